@@ -1,0 +1,180 @@
+"""Where an image's voxels lie in the patient.
+
+Conventions, everywhere in sixpoint: patient space is LPS in millimetres (x to the patient's Left, y to Posterior, z to
+Superior), as in DICOM and ITK; an *index* is continuous and ordered (x, y, z), with integers at voxel centres; an
+*array* is ordered [z, y, x].
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sixpoint.errors import VolumeError
+
+__all__ = ["Geometry", "Orientation"]
+
+Vector = tuple[float, float, float]
+Matrix = tuple[float, float, float, float, float, float, float, float, float]
+Points = npt.NDArray[np.float64]
+
+_IDENTITY: Matrix = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+# NIfTI stores the affine in float32 and scanners round their cosines to six digits.
+_ORTHONORMAL_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """A reordering of axes, with flips, between an image's own index order and the canonical one.
+
+    The canonical order is the one whose axes lie closest to L, P, S: canonical axis ``k`` is the image's axis
+    ``axes[k]``, reversed when ``flips[k]``.
+
+    Attributes:
+        axes: For canonical (x, y, z), which of the image's axes (0 is x, 1 is y, 2 is z).
+        flips: For canonical (x, y, z), whether that axis runs backwards.
+    """
+
+    axes: tuple[int, int, int]
+    flips: tuple[bool, bool, bool]
+
+    def to_canonical(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The image's array [z, y, x], seen in canonical order: a view, never a copy."""
+        # Array axis a holds index axis 2 - a.
+        order = tuple(2 - self.axes[2 - a] for a in range(3))
+        steps = tuple(slice(None, None, -1 if self.flips[2 - a] else 1) for a in range(3))
+        return array.transpose(order)[steps]
+
+    def from_canonical(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """A canonical array [z, y, x], seen in the image's own order: a view, the inverse of :meth:`to_canonical`."""
+        steps = tuple(slice(None, None, -1 if self.flips[2 - a] else 1) for a in range(3))
+        order = tuple(2 - self.axes[2 - a] for a in range(3))
+        inverse = tuple(order.index(a) for a in range(3))
+        return array[steps].transpose(inverse)
+
+    def index_to_canonical(self, index: npt.ArrayLike, *, size: tuple[int, int, int]) -> Points:
+        """Indices (x, y, z) of the image, shape [n, 3], as canonical ones; ``size`` is the image's own (x, y, z)."""
+        given = np.asarray(index, np.float64).reshape(-1, 3)
+        columns = [
+            (size[axis] - 1) - given[:, axis] if flip else given[:, axis]
+            for axis, flip in zip(self.axes, self.flips, strict=True)
+        ]
+        return np.stack(columns, axis=1)
+
+    def box_from_canonical(
+        self, lower: tuple[int, int, int], upper: tuple[int, int, int], *, size: tuple[int, int, int]
+    ) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+        """A half-open canonical box (lower, upper), (x, y, z) voxels, in the image's own index order.
+
+        ``size`` is the image's own (x, y, z).
+        """
+        low, high = [0, 0, 0], [0, 0, 0]
+        for k, (axis, flip) in enumerate(zip(self.axes, self.flips, strict=True)):
+            low[axis] = size[axis] - upper[k] if flip else lower[k]
+            high[axis] = size[axis] - lower[k] if flip else upper[k]
+        return (low[0], low[1], low[2]), (high[0], high[1], high[2])
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Size of an image and the place of its voxels in the patient, without the voxels.
+
+    Attributes:
+        size: Voxels along (x, y, z).
+        spacing: Millimetres between voxel centres along (x, y, z).
+        origin: Patient position (LPS, mm) of the centre of voxel (0, 0, 0).
+        direction: Row-major 3x3 matrix; column k is the unit vector (LPS) along which index axis k runs (as in ITK).
+
+    Raises:
+        VolumeError: When a number is not finite, a size or spacing is not positive, or the axes are not orthonormal.
+    """
+
+    size: tuple[int, int, int]
+    spacing: Vector = (1.0, 1.0, 1.0)
+    origin: Vector = (0.0, 0.0, 0.0)
+    direction: Matrix = _IDENTITY
+
+    def __post_init__(self) -> None:
+        for name, count in (("size", 3), ("spacing", 3), ("origin", 3), ("direction", 9)):
+            values = getattr(self, name)
+            if len(values) != count:
+                raise VolumeError(f"geometry: {name} needs {count} numbers, got {len(values)}")
+            kind = int if name == "size" else float
+            object.__setattr__(self, name, tuple(kind(value) for value in values))
+            if not all(math.isfinite(value) for value in getattr(self, name)):
+                raise VolumeError(f"geometry: {name} has a number that is not finite")
+        if min(self.size) < 1:
+            raise VolumeError(f"geometry: size must be positive along x, y and z, got {self.size}")
+        if min(self.spacing) <= 0:
+            raise VolumeError(f"geometry: spacing must be positive, got {self.spacing} mm")
+        axes = np.array(self.direction).reshape(3, 3)
+        if np.abs(axes.T @ axes - np.eye(3)).max() > _ORTHONORMAL_TOLERANCE:
+            raise VolumeError("geometry: the direction's columns must be orthogonal unit vectors")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of the voxel array, [z, y, x]."""
+        return self.size[2], self.size[1], self.size[0]
+
+    @property
+    def voxel_volume_ml(self) -> float:
+        """Volume of one voxel in millilitres."""
+        return math.prod(self.spacing) / 1000.0
+
+    def index_to_point(self, index: npt.ArrayLike) -> Points:
+        """Patient positions (LPS, mm) of continuous indices (x, y, z); shape [n, 3] to [n, 3]."""
+        scaled = np.asarray(index, np.float64).reshape(-1, 3) * np.array(self.spacing)
+        return scaled @ np.array(self.direction).reshape(3, 3).T + np.array(self.origin)
+
+    def point_to_index(self, point: npt.ArrayLike) -> Points:
+        """Continuous indices (x, y, z) of patient positions (LPS, mm); shape [n, 3] to [n, 3]."""
+        moved = np.asarray(point, np.float64).reshape(-1, 3) - np.array(self.origin)
+        # A solve, not the transpose: columns read from files are orthonormal only to some digits.
+        return np.linalg.solve(np.array(self.direction).reshape(3, 3), moved.T).T / np.array(self.spacing)
+
+    @property
+    def orientation(self) -> Orientation:
+        """How to see this image's array in canonical (closest to L, P, S) order."""
+        axes = np.array(self.direction).reshape(3, 3)
+        # Of all assignments, the one of greatest total alignment: greedy choices can clash on oblique images.
+        best = max(itertools.permutations(range(3)), key=lambda order: sum(abs(axes[k, order[k]]) for k in range(3)))
+        flips = tuple(bool(axes[k, best[k]] < 0) for k in range(3))
+        return Orientation(axes=(best[0], best[1], best[2]), flips=(flips[0], flips[1], flips[2]))
+
+    def canonical(self) -> Geometry:
+        """The geometry of this image's array once it is seen in canonical order."""
+        orientation = self.orientation
+        axes = np.array(self.direction).reshape(3, 3)
+        signs = [-1.0 if flip else 1.0 for flip in orientation.flips]
+        corner = [0.0, 0.0, 0.0]
+        for axis, flip in zip(orientation.axes, orientation.flips, strict=True):
+            corner[axis] = self.size[axis] - 1.0 if flip else 0.0
+        turned = np.stack([axes[:, axis] * sign for axis, sign in zip(orientation.axes, signs, strict=True)], axis=1)
+        order = orientation.axes
+        origin = self.index_to_point(corner)[0]
+        return Geometry(
+            size=(self.size[order[0]], self.size[order[1]], self.size[order[2]]),
+            spacing=(self.spacing[order[0]], self.spacing[order[1]], self.spacing[order[2]]),
+            origin=(origin[0], origin[1], origin[2]),
+            direction=tuple(turned.reshape(-1).tolist()),
+        )
+
+    def same_grid(self, other: Geometry, *, tolerance: float = 1e-4) -> bool:
+        """Whether both have the same size and place, to ``tolerance`` (mm, and cosines)."""
+        return self.size == other.size and all(
+            np.allclose(getattr(self, name), getattr(other, name), rtol=0, atol=tolerance)
+            for name in ("spacing", "origin", "direction")
+        )
+
+    def packed(self) -> bytes:
+        """The 144 bytes that stand for this geometry in an image's digest.
+
+        Little-endian: size as three int64, then spacing, origin and direction as fifteen float64.
+        """
+        return struct.pack("<3q15d", *self.size, *self.spacing, *self.origin, *self.direction)

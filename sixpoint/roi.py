@@ -1,0 +1,154 @@
+"""The region of interest round a prompt, and the way of voxels into it and back.
+
+A :class:`Roi` is a box in the continuous index space of a canonical image, and a grid laid over it. Resampling is
+separable and linear: one small matrix per axis. When the grid is coarser than the voxels the linear kernel is widened
+to the grid's step, which is the anti-aliasing of Pillow and ``torch.nn.functional.interpolate(antialias=True)``. Beyond
+the image's border the nearest voxel is repeated. Training and serving both come through here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sixpoint.spec import RoiSpec
+
+__all__ = ["Roi", "resampling_matrix"]
+
+Vector = tuple[float, float, float]
+Size = tuple[int, int, int]
+Float = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Roi:
+    """A box with a grid over it.
+
+    Attributes:
+        lower: The box's lower corner, continuous index (x, y, z); a voxel reaches from its index - 0.5 to + 0.5.
+        upper: Its upper corner, (x, y, z).
+        size: Cells of the grid along (x, y, z).
+    """
+
+    lower: Vector
+    upper: Vector
+    size: Size
+
+    @classmethod
+    def around(cls, points: npt.ArrayLike, *, spacing: Vector, spec: RoiSpec) -> Roi:
+        """The ROI that ``spec`` lays round points.
+
+        Args:
+            points: Canonical indices (x, y, z), shape [n, 3].
+            spacing: Of the canonical image, mm along (x, y, z).
+            spec: Grid and margins.
+        """
+        given = np.asarray(points, np.float64).reshape(-1, 3)
+        low, high = given.min(axis=0) - 0.5, given.max(axis=0) + 0.5
+        margin = spec.margin_fraction * (high - low) + spec.margin_mm / np.asarray(spacing, np.float64)
+        lower, upper = (low - margin).tolist(), (high + margin).tolist()
+        return cls(lower=(lower[0], lower[1], lower[2]), upper=(upper[0], upper[1], upper[2]), size=spec.size)
+
+    @property
+    def step(self) -> Vector:
+        """Voxels of the image per cell of the grid, along (x, y, z)."""
+        edges = [(b - a) / n for a, b, n in zip(self.lower, self.upper, self.size, strict=True)]
+        return edges[0], edges[1], edges[2]
+
+    def normalise(self, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Indices (x, y, z), shape [n, 3], in the ROI's own frame: -1 at its lower faces, 1 at its upper ones."""
+        given = np.asarray(points, np.float64).reshape(-1, 3)
+        low, high = np.array(self.lower), np.array(self.upper)
+        return 2.0 * (given - low) / (high - low) - 1.0
+
+    def bounds(self, size: Size) -> tuple[Size, Size]:
+        """The voxels of an image of ``size`` (x, y, z) whose centres lie in the box: half-open (lower, upper)."""
+        low = [max(0, math.ceil(edge)) for edge in self.lower]
+        high = [min(n, math.floor(edge) + 1) for edge, n in zip(self.upper, size, strict=True)]
+        high = [max(a, b) for a, b in zip(low, high, strict=True)]
+        return (low[0], low[1], low[2]), (high[0], high[1], high[2])
+
+    def extract(self, image: npt.NDArray[np.generic]) -> Float:
+        """Resample an image into the ROI's grid.
+
+        Args:
+            image: Canonical array [z, y, x] of any real dtype; read only where the box lies.
+
+        Returns:
+            Array [z, y, x] of ``size``, float32, in the image's own units.
+        """
+        reads, matrices = [], []
+        for axis in range(3):
+            extent = image.shape[2 - axis]
+            step = self.step[axis]
+            centres = self.lower[axis] + (np.arange(self.size[axis]) + 0.5) * step
+            first, matrix = resampling_matrix(centres, extent=extent, width=step)
+            reads.append(slice(first, first + matrix.shape[1]))
+            matrices.append(matrix)
+        crop = np.ascontiguousarray(image[reads[2], reads[1], reads[0]], dtype=np.float32)
+        return _apply(crop, matrices)
+
+    def restore(self, grid: npt.NDArray[np.generic], *, size: Size) -> tuple[Float, Size]:
+        """Resample a grid back onto the voxels that the box covers: the way back from :meth:`extract`.
+
+        Args:
+            grid: Array [z, y, x] of the ROI's ``size``, any real dtype.
+            size: Size of the canonical image, (x, y, z).
+
+        Returns:
+            Values [z, y, x] (float32) of the voxels in the box, and the (x, y, z) index of the first of them.
+        """
+        low, high = self.bounds(size)
+        matrices = []
+        for axis in range(3):
+            step = self.step[axis]
+            centres = (np.arange(low[axis], high[axis]) - self.lower[axis]) / step - 0.5
+            first, matrix = resampling_matrix(centres, extent=self.size[axis], width=1.0 / step)
+            full = np.zeros((matrix.shape[0], self.size[axis]), np.float32)
+            full[:, first : first + matrix.shape[1]] = matrix
+            matrices.append(full)
+        return _apply(np.ascontiguousarray(grid, dtype=np.float32), matrices), low
+
+
+def resampling_matrix(
+    centres: npt.NDArray[np.float64], *, extent: int, width: float
+) -> tuple[int, npt.NDArray[np.float32]]:
+    """The linear map from samples at 0, 1, ... ``extent`` - 1 to samples at ``centres``.
+
+    Args:
+        centres: Where to sample, in continuous index of the source, shape [n].
+        extent: How many source samples there are; beyond them the nearest repeats.
+        width: Source samples per target sample; above 1 the kernel widens to it (anti-aliasing).
+
+    Returns:
+        The first source sample that is used, and the weights [n, used], float32, rows summing to 1.
+    """
+    if not len(centres):
+        return 0, np.zeros((0, 1), np.float32)
+    reach = max(1.0, width)
+    # The grid's outermost taps, before the border's repetition: every source sample within the kernel's reach.
+    taps = np.arange(math.floor(centres[0] - reach), math.ceil(centres[-1] + reach) + 1)
+    weights = np.maximum(0.0, 1.0 - np.abs(taps[None, :] - centres[:, None]) / reach)
+    weights /= weights.sum(axis=1, keepdims=True)
+    inside = np.clip(taps, 0, extent - 1)
+    first, last = int(inside[0]), int(inside[-1])
+    matrix = np.zeros((len(centres), last - first + 1))
+    np.add.at(matrix.T, inside - first, weights.T)
+    return first, matrix.astype(np.float32)
+
+
+def _apply(array: Float, matrices: list[npt.NDArray[np.float32]]) -> Float:
+    """Apply one matrix per axis (given for x, y, z) to an array [z, y, x], the most shrinking first."""
+    for axis in sorted(range(3), key=lambda a: matrices[a].shape[0] / matrices[a].shape[1]):
+        matrix = matrices[axis]
+        if axis == 0:
+            array = array @ matrix.T
+        elif axis == 1:
+            array = np.matmul(matrix, array)
+        else:
+            z, y, x = array.shape
+            array = (matrix @ array.reshape(z, y * x)).reshape(-1, y, x)
+    return array
