@@ -1,4 +1,4 @@
-"""Generate ``sixpoint/v1`` from ``protos/``: ``python protos/generate.py [OUTPUT_ROOT]`` (what ``make protos`` calls)."""
+"""Generate ``sixpoint/v1`` from ``protos/``, as ``make protos`` does: ``python protos/generate.py [OUTPUT_ROOT]``."""
 
 from __future__ import annotations
 

@@ -1,0 +1,32 @@
+"""sixpoint: outline an organ or lesion in a 3D medical image with six clicks.
+
+The library that client, gateway, exporter and trainer share. Patient space is LPS in millimetres; arrays are ordered
+[z, y, x]; indices are ordered (x, y, z).
+"""
+
+from sixpoint.client import AsyncClient, AsyncSession, Client, ModelInfo, Session, Timeout
+from sixpoint.errors import SixpointError
+from sixpoint.geometry import Geometry
+from sixpoint.mask import Mask, Timings
+from sixpoint.point_files import read_points
+from sixpoint.prompts import ExtremePoints, Frame
+from sixpoint.spec import ModelSpec
+from sixpoint.volume import Volume
+
+__all__ = [
+    "AsyncClient",
+    "AsyncSession",
+    "Client",
+    "ExtremePoints",
+    "Frame",
+    "Geometry",
+    "Mask",
+    "ModelInfo",
+    "ModelSpec",
+    "Session",
+    "SixpointError",
+    "Timeout",
+    "Timings",
+    "Volume",
+    "read_points",
+]

@@ -162,7 +162,7 @@ class Geometry:
             size=(self.size[order[0]], self.size[order[1]], self.size[order[2]]),
             spacing=(self.spacing[order[0]], self.spacing[order[1]], self.spacing[order[2]]),
             origin=(origin[0], origin[1], origin[2]),
-            direction=tuple(turned.reshape(-1).tolist()),
+            direction=tuple(turned.reshape(-1).tolist()),  # type: ignore[arg-type]  # nine of them
         )
 
     def same_grid(self, other: Geometry, *, tolerance: float = 1e-4) -> bool:

@@ -127,7 +127,7 @@ def hull_map(points: Points, *, shape: Shape) -> Float:
 def _hull_planes(points: Points) -> list[tuple[Points, float]]:
     """Outward unit normals and offsets of the hull's facets: planes through three points with all others behind.
 
-    Brute force over all triples: twenty for six points, where a general hull code would be slower and fail on flat sets.
+    Brute force over all triples: twenty for six points. A general hull code would be slower, and fails on flat sets.
     """
     planes: list[tuple[Points, float]] = []
     for a, b, c in itertools.combinations(points, 3):
@@ -156,9 +156,7 @@ def _radius(points: Points, shape: Shape) -> Float:
     low, high = points.min(axis=0), points.max(axis=0)
     centre, half = (low + high) / 2, np.maximum((high - low) / 2, 1e-6)
     z, y, x = _axes(shape)
-    squares = [
-        (((axis - c) / h) ** 2).astype(np.float32) for axis, c, h in zip((x, y, z), centre, half, strict=True)
-    ]
+    squares = [(((axis - c) / h) ** 2).astype(np.float32) for axis, c, h in zip((x, y, z), centre, half, strict=True)]
     return np.sqrt(squares[2][:, None, None] + (squares[1][:, None] + squares[0]))
 
 

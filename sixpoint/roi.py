@@ -114,7 +114,7 @@ class Roi:
 
 
 def resampling_matrix(
-    centres: npt.NDArray[np.float64], *, extent: int, width: float
+    centres: npt.NDArray[np.floating], *, extent: int, width: float
 ) -> tuple[int, npt.NDArray[np.float32]]:
     """The linear map from samples at 0, 1, ... ``extent`` - 1 to samples at ``centres``.
 

@@ -140,7 +140,7 @@ class OutputSpec(_Model):
 
 
 class NetworkSpec(_Model):
-    """A MONAI network: the class's name in ``monai.networks.nets`` and its keyword arguments. Only exporters need it."""
+    """A MONAI network: its class in ``monai.networks.nets`` and keyword arguments; only for exporter and trainer."""
 
     name: str
     arguments: dict[str, Any] = Field(default_factory=dict)

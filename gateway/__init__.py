@@ -1,0 +1,1 @@
+"""The server: sessions, pre- and post-processing, in front of NVIDIA Triton."""

@@ -1,0 +1,100 @@
+"""Round every call of sixpoint's own services: a log line, a deadline, and errors as ``google.rpc.Status``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from sixpoint.errors import DeadlineExceeded, InternalError, SixpointError
+from sixpoint.status import DETAILS_KEY, code_of, to_status
+
+__all__ = ["CallInterceptor"]
+
+_log = logging.getLogger(__name__)
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+_Behaviour = Callable[[Any, _Context], Awaitable[Any]]
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps the unary and client-streaming calls of ``sixpoint.v1``; health and reflection pass untouched.
+
+    Args:
+        call_seconds: Deadline of a unary call that brings none.
+        upload_seconds: Deadline of a client stream that brings none.
+    """
+
+    def __init__(self, *, call_seconds: float, upload_seconds: float) -> None:
+        self._call_seconds = call_seconds
+        self._upload_seconds = upload_seconds
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Wrap the handler that the server would call."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or not method.startswith("/sixpoint."):
+            return handler
+        codecs = {
+            "request_deserializer": handler.request_deserializer,
+            "response_serializer": handler.response_serializer,
+        }
+        if handler.stream_unary:
+            wrapped = self._around(handler.stream_unary, method, self._upload_seconds)
+            return grpc.stream_unary_rpc_method_handler(wrapped, **codecs)
+        wrapped = self._around(handler.unary_unary, method, self._call_seconds)
+        return grpc.unary_unary_rpc_method_handler(wrapped, **codecs)
+
+    def _around(self, behaviour: _Behaviour, method: str, default_seconds: float) -> Callable[..., Any]:
+        async def call(request: Any, context: _Context) -> Any:
+            started = time.perf_counter()
+            code = grpc.StatusCode.OK.name
+            reason = ""
+            try:
+                # gRPC itself cancels this task when the caller's own deadline passes.
+                async with asyncio.timeout(None if context.time_remaining() is not None else default_seconds):
+                    return await behaviour(request, context)
+            except asyncio.CancelledError:
+                code = grpc.StatusCode.CANCELLED.name
+                raise
+            except Exception as failure:
+                error = _as_ours(failure)
+                code, reason = code_of(error).name, error.reason
+                await _abort(context, error)
+            finally:
+                _log.info(
+                    "call",
+                    extra={
+                        "call": secrets.token_hex(8),
+                        "method": method,
+                        "code": code,
+                        "reason": reason,
+                        "seconds": round(time.perf_counter() - started, 4),
+                    },
+                )
+
+        return call
+
+
+def _as_ours(failure: Exception) -> SixpointError:
+    if isinstance(failure, SixpointError):
+        return failure
+    if isinstance(failure, TimeoutError):
+        return DeadlineExceeded("the call took longer than the server allows without a deadline of its own")
+    _log.error("unexpected exception", exc_info=failure)
+    return InternalError("a fault of the server's own; its log says more")
+
+
+async def _abort(context: _Context, error: SixpointError) -> None:
+    status = to_status(error)
+    await context.abort(code_of(error), error.message, ((DETAILS_KEY, status.SerializeToString()),))

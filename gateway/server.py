@@ -1,0 +1,168 @@
+"""The gateway put together: core, Triton, gRPC edge, health; started, and drained in the right order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Self
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from gateway.core.catalog import Catalog
+from gateway.core.engine import Engine
+from gateway.core.images import ImageStore
+from gateway.core.sessions import SessionStore
+from gateway.interceptors import CallInterceptor
+from gateway.servicers import AnnotationServicer, ImageServicer, ModelServicer, SessionServicer
+from gateway.settings import Settings
+from gateway.triton.client import TritonClient
+from gateway.triton.watcher import Watcher
+from sixpoint.errors import Unavailable
+from sixpoint.v1 import annotation_service_pb2 as annotation
+from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
+from sixpoint.v1 import image_service_pb2 as images
+from sixpoint.v1 import image_service_pb2_grpc as images_grpc
+from sixpoint.v1 import model_service_pb2 as models
+from sixpoint.v1 import model_service_pb2_grpc as models_grpc
+from sixpoint.v1 import session_service_pb2 as sessions
+from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
+
+__all__ = ["Gateway"]
+
+_log = logging.getLogger(__name__)
+
+_SERVICES = tuple(
+    file.services_by_name[name].full_name
+    for file, name in (
+        (models.DESCRIPTOR, "ModelService"),
+        (images.DESCRIPTOR, "ImageService"),
+        (sessions.DESCRIPTOR, "SessionService"),
+        (annotation.DESCRIPTOR, "AnnotationService"),
+    )
+)
+# What works without Triton: a liveness probe may ask for it.
+_WITHOUT_TRITON = images.DESCRIPTOR.services_by_name["ImageService"].full_name
+# Chunks are at most 1 MiB or so; volumes come as streams.
+_RECEIVE_BYTES = 8 * 2**20
+_EXPIRY_SECONDS = 30.0
+
+
+class Gateway:
+    """One gateway process.
+
+    Health: ``""`` and each service are SERVING while Triton serves a model, except ``sixpoint.v1.ImageService``, which
+    is SERVING from start to drain.
+
+    Args:
+        settings: Where to listen, where Triton is, and the limits.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._catalog = Catalog()
+        self._images = ImageStore(budget=settings.image_memory_bytes, largest=settings.max_image_bytes)
+        self._sessions = SessionStore(
+            limit=settings.max_sessions, idle=timedelta(seconds=settings.session_idle_seconds)
+        )
+        self._executor = ThreadPoolExecutor(settings.workers, thread_name_prefix="sixpoint")
+        self._health = health.aio.HealthServicer()
+        self.port = settings.port
+        """The port listened on, once running."""
+
+    async def serve(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain.
+
+        Raises:
+            Unavailable: When the port is taken.
+        """
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        async with self.running():
+            await stop.wait()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Serve within the context; on its end, drain: health first, then the server.
+
+        Raises:
+            Unavailable: When the port is taken.
+        """
+        settings = self._settings
+        async with TritonClient(settings.triton_url) as triton:
+            server = self._server(Engine(catalog=self._catalog, inference=triton, executor=self._executor))
+            self.port = _listen(server, settings)
+            watcher = Watcher(
+                client=triton,
+                catalog=self._catalog,
+                interval=settings.triton_poll_seconds,
+                changed=self._publish_health,
+            )
+            await self._publish_health()
+            background = [asyncio.create_task(watcher.run()), asyncio.create_task(self._expire())]
+            await server.start()
+            _log.info("gateway listening", extra={"host": settings.host, "port": self.port})
+            try:
+                yield self
+            finally:
+                _log.info("gateway draining")
+                # Health first: load balancers look away while running calls finish.
+                await self._health.enter_graceful_shutdown()
+                await asyncio.sleep(settings.drain_notice_seconds)
+                await server.stop(settings.drain_seconds)
+                for task in background:
+                    task.cancel()
+                await asyncio.gather(*background, return_exceptions=True)
+                self._executor.shutdown()
+                _log.info("gateway stopped")
+
+    def _server(self, engine: Engine) -> grpc.aio.Server:
+        settings = self._settings
+        server = grpc.aio.server(
+            interceptors=[CallInterceptor(call_seconds=settings.call_seconds, upload_seconds=settings.upload_seconds)],
+            options=(
+                ("grpc.max_receive_message_length", _RECEIVE_BYTES),
+                # Without it a second gateway would silently share the port.
+                ("grpc.so_reuseport", 0),
+            ),
+        )
+        models_grpc.add_ModelServiceServicer_to_server(ModelServicer(self._catalog), server)
+        images_grpc.add_ImageServiceServicer_to_server(ImageServicer(self._images, self._executor), server)
+        sessions_grpc.add_SessionServiceServicer_to_server(
+            SessionServicer(sessions=self._sessions, images=self._images, catalog=self._catalog), server
+        )
+        annotation_grpc.add_AnnotationServiceServicer_to_server(
+            AnnotationServicer(sessions=self._sessions, engine=engine, call_seconds=settings.call_seconds), server
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        if settings.reflection:
+            reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        return server
+
+    async def _publish_health(self) -> None:
+        ready, away = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+        for service in ("", *_SERVICES):
+            await self._health.set(service, ready if self._catalog.ready or service == _WITHOUT_TRITON else away)
+
+    async def _expire(self) -> None:
+        while True:
+            await asyncio.sleep(_EXPIRY_SECONDS)
+            self._sessions.expire()
+
+
+def _listen(server: grpc.aio.Server, settings: Settings) -> int:
+    try:
+        return server.add_insecure_port(f"{settings.host}:{settings.port}")
+    except RuntimeError:
+        raise Unavailable(
+            f"the gateway cannot listen on {settings.host}:{settings.port}: the port is taken, or the address is not "
+            f"this machine's. Choose another port with SIXPOINT_PORT, e.g. SIXPOINT_PORT={settings.port + 1000}"
+        ) from None

@@ -1,0 +1,209 @@
+"""The gRPC edge: messages in, core called, messages out. No decisions are made here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from concurrent.futures import Executor
+from typing import Any
+
+import grpc.aio
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from gateway.core.catalog import Catalog
+from gateway.core.deadline import Deadline
+from gateway.core.engine import Engine
+from gateway.core.images import Header, ImageStore, StoredImage, Upload
+from gateway.core.sessions import Session, SessionStore
+from sixpoint.converters import (
+    geometry_from_message,
+    geometry_to_message,
+    mask_to_message,
+    model_to_message,
+    points_from_message,
+    timings_to_message,
+)
+from sixpoint.errors import PromptError, UploadError, Violation
+from sixpoint.v1 import annotation_service_pb2 as annotation
+from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
+from sixpoint.v1 import image_service_pb2 as images
+from sixpoint.v1 import image_service_pb2_grpc as images_grpc
+from sixpoint.v1 import model_service_pb2 as models
+from sixpoint.v1 import model_service_pb2_grpc as models_grpc
+from sixpoint.v1 import session_service_pb2 as sessions
+from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
+from sixpoint.volume import voxel_type_number
+
+__all__ = ["AnnotationServicer", "ImageServicer", "ModelServicer", "SessionServicer"]
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+# Hashed off the event loop in pieces of this size, while the next ones arrive.
+_HASH_BYTES = 8 * 2**20
+
+
+class ModelServicer(models_grpc.ModelServiceServicer):
+    """``sixpoint.v1.ModelService`` over a catalog."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    async def ListModels(self, request: models.ListModelsRequest, context: _Context) -> models.ListModelsResponse:
+        """Lists the models that match every filter that is set."""
+        found = [model_to_message(model.name, model.version, model.spec) for model in self._catalog.list()]
+        return models.ListModelsResponse(
+            models=[
+                model
+                for model in found
+                if (not request.label or request.label in model.labels)
+                and (not request.task or request.task == model.task)
+                and (not request.modality or not model.modalities or request.modality in model.modalities)
+                and (not request.prompt_kind or request.prompt_kind in model.prompt_kinds)
+            ]
+        )
+
+    async def GetModel(self, request: models.GetModelRequest, context: _Context) -> models.GetModelResponse:
+        """Describes one model."""
+        model = self._catalog.get(request.name)
+        return models.GetModelResponse(model=model_to_message(model.name, model.version, model.spec))
+
+
+class ImageServicer(images_grpc.ImageServiceServicer):
+    """``sixpoint.v1.ImageService`` over an image store."""
+
+    def __init__(self, store: ImageStore, executor: Executor) -> None:
+        self._store = store
+        self._executor = executor
+
+    async def UploadImage(
+        self, request_iterator: AsyncIterator[images.UploadImageRequest], context: _Context
+    ) -> images.UploadImageResponse:
+        """Takes an image chunk by chunk."""
+        first = await anext(aiter(request_iterator), None)
+        if first is None or first.WhichOneof("part") != "header":
+            raise UploadError("the first message of an upload must be its header")
+        with self._store.upload(_header(first.header)) as upload:
+            await self._receive(upload, request_iterator)
+            checked = await self._in_thread(upload.finish)
+            return images.UploadImageResponse(image=_image_message(upload.keep(checked)))
+
+    async def GetImage(self, request: images.GetImageRequest, context: _Context) -> images.GetImageResponse:
+        """Describes an image that is here."""
+        return images.GetImageResponse(image=_image_message(self._store.get(request.digest)))
+
+    async def _receive(self, upload: Upload, messages: AsyncIterator[images.UploadImageRequest]) -> None:
+        hashed = 0
+        hashing: Awaitable[None] | None = None
+        try:
+            async for message in messages:
+                if message.WhichOneof("part") != "chunk":
+                    raise UploadError("an upload has one header, at its beginning; after it, chunks")
+                # Bound once: protobuf copies a bytes field on every access.
+                chunk = message.chunk
+                upload.write(chunk)
+                if upload.received - hashed >= _HASH_BYTES:
+                    if hashing is not None:
+                        await hashing
+                    hashed = upload.received
+                    hashing = self._in_thread(upload.advance)
+        finally:
+            # Nothing else may touch the buffer while a thread reads it.
+            if hashing is not None:
+                await hashing
+
+    def _in_thread(self, work: Any) -> Any:
+        return asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+
+class SessionServicer(sessions_grpc.SessionServiceServicer):
+    """``sixpoint.v1.SessionService`` over a session store."""
+
+    def __init__(self, *, sessions: SessionStore, images: ImageStore, catalog: Catalog) -> None:
+        self._sessions = sessions
+        self._images = images
+        self._catalog = catalog
+
+    async def CreateSession(
+        self, request: sessions.CreateSessionRequest, context: _Context
+    ) -> sessions.CreateSessionResponse:
+        """Opens a session on an uploaded image."""
+        image = self._images.get(request.image_digest)
+        model = self._catalog.get(request.model)
+        return sessions.CreateSessionResponse(session=_session_message(self._sessions.create(image, model.name)))
+
+    async def GetSession(self, request: sessions.GetSessionRequest, context: _Context) -> sessions.GetSessionResponse:
+        """Describes a session."""
+        return sessions.GetSessionResponse(session=_session_message(self._sessions.get(request.session_id)))
+
+    async def CloseSession(
+        self, request: sessions.CloseSessionRequest, context: _Context
+    ) -> sessions.CloseSessionResponse:
+        """Closes a session."""
+        self._sessions.close(request.session_id)
+        return sessions.CloseSessionResponse()
+
+
+class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
+    """``sixpoint.v1.AnnotationService`` over an engine."""
+
+    def __init__(self, *, sessions: SessionStore, engine: Engine, call_seconds: float) -> None:
+        self._sessions = sessions
+        self._engine = engine
+        self._call_seconds = call_seconds
+
+    async def Annotate(self, request: annotation.AnnotateRequest, context: _Context) -> annotation.AnnotateResponse:
+        """Answers prompts with a mask."""
+        session = self._sessions.get(request.session_id)
+        if len(request.prompts) != 1 or request.prompts[0].WhichOneof("kind") != "extreme_points":
+            raise PromptError(
+                "expected exactly one prompt: the extreme points",
+                violations=(Violation("prompts", "exactly one, extreme_points"),),
+            )
+        prompt = points_from_message(request.prompts[0].extreme_points)
+        remaining = context.time_remaining()
+        deadline = Deadline.after(self._call_seconds if remaining is None else remaining)
+        answer = await self._engine.annotate(session, prompt, deadline=deadline)
+        return annotation.AnnotateResponse(
+            revision=answer.revision,
+            mask=mask_to_message(answer.mask),
+            model=answer.model,
+            model_version=answer.version,
+            timings=timings_to_message(answer.timings),
+        )
+
+
+def _header(message: images.Image) -> Header:
+    return Header(
+        digest=message.digest,
+        geometry=geometry_from_message(message.geometry),
+        voxel_type=message.voxel_type,
+        byte_count=message.byte_count,
+    )
+
+
+def _image_message(image: StoredImage) -> images.Image:
+    return images.Image(
+        digest=image.digest,
+        geometry=geometry_to_message(image.volume.geometry),
+        voxel_type=images_voxel_type(image),
+        byte_count=image.nbytes,
+    )
+
+
+def images_voxel_type(image: StoredImage) -> Any:
+    """The number of an image's voxel type in ``sixpoint.v1.VoxelType``."""
+    return voxel_type_number(image.volume.array.dtype)
+
+
+def _session_message(session: Session) -> sessions.Session:
+    created, expires = Timestamp(), Timestamp()
+    created.FromDatetime(session.created)
+    expires.FromDatetime(session.expires)
+    return sessions.Session(
+        id=session.id,
+        image_digest=session.image.digest,
+        model=session.model,
+        revision=session.revision,
+        create_time=created,
+        expire_time=expires,
+    )

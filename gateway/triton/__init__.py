@@ -1,0 +1,1 @@
+"""Triton: calling it, following its models, running it locally."""

@@ -1,0 +1,129 @@
+"""Reading points from files: 3D Slicer markups, JSON, CSV, and the command line's own notation."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from sixpoint.errors import PromptError
+from sixpoint.prompts import ExtremePoints, Frame
+
+__all__ = ["parse_points", "read_points"]
+
+Point = tuple[float, float, float]
+
+# Slicer 4 wrote the coordinate system of its .fcsv files as a number.
+_SLICER_FRAMES = {"LPS": Frame.LPS, "RAS": Frame.RAS, "0": Frame.RAS, "1": Frame.LPS}
+
+
+def parse_points(text: str, *, frame: Frame) -> ExtremePoints:
+    """Read ``"x,y,z x,y,z ..."``; the separator between points is white space or a semicolon.
+
+    Raises:
+        PromptError: Naming the part that is not a point.
+    """
+    return ExtremePoints([_point(part.split(","), part) for part in text.replace(";", " ").split()], frame)
+
+
+def read_points(path: str | os.PathLike[str], *, frame: Frame | None = None) -> ExtremePoints:
+    """Read the points in a file.
+
+    * ``.mrk.json``: 3D Slicer markups, which name their own frame (LPS or RAS).
+    * ``.fcsv``: 3D Slicer's older markups, which do so too.
+    * ``.json``: ``{"frame": "voxel", "points": [[x, y, z], ...]}``, or the bare list.
+    * ``.csv``: one point a line, with or without the header ``x,y,z``.
+
+    Args:
+        path: The file.
+        frame: The frame of files that do not name one; voxel indices by default.
+
+    Raises:
+        PromptError: When the file cannot be read, or names another frame than ``frame``.
+    """
+    source = Path(path)
+    name = source.name.lower()
+    try:
+        text = source.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PromptError(f"cannot read points from {source}: {error}") from error
+    if name.endswith(".mrk.json"):
+        points, named = _markups(_json(text, source), source)
+    elif name.endswith(".json"):
+        points, named = _plain_json(_json(text, source), source)
+    elif name.endswith(".fcsv"):
+        points, named = _fcsv(text)
+    elif name.endswith(".csv"):
+        points, named = _csv(text), None
+    else:
+        raise PromptError(f"{source}: points are read from .mrk.json, .fcsv, .json and .csv files")
+    if named and frame and named is not frame:
+        raise PromptError(f"{source} says that its points are {named.value}, not {frame.value}")
+    return ExtremePoints(points, named or frame or Frame.VOXEL)
+
+
+def _markups(data: Any, source: Path) -> tuple[list[Point], Frame | None]:
+    try:
+        markup = data["markups"][0]
+        frame = _SLICER_FRAMES[str(markup.get("coordinateSystem", "LPS")).upper()]
+        placed = [
+            point["position"]
+            for point in markup["controlPoints"]
+            if point.get("positionStatus", "defined") == "defined"
+        ]
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise PromptError(f"{source} is not a 3D Slicer markups file: no {error}") from error
+    if markup.get("coordinateUnits", "mm") != "mm":
+        raise PromptError(f"{source}: coordinates must be in mm, not {markup['coordinateUnits']}")
+    return [_point(point, source) for point in placed], frame
+
+
+def _plain_json(data: Any, source: Path) -> tuple[list[Point], Frame | None]:
+    if isinstance(data, dict):
+        if "points" not in data:
+            raise PromptError(f'{source}: expected {{"frame": ..., "points": [[x, y, z], ...]}}')
+        named = Frame.parse(str(data["frame"])) if "frame" in data else None
+        data = data["points"]
+    else:
+        named = None
+    if not isinstance(data, list):
+        raise PromptError(f"{source}: expected a list of points [x, y, z]")
+    return [_point(point, source) for point in data], named
+
+
+def _fcsv(text: str) -> tuple[list[Point], Frame | None]:
+    frame = Frame.RAS
+    points = []
+    for line in text.splitlines():
+        if line.startswith("#"):
+            key, _, value = line[1:].partition("=")
+            if key.strip().lower() == "coordinatesystem":
+                frame = _SLICER_FRAMES.get(value.strip().upper(), Frame.RAS)
+        elif line.strip():
+            # Columns: id, x, y, z, orientation, ...
+            points.append(_point(line.split(",")[1:4], line))
+    return points, frame
+
+
+def _csv(text: str) -> list[Point]:
+    rows = [row for row in csv.reader(text.splitlines()) if row and not row[0].lstrip().startswith("#")]
+    if rows and [cell.strip().lower() for cell in rows[0]] == ["x", "y", "z"]:
+        rows = rows[1:]
+    return [_point(row, ",".join(row)) for row in rows]
+
+
+def _json(text: str, source: Path) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise PromptError(f"{source} is not JSON: {error}") from error
+
+
+def _point(values: Any, where: object) -> Point:
+    try:
+        x, y, z = (float(value) for value in values)
+    except (TypeError, ValueError):
+        raise PromptError(f"{where}: expected three numbers x,y,z") from None
+    return x, y, z

@@ -1,0 +1,132 @@
+"""What a person clicked, with the frame that the numbers are in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from sixpoint.errors import PromptError, Violation
+from sixpoint.geometry import Geometry
+
+__all__ = ["ExtremePoints", "Frame"]
+
+Point = tuple[float, float, float]
+
+_FEWEST = 6
+# Far more than anybody clicks; the guidance's cost grows with the cube of it.
+_MOST = 20
+# Decimals of a voxel that count: the same points in voxels, LPS and RAS then give the same mask, bit for bit.
+_DECIMALS = 4
+# The thinnest a set of extreme points may be across its own best plane, in voxels (root of the summed squares).
+_FLAT = 0.25
+
+
+class Frame(StrEnum):
+    """The frame of a point's coordinates."""
+
+    VOXEL = "voxel"
+    """Indices (x, y, z) of the image, continuous, integers at voxel centres."""
+    LPS = "lps"
+    """Patient millimetres: Left, Posterior, Superior (DICOM, ITK)."""
+    RAS = "ras"
+    """Patient millimetres: Right, Anterior, Superior (NIfTI, 3D Slicer)."""
+
+    @classmethod
+    def parse(cls, name: str) -> Frame:
+        """The frame of this name, in any case.
+
+        Raises:
+            PromptError: Naming those that there are.
+        """
+        try:
+            return cls(name.strip().lower())
+        except ValueError:
+            known = ", ".join(repr(frame.value) for frame in cls)
+            raise PromptError(
+                f"unknown frame {name!r}; expected one of {known}",
+                violations=(Violation("frame", f"must be one of {known}"),),
+            ) from None
+
+
+@dataclass(frozen=True)
+class ExtremePoints:
+    """Six or more points on an object's leftmost, rightmost, foremost, hindmost, lowest and highest places.
+
+    The prompt of DEXTR (Maninis et al., CVPR 2018) in three dimensions. Their order does not matter.
+
+    Attributes:
+        points: (x, y, z) each, in ``frame``.
+        frame: What the numbers mean; a :class:`Frame` or its name.
+
+    Raises:
+        PromptError: When the frame is unknown, a point has not three numbers, or a number is not finite.
+    """
+
+    points: Sequence[Point]
+    frame: Frame = Frame.VOXEL
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "frame", Frame.parse(self.frame))
+        points: list[Point] = []
+        for number, point in enumerate(self.points):
+            values = tuple(float(value) for value in point)
+            if len(values) != 3 or not all(map(math.isfinite, values)):
+                raise PromptError(
+                    f"point {number}: expected three finite numbers (x, y, z), got {values}",
+                    violations=(Violation(f"points[{number}]", "three finite numbers"),),
+                )
+            points.append((values[0], values[1], values[2]))
+        object.__setattr__(self, "points", tuple(points))
+
+    def to_index(self, geometry: Geometry) -> npt.NDArray[np.float64]:
+        """The points as indices (x, y, z) of an image, shape [n, 3], rounded to 1e-4 voxel.
+
+        Raises:
+            PromptError: When there are fewer than six or more than twenty, one lies outside the image, or all lie in
+                one plane.
+        """
+        if not _FEWEST <= len(self.points) <= _MOST:
+            raise PromptError(
+                f"extreme points: expected {_FEWEST} to {_MOST} points, got {len(self.points)}",
+                violations=(Violation("points", f"between {_FEWEST} and {_MOST} points"),),
+            )
+        given = np.array(self.points)
+        if self.frame is Frame.RAS:
+            given = given * np.array([-1.0, -1.0, 1.0])
+        index = given if self.frame is Frame.VOXEL else geometry.point_to_index(given)
+        index = np.round(index, _DECIMALS)
+        self._check_inside(index, geometry)
+        _check_solid(index)
+        return index
+
+    def _check_inside(self, index: npt.NDArray[np.float64], geometry: Geometry) -> None:
+        # A voxel reaches half its width beyond its centre.
+        upper = np.array(geometry.size) - 0.5
+        outside = [n for n, point in enumerate(index) if (point < -0.5).any() or (point > upper).any()]
+        if outside:
+            bounds = f"x -0.5..{upper[0]}, y -0.5..{upper[1]}, z -0.5..{upper[2]}"
+            place = "; ".join(f"points[{n}] at voxel {_show(index[n])}" for n in outside)
+            raise PromptError(
+                f"{len(outside)} of {len(index)} points lie outside the image, whose voxels span {bounds}: {place}",
+                violations=tuple(Violation(f"points[{n}]", f"outside the image: {bounds}") for n in outside),
+            )
+
+
+def _check_solid(index: npt.NDArray[np.float64]) -> None:
+    spread = np.linalg.svd(index - index.mean(axis=0), compute_uv=False)
+    extent = np.ptp(index, axis=0)
+    if extent.min() <= 0 or spread[-1] < _FLAT:
+        raise PromptError(
+            "the points all lie in one plane, so they are not an object's extremes; "
+            f"their extent is {_show(extent)} voxels. Click the lowest and highest slice of the object too",
+            violations=(Violation("points", "must not all lie in one plane"),),
+        )
+
+
+def _show(values: npt.NDArray[np.float64]) -> str:
+    return "(" + ", ".join(f"{value:g}" for value in values) + ")"

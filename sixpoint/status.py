@@ -1,0 +1,98 @@
+"""Errors of sixpoint as ``google.rpc.Status`` and back: the one table, used by the gateway and by the client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from google.rpc import error_details_pb2, status_pb2
+
+from sixpoint import errors
+
+__all__ = ["CODES", "DETAILS_KEY", "code_of", "from_rpc", "to_status"]
+
+DOMAIN = "sixpoint"
+DETAILS_KEY = "grpc-status-details-bin"
+"""Trailing metadata under which gRPC carries a ``google.rpc.Status``."""
+
+CODES: dict[type[errors.SixpointError], grpc.StatusCode] = {
+    errors.InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.FailedPrecondition: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.ResourceExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.Cancelled: grpc.StatusCode.CANCELLED,
+    errors.InternalError: grpc.StatusCode.INTERNAL,
+    errors.SixpointError: grpc.StatusCode.UNKNOWN,
+}
+"""gRPC's code for each branch of the tree; subclasses inherit it."""
+
+_BY_CODE = {code: kind for kind, code in CODES.items()}
+_Detail = TypeVar("_Detail", bound=Message)
+
+
+def code_of(error: errors.SixpointError) -> grpc.StatusCode:
+    """GRPC's code for an error: that of its nearest ancestor in :data:`CODES`."""
+    return next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
+
+
+def to_status(error: errors.SixpointError) -> status_pb2.Status:
+    """An error as a status with its details: ErrorInfo always, BadRequest and RetryInfo where they apply."""
+    code = code_of(error)
+    number: int = code.value[0]
+    status = status_pb2.Status(code=number, message=error.message)
+    status.details.add().Pack(error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN))
+    if error.violations:
+        bad = error_details_pb2.BadRequest()
+        for violation in error.violations:
+            bad.field_violations.add(field=violation.field, description=violation.description)
+        status.details.add().Pack(bad)
+    if error.retry_after is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromTimedelta(timedelta(seconds=error.retry_after))
+        status.details.add().Pack(retry)
+    return status
+
+
+def from_rpc(failure: grpc.RpcError) -> errors.SixpointError:
+    """The error that a failed call stands for: the class that the server raised, or the nearest for its code."""
+    code = failure.code() if isinstance(failure, grpc.Call) or hasattr(failure, "code") else grpc.StatusCode.UNKNOWN
+    message = str(failure.details() or code.name) if hasattr(failure, "details") else str(failure)
+    metadata = failure.trailing_metadata() if hasattr(failure, "trailing_metadata") else None
+    status = _status(metadata or ())
+    info = _detail(status, error_details_pb2.ErrorInfo)
+    bad = _detail(status, error_details_pb2.BadRequest)
+    retry = _detail(status, error_details_pb2.RetryInfo)
+    by_reason = {kind.reason: kind for kind in errors.SixpointError.tree()}
+    ours = by_reason.get(info.reason) if info and info.domain == DOMAIN else None
+    return (ours or _BY_CODE.get(code, errors.SixpointError))(
+        message,
+        violations=tuple(errors.Violation(part.field, part.description) for part in bad.field_violations)
+        if bad
+        else (),
+        retry_after=retry.retry_delay.ToTimedelta().total_seconds() if retry else None,
+    )
+
+
+def _status(metadata: Iterable[Any]) -> status_pb2.Status:
+    status = status_pb2.Status()
+    for key, value in metadata:
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            try:
+                status.ParseFromString(value)
+            except DecodeError:
+                # A proxy may cut trailers short; the code and the message are still there.
+                return status_pb2.Status()
+    return status
+
+
+def _detail(status: status_pb2.Status, kind: type[_Detail]) -> _Detail | None:
+    for packed in status.details:
+        message = kind()
+        if packed.Unpack(message):
+            return message
+    return None

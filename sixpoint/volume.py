@@ -1,0 +1,220 @@
+"""An image: voxels and where they lie. Reading and writing files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from sixpoint.errors import VolumeError
+from sixpoint.geometry import Geometry
+
+__all__ = ["VOXEL_TYPES", "Volume", "check_voxels", "image_digest", "write_image"]
+
+Array = npt.NDArray[Any]
+
+VOXEL_TYPES: dict[int, np.dtype[Any]] = {
+    1: np.dtype("<i1"),
+    2: np.dtype("<u1"),
+    3: np.dtype("<i2"),
+    4: np.dtype("<u2"),
+    5: np.dtype("<i4"),
+    6: np.dtype("<u4"),
+    7: np.dtype("<f4"),
+}
+"""The dtypes that travel, by their number in ``sixpoint.v1.VoxelType``."""
+
+_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+
+
+def image_digest(geometry: Geometry, array: Array) -> str:
+    """The SHA-256 (lower-case hex) by which an image is known, as ``sixpoint.v1.Image.digest`` defines it.
+
+    Args:
+        geometry: Where the voxels lie.
+        array: C-contiguous voxels [z, y, x] of one of :data:`VOXEL_TYPES`.
+    """
+    digest = hashlib.sha256(geometry.packed())
+    digest.update(bytes([voxel_type_number(array.dtype)]))
+    digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def voxel_type_number(dtype: np.dtype[Any]) -> int:
+    """The number of a dtype in ``sixpoint.v1.VoxelType``.
+
+    Raises:
+        VolumeError: When voxels of this dtype do not travel.
+    """
+    for number, known in VOXEL_TYPES.items():
+        if known == dtype:
+            return number
+    names = ", ".join(str(known) for known in VOXEL_TYPES.values())
+    raise VolumeError(f"voxels of type {dtype} are not supported; expected one of {names}")
+
+
+def check_voxels(array: Array) -> None:
+    """Refuse voxels that are not numbers.
+
+    Raises:
+        VolumeError: Saying how many voxels are NaN or infinite.
+    """
+    if array.dtype.kind == "f":
+        # One sum is a third of the cost of isfinite over the volume; only a suspicious one is looked at closely.
+        with np.errstate(over="ignore", invalid="ignore"):
+            suspicious = not np.isfinite(array.sum(dtype=np.float64))
+        if suspicious:
+            wrong = int(array.size - np.count_nonzero(np.isfinite(array)))
+            if wrong:
+                raise VolumeError(
+                    f"the image has {wrong} voxels that are NaN or infinite; replace them before uploading"
+                )
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A 3D image with one number per voxel.
+
+    Attributes:
+        array: Voxels [z, y, x]: C-contiguous, little-endian, of one of :data:`VOXEL_TYPES`.
+        geometry: Where they lie.
+
+    Raises:
+        VolumeError: When the array is not 3D, not real, empty, or disagrees with the geometry.
+    """
+
+    array: Array
+    geometry: Geometry
+
+    def __post_init__(self) -> None:
+        if self.array.ndim != 3:
+            raise VolumeError(f"a volume has three axes [z, y, x], got an array of shape {self.array.shape}")
+        if self.array.shape != self.geometry.shape:
+            raise VolumeError(f"the geometry says [z, y, x] = {self.geometry.shape}, the array is {self.array.shape}")
+        object.__setattr__(self, "array", _travelling(self.array))
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 by which the gateway knows this image."""
+        return image_digest(self.geometry, self.array)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Volume:
+        """Read NIfTI, NRRD, MetaImage, or a folder with one DICOM series.
+
+        Raises:
+            VolumeError: When the file is missing, empty, damaged, of another kind, 2D, 4D, or not one number per voxel.
+        """
+        source = Path(path)
+        if not source.exists():
+            raise VolumeError(f"no such file or folder: {source}")
+        if source.is_dir():
+            image = _read_dicom(source)
+        else:
+            if not source.stat().st_size:
+                raise VolumeError(f"{source} is empty")
+            if not source.name.lower().endswith(_SUFFIXES):
+                raise VolumeError(
+                    f"{source} is of no known kind: expected {', '.join(_SUFFIXES)}, or a folder with a DICOM series"
+                )
+            try:
+                image = sitk.ReadImage(str(source))
+            except RuntimeError as error:
+                raise VolumeError(f"{source} cannot be read as an image: {_itk_message(error)}") from error
+        return cls.from_sitk(image)
+
+    @classmethod
+    def from_sitk(cls, image: sitk.Image) -> Volume:
+        """Take a SimpleITK image; its voxels are copied.
+
+        Raises:
+            VolumeError: When it is 2D, 4D with several frames, or has several components per voxel.
+        """
+        dimension = image.GetDimension()
+        if dimension == 4 and image.GetSize()[3] == 1:
+            image = image[:, :, :, 0]
+        elif dimension != 3:
+            raise VolumeError(f"a 3D image is needed, got a {dimension}D one of size {image.GetSize()}")
+        if image.GetNumberOfComponentsPerPixel() != 1:
+            raise VolumeError(f"one number per voxel is needed, got {image.GetNumberOfComponentsPerPixel()}")
+        geometry = Geometry(
+            size=image.GetSize(),
+            spacing=image.GetSpacing(),
+            origin=image.GetOrigin(),
+            direction=image.GetDirection(),
+        )
+        return cls(sitk.GetArrayFromImage(image), geometry)
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write to a file whose suffix says its format; compressed where the format can.
+
+        Raises:
+            VolumeError: When the suffix is unknown or the file cannot be written.
+        """
+        write_image(self.array, self.geometry, path)
+
+
+def write_image(array: Array, geometry: Geometry, path: str | os.PathLike[str]) -> None:
+    """Write voxels [z, y, x] to a NIfTI, NRRD or MetaImage file.
+
+    Raises:
+        VolumeError: When the suffix is unknown or the file cannot be written.
+    """
+    target = Path(path)
+    if not target.name.lower().endswith(_SUFFIXES):
+        raise VolumeError(f"cannot write {target}: its suffix must be one of {', '.join(_SUFFIXES)}")
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(geometry.spacing)
+    image.SetOrigin(geometry.origin)
+    image.SetDirection(geometry.direction)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        sitk.WriteImage(image, str(target), useCompression=True)
+    except (RuntimeError, OSError) as error:
+        raise VolumeError(f"cannot write {target}: {_itk_message(error)}") from error
+
+
+def _travelling(array: Array) -> Array:
+    """The array in a form that travels: C order, little-endian, and no type wider than 32 bits."""
+    if array.dtype == np.float64 or array.dtype == np.float16:
+        array = array.astype("<f4")
+    elif array.dtype.kind in "iu" and array.dtype.itemsize == 8:
+        narrow = np.dtype("<i4") if array.dtype.kind == "i" else np.dtype("<u4")
+        limits = np.iinfo(narrow)
+        if array.size and (array.min() < limits.min or array.max() > limits.max):
+            raise VolumeError(f"voxels of type {array.dtype} are supported only while they fit into {narrow}")
+        array = array.astype(narrow)
+    elif array.dtype == np.bool_:
+        array = array.astype(np.uint8)
+    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    voxel_type_number(array.dtype)
+    return array
+
+
+def _read_dicom(folder: Path) -> sitk.Image:
+    reader = sitk.ImageSeriesReader()
+    series = reader.GetGDCMSeriesIDs(str(folder))
+    if not series:
+        raise VolumeError(f"{folder} holds no DICOM series")
+    if len(series) > 1:
+        counts = ", ".join(str(len(reader.GetGDCMSeriesFileNames(str(folder), uid))) for uid in series)
+        raise VolumeError(
+            f"{folder} holds {len(series)} DICOM series (of {counts} files); put one series into a folder of its own"
+        )
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder), series[0]))
+    try:
+        return reader.Execute()
+    except RuntimeError as error:
+        raise VolumeError(f"{folder} cannot be read as a DICOM series: {_itk_message(error)}") from error
+
+
+def _itk_message(error: Exception) -> str:
+    """The last line of an ITK error: the one that says what happened."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].removeprefix("ITK ERROR: ") if lines else type(error).__name__
