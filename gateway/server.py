@@ -24,7 +24,7 @@ from gateway.servicers import AnnotationServicer, ImageServicer, ModelServicer, 
 from gateway.settings import Settings
 from gateway.triton.client import TritonClient
 from gateway.triton.watcher import Watcher
-from sixpoint.errors import Unavailable
+from sixpoint.errors import TritonUnavailable, Unavailable
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import image_service_pb2 as images
@@ -52,6 +52,7 @@ _WITHOUT_TRITON = images.DESCRIPTOR.services_by_name["ImageService"].full_name
 # Chunks are at most 1 MiB or so; volumes come as streams.
 _RECEIVE_BYTES = 8 * 2**20
 _EXPIRY_SECONDS = 30.0
+_READY_POLL_SECONDS = 0.05
 
 
 class Gateway:
@@ -88,6 +89,21 @@ class Gateway:
             loop.add_signal_handler(number, stop.set)
         async with self.running():
             await stop.wait()
+
+    async def wait_until_ready(self, seconds: float) -> None:
+        """Wait until Triton serves a model.
+
+        Raises:
+            TritonUnavailable: When it does not within ``seconds``.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                while not self._catalog.ready:
+                    await asyncio.sleep(_READY_POLL_SECONDS)
+        except TimeoutError:
+            raise TritonUnavailable(
+                f"Triton serves no model for sixpoint after {seconds:g} s; its log says why"
+            ) from None
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:

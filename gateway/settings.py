@@ -9,6 +9,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.triton.local_settings import LocalTritonSettings
+
 __all__ = ["Settings"]
 
 _GIB = 2**30
@@ -58,5 +60,15 @@ class Settings(BaseSettings):
     """Local Triton only: its gRPC port."""
     triton_metrics_port: int = Field(default=8002, ge=1, le=65535)
     """Local Triton only: its metrics port."""
-    model_repository: Path = Path("model_repository")
+    triton_model_repository: Path = Path("model_repository")
     """Local Triton only: the models that it serves."""
+
+    def local_triton(self, *, log: Path | None = None) -> LocalTritonSettings:
+        """The part of the settings that a Triton on this machine needs."""
+        return LocalTritonSettings(
+            model_repository=self.triton_model_repository,
+            environment=self.triton_environment,
+            grpc_port=self.triton_grpc_port,
+            metrics_port=self.triton_metrics_port,
+            log=log,
+        )

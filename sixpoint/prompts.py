@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -103,6 +104,27 @@ class ExtremePoints:
         self._check_inside(index, geometry)
         _check_solid(index)
         return index
+
+    @classmethod
+    def of_mask(cls, mask: npt.NDArray[Any]) -> ExtremePoints:
+        """The six exact extreme points of a mask: on each face of its box, the object's voxel nearest to their middle.
+
+        Args:
+            mask: [z, y, x]; the object is where it is not 0.
+
+        Raises:
+            PromptError: When the mask is empty.
+        """
+        filled = np.argwhere(mask)[:, ::-1]
+        if not len(filled):
+            raise PromptError("an empty mask has no extreme points")
+        points: list[Point] = []
+        for axis in range(3):
+            for edge in (filled[:, axis].min(), filled[:, axis].max()):
+                face = filled[filled[:, axis] == edge]
+                x, y, z = face[np.square(face - face.mean(axis=0)).sum(axis=1).argmin()].tolist()
+                points.append((x, y, z))
+        return cls(points, Frame.VOXEL)
 
     def _check_inside(self, index: npt.NDArray[np.float64], geometry: Geometry) -> None:
         # A voxel reaches half its width beyond its centre.

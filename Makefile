@@ -1,0 +1,72 @@
+# sixpoint. `make demo` does the main job once, `make serve` keeps it running, `make test` runs all tests.
+# Each sets up what it needs first; the second time that takes a second.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+PIP_CONSTRAINT_FILE ?= constraints.txt
+IMAGE ?=
+POINTS ?=
+
+# Triton's Python backend has stubs, and numpy 1.26 has wheels, for these two.
+PYTHON ?= $(firstword $(foreach python,python3.11 python3.12 python3,$(if $(shell $(python) -c 'import sys; print(sys.version_info[:2] in ((3, 11), (3, 12)) or "")' 2>/dev/null | grep True),$(python))))
+
+BIN := $(VENV)/bin
+SERVER_STAMP := $(VENV)/.sixpoint-server
+DEV_STAMP := $(VENV)/.sixpoint-dev
+TRITON := $(or $(SIXPOINT_TRITON_ENVIRONMENT),.triton)
+
+.PHONY: help demo serve test lint protos setup setup-dev triton python clean
+
+help: ## Show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
+
+demo: setup ## Outline one organ from six points, end to end: IMAGE=file POINTS="x,y,z ..." (default: a phantom CT)
+	@$(BIN)/gateway demo $(if $(IMAGE),--image "$(IMAGE)") $(if $(POINTS),--points "$(POINTS)")
+
+serve: setup ## Run Triton and the gateway until Ctrl-C
+	@exec $(BIN)/gateway serve --local-triton
+
+test: setup-dev ## Run all tests
+	@$(BIN)/python -m pytest $(TESTS)
+
+lint: setup-dev ## Check style, types and the contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	cd protos && $(CURDIR)/$(BIN)/buf lint
+
+protos: setup-dev ## Generate sixpoint/v1 from protos/
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python protos/generate.py
+
+setup: $(SERVER_STAMP) triton ## Set up what demo and serve need
+
+setup-dev: $(DEV_STAMP) triton ## Set up what the tests need too (PyTorch, MONAI, ...)
+
+python:
+	@if [ -z "$(PYTHON)" ]; then \
+	  echo "sixpoint's server needs Python 3.11 or 3.12, and none is on the PATH: Triton's Python backend exists for these two."; \
+	  echo "Name one: make demo PYTHON=/path/to/python3.12. (On Python 3.13 the client alone works: pip install .)"; \
+	  exit 1; \
+	fi
+
+$(SERVER_STAMP): pyproject.toml | python
+	@echo "setting up $(VENV) (once) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c $(PIP_CONSTRAINT_FILE) -e ".[gateway]"
+	@touch $@
+
+# The constraints hold for tests: they pin what the results depend on.
+$(DEV_STAMP): pyproject.toml $(PIP_CONSTRAINT_FILE) | python
+	@echo "setting up $(VENV) with PyTorch and the tools for the tests (once; some minutes) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c $(PIP_CONSTRAINT_FILE) torch
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c $(PIP_CONSTRAINT_FILE) -e ".[gateway,exporter,trainer,dev]"
+	@touch $@ $(SERVER_STAMP)
+
+triton: $(SERVER_STAMP)
+	@$(BIN)/python -m gateway.triton.install $(TRITON)
+
+clean: ## Remove environments and output
+	rm -rf $(VENV) $(TRITON) out build *.egg-info

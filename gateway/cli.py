@@ -1,0 +1,88 @@
+"""The command line ``gateway``: serve, or show the main job once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from gateway.demo import choose_case, run_demo
+from gateway.logs import configure
+from gateway.server import Gateway
+from gateway.settings import Settings
+from gateway.triton.local import LocalTriton
+from sixpoint.errors import InvalidArgument, SixpointError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="The sixpoint gateway: annotation sessions over gRPC, in front of NVIDIA Triton. Settings are environment "
+    "variables SIXPOINT_...; the README has the table.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+@app.command(epilog="Example: SIXPOINT_PORT=50052 gateway serve --local-triton")
+def serve(
+    local_triton: Annotated[
+        bool, typer.Option("--local-triton", help="Also run Triton here, and restart it should it die.")
+    ] = False,
+) -> None:
+    """Serve until Ctrl-C or SIGTERM, then drain: health first, then running calls."""
+    settings = _settings()
+    configure(settings.log_level)
+    asyncio.run(_serve(settings, local_triton=local_triton))
+
+
+@app.command(epilog='Example: gateway demo --image ct.nii.gz --points "52,60,10 80,61,12 ..."')
+def demo(
+    image: Annotated[Path | None, typer.Option(help="Image to annotate; without it, a phantom CT.")] = None,
+    points: Annotated[str, typer.Option(help='Its six extreme points, voxel indices "x,y,z x,y,z ...".')] = "",
+    output: Annotated[Path, typer.Option(help="Folder for mask.nii.gz and preview.png.")] = Path("out"),
+) -> None:
+    """Start everything, annotate one organ from six points, write mask and preview, stop everything."""
+    settings = _settings()
+    configure("ERROR")
+    case = choose_case(image, points)
+    asyncio.run(run_demo(settings, case, output=output, console=Console(soft_wrap=True)))
+
+
+def main() -> None:
+    """Run the command line; an error of sixpoint is one line on stderr and exit code 1."""
+    try:
+        app()
+    except SixpointError as error:
+        Console(stderr=True, soft_wrap=True).print(f"[bold red]error[/]: {error.message}", highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+async def _serve(settings: Settings, *, local_triton: bool) -> None:
+    if not local_triton:
+        await Gateway(settings).serve()
+        return
+    async with LocalTriton(settings.local_triton()) as triton:
+        watching = asyncio.create_task(triton.watch())
+        try:
+            await Gateway(settings.model_copy(update={"triton_url": triton.address})).serve()
+        finally:
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
+
+
+def _settings() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(f"SIXPOINT_{str(part['loc'][0]).upper()}: {part['msg']}" for part in error.errors())
+        raise InvalidArgument(f"settings: {wrong}") from None

@@ -1,0 +1,100 @@
+"""``gateway demo``: the main job on one image, from nothing to a mask and a picture, and everything stopped again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+from rich.console import Console
+
+from gateway.server import Gateway
+from gateway.settings import Settings
+from gateway.triton.local import LocalTriton
+from sixpoint.client import AsyncClient
+from sixpoint.errors import PromptError
+from sixpoint.metrics import dice
+from sixpoint.phantom import make_phantom
+from sixpoint.point_files import parse_points
+from sixpoint.preview import render_preview, save_preview
+from sixpoint.prompts import ExtremePoints, Frame
+from sixpoint.report import report, report_table
+from sixpoint.volume import Volume
+
+__all__ = ["Case", "choose_case", "run_demo"]
+
+_ORGAN = "liver"
+_READY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What the demo annotates: an image, six points, and the truth [z, y, x] where it is known."""
+
+    name: str
+    volume: Volume
+    prompt: ExtremePoints
+    truth: npt.NDArray[Any] | None = None
+
+
+def choose_case(image: Path | None, points: str) -> Case:
+    """The image and the points that were named; without any, the phantom's liver.
+
+    Raises:
+        VolumeError: When the image cannot be read.
+        PromptError: When there is an image without points, or points without an image.
+    """
+    if image and points:
+        return Case(image.name, Volume.read(image), parse_points(points, frame=Frame.VOXEL))
+    if image or points:
+        raise PromptError('give both: make demo IMAGE=ct.nii.gz POINTS="x,y,z x,y,z x,y,z x,y,z x,y,z x,y,z" (voxels)')
+    phantom = make_phantom()
+    truth = phantom.mask(_ORGAN)
+    return Case(f"phantom CT, {_ORGAN}", phantom.image, ExtremePoints.of_mask(truth), truth)
+
+
+async def run_demo(settings: Settings, case: Case, *, output: Path, console: Console) -> None:
+    """Start Triton and the gateway, annotate the case, write mask and preview, stop both.
+
+    Args:
+        settings: Ports, and where Triton and the models are.
+        case: What to annotate.
+        output: Folder for ``mask.nii.gz`` and ``preview.png``.
+        console: To talk on.
+
+    Raises:
+        Unavailable: When Triton or the gateway cannot start.
+        SixpointError: Whatever the annotation raises.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    console.print("starting Triton ...")
+    async with LocalTriton(settings.local_triton(log=output / "triton.log")) as triton:
+        local = settings.model_copy(update={"triton_url": triton.address, "drain_notice_seconds": 0.0})
+        console.print("starting the gateway ...")
+        async with Gateway(local).running() as gateway, AsyncClient(f"127.0.0.1:{gateway.port}") as client:
+            await gateway.wait_until_ready(_READY_SECONDS)
+            started = time.perf_counter()
+            async with await client.open_session(case.volume, model="annotation") as session:
+                opened = time.perf_counter()
+                mask = await session.annotate(case.prompt)
+                answered = time.perf_counter()
+    mask.save(output / "mask.nii.gz")
+    points = case.prompt.to_index(case.volume.geometry)
+    picture = await asyncio.to_thread(render_preview, case.volume, mask.array, points)
+    save_preview(picture, output / "preview.png")
+    facts = report(
+        mask,
+        image=case.name,
+        points=len(case.prompt.points),
+        upload=timedelta(seconds=opened - started),
+        call=timedelta(seconds=answered - opened),
+    )
+    if case.truth is not None:
+        facts["dice"] = dice(mask.array, case.truth)
+    console.print()
+    console.print(report_table(facts))
+    console.print(f"\nwrote {output / 'mask.nii.gz'} and {output / 'preview.png'}; Triton and the gateway are stopped")

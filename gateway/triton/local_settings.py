@@ -1,0 +1,121 @@
+"""How to run Triton on this machine, and whether it can run so."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.triton.install import DEFAULT_ENVIRONMENT
+from sixpoint.errors import FailedPrecondition, Unavailable
+
+__all__ = ["LocalTritonSettings"]
+
+_SHARED_MEMORY = Path("/dev/shm")
+# Tensors on their way to and from a model lie in shared memory; a batch of eight in the default model takes 27 MiB.
+_SHARED_MEMORY_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalTritonSettings:
+    """How to run Triton on this machine.
+
+    Attributes:
+        model_repository: Folder with the models to serve.
+        environment: Virtual environment with Triton.
+        host: Address to listen on.
+        grpc_port: Port of the inference service.
+        metrics_port: Port of the Prometheus metrics.
+        http_port: Port of Triton's own HTTP service; None: off, as nothing here needs it.
+        log: File for Triton's log, appended to; None: kept only to explain failures.
+        ready_timeout: Seconds that Triton may take to load the models.
+        stop_timeout: Seconds that Triton may take to finish what it is doing, before it is killed.
+    """
+
+    model_repository: Path = Path("model_repository")
+    environment: Path = DEFAULT_ENVIRONMENT
+    host: str = "127.0.0.1"
+    grpc_port: int = 8001
+    metrics_port: int = 8002
+    http_port: int | None = None
+    log: Path | None = None
+    ready_timeout: float = 120.0
+    stop_timeout: float = 10.0
+
+    @classmethod
+    def from_environment(cls, variables: Mapping[str, str] = os.environ) -> LocalTritonSettings:
+        """Settings from the variables SIXPOINT_TRITON_*, each named after its field, in capitals.
+
+        Raises:
+            FailedPrecondition: A variable does not hold the number that it should.
+        """
+        values: dict[str, Any] = {}
+        for field, kind in _KINDS.items():
+            text = variables.get(variable(field), "")
+            if text:
+                try:
+                    values[field] = kind(text)
+                except ValueError as error:
+                    raise FailedPrecondition(f"{variable(field)} must be a number, got {text!r}") from error
+        return cls(**values)
+
+    def ports(self) -> dict[str, int]:
+        """The ports to listen on, by the names of their fields."""
+        ports = {"grpc_port": self.grpc_port, "metrics_port": self.metrics_port, "http_port": self.http_port}
+        return {field: port for field, port in ports.items() if port is not None}
+
+    def check(self) -> None:
+        """Refuse what Triton would fail at in words that explain nothing.
+
+        Raises:
+            FailedPrecondition: The model repository does not exist.
+            Unavailable: A port is taken, or there is too little shared memory.
+        """
+        if not self.model_repository.is_dir():
+            raise FailedPrecondition(
+                f"there is no model repository at {self.model_repository}: set {variable('model_repository')}"
+            )
+        for field, port in self.ports().items():
+            self._check_port(field, port)
+        status = os.statvfs(_SHARED_MEMORY)
+        free = status.f_bavail * status.f_frsize
+        if free < _SHARED_MEMORY_BYTES:
+            raise Unavailable(
+                f"{_SHARED_MEMORY} has {free >> 20} MiB left and Triton needs {_SHARED_MEMORY_BYTES >> 20}: "
+                "make room there, or start this container with --shm-size=1g"
+            )
+
+    def _check_port(self, field: str, port: int) -> None:
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            # As Triton does: a port whose last connections are still winding down is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((self.host, port))
+            except (OSError, OverflowError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "no such port"
+                raise Unavailable(
+                    f"Triton cannot listen on {self.host}:{port} ({reason}): "
+                    f"set {variable(field)} to a free port (setting {field})"
+                ) from error
+
+
+_KINDS: dict[str, Callable[[str], Any]] = {
+    "model_repository": Path,
+    "environment": Path,
+    "host": str,
+    "grpc_port": int,
+    "metrics_port": int,
+    "http_port": int,
+    "log": Path,
+    "ready_timeout": float,
+    "stop_timeout": float,
+}
+
+
+def variable(field: str) -> str:
+    """The environment variable of a setting."""
+    return f"SIXPOINT_TRITON_{field.upper()}"

@@ -1,0 +1,181 @@
+"""The command line ``sixpoint``: a thin layer over the SDK."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.table import Table
+
+from sixpoint import errors
+from sixpoint.client import Client, Timeout
+from sixpoint.phantom import ORGANS, make_phantom
+from sixpoint.point_files import parse_points, read_points
+from sixpoint.preview import render_preview, save_preview
+from sixpoint.prompts import ExtremePoints, Frame
+from sixpoint.report import report, report_table
+from sixpoint.volume import Volume
+
+__all__ = ["app", "main"]
+
+EXIT_CODES: dict[type[errors.SixpointError], int] = {
+    errors.InvalidArgument: 3,
+    errors.NotFound: 4,
+    errors.FailedPrecondition: 5,
+    errors.ResourceExhausted: 6,
+    errors.Unavailable: 7,
+    errors.DeadlineExceeded: 8,
+    errors.SixpointError: 1,
+}
+"""The exit code for each branch of the error tree; 2 is a wrong command line, 0 success."""
+
+app = typer.Typer(
+    help="Outline an organ or lesion in a 3D medical image with six clicks.",
+    epilog="Exit codes: 0 done; 2 wrong command line; 3 wrong image or points; 4 no such model or session; "
+    "5 not possible with this model; 6 a limit of the server; 7 gateway or Triton away; 8 too late; 1 anything else.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Server = Annotated[
+    str, typer.Option("--server", "-s", envvar="SIXPOINT_SERVER", help="The gateway, host:port.", metavar="HOST:PORT")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+_DEFAULT_SERVER = "127.0.0.1:50051"
+
+
+@app.command(epilog="Example: sixpoint models --modality CT")
+def models(
+    server: Server = _DEFAULT_SERVER,
+    modality: Annotated[str, typer.Option(help="Only models for this modality: CT, MR, PT, US.")] = "",
+    label: Annotated[str, typer.Option(help="Only models with this label.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List the models that can be used now."""
+    with Client(server) as client:
+        found = client.models(modality=modality, label=label)
+    if as_json:
+        _print_json([{**vars(model)} for model in found])
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("model", "version", "task", "takes", "for", "licence", "title"):
+        table.add_column(heading)
+    for model in found:
+        takes, modalities = ", ".join(model.prompts), ", ".join(model.modalities) or "any image"
+        table.add_row(model.name, model.version, model.task, takes, modalities, model.licence, model.title)
+    Console().print(table)
+
+
+@app.command(
+    epilog='Example: sixpoint annotate ct.nii.gz --points "52,60,10 80,61,12 66,44,11 65,79,13 66,60,4 67,62,22" '
+    "-o spleen.nii.gz --preview spleen.png"
+)
+def annotate(
+    image: Annotated[Path, typer.Argument(help="NIfTI, NRRD or MetaImage file, or a folder with one DICOM series.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Mask to write: .nii.gz, .nrrd, .mha, ...")],
+    points: Annotated[str, typer.Option("--points", "-p", help='Six or more points, "x,y,z x,y,z ...".')] = "",
+    points_file: Annotated[
+        Path | None, typer.Option("--points-file", "-f", help="Points from a .mrk.json, .fcsv, .json or .csv file.")
+    ] = None,
+    frame: Annotated[
+        str,
+        typer.Option(help="What the numbers are: voxel indices (x,y,z), or patient mm, lps or ras. [default: voxel]"),
+    ] = "",
+    model: Annotated[str, typer.Option("--model", "-m", help="Model to use; `sixpoint models` lists them.")] = (
+        "annotation"
+    ),
+    preview: Annotated[Path | None, typer.Option(help="Picture to write: three planes, outline, points (PNG).")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for the answer.")] = 60.0,
+    server: Server = _DEFAULT_SERVER,
+    as_json: AsJson = False,
+) -> None:
+    """Outline the object that six extreme points touch: leftmost, rightmost, foremost, hindmost, lowest, highest."""
+    prompt = _prompt(points, points_file, frame)
+    volume = Volume.read(image)
+    started = time.perf_counter()
+    with (
+        Client(server, timeout=Timeout(call=timeout)) as client,
+        _upload_bar(quiet=as_json) as advance,
+        client.open_session(volume, model=model, progress=advance) as session,
+    ):
+        opened = time.perf_counter()
+        mask = session.annotate(prompt)
+        answered = time.perf_counter()
+    mask.save(output)
+    if preview:
+        save_preview(render_preview(volume, mask.array, prompt.to_index(volume.geometry)), preview)
+    facts = report(
+        mask,
+        image=image.name,
+        points=len(prompt.points),
+        upload=timedelta(seconds=opened - started),
+        call=timedelta(seconds=answered - opened),
+    )
+    facts["output"] = str(output)
+    if as_json:
+        _print_json(facts)
+    else:
+        Console().print(report_table(facts))
+
+
+@app.command(epilog="Example: sixpoint phantom ct; sixpoint annotate ct/image.nii.gz -f ct/liver.json -o liver.nii.gz")
+def phantom(
+    folder: Annotated[Path, typer.Argument(help="Folder to write into.")],
+    seed: Annotated[int, typer.Option(help="Another seed, another phantom.")] = 6,
+) -> None:
+    """Write a made-up abdominal CT, its truth, and the extreme points of its organs: something to try sixpoint on."""
+    made = make_phantom(seed=seed)
+    made.image.write(folder / "image.nii.gz")
+    made.labels.write(folder / "labels.nii.gz")
+    for organ in ORGANS:
+        prompt = ExtremePoints.of_mask(made.mask(organ))
+        data = {"frame": "voxel", "points": prompt.points}
+        (folder / f"{organ}.json").write_text(json.dumps(data) + "\n")
+    Console().print(f"wrote image.nii.gz, labels.nii.gz and the points of {', '.join(ORGANS)} to {folder}")
+
+
+def main() -> None:
+    """Run the command line; an error of sixpoint is one line on stderr and an exit code of its own."""
+    try:
+        app()
+    except errors.SixpointError as error:
+        Console(stderr=True, soft_wrap=True).print(f"[bold red]error[/]: {error.message}", highlight=False)
+        sys.exit(exit_code(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def exit_code(error: errors.SixpointError) -> int:
+    """The exit code for an error: that of its nearest ancestor in :data:`EXIT_CODES`."""
+    return next(EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
+
+
+def _prompt(points: str, points_file: Path | None, frame: str) -> ExtremePoints:
+    if bool(points) == bool(points_file):
+        raise typer.BadParameter('give the points either as --points "x,y,z x,y,z ..." or as --points-file FILE')
+    named = Frame.parse(frame) if frame else None
+    return read_points(points_file, frame=named) if points_file else parse_points(points, frame=named or Frame.VOXEL)
+
+
+@contextmanager
+def _upload_bar(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    columns = (TextColumn("uploading"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
+        task = bar.add_task("upload", total=None, visible=False)
+        yield lambda sent, total: bar.update(task, completed=sent, total=total, visible=True)
+
+
+def _print_json(data: object) -> None:
+    sys.stdout.write(json.dumps(data, indent=2) + "\n")

@@ -1,0 +1,17 @@
+"""How well two masks agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["dice"]
+
+
+def dice(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
+    """Dice of two masks of the same shape: twice the shared voxels over those of both; 1 when both are empty."""
+    a, b = one > 0, other > 0
+    total = int(np.count_nonzero(a)) + int(np.count_nonzero(b))
+    return 2.0 * int(np.count_nonzero(a & b)) / total if total else 1.0

@@ -1,0 +1,141 @@
+"""A picture of a mask: three planes through its centre, its outline over the image, the points marked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from sixpoint.errors import VolumeError
+from sixpoint.volume import Volume
+
+__all__ = ["render_preview", "save_preview"]
+
+Array = npt.NDArray[Any]
+
+_PANEL = 360
+_GAP = 8
+_CAPTION = 22
+_OUTLINE = (255, 196, 0)
+_POINT = (0, 230, 255)
+# Around the mask: as much again on every side, so that its neighbours can be judged too.
+_CONTEXT = 0.6
+_LEAST_CONTEXT_MM = 25.0
+# A point nearer to the plane than this is drawn full, others hollow.
+_NEAR_MM = 4.0
+
+# Name; canonical axis (0 x, 1 y, 2 z) across the plane; those that run across and down (z runs up); letters.
+_PLANES: Sequence[tuple[str, int, int, int, str, str]] = (
+    ("axial", 2, 0, 1, "R", "L"),
+    ("coronal", 1, 0, 2, "R", "L"),
+    ("sagittal", 0, 1, 2, "A", "P"),
+)
+
+
+def render_preview(volume: Volume, mask: Array, points: npt.ArrayLike = ()) -> Image.Image:
+    """Draw a mask over its image.
+
+    Args:
+        volume: The image.
+        mask: 0 and 1, [z, y, x], on the image's grid.
+        points: Voxel indices (x, y, z) of the image, shape [n, 3].
+
+    Returns:
+        An RGB picture: axial, coronal and sagittal plane through the mask's centre, in the radiologist's view (the
+        patient's right on the left), in true proportions, grey levels between the 1st and 99th percentile.
+    """
+    orientation = volume.geometry.orientation
+    image, inside = orientation.to_canonical(volume.array), orientation.to_canonical(mask) > 0
+    spacing = np.array(volume.geometry.canonical().spacing)
+    placed = orientation.index_to_canonical(np.asarray(points, float).reshape(-1, 3), size=volume.geometry.size)
+    low, high, centre = _field_of_view(inside, placed, spacing)
+    window = image[tuple(slice(low[a], high[a]) for a in (2, 1, 0))]
+    dark, bright = np.percentile(window, (1, 99))
+    picture = Image.new("RGB", (3 * _PANEL + 4 * _GAP, _PANEL + _CAPTION + 2 * _GAP), (18, 18, 20))
+    for number, (name, axis, across, down, left, right) in enumerate(_PLANES):
+        panel = _panel(image, inside, placed, spacing, (low, high, centre), (axis, across, down), (dark, bright))
+        corner = (_GAP + number * (_PANEL + _GAP), _GAP + _CAPTION)
+        picture.paste(panel, (corner[0] + (_PANEL - panel.width) // 2, corner[1] + (_PANEL - panel.height) // 2))
+        draw = ImageDraw.Draw(picture)
+        font = ImageFont.load_default(size=14)
+        draw.text((corner[0], _GAP), f"{name}, slice {int(centre[axis])}", fill=(225, 225, 225), font=font)
+        draw.text((corner[0] + 4, corner[1] + _PANEL // 2), left, fill=(225, 225, 225), font=font)
+        draw.text((corner[0] + _PANEL - 14, corner[1] + _PANEL // 2), right, fill=(225, 225, 225), font=font)
+    return picture
+
+
+def save_preview(picture: Image.Image, path: str | os.PathLike[str]) -> None:
+    """Write a picture as PNG.
+
+    Raises:
+        VolumeError: When it cannot be written.
+    """
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path, format="PNG")
+    except OSError as error:
+        raise VolumeError(f"cannot write {path}: {error}") from error
+
+
+def _field_of_view(inside: Array, points: Array, spacing: Array) -> tuple[Array, Array, Array]:
+    """Canonical indices (x, y, z): the first and one past the last voxel to show, and the mask's centre."""
+    size = np.array(inside.shape[::-1])
+    filled = np.argwhere(inside)[:, ::-1] if inside.any() else (points if len(points) else size[None, :] / 2)
+    low, high = filled.min(axis=0), filled.max(axis=0)
+    centre = np.clip(np.rint(filled.mean(axis=0)), 0, size - 1).astype(int)
+    reach = np.maximum(((high - low) * spacing).max() * (0.5 + _CONTEXT), _LEAST_CONTEXT_MM) / spacing
+    middle = (low + high) / 2
+    first = np.floor(np.clip(middle - reach, 0, size - 1)).astype(int)
+    last = np.ceil(np.clip(middle + reach, 0, size - 1)).astype(int) + 1
+    return first, last, centre
+
+
+def _panel(
+    image: Array,
+    inside: Array,
+    points: Array,
+    spacing: Array,
+    view: tuple[Array, Array, Array],
+    axes: tuple[int, int, int],
+    grey: tuple[float, float],
+) -> Image.Image:
+    low, high, centre = view
+    axis, across, down = axes
+    index: list[Any] = [slice(low[2], high[2]), slice(low[1], high[1]), slice(low[0], high[0])]
+    index[2 - axis] = int(centre[axis])
+    plane, body = image[tuple(index)].astype(np.float32), inside[tuple(index)]
+    flip = down == 2
+    if flip:
+        plane, body = plane[::-1], body[::-1]
+    width, height = (high[across] - low[across]) * spacing[across], (high[down] - low[down]) * spacing[down]
+    scale = _PANEL / max(width, height)
+    shape = (max(1, round(width * scale)), max(1, round(height * scale)))
+    level = np.clip((plane - grey[0]) / max(grey[1] - grey[0], 1e-6), 0, 1) * 255
+    panel = Image.fromarray(level.astype(np.uint8)).resize(shape, Image.Resampling.BICUBIC).convert("RGB")
+    large = np.asarray(Image.fromarray((body * 255).astype(np.uint8)).resize(shape, Image.Resampling.BILINEAR)) > 127
+    pixels = np.asarray(panel).copy()
+    pixels[_edge(large)] = _OUTLINE
+    panel = Image.fromarray(pixels)
+    draw = ImageDraw.Draw(panel)
+    for point in points:
+        u = (point[across] - low[across] + 0.5) * spacing[across] * scale
+        v = (point[down] - low[down] + 0.5) * spacing[down] * scale
+        v = shape[1] - v if flip else v
+        near = abs(point[axis] - centre[axis]) * spacing[axis] <= _NEAR_MM
+        r = 5 if near else 4
+        draw.ellipse((u - r, v - r, u + r, v + r), fill=_POINT if near else None, outline=_POINT, width=1)
+    return panel
+
+
+def _edge(inside: Array) -> Array:
+    """Pixels of a 2D mask that touch its outside, two pixels thick."""
+    core = inside.copy()
+    for _ in range(2):
+        padded = np.pad(core, 1, mode="edge")
+        core = core & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return inside & ~core
