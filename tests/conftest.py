@@ -1,0 +1,50 @@
+"""Fixtures that start what is real: Triton once, gateways on top of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.server import Gateway
+from gateway.triton.local import LocalTriton
+from tests import harness
+
+# Settings of whoever runs the tests must not change them.
+for name in [name for name in os.environ if name.startswith("SIXPOINT_")]:
+    del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def cancelled_mark(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that the model ``slow`` writes when its request was cancelled."""
+    return tmp_path_factory.mktemp("mark") / "cancelled"
+
+
+@pytest.fixture(scope="session")
+def triton(tmp_path_factory: pytest.TempPathFactory, cancelled_mark: Path) -> Iterator[LocalTriton]:
+    """The real Triton, with the shipped model ``annotation`` and the tests' own ``ellipsoid`` and ``slow``."""
+    if not harness.TRITON_ENVIRONMENT.is_dir():
+        pytest.skip("Triton is not installed: make triton")
+    repository = tmp_path_factory.mktemp("models") / "repository"
+    shutil.copytree(harness.ROOT / "model_repository", repository)
+    harness.write_ellipsoid_model(repository / "ellipsoid")
+    harness.write_slow_model(repository / "slow", mark=cancelled_mark)
+    with harness.running_triton(repository) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def gateway(triton: LocalTriton) -> Iterator[Gateway]:
+    """A gateway with default limits, in a thread of this process."""
+    with harness.running_gateway(triton_url=triton.address) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def address(gateway: Gateway) -> str:
+    """host:port of that gateway."""
+    return f"127.0.0.1:{gateway.port}"

@@ -1,0 +1,217 @@
+"""The gateway's life: health that follows Triton, models that come and go, a port that is taken, an ordered end."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+import sixpoint
+from gateway.settings import Settings
+from gateway.triton.client import TritonClient
+from sixpoint import errors
+from tests.gateway.core.test_processing import POINTS
+from tests.harness import (
+    ELLIPSOID_SPEC,
+    TRITON_ENVIRONMENT,
+    free_port,
+    noisy_volume,
+    running_gateway,
+    running_triton,
+    write_config,
+    write_ellipsoid_model,
+)
+
+PROMPT = sixpoint.ExtremePoints(POINTS.tolist())
+SERVING, AWAY = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+ANNOTATION, IMAGES = "sixpoint.v1.AnnotationService", "sixpoint.v1.ImageService"
+
+
+def health(port: int, service: str = "") -> int:
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        return health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service)).status
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    if not TRITON_ENVIRONMENT.is_dir():
+        pytest.skip("Triton is not installed: make triton")
+    write_ellipsoid_model(tmp_path / "repository" / "ellipsoid")
+    return tmp_path / "repository"
+
+
+def test_a_session_outlives_a_triton_that_stops_and_starts_again(repository):
+    port = free_port()
+    with running_gateway(ready=False, triton_url=f"127.0.0.1:{port}") as gateway:
+        assert health(gateway.port) == AWAY
+        assert health(gateway.port, IMAGES) == SERVING
+        with sixpoint.Client(f"127.0.0.1:{gateway.port}") as client:
+            with pytest.raises(errors.TritonUnavailable):
+                client.models()
+            with running_triton(repository, port=port):
+                assert eventually(lambda: health(gateway.port, ANNOTATION) == SERVING)
+                assert health(gateway.port) == SERVING
+                session = client.open_session(noisy_volume(), model="ellipsoid")
+                before = session.annotate(PROMPT)
+            # Triton is stopped in the middle of the session.
+            with pytest.raises(errors.TritonUnavailable) as caught:
+                session.annotate(PROMPT)
+            assert caught.value.retry_after
+            assert eventually(lambda: health(gateway.port) == AWAY)
+            assert health(gateway.port, IMAGES) == SERVING
+            with running_triton(repository, port=port):
+                assert eventually(lambda: health(gateway.port) == SERVING)
+                after = session.annotate(PROMPT)
+    assert np.array_equal(before.array, after.array)
+    assert (before.revision, after.revision) == (1, 2)
+
+
+def test_models_come_and_go_and_bad_ones_are_refused(repository, caplog):
+    async def control(address: str, call: str, name: str) -> None:
+        from tritonclient.grpc import service_pb2
+
+        async with TritonClient(address) as triton:
+            request = getattr(service_pb2, f"RepositoryModel{call}Request")(model_name=name)
+            await getattr(triton._stub, f"RepositoryModel{call}")(request)
+
+    with running_triton(repository) as triton, running_gateway(triton_url=triton.address) as gateway:
+        address = f"127.0.0.1:{gateway.port}"
+        with sixpoint.Client(address) as client:
+            assert [model.name for model in client.models()] == ["ellipsoid"]
+            write_ellipsoid_model(repository / "second")
+            write_ellipsoid_model(repository / "foreign")
+            write_config(repository / "foreign", backend="onnxruntime", spec=ELLIPSOID_SPEC, with_spec=False)
+            write_ellipsoid_model(repository / "liar")
+            lie = ELLIPSOID_SPEC.model_copy(update={"output": ELLIPSOID_SPEC.output.model_copy(update={"dtype": "FP16"})})
+            _replace_spec(repository / "liar", lie.to_json())
+            for name in ("second", "foreign", "liar"):
+                asyncio.run(control(triton.address, "Load", name))
+            assert eventually(lambda: {model.name for model in client.models()} == {"ellipsoid", "second"})
+            assert eventually(lambda: any("its spec promises" in record.getMessage() for record in caplog.records))
+            time.sleep(0.3)
+            assert {model.name for model in client.models()} == {"ellipsoid", "second"}
+            # A new version takes over without a restart.
+            shutil.copytree(repository / "second" / "1", repository / "second" / "2")
+            asyncio.run(control(triton.address, "Load", "second"))
+            assert eventually(lambda: {m.name: m.version for m in client.models()}["second"] == "2")
+            with client.open_session(noisy_volume(), model="second") as session:
+                assert session.annotate(PROMPT).model_version == "2"
+                asyncio.run(control(triton.address, "Unload", "second"))
+                assert eventually(lambda: [model.name for model in client.models()] == ["ellipsoid"])
+                with pytest.raises(errors.ModelNotFound, match="ellipsoid"):
+                    session.annotate(PROMPT)
+
+
+def _replace_spec(folder: Path, spec: str) -> None:
+    from google.protobuf import text_format
+    from tritonclient.grpc import model_config_pb2
+
+    config = text_format.Parse((folder / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+    config.parameters["sixpoint"].string_value = spec
+    (folder / "config.pbtxt").write_text(text_format.MessageToString(config))
+
+
+def test_a_taken_port_is_named_with_the_variable_that_changes_it(gateway):
+    with pytest.raises(errors.Unavailable, match=rf"127.0.0.1:{gateway.port}.*SIXPOINT_PORT") as caught:
+        with running_gateway(ready=False, port=gateway.port):
+            pass
+    assert "taken" in caught.value.message
+
+
+def test_too_many_sessions_and_too_large_images_are_refused(triton):
+    limits = {"max_sessions": 1, "max_image_bytes": 100_000}
+    with running_gateway(triton_url=triton.address, **limits) as own, sixpoint.Client(f"127.0.0.1:{own.port}") as client:
+        with client.open_session(noisy_volume(), model="ellipsoid"):
+            with pytest.raises(errors.ResourceExhausted, match="SIXPOINT_MAX_SESSIONS") as caught:
+                client.open_session(noisy_volume(), model="ellipsoid")
+            assert caught.value.retry_after
+        with pytest.raises(errors.ResourceExhausted, match="SIXPOINT_MAX_IMAGE_BYTES"):
+            client.upload(noisy_volume((64, 64, 64)))
+
+
+def test_an_idle_session_expires(triton):
+    with (
+        running_gateway(triton_url=triton.address, session_idle_seconds=0.2) as own,
+        sixpoint.Client(f"127.0.0.1:{own.port}") as client,
+    ):
+        session = client.open_session(noisy_volume(), model="ellipsoid")
+        time.sleep(0.3)
+        with pytest.raises(errors.SessionExpired):
+            session.annotate(PROMPT)
+
+
+def test_reflection_names_the_services(gateway, triton):
+    with grpc.insecure_channel(f"127.0.0.1:{gateway.port}") as channel:
+        assert ANNOTATION in ProtoReflectionDescriptorDatabase(channel).get_services()
+    with (
+        running_gateway(triton_url=triton.address, reflection=False) as own,
+        grpc.insecure_channel(f"127.0.0.1:{own.port}") as channel,
+        pytest.raises(grpc.RpcError),
+    ):
+        ProtoReflectionDescriptorDatabase(channel).get_services()
+
+
+def test_sigterm_drains_health_first_and_running_calls_finish(triton):
+    port = free_port()
+    environment = {
+        "SIXPOINT_PORT": str(port),
+        "SIXPOINT_TRITON_URL": triton.address,
+        "SIXPOINT_DRAIN_NOTICE_SECONDS": "1",
+        "PATH": "/usr/bin:/bin",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "gateway", "serve"], env=environment, stderr=subprocess.PIPE)
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, sixpoint.Client(f"127.0.0.1:{port}") as client:
+            grpc.channel_ready_future(channel).result(30)
+            assert eventually(lambda: health(port) == SERVING)
+            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            seen = [next(watch).status]
+            with client.open_session(noisy_volume(), model="slow") as session:
+                answers: list[sixpoint.Mask] = []
+
+                async def interrupted() -> None:
+                    answer = asyncio.create_task(asyncio.to_thread(lambda: answers.append(session.annotate(PROMPT))))
+                    await asyncio.sleep(0.7)
+                    process.send_signal(signal.SIGTERM)
+                    await answer
+
+                asyncio.run(interrupted())
+            seen.append(next(watch).status)
+        assert seen == [SERVING, AWAY]
+        assert answers[0].array.any()
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_settings_come_from_the_environment_and_wrong_ones_are_named(monkeypatch):
+    monkeypatch.setenv("SIXPOINT_PORT", "50060")
+    assert Settings().port == 50060
+    monkeypatch.setenv("SIXPOINT_PORT", "many")
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", "serve"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert "SIXPOINT_PORT" in done.stderr
+    assert "Traceback" not in done.stderr
