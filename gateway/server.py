@@ -14,6 +14,7 @@ from typing import Self
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from threadpoolctl import threadpool_limits
 
 from gateway.core.catalog import Catalog
 from gateway.core.engine import Engine
@@ -113,32 +114,34 @@ class Gateway:
             Unavailable: When the port is taken.
         """
         settings = self._settings
-        async with TritonClient(settings.triton_url) as triton:
-            server = self._server(Engine(catalog=self._catalog, inference=triton, executor=self._executor))
-            self.port = _listen(server, settings)
-            watcher = Watcher(
-                client=triton,
-                catalog=self._catalog,
-                interval=settings.triton_poll_seconds,
-                changed=self._publish_health,
-            )
-            await self._publish_health()
-            background = [asyncio.create_task(watcher.run()), asyncio.create_task(self._expire())]
-            await server.start()
-            _log.info("gateway listening", extra={"host": settings.host, "port": self.port})
-            try:
-                yield self
-            finally:
-                _log.info("gateway draining")
-                # Health first: load balancers look away while running calls finish.
-                await self._health.enter_graceful_shutdown()
-                await asyncio.sleep(settings.drain_notice_seconds)
-                await server.stop(settings.drain_seconds)
-                for task in background:
-                    task.cancel()
-                await asyncio.gather(*background, return_exceptions=True)
-                self._executor.shutdown()
-                _log.info("gateway stopped")
+        # Prompts run side by side on the workers; threads inside each matrix product would only fight over the cores.
+        with threadpool_limits(1, user_api="blas"):
+            async with TritonClient(settings.triton_url) as triton:
+                server = self._server(Engine(catalog=self._catalog, inference=triton, executor=self._executor))
+                self.port = _listen(server, settings)
+                watcher = Watcher(
+                    client=triton,
+                    catalog=self._catalog,
+                    interval=settings.triton_poll_seconds,
+                    changed=self._publish_health,
+                )
+                await self._publish_health()
+                background = [asyncio.create_task(watcher.run()), asyncio.create_task(self._expire())]
+                await server.start()
+                _log.info("gateway listening", extra={"host": settings.host, "port": self.port})
+                try:
+                    yield self
+                finally:
+                    _log.info("gateway draining")
+                    # Health first: load balancers look away while running calls finish.
+                    await self._health.enter_graceful_shutdown()
+                    await asyncio.sleep(settings.drain_notice_seconds)
+                    await server.stop(settings.drain_seconds)
+                    for task in background:
+                        task.cancel()
+                    await asyncio.gather(*background, return_exceptions=True)
+                    self._executor.shutdown()
+                    _log.info("gateway stopped")
 
     def _server(self, engine: Engine) -> grpc.aio.Server:
         settings = self._settings

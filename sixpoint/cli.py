@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
@@ -23,7 +24,7 @@ from sixpoint.point_files import parse_points, read_points
 from sixpoint.preview import render_preview, save_preview
 from sixpoint.prompts import ExtremePoints, Frame
 from sixpoint.report import report, report_table
-from sixpoint.volume import Volume
+from sixpoint.volume import Volume, check_suffix
 
 __all__ = ["app", "main"]
 
@@ -74,7 +75,8 @@ def models(
         table.add_column(heading)
     for model in found:
         takes, modalities = ", ".join(model.prompts), ", ".join(model.modalities) or "any image"
-        table.add_row(model.name, model.version, model.task, takes, modalities, model.licence, model.title)
+        cells = (model.name, model.version, model.task, takes, modalities, model.licence, model.title)
+        table.add_row(*map(escape, cells))
     Console().print(table)
 
 
@@ -103,6 +105,7 @@ def annotate(
 ) -> None:
     """Outline the object that six extreme points touch: leftmost, rightmost, foremost, hindmost, lowest, highest."""
     prompt = _prompt(points, points_file, frame)
+    check_suffix(output)
     volume = Volume.read(image)
     started = time.perf_counter()
     with (
@@ -143,7 +146,9 @@ def phantom(
         prompt = ExtremePoints.of_mask(made.mask(organ))
         data = {"frame": "voxel", "points": prompt.points}
         (folder / f"{organ}.json").write_text(json.dumps(data) + "\n")
-    Console().print(f"wrote image.nii.gz, labels.nii.gz and the points of {', '.join(ORGANS)} to {folder}")
+    Console(soft_wrap=True).print(
+        f"wrote image.nii.gz, labels.nii.gz and the points of {', '.join(ORGANS)} to {escape(str(folder))}"
+    )
 
 
 def main() -> None:
@@ -151,7 +156,7 @@ def main() -> None:
     try:
         app()
     except errors.SixpointError as error:
-        Console(stderr=True, soft_wrap=True).print(f"[bold red]error[/]: {error.message}", highlight=False)
+        Console(stderr=True, soft_wrap=True).print(f"[bold red]error[/]: {escape(error.message)}", highlight=False)
         sys.exit(exit_code(error))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from google.protobuf.duration_pb2 import Duration
 
-from sixpoint.errors import PromptError, Violation, VolumeError
+from sixpoint.errors import InternalError, PromptError, Violation, VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, Timings
 from sixpoint.prompts import ExtremePoints, Frame
@@ -101,7 +101,13 @@ def mask_to_message(packed: PackedMask) -> annotation.MaskPatch:
 
 
 def mask_from_message(message: annotation.MaskPatch) -> PackedMask:
-    """A packed mask from a message."""
+    """A packed mask from a message.
+
+    Raises:
+        InternalError: When it has no box.
+    """
+    if len(message.box.lower) != 3 or len(message.box.upper) != 3:
+        raise InternalError("the mask arrived damaged: its box is missing")
     return PackedMask(
         lower=_triple(message.box.lower),
         upper=_triple(message.box.upper),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -92,7 +93,8 @@ class Geometry:
         direction: Row-major 3x3 matrix; column k is the unit vector (LPS) along which index axis k runs (as in ITK).
 
     Raises:
-        VolumeError: When a number is not finite, a size or spacing is not positive, or the axes are not orthonormal.
+        VolumeError: When a number is not finite, a size or spacing is not positive, a size is not whole, or the axes
+            are not orthonormal.
     """
 
     size: tuple[int, int, int]
@@ -105,8 +107,12 @@ class Geometry:
             values = getattr(self, name)
             if len(values) != count:
                 raise VolumeError(f"geometry: {name} needs {count} numbers, got {len(values)}")
-            kind = int if name == "size" else float
-            object.__setattr__(self, name, tuple(kind(value) for value in values))
+            kind = operator.index if name == "size" else float
+            try:
+                object.__setattr__(self, name, tuple(kind(value) for value in values))
+            except (TypeError, ValueError):
+                what = "whole numbers" if name == "size" else "numbers"
+                raise VolumeError(f"geometry: {name} must be {count} {what}, got {tuple(values)}") from None
             if not all(math.isfinite(value) for value in getattr(self, name)):
                 raise VolumeError(f"geometry: {name} has a number that is not finite")
         if min(self.size) < 1:

@@ -23,6 +23,8 @@ Shape = tuple[int, int, int]
 
 # Spread of a normal distribution in median absolute deviations.
 _MAD = 1.4826
+# The smallest window: its inverse is still a finite float32.
+_TINY = 1e-37
 # Statistics read every second voxel of each axis: an eighth of the cost, the same medians to a fraction of their error.
 _SPARSE = (slice(None, None, 2),) * 3
 
@@ -69,7 +71,8 @@ def window(image: Float, points: Points, intensity: Intensity) -> Float:
             # A floor, so that a body without noise or texture does not blow its window up.
             spread = max(_MAD * float(np.median(np.abs(inside - median))), 0.02 * (high - low))
             low, high = median - intensity.width * spread, median + intensity.width * spread
-    scale = 2.0 / max(high - low, 1e-6)
+    # The floor only keeps constant images from a division by nothing; it follows their units, which may be tiny.
+    scale = 2.0 / max(high - low, 1e-6 * max(abs(low), abs(high)), _TINY)
     return np.clip((image - np.float32((low + high) / 2)) * np.float32(scale), -1.0, 1.0)
 
 

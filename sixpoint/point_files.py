@@ -45,6 +45,7 @@ def read_points(path: str | os.PathLike[str], *, frame: Frame | None = None) -> 
     """
     source = Path(path)
     name = source.name.lower()
+    frame = Frame.parse(frame) if frame else None
     try:
         text = source.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -54,7 +55,7 @@ def read_points(path: str | os.PathLike[str], *, frame: Frame | None = None) -> 
     elif name.endswith(".json"):
         points, named = _plain_json(_json(text, source), source)
     elif name.endswith(".fcsv"):
-        points, named = _fcsv(text)
+        points, named = _fcsv(text, source)
     elif name.endswith(".csv"):
         points, named = _csv(text), None
     else:
@@ -93,14 +94,16 @@ def _plain_json(data: Any, source: Path) -> tuple[list[Point], Frame | None]:
     return [_point(point, source) for point in data], named
 
 
-def _fcsv(text: str) -> tuple[list[Point], Frame | None]:
+def _fcsv(text: str, source: Path) -> tuple[list[Point], Frame | None]:
     frame = Frame.RAS
     points = []
     for line in text.splitlines():
         if line.startswith("#"):
             key, _, value = line[1:].partition("=")
             if key.strip().lower() == "coordinatesystem":
-                frame = _SLICER_FRAMES.get(value.strip().upper(), Frame.RAS)
+                if value.strip().upper() not in _SLICER_FRAMES:
+                    raise PromptError(f"{source}: coordinate system {value.strip()!r} is not supported; use LPS or RAS")
+                frame = _SLICER_FRAMES[value.strip().upper()]
         elif line.strip():
             # Columns: id, x, y, z, orientation, ...
             points.append(_point(line.split(",")[1:4], line))

@@ -26,6 +26,8 @@ _POINT = (0, 230, 255)
 # Around the mask: as much again on every side, so that its neighbours can be judged too.
 _CONTEXT = 0.6
 _LEAST_CONTEXT_MM = 25.0
+# Keeps constant images from a division by nothing.
+_TINY = 1e-37
 # A point nearer to the plane than this is drawn full, others hollow.
 _NEAR_MM = 4.0
 
@@ -63,7 +65,10 @@ def render_preview(volume: Volume, mask: Array, points: npt.ArrayLike = ()) -> I
         picture.paste(panel, (corner[0] + (_PANEL - panel.width) // 2, corner[1] + (_PANEL - panel.height) // 2))
         draw = ImageDraw.Draw(picture)
         font = ImageFont.load_default(size=14)
-        draw.text((corner[0], _GAP), f"{name}, slice {int(centre[axis])}", fill=(225, 225, 225), font=font)
+        # The slice's number in the image's own axes, as viewers and prompts count.
+        own, flipped = orientation.axes[axis], orientation.flips[axis]
+        number_shown = volume.geometry.size[own] - 1 - centre[axis] if flipped else centre[axis]
+        draw.text((corner[0], _GAP), f"{name}, {'xyz'[own]} = {number_shown}", fill=(225, 225, 225), font=font)
         draw.text((corner[0] + 4, corner[1] + _PANEL // 2), left, fill=(225, 225, 225), font=font)
         draw.text((corner[0] + _PANEL - 14, corner[1] + _PANEL // 2), right, fill=(225, 225, 225), font=font)
     return picture
@@ -115,7 +120,7 @@ def _panel(
     width, height = (high[across] - low[across]) * spacing[across], (high[down] - low[down]) * spacing[down]
     scale = _PANEL / max(width, height)
     shape = (max(1, round(width * scale)), max(1, round(height * scale)))
-    level = np.clip((plane - grey[0]) / max(grey[1] - grey[0], 1e-6), 0, 1) * 255
+    level = np.clip((plane - grey[0]) / max(grey[1] - grey[0], _TINY), 0, 1) * 255
     panel = Image.fromarray(level.astype(np.uint8)).resize(shape, Image.Resampling.BICUBIC).convert("RGB")
     large = np.asarray(Image.fromarray((body * 255).astype(np.uint8)).resize(shape, Image.Resampling.BILINEAR)) > 127
     pixels = np.asarray(panel).copy()

@@ -21,8 +21,9 @@ Point = tuple[float, float, float]
 _FEWEST = 6
 # Far more than anybody clicks; the guidance's cost grows with the cube of it.
 _MOST = 20
-# Decimals of a voxel that count: the same points in voxels, LPS and RAS then give the same mask, bit for bit.
-_DECIMALS = 4
+# Points are rounded to this fraction of a voxel: the same points in voxels, LPS and RAS then give the same mask, bit
+# for bit. A power of two, so that mirroring an axis (size - 1 - index) is exact too.
+_STEPS_PER_VOXEL = 2**13
 # The thinnest a set of extreme points may be across its own best plane, in voxels (root of the summed squares).
 _FLAT = 0.25
 
@@ -75,17 +76,20 @@ class ExtremePoints:
         object.__setattr__(self, "frame", Frame.parse(self.frame))
         points: list[Point] = []
         for number, point in enumerate(self.points):
-            values = tuple(float(value) for value in point)
+            try:
+                values = tuple(float(value) for value in point)
+            except (TypeError, ValueError):
+                values = ()
             if len(values) != 3 or not all(map(math.isfinite, values)):
                 raise PromptError(
-                    f"point {number}: expected three finite numbers (x, y, z), got {values}",
+                    f"point {number}: expected three finite numbers (x, y, z), got {point}",
                     violations=(Violation(f"points[{number}]", "three finite numbers"),),
                 )
             points.append((values[0], values[1], values[2]))
         object.__setattr__(self, "points", tuple(points))
 
     def to_index(self, geometry: Geometry) -> npt.NDArray[np.float64]:
-        """The points as indices (x, y, z) of an image, shape [n, 3], rounded to 1e-4 voxel.
+        """The points as indices (x, y, z) of an image, shape [n, 3], rounded to 1/8192 voxel.
 
         Raises:
             PromptError: When there are fewer than six or more than twenty, one lies outside the image, or all lie in
@@ -100,7 +104,7 @@ class ExtremePoints:
         if self.frame is Frame.RAS:
             given = given * np.array([-1.0, -1.0, 1.0])
         index = given if self.frame is Frame.VOXEL else geometry.point_to_index(given)
-        index = np.round(index, _DECIMALS)
+        index = np.round(index * _STEPS_PER_VOXEL) / _STEPS_PER_VOXEL
         self._check_inside(index, geometry)
         _check_solid(index)
         return index
@@ -129,7 +133,8 @@ class ExtremePoints:
     def _check_inside(self, index: npt.NDArray[np.float64], geometry: Geometry) -> None:
         # A voxel reaches half its width beyond its centre.
         upper = np.array(geometry.size) - 0.5
-        outside = [n for n, point in enumerate(index) if (point < -0.5).any() or (point > upper).any()]
+        # Said so that what is no number, after an overflow, is outside too.
+        outside = [n for n, point in enumerate(index) if not ((point >= -0.5) & (point <= upper)).all()]
         if outside:
             bounds = f"x -0.5..{upper[0]}, y -0.5..{upper[1]}, z -0.5..{upper[2]}"
             place = "; ".join(f"points[{n}] at voxel {_show(index[n])}" for n in outside)
@@ -151,4 +156,4 @@ def _check_solid(index: npt.NDArray[np.float64]) -> None:
 
 
 def _show(values: npt.NDArray[np.float64]) -> str:
-    return "(" + ", ".join(f"{value:g}" for value in values) + ")"
+    return "(" + ", ".join(f"{round(value, 3):g}" for value in values.tolist()) + ")"

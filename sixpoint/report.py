@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from sixpoint.mask import Mask
@@ -48,8 +49,8 @@ def report_table(facts: dict[str, Any]) -> Table:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column()
-    table.add_row("image", str(facts["image"]))
-    table.add_row("model", f"{facts['model']} (version {facts['model_version']})")
+    table.add_row("image", escape(str(facts["image"])))
+    table.add_row("model", escape(f"{facts['model']} (version {facts['model_version']})"))
     table.add_row("points", str(facts["points"]))
     table.add_row("mask", f"{facts['volume_ml']:.1f} ml, {facts['reply_bytes']} bytes on the wire")
     if "dice" in facts:

@@ -35,7 +35,8 @@ PARAMETER = "sixpoint"
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # JSON has no NaN and no infinity: a spec with one would not come back from Triton.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Task(StrEnum):
@@ -71,6 +72,8 @@ class Intensity(_Model):
     def _ordered(self) -> Intensity:
         if self.low >= self.high:
             raise ValueError(f"low must be below high, got {self.low} and {self.high}")
+        if self.method != "range" and not 0 <= self.low < self.high <= 100:
+            raise ValueError(f"low and high are percentiles, between 0 and 100; got {self.low} and {self.high}")
         return self
 
 

@@ -12,7 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from sixpoint import errors
 
-__all__ = ["CODES", "DETAILS_KEY", "code_of", "from_rpc", "to_status"]
+__all__ = ["CODES", "DETAILS_KEY", "code_of", "from_rpc", "is_ours", "to_status"]
 
 DOMAIN = "sixpoint"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -62,8 +62,7 @@ def from_rpc(failure: grpc.RpcError) -> errors.SixpointError:
     """The error that a failed call stands for: the class that the server raised, or the nearest for its code."""
     code = failure.code() if isinstance(failure, grpc.Call) or hasattr(failure, "code") else grpc.StatusCode.UNKNOWN
     message = str(failure.details() or code.name) if hasattr(failure, "details") else str(failure)
-    metadata = failure.trailing_metadata() if hasattr(failure, "trailing_metadata") else None
-    status = _status(metadata or ())
+    status = _status(failure)
     info = _detail(status, error_details_pb2.ErrorInfo)
     bad = _detail(status, error_details_pb2.BadRequest)
     retry = _detail(status, error_details_pb2.RetryInfo)
@@ -78,9 +77,16 @@ def from_rpc(failure: grpc.RpcError) -> errors.SixpointError:
     )
 
 
-def _status(metadata: Iterable[Any]) -> status_pb2.Status:
+def is_ours(failure: grpc.RpcError) -> bool:
+    """Whether a gateway raised it; gRPC and proxies, when nobody answers, send no details of ours."""
+    info = _detail(_status(failure), error_details_pb2.ErrorInfo)
+    return info is not None and info.domain == DOMAIN
+
+
+def _status(failure: grpc.RpcError) -> status_pb2.Status:
     status = status_pb2.Status()
-    for key, value in metadata:
+    metadata: Iterable[Any] | None = failure.trailing_metadata() if hasattr(failure, "trailing_metadata") else None
+    for key, value in metadata or ():
         if key == DETAILS_KEY and isinstance(value, bytes):
             try:
                 status.ParseFromString(value)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import math
 import os
+import shutil
+import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +20,7 @@ import SimpleITK as sitk
 from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
 
-__all__ = ["VOXEL_TYPES", "Volume", "check_voxels", "image_digest", "write_image"]
+__all__ = ["VOXEL_TYPES", "Volume", "check_suffix", "check_voxels", "image_digest", "write_image"]
 
 Array = npt.NDArray[Any]
 
@@ -31,6 +36,9 @@ VOXEL_TYPES: dict[int, np.dtype[Any]] = {
 """The dtypes that travel, by their number in ``sixpoint.v1.VoxelType``."""
 
 _SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+# How far a DICOM slice may lie from where an even spacing puts it, in slices; scanners round positions to some digits.
+_UNEVEN_SLICES = 0.1
+_IMAGE_POSITION = "0020|0032"
 
 
 def image_digest(geometry: Geometry, array: Array) -> str:
@@ -109,7 +117,8 @@ class Volume:
         """Read NIfTI, NRRD, MetaImage, or a folder with one DICOM series.
 
         Raises:
-            VolumeError: When the file is missing, empty, damaged, of another kind, 2D, 4D, or not one number per voxel.
+            VolumeError: When the file is missing, empty, damaged, of another kind, 2D, 4D, or not one number per voxel,
+                or the slices of a DICOM series are not evenly spaced.
         """
         source = Path(path)
         if not source.exists():
@@ -124,8 +133,9 @@ class Volume:
                     f"{source} is of no known kind: expected {', '.join(_SUFFIXES)}, or a folder with a DICOM series"
                 )
             try:
-                image = sitk.ReadImage(str(source))
-            except RuntimeError as error:
+                nifti = source.name.lower().endswith((".nii", ".nii.gz"))
+                image = _read_nifti(source) if nifti else sitk.ReadImage(str(source))
+            except (RuntimeError, OSError, EOFError, zlib.error) as error:
                 raise VolumeError(f"{source} cannot be read as an image: {_itk_message(error)}") from error
         return cls.from_sitk(image)
 
@@ -167,8 +177,7 @@ def write_image(array: Array, geometry: Geometry, path: str | os.PathLike[str]) 
         VolumeError: When the suffix is unknown or the file cannot be written.
     """
     target = Path(path)
-    if not target.name.lower().endswith(_SUFFIXES):
-        raise VolumeError(f"cannot write {target}: its suffix must be one of {', '.join(_SUFFIXES)}")
+    check_suffix(target)
     image = sitk.GetImageFromArray(array)
     image.SetSpacing(geometry.spacing)
     image.SetOrigin(geometry.origin)
@@ -180,9 +189,20 @@ def write_image(array: Array, geometry: Geometry, path: str | os.PathLike[str]) 
         raise VolumeError(f"cannot write {target}: {_itk_message(error)}") from error
 
 
+def check_suffix(path: str | os.PathLike[str]) -> None:
+    """Refuse a file to write whose suffix says no format.
+
+    Raises:
+        VolumeError: Naming those that there are.
+    """
+    # Lower case only: ITK refuses or renames others.
+    if not Path(path).name.endswith(_SUFFIXES):
+        raise VolumeError(f"cannot write {path}: its suffix must be one of {', '.join(_SUFFIXES)}")
+
+
 def _travelling(array: Array) -> Array:
     """The array in a form that travels: C order, little-endian, and no type wider than 32 bits."""
-    if array.dtype == np.float64 or array.dtype == np.float16:
+    if array.dtype.kind == "f" and array.dtype.itemsize in (2, 8):
         array = array.astype("<f4")
     elif array.dtype.kind in "iu" and array.dtype.itemsize == 8:
         narrow = np.dtype("<i4") if array.dtype.kind == "i" else np.dtype("<u4")
@@ -197,6 +217,35 @@ def _travelling(array: Array) -> Array:
     return array
 
 
+def _read_nifti(source: Path) -> sitk.Image:
+    """Read NIfTI from a file that is whole, uncompressed and alone in its folder.
+
+    ITK's NIfTI reader takes the voxels of ``a.nii.gz`` from an ``a.nii`` beside it, and fills what a truncated file
+    lacks with zeros.
+    """
+    if source.name.endswith(".nii"):
+        return _read_whole_nifti(source)
+    with tempfile.TemporaryDirectory(prefix="sixpoint-") as folder:
+        plain = Path(folder) / "image.nii"
+        opener = gzip.open if source.name.lower().endswith(".gz") else open
+        with opener(source, "rb") as packed, plain.open("wb") as unpacked:
+            shutil.copyfileobj(packed, unpacked, 2**20)
+        return _read_whole_nifti(plain)
+
+
+def _read_whole_nifti(path: Path) -> sitk.Image:
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    dimension, *sizes = (int(reader.GetMetaData(f"dim[{n}]")) for n in range(8))
+    voxel_bytes = int(reader.GetMetaData("bitpix")) / 8
+    expected = int(float(reader.GetMetaData("vox_offset")) + math.prod(sizes[:dimension]) * voxel_bytes)
+    found = path.stat().st_size
+    if found < expected:
+        raise EOFError(f"it was cut short: its header announces {expected} bytes, there are {found}")
+    return reader.Execute()
+
+
 def _read_dicom(folder: Path) -> sitk.Image:
     reader = sitk.ImageSeriesReader()
     series = reader.GetGDCMSeriesIDs(str(folder))
@@ -208,10 +257,27 @@ def _read_dicom(folder: Path) -> sitk.Image:
             f"{folder} holds {len(series)} DICOM series (of {counts} files); put one series into a folder of its own"
         )
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder), series[0]))
+    reader.MetaDataDictionaryArrayUpdateOn()
     try:
-        return reader.Execute()
+        image = reader.Execute()
     except RuntimeError as error:
         raise VolumeError(f"{folder} cannot be read as a DICOM series: {_itk_message(error)}") from error
+    if image.GetDimension() == 3:
+        _check_slices(reader, image, folder)
+    return image
+
+
+def _check_slices(reader: sitk.ImageSeriesReader, image: sitk.Image, folder: Path) -> None:
+    """Refuse slices that do not lie where an image's one spacing puts them: ITK only warns, and moves them there."""
+    for number in range(len(reader.GetFileNames())):
+        if reader.HasMetaDataKey(number, _IMAGE_POSITION):
+            said = [float(value) for value in reader.GetMetaData(number, _IMAGE_POSITION).split("\\")]
+            off = math.dist(said, image.TransformIndexToPhysicalPoint((0, 0, number)))
+            if off > _UNEVEN_SLICES * image.GetSpacing()[2]:
+                raise VolumeError(
+                    f"{folder}: slice {number} lies {off:.2f} mm off an even spacing of "
+                    f"{image.GetSpacing()[2]:.2f} mm; slices are missing, unevenly spaced, or tilted (gantry)"
+                )
 
 
 def _itk_message(error: Exception) -> str:

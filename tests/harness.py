@@ -33,7 +33,7 @@ ELLIPSOID_SPEC = ModelSpec(
 )
 """Of a model without weights: its answer is the ellipsoid channel, so that tests know what to expect."""
 
-_SLOW_MODEL = '''
+_SLOW_MODEL = """
 import time
 import numpy as np
 import triton_python_backend_utils as pb_utils
@@ -51,7 +51,7 @@ class TritonPythonModel:
             answer = np.full((values.shape[0], 1) + values.shape[2:], 255, np.uint8)
             responses.append(pb_utils.InferenceResponse([pb_utils.Tensor("PROBABILITY", answer)]))
         return responses
-'''
+"""
 
 
 def free_port() -> int:
@@ -133,7 +133,12 @@ def running_triton(repository: Path, *, port: int | None = None) -> Iterator[Loc
 @contextlib.contextmanager
 def running_gateway(*, ready: bool = True, **settings: object) -> Iterator[Gateway]:
     """A gateway in a thread of this process, on a free port; ``ready``: wait until Triton serves a model."""
-    values: dict[str, object] = {"port": 0, "drain_notice_seconds": 0.0, "drain_seconds": 2.0, "triton_poll_seconds": 0.1}
+    values: dict[str, object] = {
+        "port": 0,
+        "drain_notice_seconds": 0.0,
+        "drain_seconds": 2.0,
+        "triton_poll_seconds": 0.1,
+    }
     gateway = Gateway(Settings(**(values | settings)))  # type: ignore[arg-type]
     started, failure = threading.Event(), []
     loop = asyncio.new_event_loop()

@@ -155,6 +155,8 @@ class LocalTriton:
         backends = _assemble(environment, folder)
         prefix = f"sixpoint-{uuid.uuid4().hex[:12]}-"
         log = self.settings.log
+        if log is not None:
+            log.parent.mkdir(parents=True, exist_ok=True)
         self._log = tempfile.TemporaryFile() if log is None else log.open("ab+")  # noqa: SIM115 (closed in _end)
         self._log_start = self._log.seek(0, os.SEEK_END)
         grace = f"--grace={self.settings.stop_timeout}"

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gateway.triton.install import DEFAULT_ENVIRONMENT
 from sixpoint.errors import FailedPrecondition, Unavailable
@@ -45,23 +43,6 @@ class LocalTritonSettings:
     ready_timeout: float = 120.0
     stop_timeout: float = 10.0
 
-    @classmethod
-    def from_environment(cls, variables: Mapping[str, str] = os.environ) -> LocalTritonSettings:
-        """Settings from the variables SIXPOINT_TRITON_*, each named after its field, in capitals.
-
-        Raises:
-            FailedPrecondition: A variable does not hold the number that it should.
-        """
-        values: dict[str, Any] = {}
-        for field, kind in _KINDS.items():
-            text = variables.get(variable(field), "")
-            if text:
-                try:
-                    values[field] = kind(text)
-                except ValueError as error:
-                    raise FailedPrecondition(f"{variable(field)} must be a number, got {text!r}") from error
-        return cls(**values)
-
     def ports(self) -> dict[str, int]:
         """The ports to listen on, by the names of their fields."""
         ports = {"grpc_port": self.grpc_port, "metrics_port": self.metrics_port, "http_port": self.http_port}
@@ -76,7 +57,7 @@ class LocalTritonSettings:
         """
         if not self.model_repository.is_dir():
             raise FailedPrecondition(
-                f"there is no model repository at {self.model_repository}: set {variable('model_repository')}"
+                f"there is no model repository at {self.model_repository}: set {_variable('model_repository')}"
             )
         for field, port in self.ports().items():
             self._check_port(field, port)
@@ -99,23 +80,10 @@ class LocalTritonSettings:
                 reason = error.strerror if isinstance(error, OSError) else "no such port"
                 raise Unavailable(
                     f"Triton cannot listen on {self.host}:{port} ({reason}): "
-                    f"set {variable(field)} to a free port (setting {field})"
+                    f"set {_variable(field)} to a free port (setting {field})"
                 ) from error
 
 
-_KINDS: dict[str, Callable[[str], Any]] = {
-    "model_repository": Path,
-    "environment": Path,
-    "host": str,
-    "grpc_port": int,
-    "metrics_port": int,
-    "http_port": int,
-    "log": Path,
-    "ready_timeout": float,
-    "stop_timeout": float,
-}
-
-
-def variable(field: str) -> str:
-    """The environment variable of a setting."""
+def _variable(field: str) -> str:
+    """The gateway's environment variable for a setting."""
     return f"SIXPOINT_TRITON_{field.upper()}"

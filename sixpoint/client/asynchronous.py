@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from types import TracebackType
 from typing import Self, TypeVar
@@ -76,8 +77,9 @@ class AsyncClient(BaseClient):
 
     async def upload(self, image: Image, *, progress: Progress | None = None) -> str:
         """As :meth:`Client.upload`."""
-        volume = self.read(image)
-        digest = volume.digest
+        # Reading and hashing take seconds for a large image: off the event loop.
+        volume = await asyncio.to_thread(self.read, image)
+        digest = await asyncio.to_thread(lambda: volume.digest)
         try:
             await self.call(self._images.GetImage(images.GetImageRequest(digest=digest), timeout=self.timeout.call))
         except ImageNotFound:
@@ -93,7 +95,7 @@ class AsyncClient(BaseClient):
         self, image: Image, *, model: str = "annotation", progress: Progress | None = None
     ) -> AsyncSession:
         """As :meth:`Client.open_session`."""
-        volume = self.read(image)
+        volume = await asyncio.to_thread(self.read, image)
         digest = await self.upload(volume, progress=progress)
         request = sessions.CreateSessionRequest(image_digest=digest, model=model)
         response = await self.call(self._sessions.CreateSession(request, timeout=self.timeout.call))

@@ -11,10 +11,10 @@ import grpc
 import numpy as np
 
 from sixpoint.converters import geometry_to_message, mask_from_message, points_to_message, timings_from_message
-from sixpoint.errors import SixpointError, Unavailable
+from sixpoint.errors import InvalidArgument, SixpointError, Unavailable
 from sixpoint.mask import Mask, unpack
 from sixpoint.prompts import ExtremePoints
-from sixpoint.status import from_rpc
+from sixpoint.status import from_rpc, is_ours
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import image_service_pb2 as images
 from sixpoint.v1 import model_service_pb2 as models
@@ -108,15 +108,20 @@ class BaseClient:
 
     @staticmethod
     def list_request(label: str, task: str, modality: str, prompt: str) -> models.ListModelsRequest:
-        """A request for the models that match the filters that are not empty."""
-        return models.ListModelsRequest(
-            label=label,
-            task=models.Task.Value(f"TASK_{task.upper()}") if task else models.TASK_UNSPECIFIED,
-            modality=modality,
-            prompt_kind=(
-                models.PromptKind.Value(f"PROMPT_KIND_{prompt.upper()}") if prompt else models.PROMPT_KIND_UNSPECIFIED
-            ),
-        )
+        """A request for the models that match the filters that are not empty.
+
+        Raises:
+            InvalidArgument: When there is no such task or kind of prompt.
+        """
+        try:
+            return models.ListModelsRequest(
+                label=label,
+                task=models.Task.Value(f"TASK_{task.upper() or 'UNSPECIFIED'}"),
+                modality=modality,
+                prompt_kind=models.PromptKind.Value(f"PROMPT_KIND_{prompt.upper() or 'UNSPECIFIED'}"),
+            )
+        except ValueError as error:
+            raise InvalidArgument(f"no such task or kind of prompt: {error}") from error
 
     @staticmethod
     def annotate_request(session_id: str, prompt: ExtremePoints) -> annotation.AnnotateRequest:
@@ -157,7 +162,7 @@ class BaseSession:
 def explain(failure: grpc.RpcError, target: str) -> SixpointError:
     """The error that a failed call stands for; when nothing answered at all, one that says what to do."""
     error = from_rpc(failure)
-    if type(error) is Unavailable and "sixpoint" not in error.message and error.retry_after is None:
+    if type(error) is Unavailable and not is_ours(failure):
         return Unavailable(
             f"no gateway answers at {target} ({error.message}); start one with `make serve`, or name another with "
             "SIXPOINT_SERVER or --server"

@@ -112,9 +112,7 @@ def test_the_same_points_give_the_same_mask_and_the_next_revision(session):
 async def test_the_asynchronous_client_gives_the_same_mask(address, session):
     expected = session.annotate(PROMPT)
     async with sixpoint.AsyncClient(address) as client:
-        assert [model.name for model in await client.models()] == sorted(
-            model.name for model in await client.models()
-        )
+        assert [model.name for model in await client.models()] == sorted(model.name for model in await client.models())
         async with await client.open_session(noisy_volume(), model="ellipsoid") as own:
             mask = await own.annotate(PROMPT)
     assert np.array_equal(mask.array, expected.array)
@@ -208,9 +206,7 @@ def test_a_frame_of_a_wrong_name():
 def test_points_that_are_not_numbers(channel, session):
     nan = volumes.Point(x=float("nan"))
     prompt = annotation.ExtremePoints(frame=volumes.FRAME_VOXEL, points=[nan] * 6)
-    request = annotation.AnnotateRequest(
-        session_id=session.id, prompts=[annotation.Prompt(extreme_points=prompt)]
-    )
+    request = annotation.AnnotateRequest(session_id=session.id, prompts=[annotation.Prompt(extreme_points=prompt)])
     with pytest.raises(grpc.RpcError) as caught:
         annotation_grpc.AnnotationServiceStub(channel).Annotate(request)
     assert "finite" in from_rpc(caught.value).message
@@ -368,9 +364,10 @@ def test_a_call_without_a_deadline_gets_the_server_s(triton):
 
 async def test_a_cancelled_call_is_cancelled_in_triton_too(address, cancelled_mark: Path):
     cancelled_mark.unlink(missing_ok=True)
-    async with sixpoint.AsyncClient(address) as client, await client.open_session(
-        noisy_volume(), model="slow"
-    ) as session:
+    async with (
+        sixpoint.AsyncClient(address) as client,
+        await client.open_session(noisy_volume(), model="slow") as session,
+    ):
         task = asyncio.create_task(session.annotate(PROMPT))
         await asyncio.sleep(0.8)
         task.cancel()

@@ -102,7 +102,9 @@ def test_models_come_and_go_and_bad_ones_are_refused(repository, caplog):
             write_ellipsoid_model(repository / "foreign")
             write_config(repository / "foreign", backend="onnxruntime", spec=ELLIPSOID_SPEC, with_spec=False)
             write_ellipsoid_model(repository / "liar")
-            lie = ELLIPSOID_SPEC.model_copy(update={"output": ELLIPSOID_SPEC.output.model_copy(update={"dtype": "FP16"})})
+            lie = ELLIPSOID_SPEC.model_copy(
+                update={"output": ELLIPSOID_SPEC.output.model_copy(update={"dtype": "FP16"})}
+            )
             _replace_spec(repository / "liar", lie.to_json())
             for name in ("second", "foreign", "liar"):
                 asyncio.run(control(triton.address, "Load", name))
@@ -132,15 +134,20 @@ def _replace_spec(folder: Path, spec: str) -> None:
 
 
 def test_a_taken_port_is_named_with_the_variable_that_changes_it(gateway):
-    with pytest.raises(errors.Unavailable, match=rf"127.0.0.1:{gateway.port}.*SIXPOINT_PORT") as caught:
-        with running_gateway(ready=False, port=gateway.port):
-            pass
+    with (
+        pytest.raises(errors.Unavailable, match=rf"127.0.0.1:{gateway.port}.*SIXPOINT_PORT") as caught,
+        running_gateway(ready=False, port=gateway.port),
+    ):
+        pass
     assert "taken" in caught.value.message
 
 
 def test_too_many_sessions_and_too_large_images_are_refused(triton):
     limits = {"max_sessions": 1, "max_image_bytes": 100_000}
-    with running_gateway(triton_url=triton.address, **limits) as own, sixpoint.Client(f"127.0.0.1:{own.port}") as client:
+    with (
+        running_gateway(triton_url=triton.address, **limits) as own,
+        sixpoint.Client(f"127.0.0.1:{own.port}") as client,
+    ):
         with client.open_session(noisy_volume(), model="ellipsoid"):
             with pytest.raises(errors.ResourceExhausted, match="SIXPOINT_MAX_SESSIONS") as caught:
                 client.open_session(noisy_volume(), model="ellipsoid")

@@ -90,17 +90,13 @@ async def test_a_failed_prompt_leaves_the_session_as_it_was(engine, inference):
 
 async def test_prompts_of_one_session_are_answered_one_after_the_other(engine, inference):
     session = open_session()
-    answers = await asyncio.gather(
-        *(engine.annotate(session, PROMPT, deadline=Deadline.after(10)) for _ in range(4))
-    )
+    answers = await asyncio.gather(*(engine.annotate(session, PROMPT, deadline=Deadline.after(10)) for _ in range(4)))
     assert sorted(one.revision for one in answers) == [1, 2, 3, 4]
     assert inference.most_running == 1
 
 
 async def test_prompts_of_different_sessions_run_side_by_side(engine, inference):
-    await asyncio.gather(
-        *(engine.annotate(open_session(), PROMPT, deadline=Deadline.after(10)) for _ in range(6))
-    )
+    await asyncio.gather(*(engine.annotate(open_session(), PROMPT, deadline=Deadline.after(10)) for _ in range(6)))
     assert inference.most_running > 1
 
 

@@ -58,9 +58,10 @@ def test_the_digest_covers_the_geometry_and_the_type_too():
 
 def test_an_upload_that_ends_early_leaves_nothing_behind():
     store, volume = store_of(), noisy_volume()
-    with pytest.raises(UploadError, match="of 92160 bytes"), store.upload(header_of(volume)) as upload:
+    with store.upload(header_of(volume)) as upload:
         upload.write(volume.array.tobytes()[:-1])
-        upload.finish()
+        with pytest.raises(UploadError, match="of 92160 bytes"):
+            upload.finish()
     assert store.nbytes == 0
     with pytest.raises(ImageNotFound):
         store.get(volume.digest)
@@ -76,9 +77,10 @@ def test_other_bytes_than_announced_are_refused():
     store, volume = store_of(), noisy_volume()
     data = bytearray(volume.array.tobytes())
     data[1000] ^= 1
-    with pytest.raises(ChecksumMismatch), store.upload(header_of(volume)) as upload:
+    with store.upload(header_of(volume)) as upload:
         upload.write(bytes(data))
-        upload.finish()
+        with pytest.raises(ChecksumMismatch):
+            upload.finish()
     assert store.nbytes == 0
 
 

@@ -60,7 +60,7 @@ def test_every_axis_order_gives_the_same_mask_to_the_bit(order: tuple[int, int, 
 
 def test_an_object_at_the_image_s_border_keeps_its_place():
     volume = noisy_volume()
-    points = POINTS + [-8, 0, 0]
+    points = POINTS + np.array([-8, 0, 0])
     mask = annotate(volume.array, volume.geometry, points)
     assert mask[16, 17, 1] == 1
     assert mask[:, :, 24:].sum() == 0

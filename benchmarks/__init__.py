@@ -1,0 +1,1 @@
+"""Measurements: accuracy on labelled images, and speed as ratios within one run."""

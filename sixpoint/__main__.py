@@ -1,0 +1,5 @@
+"""``python -m sixpoint``."""
+
+from sixpoint.cli import main
+
+main()

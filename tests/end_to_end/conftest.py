@@ -1,0 +1,38 @@
+"""A real gateway process in front of the real Triton, with the shipped model."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import grpc
+import pytest
+
+from gateway.triton.local import LocalTriton
+from tests.harness import free_port
+
+
+@pytest.fixture(scope="session")
+def server(triton: LocalTriton) -> Iterator[str]:
+    """host:port of a gateway in a process of its own."""
+    port = free_port()
+    environment = os.environ | {"SIXPOINT_PORT": str(port), "SIXPOINT_TRITON_URL": triton.address}
+    process = subprocess.Popen([sys.executable, "-m", "gateway", "serve"], env=environment)
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            grpc.channel_ready_future(channel).result(60)
+            _wait_until_serving(channel)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+def _wait_until_serving(channel: grpc.Channel) -> None:
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    for response in health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=60):
+        if response.status == health_pb2.HealthCheckResponse.SERVING:
+            return

@@ -1,0 +1,208 @@
+"""The command line as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+import sixpoint
+from sixpoint.metrics import dice
+from sixpoint.phantom import make_phantom
+from tests.harness import ROOT, TRITON_ENVIRONMENT, free_port
+
+
+def run(*arguments: object, server: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    variables = os.environ | {"COLUMNS": "120"} | ({"SIXPOINT_SERVER": server} if server else {}) | environment
+    command = [str(argument) for argument in arguments]
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+        env=variables,
+        cwd=ROOT,
+    )
+
+
+@pytest.fixture(scope="module")
+def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("phantom")
+    assert run("sixpoint", "phantom", folder).returncode == 0
+    return folder
+
+
+def points_of(phantom: Path, organ: str) -> list[list[float]]:
+    return json.loads((phantom / f"{organ}.json").read_text())["points"]
+
+
+def test_models_are_listed(server):
+    done = run("sixpoint", "models", server=server)
+    assert done.returncode == 0, done.stderr
+    assert "annotation" in done.stdout
+    names = [model["name"] for model in json.loads(run("sixpoint", "models", "--json", server=server).stdout)]
+    assert {"annotation", "ellipsoid"} <= set(names)
+
+
+def test_points_of_every_form_give_the_same_mask(server, phantom, tmp_path):
+    voxel = points_of(phantom, "liver")
+    geometry = sixpoint.Volume.read(phantom / "image.nii.gz").geometry
+    lps = geometry.index_to_point(voxel)
+    markup = {
+        "markups": [
+            {
+                "type": "Fiducial",
+                "coordinateSystem": "LPS",
+                "controlPoints": [{"position": list(point), "positionStatus": "defined"} for point in lps],
+            }
+        ]
+    }
+    (tmp_path / "points.mrk.json").write_text(json.dumps(markup))
+    (tmp_path / "points.csv").write_text("x,y,z\n" + "\n".join(",".join(map(str, point)) for point in voxel))
+    (tmp_path / "points.json").write_text(json.dumps({"frame": "lps", "points": lps.tolist()}))
+    forms = {
+        "typed.nii.gz": ["--points", " ".join(",".join(map(str, point)) for point in voxel)],
+        "lps.nrrd": ["--frame", "lps", "--points", " ".join(",".join(map(str, point)) for point in lps)],
+        "ras.mha": ["--frame", "ras", "--points", " ".join(",".join(map(str, p)) for p in lps * [-1, -1, 1])],
+        "markup.nii": ["--points-file", tmp_path / "points.mrk.json"],
+        "table.nii.gz": ["--points-file", tmp_path / "points.csv"],
+        "plain.nii.gz": ["--points-file", tmp_path / "points.json"],
+    }
+    masks = []
+    for name, options in forms.items():
+        done = run("sixpoint", "annotate", phantom / "image.nii.gz", *options, "-o", tmp_path / name, server=server)
+        assert done.returncode == 0, done.stderr
+        masks.append(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / name))))
+    assert masks[0].sum() > 1000
+    assert all(np.array_equal(masks[0], mask) for mask in masks[1:])
+
+
+def test_json_output_and_a_preview(server, phantom, tmp_path):
+    options = ["-f", phantom / "spleen.json", "-o", tmp_path / "s.nii.gz", "--preview", tmp_path / "s.png", "--json"]
+    done = run("sixpoint", "annotate", phantom / "image.nii.gz", *options, server=server)
+    facts = json.loads(done.stdout)
+    assert facts["model"] == "annotation"
+    assert facts["points"] == 6
+    assert facts["volume_ml"] > 10
+    assert {"upload_ms", "preprocess_ms", "inference_ms", "postprocess_ms", "reply_ms"} <= set(facts)
+    assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--points", "1,2,3 4,5,6"], 3, "got 2"),
+        (["--points", "900,1,1 " * 6], 3, "outside the image"),
+        (["--points", "1,2 3,4"], 3, "three numbers"),
+        (["--points", "1,2,3 " * 6, "--frame", "mm"], 3, "unknown frame"),
+        (["--points", "1,1,5 9,1,5 1,9,5 9,9,5 5,5,5 6,6,5"], 3, "in one plane"),
+        (["--points-file", "missing.mrk.json"], 3, "cannot read points"),
+        (["-f", "LIVER", "--model", "liver"], 4, "there are: "),
+        (["-f", "LIVER", "-o", "mask.png"], 3, "its suffix must be one of"),
+        ([], 2, "--points"),
+    ],
+)
+def test_mistakes_are_one_clear_line_and_an_exit_code(server, phantom, tmp_path, arguments, code, words):
+    given = [phantom / "liver.json" if argument == "LIVER" else argument for argument in arguments]
+    output = ["-o", tmp_path / "mask.nii.gz"] if "-o" not in given else []
+    done = run("sixpoint", "annotate", phantom / "image.nii.gz", *given, *output, server=server)
+    assert done.returncode == code
+    assert words in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("empty.nii.gz", b"", "is empty"),
+        ("broken.nii.gz", b"not an image", "cannot be read"),
+        ("image.jpg", b"x", "of no known kind"),
+    ],
+)
+def test_files_that_are_no_image(server, phantom, tmp_path, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    done = run("sixpoint", "annotate", tmp_path / name, "-f", phantom / "liver.json", "-o", "m.nii.gz", server=server)
+    assert done.returncode == 3
+    assert words in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (3, 20, 30, 25)])
+def test_images_of_two_or_four_dimensions(server, phantom, tmp_path, shape):
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros(shape, np.int16), isVector=False), str(tmp_path / "odd.nii.gz"))
+    done = run(
+        "sixpoint", "annotate", tmp_path / "odd.nii.gz", "-f", phantom / "liver.json", "-o", "m.nii", server=server
+    )
+    assert done.returncode == 3
+    assert f"{len(shape)}D" in done.stderr
+
+
+def test_without_a_gateway_the_message_says_what_to_do():
+    done = run("sixpoint", "models", server=f"127.0.0.1:{free_port()}")
+    assert done.returncode == 7
+    assert "make serve" in done.stderr
+
+
+@pytest.fixture
+def ports() -> dict[str, str]:
+    if not TRITON_ENVIRONMENT.is_dir():
+        pytest.skip("Triton is not installed: make triton")
+    names = ("SIXPOINT_PORT", "SIXPOINT_TRITON_GRPC_PORT", "SIXPOINT_TRITON_METRICS_PORT")
+    return {name: str(free_port()) for name in names}
+
+
+def test_the_demo_outlines_the_phantom_and_stops_what_it_started(ports, tmp_path):
+    done = run("gateway", "demo", "--output", tmp_path, **ports)
+    assert done.returncode == 0, done.stderr
+    assert "Dice" in done.stdout
+    mask = sixpoint.Volume.read(tmp_path / "mask.nii.gz")
+    assert dice(mask.array, make_phantom().mask("liver")) > 0.85
+    assert (tmp_path / "preview.png").read_bytes().startswith(b"\x89PNG")
+    left = subprocess.run(["pgrep", "-f", ports["SIXPOINT_TRITON_GRPC_PORT"]], capture_output=True, check=False)
+    assert left.stdout == b""
+
+
+@pytest.mark.parametrize("name", ["SIXPOINT_PORT", "SIXPOINT_TRITON_GRPC_PORT"])
+def test_the_demo_names_a_taken_port_and_the_variable_that_changes_it(ports, tmp_path, name):
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", int(ports[name])))
+        taken.listen()
+        done = run("gateway", "demo", "--output", tmp_path, **ports)
+    assert done.returncode == 1
+    assert ports[name] in done.stderr
+    assert name in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_serve_ends_cleanly_on_ctrl_c(ports):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway", "serve", "--local-triton"],
+        env=os.environ | ports,
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        server = f"127.0.0.1:{ports['SIXPOINT_PORT']}"
+        end = time.monotonic() + 60
+        while run("sixpoint", "models", server=server).returncode and time.monotonic() < end:
+            time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(40) == 0
+        log = process.stderr.read() if process.stderr else ""
+        assert "Traceback" not in log
+        assert "gateway stopped" in log
+    finally:
+        process.kill()
+    left = subprocess.run(["pgrep", "-f", ports["SIXPOINT_TRITON_GRPC_PORT"]], capture_output=True, check=False)
+    assert left.stdout == b""

@@ -1,0 +1,119 @@
+"""A training run in miniature: it writes what the exporter reads, and goes on where it was stopped."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from sixpoint.errors import InternalError, ModelSpecError
+from sixpoint.spec import ModelSpec, NetworkSpec
+from trainer import feeding
+from trainer.cli import app
+from trainer.network import Average, build, read_spec
+from trainer.pool import generate, write_shard
+from trainer.pretrain import CHECKPOINT, SPEC, Plan, Progress, pretrain
+
+EDGE = 40
+
+
+@pytest.fixture(scope="module")
+def spec() -> ModelSpec:
+    whole = read_spec(Path(feeding.__file__).with_name("annotation.yaml"))
+    assert whole.network is not None
+    slim = {**whole.network.arguments, "channels": [4, 8, 8, 8, 8]}
+    return whole.model_copy(update={"network": NetworkSpec(name=whole.network.name, arguments=slim)})
+
+
+def test_two_steps_then_two_more(spec: ModelSpec, tmp_path: Path) -> None:
+    (tmp_path / "pool").mkdir()
+    write_shard(tmp_path / "pool", 0, generate(1, 0, edge=EDGE))
+    plan = Plan(
+        spec=spec,
+        out=tmp_path,
+        steps=2,
+        sizes=((32, 2),),
+        odds=(1.0,),
+        threads=1,
+        workers=0,
+        lead=1,
+        validation_scenes=1,
+        scene_edge=EDGE,
+        reuse=1000.0,
+    )
+    seen: list[Progress] = []
+    checkpoint = pretrain(plan, report=seen.append)
+    assert checkpoint == tmp_path / CHECKPOINT
+    assert [now.step for now in seen] == [1, 2, 2]
+    assert seen[-1].shown == 4
+    state = torch.load(checkpoint, weights_only=True)
+    build(spec).load_state_dict(state["state_dict"])
+    published = read_spec(tmp_path / SPEC)
+    assert published.network == spec.network
+    assert published.input == spec.input
+    assert {"synthetic_dice", "synthetic_dice_ellipsoid"} <= set(published.metrics)
+    assert published.provenance["steps"] == "2"
+
+    torch.load(tmp_path / "last.pt", weights_only=True)
+    seen.clear()
+    pretrain(replace(plan, steps=4), report=seen.append)
+    assert [now.step for now in seen] == [3, 4, 4]
+    assert [entry["step"] for entry in json.loads((tmp_path / "metrics.json").read_text())] == [2, 4]
+
+
+def test_batches_from_a_process_of_their_own(spec: ModelSpec, tmp_path: Path) -> None:
+    write_shard(tmp_path, 0, generate(1, 0, edge=EDGE))
+    feed = feeding.Feed(tmp_path, spec, (1, 0), sizes=((16, 2),), odds=(1.0,))
+    here = feeding.batches(feed, workers=0)
+    channels, target = next(here)
+    assert channels.dtype == torch.bfloat16
+    assert channels.shape == (2, 6, 16, 16, 16)
+    assert target.shape == (2, 1, 16, 16, 16)
+    there = feeding.batches(feed, workers=1)
+    assert torch.equal(next(there)[1], target)
+
+
+def test_a_pool_that_stays_empty_is_an_error(spec: ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeding, "_PATIENCE_S", 0.0)
+    with pytest.raises(InternalError, match="no sample"):
+        next(iter(feeding.Feed(tmp_path, spec, (1,))))
+
+
+def test_the_average_follows_the_weights() -> None:
+    network = torch.nn.Linear(2, 1)
+    average = Average(network, decay=0.5)
+    start = average.state["weight"].clone()
+    with torch.no_grad():
+        network.weight += 1.0
+    average.update(network, step=1000)
+    assert torch.allclose(average.state["weight"], start + 0.5)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [None, NetworkSpec(name="NoSuchNet"), NetworkSpec(name="UNet", arguments={"colour": "red"})],
+    ids=["none", "unknown", "arguments"],
+)
+def test_a_network_that_cannot_be_built(spec: ModelSpec, network: NetworkSpec | None) -> None:
+    with pytest.raises(ModelSpecError):
+        build(spec.model_copy(update={"network": network}))
+
+
+def test_a_spec_that_is_not_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text("a: [", encoding="utf-8")
+    with pytest.raises(ModelSpecError, match="YAML"):
+        read_spec(path)
+
+
+def test_the_sheet_is_a_picture(tmp_path: Path) -> None:
+    path = tmp_path / "sheet.png"
+    result = CliRunner().invoke(app, ["samples", str(path), "--rows", "1", "--columns", "3"])
+    assert result.exit_code == 0, result.output
+    with Image.open(path) as picture:
+        assert picture.size == (3 * 128, 128)

@@ -1,0 +1,168 @@
+"""Scenes and samples: repeatable, true to their targets, and the very tensors that serving makes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sixpoint.guidance import network_input
+from sixpoint.roi import Roi
+from sixpoint.spec import ModelSpec
+from trainer import samples
+from trainer.fields import resample, smooth_noise
+from trainer.network import read_spec
+from trainer.painting import paint
+from trainer.pool import Deck, generate, load, shards, write_shard
+from trainer.scenes import AIR, compose
+from trainer.shapes import FAMILIES, SHARES, body
+
+EDGE = 56
+
+
+@pytest.fixture(scope="module")
+def spec() -> ModelSpec:
+    return read_spec(Path(samples.__file__).with_name("annotation.yaml"))
+
+
+@pytest.fixture(scope="module")
+def crops() -> list[samples.Crop]:
+    return generate(3, 0, edge=EDGE)
+
+
+def test_a_scene_is_its_seed() -> None:
+    one, same, other = (compose(np.random.default_rng(seed), (EDGE, EDGE, EDGE)) for seed in (7, 7, 8))
+    assert np.array_equal(one.labels, same.labels)
+    assert np.array_equal(one.twin, same.twin)
+    assert not np.array_equal(one.labels, other.labels)
+    first, second = (paint(np.random.default_rng(1), scene).image for scene in (one, same))
+    assert np.array_equal(first, second)
+
+
+def test_parts_belong_to_whole_bodies() -> None:
+    scene = compose(np.random.default_rng(5), (EDGE, EDGE, EDGE))
+    assert np.array_equal(scene.parent[scene.parent], scene.parent)
+    assert scene.labels.max() < scene.count
+    assert scene.parent[AIR] == AIR
+
+
+def test_families_make_bodies_that_fill_their_box() -> None:
+    assert sum(SHARES.values()) == pytest.approx(1.0)
+    assert set(SHARES) == set(FAMILIES)
+    rng = np.random.default_rng(0)
+    fills = [body(rng, (24, 20, 28)) for _ in range(60)]
+    spans = [np.ptp(np.argwhere(mask), axis=0) + 1 for mask in fills]
+    assert np.median([(span / (24, 20, 28)).min() for span in spans]) > 0.9
+    shares = np.array([mask.mean() for mask in fills])
+    assert shares.min() > 0.01
+    # Sparse and compact bodies alike.
+    assert (shares < 0.25).any()
+    assert (shares > 0.5).any()
+
+
+def test_smooth_noise_has_unit_variance_and_resampling_keeps_the_mean() -> None:
+    noise = smooth_noise(np.random.default_rng(0), (60, 50, 40), 4.0)
+    assert noise.std() == pytest.approx(1.0, abs=0.15)
+    ramp = np.arange(24, dtype=np.float32).reshape(1, 1, 24).repeat(6, 0).repeat(6, 1)
+    assert resample(ramp, (3, 6, 12)).mean() == pytest.approx(ramp.mean(), abs=0.1)
+
+
+def test_extreme_points_are_extreme_and_on_the_target(crops: list[samples.Crop]) -> None:
+    rng = np.random.default_rng(0)
+    for crop in crops:
+        points = samples.extreme_points(rng, crop.mask).astype(int)
+        voxels = np.argwhere(crop.mask)[:, ::-1]
+        assert crop.mask[points[:, 2], points[:, 1], points[:, 0]].all()
+        for axis in range(3):
+            assert points[2 * axis, axis] == voxels[:, axis].min()
+            assert points[2 * axis + 1, axis] == voxels[:, axis].max()
+
+
+def test_extreme_points_vary_over_a_flat_side() -> None:
+    rng = np.random.default_rng(0)
+    cube = np.pad(np.ones((6, 6, 6), np.bool_), 2)
+    assert len({tuple(samples.extreme_points(rng, cube)[0]) for _ in range(40)}) > 10
+
+
+def test_jitter_is_symmetric_and_scales_with_the_object() -> None:
+    rng = np.random.default_rng(0)
+    for extent, most in ((20.0, 1.05), (200.0, 3.0)):
+        points = np.array([[0, 1, 1], [extent, 1, 1], [1, 0, 1], [1, extent, 1], [1, 1, 0], [1, 1, extent]])
+        moves = np.stack([samples.jitter(rng, points) - points for _ in range(3000)])
+        assert np.abs(moves).max() <= most
+        assert np.abs(moves).max() > 0.9 * most
+        assert np.abs(moves.mean(axis=0)).max() < 0.05 * most
+        assert np.abs(np.median(moves, axis=0)).max() < 0.08 * most
+
+
+def test_a_sample_is_what_serving_sees(crops: list[samples.Crop], spec: ModelSpec) -> None:
+    crop = crops[0]
+    points = samples.extreme_points(np.random.default_rng(0), crop.mask)
+    one = samples.prepare(crop, points, spec, edge=64)
+    roi = Roi.around(points, spacing=(1.0, 1.0, 1.0), spec=spec.roi)
+    served = network_input(roi.extract(crop.image.astype(np.float32)), roi.normalise(points), spec.input)
+    assert one.channels.shape == spec.input_shape
+    assert one.channels.dtype == np.float16
+    assert np.array_equal(one.channels, served)
+    assert np.array_equal(one.target, roi.extract(crop.mask))
+    # The ROI's box is the target's own, grown: the target touches no face of it unless the scan's border cuts it.
+    assert 0.0 <= one.target.min() <= one.target.max() <= 1.0
+
+
+def test_a_crop_is_as_good_as_its_scan(spec: ModelSpec) -> None:
+    """Where a crop ends inside the scan, no ROI of its target reads beyond it."""
+    rng = np.random.default_rng(2)
+    scene = compose(rng, (EDGE, EDGE, EDGE))
+    painting = paint(rng, scene)
+    for crop in samples.targets(rng, scene, painting, most=10):
+        shown = crop.image.astype(np.float32)
+        places = [
+            place
+            for place in np.ndindex(*(1 + n - m for n, m in zip(painting.image.shape, shown.shape, strict=True)))
+            if np.float16(painting.image[place]) == crop.image[0, 0, 0]
+            and np.array_equal(_at(painting.image, place, shown.shape).astype(np.float16), crop.image)
+        ]
+        points = samples.jitter(rng, samples.extreme_points(rng, crop.mask))
+        small = samples.prepare(crop, points, spec, edge=48)
+        whole = np.zeros(painting.image.shape, np.bool_)
+        _at(whole, places[0], shown.shape)[...] = crop.mask
+        scan = samples.Crop(image=painting.image.astype(np.float16), mask=whole)
+        large = samples.prepare(scan, points + np.array(places[0][::-1]), spec, edge=48)
+        np.testing.assert_allclose(small.target, large.target, atol=1e-4)
+        np.testing.assert_allclose(small.channels[0].astype(float), large.channels[0].astype(float), atol=5e-3)
+
+
+def _at(array: np.ndarray, place: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
+    return array[tuple(slice(a, a + n) for a, n in zip(place, shape, strict=True))]
+
+
+def test_augmenting_keeps_the_target(crops: list[samples.Crop]) -> None:
+    rng = np.random.default_rng(0)
+    turned = samples.augment(rng, crops[0])
+    assert turned.mask.sum() == crops[0].mask.sum()
+    assert sorted(turned.mask.shape) == sorted(crops[0].mask.shape)
+    assert np.isfinite(turned.image).all()
+
+
+def test_a_pool_gives_back_what_was_put_in(crops: list[samples.Crop], tmp_path: Path) -> None:
+    few = crops[:5]
+    path = write_shard(tmp_path, 0, few)
+    assert shards(tmp_path) == [path]
+    for number, crop in enumerate(few):
+        again = load(path, number)
+        assert np.array_equal(again.image, crop.image)
+        assert np.array_equal(again.mask, crop.mask)
+
+
+def test_a_deck_deals_every_crop_before_any_twice(crops: list[samples.Crop], tmp_path: Path) -> None:
+    write_shard(tmp_path, 0, crops[:3])
+    write_shard(tmp_path, 1, crops[3:6])
+    dealt = iter(Deck(tmp_path, np.random.default_rng(0)))
+    for _ in range(2):
+        sums = sorted(int(next(dealt).mask.sum()) for _ in range(6))
+        assert sums == sorted(int(crop.mask.sum()) for crop in crops[:6])
+
+
+def test_an_empty_pool_deals_nothing(tmp_path: Path) -> None:
+    assert list(Deck(tmp_path, np.random.default_rng(0))) == []
