@@ -1,0 +1,85 @@
+"""Building the spec's network, and the running average of its weights."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from monai.networks import nets
+from torch import nn
+
+from sixpoint.errors import ModelSpecError
+from sixpoint.spec import ModelSpec
+
+__all__ = ["Average", "build", "read_spec", "save_atomically", "write_atomically"]
+
+
+def read_spec(path: Path) -> ModelSpec:
+    """The spec in a YAML file.
+
+    Raises:
+        ModelSpecError: When it is not one.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ModelSpecError(f"{path.name} is not YAML: {error}") from error
+    return ModelSpec.from_mapping(data)
+
+
+def build(spec: ModelSpec) -> nn.Module:
+    """The MONAI network that the spec names, freshly initialised.
+
+    Raises:
+        ModelSpecError: When it names none, or MONAI refuses its arguments.
+    """
+    if spec.network is None:
+        raise ModelSpecError("the spec names no network; expected network: {name, arguments}")
+    kind = getattr(nets, spec.network.name, None)
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        raise ModelSpecError(f"monai.networks.nets has no network {spec.network.name!r}")
+    try:
+        return kind(**spec.network.arguments)
+    except (TypeError, ValueError) as error:
+        raise ModelSpecError(f"network {spec.network.name}: {error}") from error
+
+
+class Average:
+    """Exponential moving average of a network's state: what is published.
+
+    Args:
+        network: The network whose state to follow.
+        decay: Weight of the past; less in the first steps, so that the random start is soon forgotten.
+    """
+
+    def __init__(self, network: nn.Module, *, decay: float = 0.998) -> None:
+        self.decay = decay
+        self.state = {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Move towards the network's present state after its ``step``-th step."""
+        weight = 1.0 - min(self.decay, (1.0 + step) / (10.0 + step))
+        for name, value in network.state_dict().items():
+            kept = self.state[name]
+            if kept.is_floating_point():
+                kept.lerp_(value, weight)
+            else:
+                kept.copy_(value)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: a reader never meets half of it."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)
+
+
+def save_atomically(path: Path, state: dict[str, Any]) -> None:
+    """``torch.save``, whole or not at all."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomically(path, buffer.getvalue())

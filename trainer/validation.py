@@ -1,0 +1,94 @@
+"""A fixed set of synthetic samples, and the Dice of a network and of the bare ellipsoid on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from sixpoint.guidance import ellipsoid_map
+from sixpoint.spec import ModelSpec
+from trainer.feeding import in_single_precision
+from trainer.pool import generate
+from trainer.samples import Sample, sample
+
+__all__ = ["Score", "ValidationSet", "dice", "validate"]
+
+_PER_SCENE = 8
+_BATCH = 4
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean Dice over a validation set.
+
+    Attributes:
+        dice: Of the network, exact points.
+        jittered: Of the network, points jittered as in training.
+        ellipsoid: Of the ellipsoid in the exact points' box: what needs no network.
+    """
+
+    dice: float
+    jittered: float
+    ellipsoid: float
+
+    def figures(self) -> dict[str, float]:
+        """The figures under the names that a spec's metrics use."""
+        return {
+            "synthetic_dice": round(self.dice, 4),
+            "synthetic_dice_jittered": round(self.jittered, 4),
+            "synthetic_dice_ellipsoid": round(self.ellipsoid, 4),
+        }
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """Samples with exact points, and samples of the same crops augmented, half of them jittered."""
+
+    exact: tuple[Sample, ...]
+    varied: tuple[Sample, ...]
+
+    @classmethod
+    def draw(cls, spec: ModelSpec, *, seed: int, scenes: int, edge: int) -> ValidationSet:
+        """The set of a seed; give one that no training uses. ``edge`` is the scenes', in voxels."""
+        rng = np.random.default_rng(seed)
+        spec = in_single_precision(spec)
+        exact, varied = [], []
+        for index in range(scenes):
+            crops = generate(seed, index, edge=edge)
+            for choice in rng.permutation(len(crops))[:_PER_SCENE]:
+                exact.append(sample(rng, crops[choice], spec, edge=spec.roi.size[0], varied=False))
+                varied.append(sample(rng, crops[choice], spec, edge=spec.roi.size[0]))
+        return cls(exact=tuple(exact), varied=tuple(varied))
+
+
+def dice(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:
+    """Dice's overlap of two masks; 1 when both are empty."""
+    total = int(a.sum()) + int(b.sum())
+    return 2.0 * int((a & b).sum()) / total if total else 1.0
+
+
+def validate(network: nn.Module, holdout: ValidationSet, *, half: bool) -> Score:
+    """Score a network on a set; ``half`` computes in bfloat16, as training does."""
+    network.eval()
+    shape = holdout.exact[0].target.shape
+    ellipsoid = [dice(ellipsoid_map(one.points, shape=shape) > 0, one.target > 0.5) for one in holdout.exact]
+    return Score(
+        dice=_mean_dice(network, holdout.exact, half=half),
+        jittered=_mean_dice(network, holdout.varied, half=half),
+        ellipsoid=float(np.mean(ellipsoid)),
+    )
+
+
+def _mean_dice(network: nn.Module, samples: tuple[Sample, ...], *, half: bool) -> float:
+    scores: list[float] = []
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half):
+        for first in range(0, len(samples), _BATCH):
+            batch = samples[first : first + _BATCH]
+            channels = torch.from_numpy(np.stack([one.channels for one in batch]))
+            logits = network(channels.contiguous(memory_format=torch.channels_last_3d))
+            scores += [dice(a, one.target > 0.5) for a, one in zip((logits[:, 0] > 0).numpy(), batch, strict=True)]
+    return float(np.mean(scores))
