@@ -68,16 +68,22 @@ def main() -> None:
 
 async def _serve(settings: Settings, *, local_triton: bool) -> None:
     if not local_triton:
-        await Gateway(settings).serve()
+        await Gateway(settings).serve(announce=_announce)
         return
     async with LocalTriton(settings.local_triton()) as triton:
         watching = asyncio.create_task(triton.watch())
         try:
-            await Gateway(settings.model_copy(update={"triton_url": triton.address})).serve()
+            await Gateway(settings.model_copy(update={"triton_url": triton.address})).serve(announce=_announce)
         finally:
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
+
+
+def _announce(address: str) -> None:
+    # Only to a person: a service's output is its log.
+    if sys.stdout.isatty():
+        typer.echo(f"sixpoint listens on {address}; try `sixpoint models` in another terminal. Ctrl-C stops it.")
 
 
 def _settings() -> Settings:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Self
@@ -78,8 +78,11 @@ class Gateway:
         self.port = settings.port
         """The port listened on, once running."""
 
-    async def serve(self) -> None:
+    async def serve(self, *, announce: Callable[[str], None] = lambda _: None) -> None:
         """Serve until SIGTERM or SIGINT, then drain.
+
+        Args:
+            announce: Told the address, once the gateway listens.
 
         Raises:
             Unavailable: When the port is taken.
@@ -89,6 +92,7 @@ class Gateway:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         async with self.running():
+            announce(f"{self._settings.host}:{self.port}")
             await stop.wait()
 
     async def wait_until_ready(self, seconds: float) -> None:

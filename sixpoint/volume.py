@@ -270,9 +270,10 @@ def _read_dicom(folder: Path) -> sitk.Image:
 def _check_slices(reader: sitk.ImageSeriesReader, image: sitk.Image, folder: Path) -> None:
     """Refuse slices that do not lie where an image's one spacing puts them: ITK only warns, and moves them there."""
     for number in range(len(reader.GetFileNames())):
-        if reader.HasMetaDataKey(number, _IMAGE_POSITION):
-            said = [float(value) for value in reader.GetMetaData(number, _IMAGE_POSITION).split("\\")]
-            off = math.dist(said, image.TransformIndexToPhysicalPoint((0, 0, number)))
+        said = reader.GetMetaData(number, _IMAGE_POSITION) if reader.HasMetaDataKey(number, _IMAGE_POSITION) else ""
+        if said.count("\\") == 2:
+            position = [float(value) for value in said.split("\\")]
+            off = math.dist(position, image.TransformIndexToPhysicalPoint((0, 0, number)))
             if off > _UNEVEN_SLICES * image.GetSpacing()[2]:
                 raise VolumeError(
                     f"{folder}: slice {number} lies {off:.2f} mm off an even spacing of "
@@ -281,6 +282,6 @@ def _check_slices(reader: sitk.ImageSeriesReader, image: sitk.Image, folder: Pat
 
 
 def _itk_message(error: Exception) -> str:
-    """The last line of an ITK error: the one that says what happened."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    """The last line of an ITK error that says what happened; its "Reason" is whatever the system's last error was."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("Reason:")]
     return lines[-1].removeprefix("ITK ERROR: ") if lines else type(error).__name__
