@@ -150,5 +150,5 @@ def _apply(array: Float, matrices: list[npt.NDArray[np.float32]]) -> Float:
             array = np.matmul(matrix, array)
         else:
             z, y, x = array.shape
-            array = (matrix @ array.reshape(z, y * x)).reshape(-1, y, x)
+            array = (matrix @ array.reshape(z, y * x)).reshape(matrix.shape[0], y, x)
     return array

@@ -149,5 +149,8 @@ def _failure(error: grpc.aio.AioRpcError) -> SixpointError:
             return _away()
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return DeadlineExceeded("the deadline passed while Triton was computing")
+        # Triton's words for a model whose process died (out of memory, say); it is started again.
+        case grpc.StatusCode.INTERNAL if "is not healthy" in (error.details() or ""):
+            return _away()
         case code:
             return InferenceError(f"Triton refused the request: {code.name}")

@@ -174,7 +174,6 @@ class LocalTriton:
 
     def _arguments(self, backends: Path, prefix: str) -> list[str]:
         settings = self.settings
-        http = f"--http-port={settings.http_port}" if settings.http_port is not None else "--allow-http=false"
         return [
             f"--model-repository={settings.model_repository.absolute()}",
             "--model-control-mode=explicit",
@@ -187,8 +186,7 @@ class LocalTriton:
             f"--backend-config=python,shm-region-prefix-name={prefix}",
             f"--grpc-address={settings.host}",
             f"--grpc-port={settings.grpc_port}",
-            f"--http-address={settings.host}",
-            http,
+            "--allow-http=false",  # nothing here needs it, and it would take one more port
             f"--metrics-address={settings.host}",
             f"--metrics-port={settings.metrics_port}",
             f"--exit-timeout-secs={max(1, int(settings.stop_timeout))}",

@@ -27,7 +27,6 @@ class LocalTritonSettings:
         host: Address to listen on.
         grpc_port: Port of the inference service.
         metrics_port: Port of the Prometheus metrics.
-        http_port: Port of Triton's own HTTP service; None: off, as nothing here needs it.
         log: File for Triton's log, appended to; None: kept only to explain failures.
         ready_timeout: Seconds that Triton may take to load the models.
         stop_timeout: Seconds that Triton may take to finish what it is doing, before it is killed.
@@ -38,15 +37,13 @@ class LocalTritonSettings:
     host: str = "127.0.0.1"
     grpc_port: int = 8001
     metrics_port: int = 8002
-    http_port: int | None = None
     log: Path | None = None
     ready_timeout: float = 120.0
     stop_timeout: float = 10.0
 
     def ports(self) -> dict[str, int]:
         """The ports to listen on, by the names of their fields."""
-        ports = {"grpc_port": self.grpc_port, "metrics_port": self.metrics_port, "http_port": self.http_port}
-        return {field: port for field, port in ports.items() if port is not None}
+        return {"grpc_port": self.grpc_port, "metrics_port": self.metrics_port}
 
     def check(self) -> None:
         """Refuse what Triton would fail at in words that explain nothing.

@@ -1,0 +1,1 @@
+"""From a trained checkpoint to a model that Triton serves: exported, compared, described, and put in its place."""

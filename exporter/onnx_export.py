@@ -1,0 +1,86 @@
+"""From a PyTorch network to one ONNX file."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import onnx
+import torch
+
+from exporter.network import ProbabilityNetwork
+from sixpoint.errors import FailedPrecondition
+from sixpoint.spec import ModelSpec
+
+__all__ = ["export_onnx"]
+
+# Every Triton of the last years reads these; nothing newer is needed.
+_OPSET = 18
+_IR_VERSION = 9
+
+
+def export_onnx(network: ProbabilityNetwork, spec: ModelSpec, path: Path, *, metadata: Mapping[str, str]) -> None:
+    """Write a network as one ONNX file, weights included, for any batch size.
+
+    Args:
+        network: In evaluation mode.
+        spec: Gives the names, types and shapes of the tensors: [batch, channel, z, y, x] to [batch, 1, z, y, x].
+        path: The file to write.
+        metadata: Facts to keep in the file.
+
+    Raises:
+        FailedPrecondition: PyTorch cannot export this network.
+    """
+    dtype = torch.float16 if spec.input.dtype == "FP16" else torch.float32
+    # Batch 2, since PyTorch takes a sample of 1 to mean always 1.
+    sample = torch.zeros(2, *spec.input_shape, dtype=dtype)
+    with _quiet() as noise:
+        try:
+            torch.onnx.export(
+                network,
+                (sample,),
+                path,
+                dynamo=True,
+                external_data=False,
+                input_names=[spec.input.name],
+                output_names=[spec.output.name],
+                opset_version=_OPSET,
+                dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+                verbose=False,
+            )
+        except Exception as error:  # the exporter raises errors of a dozen kinds
+            cause = str(error.__cause__ or error).strip() or noise.getvalue().strip()
+            name = type(network.network).__name__
+            raise FailedPrecondition(f"PyTorch cannot export {name}: {cause.splitlines()[0]}") from error
+    model = onnx.load(path)
+    _strip(model)
+    model.ir_version = min(model.ir_version, _IR_VERSION)
+    onnx.helper.set_model_props(model, dict(sorted(metadata.items())))
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Remove what PyTorch notes on every node: stack traces, with the paths of the machine that exported."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[io.StringIO]:
+    """Keep PyTorch's progress and advice to itself; errors come as exceptions."""
+    noise = io.StringIO()
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise):
+            warnings.simplefilter("ignore")
+            yield noise
+    finally:
+        logging.disable(previous)
