@@ -69,6 +69,8 @@ def window(image: Float, points: Points, intensity: Intensity) -> Float:
         low, high = (float(q) for q in np.percentile(image[_SPARSE], [intensity.low, intensity.high]))
         if intensity.method != "percentile":
             inside = _inner_ellipsoid(image, points) if intensity.method == "ellipsoid" else _near_points(image, points)
+            # In double precision: the mean of two float32 voxels may be beyond float32.
+            inside = inside.astype(np.float64)
             median = float(np.median(inside))
             # A floor, so that a body without noise or texture does not blow its window up.
             spread = max(_MAD * float(np.median(np.abs(inside - median))), 0.02 * (high - low))

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial import ConvexHull
+
+from sixpoint.guidance import ellipsoid_map, heatmap, hull_map, network_input, window
+from sixpoint.spec import EllipsoidChannel, HeatmapChannel, HullChannel, ImageChannel, InputSpec, Intensity
+
+Array = npt.NDArray[Any]
+
+# An object's extremes in the ROI's frame: left, right, front, back, low, high.
+SIX = np.array(
+    [(-0.6, 0.1, 0.0), (0.7, 0.0, -0.1), (0.1, -0.5, 0.2), (0.0, 0.6, 0.1), (0.2, 0.1, -0.65), (-0.1, 0.0, 0.55)]
+)
+SHAPE = (10, 12, 14)
+METHODS = ("percentile", "ellipsoid", "points", "range")
+
+
+def cells(shape: tuple[int, int, int]) -> Array:
+    """The ROI's frame at every cell's centre, [z, y, x, (x, y, z)]: 1 is the face, half a cell beyond the last."""
+    z, y, x = np.meshgrid(*[-1 + (np.arange(n) + 0.5) * 2 / n for n in shape], indexing="ij")
+    return np.stack([x, y, z], axis=-1)
+
+
+def shrunk(large: Array) -> Array:
+    """Half the size: the mean of eight cells."""
+    z, y, x = (n // 2 for n in large.shape)
+    return large.reshape(z, 2, y, 2, x, 2).mean(axis=(1, 3, 5))
+
+
+@st.composite
+def octahedra(draw: st.DrawFn) -> Array:
+    """One point on every side of a box, as a person clicks them."""
+    part = st.floats(-0.3, 0.3)
+    reach = st.floats(0.4, 0.8)
+    points = []
+    for axis in range(3):
+        for sign in (-1, 1):
+            point = list(draw(st.tuples(part, part, part)))
+            point[axis] = sign * draw(reach)
+            points.append(point)
+    return np.array(points)
+
+
+# Maps
+
+
+@pytest.mark.parametrize("sigma", [0.02, 0.04, 0.1])
+def test_the_heatmap_is_the_largest_of_one_gaussian_per_point(sigma: float) -> None:
+    squares = np.square(cells(SHAPE)[..., None, :] - SIX).sum(axis=-1)
+    # sigma is a fraction of the edge, and an edge is 2 long.
+    expected = np.exp(-squares / (2 * (2 * sigma) ** 2)).max(axis=-1)
+    found = heatmap(SIX, shape=SHAPE, sigma=sigma)
+    near = expected > 1.01e-4
+    np.testing.assert_allclose(found[near], expected[near], rtol=0, atol=1e-6)
+    assert not found[expected < 0.99e-4].any()
+
+
+def test_the_heatmap_is_one_where_a_point_is_and_less_elsewhere() -> None:
+    centre = cells(SHAPE)[3, 4, 5]
+    result = heatmap(centre[None], shape=SHAPE, sigma=0.04)
+    assert result[3, 4, 5] == 1
+    assert np.count_nonzero(result == result.max()) == 1
+    assert result.min() >= 0
+
+
+def test_one_sigma_off_a_point_the_heatmap_is_down_to_its_known_height() -> None:
+    centre = cells((20, 20, 20))[10, 10, 10]
+    # Cells are 0.05 edges apart: the next but one is 0.1 edges off.
+    result = heatmap(centre[None], shape=(20, 20, 20), sigma=0.1)
+    assert result[10, 10, 12] == pytest.approx(np.exp(-0.5), abs=1e-6)
+    assert result[10, 12, 10] == pytest.approx(np.exp(-0.5), abs=1e-6)
+    assert result[12, 10, 10] == pytest.approx(np.exp(-0.5), abs=1e-6)
+
+
+def test_the_ellipsoid_is_one_less_the_normalised_radius() -> None:
+    low, high = SIX.min(axis=0), SIX.max(axis=0)
+    radius = np.sqrt((((cells(SHAPE) - (low + high) / 2) / ((high - low) / 2)) ** 2).sum(axis=-1))
+    np.testing.assert_allclose(ellipsoid_map(SIX, shape=SHAPE), np.maximum(1 - radius, -1), rtol=0, atol=1e-6)
+
+
+def test_the_ellipsoid_is_one_at_its_centre_and_nothing_on_its_surface() -> None:
+    # In a grid of 9, cells 2, 4 and 6 are at -4/9, 0 and 4/9.
+    points = 4 / 9 * np.array([(-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 1, 0), (0, 0, -1), (0, 0, 1)])
+    result = ellipsoid_map(points, shape=(9, 9, 9))
+    assert result[4, 4, 4] == pytest.approx(1)
+    assert [result[2, 4, 4], result[4, 6, 4], result[4, 4, 2]] == pytest.approx([0] * 3, abs=1e-6)
+    assert result[0, 0, 0] == -1
+
+
+@given(octahedra())
+def test_the_hull_map_is_the_signed_distance_to_the_facets_planes(points: Array) -> None:
+    hull = ConvexHull(points)
+    heights = cells(SHAPE) @ hull.equations[:, :3].T + hull.equations[:, 3]
+    expected = np.clip(-heights.max(axis=-1), -1, 1)
+    np.testing.assert_allclose(hull_map(points, shape=SHAPE), expected, rtol=0, atol=1e-5)
+
+
+@given(octahedra())
+def test_inside_the_hull_map_is_the_distance_to_its_surface(points: Array) -> None:
+    # Rays from a cell in every direction: none leaves the hull sooner than the map says, and one does just then.
+    hull = ConvexHull(points)
+    result = hull_map(points, shape=SHAPE)
+    directions = np.concatenate([hull.equations[:, :3], np.random.default_rng(0).normal(size=(50, 3))])
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    for cell in np.argwhere(result > 0.05)[::17]:
+        heights = hull.equations[:, :3] @ cells(SHAPE)[tuple(cell)] + hull.equations[:, 3]
+        speeds = directions @ hull.equations[:, :3].T
+        with np.errstate(divide="ignore"):
+            exits = np.where(speeds > 1e-12, -heights / speeds, np.inf).min(axis=1)
+        assert exits.min() == pytest.approx(result[tuple(cell)], abs=1e-5)
+
+
+def test_more_points_inside_the_hull_change_nothing_and_in_a_facet_neither() -> None:
+    inner = SIX.mean(axis=0)
+    facet = SIX[[1, 3, 5]].mean(axis=0)
+    more = np.concatenate([SIX, [inner, facet, SIX[0]]])
+    np.testing.assert_allclose(hull_map(more, shape=SHAPE), hull_map(SIX, shape=SHAPE), rtol=0, atol=1e-6)
+
+
+def test_the_hull_of_a_cubes_corners_is_the_cube() -> None:
+    corners = 0.5 * np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
+    expected = np.maximum(0.5 - np.abs(cells(SHAPE)).max(axis=-1), -1)
+    np.testing.assert_allclose(hull_map(corners, shape=SHAPE), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("draw", "tolerance"),
+    [
+        (lambda shape: heatmap(SIX, shape=shape, sigma=0.06), 0.05),
+        (lambda shape: ellipsoid_map(SIX, shape=shape), 0.05),
+        (lambda shape: hull_map(SIX, shape=shape), 0.02),
+    ],
+    ids=["heatmap", "ellipsoid", "hull"],
+)
+def test_a_map_does_not_depend_on_the_grids_size(draw: Any, tolerance: float) -> None:
+    assert np.abs(shrunk(draw((64, 64, 64))) - draw((32, 32, 32))).max() < tolerance
+
+
+# Windows
+
+
+def image(shape: tuple[int, int, int] = (16, 16, 16)) -> Array:
+    return np.random.default_rng(0).normal(100, 30, shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_window_ends_at_minus_one_and_one(method: Any) -> None:
+    outliers = image()
+    outliers[0, 0, 0], outliers[1, 1, 1] = -1e6, 1e6
+    result = window(outliers, SIX, Intensity(method=method, low=2, high=98))
+    assert (result[0, 0, 0], result[1, 1, 1]) == (-1, 1)
+    assert result.min() == -1
+    assert result.max() == 1
+
+
+def test_a_range_goes_to_minus_one_and_one_whatever_the_image() -> None:
+    values = np.array([-500, -160, 40, 240, 3000], np.float32)
+    result = window(np.tile(values, (8, 8, 1)), SIX, Intensity(method="range", low=-160, high=240))
+    np.testing.assert_allclose(result[0, 0], [-1, -1, 0, 1, 1], atol=1e-6)
+
+
+def test_percentiles_go_to_minus_one_and_one() -> None:
+    # The same row everywhere, so that every second voxel has the same percentiles but for one in a hundred.
+    ramp = np.broadcast_to(np.arange(1001, dtype=np.float32), (8, 8, 1001))
+    result = window(ramp, SIX, Intensity(method="percentile", low=10, high=90))
+    np.testing.assert_allclose(result[0, 0, [0, 100, 500, 900, 1000]], [-1, -1, 0, 1, 1], atol=0.01)
+
+
+def test_the_median_inside_the_ellipsoid_goes_to_nothing_and_its_spread_to_the_width() -> None:
+    random = np.random.default_rng(0)
+    radius = 1 - ellipsoid_map(SIX, shape=(32, 32, 32))
+    picture = np.where(radius < 0.5, random.normal(60, 5, radius.shape), -100).astype(np.float32)
+    result = window(picture, SIX, Intensity(method="ellipsoid", width=40))
+    # 40 spreads of 5 are 200.
+    assert np.median(result[radius < 0.5]) == pytest.approx(0, abs=0.003)
+    assert result[radius < 0.5].std() == pytest.approx(5 / 200, rel=0.1)
+    assert result[radius > 0.6] == pytest.approx((-100 - 60) / 200, rel=0.1)
+
+
+def test_a_body_without_texture_keeps_some_of_its_surroundings_in_the_window() -> None:
+    radius = 1 - ellipsoid_map(SIX, shape=(32, 32, 32))
+    picture = np.where(radius < 0.9, 60, -40).astype(np.float32)
+    result = window(picture, SIX, Intensity(method="ellipsoid", width=4))
+    # The spread is at least a fiftieth of the ROI's range: four of them are 8.
+    assert (result[radius < 0.9] == 0).all()
+    assert window(picture + 4 * (radius > 0.9), SIX, Intensity(method="ellipsoid", width=40))[0, 0, 0] == -1
+
+
+def test_the_median_beside_the_points_goes_to_nothing() -> None:
+    picture = np.full((32, 32, 32), 500, np.float32)
+    centre = (SIX.min(axis=0) + SIX.max(axis=0)) / 2
+    for x, y, z in np.floor(((SIX + (centre - SIX) / 6) + 1) / 2 * 32).astype(int):
+        picture[z - 2 : z + 3, y - 2 : y + 3, x - 2 : x + 3] = 40
+    result = window(picture, SIX, Intensity(method="points"))
+    assert (result[picture == 40] == 0).all()
+    assert (result[picture == 500] == 1).all()
+
+
+def test_points_on_the_rois_border_are_windowed_too() -> None:
+    corners = np.array([(-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 1, 0), (0, 0, -1), (0, 0, 1)], float)
+    assert np.isfinite(window(image((8, 8, 8)), corners, Intensity(method="points"))).all()
+
+
+def test_an_object_thinner_than_a_cell_has_the_whole_image_as_its_inside() -> None:
+    thin = SIX * [1, 1, 1e-4] + [0, 0, 0.03]
+    result = window(image((8, 8, 8)), thin, Intensity(method="ellipsoid"))
+    assert np.median(result) == pytest.approx(0, abs=0.02)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("value", [0.0, -1000.0, 1e-20, 3e38, -0.1])
+def test_a_constant_image_is_a_number_everywhere(method: Any, value: float) -> None:
+    result = window(np.full((8, 8, 8), value, np.float32), SIX, Intensity(method=method))
+    assert np.isfinite(result).all()
+    if method != "range":
+        assert not result.any()
+
+
+@pytest.mark.parametrize("method", ["percentile", "ellipsoid", "points"])
+@pytest.mark.parametrize("scale", [2.0**-40, 2.0**-20, 2.0**10, 2.0**60])
+def test_a_window_that_looks_at_the_image_does_not_depend_on_its_unit(method: Any, scale: float) -> None:
+    intensity = Intensity(method=method)
+    picture = image()
+    scaled = window(picture * np.float32(scale), SIX, intensity)
+    np.testing.assert_allclose(scaled, window(picture, SIX, intensity), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["percentile", "ellipsoid", "points"])
+def test_a_window_that_looks_at_the_image_does_not_depend_on_its_offset(method: Any) -> None:
+    intensity = Intensity(method=method)
+    picture = np.rint(image())
+    np.testing.assert_allclose(window(picture - 1024, SIX, intensity), window(picture, SIX, intensity), atol=1e-5)
+
+
+# The network's input
+
+CHANNELS = (
+    HullChannel(),
+    ImageChannel(intensity=Intensity(method="range", low=0, high=200)),
+    HeatmapChannel(sigma=0.05),
+    EllipsoidChannel(),
+)
+
+
+@pytest.mark.parametrize(("dtype", "numpy"), [("FP16", np.float16), ("FP32", np.float32)])
+def test_the_channels_come_in_the_order_and_type_of_the_spec(dtype: Any, numpy: type) -> None:
+    picture = image(SHAPE)
+    tensor = network_input(picture, SIX, InputSpec(dtype=dtype, channels=CHANNELS))
+    assert tensor.dtype == numpy
+    assert tensor.shape == (4, *SHAPE)
+    expected = [
+        hull_map(SIX, shape=SHAPE),
+        window(picture, SIX, CHANNELS[1].intensity),
+        heatmap(SIX, shape=SHAPE, sigma=0.05),
+        ellipsoid_map(SIX, shape=SHAPE),
+    ]
+    np.testing.assert_array_equal(tensor, np.stack(expected).astype(numpy))
+
+
+def test_the_order_of_the_points_does_not_matter() -> None:
+    channels = (*CHANNELS, ImageChannel(intensity=Intensity(method="points")))
+    spec = InputSpec(dtype="FP32", channels=channels)
+    picture = image(SHAPE)
+    other = SIX[[3, 1, 5, 0, 2, 4]]
+    np.testing.assert_allclose(network_input(picture, SIX, spec), network_input(picture, other, spec), atol=1e-6)

@@ -1,0 +1,472 @@
+from __future__ import annotations
+
+import gzip
+import hashlib
+import shutil
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pydicom
+import pytest
+import SimpleITK as sitk
+
+from sixpoint.errors import VolumeError
+from sixpoint.geometry import Geometry
+from sixpoint.mask import Mask
+from sixpoint.volume import VOXEL_TYPES, Volume, check_suffix, check_voxels, voxel_type_number
+from tests.data import shared
+from tests.sixpoint.geometries import AXIS_ORDERS, reordered, rotation
+
+FORMATS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+OBLIQUE = Geometry(
+    (4, 5, 6), (0.7, 0.9, 3.3), (-120.5, 33.25, 812.125), tuple(rotation(0.8, 0.2, -0.5, 0.1).reshape(-1))
+)
+
+
+def noise(geometry: Geometry, dtype: str = "int16") -> npt.NDArray[Any]:
+    return np.random.default_rng(0).integers(0, 100, geometry.shape).astype(dtype)
+
+
+def on_unit_grid(array: npt.NDArray[Any]) -> Volume:
+    return Volume(array, Geometry(array.shape[::-1]))
+
+
+def written(path: Path, array: npt.NDArray[Any], *, components: bool = False) -> Path:
+    """A file that SimpleITK wrote, not sixpoint; uncompressed."""
+    sitk.WriteImage(sitk.GetImageFromArray(array, isVector=components), str(path), False)
+    return path
+
+
+def nifti_affine(path: Path) -> npt.NDArray[np.float32]:
+    """The 3x4 affine (RAS) in a NIfTI file's header, to the bit."""
+    content = path.read_bytes()
+    header = gzip.decompress(content) if path.name.endswith(".gz") else content
+    return np.frombuffer(header[280:328], "<f4").reshape(3, 4)
+
+
+# Files
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("dtype", [str(dtype) for dtype in VOXEL_TYPES.values()])
+def test_voxels_of_every_type_come_back_from_every_format(tmp_path: Path, suffix: str, dtype: str) -> None:
+    volume = Volume(noise(OBLIQUE, dtype), OBLIQUE)
+    volume.write(tmp_path / f"image{suffix}")
+    back = Volume.read(tmp_path / f"image{suffix}")
+    assert back.array.dtype == volume.array.dtype
+    assert np.array_equal(back.array, volume.array)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_an_oblique_geometry_comes_back_to_what_the_format_holds(tmp_path: Path, suffix: str) -> None:
+    Volume(noise(OBLIQUE), OBLIQUE).write(tmp_path / f"image{suffix}")
+    back = Volume.read(tmp_path / f"image{suffix}").geometry
+    # NIfTI's affine is float32, to be seen in an origin of 800 mm.
+    assert back.same_grid(OBLIQUE, tolerance=1e-5 if ".nii" in suffix else 1e-12)
+
+
+@pytest.mark.parametrize("suffix", [".mha", ".mhd"])
+def test_an_oblique_geometry_comes_back_from_metaimage_to_the_last_bit(tmp_path: Path, suffix: str) -> None:
+    Volume(noise(OBLIQUE), OBLIQUE).write(tmp_path / f"image{suffix}")
+    assert Volume.read(tmp_path / f"image{suffix}").geometry == OBLIQUE
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize(("axes", "flips"), AXIS_ORDERS[::7], ids=str)
+def test_a_mask_has_its_images_geometry_to_the_last_bit(
+    tmp_path: Path, suffix: str, axes: tuple[int, ...], flips: tuple[bool, ...]
+) -> None:
+    upright = Geometry((4, 5, 6), (0.7, 0.9, 3.3), (-120.3, 33.21, 812.17))
+    image = Volume(*reordered(noise(upright), upright, axes, flips))
+    image.write(tmp_path / f"image{suffix}")
+    image = Volume.read(tmp_path / f"image{suffix}")
+    Mask(np.ones_like(image.array, np.uint8), image.geometry).save(tmp_path / f"mask{suffix}")
+    assert Volume.read(tmp_path / f"mask{suffix}").geometry == image.geometry
+    if ".nii" in suffix:
+        assert np.array_equal(nifti_affine(tmp_path / f"mask{suffix}"), nifti_affine(tmp_path / f"image{suffix}"))
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_mask_has_its_oblique_images_geometry_to_the_formats_rounding(tmp_path: Path, suffix: str) -> None:
+    Volume(noise(OBLIQUE), OBLIQUE).write(tmp_path / f"image{suffix}")
+    image = Volume.read(tmp_path / f"image{suffix}")
+    Mask(np.ones_like(image.array, np.uint8), image.geometry).save(tmp_path / f"mask{suffix}")
+    mask = Volume.read(tmp_path / f"mask{suffix}")
+    # ITK takes NIfTI's directions from its quaternion, in float32.
+    assert mask.geometry.same_grid(image.geometry, tolerance=5e-7 if ".nii" in suffix else 1e-14)
+
+
+def test_nifti_files_hold_ras_and_volumes_lps(tmp_path: Path) -> None:
+    Volume(noise(OBLIQUE), OBLIQUE).write(tmp_path / "image.nii")
+    affine = nifti_affine(tmp_path / "image.nii")
+    index = np.array([(3.0, 1.0, 2.0)])
+    ras = affine[:, :3] @ index[0] + affine[:, 3]
+    np.testing.assert_allclose(OBLIQUE.index_to_point(index)[0] * [-1, -1, 1], ras, atol=1e-4)
+
+
+def test_a_mask_on_a_real_image_has_its_affine_to_the_last_bit(tmp_path: Path) -> None:
+    source = shared("volumes/ct_abdomen_slab_image.nii.gz")
+    image = Volume.read(source)
+    Mask(np.zeros_like(image.array, np.uint8), image.geometry).save(tmp_path / "mask.nii.gz")
+    assert np.array_equal(nifti_affine(tmp_path / "mask.nii.gz"), nifti_affine(source))
+
+
+def test_axes_as_rough_as_allowed_can_be_written_and_read(tmp_path: Path) -> None:
+    rough = Geometry((4, 5, 6), direction=(0.9999, 0, 0, 0, 1, 0.0004, 0, -0.0004, 1))
+    for suffix in FORMATS:
+        Volume(noise(rough), rough).write(tmp_path / f"image{suffix}")
+        assert Volume.read(tmp_path / f"image{suffix}").geometry.same_grid(rough, tolerance=1e-3)
+
+
+def test_the_voxels_of_a_compressed_nifti_are_its_own_whatever_lies_beside_it(tmp_path: Path) -> None:
+    on_unit_grid(np.full((4, 5, 6), 1, np.int16)).write(tmp_path / "image.nii.gz")
+    on_unit_grid(np.full((4, 5, 6), 2, np.int16)).write(tmp_path / "image.nii")
+    assert np.unique(Volume.read(tmp_path / "image.nii.gz").array).tolist() == [1]
+    assert np.unique(Volume.read(tmp_path / "image.nii").array).tolist() == [2]
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha"])
+@pytest.mark.parametrize("part", [0.05, 0.5, 0.99])
+def test_a_truncated_file_is_refused(tmp_path: Path, suffix: str, part: float) -> None:
+    whole, cut = tmp_path / f"whole{suffix}", tmp_path / f"cut{suffix}"
+    values = np.random.default_rng(0).integers(-1000, 1000, (12, 11, 10)).astype(np.int16)
+    on_unit_grid(values).write(whole)
+    cut.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * part)])
+    with pytest.raises(VolumeError, match="cut"):
+        Volume.read(cut)
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_a_truncated_file_without_compression_is_refused(tmp_path: Path, suffix: str) -> None:
+    path = written(tmp_path / f"image{suffix}", np.ones((12, 11, 10), np.int16))
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(VolumeError, match="cannot be read"):
+        Volume.read(path)
+
+
+def test_a_damaged_compressed_nifti_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "image.nii.gz"
+    on_unit_grid(noise(OBLIQUE)).write(path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(VolumeError, match=r"image\.nii\.gz cannot be read"):
+        Volume.read(path)
+
+
+@pytest.mark.parametrize("name", ["IMAGE.NII.GZ", "Image.NII", "image.Nii.gz"])
+def test_a_nifti_file_may_be_named_in_capitals(tmp_path: Path, name: str) -> None:
+    volume = on_unit_grid(noise(OBLIQUE))
+    volume.write(tmp_path / ("image.nii.gz" if name.lower().endswith(".gz") else "image.nii"))
+    next(tmp_path.iterdir()).rename(tmp_path / name)
+    assert np.array_equal(Volume.read(tmp_path / name).array, volume.array)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_an_empty_file_is_refused(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"image{suffix}").touch()
+    with pytest.raises(VolumeError, match="is empty"):
+        Volume.read(tmp_path / f"image{suffix}")
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_file_of_something_else_is_refused(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"image{suffix}").write_bytes(b"not an image at all\n" * 50)
+    with pytest.raises(VolumeError, match="cannot be read as an image"):
+        Volume.read(tmp_path / f"image{suffix}")
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(VolumeError, match=r"no such file or folder: .*ct\.nii"):
+        Volume.read(tmp_path / "ct.nii")
+
+
+def test_an_unknown_suffix_is_refused_by_naming_the_known_ones(tmp_path: Path) -> None:
+    (tmp_path / "image.tiff").write_bytes(b"II*\0")
+    with pytest.raises(VolumeError, match=r"\.nii\.gz, \.nrrd.* or a folder with a DICOM series"):
+        Volume.read(tmp_path / "image.tiff")
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+def test_a_2d_image_is_refused(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(VolumeError, match="a 3D image is needed, got a 2D one"):
+        Volume.read(written(tmp_path / f"image{suffix}", np.zeros((5, 6), np.int16)))
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+def test_a_4d_image_of_several_frames_is_refused(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(VolumeError, match="a 3D image is needed, got a 4D one"):
+        Volume.read(written(tmp_path / f"image{suffix}", np.zeros((2, 4, 5, 6), np.int16)))
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+def test_a_4d_image_of_one_frame_is_its_frame(tmp_path: Path, suffix: str) -> None:
+    frame = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
+    assert np.array_equal(Volume.read(written(tmp_path / f"image{suffix}", frame[None])).array, frame)
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+def test_a_colour_image_is_refused(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(VolumeError, match="one number per voxel is needed, got 3"):
+        Volume.read(written(tmp_path / f"image{suffix}", np.zeros((4, 5, 6, 3), np.uint8), components=True))
+
+
+def test_a_complex_image_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(VolumeError, match="complex64 are not supported"):
+        Volume.read(written(tmp_path / "image.nii", np.zeros((4, 5, 6), np.complex64)))
+
+
+def test_a_nifti_files_slope_and_intercept_are_applied(tmp_path: Path) -> None:
+    path = written(tmp_path / "image.nii", np.full((4, 5, 6), 7, np.int16))
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<ff", content, 112, 2.0, -1000.0)
+    path.write_bytes(content)
+    assert np.unique(Volume.read(path).array).tolist() == [-986]
+
+
+def test_a_big_endian_nifti_file_reads_as_its_numbers(tmp_path: Path) -> None:
+    # NIfTI-1 by hand: 4 x 3 x 2 voxels, int16, spacing 1, 2, 3.
+    header = bytearray(352)
+    struct.pack_into(">i", header, 0, 348)
+    struct.pack_into(">8h", header, 40, 3, 4, 3, 2, 1, 1, 1, 1)
+    struct.pack_into(">hh", header, 70, 4, 16)
+    struct.pack_into(">8f", header, 76, 1, 1, 2, 3, 1, 1, 1, 1)
+    struct.pack_into(">f", header, 108, 352)
+    struct.pack_into(">hh", header, 252, 0, 1)
+    struct.pack_into(">12f", header, 280, -1, 0, 0, 0, 0, -2, 0, 0, 0, 0, 3, 0)
+    header[344:348] = b"n+1\0"
+    values = np.arange(24).reshape(2, 3, 4) - 12
+    (tmp_path / "image.nii").write_bytes(bytes(header) + values.astype(">i2").tobytes())
+    volume = Volume.read(tmp_path / "image.nii")
+    assert np.array_equal(volume.array, values)
+    assert volume.geometry == Geometry((4, 3, 2), (1, 2, 3))
+
+
+def test_writing_makes_the_folders_that_are_missing(tmp_path: Path) -> None:
+    on_unit_grid(noise(OBLIQUE)).write(tmp_path / "a" / "b" / "image.nii.gz")
+    assert (tmp_path / "a" / "b" / "image.nii.gz").exists()
+
+
+def test_writing_beneath_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(VolumeError, match="cannot write"):
+        on_unit_grid(noise(OBLIQUE)).write(tmp_path / "file" / "image.nii.gz")
+
+
+@pytest.mark.parametrize("name", ["image", "image.png", "image.gz", "image.NII.GZ", "nii"])
+def test_writing_to_a_suffix_that_says_no_format_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(VolumeError, match=r"its suffix must be one of \.nii"):
+        check_suffix(tmp_path / name)
+    with pytest.raises(VolumeError, match=r"its suffix must be one of \.nii"):
+        on_unit_grid(noise(OBLIQUE)).write(tmp_path / name)
+
+
+# DICOM
+
+
+def copied(series: str, tmp_path: Path) -> Path:
+    """A copy of a shared series, to damage."""
+    folder = tmp_path / "series"
+    folder.mkdir()
+    for path in sorted(shared(f"dicom/{series}").iterdir()):
+        shutil.copyfile(path, folder / path.name)
+    return folder
+
+
+@pytest.mark.parametrize("series", ["ct_tiny_series", "ct_head_series", "ct_abdomen_series"])
+def test_a_dicom_series_reads_as_its_slices_say(series: str) -> None:
+    folder = shared(f"dicom/{series}")
+    volume = Volume.read(folder)
+
+    slices = [pydicom.dcmread(path) for path in folder.iterdir()]
+    along = np.cross(slices[0].ImageOrientationPatient[:3], slices[0].ImageOrientationPatient[3:])
+    slices.sort(key=lambda slice_: float(np.dot(along, slice_.ImagePositionPatient)))
+    hounsfield = [one.pixel_array * float(one.RescaleSlope) + float(one.RescaleIntercept) for one in slices]
+    assert np.array_equal(volume.array, np.stack(hounsfield))
+    corners = volume.geometry.index_to_point([(0, 0, number) for number in range(len(slices))])
+    np.testing.assert_allclose(corners, [one.ImagePositionPatient for one in slices], rtol=0, atol=1e-4)
+    rows, columns = slices[0].PixelSpacing
+    step = volume.geometry.index_to_point([(1, 0, 0)]) - volume.geometry.index_to_point([(0, 0, 0)])
+    np.testing.assert_allclose(step[0], np.array(slices[0].ImageOrientationPatient[:3]) * columns, atol=1e-6)
+    assert volume.geometry.spacing[:2] == pytest.approx((columns, rows))
+
+
+def test_a_dicom_series_with_a_slice_missing_is_refused(tmp_path: Path) -> None:
+    folder = copied("ct_tiny_series", tmp_path)
+    (folder / "IMG0008.dcm").unlink()
+    with pytest.raises(VolumeError, match="slices are missing, unevenly spaced, or tilted"):
+        Volume.read(folder)
+
+
+def test_a_dicom_series_with_a_tilted_gantry_is_refused(tmp_path: Path) -> None:
+    folder = copied("ct_tiny_series", tmp_path)
+    for number, path in enumerate(sorted(folder.iterdir())):
+        slice_ = pydicom.dcmread(path)
+        slice_.ImagePositionPatient[1] += 0.5 * number
+        slice_.save_as(path)
+    with pytest.raises(VolumeError, match="slices are missing, unevenly spaced, or tilted"):
+        Volume.read(folder)
+
+
+def test_positions_rounded_by_a_scanner_are_even_enough(tmp_path: Path) -> None:
+    folder = copied("ct_tiny_series", tmp_path)
+    for number, path in enumerate(sorted(folder.iterdir())):
+        slice_ = pydicom.dcmread(path)
+        slice_.ImagePositionPatient[2] = float(slice_.ImagePositionPatient[2]) + 0.01 * (number % 3)
+        slice_.save_as(path)
+    assert Volume.read(folder).geometry.spacing == pytest.approx((2, 2, 2), abs=0.01)
+
+
+def test_slices_without_a_position_are_read_as_they_come(tmp_path: Path) -> None:
+    folder = copied("ct_tiny_series", tmp_path)
+    for path in folder.iterdir():
+        slice_ = pydicom.dcmread(path)
+        slice_.ImagePositionPatient = None
+        slice_.save_as(path)
+    assert Volume.read(folder).geometry.size == (88, 128, 17)
+
+
+def test_a_folder_of_two_dicom_series_is_refused(tmp_path: Path) -> None:
+    folder = copied("ct_tiny_series", tmp_path)
+    shutil.copyfile(shared("dicom/ct_head_series") / "CTHead1.dcm", folder / "other.dcm")
+    with pytest.raises(VolumeError, match="holds 2 DICOM series"):
+        Volume.read(folder)
+
+
+def test_a_dicom_series_with_a_slice_cut_short_is_refused(tmp_path: Path) -> None:
+    folder = copied("ct_tiny_series", tmp_path)
+    path = folder / "IMG0008.dcm"
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(VolumeError, match="slices are missing"):
+        Volume.read(folder)
+
+
+def test_a_dicom_series_of_slices_of_two_sizes_is_refused(tmp_path: Path) -> None:
+    folder = copied("ct_tiny_series", tmp_path)
+    slice_ = pydicom.dcmread(folder / "IMG0008.dcm")
+    slice_.PixelData = slice_.PixelData[: len(slice_.PixelData) // 2]
+    slice_.Rows //= 2
+    slice_.save_as(folder / "IMG0008.dcm")
+    with pytest.raises(VolumeError, match="cannot be read as a DICOM series"):
+        Volume.read(folder)
+
+
+def test_a_folder_without_dicom_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no images here")
+    with pytest.raises(VolumeError, match="holds no DICOM series"):
+        Volume.read(tmp_path)
+
+
+# Arrays
+
+
+@pytest.mark.parametrize(
+    ("given", "travels"),
+    [
+        ("bool", "uint8"),
+        ("float16", "float32"),
+        ("float64", "float32"),
+        ("int64", "int32"),
+        ("uint64", "uint32"),
+        (">i2", "int16"),
+        (">u4", "uint32"),
+        (">i8", "int32"),
+        (">f2", "float32"),
+        (">f4", "float32"),
+        (">f8", "float32"),
+    ],
+)
+def test_other_types_are_converted_without_changing_a_number(given: str, travels: str) -> None:
+    array = np.array([[[0, 1], [1, 0]], [[1, 1], [0, 0]]]).astype(given)
+    volume = on_unit_grid(array)
+    assert volume.array.dtype == np.dtype(travels).newbyteorder("<")
+    assert np.array_equal(volume.array, array)
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128", "longdouble", "object", "S4", "datetime64[s]"])
+def test_voxels_that_are_no_plain_numbers_are_refused(dtype: str) -> None:
+    with pytest.raises(VolumeError, match=r"are not supported; expected one of int8, .*float32"):
+        on_unit_grid(np.ones((2, 2, 2)).astype(dtype))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "fits", "too_much"),
+    [
+        ("int64", 2**31 - 1, 2**31),
+        ("int64", -(2**31), -(2**31) - 1),
+        ("int64", 0, np.iinfo(np.int64).min),
+        ("uint64", 2**32 - 1, 2**32),
+        ("uint64", 0, np.iinfo(np.uint64).max),
+    ],
+)
+def test_wide_integers_travel_only_while_they_fit(dtype: str, fits: int, too_much: int) -> None:
+    assert on_unit_grid(np.full((2, 2, 2), fits, dtype)).array.flat[0] == fits
+    with pytest.raises(VolumeError, match="only while they fit"):
+        on_unit_grid(np.full((2, 2, 2), too_much, dtype))
+
+
+def test_voxels_in_another_memory_order_are_laid_out_anew() -> None:
+    array = np.arange(24, dtype=np.int16).reshape(4, 3, 2).transpose(2, 0, 1)[:, ::-1]
+    volume = on_unit_grid(array)
+    assert volume.array.flags.c_contiguous
+    assert np.array_equal(volume.array, array)
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 5), (2, 3, 4, 5)])
+def test_an_array_of_other_than_three_axes_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(VolumeError, match="three axes"):
+        Volume(np.zeros(shape, np.int16), Geometry((4, 5, 6)))
+
+
+def test_an_array_that_disagrees_with_its_geometry_is_refused() -> None:
+    with pytest.raises(VolumeError, match=r"says \[z, y, x\] = \(6, 5, 4\), the array is \(4, 5, 6\)"):
+        Volume(np.zeros((4, 5, 6), np.int16), Geometry((4, 5, 6)))
+
+
+@pytest.mark.parametrize("number", range(1, 8))
+def test_voxel_types_are_numbered_as_in_the_contract(number: int) -> None:
+    from sixpoint.v1 import volume_pb2
+
+    name = volume_pb2.VoxelType.Name(number)  # type: ignore[arg-type]
+    assert voxel_type_number(np.dtype(name.removeprefix("VOXEL_TYPE_").lower())) == number
+
+
+def test_the_digest_is_what_the_contract_says() -> None:
+    values = np.arange(24, dtype="<i2").reshape(2, 3, 4)
+    geometry = Geometry((4, 3, 2), (0.5, 0.6, 0.7), (1, 2, 3))
+    content = struct.pack("<qqq", 4, 3, 2)
+    content += struct.pack("<15d", 0.5, 0.6, 0.7, 1, 2, 3, 1, 0, 0, 0, 1, 0, 0, 0, 1)
+    content += b"\x03" + values.tobytes()
+    assert Volume(values, geometry).digest == hashlib.sha256(content).hexdigest()
+
+
+def test_the_digest_tells_types_and_places_apart() -> None:
+    signed = on_unit_grid(np.zeros((2, 3, 4), np.int16))
+    unsigned = on_unit_grid(np.zeros((2, 3, 4), np.uint16))
+    moved = Volume(signed.array, Geometry((4, 3, 2), origin=(0, 0, 1)))
+    assert len({signed.digest, unsigned.digest, moved.digest}) == 3
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_voxels_that_are_not_finite_are_counted(wrong: float) -> None:
+    array = np.zeros((3, 4, 5), np.float32)
+    array[0, 0, :2] = wrong
+    with pytest.raises(VolumeError, match="2 voxels that are NaN or infinite"):
+        check_voxels(array)
+
+
+def test_infinities_that_cancel_each_other_are_found() -> None:
+    with pytest.raises(VolumeError, match="2 voxels"):
+        check_voxels(np.array([[[np.inf, -np.inf, 0]]], np.float32))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_largest_finite_voxels_are_numbers(dtype: str) -> None:
+    check_voxels(np.full((3, 4, 5), np.finfo(dtype).max, dtype))
+
+
+def test_integers_are_always_numbers() -> None:
+    check_voxels(np.full((2, 2, 2), -(2**31), np.int32))
