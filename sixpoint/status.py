@@ -99,6 +99,10 @@ def _status(failure: grpc.RpcError) -> status_pb2.Status:
 def _detail(status: status_pb2.Status, kind: type[_Detail]) -> _Detail | None:
     for packed in status.details:
         message = kind()
-        if packed.Unpack(message):
-            return message
+        try:
+            if packed.Unpack(message):
+                return message
+        except DecodeError:
+            # Damaged, as above, but further in.
+            continue
     return None

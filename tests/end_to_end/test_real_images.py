@@ -39,7 +39,10 @@ def test_six_points_outline_an_organ_better_than_their_ellipsoid(client, modalit
     with client.open_session(path) as session:
         mask = session.annotate(points)
     baseline = dice(ellipsoid(np.array(points.points), truth.shape), truth)
-    assert dice(mask.array, truth) > max(0.8, baseline + 0.03)
+    found = dice(mask.array, truth)
+    # Well below what the model card reports, well above what any fault would leave.
+    assert found > 0.7
+    assert found > baseline + 0.1
 
 
 def test_voxel_lps_and_ras_forms_of_the_same_points_give_the_same_mask(client):
@@ -108,7 +111,7 @@ def test_a_dicom_series_is_annotated_in_patient_millimetres(client):
     points = volume.geometry.index_to_point(np.array(prompt.points))
     with client.open_session(series) as session:
         mask = session.annotate(sixpoint.ExtremePoints(points.tolist(), frame="lps"))
-    assert dice(mask.array, truth) > 0.8
+    assert dice(mask.array, truth) > 0.7
 
 
 def test_hippocampi_are_outlined_whatever_their_files_store(client):
