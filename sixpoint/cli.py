@@ -71,11 +71,11 @@ def models(
         _print_json([{**vars(model)} for model in found])
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("model", "version", "task", "takes", "for", "licence", "title"):
-        table.add_column(heading)
+    for heading in ("model", "version", "takes", "for", "licence", "title"):
+        table.add_column(heading, no_wrap=heading != "title")
     for model in found:
         takes, modalities = ", ".join(model.prompts), ", ".join(model.modalities) or "any image"
-        cells = (model.name, model.version, model.task, takes, modalities, model.licence, model.title)
+        cells = (model.name, model.version, takes, modalities, model.licence, model.title)
         table.add_row(*map(escape, cells))
     Console().print(table)
 

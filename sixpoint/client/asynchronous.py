@@ -127,5 +127,5 @@ class AsyncSession(BaseSession):
         client, request = self._client, sessions.CloseSessionRequest(session_id=self.id)
         try:
             await client._sessions.CloseSession(request, timeout=client.timeout.call)
-        except grpc.RpcError:
+        except (grpc.RpcError, grpc.aio.UsageError):  # gRPC's word for a channel that is closed
             return

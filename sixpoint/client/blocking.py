@@ -162,9 +162,9 @@ class Session(BaseSession):
         return self.read_mask(client.call(lambda: client._annotation.Annotate(request, timeout=client.timeout.call)))
 
     def close(self) -> None:
-        """Close the session on the gateway; a gateway that is gone is no error, since sessions end by themselves."""
+        """Close the session on the gateway; one that is gone, or a closed client, is no error: sessions end anyway."""
         client, request = self._client, sessions.CloseSessionRequest(session_id=self.id)
         try:
             client._sessions.CloseSession(request, timeout=client.timeout.call)
-        except grpc.RpcError:
+        except (grpc.RpcError, ValueError):  # gRPC's word for a channel that is closed
             return

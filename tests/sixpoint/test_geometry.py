@@ -95,7 +95,8 @@ def test_numbers_that_make_no_geometry_are_refused(values: dict[str, tuple[float
 
 
 def test_axes_may_be_as_rough_as_files_store_them() -> None:
-    Geometry((2, 2, 2), direction=(0.9999, 0, 0, 0, 1, 0.0004, 0, -0.0004, 1))
+    rough = Geometry((2, 2, 2), direction=(0.9999, 0, 0, 0, 1, 0.0004, 0, -0.0004, 1))
+    assert rough.point_to_index(rough.index_to_point([[1, 1, 1]])) == pytest.approx(np.ones((1, 3)))
 
 
 def test_mirrored_axes_are_a_geometry() -> None:
