@@ -148,8 +148,14 @@ class Geometry:
     def orientation(self) -> Orientation:
         """How to see this image's array in canonical (closest to L, P, S) order."""
         axes = np.array(self.direction).reshape(3, 3)
+
+        def alignment(order: tuple[int, ...]) -> tuple[float, list[float]]:
+            turned = axes[:, order] * np.where(np.diagonal(axes[:, order]) < 0, -1.0, 1.0)
+            # At 45 degrees two are as good: the turned axes decide, since they do not depend on the order of storage.
+            return round(float(np.trace(turned)), 5), np.round(turned, 5).reshape(-1).tolist()
+
         # Of all assignments, the one of greatest total alignment: greedy choices can clash on oblique images.
-        best = max(itertools.permutations(range(3)), key=lambda order: sum(abs(axes[k, order[k]]) for k in range(3)))
+        best = max(itertools.permutations(range(3)), key=alignment)
         flips = tuple(bool(axes[k, best[k]] < 0) for k in range(3))
         return Orientation(axes=(best[0], best[1], best[2]), flips=(flips[0], flips[1], flips[2]))
 

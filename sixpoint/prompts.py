@@ -21,9 +21,9 @@ Point = tuple[float, float, float]
 _FEWEST = 6
 # Far more than anybody clicks; the guidance's cost grows with the cube of it.
 _MOST = 20
-# Points are rounded to this fraction of a voxel: the same points in voxels, LPS and RAS then give the same mask, bit
-# for bit. A power of two, so that mirroring an axis (size - 1 - index) is exact too.
-_STEPS_PER_VOXEL = 2**13
+# Points are rounded to this fraction of a voxel: the same points in voxels, and in LPS and RAS as people type them (two
+# decimals of a mm), then give the same mask, bit for bit. A power of two, so that mirroring an axis is exact too.
+_STEPS_PER_VOXEL = 2**6
 # The thinnest a set of extreme points may be across its own best plane, in voxels (root of the summed squares).
 _FLAT = 0.25
 
@@ -89,7 +89,7 @@ class ExtremePoints:
         object.__setattr__(self, "points", tuple(points))
 
     def to_index(self, geometry: Geometry) -> npt.NDArray[np.float64]:
-        """The points as indices (x, y, z) of an image, shape [n, 3], rounded to 1/8192 voxel.
+        """The points as indices (x, y, z) of an image, shape [n, 3], rounded to 1/64 voxel.
 
         Raises:
             PromptError: When there are fewer than six or more than twenty, one lies outside the image, or all lie in

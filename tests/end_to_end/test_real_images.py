@@ -58,6 +58,7 @@ def test_voxel_lps_and_ras_forms_of_the_same_points_give_the_same_mask(client):
                 sixpoint.ExtremePoints(lps.tolist(), frame="lps"),
                 sixpoint.ExtremePoints(ras.tolist(), frame="ras"),
                 # As a person would type them: hundredths of a millimetre.
+                sixpoint.ExtremePoints(np.round(lps, 2).tolist(), frame="lps"),
                 sixpoint.ExtremePoints(list(reversed(voxel.points))),
             )
         ]

@@ -22,6 +22,11 @@ def test_dice_is_twice_the_shared_over_the_sum():
     assert dice(block(2, 8), block(0, 4)) == dice(block(0, 4), block(2, 8))
 
 
+def test_masks_of_different_shapes_are_refused():
+    with pytest.raises(ValueError, match="different shapes"):
+        dice(block(0, 3), block(0, 3)[:1])
+
+
 def test_two_empty_masks_agree():
     assert dice(block(0, 0), block(0, 0)) == 1
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
@@ -186,6 +186,19 @@ def test_one_image_stored_in_any_way_is_one_picture(axes: Axes, flips: Flips) ->
     # Captions count slices in the image's own axes, so that they differ.
     for number in range(3):
         assert np.array_equal(panel(found, number), panel(expected, number))
+
+
+def test_captions_count_slices_in_the_images_own_axes() -> None:
+    volume, mask = cube()[0], np.zeros((100, 100, 100), np.uint8)
+    mask[64, 30, 20] = 1
+    expected = Image.new("RGB", SIZE, (18, 18, 20))
+    for number, words in enumerate(("axial, z = 64", "coronal, y = 30", "sagittal, x = 20")):
+        left = GAP + number * (PANEL + GAP)
+        font = ImageFont.load_default(size=14)
+        ImageDraw.Draw(expected).text((left, GAP), words, fill=(225, 225, 225), font=font)
+    for flips in ((False, False, False), (True, True, True)):
+        stored = Volume(*reordered(volume.array, volume.geometry, (0, 1, 2), flips))
+        assert np.array_equal(np.asarray(render_preview(stored, mask))[:TOP], np.asarray(expected)[:TOP])
 
 
 def test_mirrored_images_have_different_pictures() -> None:

@@ -36,7 +36,7 @@ def test_a_point_in_any_frame_is_the_same_index_to_the_last_bit(geometry: Geomet
     # Where a mouse can click: anywhere, but on no tie of the rounding.
     fraction = st.tuples(*[st.floats(0.01, 0.99)] * 3)
     points = np.array(data.draw(st.lists(fraction, min_size=6, max_size=9, unique=True)))
-    index = np.round(points * geometry.size * 8192) / 8192 - 0.5
+    index = np.round(points * geometry.size * 64) / 64 - 0.5
     lps = geometry.index_to_point(index)
     try:
         expected = ExtremePoints(index.tolist()).to_index(geometry)
@@ -48,7 +48,12 @@ def test_a_point_in_any_frame_is_the_same_index_to_the_last_bit(geometry: Geomet
 
 def test_points_are_rounded_to_far_less_than_anybody_can_click() -> None:
     given = [(x + 0.123456789, y, z) for x, y, z in SIX]
-    np.testing.assert_allclose(ExtremePoints(given).to_index(GEOMETRY), given, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(ExtremePoints(given).to_index(GEOMETRY), given, rtol=0, atol=1 / 128)
+
+
+def test_millimetres_typed_with_two_decimals_are_the_voxel_that_was_meant() -> None:
+    typed = np.round(GEOMETRY.index_to_point(SIX), 2)
+    np.testing.assert_array_equal(ExtremePoints(typed.tolist(), Frame.LPS).to_index(GEOMETRY), SIX)
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 21])
