@@ -46,10 +46,13 @@ def choose_case(image: Path | None, points: str) -> Case:
 
     Raises:
         VolumeError: When the image cannot be read.
-        PromptError: When there is an image without points, or points without an image.
+        PromptError: When there is an image without points, points without an image, or points that are no extremes.
     """
     if image and points:
-        return Case(image.name, Volume.read(image), parse_points(points, frame=Frame.VOXEL))
+        case = Case(image.name, Volume.read(image), parse_points(points, frame=Frame.VOXEL))
+        # Now, rather than after Triton was started for nothing.
+        case.prompt.to_index(case.volume.geometry)
+        return case
     if image or points:
         raise PromptError('give both: make demo IMAGE=ct.nii.gz POINTS="x,y,z x,y,z x,y,z x,y,z x,y,z x,y,z" (voxels)')
     phantom = make_phantom()

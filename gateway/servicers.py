@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -32,11 +32,13 @@ from sixpoint.v1 import model_service_pb2 as models
 from sixpoint.v1 import model_service_pb2_grpc as models_grpc
 from sixpoint.v1 import session_service_pb2 as sessions
 from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
+from sixpoint.v1 import volume_pb2 as volumes
 from sixpoint.volume import voxel_type_number
 
 __all__ = ["AnnotationServicer", "ImageServicer", "ModelServicer", "SessionServicer"]
 
 _Context = grpc.aio.ServicerContext[Any, Any]
+_Result = TypeVar("_Result")
 
 # Hashed off the event loop in pieces of this size, while the next ones arrive.
 _HASH_BYTES = 8 * 2**20
@@ -111,7 +113,7 @@ class ImageServicer(images_grpc.ImageServiceServicer):
             if hashing is not None:
                 await hashing
 
-    def _in_thread(self, work: Any) -> Any:
+    def _in_thread(self, work: Callable[[], _Result]) -> Awaitable[_Result]:
         return asyncio.get_running_loop().run_in_executor(self._executor, work)
 
 
@@ -185,14 +187,9 @@ def _image_message(image: StoredImage) -> images.Image:
     return images.Image(
         digest=image.digest,
         geometry=geometry_to_message(image.volume.geometry),
-        voxel_type=images_voxel_type(image),
+        voxel_type=cast("volumes.VoxelType.ValueType", voxel_type_number(image.volume.array.dtype)),
         byte_count=image.nbytes,
     )
-
-
-def images_voxel_type(image: StoredImage) -> Any:
-    """The number of an image's voxel type in ``sixpoint.v1.VoxelType``."""
-    return voxel_type_number(image.volume.array.dtype)
 
 
 def _session_message(session: Session) -> sessions.Session:
