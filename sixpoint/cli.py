@@ -107,6 +107,8 @@ def annotate(
     prompt = _prompt(points, points_file, frame)
     check_suffix(output)
     volume = Volume.read(image)
+    # The gateway checks them too; here it spares an upload.
+    index = prompt.to_index(volume.geometry)
     started = time.perf_counter()
     with (
         Client(server, timeout=Timeout(call=timeout)) as client,
@@ -118,7 +120,7 @@ def annotate(
         answered = time.perf_counter()
     mask.save(output)
     if preview:
-        save_preview(render_preview(volume, mask.array, prompt.to_index(volume.geometry)), preview)
+        save_preview(render_preview(volume, mask.array, index), preview)
     facts = report(
         mask,
         image=image.name,
