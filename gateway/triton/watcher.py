@@ -48,7 +48,11 @@ class Watcher:
     async def run(self) -> None:
         """Look again and again, until cancelled."""
         while True:
-            await self.look()
+            try:
+                await self.look()
+            except Exception:
+                # A look that fails in a way nobody thought of must not be the last one: health would freeze.
+                _log.exception("looking at triton failed")
             await asyncio.sleep(self._interval)
 
     async def look(self) -> None:
@@ -80,7 +84,8 @@ class Watcher:
             empty = np.zeros(model.spec.input_shape, np.float16 if model.spec.input.dtype == "FP16" else np.float32)
             await self._client.infer(model, empty, timeout=_SMOKE_SECONDS)
         except TritonUnavailable:
-            raise
+            # Unloaded since the index was read, or Triton is going: the next look tells which.
+            _log.info("model not ready yet", extra={"model": name, "version": version})
         except SixpointError as error:
             self._refused[name] = version
             _log.error("model refused: %s", error.message, extra={"model": name, "version": version})

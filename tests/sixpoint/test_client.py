@@ -360,10 +360,11 @@ async def test_closing_a_session_of_a_dead_server_is_silent(server: Server, clie
     assert "CloseSession" not in server.calls
 
 
-async def test_closing_a_session_after_its_client_is_silent(client: AnyClient) -> None:
+async def test_closing_a_session_after_its_client_is_silent(server: Server, client: AnyClient) -> None:
     session = await settled(client.open_session(noisy_volume(), model="annotation"))
     await settled(client.close())
     await settled(session.close())
+    assert "CloseSession" not in server.calls
 
 
 async def test_closing_a_session_that_the_server_fails_to_close_is_silent(server: Server, client: AnyClient) -> None:
