@@ -1,4 +1,4 @@
-"""How a network sees an image and the points that a person clicked: the one place where prompts become tensors.
+"""How a network sees an image and what a person showed: the one place where prompts become tensors.
 
 Everything is computed in the ROI's own frame, where the box runs from -1 to 1 along each axis, so that the channels
 depend neither on the grid's size nor on the image's spacing. The trainer and the gateway both call
@@ -8,14 +8,28 @@ depend neither on the grid's size nor on the image's spacing. The trainer and th
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from sixpoint.spec import Channel, EllipsoidChannel, HeatmapChannel, HullChannel, ImageChannel, InputSpec, Intensity
+from sixpoint.roi import Roi, Size
+from sixpoint.spec import (
+    Channel,
+    ClickChannel,
+    EllipsoidChannel,
+    FieldOfViewChannel,
+    HeatmapChannel,
+    HullChannel,
+    ImageChannel,
+    InputSpec,
+    Intensity,
+    PreviousChannel,
+)
 
-__all__ = ["ellipsoid_map", "heatmap", "hull_map", "network_input", "window"]
+__all__ = ["Guide", "ellipsoid_map", "field_of_view", "heatmap", "hull_map", "network_input", "window"]
 
 Float = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
@@ -29,14 +43,68 @@ _TINY = 1e-37
 _LEAST_HEAT = np.float32(1e-4)
 # Statistics read every second voxel of each axis: an eighth of the cost, the same medians to a fraction of their error.
 _SPARSE = (slice(None, None, 2),) * 3
+_NO_POINTS: Points = np.empty((0, 3))
 
 
-def network_input(image: Float, points: Points, spec: InputSpec) -> npt.NDArray[np.floating]:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Guide:
+    """What a person showed, in the ROI's own frame (-1 to 1 along each axis); points are (x, y, z).
+
+    Attributes:
+        box: Lower and upper corner of the extreme points' box, or of the box that was drawn, shape [2, 3].
+        extremes: The extreme points, shape [n, 3]; none when a box was drawn.
+        positive: Positive clicks, shape [n, 3].
+        negative: Negative clicks, shape [n, 3].
+        previous: The answer that the clicks correct: probabilities [z, y, x] on the ROI's grid; None before the first.
+        scan: Lower and upper face of the image, beyond which there are no voxels, shape [2, 3].
+    """
+
+    box: Points
+    extremes: Points = _NO_POINTS
+    positive: Points = _NO_POINTS
+    negative: Points = _NO_POINTS
+    previous: Float | None = None
+    scan: Points
+
+    @classmethod
+    def within(
+        cls,
+        roi: Roi,
+        *,
+        box: npt.ArrayLike,
+        extremes: npt.ArrayLike = _NO_POINTS,
+        positive: npt.ArrayLike = _NO_POINTS,
+        negative: npt.ArrayLike = _NO_POINTS,
+        previous: Float | None = None,
+        size: Size,
+    ) -> Self:
+        """The guide of prompts given as canonical indices (x, y, z).
+
+        Args:
+            roi: The ROI that the network will see.
+            box: Lower and upper corner, shape [2, 3].
+            extremes: Extreme points, shape [n, 3].
+            positive: Positive clicks, shape [n, 3].
+            negative: Negative clicks, shape [n, 3].
+            previous: The answer so far, on the grid of ``roi``.
+            size: Of the canonical image, (x, y, z).
+        """
+        return cls(
+            box=roi.normalise(box),
+            extremes=roi.normalise(extremes),
+            positive=roi.normalise(positive),
+            negative=roi.normalise(negative),
+            previous=previous,
+            scan=roi.normalise([(-0.5, -0.5, -0.5), tuple(n - 0.5 for n in size)]),
+        )
+
+
+def network_input(image: Float, guide: Guide, spec: InputSpec) -> npt.NDArray[np.floating]:
     """The tensor that a network gets for one ROI.
 
     Args:
         image: The ROI's voxels [z, y, x], in the image's own units.
-        points: Points (x, y, z) in the ROI's frame (-1 to 1), shape [n, 3].
+        guide: What the person showed.
         spec: Which channels, in which order, and the dtype.
 
     Returns:
@@ -45,30 +113,38 @@ def network_input(image: Float, points: Points, spec: InputSpec) -> npt.NDArray[
     shape = (image.shape[0], image.shape[1], image.shape[2])
     result = np.empty((len(spec.channels), *shape), np.float16 if spec.dtype == "FP16" else np.float32)
     for index, channel in enumerate(spec.channels):
-        result[index] = _channel(channel, image, points, shape)
+        result[index] = _channel(channel, image, guide, shape)
     return result
 
 
-def _channel(channel: Channel, image: Float, points: Points, shape: Shape) -> Float:
+def _channel(channel: Channel, image: Float, guide: Guide, shape: Shape) -> Float | float:
     match channel:
         case ImageChannel():
-            return window(image, points, channel.intensity)
+            return window(image, guide, channel.intensity)
         case HeatmapChannel():
-            return heatmap(points, shape=shape, sigma=channel.sigma)
+            return heatmap(guide.extremes, shape=shape, sigma=channel.sigma)
+        case ClickChannel():
+            clicks = guide.positive if channel.sign == "positive" else guide.negative
+            return heatmap(clicks, shape=shape, sigma=channel.sigma)
+        case PreviousChannel():
+            return 0.0 if guide.previous is None else guide.previous
+        case FieldOfViewChannel():
+            return field_of_view(guide.scan, shape=shape)
         case EllipsoidChannel():
-            return ellipsoid_map(points, shape=shape)
+            return ellipsoid_map(guide.box, shape=shape)
         case HullChannel():
-            return hull_map(points, shape=shape)
+            return hull_map(guide.extremes if len(guide.extremes) else _corners(guide.box), shape=shape)
 
 
-def window(image: Float, points: Points, intensity: Intensity) -> Float:
-    """Voxels [z, y, x] under an intensity window, clipped to [-1, 1]; ``points`` (x, y, z) in the ROI's frame."""
+def window(image: Float, guide: Guide, intensity: Intensity) -> Float:
+    """Voxels [z, y, x] under an intensity window, clipped to [-1, 1]."""
     if intensity.method == "range":
         low, high = intensity.low, intensity.high
     else:
         low, high = (float(q) for q in np.percentile(image[_SPARSE], [intensity.low, intensity.high]))
         if intensity.method != "percentile":
-            inside = _inner_ellipsoid(image, points) if intensity.method == "ellipsoid" else _near_points(image, points)
+            near = intensity.method == "points" and len(guide.extremes)
+            inside = _near_points(image, guide.extremes) if near else _inner_ellipsoid(image, guide.box)
             # In double precision: the mean of two float32 voxels may be beyond float32.
             inside = inside.astype(np.float64)
             median = float(np.median(inside))
@@ -114,6 +190,22 @@ def ellipsoid_map(points: Points, *, shape: Shape) -> Float:
     return np.clip(1.0 - _radius(points, shape), -1.0, 1.0)
 
 
+def field_of_view(scan: Points, *, shape: Shape) -> Float:
+    """The share of each cell that lies in the image, [z, y, x]: beyond its border, voxels only repeat the last ones.
+
+    Args:
+        scan: Lower and upper face of the image (x, y, z) in the ROI's frame, shape [2, 3].
+        shape: Of the grid, [z, y, x].
+    """
+    shares = []
+    for n, low, high in zip(shape, scan[0, ::-1], scan[1, ::-1], strict=True):
+        faces = np.linspace(-1.0, 1.0, n + 1)
+        covered = np.minimum(faces[1:], high) - np.maximum(faces[:-1], low)
+        shares.append(np.clip(covered * n / 2.0, 0.0, 1.0).astype(np.float32))
+    z, y, x = shares
+    return z[:, None, None] * (y[:, None] * x)
+
+
 def hull_map(points: Points, *, shape: Shape) -> Float:
     """Signed distance to the convex hull of the points: positive inside, in half ROI edges, clipped to [-1, 1].
 
@@ -153,6 +245,11 @@ def _hull_planes(points: Points) -> list[tuple[Points, float]]:
     return planes
 
 
+def _corners(box: Points) -> Points:
+    """The eight corners of a box given by two, shape [8, 3]."""
+    return np.array(list(itertools.product(*box.T)))
+
+
 @lru_cache(maxsize=16)
 def _axes(shape: Shape) -> tuple[Points, Points, Points]:
     """Cell centres along z, y and x in the ROI's frame."""
@@ -170,7 +267,7 @@ def _radius(points: Points, shape: Shape) -> Float:
 
 
 def _inner_ellipsoid(image: Float, points: Points) -> Float:
-    """Voxels within half the ellipsoid's radii."""
+    """Voxels within half the radii of the points' ellipsoid."""
     inside = image[_SPARSE][_radius(points, (image.shape[0], image.shape[1], image.shape[2]))[_SPARSE] < 0.5]
     return inside if inside.size else image.reshape(-1)
 

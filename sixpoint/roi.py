@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from sixpoint.spec import RoiSpec
 
-__all__ = ["Roi", "resampling_matrix"]
+__all__ = ["Roi", "Size", "resampling_matrix"]
 
 Vector = tuple[float, float, float]
 Size = tuple[int, int, int]
@@ -38,15 +38,23 @@ class Roi:
     size: Size
 
     @classmethod
-    def around(cls, points: npt.ArrayLike, *, spacing: Vector, spec: RoiSpec) -> Roi:
-        """The ROI that ``spec`` lays round points.
+    def around(cls, points: npt.ArrayLike, *, clicks: npt.ArrayLike = (), spacing: Vector, spec: RoiSpec) -> Roi:
+        """The ROI that ``spec`` lays round points; it grows only for clicks that would lie outside of it.
 
         Args:
-            points: Canonical indices (x, y, z), shape [n, 3].
+            points: Extreme points, or two corners of a box: canonical indices (x, y, z), shape [n, 3].
+            clicks: Canonical indices (x, y, z), shape [n, 3].
             spacing: Of the canonical image, mm along (x, y, z).
             spec: Grid and margins.
         """
         given = np.asarray(points, np.float64).reshape(-1, 3)
+        roi = cls._round(given, spacing=spacing, spec=spec)
+        further = np.asarray(clicks, np.float64).reshape(-1, 3)
+        outside = further[((further < roi.lower) | (further > roi.upper)).any(axis=1)]
+        return cls._round(np.concatenate([given, outside]), spacing=spacing, spec=spec) if len(outside) else roi
+
+    @classmethod
+    def _round(cls, given: npt.NDArray[np.float64], *, spacing: Vector, spec: RoiSpec) -> Roi:
         low, high = given.min(axis=0) - 0.5, given.max(axis=0) + 0.5
         margin = spec.margin_fraction * (high - low) + spec.margin_mm / np.asarray(spacing, np.float64)
         lower, upper = (low - margin).tolist(), (high + margin).tolist()
@@ -111,6 +119,29 @@ class Roi:
             full[:, first : first + matrix.shape[1]] = matrix
             matrices.append(full)
         return _apply(np.ascontiguousarray(grid, dtype=np.float32), matrices), low
+
+    def transfer(self, grid: npt.NDArray[np.generic], other: Roi) -> Float:
+        """Probabilities on this ROI's grid as another ROI's grid sees them; 0 where this one does not reach.
+
+        Args:
+            grid: Array [z, y, x] of this ROI's ``size``, any real dtype.
+            other: The ROI to bring them to.
+
+        Returns:
+            Array [z, y, x] of the other's ``size``, float32.
+        """
+        # A rim of zeros, since beyond the last sample the nearest repeats.
+        rimmed = np.pad(np.asarray(grid, np.float32), 1)
+        matrices = []
+        for axis in range(3):
+            step, width = self.step[axis], other.step[axis]
+            centres = other.lower[axis] + (np.arange(other.size[axis]) + 0.5) * width
+            inside = (centres - self.lower[axis]) / step - 0.5 + 1.0
+            first, matrix = resampling_matrix(inside, extent=self.size[axis] + 2, width=width / step)
+            full = np.zeros((matrix.shape[0], self.size[axis] + 2), np.float32)
+            full[:, first : first + matrix.shape[1]] = matrix
+            matrices.append(full)
+        return _apply(rimmed, matrices)
 
 
 def resampling_matrix(

@@ -16,7 +16,9 @@ from sixpoint.errors import ModelSpecError
 __all__ = [
     "PARAMETER",
     "Channel",
+    "ClickChannel",
     "EllipsoidChannel",
+    "FieldOfViewChannel",
     "HeatmapChannel",
     "HullChannel",
     "ImageChannel",
@@ -25,6 +27,7 @@ __all__ = [
     "ModelSpec",
     "NetworkSpec",
     "OutputSpec",
+    "PreviousChannel",
     "PromptKind",
     "RoiSpec",
     "Task",
@@ -51,6 +54,10 @@ class PromptKind(StrEnum):
 
     EXTREME_POINTS = "extreme_points"
     """Six or more points that touch the object's six extremes (DEXTR, Maninis et al. 2018)."""
+    BOX = "box"
+    """A box round the object."""
+    CLICKS = "clicks"
+    """Corrections: positive clicks where the object was missed, negative ones where the answer went too far."""
 
 
 class Intensity(_Model):
@@ -60,7 +67,7 @@ class Intensity(_Model):
     ``range``: the values low and high (in the image's own units, HU for CT) go to -1 and 1.
     ``ellipsoid``: the median of the inner half of the points' ellipsoid goes to 0, ``width`` robust standard deviations
     off it to -1 and 1.
-    ``points``: the same, with voxels just inside each extreme point.
+    ``points``: the same, with voxels just inside each extreme point; a box has none, and gets what ``ellipsoid`` gives.
     """
 
     method: Literal["percentile", "range", "ellipsoid", "points"]
@@ -85,10 +92,30 @@ class ImageChannel(_Model):
 
 
 class HeatmapChannel(_Model):
-    """The largest of one Gaussian per point, in [0, 1]; ``sigma`` is a fraction of the ROI's edge."""
+    """The largest of one Gaussian per extreme point, in [0, 1]; ``sigma`` is a fraction of the ROI's edge."""
 
     kind: Literal["heatmap"] = "heatmap"
     sigma: float = Field(default=0.04, gt=0)
+
+
+class ClickChannel(_Model):
+    """The largest of one Gaussian per positive (or negative) click, in [0, 1]; ``sigma`` as in a heat map."""
+
+    kind: Literal["clicks"] = "clicks"
+    sign: Literal["positive", "negative"]
+    sigma: float = Field(default=0.03, gt=0)
+
+
+class PreviousChannel(_Model):
+    """The answer that the clicks correct, as probabilities in [0, 1]; 0 everywhere when there is none yet."""
+
+    kind: Literal["previous"] = "previous"
+
+
+class FieldOfViewChannel(_Model):
+    """The share of each cell that lies in the image: beyond its border the ROI only repeats the last voxels."""
+
+    kind: Literal["field_of_view"] = "field_of_view"
 
 
 class EllipsoidChannel(_Model):
@@ -98,12 +125,23 @@ class EllipsoidChannel(_Model):
 
 
 class HullChannel(_Model):
-    """Signed distance to the points' convex hull, positive inside, in half ROI edges, clipped to [-1, 1]."""
+    """Signed distance to the extreme points' convex hull (a box is its own), positive inside, in half ROI edges, clipped
+    to [-1, 1].
+    """
 
     kind: Literal["hull"] = "hull"
 
 
-Channel = Annotated[ImageChannel | HeatmapChannel | EllipsoidChannel | HullChannel, Field(discriminator="kind")]
+Channel = Annotated[
+    ImageChannel
+    | HeatmapChannel
+    | ClickChannel
+    | PreviousChannel
+    | FieldOfViewChannel
+    | EllipsoidChannel
+    | HullChannel,
+    Field(discriminator="kind"),
+]
 
 
 class RoiSpec(_Model):
