@@ -8,7 +8,7 @@ depend neither on the grid's size nor on the image's spacing. The trainer and th
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Self
 
@@ -43,7 +43,10 @@ _TINY = 1e-37
 _LEAST_HEAT = np.float32(1e-4)
 # Statistics read every second voxel of each axis: an eighth of the cost, the same medians to a fraction of their error.
 _SPARSE = (slice(None, None, 2),) * 3
-_NO_POINTS: Points = np.empty((0, 3))
+
+
+def _no_points() -> Points:
+    return np.empty((0, 3))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -60,9 +63,9 @@ class Guide:
     """
 
     box: Points
-    extremes: Points = _NO_POINTS
-    positive: Points = _NO_POINTS
-    negative: Points = _NO_POINTS
+    extremes: Points = field(default_factory=_no_points)
+    positive: Points = field(default_factory=_no_points)
+    negative: Points = field(default_factory=_no_points)
     previous: Float | None = None
     scan: Points
 
@@ -72,9 +75,9 @@ class Guide:
         roi: Roi,
         *,
         box: npt.ArrayLike,
-        extremes: npt.ArrayLike = _NO_POINTS,
-        positive: npt.ArrayLike = _NO_POINTS,
-        negative: npt.ArrayLike = _NO_POINTS,
+        extremes: npt.ArrayLike = (),
+        positive: npt.ArrayLike = (),
+        negative: npt.ArrayLike = (),
         previous: Float | None = None,
         size: Size,
     ) -> Self:
