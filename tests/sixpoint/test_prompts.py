@@ -231,6 +231,10 @@ def test_a_click_outside_the_image_is_named_with_the_bounds(point: tuple[float, 
     assert [violation.field for violation in caught.value.violations] == ["point"]
 
 
+def test_a_sign_may_be_numpys() -> None:
+    assert Click((1, 2, 3), np.False_) == Click((1, 2, 3), False)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("positive", ["lps", None, 2, Frame.RAS])
 def test_a_sign_that_is_neither_true_nor_false_is_refused(positive: Any) -> None:
     with pytest.raises(PromptError, match="positive must be True or False"):
