@@ -23,7 +23,7 @@ from rich.table import Table
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from sixpoint.client import Client
-from sixpoint.guidance import network_input
+from sixpoint.guidance import Guide, network_input
 from sixpoint.phantom import make_phantom
 from sixpoint.prompts import ExtremePoints
 from sixpoint.roi import Roi
@@ -103,7 +103,9 @@ def _tensor(volume: Volume, prompt: ExtremePoints, spec: ModelSpec) -> npt.NDArr
     orientation = geometry.orientation
     points = orientation.index_to_canonical(prompt.to_index(geometry), size=geometry.size)
     roi = Roi.around(points, spacing=geometry.canonical().spacing, spec=spec.roi)
-    return network_input(roi.extract(orientation.to_canonical(volume.array)), roi.normalise(points), spec.input)
+    box = [points.min(axis=0), points.max(axis=0)]
+    guide = Guide.within(roi, box=box, extremes=points, size=geometry.canonical().size)
+    return network_input(roi.extract(orientation.to_canonical(volume.array)), guide, spec.input)
 
 
 if __name__ == "__main__":

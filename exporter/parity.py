@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 
 from exporter.network import ProbabilityNetwork
 from sixpoint.errors import FailedPrecondition
-from sixpoint.guidance import network_input
+from sixpoint.guidance import Guide, network_input
 from sixpoint.spec import ModelSpec
 
 __all__ = ["check_parity", "probabilities", "run_onnx", "sample_batch"]
@@ -67,7 +68,10 @@ def probabilities(output: Array) -> npt.NDArray[np.float32]:
 
 
 def sample_batch(spec: ModelSpec, size: int) -> npt.NDArray[np.floating]:
-    """Inputs [batch, channel, z, y, x] of smooth images, each with a bright ellipsoid and its six extreme points."""
+    """Inputs [batch, channel, z, y, x] of smooth images, each with a bright ellipsoid and its six extreme points.
+
+    From the second on, with an answer too small and two clicks that correct it.
+    """
     shape = spec.input_shape[1:]
     axes = np.meshgrid(*((2.0 * np.arange(n) + 1.0) / n - 1.0 for n in shape), indexing="ij")
     batch = []
@@ -78,5 +82,9 @@ def sample_batch(spec: ModelSpec, size: int) -> npt.NDArray[np.floating]:
         waves = sum(np.sin(axis * random.uniform(2, 6) + random.uniform(0, 6)) for axis in axes)
         image = 40.0 + 15.0 * waves + 80.0 / (1.0 + np.exp(12.0 * (radius - 1.0))) + random.normal(0, 5, shape)
         points = np.concatenate([np.diag(radii), np.diag(-radii)])
-        batch.append(network_input(image.astype(np.float32), points, spec.input))
+        guide = Guide(box=np.stack([-radii, radii]), extremes=points, scan=np.array([[-1.2] * 3, [0.9] * 3]))
+        if index:
+            previous = (1.0 / (1.0 + np.exp(12.0 * (radius - 0.8)))).astype(np.float32)
+            guide = replace(guide, positive=points[:1] * 0.9, negative=points[1:2] * 1.1, previous=previous)
+        batch.append(network_input(image.astype(np.float32), guide, spec.input))
     return np.stack(batch)

@@ -15,15 +15,17 @@ from gateway.core.deadline import Deadline
 from gateway.core.engine import Engine
 from gateway.core.images import Header, ImageStore, StoredImage, Upload
 from gateway.core.sessions import Session, SessionStore
+from gateway.core.shown import check_count
 from sixpoint.converters import (
     geometry_from_message,
     geometry_to_message,
     mask_to_message,
     model_to_message,
-    points_from_message,
+    prompt_from_message,
     timings_to_message,
 )
-from sixpoint.errors import PromptError, UploadError, Violation
+from sixpoint.errors import PromptError, UploadError
+from sixpoint.prompts import Prompt
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import image_service_pb2 as images
@@ -156,15 +158,10 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
     async def Annotate(self, request: annotation.AnnotateRequest, context: _Context) -> annotation.AnnotateResponse:
         """Answers prompts with a mask."""
         session = self._sessions.get(request.session_id)
-        if len(request.prompts) != 1 or request.prompts[0].WhichOneof("kind") != "extreme_points":
-            raise PromptError(
-                "expected exactly one prompt: the extreme points",
-                violations=(Violation("prompts", "exactly one, extreme_points"),),
-            )
-        prompt = points_from_message(request.prompts[0].extreme_points)
+        prompts = _prompts(request)
         remaining = context.time_remaining()
         deadline = Deadline.after(self._call_seconds if remaining is None else remaining)
-        answer = await self._engine.annotate(session, prompt, deadline=deadline)
+        answer = await self._engine.annotate(session, prompts, deadline=deadline)
         return annotation.AnnotateResponse(
             revision=answer.revision,
             mask=mask_to_message(answer.mask),
@@ -172,6 +169,18 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
             model_version=answer.version,
             timings=timings_to_message(answer.timings),
         )
+
+
+def _prompts(request: annotation.AnnotateRequest) -> list[Prompt]:
+    # Before any is read: a message holds a hundred times as many as are answered. One may be points or a box.
+    check_count(len(request.prompts) - 1)
+    prompts = []
+    for number, message in enumerate(request.prompts):
+        try:
+            prompts.append(prompt_from_message(message))
+        except PromptError as error:
+            raise error.under(f"prompts[{number}]") from None
+    return prompts
 
 
 def _header(message: images.Image) -> Header:

@@ -9,13 +9,15 @@ from sixpoint.errors import SixpointError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask, Timings
 from sixpoint.point_files import read_points
-from sixpoint.prompts import ExtremePoints, Frame
+from sixpoint.prompts import Box, Click, ExtremePoints, Frame, Prompt
 from sixpoint.spec import ModelSpec
 from sixpoint.volume import Volume
 
 __all__ = [
     "AsyncClient",
     "AsyncSession",
+    "Box",
+    "Click",
     "Client",
     "ExtremePoints",
     "Frame",
@@ -23,6 +25,7 @@ __all__ = [
     "Mask",
     "ModelInfo",
     "ModelSpec",
+    "Prompt",
     "Session",
     "SixpointError",
     "Timeout",

@@ -9,7 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from sixpoint.errors import InternalError, PromptError, Violation, VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, Timings
-from sixpoint.prompts import ExtremePoints, Frame
+from sixpoint.prompts import Box, Click, ExtremePoints, Frame, Prompt
 from sixpoint.spec import ModelSpec, PromptKind, Task
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import model_service_pb2 as models
@@ -21,8 +21,8 @@ __all__ = [
     "mask_from_message",
     "mask_to_message",
     "model_to_message",
-    "points_from_message",
-    "points_to_message",
+    "prompt_from_message",
+    "prompt_to_message",
     "timings_from_message",
     "timings_to_message",
 ]
@@ -35,7 +35,10 @@ _FRAMES: dict[Frame, volumes.Frame.ValueType] = {
 _TASKS: dict[Task, models.Task.ValueType] = {Task.ANNOTATION: models.TASK_ANNOTATION}
 _KINDS: dict[PromptKind, models.PromptKind.ValueType] = {
     PromptKind.EXTREME_POINTS: models.PROMPT_KIND_EXTREME_POINTS,
+    PromptKind.BOX: models.PROMPT_KIND_BOX,
+    PromptKind.CLICKS: models.PROMPT_KIND_CLICKS,
 }
+_SIGNS: dict[int, bool] = {annotation.CLICK_SIGN_POSITIVE: True, annotation.CLICK_SIGN_NEGATIVE: False}
 _PHASES = ("queue", "preprocess", "inference", "postprocess", "encode")
 
 
@@ -68,26 +71,50 @@ def geometry_from_message(message: volumes.Geometry) -> Geometry:
     )
 
 
-def points_to_message(prompt: ExtremePoints) -> annotation.ExtremePoints:
-    """Extreme points as a message."""
-    return annotation.ExtremePoints(
-        frame=_FRAMES[Frame(prompt.frame)], points=[volumes.Point(x=x, y=y, z=z) for x, y, z in prompt.points]
-    )
+def prompt_to_message(prompt: Prompt) -> annotation.Prompt:
+    """A prompt as a message."""
+    frame = _FRAMES[Frame(prompt.frame)]
+    match prompt:
+        case ExtremePoints(points):
+            return annotation.Prompt(extreme_points=annotation.ExtremePoints(frame=frame, points=map(_point, points)))
+        case Box(lower, upper):
+            return annotation.Prompt(
+                box=annotation.BoundingBox(frame=frame, lower=_point(lower), upper=_point(upper)),
+            )
+        case Click(point, positive):
+            sign = annotation.CLICK_SIGN_POSITIVE if positive else annotation.CLICK_SIGN_NEGATIVE
+            return annotation.Prompt(click=annotation.Click(frame=frame, point=_point(point), sign=sign))
 
 
-def points_from_message(message: annotation.ExtremePoints) -> ExtremePoints:
-    """Extreme points from a message.
+def prompt_from_message(message: annotation.Prompt) -> Prompt:
+    """A prompt from a message.
 
     Raises:
-        PromptError: When the frame is not named, or a number is not finite.
+        PromptError: When it is of no kind, its frame or a click's sign is not named, a point is missing, or a number is
+            not finite.
     """
-    named = {number: frame for frame, number in _FRAMES.items()}
-    if message.frame not in named:
-        raise PromptError(
-            "extreme points: the frame is missing or unknown; expected FRAME_VOXEL, FRAME_LPS or FRAME_RAS",
-            violations=(Violation("frame", "FRAME_VOXEL, FRAME_LPS or FRAME_RAS"),),
-        )
-    return ExtremePoints([(point.x, point.y, point.z) for point in message.points], named[message.frame])
+    match message.WhichOneof("kind"):
+        case "extreme_points":
+            points = message.extreme_points
+            return ExtremePoints(
+                [_coordinates(point) for point in points.points], _frame(points.frame, "extreme points")
+            )
+        case "box":
+            box = message.box
+            lower, upper = _given(box, "lower", "box"), _given(box, "upper", "box")
+            return Box(lower, upper, _frame(box.frame, "box"))
+        case "click":
+            click = message.click
+            if click.sign not in _SIGNS:
+                raise PromptError(
+                    "click: the sign is missing or unknown; expected CLICK_SIGN_POSITIVE or CLICK_SIGN_NEGATIVE",
+                    violations=(Violation("sign", "CLICK_SIGN_POSITIVE or CLICK_SIGN_NEGATIVE"),),
+                )
+            return Click(_given(click, "point", "click"), _SIGNS[click.sign], _frame(click.frame, "click"))
+    raise PromptError(
+        "a prompt of no known kind; expected extreme points, a box or a click",
+        violations=(Violation("kind", "extreme_points, box or click"),),
+    )
 
 
 def mask_to_message(packed: PackedMask) -> annotation.MaskPatch:
@@ -145,6 +172,32 @@ def model_to_message(name: str, version: str, spec: ModelSpec) -> models.Model:
         licence=spec.licence,
         metrics=spec.metrics,
     )
+
+
+def _point(point: tuple[float, float, float]) -> volumes.Point:
+    x, y, z = point
+    return volumes.Point(x=x, y=y, z=z)
+
+
+def _coordinates(point: volumes.Point) -> tuple[float, float, float]:
+    return point.x, point.y, point.z
+
+
+def _given(message: annotation.BoundingBox | annotation.Click, field: str, what: str) -> tuple[float, float, float]:
+    # A point that was not sent would read as the image's first voxel.
+    if not message.HasField(field):  # type: ignore[arg-type]  # either message has the field that it is asked for
+        raise PromptError(f"{what}: {field} is missing; expected a point", violations=(Violation(field, "a point"),))
+    return _coordinates(getattr(message, field))
+
+
+def _frame(number: volumes.Frame.ValueType, what: str) -> Frame:
+    named = {value: frame for frame, value in _FRAMES.items()}
+    if number not in named:
+        raise PromptError(
+            f"{what}: the frame is missing or unknown; expected FRAME_VOXEL, FRAME_LPS or FRAME_RAS",
+            violations=(Violation("frame", "FRAME_VOXEL, FRAME_LPS or FRAME_RAS"),),
+        )
+    return named[number]
 
 
 def _triple(values: Sequence[int]) -> tuple[int, int, int]:

@@ -6,7 +6,7 @@ RetryInfo); the client turns that back into the same class. The tree::
     SixpointError
     ├── InvalidArgument            what was sent can never work            INVALID_ARGUMENT
     │   ├── VolumeError            the image, its file or its geometry
-    │   ├── PromptError            points: too few, outside, flat, unknown frame
+    │   ├── PromptError            prompts: too few points, outside, flat, unknown frame
     │   └── UploadError            the stream disagrees with its header
     │       └── ChecksumMismatch   the bytes are not those announced
     ├── NotFound                                                           NOT_FOUND
@@ -16,6 +16,7 @@ RetryInfo); the client turns that back into the same class. The tree::
     │   └── SessionExpired
     ├── FailedPrecondition         right, but not in this state            FAILED_PRECONDITION
     │   ├── PromptNotSupported     the model does not take this kind of prompt
+    │   ├── NothingToCorrect       clicks before extreme points or a box
     │   └── ModelSpecError         the model's description is missing or wrong
     ├── ResourceExhausted          a limit is reached; retry_after says    RESOURCE_EXHAUSTED
     ├── Unavailable                a part is away for now                  UNAVAILABLE
@@ -30,7 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 __all__ = [
     "Cancelled",
@@ -44,6 +45,7 @@ __all__ = [
     "ModelNotFound",
     "ModelSpecError",
     "NotFound",
+    "NothingToCorrect",
     "PromptError",
     "PromptNotSupported",
     "ResourceExhausted",
@@ -90,6 +92,11 @@ class SixpointError(Exception):
         self.violations = violations
         self.retry_after = retry_after
 
+    def under(self, path: str) -> Self:
+        """The same error, with the fields at fault under a path: those of a part become those of the whole."""
+        moved = tuple(Violation(f"{path}.{fault.field}", fault.description) for fault in self.violations)
+        return type(self)(self.message, violations=moved, retry_after=self.retry_after)
+
     @classmethod
     def tree(cls) -> Iterator[type[SixpointError]]:
         """This class and everything below it."""
@@ -111,7 +118,7 @@ class VolumeError(InvalidArgument):
 
 
 class PromptError(InvalidArgument):
-    """Prompts that no model could use: too few points, outside the image, all in one plane, unknown frame."""
+    """Prompts that no model could use: too few points, outside the image, in one plane, a flat box, unknown frame."""
 
     reason = "INVALID_PROMPT"
 
@@ -168,6 +175,12 @@ class PromptNotSupported(FailedPrecondition):
     """The session's model does not take this kind of prompt."""
 
     reason = "PROMPT_NOT_SUPPORTED"
+
+
+class NothingToCorrect(FailedPrecondition):
+    """Clicks correct an answer, and nothing was begun with extreme points or a box."""
+
+    reason = "NOTHING_TO_CORRECT"
 
 
 class ModelSpecError(FailedPrecondition):

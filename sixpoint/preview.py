@@ -1,4 +1,4 @@
-"""A picture of a mask: three planes through its centre, its outline over the image, the points marked."""
+"""A picture of a mask: three planes through its centre, its outline over the image, what was clicked marked."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ _GAP = 8
 _CAPTION = 22
 _OUTLINE = (255, 196, 0)
 _POINT = (0, 230, 255)
+_EXCLUDED = (255, 64, 64)
 # Around the mask: as much again on every side, so that its neighbours can be judged too.
 _CONTEXT = 0.6
 _LEAST_CONTEXT_MM = 25.0
@@ -39,13 +40,16 @@ _PLANES: Sequence[tuple[str, int, int, int, str, str]] = (
 )
 
 
-def render_preview(volume: Volume, mask: Array, points: npt.ArrayLike = ()) -> Image.Image:
+def render_preview(
+    volume: Volume, mask: Array, points: npt.ArrayLike = (), *, excluded: npt.ArrayLike = ()
+) -> Image.Image:
     """Draw a mask over its image.
 
     Args:
         volume: The image.
         mask: 0 and 1, [z, y, x], on the image's grid.
-        points: Voxel indices (x, y, z) of the image, shape [n, 3].
+        points: Points of the object: voxel indices (x, y, z) of the image, shape [n, 3]; cyan.
+        excluded: Points that are not in it, negative clicks, likewise; red.
 
     Returns:
         An RGB picture: axial, coronal and sagittal plane through the mask's centre, in the radiologist's view (the
@@ -54,13 +58,14 @@ def render_preview(volume: Volume, mask: Array, points: npt.ArrayLike = ()) -> I
     orientation = volume.geometry.orientation
     image, inside = orientation.to_canonical(volume.array), orientation.to_canonical(mask) > 0
     spacing = np.array(volume.geometry.canonical().spacing)
-    placed = orientation.index_to_canonical(np.asarray(points, float).reshape(-1, 3), size=volume.geometry.size)
+    placed, left_out = (orientation.index_to_canonical(part, size=volume.geometry.size) for part in (points, excluded))
+    marks = [(point, _POINT) for point in placed] + [(point, _EXCLUDED) for point in left_out]
     low, high, centre = _field_of_view(inside, placed, spacing)
     window = image[tuple(slice(low[a], high[a]) for a in (2, 1, 0))]
     dark, bright = np.percentile(window, (1, 99))
     picture = Image.new("RGB", (3 * _PANEL + 4 * _GAP, _PANEL + _CAPTION + 2 * _GAP), (18, 18, 20))
     for number, (name, axis, across, down, left, right) in enumerate(_PLANES):
-        panel = _panel(image, inside, placed, spacing, (low, high, centre), (axis, across, down), (dark, bright))
+        panel = _panel(image, inside, marks, spacing, (low, high, centre), (axis, across, down), (dark, bright))
         corner = (_GAP + number * (_PANEL + _GAP), _GAP + _CAPTION)
         picture.paste(panel, (corner[0] + (_PANEL - panel.width) // 2, corner[1] + (_PANEL - panel.height) // 2))
         draw = ImageDraw.Draw(picture)
@@ -103,7 +108,7 @@ def _field_of_view(inside: Array, points: Array, spacing: Array) -> tuple[Array,
 def _panel(
     image: Array,
     inside: Array,
-    points: Array,
+    marks: Sequence[tuple[Array, tuple[int, int, int]]],
     spacing: Array,
     view: tuple[Array, Array, Array],
     axes: tuple[int, int, int],
@@ -127,13 +132,13 @@ def _panel(
     pixels[_edge(large)] = _OUTLINE
     panel = Image.fromarray(pixels)
     draw = ImageDraw.Draw(panel)
-    for point in points:
+    for point, colour in marks:
         u = (point[across] - low[across] + 0.5) * spacing[across] * scale
         v = (point[down] - low[down] + 0.5) * spacing[down] * scale
         v = shape[1] - v if flip else v
         near = abs(point[axis] - centre[axis]) * spacing[axis] <= _NEAR_MM
         r = 5 if near else 4
-        draw.ellipse((u - r, v - r, u + r, v + r), fill=_POINT if near else None, outline=_POINT, width=1)
+        draw.ellipse((u - r, v - r, u + r, v + r), fill=colour if near else None, outline=colour, width=1)
     return panel
 
 

@@ -1,4 +1,4 @@
-"""What a person clicked, with the frame that the numbers are in."""
+"""What a person shows a model: extreme points, a box, clicks; each with the frame that its numbers are in."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import numpy.typing as npt
 from sixpoint.errors import PromptError, Violation
 from sixpoint.geometry import Geometry
 
-__all__ = ["ExtremePoints", "Frame"]
+__all__ = ["Box", "Click", "ExtremePoints", "Frame", "Point", "Prompt"]
 
 Point = tuple[float, float, float]
+"""(x, y, z)."""
 
 _FEWEST = 6
 # Far more than anybody clicks; the guidance's cost grows with the cube of it.
@@ -26,6 +27,8 @@ _MOST = 20
 _STEPS_PER_VOXEL = 2**6
 # The thinnest a set of extreme points may be across its own best plane, in voxels (root of the summed squares).
 _FLAT = 0.25
+# The least distance of a box's two corners along each axis, in voxels: below it they are one slice.
+_FLAT_BOX = 0.5
 
 
 class Frame(StrEnum):
@@ -59,10 +62,8 @@ class Frame(StrEnum):
 class ExtremePoints:
     """Six or more points on an object's leftmost, rightmost, foremost, hindmost, lowest and highest places.
 
-    The prompt of DEXTR (Maninis et al., CVPR 2018) in three dimensions. Their order does not matter.
-
     Attributes:
-        points: (x, y, z) each, in ``frame``.
+        points: (x, y, z) in ``frame``.
         frame: What the numbers mean; a :class:`Frame` or its name.
 
     Raises:
@@ -74,19 +75,10 @@ class ExtremePoints:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "frame", Frame.parse(self.frame))
-        points: list[Point] = []
-        for number, point in enumerate(self.points):
-            try:
-                values = tuple(float(value) for value in point)
-            except (TypeError, ValueError):
-                values = ()
-            if len(values) != 3 or not all(map(math.isfinite, values)):
-                raise PromptError(
-                    f"point {number}: expected three finite numbers (x, y, z), got {point}",
-                    violations=(Violation(f"points[{number}]", "three finite numbers"),),
-                )
-            points.append((values[0], values[1], values[2]))
-        object.__setattr__(self, "points", tuple(points))
+        points = tuple(
+            _point(point, name=f"point {number}", field=f"points[{number}]") for number, point in enumerate(self.points)
+        )
+        object.__setattr__(self, "points", points)
 
     def to_index(self, geometry: Geometry) -> npt.NDArray[np.float64]:
         """The points as indices (x, y, z) of an image, shape [n, 3], rounded to 1/64 voxel.
@@ -100,12 +92,8 @@ class ExtremePoints:
                 f"extreme points: expected {_FEWEST} to {_MOST} points, got {len(self.points)}",
                 violations=(Violation("points", f"between {_FEWEST} and {_MOST} points"),),
             )
-        given = np.array(self.points)
-        if self.frame is Frame.RAS:
-            given = given * np.array([-1.0, -1.0, 1.0])
-        index = given if self.frame is Frame.VOXEL else geometry.point_to_index(given)
-        index = np.round(index * _STEPS_PER_VOXEL) / _STEPS_PER_VOXEL
-        self._check_inside(index, geometry)
+        index = _to_index(self.points, self.frame, geometry)
+        _check_inside(index, geometry, what="points", fields=[f"points[{n}]" for n in range(len(index))])
         _check_solid(index)
         return index
 
@@ -130,18 +118,126 @@ class ExtremePoints:
                 points.append((x, y, z))
         return cls(points, Frame.VOXEL)
 
-    def _check_inside(self, index: npt.NDArray[np.float64], geometry: Geometry) -> None:
-        # A voxel reaches half its width beyond its centre.
-        upper = np.array(geometry.size) - 0.5
-        # Said so that what is no number, after an overflow, is outside too.
-        outside = [n for n, point in enumerate(index) if not ((point >= -0.5) & (point <= upper)).all()]
-        if outside:
-            bounds = f"x -0.5..{upper[0]}, y -0.5..{upper[1]}, z -0.5..{upper[2]}"
-            place = "; ".join(f"points[{n}] at voxel {_show(index[n])}" for n in outside)
+
+@dataclass(frozen=True)
+class Box:
+    """A box round an object, aligned with the image's axes, as two of its opposite corners.
+
+    The corners are voxels of the box; which of the two is lower and which upper along an axis does not matter.
+
+    Attributes:
+        lower: One corner, (x, y, z) in ``frame``.
+        upper: The opposite corner, (x, y, z) in ``frame``.
+        frame: What the numbers mean; a :class:`Frame` or its name.
+
+    Raises:
+        PromptError: When the frame is unknown, a corner has not three numbers, or a number is not finite.
+    """
+
+    lower: Point
+    upper: Point
+    frame: Frame = Frame.VOXEL
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "frame", Frame.parse(self.frame))
+        for field in ("lower", "upper"):
+            object.__setattr__(self, field, _point(getattr(self, field), name=f"box, {field} corner", field=field))
+
+    def to_index(self, geometry: Geometry) -> npt.NDArray[np.float64]:
+        """The lower and the upper corner as indices (x, y, z) of an image, shape [2, 3], rounded to 1/64 voxel.
+
+        Raises:
+            PromptError: When a corner lies outside the image, or both lie in one slice along an axis.
+        """
+        index = _to_index((self.lower, self.upper), self.frame, geometry)
+        _check_inside(index, geometry, what="corners", fields=["lower", "upper"])
+        extent = np.ptp(index, axis=0)
+        if extent.min() < _FLAT_BOX:
             raise PromptError(
-                f"{len(outside)} of {len(index)} points lie outside the image, whose voxels span {bounds}: {place}",
-                violations=tuple(Violation(f"points[{n}]", f"outside the image: {bounds}") for n in outside),
+                f"the box is flat: its corners are {_show(extent)} voxels apart along x, y and z. "
+                "Draw it over two slices of the object or more along every axis",
+                violations=(Violation("upper", "must not lie in one slice with lower"),),
             )
+        return np.stack([index.min(axis=0), index.max(axis=0)])
+
+
+@dataclass(frozen=True)
+class Click:
+    """A correction: the voxel under it belongs to the object (positive) or does not (negative).
+
+    Attributes:
+        point: (x, y, z) in ``frame``.
+        positive: Whether the object is there.
+        frame: What the numbers mean; a :class:`Frame` or its name.
+
+    Raises:
+        PromptError: When the frame is unknown, the point has not three numbers, a number is not finite, or ``positive``
+            is neither true nor false.
+    """
+
+    point: Point
+    positive: bool = True
+    frame: Frame = Frame.VOXEL
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "frame", Frame.parse(self.frame))
+        object.__setattr__(self, "point", _point(self.point, name="click", field="point"))
+        if not isinstance(self.positive, bool | np.bool_):
+            raise PromptError(
+                f"click: positive must be True or False, got {self.positive!r}",
+                violations=(Violation("positive", "True or False"),),
+            )
+        object.__setattr__(self, "positive", bool(self.positive))
+
+    def to_index(self, geometry: Geometry) -> npt.NDArray[np.float64]:
+        """The click as an index (x, y, z) of an image, shape [1, 3], rounded to 1/64 voxel.
+
+        Raises:
+            PromptError: When it lies outside the image.
+        """
+        index = _to_index((self.point,), self.frame, geometry)
+        _check_inside(index, geometry, what="click", fields=["point"])
+        return index
+
+
+Prompt = ExtremePoints | Box | Click
+"""One thing that a person shows: extreme points or a box begin an object, clicks correct the answer."""
+
+
+def _point(values: object, *, name: str, field: str) -> Point:
+    try:
+        numbers = tuple(float(value) for value in values)  # type: ignore[attr-defined]  # what is no sequence raises
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
+        raise PromptError(
+            f"{name}: expected three finite numbers (x, y, z), got {values}",
+            violations=(Violation(field, "three finite numbers"),),
+        )
+    return numbers[0], numbers[1], numbers[2]
+
+
+def _to_index(points: Sequence[Point], frame: Frame, geometry: Geometry) -> npt.NDArray[np.float64]:
+    given = np.array(points)
+    if frame is Frame.RAS:
+        given = given * np.array([-1.0, -1.0, 1.0])
+    index = given if frame is Frame.VOXEL else geometry.point_to_index(given)
+    return np.round(index * _STEPS_PER_VOXEL) / _STEPS_PER_VOXEL
+
+
+def _check_inside(index: npt.NDArray[np.float64], geometry: Geometry, *, what: str, fields: Sequence[str]) -> None:
+    # A voxel reaches half its width beyond its centre.
+    upper = np.array(geometry.size) - 0.5
+    # Said so that what is no number, after an overflow, is outside too.
+    outside = [n for n, point in enumerate(index) if not ((point >= -0.5) & (point <= upper)).all()]
+    if outside:
+        bounds = f"x -0.5..{upper[0]}, y -0.5..{upper[1]}, z -0.5..{upper[2]}"
+        place = "; ".join(f"{fields[n]} at voxel {_show(index[n])}" for n in outside)
+        subject = f"{len(outside)} of {len(index)} {what} lie" if len(index) > 1 else f"the {what} lies"
+        raise PromptError(
+            f"{subject} outside the image, whose voxels span {bounds}: {place}",
+            violations=tuple(Violation(fields[n], f"outside the image: {bounds}") for n in outside),
+        )
 
 
 def _check_solid(index: npt.NDArray[np.float64]) -> None:

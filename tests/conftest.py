@@ -26,12 +26,14 @@ def cancelled_mark(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def triton(tmp_path_factory: pytest.TempPathFactory, cancelled_mark: Path) -> Iterator[LocalTriton]:
-    """The real Triton, with the shipped model ``annotation`` and the tests' own ``ellipsoid`` and ``slow``."""
+    """The real Triton, with the shipped model ``annotation`` and the tests' own ones."""
     if not harness.TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")
     repository = tmp_path_factory.mktemp("models") / "repository"
     shutil.copytree(harness.ROOT / "model_repository", repository)
     harness.write_ellipsoid_model(repository / "ellipsoid")
+    harness.write_ellipsoid_model(repository / "deaf", spec=harness.DEAF_SPEC)
+    harness.write_clicks_model(repository / "clicks")
     harness.write_slow_model(repository / "slow", mark=cancelled_mark)
     with harness.running_triton(repository) as running:
         yield running

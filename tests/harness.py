@@ -18,7 +18,20 @@ from tritonclient.grpc import model_config_pb2
 from gateway.server import Gateway
 from gateway.settings import Settings
 from gateway.triton.local import LocalTriton, LocalTritonSettings
-from sixpoint.spec import PARAMETER, EllipsoidChannel, HeatmapChannel, ImageChannel, InputSpec, Intensity, ModelSpec
+from sixpoint.spec import (
+    PARAMETER,
+    ClickChannel,
+    EllipsoidChannel,
+    FieldOfViewChannel,
+    HeatmapChannel,
+    HullChannel,
+    ImageChannel,
+    InputSpec,
+    Intensity,
+    ModelSpec,
+    PreviousChannel,
+    PromptKind,
+)
 from sixpoint.volume import Volume
 
 ROOT = Path(__file__).parent.parent
@@ -32,6 +45,28 @@ ELLIPSOID_SPEC = ModelSpec(
     ),
 )
 """Of a model without weights: its answer is the ellipsoid channel, so that tests know what to expect."""
+
+CLICKS_SPEC = ModelSpec(
+    title="The ellipsoid, and what clicks add to it and take from it",
+    prompts=tuple(PromptKind),
+    input=InputSpec(
+        channels=(
+            ImageChannel(intensity=Intensity(method="points")),
+            HeatmapChannel(),
+            ClickChannel(sign="positive"),
+            ClickChannel(sign="negative"),
+            PreviousChannel(),
+            FieldOfViewChannel(),
+            EllipsoidChannel(),
+            HullChannel(),
+        )
+    ),
+)
+"""Of a model without weights that takes every prompt: the previous answer, or else the ellipsoid, plus the positive
+clicks' channel, less the negative ones'."""
+
+DEAF_SPEC = ELLIPSOID_SPEC.model_copy(update={"prompts": tuple(PromptKind)})
+"""Of a model that takes every prompt and answers the ellipsoid, whatever is clicked."""
 
 _SLOW_MODEL = """
 import time
@@ -77,26 +112,85 @@ def write_config(folder: Path, *, backend: str, spec: ModelSpec, with_spec: bool
 
 
 def write_ellipsoid_model(folder: Path, *, version: int = 1, spec: ModelSpec = ELLIPSOID_SPEC) -> None:
-    """A model whose probability is the sigmoid of ten times the ellipsoid channel (its last)."""
+    """A model whose probability is the sigmoid of ten times the ellipsoid channel: see :func:`ellipsoid_answer`."""
+    _write_model(folder, _picked("ellipsoid", spec), version=version, spec=spec)
+
+
+def write_clicks_model(folder: Path, *, version: int = 1) -> None:
+    """A model of :data:`CLICKS_SPEC`; see also :func:`clicks_answer`."""
+    nodes = [
+        *_picked("ellipsoid", CLICKS_SPEC, result="begun"),
+        *(
+            node
+            for kind in ("previous", "positive", "negative")
+            for node in _channel_nodes(kind, _index(kind, CLICKS_SPEC))
+        ),
+        helper.make_node("ReduceMax", ["previous"], ["most"], axes=[1, 2, 3, 4], keepdims=1),
+        helper.make_node("Greater", ["most", "zero"], ["corrects"]),
+        helper.make_node("Where", ["corrects", "previous", "begun"], ["base"]),
+        helper.make_node("Add", ["base", "positive"], ["more"]),
+        helper.make_node("Sub", ["more", "negative"], ["less"]),
+        helper.make_node("Clip", ["less", "zero", "one"], ["probability"]),
+    ]
+    _write_model(folder, nodes, version=version, spec=CLICKS_SPEC)
+
+
+def ellipsoid_answer(tensor: np.ndarray, spec: ModelSpec = ELLIPSOID_SPEC) -> np.ndarray:
+    """What the model of :func:`write_ellipsoid_model` answers to one input, uint8 [1, z, y, x]."""
+    return np.rint(255 * _sigmoid(tensor[_index("ellipsoid", spec)]))[None].astype(np.uint8)
+
+
+def clicks_answer(tensor: np.ndarray) -> np.ndarray:
+    """What the model of :func:`write_clicks_model` answers to one input, uint8 [1, z, y, x]."""
+    kinds = ("ellipsoid", "previous", "positive", "negative")
+    ellipsoid, previous, positive, negative = (tensor[_index(kind, CLICKS_SPEC)].astype(np.float32) for kind in kinds)
+    base = previous if previous.any() else _sigmoid(ellipsoid)
+    return np.rint(255 * np.clip(base + positive - negative, 0, 1))[None].astype(np.uint8)
+
+
+def _sigmoid(channel: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-10 * channel.astype(np.float32)))
+
+
+def _index(name: str, spec: ModelSpec) -> int:
+    """Where a channel is: by its kind, or by its clicks' sign."""
+    return [getattr(channel, "sign", channel.kind) for channel in spec.input.channels].index(name)
+
+
+def _channel_nodes(name: str, index: int) -> list[onnx.NodeProto]:
+    """Nodes that read one channel as float32, [N, 1, z, y, x]."""
+    return [
+        helper.make_node("Constant", [], [f"{name} index"], value=numpy_helper.from_array(np.array([index]))),
+        helper.make_node("Gather", ["INPUT", f"{name} index"], [f"{name} half"], axis=1),
+        helper.make_node("Cast", [f"{name} half"], [name], to=TensorProto.FLOAT),
+    ]
+
+
+def _picked(name: str, spec: ModelSpec, *, result: str = "probability") -> list[onnx.NodeProto]:
+    return [
+        *_channel_nodes(name, _index(name, spec)),
+        helper.make_node("Mul", [name, "ten"], ["logits"]),
+        helper.make_node("Sigmoid", ["logits"], [result]),
+    ]
+
+
+def _write_model(folder: Path, nodes: list[onnx.NodeProto], *, version: int, spec: ModelSpec) -> None:
+    """A model whose nodes make ``probability`` of ``INPUT``."""
     channels, z, y, x = spec.input_shape
     nodes = [
-        helper.make_node("Gather", ["INPUT", "channel"], ["picked"], axis=1),
-        helper.make_node("Cast", ["picked"], ["float"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", ["float", "ten"], ["logits"]),
-        helper.make_node("Sigmoid", ["logits"], ["probability"]),
+        *nodes,
         helper.make_node("Mul", ["probability", "full"], ["scaled"]),
         helper.make_node("Round", ["scaled"], ["rounded"]),
         helper.make_node("Cast", ["rounded"], ["PROBABILITY"], to=TensorProto.UINT8),
     ]
     graph = helper.make_graph(
         nodes,
-        "ellipsoid",
+        "test",
         [helper.make_tensor_value_info("INPUT", TensorProto.FLOAT16, ["N", channels, z, y, x])],
         [helper.make_tensor_value_info("PROBABILITY", TensorProto.UINT8, ["N", 1, z, y, x])],
         [
-            numpy_helper.from_array(np.array([channels - 1]), "channel"),
-            numpy_helper.from_array(np.float32(10), "ten"),
-            numpy_helper.from_array(np.float32(255), "full"),
+            numpy_helper.from_array(np.float32(value), name)
+            for name, value in {"zero": 0, "one": 1, "ten": 10, "full": 255}.items()
         ],
     )
     write_config(folder, backend="onnxruntime", spec=spec)

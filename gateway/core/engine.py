@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,12 +15,11 @@ import numpy.typing as npt
 
 from gateway.core.catalog import Catalog, Model
 from gateway.core.deadline import Deadline
-from gateway.core.processing import Prepared, decode_probabilities, prepare, restore
-from gateway.core.sessions import Session
-from sixpoint.errors import PromptNotSupported
+from gateway.core.processing import Answered, Prepared, correct, decode_probabilities, prepare, restore
+from gateway.core.sessions import Session, State
+from gateway.core.shown import check_kinds, read_call, show
 from sixpoint.mask import PackedMask, Timings, pack
-from sixpoint.prompts import ExtremePoints
-from sixpoint.spec import PromptKind
+from sixpoint.prompts import Prompt
 
 __all__ = ["Answer", "Engine", "Inference", "Inferred"]
 
@@ -51,7 +50,7 @@ class Inference(Protocol):
 
 @dataclass(frozen=True)
 class Answer:
-    """The mask for a prompt, the model's version that made it, and where the time went."""
+    """The mask for prompts, the model's version that made it, and where the time went."""
 
     mask: PackedMask
     revision: int
@@ -74,37 +73,49 @@ class Engine:
         self._inference = inference
         self._executor = executor
 
-    async def annotate(self, session: Session, prompt: ExtremePoints, *, deadline: Deadline) -> Answer:
-        """Outline what the six points touch.
+    async def annotate(self, session: Session, prompts: Sequence[Prompt], *, deadline: Deadline) -> Answer:
+        """Outline what the prompts show: one call of the network, whatever their number.
+
+        Whatever is raised, the session is as it was.
+
+        Args:
+            session: Whose object the prompts begin or correct.
+            prompts: In the order in which they were given.
+            deadline: Until when an answer is wanted.
 
         Raises:
-            PromptError: When the points cannot be extremes of an object in this image.
-            PromptNotSupported: When the session's model does not take extreme points.
+            PromptError: When a prompt makes no sense in this image, or they come in a wrong order.
+            PromptNotSupported: When the session's model does not take such prompts.
+            NothingToCorrect: When there are only clicks, and nothing was begun.
+            ResourceExhausted: When the object has too many clicks.
             ModelNotFound: When the session's model is gone.
-            TritonUnavailable: When Triton is away; the session is as it was.
+            TritonUnavailable: When Triton is away.
             DeadlineExceeded: When the deadline passed before the mask was there.
         """
-        points = prompt.to_index(session.image.volume.geometry)
+        image, geometry = session.image, session.image.volume.geometry
+        call = read_call(prompts, geometry=geometry)
         async with session.lock:
-            model = self._catalog.get(session.model)
-            if PromptKind.EXTREME_POINTS not in model.spec.prompts:
-                taken = ", ".join(kind.value for kind in model.spec.prompts)
-                raise PromptNotSupported(f"model {model.name!r} takes {taken}; not extreme_points")
-            image, geometry = session.image, session.image.volume.geometry
+            model, state = self._catalog.get(session.model), session.state
+            check_kinds(call, model=model.name, taken=model.spec.prompts)
+            shown = show(state.shown, call)
+            answered = None if call.extent else state.answered
+            threshold = model.spec.output.threshold
 
             def make_ready() -> Prepared:
-                return prepare(image.canonical, points, geometry=geometry, spec=model.spec)
+                return prepare(image.canonical, shown, answered=answered, geometry=geometry, spec=model.spec)
 
-            def make_mask() -> tuple[npt.NDArray[np.bool_], tuple[int, int, int]]:
+            def make_mask() -> tuple[Answered, npt.NDArray[np.bool_], tuple[int, int, int]]:
                 grid = decode_probabilities(inferred.output)
-                return restore(grid, prepared, geometry=geometry, threshold=model.spec.output.threshold)
+                corrected = correct(grid, prepared, geometry=geometry, threshold=threshold)
+                return corrected, *restore(corrected, shown, geometry=geometry, threshold=threshold)
 
             prepared, waited, preparing = await self._run(make_ready)
             started = time.perf_counter()
             inferred = await self._inference.infer(model, prepared.tensor, timeout=deadline.remaining())
             inferring = time.perf_counter() - started
-            (mask, offset), waited_for_mask, restoring = await self._run(make_mask)
+            (corrected, mask, offset), waited_for_mask, restoring = await self._run(make_mask)
             packed, waited_for_bits, encoding = await self._run(lambda: pack(mask, offset))
+            session.state = State((*state.log, call.prompts), shown, corrected)
             session.revision += 1
             return Answer(
                 mask=packed,

@@ -1,4 +1,4 @@
-"""From an image and points to a network's input, and from its output to a mask: pure functions."""
+"""From an image and prompts to a network's input, and from its output to a mask: pure functions."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
 
+from gateway.core.corrections import REACH, components, hold, settle
+from gateway.core.shown import Shown
 from sixpoint.geometry import Geometry
-from sixpoint.guidance import network_input
+from sixpoint.guidance import Guide, network_input
 from sixpoint.roi import Roi
 from sixpoint.spec import ModelSpec
 
-__all__ = ["Prepared", "decode_probabilities", "keep_touched", "prepare", "restore"]
+__all__ = ["Answered", "Prepared", "correct", "decode_probabilities", "keep_touched", "prepare", "restore"]
 
 Float = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
@@ -24,33 +25,66 @@ _REACH_CELLS = 2
 
 
 @dataclass(frozen=True, eq=False)
+class Answered:
+    """The answer so far, which the next clicks correct.
+
+    Attributes:
+        probabilities: [z, y, x] on the ROI's grid.
+        roi: The region of interest, in canonical index space.
+    """
+
+    probabilities: Float
+    roi: Roi
+
+
+@dataclass(frozen=True, eq=False)
 class Prepared:
-    """A prompt made ready for its network.
+    """Prompts made ready for their network.
 
     Attributes:
         tensor: The network's input, [channel, z, y, x].
         roi: The region of interest, in canonical index space.
-        points: The points (x, y, z) in the ROI's frame, shape [n, 3].
+        guide: What was shown, in the ROI's frame, with the previous answer on its grid.
+        shown: What was shown, in canonical indices.
     """
 
     tensor: npt.NDArray[np.floating]
     roi: Roi
-    points: Points
+    guide: Guide
+    shown: Shown
 
 
-def prepare(image: npt.NDArray[Any], points: Points, *, geometry: Geometry, spec: ModelSpec) -> Prepared:
+def prepare(
+    image: npt.NDArray[Any], shown: Shown, *, answered: Answered | None = None, geometry: Geometry, spec: ModelSpec
+) -> Prepared:
     """Cut the ROI out, resample it, normalise it, draw the guidance.
 
     Args:
         image: Canonical voxels [z, y, x].
-        points: Indices (x, y, z) of the image as it came, shape [n, 3].
+        shown: What the person showed of the object.
+        answered: The answer that the clicks correct; None when there is none yet.
         geometry: Of the image as it came.
         spec: The model's.
     """
-    canonical = geometry.orientation.index_to_canonical(points, size=geometry.size)
-    roi = Roi.around(canonical, spacing=geometry.canonical().spacing, spec=spec.roi)
-    inside = roi.normalise(canonical)
-    return Prepared(network_input(roi.extract(image), inside, spec.input), roi, inside)
+    canonical = geometry.canonical()
+    extent, clicks = shown.extent, shown.clicks
+    # Round the voxels, not the points: a voxel whose centre lies outside of the ROI could not be put on its side.
+    voxels = clicks.voxels(canonical.size)
+    roi = Roi.around(extent.box, clicks=voxels, spacing=canonical.spacing, spec=spec.roi)
+    previous = None
+    if answered is not None:
+        same = answered.roi == roi
+        previous = answered.probabilities if same else answered.roi.transfer(answered.probabilities, roi)
+    guide = Guide.within(
+        roi,
+        box=extent.box,
+        extremes=extent.extremes,
+        positive=clicks.points[clicks.positive],
+        negative=clicks.points[~clicks.positive],
+        previous=previous,
+        size=canonical.size,
+    )
+    return Prepared(network_input(roi.extract(image), guide, spec.input), roi, guide, shown)
 
 
 def decode_probabilities(output: npt.NDArray[Any]) -> Float:
@@ -59,17 +93,40 @@ def decode_probabilities(output: npt.NDArray[Any]) -> Float:
     return grid / np.float32(255.0) if output.dtype == np.uint8 else grid
 
 
-def restore(
-    grid: Float, prepared: Prepared, *, geometry: Geometry, threshold: float
-) -> tuple[npt.NDArray[np.bool_], tuple[int, int, int]]:
-    """A mask on the image's own grid from probabilities on the ROI's.
+def correct(grid: Float, prepared: Prepared, *, geometry: Geometry, threshold: float, reach: float = REACH) -> Answered:
+    """The answer as a person may expect it, from a network's probabilities.
 
-    The components that no point touches are dropped; the others are resampled back as probabilities and cut at the
-    threshold. An answer that is nowhere sure is cut at half of its own maximum instead: no answer helps nobody.
+    It is never empty, it changes nothing far from the new clicks, every clicked voxel is on its side, and only
+    components that something shown touches are left.
 
     Args:
-        grid: Probabilities [z, y, x] on the ROI's grid.
+        grid: The network's probabilities [z, y, x] on the ROI's grid.
         prepared: What :func:`prepare` made.
+        geometry: Of the image as it came.
+        threshold: Probability from which on a voxel belongs to the object.
+        reach: How far from a new click the answer may change, in edges of the ROI.
+    """
+    guide, clicks = prepared.guide, prepared.shown.clicks
+    grid = _never_empty(grid, threshold)
+    if guide.previous is not None:
+        new = prepared.roi.normalise(clicks.points[len(clicks) - prepared.shown.new :])
+        grid = settle(grid, guide.previous, new, threshold=threshold, reach=reach)
+    voxels = clicks.voxels(geometry.canonical().size)
+    grid = hold(grid, voxels, clicks.positive, roi=prepared.roi, threshold=threshold)
+    return Answered(keep_touched(grid, guide.extremes, clicks=guide.positive, threshold=threshold), prepared.roi)
+
+
+def restore(
+    answered: Answered, shown: Shown, *, geometry: Geometry, threshold: float
+) -> tuple[npt.NDArray[np.bool_], tuple[int, int, int]]:
+    """A mask on the image's own grid from an answer on the ROI's.
+
+    Probabilities are resampled and cut at the threshold; then clicked voxels are set, so that they are exact where two
+    opposite clicks lie side by side.
+
+    Args:
+        answered: What :func:`correct` made.
+        shown: What the person showed of the object.
         geometry: Of the image as it came.
         threshold: Probability from which on a voxel belongs to the object.
 
@@ -77,36 +134,52 @@ def restore(
         The mask of the voxels that the ROI covers, bool [z, y, x] in the image's own axes, and the index (x, y, z) of
         the first of them.
     """
-    cut = min(threshold, float(grid.max()) / 2 or threshold)
-    kept = keep_touched(grid, prepared.points, cut)
-    canonical_size = geometry.canonical().size
-    values, lower = prepared.roi.restore(kept, size=canonical_size)
+    size = geometry.canonical().size
+    values, lower = answered.roi.restore(answered.probabilities, size=size)
     upper = (lower[0] + values.shape[2], lower[1] + values.shape[1], lower[2] + values.shape[0])
+    mask = values >= np.float32(threshold)
+    for (x, y, z), inside in zip(shown.clicks.voxels(size) - lower, shown.clicks.positive, strict=True):
+        mask[z, y, x] = inside
     orientation = geometry.orientation
     first, _ = orientation.box_from_canonical(lower, upper, size=geometry.size)
-    return orientation.from_canonical(values >= np.float32(cut)), first
+    return orientation.from_canonical(mask), first
 
 
-def keep_touched(grid: Float, points: Points, threshold: float) -> Float:
-    """Probabilities [z, y, x] without the components that no point touches; without any touched, the largest stays.
+def keep_touched(grid: Float, extremes: Points, *, clicks: Points, threshold: float) -> Float:
+    """Probabilities [z, y, x] without the components that neither an extreme point nor a positive click touches.
+
+    Where no extreme point touches any, as for a box, the largest stays too: a click on a part that was missed must not
+    cost the rest.
 
     Args:
         grid: Probabilities [z, y, x].
-        points: (x, y, z) in the ROI's frame (-1 to 1), shape [n, 3].
+        extremes: Extreme points (x, y, z) in the ROI's frame (-1 to 1), shape [n, 3].
+        clicks: Positive clicks, likewise.
         threshold: Probability from which on cells belong to a component (26-connected).
     """
-    inside = grid >= threshold
-    image = sitk.ConnectedComponent(sitk.GetImageFromArray(inside.astype(np.uint8)), True)
-    labels = sitk.GetArrayViewFromImage(image)
+    inside = grid >= np.float32(threshold)
+    labels = components(inside)
     if labels.max() <= 1:
         return grid
-    shape = np.array(grid.shape)
-    cells = np.floor((points[:, ::-1] + 1.0) / 2.0 * shape).astype(int).clip(0, shape - 1)
+    kept = _touched(labels, extremes) or {int(np.bincount(labels.reshape(-1))[1:].argmax()) + 1}
+    kept |= _touched(labels, clicks)
+    return np.where(inside & ~np.isin(labels, sorted(kept)), np.float32(0), grid)
+
+
+def _touched(labels: npt.NDArray[Any], points: Points) -> set[int]:
+    """The labels [z, y, x] within reach of points (x, y, z) in the ROI's frame."""
+    shape = np.array(labels.shape)
     touched: set[int] = set()
-    for cell in cells:
+    for cell in np.floor((points[:, ::-1] + 1.0) / 2.0 * shape).astype(int).clip(0, shape - 1):
         window = tuple(slice(max(0, c - _REACH_CELLS), c + _REACH_CELLS + 1) for c in cell)
         touched.update(np.unique(labels[window]).tolist())
-    touched.discard(0)
-    if not touched:
-        touched = {int(np.bincount(labels.reshape(-1))[1:].argmax()) + 1}
-    return np.where(inside & ~np.isin(labels, sorted(touched)), np.float32(0), grid)
+    return touched - {0}
+
+
+def _never_empty(grid: Float, threshold: float) -> Float:
+    """Probabilities raised, where they are nowhere sure, so that half of their maximum is the threshold.
+
+    No answer helps nobody.
+    """
+    half = float(grid.max()) / 2
+    return np.minimum(grid * np.float32(threshold / half), np.float32(1)) if 0 < half < threshold else grid

@@ -1,4 +1,4 @@
-"""Annotation sessions: one image, one model, and a count of the prompts answered."""
+"""Annotation sessions: one image, one model, the prompts so far, and the answer to them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from gateway.core.images import StoredImage
+from gateway.core.processing import Answered
+from gateway.core.shown import Shown
 from sixpoint.errors import ResourceExhausted, SessionExpired, SessionNotFound
+from sixpoint.prompts import Prompt
 
-__all__ = ["Session", "SessionStore"]
+__all__ = ["Session", "SessionStore", "State"]
 
 # How many expired ids are remembered, to say "expired" rather than "unknown".
 _REMEMBERED = 10_000
@@ -20,6 +23,21 @@ _REMEMBERED = 10_000
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Where a session stands. It is replaced as a whole, never changed: a call that fails leaves it as it was.
+
+    Attributes:
+        log: The prompts of every call that was answered; replayed in order, they give the same answers.
+        shown: What was shown of the current object; None before the first.
+        answered: The answer so far, which clicks correct; None before the first.
+    """
+
+    log: tuple[tuple[Prompt, ...], ...] = ()
+    shown: Shown | None = None
+    answered: Answered | None = None
 
 
 @dataclass(eq=False)
@@ -32,8 +50,9 @@ class Session:
         model: Name of the model.
         created: When it was opened.
         expires: When it closes, unless used before.
-        revision: Number of prompts answered.
-        lock: Held while a prompt is answered: prompts of one session are answered one after the other.
+        revision: Number of calls answered.
+        state: The prompts so far, and the answer to them.
+        lock: Held while a call is answered: those of one session are answered one after the other.
     """
 
     id: str
@@ -42,6 +61,7 @@ class Session:
     created: datetime
     expires: datetime
     revision: int = 0
+    state: State = State()
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 

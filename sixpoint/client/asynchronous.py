@@ -24,7 +24,7 @@ from sixpoint.client.base import (
 )
 from sixpoint.errors import ImageNotFound
 from sixpoint.mask import Mask
-from sixpoint.prompts import ExtremePoints
+from sixpoint.prompts import Click, Frame, Point, Prompt
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import image_service_pb2 as images
 from sixpoint.v1 import image_service_pb2_grpc as images_grpc
@@ -117,10 +117,14 @@ class AsyncSession(BaseSession):
     ) -> None:
         await self.close()
 
-    async def annotate(self, prompt: ExtremePoints) -> Mask:
+    async def annotate(self, *prompts: Prompt) -> Mask:
         """As :meth:`Session.annotate`."""
-        client, request = self._client, self._client.annotate_request(self.id, prompt)
+        client, request = self._client, self._client.annotate_request(self.id, prompts)
         return self.read_mask(await client.call(client._annotation.Annotate(request, timeout=client.timeout.call)))
+
+    async def click(self, point: Point, *, positive: bool = True, frame: Frame | str = Frame.VOXEL) -> Mask:
+        """As :meth:`Session.click`."""
+        return await self.annotate(Click(point, positive, Frame.parse(frame)))
 
     async def close(self) -> None:
         """As :meth:`Session.close`."""

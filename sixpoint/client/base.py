@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import grpc
 import numpy as np
 
-from sixpoint.converters import geometry_to_message, mask_from_message, points_to_message, timings_from_message
+from sixpoint.converters import geometry_to_message, mask_from_message, prompt_to_message, timings_from_message
 from sixpoint.errors import InvalidArgument, SixpointError, Unavailable
 from sixpoint.mask import Mask, unpack
-from sixpoint.prompts import ExtremePoints
+from sixpoint.prompts import Prompt
 from sixpoint.status import from_rpc, is_ours
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import image_service_pb2 as images
@@ -60,7 +60,7 @@ class ModelInfo:
         task: What it is for, e.g. "annotation".
         modalities: In DICOM's terms; empty means any.
         labels: Names of the labels 1, 2, ... of its masks.
-        prompts: What it takes, e.g. "extreme_points".
+        prompts: What it takes: "extreme_points", "box", "clicks".
         licence: Its licence.
         metrics: Measured figures by name.
     """
@@ -124,11 +124,9 @@ class BaseClient:
             raise InvalidArgument(f"no such task or kind of prompt: {error}") from error
 
     @staticmethod
-    def annotate_request(session_id: str, prompt: ExtremePoints) -> annotation.AnnotateRequest:
-        """A request that answers extreme points."""
-        return annotation.AnnotateRequest(
-            session_id=session_id, prompts=[annotation.Prompt(extreme_points=points_to_message(prompt))]
-        )
+    def annotate_request(session_id: str, prompts: Sequence[Prompt]) -> annotation.AnnotateRequest:
+        """A request that answers prompts."""
+        return annotation.AnnotateRequest(session_id=session_id, prompts=map(prompt_to_message, prompts))
 
 
 class BaseSession:

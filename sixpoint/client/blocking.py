@@ -22,7 +22,7 @@ from sixpoint.client.base import (
 )
 from sixpoint.errors import ImageNotFound
 from sixpoint.mask import Mask
-from sixpoint.prompts import ExtremePoints
+from sixpoint.prompts import Click, Frame, Point, Prompt
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import image_service_pb2 as images
 from sixpoint.v1 import image_service_pb2_grpc as images_grpc
@@ -49,6 +49,7 @@ class Client(BaseClient):
         with sixpoint.Client("127.0.0.1:50051") as client:
             with client.open_session("ct.nii.gz", model="annotation") as session:
                 mask = session.annotate(sixpoint.ExtremePoints(points, frame="voxel"))
+                mask = session.click((52, 60, 10), positive=False)
                 mask.save("spleen.nii.gz")
     """
 
@@ -135,7 +136,7 @@ class Session(BaseSession):
         id: Its id on the gateway.
         model: Name of the model.
         volume: The image.
-        revision: Number of prompts answered.
+        revision: Number of calls of :meth:`annotate` answered.
     """
 
     def __init__(self, client: Client, message: sessions.Session, volume: Volume) -> None:
@@ -150,16 +151,36 @@ class Session(BaseSession):
     ) -> None:
         self.close()
 
-    def annotate(self, prompt: ExtremePoints) -> Mask:
-        """Outline the object that six extreme points touch.
+    def annotate(self, *prompts: Prompt) -> Mask:
+        """Outline what prompts show: extreme points or a box begin an object, clicks correct the answer so far.
+
+        Args:
+            prompts: One or more, answered together with one mask. Extreme points or a box come first; of two clicks in
+                one voxel the later one holds.
 
         Raises:
-            PromptError: When the points cannot be extremes of an object in this image.
+            PromptError: When a prompt makes no sense in this image: outside, flat, too few points.
+            PromptNotSupported: When the model does not take such a prompt.
+            NothingToCorrect: When clicks come before extreme points or a box.
+            ResourceExhausted: When the object has too many clicks.
             TritonUnavailable: When Triton is away; the session is as it was.
             SessionExpired: When it was idle for too long.
         """
-        client, request = self._client, self._client.annotate_request(self.id, prompt)
+        client, request = self._client, self._client.annotate_request(self.id, prompts)
         return self.read_mask(client.call(lambda: client._annotation.Annotate(request, timeout=client.timeout.call)))
+
+    def click(self, point: Point, *, positive: bool = True, frame: Frame | str = Frame.VOXEL) -> Mask:
+        """Correct the answer so far: :meth:`annotate` with one :class:`Click`.
+
+        Args:
+            point: (x, y, z) in ``frame``.
+            positive: Whether the object is there.
+            frame: What the numbers mean.
+
+        Raises:
+            SixpointError: What :meth:`annotate` raises.
+        """
+        return self.annotate(Click(point, positive, Frame.parse(frame)))
 
     def close(self) -> None:
         """Close the session on the gateway; one that is gone, or a closed client, is no error: sessions end anyway."""

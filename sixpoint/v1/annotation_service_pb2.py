@@ -26,25 +26,31 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from sixpoint.v1 import volume_pb2 as sixpoint_dot_v1_dot_volume__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$sixpoint/v1/annotation_service.proto\x12\x0bsixpoint.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x18sixpoint/v1/volume.proto\"V\n\rExtremePoints\x12!\n\x05\x66rame\x18\x01 \x01(\x0e\x32\x12.sixpoint.v1.Frame\x12\"\n\x06points\x18\x02 \x03(\x0b\x32\x12.sixpoint.v1.Point\"F\n\x06Prompt\x12\x34\n\x0e\x65xtreme_points\x18\x01 \x01(\x0b\x32\x1a.sixpoint.v1.ExtremePointsH\x00\x42\x06\n\x04kind\"]\n\tMaskPatch\x12\x1d\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x10.sixpoint.v1.Box\x12\x0c\n\x04\x62its\x18\x02 \x01(\x0c\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\x12\x13\n\x0bvoxel_count\x18\x04 \x01(\x03\"\xeb\x01\n\x07Timings\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\npreprocess\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tinference\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0bpostprocess\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x65ncode\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"K\n\x0f\x41nnotateRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12$\n\x07prompts\x18\x02 \x03(\x0b\x32\x13.sixpoint.v1.Prompt\"\x97\x01\n\x10\x41nnotateResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12$\n\x04mask\x18\x02 \x01(\x0b\x32\x16.sixpoint.v1.MaskPatch\x12\r\n\x05model\x18\x03 \x01(\t\x12\x15\n\rmodel_version\x18\x04 \x01(\t\x12%\n\x07timings\x18\x05 \x01(\x0b\x32\x14.sixpoint.v1.Timings2\\\n\x11\x41nnotationService\x12G\n\x08\x41nnotate\x12\x1c.sixpoint.v1.AnnotateRequest\x1a\x1d.sixpoint.v1.AnnotateResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$sixpoint/v1/annotation_service.proto\x12\x0bsixpoint.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x18sixpoint/v1/volume.proto\"V\n\rExtremePoints\x12!\n\x05\x66rame\x18\x01 \x01(\x0e\x32\x12.sixpoint.v1.Frame\x12\"\n\x06points\x18\x02 \x03(\x0b\x32\x12.sixpoint.v1.Point\"v\n\x0b\x42oundingBox\x12!\n\x05\x66rame\x18\x01 \x01(\x0e\x32\x12.sixpoint.v1.Frame\x12!\n\x05lower\x18\x02 \x01(\x0b\x32\x12.sixpoint.v1.Point\x12!\n\x05upper\x18\x03 \x01(\x0b\x32\x12.sixpoint.v1.Point\"s\n\x05\x43lick\x12!\n\x05\x66rame\x18\x01 \x01(\x0e\x32\x12.sixpoint.v1.Frame\x12!\n\x05point\x18\x02 \x01(\x0b\x32\x12.sixpoint.v1.Point\x12$\n\x04sign\x18\x03 \x01(\x0e\x32\x16.sixpoint.v1.ClickSign\"\x94\x01\n\x06Prompt\x12\x34\n\x0e\x65xtreme_points\x18\x01 \x01(\x0b\x32\x1a.sixpoint.v1.ExtremePointsH\x00\x12\'\n\x03\x62ox\x18\x02 \x01(\x0b\x32\x18.sixpoint.v1.BoundingBoxH\x00\x12#\n\x05\x63lick\x18\x03 \x01(\x0b\x32\x12.sixpoint.v1.ClickH\x00\x42\x06\n\x04kind\"]\n\tMaskPatch\x12\x1d\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x10.sixpoint.v1.Box\x12\x0c\n\x04\x62its\x18\x02 \x01(\x0c\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\x12\x13\n\x0bvoxel_count\x18\x04 \x01(\x03\"\xeb\x01\n\x07Timings\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\npreprocess\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tinference\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0bpostprocess\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x65ncode\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"K\n\x0f\x41nnotateRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12$\n\x07prompts\x18\x02 \x03(\x0b\x32\x13.sixpoint.v1.Prompt\"\x97\x01\n\x10\x41nnotateResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12$\n\x04mask\x18\x02 \x01(\x0b\x32\x16.sixpoint.v1.MaskPatch\x12\r\n\x05model\x18\x03 \x01(\t\x12\x15\n\rmodel_version\x18\x04 \x01(\t\x12%\n\x07timings\x18\x05 \x01(\x0b\x32\x14.sixpoint.v1.Timings*Y\n\tClickSign\x12\x1a\n\x16\x43LICK_SIGN_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43LICK_SIGN_POSITIVE\x10\x01\x12\x17\n\x13\x43LICK_SIGN_NEGATIVE\x10\x02\x32\\\n\x11\x41nnotationService\x12G\n\x08\x41nnotate\x12\x1c.sixpoint.v1.AnnotateRequest\x1a\x1d.sixpoint.v1.AnnotateResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sixpoint.v1.annotation_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_CLICKSIGN']._serialized_start=1151
+  _globals['_CLICKSIGN']._serialized_end=1240
   _globals['_EXTREMEPOINTS']._serialized_start=111
   _globals['_EXTREMEPOINTS']._serialized_end=197
-  _globals['_PROMPT']._serialized_start=199
-  _globals['_PROMPT']._serialized_end=269
-  _globals['_MASKPATCH']._serialized_start=271
-  _globals['_MASKPATCH']._serialized_end=364
-  _globals['_TIMINGS']._serialized_start=367
-  _globals['_TIMINGS']._serialized_end=602
-  _globals['_ANNOTATEREQUEST']._serialized_start=604
-  _globals['_ANNOTATEREQUEST']._serialized_end=679
-  _globals['_ANNOTATERESPONSE']._serialized_start=682
-  _globals['_ANNOTATERESPONSE']._serialized_end=833
-  _globals['_ANNOTATIONSERVICE']._serialized_start=835
-  _globals['_ANNOTATIONSERVICE']._serialized_end=927
+  _globals['_BOUNDINGBOX']._serialized_start=199
+  _globals['_BOUNDINGBOX']._serialized_end=317
+  _globals['_CLICK']._serialized_start=319
+  _globals['_CLICK']._serialized_end=434
+  _globals['_PROMPT']._serialized_start=437
+  _globals['_PROMPT']._serialized_end=585
+  _globals['_MASKPATCH']._serialized_start=587
+  _globals['_MASKPATCH']._serialized_end=680
+  _globals['_TIMINGS']._serialized_start=683
+  _globals['_TIMINGS']._serialized_end=918
+  _globals['_ANNOTATEREQUEST']._serialized_start=920
+  _globals['_ANNOTATEREQUEST']._serialized_end=995
+  _globals['_ANNOTATERESPONSE']._serialized_start=998
+  _globals['_ANNOTATERESPONSE']._serialized_end=1149
+  _globals['_ANNOTATIONSERVICE']._serialized_start=1242
+  _globals['_ANNOTATIONSERVICE']._serialized_end=1334
 # @@protoc_insertion_point(module_scope)

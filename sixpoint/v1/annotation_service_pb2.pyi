@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from sixpoint.v1 import volume_pb2 as _volume_pb2
 import builtins as _builtins
 import sys
@@ -19,6 +20,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ClickSign:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ClickSignEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ClickSign.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CLICK_SIGN_UNSPECIFIED: _ClickSign.ValueType  # 0
+    """Not said; refused."""
+    CLICK_SIGN_POSITIVE: _ClickSign.ValueType  # 1
+    """The voxel belongs to the object."""
+    CLICK_SIGN_NEGATIVE: _ClickSign.ValueType  # 2
+    """The voxel does not."""
+
+class ClickSign(_ClickSign, metaclass=_ClickSignEnumTypeWrapper):
+    """Whether the object is where a click is."""
+
+CLICK_SIGN_UNSPECIFIED: ClickSign.ValueType  # 0
+"""Not said; refused."""
+CLICK_SIGN_POSITIVE: ClickSign.ValueType  # 1
+"""The voxel belongs to the object."""
+CLICK_SIGN_NEGATIVE: ClickSign.ValueType  # 2
+"""The voxel does not."""
+Global___ClickSign: _TypeAlias = ClickSign  # noqa: Y015
 
 @_typing.final
 class ExtremePoints(_message.Message):
@@ -49,26 +74,106 @@ class ExtremePoints(_message.Message):
 Global___ExtremePoints: _TypeAlias = ExtremePoints  # noqa: Y015
 
 @_typing.final
+class BoundingBox(_message.Message):
+    """A box round the object, aligned with the image's axes, as two of its opposite corners. Both are voxels of the box;
+    which of the two is lower and which upper along an axis does not matter.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FRAME_FIELD_NUMBER: _builtins.int
+    LOWER_FIELD_NUMBER: _builtins.int
+    UPPER_FIELD_NUMBER: _builtins.int
+    frame: _volume_pb2.Frame.ValueType
+    """The frame of both corners."""
+    @_builtins.property
+    def lower(self) -> _volume_pb2.Point:
+        """One corner; inside the image."""
+
+    @_builtins.property
+    def upper(self) -> _volume_pb2.Point:
+        """The opposite corner; inside the image, and in another slice than the first along every axis."""
+
+    def __init__(
+        self,
+        *,
+        frame: _volume_pb2.Frame.ValueType = ...,
+        lower: _volume_pb2.Point | None = ...,
+        upper: _volume_pb2.Point | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lower", b"lower", "upper", b"upper"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "lower", b"lower", "upper", b"upper"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BoundingBox: _TypeAlias = BoundingBox  # noqa: Y015
+
+@_typing.final
+class Click(_message.Message):
+    """A correction of the answer so far. In the next mask its voxel is on the side that it says."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FRAME_FIELD_NUMBER: _builtins.int
+    POINT_FIELD_NUMBER: _builtins.int
+    SIGN_FIELD_NUMBER: _builtins.int
+    frame: _volume_pb2.Frame.ValueType
+    """The frame of the point."""
+    sign: Global___ClickSign.ValueType
+    """Whether the object is there."""
+    @_builtins.property
+    def point(self) -> _volume_pb2.Point:
+        """Where; inside the image."""
+
+    def __init__(
+        self,
+        *,
+        frame: _volume_pb2.Frame.ValueType = ...,
+        point: _volume_pb2.Point | None = ...,
+        sign: Global___ClickSign.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["point", b"point"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "point", b"point", "sign", b"sign"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Click: _TypeAlias = Click  # noqa: Y015
+
+@_typing.final
 class Prompt(_message.Message):
-    """One thing that a person shows the model."""
+    """One thing that a person shows the model. Extreme points or a box begin an object; clicks correct the answer."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     EXTREME_POINTS_FIELD_NUMBER: _builtins.int
+    BOX_FIELD_NUMBER: _builtins.int
+    CLICK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def extreme_points(self) -> Global___ExtremePoints:
         """Six or more extreme points."""
+
+    @_builtins.property
+    def box(self) -> Global___BoundingBox:
+        """A box round the object."""
+
+    @_builtins.property
+    def click(self) -> Global___Click:
+        """A correction."""
 
     def __init__(
         self,
         *,
         extreme_points: Global___ExtremePoints | None = ...,
+        box: Global___BoundingBox | None = ...,
+        click: Global___Click | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["extreme_points", b"extreme_points", "kind", b"kind"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "click", b"click", "extreme_points", b"extreme_points", "kind", b"kind"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["extreme_points", b"extreme_points", "kind", b"kind"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "click", b"click", "extreme_points", b"extreme_points", "kind", b"kind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["extreme_points"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["extreme_points", "box", "click"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -172,7 +277,9 @@ class AnnotateRequest(_message.Message):
     """The session's id."""
     @_builtins.property
     def prompts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Prompt]:
-        """The prompts; exactly one for now: the extreme points."""
+        """One or more, in the order in which they were given; of two clicks in one voxel the later one holds. Extreme points
+        or a box begin a new object: at most one of them, and first.
+        """
 
     def __init__(
         self,

@@ -47,8 +47,9 @@ class AnnotationServiceServicer(object):
     """
 
     def Annotate(self, request, context):
-        """Answers prompts with a mask. INVALID_ARGUMENT names the point at fault; FAILED_PRECONDITION (PROMPT_NOT_SUPPORTED)
-        says which prompts the session's model takes; UNAVAILABLE (TRITON_UNAVAILABLE) carries a time to retry after.
+        """Answers prompts with a mask. INVALID_ARGUMENT names the prompt at fault; FAILED_PRECONDITION says which prompts the
+        session's model takes (PROMPT_NOT_SUPPORTED), or that clicks came before anything to correct (NOTHING_TO_CORRECT);
+        UNAVAILABLE (TRITON_UNAVAILABLE) carries a time to retry after. A call that fails leaves the session as it was.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,8 +34,9 @@ class AnnotationServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AnnotationServiceAsyncStub: ...
     Annotate: _grpc.UnaryUnaryMultiCallable[_annotation_service_pb2.AnnotateRequest, _annotation_service_pb2.AnnotateResponse]
-    """Answers prompts with a mask. INVALID_ARGUMENT names the point at fault; FAILED_PRECONDITION (PROMPT_NOT_SUPPORTED)
-    says which prompts the session's model takes; UNAVAILABLE (TRITON_UNAVAILABLE) carries a time to retry after.
+    """Answers prompts with a mask. INVALID_ARGUMENT names the prompt at fault; FAILED_PRECONDITION says which prompts the
+    session's model takes (PROMPT_NOT_SUPPORTED), or that clicks came before anything to correct (NOTHING_TO_CORRECT);
+    UNAVAILABLE (TRITON_UNAVAILABLE) carries a time to retry after. A call that fails leaves the session as it was.
     """
 
 @_typing.type_check_only
@@ -44,8 +45,9 @@ class AnnotationServiceAsyncStub(AnnotationServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Annotate: _aio.UnaryUnaryMultiCallable[_annotation_service_pb2.AnnotateRequest, _annotation_service_pb2.AnnotateResponse]  # type: ignore[assignment]
-    """Answers prompts with a mask. INVALID_ARGUMENT names the point at fault; FAILED_PRECONDITION (PROMPT_NOT_SUPPORTED)
-    says which prompts the session's model takes; UNAVAILABLE (TRITON_UNAVAILABLE) carries a time to retry after.
+    """Answers prompts with a mask. INVALID_ARGUMENT names the prompt at fault; FAILED_PRECONDITION says which prompts the
+    session's model takes (PROMPT_NOT_SUPPORTED), or that clicks came before anything to correct (NOTHING_TO_CORRECT);
+    UNAVAILABLE (TRITON_UNAVAILABLE) carries a time to retry after. A call that fails leaves the session as it was.
     """
 
 class AnnotationServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -57,8 +59,9 @@ class AnnotationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _annotation_service_pb2.AnnotateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_annotation_service_pb2.AnnotateResponse, _abc.Awaitable[_annotation_service_pb2.AnnotateResponse]]:
-        """Answers prompts with a mask. INVALID_ARGUMENT names the point at fault; FAILED_PRECONDITION (PROMPT_NOT_SUPPORTED)
-        says which prompts the session's model takes; UNAVAILABLE (TRITON_UNAVAILABLE) carries a time to retry after.
+        """Answers prompts with a mask. INVALID_ARGUMENT names the prompt at fault; FAILED_PRECONDITION says which prompts the
+        session's model takes (PROMPT_NOT_SUPPORTED), or that clicks came before anything to correct (NOTHING_TO_CORRECT);
+        UNAVAILABLE (TRITON_UNAVAILABLE) carries a time to retry after. A call that fails leaves the session as it was.
         """
 
 def add_AnnotationServiceServicer_to_server(servicer: AnnotationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

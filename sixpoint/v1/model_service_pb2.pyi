@@ -49,6 +49,10 @@ class _PromptKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PromptKind
     """Not said."""
     PROMPT_KIND_EXTREME_POINTS: _PromptKind.ValueType  # 1
     """Six or more points on the object's six extremes."""
+    PROMPT_KIND_BOX: _PromptKind.ValueType  # 2
+    """A box round the object."""
+    PROMPT_KIND_CLICKS: _PromptKind.ValueType  # 3
+    """Corrections of an answer, positive and negative."""
 
 class PromptKind(_PromptKind, metaclass=_PromptKindEnumTypeWrapper):
     """What a person can give a model."""
@@ -57,6 +61,10 @@ PROMPT_KIND_UNSPECIFIED: PromptKind.ValueType  # 0
 """Not said."""
 PROMPT_KIND_EXTREME_POINTS: PromptKind.ValueType  # 1
 """Six or more points on the object's six extremes."""
+PROMPT_KIND_BOX: PromptKind.ValueType  # 2
+"""A box round the object."""
+PROMPT_KIND_CLICKS: PromptKind.ValueType  # 3
+"""Corrections of an answer, positive and negative."""
 Global___PromptKind: _TypeAlias = PromptKind  # noqa: Y015
 
 @_typing.final

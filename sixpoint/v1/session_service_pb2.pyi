@@ -36,7 +36,7 @@ class Session(_message.Message):
     model: _builtins.str
     """Name of its model."""
     revision: _builtins.int
-    """Number of prompts answered; grows by one with each."""
+    """Number of calls of Annotate answered; grows by one with each."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was opened."""

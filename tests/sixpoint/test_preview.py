@@ -251,3 +251,11 @@ def test_a_picture_that_cannot_be_written_says_so(tmp_path: Path, name: str) -> 
     (tmp_path / "folder").mkdir()
     with pytest.raises(VolumeError, match="cannot write .*" + name):
         save_preview(Image.new("RGB", (4, 4)), tmp_path / name)
+
+
+def test_negative_clicks_are_red() -> None:
+    volume, mask = cube()
+    axial = panel(render_preview(volume, mask, [(45, 50, 50)], excluded=[(65, 50, 50)]), 0)
+    red, cyan = (np.argwhere(coloured(axial, colour)).mean(axis=0) for colour in ((255, 64, 64), POINT))
+    assert red == pytest.approx([place(50), place(65)], abs=1)
+    assert cyan == pytest.approx([place(50), place(45)], abs=1)

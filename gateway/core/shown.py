@@ -1,0 +1,177 @@
+"""What a person showed, in canonical voxels: the prompts of one call, and of one object so far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sixpoint.errors import NothingToCorrect, PromptError, PromptNotSupported, ResourceExhausted, Violation
+from sixpoint.geometry import Geometry
+from sixpoint.prompts import Box, Click, ExtremePoints, Prompt
+from sixpoint.roi import Size
+from sixpoint.spec import PromptKind
+
+__all__ = ["MOST_CLICKS", "Call", "Clicks", "Extent", "Shown", "check_count", "check_kinds", "read_call", "show"]
+
+Points = npt.NDArray[np.float64]
+
+MOST_CLICKS = 1000
+"""Of one object: far more than anybody makes; every answer costs time for each of them."""
+
+_KINDS: dict[type[Prompt], PromptKind] = {
+    ExtremePoints: PromptKind.EXTREME_POINTS,
+    Box: PromptKind.BOX,
+    Click: PromptKind.CLICKS,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Extent:
+    """Where an object lies.
+
+    Attributes:
+        box: Lower and upper corner of the box that was drawn, or of the extreme points' box; (x, y, z), shape [2, 3].
+        extremes: The extreme points (x, y, z), shape [n, 3]; none when a box was drawn.
+    """
+
+    box: Points
+    extremes: Points
+
+
+@dataclass(frozen=True, eq=False)
+class Clicks:
+    """Clicks in the order in which they were made: where two contradict each other, the later one holds.
+
+    Attributes:
+        points: (x, y, z), shape [n, 3].
+        positive: Whether the object is there, bool, shape [n].
+    """
+
+    points: Points
+    positive: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.positive)
+
+    def then(self, later: Clicks) -> Clicks:
+        """These, and later ones."""
+        return Clicks(np.concatenate([self.points, later.points]), np.concatenate([self.positive, later.positive]))
+
+    def voxels(self, size: Size) -> npt.NDArray[np.int64]:
+        """The voxels (x, y, z) of an image of ``size`` that were clicked, shape [n, 3]."""
+        # A click on the image's upper face is on its last voxel.
+        return np.clip(np.floor(self.points + 0.5), 0, np.array(size) - 1).astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """The prompts of one call: as they came, and in canonical indices.
+
+    Attributes:
+        prompts: As they came.
+        extent: What begins a new object, if anything does.
+        clicks: What corrects the answer; there may be none.
+    """
+
+    prompts: tuple[Prompt, ...]
+    extent: Extent | None
+    clicks: Clicks
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What a person showed of one object so far, in canonical indices.
+
+    Attributes:
+        extent: Where it lies.
+        clicks: All clicks on it.
+        new: How many of them, from the end, the last call brought.
+    """
+
+    extent: Extent
+    clicks: Clicks
+    new: int
+
+
+def read_call(prompts: Sequence[Prompt], *, geometry: Geometry) -> Call:
+    """The prompts of one call, placed in the canonical image.
+
+    Args:
+        prompts: In the order in which they were given.
+        geometry: Of the image as it came.
+
+    Raises:
+        PromptError: When there are none, one makes no sense in this image, or one that begins an object is not first.
+    """
+    if not prompts:
+        raise PromptError(
+            "expected at least one prompt: extreme points, a box or a click",
+            violations=(Violation("prompts", "one or more"),),
+        )
+    extent: Extent | None = None
+    points: list[Points] = [np.empty((0, 3))]
+    positive: list[bool] = []
+    for number, prompt in enumerate(prompts):
+        try:
+            index = prompt.to_index(geometry)
+        except PromptError as error:
+            raise error.under(f"prompts[{number}]") from None
+        placed = geometry.orientation.index_to_canonical(index, size=geometry.size)
+        if isinstance(prompt, Click):
+            points.append(placed)
+            positive.append(prompt.positive)
+        elif number:
+            raise PromptError(
+                "extreme points or a box begin a new object: at most one of them in a call, and before any click",
+                violations=(Violation(f"prompts[{number}]", "only a click may follow another prompt"),),
+            )
+        else:
+            # Anew from the corners: an axis that is stored backwards has swapped them.
+            box = np.stack([placed.min(axis=0), placed.max(axis=0)])
+            extent = Extent(box, placed if isinstance(prompt, ExtremePoints) else np.empty((0, 3)))
+    return Call(tuple(prompts), extent, Clicks(np.concatenate(points), np.array(positive, np.bool_)))
+
+
+def check_count(clicks: int) -> None:
+    """Refuse more clicks than one object takes.
+
+    Raises:
+        ResourceExhausted: When they are too many.
+    """
+    if clicks > MOST_CLICKS:
+        raise ResourceExhausted(
+            f"{clicks} clicks on one object, where {MOST_CLICKS} is the limit; begin it anew, with extreme points or "
+            "a box"
+        )
+
+
+def check_kinds(call: Call, *, model: str, taken: Sequence[PromptKind]) -> None:
+    """Refuse what a model does not take.
+
+    Raises:
+        PromptNotSupported: Naming what it takes.
+    """
+    given = dict.fromkeys(_KINDS[type(prompt)] for prompt in call.prompts)
+    refused = ", ".join(kind.value for kind in given if kind not in taken)
+    if refused:
+        raise PromptNotSupported(f"model {model!r} takes {', '.join(taken) or 'no prompts'}; not {refused}")
+
+
+def show(shown: Shown | None, call: Call) -> Shown:
+    """What was shown of the object once a call is added: a new object when it begins one.
+
+    Raises:
+        NothingToCorrect: When it only brings clicks and nothing was begun.
+        ResourceExhausted: When these are too many clicks for one object.
+    """
+    if call.extent is not None:
+        extent, clicks = call.extent, call.clicks
+    elif shown is None:
+        raise NothingToCorrect("there is no answer that clicks could correct; begin with extreme points or a box")
+    else:
+        extent, clicks = shown.extent, shown.clicks.then(call.clicks)
+    check_count(len(clicks))
+    return Shown(extent, clicks, len(call.clicks))
