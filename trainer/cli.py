@@ -15,7 +15,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from sixpoint.errors import SixpointError
+from sixpoint.errors import InvalidArgument, SixpointError
+from sixpoint.spec import Task
 from trainer import pretrain as training
 from trainer.feeding import Labelled
 from trainer.network import read_mapping, read_spec
@@ -86,6 +87,7 @@ def train(
     data: Annotated[
         Path, typer.Option(help="Labelled images: a folder with dataset.json (Decathlon), or with images/ and labels/.")
     ],
+    task: Annotated[Task, typer.Option(help="What the network is for.")],
     spec: Annotated[
         Path | None,
         typer.Option(dir_okay=False, exists=True, help="The model's spec; what it leaves open follows from the data."),
@@ -105,12 +107,14 @@ def train(
     threads: Annotated[int, typer.Option(min=1, help="Threads of the network on a CPU.")] = 2,
     workers: Annotated[int, typer.Option(min=0, help="Processes that make patches.")] = 1,
     precision: Annotated[
-        str, typer.Option(help="As bf16-mixed, 16-mixed or 32-true.", show_default="what the device does best")
-    ] = "",
+        Precision | None, typer.Option(help="What to compute in.", show_default="what the device does best")
+    ] = None,
     devices: Annotated[str, typer.Option(help="How many GPUs to use; without one, the CPU.")] = "auto",
     licence: Annotated[str, typer.Option(help="Licence of the data, where dataset.json does not say it.")] = "",
 ) -> None:
     """Train on labelled images; write the best checkpoint.pt, spec.yaml, metrics.json and curves.png."""
+    if task is not Task.SEGMENTATION:
+        raise InvalidArgument("only --task segmentation can be trained so far")
     # Its libraries are slow to import.
     from trainer import run
     from trainer.train import train as start

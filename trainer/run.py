@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import yaml
@@ -18,13 +18,14 @@ from sixpoint.spec import ModelSpec
 from trainer.curves import draw_curves
 from trainer.network import Average, save_atomically, write_atomically
 
-__all__ = ["CHECKPOINT", "SPEC", "Plan", "Progress", "Run"]
+__all__ = ["CHECKPOINT", "SPEC", "Plan", "Precision", "Progress", "Run"]
 
 CHECKPOINT = "checkpoint.pt"
 """The best averaged weights so far: ``{"state_dict": ...}``."""
 SPEC = "spec.yaml"
 """The spec beside it, with measured figures and provenance."""
 _LAST = "last.pt"
+Precision = Literal["bf16-mixed", "32-true"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ class Plan:
         save_s: Seconds between saves.
         threads: Threads of the network on a CPU.
         workers: Processes that make batches, 0: none.
-        precision: Lightning's word, as ``bf16-mixed`` or ``32-true``; empty: what the device does best.
+        precision: What the network computes in; None: what the device does best.
         devices: GPUs to use, or ``auto`` for all; without one there is the CPU.
         licence: Of the data, where the dataset does not say it.
     """
@@ -69,7 +70,7 @@ class Plan:
     save_s: float = 60.0
     threads: int = 2
     workers: int = 1
-    precision: str = ""
+    precision: Precision | None = None
     devices: str = "auto"
     licence: str = ""
 

@@ -27,7 +27,7 @@ from trainer.cases import PreparedCase, folder_of, prepare
 from trainer.experiment import Experiment, settle
 from trainer.network import Average, build, load_fitting
 from trainer.patches import Batch, Patches, batches
-from trainer.run import CHECKPOINT, Plan, Progress, Run
+from trainer.run import CHECKPOINT, Plan, Precision, Progress, Run
 from trainer.segment import dice_per_label, segment
 
 __all__ = ["train"]
@@ -54,7 +54,7 @@ def train(plan: Plan, *, report: Report = lambda _: None) -> Path:
     """
     plan.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(plan.threads)
-    fabric = Fabric(devices=plan.devices, precision=plan.precision or _best_precision())  # type: ignore[arg-type]
+    fabric = Fabric(devices=plan.devices, precision=plan.precision or _best_precision())
     fabric.launch()
     if not fabric.is_global_zero:
         report = _silent
@@ -131,9 +131,8 @@ class _Trainer:
         while (share := run.share(plan)) < 1.0:
             rate = _rate(plan, run.step, share)
             scalars = {"loss": self._step(next(stream), rate), "rate": rate}
-            run.elapsed_s = before + time.monotonic() - started
-            # All processes must see the same clock, or one would wait for the others' last step for ever.
-            run.elapsed_s = self.fabric.broadcast(run.elapsed_s)
+            # All processes go by one clock, or one would wait for the others' next step for ever.
+            run.elapsed_s = self.fabric.broadcast(before + time.monotonic() - started)
             measured = run.step % plan.every == 0 or run.share(plan) >= 1.0
             if measured:
                 scalars |= (figures := self._validate(held_out))
@@ -166,8 +165,8 @@ class _Trainer:
         self.fabric.backward(loss)
         norm = self.fabric.clip_gradients(self.model, self.stepper, max_norm=5.0, error_if_nonfinite=False)
         value = float(loss.detach())
-        # One bad batch must not end a run of hours.
-        if math.isfinite(value) and norm is not None and bool(torch.isfinite(norm)):
+        # One bad batch must not end a run of hours. All processes see the same norm, and so do the same.
+        if norm is not None and bool(torch.isfinite(norm)):
             self.stepper.step()
             run.average.update(run.network, run.step)
             run.loss = value if math.isnan(run.loss) else 0.99 * run.loss + 0.01 * value
@@ -224,12 +223,13 @@ def _figure(label: str) -> str:
     return f"dice_{re.sub('[^a-z0-9]+', '_', label.lower()).strip('_')}"
 
 
-def _best_precision() -> str:
+def _best_precision() -> Precision:
     if torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    # Without AMX, bfloat16 convolutions take a CPU twice as long as those in single precision.
-    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    return "bf16-mixed" if capabilities.get("amx_bf16") else "32-true"
+        fast = torch.cuda.is_bf16_supported()
+    else:
+        # Without AMX, bfloat16 convolutions take a CPU twice as long as those in single precision.
+        fast = bool(getattr(torch.cpu, "get_capabilities", dict)().get("amx_bf16"))
+    return "bf16-mixed" if fast else "32-true"
 
 
 def _device_name(device: torch.device) -> str:
