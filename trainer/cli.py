@@ -20,6 +20,8 @@ from sixpoint.spec import Task
 from trainer import pretrain as training
 from trainer.feeding import Labelled
 from trainer.network import read_mapping, read_spec
+from trainer.run import Plan, Precision
+from trainer.run import Progress as Where
 
 __all__ = ["app", "main"]
 
@@ -116,10 +118,9 @@ def train(
     if task is not Task.SEGMENTATION:
         raise InvalidArgument("only --task segmentation can be trained so far")
     # Its libraries are slow to import.
-    from trainer import run
     from trainer.train import train as start
 
-    plan = run.Plan(
+    plan = Plan(
         data=data,
         out=out,
         template=read_mapping(spec or _SEGMENTATION),
@@ -141,7 +142,7 @@ def train(
     )
     with _bar() as tell:
 
-        def report(now: run.Progress) -> None:
+        def report(now: Where) -> None:
             line = now.phase
             if now.phase == "training":
                 line = f"step {now.step} loss {now.loss:.3f}"

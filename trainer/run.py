@@ -6,8 +6,9 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 import yaml
@@ -25,7 +26,13 @@ CHECKPOINT = "checkpoint.pt"
 SPEC = "spec.yaml"
 """The spec beside it, with measured figures and provenance."""
 _LAST = "last.pt"
-Precision = Literal["bf16-mixed", "32-true"]
+
+
+class Precision(StrEnum):
+    """What a network computes in, in Lightning's words."""
+
+    MIXED = "bf16-mixed"
+    SINGLE = "32-true"
 
 
 @dataclass(frozen=True, kw_only=True)

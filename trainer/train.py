@@ -54,7 +54,7 @@ def train(plan: Plan, *, report: Report = lambda _: None) -> Path:
     """
     plan.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(plan.threads)
-    fabric = Fabric(devices=plan.devices, precision=plan.precision or _best_precision())
+    fabric = Fabric(devices=plan.devices, precision=(plan.precision or _best_precision()).value)
     fabric.launch()
     if not fabric.is_global_zero:
         report = _silent
@@ -228,8 +228,9 @@ def _best_precision() -> Precision:
         fast = torch.cuda.is_bf16_supported()
     else:
         # Without AMX, bfloat16 convolutions take a CPU twice as long as those in single precision.
-        fast = bool(getattr(torch.cpu, "get_capabilities", dict)().get("amx_bf16"))
-    return "bf16-mixed" if fast else "32-true"
+        capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+        fast = bool(capabilities.get("amx_bf16"))
+    return Precision.MIXED if fast else Precision.SINGLE
 
 
 def _device_name(device: torch.device) -> str:

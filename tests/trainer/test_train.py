@@ -32,7 +32,7 @@ from tests import harness
 from tests.trainer.conftest import Maker
 from trainer.cli import app
 from trainer.network import build, read_mapping, read_spec
-from trainer.run import CHECKPOINT, SPEC, Plan, Progress
+from trainer.run import CHECKPOINT, SPEC, Plan, Precision, Progress
 from trainer.train import train
 
 TEMPLATE = read_mapping(Path(trainer.__file__).with_name("segmentation.yaml"))
@@ -46,7 +46,7 @@ def data(make_pairs: Maker) -> Path:
 
 
 def plan(data: Path, out: Path, **changes: Any) -> Plan:
-    values: dict[str, Any] = {"steps": 4, "every": 2, "threads": 1, "workers": 0, "precision": "32-true"}
+    values: dict[str, Any] = {"steps": 4, "every": 2, "threads": 1, "workers": 0, "precision": Precision.SINGLE}
     return Plan(data=data, out=out, template=TEMPLATE, **(values | changes))
 
 
