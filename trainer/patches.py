@@ -96,6 +96,7 @@ def augmentation(spec: ModelSpec) -> Compose:
                 rand_size=(5, 5, 5),
                 prob=0.3,
                 def_range=0.08,
+                field_mode="trilinear",
                 grid_mode=("bilinear", "nearest"),
                 grid_padding_mode="border",
             ),
