@@ -179,12 +179,12 @@ class _Trainer:
         network = _channels_last(build(self.spec)).to(device)
         network.load_state_dict(self.run.average.state)
         network.eval()
-        sums = torch.zeros(2, len(labels), dtype=torch.float64)
+        sums = torch.zeros(2, len(labels))
         for case in held_out[self.fabric.global_rank :: self.fabric.world_size]:
             with self.fabric.autocast():
                 found = segment(network, case, self.spec, device=device)
-            dice = torch.tensor(dice_per_label(found, case.truth, count=len(labels)), dtype=torch.float64)
-            sums += torch.stack([dice.nan_to_num(0.0), (~dice.isnan()).double()])
+            dice = torch.tensor(dice_per_label(found, case.truth, count=len(labels)))
+            sums += torch.stack([dice.nan_to_num(0.0), (~dice.isnan()).float()])
         total, cases = cast(torch.Tensor, self.fabric.all_reduce(sums.to(device), reduce_op="sum")).tolist()
         # A label that no held-out case has says nothing.
         means = {_figure(name): t / n for name, t, n in zip(labels, total, cases, strict=True) if n}
