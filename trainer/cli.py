@@ -15,10 +15,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from sixpoint.errors import InvalidArgument, SixpointError
+from sixpoint.errors import SixpointError
 from sixpoint.spec import Task
 from trainer import pretrain as training
+from trainer.datasets import read_dataset
 from trainer.feeding import Labelled
+from trainer.finetune import Tuning, finetune
 from trainer.network import read_mapping, read_spec
 from trainer.run import Plan, Precision
 from trainer.run import Progress as Where
@@ -48,7 +50,7 @@ def pretrain(
         Path | None, typer.Option(exists=True, dir_okay=False, help="Checkpoint to start from, spec.yaml beside it.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(exists=True, file_okay=False, help="Labelled images to mix in: images/ and labels/.")
+        Path | None, typer.Option(exists=True, file_okay=False, help="Labelled images to mix in, as train takes them.")
     ] = None,
     share: Annotated[float, typer.Option(min=0, max=1, help="Share of the crops that are from --data.")] = 0.25,
     half: Annotated[bool, typer.Option(help="Compute in bfloat16: quicker on processors with AMX only.")] = False,
@@ -65,21 +67,14 @@ def pretrain(
         threads=threads,
         keep_pool=keep_pool,
         init=init,
-        labelled=Labelled(_pairs(data), share) if data else Labelled(),
+        labelled=Labelled(read_dataset(data).cases, share) if data else Labelled(),
         half=half,
         compiled=compiled,
     )
     with _bar() as tell:
         tell(0.0, "first samples")
 
-        def report(now: training.Progress) -> None:
-            line = f"step {now.step} loss {now.loss:.3f} {now.shown / max(now.elapsed_s, 1e-6):.1f} samples/s"
-            if (score := now.score) is not None:
-                clicked = " ".join(f"{value:.3f}" for value in score.clicked)
-                line += f" Dice {score.dice:.3f}, clicks {clicked}, jittered {score.jittered:.3f}"
-            tell(now.share, line)
-
-        checkpoint = training.pretrain(plan, report=report)
+        checkpoint = training.pretrain(plan, report=lambda now: tell(now.share, _annotation_line(now)))
     _console.print(f"wrote {checkpoint} and {training.SPEC} beside it", highlight=False, soft_wrap=True)
 
 
@@ -102,7 +97,9 @@ def train(
     steps: Annotated[int, typer.Option(min=1, help="Budget of steps.")] = 4000,
     minutes: Annotated[float, typer.Option(min=0.01, help="Budget of training time.", show_default="none")] = math.inf,
     batch: Annotated[int, typer.Option(min=1, help="Patches per step and device.")] = 2,
-    rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
+    rate: Annotated[
+        float | None, typer.Option(help="Peak learning rate.", show_default="2e-3; annotation 1.5e-3, from init 3e-4")
+    ] = None,
     patience: Annotated[int, typer.Option(min=1, help="Validations without a better one that end the run.")] = 10,
     every: Annotated[int, typer.Option(min=1, help="Steps between validations.")] = 400,
     seed: Annotated[int, typer.Option(help="Of split, patches and weights.")] = 1,
@@ -114,9 +111,31 @@ def train(
     devices: Annotated[str, typer.Option(help="How many GPUs to use; without one, the CPU.")] = "auto",
     licence: Annotated[str, typer.Option(help="Licence of the data, where dataset.json does not say it.")] = "",
 ) -> None:
-    """Train on labelled images; write the best checkpoint.pt, spec.yaml, metrics.json and curves.png."""
-    if task is not Task.SEGMENTATION:
-        raise InvalidArgument("only --task segmentation can be trained so far")
+    """Train on labelled images; write the best checkpoint.pt, spec.yaml and metrics.json beside it.
+
+    For annotation, batch, patience, every, precision and devices are those of pretrain: they cannot be chosen.
+    """
+    if task is Task.ANNOTATION:
+        beside = init.with_name(training.SPEC) if init else _SPEC
+        tuning = Tuning(
+            data=data,
+            out=out,
+            spec=read_spec(spec or beside),
+            init=init,
+            held_out=held_out,
+            fraction=fraction,
+            steps=steps,
+            minutes=minutes,
+            rate=rate or (3e-4 if init else 1.5e-3),
+            seed=seed,
+            threads=threads,
+            licence=licence,
+            workers=min(workers, 1),
+        )
+        with _bar() as tell:
+            checkpoint = finetune(tuning, report=lambda now: tell(now.share, _annotation_line(now)))
+        _console.print(f"wrote {checkpoint}; next: exporter export {checkpoint}", highlight=False, soft_wrap=True)
+        return
     # Its libraries are slow to import.
     from trainer.train import train as start
 
@@ -130,7 +149,7 @@ def train(
         steps=steps,
         minutes=minutes,
         batch=batch,
-        rate=rate,
+        rate=rate or 2e-3,
         seed=seed,
         every=every,
         patience=patience,
@@ -168,9 +187,12 @@ def samples(
     _console.print(f"wrote {out}", highlight=False, soft_wrap=True)
 
 
-def _pairs(data: Path) -> tuple[tuple[Path, Path], ...]:
-    images = sorted(path for path in (data / "images").iterdir() if not path.name.startswith("."))
-    return tuple((image, data / "labels" / image.name) for image in images)
+def _annotation_line(now: training.Progress) -> str:
+    line = f"step {now.step} loss {now.loss:.3f} {now.shown / max(now.elapsed_s, 1e-6):.1f} samples/s"
+    if (score := now.score) is not None:
+        clicked = " ".join(f"{value:.3f}" for value in score.clicked)
+        line += f" Dice {score.dice:.3f}, clicks {clicked}, jittered {score.jittered:.3f}"
+    return line
 
 
 @contextlib.contextmanager
