@@ -37,18 +37,17 @@ def render_card(config: ModelConfig, *, files: Mapping[int, Path], folder: Path)
 
 
 def _facts(name: str, spec: ModelSpec) -> str:
-    x, y, z = spec.roi.size
     channels = "; ".join(map(_channel, spec.input.channels))
     facts = {
         "Name": f"`{name}`",
         "Task": spec.task.value,
-        "Prompts": ", ".join(kind.value for kind in spec.prompts),
+        "Prompts": ", ".join(kind.value for kind in spec.prompts) or "none",
         "Labels": ", ".join(spec.labels),
         "Modalities": ", ".join(spec.modalities) or "any",
-        "Region of interest": f"{x} x {y} x {z} voxels (x, y, z)",
+        **_window(spec),
         "Input": f"`{spec.input.name}`, {spec.input.dtype}, {list(spec.input_shape)} [channel, z, y, x]: {channels}",
-        "Output": f"`{spec.output.name}`, {spec.output.dtype}, {list(spec.output_shape)} [1, z, y, x]",
-        "Threshold": f"{spec.output.threshold:g}",
+        "Output": f"`{spec.output.name}`, {spec.output.dtype}, {list(spec.output_shape)} [channel, z, y, x]",
+        "Threshold": f"{spec.output.threshold:g}" if spec.patch is None else "none: the largest wins",
         "Network": spec.network.name if spec.network else "unknown",
         "Licence": spec.licence,
     }
@@ -62,6 +61,15 @@ def _channel(channel: Channel) -> str:
         case ClickChannel():
             return f"{channel.kind} ({channel.sign})"
     return channel.kind
+
+
+def _window(spec: ModelSpec) -> dict[str, str]:
+    """What the network sees at once."""
+    x, y, z = (spec.patch or spec.roi).size
+    if spec.patch is None:
+        return {"Region of interest": f"{x} x {y} x {z} voxels (x, y, z)"}
+    spacing = " x ".join(f"{edge:g}" for edge in spec.patch.spacing)
+    return {"Patch": f"{x} x {y} x {z} voxels of {spacing} mm (x, y, z), overlap {spec.patch.overlap:g}"}
 
 
 def _measured(metrics: Mapping[str, float]) -> str:

@@ -32,7 +32,7 @@ _err = Console(soft_wrap=True, highlight=False, stderr=True)
 # The \b keeps the lines as they are.
 _EXPORT_EXAMPLES = """\b
 Examples:
-  exporter export runs/annotation/best.pt --spec runs/annotation/spec.yaml --name annotation
+  exporter export runs/annotation/checkpoint.pt
   exporter export best.pt --spec spec.yaml --name liver --repository /srv/models --max-batch-size 4"""
 _VALIDATE_EXAMPLES = """\b
 Examples:
@@ -48,8 +48,13 @@ def _program() -> None:
 @app.command(epilog=_EXPORT_EXAMPLES)
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="Weights from torch.save: a state dict, or one in 'state_dict'.")],
-    spec: Annotated[Path, typer.Option(help="The model's description (ModelSpec), YAML or JSON.")],
-    name: Annotated[str, typer.Option(help="The model's name in Triton.")],
+    spec: Annotated[
+        Path | None,
+        typer.Option(help="The model's description, YAML or JSON.", show_default="spec.yaml beside the checkpoint"),
+    ] = None,
+    name: Annotated[
+        str, typer.Option(help="The model's name in Triton.", show_default="that of the checkpoint's folder")
+    ] = "",
     repository: Annotated[Path, typer.Option(help="Triton's model repository.")] = Path("model_repository"),
     max_batch_size: Annotated[int, typer.Option(min=1, help="Requests that Triton may run together.")] = 8,
     tolerance: Annotated[
@@ -61,7 +66,8 @@ def export(
 ) -> None:
     """Export a checkpoint to ONNX, compare it with PyTorch, and add it to a model repository as the next version."""
     with _clear_errors():
-        description = _read_spec(spec)
+        description = _read_spec(spec or checkpoint.with_name("spec.yaml"))
+        name = name or checkpoint.resolve().parent.name
         from exporter.checkpoint import load_weights, read_checkpoint, sha256
         from exporter.model_config import ModelConfig
         from exporter.network import ProbabilityNetwork, build_network
@@ -73,7 +79,7 @@ def export(
         state = read_checkpoint(checkpoint)
         network = build_network(description)
         load_weights(network, state)
-        wrapped = ProbabilityNetwork(network, description.output.dtype).eval()
+        wrapped = ProbabilityNetwork(network, description).eval()
         tools = {tool: importlib.metadata.version(tool) for tool in ("torch", "monai", "onnx")}
         origin = {"checkpoint_sha256": sha256(checkpoint), **tools}
         with tempfile.TemporaryDirectory(prefix="sixpoint-export-") as folder:

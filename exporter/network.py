@@ -10,7 +10,7 @@ from monai.networks import nets
 from torch import nn
 
 from sixpoint.errors import ModelSpecError
-from sixpoint.spec import ModelSpec
+from sixpoint.spec import ModelSpec, Task
 
 __all__ = ["ProbabilityNetwork", "build_network"]
 
@@ -22,18 +22,21 @@ class ProbabilityNetwork(nn.Module):
     to the graph so that no caller can get them wrong.
 
     Args:
-        network: Logits [batch, 1, z, y, x] from float32 [batch, channel, z, y, x].
-        output: UINT8 (0..255), FP16 or FP32 (0..1).
+        network: Logits [batch, label, z, y, x] from float32 [batch, channel, z, y, x].
+        spec: Says what the logits are: of one object, each by itself (annotation), or of background and labels, of
+            which each voxel is one (segmentation); and the output's type.
     """
 
-    def __init__(self, network: nn.Module, output: str) -> None:
+    def __init__(self, network: nn.Module, spec: ModelSpec) -> None:
         super().__init__()
         self.network = network
-        self.output = output
+        self.exclusive = spec.task is Task.SEGMENTATION
+        self.output = spec.output.dtype
 
     def forward(self, value: torch.Tensor) -> torch.Tensor:
-        """Probabilities [batch, 1, z, y, x] of ``value`` [batch, channel, z, y, x]."""
-        probability = torch.sigmoid(self.network(value.to(torch.float32)))
+        """Probabilities [batch, label, z, y, x] of ``value`` [batch, channel, z, y, x]."""
+        logits = self.network(value.to(torch.float32))
+        probability = torch.softmax(logits, dim=1) if self.exclusive else torch.sigmoid(logits)
         if self.output == "UINT8":
             return torch.round(probability * 255.0).to(torch.uint8)
         return probability.to(torch.float16 if self.output == "FP16" else torch.float32)

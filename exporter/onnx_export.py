@@ -28,7 +28,7 @@ def export_onnx(network: ProbabilityNetwork, spec: ModelSpec, path: Path, *, met
 
     Args:
         network: In evaluation mode.
-        spec: Gives the names, types and shapes of the tensors: [batch, channel, z, y, x] to [batch, 1, z, y, x].
+        spec: Gives the names, types and shapes of the tensors: [batch, channel, z, y, x] to [batch, label, z, y, x].
         path: The file to write.
         metadata: Facts to keep in the file.
 

@@ -12,8 +12,8 @@ import torch
 
 from exporter.network import ProbabilityNetwork
 from sixpoint.errors import FailedPrecondition
-from sixpoint.guidance import Guide, network_input
-from sixpoint.spec import ModelSpec
+from sixpoint.guidance import Guide, network_input, volume_input
+from sixpoint.spec import ModelSpec, Task
 
 __all__ = ["check_parity", "probabilities", "run_onnx", "sample_batch"]
 
@@ -81,6 +81,9 @@ def sample_batch(spec: ModelSpec, size: int) -> npt.NDArray[np.floating]:
         radius = np.sqrt(sum((axis / r) ** 2 for axis, r in zip(axes, radii[::-1], strict=True)))
         waves = sum(np.sin(axis * random.uniform(2, 6) + random.uniform(0, 6)) for axis in axes)
         image = 40.0 + 15.0 * waves + 80.0 / (1.0 + np.exp(12.0 * (radius - 1.0))) + random.normal(0, 5, shape)
+        if spec.task is Task.SEGMENTATION:
+            batch.append(volume_input(image.astype(np.float32), spec.input))
+            continue
         points = np.concatenate([np.diag(radii), np.diag(-radii)])
         guide = Guide(box=np.stack([-radii, radii]), extremes=points, scan=np.array([[-1.2] * 3, [0.9] * 3]))
         if index:

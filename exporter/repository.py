@@ -139,6 +139,7 @@ def _meaning(old: ModelSpec | None, new: ModelSpec | None) -> list[tuple[str, ob
         ("labels", new.labels, old.labels),
         ("prompts", new.prompts, old.prompts),
         ("ROI", new.roi, old.roi),
+        ("patch", new.patch, old.patch),
         ("input channels", new.input, old.input),
     ]
 

@@ -75,7 +75,7 @@ def models(
     for heading in ("model", "version", "takes", "for", "licence", "title"):
         table.add_column(heading, no_wrap=heading != "title")
     for model in found:
-        takes, modalities = ", ".join(model.prompts), ", ".join(model.modalities) or "any image"
+        takes, modalities = ", ".join(model.prompts) or "no prompts", ", ".join(model.modalities) or "any image"
         cells = (model.name, model.version, takes, modalities, model.licence, model.title)
         table.add_row(*map(escape, cells))
     Console().print(table)

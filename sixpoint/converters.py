@@ -32,7 +32,10 @@ _FRAMES: dict[Frame, volumes.Frame.ValueType] = {
     Frame.LPS: volumes.FRAME_LPS,
     Frame.RAS: volumes.FRAME_RAS,
 }
-_TASKS: dict[Task, models.Task.ValueType] = {Task.ANNOTATION: models.TASK_ANNOTATION}
+_TASKS: dict[Task, models.Task.ValueType] = {
+    Task.ANNOTATION: models.TASK_ANNOTATION,
+    Task.SEGMENTATION: models.TASK_SEGMENTATION,
+}
 _KINDS: dict[PromptKind, models.PromptKind.ValueType] = {
     PromptKind.EXTREME_POINTS: models.PROMPT_KIND_EXTREME_POINTS,
     PromptKind.BOX: models.PROMPT_KIND_BOX,

@@ -29,7 +29,16 @@ from sixpoint.spec import (
     PreviousChannel,
 )
 
-__all__ = ["Guide", "ellipsoid_map", "field_of_view", "heatmap", "hull_map", "network_input", "window"]
+__all__ = [
+    "Guide",
+    "ellipsoid_map",
+    "field_of_view",
+    "heatmap",
+    "hull_map",
+    "network_input",
+    "volume_input",
+    "window",
+]
 
 Float = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
@@ -118,6 +127,20 @@ def network_input(image: Float, guide: Guide, spec: InputSpec) -> npt.NDArray[np
     for index, channel in enumerate(spec.channels):
         result[index] = _channel(channel, image, guide, shape)
     return result
+
+
+def volume_input(image: Float, spec: InputSpec) -> npt.NDArray[np.floating]:
+    """The tensor of which a network without prompts sees one patch at a time.
+
+    Args:
+        image: The whole volume [z, y, x] on the network's spacing, in its own units; percentiles are those of it all.
+        spec: Image channels by percentile or range, in which order, and the dtype.
+
+    Returns:
+        Array [channel, z, y, x], float16 or float32 as ``spec.dtype`` says. Beyond the volume a network sees -1.
+    """
+    whole = np.array([[-1.0] * 3, [1.0] * 3])
+    return network_input(image, Guide(box=whole, scan=whole), spec)
 
 
 def _channel(channel: Channel, image: Float, guide: Guide, shape: Shape) -> Float | float:

@@ -61,6 +61,19 @@ class Roi:
         lower, upper = (low - margin).tolist(), (high + margin).tolist()
         return cls(lower=(lower[0], lower[1], lower[2]), upper=(upper[0], upper[1], upper[2]), size=spec.size)
 
+    @classmethod
+    def whole(cls, size: Size, *, spacing: Vector, target: Vector) -> Roi:
+        """The ROI that is a whole image, on a grid of about another spacing.
+
+        Args:
+            size: Of the canonical image, voxels along (x, y, z).
+            spacing: Of the canonical image, mm along (x, y, z).
+            target: Spacing of the grid, mm along (x, y, z); rounded so that whole cells fill the image.
+        """
+        cells = [max(1, round(n * mine / its)) for n, mine, its in zip(size, spacing, target, strict=True)]
+        upper = [n - 0.5 for n in size]
+        return cls((-0.5, -0.5, -0.5), (upper[0], upper[1], upper[2]), (cells[0], cells[1], cells[2]))
+
     @property
     def step(self) -> Vector:
         """Voxels of the image per cell of the grid, along (x, y, z)."""

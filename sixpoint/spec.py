@@ -27,6 +27,7 @@ __all__ = [
     "ModelSpec",
     "NetworkSpec",
     "OutputSpec",
+    "PatchSpec",
     "PreviousChannel",
     "PromptKind",
     "RoiSpec",
@@ -47,6 +48,8 @@ class Task(StrEnum):
 
     ANNOTATION = "annotation"
     """Outlines what a person's prompts point at."""
+    SEGMENTATION = "segmentation"
+    """Labels every voxel of a volume, without prompts."""
 
 
 class PromptKind(StrEnum):
@@ -166,6 +169,28 @@ class RoiSpec(_Model):
         return self
 
 
+class PatchSpec(_Model):
+    """What a network without prompts sees at once; windows of this size, sliding, cover the whole volume.
+
+    Attributes:
+        size: Voxels of the network's grid along (x, y, z).
+        spacing: Millimetres between voxels along (x, y, z), to which canonical volumes are resampled.
+        overlap: Fraction of its edge that a window shares with the next one.
+    """
+
+    size: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    overlap: float = Field(default=0.5, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _bounded(self) -> PatchSpec:
+        if not all(8 <= edge <= 512 for edge in self.size):
+            raise ValueError(f"every edge of the patch must be between 8 and 512 voxels, got {self.size}")
+        if not all(edge > 0 for edge in self.spacing):
+            raise ValueError(f"spacing must be positive, got {self.spacing} mm")
+        return self
+
+
 class InputSpec(_Model):
     """The network's one input tensor, [channel, z, y, x]."""
 
@@ -175,7 +200,10 @@ class InputSpec(_Model):
 
 
 class OutputSpec(_Model):
-    """The network's one output tensor, probabilities [1, z, y, x]: 0..255 as UINT8, 0..1 as FP16 or FP32."""
+    """The network's one output tensor, probabilities [channel, z, y, x]: 0..255 as UINT8, 0..1 as FP16 or FP32.
+
+    Annotation: one channel, cut at ``threshold``. Segmentation: background and every label, and the largest wins.
+    """
 
     name: str = "PROBABILITY"
     dtype: Literal["UINT8", "FP16", "FP32"] = "UINT8"
@@ -203,6 +231,9 @@ class ModelSpec(_Model):
     """Names of the labels 1, 2, ... of the model's masks."""
     prompts: tuple[PromptKind, ...] = (PromptKind.EXTREME_POINTS,)
     roi: RoiSpec = RoiSpec()
+    """Where prompts make the network look; of no meaning for segmentation."""
+    patch: PatchSpec | None = None
+    """What the network sees at once; for segmentation only."""
     input: InputSpec
     output: OutputSpec = OutputSpec()
     network: NetworkSpec | None = None
@@ -210,17 +241,38 @@ class ModelSpec(_Model):
     metrics: dict[str, float] = Field(default_factory=dict)
     provenance: dict[str, str] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _fits_task(self) -> ModelSpec:
+        if self.task is not Task.SEGMENTATION:
+            if self.patch is not None:
+                raise ValueError(f"a patch is for segmentation; {self.task.value} has a roi")
+            return self
+        if self.patch is None:
+            raise ValueError("segmentation needs a patch: {size, spacing}")
+        if self.prompts:
+            raise ValueError("segmentation takes no prompts: write prompts: []")
+        if not self.labels:
+            raise ValueError("segmentation needs at least one label")
+        for channel in self.input.channels:
+            if channel.kind != "image" or channel.intensity.method not in ("percentile", "range"):
+                raise ValueError("segmentation sees image channels only, by percentile or range: it has no points")
+        return self
+
     @property
     def input_shape(self) -> tuple[int, int, int, int]:
         """Shape of one input without its batch axis, [channel, z, y, x]."""
-        x, y, z = self.roi.size
+        x, y, z = self._grid
         return len(self.input.channels), z, y, x
 
     @property
     def output_shape(self) -> tuple[int, int, int, int]:
-        """Shape of one output without its batch axis, [1, z, y, x]."""
-        x, y, z = self.roi.size
-        return 1, z, y, x
+        """Shape of one output without its batch axis, [channel, z, y, x]: 1 channel, or background and every label."""
+        x, y, z = self._grid
+        return 1 if self.patch is None else 1 + len(self.labels), z, y, x
+
+    @property
+    def _grid(self) -> tuple[int, int, int]:
+        return self.roi.size if self.patch is None else self.patch.size
 
     def to_json(self) -> str:
         """The spec as compact JSON, defaults included, so that a later default changes no published model."""

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from sixpoint.errors import InternalError
 from sixpoint.spec import ModelSpec
-from sixpoint.volume import Volume
+from trainer.datasets import Case, read_case
 from trainer.labelled import crops_of, deform
 from trainer.pool import SCENE_EDGE, Deck, generate, shards, write_shard
 from trainer.samples import Crop, sample
@@ -39,20 +39,23 @@ class Labelled:
     """Real images that are mixed into the synthetic ones.
 
     Attributes:
-        pairs: Files of image and labels, on one grid.
+        cases: Of datasets.
         share: Share of the crops that come from them.
     """
 
-    pairs: tuple[tuple[Path, Path], ...] = ()
+    cases: tuple[Case, ...] = ()
     share: float = 0.0
 
     def crops(self) -> list[Crop]:
-        """One crop for every structure of every pair."""
+        """One crop for every structure of every case.
+
+        Raises:
+            DatasetError: A case cannot be used.
+        """
         found: list[Crop] = []
-        for image, labels in self.pairs:
-            volume, truth = Volume.read(image), Volume.read(labels)
-            orientation = volume.geometry.orientation
-            found += crops_of(orientation.to_canonical(volume.array), orientation.to_canonical(truth.array))
+        for case in self.cases:
+            volume = read_case(case, {})
+            found += crops_of(volume.image, volume.labels)
         return found
 
 

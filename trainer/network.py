@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,19 @@ import yaml
 from monai.networks import nets
 from torch import nn
 
-from sixpoint.errors import ModelSpecError
+from sixpoint.errors import InvalidArgument, ModelSpecError
 from sixpoint.spec import ModelSpec
 
-__all__ = ["Average", "adapt", "build", "read_spec", "save_atomically", "write_atomically"]
+__all__ = [
+    "Average",
+    "adapt",
+    "build",
+    "load_fitting",
+    "read_mapping",
+    "read_spec",
+    "save_atomically",
+    "write_atomically",
+]
 
 
 def read_spec(path: Path) -> ModelSpec:
@@ -23,11 +33,22 @@ def read_spec(path: Path) -> ModelSpec:
     Raises:
         ModelSpecError: When it is not one.
     """
+    return ModelSpec.from_mapping(read_mapping(path))
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """A spec in a YAML file that may be incomplete.
+
+    Raises:
+        ModelSpecError: When it is not YAML, or no mapping.
+    """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ModelSpecError(f"{path.name} is not YAML: {error}") from error
-    return ModelSpec.from_mapping(data)
+    if not isinstance(data, dict):
+        raise ModelSpecError(f"{path.name} holds no mapping")
+    return data
 
 
 def build(spec: ModelSpec) -> nn.Module:
@@ -69,6 +90,23 @@ def adapt(state: dict[str, torch.Tensor], *, old: ModelSpec, new: ModelSpec) -> 
             value = grown
         adapted[name] = value
     return adapted
+
+
+def load_fitting(network: nn.Module, checkpoint: Path) -> None:
+    """Start a network from a checkpoint's weights; tensors of other shapes (for other labels) stay as they are.
+
+    Raises:
+        InvalidArgument: The file is no checkpoint, or most of the network is not in it.
+    """
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        raise InvalidArgument(f"{checkpoint} is no checkpoint with a state_dict") from error
+    own = network.state_dict()
+    fitting = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
+    if len(fitting) <= len(own) // 2:
+        raise InvalidArgument(f"{checkpoint} is of another network: {len(fitting)} of {len(own)} tensors fit")
+    network.load_state_dict({**own, **fitting})
 
 
 class Average:

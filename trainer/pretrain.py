@@ -61,6 +61,7 @@ class Plan:
         keep_pool: Whether to leave the crops on disk at the end.
         init: Checkpoint to start from, its spec beside it; None: random weights.
         labelled: Real images to mix in.
+        held_out: Real images to validate on, in place of scenes; what is published is then the best so far.
         again: Chance of a further round, with a correcting click, after each; at most :data:`MOST_ROUNDS` in all.
         compiled: Whether to let ``torch.compile`` speed the network up; it needs a C++ compiler and some minutes.
     """
@@ -84,6 +85,7 @@ class Plan:
     keep_pool: bool = True
     init: Path | None = None
     labelled: Labelled = field(default_factory=Labelled)
+    held_out: Labelled = field(default_factory=Labelled)
     again: float = 0.5
     compiled: bool = False
 
@@ -168,7 +170,7 @@ def pretrain(plan: Plan, *, report: Callable[[Progress], None] = lambda _: None)
     )
     writer = SummaryWriter(plan.out / "tensorboard", purge_step=run.step)
     try:
-        holdout = ValidationSet.draw(plan.spec, seed=plan.seed + 1, scenes=plan.validation_scenes, edge=plan.scene_edge)
+        holdout = _holdout(plan)
         feed = Feed(pool, plan.spec, (plan.seed, run.step), sizes=plan.sizes, odds=plan.odds, half=plan.half)
         _loop(plan, run, batches(feed, workers=plan.workers), holdout, shown, writer, report)
     finally:
@@ -179,6 +181,12 @@ def pretrain(plan: Plan, *, report: Callable[[Progress], None] = lambda _: None)
         for shard in pool.glob("*.npz"):
             shard.unlink()
     return plan.out / CHECKPOINT
+
+
+def _holdout(plan: Plan) -> ValidationSet:
+    if plan.held_out.cases:
+        return ValidationSet.of(plan.held_out.crops(), plan.spec, rng=np.random.default_rng(plan.seed + 1))
+    return ValidationSet.draw(plan.spec, seed=plan.seed + 1, scenes=plan.validation_scenes, edge=plan.scene_edge)
 
 
 def _start(plan: Plan) -> _Run:
@@ -238,9 +246,11 @@ def _loop(
 
 
 def _trained_on(labelled: Labelled) -> str:
-    if not labelled.pairs:
+    if not labelled.cases:
         return "synthetic scenes only"
-    return f"synthetic scenes, and {labelled.share:.0%} crops of {len(labelled.pairs)} labelled images"
+    if labelled.share >= 1.0:
+        return f"{len(labelled.cases)} labelled images"
+    return f"synthetic scenes, and {labelled.share:.0%} crops of {len(labelled.cases)} labelled images"
 
 
 def _share(plan: Plan, run: _Run) -> float:
@@ -287,12 +297,18 @@ def _publish(plan: Plan, run: _Run, holdout: ValidationSet, writer: Any) -> Scor
     network = build(plan.spec).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     network.load_state_dict(run.average.state)
     score = validate(network, holdout, rounds=Rounds.of(plan.spec), half=plan.half)
-    writer.add_scalar("synthetic/dice", score.dice, run.step)
+    real = bool(plan.held_out.cases)
+    figures = score.figures("") if real else score.figures()
+    writer.add_scalar("dice" if real else "synthetic/dice", score.dice, run.step)
+    best = not real or all(figures["dice"] > entry["dice"] for entry in run.history)
     counters = {"step": run.step, "shown": run.shown, "minutes": round(run.elapsed_s / 60, 2), "loss": run.loss}
-    run.history.append({**counters, **score.figures()})
+    run.history.append({**counters, **figures})
+    write_atomically(plan.out / "metrics.json", json.dumps(run.history, indent=1).encode())
+    if not best:
+        return score
     spec = plan.spec.model_copy(
         update={
-            "metrics": {**plan.spec.metrics, **score.figures()},
+            "metrics": {**plan.spec.metrics, **figures},
             "provenance": {
                 **plan.spec.provenance,
                 "trained_on": _trained_on(plan.labelled),
@@ -310,5 +326,4 @@ def _publish(plan: Plan, run: _Run, holdout: ValidationSet, writer: Any) -> Scor
     save_atomically(plan.out / CHECKPOINT, {"state_dict": run.average.state})
     text = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_atomically(plan.out / SPEC, text.encode())
-    write_atomically(plan.out / "metrics.json", json.dumps(run.history, indent=1).encode())
     return score

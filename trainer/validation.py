@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +15,12 @@ from sixpoint.spec import ModelSpec
 from trainer.feeding import in_single_precision
 from trainer.pool import generate
 from trainer.rounds import Rounds
-from trainer.samples import Sample, sample
+from trainer.samples import Crop, Sample, sample
 
 __all__ = ["Score", "ValidationSet", "dice", "validate"]
 
 _PER_SCENE = 8
+_MOST = 96
 _BATCH = 4
 _CLICKS = 3
 
@@ -40,13 +42,13 @@ class Score:
     ellipsoid: float
     clicked: tuple[float, ...] = ()
 
-    def figures(self) -> dict[str, float]:
-        """The figures under the names that a spec's metrics use."""
+    def figures(self, prefix: str = "synthetic_") -> dict[str, float]:
+        """The figures under the names that a spec's metrics use; ``prefix`` says on which images they were measured."""
         return {
-            "synthetic_dice": round(self.dice, 4),
-            "synthetic_dice_jittered": round(self.jittered, 4),
-            "synthetic_dice_ellipsoid": round(self.ellipsoid, 4),
-            **{f"synthetic_dice_clicks_{n}": round(value, 4) for n, value in enumerate(self.clicked, start=1)},
+            f"{prefix}dice": round(self.dice, 4),
+            f"{prefix}dice_jittered": round(self.jittered, 4),
+            f"{prefix}dice_ellipsoid": round(self.ellipsoid, 4),
+            **{f"{prefix}dice_clicks_{n}": round(value, 4) for n, value in enumerate(self.clicked, start=1)},
         }
 
 
@@ -61,13 +63,20 @@ class ValidationSet:
     def draw(cls, spec: ModelSpec, *, seed: int, scenes: int, edge: int) -> ValidationSet:
         """The set of a seed; give one that no training uses. ``edge`` is the scenes', in voxels."""
         rng = np.random.default_rng(seed)
+        crops: list[Crop] = []
+        for index in range(scenes):
+            found = generate(seed, index, edge=edge)
+            crops += [found[choice] for choice in rng.permutation(len(found))[:_PER_SCENE]]
+        return cls.of(crops, spec, rng=rng)
+
+    @classmethod
+    def of(cls, crops: Sequence[Crop], spec: ModelSpec, *, rng: np.random.Generator) -> ValidationSet:
+        """The set of these crops; many are thinned out by ``rng``, which also draws the points."""
         spec = in_single_precision(spec)
         exact, varied = [], []
-        for index in range(scenes):
-            crops = generate(seed, index, edge=edge)
-            for choice in rng.permutation(len(crops))[:_PER_SCENE]:
-                exact.append(sample(rng, crops[choice], spec, edge=spec.roi.size[0], varied=False))
-                varied.append(sample(rng, crops[choice], spec, edge=spec.roi.size[0]))
+        for choice in rng.permutation(len(crops))[:_MOST]:
+            exact.append(sample(rng, crops[choice], spec, edge=spec.roi.size[0], varied=False))
+            varied.append(sample(rng, crops[choice], spec, edge=spec.roi.size[0]))
         return cls(exact=tuple(exact), varied=tuple(varied))
 
 

@@ -29,6 +29,8 @@ class _TaskEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Task.ValueType],
     """Not said."""
     TASK_ANNOTATION: _Task.ValueType  # 1
     """Outlines what a person's prompts point at."""
+    TASK_SEGMENTATION: _Task.ValueType  # 2
+    """Labels every voxel of an image, without prompts."""
 
 class Task(_Task, metaclass=_TaskEnumTypeWrapper):
     """What a model is for."""
@@ -37,6 +39,8 @@ TASK_UNSPECIFIED: Task.ValueType  # 0
 """Not said."""
 TASK_ANNOTATION: Task.ValueType  # 1
 """Outlines what a person's prompts point at."""
+TASK_SEGMENTATION: Task.ValueType  # 2
+"""Labels every voxel of an image, without prompts."""
 Global___Task: _TypeAlias = Task  # noqa: Y015
 
 class _PromptKind:

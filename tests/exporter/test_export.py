@@ -31,7 +31,7 @@ needs_triton = pytest.mark.skipif(not TRITON_ENVIRONMENT.is_dir(), reason="Trito
 def wrapped(spec: ModelSpec, state: dict[str, torch.Tensor]) -> ProbabilityNetwork:
     network = build_network(spec)
     network.load_state_dict(state)
-    return ProbabilityNetwork(network, spec.output.dtype).eval()
+    return ProbabilityNetwork(network, spec).eval()
 
 
 def test_what_is_exported_is_valid(exported: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_network_that_pytorch_cannot_export_is_named(mapping: dict[str, Any], 
 
     spec = ModelSpec.from_mapping(mapping)
     with pytest.raises(FailedPrecondition, match="PyTorch cannot export Moody: "):
-        export_onnx(ProbabilityNetwork(Moody(), "UINT8").eval(), spec, tmp_path / "model.onnx", metadata={})
+        export_onnx(ProbabilityNetwork(Moody(), spec).eval(), spec, tmp_path / "model.onnx", metadata={})
 
 
 def test_the_command_line_says_what_is_wrong_in_one_line(checkpoint: Path, spec_file: Path, tmp_path: Path) -> None:
@@ -167,5 +167,5 @@ def test_a_bad_spec_is_explained(text: str, expected: str, checkpoint: Path, tmp
 
 
 def test_help_shows_examples() -> None:
-    assert "exporter export runs/annotation/best.pt --spec" in run("export", "--help").stdout
+    assert "exporter export runs/annotation/checkpoint.pt" in run("export", "--help").stdout
     assert "exporter validate /srv/models --json" in run("validate", "--help").stdout

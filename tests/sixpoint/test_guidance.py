@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial import ConvexHull
 
-from sixpoint.guidance import Guide, ellipsoid_map, field_of_view, heatmap, hull_map, network_input, window
+from sixpoint.guidance import (
+    Guide,
+    ellipsoid_map,
+    field_of_view,
+    heatmap,
+    hull_map,
+    network_input,
+    volume_input,
+    window,
+)
 from sixpoint.roi import Roi
 from sixpoint.spec import (
     ClickChannel,
@@ -369,3 +378,13 @@ def test_a_guide_within_a_roi_is_in_its_frame_and_knows_the_scans_faces() -> Non
     assert shown.scan[:, 0].tolist() == pytest.approx([-0.65, 0.35])
     assert shown.scan[1].tolist() == pytest.approx([0.35, 1.475, 0.3])
     assert (shown.scan[0, 1:] < -1).all()
+
+
+def test_a_volume_without_points_is_windowed_as_a_whole() -> None:
+    voxels = np.random.default_rng(0).normal(100, 20, SHAPE).astype(np.float32)
+    windows = (Intensity(method="percentile", low=0, high=100), Intensity(method="range", low=0, high=200))
+    spec = InputSpec(dtype="FP32", channels=tuple(ImageChannel(intensity=one) for one in windows))
+    result = volume_input(voxels, spec)
+    assert result.shape == (2, *SHAPE)
+    for found, one in zip(result, windows, strict=True):
+        assert np.array_equal(found, window(voxels, guide(), one))

@@ -132,6 +132,17 @@ def test_an_answer_lies_at_the_same_place_of_the_patient_on_another_grid(other: 
     assert np.abs(difference[inner]).max() < 0.03
 
 
+def test_the_whole_image_on_its_own_spacing_is_the_image_and_on_another_fewer_cells() -> None:
+    image = ramp((6, 8, 10))
+    same = Roi.whole((6, 8, 10), spacing=(1.0, 0.5, 2.0), target=(1.0, 0.5, 2.0))
+    assert np.array_equal(same.extract(image), image.astype(np.float32))
+    assert np.array_equal(same.restore(image, size=(6, 8, 10))[0], image.astype(np.float32))
+    other = Roi.whole((6, 8, 10), spacing=(1.0, 0.5, 2.0), target=(1.0, 1.0, 1.0))
+    assert other.size == (6, 4, 20)
+    assert other.extract(image).mean() == pytest.approx(image.mean(), rel=1e-6)
+    assert Roi.whole((1, 1, 1), spacing=(1.0, 1.0, 1.0), target=(9.0, 9.0, 9.0)).size == (1, 1, 1)
+
+
 def test_the_rois_faces_are_at_minus_one_and_one() -> None:
     roi = Roi((1.5, -2, 3), (5.5, 6, 4), (8, 8, 8))
     assert roi.normalise([roi.lower, roi.upper, (3.5, 2, 3.5)]).tolist() == [[-1] * 3, [1] * 3, [0] * 3]

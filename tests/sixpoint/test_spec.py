@@ -50,6 +50,13 @@ FULL = ModelSpec(
 )
 # The least that is a spec.
 LEAST: dict[str, Any] = {"input": {"channels": [{"kind": "hull"}]}}
+SEGMENTATION: dict[str, Any] = {
+    "task": "segmentation",
+    "prompts": [],
+    "labels": ["anterior", "posterior"],
+    "patch": {"size": [32, 40, 48], "spacing": [1.0, 1.0, 2.5]},
+    "input": {"channels": [{"kind": "image", "intensity": {"method": "percentile"}}]},
+}
 
 
 def with_field(path: str, value: Any) -> dict[str, Any]:
@@ -106,6 +113,31 @@ def test_a_channel_is_told_by_its_kind(kind: str, channel: Any) -> None:
 def test_shapes_run_z_y_x_while_the_roi_runs_x_y_z() -> None:
     assert FULL.input_shape == (5, 64, 48, 32)
     assert FULL.output_shape == (1, 64, 48, 32)
+
+
+def test_segmentation_yields_background_and_every_label_of_its_patch() -> None:
+    spec = ModelSpec.from_mapping(SEGMENTATION)
+    assert spec.input_shape == (1, 48, 40, 32)
+    assert spec.output_shape == (3, 48, 40, 32)
+    assert ModelSpec.from_json(spec.to_json()) == spec
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("patch", None, "needs a patch"),
+        ("patch", {"size": [32, 32, 4], "spacing": [1, 1, 1]}, "between 8 and 512"),
+        ("patch", {"size": [32, 32, 32], "spacing": [1, 1, 0]}, "spacing must be positive"),
+        ("prompts", ["extreme_points"], "takes no prompts"),
+        ("labels", [], "at least one label"),
+        ("input", {"channels": [{"kind": "hull"}]}, "image channels only"),
+        ("input", {"channels": [{"kind": "image", "intensity": {"method": "points"}}]}, "image channels only"),
+        ("task", "annotation", "a patch is for segmentation"),
+    ],
+)
+def test_segmentation_sees_patches_and_no_prompts(field: str, value: Any, expected: str) -> None:
+    with pytest.raises(ModelSpecError, match=expected):
+        ModelSpec.from_mapping({**SEGMENTATION, field: value})
 
 
 def test_a_spec_does_not_change() -> None:

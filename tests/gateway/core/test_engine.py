@@ -113,7 +113,7 @@ async def test_prompts_of_different_sessions_run_side_by_side(engine, inference)
 
 
 async def test_a_model_that_takes_no_points_refuses_them(engine):
-    with pytest.raises(PromptNotSupported, match="promptless"):
+    with pytest.raises(PromptNotSupported, match="takes no prompts"):
         await engine.annotate(open_session("promptless"), [PROMPT], deadline=Deadline.after(10))
 
 

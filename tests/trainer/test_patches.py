@@ -1,0 +1,142 @@
+"""Cases on disk, patches of them, and the way back to the image's own grid."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import trainer
+from sixpoint.spec import ModelSpec
+from tests.trainer.conftest import SIZE, Maker
+from trainer.cases import PreparedCase, folder_of, prepare
+from trainer.datasets import Dataset, read_case, read_dataset
+from trainer.fingerprint import fill, survey
+from trainer.network import read_mapping
+from trainer.patches import OUTSIDE, Patches, batches, cut
+from trainer.segment import dice_per_label, segment
+
+
+def spec_of(dataset: Dataset) -> ModelSpec:
+    template = read_mapping(Path(trainer.__file__).with_name("segmentation.yaml"))
+    return fill(template, dataset, survey(dataset))
+
+
+@pytest.fixture(scope="module")
+def dataset(make_pairs: Maker) -> Dataset:
+    return read_dataset(make_pairs(cases=2))
+
+
+@pytest.fixture(scope="module")
+def spec(dataset: Dataset) -> ModelSpec:
+    return spec_of(dataset)
+
+
+@pytest.fixture(scope="module")
+def cases(dataset: Dataset, spec: ModelSpec, tmp_path_factory: pytest.TempPathFactory) -> tuple[PreparedCase, ...]:
+    return prepared(dataset, spec, tmp_path_factory.mktemp("run"))
+
+
+def prepared(dataset: Dataset, spec: ModelSpec, run: Path) -> tuple[PreparedCase, ...]:
+    return tuple(prepare(dataset.cases, spec, labels=dataset.labels, folder=folder_of(run, spec)).values())
+
+
+def test_a_prepared_case_holds_the_window_of_the_whole_volume(
+    dataset: Dataset, cases: tuple[PreparedCase, ...]
+) -> None:
+    volume = read_case(dataset.cases[0], dataset.labels)
+    case = cases[0]
+    assert case.channels.shape == (1, *SIZE[::-1])
+    assert case.channels.dtype == np.float16
+    assert (float(case.channels.min()), float(case.channels.max())) == (-1.0, 1.0)
+    assert np.array_equal(case.labels, volume.labels)
+    assert np.array_equal(case.truth, volume.labels)
+    for label, *place in case.places[:: len(case.places) // 9]:
+        assert case.labels[tuple(place)] == label
+
+
+def test_labels_of_any_numbers_become_those_of_the_spec(make_pairs: Maker, tmp_path: Path) -> None:
+    dataset = read_dataset(make_pairs(cases=1))
+    (tmp_path / "images").symlink_to(dataset.cases[0].image.parent)
+    (tmp_path / "labels").symlink_to(dataset.cases[0].label.parent)
+    (tmp_path / "labels.json").write_text('{"2": "core", "1": "shell", "40": "never there"}')
+    sparse = read_dataset(tmp_path)
+    assert sparse.labels == {1: "shell", 2: "core", 40: "never there"}
+    (case,) = prepared(sparse, spec_of(sparse), tmp_path / "run")
+    assert set(np.unique(case.truth)) == {0, 1, 2}
+
+
+def test_another_spacing_resamples_image_and_labels_and_segmenting_leads_back(
+    make_pairs: Maker, tmp_path: Path
+) -> None:
+    dataset = read_dataset(make_pairs(cases=1, spacing=(1.0, 1.0, 2.0)))
+    spec = spec_of(dataset)
+    assert spec.patch is not None
+    spec = spec.model_copy(update={"patch": spec.patch.model_copy(update={"spacing": (1.0, 1.0, 1.0)})})
+    (case,) = prepared(dataset, spec, tmp_path)
+    assert case.labels.shape == (36, 22, 20)
+    assert case.truth.shape == (18, 22, 20)
+
+    class Oracle(torch.nn.Module):
+        """Knows the labels by the intensities of the balls without noise."""
+
+        def forward(self, value: torch.Tensor) -> torch.Tensor:
+            at = torch.tensor([-0.9, 0.0, 0.9]).reshape(1, 3, 1, 1, 1)
+            return -60 * (value - at) ** 2
+
+    found = segment(Oracle(), case, spec, device=torch.device("cpu"))
+    assert found.shape == case.truth.shape
+    assert min(dice_per_label(found, case.truth, count=2)) > 0.6
+
+
+def test_a_case_is_made_ready_once_and_whole_or_not_at_all(dataset: Dataset, spec: ModelSpec, tmp_path: Path) -> None:
+    (first, *_) = prepared(dataset, spec, tmp_path)
+    half = first.folder.with_name(f".{first.folder.name}.partial")
+    first.folder.rename(half)
+    (half / "truth.npy").unlink()
+    before = (cases := prepared(dataset, spec, tmp_path))[1].folder.stat().st_mtime_ns
+    assert cases[0].truth.shape == SIZE[::-1]
+    assert prepared(dataset, spec, tmp_path)[1].folder.stat().st_mtime_ns == before
+
+
+def test_a_patch_is_padded_where_the_volume_ends(cases: tuple[PreparedCase, ...]) -> None:
+    image, label = cut(cases[0], (0, 11, 10), (10, 8, 6))
+    assert (image.shape, label.shape) == ((1, 10, 8, 6), (1, 10, 8, 6))
+    assert (image[:, :5] == OUTSIDE).all()
+    assert not label[:, :5].any()
+    assert np.array_equal(image[:, 5:], cases[0].channels[:, :5, 7:15, 7:13])
+
+
+def test_the_batch_of_a_step_is_the_same_whoever_makes_it(cases: tuple[PreparedCase, ...], spec: ModelSpec) -> None:
+    patches = Patches(cases, spec, seed=1, batch=2)
+    channels, labels = patches[7]
+    assert channels.shape == (2, *spec.input_shape)
+    assert labels.shape == (2, 1, *spec.input_shape[1:])
+    assert set(labels.unique().tolist()) == {0, 1, 2}
+    assert -1 <= float(channels.min()) < float(channels.max()) <= 1
+    for workers in (0, 1):
+        stream = batches(patches, first=6, last=8, workers=workers)
+        next(stream)
+        again = next(stream)
+        assert torch.equal(again[0], channels)
+        assert torch.equal(again[1], labels)
+    for other in (patches[8], Patches(cases, spec, seed=2, batch=2)[7], Patches(cases, spec, 1, 2, rank=1)[7]):
+        assert not torch.equal(other[0], channels)
+
+
+@pytest.mark.parametrize(("labels", "mirrored"), [(("shell", "core"), True), (("kidney left", "kidney right"), False)])
+def test_what_tells_left_from_right_is_not_mirrored(labels: tuple[str, ...], mirrored: bool, spec: ModelSpec) -> None:
+    from trainer.patches import augmentation
+
+    change = augmentation(spec.model_copy(update={"labels": labels}))
+    assert any(type(one).__name__ == "RandFlipd" for one in change.transforms) is mirrored
+
+
+def test_dice_of_labels_and_of_one_that_neither_has() -> None:
+    a, b = np.array([[[0, 1, 1, 2]]], np.uint8), np.array([[[0, 1, 2, 2]]], np.uint8)
+    one, two, three = dice_per_label(a, b, count=3)
+    assert (one, two) == pytest.approx((2 / 3, 2 / 3))
+    assert math.isnan(three)
