@@ -1,0 +1,242 @@
+"""Labelled images on disk, in two layouts, and their split by case.
+
+Medical Segmentation Decathlon: a folder with ``dataset.json`` that lists the pairs and names the labels. Folder pair:
+``images/`` and ``labels/`` with equal file names; ``labels.json`` (``{"1": "anterior"}``) may name the labels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sixpoint.errors import DatasetError, VolumeError
+from sixpoint.geometry import Geometry
+from sixpoint.volume import Volume, check_voxels
+
+__all__ = ["Case", "Dataset", "LabelledVolume", "Split", "read_case", "read_dataset", "split"]
+
+_MODALITIES = {"MRI": "MR", "PET": "PT"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image and its labels.
+
+    Attributes:
+        name: The image file's name without its suffix.
+        image: The image's file.
+        label: The file of its labels, one whole number per voxel.
+    """
+
+    name: str
+    image: Path
+    label: Path
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The cases of a folder.
+
+    Attributes:
+        name: What it calls itself, or its folder's name.
+        cases: By name.
+        labels: Names by the number in the label files; empty: not said, every number found is a label.
+        modality: In DICOM's terms (CT, MR, PT, US); empty: not said.
+        licence: Of the images and labels, as ``dataset.json`` says it; empty: not said.
+    """
+
+    name: str
+    cases: tuple[Case, ...]
+    labels: Mapping[int, str]
+    modality: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledVolume:
+    """A case in memory, in canonical orientation.
+
+    Attributes:
+        image: Voxels [z, y, x] in the image's own units.
+        labels: Numbers of the label file, [z, y, x], 0 for background.
+        geometry: Of both.
+    """
+
+    image: npt.NDArray[Any]
+    labels: npt.NDArray[np.int32]
+    geometry: Geometry
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which cases are learnt from and which are held out to measure on."""
+
+    training: tuple[str, ...]
+    validation: tuple[str, ...]
+
+
+def read_dataset(folder: Path) -> Dataset:
+    """The dataset in a folder; no image is opened.
+
+    Raises:
+        DatasetError: It has neither layout, a file is missing, or there is no pair.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"there is no dataset {folder}")
+    dataset = _decathlon(folder) if (folder / "dataset.json").is_file() else _folder_pair(folder)
+    if not dataset.cases:
+        raise DatasetError(f"{folder} lists no labelled image")
+    names = [case.name for case in dataset.cases]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DatasetError(f"{folder} has several cases named {twice[0]}")
+    for case in dataset.cases:
+        for path in (case.image, case.label):
+            if not path.is_file():
+                raise DatasetError(f"case {case.name}: there is no file {path}")
+    return dataset
+
+
+def read_case(case: Case, labels: Mapping[int, str]) -> LabelledVolume:
+    """Read and check one case.
+
+    Args:
+        case: Of a dataset.
+        labels: Its labels' names by number; empty: any number will do.
+
+    Raises:
+        DatasetError: A file cannot be read, image and labels have other grids, voxels are NaN, or labels are no whole
+            numbers from 0 or not those of the dataset.
+    """
+    try:
+        image, label = Volume.read(case.image), Volume.read(case.label)
+        check_voxels(image.array)
+        check_voxels(label.array)
+    except VolumeError as error:
+        raise DatasetError(f"case {case.name}: {error.message}") from error
+    # Each in its own orientation: labels are often saved by another program, with other axes.
+    geometry = image.geometry.canonical()
+    _check_grids(case, geometry, label.geometry.canonical())
+    numbers = np.rint(label.array).astype(np.int32)
+    if not np.array_equal(numbers, label.array) or numbers.min() < 0:
+        raise DatasetError(f"case {case.name}: labels must be whole numbers from 0")
+    if labels:
+        strangers = sorted(set(np.unique(numbers).tolist()) - {0, *labels})
+        if strangers:
+            known = ", ".join(f"{number} {name}" for number, name in labels.items())
+            raise DatasetError(f"case {case.name}: label {strangers[0]} is not among those of the dataset: {known}")
+    return LabelledVolume(
+        image=image.geometry.orientation.to_canonical(image.array),
+        labels=label.geometry.orientation.to_canonical(numbers),
+        geometry=geometry,
+    )
+
+
+def split(dataset: Dataset, *, seed: int, fraction: float = 0.2, held_out: Path | None = None) -> Split:
+    """Part the cases.
+
+    Args:
+        dataset: What to part.
+        seed: Of the draw; the same seed and cases give the same split.
+        fraction: Share of the cases to hold out, at least one case.
+        held_out: Text file with one name of a case per line, in place of a draw.
+
+    Raises:
+        DatasetError: A name is unknown, or one side is left empty.
+    """
+    names = sorted(case.name for case in dataset.cases)
+    if held_out is not None:
+        chosen = {line.strip() for line in _read_text(held_out).splitlines() if line.strip()}
+        if strangers := sorted(chosen - set(names)):
+            raise DatasetError(f"{held_out} names {strangers[0]}, which is no case of {dataset.name}")
+    else:
+        count = max(1, round(fraction * len(names)))
+        chosen = set(np.random.default_rng(seed).permutation(names)[:count].tolist())
+    parts = Split(
+        training=tuple(name for name in names if name not in chosen),
+        validation=tuple(name for name in names if name in chosen),
+    )
+    if not parts.training or not parts.validation:
+        raise DatasetError(
+            f"{dataset.name} has {len(names)} cases, {len(chosen)} of them held out: at least one must be learnt from, "
+            "and one held out"
+        )
+    return parts
+
+
+def _decathlon(folder: Path) -> Dataset:
+    path = folder / "dataset.json"
+    data = _read_json(path)
+    try:
+        labels = {int(number): str(name) for number, name in data["labels"].items() if int(number) != 0}
+        pairs = [(folder / pair["image"], folder / pair["label"]) for pair in data["training"]]
+        modalities = [str(name) for name in data.get("modality", {}).values()]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DatasetError(
+            f'{path} is not as the Decathlon\'s: expected "labels": {{"1": "name"}} and "training": '
+            '[{"image": ..., "label": ...}]'
+        ) from error
+    if not labels:
+        raise DatasetError(f"{path} names no label")
+    return Dataset(
+        name=str(data.get("name") or folder.resolve().name),
+        cases=tuple(Case(_stem(image), image, label) for image, label in sorted(pairs)),
+        labels=dict(sorted(labels.items())),
+        modality=_MODALITIES.get(modalities[0], modalities[0]) if modalities else "",
+        licence=str(data.get("licence") or data.get("license") or ""),
+    )
+
+
+def _folder_pair(folder: Path) -> Dataset:
+    images, labels = folder / "images", folder / "labels"
+    if not images.is_dir() or not labels.is_dir():
+        raise DatasetError(f"{folder} is no dataset: expected dataset.json, or the folders images and labels")
+    found = {kind: {path.name for path in kind.iterdir() if not path.name.startswith(".")} for kind in (images, labels)}
+    for kind, other in ((images, labels), (labels, images)):
+        if alone := sorted(found[kind] - found[other]):
+            raise DatasetError(f"{kind / alone[0]} has no file of the same name in {other.name}")
+    names: dict[int, str] = {}
+    if (folder / "labels.json").is_file():
+        try:
+            names = {int(number): str(name) for number, name in _read_json(folder / "labels.json").items()}
+        except (ValueError, AttributeError) as error:
+            raise DatasetError(f'{folder / "labels.json"} must be as {{"1": "name"}}') from error
+        names.pop(0, None)
+    return Dataset(
+        name=folder.resolve().name,
+        cases=tuple(Case(_stem(images / name), images / name, labels / name) for name in sorted(found[images])),
+        labels=dict(sorted(names.items())),
+    )
+
+
+def _check_grids(case: Case, image: Geometry, label: Geometry) -> None:
+    """Refuse labels that lie elsewhere; files round their places, so that half a voxel is let pass."""
+    if image.size != label.size:
+        raise DatasetError(f"case {case.name}: the image has {image.size} voxels (x, y, z), its labels {label.size}")
+    corners = np.array([[0, 0, 0], image.size], np.float64)
+    off = np.linalg.norm(image.index_to_point(corners) - label.index_to_point(corners), axis=1).max()
+    if off > 0.5 * min(image.spacing):
+        raise DatasetError(f"case {case.name}: the labels lie {off:.2f} mm off the image")
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(".gz").rpartition(".")[0] or path.name
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path} cannot be read: {error}") from error
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(_read_text(path))
+    except json.JSONDecodeError as error:
+        raise DatasetError(f"{path} is not JSON: {error}") from error
