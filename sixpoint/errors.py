@@ -7,6 +7,7 @@ RetryInfo); the client turns that back into the same class. The tree::
     ├── InvalidArgument            what was sent can never work            INVALID_ARGUMENT
     │   ├── VolumeError            the image, its file or its geometry
     │   ├── PromptError            prompts: too few points, outside, flat, unknown frame
+    │   ├── DatasetError           labelled images to train on: a pair is missing, unequal, or no labels
     │   └── UploadError            the stream disagrees with its header
     │       └── ChecksumMismatch   the bytes are not those announced
     ├── NotFound                                                           NOT_FOUND
@@ -36,6 +37,7 @@ from typing import ClassVar, Self
 __all__ = [
     "Cancelled",
     "ChecksumMismatch",
+    "DatasetError",
     "DeadlineExceeded",
     "FailedPrecondition",
     "ImageNotFound",
@@ -121,6 +123,12 @@ class PromptError(InvalidArgument):
     """Prompts that no model could use: too few points, outside the image, in one plane, a flat box, unknown frame."""
 
     reason = "INVALID_PROMPT"
+
+
+class DatasetError(InvalidArgument):
+    """Labelled images that nothing can be trained on: a file is missing, a pair disagrees, labels are none."""
+
+    reason = "INVALID_DATASET"
 
 
 class UploadError(InvalidArgument):

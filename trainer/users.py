@@ -1,0 +1,92 @@
+"""A simulated person: extreme points, clicks that miss a little, and a correction where the answer is most wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+__all__ = ["ErrorClick", "error_click", "extreme_points", "jitter"]
+
+Rng = np.random.Generator
+Mask = npt.NDArray[np.bool_]
+Points = npt.NDArray[np.float64]
+
+MOST_JITTER_VOXELS = 3.0
+MOST_JITTER_FRACTION = 0.2
+"""Clicks miss by up to this part of the object's extent, or :data:`MOST_JITTER_VOXELS`, whichever is less."""
+_CAREFUL = 0.25
+"""Half of the people who miss, miss by no more than this part of the above."""
+
+# Voxels that touch by a corner belong together: 26-connectivity, as in the CVPR 2025 challenge.
+_CORNERS = np.ones((3, 3, 3), np.bool_)
+
+
+@dataclass(frozen=True)
+class ErrorClick:
+    """A correction: the voxel (x, y, z) that is wrong, and whether it belongs to the object."""
+
+    point: tuple[int, int, int]
+    positive: bool
+
+
+def extreme_points(rng: Rng, mask: Mask) -> Points:
+    """Six extreme points of a mask [z, y, x]: (x, y, z) indices, shape [6, 3], in the order -x, +x, -y, +y, -z, +z.
+
+    Among the many voxels of an extreme one is drawn at random, as people click here or there on a flat side.
+    """
+    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    points = []
+    for axis in (2, 1, 0):
+        for edge in (box[axis].start, box[axis].stop - 1):
+            plane = np.argwhere(mask.take(edge, axis=axis))
+            choice = plane[int(rng.integers(len(plane)))]
+            points.append(np.insert(choice, axis, edge)[::-1])
+    return np.array(points, np.float64)
+
+
+def jitter(rng: Rng, points: Points) -> Points:
+    """Points (x, y, z) moved by a random amount on every axis, as often outwards as inwards.
+
+    Small objects move little: see :data:`MOST_JITTER_FRACTION`.
+    """
+    extent = points.max(axis=0) - points.min(axis=0) + 1
+    reach = np.minimum(MOST_JITTER_VOXELS, MOST_JITTER_FRACTION * extent) * rng.uniform(0.2, 1.0)
+    if rng.random() < 0.5:
+        reach = reach * _CAREFUL
+    moved: Points = points + rng.uniform(-1, 1, points.shape) * reach
+    return moved
+
+
+def error_click(truth: Mask, answer: Mask, *, rng: Rng | None = None) -> ErrorClick | None:
+    """Where a person would correct an answer: in the middle of its largest error; None when there is none.
+
+    The protocol of the CVPR 2025 challenge "Foundation Models for Interactive 3D Biomedical Image Segmentation": the
+    voxel of the largest 26-connected component of the error that lies farthest from the component's border, by the
+    Euclidean distance transform.
+
+    Args:
+        truth: [z, y, x].
+        answer: [z, y, x], of the same shape.
+        rng: With one, a random voxel of that component instead of its middle.
+    """
+    wrong = truth != answer
+    pieces, count = ndimage.label(wrong, structure=_CORNERS)
+    if not count:
+        return None
+    # Over- and under-segmentation that touch are two errors, since one click has one sign.
+    sizes = np.bincount((pieces * 2 + truth).reshape(-1))
+    sizes[:2] = 0
+    piece, missed = divmod(int(sizes.argmax()), 2)
+    box = ndimage.find_objects(pieces, max_label=piece)[piece - 1]
+    inside = (pieces[box] == piece) & (truth[box] == bool(missed))
+    if rng is None:
+        depth = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1, 1:-1]
+        place = np.unravel_index(int(depth.argmax()), depth.shape)
+    else:
+        choices = np.argwhere(inside)
+        place = tuple(choices[int(rng.integers(len(choices)))])
+    z, y, x = (int(part.start + at) for part, at in zip(box, place, strict=True))
+    return ErrorClick(point=(x, y, z), positive=bool(missed))
