@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from exporter.checkpoint import sha256
 from exporter.model_config import ModelConfig
-from sixpoint.spec import ModelSpec
+from sixpoint.spec import Channel, ClickChannel, ImageChannel, ModelSpec
 
 __all__ = ["CARD", "render_card"]
 
@@ -38,10 +38,7 @@ def render_card(config: ModelConfig, *, files: Mapping[int, Path], folder: Path)
 
 def _facts(name: str, spec: ModelSpec) -> str:
     x, y, z = spec.roi.size
-    channels = "; ".join(
-        f"{channel.kind} ({channel.intensity.method})" if channel.kind == "image" else channel.kind
-        for channel in spec.input.channels
-    )
+    channels = "; ".join(map(_channel, spec.input.channels))
     facts = {
         "Name": f"`{name}`",
         "Task": spec.task.value,
@@ -56,6 +53,15 @@ def _facts(name: str, spec: ModelSpec) -> str:
         "Licence": spec.licence,
     }
     return "\n".join(["| | |", "| --- | --- |", *(f"| {key} | {_cell(value)} |" for key, value in facts.items())])
+
+
+def _channel(channel: Channel) -> str:
+    match channel:
+        case ImageChannel():
+            return f"{channel.kind} ({channel.intensity.method})"
+        case ClickChannel():
+            return f"{channel.kind} ({channel.sign})"
+    return channel.kind
 
 
 def _measured(metrics: Mapping[str, float]) -> str:

@@ -22,7 +22,7 @@ from sixpoint.phantom import make_phantom
 from sixpoint.point_files import parse_points
 from sixpoint.preview import render_preview, save_preview
 from sixpoint.prompts import ExtremePoints, Frame
-from sixpoint.report import report, report_table
+from sixpoint.report import Step, report, report_table
 from sixpoint.volume import Volume
 
 __all__ = ["Case", "choose_case", "run_demo"]
@@ -89,13 +89,8 @@ async def run_demo(settings: Settings, case: Case, *, output: Path, console: Con
     points = case.prompt.to_index(case.volume.geometry)
     picture = await asyncio.to_thread(render_preview, case.volume, mask.array, points)
     save_preview(picture, output / "preview.png")
-    facts = report(
-        mask,
-        image=case.name,
-        points=len(case.prompt.points),
-        upload=timedelta(seconds=opened - started),
-        call=timedelta(seconds=answered - opened),
-    )
+    step = Step(case.prompt, mask, timedelta(seconds=answered - opened))
+    facts = report([step], image=case.name, upload=timedelta(seconds=opened - started))
     if case.truth is not None:
         facts["dice"] = dice(mask.array, case.truth)
     console.print()

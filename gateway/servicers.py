@@ -15,6 +15,7 @@ from gateway.core.deadline import Deadline
 from gateway.core.engine import Engine
 from gateway.core.images import Header, ImageStore, StoredImage, Upload
 from gateway.core.sessions import Session, SessionStore
+from gateway.core.shown import check_count
 from sixpoint.converters import (
     geometry_from_message,
     geometry_to_message,
@@ -171,6 +172,8 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
 
 
 def _prompts(request: annotation.AnnotateRequest) -> list[Prompt]:
+    # Before any is read: a message holds a hundred times as many as are answered. One may be points or a box.
+    check_count(len(request.prompts) - 1)
     prompts = []
     for number, message in enumerate(request.prompts):
         try:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -18,12 +19,12 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Table
 
 from sixpoint import errors
-from sixpoint.client import Client, Timeout
+from sixpoint.client import Client, Session, Timeout
 from sixpoint.phantom import ORGANS, make_phantom
-from sixpoint.point_files import parse_points, read_points
+from sixpoint.point_files import parse_box, parse_click, parse_points, read_points
 from sixpoint.preview import render_preview, save_preview
-from sixpoint.prompts import ExtremePoints, Frame
-from sixpoint.report import report, report_table
+from sixpoint.prompts import Box, ExtremePoints, Frame, Prompt
+from sixpoint.report import Step, report, report_table
 from sixpoint.volume import Volume, check_suffix
 
 __all__ = ["app", "main"]
@@ -41,7 +42,7 @@ EXIT_CODES: dict[type[errors.SixpointError], int] = {
 
 app = typer.Typer(
     help="Outline an organ or lesion in a 3D medical image with six clicks.",
-    epilog="Exit codes: 0 done; 2 wrong command line; 3 wrong image or points; 4 no such model or session; "
+    epilog="Exit codes: 0 done; 2 wrong command line; 3 wrong image or prompts; 4 no such model or session; "
     "5 not possible with this model; 6 a limit of the server; 7 gateway or Triton away; 8 too late; 1 anything else.",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -82,7 +83,8 @@ def models(
 
 @app.command(
     epilog='Example: sixpoint annotate ct.nii.gz --points "52,60,10 80,61,12 66,44,11 65,79,13 66,60,4 67,62,22" '
-    "-o spleen.nii.gz --preview spleen.png"
+    "-o spleen.nii.gz --preview spleen.png\n\n"
+    'Example: sixpoint annotate ct.nii.gz --box "52,44,4 80,79,22" --click +60,50,15 --click -75,70,9 -o spleen.nii.gz'
 )
 def annotate(
     image: Annotated[Path, typer.Argument(help="NIfTI, NRRD or MetaImage file, or a folder with one DICOM series.")],
@@ -91,24 +93,46 @@ def annotate(
     points_file: Annotated[
         Path | None, typer.Option("--points-file", "-f", help="Points from a .mrk.json, .fcsv, .json or .csv file.")
     ] = None,
+    box: Annotated[
+        str, typer.Option("--box", "-b", help='A box round the object instead: two opposite corners, "x,y,z x,y,z".')
+    ] = "",
+    click: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--click",
+            "-c",
+            help="A correction: +x,y,z where the object was missed, -x,y,z where the mask went too far. May be given "
+            "again: each corrects the answer to those before it.",
+            metavar="+X,Y,Z|-X,Y,Z",
+        ),
+    ] = None,
     frame: Annotated[
         str,
-        typer.Option(help="What the numbers are: voxel indices (x,y,z), or patient mm, lps or ras. [default: voxel]"),
+        typer.Option(
+            help="What the numbers are: voxel indices (x,y,z), or patient mm, lps or ras; those of clicks too. "
+            "[default: voxel, or what the file says]"
+        ),
     ] = "",
     model: Annotated[str, typer.Option("--model", "-m", help="Model to use; `sixpoint models` lists them.")] = (
         "annotation"
     ),
-    preview: Annotated[Path | None, typer.Option(help="Picture to write: three planes, outline, points (PNG).")] = None,
+    preview: Annotated[
+        Path | None, typer.Option(help="Picture to write: three planes, outline, prompts (PNG).")
+    ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the answer.")] = 60.0,
     server: Server = _DEFAULT_SERVER,
     as_json: AsJson = False,
 ) -> None:
-    """Outline the object that six extreme points touch: leftmost, rightmost, foremost, hindmost, lowest, highest."""
-    prompt = _prompt(points, points_file, frame)
+    """Outline the object that six extreme points touch (leftmost, rightmost, foremost, hindmost, lowest, highest), or
+    that a box holds; then correct the outline with clicks.
+    """
+    begun = _begun(points, points_file, box, frame)
+    clicks = [parse_click(text, frame=begun.frame) for text in click or ()]
     check_suffix(output)
     volume = Volume.read(image)
     # The gateway checks them too; here it spares an upload.
-    index = prompt.to_index(volume.geometry)
+    index = begun.to_index(volume.geometry)
+    clicked = [one.to_index(volume.geometry) for one in clicks]
     started = time.perf_counter()
     with (
         Client(server, timeout=Timeout(call=timeout)) as client,
@@ -116,18 +140,14 @@ def annotate(
         client.open_session(volume, model=model, progress=advance) as session,
     ):
         opened = time.perf_counter()
-        mask = session.annotate(prompt)
-        answered = time.perf_counter()
+        steps = [_step(session, prompt) for prompt in (begun, *clicks)]
+    mask = steps[-1].mask
     mask.save(output)
     if preview:
-        save_preview(render_preview(volume, mask.array, index), preview)
-    facts = report(
-        mask,
-        image=image.name,
-        points=len(prompt.points),
-        upload=timedelta(seconds=opened - started),
-        call=timedelta(seconds=answered - opened),
-    )
+        shown = np.concatenate([index, *(at for at, one in zip(clicked, clicks, strict=True) if one.positive)])
+        excluded = [at[0] for at, one in zip(clicked, clicks, strict=True) if not one.positive]
+        save_preview(render_preview(volume, mask.array, shown, excluded=excluded), preview)
+    facts = report(steps, image=image.name, upload=timedelta(seconds=opened - started))
     facts["output"] = str(output)
     if as_json:
         _print_json(facts)
@@ -169,11 +189,22 @@ def exit_code(error: errors.SixpointError) -> int:
     return next(EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
 
 
-def _prompt(points: str, points_file: Path | None, frame: str) -> ExtremePoints:
-    if bool(points) == bool(points_file):
-        raise typer.BadParameter('give the points either as --points "x,y,z x,y,z ..." or as --points-file FILE')
+def _begun(points: str, points_file: Path | None, box: str, frame: str) -> ExtremePoints | Box:
+    if sum(map(bool, (points, points_file, box))) != 1:
+        raise typer.BadParameter(
+            'give the points either as --points "x,y,z x,y,z ..." or as --points-file FILE, or a box as '
+            '--box "x,y,z x,y,z"'
+        )
     named = Frame.parse(frame) if frame else None
-    return read_points(points_file, frame=named) if points_file else parse_points(points, frame=named or Frame.VOXEL)
+    if points_file:
+        return read_points(points_file, frame=named)
+    return (parse_points if points else parse_box)(points or box, frame=named or Frame.VOXEL)
+
+
+def _step(session: Session, prompt: Prompt) -> Step:
+    started = time.perf_counter()
+    mask = session.annotate(prompt)
+    return Step(prompt, mask, timedelta(seconds=time.perf_counter() - started))
 
 
 @contextmanager

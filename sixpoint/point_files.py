@@ -1,4 +1,4 @@
-"""Reading points from files: 3D Slicer markups, JSON, CSV, and the command line's own notation."""
+"""Prompts as people write them: points in files (3D Slicer markups, JSON, CSV), and the command line's notation."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sixpoint.errors import PromptError
-from sixpoint.prompts import ExtremePoints, Frame
+from sixpoint.errors import PromptError, Violation
+from sixpoint.prompts import Box, Click, ExtremePoints, Frame, Point
 
-__all__ = ["parse_points", "read_points"]
-
-Point = tuple[float, float, float]
+__all__ = ["parse_box", "parse_click", "parse_points", "read_points"]
 
 # Slicer 4 wrote the coordinate system of its .fcsv files as a number.
 _SLICER_FRAMES = {"LPS": Frame.LPS, "RAS": Frame.RAS, "0": Frame.RAS, "1": Frame.LPS}
@@ -25,7 +23,37 @@ def parse_points(text: str, *, frame: Frame) -> ExtremePoints:
     Raises:
         PromptError: Naming the part that is not a point.
     """
-    return ExtremePoints([_point(part.split(","), part) for part in text.replace(";", " ").split()], frame)
+    return ExtremePoints(_points(text), frame)
+
+
+def parse_box(text: str, *, frame: Frame) -> Box:
+    """Read two opposite corners, ``"x,y,z x,y,z"``.
+
+    Raises:
+        PromptError: When they are not two, or naming the part that is not a point.
+    """
+    corners = _points(text)
+    if len(corners) != 2:
+        raise PromptError(
+            f"a box: expected its two opposite corners x,y,z x,y,z, got {len(corners)}",
+            violations=(Violation("box", "two points"),),
+        )
+    return Box(corners[0], corners[1], frame)
+
+
+def parse_click(text: str, *, frame: Frame) -> Click:
+    """Read ``"+x,y,z"`` (the object is there) or ``"-x,y,z"`` (it is not); the sign stands before the point's own.
+
+    Raises:
+        PromptError: When it has no sign, or is not a point.
+    """
+    sign, point = text.strip()[:1], text.strip()[1:]
+    if sign not in {"+", "-"}:
+        raise PromptError(
+            f"{text}: a click begins with + (the object is there) or - (it is not), and then x,y,z",
+            violations=(Violation("click", "+x,y,z or -x,y,z"),),
+        )
+    return Click(_point(point.split(","), text), sign == "+", frame)
 
 
 def read_points(path: str | os.PathLike[str], *, frame: Frame | None = None) -> ExtremePoints:
@@ -63,6 +91,10 @@ def read_points(path: str | os.PathLike[str], *, frame: Frame | None = None) -> 
     if named and frame and named is not frame:
         raise PromptError(f"{source} says that its points are {named.value}, not {frame.value}")
     return ExtremePoints(points, named or frame or Frame.VOXEL)
+
+
+def _points(text: str) -> list[Point]:
+    return [_point(part.split(","), part) for part in text.replace(";", " ").split()]
 
 
 def _markups(data: Any, source: Path) -> tuple[list[Point], Frame | None]:

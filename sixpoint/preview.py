@@ -1,4 +1,4 @@
-"""A picture of a mask: three planes through its centre, its outline over the image, the points marked."""
+"""A picture of a mask: three planes through its centre, its outline over the image, what was clicked marked."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ _CAPTION = 22
 _OUTLINE = (255, 196, 0)
 _TRUTH = (70, 220, 90)
 _POINT = (0, 230, 255)
+_EXCLUDED = (255, 64, 64)
 # Around the mask: as much again on every side, so that its neighbours can be judged too.
 _CONTEXT = 0.6
 _LEAST_CONTEXT_MM = 25.0
@@ -41,15 +42,21 @@ _PLANES: Sequence[tuple[str, int, int, int, str, str]] = (
 
 
 def render_preview(
-    volume: Volume, mask: Array, points: npt.ArrayLike = (), *, truth: Array | None = None
+    volume: Volume,
+    mask: Array,
+    points: npt.ArrayLike = (),
+    *,
+    excluded: npt.ArrayLike = (),
+    truth: Array | None = None,
 ) -> Image.Image:
-    """Draw a mask over its image, and the truth, where it is known, in another colour.
+    """Draw a mask over its image.
 
     Args:
         volume: The image.
-        mask: 0 and 1, [z, y, x], on the image's grid.
-        points: Voxel indices (x, y, z) of the image, shape [n, 3].
-        truth: 0 and 1, [z, y, x], on the image's grid.
+        mask: 0 and 1, [z, y, x], on the image's grid; its outline is yellow.
+        points: Points of the object: voxel indices (x, y, z) of the image, shape [n, 3]; cyan.
+        excluded: Points that are not in it, negative clicks, likewise; red.
+        truth: What the mask should be, where that is known, likewise; its outline is green.
 
     Returns:
         An RGB picture: axial, coronal and sagittal plane through the mask's centre, in the radiologist's view (the
@@ -58,7 +65,8 @@ def render_preview(
     orientation = volume.geometry.orientation
     image, inside = orientation.to_canonical(volume.array), orientation.to_canonical(mask) > 0
     spacing = np.array(volume.geometry.canonical().spacing)
-    placed = orientation.index_to_canonical(np.asarray(points, float).reshape(-1, 3), size=volume.geometry.size)
+    placed, left_out = (orientation.index_to_canonical(part, size=volume.geometry.size) for part in (points, excluded))
+    marks = [(point, _POINT) for point in placed] + [(point, _EXCLUDED) for point in left_out]
     outlines = [(inside, _OUTLINE)]
     if truth is not None:
         outlines.insert(0, (orientation.to_canonical(truth) > 0, _TRUTH))
@@ -67,7 +75,7 @@ def render_preview(
     dark, bright = np.percentile(window, (1, 99))
     picture = Image.new("RGB", (3 * _PANEL + 4 * _GAP, _PANEL + _CAPTION + 2 * _GAP), (18, 18, 20))
     for number, (name, axis, across, down, left, right) in enumerate(_PLANES):
-        panel = _panel(image, outlines, placed, spacing, (low, high, centre), (axis, across, down), (dark, bright))
+        panel = _panel(image, outlines, marks, spacing, (low, high, centre), (axis, across, down), (dark, bright))
         corner = (_GAP + number * (_PANEL + _GAP), _GAP + _CAPTION)
         picture.paste(panel, (corner[0] + (_PANEL - panel.width) // 2, corner[1] + (_PANEL - panel.height) // 2))
         draw = ImageDraw.Draw(picture)
@@ -110,7 +118,7 @@ def _field_of_view(inside: Array, points: Array, spacing: Array) -> tuple[Array,
 def _panel(
     image: Array,
     outlines: Sequence[tuple[Array, tuple[int, int, int]]],
-    points: Array,
+    marks: Sequence[tuple[Array, tuple[int, int, int]]],
     spacing: Array,
     view: tuple[Array, Array, Array],
     axes: tuple[int, int, int],
@@ -121,9 +129,8 @@ def _panel(
     index: list[Any] = [slice(low[2], high[2]), slice(low[1], high[1]), slice(low[0], high[0])]
     index[2 - axis] = int(centre[axis])
     flip = down == 2
-    plane = image[tuple(index)].astype(np.float32)
-    if flip:
-        plane = plane[::-1]
+    rows = slice(None, None, -1 if flip else 1)
+    plane = image[tuple(index)][rows].astype(np.float32)
     width, height = (high[across] - low[across]) * spacing[across], (high[down] - low[down]) * spacing[down]
     scale = _PANEL / max(width, height)
     shape = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -131,17 +138,17 @@ def _panel(
     panel = Image.fromarray(level.astype(np.uint8)).resize(shape, Image.Resampling.BICUBIC).convert("RGB")
     pixels = np.asarray(panel).copy()
     for inside, colour in outlines:
-        body = Image.fromarray((inside[tuple(index)][:: -1 if flip else 1] * 255).astype(np.uint8))
+        body = Image.fromarray((inside[tuple(index)][rows] * 255).astype(np.uint8))
         pixels[_edge(np.asarray(body.resize(shape, Image.Resampling.BILINEAR)) > 127)] = colour
     panel = Image.fromarray(pixels)
     draw = ImageDraw.Draw(panel)
-    for point in points:
+    for point, colour in marks:
         u = (point[across] - low[across] + 0.5) * spacing[across] * scale
         v = (point[down] - low[down] + 0.5) * spacing[down] * scale
         v = shape[1] - v if flip else v
         near = abs(point[axis] - centre[axis]) * spacing[axis] <= _NEAR_MM
         r = 5 if near else 4
-        draw.ellipse((u - r, v - r, u + r, v + r), fill=_POINT if near else None, outline=_POINT, width=1)
+        draw.ellipse((u - r, v - r, u + r, v + r), fill=colour if near else None, outline=colour, width=1)
     return panel
 
 

@@ -182,11 +182,12 @@ class Click:
     def __post_init__(self) -> None:
         object.__setattr__(self, "frame", Frame.parse(self.frame))
         object.__setattr__(self, "point", _point(self.point, name="click", field="point"))
-        if not isinstance(self.positive, bool):
+        if not isinstance(self.positive, bool | np.bool_):
             raise PromptError(
                 f"click: positive must be True or False, got {self.positive!r}",
                 violations=(Violation("positive", "True or False"),),
             )
+        object.__setattr__(self, "positive", bool(self.positive))
 
     def to_index(self, geometry: Geometry) -> npt.NDArray[np.float64]:
         """The click as an index (x, y, z) of an image, shape [1, 3], rounded to 1/64 voxel.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -9,31 +11,56 @@ from rich.markup import escape
 from rich.table import Table
 
 from sixpoint.mask import Mask
+from sixpoint.prompts import Box, Click, ExtremePoints, Prompt
 
-__all__ = ["report", "report_table"]
+__all__ = ["Step", "report", "report_table"]
 
 
-def report(mask: Mask, *, image: str, points: int, upload: timedelta, call: timedelta) -> dict[str, Any]:
-    """The facts about one answer.
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One call.
+
+    Attributes:
+        prompt: What was shown.
+        mask: The answer.
+        call: From the prompt to the mask, seen from here.
+    """
+
+    prompt: Prompt
+    mask: Mask
+    call: timedelta
+
+
+def report(steps: Sequence[Step], *, image: str, upload: timedelta) -> dict[str, Any]:
+    """The facts about an annotation.
 
     Args:
-        mask: The answer.
+        steps: What began it, and each correction.
         image: What to call the image.
-        points: How many points were given.
         upload: From opening the session to its being there, seen from here.
-        call: From the prompt to the mask, seen from here.
 
     Returns:
-        A flat mapping; times in milliseconds. ``reply_ms`` is what the call took beyond the server's own phases:
-        messages, network, unpacking.
+        A mapping for JSON; times in milliseconds, and all but ``answers`` those of the last answer. ``points`` is 0 for
+        a box. ``reply_ms`` is what the call took beyond the server's own phases: messages, network, unpacking.
     """
+    begun, last = steps[0].prompt, steps[-1]
+    mask, call = last.mask, last.call
     timings = mask.timings
     phases = timings.queue + timings.preprocess + timings.inference + timings.postprocess + timings.encode
     return {
         "image": image,
         "model": mask.model,
         "model_version": mask.model_version,
-        "points": points,
+        "points": len(begun.points) if isinstance(begun, ExtremePoints) else 0,
+        "clicks": len(steps) - 1,
+        "answers": [
+            {
+                "prompt": _name(step.prompt),
+                "volume_ml": round(step.mask.volume_ml, 2),
+                "call_ms": _milliseconds(step.call),
+            }
+            for step in steps
+        ],
         "volume_ml": round(mask.volume_ml, 2),
         "upload_ms": _milliseconds(upload),
         "preprocess_ms": _milliseconds(timings.queue + timings.preprocess),
@@ -51,7 +78,11 @@ def report_table(facts: dict[str, Any]) -> Table:
     table.add_column()
     table.add_row("image", escape(str(facts["image"])))
     table.add_row("model", escape(f"{facts['model']} (version {facts['model_version']})"))
-    table.add_row("points", str(facts["points"]))
+    first, *corrections = facts["answers"]
+    begun = str(facts["points"]) if facts["points"] else "two corners"
+    table.add_row("points" if facts["points"] else "box", f"{begun}: {_outcome(first)}" if corrections else begun)
+    for number, answer in enumerate(corrections, 1):
+        table.add_row(f"click {number}", f"{answer['prompt'].removesuffix(' click')}: {_outcome(answer)}")
     table.add_row("mask", f"{facts['volume_ml']:.1f} ml, {facts['reply_bytes']} bytes on the wire")
     if "dice" in facts:
         table.add_row("Dice", f"{facts['dice']:.3f} against the known truth")
@@ -65,6 +96,20 @@ def report_table(facts: dict[str, Any]) -> Table:
     for name, key in names.items():
         table.add_row(name, f"{facts[key]:.0f} ms")
     return table
+
+
+def _outcome(answer: dict[str, Any]) -> str:
+    return f"{answer['volume_ml']:.1f} ml, {answer['call_ms']:.0f} ms"
+
+
+def _name(prompt: Prompt) -> str:
+    match prompt:
+        case ExtremePoints():
+            return "extreme points"
+        case Box():
+            return "box"
+        case Click():
+            return "positive click" if prompt.positive else "negative click"
 
 
 def _milliseconds(duration: timedelta) -> float:

@@ -19,8 +19,11 @@ from sixpoint.client import Client
 from sixpoint.errors import DatasetError
 from sixpoint.preview import render_preview, save_preview
 from trainer.structures import LabelledImage, Structure, choose
+from trainer.users import ErrorClick
 
 __all__ = ["AsJson", "Baselines", "Groups", "Limit", "Model", "Output", "Pictures", "Seed", "Server", "evaluate"]
+
+Array = npt.NDArray[Any]
 
 Output = Annotated[
     Path, typer.Option("--output", "-o", file_okay=False, help="Folder for evaluation.md, evaluation.json and plots.")
@@ -33,7 +36,9 @@ Groups = Annotated[str, typer.Option(help='Only these groups, "liver,spleen".', 
 Limit = Annotated[int | None, typer.Option(min=1, help="At most so many structures of each group, drawn by the seed.")]
 Seed = Annotated[int, typer.Option(help="Of the draw that --limit makes.")]
 Baselines = Annotated[bool, typer.Option(help="Also judge ellipsoid, random walker and graph cut.")]
-Pictures = Annotated[bool, typer.Option(help="Draw each structure: points, last answer (yellow), truth (green).")]
+Pictures = Annotated[
+    bool, typer.Option(help="Draw each structure: last answer (yellow), truth (green), points and clicks.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
@@ -115,9 +120,12 @@ def evaluate(
     console.print(f"wrote {names} to {escape(str(output))}", highlight=False, soft_wrap=True)
 
 
-def _painter(folder: Path) -> Callable[[Structure, npt.NDArray[Any], npt.NDArray[Any]], None]:
-    def paint(structure: Structure, mask: npt.NDArray[Any], points: npt.NDArray[Any]) -> None:
+def _painter(folder: Path) -> Callable[[Structure, Array, Array, Sequence[ErrorClick]], None]:
+    def paint(structure: Structure, mask: Array, points: Array, clicks: Sequence[ErrorClick]) -> None:
+        shown = [*points.tolist(), *(click.point for click in clicks if click.positive)]
+        excluded = [click.point for click in clicks if not click.positive]
+        picture = render_preview(structure.image, mask, shown, excluded=excluded, truth=structure.truth)
         name = re.sub(r"[^\w.-]+", "_", f"{structure.group}-{structure.name}.png")
-        save_preview(render_preview(structure.image, mask, points, truth=structure.truth), folder / name)
+        save_preview(picture, folder / name)
 
     return paint

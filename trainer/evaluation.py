@@ -138,7 +138,7 @@ def judge(
     *,
     prompts: Sequence[str],
     baselines: Mapping[str, Callable[[Any, Points], npt.NDArray[np.bool_]]],
-    show: Callable[[Structure, npt.NDArray[Any], Points], None] | None = None,
+    show: Callable[[Structure, npt.NDArray[Any], Points, Sequence[ErrorClick]], None] | None = None,
 ) -> Judged | LeftOut:
     """Ask for one structure as a person would, and judge the answers.
 
@@ -147,7 +147,7 @@ def judge(
         structure: What to outline.
         prompts: Kinds that the model takes; without "clicks" and "box", those steps are left out.
         baselines: Methods to judge beside the model, by name.
-        show: Called with the last answer [z, y, x] and the exact points (x, y, z), shape [6, 3].
+        show: Called with the last answer [z, y, x], the exact points (x, y, z), shape [6, 3], and the clicks.
 
     Raises:
         SixpointError: When the gateway fails.
@@ -164,19 +164,20 @@ def judge(
         judged_box, _ = _ask(session, Box(lower, upper), truth, geometry)
     jittered, _ = _ask(session, extreme_points(structure, jitter=JITTER_VOXELS), truth, geometry)
     answer, mask = _ask(session, exact, truth, geometry)
-    steps = [answer]
+    steps, clicks = [answer], []
     for _ in range(CLICKS if "clicks" in prompts else 0):
         inside = mask.array > 0
         click = next_click(truth, inside)
         if click is None:
             steps.append(Answer(steps[-1].agreement, seconds=0.0))
             continue
+        clicks.append(click)
         answer, mask = _ask(session, Click(click.point, click.positive), truth, geometry)
         gain = answer.agreement.dice - steps[-1].agreement.dice
         effect = _effect(click, inside, mask.array > 0, structure, gain=gain)
         steps.append(Answer(answer.agreement, answer.seconds, answer.phases, effect))
     if show:
-        show(structure, mask.array, points)
+        show(structure, mask.array, points, clicks)
     others = {}
     for name, method in baselines.items():
         started = time.perf_counter()

@@ -113,10 +113,7 @@ def correct(grid: Float, prepared: Prepared, *, geometry: Geometry, threshold: f
         grid = settle(grid, guide.previous, new, threshold=threshold, reach=reach)
     voxels = clicks.voxels(geometry.canonical().size)
     grid = hold(grid, voxels, clicks.positive, roi=prepared.roi, threshold=threshold)
-    touching = np.concatenate([guide.extremes, guide.positive])
-    # A box says where the object ends, but no voxel of it.
-    grid = keep_touched(grid, touching, threshold=threshold, largest=not len(guide.extremes))
-    return Answered(grid, prepared.roi)
+    return Answered(keep_touched(grid, guide.extremes, clicks=guide.positive, threshold=threshold), prepared.roi)
 
 
 def restore(
@@ -148,29 +145,35 @@ def restore(
     return orientation.from_canonical(mask), first
 
 
-def keep_touched(grid: Float, points: Points, *, threshold: float, largest: bool = False) -> Float:
-    """Probabilities [z, y, x] without the components that no point touches; without any touched, the largest stays.
+def keep_touched(grid: Float, extremes: Points, *, clicks: Points, threshold: float) -> Float:
+    """Probabilities [z, y, x] without the components that neither an extreme point nor a positive click touches.
+
+    Where no extreme point touches any, as for a box, the largest stays too: a click on a part that was missed must not
+    cost the rest.
 
     Args:
         grid: Probabilities [z, y, x].
-        points: (x, y, z) in the ROI's frame (-1 to 1), shape [n, 3].
+        extremes: Extreme points (x, y, z) in the ROI's frame (-1 to 1), shape [n, 3].
+        clicks: Positive clicks, likewise.
         threshold: Probability from which on cells belong to a component (26-connected).
-        largest: Whether the largest component stays in any case.
     """
     inside = grid >= np.float32(threshold)
     labels = components(inside)
     if labels.max() <= 1:
         return grid
-    shape = np.array(grid.shape)
-    cells = np.floor((points[:, ::-1] + 1.0) / 2.0 * shape).astype(int).clip(0, shape - 1)
-    kept: set[int] = set()
-    for cell in cells:
-        window = tuple(slice(max(0, c - _REACH_CELLS), c + _REACH_CELLS + 1) for c in cell)
-        kept.update(np.unique(labels[window]).tolist())
-    kept.discard(0)
-    if largest or not kept:
-        kept.add(int(np.bincount(labels.reshape(-1))[1:].argmax()) + 1)
+    kept = _touched(labels, extremes) or {int(np.bincount(labels.reshape(-1))[1:].argmax()) + 1}
+    kept |= _touched(labels, clicks)
     return np.where(inside & ~np.isin(labels, sorted(kept)), np.float32(0), grid)
+
+
+def _touched(labels: npt.NDArray[Any], points: Points) -> set[int]:
+    """The labels [z, y, x] within reach of points (x, y, z) in the ROI's frame."""
+    shape = np.array(labels.shape)
+    touched: set[int] = set()
+    for cell in np.floor((points[:, ::-1] + 1.0) / 2.0 * shape).astype(int).clip(0, shape - 1):
+        window = tuple(slice(max(0, c - _REACH_CELLS), c + _REACH_CELLS + 1) for c in cell)
+        touched.update(np.unique(labels[window]).tolist())
+    return touched - {0}
 
 
 def _never_empty(grid: Float, threshold: float) -> Float:

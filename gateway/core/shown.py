@@ -14,7 +14,7 @@ from sixpoint.prompts import Box, Click, ExtremePoints, Prompt
 from sixpoint.roi import Size
 from sixpoint.spec import PromptKind
 
-__all__ = ["MOST_CLICKS", "Call", "Clicks", "Extent", "Shown", "check_kinds", "read_call", "show"]
+__all__ = ["MOST_CLICKS", "Call", "Clicks", "Extent", "Shown", "check_count", "check_kinds", "read_call", "show"]
 
 Points = npt.NDArray[np.float64]
 
@@ -135,6 +135,19 @@ def read_call(prompts: Sequence[Prompt], *, geometry: Geometry) -> Call:
     return Call(tuple(prompts), extent, Clicks(np.concatenate(points), np.array(positive, np.bool_)))
 
 
+def check_count(clicks: int) -> None:
+    """Refuse more clicks than one object takes.
+
+    Raises:
+        ResourceExhausted: When they are too many.
+    """
+    if clicks > MOST_CLICKS:
+        raise ResourceExhausted(
+            f"{clicks} clicks on one object, where {MOST_CLICKS} is the limit; begin it anew, with extreme points or "
+            "a box"
+        )
+
+
 def check_kinds(call: Call, *, model: str, taken: Sequence[PromptKind]) -> None:
     """Refuse what a model does not take.
 
@@ -160,9 +173,5 @@ def show(shown: Shown | None, call: Call) -> Shown:
         raise NothingToCorrect("there is no answer that clicks could correct; begin with extreme points or a box")
     else:
         extent, clicks = shown.extent, shown.clicks.then(call.clicks)
-    if len(clicks) > MOST_CLICKS:
-        raise ResourceExhausted(
-            f"{len(clicks)} clicks on one object, where {MOST_CLICKS} is the limit; begin it anew with extreme points "
-            "or a box"
-        )
+    check_count(len(clicks))
     return Shown(extent, clicks, len(call.clicks))

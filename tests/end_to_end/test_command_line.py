@@ -97,6 +97,39 @@ def test_json_output_and_a_preview(server, phantom, tmp_path):
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_clicks_correct_the_answer_one_after_the_other(server, phantom, tmp_path):
+    volume = sixpoint.Volume.read(phantom / "image.nii.gz")
+    liver = sixpoint.Volume.read(phantom / "labels.nii.gz").array == 1
+    added, taken = (tuple(np.argwhere(where)[0, ::-1].tolist()) for where in (~liver, liver))
+    lps = volume.geometry.index_to_point([added, taken]).tolist()
+    corners = sixpoint.ExtremePoints.of_mask(liver).points
+    low, high = np.min(corners, axis=0), np.max(corners, axis=0)
+    box = " ".join(",".join(map(str, corner)) for corner in volume.geometry.index_to_point([low, high]).tolist())
+    masks = []
+    for name, options in {
+        "voxel": [
+            "-f",
+            phantom / "liver.json",
+            "-c",
+            f"+{added[0]},{added[1]},{added[2]}",
+            "-c",
+            "-{},{},{}".format(*taken),
+        ],
+        "lps": ["-b", box, "--frame", "lps", "-c", "+{},{},{}".format(*lps[0]), "-c", "-{},{},{}".format(*lps[1])],
+    }.items():
+        output = tmp_path / f"{name}.nii.gz"
+        more = ["-m", "clicks", "-o", output, "--preview", tmp_path / "p.png", "--json"]
+        done = run("sixpoint", "annotate", phantom / "image.nii.gz", *options, *more, server=server)
+        assert done.returncode == 0, done.stderr
+        facts = json.loads(done.stdout)
+        assert [answer["prompt"] for answer in facts["answers"][1:]] == ["positive click", "negative click"]
+        assert facts["clicks"] == 2
+        masks.append(sixpoint.Volume.read(output).array)
+        assert (masks[-1][added[::-1]], masks[-1][taken[::-1]]) == (1, 0)
+    # The ellipsoid of the points and that of their box are the same one.
+    assert np.array_equal(*masks)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -107,6 +140,9 @@ def test_json_output_and_a_preview(server, phantom, tmp_path):
         (["--points", "1,1,5 9,1,5 1,9,5 9,9,5 5,5,5 6,6,5"], 3, "in one plane"),
         (["--points-file", "missing.mrk.json"], 3, "cannot read points"),
         (["-f", "LIVER", "--model", "liver"], 4, "there are: "),
+        (["-f", "LIVER", "--model", "ellipsoid", "-c", "+1,2,3"], 5, "takes extreme_points; not clicks"),
+        (["-f", "LIVER", "-c", "1,2,3"], 3, "begins with + "),
+        (["-f", "LIVER", "-c", "+900,2,3"], 3, "the click lies outside the image"),
         (["-f", "LIVER", "-o", "mask.png"], 3, "its suffix must be one of"),
         ([], 2, "--points"),
     ],

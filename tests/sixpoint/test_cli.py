@@ -23,7 +23,8 @@ from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask, Timings
 from sixpoint.phantom import ORGANS, Phantom, make_phantom
 from sixpoint.point_files import read_points
-from sixpoint.report import report, report_table
+from sixpoint.prompts import ExtremePoints
+from sixpoint.report import Step, report, report_table
 from sixpoint.volume import Volume
 from tests.harness import free_port, noisy_volume
 
@@ -100,7 +101,14 @@ def test_the_module_runs_as_the_command_does() -> None:
 # Wrong command lines
 
 
-@pytest.mark.parametrize("options", [[], ["--points", SIX, "--points-file", "points.json"]], ids=["neither", "both"])
+BOX = "5,5,4 35,31,28"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [[], ["-p", SIX, "-f", "points.json"], ["-p", SIX, "-b", BOX], ["-b", BOX, "-f", "points.json"], ["-c", "+1,2,3"]],
+    ids=["neither", "points and file", "points and box", "box and file", "a click alone"],
+)
 def test_points_must_be_given_one_way(options: list[str], tmp_path: Path, run: Run) -> None:
     code, _, err = run("annotate", tmp_path / "ct.nii.gz", "-o", tmp_path / "mask.nii.gz", *options)
     assert code == 2
@@ -162,6 +170,11 @@ def test_an_interrupt_exits_with_130(monkeypatch: pytest.MonkeyPatch, run: Run) 
         (["-p", "1,2 3,4,5"], "1,2: expected three numbers"),
         (["-p", SIX, "--frame", "scanner"], "unknown frame 'scanner'"),
         (["-f", "missing.json"], "cannot read points from missing.json"),
+        (["-b", "1,2,3"], "expected its two opposite corners"),
+        (["-b", "1,2,3 30,30,3"], "the box is flat"),
+        (["-b", BOX, "-c", "20,18,16"], "20,18,16: a click begins with +"),
+        (["-b", BOX, "-c", "+20,18"], "+20,18: expected three numbers"),
+        (["-p", SIX, "-c", "+20,18,16", "-c", "-20,18,99"], "the click lies outside the image"),
     ],
 )
 def test_wrong_points_exit_with_3(options: list[str], complaint: str, tmp_path: Path, run: Run) -> None:
@@ -241,7 +254,8 @@ def facts(call: timedelta = timedelta(milliseconds=100)) -> dict[str, object]:
         timings=Timings(*(timedelta(milliseconds=n) for n in (1, 2, 30, 4, 5))),
         reply_bytes=17,
     )
-    return report(mask, image="[ct].nii.gz", points=6, upload=timedelta(milliseconds=250), call=call)
+    step = Step(ExtremePoints([(1, 2, 3)] * 6), mask, call)
+    return report([step], image="[ct].nii.gz", upload=timedelta(milliseconds=250))
 
 
 def test_the_report_adds_up_to_the_call() -> None:
@@ -250,6 +264,8 @@ def test_the_report_adds_up_to_the_call() -> None:
         "model": "annotation",
         "model_version": "7",
         "points": 6,
+        "clicks": 0,
+        "answers": [{"prompt": "extreme points", "volume_ml": 24.0, "call_ms": 100.0}],
         "volume_ml": 24.0,
         "upload_ms": 250.0,
         "preprocess_ms": 3.0,

@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 
 from sixpoint import errors
-from sixpoint.client import AsyncClient, Client, Timeout
+from sixpoint.client import AsyncClient, AsyncSession, Client, Session, Timeout
 from sixpoint.client.base import BaseClient
-from sixpoint.converters import geometry_to_message, mask_to_message, timings_to_message
+from sixpoint.converters import geometry_to_message, mask_to_message, prompt_to_message, timings_to_message
 from sixpoint.errors import SixpointError, Violation
 from sixpoint.mask import PackedMask, Timings, pack
-from sixpoint.prompts import ExtremePoints, Frame
+from sixpoint.prompts import Box, Click, ExtremePoints, Frame
 from sixpoint.status import DETAILS_KEY, code_of, to_status
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
@@ -282,6 +282,24 @@ async def test_points_go_out_in_their_own_frame(server: Server, client: AnyClien
     assert [(p.x, p.y, p.z) for p in prompt.extreme_points.points] == list(POINTS.points)
 
 
+async def test_prompts_of_every_kind_go_out_together_in_their_order(server: Server, client: AnyClient) -> None:
+    session = await settled(client.open_session(noisy_volume()))
+    await settled(session.annotate(Box((1, 2, 3), (4, 5, 6)), Click((7, 8, 9)), Click((1, 1, 1), False, Frame.LPS)))
+    box, first, second = server.requests["Annotate"].prompts
+    assert [one.WhichOneof("kind") for one in (box, first, second)] == ["box", "click", "click"]
+    assert (box.box.lower.x, box.box.upper.z) == (1, 6)
+    assert (first.click.sign, second.click.sign, second.click.frame) == (1, 2, 2)
+
+
+@pytest.mark.parametrize("positive", [True, False])
+async def test_a_click_is_short_for_a_prompt_with_one(server: Server, client: AnyClient, positive: bool) -> None:
+    session = await settled(client.open_session(noisy_volume()))
+    mask = await settled(session.click((1, 2, 3), positive=positive, frame="ras"))
+    (prompt,) = server.requests["Annotate"].prompts
+    assert prompt == prompt_to_message(Click((1, 2, 3), positive, Frame.RAS))
+    assert mask.revision == session.revision == 1
+
+
 async def test_a_mask_is_on_the_images_own_grid(server: Server, client: AnyClient) -> None:
     volume = noisy_volume()
     session = await settled(client.open_session(volume))
@@ -438,3 +456,4 @@ def test_both_clients_have_the_same_names() -> None:
         return {name: list(inspect.signature(value).parameters) for name, value in found if name[0] != "_"}
 
     assert public(Client) == public(AsyncClient)
+    assert public(Session) == public(AsyncSession)

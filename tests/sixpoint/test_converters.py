@@ -14,15 +14,15 @@ from sixpoint.converters import (
     mask_from_message,
     mask_to_message,
     model_to_message,
-    points_from_message,
-    points_to_message,
+    prompt_from_message,
+    prompt_to_message,
     timings_from_message,
     timings_to_message,
 )
 from sixpoint.errors import InternalError, PromptError, VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, Timings, pack
-from sixpoint.prompts import ExtremePoints, Frame
+from sixpoint.prompts import Box, Click, ExtremePoints, Frame, Prompt
 from sixpoint.spec import HeatmapChannel, InputSpec, ModelSpec, PromptKind, Task
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import model_service_pb2 as models
@@ -88,42 +88,86 @@ def test_numbers_that_make_no_geometry_are_refused(name: str, value: float, comp
         geometry_from_message(message)
 
 
-# Points
+# Prompts
 
 
 @pytest.mark.parametrize("frame", list(Frame))
-def test_points_come_back_in_their_frame(frame: Frame) -> None:
-    prompt = ExtremePoints([(1.5, -2.25, 1 / 3), (1e6, 0.0, -0.0), (4, 5, 6)], frame)
-    sent = points_to_message(prompt).SerializeToString()
-    assert points_from_message(annotation.ExtremePoints.FromString(sent)) == prompt
+@pytest.mark.parametrize("positive", [True, False])
+def test_prompts_come_back_in_their_frame(frame: Frame, positive: bool) -> None:
+    prompts: list[Prompt] = [
+        ExtremePoints([(1.5, -2.25, 1 / 3), (1e6, 0.0, -0.0), (4, 5, 6)], frame),
+        Box((1.5, -2.25, 1 / 3), (0, 0, 0), frame),
+        Click((-0.0, 7, 1e-9), positive, frame),
+    ]
+    for prompt in prompts:
+        sent = prompt_to_message(prompt).SerializeToString()
+        assert prompt_from_message(annotation.Prompt.FromString(sent)) == prompt
 
 
-def test_the_frames_have_the_numbers_of_the_contract() -> None:
-    numbers = {frame: points_to_message(ExtremePoints([], frame)).frame for frame in Frame}
+def test_frames_and_signs_have_the_numbers_of_the_contract() -> None:
+    numbers = {frame: prompt_to_message(ExtremePoints([], frame)).extreme_points.frame for frame in Frame}
     assert numbers == {Frame.VOXEL: 1, Frame.LPS: 2, Frame.RAS: 3}
+    assert [prompt_to_message(Click((0, 0, 0), positive)).click.sign for positive in (True, False)] == [1, 2]
+
+
+def messages() -> list[annotation.Prompt]:
+    """One of each kind, complete."""
+    return [
+        prompt_to_message(prompt)
+        for prompt in (ExtremePoints([(1, 2, 3)]), Box((1, 2, 3), (4, 5, 6)), Click((1, 2, 3)))
+    ]
 
 
 @pytest.mark.parametrize("number", [0, 4, 99])
-def test_an_unspecified_or_unknown_frame_is_refused(number: int) -> None:
-    message = annotation.ExtremePoints(points=[volumes.Point(x=1, y=2, z=3)])
-    message.frame = number  # type: ignore[assignment]
+@pytest.mark.parametrize("message", messages(), ids=["points", "box", "click"])
+def test_an_unspecified_or_unknown_frame_is_refused(message: annotation.Prompt, number: int) -> None:
+    wrong = annotation.Prompt.FromString(message.SerializeToString())
+    getattr(wrong, str(wrong.WhichOneof("kind"))).frame = number
     with pytest.raises(
         PromptError, match=r"frame is missing or unknown.*FRAME_VOXEL, FRAME_LPS or FRAME_RAS"
     ) as caught:
-        points_from_message(message)
+        prompt_from_message(wrong)
     assert [violation.field for violation in caught.value.violations] == ["frame"]
+
+
+@pytest.mark.parametrize("number", [0, 3, 99])
+def test_an_unspecified_or_unknown_sign_is_refused(number: int) -> None:
+    message = prompt_to_message(Click((1, 2, 3)))
+    message.click.sign = number  # type: ignore[assignment]
+    with pytest.raises(PromptError, match="CLICK_SIGN_POSITIVE or CLICK_SIGN_NEGATIVE") as caught:
+        prompt_from_message(message)
+    assert [violation.field for violation in caught.value.violations] == ["sign"]
+
+
+def test_a_prompt_of_no_kind_is_refused() -> None:
+    with pytest.raises(PromptError, match="expected extreme points, a box or a click"):
+        prompt_from_message(annotation.Prompt())
+
+
+@pytest.mark.parametrize(("kind", "field"), [("box", "lower"), ("box", "upper"), ("click", "point")])
+def test_a_point_that_was_not_sent_is_missing(kind: str, field: str) -> None:
+    message = next(one for one in messages() if one.WhichOneof("kind") == kind)
+    getattr(message, kind).ClearField(field)
+    with pytest.raises(PromptError, match=f"{kind}: {field} is missing") as caught:
+        prompt_from_message(message)
+    assert [violation.field for violation in caught.value.violations] == [field]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_coordinate_that_is_not_finite_is_refused(value: float) -> None:
-    points = [volumes.Point(x=1, y=2, z=3), volumes.Point(x=1, y=value, z=3)]
-    with pytest.raises(PromptError, match="point 1: expected three finite numbers"):
-        points_from_message(annotation.ExtremePoints(frame=volumes.FRAME_LPS, points=points))
+    wrong = volumes.Point(x=1, y=value, z=3)
+    points, box, click = messages()
+    points.extreme_points.points.append(wrong)
+    box.box.upper.CopyFrom(wrong)
+    click.click.point.CopyFrom(wrong)
+    for message, name in ((points, "point 1"), (box, "box, upper corner"), (click, "click")):
+        with pytest.raises(PromptError, match=f"{name}: expected three finite numbers"):
+            prompt_from_message(message)
 
 
 def test_a_coordinate_that_was_not_sent_is_zero() -> None:
-    message = annotation.ExtremePoints(frame=volumes.FRAME_VOXEL, points=[volumes.Point(y=2)])
-    assert points_from_message(message).points == ((0.0, 2.0, 0.0),)
+    message = prompt_to_message(Click((0, 2, 0)))
+    assert prompt_from_message(message) == Click((0.0, 2.0, 0.0))
 
 
 # Masks

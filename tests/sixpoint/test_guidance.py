@@ -9,8 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial import ConvexHull
 
-from sixpoint.guidance import ellipsoid_map, heatmap, hull_map, network_input, window
-from sixpoint.spec import EllipsoidChannel, HeatmapChannel, HullChannel, ImageChannel, InputSpec, Intensity
+from sixpoint.guidance import Guide, ellipsoid_map, field_of_view, heatmap, hull_map, network_input, window
+from sixpoint.roi import Roi
+from sixpoint.spec import (
+    ClickChannel,
+    EllipsoidChannel,
+    FieldOfViewChannel,
+    HeatmapChannel,
+    HullChannel,
+    ImageChannel,
+    InputSpec,
+    Intensity,
+    PreviousChannel,
+)
 
 Array = npt.NDArray[Any]
 
@@ -19,7 +30,15 @@ SIX = np.array(
     [(-0.6, 0.1, 0.0), (0.7, 0.0, -0.1), (0.1, -0.5, 0.2), (0.0, 0.6, 0.1), (0.2, 0.1, -0.65), (-0.1, 0.0, 0.55)]
 )
 SHAPE = (10, 12, 14)
+WHOLE = np.array([[-1.0] * 3, [1.0] * 3])
 METHODS = ("percentile", "ellipsoid", "points", "range")
+
+
+def guide(points: Array = SIX, **others: Any) -> Guide:
+    """Extreme points, in an image that is as large as the ROI."""
+    return Guide(
+        **({"box": np.stack([points.min(axis=0), points.max(axis=0)]), "extremes": points, "scan": WHOLE} | others)
+    )
 
 
 def cells(shape: tuple[int, int, int]) -> Array:
@@ -154,7 +173,7 @@ def image(shape: tuple[int, int, int] = (16, 16, 16)) -> Array:
 def test_a_window_ends_at_minus_one_and_one(method: Any) -> None:
     outliers = image()
     outliers[0, 0, 0], outliers[1, 1, 1] = -1e6, 1e6
-    result = window(outliers, SIX, Intensity(method=method, low=2, high=98))
+    result = window(outliers, guide(), Intensity(method=method, low=2, high=98))
     assert (result[0, 0, 0], result[1, 1, 1]) == (-1, 1)
     assert result.min() == -1
     assert result.max() == 1
@@ -169,7 +188,7 @@ def test_a_range_goes_to_minus_one_and_one_whatever_the_image() -> None:
 def test_percentiles_go_to_minus_one_and_one() -> None:
     # The same row everywhere, so that every second voxel has the same percentiles but for one in a hundred.
     ramp = np.broadcast_to(np.arange(1001, dtype=np.float32), (8, 8, 1001))
-    result = window(ramp, SIX, Intensity(method="percentile", low=10, high=90))
+    result = window(ramp, guide(), Intensity(method="percentile", low=10, high=90))
     np.testing.assert_allclose(result[0, 0, [0, 100, 500, 900, 1000]], [-1, -1, 0, 1, 1], atol=0.01)
 
 
@@ -177,7 +196,7 @@ def test_the_median_inside_the_ellipsoid_goes_to_nothing_and_its_spread_to_the_w
     random = np.random.default_rng(0)
     radius = 1 - ellipsoid_map(SIX, shape=(32, 32, 32))
     picture = np.where(radius < 0.5, random.normal(60, 5, radius.shape), -100).astype(np.float32)
-    result = window(picture, SIX, Intensity(method="ellipsoid", width=40))
+    result = window(picture, guide(), Intensity(method="ellipsoid", width=40))
     # 40 spreads of 5 are 200.
     assert np.median(result[radius < 0.5]) == pytest.approx(0, abs=0.003)
     assert result[radius < 0.5].std() == pytest.approx(5 / 200, rel=0.1)
@@ -188,7 +207,7 @@ def test_a_body_without_texture_has_a_spread_of_a_fiftieth_of_the_images_range()
     radius = 1 - ellipsoid_map(SIX, shape=(32, 32, 32))
     picture = np.where(radius < 0.9, 60, -40).astype(np.float32)
     picture[16, 16, 16] = 64
-    result = window(picture, SIX, Intensity(method="ellipsoid", width=4))
+    result = window(picture, guide(), Intensity(method="ellipsoid", width=4))
     # The range is 100, so that four spreads are 8.
     assert result[16, 16, 16] == pytest.approx(0.5)
     assert result[16, 16, 15] == 0
@@ -200,26 +219,26 @@ def test_the_median_beside_the_points_goes_to_nothing() -> None:
     centre = (SIX.min(axis=0) + SIX.max(axis=0)) / 2
     for x, y, z in np.floor(((SIX + (centre - SIX) / 6) + 1) / 2 * 32).astype(int):
         picture[z - 2 : z + 3, y - 2 : y + 3, x - 2 : x + 3] = 40
-    result = window(picture, SIX, Intensity(method="points"))
+    result = window(picture, guide(), Intensity(method="points"))
     assert (result[picture == 40] == 0).all()
     assert (result[picture == 500] == 1).all()
 
 
 def test_points_on_the_rois_border_are_windowed_too() -> None:
     corners = np.array([(-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 1, 0), (0, 0, -1), (0, 0, 1)], float)
-    assert np.isfinite(window(image((8, 8, 8)), corners, Intensity(method="points"))).all()
+    assert np.isfinite(window(image((8, 8, 8)), guide(corners), Intensity(method="points"))).all()
 
 
 def test_an_object_thinner_than_a_cell_has_the_whole_image_as_its_inside() -> None:
     thin = SIX * [1, 1, 1e-4] + [0, 0, 0.03]
-    result = window(image((8, 8, 8)), thin, Intensity(method="ellipsoid"))
+    result = window(image((8, 8, 8)), guide(thin), Intensity(method="ellipsoid"))
     assert np.median(result) == pytest.approx(0, abs=0.02)
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("value", [0.0, -1000.0, 1e-20, 3e38, -0.1])
 def test_a_constant_image_is_a_number_everywhere(method: Any, value: float) -> None:
-    result = window(np.full((8, 8, 8), value, np.float32), SIX, Intensity(method=method))
+    result = window(np.full((8, 8, 8), value, np.float32), guide(), Intensity(method=method))
     assert np.isfinite(result).all()
     if method != "range":
         assert not result.any()
@@ -230,15 +249,17 @@ def test_a_constant_image_is_a_number_everywhere(method: Any, value: float) -> N
 def test_a_window_that_looks_at_the_image_does_not_depend_on_its_unit(method: Any, scale: float) -> None:
     intensity = Intensity(method=method)
     picture = image()
-    scaled = window(picture * np.float32(scale), SIX, intensity)
-    np.testing.assert_allclose(scaled, window(picture, SIX, intensity), rtol=0, atol=1e-5)
+    scaled = window(picture * np.float32(scale), guide(), intensity)
+    np.testing.assert_allclose(scaled, window(picture, guide(), intensity), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["percentile", "ellipsoid", "points"])
 def test_a_window_that_looks_at_the_image_does_not_depend_on_its_offset(method: Any) -> None:
     intensity = Intensity(method=method)
     picture = np.rint(image())
-    np.testing.assert_allclose(window(picture - 1024, SIX, intensity), window(picture, SIX, intensity), atol=1e-5)
+    np.testing.assert_allclose(
+        window(picture - 1024, guide(), intensity), window(picture, guide(), intensity), atol=1e-5
+    )
 
 
 # The network's input
@@ -254,12 +275,12 @@ CHANNELS = (
 @pytest.mark.parametrize(("dtype", "numpy"), [("FP16", np.float16), ("FP32", np.float32)])
 def test_the_channels_come_in_the_order_and_type_of_the_spec(dtype: Any, numpy: type) -> None:
     picture = image(SHAPE)
-    tensor = network_input(picture, SIX, InputSpec(dtype=dtype, channels=CHANNELS))
+    tensor = network_input(picture, guide(), InputSpec(dtype=dtype, channels=CHANNELS))
     assert tensor.dtype == numpy
     assert tensor.shape == (4, *SHAPE)
     expected = [
         hull_map(SIX, shape=SHAPE),
-        window(picture, SIX, CHANNELS[1].intensity),
+        window(picture, guide(), CHANNELS[1].intensity),
         heatmap(SIX, shape=SHAPE, sigma=0.05),
         ellipsoid_map(SIX, shape=SHAPE),
     ]
@@ -271,4 +292,80 @@ def test_the_order_of_the_points_does_not_matter() -> None:
     spec = InputSpec(dtype="FP32", channels=channels)
     picture = image(SHAPE)
     other = SIX[[3, 1, 5, 0, 2, 4]]
-    np.testing.assert_allclose(network_input(picture, SIX, spec), network_input(picture, other, spec), atol=1e-6)
+    np.testing.assert_allclose(
+        network_input(picture, guide(), spec), network_input(picture, guide(other), spec), atol=1e-6
+    )
+
+
+BOX = np.array([[-0.6, -0.5, -0.65], [0.7, 0.6, 0.55]])
+CORNERS = np.array([(x, y, z) for x in BOX[:, 0] for y in BOX[:, 1] for z in BOX[:, 2]])
+
+
+def channel(kind: Any, shown: Guide, *, picture: Array | None = None) -> Array:
+    values = image(SHAPE) if picture is None else picture
+    return network_input(values, shown, InputSpec(dtype="FP32", channels=(kind,)))[0]
+
+
+@pytest.mark.parametrize("sign", ["positive", "negative"])
+def test_clicks_are_a_heatmap_of_their_own_sign(sign: Any) -> None:
+    other = {"positive": "negative", "negative": "positive"}[sign]
+    shown = guide(**{sign: SIX[:2], other: SIX[3:4]})
+    expected = heatmap(SIX[:2], shape=SHAPE, sigma=0.07)
+    assert np.array_equal(channel(ClickChannel(sign=sign, sigma=0.07), shown), expected)
+    assert not channel(ClickChannel(sign=sign), guide()).any()
+
+
+def test_the_previous_answer_is_a_channel_and_nothing_before_the_first() -> None:
+    previous = np.random.default_rng(0).random(SHAPE, np.float32)
+    assert np.array_equal(channel(PreviousChannel(), guide(previous=previous)), previous)
+    assert not channel(PreviousChannel(), guide()).any()
+
+
+def test_a_box_has_no_heatmap_and_is_its_own_hull() -> None:
+    shown = Guide(box=BOX, scan=WHOLE)
+    assert not channel(HeatmapChannel(), shown).any()
+    np.testing.assert_allclose(channel(HullChannel(), shown), hull_map(CORNERS, shape=SHAPE), rtol=0, atol=1e-6)
+    assert np.array_equal(channel(EllipsoidChannel(), shown), channel(EllipsoidChannel(), guide(box=BOX)))
+
+
+def test_a_box_is_windowed_by_its_ellipsoid_where_points_would_be_asked() -> None:
+    shown, picture = Guide(box=BOX, scan=WHOLE), image()
+    expected = window(picture, shown, Intensity(method="ellipsoid"))
+    assert np.array_equal(window(picture, shown, Intensity(method="points")), expected)
+
+
+def test_clicks_and_the_previous_answer_change_no_other_channel() -> None:
+    spec = InputSpec(dtype="FP32", channels=(*CHANNELS, ImageChannel(intensity=Intensity(method="points"))))
+    corrected = guide(positive=SIX[:1] / 2, negative=SIX[1:2], previous=np.ones(SHAPE, np.float32))
+    picture = image(SHAPE)
+    assert np.array_equal(network_input(picture, corrected, spec), network_input(picture, guide(), spec))
+
+
+def test_the_field_of_view_is_the_share_of_each_cell_in_the_image() -> None:
+    # Along x the image ends a quarter into the second of four cells, along y it reaches beyond, along z it is inside.
+    scan = np.array([[-0.375, -3.0, -1.0], [1.0, 3.0, 0.75]])
+    result = field_of_view(scan, shape=(4, 2, 4))
+    assert result[0, 0].tolist() == [0, 0.75, 1, 1]
+    assert result[:, 0, 2].tolist() == [1, 1, 1, 0.5]
+    assert result[3, 1, 1] == pytest.approx(0.375)
+    assert np.array_equal(channel(FieldOfViewChannel(), guide(scan=scan)), field_of_view(scan, shape=SHAPE))
+
+
+def test_an_image_that_holds_the_whole_roi_has_a_field_of_view_of_one() -> None:
+    np.testing.assert_allclose(field_of_view(2 * WHOLE, shape=SHAPE), 1, rtol=0, atol=1e-6)
+
+
+def test_a_guide_within_a_roi_is_in_its_frame_and_knows_the_scans_faces() -> None:
+    roi = Roi((-4, 0, 2), (16, 40, 12), (8, 8, 8))
+    shown = Guide.within(
+        roi, box=[(1, 10, 4), (11, 30, 10)], positive=[(6, 20, 7)], negative=[(-4, 0, 2)], size=(10, 50, 9)
+    )
+    np.testing.assert_allclose(shown.box, [[-0.5, -0.5, -0.6], [0.5, 0.5, 0.6]])
+    assert shown.positive.tolist() == [[0, 0, 0]]
+    assert shown.negative.tolist() == [[-1, -1, -1]]
+    assert shown.extremes.shape == (0, 3)
+    assert shown.previous is None
+    # x: faces at -0.5 and 9.5, of -4 to 16; y: beyond; z: from before the ROI to 8.5 of 2 to 12.
+    assert shown.scan[:, 0].tolist() == pytest.approx([-0.65, 0.35])
+    assert shown.scan[1].tolist() == pytest.approx([0.35, 1.475, 0.3])
+    assert (shown.scan[0, 1:] < -1).all()

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from sixpoint.errors import PromptError
-from sixpoint.point_files import parse_points, read_points
-from sixpoint.prompts import ExtremePoints, Frame
+from sixpoint.point_files import parse_box, parse_click, parse_points, read_points
+from sixpoint.prompts import Box, Click, ExtremePoints, Frame
 
 POINTS = ((1.5, -2.0, 3.0), (4.0, 5.25, -6.0))
 
@@ -42,6 +42,38 @@ def test_points_on_the_command_line_are_separated_by_space_or_semicolon(text: st
 def test_a_part_that_is_not_a_point_is_named(text: str) -> None:
     with pytest.raises(PromptError, match="expected three numbers x,y,z"):
         parse_points(text, frame=Frame.VOXEL)
+
+
+def test_a_box_on_the_command_line_is_two_corners() -> None:
+    assert parse_box("1.5,-2,3 4,5.25,-6", frame=Frame.LPS) == Box(*POINTS, Frame.LPS)
+    for text in ("1,2,3", "1,2,3 4,5,6 7,8,9", ""):
+        with pytest.raises(PromptError, match="two opposite corners"):
+            parse_box(text, frame=Frame.VOXEL)
+    with pytest.raises(PromptError, match="expected three numbers x,y,z"):
+        parse_box("1,2,3 4,5", frame=Frame.VOXEL)
+
+
+@pytest.mark.parametrize(
+    ("text", "click"),
+    [
+        ("+1,2,3", Click((1, 2, 3))),
+        ("-1,2,3", Click((1, 2, 3), False)),
+        (" + 1, 2, 3 ", Click((1, 2, 3))),
+        ("+-1.5,2,3", Click((-1.5, 2, 3))),
+        ("--1.5,2,3", Click((-1.5, 2, 3), False)),
+    ],
+)
+def test_the_sign_of_a_click_stands_before_its_point(text: str, click: Click) -> None:
+    assert parse_click(text, frame=Frame.VOXEL) == click
+    assert parse_click(text, frame=Frame.RAS).frame is Frame.RAS
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"), [("1,2,3", "begins with"), ("", "begins with"), ("+1,2", "three numbers")]
+)
+def test_a_click_without_a_sign_or_a_point_is_refused(text: str, complaint: str) -> None:
+    with pytest.raises(PromptError, match=complaint):
+        parse_click(text, frame=Frame.VOXEL)
 
 
 @pytest.mark.parametrize("system", ["LPS", "RAS"])

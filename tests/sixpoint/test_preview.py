@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 PANEL, GAP, CAPTION = 360, 8, 22
 TOP = GAP + CAPTION
 SIZE = (3 * PANEL + 4 * GAP, PANEL + CAPTION + 2 * GAP)
-OUTLINE, POINT = (255, 196, 0), (0, 230, 255)
+OUTLINE, TRUTH, POINT = (255, 196, 0), (70, 220, 90), (0, 230, 255)
 # The view of BOX: 25 mm to every side of its middle (49.5), in whole voxels.
 BOX, FIRST, LAST = slice(40, 60), 24, 76
 SCALE = PANEL / (LAST - FIRST)
@@ -143,6 +143,17 @@ def test_an_empty_mask_is_shown_where_the_points_are() -> None:
     assert not coloured(pixels, OUTLINE).any()
 
 
+def test_the_truth_is_outlined_in_another_colour_where_the_mask_leaves_it_free() -> None:
+    volume, mask = cube()
+    truth = np.zeros_like(mask)
+    truth[BOX, BOX, 45:65] = 1
+    axial = panel(render_preview(volume, mask, truth=truth), 0)
+    middle = place(49.5)
+    assert coloured(axial, TRUTH)[middle, place(65 - 0.5) - 4 : place(65 - 0.5) + 4].any()
+    assert coloured(axial, OUTLINE)[middle, place(40 - 0.5) - 4 : place(40 - 0.5) + 4].any()
+    assert not coloured(np.asarray(render_preview(volume, mask)), TRUTH).any()
+
+
 # Points
 
 
@@ -251,3 +262,11 @@ def test_a_picture_that_cannot_be_written_says_so(tmp_path: Path, name: str) -> 
     (tmp_path / "folder").mkdir()
     with pytest.raises(VolumeError, match="cannot write .*" + name):
         save_preview(Image.new("RGB", (4, 4)), tmp_path / name)
+
+
+def test_negative_clicks_are_red() -> None:
+    volume, mask = cube()
+    axial = panel(render_preview(volume, mask, [(45, 50, 50)], excluded=[(65, 50, 50)]), 0)
+    red, cyan = (np.argwhere(coloured(axial, colour)).mean(axis=0) for colour in ((255, 64, 64), POINT))
+    assert red == pytest.approx([place(50), place(65)], abs=1)
+    assert cyan == pytest.approx([place(50), place(45)], abs=1)

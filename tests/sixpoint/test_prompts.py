@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sixpoint.errors import PromptError
 from sixpoint.geometry import Geometry
-from sixpoint.prompts import ExtremePoints, Frame
+from sixpoint.prompts import Box, Click, ExtremePoints, Frame
 from tests.sixpoint.geometries import geometries
 
 GEOMETRY = Geometry((40, 50, 30), (0.8, 0.8, 2.5), (-100, 50, 700), (-1, 0, 0, 0, -1, 0, 0, 0, 1))
@@ -154,6 +154,104 @@ def test_a_point_that_is_not_three_finite_numbers_is_refused(point: Any) -> None
 def test_points_may_be_an_array() -> None:
     prompt = ExtremePoints(np.array(SIX))  # type: ignore[arg-type]
     assert prompt == ExtremePoints(SIX)
+
+
+# Boxes
+
+LOWER, UPPER = (10, 15, 5), (30, 35, 25)
+
+
+def test_a_box_is_its_lower_and_upper_corner() -> None:
+    assert Box(LOWER, UPPER).to_index(GEOMETRY).tolist() == [list(LOWER), list(UPPER)]
+
+
+@pytest.mark.parametrize("swapped", [(0,), (1,), (2,), (0, 1), (0, 1, 2)])
+def test_any_two_opposite_corners_are_the_same_box(swapped: tuple[int, ...]) -> None:
+    lower, upper = list(LOWER), list(UPPER)
+    for axis in swapped:
+        lower[axis], upper[axis] = upper[axis], lower[axis]
+    box = Box((lower[0], lower[1], lower[2]), (upper[0], upper[1], upper[2]))
+    assert np.array_equal(box.to_index(GEOMETRY), Box(LOWER, UPPER).to_index(GEOMETRY))
+
+
+@pytest.mark.parametrize("frame", [Frame.LPS, Frame.RAS])
+def test_a_box_in_the_patients_millimetres_is_the_same_box(frame: Frame) -> None:
+    corners = np.round(GEOMETRY.index_to_point([LOWER, UPPER]), 2) * ([-1, -1, 1] if frame is Frame.RAS else 1)
+    lower, upper = corners.tolist()
+    np.testing.assert_array_equal(Box(lower, upper, frame).to_index(GEOMETRY), [LOWER, UPPER])
+
+
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("distance", [0.0, 0.4, -0.4])
+def test_a_flat_box_is_refused(axis: int, distance: float) -> None:
+    upper = list(map(float, UPPER))
+    upper[axis] = LOWER[axis] + distance
+    with pytest.raises(PromptError, match="the box is flat: its corners are") as caught:
+        Box(LOWER, (upper[0], upper[1], upper[2])).to_index(GEOMETRY)
+    assert [violation.field for violation in caught.value.violations] == ["upper"]
+
+
+def test_a_box_of_two_slices_is_thick_enough() -> None:
+    assert Box((10, 15, 5), (30, 35, 6)).to_index(GEOMETRY).shape == (2, 3)
+
+
+def test_a_corner_outside_the_image_is_named_with_the_bounds() -> None:
+    with pytest.raises(PromptError, match=r"1 of 2 corners lie outside .*z -0.5..29.5: upper at voxel \(30, 35, 31\)"):
+        Box(LOWER, (30, 35, 31)).to_index(GEOMETRY)
+
+
+@pytest.mark.parametrize("field", ["lower", "upper"])
+@pytest.mark.parametrize("corner", [(math.nan, 1, 2), (1, 2), 5, ("a", "b", "c")], ids=str)
+def test_a_corner_that_is_not_three_finite_numbers_is_refused(field: str, corner: Any) -> None:
+    with pytest.raises(PromptError, match=f"box, {field} corner: expected three finite numbers") as caught:
+        Box(**({"lower": LOWER, "upper": UPPER} | {field: corner}))
+    assert [violation.field for violation in caught.value.violations] == [field]
+
+
+# Clicks
+
+
+def test_a_click_is_one_index_and_positive_unless_it_is_said() -> None:
+    assert Click((10, 25, 15)).positive is True
+    assert Click((10.3, 25, 15), False).to_index(GEOMETRY).tolist() == [[pytest.approx(10.3, abs=1 / 128), 25, 15]]
+
+
+@pytest.mark.parametrize("frame", [Frame.LPS, Frame.RAS])
+def test_a_click_in_the_patients_millimetres_is_the_voxel_that_was_meant(frame: Frame) -> None:
+    ((x, y, z),) = np.round(GEOMETRY.index_to_point([(10, 25, 15)]), 2) * ([-1, -1, 1] if frame is Frame.RAS else 1)
+    assert Click((x, y, z), frame=frame).to_index(GEOMETRY).tolist() == [[10, 25, 15]]
+
+
+@pytest.mark.parametrize("point", [(-0.51, 25, 15), (39.51, 25, 15), (1e300, 0, 0)])
+def test_a_click_outside_the_image_is_named_with_the_bounds(point: tuple[float, float, float]) -> None:
+    with pytest.raises(
+        PromptError, match=r"the click lies outside the image.*x -0.5..39.5.*: point at voxel"
+    ) as caught:
+        Click(point).to_index(GEOMETRY)
+    assert [violation.field for violation in caught.value.violations] == ["point"]
+
+
+def test_a_sign_may_be_numpys() -> None:
+    assert Click((1, 2, 3), np.False_) == Click((1, 2, 3), False)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("positive", ["lps", None, 2, Frame.RAS])
+def test_a_sign_that_is_neither_true_nor_false_is_refused(positive: Any) -> None:
+    with pytest.raises(PromptError, match="positive must be True or False"):
+        Click((1, 2, 3), positive)
+
+
+@pytest.mark.parametrize("point", [(math.nan, 1, 2), (1, 2), None], ids=str)
+def test_a_click_that_is_not_three_finite_numbers_is_refused(point: Any) -> None:
+    with pytest.raises(PromptError, match="click: expected three finite numbers"):
+        Click(point)
+
+
+@pytest.mark.parametrize("make", [lambda f: Box(LOWER, UPPER, f), lambda f: Click(LOWER, frame=f)])
+def test_boxes_and_clicks_name_their_frame_as_points_do(make: Any) -> None:
+    assert make(" LPS ").frame is Frame.LPS
+    with pytest.raises(PromptError, match="expected one of 'voxel', 'lps', 'ras'"):
+        make("world")
 
 
 # From a mask

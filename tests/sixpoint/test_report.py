@@ -7,7 +7,10 @@ from rich.console import Console
 
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask, Timings
-from sixpoint.report import report, report_table
+from sixpoint.prompts import Box, Click, ExtremePoints, Prompt
+from sixpoint.report import Step, report, report_table
+
+SIX = ExtremePoints([(1, 2, 3)] * 6)
 
 MASK = Mask(
     array=np.ones((10, 10, 10), np.uint8),
@@ -19,10 +22,17 @@ MASK = Mask(
 )
 
 
-def facts() -> dict:
-    return report(
-        MASK, image="ct.nii.gz", points=6, upload=timedelta(milliseconds=12), call=timedelta(milliseconds=160)
-    )
+def facts(*prompts: Prompt) -> dict:
+    """Of one call for each prompt, 160 ms, 161 ms, ..."""
+    steps = [Step(one, MASK, timedelta(milliseconds=160 + number)) for number, one in enumerate(prompts or (SIX,))]
+    return report(steps, image="ct.nii.gz", upload=timedelta(milliseconds=12))
+
+
+def text(rows: dict) -> str:
+    console = Console(width=100)
+    with console.capture() as captured:
+        console.print(report_table(rows))
+    return captured.get()
 
 
 def test_the_times_add_up_to_the_call():
@@ -33,13 +43,34 @@ def test_the_times_add_up_to_the_call():
     assert found["volume_ml"] == 8.0
 
 
-def test_the_table_shows_dice_only_where_it_is_known():
-    def text(rows: dict) -> str:
-        console = Console(width=100)
-        with console.capture() as captured:
-            console.print(report_table(rows))
-        return captured.get()
+def test_every_call_is_an_answer_and_the_times_are_those_of_the_last():
+    found = facts(SIX, Click((1, 2, 3)), Click((4, 5, 6), False))
+    assert (found["points"], found["clicks"]) == (6, 2)
+    assert found["answers"] == [
+        {"prompt": "extreme points", "volume_ml": 8.0, "call_ms": 160.0},
+        {"prompt": "positive click", "volume_ml": 8.0, "call_ms": 161.0},
+        {"prompt": "negative click", "volume_ml": 8.0, "call_ms": 162.0},
+    ]
+    assert found["reply_ms"] == 7
 
+
+def test_the_table_shows_every_click():
+    lines = text(facts(SIX, Click((1, 2, 3)), Click((4, 5, 6), False))).splitlines()
+    assert [" ".join(line.split()) for line in lines[2:5]] == [
+        "points 6: 8.0 ml, 160 ms",
+        "click 1 positive: 8.0 ml, 161 ms",
+        "click 2 negative: 8.0 ml, 162 ms",
+    ]
+    assert "click" not in text(facts())
+
+
+def test_a_box_has_no_points():
+    found = facts(Box((1, 2, 3), (4, 5, 6)))
+    assert (found["points"], found["answers"][0]["prompt"]) == (0, "box")
+    assert "two corners" in text(found)
+
+
+def test_the_table_shows_dice_only_where_it_is_known():
     assert "Dice" not in text(facts())
     assert "0.912" in text(facts() | {"dice": 0.9123})
     assert "annotation (version 3)" in text(facts())

@@ -10,11 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gateway.core.processing import prepare, restore
+from gateway.core.processing import Answered, prepare, restore
+from gateway.core.shown import read_call, show
 from sixpoint.geometry import Geometry
-from sixpoint.prompts import ExtremePoints, Frame
+from sixpoint.prompts import Box, Click, ExtremePoints, Frame, Prompt
 from sixpoint.roi import Roi, resampling_matrix
-from sixpoint.spec import EllipsoidChannel, HeatmapChannel, ImageChannel, InputSpec, Intensity, ModelSpec, RoiSpec
+from sixpoint.spec import (
+    ClickChannel,
+    EllipsoidChannel,
+    FieldOfViewChannel,
+    HeatmapChannel,
+    HullChannel,
+    ImageChannel,
+    InputSpec,
+    Intensity,
+    ModelSpec,
+    PreviousChannel,
+    RoiSpec,
+)
 from tests.sixpoint.geometries import AXIS_ORDERS, reordered, rotation
 
 # The farthest that the widened triangle, sampled at whole voxels, moves a ramp: 0.086 voxels, at steps of 1.2.
@@ -59,6 +72,64 @@ def test_without_margins_the_box_of_one_voxel_is_that_voxel() -> None:
     roi = Roi.around([(4.0, 5.0, 6.0)], spacing=(1, 1, 1), spec=RoiSpec(size=(8, 8, 8), margin_fraction=0))
     assert (roi.lower, roi.upper) == ((3.5, 4.5, 5.5), (4.5, 5.5, 6.5))
     assert roi.step == (1 / 8,) * 3
+
+
+def test_clicks_inside_the_roi_change_nothing() -> None:
+    spec = RoiSpec(size=(8, 8, 8), margin_fraction=0.25)
+    box = [(10, 10, 10), (19, 19, 19)]
+    roi = Roi.around(box, spacing=(1, 1, 1), spec=spec)
+    # From 9.5 - 2.5 to 19.5 + 2.5: clicks on its very faces are in it.
+    assert Roi.around(box, clicks=[(7, 7, 7), (22, 22, 22), (15, 8, 21)], spacing=(1, 1, 1), spec=spec) == roi
+
+
+def test_the_roi_grows_for_clicks_outside_as_if_they_had_been_points() -> None:
+    spec = RoiSpec(size=(8, 8, 8), margin_fraction=0.25, margin_mm=2)
+    box, outside = [(10, 10, 10), (19, 19, 19)], [(40, 15, 15), (15, 1, 15)]
+    grown = Roi.around(box, clicks=[(15, 15, 15), *outside], spacing=(1, 1, 1), spec=spec)
+    assert grown == Roi.around(box + outside, spacing=(1, 1, 1), spec=spec)
+    # x: faces 9.5 to 40.5, a quarter of 31, and 2. y: 0.5 to 19.5. z: as it was.
+    assert grown.lower == pytest.approx((9.5 - 7.75 - 2, 0.5 - 4.75 - 2, 5))
+    assert grown.upper == pytest.approx((40.5 + 7.75 + 2, 19.5 + 4.75 + 2, 24))
+
+
+def test_an_answer_comes_back_from_a_larger_roi_as_it_was() -> None:
+    z, y, x = np.ogrid[:32, :32, :32]
+    answer = (1 / (1 + np.exp((np.sqrt((x - 15) ** 2 + (y - 17) ** 2 + (z - 16) ** 2) - 9) / 2))).astype(np.float32)
+    roi, larger = Roi((2, 3, 4), (34, 35, 36), (32, 32, 32)), Roi((-10, -7, 1), (46, 40, 50), (64, 64, 64))
+    back = larger.transfer(roi.transfer(answer, larger), roi)
+    assert np.abs(back - answer).max() < 0.06
+    assert np.count_nonzero((back >= 0.5) != (answer >= 0.5)) < 0.05 * np.count_nonzero(answer >= 0.5)
+
+
+def test_an_answer_brought_to_its_own_roi_is_itself() -> None:
+    answer = np.random.default_rng(0).random((9, 10, 8), np.float32)
+    roi = Roi((2.25, 3.5, -4), (18.25, 13.5, 5), (8, 10, 9))
+    np.testing.assert_allclose(roi.transfer(answer, roi), answer, rtol=0, atol=1e-6)
+
+
+def test_where_the_old_roi_does_not_reach_nothing_was_answered() -> None:
+    roi, other = Roi((0, 0, 0), (8, 8, 8), (8, 8, 8)), Roi((-8, 0, 0), (24, 8, 8), (32, 8, 8))
+    there = roi.transfer(np.ones((8, 8, 8), np.float32), other)
+    assert there[4, 4].tolist() == [0] * 8 + [1] * 8 + [0] * 16
+    assert not roi.transfer(np.ones((8, 8, 8)), Roi((50, 0, 0), (60, 8, 8), (8, 8, 8))).any()
+
+
+@pytest.mark.parametrize(
+    "other", [Roi((-3, 1, 2), (30, 27, 31), (16, 20, 24)), Roi((4, 5, 6), (14, 13, 12), (40, 40, 40))]
+)
+def test_an_answer_lies_at_the_same_place_of_the_patient_on_another_grid(other: Roi) -> None:
+    roi = Roi((0.5, 1.5, 2.5), (24.5, 25.5, 26.5), (24, 24, 24))
+    z, y, x = (np.arange(24.0) + low + 0.5 for low in (2.5, 1.5, 0.5))
+
+    def smooth(x: Any, y: Any, z: Any) -> Any:
+        return np.exp(-((x - 9) ** 2 + (y[:, None] - 10) ** 2 + (z[:, None, None] - 11) ** 2) / 50)
+
+    difference = roi.transfer(smooth(x, y, z), other) - smooth(*cell_centres(other))
+    # Within a kernel's reach of its border the old answer fades.
+    inner = np.ix_(
+        *[(c > low + 2.5) & (c < low + 21.5) for c, low in zip(cell_centres(other), roi.lower, strict=True)][::-1]
+    )
+    assert np.abs(difference[inner]).max() < 0.03
 
 
 def test_the_rois_faces_are_at_minus_one_and_one() -> None:
@@ -246,21 +317,27 @@ _SPEC = ModelSpec(
             ImageChannel(intensity=Intensity(method="percentile")),
             ImageChannel(intensity=Intensity(method="points")),
             HeatmapChannel(),
+            ClickChannel(sign="positive"),
+            ClickChannel(sign="negative"),
+            PreviousChannel(),
+            FieldOfViewChannel(),
             EllipsoidChannel(),
+            HullChannel(),
         )
     ),
 )
 
 
 def _answer(
-    array: npt.NDArray[Any], geometry: Geometry, prompt: ExtremePoints
+    array: npt.NDArray[Any], geometry: Geometry, *prompts: Prompt
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], Roi]:
     """The network's input, the whole mask on the image's own grid, and the ROI."""
-    orientation = geometry.orientation
-    points = prompt.to_index(geometry)
-    prepared = prepare(orientation.to_canonical(array), points, geometry=geometry, spec=_SPEC)
-    grid = np.random.default_rng(3).random(prepared.tensor.shape[1:]).astype(np.float32)
-    piece, (x, y, z) = restore(grid, prepared, geometry=geometry, threshold=0.5)
+    random = np.random.default_rng(3)
+    canonical, shown = geometry.orientation.to_canonical(array), show(None, read_call(prompts, geometry=geometry))
+    answered = Answered(random.random((14, 13, 12), np.float32), Roi((3, 2, 1), (27, 24, 20), (12, 13, 14)))
+    prepared = prepare(canonical, shown, answered=answered, geometry=geometry, spec=_SPEC)
+    grid = random.random(prepared.tensor.shape[1:], np.float32)
+    piece, (x, y, z) = restore(Answered(grid, prepared.roi), shown, geometry=geometry, threshold=0.5)
     mask = np.zeros(geometry.shape, bool)
     mask[z : z + piece.shape[0], y : y + piece.shape[1], x : x + piece.shape[2]] = piece
     return prepared.tensor, mask, prepared.roi
@@ -271,22 +348,31 @@ def _answer(
     "direction", [np.eye(3), rotation(0.9, 0.1, -0.3, 0.2)], ids=["along the patient's axes", "oblique"]
 )
 @pytest.mark.parametrize("scatter", [0.0, 0.3], ids=["voxel centres", "anywhere"])
+@pytest.mark.parametrize("kind", [ExtremePoints, Box])
 def test_an_image_stored_in_any_order_gives_the_same_input_and_the_same_mask(
-    direction: npt.NDArray[Any], frame: Frame, scatter: float
+    direction: npt.NDArray[Any], frame: Frame, scatter: float, kind: type[ExtremePoints | Box]
 ) -> None:
     random = np.random.default_rng(5)
     first = Geometry((31, 27, 23), (0.7, 1.3, 2.9), (-120.3, 33.1, 812.7), tuple(direction.reshape(-1)))
     voxels = random.integers(-1000, 1000, first.shape).astype(np.int16)
     index = np.array([(7, 13, 11), (23, 14, 11), (15, 6, 11), (15, 20, 12), (16, 13, 5), (15, 13, 17)], float)
-    index += random.uniform(-scatter, scatter, index.shape)
-    points = first.index_to_point(index) * ([-1, -1, 1] if frame is Frame.RAS else 1)
-    prompt = ExtremePoints(points.tolist(), frame)
-    tensor, mask, roi = _answer(voxels, first, prompt)
+    corners, clicked = np.array([(7, 20, 17), (23, 6, 5)], float), np.array([(29, 13, 11), (15, 13, 11)], float)
+    given = [
+        (part + random.uniform(-scatter, scatter, part.shape) if scatter else part)
+        for part in (index, corners, clicked)
+    ]
+    points, box, clicks = (
+        (first.index_to_point(part) * ([-1, -1, 1] if frame is Frame.RAS else 1)).tolist() for part in given
+    )
+    begun = ExtremePoints(points, frame) if kind is ExtremePoints else Box(*box, frame)
+    prompts = (begun, Click(clicks[0], True, frame), Click(clicks[1], False, frame))
+    tensor, mask, roi = _answer(voxels, first, *prompts)
     assert 0 < mask.sum() < math.prod(_SPEC.roi.size) * 4
+    assert (tensor[3:6].reshape(3, -1).max(axis=1) > 0.2).all()
 
     for axes, flips in AXIS_ORDERS:
         stored, geometry = reordered(voxels, first, axes, flips)
-        other_tensor, other_mask, other_roi = _answer(stored, geometry, prompt)
+        other_tensor, other_mask, other_roi = _answer(stored, geometry, *prompts)
         assert other_roi == roi
         assert np.array_equal(other_tensor, tensor)
         assert np.array_equal(other_mask, reordered(mask, first, axes, flips)[0])

@@ -103,30 +103,36 @@ def in_frame(cells: list[tuple[int, int, int]]) -> np.ndarray:
     return (2 * (np.array(cells, float)[:, ::-1] + 0.5) / 32) - 1
 
 
+NONE = np.empty((0, 3))
+
+
 def test_a_component_that_no_point_touches_is_dropped():
-    kept = keep_touched(grid_with((4, 4, 4), (20, 20, 20)), in_frame([(6, 6, 3)]), threshold=0.5)
+    kept = keep_touched(grid_with((4, 4, 4), (20, 20, 20)), in_frame([(6, 6, 3)]), clicks=NONE, threshold=0.5)
     assert np.array_equal(kept, grid_with((4, 4, 4)))
 
 
-def test_all_components_that_points_touch_are_kept():
-    grid = grid_with((4, 4, 4), (20, 20, 20))
-    assert np.array_equal(keep_touched(grid, in_frame([(6, 6, 3), (22, 22, 26)]), threshold=0.5), grid)
+def test_all_components_that_points_or_clicks_touch_are_kept():
+    grid, first, second = grid_with((4, 4, 4), (20, 20, 20)), [(6, 6, 3)], [(22, 22, 26)]
+    assert np.array_equal(keep_touched(grid, in_frame(first + second), clicks=NONE, threshold=0.5), grid)
+    assert np.array_equal(keep_touched(grid, in_frame(first), clicks=in_frame(second), threshold=0.5), grid)
 
 
 def test_without_any_touched_component_the_largest_is_kept():
     grid = grid_with((4, 4, 4), (20, 20, 20))
     grid[26, 20:26, 20:26] = 0.9
-    kept = keep_touched(grid, in_frame([(30, 2, 2)]), threshold=0.5)
-    assert kept[4:10].max() == 0
-    assert kept[22, 22, 22] == np.float32(0.9)
+    for extremes in (in_frame([(30, 2, 2)]), NONE):
+        kept = keep_touched(grid, extremes, clicks=NONE, threshold=0.5)
+        assert kept[4:10].max() == 0
+        assert kept[22, 22, 22] == np.float32(0.9)
 
 
-def test_the_largest_component_stays_beside_touched_ones_where_that_is_asked():
-    grid = grid_with((4, 4, 4), (20, 20, 20))
+@pytest.mark.parametrize("extremes", [in_frame([(30, 2, 2)]), NONE], ids=["points that miss", "a box"])
+def test_a_click_on_a_missed_part_does_not_cost_the_largest(extremes: np.ndarray):
+    grid = grid_with((4, 4, 4), (20, 20, 20), (4, 20, 20))
     grid[26, 20:26, 20:26] = 0.9
-    points = in_frame([(6, 6, 3)])
-    assert keep_touched(grid, points, threshold=0.5)[20:].max() == 0
-    assert np.array_equal(keep_touched(grid, points, threshold=0.5, largest=True), grid)
+    kept = keep_touched(grid, extremes, clicks=in_frame([(6, 6, 6)]), threshold=0.5)
+    assert kept[22, 22, 22] == kept[6, 6, 6] == np.float32(0.9)
+    assert kept[6, 22, 22] == 0
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.8])
