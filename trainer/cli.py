@@ -123,7 +123,7 @@ def main() -> None:
     try:
         app()
     except SixpointError as error:
-        _console.print(f"error: {error.message}", style="red", highlight=False)
+        _console.print(f"error: {error.message}", style="red", highlight=False, markup=False, soft_wrap=True)
         raise SystemExit(exit_code(error)) from error
 
 

@@ -37,7 +37,7 @@ Limit = Annotated[int | None, typer.Option(min=1, help="At most so many structur
 Seed = Annotated[int, typer.Option(help="Of the draw that --limit makes.")]
 Baselines = Annotated[bool, typer.Option(help="Also judge ellipsoid, random walker and graph cut.")]
 Pictures = Annotated[
-    bool, typer.Option(help="Draw each structure: last answer (yellow), truth (green), points and clicks.")
+    bool, typer.Option(help="Draw each structure: last answer (yellow), truth (green), what was clicked.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 

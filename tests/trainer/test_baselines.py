@@ -38,14 +38,14 @@ def points_of(truth: Mask) -> npt.NDArray[Any]:
 def test_what_looks_at_the_image_beats_the_ellipsoid(method: Method) -> None:
     image, truth = bean()
     found = dice(method(image, points_of(truth)), truth)
-    assert found > 0.8
-    assert found > dice(ellipsoid(image, points_of(truth)), truth) + 0.1
+    assert found > 0.7
+    assert found > dice(ellipsoid(image, points_of(truth)), truth) + 0.05
 
 
 @pytest.mark.parametrize("method", LOOKING)
 def test_a_dark_body_is_found_as_well(method: Method) -> None:
     image, truth = bean(contrast=-60)
-    assert dice(method(image, points_of(truth)), truth) > 0.8
+    assert dice(method(image, points_of(truth)), truth) > 0.7
 
 
 @pytest.mark.parametrize("method", BASELINES.values(), ids=list(BASELINES))
