@@ -233,7 +233,7 @@ def _hull_planes(points: Points) -> list[tuple[Points, float]]:
 
     Brute force over all triples: twenty for six points. A general hull code would be slower, and fails on flat sets.
     """
-    planes: list[tuple[Points, float]] = []
+    planes: dict[tuple[float, ...], tuple[Points, float]] = {}
     for a, b, c in itertools.combinations(points, 3):
         normal = np.cross(b - a, c - a)
         length = float(np.linalg.norm(normal))
@@ -241,11 +241,14 @@ def _hull_planes(points: Points) -> list[tuple[Points, float]]:
             continue
         normal = normal / length
         heights = points @ normal - float(normal @ a)
-        if heights.max() < 1e-9:
-            planes.append((normal, float(normal @ a)))
-        elif heights.min() > -1e-9:
-            planes.append((-normal, -float(normal @ a)))
-    return planes
+        if heights.max() >= 1e-9:
+            if heights.min() <= -1e-9:
+                continue
+            normal = -normal
+        offset = float(normal @ a)
+        # A facet of more than three points, as a box has, comes once for every triple of them.
+        planes.setdefault(tuple(np.round([*normal, offset], 6)), (normal, offset))
+    return list(planes.values())
 
 
 def _corners(box: Points) -> Points:

@@ -56,7 +56,8 @@ class Roi:
     @classmethod
     def _round(cls, given: npt.NDArray[np.float64], *, spacing: Vector, spec: RoiSpec) -> Roi:
         low, high = given.min(axis=0) - 0.5, given.max(axis=0) + 0.5
-        margin = spec.margin_fraction * (high - low) + spec.margin_mm / np.asarray(spacing, np.float64)
+        fixed = spec.margin_voxels + spec.margin_mm / np.asarray(spacing, np.float64)
+        margin = spec.margin_fraction * (high - low) + fixed
         lower, upper = (low - margin).tolist(), (high + margin).tolist()
         return cls(lower=(lower[0], lower[1], lower[2]), upper=(upper[0], upper[1], upper[2]), size=spec.size)
 

@@ -125,8 +125,8 @@ class EllipsoidChannel(_Model):
 
 
 class HullChannel(_Model):
-    """Signed distance to the extreme points' convex hull (a box is its own), positive inside, in half ROI edges, clipped
-    to [-1, 1].
+    """Signed distance to the extreme points' convex hull, or to the box; positive inside, in half ROI edges, clipped to
+    [-1, 1].
     """
 
     kind: Literal["hull"] = "hull"
@@ -150,11 +150,13 @@ class RoiSpec(_Model):
     Attributes:
         size: Voxels of the network's grid along (x, y, z).
         margin_mm: Millimetres added on every side.
-        margin_fraction: Fraction of the box's own edge added on every side, on top of ``margin_mm``.
+        margin_voxels: Voxels of the image added on every side, on top: clicks miss small objects by some, too.
+        margin_fraction: Fraction of the box's own edge added on every side, on top.
     """
 
     size: tuple[int, int, int] = (64, 64, 64)
     margin_mm: float = Field(default=0.0, ge=0)
+    margin_voxels: float = Field(default=0.0, ge=0)
     margin_fraction: float = Field(default=0.225, ge=0)
 
     @model_validator(mode="after")

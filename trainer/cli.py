@@ -14,6 +14,7 @@ from sixpoint.cli import exit_code
 from sixpoint.errors import SixpointError
 from trainer import evaluate as evaluation
 from trainer import pretrain as training
+from trainer.feeding import Labelled
 from trainer.network import read_spec
 from trainer.structures import images_of
 
@@ -37,6 +38,15 @@ def pretrain(
     seed: Annotated[int, typer.Option(help="Of scenes, samples and weights.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the network.")] = 2,
     keep_pool: Annotated[bool, typer.Option(help="Leave the pool of samples on disk at the end.")] = False,
+    init: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Checkpoint to start from, spec.yaml beside it.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="Labelled images to mix in: images/ and labels/.")
+    ] = None,
+    share: Annotated[float, typer.Option(min=0, max=1, help="Share of the crops that are from --data.")] = 0.25,
+    half: Annotated[bool, typer.Option(help="Compute in bfloat16: quicker on processors with AMX only.")] = False,
+    compiled: Annotated[bool, typer.Option("--compile", help="Let torch.compile speed the network up.")] = False,
 ) -> None:
     """Train the annotation network on synthetic scenes; write checkpoint.pt and spec.yaml."""
     plan = training.Plan(
@@ -48,9 +58,13 @@ def pretrain(
         seed=seed,
         threads=threads,
         keep_pool=keep_pool,
+        init=init,
+        labelled=Labelled(_pairs(data), share) if data else Labelled(),
+        half=half,
+        compiled=compiled,
     )
-    share = TextColumn("{task.percentage:.1f} %")
-    columns = (TextColumn("{task.description}"), BarColumn(), share, TimeElapsedColumn())
+    percent = TextColumn("{task.percentage:.1f} %")
+    columns = (TextColumn("{task.description}"), BarColumn(), percent, TimeElapsedColumn())
     told = -_LINE_EVERY_S
     with Progress(*columns, console=_console) as bar:
         task = bar.add_task("first samples", total=1.0)
@@ -59,7 +73,8 @@ def pretrain(
             nonlocal told
             line = f"step {now.step} loss {now.loss:.3f} {now.shown / max(now.elapsed_s, 1e-6):.1f} samples/s"
             if (score := now.score) is not None:
-                line += f" Dice {score.dice:.3f} jittered {score.jittered:.3f} (ellipsoid {score.ellipsoid:.3f})"
+                clicked = " ".join(f"{value:.3f}" for value in score.clicked)
+                line += f" Dice {score.dice:.3f}, clicks {clicked}, jittered {score.jittered:.3f}"
             bar.update(task, completed=now.share, description=line)
             # A log file gets lines in place of a bar.
             if not _console.is_terminal and (now.elapsed_s - told >= _LINE_EVERY_S or now.share >= 1.0):
@@ -116,6 +131,11 @@ def samples(
 
     sheet(read_spec(spec), np.random.default_rng(seed), seed=seed, rows=rows, columns=columns).save(out)
     _console.print(f"wrote {out}", highlight=False, soft_wrap=True)
+
+
+def _pairs(data: Path) -> tuple[tuple[Path, Path], ...]:
+    images = sorted(path for path in (data / "images").iterdir() if not path.name.startswith("."))
+    return tuple((image, data / "labels" / image.name) for image in images)
 
 
 def main() -> None:

@@ -17,18 +17,43 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from sixpoint.errors import InternalError
 from sixpoint.spec import ModelSpec
+from sixpoint.volume import Volume
+from trainer.labelled import crops_of, deform
 from trainer.pool import SCENE_EDGE, Deck, generate, shards, write_shard
-from trainer.samples import sample
+from trainer.samples import Crop, sample
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
 
-__all__ = ["Batch", "Feed", "batches", "in_single_precision", "producer"]
+__all__ = ["Batch", "Feed", "Labelled", "batches", "in_single_precision", "producer"]
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 """Channels [batch, channel, z, y, x], bfloat16 or float32, and targets [batch, 1, z, y, x], float32 in [0, 1]."""
 
 _PATIENCE_S = 300.0
+_PER_SHARD = 48
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Real images that are mixed into the synthetic ones.
+
+    Attributes:
+        pairs: Files of image and labels, on one grid.
+        share: Share of the crops that come from them.
+    """
+
+    pairs: tuple[tuple[Path, Path], ...] = ()
+    share: float = 0.0
+
+    def crops(self) -> list[Crop]:
+        """One crop for every structure of every pair."""
+        found: list[Crop] = []
+        for image, labels in self.pairs:
+            volume, truth = Volume.read(image), Volume.read(labels)
+            orientation = volume.geometry.orientation
+            found += crops_of(orientation.to_canonical(volume.array), orientation.to_canonical(truth.array))
+        return found
 
 
 def in_single_precision(spec: ModelSpec) -> ModelSpec:
@@ -54,7 +79,7 @@ class Feed(IterableDataset[Batch]):
     seed: tuple[int, ...]
     sizes: tuple[tuple[int, int], ...] = ((48, 8), (64, 4))
     odds: tuple[float, ...] = (0.65, 0.35)
-    half: bool = True
+    half: bool = False
 
     def __iter__(self) -> Iterator[Batch]:
         rng = np.random.default_rng(self.seed)
@@ -82,7 +107,7 @@ def batches(feed: Feed, *, workers: int) -> Iterator[Batch]:
 
 
 def producer(
-    pool: Path, *, seed: int, lead: int, reuse: float, edge: int = SCENE_EDGE
+    pool: Path, *, seed: int, lead: int, reuse: float, edge: int = SCENE_EDGE, labelled: Labelled = Labelled()
 ) -> tuple[BaseProcess, Synchronized[int]]:
     """Start a process that keeps the pool ahead of the training.
 
@@ -92,28 +117,46 @@ def producer(
         lead: Crops to make before the network has seen any.
         reuse: How often the network may see a crop, on average, before there must be new ones.
         edge: Voxels of a scene along each axis.
+        labelled: Real images to mix in.
 
     Returns:
         The process, to be terminated, and the number of samples shown so far, to be kept up to date.
     """
     context = multiprocessing.get_context("spawn")
     shown = context.Value("q", 0)
-    process = context.Process(target=_produce, args=(pool, seed, lead, reuse, edge, shown, os.getpid()), daemon=True)
+    task = _Production(pool=pool, seed=seed, lead=lead, reuse=reuse, edge=edge, labelled=labelled, parent=os.getpid())
+    process = context.Process(target=_produce, args=(task, shown), daemon=True)
     process.start()
     return process, shown
 
 
-def _produce(pool: Path, seed: int, lead: int, reuse: float, edge: int, shown: Synchronized[int], parent: int) -> None:
-    known = shards(pool)
+@dataclass(frozen=True, kw_only=True)
+class _Production:
+    pool: Path
+    seed: int
+    lead: int
+    reuse: float
+    edge: int
+    labelled: Labelled
+    parent: int
+
+
+def _produce(task: _Production, shown: Synchronized[int]) -> None:
+    known = shards(task.pool)
     index = 1 + max((int(path.stem.split("-")[0]) for path in known), default=-1)
     made = sum(int(path.stem.split("-")[1]) for path in known)
+    real = task.labelled.crops()
     # A killed trainer leaves an orphan: it must not fill the disk.
-    while os.getppid() == parent:
-        if made >= lead + shown.value / reuse:
+    while os.getppid() == task.parent:
+        if made >= task.lead + shown.value / task.reuse:
             time.sleep(0.2)
             continue
-        crops = generate(seed, index, edge=edge)
+        rng = np.random.default_rng((task.seed, index, 1))
+        if real and rng.random() < task.labelled.share:
+            crops = deform(rng, real, count=_PER_SHARD)
+        else:
+            crops = generate(task.seed, index, edge=task.edge)
         if crops:
-            write_shard(pool, index, crops)
+            write_shard(task.pool, index, crops)
         made += len(crops)
         index += 1

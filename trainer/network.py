@@ -14,7 +14,7 @@ from torch import nn
 from sixpoint.errors import ModelSpecError
 from sixpoint.spec import ModelSpec
 
-__all__ = ["Average", "build", "read_spec", "save_atomically", "write_atomically"]
+__all__ = ["Average", "adapt", "build", "read_spec", "save_atomically", "write_atomically"]
 
 
 def read_spec(path: Path) -> ModelSpec:
@@ -45,6 +45,30 @@ def build(spec: ModelSpec) -> nn.Module:
         return kind(**spec.network.arguments)
     except (TypeError, ValueError) as error:
         raise ModelSpecError(f"network {spec.network.name}: {error}") from error
+
+
+def adapt(state: dict[str, torch.Tensor], *, old: ModelSpec, new: ModelSpec) -> dict[str, torch.Tensor]:
+    """A network's weights for other input channels: those that both specs have keep their weights, new ones start at 0.
+
+    Args:
+        state: State dict of the network of ``old``.
+        old: The spec that it was trained with.
+        new: The spec to train with; its network may differ from the old one in its input channels only.
+    """
+    before, after = old.input.channels, new.input.channels
+    if before == after:
+        return state
+    wanted = build(new).state_dict()
+    adapted = {}
+    for name, value in state.items():
+        if name in wanted and wanted[name].shape != value.shape and value.shape[1:2] == (len(before),):
+            grown = torch.zeros_like(wanted[name])
+            for index, channel in enumerate(after):
+                if channel in before:
+                    grown[:, index] = value[:, before.index(channel)]
+            value = grown
+        adapted[name] = value
+    return adapted
 
 
 class Average:

@@ -19,9 +19,10 @@ from monai.losses.dice import DiceCELoss
 from torch import nn
 
 from sixpoint.spec import ModelSpec
-from trainer.feeding import Batch, Feed, batches, producer
-from trainer.network import Average, build, save_atomically, write_atomically
+from trainer.feeding import Batch, Feed, Labelled, batches, producer
+from trainer.network import Average, adapt, build, read_spec, save_atomically, write_atomically
 from trainer.pool import SCENE_EDGE
+from trainer.rounds import Rounds
 from trainer.validation import Score, ValidationSet, validate
 
 __all__ = ["CHECKPOINT", "SPEC", "Plan", "Progress", "pretrain"]
@@ -30,6 +31,8 @@ CHECKPOINT = "checkpoint.pt"
 """What is published: ``{"state_dict": averaged weights}``."""
 SPEC = "spec.yaml"
 """The spec beside it, with measured figures and provenance."""
+MOST_ROUNDS = 6
+"""The first answer and five corrections."""
 _LAST = "last.pt"
 _WARM_UP_STEPS = 150
 
@@ -51,11 +54,15 @@ class Plan:
         odds: Probabilities of ``sizes``.
         threads: Threads of the network.
         workers: Processes that make batches, 0 or 1.
-        half: Whether to compute in bfloat16 where that is safe.
+        half: Whether to compute in bfloat16 where that is safe: quicker on processors with AMX, slower on others.
         validation_scenes: Scenes that the validation set is drawn from.
         scene_edge: Voxels of a scene along each axis.
         every_s: Seconds between checkpoints; a validation comes with every fifth.
         keep_pool: Whether to leave the crops on disk at the end.
+        init: Checkpoint to start from, its spec beside it; None: random weights.
+        labelled: Real images to mix in.
+        again: Chance of a further round, with a correcting click, after each; at most :data:`MOST_ROUNDS` in all.
+        compiled: Whether to let ``torch.compile`` speed the network up; it needs a C++ compiler and some minutes.
     """
 
     spec: ModelSpec
@@ -70,11 +77,15 @@ class Plan:
     odds: tuple[float, ...] = (0.65, 0.35)
     threads: int = 2
     workers: int = 1
-    half: bool = True
-    validation_scenes: int = 10
+    half: bool = False
+    validation_scenes: int = 6
     scene_edge: int = SCENE_EDGE
-    every_s: float = 90.0
+    every_s: float = 120.0
     keep_pool: bool = True
+    init: Path | None = None
+    labelled: Labelled = field(default_factory=Labelled)
+    again: float = 0.5
+    compiled: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,7 +163,9 @@ def pretrain(plan: Plan, *, report: Callable[[Progress], None] = lambda _: None)
     torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
     run = _start(plan)
-    process, shown = producer(pool, seed=plan.seed, lead=plan.lead, reuse=plan.reuse, edge=plan.scene_edge)
+    process, shown = producer(
+        pool, seed=plan.seed, lead=plan.lead, reuse=plan.reuse, edge=plan.scene_edge, labelled=plan.labelled
+    )
     writer = SummaryWriter(plan.out / "tensorboard", purge_step=run.step)
     try:
         holdout = ValidationSet.draw(plan.spec, seed=plan.seed + 1, scenes=plan.validation_scenes, edge=plan.scene_edge)
@@ -170,6 +183,9 @@ def pretrain(plan: Plan, *, report: Callable[[Progress], None] = lambda _: None)
 
 def _start(plan: Plan) -> _Run:
     network = build(plan.spec).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    if plan.init is not None:
+        state = torch.load(plan.init, map_location="cpu", weights_only=True)["state_dict"]
+        network.load_state_dict(adapt(state, old=read_spec(plan.init.with_name(SPEC)), new=plan.spec))
     optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=1e-4)
     run = _Run(network=network, optimiser=optimiser, average=Average(network))
     if (plan.out / _LAST).exists():
@@ -187,15 +203,25 @@ def _loop(
     report: Callable[[Progress], None],
 ) -> None:
     loss_of = DiceCELoss(sigmoid=True)
+    rounds = Rounds.of(plan.spec)
+    rng = np.random.default_rng((plan.seed, run.step, 2))
+    forward = torch.compile(run.network, dynamic=False) if plan.compiled else run.network
     before, started = run.elapsed_s, time.monotonic()
     saved, saves, score = started, 0, None
+    turn, channels, target = 0, torch.empty(0), torch.empty(0)
+    logits = target
     while (share := _share(plan, run)) < 1.0:
-        channels, target = next(stream)
+        if rounds is not None and 0 < turn < MOST_ROUNDS and rng.random() < plan.again:
+            turn += 1
+            rounds.advance(rng, channels, target, logits)
+        else:
+            turn = 1
+            channels, target = next(stream)
+            run.shown += len(target)
+            shown.value = run.shown
         rate = _rate(plan, run.step, share)
-        loss = _step(plan, run, channels, target, loss_of, rate)
+        logits, loss = _step(plan, run, forward, channels, target, loss_of, rate)
         run.elapsed_s = before + time.monotonic() - started
-        run.shown += len(target)
-        shown.value = run.shown
         if run.step % 20 == 0:
             writer.add_scalar("loss", loss, run.step)
             writer.add_scalar("rate", rate, run.step)
@@ -211,6 +237,12 @@ def _loop(
     report(Progress(run.step, run.shown, run.elapsed_s, 1.0, run.loss, score))
 
 
+def _trained_on(labelled: Labelled) -> str:
+    if not labelled.pairs:
+        return "synthetic scenes only"
+    return f"synthetic scenes, and {labelled.share:.0%} crops of {len(labelled.pairs)} labelled images"
+
+
 def _share(plan: Plan, run: _Run) -> float:
     return min(1.0, max(run.elapsed_s / (60.0 * plan.minutes), run.step / plan.steps))
 
@@ -221,15 +253,21 @@ def _rate(plan: Plan, step: int, share: float) -> float:
 
 
 def _step(
-    plan: Plan, run: _Run, channels: torch.Tensor, target: torch.Tensor, loss_of: nn.Module, rate: float
-) -> float:
-    """One step of the optimiser; the batch's loss."""
+    plan: Plan,
+    run: _Run,
+    forward: Callable[[torch.Tensor], torch.Tensor],
+    channels: torch.Tensor,
+    target: torch.Tensor,
+    loss_of: nn.Module,
+    rate: float,
+) -> tuple[torch.Tensor, float]:
+    """One step of the optimiser; the batch's logits and loss."""
     for group in run.optimiser.param_groups:
         group["lr"] = rate
     run.network.train()
     channels = channels.contiguous(memory_format=torch.channels_last_3d)
     with torch.autocast("cpu", torch.bfloat16, enabled=plan.half):
-        logits = run.network(channels)
+        logits = forward(channels)
     loss = loss_of(logits.float(), target)
     run.optimiser.zero_grad(set_to_none=True)
     loss.backward()
@@ -241,14 +279,14 @@ def _step(
         run.average.update(run.network, run.step)
         run.loss = value if math.isnan(run.loss) else 0.99 * run.loss + 0.01 * value
     run.step += 1
-    return value
+    return logits, value
 
 
 def _publish(plan: Plan, run: _Run, holdout: ValidationSet, writer: Any) -> Score:
     """Validate the averaged weights, then write checkpoint, spec and metrics."""
     network = build(plan.spec).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     network.load_state_dict(run.average.state)
-    score = validate(network, holdout, half=plan.half)
+    score = validate(network, holdout, rounds=Rounds.of(plan.spec), half=plan.half)
     writer.add_scalar("synthetic/dice", score.dice, run.step)
     counters = {"step": run.step, "shown": run.shown, "minutes": round(run.elapsed_s / 60, 2), "loss": run.loss}
     run.history.append({**counters, **score.figures()})
@@ -257,7 +295,7 @@ def _publish(plan: Plan, run: _Run, holdout: ValidationSet, writer: Any) -> Scor
             "metrics": {**plan.spec.metrics, **score.figures()},
             "provenance": {
                 **plan.spec.provenance,
-                "trained_on": "synthetic scenes only",
+                "trained_on": _trained_on(plan.labelled),
                 "samples_shown": str(run.shown),
                 "steps": str(run.step),
                 "minutes": f"{run.elapsed_s / 60:.1f}",

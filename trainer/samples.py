@@ -14,34 +14,33 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from sixpoint.guidance import network_input
+from sixpoint.guidance import Guide, network_input
 from sixpoint.roi import Roi
 from sixpoint.spec import ModelSpec
 from trainer.fields import Float, log_uniform
 from trainer.painting import Painting
 from trainer.scenes import Scene
+from trainer.users import extreme_points, jitter
 
-__all__ = ["Crop", "Sample", "augment", "extreme_points", "jitter", "prepare", "sample", "targets"]
+__all__ = ["LARGEST_EXTENT", "Crop", "Sample", "augment", "context", "prepare", "sample", "targets"]
 
 Rng = np.random.Generator
 Mask = npt.NDArray[np.bool_]
 Points = npt.NDArray[np.float64]
 
-MOST_JITTER_VOXELS = 3.0
-MOST_JITTER_FRACTION = 0.05
-"""Clicks miss by up to this part of the object's extent, or :data:`MOST_JITTER_VOXELS`, whichever is less."""
-
 _FEWEST_VOXELS = 40
-_LARGEST_EXTENT = 104
+LARGEST_EXTENT = 104
+"""Voxels along the longest side of a target."""
 _AMPLE_EXTENT = 32
 """Targets below this are thinned out, the smaller the more: every scene is full of them."""
-_CUT_SHARE = 0.17
+_BOX_SHARE = 0.125
+_CUT_SHARE = 0.35
 """Share of the border-cut candidates that are kept: they are many in small scans."""
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A target in its surroundings; where the crop ends nearer than :func:`_context`, the scan ends.
+    """A target in its surroundings; where the crop ends nearer than :func:`context`, the scan ends.
 
     Attributes:
         image: Intensities [z, y, x], float16.
@@ -59,12 +58,12 @@ class Sample:
     Attributes:
         channels: What the network sees, [channel, z, y, x], as ``sixpoint.guidance.network_input`` returns it.
         target: Share of each cell that the object fills, [z, y, x], float32 in [0, 1].
-        points: The six points (x, y, z) in the ROI's frame, shape [6, 3].
+        guide: What the person showed, in the ROI's frame.
     """
 
     channels: npt.NDArray[np.floating]
     target: Float
-    points: Points
+    guide: Guide
 
 
 def targets(rng: Rng, scene: Scene, painting: Painting, *, most: int) -> list[Crop]:
@@ -107,15 +106,15 @@ def _crop(
     mask = mask[tight]
     extent = np.array(mask.shape)
     # Bodies a few slices thick are real; specks and scene-filling regions are not worth a sample.
-    if extent.min() < 3 or extent.max() < 6 or extent.max() > _LARGEST_EXTENT or mask.mean() < 0.04:
+    if extent.min() < 3 or extent.max() < 6 or extent.max() > LARGEST_EXTENT or mask.mean() < 0.04:
         return None
     if rng.random() > extent.max() / _AMPLE_EXTENT:
         return None
     cut = (low == 0).astype(int) + (low + extent == array.shape)
     if cut.sum() > 3 or (cut.any() and rng.random() > _CUT_SHARE):
         return None
-    first = np.maximum(low - [_context(int(n)) for n in extent], 0)
-    last = np.minimum(low + extent + [_context(int(n)) for n in extent], array.shape)
+    first = np.maximum(low - [context(int(n)) for n in extent], 0)
+    last = np.minimum(low + extent + [context(int(n)) for n in extent], array.shape)
     image = painting.image[first[0] : last[0], first[1] : last[1], first[2] : last[2]].astype(np.float16)
     surrounded = np.zeros(image.shape, np.bool_)
     place = low - first
@@ -123,7 +122,7 @@ def _crop(
     return Crop(image=image, mask=surrounded)
 
 
-def _context(extent: int) -> int:
+def context(extent: int) -> int:
     """Voxels to keep on each side of a target of ``extent``: the ROI's margin, jitter and the kernel's reach."""
     return math.ceil(0.3 * extent) + 7
 
@@ -144,56 +143,40 @@ def augment(rng: Rng, crop: Crop) -> Crop:
     return Crop(image=image.astype(np.float16), mask=crop.mask.transpose(order)[flips])
 
 
-def extreme_points(rng: Rng, mask: Mask) -> Points:
-    """Six extreme points of a mask [z, y, x]: (x, y, z) indices, shape [6, 3], in the order -x, +x, -y, +y, -z, +z.
-
-    Among the many voxels of an extreme one is drawn at random, as people click here or there on a flat side.
-    """
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]
-    points = []
-    for axis in (2, 1, 0):
-        for edge in (box[axis].start, box[axis].stop - 1):
-            plane = np.argwhere(mask.take(edge, axis=axis))
-            choice = plane[int(rng.integers(len(plane)))]
-            points.append(np.insert(choice, axis, edge)[::-1])
-    return np.array(points, np.float64)
-
-
-def jitter(rng: Rng, points: Points) -> Points:
-    """Points (x, y, z) moved by a random amount on every axis, as often outwards as inwards.
-
-    Small objects move little: see :data:`MOST_JITTER_FRACTION`.
-    """
-    extent = points.max(axis=0) - points.min(axis=0) + 1
-    reach = np.minimum(MOST_JITTER_VOXELS, MOST_JITTER_FRACTION * extent) * rng.uniform(0.2, 1.0)
-    moved: Points = points + rng.uniform(-1, 1, points.shape) * reach
-    return moved
-
-
-def prepare(crop: Crop, points: Points, spec: ModelSpec, *, edge: int) -> Sample:
+def prepare(crop: Crop, points: Points, spec: ModelSpec, *, edge: int, box: bool = False) -> Sample:
     """The sample of a crop for given points (x, y, z indices of the crop), as serving would see it.
 
     Args:
         crop: The target and its surroundings.
-        points: The clicks, shape [n, 3].
+        points: The extreme points, shape [n, 3].
         spec: ROI and channels; its ROI's size is replaced.
         edge: Cells of the ROI's grid along each axis.
+        box: Whether the person drew the points' box instead of clicking the points.
     """
     roi_spec = spec.roi.model_copy(update={"size": (edge, edge, edge)})
     roi = Roi.around(points, spacing=(1.0, 1.0, 1.0), spec=roi_spec)
-    frame = roi.normalise(points)
+    z, y, x = crop.image.shape
+    guide = Guide.within(
+        roi,
+        box=(points.min(axis=0), points.max(axis=0)),
+        extremes=points[:0] if box else points,
+        size=(x, y, z),
+    )
     return Sample(
-        channels=network_input(roi.extract(crop.image), frame, spec.input),
+        channels=network_input(roi.extract(crop.image), guide, spec.input),
         target=roi.extract(crop.mask),
-        points=frame,
+        guide=guide,
     )
 
 
 def sample(rng: Rng, crop: Crop, spec: ModelSpec, *, edge: int, varied: bool = True) -> Sample:
-    """A sample of a crop: augmented and, half of the time, with jittered points; ``varied=False`` for exact ones."""
+    """A sample of a crop; ``varied=False``: as it is, with exact points.
+
+    Otherwise augmented, half of the time with points that miss, and one time in eight with a box for the points.
+    """
     if varied:
         crop = augment(rng, crop)
     points = extreme_points(rng, crop.mask)
     if varied and rng.random() < 0.5:
         points = jitter(rng, points)
-    return prepare(crop, points, spec, edge=edge)
+    return prepare(crop, points, spec, edge=edge, box=varied and rng.random() < _BOX_SHARE)

@@ -34,13 +34,13 @@ def sheet(
 
 
 def _tile(one: Sample) -> npt.NDArray[np.uint8]:
-    """The middle slice of a sample's first channel, [y, x, rgb], the outline in green, all six points in red."""
+    """The middle slice of a sample's first channel, [y, x, rgb], the outline in green, the extreme points in red."""
     middle = one.target.shape[0] // 2
     grey = np.clip((one.channels[0, middle].astype(np.float32) + 1) * 127.5, 0, 255).astype(np.uint8)
     tile = np.repeat(np.stack([grey] * 3, axis=-1), _ZOOM, axis=0).repeat(_ZOOM, axis=1)
     inside = np.repeat(one.target[middle] > 0.5, _ZOOM, axis=0).repeat(_ZOOM, axis=1)
     tile[inside & ~ndimage.binary_erosion(inside)] = (0, 255, 0)
-    for x, y in (one.points[:, :2] + 1) / 2 * tile.shape[0]:
+    for x, y in (one.guide.extremes[:, :2] + 1) / 2 * tile.shape[0]:
         tile[max(int(y) - 1, 0) : int(y) + 2, max(int(x) - 1, 0) : int(x) + 2] = (255, 0, 0)
     tile[:, -1] = tile[-1] = (60, 60, 60)
     return tile

@@ -13,12 +13,14 @@ from sixpoint.guidance import ellipsoid_map
 from sixpoint.spec import ModelSpec
 from trainer.feeding import in_single_precision
 from trainer.pool import generate
+from trainer.rounds import Rounds
 from trainer.samples import Sample, sample
 
 __all__ = ["Score", "ValidationSet", "dice", "validate"]
 
 _PER_SCENE = 8
 _BATCH = 4
+_CLICKS = 3
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,14 @@ class Score:
         dice: Of the network, exact points.
         jittered: Of the network, points jittered as in training.
         ellipsoid: Of the ellipsoid in the exact points' box: what needs no network.
+        clicked: Of the network after one, two, ... correcting clicks on top of the exact points; empty when it takes
+            none.
     """
 
     dice: float
     jittered: float
     ellipsoid: float
+    clicked: tuple[float, ...] = ()
 
     def figures(self) -> dict[str, float]:
         """The figures under the names that a spec's metrics use."""
@@ -41,6 +46,7 @@ class Score:
             "synthetic_dice": round(self.dice, 4),
             "synthetic_dice_jittered": round(self.jittered, 4),
             "synthetic_dice_ellipsoid": round(self.ellipsoid, 4),
+            **{f"synthetic_dice_clicks_{n}": round(value, 4) for n, value in enumerate(self.clicked, start=1)},
         }
 
 
@@ -71,24 +77,37 @@ def dice(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:
     return 2.0 * int((a & b).sum()) / total if total else 1.0
 
 
-def validate(network: nn.Module, holdout: ValidationSet, *, half: bool) -> Score:
-    """Score a network on a set; ``half`` computes in bfloat16, as training does."""
+def validate(network: nn.Module, holdout: ValidationSet, *, rounds: Rounds | None, half: bool) -> Score:
+    """Score a network on a set.
+
+    Args:
+        network: Logits from channels.
+        holdout: The set.
+        rounds: How the network sees clicks; None when it takes none.
+        half: Whether to compute in bfloat16, as training does.
+    """
     network.eval()
     shape = holdout.exact[0].target.shape
-    ellipsoid = [dice(ellipsoid_map(one.points, shape=shape) > 0, one.target > 0.5) for one in holdout.exact]
-    return Score(
-        dice=_mean_dice(network, holdout.exact, half=half),
-        jittered=_mean_dice(network, holdout.varied, half=half),
-        ellipsoid=float(np.mean(ellipsoid)),
-    )
+    ellipsoid = [dice(ellipsoid_map(one.guide.box, shape=shape) > 0, one.target > 0.5) for one in holdout.exact]
+    exact = _mean_dice(network, holdout.exact, rounds=rounds, clicks=_CLICKS if rounds else 0, half=half)
+    varied = _mean_dice(network, holdout.varied, rounds=None, clicks=0, half=half)
+    return Score(dice=exact[0], jittered=varied[0], ellipsoid=float(np.mean(ellipsoid)), clicked=tuple(exact[1:]))
 
 
-def _mean_dice(network: nn.Module, samples: tuple[Sample, ...], *, half: bool) -> float:
-    scores: list[float] = []
+def _mean_dice(
+    network: nn.Module, samples: tuple[Sample, ...], *, rounds: Rounds | None, clicks: int, half: bool
+) -> list[float]:
+    """Mean Dice of the first answer, and after each of ``clicks`` corrections in the middle of the largest error."""
+    scores: list[list[float]] = [[] for _ in range(clicks + 1)]
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half):
         for first in range(0, len(samples), _BATCH):
             batch = samples[first : first + _BATCH]
             channels = torch.from_numpy(np.stack([one.channels for one in batch]))
-            logits = network(channels.contiguous(memory_format=torch.channels_last_3d))
-            scores += [dice(a, one.target > 0.5) for a, one in zip((logits[:, 0] > 0).numpy(), batch, strict=True)]
-    return float(np.mean(scores))
+            target = torch.from_numpy(np.stack([one.target for one in batch])[:, None])
+            for number in range(clicks + 1):
+                logits = network(channels.contiguous(memory_format=torch.channels_last_3d))
+                answers = (logits[:, 0] > 0).numpy()
+                scores[number] += [dice(a, one.target > 0.5) for a, one in zip(answers, batch, strict=True)]
+                if rounds is not None and number < clicks:
+                    rounds.advance(None, channels, target, logits)
+    return [float(np.mean(values)) for values in scores]

@@ -129,7 +129,7 @@ def read_call(prompts: Sequence[Prompt], *, geometry: Geometry) -> Call:
                 violations=(Violation(f"prompts[{number}]", "only a click may follow another prompt"),),
             )
         else:
-            # Anew from the corners: an axis that is stored backwards has swapped them.
+            # An axis that is stored backwards has swapped the corners.
             box = np.stack([placed.min(axis=0), placed.max(axis=0)])
             extent = Extent(box, placed if isinstance(prompt, ExtremePoints) else np.empty((0, 3)))
     return Call(tuple(prompts), extent, Clicks(np.concatenate(points), np.array(positive, np.bool_)))

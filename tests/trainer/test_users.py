@@ -1,73 +1,63 @@
-"""Where the simulated user clicks."""
+"""The simulated person clicks in the middle of the largest error, with the sign that corrects it."""
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from trainer.users import error_click
 
-Mask = npt.NDArray[np.bool_]
+SHAPE = (20, 24, 28)
 
 
-def block(*parts: slice) -> Mask:
-    mask = np.zeros((24, 24, 24), np.bool_)
-    mask[parts] = True
-    return mask
+def ball(centre: tuple[int, int, int], radius: float) -> np.ndarray:
+    """A ball round (z, y, x)."""
+    grid = np.indices(SHAPE) - np.array(centre).reshape(3, 1, 1, 1)
+    return np.square(grid).sum(axis=0) <= radius**2
 
 
-BODY = block(slice(4, 15), slice(4, 15), slice(4, 15))
+def test_a_right_answer_needs_no_click():
+    assert error_click(ball((10, 12, 14), 5), ball((10, 12, 14), 5)) is None
 
 
-def test_what_is_missing_is_clicked_in_its_middle_as_the_object_s() -> None:
-    click = error_click(BODY, np.zeros_like(BODY))
+def test_what_was_missed_gets_a_positive_click_in_its_middle():
+    click = error_click(ball((10, 12, 8), 5) | ball((10, 12, 20), 3), ball((10, 12, 20), 3))
     assert click is not None
-    assert click.point == (9, 9, 9)
     assert click.positive
+    assert click.point == (8, 12, 10)
 
 
-def test_what_is_too_much_is_clicked_as_not_the_object_s() -> None:
-    excess = block(slice(17, 22), slice(1, 4), slice(10, 15))
-    click = error_click(BODY, BODY | excess)
+def test_what_is_too_much_gets_a_negative_click():
+    click = error_click(ball((10, 12, 8), 3), ball((10, 12, 8), 3) | ball((10, 12, 20), 4))
     assert click is not None
     assert not click.positive
-    assert click.point == pytest.approx((12, 2, 19), abs=1)
+    assert click.point == (20, 12, 10)
 
 
-def test_of_two_errors_the_larger_is_clicked() -> None:
-    small, large = block(slice(17, 19), slice(17, 19), slice(17, 19)), block(slice(4, 15), slice(4, 15), slice(4, 7))
-    click = error_click(BODY, (BODY | small) & ~large)
+def test_the_largest_error_comes_first_even_where_errors_of_both_signs_touch():
+    truth, answer = np.zeros((2, *SHAPE), np.bool_)
+    truth[5:15, 5:15, 4:10] = True
+    answer[5:15, 5:15, 10:13] = True
+    click = error_click(truth, answer)
     assert click is not None
     assert click.positive
-    assert large[click.point[::-1]]
+    assert truth[click.point[2], click.point[1], click.point[0]]
 
 
-def test_voxels_that_touch_by_a_corner_are_one_error() -> None:
-    truth = np.zeros((24, 24, 24), np.bool_)
+def test_voxels_that_touch_by_a_corner_are_one_error():
+    truth = np.zeros(SHAPE, np.bool_)
     for step in range(6):
-        truth[step * 2 : step * 2 + 2, step * 2 : step * 2 + 2, step * 2 : step * 2 + 2] = True
-    one = block(slice(20, 22), slice(0, 3), slice(0, 3))
-    click = error_click(truth | one, np.zeros_like(truth))
+        truth[3 + step, 3 + step, 3 + step] = True
+    truth[15, 15, 15:19] = True
+    click = error_click(truth, np.zeros(SHAPE, np.bool_))
     assert click is not None
-    assert truth[click.point[::-1]]
+    assert max(click.point) < 10
 
 
-def test_errors_of_both_signs_that_touch_are_two() -> None:
-    answer = np.roll(BODY, 3, axis=2) | block(slice(4, 15), slice(4, 15), slice(15, 22))
-    click = error_click(BODY, answer)
+@pytest.mark.parametrize("seed", range(5))
+def test_people_also_click_elsewhere_in_the_error(seed: int):
+    truth, answer = ball((10, 12, 8), 5), np.zeros(SHAPE, np.bool_)
+    click = error_click(truth, answer, rng=np.random.default_rng(seed))
     assert click is not None
-    assert not click.positive
-    assert (answer & ~BODY)[click.point[::-1]]
-
-
-def test_a_perfect_answer_needs_no_click() -> None:
-    assert error_click(BODY, BODY) is None
-
-
-def test_a_random_click_is_in_the_largest_error_too() -> None:
-    missing = block(slice(4, 15), slice(4, 15), slice(4, 7))
-    clicks = [error_click(BODY, BODY & ~missing, rng=np.random.default_rng(seed)) for seed in range(20)]
-    points = {click.point for click in clicks if click}
-    assert len(points) > 10
-    assert all(missing[point[::-1]] for point in points)
+    assert click.positive
+    assert truth[click.point[2], click.point[1], click.point[0]]

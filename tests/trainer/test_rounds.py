@@ -1,0 +1,85 @@
+"""A round writes the network's own answer and one correcting click into the channels that serving fills."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sixpoint.errors import ModelSpecError
+from sixpoint.spec import ClickChannel, ModelSpec
+from trainer import rounds as module
+from trainer.network import adapt, build, read_spec
+from trainer.rounds import Rounds
+
+EDGE = 16
+
+
+@pytest.fixture(scope="module")
+def spec() -> ModelSpec:
+    return read_spec(Path(module.__file__).with_name("annotation.yaml"))
+
+
+def with_channels(spec: ModelSpec, keep: list[int]) -> ModelSpec:
+    channels = tuple(spec.input.channels[index] for index in keep)
+    assert spec.network is not None
+    slim = {**spec.network.arguments, "in_channels": len(keep), "channels": [4, 4, 4, 4, 4]}
+    return spec.model_copy(
+        update={
+            "input": spec.input.model_copy(update={"channels": channels}),
+            "network": spec.network.model_copy(update={"arguments": slim}),
+        }
+    )
+
+
+def test_a_round_shows_the_answer_and_a_click_on_the_error(spec: ModelSpec):
+    rounds = Rounds.of(spec)
+    assert rounds is not None
+    negative, positive = rounds.clicks
+    channels = torch.zeros(2, len(spec.input.channels), EDGE, EDGE, EDGE)
+    target = torch.zeros(2, 1, EDGE, EDGE, EDGE)
+    target[0, 0, 4:9, 4:9, 4:9] = 1
+    logits = torch.full_like(target, -8.0)
+    logits[1, 0, 2:7, 2:7, 10:15] = 8.0
+    rounds.advance(None, channels, target, logits)
+    assert torch.equal(channels[:, rounds.previous], torch.sigmoid(logits[:, 0]))
+    # The middle cells of the two errors: one missed, one too much.
+    assert channels[0, positive].argmax() == np.ravel_multi_index((6, 6, 6), (EDGE,) * 3)
+    assert channels[0, positive].max() == pytest.approx(1.0)
+    assert not channels[0, negative].any()
+    assert channels[1, negative].argmax() == np.ravel_multi_index((4, 4, 12), (EDGE,) * 3)
+    assert not channels[1, positive].any()
+
+
+def test_clicks_stay_when_more_are_added(spec: ModelSpec):
+    rounds = Rounds.of(spec)
+    assert rounds is not None
+    channels = torch.zeros(1, len(spec.input.channels), EDGE, EDGE, EDGE)
+    target = torch.zeros(1, 1, EDGE, EDGE, EDGE)
+    target[0, 0, 1:6, 1:6, 1:6] = 1
+    target[0, 0, 11:15, 11:15, 11:15] = 1
+    logits = torch.full_like(target, -8.0)
+    rounds.advance(None, channels, target, logits)
+    logits[0, 0, 1:6, 1:6, 1:6] = 8.0
+    rounds.advance(np.random.default_rng(0), channels, target, logits)
+    drawn = channels[0, rounds.clicks[1]]
+    assert drawn[3, 3, 3] == pytest.approx(1.0)
+    assert drawn[11:15, 11:15, 11:15].max() == pytest.approx(1.0)
+
+
+def test_a_network_without_clicks_has_no_rounds_and_one_with_half_of_them_is_refused(spec: ModelSpec):
+    assert Rounds.of(with_channels(spec, [0, 1, 2, 3, 4, 5])) is None
+    with pytest.raises(ModelSpecError, match="positive, negative and previous"):
+        Rounds.of(with_channels(spec, [0, 9]))
+
+
+def test_weights_for_fewer_channels_start_a_network_with_more(spec: ModelSpec):
+    old, new = with_channels(spec, [0, 3, 5]), with_channels(spec, [3, 0, 6, 7, 8, 9, 5])
+    small, large = build(old).eval(), build(new).eval()
+    large.load_state_dict(adapt(small.state_dict(), old=old, new=new))
+    value, grown = torch.randn(1, 3, 32, 32, 32), torch.randn(1, 7, 32, 32, 32)
+    grown[:, [1, 0, 6]] = value
+    assert torch.allclose(small(value), large(grown), atol=1e-5)
+    assert isinstance(new.input.channels[3], ClickChannel)
