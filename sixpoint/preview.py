@@ -22,6 +22,7 @@ _PANEL = 360
 _GAP = 8
 _CAPTION = 22
 _OUTLINE = (255, 196, 0)
+_TRUTH = (70, 220, 90)
 _POINT = (0, 230, 255)
 _EXCLUDED = (255, 64, 64)
 # Around the mask: as much again on every side, so that its neighbours can be judged too.
@@ -41,15 +42,21 @@ _PLANES: Sequence[tuple[str, int, int, int, str, str]] = (
 
 
 def render_preview(
-    volume: Volume, mask: Array, points: npt.ArrayLike = (), *, excluded: npt.ArrayLike = ()
+    volume: Volume,
+    mask: Array,
+    points: npt.ArrayLike = (),
+    *,
+    excluded: npt.ArrayLike = (),
+    truth: Array | None = None,
 ) -> Image.Image:
     """Draw a mask over its image.
 
     Args:
         volume: The image.
-        mask: 0 and 1, [z, y, x], on the image's grid.
+        mask: 0 and 1, [z, y, x], on the image's grid; its outline is yellow.
         points: Points of the object: voxel indices (x, y, z) of the image, shape [n, 3]; cyan.
         excluded: Points that are not in it, negative clicks, likewise; red.
+        truth: What the mask should be, where that is known, likewise; its outline is green.
 
     Returns:
         An RGB picture: axial, coronal and sagittal plane through the mask's centre, in the radiologist's view (the
@@ -60,12 +67,15 @@ def render_preview(
     spacing = np.array(volume.geometry.canonical().spacing)
     placed, left_out = (orientation.index_to_canonical(part, size=volume.geometry.size) for part in (points, excluded))
     marks = [(point, _POINT) for point in placed] + [(point, _EXCLUDED) for point in left_out]
+    outlines = [(inside, _OUTLINE)]
+    if truth is not None:
+        outlines.insert(0, (orientation.to_canonical(truth) > 0, _TRUTH))
     low, high, centre = _field_of_view(inside, placed, spacing)
     window = image[tuple(slice(low[a], high[a]) for a in (2, 1, 0))]
     dark, bright = np.percentile(window, (1, 99))
     picture = Image.new("RGB", (3 * _PANEL + 4 * _GAP, _PANEL + _CAPTION + 2 * _GAP), (18, 18, 20))
     for number, (name, axis, across, down, left, right) in enumerate(_PLANES):
-        panel = _panel(image, inside, marks, spacing, (low, high, centre), (axis, across, down), (dark, bright))
+        panel = _panel(image, outlines, marks, spacing, (low, high, centre), (axis, across, down), (dark, bright))
         corner = (_GAP + number * (_PANEL + _GAP), _GAP + _CAPTION)
         picture.paste(panel, (corner[0] + (_PANEL - panel.width) // 2, corner[1] + (_PANEL - panel.height) // 2))
         draw = ImageDraw.Draw(picture)
@@ -107,7 +117,7 @@ def _field_of_view(inside: Array, points: Array, spacing: Array) -> tuple[Array,
 
 def _panel(
     image: Array,
-    inside: Array,
+    outlines: Sequence[tuple[Array, tuple[int, int, int]]],
     marks: Sequence[tuple[Array, tuple[int, int, int]]],
     spacing: Array,
     view: tuple[Array, Array, Array],
@@ -118,18 +128,18 @@ def _panel(
     axis, across, down = axes
     index: list[Any] = [slice(low[2], high[2]), slice(low[1], high[1]), slice(low[0], high[0])]
     index[2 - axis] = int(centre[axis])
-    plane, body = image[tuple(index)].astype(np.float32), inside[tuple(index)]
     flip = down == 2
-    if flip:
-        plane, body = plane[::-1], body[::-1]
+    rows = slice(None, None, -1 if flip else 1)
+    plane = image[tuple(index)][rows].astype(np.float32)
     width, height = (high[across] - low[across]) * spacing[across], (high[down] - low[down]) * spacing[down]
     scale = _PANEL / max(width, height)
     shape = (max(1, round(width * scale)), max(1, round(height * scale)))
     level = np.clip((plane - grey[0]) / max(grey[1] - grey[0], _TINY), 0, 1) * 255
     panel = Image.fromarray(level.astype(np.uint8)).resize(shape, Image.Resampling.BICUBIC).convert("RGB")
-    large = np.asarray(Image.fromarray((body * 255).astype(np.uint8)).resize(shape, Image.Resampling.BILINEAR)) > 127
     pixels = np.asarray(panel).copy()
-    pixels[_edge(large)] = _OUTLINE
+    for inside, colour in outlines:
+        body = Image.fromarray((inside[tuple(index)][rows] * 255).astype(np.uint8))
+        pixels[_edge(np.asarray(body.resize(shape, Image.Resampling.BILINEAR)) > 127)] = colour
     panel = Image.fromarray(pixels)
     draw = ImageDraw.Draw(panel)
     for point, colour in marks:

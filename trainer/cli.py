@@ -15,8 +15,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from sixpoint.cli import exit_code
 from sixpoint.errors import SixpointError
 from sixpoint.spec import Task
+from trainer import evaluate as evaluation
 from trainer import pretrain as training
 from trainer.datasets import read_dataset
 from trainer.feeding import Labelled
@@ -24,10 +26,11 @@ from trainer.finetune import Tuning, finetune
 from trainer.network import read_mapping, read_spec
 from trainer.run import Plan, Precision
 from trainer.run import Progress as Where
+from trainer.structures import images_of
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(no_args_is_help=True, help="Train sixpoint's networks.", pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, help="Train and judge sixpoint's networks.", pretty_exceptions_enable=False)
 _console = Console(stderr=True)
 _SPEC = Path(__file__).with_name("annotation.yaml")
 _SEGMENTATION = Path(__file__).with_name("segmentation.yaml")
@@ -76,6 +79,38 @@ def pretrain(
 
         checkpoint = training.pretrain(plan, report=lambda now: tell(now.share, _annotation_line(now)))
     _console.print(f"wrote {checkpoint} and {training.SPEC} beside it", highlight=False, soft_wrap=True)
+
+
+@app.command(
+    epilog="Examples: trainer evaluate Task09_Spleen --limit 20. trainer evaluate pairs --merge --no-baselines --json. "
+    "A dataset is a folder with dataset.json (Decathlon), or with images/ and labels/."
+)
+def evaluate(
+    dataset: Annotated[Path, typer.Argument(file_okay=False, help="Labelled images; every label is a group.")],
+    output: evaluation.Output = Path("out/evaluation"),
+    server: evaluation.Server = "127.0.0.1:50051",
+    model: evaluation.Model = "annotation",
+    groups: evaluation.Groups = "",
+    limit: evaluation.Limit = None,
+    seed: evaluation.Seed = 0,
+    merge: Annotated[bool, typer.Option("--merge", help="All labels of an image together are one structure.")] = False,
+    baselines: evaluation.Baselines = True,
+    pictures: evaluation.Pictures = False,
+    as_json: evaluation.AsJson = False,
+) -> None:
+    """Judge an annotation model over a running gateway: six points, points that miss, up to five corrections."""
+    evaluation.evaluate(
+        images_of(dataset, merge=merge),
+        output=output,
+        server=server,
+        model=model,
+        groups=groups,
+        limit=limit,
+        seed=seed,
+        baselines=baselines,
+        pictures=pictures,
+        as_json=as_json,
+    )
 
 
 @app.command()
@@ -222,8 +257,8 @@ def main() -> None:
     try:
         app()
     except SixpointError as error:
-        _console.print(f"error: {error.message}", style="red", highlight=False)
-        raise SystemExit(1) from error
+        _console.print(f"error: {error.message}", style="red", highlight=False, markup=False, soft_wrap=True)
+        raise SystemExit(exit_code(error)) from error
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 PANEL, GAP, CAPTION = 360, 8, 22
 TOP = GAP + CAPTION
 SIZE = (3 * PANEL + 4 * GAP, PANEL + CAPTION + 2 * GAP)
-OUTLINE, POINT = (255, 196, 0), (0, 230, 255)
+OUTLINE, TRUTH, POINT = (255, 196, 0), (70, 220, 90), (0, 230, 255)
 # The view of BOX: 25 mm to every side of its middle (49.5), in whole voxels.
 BOX, FIRST, LAST = slice(40, 60), 24, 76
 SCALE = PANEL / (LAST - FIRST)
@@ -141,6 +141,17 @@ def test_an_empty_mask_is_shown_where_the_points_are() -> None:
     pixels = np.asarray(render_preview(volume, mask * 0, points))
     assert coloured(pixels, POINT).any()
     assert not coloured(pixels, OUTLINE).any()
+
+
+def test_the_truth_is_outlined_in_another_colour_where_the_mask_leaves_it_free() -> None:
+    volume, mask = cube()
+    truth = np.zeros_like(mask)
+    truth[BOX, BOX, 45:65] = 1
+    axial = panel(render_preview(volume, mask, truth=truth), 0)
+    middle = place(49.5)
+    assert coloured(axial, TRUTH)[middle, place(65 - 0.5) - 4 : place(65 - 0.5) + 4].any()
+    assert coloured(axial, OUTLINE)[middle, place(40 - 0.5) - 4 : place(40 - 0.5) + 4].any()
+    assert not coloured(np.asarray(render_preview(volume, mask)), TRUTH).any()
 
 
 # Points
