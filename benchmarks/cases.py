@@ -14,11 +14,18 @@ import SimpleITK as sitk
 from sixpoint.volume import Volume
 from trainer.structures import FEWEST_VOXELS, LabelledImage, Structure
 
-__all__ = ["shared_images"]
+__all__ = ["LEARNT", "MODALITIES", "shared_images", "to_sitk"]
+
+LEARNT = frozenset(f"STS_{number:03d}" for number in range(4, 49, 4))
+"""Patients whose sarcomas the shipped annotation model learnt from: never evaluated on."""
+MODALITIES = ("MR_T1", "PET")
 
 
 def shared_images(data: Path) -> list[LabelledImage]:
-    """The shared images: each of the volumes is a group, the sarcomas of each modality, the hippocampi."""
+    """The shared images: each of the volumes is a group, the sarcomas of each modality, the hippocampi.
+
+    The patients in :data:`LEARNT` are left out.
+    """
     volumes, hippocampi = data / "volumes", sorted((data / "hippocampus" / "images").glob("*.nii.gz"))
     entries = json.loads((volumes / "manifest.json").read_text())
     return [
@@ -26,11 +33,20 @@ def shared_images(data: Path) -> list[LabelledImage]:
         *(
             LabelledImage(patient.name, (f"sarcoma {modality}",), partial(_sarcoma, patient, modality))
             for patient in sorted((data / "sarcoma").glob("STS_*"))
-            for modality in ("MR_T1", "PET")
-            if (patient / f"{modality}_image.nii.gz").exists()
+            for modality in MODALITIES
+            if patient.name not in LEARNT and (patient / f"{modality}_image.nii.gz").exists()
         ),
         *(LabelledImage(path.name, ("hippocampus MR",), partial(_hippocampus, path)) for path in hippocampi),
     ]
+
+
+def to_sitk(volume: Volume) -> sitk.Image:
+    """A volume as SimpleITK has it."""
+    image = sitk.GetImageFromArray(volume.array)
+    image.SetSpacing(volume.geometry.spacing)
+    image.SetOrigin(volume.geometry.origin)
+    image.SetDirection(volume.geometry.direction)
+    return image
 
 
 def _volume(folder: Path, entry: dict[str, Any]) -> list[Structure]:

@@ -1,0 +1,44 @@
+"""The labelled images beside the project that the shipped annotation model learnt from, laid out for ``trainer``.
+
+python -m benchmarks.training_data ../shared/data runs/labelled
+trainer pretrain runs/annotation --data runs/labelled --share 0.15
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import SimpleITK as sitk
+import typer
+
+from benchmarks.cases import LEARNT, MODALITIES, to_sitk
+from sixpoint.volume import Volume
+
+
+def main(
+    data: Annotated[Path, typer.Argument(help="Folder of labelled images: dicom/, sarcoma/.")],
+    output: Annotated[Path, typer.Argument(help="Folder to write: images/ and labels/.")],
+) -> None:
+    """Lay out one CT series and the sarcomas of the patients that evaluation leaves out, as pairs of files."""
+    images, labels = output / "images", output / "labels"
+    for folder in (images, labels):
+        folder.mkdir(parents=True, exist_ok=True)
+    series = to_sitk(Volume.read(data / "dicom" / "ct_abdomen_series"))
+    truth = sitk.ReadImage(str(data / "dicom" / "ct_abdomen_series_label.nii.gz"))
+    sitk.WriteImage(series, str(images / "ct_abdomen_series.nii.gz"))
+    # The labels are stored with another y axis: brought onto the series' grid, in patient space.
+    aligned = sitk.Resample(truth, series, sitk.Transform(), sitk.sitkNearestNeighbor)
+    sitk.WriteImage(aligned, str(labels / "ct_abdomen_series.nii.gz"))
+    for patient in sorted(LEARNT):
+        for modality in MODALITIES:
+            image = data / "sarcoma" / patient / f"{modality}_image.nii.gz"
+            if image.exists():
+                name = f"{patient}_{modality}.nii.gz"
+                shutil.copyfile(image, images / name)
+                shutil.copyfile(image.with_name(f"{modality}_mask.nii.gz"), labels / name)
+
+
+if __name__ == "__main__":
+    typer.run(main)
