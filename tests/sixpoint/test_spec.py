@@ -85,7 +85,7 @@ def test_a_spec_comes_back_from_what_yaml_and_json_readers_return() -> None:
 def test_json_says_every_default_so_that_a_later_default_changes_no_published_model() -> None:
     data = json.loads(ModelSpec.from_mapping(LEAST).to_json())
     assert set(data) == set(ModelSpec.model_fields)
-    assert data["roi"] == {"size": [64, 64, 64], "margin_mm": 0.0, "margin_fraction": 0.225}
+    assert data["roi"] == {"size": [64, 64, 64], "margin_mm": 0.0, "margin_voxels": 0.0, "margin_fraction": 0.225}
     assert data["output"] == {"name": "PROBABILITY", "dtype": "UINT8", "threshold": 0.5}
 
 

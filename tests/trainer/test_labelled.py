@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sixpoint.phantom import make_phantom
+from trainer.datasets import Case
 from trainer.feeding import Labelled
 from trainer.labelled import crops_of, deform
 from trainer.samples import LARGEST_EXTENT
@@ -37,7 +38,7 @@ def test_deformed_targets_stay_where_their_intensities_are(tmp_path: Path):
     phantom = make_phantom()
     phantom.image.write(tmp_path / "image.nii.gz")
     phantom.labels.write(tmp_path / "labels.nii.gz")
-    crops = Labelled(((tmp_path / "image.nii.gz", tmp_path / "labels.nii.gz"),), 1.0).crops()
+    crops = Labelled((Case("phantom", tmp_path / "image.nii.gz", tmp_path / "labels.nii.gz"),), 1.0).crops()
     assert len(crops) >= 3
     varied = deform(np.random.default_rng(0), crops, count=6)
     again = deform(np.random.default_rng(0), crops, count=6)
