@@ -31,7 +31,8 @@ class Agreement:
 
     Attributes:
         dice: 0 to 1.
-        nsd: Surface Dice (normalised surface distance) at 2 mm, 0 to 1.
+        nsd: Surface Dice (normalised surface distance) at 2 mm, 0 to 1; unlike the challenge's script, not
+            set to 0 where Dice is at most 0.2.
         hd95_mm: The 95th percentile of the Hausdorff distance, the worse of both directions.
     """
 
