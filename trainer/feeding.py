@@ -60,7 +60,7 @@ class Labelled:
 
 
 def in_single_precision(spec: ModelSpec) -> ModelSpec:
-    """The spec with float32 channels: training rounds to bfloat16 anyway, and numpy is slow to make float16."""
+    """The spec with float32 channels, which is what training computes in; numpy is slow to make float16."""
     return spec.model_copy(update={"input": spec.input.model_copy(update={"dtype": "FP32"})})
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "load_fitting",
     "read_mapping",
     "read_spec",
+    "read_state",
     "save_atomically",
     "write_atomically",
 ]
@@ -92,20 +93,34 @@ def adapt(state: dict[str, torch.Tensor], *, old: ModelSpec, new: ModelSpec) -> 
     return adapted
 
 
-def load_fitting(network: nn.Module, checkpoint: Path) -> None:
-    """Start a network from a checkpoint's weights; tensors of other shapes (for other labels) stay as they are.
+def read_state(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """The weights in a checkpoint.
 
     Raises:
-        InvalidArgument: The file is no checkpoint, or most of the network is not in it.
+        InvalidArgument: The file is no checkpoint.
     """
     try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+        state: dict[str, torch.Tensor] = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
     except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
         raise InvalidArgument(f"{checkpoint} is no checkpoint with a state_dict") from error
+    return state
+
+
+def load_fitting(network: nn.Module, state: dict[str, torch.Tensor], *, source: Path) -> None:
+    """Start a network from another's weights; tensors of other shapes (for other labels) stay as they are.
+
+    Args:
+        network: To start.
+        state: The other's state dict.
+        source: Where it came from, for errors.
+
+    Raises:
+        InvalidArgument: Most of the network is not in it.
+    """
     own = network.state_dict()
     fitting = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
     if len(fitting) <= len(own) // 2:
-        raise InvalidArgument(f"{checkpoint} is of another network: {len(fitting)} of {len(own)} tensors fit")
+        raise InvalidArgument(f"{source} is of another network: {len(fitting)} of {len(own)} tensors fit")
     network.load_state_dict({**own, **fitting})
 
 

@@ -18,9 +18,19 @@ import yaml
 from monai.losses.dice import DiceCELoss
 from torch import nn
 
+from sixpoint.errors import InvalidArgument
 from sixpoint.spec import ModelSpec
 from trainer.feeding import Batch, Feed, Labelled, batches, producer
-from trainer.network import Average, adapt, build, read_spec, save_atomically, write_atomically
+from trainer.network import (
+    Average,
+    adapt,
+    build,
+    load_fitting,
+    read_spec,
+    read_state,
+    save_atomically,
+    write_atomically,
+)
 from trainer.pool import SCENE_EDGE
 from trainer.rounds import Rounds
 from trainer.validation import Score, ValidationSet, validate
@@ -192,13 +202,20 @@ def _holdout(plan: Plan) -> ValidationSet:
 def _start(plan: Plan) -> _Run:
     network = build(plan.spec).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     if plan.init is not None:
-        state = torch.load(plan.init, map_location="cpu", weights_only=True)["state_dict"]
-        network.load_state_dict(adapt(state, old=read_spec(plan.init.with_name(SPEC)), new=plan.spec))
+        state = adapt(read_state(plan.init), old=_spec_beside(plan.init), new=plan.spec)
+        load_fitting(network, state, source=plan.init)
     optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=1e-4)
     run = _Run(network=network, optimiser=optimiser, average=Average(network))
     if (plan.out / _LAST).exists():
         run.load(plan.out / _LAST)
     return run
+
+
+def _spec_beside(checkpoint: Path) -> ModelSpec:
+    path = checkpoint.with_name(SPEC)
+    if not path.exists():
+        raise InvalidArgument(f"{checkpoint} has no {SPEC} beside it, which says what its channels are")
+    return read_spec(path)
 
 
 def _loop(

@@ -25,7 +25,7 @@ from torch import nn
 
 from trainer.cases import PreparedCase, folder_of, prepare
 from trainer.experiment import Experiment, settle
-from trainer.network import Average, build, load_fitting
+from trainer.network import Average, build, load_fitting, read_state
 from trainer.patches import Batch, Patches, batches
 from trainer.run import CHECKPOINT, Plan, Precision, Progress, Run
 from trainer.segment import dice_per_label, segment
@@ -102,7 +102,7 @@ class _Trainer:
         torch.manual_seed(plan.seed)
         network = _channels_last(build(self.spec))
         if plan.init is not None:
-            load_fitting(network, plan.init)
+            load_fitting(network, read_state(plan.init), source=plan.init)
         optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=1e-4)
         self.model, self.stepper = fabric.setup(network, optimiser)
         identity = {

@@ -133,7 +133,8 @@ def test_jitter_never_makes_points_that_no_gateway_takes() -> None:
         truth = np.zeros((24, 40, 40), np.bool_)
         truth[3:5, 10:26, 8:28] = True
         one = Structure("thin", str(number), body().image, truth)
-        extreme_points(one, jitter=JITTER_VOXELS).to_index(one.image.geometry)
+        points = extreme_points(one, jitter=JITTER_VOXELS).to_index(one.image.geometry)
+        assert np.ptp(points, axis=0).min() > 0
 
 
 def test_what_six_points_cannot_describe_is_left_out_and_says_why() -> None:

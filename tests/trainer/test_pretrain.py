@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from sixpoint.errors import InternalError, ModelSpecError
+from sixpoint.errors import InternalError, InvalidArgument, ModelSpecError
 from sixpoint.spec import ModelSpec, NetworkSpec
 from trainer import feeding
 from trainer.cli import app
@@ -64,6 +64,20 @@ def test_two_steps_then_two_more(spec: ModelSpec, tmp_path: Path) -> None:
     pretrain(replace(plan, steps=4), report=seen.append)
     assert [now.step for now in seen] == [3, 4, 4]
     assert [entry["step"] for entry in json.loads((tmp_path / "metrics.json").read_text())] == [2, 4]
+
+
+def test_a_start_that_is_none_is_refused_in_one_line(spec: ModelSpec, tmp_path: Path) -> None:
+    init = tmp_path / "checkpoint.pt"
+    plan = Plan(spec=spec, out=tmp_path / "run", steps=1, workers=0, init=init)
+    init.write_bytes(b"no weights")
+    with pytest.raises(InvalidArgument, match="no checkpoint"):
+        pretrain(plan)
+    torch.save({"state_dict": {"other": torch.zeros(1)}}, init)
+    with pytest.raises(InvalidArgument, match=r"no spec\.yaml beside it"):
+        pretrain(plan)
+    (tmp_path / SPEC).write_text(json.dumps(spec.model_dump(mode="json")), encoding="utf-8")
+    with pytest.raises(InvalidArgument, match="another network"):
+        pretrain(plan)
 
 
 def test_batches_from_a_process_of_their_own(spec: ModelSpec, tmp_path: Path) -> None:
