@@ -45,6 +45,8 @@ MOST_ROUNDS = 6
 """The first answer and five corrections."""
 _LAST = "last.pt"
 _WARM_UP_STEPS = 150
+_CLICKED = 0.5
+"""Weight of the cross-entropy in the errors that were clicked, beside the loss of the whole: a click must be obeyed."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class Plan:
     init: Path | None = None
     labelled: Labelled = field(default_factory=Labelled)
     held_out: Labelled = field(default_factory=Labelled)
-    again: float = 0.5
+    again: float = 0.6
     compiled: bool = False
 
 
@@ -234,18 +236,18 @@ def _loop(
     before, started = run.elapsed_s, time.monotonic()
     saved, saves, score = started, 0, None
     turn, channels, target = 0, torch.empty(0), torch.empty(0)
-    logits = target
+    logits, clicked = target, None
     while (share := _share(plan, run)) < 1.0:
         if rounds is not None and 0 < turn < MOST_ROUNDS and rng.random() < plan.again:
             turn += 1
-            rounds.advance(rng, channels, target, logits)
+            clicked = rounds.advance(rng, channels, target, logits)
         else:
-            turn = 1
+            turn, clicked = 1, None
             channels, target = next(stream)
             run.shown += len(target)
             shown.value = run.shown
         rate = _rate(plan, run.step, share)
-        logits, loss = _step(plan, run, forward, channels, target, loss_of, rate)
+        logits, loss = _step(plan, run, forward, channels, target, clicked, loss_of, rate)
         run.elapsed_s = before + time.monotonic() - started
         if run.step % 20 == 0:
             writer.add_scalar("loss", loss, run.step)
@@ -285,6 +287,7 @@ def _step(
     forward: Callable[[torch.Tensor], torch.Tensor],
     channels: torch.Tensor,
     target: torch.Tensor,
+    clicked: torch.Tensor | None,
     loss_of: nn.Module,
     rate: float,
 ) -> tuple[torch.Tensor, float]:
@@ -296,6 +299,8 @@ def _step(
     with torch.autocast("cpu", torch.bfloat16, enabled=plan.half):
         logits = forward(channels)
     loss = loss_of(logits.float(), target)
+    if clicked is not None and bool(clicked.any()):
+        loss = loss + _CLICKED * _clicked_loss(logits.float(), target, clicked)
     run.optimiser.zero_grad(set_to_none=True)
     loss.backward()
     norm = nn.utils.clip_grad_norm_(run.network.parameters(), 1.0)
@@ -307,6 +312,12 @@ def _step(
         run.loss = value if math.isnan(run.loss) else 0.99 * run.loss + 0.01 * value
     run.step += 1
     return logits, value
+
+
+def _clicked_loss(logits: torch.Tensor, target: torch.Tensor, clicked: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy in the clicked errors, the mean over samples: a small error counts as much as a large one."""
+    entropy = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none") * clicked
+    return (entropy.flatten(1).sum(1) / clicked.flatten(1).sum(1).clamp(min=1)).mean()
 
 
 def _publish(plan: Plan, run: _Run, holdout: ValidationSet, writer: Any) -> Score:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from sixpoint.errors import ModelSpecError
 from sixpoint.guidance import heatmap
 from sixpoint.spec import ClickChannel, ModelSpec, PreviousChannel
-from trainer.users import error_click
+from trainer.users import ErrorClick, largest_error
 
 __all__ = ["Rounds"]
 
@@ -57,7 +56,9 @@ class Rounds:
         negative, positive, previous = (found[name] for name in ("negative", "positive", "previous"))
         return cls(clicks=(negative[0], positive[0]), sigmas=(negative[1], positive[1]), previous=previous[0])
 
-    def advance(self, rng: Rng | None, channels: torch.Tensor, target: torch.Tensor, logits: torch.Tensor) -> None:
+    def advance(
+        self, rng: Rng | None, channels: torch.Tensor, target: torch.Tensor, logits: torch.Tensor
+    ) -> torch.Tensor:
         """Write an answer and the clicks that correct it into the channels, in place.
 
         Args:
@@ -65,27 +66,26 @@ class Rounds:
             channels: What the network saw, [batch, channel, z, y, x].
             target: Share of each cell that the object fills, [batch, 1, z, y, x].
             logits: What the network answered, [batch, 1, z, y, x].
+
+        Returns:
+            Which cells the clicks ask to change, [batch, 1, z, y, x]: the whole error that each is part of.
         """
         channels[:, self.previous] = torch.sigmoid(logits.detach().float()[:, 0]).to(channels.dtype)
         answers = (logits.detach()[:, 0] > 0).numpy()
         truths = (target[:, 0] > 0.5).numpy()
+        clicked = np.zeros(truths.shape, np.bool_)
         for index, (truth, answer) in enumerate(zip(truths, answers, strict=True)):
             anywhere = rng is not None and rng.random() > _IN_THE_MIDDLE
-            self._click(channels[index], truth, answer, rng if anywhere else None)
+            if error := largest_error(truth, answer):
+                clicked[index][error.box] = error.voxels
+                self._draw(error.click(rng=rng if anywhere else None), channels[index], shape=truth.shape)
+        return torch.from_numpy(clicked[:, None])
 
-    def _click(
-        self,
-        channels: torch.Tensor,
-        truth: npt.NDArray[np.bool_],
-        answer: npt.NDArray[np.bool_],
-        rng: Rng | None,
-    ) -> None:
-        click = error_click(truth, answer, rng=rng)
-        if click is None:
-            return
-        size = np.array(truth.shape[::-1])
+    def _draw(self, click: ErrorClick, channels: torch.Tensor, *, shape: tuple[int, ...]) -> None:
+        size = np.array(shape[::-1])
         point = 2.0 * (np.array(click.point) + 0.5) / size - 1.0
-        shape = (truth.shape[0], truth.shape[1], truth.shape[2])
-        drawn = torch.from_numpy(heatmap(point[None], shape=shape, sigma=self.sigmas[click.positive]))
+        drawn = torch.from_numpy(
+            heatmap(point[None], shape=(shape[0], shape[1], shape[2]), sigma=self.sigmas[click.positive])
+        )
         channel = channels[self.clicks[click.positive]]
         torch.maximum(channel, drawn.to(channel.dtype), out=channel)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-__all__ = ["ErrorClick", "error_click", "extreme_points", "jitter"]
+__all__ = ["Error", "ErrorClick", "error_click", "extreme_points", "jitter", "largest_error"]
 
 Rng = np.random.Generator
 Mask = npt.NDArray[np.bool_]
@@ -30,6 +30,32 @@ class ErrorClick:
 
     point: tuple[int, int, int]
     positive: bool
+
+
+@dataclass(frozen=True)
+class Error:
+    """A piece of what is wrong with an answer.
+
+    Attributes:
+        box: Where in the image [z, y, x] it lies.
+        voxels: Which of the box's voxels it consists of.
+        missed: Whether they belong to the object.
+    """
+
+    box: tuple[slice, slice, slice]
+    voxels: Mask
+    missed: bool
+
+    def click(self, *, rng: Rng | None = None) -> ErrorClick:
+        """A click in its middle, where it is farthest from its border; with ``rng``, on any of its voxels."""
+        if rng is None:
+            depth = ndimage.distance_transform_edt(np.pad(self.voxels, 1))[1:-1, 1:-1, 1:-1]
+            place = np.unravel_index(int(depth.argmax()), depth.shape)
+        else:
+            choices = np.argwhere(self.voxels)
+            place = tuple(choices[int(rng.integers(len(choices)))])
+        z, y, x = (int(part.start + at) for part, at in zip(self.box, place, strict=True))
+        return ErrorClick(point=(x, y, z), positive=self.missed)
 
 
 def extreme_points(rng: Rng, mask: Mask) -> Points:
@@ -60,17 +86,12 @@ def jitter(rng: Rng, points: Points) -> Points:
     return moved
 
 
-def error_click(truth: Mask, answer: Mask, *, rng: Rng | None = None) -> ErrorClick | None:
-    """Where a person would correct an answer: in the middle of its largest error; None when there is none.
-
-    The protocol of the CVPR 2025 challenge "Foundation Models for Interactive 3D Biomedical Image Segmentation": the
-    voxel of the largest 26-connected component of the error that lies farthest from the component's border, by the
-    Euclidean distance transform.
+def largest_error(truth: Mask, answer: Mask) -> Error | None:
+    """The largest 26-connected piece of what is missed, or of what is too much; None when nothing is wrong.
 
     Args:
         truth: [z, y, x].
         answer: [z, y, x], of the same shape.
-        rng: With one, a random voxel of that component instead of its middle.
     """
     wrong = truth != answer
     pieces, count = ndimage.label(wrong, structure=_CORNERS)
@@ -81,12 +102,19 @@ def error_click(truth: Mask, answer: Mask, *, rng: Rng | None = None) -> ErrorCl
     sizes[:2] = 0
     piece, missed = divmod(int(sizes.argmax()), 2)
     box = ndimage.find_objects(pieces, max_label=piece)[piece - 1]
-    inside = (pieces[box] == piece) & (truth[box] == bool(missed))
-    if rng is None:
-        depth = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1, 1:-1]
-        place = np.unravel_index(int(depth.argmax()), depth.shape)
-    else:
-        choices = np.argwhere(inside)
-        place = tuple(choices[int(rng.integers(len(choices)))])
-    z, y, x = (int(part.start + at) for part, at in zip(box, place, strict=True))
-    return ErrorClick(point=(x, y, z), positive=bool(missed))
+    return Error(box=box, voxels=(pieces[box] == piece) & (truth[box] == bool(missed)), missed=bool(missed))
+
+
+def error_click(truth: Mask, answer: Mask) -> ErrorClick | None:
+    """Where a person would correct an answer: in the middle of its largest error; None when there is none.
+
+    The protocol of the CVPR 2025 challenge "Foundation Models for Interactive 3D Biomedical Image Segmentation": the
+    voxel of the largest 26-connected component of the error that lies farthest from the component's border, by the
+    Euclidean distance transform.
+
+    Args:
+        truth: [z, y, x].
+        answer: [z, y, x], of the same shape.
+    """
+    error = largest_error(truth, answer)
+    return error.click() if error else None

@@ -43,7 +43,8 @@ def test_a_round_shows_the_answer_and_a_click_on_the_error(spec: ModelSpec):
     target[0, 0, 4:9, 4:9, 4:9] = 1
     logits = torch.full_like(target, -8.0)
     logits[1, 0, 2:7, 2:7, 10:15] = 8.0
-    rounds.advance(None, channels, target, logits)
+    clicked = rounds.advance(None, channels, target, logits)
+    assert torch.equal(clicked, (logits > 0) != (target > 0.5)), "each of the two has one error"
     assert torch.equal(channels[:, rounds.previous], torch.sigmoid(logits[:, 0]))
     # The middle cells of the two errors: one missed, one too much.
     assert channels[0, positive].argmax() == np.ravel_multi_index((6, 6, 6), (EDGE,) * 3)

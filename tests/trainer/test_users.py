@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.users import error_click
+from trainer.users import error_click, largest_error
 
 SHAPE = (20, 24, 28)
 
@@ -57,7 +57,9 @@ def test_voxels_that_touch_by_a_corner_are_one_error():
 @pytest.mark.parametrize("seed", range(5))
 def test_people_also_click_elsewhere_in_the_error(seed: int):
     truth, answer = ball((10, 12, 8), 5), np.zeros(SHAPE, np.bool_)
-    click = error_click(truth, answer, rng=np.random.default_rng(seed))
+    error = largest_error(truth, answer)
+    assert error is not None
+    click = error.click(rng=np.random.default_rng(seed))
     assert click is not None
     assert click.positive
     assert truth[click.point[2], click.point[1], click.point[0]]
