@@ -163,11 +163,13 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
         deadline = Deadline.after(self._call_seconds if remaining is None else remaining)
         answer = await self._engine.annotate(session, prompts, deadline=deadline)
         return annotation.AnnotateResponse(
-            revision=answer.revision,
-            mask=mask_to_message(answer.mask),
-            model=answer.model,
-            model_version=answer.version,
-            timings=timings_to_message(answer.timings),
+            answer=annotation.Answer(
+                revision=answer.revision,
+                mask=mask_to_message(answer.mask),
+                model=answer.model,
+                model_version=answer.version,
+                timings=timings_to_message(answer.timings),
+            )
         )
 
 

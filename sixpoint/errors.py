@@ -17,11 +17,17 @@ RetryInfo); the client turns that back into the same class. The tree::
     │   └── SessionExpired
     ├── FailedPrecondition         right, but not in this state            FAILED_PRECONDITION
     │   ├── PromptNotSupported     the model does not take this kind of prompt
-    │   ├── NothingToCorrect       clicks before extreme points or a box
+    │   ├── NothingToCorrect       clicks before extreme points, a box or a mask
+    │   ├── NothingToUndo          a step back before the first
+    │   ├── NothingToRedo          a step forward after the last
     │   └── ModelSpecError         the model's description is missing or wrong
+    ├── Aborted                    another client was faster               ABORTED
+    │   └── StaleRevision          the session has moved on since
     ├── ResourceExhausted          a limit is reached; retry_after says    RESOURCE_EXHAUSTED
+    │   └── StorageFull            the disk, or its budget
     ├── Unavailable                a part is away for now                  UNAVAILABLE
-    │   └── TritonUnavailable
+    │   ├── TritonUnavailable
+    │   └── StorageUnavailable     the database or the blob store
     ├── DeadlineExceeded                                                   DEADLINE_EXCEEDED
     ├── Cancelled                                                          CANCELLED
     └── InternalError              a fault of ours                         INTERNAL
@@ -35,6 +41,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 __all__ = [
+    "Aborted",
     "Cancelled",
     "ChecksumMismatch",
     "DatasetError",
@@ -48,12 +55,17 @@ __all__ = [
     "ModelSpecError",
     "NotFound",
     "NothingToCorrect",
+    "NothingToRedo",
+    "NothingToUndo",
     "PromptError",
     "PromptNotSupported",
     "ResourceExhausted",
     "SessionExpired",
     "SessionNotFound",
     "SixpointError",
+    "StaleRevision",
+    "StorageFull",
+    "StorageUnavailable",
     "TritonUnavailable",
     "Unavailable",
     "UploadError",
@@ -186,9 +198,21 @@ class PromptNotSupported(FailedPrecondition):
 
 
 class NothingToCorrect(FailedPrecondition):
-    """Clicks correct an answer, and nothing was begun with extreme points or a box."""
+    """Clicks correct an answer, and nothing was begun with extreme points, a box or a mask."""
 
     reason = "NOTHING_TO_CORRECT"
+
+
+class NothingToUndo(FailedPrecondition):
+    """The segment stands before its first step."""
+
+    reason = "NOTHING_TO_UNDO"
+
+
+class NothingToRedo(FailedPrecondition):
+    """The segment stands after its last step."""
+
+    reason = "NOTHING_TO_REDO"
 
 
 class ModelSpecError(FailedPrecondition):
@@ -197,11 +221,29 @@ class ModelSpecError(FailedPrecondition):
     reason = "MODEL_SPEC_INVALID"
 
 
+class Aborted(SixpointError):
+    """Another client changed the same thing at the same time; nothing was changed by this call."""
+
+    reason = "ABORTED"
+
+
+class StaleRevision(Aborted):
+    """The session is at another revision than the one that the call was made for."""
+
+    reason = "STALE_REVISION"
+
+
 class ResourceExhausted(SixpointError):
     """A limit of the server is reached."""
 
     reason = "RESOURCE_EXHAUSTED"
     retryable = True
+
+
+class StorageFull(ResourceExhausted):
+    """The disk is full, or the budget for what is kept on it is spent."""
+
+    reason = "STORAGE_FULL"
 
 
 class Unavailable(SixpointError):
@@ -215,6 +257,12 @@ class TritonUnavailable(Unavailable):
     """Triton cannot be reached, or the model is not ready in it."""
 
     reason = "TRITON_UNAVAILABLE"
+
+
+class StorageUnavailable(Unavailable):
+    """The database or the blob store cannot be reached."""
+
+    reason = "STORAGE_UNAVAILABLE"
 
 
 class DeadlineExceeded(SixpointError):

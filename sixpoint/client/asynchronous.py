@@ -120,7 +120,8 @@ class AsyncSession(BaseSession):
     async def annotate(self, *prompts: Prompt) -> Mask:
         """As :meth:`Session.annotate`."""
         client, request = self._client, self._client.annotate_request(self.id, prompts)
-        return self.read_mask(await client.call(client._annotation.Annotate(request, timeout=client.timeout.call)))
+        response = await client.call(client._annotation.Annotate(request, timeout=client.timeout.call))
+        return self.read_mask(response.answer)
 
     async def click(self, point: Point, *, positive: bool = True, frame: Frame | str = Frame.VOXEL) -> Mask:
         """As :meth:`Session.click`."""

@@ -138,21 +138,21 @@ class BaseSession:
         self.volume = volume
         self.revision = message.revision
 
-    def read_mask(self, response: annotation.AnnotateResponse) -> Mask:
-        """The mask of a response, on the image's grid.
+    def read_mask(self, answer: annotation.Answer) -> Mask:
+        """The mask of an answer, on the image's grid.
 
         Raises:
             InternalError: When it arrived damaged.
         """
-        self.revision = response.revision
-        packed = mask_from_message(response.mask)
+        self.revision = answer.revision
+        packed = mask_from_message(answer.mask)
         return Mask(
             array=unpack(packed, self.volume.geometry.size),
             geometry=self.volume.geometry,
-            model=response.model,
-            model_version=response.model_version,
-            revision=response.revision,
-            timings=timings_from_message(response.timings),
+            model=answer.model,
+            model_version=answer.model_version,
+            revision=answer.revision,
+            timings=timings_from_message(answer.timings),
             reply_bytes=len(packed.bits),
         )
 

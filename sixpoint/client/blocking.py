@@ -167,7 +167,8 @@ class Session(BaseSession):
             SessionExpired: When it was idle for too long.
         """
         client, request = self._client, self._client.annotate_request(self.id, prompts)
-        return self.read_mask(client.call(lambda: client._annotation.Annotate(request, timeout=client.timeout.call)))
+        response = client.call(lambda: client._annotation.Annotate(request, timeout=client.timeout.call))
+        return self.read_mask(response.answer)
 
     def click(self, point: Point, *, positive: bool = True, frame: Frame | str = Frame.VOXEL) -> Mask:
         """Correct the answer so far: :meth:`annotate` with one :class:`Click`.

@@ -26,15 +26,17 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from sixpoint.v1 import volume_pb2 as sixpoint_dot_v1_dot_volume__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$sixpoint/v1/annotation_service.proto\x12\x0bsixpoint.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x18sixpoint/v1/volume.proto\"V\n\rExtremePoints\x12!\n\x05\x66rame\x18\x01 \x01(\x0e\x32\x12.sixpoint.v1.Frame\x12\"\n\x06points\x18\x02 \x03(\x0b\x32\x12.sixpoint.v1.Point\"v\n\x0b\x42oundingBox\x12!\n\x05\x66rame\x18\x01 \x01(\x0e\x32\x12.sixpoint.v1.Frame\x12!\n\x05lower\x18\x02 \x01(\x0b\x32\x12.sixpoint.v1.Point\x12!\n\x05upper\x18\x03 \x01(\x0b\x32\x12.sixpoint.v1.Point\"s\n\x05\x43lick\x12!\n\x05\x66rame\x18\x01 \x01(\x0e\x32\x12.sixpoint.v1.Frame\x12!\n\x05point\x18\x02 \x01(\x0b\x32\x12.sixpoint.v1.Point\x12$\n\x04sign\x18\x03 \x01(\x0e\x32\x16.sixpoint.v1.ClickSign\"\x94\x01\n\x06Prompt\x12\x34\n\x0e\x65xtreme_points\x18\x01 \x01(\x0b\x32\x1a.sixpoint.v1.ExtremePointsH\x00\x12\'\n\x03\x62ox\x18\x02 \x01(\x0b\x32\x18.sixpoint.v1.BoundingBoxH\x00\x12#\n\x05\x63lick\x18\x03 \x01(\x0b\x32\x12.sixpoint.v1.ClickH\x00\x42\x06\n\x04kind\"]\n\tMaskPatch\x12\x1d\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x10.sixpoint.v1.Box\x12\x0c\n\x04\x62its\x18\x02 \x01(\x0c\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\x12\x13\n\x0bvoxel_count\x18\x04 \x01(\x03\"\xeb\x01\n\x07Timings\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\npreprocess\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tinference\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0bpostprocess\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x65ncode\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"K\n\x0f\x41nnotateRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12$\n\x07prompts\x18\x02 \x03(\x0b\x32\x13.sixpoint.v1.Prompt\"\x97\x01\n\x10\x41nnotateResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12$\n\x04mask\x18\x02 \x01(\x0b\x32\x16.sixpoint.v1.MaskPatch\x12\r\n\x05model\x18\x03 \x01(\t\x12\x15\n\rmodel_version\x18\x04 \x01(\t\x12%\n\x07timings\x18\x05 \x01(\x0b\x32\x14.sixpoint.v1.Timings*Y\n\tClickSign\x12\x1a\n\x16\x43LICK_SIGN_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43LICK_SIGN_POSITIVE\x10\x01\x12\x17\n\x13\x43LICK_SIGN_NEGATIVE\x10\x02\x32\\\n\x11\x41nnotationService\x12G\n\x08\x41nnotate\x12\x1c.sixpoint.v1.AnnotateRequest\x1a\x1d.sixpoint.v1.AnnotateResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$sixpoint/v1/annotation_service.proto\x12\x0bsixpoint.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x18sixpoint/v1/volume.proto\"V\n\rExtremePoints\x12!\n\x05\x66rame\x18\x01 \x01(\x0e\x32\x12.sixpoint.v1.Frame\x12\"\n\x06points\x18\x02 \x03(\x0b\x32\x12.sixpoint.v1.Point\"v\n\x0b\x42oundingBox\x12!\n\x05\x66rame\x18\x01 \x01(\x0e\x32\x12.sixpoint.v1.Frame\x12!\n\x05lower\x18\x02 \x01(\x0b\x32\x12.sixpoint.v1.Point\x12!\n\x05upper\x18\x03 \x01(\x0b\x32\x12.sixpoint.v1.Point\"s\n\x05\x43lick\x12!\n\x05\x66rame\x18\x01 \x01(\x0e\x32\x12.sixpoint.v1.Frame\x12!\n\x05point\x18\x02 \x01(\x0b\x32\x12.sixpoint.v1.Point\x12$\n\x04sign\x18\x03 \x01(\x0e\x32\x16.sixpoint.v1.ClickSign\"\xbc\x01\n\x06Prompt\x12\x34\n\x0e\x65xtreme_points\x18\x01 \x01(\x0b\x32\x1a.sixpoint.v1.ExtremePointsH\x00\x12\'\n\x03\x62ox\x18\x02 \x01(\x0b\x32\x18.sixpoint.v1.BoundingBoxH\x00\x12#\n\x05\x63lick\x18\x03 \x01(\x0b\x32\x12.sixpoint.v1.ClickH\x00\x12&\n\x04mask\x18\x04 \x01(\x0b\x32\x16.sixpoint.v1.MaskPatchH\x00\x42\x06\n\x04kind\"t\n\tMaskPatch\x12\x1d\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x10.sixpoint.v1.Box\x12\x0c\n\x04\x62its\x18\x02 \x01(\x0c\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\x12\x13\n\x0bvoxel_count\x18\x04 \x01(\x03\x12\x15\n\rbase_revision\x18\x05 \x01(\x03\"\x95\x02\n\x07Timings\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\npreprocess\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tinference\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0bpostprocess\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x65ncode\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05store\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xc0\x01\n\x06\x41nswer\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\x0f\n\x07segment\x18\x02 \x01(\x05\x12\x0c\n\x04step\x18\x03 \x01(\x05\x12\x12\n\nstep_count\x18\x04 \x01(\x05\x12$\n\x04mask\x18\x05 \x01(\x0b\x32\x16.sixpoint.v1.MaskPatch\x12\r\n\x05model\x18\x06 \x01(\t\x12\x15\n\rmodel_version\x18\x07 \x01(\t\x12%\n\x07timings\x18\x08 \x01(\x0b\x32\x14.sixpoint.v1.Timings\"\xab\x01\n\x0f\x41nnotateRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12$\n\x07prompts\x18\x02 \x03(\x0b\x32\x13.sixpoint.v1.Prompt\x12\x0f\n\x07segment\x18\x03 \x01(\x05\x12\x15\n\x08revision\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x15\n\rbase_revision\x18\x06 \x01(\x03\x42\x0b\n\t_revision\"7\n\x10\x41nnotateResponse\x12#\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x13.sixpoint.v1.Answer\"\x81\x01\n\x0bUndoRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07segment\x18\x02 \x01(\x05\x12\x15\n\x08revision\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x15\n\rbase_revision\x18\x05 \x01(\x03\x42\x0b\n\t_revision\"3\n\x0cUndoResponse\x12#\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x13.sixpoint.v1.Answer\"\x81\x01\n\x0bRedoRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07segment\x18\x02 \x01(\x05\x12\x15\n\x08revision\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x15\n\rbase_revision\x18\x05 \x01(\x03\x42\x0b\n\t_revision\"3\n\x0cRedoResponse\x12#\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x13.sixpoint.v1.Answer\"\x82\x01\n\x0cResetRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07segment\x18\x02 \x01(\x05\x12\x15\n\x08revision\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x15\n\rbase_revision\x18\x05 \x01(\x03\x42\x0b\n\t_revision\"4\n\rResetResponse\x12#\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x13.sixpoint.v1.Answer\"L\n\x0eGetMaskRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07segment\x18\x02 \x01(\x05\x12\x15\n\rbase_revision\x18\x03 \x01(\x03\"6\n\x0fGetMaskResponse\x12#\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x13.sixpoint.v1.Answer\"\x8a\x02\n\x0fInteractRequest\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x30\n\x08\x61nnotate\x18\x02 \x01(\x0b\x32\x1c.sixpoint.v1.AnnotateRequestH\x00\x12(\n\x04undo\x18\x03 \x01(\x0b\x32\x18.sixpoint.v1.UndoRequestH\x00\x12(\n\x04redo\x18\x04 \x01(\x0b\x32\x18.sixpoint.v1.RedoRequestH\x00\x12*\n\x05reset\x18\x05 \x01(\x0b\x32\x19.sixpoint.v1.ResetRequestH\x00\x12/\n\x08get_mask\x18\x06 \x01(\x0b\x32\x1b.sixpoint.v1.GetMaskRequestH\x00\x42\x08\n\x06\x61\x63tion\"\x9f\x01\n\x10InteractResponse\x12\n\n\x02id\x18\x01 \x01(\x03\x12#\n\x05phase\x18\x02 \x01(\x0e\x32\x12.sixpoint.v1.PhaseH\x00\x12%\n\x06\x61nswer\x18\x03 \x01(\x0b\x32\x13.sixpoint.v1.AnswerH\x00\x12\x11\n\x07\x66\x61ilure\x18\x04 \x01(\x0cH\x00\x12\x17\n\rsuperseded_by\x18\x05 \x01(\x03H\x00\x42\x07\n\x05\x65vent*Y\n\tClickSign\x12\x1a\n\x16\x43LICK_SIGN_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43LICK_SIGN_POSITIVE\x10\x01\x12\x17\n\x13\x43LICK_SIGN_NEGATIVE\x10\x02*y\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x11\n\rPHASE_WAITING\x10\x01\x12\x17\n\x13PHASE_PREPROCESSING\x10\x02\x12\x13\n\x0fPHASE_INFERENCE\x10\x03\x12\x18\n\x14PHASE_POSTPROCESSING\x10\x04\x32\xa9\x03\n\x11\x41nnotationService\x12G\n\x08\x41nnotate\x12\x1c.sixpoint.v1.AnnotateRequest\x1a\x1d.sixpoint.v1.AnnotateResponse\x12;\n\x04Undo\x12\x18.sixpoint.v1.UndoRequest\x1a\x19.sixpoint.v1.UndoResponse\x12;\n\x04Redo\x12\x18.sixpoint.v1.RedoRequest\x1a\x19.sixpoint.v1.RedoResponse\x12>\n\x05Reset\x12\x19.sixpoint.v1.ResetRequest\x1a\x1a.sixpoint.v1.ResetResponse\x12\x44\n\x07GetMask\x12\x1b.sixpoint.v1.GetMaskRequest\x1a\x1c.sixpoint.v1.GetMaskResponse\x12K\n\x08Interact\x12\x1c.sixpoint.v1.InteractRequest\x1a\x1d.sixpoint.v1.InteractResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sixpoint.v1.annotation_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CLICKSIGN']._serialized_start=1151
-  _globals['_CLICKSIGN']._serialized_end=1240
+  _globals['_CLICKSIGN']._serialized_start=2573
+  _globals['_CLICKSIGN']._serialized_end=2662
+  _globals['_PHASE']._serialized_start=2664
+  _globals['_PHASE']._serialized_end=2785
   _globals['_EXTREMEPOINTS']._serialized_start=111
   _globals['_EXTREMEPOINTS']._serialized_end=197
   _globals['_BOUNDINGBOX']._serialized_start=199
@@ -42,15 +44,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLICK']._serialized_start=319
   _globals['_CLICK']._serialized_end=434
   _globals['_PROMPT']._serialized_start=437
-  _globals['_PROMPT']._serialized_end=585
-  _globals['_MASKPATCH']._serialized_start=587
-  _globals['_MASKPATCH']._serialized_end=680
-  _globals['_TIMINGS']._serialized_start=683
-  _globals['_TIMINGS']._serialized_end=918
-  _globals['_ANNOTATEREQUEST']._serialized_start=920
-  _globals['_ANNOTATEREQUEST']._serialized_end=995
-  _globals['_ANNOTATERESPONSE']._serialized_start=998
-  _globals['_ANNOTATERESPONSE']._serialized_end=1149
-  _globals['_ANNOTATIONSERVICE']._serialized_start=1242
-  _globals['_ANNOTATIONSERVICE']._serialized_end=1334
+  _globals['_PROMPT']._serialized_end=625
+  _globals['_MASKPATCH']._serialized_start=627
+  _globals['_MASKPATCH']._serialized_end=743
+  _globals['_TIMINGS']._serialized_start=746
+  _globals['_TIMINGS']._serialized_end=1023
+  _globals['_ANSWER']._serialized_start=1026
+  _globals['_ANSWER']._serialized_end=1218
+  _globals['_ANNOTATEREQUEST']._serialized_start=1221
+  _globals['_ANNOTATEREQUEST']._serialized_end=1392
+  _globals['_ANNOTATERESPONSE']._serialized_start=1394
+  _globals['_ANNOTATERESPONSE']._serialized_end=1449
+  _globals['_UNDOREQUEST']._serialized_start=1452
+  _globals['_UNDOREQUEST']._serialized_end=1581
+  _globals['_UNDORESPONSE']._serialized_start=1583
+  _globals['_UNDORESPONSE']._serialized_end=1634
+  _globals['_REDOREQUEST']._serialized_start=1637
+  _globals['_REDOREQUEST']._serialized_end=1766
+  _globals['_REDORESPONSE']._serialized_start=1768
+  _globals['_REDORESPONSE']._serialized_end=1819
+  _globals['_RESETREQUEST']._serialized_start=1822
+  _globals['_RESETREQUEST']._serialized_end=1952
+  _globals['_RESETRESPONSE']._serialized_start=1954
+  _globals['_RESETRESPONSE']._serialized_end=2006
+  _globals['_GETMASKREQUEST']._serialized_start=2008
+  _globals['_GETMASKREQUEST']._serialized_end=2084
+  _globals['_GETMASKRESPONSE']._serialized_start=2086
+  _globals['_GETMASKRESPONSE']._serialized_end=2140
+  _globals['_INTERACTREQUEST']._serialized_start=2143
+  _globals['_INTERACTREQUEST']._serialized_end=2409
+  _globals['_INTERACTRESPONSE']._serialized_start=2412
+  _globals['_INTERACTRESPONSE']._serialized_end=2571
+  _globals['_ANNOTATIONSERVICE']._serialized_start=2788
+  _globals['_ANNOTATIONSERVICE']._serialized_end=3213
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,38 @@ CLICK_SIGN_NEGATIVE: ClickSign.ValueType  # 2
 """The voxel does not."""
 Global___ClickSign: _TypeAlias = ClickSign  # noqa: Y015
 
+class _Phase:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Phase.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PHASE_UNSPECIFIED: _Phase.ValueType  # 0
+    """Not said."""
+    PHASE_WAITING: _Phase.ValueType  # 1
+    """It waits for its turn."""
+    PHASE_PREPROCESSING: _Phase.ValueType  # 2
+    """Its input is being made."""
+    PHASE_INFERENCE: _Phase.ValueType  # 3
+    """Triton has it."""
+    PHASE_POSTPROCESSING: _Phase.ValueType  # 4
+    """The mask is being made."""
+
+class Phase(_Phase, metaclass=_PhaseEnumTypeWrapper):
+    """How far an action is."""
+
+PHASE_UNSPECIFIED: Phase.ValueType  # 0
+"""Not said."""
+PHASE_WAITING: Phase.ValueType  # 1
+"""It waits for its turn."""
+PHASE_PREPROCESSING: Phase.ValueType  # 2
+"""Its input is being made."""
+PHASE_INFERENCE: Phase.ValueType  # 3
+"""Triton has it."""
+PHASE_POSTPROCESSING: Phase.ValueType  # 4
+"""The mask is being made."""
+Global___Phase: _TypeAlias = Phase  # noqa: Y015
+
 @_typing.final
 class ExtremePoints(_message.Message):
     """Points on the object's extremes: its leftmost, rightmost, foremost, hindmost, lowest and highest, in any order."""
@@ -143,13 +175,14 @@ Global___Click: _TypeAlias = Click  # noqa: Y015
 
 @_typing.final
 class Prompt(_message.Message):
-    """One thing that a person shows the model. Extreme points or a box begin an object; clicks correct the answer."""
+    """One thing that a person shows the model. Extreme points, a box or a mask begin an object; clicks correct the answer."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     EXTREME_POINTS_FIELD_NUMBER: _builtins.int
     BOX_FIELD_NUMBER: _builtins.int
     CLICK_FIELD_NUMBER: _builtins.int
+    MASK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def extreme_points(self) -> Global___ExtremePoints:
         """Six or more extreme points."""
@@ -162,18 +195,23 @@ class Prompt(_message.Message):
     def click(self) -> Global___Click:
         """A correction."""
 
+    @_builtins.property
+    def mask(self) -> Global___MaskPatch:
+        """A mask to correct: it is the answer, until clicks change it. Not empty, and whole (base_revision is 0)."""
+
     def __init__(
         self,
         *,
         extreme_points: Global___ExtremePoints | None = ...,
         box: Global___BoundingBox | None = ...,
         click: Global___Click | None = ...,
+        mask: Global___MaskPatch | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "click", b"click", "extreme_points", b"extreme_points", "kind", b"kind"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "click", b"click", "extreme_points", b"extreme_points", "kind", b"kind", "mask", b"mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "click", b"click", "extreme_points", b"extreme_points", "kind", b"kind"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "click", b"click", "extreme_points", b"extreme_points", "kind", b"kind", "mask", b"mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["extreme_points", "box", "click"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["extreme_points", "box", "click", "mask"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -181,7 +219,7 @@ Global___Prompt: _TypeAlias = Prompt  # noqa: Y015
 
 @_typing.final
 class MaskPatch(_message.Message):
-    """The voxels of a mask inside a box; all voxels outside of it are 0."""
+    """The voxels of a mask inside a box."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -189,6 +227,7 @@ class MaskPatch(_message.Message):
     BITS_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
     VOXEL_COUNT_FIELD_NUMBER: _builtins.int
+    BASE_REVISION_FIELD_NUMBER: _builtins.int
     bits: _builtins.bytes
     """A zstd frame of the box's voxels, one bit each, most significant bit first, x fastest, then y, then z; the last byte
     is filled up with zeros.
@@ -196,10 +235,12 @@ class MaskPatch(_message.Message):
     sha256: _builtins.bytes
     """SHA-256 (32 bytes) of the bits before compression."""
     voxel_count: _builtins.int
-    """Number of voxels that are 1."""
+    """Number of voxels of the whole mask that are 1."""
+    base_revision: _builtins.int
+    """What the voxels outside of the box are: 0 when this is 0; else those of the segment's mask at this revision."""
     @_builtins.property
     def box(self) -> _volume_pb2.Box:
-        """Where the patch lies in the image, in the image's own axes. Empty (lower = upper) for an empty mask."""
+        """Where the patch lies in the image, in the image's own axes. Empty (lower = upper) when there is nothing to say."""
 
     def __init__(
         self,
@@ -208,10 +249,11 @@ class MaskPatch(_message.Message):
         bits: _builtins.bytes = ...,
         sha256: _builtins.bytes = ...,
         voxel_count: _builtins.int = ...,
+        base_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["box", b"box"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "box", b"box", "sha256", b"sha256", "voxel_count", b"voxel_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_revision", b"base_revision", "bits", b"bits", "box", b"box", "sha256", b"sha256", "voxel_count", b"voxel_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -228,6 +270,7 @@ class Timings(_message.Message):
     INFERENCE_FIELD_NUMBER: _builtins.int
     POSTPROCESS_FIELD_NUMBER: _builtins.int
     ENCODE_FIELD_NUMBER: _builtins.int
+    STORE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def queue(self) -> _duration_pb2.Duration:
         """Waiting for a free worker."""
@@ -248,6 +291,10 @@ class Timings(_message.Message):
     def encode(self) -> _duration_pb2.Duration:
         """Packing and compressing the mask."""
 
+    @_builtins.property
+    def store(self) -> _duration_pb2.Duration:
+        """Writing the session's log."""
+
     def __init__(
         self,
         *,
@@ -256,62 +303,42 @@ class Timings(_message.Message):
         inference: _duration_pb2.Duration | None = ...,
         postprocess: _duration_pb2.Duration | None = ...,
         encode: _duration_pb2.Duration | None = ...,
+        store: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["encode", b"encode", "inference", b"inference", "postprocess", b"postprocess", "preprocess", b"preprocess", "queue", b"queue"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["encode", b"encode", "inference", b"inference", "postprocess", b"postprocess", "preprocess", b"preprocess", "queue", b"queue", "store", b"store"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["encode", b"encode", "inference", b"inference", "postprocess", b"postprocess", "preprocess", b"preprocess", "queue", b"queue"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encode", b"encode", "inference", b"inference", "postprocess", b"postprocess", "preprocess", b"preprocess", "queue", b"queue", "store", b"store"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Timings: _TypeAlias = Timings  # noqa: Y015
 
 @_typing.final
-class AnnotateRequest(_message.Message):
-    """Prompts for a session."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SESSION_ID_FIELD_NUMBER: _builtins.int
-    PROMPTS_FIELD_NUMBER: _builtins.int
-    session_id: _builtins.str
-    """The session's id."""
-    @_builtins.property
-    def prompts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Prompt]:
-        """One or more, in the order in which they were given; of two clicks in one voxel the later one holds. Extreme points
-        or a box begin a new object: at most one of them, and first.
-        """
-
-    def __init__(
-        self,
-        *,
-        session_id: _builtins.str = ...,
-        prompts: _abc.Iterable[Global___Prompt] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["prompts", b"prompts", "session_id", b"session_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___AnnotateRequest: _TypeAlias = AnnotateRequest  # noqa: Y015
-
-@_typing.final
-class AnnotateResponse(_message.Message):
-    """The mask that answers them."""
+class Answer(_message.Message):
+    """A segment as it stands after a call."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     REVISION_FIELD_NUMBER: _builtins.int
+    SEGMENT_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    STEP_COUNT_FIELD_NUMBER: _builtins.int
     MASK_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
-    """The session's revision with these prompts."""
+    """The session's revision after the call."""
+    segment: _builtins.int
+    """The segment's number."""
+    step: _builtins.int
+    """Number of its steps that are in force: what Undo takes back is the last of them."""
+    step_count: _builtins.int
+    """Number of its steps in all: those beyond can be redone."""
     model: _builtins.str
-    """Name of the model that made it."""
+    """Name of the model that made it; empty for an empty segment."""
     model_version: _builtins.str
-    """Version of that model, as Triton answered it."""
+    """Version of that model, as Triton answered it; empty for an empty segment and for a mask that was given."""
     @_builtins.property
     def mask(self) -> Global___MaskPatch:
         """The mask."""
@@ -324,6 +351,9 @@ class AnnotateResponse(_message.Message):
         self,
         *,
         revision: _builtins.int = ...,
+        segment: _builtins.int = ...,
+        step: _builtins.int = ...,
+        step_count: _builtins.int = ...,
         mask: Global___MaskPatch | None = ...,
         model: _builtins.str = ...,
         model_version: _builtins.str = ...,
@@ -331,8 +361,426 @@ class AnnotateResponse(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["mask", b"mask", "timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["mask", b"mask", "model", b"model", "model_version", b"model_version", "revision", b"revision", "timings", b"timings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mask", b"mask", "model", b"model", "model_version", b"model_version", "revision", b"revision", "segment", b"segment", "step", b"step", "step_count", b"step_count", "timings", b"timings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Answer: _TypeAlias = Answer  # noqa: Y015
+
+@_typing.final
+class AnnotateRequest(_message.Message):
+    """Prompts for a segment of a session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    PROMPTS_FIELD_NUMBER: _builtins.int
+    SEGMENT_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    BASE_REVISION_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session's id."""
+    segment: _builtins.int
+    """Number of the segment, 1 to 255; 0 stands for 1. A new number is a new segment."""
+    revision: _builtins.int
+    """The revision that the prompts were made for; without it, the newest."""
+    request_id: _builtins.str
+    """The call's own id, up to 64 characters, for safe repetition."""
+    base_revision: _builtins.int
+    """The revision whose mask of this segment the client has: the reply then carries what changed, if the server still
+    knows. 0: the whole mask.
+    """
+    @_builtins.property
+    def prompts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Prompt]:
+        """One or more, in the order in which they were given; of two clicks in one voxel the later one holds. What begins a new
+        object: at most one, and first.
+        """
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        prompts: _abc.Iterable[Global___Prompt] | None = ...,
+        segment: _builtins.int = ...,
+        revision: _builtins.int | None = ...,
+        request_id: _builtins.str = ...,
+        base_revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_revision", b"_revision", "revision", b"revision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_revision", b"_revision", "base_revision", b"base_revision", "prompts", b"prompts", "request_id", b"request_id", "revision", b"revision", "segment", b"segment", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__revision: _TypeAlias = _typing.Literal["revision"]  # noqa: Y015
+    _WhichOneofArgType__revision: _TypeAlias = _typing.Literal["_revision", b"_revision"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revision) -> _WhichOneofReturnType__revision | None: ...
+
+Global___AnnotateRequest: _TypeAlias = AnnotateRequest  # noqa: Y015
+
+@_typing.final
+class AnnotateResponse(_message.Message):
+    """The mask that answers them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def answer(self) -> Global___Answer:
+        """The segment now."""
+
+    def __init__(
+        self,
+        *,
+        answer: Global___Answer | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AnnotateResponse: _TypeAlias = AnnotateResponse  # noqa: Y015
+
+@_typing.final
+class UndoRequest(_message.Message):
+    """What to take back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    SEGMENT_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    BASE_REVISION_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session's id."""
+    segment: _builtins.int
+    """Number of the segment; 0 stands for 1."""
+    revision: _builtins.int
+    """As in AnnotateRequest."""
+    request_id: _builtins.str
+    """As in AnnotateRequest."""
+    base_revision: _builtins.int
+    """As in AnnotateRequest."""
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        segment: _builtins.int = ...,
+        revision: _builtins.int | None = ...,
+        request_id: _builtins.str = ...,
+        base_revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_revision", b"_revision", "revision", b"revision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_revision", b"_revision", "base_revision", b"base_revision", "request_id", b"request_id", "revision", b"revision", "segment", b"segment", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__revision: _TypeAlias = _typing.Literal["revision"]  # noqa: Y015
+    _WhichOneofArgType__revision: _TypeAlias = _typing.Literal["_revision", b"_revision"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revision) -> _WhichOneofReturnType__revision | None: ...
+
+Global___UndoRequest: _TypeAlias = UndoRequest  # noqa: Y015
+
+@_typing.final
+class UndoResponse(_message.Message):
+    """The segment before its last step."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def answer(self) -> Global___Answer:
+        """The segment now."""
+
+    def __init__(
+        self,
+        *,
+        answer: Global___Answer | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndoResponse: _TypeAlias = UndoResponse  # noqa: Y015
+
+@_typing.final
+class RedoRequest(_message.Message):
+    """What to take again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    SEGMENT_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    BASE_REVISION_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session's id."""
+    segment: _builtins.int
+    """Number of the segment; 0 stands for 1."""
+    revision: _builtins.int
+    """As in AnnotateRequest."""
+    request_id: _builtins.str
+    """As in AnnotateRequest."""
+    base_revision: _builtins.int
+    """As in AnnotateRequest."""
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        segment: _builtins.int = ...,
+        revision: _builtins.int | None = ...,
+        request_id: _builtins.str = ...,
+        base_revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_revision", b"_revision", "revision", b"revision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_revision", b"_revision", "base_revision", b"base_revision", "request_id", b"request_id", "revision", b"revision", "segment", b"segment", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__revision: _TypeAlias = _typing.Literal["revision"]  # noqa: Y015
+    _WhichOneofArgType__revision: _TypeAlias = _typing.Literal["_revision", b"_revision"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revision) -> _WhichOneofReturnType__revision | None: ...
+
+Global___RedoRequest: _TypeAlias = RedoRequest  # noqa: Y015
+
+@_typing.final
+class RedoResponse(_message.Message):
+    """The segment after the next step."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def answer(self) -> Global___Answer:
+        """The segment now."""
+
+    def __init__(
+        self,
+        *,
+        answer: Global___Answer | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RedoResponse: _TypeAlias = RedoResponse  # noqa: Y015
+
+@_typing.final
+class ResetRequest(_message.Message):
+    """What to empty."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    SEGMENT_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    BASE_REVISION_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session's id."""
+    segment: _builtins.int
+    """Number of the segment; 0 stands for 1."""
+    revision: _builtins.int
+    """As in AnnotateRequest."""
+    request_id: _builtins.str
+    """As in AnnotateRequest."""
+    base_revision: _builtins.int
+    """As in AnnotateRequest."""
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        segment: _builtins.int = ...,
+        revision: _builtins.int | None = ...,
+        request_id: _builtins.str = ...,
+        base_revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_revision", b"_revision", "revision", b"revision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_revision", b"_revision", "base_revision", b"base_revision", "request_id", b"request_id", "revision", b"revision", "segment", b"segment", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__revision: _TypeAlias = _typing.Literal["revision"]  # noqa: Y015
+    _WhichOneofArgType__revision: _TypeAlias = _typing.Literal["_revision", b"_revision"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revision) -> _WhichOneofReturnType__revision | None: ...
+
+Global___ResetRequest: _TypeAlias = ResetRequest  # noqa: Y015
+
+@_typing.final
+class ResetResponse(_message.Message):
+    """The segment without any step."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def answer(self) -> Global___Answer:
+        """The segment now."""
+
+    def __init__(
+        self,
+        *,
+        answer: Global___Answer | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResetResponse: _TypeAlias = ResetResponse  # noqa: Y015
+
+@_typing.final
+class GetMaskRequest(_message.Message):
+    """Which mask."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    SEGMENT_FIELD_NUMBER: _builtins.int
+    BASE_REVISION_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session's id."""
+    segment: _builtins.int
+    """Number of the segment; 0 stands for 1."""
+    base_revision: _builtins.int
+    """As in AnnotateRequest."""
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        segment: _builtins.int = ...,
+        base_revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_revision", b"base_revision", "segment", b"segment", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMaskRequest: _TypeAlias = GetMaskRequest  # noqa: Y015
+
+@_typing.final
+class GetMaskResponse(_message.Message):
+    """The mask."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def answer(self) -> Global___Answer:
+        """The segment now."""
+
+    def __init__(
+        self,
+        *,
+        answer: Global___Answer | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMaskResponse: _TypeAlias = GetMaskResponse  # noqa: Y015
+
+@_typing.final
+class InteractRequest(_message.Message):
+    """One action of a viewer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    ANNOTATE_FIELD_NUMBER: _builtins.int
+    UNDO_FIELD_NUMBER: _builtins.int
+    REDO_FIELD_NUMBER: _builtins.int
+    RESET_FIELD_NUMBER: _builtins.int
+    GET_MASK_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """A number that the viewer chooses; events bear it."""
+    @_builtins.property
+    def annotate(self) -> Global___AnnotateRequest:
+        """Prompts."""
+
+    @_builtins.property
+    def undo(self) -> Global___UndoRequest:
+        """A step back."""
+
+    @_builtins.property
+    def redo(self) -> Global___RedoRequest:
+        """A step forward."""
+
+    @_builtins.property
+    def reset(self) -> Global___ResetRequest:
+        """Back to the beginning."""
+
+    @_builtins.property
+    def get_mask(self) -> Global___GetMaskRequest:
+        """Nothing; the mask as it stands."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        annotate: Global___AnnotateRequest | None = ...,
+        undo: Global___UndoRequest | None = ...,
+        redo: Global___RedoRequest | None = ...,
+        reset: Global___ResetRequest | None = ...,
+        get_mask: Global___GetMaskRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "annotate", b"annotate", "get_mask", b"get_mask", "redo", b"redo", "reset", b"reset", "undo", b"undo"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "annotate", b"annotate", "get_mask", b"get_mask", "id", b"id", "redo", b"redo", "reset", b"reset", "undo", b"undo"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["annotate", "undo", "redo", "reset", "get_mask"]  # noqa: Y015
+    _WhichOneofArgType_action: _TypeAlias = _typing.Literal["action", b"action"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_action) -> _WhichOneofReturnType_action | None: ...
+
+Global___InteractRequest: _TypeAlias = InteractRequest  # noqa: Y015
+
+@_typing.final
+class InteractResponse(_message.Message):
+    """What became of an action."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    PHASE_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_BY_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """The action's number."""
+    phase: Global___Phase.ValueType
+    """It is under way."""
+    failure: _builtins.bytes
+    """It failed, and changed nothing: a google.rpc.Status, serialized, as the trailer grpc-status-details-bin of a
+    single call.
+    """
+    superseded_by: _builtins.int
+    """It was joined or replaced while it waited: the number of the action that has the answer."""
+    @_builtins.property
+    def answer(self) -> Global___Answer:
+        """It is done."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        phase: Global___Phase.ValueType = ...,
+        answer: Global___Answer | None = ...,
+        failure: _builtins.bytes = ...,
+        superseded_by: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "event", b"event", "failure", b"failure", "phase", b"phase", "superseded_by", b"superseded_by"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "event", b"event", "failure", b"failure", "id", b"id", "phase", b"phase", "superseded_by", b"superseded_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["phase", "answer", "failure", "superseded_by"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___InteractResponse: _TypeAlias = InteractResponse  # noqa: Y015

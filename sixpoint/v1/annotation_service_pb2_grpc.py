@@ -26,7 +26,9 @@ if _version_not_supported:
 
 
 class AnnotationServiceStub(object):
-    """Prompts in, masks out.
+    """Prompts in, masks out. Each call that changes a session adds one to its revision. It may name the revision that it was
+    meant for: ABORTED (STALE_REVISION) says that another client was faster, and nothing was changed. It may carry an id of
+    its own: repeated with the same id, it is carried out once, and answered again.
     """
 
     def __init__(self, channel):
@@ -40,16 +42,81 @@ class AnnotationServiceStub(object):
                 request_serializer=sixpoint_dot_v1_dot_annotation__service__pb2.AnnotateRequest.SerializeToString,
                 response_deserializer=sixpoint_dot_v1_dot_annotation__service__pb2.AnnotateResponse.FromString,
                 _registered_method=True)
+        self.Undo = channel.unary_unary(
+                '/sixpoint.v1.AnnotationService/Undo',
+                request_serializer=sixpoint_dot_v1_dot_annotation__service__pb2.UndoRequest.SerializeToString,
+                response_deserializer=sixpoint_dot_v1_dot_annotation__service__pb2.UndoResponse.FromString,
+                _registered_method=True)
+        self.Redo = channel.unary_unary(
+                '/sixpoint.v1.AnnotationService/Redo',
+                request_serializer=sixpoint_dot_v1_dot_annotation__service__pb2.RedoRequest.SerializeToString,
+                response_deserializer=sixpoint_dot_v1_dot_annotation__service__pb2.RedoResponse.FromString,
+                _registered_method=True)
+        self.Reset = channel.unary_unary(
+                '/sixpoint.v1.AnnotationService/Reset',
+                request_serializer=sixpoint_dot_v1_dot_annotation__service__pb2.ResetRequest.SerializeToString,
+                response_deserializer=sixpoint_dot_v1_dot_annotation__service__pb2.ResetResponse.FromString,
+                _registered_method=True)
+        self.GetMask = channel.unary_unary(
+                '/sixpoint.v1.AnnotationService/GetMask',
+                request_serializer=sixpoint_dot_v1_dot_annotation__service__pb2.GetMaskRequest.SerializeToString,
+                response_deserializer=sixpoint_dot_v1_dot_annotation__service__pb2.GetMaskResponse.FromString,
+                _registered_method=True)
+        self.Interact = channel.stream_stream(
+                '/sixpoint.v1.AnnotationService/Interact',
+                request_serializer=sixpoint_dot_v1_dot_annotation__service__pb2.InteractRequest.SerializeToString,
+                response_deserializer=sixpoint_dot_v1_dot_annotation__service__pb2.InteractResponse.FromString,
+                _registered_method=True)
 
 
 class AnnotationServiceServicer(object):
-    """Prompts in, masks out.
+    """Prompts in, masks out. Each call that changes a session adds one to its revision. It may name the revision that it was
+    meant for: ABORTED (STALE_REVISION) says that another client was faster, and nothing was changed. It may carry an id of
+    its own: repeated with the same id, it is carried out once, and answered again.
     """
 
     def Annotate(self, request, context):
         """Answers prompts with a mask. INVALID_ARGUMENT names the prompt at fault; FAILED_PRECONDITION says which prompts the
         session's model takes (PROMPT_NOT_SUPPORTED), or that clicks came before anything to correct (NOTHING_TO_CORRECT);
         UNAVAILABLE (TRITON_UNAVAILABLE) carries a time to retry after. A call that fails leaves the session as it was.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Undo(self, request, context):
+        """Takes back the last step of a segment. FAILED_PRECONDITION (NOTHING_TO_UNDO) before the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Redo(self, request, context):
+        """Takes the next step again. FAILED_PRECONDITION (NOTHING_TO_REDO) after the last. New prompts end what can be redone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Reset(self, request, context):
+        """Takes back all steps of a segment; they can be redone one by one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMask(self, request, context):
+        """The mask of a segment as it stands.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Interact(self, request_iterator, context):
+        """All of the above for viewers, as one stream. Actions are carried out in their order. While one is carried out, prompts
+        for one segment that wait behind it become one step: clicks join it, extreme points, a box or a mask replace what
+        waited before them. The action that was joined or replaced is told so (superseded), the last one has the answer. An action
+        that fails does not end the stream; one whose stream ends is cancelled.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -63,6 +130,31 @@ def add_AnnotationServiceServicer_to_server(servicer, server):
                     request_deserializer=sixpoint_dot_v1_dot_annotation__service__pb2.AnnotateRequest.FromString,
                     response_serializer=sixpoint_dot_v1_dot_annotation__service__pb2.AnnotateResponse.SerializeToString,
             ),
+            'Undo': grpc.unary_unary_rpc_method_handler(
+                    servicer.Undo,
+                    request_deserializer=sixpoint_dot_v1_dot_annotation__service__pb2.UndoRequest.FromString,
+                    response_serializer=sixpoint_dot_v1_dot_annotation__service__pb2.UndoResponse.SerializeToString,
+            ),
+            'Redo': grpc.unary_unary_rpc_method_handler(
+                    servicer.Redo,
+                    request_deserializer=sixpoint_dot_v1_dot_annotation__service__pb2.RedoRequest.FromString,
+                    response_serializer=sixpoint_dot_v1_dot_annotation__service__pb2.RedoResponse.SerializeToString,
+            ),
+            'Reset': grpc.unary_unary_rpc_method_handler(
+                    servicer.Reset,
+                    request_deserializer=sixpoint_dot_v1_dot_annotation__service__pb2.ResetRequest.FromString,
+                    response_serializer=sixpoint_dot_v1_dot_annotation__service__pb2.ResetResponse.SerializeToString,
+            ),
+            'GetMask': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMask,
+                    request_deserializer=sixpoint_dot_v1_dot_annotation__service__pb2.GetMaskRequest.FromString,
+                    response_serializer=sixpoint_dot_v1_dot_annotation__service__pb2.GetMaskResponse.SerializeToString,
+            ),
+            'Interact': grpc.stream_stream_rpc_method_handler(
+                    servicer.Interact,
+                    request_deserializer=sixpoint_dot_v1_dot_annotation__service__pb2.InteractRequest.FromString,
+                    response_serializer=sixpoint_dot_v1_dot_annotation__service__pb2.InteractResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'sixpoint.v1.AnnotationService', rpc_method_handlers)
@@ -72,7 +164,9 @@ def add_AnnotationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AnnotationService(object):
-    """Prompts in, masks out.
+    """Prompts in, masks out. Each call that changes a session adds one to its revision. It may name the revision that it was
+    meant for: ABORTED (STALE_REVISION) says that another client was faster, and nothing was changed. It may carry an id of
+    its own: repeated with the same id, it is carried out once, and answered again.
     """
 
     @staticmethod
@@ -92,6 +186,141 @@ class AnnotationService(object):
             '/sixpoint.v1.AnnotationService/Annotate',
             sixpoint_dot_v1_dot_annotation__service__pb2.AnnotateRequest.SerializeToString,
             sixpoint_dot_v1_dot_annotation__service__pb2.AnnotateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Undo(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sixpoint.v1.AnnotationService/Undo',
+            sixpoint_dot_v1_dot_annotation__service__pb2.UndoRequest.SerializeToString,
+            sixpoint_dot_v1_dot_annotation__service__pb2.UndoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Redo(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sixpoint.v1.AnnotationService/Redo',
+            sixpoint_dot_v1_dot_annotation__service__pb2.RedoRequest.SerializeToString,
+            sixpoint_dot_v1_dot_annotation__service__pb2.RedoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sixpoint.v1.AnnotationService/Reset',
+            sixpoint_dot_v1_dot_annotation__service__pb2.ResetRequest.SerializeToString,
+            sixpoint_dot_v1_dot_annotation__service__pb2.ResetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sixpoint.v1.AnnotationService/GetMask',
+            sixpoint_dot_v1_dot_annotation__service__pb2.GetMaskRequest.SerializeToString,
+            sixpoint_dot_v1_dot_annotation__service__pb2.GetMaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Interact(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/sixpoint.v1.AnnotationService/Interact',
+            sixpoint_dot_v1_dot_annotation__service__pb2.InteractRequest.SerializeToString,
+            sixpoint_dot_v1_dot_annotation__service__pb2.InteractResponse.FromString,
             options,
             channel_credentials,
             insecure,

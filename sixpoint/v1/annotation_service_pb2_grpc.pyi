@@ -27,7 +27,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AnnotationServiceStub:
-    """Prompts in, masks out."""
+    """Prompts in, masks out. Each call that changes a session adds one to its revision. It may name the revision that it was
+    meant for: ABORTED (STALE_REVISION) says that another client was faster, and nothing was changed. It may carry an id of
+    its own: repeated with the same id, it is carried out once, and answered again.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -38,10 +41,27 @@ class AnnotationServiceStub:
     session's model takes (PROMPT_NOT_SUPPORTED), or that clicks came before anything to correct (NOTHING_TO_CORRECT);
     UNAVAILABLE (TRITON_UNAVAILABLE) carries a time to retry after. A call that fails leaves the session as it was.
     """
+    Undo: _grpc.UnaryUnaryMultiCallable[_annotation_service_pb2.UndoRequest, _annotation_service_pb2.UndoResponse]
+    """Takes back the last step of a segment. FAILED_PRECONDITION (NOTHING_TO_UNDO) before the first."""
+    Redo: _grpc.UnaryUnaryMultiCallable[_annotation_service_pb2.RedoRequest, _annotation_service_pb2.RedoResponse]
+    """Takes the next step again. FAILED_PRECONDITION (NOTHING_TO_REDO) after the last. New prompts end what can be redone."""
+    Reset: _grpc.UnaryUnaryMultiCallable[_annotation_service_pb2.ResetRequest, _annotation_service_pb2.ResetResponse]
+    """Takes back all steps of a segment; they can be redone one by one."""
+    GetMask: _grpc.UnaryUnaryMultiCallable[_annotation_service_pb2.GetMaskRequest, _annotation_service_pb2.GetMaskResponse]
+    """The mask of a segment as it stands."""
+    Interact: _grpc.StreamStreamMultiCallable[_annotation_service_pb2.InteractRequest, _annotation_service_pb2.InteractResponse]
+    """All of the above for viewers, as one stream. Actions are carried out in their order. While one is carried out, prompts
+    for one segment that wait behind it become one step: clicks join it, extreme points, a box or a mask replace what
+    waited before them. The action that was joined or replaced is told so (superseded), the last one has the answer. An action
+    that fails does not end the stream; one whose stream ends is cancelled.
+    """
 
 @_typing.type_check_only
 class AnnotationServiceAsyncStub(AnnotationServiceStub):
-    """Prompts in, masks out."""
+    """Prompts in, masks out. Each call that changes a session adds one to its revision. It may name the revision that it was
+    meant for: ABORTED (STALE_REVISION) says that another client was faster, and nothing was changed. It may carry an id of
+    its own: repeated with the same id, it is carried out once, and answered again.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Annotate: _aio.UnaryUnaryMultiCallable[_annotation_service_pb2.AnnotateRequest, _annotation_service_pb2.AnnotateResponse]  # type: ignore[assignment]
@@ -49,9 +69,26 @@ class AnnotationServiceAsyncStub(AnnotationServiceStub):
     session's model takes (PROMPT_NOT_SUPPORTED), or that clicks came before anything to correct (NOTHING_TO_CORRECT);
     UNAVAILABLE (TRITON_UNAVAILABLE) carries a time to retry after. A call that fails leaves the session as it was.
     """
+    Undo: _aio.UnaryUnaryMultiCallable[_annotation_service_pb2.UndoRequest, _annotation_service_pb2.UndoResponse]  # type: ignore[assignment]
+    """Takes back the last step of a segment. FAILED_PRECONDITION (NOTHING_TO_UNDO) before the first."""
+    Redo: _aio.UnaryUnaryMultiCallable[_annotation_service_pb2.RedoRequest, _annotation_service_pb2.RedoResponse]  # type: ignore[assignment]
+    """Takes the next step again. FAILED_PRECONDITION (NOTHING_TO_REDO) after the last. New prompts end what can be redone."""
+    Reset: _aio.UnaryUnaryMultiCallable[_annotation_service_pb2.ResetRequest, _annotation_service_pb2.ResetResponse]  # type: ignore[assignment]
+    """Takes back all steps of a segment; they can be redone one by one."""
+    GetMask: _aio.UnaryUnaryMultiCallable[_annotation_service_pb2.GetMaskRequest, _annotation_service_pb2.GetMaskResponse]  # type: ignore[assignment]
+    """The mask of a segment as it stands."""
+    Interact: _aio.StreamStreamMultiCallable[_annotation_service_pb2.InteractRequest, _annotation_service_pb2.InteractResponse]  # type: ignore[assignment]
+    """All of the above for viewers, as one stream. Actions are carried out in their order. While one is carried out, prompts
+    for one segment that wait behind it become one step: clicks join it, extreme points, a box or a mask replace what
+    waited before them. The action that was joined or replaced is told so (superseded), the last one has the answer. An action
+    that fails does not end the stream; one whose stream ends is cancelled.
+    """
 
 class AnnotationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Prompts in, masks out."""
+    """Prompts in, masks out. Each call that changes a session adds one to its revision. It may name the revision that it was
+    meant for: ABORTED (STALE_REVISION) says that another client was faster, and nothing was changed. It may carry an id of
+    its own: repeated with the same id, it is carried out once, and answered again.
+    """
 
     @_abc_1.abstractmethod
     def Annotate(
@@ -62,6 +99,50 @@ class AnnotationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Answers prompts with a mask. INVALID_ARGUMENT names the prompt at fault; FAILED_PRECONDITION says which prompts the
         session's model takes (PROMPT_NOT_SUPPORTED), or that clicks came before anything to correct (NOTHING_TO_CORRECT);
         UNAVAILABLE (TRITON_UNAVAILABLE) carries a time to retry after. A call that fails leaves the session as it was.
+        """
+
+    @_abc_1.abstractmethod
+    def Undo(
+        self,
+        request: _annotation_service_pb2.UndoRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_annotation_service_pb2.UndoResponse, _abc.Awaitable[_annotation_service_pb2.UndoResponse]]:
+        """Takes back the last step of a segment. FAILED_PRECONDITION (NOTHING_TO_UNDO) before the first."""
+
+    @_abc_1.abstractmethod
+    def Redo(
+        self,
+        request: _annotation_service_pb2.RedoRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_annotation_service_pb2.RedoResponse, _abc.Awaitable[_annotation_service_pb2.RedoResponse]]:
+        """Takes the next step again. FAILED_PRECONDITION (NOTHING_TO_REDO) after the last. New prompts end what can be redone."""
+
+    @_abc_1.abstractmethod
+    def Reset(
+        self,
+        request: _annotation_service_pb2.ResetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_annotation_service_pb2.ResetResponse, _abc.Awaitable[_annotation_service_pb2.ResetResponse]]:
+        """Takes back all steps of a segment; they can be redone one by one."""
+
+    @_abc_1.abstractmethod
+    def GetMask(
+        self,
+        request: _annotation_service_pb2.GetMaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_annotation_service_pb2.GetMaskResponse, _abc.Awaitable[_annotation_service_pb2.GetMaskResponse]]:
+        """The mask of a segment as it stands."""
+
+    @_abc_1.abstractmethod
+    def Interact(
+        self,
+        request_iterator: _MaybeAsyncIterator[_annotation_service_pb2.InteractRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_annotation_service_pb2.InteractResponse], _abc.AsyncIterator[_annotation_service_pb2.InteractResponse]]:
+        """All of the above for viewers, as one stream. Actions are carried out in their order. While one is carried out, prompts
+        for one segment that wait behind it become one step: clicks join it, extreme points, a box or a mask replace what
+        waited before them. The action that was joined or replaced is told so (superseded), the last one has the answer. An action
+        that fails does not end the stream; one whose stream ends is cancelled.
         """
 
 def add_AnnotationServiceServicer_to_server(servicer: AnnotationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from sixpoint.v1 import volume_pb2 as sixpoint_dot_v1_dot_volume__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsixpoint/v1/image_service.proto\x12\x0bsixpoint.v1\x1a\x18sixpoint/v1/volume.proto\"\x80\x01\n\x05Image\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\'\n\x08geometry\x18\x02 \x01(\x0b\x32\x15.sixpoint.v1.Geometry\x12*\n\nvoxel_type\x18\x03 \x01(\x0e\x32\x16.sixpoint.v1.VoxelType\x12\x12\n\nbyte_count\x18\x04 \x01(\x03\"S\n\x12UploadImageRequest\x12$\n\x06header\x18\x01 \x01(\x0b\x32\x12.sixpoint.v1.ImageH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"8\n\x13UploadImageResponse\x12!\n\x05image\x18\x01 \x01(\x0b\x32\x12.sixpoint.v1.Image\"!\n\x0fGetImageRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"5\n\x10GetImageResponse\x12!\n\x05image\x18\x01 \x01(\x0b\x32\x12.sixpoint.v1.Image2\xab\x01\n\x0cImageService\x12R\n\x0bUploadImage\x12\x1f.sixpoint.v1.UploadImageRequest\x1a .sixpoint.v1.UploadImageResponse(\x01\x12G\n\x08GetImage\x12\x1c.sixpoint.v1.GetImageRequest\x1a\x1d.sixpoint.v1.GetImageResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsixpoint/v1/image_service.proto\x12\x0bsixpoint.v1\x1a\x18sixpoint/v1/volume.proto\"\x80\x01\n\x05Image\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\'\n\x08geometry\x18\x02 \x01(\x0b\x32\x15.sixpoint.v1.Geometry\x12*\n\nvoxel_type\x18\x03 \x01(\x0e\x32\x16.sixpoint.v1.VoxelType\x12\x12\n\nbyte_count\x18\x04 \x01(\x03\"c\n\x12UploadImageRequest\x12$\n\x06header\x18\x01 \x01(\x0b\x32\x12.sixpoint.v1.ImageH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x42\x06\n\x04part\"8\n\x13UploadImageResponse\x12!\n\x05image\x18\x01 \x01(\x0b\x32\x12.sixpoint.v1.Image\"!\n\x0fGetImageRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"5\n\x10GetImageResponse\x12!\n\x05image\x18\x01 \x01(\x0b\x32\x12.sixpoint.v1.Image\"\"\n\x10GetUploadRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"0\n\x11GetUploadResponse\x12\x1b\n\x13received_byte_count\x18\x01 \x01(\x03\x32\xf7\x01\n\x0cImageService\x12R\n\x0bUploadImage\x12\x1f.sixpoint.v1.UploadImageRequest\x1a .sixpoint.v1.UploadImageResponse(\x01\x12G\n\x08GetImage\x12\x1c.sixpoint.v1.GetImageRequest\x1a\x1d.sixpoint.v1.GetImageResponse\x12J\n\tGetUpload\x12\x1d.sixpoint.v1.GetUploadRequest\x1a\x1e.sixpoint.v1.GetUploadResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,13 +35,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMAGE']._serialized_start=75
   _globals['_IMAGE']._serialized_end=203
   _globals['_UPLOADIMAGEREQUEST']._serialized_start=205
-  _globals['_UPLOADIMAGEREQUEST']._serialized_end=288
-  _globals['_UPLOADIMAGERESPONSE']._serialized_start=290
-  _globals['_UPLOADIMAGERESPONSE']._serialized_end=346
-  _globals['_GETIMAGEREQUEST']._serialized_start=348
-  _globals['_GETIMAGEREQUEST']._serialized_end=381
-  _globals['_GETIMAGERESPONSE']._serialized_start=383
-  _globals['_GETIMAGERESPONSE']._serialized_end=436
-  _globals['_IMAGESERVICE']._serialized_start=439
-  _globals['_IMAGESERVICE']._serialized_end=610
+  _globals['_UPLOADIMAGEREQUEST']._serialized_end=304
+  _globals['_UPLOADIMAGERESPONSE']._serialized_start=306
+  _globals['_UPLOADIMAGERESPONSE']._serialized_end=362
+  _globals['_GETIMAGEREQUEST']._serialized_start=364
+  _globals['_GETIMAGEREQUEST']._serialized_end=397
+  _globals['_GETIMAGERESPONSE']._serialized_start=399
+  _globals['_GETIMAGERESPONSE']._serialized_end=452
+  _globals['_GETUPLOADREQUEST']._serialized_start=454
+  _globals['_GETUPLOADREQUEST']._serialized_end=488
+  _globals['_GETUPLOADRESPONSE']._serialized_start=490
+  _globals['_GETUPLOADRESPONSE']._serialized_end=538
+  _globals['_IMAGESERVICE']._serialized_start=541
+  _globals['_IMAGESERVICE']._serialized_end=788
 # @@protoc_insertion_point(module_scope)

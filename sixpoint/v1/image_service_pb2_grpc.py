@@ -45,6 +45,11 @@ class ImageServiceStub(object):
                 request_serializer=sixpoint_dot_v1_dot_image__service__pb2.GetImageRequest.SerializeToString,
                 response_deserializer=sixpoint_dot_v1_dot_image__service__pb2.GetImageResponse.FromString,
                 _registered_method=True)
+        self.GetUpload = channel.unary_unary(
+                '/sixpoint.v1.ImageService/GetUpload',
+                request_serializer=sixpoint_dot_v1_dot_image__service__pb2.GetUploadRequest.SerializeToString,
+                response_deserializer=sixpoint_dot_v1_dot_image__service__pb2.GetUploadResponse.FromString,
+                _registered_method=True)
 
 
 class ImageServiceServicer(object):
@@ -53,7 +58,8 @@ class ImageServiceServicer(object):
 
     def UploadImage(self, request_iterator, context):
         """Takes an image as a stream: one header, then its voxels in chunks (256 KiB to 1 MiB each is best), in order.
-        The same image twice is the same image. Nothing is kept of a stream that ends early or disagrees with its header.
+        The same image twice is the same image. A stream that ends early can be continued: GetUpload says from where. One that
+        disagrees with its header leaves nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -61,6 +67,13 @@ class ImageServiceServicer(object):
 
     def GetImage(self, request, context):
         """Describes an image that is here. NOT_FOUND (IMAGE_NOT_FOUND) means that it must be uploaded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUpload(self, request, context):
+        """How much of an image has arrived: 0 bytes of one that nobody began to upload, all of one that is here.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -78,6 +91,11 @@ def add_ImageServiceServicer_to_server(servicer, server):
                     servicer.GetImage,
                     request_deserializer=sixpoint_dot_v1_dot_image__service__pb2.GetImageRequest.FromString,
                     response_serializer=sixpoint_dot_v1_dot_image__service__pb2.GetImageResponse.SerializeToString,
+            ),
+            'GetUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUpload,
+                    request_deserializer=sixpoint_dot_v1_dot_image__service__pb2.GetUploadRequest.FromString,
+                    response_serializer=sixpoint_dot_v1_dot_image__service__pb2.GetUploadResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +153,33 @@ class ImageService(object):
             '/sixpoint.v1.ImageService/GetImage',
             sixpoint_dot_v1_dot_image__service__pb2.GetImageRequest.SerializeToString,
             sixpoint_dot_v1_dot_image__service__pb2.GetImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sixpoint.v1.ImageService/GetUpload',
+            sixpoint_dot_v1_dot_image__service__pb2.GetUploadRequest.SerializeToString,
+            sixpoint_dot_v1_dot_image__service__pb2.GetUploadResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,10 +35,13 @@ class ImageServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ImageServiceAsyncStub: ...
     UploadImage: _grpc.StreamUnaryMultiCallable[_image_service_pb2.UploadImageRequest, _image_service_pb2.UploadImageResponse]
     """Takes an image as a stream: one header, then its voxels in chunks (256 KiB to 1 MiB each is best), in order.
-    The same image twice is the same image. Nothing is kept of a stream that ends early or disagrees with its header.
+    The same image twice is the same image. A stream that ends early can be continued: GetUpload says from where. One that
+    disagrees with its header leaves nothing.
     """
     GetImage: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.GetImageRequest, _image_service_pb2.GetImageResponse]
     """Describes an image that is here. NOT_FOUND (IMAGE_NOT_FOUND) means that it must be uploaded."""
+    GetUpload: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.GetUploadRequest, _image_service_pb2.GetUploadResponse]
+    """How much of an image has arrived: 0 bytes of one that nobody began to upload, all of one that is here."""
 
 @_typing.type_check_only
 class ImageServiceAsyncStub(ImageServiceStub):
@@ -47,10 +50,13 @@ class ImageServiceAsyncStub(ImageServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     UploadImage: _aio.StreamUnaryMultiCallable[_image_service_pb2.UploadImageRequest, _image_service_pb2.UploadImageResponse]  # type: ignore[assignment]
     """Takes an image as a stream: one header, then its voxels in chunks (256 KiB to 1 MiB each is best), in order.
-    The same image twice is the same image. Nothing is kept of a stream that ends early or disagrees with its header.
+    The same image twice is the same image. A stream that ends early can be continued: GetUpload says from where. One that
+    disagrees with its header leaves nothing.
     """
     GetImage: _aio.UnaryUnaryMultiCallable[_image_service_pb2.GetImageRequest, _image_service_pb2.GetImageResponse]  # type: ignore[assignment]
     """Describes an image that is here. NOT_FOUND (IMAGE_NOT_FOUND) means that it must be uploaded."""
+    GetUpload: _aio.UnaryUnaryMultiCallable[_image_service_pb2.GetUploadRequest, _image_service_pb2.GetUploadResponse]  # type: ignore[assignment]
+    """How much of an image has arrived: 0 bytes of one that nobody began to upload, all of one that is here."""
 
 class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
     """Images, known by the SHA-256 of their content."""
@@ -62,7 +68,8 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_image_service_pb2.UploadImageResponse, _abc.Awaitable[_image_service_pb2.UploadImageResponse]]:
         """Takes an image as a stream: one header, then its voxels in chunks (256 KiB to 1 MiB each is best), in order.
-        The same image twice is the same image. Nothing is kept of a stream that ends early or disagrees with its header.
+        The same image twice is the same image. A stream that ends early can be continued: GetUpload says from where. One that
+        disagrees with its header leaves nothing.
         """
 
     @_abc_1.abstractmethod
@@ -72,5 +79,13 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_image_service_pb2.GetImageResponse, _abc.Awaitable[_image_service_pb2.GetImageResponse]]:
         """Describes an image that is here. NOT_FOUND (IMAGE_NOT_FOUND) means that it must be uploaded."""
+
+    @_abc_1.abstractmethod
+    def GetUpload(
+        self,
+        request: _image_service_pb2.GetUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_image_service_pb2.GetUploadResponse, _abc.Awaitable[_image_service_pb2.GetUploadResponse]]:
+        """How much of an image has arrived: 0 bytes of one that nobody began to upload, all of one that is here."""
 
 def add_ImageServiceServicer_to_server(servicer: ImageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -57,6 +57,8 @@ class _PromptKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PromptKind
     """A box round the object."""
     PROMPT_KIND_CLICKS: _PromptKind.ValueType  # 3
     """Corrections of an answer, positive and negative."""
+    PROMPT_KIND_MASK: _PromptKind.ValueType  # 4
+    """A mask to correct."""
 
 class PromptKind(_PromptKind, metaclass=_PromptKindEnumTypeWrapper):
     """What a person can give a model."""
@@ -69,6 +71,8 @@ PROMPT_KIND_BOX: PromptKind.ValueType  # 2
 """A box round the object."""
 PROMPT_KIND_CLICKS: PromptKind.ValueType  # 3
 """Corrections of an answer, positive and negative."""
+PROMPT_KIND_MASK: PromptKind.ValueType  # 4
+"""A mask to correct."""
 Global___PromptKind: _TypeAlias = PromptKind  # noqa: Y015
 
 @_typing.final

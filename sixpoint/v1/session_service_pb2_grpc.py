@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class SessionServiceStub(object):
-    """A session is one person's work on one image with one model.
+    """A session is one person's work on one image: the log of what was shown, segment by segment. It is kept until it was
+    idle for too long, whatever happens to the processes that serve it.
     """
 
     def __init__(self, channel):
@@ -45,6 +46,26 @@ class SessionServiceStub(object):
                 request_serializer=sixpoint_dot_v1_dot_session__service__pb2.GetSessionRequest.SerializeToString,
                 response_deserializer=sixpoint_dot_v1_dot_session__service__pb2.GetSessionResponse.FromString,
                 _registered_method=True)
+        self.ListSessions = channel.unary_unary(
+                '/sixpoint.v1.SessionService/ListSessions',
+                request_serializer=sixpoint_dot_v1_dot_session__service__pb2.ListSessionsRequest.SerializeToString,
+                response_deserializer=sixpoint_dot_v1_dot_session__service__pb2.ListSessionsResponse.FromString,
+                _registered_method=True)
+        self.UpdateSession = channel.unary_unary(
+                '/sixpoint.v1.SessionService/UpdateSession',
+                request_serializer=sixpoint_dot_v1_dot_session__service__pb2.UpdateSessionRequest.SerializeToString,
+                response_deserializer=sixpoint_dot_v1_dot_session__service__pb2.UpdateSessionResponse.FromString,
+                _registered_method=True)
+        self.ListSteps = channel.unary_unary(
+                '/sixpoint.v1.SessionService/ListSteps',
+                request_serializer=sixpoint_dot_v1_dot_session__service__pb2.ListStepsRequest.SerializeToString,
+                response_deserializer=sixpoint_dot_v1_dot_session__service__pb2.ListStepsResponse.FromString,
+                _registered_method=True)
+        self.ForkSession = channel.unary_unary(
+                '/sixpoint.v1.SessionService/ForkSession',
+                request_serializer=sixpoint_dot_v1_dot_session__service__pb2.ForkSessionRequest.SerializeToString,
+                response_deserializer=sixpoint_dot_v1_dot_session__service__pb2.ForkSessionResponse.FromString,
+                _registered_method=True)
         self.CloseSession = channel.unary_unary(
                 '/sixpoint.v1.SessionService/CloseSession',
                 request_serializer=sixpoint_dot_v1_dot_session__service__pb2.CloseSessionRequest.SerializeToString,
@@ -53,7 +74,8 @@ class SessionServiceStub(object):
 
 
 class SessionServiceServicer(object):
-    """A session is one person's work on one image with one model.
+    """A session is one person's work on one image: the log of what was shown, segment by segment. It is kept until it was
+    idle for too long, whatever happens to the processes that serve it.
     """
 
     def CreateSession(self, request, context):
@@ -66,6 +88,34 @@ class SessionServiceServicer(object):
     def GetSession(self, request, context):
         """Describes a session. NOT_FOUND says by its reason whether it never was (SESSION_NOT_FOUND) or expired
         (SESSION_EXPIRED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSessions(self, request, context):
+        """Lists the caller's open sessions, the last used first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateSession(self, request, context):
+        """Changes a session's model, for the prompts to come, or the names of its segments.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSteps(self, request, context):
+        """Lists the steps of a session, those that were taken back and can be redone included.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForkSession(self, request, context):
+        """Opens a new session that stands where this one stands, or where it stood after an earlier step of a segment.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -91,6 +141,26 @@ def add_SessionServiceServicer_to_server(servicer, server):
                     request_deserializer=sixpoint_dot_v1_dot_session__service__pb2.GetSessionRequest.FromString,
                     response_serializer=sixpoint_dot_v1_dot_session__service__pb2.GetSessionResponse.SerializeToString,
             ),
+            'ListSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSessions,
+                    request_deserializer=sixpoint_dot_v1_dot_session__service__pb2.ListSessionsRequest.FromString,
+                    response_serializer=sixpoint_dot_v1_dot_session__service__pb2.ListSessionsResponse.SerializeToString,
+            ),
+            'UpdateSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateSession,
+                    request_deserializer=sixpoint_dot_v1_dot_session__service__pb2.UpdateSessionRequest.FromString,
+                    response_serializer=sixpoint_dot_v1_dot_session__service__pb2.UpdateSessionResponse.SerializeToString,
+            ),
+            'ListSteps': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSteps,
+                    request_deserializer=sixpoint_dot_v1_dot_session__service__pb2.ListStepsRequest.FromString,
+                    response_serializer=sixpoint_dot_v1_dot_session__service__pb2.ListStepsResponse.SerializeToString,
+            ),
+            'ForkSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForkSession,
+                    request_deserializer=sixpoint_dot_v1_dot_session__service__pb2.ForkSessionRequest.FromString,
+                    response_serializer=sixpoint_dot_v1_dot_session__service__pb2.ForkSessionResponse.SerializeToString,
+            ),
             'CloseSession': grpc.unary_unary_rpc_method_handler(
                     servicer.CloseSession,
                     request_deserializer=sixpoint_dot_v1_dot_session__service__pb2.CloseSessionRequest.FromString,
@@ -105,7 +175,8 @@ def add_SessionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SessionService(object):
-    """A session is one person's work on one image with one model.
+    """A session is one person's work on one image: the log of what was shown, segment by segment. It is kept until it was
+    idle for too long, whatever happens to the processes that serve it.
     """
 
     @staticmethod
@@ -152,6 +223,114 @@ class SessionService(object):
             '/sixpoint.v1.SessionService/GetSession',
             sixpoint_dot_v1_dot_session__service__pb2.GetSessionRequest.SerializeToString,
             sixpoint_dot_v1_dot_session__service__pb2.GetSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sixpoint.v1.SessionService/ListSessions',
+            sixpoint_dot_v1_dot_session__service__pb2.ListSessionsRequest.SerializeToString,
+            sixpoint_dot_v1_dot_session__service__pb2.ListSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sixpoint.v1.SessionService/UpdateSession',
+            sixpoint_dot_v1_dot_session__service__pb2.UpdateSessionRequest.SerializeToString,
+            sixpoint_dot_v1_dot_session__service__pb2.UpdateSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSteps(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sixpoint.v1.SessionService/ListSteps',
+            sixpoint_dot_v1_dot_session__service__pb2.ListStepsRequest.SerializeToString,
+            sixpoint_dot_v1_dot_session__service__pb2.ListStepsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForkSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sixpoint.v1.SessionService/ForkSession',
+            sixpoint_dot_v1_dot_session__service__pb2.ForkSessionRequest.SerializeToString,
+            sixpoint_dot_v1_dot_session__service__pb2.ForkSessionResponse.FromString,
             options,
             channel_credentials,
             insecure,

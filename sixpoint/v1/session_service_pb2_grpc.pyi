@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SessionServiceStub:
-    """A session is one person's work on one image with one model."""
+    """A session is one person's work on one image: the log of what was shown, segment by segment. It is kept until it was
+    idle for too long, whatever happens to the processes that serve it.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -39,12 +41,22 @@ class SessionServiceStub:
     """Describes a session. NOT_FOUND says by its reason whether it never was (SESSION_NOT_FOUND) or expired
     (SESSION_EXPIRED).
     """
+    ListSessions: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ListSessionsRequest, _session_service_pb2.ListSessionsResponse]
+    """Lists the caller's open sessions, the last used first."""
+    UpdateSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.UpdateSessionRequest, _session_service_pb2.UpdateSessionResponse]
+    """Changes a session's model, for the prompts to come, or the names of its segments."""
+    ListSteps: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ListStepsRequest, _session_service_pb2.ListStepsResponse]
+    """Lists the steps of a session, those that were taken back and can be redone included."""
+    ForkSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ForkSessionRequest, _session_service_pb2.ForkSessionResponse]
+    """Opens a new session that stands where this one stands, or where it stood after an earlier step of a segment."""
     CloseSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.CloseSessionRequest, _session_service_pb2.CloseSessionResponse]
     """Closes a session and lets go of what it holds. Closing it again is no error."""
 
 @_typing.type_check_only
 class SessionServiceAsyncStub(SessionServiceStub):
-    """A session is one person's work on one image with one model."""
+    """A session is one person's work on one image: the log of what was shown, segment by segment. It is kept until it was
+    idle for too long, whatever happens to the processes that serve it.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.CreateSessionRequest, _session_service_pb2.CreateSessionResponse]  # type: ignore[assignment]
@@ -53,11 +65,21 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """Describes a session. NOT_FOUND says by its reason whether it never was (SESSION_NOT_FOUND) or expired
     (SESSION_EXPIRED).
     """
+    ListSessions: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListSessionsRequest, _session_service_pb2.ListSessionsResponse]  # type: ignore[assignment]
+    """Lists the caller's open sessions, the last used first."""
+    UpdateSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.UpdateSessionRequest, _session_service_pb2.UpdateSessionResponse]  # type: ignore[assignment]
+    """Changes a session's model, for the prompts to come, or the names of its segments."""
+    ListSteps: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListStepsRequest, _session_service_pb2.ListStepsResponse]  # type: ignore[assignment]
+    """Lists the steps of a session, those that were taken back and can be redone included."""
+    ForkSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ForkSessionRequest, _session_service_pb2.ForkSessionResponse]  # type: ignore[assignment]
+    """Opens a new session that stands where this one stands, or where it stood after an earlier step of a segment."""
     CloseSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.CloseSessionRequest, _session_service_pb2.CloseSessionResponse]  # type: ignore[assignment]
     """Closes a session and lets go of what it holds. Closing it again is no error."""
 
 class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """A session is one person's work on one image with one model."""
+    """A session is one person's work on one image: the log of what was shown, segment by segment. It is kept until it was
+    idle for too long, whatever happens to the processes that serve it.
+    """
 
     @_abc_1.abstractmethod
     def CreateSession(
@@ -76,6 +98,38 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Describes a session. NOT_FOUND says by its reason whether it never was (SESSION_NOT_FOUND) or expired
         (SESSION_EXPIRED).
         """
+
+    @_abc_1.abstractmethod
+    def ListSessions(
+        self,
+        request: _session_service_pb2.ListSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_service_pb2.ListSessionsResponse, _abc.Awaitable[_session_service_pb2.ListSessionsResponse]]:
+        """Lists the caller's open sessions, the last used first."""
+
+    @_abc_1.abstractmethod
+    def UpdateSession(
+        self,
+        request: _session_service_pb2.UpdateSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_service_pb2.UpdateSessionResponse, _abc.Awaitable[_session_service_pb2.UpdateSessionResponse]]:
+        """Changes a session's model, for the prompts to come, or the names of its segments."""
+
+    @_abc_1.abstractmethod
+    def ListSteps(
+        self,
+        request: _session_service_pb2.ListStepsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_service_pb2.ListStepsResponse, _abc.Awaitable[_session_service_pb2.ListStepsResponse]]:
+        """Lists the steps of a session, those that were taken back and can be redone included."""
+
+    @_abc_1.abstractmethod
+    def ForkSession(
+        self,
+        request: _session_service_pb2.ForkSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_service_pb2.ForkSessionResponse, _abc.Awaitable[_session_service_pb2.ForkSessionResponse]]:
+        """Opens a new session that stands where this one stands, or where it stood after an earlier step of a segment."""
 
     @_abc_1.abstractmethod
     def CloseSession(

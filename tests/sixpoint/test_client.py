@@ -111,11 +111,13 @@ class Server(
         self._begin("Annotate", request, context)
         self.revision += 1
         return annotation.AnnotateResponse(
-            revision=self.revision,
-            mask=self.mask,
-            model="annotation",
-            model_version="7",
-            timings=timings_to_message(TIMINGS),
+            answer=annotation.Answer(
+                revision=self.revision,
+                mask=self.mask,
+                model="annotation",
+                model_version="7",
+                timings=timings_to_message(TIMINGS),
+            )
         )
 
 

@@ -1,0 +1,1 @@
+"""What outlives a process: records in a database, blobs in a store of objects."""

@@ -1,0 +1,119 @@
+"""The tables. Migrations in gateway/storage/migrations make them; a test compares the two."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+__all__ = ["clock", "images", "metadata", "requests", "segments", "sessions", "steps"]
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+images = Table(
+    "images",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("geometry", JSON, nullable=False, comment="size, spacing, origin, direction, as sixpoint.v1.Geometry"),
+    Column("voxel_type", Integer, nullable=False),
+    Column("byte_count", BigInteger, nullable=False),
+    Column("owner", String(200), nullable=False),
+    Column("created", Double, nullable=False, comment="seconds since 1970, UTC, as all times here"),
+    Column("used", Double, nullable=False),
+    Index(None, "used"),
+    Index(None, "owner"),
+)
+"""Images whose voxels lie in the blob store, whole."""
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("image_digest", String(64), nullable=False, comment="no foreign key: an ended session outlives its image"),
+    Column("model", String(200), nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("used", Double, nullable=False),
+    Column("ended", Double, nullable=True),
+    Column("expired", Integer, nullable=False, comment="1: ended by itself"),
+    Column("request_id", String(64), nullable=True),
+    UniqueConstraint("owner", "request_id"),
+    Index(None, "ended", "used"),
+    Index(None, "owner", "ended", "used"),
+    Index(None, "image_digest", "ended"),
+)
+"""Sessions; those that ended are remembered for a while, to tell an expired one from an unknown one."""
+
+segments = Table(
+    "segments",
+    metadata,
+    Column("session_id", String(32), ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("head", Integer, nullable=False, comment="number of the last step in force; 0: none"),
+    Column(
+        "length", Integer, nullable=False, comment="number of the last step there is; those after head can be redone"
+    ),
+)
+"""The labelled objects of a session."""
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("session_id", String(32), primary_key=True),
+    Column("segment", Integer, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column(
+        "begun", Integer, nullable=False, comment="number of the step that began the object: this one, or an earlier"
+    ),
+    Column("revision", BigInteger, nullable=False),
+    Column("prompts", LargeBinary, nullable=False, comment="sixpoint.v1.AnnotateRequest, its prompts only"),
+    Column("model", String(200), nullable=False),
+    Column("model_version", String(64), nullable=False),
+    Column("created", Double, nullable=False),
+    Column("roi", JSON, nullable=False, comment="lower, upper, size: see sixpoint.roi.Roi"),
+    Column(
+        "answer", LargeBinary, nullable=False, comment="zstd of probabilities in 255ths, uint8 [z, y, x] on the ROI"
+    ),
+    ForeignKeyConstraint(["session_id", "segment"], ["segments.session_id", "segments.number"], ondelete="CASCADE"),
+)
+"""The log: what was shown, and what was answered."""
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("session_id", String(32), ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
+    Column("request_id", String(64), primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("segment", Integer, nullable=False),
+    Column("head", Integer, nullable=False, comment="number of the segment's last step in force after the call"),
+)
+"""The calls that changed a session, for those that are repeated with the same id."""
+
+clock = Table(
+    "clock",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("ticked", Double, nullable=False),
+)
+"""When a gateway last looked for what has expired: idle time counts only while one is running, and clocks may jump."""
