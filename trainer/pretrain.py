@@ -46,7 +46,7 @@ MOST_ROUNDS = 6
 _LAST = "last.pt"
 _WARM_UP_STEPS = 150
 _CLICKED = 0.5
-"""Weight of the cross-entropy in the errors that were clicked, beside the loss of the whole: a click must be obeyed."""
+"""Weight of the cross-entropy round the errors that were clicked, beside the loss of the whole: obey, and no more."""
 
 
 @dataclass(frozen=True)
@@ -315,7 +315,7 @@ def _step(
 
 
 def _clicked_loss(logits: torch.Tensor, target: torch.Tensor, clicked: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy in the clicked errors, the mean over samples: a small error counts as much as a large one."""
+    """Cross-entropy round the clicked errors, the mean over samples: a small error counts as much as a large one."""
     entropy = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none") * clicked
     return (entropy.flatten(1).sum(1) / clicked.flatten(1).sum(1).clamp(min=1)).mean()
 

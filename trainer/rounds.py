@@ -18,6 +18,8 @@ Rng = np.random.Generator
 
 _IN_THE_MIDDLE = 0.6
 """How often a person clicks the middle of an error; otherwise somewhere in it."""
+_RIM = 3
+"""Cells round an error's box where a click counts: without them, changing too much there would cost nothing."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Rounds:
             logits: What the network answered, [batch, 1, z, y, x].
 
         Returns:
-            Which cells the clicks ask to change, [batch, 1, z, y, x]: the whole error that each is part of.
+            Where the clicks ask for a change, [batch, 1, z, y, x]: the box of the error that each is part of, and a rim.
         """
         channels[:, self.previous] = torch.sigmoid(logits.detach().float()[:, 0]).to(channels.dtype)
         answers = (logits.detach()[:, 0] > 0).numpy()
@@ -77,7 +79,8 @@ class Rounds:
         for index, (truth, answer) in enumerate(zip(truths, answers, strict=True)):
             anywhere = rng is not None and rng.random() > _IN_THE_MIDDLE
             if error := largest_error(truth, answer):
-                clicked[index][error.box] = error.voxels
+                rim = tuple(slice(max(0, part.start - _RIM), part.stop + _RIM) for part in error.box)
+                clicked[index][rim] = True
                 self._draw(error.click(rng=rng if anywhere else None), channels[index], shape=truth.shape)
         return torch.from_numpy(clicked[:, None])
 

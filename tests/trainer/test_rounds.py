@@ -44,7 +44,10 @@ def test_a_round_shows_the_answer_and_a_click_on_the_error(spec: ModelSpec):
     logits = torch.full_like(target, -8.0)
     logits[1, 0, 2:7, 2:7, 10:15] = 8.0
     clicked = rounds.advance(None, channels, target, logits)
-    assert torch.equal(clicked, (logits > 0) != (target > 0.5)), "each of the two has one error"
+    # The boxes of the two errors, and three cells round them.
+    assert clicked[0, 0].nonzero().amin(0).tolist() == [1, 1, 1]
+    assert clicked[0, 0].nonzero().amax(0).tolist() == [11, 11, 11]
+    assert clicked.sum() == 11**3 + 10 * 10 * 9
     assert torch.equal(channels[:, rounds.previous], torch.sigmoid(logits[:, 0]))
     # The middle cells of the two errors: one missed, one too much.
     assert channels[0, positive].argmax() == np.ravel_multi_index((6, 6, 6), (EDGE,) * 3)
