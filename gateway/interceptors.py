@@ -24,7 +24,9 @@ _Behaviour = Callable[[Any, _Context], Awaitable[Any]]
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps the unary and client-streaming calls of ``sixpoint.v1``; health and reflection pass untouched.
+    """Wraps the calls of ``sixpoint.v1``; health and reflection pass untouched.
+
+    A stream in both directions lasts as long as its viewer likes: its actions have deadlines of their own.
 
     Args:
         call_seconds: Deadline of a unary call that brings none.
@@ -52,10 +54,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if handler.stream_unary:
             wrapped = self._around(handler.stream_unary, method, self._upload_seconds)
             return grpc.stream_unary_rpc_method_handler(wrapped, **codecs)
+        if handler.stream_stream:
+            return grpc.stream_stream_rpc_method_handler(self._around(handler.stream_stream, method, None), **codecs)
         wrapped = self._around(handler.unary_unary, method, self._call_seconds)
         return grpc.unary_unary_rpc_method_handler(wrapped, **codecs)
 
-    def _around(self, behaviour: _Behaviour, method: str, default_seconds: float) -> Callable[..., Any]:
+    def _around(self, behaviour: _Behaviour, method: str, default_seconds: float | None) -> Callable[..., Any]:
         async def call(request: Any, context: _Context) -> Any:
             started = time.perf_counter()
             code = grpc.StatusCode.OK.name

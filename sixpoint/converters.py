@@ -42,7 +42,7 @@ _KINDS: dict[PromptKind, models.PromptKind.ValueType] = {
     PromptKind.CLICKS: models.PROMPT_KIND_CLICKS,
 }
 _SIGNS: dict[int, bool] = {annotation.CLICK_SIGN_POSITIVE: True, annotation.CLICK_SIGN_NEGATIVE: False}
-_PHASES = ("queue", "preprocess", "inference", "postprocess", "encode")
+_PHASES = ("queue", "preprocess", "inference", "postprocess", "encode", "store")
 
 
 def geometry_to_message(geometry: Geometry) -> volumes.Geometry:
@@ -127,6 +127,7 @@ def mask_to_message(packed: PackedMask) -> annotation.MaskPatch:
         bits=packed.bits,
         sha256=packed.sha256,
         voxel_count=packed.voxel_count,
+        base_revision=packed.base_revision,
     )
 
 
@@ -144,6 +145,7 @@ def mask_from_message(message: annotation.MaskPatch) -> PackedMask:
         bits=message.bits,
         sha256=message.sha256,
         voxel_count=message.voxel_count,
+        base_revision=message.base_revision,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -16,7 +17,7 @@ from sixpoint.errors import InternalError
 from sixpoint.geometry import Geometry
 from sixpoint.volume import write_image
 
-__all__ = ["Mask", "PackedMask", "Timings", "pack", "unpack"]
+__all__ = ["Mask", "PackedMask", "Timings", "pack", "pack_change", "unpack"]
 
 Bits = npt.NDArray[np.uint8]
 Index = tuple[int, int, int]
@@ -27,14 +28,15 @@ _LEVEL = 1
 
 @dataclass(frozen=True)
 class PackedMask:
-    """A mask as it travels; all voxels outside the box are 0.
+    """A mask as it travels.
 
     Attributes:
         lower: First voxel of the box, (x, y, z), in the image's own axes.
         upper: One past its last voxel.
         bits: zstd frame of the box's voxels, one bit each, most significant first, x fastest.
         sha256: Of the bits before compression, 32 bytes.
-        voxel_count: Number of voxels that are 1.
+        voxel_count: Number of voxels of the whole mask that are 1.
+        base_revision: What the voxels outside the box are: 0 when this is 0, else those of the mask of this revision.
     """
 
     lower: Index
@@ -42,6 +44,7 @@ class PackedMask:
     bits: bytes
     sha256: bytes
     voxel_count: int
+    base_revision: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Timings:
     inference: timedelta = timedelta()
     postprocess: timedelta = timedelta()
     encode: timedelta = timedelta()
+    store: timedelta = timedelta()
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,24 +102,47 @@ def pack(mask: npt.NDArray[np.bool_], offset: Index) -> PackedMask:
         mask: bool [z, y, x], a piece of the image's grid.
         offset: Index (x, y, z) of the piece's first voxel.
     """
-    box = []
-    for axis in range(3):
-        # Reduce one axis at a time over ever smaller pieces: the whole costs little more than one pass.
-        used = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        if not used.size:
-            return PackedMask((0, 0, 0), (0, 0, 0), _compress(b""), hashlib.sha256().digest(), 0)
-        box.append((int(used[0]), int(used[-1]) + 1))
-    (z0, z1), (y0, y1), (x0, x1) = box
-    piece = mask[z0:z1, y0:y1, x0:x1]
-    raw = np.packbits(piece.reshape(-1)).tobytes()
-    x, y, z = offset
-    return PackedMask(
-        lower=(x + x0, y + y0, z + z0),
-        upper=(x + x1, y + y1, z + z1),
-        bits=_compress(raw),
-        sha256=hashlib.sha256(raw).digest(),
-        voxel_count=int(np.count_nonzero(piece)),
-    )
+    box = _box(mask)
+    if box is None:
+        return PackedMask((0, 0, 0), (0, 0, 0), _compress(b""), hashlib.sha256().digest(), 0)
+    return _packed(mask, box, offset)
+
+
+def pack_change(mask: npt.NDArray[np.bool_], offset: Index, *, before: PackedMask, revision: int) -> PackedMask:
+    """Pack the box in which a mask differs from the one before it.
+
+    Args:
+        mask: bool [z, y, x], a piece of the image's grid; beyond it the mask is 0.
+        offset: Index (x, y, z) of the piece's first voxel.
+        before: The whole mask before it.
+        revision: Of that one.
+    """
+    extent = mask.shape[::-1]
+    if before.voxel_count:
+        lower = [min(a, b) for a, b in zip(offset, before.lower, strict=True)]
+        upper = [max(a + n, b) for a, n, b in zip(offset, extent, before.upper, strict=True)]
+    else:
+        lower, upper = list(offset), [a + n for a, n in zip(offset, extent, strict=True)]
+    size = (upper[0] - lower[0], upper[1] - lower[1], upper[2] - lower[2])
+    now = mask
+    if size != extent:
+        now = np.zeros(size[::-1], np.bool_)
+        now[_window(offset, extent, lower)] = mask
+    changed = now.copy()
+    if before.voxel_count:
+        there = [b - a for a, b in zip(before.lower, before.upper, strict=True)]
+        changed[_window(before.lower, there, lower)] ^= _voxels(before)
+    box = _box(changed)
+    count = int(np.count_nonzero(mask))
+    if box is None:
+        return PackedMask((0, 0, 0), (0, 0, 0), _compress(b""), hashlib.sha256().digest(), count, revision)
+    return _packed(now, box, (lower[0], lower[1], lower[2]), count=count, revision=revision)
+
+
+def _window(offset: Sequence[int], extent: Sequence[int], lower: Sequence[int]) -> tuple[slice, ...]:
+    """Where a box (x, y, z) lies in an array [z, y, x] that begins at ``lower``."""
+    parts = [slice(a - low, a - low + n) for a, n, low in zip(offset, extent, lower, strict=True)]
+    return parts[2], parts[1], parts[0]
 
 
 def unpack(packed: PackedMask, size: Index) -> Bits:
@@ -125,10 +152,55 @@ def unpack(packed: PackedMask, size: Index) -> Bits:
         InternalError: When the patch is damaged or does not fit the image.
     """
     result = np.zeros(size[::-1], np.uint8)
-    extent = [b - a for a, b in zip(packed.lower, packed.upper, strict=True)]
     fits = all(0 <= a <= b <= n for a, b, n in zip(packed.lower, packed.upper, size, strict=True))
     if not fits:
         raise InternalError(f"the mask's box {packed.lower} to {packed.upper} does not fit the image of size {size}")
+    (x0, y0, z0), (x1, y1, z1) = packed.lower, packed.upper
+    result[z0:z1, y0:y1, x0:x1] = _voxels(packed)
+    return result
+
+
+def _box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice, slice] | None:
+    """The smallest box [z, y, x] that holds all voxels that are 1; None when there are none."""
+    box = []
+    for axis in range(3):
+        # Reduce one axis at a time over ever smaller pieces: the whole costs little more than one pass.
+        used = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        if not used.size:
+            return None
+        box.append(slice(int(used[0]), int(used[-1]) + 1))
+    return box[0], box[1], box[2]
+
+
+def _packed(
+    mask: npt.NDArray[np.bool_],
+    box: tuple[slice, slice, slice],
+    offset: Index,
+    *,
+    count: int | None = None,
+    revision: int = 0,
+) -> PackedMask:
+    """A box of a mask, whose first voxel is ``offset`` in the image; ``count``: of the whole mask, if that is more."""
+    piece = mask[box]
+    raw = np.packbits(piece.reshape(-1)).tobytes()
+    (z, y, x), (x0, y0, z0) = box, offset
+    return PackedMask(
+        lower=(x0 + x.start, y0 + y.start, z0 + z.start),
+        upper=(x0 + x.stop, y0 + y.stop, z0 + z.stop),
+        bits=_compress(raw),
+        sha256=hashlib.sha256(raw).digest(),
+        voxel_count=int(np.count_nonzero(piece)) if count is None else count,
+        base_revision=revision,
+    )
+
+
+def _voxels(packed: PackedMask) -> npt.NDArray[np.bool_]:
+    """The voxels of a patch's box, bool [z, y, x].
+
+    Raises:
+        InternalError: When it is damaged.
+    """
+    extent = [b - a for a, b in zip(packed.lower, packed.upper, strict=True)]
     count = math.prod(extent)
     try:
         raw = zstandard.ZstdDecompressor().decompress(packed.bits, max_output_size=(count + 7) // 8 or 1)
@@ -136,11 +208,8 @@ def unpack(packed: PackedMask, size: Index) -> Bits:
         raise InternalError("the mask arrived damaged: it does not decompress") from error
     if hashlib.sha256(raw).digest() != packed.sha256 or len(raw) != (count + 7) // 8:
         raise InternalError("the mask arrived damaged: its checksum differs")
-    if count:
-        bits = np.unpackbits(np.frombuffer(raw, np.uint8), count=count)
-        (x0, y0, z0), (x1, y1, z1) = packed.lower, packed.upper
-        result[z0:z1, y0:y1, x0:x1] = bits.reshape(extent[::-1])
-    return result
+    bits = np.unpackbits(np.frombuffer(raw, np.uint8), count=count)
+    return bits.reshape(extent[::-1]).view(np.bool_)
 
 
 def _compress(raw: bytes) -> bytes:

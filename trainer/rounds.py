@@ -70,7 +70,7 @@ class Rounds:
             logits: What the network answered, [batch, 1, z, y, x].
 
         Returns:
-            Where the clicks ask for a change, [batch, 1, z, y, x]: the box of the error that each is part of, and a rim.
+            Where the clicks ask for a change, [batch, 1, z, y, x]: the box of the error that each is in, and a rim.
         """
         channels[:, self.previous] = torch.sigmoid(logits.detach().float()[:, 0]).to(channels.dtype)
         answers = (logits.detach()[:, 0] > 0).numpy()

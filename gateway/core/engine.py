@@ -1,59 +1,68 @@
-"""Answering prompts: prepare on a worker thread, infer in Triton, restore on a worker thread."""
+"""Answering calls: a step of a segment's log, or a way back or forth along it, and the mask that follows from it."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, Protocol, TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
-from gateway.core.catalog import Catalog, Model
+from gateway.core.admission import Admission
+from gateway.core.catalog import Catalog
 from gateway.core.deadline import Deadline
-from gateway.core.processing import Answered, Prepared, correct, decode_probabilities, prepare, restore
-from gateway.core.sessions import Session, State
+from gateway.core.images import Images
+from gateway.core.log import Loaded, Log, check_revision
+from gateway.core.outline import Before, Drawn, Outliner, Phase
+from gateway.core.processing import working_bytes
 from gateway.core.shown import check_kinds, read_call, show
-from sixpoint.mask import PackedMask, Timings, pack
+from gateway.core.state import Reply, State
+from gateway.storage.session_records import SegmentRow, SessionRow, StepRow
+from gateway.storage.step_codec import encode_answer, encode_prompts
+from sixpoint.errors import NothingToRedo, NothingToUndo, StaleRevision
+from sixpoint.mask import PackedMask, Timings
 from sixpoint.prompts import Prompt
 
-__all__ = ["Answer", "Engine", "Inference", "Inferred"]
+__all__ = ["Answer", "Engine", "Target"]
 
-_Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True, eq=False)
-class Inferred:
-    """What a network answered: its output [channel, z, y, x], and the version of the model that made it."""
-
-    output: npt.NDArray[Any]
-    version: str
+# When another gateway process was faster, the prompts are answered anew, on what it made; but not for ever.
+_ATTEMPTS = 3
 
 
-class Inference(Protocol):
-    """Whoever runs a network."""
+@dataclass(frozen=True)
+class Target:
+    """What a call is about, and on which conditions.
 
-    async def infer(self, model: Model, tensor: npt.NDArray[np.floating], *, timeout: float) -> Inferred:
-        """Run one input [channel, z, y, x] through a model, within ``timeout`` seconds.
+    Attributes:
+        session_id: The session.
+        segment: Number of the segment.
+        revision: The revision that it was made for; None: the newest.
+        request_ids: The ids of the call, or of the calls that it joins: repeated with one, it is answered again.
+        base_revision: The revision whose mask of the segment the caller has; 0: none.
+    """
 
-        Raises:
-            DeadlineExceeded: When it took longer.
-            TritonUnavailable: When it cannot be reached or the model is not ready.
-            InferenceError: When it refuses, or answers something else than the model's spec promises.
-        """
-        ...
+    session_id: str
+    segment: int = 1
+    revision: int | None = None
+    request_ids: tuple[str, ...] = ()
+    base_revision: int = 0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The mask for prompts, the model's version that made it, and where the time went."""
+    """A segment as it stands after a call.
 
-    mask: PackedMask
+    Attributes:
+        revision: The session's.
+        segment: The segment's number, last step in force, and last step there is.
+        mask: Its mask, or what changed of it.
+        model: Name of the model that made it; empty for an empty segment.
+        version: That model's version.
+        timings: Where the time went.
+    """
+
     revision: int
+    segment: SegmentRow
+    mask: PackedMask
     model: str
     version: str
     timings: Timings
@@ -63,81 +72,236 @@ class Engine:
     """Answers prompts.
 
     Args:
+        log: Of all sessions.
+        images: Their images.
         catalog: The models.
-        inference: Runs them.
-        executor: Threads for pre- and post-processing.
+        outliner: Runs them.
+        admission: Who may work now.
+        now: The clock, seconds since 1970.
     """
 
-    def __init__(self, *, catalog: Catalog, inference: Inference, executor: Executor) -> None:
+    def __init__(
+        self,
+        *,
+        log: Log,
+        images: Images,
+        catalog: Catalog,
+        outliner: Outliner,
+        admission: Admission,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._log = log
+        self._images = images
         self._catalog = catalog
-        self._inference = inference
-        self._executor = executor
+        self._outliner = outliner
+        self._admission = admission
+        self._now = now
 
-    async def annotate(self, session: Session, prompts: Sequence[Prompt], *, deadline: Deadline) -> Answer:
-        """Outline what the prompts show: one call of the network, whatever their number.
+    async def annotate(
+        self,
+        target: Target,
+        prompts: Sequence[Prompt],
+        *,
+        deadline: Deadline,
+        told: Callable[[Phase], None] = lambda _: None,
+    ) -> Answer:
+        """Outline what the prompts show: one step of the segment, one call of the network, whatever their number.
 
         Whatever is raised, the session is as it was.
 
         Args:
-            session: Whose object the prompts begin or correct.
+            target: Whose object the prompts begin or correct.
             prompts: In the order in which they were given.
             deadline: Until when an answer is wanted.
+            told: Called as the call goes on.
 
         Raises:
             PromptError: When a prompt makes no sense in this image, or they come in a wrong order.
             PromptNotSupported: When the session's model does not take such prompts.
             NothingToCorrect: When there are only clicks, and nothing was begun.
-            ResourceExhausted: When the object has too many clicks.
+            ResourceExhausted: When the object has too many clicks, or too many prompts wait.
+            StaleRevision: When the session is at another revision.
             ModelNotFound: When the session's model is gone.
+            ImageNotFound: When the session's image is gone, or damaged.
             TritonUnavailable: When Triton is away.
+            StorageUnavailable: When the database is.
             DeadlineExceeded: When the deadline passed before the mask was there.
         """
-        image, geometry = session.image, session.image.volume.geometry
-        call = read_call(prompts, geometry=geometry)
-        async with session.lock:
-            model, state = self._catalog.get(session.model), session.state
-            check_kinds(call, model=model.name, taken=model.spec.prompts)
-            shown = show(state.shown, call)
-            answered = None if call.extent else state.answered
-            threshold = model.spec.output.threshold
-
-            def make_ready() -> Prepared:
-                return prepare(image.canonical, shown, answered=answered, geometry=geometry, spec=model.spec)
-
-            def make_mask() -> tuple[Answered, npt.NDArray[np.bool_], tuple[int, int, int]]:
-                grid = decode_probabilities(inferred.output)
-                corrected = correct(grid, prepared, geometry=geometry, threshold=threshold)
-                return corrected, *restore(corrected, shown, geometry=geometry, threshold=threshold)
-
-            prepared, waited, preparing = await self._run(make_ready)
-            started = time.perf_counter()
-            inferred = await self._inference.infer(model, prepared.tensor, timeout=deadline.remaining())
-            inferring = time.perf_counter() - started
-            (corrected, mask, offset), waited_for_mask, restoring = await self._run(make_mask)
-            packed, waited_for_bits, encoding = await self._run(lambda: pack(mask, offset))
-            session.state = State((*state.log, call.prompts), shown, corrected)
-            session.revision += 1
-            return Answer(
-                mask=packed,
-                revision=session.revision,
-                model=model.name,
-                version=inferred.version,
-                timings=Timings(
-                    queue=timedelta(seconds=waited + waited_for_mask + waited_for_bits),
-                    preprocess=timedelta(seconds=preparing),
-                    inference=timedelta(seconds=inferring),
-                    postprocess=timedelta(seconds=restoring),
-                    encode=timedelta(seconds=encoding),
-                ),
-            )
-
-    async def _run(self, work: Callable[[], _Result]) -> tuple[_Result, float, float]:
-        """Run work on a thread: its result, seconds waited for the thread, seconds of work."""
+        told(Phase.WAITING)
         asked = time.perf_counter()
+        async with self._admission.place(), self._log.lock(target.session_id):
+            for attempt in range(1, _ATTEMPTS + 1):
+                loaded = await self._load(target)
+                if loaded.done:
+                    return await self._again(target, loaded)
+                try:
+                    return await self._step(target, loaded, prompts, deadline=deadline, told=told, asked=asked)
+                except StaleRevision:
+                    if target.revision is not None or attempt == _ATTEMPTS:
+                        raise
+        raise AssertionError("the loop returns or raises")
 
-        def timed() -> tuple[_Result, float, float]:
-            begun = time.perf_counter()
-            result = work()
-            return result, begun - asked, time.perf_counter() - begun
+    async def undo(self, target: Target) -> Answer:
+        """Take back the last step of a segment.
 
-        return await asyncio.get_running_loop().run_in_executor(self._executor, timed)
+        Raises:
+            NothingToUndo: When it stands before its first.
+            StaleRevision: When the session is at another revision.
+        """
+
+        def back(segment: SegmentRow) -> int:
+            if not segment.head:
+                raise NothingToUndo(f"segment {segment.number} stands before its first step: nothing can be undone")
+            return segment.head - 1
+
+        return await self._move(target, back)
+
+    async def redo(self, target: Target) -> Answer:
+        """Take the next step of a segment again.
+
+        Raises:
+            NothingToRedo: When it stands after its last.
+            StaleRevision: When the session is at another revision.
+        """
+
+        def forth(segment: SegmentRow) -> int:
+            if segment.head == segment.length:
+                raise NothingToRedo(f"segment {segment.number} stands after its last step: nothing can be redone")
+            return segment.head + 1
+
+        return await self._move(target, forth)
+
+    async def reset(self, target: Target) -> Answer:
+        """Take back all steps of a segment; they can be redone one by one.
+
+        Raises:
+            StaleRevision: When the session is at another revision.
+        """
+        return await self._move(target, lambda _: 0)
+
+    async def mask(self, target: Target) -> Answer:
+        """The mask of a segment as it stands; empty for one without steps."""
+        return await self._again(target, await self._log.load(target.session_id, target.segment))
+
+    async def _load(self, target: Target) -> Loaded:
+        loaded = await self._log.load(target.session_id, target.segment, request_ids=target.request_ids)
+        if not loaded.done:
+            check_revision(loaded.row, target.revision)
+        return loaded
+
+    async def _step(
+        self,
+        target: Target,
+        loaded: Loaded,
+        prompts: Sequence[Prompt],
+        *,
+        deadline: Deadline,
+        told: Callable[[Phase], None],
+        asked: float,
+    ) -> Answer:
+        state = loaded.state
+        image = await self._images.open(loaded.row.image_digest)
+        geometry = image.volume.geometry
+        call = read_call(prompts, geometry=geometry)
+        model = self._catalog.get(loaded.row.model)
+        check_kinds(call, model=model.name, taken=model.spec.prompts)
+        shown = show(state.shown, call)
+        async with self._admission.memory(working_bytes(shown, geometry=geometry, spec=model.spec)):
+            waited = time.perf_counter() - asked
+            outlined = await self._outliner.outline(
+                image,
+                model,
+                shown,
+                answered=None if call.extent else state.answered,
+                before=_before(loaded, target),
+                deadline=deadline,
+                told=told,
+            )
+        number = loaded.segment.head + 1
+        roi, answer = encode_answer(outlined.answered)
+        step = StepRow(
+            segment=loaded.segment.number,
+            number=number,
+            begun=number if call.extent else state.begun,
+            revision=loaded.row.revision + 1,
+            prompts=encode_prompts(call.prompts),
+            model=model.name,
+            model_version=outlined.version,
+            created=self._now(),
+            roi=roi,
+            threshold=model.spec.output.threshold,
+            answer=answer,
+        )
+        after = State(
+            begun=step.begun,
+            shown=shown,
+            answered=outlined.answered,
+            model=model.name,
+            version=outlined.version,
+            threshold=step.threshold,
+            reply=Reply(outlined.drawn.whole, step.revision),
+        )
+        started = time.perf_counter()
+        row, segment = await self._log.append(loaded, step, after, request_ids=target.request_ids)
+        timings = replace(
+            outlined.timings,
+            queue=outlined.timings.queue + timedelta(seconds=waited),
+            store=timedelta(seconds=time.perf_counter() - started),
+        )
+        return _answer(row, segment, after, outlined.drawn, timings)
+
+    async def _move(self, target: Target, where: Callable[[SegmentRow], int]) -> Answer:
+        async with self._admission.place(), self._log.lock(target.session_id):
+            for attempt in range(1, _ATTEMPTS + 1):
+                loaded = await self._load(target)
+                if loaded.done:
+                    return await self._again(target, loaded)
+                try:
+                    return await self._stand(target, loaded, where(loaded.segment))
+                except StaleRevision:
+                    if target.revision is not None or attempt == _ATTEMPTS:
+                        raise
+        raise AssertionError("the loop returns or raises")
+
+    async def _stand(self, target: Target, loaded: Loaded, head: int) -> Answer:
+        """Make ``head`` the segment's last step in force."""
+        if head == loaded.segment.head:
+            return await self._again(target, loaded)
+        state = await self._log.state_at(target.session_id, target.segment, head) if head else State()
+        drawn = await self._draw(loaded, state, before=_before(loaded, target))
+        after = replace(state, reply=Reply(drawn.whole, loaded.row.revision + 1))
+        started = time.perf_counter()
+        row, segment = await self._log.move(loaded, head, after, request_ids=target.request_ids)
+        timings = replace(drawn.timings, store=timedelta(seconds=time.perf_counter() - started))
+        return _answer(row, segment, after, drawn, timings)
+
+    async def _again(self, target: Target, loaded: Loaded) -> Answer:
+        """The segment as it stands, or as it stood after the call that is repeated."""
+        row, segment, state = loaded.row, loaded.segment, loaded.state
+        if loaded.done and loaded.done.revision != row.revision:
+            raise StaleRevision(
+                f"this call was carried out at revision {loaded.done.revision}, and the session has moved on to "
+                f"{row.revision} since: look at it again"
+            )
+        drawn = await self._draw(loaded, state, before=_before(loaded, target))
+        return _answer(row, segment, state, drawn, drawn.timings)
+
+    async def _draw(self, loaded: Loaded, state: State, *, before: Before | None) -> Drawn:
+        if state.shown is None or state.answered is None:
+            return self._outliner.nothing(before)
+        image = await self._images.open(loaded.row.image_digest)
+        return await self._outliner.draw(
+            state.answered, state.shown, geometry=image.volume.geometry, threshold=state.threshold, before=before
+        )
+
+
+def _before(loaded: Loaded, target: Target) -> Before | None:
+    """The mask that the caller has, if it is the segment's present one, and known here."""
+    reply = loaded.state.reply
+    if reply is None or not reply.since <= target.base_revision <= loaded.row.revision:
+        return None
+    return Before(reply.mask, target.base_revision)
+
+
+def _answer(row: SessionRow, segment: SegmentRow, state: State, drawn: Drawn, timings: Timings) -> Answer:
+    return Answer(row.revision, segment, drawn.change or drawn.whole, state.model, state.version, timings)

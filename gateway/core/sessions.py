@@ -1,144 +1,325 @@
-"""Annotation sessions: one image, one model, the prompts so far, and the answer to them."""
+"""Annotation sessions: opened, forked, listed, changed, closed; their end when nobody uses them."""
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from gateway.core.images import StoredImage
-from gateway.core.processing import Answered
-from gateway.core.shown import Shown
-from sixpoint.errors import ResourceExhausted, SessionExpired, SessionNotFound
-from sixpoint.prompts import Prompt
+from sqlalchemy import Connection
 
-__all__ = ["Session", "SessionStore", "State"]
+from gateway.core.log import Log, advance, check_revision, open_row
+from gateway.core.state import HotStates
+from gateway.storage import session_records as records
+from gateway.storage.database import Database
+from gateway.storage.session_records import Request, SegmentRow, SessionRow, StepRow
+from sixpoint.errors import (
+    ImageNotFound,
+    InvalidArgument,
+    ResourceExhausted,
+    Violation,
+)
 
-# How many expired ids are remembered, to say "expired" rather than "unknown".
-_REMEMBERED = 10_000
+__all__ = ["Session", "Sessions", "check_request_id", "check_segment"]
 
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-@dataclass(frozen=True, eq=False)
-class State:
-    """Where a session stands. It is replaced as a whole, never changed: a call that fails leaves it as it was.
-
-    Attributes:
-        log: The prompts of every call that was answered; replayed in order, they give the same answers.
-        shown: What was shown of the current object; None before the first.
-        answered: The answer so far, which clicks correct; None before the first.
-    """
-
-    log: tuple[tuple[Prompt, ...], ...] = ()
-    shown: Shown | None = None
-    answered: Answered | None = None
+MOST_SEGMENTS = 255
+"""Labels of a mask are bytes."""
+_MOST_ID = 64
+_MOST_NAME = 200
+# How long an ended session is remembered, to say "expired" rather than "unknown".
+_TOMBSTONE_S = 7 * 86400.0
+_PAGE = 100
+_MOST_PAGE = 1000
+# Reads move the expiry on only this often: a read should not cost a write.
+_TOUCH_S = 60.0
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True)
 class Session:
-    """One person's work on one image.
+    """A session as people see it: its record, its segments by number, and when it closes unless it is used."""
 
-    Attributes:
-        id: 128 random bits; whoever knows it may use the session.
-        image: The image, held in memory while the session lives.
-        model: Name of the model.
-        created: When it was opened.
-        expires: When it closes, unless used before.
-        revision: Number of calls answered.
-        state: The prompts so far, and the answer to them.
-        lock: Held while a call is answered: those of one session are answered one after the other.
-    """
-
-    id: str
-    image: StoredImage
-    model: str
-    created: datetime
-    expires: datetime
-    revision: int = 0
-    state: State = State()
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    row: SessionRow
+    segments: tuple[SegmentRow, ...]
+    expires: float
 
 
-class SessionStore:
-    """Open sessions, soonest to expire first.
+class Sessions:
+    """All sessions.
 
     Args:
+        database: Where they are kept.
+        log: Of what was shown in them.
+        hot: What is kept at hand of them.
         limit: Most sessions open at once.
-        idle: A session unused for so long closes by itself.
-        now: The clock.
+        owner_limit: Most sessions open at once of one owner; 0 for no limit.
+        idle: A session unused for so many seconds closes by itself.
+        now: The clock, seconds since 1970.
     """
 
-    def __init__(self, *, limit: int, idle: timedelta, now: Callable[[], datetime] = _now) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        log: Log,
+        hot: HotStates,
+        limit: int,
+        owner_limit: int,
+        idle: float,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._log = log
+        self._hot = hot
         self._limit = limit
+        self._owner_limit = owner_limit
         self._idle = idle
         self._now = now
-        self._sessions: OrderedDict[str, Session] = OrderedDict()
-        self._expired: OrderedDict[str, None] = OrderedDict()
 
-    def __len__(self) -> int:
-        return len(self._sessions)
-
-    def create(self, image: StoredImage, model: str) -> Session:
-        """Open a session.
+    async def create(self, *, owner: str, digest: str, model: str, request_id: str = "") -> Session:
+        """Open a session on an image.
 
         Raises:
+            ImageNotFound: When the image is not here.
             ResourceExhausted: When too many are open.
         """
-        self.expire()
-        if len(self._sessions) >= self._limit:
-            soonest = next(iter(self._sessions.values())).expires - self._now()
-            raise ResourceExhausted(
-                f"{self._limit} sessions are open, which is the limit (SIXPOINT_MAX_SESSIONS); close one or wait",
-                retry_after=max(1.0, soonest.total_seconds()),
-            )
-        now = self._now()
-        session = Session(secrets.token_urlsafe(16), image, model, created=now, expires=now + self._idle)
-        self._sessions[session.id] = session
-        image.sessions += 1
-        return session
+        check_request_id(request_id)
+        row = self._new(owner=owner, digest=digest, model=model)
 
-    def get(self, session_id: str) -> Session:
+        def work(conn: Connection) -> Session:
+            if request_id and (known := records.find_by_request(conn, owner, request_id)):
+                return self._session(conn, known)
+            self._check_limits(conn, owner)
+            if not records.touch_image(conn, digest, now=row.created):
+                raise ImageNotFound("no image with this digest is here; upload it first")
+            records.create(conn, row, request_id=request_id or None)
+            return self._session(conn, row)
+
+        return await self._database.write(work)
+
+    async def fork(self, session_id: str, *, owner: str, segment: int, step: int, request_id: str = "") -> Session:
+        """Open a session that stands where another stands, or where it stood after a step of one segment.
+
+        Args:
+            session_id: The other.
+            owner: Whose the new one is.
+            segment: The segment that is to stand at another step; 0: none.
+            step: After which of its steps, redone or not.
+            request_id: The call's own id.
+
+        Raises:
+            SessionNotFound: As of :meth:`get`.
+            InvalidArgument: When there is no such step.
+            ResourceExhausted: When too many are open.
+        """
+        check_request_id(request_id)
+
+        def work(conn: Connection) -> Session:
+            if request_id and (known := records.find_by_request(conn, owner, request_id)):
+                return self._session(conn, known)
+            source = open_row(records.find(conn, session_id))
+            self._check_limits(conn, owner)
+            now = self._now()
+            row = replace(
+                self._new(owner=owner, digest=source.image_digest, model=source.model), revision=source.revision
+            )
+            records.create(conn, row, request_id=request_id or None)
+            records.touch_image(conn, row.image_digest, now=now)
+            rows = records.segment_rows(conn, session_id)
+            if segment:
+                _check_step(rows, segment, step)
+            for one in rows:
+                last = step if one.number == segment else one.head
+                records.insert_segment(conn, row.id, replace(one, head=last, length=last))
+                for copied in records.step_rows(conn, session_id, segment=one.number, last=last):
+                    records.append_step(conn, row.id, copied)
+            return self._session(conn, row)
+
+        return await self._database.write(work)
+
+    async def get(self, session_id: str) -> Session:
         """The session of this id, used now: its expiry moves on.
 
         Raises:
             SessionExpired: When it was here and was idle for too long.
             SessionNotFound: When it never was, or was closed.
         """
-        self.expire()
-        session = self._sessions.get(session_id)
-        if session is None:
-            if session_id in self._expired:
-                raise SessionExpired("the session was idle for too long and was closed; open a new one")
-            raise SessionNotFound("no session has this id; open one first")
-        session.expires = self._now() + self._idle
-        self._sessions.move_to_end(session_id)
-        return session
-
-    def close(self, session_id: str) -> None:
-        """Close a session; nothing happens when there is none of this id."""
-        session = self._sessions.pop(session_id, None)
-        if session is not None:
-            session.image.sessions -= 1
-
-    def expire(self) -> None:
-        """Close the sessions whose time has come."""
+        found = await self._database.read(lambda conn: self._session(conn, open_row(records.find(conn, session_id))))
         now = self._now()
-        while self._sessions:
-            session = next(iter(self._sessions.values()))
-            if session.expires > now:
-                return
-            if session.lock.locked():
-                # A prompt is being answered: that is use.
-                session.expires = now + self._idle
-                self._sessions.move_to_end(session.id)
-                continue
-            self.close(session.id)
-            self._expired[session.id] = None
-            if len(self._expired) > _REMEMBERED:
-                self._expired.popitem(last=False)
+        if now - found.row.used > min(_TOUCH_S, self._idle / 10):
+            await self._database.write(lambda conn: records.touch(conn, session_id, now=now))
+            found = replace(found, row=replace(found.row, used=now), expires=now + self._idle)
+        return found
+
+    async def page(self, owner: str, *, size: int = 0, token: str = "") -> tuple[list[Session], str]:
+        """An owner's open sessions, the last used first, and the token of the next page; empty after the last.
+
+        Raises:
+            InvalidArgument: When the size or the token is none.
+        """
+        if not 0 <= size <= _MOST_PAGE:
+            raise InvalidArgument(
+                f"page size {size}; expected 1 to {_MOST_PAGE}, or 0 for {_PAGE}",
+                violations=(Violation("page_size", f"0 to {_MOST_PAGE}"),),
+            )
+        size, before = size or _PAGE, _read_token(token)
+
+        def work(conn: Connection) -> tuple[list[Session], str]:
+            rows = records.list_open(conn, owner, before=before, most=size + 1)
+            page = [self._session(conn, row) for row in rows[:size]]
+            return page, f"{rows[size - 1].used!r} {rows[size - 1].id}" if len(rows) > size else ""
+
+        return await self._database.read(work)
+
+    async def update(
+        self,
+        session_id: str,
+        *,
+        model: str | None,
+        names: Sequence[tuple[int, str]],
+        revision: int | None = None,
+        request_id: str = "",
+    ) -> Session:
+        """Change a session's model, or name its segments.
+
+        Raises:
+            SessionNotFound: As of :meth:`get`.
+            StaleRevision: When it is not at ``revision``.
+            InvalidArgument: When a number is no segment's, or a name too long.
+        """
+        check_request_id(request_id)
+        for number, name in names:
+            check_segment(number)
+            if len(name) > _MOST_NAME:
+                raise InvalidArgument(f"a segment's name has {len(name)} characters; at most {_MOST_NAME} are kept")
+
+        def work(conn: Connection) -> Session:
+            row = open_row(records.find(conn, session_id))
+            if not (request_id and records.find_request(conn, session_id, request_id)):
+                check_revision(row, revision)
+                advance(conn, row, now=self._now(), model=model)
+                for number, name in names:
+                    records.rename_segment(conn, session_id, number, name)
+                if request_id:
+                    records.note_requests(conn, session_id, [request_id], Request(row.revision + 1, 0, 0))
+            return self._session(conn, open_row(records.find(conn, session_id)))
+
+        async with self._log.lock(session_id):
+            changed = await self._database.write(work)
+            self._hot.keep_at(session_id, changed.row.revision)
+            return changed
+
+    async def steps(self, session_id: str, *, segment: int = 0) -> list[tuple[StepRow, bool]]:
+        """The steps of one segment, or of all, and whether each is in force.
+
+        Raises:
+            SessionNotFound: As of :meth:`get`.
+        """
+
+        def work(conn: Connection) -> list[tuple[StepRow, bool]]:
+            open_row(records.find(conn, session_id))
+            heads = {row.number: row.head for row in records.segment_rows(conn, session_id)}
+            found = records.step_rows(conn, session_id, segment=segment or None)
+            return [(row, row.number <= heads[row.segment]) for row in found]
+
+        return await self._database.read(work)
+
+    async def close(self, session_id: str) -> None:
+        """Close a session; nothing happens when there is none of this id."""
+        async with self._log.lock(session_id):
+            await self._database.write(lambda conn: records.end(conn, session_id, now=self._now()))
+            self._hot.drop(session_id)
+
+    async def expire(self, *, every: float) -> int:
+        """Close the sessions whose time has come, and remove what the ended ones left; how many were closed.
+
+        Idle time counts only while a gateway looks: after a time without any, or when the clock jumped, all times of
+        last use move along.
+
+        Args:
+            every: Seconds between two such calls, more or less.
+        """
+
+        def work(conn: Connection) -> int:
+            now = self._now()
+            before = records.tick(conn, now=now)
+            gap = 0.0 if before is None else now - before
+            if gap < 0 or gap > 10 * every + 1:
+                records.shift(conn, gap, now=now)
+            closed = records.end_idle(conn, unused_since=now - self._idle, now=now)
+            records.forget_ended(conn, before=now, tombstones_before=now - _TOMBSTONE_S)
+            return closed
+
+        return await self._database.write(work)
+
+    def _new(self, *, owner: str, digest: str, model: str) -> SessionRow:
+        now = self._now()
+        # 128 random bits: whoever knows the id may use the session.
+        return SessionRow(secrets.token_urlsafe(16), owner, digest, model, 0, now, now, None, expired=False)
+
+    def _session(self, conn: Connection, row: SessionRow) -> Session:
+        return Session(row, tuple(records.segment_rows(conn, row.id)), row.used + self._idle)
+
+    def _check_limits(self, conn: Connection, owner: str) -> None:
+        if records.count_open(conn) >= self._limit:
+            raise ResourceExhausted(
+                f"{self._limit} sessions are open, which is the limit (SIXPOINT_MAX_SESSIONS); close one, or wait "
+                "until one expires",
+                retry_after=60.0,
+            )
+        if self._owner_limit and records.count_open(conn, owner) >= self._owner_limit:
+            raise ResourceExhausted(
+                f"{self._owner_limit} of your sessions are open, which is the limit for one owner "
+                "(SIXPOINT_OWNER_SESSIONS); close one"
+            )
+
+
+def check_segment(number: int) -> None:
+    """Refuse a number that is no segment's.
+
+    Raises:
+        InvalidArgument: Saying what one may be.
+    """
+    if not 1 <= number <= MOST_SEGMENTS:
+        raise InvalidArgument(
+            f"segment {number}; expected a number from 1 to {MOST_SEGMENTS}",
+            violations=(Violation("segment", f"1 to {MOST_SEGMENTS}"),),
+        )
+
+
+def check_request_id(request_id: str) -> None:
+    """Refuse a call's id that is too long.
+
+    Raises:
+        InvalidArgument: Saying how long one may be.
+    """
+    if len(request_id) > _MOST_ID:
+        raise InvalidArgument(
+            f"the request's id has {len(request_id)} characters; at most {_MOST_ID} are taken",
+            violations=(Violation("request_id", f"at most {_MOST_ID} characters"),),
+        )
+
+
+def _check_step(rows: Sequence[SegmentRow], segment: int, step: int) -> None:
+    lengths = {row.number: row.length for row in rows}
+    if segment not in lengths:
+        raise InvalidArgument(
+            f"the session has no segment {segment}", violations=(Violation("segment", "one of the session's"),)
+        )
+    if not 0 <= step <= lengths[segment]:
+        raise InvalidArgument(
+            f"step {step} of segment {segment}; it has {lengths[segment]}",
+            violations=(Violation("step", f"0 to {lengths[segment]}"),),
+        )
+
+
+def _read_token(token: str) -> tuple[float, str] | None:
+    if not token:
+        return None
+    used, _, last = token.partition(" ")
+    try:
+        return float(used), last
+    except ValueError:
+        raise InvalidArgument(
+            "the page token is none of this server's", violations=(Violation("page_token", "from the last response"),)
+        ) from None

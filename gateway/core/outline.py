@@ -1,0 +1,191 @@
+"""One prompt's way through a network: prepare on a worker thread, infer in Triton, draw the mask on a worker thread."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import Enum, auto
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from gateway.core.catalog import Model
+from gateway.core.deadline import Deadline
+from gateway.core.images import StoredImage
+from gateway.core.processing import Answered, correct, decode_probabilities, prepare, restore
+from gateway.core.shown import Shown
+from sixpoint.geometry import Geometry
+from sixpoint.mask import PackedMask, Timings, pack, pack_change
+
+__all__ = ["Before", "Drawn", "Inference", "Inferred", "Outlined", "Outliner", "Phase"]
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, eq=False)
+class Inferred:
+    """What a network answered: its output [channel, z, y, x], and the version of the model that made it."""
+
+    output: npt.NDArray[Any]
+    version: str
+
+
+class Inference(Protocol):
+    """Whoever runs a network."""
+
+    async def infer(self, model: Model, tensor: npt.NDArray[np.floating], *, timeout: float) -> Inferred:
+        """Run one input [channel, z, y, x] through a model, within ``timeout`` seconds.
+
+        Raises:
+            DeadlineExceeded: When it took longer.
+            TritonUnavailable: When it cannot be reached or the model is not ready.
+            InferenceError: When it refuses, or answers something else than the model's spec promises.
+        """
+        ...
+
+
+class Phase(Enum):
+    """How far a call is."""
+
+    WAITING = auto()
+    PREPROCESSING = auto()
+    INFERENCE = auto()
+    POSTPROCESSING = auto()
+
+
+@dataclass(frozen=True)
+class Before:
+    """The mask that the caller has, and the revision at which the segment had it."""
+
+    mask: PackedMask
+    revision: int
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A mask, what changed of it if the caller has the one before, and where the time went."""
+
+    whole: PackedMask
+    change: PackedMask | None
+    timings: Timings
+
+
+@dataclass(frozen=True, eq=False)
+class Outlined:
+    """An answer on the ROI's grid, the model's version that made it, the mask drawn from it, where the time went."""
+
+    answered: Answered
+    version: str
+    drawn: Drawn
+    timings: Timings
+
+
+class Outliner:
+    """Runs networks on what people show.
+
+    Args:
+        inference: Runs a network on one tensor.
+        executor: Threads for pre- and post-processing.
+    """
+
+    def __init__(self, *, inference: Inference, executor: Executor) -> None:
+        self._inference = inference
+        self._executor = executor
+
+    async def outline(
+        self,
+        image: StoredImage,
+        model: Model,
+        shown: Shown,
+        *,
+        answered: Answered | None,
+        before: Before | None,
+        deadline: Deadline,
+        told: Callable[[Phase], None],
+    ) -> Outlined:
+        """The answer of a model to all that was shown of an object: one call of the network.
+
+        Args:
+            image: Where the object lies.
+            model: The model.
+            shown: What was shown of the object.
+            answered: The answer that new clicks correct; None when there is none.
+            before: The mask that the caller has.
+            deadline: Until when an answer is wanted.
+            told: Called as the call goes on.
+
+        Raises:
+            TritonUnavailable: When Triton is away.
+            InferenceError: When it refuses.
+            DeadlineExceeded: When the deadline passed before the mask was there.
+        """
+        geometry, threshold = image.volume.geometry, model.spec.output.threshold
+        told(Phase.PREPROCESSING)
+        prepared, waited, preparing = await self._run(
+            lambda: prepare(image.canonical, shown, answered=answered, geometry=geometry, spec=model.spec)
+        )
+        told(Phase.INFERENCE)
+        started = time.perf_counter()
+        inferred = await self._inference.infer(model, prepared.tensor, timeout=deadline.remaining())
+        inferring = time.perf_counter() - started
+        told(Phase.POSTPROCESSING)
+
+        def finish() -> tuple[Answered, Drawn]:
+            begun = time.perf_counter()
+            grid = decode_probabilities(inferred.output)
+            corrected = correct(grid, prepared, geometry=geometry, threshold=threshold)
+            return corrected, _draw(corrected, shown, geometry, threshold, before, begun)
+
+        (corrected, drawn), waited_again, _ = await self._run(finish)
+        timings = Timings(
+            queue=timedelta(seconds=waited + waited_again),
+            preprocess=timedelta(seconds=preparing),
+            inference=timedelta(seconds=inferring),
+            postprocess=drawn.timings.postprocess,
+            encode=drawn.timings.encode,
+        )
+        return Outlined(corrected, inferred.version, drawn, timings)
+
+    async def draw(
+        self, answered: Answered, shown: Shown, *, geometry: Geometry, threshold: float, before: Before | None
+    ) -> Drawn:
+        """The mask of an answer that is there already."""
+        drawn, _, _ = await self._run(lambda: _draw(answered, shown, geometry, threshold, before, time.perf_counter()))
+        return drawn
+
+    @staticmethod
+    def nothing(before: Before | None) -> Drawn:
+        """The empty mask."""
+        return _packed(np.zeros((1, 1, 1), np.bool_), (0, 0, 0), before, Timings())
+
+    async def _run(self, work: Callable[[], _Result]) -> tuple[_Result, float, float]:
+        """Run work on a thread: its result, seconds waited for the thread, seconds of work."""
+        asked = time.perf_counter()
+
+        def timed() -> tuple[_Result, float, float]:
+            begun = time.perf_counter()
+            result = work()
+            return result, begun - asked, time.perf_counter() - begun
+
+        return await asyncio.get_running_loop().run_in_executor(self._executor, timed)
+
+
+def _draw(
+    answered: Answered, shown: Shown, geometry: Geometry, threshold: float, before: Before | None, begun: float
+) -> Drawn:
+    mask, offset = restore(answered, shown, geometry=geometry, threshold=threshold)
+    return _packed(mask, offset, before, Timings(postprocess=timedelta(seconds=time.perf_counter() - begun)))
+
+
+def _packed(
+    mask: npt.NDArray[np.bool_], offset: tuple[int, int, int], before: Before | None, timings: Timings
+) -> Drawn:
+    begun = time.perf_counter()
+    whole = pack(mask, offset)
+    change = pack_change(mask, offset, before=before.mask, revision=before.revision) if before else None
+    return Drawn(whole, change, replace(timings, encode=timedelta(seconds=time.perf_counter() - begun)))

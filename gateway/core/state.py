@@ -1,0 +1,143 @@
+"""Where a segment stands: what was shown of its object, and the answer; read from the log, and kept at hand."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import zstandard
+
+from gateway.core.processing import Answered
+from gateway.core.shown import Shown, read_call, show
+from gateway.storage.session_records import SegmentRow, StepRow
+from gateway.storage.step_codec import decode_answer, decode_prompts
+from sixpoint.errors import InternalError
+from sixpoint.geometry import Geometry
+from sixpoint.mask import PackedMask
+
+__all__ = ["Hot", "HotStates", "Reply", "State", "read_state"]
+
+# Of a state beyond its answer: prompts, objects, bookkeeping.
+_OVERHEAD_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A segment's mask as it was sent, and the revision from which on it was the segment's."""
+
+    mask: PackedMask
+    since: int
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Where a segment stands. It is replaced as a whole, never changed: a call that fails leaves it as it was.
+
+    Attributes:
+        begun: Number of the step that began the object; 0 when there is none.
+        shown: What was shown of the object; None when there is none.
+        answered: The answer, which clicks correct; None when there is none.
+        model: Name of the model that answered.
+        version: Its version.
+        threshold: Probability from which on a voxel belongs to the object.
+        reply: The mask as it was sent last; None when it is not known.
+    """
+
+    begun: int = 0
+    shown: Shown | None = None
+    answered: Answered | None = None
+    model: str = ""
+    version: str = ""
+    threshold: float = 0.5
+    reply: Reply | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it holds in memory, more or less."""
+        answer = self.answered.probabilities.nbytes if self.answered else 0
+        return answer + (len(self.reply.mask.bits) if self.reply else 0) + _OVERHEAD_BYTES
+
+
+def read_state(prompts: Sequence[bytes], last: StepRow, *, geometry: Geometry) -> State:
+    """The state after steps on one object.
+
+    Args:
+        prompts: Of each, as stored; the first began the object.
+        last: The last of them.
+        geometry: Of the image as it came.
+
+    Raises:
+        InternalError: When the stored answer is damaged.
+    """
+    shown = None
+    for data in prompts:
+        shown = show(shown, read_call(decode_prompts(data), geometry=geometry))
+    try:
+        answered = decode_answer(last.roi, last.answer)
+    except (zstandard.ZstdError, ValueError) as error:
+        raise InternalError("a stored answer is damaged; undo the step, and show it again") from error
+    return State(last.begun, shown, answered, last.model, last.model_version, last.threshold)
+
+
+@dataclass(frozen=True, eq=False)
+class Hot:
+    """A segment at hand: the session's revision, the segment's record, and where it stands."""
+
+    revision: int
+    segment: SegmentRow
+    state: State
+
+
+@dataclass(eq=False)
+class HotStates:
+    """The states of the segments that were used last, within a budget.
+
+    Attributes:
+        budget: Bytes.
+    """
+
+    budget: int
+    _sessions: OrderedDict[str, dict[int, Hot]] = field(default_factory=OrderedDict)
+    _nbytes: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self._nbytes
+
+    def get(self, session_id: str, segment: int) -> Hot | None:
+        """A segment's state, if it is at hand; compare its revision with the database's."""
+        found = self._sessions.get(session_id)
+        if found is None:
+            return None
+        self._sessions.move_to_end(session_id)
+        return found.get(segment)
+
+    def put(self, session_id: str, *, before: int, revision: int, segment: SegmentRow, state: State) -> None:
+        """Keep a segment's state; the session's other segments stay, if they are of the revision before."""
+        kept = {number: hot for number, hot in self.drop(session_id).items() if hot.revision == before}
+        kept = {number: replace(hot, revision=revision) for number, hot in kept.items()}
+        kept[segment.number] = Hot(revision, segment, state)
+        self._sessions[session_id] = kept
+        self._nbytes += _size(kept)
+        while self._nbytes > self.budget and self._sessions:
+            _, oldest = self._sessions.popitem(last=False)
+            self._nbytes -= _size(oldest)
+
+    def keep_at(self, session_id: str, revision: int) -> None:
+        """A change from the revision before left all segments as they were."""
+        kept = self._sessions.get(session_id, {})
+        for number, hot in kept.items():
+            if hot.revision == revision - 1:
+                kept[number] = replace(hot, revision=revision)
+
+    def drop(self, session_id: str) -> dict[int, Hot]:
+        """Let go of a session; what was at hand of it."""
+        dropped = self._sessions.pop(session_id, {})
+        self._nbytes -= _size(dropped)
+        return dropped
+
+
+def _size(states: dict[int, Hot]) -> int:
+    return sum(hot.state.nbytes for hot in states.values())

@@ -1,0 +1,348 @@
+"""Sessions in the database: plain functions on a connection; their caller says where a transaction begins and ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    Row,
+    and_,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+
+from gateway.storage.schema import clock, images, requests, segments, sessions, steps
+from sixpoint.errors import ImageNotFound
+from sixpoint.geometry import Geometry
+
+__all__ = [
+    "Request",
+    "SegmentRow",
+    "SessionRow",
+    "StepRow",
+    "advance",
+    "append_step",
+    "count_open",
+    "create",
+    "end",
+    "end_idle",
+    "find",
+    "find_by_request",
+    "find_request",
+    "forget_ended",
+    "has_segment",
+    "image_geometry",
+    "insert_segment",
+    "list_open",
+    "move_head",
+    "note_requests",
+    "rename_segment",
+    "segment_rows",
+    "shift",
+    "step_rows",
+    "tick",
+    "touch",
+    "touch_image",
+]
+
+
+@dataclass(frozen=True)
+class SessionRow:
+    """A session as it is stored; times are seconds since 1970, UTC.
+
+    Attributes:
+        id: Its id.
+        owner: Whose it is.
+        image_digest: Its image.
+        model: Its model.
+        revision: Number of its changes.
+        created: When it was opened.
+        used: When it was last used.
+        ended: When it ended; None while it is open.
+        expired: Whether it ended by itself.
+    """
+
+    id: str
+    owner: str
+    image_digest: str
+    model: str
+    revision: int
+    created: float
+    used: float
+    ended: float | None
+    expired: bool
+
+
+@dataclass(frozen=True)
+class SegmentRow:
+    """One segment: its number and name, the last step in force, and the last step there is; 0 for none."""
+
+    number: int
+    name: str = ""
+    head: int = 0
+    length: int = 0
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """One step of a segment.
+
+    Attributes:
+        segment: The segment's number.
+        number: Its own, from 1.
+        begun: Number of the step that began the object.
+        revision: The session's, with it.
+        prompts: A serialized ``sixpoint.v1.AnnotateRequest`` with its prompts only.
+        model: Name of the model that answered.
+        model_version: Its version.
+        created: When, seconds since 1970, UTC.
+        roi: The answer's ROI: its lower and upper corner and its size, three numbers each.
+        threshold: Probability from which on a voxel belongs to the object.
+        answer: The answer, zstd of uint8 [z, y, x].
+    """
+
+    segment: int
+    number: int
+    begun: int
+    revision: int
+    prompts: bytes
+    model: str
+    model_version: str
+    created: float
+    roi: tuple[tuple[float, ...], tuple[float, ...], tuple[int, ...]]
+    threshold: float
+    answer: bytes
+
+
+@dataclass(frozen=True)
+class Request:
+    """A call that changed a session: its revision after it, the segment, and its last step in force."""
+
+    revision: int
+    segment: int
+    head: int
+
+
+_SESSION = [sessions.c[name] for name in SessionRow.__dataclass_fields__]
+# Answers are large, and of most steps only the prompts matter.
+_STEP_WITHOUT_ANSWER = [
+    literal(b"", LargeBinary).label(name) if name == "answer" else steps.c[name]
+    for name in StepRow.__dataclass_fields__
+]
+_STEP = [steps.c[name] for name in StepRow.__dataclass_fields__]
+
+
+def touch_image(conn: Connection, digest: str, *, now: float) -> bool:
+    """Mark an image as used now, so that nobody removes it; whether it is there."""
+    done = conn.execute(update(images).where(images.c.digest == digest).values(used=now))
+    return bool(done.rowcount)
+
+
+def image_geometry(conn: Connection, digest: str) -> Geometry:
+    """Where an image's voxels lie.
+
+    Raises:
+        ImageNotFound: When it is not here.
+    """
+    found = conn.execute(select(images.c.geometry).where(images.c.digest == digest)).scalar_one_or_none()
+    if found is None:
+        raise ImageNotFound("the session's image is gone; upload it again")
+    return Geometry(**{name: tuple(values) for name, values in found.items()})
+
+
+def create(conn: Connection, row: SessionRow, *, request_id: str | None) -> None:
+    """Insert a session."""
+    values = {name: getattr(row, name) for name in SessionRow.__dataclass_fields__}
+    conn.execute(insert(sessions).values(**values | {"expired": int(row.expired), "request_id": request_id}))
+
+
+def find(conn: Connection, session_id: str) -> SessionRow | None:
+    """The session of this id, open or not."""
+    row = conn.execute(select(*_SESSION).where(sessions.c.id == session_id)).one_or_none()
+    return _session(row) if row else None
+
+
+def find_by_request(conn: Connection, owner: str, request_id: str) -> SessionRow | None:
+    """The session that a call with this id opened."""
+    where = and_(sessions.c.owner == owner, sessions.c.request_id == request_id)
+    row = conn.execute(select(*_SESSION).where(where)).one_or_none()
+    return _session(row) if row else None
+
+
+def count_open(conn: Connection, owner: str | None = None) -> int:
+    """Number of open sessions, of one owner or of all."""
+    query = select(func.count()).select_from(sessions).where(sessions.c.ended.is_(None))
+    if owner is not None:
+        query = query.where(sessions.c.owner == owner)
+    return int(conn.execute(query).scalar_one())
+
+
+def list_open(conn: Connection, owner: str, *, before: tuple[float, str] | None, most: int) -> list[SessionRow]:
+    """An owner's open sessions, the last used first.
+
+    Args:
+        conn: The connection.
+        owner: Whose.
+        before: When the last one of the page before was used, and its id.
+        most: How many at most.
+    """
+    where = and_(sessions.c.owner == owner, sessions.c.ended.is_(None))
+    if before is not None:
+        used, last = before
+        where = and_(where, or_(sessions.c.used < used, and_(sessions.c.used == used, sessions.c.id > last)))
+    query = select(*_SESSION).where(where).order_by(sessions.c.used.desc(), sessions.c.id).limit(most)
+    return [_session(row) for row in conn.execute(query)]
+
+
+def touch(conn: Connection, session_id: str, *, now: float) -> None:
+    """Mark a session as used now."""
+    conn.execute(update(sessions).where(sessions.c.id == session_id, sessions.c.ended.is_(None)).values(used=now))
+
+
+def advance(conn: Connection, session_id: str, *, revision: int, now: float, model: str | None = None) -> bool:
+    """Go to the next revision, if the session is open and stands at ``revision``; whether it did."""
+    changes: dict[str, Any] = {"revision": revision + 1, "used": now}
+    if model is not None:
+        changes["model"] = model
+    where = (sessions.c.id == session_id, sessions.c.revision == revision, sessions.c.ended.is_(None))
+    return conn.execute(update(sessions).where(*where).values(**changes)).rowcount == 1
+
+
+def end(conn: Connection, session_id: str, *, now: float) -> None:
+    """Close a session, if it is open."""
+    conn.execute(update(sessions).where(sessions.c.id == session_id, sessions.c.ended.is_(None)).values(ended=now))
+
+
+def end_idle(conn: Connection, *, unused_since: float, now: float) -> int:
+    """Close the sessions that were not used since then; how many."""
+    where = (sessions.c.ended.is_(None), sessions.c.used < unused_since)
+    return conn.execute(update(sessions).where(*where).values(ended=now, expired=1)).rowcount
+
+
+def forget_ended(conn: Connection, *, before: float, tombstones_before: float) -> None:
+    """Remove the logs of sessions that ended before one moment, and every trace of those before another."""
+    old = select(sessions.c.id).where(sessions.c.ended < before)
+    conn.execute(delete(segments).where(segments.c.session_id.in_(old)))
+    conn.execute(delete(requests).where(requests.c.session_id.in_(old)))
+    conn.execute(delete(sessions).where(sessions.c.ended < tombstones_before))
+
+
+def tick(conn: Connection, *, now: float) -> float | None:
+    """Note that a gateway looked at the clock; when one did before, None for the first time."""
+    before = conn.execute(select(clock.c.ticked).where(clock.c.id == 1).with_for_update()).scalar_one_or_none()
+    if before is None:
+        conn.execute(insert(clock).values(id=1, ticked=now))
+    else:
+        conn.execute(update(clock).where(clock.c.id == 1).values(ticked=now))
+    return before
+
+
+def shift(conn: Connection, seconds: float, *, now: float) -> None:
+    """Move all times of last use, up to now: a span in which nobody could use anything does not count."""
+    conn.execute(
+        update(sessions).where(sessions.c.ended.is_(None)).values(used=_at_most(sessions.c.used + seconds, now))
+    )
+    conn.execute(update(images).values(used=_at_most(images.c.used + seconds, now)))
+
+
+def segment_rows(conn: Connection, session_id: str) -> list[SegmentRow]:
+    """A session's segments, by number."""
+    columns = [segments.c[name] for name in SegmentRow.__dataclass_fields__]
+    query = select(*columns).where(segments.c.session_id == session_id).order_by(segments.c.number)
+    return [SegmentRow(*row) for row in conn.execute(query)]
+
+
+def step_rows(
+    conn: Connection,
+    session_id: str,
+    *,
+    segment: int | None = None,
+    first: int = 1,
+    last: int | None = None,
+    answers: bool = True,
+) -> list[StepRow]:
+    """Steps by segment, then by number: of one segment or all, from ``first`` to ``last``; with empty answers if so."""
+    columns = _STEP if answers else _STEP_WITHOUT_ANSWER
+    where = [steps.c.session_id == session_id, steps.c.number >= first]
+    if segment is not None:
+        where.append(steps.c.segment == segment)
+    if last is not None:
+        where.append(steps.c.number <= last)
+    return [
+        _step(row) for row in conn.execute(select(*columns).where(*where).order_by(steps.c.segment, steps.c.number))
+    ]
+
+
+def has_segment(conn: Connection, session_id: str, number: int) -> bool:
+    """Whether a session has a segment of this number."""
+    where = (segments.c.session_id == session_id, segments.c.number == number)
+    return conn.execute(select(segments.c.number).where(*where)).one_or_none() is not None
+
+
+def insert_segment(conn: Connection, session_id: str, row: SegmentRow) -> None:
+    """Add a segment."""
+    values = {name: getattr(row, name) for name in SegmentRow.__dataclass_fields__}
+    conn.execute(insert(segments).values(session_id=session_id, **values))
+
+
+def rename_segment(conn: Connection, session_id: str, number: int, name: str) -> None:
+    """Name a segment; add it when it is not there."""
+    where = (segments.c.session_id == session_id, segments.c.number == number)
+    if not conn.execute(update(segments).where(*where).values(name=name)).rowcount:
+        insert_segment(conn, session_id, SegmentRow(number, name))
+
+
+def append_step(conn: Connection, session_id: str, row: StepRow) -> None:
+    """Add a step after the segment's head, in place of all that could be redone; the segment must be there."""
+    where = (steps.c.session_id == session_id, steps.c.segment == row.segment, steps.c.number >= row.number)
+    conn.execute(delete(steps).where(*where))
+    values = {name: getattr(row, name) for name in StepRow.__dataclass_fields__}
+    conn.execute(insert(steps).values(session_id=session_id, **values))
+    here = (segments.c.session_id == session_id, segments.c.number == row.segment)
+    conn.execute(update(segments).where(*here).values(head=row.number, length=row.number))
+
+
+def move_head(conn: Connection, session_id: str, segment: int, head: int) -> None:
+    """Say which of a segment's steps is the last in force."""
+    where = (segments.c.session_id == session_id, segments.c.number == segment)
+    conn.execute(update(segments).where(*where).values(head=head))
+
+
+def find_request(conn: Connection, session_id: str, request_id: str) -> Request | None:
+    """What a call with this id did, if it was carried out."""
+    query = select(requests.c.revision, requests.c.segment, requests.c.head).where(
+        requests.c.session_id == session_id, requests.c.request_id == request_id
+    )
+    row = conn.execute(query).one_or_none()
+    return Request(*row) if row else None
+
+
+def note_requests(conn: Connection, session_id: str, request_ids: Sequence[str], done: Request) -> None:
+    """Remember what the calls with these ids did."""
+    for request_id in request_ids:
+        values = {"revision": done.revision, "segment": done.segment, "head": done.head}
+        conn.execute(insert(requests).values(session_id=session_id, request_id=request_id, **values))
+
+
+def _at_most(moment: ColumnElement[float], most: float) -> ColumnElement[float]:
+    return case((moment > most, most), else_=moment)
+
+
+def _session(row: Row[Any]) -> SessionRow:
+    return SessionRow(**{**row._mapping, "expired": bool(row.expired)})
+
+
+def _step(row: Row[Any]) -> StepRow:
+    lower, upper, size = row.roi
+    return StepRow(**{**row._mapping, "roi": (tuple(lower), tuple(upper), tuple(size))})
