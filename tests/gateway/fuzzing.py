@@ -1,0 +1,118 @@
+"""Requests that no client should send, made of messages' own descriptions: every field, with awkward values."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+__all__ = ["Maker"]
+
+_FLOATS = (
+    0.0,
+    1.0,
+    5.5,
+    15.0,
+    20.0,
+    -1.0,
+    -0.5,
+    39.5,
+    1e-320,
+    1e308,
+    -1e308,
+    float("nan"),
+    float("inf"),
+    float("-inf"),
+)
+_INTEGERS = (0, 1, 2, 3, 7, -1, 255, 256, 1000, 2**31 - 1, -(2**31))
+_LONG = (2**63 - 1, -(2**63), 2**40, 2**53 + 1)
+_STRINGS = ("", "x", "x" * 65, "x" * 300, "../../etc/passwd", "é\u0000\u202e", "0" * 64, "' OR 1=1 --")
+_BYTES = (b"", b"\x00", bytes(range(256)), b"\x28\xb5\x2f\xfd\x00\x00\x01\x00\x00", bytes(70_000))
+_MANY = 1100
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes messages.
+
+    Attributes:
+        rng: Decides.
+        strings: Names that the server knows: ids, digests, models.
+    """
+
+    rng: random.Random
+    strings: Sequence[str]
+
+    def message(self, kind: type[Message]) -> Any:
+        """A message of a kind, each field set or not."""
+        made = kind()
+        self._fill(made, depth=0)
+        return made
+
+    def mutated(self, message: Message) -> Any:
+        """A message in which one field somewhere is another one."""
+        made = type(message)()
+        made.CopyFrom(message)
+        places = list(_places(made))
+        owner, field = self.rng.choice(places)
+        owner.ClearField(field.name)
+        if self.rng.random() < 0.85:
+            self._set(owner, field, depth=1)
+        return made
+
+    def _fill(self, message: Message, *, depth: int) -> None:
+        for field in message.DESCRIPTOR.fields:
+            if self.rng.random() < (0.7 if depth < 4 else 0.2):
+                self._set(message, field, depth=depth)
+
+    def _set(self, message: Any, field: FieldDescriptor, *, depth: int) -> None:
+        make = self._maker(field, depth)
+        if field.is_repeated:
+            few = self.rng.choice((0, 1, 2, 3, 6, 9, 20))
+            count = _MANY if self.rng.random() < 0.01 and depth < 2 else few
+            values = [make() for _ in range(count)]
+            getattr(message, field.name).extend(values)
+        elif field.message_type is not None:
+            getattr(message, field.name).CopyFrom(make())
+        else:
+            setattr(message, field.name, make())
+
+    def _maker(self, field: FieldDescriptor, depth: int) -> Callable[[], Any]:
+        choose = self.rng.choice
+        if field.message_type is not None:
+            kind = field.message_type._concrete_class
+
+            def make() -> Message:
+                made: Message = kind()
+                self._fill(made, depth=depth + 1)
+                return made
+
+            return make
+        match field.cpp_type:
+            case FieldDescriptor.CPPTYPE_STRING if field.type == FieldDescriptor.TYPE_BYTES:
+                return lambda: choose(_BYTES)
+            case FieldDescriptor.CPPTYPE_STRING:
+                return lambda: choose(self.strings) if self.rng.random() < 0.7 else choose(_STRINGS)
+            case FieldDescriptor.CPPTYPE_DOUBLE | FieldDescriptor.CPPTYPE_FLOAT:
+                return lambda: choose(_FLOATS)
+            case FieldDescriptor.CPPTYPE_BOOL:
+                return lambda: self.rng.random() < 0.5
+            case FieldDescriptor.CPPTYPE_ENUM:
+                return lambda: choose((0, 1, 2, 3, 99))
+            case FieldDescriptor.CPPTYPE_INT64:
+                return lambda: choose(_INTEGERS + _LONG)
+        return lambda: choose(_INTEGERS)
+
+
+def _places(message: Message) -> Iterator[tuple[Any, FieldDescriptor]]:
+    """Every field of a message and of the messages in it."""
+    for field in message.DESCRIPTOR.fields:
+        yield message, field
+        if field.message_type is not None:
+            value = getattr(message, field.name)
+            for part in value if field.is_repeated else [value] if message.HasField(field.name) else []:
+                yield from _places(part)

@@ -1,0 +1,152 @@
+"""Every call, with thousands of requests that no client should send: no crash, no hang, no fault of the server's own."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+
+import sixpoint
+from sixpoint.converters import geometry_to_message, prompt_to_message
+from sixpoint.v1 import annotation_service_pb2 as annotation
+from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
+from sixpoint.v1 import image_service_pb2 as images
+from sixpoint.v1 import image_service_pb2_grpc as images_grpc
+from sixpoint.v1 import model_service_pb2 as models
+from sixpoint.v1 import model_service_pb2_grpc as models_grpc
+from sixpoint.v1 import session_service_pb2 as sessions
+from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
+from tests.gateway.core.test_processing import POINTS
+from tests.gateway.fuzzing import Maker
+from tests.harness import memory_of, noisy_volume, process_of_gateway
+
+CASES = int(os.environ.get("SIXPOINT_TEST_FUZZ", "10000"))
+SEED = 20261124
+FAULTS = {
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.UNAVAILABLE,
+}
+# Python's allocator keeps some of what it was once given.
+GROWTH_BYTES = 64 * 2**20
+
+
+class Target:
+    """A gateway process, what it knows, and its calls."""
+
+    def __init__(self, address: str, rng: random.Random) -> None:
+        self.channel = grpc.insecure_channel(address)
+        volume = noisy_volume()
+        self.client = sixpoint.Client(address)
+        self.session = self.client.open_session(volume, model="clicks")
+        self.header = images.Image(
+            digest=volume.digest,
+            geometry=geometry_to_message(volume.geometry),
+            voxel_type=3,
+            byte_count=volume.array.nbytes,
+        )
+        known = [self.session.id, volume.digest, "clicks", "ellipsoid", "deaf", "p", "r1", "r2"]
+        self.maker = Maker(rng, known)
+        prompts = [
+            prompt_to_message(sixpoint.ExtremePoints(POINTS.tolist())),
+            prompt_to_message(sixpoint.Click((20, 17, 15))),
+        ]
+        place = {"session_id": self.session.id, "segment": 1}
+        self.annotate = annotation.AnnotateRequest(prompts=prompts, **place)
+        stubs = {
+            "a": annotation_grpc.AnnotationServiceStub(self.channel),
+            "i": images_grpc.ImageServiceStub(self.channel),
+            "m": models_grpc.ModelServiceStub(self.channel),
+            "s": sessions_grpc.SessionServiceStub(self.channel),
+        }
+        self.interact = stubs["a"].Interact
+        self.upload = stubs["i"].UploadImage
+        self.unary: list[tuple[Any, Any]] = [
+            (stubs["a"].Annotate, self.annotate),
+            (stubs["a"].Undo, annotation.UndoRequest(**place)),
+            (stubs["a"].Redo, annotation.RedoRequest(**place)),
+            (stubs["a"].Reset, annotation.ResetRequest(**place)),
+            (stubs["a"].GetMask, annotation.GetMaskRequest(**place)),
+            (stubs["i"].GetImage, images.GetImageRequest(digest=volume.digest)),
+            (stubs["i"].GetUpload, images.GetUploadRequest(digest=volume.digest)),
+            (stubs["m"].ListModels, models.ListModelsRequest(label="object")),
+            (stubs["m"].GetModel, models.GetModelRequest(name="clicks")),
+            (
+                stubs["s"].CreateSession,
+                sessions.CreateSessionRequest(image_digest=volume.digest, model="clicks", request_id="r"),
+            ),
+            (stubs["s"].GetSession, sessions.GetSessionRequest(session_id=self.session.id)),
+            (stubs["s"].ListSessions, sessions.ListSessionsRequest(page_size=3)),
+            (stubs["s"].UpdateSession, sessions.UpdateSessionRequest(session_id=self.session.id, model="clicks")),
+            (stubs["s"].ListSteps, sessions.ListStepsRequest(session_id=self.session.id)),
+            (stubs["s"].ForkSession, sessions.ForkSessionRequest(session_id=self.session.id, segment=1, step=1)),
+            (stubs["s"].CloseSession, sessions.CloseSessionRequest(session_id="x")),
+        ]
+
+    def one(self, rng: random.Random) -> tuple[str, grpc.StatusCode]:
+        """One call: its name, and the code that it ended with."""
+        kind = rng.random()
+        if kind < 0.08:
+            return "UploadImage", _code(lambda: self.upload(iter(self._parts(rng)), timeout=20))
+        if kind < 0.14:
+            return "Interact", _code(lambda: list(self.interact(iter(self._actions(rng)), timeout=60)))
+        call, valid = rng.choice(self.unary)
+        request = self.maker.message(type(valid)) if rng.random() < 0.4 else self.maker.mutated(valid)
+        if getattr(request, "session_id", "") == self.session.id and isinstance(request, sessions.CloseSessionRequest):
+            request.session_id = ""
+        return type(valid).__name__, _code(lambda: call(request, timeout=20))
+
+    def _parts(self, rng: random.Random) -> list[images.UploadImageRequest]:
+        first = images.UploadImageRequest(header=self.maker.mutated(self.header), offset=rng.choice((0, 0, 0, 5, -1)))
+        parts = [first] if rng.random() < 0.8 else []
+        return parts + [self.maker.message(images.UploadImageRequest) for _ in range(rng.randrange(4))]
+
+    def _actions(self, rng: random.Random) -> list[annotation.InteractRequest]:
+        actions = []
+        for number in range(rng.randrange(1, 6)):
+            if rng.random() < 0.3:
+                actions.append(self.maker.message(annotation.InteractRequest))
+            else:
+                actions.append(annotation.InteractRequest(id=number, annotate=self.maker.mutated(self.annotate)))
+        return actions
+
+
+def _code(call: Any) -> grpc.StatusCode:
+    try:
+        call()
+    except grpc.RpcError as error:
+        return error.code()
+    return grpc.StatusCode.OK
+
+
+@pytest.fixture
+def process(triton: Any) -> Iterator[Any]:
+    with process_of_gateway(triton_url=triton.address, max_sessions=100_000) as running:
+        yield running
+
+
+@pytest.mark.timeout(900)
+def test_nothing_that_is_sent_makes_the_gateway_fail(process):
+    rng = random.Random(SEED)
+    target = Target(process.address, rng)
+    for _ in range(CASES // 10):
+        target.one(rng)
+    before, seen = memory_of(process.pid), Counter()
+    for number in range(CASES):
+        name, code = target.one(rng)
+        seen[name, code.name] += 1
+        assert code not in FAULTS, f"case {number}: {name} ended with {code.name}"
+    assert {name for name, _ in seen} >= {type(valid).__name__ for _, valid in target.unary} | {
+        "UploadImage",
+        "Interact",
+    }
+    assert memory_of(process.pid) - before < GROWTH_BYTES
+    assert process.poll() is None
+    fresh = target.client.open_session(noisy_volume(), model="clicks")
+    assert fresh.annotate(sixpoint.ExtremePoints(POINTS.tolist())).array.any()
