@@ -92,6 +92,7 @@ steps = Table(
     Column("model_version", String(64), nullable=False),
     Column("created", Double, nullable=False),
     Column("roi", JSON, nullable=False, comment="lower, upper, size: see sixpoint.roi.Roi"),
+    Column("threshold", Double, nullable=False, comment="probability from which on a voxel belongs to the object"),
     Column(
         "answer", LargeBinary, nullable=False, comment="zstd of probabilities in 255ths, uint8 [z, y, x] on the ROI"
     ),

@@ -1,4 +1,4 @@
-"""Every call, with thousands of requests that no client should send: no crash, no hang, no fault of the server's own."""
+"""Every call, with thousands of requests that no client should send: no crash, no hang, no fault of its own."""
 
 from __future__ import annotations
 

@@ -100,6 +100,12 @@ def upgrade() -> None:
         sa.Column("created", sa.Double(), nullable=False),
         sa.Column("roi", sa.JSON(), nullable=False, comment="lower, upper, size: see sixpoint.roi.Roi"),
         sa.Column(
+            "threshold",
+            sa.Double(),
+            nullable=False,
+            comment="probability from which on a voxel belongs to the object",
+        ),
+        sa.Column(
             "answer",
             sa.LargeBinary(),
             nullable=False,
