@@ -9,7 +9,7 @@ from sixpoint.errors import SixpointError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask, Timings
 from sixpoint.point_files import read_points
-from sixpoint.prompts import Box, Click, ExtremePoints, Frame, Prompt
+from sixpoint.prompts import Box, Click, ExtremePoints, Frame, InitialMask, Prompt
 from sixpoint.spec import ModelSpec
 from sixpoint.volume import Volume
 
@@ -22,6 +22,7 @@ __all__ = [
     "ExtremePoints",
     "Frame",
     "Geometry",
+    "InitialMask",
     "Mask",
     "ModelInfo",
     "ModelSpec",

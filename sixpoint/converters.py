@@ -9,7 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from sixpoint.errors import InternalError, PromptError, Violation, VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, Timings
-from sixpoint.prompts import Box, Click, ExtremePoints, Frame, Prompt
+from sixpoint.prompts import Box, Click, ExtremePoints, Frame, InitialMask, Prompt
 from sixpoint.spec import ModelSpec, PromptKind, Task
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import model_service_pb2 as models
@@ -40,6 +40,7 @@ _KINDS: dict[PromptKind, models.PromptKind.ValueType] = {
     PromptKind.EXTREME_POINTS: models.PROMPT_KIND_EXTREME_POINTS,
     PromptKind.BOX: models.PROMPT_KIND_BOX,
     PromptKind.CLICKS: models.PROMPT_KIND_CLICKS,
+    PromptKind.MASK: models.PROMPT_KIND_MASK,
 }
 _SIGNS: dict[int, bool] = {annotation.CLICK_SIGN_POSITIVE: True, annotation.CLICK_SIGN_NEGATIVE: False}
 _PHASES = ("queue", "preprocess", "inference", "postprocess", "encode", "store")
@@ -76,6 +77,8 @@ def geometry_from_message(message: volumes.Geometry) -> Geometry:
 
 def prompt_to_message(prompt: Prompt) -> annotation.Prompt:
     """A prompt as a message."""
+    if isinstance(prompt, InitialMask):
+        return annotation.Prompt(mask=mask_to_message(prompt.packed))
     frame = _FRAMES[Frame(prompt.frame)]
     match prompt:
         case ExtremePoints(points):
@@ -114,9 +117,14 @@ def prompt_from_message(message: annotation.Prompt) -> Prompt:
                     violations=(Violation("sign", "CLICK_SIGN_POSITIVE or CLICK_SIGN_NEGATIVE"),),
                 )
             return Click(_given(click, "point", "click"), _SIGNS[click.sign], _frame(click.frame, "click"))
+        case "mask":
+            try:
+                return InitialMask(mask_from_message(message.mask))
+            except InternalError as error:
+                raise PromptError(f"mask: {error.message}", violations=(Violation("box", "two corners"),)) from error
     raise PromptError(
-        "a prompt of no known kind; expected extreme points, a box or a click",
-        violations=(Violation("kind", "extreme_points, box or click"),),
+        "a prompt of no known kind; expected extreme points, a box, a mask or a click",
+        violations=(Violation("kind", "extreme_points, box, mask or click"),),
     )
 
 

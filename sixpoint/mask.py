@@ -17,7 +17,7 @@ from sixpoint.errors import InternalError
 from sixpoint.geometry import Geometry
 from sixpoint.volume import write_image
 
-__all__ = ["Mask", "PackedMask", "Timings", "pack", "pack_change", "unpack"]
+__all__ = ["Index", "Mask", "PackedMask", "Timings", "pack", "pack_change", "unpack", "voxels_of"]
 
 Bits = npt.NDArray[np.uint8]
 Index = tuple[int, int, int]
@@ -131,7 +131,7 @@ def pack_change(mask: npt.NDArray[np.bool_], offset: Index, *, before: PackedMas
     changed = now.copy()
     if before.voxel_count:
         there = [b - a for a, b in zip(before.lower, before.upper, strict=True)]
-        changed[_window(before.lower, there, lower)] ^= _voxels(before)
+        changed[_window(before.lower, there, lower)] ^= voxels_of(before)
     box = _box(changed)
     count = int(np.count_nonzero(mask))
     if box is None:
@@ -156,7 +156,7 @@ def unpack(packed: PackedMask, size: Index) -> Bits:
     if not fits:
         raise InternalError(f"the mask's box {packed.lower} to {packed.upper} does not fit the image of size {size}")
     (x0, y0, z0), (x1, y1, z1) = packed.lower, packed.upper
-    result[z0:z1, y0:y1, x0:x1] = _voxels(packed)
+    result[z0:z1, y0:y1, x0:x1] = voxels_of(packed)
     return result
 
 
@@ -194,7 +194,7 @@ def _packed(
     )
 
 
-def _voxels(packed: PackedMask) -> npt.NDArray[np.bool_]:
+def voxels_of(packed: PackedMask) -> npt.NDArray[np.bool_]:
     """The voxels of a patch's box, bool [z, y, x].
 
     Raises:
@@ -203,6 +203,9 @@ def _voxels(packed: PackedMask) -> npt.NDArray[np.bool_]:
     extent = [b - a for a, b in zip(packed.lower, packed.upper, strict=True)]
     count = math.prod(extent)
     try:
+        # The frame says its own length: nothing is made of one that says another.
+        if min(extent) < 0 or zstandard.frame_content_size(packed.bits) not in (-1, (count + 7) // 8):
+            raise InternalError("the mask arrived damaged: its box and its bits disagree")
         raw = zstandard.ZstdDecompressor().decompress(packed.bits, max_output_size=(count + 7) // 8 or 1)
     except zstandard.ZstdError as error:
         raise InternalError("the mask arrived damaged: it does not decompress") from error

@@ -1,4 +1,4 @@
-"""What a person shows a model: extreme points, a box, clicks; each with the frame that its numbers are in."""
+"""What a person shows a model: extreme points, a box, a mask, clicks; points with the frame that they are in."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from sixpoint.errors import PromptError, Violation
 from sixpoint.geometry import Geometry
+from sixpoint.initial_mask import InitialMask
 
-__all__ = ["Box", "Click", "ExtremePoints", "Frame", "Point", "Prompt"]
+__all__ = ["Box", "Click", "ExtremePoints", "Frame", "InitialMask", "Point", "Prompt"]
 
 Point = tuple[float, float, float]
 """(x, y, z)."""
@@ -200,8 +201,8 @@ class Click:
         return index
 
 
-Prompt = ExtremePoints | Box | Click
-"""One thing that a person shows: extreme points or a box begin an object, clicks correct the answer."""
+Prompt = ExtremePoints | Box | Click | InitialMask
+"""One thing that a person shows: extreme points, a box or a mask begin an object, clicks correct the answer."""
 
 
 def _point(values: object, *, name: str, field: str) -> Point:

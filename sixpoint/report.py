@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sixpoint.mask import Mask
-from sixpoint.prompts import Box, Click, ExtremePoints, Prompt
+from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask, Prompt
 
 __all__ = ["Step", "report", "report_table"]
 
@@ -110,6 +110,8 @@ def _name(prompt: Prompt) -> str:
             return "box"
         case Click():
             return "positive click" if prompt.positive else "negative click"
+        case InitialMask():
+            return "mask"
 
 
 def _milliseconds(duration: timedelta) -> float:

@@ -61,6 +61,8 @@ class PromptKind(StrEnum):
     """A box round the object."""
     CLICKS = "clicks"
     """Corrections: positive clicks where the object was missed, negative ones where the answer went too far."""
+    MASK = "mask"
+    """A mask that a person brings along, to correct it."""
 
 
 class Intensity(_Model):
@@ -243,6 +245,11 @@ class ModelSpec(_Model):
 
     @model_validator(mode="after")
     def _fits_task(self) -> ModelSpec:
+        kinds = {channel.kind for channel in self.input.channels}
+        if PromptKind.MASK in self.prompts and not {"clicks", "previous"} <= kinds:
+            raise ValueError(
+                "to correct a mask, a network needs the channels clicks and previous: take mask off prompts"
+            )
         if self.task is not Task.SEGMENTATION:
             if self.patch is not None:
                 raise ValueError(f"a patch is for segmentation; {self.task.value} has a roi")

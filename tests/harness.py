@@ -67,8 +67,10 @@ CLICKS_SPEC = ModelSpec(
 """Of a model without weights that takes every prompt: the previous answer, or else the ellipsoid, plus the positive
 clicks' channel, less the negative ones'."""
 
-DEAF_SPEC = ELLIPSOID_SPEC.model_copy(update={"prompts": tuple(PromptKind)})
-"""Of a model that takes every prompt and answers the ellipsoid, whatever is clicked."""
+DEAF_SPEC = ELLIPSOID_SPEC.model_copy(
+    update={"prompts": (PromptKind.EXTREME_POINTS, PromptKind.BOX, PromptKind.CLICKS)}
+)
+"""Of a model that takes every prompt but a mask, and answers the ellipsoid, whatever is clicked."""
 
 _SLOW_MODEL = """
 import time

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from sixpoint.errors import NothingToCorrect, PromptError, PromptNotSupported, ResourceExhausted, Violation
 from sixpoint.geometry import Geometry
-from sixpoint.prompts import Box, Click, ExtremePoints, Prompt
+from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask, Prompt
 from sixpoint.roi import Size
 from sixpoint.spec import PromptKind
 
@@ -25,6 +25,7 @@ _KINDS: dict[type[Prompt], PromptKind] = {
     ExtremePoints: PromptKind.EXTREME_POINTS,
     Box: PromptKind.BOX,
     Click: PromptKind.CLICKS,
+    InitialMask: PromptKind.MASK,
 }
 
 
@@ -33,12 +34,15 @@ class Extent:
     """Where an object lies.
 
     Attributes:
-        box: Lower and upper corner of the box that was drawn, or of the extreme points' box; (x, y, z), shape [2, 3].
-        extremes: The extreme points (x, y, z), shape [n, 3]; none when a box was drawn.
+        box: Lower and upper corner of the box that was drawn, or of the extreme points' or the mask's box; (x, y, z),
+            shape [2, 3].
+        extremes: The extreme points (x, y, z), shape [n, 3]; there may be none.
+        mask: The mask to correct, bool [z, y, x], from ``box``'s lower to its upper voxel; None without one.
     """
 
     box: Points
     extremes: Points
+    mask: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +112,7 @@ def read_call(prompts: Sequence[Prompt], *, geometry: Geometry) -> Call:
     """
     if not prompts:
         raise PromptError(
-            "expected at least one prompt: extreme points, a box or a click",
+            "expected at least one prompt: extreme points, a box, a mask or a click",
             violations=(Violation("prompts", "one or more"),),
         )
     extent: Extent | None = None
@@ -125,14 +129,24 @@ def read_call(prompts: Sequence[Prompt], *, geometry: Geometry) -> Call:
             positive.append(prompt.positive)
         elif number:
             raise PromptError(
-                "extreme points or a box begin a new object: at most one of them in a call, and before any click",
+                "extreme points, a box or a mask begin a new object: at most one of them in a call, before any click",
                 violations=(Violation(f"prompts[{number}]", "only a click may follow another prompt"),),
             )
         else:
             # An axis that is stored backwards has swapped the corners.
             box = np.stack([placed.min(axis=0), placed.max(axis=0)])
-            extent = Extent(box, placed if isinstance(prompt, ExtremePoints) else np.empty((0, 3)))
+            extremes = placed if isinstance(prompt, ExtremePoints) else np.empty((0, 3))
+            extent = Extent(box, extremes, _brought(prompt, number, geometry))
     return Call(tuple(prompts), extent, Clicks(np.concatenate(points), np.array(positive, np.bool_)))
+
+
+def _brought(prompt: Prompt, number: int, geometry: Geometry) -> npt.NDArray[np.bool_] | None:
+    if not isinstance(prompt, InitialMask):
+        return None
+    try:
+        return geometry.orientation.to_canonical(prompt.voxels())
+    except PromptError as error:
+        raise error.under(f"prompts[{number}]") from None
 
 
 def check_count(clicks: int) -> None:
@@ -170,7 +184,9 @@ def show(shown: Shown | None, call: Call) -> Shown:
     if call.extent is not None:
         extent, clicks = call.extent, call.clicks
     elif shown is None:
-        raise NothingToCorrect("there is no answer that clicks could correct; begin with extreme points or a box")
+        raise NothingToCorrect(
+            "there is no answer that clicks could correct; begin with extreme points, a box or a mask"
+        )
     else:
         extent, clicks = shown.extent, shown.clicks.then(call.clicks)
     check_count(len(clicks))

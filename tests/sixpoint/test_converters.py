@@ -140,7 +140,7 @@ def test_an_unspecified_or_unknown_sign_is_refused(number: int) -> None:
 
 
 def test_a_prompt_of_no_kind_is_refused() -> None:
-    with pytest.raises(PromptError, match="expected extreme points, a box or a click"):
+    with pytest.raises(PromptError, match="expected extreme points, a box, a mask or a click"):
         prompt_from_message(annotation.Prompt())
 
 
