@@ -102,7 +102,7 @@ class Engine:
             threshold = model.spec.output.threshold
 
             def make_ready() -> Prepared:
-                return prepare(image.canonical, shown, answered=answered, geometry=geometry, spec=model.spec)
+                return prepare(image.reduced, shown, answered=answered, geometry=geometry, spec=model.spec)
 
             def make_mask() -> tuple[Answered, npt.NDArray[np.bool_], tuple[int, int, int]]:
                 grid = decode_probabilities(inferred.output)

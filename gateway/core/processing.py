@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from gateway.core.corrections import REACH, components, hold, settle
 from gateway.core.shown import Shown
 from sixpoint.geometry import Geometry
 from sixpoint.guidance import Guide, network_input
-from sixpoint.roi import Roi
+from sixpoint.roi import Roi, Samples, Size
 from sixpoint.spec import ModelSpec
 
 __all__ = ["Answered", "Prepared", "correct", "decode_probabilities", "keep_touched", "prepare", "restore"]
@@ -55,12 +56,17 @@ class Prepared:
 
 
 def prepare(
-    image: npt.NDArray[Any], shown: Shown, *, answered: Answered | None = None, geometry: Geometry, spec: ModelSpec
+    reduced: Callable[[Size], Samples],
+    shown: Shown,
+    *,
+    answered: Answered | None = None,
+    geometry: Geometry,
+    spec: ModelSpec,
 ) -> Prepared:
     """Cut the ROI out, resample it, normalise it, draw the guidance.
 
     Args:
-        image: Canonical voxels [z, y, x].
+        reduced: Gives the canonical image [z, y, x] reduced by so many voxels along (x, y, z); see :mod:`sixpoint.roi`.
         shown: What the person showed of the object.
         answered: The answer that the clicks correct; None when there is none yet.
         geometry: Of the image as it came.
@@ -84,7 +90,7 @@ def prepare(
         previous=previous,
         size=canonical.size,
     )
-    return Prepared(network_input(roi.extract(image), guide, spec.input), roi, guide, shown)
+    return Prepared(network_input(roi.sample(reduced(roi.reduction)), guide, spec.input), roi, guide, shown)
 
 
 def decode_probabilities(output: npt.NDArray[Any]) -> Float:

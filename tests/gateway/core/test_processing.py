@@ -10,6 +10,7 @@ from gateway.core.processing import (
     prepare,
     restore,
 )
+from gateway.core.reductions import Reductions
 from gateway.core.shown import Shown, read_call, show
 from sixpoint.geometry import Geometry
 from sixpoint.mask import pack, unpack
@@ -34,7 +35,9 @@ def ready(
 ) -> Prepared:
     geometry = volume.geometry
     canonical = geometry.orientation.to_canonical(volume.array)
-    return prepare(canonical, shown(*prompts, geometry=geometry), answered=answered, geometry=geometry, spec=spec)
+    return prepare(
+        Reductions(canonical), shown(*prompts, geometry=geometry), answered=answered, geometry=geometry, spec=spec
+    )
 
 
 def whole_mask(grid: np.ndarray, prepared: Prepared, geometry: Geometry) -> np.ndarray:
@@ -234,7 +237,7 @@ def test_only_new_clicks_give_a_reason_to_change():
     forgetful = grid.copy()
     forgetful[:, :, :24] = 0.0
     now = show(begun.shown, read_call([Click((33, 17, 16))], geometry=volume.geometry))
-    prepared = prepare(volume.array, now, answered=answered, geometry=volume.geometry, spec=ELLIPSOID_SPEC)
+    prepared = prepare(Reductions(volume.array), now, answered=answered, geometry=volume.geometry, spec=ELLIPSOID_SPEC)
     settled = correct(forgetful, prepared, geometry=volume.geometry, threshold=0.5)
     assert settled.probabilities[32, 32, 20] == 1
     free = correct(forgetful, prepared, geometry=volume.geometry, threshold=0.5, reach=np.inf)
