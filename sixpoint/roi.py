@@ -163,15 +163,25 @@ class Roi:
             Values [z, y, x] (float32) of the voxels in the box, and the (x, y, z) index of the first of them.
         """
         low, high = self.bounds(size)
-        matrices = []
-        for axis in range(3):
-            step = self.step[axis]
-            centres = (np.arange(low[axis], high[axis]) - self.lower[axis]) / step - 0.5
-            first, matrix = resampling_matrix(centres, extent=self.size[axis], width=1.0 / step)
-            full = np.zeros((matrix.shape[0], self.size[axis]), np.float32)
-            full[:, first : first + matrix.shape[1]] = matrix
-            matrices.append(full)
+        matrices = [self.restoring(axis, (low[axis], high[axis])) for axis in range(3)]
         return _apply(np.ascontiguousarray(grid, dtype=np.float32), matrices), low
+
+    def restoring(self, axis: int, bounds: tuple[int, int]) -> Float:
+        """What :meth:`restore` does along one axis.
+
+        Args:
+            axis: 0 for x, 1 for y, 2 for z.
+            bounds: Voxels along it, half-open.
+
+        Returns:
+            The weights [voxel, cell], rows summing to 1.
+        """
+        step = self.step[axis]
+        centres = (np.arange(*bounds) - self.lower[axis]) / step - 0.5
+        first, matrix = resampling_matrix(centres, extent=self.size[axis], width=1.0 / step)
+        full = np.zeros((matrix.shape[0], self.size[axis]), np.float32)
+        full[:, first : first + matrix.shape[1]] = matrix
+        return full
 
     def transfer(self, grid: npt.NDArray[np.generic], other: Roi) -> Float:
         """Probabilities on this ROI's grid as another ROI's grid sees them; 0 where this one does not reach.

@@ -105,7 +105,7 @@ class Engine:
                 return prepare(image.reduced, shown, answered=answered, geometry=geometry, spec=model.spec)
 
             def make_mask() -> tuple[Answered, npt.NDArray[np.bool_], tuple[int, int, int]]:
-                grid = decode_probabilities(inferred.output)
+                grid = decode_probabilities(inferred.output[0])
                 corrected = correct(grid, prepared, geometry=geometry, threshold=threshold)
                 return corrected, *restore(corrected, shown, geometry=geometry, threshold=threshold)
 

@@ -381,11 +381,11 @@ def _answer(
     """The network's input, the whole mask on the image's own grid, and the ROI."""
     random = np.random.default_rng(3)
     canonical, shown = geometry.orientation.to_canonical(array), show(None, read_call(prompts, geometry=geometry))
-    answered = Answered(random.random((14, 13, 12), np.float32), Roi((3, 2, 1), (27, 24, 20), (12, 13, 14)))
+    answered = Answered(random.integers(0, 256, (14, 13, 12), np.uint8), Roi((3, 2, 1), (27, 24, 20), (12, 13, 14)))
     prepared = prepare(
         lambda factors: Reduction(canonical, factors), shown, answered=answered, geometry=geometry, spec=_SPEC
     )
-    grid = random.random(prepared.tensor.shape[1:], np.float32)
+    grid = random.integers(0, 256, prepared.tensor.shape[1:], np.uint8)
     piece, (x, y, z) = restore(Answered(grid, prepared.roi), shown, geometry=geometry, threshold=0.5)
     mask = np.zeros(geometry.shape, bool)
     mask[z : z + piece.shape[0], y : y + piece.shape[1], x : x + piece.shape[2]] = piece
