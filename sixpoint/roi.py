@@ -4,23 +4,43 @@ A :class:`Roi` is a box in the continuous index space of a canonical image, and 
 separable and linear: one small matrix per axis. When the grid is coarser than the voxels the linear kernel is widened
 to the grid's step, which is the anti-aliasing of Pillow and ``torch.nn.functional.interpolate(antialias=True)``. Beyond
 the image's border the nearest voxel is repeated. Training and serving both come through here.
+
+Where a step is two voxels or more, the image is first reduced by block means of f voxels, f the largest power of two
+within the step, and the kernel works on those (Pillow's ``reducing_gap``): a fraction of the arithmetic, and the means
+can be kept. The filter that results is the triangle convolved with a block at most as wide as the step: still linear
+and even, its standard deviation 1.06 (f half the step) to 1.22 (f the step) times that of the triangle alone.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from sixpoint.reduction import Reduction
 from sixpoint.spec import RoiSpec
 
-__all__ = ["Roi", "Size", "resampling_matrix"]
+__all__ = ["Roi", "Samples", "Size", "resampling_matrix"]
 
 Vector = tuple[float, float, float]
 Size = tuple[int, int, int]
 Float = npt.NDArray[np.float32]
+
+
+class Samples(Protocol):
+    """Samples [z, y, x] that are read by window: an array, or what makes them when they are read."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Samples along [z, y, x]."""
+        ...
+
+    def __getitem__(self, window: tuple[slice, slice, slice], /) -> npt.NDArray[Any]:
+        """Those of a window."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -93,6 +113,13 @@ class Roi:
         high = [max(a, b) for a, b in zip(low, high, strict=True)]
         return (low[0], low[1], low[2]), (high[0], high[1], high[2])
 
+    @property
+    def reduction(self) -> Size:
+        """Voxels per block along (x, y, z) by which an image is reduced before it is resampled."""
+        # frexp is exact where a logarithm would not be.
+        x, y, z = (1 if step < 2 else 2 ** (math.frexp(step)[1] - 1) for step in self.step)
+        return x, y, z
+
     def extract(self, image: npt.NDArray[np.generic]) -> Float:
         """Resample an image into the ROI's grid.
 
@@ -102,15 +129,27 @@ class Roi:
         Returns:
             Array [z, y, x] of ``size``, float32, in the image's own units.
         """
+        return self.sample(Reduction(image, self.reduction))
+
+    def sample(self, reduced: Samples) -> Float:
+        """Resample an image that was reduced by :attr:`reduction` into the ROI's grid.
+
+        Args:
+            reduced: The block means [z, y, x], whole or made when they are read.
+
+        Returns:
+            What :meth:`extract` makes of the image, bit for bit.
+        """
         reads, matrices = [], []
-        for axis in range(3):
-            extent = image.shape[2 - axis]
+        for axis, factor in enumerate(self.reduction):
             step = self.step[axis]
             centres = self.lower[axis] + (np.arange(self.size[axis]) + 0.5) * step
-            first, matrix = resampling_matrix(centres, extent=extent, width=step)
+            # Sample j stands for voxels j * f to j * f + f - 1: its centre is in their middle.
+            centres = (centres - (factor - 1) / 2) / factor
+            first, matrix = resampling_matrix(centres, extent=reduced.shape[2 - axis], width=step / factor)
             reads.append(slice(first, first + matrix.shape[1]))
             matrices.append(matrix)
-        crop = np.ascontiguousarray(image[reads[2], reads[1], reads[0]], dtype=np.float32)
+        crop = np.ascontiguousarray(reduced[reads[2], reads[1], reads[0]], dtype=np.float32)
         return _apply(crop, matrices)
 
     def restore(self, grid: npt.NDArray[np.generic], *, size: Size) -> tuple[Float, Size]:
@@ -124,15 +163,25 @@ class Roi:
             Values [z, y, x] (float32) of the voxels in the box, and the (x, y, z) index of the first of them.
         """
         low, high = self.bounds(size)
-        matrices = []
-        for axis in range(3):
-            step = self.step[axis]
-            centres = (np.arange(low[axis], high[axis]) - self.lower[axis]) / step - 0.5
-            first, matrix = resampling_matrix(centres, extent=self.size[axis], width=1.0 / step)
-            full = np.zeros((matrix.shape[0], self.size[axis]), np.float32)
-            full[:, first : first + matrix.shape[1]] = matrix
-            matrices.append(full)
+        matrices = [self.restoring(axis, (low[axis], high[axis])) for axis in range(3)]
         return _apply(np.ascontiguousarray(grid, dtype=np.float32), matrices), low
+
+    def restoring(self, axis: int, bounds: tuple[int, int]) -> Float:
+        """What :meth:`restore` does along one axis.
+
+        Args:
+            axis: 0 for x, 1 for y, 2 for z.
+            bounds: Voxels along it, half-open.
+
+        Returns:
+            The weights [voxel, cell], rows summing to 1.
+        """
+        step = self.step[axis]
+        centres = (np.arange(*bounds) - self.lower[axis]) / step - 0.5
+        first, matrix = resampling_matrix(centres, extent=self.size[axis], width=1.0 / step)
+        full = np.zeros((matrix.shape[0], self.size[axis]), np.float32)
+        full[:, first : first + matrix.shape[1]] = matrix
+        return full
 
     def transfer(self, grid: npt.NDArray[np.generic], other: Roi) -> Float:
         """Probabilities on this ROI's grid as another ROI's grid sees them; 0 where this one does not reach.

@@ -1,4 +1,7 @@
-"""What clicks demand of an answer, on the ROI's grid: that they hold, and that nothing far from them changes."""
+"""What clicks demand of an answer, on the ROI's grid: that they hold, and that nothing far from them changes.
+
+Probabilities are counts of 255ths, uint8, as most networks answer them: small, and the same wherever they are kept.
+"""
 
 from __future__ import annotations
 
@@ -10,72 +13,93 @@ import SimpleITK as sitk
 
 from sixpoint.roi import Roi, resampling_matrix
 
-__all__ = ["REACH", "components", "hold", "settle"]
+__all__ = ["REACH", "components", "hold", "least", "quantise", "settle"]
 
+Counts = npt.NDArray[np.uint8]
 Float = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
 
 REACH = 0.25
 """How far from a click the answer may change without touching its neighbourhood, in edges of the ROI."""
 
+_SHARES = np.arange(256, dtype=np.float32) / np.float32(255)
+
+
+def quantise(probabilities: npt.NDArray[np.floating]) -> Counts:
+    """Probabilities in [0, 1] as the nearest counts of 255ths."""
+    return np.rint(probabilities * np.float32(255)).astype(np.uint8)
+
+
+def least(threshold: float) -> int:
+    """The smallest count of 255ths that is at least a threshold."""
+    return int(np.searchsorted(_SHARES, np.float32(threshold)))
+
 
 def components(inside: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
     """The 26-connected components of a mask [z, y, x], numbered from 1; 0 outside of it."""
-    labels: npt.NDArray[Any] = sitk.GetArrayFromImage(
-        sitk.ConnectedComponent(sitk.GetImageFromArray(inside.astype(np.uint8)), True)
-    )
+    labels = np.zeros(inside.shape, np.uint32)
+    used = [np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    if used[0].size:
+        # Objects fill a quarter of the grid or less.
+        box = tuple(slice(int(part[0]), int(part[-1]) + 1) for part in used)
+        image = sitk.GetImageFromArray(inside[box].astype(np.uint8))
+        labels[box] = sitk.GetArrayFromImage(sitk.ConnectedComponent(image, True))
     return labels
 
 
-def settle(grid: Float, previous: Float, clicks: Points, *, threshold: float, reach: float = REACH) -> Float:
+def settle(grid: Counts, previous: Counts, clicks: Points, *, threshold: float, reach: float = REACH) -> Counts:
     """A corrected answer that differs from the previous one only where the clicks give a reason.
 
     The regions (26-connected) where the two are on different sides of the threshold, and that do not come within reach
     of any click, keep the previous answer's probabilities.
 
     Args:
-        grid: The new probabilities [z, y, x].
-        previous: The answer that the clicks corrected, on the same grid.
+        grid: The new probabilities [z, y, x], in 255ths.
+        previous: The answer that the clicks corrected, on the same grid, likewise.
         clicks: The new clicks (x, y, z) in the ROI's frame (-1 to 1), shape [n, 3].
         threshold: Probability from which on a cell belongs to the object.
         reach: In edges of the ROI; infinity takes the new answer as it is.
     """
-    changed = (grid >= np.float32(threshold)) != (previous >= np.float32(threshold))
-    z, y, x = (((np.arange(n) + 0.5) / n).astype(np.float32) for n in grid.shape)
-    near = np.zeros(grid.shape, np.bool_)
+    cut = least(threshold)
+    changed = (grid >= cut) != (previous >= cut)
+    cells = np.nonzero(changed)
+    z, y, x = (((part + 0.5) / n).astype(np.float32) for part, n in zip(cells, grid.shape, strict=True))
+    near = np.zeros(len(z), np.bool_)
     for click in (clicks + 1.0) / 2.0:
         cx, cy, cz = click.astype(np.float32)
-        squares = ((z - cz) ** 2)[:, None, None] + (((y - cy) ** 2)[:, None] + (x - cx) ** 2)
-        near |= squares <= reach * reach
-    labels = components(changed)
-    far = changed & ~np.isin(labels, np.unique(labels[near & changed]))
-    return np.where(far, previous, grid)
+        near |= (z - cz) ** 2 + ((y - cy) ** 2 + (x - cx) ** 2) <= reach * reach
+    labels = components(changed)[cells]
+    reached = np.zeros(int(labels.max(initial=0)) + 1, np.bool_)
+    reached[labels[near]] = True
+    far = tuple(part[~reached[labels]] for part in cells)
+    result = grid.copy()
+    result[far] = previous[far]
+    return result
 
 
 def hold(
-    grid: Float, voxels: npt.NDArray[np.int64], positive: npt.NDArray[np.bool_], *, roi: Roi, threshold: float
-) -> Float:
+    grid: Counts, voxels: npt.NDArray[np.int64], positive: npt.NDArray[np.bool_], *, roi: Roi, threshold: float
+) -> Counts:
     """Probabilities under which every clicked voxel, resampled, is on the side that its click says.
 
-    Where a click is violated, the cells that its voxel is resampled from are moved to the threshold, or to just below
-    it. Of clicks that share cells the later one has its way.
+    Where a click is violated, the cells that its voxel is resampled from are moved to the smallest 255th that is at
+    least the threshold, or to the largest below it. Of clicks that share cells the later one has its way.
 
     Args:
-        grid: Probabilities [z, y, x] on the ROI's grid.
+        grid: Probabilities [z, y, x] on the ROI's grid, in 255ths.
         voxels: The clicked voxels (x, y, z), canonical, inside the ROI; shape [n, 3].
         positive: Whether the object is there, shape [n].
         roi: The ROI.
         threshold: Probability from which on a voxel belongs to the object.
     """
     result = grid.copy()
-    cut = np.float32(threshold)
-    below = np.nextafter(cut, np.float32(0))
+    cut = least(threshold)
     for voxel, inside in zip(voxels, positive, strict=True):
         cells, weights = _cells(roi, voxel)
         part = result[cells]
-        if (float(np.einsum("zyx,z,y,x", part, *weights)) >= threshold) != inside:
+        if (float(np.einsum("zyx,z,y,x", part, *weights)) >= threshold * 255) != inside:
             # A view: this writes into the result.
-            part[...] = np.maximum(part, cut) if inside else np.minimum(part, below)
+            part[...] = np.maximum(part, cut) if inside else np.minimum(part, max(0, cut - 1))
     return result
 
 

@@ -208,15 +208,19 @@ class Engine:
         shown = show(state.shown, call)
         async with self._admission.memory(working_bytes(shown, geometry=geometry, spec=model.spec)):
             waited = time.perf_counter() - asked
-            outlined = await self._outliner.outline(
-                image,
-                model,
-                shown,
-                answered=None if call.extent else state.answered,
-                before=_before(loaded, target),
-                deadline=deadline,
-                told=told,
-            )
+            before = _before(loaded, target)
+            if call.extent and call.extent.mask is not None and not len(call.clicks):
+                outlined = await self._outliner.bring(shown, model.spec, geometry=geometry, before=before)
+            else:
+                outlined = await self._outliner.outline(
+                    image,
+                    model,
+                    shown,
+                    answered=None if call.extent else state.answered,
+                    before=before,
+                    deadline=deadline,
+                    told=told,
+                )
         number = loaded.segment.head + 1
         roi, answer = encode_answer(outlined.answered)
         step = StepRow(

@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from gateway.core.reductions import Reductions
 from sixpoint.errors import ChecksumMismatch, ImageNotFound, ResourceExhausted, UploadError, Violation, VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.volume import VOXEL_TYPES, Volume, check_voxels
@@ -45,12 +46,14 @@ class StoredImage:
         digest: SHA-256 by which it is known.
         volume: The voxels as they came.
         sessions: Number of sessions that use it.
+        reduced: Gives :attr:`canonical` reduced by block means.
     """
 
     def __init__(self, digest: str, volume: Volume) -> None:
         self.digest = digest
         self.volume = volume
         self.sessions = 0
+        self.reduced = Reductions(self.canonical)
 
     @property
     def nbytes(self) -> int:

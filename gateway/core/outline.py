@@ -17,10 +17,11 @@ import numpy.typing as npt
 from gateway.core.catalog import Model
 from gateway.core.deadline import Deadline
 from gateway.core.images import StoredImage
-from gateway.core.processing import Answered, correct, decode_probabilities, prepare, restore
+from gateway.core.processing import Answered, brought, correct, decode_probabilities, prepare, restore
 from gateway.core.shown import Shown
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, Timings, pack, pack_change
+from sixpoint.spec import ModelSpec
 
 __all__ = ["Before", "Drawn", "Inference", "Inferred", "Outlined", "Outliner", "Phase"]
 
@@ -127,7 +128,7 @@ class Outliner:
         geometry, threshold = image.volume.geometry, model.spec.output.threshold
         told(Phase.PREPROCESSING)
         prepared, waited, preparing = await self._run(
-            lambda: prepare(image.canonical, shown, answered=answered, geometry=geometry, spec=model.spec)
+            lambda: prepare(image.reduced, shown, answered=answered, geometry=geometry, spec=model.spec)
         )
         told(Phase.INFERENCE)
         started = time.perf_counter()
@@ -137,7 +138,7 @@ class Outliner:
 
         def finish() -> tuple[Answered, Drawn]:
             begun = time.perf_counter()
-            grid = decode_probabilities(inferred.output)
+            grid = decode_probabilities(inferred.output[0])
             corrected = correct(grid, prepared, geometry=geometry, threshold=threshold)
             return corrected, _draw(corrected, shown, geometry, threshold, before, begun)
 
@@ -150,6 +151,27 @@ class Outliner:
             encode=drawn.timings.encode,
         )
         return Outlined(corrected, inferred.version, drawn, timings)
+
+    async def bring(
+        self, shown: Shown, spec: ModelSpec, *, geometry: Geometry, before: Before | None
+    ) -> Outlined:
+        """The answer that is the mask that a person brought along; no network is asked.
+
+        Args:
+            shown: What was shown of the object, which a mask began.
+            spec: Of the model that is to correct it.
+            geometry: Of the image as it came.
+            before: The mask that the caller has.
+        """
+        threshold = spec.output.threshold
+
+        def work() -> tuple[Answered, Drawn]:
+            begun = time.perf_counter()
+            answered = brought(shown, geometry=geometry, spec=spec)
+            return answered, _draw(answered, shown, geometry, threshold, before, begun)
+
+        (answered, drawn), waited, _ = await self._run(work)
+        return Outlined(answered, "", drawn, replace(drawn.timings, queue=timedelta(seconds=waited)))
 
     async def draw(
         self, answered: Answered, shown: Shown, *, geometry: Geometry, threshold: float, before: Before | None

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gateway.core.corrections import REACH, components, hold, settle
+from gateway.core.corrections import REACH, Counts, components, hold, least, quantise, settle
+from gateway.core.initial import blend, sampled
 from gateway.core.shown import Shown
+from sixpoint.cutting import cut
 from sixpoint.geometry import Geometry
 from sixpoint.guidance import Guide, network_input
-from sixpoint.roi import Roi
+from sixpoint.roi import Roi, Samples, Size
 from sixpoint.spec import ModelSpec
 
-__all__ = ["Answered", "Prepared", "correct", "decode_probabilities", "keep_touched", "prepare", "restore"]
+__all__ = ["Answered", "Prepared", "brought", "correct", "decode_probabilities", "keep_touched", "prepare", "restore", "working_bytes"]
 
 Float = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
 
+# Input and output in numpy, and once more in messages.
+_TENSORS = 3
+# A byte for each voxel of the mask, and some for what is cut out of the image.
+_VOXELS = 3
 # Extreme points lie on the object's border, and the answer may end a little short of them.
 _REACH_CELLS = 2
 
@@ -29,11 +37,11 @@ class Answered:
     """The answer so far, which the next clicks correct.
 
     Attributes:
-        probabilities: [z, y, x] on the ROI's grid.
+        probabilities: [z, y, x] on the ROI's grid, in 255ths.
         roi: The region of interest, in canonical index space.
     """
 
-    probabilities: Float
+    probabilities: Counts
     roi: Roi
 
 
@@ -55,12 +63,17 @@ class Prepared:
 
 
 def prepare(
-    image: npt.NDArray[Any], shown: Shown, *, answered: Answered | None = None, geometry: Geometry, spec: ModelSpec
+    reduced: Callable[[Size], Samples],
+    shown: Shown,
+    *,
+    answered: Answered | None = None,
+    geometry: Geometry,
+    spec: ModelSpec,
 ) -> Prepared:
     """Cut the ROI out, resample it, normalise it, draw the guidance.
 
     Args:
-        image: Canonical voxels [z, y, x].
+        reduced: Gives the canonical image [z, y, x] reduced by so many voxels along (x, y, z); see :mod:`sixpoint.roi`.
         shown: What the person showed of the object.
         answered: The answer that the clicks correct; None when there is none yet.
         geometry: Of the image as it came.
@@ -72,9 +85,12 @@ def prepare(
     voxels = clicks.voxels(canonical.size)
     roi = Roi.around(extent.box, clicks=voxels, spacing=canonical.spacing, spec=spec.roi)
     previous = None
+    if answered is None and extent.mask is not None:
+        answered = brought(shown, geometry=geometry, spec=spec)
     if answered is not None:
-        same = answered.roi == roi
-        previous = answered.probabilities if same else answered.roi.transfer(answered.probabilities, roi)
+        previous = decode_probabilities(answered.probabilities)
+        if answered.roi != roi:
+            previous = answered.roi.transfer(previous, roi)
     guide = Guide.within(
         roi,
         box=extent.box,
@@ -84,13 +100,35 @@ def prepare(
         previous=previous,
         size=canonical.size,
     )
-    return Prepared(network_input(roi.extract(image), guide, spec.input), roi, guide, shown)
+    return Prepared(network_input(roi.sample(reduced(roi.reduction)), guide, spec.input), roi, guide, shown)
 
 
-def decode_probabilities(output: npt.NDArray[Any]) -> Float:
-    """Probabilities in [0, 1], [z, y, x], from a network's output [1, z, y, x] (uint8 counts in 255ths)."""
-    grid = output[0].astype(np.float32)
-    return grid / np.float32(255.0) if output.dtype == np.uint8 else grid
+def brought(shown: Shown, *, geometry: Geometry, spec: ModelSpec) -> Answered:
+    """The answer that is the mask that a person brought along.
+
+    Args:
+        shown: What the person showed of the object, which a mask began.
+        geometry: Of the image as it came.
+        spec: Of the model that is to correct it.
+    """
+    canonical = geometry.canonical()
+    roi = Roi.around(shown.extent.box, spacing=canonical.spacing, spec=spec.roi)
+    return Answered(sampled(shown.extent, roi, size=canonical.size), roi)
+
+
+def working_bytes(shown: Shown, *, geometry: Geometry, spec: ModelSpec) -> int:
+    """About how much memory an answer takes while it is made: tensors, voxels of the ROI, bits."""
+    size = geometry.canonical().size
+    roi = Roi.around(shown.extent.box, clicks=shown.clicks.voxels(size), spacing=geometry.canonical().spacing, spec=spec.roi)
+    low, high = roi.bounds(size)
+    voxels = math.prod(b - a for a, b in zip(low, high, strict=True))
+    return _TENSORS * 4 * math.prod(spec.input_shape) + _VOXELS * voxels
+
+
+def decode_probabilities(counts: npt.NDArray[Any]) -> Float:
+    """Probabilities in [0, 1] from what they travel as: uint8 counts of 255ths, or floating-point numbers."""
+    grid = counts.astype(np.float32)
+    return grid / np.float32(255.0) if counts.dtype == np.uint8 else grid
 
 
 def correct(grid: Float, prepared: Prepared, *, geometry: Geometry, threshold: float, reach: float = REACH) -> Answered:
@@ -107,13 +145,13 @@ def correct(grid: Float, prepared: Prepared, *, geometry: Geometry, threshold: f
         reach: How far from a new click the answer may change, in edges of the ROI.
     """
     guide, clicks = prepared.guide, prepared.shown.clicks
-    grid = _never_empty(grid, threshold)
+    counts = quantise(_never_empty(grid, threshold))
     if guide.previous is not None:
         new = prepared.roi.normalise(clicks.points[len(clicks) - prepared.shown.new :])
-        grid = settle(grid, guide.previous, new, threshold=threshold, reach=reach)
+        counts = settle(counts, quantise(guide.previous), new, threshold=threshold, reach=reach)
     voxels = clicks.voxels(geometry.canonical().size)
-    grid = hold(grid, voxels, clicks.positive, roi=prepared.roi, threshold=threshold)
-    return Answered(keep_touched(grid, guide.extremes, clicks=guide.positive, threshold=threshold), prepared.roi)
+    counts = hold(counts, voxels, clicks.positive, roi=prepared.roi, threshold=threshold)
+    return Answered(keep_touched(counts, guide.extremes, clicks=guide.positive, threshold=threshold), prepared.roi)
 
 
 def restore(
@@ -131,39 +169,54 @@ def restore(
         threshold: Probability from which on a voxel belongs to the object.
 
     Returns:
-        The mask of the voxels that the ROI covers, bool [z, y, x] in the image's own axes, and the index (x, y, z) of
-        the first of them.
+        A mask, bool [z, y, x] in the image's own axes, and the index (x, y, z) of its first voxel; outside of it there
+        is nothing of the object.
     """
-    size = geometry.canonical().size
-    values, lower = answered.roi.restore(answered.probabilities, size=size)
-    upper = (lower[0] + values.shape[2], lower[1] + values.shape[1], lower[2] + values.shape[0])
-    mask = values >= np.float32(threshold)
-    for (x, y, z), inside in zip(shown.clicks.voxels(size) - lower, shown.clicks.positive, strict=True):
-        mask[z, y, x] = inside
-    orientation = geometry.orientation
+    size, orientation, clicks = geometry.canonical().size, geometry.orientation, shown.clicks
+    voxels = clicks.voxels(size)
+    mask, lower = cut(
+        answered.probabilities,
+        answered.roi,
+        size=size,
+        threshold=threshold * 255,
+        cover=voxels[clicks.positive],
+        flips=orientation.flips,
+    )
+    if shown.extent.mask is not None:
+        mask, lower = blend(
+            mask, lower, answered.probabilities, shown.extent, roi=answered.roi, size=size, threshold=threshold
+        )
+    upper = (lower[0] + mask.shape[2], lower[1] + mask.shape[1], lower[2] + mask.shape[0])
+    for voxel, inside in zip(voxels, clicks.positive, strict=True):
+        if (voxel >= lower).all() and (voxel < upper).all():
+            x, y, z = voxel - lower
+            mask[z, y, x] = inside
     first, _ = orientation.box_from_canonical(lower, upper, size=geometry.size)
     return orientation.from_canonical(mask), first
 
 
-def keep_touched(grid: Float, extremes: Points, *, clicks: Points, threshold: float) -> Float:
+def keep_touched(grid: Counts, extremes: Points, *, clicks: Points, threshold: float) -> Counts:
     """Probabilities [z, y, x] without the components that neither an extreme point nor a positive click touches.
 
     Where no extreme point touches any, as for a box, the largest stays too: a click on a part that was missed must not
     cost the rest.
 
     Args:
-        grid: Probabilities [z, y, x].
+        grid: Probabilities [z, y, x], in 255ths.
         extremes: Extreme points (x, y, z) in the ROI's frame (-1 to 1), shape [n, 3].
         clicks: Positive clicks, likewise.
         threshold: Probability from which on cells belong to a component (26-connected).
     """
-    inside = grid >= np.float32(threshold)
-    labels = components(inside)
-    if labels.max() <= 1:
+    labels = components(grid >= least(threshold))
+    count = int(labels.max())
+    if count <= 1:
         return grid
     kept = _touched(labels, extremes) or {int(np.bincount(labels.reshape(-1))[1:].argmax()) + 1}
     kept |= _touched(labels, clicks)
-    return np.where(inside & ~np.isin(labels, sorted(kept)), np.float32(0), grid)
+    # Label 0 is no component: what is below the threshold stays as it is.
+    stays = np.zeros(count + 1, np.uint8)
+    stays[[0, *kept]] = 1
+    return grid * stays[labels]
 
 
 def _touched(labels: npt.NDArray[Any], points: Points) -> set[int]:

@@ -14,6 +14,7 @@ from gateway.core.processing import Answered, prepare, restore
 from gateway.core.shown import read_call, show
 from sixpoint.geometry import Geometry
 from sixpoint.prompts import Box, Click, ExtremePoints, Frame, Prompt
+from sixpoint.reduction import Reduction, reduce
 from sixpoint.roi import Roi, resampling_matrix
 from sixpoint.spec import (
     ClickChannel,
@@ -30,7 +31,7 @@ from sixpoint.spec import (
 )
 from tests.sixpoint.geometries import AXIS_ORDERS, reordered, rotation
 
-# The farthest that the widened triangle, sampled at whole voxels, moves a ramp: 0.086 voxels, at steps of 1.2.
+# The farthest that the widened triangle, sampled at whole samples, moves a ramp: 0.086 of them, at steps of 1.2.
 _JITTER = 0.09
 SLOPE = np.array([3.0, -5.0, 11.0])
 
@@ -188,9 +189,9 @@ def test_voxels_of_any_type_are_resampled_as_their_numbers(dtype: str) -> None:
     assert np.array_equal(roi.extract(image), roi.extract(image.astype(np.float64)))
 
 
-@given(st.lists(st.sampled_from((1 / 3, 0.4, 0.77, 1.0, 2.0, 3.0)), min_size=3, max_size=3), st.floats(0, 1))
-def test_a_ramp_is_reproduced_by_finer_grids_and_by_whole_steps(steps: list[float], shift: float) -> None:
-    size = (44, 44, 44)
+@given(st.lists(st.sampled_from((1 / 3, 0.4, 0.77, 1.0, 2.0, 4.0)), min_size=3, max_size=3), st.floats(0, 1))
+def test_a_ramp_is_reproduced_by_finer_grids_and_by_steps_of_whole_blocks(steps: list[float], shift: float) -> None:
+    size = (60, 60, 60)
     cells = (9, 8, 11)
     lower = tuple(3.0 + shift for _ in range(3))
     roi = Roi(lower, tuple(a + n * step for a, n, step in zip(lower, cells, steps, strict=True)), cells)
@@ -198,12 +199,13 @@ def test_a_ramp_is_reproduced_by_finer_grids_and_by_whole_steps(steps: list[floa
 
 
 @given(st.lists(st.floats(1, 4), min_size=3, max_size=3), st.floats(0, 1))
-def test_a_ramp_is_moved_by_less_than_a_tenth_of_a_voxel_by_coarser_grids(steps: list[float], shift: float) -> None:
+def test_a_ramp_is_moved_by_less_than_a_tenth_of_a_sample_by_coarser_grids(steps: list[float], shift: float) -> None:
     size = (52, 52, 52)
     cells = (8, 8, 9)
     lower = tuple(4.0 + shift for _ in range(3))
     roi = Roi(lower, tuple(a + n * step for a, n, step in zip(lower, cells, steps, strict=True)), cells)
-    np.testing.assert_allclose(roi.extract(ramp(size)), on_ramp(roi), rtol=0, atol=_JITTER * np.abs(SLOPE).sum())
+    most = _JITTER * np.abs(SLOPE * roi.reduction).sum()
+    np.testing.assert_allclose(roi.extract(ramp(size)), on_ramp(roi), rtol=0, atol=most)
 
 
 @given(st.lists(st.sampled_from((0.5, 1 / 3, 1.0, 1.3, 2.7)), min_size=3, max_size=3), st.floats(0, 1))
@@ -253,7 +255,7 @@ def test_the_weights_of_each_sample_sum_to_one_and_none_is_negative(
     assert 0 <= first < first + matrix.shape[1] <= extent
 
 
-@pytest.mark.parametrize("step", [0.3, 0.77, 1.0, 1.5, 2.0, 3.7])
+@pytest.mark.parametrize("step", [0.3, 0.77, 1.0, 1.5, 1.9])
 def test_inside_the_image_the_kernel_is_pillows(step: float) -> None:
     # Pillow drops what lies beyond the border where sixpoint repeats it: so only the inside is compared.
     row = np.random.default_rng(0).normal(size=60).astype(np.float32)
@@ -268,7 +270,9 @@ def test_inside_the_image_the_kernel_is_pillows(step: float) -> None:
 
 @pytest.mark.parametrize("cells", [(5, 6, 7), (40, 30, 50)], ids=["coarser", "finer"])
 def test_beyond_the_border_the_nearest_voxel_repeats(cells: tuple[int, int, int]) -> None:
-    image = np.random.default_rng(0).normal(size=(9, 10, 11)).astype(np.float32)
+    # Even blocks: of others the mean would repeat, where here the last voxel does.
+    blocks = np.random.default_rng(0).normal(size=(5, 5, 3)).astype(np.float32)
+    image = np.kron(blocks, np.ones((2, 2, 4), np.float32))
     pad = 20
     roi = Roi((-7.3, -6.1, -9.9), (17.2, 15.5, 12.8), cells)
     inside = Roi(tuple(a + pad for a in roi.lower), tuple(b + pad for b in roi.upper), cells)
@@ -287,6 +291,38 @@ def test_only_voxels_near_the_box_are_read() -> None:
     image = np.full((40, 40, 40), np.nan, np.float32)
     image[8:22, 8:22, 8:22] = 5
     assert np.unique(Roi((10, 10, 10), (20, 20, 20), (8, 8, 8)).extract(image)).tolist() == [5]
+
+
+@pytest.mark.parametrize(
+    ("step", "factor"), [(0.5, 1), (1.999, 1), (2.0, 2), (3.999, 2), (4.0, 4), (7.9, 4), (8.0, 8), (20.0, 16)]
+)
+def test_blocks_are_the_largest_power_of_two_within_the_step(step: float, factor: int) -> None:
+    roi = Roi((0, 0, 0), (8 * step, 9, 10 * step), (8, 9, 10))
+    assert roi.reduction == (factor, 1, factor)
+
+
+@given(st.lists(st.floats(0.4, 9), min_size=3, max_size=3), st.floats(-20, 30))
+def test_a_reduced_image_is_sampled_as_the_image_itself_bit_for_bit(steps: list[float], lower: float) -> None:
+    image = np.random.default_rng(0).integers(-1000, 3000, (29, 35, 41)).astype(np.int16)
+    cells = (6, 5, 4)
+    upper = [lower + n * step for n, step in zip(cells, steps, strict=True)]
+    roi = Roi((lower, lower, lower), (upper[0], upper[1], upper[2]), cells)
+    assert np.array_equal(roi.sample(reduce(image, roi.reduction)), roi.extract(image))
+
+
+def test_a_coarse_grid_is_the_kernel_on_block_means() -> None:
+    image = np.random.default_rng(0).normal(size=(48, 40, 64))
+    means = image.reshape(24, 2, 40, 16, 4).mean(axis=(1, 4))
+    roi = Roi((3.2, 4.1, 5.3), (57.7, 20.3, 30.9), (10, 12, 9))
+    assert roi.reduction == (4, 1, 2)
+    among = Roi((1.7 / 4, 4.1, 4.8 / 2), (56.2 / 4, 20.3, 30.4 / 2), (10, 12, 9))
+    np.testing.assert_allclose(roi.extract(image), among.extract(means), rtol=0, atol=1e-5)
+
+
+def test_a_coarse_grid_reads_only_the_blocks_near_the_box() -> None:
+    image = np.full((64, 64, 64), np.nan, np.float32)
+    image[4:44, 4:44, 4:44] = 5
+    np.testing.assert_allclose(Roi((10, 10, 10), (38, 38, 38), (8, 8, 8)).extract(image), 5, rtol=1e-6)
 
 
 def test_a_coarse_grid_averages_what_lies_between_its_cells() -> None:
@@ -345,9 +381,11 @@ def _answer(
     """The network's input, the whole mask on the image's own grid, and the ROI."""
     random = np.random.default_rng(3)
     canonical, shown = geometry.orientation.to_canonical(array), show(None, read_call(prompts, geometry=geometry))
-    answered = Answered(random.random((14, 13, 12), np.float32), Roi((3, 2, 1), (27, 24, 20), (12, 13, 14)))
-    prepared = prepare(canonical, shown, answered=answered, geometry=geometry, spec=_SPEC)
-    grid = random.random(prepared.tensor.shape[1:], np.float32)
+    answered = Answered(random.integers(0, 256, (14, 13, 12), np.uint8), Roi((3, 2, 1), (27, 24, 20), (12, 13, 14)))
+    prepared = prepare(
+        lambda factors: Reduction(canonical, factors), shown, answered=answered, geometry=geometry, spec=_SPEC
+    )
+    grid = random.integers(0, 256, prepared.tensor.shape[1:], np.uint8)
     piece, (x, y, z) = restore(Answered(grid, prepared.roi), shown, geometry=geometry, threshold=0.5)
     mask = np.zeros(geometry.shape, bool)
     mask[z : z + piece.shape[0], y : y + piece.shape[1], x : x + piece.shape[2]] = piece

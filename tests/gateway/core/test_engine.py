@@ -160,7 +160,7 @@ async def test_the_answer_so_far_is_what_the_next_click_corrects(engine, inferen
     await engine.annotate(session, [TAKE], deadline=Deadline.after(10))
     first, second = inference.tensors
     assert not first[4].any()
-    assert np.array_equal(second[4], answered.probabilities.astype(np.float16))
+    assert np.array_equal(second[4], (answered.probabilities / np.float32(255)).astype(np.float16))
     assert second[3].max() > 0.9
 
 

@@ -10,6 +10,7 @@ from gateway.core.processing import (
     prepare,
     restore,
 )
+from gateway.core.reductions import Reductions
 from gateway.core.shown import Shown, read_call, show
 from sixpoint.geometry import Geometry
 from sixpoint.mask import pack, unpack
@@ -34,7 +35,9 @@ def ready(
 ) -> Prepared:
     geometry = volume.geometry
     canonical = geometry.orientation.to_canonical(volume.array)
-    return prepare(canonical, shown(*prompts, geometry=geometry), answered=answered, geometry=geometry, spec=spec)
+    return prepare(
+        Reductions(canonical), shown(*prompts, geometry=geometry), answered=answered, geometry=geometry, spec=spec
+    )
 
 
 def whole_mask(grid: np.ndarray, prepared: Prepared, geometry: Geometry) -> np.ndarray:
@@ -46,7 +49,7 @@ def whole_mask(grid: np.ndarray, prepared: Prepared, geometry: Geometry) -> np.n
 
 def annotate(array: np.ndarray, geometry: Geometry, *prompts: Prompt) -> np.ndarray:
     prepared = ready(*prompts, volume=Volume(array, geometry), spec=CLICKS_SPEC)
-    return whole_mask(decode_probabilities(clicks_answer(prepared.tensor)), prepared, geometry)
+    return whole_mask(decode_probabilities(clicks_answer(prepared.tensor)[0]), prepared, geometry)
 
 
 def test_the_mask_is_the_ellipsoid_that_the_model_answered():
@@ -92,9 +95,9 @@ def test_an_object_at_the_image_s_border_keeps_its_place():
 
 
 def grid_with(*blocks: tuple[int, int, int]) -> np.ndarray:
-    grid = np.zeros((32, 32, 32), np.float32)
+    grid = np.zeros((32, 32, 32), np.uint8)
     for z, y, x in blocks:
-        grid[z : z + 6, y : y + 6, x : x + 6] = 0.9
+        grid[z : z + 6, y : y + 6, x : x + 6] = 230
     return grid
 
 
@@ -119,19 +122,19 @@ def test_all_components_that_points_or_clicks_touch_are_kept():
 
 def test_without_any_touched_component_the_largest_is_kept():
     grid = grid_with((4, 4, 4), (20, 20, 20))
-    grid[26, 20:26, 20:26] = 0.9
+    grid[26, 20:26, 20:26] = 230
     for extremes in (in_frame([(30, 2, 2)]), NONE):
         kept = keep_touched(grid, extremes, clicks=NONE, threshold=0.5)
         assert kept[4:10].max() == 0
-        assert kept[22, 22, 22] == np.float32(0.9)
+        assert kept[22, 22, 22] == 230
 
 
 @pytest.mark.parametrize("extremes", [in_frame([(30, 2, 2)]), NONE], ids=["points that miss", "a box"])
 def test_a_click_on_a_missed_part_does_not_cost_the_largest(extremes: np.ndarray):
     grid = grid_with((4, 4, 4), (20, 20, 20), (4, 20, 20))
-    grid[26, 20:26, 20:26] = 0.9
+    grid[26, 20:26, 20:26] = 230
     kept = keep_touched(grid, extremes, clicks=in_frame([(6, 6, 6)]), threshold=0.5)
-    assert kept[22, 22, 22] == kept[6, 6, 6] == np.float32(0.9)
+    assert kept[22, 22, 22] == kept[6, 6, 6] == 230
     assert kept[6, 22, 22] == 0
 
 
@@ -143,7 +146,7 @@ def test_an_unsure_answer_is_cut_at_half_its_maximum_and_not_empty(threshold: fl
     answered = correct(unsure, prepared, geometry=noisy_volume().geometry, threshold=threshold)
     piece, _ = restore(answered, prepared.shown, geometry=noisy_volume().geometry, threshold=threshold)
     assert 10 < piece.sum() < 400
-    assert answered.probabilities.max() <= 1
+    assert answered.probabilities.max() == min(255, round(2 * threshold * 255))
 
 
 def test_an_answer_of_zeros_is_an_empty_mask():
@@ -157,14 +160,14 @@ def test_an_answer_of_zeros_is_an_empty_mask():
 def test_a_click_outside_the_roi_makes_it_grow_and_takes_the_answer_along():
     volume = noisy_volume((120, 36, 32))
     first = ready(SIX, volume=volume, spec=CLICKS_SPEC)
-    grid = decode_probabilities(clicks_answer(first.tensor))
+    grid = decode_probabilities(clicks_answer(first.tensor)[0])
     answered = correct(grid, first, geometry=volume.geometry, threshold=0.5)
     second = ready(SIX, Click((110, 17, 16)), volume=volume, spec=CLICKS_SPEC, answered=answered)
     assert second.roi.upper[0] > 110.5 > first.roi.upper[0]
-    expected = answered.roi.transfer(answered.probabilities, second.roi)
+    expected = answered.roi.transfer(decode_probabilities(answered.probabilities), second.roi)
     assert np.array_equal(second.guide.previous, expected)
     assert second.tensor[4].max() > 0.9
-    mask = whole_mask(decode_probabilities(clicks_answer(second.tensor)), second, volume.geometry)
+    mask = whole_mask(decode_probabilities(clicks_answer(second.tensor)[0]), second, volume.geometry)
     assert mask[16, 17, 110] == 1
     assert mask[16, 17, 20] == 1
 
@@ -177,7 +180,10 @@ def test_a_click_inside_the_roi_leaves_it_and_the_previous_answer_as_they_are():
     )
     second = ready(SIX, Click((20, 17, 16)), volume=volume, spec=CLICKS_SPEC, answered=answered)
     assert second.roi == first.roi
-    assert second.guide.previous is answered.probabilities
+    assert np.array_equal(second.guide.previous, decode_probabilities(answered.probabilities))
+    # What does not change keeps its very counts: all but the cells of a click that is violated.
+    third = correct(second.guide.previous, second, geometry=volume.geometry, threshold=0.5)
+    assert np.count_nonzero(third.probabilities != answered.probabilities) <= 64
 
 
 def test_a_voxel_whose_centre_lies_beyond_the_roi_can_be_clicked_at_its_near_face():
@@ -234,9 +240,9 @@ def test_only_new_clicks_give_a_reason_to_change():
     forgetful = grid.copy()
     forgetful[:, :, :24] = 0.0
     now = show(begun.shown, read_call([Click((33, 17, 16))], geometry=volume.geometry))
-    prepared = prepare(volume.array, now, answered=answered, geometry=volume.geometry, spec=ELLIPSOID_SPEC)
+    prepared = prepare(Reductions(volume.array), now, answered=answered, geometry=volume.geometry, spec=ELLIPSOID_SPEC)
     settled = correct(forgetful, prepared, geometry=volume.geometry, threshold=0.5)
-    assert settled.probabilities[32, 32, 20] == 1
+    assert settled.probabilities[32, 32, 20] == 255
     free = correct(forgetful, prepared, geometry=volume.geometry, threshold=0.5, reach=np.inf)
     assert free.probabilities[32, 32, 20] == 0
 
@@ -251,7 +257,7 @@ def test_a_component_that_only_a_positive_click_touches_is_kept():
     prepared = ready(SIX, Click((4, 3, 2)), volume=volume)
     cell = np.floor((prepared.guide.positive[0] + 1) / 2 * 64).astype(int)
     assert (cell < 8).all()
-    assert correct(grid, prepared, geometry=volume.geometry, threshold=0.5).probabilities[4, 4, 4] == 1
+    assert correct(grid, prepared, geometry=volume.geometry, threshold=0.5).probabilities[4, 4, 4] == 255
 
 
 def test_of_a_box_the_largest_component_is_kept():
@@ -260,19 +266,19 @@ def test_of_a_box_the_largest_component_is_kept():
     grid[26:38, 26:38, 10:54] = 1.0
     grid[2:8, 2:8, 2:8] = 1.0
     kept = correct(grid, ready(BOX, volume=volume), geometry=volume.geometry, threshold=0.5).probabilities
-    assert kept[30, 30, 30] == 1
+    assert kept[30, 30, 30] == 255
     assert kept[4, 4, 4] == 0
 
 
 def test_an_answer_on_another_grid_is_carried_over():
     """As when a model gains a version with another ROI between two calls."""
     volume = noisy_volume()
-    small = Answered(np.ones((16, 16, 16), np.float32), Roi((0, 0, 0), (40, 36, 32), (16, 16, 16)))
+    small = Answered(np.full((16, 16, 16), 255, np.uint8), Roi((0, 0, 0), (40, 36, 32), (16, 16, 16)))
     prepared = ready(SIX, volume=volume, answered=small)
     assert prepared.guide.previous.shape == (64, 64, 64)
     assert prepared.guide.previous[32, 32, 32] == pytest.approx(1)
 
 
 def test_uint8_counts_in_255ths_and_floats_are_taken_as_they_are():
-    assert decode_probabilities(np.array([[[[255, 51]]]], np.uint8)).tolist() == [[[1.0, pytest.approx(0.2)]]]
-    assert decode_probabilities(np.array([[[[0.25]]]], np.float16)).tolist() == [[[0.25]]]
+    assert decode_probabilities(np.array([[[255, 51]]], np.uint8)).tolist() == [[[1.0, pytest.approx(0.2)]]]
+    assert decode_probabilities(np.array([[[0.25]]], np.float16)).tolist() == [[[0.25]]]

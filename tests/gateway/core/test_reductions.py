@@ -1,0 +1,60 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import sixpoint.reduction
+from gateway.core.reductions import Reductions
+from sixpoint.reduction import reduce
+
+IMAGE = np.random.default_rng(0).integers(-1000, 1000, (90, 140, 150)).astype(np.int16)
+WINDOW = (slice(3, 40), slice(0, 70), slice(5, 75))
+
+
+@pytest.mark.parametrize("factors", [(1, 1, 1), (2, 1, 1), (2, 2, 2), (1, 4, 2)])
+def test_a_window_is_that_part_of_the_reduced_image(factors: tuple[int, int, int]):
+    reduced = Reductions(IMAGE)(factors)
+    whole = reduce(IMAGE, factors)
+    assert reduced.shape == whole.shape
+    window = tuple(slice(part.start, min(part.stop, n)) for part, n in zip(WINDOW, whole.shape, strict=True))
+    assert np.array_equal(reduced[window], whole[window])
+    assert np.array_equal(reduced[tuple(slice(0, n) for n in whole.shape)], whole)
+
+
+def test_what_was_read_is_not_computed_again():
+    voxels = IMAGE.copy()
+    reductions = Reductions(voxels)
+    before = reductions((2, 2, 2))[WINDOW].copy()
+    voxels[...] = 0
+    assert np.array_equal(reductions((2, 2, 2))[WINDOW], before)
+
+
+def test_the_two_that_were_used_last_are_kept():
+    reductions = Reductions(IMAGE)
+    first, second = reductions((2, 2, 2)), reductions((4, 4, 4))
+    assert reductions((2, 2, 2)) is first
+    reductions((4, 2, 2))
+    assert reductions((2, 2, 2)) is first
+    assert reductions((4, 4, 4)) is not second
+
+
+def test_threads_that_want_the_same_samples_make_them_once(monkeypatch: pytest.MonkeyPatch):
+    calls = []
+    barrier = threading.Barrier(4)
+
+    def counted(image: np.ndarray, factors: tuple[int, int, int]) -> np.ndarray:
+        calls.append(image.shape)
+        return reduce(image, factors)
+
+    monkeypatch.setattr(sixpoint.reduction, "reduce", counted)
+    reductions = Reductions(IMAGE)
+
+    def read(_: int) -> np.ndarray:
+        barrier.wait(10)
+        return reductions((2, 2, 2))[(slice(0, 32),) * 3]
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(read, range(4)))
+    assert len(calls) == 1
+    assert all(np.array_equal(result, results[0]) for result in results)
