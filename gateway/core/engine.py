@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Protocol
 
 from gateway.core.admission import Admission
 from gateway.core.catalog import Catalog
 from gateway.core.deadline import Deadline
-from gateway.core.images import Images
+from gateway.core.images import StoredImage
 from gateway.core.log import Loaded, Log, check_revision
 from gateway.core.outline import Before, Drawn, Outliner, Phase
 from gateway.core.processing import working_bytes
@@ -22,10 +23,22 @@ from sixpoint.errors import NothingToRedo, NothingToUndo, StaleRevision
 from sixpoint.mask import PackedMask, Timings
 from sixpoint.prompts import Prompt
 
-__all__ = ["Answer", "Engine", "Target"]
+__all__ = ["Answer", "Engine", "Images", "Target"]
 
 # When another gateway process was faster, the prompts are answered anew, on what it made; but not for ever.
 _ATTEMPTS = 3
+
+
+class Images(Protocol):
+    """Whoever keeps images."""
+
+    async def open(self, digest: str) -> StoredImage:
+        """The image of this digest.
+
+        Raises:
+            ImageNotFound: When it is gone, or damaged.
+        """
+        ...
 
 
 @dataclass(frozen=True)

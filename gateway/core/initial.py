@@ -13,6 +13,10 @@ __all__ = ["blend", "sampled"]
 
 Bits = npt.NDArray[np.bool_]
 
+# An answer that was brought from one ROI to a larger one is a little blurred: smaller differences, in 255ths, are no
+# change.
+_BLUR = 48
+
 
 def sampled(extent: Extent, roi: Roi, *, size: Size) -> Counts:
     """The mask on the ROI's grid, in 255ths of what it fills of each cell.
@@ -54,7 +58,8 @@ def blend(
     cut = least(threshold)
     low, high = roi.bounds(size)
     result = _within(extent, low, high)
-    changed = (counts >= cut) != (sampled(extent, roi, size=size) >= cut)
+    before = sampled(extent, roi, size=size)
+    changed = ((counts >= cut) != (before >= cut)) & (abs(counts.astype(np.int16) - before) >= _BLUR)
     if changed.any():
         near = _grown(changed)
         answer = np.zeros_like(result)

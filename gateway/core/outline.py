@@ -152,9 +152,7 @@ class Outliner:
         )
         return Outlined(corrected, inferred.version, drawn, timings)
 
-    async def bring(
-        self, shown: Shown, spec: ModelSpec, *, geometry: Geometry, before: Before | None
-    ) -> Outlined:
+    async def bring(self, shown: Shown, spec: ModelSpec, *, geometry: Geometry, before: Before | None) -> Outlined:
         """The answer that is the mask that a person brought along; no network is asked.
 
         Args:

@@ -19,7 +19,17 @@ from sixpoint.guidance import Guide, network_input
 from sixpoint.roi import Roi, Samples, Size
 from sixpoint.spec import ModelSpec
 
-__all__ = ["Answered", "Prepared", "brought", "correct", "decode_probabilities", "keep_touched", "prepare", "restore", "working_bytes"]
+__all__ = [
+    "Answered",
+    "Prepared",
+    "brought",
+    "correct",
+    "decode_probabilities",
+    "keep_touched",
+    "prepare",
+    "restore",
+    "working_bytes",
+]
 
 Float = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
@@ -119,7 +129,9 @@ def brought(shown: Shown, *, geometry: Geometry, spec: ModelSpec) -> Answered:
 def working_bytes(shown: Shown, *, geometry: Geometry, spec: ModelSpec) -> int:
     """About how much memory an answer takes while it is made: tensors, voxels of the ROI, bits."""
     size = geometry.canonical().size
-    roi = Roi.around(shown.extent.box, clicks=shown.clicks.voxels(size), spacing=geometry.canonical().spacing, spec=spec.roi)
+    roi = Roi.around(
+        shown.extent.box, clicks=shown.clicks.voxels(size), spacing=geometry.canonical().spacing, spec=spec.roi
+    )
     low, high = roi.bounds(size)
     voxels = math.prod(b - a for a, b in zip(low, high, strict=True))
     return _TENSORS * 4 * math.prod(spec.input_shape) + _VOXELS * voxels
@@ -151,7 +163,10 @@ def correct(grid: Float, prepared: Prepared, *, geometry: Geometry, threshold: f
         counts = settle(counts, quantise(guide.previous), new, threshold=threshold, reach=reach)
     voxels = clicks.voxels(geometry.canonical().size)
     counts = hold(counts, voxels, clicks.positive, roi=prepared.roi, threshold=threshold)
-    return Answered(keep_touched(counts, guide.extremes, clicks=guide.positive, threshold=threshold), prepared.roi)
+    extent, size = prepared.shown.extent, geometry.canonical().size
+    brought_along = None if extent.mask is None else sampled(extent, prepared.roi, size=size) >= least(threshold)
+    kept = keep_touched(counts, guide.extremes, clicks=guide.positive, also=brought_along, threshold=threshold)
+    return Answered(kept, prepared.roi)
 
 
 def restore(
@@ -195,7 +210,14 @@ def restore(
     return orientation.from_canonical(mask), first
 
 
-def keep_touched(grid: Counts, extremes: Points, *, clicks: Points, threshold: float) -> Counts:
+def keep_touched(
+    grid: Counts,
+    extremes: Points,
+    *,
+    clicks: Points,
+    also: npt.NDArray[np.bool_] | None = None,
+    threshold: float,
+) -> Counts:
     """Probabilities [z, y, x] without the components that neither an extreme point nor a positive click touches.
 
     Where no extreme point touches any, as for a box, the largest stays too: a click on a part that was missed must not
@@ -205,6 +227,7 @@ def keep_touched(grid: Counts, extremes: Points, *, clicks: Points, threshold: f
         grid: Probabilities [z, y, x], in 255ths.
         extremes: Extreme points (x, y, z) in the ROI's frame (-1 to 1), shape [n, 3].
         clicks: Positive clicks, likewise.
+        also: Cells [z, y, x] of a mask that was brought along: what touches them stays, too.
         threshold: Probability from which on cells belong to a component (26-connected).
     """
     labels = components(grid >= least(threshold))
@@ -213,6 +236,8 @@ def keep_touched(grid: Counts, extremes: Points, *, clicks: Points, threshold: f
         return grid
     kept = _touched(labels, extremes) or {int(np.bincount(labels.reshape(-1))[1:].argmax()) + 1}
     kept |= _touched(labels, clicks)
+    if also is not None:
+        kept |= set(np.unique(labels[also]).tolist()) - {0}
     # Label 0 is no component: what is below the threshold stays as it is.
     stays = np.zeros(count + 1, np.uint8)
     stays[[0, *kept]] = 1

@@ -1,29 +1,40 @@
+"""The engine on a real database, with networks whose answers are known: steps, ways back and forth, who was faster."""
+
+from __future__ import annotations
+
 import asyncio
+import itertools
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import insert
 
+from gateway.core.admission import Admission
 from gateway.core.catalog import Catalog, Model
 from gateway.core.deadline import Deadline
-from gateway.core.engine import Engine, Inferred
+from gateway.core.engine import Answer, Engine, Target
 from gateway.core.images import StoredImage
-from gateway.core.sessions import Session, SessionStore
-from sixpoint.errors import (
-    DeadlineExceeded,
-    NothingToCorrect,
-    PromptError,
-    PromptNotSupported,
-    ResourceExhausted,
-    TritonUnavailable,
-)
+from gateway.core.log import Log
+from gateway.core.outline import Inferred, Outliner, Phase
+from gateway.core.sessions import Sessions
+from gateway.core.state import HotStates
+from gateway.storage.database import Database
+from gateway.storage.schema import images
+from gateway.storage.step_codec import decode_prompts
+from sixpoint import errors
 from sixpoint.mask import PackedMask, unpack
-from sixpoint.prompts import Click, ExtremePoints
+from sixpoint.prompts import Click, ExtremePoints, InitialMask, Prompt
 from tests.gateway.core.test_processing import BOX, POINTS
 from tests.harness import CLICKS_SPEC, ELLIPSOID_SPEC, clicks_answer, ellipsoid_answer, noisy_volume
 
-PROMPT = ExtremePoints(POINTS.tolist())
+SIX = ExtremePoints(POINTS.tolist())
+ADD, TAKE = Click((4, 17, 16)), Click((20, 17, 16), False)
+VOLUME = noisy_volume()
 
 
 class ModelsInference:
@@ -40,192 +51,432 @@ class ModelsInference:
         self.timeouts.append(timeout)
         if self.failures:
             self.failures -= 1
-            raise TritonUnavailable("away")
+            raise errors.TritonUnavailable("away")
         self.running += 1
         self.most_running = max(self.most_running, self.running)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.05)
         self.running -= 1
         self.tensors.append(tensor)
         output = clicks_answer(tensor) if model.name == "clicks" else ellipsoid_answer(tensor)
-        return Inferred(output, "7")
+        return Inferred(output, model.version)
+
+
+class OneImage:
+    """Keeps the one image of these tests."""
+
+    async def open(self, digest: str) -> StoredImage:
+        assert digest == VOLUME.digest
+        return StoredImage(digest, VOLUME)
+
+
+@dataclass
+class Process:
+    """A gateway process without its edges."""
+
+    database: Database
+    inference: ModelsInference = field(default_factory=ModelsInference)
+    most: int = 100
+
+    def __post_init__(self) -> None:
+        self.catalog = Catalog()
+        self.catalog.update(
+            {
+                "annotation": Model("annotation", "7", ELLIPSOID_SPEC),
+                "clicks": Model("clicks", "7", CLICKS_SPEC),
+                "promptless": Model("promptless", "1", ELLIPSOID_SPEC.model_copy(update={"prompts": ()})),
+            }
+        )
+        hot = HotStates(2**24)
+        log = Log(database=self.database, hot=hot)
+        self.sessions = Sessions(database=self.database, log=log, hot=hot, limit=99, owner_limit=0, idle=3600)
+        self.engine = Engine(
+            log=log,
+            images=OneImage(),
+            catalog=self.catalog,
+            outliner=Outliner(inference=self.inference, executor=ThreadPoolExecutor(2)),
+            admission=Admission(budget=2**30, most=self.most),
+        )
+
+    async def open(self, model: str = "clicks") -> str:
+        return (await self.sessions.create(owner="", digest=VOLUME.digest, model=model)).row.id
+
+    async def annotate(self, session_id: str, *prompts: Prompt, **conditions: object) -> Answer:
+        target = Target(session_id, **conditions)  # type: ignore[arg-type]
+        return await self.engine.annotate(target, prompts, deadline=Deadline.after(10))
 
 
 @pytest.fixture
-def inference() -> ModelsInference:
-    return ModelsInference()
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    database = Database(f"sqlite:///{tmp_path}/sixpoint.db")
+    await database.start()
+    geometry = {name: list(getattr(VOLUME.geometry, name)) for name in ("size", "spacing", "origin", "direction")}
+    row = {"digest": VOLUME.digest, "geometry": geometry, "voxel_type": 3, "byte_count": 1, "owner": "", "created": 0}
+    await database.write(lambda conn: conn.execute(insert(images).values(row | {"used": 0})))
+    yield database
+    await database.stop()
 
 
 @pytest.fixture
-def engine(inference: ModelsInference) -> Engine:
-    catalog = Catalog()
-    catalog.update(
-        {
-            "annotation": Model("annotation", "7", ELLIPSOID_SPEC),
-            "clicks": Model("clicks", "7", CLICKS_SPEC),
-            "promptless": Model("promptless", "1", ELLIPSOID_SPEC.model_copy(update={"prompts": ()})),
-        }
-    )
-    return Engine(catalog=catalog, inference=inference, executor=ThreadPoolExecutor(2))
+def process(database: Database) -> Process:
+    return Process(database)
 
 
-def open_session(model: str = "annotation") -> Session:
-    volume = noisy_volume()
-    store = SessionStore(limit=1, idle=timedelta(hours=1))
-    return store.create(StoredImage(volume.digest, volume), model)
+def voxels(packed: PackedMask, before: np.ndarray | None = None) -> np.ndarray:
+    """The whole mask, uint8 [z, y, x], of what came; a change is put into the one before."""
+    came = unpack(packed, VOLUME.geometry.size)
+    if not packed.base_revision:
+        return came
+    assert before is not None
+    result = before.copy()
+    (x0, y0, z0), (x1, y1, z1) = packed.lower, packed.upper
+    result[z0:z1, y0:y1, x0:x1] = came[z0:z1, y0:y1, x0:x1]
+    return result
 
 
-async def test_an_answer_carries_mask_revision_version_and_timings(engine):
-    session = open_session()
-    first = await engine.annotate(session, [PROMPT], deadline=Deadline.after(10))
-    second = await engine.annotate(session, [PROMPT], deadline=Deadline.after(10))
+async def test_an_answer_carries_mask_revision_version_and_timings(process):
+    session = await process.open("annotation")
+    first, second = await process.annotate(session, SIX), await process.annotate(session, SIX)
     assert (first.revision, second.revision) == (1, 2)
-    assert first.version == "7"
+    assert (first.segment.head, first.segment.length) == (1, 1)
+    assert (first.model, first.version) == ("annotation", "7")
     assert first.mask == second.mask
     assert first.mask.voxel_count > 4000
-    assert first.timings.inference >= timedelta(milliseconds=90)
-    assert first.timings.preprocess > timedelta()
+    assert first.timings.inference >= timedelta(milliseconds=45)
+    assert min(first.timings.preprocess, first.timings.postprocess, first.timings.store) > timedelta()
 
 
-async def test_the_time_left_is_passed_on_to_triton(engine, inference):
-    await engine.annotate(open_session(), [PROMPT], deadline=Deadline.after(10))
-    assert 5 < inference.timeouts[0] < 10
+async def test_the_time_left_is_passed_on_to_triton(process):
+    await process.annotate(await process.open(), SIX)
+    assert 5 < process.inference.timeouts[0] < 10
 
 
-async def test_a_failed_prompt_leaves_the_session_as_it_was(engine, inference):
-    session = open_session()
-    inference.failures = 1
-    with pytest.raises(TritonUnavailable):
-        await engine.annotate(session, [PROMPT], deadline=Deadline.after(10))
-    assert session.revision == 0
-    assert (await engine.annotate(session, [PROMPT], deadline=Deadline.after(10))).revision == 1
+async def test_the_way_of_a_call_is_told(process):
+    told: list[Phase] = []
+    target = Target(await process.open())
+    await process.engine.annotate(target, [SIX], deadline=Deadline.after(10), told=told.append)
+    assert told == list(Phase)
 
 
-async def test_prompts_of_one_session_are_answered_one_after_the_other(engine, inference):
-    session = open_session()
-    answers = await asyncio.gather(*(engine.annotate(session, [PROMPT], deadline=Deadline.after(10)) for _ in range(4)))
+async def test_prompts_of_one_session_are_answered_one_after_the_other(process):
+    session = await process.open()
+    answers = await asyncio.gather(*(process.annotate(session, SIX) for _ in range(4)))
     assert sorted(one.revision for one in answers) == [1, 2, 3, 4]
-    assert inference.most_running == 1
+    assert process.inference.most_running == 1
 
 
-async def test_prompts_of_different_sessions_run_side_by_side(engine, inference):
-    await asyncio.gather(*(engine.annotate(open_session(), [PROMPT], deadline=Deadline.after(10)) for _ in range(6)))
-    assert inference.most_running > 1
+async def test_prompts_of_different_sessions_run_side_by_side(process):
+    sessions = [await process.open() for _ in range(6)]
+    await asyncio.gather(*(process.annotate(session, SIX) for session in sessions))
+    assert process.inference.most_running > 1
 
 
-async def test_a_model_that_takes_no_points_refuses_them(engine):
-    with pytest.raises(PromptNotSupported, match="takes no prompts"):
-        await engine.annotate(open_session("promptless"), [PROMPT], deadline=Deadline.after(10))
+async def test_too_many_at_once_are_told_to_come_again(database):
+    process = Process(database, most=2)
+    sessions = [await process.open() for _ in range(5)]
+    results = await asyncio.gather(*(process.annotate(one, SIX) for one in sessions), return_exceptions=True)
+    refused = [one for one in results if isinstance(one, errors.ResourceExhausted)]
+    assert len(refused) == 3
+    assert all(one.retry_after for one in refused)
 
 
-async def test_a_deadline_that_passed_never_reaches_triton(engine, inference):
-    with pytest.raises(DeadlineExceeded):
-        await engine.annotate(open_session(), [PROMPT], deadline=Deadline.after(0))
-    assert inference.timeouts == []
+async def test_a_deadline_that_passed_never_reaches_triton(process):
+    with pytest.raises(errors.DeadlineExceeded):
+        await process.engine.annotate(Target(await process.open()), [SIX], deadline=Deadline.after(0))
+    assert process.inference.timeouts == []
 
 
-async def test_a_cancelled_prompt_frees_the_session(engine):
-    session = open_session()
-    task = asyncio.create_task(engine.annotate(session, [PROMPT], deadline=Deadline.after(10)))
-    await asyncio.sleep(0)
+async def test_a_cancelled_prompt_frees_the_session(process):
+    session = await process.open()
+    task = asyncio.create_task(process.annotate(session, SIX))
+    await asyncio.sleep(0.02)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert (await engine.annotate(session, [PROMPT], deadline=Deadline.after(10))).revision == 1
+    assert (await process.annotate(session, SIX)).revision == 1
 
 
-# Clicks
-
-ADD, TAKE = Click((4, 17, 16)), Click((20, 17, 16), False)
-
-
-def voxels(mask: PackedMask) -> np.ndarray:
-    return unpack(mask, noisy_volume().geometry.size)
-
-
-async def test_each_call_is_one_call_of_the_network_and_one_revision(engine, inference):
-    session = open_session("clicks")
-    await engine.annotate(session, [PROMPT, ADD], deadline=Deadline.after(10))
-    answer = await engine.annotate(session, [TAKE], deadline=Deadline.after(10))
-    assert len(inference.tensors) == 2
-    assert (session.revision, answer.revision) == (2, 2)
-    assert session.state.log == ((PROMPT, ADD), (TAKE,))
-    mask = voxels(answer.mask)
-    assert (mask[16, 17, 4], mask[16, 17, 20]) == (1, 0)
-
-
-async def test_the_answer_so_far_is_what_the_next_click_corrects(engine, inference):
-    session = open_session("clicks")
-    await engine.annotate(session, [PROMPT], deadline=Deadline.after(10))
-    answered = session.state.answered
-    await engine.annotate(session, [TAKE], deadline=Deadline.after(10))
-    first, second = inference.tensors
-    assert not first[4].any()
-    assert np.array_equal(second[4], (answered.probabilities / np.float32(255)).astype(np.float16))
-    assert second[3].max() > 0.9
-
-
-@pytest.mark.parametrize("start", [PROMPT, BOX], ids=["points", "box"])
-async def test_what_begins_anew_forgets_the_clicks_and_the_answer(engine, inference, start):
-    session = open_session("clicks")
-    fresh = await engine.annotate(session, [start], deadline=Deadline.after(10))
-    await engine.annotate(session, [ADD, TAKE], deadline=Deadline.after(10))
-    anew = await engine.annotate(session, [start], deadline=Deadline.after(10))
-    assert anew.mask == fresh.mask
-    assert not inference.tensors[-1][2:5].any()
-
-
-async def test_replaying_the_log_gives_the_same_masks(engine):
-    session, again = open_session("clicks"), open_session("clicks")
-    calls = [[PROMPT], [ADD], [TAKE, Click((38, 30, 30))], [BOX, TAKE], [ADD]]
-    answers = [await engine.annotate(session, call, deadline=Deadline.after(10)) for call in calls]
-    replayed = [await engine.annotate(again, list(call), deadline=Deadline.after(10)) for call in session.state.log]
-    assert [one.mask for one in replayed] == [one.mask for one in answers]
+async def test_a_model_that_takes_no_points_refuses_them(process):
+    with pytest.raises(errors.PromptNotSupported, match="takes no prompts"):
+        await process.annotate(await process.open("promptless"), SIX)
+    with pytest.raises(errors.PromptNotSupported, match="'annotation' takes extreme_points; not clicks"):
+        await process.annotate(await process.open("annotation"), SIX, ADD)
+    with pytest.raises(errors.PromptNotSupported, match="not mask"):
+        await process.annotate(await process.open("annotation"), InitialMask.of(np.ones(VOLUME.array.shape)))
 
 
 @pytest.mark.parametrize(
     ("call", "error"),
     [
-        ([Click((400, 1, 1))], PromptError),
-        ([ADD, PROMPT], PromptError),
-        ([], PromptError),
-        ([ADD] * 1001, ResourceExhausted),
+        ([Click((400, 1, 1))], errors.PromptError),
+        ([ADD, SIX], errors.PromptError),
+        ([], errors.PromptError),
+        ([ADD] * 1001, errors.ResourceExhausted),
     ],
 )
-async def test_a_refused_call_leaves_the_state_as_it_was(engine, call, error):
-    session = open_session("clicks")
-    await engine.annotate(session, [PROMPT], deadline=Deadline.after(10))
-    state = session.state
+async def test_a_refused_call_leaves_the_session_as_it_was(process, call: Sequence[Prompt], error):
+    session = await process.open()
+    await process.annotate(session, SIX)
+    before = await process.engine.mask(Target(session))
     with pytest.raises(error):
-        await engine.annotate(session, call, deadline=Deadline.after(10))
-    assert (session.state, session.revision) == (state, 1)
+        await process.annotate(session, *call)
+    after = await process.engine.mask(Target(session))
+    assert (after.mask, after.revision) == (before.mask, 1)
 
 
-async def test_a_click_that_triton_failed_is_not_in_the_state(engine, inference):
-    session, reference = open_session("clicks"), open_session("clicks")
+async def test_a_click_that_triton_failed_is_as_if_it_was_never_made(process):
+    session, reference = await process.open(), await process.open()
     for one in (session, reference):
-        await engine.annotate(one, [PROMPT], deadline=Deadline.after(10))
-    state = session.state
-    inference.failures = 1
-    with pytest.raises(TritonUnavailable):
-        await engine.annotate(session, [ADD], deadline=Deadline.after(10))
-    assert session.state is state
-    expected = await engine.annotate(reference, [TAKE], deadline=Deadline.after(10))
-    assert (await engine.annotate(session, [TAKE], deadline=Deadline.after(10))).mask == expected.mask
+        await process.annotate(one, SIX)
+    process.inference.failures = 1
+    with pytest.raises(errors.TritonUnavailable):
+        await process.annotate(session, ADD)
+    expected = await process.annotate(reference, TAKE)
+    answer = await process.annotate(session, TAKE)
+    assert (answer.mask, answer.revision) == (expected.mask, 2)
 
 
-async def test_clicks_before_anything_and_for_a_model_that_takes_none(engine):
-    with pytest.raises(NothingToCorrect):
-        await engine.annotate(open_session("clicks"), [ADD], deadline=Deadline.after(10))
-    with pytest.raises(PromptNotSupported, match="'annotation' takes extreme_points; not clicks"):
-        await engine.annotate(open_session(), [PROMPT, ADD], deadline=Deadline.after(10))
+# Clicks
 
 
-async def test_a_model_that_changes_its_roi_goes_on_from_the_same_answer(engine, inference):
-    session = open_session("clicks")
-    await engine.annotate(session, [PROMPT], deadline=Deadline.after(10))
+async def test_each_call_is_one_call_of_the_network_and_one_step(process):
+    session = await process.open()
+    await process.annotate(session, SIX, ADD)
+    answer = await process.annotate(session, TAKE)
+    assert len(process.inference.tensors) == 2
+    steps = await process.sessions.steps(session)
+    assert [decode_prompts(row.prompts) for row, _ in steps] == [(SIX, ADD), (TAKE,)]
+    mask = voxels(answer.mask)
+    assert (mask[16, 17, 4], mask[16, 17, 20]) == (1, 0)
+
+
+async def test_the_answer_so_far_is_what_the_next_click_corrects(process):
+    session = await process.open()
+    await process.annotate(session, SIX)
+    await process.annotate(session, TAKE)
+    first, second = process.inference.tensors
+    assert not first[4].any()
+    answered = ellipsoid_answer(first, CLICKS_SPEC)[0] / np.float32(255)
+    assert np.allclose(second[4], answered, atol=1e-3)
+    assert second[3].max() > 0.9
+
+
+@pytest.mark.parametrize("start", [SIX, BOX], ids=["points", "box"])
+async def test_what_begins_anew_forgets_the_clicks_and_the_answer(process, start):
+    session = await process.open()
+    fresh = await process.annotate(session, start)
+    await process.annotate(session, ADD, TAKE)
+    anew = await process.annotate(session, start)
+    assert anew.mask == fresh.mask
+    assert not process.inference.tensors[-1][2:5].any()
+
+
+async def test_replaying_the_log_gives_the_same_masks(process):
+    session, again = await process.open(), await process.open()
+    calls: list[list[Prompt]] = [[SIX], [ADD], [TAKE, Click((38, 30, 30))], [BOX, TAKE], [ADD]]
+    answers = [await process.annotate(session, *call) for call in calls]
+    steps = await process.sessions.steps(session)
+    replayed = [await process.annotate(again, *decode_prompts(row.prompts)) for row, _ in steps]
+    assert [one.mask for one in replayed] == [one.mask for one in answers]
+
+
+async def test_clicks_before_anything_are_told_how_to_begin(process):
+    with pytest.raises(errors.NothingToCorrect, match="begin with"):
+        await process.annotate(await process.open(), ADD)
+
+
+async def test_a_model_that_changes_its_roi_goes_on_from_the_same_answer(process):
+    session = await process.open()
+    await process.annotate(session, SIX)
     smaller = CLICKS_SPEC.model_copy(update={"roi": CLICKS_SPEC.roi.model_copy(update={"size": (32, 48, 40)})})
-    engine._catalog.update({"clicks": Model("clicks", "8", smaller)})
-    answer = await engine.annotate(session, [ADD], deadline=Deadline.after(10))
-    assert inference.tensors[-1].shape == (8, 40, 48, 32)
+    process.catalog.update({"clicks": Model("clicks", "8", smaller)})
+    answer = await process.annotate(session, ADD)
+    assert process.inference.tensors[-1].shape == (8, 40, 48, 32)
+    assert answer.version == "8"
     mask = voxels(answer.mask)
     assert (mask[16, 17, 4], mask[16, 17, 20]) == (1, 1)
+
+
+# Back and forth
+
+
+async def test_undo_and_redo_give_the_masks_that_were_given(process):
+    session = await process.open()
+    calls: list[list[Prompt]] = [[SIX], [ADD], [TAKE], [BOX], [Click((9, 9, 9))]]
+    given = [(await process.annotate(session, *call)).mask for call in calls]
+    asked = len(process.inference.tensors)
+    undone = [(await process.engine.undo(Target(session))).mask for _ in range(5)]
+    assert undone[:4] == given[3::-1]
+    assert undone[4].voxel_count == 0
+    with pytest.raises(errors.NothingToUndo):
+        await process.engine.undo(Target(session))
+    assert [(await process.engine.redo(Target(session))).mask for _ in range(5)] == given
+    with pytest.raises(errors.NothingToRedo):
+        await process.engine.redo(Target(session))
+    assert len(process.inference.tensors) == asked, "nothing was computed anew"
+
+
+async def test_reset_can_be_redone_and_corrections_go_on_from_there(process):
+    session, reference = await process.open(), await process.open()
+    for one in (session, reference):
+        await process.annotate(one, SIX)
+    emptied = await process.engine.reset(Target(session))
+    assert (emptied.mask.voxel_count, emptied.segment.head, emptied.segment.length, emptied.model) == (0, 0, 1, "")
+    assert (await process.engine.reset(Target(session))).revision == emptied.revision, "nothing to reset is no change"
+    with pytest.raises(errors.NothingToCorrect):
+        await process.annotate(session, ADD)
+    await process.engine.redo(Target(session))
+    corrected, expected = await process.annotate(session, ADD), await process.annotate(reference, ADD)
+    assert corrected.mask == expected.mask
+    with pytest.raises(errors.NothingToRedo):
+        await process.engine.redo(Target(session))
+
+
+async def test_segments_of_a_session_do_not_touch_each_other(process):
+    session = await process.open()
+    first = await process.annotate(session, SIX)
+    await process.annotate(session, BOX, segment=2)
+    await process.annotate(session, TAKE, segment=2)
+    await process.engine.undo(Target(session, segment=2))
+    mask = await process.engine.mask(Target(session))
+    assert (mask.mask, mask.revision) == (first.mask, 4)
+    assert (await process.engine.mask(Target(session, segment=9))).mask.voxel_count == 0
+
+
+# Who was faster
+
+
+async def test_a_call_for_another_revision_is_refused(process):
+    session = await process.open()
+    await process.annotate(session, SIX, revision=0)
+    with pytest.raises(errors.StaleRevision, match="revision 1, the call was made for 0"):
+        await process.annotate(session, ADD, revision=0)
+    with pytest.raises(errors.StaleRevision):
+        await process.engine.undo(Target(session, revision=7))
+    assert len(process.inference.tensors) == 1
+
+
+async def test_two_processes_on_one_session_lose_no_prompt(process, database):
+    session = await process.open()
+    await process.annotate(session, SIX)
+    others = [process, Process(database), Process(database)]
+    clicks = [Click((x, 17, 16)) for x in (3, 4, 5)]
+    await asyncio.gather(*(one.annotate(session, click) for one, click in zip(others, clicks, strict=True)))
+    steps = await process.sessions.steps(session)
+    shown = list(itertools.chain.from_iterable(decode_prompts(row.prompts) for row, _ in steps))
+    assert shown[0] == SIX
+    assert sorted(shown[1:], key=lambda click: click.point) == clicks
+    mask = voxels((await Process(database).engine.mask(Target(session))).mask)
+    assert mask[16, 17, 3:6].all()
+
+
+async def test_with_a_revision_the_slower_of_two_processes_is_told(process, database):
+    session = await process.open()
+    other = Process(database)
+    calls = [one.annotate(session, SIX, revision=0) for one in (process, other)]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert sorted(type(one).__name__ for one in results) == ["Answer", "StaleRevision"]
+
+
+async def test_a_call_that_is_repeated_is_carried_out_once(process, database):
+    session = await process.open()
+    first = await process.annotate(session, SIX, request_ids=("r1",), revision=0)
+    again = await process.annotate(session, SIX, request_ids=("r1",), revision=0)
+    elsewhere = await Process(database).annotate(session, SIX, request_ids=("r1",), revision=0)
+    assert again.mask == elsewhere.mask == first.mask
+    assert again.revision == elsewhere.revision == 1
+    undone = await process.engine.undo(Target(session, request_ids=("r2",)))
+    assert (await process.engine.undo(Target(session, request_ids=("r2",)))).revision == undone.revision
+    with pytest.raises(errors.StaleRevision, match="carried out at revision 1"):
+        await process.annotate(session, SIX, request_ids=("r1",))
+
+
+async def test_another_process_answers_as_the_first_would(process, database):
+    session, reference = await process.open(), await process.open()
+    for one in (session, reference):
+        await process.annotate(one, SIX)
+    expected = await process.annotate(reference, ADD)
+    assert (await Process(database).annotate(session, ADD)).mask == expected.mask
+
+
+# What changed
+
+
+async def test_a_caller_that_has_the_mask_gets_what_changed(process):
+    session, reference = await process.open(), await process.open()
+    have = voxels((await process.annotate(session, SIX)).mask)
+    await process.annotate(reference, SIX)
+    for number, (call, whole) in enumerate(
+        [
+            (process.annotate(session, ADD, base_revision=1), process.annotate(reference, ADD)),
+            (process.annotate(session, TAKE, base_revision=2), process.annotate(reference, TAKE)),
+            (process.engine.undo(Target(session, base_revision=3)), process.engine.undo(Target(reference))),
+            (process.engine.reset(Target(session, base_revision=4)), process.engine.reset(Target(reference))),
+            (process.engine.redo(Target(session, base_revision=5)), process.engine.redo(Target(reference))),
+        ],
+        1,
+    ):
+        answer, expected = await call, await whole
+        assert answer.mask.base_revision == number
+        have = voxels(answer.mask, have)
+        assert np.array_equal(have, voxels(expected.mask))
+        assert answer.mask.voxel_count == np.count_nonzero(have)
+
+
+async def test_a_caller_that_has_another_mask_gets_the_whole_one(process, database):
+    session = await process.open()
+    await process.annotate(session, SIX)
+    await process.annotate(session, ADD)
+    for base in (1, 3, 99, -1):
+        assert (await process.annotate(session, TAKE, base_revision=base)).mask.base_revision in (0, base)
+        assert (await process.engine.mask(Target(session, base_revision=1))).mask.base_revision == 0
+    assert (await Process(database).engine.mask(Target(session, base_revision=6))).mask.base_revision == 0
+
+
+async def test_when_nothing_changed_an_empty_box_says_so(process):
+    session = await process.open()
+    whole = await process.annotate(session, SIX)
+    answer = await process.engine.mask(Target(session, base_revision=1))
+    assert answer.mask.lower == answer.mask.upper
+    assert (answer.mask.base_revision, answer.mask.voxel_count) == (1, whole.mask.voxel_count)
+
+
+# A mask to correct
+
+
+def two_balls() -> np.ndarray:
+    z, y, x = np.indices(VOLUME.array.shape)
+    balls = ((x - 12) ** 2 + (y - 17) ** 2 + (z - 16) ** 2 < 50) | ((x - 30) ** 2 + (y - 17) ** 2 + (z - 16) ** 2 < 20)
+    # A border finer than any network's grid.
+    return balls & ((x + y + z) % 7 > 0)
+
+
+async def test_a_mask_is_the_answer_until_clicks_change_it(process, database):
+    session, mask = await process.open(), two_balls()
+    answer = await process.annotate(session, InitialMask.of(mask))
+    assert np.array_equal(voxels(answer.mask), mask)
+    assert (answer.version, process.inference.tensors) == ("", [])
+    corrected = voxels((await process.annotate(session, Click((12, 17, 16), False))).mask)
+    assert corrected[16, 17, 12] == 0
+    far = np.zeros_like(mask)
+    far[:, :, 24:] = True
+    assert np.array_equal(corrected[far], mask[far]), "the other ball is as it was"
+    added = voxels((await Process(database).annotate(session, Click((21, 30, 25)))).mask)
+    assert added[25, 30, 21] == 1
+    assert np.array_equal(added[:, :, 28:], mask[:, :, 28:])
+
+
+async def test_a_mask_and_a_click_may_come_together(process):
+    session, mask = await process.open(), two_balls()
+    together = voxels((await process.annotate(session, InitialMask.of(mask), Click((12, 17, 16), False))).mask)
+    one, two = await process.open(), voxels
+    await process.annotate(one, InitialMask.of(mask))
+    apart = two((await process.annotate(one, Click((12, 17, 16), False))).mask)
+    assert np.array_equal(together, apart)
+
+
+async def test_a_mask_of_another_grid_or_none_is_refused(process):
+    session = await process.open()
+    with pytest.raises(errors.PromptError, match="another grid"):
+        await process.annotate(session, InitialMask.of(np.ones((4, 4, 4))))
+    with pytest.raises(errors.PromptError, match="empty"):
+        InitialMask.of(np.zeros((4, 4, 4)))
