@@ -88,7 +88,7 @@ def test_clicks_add_up_until_something_new_is_begun():
 
 
 def test_clicks_before_anything_are_told_how_to_begin():
-    with pytest.raises(NothingToCorrect, match="begin with extreme points or a box"):
+    with pytest.raises(NothingToCorrect, match="begin with extreme points, a box or a mask"):
         show(None, read_call([Click((1, 2, 3))], geometry=GEOMETRY))
 
 
