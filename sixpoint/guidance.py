@@ -8,13 +8,16 @@ depend neither on the grid's size nor on the image's spacing. The trainer and th
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from sixpoint.half import to_half
+from sixpoint.maps import centres, ellipsoid_map, field_of_view, heatmap, hull_map
 from sixpoint.roi import Roi, Size
 from sixpoint.spec import (
     Channel,
@@ -29,27 +32,17 @@ from sixpoint.spec import (
     PreviousChannel,
 )
 
-__all__ = [
-    "Guide",
-    "ellipsoid_map",
-    "field_of_view",
-    "heatmap",
-    "hull_map",
-    "network_input",
-    "volume_input",
-    "window",
-]
+__all__ = ["Guide", "network_input", "volume_input", "window"]
 
 Float = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
 Shape = tuple[int, int, int]
+Percentiles = Callable[[float, float], tuple[float, float]]
 
 # Spread of a normal distribution in median absolute deviations.
 _MAD = 1.4826
 # The smallest window: its inverse is still a finite float32.
 _TINY = 1e-37
-# Smaller values would become subnormal in float16, whose conversion takes the processor thirty times as long.
-_LEAST_HEAT = np.float32(1e-4)
 # Statistics read every second voxel of each axis: an eighth of the cost, the same medians to a fraction of their error.
 _SPARSE = (slice(None, None, 2),) * 3
 
@@ -122,10 +115,16 @@ def network_input(image: Float, guide: Guide, spec: InputSpec) -> npt.NDArray[np
     Returns:
         Array [channel, z, y, x], float16 or float32 as ``spec.dtype`` says.
     """
-    shape = (image.shape[0], image.shape[1], image.shape[2])
+    shape = _shape(image)
     result = np.empty((len(spec.channels), *shape), np.float16 if spec.dtype == "FP16" else np.float32)
+    # Channels often ask for the same ones.
+    percentiles = cache(lambda low, high: _percentiles(image, low, high))
     for index, channel in enumerate(spec.channels):
-        result[index] = _channel(channel, image, guide, shape)
+        values = _channel(channel, image, guide, shape, percentiles)
+        if isinstance(values, float) or spec.dtype != "FP16":
+            result[index] = values
+        else:
+            to_half(values, out=result[index])
     return result
 
 
@@ -143,19 +142,21 @@ def volume_input(image: Float, spec: InputSpec) -> npt.NDArray[np.floating]:
     return network_input(image, Guide(box=whole, scan=whole), spec)
 
 
-def _channel(channel: Channel, image: Float, guide: Guide, shape: Shape) -> Float | float:
+def _channel(channel: Channel, image: Float, guide: Guide, shape: Shape, percentiles: Percentiles) -> Float | float:
+    """One channel, or the one number that it is everywhere."""
     match channel:
         case ImageChannel():
-            return window(image, guide, channel.intensity)
+            return _window(image, guide, channel.intensity, percentiles)
         case HeatmapChannel():
-            return heatmap(guide.extremes, shape=shape, sigma=channel.sigma)
+            return heatmap(guide.extremes, shape=shape, sigma=channel.sigma) if len(guide.extremes) else 0.0
         case ClickChannel():
             clicks = guide.positive if channel.sign == "positive" else guide.negative
-            return heatmap(clicks, shape=shape, sigma=channel.sigma)
+            return heatmap(clicks, shape=shape, sigma=channel.sigma) if len(clicks) else 0.0
         case PreviousChannel():
             return 0.0 if guide.previous is None else guide.previous
         case FieldOfViewChannel():
-            return field_of_view(guide.scan, shape=shape)
+            within = (guide.scan[0] <= -1.0).all() and (guide.scan[1] >= 1.0).all()
+            return 1.0 if within else field_of_view(guide.scan, shape=shape)
         case EllipsoidChannel():
             return ellipsoid_map(guide.box, shape=shape)
         case HullChannel():
@@ -164,10 +165,20 @@ def _channel(channel: Channel, image: Float, guide: Guide, shape: Shape) -> Floa
 
 def window(image: Float, guide: Guide, intensity: Intensity) -> Float:
     """Voxels [z, y, x] under an intensity window, clipped to [-1, 1]."""
+    return _window(image, guide, intensity, lambda low, high: _percentiles(image, low, high))
+
+
+def _percentiles(image: Float, low: float, high: float) -> tuple[float, float]:
+    """Two percentiles of an image [z, y, x], in percent."""
+    below, above = np.percentile(image[_SPARSE], [low, high]).tolist()
+    return below, above
+
+
+def _window(image: Float, guide: Guide, intensity: Intensity, percentiles: Percentiles) -> Float:
     if intensity.method == "range":
         low, high = intensity.low, intensity.high
     else:
-        low, high = (float(q) for q in np.percentile(image[_SPARSE], [intensity.low, intensity.high]))
+        low, high = percentiles(intensity.low, intensity.high)
         if intensity.method != "percentile":
             near = intensity.method == "points" and len(guide.extremes)
             inside = _near_points(image, guide.extremes) if near else _inner_ellipsoid(image, guide.box)
@@ -179,125 +190,21 @@ def window(image: Float, guide: Guide, intensity: Intensity) -> Float:
             low, high = median - intensity.width * spread, median + intensity.width * spread
     # The floor only keeps constant images from a division by nothing; it follows their units, which may be tiny.
     scale = 2.0 / max(high - low, 1e-6 * max(abs(low), abs(high)), _TINY)
-    return np.clip((image - np.float32((low + high) / 2)) * np.float32(scale), -1.0, 1.0)
-
-
-def heatmap(points: Points, *, shape: Shape, sigma: float) -> Float:
-    """The largest of one Gaussian per point.
-
-    Args:
-        points: (x, y, z) in the ROI's frame, shape [n, 3].
-        shape: Of the grid, [z, y, x].
-        sigma: Standard deviation, as a fraction of the ROI's edge.
-
-    Returns:
-        Array [z, y, x] in [0, 1], written as products of three one-dimensional Gaussians, without a blur; below 1e-4 it
-        is 0.
-    """
-    result = np.zeros(shape, np.float32)
-    z, y, x = _axes(shape)
-    for point in points:
-        gx, gy, gz = (
-            np.exp(-((axis - value) ** 2) / (2 * (2 * sigma) ** 2)).astype(np.float32)
-            for axis, value in zip((x, y, z), point, strict=True)
-        )
-        np.maximum(result, gz[:, None, None] * (gy[:, None] * gx), out=result)
-    result[result < _LEAST_HEAT] = 0.0
-    return result
-
-
-def ellipsoid_map(points: Points, *, shape: Shape) -> Float:
-    """1 - r of the axis-aligned ellipsoid inscribed in the points' box, clipped to [-1, 1].
-
-    Args:
-        points: (x, y, z) in the ROI's frame, shape [n, 3].
-        shape: Of the grid, [z, y, x].
-    """
-    return np.clip(1.0 - _radius(points, shape), -1.0, 1.0)
-
-
-def field_of_view(scan: Points, *, shape: Shape) -> Float:
-    """The share of each cell that lies in the image, [z, y, x]: beyond its border, voxels only repeat the last ones.
-
-    Args:
-        scan: Lower and upper face of the image (x, y, z) in the ROI's frame, shape [2, 3].
-        shape: Of the grid, [z, y, x].
-    """
-    shares = []
-    for n, low, high in zip(shape, scan[0, ::-1], scan[1, ::-1], strict=True):
-        faces = np.linspace(-1.0, 1.0, n + 1)
-        covered = np.minimum(faces[1:], high) - np.maximum(faces[:-1], low)
-        shares.append(np.clip(covered * n / 2.0, 0.0, 1.0).astype(np.float32))
-    z, y, x = shares
-    return z[:, None, None] * (y[:, None] * x)
-
-
-def hull_map(points: Points, *, shape: Shape) -> Float:
-    """Signed distance to the convex hull of the points: positive inside, in half ROI edges, clipped to [-1, 1].
-
-    Outside it is the distance to the farthest of the facets' planes that the voxel lies beyond (exact near facets, a
-    lower bound near corners), which is smooth and cheap.
-
-    Args:
-        points: (x, y, z) in the ROI's frame, shape [n, 3].
-        shape: Of the grid, [z, y, x].
-    """
-    z, y, x = (axis.astype(np.float32) for axis in _axes(shape))
-    result = np.full(shape, 1.0, np.float32)
-    for normal, offset in _hull_planes(points):
-        nx, ny, nz = (np.float32(value) for value in normal)
-        plane = (nz * z - np.float32(offset))[:, None, None] + ((ny * y)[:, None] + nx * x)
-        np.minimum(result, -plane, out=result)
-    return np.maximum(result, -1.0, out=result)
-
-
-def _hull_planes(points: Points) -> list[tuple[Points, float]]:
-    """Outward unit normals and offsets of the hull's facets: planes through three points with all others behind.
-
-    Brute force over all triples: twenty for six points. A general hull code would be slower, and fails on flat sets.
-    """
-    planes: dict[tuple[float, ...], tuple[Points, float]] = {}
-    for a, b, c in itertools.combinations(points, 3):
-        normal = np.cross(b - a, c - a)
-        length = float(np.linalg.norm(normal))
-        if length < 1e-9:
-            continue
-        normal = normal / length
-        heights = points @ normal - float(normal @ a)
-        if heights.max() >= 1e-9:
-            if heights.min() <= -1e-9:
-                continue
-            normal = -normal
-        offset = float(normal @ a)
-        # A facet of more than three points, as a box has, comes once for every triple of them.
-        planes.setdefault(tuple(np.round([*normal, offset], 6)), (normal, offset))
-    return list(planes.values())
-
-
-def _corners(box: Points) -> Points:
-    """The eight corners of a box given by two, shape [8, 3]."""
-    return np.array(list(itertools.product(*box.T)))
-
-
-@lru_cache(maxsize=16)
-def _axes(shape: Shape) -> tuple[Points, Points, Points]:
-    """Cell centres along z, y and x in the ROI's frame."""
-    z, y, x = ((2.0 * np.arange(n) + 1.0) / n - 1.0 for n in shape)
-    return z, y, x
-
-
-def _radius(points: Points, shape: Shape) -> Float:
-    """Normalised radius of the points' ellipsoid: 0 at its centre, 1 on its surface; [z, y, x]."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    centre, half = (low + high) / 2, np.maximum((high - low) / 2, 1e-6)
-    z, y, x = _axes(shape)
-    squares = [(((axis - c) / h) ** 2).astype(np.float32) for axis, c, h in zip((x, y, z), centre, half, strict=True)]
-    return np.sqrt(squares[2][:, None, None] + (squares[1][:, None] + squares[0]))
+    result = image - np.float32((low + high) / 2)
+    result *= np.float32(scale)
+    np.maximum(result, -1.0, out=result)
+    return np.minimum(result, 1.0, out=result)
 
 
 def _inner_ellipsoid(image: Float, points: Points) -> Float:
     """Voxels within half the radii of the points' ellipsoid."""
-    inside = image[_SPARSE][_radius(points, (image.shape[0], image.shape[1], image.shape[2]))[_SPARSE] < 0.5]
+    low, high = points.min(axis=0), points.max(axis=0)
+    middle, half = (low + high) / 2, np.maximum((high - low) / 2, 1e-6)
+    z, y, x = (
+        (((axis[::2] - c) / h) ** 2).astype(np.float32)
+        for axis, c, h in zip(centres(_shape(image)), middle[::-1], half[::-1], strict=True)
+    )
+    inside = image[_SPARSE][z[:, None, None] + (y[:, None] + x) < 0.25]
     return inside if inside.size else image.reshape(-1)
 
 
@@ -313,3 +220,12 @@ def _near_points(image: Float, points: Points) -> Float:
         x, y, z = corner
         patches.append(image[z - 1 : z + 2, y - 1 : y + 2, x - 1 : x + 2].reshape(-1))
     return np.concatenate(patches)
+
+
+def _corners(box: Points) -> Points:
+    """The eight corners of a box given by two, shape [8, 3]."""
+    return np.array(list(itertools.product(*box.T)))
+
+
+def _shape(image: Float) -> Shape:
+    return image.shape[0], image.shape[1], image.shape[2]

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage import graph, segmentation
 
-from sixpoint.guidance import ellipsoid_map
+from sixpoint.maps import ellipsoid_map
 from sixpoint.roi import Roi
 from sixpoint.volume import Volume
 

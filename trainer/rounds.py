@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from sixpoint.errors import ModelSpecError
-from sixpoint.guidance import heatmap
+from sixpoint.maps import heatmap
 from sixpoint.spec import ClickChannel, ModelSpec, PreviousChannel
 from trainer.users import ErrorClick, largest_error
 

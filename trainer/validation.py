@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from sixpoint.guidance import ellipsoid_map
+from sixpoint.maps import ellipsoid_map
 from sixpoint.spec import ModelSpec
 from trainer.feeding import in_single_precision
 from trainer.pool import generate

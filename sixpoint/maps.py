@@ -1,0 +1,132 @@
+"""Prompts as maps on an ROI's grid, in the ROI's own frame, where the box runs from -1 to 1 along each axis."""
+
+from __future__ import annotations
+
+import itertools
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["centres", "ellipsoid_map", "field_of_view", "heatmap", "hull_map"]
+
+Float = npt.NDArray[np.float32]
+Points = npt.NDArray[np.float64]
+Shape = tuple[int, int, int]
+
+# Smaller values would become subnormal in float16.
+_LEAST_HEAT = np.float32(1e-4)
+
+
+def heatmap(points: Points, *, shape: Shape, sigma: float) -> Float:
+    """The largest of one Gaussian per point.
+
+    Args:
+        points: (x, y, z) in the ROI's frame, shape [n, 3].
+        shape: Of the grid, [z, y, x].
+        sigma: Standard deviation, as a fraction of the ROI's edge.
+
+    Returns:
+        Array [z, y, x] in [0, 1], written as products of three one-dimensional Gaussians, without a blur; below 1e-4 it
+        is 0.
+    """
+    result = np.zeros(shape, np.float32)
+    for point in points:
+        factors = [
+            np.exp(-((axis - value) ** 2) / (2 * (2 * sigma) ** 2)).astype(np.float32)
+            for axis, value in zip(centres(shape), point[::-1], strict=True)
+        ]
+        # Beyond these a factor alone is below the least value.
+        spans = [np.flatnonzero(factor >= _LEAST_HEAT) for factor in factors]
+        if all(span.size for span in spans):
+            near = tuple(slice(int(span[0]), int(span[-1]) + 1) for span in spans)
+            z, y, x = (factor[part] for factor, part in zip(factors, near, strict=True))
+            heat = z[:, None, None] * (y[:, None] * x)
+            heat *= heat >= _LEAST_HEAT
+            np.maximum(result[near], heat, out=result[near])
+    return result
+
+
+def ellipsoid_map(points: Points, *, shape: Shape) -> Float:
+    """1 - r of the axis-aligned ellipsoid inscribed in the points' box, clipped to [-1, 1].
+
+    Args:
+        points: (x, y, z) in the ROI's frame, shape [n, 3].
+        shape: Of the grid, [z, y, x].
+    """
+    low, high = points.min(axis=0), points.max(axis=0)
+    middle, half = (low + high) / 2, np.maximum((high - low) / 2, 1e-6)
+    z, y, x = (
+        (((axis - c) / h) ** 2).astype(np.float32)
+        for axis, c, h in zip(centres(shape), middle[::-1], half[::-1], strict=True)
+    )
+    result = z[:, None, None] + (y[:, None] + x)
+    np.sqrt(result, out=result)
+    np.subtract(np.float32(1), result, out=result)
+    return np.maximum(result, -1.0, out=result)
+
+
+def field_of_view(scan: Points, *, shape: Shape) -> Float:
+    """The share of each cell that lies in the image, [z, y, x]: beyond its border, voxels only repeat the last ones.
+
+    Args:
+        scan: Lower and upper face of the image (x, y, z) in the ROI's frame, shape [2, 3].
+        shape: Of the grid, [z, y, x].
+    """
+    shares = []
+    for n, low, high in zip(shape, scan[0, ::-1], scan[1, ::-1], strict=True):
+        faces = np.linspace(-1.0, 1.0, n + 1)
+        covered = np.minimum(faces[1:], high) - np.maximum(faces[:-1], low)
+        shares.append(np.clip(covered * n / 2.0, 0.0, 1.0).astype(np.float32))
+    z, y, x = shares
+    return z[:, None, None] * (y[:, None] * x)
+
+
+def hull_map(points: Points, *, shape: Shape) -> Float:
+    """Signed distance to the convex hull of the points: positive inside, in half ROI edges, clipped to [-1, 1].
+
+    Outside it is the distance to the farthest of the facets' planes that the voxel lies beyond (exact near facets, a
+    lower bound near corners), which is smooth and cheap.
+
+    Args:
+        points: (x, y, z) in the ROI's frame, shape [n, 3].
+        shape: Of the grid, [z, y, x].
+    """
+    z, y, x = (axis.astype(np.float32) for axis in centres(shape))
+    result = np.full(shape, -1.0, np.float32)
+    plane = np.empty(shape, np.float32)
+    for normal, offset in _hull_planes(points):
+        nx, ny, nz = (np.float32(value) for value in normal)
+        np.add((nz * z - np.float32(offset))[:, None, None], (ny * y)[:, None] + nx * x, out=plane)
+        np.maximum(result, plane, out=result)
+    np.negative(result, out=result)
+    return np.maximum(result, -1.0, out=result)
+
+
+def _hull_planes(points: Points) -> list[tuple[Points, float]]:
+    """Outward unit normals and offsets of the hull's facets: planes through three points with all others behind.
+
+    Brute force over all triples: twenty for six points. A general hull code would be slower, and fails on flat sets.
+    """
+    triples = points[list(itertools.combinations(range(len(points)), 3))].reshape(-1, 3, 3)
+    normals = np.cross(triples[:, 1] - triples[:, 0], triples[:, 2] - triples[:, 0])
+    lengths = np.sqrt((normals**2).sum(axis=1))
+    normals, corners = normals[lengths >= 1e-9], triples[lengths >= 1e-9, 0]
+    normals /= lengths[lengths >= 1e-9, None]
+    offsets = (normals * corners).sum(axis=1)
+    heights = normals @ points.T - offsets[:, None]
+    behind, before = heights.max(axis=1) < 1e-9, heights.min(axis=1) > -1e-9
+    # A facet of more than three points, as a box has, comes once for every triple of them.
+    planes: dict[tuple[float, ...], tuple[Points, float]] = {}
+    for index in np.flatnonzero(behind | before):
+        sign = 1.0 if behind[index] else -1.0
+        normal, offset = sign * normals[index], sign * float(offsets[index])
+        planes.setdefault(tuple(np.round([*normal, offset], 6).tolist()), (normal, offset))
+    return list(planes.values())
+
+
+@lru_cache(maxsize=16)
+def centres(shape: Shape) -> tuple[Points, Points, Points]:
+    """Cell centres of a grid along z, y and x in the ROI's frame."""
+    z, y, x = ((2.0 * np.arange(n) + 1.0) / n - 1.0 for n in shape)
+    return z, y, x
