@@ -1,0 +1,150 @@
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from gateway.storage.blobs import Blobs
+from sixpoint.errors import InvalidArgument, StorageFull, StorageUnavailable
+from tests.harness import free_port, small_disk
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of an object store that speaks S3 over HTTP."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=free_port(), verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3_environment(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a person sets to use it."""
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "me",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT": s3_server,
+        "AWS_ALLOW_HTTP": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    boto3.client("s3", endpoint_url=s3_server, region_name="us-east-1").create_bucket(Bucket="images")
+
+
+@pytest.fixture(params=["folder", "s3"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
+    if request.param == "folder":
+        return Blobs(f"file://{tmp_path}/blobs")
+    request.getfixturevalue("s3_environment")
+    return Blobs(f"s3://images/{tmp_path.name.lower()}")
+
+
+def file_of(path: Path, size: int) -> Path:
+    path.write_bytes(os.urandom(size))
+    return path
+
+
+@pytest.mark.parametrize("size", [0, 1000, 20 * 2**20])
+async def test_what_is_put_comes_back(blobs: Blobs, tmp_path: Path, size: int):
+    source = file_of(tmp_path / "source", size)
+    await blobs.put_file("images/ab/cd", source)
+    assert await blobs.size("images/ab/cd") == size
+    assert await blobs.get_to_file("images/ab/cd", tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == source.read_bytes()
+
+
+async def test_a_blob_outlives_the_file_it_was_made_of_and_can_be_replaced_and_deleted(blobs: Blobs, tmp_path: Path):
+    for number in range(2):
+        source = file_of(tmp_path / "source", 1000)
+        content = source.read_bytes()
+        await blobs.put_file("a", source)
+        source.unlink()
+        target = tmp_path / str(number)
+        assert await blobs.get_to_file("a", target)
+        assert target.read_bytes() == content
+    await blobs.delete("a")
+    assert await blobs.size("a") is None
+    assert target.read_bytes() == content
+
+
+async def test_the_same_file_may_be_put_twice(blobs: Blobs, tmp_path: Path):
+    source = file_of(tmp_path / "source", 1000)
+    await blobs.put_file("a", source)
+    await blobs.put_file("a", source)
+    assert await blobs.size("a") == 1000
+    assert [path.name for path in tmp_path.rglob(".*")] == []
+
+
+async def test_what_is_not_there_is_none_and_leaves_no_file(blobs: Blobs, tmp_path: Path):
+    assert not await blobs.get_to_file("none", tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+    assert await blobs.size("none") is None
+    await blobs.delete("none")
+
+
+@pytest.mark.parametrize("key", ["", "/etc/passwd", "../a", "a/../b", "A", "a//b", ".hidden"])
+async def test_a_key_that_leads_elsewhere_is_refused(tmp_path: Path, key: str):
+    with pytest.raises(InvalidArgument):
+        await Blobs(str(tmp_path)).size(key)
+
+
+@pytest.mark.parametrize("url", ["", "ftp://me:secret@host/", "memory:///", "s3://"])
+def test_a_url_of_no_known_kind_is_refused_without_telling_it(url: str):
+    with pytest.raises(InvalidArgument) as caught:
+        Blobs(url)
+    assert "secret" not in caught.value.message
+    assert "SIXPOINT_BLOBS_URL" in caught.value.message
+
+
+async def test_a_folder_never_shows_a_blob_that_is_not_whole(tmp_path: Path):
+    # On another file system, so that the bytes are copied.
+    blobs = Blobs(str(tmp_path / "blobs"))
+    with small_disk(tmp_path / "disk", megabytes=16) as other:
+        source = file_of(other / "source", 8 * 2**20)
+        seen, done = set(), threading.Event()
+
+        def watch() -> None:
+            while not done.is_set():
+                for path in (tmp_path / "blobs").glob("images/[!.]*"):
+                    seen.add(path.stat().st_size)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        for number in range(10):
+            await blobs.put_file(f"images/{number}", source)
+        done.set()
+        watcher.join()
+    assert seen <= {8 * 2**20}
+
+
+async def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path):
+    with small_disk(tmp_path / "disk", megabytes=2) as folder:
+        blobs = Blobs(str(folder / "blobs"))
+        with pytest.raises(StorageFull):
+            await blobs.put_file("a", file_of(tmp_path / "large", 4 * 2**20))
+        assert await blobs.size("a") is None
+        await blobs.put_file("a", file_of(tmp_path / "small", 2**20))
+        assert len(list((folder / "blobs").iterdir())) == 1
+
+
+async def test_a_store_that_is_away_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s3_environment: None
+):
+    monkeypatch.setenv("AWS_ENDPOINT", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setattr("gateway.storage.blobs._RETRIES", {"max_retries": 0})
+    blobs = Blobs("s3://images/prefix")
+    for call in (
+        blobs.put_file("a", file_of(tmp_path / "source", 10)),
+        blobs.get_to_file("a", tmp_path / "target"),
+        blobs.size("a"),
+        blobs.delete("a"),
+    ):
+        with pytest.raises(StorageUnavailable) as caught:
+            await call
+        assert "127.0.0.1" not in caught.value.message
+    assert not (tmp_path / "target").exists()
