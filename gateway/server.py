@@ -8,7 +8,6 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from typing import Self
 
 import grpc.aio
@@ -16,16 +15,22 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from threadpoolctl import threadpool_limits
 
+from gateway.core.admission import Admission
 from gateway.core.catalog import Catalog
 from gateway.core.engine import Engine
-from gateway.core.images import ImageStore
-from gateway.core.sessions import SessionStore
+from gateway.core.images import ImageLimits, Images
+from gateway.core.log import Log
+from gateway.core.outline import Outliner
+from gateway.core.sessions import Sessions
+from gateway.core.state import HotStates
 from gateway.interceptors import CallInterceptor
 from gateway.servicers import AnnotationServicer, ImageServicer, ModelServicer, SessionServicer
 from gateway.settings import Settings
+from gateway.storage.blobs import Blobs
+from gateway.storage.database import Database
 from gateway.triton.client import TritonClient
 from gateway.triton.watcher import Watcher
-from sixpoint.errors import TritonUnavailable, Unavailable
+from sixpoint.errors import SixpointError, TritonUnavailable, Unavailable
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import image_service_pb2 as images
@@ -52,7 +57,7 @@ _SERVICES = tuple(
 _WITHOUT_TRITON = images.DESCRIPTOR.services_by_name["ImageService"].full_name
 # Chunks are at most 1 MiB or so; volumes come as streams.
 _RECEIVE_BYTES = 8 * 2**20
-_EXPIRY_SECONDS = 30.0
+_SWEEP_SECONDS = 30.0
 _READY_POLL_SECONDS = 0.05
 
 
@@ -69,9 +74,28 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._catalog = Catalog()
-        self._images = ImageStore(budget=settings.image_memory_bytes, largest=settings.max_image_bytes)
-        self._sessions = SessionStore(
-            limit=settings.max_sessions, idle=timedelta(seconds=settings.session_idle_seconds)
+        self._database = Database(settings.database_url)
+        self._images = Images(
+            database=self._database,
+            blobs=Blobs(settings.blobs_url),
+            folder=settings.cache_folder,
+            limits=ImageLimits(
+                largest=settings.max_image_bytes,
+                disk=settings.disk_bytes,
+                owner=settings.owner_image_bytes,
+                cache=settings.cache_bytes,
+                idle=settings.image_idle_seconds,
+            ),
+        )
+        hot = HotStates(settings.session_memory_bytes)
+        self._log = Log(database=self._database, hot=hot)
+        self._sessions = Sessions(
+            database=self._database,
+            log=self._log,
+            hot=hot,
+            limit=settings.max_sessions,
+            owner_limit=settings.owner_sessions,
+            idle=settings.session_idle_seconds,
         )
         self._executor = ThreadPoolExecutor(settings.workers, thread_name_prefix="sixpoint")
         self._health = health.aio.HealthServicer()
@@ -116,12 +140,13 @@ class Gateway:
 
         Raises:
             Unavailable: When the port is taken.
+            StorageUnavailable: When the database or the folder of images cannot be used.
         """
         settings = self._settings
         # Prompts run side by side on the workers; threads inside each matrix product would only fight over the cores.
         with threadpool_limits(1, user_api="blas"):
-            async with TritonClient(settings.triton_url) as triton:
-                server = self._server(Engine(catalog=self._catalog, inference=triton, executor=self._executor))
+            async with self._storage(), TritonClient(settings.triton_url) as triton:
+                server = self._server(self._engine(triton))
                 self.port = _listen(server, settings)
                 watcher = Watcher(
                     client=triton,
@@ -130,7 +155,7 @@ class Gateway:
                     changed=self._publish_health,
                 )
                 await self._publish_health()
-                background = [asyncio.create_task(watcher.run()), asyncio.create_task(self._expire())]
+                background = [asyncio.create_task(watcher.run()), asyncio.create_task(self._sweep())]
                 await server.start()
                 _log.info("gateway listening", extra={"host": settings.host, "port": self.port})
                 try:
@@ -147,6 +172,24 @@ class Gateway:
                     self._executor.shutdown()
                     _log.info("gateway stopped")
 
+    @contextlib.asynccontextmanager
+    async def _storage(self) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            for part in (self._database, self._images):
+                stack.push_async_callback(part.stop)
+                await part.start()
+            yield
+
+    def _engine(self, triton: TritonClient) -> Engine:
+        settings = self._settings
+        return Engine(
+            log=self._log,
+            images=self._images,
+            catalog=self._catalog,
+            outliner=Outliner(inference=triton, executor=self._executor),
+            admission=Admission(budget=settings.prompt_memory_bytes, most=settings.max_prompts),
+        )
+
     def _server(self, engine: Engine) -> grpc.aio.Server:
         settings = self._settings
         server = grpc.aio.server(
@@ -158,12 +201,12 @@ class Gateway:
             ),
         )
         models_grpc.add_ModelServiceServicer_to_server(ModelServicer(self._catalog), server)
-        images_grpc.add_ImageServiceServicer_to_server(ImageServicer(self._images, self._executor), server)
+        images_grpc.add_ImageServiceServicer_to_server(ImageServicer(self._images), server)
         sessions_grpc.add_SessionServiceServicer_to_server(
-            SessionServicer(sessions=self._sessions, images=self._images, catalog=self._catalog), server
+            SessionServicer(sessions=self._sessions, catalog=self._catalog), server
         )
         annotation_grpc.add_AnnotationServiceServicer_to_server(
-            AnnotationServicer(sessions=self._sessions, engine=engine, call_seconds=settings.call_seconds), server
+            AnnotationServicer(engine=engine, call_seconds=settings.call_seconds), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if settings.reflection:
@@ -175,10 +218,19 @@ class Gateway:
         for service in ("", *_SERVICES):
             await self._health.set(service, ready if self._catalog.ready or service == _WITHOUT_TRITON else away)
 
-    async def _expire(self) -> None:
+    async def _sweep(self) -> None:
+        """Remove what nobody uses any more, again and again."""
+        settings = self._settings
+        every = min(_SWEEP_SECONDS, settings.session_idle_seconds / 4, settings.image_idle_seconds / 4)
         while True:
-            await asyncio.sleep(_EXPIRY_SECONDS)
-            self._sessions.expire()
+            try:
+                closed = await self._sessions.expire(every=every)
+                removed = await self._images.expire()
+                if closed or removed:
+                    _log.info("swept", extra={"sessions": closed, "images": removed})
+            except SixpointError as error:
+                _log.warning("sweep failed", extra={"reason": error.reason})
+            await asyncio.sleep(every)
 
 
 def _listen(server: grpc.aio.Server, settings: Settings) -> int:

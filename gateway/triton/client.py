@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from gateway.core.catalog import Model
-from gateway.core.engine import Inferred
+from gateway.core.outline import Inferred
 from sixpoint.errors import DeadlineExceeded, InferenceError, ModelSpecError, SixpointError, TritonUnavailable
 from sixpoint.spec import PARAMETER, ModelSpec
 
