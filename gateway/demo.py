@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from dataclasses import dataclass
 from datetime import timedelta
@@ -75,16 +76,18 @@ async def run_demo(settings: Settings, case: Case, *, output: Path, console: Con
     """
     output.mkdir(parents=True, exist_ok=True)
     console.print("starting Triton ...")
-    async with LocalTriton(settings.local_triton(log=output / "triton.log")) as triton:
-        local = settings.model_copy(update={"triton_url": triton.address, "drain_notice_seconds": 0.0})
-        console.print("starting the gateway ...")
-        async with Gateway(local).running() as gateway, AsyncClient(f"127.0.0.1:{gateway.port}") as client:
-            await gateway.wait_until_ready(_READY_SECONDS)
-            started = time.perf_counter()
-            async with await client.open_session(case.volume, model="annotation") as session:
-                opened = time.perf_counter()
-                mask = await session.annotate(case.prompt)
-                answered = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="sixpoint-") as state:
+        local = settings.kept_in(Path(state)).model_copy(update={"drain_notice_seconds": 0.0})
+        async with LocalTriton(settings.local_triton(log=output / "triton.log")) as triton:
+            local = local.model_copy(update={"triton_url": triton.address})
+            console.print("starting the gateway ...")
+            async with Gateway(local).running() as gateway, AsyncClient(f"127.0.0.1:{gateway.port}") as client:
+                await gateway.wait_until_ready(_READY_SECONDS)
+                started = time.perf_counter()
+                async with await client.open_session(case.volume, model="annotation") as session:
+                    opened = time.perf_counter()
+                    mask = await session.annotate(case.prompt)
+                    answered = time.perf_counter()
     mask.save(output / "mask.nii.gz")
     points = case.prompt.to_index(case.volume.geometry)
     picture = await asyncio.to_thread(render_preview, case.volume, mask.array, points)

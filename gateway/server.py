@@ -18,14 +18,17 @@ from threadpoolctl import threadpool_limits
 
 from gateway.core.catalog import Catalog
 from gateway.core.engine import Engine
-from gateway.core.images import ImageStore
+from gateway.core.images import ImageLimits, Images
 from gateway.core.sessions import SessionStore
 from gateway.interceptors import CallInterceptor
-from gateway.servicers import AnnotationServicer, ImageServicer, ModelServicer, SessionServicer
+from gateway.servicers import AnnotationServicer, ModelServicer, SessionServicer
+from gateway.servicers_images import ImageServicer
 from gateway.settings import Settings
+from gateway.storage.blobs import Blobs
+from gateway.storage.database import Database
 from gateway.triton.client import TritonClient
 from gateway.triton.watcher import Watcher
-from sixpoint.errors import TritonUnavailable, Unavailable
+from sixpoint.errors import SixpointError, TritonUnavailable, Unavailable
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import image_service_pb2 as images
@@ -69,7 +72,19 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._catalog = Catalog()
-        self._images = ImageStore(budget=settings.image_memory_bytes, largest=settings.max_image_bytes)
+        self._database = Database(settings.database_url)
+        self._images = Images(
+            database=self._database,
+            blobs=Blobs(settings.blobs_url),
+            folder=settings.cache_folder,
+            limits=ImageLimits(
+                largest=settings.max_image_bytes,
+                disk=settings.disk_bytes,
+                owner=settings.owner_image_bytes,
+                cache=settings.cache_bytes,
+                idle=settings.image_idle_seconds,
+            ),
+        )
         self._sessions = SessionStore(
             limit=settings.max_sessions, idle=timedelta(seconds=settings.session_idle_seconds)
         )
@@ -116,11 +131,12 @@ class Gateway:
 
         Raises:
             Unavailable: When the port is taken.
+            StorageUnavailable: When the database or the folder of images cannot be used.
         """
         settings = self._settings
         # Prompts run side by side on the workers; threads inside each matrix product would only fight over the cores.
         with threadpool_limits(1, user_api="blas"):
-            async with TritonClient(settings.triton_url) as triton:
+            async with self._storage(), TritonClient(settings.triton_url) as triton:
                 server = self._server(Engine(catalog=self._catalog, inference=triton, executor=self._executor))
                 self.port = _listen(server, settings)
                 watcher = Watcher(
@@ -147,6 +163,14 @@ class Gateway:
                     self._executor.shutdown()
                     _log.info("gateway stopped")
 
+    @contextlib.asynccontextmanager
+    async def _storage(self) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            for part in (self._database, self._images):
+                stack.push_async_callback(part.stop)
+                await part.start()
+            yield
+
     def _server(self, engine: Engine) -> grpc.aio.Server:
         settings = self._settings
         server = grpc.aio.server(
@@ -158,7 +182,7 @@ class Gateway:
             ),
         )
         models_grpc.add_ModelServiceServicer_to_server(ModelServicer(self._catalog), server)
-        images_grpc.add_ImageServiceServicer_to_server(ImageServicer(self._images, self._executor), server)
+        images_grpc.add_ImageServiceServicer_to_server(ImageServicer(self._images), server)
         sessions_grpc.add_SessionServiceServicer_to_server(
             SessionServicer(sessions=self._sessions, images=self._images, catalog=self._catalog), server
         )
@@ -179,6 +203,10 @@ class Gateway:
         while True:
             await asyncio.sleep(_EXPIRY_SECONDS)
             self._sessions.expire()
+            try:
+                await self._images.expire()
+            except SixpointError as error:
+                _log.warning("sweep failed", extra={"reason": error.reason})
 
 
 def _listen(server: grpc.aio.Server, settings: Settings) -> int:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import Executor
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -13,37 +10,27 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from gateway.core.catalog import Catalog
 from gateway.core.deadline import Deadline
 from gateway.core.engine import Engine
-from gateway.core.images import Header, ImageStore, StoredImage, Upload
+from gateway.core.images import Images
 from gateway.core.sessions import Session, SessionStore
 from gateway.core.shown import check_count
 from sixpoint.converters import (
-    geometry_from_message,
-    geometry_to_message,
     mask_to_message,
     model_to_message,
     prompt_from_message,
     timings_to_message,
 )
-from sixpoint.errors import PromptError, UploadError
+from sixpoint.errors import PromptError
 from sixpoint.prompts import Prompt
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
-from sixpoint.v1 import image_service_pb2 as images
-from sixpoint.v1 import image_service_pb2_grpc as images_grpc
 from sixpoint.v1 import model_service_pb2 as models
 from sixpoint.v1 import model_service_pb2_grpc as models_grpc
 from sixpoint.v1 import session_service_pb2 as sessions
 from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
-from sixpoint.v1 import volume_pb2 as volumes
-from sixpoint.volume import voxel_type_number
 
-__all__ = ["AnnotationServicer", "ImageServicer", "ModelServicer", "SessionServicer"]
+__all__ = ["AnnotationServicer", "ModelServicer", "SessionServicer"]
 
 _Context = grpc.aio.ServicerContext[Any, Any]
-_Result = TypeVar("_Result")
-
-# Hashed off the event loop in pieces of this size, while the next ones arrive.
-_HASH_BYTES = 8 * 2**20
 
 
 class ModelServicer(models_grpc.ModelServiceServicer):
@@ -72,57 +59,10 @@ class ModelServicer(models_grpc.ModelServiceServicer):
         return models.GetModelResponse(model=model_to_message(model.name, model.version, model.spec))
 
 
-class ImageServicer(images_grpc.ImageServiceServicer):
-    """``sixpoint.v1.ImageService`` over an image store."""
-
-    def __init__(self, store: ImageStore, executor: Executor) -> None:
-        self._store = store
-        self._executor = executor
-
-    async def UploadImage(
-        self, request_iterator: AsyncIterator[images.UploadImageRequest], context: _Context
-    ) -> images.UploadImageResponse:
-        """Takes an image chunk by chunk."""
-        first = await anext(aiter(request_iterator), None)
-        if first is None or first.WhichOneof("part") != "header":
-            raise UploadError("the first message of an upload must be its header")
-        with self._store.upload(_header(first.header)) as upload:
-            await self._receive(upload, request_iterator)
-            checked = await self._in_thread(upload.finish)
-            return images.UploadImageResponse(image=_image_message(upload.keep(checked)))
-
-    async def GetImage(self, request: images.GetImageRequest, context: _Context) -> images.GetImageResponse:
-        """Describes an image that is here."""
-        return images.GetImageResponse(image=_image_message(self._store.get(request.digest)))
-
-    async def _receive(self, upload: Upload, messages: AsyncIterator[images.UploadImageRequest]) -> None:
-        hashed = 0
-        hashing: Awaitable[None] | None = None
-        try:
-            async for message in messages:
-                if message.WhichOneof("part") != "chunk":
-                    raise UploadError("an upload has one header, at its beginning; after it, chunks")
-                # Bound once: protobuf copies a bytes field on every access.
-                chunk = message.chunk
-                upload.write(chunk)
-                if upload.received - hashed >= _HASH_BYTES:
-                    if hashing is not None:
-                        await hashing
-                    hashed = upload.received
-                    hashing = self._in_thread(upload.advance)
-        finally:
-            # Nothing else may touch the buffer while a thread reads it.
-            if hashing is not None:
-                await hashing
-
-    def _in_thread(self, work: Callable[[], _Result]) -> Awaitable[_Result]:
-        return asyncio.get_running_loop().run_in_executor(self._executor, work)
-
-
 class SessionServicer(sessions_grpc.SessionServiceServicer):
     """``sixpoint.v1.SessionService`` over a session store."""
 
-    def __init__(self, *, sessions: SessionStore, images: ImageStore, catalog: Catalog) -> None:
+    def __init__(self, *, sessions: SessionStore, images: Images, catalog: Catalog) -> None:
         self._sessions = sessions
         self._images = images
         self._catalog = catalog
@@ -131,7 +71,7 @@ class SessionServicer(sessions_grpc.SessionServiceServicer):
         self, request: sessions.CreateSessionRequest, context: _Context
     ) -> sessions.CreateSessionResponse:
         """Opens a session on an uploaded image."""
-        image = self._images.get(request.image_digest)
+        image = await self._images.open(request.image_digest)
         model = self._catalog.get(request.model)
         return sessions.CreateSessionResponse(session=_session_message(self._sessions.create(image, model.name)))
 
@@ -183,24 +123,6 @@ def _prompts(request: annotation.AnnotateRequest) -> list[Prompt]:
         except PromptError as error:
             raise error.under(f"prompts[{number}]") from None
     return prompts
-
-
-def _header(message: images.Image) -> Header:
-    return Header(
-        digest=message.digest,
-        geometry=geometry_from_message(message.geometry),
-        voxel_type=message.voxel_type,
-        byte_count=message.byte_count,
-    )
-
-
-def _image_message(image: StoredImage) -> images.Image:
-    return images.Image(
-        digest=image.digest,
-        geometry=geometry_to_message(image.volume.geometry),
-        voxel_type=cast("volumes.VoxelType.ValueType", voxel_type_number(image.volume.array.dtype)),
-        byte_count=image.nbytes,
-    )
 
 
 def _session_message(session: Session) -> sessions.Session:

@@ -30,6 +30,15 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severity that is logged."""
 
+    state_folder: Path = Path("state")
+    """Where images and sessions are kept, unless the next three say otherwise."""
+    database_url: str = Field(default_factory=lambda known: f"sqlite:///{known['state_folder'].absolute()}/sixpoint.db")
+    """Records: sqlite:////folder/file.db, or postgresql+psycopg://user:password@host/name."""
+    blobs_url: str = Field(default_factory=lambda known: f"{known['state_folder'].absolute()}/blobs")
+    """Voxels: a folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix."""
+    cache_folder: Path = Field(default_factory=lambda known: known["state_folder"].absolute() / "cache")
+    """Images in use, and uploads under way; gateways on one machine may share it."""
+
     triton_url: str = "127.0.0.1:8001"
     """Triton's gRPC endpoint, host:port."""
     triton_poll_seconds: float = Field(default=1.0, gt=0)
@@ -43,8 +52,14 @@ class Settings(BaseSettings):
     """Deadline of an upload that brings none."""
     max_image_bytes: int = Field(default=2 * _GIB, gt=0)
     """Largest image accepted, bytes of voxels."""
-    image_memory_bytes: int = Field(default=4 * _GIB, gt=0)
-    """Memory for all images together; the least recently used one without a session makes room."""
+    disk_bytes: int = Field(default=64 * _GIB, gt=0)
+    """All images together, bytes of voxels."""
+    owner_image_bytes: int = Field(default=0, ge=0)
+    """All images of one owner together; 0 for no limit."""
+    cache_bytes: int = Field(default=8 * _GIB, gt=0)
+    """Images in the cache folder that the blob store does not share; the least recently used ones make room."""
+    image_idle_seconds: float = Field(default=7 * 86400.0, gt=0)
+    """An image unused for so long, and in no open session, is removed."""
     max_sessions: int = Field(default=1000, gt=0)
     """Most sessions open at once."""
     session_idle_seconds: float = Field(default=3600.0, gt=0)
@@ -62,6 +77,11 @@ class Settings(BaseSettings):
     """Local Triton only: its metrics port."""
     triton_model_repository: Path = Path("model_repository")
     """Local Triton only: the models that it serves."""
+
+    def kept_in(self, folder: Path) -> Settings:
+        """The same settings, with everything that is kept in one folder."""
+        urls = {"database_url": f"sqlite:///{folder}/sixpoint.db", "blobs_url": f"{folder}/blobs"}
+        return self.model_copy(update={"state_folder": folder, "cache_folder": folder / "cache", **urls})
 
     def local_triton(self, *, log: Path | None = None) -> LocalTritonSettings:
         """The part of the settings that a Triton on this machine needs."""

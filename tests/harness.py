@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -235,7 +236,8 @@ def running_gateway(*, ready: bool = True, **settings: object) -> Iterator[Gatew
         "drain_seconds": 2.0,
         "triton_poll_seconds": 0.1,
     }
-    gateway = Gateway(Settings(**(values | settings)))  # type: ignore[arg-type]
+    state = tempfile.TemporaryDirectory(prefix="sixpoint-tests-")
+    gateway = Gateway(Settings(**({"state_folder": state.name} | values | settings)))  # type: ignore[arg-type]
     started, failure = threading.Event(), []
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
@@ -266,6 +268,7 @@ def running_gateway(*, ready: bool = True, **settings: object) -> Iterator[Gatew
         loop.call_soon_threadsafe(stop.set)
         thread.join(30)
         loop.close()
+        state.cleanup()
 
 
 def noisy_volume(size: tuple[int, int, int] = (40, 36, 32), *, dtype: str = "int16") -> Volume:

@@ -1,233 +1,342 @@
-"""The images that the gateway holds in memory, within a budget of bytes."""
+"""The images that the gateway keeps: taken in, found by their digest, mapped for use, removed when nobody uses them."""
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
+import contextlib
+import logging
+import time
 from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
-from types import TracebackType
-from typing import Any, Self
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
 
-import numpy as np
-import numpy.typing as npt
+from sqlalchemy import Connection
 
-from sixpoint.errors import ChecksumMismatch, ImageNotFound, ResourceExhausted, UploadError, Violation, VolumeError
-from sixpoint.geometry import Geometry
-from sixpoint.volume import VOXEL_TYPES, Volume, check_voxels
+from gateway.core.image_cache import ImageCache
+from gateway.core.stored_image import Header, StoredImage, check_header, is_digest
+from gateway.core.upload_files import UploadFile, UploadFolder
+from gateway.core.uploads import Upload
+from gateway.storage import image_records as records
+from gateway.storage.blobs import Blobs
+from gateway.storage.database import Database
+from gateway.storage.disk import aside, disk_errors
+from gateway.storage.image_records import ImageRecord
+from sixpoint.errors import ImageNotFound, InvalidArgument, ResourceExhausted, StorageFull, Unavailable
 
-__all__ = ["Header", "ImageStore", "StoredImage", "Upload"]
+__all__ = ["Header", "ImageLimits", "Images", "StoredImage"]
 
-_RETRY_SECONDS = 30.0
+_log = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
+
+_RETRY_S = 30.0
+_AT_HAND = 64
+_THREADS = 4
+_SWEEP = 100
+# Use is noted only this often: most calls should not cost a write.
+_TOUCH_S = 3600.0
+_CACHE_TOUCH_S = 60.0
 
 
 @dataclass(frozen=True)
-class Header:
-    """What an upload announces.
+class ImageLimits:
+    """Bounds on what is kept.
 
     Attributes:
-        digest: SHA-256 of the image, lower-case hex, as ``sixpoint.v1.Image.digest`` defines it.
-        geometry: Where the voxels lie.
-        voxel_type: Their type, as numbered in ``sixpoint.v1.VoxelType``.
-        byte_count: Bytes of voxels that follow.
+        largest: Bytes of the largest image accepted.
+        disk: Bytes of all images together.
+        owner: Bytes of one owner's images; 0 for no limit.
+        cache: Bytes of the files mapped for use, where the blob store is not on the same disk.
+        idle: Seconds after which an image that nobody used, and no open session uses, is removed.
     """
 
-    digest: str
-    geometry: Geometry
-    voxel_type: int
-    byte_count: int
+    largest: int
+    disk: int
+    owner: int
+    cache: int
+    idle: float
 
 
-class StoredImage:
-    """An image in memory, and its canonical view.
-
-    Attributes:
-        digest: SHA-256 by which it is known.
-        volume: The voxels as they came.
-        sessions: Number of sessions that use it.
-    """
-
-    def __init__(self, digest: str, volume: Volume) -> None:
-        self.digest = digest
-        self.volume = volume
-        self.sessions = 0
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of voxels."""
-        return self.volume.array.nbytes
-
-    @cached_property
-    def canonical_geometry(self) -> Geometry:
-        """Geometry of :attr:`canonical`."""
-        return self.volume.geometry.canonical()
-
-    @property
-    def canonical(self) -> npt.NDArray[Any]:
-        """The voxels [z, y, x] with axes closest to L, P, S: a view."""
-        return self.volume.geometry.orientation.to_canonical(self.volume.array)
+@dataclass
+class _AtHand:
+    image: StoredImage
+    touched: float
 
 
-class ImageStore:
-    """Images by digest, least recently used first.
+class Images:
+    """All images.
 
     Args:
-        budget: Bytes for all images and running uploads together.
-        largest: Bytes of the largest image accepted.
+        database: Where their records are.
+        blobs: Where their voxels are.
+        folder: For uploads under way and for files mapped for use; gateways on one machine may share it.
+        limits: Bounds on what is kept.
+        now: The clock, seconds since 1970.
     """
 
-    def __init__(self, *, budget: int, largest: int) -> None:
-        self._budget = budget
-        self._largest = largest
-        self._images: OrderedDict[str, StoredImage] = OrderedDict()
-        self._reserved = 0
+    def __init__(
+        self,
+        *,
+        database: Database,
+        blobs: Blobs,
+        folder: Path,
+        limits: ImageLimits,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._limits = limits
+        self._now = now
+        self._folders = folder / "images", folder / "uploads"
+        self._cache = ImageCache(self._folders[0], budget=limits.cache)
+        self._uploads = UploadFolder(self._folders[1])
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="images")
+        self._at_hand: OrderedDict[str, _AtHand] = OrderedDict()
+        self._opening: dict[str, asyncio.Task[StoredImage]] = {}
+        self._running: dict[Path, tuple[str, int]] = {}
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes held by images and reserved for running uploads."""
-        return self._reserved + sum(image.nbytes for image in self._images.values())
-
-    def get(self, digest: str) -> StoredImage:
-        """The image of this digest.
+    async def start(self) -> None:
+        """Make the folders.
 
         Raises:
-            ImageNotFound: When it was never uploaded, or had to make room.
+            StorageUnavailable: When they cannot be made.
         """
-        try:
-            self._images.move_to_end(digest)
-        except KeyError:
-            raise ImageNotFound("no image with this digest is here; upload it first") from None
-        return self._images[digest]
+        with disk_errors():
+            for folder in self._folders:
+                folder.mkdir(parents=True, exist_ok=True)
 
-    def upload(self, header: Header) -> Upload:
-        """Begin an upload: checks the header and sets its memory aside.
+    async def stop(self) -> None:
+        """Wait for what is running."""
+        await asyncio.to_thread(self._threads.shutdown)
+
+    async def describe(self, digest: str) -> ImageRecord:
+        """The record of an image, which is used now.
+
+        Raises:
+            ImageNotFound: When it is not here.
+        """
+        record = await self._find(digest)
+        if record is None:
+            raise ImageNotFound("no image with this digest is here; upload it first")
+        await self._touch(record)
+        return record
+
+    async def open(self, digest: str) -> StoredImage:
+        """An image at hand: from memory, else from its file, else from the blob store, its SHA-256 checked.
+
+        Raises:
+            ImageNotFound: When it is not here, or is damaged: then it is removed, so that it can be uploaded again.
+            StorageFull: When the disk is full.
+            StorageUnavailable: When the database or the blob store cannot be reached.
+        """
+        known = self._at_hand.get(digest)
+        if known is not None and self._cache.holds(digest):
+            self._at_hand.move_to_end(digest)
+            if self._now() - known.touched > _CACHE_TOUCH_S:
+                known.touched = self._now()
+                self._cache.touch(digest)
+                await self.describe(digest)
+            return known.image
+        self._at_hand.pop(digest, None)
+        # Whoever asks while it is fetched waits for the same fetch, which goes on if one of them leaves.
+        opening = self._opening.get(digest)
+        if opening is None:
+            opening = asyncio.create_task(self._fetch(digest))
+            self._opening[digest] = opening
+            opening.add_done_callback(lambda task: self._opened(digest, task))
+        return await asyncio.shield(opening)
+
+    async def received(self, digest: str) -> int:
+        """Bytes of an image that have arrived: all of one that is here, 0 of one that nobody began to upload."""
+        if not is_digest(digest):
+            return 0
+        record = await self._find(digest)
+        return record.byte_count if record is not None else await self._in_thread(self._uploads.received, digest)
+
+    @contextlib.asynccontextmanager
+    async def upload(self, header: Header, *, offset: int = 0, owner: str = "") -> AsyncIterator[Upload]:
+        """Take an image in, or the rest of one. What has arrived when the context ends early can be continued.
+
+        Args:
+            header: What is announced.
+            offset: Bytes that arrived before: 0, or what :meth:`received` said.
+            owner: Whose it is.
 
         Raises:
             VolumeError: When the header describes no usable volume.
-            UploadError: When it contradicts itself.
-            ResourceExhausted: When the image is too large, or no memory is free for it.
+            UploadError: When it contradicts itself, or the offset is another.
+            ResourceExhausted: When the image is too large.
+            StorageFull: When the budget of the disk, or of the owner, is spent.
         """
-        _check_header(header)
-        if header.byte_count > self._largest:
+        check_header(header)
+        if header.byte_count > self._limits.largest:
             raise ResourceExhausted(
-                f"the image has {header.byte_count} bytes; at most {self._largest} are "
+                f"the image has {header.byte_count} bytes; at most {self._limits.largest} are "
                 "accepted (SIXPOINT_MAX_IMAGE_BYTES)"
             )
-        self._make_room(header.byte_count)
-        self._reserved += header.byte_count
-        return Upload(self, header)
-
-    def put(self, image: StoredImage) -> StoredImage:
-        """Keep an image whose memory was reserved; the one already here wins."""
-        known = self._images.setdefault(image.digest, image)
-        self._images.move_to_end(image.digest)
-        return known
-
-    def release(self, byte_count: int) -> None:
-        """Give back what an upload had reserved."""
-        self._reserved -= byte_count
-
-    def _make_room(self, byte_count: int) -> None:
-        idle = [image for image in self._images.values() if not image.sessions]
-        free = self._budget - self.nbytes
-        if byte_count > free + sum(image.nbytes for image in idle):
-            raise ResourceExhausted(
-                f"no memory is free for an image of {byte_count} bytes: {self.nbytes} of {self._budget} are in use",
-                retry_after=_RETRY_SECONDS,
+        known = await self._find(header.digest)
+        if known is not None:
+            yield Upload(
+                header, offset=offset, file=None, keep=lambda: self.describe(header.digest), threads=self._threads
             )
-        for image in idle:
-            if byte_count <= free:
-                break
-            free += image.nbytes
-            del self._images[image.digest]
+            return
+        await self._check_budget(header, owner)
+        file = await self._in_thread(lambda: self._uploads.claim(header, offset=offset))
+        self._running[file.path] = (owner, header.byte_count)
+        remove = False
+        upload = Upload(
+            header,
+            offset=offset,
+            file=file,
+            keep=lambda: self._keep(header, file, owner=owner),
+            threads=self._threads,
+        )
+        try:
+            yield upload
+        except (InvalidArgument, ResourceExhausted):
+            remove = not upload.ended_early
+            raise
+        finally:
+            del self._running[file.path]
+            await self._in_thread(lambda: file.close(remove=remove))
 
+    async def expire(self) -> int:
+        """Remove images that nobody uses any more, uploads that nobody continues, and files over the cache's budget.
 
-class Upload:
-    """One image on its way in: bytes go straight to their place in one buffer. A context manager.
-
-    :meth:`write` only copies and belongs on the event loop; :meth:`advance` and :meth:`finish` hash and check, and
-    belong on a worker thread, one at a time.
-    """
-
-    def __init__(self, store: ImageStore, header: Header) -> None:
-        self._store = store
-        self._header = header
-        # Not touched until written: the system gives pages only as chunks arrive, so an early end costs little.
-        self._buffer = np.empty(header.byte_count, np.uint8)
-        self._hashed = 0
-        self._hash = hashlib.sha256(header.geometry.packed())
-        self._hash.update(bytes([header.voxel_type]))
-        self.received = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._store.release(self._header.byte_count)
-
-    def write(self, chunk: bytes) -> None:
-        """Put the next bytes in their place.
+        Returns:
+            How many images were removed.
 
         Raises:
-            UploadError: When more arrive than were announced.
+            StorageUnavailable: When the database or the blob store cannot be reached.
         """
-        end = self.received + len(chunk)
-        if end > self._header.byte_count:
-            raise UploadError(f"the header announced {self._header.byte_count} bytes of voxels, at least {end} arrived")
-        self._buffer[self.received : end] = np.frombuffer(chunk, np.uint8)
-        self.received = end
+        before = self._now() - self._limits.idle
+        digests = await self._database.read(lambda conn: records.unused(conn, before=before, limit=_SWEEP))
+        removed = 0
+        for digest in digests:
+            if await self._database.write(partial(self._remove_unused, digest=digest, before=before)):
+                removed += 1
+                self._at_hand.pop(digest, None)
+                await self._in_thread(self._cache.remove, digest)
+        await self._in_thread(lambda: self._uploads.expire(idle=self._limits.idle))
+        await self._in_thread(self._cache.trim)
+        for digest in [digest for digest in self._at_hand if not self._cache.holds(digest)]:
+            # Its disk space is free only when nobody has it mapped.
+            del self._at_hand[digest]
+        return removed
 
-    def advance(self) -> None:
-        """Hash what has arrived since the last time."""
-        end = self.received
-        self._hash.update(self._buffer[self._hashed : end].data)
-        self._hashed = end
+    async def _find(self, digest: str) -> ImageRecord | None:
+        return await self._database.read(lambda conn: records.find(conn, digest)) if is_digest(digest) else None
 
-    def finish(self) -> StoredImage:
-        """Check the whole; call :meth:`keep` with the result, on the event loop.
+    async def _touch(self, record: ImageRecord) -> None:
+        now = self._now()
+        if now - record.used > min(_TOUCH_S, self._limits.idle / 10):
+            await self._database.write(lambda conn: records.touch(conn, record.digest, now=now))
 
-        Raises:
-            UploadError: When bytes are missing.
-            ChecksumMismatch: When they are not those announced.
-            VolumeError: When voxels are NaN or infinite.
-        """
-        if self.received != self._header.byte_count:
-            raise UploadError(
-                f"the upload ended early: {self.received} of {self._header.byte_count} bytes of "
-                "voxels arrived; send it again"
+    async def _fetch(self, digest: str) -> StoredImage:
+        record = await self.describe(digest)
+        image = await self._in_thread(self._cache.open, record)
+        if image is None:
+            temporary = aside(self._cache.path(digest))
+            if await self._blobs.get_to_file(_key(digest), temporary):
+                with disk_errors():
+                    temporary.replace(self._cache.path(digest))
+                image = await self._in_thread(self._cache.open, record)
+                await self._in_thread(self._cache.trim)
+        if image is None:
+            _log.error("an image's blob is gone or damaged; it is removed, and has to be uploaded again")
+            await self._database.write(lambda conn: self._remove(conn, record))
+            raise ImageNotFound("the image was damaged on the gateway's disk and is gone; upload it again")
+        self._at_hand[digest] = _AtHand(image, self._now())
+        while len(self._at_hand) > _AT_HAND:
+            self._at_hand.popitem(last=False)
+        return image
+
+    def _opened(self, digest: str, task: asyncio.Task[StoredImage]) -> None:
+        self._opening.pop(digest, None)
+        if not task.cancelled():
+            # Seen, even if everybody who asked has left.
+            task.exception()
+
+    async def _check_budget(self, header: Header, owner: str) -> None:
+        def work(conn: Connection) -> tuple[int, int]:
+            return records.byte_total(conn), records.byte_total(conn, owner=owner)
+
+        total, owned = await self._database.read(work)
+        leftovers = await self._in_thread(
+            lambda: self._uploads.nbytes(besides={*self._running, self._uploads.path(header.digest)})
+        )
+        total += leftovers + sum(size for _, size in self._running.values())
+        owned += sum(size for name, size in self._running.values() if name == owner)
+        self._check_room(header.byte_count, total=total, owned=owned)
+
+    def _check_room(self, byte_count: int, *, total: int, owned: int) -> None:
+        limits = self._limits
+        need = f"there is no room for an image of {byte_count} bytes"
+        hope = f"Images unused for {limits.idle / 86400:g} days are removed"
+        if total + byte_count > limits.disk:
+            raise StorageFull(
+                f"{need}: {total} of {limits.disk} are in use (SIXPOINT_DISK_BYTES). {hope}", retry_after=_RETRY_S
             )
-        self.advance()
-        digest = self._hash.hexdigest()
-        if digest != self._header.digest:
-            raise ChecksumMismatch("the SHA-256 of what arrived is not the digest announced; send the image again")
-        array = self._buffer.view(VOXEL_TYPES[self._header.voxel_type]).reshape(self._header.geometry.shape)
-        check_voxels(array)
-        return StoredImage(digest, Volume(array, self._header.geometry))
+        if limits.owner and owned + byte_count > limits.owner:
+            raise StorageFull(
+                f"{need}: {owned} of the {limits.owner} bytes for one owner are in use "
+                f"(SIXPOINT_OWNER_IMAGE_BYTES). {hope}",
+                retry_after=_RETRY_S,
+            )
 
-    def keep(self, image: StoredImage) -> StoredImage:
-        """Put a checked image into the store."""
-        return self._store.put(image)
+    async def _keep(self, header: Header, file: UploadFile, *, owner: str) -> ImageRecord:
+        key, now = _key(header.digest), self._now()
+        record = ImageRecord(
+            header.digest, header.geometry, header.voxel_type, header.byte_count, owner=owner, created=now, used=now
+        )
+
+        def work(conn: Connection) -> ImageRecord:
+            records.hold(conn, record.digest)
+            if records.find(conn, record.digest) is None:
+                total, owned = records.byte_total(conn), records.byte_total(conn, owner=owner)
+                self._check_room(record.byte_count, total=total, owned=owned)
+            return records.keep(conn, record)
+
+        await self._blobs.put_file(key, file.path)
+        try:
+            kept = await self._database.write(work)
+        except ResourceExhausted:
+            await self._forget_blob(record)
+            raise
+        # Somebody may have removed an older record of it, with the blob, just before.
+        if await self._blobs.size(key) != record.byte_count:
+            await self._blobs.put_file(key, file.path)
+        await self._in_thread(self._cache.add, record.digest, file.path)
+        return kept
+
+    async def _forget_blob(self, record: ImageRecord) -> None:
+        def work(conn: Connection) -> None:
+            records.hold(conn, record.digest)
+            if records.find(conn, record.digest) is None:
+                self._blobs.delete_now(_key(record.digest))
+
+        with contextlib.suppress(ResourceExhausted, Unavailable):
+            await self._database.write(work)
+
+    def _remove(self, conn: Connection, record: ImageRecord) -> None:
+        records.hold(conn, record.digest)
+        if records.remove(conn, record):
+            self._blobs.delete_now(_key(record.digest))
+
+    def _remove_unused(self, conn: Connection, *, digest: str, before: float) -> bool:
+        records.hold(conn, digest)
+        removed = records.remove_unused(conn, digest, before=before)
+        if removed:
+            # Within the transaction: an upload of the same image waits, and then sees that its blob is gone.
+            self._blobs.delete_now(_key(digest))
+        return removed
+
+    def _in_thread(self, work: Callable[..., _Result], *given: object) -> asyncio.Future[_Result]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
 
 
-def _check_header(header: Header) -> None:
-    if header.voxel_type not in VOXEL_TYPES:
-        known = ", ".join(str(dtype) for dtype in VOXEL_TYPES.values())
-        raise VolumeError(
-            f"voxel type {header.voxel_type} is not supported; expected one of {known}",
-            violations=(Violation("header.voxel_type", f"one of {known}"),),
-        )
-    if min(header.geometry.size) < 2:
-        raise VolumeError(
-            f"a 3D image is needed, at least two voxels along each axis; got size {header.geometry.size}",
-            violations=(Violation("header.geometry.size", "at least 2 along x, y and z"),),
-        )
-    # Python's integers: a header cannot overflow them.
-    x, y, z = header.geometry.size
-    expected = x * y * z * VOXEL_TYPES[header.voxel_type].itemsize
-    if header.byte_count != expected:
-        raise UploadError(
-            f"the header says {header.byte_count} bytes, but its size and voxel type make {expected}",
-            violations=(Violation("header.byte_count", f"{expected} for this size and voxel type"),),
-        )
+def _key(digest: str) -> str:
+    return f"images/{digest[:2]}/{digest}"

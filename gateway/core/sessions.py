@@ -46,7 +46,7 @@ class Session:
 
     Attributes:
         id: 128 random bits; whoever knows it may use the session.
-        image: The image, held in memory while the session lives.
+        image: The image, held while the session lives.
         model: Name of the model.
         created: When it was opened.
         expires: When it closes, unless used before.
@@ -100,7 +100,6 @@ class SessionStore:
         now = self._now()
         session = Session(secrets.token_urlsafe(16), image, model, created=now, expires=now + self._idle)
         self._sessions[session.id] = session
-        image.sessions += 1
         return session
 
     def get(self, session_id: str) -> Session:
@@ -122,9 +121,7 @@ class SessionStore:
 
     def close(self, session_id: str) -> None:
         """Close a session; nothing happens when there is none of this id."""
-        session = self._sessions.pop(session_id, None)
-        if session is not None:
-            session.image.sessions -= 1
+        self._sessions.pop(session_id, None)
 
     def expire(self) -> None:
         """Close the sessions whose time has come."""
