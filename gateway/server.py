@@ -145,7 +145,8 @@ class Gateway:
         settings = self._settings
         # Prompts run side by side on the workers; threads inside each matrix product would only fight over the cores.
         with threadpool_limits(1, user_api="blas"):
-            async with self._storage(), TritonClient(settings.triton_url) as triton:
+            shared = settings.triton_shared_memory == "auto"
+            async with self._storage(), TritonClient(settings.triton_url, shared_memory=shared) as triton:
                 server = self._server(self._engine(triton))
                 self.port = _listen(server, settings)
                 watcher = Watcher(

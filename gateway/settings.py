@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     triton_poll_seconds: float = Field(default=1.0, gt=0)
     """How often Triton is asked which models it serves."""
 
+    triton_shared_memory: Literal["auto", "off"] = "auto"
+    """Whether tensors pass in shared memory: auto where Triton runs on this machine and offers it, or off."""
+
     workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     """Threads for pre- and post-processing."""
     call_seconds: float = Field(default=60.0, gt=0)
