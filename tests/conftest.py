@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+
+# Before gRPC is imported: its handlers of fork crash children that are started while its threads run.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
 import shutil
 import tempfile
 from collections.abc import Iterator

@@ -6,12 +6,14 @@ import os
 import random
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
 import sixpoint
+from gateway.triton.local import LocalTriton
 from sixpoint.converters import geometry_to_message, prompt_to_message
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
@@ -23,9 +25,10 @@ from sixpoint.v1 import session_service_pb2 as sessions
 from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
 from tests.gateway.core.test_processing import POINTS
 from tests.gateway.fuzzing import Maker
-from tests.harness import memory_of, noisy_volume, process_of_gateway
+from tests.gateway.process import GatewayProcess, gateway_process
+from tests.harness import noisy_volume
 
-CASES = int(os.environ.get("SIXPOINT_TEST_FUZZ", "10000"))
+CASES = int(os.environ.get("SIXPOINT_TEST_FUZZ", "2000"))
 SEED = 20261124
 FAULTS = {
     grpc.StatusCode.INTERNAL,
@@ -126,8 +129,8 @@ def _code(call: Any) -> grpc.StatusCode:
 
 
 @pytest.fixture
-def process(triton: Any) -> Iterator[Any]:
-    with process_of_gateway(triton_url=triton.address, max_sessions=100_000) as running:
+def process(triton: LocalTriton, tmp_path: Path) -> Iterator[GatewayProcess]:
+    with gateway_process(triton.address, tmp_path, max_sessions=100_000) as running:
         yield running
 
 
@@ -137,7 +140,7 @@ def test_nothing_that_is_sent_makes_the_gateway_fail(process):
     target = Target(process.address, rng)
     for _ in range(CASES // 10):
         target.one(rng)
-    before, seen = memory_of(process.pid), Counter()
+    before, seen = process.memory, Counter[tuple[str, str]]()
     for number in range(CASES):
         name, code = target.one(rng)
         seen[name, code.name] += 1
@@ -146,7 +149,7 @@ def test_nothing_that_is_sent_makes_the_gateway_fail(process):
         "UploadImage",
         "Interact",
     }
-    assert memory_of(process.pid) - before < GROWTH_BYTES
-    assert process.poll() is None
+    assert process.memory - before < GROWTH_BYTES
+    assert process.running.poll() is None
     fresh = target.client.open_session(noisy_volume(), model="clicks")
     assert fresh.annotate(sixpoint.ExtremePoints(POINTS.tolist())).array.any()

@@ -1,0 +1,376 @@
+"""What really breaks, really broken: processes killed, the database gone, the disk full, clients that vanish or dawdle.
+
+SIXPOINT_TEST_KILLS says how often the gateway is killed; the moments are drawn from a seed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+
+import sixpoint
+from gateway.triton.local import LocalTriton
+from sixpoint import errors
+from sixpoint.converters import prompt_to_message
+from sixpoint.status import from_rpc
+from sixpoint.v1 import annotation_service_pb2 as annotation
+from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
+from sixpoint.v1 import session_service_pb2 as sessions
+from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
+from tests.gateway.core.test_processing import POINTS
+from tests.gateway.process import gateway_process
+from tests.gateway.storage.databases import PostgreSQL
+from tests.gateway.test_local_triton import processes
+from tests.harness import TRITON_ENVIRONMENT, noisy_volume, running_triton, small_disk, write_clicks_model
+
+KILLS = int(os.environ.get("SIXPOINT_TEST_KILLS", "8"))
+SEED = 7
+SIX = sixpoint.ExtremePoints(POINTS.tolist())
+SESSIONS = 4
+
+
+class Person:
+    """Somebody who clicks on and on, repeats what got no answer, and remembers what was acknowledged."""
+
+    def __init__(self, session_id: str, rng: random.Random) -> None:
+        self.session_id = session_id
+        self.rng = rng
+        self.acknowledged: dict[int, list[annotation.Prompt]] = {}
+        self.unexpected: list[grpc.RpcError] = []
+
+    def work(self, address: str, stop: threading.Event) -> None:
+        prompt = prompt_to_message(SIX)
+        request_id = uuid.uuid4().hex
+        with grpc.insecure_channel(address, options=[("grpc.max_reconnect_backoff_ms", 200)]) as channel:
+            stub = annotation_grpc.AnnotationServiceStub(channel)
+            while not stop.is_set():
+                request = annotation.AnnotateRequest(
+                    session_id=self.session_id, prompts=[prompt], request_id=request_id
+                )
+                try:
+                    answer = stub.Annotate(request, timeout=10).answer
+                except grpc.RpcError as error:
+                    if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                        self.unexpected.append(error)
+                    time.sleep(0.02)
+                    continue
+                self.acknowledged[answer.revision] = [prompt]
+                place = tuple(float(self.rng.randrange(5, 30)) for _ in range(3))
+                prompt = prompt_to_message(sixpoint.Click(place, positive=self.rng.random() < 0.5))
+                request_id = uuid.uuid4().hex
+
+    def check(self, channel: grpc.Channel) -> int:
+        """The log holds every acknowledged prompt, once, at its revision; how many it holds."""
+        listed = sessions_grpc.SessionServiceStub(channel).ListSteps(
+            sessions.ListStepsRequest(session_id=self.session_id)
+        )
+        found = {step.revision: list(step.prompts) for step in listed.steps}
+        assert not self.unexpected
+        for revision, prompts in self.acknowledged.items():
+            assert found.get(revision) == prompts, f"revision {revision} is lost"
+        # At most the one whose answer nobody saw.
+        assert len(self.acknowledged) <= len(found) <= len(self.acknowledged) + 1
+        assert sorted(found) == list(range(1, len(found) + 1))
+        return len(found)
+
+
+@contextlib.contextmanager
+def people(address: str, rng: random.Random) -> Iterator[list[Person]]:
+    """Several people at work on sessions of their own; at the end they stop."""
+    with sixpoint.Client(address) as client:
+        opened = [client.open_session(noisy_volume(), model="clicks").id for _ in range(SESSIONS)]
+    crowd = [Person(one, random.Random(rng.random())) for one in opened]
+    stop = threading.Event()
+    with ThreadPoolExecutor(SESSIONS) as threads:
+        running = [threads.submit(one.work, address, stop) for one in crowd]
+        try:
+            yield crowd
+        finally:
+            stop.set()
+        for one in running:
+            one.result(60)
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_gateway_that_is_killed_again_and_again_loses_no_acknowledged_prompt(
+    triton: LocalTriton, tmp_path: Path, kind: str, request: pytest.FixtureRequest
+):
+    rng = random.Random(SEED)
+    settings = {} if kind == "sqlite" else {"database_url": request.getfixturevalue("postgresql").database()}
+    with gateway_process(triton.address, tmp_path, **settings) as process:
+        with people(process.address, rng) as crowd:
+            for _ in range(KILLS if kind == "sqlite" else max(1, KILLS // 4)):
+                time.sleep(rng.uniform(0.05, 1.0))
+                process.kill()
+                process.start(wait=rng.random() < 0.7)
+            process.wait()
+            before = [len(one.acknowledged) for one in crowd]
+            time.sleep(2.0)
+        assert all(len(one.acknowledged) > n for one, n in zip(crowd, before, strict=True)), "all of them go on"
+        with grpc.insecure_channel(process.address) as channel:
+            assert sum(one.check(channel) for one in crowd) > KILLS
+            # What is replayed from the log is what was answered.
+            stub = annotation_grpc.AnnotationServiceStub(channel)
+            kept = stub.GetMask(annotation.GetMaskRequest(session_id=crowd[0].session_id)).answer.mask
+            with sixpoint.Client(process.address) as client:
+                again = client.open_session(noisy_volume(), model="clicks")
+            listed = sessions_grpc.SessionServiceStub(channel).ListSteps(
+                sessions.ListStepsRequest(session_id=crowd[0].session_id)
+            )
+            for step in listed.steps:
+                call = annotation.AnnotateRequest(session_id=again.id, prompts=step.prompts)
+                replayed = stub.Annotate(call).answer.mask
+            assert replayed.SerializeToString() == kept.SerializeToString()
+
+
+def test_two_gateways_on_one_state_serve_one_session(triton: LocalTriton, tmp_path: Path):
+    with gateway_process(triton.address, tmp_path) as one, gateway_process(triton.address, tmp_path) as two:
+        with sixpoint.Client(one.address) as client:
+            session = client.open_session(noisy_volume(), model="clicks").id
+        with grpc.insecure_channel(one.address) as first, grpc.insecure_channel(two.address) as second:
+            stubs = [annotation_grpc.AnnotationServiceStub(channel) for channel in (first, second)]
+            begun = annotation.AnnotateRequest(session_id=session, prompts=[prompt_to_message(SIX)])
+            assert stubs[0].Annotate(begun).answer.revision == 1
+            for number in range(6):
+                click = prompt_to_message(sixpoint.Click((10.0 + number, 17, 16), positive=False))
+                call = annotation.AnnotateRequest(session_id=session, prompts=[click], revision=1 + number)
+                assert stubs[number % 2].Annotate(call).answer.revision == 2 + number
+            with pytest.raises(grpc.RpcError) as caught:
+                stubs[0].Annotate(call)
+            assert isinstance(from_rpc(caught.value), errors.StaleRevision)
+            masks = [stub.GetMask(annotation.GetMaskRequest(session_id=session)).answer.mask for stub in stubs]
+            assert masks[0].sha256 == masks[1].sha256
+            two.kill()
+            assert stubs[0].Undo(annotation.UndoRequest(session_id=session)).answer.step == 6
+
+
+def test_a_triton_that_is_killed_costs_no_prompt(tmp_path: Path):
+    if not TRITON_ENVIRONMENT.is_dir():
+        pytest.skip("Triton is not installed: make triton")
+    write_clicks_model(tmp_path / "models" / "clicks")
+    rng = random.Random(SEED)
+    with running_triton(tmp_path / "models") as triton:
+        port = int(triton.address.rpartition(":")[2])
+        with gateway_process(triton.address, tmp_path / "state") as process:
+            with people(process.address, rng) as crowd:
+                time.sleep(rng.uniform(0.5, 1.0))
+                commands = processes(tmp_path / "models").items()
+                os.kill(
+                    next(pid for pid, text in commands if text.split()[0].endswith("/tritonserver")), signal.SIGKILL
+                )
+                time.sleep(0.5)
+                with sixpoint.Client(process.address) as client, pytest.raises(errors.TritonUnavailable) as caught:
+                    client.models()
+                assert caught.value.retry_after
+                with running_triton(tmp_path / "models", port=port):
+                    process.wait()
+                    before = [len(one.acknowledged) for one in crowd]
+                    time.sleep(2.0)
+                    with grpc.insecure_channel(process.address) as channel:
+                        assert all(len(one.acknowledged) > n for one, n in zip(crowd, before, strict=True))
+                        time.sleep(0.2)
+            with grpc.insecure_channel(process.address) as channel:
+                for one in crowd:
+                    one.check(channel)
+
+
+def test_a_database_that_goes_away_and_comes_back(triton: LocalTriton, tmp_path: Path, postgresql: PostgreSQL):
+    rng = random.Random(SEED)
+    url = postgresql.database()
+    with gateway_process(triton.address, tmp_path, database_url=url) as process:
+        with people(process.address, rng) as crowd:
+            time.sleep(1.0)
+            postgresql.stop()
+            try:
+                with sixpoint.Client(process.address) as client, pytest.raises(errors.StorageUnavailable) as caught:
+                    client.open_session(noisy_volume(), model="clicks")
+                assert caught.value.retry_after
+                assert url not in str(caught.value)
+                time.sleep(1.0)
+            finally:
+                postgresql.start()
+            time.sleep(1.0)
+            before = [len(one.acknowledged) for one in crowd]
+            time.sleep(3.0)
+            assert all(len(one.acknowledged) > n for one, n in zip(crowd, before, strict=True))
+        with grpc.insecure_channel(process.address) as channel:
+            for one in crowd:
+                one.check(channel)
+
+
+def test_a_full_disk_refuses_prompts_and_loses_none(triton: LocalTriton, tmp_path: Path):
+    with small_disk(tmp_path / "disk", megabytes=24) as disk, gateway_process(triton.address, disk) as process:
+        with sixpoint.Client(process.address) as client:
+            session = client.open_session(noisy_volume(), model="clicks")
+            session.annotate(SIX)
+            filler = disk / "filler"
+            fill(filler)
+            acknowledged = 1
+            refused = False
+            for number in range(500):
+                try:
+                    session.click((5.0 + number % 30, 17, 16))
+                except errors.StorageFull:
+                    refused = True
+                    break
+                acknowledged += 1
+            assert refused
+            with pytest.raises(errors.StorageFull):
+                client.open_session(noisy_volume((60, 61, 62)), model="clicks")
+            filler.unlink()
+            session.click((20, 17, 16), positive=False)
+        with grpc.insecure_channel(process.address) as channel:
+            listed = sessions_grpc.SessionServiceStub(channel).ListSteps(
+                sessions.ListStepsRequest(session_id=session.id)
+            )
+        assert len(listed.steps) == acknowledged + 1
+
+
+def fill(path: Path) -> None:
+    """Write a file until its disk is full."""
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(2**14))
+
+
+# Clients
+
+
+@pytest.fixture
+def stub(address: str) -> Iterator[annotation_grpc.AnnotationServiceStub]:
+    with grpc.insecure_channel(address) as channel:
+        yield annotation_grpc.AnnotationServiceStub(channel)
+
+
+@pytest.fixture
+def session_id(address: str) -> Iterator[str]:
+    with sixpoint.Client(address) as client:
+        yield client.open_session(noisy_volume(), model="clicks").id
+
+
+def action(number: int, session: str, *prompts: sixpoint.Prompt) -> annotation.InteractRequest:
+    request = annotation.AnnotateRequest(session_id=session, prompts=map(prompt_to_message, prompts))
+    return annotation.InteractRequest(id=number, annotate=request)
+
+
+def test_a_viewers_stream_answers_in_order_and_joins_what_waits(stub, session_id):
+    actions = [
+        action(1, session_id, SIX),
+        *(action(number, session_id, sixpoint.Click((number, 17.0, 16.0))) for number in range(2, 8)),
+        annotation.InteractRequest(id=8, undo=annotation.UndoRequest(session_id=session_id)),
+        action(9, session_id, sixpoint.Click((400, 1, 1))),
+        annotation.InteractRequest(id=10, get_mask=annotation.GetMaskRequest(session_id=session_id)),
+        annotation.InteractRequest(id=11),
+        annotation.InteractRequest(id=12, redo=annotation.RedoRequest(session_id="another")),
+    ]
+    last: dict[int, annotation.InteractResponse] = {}
+    phases: dict[int, list[int]] = {}
+    for event in stub.Interact(iter(actions), timeout=60):
+        if event.WhichOneof("event") == "phase":
+            phases.setdefault(event.id, []).append(event.phase)
+        else:
+            assert event.id not in last, "one last event each"
+            last[event.id] = event
+    assert sorted(last) == list(range(1, 13))
+    assert last[1].answer.revision == 1
+    assert phases[1] == sorted(phases[1])
+    clicks = [last[number] for number in range(2, 8)]
+    answered = [event for event in clicks if event.WhichOneof("event") == "answer"]
+    assert 1 <= len(answered) < 6
+    assert {event.superseded_by for event in clicks if event not in answered} <= {event.id for event in answered}
+    assert last[7].WhichOneof("event") == "answer"
+    assert last[8].answer.step == last[7].answer.step - 1
+    for number in (9, 11, 12):
+        assert last[number].WhichOneof("event") == "failure", number
+    assert last[10].answer.mask.sha256 == last[8].answer.mask.sha256
+
+
+def test_of_prompts_that_were_joined_only_the_wrong_one_fails(stub, session_id):
+    actions = [
+        action(1, session_id, SIX),
+        action(2, session_id, sixpoint.Click((20, 17, 16), positive=False)),
+        action(3, session_id, sixpoint.Click((400, 17, 16))),
+        action(4, session_id, sixpoint.Click((21, 17, 16), positive=False)),
+    ]
+    events = [event for event in stub.Interact(iter(actions), timeout=60) if event.WhichOneof("event") != "phase"]
+    kinds = {event.id: event.WhichOneof("event") for event in events}
+    assert kinds[3] == "failure"
+    assert kinds[1] == kinds[4] == "answer"
+    mask = sixpoint.mask.unpack(sixpoint.converters.mask_from_message(events[-1].answer.mask), (40, 36, 32))
+    assert (mask[16, 17, 20], mask[16, 17, 21]) == (0, 0)
+
+
+def test_a_viewer_that_vanishes_cancels_its_action_in_triton(address: str, cancelled_mark: Path):
+    cancelled_mark.unlink(missing_ok=True)
+    with sixpoint.Client(address) as client:
+        session = client.open_session(noisy_volume(), model="slow")
+    with grpc.insecure_channel(address) as channel:
+        hold = threading.Event()
+
+        def actions() -> Iterator[annotation.InteractRequest]:
+            yield action(1, session.id, SIX)
+            hold.wait(30)
+
+        events = annotation_grpc.AnnotationServiceStub(channel).Interact(actions())
+        for event in events:
+            if event.phase == annotation.PHASE_INFERENCE:
+                break
+        time.sleep(0.3)
+        events.cancel()
+        hold.set()
+    end = time.monotonic() + 10
+    while not cancelled_mark.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert cancelled_mark.exists()
+    with sixpoint.Client(address) as client:
+        assert (
+            client.call(
+                lambda: client._sessions.GetSession(sessions.GetSessionRequest(session_id=session.id))
+            ).session.revision
+            == 0
+        )
+
+
+def test_a_viewer_that_does_not_read_holds_up_nobody_and_no_memory(triton: LocalTriton, tmp_path: Path):
+    volume = sixpoint.Volume(
+        np.random.default_rng(0).integers(0, 9, (64, 200, 200)).astype(np.int16), sixpoint.Geometry((200, 200, 64))
+    )
+    noise = sixpoint.InitialMask.of(np.random.default_rng(1).random(volume.array.shape) < 0.5)
+    with gateway_process(triton.address, tmp_path) as process, sixpoint.Client(process.address) as client:
+        slow, other = (
+            client.open_session(volume, model="clicks").id,
+            client.open_session(noisy_volume(), model="clicks"),
+        )
+        other.annotate(SIX)
+        with grpc.insecure_channel(process.address) as channel:
+            stub = annotation_grpc.AnnotationServiceStub(channel)
+            stub.Annotate(annotation.AnnotateRequest(session_id=slow, prompts=[prompt_to_message(noise)]))
+            before = process.memory
+            stop = threading.Event()
+
+            def actions() -> Iterator[annotation.InteractRequest]:
+                number = 0
+                while not stop.is_set() and number < 3000:
+                    number += 1
+                    yield annotation.InteractRequest(id=number, get_mask=annotation.GetMaskRequest(session_id=slow))
+
+            events = stub.Interact(actions())
+            time.sleep(3.0)
+            assert other.click((20, 17, 16), positive=False).array[16, 17, 20] == 0
+            # Three thousand masks of 320 kB would be a gigabyte.
+            assert process.memory - before < 200 * 2**20
+            stop.set()
+            events.cancel()
