@@ -4,7 +4,18 @@ The library that client, gateway, exporter and trainer share. Patient space is L
 [z, y, x]; indices are ordered (x, y, z).
 """
 
-from sixpoint.client import AsyncClient, AsyncSession, Client, ModelInfo, Session, Timeout
+from sixpoint.client import (
+    AsyncClient,
+    AsyncSession,
+    Client,
+    ModelInfo,
+    Retry,
+    SegmentInfo,
+    Session,
+    SessionInfo,
+    StepInfo,
+    Timeout,
+)
 from sixpoint.errors import SixpointError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask, Timings
@@ -27,8 +38,12 @@ __all__ = [
     "ModelInfo",
     "ModelSpec",
     "Prompt",
+    "Retry",
+    "SegmentInfo",
     "Session",
+    "SessionInfo",
     "SixpointError",
+    "StepInfo",
     "Timeout",
     "Timings",
     "Volume",

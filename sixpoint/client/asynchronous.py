@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import grpc
 import grpc.aio
+from google.protobuf.message import Message
 
-from sixpoint.client.base import (
-    DEFAULT_TARGET,
-    OPTIONS,
-    BaseClient,
-    BaseSession,
-    Image,
-    ModelInfo,
-    Progress,
-    Timeout,
-    explain,
-    read_models,
-)
-from sixpoint.errors import ImageNotFound
+from sixpoint.client.base import DEFAULT_TARGET, OPTIONS, BaseClient, Image, Opened, Progress, Timeout, explain
+from sixpoint.client.infos import ModelInfo, SessionInfo, StepInfo
+from sixpoint.client.plan import Call, Plan, Stubs, Work
+from sixpoint.client.retry import Attempts, Retry
+from sixpoint.client.session import BaseSession
+from sixpoint.errors import SixpointError
 from sixpoint.mask import Mask
 from sixpoint.prompts import Click, Frame, Point, Prompt
-from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
-from sixpoint.v1 import image_service_pb2 as images
-from sixpoint.v1 import image_service_pb2_grpc as images_grpc
-from sixpoint.v1 import model_service_pb2_grpc as models_grpc
-from sixpoint.v1 import session_service_pb2 as sessions
-from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
-from sixpoint.volume import Volume
 
 __all__ = ["AsyncClient", "AsyncSession"]
 
@@ -42,14 +31,17 @@ class AsyncClient(BaseClient):
     """:class:`Client` for asyncio: the same names, awaited."""
 
     def __init__(
-        self, target: str = DEFAULT_TARGET, *, timeout: Timeout = Timeout(), channel: grpc.aio.Channel | None = None
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        timeout: Timeout = Timeout(),
+        retry: Retry = Retry(),
+        owner: str | None = None,
+        channel: grpc.aio.Channel | None = None,
     ) -> None:
-        super().__init__(target, timeout=timeout)
-        self._channel = channel or grpc.aio.insecure_channel(target, options=OPTIONS)
-        self._models = models_grpc.ModelServiceStub(self._channel)
-        self._images = images_grpc.ImageServiceStub(self._channel)
-        self._sessions = sessions_grpc.SessionServiceStub(self._channel)
-        self._annotation = annotation_grpc.AnnotationServiceStub(self._channel)
+        super().__init__(target, timeout=timeout, retry=retry, owner=owner)
+        self.channel = channel or grpc.aio.insecure_channel(target, options=OPTIONS)
+        self._stubs = Stubs(self.channel)
 
     async def __aenter__(self) -> Self:
         return self
@@ -61,53 +53,70 @@ class AsyncClient(BaseClient):
 
     async def close(self) -> None:
         """Close the connection."""
-        await self._channel.close()
+        await self.channel.close()
 
-    async def call(self, work: Awaitable[_Result]) -> _Result:
-        """As :meth:`Client.call`, of what can be awaited."""
-        try:
-            return await work
-        except grpc.RpcError as failure:
-            raise explain(failure, self.target) from failure
+    async def run(self, plan: Plan[_Result]) -> _Result:
+        """Carry a plan out."""
+        result: Any = None
+        error: SixpointError | None = None
+        while True:
+            try:
+                step = plan.send(result) if error is None else plan.throw(error)
+            except StopIteration as end:
+                value: _Result = end.value
+                return value
+            result, error = None, None
+            try:
+                # What takes seconds for a large image: off the event loop.
+                result = await (asyncio.to_thread(step.function) if isinstance(step, Work) else self._make(step))
+            except SixpointError as failure:
+                error = failure
+
+    async def _make(self, call: Call) -> Any:
+        method = self._stubs.method(call.method)
+        attempts = Attempts(self.retry, timeout=call.timeout, now=time.monotonic())
+        while True:
+            left = attempts.remaining(time.monotonic())
+            try:
+                request = call.request if call.stream is None else _awaited(call.stream())
+                return await method(request, timeout=left, metadata=self.metadata)
+            except grpc.RpcError as failure:
+                error = explain(failure, self.target)
+                pause = attempts.pause(error, now=time.monotonic()) if call.safe else None
+                if pause is None:
+                    raise error from failure
+            await asyncio.sleep(pause)
 
     async def models(self, *, label: str = "", task: str = "", modality: str = "", prompt: str = "") -> list[ModelInfo]:
         """As :meth:`Client.models`."""
-        request = self.list_request(label, task, modality, prompt)
-        return read_models(await self.call(self._models.ListModels(request, timeout=self.timeout.call)))
+        return await self.run(self.models_plan(label, task, modality, prompt))
 
     async def upload(self, image: Image, *, progress: Progress | None = None) -> str:
         """As :meth:`Client.upload`."""
-        # Reading and hashing take seconds for a large image: off the event loop.
-        volume = await asyncio.to_thread(self.read, image)
-        digest = await asyncio.to_thread(lambda: volume.digest)
-        try:
-            await self.call(self._images.GetImage(images.GetImageRequest(digest=digest), timeout=self.timeout.call))
-        except ImageNotFound:
-
-            async def stream() -> AsyncIterator[images.UploadImageRequest]:
-                for message in self.upload_messages(volume, digest, progress):
-                    yield message
-
-            await self.call(self._images.UploadImage(stream(), timeout=self.timeout.upload))
-        return digest
+        return await self.run(self.upload_plan(image, progress))
 
     async def open_session(
-        self, image: Image, *, model: str = "annotation", progress: Progress | None = None
+        self, image: Image, *, model: str = "annotation", progress: Progress | None = None, keep: bool = False
     ) -> AsyncSession:
         """As :meth:`Client.open_session`."""
-        volume = await asyncio.to_thread(self.read, image)
-        digest = await self.upload(volume, progress=progress)
-        request = sessions.CreateSessionRequest(image_digest=digest, model=model)
-        response = await self.call(self._sessions.CreateSession(request, timeout=self.timeout.call))
-        return AsyncSession(self, response.session, volume)
+        return AsyncSession(self, await self.run(self.open_plan(image, model, progress)), keep=keep)
+
+    async def resume(self, session_id: str, image: Image | None = None) -> AsyncSession:
+        """As :meth:`Client.resume`."""
+        return AsyncSession(self, await self.run(self.resume_plan(session_id, image)), keep=True)
+
+    async def sessions(self) -> list[SessionInfo]:
+        """As :meth:`Client.sessions`."""
+        return await self.run(self.sessions_plan())
 
 
 class AsyncSession(BaseSession):
     """:class:`Session` for asyncio: the same names, awaited."""
 
-    def __init__(self, client: AsyncClient, message: sessions.Session, volume: Volume) -> None:
-        super().__init__(message, volume)
+    def __init__(self, client: AsyncClient, opened: Opened, *, keep: bool = False) -> None:
+        super().__init__(client, opened, keep=keep)
         self._client = client
+        self._lock = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -115,22 +124,75 @@ class AsyncSession(BaseSession):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.close()
+        if not self.keep:
+            await self.close()
 
-    async def annotate(self, *prompts: Prompt) -> Mask:
+    async def _run(self, plan: Plan[_Result]) -> _Result:
+        async with self._lock:
+            return await self._client.run(plan)
+
+    async def annotate(self, *prompts: Prompt, segment: int = 1) -> Mask:
         """As :meth:`Session.annotate`."""
-        client, request = self._client, self._client.annotate_request(self.id, prompts)
-        response = await client.call(client._annotation.Annotate(request, timeout=client.timeout.call))
-        return self.read_mask(response.answer)
+        return await self._run(self.annotate_plan(prompts, segment))
 
-    async def click(self, point: Point, *, positive: bool = True, frame: Frame | str = Frame.VOXEL) -> Mask:
+    async def click(
+        self, point: Point, *, positive: bool = True, frame: Frame | str = Frame.VOXEL, segment: int = 1
+    ) -> Mask:
         """As :meth:`Session.click`."""
-        return await self.annotate(Click(point, positive, Frame.parse(frame)))
+        return await self.annotate(Click(point, positive, Frame.parse(frame)), segment=segment)
+
+    async def undo(self, *, segment: int = 1) -> Mask:
+        """As :meth:`Session.undo`."""
+        return await self._run(self.step_plan("Undo", segment))
+
+    async def redo(self, *, segment: int = 1) -> Mask:
+        """As :meth:`Session.redo`."""
+        return await self._run(self.step_plan("Redo", segment))
+
+    async def reset(self, *, segment: int = 1) -> Mask:
+        """As :meth:`Session.reset`."""
+        return await self._run(self.step_plan("Reset", segment))
+
+    async def mask(self, *, segment: int = 1) -> Mask:
+        """As :meth:`Session.mask`."""
+        return await self._run(self.mask_plan(segment))
+
+    async def labels(self) -> Mask:
+        """As :meth:`Session.labels`."""
+        return await self._run(self.labels_plan())
+
+    async def save(self, path: str | os.PathLike[str], *, segment: int | None = None) -> None:
+        """As :meth:`Session.save`."""
+        await self._run(self.save_plan(path, segment))
+
+    async def steps(self, *, segment: int | None = None) -> list[StepInfo]:
+        """As :meth:`Session.steps`."""
+        return await self._run(self.steps_plan(segment))
+
+    async def fork(self, *, segment: int | None = None, step: int = 0) -> AsyncSession:
+        """As :meth:`Session.fork`."""
+        return AsyncSession(self._client, await self._run(self.fork_plan(segment, step)), keep=self.keep)
+
+    async def rename(self, segment: int, name: str) -> None:
+        """As :meth:`Session.rename`."""
+        await self._run(self.update_plan(names=[(segment, name)]))
+
+    async def use_model(self, name: str) -> None:
+        """As :meth:`Session.use_model`."""
+        await self._run(self.update_plan(model=name))
+
+    async def refresh(self) -> SessionInfo:
+        """As :meth:`Session.refresh`."""
+        return await self._run(self.refresh_plan())
 
     async def close(self) -> None:
         """As :meth:`Session.close`."""
-        client, request = self._client, sessions.CloseSessionRequest(session_id=self.id)
         try:
-            await client._sessions.CloseSession(request, timeout=client.timeout.call)
-        except (grpc.RpcError, grpc.aio.UsageError):  # gRPC's word for a channel that is closed
+            await self._run(self.close_plan())
+        except (SixpointError, grpc.aio.UsageError):  # gRPC's word for a channel that is closed
             return
+
+
+async def _awaited(messages: Iterator[Message]) -> AsyncIterator[Message]:
+    for message in messages:
+        yield message

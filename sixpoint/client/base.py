@@ -1,37 +1,45 @@
-"""What the twin clients do alike: requests made, responses read, failures explained."""
+"""The plans of the twin clients: what they ask of the gateway, in which order, and what they make of the answers."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
 import grpc
 import numpy as np
 
-from sixpoint.converters import geometry_to_message, mask_from_message, prompt_to_message, timings_from_message
-from sixpoint.errors import InvalidArgument, SixpointError, Unavailable
-from sixpoint.mask import Mask, unpack
-from sixpoint.prompts import Prompt
+from sixpoint.client.infos import ModelInfo, SessionInfo, read_model, read_session
+from sixpoint.client.plan import Call, Plan, Work
+from sixpoint.client.retry import Retry
+from sixpoint.converters import geometry_from_message, geometry_to_message
+from sixpoint.errors import ImageNotFound, InvalidArgument, SixpointError, Unavailable, UploadError
+from sixpoint.geometry import Geometry
 from sixpoint.status import from_rpc, is_ours
-from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import image_service_pb2 as images
 from sixpoint.v1 import model_service_pb2 as models
 from sixpoint.v1 import session_service_pb2 as sessions
 from sixpoint.v1 import volume_pb2 as volumes
 from sixpoint.volume import Volume, voxel_type_number
 
+__all__ = ["DEFAULT_TARGET", "OPTIONS", "BaseClient", "Image", "Opened", "Progress", "Timeout", "explain"]
+
 Image = str | os.PathLike[str] | Volume
 Progress = Callable[[int, int], None]
-"""Called during an upload with the bytes sent so far, and all there are."""
+"""Called during an upload with the bytes that are there so far, and all there are."""
 
 # Measured best for Python's gRPC: smaller ones cost calls, larger ones copies.
 _CHUNK_BYTES = 2**20
+_PAGE = 1000
 DEFAULT_TARGET = "127.0.0.1:50051"
 OPTIONS = (
     # A mask compresses to a few percent, but nothing promises it.
     ("grpc.max_receive_message_length", 256 * 2**20),
+    # Quick to notice that a gateway is back.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2000),
 )
 
 
@@ -49,72 +57,42 @@ class Timeout:
 
 
 @dataclass(frozen=True)
-class ModelInfo:
-    """A model that can be used.
+class Opened:
+    """A session, where its image's voxels lie, and the image itself if the client holds it."""
 
-    Attributes:
-        name: To open sessions with.
-        version: The version that answers now.
-        title: For people.
-        description: What it does.
-        task: What it is for, e.g. "annotation".
-        modalities: In DICOM's terms; empty means any.
-        labels: Names of the labels 1, 2, ... of its masks.
-        prompts: What it takes: "extreme_points", "box", "clicks".
-        licence: Its licence.
-        metrics: Measured figures by name.
-    """
-
-    name: str
-    version: str
-    title: str
-    description: str
-    task: str
-    modalities: tuple[str, ...]
-    labels: tuple[str, ...]
-    prompts: tuple[str, ...]
-    licence: str
-    metrics: dict[str, float]
+    info: SessionInfo
+    geometry: Geometry
+    volume: Volume | None
 
 
 class BaseClient:
-    """What both clients do alike: requests made, responses read."""
+    """What both clients are made of.
 
-    def __init__(self, target: str = DEFAULT_TARGET, *, timeout: Timeout = Timeout()) -> None:
+    Args:
+        target: host:port of the gateway.
+        timeout: How long to wait for what.
+        retry: How patient to be while a part of the service is away.
+        owner: A name for quotas and lists of sessions.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        timeout: Timeout = Timeout(),
+        retry: Retry = Retry(),
+        owner: str | None = None,
+    ) -> None:
         self.target = target
         self.timeout = timeout
+        self.retry = retry
+        named = os.environ.get("SIXPOINT_OWNER", "") if owner is None else owner
+        self.metadata = (("sixpoint-owner", named),) if named else ()
 
-    @staticmethod
-    def read(image: Image) -> Volume:
-        """The image itself, read when it is a path."""
-        return image if isinstance(image, Volume) else Volume.read(image)
-
-    @staticmethod
-    def upload_messages(volume: Volume, digest: str, progress: Progress | None) -> Iterator[images.UploadImageRequest]:
-        """The messages of an upload: its header, then its voxels in chunks of 1 MiB."""
-        data = volume.array.reshape(-1).view(np.uint8)
-        yield images.UploadImageRequest(
-            header=images.Image(
-                digest=digest,
-                geometry=geometry_to_message(volume.geometry),
-                voxel_type=cast("volumes.VoxelType.ValueType", voxel_type_number(volume.array.dtype)),
-                byte_count=len(data),
-            )
-        )
-        for start in range(0, len(data), _CHUNK_BYTES):
-            yield images.UploadImageRequest(chunk=data[start : start + _CHUNK_BYTES].tobytes())
-            if progress:
-                progress(min(start + _CHUNK_BYTES, len(data)), len(data))
-
-    @staticmethod
-    def list_request(label: str, task: str, modality: str, prompt: str) -> models.ListModelsRequest:
-        """A request for the models that match the filters that are not empty.
-
-        Raises:
-            InvalidArgument: When there is no such task or kind of prompt.
-        """
+    def models_plan(self, label: str, task: str, modality: str, prompt: str) -> Plan[list[ModelInfo]]:
+        """The models that match the filters that are not empty."""
         try:
-            return models.ListModelsRequest(
+            request = models.ListModelsRequest(
                 label=label,
                 task=models.Task.Value(f"TASK_{task.upper() or 'UNSPECIFIED'}"),
                 modality=modality,
@@ -122,39 +100,98 @@ class BaseClient:
             )
         except ValueError as error:
             raise InvalidArgument(f"no such task or kind of prompt: {error}") from error
+        response = yield Call("ListModels", request, self.timeout.call)
+        return [read_model(message) for message in response.models]
 
-    @staticmethod
-    def annotate_request(session_id: str, prompts: Sequence[Prompt]) -> annotation.AnnotateRequest:
-        """A request that answers prompts."""
-        return annotation.AnnotateRequest(session_id=session_id, prompts=map(prompt_to_message, prompts))
+    def upload_plan(self, image: Image, progress: Progress | None) -> Plan[str]:
+        """Bring an image to the gateway unless it is there, going on where an earlier upload ended; its digest."""
+        volume = yield from read_plan(image)
+        digest: str = yield Work(lambda: volume.digest)
+        try:
+            yield Call("GetImage", images.GetImageRequest(digest=digest), self.timeout.call)
+        except ImageNotFound:
+            yield from self._send_plan(volume, digest, progress)
+        return digest
+
+    def open_plan(self, image: Image, model: str, progress: Progress | None) -> Plan[Opened]:
+        """Upload an image, unless it is there, and open a session on it."""
+        volume = yield from read_plan(image)
+        digest = yield from self.upload_plan(volume, progress)
+        request = sessions.CreateSessionRequest(image_digest=digest, model=model, request_id=uuid.uuid4().hex)
+        response = yield Call("CreateSession", request, self.timeout.call)
+        return Opened(read_session(response.session), volume.geometry, volume)
+
+    def resume_plan(self, session_id: str, image: Image | None) -> Plan[Opened]:
+        """Go on with a session; with its image at hand, if one is given."""
+        response = yield Call("GetSession", sessions.GetSessionRequest(session_id=session_id), self.timeout.call)
+        info = read_session(response.session)
+        if image is not None:
+            volume = yield from read_plan(image)
+            digest = yield Work(lambda: volume.digest)
+            if digest != info.image_digest:
+                raise InvalidArgument(
+                    "this is another image than the session's; resume it with its own, or without one"
+                )
+            return Opened(info, volume.geometry, volume)
+        found = yield Call("GetImage", images.GetImageRequest(digest=info.image_digest), self.timeout.call)
+        return Opened(info, geometry_from_message(found.image.geometry), None)
+
+    def sessions_plan(self) -> Plan[list[SessionInfo]]:
+        """All open sessions of this client's owner, the last used first."""
+        listed: list[SessionInfo] = []
+        token = ""
+        while True:
+            request = sessions.ListSessionsRequest(page_size=_PAGE, page_token=token)
+            response = yield Call("ListSessions", request, self.timeout.call)
+            listed += map(read_session, response.sessions)
+            token = response.next_page_token
+            if not token:
+                return listed
+
+    def _send_plan(self, volume: Volume, digest: str, progress: Progress | None) -> Plan[None]:
+        for attempt in range(1, self.retry.attempts + 1):
+            there = yield Call("GetUpload", images.GetUploadRequest(digest=digest), self.timeout.call)
+            offset: int = there.received_byte_count
+
+            def stream(offset: int = offset) -> Iterator[images.UploadImageRequest]:
+                return upload_messages(volume, digest, offset=offset, progress=progress)
+
+            try:
+                yield Call("UploadImage", None, self.timeout.upload, stream=stream, safe=False)
+            except (Unavailable, UploadError) as error:
+                # Another client may have sent the same image meanwhile: then the offset is another one.
+                if attempt == self.retry.attempts or (isinstance(error, UploadError) and not offset):
+                    raise
+            else:
+                return
 
 
-class BaseSession:
-    """What both sessions hold."""
+def read_plan(image: Image) -> Plan[Volume]:
+    """The image itself, read when it is a path."""
+    if isinstance(image, Volume):
+        return image
+    volume: Volume = yield Work(lambda: Volume.read(image))
+    return volume
 
-    def __init__(self, message: sessions.Session, volume: Volume) -> None:
-        self.id = message.id
-        self.model = message.model
-        self.volume = volume
-        self.revision = message.revision
 
-    def read_mask(self, answer: annotation.Answer) -> Mask:
-        """The mask of an answer, on the image's grid.
-
-        Raises:
-            InternalError: When it arrived damaged.
-        """
-        self.revision = answer.revision
-        packed = mask_from_message(answer.mask)
-        return Mask(
-            array=unpack(packed, self.volume.geometry.size),
-            geometry=self.volume.geometry,
-            model=answer.model,
-            model_version=answer.model_version,
-            revision=answer.revision,
-            timings=timings_from_message(answer.timings),
-            reply_bytes=len(packed.bits),
-        )
+def upload_messages(
+    volume: Volume, digest: str, *, offset: int = 0, progress: Progress | None
+) -> Iterator[images.UploadImageRequest]:
+    """The messages of an upload: its header, then its voxels from ``offset`` bytes on, in chunks of 1 MiB."""
+    data = volume.array.reshape(-1).view(np.uint8)
+    yield images.UploadImageRequest(
+        header=images.Image(
+            digest=digest,
+            geometry=geometry_to_message(volume.geometry),
+            voxel_type=cast("volumes.VoxelType.ValueType", voxel_type_number(volume.array.dtype)),
+            byte_count=len(data),
+        ),
+        offset=offset,
+    )
+    for start in range(offset, len(data), _CHUNK_BYTES):
+        yield images.UploadImageRequest(chunk=data[start : start + _CHUNK_BYTES].tobytes())
+        if progress:
+            progress(min(start + _CHUNK_BYTES, len(data)), len(data))
 
 
 def explain(failure: grpc.RpcError, target: str) -> SixpointError:
@@ -166,25 +203,3 @@ def explain(failure: grpc.RpcError, target: str) -> SixpointError:
             "SIXPOINT_SERVER or --server"
         )
     return error
-
-
-def read_models(response: models.ListModelsResponse) -> list[ModelInfo]:
-    """The models of a response."""
-    return [_model(message) for message in response.models]
-
-
-def _model(message: models.Model) -> ModelInfo:
-    return ModelInfo(
-        name=message.name,
-        version=message.version,
-        title=message.title,
-        description=message.description,
-        task=models.Task.Name(message.task).removeprefix("TASK_").lower(),
-        modalities=tuple(message.modalities),
-        labels=tuple(message.labels),
-        prompts=tuple(
-            models.PromptKind.Name(kind).removeprefix("PROMPT_KIND_").lower() for kind in message.prompt_kinds
-        ),
-        licence=message.licence,
-        metrics=dict(message.metrics),
-    )

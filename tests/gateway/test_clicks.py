@@ -259,7 +259,7 @@ def test_a_click_that_triton_failed_is_as_if_it_was_never_made(tmp_path):
                 one.annotate(SIX)
         with pytest.raises(errors.TritonUnavailable):
             session.click(OUTSIDE)
-        stub = sessions_grpc.SessionServiceStub(client._channel)
+        stub = sessions_grpc.SessionServiceStub(client.channel)
         assert stub.GetSession(sessions.GetSessionRequest(session_id=session.id)).session.revision == 1
         with running_triton(tmp_path / "repository", port=port):
             assert eventually(lambda: client.models() != [])

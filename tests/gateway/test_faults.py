@@ -336,12 +336,7 @@ def test_a_viewer_that_vanishes_cancels_its_action_in_triton(address: str, cance
         time.sleep(0.05)
     assert cancelled_mark.exists()
     with sixpoint.Client(address) as client:
-        assert (
-            client.call(
-                lambda: client._sessions.GetSession(sessions.GetSessionRequest(session_id=session.id))
-            ).session.revision
-            == 0
-        )
+        assert client.resume(session.id).revision == 0
 
 
 def test_a_viewer_that_does_not_read_holds_up_nobody_and_no_memory(triton: LocalTriton, tmp_path: Path):

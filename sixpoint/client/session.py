@@ -1,0 +1,194 @@
+"""The plans of the twin sessions: prompts and ways back, in order, each carried out once; masks put together."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import Message
+
+from sixpoint.client.base import BaseClient, Opened
+from sixpoint.client.infos import SegmentInfo, SessionInfo, StepInfo, read_session, read_step
+from sixpoint.client.plan import Call, Plan, Work
+from sixpoint.converters import mask_from_message, prompt_to_message, timings_from_message
+from sixpoint.errors import (
+    Aborted,
+    FailedPrecondition,
+    ImageNotFound,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    SixpointError,
+)
+from sixpoint.geometry import Geometry
+from sixpoint.mask import Mask, unpack
+from sixpoint.prompts import Prompt
+from sixpoint.v1 import annotation_service_pb2 as annotation
+from sixpoint.v1 import session_service_pb2 as sessions
+from sixpoint.volume import check_suffix
+
+__all__ = ["BaseSession"]
+
+# After these it is certain that nothing was changed.
+_REFUSALS = (InvalidArgument, FailedPrecondition, NotFound, Aborted, ResourceExhausted)
+
+
+class BaseSession:
+    """What both sessions are made of.
+
+    Attributes:
+        id: Its id on the gateway.
+        model: Name of its model.
+        geometry: Where its image's voxels lie.
+        volume: The image; None in a session that was resumed without it.
+        revision: Number of its changes, as far as this client knows.
+        keep: Whether it stays open when the ``with`` block ends.
+    """
+
+    def __init__(self, client: BaseClient, opened: Opened, *, keep: bool) -> None:
+        self.id = opened.info.id
+        self.model = opened.info.model
+        self.geometry: Geometry = opened.geometry
+        self.volume = opened.volume
+        self.revision = opened.info.revision
+        self.keep = keep
+        self._base = client
+        self._segments = {one.number: one for one in opened.info.segments}
+        # Set while a change is under way: its outcome is not known until the gateway has answered.
+        self._unsure = False
+
+    @property
+    def segments(self) -> tuple[SegmentInfo, ...]:
+        """The objects of the session by number, as far as this client knows."""
+        return tuple(self._segments[number] for number in sorted(self._segments))
+
+    def annotate_plan(self, prompts: Sequence[Prompt], segment: int) -> Plan[Mask]:
+        """Prompts in, a mask out."""
+        request = annotation.AnnotateRequest(prompts=map(prompt_to_message, prompts))
+        answer = yield from self._change_plan("Annotate", request, segment)
+        return self._mask(answer)
+
+    def step_plan(self, method: str, segment: int) -> Plan[Mask]:
+        """``Undo``, ``Redo`` or ``Reset``."""
+        kinds: dict[str, Callable[[], Message]] = {
+            "Undo": annotation.UndoRequest,
+            "Redo": annotation.RedoRequest,
+            "Reset": annotation.ResetRequest,
+        }
+        answer = yield from self._change_plan(method, kinds[method](), segment)
+        return self._mask(answer)
+
+    def mask_plan(self, segment: int) -> Plan[Mask]:
+        """The mask of a segment as it stands."""
+        request = annotation.GetMaskRequest(session_id=self.id, segment=segment)
+        response = yield from self._call_plan(Call("GetMask", request, self._base.timeout.call))
+        return self._mask(response.answer)
+
+    def labels_plan(self) -> Plan[Mask]:
+        """All segments as one array of labels."""
+        yield from self.refresh_plan()
+        labels = np.zeros(self.geometry.shape, np.uint8)
+        last = Mask(labels, self.geometry, revision=self.revision)
+        for one in self.segments:
+            last = yield from self.mask_plan(one.number)
+            labels[last.array != 0] = one.number
+        return Mask(labels, self.geometry, last.model, last.model_version, self.revision)
+
+    def save_plan(self, path: str | os.PathLike[str], segment: int | None) -> Plan[None]:
+        """Write a segment's mask, or the labels of all."""
+        check_suffix(path)
+        mask = yield from (self.labels_plan() if segment is None else self.mask_plan(segment))
+        yield Work(lambda: mask.save(path))
+
+    def steps_plan(self, segment: int | None) -> Plan[list[StepInfo]]:
+        """The log."""
+        request = sessions.ListStepsRequest(session_id=self.id, segment=segment or 0)
+        response = yield Call("ListSteps", request, self._base.timeout.call)
+        return [read_step(message) for message in response.steps]
+
+    def update_plan(self, *, model: str = "", names: Sequence[tuple[int, str]] = ()) -> Plan[None]:
+        """Another model, or other names."""
+        segments = [sessions.Segment(number=number, name=name) for number, name in names]
+        yield from self._sure_plan()
+        request = sessions.UpdateSessionRequest(
+            session_id=self.id, model=model, segments=segments, revision=self.revision, request_id=uuid.uuid4().hex
+        )
+        response = yield from self._certain_plan(Call("UpdateSession", request, self._base.timeout.call))
+        self._know(read_session(response.session))
+
+    def fork_plan(self, segment: int | None, step: int) -> Plan[Opened]:
+        """A session that stands where this one stands, or stood."""
+        request = sessions.ForkSessionRequest(
+            session_id=self.id, segment=segment or 0, step=step, request_id=uuid.uuid4().hex
+        )
+        response = yield Call("ForkSession", request, self._base.timeout.call)
+        return Opened(read_session(response.session), self.geometry, self.volume)
+
+    def refresh_plan(self) -> Plan[SessionInfo]:
+        """How the session stands now."""
+        request = sessions.GetSessionRequest(session_id=self.id)
+        response = yield Call("GetSession", request, self._base.timeout.call)
+        info = read_session(response.session)
+        self._know(info)
+        self._unsure = False
+        return info
+
+    def close_plan(self) -> Plan[None]:
+        """Close it; one that is gone is no error."""
+        request = sessions.CloseSessionRequest(session_id=self.id)
+        yield Call("CloseSession", request, self._base.timeout.call, safe=False)
+
+    def _change_plan(self, method: str, request: Any, segment: int) -> Plan[annotation.Answer]:
+        yield from self._sure_plan()
+        request.session_id, request.segment = self.id, segment
+        request.revision, request.request_id = self.revision, uuid.uuid4().hex
+        response = yield from self._certain_plan(Call(method, request, self._base.timeout.call))
+        answer: annotation.Answer = response.answer
+        self.revision = answer.revision
+        known = self._segments.get(segment)
+        self._segments[segment] = SegmentInfo(segment, known.name if known else "", answer.step, answer.step_count)
+        return answer
+
+    def _sure_plan(self) -> Plan[None]:
+        if self._unsure:
+            yield from self.refresh_plan()
+
+    def _certain_plan(self, call: Call) -> Plan[Any]:
+        """Make a change, and remember when nobody knows whether it was made."""
+        self._unsure = True
+        try:
+            response = yield from self._call_plan(call)
+        except SixpointError as error:
+            self._unsure = not isinstance(error, _REFUSALS)
+            raise
+        self._unsure = False
+        return response
+
+    def _call_plan(self, call: Call) -> Plan[Any]:
+        """Make a call; when the gateway has lost the image and it is at hand here, bring it again first."""
+        try:
+            return (yield call)
+        except ImageNotFound:
+            if self.volume is None:
+                raise
+            yield from self._base.upload_plan(self.volume, None)
+            return (yield call)
+
+    def _know(self, info: SessionInfo) -> None:
+        self.model, self.revision = info.model, info.revision
+        self._segments = {one.number: one for one in info.segments}
+
+    def _mask(self, answer: annotation.Answer) -> Mask:
+        packed = mask_from_message(answer.mask)
+        return Mask(
+            array=unpack(packed, self.geometry.size),
+            geometry=self.geometry,
+            model=answer.model,
+            model_version=answer.model_version,
+            revision=answer.revision,
+            timings=timings_from_message(answer.timings),
+            reply_bytes=len(packed.bits),
+        )
