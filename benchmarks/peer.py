@@ -1,0 +1,294 @@
+"""sixpoint and MONAI Label side by side: the same network, the same large CT, the same clicks, in turn within one run.
+
+``benchmarks/README.md`` says how to start the two, and what is alike and what is not::
+
+    python -m benchmarks.peer http://127.0.0.1:8123                              # on the phantom, made large
+    python -m benchmarks.peer http://127.0.0.1:8123 ct.nii.gz label.nii.gz --label 5
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import psutil
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.figures import Figure, p50, p95
+from benchmarks.monai_label import MonaiLabel
+from benchmarks.processes import MIB, resident, servers
+from benchmarks.volumes import Example, large_ct, read_example
+from sixpoint.client import Client, Session
+from sixpoint.errors import SixpointError
+from sixpoint.prompts import Click, ExtremePoints
+
+__all__ = ["Comparison", "Side", "compare", "figures"]
+
+USERS = (1, 4, 8)
+CLICKS = 5
+"""Corrections of an object before it is begun anew."""
+# TorchScript optimises a network in its first runs, which are many times slower.
+_WARM_UP = 4
+
+Clicks = tuple[Click, ...]
+Ask = Callable[[Clicks], float]
+"""One request of one user: outline the object, corrected by these clicks, of which the last one is new; without any,
+begin it. Answers the seconds of the network, as the server says.
+"""
+
+
+@dataclass(frozen=True)
+class Side:
+    """What was measured of one server.
+
+    Attributes:
+        upload: Seconds to bring the image there.
+        correction_p50: Seconds from a click to the mask on the image's grid, of one user alone.
+        correction_p95: The same.
+        network_p50: Of that, the network, as the server says.
+        per_second: Requests answered per second, by the number of users.
+        failed: Requests that failed.
+        mib_before: Memory of all its processes (RSS, MiB) before the image came; None when they are elsewhere.
+        mib_after: The same, after everything.
+    """
+
+    upload: float
+    correction_p50: float
+    correction_p95: float
+    network_p50: float
+    per_second: dict[int, float]
+    failed: int
+    mib_before: float | None
+    mib_after: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Both servers, measured in one run."""
+
+    sixpoint: Side
+    monai_label: Side
+
+
+def compare(
+    example: Example,
+    label: int,
+    *,
+    server: str,
+    triton: str,
+    peer: str,
+    model: str = "annotation",
+    users: Sequence[int] = USERS,
+    corrections: int = 10,
+    seconds: float = 8.0,
+) -> Comparison:
+    """Measure both in turn.
+
+    Args:
+        example: The image; see :func:`benchmarks.volumes.large_ct`.
+        label: The structure to outline.
+        server: The gateway, host:port.
+        triton: Triton behind it, host:port.
+        peer: URL of the MONAI Label server.
+        model: Name of the model, on both.
+        users: How many at once.
+        corrections: Clicks of one user alone.
+        seconds: How long each number of users asks; what is under way then is waited for and counted.
+
+    Raises:
+        Unavailable: When one of them does not answer.
+        SixpointError: When a request of one user alone fails.
+    """
+    processes = [*servers(server, children=False), *servers(triton)], servers(peer)
+    before = [_mib(one) for one in processes]
+    prompt = example.prompt(label)
+    with Client(server) as client, ExitStack() as stack:
+        clock = [time.perf_counter()]
+        first = stack.enter_context(client.open_session(example.volume, model=model))
+        clock.append(time.perf_counter())
+        theirs = MonaiLabel(peer).upload(example.volume)
+        clock.append(time.perf_counter())
+        stack.callback(lambda: MonaiLabel(peer).close_session(theirs))
+
+        sessions = [
+            first,
+            *(stack.enter_context(client.open_session(example.volume, model=model)) for _ in range(max(users) - 1)),
+        ]
+        asks: list[list[Ask]] = [
+            [_ours(session, prompt) for session in sessions],
+            [_theirs(MonaiLabel(peer), model, theirs, prompt) for _ in sessions],
+        ]
+        alone = _alone((asks[0][0], asks[1][0]), _turns(example, label, seed=0), corrections)
+        rates: list[dict[int, float]] = [{}, {}]
+        failed = [0, 0]
+        for count, side in itertools.product(users, range(2)):
+            work = [(ask, _turns(example, label, seed=seed)) for seed, ask in enumerate(asks[side][:count])]
+            rates[side][count], missed = _rate(work, seconds)
+            failed[side] += missed
+        after = [_mib(one) for one in processes]
+    sides = (
+        Side(
+            upload=clock[side + 1] - clock[side],
+            correction_p50=p50([call for call, _ in alone[side]]),
+            correction_p95=p95([call for call, _ in alone[side]]),
+            network_p50=p50([network for _, network in alone[side]]),
+            per_second=rates[side],
+            failed=failed[side],
+            mib_before=before[side],
+            mib_after=after[side],
+        )
+        for side in range(2)
+    )
+    return Comparison(*sides)
+
+
+def figures(found: Comparison) -> list[Figure]:
+    """How many times sixpoint is better, and whether that is enough."""
+    ours, theirs = found.sixpoint, found.monai_label
+    beyond = [one.correction_p50 - one.network_p50 for one in (theirs, ours)]
+    result = [
+        Figure(what="a correction, MONAI Label / sixpoint", got=theirs.correction_p50 / ours.correction_p50, least=5),
+        Figure(what="a correction without the network, MONAI Label / sixpoint", got=beyond[0] / beyond[1], least=5),
+    ]
+    for count, rate in ours.per_second.items():
+        what = f"requests per second of {_people(count)}, sixpoint / MONAI Label"
+        result.append(Figure(what=what, got=rate / theirs.per_second[count], least=5))
+    result.append(Figure(what="requests that failed beside MONAI Label", got=ours.failed, most=0))
+    if ours.mib_after and theirs.mib_after:
+        got = ours.mib_after / theirs.mib_after
+        result.append(Figure(what="memory in the end, sixpoint / MONAI Label", got=got, most=1))
+    return result
+
+
+def _ours(session: Session, prompt: ExtremePoints) -> Ask:
+    def ask(clicks: Clicks) -> float:
+        return session.annotate(clicks[-1] if clicks else prompt).timings.inference.total_seconds()
+
+    return ask
+
+
+def _theirs(client: MonaiLabel, model: str, session: str, prompt: ExtremePoints) -> Ask:
+    def ask(clicks: Clicks) -> float:
+        # Its server remembers nothing of the last request.
+        positive = [click.point for click in clicks if click.positive]
+        negative = [click.point for click in clicks if not click.positive]
+        points = [*prompt.points, *positive]
+        return client.infer(model, session, foreground=points, background=negative).latencies["infer"]
+
+    return ask
+
+
+def _turns(example: Example, label: int, *, seed: int) -> Iterator[Clicks]:
+    """What one user asks, one request after the other; the same for both servers."""
+    clicks = example.clicks(label, seed=seed)
+    while True:
+        shown = list(itertools.islice(clicks, CLICKS))
+        yield from (tuple(shown[:count]) for count in range(CLICKS + 1))
+
+
+def _alone(asks: tuple[Ask, Ask], turns: Iterator[Clicks], corrections: int) -> list[list[tuple[float, float]]]:
+    """Both asked the same in turn: for each, seconds of every correction, and of the network in it."""
+    measured: list[list[tuple[float, float]]] = [[], []]
+    for number, clicks in enumerate(turns):
+        if len(measured[0]) == corrections:
+            break
+        for ask, found in zip(asks, measured, strict=True):
+            started = time.perf_counter()
+            network = ask(clicks)
+            if clicks and number >= _WARM_UP:
+                found.append((time.perf_counter() - started, network))
+    return measured
+
+
+def _rate(work: Sequence[tuple[Ask, Iterator[Clicks]]], seconds: float) -> tuple[float, int]:
+    """Requests answered per second by users who ask without a pause, each for itself; and how many failed."""
+    started = time.perf_counter()
+
+    def use(ask: Ask, turns: Iterator[Clicks]) -> tuple[int, int]:
+        answered = failed = 0
+        for clicks in turns:
+            try:
+                ask(clicks)
+                answered += 1
+            except SixpointError:
+                failed += 1
+            if time.perf_counter() - started > seconds:
+                break
+        return answered, failed
+
+    with ThreadPoolExecutor(len(work)) as pool:
+        counts = list(pool.map(lambda one: use(*one), work))
+    duration = time.perf_counter() - started
+    return sum(answered for answered, _ in counts) / duration, sum(failed for _, failed in counts)
+
+
+def _mib(processes: list[psutil.Process]) -> float | None:
+    return resident(processes) / MIB if processes else None
+
+
+def _people(count: int) -> str:
+    return "one user" if count == 1 else f"{count} users"
+
+
+def _table(found: Comparison) -> Table:
+    table = Table("", "sixpoint", "MONAI Label", "times better", box=None)
+    ours, theirs = found.sixpoint, found.monai_label
+
+    def row(what: str, a: float | None, b: float | None, unit: str = "", *, more: bool = False) -> None:
+        if a is None or b is None:
+            table.add_row(what, "?", "?", "")
+        else:
+            table.add_row(what, f"{a:.4g} {unit}", f"{b:.4g} {unit}", f"{(a / b if more else b / a):.2f}")
+
+    row("a correction, p50", ours.correction_p50, theirs.correction_p50, "s")
+    row("a correction, p95", ours.correction_p95, theirs.correction_p95, "s")
+    row("the network in it, p50", ours.network_p50, theirs.network_p50, "s")
+    row("upload", ours.upload, theirs.upload, "s")
+    for count, rate in ours.per_second.items():
+        row(f"requests of {_people(count)}", rate, theirs.per_second[count], "/s", more=True)
+    row("memory before", ours.mib_before, theirs.mib_before, "MiB")
+    row("memory after", ours.mib_after, theirs.mib_after, "MiB")
+    table.add_row("requests that failed", str(ours.failed), str(theirs.failed), "")
+    return table
+
+
+def main(
+    peer: Annotated[str, typer.Argument(help="URL of the MONAI Label server.")],
+    image: Annotated[Path | None, typer.Argument(help="Image; without it, the phantom CT.")] = None,
+    labels: Annotated[Path | None, typer.Argument(help="Its label image.")] = None,
+    label: Annotated[int, typer.Option(help="Number of the structure to outline.")] = 1,
+    server: Annotated[str, typer.Option(envvar="SIXPOINT_SERVER", help="The gateway.")] = "127.0.0.1:50051",
+    triton: Annotated[str, typer.Option(envvar="SIXPOINT_TRITON_URL", help="Triton behind it.")] = "127.0.0.1:8001",
+    model: Annotated[str, typer.Option(help="The model, of one name on both.")] = "annotation",
+    corrections: Annotated[int, typer.Option(min=1, help="Clicks of one user alone.")] = 10,
+    seconds: Annotated[float, typer.Option(help="How long 1, 4 and 8 users ask each.")] = 8.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare a correction's time, the requests per second of 1, 4 and 8 users, and memory."""
+    found = compare(
+        large_ct(read_example(image, labels)),
+        label,
+        server=server,
+        triton=triton,
+        peer=peer,
+        model=model,
+        corrections=corrections,
+        seconds=seconds,
+    )
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=1))
+    else:
+        Console().print(_table(found))
+
+
+if __name__ == "__main__":
+    typer.run(main)
