@@ -42,11 +42,13 @@ def main(
             ),
             *upload.figures(asyncio.run(upload.measure(large, label, server=found.gateway))),
         ]
-        if peer_url:
+    if peer_url:
+        # A fresh one, since its memory is measured too, and the uploads are in this one's.
+        with running() as found:
             compared = peer.compare(
                 large, label, server=found.gateway, triton=found.triton, peer=peer_url, seconds=seconds
             )
-            figures += peer.figures(compared)
+        figures += peer.figures(compared)
     typer.echo(as_markdown(figures))
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)

@@ -67,7 +67,7 @@ class Upload:
     reply_bytes: int
 
 
-async def measure(example: Example, label: int, *, server: str, model: str = "annotation", repeats: int = 3) -> Upload:
+async def measure(example: Example, label: int, *, server: str, model: str = "annotation", repeats: int = 7) -> Upload:
     """Measure; see :class:`Upload`.
 
     Args:
@@ -173,7 +173,7 @@ def main(
     label: Annotated[int, typer.Option(help="Number of the structure to outline.")] = 1,
     server: Annotated[str, typer.Option(envvar="SIXPOINT_SERVER", help="The gateway.")] = "127.0.0.1:50051",
     model: Annotated[str, typer.Option(help="The model.")] = "annotation",
-    repeats: Annotated[int, typer.Option(min=1, help="Uploads of each kind.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="Uploads of each kind.")] = 7,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare an upload with a bare stream, on the image made 512 x 512 x 256."""
