@@ -38,6 +38,8 @@ CLICKS = 5
 """Corrections of an object before it is begun anew."""
 # TorchScript optimises a network in its first runs, which are many times slower.
 _WARM_UP = 4
+# Before anything is timed: finding a structure's voxels takes seconds in a large image.
+_CLICKS_MADE = 500
 
 Clicks = tuple[Click, ...]
 Ask = Callable[[Clicks], float]
@@ -110,7 +112,7 @@ def compare(
     """
     processes = [*servers(server, children=False), *servers(triton)], servers(peer)
     before = [_mib(one) for one in processes]
-    prompt = example.prompt(label)
+    prompt, clicks = example.prompt(label), tuple(itertools.islice(example.clicks(label), _CLICKS_MADE))
     with Client(server) as client, ExitStack() as stack:
         clock = [time.perf_counter()]
         first = stack.enter_context(client.open_session(example.volume, model=model))
@@ -127,11 +129,11 @@ def compare(
             [_ours(session, prompt) for session in sessions],
             [_theirs(MonaiLabel(peer), model, theirs, prompt) for _ in sessions],
         ]
-        alone = _alone((asks[0][0], asks[1][0]), _turns(example, label, seed=0), corrections)
+        alone = _alone((asks[0][0], asks[1][0]), _turns(clicks, user=0), corrections)
         rates: list[dict[int, float]] = [{}, {}]
         failed = [0, 0]
         for count, side in itertools.product(users, range(2)):
-            work = [(ask, _turns(example, label, seed=seed)) for seed, ask in enumerate(asks[side][:count])]
+            work = [(ask, _turns(clicks, user=user)) for user, ask in enumerate(asks[side][:count])]
             rates[side][count], missed = _rate(work, seconds)
             failed[side] += missed
         after = [_mib(one) for one in processes]
@@ -187,12 +189,11 @@ def _theirs(client: MonaiLabel, model: str, session: str, prompt: ExtremePoints)
     return ask
 
 
-def _turns(example: Example, label: int, *, seed: int) -> Iterator[Clicks]:
-    """What one user asks, one request after the other; the same for both servers."""
-    clicks = example.clicks(label, seed=seed)
-    while True:
-        shown = list(itertools.islice(clicks, CLICKS))
-        yield from (tuple(shown[:count]) for count in range(CLICKS + 1))
+def _turns(clicks: Clicks, *, user: int) -> Iterator[Clicks]:
+    """What one user asks, one request after the other, without end; the same for both servers."""
+    for start in itertools.count(user * CLICKS, CLICKS):
+        shown = tuple(clicks[number % len(clicks)] for number in range(start, start + CLICKS))
+        yield from (shown[:count] for count in range(CLICKS + 1))
 
 
 def _alone(asks: tuple[Ask, Ask], turns: Iterator[Clicks], corrections: int) -> list[list[tuple[float, float]]]:

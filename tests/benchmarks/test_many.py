@@ -1,11 +1,11 @@
 from benchmarks.many import figures, measure
-from benchmarks.volumes import read_example
+from benchmarks.volumes import Example
 from gateway.triton.local import LocalTriton
 
 
-async def test_sessions_prompt_together(address: str, triton: LocalTriton) -> None:
+async def test_sessions_prompt_together(address: str, triton: LocalTriton, phantom: Example) -> None:
     found = await measure(
-        read_example(), server=address, triton=triton.address, model="ellipsoid", sessions=4, rounds=1, idle=5
+        phantom, server=address, triton=triton.address, model="ellipsoid", sessions=4, rounds=1, idle=5
     )
     assert found.failed == 0
     assert found.gateway_per_second > 0

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.monai_label import MonaiLabel
 from benchmarks.peer import compare, figures
-from benchmarks.volumes import read_example
+from benchmarks.volumes import Example
 from gateway.triton.local import LocalTriton
 from sixpoint.errors import InternalError, Unavailable
 from sixpoint.volume import Volume, write_image
@@ -115,16 +115,15 @@ def stand_in(tmp_path: Path) -> Iterator[StandIn]:
     server.server_close()
 
 
-def test_a_mask_comes_back_as_it_was_written(stand_in: StandIn) -> None:
-    example = read_example()
+def test_a_mask_comes_back_as_it_was_written(stand_in: StandIn, phantom: Example) -> None:
     client = MonaiLabel(stand_in.url)
     assert list(client.models) == ["annotation"]
-    session = client.upload(example.volume)
+    session = client.upload(phantom.volume)
     assert stand_in.image is not None
-    np.testing.assert_array_equal(Volume.read(stand_in.image).array, example.volume.array)
+    np.testing.assert_array_equal(Volume.read(stand_in.image).array, phantom.volume.array)
     points = [(10.0, 20.0, 30.0), (12.0, 25.0, 33.0)]
     found = client.infer("annotation", session, foreground=points, background=[(0, 0, 0)])
-    assert found.mask.shape == example.volume.array.shape
+    assert found.mask.shape == phantom.volume.array.shape
     assert found.mask[30:34, 20:26, 10:13].all()
     assert found.mask.sum() == 4 * 6 * 3
     assert found.latencies == {"infer": 0.001, "total": 0.002}
@@ -134,9 +133,9 @@ def test_a_mask_comes_back_as_it_was_written(stand_in: StandIn) -> None:
     assert asked["result_extension"] == ".nrrd"
 
 
-def test_a_server_that_fails_or_is_away_is_an_error(stand_in: StandIn) -> None:
+def test_a_server_that_fails_or_is_away_is_an_error(stand_in: StandIn, phantom: Example) -> None:
     client = MonaiLabel(stand_in.url)
-    session = client.upload(read_example().volume)
+    session = client.upload(phantom.volume)
     stand_in.fail_from = 0
     with pytest.raises(InternalError, match="status 500"):
         client.infer("annotation", session, foreground=[(1, 1, 1)], background=[])
@@ -144,9 +143,9 @@ def test_a_server_that_fails_or_is_away_is_an_error(stand_in: StandIn) -> None:
         MonaiLabel(f"http://127.0.0.1:{harness.free_port()}")
 
 
-def test_both_are_asked_the_same(stand_in: StandIn, address: str, triton: LocalTriton) -> None:
+def test_both_are_asked_the_same(stand_in: StandIn, address: str, triton: LocalTriton, phantom: Example) -> None:
     found = compare(
-        read_example(),
+        phantom,
         1,
         server=address,
         triton=triton.address,
@@ -169,10 +168,12 @@ def test_both_are_asked_the_same(stand_in: StandIn, address: str, triton: LocalT
     assert all(one.got > 0 for one in figures(found) if one.most != 0)
 
 
-def test_failures_among_many_are_counted(stand_in: StandIn, address: str, triton: LocalTriton) -> None:
+def test_failures_among_many_are_counted(
+    stand_in: StandIn, address: str, triton: LocalTriton, phantom: Example
+) -> None:
     stand_in.fail_from = 8
     found = compare(
-        read_example(),
+        phantom,
         1,
         server=address,
         triton=triton.address,

@@ -1,23 +1,34 @@
 from pathlib import Path
 
+import pytest
 import torch
 
 from benchmarks.torchscript import main
-from sixpoint.spec import PARAMETER, ModelSpec
-from tests.harness import ROOT
+from exporter.model_config import FILE_NAME, ModelConfig
+from sixpoint.spec import PARAMETER, ModelSpec, NetworkSpec, RoiSpec
+from tests.harness import ELLIPSOID_SPEC
 from trainer.network import build
 
+SPEC = ELLIPSOID_SPEC.model_copy(
+    update={
+        "roi": RoiSpec(size=(16, 16, 16)),
+        "network": NetworkSpec(
+            name="UNet",
+            arguments={"spatial_dims": 3, "in_channels": 3, "out_channels": 1, "channels": [4, 8], "strides": [2]},
+        ),
+    }
+)
 
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 def test_the_file_is_the_network_and_its_spec(tmp_path: Path) -> None:
-    extra = {PARAMETER: ""}
-    model = ROOT / "model_repository" / "annotation"
-    main(tmp_path / "first.ts", model=model)
-    torch.jit.load(tmp_path / "first.ts", _extra_files=extra)
-    spec = ModelSpec.from_json(extra[PARAMETER])
-    torch.manual_seed(0)
-    network = build(spec).eval()
+    (tmp_path / FILE_NAME).write_text(ModelConfig.of(SPEC, name="small").to_text())
+    network = build(SPEC).eval()
     torch.save({"state_dict": network.state_dict()}, tmp_path / "checkpoint.pt")
-    main(tmp_path / "second.ts", checkpoint=tmp_path / "checkpoint.pt", model=model)
-    value = torch.rand(1, *spec.input_shape)
+    main(tmp_path / "new" / "small.ts", checkpoint=tmp_path / "checkpoint.pt", model=tmp_path)
+    extra = {PARAMETER: ""}
+    loaded = torch.jit.load(tmp_path / "new" / "small.ts", _extra_files=extra)
+    assert ModelSpec.from_json(extra[PARAMETER]) == SPEC
+    value = torch.rand(1, *SPEC.input_shape)
     with torch.inference_mode():
-        torch.testing.assert_close(torch.jit.load(tmp_path / "second.ts")(value), network(value), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(loaded(value), network(value))

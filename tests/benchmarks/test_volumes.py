@@ -43,18 +43,17 @@ def test_image_and_labels_of_a_large_ct_stay_together(small: Example) -> None:
     assert large.volume.array[~inside].mean() < 150
 
 
-def test_clicks_are_by_turns_on_the_structure_and_in_its_box_off_it() -> None:
-    example = read_example()
-    truth = example.labels == 2
+def test_clicks_are_by_turns_on_the_structure_and_in_its_box_off_it(phantom: Example) -> None:
+    truth = phantom.labels == 2
     where = np.argwhere(truth)[:, ::-1]
-    clicks = [click for click, _ in zip(example.clicks(2), range(20), strict=False)]
+    clicks = [click for click, _ in zip(phantom.clicks(2), range(20), strict=False)]
     for number, click in enumerate(clicks):
         x, y, z = map(int, click.point)
         assert click.positive == (number % 2 == 0)
         assert truth[z, y, x] == click.positive
         assert ((click.point >= where.min(axis=0)) & (click.point <= where.max(axis=0))).all()
     assert len({click.point for click in clicks}) > 15
-    assert clicks == [click for click, _ in zip(example.clicks(2), range(20), strict=False)]
+    assert clicks == [click for click, _ in zip(phantom.clicks(2), range(20), strict=False)]
 
 
 def test_a_structure_that_is_not_there_is_named(small: Example) -> None:
@@ -78,5 +77,5 @@ def test_a_tensor_is_of_the_roi_round_the_points(small: Example) -> None:
     assert found.dtype == np.float16
     ellipsoid = found[2]
     assert ellipsoid[32, 32, 32] > 0.9
-    # Six slices, whose box to the voxels' faces was grown by 0.225 of its edge on every side; points are voxels' centres.
+    # Six slices, whose box to the voxels' faces was grown by 0.225 of its edge on every side.
     assert (ellipsoid > 0).any(axis=(1, 2)).mean() == pytest.approx(5 / 6 / 1.45, abs=0.03)
