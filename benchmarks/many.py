@@ -33,6 +33,9 @@ from sixpoint.errors import SixpointError
 
 __all__ = ["Many", "figures", "measure"]
 
+# The first ones also pay for code and buffers that all later ones share.
+_FIRST_SESSIONS = 10
+
 
 @dataclass(frozen=True)
 class Round:
@@ -64,7 +67,7 @@ class Many:
         triton_p95: The same.
         failed: Prompts that failed.
         mib_before: Memory of the gateway (RSS, MiB) when the image was there; None when it runs elsewhere.
-        mib_after: The same, after all rounds, all sessions open.
+        mib_after: The same, after all rounds, with all sessions open.
         idle: Sessions that were opened and left alone.
         idle_kib: Memory of the gateway per such session, KiB; None when it runs elsewhere.
     """
@@ -121,6 +124,11 @@ async def measure(
                 for _ in range(count)
             ]
 
+        # First of all, while no freed memory is left over from which they could be served.
+        await open_sessions(_FIRST_SESSIONS)
+        empty = resident(processes)
+        await open_sessions(idle)
+        idle_bytes = resident(processes) - empty
         people = await open_sessions(sessions)
         before = resident(processes)
         pool = stack.enter_context(ThreadPoolExecutor(sessions))
@@ -130,8 +138,6 @@ async def measure(
             alone = islice(cycle(tensors), sessions)
             found.append((ours, await _round([loop.run_in_executor(pool, bare, one) for one in alone])))
         after = resident(processes)
-        await open_sessions(idle)
-        idle_bytes = resident(processes) - after
     # The first round warms caches, connections and threads on both sides.
     counted = found[1:]
     ours_ms = [value for ours, _ in counted for value in ours.milliseconds]

@@ -158,6 +158,10 @@ def figures(found: Comparison) -> list[Figure]:
     ours, theirs = found.sixpoint, found.monai_label
     beyond = [one.correction_p50 - one.network_p50 for one in (theirs, ours)]
     result = [
+        Figure(what="a correction in a large CT, p50", got=ours.correction_p50, unit="s"),
+        Figure(what="a correction in a large CT, p95", got=ours.correction_p95, unit="s"),
+        Figure(what="the same by MONAI Label, p50", got=theirs.correction_p50, unit="s"),
+        Figure(what="the same by MONAI Label, p95", got=theirs.correction_p95, unit="s"),
         Figure(what="a correction, MONAI Label / sixpoint", got=theirs.correction_p50 / ours.correction_p50, least=5),
         Figure(what="a correction without the network, MONAI Label / sixpoint", got=beyond[0] / beyond[1], least=5),
     ]

@@ -13,7 +13,7 @@ import typer
 
 from benchmarks import many, peer, upload
 from benchmarks.figures import Figure, as_json, as_markdown
-from benchmarks.servers import Servers, running
+from benchmarks.servers import TRITON_ENVIRONMENT, Servers, running
 from benchmarks.volumes import large_ct, read_example
 
 __all__ = ["main"]
@@ -27,24 +27,27 @@ def main(
     sessions: Annotated[int, typer.Option(min=1, help="Sessions that prompt at once.")] = 32,
     idle: Annotated[int, typer.Option(min=0, help="Sessions to open and leave alone.")] = 200,
     seconds: Annotated[float, typer.Option(help="How long 1, 4 and 8 users ask each server.")] = 8.0,
+    environment: Annotated[
+        Path, typer.Option(envvar="SIXPOINT_TRITON_ENVIRONMENT", help="Where Triton is installed.")
+    ] = TRITON_ENVIRONMENT,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the figures here, as JSON.")] = None,
 ) -> None:
     """Start Triton and a gateway, measure, stop both; a table in Markdown."""
     example = read_example(image, labels)
     large = large_ct(example)
-    with running() as found:
-        figures = [
-            *_overhead(found, image, labels, label),
-            *many.figures(
-                asyncio.run(
-                    many.measure(example, server=found.gateway, triton=found.triton, sessions=sessions, idle=idle)
-                )
-            ),
-            *upload.figures(asyncio.run(upload.measure(large, label, server=found.gateway))),
-        ]
+    _say("starting Triton and a gateway ...")
+    with running(environment=environment) as found:
+        _say("one prompt after the other ...")
+        figures = _overhead(found, image, labels, label)
+        _say(f"{sessions} sessions at once ...")
+        crowd = many.measure(example, server=found.gateway, triton=found.triton, sessions=sessions, idle=idle)
+        figures += many.figures(asyncio.run(crowd))
+        _say("uploads ...")
+        figures += upload.figures(asyncio.run(upload.measure(large, label, server=found.gateway)))
     if peer_url:
-        # A fresh one, since its memory is measured too, and the uploads are in this one's.
-        with running() as found:
+        _say("MONAI Label ...")
+        # With a fresh gateway, since its memory is measured too, and the uploads are in this one's.
+        with running(environment=environment) as found:
             compared = peer.compare(
                 large, label, server=found.gateway, triton=found.triton, peer=peer_url, seconds=seconds
             )
@@ -53,6 +56,11 @@ def main(
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(as_json(figures), indent=1))
+
+
+def _say(what: str) -> None:
+    # Apart from the table, which may go to a file.
+    typer.echo(what, err=True)
 
 
 def _overhead(found: Servers, image: Path | None, labels: Path | None, label: int) -> list[Figure]:

@@ -17,9 +17,11 @@ from pathlib import Path
 from sixpoint.client import Client
 from sixpoint.errors import SixpointError, Unavailable
 
-__all__ = ["Servers", "running"]
+__all__ = ["TRITON_ENVIRONMENT", "Servers", "running"]
 
 _ROOT = Path(__file__).parent.parent
+TRITON_ENVIRONMENT = _ROOT / ".triton"
+"""Where Triton is, unless somebody says otherwise."""
 _READY_SECONDS, _STOP_SECONDS = 120.0, 60.0
 _SERVE = "from gateway.cli import main; main()"
 
@@ -38,7 +40,7 @@ class Servers:
 
 
 @contextlib.contextmanager
-def running(*, model: str = "annotation", environment: Path = _ROOT / ".triton") -> Iterator[Servers]:
+def running(*, model: str = "annotation", environment: Path = TRITON_ENVIRONMENT) -> Iterator[Servers]:
     """``gateway serve --local-triton`` in a process of its own, on free ports, with the shipped models.
 
     Whatever it keeps, it keeps in a folder that is removed in the end.
@@ -56,7 +58,7 @@ def running(*, model: str = "annotation", environment: Path = _ROOT / ".triton")
             "SIXPOINT_PORT": port,
             "SIXPOINT_TRITON_GRPC_PORT": triton,
             "SIXPOINT_TRITON_METRICS_PORT": metrics,
-            "SIXPOINT_TRITON_ENVIRONMENT": environment,
+            "SIXPOINT_TRITON_ENVIRONMENT": environment.absolute(),
             "SIXPOINT_TRITON_MODEL_REPOSITORY": _ROOT / "model_repository",
             "SIXPOINT_DRAIN_NOTICE_SECONDS": 0,
         }

@@ -19,6 +19,7 @@ from sixpoint.prompts import Click, ExtremePoints
 from sixpoint.roi import Roi, Size
 from sixpoint.spec import ModelSpec
 from sixpoint.volume import Volume
+from trainer.structures import FEWEST_VOXELS
 
 __all__ = ["LARGE", "Example", "large_ct", "read_example", "tensor"]
 
@@ -51,8 +52,9 @@ class Example:
 
     @property
     def numbers(self) -> list[int]:
-        """The structures that there are."""
-        return [int(number) for number in np.unique(self.labels) if number]
+        """The structures of at least 300 voxels, which is also where evaluation begins."""
+        numbers, counts = np.unique(self.labels, return_counts=True)
+        return [int(one) for one, count in zip(numbers, counts, strict=True) if one and count >= FEWEST_VOXELS]
 
     def clicks(self, label: int, *, seed: int = 0) -> Iterator[Click]:
         """Corrections without end: by turns a voxel of the structure, and one of its box that is not of it."""
