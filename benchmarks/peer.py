@@ -11,8 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,27 +24,17 @@ from rich.table import Table
 
 from benchmarks.figures import Figure, p50, p95
 from benchmarks.monai_label import MonaiLabel
-from benchmarks.processes import MIB, resident, servers
+from benchmarks.processes import MIB, proportional, resident, servers
+from benchmarks.users import Ask, Clicks, alone, rate, turns
 from benchmarks.volumes import Example, large_ct, read_example
 from sixpoint.client import Client, Session
-from sixpoint.errors import SixpointError
-from sixpoint.prompts import Click, ExtremePoints
+from sixpoint.prompts import ExtremePoints
 
 __all__ = ["Comparison", "Side", "compare", "figures"]
 
 USERS = (1, 4, 8)
-CLICKS = 5
-"""Corrections of an object before it is begun anew."""
-# TorchScript optimises a network in its first runs, which are many times slower.
-_WARM_UP = 4
 # Before anything is timed: finding a structure's voxels takes seconds in a large image.
 _CLICKS_MADE = 500
-
-Clicks = tuple[Click, ...]
-Ask = Callable[[Clicks], float]
-"""One request of one user: outline the object, corrected by these clicks, of which the last one is new; without any,
-begin it. Answers the seconds of the network, as the server says.
-"""
 
 
 @dataclass(frozen=True)
@@ -61,6 +50,7 @@ class Side:
         failed: Requests that failed.
         mib_before: Memory of all its processes (RSS, MiB) before the image came; None when they are elsewhere.
         mib_after: The same, after everything.
+        pss_after: The same, with what processes share counted once: a server of several processes shares libraries.
     """
 
     upload: float
@@ -71,6 +61,7 @@ class Side:
     failed: int
     mib_before: float | None
     mib_after: float | None
+    pss_after: float | None
 
 
 @dataclass(frozen=True)
@@ -111,7 +102,7 @@ def compare(
         SixpointError: When a request of one user alone fails.
     """
     processes = [*servers(server, children=False), *servers(triton)], servers(peer)
-    before = [_mib(one) for one in processes]
+    before = [_mib(resident, one) for one in processes]
     prompt, clicks = example.prompt(label), tuple(itertools.islice(example.clicks(label), _CLICKS_MADE))
     with Client(server) as client, ExitStack() as stack:
         clock = [time.perf_counter()]
@@ -129,24 +120,26 @@ def compare(
             [_ours(session, prompt) for session in sessions],
             [_theirs(MonaiLabel(peer), model, theirs, prompt) for _ in sessions],
         ]
-        alone = _alone((asks[0][0], asks[1][0]), _turns(clicks, user=0), corrections)
+        single = alone((asks[0][0], asks[1][0]), turns(clicks, user=0), corrections)
         rates: list[dict[int, float]] = [{}, {}]
         failed = [0, 0]
         for count, side in itertools.product(users, range(2)):
-            work = [(ask, _turns(clicks, user=user)) for user, ask in enumerate(asks[side][:count])]
-            rates[side][count], missed = _rate(work, seconds)
+            work = [(ask, turns(clicks, user=user)) for user, ask in enumerate(asks[side][:count])]
+            rates[side][count], missed = rate(work, seconds)
             failed[side] += missed
-        after = [_mib(one) for one in processes]
+        after = [_mib(resident, one) for one in processes]
+        after_pss = [_mib(proportional, one) for one in processes]
     sides = (
         Side(
             upload=clock[side + 1] - clock[side],
-            correction_p50=p50([call for call, _ in alone[side]]),
-            correction_p95=p95([call for call, _ in alone[side]]),
-            network_p50=p50([network for _, network in alone[side]]),
+            correction_p50=p50([call for call, _ in single[side]]),
+            correction_p95=p95([call for call, _ in single[side]]),
+            network_p50=p50([network for _, network in single[side]]),
             per_second=rates[side],
             failed=failed[side],
             mib_before=before[side],
             mib_after=after[side],
+            pss_after=after_pss[side],
         )
         for side in range(2)
     )
@@ -165,13 +158,17 @@ def figures(found: Comparison) -> list[Figure]:
         Figure(what="a correction, MONAI Label / sixpoint", got=theirs.correction_p50 / ours.correction_p50, least=5),
         Figure(what="a correction without the network, MONAI Label / sixpoint", got=beyond[0] / beyond[1], least=5),
     ]
-    for count, rate in ours.per_second.items():
+    for count, answered in ours.per_second.items():
         what = f"requests per second of {_people(count)}, sixpoint / MONAI Label"
-        result.append(Figure(what=what, got=rate / theirs.per_second[count], least=5))
+        result.append(Figure(what=what, got=answered / theirs.per_second[count], least=5))
     result.append(Figure(what="requests that failed beside MONAI Label", got=ours.failed, most=0))
     if ours.mib_after and theirs.mib_after:
+        result.append(Figure(what="memory in the end (RSS), sixpoint", got=ours.mib_after, unit="MiB"))
         got = ours.mib_after / theirs.mib_after
-        result.append(Figure(what="memory in the end, sixpoint / MONAI Label", got=got, most=1))
+        result.append(Figure(what="memory in the end (RSS), sixpoint / MONAI Label", got=got, most=1))
+    if ours.pss_after and theirs.pss_after:
+        got = ours.pss_after / theirs.pss_after
+        result.append(Figure(what="memory in the end (PSS), sixpoint / MONAI Label", got=got))
     return result
 
 
@@ -193,51 +190,8 @@ def _theirs(client: MonaiLabel, model: str, session: str, prompt: ExtremePoints)
     return ask
 
 
-def _turns(clicks: Clicks, *, user: int) -> Iterator[Clicks]:
-    """What one user asks, one request after the other, without end; the same for both servers."""
-    for start in itertools.count(user * CLICKS, CLICKS):
-        shown = tuple(clicks[number % len(clicks)] for number in range(start, start + CLICKS))
-        yield from (shown[:count] for count in range(CLICKS + 1))
-
-
-def _alone(asks: tuple[Ask, Ask], turns: Iterator[Clicks], corrections: int) -> list[list[tuple[float, float]]]:
-    """Both asked the same in turn: for each, seconds of every correction, and of the network in it."""
-    measured: list[list[tuple[float, float]]] = [[], []]
-    for number, clicks in enumerate(turns):
-        if len(measured[0]) == corrections:
-            break
-        for ask, found in zip(asks, measured, strict=True):
-            started = time.perf_counter()
-            network = ask(clicks)
-            if clicks and number >= _WARM_UP:
-                found.append((time.perf_counter() - started, network))
-    return measured
-
-
-def _rate(work: Sequence[tuple[Ask, Iterator[Clicks]]], seconds: float) -> tuple[float, int]:
-    """Requests answered per second by users who ask without a pause, each for itself; and how many failed."""
-    started = time.perf_counter()
-
-    def use(ask: Ask, turns: Iterator[Clicks]) -> tuple[int, int]:
-        answered = failed = 0
-        for clicks in turns:
-            try:
-                ask(clicks)
-                answered += 1
-            except SixpointError:
-                failed += 1
-            if time.perf_counter() - started > seconds:
-                break
-        return answered, failed
-
-    with ThreadPoolExecutor(len(work)) as pool:
-        counts = list(pool.map(lambda one: use(*one), work))
-    duration = time.perf_counter() - started
-    return sum(answered for answered, _ in counts) / duration, sum(failed for _, failed in counts)
-
-
-def _mib(processes: list[psutil.Process]) -> float | None:
-    return resident(processes) / MIB if processes else None
+def _mib(measure: Callable[[list[psutil.Process]], int], processes: list[psutil.Process]) -> float | None:
+    return measure(processes) / MIB if processes else None
 
 
 def _people(count: int) -> str:
@@ -258,10 +212,11 @@ def _table(found: Comparison) -> Table:
     row("a correction, p95", ours.correction_p95, theirs.correction_p95, "s")
     row("the network in it, p50", ours.network_p50, theirs.network_p50, "s")
     row("upload", ours.upload, theirs.upload, "s")
-    for count, rate in ours.per_second.items():
-        row(f"requests of {_people(count)}", rate, theirs.per_second[count], "/s", more=True)
-    row("memory before", ours.mib_before, theirs.mib_before, "MiB")
-    row("memory after", ours.mib_after, theirs.mib_after, "MiB")
+    for count, answered in ours.per_second.items():
+        row(f"requests of {_people(count)}", answered, theirs.per_second[count], "/s", more=True)
+    row("memory before (RSS)", ours.mib_before, theirs.mib_before, "MiB")
+    row("memory after (RSS)", ours.mib_after, theirs.mib_after, "MiB")
+    row("memory after (PSS)", ours.pss_after, theirs.pss_after, "MiB")
     table.add_row("requests that failed", str(ours.failed), str(theirs.failed), "")
     return table
 

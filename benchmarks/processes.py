@@ -8,7 +8,7 @@ from typing import Self
 
 import psutil
 
-__all__ = ["MIB", "Peak", "port_of", "resident", "servers"]
+__all__ = ["MIB", "Peak", "port_of", "proportional", "resident", "servers"]
 
 MIB = 2**20
 _SAMPLE_SECONDS = 0.005
@@ -49,6 +49,17 @@ def resident(processes: list[psutil.Process]) -> int:
     for process in processes:
         try:
             total += process.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return total
+
+
+def proportional(processes: list[psutil.Process]) -> int:
+    """Bytes of memory that the processes hold together, what they share divided among those that share it (PSS)."""
+    total = 0
+    for process in processes:
+        try:
+            total += process.memory_full_info().pss
         except psutil.NoSuchProcess:
             continue
     return total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -41,25 +42,26 @@ class Servers:
 
 @contextlib.contextmanager
 def running(*, model: str = "annotation", environment: Path = TRITON_ENVIRONMENT) -> Iterator[Servers]:
-    """``gateway serve --local-triton`` in a process of its own, on free ports, with the shipped models.
+    """``gateway serve --local-triton`` in a process of its own, on free ports, with one of the shipped models.
 
     Whatever it keeps, it keeps in a folder that is removed in the end.
 
     Args:
-        model: Ready means that this model is served.
+        model: The one; others would only take memory.
         environment: Where Triton is installed.
 
     Raises:
         Unavailable: When it ends while starting, or takes too long.
     """
     with tempfile.TemporaryDirectory(prefix="sixpoint-") as folder, contextlib.ExitStack() as stack:
+        shutil.copytree(_ROOT / "model_repository" / model, Path(folder) / "models" / model)
         port, triton, metrics = _free_ports(3)
         settings = {
             "SIXPOINT_PORT": port,
             "SIXPOINT_TRITON_GRPC_PORT": triton,
             "SIXPOINT_TRITON_METRICS_PORT": metrics,
             "SIXPOINT_TRITON_ENVIRONMENT": environment.absolute(),
-            "SIXPOINT_TRITON_MODEL_REPOSITORY": _ROOT / "model_repository",
+            "SIXPOINT_TRITON_MODEL_REPOSITORY": Path(folder) / "models",
             "SIXPOINT_DRAIN_NOTICE_SECONDS": 0,
         }
         # Settings of whoever runs this must not change what is measured.

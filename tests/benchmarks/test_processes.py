@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from benchmarks.processes import Peak, port_of, resident, servers
+from benchmarks.processes import Peak, port_of, proportional, resident, servers
 
 _LISTENER = """
 import socket, subprocess, sys
@@ -43,6 +43,8 @@ def test_a_server_is_found_with_the_processes_that_it_started() -> None:
         assert {one.pid for one in servers(address)} == {listener.pid, child}
         assert [one.pid for one in servers(address, children=False)] == [listener.pid]
         assert resident(servers(address)) > resident(servers(address, children=False)) > 2**20
+        # Both run the same interpreter.
+        assert 2**20 < proportional(servers(address)) < resident(servers(address))
         found = servers(address)
         listener.communicate("\n")
     assert resident(found) == 0

@@ -13,7 +13,7 @@ from tests import harness
 def test_a_gateway_and_its_triton_run_and_end() -> None:
     with running() as found:
         with Client(found.gateway) as client:
-            assert "annotation" in {model.name for model in client.models()}
+            assert [model.name for model in client.models()] == ["annotation"]
         gateway, triton = servers(found.gateway, children=False), servers(found.triton)
         assert len(gateway) == 1
         assert gateway[0].pid not in {one.pid for one in triton}
