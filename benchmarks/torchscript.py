@@ -1,0 +1,43 @@
+"""The annotation network as TorchScript, for peers that serve such files: the same network, on the same ROI.
+
+python -m benchmarks.torchscript /tmp/peer/annotation.ts --checkpoint runs/annotation/checkpoint.pt
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from exporter.model_config import ModelConfig
+from sixpoint.errors import ModelSpecError
+from sixpoint.spec import PARAMETER
+from trainer.network import build, read_state
+
+
+def main(
+    output: Annotated[Path, typer.Argument(help="File to write.")],
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Weights; without any, random ones: as fast, of no other use.")
+    ] = None,
+    model: Annotated[Path, typer.Option(help="The model that Triton serves, for its spec.")] = Path(
+        "model_repository/annotation"
+    ),
+) -> None:
+    """Trace the network: logits [1, 1, z, y, x] from float32 [1, channel, z, y, x]; its spec is stored in the file."""
+    spec = ModelConfig.read(model).spec
+    if spec is None:
+        raise ModelSpecError(f"{model.name} holds no spec of sixpoint")
+    network = build(spec)
+    if checkpoint is not None:
+        network.load_state_dict(read_state(checkpoint))
+    with torch.inference_mode():
+        traced = torch.jit.trace(network.eval(), torch.zeros(1, *spec.input_shape))  # type: ignore[no-untyped-call]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    torch.jit.save(traced, str(output), _extra_files={PARAMETER: spec.to_json()})
+
+
+if __name__ == "__main__":
+    typer.run(main)

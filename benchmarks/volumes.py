@@ -1,0 +1,121 @@
+"""The images that speed is measured on: the phantom, a labelled image of one's own, and either as a large CT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from benchmarks.cases import to_sitk
+from sixpoint.errors import InvalidArgument
+from sixpoint.guidance import Guide, network_input
+from sixpoint.phantom import make_phantom
+from sixpoint.prompts import Click, ExtremePoints
+from sixpoint.roi import Roi, Size
+from sixpoint.spec import ModelSpec
+from sixpoint.volume import Volume
+from trainer.structures import FEWEST_VOXELS
+
+__all__ = ["LARGE", "Example", "large_ct", "read_example", "tensor"]
+
+LARGE: Size = (512, 512, 256)
+"""Voxels (x, y, z) of a large CT; 128 MiB as int16."""
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """An image and the label image that says where its structures are.
+
+    Attributes:
+        volume: The image.
+        labels: Numbers of the structures, [z, y, x], on the image's own grid.
+    """
+
+    volume: Volume
+    labels: npt.NDArray[Any]
+
+    def prompt(self, label: int) -> ExtremePoints:
+        """The exact extreme points of one structure.
+
+        Raises:
+            InvalidArgument: When there is no such structure.
+        """
+        truth = self.labels == label
+        if not truth.any():
+            raise InvalidArgument(f"no voxel has label {label}; there are {sorted(self.numbers)}")
+        return ExtremePoints.of_mask(truth)
+
+    @property
+    def numbers(self) -> list[int]:
+        """The structures of at least 300 voxels, which is also where evaluation begins."""
+        numbers, counts = np.unique(self.labels, return_counts=True)
+        return [int(one) for one, count in zip(numbers, counts, strict=True) if one and count >= FEWEST_VOXELS]
+
+    def clicks(self, label: int, *, seed: int = 0) -> Iterator[Click]:
+        """Corrections without end: by turns a voxel of the structure, and one of its box that is not of it."""
+        random = np.random.default_rng(seed)
+        truth = self.labels == label
+        where = np.argwhere(truth)
+        lower, upper = where.min(axis=0), where.max(axis=0) + 1
+        inside = truth[tuple(slice(a, b) for a, b in zip(lower, upper, strict=True))]
+        # Indices are drawn once: a large structure has millions of voxels.
+        sides = {positive: np.argwhere(inside == positive)[:, ::-1] + lower[::-1] for positive in (True, False)}
+        while True:
+            for positive, voxels in sides.items():
+                if len(voxels):
+                    x, y, z = voxels[random.integers(len(voxels))].tolist()
+                    yield Click((x, y, z), positive)
+
+
+def read_example(image: Path | None = None, labels: Path | None = None) -> Example:
+    """An image and its labels from files; without any, the phantom CT.
+
+    Raises:
+        InvalidArgument: When only one is given, or they are not of one size.
+        VolumeError: When a file is no usable volume.
+    """
+    if image is None and labels is None:
+        phantom = make_phantom()
+        return Example(phantom.image, phantom.labels.array)
+    if image is None or labels is None:
+        raise InvalidArgument("give both, an image and its label image, or neither")
+    example = Example(Volume.read(image), Volume.read(labels).array)
+    if example.volume.array.shape != example.labels.shape:
+        raise InvalidArgument(
+            f"the image has shape {example.volume.array.shape} [z, y, x], its label image {example.labels.shape}"
+        )
+    return example
+
+
+def large_ct(example: Example, *, size: Size = LARGE) -> Example:
+    """An example resampled to ``size`` (x, y, z) voxels within the same space: int16, linear; labels by the nearest."""
+    source = to_sitk(example.volume)
+    grid = sitk.Image(size, sitk.sitkInt16)
+    spacing = [s * n / m for s, n, m in zip(source.GetSpacing(), source.GetSize(), size, strict=True)]
+    # Faces stay where they are, so that the first voxel's centre moves.
+    first = [(m_s / s - 1) / 2 for m_s, s in zip(spacing, source.GetSpacing(), strict=True)]
+    grid.SetSpacing(spacing)
+    grid.SetDirection(source.GetDirection())
+    grid.SetOrigin(source.TransformContinuousIndexToPhysicalPoint(first))
+    border = float(example.volume.array.min())
+    image = sitk.Resample(source, grid, sitk.Transform(), sitk.sitkLinear, border, sitk.sitkInt16)
+    named = sitk.GetImageFromArray(example.labels.astype(np.uint8))
+    named.CopyInformation(source)
+    resampled = sitk.Resample(named, grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
+    return Example(Volume.from_sitk(image), sitk.GetArrayFromImage(resampled))
+
+
+def tensor(volume: Volume, prompt: ExtremePoints, spec: ModelSpec) -> npt.NDArray[Any]:
+    """The input [channel, z, y, x] that the gateway sends to Triton for extreme points."""
+    geometry = volume.geometry
+    orientation = geometry.orientation
+    points = orientation.index_to_canonical(prompt.to_index(geometry), size=geometry.size)
+    roi = Roi.around(points, spacing=geometry.canonical().spacing, spec=spec.roi)
+    box = [points.min(axis=0), points.max(axis=0)]
+    guide = Guide.within(roi, box=box, extremes=points, size=geometry.canonical().size)
+    return network_input(roi.extract(orientation.to_canonical(volume.array)), guide, spec.input)

@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.torchscript import main
+from exporter.model_config import FILE_NAME, ModelConfig
+from sixpoint.spec import PARAMETER, ModelSpec, NetworkSpec, RoiSpec
+from tests.harness import ELLIPSOID_SPEC
+from trainer.network import build
+
+SPEC = ELLIPSOID_SPEC.model_copy(
+    update={
+        "roi": RoiSpec(size=(16, 16, 16)),
+        "network": NetworkSpec(
+            name="UNet",
+            arguments={"spatial_dims": 3, "in_channels": 3, "out_channels": 1, "channels": [4, 8], "strides": [2]},
+        ),
+    }
+)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_the_file_is_the_network_and_its_spec(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_text(ModelConfig.of(SPEC, name="small").to_text())
+    network = build(SPEC).eval()
+    torch.save({"state_dict": network.state_dict()}, tmp_path / "checkpoint.pt")
+    main(tmp_path / "new" / "small.ts", checkpoint=tmp_path / "checkpoint.pt", model=tmp_path)
+    extra = {PARAMETER: ""}
+    loaded = torch.jit.load(tmp_path / "new" / "small.ts", _extra_files=extra)
+    assert ModelSpec.from_json(extra[PARAMETER]) == SPEC
+    value = torch.rand(1, *SPEC.input_shape)
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded(value), network(value))
