@@ -60,6 +60,11 @@ class Timings:
     encode: timedelta = timedelta()
     store: timedelta = timedelta()
 
+    @property
+    def total(self) -> timedelta:
+        """All of them."""
+        return self.queue + self.preprocess + self.inference + self.postprocess + self.encode + self.store
+
 
 @dataclass(frozen=True, eq=False)
 class Mask:

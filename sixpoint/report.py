@@ -46,7 +46,7 @@ def report(steps: Sequence[Step], *, image: str, upload: timedelta) -> dict[str,
     begun, last = steps[0].prompt, steps[-1]
     mask, call = last.mask, last.call
     timings = mask.timings
-    phases = timings.queue + timings.preprocess + timings.inference + timings.postprocess + timings.encode
+    phases = timings.total
     return {
         "image": image,
         "model": mask.model,
@@ -65,7 +65,7 @@ def report(steps: Sequence[Step], *, image: str, upload: timedelta) -> dict[str,
         "upload_ms": _milliseconds(upload),
         "preprocess_ms": _milliseconds(timings.queue + timings.preprocess),
         "inference_ms": _milliseconds(timings.inference),
-        "postprocess_ms": _milliseconds(timings.postprocess + timings.encode),
+        "postprocess_ms": _milliseconds(timings.postprocess + timings.encode + timings.store),
         "reply_ms": _milliseconds(call - phases),
         "reply_bytes": mask.reply_bytes,
     }
@@ -79,8 +79,9 @@ def report_table(facts: dict[str, Any]) -> Table:
     table.add_row("image", escape(str(facts["image"])))
     table.add_row("model", escape(f"{facts['model']} (version {facts['model_version']})"))
     first, *corrections = facts["answers"]
-    begun = str(facts["points"]) if facts["points"] else "two corners"
-    table.add_row("points" if facts["points"] else "box", f"{begun}: {_outcome(first)}" if corrections else begun)
+    kind = {"extreme points": "points", "box": "box"}.get(first["prompt"], "mask given")
+    begun = {"points": str(facts["points"]), "box": "two corners"}.get(kind, "as it was")
+    table.add_row(kind, f"{begun}: {_outcome(first)}" if corrections else begun)
     for number, answer in enumerate(corrections, 1):
         table.add_row(f"click {number}", f"{answer['prompt'].removesuffix(' click')}: {_outcome(answer)}")
     table.add_row("mask", f"{facts['volume_ml']:.1f} ml, {facts['reply_bytes']} bytes on the wire")
@@ -95,6 +96,8 @@ def report_table(facts: dict[str, Any]) -> Table:
     }
     for name, key in names.items():
         table.add_row(name, f"{facts[key]:.0f} ms")
+    if "session" in facts:
+        table.add_row("session", escape(f"{facts['session']} (sixpoint resume {facts['session']})"))
     return table
 
 

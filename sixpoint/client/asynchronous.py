@@ -109,6 +109,10 @@ class AsyncClient(BaseClient):
         """As :meth:`Client.sessions`."""
         return await self.run(self.sessions_plan())
 
+    async def close_session(self, session_id: str) -> None:
+        """As :meth:`Client.close_session`."""
+        await self.run(self.close_plan(session_id))
+
 
 class AsyncSession(BaseSession):
     """:class:`Session` for asyncio: the same names, awaited."""

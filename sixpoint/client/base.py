@@ -148,6 +148,10 @@ class BaseClient:
             if not token:
                 return listed
 
+    def close_plan(self, session_id: str) -> Plan[None]:
+        """Close a session; closing it again is no error."""
+        yield Call("CloseSession", sessions.CloseSessionRequest(session_id=session_id), self.timeout.call)
+
     def _send_plan(self, volume: Volume, digest: str, progress: Progress | None) -> Plan[None]:
         for attempt in range(1, self.retry.attempts + 1):
             there = yield Call("GetUpload", images.GetUploadRequest(digest=digest), self.timeout.call)

@@ -153,6 +153,10 @@ class Client(BaseClient):
         """The open sessions of this client's owner, the last used first."""
         return self.run(self.sessions_plan())
 
+    def close_session(self, session_id: str) -> None:
+        """Close a session by its id; one that is closed already is no error."""
+        self.run(self.close_plan(session_id))
+
 
 class Session(BaseSession):
     """Work on one image, segment by segment. A context manager; made by :meth:`Client.open_session`.

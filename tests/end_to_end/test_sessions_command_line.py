@@ -1,0 +1,117 @@
+"""A session on the command line: begun, left, gone on with, closed; and the doctor."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sixpoint
+from tests.end_to_end.test_command_line import phantom, run
+from tests.harness import free_port
+
+__all__ = ["phantom"]
+
+
+@pytest.fixture
+def session(server: str, phantom: Path, tmp_path: Path) -> str:
+    """The id of a session in which the liver was outlined."""
+    done = run(
+        "sixpoint",
+        "annotate",
+        phantom / "image.nii.gz",
+        "-f",
+        phantom / "liver.json",
+        "-o",
+        tmp_path / "first.nii.gz",
+        "--keep",
+        "--json",
+        server=server,
+    )
+    assert done.returncode == 0, done.stderr
+    return str(json.loads(done.stdout)["session"])
+
+
+def test_a_session_is_gone_on_with_on_another_day(server, session, phantom, tmp_path):
+    first = sixpoint.Volume.read(tmp_path / "first.nii.gz").array
+    z, y, x = np.argwhere(first)[len(np.argwhere(first)) // 2]
+    done = run("sixpoint", "resume", session, "--click", f"-{x},{y},{z}", "-o", tmp_path / "all.nii.gz", server=server)
+    assert done.returncode == 0, done.stderr
+    assert "6 extreme points" in done.stdout
+    assert f"-{x},{y},{z}" in done.stdout
+    assert sixpoint.Volume.read(tmp_path / "all.nii.gz").array[z, y, x] == 0
+
+    other = json.loads((phantom / "spleen.json").read_text())["points"]
+    points = " ".join(",".join(map(str, point)) for point in other)
+    picture = tmp_path / "spleen.png"
+    more = ["--segment", "2", "--name", "spleen", "--points", points, "--preview", picture]
+    done = run(
+        "sixpoint", "resume", session, *more, "--image", phantom / "image.nii.gz", "-o", tmp_path / "all.nii.gz",
+        "--json", server=server,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert [(one["number"], one["name"]) for one in facts["segments"]] == [(1, ""), (2, "spleen")]
+    assert [one["segment"] for one in facts["steps"]] == [1, 1, 2]
+    assert set(np.unique(sixpoint.Volume.read(tmp_path / "all.nii.gz").array)) == {0, 1, 2}
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+    done = run("sixpoint", "resume", session, "--undo", "1", "-o", tmp_path / "back.nii.gz", server=server)
+    assert done.returncode == 0, done.stderr
+    assert "taken back" in done.stdout
+    assert np.array_equal(sixpoint.Volume.read(tmp_path / "back.nii.gz").array == 1, first != 0)
+
+
+def test_sessions_are_listed_and_closed(server, session):
+    listed = json.loads(run("sixpoint", "sessions", "--json", server=server).stdout)
+    assert session in [one["session"] for one in listed]
+    assert session in run("sixpoint", "sessions", server=server).stdout
+    assert json.loads(run("sixpoint", "sessions", "--json", server=server, SIXPOINT_OWNER="nobody").stdout) == []
+    assert run("sixpoint", "close", session, server=server).returncode == 0
+    gone = run("sixpoint", "resume", session, server=server)
+    assert gone.returncode == 4
+    assert "no session has this id" in gone.stderr
+
+
+def test_a_mask_is_brought_along(server, session, phantom, tmp_path):
+    labels = phantom / "labels.nii.gz"
+    done = run(
+        "sixpoint", "annotate", phantom / "image.nii.gz", "--mask", f"{labels}:1", "-o", tmp_path / "same.nii.gz",
+        server=server,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    same = sixpoint.Volume.read(tmp_path / "same.nii.gz").array
+    assert np.array_equal(same, sixpoint.Volume.read(labels).array == 1)
+    wrong = run("sixpoint", "resume", session, "--mask", f"{labels}:99", server=server)
+    assert wrong.returncode == 3
+    assert "no voxel of label 99" in wrong.stderr
+
+
+def test_the_doctor_finds_nothing_wrong_where_nothing_is(server):
+    done = run("sixpoint", "doctor", server=server)
+    assert done.returncode == 0, done.stdout
+    assert "wrong" not in done.stdout
+    findings = json.loads(run("sixpoint", "doctor", "--json", server=server).stdout)
+    assert [one["what"] for one in findings] == [
+        "client",
+        "connection",
+        "gateway",
+        "Triton",
+        "an upload",
+        "a prompt",
+    ]
+    assert all(one["well"] for one in findings)
+
+
+def test_the_doctor_says_what_is_wrong_and_what_to_do(triton):
+    nothing = run("sixpoint", "doctor", server=f"127.0.0.1:{free_port()}")
+    assert nothing.returncode == 7
+    assert "nothing listens" in nothing.stdout
+    assert "make serve" in nothing.stdout
+    another = run("sixpoint", "doctor", server=triton.address)
+    assert another.returncode == 7
+    assert "no gateway of sixpoint" in another.stdout
+    assert run("sixpoint", "doctor", server="no port").returncode == 7
+    assert "cannot be resolved" in run("sixpoint", "doctor", server="no.such.name.invalid:1").stdout
