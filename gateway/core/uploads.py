@@ -14,7 +14,7 @@ from sixpoint.errors import UploadError
 __all__ = ["Upload"]
 
 # Written and hashed on a thread in pieces of this size, while the next ones arrive.
-_PIECE_BYTES = 4 * 2**20
+_PIECE_BYTES = 2**20
 
 
 class Upload:
