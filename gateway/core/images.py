@@ -36,6 +36,8 @@ _THREADS = 4
 _SWEEP = 100
 # Use is noted only this often: most calls should not cost a write.
 _TOUCH_S = 3600.0
+# The whole folder of blobs is looked through only this often.
+_TIDY_S = 3600.0
 
 
 class Images:
@@ -70,6 +72,7 @@ class Images:
         self._at_hand = ImagesAtHand(budget=limits.memory, now=now)
         self._opening: dict[str, asyncio.Task[StoredImage]] = {}
         self._running: set[Path] = set()
+        self._tidy_due = now()
 
     async def start(self) -> None:
         """Make the folders.
@@ -188,7 +191,13 @@ class Images:
                 removed += 1
                 self._at_hand.drop(digest)
                 await self._in_thread(self._cache.remove, digest)
-        await self._in_thread(lambda: self._uploads.expire(idle=self._limits.idle))
+        for name in await self._in_thread(lambda: self._uploads.expire(idle=self._limits.idle)):
+            # Its gateway may have been killed after the blob was put, and before it was recorded.
+            if is_digest(name):
+                await self._database.write(partial(self._forget_blob, digest=name))
+        if self._now() > self._tidy_due:
+            self._tidy_due = self._now() + _TIDY_S
+            await self._blobs.tidy(before)
         await self._in_thread(self._cache.trim)
         for digest in self._at_hand.digests():
             if not self._cache.holds(digest):
@@ -249,7 +258,8 @@ class Images:
         try:
             kept = await self._database.write(work)
         except ResourceExhausted:
-            await self._forget_blob(record)
+            with contextlib.suppress(ResourceExhausted, Unavailable):
+                await self._database.write(partial(self._forget_blob, digest=record.digest))
             raise
         # Somebody may have removed an older record of it, with the blob, just before.
         if await self._blobs.size(key) != record.byte_count:
@@ -257,14 +267,10 @@ class Images:
         await self._in_thread(self._cache.add, record.digest, file.path)
         return kept
 
-    async def _forget_blob(self, record: ImageRecord) -> None:
-        def work(conn: Connection) -> None:
-            records.hold(conn, record.digest)
-            if records.find(conn, record.digest) is None:
-                self._blobs.delete_now(_key(record.digest))
-
-        with contextlib.suppress(ResourceExhausted, Unavailable):
-            await self._database.write(work)
+    def _forget_blob(self, conn: Connection, *, digest: str) -> None:
+        records.hold(conn, digest)
+        if records.find(conn, digest) is None:
+            self._blobs.delete_now(_key(digest))
 
     def _remove(self, conn: Connection, record: ImageRecord) -> None:
         records.hold(conn, record.digest)

@@ -183,9 +183,9 @@ class UploadFolder:
         """Bytes of all files, except some."""
         return sum(_size(path) for path in self._folder.iterdir() if path not in besides)
 
-    def expire(self, *, idle: float) -> int:
-        """Remove files that nobody has written to for so many seconds; how many."""
-        removed = 0
+    def expire(self, *, idle: float) -> list[str]:
+        """Remove files that nobody has written to for so many seconds; their names: an image's digest, mostly."""
+        removed = []
         for path in self._folder.iterdir():
             with disk_errors():
                 try:
@@ -197,7 +197,7 @@ class UploadFolder:
                 if number is not None:
                     path.unlink(missing_ok=True)
                     os.close(number)
-                    removed += 1
+                    removed.append(path.name)
         return removed
 
     def path(self, digest: str) -> Path:

@@ -15,7 +15,7 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import from_url
 
-from gateway.storage.disk import aside, copy, disk_errors, place, sync_folder
+from gateway.storage.disk import aside, copy, disk_errors, is_aside, place, sync_folder
 from sixpoint.errors import InvalidArgument, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class _Store(Protocol):
     def get(self, key: str, path: Path) -> bool: ...
     def size(self, key: str) -> int | None: ...
     def delete(self, key: str) -> None: ...
+    def tidy(self, before: float) -> None: ...
 
 
 class Blobs:
@@ -99,6 +100,16 @@ class Blobs:
         """As :meth:`delete`, on a thread of the caller's: within a transaction, for example."""
         self._store.delete(_checked(key))
 
+    async def tidy(self, before: float) -> None:
+        """Remove what gateways that were killed before a time, seconds since 1970, left half-written in a folder.
+
+        An object store has rules of its own for that: let it abort incomplete multipart uploads.
+
+        Raises:
+            StorageUnavailable: When the folder cannot be read.
+        """
+        await asyncio.to_thread(self._store.tidy, before)
+
 
 class _Folder:
     """Blobs as files. obstore's own LocalStore syncs neither files nor folders, and always copies."""
@@ -140,6 +151,13 @@ class _Folder:
         with disk_errors():
             (self._folder / key).unlink(missing_ok=True)
 
+    def tidy(self, before: float) -> None:
+        with disk_errors():
+            for path in self._folder.rglob(".*"):
+                with suppress(FileNotFoundError):
+                    if is_aside(path) and path.stat().st_mtime < before:
+                        path.unlink()
+
 
 class _Objects:
     """Blobs in an object store."""
@@ -179,6 +197,9 @@ class _Objects:
         # S3 does not mind a key that is not there; others do.
         with suppress(_Missing), _store_errors():
             obstore.delete(self._store, key)
+
+    def tidy(self, before: float) -> None:
+        pass
 
     def _part(self, key: str, start: int, end: int) -> obstore.Bytes:
         with _store_errors():

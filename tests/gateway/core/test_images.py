@@ -424,6 +424,20 @@ async def test_an_image_that_nobody_uses_is_removed(tmp_path: Path, database_url
         await database.stop()
 
 
+async def test_a_blob_that_was_never_recorded_goes_with_what_is_left_of_its_upload(tmp_path: Path, database_url: str):
+    volume = noisy_volume()
+    async with opened(tmp_path, url=database_url) as images:
+        await begin(images, volume, volume.array.nbytes - 1)
+        # As if the gateway had been killed between the two.
+        leftover = tmp_path / "cache" / "uploads" / volume.digest
+        await Blobs(str(tmp_path / "blobs")).put_file(f"images/{volume.digest[:2]}/{volume.digest}", leftover)
+        await images.expire()
+        assert blob_of(tmp_path, volume).exists()
+        os.utime(leftover, (1.0, 1.0))
+        await images.expire()
+        assert files(tmp_path) == set()
+
+
 async def test_asking_for_an_image_is_use(tmp_path: Path):
     volume = noisy_volume()
     async with opened(tmp_path) as images:

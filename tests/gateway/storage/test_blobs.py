@@ -1,5 +1,6 @@
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,18 @@ async def test_the_same_file_may_be_put_twice(blobs: Blobs, tmp_path: Path):
     await blobs.put_file("a", source)
     assert await blobs.size("a") == 1000
     assert [path.name for path in tmp_path.rglob(".*")] == []
+
+
+async def test_what_a_killed_gateway_left_is_removed_and_nothing_else(tmp_path: Path):
+    blobs = Blobs(str(tmp_path))
+    await blobs.put_file("images/ab/cd", file_of(tmp_path / "source", 10))
+    left, other = (file_of(tmp_path / "images" / "ab" / name, 10) for name in (".cd.0123456789abcdef", ".profile"))
+    await blobs.tidy(time.time() - 100)
+    assert left.exists()
+    await blobs.tidy(time.time() + 100)
+    assert not left.exists()
+    assert other.exists()
+    assert await blobs.size("images/ab/cd") == 10
 
 
 async def test_what_is_not_there_is_none_and_leaves_no_file(blobs: Blobs, tmp_path: Path):
