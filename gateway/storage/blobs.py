@@ -137,6 +137,9 @@ class _Folder:
             try:
                 copy(self._folder / key, path)
             except FileNotFoundError:
+                # Folders are never removed: without this one, the store is not mounted, rather than the blob gone.
+                if not (self._folder / key).parents[max(0, key.count("/") - 1)].is_dir():
+                    raise _no_store() from None
                 return False
             return True
 
@@ -172,6 +175,7 @@ class _Objects:
     def get(self, key: str, path: Path) -> bool:
         size = self.size(key)
         if size is None:
+            self._check()
             return False
         try:
             with disk_errors(), path.open("xb") as file:
@@ -201,9 +205,24 @@ class _Objects:
     def tidy(self, before: float) -> None:
         pass
 
+    def _check(self) -> None:
+        # An object store says the same of a bucket that is not there, when it is asked for one of its objects.
+        try:
+            with _store_errors():
+                next(iter(obstore.list(self._store, chunk_size=1)), None)
+        except _Missing:
+            raise _no_store() from None
+
     def _part(self, key: str, start: int, end: int) -> obstore.Bytes:
         with _store_errors():
             return obstore.get_range(self._store, key, start=start, end=end)
+
+
+def _no_store() -> StorageUnavailable:
+    return StorageUnavailable(
+        "the blob store is not there: the folder is not mounted, or the bucket does not exist (SIXPOINT_BLOBS_URL)",
+        retry_after=_RETRY_S,
+    )
 
 
 @contextmanager

@@ -67,6 +67,7 @@ async def test_what_a_killed_gateway_left_is_removed_and_nothing_else(tmp_path: 
 
 
 async def test_what_is_not_there_is_none_and_leaves_no_file(blobs: Blobs, tmp_path: Path):
+    await blobs.put_file("some", file_of(tmp_path / "source", 10))
     assert not await blobs.get_to_file("none", tmp_path / "target")
     assert not (tmp_path / "target").exists()
     assert await blobs.size("none") is None
@@ -116,6 +117,24 @@ async def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path):
         assert await blobs.size("a") is None
         await blobs.put_file("a", file_of(tmp_path / "small", 2**20))
         assert len(list((folder / "blobs").iterdir())) == 1
+
+
+async def test_a_folder_that_is_not_mounted_is_unavailable_rather_than_its_blobs_gone(tmp_path: Path):
+    blobs = Blobs(str(tmp_path / "blobs"))
+    await blobs.put_file("images/ab/cd", file_of(tmp_path / "source", 10))
+    await blobs.delete("images/ab/cd")
+    assert not await blobs.get_to_file("images/ab/cd", tmp_path / "target")
+    (tmp_path / "blobs").rename(tmp_path / "elsewhere")
+    with pytest.raises(StorageUnavailable, match="not mounted"):
+        await blobs.get_to_file("images/ab/cd", tmp_path / "target")
+    (tmp_path / "blobs").mkdir()
+    with pytest.raises(StorageUnavailable, match="not mounted"):
+        await blobs.get_to_file("images/ab/cd", tmp_path / "target")
+
+
+async def test_a_bucket_that_does_not_exist_is_unavailable(tmp_path: Path, s3_environment: None):
+    with pytest.raises(StorageUnavailable):
+        await Blobs("s3://no-such-bucket/prefix").get_to_file("images/ab/cd", tmp_path / "target")
 
 
 async def test_a_store_that_is_away_is_unavailable(
