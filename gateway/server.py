@@ -84,6 +84,7 @@ class Gateway:
                 disk=settings.disk_bytes,
                 owner=settings.owner_image_bytes,
                 cache=settings.cache_bytes,
+                memory=settings.image_memory_bytes,
                 idle=settings.image_idle_seconds,
             ),
         )

@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     """All images of one owner together; 0 for no limit."""
     cache_bytes: int = Field(default=8 * _GIB, gt=0)
     """Images in the cache folder that the blob store does not share; the least recently used ones make room."""
+    image_memory_bytes: int = Field(default=_GIB, ge=0)
+    """Memory for what is computed of images and used again; their voxels are mapped from files."""
     image_idle_seconds: float = Field(default=7 * 86400.0, gt=0)
     """An image unused for so long, and in no open session, is removed."""
     max_sessions: int = Field(default=10_000, gt=0)

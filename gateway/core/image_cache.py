@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.core.stored_image import StoredImage
-from gateway.storage.disk import disk_errors
+from gateway.storage.disk import disk_errors, is_aside
 from gateway.storage.image_records import ImageRecord
 from sixpoint.geometry import Geometry
 from sixpoint.volume import VOXEL_TYPES, Volume
@@ -117,7 +117,7 @@ class ImageCache:
             except FileNotFoundError:
                 # Another process trims too.
                 continue
-            if entry.name.startswith("."):
+            if is_aside(Path(entry.path)):
                 # On its way here from the blob store, or left by a gateway that was killed then.
                 if time.time() - stat.st_mtime > _STALE_S:
                     Path(entry.path).unlink(missing_ok=True)

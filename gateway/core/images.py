@@ -6,10 +6,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +15,8 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from gateway.core.image_cache import ImageCache
+from gateway.core.image_room import ImageLimits, Room, used
+from gateway.core.images_at_hand import ImagesAtHand
 from gateway.core.stored_image import Header, StoredImage, check_header, is_digest
 from gateway.core.upload_files import UploadFile, UploadFolder
 from gateway.core.uploads import Upload
@@ -25,45 +25,19 @@ from gateway.storage.blobs import Blobs
 from gateway.storage.database import Database
 from gateway.storage.disk import aside, disk_errors
 from gateway.storage.image_records import ImageRecord
-from sixpoint.errors import ImageNotFound, InvalidArgument, ResourceExhausted, StorageFull, Unavailable
+from sixpoint.errors import ImageNotFound, InvalidArgument, ResourceExhausted, Unavailable
 
 __all__ = ["Header", "ImageLimits", "Images", "StoredImage"]
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
-_RETRY_S = 30.0
-_AT_HAND = 64
 _THREADS = 4
 _SWEEP = 100
 # Use is noted only this often: most calls should not cost a write.
 _TOUCH_S = 3600.0
-_CACHE_TOUCH_S = 60.0
-
-
-@dataclass(frozen=True)
-class ImageLimits:
-    """Bounds on what is kept.
-
-    Attributes:
-        largest: Bytes of the largest image accepted.
-        disk: Bytes of all images together.
-        owner: Bytes of one owner's images; 0 for no limit.
-        cache: Bytes of the files mapped for use, where the blob store is not on the same disk.
-        idle: Seconds after which an image that nobody used, and no open session uses, is removed.
-    """
-
-    largest: int
-    disk: int
-    owner: int
-    cache: int
-    idle: float
-
-
-@dataclass
-class _AtHand:
-    image: StoredImage
-    touched: float
+# The whole folder of blobs is looked through only this often.
+_TIDY_S = 3600.0
 
 
 class Images:
@@ -94,9 +68,11 @@ class Images:
         self._cache = ImageCache(self._folders[0], budget=limits.cache)
         self._uploads = UploadFolder(self._folders[1])
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="images")
-        self._at_hand: OrderedDict[str, _AtHand] = OrderedDict()
+        self._room = Room(limits)
+        self._at_hand = ImagesAtHand(budget=limits.memory, now=now)
         self._opening: dict[str, asyncio.Task[StoredImage]] = {}
-        self._running: dict[Path, tuple[str, int]] = {}
+        self._running: set[Path] = set()
+        self._tidy_due = now()
 
     async def start(self) -> None:
         """Make the folders.
@@ -132,15 +108,14 @@ class Images:
             StorageFull: When the disk is full.
             StorageUnavailable: When the database or the blob store cannot be reached.
         """
-        known = self._at_hand.get(digest)
-        if known is not None and self._cache.holds(digest):
-            self._at_hand.move_to_end(digest)
-            if self._now() - known.touched > _CACHE_TOUCH_S:
-                known.touched = self._now()
+        found = self._at_hand.get(digest)
+        if found is not None and self._cache.holds(digest):
+            image, due = found
+            if due:
                 self._cache.touch(digest)
                 await self.describe(digest)
-            return known.image
-        self._at_hand.pop(digest, None)
+            return image
+        self._at_hand.drop(digest)
         # Whoever asks while it is fetched waits for the same fetch, which goes on if one of them leaves.
         opening = self._opening.get(digest)
         if opening is None:
@@ -172,36 +147,32 @@ class Images:
             StorageFull: When the budget of the disk, or of the owner, is spent.
         """
         check_header(header)
-        if header.byte_count > self._limits.largest:
-            raise ResourceExhausted(
-                f"the image has {header.byte_count} bytes; at most {self._limits.largest} are "
-                "accepted (SIXPOINT_MAX_IMAGE_BYTES)"
-            )
+        self._room.check_size(header)
         known = await self._find(header.digest)
         if known is not None:
             yield Upload(
                 header, offset=offset, file=None, keep=lambda: self.describe(header.digest), threads=self._threads
             )
             return
-        await self._check_budget(header, owner)
-        file = await self._in_thread(lambda: self._uploads.claim(header, offset=offset))
-        self._running[file.path] = (owner, header.byte_count)
-        remove = False
-        upload = Upload(
-            header,
-            offset=offset,
-            file=file,
-            keep=lambda: self._keep(header, file, owner=owner),
-            threads=self._threads,
-        )
-        try:
-            yield upload
-        except (InvalidArgument, ResourceExhausted):
-            remove = not upload.ended_early
-            raise
-        finally:
-            del self._running[file.path]
-            await self._in_thread(lambda: file.close(remove=remove))
+        with self._room.reserved(header, owner=owner, others=await self._used(header, owner)):
+            file = await self._in_thread(lambda: self._uploads.claim(header, offset=offset))
+            self._running.add(file.path)
+            remove = False
+            upload = Upload(
+                header,
+                offset=offset,
+                file=file,
+                keep=lambda: self._keep(header, file, owner=owner),
+                threads=self._threads,
+            )
+            try:
+                yield upload
+            except (InvalidArgument, ResourceExhausted):
+                remove = not upload.ended_early
+                raise
+            finally:
+                self._running.discard(file.path)
+                await self._in_thread(lambda: file.close(remove=remove))
 
     async def expire(self) -> int:
         """Remove images that nobody uses any more, uploads that nobody continues, and files over the cache's budget.
@@ -218,13 +189,20 @@ class Images:
         for digest in digests:
             if await self._database.write(partial(self._remove_unused, digest=digest, before=before)):
                 removed += 1
-                self._at_hand.pop(digest, None)
+                self._at_hand.drop(digest)
                 await self._in_thread(self._cache.remove, digest)
-        await self._in_thread(lambda: self._uploads.expire(idle=self._limits.idle))
+        for name in await self._in_thread(lambda: self._uploads.expire(idle=self._limits.idle)):
+            # Its gateway may have been killed after the blob was put, and before it was recorded.
+            if is_digest(name):
+                await self._database.write(partial(self._forget_blob, digest=name))
+        if self._now() > self._tidy_due:
+            self._tidy_due = self._now() + _TIDY_S
+            await self._blobs.tidy(before)
         await self._in_thread(self._cache.trim)
-        for digest in [digest for digest in self._at_hand if not self._cache.holds(digest)]:
-            # Its disk space is free only when nobody has it mapped.
-            del self._at_hand[digest]
+        for digest in self._at_hand.digests():
+            if not self._cache.holds(digest):
+                # Its disk space is free only when nobody has it mapped.
+                self._at_hand.drop(digest)
         return removed
 
     async def _find(self, digest: str) -> ImageRecord | None:
@@ -249,9 +227,7 @@ class Images:
             _log.error("an image's blob is gone or damaged; it is removed, and has to be uploaded again")
             await self._database.write(lambda conn: self._remove(conn, record))
             raise ImageNotFound("the image was damaged on the gateway's disk and is gone; upload it again")
-        self._at_hand[digest] = _AtHand(image, self._now())
-        while len(self._at_hand) > _AT_HAND:
-            self._at_hand.popitem(last=False)
+        self._at_hand.put(image)
         return image
 
     def _opened(self, digest: str, task: asyncio.Task[StoredImage]) -> None:
@@ -260,32 +236,11 @@ class Images:
             # Seen, even if everybody who asked has left.
             task.exception()
 
-    async def _check_budget(self, header: Header, owner: str) -> None:
-        def work(conn: Connection) -> tuple[int, int]:
-            return records.byte_total(conn), records.byte_total(conn, owner=owner)
-
-        total, owned = await self._database.read(work)
-        leftovers = await self._in_thread(
-            lambda: self._uploads.nbytes(besides={*self._running, self._uploads.path(header.digest)})
-        )
-        total += leftovers + sum(size for _, size in self._running.values())
-        owned += sum(size for name, size in self._running.values() if name == owner)
-        self._check_room(header.byte_count, total=total, owned=owned)
-
-    def _check_room(self, byte_count: int, *, total: int, owned: int) -> None:
-        limits = self._limits
-        need = f"there is no room for an image of {byte_count} bytes"
-        hope = f"Images unused for {limits.idle / 86400:g} days are removed"
-        if total + byte_count > limits.disk:
-            raise StorageFull(
-                f"{need}: {total} of {limits.disk} are in use (SIXPOINT_DISK_BYTES). {hope}", retry_after=_RETRY_S
-            )
-        if limits.owner and owned + byte_count > limits.owner:
-            raise StorageFull(
-                f"{need}: {owned} of the {limits.owner} bytes for one owner are in use "
-                f"(SIXPOINT_OWNER_IMAGE_BYTES). {hope}",
-                retry_after=_RETRY_S,
-            )
+    async def _used(self, header: Header, owner: str) -> tuple[int, int]:
+        total, owned = await self._database.read(lambda conn: used(conn, owner))
+        # What is left of uploads that ended early takes room, too; this image's own will be written on.
+        counted = {*self._running, self._uploads.path(header.digest)}
+        return total + await self._in_thread(lambda: self._uploads.nbytes(besides=counted)), owned
 
     async def _keep(self, header: Header, file: UploadFile, *, owner: str) -> ImageRecord:
         key, now = _key(header.digest), self._now()
@@ -296,15 +251,15 @@ class Images:
         def work(conn: Connection) -> ImageRecord:
             records.hold(conn, record.digest)
             if records.find(conn, record.digest) is None:
-                total, owned = records.byte_total(conn), records.byte_total(conn, owner=owner)
-                self._check_room(record.byte_count, total=total, owned=owned)
+                self._room.check_kept(conn, record.byte_count, owner=owner)
             return records.keep(conn, record)
 
         await self._blobs.put_file(key, file.path)
         try:
             kept = await self._database.write(work)
         except ResourceExhausted:
-            await self._forget_blob(record)
+            with contextlib.suppress(ResourceExhausted, Unavailable):
+                await self._database.write(partial(self._forget_blob, digest=record.digest))
             raise
         # Somebody may have removed an older record of it, with the blob, just before.
         if await self._blobs.size(key) != record.byte_count:
@@ -312,14 +267,10 @@ class Images:
         await self._in_thread(self._cache.add, record.digest, file.path)
         return kept
 
-    async def _forget_blob(self, record: ImageRecord) -> None:
-        def work(conn: Connection) -> None:
-            records.hold(conn, record.digest)
-            if records.find(conn, record.digest) is None:
-                self._blobs.delete_now(_key(record.digest))
-
-        with contextlib.suppress(ResourceExhausted, Unavailable):
-            await self._database.write(work)
+    def _forget_blob(self, conn: Connection, *, digest: str) -> None:
+        records.hold(conn, digest)
+        if records.find(conn, digest) is None:
+            self._blobs.delete_now(_key(digest))
 
     def _remove(self, conn: Connection, record: ImageRecord) -> None:
         records.hold(conn, record.digest)

@@ -36,6 +36,12 @@ class Reductions:
         self._kept: OrderedDict[Factors, KeptReduction] = OrderedDict()
         self._lock = threading.Lock()
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that they hold."""
+        with self._lock:
+            return sum(kept.nbytes for kept in self._kept.values())
+
     def __call__(self, factors: Factors) -> Reduction:
         """The image reduced by ``factors`` (x, y, z), powers of two."""
         if math.prod(factors) < _LEAST_BLOCK:
@@ -56,10 +62,14 @@ class KeptReduction(Reduction):
     Args:
         image: Canonical array [z, y, x].
         factors: Voxels per block along (x, y, z), powers of two.
+
+    Attributes:
+        nbytes: Bytes of the tiles made so far.
     """
 
     def __init__(self, image: npt.NDArray[np.generic], factors: Factors) -> None:
         super().__init__(image, factors)
+        self.nbytes = 0
         # Not touched until written: the system gives pages only as tiles are made.
         self._samples = np.empty(self.shape, np.float32)
         self._made = np.zeros([-(-n // _TILE) for n in self.shape], np.bool_)
@@ -74,4 +84,5 @@ class KeptReduction(Reduction):
                     z, y, x = (slice(i * _TILE, min((i + 1) * _TILE, n)) for i, n in zip(tile, self.shape, strict=True))
                     self._samples[z, y, x] = super().__getitem__((z, y, x))
                     self._made[tile] = True
+                    self.nbytes += self._samples[z, y, x].nbytes
         return self._samples[window]

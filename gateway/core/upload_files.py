@@ -99,16 +99,26 @@ class UploadFile:
                     raise OSError(0, "a file became shorter")
                 self._digest.update(data)
                 self._hashed += len(data)
-            while self._waiting:
-                # It stays in the queue until it is written: nothing may follow it that does not follow in the file.
-                chunk = self._waiting[0]
-                written = 0
-                while written < len(chunk):
-                    written += os.pwrite(self._number, memoryview(chunk)[written:], self.size + written)
+            # They stay in the queue until they are written: nothing may follow that does not follow in the file.
+            chunks = list(self._waiting)
+            written = self._write(chunks)
+            for chunk in chunks:
                 self._digest.update(chunk)
-                self.size += len(chunk)
-                self._hashed = self.size
                 self._waiting.popleft()
+            self.size += written
+            self._hashed = self.size
+
+    def _write(self, chunks: list[bytes]) -> int:
+        total = sum(map(len, chunks))
+        written = os.pwritev(self._number, chunks, self.size) if chunks else 0
+        if written < total:
+            # Rare: the system took less than it was given.
+            rest = memoryview(b"".join(chunks))
+            while written < total:
+                written += os.pwrite(self._number, rest[written:], self.size + written)
+        # The disk begins now, rather than when the whole is to be safe; pages that are not yet there stay in memory.
+        os.posix_fadvise(self._number, self.size, total, os.POSIX_FADV_DONTNEED)
+        return total
 
 
 class UploadFolder:
@@ -173,9 +183,9 @@ class UploadFolder:
         """Bytes of all files, except some."""
         return sum(_size(path) for path in self._folder.iterdir() if path not in besides)
 
-    def expire(self, *, idle: float) -> int:
-        """Remove files that nobody has written to for so many seconds; how many."""
-        removed = 0
+    def expire(self, *, idle: float) -> list[str]:
+        """Remove files that nobody has written to for so many seconds; their names: an image's digest, mostly."""
+        removed = []
         for path in self._folder.iterdir():
             with disk_errors():
                 try:
@@ -187,7 +197,7 @@ class UploadFolder:
                 if number is not None:
                     path.unlink(missing_ok=True)
                     os.close(number)
-                    removed += 1
+                    removed.append(path.name)
         return removed
 
     def path(self, digest: str) -> Path:

@@ -13,12 +13,12 @@ from sixpoint.errors import UploadError
 
 __all__ = ["Upload"]
 
-# Written and hashed on a thread in pieces of this size, while the next ones arrive.
-_PIECE_BYTES = 4 * 2**20
+# Most bytes that wait in memory while those before them are written and hashed.
+_WAITING_BYTES = 8 * 2**20
 
 
 class Upload:
-    """Bytes go to a file and into a hash on a worker thread, one piece behind; the next one waits in memory.
+    """Bytes go to a file and into a hash on a worker thread; those that arrive meanwhile wait in memory, up to a limit.
 
     Attributes:
         received: Bytes of voxels that have arrived, those of earlier calls included.
@@ -65,9 +65,10 @@ class Upload:
             return
         self._file.add(chunk)
         self._waiting += len(chunk)
-        if self._waiting >= _PIECE_BYTES:
-            if self._job is not None:
-                await self._job
+        if self._job is not None and (self._job.done() or self._waiting >= _WAITING_BYTES):
+            await self._job
+            self._job = None
+        if self._job is None:
             self._waiting = 0
             self._job = asyncio.get_running_loop().run_in_executor(self._threads, self._file.advance)
             # Seen, even if the call ends before it is waited for.

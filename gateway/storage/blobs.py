@@ -15,7 +15,7 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import from_url
 
-from gateway.storage.disk import aside, copy, disk_errors, place, sync_folder
+from gateway.storage.disk import aside, copy, disk_errors, is_aside, place, sync_folder
 from sixpoint.errors import InvalidArgument, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class _Store(Protocol):
     def get(self, key: str, path: Path) -> bool: ...
     def size(self, key: str) -> int | None: ...
     def delete(self, key: str) -> None: ...
+    def tidy(self, before: float) -> None: ...
 
 
 class Blobs:
@@ -99,6 +100,16 @@ class Blobs:
         """As :meth:`delete`, on a thread of the caller's: within a transaction, for example."""
         self._store.delete(_checked(key))
 
+    async def tidy(self, before: float) -> None:
+        """Remove what gateways that were killed before a time, seconds since 1970, left half-written in a folder.
+
+        An object store has rules of its own for that: let it abort incomplete multipart uploads.
+
+        Raises:
+            StorageUnavailable: When the folder cannot be read.
+        """
+        await asyncio.to_thread(self._store.tidy, before)
+
 
 class _Folder:
     """Blobs as files. obstore's own LocalStore syncs neither files nor folders, and always copies."""
@@ -126,6 +137,9 @@ class _Folder:
             try:
                 copy(self._folder / key, path)
             except FileNotFoundError:
+                # Folders are never removed: without this one, the store is not mounted, rather than the blob gone.
+                if not (self._folder / key).parents[max(0, key.count("/") - 1)].is_dir():
+                    raise _no_store() from None
                 return False
             return True
 
@@ -139,6 +153,13 @@ class _Folder:
     def delete(self, key: str) -> None:
         with disk_errors():
             (self._folder / key).unlink(missing_ok=True)
+
+    def tidy(self, before: float) -> None:
+        with disk_errors():
+            for path in self._folder.rglob(".*"):
+                with suppress(FileNotFoundError):
+                    if is_aside(path) and path.stat().st_mtime < before:
+                        path.unlink()
 
 
 class _Objects:
@@ -154,6 +175,7 @@ class _Objects:
     def get(self, key: str, path: Path) -> bool:
         size = self.size(key)
         if size is None:
+            self._check()
             return False
         try:
             with disk_errors(), path.open("xb") as file:
@@ -180,9 +202,27 @@ class _Objects:
         with suppress(_Missing), _store_errors():
             obstore.delete(self._store, key)
 
+    def tidy(self, before: float) -> None:
+        pass
+
+    def _check(self) -> None:
+        # An object store says the same of a bucket that is not there, when it is asked for one of its objects.
+        try:
+            with _store_errors():
+                next(iter(obstore.list(self._store, chunk_size=1)), None)
+        except _Missing:
+            raise _no_store() from None
+
     def _part(self, key: str, start: int, end: int) -> obstore.Bytes:
         with _store_errors():
             return obstore.get_range(self._store, key, start=start, end=end)
+
+
+def _no_store() -> StorageUnavailable:
+    return StorageUnavailable(
+        "the blob store is not there: the folder is not mounted, or the bucket does not exist (SIXPOINT_BLOBS_URL)",
+        retry_after=_RETRY_S,
+    )
 
 
 @contextmanager

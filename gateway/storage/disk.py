@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -12,12 +13,14 @@ from pathlib import Path
 
 from sixpoint.errors import StorageFull, StorageUnavailable
 
-__all__ = ["aside", "copy", "disk_errors", "place", "sync_folder"]
+__all__ = ["aside", "copy", "disk_errors", "is_aside", "place", "sync_folder"]
 
 _RETRY_S = 1.0
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # What a hard link cannot do here: another file system, one that has none, or too many already.
 _NO_LINK = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK}
+
+_ASIDE = re.compile(r"\..+\.[0-9a-f]{16}")
 
 
 @contextlib.contextmanager
@@ -44,6 +47,11 @@ def disk_errors() -> Iterator[None]:
 def aside(target: Path) -> Path:
     """A name beside a file's, for what is to become that file."""
     return target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+
+
+def is_aside(path: Path) -> bool:
+    """Whether a file has such a name."""
+    return bool(_ASIDE.fullmatch(path.name))
 
 
 def copy(source: Path, target: Path) -> None:

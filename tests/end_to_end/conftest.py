@@ -15,10 +15,14 @@ from tests.harness import free_port
 
 
 @pytest.fixture(scope="session")
-def server(triton: LocalTriton) -> Iterator[str]:
+def server(triton: LocalTriton, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """host:port of a gateway in a process of its own."""
     port = free_port()
-    environment = os.environ | {"SIXPOINT_PORT": str(port), "SIXPOINT_TRITON_URL": triton.address}
+    environment = os.environ | {
+        "SIXPOINT_PORT": str(port),
+        "SIXPOINT_TRITON_URL": triton.address,
+        "SIXPOINT_STATE_FOLDER": str(tmp_path_factory.mktemp("state")),
+    }
     process = subprocess.Popen([sys.executable, "-m", "gateway", "serve"], env=environment)
     try:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -220,10 +220,10 @@ def test_the_demo_names_a_taken_port_and_the_variable_that_changes_it(ports, tmp
     assert "Traceback" not in done.stderr
 
 
-def test_serve_ends_cleanly_on_ctrl_c(ports):
+def test_serve_ends_cleanly_on_ctrl_c(ports, tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "gateway", "serve", "--local-triton"],
-        env=os.environ | ports,
+        env=os.environ | ports | {"SIXPOINT_STATE_FOLDER": str(tmp_path)},
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,

@@ -178,11 +178,12 @@ def test_reflection_names_the_services(gateway, triton):
         ProtoReflectionDescriptorDatabase(channel).get_services()
 
 
-def test_sigterm_drains_health_first_and_running_calls_finish(triton):
+def test_sigterm_drains_health_first_and_running_calls_finish(triton, tmp_path):
     port = free_port()
     environment = {
         "SIXPOINT_PORT": str(port),
         "SIXPOINT_TRITON_URL": triton.address,
+        "SIXPOINT_STATE_FOLDER": str(tmp_path),
         "SIXPOINT_DRAIN_NOTICE_SECONDS": "1",
         "PATH": "/usr/bin:/bin",
     }

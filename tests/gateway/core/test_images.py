@@ -49,7 +49,14 @@ def header_of(volume: Volume, **changes: object) -> Header:
 async def opened(folder: Path, *, url: str = "", blobs: str = "", **limits: float) -> AsyncIterator[Images]:
     """Images in a folder; the same folder twice is two gateways that share it."""
     database = Database(url or f"sqlite:///{folder}/sixpoint.db")
-    bounds = {"largest": MEGABYTE, "disk": MEGABYTE, "owner": 0, "cache": MEGABYTE, "idle": 1000.0} | limits
+    bounds = {
+        "largest": MEGABYTE,
+        "disk": MEGABYTE,
+        "owner": 0,
+        "cache": MEGABYTE,
+        "memory": MEGABYTE,
+        "idle": 1000.0,
+    } | limits
     images = Images(
         database=database,
         blobs=Blobs(blobs or str(folder / "blobs")),
@@ -303,9 +310,10 @@ async def test_two_gateways_keep_the_budget_together(tmp_path: Path, database_ur
         opened(tmp_path, url=database_url, disk=100_000) as other,
     ):
         first, second = noisy_volume(), noisy_volume((40, 36, 31))
-        async with one.upload(header_of(first)) as upload:
+        async with one.upload(header_of(first)) as upload, other.upload(header_of(second)) as faster:
             await upload.write(first.array.tobytes())
-            await put(other, second)
+            await faster.write(second.array.tobytes())
+            await faster.finish()
             with pytest.raises(StorageFull):
                 await upload.finish()
         assert not blob_of(tmp_path, first).exists()
@@ -417,6 +425,20 @@ async def test_an_image_that_nobody_uses_is_removed(tmp_path: Path, database_url
         await database.stop()
 
 
+async def test_a_blob_that_was_never_recorded_goes_with_what_is_left_of_its_upload(tmp_path: Path, database_url: str):
+    volume = noisy_volume()
+    async with opened(tmp_path, url=database_url) as images:
+        await begin(images, volume, volume.array.nbytes - 1)
+        # As if the gateway had been killed between the two.
+        leftover = tmp_path / "cache" / "uploads" / volume.digest
+        await Blobs(str(tmp_path / "blobs")).put_file(f"images/{volume.digest[:2]}/{volume.digest}", leftover)
+        await images.expire()
+        assert blob_of(tmp_path, volume).exists()
+        os.utime(leftover, (1.0, 1.0))
+        await images.expire()
+        assert files(tmp_path) == set()
+
+
 async def test_asking_for_an_image_is_use(tmp_path: Path):
     volume = noisy_volume()
     async with opened(tmp_path) as images:
@@ -439,6 +461,38 @@ async def test_what_is_left_of_an_upload_goes_after_a_while_but_not_under_a_runn
             await images.expire()
             assert [path.name for path in (tmp_path / "cache" / "uploads").iterdir()] == [other.digest]
         assert await images.received(volume.digest) == 0
+
+
+async def test_an_object_store_serves_other_machines(tmp_path: Path, s3_environment: None):
+    volume = noisy_volume()
+    url = f"sqlite:///{tmp_path}/sixpoint.db"
+    async with (
+        opened(tmp_path / "one", url=url, blobs="s3://images/shared") as one,
+        opened(tmp_path / "other", url=url, blobs="s3://images/shared") as other,
+    ):
+        await put(one, volume)
+        assert np.array_equal((await other.open(volume.digest)).volume.array, volume.array)
+        source = tmp_path / "source"
+        source.write_bytes(bytes(volume.array.nbytes))
+        await Blobs("s3://images/shared").put_file(f"images/{volume.digest[:2]}/{volume.digest}", source)
+        (tmp_path / "other" / "cache" / "images" / volume.digest).unlink()
+        with pytest.raises(ImageNotFound):
+            await other.open(volume.digest)
+        await put(other, volume)
+        assert np.array_equal((await other.open(volume.digest)).volume.array, volume.array)
+
+
+async def test_what_is_computed_of_images_is_bounded_and_those_used_last_keep_theirs(tmp_path: Path):
+    volumes = [noisy_volume((40, 36, 32 - n)) for n in range(3)]
+    async with opened(tmp_path, memory=30_000) as images:
+        for volume in volumes:
+            await put(images, volume)
+        first, second, third = [await images.open(volume.digest) for volume in volumes]
+        for image in (first, second, third):
+            window = tuple(slice(0, n) for n in image.reduced((2, 2, 1)).shape)
+            assert image.reduced((2, 2, 1))[window].nbytes == image.reduced.nbytes > 40_000
+        assert await images.open(third.digest) is third
+        assert await images.open(first.digest) is not first
 
 
 async def test_files_over_the_budget_of_the_cache_go_and_are_fetched_again(tmp_path: Path):

@@ -1,39 +1,13 @@
 import os
 import threading
-from collections.abc import Iterator
+import time
 from pathlib import Path
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from gateway.storage.blobs import Blobs
 from sixpoint.errors import InvalidArgument, StorageFull, StorageUnavailable
 from tests.harness import free_port, small_disk
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[str]:
-    """The address of an object store that speaks S3 over HTTP."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=free_port(), verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def s3_environment(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a person sets to use it."""
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "me",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_REGION": "us-east-1",
-        "AWS_ENDPOINT": s3_server,
-        "AWS_ALLOW_HTTP": "true",
-    }.items():
-        monkeypatch.setenv(name, value)
-    boto3.client("s3", endpoint_url=s3_server, region_name="us-east-1").create_bucket(Bucket="images")
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -80,7 +54,20 @@ async def test_the_same_file_may_be_put_twice(blobs: Blobs, tmp_path: Path):
     assert [path.name for path in tmp_path.rglob(".*")] == []
 
 
+async def test_what_a_killed_gateway_left_is_removed_and_nothing_else(tmp_path: Path):
+    blobs = Blobs(str(tmp_path))
+    await blobs.put_file("images/ab/cd", file_of(tmp_path / "source", 10))
+    left, other = (file_of(tmp_path / "images" / "ab" / name, 10) for name in (".cd.0123456789abcdef", ".profile"))
+    await blobs.tidy(time.time() - 100)
+    assert left.exists()
+    await blobs.tidy(time.time() + 100)
+    assert not left.exists()
+    assert other.exists()
+    assert await blobs.size("images/ab/cd") == 10
+
+
 async def test_what_is_not_there_is_none_and_leaves_no_file(blobs: Blobs, tmp_path: Path):
+    await blobs.put_file("some", file_of(tmp_path / "source", 10))
     assert not await blobs.get_to_file("none", tmp_path / "target")
     assert not (tmp_path / "target").exists()
     assert await blobs.size("none") is None
@@ -130,6 +117,24 @@ async def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path):
         assert await blobs.size("a") is None
         await blobs.put_file("a", file_of(tmp_path / "small", 2**20))
         assert len(list((folder / "blobs").iterdir())) == 1
+
+
+async def test_a_folder_that_is_not_mounted_is_unavailable_rather_than_its_blobs_gone(tmp_path: Path):
+    blobs = Blobs(str(tmp_path / "blobs"))
+    await blobs.put_file("images/ab/cd", file_of(tmp_path / "source", 10))
+    await blobs.delete("images/ab/cd")
+    assert not await blobs.get_to_file("images/ab/cd", tmp_path / "target")
+    (tmp_path / "blobs").rename(tmp_path / "elsewhere")
+    with pytest.raises(StorageUnavailable, match="not mounted"):
+        await blobs.get_to_file("images/ab/cd", tmp_path / "target")
+    (tmp_path / "blobs").mkdir()
+    with pytest.raises(StorageUnavailable, match="not mounted"):
+        await blobs.get_to_file("images/ab/cd", tmp_path / "target")
+
+
+async def test_a_bucket_that_does_not_exist_is_unavailable(tmp_path: Path, s3_environment: None):
+    with pytest.raises(StorageUnavailable):
+        await Blobs("s3://no-such-bucket/prefix").get_to_file("images/ab/cd", tmp_path / "target")
 
 
 async def test_a_store_that_is_away_is_unavailable(
