@@ -112,9 +112,10 @@ async def measure(
         Unavailable: When the gateway does not answer.
     """
     processes = servers(server, children=False)
-    bare = BareTriton(triton, model)
+    bare = BareTriton.at(triton, model)
+    spec = bare.spec()
     prompts = [example.prompt(number) for number in example.numbers]
-    tensors = [tensor(example.volume, prompt, bare.spec) for prompt in prompts]
+    tensors = [tensor(example.volume, prompt, spec) for prompt in prompts]
     loop = asyncio.get_running_loop()
     async with AsyncClient(server) as client, AsyncExitStack() as stack:
 
@@ -136,7 +137,7 @@ async def measure(
         for _ in range(rounds + 1):
             ours = await _round([one.annotate(prompt) for one, prompt in zip(people, cycle(prompts), strict=False)])
             alone = islice(cycle(tensors), sessions)
-            found.append((ours, await _round([loop.run_in_executor(pool, bare, one) for one in alone])))
+            found.append((ours, await _round([loop.run_in_executor(pool, bare.call, one, spec) for one in alone])))
         after = resident(processes)
     # The first round warms caches, connections and threads on both sides.
     counted = found[1:]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,25 +21,19 @@ from typing import Annotated, Any
 import grpc
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
 import typer
 from rich.console import Console
 from rich.table import Table
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from benchmarks.cases import to_sitk
+from benchmarks.figures import Figure
+from benchmarks.volumes import Example, large_ct, read_example, tensor
 from sixpoint.client import Client, Session
-from sixpoint.geometry import Geometry
-from sixpoint.guidance import Guide, network_input
-from sixpoint.mask import Mask
-from sixpoint.phantom import make_phantom
-from sixpoint.prompts import Click, ExtremePoints, Prompt
-from sixpoint.roi import Roi
+from sixpoint.prompts import Prompt
 from sixpoint.spec import PARAMETER, ModelSpec
-from sixpoint.volume import Volume
 
-PHASES = ("queue", "preprocess", "inference", "postprocess", "encode")
-SIZE = (512, 512, 256)
+PHASES = ("queue", "preprocess", "inference", "postprocess", "encode", "store")
+BEYOND = "beyond Triton's compute"
 # The first calls warm caches on both sides, and the first one reduces the image.
 WARMING = 3
 
@@ -88,19 +83,8 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare, and show where the time goes."""
-    if image and labels:
-        volume, truth = Volume.read(image), Volume.read(labels)
-    else:
-        phantom = make_phantom()
-        volume, truth = phantom.image, phantom.labels
-    volume, truth = _resampled(volume, sitk.sitkLinear, np.int16), _resampled(truth, sitk.sitkNearestNeighbor, np.uint8)
-    bare = BareTriton.at(triton, model)
-    results: dict[str, Facts] = {}
-    with Client(server) as client:
-        for number in label or [1]:
-            with client.open_session(volume, model=model) as session:
-                for kind, facts in _measure(session, bare, volume, truth.array == number, repeats).items():
-                    results[f"label {number}, {kind}"] = facts
+    example = large_ct(read_example(image, labels))
+    results = measure(example, label or [1], server=server, triton=triton, model=model, repeats=repeats)
     if as_json:
         typer.echo(json.dumps(results, indent=1))
         return
@@ -112,32 +96,67 @@ def main(
         Console().print(table)
 
 
-def _measure(
-    session: Session, bare: BareTriton, volume: Volume, truth: npt.NDArray[np.bool_], repeats: int
+def measure(
+    example: Example, numbers: Sequence[int], *, server: str, triton: str, model: str = "annotation", repeats: int = 30
 ) -> dict[str, Facts]:
+    """Where the time of a prompt goes, by structure and kind of prompt.
+
+    Args:
+        example: The image.
+        numbers: Of the structures to outline.
+        server: The gateway, host:port.
+        triton: Triton behind it, host:port.
+        model: Name of the model.
+        repeats: Calls of each kind.
+    """
+    bare = BareTriton.at(triton, model)
+    results: dict[str, Facts] = {}
+    with Client(server) as client:
+        for number in numbers:
+            with client.open_session(example.volume, model=model) as session:
+                for kind, facts in _measure(session, bare, example, number, repeats).items():
+                    results[f"label {number}, {kind}"] = facts
+    return results
+
+
+def figures(results: dict[str, Facts]) -> list[Figure]:
+    """What was found, beside the aims."""
+    found = []
+    for name, facts in results.items():
+        beyond = facts[BEYOND]
+        found += [
+            Figure(what=f"{name}: beyond Triton's compute, p50", got=beyond["p50"], unit="ms", most=15),
+            Figure(what=f"{name}: beyond Triton's compute, p95", got=beyond["p95"], unit="ms", most=40),
+            Figure(what=f"{name}: over the bare call of Triton, p50", got=facts["ratio"]["p50"], most=1.15),
+            Figure(what=f"{name}: the whole call, p50", got=facts["annotate"]["p50"], unit="ms"),
+            Figure(what=f"{name}: the bare call, p50", got=facts["bare Triton"]["p50"], unit="ms"),
+        ]
+    return found
+
+
+def _measure(session: Session, bare: BareTriton, example: Example, number: int, repeats: int) -> dict[str, Facts]:
     """Six points and then a click, in turn with bare calls: what each of the two kinds of prompt takes."""
-    points, spec = ExtremePoints.of_mask(truth), bare.spec()
-    tensor = _tensor(volume, points, spec)
+    points, spec = example.prompt(number), bare.spec()
+    clicks = example.clicks(number)
+    made = tensor(example.volume, points, spec)
     rows: dict[str, list[dict[str, float]]] = {"points": [], "clicks": []}
     for _ in range(repeats + WARMING):
-        alone = bare.call(tensor, spec)
-        mask, row = _timed(session, bare, points)
-        rows["points"].append({"bare Triton": alone, **row, "ratio": row["annotate"] / alone})
-        _, row = _timed(session, bare, _click(truth, mask))
-        rows["clicks"].append({"bare Triton": alone, **row, "ratio": row["annotate"] / alone})
+        for kind, prompt in (("points", points), ("clicks", next(clicks))):
+            alone = bare.call(made, spec)
+            row = _timed(session, bare, prompt)
+            rows[kind].append({"bare Triton": alone, **row, "ratio": row["annotate"] / alone})
     return {kind: _facts(some[WARMING:]) for kind, some in rows.items()}
 
 
-def _timed(session: Session, bare: BareTriton, prompt: Prompt) -> tuple[Mask, dict[str, float]]:
-    """One call through the gateway: its mask, and its milliseconds."""
+def _timed(session: Session, bare: BareTriton, prompt: Prompt) -> dict[str, float]:
+    """The milliseconds of one call through the gateway."""
     before = bare.compute()
     started = time.perf_counter()
     mask = session.annotate(prompt)
     whole = (time.perf_counter() - started) * 1000
     computed = bare.compute() - before
     phases = {name: getattr(mask.timings, name).total_seconds() * 1000 for name in PHASES}
-    reply = whole - sum(phases.values())
-    return mask, {"annotate": whole, **phases, "reply": reply, "beyond Triton's compute": whole - computed}
+    return {"annotate": whole, **phases, "reply": whole - sum(phases.values()), BEYOND: whole - computed}
 
 
 def _facts(rows: list[dict[str, float]]) -> Facts:
@@ -146,40 +165,6 @@ def _facts(rows: list[dict[str, float]]) -> Facts:
         key: {"p50": round(float(np.median(v)), 2), "p95": round(float(np.percentile(v, 95)), 2)}
         for key, v in columns.items()
     }
-
-
-def _click(truth: npt.NDArray[np.bool_], mask: Mask) -> Click:
-    """A click in the midst of what was missed, or of the object where nothing was."""
-    missed = truth & (mask.array == 0)
-    voxels = np.argwhere(missed if missed.any() else truth)
-    z, y, x = voxels[len(voxels) // 2].tolist()
-    return Click((x, y, z))
-
-
-def _resampled(volume: Volume, interpolator: int, dtype: npt.DTypeLike) -> Volume:
-    """A volume on the benchmark's size, over the same part of the patient."""
-    source = to_sitk(volume)
-    spacing = [n * s / m for n, s, m in zip(source.GetSize(), source.GetSpacing(), SIZE, strict=True)]
-    origin = source.TransformContinuousIndexToPhysicalPoint(
-        [n / m / 2 - 0.5 for n, m in zip(source.GetSize(), SIZE, strict=True)]
-    )
-    # The last True: beyond the outermost centres their voxels repeat.
-    result = sitk.Resample(
-        source, SIZE, sitk.Transform(), interpolator, origin, spacing, source.GetDirection(), 0, sitk.sitkFloat32, True
-    )
-    geometry = Geometry(SIZE, tuple(spacing), tuple(origin), volume.geometry.direction)
-    return Volume(np.rint(sitk.GetArrayFromImage(result)).astype(dtype), geometry)
-
-
-def _tensor(volume: Volume, prompt: ExtremePoints, spec: ModelSpec) -> npt.NDArray[Any]:
-    """The tensor that the gateway would send."""
-    geometry = volume.geometry
-    orientation = geometry.orientation
-    points = orientation.index_to_canonical(prompt.to_index(geometry), size=geometry.size)
-    roi = Roi.around(points, spacing=geometry.canonical().spacing, spec=spec.roi)
-    box = [points.min(axis=0), points.max(axis=0)]
-    guide = Guide.within(roi, box=box, extremes=points, size=geometry.canonical().size)
-    return network_input(roi.extract(orientation.to_canonical(volume.array)), guide, spec.input)
 
 
 if __name__ == "__main__":

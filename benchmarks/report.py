@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from benchmarks import many, peer, upload
-from benchmarks.figures import Figure, as_json, as_markdown
-from benchmarks.servers import TRITON_ENVIRONMENT, Servers, running
+from benchmarks import many, overhead, peer, upload
+from benchmarks.figures import as_json, as_markdown
+from benchmarks.servers import TRITON_ENVIRONMENT, running
 from benchmarks.volumes import large_ct, read_example
 
 __all__ = ["main"]
@@ -38,7 +36,8 @@ def main(
     _say("starting Triton and a gateway ...")
     with running(environment=environment) as found:
         _say("one prompt after the other ...")
-        figures = _overhead(found, image, labels, label)
+        times = overhead.measure(large, [label], server=found.gateway, triton=found.triton)
+        figures = overhead.figures(times)
         _say(f"{sessions} sessions at once ...")
         crowd = many.measure(example, server=found.gateway, triton=found.triton, sessions=sessions, idle=idle)
         figures += many.figures(asyncio.run(crowd))
@@ -61,17 +60,3 @@ def main(
 def _say(what: str) -> None:
     # Apart from the table, which may go to a file.
     typer.echo(what, err=True)
-
-
-def _overhead(found: Servers, image: Path | None, labels: Path | None, label: int) -> list[Figure]:
-    """What ``benchmarks.overhead`` says, which is a command."""
-    files = [str(path) for path in (image, labels) if path is not None]
-    options = [f"--label={label}", f"--server={found.gateway}", f"--triton={found.triton}", "--json"]
-    command = [sys.executable, "-m", "benchmarks.overhead", *files, *options]
-    facts = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-    return [
-        Figure(what="a prompt over a bare call of Triton, p50", got=facts["ratio"]["p50"], most=1.15),
-        Figure(what="a prompt, p50", got=facts["annotate"]["p50"], unit="ms"),
-        Figure(what="a prompt, p95", got=facts["annotate"]["p95"], unit="ms"),
-        Figure(what="a bare call of Triton, p50", got=facts["bare Triton"]["p50"], unit="ms"),
-    ]

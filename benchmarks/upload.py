@@ -120,15 +120,15 @@ def figures(found: Upload) -> list[Figure]:
     """The figures, with what they should be."""
     what = f"upload of {found.mib:.0f} MiB"
     result = [
-        Figure(what=f"{what}: speed, of a bare stream's", got=found.ratio, least=0.5),
+        Figure(what=f"{what}: speed, of a bare stream's", got=found.ratio, least=0.6),
         Figure(what=f"{what}: speed", got=found.mib_per_second, unit="MiB/s"),
         Figure(what=f"{what}: bare stream", got=found.bare_mib_per_second, unit="MiB/s"),
         Figure(what=f"{what}: share of its time that the client hashes first", got=found.hash_share),
     ]
     if found.growth is not None:
-        result.append(Figure(what=f"{what}: the gateway's memory at its peak, in volumes", got=found.growth, most=1.1))
+        result.append(Figure(what=f"{what}: the gateway's memory at its peak, in volumes", got=found.growth, most=1.2))
     result.append(Figure(what=f"{what}: bare stream's memory at its peak, in volumes", got=found.bare_growth))
-    result.append(Figure(what="reply's mask, of the raw mask's bytes", got=found.reply, most=0.01))
+    result.append(Figure(what="reply's mask, of the raw mask's bytes", got=found.reply, most=0.02))
     return result
 
 
