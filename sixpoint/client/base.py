@@ -8,23 +8,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
-import grpc
 import numpy as np
 
 from sixpoint.client.infos import ModelInfo, SessionInfo, read_model, read_session
 from sixpoint.client.plan import Call, Plan, Work
 from sixpoint.client.retry import Retry
 from sixpoint.converters import geometry_from_message, geometry_to_message
-from sixpoint.errors import ImageNotFound, InvalidArgument, SixpointError, Unavailable, UploadError
+from sixpoint.errors import ImageNotFound, InvalidArgument, Unavailable, UploadError
 from sixpoint.geometry import Geometry
-from sixpoint.status import from_rpc, is_ours
 from sixpoint.v1 import image_service_pb2 as images
 from sixpoint.v1 import model_service_pb2 as models
 from sixpoint.v1 import session_service_pb2 as sessions
 from sixpoint.v1 import volume_pb2 as volumes
 from sixpoint.volume import Volume, voxel_type_number
 
-__all__ = ["DEFAULT_TARGET", "OPTIONS", "BaseClient", "Image", "Opened", "Progress", "Timeout", "explain"]
+__all__ = ["DEFAULT_TARGET", "OPTIONS", "BaseClient", "Image", "Opened", "Progress", "Timeout"]
 
 Image = str | os.PathLike[str] | Volume
 Progress = Callable[[int, int], None]
@@ -196,14 +194,3 @@ def upload_messages(
         yield images.UploadImageRequest(chunk=data[start : start + _CHUNK_BYTES].tobytes())
         if progress:
             progress(min(start + _CHUNK_BYTES, len(data)), len(data))
-
-
-def explain(failure: grpc.RpcError, target: str) -> SixpointError:
-    """The error that a failed call stands for; when nothing answered at all, one that says what to do."""
-    error = from_rpc(failure)
-    if type(error) is Unavailable and not is_ours(failure):
-        return Unavailable(
-            f"no gateway answers at {target} ({error.message}); start one with `make serve`, or name another with "
-            "SIXPOINT_SERVER or --server"
-        )
-    return error
