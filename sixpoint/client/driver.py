@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from sixpoint.client.plan import Call, Plan, Stubs, Work
+from sixpoint.client.plan import Call, Pause, Plan, Stubs, Work
 from sixpoint.client.retry import Attempts, Retry
 from sixpoint.errors import SixpointError, Unavailable
 from sixpoint.status import from_rpc, is_ours
@@ -64,7 +64,13 @@ class Driver(BaseDriver):
                 return value
             result, error = None, None
             try:
-                result = step.function() if isinstance(step, Work) else self._make(step)
+                match step:
+                    case Call():
+                        result = self._make(step)
+                    case Work():
+                        result = step.function()
+                    case Pause():
+                        time.sleep(step.seconds)
             except SixpointError as failure:
                 error = failure
 
@@ -103,8 +109,14 @@ class AsyncDriver(BaseDriver):
                 return value
             result, error = None, None
             try:
-                # What takes seconds for a large image: off the event loop.
-                result = await (asyncio.to_thread(step.function) if isinstance(step, Work) else self._make(step))
+                match step:
+                    case Call():
+                        result = await self._make(step)
+                    case Work():
+                        # What takes seconds for a large image: off the event loop.
+                        result = await asyncio.to_thread(step.function)
+                    case Pause():
+                        await asyncio.sleep(step.seconds)
             except SixpointError as failure:
                 error = failure
 

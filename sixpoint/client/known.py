@@ -40,6 +40,7 @@ class Known:
     def learn(self, answer: annotation.Answer, *, segment: int) -> None:
         """Take the answer to a change of a segment."""
         self.revision = answer.revision
+        segment = answer.segment or segment
         known = self.segments.get(segment)
         self.segments[segment] = SegmentInfo(segment, known.name if known else "", answer.step, answer.step_count)
 
@@ -58,7 +59,7 @@ class Known:
         Raises:
             InternalError: When it arrived damaged, or tells what changed of another mask than the one that is held.
         """
-        packed = mask_from_message(answer.mask)
+        packed, segment = mask_from_message(answer.mask), answer.segment or segment
         held = received(packed, revision=answer.revision, held=self._held.get(segment), size=self._geometry.size)
         self._held[segment] = held
         return Mask(
