@@ -5,15 +5,19 @@ The library that client, gateway, exporter and trainer share. Patient space is L
 """
 
 from sixpoint.client import (
+    Answered,
     AsyncClient,
     AsyncSession,
     Client,
+    Failed,
     ModelInfo,
+    Phase,
     Retry,
     SegmentInfo,
     Session,
     SessionInfo,
     StepInfo,
+    Superseded,
     Timeout,
 )
 from sixpoint.errors import SixpointError
@@ -25,18 +29,21 @@ from sixpoint.spec import ModelSpec
 from sixpoint.volume import Volume
 
 __all__ = [
+    "Answered",
     "AsyncClient",
     "AsyncSession",
     "Box",
     "Click",
     "Client",
     "ExtremePoints",
+    "Failed",
     "Frame",
     "Geometry",
     "InitialMask",
     "Mask",
     "ModelInfo",
     "ModelSpec",
+    "Phase",
     "Prompt",
     "Retry",
     "SegmentInfo",
@@ -44,6 +51,7 @@ __all__ = [
     "SessionInfo",
     "SixpointError",
     "StepInfo",
+    "Superseded",
     "Timeout",
     "Timings",
     "Volume",

@@ -17,7 +17,19 @@ from sixpoint.errors import InternalError
 from sixpoint.geometry import Geometry
 from sixpoint.volume import write_image
 
-__all__ = ["Index", "Mask", "PackedMask", "Timings", "pack", "pack_change", "unpack", "voxels_of"]
+__all__ = [
+    "Bits",
+    "Index",
+    "Mask",
+    "PackedMask",
+    "Timings",
+    "check_box",
+    "cropped",
+    "pack",
+    "pack_change",
+    "unpack",
+    "voxels_of",
+]
 
 Bits = npt.NDArray[np.uint8]
 Index = tuple[int, int, int]
@@ -109,7 +121,7 @@ def pack(mask: npt.NDArray[np.bool_], offset: Index) -> PackedMask:
         mask: bool [z, y, x], a piece of the image's grid.
         offset: Index (x, y, z) of the piece's first voxel.
     """
-    piece, first = _cropped(mask)
+    piece, first = cropped(mask)
     return _packed(piece, (offset[0] + first[0], offset[1] + first[1], offset[2] + first[2]))
 
 
@@ -137,7 +149,7 @@ def pack_change(mask: npt.NDArray[np.bool_], offset: Index, *, before: PackedMas
     if before.voxel_count:
         there = [b - a for a, b in zip(before.lower, before.upper, strict=True)]
         changed[_window(before.lower, there, lower)] ^= voxels_of(before)
-    piece, first = _cropped(changed)
+    piece, first = cropped(changed)
     window = _window(first, piece.shape[::-1], (0, 0, 0))
     place = (lower[0] + first[0], lower[1] + first[1], lower[2] + first[2])
     packed = _packed(now[window], place)
@@ -150,7 +162,7 @@ def _window(offset: Sequence[int], extent: Sequence[int], lower: Sequence[int]) 
     return parts[2], parts[1], parts[0]
 
 
-def _cropped(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], Index]:
+def cropped(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], Index]:
     """The smallest box of a mask that holds all of it, and the index (x, y, z) of its first voxel."""
     low, high = 0, len(mask)
     # Most masks come in nearly their smallest box.
@@ -173,13 +185,21 @@ def unpack(packed: PackedMask, size: Index) -> Bits:
     Raises:
         InternalError: When the patch is damaged or does not fit the image.
     """
+    check_box(packed, size)
     result = np.zeros(size[::-1], np.uint8)
-    fits = all(0 <= a <= b <= n for a, b, n in zip(packed.lower, packed.upper, size, strict=True))
-    if not fits:
-        raise InternalError(f"the mask's box {packed.lower} to {packed.upper} does not fit the image of size {size}")
     (x0, y0, z0), (x1, y1, z1) = packed.lower, packed.upper
     result[z0:z1, y0:y1, x0:x1] = voxels_of(packed)
     return result
+
+
+def check_box(packed: PackedMask, size: Index) -> None:
+    """Refuse a patch that does not lie in an image of ``size`` (x, y, z).
+
+    Raises:
+        InternalError: Saying how far it reaches.
+    """
+    if not all(0 <= a <= b <= n for a, b, n in zip(packed.lower, packed.upper, size, strict=True)):
+        raise InternalError(f"the mask's box {packed.lower} to {packed.upper} does not fit the image of size {size}")
 
 
 def _packed(piece: npt.NDArray[np.bool_], lower: Index) -> PackedMask:

@@ -12,7 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from sixpoint import errors
 
-__all__ = ["CODES", "DETAILS_KEY", "code_of", "from_rpc", "is_ours", "to_status"]
+__all__ = ["CODES", "DETAILS_KEY", "code_of", "from_rpc", "from_status", "is_ours", "to_status"]
 
 DOMAIN = "sixpoint"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -33,6 +33,7 @@ CODES: dict[type[errors.SixpointError], grpc.StatusCode] = {
 """gRPC's code for each branch of the tree; subclasses inherit it."""
 
 _BY_CODE = {code: kind for kind, code in CODES.items()}
+_BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 _Detail = TypeVar("_Detail", bound=Message)
 
 
@@ -63,7 +64,26 @@ def from_rpc(failure: grpc.RpcError) -> errors.SixpointError:
     """The error that a failed call stands for: the class that the server raised, or the nearest for its code."""
     code = failure.code() if isinstance(failure, grpc.Call) or hasattr(failure, "code") else grpc.StatusCode.UNKNOWN
     message = str(failure.details() or code.name) if hasattr(failure, "details") else str(failure)
-    status = _status(failure)
+    return _error(_status(failure), code, message)
+
+
+def from_status(packed: bytes) -> errors.SixpointError:
+    """The error that a serialized ``google.rpc.Status`` stands for, as an action of a stream fails with."""
+    try:
+        status = status_pb2.Status.FromString(packed)
+    except DecodeError:
+        return errors.InternalError("the reason of a failure arrived damaged")
+    code = _BY_NUMBER.get(status.code, grpc.StatusCode.UNKNOWN)
+    return _error(status, code, status.message or code.name)
+
+
+def is_ours(failure: grpc.RpcError) -> bool:
+    """Whether a gateway raised it; gRPC and proxies, when nobody answers, send no details of ours."""
+    info = _detail(_status(failure), error_details_pb2.ErrorInfo)
+    return info is not None and info.domain == DOMAIN
+
+
+def _error(status: status_pb2.Status, code: grpc.StatusCode, message: str) -> errors.SixpointError:
     info = _detail(status, error_details_pb2.ErrorInfo)
     bad = _detail(status, error_details_pb2.BadRequest)
     retry = _detail(status, error_details_pb2.RetryInfo)
@@ -76,12 +96,6 @@ def from_rpc(failure: grpc.RpcError) -> errors.SixpointError:
         else (),
         retry_after=retry.retry_delay.ToTimedelta().total_seconds() if retry else None,
     )
-
-
-def is_ours(failure: grpc.RpcError) -> bool:
-    """Whether a gateway raised it; gRPC and proxies, when nobody answers, send no details of ours."""
-    info = _detail(_status(failure), error_details_pb2.ErrorInfo)
-    return info is not None and info.domain == DOMAIN
 
 
 def _status(failure: grpc.RpcError) -> status_pb2.Status:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
-from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import grpc
 import grpc.aio
-from google.protobuf.message import Message
 
-from sixpoint.client.base import DEFAULT_TARGET, OPTIONS, BaseClient, Image, Opened, Progress, Timeout, explain
+from sixpoint.client.base import DEFAULT_TARGET, OPTIONS, BaseClient, Image, Opened, Progress, Timeout
+from sixpoint.client.driver import AsyncDriver
 from sixpoint.client.infos import ModelInfo, SessionInfo, StepInfo
-from sixpoint.client.plan import Call, Plan, Stubs, Work
-from sixpoint.client.retry import Attempts, Retry
+from sixpoint.client.interaction import AsyncInteraction
+from sixpoint.client.plan import Plan
+from sixpoint.client.retry import Retry
 from sixpoint.client.session import BaseSession
 from sixpoint.errors import SixpointError
 from sixpoint.mask import Mask
@@ -41,7 +40,7 @@ class AsyncClient(BaseClient):
     ) -> None:
         super().__init__(target, timeout=timeout, retry=retry, owner=owner)
         self.channel = channel or grpc.aio.insecure_channel(target, options=OPTIONS)
-        self._stubs = Stubs(self.channel)
+        self.driver = AsyncDriver(self.channel, target=target, retry=retry, metadata=self.metadata)
 
     async def __aenter__(self) -> Self:
         return self
@@ -57,35 +56,7 @@ class AsyncClient(BaseClient):
 
     async def run(self, plan: Plan[_Result]) -> _Result:
         """Carry a plan out."""
-        result: Any = None
-        error: SixpointError | None = None
-        while True:
-            try:
-                step = plan.send(result) if error is None else plan.throw(error)
-            except StopIteration as end:
-                value: _Result = end.value
-                return value
-            result, error = None, None
-            try:
-                # What takes seconds for a large image: off the event loop.
-                result = await (asyncio.to_thread(step.function) if isinstance(step, Work) else self._make(step))
-            except SixpointError as failure:
-                error = failure
-
-    async def _make(self, call: Call) -> Any:
-        method = self._stubs.method(call.method)
-        attempts = Attempts(self.retry, timeout=call.timeout, now=time.monotonic())
-        while True:
-            left = attempts.remaining(time.monotonic())
-            try:
-                request = call.request if call.stream is None else _awaited(call.stream())
-                return await method(request, timeout=left, metadata=self.metadata)
-            except grpc.RpcError as failure:
-                error = explain(failure, self.target)
-                pause = attempts.pause(error, now=time.monotonic()) if call.safe else None
-                if pause is None:
-                    raise error from failure
-            await asyncio.sleep(pause)
+        return await self.driver.run(plan)
 
     async def models(self, *, label: str = "", task: str = "", modality: str = "", prompt: str = "") -> list[ModelInfo]:
         """As :meth:`Client.models`."""
@@ -157,6 +128,10 @@ class AsyncSession(BaseSession):
         """As :meth:`Session.reset`."""
         return await self._run(self.step_plan("Reset", segment))
 
+    def interact(self) -> AsyncInteraction:
+        """As :meth:`Session.interact`."""
+        return AsyncInteraction(self, self._client.driver)
+
     async def mask(self, *, segment: int = 1) -> Mask:
         """As :meth:`Session.mask`."""
         return await self._run(self.mask_plan(segment))
@@ -195,8 +170,3 @@ class AsyncSession(BaseSession):
             await self._run(self.close_plan())
         except (SixpointError, grpc.aio.UsageError):  # gRPC's word for a channel that is closed
             return
-
-
-async def _awaited(messages: Iterator[Message]) -> AsyncIterator[Message]:
-    for message in messages:
-        yield message

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
-import grpc
 import numpy as np
 
 from sixpoint.client.infos import ModelInfo, SessionInfo, read_model, read_session
-from sixpoint.client.plan import Call, Plan, Work
-from sixpoint.client.retry import Retry
+from sixpoint.client.plan import Call, Pause, Plan, Work
+from sixpoint.client.retry import Attempts, Retry
 from sixpoint.converters import geometry_from_message, geometry_to_message
-from sixpoint.errors import ImageNotFound, InvalidArgument, SixpointError, Unavailable, UploadError
+from sixpoint.errors import ImageNotFound, InvalidArgument, SixpointError, UploadError
 from sixpoint.geometry import Geometry
-from sixpoint.status import from_rpc, is_ours
 from sixpoint.v1 import image_service_pb2 as images
 from sixpoint.v1 import model_service_pb2 as models
 from sixpoint.v1 import session_service_pb2 as sessions
 from sixpoint.v1 import volume_pb2 as volumes
 from sixpoint.volume import Volume, voxel_type_number
 
-__all__ = ["DEFAULT_TARGET", "OPTIONS", "BaseClient", "Image", "Opened", "Progress", "Timeout", "explain"]
+__all__ = ["DEFAULT_TARGET", "OPTIONS", "BaseClient", "Image", "Opened", "Progress", "Timeout"]
 
 Image = str | os.PathLike[str] | Volume
 Progress = Callable[[int, int], None]
@@ -153,21 +152,26 @@ class BaseClient:
         yield Call("CloseSession", sessions.CloseSessionRequest(session_id=session_id), self.timeout.call)
 
     def _send_plan(self, volume: Volume, digest: str, progress: Progress | None) -> Plan[None]:
-        for attempt in range(1, self.retry.attempts + 1):
+        attempts = Attempts(self.retry, timeout=self.timeout.upload, now=time.monotonic())
+        while True:
             there = yield Call("GetUpload", images.GetUploadRequest(digest=digest), self.timeout.call)
             offset: int = there.received_byte_count
 
             def stream(offset: int = offset) -> Iterator[images.UploadImageRequest]:
                 return upload_messages(volume, digest, offset=offset, progress=progress)
 
+            left = attempts.remaining(time.monotonic())
             try:
-                yield Call("UploadImage", None, self.timeout.upload, stream=stream, safe=False)
-            except (Unavailable, UploadError) as error:
+                yield Call("UploadImage", None, left, stream=stream, safe=False)
+            except SixpointError as error:
                 # Another client may have sent the same image meanwhile: then the offset is another one.
-                if attempt == self.retry.attempts or (isinstance(error, UploadError) and not offset):
+                moved = isinstance(error, UploadError) and offset > 0
+                pause = attempts.pause(error, now=time.monotonic(), again=moved)
+                if pause is None:
                     raise
             else:
                 return
+            yield Pause(pause)
 
 
 def read_plan(image: Image) -> Plan[Volume]:
@@ -192,18 +196,9 @@ def upload_messages(
         ),
         offset=offset,
     )
+    if progress and offset:
+        progress(offset, len(data))
     for start in range(offset, len(data), _CHUNK_BYTES):
         yield images.UploadImageRequest(chunk=data[start : start + _CHUNK_BYTES].tobytes())
         if progress:
             progress(min(start + _CHUNK_BYTES, len(data)), len(data))
-
-
-def explain(failure: grpc.RpcError, target: str) -> SixpointError:
-    """The error that a failed call stands for; when nothing answered at all, one that says what to do."""
-    error = from_rpc(failure)
-    if type(error) is Unavailable and not is_ours(failure):
-        return Unavailable(
-            f"no gateway answers at {target} ({error.message}); start one with `make serve`, or name another with "
-            "SIXPOINT_SERVER or --server"
-        )
-    return error

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import grpc
 
-from sixpoint.client.base import DEFAULT_TARGET, OPTIONS, BaseClient, Image, Opened, Progress, Timeout, explain
+from sixpoint.client.base import DEFAULT_TARGET, OPTIONS, BaseClient, Image, Opened, Progress, Timeout
+from sixpoint.client.driver import Driver
 from sixpoint.client.infos import ModelInfo, SessionInfo, StepInfo
-from sixpoint.client.plan import Call, Plan, Stubs, Work
-from sixpoint.client.retry import Attempts, Retry
+from sixpoint.client.interaction import Interaction
+from sixpoint.client.plan import Plan
+from sixpoint.client.retry import Retry
 from sixpoint.client.session import BaseSession
 from sixpoint.errors import SixpointError
 from sixpoint.mask import Mask
@@ -55,7 +56,7 @@ class Client(BaseClient):
     ) -> None:
         super().__init__(target, timeout=timeout, retry=retry, owner=owner)
         self.channel = channel or grpc.insecure_channel(target, options=OPTIONS)
-        self._stubs = Stubs(self.channel)
+        self.driver = Driver(self.channel, target=target, retry=retry, metadata=self.metadata)
 
     def __enter__(self) -> Self:
         return self
@@ -71,34 +72,7 @@ class Client(BaseClient):
 
     def run(self, plan: Plan[_Result]) -> _Result:
         """Carry a plan out."""
-        result: Any = None
-        error: SixpointError | None = None
-        while True:
-            try:
-                step = plan.send(result) if error is None else plan.throw(error)
-            except StopIteration as end:
-                value: _Result = end.value
-                return value
-            result, error = None, None
-            try:
-                result = step.function() if isinstance(step, Work) else self._make(step)
-            except SixpointError as failure:
-                error = failure
-
-    def _make(self, call: Call) -> Any:
-        method = self._stubs.method(call.method)
-        attempts = Attempts(self.retry, timeout=call.timeout, now=time.monotonic())
-        while True:
-            left = attempts.remaining(time.monotonic())
-            try:
-                request = call.request if call.stream is None else call.stream()
-                return method(request, timeout=left, metadata=self.metadata)
-            except grpc.RpcError as failure:
-                error = explain(failure, self.target)
-                pause = attempts.pause(error, now=time.monotonic()) if call.safe else None
-                if pause is None:
-                    raise error from failure
-            time.sleep(pause)
+        return self.driver.run(plan)
 
     def models(self, *, label: str = "", task: str = "", modality: str = "", prompt: str = "") -> list[ModelInfo]:
         """The models that can be used now and match every filter that is given, by name.
@@ -166,10 +140,8 @@ class Session(BaseSession):
 
     Attributes:
         id: Its id on the gateway.
-        model: Name of the model.
         geometry: Where the image's voxels lie.
         volume: The image; None in a session that was resumed without it.
-        revision: Number of its changes, as far as this client knows.
         keep: Whether it stays open when the ``with`` block ends.
     """
 
@@ -249,6 +221,10 @@ class Session(BaseSession):
             StaleRevision: When another client was faster.
         """
         return self._run(self.step_plan("Reset", segment))
+
+    def interact(self) -> Interaction:
+        """A stream of prompts and answers, for viewers: a context manager; see :class:`Interaction`."""
+        return Interaction(self, self._client.driver)
 
     def mask(self, *, segment: int = 1) -> Mask:
         """The mask of a segment as it stands; empty for one without steps."""

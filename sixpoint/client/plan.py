@@ -1,8 +1,9 @@
 """What the twin clients do alike, written once: plans that yield calls and are sent their responses.
 
-A plan is a generator. It yields a :class:`Call` to be made, or :class:`Work` to be done off the event loop, and gets
-the result; an error that it is to know of is raised in it where it yielded. The blocking client and the one for asyncio
-only differ in how they drive a plan (sans-I/O, as h11 and httpx's authentication flows do it).
+A plan is a generator. It yields a :class:`Call` to be made, :class:`Work` to be done off the event loop, or a
+:class:`Pause` to be waited for, and gets the result; an error that it is to know of is raised in it where it yielded.
+The blocking client and the one for asyncio only differ in how they drive a plan (sans-I/O, as h11 and httpx's
+authentication flows do it).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from sixpoint.v1 import image_service_pb2_grpc as images_grpc
 from sixpoint.v1 import model_service_pb2_grpc as models_grpc
 from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
 
-__all__ = ["Call", "Plan", "Stubs", "Work"]
+__all__ = ["Call", "Pause", "Plan", "Stubs", "Work"]
 
 _Result = TypeVar("_Result")
 
@@ -49,7 +50,14 @@ class Work:
     function: Callable[[], Any]
 
 
-Plan = Generator[Call | Work, Any, _Result]
+@dataclass(frozen=True)
+class Pause:
+    """Seconds in which nothing happens."""
+
+    seconds: float
+
+
+Plan = Generator[Call | Work | Pause, Any, _Result]
 
 
 class Stubs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from sixpoint.errors import ResourceExhausted, SixpointError, Unavailable
+from sixpoint.errors import ResourceExhausted, SixpointError, StorageFull, Unavailable
 
 __all__ = ["Attempts", "Retry"]
 
@@ -15,7 +15,8 @@ class Retry:
     """How patient a client is while the gateway, Triton or the database is away.
 
     Only calls that are safe to repeat are repeated: those that read, and those that carry an id of their own, by which
-    the gateway knows that it did them already. A full server is asked again only when it said after how long.
+    the gateway knows that it did them already. A busy server is asked again only when it said after how long, one whose
+    disk is full never.
 
     Attributes:
         attempts: Calls at most, the first one included; 1 for none beyond.
@@ -51,16 +52,18 @@ class Attempts:
         """Seconds left for the next attempt."""
         return max(self._end - now, 0.0)
 
-    def pause(self, error: SixpointError, *, now: float) -> float | None:
+    def pause(self, error: SixpointError, *, now: float, again: bool = False) -> float | None:
         """Seconds to wait before the next attempt; None when there is to be none.
 
         Args:
             error: How the last one failed.
             now: The clock's present, seconds.
+            again: Whether another attempt is worth it whatever the error.
         """
         said = error.retry_after
-        worth_it = isinstance(error, Unavailable) or (isinstance(error, ResourceExhausted) and said is not None)
-        if not worth_it or self._made >= self._retry.attempts:
+        # A full disk is nothing that passes in seconds.
+        busy = isinstance(error, ResourceExhausted) and said is not None and not isinstance(error, StorageFull)
+        if not (again or busy or isinstance(error, Unavailable)) or self._made >= self._retry.attempts:
             return None
         longest = min(self._retry.first * 2 ** (self._made - 1), self._retry.most)
         # Spread out, so that many clients do not come back in one moment (AWS's "full jitter").

@@ -12,28 +12,30 @@ from google.protobuf.message import Message
 
 from sixpoint.client.base import BaseClient, Opened
 from sixpoint.client.infos import SegmentInfo, SessionInfo, StepInfo, read_session, read_step
+from sixpoint.client.known import Known
 from sixpoint.client.plan import Call, Plan, Work
-from sixpoint.converters import mask_from_message, prompt_to_message, timings_from_message
+from sixpoint.converters import prompt_to_message
 from sixpoint.errors import (
     Aborted,
     FailedPrecondition,
     ImageNotFound,
+    InternalError,
     InvalidArgument,
     NotFound,
     ResourceExhausted,
     SixpointError,
 )
 from sixpoint.geometry import Geometry
-from sixpoint.mask import Mask, unpack
+from sixpoint.mask import Mask
 from sixpoint.prompts import Prompt
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import session_service_pb2 as sessions
 from sixpoint.volume import check_suffix
 
-__all__ = ["BaseSession"]
+__all__ = ["REFUSALS", "BaseSession"]
 
-# After these it is certain that nothing was changed.
-_REFUSALS = (InvalidArgument, FailedPrecondition, NotFound, Aborted, ResourceExhausted)
+REFUSALS = (InvalidArgument, FailedPrecondition, NotFound, Aborted, ResourceExhausted)
+"""Errors after which it is certain that nothing was changed."""
 
 
 class BaseSession:
@@ -41,35 +43,39 @@ class BaseSession:
 
     Attributes:
         id: Its id on the gateway.
-        model: Name of its model.
         geometry: Where its image's voxels lie.
         volume: The image; None in a session that was resumed without it.
-        revision: Number of its changes, as far as this client knows.
         keep: Whether it stays open when the ``with`` block ends.
+        known: What this client was told of it.
     """
 
     def __init__(self, client: BaseClient, opened: Opened, *, keep: bool) -> None:
         self.id = opened.info.id
-        self.model = opened.info.model
         self.geometry: Geometry = opened.geometry
         self.volume = opened.volume
-        self.revision = opened.info.revision
         self.keep = keep
         self._base = client
-        self._segments = {one.number: one for one in opened.info.segments}
-        # Set while a change is under way: its outcome is not known until the gateway has answered.
-        self._unsure = False
+        self.known = Known(opened.info, opened.geometry)
+
+    @property
+    def model(self) -> str:
+        """Name of its model, as far as this client knows."""
+        return self.known.model
+
+    @property
+    def revision(self) -> int:
+        """Number of its changes, as far as this client knows."""
+        return self.known.revision
 
     @property
     def segments(self) -> tuple[SegmentInfo, ...]:
         """The objects of the session by number, as far as this client knows."""
-        return tuple(self._segments[number] for number in sorted(self._segments))
+        return tuple(one for _, one in sorted(self.known.segments.items()))
 
     def annotate_plan(self, prompts: Sequence[Prompt], segment: int) -> Plan[Mask]:
         """Prompts in, a mask out."""
         request = annotation.AnnotateRequest(prompts=map(prompt_to_message, prompts))
-        answer = yield from self._change_plan("Annotate", request, segment)
-        return self._mask(answer)
+        return (yield from self._change_plan("Annotate", request, segment))
 
     def step_plan(self, method: str, segment: int) -> Plan[Mask]:
         """``Undo``, ``Redo`` or ``Reset``."""
@@ -78,14 +84,14 @@ class BaseSession:
             "Redo": annotation.RedoRequest,
             "Reset": annotation.ResetRequest,
         }
-        answer = yield from self._change_plan(method, kinds[method](), segment)
-        return self._mask(answer)
+        return (yield from self._change_plan(method, kinds[method](), segment))
 
     def mask_plan(self, segment: int) -> Plan[Mask]:
         """The mask of a segment as it stands."""
-        request = annotation.GetMaskRequest(session_id=self.id, segment=segment)
+        base = self.known.base(segment)
+        request = annotation.GetMaskRequest(session_id=self.id, segment=segment, base_revision=base)
         response = yield from self._call_plan(Call("GetMask", request, self._base.timeout.call))
-        return self._mask(response.answer)
+        return (yield from self.answer_plan(response.answer, segment))
 
     def labels_plan(self) -> Plan[Mask]:
         """All segments as one array of labels."""
@@ -117,7 +123,7 @@ class BaseSession:
             session_id=self.id, model=model, segments=segments, revision=self.revision, request_id=uuid.uuid4().hex
         )
         response = yield from self._certain_plan(Call("UpdateSession", request, self._base.timeout.call))
-        self._know(read_session(response.session))
+        self.known.update(read_session(response.session))
 
     def fork_plan(self, segment: int | None, step: int) -> Plan[Opened]:
         """A session that stands where this one stands, or stood."""
@@ -132,8 +138,8 @@ class BaseSession:
         request = sessions.GetSessionRequest(session_id=self.id)
         response = yield Call("GetSession", request, self._base.timeout.call)
         info = read_session(response.session)
-        self._know(info)
-        self._unsure = False
+        self.known.update(info)
+        self.known.unsure = False
         return info
 
     def close_plan(self) -> Plan[None]:
@@ -141,30 +147,39 @@ class BaseSession:
         request = sessions.CloseSessionRequest(session_id=self.id)
         yield Call("CloseSession", request, self._base.timeout.call, safe=False)
 
-    def _change_plan(self, method: str, request: Any, segment: int) -> Plan[annotation.Answer]:
+    def _change_plan(self, method: str, request: Any, segment: int) -> Plan[Mask]:
         yield from self._sure_plan()
-        request.session_id, request.segment = self.id, segment
+        request.session_id, request.segment, request.base_revision = self.id, segment, self.known.base(segment)
         request.revision, request.request_id = self.revision, uuid.uuid4().hex
         response = yield from self._certain_plan(Call(method, request, self._base.timeout.call))
-        answer: annotation.Answer = response.answer
-        self.revision = answer.revision
-        known = self._segments.get(segment)
-        self._segments[segment] = SegmentInfo(segment, known.name if known else "", answer.step, answer.step_count)
-        return answer
+        self.known.learn(response.answer, segment=segment)
+        return (yield from self.answer_plan(response.answer, segment))
+
+    def answer_plan(self, answer: annotation.Answer, segment: int) -> Plan[Mask]:
+        """The mask of an answer; when what changed does not fit the mask that is here, the whole one is asked for."""
+        try:
+            return self.known.mask(answer, segment=segment)
+        except InternalError:
+            if not answer.mask.base_revision:
+                raise
+        self.known.forget(segment)
+        request = annotation.GetMaskRequest(session_id=self.id, segment=segment)
+        response = yield from self._call_plan(Call("GetMask", request, self._base.timeout.call))
+        return self.known.mask(response.answer, segment=segment)
 
     def _sure_plan(self) -> Plan[None]:
-        if self._unsure:
+        if self.known.unsure:
             yield from self.refresh_plan()
 
     def _certain_plan(self, call: Call) -> Plan[Any]:
         """Make a change, and remember when nobody knows whether it was made."""
-        self._unsure = True
+        self.known.unsure = True
         try:
             response = yield from self._call_plan(call)
         except SixpointError as error:
-            self._unsure = not isinstance(error, _REFUSALS)
+            self.known.unsure = not isinstance(error, REFUSALS)
             raise
-        self._unsure = False
+        self.known.unsure = False
         return response
 
     def _call_plan(self, call: Call) -> Plan[Any]:
@@ -176,19 +191,3 @@ class BaseSession:
                 raise
             yield from self._base.upload_plan(self.volume, None)
             return (yield call)
-
-    def _know(self, info: SessionInfo) -> None:
-        self.model, self.revision = info.model, info.revision
-        self._segments = {one.number: one for one in info.segments}
-
-    def _mask(self, answer: annotation.Answer) -> Mask:
-        packed = mask_from_message(answer.mask)
-        return Mask(
-            array=unpack(packed, self.geometry.size),
-            geometry=self.geometry,
-            model=answer.model,
-            model_version=answer.model_version,
-            revision=answer.revision,
-            timings=timings_from_message(answer.timings),
-            reply_bytes=len(packed.bits),
-        )

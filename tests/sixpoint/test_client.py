@@ -17,7 +17,16 @@ import numpy as np
 import pytest
 
 from sixpoint import errors
-from sixpoint.client import AsyncClient, AsyncSession, Client, Retry, Session, Timeout
+from sixpoint.client import (
+    AsyncClient,
+    AsyncInteraction,
+    AsyncSession,
+    Client,
+    Interaction,
+    Retry,
+    Session,
+    Timeout,
+)
 from sixpoint.client.base import upload_messages
 from sixpoint.converters import geometry_to_message, mask_to_message, prompt_to_message, timings_to_message
 from sixpoint.errors import SixpointError, Violation
@@ -460,3 +469,4 @@ def test_both_clients_have_the_same_names() -> None:
 
     assert public(Client) == public(AsyncClient)
     assert public(Session) == public(AsyncSession)
+    assert public(Interaction) == public(AsyncInteraction)

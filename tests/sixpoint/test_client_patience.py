@@ -81,7 +81,13 @@ async def test_after_so_many_attempts_the_failure_is_raised(flaky: Flaky, kind: 
 
 @BOTH
 @pytest.mark.parametrize(
-    "error", [errors.PromptError("no"), errors.ResourceExhausted("full"), errors.InternalError("?")]
+    "error",
+    [
+        errors.PromptError("no"),
+        errors.ResourceExhausted("full"),
+        errors.StorageFull("full", retry_after=0.001),
+        errors.InternalError("?"),
+    ],
 )
 async def test_what_will_not_get_better_is_not_repeated(flaky: Flaky, kind: Any, error: errors.SixpointError) -> None:
     client = kind(flaky.address, retry=QUICK)
@@ -123,7 +129,34 @@ async def test_an_upload_goes_on_where_it_broke_off(flaky: Flaky, kind: Any) -> 
     assert first.offset == MIB
     assert b"".join(part.chunk for part in chunks) == volume.array.tobytes()[MIB:]
     assert told[-1] == (volume.array.nbytes, volume.array.nbytes)
-    assert min(told)[0] > MIB
+    assert told[0] == (MIB, volume.array.nbytes)
+    await settled(client.close())
+
+
+@BOTH
+async def test_an_upload_waits_as_long_as_it_is_asked_to_and_gives_up_in_time(flaky: Flaky, kind: Any) -> None:
+    client = kind(flaky.address, retry=Retry(attempts=9, first=0.001, most=0.002), timeout=Timeout(upload=0.9))
+    away(flaky, "UploadImage", 99, errors.StorageUnavailable("away", retry_after=0.25))
+    with pytest.raises(errors.StorageUnavailable):
+        await settled(client.upload(noisy_volume()))
+    # Three pauses of 0.25 s fit into 0.9 s, eight do not.
+    assert 1 <= flaky.calls.count("UploadImage") <= 4
+    assert flaky.calls.count("GetUpload") == flaky.calls.count("UploadImage")
+    await settled(client.close())
+
+
+@BOTH
+async def test_an_upload_whose_beginning_another_client_changed_is_asked_for_anew(flaky: Flaky, kind: Any) -> None:
+    client = kind(flaky.address, retry=QUICK)
+    away(flaky, "UploadImage", 2, errors.UploadError("fewer bytes have arrived"))
+    flaky.received = MIB
+    await settled(client.upload(noisy_volume(LARGE)))
+    assert flaky.calls.count("GetUpload") == 3
+    away(flaky, "UploadImage", 1, errors.UploadError("torn"))
+    flaky.received = 0
+    flaky.known.clear()
+    with pytest.raises(errors.UploadError, match="torn"):
+        await settled(client.upload(noisy_volume(LARGE)))
     await settled(client.close())
 
 
