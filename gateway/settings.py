@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     """Most sessions of one owner open at once; 0 for no limit."""
     session_idle_seconds: float = Field(default=86400.0, gt=0)
     """A session unused for so long closes by itself."""
-    session_memory_bytes: int = Field(default=_GIB // 4, ge=0)
+    session_memory_bytes: int = Field(default=_GIB // 2, ge=0)
     """What is kept at hand of the sessions that were used last; all of it is in the database, too."""
     max_prompts: int = Field(default=256, gt=0)
     """Most prompts that are being answered or wait at once."""

@@ -125,34 +125,29 @@ def pack(mask: npt.NDArray[np.bool_], offset: Index) -> PackedMask:
     return _packed(piece, (offset[0] + first[0], offset[1] + first[1], offset[2] + first[2]))
 
 
-def pack_change(mask: npt.NDArray[np.bool_], offset: Index, *, before: PackedMask, revision: int) -> PackedMask:
+def pack_change(
+    mask: npt.NDArray[np.bool_], offset: Index, *, before: tuple[npt.NDArray[np.bool_], Index], revision: int
+) -> PackedMask:
     """Pack the box in which a mask differs from the one before it.
 
     Args:
         mask: bool [z, y, x], a piece of the image's grid; beyond it the mask is 0.
         offset: Index (x, y, z) of the piece's first voxel.
-        before: The whole mask before it.
+        before: A piece of the mask before it, and its first voxel, likewise.
         revision: Of that one.
     """
-    extent = mask.shape[::-1]
-    if before.voxel_count:
-        lower = [min(a, b) for a, b in zip(offset, before.lower, strict=True)]
-        upper = [max(a + n, b) for a, n, b in zip(offset, extent, before.upper, strict=True)]
-    else:
-        lower, upper = list(offset), [a + n for a, n in zip(offset, extent, strict=True)]
-    size = (upper[0] - lower[0], upper[1] - lower[1], upper[2] - lower[2])
-    now = mask
-    if size != extent:
-        now = np.zeros(size[::-1], np.bool_)
-        now[_window(offset, extent, lower)] = mask
-    changed = now.copy()
-    if before.voxel_count:
-        there = [b - a for a, b in zip(before.lower, before.upper, strict=True)]
-        changed[_window(before.lower, there, lower)] ^= voxels_of(before)
-    piece, first = cropped(changed)
+    old, place = before
+    now, then, lower = mask, old, offset
+    if mask.shape != old.shape or offset != place:
+        lower = (min(offset[0], place[0]), min(offset[1], place[1]), min(offset[2], place[2]))
+        ends = [max(a + n, b + m) for a, n, b, m in zip(offset, mask.shape[::-1], place, old.shape[::-1], strict=True)]
+        shape = [end - low for end, low in zip(ends, lower, strict=True)][::-1]
+        now, then = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
+        now[_window(offset, mask.shape[::-1], lower)] = mask
+        then[_window(place, old.shape[::-1], lower)] = old
+    piece, first = cropped(now != then)
     window = _window(first, piece.shape[::-1], (0, 0, 0))
-    place = (lower[0] + first[0], lower[1] + first[1], lower[2] + first[2])
-    packed = _packed(now[window], place)
+    packed = _packed(now[window], (lower[0] + first[0], lower[1] + first[1], lower[2] + first[2]))
     return replace(packed, voxel_count=int(np.count_nonzero(mask)), base_revision=revision)
 
 

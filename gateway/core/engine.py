@@ -256,7 +256,7 @@ class Engine:
             model=model.name,
             version=outlined.version,
             threshold=step.threshold,
-            reply=Reply(outlined.drawn.whole, step.revision),
+            reply=Reply(outlined.drawn.mask, outlined.drawn.offset, step.revision),
         )
         started = time.perf_counter()
         row, segment = await self._log.append(loaded, step, after, request_ids=target.request_ids)
@@ -286,7 +286,7 @@ class Engine:
             return await self._again(target, loaded)
         state = await self._log.state_at(target.session_id, target.segment, head) if head else State()
         drawn = await self._draw(loaded, state, before=_before(loaded, target))
-        after = replace(state, reply=Reply(drawn.whole, loaded.row.revision + 1))
+        after = replace(state, reply=Reply(drawn.mask, drawn.offset, loaded.row.revision + 1))
         started = time.perf_counter()
         row, segment = await self._log.move(loaded, head, after, request_ids=target.request_ids)
         timings = replace(drawn.timings, store=timedelta(seconds=time.perf_counter() - started))
@@ -317,8 +317,8 @@ def _before(loaded: Loaded, target: Target) -> Before | None:
     reply = loaded.state.reply
     if reply is None or not reply.since <= target.base_revision <= loaded.row.revision:
         return None
-    return Before(reply.mask, target.base_revision)
+    return Before(reply.mask, reply.offset, target.base_revision)
 
 
 def _answer(row: SessionRow, segment: SegmentRow, state: State, drawn: Drawn, timings: Timings) -> Answer:
-    return Answer(row.revision, segment, drawn.change or drawn.whole, state.model, state.version, timings)
+    return Answer(row.revision, segment, drawn.packed, state.model, state.version, timings)

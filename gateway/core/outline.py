@@ -59,20 +59,29 @@ class Phase(Enum):
     POSTPROCESSING = auto()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Before:
-    """The mask that the caller has, and the revision at which the segment had it."""
+    """The mask that the caller has: a piece of it, its first voxel (x, y, z), and its revision."""
 
-    mask: PackedMask
+    mask: npt.NDArray[np.bool_]
+    offset: tuple[int, int, int]
     revision: int
 
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """A mask, what changed of it if the caller has the one before, and where the time went."""
+    """A mask as it is sent, as it is, and where the time went.
 
-    whole: PackedMask
-    change: PackedMask | None
+    Attributes:
+        packed: The whole mask; or what changed of it, if the caller has the one before.
+        mask: A piece of the image's grid, bool [z, y, x]; beyond it there is nothing.
+        offset: Index (x, y, z) of its first voxel.
+        timings: Where the time went.
+    """
+
+    packed: PackedMask
+    mask: npt.NDArray[np.bool_]
+    offset: tuple[int, int, int]
     timings: Timings
 
 
@@ -206,6 +215,9 @@ def _packed(
     mask: npt.NDArray[np.bool_], offset: tuple[int, int, int], before: Before | None, timings: Timings
 ) -> Drawn:
     begun = time.perf_counter()
-    whole = pack(mask, offset)
-    change = pack_change(mask, offset, before=before.mask, revision=before.revision) if before else None
-    return Drawn(whole, change, replace(timings, encode=timedelta(seconds=time.perf_counter() - begun)))
+    if before is None:
+        packed = pack(mask, offset)
+    else:
+        packed = pack_change(mask, offset, before=(before.mask, before.offset), revision=before.revision)
+    timings = replace(timings, encode=timedelta(seconds=time.perf_counter() - begun))
+    return Drawn(packed, mask, offset, timings)

@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+import numpy.typing as npt
 import zstandard
 
 from gateway.core.processing import Answered
@@ -14,7 +16,6 @@ from gateway.storage.session_records import SegmentRow, StepRow
 from gateway.storage.step_codec import decode_answer, decode_prompts
 from sixpoint.errors import InternalError
 from sixpoint.geometry import Geometry
-from sixpoint.mask import PackedMask
 
 __all__ = ["Hot", "HotStates", "Reply", "State", "read_state"]
 
@@ -22,11 +23,18 @@ __all__ = ["Hot", "HotStates", "Reply", "State", "read_state"]
 _OVERHEAD_BYTES = 4096
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reply:
-    """A segment's mask as it was sent, and the revision from which on it was the segment's."""
+    """A segment's mask as it was sent, and the revision from which on it was the segment's.
 
-    mask: PackedMask
+    Attributes:
+        mask: A piece of the image's grid, bool [z, y, x]; beyond it there is nothing.
+        offset: Index (x, y, z) of its first voxel.
+        since: The revision.
+    """
+
+    mask: npt.NDArray[np.bool_]
+    offset: tuple[int, int, int]
     since: int
 
 
@@ -56,7 +64,7 @@ class State:
     def nbytes(self) -> int:
         """Bytes that it holds in memory, more or less."""
         answer = self.answered.probabilities.nbytes if self.answered else 0
-        return answer + (len(self.reply.mask.bits) if self.reply else 0) + _OVERHEAD_BYTES
+        return answer + (self.reply.mask.nbytes if self.reply else 0) + _OVERHEAD_BYTES
 
 
 def read_state(prompts: Sequence[bytes], last: StepRow, *, geometry: Geometry) -> State:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sixpoint.errors import InternalError
-from sixpoint.mask import Bits, Index, PackedMask, check_box, cropped, voxels_of
+from sixpoint.geometry import Geometry
+from sixpoint.mask import Bits, Index, Mask, PackedMask, check_box, cropped, voxels_of
 
-__all__ = ["Held", "received"]
+__all__ = ["Held", "HeldMask", "received"]
+
+
+_NONE = np.zeros((0, 0, 0), np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +37,28 @@ class Held:
         result = np.zeros(size[::-1], np.uint8)
         result[_window(self.lower, self.voxels.shape, (0, 0, 0))] = self.voxels
         return result
+
+
+class HeldMask(Mask):
+    """A mask whose array is made when it is first looked at: for a large image, that takes longer than a call.
+
+    Args:
+        held: The box that holds it.
+        geometry: The image's own.
+        facts: The rest of a :class:`~sixpoint.mask.Mask`.
+    """
+
+    def __init__(self, held: Held, geometry: Geometry, **facts: Any) -> None:
+        super().__init__(array=_NONE, geometry=geometry, **facts)
+        object.__setattr__(self, "_held", held)
+        object.__delattr__(self, "array")
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "array":
+            raise AttributeError(f"a mask has no {name}")
+        array = self._held.array(self.geometry.size)
+        object.__setattr__(self, "array", array)
+        return array
 
 
 def received(patch: PackedMask, *, revision: int, held: Held | None, size: Index) -> Held:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sixpoint.client.held import Held, received
+from sixpoint.client.held import Held, HeldMask, received
 from sixpoint.client.infos import SegmentInfo, SessionInfo
 from sixpoint.converters import mask_from_message, timings_from_message
 from sixpoint.geometry import Geometry
@@ -62,9 +62,9 @@ class Known:
         packed, segment = mask_from_message(answer.mask), answer.segment or segment
         held = received(packed, revision=answer.revision, held=self._held.get(segment), size=self._geometry.size)
         self._held[segment] = held
-        return Mask(
-            array=held.array(self._geometry.size),
-            geometry=self._geometry,
+        return HeldMask(
+            held,
+            self._geometry,
             model=answer.model,
             model_version=answer.model_version,
             revision=answer.revision,

@@ -46,7 +46,7 @@ class Drawing(Server):
         whole = pack(mask, (0, 0, 0))
         packed = whole
         if base:
-            packed = pack_change(mask, (0, 0, 0), before=pack(ball(3 + base), (0, 0, 0)), revision=base)
+            packed = pack_change(mask, (0, 0, 0), before=(ball(3 + base), (0, 0, 0)), revision=base)
         message = mask_to_message(packed)
         if self.damage.get(name):
             self.damage[name] -= 1

@@ -28,7 +28,7 @@ def test_changes_one_after_the_other_make_every_mask(seed: int, shares: list[flo
     masks = [random_mask(seed + n, share=share) for n, share in enumerate(shares)]
     held = whole(masks[0])
     for revision, (before, after) in enumerate(itertools.pairwise(masks), 1):
-        patch = pack_change(*piece(after, rng), before=pack(before, (0, 0, 0)), revision=revision)
+        patch = pack_change(*piece(after, rng), before=(before, (0, 0, 0)), revision=revision)
         held = received(patch, revision=revision + 1, held=held, size=SIZE)
         assert held.revision == revision + 1
         assert np.array_equal(held.array(SIZE), after)
@@ -48,7 +48,7 @@ def test_what_a_user_writes_into_a_mask_is_not_the_next_ones():
 
 def change() -> PackedMask:
     mask, before = random_mask(2, share=0.5), random_mask(1, share=0.5)
-    return pack_change(mask, (0, 0, 0), before=pack(before, (0, 0, 0)), revision=1)
+    return pack_change(mask, (0, 0, 0), before=(before, (0, 0, 0)), revision=1)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,6 @@ def test_what_does_not_fit_is_refused(patch: PackedMask, held: Held | None, word
 
 def test_nothing_changed_of_an_empty_mask():
     empty = np.zeros(SIZE[::-1], np.bool_)
-    patch = pack_change(empty, (0, 0, 0), before=pack(empty, (0, 0, 0)), revision=1)
+    patch = pack_change(empty, (0, 0, 0), before=(empty, (0, 0, 0)), revision=1)
     held = received(patch, revision=2, held=whole(empty), size=SIZE)
     assert not held.array(SIZE).any()
