@@ -137,18 +137,30 @@ def pack_change(
         revision: Of that one.
     """
     old, place = before
-    now, then, lower = mask, old, offset
-    if mask.shape != old.shape or offset != place:
-        lower = (min(offset[0], place[0]), min(offset[1], place[1]), min(offset[2], place[2]))
-        ends = [max(a + n, b + m) for a, n, b, m in zip(offset, mask.shape[::-1], place, old.shape[::-1], strict=True)]
-        shape = [end - low for end, low in zip(ends, lower, strict=True)][::-1]
-        now, then = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
-        now[_window(offset, mask.shape[::-1], lower)] = mask
-        then[_window(place, old.shape[::-1], lower)] = old
-    piece, first = cropped(now != then)
-    window = _window(first, piece.shape[::-1], (0, 0, 0))
-    packed = _packed(now[window], (lower[0] + first[0], lower[1] + first[1], lower[2] + first[2]))
+    lower = (min(offset[0], place[0]), min(offset[1], place[1]), min(offset[2], place[2]))
+    ends = [max(a + n, b + m) for a, n, b, m in zip(offset, mask.shape[::-1], place, old.shape[::-1], strict=True)]
+    # One array of both boxes, and no other: for a large object this is most of the time.
+    changed = np.zeros([end - low for end, low in zip(ends, lower, strict=True)][::-1], np.bool_)
+    changed[_window(place, old.shape[::-1], lower)] = old
+    changed[_window(offset, mask.shape[::-1], lower)] ^= mask
+    piece, first = cropped(changed)
+    at = (lower[0] + first[0], lower[1] + first[1], lower[2] + first[2])
+    packed = _packed(_cut_out(mask, offset, at, piece.shape), at)
     return replace(packed, voxel_count=int(np.count_nonzero(mask)), base_revision=revision)
+
+
+def _cut_out(mask: npt.NDArray[np.bool_], offset: Index, lower: Index, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """A box of a mask [z, y, x], beyond whose array it is 0."""
+    result = np.zeros(shape, np.bool_)
+    into, taken = [], []
+    for axis in (2, 1, 0):
+        size = shape[2 - axis]
+        begin = min(max(offset[axis] - lower[axis], 0), size)
+        end = max(begin, min(offset[axis] + mask.shape[2 - axis] - lower[axis], size))
+        into.append(slice(begin, end))
+        taken.append(slice(lower[axis] + begin - offset[axis], lower[axis] + end - offset[axis]))
+    result[tuple(into)] = mask[tuple(taken)]
+    return result
 
 
 def _window(offset: Sequence[int], extent: Sequence[int], lower: Sequence[int]) -> tuple[slice, ...]:

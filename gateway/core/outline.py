@@ -22,6 +22,7 @@ from gateway.core.shown import Shown
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, Timings, pack, pack_change
 from sixpoint.spec import ModelSpec
+from sixpoint.spread import in_turn, on
 
 __all__ = ["Before", "Drawn", "Inference", "Inferred", "Outlined", "Outliner", "Phase"]
 
@@ -101,11 +102,13 @@ class Outliner:
     Args:
         inference: Runs a network on one tensor.
         executor: Threads for pre- and post-processing.
+        helpers: Threads that share the work of those; never the same ones.
     """
 
-    def __init__(self, *, inference: Inference, executor: Executor) -> None:
+    def __init__(self, *, inference: Inference, executor: Executor, helpers: Executor | None = None) -> None:
         self._inference = inference
         self._executor = executor
+        self._spread = on(helpers) if helpers else in_turn
 
     async def outline(
         self,
@@ -137,7 +140,9 @@ class Outliner:
         geometry, threshold = image.volume.geometry, model.spec.output.threshold
         told(Phase.PREPROCESSING)
         prepared, waited, preparing = await self._run(
-            lambda: prepare(image.reduced, shown, answered=answered, geometry=geometry, spec=model.spec)
+            lambda: prepare(
+                image.reduced, shown, answered=answered, geometry=geometry, spec=model.spec, spread=self._spread
+            )
         )
         told(Phase.INFERENCE)
         started = time.perf_counter()
@@ -149,7 +154,7 @@ class Outliner:
             begun = time.perf_counter()
             grid = decode_probabilities(inferred.output[0])
             corrected = correct(grid, prepared, geometry=geometry, threshold=threshold)
-            return corrected, _draw(corrected, shown, geometry, threshold, before, begun)
+            return corrected, self._drawn(corrected, shown, geometry, threshold, before, begun)
 
         (corrected, drawn), waited_again, _ = await self._run(finish)
         timings = Timings(
@@ -175,7 +180,7 @@ class Outliner:
         def work() -> tuple[Answered, Drawn]:
             begun = time.perf_counter()
             answered = brought(shown, geometry=geometry, spec=spec)
-            return answered, _draw(answered, shown, geometry, threshold, before, begun)
+            return answered, self._drawn(answered, shown, geometry, threshold, before, begun)
 
         (answered, drawn), waited, _ = await self._run(work)
         return Outlined(answered, "", drawn, replace(drawn.timings, queue=timedelta(seconds=waited)))
@@ -184,13 +189,28 @@ class Outliner:
         self, answered: Answered, shown: Shown, *, geometry: Geometry, threshold: float, before: Before | None
     ) -> Drawn:
         """The mask of an answer that is there already."""
-        drawn, _, _ = await self._run(lambda: _draw(answered, shown, geometry, threshold, before, time.perf_counter()))
+        drawn, _, _ = await self._run(
+            lambda: self._drawn(answered, shown, geometry, threshold, before, time.perf_counter())
+        )
         return drawn
 
     @staticmethod
     def nothing(before: Before | None) -> Drawn:
         """The empty mask."""
         return _packed(np.zeros((1, 1, 1), np.bool_), (0, 0, 0), before, Timings())
+
+    def _drawn(
+        self,
+        answered: Answered,
+        shown: Shown,
+        geometry: Geometry,
+        threshold: float,
+        before: Before | None,
+        begun: float,
+    ) -> Drawn:
+        mask, offset = restore(answered, shown, geometry=geometry, threshold=threshold, spread=self._spread)
+        timings = Timings(postprocess=timedelta(seconds=time.perf_counter() - begun))
+        return _packed(mask, offset, before, timings)
 
     async def _run(self, work: Callable[[], _Result]) -> tuple[_Result, float, float]:
         """Run work on a thread: its result, seconds waited for the thread, seconds of work."""
@@ -202,13 +222,6 @@ class Outliner:
             return result, begun - asked, time.perf_counter() - begun
 
         return await asyncio.get_running_loop().run_in_executor(self._executor, timed)
-
-
-def _draw(
-    answered: Answered, shown: Shown, geometry: Geometry, threshold: float, before: Before | None, begun: float
-) -> Drawn:
-    mask, offset = restore(answered, shown, geometry=geometry, threshold=threshold)
-    return _packed(mask, offset, before, Timings(postprocess=timedelta(seconds=time.perf_counter() - begun)))
 
 
 def _packed(
