@@ -21,6 +21,11 @@ __all__ = ["AsyncDriver", "BaseDriver", "Driver"]
 _Result = TypeVar("_Result")
 _Metadata = tuple[tuple[str, str], ...]
 
+# When a server refuses a stream that is still being sent, grpc.aio may put a status of its own in the place of the
+# server's (github.com/grpc/grpc/issues/36066): the stream is then sent again, so often at most, to hear the reason.
+_LOST = "Internal error from Core"
+_HEARINGS = 4
+
 
 class BaseDriver:
     """What both drivers are made of.
@@ -41,6 +46,10 @@ class BaseDriver:
     def explain(self, failure: grpc.RpcError) -> SixpointError:
         """The error that a failed call stands for; when nothing answered at all, one that says what to do."""
         error = from_rpc(failure)
+        if _is_lost(failure):
+            return Unavailable(
+                "the gateway ended the call while it was being sent to, and its reason was lost on the way"
+            )
         if type(error) is Unavailable and not is_ours(failure):
             return Unavailable(
                 f"no gateway answers at {self._target} ({error.message}); start one with `make serve`, or name another "
@@ -127,17 +136,25 @@ class AsyncDriver(BaseDriver):
     async def _make(self, call: Call) -> Any:
         method = self._stubs.method(call.method)
         attempts = Attempts(self._retry, timeout=call.timeout, now=time.monotonic())
+        hearings = 1
         while True:
             left = attempts.remaining(time.monotonic())
             try:
                 request = call.request if call.stream is None else _awaited(call.stream())
                 return await method(request, timeout=left, metadata=self._metadata)
             except grpc.RpcError as failure:
+                if call.stream is not None and _is_lost(failure) and hearings < _HEARINGS:
+                    hearings += 1
+                    continue
                 error = self.explain(failure)
                 pause = attempts.pause(error, now=time.monotonic()) if call.safe else None
                 if pause is None:
                     raise error from failure
             await asyncio.sleep(pause)
+
+
+def _is_lost(failure: grpc.RpcError) -> bool:
+    return isinstance(failure, grpc.aio.AioRpcError) and failure.details() == _LOST
 
 
 async def _awaited(messages: Iterator[Message]) -> AsyncIterator[Message]:
