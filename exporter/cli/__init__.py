@@ -1,0 +1,34 @@
+"""``exporter``: from a checkpoint to a model that Triton serves. One file per command."""
+
+from __future__ import annotations
+
+import typer
+
+from exporter.cli import export, validate
+
+# PyTorch takes seconds to import: the commands import what they need, so that --help answers at once.
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    epilog="Exit codes: 0 done; 2 wrong command line; 3 wrong input; 4 no such model or version; 5 not possible with "
+    "this model or repository; 6 a limit; 7 Triton or the store away; 8 too late; 1 anything else.",
+)
+
+
+@app.callback()
+def _program() -> None:
+    """Turn trained checkpoints into models that Triton serves, and look after model repositories."""
+
+
+app.command(epilog=export.EPILOG)(export.export)
+app.command(epilog=validate.EPILOG)(validate.validate)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
