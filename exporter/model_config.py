@@ -122,6 +122,15 @@ class ModelConfig:
             text_format.Parse(text, message)
         except text_format.ParseError as error:
             raise ModelSpecError(f"{FILE_NAME} is no model config of Triton: {error}") from error
+        return cls.of_message(message)
+
+    @classmethod
+    def of_message(cls, message: Any) -> ModelConfig:
+        """Read Triton's own message, as it lies in ``config.pbtxt`` or as Triton tells it.
+
+        Raises:
+            ModelSpecError: It holds a spec or a candidate that is none.
+        """
         parameter = message.parameters[PARAMETER].string_value if PARAMETER in message.parameters else ""
         return cls(
             name=message.name,

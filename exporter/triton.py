@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
 import grpc
 import numpy as np
 import numpy.typing as npt
-from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from exporter.model_config import ModelConfig
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, SixpointError, TritonUnavailable
-from sixpoint.rollout import CANDIDATE_PARAMETER
 
 __all__ = ["Triton"]
 
@@ -128,18 +128,16 @@ class Triton:
             # Of a Triton that polls, this is all that is heard of a failure.
             if state == "UNAVAILABLE" and reason not in {"", "unloaded"} and states[version] != before.get(version):
                 raise FailedPrecondition(f"Triton cannot load {config.name}: {_first_line(reason)}")
-        if not all(states.get(version, ("", ""))[0] == "READY" for version in config.served):
+        ready = {version for version, (state, _) in states.items() if state == "READY"}
+        if config.served and ready != set(config.served):
             return False
-        newest = str(max(config.served)) if config.served else ""
+        newest = str(max(ready, default=""))
         request = service_pb2.ModelConfigRequest(name=config.name, version=newest)
-        found = self._call("ModelConfig", request, timeout=_LOOK_SECONDS).config
-        parameters: Any = model_config_pb2.ModelConfig().parameters
-        if config.candidate is not None:
-            parameters[CANDIDATE_PARAMETER].string_value = config.candidate.to_json()
-        return (
-            tuple(found.version_policy.specific.versions) == config.served
-            and found.parameters[CANDIDATE_PARAMETER] == parameters[CANDIDATE_PARAMETER]
-        )
+        found = ModelConfig.of_message(self._call("ModelConfig", request, timeout=_LOOK_SECONDS).config)
+        # Triton fills in what a config leaves open.
+        tuning = found.tuning if config.tuning.preferred else replace(found.tuning, preferred=())
+        # Not the version policy: when nothing else changed, Triton obeys it and goes on showing the old one.
+        return (found.spec, found.candidate, tuning) == (config.spec, config.candidate, config.tuning)
 
     def _until(self, done: Callable[[], bool], what: str) -> None:
         end = time.monotonic() + self._timeout

@@ -124,7 +124,10 @@ class Watcher:
 
     async def _try(self, model: Model, version: str) -> None:
         empty = np.zeros(model.spec.input_shape, np.float16 if model.spec.input.dtype == "FP16" else np.float32)
-        await self._client.infer(model, empty, timeout=_SMOKE_SECONDS, version=version)
+        answer = await self._client.infer(model, empty, timeout=_SMOKE_SECONDS, version=version)
+        if answer.version != version:
+            # Versions and config are two calls, between which Triton let go of it.
+            raise TritonUnavailable(f"version {version} just went")
 
     def _drop_unless_ready(self, name: str, versions: tuple[str, ...]) -> None:
         """Keep the version that served before, where Triton still does."""

@@ -17,6 +17,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from exporter.publishing import Release
 from exporter.release import prepare
 from exporter.triton import Triton
+from sixpoint.rollout import CANDIDATE_PARAMETER, Candidate
 from tests.harness import ELLIPSOID_SPEC, write_ellipsoid_model
 
 SPEC = ELLIPSOID_SPEC.model_copy(update={"roi": ELLIPSOID_SPEC.roi.model_copy(update={"size": (16, 16, 16)})})
@@ -39,9 +40,26 @@ class Asked:
     failures: Counter[str] = field(default_factory=Counter)
 
 
+def _serving(stub: Any, triton: Triton, name: str) -> str:
+    """The newest ready version that is not on trial, of one moment: versions and config are two calls."""
+    while True:
+        before = _ready(triton, name)
+        parameters = stub.ModelConfig(service_pb2.ModelConfigRequest(name=name)).config.parameters
+        text = parameters[CANDIDATE_PARAMETER].string_value if CANDIDATE_PARAMETER in parameters else ""
+        tried = int(Candidate.from_json(text).version) if text else None
+        if before == _ready(triton, name):
+            return str(max(before - {tried}))
+
+
+def _ready(triton: Triton, name: str) -> set[int | None]:
+    return {version for version, (state, _) in triton.states(name).items() if state == "READY"}
+
+
 @contextlib.contextmanager
 def asking(address: str, *, name: str = "tiny", by_version: bool) -> Iterator[Asked]:
-    """Ask without a pause, from a thread, the newest version or (``by_version``) the one that last was seen ready."""
+    """Ask without a pause, from a thread, without a version or (``by_version``) for the one that was seen to serve:
+    the newest that is ready and not on trial, as the gateway does.
+    """
     asked, done = Asked(), threading.Event()
     given = np.zeros((1, *SPEC.input_shape), np.float16).tobytes()
 
@@ -60,8 +78,7 @@ def asking(address: str, *, name: str = "tiny", by_version: bool) -> Iterator[As
             while not done.is_set():
                 version = ""
                 if by_version:
-                    states = triton.states(name)
-                    version = str(max(one for one, (state, _) in states.items() if state == "READY"))
+                    version = _serving(stub, triton, name)
                 ask(stub, version)
                 done.wait(0.01)
 

@@ -40,7 +40,7 @@ class Scripted:
     async def infer(self, model: Model, tensor: np.ndarray, *, timeout: float, version: str) -> Inferred:
         if version in self.broken:
             raise InferenceError("broken")
-        return Inferred(np.zeros(model.spec.output_shape, np.uint8), model.version)
+        return Inferred(np.zeros(model.spec.output_shape, np.uint8), version)
 
 
 @pytest.fixture
