@@ -26,7 +26,7 @@ class Built:
     Attributes:
         path: The ONNX file.
         config: Of the model, its provenance included.
-        network: What was exported, in evaluation mode.
+        network: What was exported, in float32 and in evaluation mode.
         difference: The largest difference of a probability to PyTorch.
     """
 
@@ -37,7 +37,14 @@ class Built:
 
 
 def build(
-    checkpoint: Path, spec: ModelSpec, *, name: str, folder: Path, max_batch_size: int, tolerance: float
+    checkpoint: Path,
+    spec: ModelSpec,
+    *,
+    name: str,
+    folder: Path,
+    max_batch_size: int,
+    tolerance: float,
+    half: bool = False,
 ) -> Built:
     """Export a checkpoint into ``folder``, and compare the result with PyTorch.
 
@@ -48,6 +55,7 @@ def build(
         folder: Where ``model.onnx`` is written.
         max_batch_size: Requests that Triton may run together.
         tolerance: Largest difference of a probability (0..1) to accept.
+        half: Whether the exported network computes in float16; it is compared with the one in float32.
 
     Raises:
         InvalidArgument: The checkpoint cannot be read, or is not of this network.
@@ -60,7 +68,8 @@ def build(
     tools = {tool: importlib.metadata.version(tool) for tool in ("torch", "monai", "onnx")}
     origin = {"checkpoint_sha256": sha256(checkpoint), **tools}
     path = folder / "model.onnx"
-    export_onnx(wrapped, spec, path, metadata=origin)
+    exported = ProbabilityNetwork(network, spec, half=True).eval() if half else wrapped
+    export_onnx(exported, spec, path, metadata={**origin, "precision": "fp16"} if half else origin)
     difference = check_parity(wrapped, spec, path, tolerance=tolerance)
     described = spec.model_copy(update={"provenance": {**spec.provenance, **origin}})
     return Built(path, ModelConfig.of(described, name=name, max_batch_size=max_batch_size), wrapped, difference)

@@ -30,6 +30,7 @@ def prepare(
     max_batch_size: int,
     tolerance: float,
     folder: Path,
+    half: bool = False,
 ) -> Release:
     """Export a checkpoint, or take an exported model's newest version; and compare its forms.
 
@@ -41,22 +42,33 @@ def prepare(
         max_batch_size: Requests that Triton may run together; of a checkpoint.
         tolerance: Largest difference of a probability (0..1) to accept.
         folder: An empty one to work in.
+        half: Whether a checkpoint's network is to compute in float16.
 
     Raises:
         InvalidArgument: The source is neither, or cannot be read.
         FailedPrecondition: It cannot be exported, is too large, or its forms differ by more than the tolerance.
     """
     if source.is_dir():
+        if half:
+            raise InvalidArgument("an exported model keeps its precision: give its checkpoint for --precision fp16")
         return _exported(source, name=name or source.resolve().name, image=image, tolerance=tolerance, folder=folder)
     name = name or source.resolve().parent.name
     check_name(name)
     description = read_spec(spec or source.with_name("spec.yaml"))
-    built = build(source, description, name=name, folder=folder, max_batch_size=max_batch_size, tolerance=tolerance)
+    built = build(
+        source,
+        description,
+        name=name,
+        folder=folder,
+        max_batch_size=max_batch_size,
+        tolerance=tolerance,
+        half=half,
+    )
     _check_size(built.path)
     sample = sample_of(description, image)
     parity, expected = local_parity(built.path, description, sample, network=built.network, tolerance=tolerance)
     tools = VersionFacts.of_file(built.path).tools
-    return Release(built.path, built.config, sample, expected, parity, tools)
+    return Release(built.path, built.config, sample, expected, parity, tools, "fp16" if half else "fp32")
 
 
 def _exported(source: Path, *, name: str, image: Volume | None, tolerance: float, folder: Path) -> Release:

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-__all__ = ["AsJson", "Repository", "TritonAddress", "TritonTimeout", "Wait"]
+__all__ = ["AsJson", "Precision", "Repository", "TensorRt", "TritonAddress", "TritonTimeout", "Wait"]
+
+
+class Precision(StrEnum):
+    """In what a network computes."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+
+
+class TensorRt(StrEnum):
+    """How a model comes to run by TensorRT."""
+
+    ACCELERATOR = "accelerator"
+    PLAN = "plan"
+
 
 Repository = Annotated[
     str, typer.Option(help="Triton's model repository: a folder, or s3://bucket/prefix.", metavar="PATH|URL")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from exporter.cli.console import clear_errors, out
-from exporter.cli.options import AsJson, Repository, TritonAddress, TritonTimeout, Wait
+from exporter.cli.options import AsJson, Precision, Repository, TensorRt, TritonAddress, TritonTimeout, Wait
 
 __all__ = ["EPILOG", "publish"]
 
@@ -41,6 +42,14 @@ def publish(
     share: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the sessions that are given the new version.")
     ] = 1.0,
+    precision: Annotated[Precision, typer.Option(help="In what a checkpoint's network computes.")] = Precision.FP32,
+    tensorrt: Annotated[
+        TensorRt | None,
+        typer.Option(
+            help="Have ONNX Runtime run the model by TensorRT (accelerator), or build a TensorRT plan (plan).",
+            show_default="neither",
+        ),
+    ] = None,
     max_batch_size: Annotated[int, typer.Option(min=1, help="Requests that Triton may run together.")] = 8,
     tolerance: Annotated[
         float,
@@ -55,12 +64,16 @@ def publish(
     If anything fails, the old version goes on serving and the new one is gone.
     """
     with clear_errors(), contextlib.ExitStack() as stack:
+        from exporter.model_config import Tuning
         from exporter.publishing import publish as put
         from exporter.registry import open_registry
         from exporter.release import prepare
+        from exporter.tensorrt import refuse_plan
         from exporter.triton import Triton
         from sixpoint.volume import Volume
 
+        if tensorrt is TensorRt.PLAN:
+            refuse_plan()
         registry = open_registry(repository)
         server = stack.enter_context(Triton(triton, timeout=timeout)) if triton else None
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sixpoint-publish-"))
@@ -72,7 +85,10 @@ def publish(
             max_batch_size=max_batch_size,
             tolerance=tolerance,
             folder=Path(folder),
+            half=precision is Precision.FP16,
         )
+        if tensorrt is TensorRt.ACCELERATOR:
+            release = replace(release, config=replace(release.config, tuning=Tuning(tensorrt=True)))
         published = put(registry, release, triton=server, share=share, wait=wait)
         report = published.parity
         if as_json:
