@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import onnx
@@ -11,29 +13,76 @@ from google.protobuf.message import DecodeError
 
 from exporter.checkpoint import sha256
 from exporter.model_config import ModelConfig
+from exporter.record import VersionRecord
+from exporter.report import Agreement, ParityReport
 from sixpoint.spec import Channel, ClickChannel, ImageChannel, ModelSpec
 
-__all__ = ["CARD", "render_card"]
+__all__ = ["CARD", "CARD_JSON", "VersionFacts", "render_card", "render_card_json"]
 
 CARD = "README.md"
+CARD_JSON = "card.json"
 _END = "<!-- Written by the exporter up to this line, and again with the next version. What follows is yours. -->"
 
 
-def render_card(config: ModelConfig, *, files: Mapping[int, Path], folder: Path) -> str:
+@dataclass(frozen=True)
+class VersionFacts:
+    """What a card says of one version.
+
+    Attributes:
+        sha256: Of its model's file.
+        tools: Versions of what made it, by name.
+        published: When, as ISO 8601 in UTC; empty: not known.
+        precision: "fp32" or "fp16".
+        parity: How PyTorch, ONNX Runtime and Triton agree on it.
+    """
+
+    sha256: str
+    tools: dict[str, str] = field(default_factory=dict)
+    published: str = ""
+    precision: str = "fp32"
+    parity: ParityReport | None = None
+
+    @classmethod
+    def of_file(cls, path: Path) -> VersionFacts:
+        """What an ONNX file says of itself."""
+        facts = _metadata(path)
+        return cls(sha256(path), {tool: facts[tool] for tool in ("torch", "monai", "onnx") if tool in facts})
+
+    @classmethod
+    def of_record(cls, record: VersionRecord, parity: ParityReport | None) -> VersionFacts:
+        """What is kept with a published version."""
+        published = record.published.isoformat(timespec="seconds")
+        return cls(record.sha256, record.tools, published, record.precision, parity)
+
+
+def render_card(config: ModelConfig, *, versions: Mapping[int, VersionFacts], previous: str = "") -> str:
     """The text of a model's card.
 
     Args:
         config: Of the model.
-        files: The ONNX file of each version.
-        folder: The model's folder; a card that is there keeps what was written below the exporter's part.
+        versions: The facts of each version.
+        previous: The present card, of which what was written below the exporter's part is kept.
     """
     spec = config.spec
     parts = [f"# {(spec and spec.title) or config.name}"]
     if spec is not None:
         parts += [part for part in (spec.description, _facts(config.name, spec), _measured(spec.metrics)) if part]
         parts += [_table("Provenance", spec.provenance)] if spec.provenance else []
-    parts += [_versions(files), _END]
-    return "\n\n".join(parts) + "\n" + _own_words(folder)
+    parts += [part for part in (_versions(versions), _parity(versions)) if part] + [_END]
+    return "\n\n".join(parts) + "\n" + _own_words(previous)
+
+
+def render_card_json(config: ModelConfig, *, versions: Mapping[int, VersionFacts]) -> str:
+    """The same for machines: spec, licence and figures of the version that serves, hashes and tools of every one."""
+    content = {
+        "name": config.name,
+        "spec": config.spec.model_dump(mode="json") if config.spec else None,
+        "versions": {
+            str(version): {**asdict(facts), "parity": facts.parity and facts.parity.model_dump()}
+            for version, facts in versions.items()
+        },
+    }
+    return json.dumps(content, indent=2) + "\n"
 
 
 def _facts(name: str, spec: ModelSpec) -> str:
@@ -81,14 +130,33 @@ def _table(title: str, rows: Mapping[str, str]) -> str:
     return "\n".join([f"## {title}", "", "| | |", "| --- | --- |", *lines])
 
 
-def _versions(files: Mapping[int, Path]) -> str:
+def _versions(versions: Mapping[int, VersionFacts]) -> str:
     """A table of the versions: what each file's SHA-256 is, and what it says of its own making."""
-    lines = ["## Versions", "", "| version | SHA-256 of model.onnx | exported with |", "| --- | --- | --- |"]
-    for version, path in files.items():
-        facts = _metadata(path)
-        tools = ", ".join(f"{tool} {facts[tool]}" for tool in ("torch", "monai", "onnx") if tool in facts)
-        lines.append(f"| {version} | `{sha256(path)}` | {tools or 'unknown'} |")
+    lines = ["## Versions", "", "| version | SHA-256 of the model's file | exported with |", "| --- | --- | --- |"]
+    for version, facts in versions.items():
+        tools = ", ".join(f"{tool} {number}" for tool, number in facts.tools.items())
+        lines.append(f"| {version} | `{facts.sha256}` | {tools or 'unknown'} |")
     return "\n".join(lines)
+
+
+def _parity(versions: Mapping[int, VersionFacts]) -> str:
+    """A table of how far each version's forms are apart; nothing, where no report was kept."""
+    lines = [
+        f"| {version} | {facts.precision} | {facts.parity.sample} | {facts.parity.reference} "
+        f"| {_agreement(facts.parity.onnxruntime)} | {_agreement(facts.parity.triton)} |"
+        for version, facts in versions.items()
+        if facts.parity is not None
+    ]
+    head = ["## Parity", "", "Largest difference of a probability, and Dice of the masks, against the reference.", ""]
+    head += [
+        "| version | precision | asked | reference | ONNX Runtime | Triton |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    return "\n".join([*head, *lines]) if lines else ""
+
+
+def _agreement(found: Agreement | None) -> str:
+    return "" if found is None else f"{found.largest:.5f}, {found.dice:.4f}"
 
 
 def _metadata(path: Path) -> dict[str, str]:
@@ -100,13 +168,11 @@ def _metadata(path: Path) -> dict[str, str]:
     return {entry.key: entry.value for entry in model.metadata_props}
 
 
-def _own_words(folder: Path) -> str:
+def _own_words(previous: str) -> str:
     """What a person wrote below the exporter's part of the present card."""
-    path = folder / CARD
-    if not path.is_file():
+    if not previous:
         return ""
-    text = path.read_text()
-    return text.partition(f"{_END}\n")[2] if _END in text else f"\n{text}"
+    return previous.partition(f"{_END}\n")[2] if _END in previous else f"\n{previous}"
 
 
 def _cell(text: str) -> str:

@@ -13,11 +13,24 @@ from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
 
 from sixpoint.errors import ModelSpecError
+from sixpoint.rollout import CANDIDATE_PARAMETER, Candidate
 from sixpoint.spec import PARAMETER, ModelSpec
 
-__all__ = ["FILE_NAME", "ModelConfig", "Tensor"]
+__all__ = ["FILE_NAME", "ModelConfig", "Tensor", "Tuning"]
 
 FILE_NAME = "config.pbtxt"
+
+# Engines take minutes to build: they are kept, as is what TensorRT measured; the folder is of the machine that builds.
+_TENSORRT = {
+    "name": "tensorrt",
+    "parameters": {
+        "precision_mode": "FP16",
+        "max_workspace_size_bytes": str(2**30),
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": "/tmp/sixpoint-tensorrt",
+        "trt_timing_cache_enable": "1",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,23 @@ class Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """How Triton runs a model.
+
+    Attributes:
+        preferred: Batch sizes that Triton waits for; none: it takes what is there.
+        delay_us: Microseconds that a request may wait for others. 0: nobody who clicks waits for others.
+        instances: Copies of the network on each device.
+        tensorrt: Whether ONNX Runtime is to run it by TensorRT, in half precision, where there is a GPU.
+    """
+
+    preferred: tuple[int, ...] = ()
+    delay_us: int = 0
+    instances: int = 1
+    tensorrt: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """What Triton is told about one model; one config for all its versions.
 
@@ -46,6 +76,9 @@ class ModelConfig:
         outputs: Its output tensors.
         max_batch_size: Requests that may run together.
         versions: How many of the newest versions to serve: 2, so that requests under way finish on the old one.
+        served: The versions to serve, in place of the newest ones; empty: the newest.
+        candidate: The version that is on trial.
+        tuning: How it is run.
         backend: The part of Triton that runs it.
     """
 
@@ -55,6 +88,9 @@ class ModelConfig:
     outputs: tuple[Tensor, ...]
     max_batch_size: int = 8
     versions: int = 2
+    served: tuple[int, ...] = ()
+    candidate: Candidate | None = None
+    tuning: Tuning = Tuning()
     backend: str = field(default="onnxruntime")
 
     @classmethod
@@ -86,6 +122,15 @@ class ModelConfig:
             text_format.Parse(text, message)
         except text_format.ParseError as error:
             raise ModelSpecError(f"{FILE_NAME} is no model config of Triton: {error}") from error
+        return cls.of_message(message)
+
+    @classmethod
+    def of_message(cls, message: Any) -> ModelConfig:
+        """Read Triton's own message, as it lies in ``config.pbtxt`` or as Triton tells it.
+
+        Raises:
+            ModelSpecError: It holds a spec or a candidate that is none.
+        """
         parameter = message.parameters[PARAMETER].string_value if PARAMETER in message.parameters else ""
         return cls(
             name=message.name,
@@ -94,6 +139,9 @@ class ModelConfig:
             outputs=tuple(map(_tensor, message.output)),
             max_batch_size=message.max_batch_size,
             versions=message.version_policy.latest.num_versions or 1,
+            served=tuple(message.version_policy.specific.versions),
+            candidate=_candidate(message),
+            tuning=_tuning(message),
             backend=message.backend,
         )
 
@@ -117,17 +165,31 @@ class ModelConfig:
             "max_batch_size": self.max_batch_size,
             "input": [_fields(tensor) for tensor in self.inputs],
             "output": [_fields(tensor) for tensor in self.outputs],
-            "version_policy": {"latest": {"num_versions": self.versions}},
-            # Join what waits anyway; nobody who clicks waits for others.
-            "dynamic_batching": {"max_queue_delay_microseconds": 0},
-            # One per GPU where there are some, otherwise one on the CPU with all its cores.
-            "instance_group": [{"count": 1, "kind": "KIND_AUTO"}],
+            "version_policy": self._policy(),
+            # Join what waits anyway.
+            "dynamic_batching": {
+                "max_queue_delay_microseconds": self.tuning.delay_us,
+                "preferred_batch_size": list(self.tuning.preferred),
+            },
+            # On every GPU where there are some, otherwise on the CPU with all its cores.
+            "instance_group": [{"count": self.tuning.instances, "kind": "KIND_AUTO"}],
             # Not ready before it has run once: the first click is as quick as the second.
             "model_warmup": [{"name": "zeros", "batch_size": 1, "inputs": self._warmup()}],
         }
+        parameters = {}
         if self.spec is not None:
-            fields["parameters"] = {PARAMETER: {"string_value": self.spec.to_json()}}
+            parameters[PARAMETER] = self.spec.to_json()
+        if self.candidate is not None:
+            parameters[CANDIDATE_PARAMETER] = self.candidate.to_json()
+        fields["parameters"] = {key: {"string_value": value} for key, value in parameters.items()}
+        if self.tuning.tensorrt:
+            fields["optimization"] = {"execution_accelerators": {"gpu_execution_accelerator": [_TENSORRT]}}
         return fields
+
+    def _policy(self) -> dict[str, Any]:
+        if self.served:
+            return {"specific": {"versions": list(self.served)}}
+        return {"latest": {"num_versions": self.versions}}
 
     def _warmup(self) -> dict[str, Any]:
         return {
@@ -143,3 +205,20 @@ def _fields(tensor: Tensor) -> dict[str, Any]:
 def _tensor(message: Any) -> Tensor:
     dtype = model_config_pb2.DataType.Name(message.data_type).removeprefix("TYPE_")
     return Tensor(message.name, dtype, tuple(message.dims))
+
+
+def _candidate(message: Any) -> Candidate | None:
+    if CANDIDATE_PARAMETER not in message.parameters:
+        return None
+    return Candidate.from_json(message.parameters[CANDIDATE_PARAMETER].string_value)
+
+
+def _tuning(message: Any) -> Tuning:
+    batching = message.dynamic_batching
+    accelerators = message.optimization.execution_accelerators.gpu_execution_accelerator
+    return Tuning(
+        preferred=tuple(batching.preferred_batch_size),
+        delay_us=batching.max_queue_delay_microseconds,
+        instances=max([group.count for group in message.instance_group], default=1),
+        tensorrt=any(accelerator.name == "tensorrt" for accelerator in accelerators),
+    )

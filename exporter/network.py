@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import inspect
 
@@ -16,7 +17,7 @@ __all__ = ["ProbabilityNetwork", "build_network"]
 
 
 class ProbabilityNetwork(nn.Module):
-    """A network with the types of a ModelSpec at its ends, computing in float32 between them.
+    """A network with the types of a ModelSpec at its ends, computing in float32 (or float16) between them.
 
     Half-precision inputs and probabilities as bytes are what makes requests and replies small; the conversions belong
     to the graph so that no caller can get them wrong.
@@ -25,17 +26,19 @@ class ProbabilityNetwork(nn.Module):
         network: Logits [batch, label, z, y, x] from float32 [batch, channel, z, y, x].
         spec: Says what the logits are: of one object, each by itself (annotation), or of background and labels, of
             which each voxel is one (segmentation); and the output's type.
+        half: Compute in float16, with a copy of the weights; probabilities are made of the logits in float32.
     """
 
-    def __init__(self, network: nn.Module, spec: ModelSpec) -> None:
+    def __init__(self, network: nn.Module, spec: ModelSpec, *, half: bool = False) -> None:
         super().__init__()
-        self.network = network
+        self.network = copy.deepcopy(network).half() if half else network
+        self.dtype = torch.float16 if half else torch.float32
         self.exclusive = spec.task is Task.SEGMENTATION
         self.output = spec.output.dtype
 
     def forward(self, value: torch.Tensor) -> torch.Tensor:
         """Probabilities [batch, label, z, y, x] of ``value`` [batch, channel, z, y, x]."""
-        logits = self.network(value.to(torch.float32))
+        logits = self.network(value.to(self.dtype)).to(torch.float32)
         probability = torch.softmax(logits, dim=1) if self.exclusive else torch.sigmoid(logits)
         if self.output == "UINT8":
             return torch.round(probability * 255.0).to(torch.uint8)

@@ -18,12 +18,23 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from exporter.card import CARD, render_card
+from exporter.card import CARD, VersionFacts, render_card
 from exporter.model_config import FILE_NAME, ModelConfig
 from sixpoint.errors import FailedPrecondition, InvalidArgument
 from sixpoint.spec import ModelSpec
 
-__all__ = ["MODEL_FILE", "check_name", "models", "publish", "versions"]
+__all__ = [
+    "MODEL_FILE",
+    "check_name",
+    "flush",
+    "flush_entry",
+    "models",
+    "publish",
+    "remove_leftovers",
+    "require_same_interface",
+    "temporary_name",
+    "versions",
+]
 
 MODEL_FILE = "model.onnx"
 _TEMPORARY = ".tmp-"
@@ -49,7 +60,7 @@ def publish(model: Path, config: ModelConfig, *, repository: Path) -> Path:
     repository.mkdir(parents=True, exist_ok=True)
     folder = repository / config.name
     with _alone(repository):
-        _remove_leftovers(repository, folder)
+        remove_leftovers(repository, folder)
         if (folder / FILE_NAME).exists():
             return _add(model, config, folder)
         return _create(model, config, folder)
@@ -80,27 +91,27 @@ def _create(model: Path, config: ModelConfig, folder: Path) -> Path:
     """Make the folder of a new model, with its first version."""
     if folder.exists() and any(folder.iterdir()):
         raise FailedPrecondition(f"{folder} is in the way: it is no model, for it has no {FILE_NAME}")
-    staging = folder.parent / _temporary_name()
+    staging = folder.parent / temporary_name()
     (staging / "1").mkdir(parents=True)
     shutil.copyfile(model, staging / "1" / MODEL_FILE)
     (staging / FILE_NAME).write_text(config.to_text())
     (staging / CARD).write_text(_card(staging, config))
-    _flush(staging)
+    flush(staging)
     staging.rename(folder)
-    _flush_entry(folder.parent)
+    flush_entry(folder.parent)
     return folder / "1"
 
 
 def _add(model: Path, config: ModelConfig, folder: Path) -> Path:
     """Add a version to a model, then let its config and its card follow."""
-    _require_same_interface(ModelConfig.read(folder), config)
-    staging = folder / _temporary_name()
+    require_same_interface(ModelConfig.read(folder), config)
+    staging = folder / temporary_name()
     staging.mkdir()
     shutil.copyfile(model, staging / MODEL_FILE)
-    _flush(staging)
+    flush(staging)
     version = folder / str(max(versions(folder), default=0) + 1)
     staging.rename(version)
-    _flush_entry(folder)
+    flush_entry(folder)
     _replace(folder / FILE_NAME, config.to_text())
     _replace(folder / CARD, _card(folder, config))
     return version
@@ -108,13 +119,19 @@ def _add(model: Path, config: ModelConfig, folder: Path) -> Path:
 
 def _card(folder: Path, config: ModelConfig) -> str:
     files = {version: folder / str(version) / MODEL_FILE for version in versions(folder)}
-    return render_card(
-        config, files={version: path for version, path in files.items() if path.is_file()}, folder=folder
-    )
+    facts = {version: VersionFacts.of_file(path) for version, path in files.items() if path.is_file()}
+    card = folder / CARD
+    return render_card(config, versions=facts, previous=card.read_text() if card.is_file() else "")
 
 
-def _require_same_interface(old: ModelConfig, new: ModelConfig) -> None:
-    """Triton has one config for all versions of a model, with one spec in it: it must be right for the older ones."""
+def require_same_interface(old: ModelConfig, new: ModelConfig) -> None:
+    """Refuse a version with other tensors, or another meaning of them.
+
+    Triton has one config for all versions of a model, with one spec in it: it must be right for the older ones.
+
+    Raises:
+        FailedPrecondition: Naming what differs.
+    """
     different = [
         what
         for what, mine, theirs in (
@@ -158,7 +175,7 @@ def _alone(repository: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _remove_leftovers(*folders: Path) -> None:
+def remove_leftovers(*folders: Path) -> None:
     """Remove what exports that were killed left behind; the lock says that none of it is being written."""
     for folder in folders:
         for path in folder.glob(f"{_TEMPORARY}*"):
@@ -169,24 +186,26 @@ def _remove_leftovers(*folders: Path) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    staging = path.with_name(_temporary_name())
+    staging = path.with_name(temporary_name())
     staging.write_text(text)
-    _flush_entry(staging)
+    flush_entry(staging)
     staging.replace(path)
-    _flush_entry(path.parent)
+    flush_entry(path.parent)
 
 
-def _temporary_name() -> str:
+def temporary_name() -> str:
+    """A hidden name, which Triton and ``validate`` pass over, for what is being written."""
     return f"{_TEMPORARY}{uuid.uuid4().hex}"
 
 
-def _flush(folder: Path) -> None:
+def flush(folder: Path) -> None:
     """Have a folder and all that is in it written to the disk."""
     for path in (*folder.rglob("*"), folder):
-        _flush_entry(path)
+        flush_entry(path)
 
 
-def _flush_entry(path: Path) -> None:
+def flush_entry(path: Path) -> None:
+    """Have a file, or the names in a folder, written to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

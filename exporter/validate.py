@@ -62,6 +62,7 @@ def _report(folder: Path) -> ModelReport:
     try:
         config = ModelConfig.read(folder)
         spec = _check_config(config, folder.name)
+        _check_served(config, found)
     except ModelSpecError as error:
         problems.append(error.message)
     else:
@@ -94,6 +95,16 @@ def _check_config(config: ModelConfig, name: str) -> ModelSpec:
         if mine != theirs:
             raise ModelSpecError(f"{FILE_NAME} has {kind} {_list(mine)}, and its spec {_list(theirs)}")
     return config.spec
+
+
+def _check_served(config: ModelConfig, found: list[int]) -> None:
+    """Refuse a config that names a version which is not there: Triton would load none of the model."""
+    missing = [version for version in config.served if version not in found]
+    if missing:
+        raise ModelSpecError(f"{FILE_NAME} serves version {missing[0]}, and there is no such folder")
+    served = config.served or tuple(found[-config.versions :])
+    if config.candidate is not None and int(config.candidate.version) not in served:
+        raise ModelSpecError(f"{FILE_NAME} has version {config.candidate.version} on trial, and does not serve it")
 
 
 def _check_version(path: Path, config: ModelConfig, spec: ModelSpec) -> None:

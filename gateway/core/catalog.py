@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sixpoint.errors import ModelNotFound, TritonUnavailable
+from sixpoint.rollout import Candidate
 from sixpoint.spec import ModelSpec
 
-__all__ = ["Catalog", "Model"]
+__all__ = ["Candidate", "Catalog", "Model"]
 
 _RETRY_SECONDS = 2.0
 
@@ -19,13 +20,20 @@ class Model:
 
     Attributes:
         name: Its name in Triton.
-        version: The version that answered the last look.
+        version: The newest version that is not on trial, as of the last look.
         spec: What it says of itself.
+        candidate: The version that is on trial, and for which share of the sessions; None: there is none.
     """
 
     name: str
     version: str
     spec: ModelSpec
+    candidate: Candidate | None = None
+
+    def version_for(self, session_id: str) -> str:
+        """The version that a session is given: see :meth:`sixpoint.rollout.Candidate.takes`."""
+        candidate = self.candidate
+        return candidate.version if candidate is not None and candidate.takes(session_id) else self.version
 
 
 class Catalog:

@@ -18,12 +18,15 @@ from gateway.core.catalog import Model
 from gateway.core.outline import Inferred
 from gateway.triton.regions import Region, Regions
 from sixpoint.errors import DeadlineExceeded, InferenceError, ModelSpecError, SixpointError, TritonUnavailable
+from sixpoint.rollout import CANDIDATE_PARAMETER, Candidate
 from sixpoint.spec import PARAMETER, ModelSpec
 
 __all__ = ["TritonClient"]
 
 _DTYPES: dict[str, np.dtype[Any]] = {"UINT8": np.dtype("<u1"), "FP16": np.dtype("<f2"), "FP32": np.dtype("<f4")}
 _RETRY_SECONDS = 2.0
+# Triton's words for a version that it does not serve, of a model that it may serve others of.
+_NOT_THIS_VERSION = "is not at ready state"
 # A look that takes longer than this is as good as no Triton.
 _LOOK_SECONDS = 5.0
 # Quick to notice that Triton is back; tensors are larger than gRPC's default of 4 MiB.
@@ -58,8 +61,8 @@ class TritonClient:
         await self._regions.close()
         await self._channel.close()
 
-    async def versions(self) -> dict[str, str]:
-        """The newest ready version of every model, by name.
+    async def versions(self) -> dict[str, tuple[str, ...]]:
+        """The ready versions of every model that has some, oldest first, by name.
 
         Raises:
             TritonUnavailable: When Triton does not answer.
@@ -71,15 +74,19 @@ class TritonClient:
         except grpc.aio.AioRpcError as error:
             self._regions.forget()
             raise _away() from error
-        newest: dict[str, str] = {}
+        ready: dict[str, list[str]] = {}
         for model in index.models:
-            # Versions are numbers; the largest answers requests that name none.
-            if model.state == "READY" and int(model.version or 0) > int(newest.get(model.name, -1)):
-                newest[model.name] = model.version
-        return newest
+            if model.state == "READY" and model.version:
+                ready.setdefault(model.name, []).append(model.version)
+        # Versions are numbers.
+        return {name: tuple(sorted(versions, key=int)) for name, versions in ready.items()}
 
-    async def describe(self, name: str, version: str) -> Model | None:
-        """A model as it describes itself; None when it is not made for sixpoint.
+    async def describe(self, name: str, versions: tuple[str, ...]) -> Model | None:
+        """A model as it describes itself; None when it is not made for sixpoint, or all that is ready is on trial.
+
+        Args:
+            name: Of the model.
+            versions: Those that are ready, oldest first.
 
         Raises:
             TritonUnavailable: When Triton does not answer, or the model just went.
@@ -87,7 +94,7 @@ class TritonClient:
         """
         try:
             response = await self._stub.ModelConfig(
-                service_pb2.ModelConfigRequest(name=name, version=version), timeout=_LOOK_SECONDS
+                service_pb2.ModelConfigRequest(name=name, version=versions[-1]), timeout=_LOOK_SECONDS
             )
         except grpc.aio.AioRpcError as error:
             raise _away() from error
@@ -97,10 +104,23 @@ class TritonClient:
         spec = ModelSpec.from_json(config.parameters[PARAMETER].string_value)
         _check_tensor(name, "input", config.input, (spec.input.name, spec.input.dtype, spec.input_shape))
         _check_tensor(name, "output", config.output, (spec.output.name, spec.output.dtype, spec.output_shape))
-        return Model(name, version, spec)
+        candidate = None
+        if CANDIDATE_PARAMETER in config.parameters:
+            candidate = Candidate.from_json(config.parameters[CANDIDATE_PARAMETER].string_value)
+            versions = tuple(version for version in versions if version != candidate.version)
+        return Model(name, versions[-1], spec, candidate) if versions else None
 
-    async def infer(self, model: Model, tensor: npt.NDArray[np.floating], *, timeout: float) -> Inferred:
-        """Run one input [channel, z, y, x] through the newest version of a model, within ``timeout`` seconds.
+    async def infer(
+        self, model: Model, tensor: npt.NDArray[np.floating], *, timeout: float, version: str = ""
+    ) -> Inferred:
+        """Run one input through a version of a model.
+
+        Args:
+            model: Of the catalog.
+            tensor: The input, [channel, z, y, x].
+            timeout: Seconds that it may take.
+            version: Which version; empty: the model's own. One that Triton just let go of is answered by the newest;
+                the answer says which version made it.
 
         Raises:
             DeadlineExceeded: When Triton took longer.
@@ -108,26 +128,46 @@ class TritonClient:
             InferenceError: When it refuses, or answers something else than the model's spec promises.
         """
         deadline = time.monotonic() + timeout
+        version = version or model.version
+        try:
+            return await self._infer_version(model, version, tensor, timeout=timeout)
+        except TritonUnavailable as error:
+            cause = error.__cause__
+            if not (isinstance(cause, grpc.aio.AioRpcError) and _NOT_THIS_VERSION in (cause.details() or "")):
+                raise
+            return await self._infer_version(model, "", tensor, timeout=deadline - time.monotonic())
+
+    async def _infer_version(
+        self, model: Model, version: str, tensor: npt.NDArray[np.floating], *, timeout: float
+    ) -> Inferred:
+        """Run one input through a version, or the newest one (empty): in shared memory if Triton offers it."""
+        deadline = time.monotonic() + timeout
         region = await self._regions.take(_output_offset(tensor) + _output_bytes(model.spec))
         if region is not None:
             try:
-                return await self._infer(model, tensor, region, timeout=timeout)
+                return await self._infer(model, version, tensor, region, timeout=timeout)
             except SixpointError as error:
                 # Triton was started anew, say, and does not know the region. By bytes the call goes, or tells more.
                 cause = error.__cause__
                 if not (isinstance(cause, grpc.aio.AioRpcError) and "shared memory" in (cause.details() or "")):
                     raise
                 self._regions.forget()
-        return await self._infer(model, tensor, None, timeout=deadline - time.monotonic())
+        return await self._infer(model, version, tensor, None, timeout=deadline - time.monotonic())
 
     async def _infer(
-        self, model: Model, tensor: npt.NDArray[np.floating], region: Region | None, *, timeout: float
+        self,
+        model: Model,
+        version: str,
+        tensor: npt.NDArray[np.floating],
+        region: Region | None,
+        *,
+        timeout: float,
     ) -> Inferred:
         """Run one input, in shared memory or as bytes."""
         spec = model.spec
         shape, dtype = (1, *spec.output_shape), _DTYPES[spec.output.dtype]
         expected, offset = _output_bytes(spec), _output_offset(tensor)
-        request = service_pb2.ModelInferRequest(model_name=model.name)
+        request = service_pb2.ModelInferRequest(model_name=model.name, model_version=version)
         given = request.inputs.add(name=spec.input.name, datatype=spec.input.dtype, shape=[1, *tensor.shape])
         wanted = request.outputs.add(name=spec.output.name)
         if region is None:

@@ -116,5 +116,5 @@ def test_an_empty_repository_is_valid_and_a_missing_one_is_not(tmp_path: Path) -
     assert result.exit_code == 0
     assert "no models" in result.stdout
     result = run("validate", tmp_path / "none")
-    assert result.exit_code == 1
+    assert result.exit_code == 5
     assert result.stderr.startswith("error: there is no model repository")

@@ -11,7 +11,8 @@ import pytest
 from gateway.core.catalog import Catalog, Model
 from gateway.core.outline import Inferred
 from gateway.triton.watcher import Watcher
-from sixpoint.errors import TritonUnavailable
+from sixpoint.errors import InferenceError, TritonUnavailable
+from sixpoint.rollout import Candidate
 from tests.harness import ELLIPSOID_SPEC
 
 
@@ -19,22 +20,27 @@ class Scripted:
     """Answers like Triton: models by name, some of which vanish between the index and their config."""
 
     def __init__(self) -> None:
-        self.index = {"steady": "1"}
+        self.index: dict[str, tuple[str, ...]] = {"steady": ("1",)}
+        self.candidate: Candidate | None = None
+        self.broken: set[str] = set()
         self.vanishing: set[str] = set()
         self.failure: Exception | None = None
 
-    async def versions(self) -> dict[str, str]:
+    async def versions(self) -> dict[str, tuple[str, ...]]:
         if self.failure:
             raise self.failure
         return self.index
 
-    async def describe(self, name: str, version: str) -> Model:
+    async def describe(self, name: str, versions: tuple[str, ...]) -> Model | None:
         if name in self.vanishing:
             raise TritonUnavailable("gone")
-        return Model(name, version, ELLIPSOID_SPEC)
+        serving = [one for one in versions if self.candidate is None or one != self.candidate.version]
+        return Model(name, serving[-1], ELLIPSOID_SPEC, self.candidate) if serving else None
 
-    async def infer(self, model: Model, tensor: np.ndarray, *, timeout: float) -> Inferred:
-        return Inferred(np.zeros(model.spec.output_shape, np.uint8), model.version)
+    async def infer(self, model: Model, tensor: np.ndarray, *, timeout: float, version: str) -> Inferred:
+        if version in self.broken:
+            raise InferenceError("broken")
+        return Inferred(np.zeros(model.spec.output_shape, np.uint8), version)
 
 
 @pytest.fixture
@@ -56,7 +62,7 @@ def watcher(triton: Scripted, catalog: Catalog) -> Watcher:
 
 async def test_a_model_that_vanishes_while_it_is_met_takes_no_other_away(triton, catalog, watcher):
     await watcher.look()
-    triton.index, triton.vanishing = {"steady": "1", "brief": "1"}, {"brief"}
+    triton.index, triton.vanishing = {"steady": ("1",), "brief": ("1",)}, {"brief"}
     await watcher.look()
     assert catalog.ready
     assert [model.name for model in catalog.list()] == ["steady"]
@@ -77,3 +83,39 @@ async def test_a_look_that_fails_unexpectedly_is_not_the_last_one(triton, catalo
     looking.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await looking
+
+
+async def test_a_trial_begins_grows_and_ends_without_a_new_version(triton, catalog, watcher):
+    triton.index = {"steady": ("1", "2")}
+    triton.candidate = Candidate("2", 0.0)
+    await watcher.look()
+    assert catalog.get("steady").version_for("anybody") == "1"
+    triton.candidate = Candidate("2", 1.0)
+    await watcher.look()
+    assert catalog.get("steady").version_for("anybody") == "2"
+    triton.candidate = None
+    await watcher.look()
+    assert (catalog.get("steady").version, catalog.get("steady").candidate) == ("2", None)
+
+
+async def test_a_model_of_which_all_is_on_trial_enters_when_that_ends(triton, catalog, watcher):
+    triton.candidate = Candidate("1", 0.0)
+    await watcher.look()
+    assert catalog.list() == []
+    triton.candidate = None
+    await watcher.look()
+    assert [model.version for model in catalog.list()] == ["1"]
+
+
+async def test_a_broken_version_or_candidate_leaves_the_one_that_serves(triton, catalog, watcher):
+    await watcher.look()
+    triton.index, triton.broken = {"steady": ("1", "2")}, {"2"}
+    triton.candidate = Candidate("2", 0.5)
+    await watcher.look()
+    assert catalog.get("steady") == Model("steady", "1", ELLIPSOID_SPEC)
+    triton.candidate = None
+    await watcher.look()
+    assert catalog.get("steady").version == "1"
+    triton.index = {"steady": ("2",)}
+    await watcher.look()
+    assert catalog.list() == []

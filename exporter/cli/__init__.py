@@ -1,0 +1,38 @@
+"""``exporter``: from a checkpoint to a model that Triton serves. One file per command."""
+
+from __future__ import annotations
+
+import typer
+
+from exporter.cli import export, publish, tensorrt_job, validate, versions
+
+# PyTorch takes seconds to import: the commands import what they need, so that --help answers at once.
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    epilog="Exit codes: 0 done; 2 wrong command line; 3 wrong input; 4 no such model or version; 5 not possible with "
+    "this model or repository; 6 a limit; 7 Triton or the store away; 8 too late; 1 anything else.",
+)
+
+
+@app.callback()
+def _program() -> None:
+    """Turn trained checkpoints into models that Triton serves, and look after model repositories."""
+
+
+app.command(epilog=export.EPILOG)(export.export)
+app.command(epilog=publish.EPILOG)(publish.publish)
+app.command(epilog=validate.EPILOG)(validate.validate)
+for _command in (versions.versions, versions.rollback, versions.promote, versions.remove, versions.diff):
+    app.command(epilog=versions.EPILOGS[_command.__name__])(_command)
+app.command(epilog=tensorrt_job.EPILOG)(tensorrt_job.tensorrt_job)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

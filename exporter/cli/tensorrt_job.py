@@ -1,0 +1,48 @@
+"""``exporter tensorrt-job``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from exporter.cli.console import clear_errors, out
+from exporter.cli.options import Repository
+
+__all__ = ["EPILOG", "tensorrt_job"]
+
+EPILOG = "Example: exporter tensorrt-job liver --gpu NVIDIA-L4 | kubectl apply -f -"
+
+
+def tensorrt_job(
+    name: Annotated[str, typer.Argument(help="The model.")],
+    gpu: Annotated[str, typer.Option(help="The node's label nvidia.com/gpu.product.")],
+    version: Annotated[int | None, typer.Option(min=1, help="The version.", show_default="the serving one")] = None,
+    repository: Repository = "model_repository",
+    image: Annotated[
+        str, typer.Option(help="Container of the Triton that serves.")
+    ] = "nvcr.io/nvidia/tritonserver:24.10-py3",
+    claim: Annotated[str, typer.Option(help="Claim of the volume that holds the repository.")] = "sixpoint-models",
+    engines: Annotated[str, typer.Option(help="Claim of the volume for the engine.")] = "sixpoint-engines",
+) -> None:
+    """Print a Kubernetes Job that builds a version's TensorRT engine on the node that will serve it."""
+    with clear_errors():
+        from exporter.registry import open_registry
+        from exporter.state import need_config, need_version, serving
+        from exporter.tensorrt import job_manifest
+
+        registry = open_registry(repository)
+        config = need_config(registry, name)
+        chosen = need_version(registry, name, version or serving(registry, config) or 0)
+        manifest = job_manifest(
+            name=name,
+            version=chosen,
+            input_name=config.inputs[0].name,
+            shape=config.inputs[0].dims,
+            batch=config.max_batch_size,
+            gpu=gpu,
+            image=image,
+            claim=claim,
+            engines=engines,
+        )
+        out.print(manifest, markup=False, end="")

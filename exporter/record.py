@@ -1,0 +1,54 @@
+"""What is kept with a version, beside its model's file."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sixpoint.errors import FailedPrecondition
+from sixpoint.spec import ModelSpec
+
+__all__ = ["PARITY_FILE", "RECORD_FILE", "SAMPLE_FILE", "VersionRecord"]
+
+RECORD_FILE = "version.json"
+PARITY_FILE = "parity.json"
+SAMPLE_FILE = "parity.npz"
+
+
+class VersionRecord(BaseModel):
+    """One version of a model.
+
+    Attributes:
+        published: When, UTC.
+        sha256: Of its model's file.
+        size: Of that file, in bytes.
+        precision: "fp32" or "fp16": in what the network computes.
+        tools: Versions of what made it, by name.
+        spec: Of this version; the model's config has that of the version which serves.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    published: datetime
+    sha256: str
+    size: int
+    precision: str = "fp32"
+    tools: dict[str, str]
+    spec: ModelSpec
+
+    def to_json(self) -> str:
+        """The record as it lies beside the model's file."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, content: bytes) -> VersionRecord:
+        """Read a record.
+
+        Raises:
+            FailedPrecondition: It is none.
+        """
+        try:
+            return cls.model_validate_json(content)
+        except ValidationError as error:
+            raise FailedPrecondition(f"{RECORD_FILE} is damaged: {error.errors()[0]['msg']}") from error

@@ -1,0 +1,117 @@
+"""Inputs of a model made of an image, as the gateway would make them: what versions are compared on."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sixpoint.errors import InvalidArgument
+from sixpoint.guidance import Guide, network_input, volume_input
+from sixpoint.phantom import make_phantom
+from sixpoint.prompts import ExtremePoints
+from sixpoint.roi import Roi, Size, Vector
+from sixpoint.spec import ModelSpec, Task
+from sixpoint.volume import Volume
+
+__all__ = ["Sample", "sample_of"]
+
+Array = npt.NDArray[Any]
+
+# Organs of the phantom: one large, one small.
+_ORGANS = ("liver", "kidney_left")
+# Extents of the bodies shown where a person showed none, in fractions of the image's.
+_FRACTIONS = (0.5, 0.25)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Inputs of one model, and what they were made of.
+
+    Attributes:
+        source: "image" or "phantom".
+        batch: Inputs [batch, channel, z, y, x].
+    """
+
+    source: str
+    batch: Array
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the inputs, by which two reports on the same sample are known."""
+        return hashlib.sha256(np.ascontiguousarray(self.batch).tobytes()).hexdigest()
+
+    def packed(self, expected: Array) -> bytes:
+        """The sample and the answers that are expected [batch, label, z, y, x], as a file of NumPy's (.npz)."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, source=np.array(self.source), batch=self.batch, expected=expected)
+        return buffer.getvalue()
+
+    @classmethod
+    def unpacked(cls, content: bytes) -> tuple[Sample, Array]:
+        """What :meth:`packed` wrote: the sample, and the expected answers.
+
+        Raises:
+            InvalidArgument: It is something else.
+        """
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as file:
+                return cls(str(file["source"]), file["batch"]), file["expected"]
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise InvalidArgument("the version's parity sample is damaged: publish the model again") from error
+
+
+def sample_of(spec: ModelSpec, image: Volume | None = None) -> Sample:
+    """Two inputs made of an image: an ellipsoid of half its extent shown, and one of a quarter; or, for a model without
+    prompts, its middle and its first corner.
+
+    Args:
+        spec: Of the model.
+        image: None: the phantom CT, with two of its organs shown.
+    """
+    if image is not None:
+        source, volume, shown = "image", image, [_middle(image, fraction) for fraction in _FRACTIONS]
+    else:
+        phantom = make_phantom()
+        shown = [ExtremePoints.of_mask(phantom.mask(organ)).to_index(phantom.image.geometry) for organ in _ORGANS]
+        source, volume = "phantom", phantom.image
+    canonical = volume.geometry.canonical()
+    voxels = volume.geometry.orientation.to_canonical(volume.array)
+    if spec.task is Task.SEGMENTATION and spec.patch is not None:
+        return Sample(source, _patches(voxels, canonical.size, canonical.spacing, spec))
+    orientation = volume.geometry.orientation
+    points = [orientation.index_to_canonical(one, size=volume.geometry.size) for one in shown]
+    batch = [_seen(voxels, one, canonical.size, canonical.spacing, spec) for one in points]
+    return Sample(source, np.stack(batch))
+
+
+def _middle(image: Volume, fraction: float) -> npt.NDArray[np.float64]:
+    """Extreme points (x, y, z), shape [6, 3], of an ellipsoid in the image's middle."""
+    size = np.array(image.geometry.size, np.float64)
+    centre, radii = (size - 1) / 2, np.diag(np.maximum(1.0, np.floor(fraction * size / 2)))
+    return np.clip(np.concatenate([centre - radii, centre + radii]), 0, size - 1)
+
+
+def _seen(voxels: Array, points: Array, size: Size, spacing: Vector, spec: ModelSpec) -> Array:
+    """The input [channel, z, y, x] for points (x, y, z), shape [n, 3], on a canonical image [z, y, x]."""
+    box = np.stack([points.min(axis=0), points.max(axis=0)])
+    roi = Roi.around(box, spacing=spacing, spec=spec.roi)
+    guide = Guide.within(roi, box=box, extremes=points, size=size)
+    return network_input(roi.extract(voxels), guide, spec.input)
+
+
+def _patches(voxels: Array, size: Size, spacing: Vector, spec: ModelSpec) -> Array:
+    """Two patches [2, channel, z, y, x] of a canonical image [z, y, x]."""
+    assert spec.patch is not None
+    roi = Roi.whole(size, spacing=spacing, target=spec.patch.spacing)
+    seen = volume_input(roi.extract(voxels), spec.input)
+    shape = spec.input_shape[1:]
+    missing = [max(0, wanted - there) for wanted, there in zip(shape, seen.shape[1:], strict=True)]
+    seen = np.pad(seen, [(0, 0), *((0, width) for width in missing)], constant_values=-1.0)
+    corners = [[0, 0, 0], [(there - wanted) // 2 for wanted, there in zip(shape, seen.shape[1:], strict=True)]]
+    cut = [tuple(slice(a, a + n) for a, n in zip(corner, shape, strict=True)) for corner in corners]
+    return np.stack([seen[(slice(None), *window)] for window in cut])

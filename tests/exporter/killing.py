@@ -1,0 +1,36 @@
+"""Publishes in processes that can be killed: one process imports everything once, and forks for each."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from exporter.publishing import publish
+from exporter.registry import open_registry
+from exporter.triton import Triton
+from tests.exporter.publishing import release
+
+
+def main(repository: str, address: str) -> None:
+    """For every line read, publish in a new process, and write its id; "done" when one ended by itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        ready = release(Path(folder))
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        for _ in sys.stdin:
+            child = os.fork()
+            if not child:
+                with Triton(address, timeout=30) as triton:
+                    publish(open_registry(repository), ready, triton=triton)
+                os._exit(0)
+            sys.stdout.write(f"{child}\n")
+            sys.stdout.flush()
+            os.waitpid(child, 0)
+            sys.stdout.write("done\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

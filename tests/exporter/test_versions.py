@@ -1,0 +1,205 @@
+"""What becomes of published versions: back, on trial, away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from exporter.folder import FolderRegistry
+from exporter.model_config import ModelConfig, Tuning
+from exporter.publishing import Release, publish
+from exporter.triton import Triton
+from exporter.validate import validate
+from exporter.versions import list_versions, promote, remove, rollback
+from gateway.core.catalog import Catalog
+from gateway.triton.client import TritonClient
+from gateway.triton.local import LocalTriton
+from gateway.triton.watcher import Watcher
+from sixpoint.errors import FailedPrecondition, InvalidArgument, ModelNotFound, NotFound
+from sixpoint.rollout import Candidate
+from tests import harness
+from tests.exporter.conftest import run
+from tests.exporter.publishing import asking, release
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    return release(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def registry(tmp_path: Path, tiny: Release) -> FolderRegistry:
+    """A repository with three versions, the last of which serves and says so."""
+    made = FolderRegistry(tmp_path / "repository")
+    for title in ("first", "second", "third"):
+        publish(made, titled(tiny, title), triton=None)
+    return made
+
+
+def titled(one: Release, title: str) -> Release:
+    assert one.config.spec is not None
+    return replace(one, config=replace(one.config, spec=one.config.spec.model_copy(update={"title": title})))
+
+
+def states(registry: FolderRegistry) -> dict[int, tuple[str, float]]:
+    return {one.version: (one.state, one.share) for one in list_versions(registry, "tiny")}
+
+
+def config(registry: FolderRegistry) -> ModelConfig:
+    assert [one.problems for one in validate(registry.folder)] == [()]
+    return ModelConfig.read(registry.folder / "tiny")
+
+
+def test_back_and_forth(registry: FolderRegistry) -> None:
+    assert states(registry) == {1: ("kept", 0), 2: ("loaded", 0), 3: ("serving", 1)}
+    assert rollback(registry, "tiny", to=None, triton=None) == 2
+    assert states(registry) == {1: ("kept", 0), 2: ("serving", 1), 3: ("kept", 0)}
+    assert config(registry).spec.title == "second"  # type: ignore[union-attr]
+    assert rollback(registry, "tiny", to=None, triton=None) == 1
+    with pytest.raises(FailedPrecondition, match=r"no version before the one that serves \(1\)"):
+        rollback(registry, "tiny", to=None, triton=None)
+    assert rollback(registry, "tiny", to=3, triton=None) == 3
+    assert config(registry).spec.title == "third"  # type: ignore[union-attr]
+    with pytest.raises(NotFound, match="no version 9; there are: 1, 2, 3"):
+        rollback(registry, "tiny", to=9, triton=None)
+
+
+def test_a_trial_begins_grows_and_ends(registry: FolderRegistry, tiny: Release) -> None:
+    rollback(registry, "tiny", to=2, triton=None)
+    promote(registry, "tiny", 3, share=0.1, triton=None)
+    assert states(registry) == {1: ("kept", 0), 2: ("serving", 0.9), 3: ("candidate", 0.1)}
+    assert (config(registry).candidate, config(registry).spec.title) == (Candidate("3", 0.1), "second")  # type: ignore[union-attr]
+    with pytest.raises(FailedPrecondition, match="version 3 of tiny is on trial"):
+        promote(registry, "tiny", 1, share=0.5, triton=None)
+    promote(registry, "tiny", 3, share=0, triton=None)
+    assert states(registry) == {1: ("kept", 0), 2: ("serving", 1), 3: ("kept", 0)}
+    # An older version may be on trial, too.
+    promote(registry, "tiny", 1, share=0.5, triton=None)
+    assert states(registry) == {1: ("candidate", 0.5), 2: ("serving", 0.5), 3: ("kept", 0)}
+    promote(registry, "tiny", 1, share=1, triton=None)
+    assert states(registry) == {1: ("serving", 1), 2: ("kept", 0), 3: ("kept", 0)}
+    promote(registry, "tiny", 2, share=1, triton=None)
+    assert states(registry) == {1: ("loaded", 0), 2: ("serving", 1), 3: ("kept", 0)}
+    for share, version, expected in ((0, 1, "is not on trial"), (1, 2, "serves already")):
+        with pytest.raises(FailedPrecondition, match=expected):
+            promote(registry, "tiny", version, share=share, triton=None)
+    with pytest.raises(InvalidArgument, match="between 0 and 1, got 2"):
+        promote(registry, "tiny", 1, share=2, triton=None)
+
+
+def test_what_is_in_use_is_not_removed(registry: FolderRegistry) -> None:
+    with pytest.raises(FailedPrecondition, match="version 3 of tiny serves: roll back"):
+        remove(registry, "tiny", 3, triton=None, force=True)
+    with pytest.raises(FailedPrecondition, match="5 sessions use version 2 of tiny"):
+        remove(registry, "tiny", 2, triton=None, sessions=lambda name, version: 5)
+    remove(registry, "tiny", 2, triton=None, sessions=lambda name, version: 0)
+    assert states(registry) == {1: ("kept", 0), 3: ("serving", 1)}
+    promote(registry, "tiny", 1, share=0.5, triton=None)
+    with pytest.raises(FailedPrecondition, match="on trial: end that first, or --force"):
+        remove(registry, "tiny", 1, triton=None)
+    remove(registry, "tiny", 1, triton=None, force=True)
+    assert states(registry) == {3: ("serving", 1)}
+    assert config(registry).candidate is None
+    with pytest.raises(ModelNotFound, match="no model 'other'"):
+        remove(registry, "other", 1, triton=None)
+
+
+def test_what_was_tuned_outlives_the_next_publish(registry: FolderRegistry, tiny: Release) -> None:
+    path = registry.folder / "tiny" / "config.pbtxt"
+    tuned = replace(ModelConfig.from_text(path.read_text()), tuning=Tuning(preferred=(2,), delay_us=500))
+    path.write_text(tuned.to_text())
+    publish(registry, tiny, triton=None)
+    rollback(registry, "tiny", to=1, triton=None)
+    assert config(registry).tuning == tuned.tuning
+
+
+@pytest.fixture
+def running(registry: FolderRegistry) -> Iterator[LocalTriton]:
+    if not harness.TRITON_ENVIRONMENT.is_dir():
+        pytest.skip("Triton is not installed: make triton")
+    with harness.running_triton(registry.folder) as triton:
+        yield triton
+
+
+def damage(path: Path) -> None:
+    """A model that answers otherwise than when it was published."""
+    model = onnx.load(path)
+    for weight in model.graph.initializer:
+        if weight.name == "ten":
+            weight.CopyFrom(numpy_helper.from_array(np.float32(-10), "ten"))
+    onnx.save(model, path)
+
+
+async def test_the_gateway_follows_what_triton_serves(registry: FolderRegistry, running: LocalTriton) -> None:
+    async def changed() -> None: ...
+
+    catalog = Catalog()
+    sessions = [f"session {number}" for number in range(200)]
+    async with TritonClient(running.address) as client:
+        watcher = Watcher(client=client, catalog=catalog, interval=1, changed=changed)
+
+        async def given() -> dict[str, int]:
+            await watcher.look()
+            model = catalog.get("tiny")
+            versions = [model.version_for(session) for session in sessions]
+            tensor = np.zeros(model.spec.input_shape, np.float16)
+            for version in set(versions):
+                assert (await client.infer(model, tensor, timeout=10, version=version)).version == version
+            return {version: versions.count(version) for version in sorted(set(versions))}
+
+        with Triton(running.address, timeout=30) as triton, asking(running.address, by_version=False) as asked:
+            assert await given() == {"3": 200}
+            before = catalog.get("tiny")
+            rollback(registry, "tiny", to=2, triton=triton)
+            # Between two looks: the version that went is answered by the one that serves.
+            tensor = np.zeros(before.spec.input_shape, np.float16)
+            assert (await client.infer(before, tensor, timeout=10)).version == "2"
+            assert await given() == {"2": 200}
+            promote(registry, "tiny", 3, share=0.25, triton=triton)
+            shared = await given()
+            assert set(shared) == {"2", "3"}
+            assert 30 <= shared["3"] <= 70
+            promote(registry, "tiny", 3, share=1, triton=triton)
+            assert await given() == {"3": 200}
+            damage(registry.folder / "tiny" / "1" / "model.onnx")
+            with pytest.raises(FailedPrecondition, match="version 1 in Triton is 1"):
+                rollback(registry, "tiny", to=1, triton=triton)
+            assert await given() == {"3": 200}
+            remove(registry, "tiny", 2, triton=triton)
+            assert await given() == {"3": 200}
+        assert asked.failures == {}
+
+
+def test_the_commands(registry: FolderRegistry, tmp_path: Path) -> None:
+    where = ("--repository", registry.folder)
+    listed = json.loads(run("versions", "tiny", *where, "--json").stdout)
+    assert [one["state"] for one in listed] == ["kept", "loaded", "serving"]
+    assert "serving" in run("versions", "tiny", *where).stdout
+    assert run("rollback", "tiny", *where).stdout == "tiny version 2 serves\n"
+    assert (
+        run("promote", "tiny", 3, "--share", 0.1, *where).stdout
+        == "tiny version 3 is on trial for 10% of the sessions\n"
+    )
+    assert run("remove", "tiny", 1, *where).stdout == "tiny version 1 is removed\n"
+    damage(registry.folder / "tiny" / "2" / "model.onnx")
+    found = json.loads(run("diff", "tiny", 2, 3, *where, "--json").stdout)
+    assert found["fields"]["spec.title"] == ["second", "third"]
+    assert found["answers"]["largest"] == 1.0
+    assert "answers (phantom): largest difference 1.00000" in run("diff", "tiny", 2, 3, *where).stdout
+    refused = {
+        ("remove", "tiny", 2): 5,
+        ("rollback", "tiny", "--to", 7): 4,
+        ("versions", "other"): 4,
+        ("promote", "tiny", 3, "--share", 7): 3,
+        ("remove", "tiny", 3, "--gateway", "127.0.0.1:1"): 3,
+    }
+    for arguments, code in refused.items():
+        done = run(*arguments, *where)
+        assert (done.exit_code, done.stderr.count("\n")) == (code, 1), done.stderr
