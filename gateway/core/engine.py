@@ -233,6 +233,7 @@ class Engine:
                     before=before,
                     deadline=deadline,
                     told=told,
+                    version=model.version_for(loaded.row.id),
                 )
         number = loaded.segment.head + 1
         roi, answer = encode_answer(outlined.answered)

@@ -40,8 +40,16 @@ class Inferred:
 class Inference(Protocol):
     """Whoever runs a network."""
 
-    async def infer(self, model: Model, tensor: npt.NDArray[np.floating], *, timeout: float) -> Inferred:
-        """Run one input [channel, z, y, x] through a model, within ``timeout`` seconds.
+    async def infer(
+        self, model: Model, tensor: npt.NDArray[np.floating], *, timeout: float, version: str = ""
+    ) -> Inferred:
+        """Run one input [channel, z, y, x] through a version of a model, within ``timeout`` seconds.
+
+        Args:
+            model: The model.
+            tensor: The input.
+            timeout: Seconds that it may take.
+            version: Which version; empty: the model's own.
 
         Raises:
             DeadlineExceeded: When it took longer.
@@ -120,6 +128,7 @@ class Outliner:
         before: Before | None,
         deadline: Deadline,
         told: Callable[[Phase], None],
+        version: str = "",
     ) -> Outlined:
         """The answer of a model to all that was shown of an object: one call of the network.
 
@@ -131,6 +140,7 @@ class Outliner:
             before: The mask that the caller has.
             deadline: Until when an answer is wanted.
             told: Called as the call goes on.
+            version: Which version of the model; empty: its own.
 
         Raises:
             TritonUnavailable: When Triton is away.
@@ -146,7 +156,7 @@ class Outliner:
         )
         told(Phase.INFERENCE)
         started = time.perf_counter()
-        inferred = await self._inference.infer(model, prepared.tensor, timeout=deadline.remaining())
+        inferred = await self._inference.infer(model, prepared.tensor, timeout=deadline.remaining(), version=version)
         inferring = time.perf_counter() - started
         told(Phase.POSTPROCESSING)
 

@@ -29,6 +29,7 @@ from gateway.storage.step_codec import decode_prompts
 from sixpoint import errors
 from sixpoint.mask import PackedMask, unpack
 from sixpoint.prompts import Click, ExtremePoints, InitialMask, Prompt
+from sixpoint.rollout import Candidate
 from tests.gateway.core.test_processing import BOX, POINTS
 from tests.harness import CLICKS_SPEC, ELLIPSOID_SPEC, clicks_answer, ellipsoid_answer, noisy_volume
 
@@ -47,7 +48,7 @@ class ModelsInference:
         self.timeouts: list[float] = []
         self.tensors: list[np.ndarray] = []
 
-    async def infer(self, model: Model, tensor: np.ndarray, *, timeout: float) -> Inferred:
+    async def infer(self, model: Model, tensor: np.ndarray, *, timeout: float, version: str = "") -> Inferred:
         self.timeouts.append(timeout)
         if self.failures:
             self.failures -= 1
@@ -58,7 +59,7 @@ class ModelsInference:
         self.running -= 1
         self.tensors.append(tensor)
         output = clicks_answer(tensor) if model.name == "clicks" else ellipsoid_answer(tensor)
-        return Inferred(output, model.version)
+        return Inferred(output, version or model.version)
 
 
 class OneImage:
@@ -233,6 +234,15 @@ async def test_a_click_that_triton_failed_is_as_if_it_was_never_made(process):
     expected = await process.annotate(reference, TAKE)
     answer = await process.annotate(session, TAKE)
     assert (answer.mask, answer.revision) == (expected.mask, 2)
+
+
+async def test_a_version_on_trial_answers_its_share_of_the_sessions(process):
+    trial = Candidate(version="8", share=0.5)
+    process.catalog.update({"clicks": Model("clicks", "7", CLICKS_SPEC, trial)})
+    sessions = [await process.open() for _ in range(12)]
+    versions = [(await process.annotate(one, SIX)).version for one in sessions]
+    assert versions == ["8" if trial.takes(one) else "7" for one in sessions]
+    assert {(await process.annotate(one, ADD)).version for one in sessions if trial.takes(one)} <= {"8"}
 
 
 # Clicks
