@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import time
@@ -12,13 +13,12 @@ from importlib.metadata import version
 from typing import TypeVar
 
 import grpc
-import numpy as np
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from sixpoint.cli.common import DEFAULT_SERVER, AsJson, Server, app, print_json
-from sixpoint.client import Client, Retry, Session, Timeout
+from sixpoint.client import Client, Retry, Timeout
 from sixpoint.errors import SixpointError, Unavailable
 from sixpoint.metrics import dice
 from sixpoint.phantom import make_phantom
@@ -30,8 +30,12 @@ _Result = TypeVar("_Result")
 
 _ORGAN = "liver"
 _TIMEOUT_S = 20.0
+_CONNECT_S = 5.0
 # Less than this nobody notices; more makes sessions seem to have expired.
 _CLOCK_S = 60.0
+_PACKAGE = "sixpoint.v1"
+# Read by gRPC, in this order.
+_PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
 _SERVICES = ("ImageService", "ModelService", "SessionService", "AnnotationService")
 _SERVING = b"\x08\x01"
 """A ``grpc.health.v1.HealthCheckResponse`` that says SERVING, as it travels: field 1, value 1."""
@@ -78,11 +82,7 @@ def examine(server: str) -> Iterator[Finding]:
     if not reached.well:
         return
     with Client(server, timeout=Timeout(_TIMEOUT_S, _TIMEOUT_S), retry=Retry.none()) as client:
-        alive = _health(client.channel, "sixpoint.v1.ImageService", "gateway")
-        yield alive
-        if not alive.well:
-            return
-        for looked in (_models, _clock_and_prompt):
+        for looked in (_gateway, _models, _prompt):
             for finding in looked(client):
                 yield finding
                 if not finding.well:
@@ -95,23 +95,41 @@ def _reach(server: str) -> Finding:
         return Finding(
             "address", False, f"{server!r} is no host:port", "Name the gateway as host:port, e.g. gpu1:50051."
         )
+    host = host.strip("[]")
     try:
-        where = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0][4]
-    except OSError as error:
+        found = {str(one[4][0]) for one in socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError) as error:
         return Finding("name", False, f"{host} cannot be resolved ({error})", "Check the name, or your network's DNS.")
     started = time.perf_counter()
     try:
-        socket.create_connection((str(where[0]), int(port)), timeout=5).close()
-    except OSError as error:
+        # Tries one address after the other, as gRPC does.
+        with socket.create_connection((host, int(port)), timeout=_CONNECT_S) as connection:
+            where = str(connection.getpeername()[0])
+    except (OSError, OverflowError) as error:
         return Finding(
             "connection",
             False,
-            f"nothing listens at {where[0]}, port {port} ({error})",
+            f"nothing listens at {' or '.join(sorted(found))}, port {port} ({error})",
             "Start a gateway there (`make serve`), or name another with --server or SIXPOINT_SERVER. If it runs, a "
             "firewall may be in between, or it listens on 127.0.0.1 only (SIXPOINT_HOST=0.0.0.0).",
         )
     milliseconds = (time.perf_counter() - started) * 1000
-    return Finding("connection", True, f"{where[0]}, port {port}, in {milliseconds:.1f} ms")
+    return Finding("connection", True, f"{where}, port {port}, in {milliseconds:.1f} ms")
+
+
+def _gateway(client: Client) -> Iterator[Finding]:
+    alive = _health(client.channel, f"{_PACKAGE}.ImageService", "gateway")
+    if alive.well:
+        try:
+            # Triton answers for its health, too, whatever the service's name; only a gateway knows sessions.
+            client.sessions()
+        except Unavailable as error:
+            alive = Finding(
+                "gateway", False, error.message, "It is there, but cannot reach what it keeps sessions in: see its log."
+            )
+        except SixpointError as error:
+            alive = _no_gateway(error.message)
+    yield alive
 
 
 def _health(channel: grpc.Channel, service: str, what: str) -> Finding:
@@ -130,12 +148,11 @@ def _health(channel: grpc.Channel, service: str, what: str) -> Finding:
 
 
 def _no_gateway(why: str) -> Finding:
-    return Finding(
-        "gateway",
-        False,
-        f"something listens there, but it is no gateway of sixpoint ({why})",
-        "Check the port: 8001 is Triton's, 50051 the gateway's. A proxy in between must speak HTTP/2 without TLS.",
-    )
+    advice = "Check the port: 8001 is Triton's, 50051 the gateway's. A proxy in between must speak HTTP/2 without TLS."
+    named = [name for name in _PROXIES if os.environ.get(name)]
+    if named:
+        advice += f" gRPC goes through the proxy of {named[0]}, unless no_proxy names the gateway."
+    return Finding("gateway", False, f"something listens there, but it is no gateway of sixpoint ({why})", advice)
 
 
 def _models(client: Client) -> Iterator[Finding]:
@@ -150,9 +167,6 @@ def _models(client: Client) -> Iterator[Finding]:
             "where the gateway runs.",
         )
         return
-    except SixpointError as error:
-        yield _no_gateway(error.message)
-        return
     names = ", ".join(f"{one.name} {one.version}" for one in found)
     if not any("extreme_points" in one.prompts for one in found):
         yield Finding(
@@ -165,31 +179,30 @@ def _models(client: Client) -> Iterator[Finding]:
         return
     yield Finding("Triton", True, f"serves {names}")
     for service in _SERVICES:
-        finding = _health(client.channel, f"sixpoint.v1.{service}", service)
+        finding = _health(client.channel, f"{_PACKAGE}.{service}", service)
         if not finding.well:
             yield finding
 
 
-def _clock_and_prompt(client: Client) -> Iterator[Finding]:
+def _prompt(client: Client) -> Iterator[Finding]:
     phantom = make_phantom()
-    truth = phantom.mask(_ORGAN)
+    image, truth = phantom.image, phantom.mask(_ORGAN)
+    prompt = ExtremePoints.of_mask(truth)
+    sent: list[int] = []
     model = next(one.name for one in client.models() if "extreme_points" in one.prompts)
     try:
-        sent, (uploaded, session) = _timed(lambda: _open(client, model))
+        opening, session = _timed(
+            lambda: client.open_session(image, model=model, progress=lambda done, _: sent.append(done))
+        )
         with session:
             off = abs((datetime.now(UTC) - session.refresh().used).total_seconds())
-            asked, mask = _timed(lambda: session.annotate(ExtremePoints.of_mask(truth)))
+            asking, mask = _timed(lambda: session.annotate(prompt))
     except SixpointError as error:
         yield Finding("a prompt", False, error.message, "The gateway's log says more.")
         return
-    if off > _CLOCK_S:
-        yield Finding(
-            "clocks",
-            False,
-            f"yours and the gateway's are {off:.0f} s apart",
-            "Set both by NTP: times of sessions are wrong.",
-        )
-    yield Finding("an upload", True, f"{uploaded / 2**20:.1f} MiB, and a session on it, in {sent * 1000:.0f} ms")
+    size = f"{image.array.nbytes / 2**20:.1f} MiB"
+    uploaded = size if sent else f"none, its {size} were there already"
+    yield Finding("an upload", True, f"{uploaded}, and a session on it, in {opening * 1000:.0f} ms")
     if not mask.array.any():
         yield Finding("a prompt", False, "the answer is empty", f"Look at model {model}: `exporter validate`.")
         return
@@ -197,14 +210,12 @@ def _clock_and_prompt(client: Client) -> Iterator[Finding]:
     yield Finding(
         "a prompt",
         True,
-        f"model {model} outlined the phantom's {_ORGAN} in {asked * 1000:.0f} ms ({triton:.0f} ms of them Triton's), "
-        f"Dice {dice(np.asarray(mask.array), truth):.2f}",
+        f"model {model} outlined the phantom's {_ORGAN} in {asking * 1000:.0f} ms ({triton:.0f} ms of them Triton's), "
+        f"Dice {dice(mask.array, truth):.2f}",
     )
-
-
-def _open(client: Client, model: str) -> tuple[int, Session]:
-    image = make_phantom().image
-    return image.array.nbytes, client.open_session(image, model=model)
+    if off > _CLOCK_S:
+        advice = "Set both by NTP: what is said of when sessions were used, and close, is wrong."
+        yield Finding("clocks", False, f"yours and the gateway's are {off:.0f} s apart", advice)
 
 
 def _timed(work: Callable[[], _Result]) -> tuple[float, _Result]:

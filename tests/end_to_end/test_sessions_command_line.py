@@ -10,7 +10,7 @@ import pytest
 
 import sixpoint
 from tests.end_to_end.test_command_line import phantom, run
-from tests.harness import free_port
+from tests.harness import free_port, running_gateway
 
 __all__ = ["phantom"]
 
@@ -94,6 +94,7 @@ def test_the_doctor_finds_nothing_wrong_where_nothing_is(server):
     assert done.returncode == 0, done.stdout
     assert "wrong" not in done.stdout
     findings = json.loads(run("sixpoint", "doctor", "--json", server=server).stdout)
+    assert "were there already" in findings[-2]["seen"]
     assert [one["what"] for one in findings] == [
         "client",
         "connection",
@@ -113,5 +114,15 @@ def test_the_doctor_says_what_is_wrong_and_what_to_do(triton):
     another = run("sixpoint", "doctor", server=triton.address)
     assert another.returncode == 7
     assert "no gateway of sixpoint" in another.stdout
+    assert "ok    gateway" not in another.stdout
     assert run("sixpoint", "doctor", server="no port").returncode == 7
     assert "cannot be resolved" in run("sixpoint", "doctor", server="no.such.name.invalid:1").stdout
+
+
+def test_the_doctor_tells_a_gateway_whose_triton_is_away_from_one_that_is_away():
+    with running_gateway(ready=False, triton_url=f"127.0.0.1:{free_port()}") as lonely:
+        done = run("sixpoint", "doctor", "--json", server=f"127.0.0.1:{lonely.port}")
+    assert done.returncode == 7
+    findings = json.loads(done.stdout)
+    assert [(one["what"], one["well"]) for one in findings][-2:] == [("gateway", True), ("Triton", False)]
+    assert "SIXPOINT_TRITON_URL" in findings[-1]["advice"]
