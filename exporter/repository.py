@@ -16,10 +16,11 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from exporter.card import CARD, VersionFacts, render_card
-from exporter.model_config import FILE_NAME, ModelConfig
+from exporter.model_config import FILE_NAME, ModelConfig, Tuning
 from sixpoint.errors import FailedPrecondition, InvalidArgument
 from sixpoint.spec import ModelSpec
 
@@ -54,7 +55,7 @@ def publish(model: Path, config: ModelConfig, *, repository: Path) -> Path:
 
     Raises:
         InvalidArgument: The name cannot be a model's.
-        FailedPrecondition: Versions already there have other tensors, or another meaning of them.
+        FailedPrecondition: Versions already there have other tensors, or another meaning of them; or one is on trial.
     """
     check_name(config.name)
     repository.mkdir(parents=True, exist_ok=True)
@@ -104,7 +105,14 @@ def _create(model: Path, config: ModelConfig, folder: Path) -> Path:
 
 def _add(model: Path, config: ModelConfig, folder: Path) -> Path:
     """Add a version to a model, then let its config and its card follow."""
-    require_same_interface(ModelConfig.read(folder), config)
+    old = ModelConfig.read(folder)
+    require_same_interface(old, config)
+    if old.candidate is not None:
+        raise FailedPrecondition(
+            f"version {old.candidate.version} of {config.name} is on trial: end that first "
+            f"(exporter promote {config.name} {old.candidate.version} --share 1, or 0)"
+        )
+    config = replace(config, tuning=old.tuning if config.tuning == Tuning() else config.tuning)
     staging = folder / temporary_name()
     staging.mkdir()
     shutil.copyfile(model, staging / MODEL_FILE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from exporter.cli import export, publish, tensorrt_job, validate, versions
+from exporter.cli import export, publish, tensorrt_job, tune, validate, versions
 
 # PyTorch takes seconds to import: the commands import what they need, so that --help answers at once.
 
@@ -30,6 +30,7 @@ app.command(epilog=publish.EPILOG)(publish.publish)
 app.command(epilog=validate.EPILOG)(validate.validate)
 for _command in (versions.versions, versions.rollback, versions.promote, versions.remove, versions.diff):
     app.command(epilog=versions.EPILOGS[_command.__name__])(_command)
+app.command(epilog=tune.EPILOG)(tune.tune)
 app.command(epilog=tensorrt_job.EPILOG)(tensorrt_job.tensorrt_job)
 
 

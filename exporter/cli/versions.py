@@ -51,7 +51,7 @@ def versions(name: Name, repository: Repository = "model_repository", as_json: A
             out.print_json(json.dumps([one.model_dump(mode="json") for one in found]))
             return
         table = Table(box=None, pad_edge=False)
-        for heading in ("version", "state", "sessions", "published", "SHA-256", "MiB", "bits", "parity", "Triton"):
+        for heading in ("version", "state", "share", "published", "SHA-256", "MiB", "bits", "parity", "Triton"):
             table.add_column(heading, no_wrap=True)
         for one in found:
             table.add_row(*map(escape, _row(one)))
@@ -166,7 +166,7 @@ def _row(one: Version) -> tuple[str, ...]:
         str(one.version),
         one.state,
         f"{one.share:.0%}" if one.share else "",
-        record.published.strftime("%Y-%m-%d %H:%M") if record.published.year > 1970 else "",
+        record.published.strftime("%Y-%m-%d") if record.published.year > 1970 else "",
         record.sha256[:8],
         f"{record.size / 2**20:.1f}",
         record.precision.removeprefix("fp"),

@@ -15,6 +15,7 @@ from onnx import numpy_helper
 from exporter.folder import FolderRegistry
 from exporter.model_config import ModelConfig, Tuning
 from exporter.publishing import Release, publish
+from exporter.repository import publish as export
 from exporter.triton import Triton
 from exporter.validate import validate
 from exporter.versions import list_versions, promote, remove, rollback
@@ -120,6 +121,17 @@ def test_what_was_tuned_outlives_the_next_publish(registry: FolderRegistry, tiny
     assert config(registry).tuning == tuned.tuning
 
 
+def test_an_export_keeps_what_was_tuned_and_ends_no_trial(registry: FolderRegistry, tiny: Release) -> None:
+    path = registry.folder / "tiny" / "config.pbtxt"
+    tuned = replace(ModelConfig.from_text(path.read_text()), tuning=Tuning(instances=2))
+    path.write_text(tuned.to_text())
+    export(tiny.model, tiny.config, repository=registry.folder)
+    assert config(registry).tuning == tuned.tuning
+    promote(registry, "tiny", 2, share=0.5, triton=None)
+    with pytest.raises(FailedPrecondition, match="version 2 of tiny is on trial: end that first"):
+        export(tiny.model, tiny.config, repository=registry.folder)
+
+
 @pytest.fixture
 def running(registry: FolderRegistry) -> Iterator[LocalTriton]:
     if not harness.TRITON_ENVIRONMENT.is_dir():
@@ -181,7 +193,9 @@ def test_the_commands(registry: FolderRegistry, tmp_path: Path) -> None:
     where = ("--repository", registry.folder)
     listed = json.loads(run("versions", "tiny", *where, "--json").stdout)
     assert [one["state"] for one in listed] == ["kept", "loaded", "serving"]
-    assert "serving" in run("versions", "tiny", *where).stdout
+    shown = run("versions", "tiny", *where).stdout
+    assert "serving" in shown
+    assert "…" not in shown  # it fits a terminal of 80 columns
     assert run("rollback", "tiny", *where).stdout == "tiny version 2 serves\n"
     assert (
         run("promote", "tiny", 3, "--share", 0.1, *where).stdout

@@ -1,0 +1,48 @@
+"""``exporter tune``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from exporter.cli.console import clear_errors, out
+from exporter.cli.options import AsJson, Repository, TritonTimeout, Wait
+
+__all__ = ["EPILOG", "tune"]
+
+EPILOG = "Example: exporter tune annotation --triton 127.0.0.1:8001 --latency-ms 300"
+
+
+def tune(
+    name: Annotated[str, typer.Argument(help="The model.")],
+    triton: Annotated[str, typer.Option(help="gRPC endpoint of the Triton to measure on.", metavar="HOST:PORT")],
+    latency_ms: Annotated[float, typer.Option(min=0, help="What a request may take.")] = 500.0,
+    repository: Repository = "model_repository",
+    timeout: TritonTimeout = 120.0,
+    wait: Wait = 300.0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure batch sizes and numbers of instances on Triton, and let the best within the budget serve."""
+    with clear_errors():
+        from exporter.registry import open_registry
+        from exporter.triton import Triton
+        from exporter.tune import tune as measure
+
+        with Triton(triton, timeout=timeout) as server:
+            chosen, measured = measure(
+                open_registry(repository), name, triton=server, latency=latency_ms / 1000, wait=wait
+            )
+        if as_json:
+            out.print_json(json.dumps({"chosen": asdict(chosen), "measured": [asdict(one) for one in measured]}))
+            return
+        table = Table("batch", "instances", "clients", "ms", "inputs/s")
+        for one in measured:
+            cells = (one.batch, one.instances, one.clients, f"{one.seconds * 1000:.1f}", f"{one.throughput:.1f}")
+            table.add_row(*map(str, cells))
+        out.print(table)
+        sizes = ", ".join(map(str, chosen.preferred)) or "none"
+        out.print(f"preferred batch sizes: {sizes}; queue delay: {chosen.delay_us} us; instances: {chosen.instances}")
