@@ -25,6 +25,8 @@ class Entry(nn.Module):
         super().__init__()
         network = spec.network or _PLAIN
         self.order, self.flipped = _turn(network.axes)
+        self.scale: torch.Tensor
+        self.offset: torch.Tensor
         self.scaled = any(one != 1 for one in network.scale) or any(network.offset)
         if self.scaled:
             self.register_buffer("scale", _column(network.scale or (1.0,)))
