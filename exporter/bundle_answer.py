@@ -12,7 +12,7 @@ from exporter.safe_expression import Unknown
 __all__ = ["Inferer", "Postprocessing", "read_inferer", "read_postprocessing"]
 
 _SILENT = frozenset(
-    ["Invert", "SaveImage", "EnsureType", "CastToType", "SqueezeDim", "ToTensor", "Restored", "Identity", "ToDevice"]
+    ["Invert", "SaveImage", "EnsureType", "CastToType", "SqueezeDim", "ToTensor", "Restore", "Identity", "ToDevice"]
 )
 """What brings the answer onto the image's grid, or into a file: the gateway does that for every model."""
 _NOTED = frozenset(
