@@ -13,7 +13,7 @@ import torch
 
 from sixpoint.errors import InvalidArgument
 
-__all__ = ["StateDict", "load_weights", "read_checkpoint", "sha256"]
+__all__ = ["StateDict", "load_weights", "read_checkpoint", "require_finite", "sha256"]
 
 StateDict = dict[str, torch.Tensor]
 
@@ -22,24 +22,40 @@ def read_checkpoint(path: Path) -> StateDict:
     """Read the weights of a network.
 
     Args:
-        path: File written by ``torch.save``: a state dict, or a mapping that holds one as ``state_dict``.
+        path: File written by ``torch.save``: a state dict, or a mapping that holds one as ``state_dict`` or ``model``.
 
     Raises:
         InvalidArgument: The file is missing or cut off, holds other objects than tensors, or weights that are NaN.
     """
     content = _load(path)
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
+    for key in ("state_dict", "model"):  # Ignite, and with it MONAI's bundles, say model
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
     if not isinstance(content, dict) or not content:
         raise InvalidArgument(f"{path} holds no state dict but {type(content).__name__}")
     strangers = [str(key) for key, value in content.items() if not isinstance(value, torch.Tensor)]
     if strangers:
         raise InvalidArgument(f"{path} is no state dict: {_few(strangers)} are no tensors")
     state: StateDict = {str(key): value for key, value in content.items()}
+    require_finite(state, what=str(path))
+    if all(key.startswith("module.") for key in state):  # as DataParallel names them
+        state = {key.removeprefix("module."): value for key, value in state.items()}
+    return state
+
+
+def require_finite(state: StateDict, *, what: str) -> None:
+    """Refuse weights that are NaN or infinite.
+
+    Args:
+        state: The weights.
+        what: Where they came from, for errors.
+
+    Raises:
+        InvalidArgument: Some are, naming the first few.
+    """
     broken = [key for key, value in state.items() if value.is_floating_point() and not bool(value.isfinite().all())]
     if broken:
-        raise InvalidArgument(f"{path} has weights that are NaN or infinite: {_few(broken)}")
-    return state
+        raise InvalidArgument(f"{what} has weights that are NaN or infinite: {_few(broken)}")
 
 
 def load_weights(network: torch.nn.Module, state: StateDict) -> None:

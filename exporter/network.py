@@ -10,10 +10,11 @@ import torch
 from monai.networks import nets
 from torch import nn
 
+from exporter.ends import Entry, Head, network_shape
 from sixpoint.errors import ModelSpecError
-from sixpoint.spec import ModelSpec, Task
+from sixpoint.spec import ModelSpec
 
-__all__ = ["ProbabilityNetwork", "build_network"]
+__all__ = ["ProbabilityNetwork", "build_network", "check_output"]
 
 
 class ProbabilityNetwork(nn.Module):
@@ -23,26 +24,23 @@ class ProbabilityNetwork(nn.Module):
     to the graph so that no caller can get them wrong.
 
     Args:
-        network: Logits [batch, label, z, y, x] from float32 [batch, channel, z, y, x].
-        spec: Says what the logits are: of one object, each by itself (annotation), or of background and labels, of
-            which each voxel is one (segmentation); and the output's type.
+        network: Logits [batch, label, its spatial axes] from float32 [batch, channel, its spatial axes].
+        spec: Says what lies between the network and the model's tensors: see :mod:`exporter.ends`.
         half: Compute in float16, with a copy of the weights; probabilities are made of the logits in float32.
     """
 
     def __init__(self, network: nn.Module, spec: ModelSpec, *, half: bool = False) -> None:
         super().__init__()
+        self.entry = Entry(spec)
         self.network = copy.deepcopy(network).half() if half else network
         self.dtype = torch.float16 if half else torch.float32
-        self.exclusive = spec.task is Task.SEGMENTATION
-        self.output = spec.output.dtype
+        self.head = Head(spec)
 
     def forward(self, value: torch.Tensor) -> torch.Tensor:
         """Probabilities [batch, label, z, y, x] of ``value`` [batch, channel, z, y, x]."""
-        logits = self.network(value.to(self.dtype)).to(torch.float32)
-        probability = torch.softmax(logits, dim=1) if self.exclusive else torch.sigmoid(logits)
-        if self.output == "UINT8":
-            return torch.round(probability * 255.0).to(torch.uint8)
-        return probability.to(torch.float16 if self.output == "FP16" else torch.float32)
+        logits = self.network(self.entry(value).to(self.dtype)).to(torch.float32)
+        result: torch.Tensor = self.head(logits)
+        return result
 
 
 def build_network(spec: ModelSpec) -> nn.Module:
@@ -69,16 +67,34 @@ def build_network(spec: ModelSpec) -> nn.Module:
 
 def _try_shapes(network: nn.Module, spec: ModelSpec) -> None:
     name = type(network).__name__
+    shape = network_shape(spec)
     try:
         with torch.inference_mode():
-            result = network(torch.zeros(1, *spec.input_shape))
+            result = network(torch.zeros(1, *shape))
     except Exception as error:  # likewise, of an input that it was not made for
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelSpecError(
-            f"network {name} cannot take the spec's input {list(spec.input_shape)}: {reason}"
-        ) from error
+        raise ModelSpecError(f"network {name} cannot take the spec's input {list(shape)}: {reason}") from error
     if not isinstance(result, torch.Tensor):
         raise ModelSpecError(f"network {name} must return one tensor, not {type(result).__name__}")
-    if tuple(result.shape[1:]) != spec.output_shape:
-        found, expected = list(result.shape[1:]), list(spec.output_shape)
-        raise ModelSpecError(f"network {name} returns {found}, and the spec promises {expected}")
+    check_output(tuple(result.shape), spec, what=f"network {name}")
+
+
+def check_output(found: tuple[int, ...], spec: ModelSpec, *, what: str) -> None:
+    """Refuse a network's output that the spec's output cannot be made of.
+
+    Args:
+        found: Shape of the network's own output, [batch, channel, its spatial axes].
+        spec: Of the model.
+        what: The network, for errors.
+
+    Raises:
+        ModelSpecError: The grid is another, or channels are too few or too many.
+    """
+    channels = spec.network.channels if spec.network else ()
+    wanted = spec.output_shape[0]
+    if channels and len(channels) != wanted:
+        raise ModelSpecError(f"network.channels keeps {len(channels)} channels, and the spec promises {wanted}")
+    fits = max(channels) < found[1] if channels and len(found) > 1 else found[1:2] == (wanted,)
+    expected = (max(channels) + 1 if channels else wanted, *network_shape(spec)[1:])
+    if not fits or found[2:] != expected[1:]:
+        raise ModelSpecError(f"{what} returns {list(found[1:])}, and the spec promises {list(expected)}")

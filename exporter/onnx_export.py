@@ -16,10 +16,10 @@ from exporter.network import ProbabilityNetwork
 from sixpoint.errors import FailedPrecondition
 from sixpoint.spec import ModelSpec
 
-__all__ = ["export_onnx"]
+__all__ = ["OPSET", "export_onnx", "quiet", "save_model", "to_onnx"]
 
 # Every Triton of the last years reads these; nothing newer is needed.
-_OPSET = 18
+OPSET = 18
 _IR_VERSION = 9
 
 
@@ -38,25 +38,44 @@ def export_onnx(network: ProbabilityNetwork, spec: ModelSpec, path: Path, *, met
     dtype = torch.float16 if spec.input.dtype == "FP16" else torch.float32
     # Batch 2, since PyTorch takes a sample of 1 to mean always 1.
     sample = torch.zeros(2, *spec.input_shape, dtype=dtype)
-    with _quiet() as noise:
+    to_onnx(network, sample, path, names=(spec.input.name, spec.output.name), what=type(network.network).__name__)
+    save_model(onnx.load(path), path, metadata=metadata)
+
+
+def to_onnx(module: torch.nn.Module, sample: torch.Tensor, path: Path, *, names: tuple[str, str], what: str) -> None:
+    """Write a module of one input and one output as PyTorch's exporter does, for any batch size.
+
+    Args:
+        module: In evaluation mode.
+        sample: An input of batch 2.
+        path: The file to write.
+        names: Of input and output.
+        what: The module, for errors.
+
+    Raises:
+        FailedPrecondition: PyTorch cannot export it.
+    """
+    with quiet() as noise:
         try:
             torch.onnx.export(
-                network,
+                module,
                 (sample,),
                 path,
                 dynamo=True,
                 external_data=False,
-                input_names=[spec.input.name],
-                output_names=[spec.output.name],
-                opset_version=_OPSET,
+                input_names=[names[0]],
+                output_names=[names[1]],
+                opset_version=OPSET,
                 dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
                 verbose=False,
             )
         except Exception as error:  # the exporter raises errors of a dozen kinds
             cause = str(error.__cause__ or error).strip() or noise.getvalue().strip()
-            name = type(network.network).__name__
-            raise FailedPrecondition(f"PyTorch cannot export {name}: {cause.splitlines()[0]}") from error
-    model = onnx.load(path)
+            raise FailedPrecondition(f"PyTorch cannot export {what}: {cause.splitlines()[0]}") from error
+
+
+def save_model(model: onnx.ModelProto, path: Path, *, metadata: Mapping[str, str]) -> None:
+    """Write a graph with the facts that are kept in it, and nothing of the machine that made it."""
     _strip(model)
     model.ir_version = min(model.ir_version, _IR_VERSION)
     onnx.helper.set_model_props(model, dict(sorted(metadata.items())))
@@ -73,7 +92,7 @@ def _strip(model: onnx.ModelProto) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[io.StringIO]:
+def quiet() -> Iterator[io.StringIO]:
     """Keep PyTorch's progress and advice to itself; errors come as exceptions."""
     noise = io.StringIO()
     previous = logging.root.manager.disable

@@ -138,10 +138,11 @@ def volume_input(image: Float, spec: InputSpec) -> npt.NDArray[np.floating]:
 
     Args:
         image: The whole volume [z, y, x] on the network's spacing, in its own units; percentiles are those of it all.
-        spec: Image channels by percentile or range, in which order, and the dtype.
+        spec: Image channels by percentile, range or z-score, in which order, and the dtype.
 
     Returns:
-        Array [channel, z, y, x], float16 or float32 as ``spec.dtype`` says. Beyond the volume a network sees -1.
+        Array [channel, z, y, x], float16 or float32 as ``spec.dtype`` says. Beyond the volume a network sees what its
+        spec's patch says, in the same numbers: -1 unless told otherwise.
     """
     whole = np.array([[-1.0] * 3, [1.0] * 3])
     return network_input(image, Guide(box=whole, scan=whole), spec)
@@ -175,12 +176,16 @@ def window(image: Float, guide: Guide, intensity: Intensity) -> Float:
 
 def _percentiles(image: Float, low: float, high: float) -> tuple[float, float]:
     """Two percentiles of an image [z, y, x], in percent."""
-    below, above = np.percentile(image[_SPARSE], [low, high]).tolist()
+    # Of the least and the largest voxel a sample would miss one.
+    sample = image if (low, high) == (0, 100) else image[_SPARSE]
+    below, above = np.percentile(sample, [low, high]).tolist()
     return below, above
 
 
 def _window(image: Float, guide: Guide, intensity: Intensity, percentiles: Percentiles) -> Float:
-    if intensity.method == "range":
+    if intensity.nonzero or intensity.method == "zscore":
+        image, low, high = _of_all_voxels(image, intensity)
+    elif intensity.method == "range":
         low, high = intensity.low, intensity.high
     else:
         low, high = percentiles(intensity.low, intensity.high)
@@ -199,6 +204,19 @@ def _window(image: Float, guide: Guide, intensity: Intensity, percentiles: Perce
     result *= np.float32(scale)
     np.maximum(result, -1.0, out=result)
     return np.minimum(result, 1.0, out=result)
+
+
+def _of_all_voxels(image: Float, intensity: Intensity) -> tuple[Float, float, float]:
+    """The image without its background, where that is 0, and what goes to -1 and 1, by statistics of every voxel."""
+    seen = image
+    if intensity.nonzero and np.count_nonzero(image):
+        seen = image[image != 0]
+        image = np.where(image == 0, np.float32(seen.mean(dtype=np.float64)), image)
+    if intensity.method == "percentile":
+        low, high = np.percentile(seen, [intensity.low, intensity.high]).tolist()
+        return image, low, high
+    mean, deviation = float(seen.mean(dtype=np.float64)), float(seen.std(dtype=np.float64))
+    return image, mean - intensity.width * deviation, mean + intensity.width * deviation
 
 
 def _inner_ellipsoid(image: Float, points: Points) -> Float:

@@ -58,7 +58,15 @@ class Roi:
     size: Size
 
     @classmethod
-    def around(cls, points: npt.ArrayLike, *, clicks: npt.ArrayLike = (), spacing: Vector, spec: RoiSpec) -> Roi:
+    def around(
+        cls,
+        points: npt.ArrayLike,
+        *,
+        clicks: npt.ArrayLike = (),
+        spacing: Vector,
+        spec: RoiSpec,
+        image: Size | None = None,
+    ) -> Roi:
         """The ROI that ``spec`` lays round points; it grows only for clicks that would lie outside of it.
 
         Args:
@@ -66,7 +74,15 @@ class Roi:
             clicks: Canonical indices (x, y, z), shape [n, 3].
             spacing: Of the canonical image, mm along (x, y, z).
             spec: Grid and margins.
+            image: Size of the canonical image, voxels along (x, y, z); for models that see all of it.
+
+        Raises:
+            ValueError: The model sees the whole image, and its size is not given.
         """
+        if spec.whole:
+            if image is None:
+                raise ValueError("the ROI is the whole image: its size is needed")
+            return cls((-0.5, -0.5, -0.5), (image[0] - 0.5, image[1] - 0.5, image[2] - 0.5), spec.size)
         given = np.asarray(points, np.float64).reshape(-1, 3)
         roi = cls._round(given, spacing=spacing, spec=spec)
         further = np.asarray(clicks, np.float64).reshape(-1, 3)

@@ -9,8 +9,20 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from sixpoint.channels import (
+    Channel,
+    ClickChannel,
+    EllipsoidChannel,
+    FieldOfViewChannel,
+    HeatmapChannel,
+    HullChannel,
+    ImageChannel,
+    Intensity,
+    PreviousChannel,
+    SpecModel,
+)
 from sixpoint.errors import ModelSpecError
 
 __all__ = [
@@ -34,13 +46,11 @@ __all__ = [
     "Task",
 ]
 
+_WITHOUT_POINTS = ("percentile", "range", "zscore")
+_COMPLETE_AXES = [[side, 2 + front, 4 + top] for side in (0, 1) for front in (0, 1) for top in (0, 1)]
+
 PARAMETER = "sixpoint"
 """Name of the parameter of ``config.pbtxt`` that holds the spec's JSON."""
-
-
-class _Model(BaseModel):
-    # JSON has no NaN and no infinity: a spec with one would not come back from Triton.
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Task(StrEnum):
@@ -65,91 +75,7 @@ class PromptKind(StrEnum):
     """A mask that a person brings along, to correct it."""
 
 
-class Intensity(_Model):
-    """How voxel values become an image channel; results are clipped to [-1, 1].
-
-    ``percentile``: low and high percentiles of the ROI go to -1 and 1.
-    ``range``: the values low and high (in the image's own units, HU for CT) go to -1 and 1.
-    ``ellipsoid``: the median of the inner half of the points' ellipsoid goes to 0, ``width`` robust standard deviations
-    off it to -1 and 1.
-    ``points``: the same, with voxels just inside each extreme point; a box has none, and gets what ``ellipsoid`` gives.
-    """
-
-    method: Literal["percentile", "range", "ellipsoid", "points"]
-    low: float = 1.0
-    high: float = 99.0
-    width: float = Field(default=4.0, gt=0)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Intensity:
-        if self.low >= self.high:
-            raise ValueError(f"low must be below high, got {self.low} and {self.high}")
-        if self.method != "range" and not 0 <= self.low < self.high <= 100:
-            raise ValueError(f"low and high are percentiles, between 0 and 100; got {self.low} and {self.high}")
-        return self
-
-
-class ImageChannel(_Model):
-    """The image itself, under one intensity window."""
-
-    kind: Literal["image"] = "image"
-    intensity: Intensity
-
-
-class HeatmapChannel(_Model):
-    """The largest of one Gaussian per extreme point, in [0, 1]; ``sigma`` is a fraction of the ROI's edge."""
-
-    kind: Literal["heatmap"] = "heatmap"
-    sigma: float = Field(default=0.04, gt=0)
-
-
-class ClickChannel(_Model):
-    """The largest of one Gaussian per positive (or negative) click, in [0, 1]; ``sigma`` as in a heat map."""
-
-    kind: Literal["clicks"] = "clicks"
-    sign: Literal["positive", "negative"]
-    sigma: float = Field(default=0.03, gt=0)
-
-
-class PreviousChannel(_Model):
-    """The answer that the clicks correct, as probabilities in [0, 1]; 0 everywhere when there is none yet."""
-
-    kind: Literal["previous"] = "previous"
-
-
-class FieldOfViewChannel(_Model):
-    """The share of each cell that lies in the image: beyond its border the ROI only repeats the last voxels."""
-
-    kind: Literal["field_of_view"] = "field_of_view"
-
-
-class EllipsoidChannel(_Model):
-    """1 - r of the axis-aligned ellipsoid in the points' box, clipped to [-1, 1]: 1 at its centre, 0 on its surface."""
-
-    kind: Literal["ellipsoid"] = "ellipsoid"
-
-
-class HullChannel(_Model):
-    """Signed distance to the extreme points' convex hull, or to the box; positive inside, in half ROI edges, clipped to
-    [-1, 1].
-    """
-
-    kind: Literal["hull"] = "hull"
-
-
-Channel = Annotated[
-    ImageChannel
-    | HeatmapChannel
-    | ClickChannel
-    | PreviousChannel
-    | FieldOfViewChannel
-    | EllipsoidChannel
-    | HullChannel,
-    Field(discriminator="kind"),
-]
-
-
-class RoiSpec(_Model):
+class RoiSpec(SpecModel):
     """The region of interest: the points' box (to the voxels' faces), grown, on the network's grid.
 
     Attributes:
@@ -157,12 +83,14 @@ class RoiSpec(_Model):
         margin_mm: Millimetres added on every side.
         margin_voxels: Voxels of the image added on every side, on top: clicks miss small objects by some, too.
         margin_fraction: Fraction of the box's own edge added on every side, on top.
+        whole: The region is the whole image, whatever is shown, and the margins mean nothing (as DeepEdit sees it).
     """
 
     size: tuple[int, int, int] = (64, 64, 64)
     margin_mm: float = Field(default=0.0, ge=0)
     margin_voxels: float = Field(default=0.0, ge=0)
     margin_fraction: float = Field(default=0.225, ge=0)
+    whole: bool = False
 
     @model_validator(mode="after")
     def _bounded(self) -> RoiSpec:
@@ -171,18 +99,24 @@ class RoiSpec(_Model):
         return self
 
 
-class PatchSpec(_Model):
+class PatchSpec(SpecModel):
     """What a network without prompts sees at once; windows of this size, sliding, cover the whole volume.
 
     Attributes:
         size: Voxels of the network's grid along (x, y, z).
         spacing: Millimetres between voxels along (x, y, z), to which canonical volumes are resampled.
         overlap: Fraction of its edge that a window shares with the next one.
+        blend: Weight of a window's voxels where windows overlap: a Gaussian round its centre, or all alike.
+        padding: What a window sees beyond a volume that is smaller: ``padding_value``, or the last voxel again.
+        padding_value: In the numbers of the input tensor.
     """
 
     size: tuple[int, int, int]
     spacing: tuple[float, float, float]
     overlap: float = Field(default=0.5, ge=0, lt=1)
+    blend: Literal["gaussian", "constant"] = "gaussian"
+    padding: Literal["constant", "replicate"] = "constant"
+    padding_value: float = Field(default=-1.0, ge=-1, le=1)
 
     @model_validator(mode="after")
     def _bounded(self) -> PatchSpec:
@@ -193,7 +127,7 @@ class PatchSpec(_Model):
         return self
 
 
-class InputSpec(_Model):
+class InputSpec(SpecModel):
     """The network's one input tensor, [channel, z, y, x]."""
 
     name: str = "INPUT"
@@ -201,25 +135,55 @@ class InputSpec(_Model):
     channels: tuple[Channel, ...] = Field(min_length=1)
 
 
-class OutputSpec(_Model):
+class OutputSpec(SpecModel):
     """The network's one output tensor, probabilities [channel, z, y, x]: 0..255 as UINT8, 0..1 as FP16 or FP32.
 
-    Annotation: one channel, cut at ``threshold``. Segmentation: background and every label, and the largest wins.
+    Annotation: one channel, cut at ``threshold``. Segmentation: background and every label, and the largest wins; or,
+    where labels do not exclude each other (``exclusive`` false), every label by itself, cut at ``threshold``.
     """
 
     name: str = "PROBABILITY"
     dtype: Literal["UINT8", "FP16", "FP32"] = "UINT8"
     threshold: float = Field(default=0.5, gt=0, lt=1)
+    exclusive: bool = True
 
 
-class NetworkSpec(_Model):
-    """A MONAI network: its class in ``monai.networks.nets`` and keyword arguments; only for exporter and trainer."""
+class NetworkSpec(SpecModel):
+    """The network inside the model, and what is between its tensors and the model's; only for exporter and trainer.
+
+    What differs is folded into the exported graph: the gateway sends and gets the same tensors for every network.
+
+    Attributes:
+        name: Its class in ``monai.networks.nets``, or what kind of file it came in: ``ONNX``, ``TorchScript``.
+        arguments: The class's keyword arguments.
+        axes: Where the network's own spatial axes lead in the patient, in their order, one letter of each of L/R, P/A
+            and S/I, as in MONAI's ``Orientation``; ``SPL`` is the model's tensor [z, y, x] itself.
+        scale: By channel (or one for all), what the input is multiplied with before the network sees it.
+        offset: By channel (or one for all), what is added after that.
+        activation: What makes probabilities of the network's output; None: softmax where labels exclude each other,
+            sigmoid otherwise; ``none``: they are probabilities already.
+        channels: Channels of the network's output that the model's output consists of, after the activation, in this
+            order; empty: all of them.
+    """
 
     name: str
     arguments: dict[str, Any] = Field(default_factory=dict)
+    axes: str = "SPL"
+    scale: tuple[float, ...] = ()
+    offset: tuple[float, ...] = ()
+    activation: Literal["softmax", "sigmoid", "none"] | None = None
+    channels: tuple[Annotated[int, Field(ge=0)], ...] = ()
+
+    @model_validator(mode="after")
+    def _complete(self) -> NetworkSpec:
+        if sorted(map("LRPASI".find, self.axes)) not in _COMPLETE_AXES:
+            raise ValueError(f"axes needs one letter of each of L/R, P/A and S/I, as RAS; got {self.axes!r}")
+        if not all(self.scale):
+            raise ValueError("scale must not be 0: the network would not see the image")
+        return self
 
 
-class ModelSpec(_Model):
+class ModelSpec(SpecModel):
     """Everything that the gateway, the exporter and the trainer must agree on about one model."""
 
     version: Literal[1] = 1
@@ -253,6 +217,8 @@ class ModelSpec(_Model):
         if self.task is not Task.SEGMENTATION:
             if self.patch is not None:
                 raise ValueError(f"a patch is for segmentation; {self.task.value} has a roi")
+            if not self.output.exclusive:
+                raise ValueError(f"exclusive is for segmentation; {self.task.value} has one label")
             return self
         if self.patch is None:
             raise ValueError("segmentation needs a patch: {size, spacing}")
@@ -261,8 +227,21 @@ class ModelSpec(_Model):
         if not self.labels:
             raise ValueError("segmentation needs at least one label")
         for channel in self.input.channels:
-            if channel.kind != "image" or channel.intensity.method not in ("percentile", "range"):
-                raise ValueError("segmentation sees image channels only, by percentile or range: it has no points")
+            if channel.kind != "image" or channel.intensity.method not in _WITHOUT_POINTS:
+                raise ValueError(
+                    f"segmentation sees image channels only, by {', '.join(_WITHOUT_POINTS)}: it has no points"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _ends_fit(self) -> ModelSpec:
+        if self.network is not None:
+            for name, values in (("scale", self.network.scale), ("offset", self.network.offset)):
+                if len(values) not in {0, 1, len(self.input.channels)}:
+                    raise ValueError(
+                        f"network.{name} has {len(values)} numbers, expected 1 or one for each of the "
+                        f"{len(self.input.channels)} channels"
+                    )
         return self
 
     @property
@@ -273,9 +252,9 @@ class ModelSpec(_Model):
 
     @property
     def output_shape(self) -> tuple[int, int, int, int]:
-        """Shape of one output without its batch axis, [channel, z, y, x]: 1 channel, or background and every label."""
+        """Shape of one output without batch axis, [channel, z, y, x]: 1 channel, or every label (after background)."""
         x, y, z = self._grid
-        return 1 if self.patch is None else 1 + len(self.labels), z, y, x
+        return 1 if self.patch is None else self.output.exclusive + len(self.labels), z, y, x
 
     @property
     def _grid(self) -> tuple[int, int, int]:

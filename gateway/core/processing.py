@@ -96,7 +96,7 @@ def prepare(
     extent, clicks = shown.extent, shown.clicks
     # Round the voxels, not the points: a voxel whose centre lies outside of the ROI could not be put on its side.
     voxels = clicks.voxels(canonical.size)
-    roi = Roi.around(extent.box, clicks=voxels, spacing=canonical.spacing, spec=spec.roi)
+    roi = Roi.around(extent.box, clicks=voxels, spacing=canonical.spacing, spec=spec.roi, image=canonical.size)
     previous = None
     if answered is None and extent.mask is not None:
         answered = brought(shown, geometry=geometry, spec=spec)
@@ -126,16 +126,16 @@ def brought(shown: Shown, *, geometry: Geometry, spec: ModelSpec) -> Answered:
         spec: Of the model that is to correct it.
     """
     canonical = geometry.canonical()
-    roi = Roi.around(shown.extent.box, spacing=canonical.spacing, spec=spec.roi)
+    roi = Roi.around(shown.extent.box, spacing=canonical.spacing, spec=spec.roi, image=canonical.size)
     return Answered(sampled(shown.extent, roi, size=canonical.size), roi)
 
 
 def working_bytes(shown: Shown, *, geometry: Geometry, spec: ModelSpec) -> int:
     """About how much memory an answer takes while it is made: tensors, voxels of the ROI, bits."""
-    size = geometry.canonical().size
-    roi = Roi.around(
-        shown.extent.box, clicks=shown.clicks.voxels(size), spacing=geometry.canonical().spacing, spec=spec.roi
-    )
+    canonical = geometry.canonical()
+    size = canonical.size
+    clicks = shown.clicks.voxels(size)
+    roi = Roi.around(shown.extent.box, clicks=clicks, spacing=canonical.spacing, spec=spec.roi, image=size)
     low, high = roi.bounds(size)
     voxels = math.prod(b - a for a, b in zip(low, high, strict=True))
     return _TENSORS * 4 * math.prod(spec.input_shape) + _VOXELS * voxels

@@ -381,3 +381,29 @@ def test_a_volume_without_points_is_windowed_as_a_whole() -> None:
     assert result.shape == (2, *SHAPE)
     for found, one in zip(result, windows, strict=True):
         assert np.array_equal(found, window(voxels, guide(), one))
+
+
+def test_a_zscore_goes_to_minus_one_and_one_at_its_width() -> None:
+    voxels = np.random.default_rng(0).normal(300, 40, (16, 16, 16)).astype(np.float32)
+    found = window(voxels, guide(), Intensity(method="zscore", width=8))
+    assert np.allclose(found * 8, (voxels - voxels.mean()) / voxels.std(), atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["zscore", "percentile"])
+def test_background_that_was_cut_out_does_not_count(method: Any) -> None:
+    body = np.random.default_rng(0).normal(300, 40, (16, 16, 8)).astype(np.float32)
+    voxels = np.concatenate([np.zeros_like(body), body], axis=2)
+    intensity = Intensity(method=method, low=0, high=100, width=8, nonzero=True)
+    alone = window(body, guide(), intensity.model_copy(update={"nonzero": False}))
+    found = window(voxels, guide(), intensity)
+    assert np.allclose(found[:, :, 8:], alone, atol=1e-4)
+    assert np.allclose(found[:, :, :8], alone.mean(), atol=1e-4)
+    assert np.isfinite(window(np.zeros((8, 8, 8), np.float32), guide(), intensity)).all()
+
+
+def test_the_least_and_the_largest_voxel_count_wherever_they_are() -> None:
+    voxels = np.zeros((16, 16, 16), np.float32)
+    voxels[1, 1, 1], voxels[3, 3, 3] = -7, 9
+    found = window(voxels, guide(), Intensity(method="percentile", low=0, high=100))
+    assert (found.min(), found.max()) == (-1, 1)
+    assert found[0, 0, 0] == pytest.approx(2 * 7 / 16 - 1)

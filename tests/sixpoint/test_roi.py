@@ -425,3 +425,11 @@ def test_an_image_stored_in_any_order_gives_the_same_input_and_the_same_mask(
         assert other_roi == roi
         assert np.array_equal(other_tensor, tensor)
         assert np.array_equal(other_mask, reordered(mask, first, axes, flips)[0])
+
+
+def test_a_model_that_sees_the_whole_image_sees_it_whatever_is_shown() -> None:
+    spec = RoiSpec(size=(8, 16, 8), margin_mm=50, whole=True)
+    roi = Roi.around([(4, 5, 6)], clicks=[(90, 90, 90)], spacing=(1, 1, 2), spec=spec, image=(20, 30, 40))
+    assert roi == Roi((-0.5, -0.5, -0.5), (19.5, 29.5, 39.5), (8, 16, 8))
+    with pytest.raises(ValueError, match="size is needed"):
+        Roi.around([(4, 5, 6)], spacing=(1, 1, 2), spec=spec)

@@ -85,8 +85,9 @@ def test_a_spec_comes_back_from_what_yaml_and_json_readers_return() -> None:
 def test_json_says_every_default_so_that_a_later_default_changes_no_published_model() -> None:
     data = json.loads(ModelSpec.from_mapping(LEAST).to_json())
     assert set(data) == set(ModelSpec.model_fields)
-    assert data["roi"] == {"size": [64, 64, 64], "margin_mm": 0.0, "margin_voxels": 0.0, "margin_fraction": 0.225}
-    assert data["output"] == {"name": "PROBABILITY", "dtype": "UINT8", "threshold": 0.5}
+    margins = {"margin_mm": 0.0, "margin_voxels": 0.0, "margin_fraction": 0.225}
+    assert data["roi"] == {"size": [64, 64, 64], **margins, "whole": False}
+    assert data["output"] == {"name": "PROBABILITY", "dtype": "UINT8", "threshold": 0.5, "exclusive": True}
 
 
 def test_the_least_spec_is_an_annotation_model_for_any_image_and_six_points() -> None:
@@ -138,6 +139,34 @@ def test_segmentation_yields_background_and_every_label_of_its_patch() -> None:
 def test_segmentation_sees_patches_and_no_prompts(field: str, value: Any, expected: str) -> None:
     with pytest.raises(ModelSpecError, match=expected):
         ModelSpec.from_mapping({**SEGMENTATION, field: value})
+
+
+def test_labels_that_do_not_exclude_each_other_need_no_background() -> None:
+    spec = ModelSpec.from_mapping({**SEGMENTATION, "output": {"exclusive": False}})
+    assert spec.output_shape == (2, 48, 40, 32)
+    with pytest.raises(ModelSpecError, match="exclusive is for segmentation"):
+        ModelSpec.from_mapping({**LEAST, "output": {"exclusive": False}})
+
+
+@pytest.mark.parametrize(
+    ("network", "expected"),
+    [
+        ({"axes": "RAR"}, "one letter of each"),
+        ({"axes": "RA"}, "one letter of each"),
+        ({"axes": "XYZ"}, "one letter of each"),
+        ({"scale": [0.5, 0.5]}, "network.scale has 2 numbers, expected 1 or one for each of the 1 channels"),
+        ({"scale": [0]}, "scale must not be 0"),
+        ({"channels": [-1]}, "channels"),
+    ],
+)
+def test_what_lies_between_network_and_model_is_checked(network: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ModelSpecError, match=expected):
+        ModelSpec.from_mapping({**LEAST, "network": {"name": "UNet", **network}})
+
+
+@pytest.mark.parametrize("axes", ["SPL", "RAS", "LPS", "SAR", "PIR"])
+def test_axes_are_any_order_and_direction(axes: str) -> None:
+    assert NetworkSpec(name="UNet", axes=axes).axes == axes
 
 
 def test_a_spec_does_not_change() -> None:

@@ -1,0 +1,157 @@
+"""Whatever a model comes as, built: a checkpoint, a MONAI bundle, an ONNX or TorchScript file, a Clara model."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from exporter.build import Built
+from exporter.bundle import is_bundle, open_bundle
+from exporter.bundle_config import read_mapping
+from exporter.bundle_spec import merge, read_bundle
+from exporter.checkpoint import StateDict, load_weights, read_checkpoint, sha256
+from exporter.clara import CLARA, read_clara
+from exporter.ends import network_shape
+from exporter.model_config import ModelConfig
+from exporter.network import ProbabilityNetwork, build_network
+from exporter.onnx_export import export_onnx
+from exporter.onnx_source import OnnxNetwork, compose_onnx, read_onnx
+from exporter.parity import check_parity
+from exporter.torchscript import export_script, is_torchscript, read_script, script_state
+from sixpoint.errors import InvalidArgument
+from sixpoint.spec import ModelSpec
+
+__all__ = ["Options", "build_source"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the user says beside the source.
+
+    Attributes:
+        spec: A description, whole or (of a bundle) in part; it comes before what the source says.
+        given: The same from single flags, which come before that.
+        weights: The file of weights to take instead of the one that a bundle names.
+        ignore: Names of transforms that may be left out.
+        max_batch_size: Requests that Triton may run together.
+        tolerance: Largest difference of a probability (0..1) to accept.
+    """
+
+    spec: Path | None = None
+    given: Mapping[str, Any]
+    weights: Path | None = None
+    ignore: tuple[str, ...] = ()
+    max_batch_size: int = 8
+    tolerance: float = 2 / 255
+
+
+def build_source(source: Path, options: Options, *, name: str, folder: Path) -> tuple[Built, tuple[str, ...]]:
+    """Export whatever a source is into ``folder``, and compare the result with it.
+
+    Args:
+        source: File or folder.
+        options: What the user says.
+        name: The model's name in Triton.
+        folder: Where files are written.
+
+    Returns:
+        What was made, and notes of what the gateway does otherwise than the source.
+
+    Raises:
+        InvalidArgument: The source cannot be read, or does not say all that is needed.
+        ModelSpecError: Its spec is none, or contradicts its network.
+        FailedPrecondition: PyTorch cannot export the network, or the result is off.
+    """
+    given = merge(read_mapping(options.spec, what="the spec") if options.spec else {}, options.given)
+    if not source.exists():
+        raise InvalidArgument(f"there is no checkpoint {source}")
+    if (source / CLARA).is_file():
+        files = [file for file in sorted(source.rglob("*")) if file.is_file() and is_torchscript(file)]
+        if len(files) != 1:
+            raise InvalidArgument(f"{source} has {len(files)} TorchScript files beside its {CLARA}, expected one")
+        reading = read_clara(source / CLARA, given=given, ignore=options.ignore)
+        return _scripted(files[0], reading.spec, options, name=name, folder=folder), reading.notes
+    if is_bundle(source):
+        with open_bundle(source, weights=options.weights) as bundle:
+            reading = read_bundle(bundle, given=given, ignore=options.ignore)
+            if reading.spec.network is not None and reading.spec.network.name == "TorchScript":
+                return _scripted(bundle.weights, reading.spec, options, name=name, folder=folder), reading.notes
+            state = script_state(bundle.weights) if bundle.scripted else read_checkpoint(bundle.weights)
+            return _state(state, bundle.weights, reading.spec, options, name=name, folder=folder), reading.notes
+    if source.is_dir():
+        raise InvalidArgument(f"{source} is no bundle: it has no configs/metadata.json; nor has it a {CLARA}")
+    if source.suffix == ".onnx":
+        return _onnx(source, _described(source, given, "ONNX"), options, name=name, folder=folder), ()
+    if is_torchscript(source):
+        clara = source.with_name(CLARA)
+        if options.spec is None and clara.is_file():
+            reading = read_clara(clara, given=given, ignore=options.ignore)
+            return _scripted(source, reading.spec, options, name=name, folder=folder), reading.notes
+        return _scripted(source, _described(source, given, "TorchScript"), options, name=name, folder=folder), ()
+    state = read_checkpoint(source)
+    return _state(state, source, _described(source, given), options, name=name, folder=folder), ()
+
+
+def _described(source: Path, given: Mapping[str, Any], kind: str = "") -> ModelSpec:
+    """The spec of a file that does not describe itself: the user's, or the one beside it."""
+    beside = source.with_name("spec.yaml")
+    if "input" not in given:
+        if not beside.is_file():
+            raise InvalidArgument(
+                f"nothing describes {source.name}: name its spec with --spec, or put spec.yaml beside it"
+            )
+        given = merge(read_mapping(beside, what="the spec"), given)
+    return ModelSpec.from_mapping(merge({"network": {"name": kind}} if kind else {}, given))
+
+
+def _state(state: StateDict, weights: Path, spec: ModelSpec, options: Options, *, name: str, folder: Path) -> Built:
+    network = build_network(spec)
+    load_weights(network, state)
+    wrapped = ProbabilityNetwork(network, spec).eval()
+    origin = _origin(weights, "checkpoint_sha256", "torch", "monai", "onnx")
+    export_onnx(wrapped, spec, folder / "model.onnx", metadata=origin)
+    return _built(wrapped, spec, options, name=name, folder=folder, origin=origin)
+
+
+def _scripted(script: Path, spec: ModelSpec, options: Options, *, name: str, folder: Path) -> Built:
+    module = read_script(script)
+    plain = folder / "network.onnx"
+    export_script(module, network_shape(spec), plain)
+    origin = _origin(script, "torchscript_sha256", "torch", "onnx")
+    compose_onnx(read_onnx(plain, spec), spec, folder / "model.onnx", metadata=origin)
+    return _built(_wrap(module, spec), spec, options, name=name, folder=folder, origin=origin)
+
+
+def _onnx(source: Path, spec: ModelSpec, options: Options, *, name: str, folder: Path) -> Built:
+    origin = _origin(source, "onnx_sha256", "torch", "onnx")
+    compose_onnx(read_onnx(source, spec), spec, folder / "model.onnx", metadata=origin)
+    return _built(_wrap(OnnxNetwork(source), spec), spec, options, name=name, folder=folder, origin=origin)
+
+
+def _wrap(network: nn.Module, spec: ModelSpec) -> ProbabilityNetwork:
+    return ProbabilityNetwork(network, spec).eval()
+
+
+def _built(
+    network: ProbabilityNetwork,
+    spec: ModelSpec,
+    options: Options,
+    *,
+    name: str,
+    folder: Path,
+    origin: Mapping[str, str],
+) -> Built:
+    path = folder / "model.onnx"
+    difference = check_parity(network, spec, path, tolerance=options.tolerance)
+    described = spec.model_copy(update={"provenance": {**spec.provenance, **origin}})
+    config = ModelConfig.of(described, name=name, max_batch_size=options.max_batch_size)
+    return Built(path, config, network, difference)
+
+
+def _origin(file: Path, digest: str, *tools: str) -> dict[str, str]:
+    return {digest: sha256(file), **{tool: importlib.metadata.version(tool) for tool in tools}}

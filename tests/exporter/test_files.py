@@ -1,0 +1,241 @@
+"""Bare ONNX and TorchScript files with a spec, and old Clara models: exported, compared, refused where wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import yaml
+from monai.networks import nets
+
+from exporter.model_config import ModelConfig
+from exporter.parity import probabilities, run_onnx, sample_batch
+from tests.exporter.conftest import run
+
+SPEC: dict[str, Any] = {
+    "title": "Somebody's",
+    "task": "segmentation",
+    "prompts": [],
+    "labels": ["liver"],
+    "patch": {"size": [24, 16, 16], "spacing": [1, 1, 1]},
+    "input": {"channels": [{"kind": "image", "intensity": {"method": "range", "low": -100, "high": 200}}]},
+    "network": {"name": "ONNX", "axes": "RAS", "scale": [0.5], "offset": [0.5]},
+}
+CLARA: dict[str, Any] = {
+    "version": "3",
+    "type": "segmentation",
+    "labels": ["background", "spleen"],
+    "description": "Spleen of CT",
+    "pre_transforms": [
+        {"name": "monai.transforms.LoadImaged", "args": {"keys": "image"}},
+        {"name": "monai.transforms.Orientationd", "args": {"keys": "image", "axcodes": "RAS"}},
+        {"name": "monai.transforms.Spacingd", "args": {"keys": "image", "pixdim": [1.0, 1.0, 1.0]}},
+        {
+            "name": "monai.transforms.ScaleIntensityRanged",
+            "args": {"keys": "image", "a_min": -100, "a_max": 300, "b_min": 0, "b_max": 1, "clip": True},
+        },
+    ],
+    "inference": {
+        "input": "image",
+        "output": "model",
+        "AIAA": {
+            "name": "aiaa.inference.PyTorchInference",
+            "args": {"scanning_window": True, "roi": [24, 16, 16], "overlap": 0.5, "device": "cuda"},
+        },
+    },
+    "post_transforms": [
+        {"name": "monai.transforms.Activationsd", "args": {"keys": "model", "softmax": True}},
+        {"name": "monai.transforms.AsDiscreted", "args": {"keys": "model", "argmax": True}},
+        {"name": "aiaa.transforms.Restored", "args": {"keys": "model", "ref_image": "image"}},
+    ],
+    "writer": {"name": "aiaa.transforms.Writer", "args": {"image": "model"}},
+}
+
+
+@pytest.fixture(scope="module")
+def network() -> torch.nn.Module:
+    torch.manual_seed(0)
+    result = nets.UNet(3, 1, 2, (4, 8), (2,), num_res_units=1).eval()
+    for value in result.parameters():
+        value.data *= 2
+    return result
+
+
+@pytest.fixture(scope="module")
+def original(network: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("original") / "model.onnx"
+    sample = torch.zeros(2, 1, 24, 16, 16)
+    torch.onnx.export(
+        network, (sample,), path, dynamo=True, external_data=False, dynamic_shapes=({0: torch.export.Dim("batch")},)
+    )
+    return path
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump(SPEC))
+    return path
+
+
+def check_answers(network: torch.nn.Module, repository: Path, name: str) -> None:
+    """The model answers as the network does, on the patient's axes and in the network's numbers."""
+    spec = ModelConfig.read(repository / name).spec
+    assert spec is not None
+    batch = sample_batch(spec, 2)
+    seen = (torch.from_numpy(batch).float() * 0.5 + 0.5).permute(0, 1, 4, 3, 2).flip((2, 3))
+    with torch.inference_mode():
+        answer = torch.softmax(network(seen), dim=1).flip((2, 3)).permute(0, 1, 4, 3, 2).numpy()
+    assert np.ptp(answer) > 0.1
+    found = probabilities(run_onnx(repository / name / "1" / "model.onnx", spec, batch))
+    assert np.abs(found - answer).max() < 2 / 255
+    assert json.loads(run("validate", repository, "--json").stdout)["valid"]
+
+
+def test_an_onnx_file_is_served_as_its_spec_says(network: Any, original: Path, spec: Path, tmp_path: Path) -> None:
+    result = run("export", original, "--spec", spec, "--name", "liver", "--repository", tmp_path / "repository")
+    assert result.exit_code == 0, result.stderr
+    check_answers(network, tmp_path / "repository", "liver")
+
+
+@pytest.mark.parametrize("how", ["trace", "script"])
+def test_a_torchscript_file_is_served_as_its_spec_says(how: str, network: Any, spec: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model.ts"
+    script = torch.jit.script(network) if how == "script" else torch.jit.trace(network, torch.zeros(1, 1, 24, 16, 16))
+    script.save(path)
+    result = run("export", path, "--repository", tmp_path / "repository")  # spec.yaml lies beside it
+    assert result.exit_code == 0, result.stderr
+    check_answers(network, tmp_path / "repository", "model")
+
+
+def test_a_clara_model_describes_itself(network: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "spleen"
+    folder.mkdir()
+    (folder / "config_aiaa.json").write_text(json.dumps(CLARA))
+    torch.jit.trace(network, torch.zeros(1, 1, 24, 16, 16)).save(folder / "model.ts")
+    result = run("export", folder, "--repository", tmp_path / "repository")
+    assert result.exit_code == 0, result.stderr
+    spec = ModelConfig.read(tmp_path / "repository" / "spleen").spec
+    assert spec is not None
+    assert spec.patch is not None
+    assert (spec.labels, spec.patch.size, spec.patch.overlap) == (("spleen",), (24, 16, 16), 0.5)
+    check_answers(network, tmp_path / "repository", "spleen")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"type": "deepgrow"}, "of type deepgrow"),
+        ({"pre_transforms": []}, "--axes, as RAS.*--spacing"),
+        ({"inference": {}}, "no scanning_window .*--patch"),
+        ({"labels": []}, "--labels"),
+    ],
+)
+def test_what_a_clara_config_does_not_say_is_told(
+    change: dict[str, Any], expected: str, network: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "config_aiaa.json").write_text(json.dumps({**CLARA, **change}))
+    torch.jit.trace(network, torch.zeros(1, 1, 24, 16, 16)).save(tmp_path / "model.ts")
+    result = run("export", tmp_path, "--name", "spleen", "--repository", tmp_path / "repository")
+    assert result.exit_code == 3
+    assert re.search(expected, result.stderr)
+
+
+# What is wrong
+
+
+def newer(model: onnx.ModelProto) -> None:
+    model.opset_import[0].version = 25
+
+
+def foreign(model: onnx.ModelProto) -> None:
+    model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    model.graph.node[-1].domain = "com.microsoft"
+
+
+def spoil(model: onnx.ModelProto) -> None:
+    weight = next(tensor for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT)
+    values = onnx.numpy_helper.to_array(weight).copy()
+    values[...] = np.nan
+    weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+
+
+def fix_batch(model: onnx.ModelProto) -> None:
+    """Reshape the output to what it is for one image."""
+    output = model.graph.output[0]
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1, 2, 24, 16, 16]), "shape"))
+    model.graph.node.append(onnx.helper.make_node("Reshape", [output.name, "shape"], ["fixed"]))
+    output.name = "fixed"
+
+
+CASES: dict[str, tuple[Callable[[onnx.ModelProto], None] | None, dict[str, Any], str]] = {
+    "an opset too new": (newer, {}, r"opset 25, and 13 to 21 are served: export it again with opset_version=18"),
+    "operators of somebody": (foreign, {}, r"operators of com\.microsoft"),
+    "NaN weights": (spoil, {}, r"weights that are NaN or infinite"),
+    "one batch size": (fix_batch, {}, r"batches of one size only: export it with a dynamic batch axis"),
+    "another size": (
+        None,
+        {"patch": {"size": [32, 16, 16], "spacing": [1, 1, 1]}},
+        r"takes \[1, 24, 16, 16\], and the spec's network \[1, 32, 16, 16\]",
+    ),
+    "another count of channels": (
+        None,
+        {"input": {"channels": SPEC["input"]["channels"] * 2}, "network": {"name": "ONNX"}},
+        r"takes \[1, ",
+    ),
+    "another count of labels": (
+        None,
+        {"labels": ["a", "b"]},
+        r"returns \[2, 24, 16, 16\], and the spec promises \[3, 24, 16, 16\]",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_onnx_file_that_cannot_be_served_is_told_in_one_line(case: str, original: Path, tmp_path: Path) -> None:
+    damage, change, expected = CASES[case]
+    model = onnx.load(original)
+    if damage is not None:
+        damage(model)
+    onnx.save(model, tmp_path / "model.onnx")
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump({**SPEC, **change}))
+    result = run("export", tmp_path / "model.onnx", "--repository", tmp_path / "repository")
+    assert result.exit_code in (3, 5)
+    assert result.stderr.count("\n") == 1
+    assert re.search(expected, result.stderr), result.stderr
+    assert not (tmp_path / "repository").exists()
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.ts"])
+def test_a_cut_off_file_and_one_without_a_spec_are_told(
+    name: str, original: Path, network: Any, tmp_path: Path
+) -> None:
+    torch.jit.trace(network, torch.zeros(1, 1, 24, 16, 16)).save(tmp_path / "model.ts")
+    content = original.read_bytes() if name == "model.onnx" else (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content)
+    result = run("export", tmp_path / name, "--repository", tmp_path / "repository")
+    assert "name its spec with --spec" in result.stderr
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(SPEC))
+    (tmp_path / name).write_bytes(content[:3000])
+    result = run("export", tmp_path / name, "--repository", tmp_path / "repository")
+    assert result.exit_code == 3
+    assert "cut off" in result.stderr
+
+
+def test_torchscript_that_touches_files_is_not_loaded(spec: Path, tmp_path: Path) -> None:
+    class Thief(torch.nn.Module):
+        def forward(self, value: torch.Tensor) -> torch.Tensor:
+            stolen = torch.from_file("secret", False, 1)
+            return value + stolen
+
+    torch.jit.script(Thief()).save(tmp_path / "model.ts")
+    result = run("export", tmp_path / "model.ts", "--repository", tmp_path / "repository")
+    assert result.exit_code == 3
+    assert "from_file, which no network needs" in result.stderr
