@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from sixpoint.client.base import read_models
+from sixpoint.client.infos import read_model
 from sixpoint.converters import (
     geometry_from_message,
     geometry_to_message,
@@ -219,7 +219,7 @@ def test_timings_that_were_not_sent_are_zero() -> None:
 
 def test_a_model_is_listed_as_its_spec_says() -> None:
     sent = models.ListModelsResponse(models=[model_to_message("spleen", "3", SPEC)]).SerializeToString()
-    (model,) = read_models(models.ListModelsResponse.FromString(sent))
+    (model,) = map(read_model, models.ListModelsResponse.FromString(sent).models)
     assert vars(model) == {
         "name": "spleen",
         "version": "3",
@@ -238,5 +238,5 @@ def test_a_model_is_listed_as_its_spec_says() -> None:
 @pytest.mark.parametrize("kind", list(PromptKind))
 def test_every_task_and_kind_of_prompt_comes_back_by_its_own_name(task: Task, kind: PromptKind) -> None:
     message = model_to_message("any", "1", SPEC.model_copy(update={"task": task, "prompts": (kind,)}))
-    (model,) = read_models(models.ListModelsResponse(models=[message]))
+    model = read_model(message)
     assert (model.task, model.prompts) == (task.value, (kind.value,))
