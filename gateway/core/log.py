@@ -148,7 +148,8 @@ def check_revision(row: SessionRow, revision: int | None) -> None:
     """
     if revision is not None and revision != row.revision:
         raise StaleRevision(
-            f"the session is at revision {row.revision}, the call was made for {revision}: look at it again first"
+            f"the session is at revision {row.revision}, the call was made for {revision}: look at it again first "
+            "(GetSession; session.refresh() in the SDK)"
         )
 
 

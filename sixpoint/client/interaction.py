@@ -102,7 +102,8 @@ class Interaction(BaseInteraction):
     Actions are carried out in their order; each has a number, which its events bear. While one is carried out, prompts
     for one segment that wait behind it become one step: clicks join, what begins an object replaces what waited.
     Nothing is repeated when the connection breaks: iteration raises, and the session is looked at anew before its next
-    change. Leaving the block cancels what is under way. One thread may send while another iterates.
+    change. An image that the gateway lost is brought again by the session's single calls, not by a stream. Leaving the
+    block cancels what is under way. One thread may send while another iterates.
 
     Example::
 

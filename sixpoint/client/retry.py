@@ -24,7 +24,7 @@ class Retry:
         most: Seconds of the longest pause of its own choice; what a server asks for is honoured.
     """
 
-    attempts: int = 6
+    attempts: int = 8
     first: float = 0.1
     most: float = 5.0
 
@@ -66,7 +66,7 @@ class Attempts:
         if not (again or busy or isinstance(error, Unavailable)) or self._made >= self._retry.attempts:
             return None
         longest = min(self._retry.first * 2 ** (self._made - 1), self._retry.most)
-        # Spread out, so that many clients do not come back in one moment (AWS's "full jitter").
-        pause = max(said or 0.0, random.uniform(0.0, longest))
+        # Spread out, so that many clients do not come back in one moment (AWS's "full jitter"); the server's word, too.
+        pause = max((said or 0.0) * random.uniform(1.0, 1.25), random.uniform(0.0, longest))
         self._made += 1
         return pause if pause < self.remaining(now) else None

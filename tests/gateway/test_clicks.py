@@ -253,7 +253,8 @@ def test_a_click_that_triton_failed_is_as_if_it_was_never_made(tmp_path):
     with contextlib.ExitStack() as stack:
         with running_triton(tmp_path / "repository", port=port):
             gateway = stack.enter_context(running_gateway(triton_url=f"127.0.0.1:{port}"))
-            client = stack.enter_context(sixpoint.Client(f"127.0.0.1:{gateway.port}"))
+            patience = sixpoint.Retry(attempts=2)
+            client = stack.enter_context(sixpoint.Client(f"127.0.0.1:{gateway.port}", retry=patience))
             session, reference = (client.open_session(noisy_volume(), model="clicks") for _ in range(2))
             for one in (session, reference):
                 one.annotate(SIX)

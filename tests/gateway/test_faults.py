@@ -172,7 +172,8 @@ def test_a_triton_that_is_killed_costs_no_prompt(tmp_path: Path):
                     next(pid for pid, text in commands if text.split()[0].endswith("/tritonserver")), signal.SIGKILL
                 )
                 time.sleep(0.5)
-                with sixpoint.Client(process.address) as client, pytest.raises(errors.TritonUnavailable) as caught:
+                impatient = sixpoint.Client(process.address, retry=sixpoint.Retry.none())
+                with impatient as client, pytest.raises(errors.TritonUnavailable) as caught:
                     client.models()
                 assert caught.value.retry_after
                 with running_triton(tmp_path / "models", port=port):
@@ -195,7 +196,8 @@ def test_a_database_that_goes_away_and_comes_back(triton: LocalTriton, tmp_path:
             time.sleep(1.0)
             postgresql.stop()
             try:
-                with sixpoint.Client(process.address) as client, pytest.raises(errors.StorageUnavailable) as caught:
+                impatient = sixpoint.Client(process.address, retry=sixpoint.Retry.none())
+                with impatient as client, pytest.raises(errors.StorageUnavailable) as caught:
                     client.open_session(noisy_volume(), model="clicks")
                 assert caught.value.retry_after
                 assert url not in str(caught.value)

@@ -65,7 +65,7 @@ def test_a_session_outlives_a_triton_that_stops_and_starts_again(repository):
     with running_gateway(ready=False, triton_url=f"127.0.0.1:{port}") as gateway:
         assert health(gateway.port) == AWAY
         assert health(gateway.port, IMAGES) == SERVING
-        with sixpoint.Client(f"127.0.0.1:{gateway.port}") as client:
+        with sixpoint.Client(f"127.0.0.1:{gateway.port}", retry=sixpoint.Retry(attempts=2)) as client:
             with pytest.raises(errors.TritonUnavailable):
                 client.models()
             with running_triton(repository, port=port):

@@ -173,7 +173,7 @@ async def settled(result: Any) -> Any:
 @BOTH
 async def test_a_target_where_nothing_answers_is_named_with_what_to_do(kind: Any) -> None:
     target = f"127.0.0.1:{free_port()}"
-    client = kind(target)
+    client = kind(target, retry=Retry(attempts=2))
     with pytest.raises(errors.Unavailable, match=f"no gateway answers at {target} .*`make serve`") as caught:
         await settled(client.models())
     assert isinstance(caught.value.__cause__, grpc.RpcError)
