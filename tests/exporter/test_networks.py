@@ -48,7 +48,12 @@ KINDS: dict[str, dict[str, Any]] = {
         "blocks_up": [1, 1, 1, 1],
     },
 }
-SIZES: dict[str, list[int]] = {"UNETR": [32, 32, 32], "SwinUNETR": [64, 32, 32], "BasicUNet": [32, 32, 32]}
+SIZES: dict[str, list[int]] = {
+    "UNETR": [32, 32, 32],
+    "SwinUNETR": [64, 32, 32],
+    "BasicUNet": [32, 32, 32],
+    "MedNeXt": [32, 32, 32],
+}
 
 
 def spec_of(kind: str) -> ModelSpec:
