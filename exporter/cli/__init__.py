@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from exporter.cli import export, publish, tensorrt_job, tune, validate, versions
+from exporter.cli import export, publish, pull, tensorrt_job, tune, validate, versions
 
 # PyTorch takes seconds to import: the commands import what they need, so that --help answers at once.
 
@@ -26,6 +26,7 @@ def _program() -> None:
 
 
 app.command(epilog=export.EPILOG)(export.export)
+app.command(epilog=pull.EPILOG)(pull.pull)
 app.command(epilog=publish.EPILOG)(publish.publish)
 app.command(epilog=validate.EPILOG)(validate.validate)
 for _command in (versions.versions, versions.rollback, versions.promote, versions.remove, versions.diff):

@@ -48,7 +48,12 @@ KINDS: dict[str, dict[str, Any]] = {
         "blocks_up": [1, 1, 1, 1],
     },
 }
-SIZES: dict[str, list[int]] = {"UNETR": [32, 32, 32], "SwinUNETR": [64, 32, 32], "BasicUNet": [32, 32, 32]}
+SIZES: dict[str, list[int]] = {
+    "UNETR": [32, 32, 32],
+    "SwinUNETR": [64, 32, 32],
+    "BasicUNet": [32, 32, 32],
+    "MedNeXt": [32, 32, 32],
+}
 
 
 def spec_of(kind: str) -> ModelSpec:
@@ -59,8 +64,8 @@ def spec_of(kind: str) -> ModelSpec:
             "prompts": [],
             "labels": ["object"],
             "patch": {"size": SIZES.get(kind, [16, 16, 16]), "spacing": [1, 1, 1]},
-            "input": {"channels": [{"kind": "image", "intensity": {"method": "percentile"}}]},
-            "output": {"dtype": "FP16"},
+            "input": {"dtype": "FP32", "channels": [{"kind": "image", "intensity": {"method": "percentile"}}]},
+            "output": {"dtype": "FP32"},
             "network": {"name": kind, "arguments": KINDS[kind], "axes": "RAS"},
         }
     )
@@ -74,14 +79,17 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def weights(kind: str) -> torch.nn.Module:
     torch.manual_seed(0)
-    return build_network(spec_of(kind))
+    network = build_network(spec_of(kind))
+    for value in network.parameters():  # so that answers differ from voxel to voxel
+        value.data *= 1.5
+    return network
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_exported_and_answers_as_in_pytorch(kind: str, repository: Path, tmp_path: Path) -> None:
     torch.save(weights(kind).state_dict(), tmp_path / "model.pt")
     (tmp_path / "spec.yaml").write_text(spec_of(kind).to_json())
-    result = run("export", tmp_path / "model.pt", "--name", kind, "--repository", repository, "--tolerance", 1e-3)
+    result = run("export", tmp_path / "model.pt", "--name", kind, "--repository", repository, "--tolerance", 1e-4)
     assert result.exit_code == 0, result.stderr
 
 
@@ -103,5 +111,6 @@ def test_triton_serves_them_all(repository: Path) -> None:
             tensor.set_data_from_numpy(batch)
             answer = client.infer(kind, [tensor]).as_numpy(spec.output.name)
             assert answer is not None
+            assert np.ptp(expected) > 0.01, kind  # the comparison is of something
             differences[kind] = float(np.abs(probabilities(answer) - expected).max())
-    assert {kind: value for kind, value in differences.items() if value > 1e-3} == {}, json.dumps(differences)
+    assert {kind: value for kind, value in differences.items() if value > 1e-4} == {}, json.dumps(differences)

@@ -1,0 +1,66 @@
+"""``exporter pull``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+from exporter.cli.console import clear_errors, err, out
+
+__all__ = ["EPILOG", "pull"]
+
+# The \b keeps the lines as they are.
+EPILOG = """\b
+Examples:
+  exporter pull monai:spleen_ct_segmentation@0.5.4     # MONAI's model zoo
+  exporter pull ngc:nvidia/monaitoolkit/monai_wholebody_ct_segmentation@0.1.9
+  exporter pull hf:MONAI/spleen_ct_segmentation@0.5.4
+  exporter pull https://models.example.org/liver.zip --sha256 9f86...
+  exporter export "$(exporter pull monai:spleen_ct_segmentation@0.5.4 --path)\""""
+
+
+def pull(
+    source: Annotated[str, typer.Argument(help="Which model, and where; see the examples.")],
+    cache: Annotated[Path, typer.Option(envvar="SIXPOINT_MODEL_CACHE", help="Where fetched models are kept.")] = Path(
+        "~/.cache/sixpoint/models"
+    ),
+    sha256: Annotated[str, typer.Option(help="What the file's SHA-256 is expected to be.")] = "",
+    offline: Annotated[bool, typer.Option("--offline", help="Take it from the cache, or fail.")] = False,
+    ngc: Annotated[
+        str, typer.Option(envvar="SIXPOINT_NGC_URL", help="NGC, or its mirror.")
+    ] = "https://api.ngc.nvidia.com",
+    hugging_face: Annotated[
+        str, typer.Option(envvar="SIXPOINT_HUGGING_FACE_URL", help="Hugging Face's Hub, or its mirror.")
+    ] = "https://huggingface.co",
+    only_path: Annotated[bool, typer.Option("--path", help="Print where it lies, and nothing else.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Fetch somebody's model into a cache folder, check it, and show its licence; nothing of it is run."""
+    with clear_errors():
+        from exporter.pull import Hosts
+        from exporter.pull import pull as fetch
+
+        columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+            task = bar.add_task("")
+            pulled = fetch(
+                source,
+                cache=cache.expanduser(),
+                digest=sha256,
+                offline=offline,
+                hosts=Hosts(ngc.rstrip("/"), hugging_face.rstrip("/")),
+                progress=lambda there, total: bar.update(task, completed=there, total=total or None),
+            )
+    if as_json:
+        out.print_json(json.dumps(pulled.to_dict()))
+    elif only_path:
+        out.print(pulled.path, markup=False)
+    else:
+        out.print(f"{pulled.source}: {pulled.path}", markup=False)
+        out.print(f"licence: {pulled.licence}", markup=False)
+        for name, digest in pulled.sha256.items():
+            out.print(f"{digest}  {name}", markup=False)
