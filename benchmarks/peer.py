@@ -174,7 +174,10 @@ def figures(found: Comparison) -> list[Figure]:
 
 def _ours(session: Session, prompt: ExtremePoints) -> Ask:
     def ask(clicks: Clicks) -> float:
-        return session.annotate(clicks[-1] if clicks else prompt).timings.inference.total_seconds()
+        mask = session.annotate(clicks[-1] if clicks else prompt)
+        # The SDK makes the array when it is looked at; MONAI Label's reply is one already.
+        assert mask.array.any()
+        return mask.timings.inference.total_seconds()
 
     return ask
 
