@@ -198,3 +198,31 @@ def test_only_what_changed_travels(session: sixpoint.Session):
     clicked = session.click(TAKE.point, positive=False)
     assert np.array_equal(session.mask().array, clicked.array)
     assert session.mask().reply_bytes < clicked.reply_bytes < first.reply_bytes
+
+
+def test_whatever_was_done_a_client_has_the_masks_that_a_new_one_gets(address: str):
+    rng = np.random.default_rng(6)
+    with sixpoint.Client(address) as client, client.open_session(noisy_volume(), model="clicks") as session:
+        for segment in (1, 2):
+            session.annotate(SIX, segment=segment)
+        for _ in range(16):
+            segment = int(rng.integers(1, 3))
+            other = client.resume(session.id)
+            with contextlib.suppress(errors.NothingToUndo, errors.NothingToRedo, errors.NothingToCorrect):
+                match rng.choice(["click", "undo", "redo", "reset", "begin", "other", "look"], p=[0.4] + [0.1] * 6):
+                    case "click":
+                        session.click(
+                            tuple(rng.integers(2, 30, 3).tolist()), positive=bool(rng.random() < 0.5), segment=segment
+                        )
+                    case "begin":
+                        session.annotate(
+                            SIX if rng.random() < 0.5 else sixpoint.Box((3, 3, 3), (20, 22, 24)), segment=segment
+                        )
+                    case "other":
+                        other.annotate(SIX, segment=segment)
+                        session.refresh()
+                    case "look":
+                        session.mask(segment=segment)
+                    case way:
+                        getattr(session, way)(segment=segment)
+            assert np.array_equal(session.mask(segment=segment).array, other.mask(segment=segment).array)
