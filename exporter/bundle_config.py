@@ -40,7 +40,7 @@ def read_mapping(path: Path, *, what: str) -> dict[str, Any]:
         raise InvalidArgument(f"{what} {path.name} cannot be read: {error.strerror}") from error
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())
-        raise InvalidArgument(f"{what} {path.name} is neither JSON nor YAML: {reason}") from error
+        raise InvalidArgument(f"{what} {path.name} is neither YAML nor JSON: {reason}") from error
     if not isinstance(data, dict):
         raise InvalidArgument(f"{what} {path.name} holds no mapping but {type(data).__name__}")
     return data

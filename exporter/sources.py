@@ -86,21 +86,23 @@ def build_source(source: Path, options: Options, *, name: str, folder: Path) -> 
     if source.is_dir():
         raise InvalidArgument(f"{source} is no bundle: it has no configs/metadata.json; nor has it a {CLARA}")
     if source.suffix == ".onnx":
-        return _onnx(source, _described(source, given, "ONNX"), options, name=name, folder=folder), ()
+        return _onnx(source, _described(source, given, options, "ONNX"), options, name=name, folder=folder), ()
     if is_torchscript(source):
         clara = source.with_name(CLARA)
         if options.spec is None and clara.is_file():
             reading = read_clara(clara, given=given, ignore=options.ignore)
             return _scripted(source, reading.spec, options, name=name, folder=folder), reading.notes
-        return _scripted(source, _described(source, given, "TorchScript"), options, name=name, folder=folder), ()
+        return _scripted(
+            source, _described(source, given, options, "TorchScript"), options, name=name, folder=folder
+        ), ()
     state = read_checkpoint(source)
-    return _state(state, source, _described(source, given), options, name=name, folder=folder), ()
+    return _state(state, source, _described(source, given, options), options, name=name, folder=folder), ()
 
 
-def _described(source: Path, given: Mapping[str, Any], kind: str = "") -> ModelSpec:
+def _described(source: Path, given: Mapping[str, Any], options: Options, kind: str = "") -> ModelSpec:
     """The spec of a file that does not describe itself: the user's, or the one beside it."""
     beside = source.with_name("spec.yaml")
-    if "input" not in given:
+    if options.spec is None:
         if not beside.is_file():
             raise InvalidArgument(
                 f"nothing describes {source.name}: name its spec with --spec, or put spec.yaml beside it"

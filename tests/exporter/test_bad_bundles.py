@@ -91,7 +91,7 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
         r"no configs/metadata\.json: it is no MONAI",
     ),
     "no config": (lambda path: (path / "configs/inference.json").unlink(), r"no configs/inference\.json or \.yaml"),
-    "no JSON": (lambda path: (path / "configs/inference.json").write_text("{"), r"neither JSON nor YAML"),
+    "no JSON": (lambda path: (path / "configs/inference.json").write_text("{"), r"neither YAML nor JSON"),
     "a list": (lambda path: (path / "configs/metadata.json").write_text("[]"), r"holds no mapping but list"),
     "no weights": (
         lambda path: (path / "models/model.pt").unlink(),
