@@ -36,7 +36,8 @@ class Extent:
     Attributes:
         box: Lower and upper corner of the box that was drawn, or of the extreme points' or the mask's box; (x, y, z),
             shape [2, 3].
-        extremes: The extreme points (x, y, z), shape [n, 3]; there may be none.
+        extremes: The extreme points (x, y, z), shape [n, 3]: those that were clicked, or those of the mask; none for a
+            box.
         mask: The mask to correct, bool [z, y, x], from ``box``'s lower to its upper voxel; None without one.
     """
 
@@ -135,8 +136,11 @@ def read_call(prompts: Sequence[Prompt], *, geometry: Geometry) -> Call:
         else:
             # An axis that is stored backwards has swapped the corners.
             box = np.stack([placed.min(axis=0), placed.max(axis=0)])
+            brought = _brought(prompt, number, geometry)
             extremes = placed if isinstance(prompt, ExtremePoints) else np.empty((0, 3))
-            extent = Extent(box, extremes, _brought(prompt, number, geometry))
+            if brought is not None:
+                extremes = box[0] + _extremes(brought)
+            extent = Extent(box, extremes, brought)
     return Call(tuple(prompts), extent, Clicks(np.concatenate(points), np.array(positive, np.bool_)))
 
 
@@ -147,6 +151,22 @@ def _brought(prompt: Prompt, number: int, geometry: Geometry) -> npt.NDArray[np.
         return geometry.orientation.to_canonical(prompt.voxels())
     except PromptError as error:
         raise error.under(f"prompts[{number}]") from None
+
+
+def _extremes(mask: npt.NDArray[np.bool_]) -> Points:
+    """The six extreme voxels (x, y, z) of a mask [z, y, x] that is not empty, shape [6, 3].
+
+    A network sees a mask that was brought along as it would have seen the points of whoever drew it: on each face of
+    its box, the voxel nearest to the middle of those that touch it.
+    """
+    points = []
+    for axis in (2, 1, 0):
+        used = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        for edge in (int(used[0]), int(used[-1])):
+            face = np.argwhere(mask.take(edge, axis=axis))
+            middle = face[np.square(face - face.mean(axis=0)).sum(axis=1).argmin()]
+            points.append(np.insert(middle, axis, edge)[::-1])
+    return np.array(points, np.float64)
 
 
 def check_count(clicks: int) -> None:

@@ -1,6 +1,6 @@
 """What really breaks, really broken: processes killed, the database gone, the disk full, clients that vanish or dawdle.
 
-SIXPOINT_TEST_KILLS says how often the gateway is killed; the moments are drawn from a seed.
+GATEWAY_KILLS says how often the gateway is killed; the moments are drawn from a seed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tests.gateway.storage.databases import PostgreSQL
 from tests.gateway.test_local_triton import processes
 from tests.harness import TRITON_ENVIRONMENT, noisy_volume, running_triton, small_disk, write_clicks_model
 
-KILLS = int(os.environ.get("SIXPOINT_TEST_KILLS", "8"))
+KILLS = int(os.environ.get("GATEWAY_KILLS", "8"))
 SEED = 7
 SIX = sixpoint.ExtremePoints(POINTS.tolist())
 SESSIONS = 4

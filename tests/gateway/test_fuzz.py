@@ -28,7 +28,7 @@ from tests.gateway.fuzzing import Maker
 from tests.gateway.process import GatewayProcess, gateway_process
 from tests.harness import noisy_volume
 
-CASES = int(os.environ.get("SIXPOINT_TEST_FUZZ", "2000"))
+CASES = int(os.environ.get("GATEWAY_FUZZ", "10000"))
 SEED = 20261124
 FAULTS = {
     grpc.StatusCode.INTERNAL,

@@ -1,10 +1,14 @@
+import hashlib
+
 import numpy as np
 import pytest
+import zstandard
 
 from gateway.core.shown import MOST_CLICKS, Clicks, check_kinds, read_call, show
 from sixpoint.errors import NothingToCorrect, PromptError, PromptNotSupported, ResourceExhausted
 from sixpoint.geometry import Geometry
-from sixpoint.prompts import Box, Click, ExtremePoints
+from sixpoint.mask import PackedMask
+from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask
 from sixpoint.spec import PromptKind
 
 GEOMETRY = Geometry((40, 36, 32))
@@ -98,3 +102,20 @@ def test_an_object_takes_a_thousand_clicks():
     with pytest.raises(ResourceExhausted, match="1001 clicks on one object, where 1000"):
         show(shown, read_call(many[:1], geometry=GEOMETRY))
     assert show(shown, read_call([SIX], geometry=GEOMETRY)).clicks.points.shape == (0, 3)
+
+
+def test_a_mask_is_shown_as_its_extreme_points_wherever_its_box_ends():
+    mask = np.zeros((20, 20, 20), np.bool_)
+    mask[4:9, 5:12, 6:15] = True
+    mask[6, 8, 15] = mask[6, 3:5, 9] = True
+    # What another client sends: the same voxels in a box that is too large.
+    raw = np.packbits(mask[1:17, 1:17, 1:17].reshape(-1)).tobytes()
+    digest = hashlib.sha256(raw).digest()
+    loose = PackedMask((1, 1, 1), (17, 17, 17), zstandard.compress(raw), digest, int(mask.sum()))
+    for packed in (InitialMask.of(mask).packed, loose):
+        extent = read_call([InitialMask(packed)], geometry=Geometry((20, 20, 20))).extent
+        assert extent is not None
+        low, high = extent.extremes.min(axis=0), extent.extremes.max(axis=0)
+        assert low.tolist() == [6, 3, 4]
+        assert high.tolist() == [15, 11, 8]
+        assert all(mask[tuple(int(n) for n in point[::-1])] for point in extent.extremes)
