@@ -99,7 +99,6 @@ class Gateway:
             idle=settings.session_idle_seconds,
         )
         self._executor = ThreadPoolExecutor(settings.workers, thread_name_prefix="sixpoint")
-        self._helpers = ThreadPoolExecutor(settings.workers, thread_name_prefix="sixpoint-helper")
         self._health = health.aio.HealthServicer()
         self.port = settings.port
         """The port listened on, once running."""
@@ -173,7 +172,6 @@ class Gateway:
                         task.cancel()
                     await asyncio.gather(*background, return_exceptions=True)
                     self._executor.shutdown()
-                    self._helpers.shutdown()
                     _log.info("gateway stopped")
 
     @contextlib.asynccontextmanager
@@ -190,7 +188,7 @@ class Gateway:
             log=self._log,
             images=self._images,
             catalog=self._catalog,
-            outliner=Outliner(inference=triton, executor=self._executor, helpers=self._helpers),
+            outliner=Outliner(inference=triton, executor=self._executor),
             admission=Admission(budget=settings.prompt_memory_bytes, most=settings.max_prompts),
         )
 

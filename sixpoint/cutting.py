@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from sixpoint.roi import Roi, Size, resampling_matrix
-from sixpoint.spread import Spread, in_turn
 
 __all__ = ["cut"]
 
@@ -30,7 +29,6 @@ def cut(
     threshold: float,
     cover: npt.NDArray[np.integer] | None = None,
     flips: tuple[bool, bool, bool] = (False, False, False),
-    spread: Spread = in_turn,
 ) -> tuple[Bools, Size]:
     """The voxels at which :meth:`Roi.restore` of a grid is at least a threshold, without those values being stored.
 
@@ -46,7 +44,6 @@ def cut(
         threshold: In the grid's units.
         cover: Voxels (x, y, z) in the ROI, shape [n, 3], that the result is to contain, whatever they are.
         flips: Along which of (x, y, z) the result lies backwards in memory.
-        spread: Cuts groups of slices, which do not touch each other.
 
     Returns:
         Mask [z, y, x], and the (x, y, z) index of its first voxel; outside of it nothing reaches the threshold.
@@ -71,12 +68,9 @@ def cut(
         along_x, along_z = (np.arange(a.count)[:: -1 if flip else 1] for a, flip in ((x, flips[0]), (z, flips[2])))
         volume = x.resample(values[z.cells, y.cells, x.cells], along_x, axis=2)
         thick = max(1, _PIECE // volume[0].size)
-
-        def cut_some(first: int) -> None:
+        for first in range(0, z.count, thick):
             slices = z.resample(volume, along_z[first : first + thick], axis=0)
             _cut_along_y(slices, y, level, flip=flips[1], out=mask[first : first + thick])
-
-        spread(cut_some, range(0, z.count, thick))
     steps = tuple(slice(None, None, -1 if flip else 1) for flip in flips[::-1])
     return mask[steps], (x.first, y.first, z.first)
 

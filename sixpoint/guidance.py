@@ -31,7 +31,6 @@ from sixpoint.spec import (
     Intensity,
     PreviousChannel,
 )
-from sixpoint.spread import Spread, in_turn
 
 __all__ = ["Guide", "network_input", "volume_input", "window"]
 
@@ -105,14 +104,13 @@ class Guide:
         )
 
 
-def network_input(image: Float, guide: Guide, spec: InputSpec, *, spread: Spread = in_turn) -> npt.NDArray[np.floating]:
+def network_input(image: Float, guide: Guide, spec: InputSpec) -> npt.NDArray[np.floating]:
     """The tensor that a network gets for one ROI.
 
     Args:
         image: The ROI's voxels [z, y, x], in the image's own units.
         guide: What the person showed.
         spec: Which channels, in which order, and the dtype.
-        spread: Makes the channels, which do not touch each other.
 
     Returns:
         Array [channel, z, y, x], float16 or float32 as ``spec.dtype`` says.
@@ -121,15 +119,12 @@ def network_input(image: Float, guide: Guide, spec: InputSpec, *, spread: Spread
     result = np.empty((len(spec.channels), *shape), np.float16 if spec.dtype == "FP16" else np.float32)
     # Channels often ask for the same ones.
     percentiles = cache(lambda low, high: _percentiles(image, low, high))
-
-    def make(index: int) -> None:
-        values = _channel(spec.channels[index], image, guide, shape, percentiles)
+    for index, channel in enumerate(spec.channels):
+        values = _channel(channel, image, guide, shape, percentiles)
         if isinstance(values, float) or spec.dtype != "FP16":
             result[index] = values
         else:
             to_half(values, out=result[index])
-
-    spread(make, range(len(spec.channels)))
     return result
 
 

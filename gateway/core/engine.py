@@ -25,6 +25,7 @@ from sixpoint.prompts import Prompt
 
 __all__ = ["Answer", "Engine", "Images", "Target"]
 
+_MOST_COMPARED = 2**22
 # When another gateway process was faster, the prompts are answered anew, on what it made; but not for ever.
 _ATTEMPTS = 3
 
@@ -316,7 +317,12 @@ class Engine:
 def _before(loaded: Loaded, target: Target) -> Before | None:
     """The mask that the caller has, if it is the segment's present one, and known here."""
     reply = loaded.state.reply
-    if reply is None or not reply.since <= target.base_revision <= loaded.row.revision:
+    # Of a larger one the whole is packed sooner than it is compared.
+    if (
+        reply is None
+        or reply.mask.size > _MOST_COMPARED
+        or not reply.since <= target.base_revision <= loaded.row.revision
+    ):
         return None
     return Before(reply.mask, reply.offset, target.base_revision)
 

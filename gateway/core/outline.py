@@ -22,7 +22,6 @@ from gateway.core.shown import Shown
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, Timings, pack, pack_change
 from sixpoint.spec import ModelSpec
-from sixpoint.spread import in_turn, on
 
 __all__ = ["Before", "Drawn", "Inference", "Inferred", "Outlined", "Outliner", "Phase"]
 
@@ -110,13 +109,11 @@ class Outliner:
     Args:
         inference: Runs a network on one tensor.
         executor: Threads for pre- and post-processing.
-        helpers: Threads that share the work of those; never the same ones.
     """
 
-    def __init__(self, *, inference: Inference, executor: Executor, helpers: Executor | None = None) -> None:
+    def __init__(self, *, inference: Inference, executor: Executor) -> None:
         self._inference = inference
         self._executor = executor
-        self._spread = on(helpers) if helpers else in_turn
 
     async def outline(
         self,
@@ -150,9 +147,7 @@ class Outliner:
         geometry, threshold = image.volume.geometry, model.spec.output.threshold
         told(Phase.PREPROCESSING)
         prepared, waited, preparing = await self._run(
-            lambda: prepare(
-                image.reduced, shown, answered=answered, geometry=geometry, spec=model.spec, spread=self._spread
-            )
+            lambda: prepare(image.reduced, shown, answered=answered, geometry=geometry, spec=model.spec)
         )
         told(Phase.INFERENCE)
         started = time.perf_counter()
@@ -218,7 +213,7 @@ class Outliner:
         before: Before | None,
         begun: float,
     ) -> Drawn:
-        mask, offset = restore(answered, shown, geometry=geometry, threshold=threshold, spread=self._spread)
+        mask, offset = restore(answered, shown, geometry=geometry, threshold=threshold)
         timings = Timings(postprocess=timedelta(seconds=time.perf_counter() - begun))
         return _packed(mask, offset, before, timings)
 

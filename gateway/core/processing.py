@@ -18,7 +18,6 @@ from sixpoint.geometry import Geometry
 from sixpoint.guidance import Guide, network_input
 from sixpoint.roi import Roi, Samples, Size
 from sixpoint.spec import ModelSpec
-from sixpoint.spread import Spread, in_turn
 
 __all__ = [
     "Answered",
@@ -80,7 +79,6 @@ def prepare(
     answered: Answered | None = None,
     geometry: Geometry,
     spec: ModelSpec,
-    spread: Spread = in_turn,
 ) -> Prepared:
     """Cut the ROI out, resample it, normalise it, draw the guidance.
 
@@ -90,7 +88,6 @@ def prepare(
         answered: The answer that the clicks correct; None when there is none yet.
         geometry: Of the image as it came.
         spec: The model's.
-        spread: Does what can be done side by side.
     """
     canonical = geometry.canonical()
     extent, clicks = shown.extent, shown.clicks
@@ -113,7 +110,7 @@ def prepare(
         previous=previous,
         size=canonical.size,
     )
-    tensor = network_input(roi.sample(reduced(roi.reduction)), guide, spec.input, spread=spread)
+    tensor = network_input(roi.sample(reduced(roi.reduction)), guide, spec.input)
     return Prepared(tensor, roi, guide, shown)
 
 
@@ -174,7 +171,7 @@ def correct(grid: Float, prepared: Prepared, *, geometry: Geometry, threshold: f
 
 
 def restore(
-    answered: Answered, shown: Shown, *, geometry: Geometry, threshold: float, spread: Spread = in_turn
+    answered: Answered, shown: Shown, *, geometry: Geometry, threshold: float
 ) -> tuple[npt.NDArray[np.bool_], tuple[int, int, int]]:
     """A mask on the image's own grid from an answer on the ROI's.
 
@@ -186,7 +183,6 @@ def restore(
         shown: What the person showed of the object.
         geometry: Of the image as it came.
         threshold: Probability from which on a voxel belongs to the object.
-        spread: Does what can be done side by side.
 
     Returns:
         A mask, bool [z, y, x] in the image's own axes, and the index (x, y, z) of its first voxel; outside of it there
@@ -201,7 +197,6 @@ def restore(
         threshold=threshold * 255,
         cover=voxels[clicks.positive],
         flips=orientation.flips,
-        spread=spread,
     )
     if shown.extent.mask is not None:
         mask, lower = blend(
