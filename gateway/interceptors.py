@@ -31,11 +31,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     Args:
         call_seconds: Deadline of a unary call that brings none.
         upload_seconds: Deadline of a client stream that brings none.
+        segmentation_seconds: Deadline of a server stream that brings none.
     """
 
-    def __init__(self, *, call_seconds: float, upload_seconds: float) -> None:
+    def __init__(self, *, call_seconds: float, upload_seconds: float, segmentation_seconds: float) -> None:
         self._call_seconds = call_seconds
         self._upload_seconds = upload_seconds
+        self._segmentation_seconds = segmentation_seconds
 
     async def intercept_service(
         self,
@@ -54,6 +56,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if handler.stream_unary:
             wrapped = self._around(handler.stream_unary, method, self._upload_seconds)
             return grpc.stream_unary_rpc_method_handler(wrapped, **codecs)
+        if handler.unary_stream:
+            wrapped = self._around(handler.unary_stream, method, self._segmentation_seconds)
+            return grpc.unary_stream_rpc_method_handler(wrapped, **codecs)
         if handler.stream_stream:
             return grpc.stream_stream_rpc_method_handler(self._around(handler.stream_stream, method, None), **codecs)
         wrapped = self._around(handler.unary_unary, method, self._call_seconds)

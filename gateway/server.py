@@ -21,6 +21,7 @@ from gateway.core.engine import Engine
 from gateway.core.images import ImageLimits, Images
 from gateway.core.log import Log
 from gateway.core.outline import Outliner
+from gateway.core.segmentation import Segmenter
 from gateway.core.sessions import Sessions
 from gateway.core.state import HotStates
 from gateway.interceptors import CallInterceptor
@@ -148,7 +149,7 @@ class Gateway:
         with threadpool_limits(1, user_api="blas"):
             shared = settings.triton_shared_memory == "auto"
             async with self._storage(), TritonClient(settings.triton_url, shared_memory=shared) as triton:
-                server = self._server(self._engine(triton))
+                server = self._server(self._engine(triton), self._segmenter(triton))
                 self.port = _listen(server, settings)
                 watcher = Watcher(
                     client=triton,
@@ -192,10 +193,33 @@ class Gateway:
             admission=Admission(budget=settings.prompt_memory_bytes, most=settings.max_prompts),
         )
 
-    def _server(self, engine: Engine) -> grpc.aio.Server:
+    def _segmenter(self, triton: TritonClient) -> Segmenter:
         settings = self._settings
+        return Segmenter(
+            images=self._images,
+            catalog=self._catalog,
+            inference=triton,
+            executor=self._executor,
+            # A budget of their own: they take minutes, and a person who clicks is not to wait for them.
+            admission=Admission(
+                budget=settings.segmentation_memory_bytes,
+                most=settings.max_segmentations,
+                what="segmentations run",
+                setting="SIXPOINT_MAX_SEGMENTATIONS",
+            ),
+            memory=settings.segmentation_memory_bytes,
+            in_flight=settings.segmentation_patches,
+        )
+
+    def _server(self, engine: Engine, segmenter: Segmenter) -> grpc.aio.Server:
+        settings = self._settings
+        interceptor = CallInterceptor(
+            call_seconds=settings.call_seconds,
+            upload_seconds=settings.upload_seconds,
+            segmentation_seconds=settings.segmentation_seconds,
+        )
         server = grpc.aio.server(
-            interceptors=[CallInterceptor(call_seconds=settings.call_seconds, upload_seconds=settings.upload_seconds)],
+            interceptors=[interceptor],
             options=(
                 ("grpc.max_receive_message_length", _RECEIVE_BYTES),
                 # Without it a second gateway would silently share the port.
@@ -208,7 +232,13 @@ class Gateway:
             SessionServicer(sessions=self._sessions, catalog=self._catalog), server
         )
         annotation_grpc.add_AnnotationServiceServicer_to_server(
-            AnnotationServicer(engine=engine, call_seconds=settings.call_seconds), server
+            AnnotationServicer(
+                engine=engine,
+                segmenter=segmenter,
+                call_seconds=settings.call_seconds,
+                segmentation_seconds=settings.segmentation_seconds,
+            ),
+            server,
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if settings.reflection:

@@ -53,6 +53,8 @@ class Settings(BaseSettings):
     """Deadline of a call that brings none."""
     upload_seconds: float = Field(default=600.0, gt=0)
     """Deadline of an upload that brings none."""
+    segmentation_seconds: float = Field(default=1800.0, gt=0)
+    """Deadline of a segmentation that brings none."""
     max_image_bytes: int = Field(default=2 * _GIB, gt=0)
     """Largest image accepted, bytes of voxels."""
     disk_bytes: int = Field(default=64 * _GIB, gt=0)
@@ -77,6 +79,12 @@ class Settings(BaseSettings):
     """Most prompts that are being answered or wait at once."""
     prompt_memory_bytes: int = Field(default=2 * _GIB, gt=0)
     """Memory for all prompts that are being answered at once; others wait."""
+    max_segmentations: int = Field(default=8, gt=0)
+    """Most segmentations that run or wait at once."""
+    segmentation_memory_bytes: int = Field(default=4 * _GIB, gt=0)
+    """Memory for all segmentations that run at once; others wait, and one that needs more is refused."""
+    segmentation_patches: int = Field(default=4, ge=1)
+    """Patches that a segmentation has with Triton at once: two or more for each instance of a model."""
     drain_notice_seconds: float = Field(default=1.0, ge=0)
     """After SIGTERM: how long health says NOT_SERVING before new calls are refused."""
     drain_seconds: float = Field(default=20.0, ge=0)

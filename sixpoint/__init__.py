@@ -25,6 +25,7 @@ from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask, Timings
 from sixpoint.point_files import read_points
 from sixpoint.prompts import Box, Click, ExtremePoints, Frame, InitialMask, Prompt
+from sixpoint.segmentation import Segmentation
 from sixpoint.spec import ModelSpec
 from sixpoint.volume import Volume
 
@@ -47,6 +48,7 @@ __all__ = [
     "Prompt",
     "Retry",
     "SegmentInfo",
+    "Segmentation",
     "Session",
     "SessionInfo",
     "SixpointError",

@@ -17,6 +17,7 @@ RetryInfo); the client turns that back into the same class. The tree::
     │   └── SessionExpired
     ├── FailedPrecondition         right, but not in this state            FAILED_PRECONDITION
     │   ├── PromptNotSupported     the model does not take this kind of prompt
+    │   ├── TaskNotSupported       the model is for another task
     │   ├── NothingToCorrect       clicks before extreme points, a box or a mask
     │   ├── NothingToUndo          a step back before the first
     │   ├── NothingToRedo          a step forward after the last
@@ -66,6 +67,7 @@ __all__ = [
     "StaleRevision",
     "StorageFull",
     "StorageUnavailable",
+    "TaskNotSupported",
     "TritonUnavailable",
     "Unavailable",
     "UploadError",
@@ -195,6 +197,12 @@ class PromptNotSupported(FailedPrecondition):
     """The session's model does not take this kind of prompt."""
 
     reason = "PROMPT_NOT_SUPPORTED"
+
+
+class TaskNotSupported(FailedPrecondition):
+    """The model is for another task than the one that it was asked for."""
+
+    reason = "TASK_NOT_SUPPORTED"
 
 
 class NothingToCorrect(FailedPrecondition):

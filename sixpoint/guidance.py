@@ -8,16 +8,16 @@ depend neither on the grid's size nor on the image's spacing. The trainer and th
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from sixpoint.half import to_half
-from sixpoint.maps import centres, ellipsoid_map, field_of_view, heatmap, hull_map
+from sixpoint.levels import Percentiles, levels_of, percentiles_of
+from sixpoint.maps import ellipsoid_map, field_of_view, heatmap, hull_map
 from sixpoint.roi import Roi, Size
 from sixpoint.spec import (
     Channel,
@@ -37,14 +37,9 @@ __all__ = ["Guide", "network_input", "volume_input", "window"]
 Float = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
 Shape = tuple[int, int, int]
-Percentiles = Callable[[float, float], tuple[float, float]]
 
-# Spread of a normal distribution in median absolute deviations.
-_MAD = 1.4826
-# The smallest window: its inverse is still a finite float32.
-_TINY = 1e-37
-# Statistics read every second voxel of each axis: an eighth of the cost, the same medians to a fraction of their error.
-_SPARSE = (slice(None, None, 2),) * 3
+# Voxels brought under a window at a time.
+_PIECE = 2**22
 
 
 def _no_points() -> Points:
@@ -118,7 +113,7 @@ def network_input(image: Float, guide: Guide, spec: InputSpec) -> npt.NDArray[np
     shape = _shape(image)
     result = np.empty((len(spec.channels), *shape), np.float16 if spec.dtype == "FP16" else np.float32)
     # Channels often ask for the same ones.
-    percentiles = cache(lambda low, high: _percentiles(image, low, high))
+    percentiles = cache(partial(percentiles_of, image))
     for index, channel in enumerate(spec.channels):
         values = _channel(channel, image, guide, shape, percentiles)
         if isinstance(values, float) or spec.dtype != "FP16":
@@ -131,6 +126,8 @@ def network_input(image: Float, guide: Guide, spec: InputSpec) -> npt.NDArray[np
 def volume_input(image: Float, spec: InputSpec) -> npt.NDArray[np.floating]:
     """The tensor of which a network without prompts sees one patch at a time.
 
+    Beyond image and tensor it needs little memory: large volumes are brought under the window slices at a time.
+
     Args:
         image: The whole volume [z, y, x] on the network's spacing, in its own units; percentiles are those of it all.
         spec: Image channels by percentile, range or z-score, in which order, and the dtype.
@@ -140,14 +137,31 @@ def volume_input(image: Float, spec: InputSpec) -> npt.NDArray[np.floating]:
         spec's patch says, in the same numbers: -1 unless told otherwise.
     """
     whole = np.array([[-1.0] * 3, [1.0] * 3])
-    return network_input(image, Guide(box=whole, scan=whole), spec)
+    no_points = _no_points()
+    result = np.empty((len(spec.channels), *image.shape), np.float16 if spec.dtype == "FP16" else np.float32)
+    percentiles = cache(partial(percentiles_of, image))
+    thick = max(1, _PIECE // image[0].size)
+    for made, channel in zip(result, spec.channels, strict=True):
+        assert isinstance(channel, ImageChannel)  # every spec for segmentation has no others
+        levels = levels_of(image, channel.intensity, extremes=no_points, box=whole, percentiles=percentiles)
+        for first in range(0, len(image), thick):
+            slices = slice(first, first + thick)
+            values = levels.apply(np.ascontiguousarray(image[slices]))
+            if spec.dtype == "FP16":
+                to_half(values, out=made[slices])
+            else:
+                made[slices] = values
+    return result
 
 
 def _channel(channel: Channel, image: Float, guide: Guide, shape: Shape, percentiles: Percentiles) -> Float | float:
     """One channel, or the one number that it is everywhere."""
     match channel:
         case ImageChannel():
-            return _window(image, guide, channel.intensity, percentiles)
+            levels = levels_of(
+                image, channel.intensity, extremes=guide.extremes, box=guide.box, percentiles=percentiles
+            )
+            return levels.apply(image)
         case HeatmapChannel():
             return heatmap(guide.extremes, shape=shape, sigma=channel.sigma) if len(guide.extremes) else 0.0
         case ClickChannel():
@@ -166,78 +180,10 @@ def _channel(channel: Channel, image: Float, guide: Guide, shape: Shape, percent
 
 def window(image: Float, guide: Guide, intensity: Intensity) -> Float:
     """Voxels [z, y, x] under an intensity window, clipped to [-1, 1]."""
-    return _window(image, guide, intensity, lambda low, high: _percentiles(image, low, high))
-
-
-def _percentiles(image: Float, low: float, high: float) -> tuple[float, float]:
-    """Two percentiles of an image [z, y, x], in percent."""
-    # Of the least and the largest voxel a sample would miss one.
-    sample = image if (low, high) == (0, 100) else image[_SPARSE]
-    below, above = np.percentile(sample, [low, high]).tolist()
-    return below, above
-
-
-def _window(image: Float, guide: Guide, intensity: Intensity, percentiles: Percentiles) -> Float:
-    if intensity.nonzero or intensity.method == "zscore":
-        image, low, high = _of_all_voxels(image, intensity)
-    elif intensity.method == "range":
-        low, high = intensity.low, intensity.high
-    else:
-        low, high = percentiles(intensity.low, intensity.high)
-        if intensity.method != "percentile":
-            near = intensity.method == "points" and len(guide.extremes)
-            inside = _near_points(image, guide.extremes) if near else _inner_ellipsoid(image, guide.box)
-            # In double precision: the mean of two float32 voxels may be beyond float32.
-            inside = inside.astype(np.float64)
-            median = float(np.median(inside))
-            # A floor, so that a body without noise or texture does not blow its window up.
-            spread = max(_MAD * float(np.median(np.abs(inside - median))), 0.02 * (high - low))
-            low, high = median - intensity.width * spread, median + intensity.width * spread
-    # The floor only keeps constant images from a division by nothing; it follows their units, which may be tiny.
-    scale = 2.0 / max(high - low, 1e-6 * max(abs(low), abs(high)), _TINY)
-    result = image - np.float32((low + high) / 2)
-    result *= np.float32(scale)
-    np.maximum(result, -1.0, out=result)
-    return np.minimum(result, 1.0, out=result)
-
-
-def _of_all_voxels(image: Float, intensity: Intensity) -> tuple[Float, float, float]:
-    """The image without its background, where that is 0, and what goes to -1 and 1, by statistics of every voxel."""
-    seen = image
-    if intensity.nonzero and np.count_nonzero(image):
-        seen = image[image != 0]
-        image = np.where(image == 0, np.float32(seen.mean(dtype=np.float64)), image)
-    if intensity.method == "percentile":
-        low, high = np.percentile(seen, [intensity.low, intensity.high]).tolist()
-        return image, low, high
-    mean, deviation = float(seen.mean(dtype=np.float64)), float(seen.std(dtype=np.float64))
-    return image, mean - intensity.width * deviation, mean + intensity.width * deviation
-
-
-def _inner_ellipsoid(image: Float, points: Points) -> Float:
-    """Voxels within half the radii of the points' ellipsoid."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    middle, half = (low + high) / 2, np.maximum((high - low) / 2, 1e-6)
-    z, y, x = (
-        (((axis[::2] - c) / h) ** 2).astype(np.float32)
-        for axis, c, h in zip(centres(_shape(image)), middle[::-1], half[::-1], strict=True)
+    found = levels_of(
+        image, intensity, extremes=guide.extremes, box=guide.box, percentiles=partial(percentiles_of, image)
     )
-    inside = image[_SPARSE][z[:, None, None] + (y[:, None] + x) < 0.25]
-    return inside if inside.size else image.reshape(-1)
-
-
-def _near_points(image: Float, points: Points) -> Float:
-    """Voxels of small patches, each a sixth of the way from an extreme point to the points' centre."""
-    centre = (points.min(axis=0) + points.max(axis=0)) / 2
-    patches = []
-    for point in points + (centre - points) / 6.0:
-        corner = [
-            int(np.clip(round((value + 1.0) / 2.0 * n - 0.5), 1, n - 2))
-            for value, n in zip(point, image.shape[::-1], strict=True)
-        ]
-        x, y, z = corner
-        patches.append(image[z - 1 : z + 2, y - 1 : y + 2, x - 1 : x + 2].reshape(-1))
-    return np.concatenate(patches)
+    return found.apply(image)
 
 
 def _corners(box: Points) -> Points:

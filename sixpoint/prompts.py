@@ -108,13 +108,15 @@ class ExtremePoints:
         Raises:
             PromptError: When the mask is empty.
         """
-        filled = np.argwhere(mask)[:, ::-1]
-        if not len(filled):
+        array = np.asarray(mask)
+        if not array.any():
             raise PromptError("an empty mask has no extreme points")
         points: list[Point] = []
-        for axis in range(3):
-            for edge in (filled[:, axis].min(), filled[:, axis].max()):
-                face = filled[filled[:, axis] == edge]
+        for axis in (2, 1, 0):
+            filled = np.flatnonzero(array.any(axis=tuple(other for other in range(3) if other != axis)))
+            for edge in (filled[0], filled[-1]):
+                # Of a large object only its faces are listed.
+                face = np.insert(np.argwhere(array.take(edge, axis=axis)), axis, edge, axis=1)[:, ::-1]
                 x, y, z = face[np.square(face - face.mean(axis=0)).sum(axis=1).argmin()].tolist()
                 points.append((x, y, z))
         return cls(points, Frame.VOXEL)

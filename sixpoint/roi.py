@@ -14,6 +14,7 @@ and even, its standard deviation 1.06 (f half the step) to 1.22 (f the step) tim
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,7 +24,7 @@ import numpy.typing as npt
 from sixpoint.reduction import Reduction
 from sixpoint.spec import RoiSpec
 
-__all__ = ["Roi", "Samples", "Size", "resampling_matrix"]
+__all__ = ["Roi", "Samples", "Size", "resample", "resampling_matrix"]
 
 Vector = tuple[float, float, float]
 Size = tuple[int, int, int]
@@ -147,26 +148,28 @@ class Roi:
         """
         return self.sample(Reduction(image, self.reduction))
 
-    def sample(self, reduced: Samples) -> Float:
+    def sample(self, reduced: Samples, *, slices: tuple[int, int] | None = None) -> Float:
         """Resample an image that was reduced by :attr:`reduction` into the ROI's grid.
 
         Args:
             reduced: The block means [z, y, x], whole or made when they are read.
+            slices: Which cells along z, half-open; None: all. Of the image only what they need is read.
 
         Returns:
-            What :meth:`extract` makes of the image, bit for bit.
+            What :meth:`extract` makes of the image, bit for bit; of some slices, up to the order of sums.
         """
         reads, matrices = [], []
         for axis, factor in enumerate(self.reduction):
             step = self.step[axis]
-            centres = self.lower[axis] + (np.arange(self.size[axis]) + 0.5) * step
+            cells = np.arange(*slices) if slices and axis == 2 else np.arange(self.size[axis])
+            centres = self.lower[axis] + (cells + 0.5) * step
             # Sample j stands for voxels j * f to j * f + f - 1: its centre is in their middle.
             centres = (centres - (factor - 1) / 2) / factor
             first, matrix = resampling_matrix(centres, extent=reduced.shape[2 - axis], width=step / factor)
             reads.append(slice(first, first + matrix.shape[1]))
             matrices.append(matrix)
         crop = np.ascontiguousarray(reduced[reads[2], reads[1], reads[0]], dtype=np.float32)
-        return _apply(crop, matrices)
+        return resample(crop, matrices)
 
     def restore(self, grid: npt.NDArray[np.generic], *, size: Size) -> tuple[Float, Size]:
         """Resample a grid back onto the voxels that the box covers: the way back from :meth:`extract`.
@@ -180,7 +183,7 @@ class Roi:
         """
         low, high = self.bounds(size)
         matrices = [self.restoring(axis, (low[axis], high[axis])) for axis in range(3)]
-        return _apply(np.ascontiguousarray(grid, dtype=np.float32), matrices), low
+        return resample(np.ascontiguousarray(grid, dtype=np.float32), matrices), low
 
     def restoring(self, axis: int, bounds: tuple[int, int]) -> Float:
         """What :meth:`restore` does along one axis.
@@ -220,7 +223,7 @@ class Roi:
             full = np.zeros((matrix.shape[0], self.size[axis] + 2), np.float32)
             full[:, first : first + matrix.shape[1]] = matrix
             matrices.append(full)
-        return _apply(rimmed, matrices)
+        return resample(rimmed, matrices)
 
 
 def resampling_matrix(
@@ -250,10 +253,13 @@ def resampling_matrix(
     return first, matrix.astype(np.float32)
 
 
-def _apply(array: Float, matrices: list[npt.NDArray[np.float32]]) -> Float:
-    """Apply one matrix per axis (given for x, y, z) to an array [z, y, x], the most shrinking first."""
+def resample(array: Float, matrices: Sequence[npt.NDArray[np.float32]]) -> Float:
+    """Apply one matrix per axis (given for x, y, z) to an array [z, y, x], the most shrinking first: a new array."""
+    given = array
     for axis in sorted(range(3), key=lambda a: matrices[a].shape[0] / matrices[a].shape[1]):
         matrix = matrices[axis]
+        if _changes_nothing(matrix):
+            continue
         if axis == 0:
             array = array @ matrix.T
         elif axis == 1:
@@ -261,4 +267,10 @@ def _apply(array: Float, matrices: list[npt.NDArray[np.float32]]) -> Float:
         else:
             z, y, x = array.shape
             array = (matrix @ array.reshape(z, y * x)).reshape(matrix.shape[0], y, x)
-    return array
+    return array.copy() if array is given else array
+
+
+def _changes_nothing(matrix: npt.NDArray[np.float32]) -> bool:
+    """Whether a matrix is the identity, as where the grid is the image's own."""
+    rows, columns = matrix.shape
+    return rows == columns and np.array_equal(matrix, np.eye(rows, dtype=np.float32))

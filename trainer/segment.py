@@ -35,19 +35,20 @@ def segment(network: nn.Module, case: PreparedCase, spec: ModelSpec, *, device: 
     assert spec.patch is not None  # every spec for segmentation has one
     channels = torch.from_numpy(np.array(case.channels, np.float32))[None]
     with torch.inference_mode():
-        logits = sliding_window_inference(
+        # Probabilities are blended, not logits: as the gateway does it, which gets nothing else.
+        blended = sliding_window_inference(
             channels,
             roi_size=spec.input_shape[1:],
             sw_batch_size=2,
-            predictor=network,
+            predictor=lambda patches: torch.softmax(network(patches).float(), dim=1),
             overlap=spec.patch.overlap,
             mode="gaussian",
             cval=OUTSIDE,
             sw_device=device,
             device="cpu",
         )
-        assert isinstance(logits, torch.Tensor)
-        probabilities = torch.softmax(logits[0].float(), dim=0).numpy()
+        assert isinstance(blended, torch.Tensor)
+        probabilities = blended[0].numpy()
     z, y, x = case.truth.shape
     upper = (x - 0.5, y - 0.5, z - 0.5)
     roi = Roi((-0.5, -0.5, -0.5), upper, (probabilities.shape[3], probabilities.shape[2], probabilities.shape[1]))

@@ -37,10 +37,22 @@ class Admission:
     Args:
         budget: Bytes for all running prompts together.
         most: Prompts that may run or wait at once, those waiting for their session included.
+        what: What to call them.
+        setting: Which setting says how many may be at once.
         now: The clock, seconds.
     """
 
-    def __init__(self, *, budget: int, most: int, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        budget: int,
+        most: int,
+        what: str = "prompts are being answered",
+        setting: str = "SIXPOINT_MAX_PROMPTS",
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._what = what
+        self._setting = setting
         self._budget = budget
         self._most = most
         self._now = now
@@ -63,8 +75,7 @@ class Admission:
         """
         if self._inside >= self._most:
             raise ResourceExhausted(
-                f"{self._inside} prompts are being answered or wait, which is the limit (SIXPOINT_MAX_PROMPTS); try "
-                "again",
+                f"{self._inside} {self._what} or wait, which is the limit ({self._setting}); try again",
                 retry_after=max(_LEAST_RETRY_S, self._mean_s * self._inside / 4),
             )
         self._inside += 1

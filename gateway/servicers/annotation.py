@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import grpc.aio
 
 from gateway.core.deadline import Deadline
 from gateway.core.engine import Engine
+from gateway.core.segmentation import Segmenter
 from gateway.servicers.interaction import Interaction
-from gateway.servicers.messages import answer_message, read_place, read_prompts, read_target
+from gateway.servicers.messages import answer_message, event_message, read_place, read_prompts, read_target
 from sixpoint.v1 import annotation_service_pb2 as messages
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 
@@ -24,17 +26,22 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
 
     Args:
         engine: Answers the calls.
+        segmenter: Segments.
         call_seconds: Deadline of a call that brings none, and of each action of a stream.
+        segmentation_seconds: Deadline of a segmentation that brings none.
     """
 
-    def __init__(self, *, engine: Engine, call_seconds: float) -> None:
+    def __init__(
+        self, *, engine: Engine, segmenter: Segmenter, call_seconds: float, segmentation_seconds: float
+    ) -> None:
         self._engine = engine
+        self._segmenter = segmenter
         self._call_seconds = call_seconds
+        self._segmentation_seconds = segmentation_seconds
 
     async def Annotate(self, request: messages.AnnotateRequest, context: _Context) -> messages.AnnotateResponse:
         """Answers prompts with a mask."""
-        remaining = context.time_remaining()
-        deadline = Deadline.after(self._call_seconds if remaining is None else remaining)
+        deadline = _deadline(context, self._call_seconds)
         answer = await self._engine.annotate(read_target(request), read_prompts(request), deadline=deadline)
         return messages.AnnotateResponse(answer=answer_message(answer))
 
@@ -59,3 +66,19 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
     ) -> None:
         """Actions in, events out."""
         await Interaction(self._engine, call_seconds=self._call_seconds).run(request_iterator, context.write)
+
+    async def Segment(  # type: ignore[override]  # events are written to the context, not yielded
+        self, request: messages.SegmentRequest, context: _Context
+    ) -> None:
+        """Labels a whole image: progress, labels, a summary."""
+        deadline = _deadline(context, self._segmentation_seconds)
+        events = self._segmenter.segment(request.image_digest, request.model, labels=request.labels, deadline=deadline)
+        async with aclosing(events):
+            async for event in events:
+                await context.write(event_message(event))
+
+
+def _deadline(context: _Context, seconds: float) -> Deadline:
+    """The caller's own deadline, or one in so many seconds."""
+    remaining = context.time_remaining()
+    return Deadline.after(seconds if remaining is None else remaining)

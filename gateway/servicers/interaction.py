@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from gateway.core.deadline import Deadline
 from gateway.core.engine import Answer, Engine, Target
 from gateway.core.outline import Phase
-from gateway.servicers.messages import answer_message, read_place, read_prompts, read_target
+from gateway.servicers.messages import PHASES, answer_message, read_place, read_prompts, read_target
 from sixpoint.errors import FailedPrecondition, InternalError, InvalidArgument, SixpointError, Violation
 from sixpoint.status import code_of, to_status
 from sixpoint.v1 import annotation_service_pb2 as messages
@@ -28,12 +28,6 @@ _log = logging.getLogger(__name__)
 
 _MOST_WAITING = 64
 _MOST_EVENTS = 64
-_PHASES = {
-    Phase.WAITING: messages.PHASE_WAITING,
-    Phase.PREPROCESSING: messages.PHASE_PREPROCESSING,
-    Phase.INFERENCE: messages.PHASE_INFERENCE,
-    Phase.POSTPROCESSING: messages.PHASE_POSTPROCESSING,
-}
 
 Write = Callable[[messages.InteractResponse], Awaitable[None]]
 _Actions = list[messages.InteractRequest]
@@ -196,7 +190,7 @@ class Interaction:
 
     def _tell(self, number: int, phase: Phase) -> None:
         if not self._events.full():
-            self._events.put_nowait(messages.InteractResponse(id=number, phase=_PHASES[phase]))
+            self._events.put_nowait(messages.InteractResponse(id=number, phase=PHASES[phase]))
 
     async def _fail(self, number: int, error: SixpointError) -> None:
         status = to_status(error).SerializeToString()

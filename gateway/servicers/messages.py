@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from gateway.core.engine import Answer, Target
+from gateway.core.outline import Phase
+from gateway.core.segmented import Event, Labelled, Progress, Segmented
 from gateway.core.sessions import check_request_id, check_segment
 from gateway.core.shown import check_count
 from sixpoint.converters import mask_to_message, prompt_from_message, timings_to_message
 from sixpoint.errors import PromptError
 from sixpoint.prompts import Prompt
 from sixpoint.v1 import annotation_service_pb2 as messages
+from sixpoint.v1 import volume_pb2 as volumes
 
-__all__ = ["answer_message", "read_place", "read_prompts", "read_target"]
+__all__ = ["PHASES", "answer_message", "event_message", "read_place", "read_prompts", "read_target"]
+
+PHASES = {
+    Phase.WAITING: messages.PHASE_WAITING,
+    Phase.PREPROCESSING: messages.PHASE_PREPROCESSING,
+    Phase.INFERENCE: messages.PHASE_INFERENCE,
+    Phase.POSTPROCESSING: messages.PHASE_POSTPROCESSING,
+}
+"""The contract's number of each phase."""
 
 Change = messages.AnnotateRequest | messages.UndoRequest | messages.RedoRequest | messages.ResetRequest
 
@@ -74,3 +85,20 @@ def answer_message(answer: Answer) -> messages.Answer:
         model_version=answer.version,
         timings=timings_to_message(answer.timings),
     )
+
+
+def event_message(event: Event) -> messages.SegmentResponse:
+    """What a segmentation tells, as a message."""
+    match event:
+        case Progress(phase, done, count):
+            progress = messages.SegmentProgress(phase=PHASES[phase], patches_done=done, patch_count=count)
+            return messages.SegmentResponse(progress=progress)
+        case Labelled(number, name, mask, extremes):
+            label = messages.SegmentLabel(number=number, name=name, mask=mask_to_message(mask))
+            if extremes:
+                label.extreme_points.frame = volumes.FRAME_VOXEL
+                label.extreme_points.points.extend(volumes.Point(x=x, y=y, z=z) for x, y, z in extremes)
+            return messages.SegmentResponse(label=label)
+        case Segmented(model, version, timings):
+            summary = messages.SegmentSummary(model=model, model_version=version, timings=timings_to_message(timings))
+            return messages.SegmentResponse(summary=summary)

@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from sixpoint import errors
-from sixpoint.cli import annotate, doctor, models, sessions
+from sixpoint.cli import annotate, doctor, models, segment, sessions
 from sixpoint.cli.common import EXIT_CODES, app, exit_code
 
-__all__ = ["EXIT_CODES", "annotate", "app", "doctor", "exit_code", "main", "models", "sessions"]
+__all__ = ["EXIT_CODES", "annotate", "app", "doctor", "exit_code", "main", "models", "segment", "sessions"]
 
 
 def main() -> None:

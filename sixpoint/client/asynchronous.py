@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -16,10 +17,12 @@ from sixpoint.client.infos import ModelInfo, SessionInfo, StepInfo
 from sixpoint.client.interaction import AsyncInteraction
 from sixpoint.client.plan import Plan
 from sixpoint.client.retry import Retry
+from sixpoint.client.segmenting import PatchProgress
 from sixpoint.client.session import BaseSession
 from sixpoint.errors import SixpointError
 from sixpoint.mask import Mask
 from sixpoint.prompts import Click, Frame, Point, Prompt
+from sixpoint.segmentation import Segmentation
 
 __all__ = ["AsyncClient", "AsyncSession"]
 
@@ -71,6 +74,18 @@ class AsyncClient(BaseClient):
     ) -> AsyncSession:
         """As :meth:`Client.open_session`."""
         return AsyncSession(self, await self.run(self.open_plan(image, model, progress)), keep=keep)
+
+    async def segment(
+        self,
+        image: Image,
+        *,
+        model: str,
+        labels: Sequence[str] = (),
+        progress: PatchProgress | None = None,
+        upload_progress: Progress | None = None,
+    ) -> Segmentation:
+        """As :meth:`Client.segment`."""
+        return await self.run(self.segment_plan(image, model, labels, progress, upload_progress))
 
     async def resume(self, session_id: str, image: Image | None = None) -> AsyncSession:
         """As :meth:`Client.resume`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -14,9 +14,11 @@ import numpy as np
 from sixpoint.client.infos import ModelInfo, SessionInfo, read_model, read_session
 from sixpoint.client.plan import Call, Pause, Plan, Work
 from sixpoint.client.retry import Attempts, Retry
+from sixpoint.client.segmenting import PatchProgress, segment_plan
 from sixpoint.converters import geometry_from_message, geometry_to_message
 from sixpoint.errors import ImageNotFound, InvalidArgument, SixpointError, UploadError
 from sixpoint.geometry import Geometry
+from sixpoint.segmentation import Segmentation
 from sixpoint.v1 import image_service_pb2 as images
 from sixpoint.v1 import model_service_pb2 as models
 from sixpoint.v1 import session_service_pb2 as sessions
@@ -49,10 +51,12 @@ class Timeout:
     Attributes:
         call: For one call.
         upload: For an upload.
+        segment: For a segmentation.
     """
 
     call: float = 60.0
     upload: float = 600.0
+    segment: float = 1800.0
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,23 @@ class BaseClient:
         request = sessions.CreateSessionRequest(image_digest=digest, model=model, request_id=uuid.uuid4().hex)
         response = yield Call("CreateSession", request, self.timeout.call)
         return Opened(read_session(response.session), volume.geometry, volume)
+
+    def segment_plan(
+        self,
+        image: Image,
+        model: str,
+        labels: Sequence[str],
+        progress: PatchProgress | None,
+        upload_progress: Progress | None,
+    ) -> Plan[Segmentation]:
+        """Upload an image, unless it is there, and segment it."""
+        volume = yield from read_plan(image)
+        digest = yield from self.upload_plan(volume, upload_progress)
+        return (
+            yield from segment_plan(
+                digest, volume.geometry, model=model, labels=labels, progress=progress, timeout=self.timeout.segment
+            )
+        )
 
     def resume_plan(self, session_id: str, image: Image | None) -> Plan[Opened]:
         """Go on with a session; with its image at hand, if one is given."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, TypeVar
 
 import grpc
@@ -94,7 +94,8 @@ class Driver(BaseDriver):
             left = attempts.remaining(time.monotonic())
             try:
                 request = call.request if call.stream is None else call.stream()
-                return method(request, timeout=left, metadata=self._metadata)
+                answer = method(request, timeout=left, metadata=self._metadata)
+                return answer if call.receive is None else _received(answer, call.receive)
             except grpc.RpcError as failure:
                 error = self.explain(failure)
                 pause = attempts.pause(error, now=time.monotonic()) if call.safe else None
@@ -141,7 +142,12 @@ class AsyncDriver(BaseDriver):
             left = attempts.remaining(time.monotonic())
             try:
                 request = call.request if call.stream is None else _awaited(call.stream())
-                return await method(request, timeout=left, metadata=self._metadata)
+                answer = method(request, timeout=left, metadata=self._metadata)
+                if call.receive is None:
+                    return await answer
+                async for message in answer:
+                    call.receive(message)
+                return None
             except grpc.RpcError as failure:
                 if call.stream is not None and _is_lost(failure) and hearings < _HEARINGS:
                     hearings += 1
@@ -155,6 +161,15 @@ class AsyncDriver(BaseDriver):
 
 def _is_lost(failure: grpc.RpcError) -> bool:
     return isinstance(failure, grpc.aio.AioRpcError) and failure.details() == _LOST
+
+
+def _received(stream: Any, receive: Callable[[Message], None]) -> None:
+    """Hand each message on; a stream that is left early is cancelled."""
+    try:
+        for message in stream:
+            receive(message)
+    finally:
+        stream.cancel()
 
 
 async def _awaited(messages: Iterator[Message]) -> AsyncIterator[Message]:

@@ -32,6 +32,7 @@ class Call:
         method: Its name, unique among all services.
         request: What is sent; None for a stream.
         stream: Makes the messages of a stream, anew for each attempt.
+        receive: Called with each message of a stream that the gateway sends; the call then has no other result.
         timeout: Seconds for all attempts together.
         safe: Whether it may be repeated: it only reads, or carries an id of its own.
     """
@@ -40,6 +41,7 @@ class Call:
     request: Message | None
     timeout: float
     stream: Callable[[], Iterator[Message]] | None = None
+    receive: Callable[[Message], None] | None = None
     safe: bool = True
 
 

@@ -784,3 +784,175 @@ class InteractResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___InteractResponse: _TypeAlias = InteractResponse  # noqa: Y015
+
+@_typing.final
+class SegmentRequest(_message.Message):
+    """What to label, and with which model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_DIGEST_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    image_digest: _builtins.str
+    """SHA-256 of an image that is here."""
+    model: _builtins.str
+    """Name of a model of TASK_SEGMENTATION."""
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the labels that are wanted; empty: all of the model's."""
+
+    def __init__(
+        self,
+        *,
+        image_digest: _builtins.str = ...,
+        model: _builtins.str = ...,
+        labels: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image_digest", b"image_digest", "labels", b"labels", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SegmentRequest: _TypeAlias = SegmentRequest  # noqa: Y015
+
+@_typing.final
+class SegmentResponse(_message.Message):
+    """One message of a segmentation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def progress(self) -> Global___SegmentProgress:
+        """It is under way."""
+
+    @_builtins.property
+    def label(self) -> Global___SegmentLabel:
+        """A label."""
+
+    @_builtins.property
+    def summary(self) -> Global___SegmentSummary:
+        """It is done."""
+
+    def __init__(
+        self,
+        *,
+        progress: Global___SegmentProgress | None = ...,
+        label: Global___SegmentLabel | None = ...,
+        summary: Global___SegmentSummary | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "label", b"label", "progress", b"progress", "summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "label", b"label", "progress", b"progress", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["progress", "label", "summary"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___SegmentResponse: _TypeAlias = SegmentResponse  # noqa: Y015
+
+@_typing.final
+class SegmentProgress(_message.Message):
+    """How far a segmentation is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHASE_FIELD_NUMBER: _builtins.int
+    PATCHES_DONE_FIELD_NUMBER: _builtins.int
+    PATCH_COUNT_FIELD_NUMBER: _builtins.int
+    phase: Global___Phase.ValueType
+    """What is being done."""
+    patches_done: _builtins.int
+    """Patches that the network has answered."""
+    patch_count: _builtins.int
+    """Patches in all; 0 while that is not known."""
+    def __init__(
+        self,
+        *,
+        phase: Global___Phase.ValueType = ...,
+        patches_done: _builtins.int = ...,
+        patch_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["patch_count", b"patch_count", "patches_done", b"patches_done", "phase", b"phase"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SegmentProgress: _TypeAlias = SegmentProgress  # noqa: Y015
+
+@_typing.final
+class SegmentLabel(_message.Message):
+    """One label of an image."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    MASK_FIELD_NUMBER: _builtins.int
+    EXTREME_POINTS_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Its number among the model's labels, from 1."""
+    name: _builtins.str
+    """Its name."""
+    @_builtins.property
+    def mask(self) -> Global___MaskPatch:
+        """Its voxels, whole; no voxel where the image has nothing of it."""
+
+    @_builtins.property
+    def extreme_points(self) -> Global___ExtremePoints:
+        """Its leftmost, rightmost, foremost, hindmost, lowest and highest voxel, as indices: what a person would click. None
+        for a label without voxels.
+        """
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        name: _builtins.str = ...,
+        mask: Global___MaskPatch | None = ...,
+        extreme_points: Global___ExtremePoints | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["extreme_points", b"extreme_points", "mask", b"mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["extreme_points", b"extreme_points", "mask", b"mask", "name", b"name", "number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SegmentLabel: _TypeAlias = SegmentLabel  # noqa: Y015
+
+@_typing.final
+class SegmentSummary(_message.Message):
+    """The end of a segmentation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    TIMINGS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of the model."""
+    model_version: _builtins.str
+    """Its version, as Triton answered it; one version makes all of a segmentation."""
+    @_builtins.property
+    def timings(self) -> Global___Timings:
+        """Where the time went. Inference is from the first patch to the last, with the blending that is done meanwhile."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        model_version: _builtins.str = ...,
+        timings: Global___Timings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["timings", b"timings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "model_version", b"model_version", "timings", b"timings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SegmentSummary: _TypeAlias = SegmentSummary  # noqa: Y015

@@ -67,6 +67,11 @@ class AnnotationServiceStub(object):
                 request_serializer=sixpoint_dot_v1_dot_annotation__service__pb2.InteractRequest.SerializeToString,
                 response_deserializer=sixpoint_dot_v1_dot_annotation__service__pb2.InteractResponse.FromString,
                 _registered_method=True)
+        self.Segment = channel.unary_stream(
+                '/sixpoint.v1.AnnotationService/Segment',
+                request_serializer=sixpoint_dot_v1_dot_annotation__service__pb2.SegmentRequest.SerializeToString,
+                response_deserializer=sixpoint_dot_v1_dot_annotation__service__pb2.SegmentResponse.FromString,
+                _registered_method=True)
 
 
 class AnnotationServiceServicer(object):
@@ -122,6 +127,15 @@ class AnnotationServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Segment(self, request, context):
+        """Labels a whole image, without prompts and without a session: progress, then one label after the other, then a summary.
+        FAILED_PRECONDITION (TASK_NOT_SUPPORTED) when the model needs prompts; RESOURCE_EXHAUSTED when the image is too large
+        on the model's spacing, or too many segmentations run. A call that ends early stops the work.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AnnotationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -154,6 +168,11 @@ def add_AnnotationServiceServicer_to_server(servicer, server):
                     servicer.Interact,
                     request_deserializer=sixpoint_dot_v1_dot_annotation__service__pb2.InteractRequest.FromString,
                     response_serializer=sixpoint_dot_v1_dot_annotation__service__pb2.InteractResponse.SerializeToString,
+            ),
+            'Segment': grpc.unary_stream_rpc_method_handler(
+                    servicer.Segment,
+                    request_deserializer=sixpoint_dot_v1_dot_annotation__service__pb2.SegmentRequest.FromString,
+                    response_serializer=sixpoint_dot_v1_dot_annotation__service__pb2.SegmentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -321,6 +340,33 @@ class AnnotationService(object):
             '/sixpoint.v1.AnnotationService/Interact',
             sixpoint_dot_v1_dot_annotation__service__pb2.InteractRequest.SerializeToString,
             sixpoint_dot_v1_dot_annotation__service__pb2.InteractResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Segment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sixpoint.v1.AnnotationService/Segment',
+            sixpoint_dot_v1_dot_annotation__service__pb2.SegmentRequest.SerializeToString,
+            sixpoint_dot_v1_dot_annotation__service__pb2.SegmentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -55,6 +55,11 @@ class AnnotationServiceStub:
     waited before them. The action that was joined or replaced is told so (superseded), the last one has the answer. An action
     that fails does not end the stream; one whose stream ends is cancelled.
     """
+    Segment: _grpc.UnaryStreamMultiCallable[_annotation_service_pb2.SegmentRequest, _annotation_service_pb2.SegmentResponse]
+    """Labels a whole image, without prompts and without a session: progress, then one label after the other, then a summary.
+    FAILED_PRECONDITION (TASK_NOT_SUPPORTED) when the model needs prompts; RESOURCE_EXHAUSTED when the image is too large
+    on the model's spacing, or too many segmentations run. A call that ends early stops the work.
+    """
 
 @_typing.type_check_only
 class AnnotationServiceAsyncStub(AnnotationServiceStub):
@@ -82,6 +87,11 @@ class AnnotationServiceAsyncStub(AnnotationServiceStub):
     for one segment that wait behind it become one step: clicks join it, extreme points, a box or a mask replace what
     waited before them. The action that was joined or replaced is told so (superseded), the last one has the answer. An action
     that fails does not end the stream; one whose stream ends is cancelled.
+    """
+    Segment: _aio.UnaryStreamMultiCallable[_annotation_service_pb2.SegmentRequest, _annotation_service_pb2.SegmentResponse]  # type: ignore[assignment]
+    """Labels a whole image, without prompts and without a session: progress, then one label after the other, then a summary.
+    FAILED_PRECONDITION (TASK_NOT_SUPPORTED) when the model needs prompts; RESOURCE_EXHAUSTED when the image is too large
+    on the model's spacing, or too many segmentations run. A call that ends early stops the work.
     """
 
 class AnnotationServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -143,6 +153,17 @@ class AnnotationServiceServicer(metaclass=_abc_1.ABCMeta):
         for one segment that wait behind it become one step: clicks join it, extreme points, a box or a mask replace what
         waited before them. The action that was joined or replaced is told so (superseded), the last one has the answer. An action
         that fails does not end the stream; one whose stream ends is cancelled.
+        """
+
+    @_abc_1.abstractmethod
+    def Segment(
+        self,
+        request: _annotation_service_pb2.SegmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_annotation_service_pb2.SegmentResponse], _abc.AsyncIterator[_annotation_service_pb2.SegmentResponse]]:
+        """Labels a whole image, without prompts and without a session: progress, then one label after the other, then a summary.
+        FAILED_PRECONDITION (TASK_NOT_SUPPORTED) when the model needs prompts; RESOURCE_EXHAUSTED when the image is too large
+        on the model's spacing, or too many segmentations run. A call that ends early stops the work.
         """
 
 def add_AnnotationServiceServicer_to_server(servicer: AnnotationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -242,3 +242,32 @@ def test_serve_ends_cleanly_on_ctrl_c(ports, tmp_path):
         process.kill()
     left = subprocess.run(["pgrep", "-f", ports["SIXPOINT_TRITON_GRPC_PORT"]], capture_output=True, check=False)
     assert left.stdout == b""
+
+
+def test_a_segmentation_is_written_and_one_of_its_labels_corrected(server, phantom, tmp_path):
+    labels, picture = tmp_path / "labels.nii.gz", tmp_path / "labels.png"
+    # Made for brains, the model sees something in a part of the phantom, too.
+    whole = sixpoint.Volume.read(phantom / "image.nii.gz")
+    array = np.ascontiguousarray(whole.array[:30, 20:60, 20:60])
+    sixpoint.Volume(array, sixpoint.Geometry(size=(40, 40, 30))).write(tmp_path / "part.nii.gz")
+    given = ("sixpoint", "segment", tmp_path / "part.nii.gz", "-m", "segmentation_hippocampus", "-o", labels)
+    done = run(*given, "--preview", picture, "--json", server=server)
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert [(one["number"], one["name"]) for one in facts["labels"]] == [(1, "anterior"), (2, "posterior")]
+    written = sixpoint.Volume.read(labels)
+    for one in facts["labels"]:
+        assert one["volume_ml"] == pytest.approx((written.array == one["number"]).sum() / 1000, abs=0.006)
+        assert len(one["extreme_points"]) == (6 if (written.array == one["number"]).any() else 0)
+    assert picture.stat().st_size > 1000
+    assert "anterior" in run(*given, server=server).stdout
+
+    number = next(one["number"] for one in facts["labels"] if one["extreme_points"])
+    corrected = tmp_path / "corrected.nii.gz"
+    begun = ("sixpoint", "annotate", tmp_path / "part.nii.gz", "--mask", f"{labels}:{number}", "-o", corrected)
+    assert run(*begun, server=server).returncode == 0
+    np.testing.assert_array_equal(sixpoint.Volume.read(corrected).array, written.array == number)
+
+    refused = run("sixpoint", "segment", tmp_path / "part.nii.gz", "-m", "annotation", "-o", labels, server=server)
+    assert refused.returncode == 5
+    assert "takes extreme_points" in refused.stderr

@@ -182,7 +182,7 @@ def test_a_window_ends_at_minus_one_and_one(method: Any) -> None:
 
 def test_a_range_goes_to_minus_one_and_one_whatever_the_image() -> None:
     values = np.array([-500, -160, 40, 240, 3000], np.float32)
-    result = window(np.tile(values, (8, 8, 1)), SIX, Intensity(method="range", low=-160, high=240))
+    result = window(np.tile(values, (8, 8, 1)), guide(), Intensity(method="range", low=-160, high=240))
     np.testing.assert_allclose(result[0, 0], [-1, -1, 0, 1, 1], atol=1e-6)
 
 

@@ -1,0 +1,110 @@
+"""From probabilities on a network's spacing to labels on the image's own grid, slices at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sixpoint.roi import Roi, Size, resample
+from sixpoint.spec import ModelSpec
+
+__all__ = ["Labelling"]
+
+Bools = npt.NDArray[np.bool_]
+Float = npt.NDArray[np.float32]
+
+# Slices of the image made at a time.
+_THICK = 8
+
+
+class Labelling:
+    """Labels of a canonical image, made as probabilities come in, slice by slice of the network's grid.
+
+    Probabilities are resampled, not labels; then the largest wins, or, where labels do not exclude each other, each is
+    cut at the threshold. Only what can be of a label is resampled: interpolated values lie between those of their
+    cells, so where the background wins every cell, it wins every voxel.
+
+    Args:
+        roi: The whole image, on the network's grid.
+        size: Of the canonical image, (x, y, z).
+        spec: The model's.
+    """
+
+    def __init__(self, roi: Roi, *, size: Size, spec: ModelSpec) -> None:
+        self._spec = spec.output
+        self._matrices = [roi.restoring(axis, (0, size[axis])) for axis in range(3)]
+        used = [np.flatnonzero(row) for row in self._matrices[2]]
+        self._first = np.array([cells[0] for cells in used])
+        self._last = np.array([cells[-1] for cells in used])
+        self._held = np.empty((spec.output_shape[0], 0, roi.size[1], roi.size[0]), np.float32)
+        self._begin = 0
+        self._done = 0
+        shape = size[::-1]
+        count = len(spec.labels)
+        # Labels that may overlap are kept apart, in bits along x.
+        self._labels = np.zeros(shape if self._spec.exclusive else (0, 0, 0), np.min_scalar_type(count))
+        self._bits = np.zeros((0 if self._spec.exclusive else count, *shape[:2], -(-shape[2] // 8)), np.uint8)
+        self._width = shape[2]
+
+    def mask(self, number: int) -> Bools:
+        """The voxels [z, y, x] of label ``number`` in the canonical image."""
+        if self._spec.exclusive:
+            return np.equal(self._labels, number)
+        return np.unpackbits(self._bits[number - 1], axis=-1, count=self._width).view(np.bool_)
+
+    def take(self, first: int, cells: Float) -> None:
+        """Take the next probabilities, and label the slices of the image that need no further ones.
+
+        Args:
+            first: Slice of the network's grid with which they begin: where the last ones ended.
+            cells: Probabilities [channel, z, y, x], the background first if there is one.
+        """
+        assert first == self._begin + self._held.shape[1]
+        self._held = np.concatenate([self._held, cells], axis=1) if self._held.size else cells
+        ready = int(np.searchsorted(self._last, first + cells.shape[1]))
+        while self._done < ready:
+            end = min(ready, self._done + _THICK)
+            self._label(self._done, end)
+            self._done = end
+        if ready < len(self._first):
+            spent = max(0, int(self._first[ready]) - self._begin)
+            # A copy: a view would keep all of it.
+            self._held, self._begin = self._held[:, spent:].copy(), self._begin + spent
+
+    def _label(self, first: int, end: int) -> None:
+        """Label the image's slices from ``first`` to ``end``."""
+        low, high = int(self._first[first]), int(self._last[end - 1]) + 1
+        cells = self._held[:, low - self._begin : high - self._begin]
+        near = (cells[1:].max(axis=0) > cells[0]) if self._spec.exclusive else cells.max(axis=0) >= self._spec.threshold
+        plane = near.any(axis=0)
+        if not plane.any():
+            return
+        (ys, y_cells), (xs, x_cells) = (_reached(self._matrices[axis], plane.any(axis=axis)) for axis in (1, 0))
+        matrices = [
+            self._matrices[0][xs, x_cells],
+            self._matrices[1][ys, y_cells],
+            self._matrices[2][first:end, low:high],
+        ]
+
+        def values(channel: int) -> Float:
+            return resample(np.ascontiguousarray(cells[channel, :, y_cells, x_cells]), matrices)
+
+        if not self._spec.exclusive:
+            for index in range(len(cells)):
+                found = np.zeros((end - first, ys.stop - ys.start, self._width), np.bool_)
+                found[..., xs] = values(index) >= self._spec.threshold
+                self._bits[index, first:end, ys] = np.packbits(found, axis=-1)
+            return
+        most = values(0)
+        labels = self._labels[first:end, ys, xs]
+        for label in range(1, len(cells)):
+            found = values(label)
+            labels[found > most] = label
+            np.maximum(most, found, out=most)
+
+
+def _reached(matrix: Float, used: Bools) -> tuple[slice, slice]:
+    """The voxels of an axis that used cells reach, and all cells that those voxels are made of."""
+    voxels = np.flatnonzero(matrix[:, used].any(axis=1))
+    cells = np.flatnonzero(matrix[voxels].any(axis=0))
+    return slice(int(voxels[0]), int(voxels[-1]) + 1), slice(int(cells[0]), int(cells[-1]) + 1)

@@ -1,0 +1,114 @@
+"""Models for tests of segmentation: the shipped one, the same without rounding, the same in PyTorch, and a slow one."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from google.protobuf import text_format
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+from tritonclient.grpc import model_config_pb2
+
+from exporter.network import build_network
+from sixpoint.spec import PARAMETER, ModelSpec
+from tests import harness
+
+MODEL = "segmentation_hippocampus"
+SHIPPED = harness.ROOT / "model_repository" / MODEL
+
+_SLOW_MODEL = """
+import time
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    def execute(self, requests):
+        responses = []
+        for request in requests:
+            values = pb_utils.get_input_tensor_by_name(request, "INPUT").as_numpy()
+            end = time.monotonic() + (30.0 if values.any() else 0.0)  # an empty input is the gateway's own first look
+            while time.monotonic() < end and not request.is_cancelled():
+                time.sleep(0.02)
+            if request.is_cancelled():
+                open(MARK, "w").close()
+            answer = np.zeros((values.shape[0], 3) + values.shape[2:], np.uint8)
+            responses.append(pb_utils.InferenceResponse([pb_utils.Tensor("PROBABILITY", answer)]))
+        return responses
+"""
+
+
+def shipped_spec() -> ModelSpec:
+    config = text_format.Parse((SHIPPED / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+    return ModelSpec.from_json(config.parameters[PARAMETER].string_value)
+
+
+def exact_spec() -> ModelSpec:
+    """The shipped model's spec, but for its output, which is not rounded to 255ths."""
+    spec = shipped_spec()
+    return spec.model_copy(update={"output": spec.output.model_copy(update={"dtype": "FP32"})})
+
+
+def write_exact_model(folder: Path) -> None:
+    """The shipped network, whose answers are not rounded to 255ths."""
+    shutil.copytree(SHIPPED, folder)
+    path = folder / "1" / "model.onnx"
+    model = onnx.load(path)
+    last = [node.op_type for node in model.graph.node[-4:]]
+    assert last == ["Softmax", "Mul", "Round", "Cast"]
+    del model.graph.node[-3:]
+    model.graph.node.append(helper.make_node("Identity", [model.graph.node[-1].output[0]], ["PROBABILITY"]))
+    model.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT
+    onnx.save(model, path)
+    config = text_format.Parse((folder / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+    config.name = folder.name
+    config.output[0].data_type = model_config_pb2.TYPE_FP32
+    config.parameters[PARAMETER].string_value = exact_spec().to_json()
+    (folder / "config.pbtxt").write_text(text_format.MessageToString(config))
+
+
+def write_slow_segmentation(folder: Path, *, mark: Path) -> None:
+    """A model that takes half a minute for a patch, and writes ``mark`` when its request was cancelled."""
+    harness.write_config(folder, backend="python", spec=shipped_spec())
+    (folder / "1").mkdir()
+    (folder / "1" / "model.py").write_text(f"MARK = {str(mark)!r}\n{_SLOW_MODEL}")
+
+
+def shipped_network() -> nn.Module:
+    """The shipped network in PyTorch: its weights are read from the ONNX file."""
+    network = build_network(shipped_spec()).eval()
+    graph = onnx.load(SHIPPED / "1" / "model.onnx").graph
+    values = {one.name: torch.from_numpy(numpy_helper.to_array(one).copy()) for one in graph.initializer}
+    state = network.state_dict()
+    state |= {name.removeprefix("network."): value for name, value in values.items() if name.startswith("network.")}
+    network.load_state_dict(state)
+    # The export folds the norms' weights into a product and a sum each, in the order in which the norms are reached.
+    norms: list[nn.GroupNorm] = []
+    hooks = [
+        module.register_forward_pre_hook(lambda module, _: norms.append(module))
+        for module in network.modules()
+        if isinstance(module, nn.GroupNorm)
+    ]
+    with torch.inference_mode():
+        network(torch.zeros(1, *shipped_spec().input_shape))
+    for hook in hooks:
+        hook.remove()
+    folded = [
+        (node.op_type, values[node.input[1]].reshape(-1))
+        for node in graph.node
+        if node.op_type in {"Mul", "Add"} and node.input[1] in values and values[node.input[1]].ndim == 4
+    ]
+    assert [kind for kind, _ in folded] == ["Mul", "Add"] * len(norms)
+    with torch.no_grad():
+        for norm, (_, weight), (_, bias) in zip(norms, folded[::2], folded[1::2], strict=True):
+            norm.weight.copy_(weight)
+            norm.bias.copy_(bias)
+    return network
+
+
+def softmaxed(network: nn.Module, patches: torch.Tensor) -> torch.Tensor:
+    """Probabilities of patches; the network's input is rounded as it travels."""
+    return torch.softmax(network(torch.from_numpy(patches.numpy().astype(np.float16)).float()), dim=1)

@@ -1,0 +1,215 @@
+"""Segmentation through the real Triton: the shipped model, against the same network in PyTorch under MONAI's window."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import sixpoint
+from gateway.core.blending import Blend
+from gateway.core.catalog import Model
+from gateway.core.windows import Windows, importance_map
+from gateway.server import Gateway
+from gateway.triton.client import TritonClient
+from sixpoint import errors
+from sixpoint.geometry import Geometry
+from sixpoint.guidance import volume_input
+from sixpoint.metrics import dice
+from sixpoint.phantom import make_phantom
+from sixpoint.roi import Roi
+from sixpoint.volume import Volume
+from tests import harness
+from tests.data import shared
+from tests.gateway.core.sliding import by_monai
+from tests.gateway.segmenting_models import (
+    MODEL,
+    exact_spec,
+    shipped_network,
+    shipped_spec,
+    softmaxed,
+    write_exact_model,
+    write_slow_segmentation,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore:Using a non-tuple sequence")
+
+
+@pytest.fixture(scope="module")
+def mark(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that the slow model writes when its request was cancelled."""
+    return tmp_path_factory.mktemp("mark") / "cancelled"
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, mark: Path) -> Iterator[Gateway]:
+    """A gateway in front of a Triton of its own, with the shipped models and those of these tests."""
+    if not harness.TRITON_ENVIRONMENT.is_dir():
+        pytest.skip("Triton is not installed: make triton")
+    repository = tmp_path_factory.mktemp("models") / "repository"
+    shutil.copytree(harness.ROOT / "model_repository", repository)
+    write_exact_model(repository / "exact")
+    write_slow_segmentation(repository / "slow", mark=mark)
+    with (
+        harness.running_triton(repository) as triton,
+        harness.running_gateway(triton_url=triton.address) as running,
+    ):
+        running.triton_address = triton.address  # type: ignore[attr-defined]
+        yield running
+
+
+@pytest.fixture
+def client(gateway: Gateway) -> Iterator[sixpoint.Client]:
+    with sixpoint.Client(f"127.0.0.1:{gateway.port}") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def network() -> torch.nn.Module:
+    return shipped_network()
+
+
+def real(name: str) -> Volume:
+    return Volume.read(shared(f"hippocampus/images/{name}.nii.gz"))
+
+
+def phantom(size: tuple[int, int, int]) -> Volume:
+    """A piece of the phantom CT, on the network's spacing."""
+    array = make_phantom().image.array
+    x, y, z = size
+    return Volume(np.ascontiguousarray(array[:z, 20 : 20 + y, 20 : 20 + x]), Geometry(size=size))
+
+
+# Their sizes, and the network's window of 40 x 56 x 40.
+IMAGES = {
+    "even": lambda: phantom((44, 60, 44)),
+    "odd": lambda: phantom((45, 63, 41)),
+    "smaller": lambda: phantom((23, 33, 17)),
+    "real 1": lambda: real("hippocampus_001"),
+    "real 2": lambda: real("hippocampus_003"),
+    "real, odd": lambda: cropped(real("hippocampus_004"), 1),
+    "real, smaller": lambda: cropped(real("hippocampus_006"), 9),
+    "real, other spacing": lambda: respaced(real("hippocampus_001"), (0.8, 1.2, 0.6)),
+}
+
+
+def cropped(volume: Volume, by: int) -> Volume:
+    array = np.ascontiguousarray(volume.array[by:, by:, by:])
+    return Volume(array, Geometry(size=array.shape[::-1], spacing=volume.geometry.spacing))
+
+
+def respaced(volume: Volume, spacing: tuple[float, float, float]) -> Volume:
+    return Volume(volume.array, Geometry(size=volume.geometry.size, spacing=spacing))
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_labels_are_those_of_monai_and_pytorch(name: str, gateway: Gateway, network: torch.nn.Module) -> None:
+    volume = IMAGES[name]()
+    expected = by_monai(volume, shipped_spec(), partial(softmaxed, network))
+    labels = expected.argmax(axis=0)
+    second, first = np.sort(expected, axis=0)[-2:]
+    for model, spec, most in (("exact", exact_spec(), 1e-3), (MODEL, shipped_spec(), 1e-3 + 0.5 / 255)):
+        probabilities = asyncio.run(blended(volume, Model(model, "1", spec), gateway.triton_address))  # type: ignore[attr-defined]
+        assert np.abs(probabilities - expected).max() <= most
+        # 255ths are rounded to either side.
+        assert np.abs(probabilities - expected).mean() <= 1e-3
+        with sixpoint.Client(f"127.0.0.1:{gateway.port}") as client:
+            found = client.segment(volume, model=model)
+        assert found.labels.dtype == np.uint8
+        sure = first - second > 2 * most
+        np.testing.assert_array_equal(found.labels[sure], labels[sure])
+        # On what it was not trained on, the network is often of two minds, and 255ths decide.
+        if model == "exact" or "real" in name:
+            assert all(dice(found.labels == number, labels == number) >= 0.999 for number in (1, 2))
+
+
+async def blended(volume: Volume, model: Model, address: str) -> np.ndarray:
+    """Probabilities [channel, z, y, x] on the image's own grid, from Triton's answers to the gateway's patches."""
+    spec = model.spec
+    assert spec.patch is not None
+    geometry = volume.geometry.canonical()
+    roi = Roi.whole(geometry.size, spacing=geometry.spacing, target=spec.patch.spacing)
+    channels = volume_input(roi.extract(volume.geometry.orientation.to_canonical(volume.array)), spec.input)
+    windows = Windows.over(channels.shape[1:], spec.patch)
+    blend = Blend(windows, importance_map(spec.patch), channels=spec.output_shape[0])
+    grid = np.empty((spec.output_shape[0], *channels.shape[1:]), np.float32)
+    async with TritonClient(address) as triton:
+        corners = list(windows)
+        for number, corner in enumerate(corners, start=1):
+            inferred = await triton.infer(model, windows.cut(channels, corner, spec.patch), timeout=30)
+            blend.add(inferred.output / np.float32(255 if spec.output.dtype == "UINT8" else 1), corner)
+            for first, part in blend.finished(corners[number][0] if number < len(corners) else windows.padded[0]):
+                grid[:, first : first + part.shape[1]] = part
+    restored = [roi.restore(channel, size=geometry.size)[0] for channel in grid]
+    return np.stack([volume.geometry.orientation.from_canonical(one) for one in restored])
+
+
+def test_what_is_told_on_the_way(client: sixpoint.Client) -> None:
+    told: list[tuple[int, int]] = []
+    found = client.segment(phantom((45, 63, 41)), model=MODEL, progress=lambda *so_far: told.append(so_far))
+    assert told[0] == (0, 8)
+    assert [done for done, _ in told[1:]] == [*range(9), 8]
+    assert (found.model, found.model_version, found.names) == (MODEL, "1", {1: "anterior", 2: "posterior"})
+    assert found.timings.inference.total_seconds() > 0
+
+
+def test_a_segmentation_begins_a_session_that_clicks_correct(client: sixpoint.Client, tmp_path: Path) -> None:
+    volume = real("hippocampus_001")
+    found = client.segment(volume, model=MODEL)
+    mask = found.mask("anterior")
+    assert mask.volume_ml > 0.1
+    assert found.volume_ml("anterior") == pytest.approx(mask.volume_ml)
+    found.save(tmp_path / "labels.nii.gz")
+    np.testing.assert_array_equal(Volume.read(tmp_path / "labels.nii.gz").array, found.labels)
+    with client.open_session(volume) as session:
+        begun = session.annotate(sixpoint.InitialMask.of(mask))
+        np.testing.assert_array_equal(begun.array, mask.array)
+        z, y, x = np.argwhere(mask.array)[len(np.argwhere(mask.array)) // 2]
+        corrected = session.click((int(x), int(y), int(z)), positive=False)
+        assert not corrected.array[z, y, x]
+        assert session.annotate(found.extreme_points("posterior"), segment=2).array.any()
+
+
+def test_the_twin_for_asyncio_gets_the_same_and_some_labels_alone(gateway: Gateway, client: sixpoint.Client) -> None:
+    volume = phantom((45, 63, 41))
+
+    async def run() -> sixpoint.Segmentation:
+        async with sixpoint.AsyncClient(f"127.0.0.1:{gateway.port}") as twin:
+            return await twin.segment(volume, model=MODEL, labels=["posterior"])
+
+    some, everything = asyncio.run(run()), client.segment(volume, model=MODEL)
+    assert some.names == {2: "posterior"}
+    np.testing.assert_array_equal(some.labels == 2, everything.labels == 2)
+    with pytest.raises(errors.InvalidArgument, match="no label is called 'anterior'; there are: posterior"):
+        some.mask("anterior")
+
+
+def test_what_cannot_be_segmented_is_refused_in_words(client: sixpoint.Client) -> None:
+    volume = phantom((23, 33, 17))
+    with pytest.raises(errors.TaskNotSupported, match="model 'annotation' takes extreme_points"):
+        client.segment(volume, model="annotation")
+    with pytest.raises(errors.ModelNotFound, match="segmentation_hippocampus"):
+        client.segment(volume, model="segmentation_liver")
+    with pytest.raises(errors.InvalidArgument, match="no label 'liver'; it has: anterior, posterior"):
+        client.segment(volume, model=MODEL, labels=["liver"])
+
+
+def test_a_call_that_ends_early_is_cancelled_down_to_triton(gateway: Gateway, mark: Path) -> None:
+    hurried = sixpoint.Timeout(segment=1.0)
+    with sixpoint.Client(f"127.0.0.1:{gateway.port}", timeout=hurried) as client:
+        with pytest.raises(errors.DeadlineExceeded):
+            client.segment(phantom((45, 63, 41)), model="slow")
+        for _ in range(100):
+            if mark.exists():
+                break
+            time.sleep(0.05)
+        assert mark.exists()
+        # And the next one runs.
+        assert client.segment(phantom((23, 33, 17)), model=MODEL).names
