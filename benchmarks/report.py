@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import many, overhead, peer, upload
+from benchmarks import many, overhead, peer, sliding, upload
 from benchmarks.figures import as_json, as_markdown
 from benchmarks.servers import TRITON_ENVIRONMENT, running
 from benchmarks.volumes import large_ct, read_example
@@ -43,6 +43,10 @@ def main(
         figures += many.figures(asyncio.run(crowd))
         _say("uploads ...")
         figures += upload.figures(asyncio.run(upload.measure(large, label, server=found.gateway)))
+    _say("a window that slides ...")
+    with running(model=sliding.MODEL, environment=environment) as found:
+        ratios = sliding.measure_throughput(server=found.gateway, triton=found.triton)
+    figures += sliding.figures(ratios, sliding.measure_memory())
     if peer_url:
         _say("MONAI Label ...")
         # With a fresh gateway, since its memory is measured too, and the uploads are in this one's.

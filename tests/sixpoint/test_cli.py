@@ -85,6 +85,7 @@ def test_there_is_no_command_without_an_example() -> None:
         "phantom",
         "sessions",
         "resume",
+        "segment",
         "close",
         "doctor",
     }

@@ -1,0 +1,263 @@
+"""What the sliding window costs beyond the network, and the memory that a large image takes.
+
+Throughput: an image is segmented through the gateway, then bare onnxruntime answers the same patches one after the
+other, then Triton does, asked without a gateway, as many at once; in turn, in one run, so that the ratios hold on a
+noisy machine. Memory: the gateway's core segments a CT of 512x512x800 voxels into five labels in a process of its own,
+with a network that answers at once::
+
+    python -m benchmarks.sliding                # servers are started for it and stopped after it
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import resource
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+import typer
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from benchmarks.figures import Figure, as_json, as_markdown, p50
+from benchmarks.servers import TRITON_ENVIRONMENT, running
+from gateway.core.admission import Admission
+from gateway.core.catalog import Catalog, Model
+from gateway.core.deadline import Deadline
+from gateway.core.outline import Inferred
+from gateway.core.segmentation import Segmenter
+from gateway.core.segmented import Segmented
+from gateway.core.stored_image import StoredImage
+from gateway.core.windows import Windows
+from gateway.settings import Settings
+from gateway.triton.client import TritonClient
+from sixpoint.channels import ImageChannel, Intensity
+from sixpoint.client import Client
+from sixpoint.geometry import Geometry
+from sixpoint.guidance import volume_input
+from sixpoint.phantom import make_phantom
+from sixpoint.roi import Roi
+from sixpoint.spec import PARAMETER, InputSpec, ModelSpec, PatchSpec, Task
+from sixpoint.volume import Volume
+
+__all__ = ["MODEL", "figures", "measure_memory", "measure_throughput"]
+
+MODEL = "segmentation_hippocampus"
+"""The model that the window slides for."""
+_REPOSITORY = Path(__file__).parent.parent / "model_repository"
+_SIZE = (512, 512, 800)
+_LABELS = 5
+_GIB = 2**30
+
+
+def main(
+    repeats: Annotated[int, typer.Option(min=1, help="Segmentations, each beside a bare run.")] = 10,
+    environment: Annotated[
+        Path, typer.Option(envvar="SIXPOINT_TRITON_ENVIRONMENT", help="Where Triton is installed.")
+    ] = TRITON_ENVIRONMENT,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the figures here, as JSON.")] = None,
+) -> None:
+    """Start Triton and a gateway, measure, stop both; a table in Markdown."""
+    with running(model=MODEL, environment=environment) as found:
+        ratios = measure_throughput(server=found.gateway, triton=found.triton, repeats=repeats)
+    found_figures = figures(ratios, measure_memory())
+    typer.echo(as_markdown(found_figures))
+    if json_file is not None:
+        json_file.write_text(json.dumps(as_json(found_figures), indent=1))
+
+
+def measure_throughput(*, server: str, triton: str, repeats: int = 10) -> list[dict[str, float]]:
+    """Segment a piece of the phantom, and let bare onnxruntime answer its patches, in turn.
+
+    Args:
+        server: The gateway, host:port.
+        triton: Triton behind it, host:port.
+        repeats: How often, after once for warmth.
+
+    Returns:
+        Of each: patches; seconds of the gateway's whole call, and of its patches; of bare onnxruntime, of bare Triton.
+    """
+    volume, spec = _piece(), _spec()
+    patches = _patches(volume, spec)
+    session = _onnx_session()
+    rows = []
+    with Client(server) as client:
+        client.upload(volume)
+        for _ in range(repeats + 1):
+            started = time.perf_counter()
+            found = client.segment(volume, model=MODEL)
+            whole = time.perf_counter() - started
+            started = time.perf_counter()
+            for patch in patches:
+                session.run([spec.output.name], {spec.input.name: patch[None]})
+            bare = time.perf_counter() - started
+            started = time.perf_counter()
+            asyncio.run(_ask_triton(triton, patches, spec))
+            alone = time.perf_counter() - started
+            window = found.timings.inference.total_seconds()
+            rows.append(
+                {"patches": float(len(patches)), "whole": whole, "window": window, "bare": bare, "triton": alone}
+            )
+    return rows[1:]
+
+
+def measure_memory() -> dict[str, float]:
+    """Segment a large CT in a process of its own: gibibytes at its peak, of which before; and seconds."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+        return process.submit(_segment_large).result()
+
+
+def figures(rows: Sequence[dict[str, float]], memory: dict[str, float]) -> list[Figure]:
+    """What was found, beside the aims."""
+    return [
+        Figure(what="sliding window: patches", got=rows[0]["patches"]),
+        Figure(
+            what="sliding window: throughput over bare onnxruntime's, p50",
+            got=p50([row["bare"] / row["window"] for row in rows]),
+            least=0.95,
+        ),
+        Figure(
+            what="sliding window: throughput over bare Triton's, p50",
+            got=p50([row["triton"] / row["window"] for row in rows]),
+        ),
+        Figure(
+            what="sliding window: the whole call's over bare onnxruntime's, p50",
+            got=p50([row["bare"] / row["whole"] for row in rows]),
+        ),
+        Figure(what="sliding window: bare onnxruntime, p50", got=p50([row["bare"] for row in rows]), unit="s"),
+        Figure(what="512x512x800 into 5 labels: peak memory", got=memory["peak"], unit="GiB", most=4 * 1e9 / _GIB),
+        Figure(what="512x512x800 into 5 labels: before it", got=memory["before"], unit="GiB"),
+        Figure(what="512x512x800 into 5 labels: without the network", got=memory["seconds"], unit="s"),
+    ]
+
+
+def _piece() -> Volume:
+    """A piece of the phantom CT on the network's spacing: three windows along x, two along y, two along z."""
+    array = make_phantom().image.array
+    size = (80, 84, 60)
+    tiled = np.tile(array, [-(-n // m) for n, m in zip(size[::-1], array.shape, strict=True)])
+    z, y, x = size[::-1]
+    return Volume(np.ascontiguousarray(tiled[:z, :y, :x]), Geometry(size=size))
+
+
+def _spec() -> ModelSpec:
+    text = (_REPOSITORY / MODEL / "config.pbtxt").read_text()
+    config = text_format.Parse(text, model_config_pb2.ModelConfig())
+    return ModelSpec.from_json(config.parameters[PARAMETER].string_value)
+
+
+def _patches(volume: Volume, spec: ModelSpec) -> list[npt.NDArray[Any]]:
+    assert spec.patch is not None
+    roi = Roi.whole(volume.geometry.size, spacing=volume.geometry.spacing, target=spec.patch.spacing)
+    channels = volume_input(roi.extract(volume.array), spec.input)
+    _, z, y, x = channels.shape
+    windows = Windows.over((z, y, x), spec.patch)
+    return [windows.cut(channels, corner, spec.patch) for corner in windows]
+
+
+async def _ask_triton(address: str, patches: Sequence[npt.NDArray[Any]], spec: ModelSpec) -> None:
+    """Send patches to Triton, as many at once as the gateway does."""
+    model = Model(MODEL, "1", spec)
+    places = asyncio.Semaphore(Settings.model_fields["segmentation_patches"].default)
+    async with TritonClient(address) as triton:
+
+        async def ask(patch: npt.NDArray[Any]) -> None:
+            async with places:
+                await triton.infer(model, patch, timeout=60)
+
+        await asyncio.gather(*map(ask, patches))
+
+
+def _onnx_session() -> Any:
+    import onnxruntime
+
+    newest = max((_REPOSITORY / MODEL).glob("*/model.onnx"), key=lambda path: int(path.parent.name))
+    return onnxruntime.InferenceSession(newest, providers=["CPUExecutionProvider"])
+
+
+class _Immediate:
+    """Answers every patch at once, with a ball of each label."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        channels, z, y, x = spec.output_shape
+        axes = [np.linspace(-1, 1, n, dtype=np.float32) ** 2 for n in (z, y, x)]
+        away = axes[0][:, None, None] + axes[1][:, None] + axes[2]
+        self._output = np.zeros(spec.output_shape, np.uint8)
+        for label in range(1, channels):
+            self._output[label] = np.where(away < 1 / label, 40 * label, 0)
+        self._output[0] = 255 - self._output[1:].max(axis=0)
+
+    async def infer(
+        self,
+        model: Model,
+        tensor: npt.NDArray[np.floating],  # noqa: ARG002  # the answer is the same whatever is asked
+        *,
+        timeout: float,  # noqa: ARG002
+        version: str = "",
+    ) -> Inferred:
+        """The balls."""
+        return Inferred(self._output.copy(), version or model.version)
+
+
+class _OneImage:
+    """Keeps one image."""
+
+    def __init__(self, image: StoredImage) -> None:
+        self._image = image
+
+    async def open(self, digest: str) -> StoredImage:
+        """The image."""
+        assert digest == self._image.digest
+        return self._image
+
+
+def _segment_large() -> dict[str, float]:
+    spec = ModelSpec(
+        task=Task.SEGMENTATION,
+        prompts=(),
+        labels=tuple(f"part {number}" for number in range(1, _LABELS + 1)),
+        patch=PatchSpec(size=(128, 128, 128), spacing=(0.8, 0.8, 0.8), overlap=0.25),
+        input=InputSpec(channels=(ImageChannel(intensity=Intensity(method="percentile")),)),
+    )
+    with tempfile.TemporaryDirectory(prefix="sixpoint-benchmark-") as folder:
+        x, y, z = _SIZE
+        voxels = np.memmap(Path(folder) / "voxels", np.int16, "w+", shape=(z, y, x))
+        rng = np.random.default_rng(0)
+        for plane in voxels:
+            plane[:] = rng.integers(-1000, 1000, plane.shape, np.int16)
+        image = StoredImage("", Volume(voxels, Geometry(size=_SIZE, spacing=(0.8, 0.8, 0.8))))
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        started = time.perf_counter()
+        asyncio.run(_segment(image, spec))
+        seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"peak": peak * 1024 / _GIB, "before": before * 1024 / _GIB, "seconds": seconds}
+
+
+async def _segment(image: StoredImage, spec: ModelSpec) -> None:
+    catalog = Catalog()
+    catalog.update({"parts": Model("parts", "1", spec)})
+    with ThreadPoolExecutor(2) as executor:
+        segmenter = Segmenter(
+            images=_OneImage(image),
+            catalog=catalog,
+            inference=_Immediate(spec),
+            executor=executor,
+            admission=Admission(budget=4 * _GIB, most=1),
+            memory=4 * _GIB,
+            in_flight=4,
+        )
+        events = segmenter.segment("", "parts", deadline=Deadline.after(3600))
+        assert isinstance([event async for event in events][-1], Segmented)
+
+
+if __name__ == "__main__":
+    typer.run(main)
