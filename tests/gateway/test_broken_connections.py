@@ -7,13 +7,16 @@ import inspect
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import sixpoint
+from gateway.triton.local import LocalTriton
 from sixpoint.geometry import Geometry
+from tests.gateway.process import gateway_process
 
 MIB = 2**20
 
@@ -59,6 +62,13 @@ class Cutter:
         for end in (source, sink):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def address(triton: LocalTriton, tmp_path: Path) -> Iterator[str]:
+    """Of a gateway in a process of its own: two event loops of grpc.aio in one process may lose a wake-up."""
+    with gateway_process(triton.address, tmp_path) as process:
+        yield process.address
 
 
 @pytest.fixture
