@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
@@ -25,6 +25,7 @@ from sixpoint.prompts import Prompt
 
 __all__ = ["Answer", "Engine", "Images", "Target"]
 
+# Voxels: a larger mask is packed whole sooner than it is compared with the one before.
 _MOST_COMPARED = 2**22
 # When another gateway process was faster, the prompts are answered anew, on what it made; but not for ever.
 _ATTEMPTS = 3
@@ -143,17 +144,11 @@ class Engine:
         """
         told(Phase.WAITING)
         asked = time.perf_counter()
-        async with self._admission.place(), self._log.lock(target.session_id):
-            for attempt in range(1, _ATTEMPTS + 1):
-                loaded = await self._load(target)
-                if loaded.done:
-                    return await self._again(target, loaded)
-                try:
-                    return await self._step(target, loaded, prompts, deadline=deadline, told=told, asked=asked)
-                except StaleRevision:
-                    if target.revision is not None or attempt == _ATTEMPTS:
-                        raise
-        raise AssertionError("the loop returns or raises")
+
+        async def step(loaded: Loaded) -> Answer:
+            return await self._step(target, loaded, prompts, deadline=deadline, told=told, asked=asked)
+
+        return await self._change(target, step)
 
     async def undo(self, target: Target) -> Answer:
         """Take back the last step of a segment.
@@ -196,12 +191,6 @@ class Engine:
     async def mask(self, target: Target) -> Answer:
         """The mask of a segment as it stands; empty for one without steps."""
         return await self._again(target, await self._log.load(target.session_id, target.segment))
-
-    async def _load(self, target: Target) -> Loaded:
-        loaded = await self._log.load(target.session_id, target.segment, request_ids=target.request_ids)
-        if not loaded.done:
-            check_revision(loaded.row, target.revision)
-        return loaded
 
     async def _step(
         self,
@@ -270,13 +259,18 @@ class Engine:
         return _answer(row, segment, after, outlined.drawn, timings)
 
     async def _move(self, target: Target, where: Callable[[SegmentRow], int]) -> Answer:
+        return await self._change(target, lambda loaded: self._stand(target, loaded, where(loaded.segment)))
+
+    async def _change(self, target: Target, make: Callable[[Loaded], Awaitable[Answer]]) -> Answer:
+        """Make a change in its turn; once, whoever repeats it, and anew when another gateway process was faster."""
         async with self._admission.place(), self._log.lock(target.session_id):
             for attempt in range(1, _ATTEMPTS + 1):
-                loaded = await self._load(target)
+                loaded = await self._log.load(target.session_id, target.segment, request_ids=target.request_ids)
                 if loaded.done:
                     return await self._again(target, loaded)
+                check_revision(loaded.row, target.revision)
                 try:
-                    return await self._stand(target, loaded, where(loaded.segment))
+                    return await make(loaded)
                 except StaleRevision:
                     if target.revision is not None or attempt == _ATTEMPTS:
                         raise
@@ -317,7 +311,6 @@ class Engine:
 def _before(loaded: Loaded, target: Target) -> Before | None:
     """The mask that the caller has, if it is the segment's present one, and known here."""
     reply = loaded.state.reply
-    # Of a larger one the whole is packed sooner than it is compared.
     if (
         reply is None
         or reply.mask.size > _MOST_COMPARED

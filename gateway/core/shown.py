@@ -139,7 +139,8 @@ def read_call(prompts: Sequence[Prompt], *, geometry: Geometry) -> Call:
             brought = _brought(prompt, number, geometry)
             extremes = placed if isinstance(prompt, ExtremePoints) else np.empty((0, 3))
             if brought is not None:
-                extremes = box[0] + _extremes(brought)
+                # The network sees it as it would have seen the points of whoever drew it.
+                extremes = box[0] + np.array(ExtremePoints.of_mask(brought).points)
             extent = Extent(box, extremes, brought)
     return Call(tuple(prompts), extent, Clicks(np.concatenate(points), np.array(positive, np.bool_)))
 
@@ -151,22 +152,6 @@ def _brought(prompt: Prompt, number: int, geometry: Geometry) -> npt.NDArray[np.
         return geometry.orientation.to_canonical(prompt.voxels())
     except PromptError as error:
         raise error.under(f"prompts[{number}]") from None
-
-
-def _extremes(mask: npt.NDArray[np.bool_]) -> Points:
-    """The six extreme voxels (x, y, z) of a mask [z, y, x] that is not empty, shape [6, 3].
-
-    A network sees a mask that was brought along as it would have seen the points of whoever drew it: on each face of
-    its box, the voxel nearest to the middle of those that touch it.
-    """
-    points = []
-    for axis in (2, 1, 0):
-        used = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        for edge in (int(used[0]), int(used[-1])):
-            face = np.argwhere(mask.take(edge, axis=axis))
-            middle = face[np.square(face - face.mean(axis=0)).sum(axis=1).argmin()]
-            points.append(np.insert(middle, axis, edge)[::-1])
-    return np.array(points, np.float64)
 
 
 def check_count(clicks: int) -> None:
