@@ -262,6 +262,9 @@ class Gateway:
                     _log.info("swept", extra={"sessions": closed, "images": removed})
             except SixpointError as error:
                 _log.warning("sweep failed", extra={"reason": error.reason})
+            except Exception as error:
+                # A sweeper that dies would be noticed when the disk is full.
+                _log.error("sweep failed", exc_info=error)
             await asyncio.sleep(every)
 
 

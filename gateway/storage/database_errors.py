@@ -13,9 +13,10 @@ __all__ = ["is_conflict", "translated"]
 _RETRY_S = 1.0
 # https://www.sqlite.org/rescode.html; the last is a full disk under the memory that SQLite's processes share.
 _SQLITE_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
-# https://www.postgresql.org/docs/current/errcodes-appendix.html: disk_full; serialization_failure, deadlock_detected.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html: disk_full; then serialization_failure,
+# deadlock_detected, and unique_violation: another gateway inserted the row that was looked for just before.
 _POSTGRESQL_FULL = "53100"
-_POSTGRESQL_CONFLICTS = {"40001", "40P01"}
+_POSTGRESQL_CONFLICTS = {"40001", "40P01", "23505"}
 
 
 def translated(error: DBAPIError) -> SixpointError | DBAPIError:

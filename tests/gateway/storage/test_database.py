@@ -103,16 +103,40 @@ async def test_a_deadlock_is_tried_again(postgresql: PostgreSQL):
     await database.start()
     await database.write(lambda conn: tick(conn, 1) + tick(conn, 2))
     both = threading.Barrier(2)
-    first_time = {1, 2}
+    first_time, runs = {1, 2}, []
 
     def work(one: int, other: int, conn: Connection) -> None:
-        conn.execute(clock.update().where(clock.c.id == one).values(ticked=1))
+        runs.append(one)
+        conn.execute(clock.update().where(clock.c.id == one).values(ticked=one))
         if one in first_time:
             first_time.remove(one)
             both.wait(10)
-        conn.execute(clock.update().where(clock.c.id == other).values(ticked=1))
+        conn.execute(clock.update().where(clock.c.id == other).values(ticked=one))
 
     await asyncio.gather(database.write(lambda conn: work(1, 2, conn)), database.write(lambda conn: work(2, 1, conn)))
+    assert len(runs) == 3, "one of the two was undone, and made again"
+    last = await database.read(lambda conn: conn.execute(select(clock.c.ticked)).scalars().all())
+    assert set(last) == {runs[-1]}, "what came last holds, whole"
+    await database.stop()
+
+
+async def test_of_two_that_insert_one_row_the_later_one_looks_again(postgresql: PostgreSQL):
+    database = Database(postgresql.database())
+    await database.start()
+    both, looked = threading.Barrier(2), []
+
+    def work(conn: Connection) -> bool:
+        found = conn.execute(select(clock.c.id).where(clock.c.id == 1)).one_or_none()
+        looked.append(found)
+        if len(looked) <= 2:
+            both.wait(10)
+        if found is None:
+            conn.execute(insert(clock).values(id=1, ticked=0))
+        return found is None
+
+    made = await asyncio.gather(database.write(work), database.write(work))
+    assert sorted(made) == [False, True]
+    assert len(looked) == 3
     await database.stop()
 
 
