@@ -13,12 +13,13 @@ import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 
 from gateway.core.deadline import Deadline
-from gateway.core.engine import Answer, Engine, Target
+from gateway.core.engine import Answer, Engine
 from gateway.core.outline import Phase
 from gateway.servicers.messages import PHASES, answer_message, read_place, read_prompts, read_target
-from sixpoint.errors import FailedPrecondition, InternalError, InvalidArgument, SixpointError, Violation
+from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, SixpointError, Violation
 from sixpoint.status import code_of, to_status
 from sixpoint.v1 import annotation_service_pb2 as messages
 
@@ -141,7 +142,7 @@ class Interaction:
             reason = error.reason
             raise
         except TimeoutError:
-            raise InternalError("the action took longer than the server allows") from None
+            raise DeadlineExceeded("the action took longer than the server allows (SIXPOINT_CALL_SECONDS)") from None
         finally:
             seconds = round(time.perf_counter() - started, 4)
             _log.info("action", extra={"action": kind, "reason": reason, "seconds": seconds})
@@ -158,13 +159,7 @@ class Interaction:
             case "annotate":
                 target = read_target(request)
                 if ids:
-                    target = Target(
-                        target.session_id,
-                        target.segment,
-                        target.revision,
-                        tuple(filter(None, ids)),
-                        target.base_revision,
-                    )
+                    target = replace(target, request_ids=tuple(filter(None, ids)))
                 deadline = Deadline.after(self._call_seconds)
 
                 def told(phase: Phase) -> None:
