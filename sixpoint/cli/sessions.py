@@ -15,6 +15,7 @@ from sixpoint.cli.annotate import draw, step
 from sixpoint.cli.common import DEFAULT_SERVER, PATIENCE, AsJson, Server, app, print_json
 from sixpoint.cli.prompts import BoxText, Clicks, FrameName, MaskFile, Points, PointsFile, read_begun, read_clicks
 from sixpoint.client import Client, Session, SessionInfo, StepInfo, Timeout
+from sixpoint.errors import NothingToRedo, NothingToUndo
 from sixpoint.preview import save_preview
 from sixpoint.prompts import Box, Click, ExtremePoints, Prompt
 from sixpoint.volume import check_suffix
@@ -80,6 +81,7 @@ def resume(
         raise typer.BadParameter("a picture needs the image: --image FILE")
     with Client(server, timeout=Timeout(call=timeout), retry=PATIENCE) as client:
         session = client.resume(session_id, image)
+        _check_steps(session, segment, reset=reset, undo=undo, redo=redo)
         if model:
             session.use_model(model)
         if name:
@@ -105,6 +107,21 @@ def close(session_id: SessionId, server: Server = DEFAULT_SERVER) -> None:
     """Close a session: its log is removed. One that is closed already is no error."""
     with Client(server, retry=PATIENCE) as client:
         client.close_session(session_id)
+
+
+def _check_steps(session: Session, segment: int, *, reset: bool, undo: int, redo: int) -> None:
+    """Refuse what cannot be taken back, or again, before any of it is.
+
+    Raises:
+        NothingToUndo: Saying how many steps can be taken back.
+        NothingToRedo: Saying how many can be taken again.
+    """
+    step, steps = next(((one.step, one.steps) for one in session.segments if one.number == segment), (0, 0))
+    step = 0 if reset else step
+    if undo > step:
+        raise NothingToUndo(f"segment {segment} has {step} steps that can be taken back, not {undo}")
+    if redo > steps - (step - undo):
+        raise NothingToRedo(f"segment {segment} has {steps - step + undo} steps that can be taken again, not {redo}")
 
 
 def _show(session: Session, *, as_json: bool, output: Path | None) -> None:

@@ -58,6 +58,15 @@ def test_a_session_is_gone_on_with_on_another_day(server, session, phantom, tmp_
     assert set(np.unique(sixpoint.Volume.read(tmp_path / "all.nii.gz").array)) == {0, 1, 2}
     assert picture.read_bytes().startswith(b"\x89PNG")
 
+    for many, words in (
+        (["--undo", "3"], "2 steps that can be taken back, not 3"),
+        (["--redo", "1"], "0 steps that can be"),
+    ):
+        done = run("sixpoint", "resume", session, *many, server=server)
+        assert done.returncode == 5
+        assert words in done.stderr
+    assert "taken back" not in run("sixpoint", "resume", session, server=server).stdout, "nothing of it was done"
+
     done = run("sixpoint", "resume", session, "--undo", "1", "-o", tmp_path / "back.nii.gz", server=server)
     assert done.returncode == 0, done.stderr
     assert "taken back" in done.stdout
