@@ -13,7 +13,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
 from gateway.server import Gateway
 from gateway.triton.local import LocalTriton
@@ -77,3 +79,29 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/sixpoint.db"
     return request.getfixturevalue("postgresql").database()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of an object store that speaks S3 over HTTP."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=harness.free_port(), verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3_environment(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a person sets to use it."""
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "me",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT": s3_server,
+        "AWS_ALLOW_HTTP": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    store = boto3.client("s3", endpoint_url=s3_server, region_name="us-east-1")
+    for bucket in ("images", "models"):
+        store.create_bucket(Bucket=bucket)

@@ -83,12 +83,12 @@ class TritonPythonModel:
         responses = []
         for request in requests:
             values = pb_utils.get_input_tensor_by_name(request, "INPUT").as_numpy()
-            end = time.monotonic() + (3.0 if values.any() else 0.0)  # an empty input is the gateway's own first look
+            end = time.monotonic() + (SECONDS if values.any() else 0.0)  # empty: the gateway's own first look
             while time.monotonic() < end and not request.is_cancelled():
                 time.sleep(0.02)
             if request.is_cancelled():
                 open(MARK, "w").close()
-            answer = np.full((values.shape[0], 1) + values.shape[2:], 255, np.uint8)
+            answer = np.full((values.shape[0], CHANNELS) + values.shape[2:], 255, np.uint8)
             responses.append(pb_utils.InferenceResponse([pb_utils.Tensor("PROBABILITY", answer)]))
         return responses
 """
@@ -204,11 +204,12 @@ def _write_model(folder: Path, nodes: list[onnx.NodeProto], *, version: int, spe
     onnx.save(model, folder / str(version) / "model.onnx")
 
 
-def write_slow_model(folder: Path, *, mark: Path) -> None:
-    """A model that takes three seconds, and writes ``mark`` when its request was cancelled."""
-    write_config(folder, backend="python", spec=ELLIPSOID_SPEC)
+def write_slow_model(folder: Path, *, mark: Path, spec: ModelSpec = ELLIPSOID_SPEC, seconds: float = 3.0) -> None:
+    """A model that takes so many seconds, and writes ``mark`` when its request was cancelled."""
+    write_config(folder, backend="python", spec=spec)
     (folder / "1").mkdir()
-    (folder / "1" / "model.py").write_text(f"MARK = {str(mark)!r}\n{_SLOW_MODEL}")
+    known = f"MARK, SECONDS, CHANNELS = {str(mark)!r}, {seconds}, {spec.output_shape[0]}"
+    (folder / "1" / "model.py").write_text(f"{known}\n{_SLOW_MODEL}")
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Models for tests of segmentation: the shipped one, the same without rounding, the same in PyTorch, and a slow one."""
+"""Models for tests of segmentation: the shipped one, the same without rounding, and the same in PyTorch."""
 
 from __future__ import annotations
 
@@ -19,26 +19,6 @@ from tests import harness
 
 MODEL = "segmentation_hippocampus"
 SHIPPED = harness.ROOT / "model_repository" / MODEL
-
-_SLOW_MODEL = """
-import time
-import numpy as np
-import triton_python_backend_utils as pb_utils
-
-class TritonPythonModel:
-    def execute(self, requests):
-        responses = []
-        for request in requests:
-            values = pb_utils.get_input_tensor_by_name(request, "INPUT").as_numpy()
-            end = time.monotonic() + (30.0 if values.any() else 0.0)  # an empty input is the gateway's own first look
-            while time.monotonic() < end and not request.is_cancelled():
-                time.sleep(0.02)
-            if request.is_cancelled():
-                open(MARK, "w").close()
-            answer = np.zeros((values.shape[0], 3) + values.shape[2:], np.uint8)
-            responses.append(pb_utils.InferenceResponse([pb_utils.Tensor("PROBABILITY", answer)]))
-        return responses
-"""
 
 
 def shipped_spec() -> ModelSpec:
@@ -68,13 +48,6 @@ def write_exact_model(folder: Path) -> None:
     config.output[0].data_type = model_config_pb2.TYPE_FP32
     config.parameters[PARAMETER].string_value = exact_spec().to_json()
     (folder / "config.pbtxt").write_text(text_format.MessageToString(config))
-
-
-def write_slow_segmentation(folder: Path, *, mark: Path) -> None:
-    """A model that takes half a minute for a patch, and writes ``mark`` when its request was cancelled."""
-    harness.write_config(folder, backend="python", spec=shipped_spec())
-    (folder / "1").mkdir()
-    (folder / "1" / "model.py").write_text(f"MARK = {str(mark)!r}\n{_SLOW_MODEL}")
 
 
 def shipped_network() -> nn.Module:

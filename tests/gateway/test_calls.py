@@ -39,12 +39,6 @@ def channel(address: str) -> Iterator[grpc.Channel]:
 
 
 @pytest.fixture
-def client(address: str) -> Iterator[sixpoint.Client]:
-    with sixpoint.Client(address) as client:
-        yield client
-
-
-@pytest.fixture
 def session(client: sixpoint.Client) -> Iterator[sixpoint.Session]:
     with client.open_session(noisy_volume(), model="ellipsoid") as session:
         yield session

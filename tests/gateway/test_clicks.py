@@ -38,12 +38,6 @@ INSIDE, OUTSIDE, FAR = (20, 17, 16), (4, 17, 16), (38, 34, 30)
 
 
 @pytest.fixture
-def client(address: str) -> Iterator[sixpoint.Client]:
-    with sixpoint.Client(address) as client:
-        yield client
-
-
-@pytest.fixture
 def session(client: sixpoint.Client) -> Iterator[sixpoint.Session]:
     with client.open_session(noisy_volume(), model="clicks") as session:
         yield session

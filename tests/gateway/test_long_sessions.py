@@ -20,12 +20,6 @@ TAKE = (20, 17, 16)
 
 
 @pytest.fixture
-def client(address: str) -> Iterator[sixpoint.Client]:
-    with sixpoint.Client(address) as client:
-        yield client
-
-
-@pytest.fixture
 def session(client: sixpoint.Client) -> Iterator[sixpoint.Session]:
     with client.open_session(noisy_volume(), model="clicks") as session:
         yield session

@@ -36,7 +36,6 @@ from tests.gateway.segmenting_models import (
     shipped_spec,
     softmaxed,
     write_exact_model,
-    write_slow_segmentation,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using a non-tuple sequence")
@@ -56,7 +55,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, mark: Path) -> Iterator[Ga
     repository = tmp_path_factory.mktemp("models") / "repository"
     shutil.copytree(harness.ROOT / "model_repository", repository)
     write_exact_model(repository / "exact")
-    write_slow_segmentation(repository / "slow", mark=mark)
+    harness.write_slow_model(repository / "slow", mark=mark, spec=shipped_spec(), seconds=30.0)
     with (
         harness.running_triton(repository) as triton,
         harness.running_gateway(triton_url=triton.address) as running,
