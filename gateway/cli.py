@@ -14,6 +14,7 @@ from rich.console import Console
 
 from gateway.demo import choose_case, run_demo
 from gateway.logs import configure
+from gateway.memory import keep_freed_memory
 from gateway.server import Gateway
 from gateway.settings import Settings
 from gateway.triton.local import LocalTriton
@@ -39,6 +40,7 @@ def serve(
     """Serve until Ctrl-C or SIGTERM, then drain: health first, then running calls."""
     settings = _settings()
     configure(settings.log_level)
+    keep_freed_memory()
     asyncio.run(_serve(settings, local_triton=local_triton))
 
 

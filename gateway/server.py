@@ -13,7 +13,6 @@ from typing import Self
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from threadpoolctl import threadpool_limits
 
 from gateway.core.admission import Admission
 from gateway.core.catalog import Catalog
@@ -145,35 +144,33 @@ class Gateway:
             StorageUnavailable: When the database or the folder of images cannot be used.
         """
         settings = self._settings
-        # Prompts run side by side on the workers; threads inside each matrix product would only fight over the cores.
-        with threadpool_limits(1, user_api="blas"):
-            shared = settings.triton_shared_memory == "auto"
-            async with self._storage(), TritonClient(settings.triton_url, shared_memory=shared) as triton:
-                server = self._server(self._engine(triton), self._segmenter(triton))
-                self.port = _listen(server, settings)
-                watcher = Watcher(
-                    client=triton,
-                    catalog=self._catalog,
-                    interval=settings.triton_poll_seconds,
-                    changed=self._publish_health,
-                )
-                await self._publish_health()
-                background = [asyncio.create_task(watcher.run()), asyncio.create_task(self._sweep())]
-                await server.start()
-                _log.info("gateway listening", extra={"host": settings.host, "port": self.port})
-                try:
-                    yield self
-                finally:
-                    _log.info("gateway draining")
-                    # Health first: load balancers look away while running calls finish.
-                    await self._health.enter_graceful_shutdown()
-                    await asyncio.sleep(settings.drain_notice_seconds)
-                    await server.stop(settings.drain_seconds)
-                    for task in background:
-                        task.cancel()
-                    await asyncio.gather(*background, return_exceptions=True)
-                    self._executor.shutdown()
-                    _log.info("gateway stopped")
+        shared = settings.triton_shared_memory == "auto"
+        async with self._storage(), TritonClient(settings.triton_url, shared_memory=shared) as triton:
+            server = self._server(self._engine(triton), self._segmenter(triton))
+            self.port = _listen(server, settings)
+            watcher = Watcher(
+                client=triton,
+                catalog=self._catalog,
+                interval=settings.triton_poll_seconds,
+                changed=self._publish_health,
+            )
+            await self._publish_health()
+            background = [asyncio.create_task(watcher.run()), asyncio.create_task(self._sweep())]
+            await server.start()
+            _log.info("gateway listening", extra={"host": settings.host, "port": self.port})
+            try:
+                yield self
+            finally:
+                _log.info("gateway draining")
+                # Health first: load balancers look away while running calls finish.
+                await self._health.enter_graceful_shutdown()
+                await asyncio.sleep(settings.drain_notice_seconds)
+                await server.stop(settings.drain_seconds)
+                for task in background:
+                    task.cancel()
+                await asyncio.gather(*background, return_exceptions=True)
+                self._executor.shutdown()
+                _log.info("gateway stopped")
 
     @contextlib.asynccontextmanager
     async def _storage(self) -> AsyncIterator[None]:

@@ -12,6 +12,7 @@ import math
 import operator
 import struct
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -144,7 +145,7 @@ class Geometry:
         # A solve, not the transpose: columns read from files are orthonormal only to some digits.
         return np.linalg.solve(np.array(self.direction).reshape(3, 3), moved.T).T / np.array(self.spacing)
 
-    @property
+    @cached_property
     def orientation(self) -> Orientation:
         """How to see this image's array in canonical (closest to L, P, S) order."""
         axes = np.array(self.direction).reshape(3, 3)
@@ -161,6 +162,10 @@ class Geometry:
 
     def canonical(self) -> Geometry:
         """The geometry of this image's array once it is seen in canonical order."""
+        return self._canonical
+
+    @cached_property
+    def _canonical(self) -> Geometry:
         orientation = self.orientation
         axes = np.array(self.direction).reshape(3, 3)
         signs = [-1.0 if flip else 1.0 for flip in orientation.flips]

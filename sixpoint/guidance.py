@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from sixpoint.half import to_half
+from sixpoint import kernels
 from sixpoint.levels import Percentiles, levels_of, percentiles_of
 from sixpoint.maps import ellipsoid_map, field_of_view, heatmap, hull_map
 from sixpoint.roi import Roi, Size
@@ -35,6 +35,7 @@ from sixpoint.spec import (
 __all__ = ["Guide", "network_input", "volume_input", "window"]
 
 Float = npt.NDArray[np.float32]
+Floating = npt.NDArray[np.floating]
 Points = npt.NDArray[np.float64]
 Shape = tuple[int, int, int]
 
@@ -115,11 +116,7 @@ def network_input(image: Float, guide: Guide, spec: InputSpec) -> npt.NDArray[np
     # Channels often ask for the same ones.
     percentiles = cache(partial(percentiles_of, image))
     for index, channel in enumerate(spec.channels):
-        values = _channel(channel, image, guide, shape, percentiles)
-        if isinstance(values, float) or spec.dtype != "FP16":
-            result[index] = values
-        else:
-            to_half(values, out=result[index])
+        _draw(channel, image, guide, shape, percentiles, out=result[index])
     return result
 
 
@@ -146,36 +143,41 @@ def volume_input(image: Float, spec: InputSpec) -> npt.NDArray[np.floating]:
         levels = levels_of(image, channel.intensity, extremes=no_points, box=whole, percentiles=percentiles)
         for first in range(0, len(image), thick):
             slices = slice(first, first + thick)
-            values = levels.apply(np.ascontiguousarray(image[slices]))
-            if spec.dtype == "FP16":
-                to_half(values, out=made[slices])
-            else:
-                made[slices] = values
+            levels.apply(np.ascontiguousarray(image[slices]), made[slices])
     return result
 
 
-def _channel(channel: Channel, image: Float, guide: Guide, shape: Shape, percentiles: Percentiles) -> Float | float:
-    """One channel, or the one number that it is everywhere."""
+def _draw(
+    channel: Channel, image: Float, guide: Guide, shape: Shape, percentiles: Percentiles, *, out: Floating
+) -> None:
+    """Write one channel."""
     match channel:
         case ImageChannel():
-            levels = levels_of(
-                image, channel.intensity, extremes=guide.extremes, box=guide.box, percentiles=percentiles
+            levels_of(image, channel.intensity, extremes=guide.extremes, box=guide.box, percentiles=percentiles).apply(
+                image, out
             )
-            return levels.apply(image)
         case HeatmapChannel():
-            return heatmap(guide.extremes, shape=shape, sigma=channel.sigma) if len(guide.extremes) else 0.0
+            heatmap(guide.extremes, shape=shape, sigma=channel.sigma, out=out)
         case ClickChannel():
             clicks = guide.positive if channel.sign == "positive" else guide.negative
-            return heatmap(clicks, shape=shape, sigma=channel.sigma) if len(clicks) else 0.0
+            heatmap(clicks, shape=shape, sigma=channel.sigma, out=out)
         case PreviousChannel():
-            return 0.0 if guide.previous is None else guide.previous
+            _put(0.0 if guide.previous is None else guide.previous, out)
         case FieldOfViewChannel():
             within = (guide.scan[0] <= -1.0).all() and (guide.scan[1] >= 1.0).all()
-            return 1.0 if within else field_of_view(guide.scan, shape=shape)
+            _put(1.0 if within else field_of_view(guide.scan, shape=shape), out)
         case EllipsoidChannel():
-            return ellipsoid_map(guide.box, shape=shape)
+            ellipsoid_map(guide.box, shape=shape, out=out)
         case HullChannel():
-            return hull_map(guide.extremes if len(guide.extremes) else _corners(guide.box), shape=shape)
+            hull_map(guide.extremes if len(guide.extremes) else _corners(guide.box), shape=shape, out=out)
+
+
+def _put(values: Float | float, out: Floating) -> None:
+    """Write one channel's values, or the one number that it is everywhere."""
+    if isinstance(values, float) or out.dtype != np.float16:
+        out[...] = values
+    else:
+        kernels.to_half(np.ascontiguousarray(values), out)
 
 
 def window(image: Float, guide: Guide, intensity: Intensity) -> Float:
@@ -183,7 +185,9 @@ def window(image: Float, guide: Guide, intensity: Intensity) -> Float:
     found = levels_of(
         image, intensity, extremes=guide.extremes, box=guide.box, percentiles=partial(percentiles_of, image)
     )
-    return found.apply(image)
+    result = np.empty(image.shape, np.float32)
+    found.apply(np.ascontiguousarray(image), result)
+    return result
 
 
 def _corners(box: Points) -> Points:

@@ -8,51 +8,48 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from sixpoint import kernels
+
 __all__ = ["centres", "ellipsoid_map", "field_of_view", "heatmap", "hull_map"]
 
 Float = npt.NDArray[np.float32]
+Floating = npt.NDArray[np.floating]
 Points = npt.NDArray[np.float64]
 Shape = tuple[int, int, int]
 
 # Smaller values would become subnormal in float16.
-_LEAST_HEAT = np.float32(1e-4)
+_LEAST_HEAT = 1e-4
 
 
-def heatmap(points: Points, *, shape: Shape, sigma: float) -> Float:
+def heatmap(points: Points, *, shape: Shape, sigma: float, out: Floating | None = None) -> Floating:
     """The largest of one Gaussian per point.
 
     Args:
         points: (x, y, z) in the ROI's frame, shape [n, 3].
         shape: Of the grid, [z, y, x].
         sigma: Standard deviation, as a fraction of the ROI's edge.
+        out: Where to write it, float16 or float32; None: a new array, float32.
 
     Returns:
         Array [z, y, x] in [0, 1], written as products of three one-dimensional Gaussians, without a blur; below 1e-4 it
         is 0.
     """
-    result = np.zeros(shape, np.float32)
-    for point in points:
-        factors = [
-            np.exp(-((axis - value) ** 2) / (2 * (2 * sigma) ** 2)).astype(np.float32)
-            for axis, value in zip(centres(shape), point[::-1], strict=True)
-        ]
-        # Beyond these a factor alone is below the least value.
-        spans = [np.flatnonzero(factor >= _LEAST_HEAT) for factor in factors]
-        if all(span.size for span in spans):
-            near = tuple(slice(int(span[0]), int(span[-1]) + 1) for span in spans)
-            z, y, x = (factor[part] for factor, part in zip(factors, near, strict=True))
-            heat = z[:, None, None] * (y[:, None] * x)
-            heat *= heat >= _LEAST_HEAT
-            np.maximum(result[near], heat, out=result[near])
+    factors = [
+        np.exp(-((axis - places[:, None]) ** 2) / (2 * (2 * sigma) ** 2)).astype(np.float32)
+        for axis, places in zip(centres(shape), points.T[::-1], strict=True)
+    ]
+    result = np.empty(shape, np.float32) if out is None else out
+    kernels.heatmap(factors, result, least=_LEAST_HEAT)
     return result
 
 
-def ellipsoid_map(points: Points, *, shape: Shape) -> Float:
+def ellipsoid_map(points: Points, *, shape: Shape, out: Floating | None = None) -> Floating:
     """1 - r of the axis-aligned ellipsoid inscribed in the points' box, clipped to [-1, 1].
 
     Args:
         points: (x, y, z) in the ROI's frame, shape [n, 3].
         shape: Of the grid, [z, y, x].
+        out: Where to write it, float16 or float32; None: a new array, float32.
     """
     low, high = points.min(axis=0), points.max(axis=0)
     middle, half = (low + high) / 2, np.maximum((high - low) / 2, 1e-6)
@@ -60,10 +57,9 @@ def ellipsoid_map(points: Points, *, shape: Shape) -> Float:
         (((axis - c) / h) ** 2).astype(np.float32)
         for axis, c, h in zip(centres(shape), middle[::-1], half[::-1], strict=True)
     )
-    result = z[:, None, None] + (y[:, None] + x)
-    np.sqrt(result, out=result)
-    np.subtract(np.float32(1), result, out=result)
-    return np.maximum(result, -1.0, out=result)
+    result = np.empty(shape, np.float32) if out is None else out
+    kernels.ellipsoid((z, y, x), result)
+    return result
 
 
 def field_of_view(scan: Points, *, shape: Shape) -> Float:
@@ -82,7 +78,7 @@ def field_of_view(scan: Points, *, shape: Shape) -> Float:
     return z[:, None, None] * (y[:, None] * x)
 
 
-def hull_map(points: Points, *, shape: Shape) -> Float:
+def hull_map(points: Points, *, shape: Shape, out: Floating | None = None) -> Floating:
     """Signed distance to the convex hull of the points: positive inside, in half ROI edges, clipped to [-1, 1].
 
     Outside it is the distance to the farthest of the facets' planes that the voxel lies beyond (exact near facets, a
@@ -91,16 +87,13 @@ def hull_map(points: Points, *, shape: Shape) -> Float:
     Args:
         points: (x, y, z) in the ROI's frame, shape [n, 3].
         shape: Of the grid, [z, y, x].
+        out: Where to write it, float16 or float32; None: a new array, float32.
     """
-    z, y, x = (axis.astype(np.float32) for axis in centres(shape))
-    result = np.full(shape, -1.0, np.float32)
-    plane = np.empty(shape, np.float32)
-    for normal, offset in _hull_planes(points):
-        nx, ny, nz = (np.float32(value) for value in normal)
-        np.add((nz * z - np.float32(offset))[:, None, None], (ny * y)[:, None] + nx * x, out=plane)
-        np.maximum(result, plane, out=result)
-    np.negative(result, out=result)
-    return np.maximum(result, -1.0, out=result)
+    planes = [[*normal, offset] for normal, offset in _hull_planes(points)]
+    result = np.empty(shape, np.float32) if out is None else out
+    axes = [axis.astype(np.float32) for axis in centres(shape)]
+    kernels.hull(np.array(planes, np.float32).reshape(-1, 4), axes, result)
+    return result
 
 
 def _hull_planes(points: Points) -> list[tuple[Points, float]]:

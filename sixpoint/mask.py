@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -136,16 +135,15 @@ def pack_change(
         before: A piece of the mask before it, and its first voxel, likewise.
         revision: Of that one.
     """
+    # What the gateway alone does, and the client is installed without.
+    from sixpoint import kernels
+
     old, place = before
-    lower = (min(offset[0], place[0]), min(offset[1], place[1]), min(offset[2], place[2]))
-    ends = [max(a + n, b + m) for a, n, b, m in zip(offset, mask.shape[::-1], place, old.shape[::-1], strict=True)]
-    # One array of both boxes, and no other: for a large object this is most of the time.
-    changed = np.zeros([end - low for end, low in zip(ends, lower, strict=True)][::-1], np.bool_)
-    changed[_window(place, old.shape[::-1], lower)] = old
-    changed[_window(offset, mask.shape[::-1], lower)] ^= mask
-    piece, first = cropped(changed)
-    at = (lower[0] + first[0], lower[1] + first[1], lower[2] + first[2])
-    packed = _packed(_cut_out(mask, offset, at, piece.shape), at)
+    masks = np.ascontiguousarray(mask), np.ascontiguousarray(old)
+    found = kernels.difference(*masks, places=(offset[::-1], place[::-1]))
+    (z, y, x), ends = found or ((0, 0, 0), (0, 0, 0))
+    shape = tuple(end - begin for begin, end in zip((z, y, x), ends, strict=True))
+    packed = _packed(_cut_out(mask, offset, (x, y, z), shape), (x, y, z))
     return replace(packed, voxel_count=int(np.count_nonzero(mask)), base_revision=revision)
 
 
@@ -161,12 +159,6 @@ def _cut_out(mask: npt.NDArray[np.bool_], offset: Index, lower: Index, shape: tu
         taken.append(slice(lower[axis] + begin - offset[axis], lower[axis] + end - offset[axis]))
     result[tuple(into)] = mask[tuple(taken)]
     return result
-
-
-def _window(offset: Sequence[int], extent: Sequence[int], lower: Sequence[int]) -> tuple[slice, ...]:
-    """Where a box (x, y, z) lies in an array [z, y, x] that begins at ``lower``."""
-    parts = [slice(a - low, a - low + n) for a, n, low in zip(offset, extent, lower, strict=True)]
-    return parts[2], parts[1], parts[0]
 
 
 def cropped(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], Index]:

@@ -1,9 +1,10 @@
 """The region of interest round a prompt, and the way of voxels into it and back.
 
 A :class:`Roi` is a box in the continuous index space of a canonical image, and a grid laid over it. Resampling is
-separable and linear: one small matrix per axis. When the grid is coarser than the voxels the linear kernel is widened
-to the grid's step, which is the anti-aliasing of Pillow and ``torch.nn.functional.interpolate(antialias=True)``. Beyond
-the image's border the nearest voxel is repeated. Training and serving both come through here.
+separable and linear: a few taps per axis and sample. When the grid is coarser than the voxels the linear kernel is
+widened to the grid's step, which is the anti-aliasing of Pillow and
+``torch.nn.functional.interpolate(antialias=True)``. Beyond the image's border the nearest voxel is repeated. Training
+and serving both come through here.
 
 Where a step is two voxels or more, the image is first reduced by block means of f voxels, f the largest power of two
 within the step, and the kernel works on those (Pillow's ``reducing_gap``): a fraction of the arithmetic, and the means
@@ -14,7 +15,6 @@ and even, its standard deviation 1.06 (f half the step) to 1.22 (f the step) tim
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,9 +22,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sixpoint.reduction import Reduction
+from sixpoint.resampling import Taps, resample, taps_of
 from sixpoint.spec import RoiSpec
 
-__all__ = ["Roi", "Samples", "Size", "resample", "resampling_matrix"]
+__all__ = ["Roi", "Samples", "Size"]
 
 Vector = tuple[float, float, float]
 Size = tuple[int, int, int]
@@ -158,18 +159,19 @@ class Roi:
         Returns:
             What :meth:`extract` makes of the image, bit for bit; of some slices, up to the order of sums.
         """
-        reads, matrices = [], []
+        reads, taps = [], []
         for axis, factor in enumerate(self.reduction):
             step = self.step[axis]
             cells = np.arange(*slices) if slices and axis == 2 else np.arange(self.size[axis])
             centres = self.lower[axis] + (cells + 0.5) * step
             # Sample j stands for voxels j * f to j * f + f - 1: its centre is in their middle.
             centres = (centres - (factor - 1) / 2) / factor
-            first, matrix = resampling_matrix(centres, extent=reduced.shape[2 - axis], width=step / factor)
-            reads.append(slice(first, first + matrix.shape[1]))
-            matrices.append(matrix)
+            some = taps_of(centres, extent=reduced.shape[2 - axis], width=step / factor)
+            first, last = int(some.cells.min()), int(some.cells.max())
+            reads.append(slice(first, last + 1))
+            taps.append(some.part(slice(None), first=first))
         crop = np.ascontiguousarray(reduced[reads[2], reads[1], reads[0]], dtype=np.float32)
-        return resample(crop, matrices)
+        return resample(crop, taps)
 
     def restore(self, grid: npt.NDArray[np.generic], *, size: Size) -> tuple[Float, Size]:
         """Resample a grid back onto the voxels that the box covers: the way back from :meth:`extract`.
@@ -182,25 +184,19 @@ class Roi:
             Values [z, y, x] (float32) of the voxels in the box, and the (x, y, z) index of the first of them.
         """
         low, high = self.bounds(size)
-        matrices = [self.restoring(axis, (low[axis], high[axis])) for axis in range(3)]
-        return resample(np.ascontiguousarray(grid, dtype=np.float32), matrices), low
+        taps = [self.restoring(axis, (low[axis], high[axis])) for axis in range(3)]
+        return resample(np.ascontiguousarray(grid, dtype=np.float32), taps), low
 
-    def restoring(self, axis: int, bounds: tuple[int, int]) -> Float:
+    def restoring(self, axis: int, bounds: tuple[int, int]) -> Taps:
         """What :meth:`restore` does along one axis.
 
         Args:
             axis: 0 for x, 1 for y, 2 for z.
             bounds: Voxels along it, half-open.
-
-        Returns:
-            The weights [voxel, cell], rows summing to 1.
         """
         step = self.step[axis]
         centres = (np.arange(*bounds) - self.lower[axis]) / step - 0.5
-        first, matrix = resampling_matrix(centres, extent=self.size[axis], width=1.0 / step)
-        full = np.zeros((matrix.shape[0], self.size[axis]), np.float32)
-        full[:, first : first + matrix.shape[1]] = matrix
-        return full
+        return taps_of(centres, extent=self.size[axis], width=1.0 / step)
 
     def transfer(self, grid: npt.NDArray[np.generic], other: Roi) -> Float:
         """Probabilities on this ROI's grid as another ROI's grid sees them; 0 where this one does not reach.
@@ -214,63 +210,10 @@ class Roi:
         """
         # A rim of zeros, since beyond the last sample the nearest repeats.
         rimmed = np.pad(np.asarray(grid, np.float32), 1)
-        matrices = []
+        taps = []
         for axis in range(3):
             step, width = self.step[axis], other.step[axis]
             centres = other.lower[axis] + (np.arange(other.size[axis]) + 0.5) * width
             inside = (centres - self.lower[axis]) / step - 0.5 + 1.0
-            first, matrix = resampling_matrix(inside, extent=self.size[axis] + 2, width=width / step)
-            full = np.zeros((matrix.shape[0], self.size[axis] + 2), np.float32)
-            full[:, first : first + matrix.shape[1]] = matrix
-            matrices.append(full)
-        return resample(rimmed, matrices)
-
-
-def resampling_matrix(
-    centres: npt.NDArray[np.floating], *, extent: int, width: float
-) -> tuple[int, npt.NDArray[np.float32]]:
-    """The linear map from samples at 0, 1, ... ``extent`` - 1 to samples at ``centres``.
-
-    Args:
-        centres: Where to sample, in continuous index of the source, shape [n].
-        extent: How many source samples there are; beyond them the nearest repeats.
-        width: Source samples per target sample; above 1 the kernel widens to it (anti-aliasing).
-
-    Returns:
-        The first source sample that is used, and the weights [n, used], float32, rows summing to 1.
-    """
-    if not len(centres):
-        return 0, np.zeros((0, 1), np.float32)
-    reach = max(1.0, width)
-    # The grid's outermost taps, before the border's repetition: every source sample within the kernel's reach.
-    taps = np.arange(math.floor(centres[0] - reach), math.ceil(centres[-1] + reach) + 1)
-    weights = np.maximum(0.0, 1.0 - np.abs(taps[None, :] - centres[:, None]) / reach)
-    weights /= weights.sum(axis=1, keepdims=True)
-    inside = np.clip(taps, 0, extent - 1)
-    first, last = int(inside[0]), int(inside[-1])
-    matrix = np.zeros((len(centres), last - first + 1))
-    np.add.at(matrix.T, inside - first, weights.T)
-    return first, matrix.astype(np.float32)
-
-
-def resample(array: Float, matrices: Sequence[npt.NDArray[np.float32]]) -> Float:
-    """Apply one matrix per axis (given for x, y, z) to an array [z, y, x], the most shrinking first: a new array."""
-    given = array
-    for axis in sorted(range(3), key=lambda a: matrices[a].shape[0] / matrices[a].shape[1]):
-        matrix = matrices[axis]
-        if _changes_nothing(matrix):
-            continue
-        if axis == 0:
-            array = array @ matrix.T
-        elif axis == 1:
-            array = np.matmul(matrix, array)
-        else:
-            z, y, x = array.shape
-            array = (matrix @ array.reshape(z, y * x)).reshape(matrix.shape[0], y, x)
-    return array.copy() if array is given else array
-
-
-def _changes_nothing(matrix: npt.NDArray[np.float32]) -> bool:
-    """Whether a matrix is the identity, as where the grid is the image's own."""
-    rows, columns = matrix.shape
-    return rows == columns and np.array_equal(matrix, np.eye(rows, dtype=np.float32))
+            taps.append(taps_of(inside, extent=self.size[axis] + 2, width=width / step))
+        return resample(rimmed, taps)

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
 
-from sixpoint.roi import Roi, resampling_matrix
+from sixpoint import kernels
+from sixpoint.resampling import taps_of
+from sixpoint.roi import Roi
 
-__all__ = ["REACH", "components", "hold", "least", "quantise", "settle"]
+__all__ = ["REACH", "hold", "least", "quantise", "settle"]
 
 Counts = npt.NDArray[np.uint8]
 Float = npt.NDArray[np.float32]
@@ -25,26 +26,16 @@ REACH = 0.25
 _SHARES = np.arange(256, dtype=np.float32) / np.float32(255)
 
 
-def quantise(probabilities: npt.NDArray[np.floating]) -> Counts:
-    """Probabilities in [0, 1] as the nearest counts of 255ths."""
+def quantise(probabilities: npt.NDArray[Any]) -> Counts:
+    """Probabilities in [0, 1], or what are such counts already, as the nearest counts of 255ths."""
+    if probabilities.dtype == np.uint8:
+        return probabilities
     return np.rint(probabilities * np.float32(255)).astype(np.uint8)
 
 
 def least(threshold: float) -> int:
     """The smallest count of 255ths that is at least a threshold."""
     return int(np.searchsorted(_SHARES, np.float32(threshold)))
-
-
-def components(inside: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
-    """The 26-connected components of a mask [z, y, x], numbered from 1; 0 outside of it."""
-    labels = np.zeros(inside.shape, np.uint32)
-    used = [np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
-    if used[0].size:
-        # Objects fill a quarter of the grid or less.
-        box = tuple(slice(int(part[0]), int(part[-1]) + 1) for part in used)
-        image = sitk.GetImageFromArray(inside[box].astype(np.uint8))
-        labels[box] = sitk.GetArrayFromImage(sitk.ConnectedComponent(image, True))
-    return labels
 
 
 def settle(grid: Counts, previous: Counts, clicks: Points, *, threshold: float, reach: float = REACH) -> Counts:
@@ -68,8 +59,9 @@ def settle(grid: Counts, previous: Counts, clicks: Points, *, threshold: float, 
     for click in (clicks + 1.0) / 2.0:
         cx, cy, cz = click.astype(np.float32)
         near |= (z - cz) ** 2 + ((y - cy) ** 2 + (x - cx) ** 2) <= reach * reach
-    labels = components(changed)[cells]
-    reached = np.zeros(int(labels.max(initial=0)) + 1, np.bool_)
+    numbers, count = kernels.components(changed)
+    labels = numbers[cells]
+    reached = np.zeros(count + 1, np.bool_)
     reached[labels[near]] = True
     far = tuple(part[~reached[labels]] for part in cells)
     result = grid.copy()
@@ -109,8 +101,8 @@ def _cells(roi: Roi, voxel: npt.NDArray[np.int64]) -> tuple[tuple[slice, ...], l
     for axis in (2, 1, 0):
         step = roi.step[axis]
         centre = (np.array([voxel[axis]], np.float64) - roi.lower[axis]) / step - 0.5
-        first, matrix = resampling_matrix(centre, extent=roi.size[axis], width=1.0 / step)
-        used = np.flatnonzero(matrix[0])
-        slices.append(slice(first + int(used[0]), first + int(used[-1]) + 1))
-        weights.append(matrix[0, used[0] : used[-1] + 1])
+        row = taps_of(centre, extent=roi.size[axis], width=1.0 / step).matrix(roi.size[axis])[0]
+        used = np.flatnonzero(row)
+        slices.append(slice(int(used[0]), int(used[-1]) + 1))
+        weights.append(row[slices[-1]])
     return tuple(slices), weights

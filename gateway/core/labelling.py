@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sixpoint.roi import Roi, Size, resample
+from sixpoint.resampling import Taps, resample
+from sixpoint.roi import Roi, Size
 from sixpoint.spec import ModelSpec
 
 __all__ = ["Labelling"]
@@ -32,10 +33,8 @@ class Labelling:
 
     def __init__(self, roi: Roi, *, size: Size, spec: ModelSpec) -> None:
         self._spec = spec.output
-        self._matrices = [roi.restoring(axis, (0, size[axis])) for axis in range(3)]
-        used = [np.flatnonzero(row) for row in self._matrices[2]]
-        self._first = np.array([cells[0] for cells in used])
-        self._last = np.array([cells[-1] for cells in used])
+        self._taps = [roi.restoring(axis, (0, size[axis])) for axis in range(3)]
+        self._first, self._last = self._taps[2].cells.min(axis=1), self._taps[2].cells.max(axis=1)
         self._held = np.empty((spec.output_shape[0], 0, roi.size[1], roi.size[0]), np.float32)
         self._begin = 0
         self._done = 0
@@ -79,15 +78,15 @@ class Labelling:
         plane = near.any(axis=0)
         if not plane.any():
             return
-        (ys, y_cells), (xs, x_cells) = (_reached(self._matrices[axis], plane.any(axis=axis)) for axis in (1, 0))
-        matrices = [
-            self._matrices[0][xs, x_cells],
-            self._matrices[1][ys, y_cells],
-            self._matrices[2][first:end, low:high],
+        (ys, y_cells), (xs, x_cells) = (_reached(self._taps[axis], plane.any(axis=axis)) for axis in (1, 0))
+        taps = [
+            self._taps[0].part(xs, first=x_cells.start),
+            self._taps[1].part(ys, first=y_cells.start),
+            self._taps[2].part(slice(first, end), first=low),
         ]
 
         def values(channel: int) -> Float:
-            return resample(np.ascontiguousarray(cells[channel, :, y_cells, x_cells]), matrices)
+            return resample(np.ascontiguousarray(cells[channel, :, y_cells, x_cells]), taps)
 
         if not self._spec.exclusive:
             for index in range(len(cells)):
@@ -103,8 +102,8 @@ class Labelling:
             np.maximum(most, found, out=most)
 
 
-def _reached(matrix: Float, used: Bools) -> tuple[slice, slice]:
+def _reached(taps: Taps, used: Bools) -> tuple[slice, slice]:
     """The voxels of an axis that used cells reach, and all cells that those voxels are made of."""
-    voxels = np.flatnonzero(matrix[:, used].any(axis=1))
-    cells = np.flatnonzero(matrix[voxels].any(axis=0))
-    return slice(int(voxels[0]), int(voxels[-1]) + 1), slice(int(cells[0]), int(cells[-1]) + 1)
+    voxels = np.flatnonzero((used[taps.cells] & (taps.weights > 0)).any(axis=1))
+    cells = taps.cells[voxels[0] : voxels[-1] + 1]
+    return slice(int(voxels[0]), int(voxels[-1]) + 1), slice(int(cells.min()), int(cells.max()) + 1)

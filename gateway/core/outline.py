@@ -17,7 +17,7 @@ import numpy.typing as npt
 from gateway.core.catalog import Model
 from gateway.core.deadline import Deadline
 from gateway.core.images import StoredImage
-from gateway.core.processing import Answered, brought, correct, decode_probabilities, prepare, restore
+from gateway.core.processing import Answered, brought, correct, prepare, restore
 from gateway.core.shown import Shown
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, Timings, pack, pack_change
@@ -157,8 +157,7 @@ class Outliner:
 
         def finish() -> tuple[Answered, Drawn]:
             begun = time.perf_counter()
-            grid = decode_probabilities(inferred.output[0])
-            corrected = correct(grid, prepared, geometry=geometry, threshold=threshold)
+            corrected = correct(inferred.output[0], prepared, geometry=geometry, threshold=threshold)
             return corrected, self._drawn(corrected, shown, geometry, threshold, before, begun)
 
         (corrected, drawn), waited_again, _ = await self._run(finish)

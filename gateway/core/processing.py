@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gateway.core.corrections import REACH, Counts, components, hold, least, quantise, settle
+from gateway.core.corrections import REACH, Counts, hold, least, quantise, settle
 from gateway.core.initial import blend, sampled
 from gateway.core.shown import Shown
+from sixpoint import kernels
 from sixpoint.cutting import cut
 from sixpoint.geometry import Geometry
 from sixpoint.guidance import Guide, network_input
@@ -144,21 +145,23 @@ def decode_probabilities(counts: npt.NDArray[Any]) -> Float:
     return grid / np.float32(255.0) if counts.dtype == np.uint8 else grid
 
 
-def correct(grid: Float, prepared: Prepared, *, geometry: Geometry, threshold: float, reach: float = REACH) -> Answered:
+def correct(
+    grid: npt.NDArray[Any], prepared: Prepared, *, geometry: Geometry, threshold: float, reach: float = REACH
+) -> Answered:
     """The answer as a person may expect it, from a network's probabilities.
 
     It is never empty, it changes nothing far from the new clicks, every clicked voxel is on its side, and only
     components that something shown touches are left.
 
     Args:
-        grid: The network's probabilities [z, y, x] on the ROI's grid.
+        grid: The network's probabilities [z, y, x] on the ROI's grid, in 255ths (uint8) or as floating-point numbers.
         prepared: What :func:`prepare` made.
         geometry: Of the image as it came.
         threshold: Probability from which on a voxel belongs to the object.
         reach: How far from a new click the answer may change, in edges of the ROI.
     """
     guide, clicks = prepared.guide, prepared.shown.clicks
-    counts = quantise(_never_empty(grid, threshold))
+    counts = _never_empty(grid, threshold)
     if guide.previous is not None:
         new = prepared.roi.normalise(clicks.points[len(clicks) - prepared.shown.new :])
         counts = settle(counts, quantise(guide.previous), new, threshold=threshold, reach=reach)
@@ -231,8 +234,7 @@ def keep_touched(
         also: Cells [z, y, x] of a mask that was brought along: what touches them stays, too.
         threshold: Probability from which on cells belong to a component (26-connected).
     """
-    labels = components(grid >= least(threshold))
-    count = int(labels.max())
+    labels, count = kernels.components(grid >= least(threshold))
     if count <= 1:
         return grid
     kept = _touched(labels, extremes) or {int(np.bincount(labels.reshape(-1))[1:].argmax()) + 1}
@@ -255,10 +257,12 @@ def _touched(labels: npt.NDArray[Any], points: Points) -> set[int]:
     return touched - {0}
 
 
-def _never_empty(grid: Float, threshold: float) -> Float:
-    """Probabilities raised, where they are nowhere sure, so that half of their maximum is the threshold.
+def _never_empty(grid: npt.NDArray[Any], threshold: float) -> Counts:
+    """Probabilities in 255ths; raised, where they are nowhere sure, so that half of their maximum is the threshold.
 
     No answer helps nobody.
     """
-    half = float(grid.max()) / 2
-    return np.minimum(grid * np.float32(threshold / half), np.float32(1)) if 0 < half < threshold else grid
+    half = float(grid.max()) / (510 if grid.dtype == np.uint8 else 2)
+    if 0 < half < threshold:
+        grid = np.minimum(decode_probabilities(grid) * np.float32(threshold / half), np.float32(1))
+    return quantise(grid)

@@ -80,13 +80,14 @@ def received(patch: PackedMask, *, revision: int, held: Held | None, size: Index
         if held is None or held.revision != patch.base_revision:
             raise InternalError("what changed of a mask arrived, and not of the one that is here")
         lower, voxels = _put(voxels, lower, into=held)
-    voxels, first = cropped(voxels)
+    all_of_it, (voxels, first) = voxels.size, cropped(voxels)
     if np.count_nonzero(voxels) != patch.voxel_count:
         raise InternalError(
             f"the mask does not add up: {np.count_nonzero(voxels)} voxels, where {patch.voxel_count} were announced"
         )
-    # A copy, so that a small object does not keep a large box in memory.
-    return Held(revision, (lower[0] + first[0], lower[1] + first[1], lower[2] + first[2]), voxels.copy())
+    # Copied where a small object would keep a large box in memory.
+    kept = voxels if 2 * voxels.size > all_of_it else voxels.copy()
+    return Held(revision, (lower[0] + first[0], lower[1] + first[1], lower[2] + first[2]), kept)
 
 
 def _put(voxels: npt.NDArray[np.bool_], lower: Index, *, into: Held) -> tuple[Index, npt.NDArray[np.bool_]]:

@@ -1,0 +1,369 @@
+/* The inner loops of resampling, guidance and cutting; sixpoint/kernels.py calls them, and says what each does.
+ *
+ * Arrays are contiguous, [z, y, x] with x fastest. Every number is computed by one order of single-precision operations,
+ * whatever the processor (built with -ffp-contract=off), so that two machines give the same bytes. */
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(_WIN32)
+#define EXPORT __declspec(dllexport)
+#else
+#define EXPORT __attribute__((visibility("default")))
+#endif
+
+/* Once for every x86, and once for those of the last ten years: chosen as the library is loaded. */
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+#define KERNEL __attribute__((target_clones("avx2", "default"))) EXPORT
+#else
+#define KERNEL EXPORT
+#endif
+
+#if defined(_MSC_VER)
+#define INLINE static __forceinline
+#else
+#define INLINE static inline __attribute__((always_inline))
+#endif
+
+/* Values computed at a time: they fit the first-level cache. */
+enum { PIECE = 1024 };
+
+/* Exponents are stored with a bias of 127 in single precision, of 15 in half precision; half of the last bit kept. */
+enum { REBIAS = (127 - 15) << 23, HALF_BIT = 1 << 12 };
+
+INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+INLINE void halves(const float *restrict in, uint16_t *restrict out, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        int32_t bits;
+        memcpy(&bits, in + i, sizeof bits);
+        int32_t magnitude = ((bits & 0x7fffffff) - (REBIAS - HALF_BIT)) >> 13;
+        magnitude = magnitude < 0 ? 0 : magnitude;
+        out[i] = (uint16_t)(magnitude | ((bits >> 16) & 0x8000));
+    }
+}
+
+/* Write numbers to place `at` of an array of single or half precision. */
+INLINE void put(const float *values, void *out, int64_t at, int64_t n, int half) {
+    if (half)
+        halves(values, (uint16_t *)out + at, n);
+    else
+        memcpy((float *)out + at, values, (size_t)n * sizeof(float));
+}
+
+KERNEL void sixpoint_to_half(const float *in, uint16_t *out, int64_t n) { halves(in, out, n); }
+
+KERNEL void sixpoint_window(const float *in, void *out, int64_t n, float middle, float scale, int some, float background,
+                            int half) {
+    float piece[PIECE];
+    for (int64_t first = 0; first < n; first += PIECE) {
+        int64_t count = least(PIECE, n - first);
+        for (int64_t i = 0; i < count; i++) {
+            float value = in[first + i];
+            value = some && value == 0.0f ? background : value;
+            value = (value - middle) * scale;
+            value = value < -1.0f ? -1.0f : value;
+            piece[i] = value > 1.0f ? 1.0f : value;
+        }
+        put(piece, out, first, count, half);
+    }
+}
+
+KERNEL void sixpoint_heatmap(const float *z, const float *y, const float *x, int64_t points, int64_t nz, int64_t ny,
+                             int64_t nx, float lowest, void *out, int half) {
+    float piece[PIECE];
+    for (int64_t row = 0; row < nz * ny; row++)
+        for (int64_t first = 0; first < nx; first += PIECE) {
+            int64_t count = least(PIECE, nx - first);
+            for (int64_t i = 0; i < count; i++) piece[i] = 0.0f;
+            for (int64_t p = 0; p < points; p++) {
+                float up = z[p * nz + row / ny], across = y[p * ny + row % ny];
+                /* No factor is above 1. */
+                if (up < lowest || across < lowest || up * across < lowest) continue;
+                for (int64_t i = 0; i < count; i++) {
+                    float value = up * (across * x[p * nx + first + i]);
+                    value = value < lowest ? 0.0f : value;
+                    piece[i] = value > piece[i] ? value : piece[i];
+                }
+            }
+            put(piece, out, row * nx + first, count, half);
+        }
+}
+
+KERNEL void sixpoint_ellipsoid(const float *z, const float *y, const float *x, int64_t nz, int64_t ny, int64_t nx,
+                               void *out, int half) {
+    float piece[PIECE];
+    for (int64_t row = 0; row < nz * ny; row++)
+        for (int64_t first = 0; first < nx; first += PIECE) {
+            int64_t count = least(PIECE, nx - first);
+            for (int64_t i = 0; i < count; i++) {
+                float value = 1.0f - sqrtf(z[row / ny] + (y[row % ny] + x[first + i]));
+                piece[i] = value < -1.0f ? -1.0f : value;
+            }
+            put(piece, out, row * nx + first, count, half);
+        }
+}
+
+KERNEL void sixpoint_hull(const float *planes, int64_t n, const float *z, const float *y, const float *x, int64_t nz,
+                          int64_t ny, int64_t nx, void *out, int half) {
+    float piece[PIECE];
+    for (int64_t row = 0; row < nz * ny; row++)
+        for (int64_t first = 0; first < nx; first += PIECE) {
+            int64_t count = least(PIECE, nx - first);
+            for (int64_t i = 0; i < count; i++) piece[i] = -1.0f;
+            for (int64_t p = 0; p < n; p++) {
+                const float *plane = planes + 4 * p;
+                float along = plane[0], across = plane[1] * y[row % ny], up = plane[2] * z[row / ny] - plane[3];
+                for (int64_t i = 0; i < count; i++) {
+                    float value = up + (across + along * x[first + i]);
+                    piece[i] = value > piece[i] ? value : piece[i];
+                }
+            }
+            for (int64_t i = 0; i < count; i++) piece[i] = piece[i] > 1.0f ? -1.0f : -piece[i];
+            put(piece, out, row * nx + first, count, half);
+        }
+}
+
+/* Along the last axis: [row, n] to [row, m]. Taps come transposed, [tap, sample], for the loops over samples. */
+INLINE void resample_rows(const float *restrict in, float *restrict out, int64_t rows, int64_t n, int64_t m,
+                          const int32_t *restrict cells, const float *restrict weights, int64_t taps) {
+    for (int64_t r = 0; r < rows; r++, in += n, out += m) {
+        for (int64_t k = 0; k < m; k++) out[k] = weights[k] * in[cells[k]];
+        for (int64_t t = 1; t < taps; t++)
+            for (int64_t k = 0; k < m; k++) out[k] += weights[t * m + k] * in[cells[t * m + k]];
+    }
+}
+
+KERNEL int sixpoint_resample(const float *restrict in, float *restrict out, int64_t outer, int64_t n, int64_t inner,
+                             const int32_t *cells, const float *weights, int64_t m, int64_t taps) {
+    if (inner == 1) {
+        int32_t *places = malloc((size_t)(m * taps + 1) * sizeof(int32_t));
+        float *shares = malloc((size_t)(m * taps + 1) * sizeof(float));
+        if (places != NULL && shares != NULL) {
+            for (int64_t k = 0; k < m; k++)
+                for (int64_t t = 0; t < taps; t++) {
+                    places[t * m + k] = cells[k * taps + t];
+                    shares[t * m + k] = weights[k * taps + t];
+                }
+            resample_rows(in, out, outer, n, m, places, shares, taps);
+        }
+        int failed = places == NULL || shares == NULL;
+        free(places), free(shares);
+        return failed ? -1 : 0;
+    }
+    for (int64_t block = 0; block < outer; block++)
+        for (int64_t k = 0; k < m; k++)
+            for (int64_t first = 0; first < inner; first += PIECE) {
+                int64_t count = least(PIECE, inner - first);
+                const float *from = in + block * n * inner + first;
+                float *to = out + (block * m + k) * inner + first;
+                const int32_t *places = cells + k * taps;
+                const float *shares = weights + k * taps;
+                for (int64_t i = 0; i < count; i++) to[i] = shares[0] * from[places[0] * inner + i];
+                int64_t t = 1;
+                /* Three at a time: the sums stay in registers. */
+                for (; t + 3 <= taps; t += 3) {
+                    const float *a = from + places[t] * inner, *b = from + places[t + 1] * inner,
+                                *c = from + places[t + 2] * inner;
+                    for (int64_t i = 0; i < count; i++)
+                        to[i] = ((to[i] + shares[t] * a[i]) + shares[t + 1] * b[i]) + shares[t + 2] * c[i];
+                }
+                for (; t < taps; t++)
+                    for (int64_t i = 0; i < count; i++) to[i] += shares[t] * from[places[t] * inner + i];
+            }
+    return 0;
+}
+
+/* Rows joined: the first one and, by their weights, how far the others are from it. Exact where all are the same, as a
+ * sum of products is not. */
+INLINE void join(const float *rows, int64_t stride, const int32_t *cells, const float *weights, int64_t taps,
+                 float *restrict out, int64_t n) {
+    const float *base = rows + cells[0] * stride;
+    memcpy(out, base, (size_t)n * sizeof(float));
+    for (int64_t t = 1; t < taps; t++) {
+        const float *row = rows + cells[t] * stride;
+        for (int64_t i = 0; i < n; i++) out[i] += weights[t] * (row[i] - base[i]);
+    }
+}
+
+KERNEL int sixpoint_cut(const float *grid, int64_t cz, int64_t cy, int64_t cx, const int32_t *z_cells,
+                        const float *z_weights, int64_t nz, int64_t z_taps, const int32_t *y_cells,
+                        const float *y_weights, int64_t ny, int64_t y_taps, const int32_t *x_cells,
+                        const float *x_weights, int64_t nx, int64_t x_taps, float level, uint8_t *out) {
+    /* Rows that stay below it by more than rounding reach the level nowhere. */
+    const float nearly = level - 1e-4f * fabsf(level);
+    float *volume = malloc((size_t)(cz * cy * nx + cy * nx + nx) * sizeof(float));
+    uint8_t *near = malloc((size_t)(cz * cy));
+    int64_t *made = malloc((size_t)cy * sizeof(int64_t));
+    if (volume == NULL || near == NULL || made == NULL) {
+        free(volume), free(near), free(made);
+        return -1;
+    }
+    float *plane = volume + cz * cy * nx, *row = plane + cy * nx;
+    for (int64_t r = 0; r < cz * cy; r++) {
+        const float *from = grid + r * cx;
+        float *to = volume + r * nx, most = from[0];
+        for (int64_t i = 1; i < cx; i++) most = from[i] > most ? from[i] : most;
+        near[r] = most >= nearly;
+        for (int64_t i = 0; i < nx; i++) {
+            const int32_t *cells = x_cells + i * x_taps;
+            float base = from[cells[0]], value = base;
+            for (int64_t t = 1; t < x_taps; t++) value += x_weights[i * x_taps + t] * (from[cells[t]] - base);
+            to[i] = value;
+        }
+    }
+    for (int64_t j = 0; j < cy; j++) made[j] = -1;
+    for (int64_t k = 0; k < nz; k++) {
+        const int32_t *slices = z_cells + k * z_taps;
+        for (int64_t v = 0; v < ny; v++) {
+            const int32_t *rows = y_cells + v * y_taps;
+            int reached = 0;
+            for (int64_t t = 0; t < y_taps; t++)
+                for (int64_t s = 0; s < z_taps; s++) reached |= near[slices[s] * cy + rows[t]];
+            if (!reached) continue;
+            for (int64_t t = 0; t < y_taps; t++)
+                if (made[rows[t]] != k) {
+                    join(volume + rows[t] * nx, cy * nx, slices, z_weights + k * z_taps, z_taps, plane + rows[t] * nx, nx);
+                    made[rows[t]] = k;
+                }
+            const float *shares = y_weights + v * y_taps;
+            uint8_t *to = out + (k * ny + v) * nx;
+            if (y_taps == 2) {
+                const float *base = plane + rows[0] * nx, *other = plane + rows[1] * nx;
+                for (int64_t i = 0; i < nx; i++) to[i] = base[i] + shares[1] * (other[i] - base[i]) >= level;
+                continue;
+            }
+            join(plane, nx, rows, shares, y_taps, row, nx);
+            for (int64_t i = 0; i < nx; i++) to[i] = row[i] >= level;
+        }
+    }
+    free(volume), free(near), free(made);
+    return 0;
+}
+
+/* Runs of voxels along x, joined with those that they touch in the rows before: union-find, the first run the root. */
+
+typedef struct {
+    int32_t begin, end, parent;
+} Run;
+
+static int32_t root(Run *runs, int32_t i) {
+    while (runs[i].parent != i) {
+        runs[i].parent = runs[runs[i].parent].parent;
+        i = runs[i].parent;
+    }
+    return i;
+}
+
+static void touch(Run *runs, int32_t a, int32_t a_end, int32_t b, int32_t b_end) {
+    while (a < a_end && b < b_end) {
+        /* Diagonal neighbours touch: runs that end where the next begins. */
+        if (runs[a].end >= runs[b].begin && runs[b].end >= runs[a].begin) {
+            int32_t one = root(runs, a), other = root(runs, b);
+            if (one < other)
+                runs[other].parent = one;
+            else
+                runs[one].parent = other;
+        }
+        if (runs[a].end < runs[b].end)
+            a++;
+        else
+            b++;
+    }
+}
+
+EXPORT int64_t sixpoint_components(const uint8_t *mask, int32_t *labels, int64_t nz, int64_t ny, int64_t nx) {
+    int64_t rows = nz * ny, count = 0;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = 0; i < nx; i++) count += mask[r * nx + i] && (i == 0 || !mask[r * nx + i - 1]);
+    Run *runs = malloc((size_t)(count + 1) * sizeof(Run));
+    int32_t *first = malloc((size_t)(rows + 1) * sizeof(int32_t));
+    if (runs == NULL || first == NULL || count > INT32_MAX) {
+        free(runs), free(first);
+        return -1;
+    }
+    int32_t n = 0;
+    for (int64_t r = 0; r < rows; r++) {
+        const uint8_t *row = mask + r * nx;
+        first[r] = n;
+        for (int64_t i = 0; i < nx;) {
+            if (!row[i]) {
+                i++;
+                continue;
+            }
+            int64_t begin = i;
+            while (i < nx && row[i]) i++;
+            runs[n] = (Run){(int32_t)begin, (int32_t)i, n};
+            n++;
+        }
+        first[r + 1] = n;
+        int64_t y = r % ny;
+        if (y > 0) touch(runs, first[r - 1], first[r], first[r], n);
+        for (int64_t other = y > 0 ? -1 : 0; r >= ny && other <= (y < ny - 1); other++)
+            touch(runs, first[r - ny + other], first[r - ny + other + 1], first[r], n);
+    }
+    /* A root comes before all runs of its component: numbered in order, and the number kept as its negative. */
+    int32_t found = 0;
+    for (int64_t r = 0; r < rows; r++)
+        for (int32_t i = first[r]; i < first[r + 1]; i++) {
+            int32_t top = i;
+            while (runs[top].parent >= 0 && runs[top].parent != top) top = runs[top].parent;
+            int32_t label = runs[top].parent < 0 ? -runs[top].parent : ++found;
+            runs[i].parent = -label;
+            for (int32_t x = runs[i].begin; x < runs[i].end; x++) labels[r * nx + x] = label;
+        }
+    free(runs), free(first);
+    return found;
+}
+
+/* Where one row of a box [z, y, x] begins; NULL where it has none. */
+static const uint8_t *row_at(const uint8_t *mask, const int64_t *shape, const int64_t *lower, int64_t z, int64_t y) {
+    z -= lower[0], y -= lower[1];
+    return z < 0 || y < 0 || z >= shape[0] || y >= shape[1] ? NULL : mask + (z * shape[1] + y) * shape[2];
+}
+
+/* The voxels of one row of a box [z, y, x] from `begin` on, or zeros where it has none. */
+static void row_of(const uint8_t *mask, const int64_t *shape, const int64_t *lower, int64_t z, int64_t y, int64_t begin,
+                   int64_t n, uint8_t *out) {
+    const uint8_t *row = row_at(mask, shape, lower, z, y);
+    memset(out, 0, (size_t)n);
+    if (row != NULL) memcpy(out + (lower[2] - begin), row, (size_t)shape[2]);
+}
+
+EXPORT int sixpoint_difference(const uint8_t *one, const int64_t *one_shape, const int64_t *one_lower,
+                               const uint8_t *other, const int64_t *other_shape, const int64_t *other_lower,
+                               int64_t *lower, int64_t *upper) {
+    int64_t begin[3], end[3];
+    for (int a = 0; a < 3; a++) {
+        int64_t one_end = one_lower[a] + one_shape[a], other_end = other_lower[a] + other_shape[a];
+        begin[a] = least(one_lower[a], other_lower[a]);
+        end[a] = one_end > other_end ? one_end : other_end;
+        lower[a] = end[a], upper[a] = begin[a];
+    }
+    int64_t n = end[2] - begin[2];
+    int aligned = one_lower[2] == other_lower[2] && one_shape[2] == other_shape[2];
+    uint8_t *rows = malloc((size_t)(2 * n + 1));
+    if (rows == NULL) return -1;
+    for (int64_t z = begin[0]; z < end[0]; z++)
+        for (int64_t y = begin[1]; y < end[1]; y++) {
+            const uint8_t *a = row_at(one, one_shape, one_lower, z, y);
+            const uint8_t *b = row_at(other, other_shape, other_lower, z, y);
+            if (a == b || (aligned && a != NULL && b != NULL && memcmp(a, b, (size_t)n) == 0)) continue;
+            row_of(one, one_shape, one_lower, z, y, begin[2], n, rows);
+            row_of(other, other_shape, other_lower, z, y, begin[2], n, rows + n);
+            if (memcmp(rows, rows + n, (size_t)n) == 0) continue;
+            int64_t first = 0, last = n;
+            while (rows[first] == rows[n + first]) first++;
+            while (rows[last - 1] == rows[n + last - 1]) last--;
+            int64_t from[3] = {z, y, begin[2] + first}, to[3] = {z + 1, y + 1, begin[2] + last};
+            for (int a = 0; a < 3; a++) {
+                lower[a] = least(lower[a], from[a]);
+                upper[a] = upper[a] > to[a] ? upper[a] : to[a];
+            }
+        }
+    free(rows);
+    return 0;
+}

@@ -1,0 +1,229 @@
+"""The inner loops in C (``kernels.c``), called with NumPy arrays: without temporaries, and without Python's lock.
+
+Only what the server and the trainer compute is there; the client does without.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["components", "cut", "difference", "ellipsoid", "heatmap", "hull", "resample", "to_half", "window"]
+
+Array = npt.NDArray[Any]
+Bools = npt.NDArray[np.bool_]
+Float = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int32]
+Index = tuple[int, int, int]
+Taps = tuple[Ints, Float]
+"""For each sample of an axis the cells that it is made of, and their weights; both [sample, tap]."""
+
+_float, _int, _long, _pointer = ctypes.c_float, ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
+_MATRIX = [_pointer, _pointer, _long, _long]
+_SIGNATURES = {
+    "to_half": (None, [_pointer, _pointer, _long]),
+    "window": (None, [_pointer, _pointer, _long, _float, _float, _int, _float, _int]),
+    "heatmap": (None, [_pointer] * 3 + [_long] * 4 + [_float, _pointer, _int]),
+    "ellipsoid": (None, [_pointer] * 3 + [_long] * 3 + [_pointer, _int]),
+    "hull": (None, [_pointer, _long] + [_pointer] * 3 + [_long] * 3 + [_pointer, _int]),
+    "resample": (_int, [_pointer, _pointer, _long, _long, _long, *_MATRIX]),
+    "cut": (_int, [_pointer, _long, _long, _long, *_MATRIX * 3, _float, _pointer]),
+    "components": (_long, [_pointer, _pointer, _long, _long, _long]),
+    "difference": (_int, [_pointer] * 8),
+}
+
+
+def to_half(values: Float, out: npt.NDArray[np.float16]) -> None:
+    """Write numbers in [-1, 1] in half precision.
+
+    Rounds to the nearest, of two that are as near to the larger one (NumPy: to the even one). Numbers of less than
+    2 ** -14, for which there are only subnormal ones, come out too small, by less than 2 ** -15.
+
+    Args:
+        values: Finite, of any shape.
+        out: Of the same shape.
+    """
+    _call("to_half", _at(values, np.float32), _at(out, np.float16), values.size)
+
+
+def window(image: Float, out: Array, *, middle: float, scale: float, background: float | None = None) -> None:
+    """Write voxels less ``middle``, times ``scale``, clipped to [-1, 1].
+
+    Args:
+        image: Of any shape.
+        out: Of the same shape, float16 or float32.
+        middle: What goes to 0.
+        scale: Twice the inverse of the window's width.
+        background: What voxels that are 0 count as; None: 0.
+    """
+    some = background is not None
+    _call(
+        "window", _at(image, np.float32), _out(out), image.size, middle, scale, some, background or 0.0, _is_half(out)
+    )
+
+
+def heatmap(factors: Sequence[Float], out: Array, *, least: float) -> None:
+    """Write the largest, over several points, of the product of three numbers, one from each axis.
+
+    Args:
+        factors: Along z, y and x, each [point, cell], at most 1.
+        out: Array [z, y, x], float16 or float32.
+        least: Products below it count as 0.
+    """
+    axes = (_at(axis, np.float32) for axis in factors)
+    _call("heatmap", *axes, len(factors[0]), *out.shape, least, _out(out), _is_half(out))
+
+
+def ellipsoid(squares: Sequence[Float], out: Array) -> None:
+    """Write 1 less the square root of the sum of three numbers, one from each axis, but at least -1.
+
+    Args:
+        squares: Along z, y and x.
+        out: Array [z, y, x], float16 or float32.
+    """
+    _call("ellipsoid", *(_at(axis, np.float32) for axis in squares), *out.shape, _out(out), _is_half(out))
+
+
+def hull(planes: Float, centres: Sequence[Float], out: Array) -> None:
+    """Write the signed distance to the nearest of several planes, positive behind all of them, clipped to [-1, 1].
+
+    Args:
+        planes: Their outward unit normals (x, y, z) and offsets, [plane, 4].
+        centres: Of the cells, along z, y and x.
+        out: Array [z, y, x], float16 or float32.
+    """
+    axes = (_at(axis, np.float32) for axis in centres)
+    _call("hull", _at(planes, np.float32), len(planes), *axes, *out.shape, _out(out), _is_half(out))
+
+
+def resample(array: Float, taps: Taps, *, axis: int) -> Float:
+    """Resample one axis of an array: weighted sums of its samples.
+
+    Args:
+        array: Of any shape.
+        taps: For each new sample.
+        axis: Which axis.
+
+    Raises:
+        MemoryError: There is too little.
+    """
+    before, n, after = array.shape[:axis], array.shape[axis], array.shape[axis + 1 :]
+    result = np.empty((*before, len(taps[0]), *after), np.float32)
+    outer, inner = (int(np.prod(part, dtype=np.int64)) for part in (before, after))
+    if _call("resample", _at(array, np.float32), _at(result, np.float32), outer, n, inner, *_matrix(taps, n)) < 0:
+        raise MemoryError
+    return result
+
+
+def cut(grid: Float, *, taps: Sequence[Taps], level: float) -> Bools:
+    """Which voxels reach a level, where a grid is resampled to them; the values are not kept.
+
+    Args:
+        grid: Array [z, y, x].
+        taps: For the voxels along z, y and x.
+        level: In the grid's units.
+
+    Returns:
+        Mask [z, y, x].
+
+    Raises:
+        MemoryError: There is too little.
+    """
+    result = np.zeros([len(cells) for cells, _ in taps], np.bool_)
+    if result.size:
+        matrices = [part for axis, n in zip(taps, grid.shape, strict=True) for part in _matrix(axis, n)]
+        if _call("cut", _at(grid, np.float32), *grid.shape, *matrices, level, _at(result, np.bool_)) < 0:
+            raise MemoryError
+    return result
+
+
+def components(mask: Bools) -> tuple[Ints, int]:
+    """The 26-connected components of a mask [z, y, x], numbered from 1 in the order of their first voxels; 0 beyond.
+
+    Returns:
+        Their numbers, int32 [z, y, x], and how many there are.
+
+    Raises:
+        MemoryError: There is too little.
+    """
+    labels = np.zeros(mask.shape, np.int32)
+    count = _call("components", _at(mask, np.bool_), _at(labels, np.int32), *mask.shape)
+    if count < 0:
+        raise MemoryError
+    return labels, count
+
+
+def difference(one: Bools, other: Bools, *, places: tuple[Index, Index]) -> tuple[Index, Index] | None:
+    """The smallest box that holds all voxels in which two masks differ; beyond their arrays they are 0.
+
+    Args:
+        one: bool [z, y, x].
+        other: bool [z, y, x].
+        places: Index (z, y, x) of the first voxel of each.
+
+    Returns:
+        Its first voxel, and one past its last one, (z, y, x); None where they are the same.
+
+    Raises:
+        MemoryError: There is too little.
+    """
+    lower, upper = np.zeros(3, np.int64), np.zeros(3, np.int64)
+    facts = [np.array(fact, np.int64) for fact in (one.shape, places[0], other.shape, places[1])]
+    shape, first, other_shape, other_first = (_at(fact, np.int64) for fact in facts)
+    masks = _at(one, np.bool_), _at(other, np.bool_)
+    ends = _at(lower, np.int64), _at(upper, np.int64)
+    if _call("difference", masks[0], shape, first, masks[1], other_shape, other_first, *ends) < 0:
+        raise MemoryError
+    if (upper <= lower).any():
+        return None
+    (a, b, c), (d, e, f) = lower.tolist(), upper.tolist()
+    return (a, b, c), (d, e, f)
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    found = importlib.util.find_spec("sixpoint._kernels")
+    if found is None or found.origin is None:
+        raise ImportError(
+            "sixpoint was installed without its compiled part, which the gateway and the trainer need: install a C "
+            "compiler (Debian and Ubuntu: apt install gcc libc6-dev), then sixpoint again"
+        )
+    library = ctypes.CDLL(found.origin)
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(library, f"sixpoint_{name}")
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+def _call(name: str, *arguments: Any) -> int:
+    result: int = getattr(_library(), f"sixpoint_{name}")(*arguments)
+    return result
+
+
+def _at(array: Array, dtype: npt.DTypeLike) -> int:
+    """Where an array lies that C can read as it is."""
+    if array.dtype != dtype or not array.flags.c_contiguous:
+        raise ValueError(f"a contiguous array of {np.dtype(dtype)} was expected, not {array.dtype} {array.strides}")
+    return array.ctypes.data
+
+
+def _out(array: Array) -> int:
+    return _at(array, np.float16 if _is_half(array) else np.float32)
+
+
+def _is_half(array: Array) -> bool:
+    return array.dtype == np.float16
+
+
+def _matrix(taps: Taps, n: int) -> tuple[int, int, int, int]:
+    """Taps as C reads them; none may lie beyond the ``n`` samples that there are."""
+    cells, weights = taps
+    if cells.size and not 0 <= cells.min() <= cells.max() < n:
+        raise ValueError(f"cells {cells.min()} to {cells.max()} were asked for, and there are {n}")
+    return _at(cells, np.int32), _at(weights, np.float32), *cells.shape
