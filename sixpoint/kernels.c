@@ -54,6 +54,74 @@ INLINE void put(const float *values, void *out, int64_t at, int64_t n, int half)
         memcpy((float *)out + at, values, (size_t)n * sizeof(float));
 }
 
+/* Rows lie far apart in memory: those that come are asked for while others are summed. */
+#if defined(__GNUC__)
+#define PREFETCH(place) __builtin_prefetch(place)
+#else
+#define PREFETCH(place) ((void)(place))
+#endif
+enum { AHEAD = 8 };
+
+/* Sums of blocks of f voxels along a row; their order is the same however the voxels lie in memory. */
+#define DEFINE_SUMS(VOXEL, SUM)                                                                                        \
+    INLINE void sums_of_##VOXEL(const char *row, int64_t step, int64_t n, int64_t f, SUM *restrict sums) {             \
+        int64_t blocks = n / f;                                                                                        \
+        if (f == 1)                                                                                                    \
+            for (int64_t i = 0; i < blocks; i++) sums[i] += *(const VOXEL *)(row + i * step);                          \
+        else if (f == 2)                                                                                               \
+            for (int64_t i = 0; i < blocks; i++)                                                                       \
+                sums[i] += (SUM) * (const VOXEL *)(row + 2 * i * step) + *(const VOXEL *)(row + (2 * i + 1) * step);   \
+        else                                                                                                           \
+            for (int64_t i = 0; i < blocks; i++)                                                                       \
+                for (int64_t j = i * f; j < (i + 1) * f; j += 4)                                                       \
+                    sums[i] += ((SUM) * (const VOXEL *)(row + j * step) + *(const VOXEL *)(row + (j + 1) * step)) +    \
+                               ((SUM) * (const VOXEL *)(row + (j + 2) * step) + *(const VOXEL *)(row + (j + 3) * step)); \
+        for (int64_t i = blocks * f; i < n; i++) sums[blocks] += *(const VOXEL *)(row + i * step);                     \
+    }                                                                                                                  \
+    KERNEL int sixpoint_reduce_##VOXEL(const char *in, const int64_t *strides, const int64_t *shape,                   \
+                                       const int64_t *factors, float *out) {                                           \
+        int64_t size[3];                                                                                               \
+        for (int a = 0; a < 3; a++) size[a] = (shape[a] + factors[a] - 1) / factors[a];                                \
+        SUM *sums = malloc((size_t)(size[2] + 1) * sizeof(SUM));                                                       \
+        if (sums == NULL) return -1;                                                                                   \
+        for (int64_t z = 0; z < size[0]; z++)                                                                          \
+            for (int64_t y = 0; y < size[1]; y++, out += size[2]) {                                                    \
+                int64_t z_end = least((z + 1) * factors[0], shape[0]), y_end = least((y + 1) * factors[1], shape[1]);  \
+                int64_t rows = (z_end - z * factors[0]) * (y_end - y * factors[1]);                                    \
+                for (int64_t i = 0; i <= size[2]; i++) sums[i] = 0;                                                    \
+                for (int64_t k = z * factors[0]; k < z_end; k++)                                                       \
+                    for (int64_t j = y * factors[1]; j < y_end; j++) {                                                 \
+                        const char *row = in + k * strides[0] + j * strides[1];                                        \
+                        int64_t step = strides[2], f = factors[2], one = sizeof(VOXEL);                                \
+                        for (int64_t i = 0; i < shape[2]; i += 64 / one) PREFETCH(row + AHEAD * strides[1] + i * step);\
+                        /* Constants, where they are the usual ones: such loops become several times as fast. */       \
+                        if (step == one && f == 2)                                                                     \
+                            sums_of_##VOXEL(row, sizeof(VOXEL), shape[2], 2, sums);                                    \
+                        else if (step == one && f == 4)                                                                \
+                            sums_of_##VOXEL(row, sizeof(VOXEL), shape[2], 4, sums);                                    \
+                        else if (step == -one && f == 2)                                                               \
+                            sums_of_##VOXEL(row, -(int64_t)sizeof(VOXEL), shape[2], 2, sums);                          \
+                        else if (step == -one && f == 4)                                                               \
+                            sums_of_##VOXEL(row, -(int64_t)sizeof(VOXEL), shape[2], 4, sums);                          \
+                        else                                                                                           \
+                            sums_of_##VOXEL(row, step, shape[2], f, sums);                                             \
+                    }                                                                                                  \
+                for (int64_t i = 0; i < size[2]; i++)                                                                  \
+                    out[i] = (float)((double)sums[i] / (double)(rows * least(factors[2], shape[2] - i * factors[2]))); \
+            }                                                                                                          \
+        free(sums);                                                                                                    \
+        return 0;                                                                                                      \
+    }
+
+DEFINE_SUMS(int8_t, int32_t)
+DEFINE_SUMS(uint8_t, int32_t)
+DEFINE_SUMS(int16_t, int32_t)
+DEFINE_SUMS(uint16_t, int32_t)
+DEFINE_SUMS(int32_t, int64_t)
+DEFINE_SUMS(uint32_t, int64_t)
+DEFINE_SUMS(float, double)
+DEFINE_SUMS(double, double)
+
 KERNEL void sixpoint_to_half(const float *in, uint16_t *out, int64_t n) { halves(in, out, n); }
 
 KERNEL void sixpoint_window(const float *in, void *out, int64_t n, float middle, float scale, int some, float background,

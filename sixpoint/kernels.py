@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["components", "cut", "difference", "ellipsoid", "heatmap", "hull", "resample", "to_half", "window"]
+__all__ = ["components", "cut", "difference", "ellipsoid", "heatmap", "hull", "reduce", "resample", "to_half", "window"]
 
 Array = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
@@ -37,6 +37,18 @@ _SIGNATURES = {
     "components": (_long, [_pointer, _pointer, _long, _long, _long]),
     "difference": (_int, [_pointer] * 8),
 }
+_REDUCED = {
+    "|b1": "uint8_t",
+    "|i1": "int8_t",
+    "|u1": "uint8_t",
+    "<i2": "int16_t",
+    "<u2": "uint16_t",
+    "<i4": "int32_t",
+    "<u4": "uint32_t",
+    "<f4": "float",
+    "<f8": "double",
+}
+_SIGNATURES |= {f"reduce_{name}": (_int, [_pointer] * 5) for name in _REDUCED.values()}
 
 
 def to_half(values: Float, out: npt.NDArray[np.float16]) -> None:
@@ -100,6 +112,28 @@ def hull(planes: Float, centres: Sequence[Float], out: Array) -> None:
     """
     axes = (_at(axis, np.float32) for axis in centres)
     _call("hull", _at(planes, np.float32), len(planes), *axes, *out.shape, _out(out), _is_half(out))
+
+
+def reduce(image: Array, factors: Index) -> Float:
+    """The means of blocks of voxels, of which the last along an axis may be smaller.
+
+    Integers are summed exactly, floating-point numbers in double precision; in one order in every block, however the
+    image lies in memory.
+
+    Args:
+        image: Array [z, y, x] of integers of up to 32 bits or floating-point numbers; of those of up to 16 bits a
+            block has at most 2 ** 15.
+        factors: Voxels per block along (z, y, x): powers of two.
+
+    Raises:
+        MemoryError: There is too little.
+    """
+    result = np.empty([-(-n // f) for n, f in zip(image.shape, factors, strict=True)], np.float32)
+    facts = [np.array(fact, np.int64) for fact in (image.strides, image.shape, factors)]
+    places = [_at(fact, np.int64) for fact in facts]
+    if _call(f"reduce_{_REDUCED[image.dtype.str]}", image.ctypes.data, *places, _at(result, np.float32)) < 0:
+        raise MemoryError
+    return result
 
 
 def resample(array: Float, taps: Taps, *, axis: int) -> Float:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
+
+from sixpoint import kernels
 
 __all__ = ["Reduction", "reduce"]
 
@@ -13,9 +13,6 @@ Array = npt.NDArray[np.generic]
 Float = npt.NDArray[np.float32]
 Factors = tuple[int, int, int]
 Window = tuple[slice, slice, slice]
-
-# Voxels worked on at a time: what they need fits the processor's cache, and NumPy's own cost per call is small.
-_PIECE = 2**18
 
 
 class Reduction:
@@ -59,38 +56,9 @@ def reduce(image: Array, factors: Factors) -> Float:
     if factors == (1, 1, 1):
         return np.ascontiguousarray(image, dtype=np.float32)
     along = factors[::-1]
-    counts = [np.minimum(f, n - np.arange(0, n, f)).astype(np.float64) for n, f in zip(image.shape, along, strict=True)]
-    result = np.empty([len(count) for count in counts], np.float32)
-    dtype = _sum_dtype(image.dtype, math.prod(factors))
-    # Piece by piece along the axis that is slowest in memory.
-    slow = int(np.argmax(np.abs(image.strides)))
-    thick = max(1, _PIECE * image.shape[slow] // max(1, image.size) // along[slow])
-    for first in range(0, result.shape[slow], thick):
-        piece, blocks = [slice(None)] * 3, [slice(None)] * 3
-        piece[slow] = slice(first * along[slow], (first + thick) * along[slow])
-        blocks[slow] = slice(first, first + thick)
-        sums = image[tuple(piece)]
-        for axis, factor in enumerate(along):
-            for _ in range(factor.bit_length() - 1):
-                sums = _pairs(sums, axis, dtype)
-        z, y, x = (count[part] for count, part in zip(counts, blocks, strict=True))
-        result[tuple(blocks)] = sums / (z[:, None, None] * (y[:, None] * x))
-    return result
-
-
-def _pairs(array: Array, axis: int, dtype: npt.DTypeLike) -> Array:
-    """Sums of neighbours along an axis, the first with the second; a last one without a neighbour stays alone."""
-    before = (slice(None),) * axis
-    even, odd = array[(*before, slice(0, None, 2))], array[(*before, slice(1, None, 2))]
-    if even.shape == odd.shape:
-        return np.add(even, odd, dtype=dtype)
-    result = even.astype(dtype)
-    result[(*before, slice(0, odd.shape[axis]))] += odd
-    return result
-
-
-def _sum_dtype(dtype: np.dtype[np.generic], count: int) -> npt.DTypeLike:
-    """The smallest type that is exact for sums of so many integers; double precision for the rest."""
-    if dtype.kind not in "biu" or dtype.itemsize > 4:
-        return np.float64
-    return np.int32 if dtype.itemsize <= 2 and count <= 2**15 else np.int64
+    if image.dtype.kind == "f":
+        return kernels.reduce(image, along)
+    # Integers' sums are the same in any order: along memory they are made many times as fast.
+    z, y, x = np.argsort(np.abs(image.strides), kind="stable")[::-1].tolist()
+    reduced = kernels.reduce(image.transpose(z, y, x), (along[z], along[y], along[x]))
+    return np.ascontiguousarray(reduced.transpose(np.argsort((z, y, x))))

@@ -18,12 +18,14 @@ __all__ = ["KeptReduction", "Reductions"]
 _TILE = 32
 # Of smaller blocks the means need as much memory as the voxels, and are soon made again.
 _LEAST_BLOCK = 4
-# A person works on objects of one or two sizes at a time.
-_KEPT = 2
+# People who work on one image outline objects of a few sizes at a time.
+_KEPT = 6
 
 
 class Reductions:
-    """An image's reductions: the two that were used last are kept, in at most half its int16 voxels' memory each.
+    """An image's reductions: the six that were used last are kept, in at most half its int16 voxels' memory each.
+
+    Only where it was read; images at hand share a budget of memory.
 
     Safe to use from several threads.
 

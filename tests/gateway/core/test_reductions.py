@@ -30,13 +30,14 @@ def test_what_was_read_is_not_computed_again():
     assert np.array_equal(reductions((2, 2, 2))[WINDOW], before)
 
 
-def test_the_two_that_were_used_last_are_kept():
+def test_those_that_were_used_last_are_kept():
     reductions = Reductions(IMAGE)
-    first, second = reductions((2, 2, 2)), reductions((4, 4, 4))
-    assert reductions((2, 2, 2)) is first
-    reductions((4, 2, 2))
-    assert reductions((2, 2, 2)) is first
-    assert reductions((4, 4, 4)) is not second
+    factors = [(2, 2, 1), (2, 1, 2), (1, 2, 2), (2, 2, 2), (4, 2, 2), (4, 4, 2)]
+    kept = [reductions(some) for some in factors]
+    assert reductions(factors[0]) is kept[0]
+    reductions((4, 4, 4))
+    assert reductions(factors[0]) is kept[0]
+    assert reductions(factors[1]) is not kept[1]
 
 
 def test_threads_that_want_the_same_samples_make_them_once(monkeypatch: pytest.MonkeyPatch):
