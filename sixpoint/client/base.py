@@ -156,17 +156,25 @@ class BaseClient:
         found = yield Call("GetImage", images.GetImageRequest(digest=info.image_digest), self.timeout.call)
         return Opened(info, geometry_from_message(found.image.geometry), None)
 
-    def sessions_plan(self) -> Plan[list[SessionInfo]]:
-        """All open sessions of this client's owner, the last used first."""
+    def sessions_plan(self, model: str, version: str) -> Plan[list[SessionInfo]]:
+        """The open sessions of this client's owner that match the filters that are not empty, the last used first."""
         listed: list[SessionInfo] = []
         token = ""
         while True:
-            request = sessions.ListSessionsRequest(page_size=_PAGE, page_token=token)
+            request = sessions.ListSessionsRequest(
+                page_size=_PAGE, page_token=token, model=model, model_version=version
+            )
             response = yield Call("ListSessions", request, self.timeout.call)
             listed += map(read_session, response.sessions)
             token = response.next_page_token
             if not token:
                 return listed
+
+    def count_sessions_plan(self, model: str, version: str) -> Plan[int]:
+        """How many open sessions of all owners match the filters that are not empty."""
+        request = sessions.ListSessionsRequest(page_size=1, model=model, model_version=version)
+        response = yield Call("ListSessions", request, self.timeout.call)
+        return int(response.all_owners_size)
 
     def close_plan(self, session_id: str) -> Plan[None]:
         """Close a session; closing it again is no error."""
