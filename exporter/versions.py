@@ -114,7 +114,7 @@ def promote(
         registry: The repository.
         name: Of the model.
         version: The candidate.
-        share: Of the sessions, 0 to 1.
+        share: Of the sessions, or of the images that are segmented, 0 to 1.
         triton: Which serves the repository; the version is tried through it, and on failure all stays as it is.
         wait: Seconds to wait for other writers.
 

@@ -85,7 +85,7 @@ def promote(
     timeout: TritonTimeout = 120.0,
     wait: Wait = 300.0,
 ) -> None:
-    """Give a share of the sessions a version; a session keeps its version on every gateway."""
+    """Give a share of the sessions (or images, if it needs no clicks) a version; each keeps it on every gateway."""
     with _opened(repository, triton, timeout) as (registry, server):
         from exporter.versions import promote as give
 

@@ -797,7 +797,9 @@ class SegmentRequest(_message.Message):
     image_digest: _builtins.str
     """SHA-256 of an image that is here."""
     model: _builtins.str
-    """Name of a model of TASK_SEGMENTATION."""
+    """Name of a model of TASK_SEGMENTATION. While a version of it is on trial, the image's digest decides which answers:
+    the same image always gets the same one.
+    """
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the labels that are wanted; empty: all of the model's."""
