@@ -175,7 +175,9 @@ Global___Click: _TypeAlias = Click  # noqa: Y015
 
 @_typing.final
 class Prompt(_message.Message):
-    """One thing that a person shows the model. Extreme points, a box or a mask begin an object; clicks correct the answer."""
+    """One thing that a person shows the model. Extreme points, a box or a mask begin an object; clicks correct the answer.
+    For a model that takes clicks alone, the first of them begins it: GetModel says what a model takes.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
