@@ -213,9 +213,7 @@ class ModelSpec(SpecModel):
     def _fits_task(self) -> ModelSpec:
         kinds = {channel.kind for channel in self.input.channels}
         if PromptKind.MASK in self.prompts and not {"clicks", "previous"} <= kinds:
-            raise ValueError(
-                "to correct a mask, a network needs the channels clicks and previous: take mask off prompts"
-            )
+            raise ValueError("to correct a mask, a network needs channels clicks and previous: take mask off prompts")
         if self.task is not Task.SEGMENTATION:
             if self.patch is not None:
                 raise ValueError(f"a patch is for segmentation; {self.task.value} has a roi")
@@ -232,9 +230,8 @@ class ModelSpec(SpecModel):
             raise ValueError("segmentation needs at least one label")
         for channel in self.input.channels:
             if channel.kind != "image" or channel.intensity.method not in WITHOUT_POINTS:
-                raise ValueError(
-                    f"segmentation sees image channels only, by {', '.join(WITHOUT_POINTS)}: it has no points"
-                )
+                known = ", ".join(WITHOUT_POINTS)
+                raise ValueError(f"segmentation sees image channels only, by {known}: it has no points")
         return self
 
     @model_validator(mode="after")

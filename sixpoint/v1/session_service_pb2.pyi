@@ -326,13 +326,15 @@ class ListSessionsResponse(_message.Message):
         sessions: _abc.Iterable[Global___Session] | None = ...,
         next_page_token: _builtins.str = ...,
         total_size: _builtins.int = ...,
-        all_owners_size: _builtins.int = ...,
+        all_owners_size: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_all_owners_size", b"_all_owners_size", "all_owners_size", b"all_owners_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_owners_size", b"all_owners_size", "next_page_token", b"next_page_token", "sessions", b"sessions", "total_size", b"total_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_all_owners_size", b"_all_owners_size", "all_owners_size", b"all_owners_size", "next_page_token", b"next_page_token", "sessions", b"sessions", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__all_owners_size: _TypeAlias = _typing.Literal["all_owners_size"]  # noqa: Y015
+    _WhichOneofArgType__all_owners_size: _TypeAlias = _typing.Literal["_all_owners_size", b"_all_owners_size"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__all_owners_size) -> _WhichOneofReturnType__all_owners_size | None: ...
 
 Global___ListSessionsResponse: _TypeAlias = ListSessionsResponse  # noqa: Y015
 
