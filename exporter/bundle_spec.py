@@ -148,10 +148,10 @@ def _annotation(before: Preprocessing, _inferer: Inferer, *, axes: str, gaps: li
         gaps.append(
             Gap("input.channels", f"clicks on a grid of {size}, which is no cube", "--spec FILE with input.channels")
         )
-    before.notes.append("a box begins the object; the network sees the whole image, and clicks alone")
+    before.notes.append("the first click begins the object; the network sees the whole image, and clicks alone")
     return {
         "task": "annotation",
-        "prompts": ["box", "clicks"],
+        "prompts": ["clicks"],
         "roi": {"size": _patient(size, axes), "whole": True},
         "input": {"channels": [_image(before), *clicks]},
     }

@@ -99,8 +99,10 @@ def _middle(image: Volume, fraction: float) -> npt.NDArray[np.float64]:
 def _seen(voxels: Array, points: Array, size: Size, spacing: Vector, spec: ModelSpec) -> Array:
     """The input [channel, z, y, x] for points (x, y, z), shape [n, 3], on a canonical image [z, y, x]."""
     box = np.stack([points.min(axis=0), points.max(axis=0)])
-    roi = Roi.around(box, spacing=spacing, spec=spec.roi)
+    roi = Roi.around(box, spacing=spacing, spec=spec.roi, image=size)
     guide = Guide.within(roi, box=box, extremes=points, size=size)
+    if spec.begun_by_clicks:
+        guide = Guide.within(roi, box=box, positive=box.mean(axis=0), negative=box[:1], size=size)
     return network_input(roi.extract(voxels), guide, spec.input)
 
 

@@ -21,7 +21,10 @@ from sixpoint.rollout import Candidate
 __all__ = ["SessionCount", "Version", "list_versions", "promote", "remove", "rollback"]
 
 SessionCount = Callable[[str, int], int]
-"""How many open sessions a gateway has on a version of a model: given the model's name and the version."""
+"""How many open sessions of a gateway use a version of a model: given the model's name and the version.
+
+Such a session shows an answer of that version, or would be given it for its next prompt.
+"""
 
 
 class Version(BaseModel):
@@ -111,7 +114,7 @@ def promote(
         registry: The repository.
         name: Of the model.
         version: The candidate.
-        share: Of the sessions, 0 to 1.
+        share: Of the sessions, or of the images that are segmented, 0 to 1.
         triton: Which serves the repository; the version is tried through it, and on failure all stays as it is.
         wait: Seconds to wait for other writers.
 
@@ -174,6 +177,7 @@ def remove(
     Raises:
         NotFound: There is no such model or version.
         FailedPrecondition: It serves; or, unless forced, it is on trial, or sessions use it.
+        SixpointError: What ``sessions`` raises: an unknown number is not none.
     """
     with registry.lock(wait=wait):
         sweep(registry, name)
@@ -187,7 +191,11 @@ def remove(
             raise FailedPrecondition(f"version {version} of {name} is on trial: end that first, or --force")
         using = sessions(name, version) if sessions is not None and not force else 0
         if using:
-            raise FailedPrecondition(f"{using} sessions use version {version} of {name}: wait for them, or --force")
+            some = "1 session uses" if using == 1 else f"{using} sessions use"
+            raise FailedPrecondition(
+                f"{some} version {version} of {name}: wait until they are closed (sixpoint sessions --model {name} "
+                f"--version {version} lists yours), or --force"
+            )
         if version in _served(registry, config):
             assert present is not None
             _serve(registry, config, (present,), default=present, candidate=None, check=present, triton=triton)

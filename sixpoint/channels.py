@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
+    "WITHOUT_POINTS",
     "Channel",
     "ClickChannel",
     "EllipsoidChannel",
@@ -17,7 +19,11 @@ __all__ = [
     "Intensity",
     "PreviousChannel",
     "SpecModel",
+    "check_made_by_clicks",
 ]
+
+WITHOUT_POINTS = ("percentile", "range", "zscore")
+"""Methods of :class:`Intensity` that look at the voxels alone."""
 
 
 class SpecModel(BaseModel):
@@ -116,3 +122,23 @@ Channel = Annotated[
     | HullChannel,
     Field(discriminator="kind"),
 ]
+
+
+def check_made_by_clicks(channels: Sequence[Channel], *, whole: bool) -> None:
+    """Refuse what clicks alone do not say: how far an object reaches.
+
+    Args:
+        channels: All of a network.
+        whole: Whether it sees the whole image.
+
+    Raises:
+        ValueError: Saying what to write.
+    """
+    if not whole:
+        raise ValueError("clicks alone do not say how far an object reaches: write roi: {whole: true}")
+    for channel in channels:
+        made = f"channel {channel.kind}" if channel.kind in ("heatmap", "ellipsoid", "hull") else ""
+        if channel.kind == "image" and channel.intensity.method not in WITHOUT_POINTS:
+            made = f"intensity by {channel.intensity.method}"
+        if made:
+            raise ValueError(f"clicks alone make no {made}: take extreme points or a box, too")

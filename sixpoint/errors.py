@@ -206,7 +206,9 @@ class TaskNotSupported(FailedPrecondition):
 
 
 class NothingToCorrect(FailedPrecondition):
-    """Clicks correct an answer, and nothing was begun with extreme points, a box or a mask."""
+    """Clicks correct an answer, and nothing was begun: with extreme points, a box, a mask, or, for models that take
+    clicks alone, a positive click.
+    """
 
     reason = "NOTHING_TO_CORRECT"
 

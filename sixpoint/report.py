@@ -40,8 +40,9 @@ def report(steps: Sequence[Step], *, image: str, upload: timedelta) -> dict[str,
         upload: From opening the session to its being there, seen from here.
 
     Returns:
-        A mapping for JSON; times in milliseconds, and all but ``answers`` those of the last answer. ``points`` is 0 for
-        a box. ``reply_ms`` is what the call took beyond the server's own phases: messages, network, unpacking.
+        A mapping for JSON; times in milliseconds, and all but ``answers`` those of the last answer. ``points`` is 0
+        where none were given. ``reply_ms`` is what the call took beyond the server's own phases: messages, network,
+        unpacking.
     """
     begun, last = steps[0].prompt, steps[-1]
     mask, call = last.mask, last.call
@@ -52,7 +53,7 @@ def report(steps: Sequence[Step], *, image: str, upload: timedelta) -> dict[str,
         "model": mask.model,
         "model_version": mask.model_version,
         "points": len(begun.points) if isinstance(begun, ExtremePoints) else 0,
-        "clicks": len(steps) - 1,
+        "clicks": sum(isinstance(step.prompt, Click) for step in steps),
         "answers": [
             {
                 "prompt": _name(step.prompt),
@@ -79,9 +80,12 @@ def report_table(facts: dict[str, Any]) -> Table:
     table.add_row("image", escape(str(facts["image"])))
     table.add_row("model", escape(f"{facts['model']} (version {facts['model_version']})"))
     first, *corrections = facts["answers"]
-    kind = {"extreme points": "points", "box": "box"}.get(first["prompt"], "mask given")
-    begun = {"points": str(facts["points"]), "box": "two corners"}.get(kind, "as it was")
-    table.add_row(kind, f"{begun}: {_outcome(first)}" if corrections else begun)
+    if first["prompt"].endswith(" click"):
+        corrections = facts["answers"]
+    else:
+        kind = {"extreme points": "points", "box": "box"}.get(first["prompt"], "mask given")
+        begun = {"points": str(facts["points"]), "box": "two corners"}.get(kind, "as it was")
+        table.add_row(kind, f"{begun}: {_outcome(first)}" if corrections else begun)
     for number, answer in enumerate(corrections, 1):
         table.add_row(f"click {number}", f"{answer['prompt'].removesuffix(' click')}: {_outcome(answer)}")
     table.add_row("mask", f"{facts['volume_ml']:.1f} ml, {facts['reply_bytes']} bytes on the wire")

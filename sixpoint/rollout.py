@@ -26,23 +26,26 @@ class _Text(BaseModel):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A version that some of the sessions are given; all others are given the newest one that is not on trial.
+    """A version that some of the sessions, or images, are given; all others get the newest one that is not on trial.
 
     Attributes:
         version: Of the model.
-        share: Of the sessions, 0 to 1; 0: none, while it is being tried.
+        share: Of the sessions, or of the images that are segmented, 0 to 1; 0: none, while it is being tried.
     """
 
     version: str
     share: float
 
-    def takes(self, session_id: str) -> bool:
-        """Whether a session is given the candidate.
+    def takes(self, key: str) -> bool:
+        """Whether a session is given the candidate; or an image, by a model that needs no session.
 
-        The first 8 bytes of the SHA-256 of the session's id (UTF-8), read as a big-endian fraction of 2**64, are below
-        the share. So a session keeps its version on every gateway; and when the share grows, none goes back.
+        The first 8 bytes of the SHA-256 of the key (UTF-8), read as a big-endian fraction of 2**64, are below the
+        share. So a session, or an image, keeps its version on every gateway; and when the share grows, none goes back.
+
+        Args:
+            key: The session's id; the image's digest, in hexadecimal.
         """
-        head = hashlib.sha256(session_id.encode()).digest()[:8]
+        head = hashlib.sha256(key.encode()).digest()[:8]
         return int.from_bytes(head, "big") < self.share * 2**64
 
     def to_json(self) -> str:

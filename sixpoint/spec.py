@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from sixpoint.channels import (
+    WITHOUT_POINTS,
     Channel,
     ClickChannel,
     EllipsoidChannel,
@@ -22,6 +23,7 @@ from sixpoint.channels import (
     Intensity,
     PreviousChannel,
     SpecModel,
+    check_made_by_clicks,
 )
 from sixpoint.errors import ModelSpecError
 
@@ -46,7 +48,6 @@ __all__ = [
     "Task",
 ]
 
-_WITHOUT_POINTS = ("percentile", "range", "zscore")
 _COMPLETE_AXES = [[side, 2 + front, 4 + top] for side in (0, 1) for front in (0, 1) for top in (0, 1)]
 
 PARAMETER = "sixpoint"
@@ -70,7 +71,8 @@ class PromptKind(StrEnum):
     BOX = "box"
     """A box round the object."""
     CLICKS = "clicks"
-    """Corrections: positive clicks where the object was missed, negative ones where the answer went too far."""
+    """Corrections: positive clicks where the object was missed, negative ones where the answer went too far; a model
+    that takes nothing else lets them begin the object."""
     MASK = "mask"
     """A mask that a person brings along, to correct it."""
 
@@ -211,14 +213,14 @@ class ModelSpec(SpecModel):
     def _fits_task(self) -> ModelSpec:
         kinds = {channel.kind for channel in self.input.channels}
         if PromptKind.MASK in self.prompts and not {"clicks", "previous"} <= kinds:
-            raise ValueError(
-                "to correct a mask, a network needs the channels clicks and previous: take mask off prompts"
-            )
+            raise ValueError("to correct a mask, a network needs channels clicks and previous: take mask off prompts")
         if self.task is not Task.SEGMENTATION:
             if self.patch is not None:
                 raise ValueError(f"a patch is for segmentation; {self.task.value} has a roi")
             if not self.output.exclusive:
                 raise ValueError(f"exclusive is for segmentation; {self.task.value} has one label")
+            if self.begun_by_clicks:
+                check_made_by_clicks(self.input.channels, whole=self.roi.whole)
             return self
         if self.patch is None:
             raise ValueError("segmentation needs a patch: {size, spacing}")
@@ -227,10 +229,9 @@ class ModelSpec(SpecModel):
         if not self.labels:
             raise ValueError("segmentation needs at least one label")
         for channel in self.input.channels:
-            if channel.kind != "image" or channel.intensity.method not in _WITHOUT_POINTS:
-                raise ValueError(
-                    f"segmentation sees image channels only, by {', '.join(_WITHOUT_POINTS)}: it has no points"
-                )
+            if channel.kind != "image" or channel.intensity.method not in WITHOUT_POINTS:
+                known = ", ".join(WITHOUT_POINTS)
+                raise ValueError(f"segmentation sees image channels only, by {known}: it has no points")
         return self
 
     @model_validator(mode="after")
@@ -243,6 +244,11 @@ class ModelSpec(SpecModel):
                         f"{len(self.input.channels)} channels"
                     )
         return self
+
+    @property
+    def begun_by_clicks(self) -> bool:
+        """Whether the first click begins an object, anywhere in the image: nothing else is taken (as DeepEdit)."""
+        return set(self.prompts) == {PromptKind.CLICKS}
 
     @property
     def input_shape(self) -> tuple[int, int, int, int]:

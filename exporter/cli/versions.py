@@ -15,7 +15,7 @@ from rich.table import Table
 
 from exporter.cli.console import clear_errors, out
 from exporter.cli.options import AsJson, Repository, TritonAddress, TritonTimeout, Wait
-from sixpoint.errors import InvalidArgument
+from sixpoint.errors import InvalidArgument, ModelNotFound
 
 if TYPE_CHECKING:
     from exporter.registry import Registry
@@ -33,7 +33,7 @@ Examples:
   exporter promote liver 4 --share 0.1 --triton 127.0.0.1:8001   a tenth of the sessions is given version 4
   exporter promote liver 4 --share 1 --triton 127.0.0.1:8001     all of them: version 4 serves
   exporter promote liver 4 --share 0 --triton 127.0.0.1:8001     none: the trial ends""",
-    "remove": "Example: exporter remove liver 2 --triton 127.0.0.1:8001",
+    "remove": "Example: exporter remove liver 2 --triton 127.0.0.1:8001 --gateway 127.0.0.1:50051",
     "diff": "Example: exporter diff liver 3 4 --image ct.nii.gz",
 }
 
@@ -85,7 +85,7 @@ def promote(
     timeout: TritonTimeout = 120.0,
     wait: Wait = 300.0,
 ) -> None:
-    """Give a share of the sessions a version; a session keeps its version on every gateway."""
+    """Give a share of the sessions (or images, if it needs no clicks) a version; each keeps it on every gateway."""
     with _opened(repository, triton, timeout) as (registry, server):
         from exporter.versions import promote as give
 
@@ -101,7 +101,12 @@ def remove(
     repository: Repository = "model_repository",
     triton: TritonAddress = None,
     gateway: Annotated[
-        str | None, typer.Option(help="A gateway, asked whether sessions use the version.", metavar="HOST:PORT")
+        str | None,
+        typer.Option(
+            help="A gateway, asked whether sessions use the version.",
+            metavar="HOST:PORT",
+            show_default="none: it is removed though sessions may show its answers",
+        ),
     ] = None,
     timeout: TritonTimeout = 120.0,
     wait: Wait = 300.0,
@@ -110,8 +115,8 @@ def remove(
     with _opened(repository, triton, timeout) as (registry, server):
         from exporter.versions import remove as delete
 
-        sessions = _sessions_of(gateway) if gateway else None
-        delete(registry, name, version, triton=server, sessions=sessions, force=force, wait=wait)
+        with _sessions_of(gateway) as sessions:
+            delete(registry, name, version, triton=server, sessions=sessions, force=force, wait=wait)
         out.print(f"{name} version {version} is removed")
 
 
@@ -155,9 +160,31 @@ def _opened(
         yield open_registry(repository), server
 
 
-def _sessions_of(gateway: str) -> SessionCount:
-    """How to ask a gateway which sessions use a version; the contract has no call for it yet."""
-    raise InvalidArgument(f"the gateway at {gateway} cannot be asked for a version's sessions: leave --gateway out")
+@contextlib.contextmanager
+def _sessions_of(gateway: str | None) -> Iterator[SessionCount | None]:
+    """How to ask a gateway how many sessions use a version; None when there is no gateway to ask.
+
+    Raises:
+        InvalidArgument: Its address is none.
+    """
+    if gateway is None:
+        yield None
+        return
+    if not gateway.rpartition(":")[2].isdecimal():
+        raise InvalidArgument(f"the gateway's address must be host:port, got {gateway!r}")
+    from sixpoint.client import Client, Retry
+
+    with Client(gateway, retry=Retry(attempts=4)) as client:
+
+        def count(name: str, version: int) -> int:
+            if name not in (one.name for one in client.models()):
+                raise ModelNotFound(
+                    f"the gateway at {gateway} does not serve {name}, so that it cannot say which sessions use it: "
+                    "name one that does, or leave --gateway out"
+                )
+            return client.count_sessions(model=name, version=str(version))
+
+        yield count
 
 
 def _row(one: Version) -> tuple[str, ...]:

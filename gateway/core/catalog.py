@@ -22,7 +22,7 @@ class Model:
         name: Its name in Triton.
         version: The newest version that is not on trial, as of the last look.
         spec: What it says of itself.
-        candidate: The version that is on trial, and for which share of the sessions; None: there is none.
+        candidate: The version that is on trial, and for which share of the sessions or images; None: there is none.
     """
 
     name: str
@@ -30,10 +30,12 @@ class Model:
     spec: ModelSpec
     candidate: Candidate | None = None
 
-    def version_for(self, session_id: str) -> str:
-        """The version that a session is given: see :meth:`sixpoint.rollout.Candidate.takes`."""
+    def version_for(self, key: str) -> str:
+        """The version that a session (its id), or an image to segment (its digest), is given: see
+        :meth:`sixpoint.rollout.Candidate.takes`.
+        """
         candidate = self.candidate
-        return candidate.version if candidate is not None and candidate.takes(session_id) else self.version
+        return candidate.version if candidate is not None and candidate.takes(key) else self.version
 
 
 class Catalog:

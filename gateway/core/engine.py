@@ -15,7 +15,7 @@ from gateway.core.images import StoredImage
 from gateway.core.log import Loaded, Log, check_revision
 from gateway.core.outline import Before, Drawn, Outliner, Phase
 from gateway.core.processing import working_bytes
-from gateway.core.shown import check_kinds, read_call, show
+from gateway.core.shown import begin, check_kinds, read_call, show
 from gateway.core.state import Reply, State
 from gateway.storage.session_records import SegmentRow, SessionRow, StepRow
 from gateway.storage.step_codec import encode_answer, encode_prompts
@@ -208,6 +208,8 @@ class Engine:
         call = read_call(prompts, geometry=geometry)
         model = self._catalog.get(loaded.row.model)
         check_kinds(call, model=model.name, taken=model.spec.prompts)
+        by_clicks = model.spec.begun_by_clicks
+        call = begin(state.shown, call, model=model.name, by_clicks=by_clicks, geometry=geometry)
         shown = show(state.shown, call)
         async with self._admission.memory(working_bytes(shown, geometry=geometry, spec=model.spec)):
             waited = time.perf_counter() - asked

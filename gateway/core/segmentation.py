@@ -107,7 +107,7 @@ class Segmenter:
         asked = time.perf_counter()
         yield Progress(Phase.WAITING)
         async with self._admission.place():
-            job = Job.of(await self._images.open(digest), chosen, deadline)
+            job = Job.of(await self._images.open(digest), chosen, version=chosen.version_for(digest), deadline=deadline)
             needed = working_bytes(job.image, chosen.spec, in_flight=self._in_flight)
             if needed > self._memory:
                 x, y, z = job.roi.size
@@ -174,7 +174,7 @@ class Segmenter:
             nonlocal version
             patch = await self._work(lambda: job.windows.cut(channels, corner, spec))
             inferred = await self._inference.infer(
-                job.model, patch, timeout=job.deadline.remaining(), version=job.model.version
+                job.model, patch, timeout=job.deadline.remaining(), version=job.version
             )
             if inferred.version != (version := version or inferred.version):
                 raise TritonUnavailable(

@@ -25,6 +25,7 @@ class Job:
     Attributes:
         image: The image.
         model: For segmentation.
+        version: Which of the model's versions is to answer.
         roi: The whole image, on the model's spacing.
         windows: The windows over that.
         deadline: Until when the labels are wanted.
@@ -32,15 +33,16 @@ class Job:
 
     image: StoredImage
     model: Model
+    version: str
     roi: Roi
     windows: Windows
     deadline: Deadline
 
     @classmethod
-    def of(cls, image: StoredImage, model: Model, deadline: Deadline) -> Self:
-        """A model on an image."""
+    def of(cls, image: StoredImage, model: Model, *, version: str, deadline: Deadline) -> Self:
+        """A version of a model on an image."""
         roi = _roi(image, model.spec)
-        return cls(image, model, roi, Windows.over(_shape(roi.size), _patch(model.spec)), deadline)
+        return cls(image, model, version, roi, Windows.over(_shape(roi.size), _patch(model.spec)), deadline)
 
     @property
     def spec(self) -> ModelSpec:

@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
+from gateway.core import session_pages
 from gateway.core.log import Log, advance, check_revision, open_row
 from gateway.core.state import HotStates
 from gateway.storage import session_records as records
 from gateway.storage.database import Database
+from gateway.storage.open_sessions import Use, count_open
 from gateway.storage.session_records import Request, SegmentRow, SessionRow, StepRow
 from sixpoint.errors import (
     ImageNotFound,
@@ -21,7 +23,7 @@ from sixpoint.errors import (
     Violation,
 )
 
-__all__ = ["Session", "Sessions", "check_request_id", "check_segment"]
+__all__ = ["Page", "Session", "Sessions", "check_request_id", "check_segment"]
 
 MOST_SEGMENTS = 255
 """Labels of a mask are bytes."""
@@ -29,8 +31,6 @@ _MOST_ID = 64
 _MOST_NAME = 200
 # How long an ended session is remembered, to say "expired" rather than "unknown".
 _TOMBSTONE_S = 7 * 86400.0
-_PAGE = 100
-_MOST_PAGE = 1000
 # Reads move the expiry on only this often: a read should not cost a write.
 _TOUCH_S = 60.0
 
@@ -42,6 +42,23 @@ class Session:
     row: SessionRow
     segments: tuple[SegmentRow, ...]
     expires: float
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some of an owner's open sessions.
+
+    Attributes:
+        sessions: The last used first.
+        token: To go on; empty after the last.
+        total: Number of the owner's, on all pages.
+        everybodys: The same, of all owners.
+    """
+
+    sessions: tuple[Session, ...]
+    token: str
+    total: int
+    everybodys: int
 
 
 class Sessions:
@@ -151,23 +168,24 @@ class Sessions:
             found = replace(found, row=replace(found.row, used=now), expires=now + self._idle)
         return found
 
-    async def page(self, owner: str, *, size: int = 0, token: str = "") -> tuple[list[Session], str]:
-        """An owner's open sessions, the last used first, and the token of the next page; empty after the last.
+    async def page(self, owner: str, *, size: int = 0, token: str = "", use: Use | None = None) -> Page:
+        """An owner's open sessions, the last used first.
+
+        Args:
+            owner: Whose.
+            size: How many at most; 0 for the default.
+            token: Of the page before; empty for the first.
+            use: Which a session must make of a model; None: whatever it uses.
 
         Raises:
             InvalidArgument: When the size or the token is none.
         """
-        if not 0 <= size <= _MOST_PAGE:
-            raise InvalidArgument(
-                f"page size {size}; expected 1 to {_MOST_PAGE}, or 0 for {_PAGE}",
-                violations=(Violation("page_size", f"0 to {_MOST_PAGE}"),),
-            )
-        size, before = size or _PAGE, _read_token(token)
+        most, after = session_pages.check_size(size), session_pages.read_token(token)
 
-        def work(conn: Connection) -> tuple[list[Session], str]:
-            rows = records.list_open(conn, owner, before=before, most=size + 1)
-            page = [self._session(conn, row) for row in rows[:size]]
-            return page, f"{rows[size - 1].used!r} {rows[size - 1].id}" if len(rows) > size else ""
+        def work(conn: Connection) -> Page:
+            found = session_pages.page(conn, owner, most=most, after=after, use=use)
+            listed = tuple(self._session(conn, row) for row in found.rows)
+            return Page(listed, found.token, found.total, found.everybodys)
 
         return await self._database.read(work)
 
@@ -261,13 +279,13 @@ class Sessions:
         return Session(row, tuple(records.segment_rows(conn, row.id)), row.used + self._idle)
 
     def _check_limits(self, conn: Connection, owner: str) -> None:
-        if records.count_open(conn) >= self._limit:
+        if count_open(conn) >= self._limit:
             raise ResourceExhausted(
                 f"{self._limit} sessions are open, which is the limit (SIXPOINT_MAX_SESSIONS); close one, or wait "
                 "until one expires",
                 retry_after=60.0,
             )
-        if self._owner_limit and records.count_open(conn, owner) >= self._owner_limit:
+        if self._owner_limit and count_open(conn, owner) >= self._owner_limit:
             raise ResourceExhausted(
                 f"{self._owner_limit} of your sessions are open, which is the limit for one owner "
                 "(SIXPOINT_OWNER_SESSIONS); close one"
@@ -311,15 +329,3 @@ def _check_step(rows: Sequence[SegmentRow], segment: int, step: int) -> None:
             f"step {step} of segment {segment}; it has {lengths[segment]}",
             violations=(Violation("step", f"0 to {lengths[segment]}"),),
         )
-
-
-def _read_token(token: str) -> tuple[float, str] | None:
-    if not token:
-        return None
-    used, _, last = token.partition(" ")
-    try:
-        return float(used), last
-    except ValueError:
-        raise InvalidArgument(
-            "the page token is none of this server's", violations=(Violation("page_token", "from the last response"),)
-        ) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,19 @@ from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask, Prompt
 from sixpoint.roi import Size
 from sixpoint.spec import PromptKind
 
-__all__ = ["MOST_CLICKS", "Call", "Clicks", "Extent", "Shown", "check_count", "check_kinds", "read_call", "show"]
+__all__ = [
+    "MOST_CLICKS",
+    "Call",
+    "Clicks",
+    "Extent",
+    "Shown",
+    "anywhere",
+    "begin",
+    "check_count",
+    "check_kinds",
+    "read_call",
+    "show",
+]
 
 Points = npt.NDArray[np.float64]
 
@@ -39,11 +51,13 @@ class Extent:
         extremes: The extreme points (x, y, z), shape [n, 3]: those that were clicked, or those of the mask; none for a
             box.
         mask: The mask to correct, bool [z, y, x], from ``box``'s lower to its upper voxel; None without one.
+        anywhere: Whether clicks began the object, and ``box`` is the image's.
     """
 
     box: Points
     extremes: Points
     mask: npt.NDArray[np.bool_] | None = None
+    anywhere: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,6 +191,42 @@ def check_kinds(call: Call, *, model: str, taken: Sequence[PromptKind]) -> None:
     refused = ", ".join(kind.value for kind in given if kind not in taken)
     if refused:
         raise PromptNotSupported(f"model {model!r} takes {', '.join(taken) or 'no prompts'}; not {refused}")
+
+
+def begin(shown: Shown | None, call: Call, *, model: str, by_clicks: bool, geometry: Geometry) -> Call:
+    """The call as one that begins an object, if its clicks do; otherwise as it is.
+
+    Args:
+        shown: What was shown of the object so far; None: nothing.
+        call: What is shown now.
+        model: Name of the model that is to answer.
+        by_clicks: Whether clicks alone begin an object for it.
+        geometry: Of the image as it came.
+
+    Raises:
+        NothingToCorrect: When there is nothing to take away from, or clicks began the object and the model needs more.
+    """
+    if call.extent is not None or not len(call.clicks):
+        return call
+    if shown is not None:
+        if shown.extent.anywhere and not by_clicks:
+            raise NothingToCorrect(
+                f"a click began this object, and model {model!r} needs to know how far it reaches; begin it anew with "
+                "extreme points, a box or a mask"
+            )
+        return call
+    if not by_clicks:
+        return call
+    if not call.clicks.positive.any():
+        raise NothingToCorrect("there is no answer that negative clicks could correct; begin with a positive one")
+    return anywhere(call, geometry=geometry)
+
+
+def anywhere(call: Call, *, geometry: Geometry) -> Call:
+    """The call of clicks as one that begins an object, of which nobody knows how far it reaches."""
+    upper = np.array(geometry.canonical().size, np.float64) - 1
+    extent = Extent(np.stack([np.zeros(3), upper]), np.empty((0, 3)), anywhere=True)
+    return replace(call, extent=extent)
 
 
 def show(shown: Shown | None, call: Call) -> Shown:

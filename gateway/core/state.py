@@ -11,7 +11,7 @@ import numpy.typing as npt
 import zstandard
 
 from gateway.core.processing import Answered
-from gateway.core.shown import Shown, read_call, show
+from gateway.core.shown import Shown, anywhere, read_call, show
 from gateway.storage.session_records import SegmentRow, StepRow
 from gateway.storage.step_codec import decode_answer, decode_prompts
 from sixpoint.errors import InternalError
@@ -80,7 +80,10 @@ def read_state(prompts: Sequence[bytes], last: StepRow, *, geometry: Geometry) -
     """
     shown = None
     for data in prompts:
-        shown = show(shown, read_call(decode_prompts(data), geometry=geometry))
+        call = read_call(decode_prompts(data), geometry=geometry)
+        if shown is None and call.extent is None:  # then its clicks began the object
+            call = anywhere(call, geometry=geometry)
+        shown = show(shown, call)
     try:
         answered = decode_answer(last.roi, last.answer)
     except (zstandard.ZstdError, ValueError) as error:

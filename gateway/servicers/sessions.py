@@ -10,7 +10,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from gateway.core.catalog import Catalog
 from gateway.core.sessions import Session, Sessions, check_segment
 from gateway.owners import owner_of
+from gateway.storage.open_sessions import Use
 from gateway.storage.session_records import StepRow
+from sixpoint.errors import InvalidArgument, ModelNotFound, Violation
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import session_service_pb2 as messages
 from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
@@ -45,8 +47,15 @@ class SessionServicer(sessions_grpc.SessionServiceServicer):
         self, request: messages.ListSessionsRequest, context: _Context
     ) -> messages.ListSessionsResponse:
         """Lists the caller's open sessions."""
-        found, token = await self._sessions.page(owner_of(context), size=request.page_size, token=request.page_token)
-        return messages.ListSessionsResponse(sessions=map(_session_message, found), next_page_token=token)
+        found = await self._sessions.page(
+            owner_of(context), size=request.page_size, token=request.page_token, use=self._use(request)
+        )
+        return messages.ListSessionsResponse(
+            sessions=map(_session_message, found.sessions),
+            next_page_token=found.token,
+            total_size=found.total,
+            all_owners_size=found.everybodys,
+        )
 
     async def UpdateSession(
         self, request: messages.UpdateSessionRequest, context: _Context
@@ -87,6 +96,27 @@ class SessionServicer(sessions_grpc.SessionServiceServicer):
         """Closes a session."""
         await self._sessions.close(request.session_id)
         return messages.CloseSessionResponse()
+
+    def _use(self, request: messages.ListSessionsRequest) -> Use | None:
+        """The use of a model that is asked for.
+
+        Raises:
+            InvalidArgument: When a version is given, and no model.
+            TritonUnavailable: When Triton is away, and so which version sessions would be given is not known.
+        """
+        name, version = request.model, request.model_version
+        if not version:
+            return Use(name, "", given=lambda _: True) if name else None
+        if not name:
+            raise InvalidArgument(
+                f"version {version!r} of which model? Name it, too", violations=(Violation("model", "not empty"),)
+            )
+        try:
+            model = self._catalog.get(name)
+        except ModelNotFound:
+            # It is not served any more: its answers are all that can be left of it.
+            return Use(name, version, given=lambda _: False)
+        return Use(name, version, given=lambda session_id: model.version_for(session_id) == version)
 
 
 def _session_message(session: Session) -> messages.Session:

@@ -14,10 +14,8 @@ from sqlalchemy import (
     and_,
     case,
     delete,
-    func,
     insert,
     literal,
-    or_,
     select,
     update,
 )
@@ -27,13 +25,13 @@ from sixpoint.errors import ImageNotFound
 from sixpoint.geometry import Geometry
 
 __all__ = [
+    "SESSION_COLUMNS",
     "Request",
     "SegmentRow",
     "SessionRow",
     "StepRow",
     "advance",
     "append_step",
-    "count_open",
     "create",
     "end",
     "end_idle",
@@ -44,11 +42,11 @@ __all__ = [
     "has_segment",
     "image_geometry",
     "insert_segment",
-    "list_open",
     "move_head",
     "note_requests",
     "rename_segment",
     "segment_rows",
+    "session_row",
     "shift",
     "step_rows",
     "tick",
@@ -134,7 +132,8 @@ class Request:
     head: int
 
 
-_SESSION = [sessions.c[name] for name in SessionRow.__dataclass_fields__]
+SESSION_COLUMNS = [sessions.c[name] for name in SessionRow.__dataclass_fields__]
+"""What :func:`session_row` reads."""
 # Answers are large, and of most steps only the prompts matter.
 _STEP_WITHOUT_ANSWER = [
     literal(b"", LargeBinary).label(name) if name == "answer" else steps.c[name]
@@ -167,42 +166,23 @@ def create(conn: Connection, row: SessionRow, *, request_id: str | None) -> None
     conn.execute(insert(sessions).values(**values | {"expired": int(row.expired), "request_id": request_id}))
 
 
+def session_row(row: Row[Any]) -> SessionRow:
+    """A session from a row that has :data:`SESSION_COLUMNS`, and perhaps more."""
+    values = {name: row._mapping[name] for name in SessionRow.__dataclass_fields__}
+    return SessionRow(**{**values, "expired": bool(row.expired)})
+
+
 def find(conn: Connection, session_id: str) -> SessionRow | None:
     """The session of this id, open or not."""
-    row = conn.execute(select(*_SESSION).where(sessions.c.id == session_id)).one_or_none()
-    return _session(row) if row else None
+    row = conn.execute(select(*SESSION_COLUMNS).where(sessions.c.id == session_id)).one_or_none()
+    return session_row(row) if row else None
 
 
 def find_by_request(conn: Connection, owner: str, request_id: str) -> SessionRow | None:
     """The session that a call with this id opened."""
     where = and_(sessions.c.owner == owner, sessions.c.request_id == request_id)
-    row = conn.execute(select(*_SESSION).where(where)).one_or_none()
-    return _session(row) if row else None
-
-
-def count_open(conn: Connection, owner: str | None = None) -> int:
-    """Number of open sessions, of one owner or of all."""
-    query = select(func.count()).select_from(sessions).where(sessions.c.ended.is_(None))
-    if owner is not None:
-        query = query.where(sessions.c.owner == owner)
-    return int(conn.execute(query).scalar_one())
-
-
-def list_open(conn: Connection, owner: str, *, before: tuple[float, str] | None, most: int) -> list[SessionRow]:
-    """An owner's open sessions, the last used first.
-
-    Args:
-        conn: The connection.
-        owner: Whose.
-        before: When the last one of the page before was used, and its id.
-        most: How many at most.
-    """
-    where = and_(sessions.c.owner == owner, sessions.c.ended.is_(None))
-    if before is not None:
-        used, last = before
-        where = and_(where, or_(sessions.c.used < used, and_(sessions.c.used == used, sessions.c.id > last)))
-    query = select(*_SESSION).where(where).order_by(sessions.c.used.desc(), sessions.c.id).limit(most)
-    return [_session(row) for row in conn.execute(query)]
+    row = conn.execute(select(*SESSION_COLUMNS).where(where)).one_or_none()
+    return session_row(row) if row else None
 
 
 def touch(conn: Connection, session_id: str, *, now: float) -> None:
@@ -337,10 +317,6 @@ def note_requests(conn: Connection, session_id: str, request_ids: Sequence[str],
 
 def _at_most(moment: ColumnElement[float], most: float) -> ColumnElement[float]:
     return case((moment > most, most), else_=moment)
-
-
-def _session(row: Row[Any]) -> SessionRow:
-    return SessionRow(**{**row._mapping, "expired": bool(row.expired)})
 
 
 def _step(row: Row[Any]) -> StepRow:

@@ -28,7 +28,8 @@ __all__ = ["annotate", "draw", "step"]
     epilog='Example: sixpoint annotate ct.nii.gz --points "52,60,10 80,61,12 66,44,11 65,79,13 66,60,4 67,62,22" '
     "-o spleen.nii.gz --preview spleen.png\n\n"
     'Example: sixpoint annotate ct.nii.gz --box "52,44,4 80,79,22" --click +60,50,15 --click -75,70,9 -o spleen.nii.gz'
-    "\n\nExample: sixpoint annotate ct.nii.gz --mask old.nii.gz:3 --click -75,70,9 -o new.nii.gz --keep"
+    "\n\nExample: sixpoint annotate ct.nii.gz --mask old.nii.gz:3 --click -75,70,9 -o new.nii.gz --keep\n\n"
+    "Example: sixpoint annotate ct.nii.gz --model deepedit_spleen --click +60,50,15 -o spleen.nii.gz"
 )
 def annotate(
     image: Annotated[Path, typer.Argument(help="NIfTI, NRRD or MetaImage file, or a folder with one DICOM series.")],
@@ -51,19 +52,20 @@ def annotate(
     as_json: AsJson = False,
 ) -> None:
     """Outline the object that six extreme points touch (leftmost, rightmost, foremost, hindmost, lowest, highest), or
-    that a box holds, or begin with a mask; then correct the outline with clicks.
+    that a box holds, or begin with a mask; then correct the outline with clicks. With a model that takes clicks alone,
+    the first of them begins the object.
     """
     begun = read_begun(points=points, points_file=points_file, box=box, mask=mask, frame=frame)
-    if begun is None:
+    if begun is None and not click:
         raise typer.BadParameter(
             'give the points either as --points "x,y,z x,y,z ..." or as --points-file FILE, or a box as '
-            '--box "x,y,z x,y,z", or a mask as --mask FILE'
+            '--box "x,y,z x,y,z", or a mask as --mask FILE; a model that takes clicks alone needs none of them'
         )
-    clicks = read_clicks(click, begun=begun, frame=frame)
+    prompts = (*([begun] if begun else ()), *read_clicks(click, begun=begun, frame=frame))
     check_suffix(output)
     volume = Volume.read(image)
     # The gateway checks them too; here it spares an upload.
-    for prompt in (begun, *clicks):
+    for prompt in prompts:
         prompt.to_index(volume.geometry)
     started = time.perf_counter()
     with (
@@ -72,11 +74,11 @@ def annotate(
         client.open_session(volume, model=model, progress=advance, keep=keep) as session,
     ):
         opened = time.perf_counter()
-        steps = [step(session, prompt) for prompt in (begun, *clicks)]
+        steps = [step(session, prompt) for prompt in prompts]
     answer = steps[-1].mask
     answer.save(output)
     if preview:
-        save_preview(draw(volume, answer, (begun, *clicks)), preview)
+        save_preview(draw(volume, answer, prompts), preview)
     facts = report(steps, image=image.name, upload=timedelta(seconds=opened - started))
     facts["output"] = str(output)
     if keep:

@@ -25,11 +25,23 @@ __all__ = ["close", "resume", "sessions"]
 SessionId = Annotated[str, typer.Argument(help="The session's id; `sixpoint sessions` lists them.", metavar="ID")]
 
 
-@app.command(epilog="Example: sixpoint sessions")
-def sessions(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
+@app.command(
+    epilog="Example: sixpoint sessions\n\nExample: sixpoint sessions --model annotation --version 2",
+)
+def sessions(
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Only those that show its answers, or would ask it next.")
+    ] = "",
+    version: Annotated[str, typer.Option(help="Only those that use this version of --model, likewise.")] = "",
+    server: Server = DEFAULT_SERVER,
+    as_json: AsJson = False,
+) -> None:
     """List your open sessions, the last used first. Yours are those of SIXPOINT_OWNER, which may be empty."""
+    if version and not model:
+        raise typer.BadParameter("a version of which model? Say --model, too")
     with Client(server, retry=PATIENCE) as client:
-        found = client.sessions()
+        found = client.sessions(model=model, version=version)
+        others = client.count_sessions(model=model, version=version) - len(found) if model else 0
     if as_json:
         print_json([_facts(one) for one in found])
         return
@@ -41,7 +53,10 @@ def sessions(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
         segments = ", ".join(f"{part.number} {part.name}".strip() for part in one.segments) or "none"
         used, closes = f"{_span(now - one.used)} ago", f"in {_span(one.expires - now)}"
         table.add_row(*map(escape, (one.id, one.model, str(one.revision), segments, used, closes)))
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    if others > 0:
+        console.print(f"and {others} of other owners", highlight=False)
 
 
 @app.command(

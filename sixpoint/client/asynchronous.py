@@ -91,9 +91,13 @@ class AsyncClient(BaseClient):
         """As :meth:`Client.resume`."""
         return AsyncSession(self, await self.run(self.resume_plan(session_id, image)), keep=True)
 
-    async def sessions(self) -> list[SessionInfo]:
+    async def sessions(self, *, model: str = "", version: str = "") -> list[SessionInfo]:
         """As :meth:`Client.sessions`."""
-        return await self.run(self.sessions_plan())
+        return await self.run(self.sessions_plan(model, version))
+
+    async def count_sessions(self, *, model: str = "", version: str = "") -> int:
+        """As :meth:`Client.count_sessions`."""
+        return await self.run(self.count_sessions_plan(model, version))
 
     async def close_session(self, session_id: str) -> None:
         """As :meth:`Client.close_session`."""

@@ -16,7 +16,7 @@ from sixpoint.client.plan import Call, Pause, Plan, Work
 from sixpoint.client.retry import Attempts, Retry
 from sixpoint.client.segmenting import PatchProgress, segment_plan
 from sixpoint.converters import geometry_from_message, geometry_to_message
-from sixpoint.errors import ImageNotFound, InvalidArgument, SixpointError, UploadError
+from sixpoint.errors import FailedPrecondition, ImageNotFound, InvalidArgument, SixpointError, UploadError
 from sixpoint.geometry import Geometry
 from sixpoint.segmentation import Segmentation
 from sixpoint.v1 import image_service_pb2 as images
@@ -156,17 +156,28 @@ class BaseClient:
         found = yield Call("GetImage", images.GetImageRequest(digest=info.image_digest), self.timeout.call)
         return Opened(info, geometry_from_message(found.image.geometry), None)
 
-    def sessions_plan(self) -> Plan[list[SessionInfo]]:
-        """All open sessions of this client's owner, the last used first."""
+    def sessions_plan(self, model: str, version: str) -> Plan[list[SessionInfo]]:
+        """The open sessions of this client's owner that match the filters that are not empty, the last used first."""
         listed: list[SessionInfo] = []
         token = ""
         while True:
-            request = sessions.ListSessionsRequest(page_size=_PAGE, page_token=token)
+            request = sessions.ListSessionsRequest(
+                page_size=_PAGE, page_token=token, model=model, model_version=version
+            )
             response = yield Call("ListSessions", request, self.timeout.call)
+            if model or version:
+                _check_filters(response)
             listed += map(read_session, response.sessions)
             token = response.next_page_token
             if not token:
                 return listed
+
+    def count_sessions_plan(self, model: str, version: str) -> Plan[int]:
+        """How many open sessions of all owners match the filters that are not empty."""
+        request = sessions.ListSessionsRequest(page_size=1, model=model, model_version=version)
+        response = yield Call("ListSessions", request, self.timeout.call)
+        _check_filters(response)
+        return int(response.all_owners_size)
 
     def close_plan(self, session_id: str) -> Plan[None]:
         """Close a session; closing it again is no error."""
@@ -193,6 +204,16 @@ class BaseClient:
             else:
                 return
             yield Pause(pause)
+
+
+def _check_filters(response: sessions.ListSessionsResponse) -> None:
+    """Refuse the answer of a gateway that ignored the filters, since it does not know them.
+
+    Raises:
+        FailedPrecondition: It is one.
+    """
+    if not response.HasField("all_owners_size"):
+        raise FailedPrecondition("the gateway is older than this client, and cannot say which sessions use a model")
 
 
 def read_plan(image: Image) -> Plan[Volume]:

@@ -145,9 +145,28 @@ class Client(BaseClient):
         """
         return Session(self, self.run(self.resume_plan(session_id, image)), keep=True)
 
-    def sessions(self) -> list[SessionInfo]:
-        """The open sessions of this client's owner, the last used first."""
-        return self.run(self.sessions_plan())
+    def sessions(self, *, model: str = "", version: str = "") -> list[SessionInfo]:
+        """The open sessions of this client's owner that match every filter that is given, the last used first.
+
+        Args:
+            model: Only those that use this model: its answer is the present one of a segment, or it would get the next
+                prompt.
+            version: Only those that use this version of the model, likewise.
+
+        Raises:
+            InvalidArgument: When a version is given, and no model.
+            TritonUnavailable: When a version is given, and Triton is away.
+        """
+        return self.run(self.sessions_plan(model, version))
+
+    def count_sessions(self, *, model: str = "", version: str = "") -> int:
+        """How many open sessions match, of all owners.
+
+        Args:
+            model: As of :meth:`sessions`.
+            version: As of :meth:`sessions`.
+        """
+        return self.run(self.count_sessions_plan(model, version))
 
     def close_session(self, session_id: str) -> None:
         """Close a session by its id; one that is closed already is no error."""

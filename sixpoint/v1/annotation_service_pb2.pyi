@@ -175,7 +175,9 @@ Global___Click: _TypeAlias = Click  # noqa: Y015
 
 @_typing.final
 class Prompt(_message.Message):
-    """One thing that a person shows the model. Extreme points, a box or a mask begin an object; clicks correct the answer."""
+    """One thing that a person shows the model. Extreme points, a box or a mask begin an object; clicks correct the answer.
+    For a model that takes clicks alone, the first of them begins it: GetModel says what a model takes.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -797,7 +799,9 @@ class SegmentRequest(_message.Message):
     image_digest: _builtins.str
     """SHA-256 of an image that is here."""
     model: _builtins.str
-    """Name of a model of TASK_SEGMENTATION."""
+    """Name of a model of TASK_SEGMENTATION. While a version of it is on trial, the image's digest decides which answers:
+    the same image always gets the same one.
+    """
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the labels that are wanted; empty: all of the model's."""

@@ -56,7 +56,9 @@ class _PromptKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PromptKind
     PROMPT_KIND_BOX: _PromptKind.ValueType  # 2
     """A box round the object."""
     PROMPT_KIND_CLICKS: _PromptKind.ValueType  # 3
-    """Corrections of an answer, positive and negative."""
+    """Corrections of an answer, positive and negative. For a model that takes nothing else, the first positive one begins
+    the object.
+    """
     PROMPT_KIND_MASK: _PromptKind.ValueType  # 4
     """A mask to correct."""
 
@@ -70,7 +72,9 @@ PROMPT_KIND_EXTREME_POINTS: PromptKind.ValueType  # 1
 PROMPT_KIND_BOX: PromptKind.ValueType  # 2
 """A box round the object."""
 PROMPT_KIND_CLICKS: PromptKind.ValueType  # 3
-"""Corrections of an answer, positive and negative."""
+"""Corrections of an answer, positive and negative. For a model that takes nothing else, the first positive one begins
+the object.
+"""
 PROMPT_KIND_MASK: PromptKind.ValueType  # 4
 """A mask to correct."""
 Global___PromptKind: _TypeAlias = PromptKind  # noqa: Y015

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from sixpoint.v1 import annotation_service_pb2 as sixpoint_dot_v1_dot_annotation__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!sixpoint/v1/session_service.proto\x12\x0bsixpoint.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$sixpoint/v1/annotation_service.proto\"I\n\x07Segment\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04step\x18\x03 \x01(\x05\x12\x12\n\nstep_count\x18\x04 \x01(\x05\"\x84\x02\n\x07Session\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0cimage_digest\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08use_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x08segments\x18\x08 \x03(\x0b\x32\x14.sixpoint.v1.Segment\"\xc8\x01\n\x04Step\x12\x0f\n\x07segment\x18\x01 \x01(\x05\x12\x0e\n\x06number\x18\x02 \x01(\x05\x12$\n\x07prompts\x18\x03 \x03(\x0b\x32\x13.sixpoint.v1.Prompt\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12\r\n\x05model\x18\x05 \x01(\t\x12\x15\n\rmodel_version\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08in_force\x18\x08 \x01(\x08\"O\n\x14\x43reateSessionRequest\x12\x14\n\x0cimage_digest\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\">\n\x15\x43reateSessionResponse\x12%\n\x07session\x18\x01 \x01(\x0b\x32\x14.sixpoint.v1.Session\"\'\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\";\n\x12GetSessionResponse\x12%\n\x07session\x18\x01 \x01(\x0b\x32\x14.sixpoint.v1.Session\"<\n\x13ListSessionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"W\n\x14ListSessionsResponse\x12&\n\x08sessions\x18\x01 \x03(\x0b\x32\x14.sixpoint.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x99\x01\n\x14UpdateSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12&\n\x08segments\x18\x03 \x03(\x0b\x32\x14.sixpoint.v1.Segment\x12\x15\n\x08revision\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nrequest_id\x18\x05 \x01(\tB\x0b\n\t_revision\">\n\x15UpdateSessionResponse\x12%\n\x07session\x18\x01 \x01(\x0b\x32\x14.sixpoint.v1.Session\"7\n\x10ListStepsRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07segment\x18\x02 \x01(\x05\"5\n\x11ListStepsResponse\x12 \n\x05steps\x18\x01 \x03(\x0b\x32\x11.sixpoint.v1.Step\"[\n\x12\x46orkSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07segment\x18\x02 \x01(\x05\x12\x0c\n\x04step\x18\x03 \x01(\x05\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"<\n\x13\x46orkSessionResponse\x12%\n\x07session\x18\x01 \x01(\x0b\x32\x14.sixpoint.v1.Session\")\n\x13\x43loseSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x16\n\x14\x43loseSessionResponse2\xd7\x04\n\x0eSessionService\x12V\n\rCreateSession\x12!.sixpoint.v1.CreateSessionRequest\x1a\".sixpoint.v1.CreateSessionResponse\x12M\n\nGetSession\x12\x1e.sixpoint.v1.GetSessionRequest\x1a\x1f.sixpoint.v1.GetSessionResponse\x12S\n\x0cListSessions\x12 .sixpoint.v1.ListSessionsRequest\x1a!.sixpoint.v1.ListSessionsResponse\x12V\n\rUpdateSession\x12!.sixpoint.v1.UpdateSessionRequest\x1a\".sixpoint.v1.UpdateSessionResponse\x12J\n\tListSteps\x12\x1d.sixpoint.v1.ListStepsRequest\x1a\x1e.sixpoint.v1.ListStepsResponse\x12P\n\x0b\x46orkSession\x12\x1f.sixpoint.v1.ForkSessionRequest\x1a .sixpoint.v1.ForkSessionResponse\x12S\n\x0c\x43loseSession\x12 .sixpoint.v1.CloseSessionRequest\x1a!.sixpoint.v1.CloseSessionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!sixpoint/v1/session_service.proto\x12\x0bsixpoint.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$sixpoint/v1/annotation_service.proto\"I\n\x07Segment\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04step\x18\x03 \x01(\x05\x12\x12\n\nstep_count\x18\x04 \x01(\x05\"\x84\x02\n\x07Session\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0cimage_digest\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08use_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x08segments\x18\x08 \x03(\x0b\x32\x14.sixpoint.v1.Segment\"\xc8\x01\n\x04Step\x12\x0f\n\x07segment\x18\x01 \x01(\x05\x12\x0e\n\x06number\x18\x02 \x01(\x05\x12$\n\x07prompts\x18\x03 \x03(\x0b\x32\x13.sixpoint.v1.Prompt\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12\r\n\x05model\x18\x05 \x01(\t\x12\x15\n\rmodel_version\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08in_force\x18\x08 \x01(\x08\"O\n\x14\x43reateSessionRequest\x12\x14\n\x0cimage_digest\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\">\n\x15\x43reateSessionResponse\x12%\n\x07session\x18\x01 \x01(\x0b\x32\x14.sixpoint.v1.Session\"\'\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\";\n\x12GetSessionResponse\x12%\n\x07session\x18\x01 \x01(\x0b\x32\x14.sixpoint.v1.Session\"b\n\x13ListSessionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x15\n\rmodel_version\x18\x04 \x01(\t\"\x9d\x01\n\x14ListSessionsResponse\x12&\n\x08sessions\x18\x01 \x03(\x0b\x32\x14.sixpoint.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\x12\x1c\n\x0f\x61ll_owners_size\x18\x04 \x01(\x05H\x00\x88\x01\x01\x42\x12\n\x10_all_owners_size\"\x99\x01\n\x14UpdateSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12&\n\x08segments\x18\x03 \x03(\x0b\x32\x14.sixpoint.v1.Segment\x12\x15\n\x08revision\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nrequest_id\x18\x05 \x01(\tB\x0b\n\t_revision\">\n\x15UpdateSessionResponse\x12%\n\x07session\x18\x01 \x01(\x0b\x32\x14.sixpoint.v1.Session\"7\n\x10ListStepsRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07segment\x18\x02 \x01(\x05\"5\n\x11ListStepsResponse\x12 \n\x05steps\x18\x01 \x03(\x0b\x32\x11.sixpoint.v1.Step\"[\n\x12\x46orkSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07segment\x18\x02 \x01(\x05\x12\x0c\n\x04step\x18\x03 \x01(\x05\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"<\n\x13\x46orkSessionResponse\x12%\n\x07session\x18\x01 \x01(\x0b\x32\x14.sixpoint.v1.Session\")\n\x13\x43loseSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x16\n\x14\x43loseSessionResponse2\xd7\x04\n\x0eSessionService\x12V\n\rCreateSession\x12!.sixpoint.v1.CreateSessionRequest\x1a\".sixpoint.v1.CreateSessionResponse\x12M\n\nGetSession\x12\x1e.sixpoint.v1.GetSessionRequest\x1a\x1f.sixpoint.v1.GetSessionResponse\x12S\n\x0cListSessions\x12 .sixpoint.v1.ListSessionsRequest\x1a!.sixpoint.v1.ListSessionsResponse\x12V\n\rUpdateSession\x12!.sixpoint.v1.UpdateSessionRequest\x1a\".sixpoint.v1.UpdateSessionResponse\x12J\n\tListSteps\x12\x1d.sixpoint.v1.ListStepsRequest\x1a\x1e.sixpoint.v1.ListStepsResponse\x12P\n\x0b\x46orkSession\x12\x1f.sixpoint.v1.ForkSessionRequest\x1a .sixpoint.v1.ForkSessionResponse\x12S\n\x0c\x43loseSession\x12 .sixpoint.v1.CloseSessionRequest\x1a!.sixpoint.v1.CloseSessionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,25 +48,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSESSIONRESPONSE']._serialized_start=848
   _globals['_GETSESSIONRESPONSE']._serialized_end=907
   _globals['_LISTSESSIONSREQUEST']._serialized_start=909
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=969
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=971
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1058
-  _globals['_UPDATESESSIONREQUEST']._serialized_start=1061
-  _globals['_UPDATESESSIONREQUEST']._serialized_end=1214
-  _globals['_UPDATESESSIONRESPONSE']._serialized_start=1216
-  _globals['_UPDATESESSIONRESPONSE']._serialized_end=1278
-  _globals['_LISTSTEPSREQUEST']._serialized_start=1280
-  _globals['_LISTSTEPSREQUEST']._serialized_end=1335
-  _globals['_LISTSTEPSRESPONSE']._serialized_start=1337
-  _globals['_LISTSTEPSRESPONSE']._serialized_end=1390
-  _globals['_FORKSESSIONREQUEST']._serialized_start=1392
-  _globals['_FORKSESSIONREQUEST']._serialized_end=1483
-  _globals['_FORKSESSIONRESPONSE']._serialized_start=1485
-  _globals['_FORKSESSIONRESPONSE']._serialized_end=1545
-  _globals['_CLOSESESSIONREQUEST']._serialized_start=1547
-  _globals['_CLOSESESSIONREQUEST']._serialized_end=1588
-  _globals['_CLOSESESSIONRESPONSE']._serialized_start=1590
-  _globals['_CLOSESESSIONRESPONSE']._serialized_end=1612
-  _globals['_SESSIONSERVICE']._serialized_start=1615
-  _globals['_SESSIONSERVICE']._serialized_end=2214
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=1007
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1010
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1167
+  _globals['_UPDATESESSIONREQUEST']._serialized_start=1170
+  _globals['_UPDATESESSIONREQUEST']._serialized_end=1323
+  _globals['_UPDATESESSIONRESPONSE']._serialized_start=1325
+  _globals['_UPDATESESSIONRESPONSE']._serialized_end=1387
+  _globals['_LISTSTEPSREQUEST']._serialized_start=1389
+  _globals['_LISTSTEPSREQUEST']._serialized_end=1444
+  _globals['_LISTSTEPSRESPONSE']._serialized_start=1446
+  _globals['_LISTSTEPSRESPONSE']._serialized_end=1499
+  _globals['_FORKSESSIONREQUEST']._serialized_start=1501
+  _globals['_FORKSESSIONREQUEST']._serialized_end=1592
+  _globals['_FORKSESSIONRESPONSE']._serialized_start=1594
+  _globals['_FORKSESSIONRESPONSE']._serialized_end=1654
+  _globals['_CLOSESESSIONREQUEST']._serialized_start=1656
+  _globals['_CLOSESESSIONREQUEST']._serialized_end=1697
+  _globals['_CLOSESESSIONRESPONSE']._serialized_start=1699
+  _globals['_CLOSESESSIONRESPONSE']._serialized_end=1721
+  _globals['_SESSIONSERVICE']._serialized_start=1724
+  _globals['_SESSIONSERVICE']._serialized_end=2323
 # @@protoc_insertion_point(module_scope)

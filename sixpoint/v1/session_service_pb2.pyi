@@ -274,19 +274,27 @@ class ListSessionsRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most so many; 0 stands for 100, and 1000 is the most."""
     page_token: _builtins.str
     """From the last response, to go on."""
+    model: _builtins.str
+    """Only sessions that use this model: its answer is the present one of a segment, or it would get the next prompt."""
+    model_version: _builtins.str
+    """Only sessions that use this version of the model, likewise. While Triton is away that cannot be told: UNAVAILABLE."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        model: _builtins.str = ...,
+        model_version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "model_version", b"model_version", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -300,8 +308,14 @@ class ListSessionsResponse(_message.Message):
 
     SESSIONS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
+    ALL_OWNERS_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Not empty when there are more."""
+    total_size: _builtins.int
+    """Number of the caller's sessions on all pages."""
+    all_owners_size: _builtins.int
+    """The same, of all owners. Their ids are not told: whoever knows one can work in that session."""
     @_builtins.property
     def sessions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Session]:
         """The last used first."""
@@ -311,12 +325,16 @@ class ListSessionsResponse(_message.Message):
         *,
         sessions: _abc.Iterable[Global___Session] | None = ...,
         next_page_token: _builtins.str = ...,
+        total_size: _builtins.int = ...,
+        all_owners_size: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_all_owners_size", b"_all_owners_size", "all_owners_size", b"all_owners_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "sessions", b"sessions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_all_owners_size", b"_all_owners_size", "all_owners_size", b"all_owners_size", "next_page_token", b"next_page_token", "sessions", b"sessions", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__all_owners_size: _TypeAlias = _typing.Literal["all_owners_size"]  # noqa: Y015
+    _WhichOneofArgType__all_owners_size: _TypeAlias = _typing.Literal["_all_owners_size", b"_all_owners_size"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__all_owners_size) -> _WhichOneofReturnType__all_owners_size | None: ...
 
 Global___ListSessionsResponse: _TypeAlias = ListSessionsResponse  # noqa: Y015
 

@@ -94,7 +94,8 @@ class SessionServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListSessions(self, request, context):
-        """Lists the caller's open sessions, the last used first.
+        """Lists the caller's open sessions, the last used first; all of them, or those that use a model or one of its versions.
+        Of other owners' sessions only the number is told.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,7 +42,9 @@ class SessionServiceStub:
     (SESSION_EXPIRED).
     """
     ListSessions: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ListSessionsRequest, _session_service_pb2.ListSessionsResponse]
-    """Lists the caller's open sessions, the last used first."""
+    """Lists the caller's open sessions, the last used first; all of them, or those that use a model or one of its versions.
+    Of other owners' sessions only the number is told.
+    """
     UpdateSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.UpdateSessionRequest, _session_service_pb2.UpdateSessionResponse]
     """Changes a session's model, for the prompts to come, or the names of its segments."""
     ListSteps: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ListStepsRequest, _session_service_pb2.ListStepsResponse]
@@ -66,7 +68,9 @@ class SessionServiceAsyncStub(SessionServiceStub):
     (SESSION_EXPIRED).
     """
     ListSessions: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListSessionsRequest, _session_service_pb2.ListSessionsResponse]  # type: ignore[assignment]
-    """Lists the caller's open sessions, the last used first."""
+    """Lists the caller's open sessions, the last used first; all of them, or those that use a model or one of its versions.
+    Of other owners' sessions only the number is told.
+    """
     UpdateSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.UpdateSessionRequest, _session_service_pb2.UpdateSessionResponse]  # type: ignore[assignment]
     """Changes a session's model, for the prompts to come, or the names of its segments."""
     ListSteps: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListStepsRequest, _session_service_pb2.ListStepsResponse]  # type: ignore[assignment]
@@ -105,7 +109,9 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_service_pb2.ListSessionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.ListSessionsResponse, _abc.Awaitable[_session_service_pb2.ListSessionsResponse]]:
-        """Lists the caller's open sessions, the last used first."""
+        """Lists the caller's open sessions, the last used first; all of them, or those that use a model or one of its versions.
+        Of other owners' sessions only the number is told.
+        """
 
     @_abc_1.abstractmethod
     def UpdateSession(

@@ -220,10 +220,11 @@ def test_click_channels_make_a_model_for_annotation(tmp_path: Path) -> None:
     network = write_bundle(tmp_path / "deepedit", deep_edit())
     result = run("export", tmp_path / "deepedit", "--repository", tmp_path / "repository")
     assert result.exit_code == 0, result.stderr
-    assert "note: a box begins the object" in result.stdout
+    assert "note: the first click begins the object" in result.stdout
     spec = ModelConfig.read(tmp_path / "repository" / "deepedit").spec
     assert spec is not None
     assert [channel.kind for channel in spec.input.channels] == ["image", "clicks", "clicks"]
+    assert spec.begun_by_clicks
     assert spec.roi.whole
     assert spec.roi.size == (32, 32, 32)
     assert spec.output_shape == (1, 32, 32, 32)

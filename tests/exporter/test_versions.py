@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import shutil
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +25,9 @@ from gateway.core.catalog import Catalog
 from gateway.triton.client import TritonClient
 from gateway.triton.local import LocalTriton
 from gateway.triton.watcher import Watcher
+from sixpoint.client import Client
 from sixpoint.errors import FailedPrecondition, InvalidArgument, ModelNotFound, NotFound
+from sixpoint.prompts import ExtremePoints
 from sixpoint.rollout import Candidate
 from tests import harness
 from tests.exporter.conftest import run
@@ -98,7 +102,7 @@ def test_a_trial_begins_grows_and_ends(registry: FolderRegistry, tiny: Release) 
 def test_what_is_in_use_is_not_removed(registry: FolderRegistry) -> None:
     with pytest.raises(FailedPrecondition, match="version 3 of tiny serves: roll back"):
         remove(registry, "tiny", 3, triton=None, force=True)
-    with pytest.raises(FailedPrecondition, match="5 sessions use version 2 of tiny"):
+    with pytest.raises(FailedPrecondition, match=r"5 sessions use version 2 of tiny: wait until .* or --force"):
         remove(registry, "tiny", 2, triton=None, sessions=lambda name, version: 5)
     remove(registry, "tiny", 2, triton=None, sessions=lambda name, version: 0)
     assert states(registry) == {1: ("kept", 0), 3: ("serving", 1)}
@@ -189,6 +193,58 @@ async def test_the_gateway_follows_what_triton_serves(registry: FolderRegistry, 
         assert asked.failures == {}
 
 
+def test_a_version_that_sessions_use_is_not_removed(registry: FolderRegistry, running: LocalTriton) -> None:
+    points = ExtremePoints([(8, 18, 16), (32, 18, 16), (20, 6, 16), (20, 30, 16), (20, 18, 6), (20, 18, 26)])
+    where = ("--repository", registry.folder, "--triton", running.address)
+    assert run("rollback", "tiny", "--to", 2, *where).exit_code == 0
+    with harness.running_gateway(triton_url=running.address) as gateway:
+        address = f"127.0.0.1:{gateway.port}"
+        remove_2 = ("remove", "tiny", 2, "--gateway", address, *where)
+        with Client(address, owner="anna") as anna, Client(address, owner="bert") as bert:
+            # One shows an answer of version 2; one would be given it next, but for what is promoted meanwhile.
+            shows = anna.open_session(harness.noisy_volume(), model="tiny")
+            shows.annotate(points)
+            fresh = [bert.open_session(harness.noisy_volume(), model="tiny") for _ in range(8)]
+            assert {one.id for one in bert.sessions(model="tiny", version="2")} == {one.id for one in fresh}
+            assert bert.count_sessions(model="tiny", version="2") == 9
+            assert (bert.count_sessions(model="tiny", version="3"), bert.count_sessions(model="other")) == (0, 0)
+            with pytest.raises(InvalidArgument, match="of which model"):
+                bert.sessions(version="2")
+
+            assert run("promote", "tiny", 3, "--share", 0.5, *where).exit_code == 0
+            taken = [one.id for one in [shows, *fresh] if Candidate("3", 0.5).takes(one.id)]
+            wait_until(lambda: bert.count_sessions(model="tiny", version="3") == len(taken))
+            assert {one.id for one in bert.sessions(model="tiny", version="3")} == set(taken) - {shows.id}
+
+            assert run("promote", "tiny", 3, "--share", 1, *where).exit_code == 0
+            wait_until(lambda: bert.count_sessions(model="tiny", version="2") == 1)
+            done = run(*remove_2)
+            assert (done.exit_code, done.stderr.count("\n")) == (5, 1), done.stderr
+            assert "1 session uses version 2 of tiny: wait until they are closed" in done.stderr
+            assert "sixpoint sessions --model tiny --version 2" in done.stderr
+            assert states(registry)[2] == ("loaded", 0)
+            shows.annotate(points)  # now by version 3
+            assert run(*remove_2).stdout == "tiny version 2 is removed\n"
+
+            shutil.copytree(registry.folder / "tiny", registry.folder / "other")
+            done = run("remove", "other", 1, "--gateway", address, "--repository", registry.folder)
+            assert (done.exit_code, done.stderr.count("\n")) == (4, 1), done.stderr
+            assert "does not serve other" in done.stderr
+    away = ("remove", "tiny", 1, "--gateway", address, "--repository", registry.folder)
+    assert run(*away).exit_code == 7
+    assert 1 in states(registry)
+    assert run(*away, "--force").exit_code == 0
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """The gateway looks at Triton ten times a second."""
+    for _ in range(100):
+        if condition():
+            return
+        time.sleep(0.1)
+    pytest.fail("the gateway has not noticed")
+
+
 def test_the_commands(registry: FolderRegistry, tmp_path: Path) -> None:
     where = ("--repository", registry.folder)
     listed = json.loads(run("versions", "tiny", *where, "--json").stdout)
@@ -212,7 +268,7 @@ def test_the_commands(registry: FolderRegistry, tmp_path: Path) -> None:
         ("rollback", "tiny", "--to", 7): 4,
         ("versions", "other"): 4,
         ("promote", "tiny", 3, "--share", 7): 3,
-        ("remove", "tiny", 3, "--gateway", "127.0.0.1:1"): 3,
+        ("remove", "tiny", 3, "--gateway", "here"): 3,
     }
     for arguments, code in refused.items():
         done = run(*arguments, *where)

@@ -14,6 +14,7 @@ from torch import nn
 from tritonclient.grpc import model_config_pb2
 
 from exporter.network import build_network
+from sixpoint.rollout import CANDIDATE_PARAMETER, Candidate
 from sixpoint.spec import PARAMETER, ModelSpec
 from tests import harness
 
@@ -47,6 +48,24 @@ def write_exact_model(folder: Path) -> None:
     config.name = folder.name
     config.output[0].data_type = model_config_pb2.TYPE_FP32
     config.parameters[PARAMETER].string_value = exact_spec().to_json()
+    (folder / "config.pbtxt").write_text(text_format.MessageToString(config))
+
+
+def write_trial_model(folder: Path, *, share: float) -> None:
+    """The shipped network, with a second version on trial for a share of the images, which takes all for background."""
+    shutil.copytree(SHIPPED, folder)
+    path = folder / "2" / "model.onnx"
+    path.parent.mkdir()
+    model = onnx.load(folder / "1" / "model.onnx")
+    _, scaling, rounding, _ = model.graph.node[-4:]
+    assert (scaling.op_type, rounding.op_type) == ("Mul", "Round")
+    background = np.float32([255, 0, 0]).reshape(1, 3, 1, 1, 1)
+    model.graph.initializer.append(numpy_helper.from_array(background, "background"))
+    scaling.input[1] = "background"
+    onnx.save(model, path)
+    config = text_format.Parse((folder / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+    config.name = folder.name
+    config.parameters[CANDIDATE_PARAMETER].string_value = Candidate("2", share).to_json()
     (folder / "config.pbtxt").write_text(text_format.MessageToString(config))
 
 

@@ -25,6 +25,7 @@ from sixpoint.guidance import volume_input
 from sixpoint.metrics import dice
 from sixpoint.phantom import make_phantom
 from sixpoint.roi import Roi
+from sixpoint.rollout import Candidate
 from sixpoint.volume import Volume
 from tests import harness
 from tests.data import shared
@@ -36,6 +37,7 @@ from tests.gateway.segmenting_models import (
     shipped_spec,
     softmaxed,
     write_exact_model,
+    write_trial_model,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using a non-tuple sequence")
@@ -55,6 +57,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, mark: Path) -> Iterator[Ga
     repository = tmp_path_factory.mktemp("models") / "repository"
     shutil.copytree(harness.ROOT / "model_repository", repository)
     write_exact_model(repository / "exact")
+    write_trial_model(repository / "trial", share=0.5)
     harness.write_slow_model(repository / "slow", mark=mark, spec=shipped_spec(), seconds=30.0)
     with (
         harness.running_triton(repository) as triton,
@@ -127,6 +130,17 @@ def test_labels_are_those_of_monai_and_pytorch(name: str, gateway: Gateway, netw
         # On what it was not trained on, the network is often of two minds, and 255ths decide.
         if model == "exact" or "real" in name:
             assert all(dice(found.labels == number, labels == number) >= 0.999 for number in (1, 2))
+
+
+def test_while_a_version_is_on_trial_an_image_gets_the_same_labels_on_every_gateway(gateway: Gateway) -> None:
+    images = {Candidate("2", 0.5).takes(image.digest): image for image in (phantom((40, 56, 30 + n)) for n in range(9))}
+    with harness.running_gateway(triton_url=gateway.triton_address) as another:  # type: ignore[attr-defined]
+        for owner, one in (("anna", gateway), ("bert", another)):
+            with sixpoint.Client(f"127.0.0.1:{one.port}", owner=owner) as client:
+                found = {taken: client.segment(image, model="trial") for taken, image in images.items()}
+            assert {taken: labels.model_version for taken, labels in found.items()} == {False: "1", True: "2"}
+            # The second version takes all for background.
+            assert {taken: bool(labels.labels.any()) for taken, labels in found.items()} == {False: True, True: False}
 
 
 async def blended(volume: Volume, model: Model, address: str) -> np.ndarray:

@@ -73,6 +73,7 @@ class Server(
         self.mask = mask_to_message(patch())
         self.revision = 0
         self.received = 0
+        self.open: int | None = None
         self.hold = threading.Event()
         self.hold.set()
         self.address = ""
@@ -115,6 +116,10 @@ class Server(
         self._begin("CreateSession", request, context)
         session = sessions.Session(id="s1", model=request.model, image_digest=request.image_digest)
         return sessions.CreateSessionResponse(session=session)
+
+    def ListSessions(self, request: Any, context: grpc.ServicerContext) -> sessions.ListSessionsResponse:  # noqa: N802
+        self._begin("ListSessions", request, context)
+        return sessions.ListSessionsResponse(sessions=[sessions.Session(id="s1")], all_owners_size=self.open)
 
     def CloseSession(self, request: Any, context: grpc.ServicerContext) -> sessions.CloseSessionResponse:  # noqa: N802
         self._begin("CloseSession", request, context)
@@ -287,6 +292,20 @@ async def test_a_session_is_opened_on_the_image_with_the_model(server: Server, c
     assert request.request_id
     assert (session.id, session.model, session.revision) == ("s1", "spleen", 0)
     assert session.volume is volume
+
+
+async def test_sessions_of_a_version_are_listed_and_counted(server: Server, client: AnyClient) -> None:
+    server.open = 0
+    assert await settled(client.count_sessions(model="m", version="2")) == 0
+    assert [one.id for one in await settled(client.sessions(model="m", version="2"))] == ["s1"]
+    assert (server.requests["ListSessions"].model, server.requests["ListSessions"].model_version) == ("m", "2")
+
+
+async def test_a_gateway_that_ignores_the_filters_is_not_believed(server: Server, client: AnyClient) -> None:
+    assert len(await settled(client.sessions())) == 1
+    for asked in (client.sessions, client.count_sessions):
+        with pytest.raises(errors.FailedPrecondition, match="older than this client"):
+            await settled(asked(model="m"))
 
 
 async def test_points_go_out_in_their_own_frame(server: Server, client: AnyClient) -> None:

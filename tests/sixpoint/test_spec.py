@@ -169,6 +169,23 @@ def test_axes_are_any_order_and_direction(axes: str) -> None:
     assert NetworkSpec(name="UNet", axes=axes).axes == axes
 
 
+@pytest.mark.parametrize(
+    ("roi", "channel", "expected"),
+    [
+        ({}, {"kind": "previous"}, r"clicks alone do not say how far .* write roi: \{whole: true\}"),
+        ({"whole": True}, {"kind": "hull"}, "clicks alone make no channel hull: take extreme points or a box"),
+        ({"whole": True}, {"kind": "image", "intensity": {"method": "points"}}, "no intensity by points"),
+    ],
+)
+def test_clicks_alone_make_no_extent(roi: dict[str, Any], channel: dict[str, Any], expected: str) -> None:
+    channels = [*SEGMENTATION["input"]["channels"], {"kind": "clicks", "sign": "positive"}]
+    spec = {**LEAST, "prompts": ["clicks"], "roi": {"whole": True}, "input": {"channels": channels}}
+    assert ModelSpec.from_mapping(spec).begun_by_clicks
+    assert not ModelSpec.from_mapping({**spec, "prompts": ["box", "clicks"]}).begun_by_clicks
+    with pytest.raises(ModelSpecError, match=expected):
+        ModelSpec.from_mapping({**spec, "roi": roi, "input": {"channels": [*channels, channel]}})
+
+
 def test_a_spec_does_not_change() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         FULL.title = "other"  # type: ignore[misc]

@@ -13,7 +13,7 @@ import torch
 from monai.inferers.utils import sliding_window_inference
 
 from gateway.core.admission import Admission
-from gateway.core.catalog import Catalog, Model
+from gateway.core.catalog import Candidate, Catalog, Model
 from gateway.core.deadline import Deadline
 from gateway.core.outline import Inferred
 from gateway.core.segmentation import Segmenter
@@ -65,9 +65,11 @@ class Network:
     answered: int = 0
     cancelled: int = 0
     versions: list[str] = field(default_factory=lambda: ["1"])
+    asked: set[str] = field(default_factory=set)
 
     async def infer(self, model: Model, tensor: np.ndarray, *, timeout: float, version: str = "") -> Inferred:
         self.running += 1
+        self.asked.add(version)
         self.most = max(self.most, self.running)
         try:
             await asyncio.sleep(self.seconds)
@@ -96,11 +98,17 @@ class Images:
 
 
 def segmenter(
-    volume: Volume, network: Network, executor: ThreadPoolExecutor, *, memory: int = 2**30, in_flight: int = 3
+    volume: Volume,
+    network: Network,
+    executor: ThreadPoolExecutor,
+    *,
+    memory: int = 2**30,
+    in_flight: int = 3,
+    candidate: Candidate | None = None,
 ) -> Segmenter:
     """A segmenter of one image by one model, ``parts``."""
     catalog = Catalog()
-    catalog.update({"parts": Model("parts", "1", network.spec)})
+    catalog.update({"parts": Model("parts", "1", network.spec, candidate)})
     return Segmenter(
         images=Images(volume),
         catalog=catalog,
@@ -112,7 +120,7 @@ def segmenter(
     )
 
 
-def segment(volume: Volume, network: Network, *, labels: tuple[str, ...] = (), **options: int) -> list[Event]:
+def segment(volume: Volume, network: Network, *, labels: tuple[str, ...] = (), **options: Any) -> list[Event]:
     """All that is told of the segmentation of a volume."""
 
     async def run() -> list[Event]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from gateway.core.catalog import Candidate
 from gateway.core.deadline import Deadline
 from gateway.core.outline import Phase
 from gateway.core.segmentation_job import working_bytes
@@ -105,6 +106,15 @@ def test_progress_comes_first_then_labels_then_where_the_time_went() -> None:
     assert isinstance(end, Segmented)
     assert (end.model, end.version) == ("parts", "1")
     assert end.timings.inference.total_seconds() > 0
+
+
+@pytest.mark.parametrize(("share", "version"), [(0.378, "1"), (0.38, "2")])
+def test_the_digest_of_the_image_decides_whether_a_version_on_trial_answers(share: float, version: str) -> None:
+    # SHA-256 of "image", which is the digest here, begins with 6105d6cc76af4003: 0.37900.
+    network = Network(segmentation_spec(2), versions=[version])
+    end = segment(volume_of((20, 16, 12)), network, candidate=Candidate("2", share))[-1]
+    assert isinstance(end, Segmented)
+    assert (network.asked, end.version) == ({version}, version)
 
 
 def test_labels_that_are_wanted_come_and_others_still_compete() -> None:

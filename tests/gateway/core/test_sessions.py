@@ -64,13 +64,15 @@ class Process:
     async def open(self, owner: str = "", request_id: str = "") -> Session:
         return await self.sessions.create(owner=owner, digest=DIGEST, model="m", request_id=request_id)
 
-    async def show(self, session_id: str, *prompts: Prompt, segment: int = 1, request_id: str = "") -> Loaded:
+    async def show(
+        self, session_id: str, *prompts: Prompt, segment: int = 1, request_id: str = "", version: str = "3"
+    ) -> Loaded:
         """Add a step whose answer is made up; the segment as it is loaded after it."""
         loaded = await self.log.load(session_id, segment)
-        await self.log.append(loaded, *self.step(loaded, *prompts), request_ids=(request_id,))
+        await self.log.append(loaded, *self.step(loaded, *prompts, version=version), request_ids=(request_id,))
         return await self.log.load(session_id, segment)
 
-    def step(self, loaded: Loaded, *prompts: Prompt) -> tuple[StepRow, State]:
+    def step(self, loaded: Loaded, *prompts: Prompt, version: str = "3") -> tuple[StepRow, State]:
         call = read_call(prompts, geometry=GEOMETRY)
         number = loaded.segment.head + 1
         grid = np.full((4, 4, 4), 10 * number + loaded.segment.number, np.uint8)
@@ -84,13 +86,13 @@ class Process:
             revision=loaded.row.revision + 1,
             prompts=encode_prompts(prompts),
             model="m",
-            model_version="3",
+            model_version=version,
             created=self.clock(),
             roi=roi,
             threshold=0.4,
             answer=answer,
         )
-        return step, State(begun, show(loaded.state.shown, call), answered, "m", "3", 0.4)
+        return step, State(begun, show(loaded.state.shown, call), answered, "m", version, 0.4)
 
 
 @pytest.fixture
@@ -179,11 +181,12 @@ async def test_sessions_are_listed_by_owner_and_page_the_last_used_first(process
         clock.seconds += 1
     await process.open("bert")
     await process.show(opened[1], BOX)
-    first, token = await process.sessions.page("anna", size=3)
-    rest, end = await process.sessions.page("anna", size=3, token=token)
-    assert [one.row.id for one in first + rest] == [opened[i] for i in (1, 4, 3, 2, 0)]
-    assert end == ""
-    assert first[0].segments == (SegmentRow(1, "", 1, 1),)
+    first = await process.sessions.page("anna", size=3)
+    rest = await process.sessions.page("anna", size=3, token=first.token)
+    assert [one.row.id for one in first.sessions + rest.sessions] == [opened[i] for i in (1, 4, 3, 2, 0)]
+    assert rest.token == ""
+    assert (rest.total, rest.everybodys) == (5, 6)
+    assert first.sessions[0].segments == (SegmentRow(1, "", 1, 1),)
     for size, token in ((-1, ""), (1001, ""), (0, "nonsense")):
         with pytest.raises(errors.InvalidArgument):
             await process.sessions.page("anna", size=size, token=token)
@@ -356,7 +359,7 @@ async def test_what_is_at_hand_stays_within_its_budget(database, clock):
     for _ in range(5):
         await process.show((await process.open()).row.id, BOX)
     assert 0 < process.hot.nbytes <= 10_000
-    await process.sessions.close((await process.sessions.page(""))[0][0].row.id)
+    await process.sessions.close((await process.sessions.page("")).sessions[0].row.id)
     assert process.hot.nbytes >= 0
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import zstandard
 
-from gateway.core.shown import MOST_CLICKS, Clicks, check_kinds, read_call, show
+from gateway.core.shown import MOST_CLICKS, Clicks, begin, check_kinds, read_call, show
 from sixpoint.errors import NothingToCorrect, PromptError, PromptNotSupported, ResourceExhausted
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask
@@ -119,3 +119,35 @@ def test_a_mask_is_shown_as_its_extreme_points_wherever_its_box_ends():
         assert low.tolist() == [6, 3, 4]
         assert high.tolist() == [15, 11, 8]
         assert all(mask[tuple(int(n) for n in point[::-1])] for point in extent.extremes)
+
+
+# Models that take clicks alone
+
+
+def begun(shown, *prompts, by_clicks=True):
+    call = read_call(prompts, geometry=GEOMETRY)
+    return show(shown, begin(shown, call, model="anywhere", by_clicks=by_clicks, geometry=GEOMETRY))
+
+
+def test_a_positive_click_begins_an_object_that_may_reach_anywhere():
+    shown = begun(None, Click((4, 5, 6), False), Click((1, 2, 3)))
+    assert shown.extent.box.tolist() == [[0, 0, 0], [39, 35, 31]]
+    assert shown.extent.anywhere
+    assert (shown.extent.extremes.shape, len(shown.clicks)) == ((0, 3), 2)
+    assert len(begun(shown, Click((7, 8, 9), False)).clicks) == 3
+
+
+def test_a_negative_click_begins_nothing():
+    with pytest.raises(NothingToCorrect, match="begin with a positive one"):
+        begun(None, Click((4, 5, 6), False))
+
+
+def test_a_model_that_needs_more_says_so():
+    with pytest.raises(NothingToCorrect, match="begin with extreme points"):
+        begun(None, Click((1, 2, 3)), by_clicks=False)
+    shown = begun(None, Click((1, 2, 3)))
+    with pytest.raises(NothingToCorrect, match="'anywhere' needs to know how far it reaches"):
+        begun(shown, Click((1, 2, 3)), by_clicks=False)
+    assert not begun(shown, BOX, by_clicks=False).extent.anywhere
+    # What points began, such a model goes on with.
+    assert not begun(begun(None, BOX), Click((1, 2, 3))).extent.anywhere

@@ -1,0 +1,87 @@
+"""Lists of open sessions, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from gateway.storage.open_sessions import Place, Use, count_open, list_open, list_using
+from gateway.storage.session_records import SessionRow
+from sixpoint.errors import InvalidArgument, Violation
+
+__all__ = ["Rows", "check_size", "page", "read_token"]
+
+_PAGE = 100
+_MOST_PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A page's sessions, the token of the next one, and how many there are: of the owner, and of all owners."""
+
+    rows: Sequence[SessionRow]
+    token: str
+    total: int
+    everybodys: int
+
+
+def check_size(size: int) -> int:
+    """How many sessions a page has at most.
+
+    Raises:
+        InvalidArgument: When it is no page's size.
+    """
+    if not 0 <= size <= _MOST_PAGE:
+        raise InvalidArgument(
+            f"page size {size}; expected 1 to {_MOST_PAGE}, or 0 for {_PAGE}",
+            violations=(Violation("page_size", f"0 to {_MOST_PAGE}"),),
+        )
+    return size or _PAGE
+
+
+def read_token(token: str) -> Place | None:
+    """The place after which a page begins; None: at the first.
+
+    Raises:
+        InvalidArgument: When it is no token.
+    """
+    if not token:
+        return None
+    used, _, last = token.partition(" ")
+    try:
+        return float(used), last
+    except ValueError:
+        raise InvalidArgument(
+            "the page token is none of this server's", violations=(Violation("page_token", "from the last response"),)
+        ) from None
+
+
+def page(conn: Connection, owner: str, *, most: int, after: Place | None, use: Use | None) -> Rows:
+    """A page of an owner's open sessions.
+
+    Args:
+        conn: The connection.
+        owner: Whose.
+        most: How many at most.
+        after: The place of the last one of the page before.
+        use: Which a session must make of a model; None: whatever it uses.
+    """
+    if use is None:
+        rows = list_open(conn, owner, after=after, most=most + 1)
+        total, everybodys = count_open(conn, owner), count_open(conn)
+    else:
+        # All are looked at anyway, to be counted.
+        using = list_using(conn, use)
+        # Sorted here, where the next page is found, too: a database may order ids by the rules of some language.
+        owned = sorted((row for row in using if row.owner == owner), key=lambda row: _order(row.used, row.id))
+        rows = [row for row in owned if after is None or _order(row.used, row.id) > _order(*after)]
+        total, everybodys = len(owned), len(using)
+    token = f"{rows[most - 1].used!r} {rows[most - 1].id}" if len(rows) > most else ""
+    return Rows(rows[:most], token, total, everybodys)
+
+
+def _order(used: float, session_id: str) -> tuple[float, str]:
+    """The last used first."""
+    return -used, session_id
