@@ -14,7 +14,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["components", "cut", "difference", "ellipsoid", "heatmap", "hull", "reduce", "resample", "to_half", "window"]
+from sixpoint.errors import FailedPrecondition
+
+__all__ = [
+    "components",
+    "cut",
+    "difference",
+    "ellipsoid",
+    "heatmap",
+    "hull",
+    "reduce",
+    "require",
+    "resample",
+    "to_half",
+    "window",
+]
 
 Array = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
@@ -220,11 +234,20 @@ def difference(one: Bools, other: Bools, *, places: tuple[Index, Index]) -> tupl
     return (a, b, c), (d, e, f)
 
 
+def require() -> None:
+    """Refuse to start without the compiled part.
+
+    Raises:
+        FailedPrecondition: Saying what to install.
+    """
+    _library()
+
+
 @cache
 def _library() -> ctypes.CDLL:
     found = importlib.util.find_spec("sixpoint._kernels")
     if found is None or found.origin is None:
-        raise ImportError(
+        raise FailedPrecondition(
             "sixpoint was installed without its compiled part, which the gateway and the trainer need: install a C "
             "compiler (Debian and Ubuntu: apt install gcc libc6-dev), then sixpoint again"
         )

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sixpoint import kernels
+from sixpoint.errors import FailedPrecondition
 from sixpoint.kernels import components, difference, to_half
 
 
@@ -104,8 +105,9 @@ def test_no_cell_beyond_the_array_is_read() -> None:
 def test_without_the_compiled_part_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     kernels._library.cache_clear()
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(ImportError, match="install a C compiler"):
-        components(np.zeros((1, 1, 1), np.bool_))
+    for call in (kernels.require, lambda: components(np.zeros((1, 1, 1), np.bool_))):
+        with pytest.raises(FailedPrecondition, match="install a C compiler"):
+            call()
 
 
 def test_the_client_does_without_the_compiled_part() -> None:
