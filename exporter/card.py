@@ -46,7 +46,8 @@ class VersionFacts:
     def of_file(cls, path: Path) -> VersionFacts:
         """What an ONNX file says of itself."""
         facts = _metadata(path)
-        return cls(sha256(path), {tool: facts[tool] for tool in ("torch", "monai", "onnx") if tool in facts})
+        tools: dict[str, str] = {tool: facts[tool] for tool in ("torch", "monai", "onnx") if tool in facts}
+        return cls(sha256(path), tools, precision=facts.get("precision", "fp32"))
 
     @classmethod
     def of_record(cls, record: VersionRecord, parity: ParityReport | None) -> VersionFacts:

@@ -11,15 +11,17 @@ import onnx
 import onnxruntime as ort
 import torch
 from onnx import compose
+from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
 from torch import nn
 
 from exporter.ends import Entry, Head, network_shape
 from exporter.network import check_output
-from exporter.onnx_export import OPSET, save_model, to_onnx
-from sixpoint.errors import InvalidArgument, ModelSpecError
+from exporter.onnx_export import OPSET, quiet, save_model, to_onnx
+from sixpoint.errors import FailedPrecondition, InvalidArgument, ModelSpecError
 from sixpoint.spec import ModelSpec
 
-__all__ = ["OnnxNetwork", "compose_onnx", "read_onnx"]
+__all__ = ["OnnxNetwork", "compose_onnx", "halved", "read_onnx"]
 
 _OLDEST, _NEWEST = 13, 21
 """Since 13 the operators of the ends mean the same; Triton 24.10's ONNX Runtime 1.19 knows operators up to 21."""
@@ -70,6 +72,25 @@ def read_onnx(path: Path, spec: ModelSpec) -> onnx.ModelProto:
     _check_tensors(path, model, spec)
     _free_batch(path, model, spec)
     return model
+
+
+def halved(model: onnx.ModelProto, *, what: str) -> onnx.ModelProto:
+    """A graph that computes in float16, between tensors that stay float32.
+
+    Args:
+        model: From :func:`read_onnx`.
+        what: The file, for errors.
+
+    Raises:
+        FailedPrecondition: It has operators that cannot.
+    """
+    try:
+        with quiet():
+            result: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True)
+            OnnxModel(result).topological_sort()  # its casts stand at the end
+    except Exception as error:  # the converter's errors have no base of their own
+        raise FailedPrecondition(f"{what} cannot compute in float16: {_line(error)}") from error
+    return result
 
 
 def compose_onnx(model: onnx.ModelProto, spec: ModelSpec, path: Path, *, metadata: Mapping[str, str]) -> None:

@@ -47,7 +47,8 @@ class Release:
         expected: The reference's answers to it [batch, label, z, y, x].
         parity: How they compare.
         tools: Versions of what made it, by name.
-        precision: "fp32" or "fp16".
+        precision: In what the network computes: "fp32" or "fp16".
+        notes: What the gateway does otherwise than the model's source.
     """
 
     model: Path
@@ -57,6 +58,7 @@ class Release:
     parity: ParityReport
     tools: Mapping[str, str]
     precision: str = "fp32"
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

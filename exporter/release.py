@@ -1,17 +1,18 @@
-"""What is to be published: from a checkpoint, or from a model that was exported before."""
+"""What is to be published: whatever a model comes as, or a model that was exported before."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
-from exporter.build import build, read_spec
 from exporter.card import VersionFacts
 from exporter.model_config import FILE_NAME, ModelConfig
+from exporter.onnx_source import OnnxNetwork
 from exporter.publishing import Release
 from exporter.report import local_parity
 from exporter.repository import MODEL_FILE, check_name, versions
 from exporter.sample import sample_of
+from exporter.sources import Options, build_source
 from sixpoint.errors import FailedPrecondition, InvalidArgument
 from sixpoint.volume import Volume
 
@@ -21,60 +22,45 @@ __all__ = ["prepare"]
 _LARGEST_BYTES = 2**31 - 1
 
 
-def prepare(
-    source: Path,
-    *,
-    spec: Path | None,
-    name: str,
-    image: Volume | None,
-    max_batch_size: int,
-    tolerance: float,
-    folder: Path,
-    half: bool = False,
-) -> Release:
-    """Export a checkpoint, or take an exported model's newest version; and compare its forms.
+def prepare(source: Path, options: Options, *, name: str, folder: Path, image: Volume | None = None) -> Release:
+    """Export a model, or take an exported model's newest version; and compare its forms.
 
     Args:
-        source: A checkpoint, or a model's folder with ``config.pbtxt``.
-        spec: The checkpoint's description; None: ``spec.yaml`` beside it.
-        name: The model's name in Triton; empty: that of the folder.
-        image: What the forms are asked about; None: the phantom.
-        max_batch_size: Requests that Triton may run together; of a checkpoint.
-        tolerance: Largest difference of a probability (0..1) to accept.
+        source: What :func:`exporter.sources.build_source` takes, or a model's folder with ``config.pbtxt``.
+        options: What the user says beside it.
+        name: The model's name in Triton.
         folder: An empty one to work in.
-        half: Whether a checkpoint's network is to compute in float16.
+        image: What the forms are asked about; None: the phantom.
 
     Raises:
-        InvalidArgument: The source is neither, or cannot be read.
+        InvalidArgument: The source is none of these, cannot be read, or does not say all that is needed.
+        ModelSpecError: Its spec is none, or contradicts its network.
         FailedPrecondition: It cannot be exported, is too large, or its forms differ by more than the tolerance.
     """
-    if source.is_dir():
-        if half:
-            raise InvalidArgument("an exported model keeps its precision: give its checkpoint for --precision fp16")
-        return _exported(source, name=name or source.resolve().name, image=image, tolerance=tolerance, folder=folder)
-    name = name or source.resolve().parent.name
     check_name(name)
-    description = read_spec(spec or source.with_name("spec.yaml"))
-    built = build(
-        source,
-        description,
-        name=name,
-        folder=folder,
-        max_batch_size=max_batch_size,
-        tolerance=tolerance,
-        half=half,
-    )
+    if (source / FILE_NAME).is_file():
+        return _exported(source, options, name=name, image=image, folder=folder)
+    built, notes = build_source(source, options, name=name, folder=folder)
     _check_size(built.path)
-    sample = sample_of(description, image)
-    parity, expected = local_parity(built.path, description, sample, network=built.network, tolerance=tolerance)
+    assert built.config.spec is not None
+    sample = sample_of(built.config.spec, image)
+    parity, expected = local_parity(
+        built.path,
+        built.config.spec,
+        sample,
+        network=built.network,
+        reference="onnx" if isinstance(built.network.network, OnnxNetwork) else "pytorch",
+        tolerance=options.tolerance,
+    )
     tools = VersionFacts.of_file(built.path).tools
-    return Release(built.path, built.config, sample, expected, parity, tools, "fp16" if half else "fp32")
+    return Release(built.path, built.config, sample, expected, parity, tools, options.precision, notes)
 
 
-def _exported(source: Path, *, name: str, image: Volume | None, tolerance: float, folder: Path) -> Release:
-    check_name(name)
-    if not (source / FILE_NAME).is_file():
-        raise InvalidArgument(f"{source} is no exported model: it has no {FILE_NAME}")
+def _exported(source: Path, options: Options, *, name: str, image: Volume | None, folder: Path) -> Release:
+    if options.spec or options.given or options.weights or options.ignore or options.precision != "fp32":
+        raise InvalidArgument(
+            "an exported model keeps its spec, weights and precision: give what it was exported from to change them"
+        )
     there = versions(source)
     config = ModelConfig.read(source)
     if not there or config.spec is None:
@@ -87,12 +73,13 @@ def _exported(source: Path, *, name: str, image: Volume | None, tolerance: float
     described = ModelConfig.of(config.spec, name=name, max_batch_size=max(1, config.max_batch_size))
     sample = sample_of(config.spec, image)
     try:
-        parity, expected = local_parity(path, config.spec, sample, network=None, tolerance=tolerance)
+        parity, expected = local_parity(path, config.spec, sample, network=None, tolerance=options.tolerance)
     except FailedPrecondition:
         raise
     except Exception as error:  # onnxruntime's errors have no base of their own
         raise FailedPrecondition(f"{MODEL_FILE} does not run: {str(error).strip().splitlines()[0]}") from error
-    return Release(path, described, sample, expected, parity, VersionFacts.of_file(path).tools)
+    facts = VersionFacts.of_file(path)
+    return Release(path, described, sample, expected, parity, facts.tools, facts.precision)
 
 
 def _check_size(path: Path) -> None:

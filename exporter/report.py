@@ -46,7 +46,8 @@ class ParityReport(_Part):
         sample: What it was made of: "image" or "phantom".
         sample_sha256: Of the inputs.
         inputs: How many.
-        reference: What the others are compared with: "pytorch", or "onnxruntime" where the network was not at hand.
+        reference: What the others are compared with: "pytorch"; "onnx", the file that was exported from; or
+            "onnxruntime", where the network was not at hand.
         tolerance: Largest difference that was accepted.
         onnxruntime: ONNX Runtime against the reference; None where it is the reference.
         triton: What Triton answered, against the reference; None where none was asked.
@@ -101,15 +102,22 @@ def require(found: Agreement, *, tolerance: float, who: str) -> None:
 
 
 def local_parity(
-    path: Path, spec: ModelSpec, sample: Sample, *, network: ProbabilityNetwork | None, tolerance: float
+    path: Path,
+    spec: ModelSpec,
+    sample: Sample,
+    *,
+    network: ProbabilityNetwork | None,
+    reference: str = "pytorch",
+    tolerance: float,
 ) -> tuple[ParityReport, Array]:
-    """Ask PyTorch and ONNX Runtime.
+    """Ask the network and ONNX Runtime.
 
     Args:
         path: The ONNX file.
         spec: Of the model.
         sample: What they are asked.
         network: The network that was exported; None: ONNX Runtime is the reference.
+        reference: What that network is.
         tolerance: Largest difference of a probability (0..1) to accept.
 
     Returns:
@@ -126,7 +134,7 @@ def local_parity(
         sample=sample.source,
         sample_sha256=sample.digest,
         inputs=len(sample.batch),
-        reference="onnxruntime" if network is None else "pytorch",
+        reference="onnxruntime" if network is None else reference,
         tolerance=tolerance,
         onnxruntime=None if network is None else agreed,
     )

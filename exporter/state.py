@@ -83,7 +83,9 @@ def read_record(registry: Registry, name: str, version: int) -> VersionRecord:
     spec: ModelSpec | None = need_config(registry, name).spec
     assert spec is not None
     unknown = datetime.fromtimestamp(0, UTC)
-    return VersionRecord(published=unknown, sha256=facts.sha256, size=size, tools=facts.tools, spec=spec)
+    return VersionRecord(
+        published=unknown, sha256=facts.sha256, size=size, precision=facts.precision, tools=facts.tools, spec=spec
+    )
 
 
 def read_parity(registry: Registry, name: str, version: int) -> ParityReport | None:
