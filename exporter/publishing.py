@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 
 from exporter.card import CARD, CARD_JSON, VersionFacts, render_card, render_card_json
-from exporter.checkpoint import sha256
 from exporter.model_config import FILE_NAME, ModelConfig, Tuning
+from exporter.model_file import digest, files_of
 from exporter.record import PARITY_FILE, RECORD_FILE, SAMPLE_FILE, VersionRecord
 from exporter.registry import UNFINISHED, Content, Registry
 from exporter.report import ParityReport, agreement, require
-from exporter.repository import MODEL_FILE, check_name, require_same_interface
+from exporter.repository import check_name, require_same_interface
 from exporter.sample import Sample
 from exporter.state import read_config, read_parity, read_record, serving
 from exporter.triton import Triton
@@ -41,7 +41,7 @@ class Release:
     """What is to be published.
 
     Attributes:
-        model: The ONNX file.
+        model: The ONNX file, ``model.onnx``; beside it perhaps the file with its weights.
         config: Of the model; which versions are served is not its business.
         sample: What its forms were compared on.
         expected: The reference's answers to it [batch, label, z, y, x].
@@ -238,16 +238,17 @@ def write_cards(registry: Registry, config: ModelConfig) -> None:
 
 def _place(registry: Registry, release: Release, version: int, config: ModelConfig, *, new: bool) -> None:
     assert release.config.spec is not None
+    model = files_of(release.model)
     record = VersionRecord(
         published=datetime.now(UTC),
-        sha256=sha256(release.model),
-        size=release.model.stat().st_size,
+        sha256=digest(model),
+        size=sum(file.stat().st_size for file in model),
         precision=release.precision,
         tools=dict(release.tools),
         spec=release.config.spec,
     )
     files: dict[str, Content] = {
-        MODEL_FILE: release.model,
+        **{file.name: file for file in model},
         RECORD_FILE: record.to_json().encode(),
         PARITY_FILE: release.parity.to_json().encode(),
         SAMPLE_FILE: release.sample.packed(release.expected),

@@ -16,7 +16,6 @@ from sixpoint.errors import FailedPrecondition, InvalidArgument
 from sixpoint.spec import ModelSpec
 
 __all__ = [
-    "MODEL_FILE",
     "check_name",
     "flush",
     "flush_entry",
@@ -27,7 +26,6 @@ __all__ = [
     "versions",
 ]
 
-MODEL_FILE = "model.onnx"
 _TEMPORARY = ".tmp-"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 

@@ -13,10 +13,11 @@ from torch import nn
 from exporter.bundle import is_bundle, open_bundle
 from exporter.bundle_config import read_mapping
 from exporter.bundle_spec import merge, read_bundle
-from exporter.checkpoint import StateDict, load_weights, read_checkpoint, sha256
+from exporter.checkpoint import StateDict, load_weights, read_checkpoint
 from exporter.clara import CLARA, read_clara
 from exporter.ends import network_shape
 from exporter.model_config import FILE_NAME, ModelConfig
+from exporter.model_file import LARGEST_BYTES, MODEL_FILE, digest, source_files
 from exporter.network import ProbabilityNetwork, build_network
 from exporter.onnx_export import export_onnx
 from exporter.onnx_source import OnnxNetwork, compose_onnx, halved, read_onnx
@@ -43,6 +44,7 @@ class Options:
         max_batch_size: Requests that Triton may run together.
         tolerance: Largest difference of a probability (0..1) to accept.
         precision: In what the exported network computes; it is compared with the one in float32.
+        largest: Bytes that an ONNX file may come to; the weights of what is larger lie in a file beside it.
     """
 
     spec: Path | None = None
@@ -52,6 +54,7 @@ class Options:
     max_batch_size: int = 8
     tolerance: float = 2 / 255
     precision: Precision = "fp32"
+    largest: int = LARGEST_BYTES
 
 
 @dataclass(frozen=True)
@@ -138,13 +141,15 @@ def _state(state: StateDict, weights: Path, spec: ModelSpec, options: Options, *
     wrapped = ProbabilityNetwork(network, spec).eval()
     origin = _origin(weights, "checkpoint_sha256", "torch", "monai", "onnx")
     exported = ProbabilityNetwork(network, spec, half=True).eval() if options.precision == "fp16" else wrapped
-    export_onnx(exported, spec, folder / "model.onnx", metadata={**origin, **_noted(options)})
+    metadata = {**origin, **_noted(options)}
+    export_onnx(exported, spec, folder / MODEL_FILE, metadata=metadata, largest=options.largest)
     return _built(wrapped, spec, options, name=name, folder=folder, origin=origin)
 
 
 def _scripted(script: Path, spec: ModelSpec, options: Options, *, name: str, folder: Path) -> Built:
     module = read_script(script)
-    plain = folder / "network.onnx"
+    plain = folder / "network" / MODEL_FILE
+    plain.parent.mkdir()
     export_script(module, network_shape(spec), plain)
     origin = _origin(script, "torchscript_sha256", "torch", "onnx")
     _composed(plain, spec, options, folder=folder, origin=origin)
@@ -152,7 +157,7 @@ def _scripted(script: Path, spec: ModelSpec, options: Options, *, name: str, fol
 
 
 def _onnx(source: Path, spec: ModelSpec, options: Options, *, name: str, folder: Path) -> Built:
-    origin = _origin(source, "onnx_sha256", "torch", "onnx")
+    origin = _origin(source, "onnx_sha256", "torch", "onnx")  # refuses weights outside of its folder, first of all
     _composed(source, spec, options, folder=folder, origin=origin)
     return _built(_wrap(OnnxNetwork(source), spec), spec, options, name=name, folder=folder, origin=origin)
 
@@ -160,8 +165,9 @@ def _onnx(source: Path, spec: ModelSpec, options: Options, *, name: str, folder:
 def _composed(plain: Path, spec: ModelSpec, options: Options, *, folder: Path, origin: Mapping[str, str]) -> None:
     model = read_onnx(plain, spec)
     if options.precision == "fp16":
-        model = halved(model, what=plain.name)
-    compose_onnx(model, spec, folder / "model.onnx", metadata={**origin, **_noted(options)})
+        model = halved(model, source=plain.parent, what=plain.name)
+    metadata = {**origin, **_noted(options)}
+    compose_onnx(model, spec, folder / MODEL_FILE, metadata=metadata, source=plain.parent, largest=options.largest)
 
 
 def _noted(options: Options) -> dict[str, str]:
@@ -181,12 +187,13 @@ def _built(
     folder: Path,
     origin: Mapping[str, str],
 ) -> Built:
-    path = folder / "model.onnx"
+    path = folder / MODEL_FILE
     check_parity(network, spec, path, tolerance=options.tolerance)
     described = spec.model_copy(update={"provenance": {**spec.provenance, **origin}})
     config = ModelConfig.of(described, name=name, max_batch_size=options.max_batch_size)
     return Built(path, config, network)
 
 
-def _origin(file: Path, digest: str, *tools: str) -> dict[str, str]:
-    return {digest: sha256(file), **{tool: importlib.metadata.version(tool) for tool in tools}}
+def _origin(file: Path, name: str, *tools: str) -> dict[str, str]:
+    files = source_files(file) if file.suffix == ".onnx" else [file]
+    return {name: digest(files), **{tool: importlib.metadata.version(tool) for tool in tools}}

@@ -63,10 +63,10 @@ def publish(
     with clear_errors(), contextlib.ExitStack() as stack:
         given = options.given_of(spacing=spacing, patch=patch, axes=axes, labels=labels, licence=licence)
         from exporter.model_config import Tuning
+        from exporter.model_file import MODEL_FILE, files_of
         from exporter.publishing import publish as put
         from exporter.registry import open_registry
         from exporter.release import prepare
-        from exporter.repository import MODEL_FILE
         from exporter.sources import Options
         from exporter.tensorrt import refuse_plan
         from exporter.triton import Triton
@@ -101,7 +101,7 @@ def publish(
             out.print_json(json.dumps({**content, "parity": report.model_dump()}))
             return
         state = "serves" if share == 1 else f"is on trial for {share:.0%} of the sessions"
-        size = release.model.stat().st_size / 2**20
+        size = sum(file.stat().st_size for file in files_of(release.model)) / 2**20
         out.print(f"{model} version {published.version} {state}{'' if server else ' when Triton next loads it'}")
         out.print(f"{repository}/{model}/{published.version}/{MODEL_FILE} ({size:.1f} MiB)", markup=False)
         for what, found in (("ONNX Runtime", report.onnxruntime), ("Triton", report.triton)):

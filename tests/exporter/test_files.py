@@ -17,6 +17,7 @@ import yaml
 from monai.networks import nets
 
 from exporter.model_config import ModelConfig
+from exporter.model_file import tensors
 from exporter.parity import probabilities, run_onnx, sample_batch
 from tests.exporter.conftest import run
 
@@ -268,7 +269,7 @@ def test_somebody_elses_network_in_half_precision(
     result = run("export", path, "--spec", spec, "--precision", "fp16", *where)
     assert result.exit_code == 0, result.stderr
     model = onnx.load(tmp_path / "repository" / "half" / "1" / "model.onnx")
-    weights = {one.data_type for one in model.graph.initializer if np.prod(one.dims) > 16}
+    weights = {one.data_type for one in tensors(model) if np.prod(one.dims) > 16}
     assert weights == {onnx.TensorProto.FLOAT16}
     assert json.loads((tmp_path / "repository" / "half" / "1" / "version.json").read_text())["precision"] == "fp16"
     check_answers(network, tmp_path / "repository", "half")
