@@ -32,7 +32,7 @@ class VersionFacts:
         sha256: Of its model's file, and the file with its weights after it where there is one.
         tools: Versions of what made it, by name.
         published: When, as ISO 8601 in UTC; empty: not known.
-        precision: "fp32" or "fp16".
+        precision: "fp32", "fp16" or "int8".
         parity: How PyTorch, ONNX Runtime and Triton agree on it.
     """
 

@@ -47,7 +47,7 @@ class Release:
         expected: The reference's answers to it [batch, label, z, y, x].
         parity: How they compare.
         tools: Versions of what made it, by name.
-        precision: In what the network computes: "fp32" or "fp16".
+        precision: In what the network computes: "fp32", "fp16" or "int8".
         notes: What the gateway does otherwise than the model's source.
     """
 
@@ -197,7 +197,8 @@ def smoke(registry: Registry, config: ModelConfig, version: int, triton: Triton)
     sample, expected = Sample.unpacked(packed)
     answers = [triton.infer(config, version, sample.batch[index : index + 1]) for index in range(len(sample.batch))]
     found = agreement(expected, np.concatenate(answers), config.spec, who="Triton")
-    require(found, tolerance=report.tolerance, who=f"version {version} in Triton")
+    who = f"version {version} in Triton"
+    require(found, tolerance=report.tolerance, who=who, least_dice=report.least_dice)
     report = report.model_copy(update={"triton": found})
     registry.write(f"{config.name}/{version}/{PARITY_FILE}", report.to_json().encode())
     return report

@@ -24,7 +24,7 @@ class VersionRecord(BaseModel):
         sha256: Of its model's file, and of the file with its weights after it where there is one: what
             ``cat model.onnx model.onnx.data | sha256sum`` says.
         size: Of these files, in bytes.
-        precision: "fp32" or "fp16": in what the network computes.
+        precision: In what the network computes: "fp32", "fp16" or "int8".
         tools: Versions of what made it, by name.
         spec: Of this version; the model's config has that of the version which serves.
     """

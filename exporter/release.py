@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+from exporter.calibration import calibration_of
 from exporter.card import VersionFacts
 from exporter.model_config import FILE_NAME, ModelConfig
 from exporter.model_file import DATA_FILE, MODEL_FILE, data_names, source_files
 from exporter.onnx_source import OnnxNetwork
 from exporter.publishing import Release
-from exporter.report import local_parity
+from exporter.quantised import quantise
+from exporter.report import local_parity, quantised_parity
 from exporter.repository import check_name, versions
 from exporter.sample import sample_of
 from exporter.sources import Options, build_source
@@ -18,6 +21,8 @@ from sixpoint.errors import FailedPrecondition, InvalidArgument
 from sixpoint.volume import Volume
 
 __all__ = ["prepare"]
+
+_KEPT = 2
 
 
 def prepare(source: Path, options: Options, *, name: str, folder: Path, image: Volume | None = None) -> Release:
@@ -28,33 +33,58 @@ def prepare(source: Path, options: Options, *, name: str, folder: Path, image: V
         options: What the user says beside it.
         name: The model's name in Triton.
         folder: An empty one to work in.
-        image: What the forms are asked about; None: the phantom.
+        image: What the forms are asked about; None: the phantom. A model in int8 is asked what it was calibrated on.
 
     Raises:
         InvalidArgument: The source is none of these, cannot be read, or does not say all that is needed.
         ModelSpecError: Its spec is none, or contradicts its network.
-        FailedPrecondition: It cannot be exported, or its forms differ by more than the tolerance.
+        FailedPrecondition: It cannot be exported, or its forms differ by more than is accepted.
     """
     check_name(name)
     if (source / FILE_NAME).is_file():
         return _exported(source, options, name=name, image=image, folder=folder)
+    if (options.precision == "int8") != (options.calibrate is not None):
+        raise InvalidArgument(
+            "--precision int8 and --calibrate FOLDER, of real images, are given together or not at all"
+        )
     built, notes = build_source(source, options, name=name, folder=folder)
-    assert built.config.spec is not None
-    sample = sample_of(built.config.spec, image)
-    parity, expected = local_parity(
-        built.path,
-        built.config.spec,
-        sample,
-        network=built.network,
-        reference="onnx" if isinstance(built.network.network, OnnxNetwork) else "pytorch",
-        tolerance=options.tolerance,
-    )
-    tools = VersionFacts.of_file(built.path).tools
-    return Release(built.path, built.config, sample, expected, parity, tools, options.precision, notes)
+    spec, path = built.config.spec, built.path
+    assert spec is not None
+    reference = "onnx" if isinstance(built.network.network, OnnxNetwork) else "pytorch"
+    if options.calibrate is not None:
+        sample = calibration_of(options.calibrate, spec)
+        path = folder / "int8" / MODEL_FILE
+        path.parent.mkdir()
+        quantise(built.path, spec, sample, path)
+        parity, expected = quantised_parity(
+            path,
+            spec,
+            sample,
+            network=built.network,
+            reference=reference,
+            tolerance=options.tolerance,
+            least_dice=options.least_dice,
+        )
+        # What lies with a version is asked again whenever it comes to serve.
+        sample, expected = replace(sample, batch=sample.batch[:_KEPT]), expected[:_KEPT]
+    else:
+        sample = sample_of(spec, image)
+        parity, expected = local_parity(
+            path, spec, sample, network=built.network, reference=reference, tolerance=options.tolerance
+        )
+    tools = VersionFacts.of_file(path).tools
+    return Release(path, built.config, sample, expected, parity, tools, options.precision, notes)
 
 
 def _exported(source: Path, options: Options, *, name: str, image: Volume | None, folder: Path) -> Release:
-    if options.spec or options.given or options.weights or options.ignore or options.precision != "fp32":
+    if (
+        options.spec
+        or options.given
+        or options.weights
+        or options.ignore
+        or options.precision != "fp32"
+        or options.calibrate
+    ):
         raise InvalidArgument(
             "an exported model keeps its spec, weights and precision: give what it was exported from to change them"
         )
@@ -79,4 +109,6 @@ def _exported(source: Path, options: Options, *, name: str, image: Volume | None
     except Exception as error:  # onnxruntime's errors have no base of their own
         raise FailedPrecondition(f"{MODEL_FILE} does not run: {str(error).strip().splitlines()[0]}") from error
     facts = VersionFacts.of_file(path)
+    if facts.precision == "int8":  # whose sums processors make a little differently
+        parity = parity.model_copy(update={"least_dice": options.least_dice})
     return Release(path, described, sample, expected, parity, facts.tools, facts.precision)

@@ -28,7 +28,7 @@ from sixpoint.spec import ModelSpec
 
 __all__ = ["Built", "Options", "Precision", "build_source"]
 
-Precision = Literal["fp32", "fp16"]
+Precision = Literal["fp32", "fp16", "int8"]
 """In what a network computes."""
 
 
@@ -43,7 +43,10 @@ class Options:
         ignore: Names of transforms that may be left out.
         max_batch_size: Requests that Triton may run together.
         tolerance: Largest difference of a probability (0..1) to accept.
-        precision: In what the exported network computes; it is compared with the one in float32.
+        precision: In what the exported network computes; it is compared with the one in float32. What is built for int8
+            is in float32, and quantised afterwards (:mod:`exporter.release`).
+        calibrate: A folder of images that show the network's ranges, for int8.
+        least_dice: Least mean Dice of the masks on them that is accepted of int8.
         largest: Bytes that an ONNX file may come to; the weights of what is larger lie in a file beside it.
     """
 
@@ -54,6 +57,8 @@ class Options:
     max_batch_size: int = 8
     tolerance: float = 2 / 255
     precision: Precision = "fp32"
+    calibrate: Path | None = None
+    least_dice: float = 0.97
     largest: int = LARGEST_BYTES
 
 
@@ -171,7 +176,7 @@ def _composed(plain: Path, spec: ModelSpec, options: Options, *, folder: Path, o
 
 
 def _noted(options: Options) -> dict[str, str]:
-    return {} if options.precision == "fp32" else {"precision": options.precision}
+    return {"precision": "fp16"} if options.precision == "fp16" else {}
 
 
 def _wrap(network: nn.Module, spec: ModelSpec) -> ProbabilityNetwork:

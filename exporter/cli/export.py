@@ -15,6 +15,7 @@ Examples:
   exporter export spleen_ct_segmentation/              # a MONAI bundle, or its .zip
   exporter export brain_bundle.zip --spacing 1,1,1 --axes RAS --labels tumour
   exporter export model.onnx --spec spec.yaml --precision fp16
+  exporter export runs/parts/checkpoint.pt --precision int8 --calibrate DATASET
   exporter export clara_model/                         # config_aiaa.json and a TorchScript file"""
 
 
@@ -31,6 +32,8 @@ def export(
     weights: options.Weights = None,
     ignore: options.Ignore = None,
     precision: options.InPrecision = options.Precision.FP32,
+    calibrate: options.Calibrate = None,
+    least_dice: options.LeastDice = 0.97,
     image: options.Image = None,
     max_batch_size: options.MaxBatchSize = 8,
     tolerance: options.Tolerance = 2 / 255,
@@ -54,6 +57,8 @@ def export(
         weights=weights,
         ignore=ignore,
         precision=precision,
+        calibrate=calibrate,
+        least_dice=least_dice,
         image=image,
         max_batch_size=max_batch_size,
         tolerance=tolerance,

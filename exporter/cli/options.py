@@ -13,10 +13,12 @@ from sixpoint.errors import InvalidArgument
 __all__ = [
     "AsJson",
     "Axes",
+    "Calibrate",
     "Ignore",
     "Image",
     "InPrecision",
     "Labels",
+    "LeastDice",
     "Licence",
     "MaxBatchSize",
     "ModelName",
@@ -42,6 +44,7 @@ class Precision(StrEnum):
 
     FP32 = "fp32"
     FP16 = "fp16"
+    INT8 = "int8"
 
 
 class TensorRt(StrEnum):
@@ -80,7 +83,18 @@ Ignore = Annotated[list[str] | None, typer.Option(help="A bundle's transform to 
 
 # How it is made, and proven
 
-InPrecision = Annotated[Precision, typer.Option("--precision", help="In what the network computes.")]
+InPrecision = Annotated[
+    Precision, typer.Option("--precision", help="In what the network computes; int8 needs --calibrate.")
+]
+Calibrate = Annotated[
+    Path | None,
+    typer.Option(
+        help="A folder of images that show a network's ranges; for prompts, images/ and labels/ of equal file names."
+    ),
+]
+LeastDice = Annotated[
+    float, typer.Option(min=0, max=1, help="Least mean Dice of int8's masks with float32's, on those images.")
+]
 Image = Annotated[
     Path | None, typer.Option(help="An image on which a model's forms are compared.", show_default="a phantom")
 ]

@@ -22,6 +22,7 @@ Examples:
   exporter publish runs/annotation/checkpoint.pt --triton 127.0.0.1:8001
   exporter publish runs/liver/checkpoint.pt --image ct.nii.gz --share 0.1 --triton 127.0.0.1:8001
   exporter publish spleen_ct_segmentation.zip --precision fp16 --triton 127.0.0.1:8001
+  exporter publish runs/annotation/checkpoint.pt --precision int8 --calibrate DATASET --triton 127.0.0.1:8001
   exporter publish model_repository/annotation --repository s3://models/production"""
 
 
@@ -42,6 +43,8 @@ def publish(
     weights: options.Weights = None,
     ignore: options.Ignore = None,
     precision: options.InPrecision = options.Precision.FP32,
+    calibrate: options.Calibrate = None,
+    least_dice: options.LeastDice = 0.97,
     tensorrt: Annotated[
         options.TensorRt | None,
         typer.Option(
@@ -87,6 +90,8 @@ def publish(
                 max_batch_size=max_batch_size,
                 tolerance=tolerance,
                 precision=precision.value,
+                calibrate=calibrate,
+                least_dice=least_dice,
             ),
             name=name or options.name_of(source),
             folder=Path(folder),
@@ -104,11 +109,17 @@ def publish(
         size = sum(file.stat().st_size for file in files_of(release.model)) / 2**20
         out.print(f"{model} version {published.version} {state}{'' if server else ' when Triton next loads it'}")
         out.print(f"{repository}/{model}/{published.version}/{MODEL_FILE} ({size:.1f} MiB)", markup=False)
-        for what, found in (("ONNX Runtime", report.onnxruntime), ("Triton", report.triton)):
+        inner = report.reference if report.least_dice is None else "onnxruntime"
+        allowed = f" ({tolerance:.5f} allowed)" if report.least_dice is None else ""
+        asked = "" if report.least_dice is None else f" ({report.least_dice:.4f} asked for)"
+        for what, other, found in (
+            ("ONNX Runtime", report.reference, report.onnxruntime),
+            ("Triton", inner, report.triton),
+        ):
             if found is not None:
                 out.print(
-                    f"{what} against {report.reference} ({report.sample}): largest difference {found.largest:.5f} of a "
-                    f"probability ({tolerance:.5f} allowed), Dice {found.dice:.4f}"
+                    f"{what} against {other} ({report.sample}): largest difference {found.largest:.5f} of a "
+                    f"probability{allowed}, Dice {found.dice:.4f}{asked}"
                 )
         for note in release.notes:
             out.print(f"note: {note}", markup=False)
