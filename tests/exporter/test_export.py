@@ -182,4 +182,5 @@ def test_a_bad_spec_is_explained(text: str, expected: str, checkpoint: Path, tmp
 
 def test_help_shows_examples() -> None:
     assert "exporter export runs/annotation/checkpoint.pt" in run("export", "--help").stdout
+    assert "exporter publish spleen_ct_segmentation.zip --precision fp16" in run("publish", "--help").stdout
     assert "exporter validate /srv/models --json" in run("validate", "--help").stdout
