@@ -11,8 +11,8 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError
 
-from exporter.checkpoint import sha256
 from exporter.model_config import ModelConfig
+from exporter.model_file import digest, files_of
 from exporter.record import VersionRecord
 from exporter.report import Agreement, ParityReport
 from sixpoint.spec import Channel, ClickChannel, ImageChannel, ModelSpec
@@ -29,10 +29,10 @@ class VersionFacts:
     """What a card says of one version.
 
     Attributes:
-        sha256: Of its model's file.
+        sha256: Of its model's file, and the file with its weights after it where there is one.
         tools: Versions of what made it, by name.
         published: When, as ISO 8601 in UTC; empty: not known.
-        precision: "fp32" or "fp16".
+        precision: "fp32", "fp16" or "int8".
         parity: How PyTorch, ONNX Runtime and Triton agree on it.
     """
 
@@ -44,9 +44,10 @@ class VersionFacts:
 
     @classmethod
     def of_file(cls, path: Path) -> VersionFacts:
-        """What an ONNX file says of itself."""
+        """What a model's file says of itself."""
         facts = _metadata(path)
-        return cls(sha256(path), {tool: facts[tool] for tool in ("torch", "monai", "onnx") if tool in facts})
+        tools: dict[str, str] = {tool: facts[tool] for tool in ("torch", "monai", "onnx") if tool in facts}
+        return cls(digest(files_of(path)), tools, precision=facts.get("precision", "fp32"))
 
     @classmethod
     def of_record(cls, record: VersionRecord, parity: ParityReport | None) -> VersionFacts:
@@ -132,7 +133,7 @@ def _table(title: str, rows: Mapping[str, str]) -> str:
 
 def _versions(versions: Mapping[int, VersionFacts]) -> str:
     """A table of the versions: what each file's SHA-256 is, and what it says of its own making."""
-    lines = ["## Versions", "", "| version | SHA-256 of the model's file | exported with |", "| --- | --- | --- |"]
+    lines = ["## Versions", "", "| version | SHA-256 of the model's files | exported with |", "| --- | --- | --- |"]
     for version, facts in versions.items():
         tools = ", ".join(f"{tool} {number}" for tool, number in facts.tools.items())
         lines.append(f"| {version} | `{facts.sha256}` | {tools or 'unknown'} |")

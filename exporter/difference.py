@@ -12,9 +12,8 @@ import numpy as np
 from exporter.parity import run_onnx
 from exporter.registry import Registry
 from exporter.report import Agreement, agreement
-from exporter.repository import MODEL_FILE
 from exporter.sample import sample_of
-from exporter.state import need_config, need_version, read_record
+from exporter.state import fetch_model, need_config, need_version, read_record
 from sixpoint.volume import Volume
 
 __all__ = ["Difference", "difference"]
@@ -57,8 +56,9 @@ def difference(registry: Registry, name: str, first: int, second: int, *, image:
     answers = []
     with tempfile.TemporaryDirectory(prefix="sixpoint-diff-") as folder:
         for version in pair:
-            path = Path(folder, f"{version}-{MODEL_FILE}")
-            registry.fetch(f"{config.name}/{version}/{MODEL_FILE}", path)
+            place = Path(folder, str(version))
+            place.mkdir(exist_ok=True)
+            path = fetch_model(registry, config.name, version, place)
             answers.append(np.concatenate([run_onnx(path, spec, one[None]) for one in sample.batch]))
     one, other = (_flat(record.model_dump(mode="json", exclude={"published"})) for record in records)
     fields = {key: (one.get(key), other.get(key)) for key in sorted(one.keys() | other.keys())}

@@ -15,6 +15,7 @@ from obstore.store import from_url
 
 from exporter.lease import Lease
 from exporter.model_config import FILE_NAME
+from exporter.model_file import MODEL_FILE
 from exporter.registry import Content
 from sixpoint.errors import InvalidArgument, NotFound, Unavailable
 
@@ -59,7 +60,10 @@ class ObjectRegistry:
 
     def versions(self, name: str) -> list[int]:
         """The versions of a model, oldest first: those that have a model's file."""
-        found = (re.fullmatch(rf"{re.escape(name)}/([1-9][0-9]*)/model\.\w+", path) for path in self._paths(name))
+        found = (
+            re.fullmatch(rf"{re.escape(name)}/([1-9][0-9]*)/{re.escape(MODEL_FILE)}", path)
+            for path in self._paths(name)
+        )
         return sorted({int(match[1]) for match in found if match})
 
     def read(self, path: str) -> bytes | None:
@@ -93,7 +97,7 @@ class ObjectRegistry:
 
     def add(self, name: str, version: int, files: Mapping[str, Content]) -> None:
         """Put a version's objects; that it is unfinished is said first, and its model's file is the last."""
-        for path, content in sorted(files.items(), key=lambda item: (item[0].startswith("model."), item[0])):
+        for path, content in sorted(files.items(), key=lambda item: (item[0] == MODEL_FILE, item[0])):
             self._put(f"{name}/{version}/{path}", content)
 
     def delete(self, path: str) -> None:
@@ -102,9 +106,10 @@ class ObjectRegistry:
             obstore.delete(self._store, path)
 
     def drop(self, name: str, version: int | None = None) -> None:
-        """Delete a version's objects, or a model's, of which the config goes first."""
+        """Delete a version's objects, of which its model's file goes first, or a model's, of which the config does."""
         prefix = name if version is None else f"{name}/{version}"
-        for path in sorted(self._paths(prefix), key=lambda path: not path.endswith(FILE_NAME)):
+        order = {FILE_NAME: 0, MODEL_FILE: 1}
+        for path in sorted(self._paths(prefix), key=lambda path: order.get(path.rpartition("/")[2], 2)):
             self.delete(path)
 
     def sweep(self, name: str) -> None:

@@ -1,10 +1,11 @@
-"""From a PyTorch network to one ONNX file."""
+"""From a PyTorch network to an ONNX file."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import onnx
 import torch
 
+from exporter.model_file import LARGEST_BYTES, write_model
 from exporter.network import ProbabilityNetwork
 from sixpoint.errors import FailedPrecondition
 from sixpoint.spec import ModelSpec
@@ -23,14 +25,22 @@ OPSET = 18
 _IR_VERSION = 9
 
 
-def export_onnx(network: ProbabilityNetwork, spec: ModelSpec, path: Path, *, metadata: Mapping[str, str]) -> None:
-    """Write a network as one ONNX file, weights included, for any batch size.
+def export_onnx(
+    network: ProbabilityNetwork,
+    spec: ModelSpec,
+    path: Path,
+    *,
+    metadata: Mapping[str, str],
+    largest: int = LARGEST_BYTES,
+) -> None:
+    """Write a network as an ONNX file, for any batch size.
 
     Args:
         network: In evaluation mode.
         spec: Gives the names, types and shapes of the tensors: [batch, channel, z, y, x] to [batch, label, z, y, x].
         path: The file to write.
         metadata: Facts to keep in the file.
+        largest: Bytes that it may come to; the weights of what is larger lie in a file beside it.
 
     Raises:
         FailedPrecondition: PyTorch cannot export this network.
@@ -38,12 +48,16 @@ def export_onnx(network: ProbabilityNetwork, spec: ModelSpec, path: Path, *, met
     dtype = torch.float16 if spec.input.dtype == "FP16" else torch.float32
     # Batch 2, since PyTorch takes a sample of 1 to mean always 1.
     sample = torch.zeros(2, *spec.input_shape, dtype=dtype)
-    to_onnx(network, sample, path, names=(spec.input.name, spec.output.name), what=type(network.network).__name__)
-    save_model(onnx.load(path), path, metadata=metadata)
+    names = (spec.input.name, spec.output.name)
+    with tempfile.TemporaryDirectory(prefix="sixpoint-onnx-", dir=path.parent) as folder:
+        exported = Path(folder, "exported.onnx")
+        to_onnx(network, sample, exported, names=names, what=type(network.network).__name__)
+        model = onnx.load(exported, load_external_data=False)
+        save_model(model, path, metadata=metadata, source=exported.parent, largest=largest)
 
 
 def to_onnx(module: torch.nn.Module, sample: torch.Tensor, path: Path, *, names: tuple[str, str], what: str) -> None:
-    """Write a module of one input and one output as PyTorch's exporter does, for any batch size.
+    """Write a module of one input and one output as PyTorch's exporter does, for any batch size, its weights beside it.
 
     Args:
         module: In evaluation mode.
@@ -62,7 +76,7 @@ def to_onnx(module: torch.nn.Module, sample: torch.Tensor, path: Path, *, names:
                 (sample,),
                 path,
                 dynamo=True,
-                external_data=False,
+                external_data=True,
                 input_names=[names[0]],
                 output_names=[names[1]],
                 opset_version=OPSET,
@@ -74,13 +88,23 @@ def to_onnx(module: torch.nn.Module, sample: torch.Tensor, path: Path, *, names:
             raise FailedPrecondition(f"PyTorch cannot export {what}: {cause.splitlines()[0]}") from error
 
 
-def save_model(model: onnx.ModelProto, path: Path, *, metadata: Mapping[str, str]) -> None:
-    """Write a graph with the facts that are kept in it, and nothing of the machine that made it."""
+def save_model(
+    model: onnx.ModelProto, path: Path, *, metadata: Mapping[str, str], source: Path, largest: int = LARGEST_BYTES
+) -> None:
+    """Write a graph with the facts that are kept in it, and nothing of the machine that made it.
+
+    Args:
+        model: Its weights may still lie in files; it is changed.
+        path: The file to write.
+        metadata: Facts to keep in the file.
+        source: The folder in which such files lie.
+        largest: Bytes that the file may come to; the weights of what is larger lie in a file beside it.
+    """
     _strip(model)
     model.ir_version = min(model.ir_version, _IR_VERSION)
     onnx.helper.set_model_props(model, dict(sorted(metadata.items())))
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, path)
+    write_model(model, path, source=source, largest=largest)
+    onnx.checker.check_model(path, full_check=True)
 
 
 def _strip(model: onnx.ModelProto) -> None:

@@ -11,15 +11,18 @@ import onnx
 import onnxruntime as ort
 import torch
 from onnx import compose
+from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
 from torch import nn
 
 from exporter.ends import Entry, Head, network_shape
+from exporter.model_file import LARGEST_BYTES, fill, source_files
 from exporter.network import check_output
-from exporter.onnx_export import OPSET, save_model, to_onnx
-from sixpoint.errors import InvalidArgument, ModelSpecError
+from exporter.onnx_export import OPSET, quiet, save_model, to_onnx
+from sixpoint.errors import FailedPrecondition, InvalidArgument, ModelSpecError
 from sixpoint.spec import ModelSpec
 
-__all__ = ["OnnxNetwork", "compose_onnx", "read_onnx"]
+__all__ = ["OnnxNetwork", "compose_onnx", "halved", "read_onnx"]
 
 _OLDEST, _NEWEST = 13, 21
 """Since 13 the operators of the ends mean the same; Triton 24.10's ONNX Runtime 1.19 knows operators up to 21."""
@@ -53,15 +56,16 @@ def read_onnx(path: Path, spec: ModelSpec) -> onnx.ModelProto:
         spec: Of the model that is to be made of it.
 
     Returns:
-        The graph, for any batch size.
+        The graph, for any batch size; weights that lie in files beside it stay there.
 
     Raises:
-        InvalidArgument: The file is no ONNX model or damaged, needs newer operators than Triton has, has NaN weights,
-            or serves one batch size only.
+        InvalidArgument: The file is no ONNX model or damaged, has weights in files that are not in its folder, needs
+            newer operators than Triton has, has NaN weights, or serves one batch size only.
         ModelSpecError: The graph's tensors are other ones than the spec's.
     """
+    source_files(path)
     try:
-        model = onnx.load(path)
+        model = onnx.load(path, load_external_data=False)
         onnx.checker.check_model(path, full_check=False)
     except Exception as error:  # protobuf's, the checker's and the operating system's own
         raise InvalidArgument(f"{path.name} is no ONNX model, or cut off or damaged: {_line(error)}") from error
@@ -72,7 +76,37 @@ def read_onnx(path: Path, spec: ModelSpec) -> onnx.ModelProto:
     return model
 
 
-def compose_onnx(model: onnx.ModelProto, spec: ModelSpec, path: Path, *, metadata: Mapping[str, str]) -> None:
+def halved(model: onnx.ModelProto, *, source: Path, what: str) -> onnx.ModelProto:
+    """A graph that computes in float16, between tensors that stay float32.
+
+    Args:
+        model: From :func:`read_onnx`.
+        source: The folder in which the graph's weights lie, those that it does not hold itself.
+        what: The file, for errors.
+
+    Raises:
+        FailedPrecondition: It has operators that cannot, or is larger than a protobuf.
+    """
+    if not fill(model, source=source):
+        raise FailedPrecondition(f"{what} is over 2 GB: export the network itself, a checkpoint, in float16")
+    try:
+        with quiet():
+            result: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True)
+            OnnxModel(result).topological_sort()  # its casts stand at the end
+    except Exception as error:  # the converter's errors have no base of their own
+        raise FailedPrecondition(f"{what} cannot compute in float16: {_line(error)}") from error
+    return result
+
+
+def compose_onnx(
+    model: onnx.ModelProto,
+    spec: ModelSpec,
+    path: Path,
+    *,
+    metadata: Mapping[str, str],
+    source: Path,
+    largest: int = LARGEST_BYTES,
+) -> None:
     """Write a graph with what the spec asks for before and after it.
 
     Args:
@@ -80,20 +114,30 @@ def compose_onnx(model: onnx.ModelProto, spec: ModelSpec, path: Path, *, metadat
         spec: Of the model.
         path: The file to write.
         metadata: Facts to keep in the file.
+        source: The folder in which the graph's weights lie, those that it does not hold itself.
+        largest: Bytes that the file may come to; the weights of what is larger lie in a file beside it.
     """
-    dtype = torch.float16 if spec.input.dtype == "FP16" else torch.float32
-    before = _end(Entry(spec), torch.zeros(2, *spec.input_shape, dtype=dtype), (spec.input.name, "seen"), like=model)
-    channels = model.graph.output[0].type.tensor_type.shape.dim[1].dim_value
-    answer = torch.zeros(2, channels, *network_shape(spec)[1:])
-    after = _end(Head(spec), answer, ("answer", spec.output.name), like=model)
     whole = onnx.ModelProto()
     whole.CopyFrom(model)
     whole.graph.CopyFrom(compose.add_prefix_graph(model.graph, "network/"))
-    source, sink = whole.graph.input[0].name, whole.graph.output[0].name
-    joined = compose.merge_models(before, whole, io_map=[("seen", source)])
-    joined = compose.merge_models(joined, after, io_map=[(sink, "answer")])
-    del joined.graph.value_info[:]  # shapes of a fixed batch, perhaps
-    save_model(joined, path, metadata=metadata)
+    seen, answer = whole.graph.input[0].name, whole.graph.output[0].name
+    dtype = torch.float16 if spec.input.dtype == "FP16" else torch.float32
+    before = _end(Entry(spec), torch.zeros(2, *spec.input_shape, dtype=dtype), (spec.input.name, seen), like=model)
+    channels = model.graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    logits = torch.zeros(2, channels, *network_shape(spec)[1:])
+    after = _end(Head(spec), logits, (answer, spec.output.name), like=model)
+    # onnx.compose.merge_models checks what it made, and does not find weights that lie in files.
+    nodes = [*before.graph.node, *whole.graph.node, *after.graph.node]
+    for field, values in (
+        ("node", nodes),
+        ("input", list(before.graph.input)),
+        ("output", list(after.graph.output)),
+        ("value_info", []),  # shapes of a fixed batch, perhaps
+    ):
+        whole.graph.ClearField(field)
+        getattr(whole.graph, field).extend(values)
+    whole.graph.initializer.extend([*before.graph.initializer, *after.graph.initializer])
+    save_model(whole, path, metadata=metadata, source=source, largest=largest)
 
 
 def _end(end: nn.Module, sample: torch.Tensor, names: tuple[str, str], *, like: onnx.ModelProto) -> onnx.ModelProto:
@@ -102,9 +146,8 @@ def _end(end: nn.Module, sample: torch.Tensor, names: tuple[str, str], *, like: 
         path = Path(folder, "end.onnx")
         to_onnx(end.eval(), sample, path, names=names, what=type(end).__name__)
         model = onnx.load(path)
-    model.graph.CopyFrom(
-        compose.add_prefix_graph(model.graph, f"{names[1]}/", rename_inputs=False, rename_outputs=False)
-    )
+    prefix = f"{type(end).__name__}/"
+    model.graph.CopyFrom(compose.add_prefix_graph(model.graph, prefix, rename_inputs=False, rename_outputs=False))
     model.opset_import[0].version = _opset(like)
     model.ir_version = like.ir_version
     del model.functions[:]
@@ -133,7 +176,10 @@ def _check_operators(path: Path, model: onnx.ModelProto) -> None:
 
 def _check_weights(path: Path, model: onnx.ModelProto) -> None:
     for tensor in model.graph.initializer:
-        values = onnx.numpy_helper.to_array(tensor)
+        try:
+            values = onnx.numpy_helper.to_array(tensor, str(path.parent))
+        except (OSError, ValueError) as error:
+            raise InvalidArgument(f"{path.name} has weights that cannot be read: {_line(error)}") from error
         if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
             raise InvalidArgument(f"{path.name} has weights that are NaN or infinite: {tensor.name}")
 
@@ -161,6 +207,7 @@ def _free_batch(path: Path, model: onnx.ModelProto, spec: ModelSpec) -> None:
     del model.graph.value_info[:]
     options = ort.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is said below
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
     sample = np.random.default_rng(0).random((2, *network_shape(spec)), np.float32)
     name = model.graph.input[0].name
     try:

@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 
 from exporter.card import CARD, CARD_JSON, VersionFacts, render_card, render_card_json
-from exporter.checkpoint import sha256
 from exporter.model_config import FILE_NAME, ModelConfig, Tuning
+from exporter.model_file import digest, files_of
 from exporter.record import PARITY_FILE, RECORD_FILE, SAMPLE_FILE, VersionRecord
 from exporter.registry import UNFINISHED, Content, Registry
 from exporter.report import ParityReport, agreement, require
-from exporter.repository import MODEL_FILE, check_name, require_same_interface
+from exporter.repository import check_name, require_same_interface
 from exporter.sample import Sample
 from exporter.state import read_config, read_parity, read_record, serving
 from exporter.triton import Triton
@@ -41,13 +41,14 @@ class Release:
     """What is to be published.
 
     Attributes:
-        model: The ONNX file.
+        model: The ONNX file, ``model.onnx``; beside it perhaps the file with its weights.
         config: Of the model; which versions are served is not its business.
         sample: What its forms were compared on.
         expected: The reference's answers to it [batch, label, z, y, x].
         parity: How they compare.
         tools: Versions of what made it, by name.
-        precision: "fp32" or "fp16".
+        precision: In what the network computes: "fp32", "fp16" or "int8".
+        notes: What the gateway does otherwise than the model's source.
     """
 
     model: Path
@@ -57,6 +58,7 @@ class Release:
     parity: ParityReport
     tools: Mapping[str, str]
     precision: str = "fp32"
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,8 @@ def smoke(registry: Registry, config: ModelConfig, version: int, triton: Triton)
     sample, expected = Sample.unpacked(packed)
     answers = [triton.infer(config, version, sample.batch[index : index + 1]) for index in range(len(sample.batch))]
     found = agreement(expected, np.concatenate(answers), config.spec, who="Triton")
-    require(found, tolerance=report.tolerance, who=f"version {version} in Triton")
+    who = f"version {version} in Triton"
+    require(found, tolerance=report.tolerance, who=who, least_dice=report.least_dice)
     report = report.model_copy(update={"triton": found})
     registry.write(f"{config.name}/{version}/{PARITY_FILE}", report.to_json().encode())
     return report
@@ -236,16 +239,17 @@ def write_cards(registry: Registry, config: ModelConfig) -> None:
 
 def _place(registry: Registry, release: Release, version: int, config: ModelConfig, *, new: bool) -> None:
     assert release.config.spec is not None
+    model = files_of(release.model)
     record = VersionRecord(
         published=datetime.now(UTC),
-        sha256=sha256(release.model),
-        size=release.model.stat().st_size,
+        sha256=digest(model),
+        size=sum(file.stat().st_size for file in model),
         precision=release.precision,
         tools=dict(release.tools),
         spec=release.config.spec,
     )
     files: dict[str, Content] = {
-        MODEL_FILE: release.model,
+        **{file.name: file for file in model},
         RECORD_FILE: record.to_json().encode(),
         PARITY_FILE: release.parity.to_json().encode(),
         SAMPLE_FILE: release.sample.packed(release.expected),

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -20,6 +21,7 @@ from exporter.bundle import is_bundle, open_bundle
 from exporter.bundle_metadata import licence_of
 from exporter.checkpoint import read_checkpoint, sha256
 from exporter.fetch import Progress, fetch
+from exporter.model_file import data_names
 from exporter.torchscript import read_script
 from sixpoint.errors import ChecksumMismatch, InvalidArgument, NotFound, Unavailable
 
@@ -123,7 +125,9 @@ def pull(
             else:
                 expected = digest or plan.digests.get(name, "")
                 digests[name] = fetch(client, url, target, sha256=expected, progress=progress)
-    path = place / plan.name if plan.folder else place / next(iter(plan.files))
+        path = place / plan.name if plan.folder else place / next(iter(plan.files))
+        if path.suffix == ".onnx":
+            digests |= _weights(client, path, next(iter(plan.files.values())), digest=digest, progress=progress)
     try:
         licence = _inspect(path) or plan.licence or "unknown"
     except InvalidArgument:
@@ -181,6 +185,26 @@ def _hugging_face(client: httpx.Client, name: str, revision: str, host: str) -> 
         folder=True,
         licence=str((content.get("cardData") or {}).get("license", "")),
     )
+
+
+def _weights(client: httpx.Client, path: Path, url: str, *, digest: str, progress: Progress) -> dict[str, str]:
+    """Fetch the files in which an ONNX file's weights lie, from beside it; returns the SHA-256 of each."""
+    try:
+        names = data_names(path)
+    except InvalidArgument:
+        shutil.rmtree(path.parent)  # nothing dangerous stays where a later command would find it
+        raise
+    if names and digest:
+        raise InvalidArgument(f"{path.name} has its weights in files beside it, and a SHA-256 is of one: leave it out")
+    digests = {}
+    for name in names:
+        target = _inside(path.parent, name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if url.startswith("file:"):
+            digests[name] = _copy(Path(url.removeprefix("file:")).parent / name, target, "")
+        else:
+            digests[name] = fetch(client, str(httpx.URL(url).join(quote(name))), target, sha256="", progress=progress)
+    return digests
 
 
 def _inspect(path: Path) -> str:

@@ -21,9 +21,10 @@ class VersionRecord(BaseModel):
 
     Attributes:
         published: When, UTC.
-        sha256: Of its model's file.
-        size: Of that file, in bytes.
-        precision: "fp32" or "fp16": in what the network computes.
+        sha256: Of its model's file, and of the file with its weights after it where there is one: what
+            ``cat model.onnx model.onnx.data | sha256sum`` says.
+        size: Of these files, in bytes.
+        precision: In what the network computes: "fp32", "fp16" or "int8".
         tools: Versions of what made it, by name.
         spec: Of this version; the model's config has that of the version which serves.
     """

@@ -18,7 +18,7 @@ from sixpoint.errors import FailedPrecondition
 from sixpoint.metrics import dice
 from sixpoint.spec import ModelSpec
 
-__all__ = ["Agreement", "ParityReport", "agreement", "local_parity", "require"]
+__all__ = ["Agreement", "ParityReport", "agreement", "local_parity", "quantised_parity", "require"]
 
 Array = npt.NDArray[Any]
 
@@ -43,13 +43,17 @@ class ParityReport(_Part):
     """How the forms of one model agree on one sample.
 
     Attributes:
-        sample: What it was made of: "image" or "phantom".
+        sample: What it was made of: "image", "phantom" or "calibration".
         sample_sha256: Of the inputs.
         inputs: How many.
-        reference: What the others are compared with: "pytorch", or "onnxruntime" where the network was not at hand.
-        tolerance: Largest difference that was accepted.
-        onnxruntime: ONNX Runtime against the reference; None where it is the reference.
-        triton: What Triton answered, against the reference; None where none was asked.
+        reference: What the others are compared with: "pytorch"; "onnx", the file that was exported from; or
+            "onnxruntime", where the network was not at hand.
+        tolerance: Largest difference that was accepted; of a model in int8 none is asked for.
+        least_dice: Least mean Dice of the masks that was accepted, of a model in int8.
+        onnxruntime: ONNX Runtime against the reference; None where it is the reference. Of a model in int8, whose
+            reference is in float32, the Dice is the mean over the inputs.
+        triton: What Triton answered, against the reference, or of a model in int8 against ONNX Runtime; None where none
+            was asked.
     """
 
     sample: str
@@ -57,6 +61,7 @@ class ParityReport(_Part):
     inputs: int
     reference: str
     tolerance: float
+    least_dice: float | None = None
     onnxruntime: Agreement | None = None
     triton: Agreement | None = None
 
@@ -87,12 +92,19 @@ def agreement(expected: Array, found: Array, spec: ModelSpec, *, who: str) -> Ag
     )
 
 
-def require(found: Agreement, *, tolerance: float, who: str) -> None:
-    """Refuse a difference past the tolerance.
+def require(found: Agreement, *, tolerance: float, who: str, least_dice: float | None = None) -> None:
+    """Refuse a difference past the tolerance; or, where there is a least Dice, a Dice below that.
 
     Raises:
         FailedPrecondition: Saying how large it is.
     """
+    if least_dice is not None:
+        if found.dice < least_dice:
+            raise FailedPrecondition(
+                f"{who} has a mean Dice of {found.dice:.4f} with the model that was given; {least_dice:.4f} is asked "
+                "for (--least-dice)"
+            )
+        return
     if found.largest > tolerance:
         raise FailedPrecondition(
             f"{who} is {found.largest:.4f} of a probability off the model that was given (Dice {found.dice:.4f}); "
@@ -101,15 +113,22 @@ def require(found: Agreement, *, tolerance: float, who: str) -> None:
 
 
 def local_parity(
-    path: Path, spec: ModelSpec, sample: Sample, *, network: ProbabilityNetwork | None, tolerance: float
+    path: Path,
+    spec: ModelSpec,
+    sample: Sample,
+    *,
+    network: ProbabilityNetwork | None,
+    reference: str = "pytorch",
+    tolerance: float,
 ) -> tuple[ParityReport, Array]:
-    """Ask PyTorch and ONNX Runtime.
+    """Ask the network and ONNX Runtime.
 
     Args:
         path: The ONNX file.
         spec: Of the model.
         sample: What they are asked.
         network: The network that was exported; None: ONNX Runtime is the reference.
+        reference: What that network is.
         tolerance: Largest difference of a probability (0..1) to accept.
 
     Returns:
@@ -126,11 +145,60 @@ def local_parity(
         sample=sample.source,
         sample_sha256=sample.digest,
         inputs=len(sample.batch),
-        reference="onnxruntime" if network is None else "pytorch",
+        reference="onnxruntime" if network is None else reference,
         tolerance=tolerance,
         onnxruntime=None if network is None else agreed,
     )
     return report, expected
+
+
+def quantised_parity(
+    path: Path,
+    spec: ModelSpec,
+    sample: Sample,
+    *,
+    network: ProbabilityNetwork,
+    reference: str,
+    tolerance: float,
+    least_dice: float,
+) -> tuple[ParityReport, Array]:
+    """Compare a model in int8 with its network in float32, by the masks.
+
+    Args:
+        path: The ONNX file.
+        spec: Of the model.
+        sample: What both are asked.
+        network: The network that was exported.
+        reference: What that network is.
+        tolerance: Largest difference that was accepted of the model in float32.
+        least_dice: Least mean Dice to accept.
+
+    Returns:
+        The report, and ONNX Runtime's answers [batch, label, z, y, x].
+
+    Raises:
+        FailedPrecondition: The masks agree less, or an answer is not finite.
+    """
+    found = _one_by_one(lambda one: run_onnx(path, spec, one), sample.batch)
+    expected = _one_by_one(lambda one: _pytorch(network, one), sample.batch)
+    each = [
+        agreement(expected[index : index + 1], found[index : index + 1], spec, who="ONNX Runtime")
+        for index in range(len(found))
+    ]
+    agreed = Agreement(
+        largest=max(one.largest for one in each), dice=round(float(np.mean([one.dice for one in each])), 6)
+    )
+    require(agreed, tolerance=tolerance, who="the model in int8", least_dice=least_dice)
+    report = ParityReport(
+        sample=sample.source,
+        sample_sha256=sample.digest,
+        inputs=len(found),
+        reference=reference,
+        tolerance=tolerance,
+        least_dice=least_dice,
+        onnxruntime=agreed,
+    )
+    return report, found
 
 
 def _pytorch(network: ProbabilityNetwork, batch: Array) -> Array:

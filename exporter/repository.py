@@ -1,70 +1,33 @@
-"""Putting a version of a model into a Triton model repository, all of it or nothing.
+"""What a model repository looks like: names of models and versions, hidden names of what is being written.
 
-A repository is at every moment one that ``exporter validate`` accepts, whenever the exporter is killed. What is
-being written has a hidden name (``.tmp-...``) in the folder where it will be: Triton and ``validate`` pass such names
-over, and the next export removes them. A new model appears by one rename of its whole folder. To an existing model
-the version is added first, by one rename, and its config replaced after that: both the old config and the new one
-describe both versions, since a version with other tensors is refused.
+Triton and ``validate`` pass hidden names (``.tmp-...``) over, and the next writer removes them.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
-from exporter.card import CARD, VersionFacts, render_card
-from exporter.model_config import FILE_NAME, ModelConfig, Tuning
+from exporter.model_config import ModelConfig
 from sixpoint.errors import FailedPrecondition, InvalidArgument
 from sixpoint.spec import ModelSpec
 
 __all__ = [
-    "MODEL_FILE",
     "check_name",
     "flush",
     "flush_entry",
     "models",
-    "publish",
     "remove_leftovers",
     "require_same_interface",
     "temporary_name",
     "versions",
 ]
 
-MODEL_FILE = "model.onnx"
 _TEMPORARY = ".tmp-"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-
-
-def publish(model: Path, config: ModelConfig, *, repository: Path) -> Path:
-    """Add a version of a model.
-
-    Args:
-        model: The ONNX file; it is copied.
-        config: Of the model, its name included.
-        repository: The model repository; made where there is none.
-
-    Returns:
-        The version's folder.
-
-    Raises:
-        InvalidArgument: The name cannot be a model's.
-        FailedPrecondition: Versions already there have other tensors, or another meaning of them; or one is on trial.
-    """
-    check_name(config.name)
-    repository.mkdir(parents=True, exist_ok=True)
-    folder = repository / config.name
-    with _alone(repository):
-        remove_leftovers(repository, folder)
-        if (folder / FILE_NAME).exists():
-            return _add(model, config, folder)
-        return _create(model, config, folder)
 
 
 def check_name(name: str) -> None:
@@ -86,50 +49,6 @@ def versions(folder: Path) -> list[int]:
     """The versions of a model in its folder, oldest first, as Triton counts them: folders named by a number above 0."""
     names = (path.name for path in folder.iterdir() if path.is_dir())
     return sorted(int(name) for name in names if re.fullmatch(r"[1-9][0-9]*", name))
-
-
-def _create(model: Path, config: ModelConfig, folder: Path) -> Path:
-    """Make the folder of a new model, with its first version."""
-    if folder.exists() and any(folder.iterdir()):
-        raise FailedPrecondition(f"{folder} is in the way: it is no model, for it has no {FILE_NAME}")
-    staging = folder.parent / temporary_name()
-    (staging / "1").mkdir(parents=True)
-    shutil.copyfile(model, staging / "1" / MODEL_FILE)
-    (staging / FILE_NAME).write_text(config.to_text())
-    (staging / CARD).write_text(_card(staging, config))
-    flush(staging)
-    staging.rename(folder)
-    flush_entry(folder.parent)
-    return folder / "1"
-
-
-def _add(model: Path, config: ModelConfig, folder: Path) -> Path:
-    """Add a version to a model, then let its config and its card follow."""
-    old = ModelConfig.read(folder)
-    require_same_interface(old, config)
-    if old.candidate is not None:
-        raise FailedPrecondition(
-            f"version {old.candidate.version} of {config.name} is on trial: end that first "
-            f"(exporter promote {config.name} {old.candidate.version} --share 1, or 0)"
-        )
-    config = replace(config, tuning=old.tuning if config.tuning == Tuning() else config.tuning)
-    staging = folder / temporary_name()
-    staging.mkdir()
-    shutil.copyfile(model, staging / MODEL_FILE)
-    flush(staging)
-    version = folder / str(max(versions(folder), default=0) + 1)
-    staging.rename(version)
-    flush_entry(folder)
-    _replace(folder / FILE_NAME, config.to_text())
-    _replace(folder / CARD, _card(folder, config))
-    return version
-
-
-def _card(folder: Path, config: ModelConfig) -> str:
-    files = {version: folder / str(version) / MODEL_FILE for version in versions(folder)}
-    facts = {version: VersionFacts.of_file(path) for version, path in files.items() if path.is_file()}
-    card = folder / CARD
-    return render_card(config, versions=facts, previous=card.read_text() if card.is_file() else "")
 
 
 def require_same_interface(old: ModelConfig, new: ModelConfig) -> None:
@@ -169,36 +88,14 @@ def _meaning(old: ModelSpec | None, new: ModelSpec | None) -> list[tuple[str, ob
     ]
 
 
-@contextlib.contextmanager
-def _alone(repository: Path) -> Iterator[None]:
-    """Let one export at a time into a repository."""
-    descriptor = os.open(repository, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise FailedPrecondition(f"another export is writing to {repository}: try again when it is done") from error
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def remove_leftovers(*folders: Path) -> None:
-    """Remove what exports that were killed left behind; the lock says that none of it is being written."""
+    """Remove what writers that were killed left behind; the lock says that none of it is being written."""
     for folder in folders:
         for path in folder.glob(f"{_TEMPORARY}*"):
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink()
-
-
-def _replace(path: Path, text: str) -> None:
-    staging = path.with_name(temporary_name())
-    staging.write_text(text)
-    flush_entry(staging)
-    staging.replace(path)
-    flush_entry(path.parent)
 
 
 def temporary_name() -> str:

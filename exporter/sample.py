@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from sixpoint.roi import Roi, Size, Vector
 from sixpoint.spec import ModelSpec, Task
 from sixpoint.volume import Volume
 
-__all__ = ["Sample", "sample_of"]
+__all__ = ["Sample", "inputs_of", "sample_of"]
 
 Array = npt.NDArray[Any]
 
@@ -33,7 +34,7 @@ class Sample:
     """Inputs of one model, and what they were made of.
 
     Attributes:
-        source: "image" or "phantom".
+        source: "image", "phantom" or "calibration".
         batch: Inputs [batch, channel, z, y, x].
     """
 
@@ -79,14 +80,25 @@ def sample_of(spec: ModelSpec, image: Volume | None = None) -> Sample:
         phantom = make_phantom()
         shown = [ExtremePoints.of_mask(phantom.mask(organ)).to_index(phantom.image.geometry) for organ in _ORGANS]
         source, volume = "phantom", phantom.image
-    canonical = volume.geometry.canonical()
-    voxels = volume.geometry.orientation.to_canonical(volume.array)
+    orientation, size = volume.geometry.orientation, volume.geometry.size
+    points = [orientation.index_to_canonical(one, size=size) for one in shown]
+    return Sample(source, inputs_of(volume, points, spec))
+
+
+def inputs_of(image: Volume, shown: Sequence[Array], spec: ModelSpec) -> Array:
+    """Inputs [batch, channel, z, y, x] of a model made of an image.
+
+    Args:
+        image: In any orientation.
+        shown: Of each object the points (x, y, z), shape [n, 3], as indices of the canonical image. A model without
+            prompts is shown none: its inputs are two patches, the image's first corner and its middle.
+        spec: Of the model.
+    """
+    canonical = image.geometry.canonical()
+    voxels = image.geometry.orientation.to_canonical(image.array)
     if spec.task is Task.SEGMENTATION and spec.patch is not None:
-        return Sample(source, _patches(voxels, canonical.size, canonical.spacing, spec))
-    orientation = volume.geometry.orientation
-    points = [orientation.index_to_canonical(one, size=volume.geometry.size) for one in shown]
-    batch = [_seen(voxels, one, canonical.size, canonical.spacing, spec) for one in points]
-    return Sample(source, np.stack(batch))
+        return _patches(voxels, canonical.size, canonical.spacing, spec)
+    return np.stack([_seen(voxels, one, canonical.size, canonical.spacing, spec) for one in shown])
 
 
 def _middle(image: Volume, fraction: float) -> npt.NDArray[np.float64]:

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
-from exporter.build import Built
 from exporter.bundle import is_bundle, open_bundle
 from exporter.bundle_config import read_mapping
 from exporter.bundle_spec import merge, read_bundle
-from exporter.checkpoint import StateDict, load_weights, read_checkpoint, sha256
+from exporter.checkpoint import StateDict, load_weights, read_checkpoint
 from exporter.clara import CLARA, read_clara
 from exporter.ends import network_shape
-from exporter.model_config import ModelConfig
+from exporter.model_config import FILE_NAME, ModelConfig
+from exporter.model_file import LARGEST_BYTES, MODEL_FILE, digest, source_files
 from exporter.network import ProbabilityNetwork, build_network
 from exporter.onnx_export import export_onnx
-from exporter.onnx_source import OnnxNetwork, compose_onnx, read_onnx
+from exporter.onnx_source import OnnxNetwork, compose_onnx, halved, read_onnx
 from exporter.parity import check_parity
 from exporter.torchscript import export_script, is_torchscript, read_script, script_state
 from sixpoint.errors import InvalidArgument
 from sixpoint.spec import ModelSpec
 
-__all__ = ["Options", "build_source"]
+__all__ = ["Built", "Options", "Precision", "build_source"]
+
+Precision = Literal["fp32", "fp16", "int8"]
+"""In what a network computes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +43,38 @@ class Options:
         ignore: Names of transforms that may be left out.
         max_batch_size: Requests that Triton may run together.
         tolerance: Largest difference of a probability (0..1) to accept.
+        precision: In what the exported network computes; it is compared with the one in float32. What is built for int8
+            is in float32, and quantised afterwards (:mod:`exporter.release`).
+        calibrate: A folder of images that show the network's ranges, for int8.
+        least_dice: Least mean Dice of the masks on them that is accepted of int8.
+        largest: Bytes that an ONNX file may come to; the weights of what is larger lie in a file beside it.
     """
 
     spec: Path | None = None
-    given: Mapping[str, Any]
+    given: Mapping[str, Any] = field(default_factory=dict)
     weights: Path | None = None
     ignore: tuple[str, ...] = ()
     max_batch_size: int = 8
     tolerance: float = 2 / 255
+    precision: Precision = "fp32"
+    calibrate: Path | None = None
+    least_dice: float = 0.97
+    largest: int = LARGEST_BYTES
+
+
+@dataclass(frozen=True)
+class Built:
+    """What an export made.
+
+    Attributes:
+        path: The ONNX file.
+        config: Of the model, its provenance included.
+        network: What was exported, in float32 and in evaluation mode.
+    """
+
+    path: Path
+    config: ModelConfig
+    network: ProbabilityNetwork
 
 
 def build_source(source: Path, options: Options, *, name: str, folder: Path) -> tuple[Built, tuple[str, ...]]:
@@ -69,7 +96,7 @@ def build_source(source: Path, options: Options, *, name: str, folder: Path) -> 
     """
     given = merge(read_mapping(options.spec, what="the spec") if options.spec else {}, options.given)
     if not source.exists():
-        raise InvalidArgument(f"there is no checkpoint {source}")
+        raise InvalidArgument(f"there is no model {source}")
     if (source / CLARA).is_file():
         files = [file for file in sorted(source.rglob("*")) if file.is_file() and is_torchscript(file)]
         if len(files) != 1:
@@ -84,7 +111,9 @@ def build_source(source: Path, options: Options, *, name: str, folder: Path) -> 
             state = script_state(bundle.weights) if bundle.scripted else read_checkpoint(bundle.weights)
             return _state(state, bundle.weights, reading.spec, options, name=name, folder=folder), reading.notes
     if source.is_dir():
-        raise InvalidArgument(f"{source} is no bundle: it has no configs/metadata.json; nor has it a {CLARA}")
+        raise InvalidArgument(
+            f"{source} is no model: it has no configs/metadata.json of a bundle, no {CLARA} and no {FILE_NAME}"
+        )
     if source.suffix == ".onnx":
         return _onnx(source, _described(source, given, options, "ONNX"), options, name=name, folder=folder), ()
     if is_torchscript(source):
@@ -116,23 +145,38 @@ def _state(state: StateDict, weights: Path, spec: ModelSpec, options: Options, *
     load_weights(network, state)
     wrapped = ProbabilityNetwork(network, spec).eval()
     origin = _origin(weights, "checkpoint_sha256", "torch", "monai", "onnx")
-    export_onnx(wrapped, spec, folder / "model.onnx", metadata=origin)
+    exported = ProbabilityNetwork(network, spec, half=True).eval() if options.precision == "fp16" else wrapped
+    metadata = {**origin, **_noted(options)}
+    export_onnx(exported, spec, folder / MODEL_FILE, metadata=metadata, largest=options.largest)
     return _built(wrapped, spec, options, name=name, folder=folder, origin=origin)
 
 
 def _scripted(script: Path, spec: ModelSpec, options: Options, *, name: str, folder: Path) -> Built:
     module = read_script(script)
-    plain = folder / "network.onnx"
+    plain = folder / "network" / MODEL_FILE
+    plain.parent.mkdir()
     export_script(module, network_shape(spec), plain)
     origin = _origin(script, "torchscript_sha256", "torch", "onnx")
-    compose_onnx(read_onnx(plain, spec), spec, folder / "model.onnx", metadata=origin)
+    _composed(plain, spec, options, folder=folder, origin=origin)
     return _built(_wrap(module, spec), spec, options, name=name, folder=folder, origin=origin)
 
 
 def _onnx(source: Path, spec: ModelSpec, options: Options, *, name: str, folder: Path) -> Built:
-    origin = _origin(source, "onnx_sha256", "torch", "onnx")
-    compose_onnx(read_onnx(source, spec), spec, folder / "model.onnx", metadata=origin)
+    origin = _origin(source, "onnx_sha256", "torch", "onnx")  # refuses weights outside of its folder, first of all
+    _composed(source, spec, options, folder=folder, origin=origin)
     return _built(_wrap(OnnxNetwork(source), spec), spec, options, name=name, folder=folder, origin=origin)
+
+
+def _composed(plain: Path, spec: ModelSpec, options: Options, *, folder: Path, origin: Mapping[str, str]) -> None:
+    model = read_onnx(plain, spec)
+    if options.precision == "fp16":
+        model = halved(model, source=plain.parent, what=plain.name)
+    metadata = {**origin, **_noted(options)}
+    compose_onnx(model, spec, folder / MODEL_FILE, metadata=metadata, source=plain.parent, largest=options.largest)
+
+
+def _noted(options: Options) -> dict[str, str]:
+    return {"precision": "fp16"} if options.precision == "fp16" else {}
 
 
 def _wrap(network: nn.Module, spec: ModelSpec) -> ProbabilityNetwork:
@@ -148,12 +192,13 @@ def _built(
     folder: Path,
     origin: Mapping[str, str],
 ) -> Built:
-    path = folder / "model.onnx"
-    difference = check_parity(network, spec, path, tolerance=options.tolerance)
+    path = folder / MODEL_FILE
+    check_parity(network, spec, path, tolerance=options.tolerance)
     described = spec.model_copy(update={"provenance": {**spec.provenance, **origin}})
     config = ModelConfig.of(described, name=name, max_batch_size=options.max_batch_size)
-    return Built(path, config, network, difference)
+    return Built(path, config, network)
 
 
-def _origin(file: Path, digest: str, *tools: str) -> dict[str, str]:
-    return {digest: sha256(file), **{tool: importlib.metadata.version(tool) for tool in tools}}
+def _origin(file: Path, name: str, *tools: str) -> dict[str, str]:
+    files = source_files(file) if file.suffix == ".onnx" else [file]
+    return {name: digest(files), **{tool: importlib.metadata.version(tool) for tool in tools}}

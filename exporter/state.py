@@ -10,14 +10,23 @@ from pydantic import ValidationError
 
 from exporter.card import VersionFacts
 from exporter.model_config import FILE_NAME, ModelConfig
+from exporter.model_file import DATA_FILE, MODEL_FILE, data_names, files_of
 from exporter.record import PARITY_FILE, RECORD_FILE, VersionRecord
 from exporter.registry import UNFINISHED, Registry
 from exporter.report import ParityReport
-from exporter.repository import MODEL_FILE
 from sixpoint.errors import FailedPrecondition, ModelNotFound, NotFound
 from sixpoint.spec import ModelSpec
 
-__all__ = ["finished", "need_config", "need_version", "read_config", "read_parity", "read_record", "serving"]
+__all__ = [
+    "fetch_model",
+    "finished",
+    "need_config",
+    "need_version",
+    "read_config",
+    "read_parity",
+    "read_record",
+    "serving",
+]
 
 
 def read_config(registry: Registry, name: str) -> ModelConfig | None:
@@ -77,13 +86,31 @@ def read_record(registry: Registry, name: str, version: int) -> VersionRecord:
     if content is not None:
         return VersionRecord.from_json(content)
     with tempfile.TemporaryDirectory(prefix="sixpoint-record-") as folder:
-        path = Path(folder, MODEL_FILE)
-        registry.fetch(f"{name}/{version}/{MODEL_FILE}", path)
-        facts, size = VersionFacts.of_file(path), path.stat().st_size
+        path = fetch_model(registry, name, version, Path(folder))
+        facts, size = VersionFacts.of_file(path), sum(file.stat().st_size for file in files_of(path))
     spec: ModelSpec | None = need_config(registry, name).spec
     assert spec is not None
     unknown = datetime.fromtimestamp(0, UTC)
-    return VersionRecord(published=unknown, sha256=facts.sha256, size=size, tools=facts.tools, spec=spec)
+    return VersionRecord(
+        published=unknown, sha256=facts.sha256, size=size, precision=facts.precision, tools=facts.tools, spec=spec
+    )
+
+
+def fetch_model(registry: Registry, name: str, version: int, folder: Path) -> Path:
+    """Copy a version's ONNX file, and the file with its weights where there is one, into a folder.
+
+    Returns:
+        The ONNX file.
+
+    Raises:
+        NotFound: One of them is not there.
+        InvalidArgument: The first is no ONNX file, or its weights lie elsewhere.
+    """
+    path = folder / MODEL_FILE
+    registry.fetch(f"{name}/{version}/{MODEL_FILE}", path)
+    if DATA_FILE in data_names(path):
+        registry.fetch(f"{name}/{version}/{DATA_FILE}", folder / DATA_FILE)
+    return path
 
 
 def read_parity(registry: Registry, name: str, version: int) -> ParityReport | None:

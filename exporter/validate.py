@@ -10,9 +10,11 @@ import numpy as np
 import onnx
 
 from exporter.model_config import FILE_NAME, ModelConfig, Tensor
+from exporter.model_file import MODEL_FILE, digest, files_of, source_files
 from exporter.parity import probabilities, run_onnx, sample_batch
-from exporter.repository import MODEL_FILE, models, versions
-from sixpoint.errors import FailedPrecondition, ModelSpecError
+from exporter.record import RECORD_FILE, VersionRecord
+from exporter.repository import models, versions
+from sixpoint.errors import FailedPrecondition, InvalidArgument, ModelSpecError
 from sixpoint.spec import ModelSpec
 
 __all__ = ["ModelReport", "validate"]
@@ -99,7 +101,7 @@ def _check_config(config: ModelConfig, name: str) -> ModelSpec:
 
 def _check_served(config: ModelConfig, found: list[int]) -> None:
     """Refuse a config that names a version which is not there: Triton would load none of the model."""
-    missing = [version for version in config.served if version not in found]
+    missing = [version for version in config.served if found and version not in found]
     if missing:
         raise ModelSpecError(f"{FILE_NAME} serves version {missing[0]}, and there is no such folder")
     served = config.served or tuple(found[-config.versions :])
@@ -112,10 +114,14 @@ def _check_version(path: Path, config: ModelConfig, spec: ModelSpec) -> None:
     if not path.is_file():
         raise ModelSpecError(f"{MODEL_FILE} is missing")
     try:
+        source_files(path)
+    except InvalidArgument as error:
+        raise ModelSpecError(error.message) from error
+    try:
         onnx.checker.check_model(path, full_check=True)
-        graph = onnx.load(path).graph
+        graph = onnx.load(path, load_external_data=False).graph
     except Exception as error:  # protobuf's, the checker's and the operating system's own
-        raise ModelSpecError(f"{MODEL_FILE} is no ONNX model, or damaged: {_first_line(error)}") from error
+        raise ModelSpecError(f"{MODEL_FILE} is no ONNX model, or cut off or damaged: {_first_line(error)}") from error
     weights = {initializer.name for initializer in graph.initializer}
     inputs = [value for value in graph.input if value.name not in weights]
     for kind, values, expected in (("input", inputs, config.inputs), ("output", graph.output, config.outputs)):
@@ -123,6 +129,22 @@ def _check_version(path: Path, config: ModelConfig, spec: ModelSpec) -> None:
         if found != expected:
             raise ModelSpecError(f"{MODEL_FILE} has {kind} {_list(found)}, and {FILE_NAME} {_list(expected)}")
     _check_run(path, config, spec)
+    _check_record(path)
+
+
+def _check_record(path: Path) -> None:
+    """Compare a version's files with what was kept with it when it was published."""
+    record = path.with_name(RECORD_FILE)
+    if not record.is_file():
+        return
+    try:
+        expected = VersionRecord.from_json(record.read_bytes()).sha256
+    except FailedPrecondition as error:
+        raise ModelSpecError(error.message) from error
+    if digest(files_of(path)) != expected:
+        raise ModelSpecError(
+            f"{MODEL_FILE} is not the one that {RECORD_FILE} was written for: it was changed after it was published"
+        )
 
 
 def _check_run(path: Path, config: ModelConfig, spec: ModelSpec) -> None:

@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
+from exporter.cli import options
 from exporter.cli.console import clear_errors, out
-from exporter.cli.options import AsJson, Precision, Repository, TensorRt, TritonAddress, TritonTimeout, Wait
 
 __all__ = ["EPILOG", "publish"]
 
@@ -21,85 +21,105 @@ EPILOG = """\b
 Examples:
   exporter publish runs/annotation/checkpoint.pt --triton 127.0.0.1:8001
   exporter publish runs/liver/checkpoint.pt --image ct.nii.gz --share 0.1 --triton 127.0.0.1:8001
+  exporter publish spleen_ct_segmentation.zip --precision fp16 --triton 127.0.0.1:8001
+  exporter publish runs/annotation/checkpoint.pt --precision int8 --calibrate DATASET --triton 127.0.0.1:8001
   exporter publish model_repository/annotation --repository s3://models/production"""
 
 
 def publish(
-    source: Annotated[Path, typer.Argument(help="A checkpoint, or the folder of an exported model.")],
-    repository: Repository = "model_repository",
-    triton: TritonAddress = None,
-    name: Annotated[
-        str, typer.Option(help="The model's name in Triton.", show_default="that of the source's folder")
-    ] = "",
-    spec: Annotated[
-        Path | None,
-        typer.Option(help="The checkpoint's description, YAML or JSON.", show_default="spec.yaml beside it"),
-    ] = None,
-    image: Annotated[
-        Path | None,
-        typer.Option(help="An image on which PyTorch, ONNX Runtime and Triton are compared.", show_default="a phantom"),
-    ] = None,
+    source: options.Source,
+    spec: options.Spec = None,
+    name: options.ModelName = "",
+    repository: options.Repository = "model_repository",
+    triton: options.TritonAddress = None,
     share: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the sessions that are given the new version.")
     ] = 1.0,
-    precision: Annotated[Precision, typer.Option(help="In what a checkpoint's network computes.")] = Precision.FP32,
+    spacing: options.Spacing = "",
+    patch: options.Patch = "",
+    axes: options.Axes = "",
+    labels: options.Labels = "",
+    licence: options.Licence = "",
+    weights: options.Weights = None,
+    ignore: options.Ignore = None,
+    precision: options.InPrecision = options.Precision.FP32,
+    calibrate: options.Calibrate = None,
+    least_dice: options.LeastDice = 0.97,
     tensorrt: Annotated[
-        TensorRt | None,
+        options.TensorRt | None,
         typer.Option(
             help="Have ONNX Runtime run the model by TensorRT (accelerator), or build a TensorRT plan (plan).",
             show_default="neither",
         ),
     ] = None,
-    max_batch_size: Annotated[int, typer.Option(min=1, help="Requests that Triton may run together.")] = 8,
-    tolerance: Annotated[
-        float,
-        typer.Option(min=0, help="Largest difference to accept, in a probability of 0 to 1.", show_default="2/255"),
-    ] = 2 / 255,
-    timeout: TritonTimeout = 120.0,
-    wait: Wait = 300.0,
-    as_json: AsJson = False,
+    image: options.Image = None,
+    max_batch_size: options.MaxBatchSize = 8,
+    tolerance: options.Tolerance = 2 / 255,
+    timeout: options.TritonTimeout = 120.0,
+    wait: options.Wait = 300.0,
+    as_json: options.AsJson = False,
 ) -> None:
     """Publish a model: a new version beside the one that serves, tried through Triton, then given to the sessions.
 
     If anything fails, the old version goes on serving and the new one is gone.
     """
     with clear_errors(), contextlib.ExitStack() as stack:
+        given = options.given_of(spacing=spacing, patch=patch, axes=axes, labels=labels, licence=licence)
         from exporter.model_config import Tuning
+        from exporter.model_file import MODEL_FILE, files_of
         from exporter.publishing import publish as put
         from exporter.registry import open_registry
         from exporter.release import prepare
+        from exporter.sources import Options
         from exporter.tensorrt import refuse_plan
         from exporter.triton import Triton
         from sixpoint.volume import Volume
 
-        if tensorrt is TensorRt.PLAN:
+        if tensorrt is options.TensorRt.PLAN:
             refuse_plan()
         registry = open_registry(repository)
         server = stack.enter_context(Triton(triton, timeout=timeout)) if triton else None
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sixpoint-publish-"))
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sixpoint-export-"))
         release = prepare(
             source,
-            spec=spec,
-            name=name,
-            image=Volume.read(image) if image else None,
-            max_batch_size=max_batch_size,
-            tolerance=tolerance,
+            Options(
+                spec=spec,
+                given=given,
+                weights=weights,
+                ignore=tuple(ignore or ()),
+                max_batch_size=max_batch_size,
+                tolerance=tolerance,
+                precision=precision.value,
+                calibrate=calibrate,
+                least_dice=least_dice,
+            ),
+            name=name or options.name_of(source),
             folder=Path(folder),
-            half=precision is Precision.FP16,
+            image=Volume.read(image) if image else None,
         )
-        if tensorrt is TensorRt.ACCELERATOR:
+        if tensorrt is options.TensorRt.ACCELERATOR:
             release = replace(release, config=replace(release.config, tuning=Tuning(tensorrt=True)))
         published = put(registry, release, triton=server, share=share, wait=wait)
-        report = published.parity
+        model, report = release.config.name, published.parity
         if as_json:
-            content = {"name": release.config.name, "version": published.version, "parity": report.model_dump()}
-            out.print_json(json.dumps(content))
+            content = {"name": model, "version": published.version, "notes": release.notes}
+            out.print_json(json.dumps({**content, "parity": report.model_dump()}))
             return
         state = "serves" if share == 1 else f"is on trial for {share:.0%} of the sessions"
-        out.print(f"{release.config.name} version {published.version} {state}")
-        for what, found in (("ONNX Runtime", report.onnxruntime), ("Triton", report.triton)):
+        size = sum(file.stat().st_size for file in files_of(release.model)) / 2**20
+        out.print(f"{model} version {published.version} {state}{'' if server else ' when Triton next loads it'}")
+        out.print(f"{repository}/{model}/{published.version}/{MODEL_FILE} ({size:.1f} MiB)", markup=False)
+        inner = report.reference if report.least_dice is None else "onnxruntime"
+        allowed = f" ({tolerance:.5f} allowed)" if report.least_dice is None else ""
+        asked = "" if report.least_dice is None else f" ({report.least_dice:.4f} asked for)"
+        for what, other, found in (
+            ("ONNX Runtime", report.reference, report.onnxruntime),
+            ("Triton", inner, report.triton),
+        ):
             if found is not None:
                 out.print(
-                    f"{what} against {report.reference} ({report.sample}): largest difference {found.largest:.5f} of a "
-                    f"probability ({tolerance:.5f} allowed), Dice {found.dice:.4f}"
+                    f"{what} against {other} ({report.sample}): largest difference {found.largest:.5f} of a "
+                    f"probability{allowed}, Dice {found.dice:.4f}{asked}"
                 )
+        for note in release.notes:
+            out.print(f"note: {note}", markup=False)

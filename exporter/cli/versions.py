@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -196,7 +197,7 @@ def _row(one: Version) -> tuple[str, ...]:
         record.published.strftime("%Y-%m-%d") if record.published.year > 1970 else "",
         record.sha256[:8],
         f"{record.size / 2**20:.1f}",
-        record.precision.removeprefix("fp"),
+        re.sub(r"[a-z]+", "", record.precision),
         _short(parity.onnxruntime) if parity else "",
         _short(parity.triton) if parity else "",
     )

@@ -16,6 +16,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from exporter.publishing import Release
 from exporter.release import prepare
+from exporter.sources import Options
 from exporter.triton import Triton
 from sixpoint.rollout import CANDIDATE_PARAMETER, Candidate
 from tests.harness import ELLIPSOID_SPEC, write_ellipsoid_model
@@ -27,9 +28,7 @@ def release(folder: Path, *, name: str = "tiny") -> Release:
     """The exported model, made ready to be published."""
     write_ellipsoid_model(folder / name, spec=SPEC)
     (folder / "work").mkdir()
-    return prepare(
-        folder / name, spec=None, name=name, image=None, max_batch_size=4, tolerance=0.01, folder=folder / "work"
-    )
+    return prepare(folder / name, Options(tolerance=0.01), name=name, folder=folder / "work")
 
 
 @dataclass

@@ -278,4 +278,4 @@ def test_a_bundle_of_true_size(tmp_path: Path) -> None:
     write_bundle(tmp_path / "spleen", content)
     result = run("export", tmp_path / "spleen", "--repository", tmp_path / "repository")
     assert result.exit_code == 0, result.stderr
-    assert "largest difference to PyTorch: 0.00" in result.stdout
+    assert "against pytorch (phantom): largest difference 0.00" in result.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -78,9 +79,22 @@ def test_triton_answers_as_pytorch_does(exported: Path, spec: ModelSpec, state: 
         assert np.abs(answer - expected[first:last]).max() <= 1  # a rounding
 
 
-def test_the_file_is_one_and_names_no_place_of_this_machine(exported: Path) -> None:
+def test_an_export_is_recorded_as_a_publish_is(exported: Path) -> None:
     folder = exported / "tiny" / "1"
-    assert [path.name for path in folder.iterdir()] == ["model.onnx"]
+    files = {path.name for path in folder.iterdir()}
+    assert files == {"model.onnx", "version.json", "parity.json", "parity.npz"}
+    record = json.loads((folder / "version.json").read_text())
+    content = (folder / "model.onnx").read_bytes()
+    assert (record["sha256"], record["size"]) == (hashlib.sha256(content).hexdigest(), len(content))
+    assert record["spec"]["provenance"].keys() == {"data", "checkpoint_sha256", "torch", "monai", "onnx"}
+    card = json.loads((exported / "tiny" / "card.json").read_text())
+    assert card["versions"]["1"]["parity"] == json.loads((folder / "parity.json").read_text())
+    listed = json.loads(run("versions", "tiny", "--repository", exported, "--json").stdout)
+    assert [one["state"] for one in listed] == ["serving"]
+
+
+def test_the_file_names_no_place_of_this_machine(exported: Path) -> None:
+    folder = exported / "tiny" / "1"
     content = (folder / "model.onnx").read_bytes()
     for place in (str(Path.cwd()), str(Path(torch.__file__).parents[1]), str(Path.home()), "site-packages"):
         assert place.encode() not in content
@@ -96,7 +110,7 @@ def test_the_next_export_is_the_next_version_and_keeps_what_was_written_below_th
     result = run("export", checkpoint, "--spec", spec_file, "--name", "tiny", "--repository", repository)
     assert result.exit_code == 0, result.stderr
     assert "tiny version 2" in result.stdout
-    assert "largest difference to PyTorch: 0.0" in result.stdout
+    assert "ONNX Runtime against pytorch (phantom): largest difference 0.0" in result.stdout
     text = card.read_text()
     assert text.count("Beware of livers.") == 1
     assert text.count("| 1 | `") == text.count("| 2 | `") == 1
@@ -136,7 +150,7 @@ def test_a_network_that_pytorch_cannot_export_is_named(mapping: dict[str, Any], 
 def test_the_command_line_says_what_is_wrong_in_one_line(checkpoint: Path, spec_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     cases = {
-        "there is no checkpoint": (tmp_path / "none.pt", spec_file, "tiny"),
+        "there is no model": (tmp_path / "none.pt", spec_file, "tiny"),
         "cannot be read: No such file": (checkpoint, tmp_path / "none.yaml", "tiny"),
         "'../x' cannot name a model": (checkpoint, spec_file, "../x"),
     }
@@ -168,4 +182,5 @@ def test_a_bad_spec_is_explained(text: str, expected: str, checkpoint: Path, tmp
 
 def test_help_shows_examples() -> None:
     assert "exporter export runs/annotation/checkpoint.pt" in run("export", "--help").stdout
+    assert "exporter publish spleen_ct_segmentation.zip --precision fp16" in run("publish", "--help").stdout
     assert "exporter validate /srv/models --json" in run("validate", "--help").stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import yaml
 from monai.networks import nets
 
 from exporter.model_config import ModelConfig
+from exporter.model_file import tensors
 from exporter.parity import probabilities, run_onnx, sample_batch
 from tests.exporter.conftest import run
 
@@ -239,3 +241,35 @@ def test_torchscript_that_touches_files_is_not_loaded(spec: Path, tmp_path: Path
     result = run("export", tmp_path / "model.ts", "--repository", tmp_path / "repository")
     assert result.exit_code == 3
     assert "from_file, which no network needs" in result.stderr
+
+
+# Published as what our own trainer writes is
+
+
+def test_an_onnx_file_is_published_with_its_record(original: Path, spec: Path, tmp_path: Path) -> None:
+    where = ("--name", "liver", "--repository", tmp_path / "repository")
+    done = run("publish", original, "--spec", spec, "--licence", "MIT", *where, "--json")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["parity"]["reference"] == "onnx"
+    folder = tmp_path / "repository" / "liver"
+    record = json.loads((folder / "1" / "version.json").read_text())
+    assert record["spec"]["licence"] == "MIT"
+    assert record["spec"]["provenance"]["onnx_sha256"] == hashlib.sha256(original.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("kind", ["onnx", "torchscript"])
+def test_somebody_elses_network_in_half_precision(
+    kind: str, original: Path, network: Any, spec: Path, tmp_path: Path
+) -> None:
+    path = original
+    if kind == "torchscript":
+        path = tmp_path / "model.ts"
+        torch.jit.trace(network, torch.zeros(1, 1, 24, 16, 16)).save(path)
+    where = ("--name", "half", "--repository", tmp_path / "repository")
+    result = run("export", path, "--spec", spec, "--precision", "fp16", *where)
+    assert result.exit_code == 0, result.stderr
+    model = onnx.load(tmp_path / "repository" / "half" / "1" / "model.onnx")
+    weights = {one.data_type for one in tensors(model) if np.prod(one.dims) > 16}
+    assert weights == {onnx.TensorProto.FLOAT16}
+    assert json.loads((tmp_path / "repository" / "half" / "1" / "version.json").read_text())["precision"] == "fp16"
+    check_answers(network, tmp_path / "repository", "half")

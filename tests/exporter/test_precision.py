@@ -47,7 +47,7 @@ def test_half_precision_past_the_tolerance_is_refused(checkpoint: Path, spec_fil
 def test_an_exported_model_keeps_its_precision(exported: Path, tmp_path: Path) -> None:
     done = run("publish", exported / "tiny", "--repository", tmp_path, "--precision", "fp16")
     assert done.exit_code == 3
-    assert "give its checkpoint" in done.stderr
+    assert "give what it was exported from" in done.stderr
 
 
 def test_the_config_that_asks_for_tensorrt_is_the_golden_one(spec: ModelSpec, exported: Path, tmp_path: Path) -> None:

@@ -216,8 +216,8 @@ def test_the_command_publishes_a_checkpoint_and_an_exported_model(
 @pytest.mark.parametrize(
     ("arguments", "code", "expected"),
     [
-        (["nowhere.pt"], 3, "the spec spec.yaml cannot be read"),
-        (["."], 3, "is no exported model: it has no config.pbtxt"),
+        (["nowhere.pt"], 3, "there is no model nowhere.pt"),
+        ([".", "--name", "tiny"], 3, "is no model: it has no configs/metadata.json of a bundle"),
         (["nowhere.pt", "--repository", "ftp://x/y"], 3, "the repository must be a folder, s3://"),
     ],
 )

@@ -57,10 +57,13 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no version": (lambda folder: (folder / "1").rename(folder / "one"), "there is no version"),
     "no model": (lambda folder: (folder / "1" / "model.onnx").unlink(), "version 1: model.onnx is missing"),
-    "damaged": (lambda folder: (folder / "1" / "model.onnx").write_bytes(b"PK\3\4"), "no ONNX model, or damaged"),
+    "damaged": (
+        lambda folder: (folder / "1" / "model.onnx").write_bytes(b"PK\3\4"),
+        "no ONNX model, or cut off or damaged",
+    ),
     "cut off": (
         lambda folder: (folder / "1" / "model.onnx").write_bytes((folder / "1" / "model.onnx").read_bytes()[:5000]),
-        "no ONNX model, or damaged",
+        "no ONNX model, or cut off or damaged",
     ),
     "fixed batch": (edit_graph(fix_batch), "has input INPUT of a fixed batch size FP16 [2, 6, 16, 16, 24]"),
     "graph against config": (edit_graph(rename_input), "has input X FP16 [6, 16, 16, 24], and config.pbtxt INPUT"),

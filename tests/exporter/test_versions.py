@@ -17,7 +17,6 @@ from onnx import numpy_helper
 from exporter.folder import FolderRegistry
 from exporter.model_config import ModelConfig, Tuning
 from exporter.publishing import Release, publish
-from exporter.repository import publish as export
 from exporter.triton import Triton
 from exporter.validate import validate
 from exporter.versions import list_versions, promote, remove, rollback
@@ -116,24 +115,16 @@ def test_what_is_in_use_is_not_removed(registry: FolderRegistry) -> None:
         remove(registry, "other", 1, triton=None)
 
 
-def test_what_was_tuned_outlives_the_next_publish(registry: FolderRegistry, tiny: Release) -> None:
+def test_what_was_tuned_outlives_the_next_publish_which_ends_no_trial(registry: FolderRegistry, tiny: Release) -> None:
     path = registry.folder / "tiny" / "config.pbtxt"
     tuned = replace(ModelConfig.from_text(path.read_text()), tuning=Tuning(preferred=(2,), delay_us=500))
     path.write_text(tuned.to_text())
     publish(registry, tiny, triton=None)
     rollback(registry, "tiny", to=1, triton=None)
     assert config(registry).tuning == tuned.tuning
-
-
-def test_an_export_keeps_what_was_tuned_and_ends_no_trial(registry: FolderRegistry, tiny: Release) -> None:
-    path = registry.folder / "tiny" / "config.pbtxt"
-    tuned = replace(ModelConfig.from_text(path.read_text()), tuning=Tuning(instances=2))
-    path.write_text(tuned.to_text())
-    export(tiny.model, tiny.config, repository=registry.folder)
-    assert config(registry).tuning == tuned.tuning
     promote(registry, "tiny", 2, share=0.5, triton=None)
     with pytest.raises(FailedPrecondition, match="version 2 of tiny is on trial: end that first"):
-        export(tiny.model, tiny.config, repository=registry.folder)
+        publish(registry, tiny, triton=None)
 
 
 @pytest.fixture
