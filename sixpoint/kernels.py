@@ -135,13 +135,15 @@ def reduce(image: Array, factors: Index) -> Float:
     image lies in memory.
 
     Args:
-        image: Array [z, y, x] of integers of up to 32 bits or floating-point numbers; of those of up to 16 bits a
-            block has at most 2 ** 15.
+        image: Array [z, y, x] of real numbers; of integers of up to 16 bits a block has at most 2 ** 15. Of other types
+            than the usual ones it is converted first: floats of half precision to single, all else to double.
         factors: Voxels per block along (z, y, x): powers of two.
 
     Raises:
         MemoryError: There is too little.
     """
+    if image.dtype.str not in _REDUCED:
+        image = image.astype(np.float32 if image.dtype.itemsize < 8 and image.dtype.kind == "f" else np.float64)
     result = np.empty([-(-n // f) for n, f in zip(image.shape, factors, strict=True)], np.float32)
     facts = [np.array(fact, np.int64) for fact in (image.strides, image.shape, factors)]
     places = [_at(fact, np.int64) for fact in facts]

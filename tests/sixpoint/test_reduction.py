@@ -22,7 +22,12 @@ def means(image: npt.NDArray[Any], factors: tuple[int, int, int]) -> npt.NDArray
     return np.array([[[whole[k : k + fz, j : j + fy, i : i + fx].mean() for i in x] for j in y] for k in z])
 
 
-@given(FACTORS, st.sampled_from(["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64"]))
+@given(
+    FACTORS,
+    st.sampled_from(
+        ["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", ">i2", "float16", "float32", "float64"]
+    ),
+)
 def test_every_sample_is_the_mean_of_its_block_or_of_what_there_is_of_it(
     factors: tuple[int, int, int], dtype: str
 ) -> None:
