@@ -249,7 +249,7 @@ class Engine:
             model=model.name,
             version=outlined.version,
             threshold=step.threshold,
-            reply=Reply(outlined.drawn.mask, outlined.drawn.offset, step.revision),
+            reply=_reply(outlined.drawn, step.revision),
         )
         started = time.perf_counter()
         row, segment = await self._log.append(loaded, step, after, request_ids=target.request_ids)
@@ -284,7 +284,7 @@ class Engine:
             return await self._again(target, loaded)
         state = await self._log.state_at(target.session_id, target.segment, head) if head else State()
         drawn = await self._draw(loaded, state, before=_before(loaded, target))
-        after = replace(state, reply=Reply(drawn.mask, drawn.offset, loaded.row.revision + 1))
+        after = replace(state, reply=_reply(drawn, loaded.row.revision + 1))
         started = time.perf_counter()
         row, segment = await self._log.move(loaded, head, after, request_ids=target.request_ids)
         timings = replace(drawn.timings, store=timedelta(seconds=time.perf_counter() - started))
@@ -313,13 +313,14 @@ class Engine:
 def _before(loaded: Loaded, target: Target) -> Before | None:
     """The mask that the caller has, if it is the segment's present one, and known here."""
     reply = loaded.state.reply
-    if (
-        reply is None
-        or reply.mask.size > _MOST_COMPARED
-        or not reply.since <= target.base_revision <= loaded.row.revision
-    ):
+    if reply is None or not reply.since <= target.base_revision <= loaded.row.revision:
         return None
     return Before(reply.mask, reply.offset, target.base_revision)
+
+
+def _reply(drawn: Drawn, revision: int) -> Reply | None:
+    """What to keep of the mask that is sent, for the next one to be compared with; None of one that is not compared."""
+    return None if drawn.mask.size > _MOST_COMPARED else Reply(drawn.mask, drawn.offset, revision)
 
 
 def _answer(row: SessionRow, segment: SegmentRow, state: State, drawn: Drawn, timings: Timings) -> Answer:
