@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 
 from exporter.model_config import ModelConfig
 from exporter.model_file import digest, files_of
-from exporter.record import VersionRecord
+from exporter.record import Engine, VersionRecord
 from exporter.report import Agreement, ParityReport
 from sixpoint.spec import Channel, ClickChannel, ImageChannel, ModelSpec
 
@@ -34,6 +34,7 @@ class VersionFacts:
         published: When, as ISO 8601 in UTC; empty: not known.
         precision: "fp32", "fp16" or "int8".
         parity: How PyTorch, ONNX Runtime and Triton agree on it.
+        engine: What a TensorRT plan was built with, and alone runs with.
     """
 
     sha256: str
@@ -41,6 +42,7 @@ class VersionFacts:
     published: str = ""
     precision: str = "fp32"
     parity: ParityReport | None = None
+    engine: Engine | None = None
 
     @classmethod
     def of_file(cls, path: Path) -> VersionFacts:
@@ -53,7 +55,7 @@ class VersionFacts:
     def of_record(cls, record: VersionRecord, parity: ParityReport | None) -> VersionFacts:
         """What is kept with a published version."""
         published = record.published.isoformat(timespec="seconds")
-        return cls(record.sha256, record.tools, published, record.precision, parity)
+        return cls(record.sha256, record.tools, published, record.precision, parity, record.engine)
 
 
 def render_card(config: ModelConfig, *, versions: Mapping[int, VersionFacts], previous: str = "") -> str:
@@ -79,7 +81,11 @@ def render_card_json(config: ModelConfig, *, versions: Mapping[int, VersionFacts
         "name": config.name,
         "spec": config.spec.model_dump(mode="json") if config.spec else None,
         "versions": {
-            str(version): {**asdict(facts), "parity": facts.parity and facts.parity.model_dump()}
+            str(version): {
+                **asdict(facts),
+                "parity": facts.parity and facts.parity.model_dump(),
+                "engine": facts.engine and facts.engine.model_dump(),
+            }
             for version, facts in versions.items()
         },
     }
@@ -136,6 +142,8 @@ def _versions(versions: Mapping[int, VersionFacts]) -> str:
     lines = ["## Versions", "", "| version | SHA-256 of the model's files | exported with |", "| --- | --- | --- |"]
     for version, facts in versions.items():
         tools = ", ".join(f"{tool} {number}" for tool, number in facts.tools.items())
+        if facts.engine is not None:
+            tools += f", TensorRT {facts.engine.tensorrt} on {_cell(facts.engine.gpu)}, driver {facts.engine.driver}"
         lines.append(f"| {version} | `{facts.sha256}` | {tools or 'unknown'} |")
     return "\n".join(lines)
 

@@ -14,6 +14,7 @@ from exporter.registry import Registry
 from exporter.report import Agreement, agreement
 from exporter.sample import sample_of
 from exporter.state import fetch_model, need_config, need_version, read_record
+from sixpoint.errors import FailedPrecondition
 from sixpoint.volume import Volume
 
 __all__ = ["Difference", "difference"]
@@ -46,8 +47,14 @@ def difference(registry: Registry, name: str, first: int, second: int, *, image:
 
     Raises:
         NotFound: There is no such model or version.
+        FailedPrecondition: They are TensorRT plans, which ONNX Runtime cannot run.
     """
     config = need_config(registry, name)
+    if config.backend == "tensorrt":
+        raise FailedPrecondition(
+            f"the versions of {name} are TensorRT plans, which only Triton can run: compare what they were built from, "
+            f"or what is kept with them (exporter versions {name} --json)"
+        )
     pair = [need_version(registry, name, version) for version in (first, second)]
     records = [read_record(registry, name, version) for version in pair]
     # Both have the same tensors, or they would not be versions of one model.

@@ -79,7 +79,7 @@ class ModelConfig:
         served: The versions to serve, in place of the newest ones; empty: the newest.
         candidate: The version that is on trial.
         tuning: How it is run.
-        backend: The part of Triton that runs it.
+        backend: The part of Triton that runs all of its versions: "onnxruntime", or "tensorrt" for plans.
     """
 
     name: str
@@ -162,6 +162,7 @@ class ModelConfig:
         fields: dict[str, Any] = {
             "name": self.name,
             "backend": self.backend,
+            **({"platform": "tensorrt_plan"} if self.backend == "tensorrt" else {}),
             "max_batch_size": self.max_batch_size,
             "input": [_fields(tensor) for tensor in self.inputs],
             "output": [_fields(tensor) for tensor in self.outputs],

@@ -1,4 +1,4 @@
-"""A model's ONNX file and, where its weights are more than one protobuf can hold, the file of weights beside it.
+"""A model's file: a TensorRT plan, or an ONNX file and, where its weights are over 2 GB, the file of weights beside it.
 
 ONNX calls this external data: a tensor names a file in the model's own folder, and where its bytes lie in there. What
 the exporter writes has all of them in one file, ``model.onnx.data``, which Triton's backend finds by itself.
@@ -27,8 +27,10 @@ __all__ = [
     "DATA_FILE",
     "LARGEST_BYTES",
     "MODEL_FILE",
+    "PLAN_FILE",
     "data_names",
     "digest",
+    "file_of",
     "files_of",
     "fill",
     "source_files",
@@ -37,6 +39,7 @@ __all__ = [
 ]
 
 MODEL_FILE = "model.onnx"
+PLAN_FILE = "model.plan"
 DATA_FILE = f"{MODEL_FILE}.data"
 
 LARGEST_BYTES = 2**31 - 1
@@ -50,8 +53,13 @@ _ALIGNED = 4096
 _GRAPH_BYTES = 2**24
 
 
+def file_of(backend: str) -> str:
+    """Name of the file that a backend of Triton's looks for in a version's folder."""
+    return PLAN_FILE if backend == "tensorrt" else MODEL_FILE
+
+
 def files_of(path: Path) -> list[Path]:
-    """The files of a model that the exporter wrote: its ONNX file, and the file of weights where there is one."""
+    """The files of a model that the exporter wrote: its own, and the file of weights where there is one."""
     data = path.with_name(f"{path.name}.data")
     return [path, data] if data.is_file() else [path]
 

@@ -15,7 +15,7 @@ from obstore.store import from_url
 
 from exporter.lease import Lease
 from exporter.model_config import FILE_NAME
-from exporter.model_file import MODEL_FILE
+from exporter.model_file import MODEL_FILE, PLAN_FILE
 from exporter.registry import Content
 from sixpoint.errors import InvalidArgument, NotFound, Unavailable
 
@@ -27,6 +27,8 @@ __all__ = ["ObjectRegistry"]
 _RETRIES: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
 _PART_BYTES = 8 * 2**20
 _LOCK = ".sixpoint-lock"
+# One of them is in every whole version, and the last that is put there.
+_FILES = (MODEL_FILE, PLAN_FILE)
 
 
 class ObjectRegistry:
@@ -61,7 +63,7 @@ class ObjectRegistry:
     def versions(self, name: str) -> list[int]:
         """The versions of a model, oldest first: those that have a model's file."""
         found = (
-            re.fullmatch(rf"{re.escape(name)}/([1-9][0-9]*)/{re.escape(MODEL_FILE)}", path)
+            re.fullmatch(rf"{re.escape(name)}/([1-9][0-9]*)/(?:{'|'.join(map(re.escape, _FILES))})", path)
             for path in self._paths(name)
         )
         return sorted({int(match[1]) for match in found if match})
@@ -97,7 +99,7 @@ class ObjectRegistry:
 
     def add(self, name: str, version: int, files: Mapping[str, Content]) -> None:
         """Put a version's objects; that it is unfinished is said first, and its model's file is the last."""
-        for path, content in sorted(files.items(), key=lambda item: (item[0] == MODEL_FILE, item[0])):
+        for path, content in sorted(files.items(), key=lambda item: (item[0] in _FILES, item[0])):
             self._put(f"{name}/{version}/{path}", content)
 
     def delete(self, path: str) -> None:
@@ -108,7 +110,7 @@ class ObjectRegistry:
     def drop(self, name: str, version: int | None = None) -> None:
         """Delete a version's objects, of which its model's file goes first, or a model's, of which the config does."""
         prefix = name if version is None else f"{name}/{version}"
-        order = {FILE_NAME: 0, MODEL_FILE: 1}
+        order = {FILE_NAME: 0, **dict.fromkeys(_FILES, 1)}
         for path in sorted(self._paths(prefix), key=lambda path: order.get(path.rpartition("/")[2], 2)):
             self.delete(path)
 

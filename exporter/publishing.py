@@ -23,7 +23,7 @@ import numpy as np
 from exporter.card import CARD, CARD_JSON, VersionFacts, render_card, render_card_json
 from exporter.model_config import FILE_NAME, ModelConfig, Tuning
 from exporter.model_file import digest, files_of
-from exporter.record import PARITY_FILE, RECORD_FILE, SAMPLE_FILE, VersionRecord
+from exporter.record import PARITY_FILE, RECORD_FILE, SAMPLE_FILE, Engine, VersionRecord
 from exporter.registry import UNFINISHED, Content, Registry
 from exporter.report import ParityReport, agreement, require
 from exporter.repository import check_name, require_same_interface
@@ -41,7 +41,7 @@ class Release:
     """What is to be published.
 
     Attributes:
-        model: The ONNX file, ``model.onnx``; beside it perhaps the file with its weights.
+        model: The ONNX file, ``model.onnx``; beside it perhaps the file with its weights. Or the plan, ``model.plan``.
         config: Of the model; which versions are served is not its business.
         sample: What its forms were compared on.
         expected: The reference's answers to it [batch, label, z, y, x].
@@ -49,6 +49,7 @@ class Release:
         tools: Versions of what made it, by name.
         precision: In what the network computes: "fp32", "fp16" or "int8".
         notes: What the gateway does otherwise than the model's source.
+        engine: What the plan was built with; None: it is an ONNX file.
     """
 
     model: Path
@@ -59,6 +60,7 @@ class Release:
     tools: Mapping[str, str]
     precision: str = "fp32"
     notes: tuple[str, ...] = ()
+    engine: Engine | None = None
 
 
 @dataclass(frozen=True)
@@ -246,6 +248,7 @@ def _place(registry: Registry, release: Release, version: int, config: ModelConf
         size=sum(file.stat().st_size for file in model),
         precision=release.precision,
         tools=dict(release.tools),
+        engine=release.engine,
         spec=release.config.spec,
     )
     files: dict[str, Content] = {

@@ -9,11 +9,27 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sixpoint.errors import FailedPrecondition
 from sixpoint.spec import ModelSpec
 
-__all__ = ["PARITY_FILE", "RECORD_FILE", "SAMPLE_FILE", "VersionRecord"]
+__all__ = ["PARITY_FILE", "RECORD_FILE", "SAMPLE_FILE", "Engine", "VersionRecord"]
 
 RECORD_FILE = "version.json"
 PARITY_FILE = "parity.json"
 SAMPLE_FILE = "parity.npz"
+
+
+class Engine(BaseModel):
+    """What a TensorRT plan was built with, and alone runs with.
+
+    Attributes:
+        gpu: Name of the GPU, as ``NVIDIA L4``.
+        driver: Version of its driver; a newer one will do.
+        tensorrt: Version of TensorRT, as ``10.3.0``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    gpu: str
+    driver: str
+    tensorrt: str
 
 
 class VersionRecord(BaseModel):
@@ -24,8 +40,9 @@ class VersionRecord(BaseModel):
         sha256: Of its model's file, and of the file with its weights after it where there is one: what
             ``cat model.onnx model.onnx.data | sha256sum`` says.
         size: Of these files, in bytes.
-        precision: In what the network computes: "fp32", "fp16" or "int8".
+        precision: In what the network computes: "fp32", "fp16" or "int8"; of a plan, the least that a layer may.
         tools: Versions of what made it, by name.
+        engine: Of a TensorRT plan; None: it is an ONNX file.
         spec: Of this version; the model's config has that of the version which serves.
     """
 
@@ -36,6 +53,7 @@ class VersionRecord(BaseModel):
     size: int
     precision: str = "fp32"
     tools: dict[str, str]
+    engine: Engine | None = None
     spec: ModelSpec
 
     def to_json(self) -> str:

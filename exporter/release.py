@@ -92,6 +92,10 @@ def _exported(source: Path, options: Options, *, name: str, image: Volume | None
     config = ModelConfig.read(source)
     if not there or config.spec is None:
         raise InvalidArgument(f"{source} is no exported model of sixpoint: it has no version, or its config no spec")
+    if config.backend == "tensorrt":
+        raise InvalidArgument(
+            f"{source} holds TensorRT plans, each for one GPU and one TensorRT: give what they were exported from"
+        )
     found = source / str(there[-1]) / MODEL_FILE
     if not found.is_file():
         raise InvalidArgument(f"version {there[-1]} of {source} has no {MODEL_FILE}")

@@ -59,11 +59,19 @@ def require_same_interface(old: ModelConfig, new: ModelConfig) -> None:
     Raises:
         FailedPrecondition: Naming what differs.
     """
+    plan = new.backend == "tensorrt"
+    if plan != (old.backend == "tensorrt"):
+        mine, theirs, suffix = ("a", "no", "tensorrt") if plan else ("no", "all", "onnx")
+        raise FailedPrecondition(
+            f"this is {mine} TensorRT plan, and the versions of {new.name} that are there are {theirs} plans: Triton "
+            f"runs all versions of a model alike, so give it another name (--name {new.name}-{suffix})"
+        )
     different = [
         what
         for what, mine, theirs in (
             ("inputs", new.inputs, old.inputs),
             ("outputs", new.outputs, old.outputs),
+            *_largest(old, new),
             *_meaning(old.spec, new.spec),
         )
         if mine != theirs
@@ -73,6 +81,13 @@ def require_same_interface(old: ModelConfig, new: ModelConfig) -> None:
             f"the versions of {new.name} that are there have other {', '.join(different)}, and Triton describes all "
             "versions of a model alike: export under another --name, or remove the model's folder first"
         )
+
+
+def _largest(old: ModelConfig, new: ModelConfig) -> list[tuple[str, object, object]]:
+    """A plan takes no larger batches than it was built for, and Triton loads none that takes smaller ones."""
+    if new.backend != "tensorrt":
+        return []
+    return [("--max-batch-size", new.max_batch_size, old.max_batch_size)]
 
 
 def _meaning(old: ModelSpec | None, new: ModelSpec | None) -> list[tuple[str, object, object]]:

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from exporter.model_config import FILE_NAME, ModelConfig, Tensor
-from exporter.model_file import MODEL_FILE, digest, files_of, source_files
+from exporter.model_file import MODEL_FILE, PLAN_FILE, digest, file_of, files_of, source_files
 from exporter.parity import probabilities, run_onnx, sample_batch
 from exporter.record import RECORD_FILE, VersionRecord
 from exporter.repository import models, versions
@@ -70,7 +70,7 @@ def _report(folder: Path) -> ModelReport:
     else:
         for version in found:
             try:
-                _check_version(folder / str(version) / MODEL_FILE, config, spec)
+                _check_version(folder / str(version) / file_of(config.backend), config, spec)
             except ModelSpecError as error:
                 problems.append(f"version {version}: {error.message}")
     return ModelReport(
@@ -88,8 +88,9 @@ def _check_config(config: ModelConfig, name: str) -> ModelSpec:
         raise ModelSpecError(f"{FILE_NAME} has no parameter sixpoint: the gateway does not know what the model needs")
     if config.name not in {"", name}:
         raise ModelSpecError(f"{FILE_NAME} names the model {config.name}, its folder {name}")
-    if config.backend != "onnxruntime":
-        raise ModelSpecError(f"{FILE_NAME} asks for backend {config.backend or 'none'}, expected onnxruntime")
+    if config.backend not in {"onnxruntime", "tensorrt"}:
+        asked = config.backend or "none"
+        raise ModelSpecError(f"{FILE_NAME} asks for backend {asked}, expected onnxruntime or tensorrt")
     if config.max_batch_size < 1:
         raise ModelSpecError(f"{FILE_NAME} has max_batch_size {config.max_batch_size}: the gateway sends batches")
     expected = ModelConfig.of(config.spec, name=name)
@@ -112,7 +113,13 @@ def _check_served(config: ModelConfig, found: list[int]) -> None:
 def _check_version(path: Path, config: ModelConfig, spec: ModelSpec) -> None:
     """Check one version's graph, compare it with the config, and run it."""
     if not path.is_file():
-        raise ModelSpecError(f"{MODEL_FILE} is missing")
+        raise ModelSpecError(f"{path.name} is missing")
+    if path.name == PLAN_FILE:
+        # It runs in Triton alone, on its own kind of GPU: here it can be checked that it is what was published.
+        if not path.with_name(RECORD_FILE).is_file():
+            raise ModelSpecError(f"{RECORD_FILE} is missing: nothing else says what {PLAN_FILE} is")
+        _check_record(path)
+        return
     try:
         source_files(path)
     except InvalidArgument as error:
@@ -143,7 +150,7 @@ def _check_record(path: Path) -> None:
         raise ModelSpecError(error.message) from error
     if digest(files_of(path)) != expected:
         raise ModelSpecError(
-            f"{MODEL_FILE} is not the one that {RECORD_FILE} was written for: it was changed after it was published"
+            f"{path.name} is not the one that {RECORD_FILE} was written for: it was changed after it was published"
         )
 
 

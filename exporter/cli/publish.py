@@ -23,6 +23,7 @@ Examples:
   exporter publish runs/liver/checkpoint.pt --image ct.nii.gz --share 0.1 --triton 127.0.0.1:8001
   exporter publish spleen_ct_segmentation.zip --precision fp16 --triton 127.0.0.1:8001
   exporter publish runs/annotation/checkpoint.pt --precision int8 --calibrate DATASET --triton 127.0.0.1:8001
+  exporter publish runs/liver/checkpoint.pt --name liver-tensorrt --tensorrt plan --triton 127.0.0.1:8001
   exporter publish model_repository/annotation --repository s3://models/production"""
 
 
@@ -42,13 +43,19 @@ def publish(
     licence: options.Licence = "",
     weights: options.Weights = None,
     ignore: options.Ignore = None,
-    precision: options.InPrecision = options.Precision.FP32,
+    precision: Annotated[
+        options.Precision | None,
+        typer.Option(
+            help="In what the network computes; int8 needs --calibrate.", show_default="fp32; a TensorRT plan: fp16"
+        ),
+    ] = None,
     calibrate: options.Calibrate = None,
     least_dice: options.LeastDice = 0.97,
     tensorrt: Annotated[
         options.TensorRt | None,
         typer.Option(
-            help="Have ONNX Runtime run the model by TensorRT (accelerator), or build a TensorRT plan (plan).",
+            help="Have ONNX Runtime run the model by TensorRT (accelerator), or build a TensorRT plan (plan), on the "
+            "GPU that is to run it and with trtexec of the Triton that serves.",
             show_default="neither",
         ),
     ] = None,
@@ -66,17 +73,18 @@ def publish(
     with clear_errors(), contextlib.ExitStack() as stack:
         given = options.given_of(spacing=spacing, patch=patch, axes=axes, labels=labels, licence=licence)
         from exporter.model_config import Tuning
-        from exporter.model_file import MODEL_FILE, files_of
+        from exporter.model_file import files_of
         from exporter.publishing import publish as put
         from exporter.registry import open_registry
         from exporter.release import prepare
+        from exporter.repository import require_same_interface
         from exporter.sources import Options
-        from exporter.tensorrt import refuse_plan
+        from exporter.state import read_config
+        from exporter.tensorrt import find_builder
         from exporter.triton import Triton
         from sixpoint.volume import Volume
 
-        if tensorrt is options.TensorRt.PLAN:
-            refuse_plan()
+        builder = find_builder() if tensorrt is options.TensorRt.PLAN else None
         registry = open_registry(repository)
         server = stack.enter_context(Triton(triton, timeout=timeout)) if triton else None
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sixpoint-export-"))
@@ -89,7 +97,7 @@ def publish(
                 ignore=tuple(ignore or ()),
                 max_batch_size=max_batch_size,
                 tolerance=tolerance,
-                precision=precision.value,
+                precision=(precision or options.Precision.FP32).value,
                 calibrate=calibrate,
                 least_dice=least_dice,
             ),
@@ -99,16 +107,25 @@ def publish(
         )
         if tensorrt is options.TensorRt.ACCELERATOR:
             release = replace(release, config=replace(release.config, tuning=Tuning(tensorrt=True)))
+        if builder is not None:
+            release = replace(release, config=replace(release.config, backend="tensorrt"))
+            # Asked again under the repository's lock; but the engine takes minutes.
+            old = read_config(registry, release.config.name)
+            if old is not None:
+                require_same_interface(old, release.config)
+            work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sixpoint-plan-")))
+            release = builder.build(release, work, half=precision is not options.Precision.FP32)
         published = put(registry, release, triton=server, share=share, wait=wait)
         model, report = release.config.name, published.parity
         if as_json:
             content = {"name": model, "version": published.version, "notes": release.notes}
-            out.print_json(json.dumps({**content, "parity": report.model_dump()}))
+            engine = release.engine and release.engine.model_dump()
+            out.print_json(json.dumps({**content, "engine": engine, "parity": report.model_dump()}))
             return
         state = "serves" if share == 1 else f"is on trial for {share:.0%} of the sessions"
         size = sum(file.stat().st_size for file in files_of(release.model)) / 2**20
         out.print(f"{model} version {published.version} {state}{'' if server else ' when Triton next loads it'}")
-        out.print(f"{repository}/{model}/{published.version}/{MODEL_FILE} ({size:.1f} MiB)", markup=False)
+        out.print(f"{repository}/{model}/{published.version}/{release.model.name} ({size:.1f} MiB)", markup=False)
         inner = report.reference if report.least_dice is None else "onnxruntime"
         allowed = f" ({tolerance:.5f} allowed)" if report.least_dice is None else ""
         asked = "" if report.least_dice is None else f" ({report.least_dice:.4f} asked for)"
@@ -121,5 +138,7 @@ def publish(
                     f"{what} against {other} ({report.sample}): largest difference {found.largest:.5f} of a "
                     f"probability{allowed}, Dice {found.dice:.4f}{asked}"
                 )
+        if release.engine is not None and server is None:
+            out.print("note: the TensorRT plan has answered nobody yet: only with --triton is it compared")
         for note in release.notes:
             out.print(f"note: {note}", markup=False)

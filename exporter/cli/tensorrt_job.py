@@ -28,11 +28,16 @@ def tensorrt_job(
     """Print a Kubernetes Job that builds a version's TensorRT engine on the node that will serve it."""
     with clear_errors():
         from exporter.registry import open_registry
-        from exporter.state import need_config, need_version, serving
+        from exporter.state import need_config, need_version, read_record, serving
         from exporter.tensorrt import job_manifest
+        from sixpoint.errors import FailedPrecondition
 
         registry = open_registry(repository)
         config = need_config(registry, name)
+        if config.backend == "tensorrt":
+            raise FailedPrecondition(
+                f"the versions of {name} are TensorRT plans: name the model of their ONNX versions"
+            )
         chosen = need_version(registry, name, version or serving(registry, config) or 0)
         manifest = job_manifest(
             name=name,
@@ -40,6 +45,7 @@ def tensorrt_job(
             input_name=config.inputs[0].name,
             shape=config.inputs[0].dims,
             batch=config.max_batch_size,
+            precision="int8" if read_record(registry, name, chosen).precision == "int8" else "fp16",
             gpu=gpu,
             image=image,
             claim=claim,

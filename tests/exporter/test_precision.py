@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import onnx
-import pytest
 import yaml
 
 from exporter.model_config import ModelConfig, Tuning
@@ -58,15 +56,6 @@ def test_the_config_that_asks_for_tensorrt_is_the_golden_one(spec: ModelSpec, ex
     assert config.tuning == Tuning(tensorrt=True)
     asked = config.to_text().partition("optimization {\n")[2].partition("\n}\n")[0]
     assert f"optimization {{\n{asked}\n}}\n" == GOLDEN.read_text()
-
-
-def test_a_plan_is_refused_in_one_line(exported: Path, tmp_path: Path) -> None:
-    if shutil.which("nvidia-smi"):
-        pytest.skip("this machine has a GPU")
-    done = run("publish", exported / "tiny", "--repository", tmp_path, "--tensorrt", "plan")
-    assert done.exit_code == 5
-    assert "built on the GPU that runs it, and this machine has none" in done.stderr
-    assert done.stderr.count("\n") == 1
 
 
 def test_the_job_is_a_manifest_for_the_version(exported: Path) -> None:
