@@ -79,8 +79,11 @@ def test_sessions_are_listed_and_closed(server, session):
     assert session in run("sixpoint", "sessions", server=server).stdout
     assert json.loads(run("sixpoint", "sessions", "--json", server=server, SIXPOINT_OWNER="nobody").stdout) == []
     of_version = ("sixpoint", "sessions", "--model", "annotation", "--version")
-    assert session in run(*of_version, "1", server=server).stdout
-    assert "other owners" in run(*of_version, "1", server=server, SIXPOINT_OWNER="nobody").stdout
+    served = {
+        one["name"]: one["version"] for one in json.loads(run("sixpoint", "models", "--json", server=server).stdout)
+    }
+    assert session in run(*of_version, served["annotation"], server=server).stdout
+    assert "other owners" in run(*of_version, served["annotation"], server=server, SIXPOINT_OWNER="nobody").stdout
     assert json.loads(run(*of_version, "99", "--json", server=server).stdout) == []
     assert run("sixpoint", "sessions", "--version", "1", server=server).returncode == 2
     assert run("sixpoint", "close", session, server=server).returncode == 0
