@@ -111,7 +111,7 @@ def network_input(image: Float, guide: Guide, spec: InputSpec) -> npt.NDArray[np
     Returns:
         Array [channel, z, y, x], float16 or float32 as ``spec.dtype`` says.
     """
-    shape = _shape(image)
+    shape, image = _shape(image), np.ascontiguousarray(image, dtype=np.float32)
     result = np.empty((len(spec.channels), *shape), np.float16 if spec.dtype == "FP16" else np.float32)
     # Channels often ask for the same ones.
     percentiles = cache(partial(percentiles_of, image))

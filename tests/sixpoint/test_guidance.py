@@ -407,3 +407,11 @@ def test_the_least_and_the_largest_voxel_count_wherever_they_are() -> None:
     found = window(voxels, guide(), Intensity(method="percentile", low=0, high=100))
     assert (found.min(), found.max()) == (-1, 1)
     assert found[0, 0, 0] == pytest.approx(2 * 7 / 16 - 1)
+
+
+def test_however_the_image_lies_in_memory_the_input_is_the_same() -> None:
+    spec = InputSpec(channels=(ImageChannel(intensity=Intensity(method="percentile")), HullChannel()))
+    image = np.random.default_rng(0).normal(size=(6, 7, 8)).astype(np.float32)
+    shown = Guide(box=np.array([[-0.5] * 3, [0.5] * 3]), extremes=SIX, scan=np.array([[-1.0] * 3, [1.0] * 3]))
+    turned = np.ascontiguousarray(image.transpose(2, 1, 0)).transpose(2, 1, 0)
+    assert np.array_equal(network_input(turned, shown, spec), network_input(image, shown, spec))
