@@ -23,9 +23,8 @@ _KEPT = 6
 
 
 class Reductions:
-    """An image's reductions: the six that were used last are kept, in at most half its int16 voxels' memory each.
-
-    Only where it was read; images at hand share a budget of memory.
+    """An image's reductions, where they were read: of the six that were used last as many are kept as int16 voxels'
+    memory holds, and the last one in any case, which takes at most half of that.
 
     Safe to use from several threads.
 
@@ -51,8 +50,9 @@ class Reductions:
         with self._lock:
             found = self._kept.setdefault(factors, KeptReduction(self._image, factors))
             self._kept.move_to_end(factors)
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
+            held = sum(kept.nbytes for kept in self._kept.values())
+            while len(self._kept) > 1 and (len(self._kept) > _KEPT or held > 2 * self._image.size):
+                held -= self._kept.popitem(last=False)[1].nbytes
         return found
 
 

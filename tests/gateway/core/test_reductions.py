@@ -40,6 +40,16 @@ def test_those_that_were_used_last_are_kept():
     assert reductions(factors[1]) is not kept[1]
 
 
+def test_no_more_memory_is_kept_than_int16_voxels_take():
+    reductions = Reductions(IMAGE)
+    for factors in [(1, 2, 2), (2, 1, 2), (2, 2, 1), (1, 1, 4)]:
+        reduced = reductions(factors)
+        reduced[tuple(slice(0, n) for n in reduced.shape)]
+        reductions(factors)
+        assert 0 < reductions.nbytes <= 2 * IMAGE.size
+    assert reductions((1, 1, 4)) is reduced
+
+
 def test_threads_that_want_the_same_samples_make_them_once(monkeypatch: pytest.MonkeyPatch):
     calls = []
     barrier = threading.Barrier(4)
