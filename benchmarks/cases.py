@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from sixpoint.volume import Volume
 from trainer.structures import FEWEST_VOXELS, LabelledImage, Structure
 
-__all__ = ["LEARNT", "MODALITIES", "shared_images", "to_sitk"]
+__all__ = ["LEARNT", "MODALITIES", "learnt_hippocampi", "shared_images", "to_sitk"]
 
 LEARNT = frozenset(f"STS_{number:03d}" for number in range(4, 49, 4))
 """Patients whose sarcomas the shipped annotation model learnt from: never evaluated on."""
@@ -24,9 +24,9 @@ MODALITIES = ("MR_T1", "PET")
 def shared_images(data: Path) -> list[LabelledImage]:
     """The shared images: each of the volumes is a group, the sarcomas of each modality, the hippocampi.
 
-    The patients in :data:`LEARNT` are left out.
+    The patients in :data:`LEARNT` and those of :func:`learnt_hippocampi` are left out.
     """
-    volumes, hippocampi = data / "volumes", sorted((data / "hippocampus" / "images").glob("*.nii.gz"))
+    volumes, learnt = data / "volumes", set(learnt_hippocampi(data))
     entries = json.loads((volumes / "manifest.json").read_text())
     return [
         *(LabelledImage(entry["id"], (entry["id"],), partial(_volume, volumes, entry)) for entry in entries),
@@ -36,8 +36,21 @@ def shared_images(data: Path) -> list[LabelledImage]:
             for modality in MODALITIES
             if patient.name not in LEARNT and (patient / f"{modality}_image.nii.gz").exists()
         ),
-        *(LabelledImage(path.name, ("hippocampus MR",), partial(_hippocampus, path)) for path in hippocampi),
+        *(
+            LabelledImage(path.name, ("hippocampus MR",), partial(_hippocampus, path))
+            for path in _hippocampi(data)
+            if path not in learnt
+        ),
     ]
+
+
+def learnt_hippocampi(data: Path) -> list[Path]:
+    """Images of the hippocampi that the shipped annotation model learnt from, every fourth: never evaluated on."""
+    return _hippocampi(data)[::4]
+
+
+def _hippocampi(data: Path) -> list[Path]:
+    return sorted((data / "hippocampus" / "images").glob("*.nii.gz"))
 
 
 def to_sitk(volume: Volume) -> sitk.Image:

@@ -1,7 +1,7 @@
 """The labelled images beside the project that the shipped annotation model learnt from, laid out for ``trainer``.
 
 python -m benchmarks.training_data ../shared/data runs/labelled
-trainer pretrain runs/annotation --data runs/labelled --share 0.15
+trainer pretrain runs/annotation --data runs/labelled --share 0.4
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Annotated
 import SimpleITK as sitk
 import typer
 
-from benchmarks.cases import LEARNT, MODALITIES, to_sitk
+from benchmarks.cases import LEARNT, MODALITIES, learnt_hippocampi, to_sitk
 from sixpoint.volume import Volume
 
 
 def main(
-    data: Annotated[Path, typer.Argument(help="Folder of labelled images: dicom/, sarcoma/.")],
+    data: Annotated[Path, typer.Argument(help="Folder of labelled images: dicom/, sarcoma/, hippocampus/.")],
     output: Annotated[Path, typer.Argument(help="Folder to write: images/ and labels/.")],
 ) -> None:
-    """Lay out one CT series and the sarcomas of the patients that evaluation leaves out, as pairs of files."""
+    """Lay out one CT series and the sarcomas and hippocampi that evaluation leaves out, as pairs of files."""
     images, labels = output / "images", output / "labels"
     for folder in (images, labels):
         folder.mkdir(parents=True, exist_ok=True)
@@ -38,6 +38,11 @@ def main(
                 name = f"{patient}_{modality}.nii.gz"
                 shutil.copyfile(image, images / name)
                 shutil.copyfile(image.with_name(f"{modality}_mask.nii.gz"), labels / name)
+    for path in learnt_hippocampi(data):
+        shutil.copyfile(path, images / path.name)
+        truth = sitk.ReadImage(str(path.parent.parent / "labels" / path.name))
+        # Anterior and posterior together: one body, as a person would outline it.
+        sitk.WriteImage(sitk.Cast(truth > 0.5, sitk.sitkUInt8), str(labels / path.name))
 
 
 if __name__ == "__main__":

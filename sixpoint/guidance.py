@@ -32,7 +32,7 @@ from sixpoint.spec import (
     PreviousChannel,
 )
 
-__all__ = ["Guide", "network_input", "volume_input", "window"]
+__all__ = ["Guide", "corrected_input", "network_input", "volume_input", "window"]
 
 Float = npt.NDArray[np.float32]
 Floating = npt.NDArray[np.floating]
@@ -120,6 +120,22 @@ def network_input(image: Float, guide: Guide, spec: InputSpec) -> npt.NDArray[np
     return result
 
 
+def corrected_input(before: npt.NDArray[np.floating], guide: Guide, spec: InputSpec) -> npt.NDArray[np.floating]:
+    """What :func:`network_input` makes of other clicks and another previous answer, all else being the same.
+
+    Args:
+        before: A tensor [channel, z, y, x] of :func:`network_input`, or of this function.
+        guide: What the person has shown now: the same box and points, in the same ROI.
+        spec: Which channels, in which order, and the dtype: those of ``before``.
+    """
+    result = before.copy()
+    shape: Shape = (before.shape[1], before.shape[2], before.shape[3])
+    for made, channel in zip(result, spec.channels, strict=True):
+        if isinstance(channel, ClickChannel | PreviousChannel):
+            _draw_correction(channel, guide, shape, out=made)
+    return result
+
+
 def volume_input(image: Float, spec: InputSpec) -> npt.NDArray[np.floating]:
     """The tensor of which a network without prompts sees one patch at a time.
 
@@ -158,11 +174,8 @@ def _draw(
             )
         case HeatmapChannel():
             heatmap(guide.extremes, shape=shape, sigma=channel.sigma, out=out)
-        case ClickChannel():
-            clicks = guide.positive if channel.sign == "positive" else guide.negative
-            heatmap(clicks, shape=shape, sigma=channel.sigma, out=out)
-        case PreviousChannel():
-            _put(0.0 if guide.previous is None else guide.previous, out)
+        case ClickChannel() | PreviousChannel():
+            _draw_correction(channel, guide, shape, out=out)
         case FieldOfViewChannel():
             within = (guide.scan[0] <= -1.0).all() and (guide.scan[1] >= 1.0).all()
             _put(1.0 if within else field_of_view(guide.scan, shape=shape), out)
@@ -170,6 +183,15 @@ def _draw(
             ellipsoid_map(guide.box, shape=shape, out=out)
         case HullChannel():
             hull_map(guide.extremes if len(guide.extremes) else _corners(guide.box), shape=shape, out=out)
+
+
+def _draw_correction(channel: ClickChannel | PreviousChannel, guide: Guide, shape: Shape, *, out: Floating) -> None:
+    """Write a channel that clicks change."""
+    if isinstance(channel, PreviousChannel):
+        _put(0.0 if guide.previous is None else guide.previous, out)
+    else:
+        clicks = guide.positive if channel.sign == "positive" else guide.negative
+        heatmap(clicks, shape=shape, sigma=channel.sigma, out=out)
 
 
 def _put(values: Float | float, out: Floating) -> None:

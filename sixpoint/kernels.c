@@ -419,18 +419,20 @@ EXPORT int sixpoint_difference(const uint8_t *one, const int64_t *one_shape, con
         for (int64_t y = begin[1]; y < end[1]; y++) {
             const uint8_t *a = row_at(one, one_shape, one_lower, z, y);
             const uint8_t *b = row_at(other, other_shape, other_lower, z, y);
-            if (a == b || (aligned && a != NULL && b != NULL && memcmp(a, b, (size_t)n) == 0)) continue;
-            row_of(one, one_shape, one_lower, z, y, begin[2], n, rows);
-            row_of(other, other_shape, other_lower, z, y, begin[2], n, rows + n);
-            if (memcmp(rows, rows + n, (size_t)n) == 0) continue;
-            int64_t first = 0, last = n;
-            while (rows[first] == rows[n + first]) first++;
-            while (rows[last - 1] == rows[n + last - 1]) last--;
-            int64_t from[3] = {z, y, begin[2] + first}, to[3] = {z + 1, y + 1, begin[2] + last};
-            for (int a = 0; a < 3; a++) {
-                lower[a] = least(lower[a], from[a]);
-                upper[a] = upper[a] > to[a] ? upper[a] : to[a];
+            if (a == b) continue;
+            if (!aligned || a == NULL || b == NULL) {
+                row_of(one, one_shape, one_lower, z, y, begin[2], n, rows);
+                row_of(other, other_shape, other_lower, z, y, begin[2], n, rows + n);
+                a = rows, b = rows + n;
             }
+            if (memcmp(a, b, (size_t)n) == 0) continue;
+            lower[0] = least(lower[0], z), lower[1] = least(lower[1], y);
+            upper[0] = z + 1, upper[1] = upper[1] > y + 1 ? upper[1] : y + 1;
+            /* Only what lies beyond the box so far is looked at: soon nearly nothing. */
+            int64_t first = 0, last = n, before = lower[2] - begin[2], beyond = upper[2] - begin[2];
+            while (first < before && a[first] == b[first]) first++;
+            while (last > beyond && a[last - 1] == b[last - 1]) last--;
+            lower[2] = begin[2] + first, upper[2] = begin[2] + last;
         }
     free(rows);
     return 0;

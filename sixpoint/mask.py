@@ -76,6 +76,11 @@ class Timings:
         """All of them."""
         return self.queue + self.preprocess + self.inference + self.postprocess + self.encode + self.store
 
+    def __add__(self, other: Timings) -> Timings:
+        """Phase by phase."""
+        names = self.__dataclass_fields__
+        return Timings(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
 
 @dataclass(frozen=True, eq=False)
 class Mask:
@@ -148,8 +153,7 @@ def pack_change(
 
 
 def _cut_out(mask: npt.NDArray[np.bool_], offset: Index, lower: Index, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-    """A box of a mask [z, y, x], beyond whose array it is 0."""
-    result = np.zeros(shape, np.bool_)
+    """A box of a mask [z, y, x], beyond whose array it is 0; a view where it lies within."""
     into, taken = [], []
     for axis in (2, 1, 0):
         size = shape[2 - axis]
@@ -157,6 +161,9 @@ def _cut_out(mask: npt.NDArray[np.bool_], offset: Index, lower: Index, shape: tu
         end = max(begin, min(offset[axis] + mask.shape[2 - axis] - lower[axis], size))
         into.append(slice(begin, end))
         taken.append(slice(lower[axis] + begin - offset[axis], lower[axis] + end - offset[axis]))
+    if all(part == slice(0, n) for part, n in zip(into, shape, strict=True)):
+        return mask[tuple(taken)]
+    result = np.zeros(shape, np.bool_)
     result[tuple(into)] = mask[tuple(taken)]
     return result
 

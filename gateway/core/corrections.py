@@ -5,6 +5,7 @@ Probabilities are counts of 255ths, uint8, as most networks answer them: small, 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -52,21 +53,27 @@ def settle(grid: Counts, previous: Counts, clicks: Points, *, threshold: float, 
         reach: In edges of the ROI; infinity takes the new answer as it is.
     """
     cut = least(threshold)
-    changed = (grid >= cut) != (previous >= cut)
-    cells = np.nonzero(changed)
-    z, y, x = (((part + 0.5) / n).astype(np.float32) for part, n in zip(cells, grid.shape, strict=True))
-    near = np.zeros(len(z), np.bool_)
-    for click in (clicks + 1.0) / 2.0:
-        cx, cy, cz = click.astype(np.float32)
-        near |= (z - cz) ** 2 + ((y - cy) ** 2 + (x - cx) ** 2) <= reach * reach
-    numbers, count = kernels.components(changed)
-    labels = numbers[cells]
+    labels, count = kernels.components((grid >= cut) != (previous >= cut))
     reached = np.zeros(count + 1, np.bool_)
-    reached[labels[near]] = True
-    far = tuple(part[~reached[labels]] for part in cells)
+    # Label 0: where both are on the same side.
+    reached[0] = True
+    for click in (clicks + 1.0) / 2.0:
+        window = tuple(_within(place, reach, n) for place, n in zip(click[::-1], grid.shape, strict=True))
+        z, y, x = (
+            (np.arange(part.start, part.stop, dtype=np.float32) + np.float32(0.5)) / np.float32(n) - np.float32(place)
+            for part, n, place in zip(window, grid.shape, click[::-1], strict=True)
+        )
+        squares = np.square(z)[:, None, None] + (np.square(y)[:, None] + np.square(x))
+        reached[labels[window][squares <= reach * reach]] = True
     result = grid.copy()
-    result[far] = previous[far]
+    np.copyto(result, previous, where=(~reached).take(labels))
     return result
+
+
+def _within(place: float, reach: float, cells: int) -> slice:
+    """The cells that may be within reach of a place along an axis; place and reach as shares of the axis."""
+    low, high = max(0.0, place - reach), min(1.0, place + reach)
+    return slice(min(cells, math.floor(low * cells)), max(0, math.ceil(high * cells)))
 
 
 def hold(

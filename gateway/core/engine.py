@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,10 +16,10 @@ from gateway.core.images import StoredImage
 from gateway.core.log import Loaded, Log, check_revision
 from gateway.core.outline import Before, Drawn, Outliner, Phase
 from gateway.core.processing import working_bytes
-from gateway.core.shown import begin, check_kinds, read_call, show
+from gateway.core.shown import Call, begin, check_kinds, read_call, show
 from gateway.core.state import Reply, State
 from gateway.storage.session_records import SegmentRow, SessionRow, StepRow
-from gateway.storage.step_codec import encode_answer, encode_prompts
+from gateway.storage.step_codec import encode_prompts
 from sixpoint.errors import NothingToRedo, NothingToUndo, StaleRevision
 from sixpoint.mask import PackedMask, Timings
 from sixpoint.prompts import Prompt
@@ -122,7 +123,8 @@ class Engine:
     ) -> Answer:
         """Outline what the prompts show: one step of the segment, one call of the network, whatever their number.
 
-        Whatever is raised, the session is as it was.
+        The step is stored while its mask is drawn. Whatever is raised, the session is as it was; only when the mask
+        cannot be drawn, for want of memory say, the step is there, and the call is answered when it is repeated.
 
         Args:
             target: Whose object the prompts begin or correct.
@@ -212,53 +214,64 @@ class Engine:
         call = begin(state.shown, call, model=model.name, by_clicks=by_clicks, geometry=geometry)
         shown = show(state.shown, call)
         async with self._admission.memory(working_bytes(shown, geometry=geometry, spec=model.spec)):
-            waited = time.perf_counter() - asked
-            before = _before(loaded, target)
+            waited = Timings(queue=timedelta(seconds=time.perf_counter() - asked))
             if call.extent and call.extent.mask is not None and not len(call.clicks):
-                outlined = await self._outliner.bring(shown, model.spec, geometry=geometry, before=before)
+                outlined = await self._outliner.bring(shown, model.spec, geometry=geometry)
             else:
                 outlined = await self._outliner.outline(
                     image,
                     model,
                     shown,
                     answered=None if call.extent else state.answered,
-                    before=before,
+                    before=None if call.extent else state.prepared,
                     deadline=deadline,
                     told=told,
                     version=model.version_for(loaded.row.id),
                 )
-        number = loaded.segment.head + 1
-        roi, answer = encode_answer(outlined.answered)
+            after = State(
+                begun=loaded.segment.head + 1 if call.extent else state.begun,
+                shown=shown,
+                answered=outlined.answered,
+                model=model.name,
+                version=outlined.version,
+                threshold=model.spec.output.threshold,
+                prepared=outlined.prepared,
+            )
+            started = time.perf_counter()
+            drawing = asyncio.create_task(self._draw(loaded, after, before=_before(loaded, target)))
+            try:
+                row, segment = await self._store(loaded, call, after, request_ids=target.request_ids)
+            except BaseException:
+                drawing.cancel()
+                await asyncio.gather(drawing, return_exceptions=True)
+                raise
+            drawn = await drawing
+        self._log.keep(row, segment, replace(after, reply=_reply(drawn, row.revision)))
+        # What storing takes beyond drawing; the two go on side by side.
+        beyond = timedelta(seconds=time.perf_counter() - started) - drawn.timings.total
+        stored = Timings(store=max(beyond, timedelta()))
+        return _answer(row, segment, after, drawn, waited + outlined.timings + drawn.timings + stored)
+
+    async def _store(
+        self, loaded: Loaded, call: Call, after: State, *, request_ids: Sequence[str]
+    ) -> tuple[SessionRow, SegmentRow]:
+        """Store the step that leads to a state."""
+        assert after.answered is not None
+        roi, answer = await self._outliner.encode(after.answered)
         step = StepRow(
             segment=loaded.segment.number,
-            number=number,
-            begun=number if call.extent else state.begun,
+            number=loaded.segment.head + 1,
+            begun=after.begun,
             revision=loaded.row.revision + 1,
             prompts=encode_prompts(call.prompts),
-            model=model.name,
-            model_version=outlined.version,
+            model=after.model,
+            model_version=after.version,
             created=self._now(),
             roi=roi,
-            threshold=model.spec.output.threshold,
+            threshold=after.threshold,
             answer=answer,
         )
-        after = State(
-            begun=step.begun,
-            shown=shown,
-            answered=outlined.answered,
-            model=model.name,
-            version=outlined.version,
-            threshold=step.threshold,
-            reply=_reply(outlined.drawn, step.revision),
-        )
-        started = time.perf_counter()
-        row, segment = await self._log.append(loaded, step, after, request_ids=target.request_ids)
-        timings = replace(
-            outlined.timings,
-            queue=outlined.timings.queue + timedelta(seconds=waited),
-            store=timedelta(seconds=time.perf_counter() - started),
-        )
-        return _answer(row, segment, after, outlined.drawn, timings)
+        return await self._log.append(loaded, step, after, request_ids=request_ids)
 
     async def _move(self, target: Target, where: Callable[[SegmentRow], int]) -> Answer:
         return await self._change(target, lambda loaded: self._stand(target, loaded, where(loaded.segment)))

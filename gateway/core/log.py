@@ -80,8 +80,7 @@ class Log:
             return Loaded(row, one, _read(conn, row, segment, one.head), last)
 
         loaded = await self._database.read(work)
-        revision = loaded.row.revision
-        self._hot.put(session_id, before=revision, revision=revision, segment=loaded.segment, state=loaded.state)
+        self.keep(loaded.row, loaded.segment, loaded.state)
         return loaded
 
     async def state_at(self, session_id: str, segment: int, step: int) -> State:
@@ -131,6 +130,10 @@ class Log:
 
         await self._database.write(work)
         return self._changed(row, after, state, now=now)
+
+    def keep(self, row: SessionRow, segment: SegmentRow, state: State) -> None:
+        """Keep at hand where a segment stands at the session's present revision; call it while holding :meth:`lock`."""
+        self._hot.put(row.id, before=row.revision, revision=row.revision, segment=segment, state=state)
 
     def _changed(
         self, row: SessionRow, segment: SegmentRow, state: State, *, now: float

@@ -17,8 +17,9 @@ import numpy.typing as npt
 from gateway.core.catalog import Model
 from gateway.core.deadline import Deadline
 from gateway.core.images import StoredImage
-from gateway.core.processing import Answered, brought, correct, prepare, restore
+from gateway.core.processing import Answered, Prepared, brought, correct, prepare, restore
 from gateway.core.shown import Shown
+from gateway.storage.step_codec import RoiNumbers, encode_answer
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, Timings, pack, pack_change
 from sixpoint.spec import ModelSpec
@@ -95,12 +96,12 @@ class Drawn:
 
 @dataclass(frozen=True, eq=False)
 class Outlined:
-    """An answer on the ROI's grid, the model's version that made it, the mask drawn from it, where the time went."""
+    """An answer on the ROI's grid, the model's version that made it, where the time went, and what the network saw."""
 
     answered: Answered
     version: str
-    drawn: Drawn
     timings: Timings
+    prepared: Prepared | None = None
 
 
 class Outliner:
@@ -122,19 +123,19 @@ class Outliner:
         shown: Shown,
         *,
         answered: Answered | None,
-        before: Before | None,
+        before: Prepared | None,
         deadline: Deadline,
         told: Callable[[Phase], None],
         version: str = "",
     ) -> Outlined:
-        """The answer of a model to all that was shown of an object: one call of the network.
+        """The answer of a model to all that was shown of an object: one call of the network. It is yet to be drawn.
 
         Args:
             image: Where the object lies.
             model: The model.
             shown: What was shown of the object.
             answered: The answer that new clicks correct; None when there is none.
-            before: The mask that the caller has.
+            before: What the network saw last of this object; None when that is not known.
             deadline: Until when an answer is wanted.
             told: Called as the call goes on.
             version: Which version of the model; empty: its own.
@@ -147,74 +148,67 @@ class Outliner:
         geometry, threshold = image.volume.geometry, model.spec.output.threshold
         told(Phase.PREPROCESSING)
         prepared, waited, preparing = await self._run(
-            lambda: prepare(image.reduced, shown, answered=answered, geometry=geometry, spec=model.spec)
+            lambda: prepare(image.reduced, shown, answered=answered, before=before, geometry=geometry, spec=model.spec)
         )
         told(Phase.INFERENCE)
         started = time.perf_counter()
         inferred = await self._inference.infer(model, prepared.tensor, timeout=deadline.remaining(), version=version)
         inferring = time.perf_counter() - started
         told(Phase.POSTPROCESSING)
-
-        def finish() -> tuple[Answered, Drawn]:
-            begun = time.perf_counter()
-            corrected = correct(inferred.output[0], prepared, geometry=geometry, threshold=threshold)
-            return corrected, self._drawn(corrected, shown, geometry, threshold, before, begun)
-
-        (corrected, drawn), waited_again, _ = await self._run(finish)
+        corrected, waited_again, correcting = await self._run(
+            lambda: correct(inferred.output[0], prepared, geometry=geometry, threshold=threshold)
+        )
         timings = Timings(
             queue=timedelta(seconds=waited + waited_again),
             preprocess=timedelta(seconds=preparing),
             inference=timedelta(seconds=inferring),
-            postprocess=drawn.timings.postprocess,
-            encode=drawn.timings.encode,
+            postprocess=timedelta(seconds=correcting),
         )
-        return Outlined(corrected, inferred.version, drawn, timings)
+        return Outlined(corrected, inferred.version, timings, prepared)
 
-    async def bring(self, shown: Shown, spec: ModelSpec, *, geometry: Geometry, before: Before | None) -> Outlined:
+    async def bring(self, shown: Shown, spec: ModelSpec, *, geometry: Geometry) -> Outlined:
         """The answer that is the mask that a person brought along; no network is asked.
 
         Args:
             shown: What was shown of the object, which a mask began.
             spec: Of the model that is to correct it.
             geometry: Of the image as it came.
-            before: The mask that the caller has.
         """
-        threshold = spec.output.threshold
-
-        def work() -> tuple[Answered, Drawn]:
-            begun = time.perf_counter()
-            answered = brought(shown, geometry=geometry, spec=spec)
-            return answered, self._drawn(answered, shown, geometry, threshold, before, begun)
-
-        (answered, drawn), waited, _ = await self._run(work)
-        return Outlined(answered, "", drawn, replace(drawn.timings, queue=timedelta(seconds=waited)))
+        answered, waited, bringing = await self._run(lambda: brought(shown, geometry=geometry, spec=spec))
+        timings = Timings(queue=timedelta(seconds=waited), postprocess=timedelta(seconds=bringing))
+        return Outlined(answered, "", timings)
 
     async def draw(
         self, answered: Answered, shown: Shown, *, geometry: Geometry, threshold: float, before: Before | None
     ) -> Drawn:
-        """The mask of an answer that is there already."""
-        drawn, _, _ = await self._run(
-            lambda: self._drawn(answered, shown, geometry, threshold, before, time.perf_counter())
-        )
-        return drawn
+        """The mask of an answer.
+
+        Args:
+            answered: The answer.
+            shown: What was shown of the object.
+            geometry: Of the image as it came.
+            threshold: Probability from which on a voxel belongs to the object.
+            before: The mask that the caller has.
+        """
+
+        def work() -> Drawn:
+            begun = time.perf_counter()
+            mask, offset = restore(answered, shown, geometry=geometry, threshold=threshold)
+            drawing = time.perf_counter() - begun
+            return _packed(mask, offset, before, Timings(postprocess=timedelta(seconds=drawing)))
+
+        drawn, waited, _ = await self._run(work)
+        return replace(drawn, timings=replace(drawn.timings, queue=timedelta(seconds=waited)))
+
+    async def encode(self, answered: Answered) -> tuple[RoiNumbers, bytes]:
+        """An answer as it is stored."""
+        encoded, _, _ = await self._run(lambda: encode_answer(answered))
+        return encoded
 
     @staticmethod
     def nothing(before: Before | None) -> Drawn:
         """The empty mask."""
         return _packed(np.zeros((1, 1, 1), np.bool_), (0, 0, 0), before, Timings())
-
-    def _drawn(
-        self,
-        answered: Answered,
-        shown: Shown,
-        geometry: Geometry,
-        threshold: float,
-        before: Before | None,
-        begun: float,
-    ) -> Drawn:
-        mask, offset = restore(answered, shown, geometry=geometry, threshold=threshold)
-        timings = Timings(postprocess=timedelta(seconds=time.perf_counter() - begun))
-        return _packed(mask, offset, before, timings)
 
     async def _run(self, work: Callable[[], _Result]) -> tuple[_Result, float, float]:
         """Run work on a thread: its result, seconds waited for the thread, seconds of work."""

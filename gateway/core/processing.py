@@ -16,7 +16,7 @@ from gateway.core.shown import Shown
 from sixpoint import kernels
 from sixpoint.cutting import cut
 from sixpoint.geometry import Geometry
-from sixpoint.guidance import Guide, network_input
+from sixpoint.guidance import Guide, corrected_input, network_input
 from sixpoint.roi import Roi, Samples, Size
 from sixpoint.spec import ModelSpec
 
@@ -65,12 +65,28 @@ class Prepared:
         roi: The region of interest, in canonical index space.
         guide: What was shown, in the ROI's frame, with the previous answer on its grid.
         shown: What was shown, in canonical indices.
+        spec: The model's.
     """
 
     tensor: npt.NDArray[np.floating]
     roi: Roi
     guide: Guide
     shown: Shown
+    spec: ModelSpec
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it holds in memory."""
+        return self.tensor.nbytes + (0 if self.guide.previous is None else self.guide.previous.nbytes)
+
+    def serves(self, roi: Roi, guide: Guide, spec: ModelSpec) -> bool:
+        """Whether a tensor for these differs in the channels of clicks and of the previous answer alone."""
+        return (
+            self.spec is spec
+            and self.roi == roi
+            and np.array_equal(self.guide.box, guide.box)
+            and np.array_equal(self.guide.extremes, guide.extremes)
+        )
 
 
 def prepare(
@@ -78,6 +94,7 @@ def prepare(
     shown: Shown,
     *,
     answered: Answered | None = None,
+    before: Prepared | None = None,
     geometry: Geometry,
     spec: ModelSpec,
 ) -> Prepared:
@@ -87,6 +104,7 @@ def prepare(
         reduced: Gives the canonical image [z, y, x] reduced by so many voxels along (x, y, z); see :mod:`sixpoint.roi`.
         shown: What the person showed of the object.
         answered: The answer that the clicks correct; None when there is none yet.
+        before: What was made ready for the call before, in the same image: what clicks leave as it was is taken over.
         geometry: Of the image as it came.
         spec: The model's.
     """
@@ -111,8 +129,11 @@ def prepare(
         previous=previous,
         size=canonical.size,
     )
-    tensor = network_input(roi.sample(reduced(roi.reduction)), guide, spec.input)
-    return Prepared(tensor, roi, guide, shown)
+    if before is not None and before.serves(roi, guide, spec):
+        tensor = corrected_input(before.tensor, guide, spec.input)
+    else:
+        tensor = network_input(roi.sample(reduced(roi.reduction)), guide, spec.input)
+    return Prepared(tensor, roi, guide, shown, spec)
 
 
 def brought(shown: Shown, *, geometry: Geometry, spec: ModelSpec) -> Answered:
@@ -244,7 +265,7 @@ def keep_touched(
     # Label 0 is no component: what is below the threshold stays as it is.
     stays = np.zeros(count + 1, np.uint8)
     stays[[0, *kept]] = 1
-    return grid * stays[labels]
+    return grid * stays.take(labels)
 
 
 def _touched(labels: npt.NDArray[Any], points: Points) -> set[int]:

@@ -18,13 +18,12 @@ __all__ = ["KeptReduction", "Reductions"]
 _TILE = 32
 # Of smaller blocks the means need as much memory as the voxels, and are soon made again.
 _LEAST_BLOCK = 4
-# People who work on one image outline objects of a few sizes at a time.
-_KEPT = 6
 
 
 class Reductions:
-    """An image's reductions, where they were read: of the six that were used last as many are kept as int16 voxels'
-    memory holds, and the last one in any case, which takes at most half of that.
+    """An image's reductions, where they were read: those that were used last, as many as int16 voxels' memory holds.
+
+    The last one is kept in any case; it takes at most half of that.
 
     Safe to use from several threads.
 
@@ -51,7 +50,7 @@ class Reductions:
             found = self._kept.setdefault(factors, KeptReduction(self._image, factors))
             self._kept.move_to_end(factors)
             held = sum(kept.nbytes for kept in self._kept.values())
-            while len(self._kept) > 1 and (len(self._kept) > _KEPT or held > 2 * self._image.size):
+            while len(self._kept) > 1 and held > 2 * self._image.size:
                 held -= self._kept.popitem(last=False)[1].nbytes
         return found
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
-from gateway.core.processing import Answered
+from gateway.core.processing import Answered, Prepared
 from gateway.core.shown import Shown, anywhere, read_call, show
 from gateway.storage.session_records import SegmentRow, StepRow
 from gateway.storage.step_codec import decode_answer, decode_prompts
@@ -50,6 +50,7 @@ class State:
         version: Its version.
         threshold: Probability from which on a voxel belongs to the object.
         reply: The mask as it was sent last; None when it is not known.
+        prepared: What the network saw last; None when it is not known.
     """
 
     begun: int = 0
@@ -59,12 +60,14 @@ class State:
     version: str = ""
     threshold: float = 0.5
     reply: Reply | None = None
+    prepared: Prepared | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes that it holds in memory, more or less."""
         answer = self.answered.probabilities.nbytes if self.answered else 0
-        return answer + (self.reply.mask.nbytes if self.reply else 0) + _OVERHEAD_BYTES
+        seen = self.prepared.nbytes if self.prepared else 0
+        return answer + seen + (self.reply.mask.nbytes if self.reply else 0) + _OVERHEAD_BYTES
 
 
 def read_state(prompts: Sequence[bytes], last: StepRow, *, geometry: Geometry) -> State:

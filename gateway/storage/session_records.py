@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
     LargeBinary,
     Row,
     and_,
+    bindparam,
     case,
     delete,
     insert,
@@ -140,6 +142,27 @@ _STEP_WITHOUT_ANSWER = [
     for name in StepRow.__dataclass_fields__
 ]
 _STEP = [steps.c[name] for name in StepRow.__dataclass_fields__]
+# What every prompt runs is built once.
+_ID: BindParameter[str] = bindparam("id_")
+_REQUEST: BindParameter[str] = bindparam("request_")
+_SEGMENT: BindParameter[int] = bindparam("segment_")
+_NUMBER: BindParameter[int] = bindparam("number_")
+_FIND = select(*SESSION_COLUMNS).where(sessions.c.id == _ID)
+_FIND_REQUEST = select(requests.c.revision, requests.c.segment, requests.c.head).where(
+    requests.c.session_id == _ID, requests.c.request_id == _REQUEST
+)
+_ADVANCE = (
+    update(sessions)
+    .where(sessions.c.id == _ID, sessions.c.revision == bindparam("revision_"), sessions.c.ended.is_(None))
+    .values(revision=sessions.c.revision + 1, used=bindparam("used_"))
+)
+_REDOABLE = delete(steps).where(steps.c.session_id == _ID, steps.c.segment == _SEGMENT, steps.c.number >= _NUMBER)
+_LAST_STEP = (
+    update(segments)
+    .where(segments.c.session_id == _ID, segments.c.number == _SEGMENT)
+    .values(head=_NUMBER, length=_NUMBER)
+)
+_STEP_INSERT, _REQUEST_INSERT = insert(steps), insert(requests)
 
 
 def touch_image(conn: Connection, digest: str, *, now: float) -> bool:
@@ -174,7 +197,7 @@ def session_row(row: Row[Any]) -> SessionRow:
 
 def find(conn: Connection, session_id: str) -> SessionRow | None:
     """The session of this id, open or not."""
-    row = conn.execute(select(*SESSION_COLUMNS).where(sessions.c.id == session_id)).one_or_none()
+    row = conn.execute(_FIND, {"id_": session_id}).one_or_none()
     return session_row(row) if row else None
 
 
@@ -192,11 +215,8 @@ def touch(conn: Connection, session_id: str, *, now: float) -> None:
 
 def advance(conn: Connection, session_id: str, *, revision: int, now: float, model: str | None = None) -> bool:
     """Go to the next revision, if the session is open and stands at ``revision``; whether it did."""
-    changes: dict[str, Any] = {"revision": revision + 1, "used": now}
-    if model is not None:
-        changes["model"] = model
-    where = (sessions.c.id == session_id, sessions.c.revision == revision, sessions.c.ended.is_(None))
-    return conn.execute(update(sessions).where(*where).values(**changes)).rowcount == 1
+    query = _ADVANCE if model is None else _ADVANCE.values(model=model)
+    return conn.execute(query, {"id_": session_id, "revision_": revision, "used_": now}).rowcount == 1
 
 
 def end(conn: Connection, session_id: str, *, now: float) -> None:
@@ -285,12 +305,10 @@ def rename_segment(conn: Connection, session_id: str, number: int, name: str) ->
 
 def append_step(conn: Connection, session_id: str, row: StepRow) -> None:
     """Add a step after the segment's head, in place of all that could be redone; the segment must be there."""
-    where = (steps.c.session_id == session_id, steps.c.segment == row.segment, steps.c.number >= row.number)
-    conn.execute(delete(steps).where(*where))
-    values = {name: getattr(row, name) for name in StepRow.__dataclass_fields__}
-    conn.execute(insert(steps).values(session_id=session_id, **values))
-    here = (segments.c.session_id == session_id, segments.c.number == row.segment)
-    conn.execute(update(segments).where(*here).values(head=row.number, length=row.number))
+    place = {"id_": session_id, "segment_": row.segment, "number_": row.number}
+    conn.execute(_REDOABLE, place)
+    conn.execute(_STEP_INSERT, {"session_id": session_id, **vars(row)})
+    conn.execute(_LAST_STEP, place)
 
 
 def move_head(conn: Connection, session_id: str, segment: int, head: int) -> None:
@@ -301,18 +319,14 @@ def move_head(conn: Connection, session_id: str, segment: int, head: int) -> Non
 
 def find_request(conn: Connection, session_id: str, request_id: str) -> Request | None:
     """What a call with this id did, if it was carried out."""
-    query = select(requests.c.revision, requests.c.segment, requests.c.head).where(
-        requests.c.session_id == session_id, requests.c.request_id == request_id
-    )
-    row = conn.execute(query).one_or_none()
+    row = conn.execute(_FIND_REQUEST, {"id_": session_id, "request_": request_id}).one_or_none()
     return Request(*row) if row else None
 
 
 def note_requests(conn: Connection, session_id: str, request_ids: Sequence[str], done: Request) -> None:
     """Remember what the calls with these ids did."""
     for request_id in request_ids:
-        values = {"revision": done.revision, "segment": done.segment, "head": done.head}
-        conn.execute(insert(requests).values(session_id=session_id, request_id=request_id, **values))
+        conn.execute(_REQUEST_INSERT, {"session_id": session_id, "request_id": request_id, **vars(done)})
 
 
 def _at_most(moment: ColumnElement[float], most: float) -> ColumnElement[float]:

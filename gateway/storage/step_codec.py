@@ -13,9 +13,10 @@ from sixpoint.prompts import Prompt
 from sixpoint.roi import Roi
 from sixpoint.v1 import annotation_service_pb2 as annotation
 
-__all__ = ["decode_answer", "decode_prompts", "encode_answer", "encode_prompts"]
+__all__ = ["RoiNumbers", "decode_answer", "decode_prompts", "encode_answer", "encode_prompts"]
 
 RoiNumbers = tuple[tuple[float, ...], tuple[float, ...], tuple[int, ...]]
+"""An ROI's lower corner, its upper corner and its size, three numbers each."""
 
 # Most of a grid is 0 or 255: higher levels save little and cost much.
 _LEVEL = 1

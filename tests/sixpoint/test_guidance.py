@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial import ConvexHull
 
-from sixpoint.guidance import Guide, network_input, volume_input, window
+from sixpoint.guidance import Guide, corrected_input, network_input, volume_input, window
 from sixpoint.maps import ellipsoid_map, field_of_view, heatmap, hull_map
 from sixpoint.roi import Roi
 from sixpoint.spec import (
@@ -415,3 +415,24 @@ def test_however_the_image_lies_in_memory_the_input_is_the_same() -> None:
     shown = Guide(box=np.array([[-0.5] * 3, [0.5] * 3]), extremes=SIX, scan=np.array([[-1.0] * 3, [1.0] * 3]))
     turned = np.ascontiguousarray(image.transpose(2, 1, 0)).transpose(2, 1, 0)
     assert np.array_equal(network_input(turned, shown, spec), network_input(image, shown, spec))
+
+
+@pytest.mark.parametrize("dtype", ["FP16", "FP32"])
+def test_after_other_clicks_only_their_channels_are_drawn_anew(dtype: str):
+    spec = InputSpec(
+        dtype=dtype,
+        channels=(
+            ImageChannel(intensity=Intensity(method="points")),
+            HeatmapChannel(sigma=0.1),
+            ClickChannel(sign="positive", sigma=0.1),
+            ClickChannel(sign="negative", sigma=0.1),
+            PreviousChannel(),
+        ),
+    )
+    rng = np.random.default_rng(0)
+    image, answer = rng.normal(size=SHAPE).astype(np.float32), rng.random(SHAPE, np.float32)
+    first = network_input(image, guide(positive=np.array([(0.1, 0.2, 0.3)])), spec)
+    kept = first.copy()
+    now = guide(negative=np.array([(-0.3, 0.0, 0.2)]), previous=answer)
+    assert np.array_equal(corrected_input(first, now, spec), network_input(image, now, spec))
+    assert np.array_equal(first, kept)

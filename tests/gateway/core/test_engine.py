@@ -404,8 +404,28 @@ async def test_another_process_answers_as_the_first_would(process, database):
     session, reference = await process.open(), await process.open()
     for one in (session, reference):
         await process.annotate(one, SIX)
-    expected = await process.annotate(reference, ADD)
-    assert (await Process(database).annotate(session, ADD)).mask == expected.mask
+    # The network sees the same, whether what it saw before is at hand or not; the second click takes over the first.
+    for click in (TAKE, Click((22, 17, 16))):
+        expected, other = await process.annotate(reference, click), Process(database)
+        assert (await other.annotate(session, click)).mask == expected.mask
+        assert np.array_equal(other.inference.tensors[-1], process.inference.tensors[-1])
+
+
+async def test_a_step_whose_mask_cannot_be_drawn_is_stored_and_drawn_when_the_call_is_repeated(process, monkeypatch):
+    session, reference = await process.open(), await process.open()
+    expected = await process.annotate(reference, SIX)
+
+    def short_of_memory(*args: object, **options: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("gateway.core.outline.restore", short_of_memory)
+        with pytest.raises(MemoryError):
+            await process.annotate(session, SIX, request_ids=("r1",))
+    asked = len(process.inference.tensors)
+    again = await process.annotate(session, SIX, request_ids=("r1",))
+    assert (again.revision, again.mask) == (1, expected.mask)
+    assert len(process.inference.tensors) == asked
 
 
 # What changed

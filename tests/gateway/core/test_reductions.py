@@ -30,24 +30,24 @@ def test_what_was_read_is_not_computed_again():
     assert np.array_equal(reductions((2, 2, 2))[WINDOW], before)
 
 
-def test_those_that_were_used_last_are_kept():
+def test_those_that_were_used_last_are_kept_in_no_more_memory_than_int16_voxels_take():
     reductions = Reductions(IMAGE)
-    factors = [(2, 2, 1), (2, 1, 2), (1, 2, 2), (2, 2, 2), (4, 2, 2), (4, 4, 2)]
-    kept = [reductions(some) for some in factors]
-    assert reductions(factors[0]) is kept[0]
-    reductions((4, 4, 4))
-    assert reductions(factors[0]) is kept[0]
-    assert reductions(factors[1]) is not kept[1]
-
-
-def test_no_more_memory_is_kept_than_int16_voxels_take():
-    reductions = Reductions(IMAGE)
-    for factors in [(1, 2, 2), (2, 1, 2), (2, 2, 1), (1, 1, 4)]:
+    sizes = [(2, 2, 1), (2, 1, 2), (1, 2, 2), (4, 4, 4), (8, 2, 2), (4, 1, 1)]
+    for factors in sizes:
         reduced = reductions(factors)
         reduced[tuple(slice(0, n) for n in reduced.shape)]
-        reductions(factors)
+        assert reductions(factors) is reduced
         assert 0 < reductions.nbytes <= 2 * IMAGE.size
-    assert reductions((1, 1, 4)) is reduced
+    assert reductions((4, 4, 4)).nbytes
+    assert not reductions((2, 2, 1)).nbytes
+
+
+def test_of_small_windows_any_number_of_sizes_is_kept():
+    reductions = Reductions(IMAGE)
+    sizes = [(2, 2, 1), (2, 1, 2), (1, 2, 2), (2, 2, 2), (4, 2, 2), (2, 4, 2), (2, 2, 4), (4, 4, 2), (4, 2, 4)]
+    for factors in sizes:
+        reductions(factors)[(slice(0, 20),) * 3]
+    assert all(reductions(factors).nbytes for factors in sizes)
 
 
 def test_threads_that_want_the_same_samples_make_them_once(monkeypatch: pytest.MonkeyPatch):
