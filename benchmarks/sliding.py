@@ -140,9 +140,9 @@ def figures(rows: Sequence[dict[str, float]], memory: dict[str, float]) -> list[
 
 
 def _piece() -> Volume:
-    """A piece of the phantom CT on the network's spacing: three windows along x, two along y, two along z."""
+    """A piece of the phantom CT on the network's spacing: four windows along x, two along y, three along z."""
     array = make_phantom().image.array
-    size = (80, 84, 60)
+    size = (100, 84, 80)
     tiled = np.tile(array, [-(-n // m) for n, m in zip(size[::-1], array.shape, strict=True)])
     z, y, x = size[::-1]
     return Volume(np.ascontiguousarray(tiled[:z, :y, :x]), Geometry(size=size))

@@ -53,7 +53,7 @@ class Tuning:
     """How Triton runs a model.
 
     Attributes:
-        preferred: Batch sizes that Triton waits for; none: it takes what is there.
+        preferred: Batch sizes that Triton waits for; none: it takes what is there; 1: it joins no requests.
         delay_us: Microseconds that a request may wait for others. 0: nobody who clicks waits for others.
         instances: Copies of the network on each device.
         tensorrt: Whether ONNX Runtime is to run it by TensorRT, in half precision, where there is a GPU.

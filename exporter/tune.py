@@ -95,15 +95,14 @@ def tune(
                     f"a single request takes {batches[0].seconds * 1000:.0f} ms, and --latency-ms is "
                     f"{latency * 1000:.0f}: raise it, or use a smaller network"
                 )
+            preferred, delay = best_batches(batches, latency=latency)
+            joined = replace(old.tuning, preferred=preferred, delay_us=delay)
             copies = []
             for number in instances:
-                changed = replace(alone, tuning=replace(alone.tuning, instances=number))
+                changed = replace(config, tuning=replace(joined, instances=number))
                 switch(registry, [changed], check=version, triton=triton)
-                copies.append(_measure(triton, changed, version, one, clients=_CLIENTS, requests=requests))
-            preferred, delay = best_batches(batches, latency=latency)
-            chosen = replace(
-                old.tuning, preferred=preferred, delay_us=delay, instances=best_instances(copies, latency=latency)
-            )
+                copies.append(_measure(triton, changed, version, one, clients=_CLIENTS, requests=2 * requests))
+            chosen = replace(joined, instances=best_instances(copies, latency=latency))
             switch(registry, [replace(config, tuning=chosen)], check=version, triton=triton)
         except BaseException:
             switch(registry, [old], check=version, triton=triton)
@@ -119,8 +118,8 @@ def best_batches(measured: list[Measured], *, latency: float) -> tuple[tuple[int
         latency: Seconds that a request may take.
 
     Returns:
-        The sizes within the budget whose throughput is above that of all smaller ones by more than noise; none, and no
-        waiting, where batches gain nothing.
+        The sizes within the budget whose throughput is above that of all smaller ones by more than noise. Where batches
+        gain nothing, 1 and no waiting: Triton then joins no requests, and gives them to whichever instance is free.
     """
     preferred, top = [], measured[0].throughput
     longest = measured[0].seconds
@@ -128,8 +127,9 @@ def best_batches(measured: list[Measured], *, latency: float) -> tuple[tuple[int
         if one.seconds <= latency and one.throughput > _GAIN * top:
             preferred.append(one.batch)
             top, longest = one.throughput, one.seconds
-    delay = int((latency - longest) * _DELAY_SHARE * 1e6) if preferred else 0
-    return tuple(preferred), delay
+    if not preferred:
+        return (1,), 0
+    return tuple(preferred), int((latency - longest) * _DELAY_SHARE * 1e6)
 
 
 def best_instances(measured: list[Measured], *, latency: float) -> int:

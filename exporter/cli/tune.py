@@ -44,5 +44,8 @@ def tune(
             cells = (one.batch, one.instances, one.clients, f"{one.seconds * 1000:.1f}", f"{one.throughput:.1f}")
             table.add_row(*map(str, cells))
         out.print(table)
-        sizes = ", ".join(map(str, chosen.preferred)) or "none"
-        out.print(f"preferred batch sizes: {sizes}; queue delay: {chosen.delay_us} us; instances: {chosen.instances}")
+        sizes = ", ".join(map(str, chosen.preferred))
+        alone = " (larger ones gain nothing)" if chosen.preferred == (1,) else ""
+        out.print(
+            f"preferred batch sizes: {sizes}{alone}; queue delay: {chosen.delay_us} us; instances: {chosen.instances}"
+        )
