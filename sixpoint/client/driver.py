@@ -23,8 +23,10 @@ _Metadata = tuple[tuple[str, str], ...]
 
 # When a server refuses a stream that is still being sent, grpc.aio may put a status of its own in the place of the
 # server's (github.com/grpc/grpc/issues/36066): the stream is then sent again, so often at most, to hear the reason.
+# Each time the client listens longer before it sends more than the beginning.
 _LOST = "Internal error from Core"
 _HEARINGS = 4
+_LISTENING_S = 0.1
 
 
 class BaseDriver:
@@ -141,7 +143,8 @@ class AsyncDriver(BaseDriver):
         while True:
             left = attempts.remaining(time.monotonic())
             try:
-                request = call.request if call.stream is None else _awaited(call.stream())
+                listening = _LISTENING_S * (hearings - 1)
+                request = call.request if call.stream is None else _awaited(call.stream(), listening=listening)
                 answer = method(request, timeout=left, metadata=self._metadata)
                 if call.receive is None:
                     return await answer
@@ -172,6 +175,9 @@ def _received(stream: Any, receive: Callable[[Message], None]) -> None:
         stream.cancel()
 
 
-async def _awaited(messages: Iterator[Message]) -> AsyncIterator[Message]:
-    for message in messages:
+async def _awaited(messages: Iterator[Message], *, listening: float) -> AsyncIterator[Message]:
+    """The messages of a stream; seconds of ``listening`` after the first one."""
+    for number, message in enumerate(messages):
+        if number == 1 and listening:
+            await asyncio.sleep(listening)
         yield message
