@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
 from gateway.core.admission import Admission
+from gateway.core.calls import Answer, Target
 from gateway.core.catalog import Catalog
 from gateway.core.deadline import Deadline
 from gateway.core.images import StoredImage
@@ -18,13 +19,14 @@ from gateway.core.outline import Before, Drawn, Outliner, Phase
 from gateway.core.processing import working_bytes
 from gateway.core.shown import Call, begin, check_kinds, read_call, show
 from gateway.core.state import Reply, State
-from gateway.storage.session_records import SegmentRow, SessionRow, StepRow
+from gateway.storage.session_records import SegmentRow, SessionRow
 from gateway.storage.step_codec import encode_prompts
+from gateway.storage.step_records import StepRow
 from sixpoint.errors import NothingToRedo, NothingToUndo, StaleRevision
-from sixpoint.mask import PackedMask, Timings
+from sixpoint.mask import Timings
 from sixpoint.prompts import Prompt
 
-__all__ = ["Answer", "Engine", "Images", "Target"]
+__all__ = ["Engine", "Images"]
 
 # Voxels: a larger mask is packed whole sooner than it is compared with the one before.
 _MOST_COMPARED = 2**22
@@ -42,46 +44,6 @@ class Images(Protocol):
             ImageNotFound: When it is gone, or damaged.
         """
         ...
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a call is about, and on which conditions.
-
-    Attributes:
-        session_id: The session.
-        segment: Number of the segment.
-        revision: The revision that it was made for; None: the newest.
-        request_ids: The ids of the call, or of the calls that it joins: repeated with one, it is answered again.
-        base_revision: The revision whose mask of the segment the caller has; 0: none.
-    """
-
-    session_id: str
-    segment: int = 1
-    revision: int | None = None
-    request_ids: tuple[str, ...] = ()
-    base_revision: int = 0
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A segment as it stands after a call.
-
-    Attributes:
-        revision: The session's.
-        segment: The segment's number, last step in force, and last step there is.
-        mask: Its mask, or what changed of it.
-        model: Name of the model that made it; empty for an empty segment.
-        version: That model's version.
-        timings: Where the time went.
-    """
-
-    revision: int
-    segment: SegmentRow
-    mask: PackedMask
-    model: str
-    version: str
-    timings: Timings
 
 
 class Engine:

@@ -18,7 +18,8 @@ from sqlalchemy import Connection
 from gateway.core.state import HotStates, State, read_state
 from gateway.storage import session_records as records
 from gateway.storage.database import Database
-from gateway.storage.session_records import Request, SegmentRow, SessionRow, StepRow
+from gateway.storage.session_records import Request, SegmentRow, SessionRow
+from gateway.storage.step_records import StepRow, append_step, step_rows
 from sixpoint.errors import SessionExpired, SessionNotFound, StaleRevision
 
 __all__ = ["Loaded", "Log", "advance", "check_revision", "open_row"]
@@ -105,7 +106,7 @@ class Log:
             advance(conn, row, now=step.created)
             if not one.length and not records.has_segment(conn, row.id, one.number):
                 records.insert_segment(conn, row.id, one)
-            records.append_step(conn, row.id, step)
+            append_step(conn, row.id, step)
             records.note_requests(conn, row.id, [key for key in request_ids if key], _done(row, after))
 
         await self._database.write(work)
@@ -189,6 +190,6 @@ def _read(conn: Connection, row: SessionRow, segment: int, step: int) -> State:
     """Where a segment stood after a step: what was shown since the step that began the object, and the last answer."""
     if not step:
         return State()
-    last = records.step_rows(conn, row.id, segment=segment, first=step, last=step)[0]
-    shown = records.step_rows(conn, row.id, segment=segment, first=last.begun, last=step, answers=False)
+    last = step_rows(conn, row.id, segment=segment, first=step, last=step)[0]
+    shown = step_rows(conn, row.id, segment=segment, first=last.begun, last=step, answers=False)
     return read_state([one.prompts for one in shown], last, geometry=records.image_geometry(conn, row.image_digest))

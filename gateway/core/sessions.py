@@ -15,7 +15,8 @@ from gateway.core.state import HotStates
 from gateway.storage import session_records as records
 from gateway.storage.database import Database
 from gateway.storage.open_sessions import Use, count_open
-from gateway.storage.session_records import Request, SegmentRow, SessionRow, StepRow
+from gateway.storage.session_records import Request, SegmentRow, SessionRow
+from gateway.storage.step_records import StepRow, append_step, step_rows
 from sixpoint.errors import (
     ImageNotFound,
     InvalidArgument,
@@ -148,8 +149,8 @@ class Sessions:
             for one in rows:
                 last = step if one.number == segment else one.head
                 records.insert_segment(conn, row.id, replace(one, head=last, length=last))
-                for copied in records.step_rows(conn, session_id, segment=one.number, last=last):
-                    records.append_step(conn, row.id, copied)
+                for copied in step_rows(conn, session_id, segment=one.number, last=last):
+                    append_step(conn, row.id, copied)
             return self._session(conn, row)
 
         return await self._database.write(work)
@@ -237,7 +238,7 @@ class Sessions:
         def work(conn: Connection) -> list[tuple[StepRow, bool]]:
             open_row(records.find(conn, session_id))
             heads = {row.number: row.head for row in records.segment_rows(conn, session_id)}
-            found = records.step_rows(conn, session_id, segment=segment or None)
+            found = step_rows(conn, session_id, segment=segment or None)
             return [(row, row.number <= heads[row.segment]) for row in found]
 
         return await self._database.read(work)

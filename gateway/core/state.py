@@ -12,8 +12,9 @@ import zstandard
 
 from gateway.core.processing import Answered, Prepared
 from gateway.core.shown import Shown, anywhere, read_call, show
-from gateway.storage.session_records import SegmentRow, StepRow
+from gateway.storage.session_records import SegmentRow
 from gateway.storage.step_codec import decode_answer, decode_prompts
+from gateway.storage.step_records import StepRow
 from sixpoint.errors import InternalError
 from sixpoint.geometry import Geometry
 

@@ -15,8 +15,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 
+from gateway.core.calls import Answer
 from gateway.core.deadline import Deadline
-from gateway.core.engine import Answer, Engine
+from gateway.core.engine import Engine
 from gateway.core.outline import Phase
 from gateway.servicers.messages import PHASES, answer_message, read_place, read_prompts, read_target
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, SixpointError, Violation

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core.engine import Answer, Target
+from gateway.core.calls import Answer, Target
 from gateway.core.outline import Phase
 from gateway.core.segmented import Event, Labelled, Progress, Segmented
 from gateway.core.sessions import check_request_id, check_segment

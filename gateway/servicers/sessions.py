@@ -11,7 +11,7 @@ from gateway.core.catalog import Catalog
 from gateway.core.sessions import Session, Sessions, check_segment
 from gateway.owners import owner_of
 from gateway.storage.open_sessions import Use
-from gateway.storage.session_records import StepRow
+from gateway.storage.step_records import StepRow
 from sixpoint.errors import InvalidArgument, ModelNotFound, Violation
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import session_service_pb2 as messages

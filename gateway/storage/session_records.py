@@ -10,19 +10,17 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Connection,
-    LargeBinary,
     Row,
     and_,
     bindparam,
     case,
     delete,
     insert,
-    literal,
     select,
     update,
 )
 
-from gateway.storage.schema import clock, images, requests, segments, sessions, steps
+from gateway.storage.schema import clock, images, requests, segments, sessions
 from sixpoint.errors import ImageNotFound
 from sixpoint.geometry import Geometry
 
@@ -31,9 +29,7 @@ __all__ = [
     "Request",
     "SegmentRow",
     "SessionRow",
-    "StepRow",
     "advance",
-    "append_step",
     "create",
     "end",
     "end_idle",
@@ -50,7 +46,6 @@ __all__ = [
     "segment_rows",
     "session_row",
     "shift",
-    "step_rows",
     "tick",
     "touch",
     "touch_image",
@@ -95,37 +90,6 @@ class SegmentRow:
 
 
 @dataclass(frozen=True)
-class StepRow:
-    """One step of a segment.
-
-    Attributes:
-        segment: The segment's number.
-        number: Its own, from 1.
-        begun: Number of the step that began the object.
-        revision: The session's, with it.
-        prompts: A serialized ``sixpoint.v1.AnnotateRequest`` with its prompts only.
-        model: Name of the model that answered.
-        model_version: Its version.
-        created: When, seconds since 1970, UTC.
-        roi: The answer's ROI: its lower and upper corner and its size, three numbers each.
-        threshold: Probability from which on a voxel belongs to the object.
-        answer: The answer, zstd of uint8 [z, y, x].
-    """
-
-    segment: int
-    number: int
-    begun: int
-    revision: int
-    prompts: bytes
-    model: str
-    model_version: str
-    created: float
-    roi: tuple[tuple[float, ...], tuple[float, ...], tuple[int, ...]]
-    threshold: float
-    answer: bytes
-
-
-@dataclass(frozen=True)
 class Request:
     """A call that changed a session: its revision after it, the segment, and its last step in force."""
 
@@ -136,17 +100,9 @@ class Request:
 
 SESSION_COLUMNS = [sessions.c[name] for name in SessionRow.__dataclass_fields__]
 """What :func:`session_row` reads."""
-# Answers are large, and of most steps only the prompts matter.
-_STEP_WITHOUT_ANSWER = [
-    literal(b"", LargeBinary).label(name) if name == "answer" else steps.c[name]
-    for name in StepRow.__dataclass_fields__
-]
-_STEP = [steps.c[name] for name in StepRow.__dataclass_fields__]
 # What every prompt runs is built once.
 _ID: BindParameter[str] = bindparam("id_")
 _REQUEST: BindParameter[str] = bindparam("request_")
-_SEGMENT: BindParameter[int] = bindparam("segment_")
-_NUMBER: BindParameter[int] = bindparam("number_")
 _FIND = select(*SESSION_COLUMNS).where(sessions.c.id == _ID)
 _FIND_REQUEST = select(requests.c.revision, requests.c.segment, requests.c.head).where(
     requests.c.session_id == _ID, requests.c.request_id == _REQUEST
@@ -156,13 +112,7 @@ _ADVANCE = (
     .where(sessions.c.id == _ID, sessions.c.revision == bindparam("revision_"), sessions.c.ended.is_(None))
     .values(revision=sessions.c.revision + 1, used=bindparam("used_"))
 )
-_REDOABLE = delete(steps).where(steps.c.session_id == _ID, steps.c.segment == _SEGMENT, steps.c.number >= _NUMBER)
-_LAST_STEP = (
-    update(segments)
-    .where(segments.c.session_id == _ID, segments.c.number == _SEGMENT)
-    .values(head=_NUMBER, length=_NUMBER)
-)
-_STEP_INSERT, _REQUEST_INSERT = insert(steps), insert(requests)
+_REQUEST_INSERT = insert(requests)
 
 
 def touch_image(conn: Connection, digest: str, *, now: float) -> bool:
@@ -263,27 +213,6 @@ def segment_rows(conn: Connection, session_id: str) -> list[SegmentRow]:
     return [SegmentRow(*row) for row in conn.execute(query)]
 
 
-def step_rows(
-    conn: Connection,
-    session_id: str,
-    *,
-    segment: int | None = None,
-    first: int = 1,
-    last: int | None = None,
-    answers: bool = True,
-) -> list[StepRow]:
-    """Steps by segment, then by number: of one segment or all, from ``first`` to ``last``; with empty answers if so."""
-    columns = _STEP if answers else _STEP_WITHOUT_ANSWER
-    where = [steps.c.session_id == session_id, steps.c.number >= first]
-    if segment is not None:
-        where.append(steps.c.segment == segment)
-    if last is not None:
-        where.append(steps.c.number <= last)
-    return [
-        _step(row) for row in conn.execute(select(*columns).where(*where).order_by(steps.c.segment, steps.c.number))
-    ]
-
-
 def has_segment(conn: Connection, session_id: str, number: int) -> bool:
     """Whether a session has a segment of this number."""
     where = (segments.c.session_id == session_id, segments.c.number == number)
@@ -301,14 +230,6 @@ def rename_segment(conn: Connection, session_id: str, number: int, name: str) ->
     where = (segments.c.session_id == session_id, segments.c.number == number)
     if not conn.execute(update(segments).where(*where).values(name=name)).rowcount:
         insert_segment(conn, session_id, SegmentRow(number, name))
-
-
-def append_step(conn: Connection, session_id: str, row: StepRow) -> None:
-    """Add a step after the segment's head, in place of all that could be redone; the segment must be there."""
-    place = {"id_": session_id, "segment_": row.segment, "number_": row.number}
-    conn.execute(_REDOABLE, place)
-    conn.execute(_STEP_INSERT, {"session_id": session_id, **vars(row)})
-    conn.execute(_LAST_STEP, place)
 
 
 def move_head(conn: Connection, session_id: str, segment: int, head: int) -> None:
@@ -331,8 +252,3 @@ def note_requests(conn: Connection, session_id: str, request_ids: Sequence[str],
 
 def _at_most(moment: ColumnElement[float], most: float) -> ColumnElement[float]:
     return case((moment > most, most), else_=moment)
-
-
-def _step(row: Row[Any]) -> StepRow:
-    lower, upper, size = row.roi
-    return StepRow(**{**row._mapping, "roi": (tuple(lower), tuple(upper), tuple(size))})

@@ -15,9 +15,10 @@ import pytest
 from sqlalchemy import insert
 
 from gateway.core.admission import Admission
+from gateway.core.calls import Answer, Target
 from gateway.core.catalog import Catalog, Model
 from gateway.core.deadline import Deadline
-from gateway.core.engine import Answer, Engine, Target
+from gateway.core.engine import Engine
 from gateway.core.images import StoredImage
 from gateway.core.log import Log
 from gateway.core.outline import Inferred, Outliner, Phase

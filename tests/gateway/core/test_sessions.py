@@ -16,8 +16,9 @@ from gateway.core.shown import read_call, show
 from gateway.core.state import HotStates, State
 from gateway.storage.database import Database
 from gateway.storage.schema import images
-from gateway.storage.session_records import SegmentRow, StepRow
+from gateway.storage.session_records import SegmentRow
 from gateway.storage.step_codec import encode_answer, encode_prompts
+from gateway.storage.step_records import StepRow
 from sixpoint import errors
 from sixpoint.geometry import Geometry
 from sixpoint.prompts import Box, Click, Prompt
@@ -222,9 +223,9 @@ async def test_an_idle_session_expires_and_its_log_goes(process, clock, database
     assert closed == 0
     with pytest.raises(errors.SessionExpired, match="idle"):
         await process.sessions.get(opened.row.id)
-    from gateway.storage import session_records as records
+    from gateway.storage.step_records import step_rows
 
-    assert await database.read(lambda conn: records.step_rows(conn, opened.row.id)) == []
+    assert await database.read(lambda conn: step_rows(conn, opened.row.id)) == []
     clock.seconds += 8 * 86400
     await process.sessions.expire(every=1e9)
     with pytest.raises(errors.SessionNotFound):
