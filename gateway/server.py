@@ -89,7 +89,7 @@ class Gateway:
                 idle=settings.image_idle_seconds,
             ),
         )
-        hot = HotStates(settings.session_memory_bytes)
+        hot = HotStates(settings.session_memory_bytes, idle=settings.session_memory_seconds)
         self._log = Log(database=self._database, hot=hot)
         self._sessions = Sessions(
             database=self._database,

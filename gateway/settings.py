@@ -75,6 +75,8 @@ class Settings(BaseSettings):
     """A session unused for so long closes by itself."""
     session_memory_bytes: int = Field(default=_GIB // 2, ge=0)
     """What is kept at hand of the sessions that were used last; all of it is in the database, too."""
+    session_memory_seconds: float = Field(default=600.0, gt=0)
+    """After so long without a prompt nothing is kept at hand of a session."""
     max_prompts: int = Field(default=256, gt=0)
     """Most prompts that are being answered or wait at once."""
     prompt_memory_bytes: int = Field(default=2 * _GIB, gt=0)

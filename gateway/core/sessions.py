@@ -258,6 +258,7 @@ class Sessions:
         Args:
             every: Seconds between two such calls, more or less.
         """
+        self._hot.expire()
 
         def work(conn: Connection) -> int:
             now = self._now()

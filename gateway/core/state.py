@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -110,10 +111,15 @@ class HotStates:
 
     Attributes:
         budget: Bytes.
+        idle: Seconds after which those of a session that nobody used are let go of.
+        now: A clock, in seconds, that never goes back.
     """
 
     budget: int
+    idle: float = 600.0
+    now: Callable[[], float] = time.monotonic
     _sessions: OrderedDict[str, dict[int, Hot]] = field(default_factory=OrderedDict)
+    _used: dict[str, float] = field(default_factory=dict)
     _nbytes: int = 0
 
     @property
@@ -127,6 +133,7 @@ class HotStates:
         if found is None:
             return None
         self._sessions.move_to_end(session_id)
+        self._used[session_id] = self.now()
         return found.get(segment)
 
     def put(self, session_id: str, *, before: int, revision: int, segment: SegmentRow, state: State) -> None:
@@ -135,10 +142,18 @@ class HotStates:
         kept = {number: replace(hot, revision=revision) for number, hot in kept.items()}
         kept[segment.number] = Hot(revision, segment, state)
         self._sessions[session_id] = kept
+        self._used[session_id] = self.now()
         self._nbytes += _size(kept)
         while self._nbytes > self.budget and self._sessions:
-            _, oldest = self._sessions.popitem(last=False)
-            self._nbytes -= _size(oldest)
+            self.drop(next(iter(self._sessions)))
+
+    def expire(self) -> None:
+        """Let go of the sessions that nobody used for too long."""
+        # The least recently used come first.
+        for session_id in list(self._sessions):
+            if self._used[session_id] > self.now() - self.idle:
+                break
+            self.drop(session_id)
 
     def keep_at(self, session_id: str, revision: int) -> None:
         """A change from the revision before left all segments as they were."""
@@ -150,6 +165,7 @@ class HotStates:
     def drop(self, session_id: str) -> dict[int, Hot]:
         """Let go of a session; what was at hand of it."""
         dropped = self._sessions.pop(session_id, {})
+        self._used.pop(session_id, None)
         self._nbytes -= _size(dropped)
         return dropped
 

@@ -65,6 +65,7 @@ def write_trial_model(folder: Path, *, share: float) -> None:
     onnx.save(model, path)
     config = text_format.Parse((folder / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
     config.name = folder.name
+    config.version_policy.specific.versions[:] = [1, 2]
     config.parameters[CANDIDATE_PARAMETER].string_value = Candidate("2", share).to_json()
     (folder / "config.pbtxt").write_text(text_format.MessageToString(config))
 

@@ -383,3 +383,20 @@ async def test_a_change_elsewhere_in_the_session_keeps_what_is_at_hand(process):
     hot = process.hot.get(opened.row.id, 1)
     assert hot is not None
     assert (hot.revision, hot.state) == (2, replace(loaded, row=loaded.row).state)
+
+
+def test_of_sessions_that_nobody_uses_nothing_is_kept_at_hand() -> None:
+    moment = [0.0]
+    hot = HotStates(2**20, idle=600, now=lambda: moment[0])
+    for name in ("early", "late"):
+        hot.put(name, before=0, revision=1, segment=SegmentRow(1), state=State())
+        moment[0] += 400
+    held = hot.nbytes
+    hot.get("early", 1)
+    moment[0] += 300  # "early" was used 300 seconds ago, "late" 700
+    hot.expire()
+    assert hot.get("late", 1) is None
+    assert hot.get("early", 1) is not None
+    assert hot.nbytes == held / 2
+    hot.drop("early")
+    assert hot.nbytes == 0
