@@ -23,6 +23,8 @@ __all__ = ["Hot", "HotStates", "Reply", "State", "read_state"]
 
 # Of a state beyond its answer: prompts, objects, bookkeeping.
 _OVERHEAD_BYTES = 4096
+# What the network saw is large, and of use to those who click just now: a sixteenth of the budget is kept of it.
+_PREPARED_SHARE = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +109,7 @@ class Hot:
 
 @dataclass(eq=False)
 class HotStates:
-    """The states of the segments that were used last, within a budget.
+    """The states of the segments that were used last, within a budget; of fewer of them what the network saw.
 
     Attributes:
         budget: Bytes.
@@ -120,6 +122,7 @@ class HotStates:
     now: Callable[[], float] = time.monotonic
     _sessions: OrderedDict[str, dict[int, Hot]] = field(default_factory=OrderedDict)
     _used: dict[str, float] = field(default_factory=dict)
+    _prepared: OrderedDict[tuple[str, int], int] = field(default_factory=OrderedDict)
     _nbytes: int = 0
 
     @property
@@ -144,6 +147,11 @@ class HotStates:
         self._sessions[session_id] = kept
         self._used[session_id] = self.now()
         self._nbytes += _size(kept)
+        for number, hot in kept.items():
+            if hot.state.prepared:
+                self._prepared[session_id, number] = hot.state.prepared.nbytes
+        while sum(self._prepared.values()) > self.budget // _PREPARED_SHARE:
+            self._strip(*next(iter(self._prepared)))
         while self._nbytes > self.budget and self._sessions:
             self.drop(next(iter(self._sessions)))
 
@@ -166,8 +174,16 @@ class HotStates:
         """Let go of a session; what was at hand of it."""
         dropped = self._sessions.pop(session_id, {})
         self._used.pop(session_id, None)
+        for number in dropped:
+            self._prepared.pop((session_id, number), None)
         self._nbytes -= _size(dropped)
         return dropped
+
+    def _strip(self, session_id: str, segment: int) -> None:
+        """Keep a segment's state without what the network saw."""
+        hot = self._sessions[session_id][segment]
+        self._sessions[session_id][segment] = replace(hot, state=replace(hot.state, prepared=None))
+        self._nbytes -= self._prepared.pop((session_id, segment))
 
 
 def _size(states: dict[int, Hot]) -> int:

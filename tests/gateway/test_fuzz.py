@@ -137,7 +137,7 @@ def _code(call: Any) -> grpc.StatusCode:
 
 @pytest.fixture
 def process(triton: LocalTriton, tmp_path: Path) -> Iterator[GatewayProcess]:
-    with gateway_process(triton.address, tmp_path, max_sessions=100_000, session_memory_bytes=2**24) as running:
+    with gateway_process(triton.address, tmp_path, max_sessions=100_000) as running:
         yield running
 
 

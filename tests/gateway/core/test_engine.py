@@ -88,7 +88,7 @@ class Process:
                 "promptless": Model("promptless", "1", ELLIPSOID_SPEC.model_copy(update={"prompts": ()})),
             }
         )
-        hot = HotStates(2**24)
+        hot = HotStates(2**28)
         log = Log(database=self.database, hot=hot)
         self.sessions = Sessions(database=self.database, log=log, hot=hot, limit=99, owner_limit=0, idle=3600)
         self.engine = Engine(

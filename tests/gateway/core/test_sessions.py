@@ -23,6 +23,8 @@ from sixpoint import errors
 from sixpoint.geometry import Geometry
 from sixpoint.prompts import Box, Click, Prompt
 from sixpoint.roi import Roi
+from tests.gateway.core.test_processing import SIX, ready
+from tests.harness import CLICKS_SPEC, noisy_volume
 
 DIGEST = "d" * 64
 GEOMETRY = Geometry(size=(20, 18, 16))
@@ -399,4 +401,18 @@ def test_of_sessions_that_nobody_uses_nothing_is_kept_at_hand() -> None:
     assert hot.get("early", 1) is not None
     assert hot.nbytes == held / 2
     hot.drop("early")
+    assert hot.nbytes == 0
+
+
+def test_what_networks_saw_is_kept_of_the_last_segments_alone() -> None:
+    prepared = ready(SIX, volume=noisy_volume(), spec=CLICKS_SPEC)
+    hot = HotStates(40 * prepared.nbytes)  # a sixteenth of it: two of them
+    for number, name in enumerate(("a", "b", "c")):
+        hot.put(name, before=0, revision=1, segment=SegmentRow(1), state=State(begun=number, prepared=prepared))
+    states = [found.state for name in ("a", "b", "c") if (found := hot.get(name, 1))]
+    assert [state.begun for state in states] == [0, 1, 2]
+    assert [state.prepared for state in states] == [None, prepared, prepared]
+    assert hot.nbytes == sum(state.nbytes for state in states)
+    for name in ("a", "b", "c"):
+        hot.drop(name)
     assert hot.nbytes == 0
