@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
 from exporter.cli import export, publish, pull, tensorrt_job, tune, validate, versions
+from exporter.cli.console import err
 
 # PyTorch takes seconds to import: the commands import what they need, so that --help answers at once.
 
@@ -37,4 +40,11 @@ app.command(epilog=tensorrt_job.EPILOG)(tensorrt_job.tensorrt_job)
 
 def main() -> None:
     """Run the command line."""
-    app()
+    try:
+        app()
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in {"exporter", "sixpoint"}:
+            raise
+        # The command is on the PATH with the server alone, too.
+        err.print(f"error: the exporter needs {error.name}, which comes with: pip install '.[exporter]'", markup=False)
+        sys.exit(5)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,11 @@ def test_what_was_measured_best_serves_without_a_gap(tmp_path: Path) -> None:
     assert ModelConfig.read(registry.folder / "tiny") == before
     assert [one.problems for one in validate(registry.folder)] == [()]
     assert asked.failures == {}
+
+
+def test_without_its_extra_the_command_says_what_to_install() -> None:
+    program = "import sys; sys.modules['onnx'] = None; from exporter.cli import main; main()"
+    command = [sys.executable, "-c", program, "tune", "liver", "--triton", "127.0.0.1:1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (5, "")
+    assert done.stderr == "error: the exporter needs onnx, which comes with: pip install '.[exporter]'\n"
