@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 _Behaviour = Callable[[Any, _Context], Awaitable[Any]]
+_Refusal = tuple[grpc.StatusCode, str, tuple[tuple[str, bytes]]]
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
@@ -77,9 +78,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 code = grpc.StatusCode.CANCELLED.name
                 raise
             except Exception as failure:
-                error = _as_ours(failure)
-                code, reason = code_of(error).name, error.reason
-                await _abort(context, error)
+                refusal, reason = _refusal(_as_ours(failure))
+                code = refusal[0].name
             finally:
                 _log.info(
                     "call",
@@ -91,6 +91,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                         "seconds": round(time.perf_counter() - started, 4),
                     },
                 )
+            # gRPC keeps what abort raises, its context and this frame until garbage is collected: so the failure, whose
+            # frames hold all that the call had at hand, is forgotten by now, and the request is, too.
+            del request
+            return await context.abort(*refusal)
 
         return call
 
@@ -104,6 +108,7 @@ def _as_ours(failure: Exception) -> SixpointError:
     return InternalError("a fault of the server's own; its log says more")
 
 
-async def _abort(context: _Context, error: SixpointError) -> None:
-    status = to_status(error)
-    await context.abort(code_of(error), error.message, ((DETAILS_KEY, status.SerializeToString()),))
+def _refusal(error: SixpointError) -> tuple[_Refusal, str]:
+    """What a call is aborted with, and the error's reason; neither refers to the error."""
+    details = ((DETAILS_KEY, to_status(error).SerializeToString()),)
+    return (code_of(error), error.message, details), error.reason
