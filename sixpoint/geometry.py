@@ -121,7 +121,9 @@ class Geometry:
         if min(self.spacing) <= 0:
             raise VolumeError(f"geometry: spacing must be positive, got {self.spacing} mm")
         axes = np.array(self.direction).reshape(3, 3)
-        if np.abs(axes.T @ axes - np.eye(3)).max() > _ORTHONORMAL_TOLERANCE:
+        # Of unit vectors no number is beyond 1; products of absurd ones would overflow.
+        beyond = np.abs(axes).max() > 1 + _ORTHONORMAL_TOLERANCE
+        if beyond or np.abs(axes.T @ axes - np.eye(3)).max() > _ORTHONORMAL_TOLERANCE:
             raise VolumeError("geometry: the direction's columns must be orthogonal unit vectors")
 
     @property

@@ -224,8 +224,10 @@ def _to_index(points: Sequence[Point], frame: Frame, geometry: Geometry) -> npt.
     given = np.array(points)
     if frame is Frame.RAS:
         given = given * np.array([-1.0, -1.0, 1.0])
-    index = given if frame is Frame.VOXEL else geometry.point_to_index(given)
-    return np.round(index * _STEPS_PER_VOXEL) / _STEPS_PER_VOXEL
+    # Finite numbers may overflow here; :func:`_check_inside` refuses what they become.
+    with np.errstate(over="ignore", invalid="ignore"):
+        index = given if frame is Frame.VOXEL else geometry.point_to_index(given)
+        return np.round(index * _STEPS_PER_VOXEL) / _STEPS_PER_VOXEL
 
 
 def _check_inside(index: npt.NDArray[np.float64], geometry: Geometry, *, what: str, fields: Sequence[str]) -> None:

@@ -68,6 +68,7 @@ def test_shape_is_size_backwards() -> None:
     assert Geometry((2, 3, 4)).shape == (4, 3, 2)
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
@@ -86,6 +87,7 @@ def test_shape_is_size_backwards() -> None:
         ({"direction": (2, 0, 0, 0, 1, 0, 0, 0, 1)}, "orthogonal unit vectors"),
         ({"direction": (1, 0.1, 0, 0, 1, 0, 0, 0, 1)}, "orthogonal unit vectors"),
         ({"direction": (0,) * 9}, "orthogonal unit vectors"),
+        ({"direction": (1e308, 1e308, 0, 1e308, -1e308, 0, 0, 0, 1)}, "orthogonal unit vectors"),
         ({"direction": (1, 0, 0, 1, 0, 0, 0, 0, 1)}, "orthogonal unit vectors"),
     ],
 )

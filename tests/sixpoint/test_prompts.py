@@ -87,11 +87,13 @@ def test_every_point_outside_is_named() -> None:
     assert [violation.field for violation in caught.value.violations] == ["points[0]", "points[5]"]
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("frame", Frame)
 @pytest.mark.parametrize("value", [1.7e308, -1.7e308])
-def test_points_beyond_all_numbers_are_outside(value: float) -> None:
+def test_points_beyond_all_numbers_are_outside(value: float, frame: Frame) -> None:
     oblique = Geometry((40, 50, 30), direction=(0.6, -0.8, 0, 0.8, 0.6, 0, 0, 0, 1))
-    with pytest.raises(PromptError, match="lie outside the image"), np.errstate(all="ignore"):
-        ExtremePoints([(value, value, value)] * 6, Frame.LPS).to_index(oblique)
+    with pytest.raises(PromptError, match="lie outside the image"):
+        ExtremePoints([(value, value, value)] * 6, frame).to_index(oblique)
 
 
 def test_the_outermost_voxels_belong_to_the_image_up_to_their_faces() -> None:
