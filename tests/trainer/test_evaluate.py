@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,3 +72,11 @@ def test_errors_are_a_line_and_an_exit_code(
     assert ended.value.code == code
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
     assert line.startswith("error: ")
+
+
+def test_without_its_extra_the_command_says_what_to_install() -> None:
+    program = "import sys; sys.modules['torch'] = None; from trainer.__main__ import main; main()"
+    command = [sys.executable, "-c", program, "evaluate", "pairs"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (5, "")
+    assert done.stderr == "error: the trainer needs torch, which comes with: pip install '.[trainer]'\n"
