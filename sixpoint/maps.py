@@ -10,15 +10,15 @@ import numpy.typing as npt
 
 from sixpoint import kernels
 
-__all__ = ["centres", "ellipsoid_map", "field_of_view", "heatmap", "hull_map"]
+__all__ = ["LEAST_HEAT", "centres", "ellipsoid_map", "field_of_view", "heat_factors", "heatmap", "hull_map"]
 
 Float = npt.NDArray[np.float32]
 Floating = npt.NDArray[np.floating]
 Points = npt.NDArray[np.float64]
 Shape = tuple[int, int, int]
 
-# Smaller values would become subnormal in float16.
-_LEAST_HEAT = 1e-4
+LEAST_HEAT = 1e-4
+"""What is less hot counts as cold: it would become subnormal in float16."""
 
 
 def heatmap(points: Points, *, shape: Shape, sigma: float, out: Floating | None = None) -> Floating:
@@ -34,13 +34,23 @@ def heatmap(points: Points, *, shape: Shape, sigma: float, out: Floating | None 
         Array [z, y, x] in [0, 1], written as products of three one-dimensional Gaussians, without a blur; below 1e-4 it
         is 0.
     """
-    factors = [
+    result = np.empty(shape, np.float32) if out is None else out
+    kernels.heatmap(heat_factors(points, shape=shape, sigma=sigma), result, least=LEAST_HEAT)
+    return result
+
+
+def heat_factors(points: Points, *, shape: Shape, sigma: float) -> list[Float]:
+    """What :func:`heatmap` multiplies: along z, y and x, one Gaussian a point, [n, cells of the axis].
+
+    Args:
+        points: (x, y, z) in the ROI's frame, shape [n, 3].
+        shape: Of the grid, [z, y, x].
+        sigma: Standard deviation, as a fraction of the ROI's edge.
+    """
+    return [
         np.exp(-((axis - places[:, None]) ** 2) / (2 * (2 * sigma) ** 2)).astype(np.float32)
         for axis, places in zip(centres(shape), points.T[::-1], strict=True)
     ]
-    result = np.empty(shape, np.float32) if out is None else out
-    kernels.heatmap(factors, result, least=_LEAST_HEAT)
-    return result
 
 
 def ellipsoid_map(points: Points, *, shape: Shape, out: Floating | None = None) -> Floating:

@@ -24,6 +24,7 @@ from trainer.datasets import read_dataset
 from trainer.feeding import Labelled
 from trainer.finetune import Tuning, finetune
 from trainer.network import read_mapping, read_spec
+from trainer.pretrain import Device
 from trainer.run import Plan, Precision
 from trainer.run import Progress as Where
 from trainer.structures import images_of
@@ -48,7 +49,11 @@ def pretrain(
     rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1.5e-3,
     seed: Annotated[int, typer.Option(help="Of scenes, samples and weights.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the network.")] = 2,
-    keep_pool: Annotated[bool, typer.Option(help="Leave the pool of samples on disk at the end.")] = False,
+    batch: Annotated[int, typer.Option(min=1, help="Samples in a batch; twice as many where the grid is smaller.")] = 4,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that make samples.", show_default="1; beside a GPU, all cores")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where to compute; auto: on a GPU if there is one.")] = Device.AUTO,
     init: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Checkpoint to start from, spec.yaml beside it.")
     ] = None,
@@ -68,7 +73,9 @@ def pretrain(
         rate=rate,
         seed=seed,
         threads=threads,
-        keep_pool=keep_pool,
+        sizes=((48, 2 * batch), (64, batch)),
+        workers=workers,
+        device=device,
         init=init,
         labelled=Labelled(read_dataset(data).cases, share) if data else Labelled(),
         half=half,

@@ -1,37 +1,27 @@
-"""Feeding the network: a process that fills the pool, and an endless stream of batches drawn from it."""
+"""Feeding the network: an endless stream of batches, made by processes of their own."""
 
 from __future__ import annotations
 
+import math
 import multiprocessing
-import os
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from multiprocessing.process import BaseProcess
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from multiprocessing.context import BaseContext
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from sixpoint.errors import InternalError
 from sixpoint.spec import ModelSpec
 from trainer.datasets import Case, read_case
-from trainer.labelled import crops_of, deform
-from trainer.pool import SCENE_EDGE, Deck, generate, shards, write_shard
+from trainer.labelled import crops_of
+from trainer.pool import SCENE_EDGE, Pool, Source
 from trainer.samples import Crop, sample
 
-if TYPE_CHECKING:
-    from multiprocessing.sharedctypes import Synchronized
-
-__all__ = ["Batch", "Feed", "Labelled", "batches", "in_single_precision", "producer"]
+__all__ = ["Batch", "Feed", "Labelled", "batches", "helpers", "in_single_precision"]
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 """Channels [batch, channel, z, y, x], bfloat16 or float32, and targets [batch, 1, z, y, x], float32 in [0, 1]."""
-
-_PATIENCE_S = 300.0
-_PER_SHARD = 48
 
 
 @dataclass(frozen=True)
@@ -64,102 +54,80 @@ def in_single_precision(spec: ModelSpec) -> ModelSpec:
     return spec.model_copy(update={"input": spec.input.model_copy(update={"dtype": "FP32"})})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Feed(IterableDataset[Batch]):
     """Batches without end, of one ROI size each.
 
     Attributes:
-        pool: Folder of the crops.
         spec: ROI and channels.
-        seed: Of this stream.
+        seed: Of the scenes, and of all that is drawn.
+        shown: Samples that were shown before: what a resumed run has seen does not come again.
         sizes: (edge of the ROI's grid, samples in a batch), drawn by ``odds``.
         odds: Probabilities of ``sizes``.
         half: Whether to give channels as bfloat16.
+        reuse: How often a crop is shown, on average.
+        lead: Crops to have before the first batch, those of all processes together.
+        edge: Voxels of a scene along each axis.
+        labelled: Real images, mixed in; every process reads them for itself.
     """
 
-    pool: Path
     spec: ModelSpec
-    seed: tuple[int, ...]
+    seed: int
+    shown: int = 0
     sizes: tuple[tuple[int, int], ...] = ((48, 8), (64, 4))
     odds: tuple[float, ...] = (0.65, 0.35)
     half: bool = False
+    reuse: float = 1.5
+    lead: int = 2000
+    edge: int = SCENE_EDGE
+    labelled: Labelled = field(default_factory=Labelled)
 
     def __iter__(self) -> Iterator[Batch]:
-        rng = np.random.default_rng(self.seed)
-        spec = in_single_precision(self.spec)
-        limit = time.monotonic() + _PATIENCE_S
-        while not shards(self.pool):
-            if time.monotonic() > limit:
-                raise InternalError(f"no sample appeared in the pool within {_PATIENCE_S:.0f} s")
-            time.sleep(0.2)
-        crops = iter(Deck(self.pool, rng))
+        info = get_worker_info()
+        number, count = (info.id, info.num_workers) if info else (0, 1)
+        rng = np.random.default_rng((self.seed, self.shown, number))
+        # Every scene gives more than one sample: those from the shown'th on are new.
+        first = self.shown + number
+        source = Source(
+            seed=self.seed,
+            first=first,
+            step=count,
+            edge=self.edge,
+            real=tuple(self.labelled.crops()),
+            share=self.labelled.share,
+        )
+        pool = Pool(source=iter(source), size=math.ceil(self.lead / count), reuse=self.reuse, rng=rng)
+        spec, crops = in_single_precision(self.spec), iter(pool)
         while True:
-            edge, count = self.sizes[int(rng.choice(len(self.sizes), p=self.odds))]
-            samples = [sample(rng, next(crops), spec, edge=edge) for _ in range(count)]
+            edge, samples_count = self.sizes[int(rng.choice(len(self.sizes), p=self.odds))]
+            samples = [sample(rng, next(crops), spec, edge=edge) for _ in range(samples_count)]
             channels = torch.from_numpy(np.stack([one.channels for one in samples]))
             target = torch.from_numpy(np.stack([one.target for one in samples])[:, None])
             yield channels.to(torch.bfloat16) if self.half else channels, target
 
 
-def batches(feed: Feed, *, workers: int) -> Iterator[Batch]:
-    """The feed's batches, made by a process of their own when ``workers`` is 1; 0 makes them here."""
+def helpers() -> BaseContext:
+    """How processes that help the training are started: each a fork of one that has imported what they need.
+
+    Started anew, each would take seconds to import PyTorch; forked from the one that trains, it would inherit what its
+    threads hold.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["trainer.feeding", "trainer.rounds"])
+    return context
+
+
+def batches(feed: Feed, *, workers: int, pinned: bool = False) -> Iterator[Batch]:
+    """The feed's batches, made by ``workers`` processes; 0 makes them here. ``pinned``: in memory that a GPU reads."""
     if not workers:
         return iter(feed)
-    # More than one worker would draw the same cards; one keeps up with a network on a few cores.
-    return iter(DataLoader(feed, batch_size=None, num_workers=1, prefetch_factor=6, multiprocessing_context="spawn"))
-
-
-def producer(
-    pool: Path, *, seed: int, lead: int, reuse: float, edge: int = SCENE_EDGE, labelled: Labelled = Labelled()
-) -> tuple[BaseProcess, Synchronized[int]]:
-    """Start a process that keeps the pool ahead of the training.
-
-    Args:
-        pool: Folder of the crops; scenes go on from the last one there.
-        seed: Of the scenes.
-        lead: Crops to make before the network has seen any.
-        reuse: How often the network may see a crop, on average, before there must be new ones.
-        edge: Voxels of a scene along each axis.
-        labelled: Real images to mix in.
-
-    Returns:
-        The process, to be terminated, and the number of samples shown so far, to be kept up to date.
-    """
-    context = multiprocessing.get_context("spawn")
-    shown = context.Value("q", 0)
-    task = _Production(pool=pool, seed=seed, lead=lead, reuse=reuse, edge=edge, labelled=labelled, parent=os.getpid())
-    process = context.Process(target=_produce, args=(task, shown), daemon=True)
-    process.start()
-    return process, shown
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Production:
-    pool: Path
-    seed: int
-    lead: int
-    reuse: float
-    edge: int
-    labelled: Labelled
-    parent: int
-
-
-def _produce(task: _Production, shown: Synchronized[int]) -> None:
-    known = shards(task.pool)
-    index = 1 + max((int(path.stem.split("-")[0]) for path in known), default=-1)
-    made = sum(int(path.stem.split("-")[1]) for path in known)
-    real = task.labelled.crops()
-    # A killed trainer leaves an orphan: it must not fill the disk.
-    while os.getppid() == task.parent:
-        if made >= task.lead + shown.value / task.reuse:
-            time.sleep(0.2)
-            continue
-        rng = np.random.default_rng((task.seed, index, 1))
-        if real and rng.random() < task.labelled.share:
-            crops = deform(rng, real, count=_PER_SHARD)
-        else:
-            crops = generate(task.seed, index, edge=task.edge)
-        if crops:
-            write_shard(task.pool, index, crops)
-        made += len(crops)
-        index += 1
+    ahead = 6 if workers == 1 else 2
+    loader = DataLoader(
+        feed,
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=ahead,
+        multiprocessing_context=helpers(),
+        pin_memory=pinned,
+    )
+    return iter(loader)

@@ -103,7 +103,6 @@ def finetune(tuning: Tuning, *, report: Callable[[pretrain.Progress], None] = la
         workers=tuning.workers,
         half=False,
         every_s=60.0,
-        keep_pool=False,
         init=tuning.init,
         labelled=learnt,
         held_out=held_out,

@@ -13,7 +13,7 @@ from monai.networks import nets
 from torch import nn
 
 from sixpoint.errors import InvalidArgument, ModelSpecError
-from sixpoint.spec import ModelSpec
+from sixpoint.spec import Channel, ModelSpec
 
 __all__ = [
     "Average",
@@ -70,27 +70,74 @@ def build(spec: ModelSpec) -> nn.Module:
 
 
 def adapt(state: dict[str, torch.Tensor], *, old: ModelSpec, new: ModelSpec) -> dict[str, torch.Tensor]:
-    """A network's weights for other input channels: those that both specs have keep their weights, new ones start at 0.
+    """A network's weights for other input channels, or for a wider network of its kind: it answers as before.
+
+    Weights of input channels that both specs have stay, those of new ones start at 0. A wider ``UNet`` starts with the
+    narrow one inside (Chen, Goodfellow, Shlens: Net2Net, ICLR 2016): new features are drawn at random, and what was
+    there does not listen to them yet.
 
     Args:
         state: State dict of the network of ``old``.
         old: The spec that it was trained with.
-        new: The spec to train with; its network may differ from the old one in its input channels only.
+        new: The spec to train with; its network may differ from the old one in its input channels and widths only.
     """
     before, after = old.input.channels, new.input.channels
-    if before == after:
-        return state
-    wanted = build(new).state_dict()
+    if before != after:
+        state = _with_channels(state, before=before, after=after, wanted=build(new).state_dict())
+    widths = [_widths(spec) for spec in (old, new)]
+    if widths[0] != widths[1] and all(widths) and len(widths[0]) == len(widths[1]):
+        state = _widened(state, narrow=widths[0], wide=widths[1], start=build(new).state_dict())
+    return state
+
+
+def _with_channels(
+    state: dict[str, torch.Tensor],
+    *,
+    before: tuple[Channel, ...],
+    after: tuple[Channel, ...],
+    wanted: dict[str, torch.Tensor],
+) -> dict[str, torch.Tensor]:
     adapted = {}
     for name, value in state.items():
         if name in wanted and wanted[name].shape != value.shape and value.shape[1:2] == (len(before),):
-            grown = torch.zeros_like(wanted[name])
+            grown = value.new_zeros(value.shape[0], len(after), *value.shape[2:])
             for index, channel in enumerate(after):
                 if channel in before:
                     grown[:, index] = value[:, before.index(channel)]
             value = grown
         adapted[name] = value
     return adapted
+
+
+def _widths(spec: ModelSpec) -> list[int]:
+    if spec.network is None or spec.network.name != "UNet":
+        return []
+    return list(spec.network.arguments.get("channels", []))
+
+
+def _widened(
+    state: dict[str, torch.Tensor], *, narrow: list[int], wide: list[int], start: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """The state of a MONAI UNet of widths ``narrow`` within one of widths ``wide`` whose ``start`` is random."""
+    grown = {}
+    for name, fresh in start.items():
+        value, whole = state[name], fresh.clone()
+        if value.dim() < 2:
+            whole[: len(value)] = value
+            grown[name] = whole
+            continue
+        # A transposed convolution has its inputs first: features of its own level, then those from below.
+        up = name.endswith("2.0.conv.weight")
+        (inputs, outputs), features = ((0, 1) if up else (1, 0)), whole.transpose(0, 1) if up else whole
+        old = value.transpose(0, 1) if up else value
+        places = torch.arange(value.shape[inputs])
+        if up:
+            level = name.count("submodule")
+            places[narrow[level] :] += wide[level] - narrow[level]
+        features[: value.shape[outputs]] = 0
+        features[: value.shape[outputs], places] = old
+        grown[name] = whole
+    return grown
 
 
 def read_state(checkpoint: Path) -> dict[str, torch.Tensor]:
@@ -136,16 +183,20 @@ class Average:
         self.decay = decay
         self.state = {name: value.detach().clone() for name, value in network.state_dict().items()}
 
+    def load(self, state: dict[str, torch.Tensor]) -> None:
+        """Go on from a state that was saved, wherever it was."""
+        for name, kept in self.state.items():
+            kept.copy_(state[name])
+
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
         """Move towards the network's present state after its ``step``-th step."""
         weight = 1.0 - min(self.decay, (1.0 + step) / (10.0 + step))
-        for name, value in network.state_dict().items():
-            kept = self.state[name]
-            if kept.is_floating_point():
-                kept.lerp_(value, weight)
-            else:
-                kept.copy_(value)
+        now = network.state_dict()
+        floating = [name for name, kept in self.state.items() if kept.is_floating_point()]
+        torch._foreach_lerp_([self.state[name] for name in floating], [now[name] for name in floating], weight)
+        for name in self.state.keys() - floating:
+            self.state[name].copy_(now[name])
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -1,24 +1,26 @@
-"""A pool of crops on disk that grows while a network trains on it."""
+"""Crops to learn from: synthetic scenes without end, and a pool that shows each crop a few times."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from trainer.labelled import deform
 from trainer.painting import paint
 from trainer.samples import Crop, targets
 from trainer.scenes import compose
 
-__all__ = ["Deck", "generate", "load", "shards", "write_shard"]
+__all__ = ["SCENE_EDGE", "Pool", "Source", "generate"]
 
 Rng = np.random.Generator
 SCENE_EDGE = 112
 """Voxels of a scene along each axis."""
 _PAINTINGS = 4
 _TARGETS = 14
+_REAL_AT_ONCE = 48
+"""Real crops that take the place of a scene's: about as many as it has."""
 
 
 def generate(seed: int, index: int, *, edge: int = SCENE_EDGE) -> list[Crop]:
@@ -31,61 +33,59 @@ def generate(seed: int, index: int, *, edge: int = SCENE_EDGE) -> list[Crop]:
     return crops
 
 
-def write_shard(folder: Path, index: int, crops: list[Crop]) -> Path:
-    """Write crops as one file, complete or not at all; its name tells how many there are."""
-    arrays: dict[str, np.ndarray] = {}
-    for number, crop in enumerate(crops):
-        arrays[f"image{number}"] = crop.image
-        arrays[f"mask{number}"] = np.packbits(crop.mask.reshape(-1))
-    path = folder / f"{index:06d}-{len(crops)}.npz"
-    partial = folder / f".{index:06d}.partial"
-    with partial.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
-    partial.replace(path)
-    return path
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where crops come from.
 
+    Attributes:
+        seed: Of the scenes.
+        first: Index of the first scene.
+        step: From one scene's index to the next one's: several processes share the scenes out among them.
+        edge: Voxels of a scene along each axis.
+        real: Crops of labelled images.
+        share: Share of the crops that are from ``real``, anew deformed each time.
+    """
 
-def shards(folder: Path) -> list[Path]:
-    """The finished shards of a pool, in order."""
-    return sorted(folder.glob("??????-*.npz"))
-
-
-def load(shard: Path, number: int) -> Crop:
-    """Crop ``number`` of a shard."""
-    with np.load(shard) as arrays:
-        image = arrays[f"image{number}"]
-        bits = np.unpackbits(arrays[f"mask{number}"], count=image.size)
-    return Crop(image=image, mask=bits.astype(np.bool_).reshape(image.shape))
-
-
-@dataclass
-class Deck:
-    """Draws crops from a growing pool: none twice before all were drawn once, new ones as soon as they appear."""
-
-    folder: Path
-    rng: Rng
-
-    def __post_init__(self) -> None:
-        self._known: dict[Path, int] = {}
-        self._cards: list[tuple[Path, int]] = []
-
-    def _look(self) -> None:
-        fresh = [path for path in shards(self.folder) if path not in self._known]
-        for path in fresh:
-            self._known[path] = int(path.stem.split("-")[1])
-            self._cards += [(path, number) for number in range(self._known[path])]
+    seed: int
+    first: int = 0
+    step: int = 1
+    edge: int = SCENE_EDGE
+    real: tuple[Crop, ...] = field(default=(), repr=False)
+    share: float = 0.0
 
     def __iter__(self) -> Iterator[Crop]:
-        """Crops without end; nothing at all from an empty pool."""
-        drawn = 0
+        """Crops without end."""
+        index = self.first
         while True:
-            if drawn % 64 == 0:
-                self._look()
-            if not self._cards:
-                self._cards = [(path, number) for path, count in self._known.items() for number in range(count)]
-            if not self._cards:
-                return
-            place = int(self.rng.integers(len(self._cards)))
-            self._cards[place], self._cards[-1] = self._cards[-1], self._cards[place]
-            drawn += 1
-            yield load(*self._cards.pop())
+            rng = np.random.default_rng((self.seed, index, 1))
+            if self.real and rng.random() < self.share:
+                yield from deform(rng, self.real, count=_REAL_AT_ONCE)
+            else:
+                yield from generate(self.seed, index, edge=self.edge)
+            index += self.step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """Mixes the crops of several scenes, and shows each of them some times before it goes.
+
+    Attributes:
+        source: Crops without end.
+        size: How many crops to mix.
+        reuse: How often a crop is shown, on average; at least 1.
+        rng: Decides which crop comes next.
+    """
+
+    source: Iterator[Crop]
+    size: int
+    reuse: float
+    rng: Rng
+
+    def __iter__(self) -> Iterator[Crop]:
+        """Crops without end, drawn at random."""
+        crops = [next(self.source) for _ in range(self.size)]
+        while True:
+            place = int(self.rng.integers(len(crops)))
+            yield crops[place]
+            if self.rng.random() * self.reuse < 1.0:
+                crops[place] = next(self.source)

@@ -6,33 +6,26 @@ import json
 import math
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import yaml
-from monai.losses.dice import DiceCELoss
 from torch import nn
 
 from sixpoint.errors import InvalidArgument
 from sixpoint.spec import ModelSpec
-from trainer.feeding import Batch, Feed, Labelled, batches, producer
-from trainer.network import (
-    Average,
-    adapt,
-    build,
-    load_fitting,
-    read_spec,
-    read_state,
-    save_atomically,
-    write_atomically,
-)
+from trainer.feeding import Batch, Feed, Labelled, batches
+from trainer.learner import Learner, shown_before
+from trainer.network import adapt, load_fitting, read_spec, read_state, save_atomically, write_atomically
 from trainer.pool import SCENE_EDGE
-from trainer.rounds import Rounds
+from trainer.rounds import Correction, Rounds, Users
 from trainer.validation import Score, ValidationSet, validate
 
 __all__ = ["CHECKPOINT", "SPEC", "Plan", "Progress", "pretrain"]
@@ -44,9 +37,21 @@ SPEC = "spec.yaml"
 MOST_ROUNDS = 6
 """The first answer and five corrections."""
 _LAST = "last.pt"
+_LOOK_EVERY = 20
+"""Steps from one look at the loss to the next."""
+_LOOK_WEIGHT = 0.1
+"""Of the last look, in the running mean."""
+_TABLES = 4
+"""Batches at hand at once when users look at them in processes of their own."""
 _WARM_UP_STEPS = 150
-_CLICKED = 0.5
-"""Weight of the cross-entropy round the errors that were clicked, beside the loss of the whole: obey, and no more."""
+
+
+class Device(StrEnum):
+    """Where a network computes."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
 
 
 @dataclass(frozen=True)
@@ -55,22 +60,26 @@ class Plan:
 
     Attributes:
         spec: The network, its ROI and its channels.
-        out: Folder of the run: pool, checkpoints, metrics.
+        out: Folder of the run: checkpoints, metrics.
         minutes: Budget of training time, earlier parts of a resumed run included; the learning rate follows it.
         steps: Budget of steps; training ends with whichever budget is spent first.
         rate: Peak learning rate.
         seed: Of everything.
-        reuse: How often a crop is shown, on average, before the pool must grow.
-        lead: Crops in the pool before the first step counts.
+        reuse: How often a crop is shown, on average.
+        lead: Crops to mix: they are made before the first step.
         sizes: (edge of the ROI's grid, samples in a batch).
         odds: Probabilities of ``sizes``.
         threads: Threads of the network.
-        workers: Processes that make batches, 0 or 1.
-        half: Whether to compute in bfloat16 where that is safe: quicker on processors with AMX, slower on others.
+        workers: Processes that make batches. 0: this one makes them; None: one, or, beside a GPU, as many as there are
+            cores left.
+        users: Processes that look at answers and correct them, while the network learns from other batches. 0: it waits
+            for them; None: 0, or, beside a GPU, a quarter of the cores.
+        device: Where the network computes.
+        half: Whether to compute in bfloat16 where that is safe: on a GPU always; quicker on processors with AMX, slower
+            on others.
         validation_scenes: Scenes that the validation set is drawn from.
         scene_edge: Voxels of a scene along each axis.
         every_s: Seconds between checkpoints; a validation comes with every fifth.
-        keep_pool: Whether to leave the crops on disk at the end.
         init: Checkpoint to start from, its spec beside it; None: random weights.
         labelled: Real images to mix in.
         held_out: Real images to validate on, in place of scenes; what is published is then the best so far.
@@ -89,16 +98,17 @@ class Plan:
     sizes: tuple[tuple[int, int], ...] = ((48, 8), (64, 4))
     odds: tuple[float, ...] = (0.65, 0.35)
     threads: int = 2
-    workers: int = 1
+    workers: int | None = None
+    users: int | None = None
+    device: Device = Device.AUTO
     half: bool = False
     validation_scenes: int = 6
     scene_edge: int = SCENE_EDGE
     every_s: float = 120.0
-    keep_pool: bool = True
     init: Path | None = None
     labelled: Labelled = field(default_factory=Labelled)
     held_out: Labelled = field(default_factory=Labelled)
-    again: float = 0.6
+    again: float = 0.65
     compiled: bool = False
 
 
@@ -123,41 +133,6 @@ class Progress:
     score: Score | None
 
 
-@dataclass
-class _Run:
-    """The moving parts of a run: everything that a checkpoint holds."""
-
-    network: nn.Module
-    optimiser: torch.optim.Optimizer
-    average: Average
-    step: int = 0
-    shown: int = 0
-    elapsed_s: float = 0.0
-    loss: float = math.nan
-    history: list[dict[str, float]] = field(default_factory=list)
-
-    def save(self, path: Path) -> None:
-        save_atomically(
-            path,
-            {
-                "network": self.network.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "average": self.average.state,
-                "counters": {"step": self.step, "shown": self.shown, "elapsed_s": self.elapsed_s, "loss": self.loss},
-                "history": self.history,
-            },
-        )
-
-    def load(self, path: Path) -> None:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.average.state = state["average"]
-        self.step, self.shown = int(state["counters"]["step"]), int(state["counters"]["shown"])
-        self.elapsed_s, self.loss = float(state["counters"]["elapsed_s"]), float(state["counters"]["loss"])
-        self.history = list(state["history"])
-
-
 def pretrain(plan: Plan, *, report: Callable[[Progress], None] = lambda _: None) -> Path:
     """Train until the budget is spent, going on from the folder's last checkpoint if there is one.
 
@@ -172,26 +147,34 @@ def pretrain(plan: Plan, *, report: Callable[[Progress], None] = lambda _: None)
     from torch.utils.tensorboard import SummaryWriter
 
     plan.out.mkdir(parents=True, exist_ok=True)
-    pool = plan.out / "pool"
-    pool.mkdir(exist_ok=True)
     torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
-    run = _start(plan)
-    process, shown = producer(
-        pool, seed=plan.seed, lead=plan.lead, reuse=plan.reuse, edge=plan.scene_edge, labelled=plan.labelled
+    device = _device(plan.device)
+    half = plan.half or device.type == "cuda"
+    workers, user_count = _hands(plan, device)
+    feed = Feed(
+        spec=plan.spec,
+        seed=plan.seed,
+        shown=shown_before(plan.out / _LAST),
+        sizes=plan.sizes,
+        odds=plan.odds,
+        half=half,
+        reuse=plan.reuse,
+        lead=plan.lead,
+        edge=plan.scene_edge,
+        labelled=plan.labelled,
     )
+    users = Users(processes=user_count)
+    stream = batches(feed, workers=workers, pinned=device.type == "cuda")
+    run = Learner.of(plan.spec, device=device, half=half, compiled=plan.compiled, weights=_weights(plan))
+    if (plan.out / _LAST).exists():
+        run.load(plan.out / _LAST)
     writer = SummaryWriter(plan.out / "tensorboard", purge_step=run.step)
     try:
-        holdout = _holdout(plan)
-        feed = Feed(pool, plan.spec, (plan.seed, run.step), sizes=plan.sizes, odds=plan.odds, half=plan.half)
-        _loop(plan, run, batches(feed, workers=plan.workers), holdout, shown, writer, report)
+        _loop(plan, run, stream, _holdout(plan), users, writer, report)
     finally:
-        process.terminate()
-        process.join()
+        users.close()
         writer.close()
-    if not plan.keep_pool:
-        for shard in pool.glob("*.npz"):
-            shard.unlink()
     return plan.out / CHECKPOINT
 
 
@@ -201,56 +184,93 @@ def _holdout(plan: Plan) -> ValidationSet:
     return ValidationSet.draw(plan.spec, seed=plan.seed + 1, scenes=plan.validation_scenes, edge=plan.scene_edge)
 
 
-def _start(plan: Plan) -> _Run:
-    network = build(plan.spec).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    if plan.init is not None:
-        state = adapt(read_state(plan.init), old=_spec_beside(plan.init), new=plan.spec)
-        load_fitting(network, state, source=plan.init)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=1e-4)
-    run = _Run(network=network, optimiser=optimiser, average=Average(network))
-    if (plan.out / _LAST).exists():
-        run.load(plan.out / _LAST)
-    return run
+def _device(wanted: Device) -> torch.device:
+    if wanted is Device.AUTO:
+        wanted = Device.CUDA if torch.cuda.is_available() else Device.CPU
+    if wanted is Device.CUDA and not torch.cuda.is_available():
+        raise InvalidArgument("there is no GPU that PyTorch can use; compute on the CPU, or install PyTorch for CUDA")
+    return torch.device(wanted.value)
 
 
-def _spec_beside(checkpoint: Path) -> ModelSpec:
-    path = checkpoint.with_name(SPEC)
-    if not path.exists():
-        raise InvalidArgument(f"{checkpoint} has no {SPEC} beside it, which says what its channels are")
-    return read_spec(path)
+def _hands(plan: Plan, device: torch.device) -> tuple[int, int]:
+    """Processes that make batches, and that look at answers."""
+    cores = os.cpu_count() or 1
+    users = cores // 4 if device.type == "cuda" else 0
+    if plan.users is not None:
+        users = plan.users
+    workers = max(1, cores - users - 1) if device.type == "cuda" else 1
+    return workers if plan.workers is None else plan.workers, users
+
+
+def _weights(plan: Plan) -> Callable[[nn.Module], None]:
+    """Gives a network the weights that the plan starts from."""
+
+    def load(network: nn.Module) -> None:
+        if plan.init is None:
+            return
+        beside = plan.init.with_name(SPEC)
+        state = read_state(plan.init)
+        if not beside.exists():
+            raise InvalidArgument(f"{plan.init} has no {SPEC} beside it, which says what its channels are")
+        load_fitting(network, adapt(state, old=read_spec(beside), new=plan.spec), source=plan.init)
+
+    return load
+
+
+@dataclass
+class _Table:
+    """A batch that the network learns from for some rounds.
+
+    Attributes:
+        channels: What the network sees, [batch, channel, z, y, x].
+        target: Share of each cell that the object fills, [batch, 1, z, y, x].
+        logits: What it answered last, likewise.
+        rounds: How often it did.
+        corrections: Waits for the users' next clicks; None when there will be none, and the next batch's turn has come.
+    """
+
+    channels: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+    target: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+    logits: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+    rounds: int = 0
+    corrections: Callable[[], list[Correction | None]] | None = None
 
 
 def _loop(
     plan: Plan,
-    run: _Run,
+    run: Learner,
     stream: Iterator[Batch],
     holdout: ValidationSet,
-    shown: Any,
+    users: Users,
     writer: Any,
     report: Callable[[Progress], None],
 ) -> None:
-    loss_of = DiceCELoss(sigmoid=True)
     rounds = Rounds.of(plan.spec)
     rng = np.random.default_rng((plan.seed, run.step, 2))
-    forward = torch.compile(run.network, dynamic=False) if plan.compiled else run.network
+    # While the users look at the answers of some batches, the network learns from another.
+    tables = deque(_Table() for _ in range(_TABLES if users.apart else 1))
     before, started = run.elapsed_s, time.monotonic()
     saved, saves, score = started, 0, None
-    turn, channels, target = 0, torch.empty(0), torch.empty(0)
-    logits, clicked = target, None
     while (share := _share(plan, run)) < 1.0:
-        if rounds is not None and 0 < turn < MOST_ROUNDS and rng.random() < plan.again:
-            turn += 1
-            clicked = rounds.advance(rng, channels, target, logits)
+        table = tables.popleft()
+        clicked = None
+        if rounds is not None and table.corrections is not None:
+            clicked = rounds.show(table.channels, table.logits, table.corrections())
         else:
-            turn, clicked = 1, None
-            channels, target = next(stream)
-            run.shown += len(target)
-            shown.value = run.shown
+            table.channels, table.target = (part.to(run.device, non_blocking=True) for part in next(stream))
+            table.rounds = 0
+            run.shown += len(table.target)
         rate = _rate(plan, run.step, share)
-        logits, loss = _step(plan, run, forward, channels, target, clicked, loss_of, rate)
+        table.logits, loss = run.learn(table.channels, table.target, clicked, rate=rate)
+        table.rounds += 1
+        again = rounds is not None and table.rounds < MOST_ROUNDS and rng.random() < plan.again
+        table.corrections = users.look(rng, table.target, table.logits) if again else None
+        tables.append(table)
         run.elapsed_s = before + time.monotonic() - started
-        if run.step % 20 == 0:
-            writer.add_scalar("loss", loss, run.step)
+        # Reading it waits for the GPU.
+        if run.step % _LOOK_EVERY == 0 and math.isfinite(value := float(loss)):
+            run.loss = value if math.isnan(run.loss) else run.loss + _LOOK_WEIGHT * (value - run.loss)
+            writer.add_scalar("loss", value, run.step)
             writer.add_scalar("rate", rate, run.step)
         report(Progress(run.step, run.shown, run.elapsed_s, share, run.loss, score))
         if time.monotonic() - saved >= plan.every_s:
@@ -272,7 +292,11 @@ def _trained_on(labelled: Labelled) -> str:
     return f"synthetic scenes, and {labelled.share:.0%} crops of {len(labelled.cases)} labelled images"
 
 
-def _share(plan: Plan, run: _Run) -> float:
+def _described(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
+def _share(plan: Plan, run: Learner) -> float:
     return min(1.0, max(run.elapsed_s / (60.0 * plan.minutes), run.step / plan.steps))
 
 
@@ -281,50 +305,9 @@ def _rate(plan: Plan, step: int, share: float) -> float:
     return plan.rate * min(1.0, (step + 1) / _WARM_UP_STEPS) * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
 
 
-def _step(
-    plan: Plan,
-    run: _Run,
-    forward: Callable[[torch.Tensor], torch.Tensor],
-    channels: torch.Tensor,
-    target: torch.Tensor,
-    clicked: torch.Tensor | None,
-    loss_of: nn.Module,
-    rate: float,
-) -> tuple[torch.Tensor, float]:
-    """One step of the optimiser; the batch's logits and loss."""
-    for group in run.optimiser.param_groups:
-        group["lr"] = rate
-    run.network.train()
-    channels = channels.contiguous(memory_format=torch.channels_last_3d)
-    with torch.autocast("cpu", torch.bfloat16, enabled=plan.half):
-        logits = forward(channels)
-    loss = loss_of(logits.float(), target)
-    if clicked is not None and bool(clicked.any()):
-        loss = loss + _CLICKED * _clicked_loss(logits.float(), target, clicked)
-    run.optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    norm = nn.utils.clip_grad_norm_(run.network.parameters(), 1.0)
-    value = float(loss.detach())
-    # One bad batch must not end a run of hours.
-    if math.isfinite(value) and bool(torch.isfinite(norm)):
-        run.optimiser.step()
-        run.average.update(run.network, run.step)
-        run.loss = value if math.isnan(run.loss) else 0.99 * run.loss + 0.01 * value
-    run.step += 1
-    return logits, value
-
-
-def _clicked_loss(logits: torch.Tensor, target: torch.Tensor, clicked: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy round the clicked errors, the mean over samples: a small error counts as much as a large one."""
-    entropy = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none") * clicked
-    return (entropy.flatten(1).sum(1) / clicked.flatten(1).sum(1).clamp(min=1)).mean()
-
-
-def _publish(plan: Plan, run: _Run, holdout: ValidationSet, writer: Any) -> Score:
+def _publish(plan: Plan, run: Learner, holdout: ValidationSet, writer: Any) -> Score:
     """Validate the averaged weights, then write checkpoint, spec and metrics."""
-    network = build(plan.spec).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    network.load_state_dict(run.average.state)
-    score = validate(network, holdout, rounds=Rounds.of(plan.spec), half=plan.half)
+    score = validate(run.published(plan.spec), holdout, rounds=Rounds.of(plan.spec), half=run.half)
     real = bool(plan.held_out.cases)
     figures = score.figures("") if real else score.figures()
     writer.add_scalar("dice" if real else "synthetic/dice", score.dice, run.step)
@@ -343,15 +326,15 @@ def _publish(plan: Plan, run: _Run, holdout: ValidationSet, writer: Any) -> Scor
                 "samples_shown": str(run.shown),
                 "steps": str(run.step),
                 "minutes": f"{run.elapsed_s / 60:.1f}",
+                "device": _described(run.device),
                 "cores": str(os.cpu_count()),
                 "seed": str(plan.seed),
-                "torch": torch.__version__,
-                "numpy": np.__version__,
+                "trained_with": f"torch {torch.__version__}, numpy {np.__version__}",
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             },
         }
     )
-    save_atomically(plan.out / CHECKPOINT, {"state_dict": run.average.state})
+    save_atomically(plan.out / CHECKPOINT, {"state_dict": {k: v.cpu() for k, v in run.average.state.items()}})
     text = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_atomically(plan.out / SPEC, text.encode())
     return score

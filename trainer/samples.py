@@ -22,7 +22,7 @@ from trainer.painting import Painting
 from trainer.scenes import Scene
 from trainer.users import extreme_points, jitter
 
-__all__ = ["LARGEST_EXTENT", "Crop", "Sample", "augment", "context", "prepare", "sample", "targets"]
+__all__ = ["LARGEST_EXTENT", "Crop", "Sample", "augment", "context", "cut_short", "prepare", "sample", "targets"]
 
 Rng = np.random.Generator
 Mask = npt.NDArray[np.bool_]
@@ -34,6 +34,8 @@ LARGEST_EXTENT = 104
 _AMPLE_EXTENT = 32
 """Targets below this are thinned out, the smaller the more: every scene is full of them."""
 _BOX_SHARE = 0.125
+_CUT_SHORT_SHARE = 0.15
+_FEWEST_SLICES = 3
 _CUT_SHARE = 0.35
 """Share of the border-cut candidates that are kept: they are many in small scans."""
 
@@ -127,6 +129,24 @@ def context(extent: int) -> int:
     return math.ceil(0.3 * extent) + 7
 
 
+def cut_short(rng: Rng, crop: Crop) -> Crop:
+    """The part of a target that is in a scan which ends within it, on one side or both, as slabs and short scans do."""
+    axis = int(rng.integers(3))
+    lines = np.flatnonzero(crop.mask.any(axis=tuple(other for other in range(3) if other != axis)))
+    low, high = int(lines[0]), int(lines[-1]) + 1
+    kept = max(_FEWEST_SLICES, round((high - low) * rng.uniform(0.3, 0.9)))
+    if kept >= high - low:
+        return crop
+    first = int(rng.integers(low, high - kept + 1))
+    first, last = {0: (first, first + kept), 1: (0, low + kept), 2: (high - kept, crop.mask.shape[axis])}[
+        int(rng.integers(3))
+    ]
+    part = tuple(slice(first, last) if other == axis else slice(None) for other in range(3))
+    if int(crop.mask[part].sum()) < _FEWEST_VOXELS:
+        return crop
+    return Crop(image=crop.image[part], mask=crop.mask[part])
+
+
 def augment(rng: Rng, crop: Crop) -> Crop:
     """The same target, turned, mirrored and in another contrast."""
     order = rng.permutation(3) if rng.random() < 0.5 else np.arange(3)
@@ -172,10 +192,11 @@ def prepare(crop: Crop, points: Points, spec: ModelSpec, *, edge: int, box: bool
 def sample(rng: Rng, crop: Crop, spec: ModelSpec, *, edge: int, varied: bool = True) -> Sample:
     """A sample of a crop; ``varied=False``: as it is, with exact points.
 
-    Otherwise augmented, half of the time with points that miss, and one time in eight with a box for the points.
+    Otherwise augmented, half of the time with points that miss, one time in eight with a box for the points, and one
+    time in seven in a scan that ends within the target.
     """
     if varied:
-        crop = augment(rng, crop)
+        crop = augment(rng, cut_short(rng, crop) if rng.random() < _CUT_SHORT_SHARE else crop)
     points = extreme_points(rng, crop.mask)
     if varied and rng.random() < 0.5:
         points = jitter(rng, points)

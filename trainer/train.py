@@ -201,7 +201,7 @@ class _Trainer:
             "minutes": f"{self.run.elapsed_s / 60:.1f}",
             "device": f"{self.fabric.world_size} x {_device_name(self.fabric.device)}",
             "seed": str(plan.seed),
-            "torch": torch.__version__,
+            "trained_with": f"torch {torch.__version__}",
             "monai": monai.__version__,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }

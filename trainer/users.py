@@ -15,10 +15,11 @@ Mask = npt.NDArray[np.bool_]
 Points = npt.NDArray[np.float64]
 
 MOST_JITTER_VOXELS = 3.0
-MOST_JITTER_FRACTION = 0.2
+MOST_JITTER_FRACTION = 0.25
 """Clicks miss by up to this part of the object's extent, or :data:`MOST_JITTER_VOXELS`, whichever is less."""
 _CAREFUL = 0.25
-"""Half of the people who miss, miss by no more than this part of the above."""
+_CAREFUL_SHARE = 0.35
+"""That share of the people who miss, miss by no more than that part of the above."""
 
 # Voxels that touch by a corner belong together: 26-connectivity, as in the CVPR 2025 challenge.
 _CORNERS = np.ones((3, 3, 3), np.bool_)
@@ -80,7 +81,7 @@ def jitter(rng: Rng, points: Points) -> Points:
     """
     extent = points.max(axis=0) - points.min(axis=0) + 1
     reach = np.minimum(MOST_JITTER_VOXELS, MOST_JITTER_FRACTION * extent) * rng.uniform(0.2, 1.0)
-    if rng.random() < 0.5:
+    if rng.random() < _CAREFUL_SHARE:
         reach = reach * _CAREFUL
     moved: Points = points + rng.uniform(-1, 1, points.shape) * reach
     return moved

@@ -14,7 +14,7 @@ from sixpoint.maps import ellipsoid_map
 from sixpoint.spec import ModelSpec
 from trainer.feeding import in_single_precision
 from trainer.pool import generate
-from trainer.rounds import Rounds
+from trainer.rounds import Rounds, Users
 from trainer.samples import Crop, Sample, sample
 
 __all__ = ["Score", "ValidationSet", "dice", "validate"]
@@ -108,15 +108,16 @@ def _mean_dice(
 ) -> list[float]:
     """Mean Dice of the first answer, and after each of ``clicks`` corrections in the middle of the largest error."""
     scores: list[list[float]] = [[] for _ in range(clicks + 1)]
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half):
+    device, users = next(network.parameters()).device, Users()
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):
         for first in range(0, len(samples), _BATCH):
             batch = samples[first : first + _BATCH]
-            channels = torch.from_numpy(np.stack([one.channels for one in batch]))
-            target = torch.from_numpy(np.stack([one.target for one in batch])[:, None])
+            channels = torch.from_numpy(np.stack([one.channels for one in batch])).to(device)
+            target = torch.from_numpy(np.stack([one.target for one in batch])[:, None]).to(device)
             for number in range(clicks + 1):
                 logits = network(channels.contiguous(memory_format=torch.channels_last_3d))
-                answers = (logits[:, 0] > 0).numpy()
+                answers = (logits[:, 0] > 0).cpu().numpy()
                 scores[number] += [dice(a, one.target > 0.5) for a, one in zip(answers, batch, strict=True)]
                 if rounds is not None and number < clicks:
-                    rounds.advance(None, channels, target, logits)
+                    rounds.show(channels, logits, users.look(None, target, logits)())
     return [float(np.mean(values)) for values in scores]

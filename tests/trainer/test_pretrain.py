@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,12 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from sixpoint.errors import InternalError, InvalidArgument, ModelSpecError
+from sixpoint.errors import InvalidArgument, ModelSpecError
 from sixpoint.spec import ModelSpec, NetworkSpec
 from trainer import feeding
 from trainer.cli import app
 from trainer.network import Average, build, read_spec
-from trainer.pool import generate, write_shard
-from trainer.pretrain import CHECKPOINT, SPEC, Plan, Progress, pretrain
+from trainer.pretrain import CHECKPOINT, SPEC, Device, Plan, Progress, pretrain
 
 EDGE = 40
 
@@ -31,8 +31,6 @@ def spec() -> ModelSpec:
 
 
 def test_two_steps_then_two_more(spec: ModelSpec, tmp_path: Path) -> None:
-    (tmp_path / "pool").mkdir()
-    write_shard(tmp_path / "pool", 0, generate(1, 0, edge=EDGE))
     plan = Plan(
         spec=spec,
         out=tmp_path,
@@ -80,22 +78,58 @@ def test_a_start_that_is_none_is_refused_in_one_line(spec: ModelSpec, tmp_path: 
         pretrain(plan)
 
 
-def test_batches_from_a_process_of_their_own(spec: ModelSpec, tmp_path: Path) -> None:
-    write_shard(tmp_path, 0, generate(1, 0, edge=EDGE))
-    feed = feeding.Feed(tmp_path, spec, (1, 0), sizes=((16, 2),), odds=(1.0,))
-    here = feeding.batches(feed, workers=0)
-    channels, target = next(here)
+def test_batches_from_processes_of_their_own(spec: ModelSpec) -> None:
+    feed = feeding.Feed(spec=spec, seed=1, sizes=((16, 2),), odds=(1.0,), lead=1, edge=EDGE)
+    channels, target = next(feeding.batches(feed, workers=0))
     assert channels.dtype == torch.float32
     assert channels.shape == (2, 10, 16, 16, 16)
     assert target.shape == (2, 1, 16, 16, 16)
-    there = feeding.batches(feed, workers=1)
+    there = feeding.batches(feed, workers=2)
+    # The first process does what one alone would do, on every other scene; the second one does something else.
     assert torch.equal(next(there)[1], target)
+    assert not torch.equal(next(there)[1], target)
+    assert not torch.equal(next(feeding.batches(replace(feed, shown=2), workers=0))[1], target)
 
 
-def test_a_pool_that_stays_empty_is_an_error(spec: ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeding, "_PATIENCE_S", 0.0)
-    with pytest.raises(InternalError, match="no sample"):
-        next(iter(feeding.Feed(tmp_path, spec, (1,))))
+def test_users_in_processes_of_their_own(spec: ModelSpec, tmp_path: Path) -> None:
+    plan = Plan(
+        spec=spec,
+        out=tmp_path,
+        steps=9,
+        sizes=((32, 2),),
+        odds=(1.0,),
+        threads=1,
+        workers=0,
+        users=2,
+        again=0.9,
+        lead=1,
+        validation_scenes=1,
+        scene_edge=EDGE,
+    )
+    seen: list[Progress] = []
+    pretrain(plan, report=seen.append)
+    assert [now.step for now in seen] == [*range(1, 10), 9]
+    # Four batches take turns, and most of them have a second round.
+    assert 8 <= seen[-1].shown < 18
+
+
+def test_a_gpu_that_is_not_there(spec: ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InvalidArgument, match="no GPU"):
+        pretrain(Plan(spec=spec, out=tmp_path, device=Device.CUDA))
+
+
+def test_a_step_whose_gradients_are_not_finite_is_left_out(
+    spec: ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def poisoned(feed: feeding.Feed, *, workers: int, pinned: bool) -> Iterator[feeding.Batch]:
+        while True:
+            yield torch.full((2, 10, 32, 32, 32), torch.nan), torch.zeros(2, 1, 32, 32, 32)
+
+    monkeypatch.setattr("trainer.pretrain.batches", poisoned)
+    plan = Plan(spec=spec, out=tmp_path, steps=2, threads=1, workers=0, validation_scenes=1, scene_edge=EDGE)
+    state = torch.load(pretrain(plan), weights_only=True)["state_dict"]
+    assert all(value.isfinite().all() for value in state.values())
 
 
 def test_the_average_follows_the_weights() -> None:

@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from sixpoint.errors import ModelSpecError
+from sixpoint.maps import heatmap
 from sixpoint.spec import ClickChannel, ModelSpec
 from trainer import rounds as module
 from trainer.network import adapt, build, read_spec
-from trainer.rounds import Rounds
+from trainer.rounds import Correction, Rounds, Users
+from trainer.users import ErrorClick
 
 EDGE = 16
 
@@ -43,7 +45,7 @@ def test_a_round_shows_the_answer_and_a_click_on_the_error(spec: ModelSpec):
     target[0, 0, 4:9, 4:9, 4:9] = 1
     logits = torch.full_like(target, -8.0)
     logits[1, 0, 2:7, 2:7, 10:15] = 8.0
-    clicked = rounds.advance(None, channels, target, logits)
+    clicked = rounds.show(channels, logits, Users().look(None, target, logits)())
     # The boxes of the two errors, and three cells round them.
     assert clicked[0, 0].nonzero().amin(0).tolist() == [1, 1, 1]
     assert clicked[0, 0].nonzero().amax(0).tolist() == [11, 11, 11]
@@ -65,12 +67,57 @@ def test_clicks_stay_when_more_are_added(spec: ModelSpec):
     target[0, 0, 1:6, 1:6, 1:6] = 1
     target[0, 0, 11:15, 11:15, 11:15] = 1
     logits = torch.full_like(target, -8.0)
-    rounds.advance(None, channels, target, logits)
+    users = Users()
+    rounds.show(channels, logits, users.look(None, target, logits)())
     logits[0, 0, 1:6, 1:6, 1:6] = 8.0
-    rounds.advance(np.random.default_rng(0), channels, target, logits)
+    rounds.show(channels, logits, users.look(np.random.default_rng(0), target, logits)())
     drawn = channels[0, rounds.clicks[1]]
     assert drawn[3, 3, 3] == pytest.approx(1.0)
     assert drawn[11:15, 11:15, 11:15].max() == pytest.approx(1.0)
+
+
+def test_users_in_processes_see_the_same_and_are_content_with_what_is_right() -> None:
+    rng = np.random.default_rng(3)
+    target = torch.from_numpy(rng.random((3, 1, EDGE, EDGE, EDGE), np.float32))
+    logits = torch.from_numpy(rng.standard_normal((3, 1, EDGE, EDGE, EDGE), np.float32))
+    logits[2] = target[2] - 0.5
+    apart = Users(processes=2)
+    try:
+        seen = apart.look(np.random.default_rng(4), target, logits)()
+    finally:
+        apart.close()
+    assert seen == Users().look(np.random.default_rng(4), target, logits)()
+    assert [one is None for one in seen] == [False, False, True]
+
+
+def test_a_click_is_drawn_as_serving_draws_it(spec: ModelSpec) -> None:
+    rounds = Rounds.of(spec)
+    assert rounds is not None
+    channels = torch.zeros(1, len(spec.input.channels), 12, 14, EDGE)
+    click = ErrorClick(point=(3, 9, 5), positive=False)
+    box = ((0, 12), (0, 14), (0, EDGE))
+    rounds.show(channels, torch.zeros(1, 1, 12, 14, EDGE), [Correction(click=click, box=box)])
+    place = 2.0 * (np.array([[3.5, 9.5, 5.5]]) / (EDGE, 14, 12)) - 1.0
+    served = heatmap(place, shape=(12, 14, EDGE), sigma=rounds.sigmas[0])
+    np.testing.assert_allclose(channels[0, rounds.clicks[0]].numpy(), served, atol=1e-6)
+
+
+def test_a_wider_network_answers_as_the_narrow_one(spec: ModelSpec) -> None:
+    assert spec.network is not None
+    narrow, wide = (
+        spec.model_copy(
+            update={
+                "network": spec.network.model_copy(
+                    update={"arguments": {**spec.network.arguments, "channels": list(widths)}}
+                )
+            }
+        )
+        for widths in ((4, 6, 8, 8, 6), (5, 8, 8, 11, 10))
+    )
+    small, large = build(narrow).eval(), build(wide).eval()
+    large.load_state_dict(adapt(small.state_dict(), old=narrow, new=wide))
+    value = torch.randn(1, len(spec.input.channels), 32, 32, 32)
+    assert torch.allclose(small(value), large(value), atol=1e-4)
 
 
 def test_a_network_without_clicks_has_no_rounds_and_one_with_half_of_them_is_refused(spec: ModelSpec):

@@ -14,7 +14,7 @@ from trainer import samples, users
 from trainer.fields import resample, smooth_noise
 from trainer.network import read_spec
 from trainer.painting import paint
-from trainer.pool import Deck, generate, load, shards, write_shard
+from trainer.pool import Pool, Source, generate
 from trainer.scenes import AIR, compose
 from trainer.shapes import FAMILIES, SHARES, body
 
@@ -87,7 +87,7 @@ def test_extreme_points_vary_over_a_flat_side() -> None:
 
 def test_jitter_is_symmetric_and_scales_with_the_object() -> None:
     rng = np.random.default_rng(0)
-    for extent, most in ((5.0, 1.2), (200.0, 3.0)):
+    for extent, most in ((5.0, 1.5), (200.0, 3.0)):
         points = np.array([[0, 1, 1], [extent, 1, 1], [1, 0, 1], [1, extent, 1], [1, 1, 0], [1, 1, extent]])
         moves = np.stack([users.jitter(rng, points) - points for _ in range(3000)])
         assert np.abs(moves).max() <= most
@@ -147,24 +147,42 @@ def test_augmenting_keeps_the_target(crops: list[samples.Crop]) -> None:
     assert np.isfinite(turned.image).all()
 
 
-def test_a_pool_gives_back_what_was_put_in(crops: list[samples.Crop], tmp_path: Path) -> None:
-    few = crops[:5]
-    path = write_shard(tmp_path, 0, few)
-    assert shards(tmp_path) == [path]
-    for number, crop in enumerate(few):
-        again = load(path, number)
-        assert np.array_equal(again.image, crop.image)
-        assert np.array_equal(again.mask, crop.mask)
+def test_a_scan_may_end_within_the_target() -> None:
+    rng = np.random.default_rng(0)
+    ball = np.linalg.norm(np.indices((26, 26, 26)) - 12.5, axis=0) < 8
+    crop = samples.Crop(image=ball.astype(np.float16), mask=ball)
+    parts = [samples.cut_short(rng, crop) for _ in range(60)]
+    shares = [part.mask.sum() / ball.sum() for part in parts]
+    assert 0.1 < min(shares) < 0.4
+    assert 0.8 < max(shares) < 1.0
+    for part in parts:
+        assert np.array_equal(part.image, part.mask)
+        touched = [part.mask.any(axis=(1, 2)), part.mask.any(axis=(0, 2)), part.mask.any(axis=(0, 1))]
+        assert sum(lines[0] + lines[-1] for lines in touched) in (1, 2)
 
 
-def test_a_deck_deals_every_crop_before_any_twice(crops: list[samples.Crop], tmp_path: Path) -> None:
-    write_shard(tmp_path, 0, crops[:3])
-    write_shard(tmp_path, 1, crops[3:6])
-    dealt = iter(Deck(tmp_path, np.random.default_rng(0)))
-    for _ in range(2):
-        sums = sorted(int(next(dealt).mask.sum()) for _ in range(6))
-        assert sums == sorted(int(crop.mask.sum()) for crop in crops[:6])
+def test_a_flat_target_is_not_cut_short() -> None:
+    flat = np.pad(np.ones((3, 3, 3), np.bool_), 2)
+    crop = samples.Crop(image=flat.astype(np.float16), mask=flat)
+    assert samples.cut_short(np.random.default_rng(0), crop) is crop
 
 
-def test_an_empty_pool_deals_nothing(tmp_path: Path) -> None:
-    assert list(Deck(tmp_path, np.random.default_rng(0))) == []
+def test_a_pool_shows_each_crop_some_times(crops: list[samples.Crop]) -> None:
+    numbered = (samples.Crop(image=np.full((1, 1, 1), n, np.float16), mask=crops[0].mask) for n in range(2000))
+    pool = iter(Pool(source=numbered, size=10, reuse=2.0, rng=np.random.default_rng(0)))
+    shown = [int(next(pool).image[0, 0, 0]) for _ in range(1000)]
+    # 10 are in it at the end.
+    assert len(set(shown)) == pytest.approx(1000 / 2.0, rel=0.1)
+    assert shown != sorted(shown)
+
+
+def test_scenes_are_shared_out_and_real_crops_are_mixed_in(crops: list[samples.Crop]) -> None:
+    odd = iter(Source(seed=1, first=1, step=2, edge=EDGE))
+    expected = [crop for index in (1, 3) for crop in generate(1, index, edge=EDGE)]
+    for crop in expected:
+        assert np.array_equal(next(odd).image, crop.image)
+    real = samples.Crop(image=np.full((20, 20, 20), 7, np.float16), mask=np.pad(np.ones((8, 8, 8), np.bool_), 6))
+    mixed = iter(Source(seed=1, edge=EDGE, real=(real,), share=0.5))
+    kinds = [bool((next(mixed).image == 7).all()) for _ in range(300)]
+    assert any(kinds)
+    assert not all(kinds)
