@@ -202,6 +202,8 @@ class Engine:
             started = time.perf_counter()
             drawing = asyncio.create_task(self._draw(loaded, after, before=_before(loaded, target)))
             try:
+                # What takes longer begins first.
+                await asyncio.sleep(0)
                 row, segment = await self._store(loaded, call, after, request_ids=target.request_ids)
             except BaseException:
                 drawing.cancel()
