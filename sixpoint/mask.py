@@ -38,6 +38,8 @@ Index = tuple[int, int, int]
 _LEVEL = 1
 # Voxels packed at a time.
 _PIECE = 2**18
+# Voxels: of a smaller mask, to put a change into the one before takes no time.
+_LARGE = 2**18
 # Bytes: fewer are compressed sooner than a second thread is awake.
 _WORTH_HALVING = 2**16
 
@@ -141,7 +143,7 @@ def pack_change(
     revision: int,
     both: Both = in_turn,
 ) -> PackedMask:
-    """Pack the box in which a mask differs from the one before it.
+    """Pack the box in which a mask differs from the one before it; all of a large mask of which it is the larger part.
 
     Args:
         mask: bool [z, y, x], a piece of the image's grid; beyond it the mask is 0.
@@ -158,6 +160,9 @@ def pack_change(
     found = kernels.difference(*masks, places=(offset[::-1], place[::-1]))
     (z, y, x), ends = found or ((0, 0, 0), (0, 0, 0))
     shape = tuple(end - begin for begin, end in zip((z, y, x), ends, strict=True))
+    if mask.size >= _LARGE and 2 * math.prod(shape) > mask.size:
+        # No fewer bytes, and whoever receives it need not put it into the mask before.
+        return pack(mask, offset, both=both)
     packed = _packed(_cut_out(mask, offset, (x, y, z), shape), (x, y, z), both=both)
     return replace(packed, voxel_count=int(np.count_nonzero(mask)), base_revision=revision)
 

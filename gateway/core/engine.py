@@ -200,7 +200,9 @@ class Engine:
                 prepared=outlined.prepared,
             )
             started = time.perf_counter()
-            drawing = asyncio.create_task(self._draw(loaded, after, before=_before(loaded, target)))
+            # A new object has little in common with the one before.
+            before = None if call.extent else _before(loaded, target)
+            drawing = asyncio.create_task(self._draw(loaded, after, before=before))
             try:
                 # What takes longer begins first.
                 await asyncio.sleep(0)
