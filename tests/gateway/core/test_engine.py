@@ -503,6 +503,12 @@ async def test_a_caller_that_has_another_mask_gets_the_whole_one(process, databa
     assert (await Process(database).engine.mask(Target(session, base_revision=6))).mask.base_revision == 0
 
 
+async def test_a_new_object_comes_whole(process):
+    session = await process.open()
+    await process.annotate(session, SIX)
+    assert (await process.annotate(session, SIX, base_revision=1)).mask.base_revision == 0
+
+
 async def test_when_nothing_changed_an_empty_box_says_so(process):
     session = await process.open()
     whole = await process.annotate(session, SIX)
