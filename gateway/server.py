@@ -101,7 +101,8 @@ class Gateway:
             idle=settings.session_idle_seconds,
         )
         self._executor = ThreadPoolExecutor(settings.workers, thread_name_prefix="sixpoint")
-        self._cores = Cores()
+        self._admission = Admission(budget=settings.prompt_memory_bytes, most=settings.max_prompts)
+        self._cores = Cores(inside=lambda: self._admission.inside)
         self._health = health.aio.HealthServicer()
         self.port = settings.port
         """The port listened on, once running."""
@@ -187,13 +188,12 @@ class Gateway:
             yield
 
     def _engine(self, triton: TritonClient) -> Engine:
-        settings = self._settings
         return Engine(
             log=self._log,
             images=self._images,
             catalog=self._catalog,
             outliner=Outliner(inference=triton, executor=self._executor, both=self._cores.both),
-            admission=Admission(budget=settings.prompt_memory_bytes, most=settings.max_prompts),
+            admission=self._admission,
         )
 
     def _segmenter(self, triton: TritonClient) -> Segmenter:

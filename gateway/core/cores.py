@@ -21,10 +21,13 @@ class Cores:
 
     Args:
         count: Cores; None: those that this process may use.
+        inside: How many prompts there are now. With less than two cores for each none is idle: Triton works for others.
     """
 
-    def __init__(self, count: int | None = None) -> None:
+    def __init__(self, count: int | None = None, *, inside: Callable[[], int] = lambda: 1) -> None:
         count = len(os.sched_getaffinity(0)) if count is None else count
+        self._count = count
+        self._inside = inside
         # Of each two that work side by side, one is the caller's own thread.
         self._helpers = ThreadPoolExecutor(max(1, count // 2), thread_name_prefix="core")
         self._idle = threading.Semaphore(count)
@@ -32,6 +35,8 @@ class Cores:
     def both(self, one: Callable[[], _One], other: Callable[[], _Other], /) -> tuple[_One, _Other]:
         """The results of both; when both fail, the error of ``one``."""
         taken = 0
+        if 2 * self._inside() > self._count:
+            return one(), other()
         while taken < 2 and self._idle.acquire(blocking=False):
             taken += 1
         try:

@@ -26,6 +26,12 @@ def test_where_no_core_is_idle_one_thread_does_both() -> None:
     assert cores.both(threading.get_ident, threading.get_ident)[1] != mine  # they are idle again
 
 
+def test_where_prompts_share_the_cores_one_thread_does_both() -> None:
+    mine = threading.get_ident()
+    assert Cores(4, inside=lambda: 3).both(threading.get_ident, threading.get_ident) == (mine, mine)
+    assert Cores(4, inside=lambda: 2).both(threading.get_ident, threading.get_ident)[1] != mine
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_an_error_of_either_is_raised_and_the_cores_are_idle_again(count: int) -> None:
     cores = Cores(count)
