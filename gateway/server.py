@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection
 
 from gateway.core.admission import Admission
 from gateway.core.catalog import Catalog
+from gateway.core.cores import Cores
 from gateway.core.engine import Engine
 from gateway.core.images import ImageLimits, Images
 from gateway.core.log import Log
@@ -100,6 +101,8 @@ class Gateway:
             idle=settings.session_idle_seconds,
         )
         self._executor = ThreadPoolExecutor(settings.workers, thread_name_prefix="sixpoint")
+        self._admission = Admission(budget=settings.prompt_memory_bytes, most=settings.max_prompts)
+        self._cores = Cores(inside=lambda: self._admission.inside)
         self._health = health.aio.HealthServicer()
         self.port = settings.port
         """The port listened on, once running."""
@@ -173,6 +176,7 @@ class Gateway:
                     task.cancel()
                 await asyncio.gather(*background, return_exceptions=True)
                 self._executor.shutdown()
+                self._cores.close()
                 _log.info("gateway stopped")
 
     @contextlib.asynccontextmanager
@@ -184,13 +188,12 @@ class Gateway:
             yield
 
     def _engine(self, triton: TritonClient) -> Engine:
-        settings = self._settings
         return Engine(
             log=self._log,
             images=self._images,
             catalog=self._catalog,
-            outliner=Outliner(inference=triton, executor=self._executor),
-            admission=Admission(budget=settings.prompt_memory_bytes, most=settings.max_prompts),
+            outliner=Outliner(inference=triton, executor=self._executor, both=self._cores.both),
+            admission=self._admission,
         )
 
     def _segmenter(self, triton: TritonClient) -> Segmenter:

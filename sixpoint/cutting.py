@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sixpoint import kernels
+from sixpoint.both import Both, in_turn
 from sixpoint.resampling import Taps
 from sixpoint.roi import Roi, Size
 
 __all__ = ["cut"]
 
 Bools = npt.NDArray[np.bool_]
+Float = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.intp]
+
+# Voxels: fewer are cut sooner than a second thread is awake.
+_WORTH_HALVING = 2**19
 
 
 def cut(
@@ -27,6 +34,7 @@ def cut(
     threshold: float,
     cover: npt.NDArray[np.integer] | None = None,
     flips: tuple[bool, bool, bool] = (False, False, False),
+    both: Both = in_turn,
 ) -> tuple[Bools, Size]:
     """The voxels at which :meth:`Roi.restore` of a grid is at least a threshold, without those values being stored.
 
@@ -41,6 +49,7 @@ def cut(
         threshold: In the grid's units.
         cover: Voxels (x, y, z) in the ROI, shape [n, 3], that the result is to contain, whatever they are.
         flips: Along which of (x, y, z) the result lies backwards in memory.
+        both: Does the two halves of a large mask.
 
     Returns:
         Mask [z, y, x], and the (x, y, z) index of its first voxel; outside of it nothing reaches the threshold.
@@ -62,8 +71,23 @@ def cut(
     # Computed in memory's order: to reverse the mask would cost more than to make it.
     steps = tuple(slice(None, None, -1 if flip else 1) for flip in flips[::-1])
     taps = [axis.taps.part(step, first=axis.cells.start) for axis, step in zip((z, y, x), steps, strict=True)]
-    mask = kernels.cut(values, taps=taps, level=threshold)
+    mask = np.zeros([len(axis.cells) for axis in taps], np.bool_)
+    if mask.size < _WORTH_HALVING:
+        kernels.cut(values, mask, taps=taps, level=threshold)
+    else:
+        half = len(mask) // 2
+        some = partial(_cut_slices, values, mask, taps, threshold)
+        both(lambda: some(slice(half)), lambda: some(slice(half, None)))
     return mask[steps], (x.first, y.first, z.first)
+
+
+def _cut_slices(values: Float, mask: Bools, taps: Sequence[Taps], threshold: float, slices: slice) -> None:
+    """Cut some slices of a mask, from the cells that they are computed from."""
+    cells = taps[0].cells[slices]
+    if cells.size:
+        first, last = int(cells.min()), int(cells.max())
+        part = taps[0].part(slices, first=first)
+        kernels.cut(values[first : last + 1], mask[slices], taps=(part, *taps[1:]), level=threshold)
 
 
 @dataclass(frozen=True, eq=False)

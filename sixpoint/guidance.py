@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sixpoint import kernels
-from sixpoint.levels import Percentiles, levels_of, percentiles_of
+from sixpoint.levels import levels_of, percentiles_of
 from sixpoint.maps import ellipsoid_map, field_of_view, heatmap, hull_map
 from sixpoint.roi import Roi, Size
 from sixpoint.spec import (
@@ -32,7 +32,16 @@ from sixpoint.spec import (
     PreviousChannel,
 )
 
-__all__ = ["Guide", "corrected_input", "network_input", "volume_input", "window"]
+__all__ = [
+    "Guide",
+    "corrected_input",
+    "draw_image",
+    "draw_maps",
+    "empty_input",
+    "network_input",
+    "volume_input",
+    "window",
+]
 
 Float = npt.NDArray[np.float32]
 Floating = npt.NDArray[np.floating]
@@ -111,13 +120,52 @@ def network_input(image: Float, guide: Guide, spec: InputSpec) -> npt.NDArray[np
     Returns:
         Array [channel, z, y, x], float16 or float32 as ``spec.dtype`` says.
     """
-    shape, image = _shape(image), np.ascontiguousarray(image, dtype=np.float32)
-    result = np.empty((len(spec.channels), *shape), np.float16 if spec.dtype == "FP16" else np.float32)
+    result = empty_input(_shape(image), spec)
+    draw_image(image, guide, spec, out=result)
+    draw_maps(guide, spec, out=result)
+    return result
+
+
+def empty_input(shape: Shape, spec: InputSpec) -> npt.NDArray[np.floating]:
+    """Where :func:`draw_image` and :func:`draw_maps` write what :func:`network_input` returns, in any order or at once.
+
+    Args:
+        shape: Of the ROI's grid, [z, y, x].
+        spec: Which channels, and the dtype.
+    """
+    return np.empty((len(spec.channels), *shape), np.float16 if spec.dtype == "FP16" else np.float32)
+
+
+def draw_image(image: Float, guide: Guide, spec: InputSpec, *, out: npt.NDArray[np.floating]) -> None:
+    """Write the channels that voxels make.
+
+    Args:
+        image: The ROI's voxels [z, y, x], in the image's own units.
+        guide: What the person showed.
+        spec: Which channels, in which order, and the dtype.
+        out: Of :func:`empty_input`.
+    """
+    image = np.ascontiguousarray(image, dtype=np.float32)
     # Channels often ask for the same ones.
     percentiles = cache(partial(percentiles_of, image))
-    for index, channel in enumerate(spec.channels):
-        _draw(channel, image, guide, shape, percentiles, out=result[index])
-    return result
+    for made, channel in zip(out, spec.channels, strict=True):
+        if isinstance(channel, ImageChannel):
+            levels_of(image, channel.intensity, extremes=guide.extremes, box=guide.box, percentiles=percentiles).apply(
+                image, made
+            )
+
+
+def draw_maps(guide: Guide, spec: InputSpec, *, out: npt.NDArray[np.floating]) -> None:
+    """Write the channels that no voxel makes.
+
+    Args:
+        guide: What the person showed.
+        spec: Which channels, in which order, and the dtype.
+        out: Of :func:`empty_input`.
+    """
+    for made, channel in zip(out, spec.channels, strict=True):
+        if not isinstance(channel, ImageChannel):
+            _draw_map(channel, guide, _shape(made), out=made)
 
 
 def corrected_input(before: npt.NDArray[np.floating], guide: Guide, spec: InputSpec) -> npt.NDArray[np.floating]:
@@ -129,10 +177,9 @@ def corrected_input(before: npt.NDArray[np.floating], guide: Guide, spec: InputS
         spec: Which channels, in which order, and the dtype: those of ``before``.
     """
     result = before.copy()
-    shape: Shape = (before.shape[1], before.shape[2], before.shape[3])
     for made, channel in zip(result, spec.channels, strict=True):
         if isinstance(channel, ClickChannel | PreviousChannel):
-            _draw_correction(channel, guide, shape, out=made)
+            _draw_correction(channel, guide, _shape(made), out=made)
     return result
 
 
@@ -163,15 +210,9 @@ def volume_input(image: Float, spec: InputSpec) -> npt.NDArray[np.floating]:
     return result
 
 
-def _draw(
-    channel: Channel, image: Float, guide: Guide, shape: Shape, percentiles: Percentiles, *, out: Floating
-) -> None:
-    """Write one channel."""
+def _draw_map(channel: Channel, guide: Guide, shape: Shape, *, out: Floating) -> None:
+    """Write one channel that no voxel makes."""
     match channel:
-        case ImageChannel():
-            levels_of(image, channel.intensity, extremes=guide.extremes, box=guide.box, percentiles=percentiles).apply(
-                image, out
-            )
         case HeatmapChannel():
             heatmap(guide.extremes, shape=shape, sigma=channel.sigma, out=out)
         case ClickChannel() | PreviousChannel():
@@ -217,5 +258,5 @@ def _corners(box: Points) -> Points:
     return np.array(list(itertools.product(*box.T)))
 
 
-def _shape(image: Float) -> Shape:
+def _shape(image: Floating) -> Shape:
     return image.shape[0], image.shape[1], image.shape[2]

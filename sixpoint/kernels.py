@@ -171,26 +171,24 @@ def resample(array: Float, taps: Taps, *, axis: int) -> Float:
     return result
 
 
-def cut(grid: Float, *, taps: Sequence[Taps], level: float) -> Bools:
-    """Which voxels reach a level, where a grid is resampled to them; the values are not kept.
+def cut(grid: Float, out: Bools, *, taps: Sequence[Taps], level: float) -> None:
+    """Mark the voxels that reach a level, where a grid is resampled to them; the values are not kept.
 
     Args:
         grid: Array [z, y, x].
+        out: Mask [z, y, x], False as yet.
         taps: For the voxels along z, y and x.
         level: In the grid's units.
-
-    Returns:
-        Mask [z, y, x].
 
     Raises:
         MemoryError: There is too little.
     """
-    result = np.zeros([len(cells) for cells, _ in taps], np.bool_)
-    if result.size:
+    if out.shape != tuple(len(cells) for cells, _ in taps):
+        raise ValueError(f"a mask of the taps' shape was expected, not {out.shape}")
+    if out.size:
         matrices = [part for axis, n in zip(taps, grid.shape, strict=True) for part in _matrix(axis, n)]
-        if _call("cut", _at(grid, np.float32), *grid.shape, *matrices, level, _at(result, np.bool_)) < 0:
+        if _call("cut", _at(grid, np.float32), *grid.shape, *matrices, level, _at(out, np.bool_)) < 0:
             raise MemoryError
-    return result
 
 
 def components(mask: Bools) -> tuple[Ints, int]:

@@ -53,8 +53,10 @@ def percentiles_of(image: Float, low: float, high: float) -> tuple[float, float]
     """Two percentiles of an image [z, y, x], in percent."""
     # Of the least and the largest voxel a sample would miss one.
     sample = image if (low, high) == (0, 100) else image[_SPARSE]
-    # Sorted once, for both: NumPy's sort takes a fraction of its percentile's time.
-    ordered = np.sort(sample, axis=None)
+    # Only the numbers that the percentiles lie between come to their places: to sort them all takes eight times as
+    # long, and NumPy's percentile longer still.
+    places = [place for percent in (low, high) for place in _neighbours(percent, sample.size)]
+    ordered = np.partition(sample, sorted(set(places)), axis=None)
     return _percentile(ordered, low), _percentile(ordered, high)
 
 
@@ -115,11 +117,17 @@ def _moments(image: Float, *, nonzero: bool) -> tuple[float, float]:
 
 def _percentile(ordered: npt.NDArray[np.floating], percent: float) -> float:
     """A percentile of numbers in ascending order, between two of them by linear interpolation."""
-    place = percent / 100 * (len(ordered) - 1)
-    below, above = float(ordered[math.floor(place)]), float(ordered[math.ceil(place)])
-    share = place - math.floor(place)
+    first, second = _neighbours(percent, len(ordered))
+    below, above = float(ordered[first]), float(ordered[second])
+    share = percent / 100 * (len(ordered) - 1) - first
     # Not the difference of the two, which may be beyond the largest number.
     return below * (1 - share) + above * share
+
+
+def _neighbours(percent: float, count: int) -> tuple[int, int]:
+    """Between which of so many numbers in ascending order a percentile lies."""
+    place = percent / 100 * (count - 1)
+    return math.floor(place), math.ceil(place)
 
 
 def _inner_ellipsoid(image: Float, points: Points) -> Float:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
+from sixpoint.both import Both, in_turn
 from sixpoint.errors import InternalError
 from sixpoint.geometry import Geometry
 from sixpoint.volume import write_image
@@ -37,6 +38,10 @@ Index = tuple[int, int, int]
 _LEVEL = 1
 # Voxels packed at a time.
 _PIECE = 2**18
+# Voxels: of a smaller mask, to put a change into the one before takes no time.
+_LARGE = 2**18
+# Bytes: fewer are compressed sooner than a second thread is awake.
+_WORTH_HALVING = 2**16
 
 
 @dataclass(frozen=True)
@@ -118,27 +123,34 @@ class Mask:
         write_image(self.array, self.geometry, path)
 
 
-def pack(mask: npt.NDArray[np.bool_], offset: Index) -> PackedMask:
+def pack(mask: npt.NDArray[np.bool_], offset: Index, *, both: Both = in_turn) -> PackedMask:
     """Pack the part of a mask where it is not 0.
 
     Args:
         mask: bool [z, y, x], a piece of the image's grid.
         offset: Index (x, y, z) of the piece's first voxel.
+        both: Compresses and hashes.
     """
     piece, first = cropped(mask)
-    return _packed(piece, (offset[0] + first[0], offset[1] + first[1], offset[2] + first[2]))
+    return _packed(piece, (offset[0] + first[0], offset[1] + first[1], offset[2] + first[2]), both=both)
 
 
 def pack_change(
-    mask: npt.NDArray[np.bool_], offset: Index, *, before: tuple[npt.NDArray[np.bool_], Index], revision: int
+    mask: npt.NDArray[np.bool_],
+    offset: Index,
+    *,
+    before: tuple[npt.NDArray[np.bool_], Index],
+    revision: int,
+    both: Both = in_turn,
 ) -> PackedMask:
-    """Pack the box in which a mask differs from the one before it.
+    """Pack the box in which a mask differs from the one before it; all of a large mask of which it is the larger part.
 
     Args:
         mask: bool [z, y, x], a piece of the image's grid; beyond it the mask is 0.
         offset: Index (x, y, z) of the piece's first voxel.
         before: A piece of the mask before it, and its first voxel, likewise.
         revision: Of that one.
+        both: Compresses and hashes.
     """
     # What the gateway alone does, and the client is installed without.
     from sixpoint import kernels
@@ -148,7 +160,10 @@ def pack_change(
     found = kernels.difference(*masks, places=(offset[::-1], place[::-1]))
     (z, y, x), ends = found or ((0, 0, 0), (0, 0, 0))
     shape = tuple(end - begin for begin, end in zip((z, y, x), ends, strict=True))
-    packed = _packed(_cut_out(mask, offset, (x, y, z), shape), (x, y, z))
+    if mask.size >= _LARGE and 2 * math.prod(shape) > mask.size:
+        # No fewer bytes, and whoever receives it need not put it into the mask before.
+        return pack(mask, offset, both=both)
+    packed = _packed(_cut_out(mask, offset, (x, y, z), shape), (x, y, z), both=both)
     return replace(packed, voxel_count=int(np.count_nonzero(mask)), base_revision=revision)
 
 
@@ -208,7 +223,7 @@ def check_box(packed: PackedMask, size: Index) -> None:
         raise InternalError(f"the mask's box {packed.lower} to {packed.upper} does not fit the image of size {size}")
 
 
-def _packed(piece: npt.NDArray[np.bool_], lower: Index) -> PackedMask:
+def _packed(piece: npt.NDArray[np.bool_], lower: Index, *, both: Both) -> PackedMask:
     """A box of a mask [z, y, x], all of it; its first voxel is ``lower`` in the image."""
     if not piece.size:
         return PackedMask((0, 0, 0), (0, 0, 0), _compress(b""), hashlib.sha256().digest(), 0)
@@ -219,12 +234,14 @@ def _packed(piece: npt.NDArray[np.bool_], lower: Index) -> PackedMask:
         some = np.ascontiguousarray(piece[z : z + thick])
         raw += np.packbits(some.reshape(-1)).data
         count += int(np.count_nonzero(some))
+    both = both if len(raw) >= _WORTH_HALVING else in_turn
+    bits, sha256 = both(lambda: _compress(raw), lambda: hashlib.sha256(raw).digest())
     x, y, z = lower
     return PackedMask(
         lower=lower,
         upper=(x + piece.shape[2], y + piece.shape[1], z + piece.shape[0]),
-        bits=_compress(raw),
-        sha256=hashlib.sha256(raw).digest(),
+        bits=bits,
+        sha256=sha256,
         voxel_count=count,
     )
 

@@ -22,7 +22,7 @@ from gateway.core.state import Reply, State
 from gateway.storage.session_records import SegmentRow, SessionRow
 from gateway.storage.step_codec import encode_prompts
 from gateway.storage.step_records import StepRow
-from sixpoint.errors import NothingToRedo, NothingToUndo, StaleRevision
+from sixpoint.errors import NothingToRedo, NothingToUndo, SixpointError, StaleRevision
 from sixpoint.mask import Timings
 from sixpoint.prompts import Prompt
 
@@ -112,7 +112,7 @@ class Engine:
         async def step(loaded: Loaded) -> Answer:
             return await self._step(target, loaded, prompts, deadline=deadline, told=told, asked=asked)
 
-        return await self._change(target, step)
+        return await self._change(target, step, appends=True)
 
     async def undo(self, target: Target) -> Answer:
         """Take back the last step of a segment.
@@ -200,8 +200,12 @@ class Engine:
                 prepared=outlined.prepared,
             )
             started = time.perf_counter()
-            drawing = asyncio.create_task(self._draw(loaded, after, before=_before(loaded, target)))
+            # A new object has little in common with the one before.
+            before = None if call.extent else _before(loaded, target)
+            drawing = asyncio.create_task(self._draw(loaded, after, before=before))
             try:
+                # What takes longer begins first.
+                await asyncio.sleep(0)
                 row, segment = await self._store(loaded, call, after, request_ids=target.request_ids)
             except BaseException:
                 drawing.cancel()
@@ -238,9 +242,23 @@ class Engine:
     async def _move(self, target: Target, where: Callable[[SegmentRow], int]) -> Answer:
         return await self._change(target, lambda loaded: self._stand(target, loaded, where(loaded.segment)))
 
-    async def _change(self, target: Target, make: Callable[[Loaded], Awaitable[Answer]]) -> Answer:
-        """Make a change in its turn; once, whoever repeats it, and anew when another gateway process was faster."""
+    async def _change(
+        self, target: Target, make: Callable[[Loaded], Awaitable[Answer]], *, appends: bool = False
+    ) -> Answer:
+        """Make a change in its turn; once, whoever repeats it, and anew when another gateway process was faster.
+
+        What appends, and names the revision that is at hand, does not wait for a look at the database: that nothing
+        has changed there is checked as the step is stored.
+        """
         async with self._admission.place(), self._log.lock(target.session_id):
+            at_hand = self._log.at_hand(target.session_id, target.segment, revision=target.revision)
+            if appends and at_hand is not None:
+                try:
+                    return await make(at_hand)
+                except SixpointError:
+                    loaded = await self._log.load(target.session_id, target.segment, request_ids=target.request_ids)
+                    if not loaded.done and loaded.row.revision == at_hand.row.revision:
+                        raise
             for attempt in range(1, _ATTEMPTS + 1):
                 loaded = await self._log.load(target.session_id, target.segment, request_ids=target.request_ids)
                 if loaded.done:

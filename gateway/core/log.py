@@ -61,6 +61,21 @@ class Log:
         """Held while a change is made: those of one session are made one after the other, in the order of the calls."""
         return self._locks.setdefault(session_id, asyncio.Lock())
 
+    def at_hand(self, session_id: str, segment: int, *, revision: int | None) -> Loaded | None:
+        """What a call on a segment starts from, if it is at hand: nobody has asked the database whether it holds.
+
+        Whoever starts from it has to :meth:`append`, and on any error to :meth:`load` and look again.
+
+        Args:
+            session_id: The session.
+            segment: Number of the segment.
+            revision: The session's, for which the call was made; without one, it may have been carried out before.
+        """
+        hot, row = self._hot.get(session_id, segment), self._hot.row(session_id)
+        if hot is None or row is None or not hot.revision == row.revision == revision:
+            return None
+        return Loaded(row, hot.segment, hot.state, None)
+
     async def load(self, session_id: str, segment: int, *, request_ids: Sequence[str] = ()) -> Loaded:
         """What a call on a segment starts from; call it while holding :meth:`lock`.
 
@@ -96,18 +111,21 @@ class Log:
         """Add a step after the segment's head; the session and the segment after it.
 
         Raises:
-            StaleRevision: When the session is no longer as it was loaded.
+            StaleRevision: When the session is no longer as it was loaded, or the call was carried out before.
             SessionNotFound: When it was closed meanwhile.
         """
         row, one = loaded.row, loaded.segment
+        keys = [key for key in request_ids if key]
         after = replace(one, head=step.number, length=step.number)
 
         def work(conn: Connection) -> None:
             advance(conn, row, now=step.created)
+            if any(records.find_request(conn, row.id, key) for key in keys):
+                raise StaleRevision("this call was carried out before: look at the session again")
             if not one.length and not records.has_segment(conn, row.id, one.number):
                 records.insert_segment(conn, row.id, one)
             append_step(conn, row.id, step)
-            records.note_requests(conn, row.id, [key for key in request_ids if key], _done(row, after))
+            records.note_requests(conn, row.id, keys, _done(row, after))
 
         await self._database.write(work)
         return self._changed(row, after, state, now=step.created)
@@ -134,13 +152,13 @@ class Log:
 
     def keep(self, row: SessionRow, segment: SegmentRow, state: State) -> None:
         """Keep at hand where a segment stands at the session's present revision; call it while holding :meth:`lock`."""
-        self._hot.put(row.id, before=row.revision, revision=row.revision, segment=segment, state=state)
+        self._hot.put(row, before=row.revision, segment=segment, state=state)
 
     def _changed(
         self, row: SessionRow, segment: SegmentRow, state: State, *, now: float
     ) -> tuple[SessionRow, SegmentRow]:
         after = replace(row, revision=row.revision + 1, used=now)
-        self._hot.put(row.id, before=row.revision, revision=after.revision, segment=segment, state=state)
+        self._hot.put(after, before=row.revision, segment=segment, state=state)
         return after, segment
 
 

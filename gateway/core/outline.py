@@ -20,6 +20,7 @@ from gateway.core.images import StoredImage
 from gateway.core.processing import Answered, Prepared, brought, correct, prepare, restore
 from gateway.core.shown import Shown
 from gateway.storage.step_codec import RoiNumbers, encode_answer
+from sixpoint.both import Both, in_turn
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, Timings, pack, pack_change
 from sixpoint.spec import ModelSpec
@@ -110,11 +111,13 @@ class Outliner:
     Args:
         inference: Runs a network on one tensor.
         executor: Threads for pre- and post-processing.
+        both: Does two halves of the work of one prompt.
     """
 
-    def __init__(self, *, inference: Inference, executor: Executor) -> None:
+    def __init__(self, *, inference: Inference, executor: Executor, both: Both = in_turn) -> None:
         self._inference = inference
         self._executor = executor
+        self._both = both
 
     async def outline(
         self,
@@ -148,7 +151,15 @@ class Outliner:
         geometry, threshold = image.volume.geometry, model.spec.output.threshold
         told(Phase.PREPROCESSING)
         prepared, waited, preparing = await self._run(
-            lambda: prepare(image.reduced, shown, answered=answered, before=before, geometry=geometry, spec=model.spec)
+            lambda: prepare(
+                image.reduced,
+                shown,
+                answered=answered,
+                before=before,
+                geometry=geometry,
+                spec=model.spec,
+                both=self._both,
+            )
         )
         told(Phase.INFERENCE)
         started = time.perf_counter()
@@ -193,9 +204,9 @@ class Outliner:
 
         def work() -> Drawn:
             begun = time.perf_counter()
-            mask, offset = restore(answered, shown, geometry=geometry, threshold=threshold)
+            mask, offset = restore(answered, shown, geometry=geometry, threshold=threshold, both=self._both)
             drawing = time.perf_counter() - begun
-            return _packed(mask, offset, before, Timings(postprocess=timedelta(seconds=drawing)))
+            return _packed(mask, offset, before, Timings(postprocess=timedelta(seconds=drawing)), both=self._both)
 
         drawn, waited, _ = await self._run(work)
         return replace(drawn, timings=replace(drawn.timings, queue=timedelta(seconds=waited)))
@@ -223,12 +234,18 @@ class Outliner:
 
 
 def _packed(
-    mask: npt.NDArray[np.bool_], offset: tuple[int, int, int], before: Before | None, timings: Timings
+    mask: npt.NDArray[np.bool_],
+    offset: tuple[int, int, int],
+    before: Before | None,
+    timings: Timings,
+    *,
+    both: Both = in_turn,
 ) -> Drawn:
     begun = time.perf_counter()
     if before is None:
-        packed = pack(mask, offset)
+        packed = pack(mask, offset, both=both)
     else:
-        packed = pack_change(mask, offset, before=(before.mask, before.offset), revision=before.revision)
+        old = before.mask, before.offset
+        packed = pack_change(mask, offset, before=old, revision=before.revision, both=both)
     timings = replace(timings, encode=timedelta(seconds=time.perf_counter() - begun))
     return Drawn(packed, mask, offset, timings)

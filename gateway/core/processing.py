@@ -14,9 +14,10 @@ from gateway.core.corrections import REACH, Counts, hold, least, quantise, settl
 from gateway.core.initial import blend, sampled
 from gateway.core.shown import Shown
 from sixpoint import kernels
+from sixpoint.both import Both, in_turn
 from sixpoint.cutting import cut
 from sixpoint.geometry import Geometry
-from sixpoint.guidance import Guide, corrected_input, network_input
+from sixpoint.guidance import Guide, corrected_input, draw_image, draw_maps, empty_input
 from sixpoint.roi import Roi, Samples, Size
 from sixpoint.spec import ModelSpec
 
@@ -97,6 +98,7 @@ def prepare(
     before: Prepared | None = None,
     geometry: Geometry,
     spec: ModelSpec,
+    both: Both = in_turn,
 ) -> Prepared:
     """Cut the ROI out, resample it, normalise it, draw the guidance.
 
@@ -107,6 +109,7 @@ def prepare(
         before: What was made ready for the call before, in the same image: what clicks leave as it was is taken over.
         geometry: Of the image as it came.
         spec: The model's.
+        both: Draws what voxels make and what they do not.
     """
     canonical = geometry.canonical()
     extent, clicks = shown.extent, shown.clicks
@@ -132,7 +135,12 @@ def prepare(
     if before is not None and before.serves(roi, guide, spec):
         tensor = corrected_input(before.tensor, guide, spec.input)
     else:
-        tensor = network_input(roi.sample(reduced(roi.reduction)), guide, spec.input)
+        x, y, z = roi.size
+        tensor = empty_input((z, y, x), spec.input)
+        both(
+            lambda: draw_image(roi.sample(reduced(roi.reduction)), guide, spec.input, out=tensor),
+            lambda: draw_maps(guide, spec.input, out=tensor),
+        )
     return Prepared(tensor, roi, guide, shown, spec)
 
 
@@ -195,7 +203,7 @@ def correct(
 
 
 def restore(
-    answered: Answered, shown: Shown, *, geometry: Geometry, threshold: float
+    answered: Answered, shown: Shown, *, geometry: Geometry, threshold: float, both: Both = in_turn
 ) -> tuple[npt.NDArray[np.bool_], tuple[int, int, int]]:
     """A mask on the image's own grid from an answer on the ROI's.
 
@@ -207,6 +215,7 @@ def restore(
         shown: What the person showed of the object.
         geometry: Of the image as it came.
         threshold: Probability from which on a voxel belongs to the object.
+        both: Cuts the two halves of a large mask.
 
     Returns:
         A mask, bool [z, y, x] in the image's own axes, and the index (x, y, z) of its first voxel; outside of it there
@@ -221,6 +230,7 @@ def restore(
         threshold=threshold * 255,
         cover=voxels[clicks.positive],
         flips=orientation.flips,
+        both=both,
     )
     if shown.extent.mask is not None:
         mask, lower = blend(

@@ -13,7 +13,7 @@ import zstandard
 
 from gateway.core.processing import Answered, Prepared
 from gateway.core.shown import Shown, anywhere, read_call, show
-from gateway.storage.session_records import SegmentRow
+from gateway.storage.session_records import SegmentRow, SessionRow
 from gateway.storage.step_codec import decode_answer, decode_prompts
 from gateway.storage.step_records import StepRow
 from sixpoint.errors import InternalError
@@ -121,6 +121,7 @@ class HotStates:
     idle: float = 600.0
     now: Callable[[], float] = time.monotonic
     _sessions: OrderedDict[str, dict[int, Hot]] = field(default_factory=OrderedDict)
+    _rows: dict[str, SessionRow] = field(default_factory=dict)
     _used: dict[str, float] = field(default_factory=dict)
     _prepared: OrderedDict[tuple[str, int], int] = field(default_factory=OrderedDict)
     _nbytes: int = 0
@@ -139,12 +140,18 @@ class HotStates:
         self._used[session_id] = self.now()
         return found.get(segment)
 
-    def put(self, session_id: str, *, before: int, revision: int, segment: SegmentRow, state: State) -> None:
+    def row(self, session_id: str) -> SessionRow | None:
+        """The session's record, if it is at hand; it may be out of date, as the states may."""
+        return self._rows.get(session_id)
+
+    def put(self, row: SessionRow, *, before: int, segment: SegmentRow, state: State) -> None:
         """Keep a segment's state; the session's other segments stay, if they are of the revision before."""
+        session_id, revision = row.id, row.revision
         kept = {number: hot for number, hot in self.drop(session_id).items() if hot.revision == before}
         kept = {number: replace(hot, revision=revision) for number, hot in kept.items()}
         kept[segment.number] = Hot(revision, segment, state)
         self._sessions[session_id] = kept
+        self._rows[session_id] = row
         self._used[session_id] = self.now()
         self._nbytes += _size(kept)
         for number, hot in kept.items():
@@ -164,7 +171,8 @@ class HotStates:
             self.drop(session_id)
 
     def keep_at(self, session_id: str, revision: int) -> None:
-        """A change from the revision before left all segments as they were."""
+        """A change from the revision before left all segments as they were, though perhaps not the session's record."""
+        self._rows.pop(session_id, None)
         kept = self._sessions.get(session_id, {})
         for number, hot in kept.items():
             if hot.revision == revision - 1:
@@ -174,6 +182,7 @@ class HotStates:
         """Let go of a session; what was at hand of it."""
         dropped = self._sessions.pop(session_id, {})
         self._used.pop(session_id, None)
+        self._rows.pop(session_id, None)
         for number in dropped:
             self._prepared.pop((session_id, number), None)
         self._nbytes -= _size(dropped)

@@ -391,7 +391,7 @@ class AnnotateRequest(_message.Message):
     """The call's own id, up to 64 characters, for safe repetition."""
     base_revision: _builtins.int
     """The revision whose mask of this segment the client has: the reply then carries what changed, if the server still
-    knows. 0: the whole mask.
+    knows, and if that is less. 0: the whole mask.
     """
     @_builtins.property
     def prompts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Prompt]:

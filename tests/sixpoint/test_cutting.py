@@ -102,3 +102,14 @@ def test_covered_voxels_are_part_of_what_is_returned() -> None:
     mask, lower = cut(empty, roi, size=SIZE, threshold=128, cover=np.array([(3, 20, 15)]))
     assert (mask.shape, lower) == ((1, 1, 1), (3, 20, 15))
     assert cut(empty, roi, size=SIZE, threshold=128)[0].size == 0
+
+
+@pytest.mark.parametrize("flips", [(False, False, False), (False, False, True)])
+@pytest.mark.parametrize("depth", [1, 2, 24])
+def test_two_halves_make_the_same_mask(depth: int, flips: tuple[bool, bool, bool], monkeypatch) -> None:
+    roi = Roi((-3.3, 2.1, 1.7), (27.9, 25.2, 1.7 + depth), (9, 8, 10))
+    whole_mask, first = cut(blobs((10, 8, 9)), roi, size=SIZE, threshold=100, flips=flips)
+    monkeypatch.setattr("sixpoint.cutting._WORTH_HALVING", 1)
+    mask, lower = cut(blobs((10, 8, 9)), roi, size=SIZE, threshold=100, flips=flips)
+    assert lower == first
+    assert np.array_equal(mask, whole_mask)

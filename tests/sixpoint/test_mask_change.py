@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sixpoint.mask import PackedMask, pack_change, unpack
+from sixpoint.mask import PackedMask, pack, pack_change, unpack
 
 SIZE = (13, 11, 9)
 Array = np.ndarray
@@ -54,3 +54,14 @@ def test_the_change_makes_the_new_mask_of_the_old_one(seed: int, share: float, o
         assert change.upper == tuple(differing.max(0)[::-1] + 1)
     else:
         assert change.lower == change.upper
+
+
+def test_of_a_large_mask_that_changed_for_the_larger_part_all_is_packed():
+    before = np.ones((64, 64, 64), np.bool_)
+    for slices, whole in ((20, False), (40, True)):
+        after = before.copy()
+        after[:slices] = False
+        change = pack_change(after, (3, 4, 5), before=(before, (3, 4, 5)), revision=7)
+        assert (change == pack(after, (3, 4, 5))) is whole
+        assert (change.base_revision == 0) is whole
+        assert change.voxel_count == np.count_nonzero(after)

@@ -401,6 +401,46 @@ async def test_a_call_that_is_repeated_is_carried_out_once(process, database):
         await process.annotate(session, SIX, request_ids=("r1",))
 
 
+async def test_a_call_for_the_revision_at_hand_asks_the_database_nothing_before_it_is_answered(process, monkeypatch):
+    session = await process.open()
+    first = await process.annotate(session, SIX)
+
+    async def no_read(*args: object) -> None:
+        raise AssertionError("read")
+
+    monkeypatch.setattr(process.database, "read", no_read)
+    again = await process.annotate(session, ADD, revision=first.revision)
+    assert (await process.annotate(session, TAKE, revision=again.revision)).revision == 3
+
+
+async def test_a_call_that_is_repeated_for_a_later_revision_is_carried_out_once(process):
+    session = await process.open()
+    first = await process.annotate(session, SIX, request_ids=("r1",), revision=0)
+    again = await process.annotate(session, SIX, request_ids=("r1",), revision=1)
+    assert (again.revision, again.mask) == (1, first.mask)
+
+
+async def test_what_is_at_hand_is_not_believed_when_a_call_for_it_fails(process, database):
+    session, other = await process.open(), Process(database)
+    await process.annotate(session, SIX)
+    await other.engine.undo(Target(session))
+    with pytest.raises(errors.StaleRevision):
+        await process.annotate(session, ADD, revision=1)
+    await process.engine.redo(Target(session))
+    await other.sessions.close(session)
+    # A click beyond the image is refused before anything is stored.
+    for click in (ADD, Click((400, 0, 0))):
+        with pytest.raises(errors.SessionNotFound):
+            await process.annotate(session, click, revision=3)
+
+
+async def test_another_model_answers_the_prompts_to_come_for_the_revision_at_hand_too(process):
+    session = await process.open()
+    await process.annotate(session, SIX)
+    await process.sessions.update(session, model="annotation", names=[])
+    assert (await process.annotate(session, SIX, revision=2)).model == "annotation"
+
+
 async def test_another_process_answers_as_the_first_would(process, database):
     session, reference = await process.open(), await process.open()
     for one in (session, reference):
@@ -461,6 +501,12 @@ async def test_a_caller_that_has_another_mask_gets_the_whole_one(process, databa
         assert (await process.annotate(session, TAKE, base_revision=base)).mask.base_revision in (0, base)
         assert (await process.engine.mask(Target(session, base_revision=1))).mask.base_revision == 0
     assert (await Process(database).engine.mask(Target(session, base_revision=6))).mask.base_revision == 0
+
+
+async def test_a_new_object_comes_whole(process):
+    session = await process.open()
+    await process.annotate(session, SIX)
+    assert (await process.annotate(session, SIX, base_revision=1)).mask.base_revision == 0
 
 
 async def test_when_nothing_changed_an_empty_box_says_so(process):

@@ -16,7 +16,7 @@ from gateway.core.shown import read_call, show
 from gateway.core.state import HotStates, State
 from gateway.storage.database import Database
 from gateway.storage.schema import images
-from gateway.storage.session_records import SegmentRow
+from gateway.storage.session_records import SegmentRow, SessionRow
 from gateway.storage.step_codec import encode_answer, encode_prompts
 from gateway.storage.step_records import StepRow
 from sixpoint import errors
@@ -387,11 +387,15 @@ async def test_a_change_elsewhere_in_the_session_keeps_what_is_at_hand(process):
     assert (hot.revision, hot.state) == (2, replace(loaded, row=loaded.row).state)
 
 
+def row_of(name: str) -> SessionRow:
+    return SessionRow(name, "", "", "", revision=1, created=0.0, used=0.0, ended=None, expired=False)
+
+
 def test_of_sessions_that_nobody_uses_nothing_is_kept_at_hand() -> None:
     moment = [0.0]
     hot = HotStates(2**20, idle=600, now=lambda: moment[0])
     for name in ("early", "late"):
-        hot.put(name, before=0, revision=1, segment=SegmentRow(1), state=State())
+        hot.put(row_of(name), before=0, segment=SegmentRow(1), state=State())
         moment[0] += 400
     held = hot.nbytes
     hot.get("early", 1)
@@ -408,7 +412,7 @@ def test_what_networks_saw_is_kept_of_the_last_segments_alone() -> None:
     prepared = ready(SIX, volume=noisy_volume(), spec=CLICKS_SPEC)
     hot = HotStates(40 * prepared.nbytes)  # a sixteenth of it: two of them
     for number, name in enumerate(("a", "b", "c")):
-        hot.put(name, before=0, revision=1, segment=SegmentRow(1), state=State(begun=number, prepared=prepared))
+        hot.put(row_of(name), before=0, segment=SegmentRow(1), state=State(begun=number, prepared=prepared))
     states = [found.state for name in ("a", "b", "c") if (found := hot.get(name, 1))]
     assert [state.begun for state in states] == [0, 1, 2]
     assert [state.prepared for state in states] == [None, prepared, prepared]

@@ -1,0 +1,24 @@
+"""Two pieces of work whose order does not matter: whoever calls says whether they are done side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+__all__ = ["Both", "in_turn"]
+
+_One = TypeVar("_One")
+_Other = TypeVar("_Other")
+
+
+class Both(Protocol):
+    """Does two pieces of work, neither of which needs the other's result."""
+
+    def __call__(self, one: Callable[[], _One], other: Callable[[], _Other], /) -> tuple[_One, _Other]:
+        """The results of both."""
+        ...
+
+
+def in_turn(one: Callable[[], _One], other: Callable[[], _Other], /) -> tuple[_One, _Other]:
+    """First one, then the other."""
+    return one(), other()
