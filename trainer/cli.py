@@ -146,7 +146,10 @@ def train(
     every: Annotated[int, typer.Option(min=1, help="Steps between validations.")] = 400,
     seed: Annotated[int, typer.Option(help="Of split, patches and weights.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the network on a CPU.")] = 2,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that make patches.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Processes that make patches.", show_default="1; annotation beside a GPU: all cores"),
+    ] = None,
     precision: Annotated[
         Precision | None, typer.Option(help="What to compute in.", show_default="what the device does best")
     ] = None,
@@ -155,7 +158,8 @@ def train(
 ) -> None:
     """Train on labelled images; write the best checkpoint.pt, spec.yaml and metrics.json beside it.
 
-    For annotation, batch, patience, every, precision and devices are those of pretrain: they cannot be chosen.
+    For annotation, batch, patience, every, precision and devices are those of pretrain (a GPU if there is one): they
+    cannot be chosen.
     """
     if task is Task.ANNOTATION:
         beside = init.with_name(training.SPEC) if init else _SPEC
@@ -172,7 +176,7 @@ def train(
             seed=seed,
             threads=threads,
             licence=licence,
-            workers=min(workers, 1),
+            workers=workers,
         )
         with _bar() as tell:
             checkpoint = finetune(tuning, report=lambda now: tell(now.share, _annotation_line(now)))
@@ -196,7 +200,7 @@ def train(
         every=every,
         patience=patience,
         threads=threads,
-        workers=workers,
+        workers=1 if workers is None else workers,
         precision=precision,
         devices=devices,
         licence=licence,

@@ -86,8 +86,8 @@ class Feed(IterableDataset[Batch]):
         info = get_worker_info()
         number, count = (info.id, info.num_workers) if info else (0, 1)
         rng = np.random.default_rng((self.seed, self.shown, number))
-        # Every scene gives more than one sample: those from the shown'th on are new.
-        first = self.shown + number
+        # A resumed run goes on with scenes that no earlier part of it can have come to.
+        first = (self.shown << 32) + number
         source = Source(
             seed=self.seed,
             first=first,

@@ -35,7 +35,8 @@ class Tuning:
         threads: Threads of the network.
         licence: Of the data, where the dataset does not say it.
         sizes: (edge of the ROI's grid, samples in a batch), drawn evenly.
-        workers: Processes that make batches, 0 or 1.
+        workers: Processes that make batches, 0: none but this one; None: one, or, beside a GPU, as many as there are
+            cores left.
     """
 
     data: Path
@@ -51,7 +52,7 @@ class Tuning:
     threads: int = 2
     licence: str = ""
     sizes: tuple[tuple[int, int], ...] = ((48, 8), (64, 4))
-    workers: int = 1
+    workers: int | None = None
 
 
 def finetune(tuning: Tuning, *, report: Callable[[pretrain.Progress], None] = lambda _: None) -> Path:

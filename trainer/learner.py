@@ -59,24 +59,20 @@ class Learner:
     @classmethod
     def of(
         cls,
-        spec: ModelSpec,
+        network: nn.Module,
         *,
         device: torch.device,
         half: bool,
         compiled: bool,
-        weights: Callable[[nn.Module], None] = lambda _: None,
     ) -> Learner:
         """One that has not learnt yet.
 
         Args:
-            spec: Names the network.
+            network: With the weights that it starts from.
             device: Where to compute.
             half: Whether to compute in bfloat16 where that is safe.
             compiled: Whether to let ``torch.compile`` speed the network up.
-            weights: Gives the network the weights that it starts from; without it they are random.
         """
-        network = build(spec)
-        weights(network)
         network = network.to(device, memory_format=FORMAT)  # type: ignore[call-overload]
         return cls(
             network=network,

@@ -27,6 +27,8 @@ __all__ = [
     "write_atomically",
 ]
 
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
 
 def read_spec(path: Path) -> ModelSpec:
     """The spec in a YAML file.
@@ -84,9 +86,9 @@ def adapt(state: dict[str, torch.Tensor], *, old: ModelSpec, new: ModelSpec) -> 
     before, after = old.input.channels, new.input.channels
     if before != after:
         state = _with_channels(state, before=before, after=after, wanted=build(new).state_dict())
-    widths = [_widths(spec) for spec in (old, new)]
-    if widths[0] != widths[1] and all(widths) and len(widths[0]) == len(widths[1]):
-        state = _widened(state, narrow=widths[0], wide=widths[1], start=build(new).state_dict())
+    narrow, wide = _widths(old), _widths(new)
+    if narrow != wide and len(narrow) == len(wide) and all(a <= b for a, b in zip(narrow, wide, strict=True)):
+        state = _widened(state, build(new), narrow=narrow, wide=wide)
     return state
 
 
@@ -116,27 +118,35 @@ def _widths(spec: ModelSpec) -> list[int]:
 
 
 def _widened(
-    state: dict[str, torch.Tensor], *, narrow: list[int], wide: list[int], start: dict[str, torch.Tensor]
+    state: dict[str, torch.Tensor], network: nn.Module, *, narrow: list[int], wide: list[int]
 ) -> dict[str, torch.Tensor]:
-    """The state of a MONAI UNet of widths ``narrow`` within one of widths ``wide`` whose ``start`` is random."""
+    """The state of a MONAI UNet of widths ``narrow`` within ``network``, one of widths ``wide``; what is new is random.
+
+    That of a network of another make stays as it is: whoever loads it says so.
+    """
+    rising = {f"{name}.weight" for name, part in network.named_modules() if isinstance(part, _TRANSPOSED)}
+    start = network.state_dict()
+    if start.keys() != state.keys() or any(start[name].shape[2:] != value.shape[2:] for name, value in state.items()):
+        return state
     grown = {}
-    for name, fresh in start.items():
-        value, whole = state[name], fresh.clone()
-        if value.dim() < 2:
+    for name, value in state.items():
+        whole = start[name].clone()
+        grown[name] = whole
+        if value.dim() == 0:
+            whole.copy_(value)
+            continue
+        if value.dim() == 1:
             whole[: len(value)] = value
-            grown[name] = whole
             continue
         # A transposed convolution has its inputs first: features of its own level, then those from below.
-        up = name.endswith("2.0.conv.weight")
-        (inputs, outputs), features = ((0, 1) if up else (1, 0)), whole.transpose(0, 1) if up else whole
-        old = value.transpose(0, 1) if up else value
-        places = torch.arange(value.shape[inputs])
-        if up:
+        old, features = (value.transpose(0, 1), whole.transpose(0, 1)) if name in rising else (value, whole)
+        outputs, inputs = old.shape[:2]
+        places = torch.arange(inputs)
+        if name in rising:
             level = name.count("submodule")
             places[narrow[level] :] += wide[level] - narrow[level]
-        features[: value.shape[outputs]] = 0
-        features[: value.shape[outputs], places] = old
-        grown[name] = whole
+        features[:outputs] = 0
+        features[:outputs, places] = old
     return grown
 
 

@@ -23,7 +23,7 @@ from sixpoint.errors import InvalidArgument
 from sixpoint.spec import ModelSpec
 from trainer.feeding import Batch, Feed, Labelled, batches
 from trainer.learner import Learner, shown_before
-from trainer.network import adapt, load_fitting, read_spec, read_state, save_atomically, write_atomically
+from trainer.network import adapt, build, load_fitting, read_spec, read_state, save_atomically, write_atomically
 from trainer.pool import SCENE_EDGE
 from trainer.rounds import Correction, Rounds, Users
 from trainer.validation import Score, ValidationSet, validate
@@ -166,7 +166,7 @@ def pretrain(plan: Plan, *, report: Callable[[Progress], None] = lambda _: None)
     )
     users = Users(processes=user_count)
     stream = batches(feed, workers=workers, pinned=device.type == "cuda")
-    run = Learner.of(plan.spec, device=device, half=half, compiled=plan.compiled, weights=_weights(plan))
+    run = Learner.of(_network(plan), device=device, half=half, compiled=plan.compiled)
     if (plan.out / _LAST).exists():
         run.load(plan.out / _LAST)
     writer = SummaryWriter(plan.out / "tensorboard", purge_step=run.step)
@@ -202,19 +202,15 @@ def _hands(plan: Plan, device: torch.device) -> tuple[int, int]:
     return workers if plan.workers is None else plan.workers, users
 
 
-def _weights(plan: Plan) -> Callable[[nn.Module], None]:
-    """Gives a network the weights that the plan starts from."""
-
-    def load(network: nn.Module) -> None:
-        if plan.init is None:
-            return
-        beside = plan.init.with_name(SPEC)
-        state = read_state(plan.init)
+def _network(plan: Plan) -> nn.Module:
+    """The network with the weights that the plan starts from."""
+    network = build(plan.spec)
+    if plan.init is not None:
+        state, beside = read_state(plan.init), plan.init.with_name(SPEC)
         if not beside.exists():
             raise InvalidArgument(f"{plan.init} has no {SPEC} beside it, which says what its channels are")
         load_fitting(network, adapt(state, old=read_spec(beside), new=plan.spec), source=plan.init)
-
-    return load
+    return network
 
 
 @dataclass
@@ -268,7 +264,8 @@ def _loop(
         tables.append(table)
         run.elapsed_s = before + time.monotonic() - started
         # Reading it waits for the GPU.
-        if run.step % _LOOK_EVERY == 0 and math.isfinite(value := float(loss)):
+        look = run.step % _LOOK_EVERY == 0 or math.isnan(run.loss)
+        if look and math.isfinite(value := float(loss)):
             run.loss = value if math.isnan(run.loss) else run.loss + _LOOK_WEIGHT * (value - run.loss)
             writer.add_scalar("loss", value, run.step)
             writer.add_scalar("rate", rate, run.step)

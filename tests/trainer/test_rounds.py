@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from sixpoint.errors import ModelSpecError
+from sixpoint.errors import InvalidArgument, ModelSpecError
 from sixpoint.maps import heatmap
 from sixpoint.spec import ClickChannel, ModelSpec
 from trainer import rounds as module
-from trainer.network import adapt, build, read_spec
+from trainer.network import adapt, build, load_fitting, read_spec
 from trainer.rounds import Correction, Rounds, Users
 from trainer.users import ErrorClick
 
@@ -102,22 +102,32 @@ def test_a_click_is_drawn_as_serving_draws_it(spec: ModelSpec) -> None:
     np.testing.assert_allclose(channels[0, rounds.clicks[0]].numpy(), served, atol=1e-6)
 
 
-def test_a_wider_network_answers_as_the_narrow_one(spec: ModelSpec) -> None:
+def of_widths(spec: ModelSpec, *widths: int, **more: object) -> ModelSpec:
     assert spec.network is not None
-    narrow, wide = (
-        spec.model_copy(
-            update={
-                "network": spec.network.model_copy(
-                    update={"arguments": {**spec.network.arguments, "channels": list(widths)}}
-                )
-            }
-        )
-        for widths in ((4, 6, 8, 8, 6), (5, 8, 8, 11, 10))
-    )
+    arguments = {**spec.network.arguments, "channels": list(widths), **more}
+    return spec.model_copy(update={"network": spec.network.model_copy(update={"arguments": arguments})})
+
+
+@pytest.mark.parametrize("more", [{}, {"num_res_units": 0}, {"norm": "batch", "act": "prelu"}], ids=str)
+def test_a_wider_network_answers_as_the_narrow_one(spec: ModelSpec, more: dict[str, object]) -> None:
+    narrow, wide = of_widths(spec, 4, 6, 8, 8, 6, **more), of_widths(spec, 5, 8, 8, 11, 10, **more)
     small, large = build(narrow).eval(), build(wide).eval()
     large.load_state_dict(adapt(small.state_dict(), old=narrow, new=wide))
     value = torch.randn(1, len(spec.input.channels), 32, 32, 32)
     assert torch.allclose(small(value), large(value), atol=1e-4)
+
+
+@pytest.mark.parametrize("more", [{}, {"num_res_units": 0}, {"kernel_size": 5}], ids=str)
+def test_a_network_that_does_not_hold_the_other_is_refused(spec: ModelSpec, more: dict[str, object]) -> None:
+    wide = of_widths(spec, 5, 8, 8, 11, 10)
+    # Narrower, or wider and of another make.
+    for other in (
+        of_widths(spec, 4, 6, 7, 8, 6, **more),
+        *([of_widths(spec, 6, 9, 9, 12, 11, **more)] if more else []),
+    ):
+        state = adapt(build(wide).state_dict(), old=wide, new=other)
+        with pytest.raises(InvalidArgument, match="another network"):
+            load_fitting(build(other), state, source=Path("checkpoint.pt"))
 
 
 def test_a_network_without_clicks_has_no_rounds_and_one_with_half_of_them_is_refused(spec: ModelSpec):

@@ -15,7 +15,8 @@ def test_both_results_come_in_their_order(both: Both) -> None:
 
 def test_idle_cores_work_side_by_side() -> None:
     cores, meeting = Cores(2), threading.Barrier(2, timeout=10)
-    cores.both(meeting.wait, meeting.wait)
+    # Each waits for the other.
+    assert sorted(cores.both(meeting.wait, meeting.wait)) == [0, 1]
     cores.close()
 
 
