@@ -66,7 +66,7 @@ class Feed(IterableDataset[Batch]):
         odds: Probabilities of ``sizes``.
         half: Whether to give channels as bfloat16.
         reuse: How often a crop is shown, on average.
-        lead: Crops to have before the first batch, those of all processes together.
+        lead: Crops to mix, those of all processes together.
         edge: Voxels of a scene along each axis.
         labelled: Real images, mixed in; every process reads them for itself.
     """

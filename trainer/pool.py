@@ -19,6 +19,8 @@ SCENE_EDGE = 112
 """Voxels of a scene along each axis."""
 _PAINTINGS = 4
 _TARGETS = 14
+_BEGINNING = 96
+"""Crops to mix at first: those of two scenes or so."""
 _REAL_AT_ONCE = 48
 """Real crops that take the place of a scene's: about as many as it has."""
 
@@ -71,7 +73,7 @@ class Pool:
 
     Attributes:
         source: Crops without end.
-        size: How many crops to mix.
+        size: How many crops to mix, once there are so many.
         reuse: How often a crop is shown, on average; at least 1.
         rng: Decides which crop comes next.
     """
@@ -83,9 +85,12 @@ class Pool:
 
     def __iter__(self) -> Iterator[Crop]:
         """Crops without end, drawn at random."""
-        crops = [next(self.source) for _ in range(self.size)]
+        # Training need not wait for all of them: each one that is shown adds another until the pool is full.
+        crops = [next(self.source) for _ in range(min(self.size, _BEGINNING))]
         while True:
             place = int(self.rng.integers(len(crops)))
             yield crops[place]
-            if self.rng.random() * self.reuse < 1.0:
+            if len(crops) < self.size:
+                crops.append(next(self.source))
+            elif self.rng.random() * self.reuse < 1.0:
                 crops[place] = next(self.source)

@@ -66,7 +66,7 @@ class Plan:
         rate: Peak learning rate.
         seed: Of everything.
         reuse: How often a crop is shown, on average.
-        lead: Crops to mix: they are made before the first step.
+        lead: Crops to mix, once there are so many.
         sizes: (edge of the ROI's grid, samples in a batch).
         odds: Probabilities of ``sizes``.
         threads: Threads of the network.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +175,23 @@ def test_a_pool_shows_each_crop_some_times(crops: list[samples.Crop]) -> None:
     # 10 are in it at the end.
     assert len(set(shown)) == pytest.approx(1000 / 2.0, rel=0.1)
     assert shown != sorted(shown)
+
+
+def test_a_pool_grows_while_it_is_used(crops: list[samples.Crop]) -> None:
+    made = []
+
+    def source() -> Iterator[samples.Crop]:
+        while True:
+            made.append(crops[0])
+            yield crops[0]
+
+    pool = iter(Pool(source=source(), size=300, reuse=1e9, rng=np.random.default_rng(0)))
+    counts = []
+    for _ in range(400):
+        next(pool)
+        counts.append(len(made))
+    assert counts[0] < 100
+    assert counts[-1] == 300
 
 
 def test_scenes_are_shared_out_and_real_crops_are_mixed_in(crops: list[samples.Crop]) -> None:
