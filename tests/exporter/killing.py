@@ -19,7 +19,11 @@ def main(repository: str, address: str) -> None:
         ready = release(Path(folder))
         sys.stdout.write("ready\n")
         sys.stdout.flush()
+        ended = 0
         for _ in sys.stdin:
+            if ended:
+                # Not before: who decided to kill it a moment too late must find its id, and no other process's.
+                os.waitpid(ended, 0)
             child = os.fork()
             if not child:
                 with Triton(address, timeout=30) as triton:
@@ -27,9 +31,10 @@ def main(repository: str, address: str) -> None:
                 os._exit(0)
             sys.stdout.write(f"{child}\n")
             sys.stdout.flush()
-            os.waitpid(child, 0)
+            os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
             sys.stdout.write("done\n")
             sys.stdout.flush()
+            ended = child
 
 
 if __name__ == "__main__":
