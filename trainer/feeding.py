@@ -113,7 +113,7 @@ def helpers() -> BaseContext:
     threads hold.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["trainer.feeding", "trainer.rounds"])
+    context.set_forkserver_preload(["trainer.feeding"])
     return context
 
 

@@ -60,8 +60,8 @@ def _palette(rng: Rng, scene: Scene) -> tuple[Float, Float]:
     means[odd > 0.94] = rng.uniform(1.0, 2.5)
     shared = scene.twin != np.arange(count)
     means[shared] = means[scene.twin[shared]] + rng.normal(0, 0.05, int(shared.sum()))
-    # A part differs from its body by little or much.
-    part = scene.parent != np.arange(count)
+    # A part differs from its body by little or much, unless it is another of the kind.
+    part = (scene.parent != np.arange(count)) & ~shared
     means[part] = means[scene.parent[part]] + rng.normal(0, 1, int(part.sum())) * log_uniform(rng, 0.03, 0.3)
     means[AIR] = rng.choice([means.min() - rng.uniform(0, 1), 0.0, -1.0])
     texture = np.exp(rng.normal(np.log(log_uniform(rng, 0.005, 0.09)), 0.7, count))

@@ -21,11 +21,13 @@ from torch import nn
 
 from sixpoint.errors import InvalidArgument
 from sixpoint.spec import ModelSpec
+from trainer import clicking
 from trainer.feeding import Batch, Feed, Labelled, batches
 from trainer.learner import Learner, shown_before
 from trainer.network import adapt, build, load_fitting, read_spec, read_state, save_atomically, write_atomically
 from trainer.pool import SCENE_EDGE
-from trainer.rounds import Correction, Rounds, Users
+from trainer.replay import replayed
+from trainer.rounds import Correction, Rounds, look
 from trainer.validation import Score, ValidationSet, validate
 
 __all__ = ["CHECKPOINT", "SPEC", "Plan", "Progress", "pretrain"]
@@ -41,8 +43,10 @@ _LOOK_EVERY = 20
 """Steps from one look at the loss to the next."""
 _LOOK_WEIGHT = 0.1
 """Of the last look, in the running mean."""
-_TABLES = 4
-"""Batches at hand at once when users look at them in processes of their own."""
+_TABLES = 2
+"""Batches at hand at once beside a GPU: while one is corrected, it learns from the other."""
+_USES = 2
+"""How often a sample is shown beside a GPU: 15 cores then keep up with an H100."""
 _WARM_UP_STEPS = 150
 
 
@@ -72,8 +76,7 @@ class Plan:
         threads: Threads of the network.
         workers: Processes that make batches. 0: this one makes them; None: one, or, beside a GPU, as many as there are
             cores left.
-        users: Processes that look at answers and correct them, while the network learns from other batches. 0: it waits
-            for them; None: 0, or, beside a GPU, a quarter of the cores.
+        uses: How often a sample is shown, turned and mirrored; None: once, or, beside a GPU, twice.
         device: Where the network computes.
         half: Whether to compute in bfloat16 where that is safe: on a GPU always; quicker on processors with AMX, slower
             on others.
@@ -99,7 +102,7 @@ class Plan:
     odds: tuple[float, ...] = (0.65, 0.35)
     threads: int = 2
     workers: int | None = None
-    users: int | None = None
+    uses: int | None = None
     device: Device = Device.AUTO
     half: bool = False
     validation_scenes: int = 6
@@ -151,7 +154,6 @@ def pretrain(plan: Plan, *, report: Callable[[Progress], None] = lambda _: None)
     torch.manual_seed(plan.seed)
     device = _device(plan.device)
     half = plan.half or device.type == "cuda"
-    workers, user_count = _hands(plan, device)
     feed = Feed(
         spec=plan.spec,
         seed=plan.seed,
@@ -164,16 +166,14 @@ def pretrain(plan: Plan, *, report: Callable[[Progress], None] = lambda _: None)
         edge=plan.scene_edge,
         labelled=plan.labelled,
     )
-    users = Users(processes=user_count)
-    stream = batches(feed, workers=workers, pinned=device.type == "cuda")
+    stream = batches(feed, workers=_workers(plan, device), pinned=device.type == "cuda")
     run = Learner.of(_network(plan), device=device, half=half, compiled=plan.compiled)
     if (plan.out / _LAST).exists():
         run.load(plan.out / _LAST)
     writer = SummaryWriter(plan.out / "tensorboard", purge_step=run.step)
     try:
-        _loop(plan, run, stream, _holdout(plan), users, writer, report)
+        _loop(plan, run, stream, _holdout(plan), writer, report)
     finally:
-        users.close()
         writer.close()
     return plan.out / CHECKPOINT
 
@@ -192,14 +192,11 @@ def _device(wanted: Device) -> torch.device:
     return torch.device(wanted.value)
 
 
-def _hands(plan: Plan, device: torch.device) -> tuple[int, int]:
-    """Processes that make batches, and that look at answers."""
-    cores = os.cpu_count() or 1
-    users = cores // 4 if device.type == "cuda" else 0
-    if plan.users is not None:
-        users = plan.users
-    workers = max(1, cores - users - 1) if device.type == "cuda" else 1
-    return workers if plan.workers is None else plan.workers, users
+def _workers(plan: Plan, device: torch.device) -> int:
+    """Processes that make batches."""
+    if plan.workers is not None:
+        return plan.workers
+    return max(1, (os.cpu_count() or 1) - 1) if device.type == "cuda" else 1
 
 
 def _network(plan: Plan) -> nn.Module:
@@ -222,7 +219,7 @@ class _Table:
         target: Share of each cell that the object fills, [batch, 1, z, y, x].
         logits: What it answered last, likewise.
         rounds: How often it did.
-        corrections: Waits for the users' next clicks; None when there will be none, and the next batch's turn has come.
+        corrections: Waits for the next clicks; None when there will be none, and the next batch's turn has come.
     """
 
     channels: torch.Tensor = field(default_factory=lambda: torch.empty(0))
@@ -237,14 +234,16 @@ def _loop(
     run: Learner,
     stream: Iterator[Batch],
     holdout: ValidationSet,
-    users: Users,
     writer: Any,
     report: Callable[[Progress], None],
 ) -> None:
     rounds = Rounds.of(plan.spec)
     rng = np.random.default_rng((plan.seed, run.step, 2))
-    # While the users look at the answers of some batches, the network learns from another.
-    tables = deque(_Table() for _ in range(_TABLES if users.apart else 1))
+    beside_gpu = run.device.type == "cuda"
+    uses = plan.uses or (_USES if beside_gpu else 1)
+    shown = replayed(stream, device=run.device, uses=uses, rng=np.random.default_rng((plan.seed, run.step, 3)))
+    tables = deque(_Table() for _ in range(_TABLES if beside_gpu else 1))
+    begin = clicking.look if beside_gpu else look
     before, started = run.elapsed_s, time.monotonic()
     saved, saves, score = started, 0, None
     while (share := _share(plan, run)) < 1.0:
@@ -253,19 +252,19 @@ def _loop(
         if rounds is not None and table.corrections is not None:
             clicked = rounds.show(table.channels, table.logits, table.corrections())
         else:
-            table.channels, table.target = (part.to(run.device, non_blocking=True) for part in next(stream))
+            table.channels, table.target = next(shown)
             table.rounds = 0
             run.shown += len(table.target)
         rate = _rate(plan, run.step, share)
         table.logits, loss = run.learn(table.channels, table.target, clicked, rate=rate)
         table.rounds += 1
         again = rounds is not None and table.rounds < MOST_ROUNDS and rng.random() < plan.again
-        table.corrections = users.look(rng, table.target, table.logits) if again else None
+        table.corrections = begin(rng, table.target, table.logits) if again else None
         tables.append(table)
         run.elapsed_s = before + time.monotonic() - started
         # Reading it waits for the GPU.
-        look = run.step % _LOOK_EVERY == 0 or math.isnan(run.loss)
-        if look and math.isfinite(value := float(loss)):
+        due = run.step % _LOOK_EVERY == 0 or math.isnan(run.loss)
+        if due and math.isfinite(value := float(loss)):
             run.loss = value if math.isnan(run.loss) else run.loss + _LOOK_WEIGHT * (value - run.loss)
             writer.add_scalar("loss", value, run.step)
             writer.add_scalar("rate", rate, run.step)

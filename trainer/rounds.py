@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,17 +12,16 @@ import torch
 from sixpoint.errors import ModelSpecError
 from sixpoint.maps import LEAST_HEAT, heat_factors
 from sixpoint.spec import ClickChannel, ModelSpec, PreviousChannel
-from trainer.feeding import helpers
 from trainer.users import ErrorClick, largest_error
 
-__all__ = ["Correction", "Rounds", "Users", "correct"]
+__all__ = ["IN_THE_MIDDLE", "RIM", "Correction", "Rounds", "correct", "look"]
 
 Rng = np.random.Generator
-Packed = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
 
-_IN_THE_MIDDLE = 0.6
+IN_THE_MIDDLE = 0.6
 """How often a person clicks the middle of an error; otherwise somewhere in it."""
-_RIM = 3
+RIM = 3
 """Cells round an error's box where a click counts: without them, changing too much there would cost nothing."""
 
 
@@ -89,11 +87,14 @@ class Rounds:
     def _draw(self, samples: list[int], clicks: list[ErrorClick], channels: torch.Tensor) -> None:
         """What ``sixpoint.maps.heatmap`` draws for each click, multiplied where the channels are."""
         z, y, x = channels.shape[2:]
-        factors = []
-        for click in clicks:
-            point = 2.0 * (np.array(click.point) + 0.5) / (x, y, z) - 1.0
-            factors.append(heat_factors(point[None], shape=(z, y, x), sigma=self.sigmas[click.positive]))
-        along = [torch.from_numpy(np.concatenate(axis)).to(channels.device) for axis in zip(*factors, strict=True)]
+        points = 2.0 * (np.array([click.point for click in clicks]) + 0.5) / (x, y, z) - 1.0
+        signs = np.array([click.positive for click in clicks])
+        factors = [np.empty((len(clicks), edge), np.float32) for edge in (z, y, x)]
+        for sign in (False, True):
+            drawn = heat_factors(points[signs == sign], shape=(z, y, x), sigma=self.sigmas[sign])
+            for axis, some in zip(factors, drawn, strict=True):
+                axis[signs == sign] = some
+        along = [torch.from_numpy(axis).to(channels.device) for axis in factors]
         heat = along[0][:, :, None, None] * along[1][:, None, :, None] * along[2][:, None, None, :]
         heat[heat < LEAST_HEAT] = 0.0
         places = torch.tensor(samples), torch.tensor([self.clicks[click.positive] for click in clicks])
@@ -113,82 +114,38 @@ class Correction:
     box: tuple[tuple[int, int], ...]
 
 
-def correct(truth: Packed, answer: Packed, edge: int, seed: int | None) -> Correction | None:
+def correct(rng: Rng | None, truth: Mask, answer: Mask) -> Correction | None:
     """Where a person corrects an answer: in its largest error.
 
     Args:
-        truth: The object, packed bits of [z, y, x].
+        rng: Decides whether they click in the error's middle, and where else; None: in its middle.
+        truth: The object, [z, y, x].
         answer: What the network answered, likewise.
-        edge: Cells of both along each axis.
-        seed: Decides whether they click in the error's middle, and where else; None: in its middle.
 
     Returns:
         The correction; None when nothing is wrong.
     """
-    shape = (edge, edge, edge)
-    whole, given = (np.unpackbits(bits, count=edge**3).astype(np.bool_).reshape(shape) for bits in (truth, answer))
-    error = largest_error(whole, given)
+    error = largest_error(truth, answer)
     if error is None:
         return None
-    rng = None if seed is None else np.random.default_rng(seed)
-    anywhere = rng is not None and rng.random() > _IN_THE_MIDDLE
-    box = tuple((max(0, part.start - _RIM), min(edge, part.stop + _RIM)) for part in error.box)
+    anywhere = rng is not None and rng.random() > IN_THE_MIDDLE
+    box = tuple(
+        (max(0, part.start - RIM), min(cells, part.stop + RIM))
+        for part, cells in zip(error.box, truth.shape, strict=True)
+    )
     return Correction(click=error.click(rng=rng if anywhere else None), box=box)
 
 
-class Users:
-    """Simulated people who look at the network's answers; with ``processes``, while it goes on with other samples.
+def look(rng: Rng | None, target: torch.Tensor, logits: torch.Tensor) -> Callable[[], list[Correction | None]]:
+    """Look at a batch's answers, one after another.
 
     Args:
-        processes: How many look at once, in processes of their own; 0: here, as the corrections are asked for.
+        rng: Decides where in an error people click; None: always in its middle.
+        target: Share of each cell that the object fills, [batch, 1, z, y, x].
+        logits: What the network answered, likewise.
+
+    Returns:
+        A function that makes the corrections, one for each sample.
     """
-
-    def __init__(self, *, processes: int = 0) -> None:
-        self._executor = ProcessPoolExecutor(processes, mp_context=helpers()) if processes else None
-        # It waits for a GPU, so that the caller need not.
-        self._waiter = ThreadPoolExecutor(1) if processes else None
-
-    @property
-    def apart(self) -> bool:
-        """Whether they look while the caller goes on."""
-        return self._executor is not None
-
-    def look(
-        self, rng: Rng | None, target: torch.Tensor, logits: torch.Tensor
-    ) -> Callable[[], list[Correction | None]]:
-        """Begin to look at a batch's answers.
-
-        Args:
-            rng: Decides where in an error people click; None: always in its middle.
-            target: Share of each cell that the object fills, [batch, 1, z, y, x]; cubes.
-            logits: What the network answered, likewise.
-
-        Returns:
-            A function that waits for the corrections, one for each sample.
-        """
-        seeds = [None] * len(target) if rng is None else [int(seed) for seed in rng.integers(2**32, size=len(target))]
-        both = torch.stack([target > 0.5, logits > 0]).flatten(2)
-        edge, ready = target.shape[-1], None
-        if both.is_cuda:
-            both, ready = both.to("cpu", non_blocking=True), torch.cuda.Event()  # type: ignore[no-untyped-call]
-            ready.record()
-
-        def ask() -> list[tuple[Packed, Packed, int, int | None]]:
-            if ready is not None:
-                ready.synchronize()
-            truths, answers = np.packbits(both.numpy(), axis=-1)
-            return [(truth, answer, edge, seed) for truth, answer, seed in zip(truths, answers, seeds, strict=True)]
-
-        if self._executor is None or self._waiter is None:
-            return lambda: [correct(*one) for one in ask()]
-        executor = self._executor
-        asked: Future[list[Future[Correction | None]]] = self._waiter.submit(
-            lambda: [executor.submit(correct, *one) for one in ask()]
-        )
-        return lambda: [future.result() for future in asked.result()]
-
-    def close(self) -> None:
-        """Send them home."""
-        if self._executor is not None and self._waiter is not None:
-            self._waiter.shutdown(cancel_futures=True)
-            self._executor.shutdown(cancel_futures=True)
+    truths, answers = (target[:, 0] > 0.5).cpu().numpy(), (logits[:, 0] > 0).cpu().numpy()
+    return lambda: [correct(rng, truth, answer) for truth, answer in zip(truths, answers, strict=True)]

@@ -33,6 +33,10 @@ LARGEST_EXTENT = 104
 """Voxels along the longest side of a target."""
 _AMPLE_EXTENT = 32
 """Targets below this are thinned out, the smaller the more: every scene is full of them."""
+_LEAST_FILL = 0.01
+_SPARSE_FILL = 0.15
+"""Targets that fill more of their box are thinned out, the more the more: four in ten organs in scans do not."""
+_IN_PIECES_SHARE = 0.65
 _BOX_SHARE = 0.125
 _CUT_SHORT_SHARE = 0.15
 _FEWEST_SLICES = 3
@@ -77,7 +81,7 @@ def targets(rng: Rng, scene: Scene, painting: Painting, *, most: int) -> list[Cr
     candidates = [(whole, int(label)) for label in bodies]
     candidates += [(labels, int(label)) for label in parts if rng.random() < 0.4]
     regions = rng.permutation(np.arange(1, scene.background + 1))
-    candidates += [(whole, int(label)) for label in regions[: max(1, len(bodies) // 6)]]
+    candidates += [(whole, int(label)) for label in regions[: max(1, len(bodies) // 4)]]
     boxes = {id(array): ndimage.find_objects(array, max_label=scene.count) for array in (labels, whole)}
     crops: list[Crop] = []
     for index in rng.permutation(len(candidates)):
@@ -96,10 +100,10 @@ def targets(rng: Rng, scene: Scene, painting: Painting, *, most: int) -> list[Cr
 def _crop(
     rng: Rng, painting: Painting, array: npt.NDArray[np.uint8], label: int, box: tuple[slice, slice, slice]
 ) -> Crop | None:
-    """The largest component of a label with its surroundings; None when it makes no useful target."""
+    """A label, or its largest component, with its surroundings; None when it makes no useful target."""
     mask = array[box] == label
     pieces, count = ndimage.label(mask)
-    if count > 1:
+    if count > 1 and rng.random() > _IN_PIECES_SHARE:
         mask = pieces == 1 + int(np.argmax(np.bincount(pieces.reshape(-1))[1:]))
     if int(mask.sum()) < _FEWEST_VOXELS:
         return None
@@ -108,9 +112,9 @@ def _crop(
     mask = mask[tight]
     extent = np.array(mask.shape)
     # Bodies a few slices thick are real; specks and scene-filling regions are not worth a sample.
-    if extent.min() < 3 or extent.max() < 6 or extent.max() > LARGEST_EXTENT or mask.mean() < 0.04:
+    if extent.min() < 3 or extent.max() < 6 or extent.max() > LARGEST_EXTENT or mask.mean() < _LEAST_FILL:
         return None
-    if rng.random() > extent.max() / _AMPLE_EXTENT:
+    if rng.random() > extent.max() / _AMPLE_EXTENT or rng.random() > _SPARSE_FILL / mask.mean():
         return None
     cut = (low == 0).astype(int) + (low + extent == array.shape)
     if cut.sum() > 3 or (cut.any() and rng.random() > _CUT_SHARE):

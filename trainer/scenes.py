@@ -19,6 +19,7 @@ Mask = npt.NDArray[np.bool_]
 AIR = 0
 """Label of what lies outside the patient; never a target."""
 _MOST_LABELS = 200
+_ROW_SHARE = 0.12
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,10 @@ def compose(rng: Rng, shape: Shape) -> Scene:
 
 
 def _place(rng: Rng, canvas: _Canvas, *, extent: float) -> None:
-    """Put one body of about ``extent`` voxels somewhere; now and then with parts, or a twin that touches it."""
+    """Put one body of about ``extent`` voxels somewhere; now and then with parts, a twin that touches it, or a row."""
+    if rng.random() < _ROW_SHARE:
+        _row(rng, canvas, extent)
+        return
     sides = np.maximum(np.round(extent * np.exp(rng.normal(0, 0.3, 3))), 4).astype(int)
     size: Shape = (int(sides[0]), int(sides[1]), int(sides[2]))
     mask = body(rng, size)
@@ -117,6 +121,26 @@ def _place(rng: Rng, canvas: _Canvas, *, extent: float) -> None:
             inner = tuple(slice(a, a + n) for a, n in zip(at, part.shape, strict=True))
             # Most inclusions belong to the body (vessels, necrosis), the others are bodies of their own.
             canvas.add(part & mask[inner], corner + at, parent=whole if rng.random() < 0.8 else -1)
+
+
+def _row(rng: Rng, canvas: _Canvas, extent: float) -> None:
+    """Like bodies with gaps between them that are one: ribs, discs, cartilages, the two sides of something."""
+    count, axis = int(rng.integers(2, 8)), int(rng.integers(3))
+    sides = extent * np.exp(rng.uniform(np.log(0.08), np.log(0.6), 3))
+    sides[axis] = extent / count * rng.uniform(0.3, 0.95)
+    z, y, x = np.maximum(np.round(sides), 3).astype(int)
+    mask = body(rng, (int(z), int(y), int(x)))
+    swing, wave, phase = rng.uniform(0, 0.35, 3) * extent, rng.uniform(0, 1.2), rng.uniform(0, 6.3, 3)
+    start = rng.uniform(-0.2, 1.0, 3) * canvas.labels.shape
+    start[axis] = rng.uniform(-0.3, 1.0) * canvas.labels.shape[axis] - 0.4 * extent
+    first = -1
+    for number in range(count):
+        place = start + swing * np.sin(wave * number + phase)
+        place[axis] = start[axis] + number * extent / count
+        # The two of a pair are each other's mirror images.
+        one = np.flip(mask, axis) if count == 2 and number else mask
+        label = canvas.add(one, np.round(place).astype(np.intp), parent=first, twin=first)
+        first = label if first < 0 else first
 
 
 def _wall(rng: Rng, canvas: _Canvas, mask: Mask, corner: npt.NDArray[np.intp], whole: int) -> None:

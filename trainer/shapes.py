@@ -152,8 +152,16 @@ def _arch(rng: Rng, p: Float) -> Float:
 
 def _shell(rng: Rng, p: Float) -> Float:
     r = _radius(p, rng.uniform(0.7, 1, 3), log_uniform(rng, 1.7, 3))
-    field = np.minimum(1 - r, r - np.float32(rng.uniform(0.55, 0.8)))
+    field = np.minimum(1 - r, r - np.float32(rng.uniform(0.55, 0.88)))
     return _single(np.minimum(field, np.float32(rng.uniform(0.0, 1.2)) - p[0]) if rng.random() < 0.6 else field)
+
+
+def _sickle(rng: Rng, p: Float) -> Float:
+    whole = 1 - _radius(p, rng.uniform(0.75, 1, 3), log_uniform(rng, 1.8, 3))
+    shift = rng.normal(0, 0.3, 3)
+    shift[0] = rng.uniform(0.2, 0.6)
+    centre = shift.astype(np.float32).reshape(3, 1, 1, 1)
+    return np.minimum(whole, _radius(p - centre, rng.uniform(0.8, 1.1, 3), log_uniform(rng, 1.8, 3)) - 1)
 
 
 def _oblique(rng: Rng, p: Float) -> Float:
@@ -207,13 +215,14 @@ FAMILIES: Mapping[str, Mapping[str, Family]] = {
         "sheet": _sheet,
         "arch": _arch,
         "shell": _shell,
+        "sickle": _sickle,
         "oblique": _oblique,
     },
     "solid": {"ball": _ball, "box": _box, "disc": _disc, "extrusion": _extrusion, "tumour": _tumour},
 }
 """Shape families by group."""
 
-SHARES: Mapping[str, float] = {"general": 0.45, "hard": 0.25, "solid": 0.30}
+SHARES: Mapping[str, float] = {"general": 0.38, "hard": 0.37, "solid": 0.25}
 """How often each group is drawn: more hard bodies help organs, more solid ones help compact lesions."""
 
 

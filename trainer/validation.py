@@ -14,7 +14,7 @@ from sixpoint.maps import ellipsoid_map
 from sixpoint.spec import ModelSpec
 from trainer.feeding import in_single_precision
 from trainer.pool import generate
-from trainer.rounds import Rounds, Users
+from trainer.rounds import Rounds, look
 from trainer.samples import Crop, Sample, sample
 
 __all__ = ["Score", "ValidationSet", "dice", "validate"]
@@ -108,7 +108,7 @@ def _mean_dice(
 ) -> list[float]:
     """Mean Dice of the first answer, and after each of ``clicks`` corrections in the middle of the largest error."""
     scores: list[list[float]] = [[] for _ in range(clicks + 1)]
-    device, users = next(network.parameters()).device, Users()
+    device = next(network.parameters()).device
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):
         for first in range(0, len(samples), _BATCH):
             batch = samples[first : first + _BATCH]
@@ -119,5 +119,5 @@ def _mean_dice(
                 answers = (logits[:, 0] > 0).cpu().numpy()
                 scores[number] += [dice(a, one.target > 0.5) for a, one in zip(answers, batch, strict=True)]
                 if rounds is not None and number < clicks:
-                    rounds.show(channels, logits, users.look(None, target, logits)())
+                    rounds.show(channels, logits, look(None, target, logits)())
     return [float(np.mean(values)) for values in scores]

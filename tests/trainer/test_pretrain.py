@@ -91,26 +91,24 @@ def test_batches_from_processes_of_their_own(spec: ModelSpec) -> None:
     assert not torch.equal(next(feeding.batches(replace(feed, shown=2), workers=0))[1], target)
 
 
-def test_users_in_processes_of_their_own(spec: ModelSpec, tmp_path: Path) -> None:
+def test_samples_that_come_back(spec: ModelSpec, tmp_path: Path) -> None:
     plan = Plan(
         spec=spec,
         out=tmp_path,
-        steps=9,
+        steps=4,
         sizes=((32, 2),),
         odds=(1.0,),
         threads=1,
         workers=0,
-        users=2,
-        again=0.9,
+        uses=3,
+        again=0.0,
         lead=1,
         validation_scenes=1,
         scene_edge=EDGE,
     )
     seen: list[Progress] = []
     pretrain(plan, report=seen.append)
-    assert [now.step for now in seen] == [*range(1, 10), 9]
-    # Four batches take turns, and most of them have a second round.
-    assert 8 <= seen[-1].shown < 18
+    assert [now.shown for now in seen] == [2, 4, 6, 8, 8]
 
 
 def test_a_gpu_that_is_not_there(spec: ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

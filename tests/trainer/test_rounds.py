@@ -13,7 +13,7 @@ from sixpoint.maps import heatmap
 from sixpoint.spec import ClickChannel, ModelSpec
 from trainer import rounds as module
 from trainer.network import adapt, build, load_fitting, read_spec
-from trainer.rounds import Correction, Rounds, Users
+from trainer.rounds import Correction, Rounds, look
 from trainer.users import ErrorClick
 
 EDGE = 16
@@ -45,7 +45,7 @@ def test_a_round_shows_the_answer_and_a_click_on_the_error(spec: ModelSpec):
     target[0, 0, 4:9, 4:9, 4:9] = 1
     logits = torch.full_like(target, -8.0)
     logits[1, 0, 2:7, 2:7, 10:15] = 8.0
-    clicked = rounds.show(channels, logits, Users().look(None, target, logits)())
+    clicked = rounds.show(channels, logits, look(None, target, logits)())
     # The boxes of the two errors, and three cells round them.
     assert clicked[0, 0].nonzero().amin(0).tolist() == [1, 1, 1]
     assert clicked[0, 0].nonzero().amax(0).tolist() == [11, 11, 11]
@@ -67,27 +67,22 @@ def test_clicks_stay_when_more_are_added(spec: ModelSpec):
     target[0, 0, 1:6, 1:6, 1:6] = 1
     target[0, 0, 11:15, 11:15, 11:15] = 1
     logits = torch.full_like(target, -8.0)
-    users = Users()
-    rounds.show(channels, logits, users.look(None, target, logits)())
+    rounds.show(channels, logits, look(None, target, logits)())
     logits[0, 0, 1:6, 1:6, 1:6] = 8.0
-    rounds.show(channels, logits, users.look(np.random.default_rng(0), target, logits)())
+    rounds.show(channels, logits, look(np.random.default_rng(0), target, logits)())
     drawn = channels[0, rounds.clicks[1]]
     assert drawn[3, 3, 3] == pytest.approx(1.0)
     assert drawn[11:15, 11:15, 11:15].max() == pytest.approx(1.0)
 
 
-def test_users_in_processes_see_the_same_and_are_content_with_what_is_right() -> None:
-    rng = np.random.default_rng(3)
-    target = torch.from_numpy(rng.random((3, 1, EDGE, EDGE, EDGE), np.float32))
-    logits = torch.from_numpy(rng.standard_normal((3, 1, EDGE, EDGE, EDGE), np.float32))
-    logits[2] = target[2] - 0.5
-    apart = Users(processes=2)
-    try:
-        seen = apart.look(np.random.default_rng(4), target, logits)()
-    finally:
-        apart.close()
-    assert seen == Users().look(np.random.default_rng(4), target, logits)()
-    assert [one is None for one in seen] == [False, False, True]
+def test_a_person_is_content_with_what_is_right() -> None:
+    target = torch.from_numpy(np.random.default_rng(3).random((2, 1, EDGE, EDGE, EDGE), np.float32))
+    logits = target - 0.5
+    logits[0, 0, 2, 3, 4] *= -1
+    first, second = look(None, target, logits)()
+    assert first is not None
+    assert first.click == ErrorClick(point=(4, 3, 2), positive=bool(target[0, 0, 2, 3, 4] > 0.5))
+    assert second is None
 
 
 def test_a_click_is_drawn_as_serving_draws_it(spec: ModelSpec) -> None:
