@@ -32,7 +32,7 @@ from benchmarks.servers import TRITON_ENVIRONMENT, running
 from gateway.core.admission import Admission
 from gateway.core.catalog import Catalog, Model
 from gateway.core.deadline import Deadline
-from gateway.core.outline import Inferred
+from gateway.core.inference import Inferred
 from gateway.core.segmentation import Segmenter
 from gateway.core.segmented import Segmented
 from gateway.core.stored_image import StoredImage

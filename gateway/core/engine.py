@@ -177,19 +177,23 @@ class Engine:
         shown = show(state.shown, call)
         async with self._admission.memory(working_bytes(shown, geometry=geometry, spec=model.spec)):
             waited = Timings(queue=timedelta(seconds=time.perf_counter() - asked))
+            # A new object has little in common with the one before.
+            before = None if call.extent else _before(loaded, target)
             if call.extent and call.extent.mask is not None and not len(call.clicks):
-                outlined = await self._outliner.bring(shown, model.spec, geometry=geometry)
+                outlined = await self._outliner.bring(shown, model.spec, geometry=geometry, before=before)
             else:
                 outlined = await self._outliner.outline(
                     image,
                     model,
                     shown,
                     answered=None if call.extent else state.answered,
-                    before=None if call.extent else state.prepared,
+                    prepared=None if call.extent else state.prepared,
+                    before=before,
                     deadline=deadline,
                     told=told,
                     version=model.version_for(loaded.row.id),
                 )
+            started = time.perf_counter()
             after = State(
                 begun=loaded.segment.head + 1 if call.extent else state.begun,
                 shown=shown,
@@ -199,19 +203,13 @@ class Engine:
                 threshold=model.spec.output.threshold,
                 prepared=outlined.prepared,
             )
-            started = time.perf_counter()
-            # A new object has little in common with the one before.
-            before = None if call.extent else _before(loaded, target)
-            drawing = asyncio.create_task(self._draw(loaded, after, before=before))
             try:
-                # What takes longer begins first.
-                await asyncio.sleep(0)
                 row, segment = await self._store(loaded, call, after, request_ids=target.request_ids)
             except BaseException:
-                drawing.cancel()
-                await asyncio.gather(drawing, return_exceptions=True)
+                outlined.drawing.cancel()
+                await asyncio.gather(outlined.drawing, return_exceptions=True)
                 raise
-            drawn = await drawing
+            drawn = await outlined.drawing
         self._log.keep(row, segment, replace(after, reply=_reply(drawn, row.revision)))
         # What storing takes beyond drawing; the two go on side by side.
         beyond = timedelta(seconds=time.perf_counter() - started) - drawn.timings.total

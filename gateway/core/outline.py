@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum, auto
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from gateway.core.catalog import Model
 from gateway.core.deadline import Deadline
 from gateway.core.images import StoredImage
+from gateway.core.inference import Inference
 from gateway.core.processing import Answered, Prepared, brought, correct, prepare, restore
 from gateway.core.shown import Shown
 from gateway.storage.step_codec import RoiNumbers, encode_answer
@@ -25,39 +26,9 @@ from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, Timings, pack, pack_change
 from sixpoint.spec import ModelSpec
 
-__all__ = ["Before", "Drawn", "Inference", "Inferred", "Outlined", "Outliner", "Phase"]
+__all__ = ["Before", "Drawn", "Outlined", "Outliner", "Phase"]
 
 _Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True, eq=False)
-class Inferred:
-    """What a network answered: its output [channel, z, y, x], and the version of the model that made it."""
-
-    output: npt.NDArray[Any]
-    version: str
-
-
-class Inference(Protocol):
-    """Whoever runs a network."""
-
-    async def infer(
-        self, model: Model, tensor: npt.NDArray[np.floating], *, timeout: float, version: str = ""
-    ) -> Inferred:
-        """Run one input [channel, z, y, x] through a version of a model, within ``timeout`` seconds.
-
-        Args:
-            model: The model.
-            tensor: The input.
-            timeout: Seconds that it may take.
-            version: Which version; empty: the model's own.
-
-        Raises:
-            DeadlineExceeded: When it took longer.
-            TritonUnavailable: When it cannot be reached or the model is not ready.
-            InferenceError: When it refuses, or answers something else than the model's spec promises.
-        """
-        ...
 
 
 class Phase(Enum):
@@ -97,11 +68,20 @@ class Drawn:
 
 @dataclass(frozen=True, eq=False)
 class Outlined:
-    """An answer on the ROI's grid, the model's version that made it, where the time went, and what the network saw."""
+    """An answer on the ROI's grid, whose mask is being drawn.
+
+    Attributes:
+        answered: The answer.
+        version: The model's that made it; empty when a person brought it along.
+        timings: Where the time went until it was there.
+        drawing: Its mask; whoever does not want it any more cancels it.
+        prepared: What the network saw.
+    """
 
     answered: Answered
     version: str
     timings: Timings
+    drawing: asyncio.Future[Drawn]
     prepared: Prepared | None = None
 
 
@@ -126,19 +106,21 @@ class Outliner:
         shown: Shown,
         *,
         answered: Answered | None,
-        before: Prepared | None,
+        prepared: Prepared | None,
+        before: Before | None,
         deadline: Deadline,
         told: Callable[[Phase], None],
         version: str = "",
     ) -> Outlined:
-        """The answer of a model to all that was shown of an object: one call of the network. It is yet to be drawn.
+        """The answer of a model to all that was shown of an object: one call of the network.
 
         Args:
             image: Where the object lies.
             model: The model.
             shown: What was shown of the object.
             answered: The answer that new clicks correct; None when there is none.
-            before: What the network saw last of this object; None when that is not known.
+            prepared: What the network saw last of this object; None when that is not known.
+            before: The mask that the caller has.
             deadline: Until when an answer is wanted.
             told: Called as the call goes on.
             version: Which version of the model; empty: its own.
@@ -150,12 +132,12 @@ class Outliner:
         """
         geometry, threshold = image.volume.geometry, model.spec.output.threshold
         told(Phase.PREPROCESSING)
-        prepared, waited, preparing = await self._run(
+        ready, waited, preparing = await self._run(
             lambda: prepare(
                 image.reduced,
                 shown,
                 answered=answered,
-                before=before,
+                before=prepared,
                 geometry=geometry,
                 spec=model.spec,
                 both=self._both,
@@ -163,31 +145,39 @@ class Outliner:
         )
         told(Phase.INFERENCE)
         started = time.perf_counter()
-        inferred = await self._inference.infer(model, prepared.tensor, timeout=deadline.remaining(), version=version)
+        inferred = await self._inference.infer(model, ready.tensor, timeout=deadline.remaining(), version=version)
         inferring = time.perf_counter() - started
         told(Phase.POSTPROCESSING)
-        corrected, waited_again, correcting = await self._run(
-            lambda: correct(inferred.output[0], prepared, geometry=geometry, threshold=threshold)
+        outlined = await self._drawn(
+            lambda: correct(inferred.output[0], ready, geometry=geometry, threshold=threshold),
+            shown,
+            geometry=geometry,
+            threshold=threshold,
+            before=before,
         )
-        timings = Timings(
-            queue=timedelta(seconds=waited + waited_again),
+        spent = Timings(
+            queue=timedelta(seconds=waited),
             preprocess=timedelta(seconds=preparing),
             inference=timedelta(seconds=inferring),
-            postprocess=timedelta(seconds=correcting),
         )
-        return Outlined(corrected, inferred.version, timings, prepared)
+        return replace(outlined, version=inferred.version, timings=spent + outlined.timings, prepared=ready)
 
-    async def bring(self, shown: Shown, spec: ModelSpec, *, geometry: Geometry) -> Outlined:
+    async def bring(self, shown: Shown, spec: ModelSpec, *, geometry: Geometry, before: Before | None) -> Outlined:
         """The answer that is the mask that a person brought along; no network is asked.
 
         Args:
             shown: What was shown of the object, which a mask began.
             spec: Of the model that is to correct it.
             geometry: Of the image as it came.
+            before: The mask that the caller has.
         """
-        answered, waited, bringing = await self._run(lambda: brought(shown, geometry=geometry, spec=spec))
-        timings = Timings(queue=timedelta(seconds=waited), postprocess=timedelta(seconds=bringing))
-        return Outlined(answered, "", timings)
+        return await self._drawn(
+            lambda: brought(shown, geometry=geometry, spec=spec),
+            shown,
+            geometry=geometry,
+            threshold=spec.output.threshold,
+            before=before,
+        )
 
     async def draw(
         self, answered: Answered, shown: Shown, *, geometry: Geometry, threshold: float, before: Before | None
@@ -201,14 +191,9 @@ class Outliner:
             threshold: Probability from which on a voxel belongs to the object.
             before: The mask that the caller has.
         """
-
-        def work() -> Drawn:
-            begun = time.perf_counter()
-            mask, offset = restore(answered, shown, geometry=geometry, threshold=threshold, both=self._both)
-            drawing = time.perf_counter() - begun
-            return _packed(mask, offset, before, Timings(postprocess=timedelta(seconds=drawing)), both=self._both)
-
-        drawn, waited, _ = await self._run(work)
+        drawn, waited, _ = await self._run(
+            lambda: self._draw(answered, shown, geometry=geometry, threshold=threshold, before=before)
+        )
         return replace(drawn, timings=replace(drawn.timings, queue=timedelta(seconds=waited)))
 
     async def encode(self, answered: Answered) -> tuple[RoiNumbers, bytes]:
@@ -220,6 +205,51 @@ class Outliner:
     def nothing(before: Before | None) -> Drawn:
         """The empty mask."""
         return _packed(np.zeros((1, 1, 1), np.bool_), (0, 0, 0), before, Timings())
+
+    async def _drawn(
+        self,
+        answer: Callable[[], Answered],
+        shown: Shown,
+        *,
+        geometry: Geometry,
+        threshold: float,
+        before: Before | None,
+    ) -> Outlined:
+        """Make an answer on a thread, which goes on to draw it: asking for another takes a third of a millisecond."""
+        loop = asyncio.get_running_loop()
+        made: asyncio.Future[tuple[Answered, float, float]] = loop.create_future()
+        asked = time.perf_counter()
+
+        def tell(*what: Any) -> None:
+            if not made.done():
+                made.set_result(what)
+
+        def work() -> Drawn:
+            begun = time.perf_counter()
+            answered = answer()
+            loop.call_soon_threadsafe(tell, answered, begun - asked, time.perf_counter() - begun)
+            return self._draw(answered, shown, geometry=geometry, threshold=threshold, before=before)
+
+        drawing = loop.run_in_executor(self._executor, work)
+        try:
+            await asyncio.wait((made, drawing), return_when=asyncio.FIRST_COMPLETED)
+            if not made.done():
+                # Nothing is drawn before it is told: there was no answer.
+                await drawing
+            answered, waited, answering = await made
+        except BaseException:
+            drawing.cancel()
+            raise
+        timings = Timings(queue=timedelta(seconds=waited), postprocess=timedelta(seconds=answering))
+        return Outlined(answered, "", timings, drawing)
+
+    def _draw(
+        self, answered: Answered, shown: Shown, *, geometry: Geometry, threshold: float, before: Before | None
+    ) -> Drawn:
+        begun = time.perf_counter()
+        mask, offset = restore(answered, shown, geometry=geometry, threshold=threshold, both=self._both)
+        timings = Timings(postprocess=timedelta(seconds=time.perf_counter() - begun))
+        return _packed(mask, offset, before, timings, both=self._both)
 
     async def _run(self, work: Callable[[], _Result]) -> tuple[_Result, float, float]:
         """Run work on a thread: its result, seconds waited for the thread, seconds of work."""

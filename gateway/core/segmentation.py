@@ -21,8 +21,9 @@ from gateway.core.blending import Blend
 from gateway.core.catalog import Catalog, Model
 from gateway.core.deadline import Deadline
 from gateway.core.engine import Images
+from gateway.core.inference import Inference
 from gateway.core.labelling import Labelling
-from gateway.core.outline import Inference, Phase
+from gateway.core.outline import Phase
 from gateway.core.processing import decode_probabilities
 from gateway.core.segmentation_job import Job, numbers_of, working_bytes
 from gateway.core.segmented import Event, Labelled, Progress, Segmented, labelled

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from gateway.core.catalog import Model
-from gateway.core.outline import Inferred
+from gateway.core.inference import Inferred
 from gateway.triton.regions import Region, Regions
 from sixpoint.errors import DeadlineExceeded, InferenceError, ModelSpecError, SixpointError, TritonUnavailable
 from sixpoint.rollout import CANDIDATE_PARAMETER, Candidate

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gateway.core.catalog import Catalog, Model
-from gateway.core.outline import Inferred
+from gateway.core.inference import Inferred
 from gateway.triton.watcher import Watcher
 from sixpoint.errors import InferenceError, TritonUnavailable
 from sixpoint.rollout import Candidate

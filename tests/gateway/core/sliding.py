@@ -15,7 +15,7 @@ from monai.inferers.utils import sliding_window_inference
 from gateway.core.admission import Admission
 from gateway.core.catalog import Candidate, Catalog, Model
 from gateway.core.deadline import Deadline
-from gateway.core.outline import Inferred
+from gateway.core.inference import Inferred
 from gateway.core.segmentation import Segmenter
 from gateway.core.segmented import Event, Labelled
 from gateway.core.stored_image import StoredImage

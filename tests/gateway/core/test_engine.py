@@ -20,8 +20,9 @@ from gateway.core.catalog import Catalog, Model
 from gateway.core.deadline import Deadline
 from gateway.core.engine import Engine
 from gateway.core.images import StoredImage
+from gateway.core.inference import Inferred
 from gateway.core.log import Log
-from gateway.core.outline import Inferred, Outliner, Phase
+from gateway.core.outline import Outliner, Phase
 from gateway.core.sessions import Sessions
 from gateway.core.state import HotStates
 from gateway.storage.database import Database

@@ -1,0 +1,43 @@
+"""What the core wants of whoever runs networks: Triton's client, or a test's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from gateway.core.catalog import Model
+
+__all__ = ["Inference", "Inferred"]
+
+
+@dataclass(frozen=True, eq=False)
+class Inferred:
+    """What a network answered: its output [channel, z, y, x], and the version of the model that made it."""
+
+    output: npt.NDArray[Any]
+    version: str
+
+
+class Inference(Protocol):
+    """Whoever runs a network."""
+
+    async def infer(
+        self, model: Model, tensor: npt.NDArray[np.floating], *, timeout: float, version: str = ""
+    ) -> Inferred:
+        """Run one input [channel, z, y, x] through a version of a model, within ``timeout`` seconds.
+
+        Args:
+            model: The model.
+            tensor: The input.
+            timeout: Seconds that it may take.
+            version: Which version; empty: the model's own.
+
+        Raises:
+            DeadlineExceeded: When it took longer.
+            TritonUnavailable: When it cannot be reached or the model is not ready.
+            InferenceError: When it refuses, or answers something else than the model's spec promises.
+        """
+        ...
