@@ -215,7 +215,7 @@ class Outliner:
         threshold: float,
         before: Before | None,
     ) -> Outlined:
-        """Make an answer on a thread, which goes on to draw it: asking for another takes a third of a millisecond."""
+        """Make an answer on a thread, which goes on to draw it, while the answer is stored."""
         loop = asyncio.get_running_loop()
         made: asyncio.Future[tuple[Answered, float, float]] = loop.create_future()
         asked = time.perf_counter()
