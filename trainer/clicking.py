@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from trainer.rounds import IN_THE_MIDDLE, RIM, Correction
+from trainer.rounds import IN_THE_MIDDLE, Correction
 from trainer.users import ErrorClick
 
 __all__ = ["look"]
@@ -52,7 +52,7 @@ def look(rng: Rng, target: torch.Tensor, logits: torch.Tensor) -> Callable[[], l
 
 
 def _corrections(target: torch.Tensor, logits: torch.Tensor, chance: torch.Generator) -> torch.Tensor:
-    """Is there an error, is it missed, the click's cell, the first and the last cell along z, y and x: [batch, 9]."""
+    """Is there an error, is it missed, the click's cell, its first cell and its end along z, y and x: [batch, 9]."""
     batch, _, *shape = target.shape
     whole, given = target > 0.5, logits > 0
     missed, extra = whole & ~given, given & ~whole
@@ -76,7 +76,7 @@ def _corrections(target: torch.Tensor, logits: torch.Tensor, chance: torch.Gener
     for axis, cells in enumerate(shape):
         others = tuple(2 + other for other in range(3) if other != axis)
         line = piece.amax(dim=others).view(batch, cells).to(torch.uint8)
-        columns += [line.argmax(1, keepdim=True), cells - 1 - line.flip(1).argmax(1, keepdim=True)]
+        columns += [line.argmax(1, keepdim=True), cells - line.flip(1).argmax(1, keepdim=True)]
     return torch.cat([column.to(torch.int64) for column in columns], dim=1)
 
 
@@ -88,11 +88,8 @@ def _read(found: torch.Tensor, shape: torch.Size) -> list[Correction | None]:
             corrections.append(None)
             continue
         z, y, x = (int(at) for at in np.unravel_index(flat, edges))
-        box = tuple(
-            (max(0, first - RIM), min(cells, last + 1 + RIM))
-            for first, last, cells in zip(ends[::2], ends[1::2], edges, strict=True)
-        )
-        corrections.append(Correction(click=ErrorClick(point=(x, y, z), positive=bool(missed)), box=box))
+        click = ErrorClick(point=(x, y, z), positive=bool(missed))
+        corrections.append(Correction.of(click, list(zip(ends[::2], ends[1::2], strict=True)), shape=edges))
     return corrections
 
 

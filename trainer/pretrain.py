@@ -243,7 +243,7 @@ def _loop(
     uses = plan.uses or (_USES if beside_gpu else 1)
     shown = replayed(stream, device=run.device, uses=uses, rng=np.random.default_rng((plan.seed, run.step, 3)))
     tables = deque(_Table() for _ in range(_TABLES if beside_gpu else 1))
-    begin = clicking.look if beside_gpu else look
+    look_at = clicking.look if beside_gpu else look
     before, started = run.elapsed_s, time.monotonic()
     saved, saves, score = started, 0, None
     while (share := _share(plan, run)) < 1.0:
@@ -259,7 +259,7 @@ def _loop(
         table.logits, loss = run.learn(table.channels, table.target, clicked, rate=rate)
         table.rounds += 1
         again = rounds is not None and table.rounds < MOST_ROUNDS and rng.random() < plan.again
-        table.corrections = begin(rng, table.target, table.logits) if again else None
+        table.corrections = look_at(rng, table.target, table.logits) if again else None
         tables.append(table)
         run.elapsed_s = before + time.monotonic() - started
         # Reading it waits for the GPU.

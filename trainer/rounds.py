@@ -14,14 +14,14 @@ from sixpoint.maps import LEAST_HEAT, heat_factors
 from sixpoint.spec import ClickChannel, ModelSpec, PreviousChannel
 from trainer.users import ErrorClick, largest_error
 
-__all__ = ["IN_THE_MIDDLE", "RIM", "Correction", "Rounds", "correct", "look"]
+__all__ = ["IN_THE_MIDDLE", "Correction", "Rounds", "correct", "look"]
 
 Rng = np.random.Generator
 Mask = npt.NDArray[np.bool_]
 
 IN_THE_MIDDLE = 0.6
 """How often a person clicks the middle of an error; otherwise somewhere in it."""
-RIM = 3
+_RIM = 3
 """Cells round an error's box where a click counts: without them, changing too much there would cost nothing."""
 
 
@@ -107,11 +107,25 @@ class Correction:
 
     Attributes:
         click: Where they click.
-        box: (first, last) of the error's cells and a rim round them, along z, y and x.
+        box: (first, end) of the error's cells and a rim round them, half-open, along z, y and x.
     """
 
     click: ErrorClick
     box: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, click: ErrorClick, error: Sequence[tuple[int, int]], *, shape: Sequence[int]) -> Correction:
+        """That of an error.
+
+        Args:
+            click: Where they click.
+            error: (first, end) of its cells, half-open, along z, y and x.
+            shape: Of the grid, [z, y, x].
+        """
+        box = tuple(
+            (max(0, first - _RIM), min(cells, end + _RIM)) for (first, end), cells in zip(error, shape, strict=True)
+        )
+        return cls(click=click, box=box)
 
 
 def correct(rng: Rng | None, truth: Mask, answer: Mask) -> Correction | None:
@@ -129,11 +143,8 @@ def correct(rng: Rng | None, truth: Mask, answer: Mask) -> Correction | None:
     if error is None:
         return None
     anywhere = rng is not None and rng.random() > IN_THE_MIDDLE
-    box = tuple(
-        (max(0, part.start - RIM), min(cells, part.stop + RIM))
-        for part, cells in zip(error.box, truth.shape, strict=True)
-    )
-    return Correction(click=error.click(rng=rng if anywhere else None), box=box)
+    ends = [(part.start, part.stop) for part in error.box]
+    return Correction.of(error.click(rng=rng if anywhere else None), ends, shape=truth.shape)
 
 
 def look(rng: Rng | None, target: torch.Tensor, logits: torch.Tensor) -> Callable[[], list[Correction | None]]:

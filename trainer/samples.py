@@ -35,7 +35,7 @@ _AMPLE_EXTENT = 32
 """Targets below this are thinned out, the smaller the more: every scene is full of them."""
 _LEAST_FILL = 0.01
 _SPARSE_FILL = 0.15
-"""Targets that fill more of their box are thinned out, the more the more: four in ten organs in scans do not."""
+"""Targets that fill more of their box are thinned out, the more the more: three in ten organs in scans do not."""
 _IN_PIECES_SHARE = 0.65
 _BOX_SHARE = 0.125
 _CUT_SHORT_SHARE = 0.15

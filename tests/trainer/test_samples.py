@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from sixpoint.guidance import Guide, network_input
 from sixpoint.roi import Roi
@@ -46,6 +47,29 @@ def test_parts_belong_to_whole_bodies() -> None:
     assert np.array_equal(scene.parent[scene.parent], scene.parent)
     assert scene.labels.max() < scene.count
     assert scene.parent[AIR] == AIR
+
+
+def test_a_row_of_like_bodies_is_one_target_in_pieces() -> None:
+    rng = np.random.default_rng(1)
+    scene = compose(rng, (EDGE, EDGE, EDGE))
+    labels = np.arange(scene.count)
+    further = np.flatnonzero((scene.parent != labels) & (scene.twin == scene.parent))
+    assert len(further)
+    found = [crop for _ in range(6) for crop in samples.targets(rng, scene, paint(rng, scene), most=40)]
+    pieces = np.array([ndimage.label(crop.mask)[1] for crop in found])
+    assert 0.05 < (pieces > 1).mean() < 0.6
+
+
+def test_sparse_targets_are_not_drowned_by_compact_ones() -> None:
+    rng = np.random.default_rng(0)
+    fills = []
+    for _ in range(4):
+        scene = compose(rng, (EDGE, EDGE, EDGE))
+        for crop in samples.targets(rng, scene, paint(rng, scene), most=40):
+            box = ndimage.find_objects(crop.mask.astype(np.uint8))[0]
+            fills.append(crop.mask[box].mean())
+    assert min(fills) >= 0.01
+    assert np.mean(np.array(fills) < 0.2) > 0.2
 
 
 def test_families_make_bodies_that_fill_their_box() -> None:

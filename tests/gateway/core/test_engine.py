@@ -453,6 +453,19 @@ async def test_another_process_answers_as_the_first_would(process, database):
         assert np.array_equal(other.inference.tensors[-1], process.inference.tensors[-1])
 
 
+async def test_a_step_whose_answer_cannot_be_corrected_was_never_made(process, monkeypatch):
+    session = await process.open()
+
+    def short_of_memory(*args: object, **options: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("gateway.core.outline.correct", short_of_memory)
+        with pytest.raises(MemoryError):
+            await process.annotate(session, SIX)
+    assert (await process.annotate(session, SIX)).revision == 1
+
+
 async def test_a_step_whose_mask_cannot_be_drawn_is_stored_and_drawn_when_the_call_is_repeated(process, monkeypatch):
     session, reference = await process.open(), await process.open()
     expected = await process.annotate(reference, SIX)
