@@ -212,20 +212,24 @@ class Sessions:
             if len(name) > _MOST_NAME:
                 raise InvalidArgument(f"a segment's name has {len(name)} characters; at most {_MOST_NAME} are kept")
 
-        def work(conn: Connection) -> Session:
+        def work(conn: Connection) -> tuple[Session, bool]:
             row = open_row(records.find(conn, session_id))
-            if not (request_id and records.find_request(conn, session_id, request_id)):
+            repeated = bool(request_id) and records.find_request(conn, session_id, request_id) is not None
+            if not repeated:
                 check_revision(row, revision)
                 advance(conn, row, now=self._now(), model=model)
                 for number, name in names:
                     records.rename_segment(conn, session_id, number, name)
                 if request_id:
                     records.note_requests(conn, session_id, [request_id], Request(row.revision + 1, 0, 0))
-            return self._session(conn, open_row(records.find(conn, session_id)))
+            return self._session(conn, open_row(records.find(conn, session_id))), repeated
 
         async with self._log.lock(session_id):
-            changed = await self._database.write(work)
-            self._hot.keep_at(session_id, changed.row.revision)
+            changed, repeated = await self._database.write(work)
+            if repeated:  # what other gateways did since is not known here
+                self._hot.drop(session_id)
+            else:
+                self._hot.keep_at(session_id, changed.row.revision)
             return changed
 
     async def steps(self, session_id: str, *, segment: int = 0) -> list[tuple[StepRow, bool]]:

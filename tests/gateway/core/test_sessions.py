@@ -320,6 +320,18 @@ async def test_what_is_at_hand_is_not_trusted_when_another_process_went_on(proce
     assert answer_of((await process.log.load(opened.row.id, 1)).state) == 21
 
 
+async def test_a_repeated_update_does_not_make_current_what_another_process_went_beyond(process, database, clock):
+    opened = await process.open()
+    await process.show(opened.row.id, BOX)
+    renamed = await process.sessions.update(opened.row.id, model=None, names=[(1, "liver")], request_id="u")
+    await Process(database, clock).show(opened.row.id, Click((3, 4, 5)))
+    again = await process.sessions.update(opened.row.id, model=None, names=[(1, "liver")], request_id="u")
+    assert (renamed.row.revision, again.row.revision) == (2, 3)
+    loaded = await process.show(opened.row.id, Click((5, 4, 5)))
+    assert (answer_of(loaded.state), loaded.segment) == (31, SegmentRow(1, "liver", 3, 3))
+    assert len(await process.sessions.steps(opened.row.id)) == 3
+
+
 async def test_a_session_that_was_closed_meanwhile_takes_no_step(process):
     opened = await process.open()
     loaded = await process.log.load(opened.row.id, 1)
