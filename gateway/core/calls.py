@@ -18,7 +18,8 @@ class Target:
         session_id: The session.
         segment: Number of the segment.
         revision: The revision that it was made for; None: the newest.
-        request_ids: The ids of the call, or of the calls that it joins: repeated with one, it is answered again.
+        request_ids: The ids of the call, or of the calls that it joins, empty for one without: repeated with all of
+            them, it is answered again.
         base_revision: The revision whose mask of the segment the caller has; 0: none.
     """
 

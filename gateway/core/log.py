@@ -20,7 +20,7 @@ from gateway.storage import session_records as records
 from gateway.storage.database import Database
 from gateway.storage.session_records import Request, SegmentRow, SessionRow
 from gateway.storage.step_records import StepRow, append_step, step_rows
-from sixpoint.errors import SessionExpired, SessionNotFound, StaleRevision
+from sixpoint.errors import FailedPrecondition, SessionExpired, SessionNotFound, StaleRevision
 
 __all__ = ["Loaded", "Log", "advance", "check_revision", "open_row"]
 
@@ -79,15 +79,23 @@ class Log:
     async def load(self, session_id: str, segment: int, *, request_ids: Sequence[str] = ()) -> Loaded:
         """What a call on a segment starts from; call it while holding :meth:`lock`.
 
+        Args:
+            session_id: The session.
+            segment: Number of the segment.
+            request_ids: The ids of the calls that the call joins; empty for one without.
+
         Raises:
             SessionNotFound: As of :meth:`get`.
+            FailedPrecondition: When some of the joined calls were carried out before, and others were not.
             InternalError: When a stored answer is damaged.
         """
         hot = self._hot.get(session_id, segment)
 
         def work(conn: Connection) -> Loaded:
             row = open_row(records.find(conn, session_id))
-            done = [found for key in request_ids if key and (found := records.find_request(conn, session_id, key))]
+            done = [records.find_request(conn, session_id, key) if key else None for key in request_ids]
+            if any(done) and not all(done):
+                raise FailedPrecondition("some of these calls were carried out before: make them one by one")
             last = done[-1] if done else None
             if hot is not None and hot.revision == row.revision:
                 return Loaded(row, hot.segment, hot.state, last)

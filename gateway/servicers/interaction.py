@@ -19,6 +19,7 @@ from gateway.core.calls import Answer
 from gateway.core.deadline import Deadline
 from gateway.core.engine import Engine
 from gateway.core.outline import Phase
+from gateway.core.sessions import check_request_id
 from gateway.servicers.messages import PHASES, answer_message, read_place, read_prompts, read_target
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, SixpointError, Violation
 from sixpoint.status import code_of, to_status
@@ -66,7 +67,7 @@ class Line:
         async with self._changed:
             await self._changed.wait_for(lambda: self._waiting or self._ended)
             group: _Actions = []
-            while self._waiting and (not group or _joins(group[0], self._waiting[0])):
+            while self._waiting and (not group or _joins(group, self._waiting[0])):
                 group.append(self._waiting.popleft())
             self._changed.notify_all()
             return group
@@ -160,7 +161,9 @@ class Interaction:
             case "annotate":
                 target = read_target(request)
                 if ids:
-                    target = replace(target, request_ids=tuple(filter(None, ids)))
+                    for one in ids:
+                        check_request_id(one)
+                    target = replace(target, request_ids=tuple(ids))
                 deadline = Deadline.after(self._call_seconds)
 
                 def told(phase: Phase) -> None:
@@ -214,9 +217,11 @@ def join(group: _Actions) -> messages.InteractRequest:
     return joined
 
 
-def _joins(action: messages.InteractRequest, following: messages.InteractRequest) -> bool:
-    """Whether prompts that follow others belong to the same segment of the same session."""
-    if action.WhichOneof("action") != "annotate" or following.WhichOneof("action") != "annotate":
+def _joins(group: _Actions, following: messages.InteractRequest) -> bool:
+    """Whether prompts that follow others belong to the same segment of the same session, and repeat none of them."""
+    if group[0].WhichOneof("action") != "annotate" or following.WhichOneof("action") != "annotate":
         return False
-    a, b = action.annotate, following.annotate
+    a, b = group[0].annotate, following.annotate
+    if b.request_id and b.request_id in {one.annotate.request_id for one in group}:
+        return False
     return (a.session_id, a.segment or 1) == (b.session_id, b.segment or 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -108,15 +109,22 @@ class Process:
         return await self.engine.annotate(target, prompts, deadline=Deadline.after(10))
 
 
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/sixpoint.db")
+@contextlib.asynccontextmanager
+async def database_with_image(folder: Path) -> AsyncIterator[Database]:
+    """A database that knows the image of these tests."""
+    database = Database(f"sqlite:///{folder}/sixpoint.db")
     await database.start()
     geometry = {name: list(getattr(VOLUME.geometry, name)) for name in ("size", "spacing", "origin", "direction")}
     row = {"digest": VOLUME.digest, "geometry": geometry, "voxel_type": 3, "byte_count": 1, "owner": "", "created": 0}
     await database.write(lambda conn: conn.execute(insert(images).values(row | {"used": 0})))
     yield database
     await database.stop()
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    async with database_with_image(tmp_path) as database:
+        yield database
 
 
 @pytest.fixture
