@@ -71,7 +71,9 @@ class State:
         """Bytes that it holds in memory, more or less."""
         answer = self.answered.probabilities.nbytes if self.answered else 0
         seen = self.prepared.nbytes if self.prepared else 0
-        return answer + seen + (self.reply.mask.nbytes if self.reply else 0) + _OVERHEAD_BYTES
+        mask = self.shown.extent.mask if self.shown else None
+        brought = 0 if mask is None else mask.nbytes
+        return answer + seen + brought + (self.reply.mask.nbytes if self.reply else 0) + _OVERHEAD_BYTES
 
 
 def read_state(prompts: Sequence[bytes], last: StepRow, *, geometry: Geometry) -> State:

@@ -21,7 +21,7 @@ from gateway.storage.step_codec import encode_answer, encode_prompts
 from gateway.storage.step_records import StepRow
 from sixpoint import errors
 from sixpoint.geometry import Geometry
-from sixpoint.prompts import Box, Click, Prompt
+from sixpoint.prompts import Box, Click, InitialMask, Prompt
 from sixpoint.roi import Roi
 from tests.gateway.core.test_processing import SIX, ready
 from tests.harness import CLICKS_SPEC, noisy_volume
@@ -418,6 +418,19 @@ def test_of_sessions_that_nobody_uses_nothing_is_kept_at_hand() -> None:
     assert hot.nbytes == held / 2
     hot.drop("early")
     assert hot.nbytes == 0
+
+
+def test_masks_that_were_brought_along_count_as_what_is_at_hand_and_once() -> None:
+    mask = np.ones(GEOMETRY.size[::-1], np.bool_)
+    brought = show(None, read_call([InitialMask.of(mask)], geometry=GEOMETRY))
+    clicked = show(brought, read_call([Click((3, 4, 5))], geometry=GEOMETRY))
+    one = mask.nbytes + State().nbytes
+    hot = HotStates(2 * one)
+    for name in ("a", "b", "c"):
+        hot.put(row_of(name), before=0, segment=SegmentRow(1), state=State(shown=brought))
+    hot.put(row_of("c"), before=0, segment=SegmentRow(1), state=State(shown=clicked))
+    assert [hot.get(name, 1) is not None for name in ("a", "b", "c")] == [False, True, True]
+    assert hot.nbytes == 2 * one
 
 
 def test_what_networks_saw_is_kept_of_the_last_segments_alone() -> None:
