@@ -14,7 +14,7 @@ from trainer.datasets import Dataset, Split, read_dataset, split
 from trainer.fingerprint import Fingerprint, fill, survey
 from trainer.network import write_atomically
 
-__all__ = ["Experiment", "settle"]
+__all__ = ["Experiment", "check_identity", "settle"]
 
 _FINGERPRINT = "fingerprint.json"
 _SPLIT = "split.json"
@@ -35,6 +35,22 @@ class Experiment:
     fingerprint: Fingerprint
     parts: Split
     spec: ModelSpec
+
+
+def check_identity(saved: Mapping[str, Any], wanted: Mapping[str, Any], *, out: Path) -> None:
+    """Refuse to go on with another run.
+
+    Args:
+        saved: What the folder's run was about, by what to call it; what an older trainer did not keep is not compared.
+        wanted: What this one is about, likewise.
+        out: The folder, for the error.
+
+    Raises:
+        FailedPrecondition: They differ.
+    """
+    for what, value in wanted.items():
+        if what in saved and saved[what] != value:
+            raise FailedPrecondition(f"{out} holds a run with another {what}: give this one another folder")
 
 
 def settle(

@@ -14,9 +14,9 @@ import torch
 import yaml
 from torch import nn
 
-from sixpoint.errors import FailedPrecondition
 from sixpoint.spec import ModelSpec
 from trainer.curves import draw_curves
+from trainer.experiment import check_identity
 from trainer.network import Average, save_atomically, write_atomically
 
 __all__ = ["CHECKPOINT", "SPEC", "Plan", "Precision", "Progress", "Run"]
@@ -164,9 +164,7 @@ class Run:
         if not (out / _LAST).exists():
             return
         state: dict[str, Any] = torch.load(out / _LAST, map_location=device, weights_only=True)
-        for what, value in self.identity.items():
-            if state["identity"].get(what) != value:
-                raise FailedPrecondition(f"{out} holds a run with another {what}: give this one another folder")
+        check_identity(state["identity"], self.identity, out=out)
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.average.state = state["average"]
