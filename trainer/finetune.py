@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from sixpoint.errors import DatasetError, ModelSpecError
 from sixpoint.spec import ModelSpec, Task
 from trainer import pretrain
 from trainer.datasets import read_dataset, split
+from trainer.experiment import write_split
 from trainer.feeding import Labelled
-from trainer.network import write_atomically
 
 __all__ = ["Tuning", "finetune"]
 
@@ -109,5 +108,5 @@ def finetune(tuning: Tuning, *, report: Callable[[pretrain.Progress], None] = la
         if not part.crops():
             raise DatasetError(f"{dataset.name} has no structure large enough to be outlined in the cases to {what}")
     tuning.out.mkdir(parents=True, exist_ok=True)
-    write_atomically(tuning.out / "split.json", json.dumps(asdict(parts), indent=1).encode())
+    write_split(parts, out=tuning.out)
     return pretrain.pretrain(plan, report=report)

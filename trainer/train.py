@@ -24,7 +24,7 @@ from monai.losses.dice import DiceCELoss
 from torch import nn
 
 from trainer.cases import PreparedCase, folder_of, prepare
-from trainer.experiment import Experiment, settle
+from trainer.experiment import Experiment, settle, write_split
 from trainer.network import Average, build, load_fitting, read_state
 from trainer.patches import Batch, Patches, batches
 from trainer.run import CHECKPOINT, Plan, Precision, Progress, Run
@@ -72,6 +72,8 @@ def train(plan: Plan, *, report: Report = lambda _: None) -> Path:
             report=lambda share: report(Progress("reading", share)),
         )
     trainer = _Trainer(plan, experiment, fabric, report)
+    if fabric.is_global_zero:
+        write_split(experiment.parts, out=plan.out)
     if trainer.run.share(plan) < 1.0:
         folder = folder_of(plan.out, experiment.spec)
         with fabric.rank_zero_first():

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 from PIL import Image
 from tritonclient import grpc as triton_grpc
 from typer.testing import CliRunner
@@ -148,9 +149,11 @@ def test_a_run_whose_patience_is_spent_ends(data: Path, tmp_path: Path) -> None:
 
 
 def test_the_folder_of_another_run_is_refused(whole: Path, data: Path, make_pairs: Maker) -> None:
+    before = (whole / "split.json").read_bytes()
     for change, what in (({"seed": 2}, "split"), ({"batch": 3}, "batch size"), ({"mirror": True}, "mirroring")):
         with pytest.raises(FailedPrecondition, match=f"holds a run with another {what}"):
             train(plan(data, whole, **change))
+        assert (whole / "split.json").read_bytes() == before
     with pytest.raises(FailedPrecondition, match="holds a run on other cases"):
         train(plan(make_pairs(cases=3), whole))
     train(replace(plan(data, whole)))  # it is as it was
@@ -177,6 +180,14 @@ def test_a_run_that_kept_no_mirroring_goes_on(whole: Path, data: Path, tmp_path:
     del last["identity"]["mirroring"]
     torch.save(last, tmp_path / "run" / "last.pt")
     train(plan(data, tmp_path / "run", mirror=True))
+
+
+def test_of_several_processes_only_the_first_writes_the_split(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Fabric, "is_global_zero", property(lambda _: False))
+    train(plan(data, tmp_path, steps=1))
+    assert not (tmp_path / "split.json").exists()
 
 
 def test_a_run_starts_from_a_checkpoint_with_other_labels(whole: Path, make_pairs: Maker, tmp_path: Path) -> None:
