@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -30,7 +30,7 @@ from trainer.patches import Batch, Patches, batches
 from trainer.run import CHECKPOINT, Plan, Precision, Progress, Run
 from trainer.segment import dice_per_label, segment
 
-__all__ = ["train"]
+__all__ = ["figure_names", "train"]
 
 _WARM_UP_STEPS = 100
 Report = Callable[[Progress], None]
@@ -191,7 +191,7 @@ class _Trainer:
             sums += torch.stack([dice.nan_to_num(0.0), (~dice.isnan()).float()])
         total, cases = cast(torch.Tensor, self.fabric.all_reduce(sums.to(device), reduce_op="sum")).tolist()
         # A label that no held-out case has says nothing.
-        means = {_figure(name): t / n for name, t, n in zip(labels, total, cases, strict=True) if n}
+        means = {name: t / n for name, t, n in zip(figure_names(labels), total, cases, strict=True) if n}
         return {"dice": sum(means.values()) / len(means) if means else 0.0, **means}
 
     def _provenance(self) -> dict[str, str]:
@@ -224,8 +224,16 @@ def _channels_last(network: nn.Module) -> nn.Module:
     return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
 
-def _figure(label: str) -> str:
-    return f"dice_{re.sub('[^a-z0-9]+', '_', label.lower()).strip('_')}"
+def figure_names(labels: Sequence[str]) -> list[str]:
+    """What each label's Dice is called, in any script: ``dice_left_lung``; with its number where that is taken."""
+    names: list[str] = []
+    for number, label in enumerate(labels, start=1):
+        name = "_".join(["dice", *re.findall(r"[^\W_]+", label.lower())])
+        # "dice" itself is their mean.
+        while name in {"dice", *names}:
+            name += f"_{number}"
+        names.append(name)
+    return names
 
 
 def _best_precision() -> Precision:

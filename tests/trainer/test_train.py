@@ -34,7 +34,7 @@ from tests.trainer.conftest import Maker
 from trainer.cli import app
 from trainer.network import build, read_mapping, read_spec
 from trainer.run import CHECKPOINT, SPEC, Plan, Precision, Progress
-from trainer.train import train
+from trainer.train import figure_names, train
 
 TEMPLATE = read_mapping(Path(trainer.__file__).with_name("segmentation.yaml"))
 TEMPLATE["network"]["arguments"]["filters"] = [8, 8, 8]
@@ -89,6 +89,29 @@ def test_a_run_leaves_what_the_exporter_and_people_need(whole: Path) -> None:
     assert (len(parts["training"]), len(parts["validation"])) == (4, 1)
     with Image.open(whole / "curves.png") as picture:
         assert picture.width > picture.height > 300
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (("Left Lung", "core"), ["dice_left_lung", "dice_core"]),
+        (("肝臓", "脾臓"), ["dice_肝臓", "dice_脾臓"]),
+        (("Tumour +", "Tumour -"), ["dice_tumour", "dice_tumour_2"]),
+        (("+", "-"), ["dice_1", "dice_2"]),
+        (("tumour 3", "tumour", "Tumour"), ["dice_tumour_3", "dice_tumour", "dice_tumour_3_3"]),
+    ],
+)
+def test_every_label_has_a_figure_of_its_own(labels: tuple[str, ...], names: list[str]) -> None:
+    assert figure_names(labels) == names
+
+
+def test_the_mean_is_over_all_labels_whatever_they_are_called(make_pairs: Maker, tmp_path: Path) -> None:
+    root = make_pairs(cases=2)
+    (root / "labels.json").write_text('{"1": "Tumour +", "2": "Tumour -"}')
+    train(plan(root, tmp_path, steps=1))
+    figures = read_spec(tmp_path / SPEC).metrics
+    assert set(figures) == {"dice", "dice_tumour", "dice_tumour_2"}
+    assert figures["dice"] == pytest.approx((figures["dice_tumour"] + figures["dice_tumour_2"]) / 2, abs=1e-4)
 
 
 def test_a_run_in_two_parts_ends_as_in_one(whole: Path, data: Path, tmp_path: Path) -> None:
