@@ -145,6 +145,15 @@ def train(
     patience: Annotated[int, typer.Option(min=1, help="Validations without a better one that end the run.")] = 10,
     every: Annotated[int, typer.Option(min=1, help="Steps between validations.")] = 400,
     seed: Annotated[int, typer.Option(help="Of split, patches and weights.")] = 1,
+    mirror: Annotated[
+        bool | None,
+        typer.Option(
+            "--mirror/--no-mirror",
+            help="Swap left and right in half of the patches. Wrong where a label has a side: a left kidney, even as "
+            "the only label, needs --no-mirror.",
+            show_default="mirror only with one label",
+        ),
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the network on a CPU.")] = 2,
     workers: Annotated[
         int | None,
@@ -158,8 +167,8 @@ def train(
 ) -> None:
     """Train on labelled images; write the best checkpoint.pt, spec.yaml and metrics.json beside it.
 
-    For annotation, batch, patience, every, precision and devices are those of pretrain (a GPU if there is one): they
-    cannot be chosen.
+    For annotation, batch, patience, every, mirror, precision and devices are those of pretrain (a GPU if there is
+    one): they cannot be chosen.
     """
     if task is Task.ANNOTATION:
         beside = init.with_name(training.SPEC) if init else _SPEC
@@ -197,6 +206,7 @@ def train(
         batch=batch,
         rate=rate or 2e-3,
         seed=seed,
+        mirror=mirror,
         every=every,
         patience=patience,
         threads=threads,

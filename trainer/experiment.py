@@ -14,7 +14,7 @@ from trainer.datasets import Dataset, Split, read_dataset, split
 from trainer.fingerprint import Fingerprint, fill, survey
 from trainer.network import write_atomically
 
-__all__ = ["Experiment", "settle"]
+__all__ = ["Experiment", "check_identity", "settle", "write_split"]
 
 _FINGERPRINT = "fingerprint.json"
 _SPLIT = "split.json"
@@ -37,6 +37,27 @@ class Experiment:
     spec: ModelSpec
 
 
+def check_identity(saved: Mapping[str, Any], wanted: Mapping[str, Any], *, out: Path) -> None:
+    """Refuse to go on with another run.
+
+    Args:
+        saved: What the folder's run was about, by what to call it; what an older trainer did not keep is not compared.
+        wanted: What this one is about, likewise.
+        out: The folder, for the error.
+
+    Raises:
+        FailedPrecondition: They differ.
+    """
+    for what, value in wanted.items():
+        if what in saved and saved[what] != value:
+            raise FailedPrecondition(f"{out} holds a run with another {what}: give this one another folder")
+
+
+def write_split(parts: Split, *, out: Path) -> None:
+    """Write ``split.json``, for people; give it the folder of a run that is known to be this one."""
+    write_atomically(out / _SPLIT, json.dumps(asdict(parts), indent=1).encode())
+
+
 def settle(
     data: Path,
     template: Mapping[str, Any],
@@ -53,7 +74,7 @@ def settle(
     Args:
         data: Folder of the dataset.
         template: A segmentation spec as a YAML reader returns it, perhaps incomplete.
-        out: Folder of the run: ``split.json`` and ``fingerprint.json`` are written there.
+        out: Folder of the run: ``fingerprint.json`` is written there.
         seed: Of the split.
         fraction: Share of the cases to hold out.
         held_out: File with the names of the cases to hold out, in place of a draw.
@@ -76,5 +97,4 @@ def settle(
         fingerprint = survey(dataset, workers=workers, report=report)
         fingerprint.write(path)
     spec = fill(template, dataset, fingerprint)
-    write_atomically(out / _SPLIT, json.dumps(asdict(parts), indent=1).encode())
     return Experiment(dataset, fingerprint, parts, spec)

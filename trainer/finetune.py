@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from sixpoint.errors import DatasetError, ModelSpecError
 from sixpoint.spec import ModelSpec, Task
 from trainer import pretrain
 from trainer.datasets import read_dataset, split
+from trainer.experiment import write_split
 from trainer.feeding import Labelled
-from trainer.network import write_atomically
 
 __all__ = ["Tuning", "finetune"]
 
@@ -68,6 +67,7 @@ def finetune(tuning: Tuning, *, report: Callable[[pretrain.Progress], None] = la
     Raises:
         DatasetError: The dataset cannot be used, or has no structure that is large enough to be outlined.
         ModelSpecError: The spec is not for annotation.
+        FailedPrecondition: The folder holds another run.
     """
     if tuning.spec.task is not Task.ANNOTATION:
         raise ModelSpecError("the spec is not for annotation: expected task: annotation")
@@ -75,12 +75,6 @@ def finetune(tuning: Tuning, *, report: Callable[[pretrain.Progress], None] = la
     parts = split(dataset, seed=tuning.seed, fraction=tuning.fraction, held_out=tuning.held_out)
     chosen = [tuple(c for c in dataset.cases if c.name in names) for names in (parts.training, parts.validation)]
     learnt, held_out = (Labelled(cases, 1.0) for cases in chosen)
-    # Here, where an error is seen: the process that will make the samples reads them again.
-    for part, what in ((learnt, "learn from"), (held_out, "hold out")):
-        if not part.crops():
-            raise DatasetError(f"{dataset.name} has no structure large enough to be outlined in the cases to {what}")
-    tuning.out.mkdir(parents=True, exist_ok=True)
-    write_atomically(tuning.out / "split.json", json.dumps(asdict(parts), indent=1).encode())
     facts = {
         "dataset": dataset.name,
         "data_licence": tuning.licence or dataset.licence or "unknown",
@@ -108,4 +102,11 @@ def finetune(tuning: Tuning, *, report: Callable[[pretrain.Progress], None] = la
         labelled=learnt,
         held_out=held_out,
     )
+    pretrain.check_folder(plan)
+    # Here, where an error is seen: the process that will make the samples reads them again.
+    for part, what in ((learnt, "learn from"), (held_out, "hold out")):
+        if not part.crops():
+            raise DatasetError(f"{dataset.name} has no structure large enough to be outlined in the cases to {what}")
+    tuning.out.mkdir(parents=True, exist_ok=True)
+    write_split(parts, out=tuning.out)
     return pretrain.pretrain(plan, report=report)

@@ -15,12 +15,14 @@ __all__ = ["crops_of", "deform"]
 
 Rng = np.random.Generator
 _FEWEST_VOXELS = 100
+# Of what is shown coarser or warped.
+_FEWEST_LEFT = 50
 # Larger objects are shown coarser: the network's grid has fewer cells than this anyway.
 _EXTENT = 88
 
 
 def crops_of(image: npt.NDArray[np.generic], labels: npt.NDArray[np.generic]) -> list[Crop]:
-    """One crop for every structure of a labelled image that is large enough to be outlined.
+    """One crop for every structure of a labelled image that is large enough to be outlined, also where shown coarser.
 
     Args:
         image: Canonical voxels [z, y, x], in the image's own units.
@@ -40,7 +42,10 @@ def crops_of(image: npt.NDArray[np.generic], labels: npt.NDArray[np.generic]) ->
             slice(max(0, part.start - more), min(n, part.stop + more))
             for part, more, n in zip(box, reach, labels.shape, strict=True)
         )
-        crops.append(_coarser(image[outer].astype(np.float32), whole[outer] == index, extent))
+        crop = _coarser(image[outer].astype(np.float32), whole[outer] == index, extent)
+        # What is thin or scattered may vanish on a coarser grid.
+        if crop.mask.sum() >= _FEWEST_LEFT:
+            crops.append(crop)
     return crops
 
 
@@ -63,7 +68,7 @@ def deform(rng: Rng, crops: Sequence[Crop], *, count: int) -> list[Crop]:
     varied: list[Crop] = []
     for choice in rng.integers(len(crops), size=count):
         crop = _warped(rng, crops[int(choice)])
-        if crop.mask.sum() >= _FEWEST_VOXELS // 2:
+        if crop.mask.sum() >= _FEWEST_LEFT:
             varied.append(crop)
     return varied
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from monai.losses.dice import DiceCELoss
 from torch import nn
 
 from sixpoint.spec import ModelSpec
+from trainer.experiment import check_identity
 from trainer.network import Average, build, save_atomically
 
-__all__ = ["FORMAT", "Learner", "shown_before"]
+__all__ = ["FORMAT", "Learner", "check_saved", "shown_before"]
 
 FORMAT = torch.channels_last_3d
 """How tensors lie in memory: what 3D convolutions read best."""
@@ -36,6 +37,7 @@ class Learner:
         device: Where it computes.
         half: Whether it computes in bfloat16 where that is safe.
         forward: The network, or what ``torch.compile`` made of it.
+        identity: What must be as it was when a run goes on, by what to call it.
         step: Steps taken.
         shown: Samples shown.
         elapsed_s: Seconds of training, earlier parts of a resumed run included.
@@ -50,6 +52,7 @@ class Learner:
     device: torch.device
     half: bool
     forward: Callable[[torch.Tensor], torch.Tensor]
+    identity: Mapping[str, Any]
     step: int = 0
     shown: int = 0
     elapsed_s: float = 0.0
@@ -64,6 +67,7 @@ class Learner:
         device: torch.device,
         half: bool,
         compiled: bool,
+        identity: Mapping[str, Any],
     ) -> Learner:
         """One that has not learnt yet.
 
@@ -72,6 +76,7 @@ class Learner:
             device: Where to compute.
             half: Whether to compute in bfloat16 where that is safe.
             compiled: Whether to let ``torch.compile`` speed the network up.
+            identity: What must be as it was when the run goes on, by what to call it.
         """
         network = network.to(device, memory_format=FORMAT)  # type: ignore[call-overload]
         return cls(
@@ -82,6 +87,7 @@ class Learner:
             device=device,
             half=half,
             forward=torch.compile(network, dynamic=False) if compiled else network,
+            identity=identity,
         )
 
     def learn(
@@ -132,6 +138,7 @@ class Learner:
                 "network": self.network.state_dict(),
                 "optimiser": self.optimiser.state_dict(),
                 "average": self.average.state,
+                "identity": dict(self.identity),
                 "counters": {"step": self.step, "shown": self.shown, "elapsed_s": self.elapsed_s, "loss": self.loss},
                 "history": self.history,
             },
@@ -146,6 +153,17 @@ class Learner:
         self.step, self.shown = int(state["counters"]["step"]), int(state["counters"]["shown"])
         self.elapsed_s, self.loss = float(state["counters"]["elapsed_s"]), float(state["counters"]["loss"])
         self.history = list(state["history"])
+
+
+def check_saved(path: Path, identity: Mapping[str, Any]) -> None:
+    """Refuse to go on with what :meth:`Learner.save` wrote of another run; a run that kept no identity may be any.
+
+    Raises:
+        FailedPrecondition: Naming what differs.
+    """
+    if path.exists():
+        state: dict[str, Any] = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+        check_identity(state.get("identity", {}), identity, out=path.parent)
 
 
 def shown_before(path: Path) -> int:

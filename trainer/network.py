@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -211,9 +212,13 @@ class Average:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file whole or not at all: a reader never meets half of it."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    # A name of its own: several processes may write the file at once.
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def save_atomically(path: Path, state: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ batches that it would have seen.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -72,8 +71,13 @@ def cut(
     return image, label
 
 
-def augmentation(spec: ModelSpec) -> Compose:
-    """Random changes of ``{"image": [channel, z, y, x], "label": [1, z, y, x]}``, which end in patches of the spec."""
+def augmentation(spec: ModelSpec, *, mirror: bool) -> Compose:
+    """Random changes of ``{"image": [channel, z, y, x], "label": [1, z, y, x]}``, which end in patches of the spec.
+
+    Args:
+        spec: Of the network.
+        mirror: Whether half of the patches have left and right swapped; their labels keep their numbers.
+    """
     assert spec.patch is not None  # every spec for segmentation has one
     z, y, x = spec.input_shape[1:]
     # Thick slices are not turned out of their plane.
@@ -100,7 +104,7 @@ def augmentation(spec: ModelSpec) -> Compose:
                 grid_mode=("bilinear", "nearest"),
                 grid_padding_mode="border",
             ),
-            *([RandFlipd(("image", "label"), prob=0.5, spatial_axis=2)] if not _has_sides(spec) else []),
+            *([RandFlipd(("image", "label"), prob=0.5, spatial_axis=2)] if mirror else []),
             RandGaussianNoised("image", prob=0.2, std=0.1),
             RandGaussianSmoothd("image", prob=0.15, sigma_x=(0.4, 1), sigma_y=(0.4, 1), sigma_z=(0.4, 1)),
             RandScaleIntensityd("image", prob=0.2, factors=0.25),
@@ -109,11 +113,6 @@ def augmentation(spec: ModelSpec) -> Compose:
             RandAdjustContrastd("image", prob=0.3, gamma=(0.7, 1.5), retain_stats=True),
         ]
     )
-
-
-def _has_sides(spec: ModelSpec) -> bool:
-    """Whether labels tell left from right, which a mirror would swap."""
-    return any(re.search(r"(?i)(^|[^a-z])(left|right|l|r)([^a-z]|$)", label) for label in spec.labels)
 
 
 @dataclass(frozen=True)
@@ -125,6 +124,7 @@ class Patches(Dataset[Batch]):
         spec: Of the network.
         seed: Of everything.
         batch: Patches in a batch.
+        mirror: Whether half of the patches have left and right swapped.
         rank: Which of several processes this is: each has patches of its own.
     """
 
@@ -132,12 +132,13 @@ class Patches(Dataset[Batch]):
     spec: ModelSpec
     seed: int
     batch: int
+    mirror: bool
     rank: int = 0
 
     def __getitem__(self, step: int) -> Batch:
         set_track_meta(False)
         rng = np.random.default_rng((self.seed, self.rank, step))
-        change = augmentation(self.spec)
+        change = augmentation(self.spec, mirror=self.mirror)
         images, labels = [], []
         for _ in range(self.batch):
             image, label = self._draw(rng)

@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -23,14 +23,14 @@ from sixpoint.errors import InvalidArgument
 from sixpoint.spec import ModelSpec
 from trainer import clicking
 from trainer.feeding import Batch, Feed, Labelled, batches
-from trainer.learner import Learner, shown_before
+from trainer.learner import Learner, check_saved, shown_before
 from trainer.network import adapt, build, load_fitting, read_spec, read_state, save_atomically, write_atomically
 from trainer.pool import SCENE_EDGE
 from trainer.replay import replayed
 from trainer.rounds import Correction, Rounds, look
 from trainer.validation import Score, ValidationSet, validate
 
-__all__ = ["CHECKPOINT", "SPEC", "Plan", "Progress", "pretrain"]
+__all__ = ["CHECKPOINT", "SPEC", "Plan", "Progress", "check_folder", "pretrain"]
 
 CHECKPOINT = "checkpoint.pt"
 """What is published: ``{"state_dict": averaged weights}``."""
@@ -136,6 +136,15 @@ class Progress:
     score: Score | None
 
 
+def check_folder(plan: Plan) -> None:
+    """Look whether the plan's folder holds a run that the plan can go on with, or none.
+
+    Raises:
+        FailedPrecondition: It holds one of another network, or of other images; another budget is no other run.
+    """
+    check_saved(plan.out / _LAST, _identity(plan))
+
+
 def pretrain(plan: Plan, *, report: Callable[[Progress], None] = lambda _: None) -> Path:
     """Train until the budget is spent, going on from the folder's last checkpoint if there is one.
 
@@ -145,7 +154,11 @@ def pretrain(plan: Plan, *, report: Callable[[Progress], None] = lambda _: None)
 
     Returns:
         The published checkpoint; its spec lies beside it.
+
+    Raises:
+        FailedPrecondition: The folder holds another run.
     """
+    check_folder(plan)
     # The writer is slow to import, and only training needs it.
     from torch.utils.tensorboard import SummaryWriter
 
@@ -167,7 +180,7 @@ def pretrain(plan: Plan, *, report: Callable[[Progress], None] = lambda _: None)
         labelled=plan.labelled,
     )
     stream = batches(feed, workers=_workers(plan, device), pinned=device.type == "cuda")
-    run = Learner.of(_network(plan), device=device, half=half, compiled=plan.compiled)
+    run = Learner.of(_network(plan), device=device, half=half, compiled=plan.compiled, identity=_identity(plan))
     if (plan.out / _LAST).exists():
         run.load(plan.out / _LAST)
     writer = SummaryWriter(plan.out / "tensorboard", purge_step=run.step)
@@ -176,6 +189,20 @@ def pretrain(plan: Plan, *, report: Callable[[Progress], None] = lambda _: None)
     finally:
         writer.close()
     return plan.out / CHECKPOINT
+
+
+def _identity(plan: Plan) -> Mapping[str, Any]:
+    """What a run cannot go on with when it changes, by what to call it."""
+    spec = plan.spec.model_dump(mode="json")
+    return {
+        "network": spec["network"],
+        "region of interest": spec["roi"],
+        "input": spec["input"],
+        "seed": plan.seed,
+        "set of images to learn from": [case.name for case in plan.labelled.cases],
+        "set of images to hold out": [case.name for case in plan.held_out.cases],
+        "share of labelled images": plan.labelled.share,
+    }
 
 
 def _holdout(plan: Plan) -> ValidationSet:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -14,9 +14,9 @@ import torch
 import yaml
 from torch import nn
 
-from sixpoint.errors import FailedPrecondition
 from sixpoint.spec import ModelSpec
 from trainer.curves import draw_curves
+from trainer.experiment import check_identity
 from trainer.network import Average, save_atomically, write_atomically
 
 __all__ = ["CHECKPOINT", "SPEC", "Plan", "Precision", "Progress", "Run"]
@@ -51,6 +51,7 @@ class Plan:
         batch: Patches per step and process.
         rate: Peak learning rate.
         seed: Of everything.
+        mirror: Whether to learn from patches with left and right swapped, too; None: where there is one label only.
         every: Steps between validations.
         patience: Validations without a better one after which the run ends.
         save_s: Seconds between saves.
@@ -72,6 +73,7 @@ class Plan:
     batch: int = 2
     rate: float = 2e-3
     seed: int = 1
+    mirror: bool | None = None
     every: int = 400
     patience: int = 10
     save_s: float = 60.0
@@ -80,6 +82,10 @@ class Plan:
     precision: Precision | None = None
     devices: str = "auto"
     licence: str = ""
+
+    def mirrors(self, labels: Sequence[str]) -> bool:
+        """Whether left and right are swapped at random: several labels may be the two sides of one organ."""
+        return len(labels) == 1 if self.mirror is None else self.mirror
 
 
 @dataclass(frozen=True)
@@ -164,9 +170,7 @@ class Run:
         if not (out / _LAST).exists():
             return
         state: dict[str, Any] = torch.load(out / _LAST, map_location=device, weights_only=True)
-        for what, value in self.identity.items():
-            if state["identity"].get(what) != value:
-                raise FailedPrecondition(f"{out} holds a run with another {what}: give this one another folder")
+        check_identity(state["identity"], self.identity, out=out)
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.average.state = state["average"]

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -24,13 +24,13 @@ from monai.losses.dice import DiceCELoss
 from torch import nn
 
 from trainer.cases import PreparedCase, folder_of, prepare
-from trainer.experiment import Experiment, settle
+from trainer.experiment import Experiment, settle, write_split
 from trainer.network import Average, build, load_fitting, read_state
 from trainer.patches import Batch, Patches, batches
 from trainer.run import CHECKPOINT, Plan, Precision, Progress, Run
 from trainer.segment import dice_per_label, segment
 
-__all__ = ["train"]
+__all__ = ["figure_names", "train"]
 
 _WARM_UP_STEPS = 100
 Report = Callable[[Progress], None]
@@ -72,6 +72,8 @@ def train(plan: Plan, *, report: Report = lambda _: None) -> Path:
             report=lambda share: report(Progress("reading", share)),
         )
     trainer = _Trainer(plan, experiment, fabric, report)
+    if fabric.is_global_zero:
+        write_split(experiment.parts, out=plan.out)
     if trainer.run.share(plan) < 1.0:
         folder = folder_of(plan.out, experiment.spec)
         with fabric.rank_zero_first():
@@ -110,6 +112,7 @@ class _Trainer:
             "split": [list(experiment.parts.training), list(experiment.parts.validation)],
             "seed": plan.seed,
             "batch size": plan.batch,
+            "mirroring": plan.mirrors(self.spec.labels),
         }
         self.run = Run(network, optimiser, Average(network, decay=0.995), identity)
         self.run.resume(plan.out, device=fabric.device)
@@ -123,7 +126,8 @@ class _Trainer:
         plan, run, first = self.plan, self.run, self.fabric.is_global_zero
         learnt = tuple(cases[name] for name in self.experiment.parts.training)
         held_out = [cases[name] for name in self.experiment.parts.validation]
-        patches = Patches(learnt, self.spec, plan.seed, plan.batch, self.fabric.global_rank)
+        mirror = plan.mirrors(self.spec.labels)
+        patches = Patches(learnt, self.spec, plan.seed, plan.batch, mirror, self.fabric.global_rank)
         stream = batches(patches, first=run.step, last=plan.steps, workers=plan.workers)
         writer = SummaryWriter(plan.out / "tensorboard", purge_step=run.step) if first else None
         before, started = run.elapsed_s, time.monotonic()
@@ -187,7 +191,7 @@ class _Trainer:
             sums += torch.stack([dice.nan_to_num(0.0), (~dice.isnan()).float()])
         total, cases = cast(torch.Tensor, self.fabric.all_reduce(sums.to(device), reduce_op="sum")).tolist()
         # A label that no held-out case has says nothing.
-        means = {_figure(name): t / n for name, t, n in zip(labels, total, cases, strict=True) if n}
+        means = {name: t / n for name, t, n in zip(figure_names(labels), total, cases, strict=True) if n}
         return {"dice": sum(means.values()) / len(means) if means else 0.0, **means}
 
     def _provenance(self) -> dict[str, str]:
@@ -201,6 +205,7 @@ class _Trainer:
             "minutes": f"{self.run.elapsed_s / 60:.1f}",
             "device": f"{self.fabric.world_size} x {_device_name(self.fabric.device)}",
             "seed": str(plan.seed),
+            "mirrored": "yes" if plan.mirrors(self.spec.labels) else "no",
             "trained_with": f"torch {torch.__version__}",
             "monai": monai.__version__,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -219,8 +224,16 @@ def _channels_last(network: nn.Module) -> nn.Module:
     return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
 
-def _figure(label: str) -> str:
-    return f"dice_{re.sub('[^a-z0-9]+', '_', label.lower()).strip('_')}"
+def figure_names(labels: Sequence[str]) -> list[str]:
+    """What each label's Dice is called, in any script: ``dice_left_lung``; with its number where that is taken."""
+    names: list[str] = []
+    for number, label in enumerate(labels, start=1):
+        name = "_".join(["dice", *re.findall(r"[^\W_]+", label.lower())])
+        # "dice" itself is their mean.
+        while name in {"dice", *names}:
+            name += f"_{number}"
+        names.append(name)
+    return names
 
 
 def _best_precision() -> Precision:

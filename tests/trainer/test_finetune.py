@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from sixpoint.errors import DatasetError, ModelSpecError
+from sixpoint.errors import DatasetError, FailedPrecondition, ModelSpecError
 from sixpoint.spec import ModelSpec, NetworkSpec, Task
 from sixpoint.volume import Volume, write_image
 from tests.trainer.conftest import Maker
@@ -54,6 +54,34 @@ def test_the_best_checkpoint_is_measured_on_cases_held_out(spec: ModelSpec, make
 
     finetune(replace(first, out=tmp_path / "second", init=tmp_path / "first" / CHECKPOINT, steps=1))
     assert (tmp_path / "second" / CHECKPOINT).exists()
+
+
+def test_a_folder_whose_run_had_other_cases_is_refused_and_left_as_it_is(
+    spec: ModelSpec, make_pairs: Maker, tmp_path: Path
+) -> None:
+    root = make_pairs(cases=5)
+    first = replace(tuning(root, tmp_path, spec), steps=1)
+    finetune(first)
+    before = (tmp_path / "split.json").read_bytes()
+    parts = json.loads(before)
+    (other := tmp_path / "held_out.txt").write_text(parts["training"][0])
+    learnt = "set of images to learn from"
+    for change, what in (
+        (replace(first, steps=2, seed=2), "seed"),
+        (replace(first, steps=2, fraction=0.4), learnt),
+        (replace(first, steps=2, held_out=other), learnt),
+        (replace(first, steps=2, data=make_pairs(cases=6)), learnt),
+    ):
+        with pytest.raises(FailedPrecondition, match=f"holds a run with another {what}: give this one another folder"):
+            finetune(change)
+    assert (tmp_path / "split.json").read_bytes() == before
+
+    # A run that was begun before identities were kept goes on.
+    last = torch.load(tmp_path / "last.pt", weights_only=True)
+    del last["identity"]
+    torch.save(last, tmp_path / "last.pt")
+    finetune(replace(first, steps=2, seed=2))
+    assert "identity" in torch.load(tmp_path / "last.pt", weights_only=True)
 
 
 def test_nothing_to_outline_is_an_error_at_once(spec: ModelSpec, make_pairs: Maker, tmp_path: Path) -> None:

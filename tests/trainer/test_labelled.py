@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from sixpoint.phantom import make_phantom
 from trainer.datasets import Case
@@ -32,6 +33,22 @@ def test_large_structures_are_shown_coarser():
     (crop,) = crops_of(labels.astype(np.int16) * 100, labels)
     assert np.ptp(np.nonzero(crop.mask)[2]) < LARGEST_EXTENT
     assert crop.image[crop.mask].mean() > crop.image[~crop.mask].mean()
+
+
+@pytest.mark.parametrize("kind", ["centreline", "stray voxels"])
+def test_what_vanishes_when_it_is_shown_coarser_is_no_target(kind: str):
+    rng = np.random.default_rng(0)
+    labels = np.zeros((30, 400, 400), np.uint8)
+    if kind == "centreline":
+        along = np.arange(20, 380)
+        labels[5 + along // 20, along, along] = 1
+    else:
+        labels.reshape(-1)[rng.choice(labels.size, 150, replace=False)] = 1
+    labels[5:15, 5:15, 5:15] = 2
+    image = rng.normal(size=labels.shape).astype(np.float32)
+    crops = crops_of(image, labels)
+    assert [crop.mask.sum() for crop in crops] == [1000]
+    assert len(deform(rng, crops, count=8)) == 8
 
 
 def test_deformed_targets_stay_where_their_intensities_are(tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from trainer.cases import PreparedCase, folder_of, prepare
 from trainer.datasets import Dataset, read_case, read_dataset
 from trainer.fingerprint import fill, survey
 from trainer.network import read_mapping
-from trainer.patches import OUTSIDE, Patches, batches, cut
+from trainer.patches import OUTSIDE, Patches, augmentation, batches, cut
 from trainer.segment import dice_per_label, segment
 
 
@@ -111,7 +112,7 @@ def test_a_patch_is_padded_where_the_volume_ends(cases: tuple[PreparedCase, ...]
 
 
 def test_the_batch_of_a_step_is_the_same_whoever_makes_it(cases: tuple[PreparedCase, ...], spec: ModelSpec) -> None:
-    patches = Patches(cases, spec, seed=1, batch=2)
+    patches = Patches(cases, spec, seed=1, batch=2, mirror=True)
     channels, labels = patches[7]
     assert channels.shape == (2, *spec.input_shape)
     assert labels.shape == (2, 1, *spec.input_shape[1:])
@@ -123,16 +124,19 @@ def test_the_batch_of_a_step_is_the_same_whoever_makes_it(cases: tuple[PreparedC
         again = next(stream)
         assert torch.equal(again[0], channels)
         assert torch.equal(again[1], labels)
-    for other in (patches[8], Patches(cases, spec, seed=2, batch=2)[7], Patches(cases, spec, 1, 2, rank=1)[7]):
+    for other in (patches[8], replace(patches, seed=2)[7], replace(patches, rank=1)[7]):
         assert not torch.equal(other[0], channels)
 
 
-@pytest.mark.parametrize(("labels", "mirrored"), [(("shell", "core"), True), (("kidney left", "kidney right"), False)])
-def test_what_tells_left_from_right_is_not_mirrored(labels: tuple[str, ...], mirrored: bool, spec: ModelSpec) -> None:
-    from trainer.patches import augmentation
-
-    change = augmentation(spec.model_copy(update={"labels": labels}))
-    assert any(type(one).__name__ == "RandFlipd" for one in change.transforms) is mirrored
+@pytest.mark.parametrize("mirror", [True, False])
+def test_patches_are_mirrored_where_that_is_asked_for_whatever_labels_are_called(
+    mirror: bool, cases: tuple[PreparedCase, ...], spec: ModelSpec
+) -> None:
+    named = spec.model_copy(update={"labels": ("LKidney", "RKidney")})
+    change = augmentation(named, mirror=mirror)
+    assert any(type(one).__name__ == "RandFlipd" for one in change.transforms) is mirror
+    plain, other = (Patches(cases, named, seed=1, batch=8, mirror=one)[0][0] for one in (False, mirror))
+    assert torch.equal(plain, other) is not mirror
 
 
 def test_dice_of_labels_and_of_one_that_neither_has() -> None:

@@ -12,10 +12,11 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from sixpoint.errors import InvalidArgument, ModelSpecError
+from sixpoint.errors import FailedPrecondition, InvalidArgument, ModelSpecError
 from sixpoint.spec import ModelSpec, NetworkSpec
 from trainer import feeding
 from trainer.cli import app
+from trainer.datasets import Case
 from trainer.network import Average, build, read_spec
 from trainer.pretrain import CHECKPOINT, SPEC, Device, Plan, Progress, pretrain
 
@@ -62,6 +63,16 @@ def test_two_steps_then_two_more(spec: ModelSpec, tmp_path: Path) -> None:
     pretrain(replace(plan, steps=4), report=seen.append)
     assert [now.step for now in seen] == [3, 4, 4]
     assert [entry["step"] for entry in json.loads((tmp_path / "metrics.json").read_text())] == [2, 4]
+
+    assert spec.network is not None
+    wider = NetworkSpec(name="UNet", arguments={**spec.network.arguments, "channels": [8, 8, 8, 8, 8]})
+    more = feeding.Labelled((Case("new", tmp_path / "image.nii.gz", tmp_path / "label.nii.gz"),), 0.25)
+    for change, what in (
+        (replace(plan, steps=6, spec=spec.model_copy(update={"network": wider})), "network"),
+        (replace(plan, steps=6, labelled=more), "set of images to learn from"),
+    ):
+        with pytest.raises(FailedPrecondition, match=f"holds a run with another {what}: give this one another folder"):
+            pretrain(change)
 
 
 def test_a_start_that_is_none_is_refused_in_one_line(spec: ModelSpec, tmp_path: Path) -> None:

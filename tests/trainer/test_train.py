@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 from PIL import Image
 from tritonclient import grpc as triton_grpc
 from typer.testing import CliRunner
@@ -33,7 +34,7 @@ from tests.trainer.conftest import Maker
 from trainer.cli import app
 from trainer.network import build, read_mapping, read_spec
 from trainer.run import CHECKPOINT, SPEC, Plan, Precision, Progress
-from trainer.train import train
+from trainer.train import figure_names, train
 
 TEMPLATE = read_mapping(Path(trainer.__file__).with_name("segmentation.yaml"))
 TEMPLATE["network"]["arguments"]["filters"] = [8, 8, 8]
@@ -78,8 +79,8 @@ def test_a_run_leaves_what_the_exporter_and_people_need(whole: Path) -> None:
     spec = read_spec(whole / SPEC)
     assert spec.labels == ("shell", "core")
     assert set(spec.metrics) == {"dice", "dice_shell", "dice_core"}
-    facts = {"dataset": "balls", "training_cases": "4", "held_out_cases": "1", "seed": "1", "data_licence": "unknown"}
-    assert facts.items() <= spec.provenance.items()
+    facts = {"dataset": "balls", "data_licence": "unknown", "training_cases": "4", "held_out_cases": "1"}
+    assert (facts | {"seed": "1", "mirrored": "no"}).items() <= spec.provenance.items()
     build(spec).load_state_dict(torch.load(whole / CHECKPOINT, weights_only=True)["state_dict"])
     history = json.loads((whole / "metrics.json").read_text())
     assert [entry["step"] for entry in history] == [2, 4]
@@ -88,6 +89,29 @@ def test_a_run_leaves_what_the_exporter_and_people_need(whole: Path) -> None:
     assert (len(parts["training"]), len(parts["validation"])) == (4, 1)
     with Image.open(whole / "curves.png") as picture:
         assert picture.width > picture.height > 300
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (("Left Lung", "core"), ["dice_left_lung", "dice_core"]),
+        (("肝臓", "脾臓"), ["dice_肝臓", "dice_脾臓"]),
+        (("Tumour +", "Tumour -"), ["dice_tumour", "dice_tumour_2"]),
+        (("+", "-"), ["dice_1", "dice_2"]),
+        (("tumour 3", "tumour", "Tumour"), ["dice_tumour_3", "dice_tumour", "dice_tumour_3_3"]),
+    ],
+)
+def test_every_label_has_a_figure_of_its_own(labels: tuple[str, ...], names: list[str]) -> None:
+    assert figure_names(labels) == names
+
+
+def test_the_mean_is_over_all_labels_whatever_they_are_called(make_pairs: Maker, tmp_path: Path) -> None:
+    root = make_pairs(cases=2)
+    (root / "labels.json").write_text('{"1": "Tumour +", "2": "Tumour -"}')
+    train(plan(root, tmp_path, steps=1))
+    figures = read_spec(tmp_path / SPEC).metrics
+    assert set(figures) == {"dice", "dice_tumour", "dice_tumour_2"}
+    assert figures["dice"] == pytest.approx((figures["dice_tumour"] + figures["dice_tumour_2"]) / 2, abs=1e-4)
 
 
 def test_a_run_in_two_parts_ends_as_in_one(whole: Path, data: Path, tmp_path: Path) -> None:
@@ -148,12 +172,45 @@ def test_a_run_whose_patience_is_spent_ends(data: Path, tmp_path: Path) -> None:
 
 
 def test_the_folder_of_another_run_is_refused(whole: Path, data: Path, make_pairs: Maker) -> None:
-    for change, what in (({"seed": 2}, "split"), ({"batch": 3}, "batch size")):
+    before = (whole / "split.json").read_bytes()
+    for change, what in (({"seed": 2}, "split"), ({"batch": 3}, "batch size"), ({"mirror": True}, "mirroring")):
         with pytest.raises(FailedPrecondition, match=f"holds a run with another {what}"):
             train(plan(data, whole, **change))
+        assert (whole / "split.json").read_bytes() == before
     with pytest.raises(FailedPrecondition, match="holds a run on other cases"):
         train(plan(make_pairs(cases=3), whole))
     train(replace(plan(data, whole)))  # it is as it was
+
+
+@pytest.mark.parametrize(
+    ("labels", "asked", "mirrored"),
+    [
+        (("tumour",), None, True),
+        (("tumour",), False, False),
+        (("LKidney", "RKidney"), None, False),
+        (("shell", "core"), True, True),
+    ],
+)
+def test_only_a_label_that_is_alone_is_mirrored_unasked(
+    labels: tuple[str, ...], asked: bool | None, mirrored: bool, tmp_path: Path
+) -> None:
+    assert plan(tmp_path, tmp_path, mirror=asked).mirrors(labels) is mirrored
+
+
+def test_a_run_that_kept_no_mirroring_goes_on(whole: Path, data: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "run")
+    last = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
+    del last["identity"]["mirroring"]
+    torch.save(last, tmp_path / "run" / "last.pt")
+    train(plan(data, tmp_path / "run", mirror=True))
+
+
+def test_of_several_processes_only_the_first_writes_the_split(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Fabric, "is_global_zero", property(lambda _: False))
+    train(plan(data, tmp_path, steps=1))
+    assert not (tmp_path / "split.json").exists()
 
 
 def test_a_run_starts_from_a_checkpoint_with_other_labels(whole: Path, make_pairs: Maker, tmp_path: Path) -> None:
@@ -175,7 +232,7 @@ def test_the_command_trains_and_says_what_is_next(make_decathlon: Maker, tmp_pat
     root = make_decathlon(cases=3, modality="CT")
     (tmp_path / "spec.yaml").write_text(json.dumps(TEMPLATE))
     arguments = ["train", tmp_path / "run", "--data", root, "--task", "segmentation", "--spec", tmp_path / "spec.yaml"]
-    options = ["--steps", 2, "--every", 1, "--batch", 1, "--threads", 1, "--workers", 0]
+    options = ["--steps", 2, "--every", 1, "--batch", 1, "--threads", 1, "--workers", 0, "--mirror"]
     result = CliRunner().invoke(app, [str(one) for one in (*arguments, *options)])
     assert result.exit_code == 0, result.output
     assert "exporter export" in result.output
@@ -183,6 +240,7 @@ def test_the_command_trains_and_says_what_is_next(make_decathlon: Maker, tmp_pat
     spec = read_spec(tmp_path / "run" / SPEC)
     assert spec.provenance["data_licence"] == "CC0-1.0"
     assert spec.modalities == ("CT",)
+    assert spec.provenance["mirrored"] == "yes"
 
 
 def test_a_bad_dataset_ends_the_command_with_its_error(tmp_path: Path) -> None:
