@@ -146,14 +146,13 @@ def train(
     every: Annotated[int, typer.Option(min=1, help="Steps between validations.")] = 400,
     seed: Annotated[int, typer.Option(help="Of split, patches and weights.")] = 1,
     mirror: Annotated[
-        bool | None,
+        bool,
         typer.Option(
-            "--mirror/--no-mirror",
-            help="Swap left and right in half of the patches. Wrong where a label has a side: a left kidney, even as "
-            "the only label, needs --no-mirror.",
-            show_default="mirror only with one label",
+            "--mirror",
+            help="Swap left and right in half of the patches: more to learn from, but wrong where a label has a side, "
+            "as a left kidney has.",
         ),
-    ] = None,
+    ] = False,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the network on a CPU.")] = 2,
     workers: Annotated[
         int | None,

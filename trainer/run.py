@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -51,7 +51,7 @@ class Plan:
         batch: Patches per step and process.
         rate: Peak learning rate.
         seed: Of everything.
-        mirror: Whether to learn from patches with left and right swapped, too; None: where there is one label only.
+        mirror: Whether to swap left and right in half of the patches.
         every: Steps between validations.
         patience: Validations without a better one after which the run ends.
         save_s: Seconds between saves.
@@ -73,7 +73,7 @@ class Plan:
     batch: int = 2
     rate: float = 2e-3
     seed: int = 1
-    mirror: bool | None = None
+    mirror: bool = False
     every: int = 400
     patience: int = 10
     save_s: float = 60.0
@@ -82,10 +82,6 @@ class Plan:
     precision: Precision | None = None
     devices: str = "auto"
     licence: str = ""
-
-    def mirrors(self, labels: Sequence[str]) -> bool:
-        """Whether left and right are swapped at random: several labels may be the two sides of one organ."""
-        return len(labels) == 1 if self.mirror is None else self.mirror
 
 
 @dataclass(frozen=True)

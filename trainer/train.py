@@ -112,7 +112,7 @@ class _Trainer:
             "split": [list(experiment.parts.training), list(experiment.parts.validation)],
             "seed": plan.seed,
             "batch size": plan.batch,
-            "mirroring": plan.mirrors(self.spec.labels),
+            "mirroring": plan.mirror,
         }
         self.run = Run(network, optimiser, Average(network, decay=0.995), identity)
         self.run.resume(plan.out, device=fabric.device)
@@ -126,8 +126,7 @@ class _Trainer:
         plan, run, first = self.plan, self.run, self.fabric.is_global_zero
         learnt = tuple(cases[name] for name in self.experiment.parts.training)
         held_out = [cases[name] for name in self.experiment.parts.validation]
-        mirror = plan.mirrors(self.spec.labels)
-        patches = Patches(learnt, self.spec, plan.seed, plan.batch, mirror, self.fabric.global_rank)
+        patches = Patches(learnt, self.spec, plan.seed, plan.batch, plan.mirror, self.fabric.global_rank)
         stream = batches(patches, first=run.step, last=plan.steps, workers=plan.workers)
         writer = SummaryWriter(plan.out / "tensorboard", purge_step=run.step) if first else None
         before, started = run.elapsed_s, time.monotonic()
@@ -205,7 +204,7 @@ class _Trainer:
             "minutes": f"{self.run.elapsed_s / 60:.1f}",
             "device": f"{self.fabric.world_size} x {_device_name(self.fabric.device)}",
             "seed": str(plan.seed),
-            "mirrored": "yes" if plan.mirrors(self.spec.labels) else "no",
+            "mirrored": "yes" if plan.mirror else "no",
             "trained_with": f"torch {torch.__version__}",
             "monai": monai.__version__,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),

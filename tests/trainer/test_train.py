@@ -182,21 +182,6 @@ def test_the_folder_of_another_run_is_refused(whole: Path, data: Path, make_pair
     train(replace(plan(data, whole)))  # it is as it was
 
 
-@pytest.mark.parametrize(
-    ("labels", "asked", "mirrored"),
-    [
-        (("tumour",), None, True),
-        (("tumour",), False, False),
-        (("LKidney", "RKidney"), None, False),
-        (("shell", "core"), True, True),
-    ],
-)
-def test_only_a_label_that_is_alone_is_mirrored_unasked(
-    labels: tuple[str, ...], asked: bool | None, mirrored: bool, tmp_path: Path
-) -> None:
-    assert plan(tmp_path, tmp_path, mirror=asked).mirrors(labels) is mirrored
-
-
 def test_a_run_that_kept_no_mirroring_goes_on(whole: Path, data: Path, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "run")
     last = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
