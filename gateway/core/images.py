@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -160,7 +160,7 @@ class Images:
             )
             return
         with self._room.reserved(header, owner=owner, others=await self._used(header, owner)):
-            file = await self._in_thread(lambda: self._uploads.claim(header, offset=offset))
+            file = await self._claim(header, offset=offset)
             self._running.add(file.path)
             remove = False
             upload = Upload(
@@ -177,7 +177,8 @@ class Images:
                 raise
             finally:
                 self._running.discard(file.path)
-                await self._in_thread(lambda: file.close(remove=remove))
+                # It may still wait for a thread when the call is cancelled: nobody else would close the file.
+                await asyncio.shield(self._in_thread(lambda: file.close(remove=remove)))
 
     async def expire(self) -> int:
         """Remove images that nobody uses any more, uploads that nobody continues, and files over the cache's budget.
@@ -273,6 +274,15 @@ class Images:
         counted = {*self._running, self._uploads.path(header.digest)}
         return total + await self._in_thread(lambda: self._uploads.nbytes(besides=counted)), owned
 
+    async def _claim(self, header: Header, *, offset: int) -> UploadFile:
+        claiming = self._threads.submit(self._uploads.claim, header, offset=offset)
+        try:
+            return await asyncio.wrap_future(claiming)
+        except asyncio.CancelledError:
+            # The thread goes on, and nobody else would let go of the file that it locks.
+            claiming.add_done_callback(_let_go)
+            raise
+
     async def _keep(self, header: Header, file: UploadFile, *, owner: str) -> ImageRecord:
         key, now = _key(header.digest), self._now()
         record = ImageRecord(
@@ -322,6 +332,11 @@ class Images:
 
 def _key(digest: str) -> str:
     return f"images/{digest[:2]}/{digest}"
+
+
+def _let_go(claiming: Future[UploadFile]) -> None:
+    if not claiming.cancelled() and claiming.exception() is None:
+        claiming.result().close(remove=False)
 
 
 @contextlib.contextmanager

@@ -84,7 +84,7 @@ class UploadFile:
                 return
             self._open = False
             try:
-                if not remove:
+                if self._waiting and not remove:
                     with contextlib.suppress(StorageFull, StorageUnavailable):
                         self._advance()
                 if remove or self._waiting:
@@ -199,8 +199,10 @@ class UploadFolder:
                 except FileNotFoundError:
                     continue
                 if number is not None:
-                    path.unlink(missing_ok=True)
-                    os.close(number)
+                    try:
+                        path.unlink(missing_ok=True)
+                    finally:
+                        os.close(number)
                     removed.append(path.name)
         return removed
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from gateway.core.images import Header, ImageLimits, Images
+from gateway.core.upload_files import UploadFile, UploadFolder
 from gateway.storage.blobs import Blobs
 from gateway.storage.database import Database
 from gateway.storage.schema import images as images_table
@@ -193,6 +195,56 @@ async def test_an_upload_cancelled_in_the_middle_can_be_continued(images: Images
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sending
+    assert await images.received(volume.digest) == 5000
+    await put(images, volume, offset=5000)
+
+
+async def test_an_upload_cancelled_while_its_file_is_claimed_can_be_continued(
+    images: Images, monkeypatch: pytest.MonkeyPatch
+):
+    volume = noisy_volume()
+    await begin(images, volume, 1001)
+    claimed, go_on = threading.Event(), threading.Event()
+    claim = UploadFolder.claim
+
+    def slow_claim(folder: UploadFolder, header: Header, *, offset: int) -> UploadFile:
+        file = claim(folder, header, offset=offset)
+        claimed.set()
+        go_on.wait()
+        return file
+
+    monkeypatch.setattr(UploadFolder, "claim", slow_claim)
+    sending = asyncio.create_task(put(images, volume, offset=1001))
+    await asyncio.to_thread(claimed.wait)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    go_on.set()
+    monkeypatch.undo()
+    assert await images.received(volume.digest) == 1001
+    await put(images, volume, offset=1001)
+
+
+async def test_an_upload_cancelled_again_while_no_thread_is_free_to_close_its_file_can_be_continued(images: Images):
+    volume = noisy_volume()
+    sent, go_on = asyncio.Event(), threading.Event()
+
+    async def send() -> None:
+        async with images.upload(header_of(volume)) as upload:
+            await upload.write(volume.array.tobytes()[:5000])
+            for _ in range(images._threads._max_workers):
+                images._threads.submit(go_on.wait)
+            sent.set()
+            await asyncio.Event().wait()
+
+    sending = asyncio.create_task(send())
+    await sent.wait()
+    for _ in range(2):
+        sending.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    go_on.set()
     assert await images.received(volume.digest) == 5000
     await put(images, volume, offset=5000)
 
