@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -25,7 +25,7 @@ from gateway.storage.blobs import Blobs
 from gateway.storage.database import Database
 from gateway.storage.disk import aside, disk_errors
 from gateway.storage.image_records import ImageRecord
-from sixpoint.errors import ImageNotFound, InvalidArgument, ResourceExhausted, Unavailable
+from sixpoint.errors import ImageNotFound, InvalidArgument, ResourceExhausted, SixpointError, Unavailable
 
 __all__ = ["Header", "ImageLimits", "Images", "StoredImage"]
 
@@ -34,6 +34,10 @@ _Result = TypeVar("_Result")
 
 _THREADS = 4
 _SWEEP = 100
+# Images that a sweep fails to remove before it leaves the rest to the next: a store that is away holds up each of them.
+_FAILURES = 3
+# Before every image, as sweeps go through them: by when it was last used, then by digest.
+_START = (0.0, "")
 # Use is noted only this often: most calls should not cost a write.
 _TOUCH_S = 3600.0
 # The whole folder of blobs is looked through only this often.
@@ -72,6 +76,7 @@ class Images:
         self._at_hand = ImagesAtHand(budget=limits.memory, now=now)
         self._opening: dict[str, asyncio.Task[StoredImage]] = {}
         self._running: set[Path] = set()
+        self._swept = _START
         self._tidy_due = now()
 
     async def start(self) -> None:
@@ -155,7 +160,7 @@ class Images:
             )
             return
         with self._room.reserved(header, owner=owner, others=await self._used(header, owner)):
-            file = await self._in_thread(lambda: self._uploads.claim(header, offset=offset))
+            file = await self._claim(header, offset=offset)
             self._running.add(file.path)
             remove = False
             upload = Upload(
@@ -172,7 +177,8 @@ class Images:
                 raise
             finally:
                 self._running.discard(file.path)
-                await self._in_thread(lambda: file.close(remove=remove))
+                # It may still wait for a thread when the call is cancelled: nobody else would close the file.
+                await asyncio.shield(self._in_thread(lambda: file.close(remove=remove)))
 
     async def expire(self) -> int:
         """Remove images that nobody uses any more, uploads that nobody continues, and files over the cache's budget.
@@ -181,28 +187,54 @@ class Images:
             How many images were removed.
 
         Raises:
-            StorageUnavailable: When the database or the blob store cannot be reached.
+            StorageUnavailable: When something could not be removed, or the database not be reached: the first such
+                error, after all else was removed.
         """
         before = self._now() - self._limits.idle
-        digests = await self._database.read(lambda conn: records.unused(conn, before=before, limit=_SWEEP))
+        failures: list[SixpointError] = []
         removed = 0
-        for digest in digests:
-            if await self._database.write(partial(self._remove_unused, digest=digest, before=before)):
-                removed += 1
-                self._at_hand.drop(digest)
-                await self._in_thread(self._cache.remove, digest)
-        for name in await self._in_thread(lambda: self._uploads.expire(idle=self._limits.idle)):
-            # Its gateway may have been killed after the blob was put, and before it was recorded.
-            if is_digest(name):
-                await self._database.write(partial(self._forget_blob, digest=name))
+        # What cannot be removed keeps nothing else from being so.
+        with _collected(failures):
+            removed = await self._remove_some(before)
+        with _collected(failures):
+            for name in await self._in_thread(lambda: self._uploads.expire(idle=self._limits.idle)):
+                # Its gateway may have been killed after the blob was put, and before it was recorded.
+                if is_digest(name):
+                    with _collected(failures):
+                        await self._database.write(partial(self._forget_blob, digest=name))
         if self._now() > self._tidy_due:
             self._tidy_due = self._now() + _TIDY_S
-            await self._blobs.tidy(before)
-        await self._in_thread(self._cache.trim)
+            with _collected(failures):
+                await self._blobs.tidy(before)
+        with _collected(failures):
+            await self._in_thread(self._cache.trim)
         for digest in self._at_hand.digests():
             if not self._cache.holds(digest):
                 # Its disk space is free only when nobody has it mapped.
                 self._at_hand.drop(digest)
+        if failures:
+            raise failures[0]
+        return removed
+
+    async def _remove_some(self, before: float) -> int:
+        """Remove images last used before a time, from where the last sweep ended; how many. Raises at the end."""
+        removed, failures = 0, list[SixpointError]()
+        after = self._swept
+        found = await self._database.read(lambda conn: records.unused(conn, before=before, after=after, limit=_SWEEP))
+        for used_at, digest in found:
+            self._swept = used_at, digest
+            with _collected(failures):
+                if await self._database.write(partial(self._remove_unused, digest=digest, before=before)):
+                    removed += 1
+                    self._at_hand.drop(digest)
+                    await self._in_thread(self._cache.remove, digest)
+            if len(failures) == _FAILURES:
+                break
+        else:
+            if len(found) < _SWEEP:
+                self._swept = _START
+        if failures:
+            raise failures[0]
         return removed
 
     async def _find(self, digest: str) -> ImageRecord | None:
@@ -241,6 +273,15 @@ class Images:
         # What is left of uploads that ended early takes room, too; this image's own will be written on.
         counted = {*self._running, self._uploads.path(header.digest)}
         return total + await self._in_thread(lambda: self._uploads.nbytes(besides=counted)), owned
+
+    async def _claim(self, header: Header, *, offset: int) -> UploadFile:
+        claiming = self._threads.submit(self._uploads.claim, header, offset=offset)
+        try:
+            return await asyncio.wrap_future(claiming)
+        except asyncio.CancelledError:
+            # The thread goes on, and nobody else would let go of the file that it locks.
+            claiming.add_done_callback(_let_go)
+            raise
 
     async def _keep(self, header: Header, file: UploadFile, *, owner: str) -> ImageRecord:
         key, now = _key(header.digest), self._now()
@@ -291,3 +332,16 @@ class Images:
 
 def _key(digest: str) -> str:
     return f"images/{digest[:2]}/{digest}"
+
+
+def _let_go(claiming: Future[UploadFile]) -> None:
+    if not claiming.cancelled() and claiming.exception() is None:
+        claiming.result().close(remove=False)
+
+
+@contextlib.contextmanager
+def _collected(failures: list[SixpointError]) -> Iterator[None]:
+    try:
+        yield
+    except SixpointError as error:
+        failures.append(error)

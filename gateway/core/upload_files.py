@@ -20,6 +20,8 @@ from sixpoint.volume import check_voxels
 __all__ = ["UploadFile", "UploadFolder"]
 
 _HASH_BYTES = 8 * 2**20
+# What the system writes in one call, at most.
+_BUFFERS = os.sysconf("SC_IOV_MAX")
 _RETRY_S = 1.0
 # A call whose client is gone lets go of its file soon after.
 _PATIENCE_S = 2.0
@@ -82,7 +84,7 @@ class UploadFile:
                 return
             self._open = False
             try:
-                if not remove:
+                if self._waiting and not remove:
                     with contextlib.suppress(StorageFull, StorageUnavailable):
                         self._advance()
                 if remove or self._waiting:
@@ -100,17 +102,19 @@ class UploadFile:
                 self._digest.update(data)
                 self._hashed += len(data)
             # They stay in the queue until they are written: nothing may follow that does not follow in the file.
-            chunks = list(self._waiting)
-            written = self._write(chunks)
-            for chunk in chunks:
-                self._digest.update(chunk)
-                self._waiting.popleft()
-            self.size += written
-            self._hashed = self.size
+            waiting = list(self._waiting)
+            for start in range(0, len(waiting), _BUFFERS):
+                chunks = waiting[start : start + _BUFFERS]
+                written = self._write(chunks)
+                for chunk in chunks:
+                    self._digest.update(chunk)
+                    self._waiting.popleft()
+                self.size += written
+                self._hashed = self.size
 
     def _write(self, chunks: list[bytes]) -> int:
         total = sum(map(len, chunks))
-        written = os.pwritev(self._number, chunks, self.size) if chunks else 0
+        written = os.pwritev(self._number, chunks, self.size)
         if written < total:
             # Rare: the system took less than it was given.
             rest = memoryview(b"".join(chunks))
@@ -195,8 +199,10 @@ class UploadFolder:
                 except FileNotFoundError:
                     continue
                 if number is not None:
-                    path.unlink(missing_ok=True)
-                    os.close(number)
+                    try:
+                        path.unlink(missing_ok=True)
+                    finally:
+                        os.close(number)
                     removed.append(path.name)
         return removed
 

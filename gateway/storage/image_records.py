@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, select, text, tuple_, update
 
 from gateway.storage.schema import images, sessions
 from sixpoint.geometry import Geometry
@@ -94,10 +94,14 @@ def remove(conn: Connection, record: ImageRecord) -> bool:
     return bool(conn.execute(query).rowcount)
 
 
-def unused(conn: Connection, *, before: float, limit: int) -> list[str]:
-    """Digests of images last used before a time that no open session uses, the least recently used first."""
-    query = select(images.c.digest).where(*_unused(before)).order_by(images.c.used).limit(limit)
-    return list(conn.execute(query).scalars())
+def unused(conn: Connection, *, before: float, after: tuple[float, str], limit: int) -> list[tuple[float, str]]:
+    """When they were last used, and digests, of images last used before a time that no open session uses.
+
+    The least recently used is first, of those that come after one, itself told by when it was used, and its digest.
+    """
+    place = images.c.used, images.c.digest
+    query = select(*place).where(*_unused(before), tuple_(*place) > tuple_(*after)).order_by(*place).limit(limit)
+    return [(row.used, row.digest) for row in conn.execute(query)]
 
 
 def remove_unused(conn: Connection, digest: str, *, before: float) -> bool:

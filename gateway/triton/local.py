@@ -89,7 +89,8 @@ class LocalTriton:
 
         Raises:
             FailedPrecondition: Triton is not installed, or the model repository does not exist.
-            Unavailable: A port is taken, Triton ended or took too long, or not one model could be loaded.
+            Unavailable: A port is taken, the disk is full or memory short, Triton ended or took too long, or not one
+                model could be loaded.
         """
         self._wanted = True
         if not self.running:
@@ -121,13 +122,19 @@ class LocalTriton:
                     _log.error("Triton did not restart: %s", error.message)
 
     async def _start(self) -> None:
-        environment = TritonEnvironment.locate(self.settings.environment)
-        self.settings.check()
-        self._launch(environment)
         try:
+            environment = TritonEnvironment.locate(self.settings.environment)
+            self.settings.check()
+            self._launch(environment)
             await self._wait_until_ready()
-        except BaseException:
+        except BaseException as error:
             await self._end()
+            if isinstance(error, OSError):
+                # Of a folder that could not be copied there is no strerror: only words with the names of all its files.
+                raise Unavailable(
+                    f"Triton cannot be started: {error.strerror or 'its backends cannot be copied'}. Is there room for "
+                    "temporary files (TMPDIR), and memory, and may its log be written (SIXPOINT_TRITON_LOG)?"
+                ) from error
             raise
         _log.info("Triton is ready at %s", self.address)
 
@@ -136,8 +143,13 @@ class LocalTriton:
         log, self._log = self._log, None
         if log is not None:
             log.close()
-        if guard is None:
-            return
+        if guard is not None:
+            await self._end_guard(guard)
+        folder, self._folder = self._folder, None
+        if folder is not None:  # the guard removes it too, unless it was killed, or never began
+            shutil.rmtree(folder, ignore_errors=True)
+
+    async def _end_guard(self, guard: subprocess.Popen[bytes]) -> None:
         if guard.stdin is not None:
             guard.stdin.close()  # the guard's sign to end
         with contextlib.suppress(TimeoutError):
@@ -147,8 +159,6 @@ class LocalTriton:
         if guard.poll() is None:  # should not be; but its death, too, is Triton's
             guard.kill()
             guard.wait()
-        if self._folder is not None:  # the guard removes it too, unless it was killed
-            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _launch(self, environment: TritonEnvironment) -> None:
         folder = self._folder = Path(tempfile.mkdtemp(prefix="sixpoint-triton-"))

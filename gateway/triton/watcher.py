@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,7 +20,19 @@ _log = logging.getLogger(__name__)
 
 # A first inference may have to wait for a network that is still warming up.
 _SMOKE_SECONDS = 60.0
+# Before a trial that failed is made again: for want of memory, say, it may fail of a model that is right.
+_FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 60.0
 _NOT_OURS = "model is not made for sixpoint, or on trial alone: its config has no spec, or no version that serves"
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """A trial that failed: of which version of which model, and when (on the watcher's clock) it is made again."""
+
+    model: Model
+    version: str
+    due: float
+    pause: float
 
 
 class Watcher:
@@ -34,18 +47,27 @@ class Watcher:
         catalog: What is kept up to date.
         interval: Seconds between looks.
         changed: Awaited whenever the catalog's readiness may have changed.
+        now: The clock, seconds.
     """
 
     def __init__(
-        self, *, client: TritonClient, catalog: Catalog, interval: float, changed: Callable[[], Awaitable[None]]
+        self,
+        *,
+        client: TritonClient,
+        catalog: Catalog,
+        interval: float,
+        changed: Callable[[], Awaitable[None]],
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._catalog = catalog
         self._interval = interval
         self._changed = changed
+        self._now = now
         self._known: dict[str, Model] = {}
         # What was made of each model at the last look, so that it is tried, or complained about, once.
         self._seen: dict[str, Model | str] = {}
+        self._failed: dict[str, _Failed] = {}
         self._reachable: bool | None = None
 
     async def run(self) -> None:
@@ -64,12 +86,13 @@ class Watcher:
             ready = await self._client.versions()
             self._known = {name: model for name, model in self._known.items() if name in ready}
             self._seen = {name: seen for name, seen in self._seen.items() if name in ready}
+            self._failed = {name: failed for name, failed in self._failed.items() if name in ready}
             for name, versions in ready.items():
                 await self._meet(name, versions)
         except TritonUnavailable:
             self._note_reachable(False)
             # It may come back with other models under the same versions.
-            self._known, self._seen = {}, {}
+            self._known, self._seen, self._failed = {}, {}, {}
             self._catalog.lose()
         else:
             self._note_reachable(True)
@@ -83,16 +106,16 @@ class Watcher:
         try:
             model = await self._client.describe(name, versions)
             seen = model or _NOT_OURS
-            if seen == self._seen.get(name):
+            if seen == self._seen.get(name) or self._rests(name, seen):
                 self._drop_unless_ready(name, versions)
                 return
             if model is None:
                 self._known.pop(name, None)
                 _log.info(_NOT_OURS, extra={"model": name})
-            else:
-                await self._try(model, model.version)
-                self._known[name] = await self._with_candidate(model)
-                _log.info("model ready", extra={"model": name, "version": model.version})
+            elif not await self._admit(model):
+                self._seen.pop(name, None)
+                self._drop_unless_ready(name, versions)
+                return
         except TritonUnavailable:
             # Unloaded since the index was read, or Triton is going: the next look tells which.
             _log.info("model not ready yet", extra=about)
@@ -103,24 +126,47 @@ class Watcher:
             self._known.pop(name, None)
             if seen != self._seen.get(name):
                 _log.error("model refused: %s", error.message, extra=about)
-        except SixpointError as error:
-            self._drop_unless_ready(name, versions)
-            _log.error("model refused: %s", error.message, extra=about)
         self._seen[name] = seen
+        self._failed.pop(name, None)
 
-    async def _with_candidate(self, model: Model) -> Model:
-        """The model, without its candidate if that does not answer: it must not take the serving version away."""
-        if model.candidate is None:
-            return model
+    async def _admit(self, model: Model) -> bool:
+        """Try a model, and its candidate, which must not take the serving version away; whether both answered."""
+        serving = replace(model, candidate=None)
+        # It is known already where only its candidate is to be tried again.
+        if self._known.get(model.name) != serving and not await self._answers(model, model.version, "model"):
+            return False
+        candidate = model.candidate
+        met = model if candidate is None or await self._answers(model, candidate.version, "candidate") else serving
+        if met != self._known.get(model.name):
+            self._known[model.name] = met
+            _log.info("model ready", extra={"model": model.name, "version": model.version})
+        return met == model
+
+    async def _answers(self, model: Model, version: str, what: str) -> bool:
+        """Try a version; if it fails, say so once, and note when it is tried again.
+
+        Raises:
+            TritonUnavailable: When Triton does not answer, or just let go of it.
+        """
         try:
-            await self._try(model, model.candidate.version)
+            await self._try(model, version)
+        except TritonUnavailable:
+            raise
         except SixpointError as error:
-            if isinstance(error, TritonUnavailable):
-                raise
-            about = {"model": model.name, "version": model.candidate.version}
-            _log.error("candidate refused: %s", error.message, extra=about)
-            return replace(model, candidate=None)
-        return model
+            last = self._failed.get(model.name)
+            again = last is not None and (last.model, last.version) == (model, version)
+            pause = min(2 * last.pause, _LONGEST_PAUSE) if last is not None and again else _FIRST_PAUSE
+            self._failed[model.name] = _Failed(model, version, self._now() + pause, pause)
+            if not again:
+                about = {"model": model.name, "version": version}
+                _log.error("%s refused, and tried again from time to time: %s", what, error.message, extra=about)
+            return False
+        return True
+
+    def _rests(self, name: str, seen: Model | str) -> bool:
+        """Whether this is what failed the last trial, and the next one is not due."""
+        failed = self._failed.get(name)
+        return failed is not None and failed.model == seen and self._now() < failed.due
 
     async def _try(self, model: Model, version: str) -> None:
         empty = np.zeros(model.spec.input_shape, np.float16 if model.spec.input.dtype == "FP16" else np.float32)

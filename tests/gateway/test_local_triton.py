@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 import types
@@ -30,6 +31,7 @@ from gateway.triton.install import TritonEnvironment, check_machine, find_python
 from gateway.triton.local import LocalTriton, LocalTritonSettings
 from gateway.triton.local_log import excerpt
 from sixpoint.errors import FailedPrecondition, Unavailable
+from tests.harness import small_disk
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = ROOT / ".triton"
@@ -239,6 +241,47 @@ def test_a_dead_triton_is_restarted_and_so_is_one_that_lost_a_model_process(
 
     with caplog.at_level(logging.INFO):
         asyncio.run(scenario())
+
+
+@needs_triton
+def test_a_restart_that_the_system_refuses_is_tried_again_and_leaves_nothing(
+    repository: Path,
+    triton: LocalTriton,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def logged(words: str) -> None:
+        async with asyncio.timeout(20):
+            while not any(words in record.message for record in caplog.records):
+                await asyncio.sleep(0.05)
+
+    async def scenario(disk: Path) -> None:
+        watching = asyncio.create_task(triton.watch())
+        with monkeypatch.context() as patched:
+            # The backends, a few MB, do not fit.
+            patched.setattr(tempfile, "tempdir", str(disk))
+            pid = next(pid for pid, command in processes(repository).items() if "/bin/tritonserver" in command)
+            os.kill(pid, signal.SIGKILL)
+            await logged("did not restart: Triton cannot be started: its backends cannot be copied")
+            assert list(disk.iterdir()) == []
+        await logged("Triton is ready")
+        assert await asyncio.to_thread(ask_bytes, triton.address) == [0, 25, 100, 200]
+        watching.cancel()
+
+    with caplog.at_level(logging.INFO), small_disk(tmp_path / "disk", megabytes=1) as disk:
+        asyncio.run(scenario(disk))
+
+
+@needs_triton
+def test_a_program_that_cannot_be_run_is_one_line_and_leaves_nothing(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", "/dev/null")
+    with pytest.raises(Unavailable, match=r"Triton cannot be started: Permission denied\. .*TMPDIR"):
+        asyncio.run(LocalTriton(settings(repository)).start())
+    assert list(tmp_path.iterdir()) == []
 
 
 @needs_triton

@@ -11,7 +11,7 @@ import pytest
 from gateway.core.catalog import Catalog, Model
 from gateway.core.inference import Inferred
 from gateway.triton.watcher import Watcher
-from sixpoint.errors import InferenceError, TritonUnavailable
+from sixpoint.errors import DeadlineExceeded, InferenceError, SixpointError, TritonUnavailable
 from sixpoint.rollout import Candidate
 from tests.harness import ELLIPSOID_SPEC
 
@@ -22,7 +22,8 @@ class Scripted:
     def __init__(self) -> None:
         self.index: dict[str, tuple[str, ...]] = {"steady": ("1",)}
         self.candidate: Candidate | None = None
-        self.broken: set[str] = set()
+        self.broken: dict[str, SixpointError] = {}
+        self.tried: list[str] = []
         self.vanishing: set[str] = set()
         self.failure: Exception | None = None
 
@@ -38,8 +39,9 @@ class Scripted:
         return Model(name, serving[-1], ELLIPSOID_SPEC, self.candidate) if serving else None
 
     async def infer(self, model: Model, tensor: np.ndarray, *, timeout: float, version: str) -> Inferred:
+        self.tried.append(version)
         if version in self.broken:
-            raise InferenceError("broken")
+            raise self.broken[version]
         return Inferred(np.zeros(model.spec.output_shape, np.uint8), version)
 
 
@@ -53,11 +55,25 @@ def catalog() -> Catalog:
     return Catalog()
 
 
+class Clock:
+    """A clock that the test moves."""
+
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
 @pytest.fixture
-def watcher(triton: Scripted, catalog: Catalog) -> Watcher:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def watcher(triton: Scripted, catalog: Catalog, clock: Clock) -> Watcher:
     async def changed() -> None: ...
 
-    return Watcher(client=triton, catalog=catalog, interval=0.01, changed=changed)  # type: ignore[arg-type]
+    return Watcher(client=triton, catalog=catalog, interval=0.01, changed=changed, now=clock)  # type: ignore[arg-type]
 
 
 async def test_a_model_that_vanishes_while_it_is_met_takes_no_other_away(triton, catalog, watcher):
@@ -109,7 +125,7 @@ async def test_a_model_of_which_all_is_on_trial_enters_when_that_ends(triton, ca
 
 async def test_a_broken_version_or_candidate_leaves_the_one_that_serves(triton, catalog, watcher):
     await watcher.look()
-    triton.index, triton.broken = {"steady": ("1", "2")}, {"2"}
+    triton.index, triton.broken = {"steady": ("1", "2")}, {"2": InferenceError("broken")}
     triton.candidate = Candidate("2", 0.5)
     await watcher.look()
     assert catalog.get("steady") == Model("steady", "1", ELLIPSOID_SPEC)
@@ -119,3 +135,58 @@ async def test_a_broken_version_or_candidate_leaves_the_one_that_serves(triton, 
     triton.index = {"steady": ("2",)}
     await watcher.look()
     assert catalog.list() == []
+
+
+@pytest.mark.parametrize("failure", [InferenceError("out of memory"), DeadlineExceeded("busy")])
+async def test_a_model_whose_trial_failed_is_tried_ever_more_rarely_and_enters_when_it_answers(
+    triton, catalog, watcher, clock, caplog, failure
+):
+    triton.broken = {"1": failure}
+    await watcher.look()
+    for pause in (5, 10, 20, 40, 60, 60):
+        triton.tried.clear()
+        clock.seconds += pause - 1
+        await watcher.look()
+        assert triton.tried == []
+        clock.seconds += 1
+        await watcher.look()
+        assert triton.tried == ["1"]
+    assert catalog.list() == []
+    assert [record.levelname for record in caplog.records].count("ERROR") == 1
+    triton.broken = {}
+    clock.seconds += 60
+    await watcher.look()
+    await watcher.look()
+    assert [model.version for model in catalog.list()] == ["1"]
+    assert triton.tried == ["1", "1"]
+
+
+async def test_a_candidate_whose_trial_failed_is_tried_again_and_the_serving_version_is_not(
+    triton, catalog, watcher, clock, caplog
+):
+    triton.index, triton.broken = {"steady": ("1", "2")}, {"2": InferenceError("out of memory")}
+    triton.candidate = Candidate("2", 1.0)
+    for _ in range(3):
+        await watcher.look()
+    assert triton.tried == ["1", "2"]
+    assert catalog.get("steady").candidate is None
+    clock.seconds += 5
+    await watcher.look()
+    assert triton.tried == ["1", "2", "2"]
+    triton.broken = {}
+    clock.seconds += 10
+    await watcher.look()
+    assert catalog.get("steady").version_for("anybody") == "2"
+    assert [record.levelname for record in caplog.records].count("ERROR") == 1
+
+
+async def test_a_version_that_failed_is_tried_at_once_when_its_config_changed(triton, catalog, watcher):
+    triton.index, triton.broken = {"steady": ("1", "2")}, {"2": InferenceError("out of memory")}
+    await watcher.look()
+    assert catalog.list() == []
+    triton.candidate = Candidate("2", 0.5)
+    await watcher.look()
+    assert catalog.get("steady") == Model("steady", "1", ELLIPSOID_SPEC)
+    triton.broken, triton.candidate = {}, None
+    await watcher.look()
+    assert catalog.get("steady").version == "2"

@@ -1,19 +1,22 @@
 import asyncio
+import contextlib
 import hashlib
 import logging
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from gateway.core.images import Header, ImageLimits, Images
+from gateway.core.upload_files import UploadFile, UploadFolder
 from gateway.storage.blobs import Blobs
 from gateway.storage.database import Database
 from gateway.storage.schema import images as images_table
@@ -192,6 +195,56 @@ async def test_an_upload_cancelled_in_the_middle_can_be_continued(images: Images
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sending
+    assert await images.received(volume.digest) == 5000
+    await put(images, volume, offset=5000)
+
+
+async def test_an_upload_cancelled_while_its_file_is_claimed_can_be_continued(
+    images: Images, monkeypatch: pytest.MonkeyPatch
+):
+    volume = noisy_volume()
+    await begin(images, volume, 1001)
+    claimed, go_on = threading.Event(), threading.Event()
+    claim = UploadFolder.claim
+
+    def slow_claim(folder: UploadFolder, header: Header, *, offset: int) -> UploadFile:
+        file = claim(folder, header, offset=offset)
+        claimed.set()
+        go_on.wait()
+        return file
+
+    monkeypatch.setattr(UploadFolder, "claim", slow_claim)
+    sending = asyncio.create_task(put(images, volume, offset=1001))
+    await asyncio.to_thread(claimed.wait)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    go_on.set()
+    monkeypatch.undo()
+    assert await images.received(volume.digest) == 1001
+    await put(images, volume, offset=1001)
+
+
+async def test_an_upload_cancelled_again_while_no_thread_is_free_to_close_its_file_can_be_continued(images: Images):
+    volume = noisy_volume()
+    sent, go_on = asyncio.Event(), threading.Event()
+
+    async def send() -> None:
+        async with images.upload(header_of(volume)) as upload:
+            await upload.write(volume.array.tobytes()[:5000])
+            for _ in range(images._threads._max_workers):
+                images._threads.submit(go_on.wait)
+            sent.set()
+            await asyncio.Event().wait()
+
+    sending = asyncio.create_task(send())
+    await sent.wait()
+    for _ in range(2):
+        sending.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    go_on.set()
     assert await images.received(volume.digest) == 5000
     await put(images, volume, offset=5000)
 
@@ -423,6 +476,79 @@ async def test_an_image_that_nobody_uses_is_removed(tmp_path: Path, database_url
         assert await images.expire() == 2
         assert files(tmp_path / "cache") | files(tmp_path / "blobs") == set()
         await database.stop()
+
+
+async def test_images_that_cannot_be_removed_keep_nothing_else_from_being_so(tmp_path: Path, database_url: str):
+    volume, left = noisy_volume(), noisy_volume((40, 36, 31))
+    async with opened(tmp_path, url=database_url, cache=1) as images:
+        await put(images, volume)
+        await begin(images, left, 5000)
+        os.utime(tmp_path / "cache" / "uploads" / left.digest, (1.0, 1.0))
+        over_budget = [tmp_path / "cache" / "images" / name for name in "ab"]
+        for path in over_budget:
+            path.write_bytes(b"voxels")
+        database = Database(database_url)
+        await database.write(lambda conn: conn.execute(update(images_table).values(used=2.0)))
+        stuck = await add_stuck(database, tmp_path / "blobs", count=2)
+        for _ in range(2):
+            with pytest.raises(StorageUnavailable):
+                await images.expire()
+        assert await records_left(database) == stuck
+        assert not blob_of(tmp_path, volume).exists()
+        assert list((tmp_path / "cache" / "uploads").iterdir()) == []
+        assert sum(path.exists() for path in over_budget) == 1
+        await database.stop()
+
+
+async def test_more_images_that_cannot_be_removed_than_a_sweep_looks_at_do_not_hide_the_others(tmp_path: Path):
+    volume, other = noisy_volume(), noisy_volume((40, 36, 31))
+    async with opened(tmp_path) as images:
+        await put(images, volume)
+        database = Database(f"sqlite:///{tmp_path}/sixpoint.db")
+        await database.write(lambda conn: conn.execute(update(images_table).values(used=2.0)))
+        stuck = await add_stuck(database, tmp_path / "blobs", count=120)
+        for _ in range(41):
+            with contextlib.suppress(StorageUnavailable):
+                await images.expire()
+        assert await records_left(database) == stuck
+        # They begin anew, with what nobody uses any more since.
+        await put(images, other)
+        await database.write(
+            lambda conn: conn.execute(
+                update(images_table).where(images_table.c.digest == other.digest).values(used=0.5)
+            )
+        )
+        for _ in range(41):
+            with contextlib.suppress(StorageUnavailable):
+                await images.expire()
+        assert await records_left(database) == stuck
+        await database.stop()
+
+
+async def add_stuck(database: Database, blobs: Path, *, count: int) -> set[str]:
+    """Images used one after another, but all before 2.0, whose blobs cannot be deleted: folders are in their places."""
+    geometry = {"size": (2, 2, 2), "spacing": (1, 1, 1), "origin": (0, 0, 0), "direction": (1, 0, 0, 0, 1, 0, 0, 0, 1)}
+    digests = [f"{number:064x}" for number in range(count)]
+    for digest in digests:
+        (blobs / "images" / digest[:2] / digest).mkdir(parents=True)
+    rows = [
+        {
+            "digest": digest,
+            "geometry": geometry,
+            "voxel_type": 3,
+            "byte_count": 16,
+            "owner": "",
+            "created": 1.0,
+            "used": 1.0 + number // 2 / count,
+        }
+        for number, digest in enumerate(digests)
+    ]
+    await database.write(lambda conn: conn.execute(insert(images_table), rows))
+    return set(digests)
+
+
+async def records_left(database: Database) -> set[str]:
+    return set(await database.read(lambda conn: conn.execute(select(images_table.c.digest)).scalars().all()))
 
 
 async def test_a_blob_that_was_never_recorded_goes_with_what_is_left_of_its_upload(tmp_path: Path, database_url: str):
