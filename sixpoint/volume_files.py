@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import math
 import shutil
 import tempfile
 import zlib
 from pathlib import Path
 
+import numpy as np
 import SimpleITK as sitk
 
 from sixpoint.errors import VolumeError
@@ -21,14 +23,18 @@ SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 # How far a DICOM slice may lie from where an even spacing puts it, in slices; scanners round positions to some digits.
 _UNEVEN_SLICES = 0.1
 _IMAGE_POSITION = "0020|0032"
+# How far the two places that a NIfTI header gives a voxel may lie apart, in voxels.
+_TWO_PLACES = 0.5
+# Millimetres in a unit of length of NIfTI's xyzt_units; one that is not named is taken for a millimetre, as by ITK.
+_NIFTI_UNITS = {1: 1000.0, 3: 0.001}
 
 
 def read_image(source: Path) -> sitk.Image:
     """Read NIfTI, NRRD, MetaImage, or a folder with one DICOM series.
 
     Raises:
-        VolumeError: When the file is missing, empty, damaged or of another kind, or the slices of a DICOM series are
-            not evenly spaced.
+        VolumeError: When the file is missing, empty, damaged or of another kind, the header of a NIfTI file gives two
+            places, or the slices of a DICOM series are not evenly spaced.
     """
     if not source.exists():
         raise VolumeError(f"no such file or folder: {source}")
@@ -60,16 +66,17 @@ def _read_nifti(source: Path) -> sitk.Image:
     lacks with zeros.
     """
     if source.name.endswith(".nii"):
-        return _read_whole_nifti(source)
+        return _read_whole_nifti(source, source)
     with tempfile.TemporaryDirectory(prefix="sixpoint-") as folder:
         plain = Path(folder) / "image.nii"
         opener = gzip.open if source.name.lower().endswith(".gz") else open
         with opener(source, "rb") as packed, plain.open("wb") as unpacked:
             shutil.copyfileobj(packed, unpacked, 2**20)
-        return _read_whole_nifti(plain)
+        return _read_whole_nifti(plain, source)
 
 
-def _read_whole_nifti(path: Path) -> sitk.Image:
+def _read_whole_nifti(path: Path, source: Path) -> sitk.Image:
+    """Read an uncompressed NIfTI file, which people know as ``source``."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
@@ -79,7 +86,28 @@ def _read_whole_nifti(path: Path) -> sitk.Image:
     found = path.stat().st_size
     if found < expected:
         raise EOFError(f"it was cut short: its header announces {expected} bytes, there are {found}")
-    return reader.Execute()
+    image = reader.Execute()
+    if image.GetDimension() >= 3 and int(reader.GetMetaData("sform_code")) > 0:
+        _check_sform(reader, image, source)
+    return image
+
+
+def _check_sform(reader: sitk.ImageFileReader, image: sitk.Image, source: Path) -> None:
+    """Refuse an image whose sform puts it elsewhere than ITK does, by its qform or pixdim: other programs take it."""
+    unit = _NIFTI_UNITS.get(int(reader.GetMetaData("xyzt_units")) & 7, 1.0)
+    sform = np.array([reader.GetMetaData(f"srow_{axis}").split() for axis in "xyz"], np.float64) * unit
+    corners = np.array(list(itertools.product(*((0.0, n - 1.0) for n in image.GetSize()[:3]))))
+    others = (0.0,) * (image.GetDimension() - 3)
+    read = [image.TransformContinuousIndexToPhysicalPoint((*corner, *others))[:3] for corner in corners.tolist()]
+    # NIfTI's x and y run to the right and to the front, ITK's to the left and to the back.
+    apart = np.linalg.norm((corners @ sform[:, :3].T + sform[:, 3]) * [-1, -1, 1] - read, axis=1).max()
+    # What is not a number is no place, either.
+    if not apart <= _TWO_PLACES * min(image.GetSpacing()[:3]):
+        raise VolumeError(
+            f"{source}: its header gives two places for the image, {apart:.2f} mm apart: the sform's, and that of the "
+            "qform or pixdim; make them agree by writing it anew with the right one: fslorient -copysform2qform FILE, "
+            "or nibabel's set_qform and set_sform with one affine"
+        )
 
 
 def _read_dicom(folder: Path) -> sitk.Image:
