@@ -109,7 +109,8 @@ class Volume:
 
         Raises:
             VolumeError: When the file is missing, empty, damaged, of another kind, 2D, 4D, or not one number per voxel,
-                the header of a NIfTI file gives two places, or the slices of a DICOM series are not evenly spaced.
+                the header of a NIfTI file gives two places, or the slices of a DICOM series are not of one kind
+                and evenly spaced.
         """
         return cls.from_sitk(read_image(Path(path)))
 

@@ -22,7 +22,10 @@ SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 # How far a DICOM slice may lie from where an even spacing puts it, in slices; scanners round positions to some digits.
 _UNEVEN_SLICES = 0.1
-_IMAGE_POSITION = "0020|0032"
+# How far a slice's pixel spacing (relatively) and cosines may lie from the first's: half a voxel in 512.
+_LIKE_THE_FIRST = 1e-3
+_IMAGE_POSITION, _ORIENTATION, _PIXEL_SPACING = "0020|0032", "0020|0037", "0028|0030"
+_SLOPE, _INTERCEPT, _BITS_STORED, _SIGNED = "0028|1053", "0028|1052", "0028|0101", "0028|0103"
 # How far the two places that a NIfTI header gives a voxel may lie apart, in voxels.
 _TWO_PLACES = 0.5
 # Millimetres in a unit of length of NIfTI's xyzt_units; one that is not named is taken for a millimetre, as by ITK.
@@ -34,7 +37,7 @@ def read_image(source: Path) -> sitk.Image:
 
     Raises:
         VolumeError: When the file is missing, empty, damaged or of another kind, the header of a NIfTI file gives two
-            places, or the slices of a DICOM series are not evenly spaced.
+            places, or the slices of a DICOM series are not of one kind and evenly spaced.
     """
     if not source.exists():
         raise VolumeError(f"no such file or folder: {source}")
@@ -124,22 +127,70 @@ def _read_dicom(folder: Path) -> sitk.Image:
     reader.MetaDataDictionaryArrayUpdateOn()
     try:
         image = reader.Execute()
-    except RuntimeError as error:
+        if image.GetNumberOfComponentsPerPixel() == 1 and _rescaled_differently(reader):
+            # ITK takes the type of all voxels from the first slice.
+            reader.SetOutputPixelType(sitk.sitkFloat32)
+            image = reader.Execute()
+        if image.GetDimension() == 3:
+            _check_slices(reader, image, folder)
+    except (RuntimeError, ValueError) as error:
         raise VolumeError(f"{folder} cannot be read as a DICOM series: {itk_message(error)}") from error
-    if image.GetDimension() == 3:
-        _check_slices(reader, image, folder)
     return image
 
 
+def _said(reader: sitk.ImageSeriesReader, number: int, tag: str) -> tuple[float, ...]:
+    """The numbers of a slice's tag; none when it lacks it.
+
+    Raises:
+        ValueError: When they are no numbers.
+    """
+    text = reader.GetMetaData(number, tag) if reader.HasMetaDataKey(number, tag) else ""
+    return tuple(float(value) for value in text.split("\\") if value.strip())
+
+
+def _rescaled_differently(reader: sitk.ImageSeriesReader) -> bool:
+    """Whether slices differ in what their stored numbers stand for."""
+    meant = {
+        (
+            _said(reader, number, _SLOPE) or (1.0,),
+            _said(reader, number, _INTERCEPT) or (0.0,),
+            _said(reader, number, _BITS_STORED),
+            _said(reader, number, _SIGNED),
+        )
+        for number in range(len(reader.GetFileNames()))
+    }
+    return len(meant) > 1
+
+
 def _check_slices(reader: sitk.ImageSeriesReader, image: sitk.Image, folder: Path) -> None:
-    """Refuse slices that do not lie where an image's one spacing puts them: ITK only warns, and moves them there."""
+    """Refuse slices that do not lie where an image's one geometry puts them.
+
+    ITK takes pixel spacing and orientation from the first; of uneven spacing it only warns, and moves the slices.
+    """
+    spacing, orientation = _said(reader, 0, _PIXEL_SPACING), _said(reader, 0, _ORIENTATION)
     for number in range(len(reader.GetFileNames())):
-        said = reader.GetMetaData(number, _IMAGE_POSITION) if reader.HasMetaDataKey(number, _IMAGE_POSITION) else ""
-        if said.count("\\") == 2:
-            position = [float(value) for value in said.split("\\")]
+        if not _close(_said(reader, number, _PIXEL_SPACING), spacing, relative=_LIKE_THE_FIRST):
+            raise _unlike(reader, folder, number, "pixel spacing")
+        if not _close(_said(reader, number, _ORIENTATION), orientation, absolute=_LIKE_THE_FIRST):
+            raise _unlike(reader, folder, number, "orientation")
+        position = _said(reader, number, _IMAGE_POSITION)
+        if len(position) == 3:
             off = math.dist(position, image.TransformIndexToPhysicalPoint((0, 0, number)))
             if off > _UNEVEN_SLICES * image.GetSpacing()[2]:
                 raise VolumeError(
                     f"{folder}: slice {number} lies {off:.2f} mm off an even spacing of "
                     f"{image.GetSpacing()[2]:.2f} mm; slices are missing, unevenly spaced, or tilted (gantry)"
                 )
+
+
+def _close(these: tuple[float, ...], those: tuple[float, ...], *, relative: float = 0.0, absolute: float = 0.0) -> bool:
+    return len(these) == len(those) and all(
+        math.isclose(a, b, rel_tol=relative, abs_tol=absolute) for a, b in zip(these, those, strict=True)
+    )
+
+
+def _unlike(reader: sitk.ImageSeriesReader, folder: Path, number: int, what: str) -> VolumeError:
+    first, other = (Path(reader.GetFileNames()[n]).name for n in (0, number))
+    return VolumeError(
+        f"{folder}: {other} has another {what} than {first}; put slices of one kind into a folder of their own"
+    )
