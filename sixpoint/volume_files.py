@@ -14,6 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from sixpoint.errors import VolumeError
+from sixpoint.volume_unpacking import unpack
 
 __all__ = ["SUFFIXES", "itk_message", "read_image"]
 
@@ -51,7 +52,7 @@ def read_image(source: Path) -> sitk.Image:
         )
     try:
         nifti = source.name.lower().endswith((".nii", ".nii.gz"))
-        return _read_nifti(source) if nifti else sitk.ReadImage(str(source))
+        return _read_nifti(source) if nifti else _read_unpacked(source)
     except (RuntimeError, OSError, EOFError, zlib.error) as error:
         raise VolumeError(f"{source} cannot be read as an image: {itk_message(error)}") from error
 
@@ -60,6 +61,13 @@ def itk_message(error: Exception) -> str:
     """The last line of an ITK error that says what happened; its "Reason" is whatever the system's last error was."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("Reason:")]
     return lines[-1].removeprefix("ITK ERROR: ") if lines else type(error).__name__
+
+
+def _read_unpacked(source: Path) -> sitk.Image:
+    """Read MetaImage or NRRD, the compressed ones from a file that is not."""
+    with tempfile.TemporaryDirectory(prefix="sixpoint-") as folder:
+        plain = Path(folder) / ("image.mha" if source.name.lower().endswith((".mha", ".mhd")) else "image.nrrd")
+        return sitk.ReadImage(str(plain if unpack(source, plain) else source))
 
 
 def _read_nifti(source: Path) -> sitk.Image:

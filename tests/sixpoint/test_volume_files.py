@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from pathlib import Path
 
 import nibabel
@@ -10,6 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from sixpoint.errors import VolumeError
+from sixpoint.geometry import Geometry
 from sixpoint.volume import Volume
 from tests.sixpoint.geometries import rotation
 
@@ -88,3 +91,80 @@ def test_a_sform_that_is_off_by_less_than_half_a_voxel_is_close_enough(tmp_path:
     assert Volume.read(nifti(tmp_path / "image.nii", sform=near, qform=affine())).geometry.size == SIZE
     with pytest.raises(VolumeError, match="two places"):
         Volume.read(nifti(tmp_path / "image.nii", sform=far, qform=affine()))
+
+
+# MetaImage and NRRD: compressed voxels
+
+PAYLOADS = {".mha": ".mha", ".mhd": ".zraw", ".nrrd": ".nrrd", ".nhdr": ".raw.gz"}
+"""Where the voxels of a compressed file lie, by its suffix."""
+
+VALUES = np.random.default_rng(0).integers(-1000, 1000, (12, 11, 10)).astype(np.int16)
+PLACE = Geometry((10, 11, 12), (0.7, 0.9, 3.3), (-120.5, 33.25, 812.125))
+
+
+@pytest.mark.parametrize("suffix", PAYLOADS)
+@pytest.mark.parametrize("part", [0.3, 0.5, 0.7, 0.9])
+def test_a_damaged_compressed_file_is_refused(tmp_path: Path, suffix: str, part: float) -> None:
+    Volume(VALUES, PLACE).write(tmp_path / f"image{suffix}")
+    payload = tmp_path / f"image{PAYLOADS[suffix]}"
+    content = bytearray(payload.read_bytes())
+    content[int(len(content) * part)] ^= 0xFF
+    payload.write_bytes(content)
+    with pytest.raises(VolumeError, match=rf"image\{suffix} cannot be read as an image"):
+        Volume.read(tmp_path / f"image{suffix}")
+
+
+@pytest.mark.parametrize("suffix", PAYLOADS)
+def test_a_compressed_file_of_fewer_voxels_than_it_announces_is_refused(tmp_path: Path, suffix: str) -> None:
+    Volume(VALUES, PLACE).write(tmp_path / f"image{suffix}")
+    path = tmp_path / f"image{suffix}"
+    path.write_bytes(path.read_bytes().replace(b"10 11 12", b"10 11 13"))
+    with pytest.raises(VolumeError, match="cannot be read as an image"):
+        Volume.read(path)
+
+
+@pytest.mark.parametrize("suffix", [".mhd", ".nhdr"])
+def test_compressed_voxels_that_are_cut_short_or_missing_are_refused(tmp_path: Path, suffix: str) -> None:
+    Volume(VALUES, PLACE).write(tmp_path / f"image{suffix}")
+    payload = tmp_path / f"image{PAYLOADS[suffix]}"
+    payload.write_bytes(payload.read_bytes()[:-1])
+    with pytest.raises(VolumeError, match="cut short"):
+        Volume.read(tmp_path / f"image{suffix}")
+    payload.unlink()
+    with pytest.raises(VolumeError, match="cannot be read as an image"):
+        Volume.read(tmp_path / f"image{suffix}")
+
+
+RAW = VALUES.tobytes()
+NRRD = b"NRRD0004\n# encoding: raw\ntype: short\ndimension: 3\nsizes: 10 11 12\nendian: little\nspacings: 1 2 3\n"
+META = b"ObjectType = Image\nNDims = 3\nDimSize = 10 11 12\nElementSpacing = 1 2 3\nElementType = MET_SHORT\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "payload"),
+    [
+        ("plain.nrrd", NRRD + b"encoding: gzip\n\n", gzip.compress(RAW)),
+        ("short.nrrd", NRRD + b"Encoding: GZ\n\n", gzip.compress(RAW)),
+        ("crlf.nrrd", NRRD.replace(b"\n", b"\r\n") + b"encoding: gzip\r\n\r\n", gzip.compress(RAW)),
+        ("key.nrrd", NRRD + b"encoding: gzip\nencoding:=raw\ndata file:=none.raw\n\n", gzip.compress(RAW)),
+        ("raw.nrrd", NRRD + b"encoding: raw\nencoding:=gzip\n\n", RAW),
+        ("skip.nrrd", NRRD + b"encoding: gzip\nbyte skip: 5\n\n", gzip.compress(b"\0" * 5 + RAW)),
+        ("lines.nrrd", NRRD + b"encoding: gzip\nline skip: 2\n\n", b"a\nb\n" + gzip.compress(RAW)),
+        ("members.nrrd", NRRD + b"encoding: gzip\n\n", gzip.compress(RAW[:999]) + gzip.compress(RAW[999:])),
+        ("beside.nhdr", NRRD + b"encoding: gzip\ndata file: ./some voxels.gz", None),
+        ("zlib.mha", META + b"CompressedData = True\nElementDataFile = LOCAL\n", zlib.compress(RAW)),
+        ("gzip.mha", META + b"CompressedData = true\nElementDataFile = Local\n", gzip.compress(RAW)),
+        ("raw.mha", META + b"CompressedData = False\nElementDataFile = LOCAL\n", RAW),
+        ("bare.mha", META + b"BinaryData = True\nElementDataFile = LOCAL\n", RAW),
+        ("beside.mhd", META + b"CompressedData = True\nElementDataFile = some voxels.gz", None),
+    ],
+)
+def test_compressed_files_of_other_programs_are_read(
+    tmp_path: Path, name: str, header: bytes, payload: bytes | None
+) -> None:
+    (tmp_path / name).write_bytes(header + (payload or b""))
+    if payload is None:
+        (tmp_path / "some voxels.gz").write_bytes(gzip.compress(RAW))
+    volume = Volume.read(tmp_path / name)
+    assert np.array_equal(volume.array, VALUES)
+    assert volume.geometry.spacing == (1, 2, 3)
