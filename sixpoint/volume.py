@@ -1,14 +1,9 @@
-"""An image: voxels and where they lie. Reading and writing files."""
+"""An image: voxels and where they lie."""
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import math
 import os
-import shutil
-import tempfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +14,7 @@ import SimpleITK as sitk
 
 from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
+from sixpoint.volume_files import SUFFIXES, itk_message, read_image
 
 __all__ = ["VOXEL_TYPES", "Volume", "check_suffix", "check_voxels", "image_digest", "write_image"]
 
@@ -34,11 +30,6 @@ VOXEL_TYPES: dict[int, np.dtype[Any]] = {
     7: np.dtype("<f4"),
 }
 """The dtypes that travel, by their number in ``sixpoint.v1.VoxelType``."""
-
-_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
-# How far a DICOM slice may lie from where an even spacing puts it, in slices; scanners round positions to some digits.
-_UNEVEN_SLICES = 0.1
-_IMAGE_POSITION = "0020|0032"
 
 
 def image_digest(geometry: Geometry, array: Array) -> str:
@@ -118,26 +109,10 @@ class Volume:
 
         Raises:
             VolumeError: When the file is missing, empty, damaged, of another kind, 2D, 4D, or not one number per voxel,
-                or the slices of a DICOM series are not evenly spaced.
+                the header of a NIfTI file gives two places, or the slices of a DICOM series are not of one kind
+                and evenly spaced.
         """
-        source = Path(path)
-        if not source.exists():
-            raise VolumeError(f"no such file or folder: {source}")
-        if source.is_dir():
-            image = _read_dicom(source)
-        else:
-            if not source.stat().st_size:
-                raise VolumeError(f"{source} is empty")
-            if not source.name.lower().endswith(_SUFFIXES):
-                raise VolumeError(
-                    f"{source} is of no known kind: expected {', '.join(_SUFFIXES)}, or a folder with a DICOM series"
-                )
-            try:
-                nifti = source.name.lower().endswith((".nii", ".nii.gz"))
-                image = _read_nifti(source) if nifti else sitk.ReadImage(str(source))
-            except (RuntimeError, OSError, EOFError, zlib.error) as error:
-                raise VolumeError(f"{source} cannot be read as an image: {_itk_message(error)}") from error
-        return cls.from_sitk(image)
+        return cls.from_sitk(read_image(Path(path)))
 
     @classmethod
     def from_sitk(cls, image: sitk.Image) -> Volume:
@@ -186,7 +161,7 @@ def write_image(array: Array, geometry: Geometry, path: str | os.PathLike[str]) 
         target.parent.mkdir(parents=True, exist_ok=True)
         sitk.WriteImage(image, str(target), useCompression=True)
     except (RuntimeError, OSError) as error:
-        raise VolumeError(f"cannot write {target}: {_itk_message(error)}") from error
+        raise VolumeError(f"cannot write {target}: {itk_message(error)}") from error
 
 
 def check_suffix(path: str | os.PathLike[str]) -> None:
@@ -196,8 +171,8 @@ def check_suffix(path: str | os.PathLike[str]) -> None:
         VolumeError: Naming those that there are.
     """
     # Lower case only: ITK refuses or renames others.
-    if not Path(path).name.endswith(_SUFFIXES):
-        raise VolumeError(f"cannot write {path}: its suffix must be one of {', '.join(_SUFFIXES)}")
+    if not Path(path).name.endswith(SUFFIXES):
+        raise VolumeError(f"cannot write {path}: its suffix must be one of {', '.join(SUFFIXES)}")
 
 
 def _travelling(array: Array) -> Array:
@@ -215,73 +190,3 @@ def _travelling(array: Array) -> Array:
     array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     voxel_type_number(array.dtype)
     return array
-
-
-def _read_nifti(source: Path) -> sitk.Image:
-    """Read NIfTI from a file that is whole, uncompressed and alone in its folder.
-
-    ITK's NIfTI reader takes the voxels of ``a.nii.gz`` from an ``a.nii`` beside it, and fills what a truncated file
-    lacks with zeros.
-    """
-    if source.name.endswith(".nii"):
-        return _read_whole_nifti(source)
-    with tempfile.TemporaryDirectory(prefix="sixpoint-") as folder:
-        plain = Path(folder) / "image.nii"
-        opener = gzip.open if source.name.lower().endswith(".gz") else open
-        with opener(source, "rb") as packed, plain.open("wb") as unpacked:
-            shutil.copyfileobj(packed, unpacked, 2**20)
-        return _read_whole_nifti(plain)
-
-
-def _read_whole_nifti(path: Path) -> sitk.Image:
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    dimension, *sizes = (int(reader.GetMetaData(f"dim[{n}]")) for n in range(8))
-    voxel_bytes = int(reader.GetMetaData("bitpix")) / 8
-    expected = int(float(reader.GetMetaData("vox_offset")) + math.prod(sizes[:dimension]) * voxel_bytes)
-    found = path.stat().st_size
-    if found < expected:
-        raise EOFError(f"it was cut short: its header announces {expected} bytes, there are {found}")
-    return reader.Execute()
-
-
-def _read_dicom(folder: Path) -> sitk.Image:
-    reader = sitk.ImageSeriesReader()
-    series = reader.GetGDCMSeriesIDs(str(folder))
-    if not series:
-        raise VolumeError(f"{folder} holds no DICOM series")
-    if len(series) > 1:
-        counts = ", ".join(str(len(reader.GetGDCMSeriesFileNames(str(folder), uid))) for uid in series)
-        raise VolumeError(
-            f"{folder} holds {len(series)} DICOM series (of {counts} files); put one series into a folder of its own"
-        )
-    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder), series[0]))
-    reader.MetaDataDictionaryArrayUpdateOn()
-    try:
-        image = reader.Execute()
-    except RuntimeError as error:
-        raise VolumeError(f"{folder} cannot be read as a DICOM series: {_itk_message(error)}") from error
-    if image.GetDimension() == 3:
-        _check_slices(reader, image, folder)
-    return image
-
-
-def _check_slices(reader: sitk.ImageSeriesReader, image: sitk.Image, folder: Path) -> None:
-    """Refuse slices that do not lie where an image's one spacing puts them: ITK only warns, and moves them there."""
-    for number in range(len(reader.GetFileNames())):
-        said = reader.GetMetaData(number, _IMAGE_POSITION) if reader.HasMetaDataKey(number, _IMAGE_POSITION) else ""
-        if said.count("\\") == 2:
-            position = [float(value) for value in said.split("\\")]
-            off = math.dist(position, image.TransformIndexToPhysicalPoint((0, 0, number)))
-            if off > _UNEVEN_SLICES * image.GetSpacing()[2]:
-                raise VolumeError(
-                    f"{folder}: slice {number} lies {off:.2f} mm off an even spacing of "
-                    f"{image.GetSpacing()[2]:.2f} mm; slices are missing, unevenly spaced, or tilted (gantry)"
-                )
-
-
-def _itk_message(error: Exception) -> str:
-    """The last line of an ITK error that says what happened; its "Reason" is whatever the system's last error was."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("Reason:")]
-    return lines[-1].removeprefix("ITK ERROR: ") if lines else type(error).__name__

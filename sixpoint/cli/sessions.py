@@ -89,7 +89,7 @@ def resume(
 ) -> None:
     """Go on with a session; without anything to do, show its log."""
     begun = read_begun(points=points, points_file=points_file, box=box, mask=mask, frame=frame)
-    clicks = read_clicks(click, begun=begun, frame=frame)
+    prompts = (*([begun] if begun else ()), *read_clicks(click, begun=begun, frame=frame))
     if output:
         check_suffix(output)
     if preview and not image:
@@ -97,6 +97,8 @@ def resume(
     with Client(server, timeout=Timeout(call=timeout), retry=PATIENCE) as client:
         session = client.resume(session_id, image)
         _check_steps(session, segment, reset=reset, undo=undo, redo=redo)
+        for prompt in prompts:
+            prompt.to_index(session.geometry)
         if model:
             session.use_model(model)
         if name:
@@ -107,7 +109,7 @@ def resume(
             session.undo(segment=segment)
         for _ in range(redo):
             session.redo(segment=segment)
-        for prompt in (*([begun] if begun else ()), *clicks):
+        for prompt in prompts:
             step(session, prompt, segment=segment)
         if output:
             session.save(output)

@@ -64,7 +64,7 @@ class Session(BaseSession):
             segment: Number of the object, 1 to 255: its label. A new number is a new object.
 
         Raises:
-            PromptError: When a prompt makes no sense in this image: outside, flat, too few points.
+            PromptError: When a prompt makes no sense in this image: outside, flat, too few points, another grid.
             PromptNotSupported: When the model does not take such a prompt.
             NothingToCorrect: When clicks come before anything to correct.
             StaleRevision: When another client was faster.

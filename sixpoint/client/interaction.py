@@ -17,7 +17,6 @@ from sixpoint.client.driver import AsyncDriver, Driver
 from sixpoint.client.events import Answered, Event, Failed, Phase, Superseded
 from sixpoint.client.plan import Plan
 from sixpoint.client.session import REFUSALS, BaseSession
-from sixpoint.converters import prompt_to_message
 from sixpoint.errors import FailedPrecondition, SixpointError
 from sixpoint.prompts import Prompt
 from sixpoint.status import from_status
@@ -44,7 +43,7 @@ class BaseInteraction:
         self._doubt = session.known.unsure
 
     def _show(self, prompts: tuple[Prompt, ...], segment: int) -> annotation.InteractRequest:
-        return self._change("annotate", annotation.AnnotateRequest(prompts=map(prompt_to_message, prompts)), segment)
+        return self._change("annotate", self._session.annotate_request(prompts), segment)
 
     def _change(self, kind: str, request: Any, segment: int) -> annotation.InteractRequest:
         known = self._session.known
@@ -143,6 +142,7 @@ class Interaction(BaseInteraction):
 
         Raises:
             FailedPrecondition: When the stream has ended.
+            PromptError: When a mask to correct lies on another grid than the image.
         """
         with self._lock:
             return self._put(self._show(prompts, segment))

@@ -27,7 +27,7 @@ from sixpoint.errors import (
 )
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask
-from sixpoint.prompts import Prompt
+from sixpoint.prompts import InitialMask, Prompt
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import session_service_pb2 as sessions
 from sixpoint.volume import check_suffix
@@ -74,8 +74,19 @@ class BaseSession:
 
     def annotate_plan(self, prompts: Sequence[Prompt], segment: int) -> Plan[Mask]:
         """Prompts in, a mask out."""
-        request = annotation.AnnotateRequest(prompts=map(prompt_to_message, prompts))
-        return (yield from self._change_plan("Annotate", request, segment))
+        return (yield from self._change_plan("Annotate", self.annotate_request(prompts), segment))
+
+    def annotate_request(self, prompts: Sequence[Prompt]) -> annotation.AnnotateRequest:
+        """The request that shows prompts.
+
+        Raises:
+            PromptError: When a mask to correct lies on another grid than the image.
+        """
+        for prompt in prompts:
+            # Its grid does not travel: only here can it be told from the image's.
+            if isinstance(prompt, InitialMask):
+                prompt.to_index(self.geometry)
+        return annotation.AnnotateRequest(prompts=map(prompt_to_message, prompts))
 
     def step_plan(self, method: str, segment: int) -> Plan[Mask]:
         """``Undo``, ``Redo`` or ``Reset``."""

@@ -104,6 +104,14 @@ def test_a_mask_is_brought_along(server, session, phantom, tmp_path):
     wrong = run("sixpoint", "resume", session, "--mask", f"{labels}:99", server=server)
     assert wrong.returncode == 3
     assert "no voxel of label 99" in wrong.stderr
+    mirrored = tmp_path / "mirrored.nii.gz"
+    volume = sixpoint.Volume.read(labels)
+    place = sixpoint.Geometry(volume.geometry.size, direction=(-1, 0, 0, 0, -1, 0, 0, 0, 1))
+    sixpoint.Volume(volume.array, place).write(mirrored)
+    wrong = run("sixpoint", "resume", session, "--reset", "--mask", f"{mirrored}:1", server=server)
+    assert wrong.returncode == 3
+    assert "lies on another grid than the image" in wrong.stderr
+    assert "taken back" not in run("sixpoint", "resume", session, server=server).stdout, "nothing of it was done"
 
 
 def test_the_doctor_finds_nothing_wrong_where_nothing_is(server):

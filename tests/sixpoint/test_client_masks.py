@@ -12,7 +12,10 @@ import pytest
 from sixpoint import errors
 from sixpoint.client import Answered, AsyncClient, Client, Event, Failed, Retry
 from sixpoint.converters import mask_to_message
-from sixpoint.mask import pack, pack_change
+from sixpoint.geometry import Geometry
+from sixpoint.initial_mask import InitialMask
+from sixpoint.mask import Mask, pack, pack_change
+from sixpoint.prompts import Prompt
 from sixpoint.status import to_status
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import session_service_pb2 as sessions
@@ -149,18 +152,45 @@ async def test_what_a_user_writes_into_a_mask_stays_there(drawing: Drawing, kind
     await settled(client.close())
 
 
-async def told(session: Any, *, times: int) -> list[Event]:
+def on_another_grid(how: str) -> InitialMask:
+    """A mask to correct that was made for another grid than that of ``noisy_volume()``, and would fit into it."""
+    own = noisy_volume().geometry
+    if how == "mirrored":
+        place = Geometry(own.size, own.spacing, own.origin, (-1, 0, 0, 0, -1, 0, 0, 0, 1))
+        return InitialMask.of(Mask(ball(5).astype(np.uint8), place))
+    return InitialMask.of(ball(5)[:-1])
+
+
+@BOTH
+@pytest.mark.parametrize("how", ["mirrored", "smaller"])
+async def test_a_mask_to_correct_on_another_grid_is_refused_before_it_is_sent(
+    drawing: Drawing, kind: Any, how: str
+) -> None:
+    client = kind(drawing.address, retry=Retry.none())
+    session = await settled(client.open_session(noisy_volume()))
+    with pytest.raises(errors.PromptError, match="lies on another grid than the image"):
+        await settled(session.annotate(on_another_grid(how)))
+    with pytest.raises(errors.PromptError, match="lies on another grid than the image"):
+        await told(session, on_another_grid(how))
+    own = InitialMask.of(Mask(ball(5).astype(np.uint8), noisy_volume().geometry))
+    await settled(session.annotate(own))
+    await told(session, own)
+    assert [name for name, _, _ in drawing.said] == ["Annotate", "Interact"]
+    await settled(client.close())
+
+
+async def told(session: Any, *prompts: Prompt) -> list[Event]:
     """The events of prompts that are sent into a stream, each after the events of the one before."""
     events: list[Event] = []
     if hasattr(session.interact(), "__enter__"):
         with session.interact() as stream:
-            for _ in range(times):
-                stream.send(POINTS)
+            for prompt in prompts:
+                stream.send(prompt)
                 events.append(next(stream))
     else:
         async with session.interact() as stream:
-            for _ in range(times):
-                await stream.send(POINTS)
+            for prompt in prompts:
+                await stream.send(prompt)
                 events.append(await anext(stream))
     return events
 
@@ -171,7 +201,7 @@ async def test_a_stream_goes_on_from_the_mask_that_single_calls_brought(drawing:
     session = await settled(client.open_session(noisy_volume()))
     await settled(session.annotate(POINTS))
     drawing.damage["Interact"] = 1
-    events = await told(session, times=2)
+    events = await told(session, POINTS, POINTS)
     assert all(isinstance(event, Answered) for event in events), "an event of an unknown kind is passed over"
     assert [np.array_equal(event.mask.array, ball(3 + n)) for n, event in enumerate(events, 2)] == [True, True]
     assert drawing.said == [("Annotate", 1, 0), ("Interact", 1, 1), ("GetMask", 1, 0), ("Interact", 1, 2)]
@@ -195,7 +225,7 @@ async def test_after_a_failure_in_a_stream_the_session_is_looked_at_if_it_may_ha
     client = kind(drawing.address, retry=Retry.none())
     session = await settled(client.open_session(noisy_volume()))
     drawing.fail["Interact"] = error
-    (event,) = await told(session, times=1)
+    (event,) = await told(session, POINTS)
     assert isinstance(event, Failed)
     assert (type(event.error), event.error.message) == (type(error), error.message)
     assert event.error.retry_after == error.retry_after

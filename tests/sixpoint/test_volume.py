@@ -329,6 +329,74 @@ def test_slices_without_a_position_are_read_as_they_come(tmp_path: Path) -> None
     assert Volume.read(folder).geometry.size == (88, 128, 17)
 
 
+@pytest.mark.parametrize(
+    ("slopes", "intercepts"),
+    [
+        ((1, 3000, 1), (0, 0, 0)),
+        ((1, 1, 1), (0, -1024, 0)),
+        ((1, 0.37, 2.5), (0, 0, 0.5)),
+        ((1, None, 2), (0, None, 0)),
+    ],
+    ids=["wide", "moved", "fractions", "missing"],
+)
+def test_slices_of_a_series_that_are_rescaled_differently_are_each_read_right(
+    tmp_path: Path, slopes: tuple[float | None, ...], intercepts: tuple[float | None, ...]
+) -> None:
+    folder = copied("ct_tiny_series", tmp_path)
+    expected = {}
+    for number, path in enumerate(sorted(folder.iterdir())):
+        slice_ = pydicom.dcmread(path)
+        slice_.PixelRepresentation = 0
+        slope, intercept = slopes[number % len(slopes)], intercepts[number % len(slopes)]
+        slice_.RescaleSlope, slice_.RescaleIntercept = slope, intercept
+        slice_.save_as(path)
+        height = float(slice_.ImagePositionPatient[2])
+        expected[height] = slice_.pixel_array * float(1 if slope is None else slope) + float(intercept or 0)
+    volume = Volume.read(folder)
+    np.testing.assert_allclose(volume.array, np.stack([expected[height] for height in sorted(expected)]), rtol=1e-6)
+
+
+def test_slices_of_a_series_with_and_without_a_sign_are_each_read_right(tmp_path: Path) -> None:
+    folder = copied("ct_tiny_series", tmp_path)
+    slice_ = pydicom.dcmread(folder / "IMG0008.dcm")
+    slice_.PixelRepresentation = 0
+    slice_.PixelData = np.full(slice_.pixel_array.shape, 40000, "<u2").tobytes()
+    slice_.save_as(folder / "IMG0008.dcm")
+    assert [int(one.max()) for one in Volume.read(folder).array].count(40000) == 1
+
+
+@pytest.mark.parametrize(
+    ("what", "numbers", "refused"),
+    [
+        ("PixelSpacing", [2, 2.5], True),
+        ("PixelSpacing", [2.0001, 2], False),
+        ("ImageOrientationPatient", [-1, 0, 0, 0, 1, 0], True),
+        ("ImageOrientationPatient", [-0.99999, 0.0001, 0, 0, -1, 0], False),
+        ("ImageOrientationPatient", None, True),
+    ],
+)
+def test_a_dicom_series_with_a_slice_that_lies_otherwise_is_refused(
+    tmp_path: Path, what: str, numbers: list[float] | None, refused: bool
+) -> None:
+    folder = copied("ct_tiny_series", tmp_path)
+    slice_ = pydicom.dcmread(folder / "IMG0008.dcm")
+    setattr(slice_, what, numbers)
+    slice_.save_as(folder / "IMG0008.dcm")
+    if refused:
+        with pytest.raises(VolumeError, match=r"IMG0008\.dcm has another .* than IMG0001\.dcm"):
+            Volume.read(folder)
+    else:
+        assert Volume.read(folder).geometry.size == (88, 128, 17)
+
+
+def test_a_dicom_series_with_a_number_that_is_none_is_refused(tmp_path: Path) -> None:
+    folder = copied("ct_tiny_series", tmp_path)
+    path = folder / "IMG0008.dcm"
+    path.write_bytes(path.read_bytes().replace(b"-10.707 ", b"-10.7O7 "))
+    with pytest.raises(VolumeError, match=r"cannot be read as a DICOM series: .*-10\.7O7"):
+        Volume.read(folder)
+
+
 def test_a_folder_of_two_dicom_series_is_refused(tmp_path: Path) -> None:
     folder = copied("ct_tiny_series", tmp_path)
     shutil.copyfile(shared("dicom/ct_head_series") / "CTHead1.dcm", folder / "other.dcm")

@@ -1,0 +1,115 @@
+"""MetaImage and NRRD files without their compression: ITK takes whatever damaged data inflate to for voxels."""
+
+from __future__ import annotations
+
+import os
+import re
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+__all__ = ["unpack"]
+
+# Headers are some lines of text; a file of something else need not be read to its end to be told from them.
+_HEADER_BYTES = 2**20
+_PIECE_BYTES = 2**20
+_GZIP_MAGIC = b"\x1f\x8b"
+# For zlib: data that begin with a header of zlib or of gzip, whichever they have.
+_ZLIB_OR_GZIP = 47
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """A compressed file.
+
+    Attributes:
+        header: The header of the same image without compression, in one file with its voxels.
+        data: The file with the compressed voxels.
+        start: Bytes before them.
+        lines: Lines before them, after those bytes.
+    """
+
+    header: bytes
+    data: Path
+    start: int
+    lines: int = 0
+
+
+def unpack(source: Path, target: Path) -> bool:
+    """Write a compressed MetaImage or NRRD file to ``target`` without compression.
+
+    Returns:
+        Whether it is compressed, its voxels in one file; otherwise nothing is written.
+
+    Raises:
+        OSError: When a file cannot be read or written.
+        EOFError: When the compressed voxels are cut short.
+        zlib.error: When they are damaged.
+    """
+    with source.open("rb") as file:
+        head = file.read(_HEADER_BYTES)
+    packed = (_metaimage if source.name.lower().endswith((".mha", ".mhd")) else _nrrd)(source, head)
+    if packed is None:
+        return False
+    with packed.data.open("rb") as data, target.open("wb") as unpacked:
+        unpacked.write(packed.header)
+        data.seek(packed.start)
+        for _ in range(packed.lines):
+            data.readline(_PIECE_BYTES)
+        _inflate(data, unpacked)
+    return True
+
+
+def _inflate(data: BinaryIO, unpacked: BinaryIO) -> None:
+    """What zlib data hold, or gzip data of one member or several, up to their end."""
+    piece = data.read(_PIECE_BYTES)
+    while True:
+        inflater = zlib.decompressobj(_ZLIB_OR_GZIP)
+        while not inflater.eof:
+            if not piece:
+                raise EOFError("its compressed voxels are cut short")
+            # Bounded, since a megabyte may hold a thousand.
+            unpacked.write(inflater.decompress(piece, _PIECE_BYTES))
+            piece = inflater.unconsumed_tail or (b"" if inflater.eof else data.read(_PIECE_BYTES))
+        piece = inflater.unused_data + data.read(_PIECE_BYTES)
+        if not piece.startswith(_GZIP_MAGIC):
+            return
+
+
+def _metaimage(source: Path, head: bytes) -> _Packed | None:
+    end = re.search(rb"^[ \t]*ElementDataFile[ \t]*=[ \t]*(.*?)[ \t]*\r?(?:\n|\Z)", head, re.MULTILINE)
+    if not end:
+        return None
+    text, name = head[: end.start()], end[1]
+    compressed = re.search(rb"^[ \t]*CompressedData[ \t]*=[ \t]*[Tt1]", text, re.MULTILINE)
+    if not compressed or name.startswith(b"LIST") or b"%" in name:
+        return None
+    skipped = re.search(rb"^[ \t]*HeaderSize[ \t]*=[ \t]*(\d+)", text, re.MULTILINE)
+    start = int(skipped[1]) if skipped else 0
+    header = re.sub(rb"(?m)^[ \t]*(CompressedData|CompressedDataSize|HeaderSize)[ \t]*=.*\n?", b"", text)
+    header += b"CompressedData = False\nElementDataFile = LOCAL\n"
+    if name in (b"LOCAL", b"Local", b"local"):
+        return _Packed(header, source, start or end.end())
+    return _Packed(header, source.parent / os.fsdecode(name), start)
+
+
+def _nrrd(source: Path, head: bytes) -> _Packed | None:
+    end = re.search(rb"\r?\n\r?\n", head)
+    text = head[: end.start()] if end else head
+
+    def field(name: bytes) -> bytes:
+        found = re.search(rb"^" + name + rb"[ \t]*:(?!=)[ \t]*(.*?)[ \t]*\r?$", text, re.MULTILINE | re.IGNORECASE)
+        return found[1] if found else b""
+
+    encoding, name, skipped = field(b"encoding"), field(b"data ?file"), field(b"line ?skip")
+    if not head.startswith(b"NRRD") or encoding.lower() not in (b"gzip", b"gz"):
+        return None
+    if name.startswith(b"LIST") or b"%" in name or not (end or name):
+        return None
+    header = re.sub(rb"(?mi)^(encoding|data ?file|line ?skip)[ \t]*:(?!=).*\n?", b"", text).rstrip(b"\r\n")
+    header += b"\nencoding: raw\n\n"
+    lines = int(skipped) if skipped.isdigit() else 0
+    if name:
+        return _Packed(header, source.parent / os.fsdecode(name), 0, lines)
+    return _Packed(header, source, end.end() if end else 0, lines)
