@@ -48,7 +48,7 @@ class Release:
         parity: How they compare.
         tools: Versions of what made it, by name.
         precision: In what the network computes: "fp32", "fp16" or "int8".
-        notes: What the gateway does otherwise than the model's source.
+        notes: What the gateway does otherwise than the model's source; or which version of an exported model it is.
         engine: What the plan was built with; None: it is an ONNX file.
     """
 
