@@ -79,6 +79,55 @@ def test_back_and_forth(registry: FolderRegistry) -> None:
         rollback(registry, "tiny", to=9, triton=None)
 
 
+def test_rollbacks_go_back_along_what_really_served(registry: FolderRegistry, tiny: Release) -> None:
+    # 2 and 3 were bad; 4 is a candidate that never serves, 5 one that does, 6 is published over it.
+    rollback(registry, "tiny", to=1, triton=None)
+    publish(registry, tiny, triton=None, share=0.5)
+    promote(registry, "tiny", 4, share=0, triton=None)
+    publish(registry, tiny, triton=None, share=0.5)
+    promote(registry, "tiny", 5, share=1, triton=None)
+    publish(registry, tiny, triton=None)
+    assert rollback(registry, "tiny", to=None, triton=None) == 5
+    assert rollback(registry, "tiny", to=None, triton=None) == 1
+    with pytest.raises(FailedPrecondition, match=r"no version before the one that serves \(1\)"):
+        rollback(registry, "tiny", to=None, triton=None)
+    # Forth, which is no way back; and an older one, by a trial.
+    rollback(registry, "tiny", to=3, triton=None)
+    promote(registry, "tiny", 2, share=1, triton=None)
+    assert rollback(registry, "tiny", to=None, triton=None) == 3
+    assert rollback(registry, "tiny", to=None, triton=None) == 1
+    assert [one.problems for one in validate(registry.folder)] == [()]
+
+
+def test_a_rollback_to_what_is_gone_asks_for_another(registry: FolderRegistry, tiny: Release) -> None:
+    rollback(registry, "tiny", to=1, triton=None)
+    publish(registry, tiny, triton=None)
+    remove(registry, "tiny", 1, triton=None)
+    said = r"version 1 of tiny, which served before version 4, is gone: say which .* \(--to\); there are: 2, 3"
+    with pytest.raises(FailedPrecondition, match=said):
+        rollback(registry, "tiny", to=None, triton=None)
+    assert states(registry)[4] == ("serving", 1)
+    path = registry.folder / "tiny" / "4" / "replaced.json"
+    path.write_text("{}")
+    with pytest.raises(FailedPrecondition, match=r"replaced.json of version 4 of tiny is damaged: .* \(--to\)"):
+        rollback(registry, "tiny", to=None, triton=None)
+    # Of a version that an older exporter published nothing is known.
+    path.unlink()
+    assert rollback(registry, "tiny", to=None, triton=None) == 3
+
+
+def test_a_promotion_that_fails_changes_no_way_back(registry: FolderRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise FailedPrecondition("Triton cannot load it")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("exporter.versions.switch", refuse)
+        with pytest.raises(FailedPrecondition, match="cannot load"):
+            promote(registry, "tiny", 2, share=1, triton=None)
+    assert rollback(registry, "tiny", to=None, triton=None) == 2
+    assert rollback(registry, "tiny", to=None, triton=None) == 1
+
+
 def test_a_trial_begins_grows_and_ends(registry: FolderRegistry, tiny: Release) -> None:
     rollback(registry, "tiny", to=2, triton=None)
     promote(registry, "tiny", 3, share=0.1, triton=None)
