@@ -23,7 +23,15 @@ import numpy as np
 from exporter.card import CARD, CARD_JSON, VersionFacts, render_card, render_card_json
 from exporter.model_config import FILE_NAME, ModelConfig, Tuning
 from exporter.model_file import digest, files_of
-from exporter.record import PARITY_FILE, RECORD_FILE, SAMPLE_FILE, Engine, VersionRecord
+from exporter.record import (
+    PARITY_FILE,
+    RECORD_FILE,
+    REPLACED_FILE,
+    SAMPLE_FILE,
+    Engine,
+    Replaced,
+    VersionRecord,
+)
 from exporter.registry import UNFINISHED, Content, Registry
 from exporter.report import ParityReport, agreement, require
 from exporter.repository import check_name, require_same_interface
@@ -48,7 +56,7 @@ class Release:
         parity: How they compare.
         tools: Versions of what made it, by name.
         precision: In what the network computes: "fp32", "fp16" or "int8".
-        notes: What the gateway does otherwise than the model's source.
+        notes: What the gateway does otherwise than the model's source; or which version of an exported model it is.
         engine: What the plan was built with; None: it is an ONNX file.
     """
 
@@ -119,7 +127,8 @@ def publish(
         if on_trial and old is not None:
             # The spec in the config is that of the version which most sessions are given.
             final, trial = replace(final, spec=old.spec), replace(trial, spec=old.spec)
-        _place(registry, release, version, trial, new=old is None)
+        replaced = None if on_trial else present
+        _place(registry, release, version, trial, new=old is None, replaced=replaced)
         report = switch(registry, [trial, final], check=version, triton=triton, new=old is None, added=version)
         registry.delete(f"{config.name}/{version}/{UNFINISHED}")
         write_cards(registry, final)
@@ -239,7 +248,9 @@ def write_cards(registry: Registry, config: ModelConfig) -> None:
     registry.write(f"{config.name}/{CARD_JSON}", render_card_json(config, versions=facts).encode())
 
 
-def _place(registry: Registry, release: Release, version: int, config: ModelConfig, *, new: bool) -> None:
+def _place(
+    registry: Registry, release: Release, version: int, config: ModelConfig, *, new: bool, replaced: int | None
+) -> None:
     assert release.config.spec is not None
     model = files_of(release.model)
     record = VersionRecord(
@@ -258,6 +269,8 @@ def _place(registry: Registry, release: Release, version: int, config: ModelConf
         SAMPLE_FILE: release.sample.packed(release.expected),
         UNFINISHED: b"",
     }
+    if replaced is not None:
+        files[REPLACED_FILE] = Replaced(version=replaced).to_json().encode()
     if not new:
         registry.add(config.name, version, files)
         return

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sixpoint.errors import FailedPrecondition
 from sixpoint.spec import ModelSpec
 
-__all__ = ["PARITY_FILE", "RECORD_FILE", "SAMPLE_FILE", "Engine", "VersionRecord"]
+__all__ = ["PARITY_FILE", "RECORD_FILE", "REPLACED_FILE", "SAMPLE_FILE", "Engine", "Replaced", "VersionRecord"]
 
 RECORD_FILE = "version.json"
 PARITY_FILE = "parity.json"
 SAMPLE_FILE = "parity.npz"
+REPLACED_FILE = "replaced.json"
 
 
 class Engine(BaseModel):
@@ -71,3 +72,19 @@ class VersionRecord(BaseModel):
             return cls.model_validate_json(content)
         except ValidationError as error:
             raise FailedPrecondition(f"{RECORD_FILE} is damaged: {error.errors()[0]['msg']}") from error
+
+
+class Replaced(BaseModel):
+    """What served until a version came to serve; a file of its own, as exporters refuse a record with a field more.
+
+    Attributes:
+        version: Its number.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: int = Field(ge=1)
+
+    def to_json(self) -> str:
+        """The text as it lies beside the record."""
+        return self.model_dump_json() + "\n"

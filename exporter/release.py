@@ -8,15 +8,17 @@ from pathlib import Path
 
 from exporter.calibration import calibration_of
 from exporter.card import VersionFacts
+from exporter.folder import FolderRegistry
 from exporter.model_config import FILE_NAME, ModelConfig
 from exporter.model_file import DATA_FILE, MODEL_FILE, data_names, source_files
 from exporter.onnx_source import OnnxNetwork
 from exporter.publishing import Release
 from exporter.quantised import quantise
 from exporter.report import local_parity, quantised_parity
-from exporter.repository import check_name, versions
+from exporter.repository import check_name
 from exporter.sample import sample_of
 from exporter.sources import Options, build_source
+from exporter.state import finished, read_record, serving
 from sixpoint.errors import FailedPrecondition, InvalidArgument
 from sixpoint.volume import Volume
 
@@ -26,7 +28,7 @@ _KEPT = 2
 
 
 def prepare(source: Path, options: Options, *, name: str, folder: Path, image: Volume | None = None) -> Release:
-    """Export a model, or take an exported model's newest version; and compare its forms.
+    """Export a model, or take of an exported one the version that serves; and compare its forms.
 
     Args:
         source: What :func:`exporter.sources.build_source` takes, or a model's folder with ``config.pbtxt``.
@@ -88,26 +90,34 @@ def _exported(source: Path, options: Options, *, name: str, image: Volume | None
         raise InvalidArgument(
             "an exported model keeps its spec, weights and precision: give what it was exported from to change them"
         )
-    there = versions(source)
     config = ModelConfig.read(source)
-    if not there or config.spec is None:
-        raise InvalidArgument(f"{source} is no exported model of sixpoint: it has no version, or its config no spec")
+    if config.spec is None:
+        raise InvalidArgument(f"{source} is no exported model of sixpoint: its config has no spec")
     if config.backend == "tensorrt":
         raise InvalidArgument(
             f"{source} holds TensorRT plans, each for one GPU and one TensorRT: give what they were exported from"
         )
-    found = source / str(there[-1]) / MODEL_FILE
+    place = source.resolve()
+    registry = FolderRegistry(place.parent)
+    whole, present = finished(registry, place.name), serving(registry, replace(config, name=place.name))
+    if not whole:
+        raise InvalidArgument(f"{source} is no exported model of sixpoint: it has no version that is whole")
+    version, taken = whole[-1], ", the newest that is whole: no such version is said to serve"
+    if present in whole:
+        version, taken = present, ": it serves"
+    found = source / str(version) / MODEL_FILE
     if not found.is_file():
-        raise InvalidArgument(f"version {there[-1]} of {source} has no {MODEL_FILE}")
+        raise InvalidArgument(f"version {version} of {source} has no {MODEL_FILE}")
     if set(data_names(found)) - {DATA_FILE}:
         raise InvalidArgument(f"{found} has weights in other files than {DATA_FILE}: give it with --spec instead")
     for file in source_files(found):
         shutil.copyfile(file, folder / file.name)
     path = folder / MODEL_FILE
-    described = ModelConfig.of(config.spec, name=name, max_batch_size=max(1, config.max_batch_size))
-    sample = sample_of(config.spec, image)
+    spec = read_record(registry, place.name, version).spec
+    described = ModelConfig.of(spec, name=name, max_batch_size=max(1, config.max_batch_size))
+    sample = sample_of(spec, image)
     try:
-        parity, expected = local_parity(path, config.spec, sample, network=None, tolerance=options.tolerance)
+        parity, expected = local_parity(path, spec, sample, network=None, tolerance=options.tolerance)
     except FailedPrecondition:
         raise
     except Exception as error:  # onnxruntime's errors have no base of their own
@@ -115,4 +125,5 @@ def _exported(source: Path, options: Options, *, name: str, image: Volume | None
     facts = VersionFacts.of_file(path)
     if facts.precision == "int8":  # whose sums processors make a little differently
         parity = parity.model_copy(update={"least_dice": options.least_dice})
-    return Release(path, described, sample, expected, parity, facts.tools, facts.precision)
+    notes = (f"version {version} was taken{taken}",)
+    return Release(path, described, sample, expected, parity, facts.tools, facts.precision, notes)

@@ -212,8 +212,11 @@ def _one_by_one(ask: Callable[[Array], Array], batch: Array) -> Array:
 
 
 def _masks(values: npt.NDArray[np.float32], spec: ModelSpec) -> npt.NDArray[np.bool_]:
-    """Masks [batch, label, z, y, x] of probabilities: of the one object, or of every label but the background."""
-    if spec.patch is None:
+    """Masks [batch, label, z, y, x] of probabilities: of the one object, or of every label but the background.
+
+    Labels that may overlap have no background, and each is cut by itself.
+    """
+    if spec.patch is None or not spec.output.exclusive:
         return values >= spec.output.threshold
     labels = np.arange(1, values.shape[1]).reshape(1, -1, 1, 1, 1)
     return values.argmax(axis=1)[:, None] == labels

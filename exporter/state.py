@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from exporter.card import VersionFacts
 from exporter.model_config import FILE_NAME, ModelConfig
 from exporter.model_file import DATA_FILE, MODEL_FILE, data_names, files_of
-from exporter.record import PARITY_FILE, RECORD_FILE, VersionRecord
+from exporter.record import PARITY_FILE, RECORD_FILE, REPLACED_FILE, Replaced, VersionRecord
 from exporter.registry import UNFINISHED, Registry
 from exporter.report import ParityReport
 from sixpoint.errors import FailedPrecondition, ModelNotFound, NotFound
@@ -25,6 +25,7 @@ __all__ = [
     "read_config",
     "read_parity",
     "read_record",
+    "read_replaced",
     "serving",
 ]
 
@@ -124,3 +125,18 @@ def read_parity(registry: Registry, name: str, version: int) -> ParityReport | N
         return None if content is None else ParityReport.model_validate_json(content)
     except ValidationError as error:
         raise FailedPrecondition(f"{PARITY_FILE} is damaged: {error.errors()[0]['msg']}") from error
+
+
+def read_replaced(registry: Registry, name: str, version: int) -> int | None:
+    """The version that served until this one came to serve; None: there was none, or nothing was kept of it.
+
+    Raises:
+        FailedPrecondition: What is kept is damaged.
+    """
+    content = registry.read(f"{name}/{version}/{REPLACED_FILE}")
+    try:
+        return None if content is None else Replaced.model_validate_json(content).version
+    except ValidationError as error:
+        raise FailedPrecondition(
+            f"{REPLACED_FILE} of version {version} of {name} is damaged: say which version is to serve (--to)"
+        ) from error

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict
 
 from exporter.model_config import FILE_NAME, ModelConfig
 from exporter.publishing import sweep, switch, write_cards
-from exporter.record import VersionRecord
+from exporter.record import REPLACED_FILE, Replaced, VersionRecord
 from exporter.registry import Registry
 from exporter.report import ParityReport
-from exporter.state import finished, need_config, need_version, read_parity, read_record, serving
+from exporter.state import finished, need_config, need_version, read_parity, read_record, read_replaced, serving
 from exporter.triton import Triton
 from sixpoint.errors import FailedPrecondition, InvalidArgument
 from sixpoint.rollout import Candidate
@@ -80,7 +80,8 @@ def rollback(registry: Registry, name: str, *, to: int | None, triton: Triton | 
     Args:
         registry: The repository.
         name: Of the model.
-        to: The version; None: the newest one before that which serves.
+        to: The version; None: the one that served until the present one came to serve, by a publish or promotion; where
+            nothing was kept of that, the newest one before it.
         triton: Which serves the repository; the version is tried through it, and on failure all stays as it is.
         wait: Seconds to wait for other writers.
 
@@ -89,20 +90,19 @@ def rollback(registry: Registry, name: str, *, to: int | None, triton: Triton | 
 
     Raises:
         NotFound: There is no such model or version.
-        FailedPrecondition: There is no earlier one, or it does not answer as it did when it was published.
+        FailedPrecondition: There is no earlier one, the one that served is gone, or it does not answer as it did when
+            it was published.
     """
     with registry.lock(wait=wait):
         sweep(registry, name)
         config = need_config(registry, name)
         present = serving(registry, config)
-        if to is None:
-            earlier = [one for one in finished(registry, name) if present is not None and one < present]
-            if not earlier:
-                raise FailedPrecondition(f"{name} has no version before the one that serves ({present})")
-            to = earlier[-1]
-        need_version(registry, name, to)
-        _serve(registry, config, (to,), default=to, candidate=None, check=to, triton=triton)
-    return to
+        target = need_version(registry, name, _before(registry, name, present) if to is None else to)
+        _serve(registry, config, (target,), default=target, candidate=None, check=target, triton=triton)
+        if to is not None and present is not None and to > present:
+            # A newer one is no way back: it comes to serve in the place of the present one.
+            _keep_replaced(registry, name, to, replaced=present)
+    return target
 
 
 def promote(
@@ -142,15 +142,17 @@ def promote(
         if present is None or (share == 1 and version < present):
             # The newest served version is the default: an older one serves alone.
             _serve(registry, config, (version,), default=version, candidate=None, check=version, triton=triton)
-            return
-        both = (min(present, version), max(present, version))
-        if share == 0:
+        elif share == 0:
             _serve(registry, config, (present,), default=present, candidate=None, check=present, triton=triton)
         elif share == 1:
+            both = (present, version)
             _serve(registry, config, both, default=version, candidate=None, check=version, triton=triton)
         else:
+            both = (min(present, version), max(present, version))
             candidate = Candidate(str(version), share)
             _serve(registry, config, both, default=present, candidate=candidate, check=version, triton=triton)
+        if share == 1 and present is not None:
+            _keep_replaced(registry, name, version, replaced=present)
 
 
 def remove(
@@ -201,6 +203,29 @@ def remove(
             _serve(registry, config, (present,), default=present, candidate=None, check=present, triton=triton)
         registry.drop(name, version)
         write_cards(registry, need_config(registry, name))
+
+
+def _before(registry: Registry, name: str, present: int | None) -> int:
+    """The version that served before the present one."""
+    there = finished(registry, name)
+    replaced = None if present is None else read_replaced(registry, name, present)
+    if replaced is None:
+        earlier = [one for one in there if present is not None and one < present]
+        if not earlier:
+            raise FailedPrecondition(f"{name} has no version before the one that serves ({present})")
+        return earlier[-1]
+    if replaced not in there:
+        others = ", ".join(str(one) for one in there if one != present) or "none"
+        raise FailedPrecondition(
+            f"version {replaced} of {name}, which served before version {present}, is gone: say which version is to "
+            f"serve (--to); there are: {others}"
+        )
+    return replaced
+
+
+def _keep_replaced(registry: Registry, name: str, version: int, *, replaced: int) -> None:
+    """Keep with a version that came to serve which one it replaced."""
+    registry.write(f"{name}/{version}/{REPLACED_FILE}", Replaced(version=replaced).to_json().encode())
 
 
 def _served(registry: Registry, config: ModelConfig) -> tuple[int, ...]:

@@ -12,9 +12,13 @@ import onnx
 import pytest
 import torch
 import yaml
+from onnx import numpy_helper
 
 from exporter.calibration import calibration_of
-from sixpoint.errors import InvalidArgument, VolumeError
+from exporter.network import ProbabilityNetwork
+from exporter.report import quantised_parity
+from exporter.sample import Sample
+from sixpoint.errors import FailedPrecondition, InvalidArgument, VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.phantom import make_phantom
 from sixpoint.spec import ModelSpec
@@ -125,6 +129,70 @@ def test_masks_that_agree_less_than_asked_are_refused_with_the_figure(
     assert re.search(r"in int8 has a mean Dice of 0\.\d{4} .*; 1\.0000 is asked for \(--least-dice\)", done.stderr)
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "repository").exists()
+
+
+def answering(path: Path, *, names: list[str]) -> None:
+    """A model without weights: of its image x, for each label, x, 1 - x, its square, or 0."""
+    shape: list[int | str] = ["batch", 1, 16, 16, 24]
+    of = {"same": ("Identity", ["INPUT"]), "inverted": ("Sub", ["one", "INPUT"])}
+    of |= {"other": ("Mul", ["INPUT", "INPUT"]), "wiped out": ("Mul", ["INPUT", "zero"])}
+    nodes = [onnx.helper.make_node(*of[name], [f"label {index}"]) for index, name in enumerate(names)]
+    joined = onnx.helper.make_node("Concat", [node.output[0] for node in nodes], ["PROBABILITY"], axis=1)
+    graph = onnx.helper.make_graph(
+        [*nodes, joined],
+        "answers",
+        [onnx.helper.make_tensor_value_info("INPUT", onnx.TensorProto.FLOAT, shape)],
+        [onnx.helper.make_tensor_value_info("PROBABILITY", onnx.TensorProto.FLOAT, [shape[0], len(names), *shape[2:]])],
+        [numpy_helper.from_array(np.array(value, np.float32), name) for name, value in (("zero", 0), ("one", 1))],
+    )
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), path)
+
+
+@pytest.mark.parametrize(
+    ("kept", "lost"),
+    [
+        (["same"], ["inverted"]),
+        (["same"], ["wiped out"]),
+        (["same", "other"], ["inverted", "other"]),
+        (["same", "other"], ["same", "wiped out"]),
+        (["other", "same"], ["wiped out", "same"]),
+    ],
+    ids=lambda names: ", ".join(names),
+)
+def test_a_label_that_is_lost_is_refused_where_labels_may_overlap(
+    kept: list[str], lost: list[str], tmp_path: Path
+) -> None:
+    mapping = {
+        **SPEC,
+        "labels": ["liver", "tumour"][: len(kept)],
+        "output": {"dtype": "FP32", "exclusive": False, "threshold": 0.3},
+        "network": {"name": "ONNX", "activation": "none"},
+    }
+    spec = ModelSpec.from_mapping({**mapping, "input": {**SPEC["input"], "dtype": "FP32"}})
+    batch = np.random.default_rng(0).random((2, *spec.input_shape), np.float32)
+
+    class Kept(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return torch.cat([image * image if name == "other" else image for name in kept], dim=1)
+
+    def dice(names: list[str]) -> float:
+        path = tmp_path / "model.onnx"
+        answering(path, names=names)
+        report, _ = quantised_parity(
+            path,
+            spec,
+            Sample("calibration", batch),
+            network=ProbabilityNetwork(Kept(), spec),
+            reference="pytorch",
+            tolerance=2 / 255,
+            least_dice=0.97,
+        )
+        assert report.onnxruntime is not None
+        return report.onnxruntime.dice
+
+    assert dice(kept) == 1
+    with pytest.raises(FailedPrecondition, match=r"the model in int8 has a mean Dice of 0\.\d{4} .* \(--least-dice\)"):
+        dice(lost)
 
 
 def lose(folder: Path) -> None:

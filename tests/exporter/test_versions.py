@@ -16,7 +16,11 @@ from onnx import numpy_helper
 
 from exporter.folder import FolderRegistry
 from exporter.model_config import ModelConfig, Tuning
+from exporter.model_file import digest, files_of
 from exporter.publishing import Release, publish
+from exporter.registry import UNFINISHED
+from exporter.release import prepare
+from exporter.sources import Options
 from exporter.triton import Triton
 from exporter.validate import validate
 from exporter.versions import list_versions, promote, remove, rollback
@@ -75,6 +79,55 @@ def test_back_and_forth(registry: FolderRegistry) -> None:
         rollback(registry, "tiny", to=9, triton=None)
 
 
+def test_rollbacks_go_back_along_what_really_served(registry: FolderRegistry, tiny: Release) -> None:
+    # 2 and 3 were bad; 4 is a candidate that never serves, 5 one that does, 6 is published over it.
+    rollback(registry, "tiny", to=1, triton=None)
+    publish(registry, tiny, triton=None, share=0.5)
+    promote(registry, "tiny", 4, share=0, triton=None)
+    publish(registry, tiny, triton=None, share=0.5)
+    promote(registry, "tiny", 5, share=1, triton=None)
+    publish(registry, tiny, triton=None)
+    assert rollback(registry, "tiny", to=None, triton=None) == 5
+    assert rollback(registry, "tiny", to=None, triton=None) == 1
+    with pytest.raises(FailedPrecondition, match=r"no version before the one that serves \(1\)"):
+        rollback(registry, "tiny", to=None, triton=None)
+    # Forth, which is no way back; and an older one, by a trial.
+    rollback(registry, "tiny", to=3, triton=None)
+    promote(registry, "tiny", 2, share=1, triton=None)
+    assert rollback(registry, "tiny", to=None, triton=None) == 3
+    assert rollback(registry, "tiny", to=None, triton=None) == 1
+    assert [one.problems for one in validate(registry.folder)] == [()]
+
+
+def test_a_rollback_to_what_is_gone_asks_for_another(registry: FolderRegistry, tiny: Release) -> None:
+    rollback(registry, "tiny", to=1, triton=None)
+    publish(registry, tiny, triton=None)
+    remove(registry, "tiny", 1, triton=None)
+    said = r"version 1 of tiny, which served before version 4, is gone: say which .* \(--to\); there are: 2, 3"
+    with pytest.raises(FailedPrecondition, match=said):
+        rollback(registry, "tiny", to=None, triton=None)
+    assert states(registry)[4] == ("serving", 1)
+    path = registry.folder / "tiny" / "4" / "replaced.json"
+    path.write_text("{}")
+    with pytest.raises(FailedPrecondition, match=r"replaced.json of version 4 of tiny is damaged: .* \(--to\)"):
+        rollback(registry, "tiny", to=None, triton=None)
+    # Of a version that an older exporter published nothing is known.
+    path.unlink()
+    assert rollback(registry, "tiny", to=None, triton=None) == 3
+
+
+def test_a_promotion_that_fails_changes_no_way_back(registry: FolderRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise FailedPrecondition("Triton cannot load it")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("exporter.versions.switch", refuse)
+        with pytest.raises(FailedPrecondition, match="cannot load"):
+            promote(registry, "tiny", 2, share=1, triton=None)
+    assert rollback(registry, "tiny", to=None, triton=None) == 2
+    assert rollback(registry, "tiny", to=None, triton=None) == 1
+
+
 def test_a_trial_begins_grows_and_ends(registry: FolderRegistry, tiny: Release) -> None:
     rollback(registry, "tiny", to=2, triton=None)
     promote(registry, "tiny", 3, share=0.1, triton=None)
@@ -127,6 +180,49 @@ def test_what_was_tuned_outlives_the_next_publish_which_ends_no_trial(registry: 
         publish(registry, tiny, triton=None)
 
 
+def taken(registry: FolderRegistry, folder: Path) -> tuple[int, str, str]:
+    """Which version is taken when the model's folder is published, its title, and what is said of it."""
+    work = folder / "work"
+    work.mkdir()
+    one = prepare(registry.folder / "tiny", Options(tolerance=0.01), name="tiny", folder=work)
+    files = {digest(files_of(registry.folder / "tiny" / str(number) / "model.onnx")): number for number in (1, 2, 3)}
+    number = files[digest(files_of(one.model))]
+    shutil.rmtree(work)
+    assert one.config.spec is not None
+    return number, one.config.spec.title, one.notes[0]
+
+
+def test_of_a_models_folder_the_version_that_serves_is_published(registry: FolderRegistry, tmp_path: Path) -> None:
+    damage(registry.folder / "tiny" / "2" / "model.onnx", by=9)
+    damage(registry.folder / "tiny" / "3" / "model.onnx")
+    assert taken(registry, tmp_path) == (3, "third", "version 3 was taken: it serves")
+    rollback(registry, "tiny", to=2, triton=None)
+    assert taken(registry, tmp_path) == (2, "second", "version 2 was taken: it serves")
+    promote(registry, "tiny", 3, share=0.1, triton=None)
+    assert taken(registry, tmp_path) == (2, "second", "version 2 was taken: it serves")
+    promote(registry, "tiny", 3, share=0, triton=None)
+    (registry.folder / "tiny" / "4").mkdir()
+    (registry.folder / "tiny" / "4" / UNFINISHED).touch()
+    assert taken(registry, tmp_path) == (2, "second", "version 2 was taken: it serves")
+    # A config that asks for the newest versions, of which the last is being published.
+    path = registry.folder / "tiny" / "config.pbtxt"
+    path.write_text(replace(ModelConfig.from_text(path.read_text()), served=()).to_text())
+    said = "version 3 was taken, the newest that is whole: no such version is said to serve"
+    assert taken(registry, tmp_path) == (3, "third", said)
+    for number in (1, 2, 3):
+        (registry.folder / "tiny" / str(number) / UNFINISHED).touch()
+    with pytest.raises(InvalidArgument, match="it has no version that is whole"):
+        taken(registry, tmp_path)
+
+
+def test_which_version_of_a_folder_was_taken_is_said(registry: FolderRegistry, tmp_path: Path) -> None:
+    rollback(registry, "tiny", to=2, triton=None)
+    done = run("publish", registry.folder / "tiny", "--repository", tmp_path / "other")
+    assert done.exit_code == 0, done.stderr
+    assert "note: version 2 was taken: it serves\n" in done.stdout
+    assert ModelConfig.read(tmp_path / "other" / "tiny").spec.title == "second"  # type: ignore[union-attr]
+
+
 @pytest.fixture
 def running(registry: FolderRegistry) -> Iterator[LocalTriton]:
     if not harness.TRITON_ENVIRONMENT.is_dir():
@@ -135,12 +231,12 @@ def running(registry: FolderRegistry) -> Iterator[LocalTriton]:
         yield triton
 
 
-def damage(path: Path) -> None:
+def damage(path: Path, *, by: float = -10) -> None:
     """A model that answers otherwise than when it was published."""
     model = onnx.load(path)
     for weight in model.graph.initializer:
         if weight.name == "ten":
-            weight.CopyFrom(numpy_helper.from_array(np.float32(-10), "ten"))
+            weight.CopyFrom(numpy_helper.from_array(np.float32(by), "ten"))
     onnx.save(model, path)
 
 
