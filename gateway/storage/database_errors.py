@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 
-from sixpoint.errors import SixpointError, StorageFull, StorageUnavailable
+from sixpoint.errors import InvalidArgument, SixpointError, StorageFull, StorageUnavailable
 
 __all__ = ["is_conflict", "translated"]
 
@@ -20,13 +20,16 @@ _POSTGRESQL_CONFLICTS = {"40001", "40P01", "23505"}
 
 
 def translated(error: DBAPIError) -> SixpointError | DBAPIError:
-    """An error for the caller: StorageFull, StorageUnavailable, or the error itself, which is then a fault of ours."""
+    """An error for the caller: of the tree, or the error itself, which is then a fault of ours."""
     if getattr(error.orig, "sqlite_errorcode", None) in _SQLITE_FULL or _sqlstate(error) == _POSTGRESQL_FULL:
         return StorageFull(
             "the database's disk is full; nothing was changed. Free space on it, then try again", retry_after=_RETRY_S
         )
     if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
         return StorageUnavailable("the database cannot be reached, or is busy; try again", retry_after=_RETRY_S)
+    if isinstance(error, DataError):
+        # A NUL, say, which PostgreSQL keeps in no text; SQLite does.
+        return InvalidArgument("an id or a name in the request holds characters that no database keeps, such as NUL")
     return error
 
 

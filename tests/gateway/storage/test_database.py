@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import Connection, delete, func, insert, select, text
 
+from gateway.storage import session_records as records
 from gateway.storage.database import Database
 from gateway.storage.schema import clock, segments, sessions
 from sixpoint.errors import InvalidArgument, StorageFull, StorageUnavailable
@@ -117,6 +118,14 @@ async def test_a_deadlock_is_tried_again(postgresql: PostgreSQL):
     assert len(runs) == 3, "one of the two was undone, and made again"
     last = await database.read(lambda conn: conn.execute(select(clock.c.ticked)).scalars().all())
     assert set(last) == {runs[-1]}, "what came last holds, whole"
+    await database.stop()
+
+
+async def test_a_text_that_postgresql_cannot_keep_is_the_callers_fault(postgresql: PostgreSQL):
+    database = Database(postgresql.database())
+    await database.start()
+    with pytest.raises(InvalidArgument, match="such as NUL"):
+        await database.read(lambda conn: records.find(conn, "a\0b"))
     await database.stop()
 
 
