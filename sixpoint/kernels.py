@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import math
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -62,6 +63,8 @@ _REDUCED = {
     "<f4": "float",
     "<f8": "double",
 }
+# As many fit a sum of 32 bits; those of wider integers have 64.
+_MOST_OF_16_BITS = 2**15
 _SIGNATURES |= {f"reduce_{name}": (_int, [_pointer] * 5) for name in _REDUCED.values()}
 
 
@@ -135,8 +138,8 @@ def reduce(image: Array, factors: Index) -> Float:
     image lies in memory.
 
     Args:
-        image: Array [z, y, x] of real numbers; of integers of up to 16 bits a block has at most 2 ** 15. Of other types
-            than the usual ones it is converted first: floats of half precision to single, all else to double.
+        image: Array [z, y, x] of real numbers. Of other types than the usual ones it is converted first: floats of half
+            precision to single, all else to double.
         factors: Voxels per block along (z, y, x): powers of two.
 
     Raises:
@@ -144,6 +147,8 @@ def reduce(image: Array, factors: Index) -> Float:
     """
     if image.dtype.str not in _REDUCED:
         image = image.astype(np.float32 if image.dtype.itemsize < 8 and image.dtype.kind == "f" else np.float64)
+    elif image.dtype.itemsize < 4 and math.prod(map(min, factors, image.shape)) > _MOST_OF_16_BITS:
+        image = image.astype(np.int32)
     result = np.empty([-(-n // f) for n, f in zip(image.shape, factors, strict=True)], np.float32)
     facts = [np.array(fact, np.int64) for fact in (image.strides, image.shape, factors)]
     places = [_at(fact, np.int64) for fact in facts]

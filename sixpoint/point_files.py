@@ -15,6 +15,8 @@ __all__ = ["parse_box", "parse_click", "parse_points", "read_points"]
 
 # Slicer 4 wrote the coordinate system of its .fcsv files as a number.
 _SLICER_FRAMES = {"LPS": Frame.LPS, "RAS": Frame.RAS, "0": Frame.RAS, "1": Frame.LPS}
+# How its .fcsv files say that a control point was placed; 0 is undefined, 1 a preview, 3 missing.
+_SLICER_DEFINED = "2"
 
 
 def parse_points(text: str, *, frame: Frame) -> ExtremePoints:
@@ -137,8 +139,10 @@ def _fcsv(text: str, source: Path) -> tuple[list[Point], Frame | None]:
                     raise PromptError(f"{source}: coordinate system {value.strip()!r} is not supported; use LPS or RAS")
                 frame = _SLICER_FRAMES[value.strip().upper()]
         elif line.strip():
-            # Columns: id, x, y, z, orientation, ...
-            points.append(_point(line.split(",")[1:4], line))
+            # Columns: id, x, y, z, orientation (4), ..., associatedNodeID, and in newer files the position's status.
+            cells = next(csv.reader([line]))
+            if cells[14:15] in ([], [""], [_SLICER_DEFINED]):
+                points.append(_point(cells[1:4], line))
     return points, frame
 
 

@@ -228,6 +228,9 @@ class ModelSpec(SpecModel):
             raise ValueError("segmentation takes no prompts: write prompts: []")
         if not self.labels:
             raise ValueError("segmentation needs at least one label")
+        if twice := sorted({name for name in self.labels if self.labels.count(name) > 1}):
+            # Masks are asked for, and told apart, by name.
+            raise ValueError(f"several labels are called {twice[0]!r}: give each a name of its own")
         for channel in self.input.channels:
             if channel.kind != "image" or channel.intensity.method not in WITHOUT_POINTS:
                 known = ", ".join(WITHOUT_POINTS)

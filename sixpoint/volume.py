@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
+import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,10 @@ VOXEL_TYPES: dict[int, np.dtype[Any]] = {
     7: np.dtype("<f4"),
 }
 """The dtypes that travel, by their number in ``sixpoint.v1.VoxelType``."""
+
+
+_NIFTI_HEADER_BYTES = 352
+"""The least, with the four bytes that say that there are no extensions."""
 
 
 def image_digest(geometry: Geometry, array: Array) -> str:
@@ -146,7 +153,7 @@ class Volume:
 
 
 def write_image(array: Array, geometry: Geometry, path: str | os.PathLike[str]) -> None:
-    """Write voxels [z, y, x] to a NIfTI, NRRD or MetaImage file.
+    """Write voxels [z, y, x] to a NIfTI, NRRD or MetaImage file; what was there stays until the new one is whole.
 
     Raises:
         VolumeError: When the suffix is unknown or the file cannot be written.
@@ -159,8 +166,14 @@ def write_image(array: Array, geometry: Geometry, path: str | os.PathLike[str]) 
     image.SetDirection(geometry.direction)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        sitk.WriteImage(image, str(target), useCompression=True)
-    except (RuntimeError, OSError) as error:
+        with tempfile.TemporaryDirectory(prefix=".sixpoint-", dir=target.parent, ignore_cleanup_errors=True) as folder:
+            made = Path(folder) / target.name
+            sitk.WriteImage(image, str(made), useCompression=True)
+            _check_whole(made, voxel_bytes=array.nbytes)
+            # The header last, where the voxels have a file of their own.
+            for part in sorted(Path(folder).iterdir(), key=lambda part: part == made):
+                part.replace(target.parent / part.name)
+    except (RuntimeError, OSError, EOFError, zlib.error) as error:
         raise VolumeError(f"cannot write {target}: {itk_message(error)}") from error
 
 
@@ -173,6 +186,24 @@ def check_suffix(path: str | os.PathLike[str]) -> None:
     # Lower case only: ITK refuses or renames others.
     if not Path(path).name.endswith(SUFFIXES):
         raise VolumeError(f"cannot write {path}: its suffix must be one of {', '.join(SUFFIXES)}")
+
+
+def _check_whole(path: Path, *, voxel_bytes: int) -> None:
+    """Refuse a NIfTI file that was cut short: of a full disk ITK says nothing, as it does of other formats.
+
+    Raises:
+        OSError: When it has no place for its voxels.
+        EOFError: When its compressed data end too soon.
+    """
+    if path.name.endswith(".nii"):
+        size = path.stat().st_size
+    elif path.name.endswith(".nii.gz"):
+        with gzip.open(path, "rb") as file:
+            size = sum(map(len, iter(lambda: file.read(2**20), b"")))
+    else:
+        return
+    if size < _NIFTI_HEADER_BYTES + voxel_bytes:
+        raise OSError("it was cut short; is the disk full?")
 
 
 def _travelling(array: Array) -> Array:

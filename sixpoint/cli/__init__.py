@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 from rich.console import Console
@@ -16,6 +17,10 @@ __all__ = ["EXIT_CODES", "annotate", "app", "doctor", "exit_code", "main", "mode
 
 def main() -> None:
     """Run the command line; an error of sixpoint is one line on stderr and an exit code of its own."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Names may have letters that the encoding lacks: into a file, on Windows, it is that of one language.
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except errors.SixpointError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -101,6 +102,16 @@ def test_the_module_runs_as_the_command_does() -> None:
     done = subprocess.run([sys.executable, "-m", "sixpoint", "--help"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     assert "phantom" in done.stdout
+
+
+def test_names_whose_letters_the_terminals_encoding_lacks_are_printed_escaped() -> None:
+    script = (
+        "from rich.console import Console; from sixpoint import cli; cli.app = lambda: Console().print('\\u5de6'); "
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    command = [sys.executable, "-c", script + "cli.main()"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\\u5de6\n", "")
 
 
 # Wrong command lines

@@ -130,6 +130,15 @@ def test_slicers_old_markups_name_their_frame_as_a_number_or_a_word(
     assert read_points(file(tmp_path, "F.fcsv", header + rows)) == ExtremePoints(POINTS, frame)
 
 
+def test_only_placed_points_of_old_markups_count(tmp_path: Path) -> None:
+    header = "# Markups fiducial file version = 5.10\n# CoordinateSystem = LPS\n"
+    placed = (
+        '1,1.5,-2,3,0,0,0,1,1,1,0,"liver, left",,,2,0\n2,4,5.25,-6,0,0,0,1,1,1,0,F-2,,vtkMRMLScalarVolumeNode1,2,0\n'
+    )
+    others = "".join(f"3,0,0,0,0,0,0,1,1,1,0,F-3,,,{status},0\n" for status in (0, 1, 3))
+    assert read_points(file(tmp_path, "F.fcsv", header + placed + others)) == ExtremePoints(POINTS, Frame.LPS)
+
+
 @pytest.mark.parametrize("said", ["2", "IJK", "scanner"])
 def test_old_markups_in_another_frame_are_not_taken_for_ras(tmp_path: Path, said: str) -> None:
     with pytest.raises(PromptError, match=f"coordinate system '{said}' is not supported"):

@@ -131,6 +131,7 @@ def test_segmentation_yields_background_and_every_label_of_its_patch() -> None:
         ("patch", {"size": [32, 32, 32], "spacing": [1, 1, 0]}, "spacing must be positive"),
         ("prompts", ["extreme_points"], "takes no prompts"),
         ("labels", [], "at least one label"),
+        ("labels", ["lesion", "lesion"], "several labels are called 'lesion'"),
         ("input", {"channels": [{"kind": "hull"}]}, "image channels only"),
         ("input", {"channels": [{"kind": "image", "intensity": {"method": "points"}}]}, "image channels only"),
         ("task", "annotation", "a patch is for segmentation"),

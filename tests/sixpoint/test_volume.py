@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import resource
 import shutil
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +48,17 @@ def nifti_affine(path: Path) -> npt.NDArray[np.float32]:
     content = path.read_bytes()
     header = gzip.decompress(content) if path.name.endswith(".gz") else content
     return np.frombuffer(header[280:328], "<f4").reshape(3, 4)
+
+
+@contextmanager
+def small_files(*, limit: int) -> Iterator[None]:
+    """Files that can hold no more than this: as a full disk, for one process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 # Files
@@ -248,6 +262,24 @@ def test_a_big_endian_nifti_file_reads_as_its_numbers(tmp_path: Path) -> None:
 def test_writing_makes_the_folders_that_are_missing(tmp_path: Path) -> None:
     on_unit_grid(noise(OBLIQUE)).write(tmp_path / "a" / "b" / "image.nii.gz")
     assert (tmp_path / "a" / "b" / "image.nii.gz").exists()
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_file_that_there_is_no_place_for_is_an_error_and_the_one_before_stays(tmp_path: Path, suffix: str) -> None:
+    before = on_unit_grid(np.ones((32, 32, 32), np.uint8))
+    before.write(tmp_path / f"mask{suffix}")
+    names = sorted(tmp_path.iterdir())
+    dense = np.random.default_rng(0).integers(0, 256, (32, 32, 32)).astype(np.uint8)
+    with small_files(limit=16384), pytest.raises(VolumeError, match=f"cannot write .*mask{suffix}: "):
+        on_unit_grid(dense).write(tmp_path / f"mask{suffix}")
+    assert np.array_equal(Volume.read(tmp_path / f"mask{suffix}").array, before.array)
+    assert sorted(tmp_path.iterdir()) == names
+
+
+def test_a_written_file_may_be_read_by_whoever_could_read_one_before(tmp_path: Path) -> None:
+    on_unit_grid(noise(OBLIQUE)).write(tmp_path / "image.nii.gz")
+    (tmp_path / "other").touch()
+    assert (tmp_path / "image.nii.gz").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
 def test_writing_beneath_a_file_is_refused(tmp_path: Path) -> None:
