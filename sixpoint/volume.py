@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import shutil
 import tempfile
 import zlib
 from dataclasses import dataclass
@@ -172,7 +173,7 @@ def write_image(array: Array, geometry: Geometry, path: str | os.PathLike[str]) 
             _check_whole(made, voxel_bytes=array.nbytes)
             # The header last, where the voxels have a file of their own.
             for part in sorted(Path(folder).iterdir(), key=lambda part: part == made):
-                part.replace(target.parent / part.name)
+                _put(part, target.parent / part.name)
     except (RuntimeError, OSError, EOFError, zlib.error) as error:
         raise VolumeError(f"cannot write {target}: {itk_message(error)}") from error
 
@@ -186,6 +187,15 @@ def check_suffix(path: str | os.PathLike[str]) -> None:
     # Lower case only: ITK refuses or renames others.
     if not Path(path).name.endswith(SUFFIXES):
         raise VolumeError(f"cannot write {path}: its suffix must be one of {', '.join(SUFFIXES)}")
+
+
+def _put(made: Path, place: Path) -> None:
+    """Move a file to its place; where that is a link, to what it leads to."""
+    try:
+        made.replace(place.resolve())
+    except OSError:
+        # On another disk behind the link, or a file that is mounted by itself: nothing can take its place at once.
+        shutil.copyfile(made, place)
 
 
 def _check_whole(path: Path, *, voxel_bytes: int) -> None:

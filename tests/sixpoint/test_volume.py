@@ -5,6 +5,7 @@ import hashlib
 import resource
 import shutil
 import struct
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -280,6 +281,19 @@ def test_a_written_file_may_be_read_by_whoever_could_read_one_before(tmp_path: P
     on_unit_grid(noise(OBLIQUE)).write(tmp_path / "image.nii.gz")
     (tmp_path / "other").touch()
     assert (tmp_path / "image.nii.gz").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+@pytest.mark.parametrize("disk", [None, Path("/dev/shm")], ids=["the same disk", "another disk"])
+def test_what_a_link_leads_to_is_written(tmp_path: Path, disk: Path | None) -> None:
+    with tempfile.TemporaryDirectory(dir=disk) as folder:
+        kept, link = Path(folder) / "kept", tmp_path / "image.nrrd"
+        kept.touch()
+        link.symlink_to(kept)
+        volume = on_unit_grid(noise(OBLIQUE))
+        volume.write(link)
+        assert link.is_symlink()
+        assert np.array_equal(Volume.read(link).array, volume.array)
+        assert sorted(tmp_path.iterdir()) == [link]
 
 
 def test_writing_beneath_a_file_is_refused(tmp_path: Path) -> None:
