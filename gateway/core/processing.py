@@ -295,5 +295,5 @@ def _never_empty(grid: npt.NDArray[Any], threshold: float) -> Counts:
     """
     half = float(grid.max()) / (510 if grid.dtype == np.uint8 else 2)
     if 0 < half < threshold:
-        grid = np.minimum(decode_probabilities(grid) * np.float32(threshold / half), np.float32(1))
+        grid = decode_probabilities(grid) * np.float32(threshold / half)
     return quantise(grid)

@@ -154,6 +154,15 @@ def test_an_answer_of_zeros_is_an_empty_mask():
     assert not whole_mask(np.zeros((64, 64, 64), np.float32), ready(SIX, volume=volume), volume.geometry).any()
 
 
+def test_probabilities_that_rounding_put_beyond_0_and_1_are_0_and_1():
+    volume = noisy_volume()
+    prepared = ready(SIX, volume=volume)
+    grid = np.full((64, 64, 64), -0.01, np.float32)
+    grid[20:44, 20:44, 20:44] = 1.01
+    answered = correct(grid, prepared, geometry=volume.geometry, threshold=0.5)
+    assert np.array_equal(answered.probabilities, np.where(grid > 0, 255, 0))
+
+
 # Clicks
 
 
