@@ -101,6 +101,8 @@ class Gateway:
             idle=settings.session_idle_seconds,
         )
         self._executor = ThreadPoolExecutor(settings.workers, thread_name_prefix="sixpoint")
+        # Threads of their own, too: a prompt is not to stand in line behind pieces of work on whole images.
+        self._segmenting = ThreadPoolExecutor(settings.workers, thread_name_prefix="segmenting")
         self._admission = Admission(budget=settings.prompt_memory_bytes, most=settings.max_prompts)
         self._cores = Cores(inside=lambda: self._admission.inside)
         self._health = health.aio.HealthServicer()
@@ -176,6 +178,7 @@ class Gateway:
                     task.cancel()
                 await asyncio.gather(*background, return_exceptions=True)
                 self._executor.shutdown()
+                self._segmenting.shutdown()
                 self._cores.close()
                 _log.info("gateway stopped")
 
@@ -202,7 +205,7 @@ class Gateway:
             images=self._images,
             catalog=self._catalog,
             inference=triton,
-            executor=self._executor,
+            executor=self._segmenting,
             # A budget of their own: they take minutes, and a person who clicks is not to wait for them.
             admission=Admission(
                 budget=settings.segmentation_memory_bytes,

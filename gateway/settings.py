@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     """Whether tensors pass in shared memory: auto where Triton runs on this machine and offers it, or off."""
 
     workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
-    """Threads for pre- and post-processing."""
+    """Threads for pre- and post-processing of prompts, and as many others for that of segmentations."""
     call_seconds: float = Field(default=60.0, gt=0)
     """Deadline of a call that brings none."""
     upload_seconds: float = Field(default=600.0, gt=0)

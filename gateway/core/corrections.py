@@ -28,10 +28,10 @@ _SHARES = np.arange(256, dtype=np.float32) / np.float32(255)
 
 
 def quantise(probabilities: npt.NDArray[Any]) -> Counts:
-    """Probabilities in [0, 1], or what are such counts already, as the nearest counts of 255ths."""
+    """Probabilities, or what are such counts already, as the nearest counts of 255ths; beyond [0, 1], its ends."""
     if probabilities.dtype == np.uint8:
         return probabilities
-    return np.rint(probabilities * np.float32(255)).astype(np.uint8)
+    return np.rint(np.clip(probabilities, 0, 1) * np.float32(255)).astype(np.uint8)
 
 
 def least(threshold: float) -> int:

@@ -56,24 +56,30 @@ class ImageCache:
         """
         with disk_errors():
             try:
-                number = os.open(self.path(record.digest), os.O_RDONLY | os.O_CLOEXEC)
+                image = self._map(record, self.path(record.digest))
             except FileNotFoundError:
                 return None
+        if image is None:
+            self.remove(record.digest)
+        return image
+
+    def take(self, record: ImageRecord, source: Path) -> StoredImage | None:
+        """Map a file that was fetched, and keep it in place of the one that is here; None when it was damaged.
+
+        It is mapped under its own name: as the image's file, another process may trim it at once. Nothing is left of
+        that name.
+
+        Raises:
+            StorageUnavailable: When the file cannot be read, or the file system refuses.
+        """
+        with disk_errors():
             try:
-                stat = os.fstat(number)
-                voxels = (
-                    map_voxels(number, record.geometry, record.voxel_type)
-                    if stat.st_size == record.byte_count
-                    else None
-                )
-                if voxels is None or not self._check(record, voxels, stat):
-                    self.remove(record.digest)
-                    return None
-                # What :meth:`trim` goes by; the time of change stays, as it tells whether the file is the one checked.
-                os.utime(number, ns=(time.time_ns(), stat.st_mtime_ns))
+                image = self._map(record, source)
+                if image is not None:
+                    source.replace(self.path(record.digest))
             finally:
-                os.close(number)
-        return StoredImage(record.digest, Volume(voxels, record.geometry))
+                source.unlink(missing_ok=True)
+        return image
 
     def holds(self, digest: str) -> bool:
         """Whether the file that was last opened is still here, and nobody has written to it. Takes microseconds."""
@@ -118,8 +124,9 @@ class ImageCache:
                 # Another process trims too.
                 continue
             if is_aside(Path(entry.path)):
-                # On its way here from the blob store, or left by a gateway that was killed then.
-                if time.time() - stat.st_mtime > _STALE_S:
+                # On its way here from the blob store, or left by a gateway that was killed then. One that is a link is
+                # as old as its blob: only its inode's time says when it was made.
+                if time.time() - stat.st_ctime > _STALE_S:
                     Path(entry.path).unlink(missing_ok=True)
             elif stat.st_nlink == 1:
                 files.append((stat.st_atime_ns, stat.st_size, entry.name))
@@ -133,6 +140,22 @@ class ImageCache:
             excess -= size
             removed += 1
         return removed
+
+    def _map(self, record: ImageRecord, path: Path) -> StoredImage | None:
+        """Map a file; None when it does not hold the image."""
+        number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            stat = os.fstat(number)
+            if stat.st_size != record.byte_count:
+                return None
+            voxels = map_voxels(number, record.geometry, record.voxel_type)
+            if not self._check(record, voxels, stat):
+                return None
+            # What :meth:`trim` goes by; the time of change stays, as it tells whether the file is the one checked.
+            os.utime(number, ns=(time.time_ns(), stat.st_mtime_ns))
+        finally:
+            os.close(number)
+        return StoredImage(record.digest, Volume(voxels, record.geometry))
 
     def _check(self, record: ImageRecord, voxels: npt.NDArray[Any], stat: os.stat_result) -> bool:
         """Whether the bytes are those of the digest: hashed once for each file, as the disk may have changed them."""

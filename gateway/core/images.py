@@ -251,9 +251,7 @@ class Images:
         if image is None:
             temporary = aside(self._cache.path(digest))
             if await self._blobs.get_to_file(_key(digest), temporary):
-                with disk_errors():
-                    temporary.replace(self._cache.path(digest))
-                image = await self._in_thread(self._cache.open, record)
+                image = await self._in_thread(self._cache.take, record, temporary)
                 await self._in_thread(self._cache.trim)
         if image is None:
             _log.error("an image's blob is gone or damaged; it is removed, and has to be uploaded again")

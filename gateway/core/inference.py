@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.core.catalog import Model
+from sixpoint.errors import InferenceError
 
-__all__ = ["Inference", "Inferred"]
+__all__ = ["Inference", "Inferred", "check_finite"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,3 +42,13 @@ class Inference(Protocol):
             InferenceError: When it refuses, or answers something else than the model's spec promises.
         """
         ...
+
+
+def check_finite(output: npt.NDArray[Any], *, model: str) -> None:
+    """Refuse an answer with numbers that are none: as counts of 255ths they would be anything.
+
+    Raises:
+        InferenceError: Naming the model.
+    """
+    if output.dtype.kind == "f" and not np.isfinite(output).all():
+        raise InferenceError(f"model {model!r} answered numbers that are NaN or infinite")

@@ -33,7 +33,7 @@ def sampled(extent: Extent, roi: Roi, *, size: Size) -> Counts:
         upper=(roi.upper[0] - low[0], roi.upper[1] - low[1], roi.upper[2] - low[2]),
         size=roi.size,
     )
-    return quantise(np.clip(moved.extract(held), 0.0, 1.0))
+    return quantise(moved.extract(held))
 
 
 def blend(

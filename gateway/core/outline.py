@@ -17,7 +17,7 @@ import numpy.typing as npt
 from gateway.core.catalog import Model
 from gateway.core.deadline import Deadline
 from gateway.core.images import StoredImage
-from gateway.core.inference import Inference
+from gateway.core.inference import Inference, check_finite
 from gateway.core.processing import Answered, Prepared, brought, correct, prepare, restore
 from gateway.core.shown import Shown
 from gateway.storage.step_codec import RoiNumbers, encode_answer
@@ -127,7 +127,7 @@ class Outliner:
 
         Raises:
             TritonUnavailable: When Triton is away.
-            InferenceError: When it refuses.
+            InferenceError: When it refuses, or answers something else than the model's spec promises.
             DeadlineExceeded: When the deadline passed before the mask was there.
         """
         geometry, threshold = image.volume.geometry, model.spec.output.threshold
@@ -148,8 +148,13 @@ class Outliner:
         inferred = await self._inference.infer(model, ready.tensor, timeout=deadline.remaining(), version=version)
         inferring = time.perf_counter() - started
         told(Phase.POSTPROCESSING)
+
+        def answer() -> Answered:
+            check_finite(inferred.output, model=model.name)
+            return correct(inferred.output[0], ready, geometry=geometry, threshold=threshold)
+
         outlined = await self._drawn(
-            lambda: correct(inferred.output[0], ready, geometry=geometry, threshold=threshold),
+            answer,
             shown,
             geometry=geometry,
             threshold=threshold,

@@ -291,9 +291,11 @@ def _touched(labels: npt.NDArray[Any], points: Points) -> set[int]:
 def _never_empty(grid: npt.NDArray[Any], threshold: float) -> Counts:
     """Probabilities in 255ths; raised, where they are nowhere sure, so that half of their maximum is the threshold.
 
+    Of a threshold above a half its share of their maximum is: a sure answer is cut at the threshold, whatever that is.
     No answer helps nobody.
     """
-    half = float(grid.max()) / (510 if grid.dtype == np.uint8 else 2)
-    if 0 < half < threshold:
-        grid = np.minimum(decode_probabilities(grid) * np.float32(threshold / half), np.float32(1))
+    most = float(grid.max()) / (255 if grid.dtype == np.uint8 else 1)
+    level = most * max(threshold, 0.5)
+    if 0 < level < threshold:
+        grid = decode_probabilities(grid) * np.float32(threshold / level)
     return quantise(grid)

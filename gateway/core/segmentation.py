@@ -21,18 +21,14 @@ from gateway.core.blending import Blend
 from gateway.core.catalog import Catalog, Model
 from gateway.core.deadline import Deadline
 from gateway.core.engine import Images
-from gateway.core.inference import Inference
+from gateway.core.inference import Inference, check_finite
 from gateway.core.labelling import Labelling
 from gateway.core.outline import Phase
 from gateway.core.processing import decode_probabilities
 from gateway.core.segmentation_job import Job, numbers_of, working_bytes
 from gateway.core.segmented import Event, Labelled, Progress, Segmented, labelled
 from gateway.core.windows import Shape, importance_map
-from sixpoint.errors import (
-    InferenceError,
-    ResourceExhausted,
-    TritonUnavailable,
-)
+from sixpoint.errors import ResourceExhausted, TritonUnavailable
 from sixpoint.geometry import Orientation
 from sixpoint.guidance import volume_input
 from sixpoint.mask import Timings
@@ -215,8 +211,7 @@ class Segmenter:
 
 def _add(blend: Blend, output: npt.NDArray[Any], corner: Shape, model: Model) -> None:
     """Take one patch's answer in."""
-    if output.dtype.kind == "f" and not np.isfinite(output).all():
-        raise InferenceError(f"model {model.name!r} answered numbers that are NaN or infinite")
+    check_finite(output, model=model.name)
     blend.add(decode_probabilities(output), corner)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from sixpoint.metrics import dice
 from sixpoint.phantom import make_phantom
 from sixpoint.roi import Roi
 from sixpoint.rollout import Candidate
+from sixpoint.spec import InputSpec
 from sixpoint.volume import Volume
 from tests import harness
 from tests.data import shared
@@ -212,6 +215,34 @@ def test_what_cannot_be_segmented_is_refused_in_words(client: sixpoint.Client) -
         client.segment(volume, model="segmentation_liver")
     with pytest.raises(errors.InvalidArgument, match="no label 'liver'; it has: anterior, posterior"):
         client.segment(volume, model=MODEL, labels=["liver"])
+
+
+def test_who_clicks_does_not_wait_for_the_threads_of_segmentations(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, answered = threading.Event(), threading.Event()
+
+    def held(volume: np.ndarray, spec: InputSpec) -> np.ndarray:
+        begun.set()
+        assert answered.wait(60)
+        return volume_input(volume, spec)
+
+    monkeypatch.setattr("gateway.core.segmentation.volume_input", held)
+    volume = phantom((44, 60, 44))
+    with (
+        harness.running_gateway(triton_url=gateway.triton_address, workers=1) as busy,  # type: ignore[attr-defined]
+        sixpoint.Client(f"127.0.0.1:{busy.port}") as segmenting,
+        sixpoint.Client(f"127.0.0.1:{busy.port}", timeout=sixpoint.Timeout(call=20.0)) as clicking,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        found = threads.submit(segmenting.segment, volume, model=MODEL)
+        try:
+            assert begun.wait(60)
+            with clicking.open_session(volume, model="annotation") as session:
+                assert session.annotate(sixpoint.Box((10, 10, 10), (30, 40, 30))).array.any()
+        finally:
+            answered.set()
+        assert found.result().names
 
 
 def test_a_call_that_ends_early_is_cancelled_down_to_triton(gateway: Gateway, mark: Path) -> None:

@@ -246,6 +246,22 @@ async def test_a_click_that_triton_failed_is_as_if_it_was_never_made(process):
     assert (answer.mask, answer.revision) == (expected.mask, 2)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+async def test_numbers_that_are_none_are_an_error_and_the_session_is_as_it_was(process, monkeypatch, value: float):
+    session = await process.open()
+    before = await process.annotate(session, SIX)
+
+    async def infer(model: Model, tensor: np.ndarray, *, timeout: float, version: str = "") -> Inferred:
+        output = clicks_answer(tensor)
+        return Inferred(np.where(output == output.max(), np.float32(value), output), version or model.version)
+
+    monkeypatch.setattr(process.inference, "infer", infer)
+    with pytest.raises(errors.InferenceError, match="NaN or infinite"):
+        await process.annotate(session, ADD)
+    after = await process.engine.mask(Target(session))
+    assert (after.mask, after.revision) == (before.mask, before.revision)
+
+
 async def test_a_version_on_trial_answers_its_share_of_the_sessions(process):
     trial = Candidate(version="8", share=0.5)
     process.catalog.update({"clicks": Model("clicks", "7", CLICKS_SPEC, trial)})

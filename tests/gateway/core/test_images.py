@@ -438,6 +438,47 @@ async def test_a_blob_that_is_gone_is_not_found(tmp_path: Path):
         await put(images, volume)
 
 
+async def test_an_image_whose_file_another_gateway_trims_as_it_is_fetched_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    volume = noisy_volume()
+    cached = tmp_path / "cache" / "images" / volume.digest
+    async with opened(tmp_path) as images:
+        await put(images, volume)
+        cached.unlink()
+        replace = Path.replace
+
+        def replaced_and_trimmed(source: Path, target: Path) -> Path:
+            placed = replace(source, target)
+            if placed == cached:
+                placed.unlink()
+            return placed
+
+        monkeypatch.setattr(Path, "replace", replaced_and_trimmed)
+        assert np.array_equal((await images.open(volume.digest)).volume.array, volume.array)
+        assert (await images.describe(volume.digest)).digest == volume.digest
+        assert blob_of(tmp_path, volume).exists()
+
+
+async def test_a_file_on_its_way_into_the_cache_is_not_trimmed_though_its_blob_is_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    volume = noisy_volume()
+    async with opened(tmp_path) as images, opened(tmp_path) as other:
+        await put(images, volume)
+        (tmp_path / "cache" / "images" / volume.digest).unlink()
+        os.utime(blob_of(tmp_path, volume), (0, 0))
+        fetch = Blobs.get_to_file
+
+        async def fetched_while_another_trims(blobs: Blobs, key: str, path: Path) -> bool:
+            found = await fetch(blobs, key, path)
+            await other.expire()
+            return found
+
+        monkeypatch.setattr(Blobs, "get_to_file", fetched_while_another_trims)
+        assert np.array_equal((await images.open(volume.digest)).volume.array, volume.array)
+
+
 async def test_who_asks_at_once_shares_one_image_even_when_one_leaves(tmp_path: Path):
     volume = noisy_volume()
     async with opened(tmp_path) as images:

@@ -149,9 +149,31 @@ def test_an_unsure_answer_is_cut_at_half_its_maximum_and_not_empty(threshold: fl
     assert answered.probabilities.max() == min(255, round(2 * threshold * 255))
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_sure_answer_is_cut_at_the_threshold_of_its_model_though_it_be_above_a_half(dtype: type):
+    volume = noisy_volume()
+    prepared = ready(SIX, volume=volume)
+    counts = np.full((64, 64, 64), 153, np.uint8)  # 0.6 everywhere
+    counts[28:36, 28:36, 28:36] = 255
+    grid = counts if dtype is np.uint8 else counts.astype(np.float32) / np.float32(255)
+    answered = correct(grid, prepared, geometry=volume.geometry, threshold=0.8)
+    assert np.array_equal(answered.probabilities, counts)
+    piece, _ = restore(answered, prepared.shown, geometry=volume.geometry, threshold=0.8)
+    assert 10 < piece.sum() < 400
+
+
 def test_an_answer_of_zeros_is_an_empty_mask():
     volume = noisy_volume()
     assert not whole_mask(np.zeros((64, 64, 64), np.float32), ready(SIX, volume=volume), volume.geometry).any()
+
+
+def test_probabilities_that_rounding_put_beyond_0_and_1_are_0_and_1():
+    volume = noisy_volume()
+    prepared = ready(SIX, volume=volume)
+    grid = np.full((64, 64, 64), -0.01, np.float32)
+    grid[20:44, 20:44, 20:44] = 1.01
+    answered = correct(grid, prepared, geometry=volume.geometry, threshold=0.5)
+    assert np.array_equal(answered.probabilities, np.where(grid > 0, 255, 0))
 
 
 # Clicks

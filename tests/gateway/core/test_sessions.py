@@ -253,6 +253,19 @@ async def test_a_jump_of_the_clock_and_a_time_without_a_gateway_expire_nothing(p
     assert clock() <= found.expires <= clock() + IDLE
 
 
+@pytest.mark.parametrize("behind", [0.001, 20.0])
+async def test_gateways_whose_clocks_differ_a_little_leave_the_times_of_last_use_as_they_are(
+    process, database, clock, behind
+):
+    other = Process(database, Clock(clock() - behind))
+    opened = await process.open()
+    for _ in range(5):
+        for one in (process, other):
+            await one.sessions.expire(every=30)
+            one.clock.seconds += 5
+    assert (await process.sessions.page("")).sessions[0].row.used == opened.row.used
+
+
 # The log
 
 
