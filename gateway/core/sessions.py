@@ -99,6 +99,7 @@ class Sessions:
 
         Raises:
             ImageNotFound: When the image is not here.
+            InvalidArgument: When the call's id opened a session on another image.
             ResourceExhausted: When too many are open.
         """
         check_request_id(request_id)
@@ -106,6 +107,7 @@ class Sessions:
 
         def work(conn: Connection) -> Session:
             if request_id and (known := records.find_by_request(conn, owner, request_id)):
+                _check_repeated(known, digest)
                 return self._session(conn, known)
             self._check_limits(conn, owner)
             if not records.touch_image(conn, digest, now=row.created):
@@ -127,15 +129,18 @@ class Sessions:
 
         Raises:
             SessionNotFound: As of :meth:`get`.
-            InvalidArgument: When there is no such step.
+            InvalidArgument: When there is no such step, or the call's id opened a session on another image.
             ResourceExhausted: When too many are open.
         """
         check_request_id(request_id)
 
         def work(conn: Connection) -> Session:
+            source = records.find(conn, session_id)
             if request_id and (known := records.find_by_request(conn, owner, request_id)):
+                if source is not None:
+                    _check_repeated(known, source.image_digest)
                 return self._session(conn, known)
-            source = open_row(records.find(conn, session_id))
+            source = open_row(source)
             self._check_limits(conn, owner)
             now = self._now()
             row = replace(
@@ -322,6 +327,15 @@ def check_request_id(request_id: str) -> None:
         raise InvalidArgument(
             f"the request's id has {len(request_id)} characters; at most {_MOST_ID} are taken",
             violations=(Violation("request_id", f"at most {_MOST_ID} characters"),),
+        )
+
+
+def _check_repeated(known: SessionRow, digest: str) -> None:
+    """Refuse an id that is no repetition: whoever counts 1, 2, 3 would go on in a session on another image."""
+    if known.image_digest != digest:
+        raise InvalidArgument(
+            "a call with this request_id opened a session on another image: give each call an id of its own, a random one",
+            violations=(Violation("request_id", "one that no other call had"),),
         )
 
 

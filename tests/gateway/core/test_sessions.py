@@ -26,7 +26,7 @@ from sixpoint.roi import Roi
 from tests.gateway.core.test_processing import SIX, ready
 from tests.harness import CLICKS_SPEC, noisy_volume
 
-DIGEST = "d" * 64
+DIGEST, OTHER = "d" * 64, "e" * 64
 GEOMETRY = Geometry(size=(20, 18, 16))
 BOX = Box((2, 3, 4), (9, 8, 7))
 IDLE = 1000.0
@@ -112,7 +112,8 @@ async def database(database_url: str) -> AsyncIterator[Database]:
         "created": 0,
         "used": 0,
     }
-    await database.write(lambda conn: conn.execute(insert(images).values(row)))
+    rows = [row, {**row, "digest": OTHER}]
+    await database.write(lambda conn: conn.execute(insert(images), rows))
     yield database
     await database.stop()
 
@@ -360,6 +361,16 @@ async def test_a_call_that_was_carried_out_is_known_by_its_id(process):
     assert loaded.done is not None
     assert (loaded.done.revision, loaded.done.segment, loaded.done.head) == (1, 1, 1)
     assert (await process.log.load(opened.row.id, 1, request_ids=("r2",))).done is None
+
+
+async def test_an_id_that_opened_a_session_on_another_image_is_refused(process):
+    opened = await process.open(request_id="1")
+    assert await process.open(request_id="1") == opened
+    with pytest.raises(errors.InvalidArgument, match="give each call an id of its own"):
+        await process.sessions.create(owner="", digest=OTHER, model="m", request_id="1")
+    second = await process.sessions.create(owner="", digest=OTHER, model="m", request_id="2")
+    with pytest.raises(errors.InvalidArgument, match="give each call an id of its own"):
+        await process.sessions.fork(second.row.id, owner="", segment=0, step=0, request_id="1")
 
 
 async def test_a_fork_stands_where_the_other_stood(process):
