@@ -334,7 +334,7 @@ def _check_repeated(known: SessionRow, digest: str) -> None:
     """Refuse an id that is no repetition: whoever counts 1, 2, 3 would go on in a session on another image."""
     if known.image_digest != digest:
         raise InvalidArgument(
-            "a call with this request_id opened a session on another image: give each call an id of its own, a random one",
+            "a call with this request_id opened a session on another image: give each call a random one of its own",
             violations=(Violation("request_id", "one that no other call had"),),
         )
 

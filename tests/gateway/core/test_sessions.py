@@ -26,7 +26,7 @@ from sixpoint.roi import Roi
 from tests.gateway.core.test_processing import SIX, ready
 from tests.harness import CLICKS_SPEC, noisy_volume
 
-DIGEST, OTHER = "d" * 64, "e" * 64
+DIGEST, OTHER = "d" * 64, "f" * 64
 GEOMETRY = Geometry(size=(20, 18, 16))
 BOX = Box((2, 3, 4), (9, 8, 7))
 IDLE = 1000.0
@@ -366,10 +366,10 @@ async def test_a_call_that_was_carried_out_is_known_by_its_id(process):
 async def test_an_id_that_opened_a_session_on_another_image_is_refused(process):
     opened = await process.open(request_id="1")
     assert await process.open(request_id="1") == opened
-    with pytest.raises(errors.InvalidArgument, match="give each call an id of its own"):
+    with pytest.raises(errors.InvalidArgument, match="give each call a random one"):
         await process.sessions.create(owner="", digest=OTHER, model="m", request_id="1")
     second = await process.sessions.create(owner="", digest=OTHER, model="m", request_id="2")
-    with pytest.raises(errors.InvalidArgument, match="give each call an id of its own"):
+    with pytest.raises(errors.InvalidArgument, match="give each call a random one"):
         await process.sessions.fork(second.row.id, owner="", segment=0, step=0, request_id="1")
 
 
