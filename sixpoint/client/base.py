@@ -41,6 +41,21 @@ OPTIONS = (
     # Quick to notice that a gateway is back.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2000),
+    # A network that forgot a connection says nothing: after 30 s without a word the gateway is pinged, and who does not
+    # answer within 20 s is given up; the next attempt connects anew. Without calls, too: a click after a pause finds a
+    # connection that works. The gateway must permit pings as often.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # gRPC 1.85 goes by the second, which is a minute if left alone; the first is what is documented, and TCP's limit.
+    # Not less: behind an upload, on a slow line with a tunnel that holds back some MB, a ping waits as well.
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.ping_timeout_ms", 20_000),
+    # gRPC else sends two, and no more until there is data again: a viewer who looks at a mask sends none.
+    ("grpc.http2.max_pings_without_data", 0),
+    # Nor pings in the middle of a transfer, to measure the network: behind much data on a slow line they would be late.
+    # In place of what they find out, so many bytes may be on their way to the client.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 4 * 2**20),
 )
 
 
