@@ -18,6 +18,7 @@ from sixpoint.client.segmenting import PatchProgress, segment_plan
 from sixpoint.converters import geometry_from_message, geometry_to_message
 from sixpoint.errors import FailedPrecondition, ImageNotFound, InvalidArgument, SixpointError, UploadError
 from sixpoint.geometry import Geometry
+from sixpoint.owner import owner_to_metadata
 from sixpoint.segmentation import Segmentation
 from sixpoint.v1 import image_service_pb2 as images
 from sixpoint.v1 import model_service_pb2 as models
@@ -91,6 +92,9 @@ class BaseClient:
         timeout: How long to wait for what.
         retry: How patient to be while a part of the service is away.
         owner: A name for quotas and lists of sessions.
+
+    Raises:
+        InvalidArgument: When it is too long for one, or has control characters.
     """
 
     def __init__(
@@ -105,7 +109,7 @@ class BaseClient:
         self.timeout = timeout
         self.retry = retry
         named = os.environ.get("SIXPOINT_OWNER", "") if owner is None else owner
-        self.metadata = (("sixpoint-owner", named),) if named else ()
+        self.metadata = owner_to_metadata(named)
 
     def models_plan(self, label: str, task: str, modality: str, prompt: str) -> Plan[list[ModelInfo]]:
         """The models that match the filters that are not empty."""

@@ -32,6 +32,9 @@ class Client(BaseClient):
         owner: A name for quotas and lists of sessions; by default what SIXPOINT_OWNER says.
         channel: A gRPC channel to use instead of making one from ``target``: TLS, a proxy, a test.
 
+    Raises:
+        InvalidArgument: When the owner's name is too long for one, or has control characters.
+
     Example::
 
         with sixpoint.Client("127.0.0.1:50051") as client:

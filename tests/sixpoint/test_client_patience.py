@@ -11,6 +11,7 @@ import pytest
 from sixpoint import errors
 from sixpoint.client import AsyncClient, Client, Retry, Timeout
 from sixpoint.client.retry import Attempts
+from sixpoint.owner import owner_from_metadata
 from sixpoint.v1 import session_service_pb2 as sessions
 from tests.harness import noisy_volume
 from tests.sixpoint.test_client import LARGE, MIB, POINTS, Server, server, settled
@@ -32,7 +33,7 @@ class Flaky(Server):
 
     def _begin(self, name: str, request: Any, context: grpc.ServicerContext) -> None:
         self.seen.setdefault(name, []).append(request)
-        self.owners.append(dict(context.invocation_metadata()).get("sixpoint-owner"))
+        self.owners.append(owner_from_metadata(context.invocation_metadata()))
         if self.times.get(name, 0) == 0:
             self.fail.pop(name, None)
         else:
@@ -197,11 +198,11 @@ async def test_an_image_that_the_gateway_lost_is_brought_again(flaky: Flaky, kin
 @BOTH
 async def test_the_owner_is_named_with_every_call(flaky: Flaky, kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIXPOINT_OWNER", "anna")
-    for owner in (None, "bert", ""):
+    for owner in (None, "Müller", "山田 太郎", ""):
         client = kind(flaky.address, owner=owner)
         await settled(client.upload(noisy_volume()))
         await settled(client.close())
-    assert flaky.owners == ["anna", "anna", "anna", "bert", None]
+    assert flaky.owners == ["anna", "anna", "anna", "Müller", "山田 太郎", ""]
 
 
 def test_pauses_grow_are_spread_and_end_with_the_time() -> None:
