@@ -30,7 +30,9 @@ __all__ = ["DEFAULT_TARGET", "OPTIONS", "BaseClient", "Image", "Opened", "Progre
 
 Image = str | os.PathLike[str] | Volume
 Progress = Callable[[int, int], None]
-"""Called during an upload with the bytes that are there so far, and all there are."""
+"""Called during an upload with the bytes that are there so far, and all there are: by a thread of gRPC's in
+:class:`Client`, which goes on sending once it returns; on the event loop in :class:`AsyncClient`. What it raises ends
+the upload, and is raised to whoever began it; what has arrived by then stays, to be gone on with."""
 
 # Measured best for Python's gRPC: smaller ones cost calls, larger ones copies.
 _CHUNK_BYTES = 2**20
@@ -204,25 +206,45 @@ class BaseClient:
 
     def _send_plan(self, volume: Volume, digest: str, progress: Progress | None) -> Plan[None]:
         attempts = Attempts(self.retry, timeout=self.timeout.upload, now=time.monotonic())
+        raised: list[BaseException] = []
         while True:
             there = yield Call("GetUpload", images.GetUploadRequest(digest=digest), self.timeout.call)
             offset: int = there.received_byte_count
 
             def stream(offset: int = offset) -> Iterator[images.UploadImageRequest]:
-                return upload_messages(volume, digest, offset=offset, progress=progress)
+                return _ended_by(upload_messages(volume, digest, offset=offset, progress=progress), raised)
 
             left = attempts.remaining(time.monotonic())
+            refusal: SixpointError | None = None
             try:
                 yield Call("UploadImage", None, left, stream=stream, safe=False)
             except SixpointError as error:
-                # Another client may have sent the same image meanwhile: then the offset is another one.
-                moved = isinstance(error, UploadError) and offset > 0
-                pause = attempts.pause(error, now=time.monotonic(), again=moved)
-                if pause is None:
-                    raise
-            else:
+                refusal = error
+            if raised:
+                raise raised[0]
+            if refusal is None:
                 return
+            # Another client may have sent the same image meanwhile: then the offset is another one.
+            moved = isinstance(refusal, UploadError) and offset > 0
+            pause = attempts.pause(refusal, now=time.monotonic(), again=moved)
+            if pause is None:
+                raise refusal
             yield Pause(pause)
+
+
+def _ended_by(
+    messages: Iterator[images.UploadImageRequest], raised: list[BaseException]
+) -> Iterator[images.UploadImageRequest]:
+    """The messages, up to where ``progress`` raises: what it raised goes into ``raised``, since gRPC would lose it."""
+    while True:
+        try:
+            message = next(messages)
+        except StopIteration:
+            return
+        except BaseException as error:
+            raised.append(error)
+            return
+        yield message
 
 
 def _check_filters(response: sessions.ListSessionsResponse) -> None:

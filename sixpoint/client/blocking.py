@@ -86,6 +86,10 @@ class Client(BaseClient):
     def upload(self, image: Image, *, progress: Progress | None = None) -> str:
         """Bring an image to the gateway, unless it is there; its digest. An upload that broke off is gone on with.
 
+        Args:
+            image: A file (NIfTI, NRRD, MetaImage), a folder with a DICOM series, or a Volume.
+            progress: Told how far it is, by a thread of gRPC's; what it raises ends the upload and is raised here.
+
         Raises:
             VolumeError: When it is no usable volume.
             ResourceExhausted: When it is too large.
@@ -100,7 +104,7 @@ class Client(BaseClient):
         Args:
             image: A file (NIfTI, NRRD, MetaImage), a folder with a DICOM series, or a Volume.
             model: Name of the model.
-            progress: Told how far an upload is.
+            progress: As of :meth:`upload`.
             keep: Whether the session outlives the ``with`` block, to be resumed by its id.
 
         Raises:
@@ -125,7 +129,7 @@ class Client(BaseClient):
             model: Name of the model; those of task "segmentation".
             labels: Names of those that are wanted; none: all of the model's.
             progress: Told the patches that are done, and all there are.
-            upload_progress: Told how far an upload is.
+            upload_progress: As ``progress`` of :meth:`upload`.
 
         Raises:
             TaskNotSupported: When the model needs prompts.

@@ -184,6 +184,28 @@ async def test_a_refusal_that_grpc_loses_while_it_sends_is_heard_when_it_is_sent
     await client.close()
 
 
+class Stopped(BaseException):
+    """What a viewer's Cancel button raises."""
+
+
+@BOTH
+@pytest.mark.parametrize("error", [ValueError("mine"), Stopped(), errors.Unavailable("mine")], ids=repr)
+async def test_what_progress_raises_ends_the_upload_and_reaches_the_caller(
+    flaky: Flaky, kind: Any, error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stop(done: int, _: int) -> None:
+        if done > MIB:
+            raise error
+
+    client = kind(flaky.address, retry=QUICK)
+    with pytest.raises(type(error)) as caught:
+        await settled(client.upload(noisy_volume(LARGE), progress=stop))
+    assert caught.value is error
+    assert [len(part.chunk) for part in flaky.uploads[0]] == [0, MIB, MIB]
+    assert (flaky.calls.count("UploadImage"), caplog.records) == (1, [])
+    await settled(client.close())
+
+
 @BOTH
 async def test_an_image_that_the_gateway_lost_is_brought_again(flaky: Flaky, kind: Any) -> None:
     client = kind(flaky.address, retry=QUICK)
