@@ -59,6 +59,8 @@ _SERVICES = tuple(
 _WITHOUT_TRITON = images.DESCRIPTOR.services_by_name["ImageService"].full_name
 # Chunks are at most 1 MiB or so; volumes come as streams.
 _RECEIVE_BYTES = 8 * 2**20
+# Clients ping every 30 s; who does more often than this is thrown out.
+_PING_MS = 20_000
 _SWEEP_SECONDS = 30.0
 _READY_POLL_SECONDS = 0.05
 
@@ -230,6 +232,9 @@ class Gateway:
                 ("grpc.max_receive_message_length", _RECEIVE_BYTES),
                 # Without it a second gateway would silently share the port.
                 ("grpc.so_reuseport", 0),
+                # GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, whose text lacks the "recv".
+                ("grpc.http2.min_ping_interval_without_data_ms", _PING_MS),
+                ("grpc.keepalive_permit_without_calls", 1),
             ),
         )
         models_grpc.add_ModelServiceServicer_to_server(ModelServicer(self._catalog), server)

@@ -66,7 +66,7 @@ class AsyncClient(BaseClient):
         return await self.run(self.models_plan(label, task, modality, prompt))
 
     async def upload(self, image: Image, *, progress: Progress | None = None) -> str:
-        """As :meth:`Client.upload`."""
+        """As :meth:`Client.upload`; ``progress`` is told on the event loop."""
         return await self.run(self.upload_plan(image, progress))
 
     async def open_session(

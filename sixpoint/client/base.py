@@ -18,6 +18,7 @@ from sixpoint.client.segmenting import PatchProgress, segment_plan
 from sixpoint.converters import geometry_from_message, geometry_to_message
 from sixpoint.errors import FailedPrecondition, ImageNotFound, InvalidArgument, SixpointError, UploadError
 from sixpoint.geometry import Geometry
+from sixpoint.owner import owner_to_metadata
 from sixpoint.segmentation import Segmentation
 from sixpoint.v1 import image_service_pb2 as images
 from sixpoint.v1 import model_service_pb2 as models
@@ -29,7 +30,9 @@ __all__ = ["DEFAULT_TARGET", "OPTIONS", "BaseClient", "Image", "Opened", "Progre
 
 Image = str | os.PathLike[str] | Volume
 Progress = Callable[[int, int], None]
-"""Called during an upload with the bytes that are there so far, and all there are."""
+"""Called during an upload with the bytes that are there so far, and all there are: by a thread of gRPC's in
+:class:`Client`, which goes on sending once it returns; on the event loop in :class:`AsyncClient`. What it raises ends
+the upload, and is raised to whoever began it; what has arrived by then stays, to be gone on with."""
 
 # Measured best for Python's gRPC: smaller ones cost calls, larger ones copies.
 _CHUNK_BYTES = 2**20
@@ -41,6 +44,21 @@ OPTIONS = (
     # Quick to notice that a gateway is back.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2000),
+    # A network that forgot a connection says nothing: after 30 s without a word the gateway is pinged, and who does not
+    # answer within 20 s is given up; the next attempt connects anew. Without calls, too: a click after a pause finds a
+    # connection that works. The gateway must permit pings as often.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # gRPC 1.85 goes by the second, which is a minute if left alone; the first is what is documented, and TCP's limit.
+    # Not less: behind an upload, on a slow line with a tunnel that holds back some MB, a ping waits as well.
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.ping_timeout_ms", 20_000),
+    # gRPC else sends two, and no more until there is data again: a viewer who looks at a mask sends none.
+    ("grpc.http2.max_pings_without_data", 0),
+    # Nor pings in the middle of a transfer, to measure the network: behind much data on a slow line they would be late.
+    # In place of what they find out, so many bytes may be on their way to the client.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 4 * 2**20),
 )
 
 
@@ -76,6 +94,9 @@ class BaseClient:
         timeout: How long to wait for what.
         retry: How patient to be while a part of the service is away.
         owner: A name for quotas and lists of sessions.
+
+    Raises:
+        InvalidArgument: When it is too long for one, or has control characters.
     """
 
     def __init__(
@@ -90,7 +111,7 @@ class BaseClient:
         self.timeout = timeout
         self.retry = retry
         named = os.environ.get("SIXPOINT_OWNER", "") if owner is None else owner
-        self.metadata = (("sixpoint-owner", named),) if named else ()
+        self.metadata = owner_to_metadata(named)
 
     def models_plan(self, label: str, task: str, modality: str, prompt: str) -> Plan[list[ModelInfo]]:
         """The models that match the filters that are not empty."""
@@ -185,25 +206,45 @@ class BaseClient:
 
     def _send_plan(self, volume: Volume, digest: str, progress: Progress | None) -> Plan[None]:
         attempts = Attempts(self.retry, timeout=self.timeout.upload, now=time.monotonic())
+        raised: list[BaseException] = []
         while True:
             there = yield Call("GetUpload", images.GetUploadRequest(digest=digest), self.timeout.call)
             offset: int = there.received_byte_count
 
             def stream(offset: int = offset) -> Iterator[images.UploadImageRequest]:
-                return upload_messages(volume, digest, offset=offset, progress=progress)
+                return _ended_by(upload_messages(volume, digest, offset=offset, progress=progress), raised)
 
             left = attempts.remaining(time.monotonic())
+            refusal: SixpointError | None = None
             try:
                 yield Call("UploadImage", None, left, stream=stream, safe=False)
             except SixpointError as error:
-                # Another client may have sent the same image meanwhile: then the offset is another one.
-                moved = isinstance(error, UploadError) and offset > 0
-                pause = attempts.pause(error, now=time.monotonic(), again=moved)
-                if pause is None:
-                    raise
-            else:
+                refusal = error
+            if raised:
+                raise raised[0]
+            if refusal is None:
                 return
+            # Another client may have sent the same image meanwhile: then the offset is another one.
+            moved = isinstance(refusal, UploadError) and offset > 0
+            pause = attempts.pause(refusal, now=time.monotonic(), again=moved)
+            if pause is None:
+                raise refusal
             yield Pause(pause)
+
+
+def _ended_by(
+    messages: Iterator[images.UploadImageRequest], raised: list[BaseException]
+) -> Iterator[images.UploadImageRequest]:
+    """The messages, up to where ``progress`` raises: what it raised goes into ``raised``, since gRPC would lose it."""
+    while True:
+        try:
+            message = next(messages)
+        except StopIteration:
+            return
+        except BaseException as error:
+            raised.append(error)
+            return
+        yield message
 
 
 def _check_filters(response: sessions.ListSessionsResponse) -> None:

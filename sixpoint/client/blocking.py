@@ -32,6 +32,9 @@ class Client(BaseClient):
         owner: A name for quotas and lists of sessions; by default what SIXPOINT_OWNER says.
         channel: A gRPC channel to use instead of making one from ``target``: TLS, a proxy, a test.
 
+    Raises:
+        InvalidArgument: When the owner's name is too long for one, or has control characters.
+
     Example::
 
         with sixpoint.Client("127.0.0.1:50051") as client:
@@ -83,6 +86,10 @@ class Client(BaseClient):
     def upload(self, image: Image, *, progress: Progress | None = None) -> str:
         """Bring an image to the gateway, unless it is there; its digest. An upload that broke off is gone on with.
 
+        Args:
+            image: A file (NIfTI, NRRD, MetaImage), a folder with a DICOM series, or a Volume.
+            progress: Told how far it is, by a thread of gRPC's; what it raises ends the upload and is raised here.
+
         Raises:
             VolumeError: When it is no usable volume.
             ResourceExhausted: When it is too large.
@@ -97,7 +104,7 @@ class Client(BaseClient):
         Args:
             image: A file (NIfTI, NRRD, MetaImage), a folder with a DICOM series, or a Volume.
             model: Name of the model.
-            progress: Told how far an upload is.
+            progress: As of :meth:`upload`.
             keep: Whether the session outlives the ``with`` block, to be resumed by its id.
 
         Raises:
@@ -122,7 +129,7 @@ class Client(BaseClient):
             model: Name of the model; those of task "segmentation".
             labels: Names of those that are wanted; none: all of the model's.
             progress: Told the patches that are done, and all there are.
-            upload_progress: Told how far an upload is.
+            upload_progress: As ``progress`` of :meth:`upload`.
 
         Raises:
             TaskNotSupported: When the model needs prompts.

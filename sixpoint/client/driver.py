@@ -19,7 +19,7 @@ from sixpoint.status import from_rpc, is_ours
 __all__ = ["AsyncDriver", "BaseDriver", "Driver"]
 
 _Result = TypeVar("_Result")
-_Metadata = tuple[tuple[str, str], ...]
+_Metadata = tuple[tuple[str, str | bytes], ...]
 
 # When a server refuses a stream that is still being sent, grpc.aio may put a status of its own in the place of the
 # server's (github.com/grpc/grpc/issues/36066): the stream is then sent again, so often at most, to hear the reason.

@@ -102,7 +102,7 @@ class Interaction(BaseInteraction):
     for one segment that wait behind it become one step: clicks join, what begins an object replaces what waited.
     Nothing is repeated when the connection breaks: iteration raises, and the session is looked at anew before its next
     change. An image that the gateway lost is brought again by the session's single calls, not by a stream. Leaving the
-    block cancels what is under way. One thread may send while another iterates.
+    block cancels what is under way. Any number of threads, or tasks, may send while one iterates.
 
     Example::
 
@@ -203,6 +203,8 @@ class AsyncInteraction(BaseInteraction):
         super().__init__(session)
         self._driver = driver
         self._reading: asyncio.Future[Any] | None = None
+        # gRPC takes one message at a time; and they go out in the order of their numbers.
+        self._lock = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         self._call = self._driver.stream()
@@ -219,29 +221,35 @@ class AsyncInteraction(BaseInteraction):
 
     async def send(self, *prompts: Prompt, segment: int = 1) -> int:
         """As :meth:`Interaction.send`."""
-        return await self._put(self._show(prompts, segment))
+        async with self._lock:
+            return await self._put(self._show(prompts, segment))
 
     async def undo(self, *, segment: int = 1) -> int:
         """As :meth:`Interaction.undo`."""
-        return await self._put(self._change("undo", annotation.UndoRequest(), segment))
+        async with self._lock:
+            return await self._put(self._change("undo", annotation.UndoRequest(), segment))
 
     async def redo(self, *, segment: int = 1) -> int:
         """As :meth:`Interaction.redo`."""
-        return await self._put(self._change("redo", annotation.RedoRequest(), segment))
+        async with self._lock:
+            return await self._put(self._change("redo", annotation.RedoRequest(), segment))
 
     async def reset(self, *, segment: int = 1) -> int:
         """As :meth:`Interaction.reset`."""
-        return await self._put(self._change("reset", annotation.ResetRequest(), segment))
+        async with self._lock:
+            return await self._put(self._change("reset", annotation.ResetRequest(), segment))
 
     async def mask(self, *, segment: int = 1) -> int:
         """As :meth:`Interaction.mask`."""
-        return await self._put(self._action("get_mask", annotation.GetMaskRequest(), segment))
+        async with self._lock:
+            return await self._put(self._action("get_mask", annotation.GetMaskRequest(), segment))
 
     async def end(self) -> None:
         """As :meth:`Interaction.end`."""
-        if self._open:
-            self._open = False
-            await self._call.done_writing()
+        async with self._lock:
+            if self._open:
+                self._open = False
+                await self._call.done_writing()
 
     def __aiter__(self) -> Self:
         return self

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,51 +14,9 @@ import sixpoint
 from gateway.triton.local import LocalTriton
 from sixpoint.geometry import Geometry
 from tests.gateway.process import gateway_process
+from tests.proxies import Cutter
 
 MIB = 2**20
-
-
-class Cutter:
-    """A proxy that cuts its first connections after so many bytes from the client.
-
-    Args:
-        target: host:port behind it.
-        cuts: After how many bytes; one number for each connection that is cut.
-    """
-
-    def __init__(self, target: str, *, cuts: list[int]) -> None:
-        host, _, port = target.rpartition(":")
-        self._target = (host, int(port))
-        self._cuts = cuts
-        self.passed: list[int] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                far = socket.create_connection(self._target)
-                number = len(self.passed)
-                self.passed.append(0)
-                for way in ((near, far, number), (far, near, None)):
-                    threading.Thread(target=self._pass, args=way, daemon=True).start()
-
-    def _pass(self, source: socket.socket, sink: socket.socket, number: int | None) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(2**16):
-                sink.sendall(data)
-                if number is not None:
-                    self.passed[number] += len(data)
-                    if number < len(self._cuts) and self.passed[number] >= self._cuts[number]:
-                        break
-        for end in (source, sink):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture

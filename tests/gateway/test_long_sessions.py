@@ -96,11 +96,11 @@ def test_a_session_is_resumed_without_its_image(client):
 
 
 def test_sessions_are_listed_by_owner(address):
-    with sixpoint.Client(address, owner="anna") as anna, sixpoint.Client(address, owner="bert") as bert:
-        opened = [anna.open_session(noisy_volume(), model="clicks").id for _ in range(3)]
-        assert [one.id for one in anna.sessions()] == opened[::-1]
-        assert bert.sessions() == []
-        found = anna.sessions()[0]
+    with sixpoint.Client(address, owner="Müller") as one, sixpoint.Client(address, owner="山田") as other:
+        opened = [one.open_session(noisy_volume(), model="clicks").id for _ in range(3)]
+        assert [found.id for found in one.sessions()] == opened[::-1]
+        assert other.sessions() == []
+        found = one.sessions()[0]
         assert (found.model, found.revision, found.segments) == ("clicks", 0, ())
         assert found.created <= found.used < found.expires
 

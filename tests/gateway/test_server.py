@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import shutil
 import signal
 import subprocess
@@ -18,9 +19,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 import sixpoint
+from gateway import server
 from gateway.settings import Settings
 from gateway.triton.client import TritonClient
 from sixpoint import errors
+from sixpoint.client.base import OPTIONS
+from sixpoint.v1 import annotation_service_pb2 as annotation
+from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from tests.gateway.core.test_processing import POINTS
 from tests.harness import (
     ELLIPSOID_SPEC,
@@ -32,6 +37,7 @@ from tests.harness import (
     write_config,
     write_ellipsoid_model,
 )
+from tests.proxies import Silencer
 
 PROMPT = sixpoint.ExtremePoints(POINTS.tolist())
 SERVING, AWAY = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -223,3 +229,19 @@ def test_settings_come_from_the_environment_and_wrong_ones_are_named(monkeypatch
     assert done.returncode == 1
     assert "SIXPOINT_PORT" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_viewer_who_sends_nothing_for_long_is_not_thrown_out_for_the_pings(monkeypatch):
+    # Both sides' times 30 times as short.
+    monkeypatch.setattr("gateway.server._PING_MS", server._PING_MS // 30)
+    options = [(name, value // 30 if name == "grpc.keepalive_time_ms" else value) for name, value in OPTIONS]
+    requests: queue.SimpleQueue[annotation.InteractRequest | None] = queue.SimpleQueue()
+    with running_gateway(ready=False, triton_url=f"127.0.0.1:{free_port()}") as running:
+        proxy = Silencer(f"127.0.0.1:{running.port}", pings=6)
+        with grpc.insecure_channel(proxy.address, options=options) as channel:
+            call = annotation_grpc.AnnotationServiceStub(channel).Interact(iter(requests.get, None))
+            assert proxy.pinged.wait(30), "gRPC forgives three"
+            requests.put(annotation.InteractRequest(id=1, get_mask=annotation.GetMaskRequest(session_id="none")))
+            requests.put(None)
+            assert [event.id for event in call if event.HasField("failure")] == [1]
+        proxy.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -232,3 +233,22 @@ async def test_after_a_failure_in_a_stream_the_session_is_looked_at_if_it_may_ha
     await settled(session.annotate(POINTS))
     assert ("GetSession" in drawing.calls) == doubt
     await settled(client.close())
+
+
+async def test_tasks_may_send_into_one_stream_at_the_same_time(drawing: Drawing) -> None:
+    client = AsyncClient(drawing.address, retry=Retry.none())
+    session = await client.open_session(noisy_volume((128, 128, 128)))
+    # Larger than what gRPC takes at once, so that a write is not done when the next one begins.
+    mask = InitialMask.of(np.random.default_rng(0).random((128, 128, 128)) > 0.5)
+    async with session.interact() as stream:
+
+        async def listen() -> list[Event]:
+            return [event async for event in stream]
+
+        listening = asyncio.create_task(listen())
+        numbers = await asyncio.gather(*(stream.send(mask, segment=segment) for segment in range(1, 21)))
+        await asyncio.gather(stream.send(POINTS), stream.end(), stream.end())
+        events = await listening
+    assert [action.id for action in drawing.actions] == [*numbers, 21]
+    assert [event.id for event in events if isinstance(event, Answered)] == [*numbers, 21]
+    await client.close()

@@ -11,6 +11,7 @@ import pytest
 from sixpoint import errors
 from sixpoint.client import AsyncClient, Client, Retry, Timeout
 from sixpoint.client.retry import Attempts
+from sixpoint.owner import owner_from_metadata
 from sixpoint.v1 import session_service_pb2 as sessions
 from tests.harness import noisy_volume
 from tests.sixpoint.test_client import LARGE, MIB, POINTS, Server, server, settled
@@ -32,7 +33,7 @@ class Flaky(Server):
 
     def _begin(self, name: str, request: Any, context: grpc.ServicerContext) -> None:
         self.seen.setdefault(name, []).append(request)
-        self.owners.append(dict(context.invocation_metadata()).get("sixpoint-owner"))
+        self.owners.append(owner_from_metadata(context.invocation_metadata()))
         if self.times.get(name, 0) == 0:
             self.fail.pop(name, None)
         else:
@@ -183,6 +184,28 @@ async def test_a_refusal_that_grpc_loses_while_it_sends_is_heard_when_it_is_sent
     await client.close()
 
 
+class Stopped(BaseException):
+    """What a viewer's Cancel button raises."""
+
+
+@BOTH
+@pytest.mark.parametrize("error", [ValueError("mine"), Stopped(), errors.Unavailable("mine")], ids=repr)
+async def test_what_progress_raises_ends_the_upload_and_reaches_the_caller(
+    flaky: Flaky, kind: Any, error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stop(done: int, _: int) -> None:
+        if done > MIB:
+            raise error
+
+    client = kind(flaky.address, retry=QUICK)
+    with pytest.raises(type(error)) as caught:
+        await settled(client.upload(noisy_volume(LARGE), progress=stop))
+    assert caught.value is error
+    assert [len(part.chunk) for part in flaky.uploads[0]] == [0, MIB, MIB]
+    assert (flaky.calls.count("UploadImage"), caplog.records) == (1, [])
+    await settled(client.close())
+
+
 @BOTH
 async def test_an_image_that_the_gateway_lost_is_brought_again(flaky: Flaky, kind: Any) -> None:
     client = kind(flaky.address, retry=QUICK)
@@ -197,11 +220,11 @@ async def test_an_image_that_the_gateway_lost_is_brought_again(flaky: Flaky, kin
 @BOTH
 async def test_the_owner_is_named_with_every_call(flaky: Flaky, kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIXPOINT_OWNER", "anna")
-    for owner in (None, "bert", ""):
+    for owner in (None, "Müller", "山田 太郎", ""):
         client = kind(flaky.address, owner=owner)
         await settled(client.upload(noisy_volume()))
         await settled(client.close())
-    assert flaky.owners == ["anna", "anna", "anna", "bert", None]
+    assert flaky.owners == ["anna", "anna", "anna", "Müller", "山田 太郎", ""]
 
 
 def test_pauses_grow_are_spread_and_end_with_the_time() -> None:

@@ -12,9 +12,9 @@ import grpc
 import numpy as np
 import pytest
 
-from gateway.owners import OWNER_KEY
 from sixpoint import errors
 from sixpoint.converters import geometry_to_message
+from sixpoint.owner import OWNER_KEY, owner_to_metadata
 from sixpoint.status import from_rpc
 from sixpoint.v1 import image_service_pb2 as messages
 from sixpoint.v1 import image_service_pb2_grpc as images_grpc
@@ -99,6 +99,10 @@ def test_the_owner_that_a_call_names_has_a_quota(stub):
     assert isinstance(error, errors.StorageFull)
     assert error.retry_after
     stub.UploadImage(upload(large), metadata=((OWNER_KEY, "ward 8"),))
+    metadata = owner_to_metadata("山田")
+    stub.UploadImage(upload(noisy_volume((80, 80, 43))), metadata=metadata)
+    error = refused(lambda: stub.UploadImage(upload(noisy_volume((80, 80, 44))), metadata=metadata))
+    assert isinstance(error, errors.StorageFull), "in every script"
 
 
 @pytest.mark.parametrize("metadata", [((OWNER_KEY, "x" * 201),), ((OWNER_KEY, "a"), (OWNER_KEY, "b"))])
