@@ -105,15 +105,21 @@ def kept_channels(
         after.notes.append(
             f"no postprocessing says how labels are decided: {'the largest wins' if exclusive else 'each for itself'}"
         )
-    wanted = len(labels) + exclusive
+    wanted, named = len(labels) + exclusive, len(indices) == len(labels)
     if exclusive:
         if returned is not None and labels and returned != wanted:
             gaps.append(_other(returned, f"{len(labels)} labels and background"))
+        background = [index for index in range(wanted) if index not in indices]
+        if named and background not in ([], [0]):
+            return {"activation": "softmax", "channels": [*background, *indices]}
         return {"activation": "softmax"}
-    channels = list(indices) if len(indices) == len(labels) else list(range(len(labels)))
+    # Of a softmax the first channel is background, unless the metadata says another.
+    activation = after.activation or "sigmoid"
+    first = int(activation == "softmax")
+    channels = list(indices) if named else list(range(first, first + len(labels)))
     if returned is not None and labels and max(channels) >= returned:
         gaps.append(_other(returned, f"{len(labels)} labels"))
-    return {"activation": "sigmoid", "channels": channels}
+    return {"activation": activation, "channels": channels}
 
 
 def _other(returned: int, named: str) -> Gap:

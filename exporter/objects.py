@@ -93,13 +93,13 @@ class ObjectRegistry:
         self._put(path, content)
 
     def create(self, name: str, files: Mapping[str, Content]) -> None:
-        """Put a model's objects, its config last."""
-        for path, content in sorted(files.items(), key=lambda item: item[0] == FILE_NAME):
+        """Put a model's objects, its config last, and its version's as :meth:`add` does."""
+        for path, content in sorted(files.items(), key=lambda item: (item[0] == FILE_NAME, *_turn(item[0]))):
             self._put(f"{name}/{path}", content)
 
     def add(self, name: str, version: int, files: Mapping[str, Content]) -> None:
         """Put a version's objects; that it is unfinished is said first, and its model's file is the last."""
-        for path, content in sorted(files.items(), key=lambda item: (item[0] in _FILES, item[0])):
+        for path, content in sorted(files.items(), key=lambda item: _turn(item[0])):
             self._put(f"{name}/{version}/{path}", content)
 
     def delete(self, path: str) -> None:
@@ -131,6 +131,11 @@ class ObjectRegistry:
             self._lease.check()
         with _store_errors():
             obstore.put(self._store, path, content, chunk_size=_PART_BYTES)
+
+
+def _turn(path: str) -> tuple[bool, str]:
+    """When a version's object is put: its mark, which is hidden, first; its model's file last."""
+    return path.rpartition("/")[2] in _FILES, path
 
 
 @contextlib.contextmanager

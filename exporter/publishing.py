@@ -219,10 +219,13 @@ def sweep(registry: Registry, name: str) -> None:
     """Remove what publishers that were killed left; under the registry's lock."""
     registry.sweep(name)
     config = read_config(registry, name)
-    if config is None:
-        return
     versions = registry.versions(name)
     marked = [one for one in versions if registry.read(f"{name}/{one}/{UNFINISHED}") is not None]
+    if config is None:
+        # In an object store the first version is there before the model's config is.
+        for one in marked:
+            registry.drop(name, one)
+        return
     tried = int(config.candidate.version) if config.candidate and config.candidate.share == 0 else None
     lost = [one for one in marked if one not in config.served or one == tried]
     if lost and set(lost) == set(versions):

@@ -86,7 +86,7 @@ def pull(
     hosts: Hosts | None = None,
     progress: Progress = lambda *_: None,
 ) -> Pulled:
-    """Fetch a model, or find it in the cache.
+    """Fetch a model, or find it in the cache; a file on this machine is copied anew as long as it is there.
 
     Args:
         source: Which one; see the command's help for the forms.
@@ -102,15 +102,20 @@ def pull(
         Unavailable: The host cannot be reached, or ``offline`` and the cache does not have it.
         ChecksumMismatch: A file is not the one that was announced.
     """
-    place = cache / hashlib.sha256(source.encode()).hexdigest()[:16]
+    kind, _, rest = source.partition(":")
+    local = Path(rest).resolve() if kind == "file" else None
+    # Which file a relative path means depends on where the command runs.
+    key = source if local is None else f"file:{local}"
+    place = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
     record = place / _RECORD
-    if record.is_file():
+    if record.is_file() and not (local is not None and local.is_file()):
         pulled = Pulled(**json.loads(record.read_text()))
         if digest and digest.lower() not in pulled.sha256.values():
             raise ChecksumMismatch(f"the cache has {source} with another SHA-256 than {digest}")
         return pulled
-    if offline and not source.startswith("file:"):
+    if offline and local is None:
         raise Unavailable(f"the cache does not have {source}, and --offline forbids to fetch it")
+    record.unlink(missing_ok=True)  # until all of it is the new one
     timeout = httpx.Timeout(30.0, read=60.0)
     with httpx.Client(follow_redirects=True, timeout=timeout) as client:
         plan = _plan(client, source, hosts or Hosts())
@@ -227,7 +232,9 @@ def _copy(source: Path, target: Path, digest: str) -> str:
     found = sha256(source)
     if digest and found != digest.lower():
         raise ChecksumMismatch(f"{source.name} has SHA-256 {found}, expected {digest}")
-    shutil.copyfile(source, target)
+    staging = target.with_name(f".{target.name}.partial")
+    shutil.copyfile(source, staging)
+    staging.replace(target)
     return found
 
 

@@ -26,13 +26,11 @@ from monai.transforms.smooth_field.dictionary import RandSmoothDeformd
 from monai.transforms.spatial.dictionary import RandAffined, RandFlipd, RandSimulateLowResolutiond
 from torch.utils.data import DataLoader, Dataset
 
-from sixpoint.spec import ModelSpec
+from sixpoint.spec import ModelSpec, PatchSpec
 from trainer.cases import PreparedCase
 
-__all__ = ["OUTSIDE", "Batch", "Patches", "augmentation", "batches", "cut"]
+__all__ = ["Batch", "Patches", "augmentation", "batches", "cut"]
 
-OUTSIDE = -1.0
-"""What a network sees beyond the volume."""
 _ON_LABELS = 1 / 3
 """Share of the patches that have a labelled voxel at their centre, as nnU-Net's."""
 _SURROUNDINGS = 1.2
@@ -45,14 +43,15 @@ Shape = tuple[int, int, int]
 
 
 def cut(
-    case: PreparedCase, centre: Sequence[int], shape: Shape
+    case: PreparedCase, centre: Sequence[int], shape: Shape, *, spec: PatchSpec
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-    """A patch of a case; what lies beyond the volume is :data:`OUTSIDE`, and background.
+    """A patch of a case; what lies beyond the volume is padding, as where it is served, and background.
 
     Args:
         case: The case.
-        centre: Voxel [z, y, x] at the patch's middle.
+        centre: Voxel [z, y, x] at the patch's middle, in the volume.
         shape: Of the patch, [z, y, x].
+        spec: Says what is seen beyond the volume.
 
     Returns:
         Channels [channel, z, y, x] and labels [1, z, y, x].
@@ -64,11 +63,13 @@ def cut(
         low, high = max(0, first), min(extent, first + size)
         reads.append(slice(low, high))
         puts.append(slice(low - first, high - first))
-    image = np.full((len(channels), *shape), OUTSIDE, np.float32)
-    label = np.zeros((1, *shape), np.uint8)
-    image[:, puts[0], puts[1], puts[2]] = channels[:, reads[0], reads[1], reads[2]]
-    label[0, puts[0], puts[1], puts[2]] = labels[reads[0], reads[1], reads[2]]
-    return image, label
+    beyond = [(0, 0), *((put.start, size - put.stop) for put, size in zip(puts, shape, strict=True))]
+    inside = channels[:, reads[0], reads[1], reads[2]].astype(np.float32)
+    if spec.padding == "replicate":
+        image = np.pad(inside, beyond, mode="edge")
+    else:
+        image = np.pad(inside, beyond, constant_values=spec.padding_value)
+    return image, np.pad(labels[reads[0], reads[1], reads[2]][None], beyond)
 
 
 def augmentation(spec: ModelSpec, *, mirror: bool) -> Compose:
@@ -150,6 +151,7 @@ class Patches(Dataset[Batch]):
 
     def _draw(self, rng: Rng) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
         case = self.cases[int(rng.integers(len(self.cases)))]
+        assert self.spec.patch is not None  # every spec for segmentation has one
         shape = self.spec.input_shape[1:]
         z, y, x = (int(np.ceil(_SURROUNDINGS * n)) for n in shape)
         places = case.places
@@ -160,7 +162,7 @@ class Patches(Dataset[Batch]):
         else:
             wanted = [int(rng.integers(extent)) for extent in case.labels.shape]
         centre = [_middle(at, extent, size) for at, extent, size in zip(wanted, case.labels.shape, shape, strict=True)]
-        return cut(case, centre, (z, y, x))
+        return cut(case, centre, (z, y, x), spec=self.spec.patch)
 
 
 def _middle(wanted: int, extent: int, size: int) -> int:

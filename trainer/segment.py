@@ -13,7 +13,6 @@ from torch import nn
 from sixpoint.roi import Roi
 from sixpoint.spec import ModelSpec
 from trainer.cases import PreparedCase
-from trainer.patches import OUTSIDE
 
 __all__ = ["dice_per_label", "segment"]
 
@@ -26,7 +25,7 @@ def segment(network: nn.Module, case: PreparedCase, spec: ModelSpec, *, device: 
     Args:
         network: Logits [batch, label, z, y, x] from channels [batch, channel, z, y, x], in evaluation mode.
         case: To segment.
-        spec: Patch and overlap.
+        spec: Patch, overlap, blending and padding, as where it is served.
         device: Where the network is.
 
     Returns:
@@ -42,8 +41,10 @@ def segment(network: nn.Module, case: PreparedCase, spec: ModelSpec, *, device: 
             sw_batch_size=2,
             predictor=lambda patches: torch.softmax(network(patches).float(), dim=1),
             overlap=spec.patch.overlap,
-            mode="gaussian",
-            cval=OUTSIDE,
+            mode=spec.patch.blend,
+            padding_mode=spec.patch.padding,
+            # MONAI takes no value where there is none to take.
+            cval=spec.patch.padding_value if spec.patch.padding == "constant" else 0.0,
             sw_device=device,
             device="cpu",
         )

@@ -189,6 +189,48 @@ def test_labels_that_overlap_are_each_by_themselves(tmp_path: Path) -> None:
     assert spec.output_shape[0] == 3
 
 
+@pytest.mark.parametrize(
+    ("steps_after", "labels", "order"),
+    [
+        ([{"softmax": True}, {"threshold": 0.6}], {"0": "background", "1": "spleen"}, [1]),
+        ([{"softmax": True}, {"argmax": True}], {"0": "spleen", "1": "background"}, [1, 0]),
+    ],
+)
+def test_each_label_is_made_of_its_own_channel_by_the_bundles_activation(
+    steps_after: list[dict[str, Any]], labels: dict[str, str], order: list[int], tmp_path: Path
+) -> None:
+    content = config()
+    content["postprocessing"]["transforms"] = [
+        {"_target_": name, "keys": "pred", **arguments}
+        for name, arguments in zip(("Activationsd", "AsDiscreted"), steps_after, strict=True)
+    ]
+    network = write_bundle(tmp_path / "bundle", content, metadata(labels))
+    result = run("export", tmp_path / "bundle", "--repository", tmp_path / "repository")
+    assert result.exit_code == 0, result.stderr
+    spec = ModelConfig.read(tmp_path / "repository" / "bundle").spec
+    assert spec is not None
+    voxels = image()
+    with torch.inference_mode():
+        answer = torch.softmax(network(as_monai(voxels, content)[None]), dim=1)[0, order].numpy()
+    expected = answer.transpose(0, 3, 2, 1)[:, :, ::-1, ::-1]  # from R, A, S to [z, y, x]
+    found = run_onnx(
+        tmp_path / "repository" / "bundle" / "1" / "model.onnx", spec, volume_input(voxels, spec.input)[None]
+    )
+    assert np.abs(probabilities(found)[0] - expected).max() < 2 / 255
+
+
+def test_labels_that_are_named_by_hand_leave_out_the_background_of_a_softmax(tmp_path: Path) -> None:
+    content = config(network_def={**UNET, "out_channels": 3})
+    content["postprocessing"]["transforms"] = [
+        {"_target_": "Activationsd", "keys": "pred", "softmax": True},
+        {"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.5},
+    ]
+    write_bundle(tmp_path / "bundle", content, metadata({}))
+    spec = reading(tmp_path / "bundle", {"labels": ["liver", "tumour"]}).spec
+    assert spec.network is not None
+    assert (spec.network.activation, spec.network.channels) == ("softmax", (1, 2))
+
+
 def deep_edit() -> dict[str, Any]:
     content = config(
         label_names={"spleen": 1, "background": 0},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import obstore
 import pytest
@@ -68,6 +69,32 @@ def test_what_a_killed_publisher_left_is_swept(url: str, tiny: Release) -> None:
     registry.write(f"tiny/3/{UNFINISHED}", b"")
     assert publish(registry, tiny, triton=None).version == 2
     assert registry.versions("tiny") == [1, 2]
+
+
+@pytest.mark.parametrize("done", range(6))
+def test_a_first_version_whose_publisher_was_killed_is_never_one_of_the_models(
+    done: int, url: str, tiny: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, put, puts = ObjectRegistry(url, lease=5), obstore.put, []
+
+    class Killed(BaseException):
+        """Nothing that is caught."""
+
+    def dying(store: Any, path: str, *others: Any, **named: Any) -> Any:
+        if path.startswith("tiny/"):
+            if len(puts) == done:
+                raise Killed
+            puts.append(path)
+        return put(store, path, *others, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(obstore, "put", dying)
+        with pytest.raises(Killed):
+            publish(registry, tiny, triton=None)
+    assert registry.read("tiny/config.pbtxt") is None
+    assert not registry.versions("tiny") or registry.read(f"tiny/1/{UNFINISHED}") is not None
+    assert publish(registry, tiny, triton=None).version == 1
+    assert [(one.version, one.state) for one in list_versions(registry, "tiny")] == [(1, "serving")]
 
 
 def test_a_lock_is_kept_alive_and_taken_over_when_its_holder_is_gone(url: str) -> None:

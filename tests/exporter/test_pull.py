@@ -153,6 +153,32 @@ def test_a_file_on_this_machine_is_taken_too(host: Host, bundle: Path, tmp_path:
     assert Path(json.loads(result.stdout)["path"]).name == "spleen_ct.zip"
 
 
+def test_a_file_on_this_machine_that_changed_is_taken_anew(host: Host, tmp_path: Path) -> None:
+    source = tmp_path / "net.pt"
+    for value in (1.0, 2.0):
+        torch.save({"state_dict": {"weight": torch.tensor([value])}}, source)
+        result = pull(host, f"file:{source}", tmp_path / "cache")
+        assert result.exit_code == 0, result.stderr
+        report = json.loads(result.stdout)
+        assert report["sha256"] == {"net.pt": hashlib.sha256(source.read_bytes()).hexdigest()}
+        assert Path(report["path"]).read_bytes() == source.read_bytes()
+    source.unlink()
+    assert json.loads(pull(host, f"file:{source}", tmp_path / "cache").stdout) == report
+
+
+def test_the_file_of_another_folder_is_another_one(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = []
+    for name, value in (("a", 1.0), ("b", 2.0)):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        torch.save({"state_dict": {"weight": torch.tensor([value])}}, "net.pt")
+        result = pull(host, "file:net.pt", tmp_path / "cache")
+        assert result.exit_code == 0, result.stderr
+        paths.append(Path(json.loads(result.stdout)["path"]))
+    for path, name in zip(paths, "ab", strict=True):
+        assert path.read_bytes() == (tmp_path / name / "net.pt").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("source", "flags", "code", "expected"),
     [

@@ -1,12 +1,62 @@
-"""Files are written whole or not at all, whoever else writes them."""
+"""What can be trained of a spec; files are written whole or not at all, whoever else writes them."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from trainer.network import write_atomically
+from sixpoint.errors import ModelSpecError
+from sixpoint.spec import ModelSpec
+from trainer.network import build, read_mapping, write_atomically
+
+_SPECS = Path(__file__).parents[2] / "trainer"
+
+
+def spec(task: str, **changes: Any) -> ModelSpec:
+    """A spec of the trainer's own; ``changes`` are those of its network."""
+    data = read_mapping(_SPECS / f"{task}.yaml")
+    if task == "segmentation":
+        strides, kernels = [1, 2, 2], [3, 3, 3]
+        arguments = {"in_channels": 1, "out_channels": 2, "filters": [8, 8, 8], "strides": strides}
+        arguments |= {"kernel_size": kernels, "upsample_kernel_size": strides[1:]}
+        data["input"]["channels"] = [{"kind": "image", "intensity": {"method": "percentile", "low": 1, "high": 99}}]
+        data["patch"] = {"size": [16, 16, 16], "spacing": [1, 1, 1]}
+        data["network"]["arguments"] |= arguments
+    data["network"] |= changes
+    return ModelSpec.from_mapping(data)
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "named"),
+    [
+        ("segmentation", {"axes": "RAS"}, "network.axes"),
+        ("segmentation", {"scale": [32], "offset": [0.5]}, "network.scale, network.offset"),
+        ("segmentation", {"activation": "none"}, "network.activation"),
+        ("segmentation", {"channels": [1, 0]}, "network.channels"),
+        ("annotation", {"activation": "softmax", "channels": [1]}, "network.activation, network.channels"),
+    ],
+)
+def test_a_spec_that_says_what_lies_round_a_network_from_elsewhere_is_not_trained(
+    task: str, changes: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(ModelSpecError, match=f"the spec has {re.escape(named)}, as"):
+        build(spec(task, **changes))
+
+
+def test_labels_that_overlap_are_not_trained() -> None:
+    overlapping = spec("segmentation")
+    output = overlapping.output.model_copy(update={"exclusive": False})
+    with pytest.raises(ModelSpecError, match=r"the spec has output\.exclusive, as"):
+        build(overlapping.model_copy(update={"output": output}))
+
+
+@pytest.mark.parametrize(("task", "activation"), [("segmentation", "softmax"), ("annotation", "sigmoid")])
+def test_what_is_usual_may_be_said(task: str, activation: str) -> None:
+    channels = range(spec(task).output_shape[0])
+    build(spec(task, axes="SPL", scale=[1.0], offset=[0.0], activation=activation, channels=list(channels)))
 
 
 def test_two_that_write_one_file_at_once_do_not_take_each_others_half(

@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from monai.inferers.utils import sliding_window_inference
 
 import trainer
-from sixpoint.spec import ModelSpec
+from sixpoint.spec import ModelSpec, PatchSpec
 from tests.trainer.conftest import SIZE, Maker
 from trainer.cases import PreparedCase, folder_of, prepare
 from trainer.datasets import Dataset, read_case, read_dataset
 from trainer.fingerprint import fill, survey
 from trainer.network import read_mapping
-from trainer.patches import OUTSIDE, Patches, augmentation, batches, cut
+from trainer.patches import Patches, augmentation, batches, cut
 from trainer.segment import dice_per_label, segment
 
 
@@ -103,12 +105,48 @@ def test_a_case_is_made_ready_once_and_whole_or_not_at_all(dataset: Dataset, spe
     assert prepared(dataset, spec, tmp_path)[1].folder.stat().st_mtime_ns == before
 
 
-def test_a_patch_is_padded_where_the_volume_ends(cases: tuple[PreparedCase, ...]) -> None:
-    image, label = cut(cases[0], (0, 11, 10), (10, 8, 6))
+@pytest.mark.parametrize(
+    ("told", "beyond"), [({}, -1.0), ({"padding_value": 0.25}, 0.25), ({"padding": "replicate"}, None)]
+)
+def test_a_patch_is_padded_as_the_spec_says_where_the_volume_ends(
+    told: dict[str, Any], beyond: float | None, cases: tuple[PreparedCase, ...]
+) -> None:
+    patch = PatchSpec(size=(8, 8, 8), spacing=(1, 1, 1), **told)
+    image, label = cut(cases[0], (0, 11, 10), (10, 8, 6), spec=patch)
     assert (image.shape, label.shape) == ((1, 10, 8, 6), (1, 10, 8, 6))
-    assert (image[:, :5] == OUTSIDE).all()
+    inside = cases[0].channels[:, :5, 7:15, 7:13]
+    assert (image[:, :5] == (inside[:, :1] if beyond is None else beyond)).all()
     assert not label[:, :5].any()
-    assert np.array_equal(image[:, 5:], cases[0].channels[:, :5, 7:15, 7:13])
+    assert np.array_equal(image[:, 5:], inside)
+
+
+@pytest.mark.parametrize(
+    "told", [{"blend": "constant", "overlap": 0.25}, {"padding_value": 0.5}, {"padding": "replicate"}]
+)
+def test_cases_held_out_are_segmented_as_the_spec_says(
+    told: dict[str, Any], spec: ModelSpec, cases: tuple[PreparedCase, ...]
+) -> None:
+    whole = cases[0].labels.shape[::-1]
+    assert spec.patch is not None
+    # Windows that overlap in x, and are larger than the volume in z.
+    patch = spec.patch.model_copy(update={"size": (whole[0] - 8, whole[1], whole[2] + 8), **told})
+    changed = spec.model_copy(update={"patch": patch})
+    torch.manual_seed(0)
+    network = torch.nn.Conv3d(1, 3, 9, padding=4)
+    found = segment(network, cases[0], changed, device=torch.device("cpu"))
+    with torch.inference_mode():
+        expected = sliding_window_inference(
+            torch.from_numpy(cases[0].channels.astype(np.float32))[None],
+            roi_size=patch.size[::-1],
+            sw_batch_size=1,
+            predictor=lambda seen: torch.softmax(network(seen), dim=1),
+            overlap=patch.overlap,
+            mode=patch.blend,
+            padding_mode=patch.padding,
+            cval=patch.padding_value if patch.padding == "constant" else 0.0,
+        )
+    assert isinstance(expected, torch.Tensor)
+    assert np.array_equal(found, expected[0].argmax(dim=0).numpy())
 
 
 def test_the_batch_of_a_step_is_the_same_whoever_makes_it(cases: tuple[PreparedCase, ...], spec: ModelSpec) -> None:
