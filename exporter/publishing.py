@@ -112,7 +112,9 @@ def publish(
                 )
             present = serving(registry, old)
             if config.tuning == Tuning():
-                config = replace(config, tuning=old.tuning)
+                # Triton refuses to wait for a batch that is larger than the largest.
+                fitting = tuple(size for size in old.tuning.preferred if size <= config.max_batch_size)
+                config = replace(config, tuning=replace(old.tuning, preferred=fitting))
             if not old.served:
                 # It asks for the newest versions: a Triton that polls would load the new folder untried.
                 pinned = tuple(registry.versions(config.name)[-old.versions :])

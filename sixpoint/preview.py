@@ -105,9 +105,15 @@ def save_preview(picture: Image.Image, path: str | os.PathLike[str]) -> None:
 def _field_of_view(inside: Array, points: Array, spacing: Array) -> tuple[Array, Array, Array]:
     """Canonical indices (x, y, z): the first and one past the last voxel to show, and the mask's centre."""
     size = np.array(inside.shape[::-1])
-    filled = np.argwhere(inside)[:, ::-1] if inside.any() else (points if len(points) else size[None, :] / 2)
-    low, high = filled.min(axis=0), filled.max(axis=0)
-    centre = np.clip(np.rint(filled.mean(axis=0)), 0, size - 1).astype(int)
+    if inside.any():
+        # Voxels in each plane across x, y and z: a list of all of a large mask's would take gigabytes.
+        counts = [np.count_nonzero(inside, axis=across) for across in ((0, 1), (0, 2), (1, 2))]
+        low, high = (np.array([np.flatnonzero(count)[end] for count in counts]) for end in (0, -1))
+        mean = np.array([np.average(np.arange(len(count)), weights=count) for count in counts])
+    else:
+        filled = points if len(points) else size[None, :] / 2
+        low, high, mean = filled.min(axis=0), filled.max(axis=0), filled.mean(axis=0)
+    centre = np.clip(np.rint(mean), 0, size - 1).astype(int)
     reach = np.maximum(((high - low) * spacing).max() * (0.5 + _CONTEXT), _LEAST_CONTEXT_MM) / spacing
     middle = (low + high) / 2
     first = np.floor(np.clip(middle - reach, 0, size - 1)).astype(int)

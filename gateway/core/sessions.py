@@ -238,7 +238,7 @@ class Sessions:
             return changed
 
     async def steps(self, session_id: str, *, segment: int = 0) -> list[tuple[StepRow, bool]]:
-        """The steps of one segment, or of all, and whether each is in force.
+        """The steps of one segment, or of all, without their answers, and whether each is in force.
 
         Raises:
             SessionNotFound: As of :meth:`get`.
@@ -247,7 +247,7 @@ class Sessions:
         def work(conn: Connection) -> list[tuple[StepRow, bool]]:
             open_row(records.find(conn, session_id))
             heads = {row.number: row.head for row in records.segment_rows(conn, session_id)}
-            found = step_rows(conn, session_id, segment=segment or None)
+            found = step_rows(conn, session_id, segment=segment or None, answers=False)
             return [(row, row.number <= heads[row.segment]) for row in found]
 
         return await self._database.read(work)

@@ -15,6 +15,7 @@ from rich.console import Console
 from sixpoint.cli.common import DEFAULT_SERVER, PATIENCE, AsJson, Server, app, print_json, upload_bar
 from sixpoint.cli.prompts import BoxText, Clicks, FrameName, MaskFile, Points, PointsFile, read_begun, read_clicks
 from sixpoint.client import Client, Session, Timeout
+from sixpoint.errors import VolumeError
 from sixpoint.mask import Mask
 from sixpoint.preview import render_preview, save_preview
 from sixpoint.prompts import Click, Prompt
@@ -76,9 +77,14 @@ def annotate(
         opened = time.perf_counter()
         steps = [step(session, prompt) for prompt in prompts]
     answer = steps[-1].mask
-    answer.save(output)
-    if preview:
-        save_preview(draw(volume, answer, prompts), preview)
+    try:
+        answer.save(output)
+        if preview:
+            save_preview(draw(volume, answer, prompts), preview)
+    except VolumeError as error:
+        if not keep:
+            raise
+        raise VolumeError(f"{error.message}; the session is kept: sixpoint resume {session.id} -o FILE") from error
     facts = report(steps, image=image.name, upload=timedelta(seconds=opened - started))
     facts["output"] = str(output)
     if keep:

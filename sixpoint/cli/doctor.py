@@ -83,10 +83,14 @@ def examine(server: str) -> Iterator[Finding]:
         return
     with Client(server, timeout=Timeout(_TIMEOUT_S, _TIMEOUT_S), retry=Retry.none()) as client:
         for looked in (_gateway, _models, _prompt):
-            for finding in looked(client):
-                yield finding
-                if not finding.well:
-                    return
+            try:
+                for finding in looked(client):
+                    yield finding
+                    if not finding.well:
+                        return
+            except SixpointError as error:
+                yield Finding("gateway", False, error.message, "The gateway's log says more.")
+                return
 
 
 def _reach(server: str) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,19 @@ def test_a_session_is_gone_on_with_on_another_day(server, session, phantom, tmp_
     assert done.returncode == 0, done.stderr
     assert "taken back" in done.stdout
     assert np.array_equal(sixpoint.Volume.read(tmp_path / "back.nii.gz").array == 1, first != 0)
+
+
+def test_a_session_that_is_kept_is_named_though_its_mask_cannot_be_written(server, phantom, tmp_path):
+    (tmp_path / "file").touch()
+    output = tmp_path / "file" / "mask.nii.gz"
+    image, points = phantom / "image.nii.gz", phantom / "liver.json"
+    done = run("sixpoint", "annotate", image, "-f", points, "-o", output, "--keep", server=server)
+    assert done.returncode == 3
+    kept = re.search(r"the session is kept: sixpoint resume (\S+) -o FILE", done.stderr)
+    assert kept, done.stderr
+    again = run("sixpoint", "resume", kept[1], "-o", tmp_path / "mask.nii.gz", server=server)
+    assert again.returncode == 0, again.stderr
+    assert sixpoint.Volume.read(tmp_path / "mask.nii.gz").array.any()
 
 
 def test_sessions_are_listed_and_closed(server, session):

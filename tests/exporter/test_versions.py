@@ -168,6 +168,14 @@ def test_what_is_in_use_is_not_removed(registry: FolderRegistry) -> None:
         remove(registry, "other", 1, triton=None)
 
 
+def test_a_batch_that_was_tuned_and_is_too_large_now_is_not_waited_for(registry: FolderRegistry, tiny: Release) -> None:
+    path = registry.folder / "tiny" / "config.pbtxt"
+    tuned = replace(ModelConfig.from_text(path.read_text()), tuning=Tuning(preferred=(2, 8), delay_us=500))
+    path.write_text(tuned.to_text())
+    publish(registry, replace(tiny, config=replace(tiny.config, max_batch_size=4)), triton=None)
+    assert config(registry).tuning == Tuning(preferred=(2,), delay_us=500)
+
+
 def test_what_was_tuned_outlives_the_next_publish_which_ends_no_trial(registry: FolderRegistry, tiny: Release) -> None:
     path = registry.folder / "tiny" / "config.pbtxt"
     tuned = replace(ModelConfig.from_text(path.read_text()), tuning=Tuning(preferred=(2,), delay_us=500))

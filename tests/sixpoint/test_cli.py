@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from sixpoint import cli, errors
 from sixpoint.cli import EXIT_CODES, app, exit_code
+from sixpoint.cli.doctor import Finding
 from sixpoint.errors import SixpointError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask, Timings
@@ -223,6 +224,20 @@ def test_the_environment_names_the_gateway(monkeypatch: pytest.MonkeyPatch, run:
     code, _, err = run("models")
     assert code == 7
     assert target in err
+
+
+def test_the_doctor_says_as_json_too_what_the_gateway_refuses(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    def refused(_: object) -> Iterator[Finding]:
+        raise errors.InternalError("not for you")
+
+    monkeypatch.setattr("sixpoint.cli.doctor._reach", lambda _: Finding("connection", True, "here"))
+    monkeypatch.setattr("sixpoint.cli.doctor._gateway", refused)
+    code, out, _ = run("doctor", "--json")
+    assert code == 7
+    assert [(one["what"], one["well"], one["seen"]) for one in json.loads(out)][1:] == [
+        ("connection", True, "here"),
+        ("gateway", False, "not for you"),
+    ]
 
 
 # The phantom
