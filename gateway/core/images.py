@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -16,8 +16,9 @@ from sqlalchemy import Connection
 
 from gateway.core.image_cache import ImageCache
 from gateway.core.image_room import ImageLimits, Room, used
+from gateway.core.image_sweep import Sweep, forget_blob
 from gateway.core.images_at_hand import ImagesAtHand
-from gateway.core.stored_image import Header, StoredImage, check_header, is_digest
+from gateway.core.stored_image import Header, StoredImage, blob_key, check_header, is_digest
 from gateway.core.upload_files import UploadFile, UploadFolder
 from gateway.core.uploads import Upload
 from gateway.storage import image_records as records
@@ -25,7 +26,7 @@ from gateway.storage.blobs import Blobs
 from gateway.storage.database import Database
 from gateway.storage.disk import aside, disk_errors
 from gateway.storage.image_records import ImageRecord
-from sixpoint.errors import ImageNotFound, InvalidArgument, ResourceExhausted, SixpointError, Unavailable
+from sixpoint.errors import ImageNotFound, InvalidArgument, ResourceExhausted, Unavailable
 
 __all__ = ["Header", "ImageLimits", "Images", "StoredImage"]
 
@@ -33,15 +34,8 @@ _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 _THREADS = 4
-_SWEEP = 100
-# Images that a sweep fails to remove before it leaves the rest to the next: a store that is away holds up each of them.
-_FAILURES = 3
-# Before every image, as sweeps go through them: by when it was last used, then by digest.
-_START = (0.0, "")
 # Use is noted only this often: most calls should not cost a write.
 _TOUCH_S = 3600.0
-# The whole folder of blobs is looked through only this often.
-_TIDY_S = 3600.0
 
 
 class Images:
@@ -76,8 +70,16 @@ class Images:
         self._at_hand = ImagesAtHand(budget=limits.memory, now=now)
         self._opening: dict[str, asyncio.Task[StoredImage]] = {}
         self._running: set[Path] = set()
-        self._swept = _START
-        self._tidy_due = now()
+        self._sweep = Sweep(
+            database=database,
+            blobs=blobs,
+            cache=self._cache,
+            uploads=self._uploads,
+            at_hand=self._at_hand,
+            threads=self._threads,
+            idle=limits.idle,
+            now=now,
+        )
 
     async def start(self) -> None:
         """Make the folders.
@@ -190,52 +192,7 @@ class Images:
             StorageUnavailable: When something could not be removed, or the database not be reached: the first such
                 error, after all else was removed.
         """
-        before = self._now() - self._limits.idle
-        failures: list[SixpointError] = []
-        removed = 0
-        # What cannot be removed keeps nothing else from being so.
-        with _collected(failures):
-            removed = await self._remove_some(before)
-        with _collected(failures):
-            for name in await self._in_thread(lambda: self._uploads.expire(idle=self._limits.idle)):
-                # Its gateway may have been killed after the blob was put, and before it was recorded.
-                if is_digest(name):
-                    with _collected(failures):
-                        await self._database.write(partial(self._forget_blob, digest=name))
-        if self._now() > self._tidy_due:
-            self._tidy_due = self._now() + _TIDY_S
-            with _collected(failures):
-                await self._blobs.tidy(before)
-        with _collected(failures):
-            await self._in_thread(self._cache.trim)
-        for digest in self._at_hand.digests():
-            if not self._cache.holds(digest):
-                # Its disk space is free only when nobody has it mapped.
-                self._at_hand.drop(digest)
-        if failures:
-            raise failures[0]
-        return removed
-
-    async def _remove_some(self, before: float) -> int:
-        """Remove images last used before a time, from where the last sweep ended; how many. Raises at the end."""
-        removed, failures = 0, list[SixpointError]()
-        after = self._swept
-        found = await self._database.read(lambda conn: records.unused(conn, before=before, after=after, limit=_SWEEP))
-        for used_at, digest in found:
-            self._swept = used_at, digest
-            with _collected(failures):
-                if await self._database.write(partial(self._remove_unused, digest=digest, before=before)):
-                    removed += 1
-                    self._at_hand.drop(digest)
-                    await self._in_thread(self._cache.remove, digest)
-            if len(failures) == _FAILURES:
-                break
-        else:
-            if len(found) < _SWEEP:
-                self._swept = _START
-        if failures:
-            raise failures[0]
-        return removed
+        return await self._sweep.run()
 
     async def _find(self, digest: str) -> ImageRecord | None:
         return await self._database.read(lambda conn: records.find(conn, digest)) if is_digest(digest) else None
@@ -250,7 +207,7 @@ class Images:
         image = await self._in_thread(self._cache.open, record)
         if image is None:
             temporary = aside(self._cache.path(digest))
-            if await self._blobs.get_to_file(_key(digest), temporary):
+            if await self._blobs.get_to_file(blob_key(digest), temporary):
                 image = await self._in_thread(self._cache.take, record, temporary)
                 await self._in_thread(self._cache.trim)
         if image is None:
@@ -282,7 +239,7 @@ class Images:
             raise
 
     async def _keep(self, header: Header, file: UploadFile, *, owner: str) -> ImageRecord:
-        key, now = _key(header.digest), self._now()
+        key, now = blob_key(header.digest), self._now()
         record = ImageRecord(
             header.digest, header.geometry, header.voxel_type, header.byte_count, owner=owner, created=now, used=now
         )
@@ -298,7 +255,7 @@ class Images:
             kept = await self._database.write(work)
         except ResourceExhausted:
             with contextlib.suppress(ResourceExhausted, Unavailable):
-                await self._database.write(partial(self._forget_blob, digest=record.digest))
+                await self._database.write(partial(forget_blob, blobs=self._blobs, digest=record.digest))
             raise
         # Somebody may have removed an older record of it, with the blob, just before.
         if await self._blobs.size(key) != record.byte_count:
@@ -306,40 +263,15 @@ class Images:
         await self._in_thread(self._cache.add, record.digest, file.path)
         return kept
 
-    def _forget_blob(self, conn: Connection, *, digest: str) -> None:
-        records.hold(conn, digest)
-        if records.find(conn, digest) is None:
-            self._blobs.delete_now(_key(digest))
-
     def _remove(self, conn: Connection, record: ImageRecord) -> None:
         records.hold(conn, record.digest)
         if records.remove(conn, record):
-            self._blobs.delete_now(_key(record.digest))
-
-    def _remove_unused(self, conn: Connection, *, digest: str, before: float) -> bool:
-        records.hold(conn, digest)
-        removed = records.remove_unused(conn, digest, before=before)
-        if removed:
-            # Within the transaction: an upload of the same image waits, and then sees that its blob is gone.
-            self._blobs.delete_now(_key(digest))
-        return removed
+            self._blobs.delete_now(blob_key(record.digest))
 
     def _in_thread(self, work: Callable[..., _Result], *given: object) -> asyncio.Future[_Result]:
         return asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
 
 
-def _key(digest: str) -> str:
-    return f"images/{digest[:2]}/{digest}"
-
-
 def _let_go(claiming: Future[UploadFile]) -> None:
     if not claiming.cancelled() and claiming.exception() is None:
         claiming.result().close(remove=False)
-
-
-@contextlib.contextmanager
-def _collected(failures: list[SixpointError]) -> Iterator[None]:
-    try:
-        yield
-    except SixpointError as error:
-        failures.append(error)

@@ -11,24 +11,17 @@ from sqlalchemy import Connection
 
 from gateway.core import session_pages
 from gateway.core.log import Log, advance, check_revision, open_row
+from gateway.core.session_checks import check_repeated, check_request_id, check_segment, check_step
 from gateway.core.state import HotStates
 from gateway.storage import session_records as records
 from gateway.storage.database import Database
 from gateway.storage.open_sessions import Use, count_open
 from gateway.storage.session_records import Request, SegmentRow, SessionRow
 from gateway.storage.step_records import StepRow, append_step, step_rows
-from sixpoint.errors import (
-    ImageNotFound,
-    InvalidArgument,
-    ResourceExhausted,
-    Violation,
-)
+from sixpoint.errors import ImageNotFound, InvalidArgument, ResourceExhausted
 
-__all__ = ["Page", "Session", "Sessions", "check_request_id", "check_segment"]
+__all__ = ["Page", "Session", "Sessions"]
 
-MOST_SEGMENTS = 255
-"""Labels of a mask are bytes."""
-_MOST_ID = 64
 _MOST_NAME = 200
 # How long an ended session is remembered, to say "expired" rather than "unknown".
 _TOMBSTONE_S = 7 * 86400.0
@@ -107,7 +100,7 @@ class Sessions:
 
         def work(conn: Connection) -> Session:
             if request_id and (known := records.find_by_request(conn, owner, request_id)):
-                _check_repeated(known, digest)
+                check_repeated(known, digest)
                 return self._session(conn, known)
             self._check_limits(conn, owner)
             if not records.touch_image(conn, digest, now=row.created):
@@ -138,7 +131,7 @@ class Sessions:
             source = records.find(conn, session_id)
             if request_id and (known := records.find_by_request(conn, owner, request_id)):
                 if source is not None:
-                    _check_repeated(known, source.image_digest)
+                    check_repeated(known, source.image_digest)
                 return self._session(conn, known)
             source = open_row(source)
             self._check_limits(conn, owner)
@@ -150,7 +143,7 @@ class Sessions:
             records.touch_image(conn, row.image_digest, now=now)
             rows = records.segment_rows(conn, session_id)
             if segment:
-                _check_step(rows, segment, step)
+                check_step(rows, segment, step)
             for one in rows:
                 last = step if one.number == segment else one.head
                 records.insert_segment(conn, row.id, replace(one, head=last, length=last))
@@ -302,51 +295,3 @@ class Sessions:
                 f"{self._owner_limit} of your sessions are open, which is the limit for one owner "
                 "(SIXPOINT_OWNER_SESSIONS); close one"
             )
-
-
-def check_segment(number: int) -> None:
-    """Refuse a number that is no segment's.
-
-    Raises:
-        InvalidArgument: Saying what one may be.
-    """
-    if not 1 <= number <= MOST_SEGMENTS:
-        raise InvalidArgument(
-            f"segment {number}; expected a number from 1 to {MOST_SEGMENTS}",
-            violations=(Violation("segment", f"1 to {MOST_SEGMENTS}"),),
-        )
-
-
-def check_request_id(request_id: str) -> None:
-    """Refuse a call's id that is too long.
-
-    Raises:
-        InvalidArgument: Saying how long one may be.
-    """
-    if len(request_id) > _MOST_ID:
-        raise InvalidArgument(
-            f"the request's id has {len(request_id)} characters; at most {_MOST_ID} are taken",
-            violations=(Violation("request_id", f"at most {_MOST_ID} characters"),),
-        )
-
-
-def _check_repeated(known: SessionRow, digest: str) -> None:
-    """Refuse an id that is no repetition: whoever counts 1, 2, 3 would go on in a session on another image."""
-    if known.image_digest != digest:
-        raise InvalidArgument(
-            "a call with this request_id opened a session on another image: give each call a random one of its own",
-            violations=(Violation("request_id", "one that no other call had"),),
-        )
-
-
-def _check_step(rows: Sequence[SegmentRow], segment: int, step: int) -> None:
-    lengths = {row.number: row.length for row in rows}
-    if segment not in lengths:
-        raise InvalidArgument(
-            f"the session has no segment {segment}", violations=(Violation("segment", "one of the session's"),)
-        )
-    if not 0 <= step <= lengths[segment]:
-        raise InvalidArgument(
-            f"step {step} of segment {segment}; it has {lengths[segment]}",
-            violations=(Violation("step", f"0 to {lengths[segment]}"),),
-        )

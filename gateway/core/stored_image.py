@@ -14,7 +14,7 @@ from sixpoint.errors import UploadError, Violation, VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.volume import VOXEL_TYPES, Volume
 
-__all__ = ["Header", "StoredImage", "check_header", "is_digest"]
+__all__ = ["Header", "StoredImage", "blob_key", "check_header", "is_digest"]
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -69,6 +69,11 @@ class StoredImage:
 def is_digest(text: str) -> bool:
     """Whether a text is a SHA-256 in lower-case hex, and so may be the name of a file."""
     return bool(_DIGEST.fullmatch(text))
+
+
+def blob_key(digest: str) -> str:
+    """Under which the blob store has the voxels of an image."""
+    return f"images/{digest[:2]}/{digest}"
 
 
 def check_header(header: Header) -> None:

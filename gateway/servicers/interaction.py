@@ -19,7 +19,7 @@ from gateway.core.calls import Answer
 from gateway.core.deadline import Deadline
 from gateway.core.engine import Engine
 from gateway.core.outline import Phase
-from gateway.core.sessions import check_request_id
+from gateway.core.session_checks import check_request_id
 from gateway.servicers.messages import PHASES, answer_message, read_place, read_prompts, read_target
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, SixpointError, Violation
 from sixpoint.status import code_of, to_status

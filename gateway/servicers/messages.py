@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.core.calls import Answer, Target
 from gateway.core.outline import Phase
 from gateway.core.segmented import Event, Labelled, Progress, Segmented
-from gateway.core.sessions import check_request_id, check_segment
+from gateway.core.session_checks import check_request_id, check_segment
 from gateway.core.shown import check_count
 from sixpoint.converters import mask_to_message, prompt_from_message, timings_to_message
 from sixpoint.errors import PromptError

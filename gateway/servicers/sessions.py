@@ -8,7 +8,8 @@ import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.core.catalog import Catalog
-from gateway.core.sessions import Session, Sessions, check_segment
+from gateway.core.session_checks import check_segment
+from gateway.core.sessions import Session, Sessions
 from gateway.owners import owner_of
 from gateway.storage.open_sessions import Use
 from gateway.storage.step_records import StepRow

@@ -55,8 +55,11 @@ def test_labels_that_overlap_are_not_trained() -> None:
 
 @pytest.mark.parametrize(("task", "activation"), [("segmentation", "softmax"), ("annotation", "sigmoid")])
 def test_what_is_usual_may_be_said(task: str, activation: str) -> None:
-    channels = range(spec(task).output_shape[0])
-    build(spec(task, axes="SPL", scale=[1.0], offset=[0.0], activation=activation, channels=list(channels)))
+    usual = spec(task)
+    said = spec(
+        task, axes="SPL", scale=[1.0], offset=[0.0], activation=activation, channels=list(range(usual.output_shape[0]))
+    )
+    assert build(said).state_dict().keys() == build(usual).state_dict().keys()
 
 
 def test_two_that_write_one_file_at_once_do_not_take_each_others_half(

@@ -187,7 +187,8 @@ def test_a_run_that_kept_no_mirroring_goes_on(whole: Path, data: Path, tmp_path:
     last = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
     del last["identity"]["mirroring"]
     torch.save(last, tmp_path / "run" / "last.pt")
-    train(plan(data, tmp_path / "run", mirror=True))
+    published = train(plan(data, tmp_path / "run", mirror=True))
+    assert published == tmp_path / "run" / "checkpoint.pt"
 
 
 def test_of_several_processes_only_the_first_writes_the_split(
