@@ -53,7 +53,11 @@ def read_image(source: Path) -> sitk.Image:
     try:
         nifti = source.name.lower().endswith((".nii", ".nii.gz"))
         return _read_nifti(source) if nifti else _read_unpacked(source)
-    except (RuntimeError, OSError, EOFError, zlib.error) as error:
+    except zlib.error as error:
+        raise VolumeError(
+            f"{source} cannot be read as an image: its compressed voxels are damaged; copy it anew from its source"
+        ) from error
+    except (RuntimeError, OSError, EOFError) as error:
         raise VolumeError(f"{source} cannot be read as an image: {itk_message(error)}") from error
 
 

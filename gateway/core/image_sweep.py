@@ -84,7 +84,7 @@ class Sweep:
         failures: list[SixpointError] = []
         removed = 0
         with _collected(failures):
-            removed = await self._remove_some(before)
+            removed = await self._remove_some(before, failures)
         with _collected(failures):
             for name in await self._in_thread(lambda: self._uploads.expire(idle=self._idle)):
                 # Its gateway may have been killed after the blob was put, and before it was recorded.
@@ -105,10 +105,9 @@ class Sweep:
             raise failures[0]
         return removed
 
-    async def _remove_some(self, before: float) -> int:
-        """Remove images last used before a time, from where the last sweep ended; how many. Raises at the end."""
-        removed, failures = 0, list[SixpointError]()
-        after = self._swept
+    async def _remove_some(self, before: float, failures: list[SixpointError]) -> int:
+        """Remove images last used before a time, from where the last sweep ended; how many. Failures are added."""
+        removed, after = 0, self._swept
         found = await self._database.read(lambda conn: records.unused(conn, before=before, after=after, limit=_MOST))
         for used_at, digest in found:
             self._swept = used_at, digest
@@ -122,8 +121,6 @@ class Sweep:
         else:
             if len(found) < _MOST:
                 self._swept = _START
-        if failures:
-            raise failures[0]
         return removed
 
     def _remove_unused(self, conn: Connection, *, digest: str, before: float) -> bool:

@@ -183,15 +183,7 @@ class Images:
                 await asyncio.shield(self._in_thread(lambda: file.close(remove=remove)))
 
     async def expire(self) -> int:
-        """Remove images that nobody uses any more, uploads that nobody continues, and files over the cache's budget.
-
-        Returns:
-            How many images were removed.
-
-        Raises:
-            StorageUnavailable: When something could not be removed, or the database not be reached: the first such
-                error, after all else was removed.
-        """
+        """As :meth:`Sweep.run`."""
         return await self._sweep.run()
 
     async def _find(self, digest: str) -> ImageRecord | None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sqlalchemy import insert, select, update
 
+from gateway.core.images import Images
 from gateway.storage.blobs import Blobs
 from gateway.storage.database import Database
 from gateway.storage.schema import images as images_table
@@ -72,9 +73,7 @@ async def test_more_images_that_cannot_be_removed_than_a_sweep_looks_at_do_not_h
         database = Database(f"sqlite:///{tmp_path}/sixpoint.db")
         await database.write(lambda conn: conn.execute(update(images_table).values(used=2.0)))
         stuck = await add_stuck(database, tmp_path / "blobs", count=120)
-        for _ in range(41):
-            with contextlib.suppress(StorageUnavailable):
-                await images.expire()
+        await swept(images, times=41)
         assert await records_left(database) == stuck
         # They begin anew, with what nobody uses any more since.
         await put(images, other)
@@ -83,11 +82,15 @@ async def test_more_images_that_cannot_be_removed_than_a_sweep_looks_at_do_not_h
                 update(images_table).where(images_table.c.digest == other.digest).values(used=0.5)
             )
         )
-        for _ in range(41):
-            with contextlib.suppress(StorageUnavailable):
-                await images.expire()
+        await swept(images, times=41)
         assert await records_left(database) == stuck
         await database.stop()
+
+
+async def swept(images: Images, *, times: int) -> None:
+    for _ in range(times):
+        with contextlib.suppress(StorageUnavailable):
+            await images.expire()
 
 
 async def add_stuck(database: Database, blobs: Path, *, count: int) -> set[str]:
