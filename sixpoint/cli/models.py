@@ -34,7 +34,8 @@ def models(
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("model", "version", "takes", "for", "licence", "title"):
-        table.add_column(heading, no_wrap=heading in {"model", "version", "licence"})
+        # Of a narrow terminal nothing is cut off: what a model takes is what people look for.
+        table.add_column(heading, no_wrap=heading in {"model", "version", "licence"}, overflow="fold")
     for model in found:
         takes, modalities = ", ".join(model.prompts) or "no prompts", ", ".join(model.modalities) or "any image"
         cells = (model.name, model.version, takes, modalities, model.licence, model.title)
