@@ -20,10 +20,11 @@ __all__ = ["cut"]
 
 Bools = npt.NDArray[np.bool_]
 Float = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.intp]
 
+# Cells.
+_ROUNDING = 1e-6
 # Voxels: fewer are cut sooner than a second thread is awake.
-_WORTH_HALVING = 2**19
+_WORTH_HALVING = 2**22
 
 
 def cut(
@@ -59,12 +60,7 @@ def cut(
     plane = np.logical_or.reduce(inside, axis=0)
     low, high = roi.bounds(size)
     x, y, z = (
-        _Axis.of(
-            roi.restoring(axis, (low[axis], high[axis])),
-            first=low[axis],
-            used=used,
-            also=np.asarray(() if cover is None else cover[:, axis], np.intp),
-        )
+        _Axis.of(roi, axis, (low[axis], high[axis]), used=used, also=() if cover is None else cover[:, axis].tolist())
         for axis, used in enumerate((plane.any(axis=0), plane.any(axis=1), inside.any(axis=(1, 2))))
     )
     values = np.ascontiguousarray(grid[z.cells, y.cells, x.cells], dtype=np.float32)
@@ -105,18 +101,26 @@ class _Axis:
     taps: Taps
 
     @classmethod
-    def of(cls, taps: Taps, *, first: int, used: Bools, also: Ints) -> _Axis:
+    def of(cls, roi: Roi, axis: int, bounds: tuple[int, int], *, used: Bools, also: Sequence[int]) -> _Axis:
         """Those voxels that a used cell reaches, those in ``also``, and all between them.
 
         Args:
-            taps: Of the ROI's voxels along the axis.
-            first: Index of the first of those voxels.
+            roi: Where the cells lie.
+            axis: 0 for x, 1 for y, 2 for z.
+            bounds: The ROI's voxels along it, half-open.
             used: Which cells along the axis reach the threshold.
             also: Indices of further voxels.
         """
-        reached = np.flatnonzero((used[taps.cells] & (taps.weights > 0)).any(axis=1))
-        wanted = np.concatenate([also - first, reached])
-        if not len(wanted):
-            return cls(first, slice(0, 0), taps.part(slice(0, 0), first=0))
-        some = taps.part(slice(int(wanted.min()), int(wanted.max()) + 1), first=0)
-        return cls(first + int(wanted.min()), slice(int(some.cells.min()), int(some.cells.max()) + 1), some)
+        cells, step = np.flatnonzero(used), roi.step[axis]
+        wanted = list(also)
+        if cells.size:
+            # A cell's weight ends one cell, or one voxel, from its centre; what is reached by rounding alone counts.
+            reach = max(1.0, 1.0 / step) - 0.5 + _ROUNDING
+            wanted.append(math.ceil(roi.lower[axis] + (int(cells[0]) - reach) * step))
+            wanted.append(math.floor(roi.lower[axis] + (int(cells[-1]) + 1.0 + reach) * step))
+        begin = max(bounds[0], min(wanted, default=bounds[1]))
+        end = min(bounds[1], max(wanted, default=bounds[0]) + 1)
+        if begin >= end:
+            return cls(bounds[0], slice(0, 0), roi.restoring(axis, (0, 0)))
+        taps = roi.restoring(axis, (begin, end))
+        return cls(begin, slice(int(taps.cells.min()), int(taps.cells.max()) + 1), taps)

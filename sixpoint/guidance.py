@@ -218,8 +218,10 @@ def _draw_map(channel: Channel, guide: Guide, shape: Shape, *, out: Floating) ->
         case ClickChannel() | PreviousChannel():
             _draw_correction(channel, guide, shape, out=out)
         case FieldOfViewChannel():
-            within = (guide.scan[0] <= -1.0).all() and (guide.scan[1] >= 1.0).all()
-            _put(1.0 if within else field_of_view(guide.scan, shape=shape), out)
+            if (guide.scan[0] <= -1.0).all() and (guide.scan[1] >= 1.0).all():
+                out[...] = 1.0
+            else:
+                field_of_view(guide.scan, shape=shape, out=out)
         case EllipsoidChannel():
             ellipsoid_map(guide.box, shape=shape, out=out)
         case HullChannel():

@@ -122,6 +122,46 @@ DEFINE_SUMS(uint32_t, int64_t)
 DEFINE_SUMS(float, double)
 DEFINE_SUMS(double, double)
 
+/* Numbers as integers in the same order, of 32 bits. */
+INLINE uint32_t key_of(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits >> 31 ? ~bits : bits | 0x80000000u;
+}
+
+/* What stands at a place of numbers in ascending order: their highest bits are counted, then the next of those that have
+ * the same ones. */
+enum { DIGIT = 11 };
+KERNEL int sixpoint_order(const float *in, int64_t n, const int64_t *places, int64_t wanted, float *out) {
+    uint32_t *keys = malloc((size_t)(2 * n + 1) * sizeof(uint32_t)), *kept = keys + n;
+    int64_t first[1 << DIGIT] = {0}, counts[1 << DIGIT];
+    if (keys == NULL) return -1;
+    for (int64_t i = 0; i < n; i++) keys[i] = key_of(in[i]);
+    for (int64_t i = 0; i < n; i++) first[keys[i] >> (32 - DIGIT)]++;
+    for (int64_t w = 0; w < wanted; w++) {
+        const uint32_t *some = keys;
+        int64_t place = places[w], count = n;
+        uint32_t digit = 0, key = 0;
+        for (int shift = 32 - DIGIT, width = DIGIT; width > 0;) {
+            const int64_t *each = some == keys ? first : counts;
+            if (some != keys) {
+                for (int64_t d = 0; d < 1 << width; d++) counts[d] = 0;
+                for (int64_t i = 0; i < count; i++) counts[(some[i] >> shift) & ((1u << width) - 1)]++;
+            }
+            for (digit = 0; place >= each[digit]; digit++) place -= each[digit];
+            int64_t left = 0;
+            for (int64_t i = 0; i < count; i++)
+                if (((some[i] >> shift) & ((1u << width) - 1)) == digit) kept[left++] = some[i];
+            some = kept, count = left, key |= digit << shift;
+            width = shift < DIGIT ? shift : DIGIT, shift -= width;
+        }
+        uint32_t bits = key >> 31 ? key & 0x7fffffffu : ~key;
+        memcpy(out + w, &bits, sizeof bits);
+    }
+    free(keys);
+    return 0;
+}
+
 KERNEL void sixpoint_to_half(const float *in, uint16_t *out, int64_t n) { halves(in, out, n); }
 
 KERNEL void sixpoint_window(const float *in, void *out, int64_t n, float middle, float scale, int some, float background,
@@ -143,71 +183,127 @@ KERNEL void sixpoint_window(const float *in, void *out, int64_t n, float middle,
 KERNEL void sixpoint_heatmap(const float *z, const float *y, const float *x, int64_t points, int64_t nz, int64_t ny,
                              int64_t nx, float lowest, void *out, int half) {
     float piece[PIECE];
-    for (int64_t row = 0; row < nz * ny; row++)
-        for (int64_t first = 0; first < nx; first += PIECE) {
-            int64_t count = least(PIECE, nx - first);
-            for (int64_t i = 0; i < count; i++) piece[i] = 0.0f;
-            for (int64_t p = 0; p < points; p++) {
-                float up = z[p * nz + row / ny], across = y[p * ny + row % ny];
-                /* No factor is above 1. */
-                if (up < lowest || across < lowest || up * across < lowest) continue;
-                for (int64_t i = 0; i < count; i++) {
-                    float value = up * (across * x[p * nx + first + i]);
-                    value = value < lowest ? 0.0f : value;
-                    piece[i] = value > piece[i] ? value : piece[i];
+    const size_t bytes = half ? sizeof(uint16_t) : sizeof(float);
+    if (points == 0) memset(out, 0, (size_t)(nz * ny * nx) * bytes);
+    for (int64_t k = 0; points > 0 && k < nz; k++)
+        for (int64_t j = 0; j < ny; j++)
+            for (int64_t first = 0; first < nx; first += PIECE) {
+                int64_t count = least(PIECE, nx - first), at = (k * ny + j) * nx + first;
+                int warm = 0;
+                for (int64_t p = 0; p < points; p++) {
+                    float up = z[p * nz + k], across = y[p * ny + j];
+                    /* No factor is above 1. */
+                    if (up < lowest || across < lowest || up * across < lowest) continue;
+                    if (!warm) memset(piece, 0, (size_t)count * sizeof(float));
+                    warm = 1;
+                    for (int64_t i = 0; i < count; i++) {
+                        float value = up * (across * x[p * nx + first + i]);
+                        value = value < lowest ? 0.0f : value;
+                        piece[i] = value > piece[i] ? value : piece[i];
+                    }
                 }
+                if (warm)
+                    put(piece, out, at, count, half);
+                else
+                    memset((char *)out + (size_t)at * bytes, 0, (size_t)count * bytes);
             }
-            put(piece, out, row * nx + first, count, half);
-        }
 }
 
 KERNEL void sixpoint_ellipsoid(const float *z, const float *y, const float *x, int64_t nz, int64_t ny, int64_t nx,
                                void *out, int half) {
     float piece[PIECE];
-    for (int64_t row = 0; row < nz * ny; row++)
-        for (int64_t first = 0; first < nx; first += PIECE) {
-            int64_t count = least(PIECE, nx - first);
-            for (int64_t i = 0; i < count; i++) {
-                float value = 1.0f - sqrtf(z[row / ny] + (y[row % ny] + x[first + i]));
-                piece[i] = value < -1.0f ? -1.0f : value;
+    for (int64_t k = 0; k < nz; k++)
+        for (int64_t j = 0; j < ny; j++)
+            for (int64_t first = 0; first < nx; first += PIECE) {
+                int64_t count = least(PIECE, nx - first);
+                for (int64_t i = 0; i < count; i++) {
+                    float value = 1.0f - sqrtf(z[k] + (y[j] + x[first + i]));
+                    piece[i] = value < -1.0f ? -1.0f : value;
+                }
+                put(piece, out, (k * ny + j) * nx + first, count, half);
             }
-            put(piece, out, row * nx + first, count, half);
-        }
 }
 
 KERNEL void sixpoint_hull(const float *planes, int64_t n, const float *z, const float *y, const float *x, int64_t nz,
                           int64_t ny, int64_t nx, void *out, int half) {
     float piece[PIECE];
-    for (int64_t row = 0; row < nz * ny; row++)
-        for (int64_t first = 0; first < nx; first += PIECE) {
-            int64_t count = least(PIECE, nx - first);
-            for (int64_t i = 0; i < count; i++) piece[i] = -1.0f;
-            for (int64_t p = 0; p < n; p++) {
-                const float *plane = planes + 4 * p;
-                float along = plane[0], across = plane[1] * y[row % ny], up = plane[2] * z[row / ny] - plane[3];
-                for (int64_t i = 0; i < count; i++) {
-                    float value = up + (across + along * x[first + i]);
-                    piece[i] = value > piece[i] ? value : piece[i];
+    for (int64_t k = 0; k < nz; k++)
+        for (int64_t j = 0; j < ny; j++)
+            for (int64_t first = 0; first < nx; first += PIECE) {
+                int64_t count = least(PIECE, nx - first);
+                for (int64_t i = 0; i < count; i++) piece[i] = -1.0f;
+                for (int64_t p = 0; p < n; p++) {
+                    const float *plane = planes + 4 * p;
+                    float along = plane[0], across = plane[1] * y[j], up = plane[2] * z[k] - plane[3];
+                    for (int64_t i = 0; i < count; i++) {
+                        float value = up + (across + along * x[first + i]);
+                        piece[i] = value > piece[i] ? value : piece[i];
+                    }
                 }
+                for (int64_t i = 0; i < count; i++) piece[i] = piece[i] > 1.0f ? -1.0f : -piece[i];
+                put(piece, out, (k * ny + j) * nx + first, count, half);
             }
-            for (int64_t i = 0; i < count; i++) piece[i] = piece[i] > 1.0f ? -1.0f : -piece[i];
-            put(piece, out, row * nx + first, count, half);
-        }
 }
 
-/* Along the last axis: [row, n] to [row, m]. Taps come transposed, [tap, sample], for the loops over samples. */
-INLINE void resample_rows(const float *restrict in, float *restrict out, int64_t rows, int64_t n, int64_t m,
-                          const int32_t *restrict cells, const float *restrict weights, int64_t taps) {
-    for (int64_t r = 0; r < rows; r++, in += n, out += m) {
-        for (int64_t k = 0; k < m; k++) out[k] = weights[k] * in[cells[k]];
-        for (int64_t t = 1; t < taps; t++)
-            for (int64_t k = 0; k < m; k++) out[k] += weights[t * m + k] * in[cells[t * m + k]];
+/* The largest whole number that is not above a number. */
+INLINE int64_t whole(double number) { return (int64_t)number - (number < (double)(int64_t)number); }
+
+/* Linear weights of the cells round each centre, [centre, tap], in double precision; cells beyond the ends repeat the
+ * last one, and those without weight the one with most. */
+KERNEL void sixpoint_taps(const double *centres, int64_t n, int64_t extent, double reach, int64_t taps, int32_t *cells,
+                          float *weights, uint8_t *used) {
+    for (int64_t i = 0; i < n; i++, cells += taps, weights += taps) {
+        double centre = centres[i], first = (double)whole(centre - reach) + 1.0, sum = 0.0, most = -1.0;
+        int32_t strongest = 0;
+        for (int64_t t = 0; t < taps; t++) {
+            double weight = 1.0 - fabs(first + (double)t - centre) / reach, place = first + (double)t;
+            weight = weight < 0.0 ? 0.0 : weight;
+            place = place < 0.0 ? 0.0 : place;
+            cells[t] = place < (double)extent ? (int32_t)place : (int32_t)extent - 1;
+            if (weight > most) most = weight, strongest = cells[t];
+            sum += weight;
+        }
+        for (int64_t t = 0; t < taps; t++) {
+            double weight = 1.0 - fabs(first + (double)t - centre) / reach;
+            weight = weight < 0.0 ? 0.0 : weight / sum;
+            weights[t] = (float)weight;
+            if (weight > 0.0)
+                used[t] = 1;
+            else
+                cells[t] = strongest;
+        }
     }
 }
 
-KERNEL int sixpoint_resample(const float *restrict in, float *restrict out, int64_t outer, int64_t n, int64_t inner,
+/* Along the last axis, one row. Taps come transposed, [tap, sample], for the loops over samples. */
+INLINE void resample_row(const float *restrict in, float *restrict out, int64_t m, const int32_t *restrict cells,
+                         const float *restrict weights, int64_t taps) {
+    for (int64_t k = 0; k < m; k++) out[k] = weights[k] * in[cells[k]];
+    for (int64_t t = 1; t < taps; t++)
+        for (int64_t k = 0; k < m; k++) out[k] += weights[t * m + k] * in[cells[t * m + k]];
+}
+
+/* Another axis, of rows of `inner` numbers: one sample of each, `step` apart. */
+INLINE void resample_piece(const float *restrict from, int64_t step, float *restrict to, int64_t count,
+                           const int32_t *places, const float *shares, int64_t taps) {
+    for (int64_t i = 0; i < count; i++) to[i] = shares[0] * from[places[0] * step + i];
+    int64_t t = 1;
+    /* Three at a time: the sums stay in registers. */
+    for (; t + 3 <= taps; t += 3) {
+        const float *a = from + places[t] * step, *b = from + places[t + 1] * step, *c = from + places[t + 2] * step;
+        for (int64_t i = 0; i < count; i++)
+            to[i] = ((to[i] + shares[t] * a[i]) + shares[t + 1] * b[i]) + shares[t + 2] * c[i];
+    }
+    for (; t < taps; t++)
+        for (int64_t i = 0; i < count; i++) to[i] += shares[t] * from[places[t] * step + i];
+}
+
+/* [block, line, n, row, inner] to [block, line, m, row, inner]. Strides, in numbers, are those of the first four axes of
+ * the input; the output is contiguous. */
+KERNEL int sixpoint_resample(const float *in, const int64_t *strides, float *out, const int64_t *shape,
                              const int32_t *cells, const float *weights, int64_t m, int64_t taps) {
-    if (inner == 1) {
+    int64_t blocks = shape[0], lines = shape[1], rows = shape[3], inner = shape[4];
+    if (rows * inner == 1 && strides[2] == 1) {
         int32_t *places = malloc((size_t)(m * taps + 1) * sizeof(int32_t));
         float *shares = malloc((size_t)(m * taps + 1) * sizeof(float));
         if (places != NULL && shares != NULL) {
@@ -216,32 +312,23 @@ KERNEL int sixpoint_resample(const float *restrict in, float *restrict out, int6
                     places[t * m + k] = cells[k * taps + t];
                     shares[t * m + k] = weights[k * taps + t];
                 }
-            resample_rows(in, out, outer, n, m, places, shares, taps);
+            for (int64_t block = 0; block < blocks; block++)
+                for (int64_t line = 0; line < lines; line++, out += m)
+                    resample_row(in + block * strides[0] + line * strides[1], out, m, places, shares, taps);
         }
         int failed = places == NULL || shares == NULL;
         free(places), free(shares);
         return failed ? -1 : 0;
     }
-    for (int64_t block = 0; block < outer; block++)
-        for (int64_t k = 0; k < m; k++)
-            for (int64_t first = 0; first < inner; first += PIECE) {
-                int64_t count = least(PIECE, inner - first);
-                const float *from = in + block * n * inner + first;
-                float *to = out + (block * m + k) * inner + first;
-                const int32_t *places = cells + k * taps;
-                const float *shares = weights + k * taps;
-                for (int64_t i = 0; i < count; i++) to[i] = shares[0] * from[places[0] * inner + i];
-                int64_t t = 1;
-                /* Three at a time: the sums stay in registers. */
-                for (; t + 3 <= taps; t += 3) {
-                    const float *a = from + places[t] * inner, *b = from + places[t + 1] * inner,
-                                *c = from + places[t + 2] * inner;
-                    for (int64_t i = 0; i < count; i++)
-                        to[i] = ((to[i] + shares[t] * a[i]) + shares[t + 1] * b[i]) + shares[t + 2] * c[i];
-                }
-                for (; t < taps; t++)
-                    for (int64_t i = 0; i < count; i++) to[i] += shares[t] * from[places[t] * inner + i];
-            }
+    for (int64_t block = 0; block < blocks; block++)
+        for (int64_t line = 0; line < lines; line++)
+            for (int64_t k = 0; k < m; k++)
+                for (int64_t row = 0; row < rows; row++, out += inner)
+                    for (int64_t first = 0; first < inner; first += PIECE) {
+                        const float *from = in + block * strides[0] + line * strides[1] + row * strides[3] + first;
+                        resample_piece(from, strides[2], out + first, least(PIECE, inner - first), cells + k * taps,
+                                       weights + k * taps, taps);
+                    }
     return 0;
 }
 
@@ -250,6 +337,11 @@ KERNEL int sixpoint_resample(const float *restrict in, float *restrict out, int6
 INLINE void join(const float *rows, int64_t stride, const int32_t *cells, const float *weights, int64_t taps,
                  float *restrict out, int64_t n) {
     const float *base = rows + cells[0] * stride;
+    if (taps == 2) {
+        const float *other = rows + cells[1] * stride, share = weights[1];
+        for (int64_t i = 0; i < n; i++) out[i] = base[i] + share * (other[i] - base[i]);
+        return;
+    }
     memcpy(out, base, (size_t)n * sizeof(float));
     for (int64_t t = 1; t < taps; t++) {
         const float *row = rows + cells[t] * stride;
@@ -257,58 +349,104 @@ INLINE void join(const float *rows, int64_t stride, const int32_t *cells, const 
     }
 }
 
+/* Along one row, likewise. */
+INLINE void join_cells(const float *restrict from, const int32_t *cells, const float *weights, int64_t taps,
+                       float *restrict out, int64_t n) {
+    if (taps == 2) {
+        for (int64_t i = 0; i < n; i++) {
+            float base = from[cells[2 * i]];
+            out[i] = base + weights[2 * i + 1] * (from[cells[2 * i + 1]] - base);
+        }
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        float base = from[cells[i * taps]], value = base;
+        for (int64_t t = 1; t < taps; t++) value += weights[i * taps + t] * (from[cells[i * taps + t]] - base);
+        out[i] = value;
+    }
+}
+
+/* The first and the last cell of a row that are at least some number; where there is none, the first is beyond the last. */
+typedef struct {
+    int32_t first, last;
+} Span;
+
+INLINE Span span_of(const float *row, int64_t n, float number) {
+    int32_t first = 0, last = (int32_t)n - 1;
+    while (first <= last && row[first] < number) first++;
+    while (last > first && row[last] < number) last--;
+    return (Span){first, last};
+}
+
+/* Whether one of a voxel's cells lies in a span. */
+INLINE int reaches(const int32_t *cells, int64_t taps, Span span) {
+    int found = 0;
+    for (int64_t t = 0; t < taps; t++) found |= cells[t] >= span.first && cells[t] <= span.last;
+    return found;
+}
+
 KERNEL int sixpoint_cut(const float *grid, int64_t cz, int64_t cy, int64_t cx, const int32_t *z_cells,
                         const float *z_weights, int64_t nz, int64_t z_taps, const int32_t *y_cells,
                         const float *y_weights, int64_t ny, int64_t y_taps, const int32_t *x_cells,
                         const float *x_weights, int64_t nx, int64_t x_taps, float level, uint8_t *out) {
-    /* Rows that stay below it by more than rounding reach the level nowhere. */
+    /* Voxels whose cells stay below it by more than rounding do not reach the level. */
     const float nearly = level - 1e-4f * fabsf(level);
     float *volume = malloc((size_t)(cz * cy * nx + cy * nx + nx) * sizeof(float));
-    uint8_t *near = malloc((size_t)(cz * cy));
+    Span *spans = malloc((size_t)(cz * cy) * sizeof(Span));
+    uint8_t *filled = calloc((size_t)(cz * cy), 1);
     int64_t *made = malloc((size_t)cy * sizeof(int64_t));
-    if (volume == NULL || near == NULL || made == NULL) {
-        free(volume), free(near), free(made);
+    if (volume == NULL || spans == NULL || filled == NULL || made == NULL) {
+        free(volume), free(spans), free(filled), free(made);
         return -1;
     }
     float *plane = volume + cz * cy * nx, *row = plane + cy * nx;
-    for (int64_t r = 0; r < cz * cy; r++) {
-        const float *from = grid + r * cx;
-        float *to = volume + r * nx, most = from[0];
-        for (int64_t i = 1; i < cx; i++) most = from[i] > most ? from[i] : most;
-        near[r] = most >= nearly;
-        for (int64_t i = 0; i < nx; i++) {
-            const int32_t *cells = x_cells + i * x_taps;
-            float base = from[cells[0]], value = base;
-            for (int64_t t = 1; t < x_taps; t++) value += x_weights[i * x_taps + t] * (from[cells[t]] - base);
-            to[i] = value;
-        }
-    }
+    for (int64_t r = 0; r < cz * cy; r++) spans[r] = span_of(grid + r * cx, cx, nearly);
     for (int64_t j = 0; j < cy; j++) made[j] = -1;
     for (int64_t k = 0; k < nz; k++) {
         const int32_t *slices = z_cells + k * z_taps;
-        for (int64_t v = 0; v < ny; v++) {
+        Span span = {(int32_t)cx, -1};
+        for (int64_t s = 0; s < z_taps; s++)
+            for (int64_t j = 0; j < cy; j++) {
+                Span some = spans[slices[s] * cy + j];
+                if (some.first > some.last) continue;
+                span.first = some.first < span.first ? some.first : span.first;
+                span.last = some.last > span.last ? some.last : span.last;
+            }
+        int64_t begin = 0, end = nx;
+        while (begin < end && !reaches(x_cells + begin * x_taps, x_taps, span)) begin++;
+        while (end > begin && !reaches(x_cells + (end - 1) * x_taps, x_taps, span)) end--;
+        for (int64_t v = 0; begin < end && v < ny; v++) {
             const int32_t *rows = y_cells + v * y_taps;
             int reached = 0;
             for (int64_t t = 0; t < y_taps; t++)
-                for (int64_t s = 0; s < z_taps; s++) reached |= near[slices[s] * cy + rows[t]];
-            if (!reached) continue;
-            for (int64_t t = 0; t < y_taps; t++)
-                if (made[rows[t]] != k) {
-                    join(volume + rows[t] * nx, cy * nx, slices, z_weights + k * z_taps, z_taps, plane + rows[t] * nx, nx);
-                    made[rows[t]] = k;
+                for (int64_t s = 0; s < z_taps; s++) {
+                    Span some = spans[slices[s] * cy + rows[t]];
+                    reached |= some.first <= some.last;
                 }
+            if (!reached) continue;
+            for (int64_t t = 0; t < y_taps; t++) {
+                if (made[rows[t]] == k) continue;
+                for (int64_t s = 0; s < z_taps; s++) {
+                    int64_t r = slices[s] * cy + rows[t];
+                    if (!filled[r]) join_cells(grid + r * cx, x_cells, x_weights, x_taps, volume + r * nx, nx);
+                    filled[r] = 1;
+                }
+                join(volume + rows[t] * nx + begin, cy * nx, slices, z_weights + k * z_taps, z_taps,
+                     plane + rows[t] * nx + begin, end - begin);
+                made[rows[t]] = k;
+            }
             const float *shares = y_weights + v * y_taps;
             uint8_t *to = out + (k * ny + v) * nx;
             if (y_taps == 2) {
-                const float *base = plane + rows[0] * nx, *other = plane + rows[1] * nx;
-                for (int64_t i = 0; i < nx; i++) to[i] = base[i] + shares[1] * (other[i] - base[i]) >= level;
+                const float *base = plane + rows[0] * nx, *other = plane + rows[1] * nx, share = shares[1];
+                for (int64_t i = begin; i < end; i++) to[i] = base[i] + share * (other[i] - base[i]) >= level;
                 continue;
             }
-            join(plane, nx, rows, shares, y_taps, row, nx);
-            for (int64_t i = 0; i < nx; i++) to[i] = row[i] >= level;
+            join(plane + begin, nx, rows, shares, y_taps, row + begin, end - begin);
+            for (int64_t i = begin; i < end; i++) to[i] = row[i] >= level;
         }
     }
-    free(volume), free(near), free(made);
+    free(volume), free(spans), free(filled), free(made);
     return 0;
 }
 
@@ -343,28 +481,31 @@ static void touch(Run *runs, int32_t a, int32_t a_end, int32_t b, int32_t b_end)
     }
 }
 
+/* Where a row's next voxel of a kind is, from `i` on; the row's end where there is none. */
+INLINE int64_t next_of(const uint8_t *row, int64_t i, int64_t nx, int kind) {
+    const uint8_t *found = i < nx ? memchr(row + i, kind, (size_t)(nx - i)) : NULL;
+    return found == NULL ? nx : found - row;
+}
+
 EXPORT int64_t sixpoint_components(const uint8_t *mask, int32_t *labels, int64_t nz, int64_t ny, int64_t nx) {
-    int64_t rows = nz * ny, count = 0;
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t i = 0; i < nx; i++) count += mask[r * nx + i] && (i == 0 || !mask[r * nx + i - 1]);
-    Run *runs = malloc((size_t)(count + 1) * sizeof(Run));
+    int64_t rows = nz * ny, room = 1024;
+    Run *runs = malloc((size_t)room * sizeof(Run));
     int32_t *first = malloc((size_t)(rows + 1) * sizeof(int32_t));
-    if (runs == NULL || first == NULL || count > INT32_MAX) {
-        free(runs), free(first);
-        return -1;
-    }
+    int failed = runs == NULL || first == NULL;
     int32_t n = 0;
-    for (int64_t r = 0; r < rows; r++) {
+    for (int64_t r = 0; !failed && r < rows; r++) {
         const uint8_t *row = mask + r * nx;
         first[r] = n;
-        for (int64_t i = 0; i < nx;) {
-            if (!row[i]) {
-                i++;
-                continue;
+        for (int64_t begin = next_of(row, 0, nx, 1), end; begin < nx; begin = next_of(row, end, nx, 1)) {
+            end = next_of(row, begin, nx, 0);
+            if (n == room) {
+                room *= 2;
+                Run *more = room > INT32_MAX ? NULL : realloc(runs, (size_t)room * sizeof(Run));
+                failed = more == NULL;
+                if (failed) break;
+                runs = more;
             }
-            int64_t begin = i;
-            while (i < nx && row[i]) i++;
-            runs[n] = (Run){(int32_t)begin, (int32_t)i, n};
+            runs[n] = (Run){(int32_t)begin, (int32_t)end, n};
             n++;
         }
         first[r + 1] = n;
@@ -372,6 +513,10 @@ EXPORT int64_t sixpoint_components(const uint8_t *mask, int32_t *labels, int64_t
         if (y > 0) touch(runs, first[r - 1], first[r], first[r], n);
         for (int64_t other = y > 0 ? -1 : 0; r >= ny && other <= (y < ny - 1); other++)
             touch(runs, first[r - ny + other], first[r - ny + other + 1], first[r], n);
+    }
+    if (failed) {
+        free(runs), free(first);
+        return -1;
     }
     /* A root comes before all runs of its component: numbered in order, and the number kept as its negative. */
     int32_t found = 0;
@@ -385,6 +530,11 @@ EXPORT int64_t sixpoint_components(const uint8_t *mask, int32_t *labels, int64_t
         }
     free(runs), free(first);
     return found;
+}
+
+KERNEL void sixpoint_choose(const int32_t *restrict labels, const uint8_t *restrict table, int64_t size,
+                            const uint8_t *restrict one, const uint8_t *restrict other, uint8_t *restrict out, int64_t n) {
+    for (int64_t i = 0; i < n; i++) out[i] = labels[i] >= 0 && labels[i] < size && table[labels[i]] ? one[i] : other[i];
 }
 
 /* Where one row of a box [z, y, x] begins; NULL where it has none. */

@@ -18,38 +18,47 @@ import numpy.typing as npt
 from sixpoint.errors import FailedPrecondition
 
 __all__ = [
+    "choose",
     "components",
+    "contiguous_rows",
     "cut",
     "difference",
     "ellipsoid",
     "heatmap",
     "hull",
+    "order",
     "reduce",
     "require",
     "resample",
+    "taps",
     "to_half",
     "window",
 ]
 
 Array = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.uint8]
 Float = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 Index = tuple[int, int, int]
 Taps = tuple[Ints, Float]
 """For each sample of an axis the cells that it is made of, and their weights; both [sample, tap]."""
 
-_float, _int, _long, _pointer = ctypes.c_float, ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
+_float, _double = ctypes.c_float, ctypes.c_double
+_int, _long, _pointer = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
 _MATRIX = [_pointer, _pointer, _long, _long]
 _SIGNATURES = {
+    "order": (_int, [_pointer, _long, _pointer, _long, _pointer]),
     "to_half": (None, [_pointer, _pointer, _long]),
     "window": (None, [_pointer, _pointer, _long, _float, _float, _int, _float, _int]),
     "heatmap": (None, [_pointer] * 3 + [_long] * 4 + [_float, _pointer, _int]),
     "ellipsoid": (None, [_pointer] * 3 + [_long] * 3 + [_pointer, _int]),
     "hull": (None, [_pointer, _long] + [_pointer] * 3 + [_long] * 3 + [_pointer, _int]),
-    "resample": (_int, [_pointer, _pointer, _long, _long, _long, *_MATRIX]),
+    "taps": (None, [_pointer, _long, _long, _double, _long, *[_pointer] * 3]),
+    "resample": (_int, [*[_pointer] * 4, *_MATRIX]),
     "cut": (_int, [_pointer, _long, _long, _long, *_MATRIX * 3, _float, _pointer]),
     "components": (_long, [_pointer, _pointer, _long, _long, _long]),
+    "choose": (None, [_pointer, _pointer, _long, *[_pointer] * 3, _long]),
     "difference": (_int, [_pointer] * 8),
 }
 _REDUCED = {
@@ -131,6 +140,26 @@ def hull(planes: Float, centres: Sequence[Float], out: Array) -> None:
     _call("hull", _at(planes, np.float32), len(planes), *axes, *out.shape, _out(out), _is_half(out))
 
 
+def order(values: Float, places: Sequence[int]) -> list[float]:
+    """The numbers that stand at some places when all are in ascending order.
+
+    Args:
+        values: Of any shape; none is NaN.
+        places: From 0, each below how many there are.
+
+    Raises:
+        MemoryError: There is too little.
+    """
+    wanted = np.array(places, np.int64)
+    if len(wanted) and not 0 <= wanted.min() <= wanted.max() < values.size:
+        raise ValueError(f"places {wanted.min()} to {wanted.max()} were asked for, of {values.size} numbers")
+    result = np.empty(len(wanted), np.float32)
+    arrays = _at(wanted, np.int64), len(wanted), _at(result, np.float32)
+    if _call("order", _at(values, np.float32), values.size, *arrays) < 0:
+        raise MemoryError
+    return result.tolist()
+
+
 def reduce(image: Array, factors: Index) -> Float:
     """The means of blocks of voxels, of which the last along an axis may be smaller.
 
@@ -157,23 +186,55 @@ def reduce(image: Array, factors: Index) -> Float:
     return result
 
 
+def contiguous_rows(array: Array) -> bool:
+    """Whether the numbers along the last axis of an array lie side by side; what :func:`resample` asks of it."""
+    return array.shape[-1] == 1 or not array.size or array.strides[-1] == array.itemsize
+
+
 def resample(array: Float, taps: Taps, *, axis: int) -> Float:
     """Resample one axis of an array: weighted sums of its samples.
 
     Args:
-        array: Of any shape.
+        array: [z, y, x]; a view, where it is contiguous along x.
         taps: For each new sample.
         axis: Which axis.
 
     Raises:
         MemoryError: There is too little.
     """
-    before, n, after = array.shape[:axis], array.shape[axis], array.shape[axis + 1 :]
-    result = np.empty((*before, len(taps[0]), *after), np.float32)
-    outer, inner = (int(np.prod(part, dtype=np.int64)) for part in (before, after))
-    if _call("resample", _at(array, np.float32), _at(result, np.float32), outer, n, inner, *_matrix(taps, n)) < 0:
+    if array.dtype != np.float32 or array.ndim != 3 or not contiguous_rows(array):
+        raise ValueError(f"rows of float32 were expected, not {array.dtype} {array.strides}")
+    result = np.empty((*array.shape[:axis], len(taps[0]), *array.shape[axis + 1 :]), np.float32)
+    # As [block, line, the axis, row, inner]: what there is none of is 1 long.
+    (z, y, x), (plane, row, _) = array.shape, (n // array.itemsize for n in array.strides)
+    shape, strides = (
+        ((1, 1, z, y, x), (0, 0, plane, row)),
+        ((1, z, y, 1, x), (0, plane, row, 0)),
+        ((z, y, x, 1, 1), (plane, row, 1, 0)),
+    )[axis]
+    facts = np.array(strides, np.int64), np.array(shape, np.int64)
+    places = [_at(fact, np.int64) for fact in facts]
+    matrix = _matrix(taps, array.shape[axis])
+    if _call("resample", array.ctypes.data, places[0], _at(result, np.float32), places[1], *matrix) < 0:
         raise MemoryError
     return result
+
+
+def taps(centres: npt.NDArray[np.float64], *, extent: int, reach: float) -> Taps:
+    """What a linear kernel of some reach makes samples at ``centres`` of; its weights sum to 1.
+
+    Args:
+        centres: In continuous index of the source, shape [n].
+        extent: How many source samples there are; beyond them the nearest repeats.
+        reach: How far the kernel reaches, in source samples; at least 1.
+    """
+    shape = len(centres), math.ceil(2 * reach)
+    cells, weights, used = np.empty(shape, np.int32), np.empty(shape, np.float32), np.zeros(shape[1], np.bool_)
+    arrays = _at(cells, np.int32), _at(weights, np.float32), _at(used, np.bool_)
+    _call("taps", _at(centres, np.float64), shape[0], extent, reach, shape[1], *arrays)
+    if shape[0] and not used.all():
+        cells, weights = np.ascontiguousarray(cells[:, used]), np.ascontiguousarray(weights[:, used])
+    return cells, weights
 
 
 def cut(grid: Float, out: Bools, *, taps: Sequence[Taps], level: float) -> None:
@@ -210,6 +271,23 @@ def components(mask: Bools) -> tuple[Ints, int]:
     if count < 0:
         raise MemoryError
     return labels, count
+
+
+def choose(one: Counts, other: Counts, *, labels: Ints, table: Bools) -> Counts:
+    """One array where the table says so of a place's label, the other elsewhere.
+
+    Args:
+        one: uint8, of any shape.
+        other: Of the same shape.
+        labels: Likewise; of one beyond the table, the other.
+        table: bool [label].
+    """
+    if not one.shape == other.shape == labels.shape:
+        raise ValueError(f"arrays of one shape were expected, not {one.shape}, {other.shape} and {labels.shape}")
+    result = np.empty(one.shape, np.uint8)
+    arrays = _at(one, np.uint8), _at(other, np.uint8), _at(result, np.uint8)
+    _call("choose", _at(labels, np.int32), _at(table, np.bool_), len(table), *arrays, one.size)
+    return result
 
 
 def difference(one: Bools, other: Bools, *, places: tuple[Index, Index]) -> tuple[Index, Index] | None:

@@ -72,20 +72,27 @@ def ellipsoid_map(points: Points, *, shape: Shape, out: Floating | None = None) 
     return result
 
 
-def field_of_view(scan: Points, *, shape: Shape) -> Float:
+def field_of_view(scan: Points, *, shape: Shape, out: Floating | None = None) -> Floating:
     """The share of each cell that lies in the image, [z, y, x]: beyond its border, voxels only repeat the last ones.
 
     Args:
         scan: Lower and upper face of the image (x, y, z) in the ROI's frame, shape [2, 3].
         shape: Of the grid, [z, y, x].
+        out: Where to write it, float16 or float32; None: a new array, float32.
     """
     shares = []
     for n, low, high in zip(shape, scan[0, ::-1], scan[1, ::-1], strict=True):
-        faces = np.linspace(-1.0, 1.0, n + 1)
+        faces = _faces(n)
         covered = np.minimum(faces[1:], high) - np.maximum(faces[:-1], low)
-        shares.append(np.clip(covered * n / 2.0, 0.0, 1.0).astype(np.float32))
+        shares.append(np.clip(covered * n / 2.0, 0.0, 1.0).astype(np.float32)[None])
+    result = np.empty(shape, np.float32) if out is None else out
     z, y, x = shares
-    return z[:, None, None] * (y[:, None] * x)
+    # Runs of slices are covered alike. A product of three numbers is what one hot point makes, too.
+    ends = [*(np.flatnonzero(np.diff(z[0])) + 1).tolist(), len(result)]
+    for begin, end in itertools.pairwise([0, *ends]):
+        kernels.heatmap((z[:, begin : begin + 1], y, x), result[begin : begin + 1], least=0.0)
+        result[begin + 1 : end] = result[begin]
+    return result
 
 
 def hull_map(points: Points, *, shape: Shape, out: Floating | None = None) -> Floating:
@@ -99,20 +106,21 @@ def hull_map(points: Points, *, shape: Shape, out: Floating | None = None) -> Fl
         shape: Of the grid, [z, y, x].
         out: Where to write it, float16 or float32; None: a new array, float32.
     """
-    planes = [[*normal, offset] for normal, offset in _hull_planes(points)]
     result = np.empty(shape, np.float32) if out is None else out
     axes = [axis.astype(np.float32) for axis in centres(shape)]
-    kernels.hull(np.array(planes, np.float32).reshape(-1, 4), axes, result)
+    kernels.hull(_hull_planes(points).astype(np.float32), axes, result)
     return result
 
 
-def _hull_planes(points: Points) -> list[tuple[Points, float]]:
-    """Outward unit normals and offsets of the hull's facets: planes through three points with all others behind.
+def _hull_planes(points: Points) -> Points:
+    """Outward unit normals (x, y, z) and offsets of the hull's facets, [n, 4]: planes with all other points behind.
 
     Brute force over all triples: twenty for six points. A general hull code would be slower, and fails on flat sets.
     """
-    triples = points[list(itertools.combinations(range(len(points)), 3))].reshape(-1, 3, 3)
-    normals = np.cross(triples[:, 1] - triples[:, 0], triples[:, 2] - triples[:, 0])
+    triples = points[_triples(len(points))]
+    # The cross product, of which NumPy's own is slow for so few.
+    (ax, ay, az), (bx, by, bz) = ((triples[:, n] - triples[:, 0]).T for n in (1, 2))
+    normals = np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=1)
     lengths = np.sqrt((normals**2).sum(axis=1))
     normals, corners = normals[lengths >= 1e-9], triples[lengths >= 1e-9, 0]
     normals /= lengths[lengths >= 1e-9, None]
@@ -120,12 +128,24 @@ def _hull_planes(points: Points) -> list[tuple[Points, float]]:
     heights = normals @ points.T - offsets[:, None]
     behind, before = heights.max(axis=1) < 1e-9, heights.min(axis=1) > -1e-9
     # A facet of more than three points, as a box has, comes once for every triple of them.
-    planes: dict[tuple[float, ...], tuple[Points, float]] = {}
-    for index in np.flatnonzero(behind | before):
-        sign = 1.0 if behind[index] else -1.0
-        normal, offset = sign * normals[index], sign * float(offsets[index])
-        planes.setdefault(tuple(np.round([*normal, offset], 6).tolist()), (normal, offset))
-    return list(planes.values())
+    facets = np.concatenate([normals, offsets[:, None]], axis=1) * np.where(behind, 1.0, -1.0)[:, None]
+    facets = facets[behind | before]
+    planes: dict[tuple[float, ...], list[float]] = {}
+    for plane, rounded in zip(facets.tolist(), np.round(facets, 6).tolist(), strict=True):
+        planes.setdefault(tuple(rounded), plane)
+    return np.array(list(planes.values())).reshape(-1, 4)
+
+
+@lru_cache(maxsize=16)
+def _triples(count: int) -> npt.NDArray[np.intp]:
+    """Every three of so many things, [n, 3]."""
+    return np.array(list(itertools.combinations(range(count), 3)), np.intp).reshape(-1, 3)
+
+
+@lru_cache(maxsize=16)
+def _faces(cells: int) -> npt.NDArray[np.float64]:
+    """Where the cells of an axis begin and end in the ROI's frame, [cells + 1]."""
+    return np.linspace(-1.0, 1.0, cells + 1)
 
 
 @lru_cache(maxsize=16)

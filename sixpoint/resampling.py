@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -52,14 +51,7 @@ def taps_of(centres: npt.NDArray[np.floating], *, extent: int, width: float) -> 
         extent: How many source samples there are; beyond them the nearest repeats.
         width: Source samples per target sample; above 1 the kernel widens to it (anti-aliasing).
     """
-    reach = max(1.0, width)
-    places = np.floor(centres - reach).astype(np.int64)[:, None] + np.arange(1, math.ceil(2 * reach) + 1)
-    weights = np.maximum(0.0, 1.0 - np.abs(places - centres[:, None]) / reach)
-    weights /= weights.sum(axis=1, keepdims=True)
-    cells = np.clip(places, 0, extent - 1)
-    cells = np.where(weights > 0, cells, np.take_along_axis(cells, weights.argmax(axis=1)[:, None], axis=1))
-    used = weights.any(axis=0)
-    return Taps(cells[:, used].astype(np.int32, order="C"), weights[:, used].astype(np.float32, order="C"))
+    return Taps(*kernels.taps(np.ascontiguousarray(centres, np.float64), extent=extent, reach=max(1.0, width)))
 
 
 def resample(array: Float, taps: Sequence[Taps]) -> Float:

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from sixpoint import kernels
 from sixpoint.reduction import Reduction
 from sixpoint.resampling import Taps, resample, taps_of
 from sixpoint.spec import RoiSpec
@@ -170,7 +171,9 @@ class Roi:
             first, last = int(some.cells.min()), int(some.cells.max())
             reads.append(slice(first, last + 1))
             taps.append(some.part(slice(None), first=first))
-        crop = np.ascontiguousarray(reduced[reads[2], reads[1], reads[0]], dtype=np.float32)
+        crop = reduced[reads[2], reads[1], reads[0]]
+        if crop.dtype != np.float32 or not kernels.contiguous_rows(crop):
+            crop = np.ascontiguousarray(crop, dtype=np.float32)
         return resample(crop, taps)
 
     def restore(self, grid: npt.NDArray[np.generic], *, size: Size) -> tuple[Float, Size]:

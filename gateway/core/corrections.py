@@ -65,9 +65,7 @@ def settle(grid: Counts, previous: Counts, clicks: Points, *, threshold: float, 
         )
         squares = np.square(z)[:, None, None] + (np.square(y)[:, None] + np.square(x))
         reached[labels[window][squares <= reach * reach]] = True
-    result = grid.copy()
-    np.copyto(result, previous, where=(~reached).take(labels))
-    return result
+    return kernels.choose(*map(np.ascontiguousarray, (grid, previous)), labels=labels, table=reached)
 
 
 def _within(place: float, reach: float, cells: int) -> slice:

@@ -132,7 +132,7 @@ class Log:
                 raise StaleRevision("this call was carried out before: look at the session again")
             if not one.length and not records.has_segment(conn, row.id, one.number):
                 records.insert_segment(conn, row.id, one)
-            append_step(conn, row.id, step)
+            append_step(conn, row.id, step, redoable=one.length > one.head)
             records.note_requests(conn, row.id, keys, _done(row, after))
 
         await self._database.write(work)

@@ -273,9 +273,9 @@ def keep_touched(
     if also is not None:
         kept |= set(np.unique(labels[also]).tolist()) - {0}
     # Label 0 is no component: what is below the threshold stays as it is.
-    stays = np.zeros(count + 1, np.uint8)
-    stays[[0, *kept]] = 1
-    return grid * stays.take(labels)
+    stays = np.zeros(count + 1, np.bool_)
+    stays[[0, *kept]] = True
+    return kernels.choose(np.ascontiguousarray(grid), np.zeros_like(grid), labels=labels, table=stays)
 
 
 def _touched(labels: npt.NDArray[Any], points: Points) -> set[int]:

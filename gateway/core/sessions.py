@@ -148,7 +148,7 @@ class Sessions:
                 last = step if one.number == segment else one.head
                 records.insert_segment(conn, row.id, replace(one, head=last, length=last))
                 for copied in step_rows(conn, session_id, segment=one.number, last=last):
-                    append_step(conn, row.id, copied)
+                    append_step(conn, row.id, copied, redoable=False)
             return self._session(conn, row)
 
         return await self._database.write(work)

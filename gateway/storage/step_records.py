@@ -83,10 +83,18 @@ def step_rows(
     ]
 
 
-def append_step(conn: Connection, session_id: str, row: StepRow) -> None:
-    """Add a step after the segment's head, in place of all that could be redone; the segment must be there."""
+def append_step(conn: Connection, session_id: str, row: StepRow, *, redoable: bool) -> None:
+    """Add a step after the segment's head, in place of all that could be redone; the segment must be there.
+
+    Args:
+        conn: The connection.
+        session_id: Whose step it is.
+        row: The step.
+        redoable: Whether there are steps after the head.
+    """
     place = {"id_": session_id, "segment_": row.segment, "number_": row.number}
-    conn.execute(_REDOABLE, place)
+    if redoable:
+        conn.execute(_REDOABLE, place)
     conn.execute(_INSERT, {"session_id": session_id, **vars(row)})
     conn.execute(_LAST_STEP, place)
 

@@ -75,12 +75,12 @@ def received(patch: PackedMask, *, revision: int, held: Held | None, size: Index
     """
     check_box(patch, size)
     voxels = voxels_of(patch)
-    lower = patch.lower
+    lower, first, all_of_it = patch.lower, (0, 0, 0), voxels.size
     if patch.base_revision:
         if held is None or held.revision != patch.base_revision:
             raise InternalError("what changed of a mask arrived, and not of the one that is here")
         lower, voxels = _put(voxels, lower, into=held)
-    all_of_it, (voxels, first) = voxels.size, cropped(voxels)
+        all_of_it, (voxels, first) = voxels.size, cropped(voxels)
     if np.count_nonzero(voxels) != patch.voxel_count:
         raise InternalError(
             f"the mask does not add up: {np.count_nonzero(voxels)} voxels, where {patch.voxel_count} were announced"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sixpoint import kernels
 from sixpoint.errors import FailedPrecondition
-from sixpoint.kernels import components, difference, to_half
+from sixpoint.kernels import choose, components, difference, order, to_half
 
 
 def converted(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
@@ -99,7 +99,74 @@ def test_arrays_that_c_would_misread_are_refused(array: npt.NDArray[Any]) -> Non
 def test_no_cell_beyond_the_array_is_read() -> None:
     taps = np.array([[0, 4]], np.int32), np.ones((1, 2), np.float32)
     with pytest.raises(ValueError, match="cells 0 to 4 were asked for, and there are 4"):
-        kernels.resample(np.zeros((1, 4), np.float32), taps, axis=1)
+        kernels.resample(np.zeros((1, 1, 4), np.float32), taps, axis=2)
+
+
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from([0, 1, 2]),
+    st.tuples(*[st.integers(1, 5)] * 3),
+    st.tuples(*[st.booleans()] * 2),
+)
+def test_a_view_is_resampled_as_its_copy(
+    seed: int, axis: int, shape: tuple[int, int, int], flips: tuple[bool, bool]
+) -> None:
+    random = np.random.default_rng(seed)
+    large = random.random((7, 7, 7)).astype(np.float32)
+    z, y, x = (slice(1, 1 + n) for n in shape)
+    view = large[:: -1 if flips[0] else 1, :: -1 if flips[1] else 1][z, y, x]
+    cells = random.integers(0, shape[axis], (4, 2)).astype(np.int32)
+    weights = random.random((4, 2)).astype(np.float32)
+    found = kernels.resample(view, (cells, weights), axis=axis)
+    assert np.array_equal(found, kernels.resample(np.ascontiguousarray(view), (cells, weights), axis=axis))
+    expected = sum(
+        np.take(view, cells[:, tap], axis=axis) * np.expand_dims(weights[:, tap], tuple({0, 1, 2} - {axis}))
+        for tap in range(2)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((2, 3, 4)), np.zeros((2, 3, 4), np.float32)[:, :, ::2], np.zeros((3, 4), "f4")]
+)
+def test_rows_that_are_not_of_float32_are_refused(array: npt.NDArray[Any]) -> None:
+    taps = np.zeros((1, 1), np.int32), np.ones((1, 1), np.float32)
+    with pytest.raises(ValueError, match="rows of float32 were expected"):
+        kernels.resample(array, taps, axis=1)
+
+
+@given(
+    st.lists(st.floats(width=32, allow_nan=False) | st.integers(-3, 3).map(float), min_size=1, max_size=50), st.data()
+)
+def test_what_stands_at_a_place_is_what_sorting_puts_there(values: list[float], data: st.DataObject) -> None:
+    places = data.draw(st.lists(st.integers(0, len(values) - 1), max_size=5))
+    given_ = np.array(values, np.float32)
+    assert order(given_, places) == np.sort(given_)[places].tolist()
+
+
+@pytest.mark.parametrize("place", [-1, 3])
+def test_there_is_no_place_beyond_the_numbers(place: int) -> None:
+    with pytest.raises(ValueError, match="were asked for, of 3 numbers"):
+        order(np.zeros(3, np.float32), [0, place])
+
+
+@given(st.integers(0, 10_000))
+def test_one_array_or_the_other_by_label(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    one, other = random.integers(0, 256, (2, 3, 4, 5)).astype(np.uint8)
+    labels, table = random.integers(0, 4, one.shape).astype(np.int32), random.random(4) < 0.5
+    assert np.array_equal(choose(one, other, labels=labels, table=table), np.where(table[labels], one, other))
+
+
+def test_of_a_label_beyond_the_table_the_other_is_taken() -> None:
+    one, other = np.full(3, 1, np.uint8), np.full(3, 2, np.uint8)
+    labels = np.array([-1, 0, 1], np.int32)
+    assert choose(one, other, labels=labels, table=np.ones(1, np.bool_)).tolist() == [2, 1, 2]
+
+
+def test_arrays_of_other_shapes_are_not_chosen_from() -> None:
+    with pytest.raises(ValueError, match="arrays of one shape were expected"):
+        choose(np.zeros(3, np.uint8), np.zeros(2, np.uint8), labels=np.zeros(3, np.int32), table=np.ones(1, np.bool_))
 
 
 def test_without_the_compiled_part_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
