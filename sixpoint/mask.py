@@ -37,7 +37,7 @@ Index = tuple[int, int, int]
 # Level 1: masks are so regular that higher ones save a few percent and cost several times as long.
 _LEVEL = 1
 # Voxels packed at a time.
-_PIECE = 2**18
+_PIECE = 2**22
 # Voxels: of a smaller mask, to put a change into the one before takes no time.
 _LARGE = 2**18
 # Bytes: fewer are compressed sooner than a second thread is awake.
@@ -228,7 +228,7 @@ def _packed(piece: npt.NDArray[np.bool_], lower: Index, *, both: Both) -> Packed
     if not piece.size:
         return PackedMask((0, 0, 0), (0, 0, 0), _compress(b""), hashlib.sha256().digest(), 0)
     raw, count = bytearray(), 0
-    # Groups of slices that end on whole bytes, and fit the processor's cache.
+    # Groups of slices that end on whole bytes, so that copies of a large mask stay small.
     thick = 8 * max(1, _PIECE // piece[0].size // 8)
     for z in range(0, len(piece), thick):
         some = np.ascontiguousarray(piece[z : z + thick])

@@ -17,11 +17,9 @@ from gateway.core.images import StoredImage
 from gateway.core.log import Loaded, Log, check_revision
 from gateway.core.outline import Before, Drawn, Outliner, Phase
 from gateway.core.processing import working_bytes
-from gateway.core.shown import Call, begin, check_kinds, read_call, show
+from gateway.core.shown import begin, check_kinds, read_call, show
 from gateway.core.state import Reply, State
 from gateway.storage.session_records import SegmentRow, SessionRow
-from gateway.storage.step_codec import encode_prompts
-from gateway.storage.step_records import StepRow
 from sixpoint.errors import NothingToRedo, NothingToUndo, SixpointError, StaleRevision
 from sixpoint.mask import Timings
 from sixpoint.prompts import Prompt
@@ -55,7 +53,6 @@ class Engine:
         catalog: The models.
         outliner: Runs them.
         admission: Who may work now.
-        now: The clock, seconds since 1970.
     """
 
     def __init__(
@@ -66,14 +63,12 @@ class Engine:
         catalog: Catalog,
         outliner: Outliner,
         admission: Admission,
-        now: Callable[[], float] = time.time,
     ) -> None:
         self._log = log
         self._images = images
         self._catalog = catalog
         self._outliner = outliner
         self._admission = admission
-        self._now = now
 
     async def annotate(
         self,
@@ -204,7 +199,7 @@ class Engine:
                 prepared=outlined.prepared,
             )
             try:
-                row, segment = await self._store(loaded, call, after, request_ids=target.request_ids)
+                row, segment = await self._log.append(loaded, call.prompts, after, request_ids=target.request_ids)
             except BaseException:
                 outlined.drawing.cancel()
                 await asyncio.gather(outlined.drawing, return_exceptions=True)
@@ -215,27 +210,6 @@ class Engine:
         beyond = timedelta(seconds=time.perf_counter() - started) - drawn.timings.total
         stored = Timings(store=max(beyond, timedelta()))
         return _answer(row, segment, after, drawn, waited + outlined.timings + drawn.timings + stored)
-
-    async def _store(
-        self, loaded: Loaded, call: Call, after: State, *, request_ids: Sequence[str]
-    ) -> tuple[SessionRow, SegmentRow]:
-        """Store the step that leads to a state."""
-        assert after.answered is not None
-        roi, answer = await self._outliner.encode(after.answered)
-        step = StepRow(
-            segment=loaded.segment.number,
-            number=loaded.segment.head + 1,
-            begun=after.begun,
-            revision=loaded.row.revision + 1,
-            prompts=encode_prompts(call.prompts),
-            model=after.model,
-            model_version=after.version,
-            created=self._now(),
-            roi=roi,
-            threshold=after.threshold,
-            answer=answer,
-        )
-        return await self._log.append(loaded, step, after, request_ids=request_ids)
 
     async def _move(self, target: Target, where: Callable[[SegmentRow], int]) -> Answer:
         return await self._change(target, lambda loaded: self._stand(target, loaded, where(loaded.segment)))

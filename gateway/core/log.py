@@ -19,8 +19,10 @@ from gateway.core.state import HotStates, State, read_state
 from gateway.storage import session_records as records
 from gateway.storage.database import Database
 from gateway.storage.session_records import Request, SegmentRow, SessionRow
+from gateway.storage.step_codec import encode_answer, encode_prompts
 from gateway.storage.step_records import StepRow, append_step, step_rows
 from sixpoint.errors import FailedPrecondition, SessionExpired, SessionNotFound, StaleRevision
+from sixpoint.prompts import Prompt
 
 __all__ = ["Loaded", "Log", "advance", "check_revision", "open_row"]
 
@@ -114,29 +116,37 @@ class Log:
         )
 
     async def append(
-        self, loaded: Loaded, step: StepRow, state: State, *, request_ids: Sequence[str] = ()
+        self, loaded: Loaded, prompts: Sequence[Prompt], state: State, *, request_ids: Sequence[str] = ()
     ) -> tuple[SessionRow, SegmentRow]:
         """Add a step after the segment's head; the session and the segment after it.
+
+        Args:
+            loaded: Where the segment stood.
+            prompts: What the step showed.
+            state: Where it stands with the step.
+            request_ids: The ids of the calls that it answers; empty for one without.
 
         Raises:
             StaleRevision: When the session is no longer as it was loaded, or the call was carried out before.
             SessionNotFound: When it was closed meanwhile.
         """
-        row, one = loaded.row, loaded.segment
+        row, one, now = loaded.row, loaded.segment, self._now()
         keys = [key for key in request_ids if key]
-        after = replace(one, head=step.number, length=step.number)
+        after = replace(one, head=one.head + 1, length=one.head + 1)
 
         def work(conn: Connection) -> None:
-            advance(conn, row, now=step.created)
+            advance(conn, row, now=now)
             if any(records.find_request(conn, row.id, key) for key in keys):
                 raise StaleRevision("this call was carried out before: look at the session again")
             if not one.length and not records.has_segment(conn, row.id, one.number):
                 records.insert_segment(conn, row.id, one)
+            # Compressed on this thread: one of its own would be waited for twice.
+            step = _step(prompts, state, segment=after, revision=row.revision + 1, now=now)
             append_step(conn, row.id, step, redoable=one.length > one.head)
             records.note_requests(conn, row.id, keys, _done(row, after))
 
         await self._database.write(work)
-        return self._changed(row, after, state, now=step.created)
+        return self._changed(row, after, state, now=now)
 
     async def move(
         self, loaded: Loaded, head: int, state: State, *, request_ids: Sequence[str] = ()
@@ -206,6 +216,25 @@ def advance(conn: Connection, row: SessionRow, *, now: float, model: str | None 
     """
     if not records.advance(conn, row.id, revision=row.revision, now=now, model=model):
         check_revision(open_row(records.find(conn, row.id)), row.revision)
+
+
+def _step(prompts: Sequence[Prompt], state: State, *, segment: SegmentRow, revision: int, now: float) -> StepRow:
+    """The step that led to a state, as it is stored; it is the segment's last one."""
+    assert state.answered is not None
+    roi, answer = encode_answer(state.answered)
+    return StepRow(
+        segment=segment.number,
+        number=segment.head,
+        begun=state.begun,
+        revision=revision,
+        prompts=encode_prompts(prompts),
+        model=state.model,
+        model_version=state.version,
+        created=now,
+        roi=roi,
+        threshold=state.threshold,
+        answer=answer,
+    )
 
 
 def _done(row: SessionRow, segment: SegmentRow) -> Request:

@@ -20,7 +20,6 @@ from gateway.core.images import StoredImage
 from gateway.core.inference import Inference, check_finite
 from gateway.core.processing import Answered, Prepared, brought, correct, prepare, restore
 from gateway.core.shown import Shown
-from gateway.storage.step_codec import RoiNumbers, encode_answer
 from sixpoint.both import Both, in_turn
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, Timings, pack, pack_change
@@ -201,11 +200,6 @@ class Outliner:
         )
         return replace(drawn, timings=replace(drawn.timings, queue=timedelta(seconds=waited)))
 
-    async def encode(self, answered: Answered) -> tuple[RoiNumbers, bytes]:
-        """An answer as it is stored."""
-        encoded, _, _ = await self._run(lambda: encode_answer(answered))
-        return encoded
-
     @staticmethod
     def nothing(before: Before | None) -> Drawn:
         """The empty mask."""
@@ -233,6 +227,8 @@ class Outliner:
             begun = time.perf_counter()
             answered = answer()
             loop.call_soon_threadsafe(tell, answered, begun - asked, time.perf_counter() - begun)
+            # Python's lock goes to the loop first: to store an answer takes longer than to draw it.
+            time.sleep(0)
             return self._draw(answered, shown, geometry=geometry, threshold=threshold, before=before)
 
         drawing = loop.run_in_executor(self._executor, work)

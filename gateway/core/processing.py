@@ -284,7 +284,7 @@ def _touched(labels: npt.NDArray[Any], points: Points) -> set[int]:
     touched: set[int] = set()
     for cell in np.floor((points[:, ::-1] + 1.0) / 2.0 * shape).astype(int).clip(0, shape - 1):
         window = tuple(slice(max(0, c - _REACH_CELLS), c + _REACH_CELLS + 1) for c in cell)
-        touched.update(np.unique(labels[window]).tolist())
+        touched.update(labels[window].reshape(-1).tolist())
     return touched - {0}
 
 

@@ -17,8 +17,6 @@ from gateway.core.state import HotStates, State
 from gateway.storage.database import Database
 from gateway.storage.schema import images
 from gateway.storage.session_records import SegmentRow, SessionRow
-from gateway.storage.step_codec import encode_answer, encode_prompts
-from gateway.storage.step_records import StepRow
 from sixpoint import errors
 from sixpoint.geometry import Geometry
 from sixpoint.prompts import Box, Click, InitialMask, Prompt
@@ -72,30 +70,17 @@ class Process:
     ) -> Loaded:
         """Add a step whose answer is made up; the segment as it is loaded after it."""
         loaded = await self.log.load(session_id, segment)
-        await self.log.append(loaded, *self.step(loaded, *prompts, version=version), request_ids=(request_id,))
+        await self.log.append(loaded, prompts, self.after(loaded, *prompts, version=version), request_ids=(request_id,))
         return await self.log.load(session_id, segment)
 
-    def step(self, loaded: Loaded, *prompts: Prompt, version: str = "3") -> tuple[StepRow, State]:
+    def after(self, loaded: Loaded, *prompts: Prompt, version: str = "3") -> State:
+        """Where the segment would stand after such a step."""
         call = read_call(prompts, geometry=GEOMETRY)
         number = loaded.segment.head + 1
         grid = np.full((4, 4, 4), 10 * number + loaded.segment.number, np.uint8)
         answered = Answered(grid, Roi((0.0, 0.0, 0.0), (8.0, 8.0, 8.0), (4, 4, 4)))
-        roi, answer = encode_answer(answered)
         begun = number if call.extent else loaded.state.begun
-        step = StepRow(
-            segment=loaded.segment.number,
-            number=number,
-            begun=begun,
-            revision=loaded.row.revision + 1,
-            prompts=encode_prompts(prompts),
-            model="m",
-            model_version=version,
-            created=self.clock(),
-            roi=roi,
-            threshold=0.4,
-            answer=answer,
-        )
-        return step, State(begun, show(loaded.state.shown, call), answered, "m", version, 0.4)
+        return State(begun, show(loaded.state.shown, call), answered, "m", version, 0.4)
 
 
 @pytest.fixture
@@ -321,9 +306,9 @@ async def test_of_two_processes_at_one_revision_one_is_told_that_it_came_late(pr
     opened = await process.open()
     other = Process(database, clock)
     mine, theirs = await process.log.load(opened.row.id, 1), await other.log.load(opened.row.id, 1)
-    await other.log.append(theirs, *other.step(theirs, BOX))
+    await other.log.append(theirs, [BOX], other.after(theirs, BOX))
     with pytest.raises(errors.StaleRevision, match="revision 1, the call was made for 0"):
-        await process.log.append(mine, *process.step(mine, BOX))
+        await process.log.append(mine, [BOX], process.after(mine, BOX))
     assert (await process.log.load(opened.row.id, 1)).segment == SegmentRow(1, "", 1, 1)
 
 
@@ -351,7 +336,7 @@ async def test_a_session_that_was_closed_meanwhile_takes_no_step(process):
     loaded = await process.log.load(opened.row.id, 1)
     await process.sessions.close(opened.row.id)
     with pytest.raises(errors.SessionNotFound):
-        await process.log.append(loaded, *process.step(loaded, BOX))
+        await process.log.append(loaded, [BOX], process.after(loaded, BOX))
 
 
 async def test_a_call_that_was_carried_out_is_known_by_its_id(process):
