@@ -17,7 +17,7 @@ from gateway.storage import session_records as records
 from gateway.storage.database import Database
 from gateway.storage.open_sessions import Use, count_open
 from gateway.storage.session_records import Request, SegmentRow, SessionRow
-from gateway.storage.step_records import StepRow, append_step, step_rows
+from gateway.storage.step_records import StepRow, copy_steps, step_rows
 from sixpoint.errors import ImageNotFound, InvalidArgument, ResourceExhausted
 
 __all__ = ["Page", "Session", "Sessions"]
@@ -25,6 +25,8 @@ __all__ = ["Page", "Session", "Sessions"]
 _MOST_NAME = 200
 # How long an ended session is remembered, to say "expired" rather than "unknown".
 _TOMBSTONE_S = 7 * 86400.0
+# Sessions whose logs are removed in one transaction: on SQLite all other writers wait for it.
+_FORGOTTEN = 50
 # Reads move the expiry on only this often: a read should not cost a write.
 _TOUCH_S = 60.0
 
@@ -147,8 +149,7 @@ class Sessions:
             for one in rows:
                 last = step if one.number == segment else one.head
                 records.insert_segment(conn, row.id, replace(one, head=last, length=last))
-                for copied in step_rows(conn, session_id, segment=one.number, last=last):
-                    append_step(conn, row.id, copied, redoable=False)
+                copy_steps(conn, session_id, row.id, segment=one.number, last=last)
             return self._session(conn, row)
 
         return await self._database.write(work)
@@ -262,18 +263,22 @@ class Sessions:
         """
         self._hot.expire()
 
-        def work(conn: Connection) -> int:
+        def work(conn: Connection) -> tuple[int, float]:
             now = self._now()
             before = records.tick(conn, now=now)
             gap = 0.0 if before is None else now - before
             # Clocks of several gateways differ a little, and a moment passes before this one's turn: that is no jump.
             if abs(gap) > 10 * every + 1:
                 records.shift(conn, gap, now=now)
-            closed = records.end_idle(conn, unused_since=now - self._idle, now=now)
-            records.forget_ended(conn, before=now, tombstones_before=now - _TOMBSTONE_S)
-            return closed
+            return records.end_idle(conn, unused_since=now - self._idle, now=now), now
 
-        return await self._database.write(work)
+        def forget(conn: Connection) -> bool:
+            return records.forget_ended(conn, before=now, tombstones_before=now - _TOMBSTONE_S, most=_FORGOTTEN)
+
+        closed, now = await self._database.write(work)
+        while await self._database.write(forget):
+            pass
+        return closed
 
     def _new(self, *, owner: str, digest: str, model: str) -> SessionRow:
         now = self._now()

@@ -15,7 +15,9 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
+    exists,
     insert,
+    or_,
     select,
     update,
 )
@@ -180,12 +182,25 @@ def end_idle(conn: Connection, *, unused_since: float, now: float) -> int:
     return conn.execute(update(sessions).where(*where).values(ended=now, expired=1)).rowcount
 
 
-def forget_ended(conn: Connection, *, before: float, tombstones_before: float) -> None:
-    """Remove the logs of sessions that ended before one moment, and every trace of those before another."""
-    old = select(sessions.c.id).where(sessions.c.ended < before)
-    conn.execute(delete(segments).where(segments.c.session_id.in_(old)))
-    conn.execute(delete(requests).where(requests.c.session_id.in_(old)))
-    conn.execute(delete(sessions).where(sessions.c.ended < tombstones_before))
+def forget_ended(conn: Connection, *, before: float, tombstones_before: float, most: int) -> bool:
+    """Remove the logs of sessions that ended before one moment, and every trace of those before another.
+
+    Args:
+        conn: The connection.
+        before: Logs go of sessions that ended before it.
+        tombstones_before: Of those before it, all goes.
+        most: Logs of at most so many sessions go at once: they are large, and others wait to write meanwhile.
+
+    Returns:
+        Whether there may be more.
+    """
+    kept = or_(*(exists().where(table.c.session_id == sessions.c.id) for table in (segments, requests)))
+    old = conn.scalars(select(sessions.c.id).where(sessions.c.ended < before, kept).limit(most)).all()
+    for table in (segments, requests):
+        conn.execute(delete(table).where(table.c.session_id.in_(old)))
+    if len(old) < most:
+        conn.execute(delete(sessions).where(sessions.c.ended < tombstones_before))
+    return len(old) == most
 
 
 def tick(conn: Connection, *, now: float) -> float | None:

@@ -9,7 +9,7 @@ from sqlalchemy import BindParameter, Connection, LargeBinary, Row, bindparam, d
 
 from gateway.storage.schema import segments, steps
 
-__all__ = ["StepRow", "append_step", "step_rows"]
+__all__ = ["StepRow", "append_step", "copy_steps", "step_rows"]
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,16 @@ def append_step(conn: Connection, session_id: str, row: StepRow, *, redoable: bo
         conn.execute(_REDOABLE, place)
     conn.execute(_INSERT, {"session_id": session_id, **vars(row)})
     conn.execute(_LAST_STEP, place)
+
+
+def copy_steps(conn: Connection, source: str, target: str, *, segment: int, last: int) -> None:
+    """Give a session the steps that another's segment has up to ``last``; it has such a segment, without steps."""
+    others = [column for column in steps.c if column.name != "session_id"]
+    chosen = select(literal(target), *others).where(
+        steps.c.session_id == source, steps.c.segment == segment, steps.c.number <= last
+    )
+    # The answers are large: they stay in the database.
+    conn.execute(insert(steps).from_select(["session_id", *(column.name for column in others)], chosen))
 
 
 def _step(row: Row[Any]) -> StepRow:

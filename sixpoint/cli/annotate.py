@@ -12,7 +12,7 @@ import typer
 from PIL.Image import Image
 from rich.console import Console
 
-from sixpoint.cli.common import DEFAULT_SERVER, PATIENCE, AsJson, Server, app, print_json, upload_bar
+from sixpoint.cli.common import DEFAULT_SERVER, PATIENCE, AsJson, Server, app, check_outputs, print_json, upload_bar
 from sixpoint.cli.prompts import BoxText, Clicks, FrameName, MaskFile, Points, PointsFile, read_begun, read_clicks
 from sixpoint.client import Client, Session, Timeout
 from sixpoint.errors import VolumeError
@@ -20,7 +20,7 @@ from sixpoint.mask import Mask
 from sixpoint.preview import render_preview, save_preview
 from sixpoint.prompts import Click, Prompt
 from sixpoint.report import Step, report, report_table
-from sixpoint.volume import Volume, check_suffix
+from sixpoint.volume import Volume
 
 __all__ = ["annotate", "draw", "step"]
 
@@ -63,7 +63,7 @@ def annotate(
             '--box "x,y,z x,y,z", or a mask as --mask FILE; a model that takes clicks alone needs none of them'
         )
     prompts = (*([begun] if begun else ()), *read_clicks(click, begun=begun, frame=frame))
-    check_suffix(output)
+    check_outputs(output, preview)
     volume = Volume.read(image)
     # The gateway checks them too; here it spares an upload.
     for prompt in prompts:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +18,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from sixpoint import errors
 from sixpoint.client import Retry
+from sixpoint.volume import check_suffix
 
 __all__ = [
     "DEFAULT_SERVER",
@@ -22,6 +27,7 @@ __all__ = [
     "AsJson",
     "Server",
     "app",
+    "check_outputs",
     "exit_code",
     "print_json",
     "upload_bar",
@@ -72,6 +78,26 @@ def upload_bar(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
         task = bar.add_task("upload", total=None, visible=False)
         yield lambda sent, total: bar.update(task, completed=sent, total=total, visible=True)
+
+
+def check_outputs(output: Path | None, preview: Path | None) -> None:
+    """Refuse files that could not be written, before a person waits for what is in them.
+
+    Raises:
+        VolumeError: The output's suffix says no format, or a folder takes no files.
+    """
+    if output:
+        check_suffix(output)
+    for path in filter(None, (output, preview)):
+        # What is not there yet is made when there is something to write.
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        try:
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            with tempfile.TemporaryDirectory(prefix=".sixpoint-", dir=folder):
+                pass
+        except OSError as error:
+            raise errors.VolumeError(f"cannot write {path}: {error.strerror}") from error
 
 
 def print_json(data: object) -> None:

@@ -15,11 +15,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from sixpoint.cli.common import DEFAULT_SERVER, PATIENCE, AsJson, Server, app, print_json, upload_bar
+from sixpoint.cli.common import DEFAULT_SERVER, PATIENCE, AsJson, Server, app, check_outputs, print_json, upload_bar
 from sixpoint.client import Client, Timeout
 from sixpoint.preview import render_preview, save_preview
 from sixpoint.segmentation import Segmentation
-from sixpoint.volume import Volume, check_suffix
+from sixpoint.volume import Volume
 
 __all__ = ["segment"]
 
@@ -43,7 +43,7 @@ def segment(
     as_json: AsJson = False,
 ) -> None:
     """Label a whole image with a model that needs no prompts."""
-    check_suffix(output)
+    check_outputs(output, preview)
     volume = Volume.read(image)
     started = time.perf_counter()
     with (

@@ -12,13 +12,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from sixpoint.cli.annotate import draw, step
-from sixpoint.cli.common import DEFAULT_SERVER, PATIENCE, AsJson, Server, app, print_json
+from sixpoint.cli.common import DEFAULT_SERVER, PATIENCE, AsJson, Server, app, check_outputs, print_json
 from sixpoint.cli.prompts import BoxText, Clicks, FrameName, MaskFile, Points, PointsFile, read_begun, read_clicks
 from sixpoint.client import Client, Session, SessionInfo, StepInfo, Timeout
 from sixpoint.errors import NothingToRedo, NothingToUndo
 from sixpoint.preview import save_preview
 from sixpoint.prompts import Box, Click, ExtremePoints, Prompt
-from sixpoint.volume import check_suffix
 
 __all__ = ["close", "resume", "sessions"]
 
@@ -90,8 +89,7 @@ def resume(
     """Go on with a session; without anything to do, show its log."""
     begun = read_begun(points=points, points_file=points_file, box=box, mask=mask, frame=frame)
     prompts = (*([begun] if begun else ()), *read_clicks(click, begun=begun, frame=frame))
-    if output:
-        check_suffix(output)
+    check_outputs(output, preview)
     if preview and not image:
         raise typer.BadParameter("a picture needs the image: --image FILE")
     with Client(server, timeout=Timeout(call=timeout), retry=PATIENCE) as client:

@@ -75,8 +75,9 @@ def test_a_session_is_gone_on_with_on_another_day(server, session, phantom, tmp_
 
 
 def test_a_session_that_is_kept_is_named_though_its_mask_cannot_be_written(server, phantom, tmp_path):
-    (tmp_path / "file").touch()
-    output = tmp_path / "file" / "mask.nii.gz"
+    # A link that leads nowhere is found out only when it is written to.
+    output = tmp_path / "link.nii.gz"
+    output.symlink_to(tmp_path / "nowhere" / "mask.nii.gz")
     image, points = phantom / "image.nii.gz", phantom / "liver.json"
     done = run("sixpoint", "annotate", image, "-f", points, "-o", output, "--keep", server=server)
     assert done.returncode == 3

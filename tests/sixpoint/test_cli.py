@@ -201,10 +201,29 @@ def test_wrong_points_exit_with_3(options: list[str], complaint: str, tmp_path: 
     assert complaint in err
 
 
-def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path: Path, run: Run) -> None:
-    code, _, err = run("annotate", tmp_path / "absent.nii.gz", "-o", tmp_path / "mask.png", "-p", SIX)
+@pytest.mark.parametrize(
+    ("output", "preview", "complaint"),
+    [
+        ("mask.png", "picture.png", "its suffix must be one of"),
+        ("file/mask.nii.gz", "picture.png", "Not a directory"),
+        ("folder.nii.gz", "picture.png", "Is a directory"),
+        ("mask.nii.gz", "file/new/picture.png", "Not a directory"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command", [("annotate", "absent.nii.gz", "-p", SIX), ("segment", "absent.nii.gz", "-m", "any"), ("resume", "any")]
+)
+def test_what_cannot_be_written_is_refused_at_once(
+    command: tuple[str, ...], output: str, preview: str, complaint: str, tmp_path: Path, run: Run
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.nii.gz").mkdir()
+    image = ("--image", tmp_path / "absent.nii.gz") if command[0] == "resume" else ()
+    code, _, err = run(*command, "-o", tmp_path / output, "--preview", tmp_path / preview, *image)
     assert code == 3
-    assert "its suffix must be one of" in err
+    assert f"cannot write {tmp_path}" in err
+    assert complaint in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.nii.gz"]
 
 
 def test_an_absent_gateway_exits_with_7(tmp_path: Path, run: Run) -> None:

@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import func, insert, select
 
+from gateway.core import sessions as sessions_module
 from gateway.core.log import Loaded, Log
 from gateway.core.processing import Answered
 from gateway.core.sessions import Session, Sessions
 from gateway.core.shown import read_call, show
 from gateway.core.state import HotStates, State
+from gateway.storage import session_records as records
 from gateway.storage.database import Database
-from gateway.storage.schema import images
+from gateway.storage.schema import images, requests, segments, steps
 from gateway.storage.session_records import SegmentRow, SessionRow
 from sixpoint import errors
 from sixpoint.geometry import Geometry
@@ -227,6 +229,33 @@ async def test_use_moves_the_expiry_on(process, clock):
         await process.sessions.get(opened.row.id)
         await process.sessions.expire(every=30)
     assert (await process.sessions.get(opened.row.id)).expires > clock()
+
+
+async def test_the_logs_of_many_ended_sessions_go_a_few_at_a_time(process, database, clock, monkeypatch):
+    monkeypatch.setattr(sessions_module, "_FORGOTTEN", 2)
+    ended = [(await process.open()).row.id for _ in range(5)]
+    kept = (await process.open()).row.id
+    for session in (*ended, kept):
+        await process.show(session, BOX, request_id="r")
+    for session in ended:
+        await process.sessions.close(session)
+    clock.seconds += 1
+    sizes: list[int] = []
+    forget = records.forget_ended
+
+    def counted(conn, **limits):
+        before = conn.scalar(select(func.count()).select_from(segments))
+        more = forget(conn, **limits)
+        sizes.append(before - conn.scalar(select(func.count()).select_from(segments)))
+        return more
+
+    monkeypatch.setattr(records, "forget_ended", counted)
+    await process.sessions.expire(every=30)
+    assert sizes == [2, 2, 1]
+    assert (await process.log.load(kept, 1)).segment.length == 1
+    for table in (segments, steps, requests):
+        left = await database.read(lambda conn, table=table: conn.scalars(select(table.c.session_id)).all())
+        assert left == [kept]
 
 
 @pytest.mark.parametrize("jump", [2 * 86400.0, -2 * 86400.0])
