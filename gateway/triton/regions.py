@@ -112,7 +112,7 @@ class Regions:
             if not self._idle:
                 return None
             # One that is too small makes room.
-            await self._unregister(self._idle.pop(0).name)
+            await self._release(self._idle.pop(0))
         self._making += 1
         try:
             made = await self._make(size)
@@ -190,7 +190,15 @@ class Regions:
         """Unregister regions that have rested long enough."""
         while self._resting and self._resting[0][0] <= time.monotonic():
             _, region = self._resting.popleft()
+            await self._release(region)
+
+    async def _release(self, region: Region) -> None:
+        """Unregister a region that no call uses; one whose call ends meanwhile is tried again later."""
+        try:
             await self._unregister(region.name)
+        except asyncio.CancelledError:
+            self._rest(region)
+            raise
 
     async def _bury(self) -> None:
         """Remove what gateways left that were killed."""
