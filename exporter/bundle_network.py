@@ -113,6 +113,10 @@ def kept_channels(
         if named and background not in ([], [0]):
             return {"activation": "softmax", "channels": [*background, *indices]}
         return {"activation": "softmax"}
+    if after.activation is None:
+        after.notes.append(
+            "no postprocessing says what the network's output goes through before the threshold: a sigmoid"
+        )
     # Of a softmax the first channel is background, unless the metadata says another.
     activation = after.activation or "sigmoid"
     first = int(activation == "softmax")
