@@ -104,6 +104,7 @@ class ObjectRegistry:
 
     def delete(self, path: str) -> None:
         """Delete an object."""
+        self._check_lock()
         with _store_errors(), contextlib.suppress(NotFoundError, FileNotFoundError):
             obstore.delete(self._store, path)
 
@@ -127,10 +128,14 @@ class ObjectRegistry:
             return [entry["path"] for page in obstore.list(self._store, prefix=prefix) for entry in page]
 
     def _put(self, path: str, content: Content) -> None:
-        if self._lease is not None:
-            self._lease.check()
+        self._check_lock()
         with _store_errors():
             obstore.put(self._store, path, content, chunk_size=_PART_BYTES)
+
+    def _check_lock(self) -> None:
+        """Refuse to change what another holds by now."""
+        if self._lease is not None:
+            self._lease.check()
 
 
 def _turn(path: str) -> tuple[bool, str]:

@@ -13,7 +13,7 @@ from obstore.store import from_url
 
 from exporter.lease import Lease
 from exporter.model_config import ModelConfig
-from exporter.objects import ObjectRegistry
+from exporter.objects import _LOCK, ObjectRegistry
 from exporter.publishing import Release, publish
 from exporter.registry import UNFINISHED
 from exporter.validate import validate
@@ -133,6 +133,26 @@ def test_a_holder_that_lost_the_lock_stops(url: str) -> None:
             lease.check()
     # It is the other's now.
     assert bytes(obstore.get(store, "lock").bytes()) == b"taken over by another"
+
+
+@pytest.mark.parametrize("change", ["write", "delete", "drop", "sweep"])
+def test_who_lost_the_lock_changes_nothing_any_more(change: str, url: str, tiny: Release) -> None:
+    registry, store = ObjectRegistry(url, lease=0.6), from_url(url)
+    publish(registry, tiny, triton=None)
+    obstore.put(store, "tiny/2/card.json", b"cut off")
+    before = sorted(entry["path"] for page in obstore.list(store, prefix="tiny") for entry in page)
+    changes = {
+        "write": lambda: registry.write("tiny/1/card.json", b""),
+        "delete": lambda: registry.delete("tiny/1/card.json"),
+        "drop": lambda: registry.drop("tiny", 1),
+        "sweep": lambda: registry.sweep("tiny"),
+    }
+    with registry.lock(wait=0):
+        obstore.put(store, _LOCK, b"taken over by another")
+        time.sleep(1.0)
+        with pytest.raises(Aborted, match="the lock on the repository was lost"):
+            changes[change]()
+    assert sorted(entry["path"] for page in obstore.list(store, prefix="tiny") for entry in page) == before
 
 
 def test_the_command_publishes_there(url: str, exported: Path) -> None:
