@@ -31,7 +31,7 @@ from gateway.storage.blobs import Blobs
 from gateway.storage.database import Database
 from gateway.triton.client import TritonClient
 from gateway.triton.watcher import Watcher
-from sixpoint import kernels
+from sixpoint import compiled
 from sixpoint.errors import SixpointError, TritonUnavailable, Unavailable
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
@@ -152,7 +152,7 @@ class Gateway:
             StorageUnavailable: When the database or the folder of images cannot be used.
             FailedPrecondition: When sixpoint was installed without its compiled part.
         """
-        kernels.require()
+        compiled.require()
         settings = self._settings
         shared = settings.triton_shared_memory == "auto"
         async with self._storage(), TritonClient(settings.triton_url, shared_memory=shared) as triton:

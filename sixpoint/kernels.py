@@ -5,17 +5,14 @@ Only what the server and the trainer compute is there; the client does without.
 
 from __future__ import annotations
 
-import ctypes
-import importlib.util
 import math
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sixpoint.errors import FailedPrecondition
+from sixpoint.compiled import REDUCED, at, call
 
 __all__ = [
     "choose",
@@ -28,7 +25,6 @@ __all__ = [
     "hull",
     "order",
     "reduce",
-    "require",
     "resample",
     "taps",
     "to_half",
@@ -44,37 +40,8 @@ Index = tuple[int, int, int]
 Taps = tuple[Ints, Float]
 """For each sample of an axis the cells that it is made of, and their weights; both [sample, tap]."""
 
-_float, _double = ctypes.c_float, ctypes.c_double
-_int, _long, _pointer = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
-_MATRIX = [_pointer, _pointer, _long, _long]
-_SIGNATURES = {
-    "order": (_int, [_pointer, _long, _pointer, _long, _pointer]),
-    "to_half": (None, [_pointer, _pointer, _long]),
-    "window": (None, [_pointer, _pointer, _long, _float, _float, _int, _float, _int]),
-    "heatmap": (None, [_pointer] * 3 + [_long] * 4 + [_float, _pointer, _int]),
-    "ellipsoid": (None, [_pointer] * 3 + [_long] * 3 + [_pointer, _int]),
-    "hull": (None, [_pointer, _long] + [_pointer] * 3 + [_long] * 3 + [_pointer, _int]),
-    "taps": (None, [_pointer, _long, _long, _double, _long, *[_pointer] * 3]),
-    "resample": (_int, [*[_pointer] * 4, *_MATRIX]),
-    "cut": (_int, [_pointer, _long, _long, _long, *_MATRIX * 3, _float, _pointer]),
-    "components": (_long, [_pointer, _pointer, _long, _long, _long]),
-    "choose": (None, [_pointer, _pointer, _long, *[_pointer] * 3, _long]),
-    "difference": (_int, [_pointer] * 8),
-}
-_REDUCED = {
-    "|b1": "uint8_t",
-    "|i1": "int8_t",
-    "|u1": "uint8_t",
-    "<i2": "int16_t",
-    "<u2": "uint16_t",
-    "<i4": "int32_t",
-    "<u4": "uint32_t",
-    "<f4": "float",
-    "<f8": "double",
-}
 # As many fit a sum of 32 bits; those of wider integers have 64.
 _MOST_OF_16_BITS = 2**15
-_SIGNATURES |= {f"reduce_{name}": (_int, [_pointer] * 5) for name in _REDUCED.values()}
 
 
 def to_half(values: Float, out: npt.NDArray[np.float16]) -> None:
@@ -87,7 +54,7 @@ def to_half(values: Float, out: npt.NDArray[np.float16]) -> None:
         values: Finite, of any shape.
         out: Of the same shape.
     """
-    _call("to_half", _at(values, np.float32), _at(out, np.float16), values.size)
+    call("to_half", at(values, np.float32), at(out, np.float16), values.size)
 
 
 def window(image: Float, out: Array, *, middle: float, scale: float, background: float | None = None) -> None:
@@ -101,9 +68,7 @@ def window(image: Float, out: Array, *, middle: float, scale: float, background:
         background: What voxels that are 0 count as; None: 0.
     """
     some = background is not None
-    _call(
-        "window", _at(image, np.float32), _out(out), image.size, middle, scale, some, background or 0.0, _is_half(out)
-    )
+    call("window", at(image, np.float32), _out(out), image.size, middle, scale, some, background or 0.0, _is_half(out))
 
 
 def heatmap(factors: Sequence[Float], out: Array, *, least: float) -> None:
@@ -114,8 +79,8 @@ def heatmap(factors: Sequence[Float], out: Array, *, least: float) -> None:
         out: Array [z, y, x], float16 or float32.
         least: Products below it count as 0.
     """
-    axes = (_at(axis, np.float32) for axis in factors)
-    _call("heatmap", *axes, len(factors[0]), *out.shape, least, _out(out), _is_half(out))
+    axes = (at(axis, np.float32) for axis in factors)
+    call("heatmap", *axes, len(factors[0]), *out.shape, least, _out(out), _is_half(out))
 
 
 def ellipsoid(squares: Sequence[Float], out: Array) -> None:
@@ -125,7 +90,7 @@ def ellipsoid(squares: Sequence[Float], out: Array) -> None:
         squares: Along z, y and x.
         out: Array [z, y, x], float16 or float32.
     """
-    _call("ellipsoid", *(_at(axis, np.float32) for axis in squares), *out.shape, _out(out), _is_half(out))
+    call("ellipsoid", *(at(axis, np.float32) for axis in squares), *out.shape, _out(out), _is_half(out))
 
 
 def hull(planes: Float, centres: Sequence[Float], out: Array) -> None:
@@ -136,8 +101,8 @@ def hull(planes: Float, centres: Sequence[Float], out: Array) -> None:
         centres: Of the cells, along z, y and x.
         out: Array [z, y, x], float16 or float32.
     """
-    axes = (_at(axis, np.float32) for axis in centres)
-    _call("hull", _at(planes, np.float32), len(planes), *axes, *out.shape, _out(out), _is_half(out))
+    axes = (at(axis, np.float32) for axis in centres)
+    call("hull", at(planes, np.float32), len(planes), *axes, *out.shape, _out(out), _is_half(out))
 
 
 def order(values: Float, places: Sequence[int]) -> list[float]:
@@ -154,8 +119,8 @@ def order(values: Float, places: Sequence[int]) -> list[float]:
     if len(wanted) and not 0 <= wanted.min() <= wanted.max() < values.size:
         raise ValueError(f"places {wanted.min()} to {wanted.max()} were asked for, of {values.size} numbers")
     result = np.empty(len(wanted), np.float32)
-    arrays = _at(wanted, np.int64), len(wanted), _at(result, np.float32)
-    if _call("order", _at(values, np.float32), values.size, *arrays) < 0:
+    arrays = at(wanted, np.int64), len(wanted), at(result, np.float32)
+    if call("order", at(values, np.float32), values.size, *arrays) < 0:
         raise MemoryError
     return result.tolist()
 
@@ -174,14 +139,14 @@ def reduce(image: Array, factors: Index) -> Float:
     Raises:
         MemoryError: There is too little.
     """
-    if image.dtype.str not in _REDUCED:
+    if image.dtype.str not in REDUCED:
         image = image.astype(np.float32 if image.dtype.itemsize < 8 and image.dtype.kind == "f" else np.float64)
     elif image.dtype.itemsize < 4 and math.prod(map(min, factors, image.shape)) > _MOST_OF_16_BITS:
         image = image.astype(np.int32)
     result = np.empty([-(-n // f) for n, f in zip(image.shape, factors, strict=True)], np.float32)
     facts = [np.array(fact, np.int64) for fact in (image.strides, image.shape, factors)]
-    places = [_at(fact, np.int64) for fact in facts]
-    if _call(f"reduce_{_REDUCED[image.dtype.str]}", image.ctypes.data, *places, _at(result, np.float32)) < 0:
+    places = [at(fact, np.int64) for fact in facts]
+    if call(f"reduce_{REDUCED[image.dtype.str]}", image.ctypes.data, *places, at(result, np.float32)) < 0:
         raise MemoryError
     return result
 
@@ -213,9 +178,9 @@ def resample(array: Float, taps: Taps, *, axis: int) -> Float:
         ((z, y, x, 1, 1), (plane, row, 1, 0)),
     )[axis]
     facts = np.array(strides, np.int64), np.array(shape, np.int64)
-    places = [_at(fact, np.int64) for fact in facts]
+    places = [at(fact, np.int64) for fact in facts]
     matrix = _matrix(taps, array.shape[axis])
-    if _call("resample", array.ctypes.data, places[0], _at(result, np.float32), places[1], *matrix) < 0:
+    if call("resample", array.ctypes.data, places[0], at(result, np.float32), places[1], *matrix) < 0:
         raise MemoryError
     return result
 
@@ -230,8 +195,8 @@ def taps(centres: npt.NDArray[np.float64], *, extent: int, reach: float) -> Taps
     """
     shape = len(centres), math.ceil(2 * reach)
     cells, weights, used = np.empty(shape, np.int32), np.empty(shape, np.float32), np.zeros(shape[1], np.bool_)
-    arrays = _at(cells, np.int32), _at(weights, np.float32), _at(used, np.bool_)
-    _call("taps", _at(centres, np.float64), shape[0], extent, reach, shape[1], *arrays)
+    arrays = at(cells, np.int32), at(weights, np.float32), at(used, np.bool_)
+    call("taps", at(centres, np.float64), shape[0], extent, reach, shape[1], *arrays)
     if shape[0] and not used.all():
         cells, weights = np.ascontiguousarray(cells[:, used]), np.ascontiguousarray(weights[:, used])
     return cells, weights
@@ -253,7 +218,7 @@ def cut(grid: Float, out: Bools, *, taps: Sequence[Taps], level: float) -> None:
         raise ValueError(f"a mask of the taps' shape was expected, not {out.shape}")
     if out.size:
         matrices = [part for axis, n in zip(taps, grid.shape, strict=True) for part in _matrix(axis, n)]
-        if _call("cut", _at(grid, np.float32), *grid.shape, *matrices, level, _at(out, np.bool_)) < 0:
+        if call("cut", at(grid, np.float32), *grid.shape, *matrices, level, at(out, np.bool_)) < 0:
             raise MemoryError
 
 
@@ -267,7 +232,7 @@ def components(mask: Bools) -> tuple[Ints, int]:
         MemoryError: There is too little.
     """
     labels = np.zeros(mask.shape, np.int32)
-    count = _call("components", _at(mask, np.bool_), _at(labels, np.int32), *mask.shape)
+    count = call("components", at(mask, np.bool_), at(labels, np.int32), *mask.shape)
     if count < 0:
         raise MemoryError
     return labels, count
@@ -285,8 +250,8 @@ def choose(one: Counts, other: Counts, *, labels: Ints, table: Bools) -> Counts:
     if not one.shape == other.shape == labels.shape:
         raise ValueError(f"arrays of one shape were expected, not {one.shape}, {other.shape} and {labels.shape}")
     result = np.empty(one.shape, np.uint8)
-    arrays = _at(one, np.uint8), _at(other, np.uint8), _at(result, np.uint8)
-    _call("choose", _at(labels, np.int32), _at(table, np.bool_), len(table), *arrays, one.size)
+    arrays = at(one, np.uint8), at(other, np.uint8), at(result, np.uint8)
+    call("choose", at(labels, np.int32), at(table, np.bool_), len(table), *arrays, one.size)
     return result
 
 
@@ -306,10 +271,10 @@ def difference(one: Bools, other: Bools, *, places: tuple[Index, Index]) -> tupl
     """
     lower, upper = np.zeros(3, np.int64), np.zeros(3, np.int64)
     facts = [np.array(fact, np.int64) for fact in (one.shape, places[0], other.shape, places[1])]
-    shape, first, other_shape, other_first = (_at(fact, np.int64) for fact in facts)
-    masks = _at(one, np.bool_), _at(other, np.bool_)
-    ends = _at(lower, np.int64), _at(upper, np.int64)
-    if _call("difference", masks[0], shape, first, masks[1], other_shape, other_first, *ends) < 0:
+    shape, first, other_shape, other_first = (at(fact, np.int64) for fact in facts)
+    masks = at(one, np.bool_), at(other, np.bool_)
+    ends = at(lower, np.int64), at(upper, np.int64)
+    if call("difference", masks[0], shape, first, masks[1], other_shape, other_first, *ends) < 0:
         raise MemoryError
     if (upper <= lower).any():
         return None
@@ -317,44 +282,8 @@ def difference(one: Bools, other: Bools, *, places: tuple[Index, Index]) -> tupl
     return (a, b, c), (d, e, f)
 
 
-def require() -> None:
-    """Refuse to start without the compiled part.
-
-    Raises:
-        FailedPrecondition: Saying what to install.
-    """
-    _library()
-
-
-@cache
-def _library() -> ctypes.CDLL:
-    found = importlib.util.find_spec("sixpoint._kernels")
-    if found is None or found.origin is None:
-        raise FailedPrecondition(
-            "sixpoint was installed without its compiled part, which the gateway and the trainer need: install a C "
-            "compiler (Debian and Ubuntu: apt install gcc libc6-dev), then sixpoint again"
-        )
-    library = ctypes.CDLL(found.origin)
-    for name, (result, arguments) in _SIGNATURES.items():
-        function = getattr(library, f"sixpoint_{name}")
-        function.restype, function.argtypes = result, arguments
-    return library
-
-
-def _call(name: str, *arguments: Any) -> int:
-    result: int = getattr(_library(), f"sixpoint_{name}")(*arguments)
-    return result
-
-
-def _at(array: Array, dtype: npt.DTypeLike) -> int:
-    """Where an array lies that C can read as it is."""
-    if array.dtype != dtype or not array.flags.c_contiguous:
-        raise ValueError(f"a contiguous array of {np.dtype(dtype)} was expected, not {array.dtype} {array.strides}")
-    return array.ctypes.data
-
-
 def _out(array: Array) -> int:
-    return _at(array, np.float16 if _is_half(array) else np.float32)
+    return at(array, np.float16 if _is_half(array) else np.float32)
 
 
 def _is_half(array: Array) -> bool:
@@ -366,4 +295,4 @@ def _matrix(taps: Taps, n: int) -> tuple[int, int, int, int]:
     cells, weights = taps
     if cells.size and not 0 <= cells.min() <= cells.max() < n:
         raise ValueError(f"cells {cells.min()} to {cells.max()} were asked for, and there are {n}")
-    return _at(cells, np.int32), _at(weights, np.float32), *cells.shape
+    return at(cells, np.int32), at(weights, np.float32), *cells.shape

@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ import SimpleITK as sitk
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sixpoint import kernels
+from sixpoint import compiled, kernels
+from sixpoint.compiled import library, require
 from sixpoint.errors import FailedPrecondition
 from sixpoint.kernels import choose, components, difference, order, to_half
 
@@ -169,14 +171,24 @@ def test_arrays_of_other_shapes_are_not_chosen_from() -> None:
         choose(np.zeros(3, np.uint8), np.zeros(2, np.uint8), labels=np.zeros(3, np.int32), table=np.ones(1, np.bool_))
 
 
-def test_without_the_compiled_part_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernels._library.cache_clear()
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    for call in (kernels.require, lambda: components(np.zeros((1, 1, 1), np.bool_))):
+@pytest.mark.parametrize("found", [None, SimpleNamespace(origin=None)], ids=["nothing", "a folder"])
+def test_without_the_compiled_part_is_said_what_to_install(found: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    library.cache_clear()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: found)
+    for call in (require, lambda: components(np.zeros((1, 1, 1), np.bool_))):
         with pytest.raises(FailedPrecondition, match="install a C compiler"):
             call()
 
 
+def test_a_compiled_part_of_another_version_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after new sources came, and nothing was installed anew."""
+    library.cache_clear()
+    monkeypatch.setattr(compiled, "_SIGNATURES", {**compiled._SIGNATURES, "of_tomorrow": (None, [])})
+    with pytest.raises(FailedPrecondition, match="of another version than the rest of it: install sixpoint again"):
+        require()
+    library.cache_clear()
+
+
 def test_the_client_does_without_the_compiled_part() -> None:
-    code = "import sys, sixpoint.client, sixpoint.cli; sys.exit('sixpoint.kernels' in sys.modules)"
+    code = "import sys, sixpoint.client, sixpoint.cli; sys.exit('sixpoint.compiled' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
