@@ -311,6 +311,15 @@ def test_a_reduced_image_is_sampled_as_the_image_itself_bit_for_bit(steps: list[
     assert np.array_equal(roi.sample(reduce(image, roi.reduction)), roi.extract(image))
 
 
+@pytest.mark.parametrize("dtype", ["i2", "f8", ">f4", "f4"])
+def test_samples_of_any_type_and_layout_are_the_same(dtype: str) -> None:
+    roi = Roi((1.2, 2.3, -3.1), (20.4, 17.6, 12.2), (12, 11, 10))
+    image = np.random.default_rng(0).integers(-1000, 1000, (19, 20, 21))
+    plain = np.ascontiguousarray(image, np.float32)
+    for view in (image.astype(dtype), image[::-1, :, ::-1].astype(dtype)[::-1, :, ::-1], image.T.astype(dtype, "C").T):
+        assert np.array_equal(roi.sample(view), roi.sample(plain))
+
+
 def test_a_coarse_grid_is_the_kernel_on_block_means() -> None:
     image = np.random.default_rng(0).normal(size=(48, 40, 64))
     means = image.reshape(24, 2, 40, 16, 4).mean(axis=(1, 4))
