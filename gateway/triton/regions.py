@@ -108,11 +108,11 @@ class Regions:
                 self._idle.remove(region)
                 self._busy.add(region)
                 return region
-        if len(self._busy) + len(self._resting) + len(self._idle) + self._making >= _MOST:
-            if not self._idle:
-                return None
+        if self._count >= _MOST and self._idle:
             # One that is too small makes room.
             await self._release(self._idle.pop(0))
+        if self._count >= _MOST:
+            return None
         self._making += 1
         try:
             made = await self._make(size)
@@ -150,6 +150,10 @@ class Regions:
             await self._unregister(region.name)
         self._idle.clear()
 
+    @property
+    def _count(self) -> int:
+        return len(self._busy) + len(self._resting) + len(self._idle) + self._making
+
     async def _make(self, size: int) -> Region | None:
         if self._offered is None:
             await self._bury()
@@ -164,6 +168,9 @@ class Regions:
                 timeout=_SECONDS,
             )
         except grpc.aio.AioRpcError as error:
+            if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+                # It may have been slow only, and know it by now.
+                self._rest(region)
             if error.code() != grpc.StatusCode.UNAVAILABLE:
                 self._refuse(error.code().name)
             return None
@@ -193,12 +200,13 @@ class Regions:
             await self._release(region)
 
     async def _release(self, region: Region) -> None:
-        """Unregister a region that no call uses; one whose call ends meanwhile is tried again later."""
+        """Unregister a region that no call uses; where that is broken off or takes too long, again later."""
+        gone = False
         try:
-            await self._unregister(region.name)
-        except asyncio.CancelledError:
-            self._rest(region)
-            raise
+            gone = await self._unregister(region.name)
+        finally:
+            if not gone:
+                self._rest(region)
 
     async def _bury(self) -> None:
         """Remove what gateways left that were killed."""
@@ -213,11 +221,15 @@ class Regions:
                 if _is_dead(name):
                     await self._unregister(name)
 
-    async def _unregister(self, name: str) -> None:
-        with contextlib.suppress(grpc.aio.AioRpcError):
+    async def _unregister(self, name: str) -> bool:
+        """Have Triton let go of a region; whether it did, or is away, or never knew it."""
+        try:
             await self._stub.SystemSharedMemoryUnregister(
                 service_pb2.SystemSharedMemoryUnregisterRequest(name=name), timeout=_SECONDS
             )
+        except grpc.aio.AioRpcError as error:
+            return error.code() != grpc.StatusCode.DEADLINE_EXCEEDED
+        return True
 
 
 def _namespace() -> int:

@@ -88,16 +88,28 @@ def check_outputs(output: Path | None, preview: Path | None) -> None:
     """
     if output:
         check_suffix(output)
-    for path in filter(None, (output, preview)):
+        _check_place(output, replaced=True)
+    if preview:
+        _check_place(preview, replaced=False)
+
+
+def _check_place(path: Path, *, replaced: bool) -> None:
+    """Refuse a file that cannot be written; one that is not ``replaced`` is written to where it is."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if path.exists() and not replaced:
+            if not os.access(path, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return
         # What is not there yet is made when there is something to write.
-        folder = next(parent for parent in path.absolute().parents if parent.exists())
-        try:
-            if path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            with tempfile.TemporaryDirectory(prefix=".sixpoint-", dir=folder):
-                pass
-        except OSError as error:
-            raise errors.VolumeError(f"cannot write {path}: {error.strerror}") from error
+        folder = path.absolute().parent
+        while not folder.exists():
+            folder = folder.parent
+        with tempfile.TemporaryDirectory(prefix=".sixpoint-", dir=folder):
+            pass
+    except OSError as error:
+        raise errors.VolumeError(f"cannot write {path}: {error.strerror}") from error
 
 
 def print_json(data: object) -> None:

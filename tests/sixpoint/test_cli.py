@@ -226,6 +226,31 @@ def test_what_cannot_be_written_is_refused_at_once(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.nii.gz"]
 
 
+@pytest.mark.parametrize(
+    ("output", "complaint"),
+    [("x" * 300 + "/mask.nii.gz", "File name too long"), ("mask.nii.gz", "Permission denied")],
+    ids=["a name that is too long", "a picture that is read-only"],
+)
+def test_what_the_system_refuses_is_one_line(
+    output: str, complaint: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = tmp_path / "picture.png"
+    picture.touch()
+    # Of root, whom nothing is refused, this would not be said.
+    monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (picture, os.W_OK))
+    code, _, err = run("annotate", "absent.nii.gz", "-p", SIX, "-o", tmp_path / output, "--preview", picture)
+    assert code == 3
+    assert complaint in err
+
+
+def test_a_picture_may_go_to_a_device(tmp_path: Path, run: Run) -> None:
+    code, _, err = run(
+        "annotate", tmp_path / "absent.nii.gz", "-p", SIX, "-o", tmp_path / "mask.nii.gz", "--preview", "/dev/null"
+    )
+    assert code == 3
+    assert "absent.nii.gz" in err
+
+
 def test_an_absent_gateway_exits_with_7(tmp_path: Path, run: Run) -> None:
     target = f"127.0.0.1:{free_port()}"
     noisy_volume().write(tmp_path / "ct.nii.gz")
