@@ -21,9 +21,9 @@ __all__ = ["cut"]
 Bools = npt.NDArray[np.bool_]
 Float = npt.NDArray[np.float32]
 
-# Cells.
+# Cells: far more than rounding moves the end of a cell's weight, and too little to take in another voxel.
 _ROUNDING = 1e-6
-# Voxels: fewer are cut sooner than a second thread is awake.
+# Voxels: fewer are cut sooner by one thread, beside which the answer is stored.
 _WORTH_HALVING = 2**22
 
 
