@@ -11,7 +11,7 @@ from typing import Annotated
 import torch
 import typer
 
-from exporter.model_config import ModelConfig
+from exporter.repository.config import ModelConfig
 from sixpoint.errors import ModelSpecError
 from sixpoint.spec import PARAMETER
 from trainer.network import build, read_state

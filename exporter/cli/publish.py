@@ -72,16 +72,16 @@ def publish(
     """
     with clear_errors(), contextlib.ExitStack() as stack:
         given = options.given_of(spacing=spacing, patch=patch, axes=axes, labels=labels, licence=licence)
-        from exporter.model_config import Tuning
-        from exporter.model_file import files_of
-        from exporter.publishing import publish as put
-        from exporter.registry import open_registry
-        from exporter.release import prepare
-        from exporter.repository import require_same_interface
-        from exporter.sources import Options
-        from exporter.state import read_config
-        from exporter.tensorrt import find_builder
-        from exporter.triton import Triton
+        from exporter.graph.external_data import files_of
+        from exporter.graph.tensorrt import find_builder
+        from exporter.publishing.prepare import prepare
+        from exporter.publishing.publish import publish as put
+        from exporter.publishing.triton import Triton
+        from exporter.repository.config import Tuning
+        from exporter.repository.layout import require_same_interface
+        from exporter.repository.protocol import open_registry
+        from exporter.repository.view import read_config
+        from exporter.sources.dispatch import Options
         from sixpoint.volume import Volume
 
         builder = find_builder() if tensorrt is options.TensorRt.PLAN else None

@@ -41,8 +41,8 @@ def pull(
 ) -> None:
     """Fetch somebody's model into a cache folder, check it, and show its licence; nothing of it is run."""
     with clear_errors():
-        from exporter.pull import Hosts
-        from exporter.pull import pull as fetch
+        from exporter.hub.pull import Hosts
+        from exporter.hub.pull import pull as fetch
 
         columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
         with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:

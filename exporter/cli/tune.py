@@ -28,9 +28,9 @@ def tune(
 ) -> None:
     """Measure batch sizes and numbers of instances on Triton, and let the best within the budget serve."""
     with clear_errors():
-        from exporter.registry import open_registry
-        from exporter.triton import Triton
-        from exporter.tune import tune as measure
+        from exporter.publishing.triton import Triton
+        from exporter.publishing.tune import tune as measure
+        from exporter.repository.protocol import open_registry
 
         with Triton(triton, timeout=timeout) as server:
             chosen, measured = measure(

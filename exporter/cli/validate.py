@@ -12,7 +12,7 @@ from rich.table import Table
 from exporter.cli.console import clear_errors, err, out
 
 if TYPE_CHECKING:
-    from exporter.validate import ModelReport
+    from exporter.repository.validate import ModelReport
 
 __all__ = ["EPILOG", "validate"]
 
@@ -28,7 +28,7 @@ def validate(
 ) -> None:
     """Check every model of a repository: config, spec, graph, and one inference. Exits with 1 if something is wrong."""
     with clear_errors():
-        from exporter.validate import validate as check
+        from exporter.repository.validate import validate as check
 
         reports = check(repository)
     problems = [f"{report.name}: {problem}" for report in reports for problem in report.problems]

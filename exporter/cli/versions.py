@@ -19,10 +19,10 @@ from exporter.cli.options import AsJson, Repository, TritonAddress, TritonTimeou
 from sixpoint.errors import InvalidArgument, ModelNotFound
 
 if TYPE_CHECKING:
-    from exporter.registry import Registry
-    from exporter.report import Agreement
-    from exporter.triton import Triton
-    from exporter.versions import SessionCount, Version
+    from exporter.parity.report import Agreement
+    from exporter.publishing.triton import Triton
+    from exporter.publishing.versions import SessionCount, Version
+    from exporter.repository.protocol import Registry
 
 __all__ = ["EPILOGS", "diff", "promote", "remove", "rollback", "versions"]
 
@@ -45,7 +45,7 @@ Number = Annotated[int, typer.Argument(min=1, help="The version.")]
 def versions(name: Name, repository: Repository = "model_repository", as_json: AsJson = False) -> None:
     """List a model's versions: which serves, which is on trial, how each was proven."""
     with _opened(repository) as (registry, _):
-        from exporter.versions import list_versions
+        from exporter.publishing.versions import list_versions
 
         found = list_versions(registry, name)
         if as_json:
@@ -71,7 +71,7 @@ def rollback(
 ) -> None:
     """Let an earlier version serve again, once Triton has it loaded and it answers as it did."""
     with _opened(repository, triton, timeout) as (registry, server):
-        from exporter.versions import rollback as back
+        from exporter.publishing.versions import rollback as back
 
         version = back(registry, name, to=to, triton=server, wait=wait)
         out.print(f"{name} version {version} serves")
@@ -88,7 +88,7 @@ def promote(
 ) -> None:
     """Give a share of the sessions (or images, if it needs no clicks) a version; each keeps it on every gateway."""
     with _opened(repository, triton, timeout) as (registry, server):
-        from exporter.versions import promote as give
+        from exporter.publishing.versions import promote as give
 
         give(registry, name, version, share=share, triton=server, wait=wait)
         states = {1.0: "serves", 0.0: "is not on trial any more"}
@@ -114,7 +114,7 @@ def remove(
 ) -> None:
     """Delete a version that does not serve."""
     with _opened(repository, triton, timeout) as (registry, server):
-        from exporter.versions import remove as delete
+        from exporter.publishing.versions import remove as delete
 
         with _sessions_of(gateway) as sessions:
             delete(registry, name, version, triton=server, sessions=sessions, force=force, wait=wait)
@@ -133,7 +133,7 @@ def diff(
 ) -> None:
     """Compare two versions: description, figures, file, and their answers to the same inputs."""
     with _opened(repository) as (registry, _):
-        from exporter.difference import difference
+        from exporter.publishing.diff import difference
         from sixpoint.volume import Volume
 
         found = difference(registry, name, first, second, image=Volume.read(image) if image else None)
@@ -154,8 +154,8 @@ def _opened(
     repository: str, triton: str | None = None, timeout: float = 120.0
 ) -> Iterator[tuple[Registry, Triton | None]]:
     with clear_errors(), contextlib.ExitStack() as stack:
-        from exporter.registry import open_registry
-        from exporter.triton import Triton
+        from exporter.publishing.triton import Triton
+        from exporter.repository.protocol import open_registry
 
         server = stack.enter_context(Triton(triton, timeout=timeout)) if triton else None
         yield open_registry(repository), server

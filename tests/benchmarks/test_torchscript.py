@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks.torchscript import main
-from exporter.model_config import FILE_NAME, ModelConfig
+from exporter.repository.config import FILE_NAME, ModelConfig
 from sixpoint.spec import PARAMETER, ModelSpec, NetworkSpec, RoiSpec
 from tests.harness import ELLIPSOID_SPEC
 from trainer.network import build

@@ -24,7 +24,7 @@ from sixpoint.volume import Volume, write_image
 from tests import harness
 from tests.exporter.bundles import write_bundle
 from tests.exporter.conftest import run
-from tests.exporter.test_bundle import deep_edit
+from tests.exporter.sources.test_bundle import deep_edit
 
 # Two directions stored backwards, voxels that are no cubes, and another size than the network's 32 x 32 x 32.
 GEOMETRY = Geometry((40, 36, 20), spacing=(0.9, 1.0, 2.5), direction=(-1, 0, 0, 0, 1, 0, 0, 0, -1))

@@ -13,7 +13,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from exporter.cli import app
-from exporter.network import build_network
+from exporter.graph.network import build_network
 from sixpoint.spec import ModelSpec
 
 SPEC: dict[str, Any] = {

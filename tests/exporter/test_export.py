@@ -17,9 +17,9 @@ import torch
 import yaml
 from tritonclient import grpc as triton_grpc
 
-from exporter.network import ProbabilityNetwork, build_network
-from exporter.onnx_export import export_onnx
-from exporter.parity import check_parity, sample_batch
+from exporter.graph.export import export_onnx
+from exporter.graph.network import ProbabilityNetwork, build_network
+from exporter.parity.compare import check_parity, sample_batch
 from gateway.triton.local import LocalTriton, LocalTritonSettings
 from sixpoint.errors import FailedPrecondition
 from sixpoint.spec import ModelSpec

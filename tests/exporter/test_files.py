@@ -16,9 +16,9 @@ import torch
 import yaml
 from monai.networks import nets
 
-from exporter.model_config import ModelConfig
-from exporter.model_file import tensors
-from exporter.parity import probabilities, run_onnx, sample_batch
+from exporter.graph.external_data import tensors
+from exporter.parity.compare import probabilities, run_onnx, sample_batch
+from exporter.repository.config import ModelConfig
 from tests.exporter.conftest import run
 
 SPEC: dict[str, Any] = {

@@ -11,8 +11,8 @@ import pytest
 import torch
 import yaml
 
-from exporter.network import ProbabilityNetwork, build_network
-from exporter.parity import probabilities, run_onnx, sample_batch
+from exporter.graph.network import ProbabilityNetwork, build_network
+from exporter.parity.compare import probabilities, run_onnx, sample_batch
 from sixpoint.spec import ModelSpec
 from tests.exporter.conftest import run
 

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from tritonclient.grpc import model_config_pb2
 
-from exporter.network import build_network
+from exporter.graph.network import build_network
 from sixpoint.rollout import CANDIDATE_PARAMETER, Candidate
 from sixpoint.spec import PARAMETER, ModelSpec
 from tests import harness

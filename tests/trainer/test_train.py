@@ -24,8 +24,8 @@ from typer.testing import CliRunner
 import sixpoint
 import trainer
 from exporter.cli import app as exporter
-from exporter.network import ProbabilityNetwork
-from exporter.parity import sample_batch
+from exporter.graph.network import ProbabilityNetwork
+from exporter.parity.compare import sample_batch
 from sixpoint.cli import app as sixpoint_cli
 from sixpoint.errors import DatasetError, FailedPrecondition, InvalidArgument, PromptNotSupported
 from sixpoint.prompts import ExtremePoints

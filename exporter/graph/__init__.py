@@ -1,0 +1,1 @@
+"""Turn a network into a model file: adapters, ONNX export, quantisation, TensorRT."""

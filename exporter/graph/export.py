@@ -1,0 +1,129 @@
+"""From a PyTorch network to an ONNX file."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import onnx
+import torch
+
+from exporter.graph.external_data import LARGEST_BYTES, write_model
+from exporter.graph.network import ProbabilityNetwork
+from sixpoint.errors import FailedPrecondition
+from sixpoint.spec import ModelSpec
+
+__all__ = ["OPSET", "export_onnx", "quiet", "save_model", "to_onnx"]
+
+# Every Triton of the last years reads these; nothing newer is needed.
+OPSET = 18
+_IR_VERSION = 9
+
+
+def export_onnx(
+    network: ProbabilityNetwork,
+    spec: ModelSpec,
+    path: Path,
+    *,
+    metadata: Mapping[str, str],
+    largest: int = LARGEST_BYTES,
+) -> None:
+    """Write a network as an ONNX file, for any batch size.
+
+    Args:
+        network: In evaluation mode.
+        spec: Gives the names, types and shapes of the tensors: [batch, channel, z, y, x] to [batch, label, z, y, x].
+        path: The file to write.
+        metadata: Facts to keep in the file.
+        largest: Bytes that it may come to; the weights of what is larger lie in a file beside it.
+
+    Raises:
+        FailedPrecondition: PyTorch cannot export this network.
+    """
+    dtype = torch.float16 if spec.input.dtype == "FP16" else torch.float32
+    # Batch 2, since PyTorch takes a sample of 1 to mean always 1.
+    sample = torch.zeros(2, *spec.input_shape, dtype=dtype)
+    names = (spec.input.name, spec.output.name)
+    with tempfile.TemporaryDirectory(prefix="sixpoint-onnx-", dir=path.parent) as folder:
+        exported = Path(folder, "exported.onnx")
+        to_onnx(network, sample, exported, names=names, what=type(network.network).__name__)
+        model = onnx.load(exported, load_external_data=False)
+        save_model(model, path, metadata=metadata, source=exported.parent, largest=largest)
+
+
+def to_onnx(module: torch.nn.Module, sample: torch.Tensor, path: Path, *, names: tuple[str, str], what: str) -> None:
+    """Write a module of one input and one output as PyTorch's exporter does, for any batch size, its weights beside it.
+
+    Args:
+        module: In evaluation mode.
+        sample: An input of batch 2.
+        path: The file to write.
+        names: Of input and output.
+        what: The module, for errors.
+
+    Raises:
+        FailedPrecondition: PyTorch cannot export it.
+    """
+    with quiet() as noise:
+        try:
+            torch.onnx.export(
+                module,
+                (sample,),
+                path,
+                dynamo=True,
+                external_data=True,
+                input_names=[names[0]],
+                output_names=[names[1]],
+                opset_version=OPSET,
+                dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+                verbose=False,
+            )
+        except Exception as error:  # the exporter raises errors of a dozen kinds
+            cause = str(error.__cause__ or error).strip() or noise.getvalue().strip()
+            raise FailedPrecondition(f"PyTorch cannot export {what}: {cause.splitlines()[0]}") from error
+
+
+def save_model(
+    model: onnx.ModelProto, path: Path, *, metadata: Mapping[str, str], source: Path, largest: int = LARGEST_BYTES
+) -> None:
+    """Write a graph with the facts that are kept in it, and nothing of the machine that made it.
+
+    Args:
+        model: Its weights may still lie in files; it is changed.
+        path: The file to write.
+        metadata: Facts to keep in the file.
+        source: The folder in which such files lie.
+        largest: Bytes that the file may come to; the weights of what is larger lie in a file beside it.
+    """
+    _strip(model)
+    model.ir_version = min(model.ir_version, _IR_VERSION)
+    onnx.helper.set_model_props(model, dict(sorted(metadata.items())))
+    write_model(model, path, source=source, largest=largest)
+    onnx.checker.check_model(path, full_check=True)
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Remove what PyTorch notes on every node: stack traces, with the paths of the machine that exported."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[io.StringIO]:
+    """Keep PyTorch's progress and advice to itself; errors come as exceptions."""
+    noise = io.StringIO()
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise):
+            warnings.simplefilter("ignore")
+            yield noise
+    finally:
+        logging.disable(previous)

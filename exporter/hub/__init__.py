@@ -1,0 +1,1 @@
+"""Download models that other people published."""

@@ -1,0 +1,1 @@
+"""Compare the forms of one model: PyTorch, ONNX Runtime, Triton."""

@@ -1,0 +1,1 @@
+"""Publish versions, switch between them, compare and tune them."""

@@ -1,0 +1,1 @@
+"""Triton's model repository: its layout, files, lock and checks."""

@@ -1,0 +1,188 @@
+"""The model card: a README.md in the model's folder, for people; Triton passes it over."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from exporter.graph.external_data import digest, files_of
+from exporter.parity.report import Agreement, ParityReport
+from exporter.repository.config import ModelConfig
+from exporter.repository.record import Engine, VersionRecord
+from sixpoint.spec import Channel, ClickChannel, ImageChannel, ModelSpec
+
+__all__ = ["CARD", "CARD_JSON", "VersionFacts", "render_card", "render_card_json"]
+
+CARD = "README.md"
+CARD_JSON = "card.json"
+_END = "<!-- Written by the exporter up to this line, and again with the next version. What follows is yours. -->"
+
+
+@dataclass(frozen=True)
+class VersionFacts:
+    """What a card says of one version.
+
+    Attributes:
+        sha256: Of its model's file, and the file with its weights after it where there is one.
+        tools: Versions of what made it, by name.
+        published: When, as ISO 8601 in UTC; empty: not known.
+        precision: "fp32", "fp16" or "int8".
+        parity: How PyTorch, ONNX Runtime and Triton agree on it.
+        engine: What a TensorRT plan was built with, and alone runs with.
+    """
+
+    sha256: str
+    tools: dict[str, str] = field(default_factory=dict)
+    published: str = ""
+    precision: str = "fp32"
+    parity: ParityReport | None = None
+    engine: Engine | None = None
+
+    @classmethod
+    def of_file(cls, path: Path) -> VersionFacts:
+        """What a model's file says of itself."""
+        facts = _metadata(path)
+        tools: dict[str, str] = {tool: facts[tool] for tool in ("torch", "monai", "onnx") if tool in facts}
+        return cls(digest(files_of(path)), tools, precision=facts.get("precision", "fp32"))
+
+    @classmethod
+    def of_record(cls, record: VersionRecord, parity: ParityReport | None) -> VersionFacts:
+        """What is kept with a published version."""
+        published = record.published.isoformat(timespec="seconds")
+        return cls(record.sha256, record.tools, published, record.precision, parity, record.engine)
+
+
+def render_card(config: ModelConfig, *, versions: Mapping[int, VersionFacts], previous: str = "") -> str:
+    """The text of a model's card.
+
+    Args:
+        config: Of the model.
+        versions: The facts of each version.
+        previous: The present card, of which what was written below the exporter's part is kept.
+    """
+    spec = config.spec
+    parts = [f"# {(spec and spec.title) or config.name}"]
+    if spec is not None:
+        parts += [part for part in (spec.description, _facts(config.name, spec), _measured(spec.metrics)) if part]
+        parts += [_table("Provenance", spec.provenance)] if spec.provenance else []
+    parts += [part for part in (_versions(versions), _parity(versions)) if part] + [_END]
+    return "\n\n".join(parts) + "\n" + _own_words(previous)
+
+
+def render_card_json(config: ModelConfig, *, versions: Mapping[int, VersionFacts]) -> str:
+    """The same for machines: spec, licence and figures of the version that serves, hashes and tools of every one."""
+    content = {
+        "name": config.name,
+        "spec": config.spec.model_dump(mode="json") if config.spec else None,
+        "versions": {
+            str(version): {
+                **asdict(facts),
+                "parity": facts.parity and facts.parity.model_dump(),
+                "engine": facts.engine and facts.engine.model_dump(),
+            }
+            for version, facts in versions.items()
+        },
+    }
+    return json.dumps(content, indent=2) + "\n"
+
+
+def _facts(name: str, spec: ModelSpec) -> str:
+    channels = "; ".join(map(_channel, spec.input.channels))
+    facts = {
+        "Name": f"`{name}`",
+        "Task": spec.task.value,
+        "Prompts": ", ".join(kind.value for kind in spec.prompts) or "none",
+        "Labels": ", ".join(spec.labels),
+        "Modalities": ", ".join(spec.modalities) or "any",
+        **_window(spec),
+        "Input": f"`{spec.input.name}`, {spec.input.dtype}, {list(spec.input_shape)} [channel, z, y, x]: {channels}",
+        "Output": f"`{spec.output.name}`, {spec.output.dtype}, {list(spec.output_shape)} [channel, z, y, x]",
+        "Threshold": f"{spec.output.threshold:g}" if spec.patch is None else "none: the largest wins",
+        "Network": spec.network.name if spec.network else "unknown",
+        "Licence": spec.licence,
+    }
+    return "\n".join(["| | |", "| --- | --- |", *(f"| {key} | {_cell(value)} |" for key, value in facts.items())])
+
+
+def _channel(channel: Channel) -> str:
+    match channel:
+        case ImageChannel():
+            return f"{channel.kind} ({channel.intensity.method})"
+        case ClickChannel():
+            return f"{channel.kind} ({channel.sign})"
+    return channel.kind
+
+
+def _window(spec: ModelSpec) -> dict[str, str]:
+    """What the network sees at once."""
+    x, y, z = (spec.patch or spec.roi).size
+    if spec.patch is None:
+        return {"Region of interest": f"{x} x {y} x {z} voxels (x, y, z)"}
+    spacing = " x ".join(f"{edge:g}" for edge in spec.patch.spacing)
+    return {"Patch": f"{x} x {y} x {z} voxels of {spacing} mm (x, y, z), overlap {spec.patch.overlap:g}"}
+
+
+def _measured(metrics: Mapping[str, float]) -> str:
+    return _table("Measured", {name: f"{value:.4g}" for name, value in metrics.items()}) if metrics else ""
+
+
+def _table(title: str, rows: Mapping[str, str]) -> str:
+    lines = [f"| {_cell(name)} | {_cell(value)} |" for name, value in rows.items()]
+    return "\n".join([f"## {title}", "", "| | |", "| --- | --- |", *lines])
+
+
+def _versions(versions: Mapping[int, VersionFacts]) -> str:
+    """A table of the versions: what each file's SHA-256 is, and what it says of its own making."""
+    lines = ["## Versions", "", "| version | SHA-256 of the model's files | exported with |", "| --- | --- | --- |"]
+    for version, facts in versions.items():
+        tools = ", ".join(f"{tool} {number}" for tool, number in facts.tools.items())
+        if facts.engine is not None:
+            tools += f", TensorRT {facts.engine.tensorrt} on {_cell(facts.engine.gpu)}, driver {facts.engine.driver}"
+        lines.append(f"| {version} | `{facts.sha256}` | {tools or 'unknown'} |")
+    return "\n".join(lines)
+
+
+def _parity(versions: Mapping[int, VersionFacts]) -> str:
+    """A table of how far each version's forms are apart; nothing, where no report was kept."""
+    lines = [
+        f"| {version} | {facts.precision} | {facts.parity.sample} | {facts.parity.reference} "
+        f"| {_agreement(facts.parity.onnxruntime)} | {_agreement(facts.parity.triton)} |"
+        for version, facts in versions.items()
+        if facts.parity is not None
+    ]
+    head = ["## Parity", "", "Largest difference of a probability, and Dice of the masks, against the reference.", ""]
+    head += [
+        "| version | precision | asked | reference | ONNX Runtime | Triton |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    return "\n".join([*head, *lines]) if lines else ""
+
+
+def _agreement(found: Agreement | None) -> str:
+    return "" if found is None else f"{found.largest:.5f}, {found.dice:.4f}"
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    """What the exporter noted in an ONNX file; nothing, in a file that is not its own or not whole."""
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except DecodeError:
+        return {}
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def _own_words(previous: str) -> str:
+    """What a person wrote below the exporter's part of the present card."""
+    if not previous:
+        return ""
+    return previous.partition(f"{_END}\n")[2] if _END in previous else f"\n{previous}"
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"\s+", " ", text).replace("|", r"\|")

@@ -1,0 +1,1 @@
+"""Read a MONAI bundle's configuration as data; none of its code runs."""

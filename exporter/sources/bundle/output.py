@@ -1,0 +1,161 @@
+"""What a bundle's inferer and postprocessing say: windows, activation, and how labels are decided."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from exporter.sources.bundle.expression import Unknown
+from exporter.sources.bundle.preprocessing import Gap, plain_name, steps, three
+
+__all__ = ["Inferer", "Postprocessing", "read_inferer", "read_postprocessing"]
+
+_SILENT = frozenset(
+    ["Invert", "SaveImage", "EnsureType", "CastToType", "SqueezeDim", "ToTensor", "Restore", "Identity", "ToDevice"]
+)
+"""What brings the answer onto the image's grid, or into a file: the gateway does that for every model."""
+_NOTED = frozenset(
+    [
+        "KeepLargestConnectedComponent",
+        "FillHoles",
+        "RemoveSmallObjects",
+        "LargestCC",
+        "LabelFilter",
+        "ToNumpy",
+        "BoundingBox",
+        "ExtremePoints",
+    ]
+)
+
+
+@dataclass
+class Inferer:
+    """How the network is moved over a volume.
+
+    Attributes:
+        size: Of a window, along the network's axes; None: not said.
+        overlap: Fraction of a window's edge.
+        blend: Weight of voxels where windows overlap.
+        padding: Beyond a small volume: ``constant`` (with ``value``, in the network's numbers) or ``replicate``.
+        value: See ``padding``.
+        notes: What the gateway does otherwise.
+        gaps: What is not understood.
+    """
+
+    size: tuple[int, int, int] | None = None
+    overlap: float = 0.25
+    blend: Literal["gaussian", "constant"] = "constant"
+    padding: Literal["constant", "replicate"] = "constant"
+    value: float = 0.0
+    notes: list[str] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+
+
+@dataclass
+class Postprocessing:
+    """How the network's output becomes labels.
+
+    Attributes:
+        activation: What makes probabilities; None: not said.
+        exclusive: Whether the largest wins (argmax); None: not said.
+        threshold: Where labels are cut that do not exclude each other.
+        notes: What the gateway does otherwise.
+        gaps: What is not understood.
+    """
+
+    activation: Literal["softmax", "sigmoid"] | None = None
+    exclusive: bool | None = None
+    threshold: float = 0.5
+    notes: list[str] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+
+
+def read_inferer(value: Any) -> Inferer:
+    """Understand the config's ``inferer``, resolved; MONAI's defaults where it says nothing."""
+    result = Inferer()
+    if not isinstance(value, dict):
+        result.gaps.append(Gap("patch.size", "no inferer says what the network sees at once", "--patch X,Y,Z"))
+        return result
+    name = plain_name(value.get("_target_", ""))
+    if name == "SimpleInferer":
+        return result
+    if name != "SlidingWindowInferer":
+        result.gaps.append(Gap("patch.size", f"inferer {name} is not understood", "--patch X,Y,Z"))
+        return result
+    result.size = three(value.get("roi_size"), int)
+    overlap = value.get("overlap", 0.25)
+    if isinstance(overlap, list | tuple):
+        if len(set(overlap)) > 1:
+            result.notes.append(f"overlap: {max(overlap)} along every axis, where the bundle has {list(overlap)}")
+        overlap = max(overlap)
+    if isinstance(overlap, int | float) and 0 <= overlap < 1:
+        result.overlap = float(overlap)
+    else:
+        result.gaps.append(
+            Gap("patch.overlap", f"overlap {_text(overlap)} is no fraction", "--spec FILE with patch.overlap")
+        )
+    result.blend = "gaussian" if value.get("mode", "constant") == "gaussian" else "constant"
+    match value.get("padding_mode", "constant"):
+        case "replicate":
+            result.padding = "replicate"
+        case "constant":
+            cval = value.get("cval", 0.0)
+            result.value = float(cval) if isinstance(cval, int | float) else 0.0
+        case other:
+            result.padding = "replicate"
+            result.notes.append(f"padding_mode: replicate, where the bundle has {_text(other)}")
+    return result
+
+
+def read_postprocessing(value: Any, *, key: str, ignore: Collection[str] = ()) -> Postprocessing:
+    """Understand a bundle's postprocessing.
+
+    Args:
+        value: The config's ``postprocessing``, resolved.
+        key: The output's.
+        ignore: Names of transforms to leave out.
+    """
+    result = Postprocessing()
+    ignored = {plain_name(name) for name in ignore}
+    for name, arguments in steps(value, key):
+        if name in _SILENT or name in ignored:
+            continue
+        if name == "Activations":
+            result.activation = (
+                "softmax" if arguments.get("softmax") else "sigmoid" if arguments.get("sigmoid") else None
+            )
+        elif name == "AsDiscrete":
+            _discrete(result, arguments)
+        elif name in _NOTED:
+            result.notes.append(f"{name}: the gateway does not do this to the answer")
+        else:
+            shown = name or arguments["_target_"]
+            result.gaps.append(Gap("output", f"postprocessing {shown} is not understood", f"--ignore {shown}"))
+    if result.exclusive is None and result.activation is not None:
+        result.exclusive = result.activation == "softmax"
+    return result
+
+
+def _discrete(result: Postprocessing, arguments: dict[str, Any]) -> None:
+    threshold = arguments.get("threshold", arguments.get("logit_thresh"))
+    if arguments.get("argmax"):
+        result.exclusive = True
+    elif isinstance(threshold, bool):  # older configs: threshold_values, at 0.5
+        result.exclusive = False
+    elif isinstance(threshold, int | float) and 0 < threshold < 1:
+        result.exclusive, result.threshold = False, float(threshold)
+    elif arguments.get("threshold_values"):
+        result.exclusive = False
+    else:
+        result.gaps.append(
+            Gap(
+                "output",
+                "postprocessing AsDiscrete has no argmax and no threshold in (0, 1)",
+                "--spec FILE with output",
+            )
+        )
+
+
+def _text(value: Any) -> str:
+    return value.text if isinstance(value, Unknown) else str(value)

@@ -1,0 +1,71 @@
+"""What lies between a network and the model's tensors: axes, numbers, activation, channels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from exporter.graph.adapters import Entry, Head, network_shape
+from sixpoint.spec import ModelSpec
+
+LETTERS = {"L": (2, 1), "R": (2, -1), "P": (1, 1), "A": (1, -1), "S": (0, 1), "I": (0, -1)}
+"""Axis of a canonical array [z, y, x], and the step along it, that leads to each side of the patient."""
+
+
+def spec(network: dict[str, Any] | None = None, **others: Any) -> ModelSpec:
+    mapping = {
+        "task": "segmentation",
+        "prompts": [],
+        "labels": ["liver", "tumour"],
+        "patch": {"size": [8, 10, 12], "spacing": [1, 1, 1]},
+        "input": {"dtype": "FP32", "channels": [{"kind": "image", "intensity": {"method": "percentile"}}]},
+        "output": {"dtype": "FP32"},
+        "network": {"name": "UNet", **(network or {})},
+    }
+    return ModelSpec.from_mapping({**mapping, **others})
+
+
+@pytest.mark.parametrize("axes", ["SPL", "RAS", "LPS", "RPI", "ASL", "IAR"])
+def test_the_network_sees_its_own_axes_and_the_answer_comes_back_on_the_models(axes: str) -> None:
+    model = spec({"axes": axes, "activation": "none"})
+    value = torch.rand(2, 1, 12, 10, 8)
+    seen = Entry(model)(value)
+    assert tuple(seen.shape[1:]) == network_shape(model)
+    expected = np.moveaxis(value[0, 0].numpy(), [LETTERS[letter][0] for letter in axes], [0, 1, 2])
+    expected = expected[tuple(slice(None, None, LETTERS[letter][1]) for letter in axes)]
+    assert np.array_equal(seen[0, 0], expected)
+    assert torch.equal(Head(model)(seen), value)
+
+
+def test_the_network_sees_its_own_numbers() -> None:
+    model = spec({"scale": [0.5], "offset": [0.5]})
+    assert torch.equal(
+        Entry(model)(torch.tensor([-1.0, 0.0, 1.0]).reshape(1, 1, 3, 1, 1)).flatten(), torch.tensor([0, 0.5, 1])
+    )
+
+
+@pytest.mark.parametrize(
+    ("network", "others", "expected"),
+    [
+        ({}, {}, torch.softmax(torch.tensor([1.0, 3.0, 2.0]), 0)),
+        ({"activation": "none"}, {}, torch.tensor([1.0, 3.0, 2.0])),
+        ({"channels": [2, 0, 1]}, {}, torch.softmax(torch.tensor([1.0, 3.0, 2.0]), 0)[[2, 0, 1]]),
+        (
+            {"channels": [2, 1]},
+            {"output": {"dtype": "FP32", "exclusive": False}},
+            torch.sigmoid(torch.tensor([2.0, 3.0])),
+        ),
+        (
+            {"activation": "softmax", "channels": [1]},
+            {"task": "annotation", "patch": None, "labels": ["object"], "prompts": ["box"]},
+            torch.softmax(torch.tensor([1.0, 3.0, 2.0]), 0)[1:2],
+        ),
+    ],
+    ids=["softmax", "probabilities", "another order", "sigmoid of some", "one of softmax"],
+)
+def test_the_head_makes_probabilities(network: dict[str, Any], others: dict[str, Any], expected: torch.Tensor) -> None:
+    logits = torch.tensor([1.0, 3.0, 2.0]).reshape(1, 3, 1, 1, 1)
+    assert torch.allclose(Head(spec(network, **others))(logits).flatten(), expected)

@@ -1,0 +1,222 @@
+"""Models whose weights lie in a file of their own, as those over 2 GB must; here by a limit of a few kilobytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import yaml
+from onnx import external_data_helper
+
+from exporter.graph.external_data import tensors
+from exporter.publishing.prepare import prepare
+from exporter.publishing.publish import Release, publish
+from exporter.publishing.triton import Triton
+from exporter.publishing.versions import list_versions, remove, rollback
+from exporter.repository.folder import FolderRegistry
+from exporter.repository.object_store import ObjectRegistry
+from exporter.repository.validate import validate
+from exporter.repository.view import fetch_model
+from exporter.sources.dispatch import Options
+from sixpoint.errors import InvalidArgument
+from tests import harness
+from tests.exporter.conftest import run
+from tests.exporter.hub.test_pull import Host, host, pull
+from tests.exporter.test_files import SPEC
+
+__all__ = ["host"]  # a fixture
+
+FILES = {"model.onnx", "model.onnx.data", "version.json", "parity.json", "parity.npz"}
+
+
+@pytest.fixture(scope="module")
+def large(checkpoint: Path, spec_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Release:
+    """A small model that is too large for the limit."""
+    folder = tmp_path_factory.mktemp("large")
+    return prepare(checkpoint, Options(spec=spec_file, largest=4096), name="large", folder=folder)
+
+
+def another(one: Release, folder: Path) -> Release:
+    """The same, with other weights in the file beside it."""
+    path = Path(shutil.copytree(one.model.parent, folder / "another"), one.model.name)
+    data = path.with_name("model.onnx.data")
+    data.write_bytes((np.frombuffer(data.read_bytes(), np.float32) * np.float32(0.9)).tobytes())
+    return replace(one, model=path)
+
+
+def whole(folder: Path) -> str:
+    content = b"".join((folder / name).read_bytes() for name in ("model.onnx", "model.onnx.data"))
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_the_real_triton_serves_it_and_versions_come_and_go(large: Release, tmp_path: Path) -> None:
+    if not harness.TRITON_ENVIRONMENT.is_dir():
+        pytest.skip("Triton is not installed: make triton")
+    registry = FolderRegistry(tmp_path / "repository")
+    harness.write_ellipsoid_model(registry.folder / "resident")
+    with harness.running_triton(registry.folder) as running, Triton(running.address, timeout=30) as triton:
+        published = publish(registry, large, triton=triton)
+        assert published.parity.triton is not None
+        assert published.parity.triton.largest <= 2 / 255
+        other = another(large, tmp_path)
+        other = replace(other, parity=other.parity.model_copy(update={"tolerance": 1.0}))
+        assert publish(registry, other, triton=triton).version == 2
+        records = [one.record for one in list_versions(registry, "large")]
+        for version, record in enumerate(records, start=1):
+            folder = registry.folder / "large" / str(version)
+            assert {path.name for path in folder.iterdir()} == FILES | ({"replaced.json"} if version == 2 else set())
+            assert record.sha256 == whole(folder)
+            assert record.size == sum((folder / name).stat().st_size for name in ("model.onnx", "model.onnx.data"))
+        assert records[0].sha256 != records[1].sha256
+        assert [one.problems for one in validate(registry.folder) if one.name == "large"] == [()]
+        found = json.loads(run("diff", "large", 1, 2, "--repository", registry.folder, "--json").stdout)
+        assert found["fields"].keys() == {"sha256"}
+        assert found["answers"]["largest"] > 0
+        assert rollback(registry, "large", to=None, triton=triton) == 1
+        remove(registry, "large", 2, triton=triton)
+        assert registry.versions("large") == [1]
+
+
+def test_an_object_store_has_the_graph_last_and_loses_it_first(
+    large: Release, s3_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = ObjectRegistry(f"s3://models/{tmp_path.name.lower().replace('_', '-')}", lease=5)
+    publish(registry, large, triton=None)
+    put: list[str] = []
+    original = ObjectRegistry._put
+    monkeypatch.setattr(
+        ObjectRegistry, "_put", lambda self, path, content: (put.append(path), original(self, path, content))
+    )
+    publish(registry, large, triton=None)
+    written = [path for path in put if path.startswith("large/2/")]
+    assert written.index("large/2/model.onnx.data") < written.index("large/2/model.onnx")
+    assert fetch_model(registry, "large", 2, tmp_path).parent == tmp_path
+    assert whole(tmp_path) == list_versions(registry, "large")[1].record.sha256
+    rollback(registry, "large", to=1, triton=None)
+    gone: list[str] = []
+    delete = ObjectRegistry.delete
+    monkeypatch.setattr(ObjectRegistry, "delete", lambda self, path: (gone.append(path), delete(self, path)))
+    remove(registry, "large", 2, triton=None)
+    assert gone[0] == "large/2/model.onnx"
+    assert registry.versions("large") == [1]
+
+
+def test_an_exported_one_is_published_again_to_the_byte(large: Release, tmp_path: Path) -> None:
+    registry = FolderRegistry(tmp_path / "repository")
+    publish(registry, large, triton=None)
+    done = run("publish", registry.folder / "large", "--repository", tmp_path / "other")
+    assert done.exit_code == 0, done.stderr
+    first, second = (one / "large" / "1" for one in (registry.folder, tmp_path / "other"))
+    assert whole(first) == whole(second)
+    assert {path.name for path in second.iterdir()} == FILES
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (lambda data: data.unlink(), "has weights in a file that is not beside it: 'model.onnx.data'"),
+        (lambda data: data.write_bytes(data.read_bytes()[:2000]), "version 1: model.onnx "),
+        (lambda data: data.write_bytes(data.read_bytes()[::-1]), "is not the one that version.json was written for"),
+        (lambda data: data.symlink_to(data.rename(data.parents[3] / "elsewhere")), "is a link"),
+    ],
+    ids=["missing", "cut off", "changed", "a link"],
+)
+def test_what_is_wrong_with_its_weights_is_told(
+    damage: Callable[[Path], Any], expected: str, large: Release, tmp_path: Path
+) -> None:
+    registry = FolderRegistry(tmp_path / "repository")
+    publish(registry, large, triton=None)
+    damage(registry.folder / "large" / "1" / "model.onnx.data")
+    done = run("validate", registry.folder)
+    assert done.exit_code == 1
+    assert expected in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+# ONNX files of others
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Path:
+    """An ONNX file with every weight in a file of its own, and its spec beside it."""
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Conv3d(1, 16, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv3d(16, 2, 1))
+    path = tmp_path / "theirs" / "model.onnx"
+    path.parent.mkdir()
+    torch.onnx.export(
+        network.eval(), (torch.zeros(2, 1, 24, 16, 16),), path, dynamic_shapes=({0: torch.export.Dim("batch")},)
+    )
+    model = onnx.load(path)
+    path.with_name("model.onnx.data").unlink(missing_ok=True)
+    onnx.save(model, path, save_as_external_data=True, all_tensors_to_one_file=False, size_threshold=0)
+    (path.parent / "spec.yaml").write_text(yaml.safe_dump(SPEC))
+    return path
+
+
+def renamed(path: Path, name: str) -> None:
+    """Let the first weight lie in a file of another name."""
+    model = onnx.load(path, load_external_data=False)
+    for tensor in tensors(model):
+        if external_data_helper.uses_external_data(tensor):
+            tensor.external_data[0].value = name
+            break
+    onnx.save(model, path)
+
+
+@pytest.mark.parametrize("largest", [1000, 2**31 - 1])
+def test_weights_beside_an_onnx_file_come_along(largest: int, theirs: Path, tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    made = prepare(theirs, Options(largest=largest), name="liver", folder=tmp_path / "work")
+    assert made.parity.onnxruntime is not None
+    assert made.parity.onnxruntime.largest < 1e-2
+    assert made.model.with_name("model.onnx.data").is_file() == (largest == 1000)
+    registry = FolderRegistry(tmp_path / "repository")
+    publish(registry, made, triton=None)
+    assert [one.problems for one in validate(registry.folder)] == [()]
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/hostname", "a/../../secret", "", "a\\b"])
+def test_weights_outside_of_the_folder_are_refused(name: str, theirs: Path, tmp_path: Path) -> None:
+    renamed(theirs, name)
+    (tmp_path / "secret").write_bytes(bytes(10000))
+    for command in (("export", theirs, "--repository", tmp_path / "repository"), ("pull", f"file:{theirs}")):
+        done = run(*command, *(("--cache", tmp_path / "cache") if command[0] == "pull" else ()))
+        assert done.exit_code == 3
+        assert f"model.onnx has weights in a file outside of its folder: {name!r}" in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "repository").exists()
+    assert not list((tmp_path / "cache").rglob("*.onnx"))
+
+
+def test_weights_that_are_not_there_are_told(theirs: Path, tmp_path: Path) -> None:
+    renamed(theirs, "nowhere.bin")
+    with pytest.raises(InvalidArgument, match=r"a file that is not beside it: 'nowhere\.bin'"):
+        prepare(theirs, Options(), name="liver", folder=tmp_path)
+
+
+def test_weights_are_pulled_with_the_file(theirs: Path, tmp_path: Path, host: Host) -> None:
+    for path in theirs.parent.iterdir():
+        host.content[f"/models/{path.name}"] = path.read_bytes()
+    pulled = {}
+    for source in (f"{host.url}/models/model.onnx", f"file:{theirs}"):
+        done = pull(host, source, tmp_path / "cache")
+        assert done.exit_code == 0, done.stderr
+        report = json.loads(done.stdout)
+        files = {path.name: path for path in Path(report["path"]).parent.iterdir() if path.name in report["sha256"]}
+        assert {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()} == report["sha256"]
+        pulled[source] = report["sha256"]
+    assert len({tuple(sorted(one.items())) for one in pulled.values()}) == 1
+    assert len(next(iter(pulled.values()))) > 2
+    digest = hashlib.sha256(theirs.read_bytes()).hexdigest()
+    done = pull(host, f"{host.url}/models/model.onnx", tmp_path / "fresh", "--sha256", digest)
+    assert done.exit_code == 3
+    assert "a SHA-256 is of one: leave it out" in done.stderr

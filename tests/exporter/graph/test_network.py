@@ -1,0 +1,52 @@
+"""Specs that name no network, or one that contradicts them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from exporter.graph.network import build_network
+from sixpoint.errors import ModelSpecError
+from sixpoint.spec import ModelSpec
+
+
+def build(mapping: dict[str, Any]) -> None:
+    build_network(ModelSpec.from_mapping(mapping))
+
+
+def test_a_spec_without_a_network_is_refused(mapping: dict[str, Any]) -> None:
+    del mapping["network"]
+    with pytest.raises(ModelSpecError, match="names no network"):
+        build(mapping)
+
+
+@pytest.mark.parametrize("name", ["UNett", "os", "warnings", "__name__"])
+def test_a_name_that_is_no_network_of_monai_is_refused(name: str, mapping: dict[str, Any]) -> None:
+    mapping["network"]["name"] = name
+    with pytest.raises(ModelSpecError, match=f"has no network {name}" + (": UNet" if name == "UNett" else "")):
+        build(mapping)
+
+
+def test_wrong_arguments_are_explained(mapping: dict[str, Any]) -> None:
+    mapping["network"]["arguments"]["depth"] = 3
+    with pytest.raises(ModelSpecError, match=r"UNet cannot be built: .*depth"):
+        build(mapping)
+
+
+def test_other_channels_than_the_networks_are_explained(mapping: dict[str, Any]) -> None:
+    mapping["input"]["channels"].pop()
+    with pytest.raises(ModelSpecError, match=r"cannot take the spec's input \[5, 16, 16, 24\]: "):
+        build(mapping)
+
+
+def test_a_region_that_the_network_cannot_halve_is_explained(mapping: dict[str, Any]) -> None:
+    mapping["roi"]["size"] = [16, 16, 15]
+    with pytest.raises(ModelSpecError, match=r"\[6, 15, 16, 16\]|\[1, 16, 16, 16\]"):
+        build(mapping)
+
+
+def test_more_outputs_than_promised_are_explained(mapping: dict[str, Any]) -> None:
+    mapping["network"]["arguments"]["out_channels"] = 2
+    with pytest.raises(ModelSpecError, match=r"returns \[2, 16, 16, 24\], and the spec promises \[1, 16, 16, 24\]"):
+        build(mapping)

@@ -1,0 +1,253 @@
+"""TensorRT plans: no GPU is needed, for small programs stand in for nvidia-smi and trtexec.
+
+So they say what trtexec is told, what is made of what it tells, and what is written; not that TensorRT takes it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from exporter.graph import tensorrt
+from exporter.publishing.publish import Release, publish
+from exporter.publishing.triton import Triton
+from exporter.publishing.versions import list_versions, remove, rollback
+from exporter.repository.config import ModelConfig
+from exporter.repository.folder import FolderRegistry
+from exporter.repository.object_store import ObjectRegistry
+from exporter.repository.record import Engine, VersionRecord
+from exporter.repository.validate import validate
+from gateway.triton.local import LocalTriton
+from sixpoint.errors import FailedPrecondition, NotFound
+from sixpoint.spec import ModelSpec
+from tests import harness
+from tests.exporter.conftest import run
+from tests.exporter.publish_helpers import release
+
+GOLDEN = Path(__file__).parent / "golden" / "plan.pbtxt"
+ENGINE = Engine(gpu="NVIDIA L4", driver="550.54.15", tensorrt="10.3.0")
+SHAPE = "6x16x16x24"  # of tests.exporter.conftest.SPEC
+
+SMI = """
+assert sys.argv[1:] == ["--query-gpu=name,driver_version", "--format=csv,noheader"], sys.argv
+print("NVIDIA L4, 550.54.15")
+print("NVIDIA L4, 550.54.15")
+"""
+BUILDS = """
+flags = dict(one.partition("=")[::2] for one in sys.argv[1:])
+Path(__file__).with_name("flags.json").write_text(json.dumps(flags))
+assert Path(flags["--onnx"]).read_bytes()
+print("&&&& RUNNING TensorRT.trtexec [TensorRT v100300] [b26] # trtexec", *sys.argv[1:])
+Path(flags["--saveEngine"]).write_bytes(b"engine of " + Path(flags["--onnx"]).name.encode())
+"""
+FAILS = """
+print("&&&& RUNNING TensorRT.trtexec [TensorRT v100300] # trtexec")
+print("[11/24/2026-15:10:38] [I] === Model Options ===")
+print("[11/24/2026-15:10:39] [W] [TRT] something that does not matter", file=sys.stderr)
+print("[11/24/2026-15:10:40] [E] [TRT] Error Code 2: OutOfMemory (no further information)", file=sys.stderr)
+print("[11/24/2026-15:10:40] [E] Engine could not be created from network", file=sys.stderr)
+Path(dict(one.partition("=")[::2] for one in sys.argv[1:])["--saveEngine"]).write_bytes(b"half of an eng")
+sys.exit(1)
+"""
+
+Standing = Callable[..., Path]
+
+
+@pytest.fixture
+def standing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Standing:
+    """Put programs of these sources, and nothing else, on PATH; returns their folder."""
+
+    def put(**sources: str) -> Path:
+        folder = tmp_path / "bin"
+        folder.mkdir(exist_ok=True)
+        for name, source in sources.items():
+            path = folder / name.replace("_", "-")
+            path.write_text(f"#!{sys.executable} -S\nimport json, os, signal, sys\nfrom pathlib import Path\n{source}")
+            path.chmod(0o755)
+        monkeypatch.setenv("PATH", str(folder))
+        monkeypatch.setattr(tensorrt, "_TRTEXEC", str(tmp_path / "nowhere"))
+        return folder
+
+    return put
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def planned(one: Release, folder: Path) -> Release:
+    """As if it had been built; no Triton could load it."""
+    path = folder / "model.plan"
+    path.write_bytes(b"engine")
+    return replace(one, model=path, config=replace(one.config, backend="tensorrt"), engine=ENGINE, precision="fp16")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    return release(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.mark.parametrize(
+    ("precision", "flags", "recorded"),
+    [
+        ([], {"--fp16": ""}, "fp16"),
+        (["--precision", "fp16"], {"--fp16": ""}, "fp16"),
+        (["--precision", "fp32"], {}, "fp32"),
+    ],
+)
+def test_a_stand_in_for_trtexec_is_told_all_and_its_plan_is_published(
+    precision: list[str],
+    flags: dict[str, str],
+    recorded: str,
+    checkpoint: Path,
+    spec_file: Path,
+    exported: Path,
+    tmp_path: Path,
+    standing: Standing,
+) -> None:
+    programs = standing(nvidia_smi=SMI, trtexec=BUILDS)
+    source = (checkpoint, "--spec", spec_file) if "fp16" in precision else (exported / "tiny",)
+    where = ("--name", "tiny", "--repository", tmp_path / "models")
+    done = run("publish", *source, *where, "--tensorrt", "plan", *precision)
+    assert done.exit_code == 0, done.stderr
+    told = json.loads((programs / "flags.json").read_text())
+    assert Path(told.pop("--onnx")).name == "model.onnx"
+    assert Path(told.pop("--saveEngine")).name == "model.plan"
+    shapes = {f"--{which}Shapes": f"INPUT:{size}x{SHAPE}" for which, size in (("min", 1), ("opt", 1), ("max", 8))}
+    assert told == {**shapes, **flags}
+    folder = tmp_path / "models" / "tiny"
+    names = sorted(path.name for path in (folder / "1").iterdir())
+    assert names == ["model.plan", "parity.json", "parity.npz", "version.json"]
+    assert (folder / "1" / "model.plan").read_bytes() == b"engine of model.onnx"
+    record = VersionRecord.from_json((folder / "1" / "version.json").read_bytes())
+    assert (record.engine, record.precision, record.size) == (ENGINE, recorded, 20)
+    assert "TensorRT 10.3.0 on NVIDIA L4, driver 550.54.15" in (folder / "README.md").read_text()
+    assert json.loads((folder / "card.json").read_text())["versions"]["1"]["engine"] == ENGINE.model_dump()
+    assert "model.plan" in done.stdout
+    assert "has answered nobody yet" in done.stdout
+    assert run("validate", tmp_path / "models").exit_code == 0
+
+
+def test_the_config_of_a_plan_is_the_golden_one(spec: ModelSpec) -> None:
+    """After an intended change: write ``to_text()`` to the file, and read the difference."""
+    config = replace(ModelConfig.of(spec, name="tiny"), backend="tensorrt")
+    assert config.to_text() == GOLDEN.read_text()
+    assert ModelConfig.from_text(config.to_text()) == config
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        ({}, "built on the GPU that runs it, and this machine has none"),
+        ({"nvidia_smi": "print('Failed to initialize NVML'); sys.exit(9)"}, "and this machine has none"),
+        ({"nvidia_smi": "print('NVIDIA L4, 550.1'); print('Tesla T4, 550.1')"}, "this machine has 2 kinds"),
+        ({"nvidia_smi": SMI}, "built by trtexec, which is neither on PATH nor"),
+        ({"nvidia_smi": SMI, "trtexec": FAILS}, "the engine: Error Code 2: OutOfMemory (no further information); a"),
+        ({"nvidia_smi": SMI, "trtexec": "os.kill(os.getpid(), signal.SIGKILL)"}, "it was ended by signal 9"),
+        ({"nvidia_smi": SMI, "trtexec": "print('done')"}, "trtexec cannot build the engine: exit code 0"),
+        ({"nvidia_smi": SMI, "trtexec": BUILDS.replace("[TensorRT v100300]", "")}, "version 8 or a newer one"),
+    ],
+)
+def test_without_a_gpu_or_a_plan_nothing_changes_and_one_line_says_why(
+    sources: dict[str, str], expected: str, exported: Path, repository: Path, standing: Standing
+) -> None:
+    standing(**sources)
+    before = tree(repository)
+    done = run("publish", exported / "tiny", "--name", "plan", "--repository", repository, "--tensorrt", "plan")
+    assert done.exit_code == 5
+    assert expected in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert tree(repository) == before
+
+
+def test_plans_and_onnx_files_are_no_versions_of_one_model(
+    exported: Path, repository: Path, tiny: Release, tmp_path: Path, standing: Standing
+) -> None:
+    programs = standing(nvidia_smi=SMI, trtexec=BUILDS)
+    done = run("publish", exported / "tiny", "--repository", repository, "--tensorrt", "plan")
+    assert done.exit_code == 5
+    assert "this is a TensorRT plan, and the versions of tiny that are there are no plans" in done.stderr
+    assert "(--name tiny-tensorrt)" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (programs / "flags.json").exists()  # it was not built in vain
+    registry = FolderRegistry(tmp_path / "plans")
+    publish(registry, planned(tiny, tmp_path), triton=None)
+    with pytest.raises(FailedPrecondition, match=r"are all plans: .*\(--name tiny-onnx\)"):
+        publish(registry, tiny, triton=None)
+    larger = replace(planned(tiny, tmp_path), config=replace(planned(tiny, tmp_path).config, max_batch_size=16))
+    with pytest.raises(FailedPrecondition, match="have other --max-batch-size"):
+        publish(registry, larger, triton=None)
+    assert registry.versions("tiny") == [1]
+
+
+def test_versions_of_plans_come_and_go_in_a_folder(tiny: Release, tmp_path: Path) -> None:
+    registry = FolderRegistry(tmp_path / "models")
+    for _ in range(3):
+        publish(registry, planned(tiny, tmp_path), triton=None)
+    assert rollback(registry, "tiny", to=None, triton=None) == 2
+    remove(registry, "tiny", 1, triton=None)
+    assert [(one.version, one.state) for one in list_versions(registry, "tiny")] == [(2, "serving"), (3, "kept")]
+    assert run("versions", "tiny", "--repository", registry.folder).exit_code == 0
+    for command, code, expected in (
+        (("diff", "tiny", 2, 3, "--repository", registry.folder), 5, "which only Triton can run"),
+        (("publish", registry.folder / "tiny"), 3, "holds TensorRT plans, each for one GPU and one TensorRT"),
+        (("tensorrt-job", "tiny", "--gpu", "L4", "--repository", registry.folder), 5, "are TensorRT plans"),
+    ):
+        done = run(*command)
+        assert done.exit_code == code
+        assert expected in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert [one.problems for one in validate(registry.folder)] == [()]
+    (registry.folder / "tiny" / "2" / "model.plan").write_bytes(b"another")
+    (registry.folder / "tiny" / "3" / "version.json").unlink()
+    changed, unknown = validate(registry.folder)[0].problems
+    assert "version 2: model.plan is not the one that version.json was written for" in changed
+    assert "version 3: version.json is missing" in unknown
+    (registry.folder / "tiny" / "2" / "model.plan").unlink()
+    assert "version 2: model.plan is missing" in validate(registry.folder)[0].problems
+
+
+def test_versions_of_plans_come_and_go_in_an_object_store(s3_environment: None, tiny: Release, tmp_path: Path) -> None:
+    registry = ObjectRegistry("s3://models/plans", lease=5)
+    for _ in range(2):
+        publish(registry, planned(tiny, tmp_path), triton=None)
+    assert rollback(registry, "tiny", to=None, triton=None) == 1
+    remove(registry, "tiny", 2, triton=None)
+    assert [(one.version, one.record.engine) for one in list_versions(registry, "tiny")] == [(1, ENGINE)]
+    registry.fetch("tiny/1/model.plan", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"engine"
+    with pytest.raises(NotFound):
+        registry.fetch("tiny/2/model.plan", tmp_path / "copy")
+
+
+@pytest.mark.parametrize(
+    ("digits", "version"), [("8503", "8.5.3"), ("8601", "8.6.1"), ("100300", "10.3.0"), ("101600", "10.16.0")]
+)
+def test_versions_are_read_from_the_banners_of_old_and_new_programs(
+    digits: str, version: str, tiny: Release, tmp_path: Path, standing: Standing
+) -> None:
+    standing(nvidia_smi=SMI, trtexec=BUILDS.replace("100300", digits))
+    built = tensorrt.find_builder().build(tiny, tmp_path, half=True)
+    assert built.engine == ENGINE.model_copy(update={"tensorrt": version})
+    quantised = tensorrt.find_builder().build(replace(tiny, precision="int8"), tmp_path, half=True)
+    assert quantised.precision == "int8"
+    assert json.loads((tmp_path / "bin" / "flags.json").read_text()).keys() >= {"--fp16", "--int8"}
+
+
+def test_a_plan_that_the_real_triton_cannot_load_is_gone(tiny: Release, tmp_path: Path) -> None:
+    """The Triton from pip has no TensorRT at all."""
+    if not harness.TRITON_ENVIRONMENT.is_dir():
+        pytest.skip("Triton is not installed: make triton")
+    harness.write_ellipsoid_model(tmp_path / "repository" / "resident")
+    before = tree(tmp_path / "repository")
+    running: LocalTriton
+    with harness.running_triton(tmp_path / "repository") as running, Triton(running.address, timeout=30) as triton:
+        with pytest.raises(FailedPrecondition, match="load failed for model 'tiny'"):
+            publish(FolderRegistry(tmp_path / "repository"), planned(tiny, tmp_path), triton=triton)
+        assert tree(tmp_path / "repository") == before
+        assert [state for state, _ in triton.states("resident").values()] == ["READY"]

@@ -1,0 +1,222 @@
+"""Fetching models, from a real HTTP server that lays files out as the hosts do."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import json
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.exporter.bundles import write_bundle, zipped
+from tests.exporter.conftest import run
+from tests.exporter.sources.test_bad_bundles import Bomb
+
+ZOO = "/v2/models/nvidia/monaihosting/spleen_ct/versions/0.5.4/files/spleen_ct_v0.5.4.zip"
+NGC = "/v2/models/nvidia/monaitoolkit/spleen_ct/versions/0.5.4/zip"
+HUB = "/MONAI/spleen_ct/resolve/0.5.4/"
+
+
+class Host(http.server.ThreadingHTTPServer):
+    """Serves ``content`` by path, ranges included; breaks off after ``breaks`` bytes, as often as that has numbers."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.content: dict[str, bytes] = {}
+        self.breaks: list[int] = []
+        self.asked: list[tuple[str, str]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Host
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        wanted = self.headers.get("Range", "")
+        self.server.asked.append((path, wanted))
+        content = self.server.content.get(path)
+        if content is None:
+            self.send_error(404)
+            return
+        tag = f'"{hashlib.md5(content).hexdigest()}"'
+        first = int(wanted[6:-1]) if wanted and self.headers.get("If-Range") == tag else 0
+        self.send_response(206 if first else 200)
+        self.send_header("Content-Length", str(len(content) - first))
+        self.send_header("ETag", tag)
+        self.end_headers()
+        stop = self.server.breaks.pop(0) if self.server.breaks else len(content)
+        self.wfile.write(content[first : first + stop])
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    server = Host()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hosted") / "spleen_ct"
+    write_bundle(folder)
+    return folder
+
+
+def pull(host: Host, source: str, cache: Path, *others: object) -> Any:
+    mirrors = ("--ngc", host.url, "--hugging-face", host.url)
+    return run("pull", source, "--cache", cache, *mirrors, "--json", *others)
+
+
+@pytest.mark.parametrize(("source", "path"), [("monai:spleen_ct@0.5.4", ZOO), ("ngc:spleen_ct@0.5.4", NGC)])
+def test_an_archive_is_fetched_once_and_exported(
+    source: str, path: str, host: Host, bundle: Path, tmp_path: Path
+) -> None:
+    host.content[path] = zipped(bundle).read_bytes()
+    result = pull(host, source, tmp_path / "cache")
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["licence"] == "Apache-2.0"
+    assert report["sha256"] == {"spleen_ct.zip": hashlib.sha256(host.content[path]).hexdigest()}
+    host.content.clear()
+    again = pull(host, source, tmp_path / "cache", "--offline")
+    assert json.loads(again.stdout) == report
+    assert len(host.asked) == 1
+    if source.startswith("monai"):
+        exported = run("export", report["path"], "--repository", tmp_path / "repository")
+        assert exported.exit_code == 0, exported.stderr
+        assert "| Licence | Apache-2.0 |" in (tmp_path / "repository" / "spleen_ct" / "README.md").read_text()
+
+
+def test_a_repository_of_the_hub_is_fetched_as_a_folder(host: Host, bundle: Path, tmp_path: Path) -> None:
+    files = {str(path.relative_to(bundle)): path.read_bytes() for path in bundle.rglob("*") if path.is_file()}
+    siblings: list[dict[str, Any]] = [{"rfilename": ".gitattributes"}, *({"rfilename": name} for name in files)]
+    for entry in siblings:
+        if entry["rfilename"].endswith(".pt"):
+            entry["lfs"] = {"sha256": hashlib.sha256(files[entry["rfilename"]]).hexdigest()}
+    host.content = {HUB + name: content for name, content in files.items()}
+    about = {"siblings": siblings, "cardData": {"license": "apache-2.0"}}
+    host.content["/api/models/MONAI/spleen_ct/revision/0.5.4"] = json.dumps(about).encode()
+    result = pull(host, "hf:MONAI/spleen_ct@0.5.4", tmp_path / "cache")
+    assert result.exit_code == 0, result.stderr
+    folder = Path(json.loads(result.stdout)["path"])
+    assert (folder / "models" / "model.pt").read_bytes() == files["models/model.pt"]
+    assert not (folder / ".gitattributes").exists()
+    host.content[HUB + "models/model.pt"] = b"something else"
+    result = pull(host, "hf:MONAI/spleen_ct@0.5.4", tmp_path / "another")
+    assert result.exit_code == 3
+    assert "model.pt has SHA-256" in result.stderr
+
+
+def test_what_broke_off_goes_on_where_it_stopped(host: Host, bundle: Path, tmp_path: Path) -> None:
+    content = host.content["/models/spleen.zip"] = zipped(bundle).read_bytes()
+    host.breaks = [1000, 1000, 1000, 500]
+    source = f"{host.url}/models/spleen.zip"
+    result = pull(host, source, tmp_path / "cache")
+    assert result.exit_code == 7
+    assert "goes on where it stopped" in result.stderr
+    result = pull(host, source, tmp_path / "cache", "--sha256", hashlib.sha256(content).hexdigest())
+    assert result.exit_code == 0, result.stderr
+    assert [wanted for _, wanted in host.asked] == ["", *(f"bytes={n}-" for n in (1000, 2000, 3000, 3500))]
+    assert Path(json.loads(result.stdout)["path"]).read_bytes() == content
+
+
+def test_a_file_that_changed_meanwhile_is_fetched_whole(host: Host, bundle: Path, tmp_path: Path) -> None:
+    host.content["/spleen.zip"] = b"old" * 1000
+    host.breaks = [100, 0, 0]
+    assert pull(host, f"{host.url}/spleen.zip", tmp_path / "cache").exit_code == 7
+    content = host.content["/spleen.zip"] = zipped(bundle).read_bytes()
+    result = pull(host, f"{host.url}/spleen.zip", tmp_path / "cache")
+    assert result.exit_code == 0, result.stderr
+    assert Path(json.loads(result.stdout)["path"]).read_bytes() == content
+
+
+def test_a_file_on_this_machine_is_taken_too(host: Host, bundle: Path, tmp_path: Path) -> None:
+    result = pull(host, f"file:{zipped(bundle)}", tmp_path / "cache", "--offline")
+    assert result.exit_code == 0, result.stderr
+    assert Path(json.loads(result.stdout)["path"]).name == "spleen_ct.zip"
+
+
+def test_a_file_on_this_machine_that_changed_is_taken_anew(host: Host, tmp_path: Path) -> None:
+    source = tmp_path / "net.pt"
+    for value in (1.0, 2.0):
+        torch.save({"state_dict": {"weight": torch.tensor([value])}}, source)
+        result = pull(host, f"file:{source}", tmp_path / "cache")
+        assert result.exit_code == 0, result.stderr
+        report = json.loads(result.stdout)
+        assert report["sha256"] == {"net.pt": hashlib.sha256(source.read_bytes()).hexdigest()}
+        assert Path(report["path"]).read_bytes() == source.read_bytes()
+    source.unlink()
+    assert json.loads(pull(host, f"file:{source}", tmp_path / "cache").stdout) == report
+
+
+def test_the_file_of_another_folder_is_another_one(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = []
+    for name, value in (("a", 1.0), ("b", 2.0)):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        torch.save({"state_dict": {"weight": torch.tensor([value])}}, "net.pt")
+        result = pull(host, "file:net.pt", tmp_path / "cache")
+        assert result.exit_code == 0, result.stderr
+        paths.append(Path(json.loads(result.stdout)["path"]))
+    for path, name in zip(paths, "ab", strict=True):
+        assert path.read_bytes() == (tmp_path / name / "net.pt").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("source", "flags", "code", "expected"),
+    [
+        ("monai:spleen_ct", (), 3, "write monai:NAME@VERSION"),
+        ("monai:../x@1", (), 3, "names no model"),
+        ("monai:none@1", (), 4, "answers 404 .* check name and version"),
+        ("hf:none", (), 3, "write hf:OWNER/NAME@REVISION"),
+        ("hf:a/none", (), 4, "check name and revision"),
+        ("ftp://example.org/x.zip", (), 3, "is no source: expected monai:"),
+        ("http://example.org/x.zip", (), 3, "is no source"),
+        ("monai:spleen_ct@1", ("--offline",), 7, "--offline forbids"),
+        ("file:/none.zip", (), 4, "there is no file"),
+    ],
+)
+def test_what_cannot_be_fetched_is_told_in_one_line(
+    source: str, flags: tuple[str, ...], code: int, expected: str, host: Host, tmp_path: Path
+) -> None:
+    result = pull(host, source, tmp_path / "cache", *flags)
+    assert result.exit_code == code
+    assert result.stderr.count("\n") == 1
+    assert re.search(expected, result.stderr)
+
+
+def test_another_checksum_is_told_and_nothing_stays(host: Host, tmp_path: Path) -> None:
+    host.content["/model.onnx"] = b"x" * 10
+    result = pull(host, f"{host.url}/model.onnx", tmp_path / "cache", "--sha256", "ab" * 32)
+    assert result.exit_code == 3
+    assert "expected abab" in result.stderr
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
+
+
+def test_code_in_what_was_fetched_does_not_run_and_nothing_stays(host: Host, bundle: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "evil"
+    write_bundle(folder)
+    torch.save({"state_dict": {}, "extra": Bomb(tmp_path / "mark")}, folder / "models" / "model.pt")
+    host.content["/evil.zip"] = zipped(folder).read_bytes()
+    result = pull(host, f"{host.url}/evil.zip", tmp_path / "cache")
+    assert result.exit_code == 3
+    assert "Python objects" in result.stderr
+    assert not (tmp_path / "mark").exists()
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []

@@ -1,0 +1,90 @@
+"""A tiny model without weights to publish, and a client that never stops asking."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from exporter.publishing.prepare import prepare
+from exporter.publishing.publish import Release
+from exporter.publishing.triton import Triton
+from exporter.sources.dispatch import Options
+from sixpoint.rollout import CANDIDATE_PARAMETER, Candidate
+from tests.harness import ELLIPSOID_SPEC, write_ellipsoid_model
+
+SPEC = ELLIPSOID_SPEC.model_copy(update={"roi": ELLIPSOID_SPEC.roi.model_copy(update={"size": (16, 16, 16)})})
+
+
+def release(folder: Path, *, name: str = "tiny") -> Release:
+    """The exported model, made ready to be published."""
+    write_ellipsoid_model(folder / name, spec=SPEC)
+    (folder / "work").mkdir()
+    return prepare(folder / name, Options(tolerance=0.01), name=name, folder=folder / "work")
+
+
+@dataclass
+class Asked:
+    """How many answers each version gave, and how many failures there were, by their text."""
+
+    answers: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+
+
+def _serving(stub: Any, triton: Triton, name: str) -> str:
+    """The newest ready version that is not on trial, of one moment: versions and config are two calls."""
+    while True:
+        before = _ready(triton, name)
+        parameters = stub.ModelConfig(service_pb2.ModelConfigRequest(name=name)).config.parameters
+        text = parameters[CANDIDATE_PARAMETER].string_value if CANDIDATE_PARAMETER in parameters else ""
+        tried = int(Candidate.from_json(text).version) if text else None
+        if before == _ready(triton, name):
+            return str(max(before - {tried}))
+
+
+def _ready(triton: Triton, name: str) -> set[int | None]:
+    return {version for version, (state, _) in triton.states(name).items() if state == "READY"}
+
+
+@contextlib.contextmanager
+def asking(address: str, *, name: str = "tiny", by_version: bool) -> Iterator[Asked]:
+    """Ask without a pause, from a thread, without a version or (``by_version``) for the one that was seen to serve:
+    the newest that is ready and not on trial, as the gateway does.
+    """
+    asked, done = Asked(), threading.Event()
+    given = np.zeros((1, *SPEC.input_shape), np.float16).tobytes()
+
+    def ask(stub: Any, version: str) -> None:
+        request = service_pb2.ModelInferRequest(model_name=name, model_version=version)
+        request.inputs.add(name="INPUT", datatype="FP16", shape=[1, *SPEC.input_shape])
+        request.raw_input_contents.append(given)
+        try:
+            asked.answers[stub.ModelInfer(request, timeout=30).model_version] += 1
+        except grpc.RpcError as error:
+            asked.failures[error.details()] += 1
+
+    def run() -> None:
+        with grpc.insecure_channel(address) as channel, Triton(address) as triton:
+            stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+            while not done.is_set():
+                version = ""
+                if by_version:
+                    version = _serving(stub, triton, name)
+                ask(stub, version)
+                done.wait(0.01)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield asked
+    finally:
+        done.set()
+        thread.join()

@@ -1,0 +1,41 @@
+"""Publishes in processes that can be killed: one process imports everything once, and forks for each."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from exporter.publishing.publish import publish
+from exporter.publishing.triton import Triton
+from exporter.repository.protocol import open_registry
+from tests.exporter.publish_helpers import release
+
+
+def main(repository: str, address: str) -> None:
+    """For every line read, publish in a new process, and write its id; "done" when one ended by itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        ready = release(Path(folder))
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        ended = 0
+        for _ in sys.stdin:
+            if ended:
+                # Not before: who decided to kill it a moment too late must find its id, and no other process's.
+                os.waitpid(ended, 0)
+            child = os.fork()
+            if not child:
+                with Triton(address, timeout=30) as triton:
+                    publish(open_registry(repository), ready, triton=triton)
+                os._exit(0)
+            sys.stdout.write(f"{child}\n")
+            sys.stdout.flush()
+            os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+            sys.stdout.write("done\n")
+            sys.stdout.flush()
+            ended = child
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,96 @@
+"""A publisher killed at any moment: the repository validates, Triton serves, and the next one cleans up."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from exporter.publishing.publish import publish
+from exporter.publishing.triton import Triton
+from exporter.repository.folder import FolderRegistry
+from exporter.repository.validate import validate
+from exporter.repository.view import finished
+from sixpoint.errors import FailedPrecondition
+from tests import harness
+from tests.exporter.publish_helpers import asking, release
+
+KILLS = int(os.environ.get("EXPORTER_KILLS", "15"))
+# A publish takes about so long.
+SECONDS = 1.5
+
+
+@contextlib.contextmanager
+def publisher(repository: Path, address: str) -> Iterator[subprocess.Popen[str]]:
+    """The process that forks publishers."""
+    command = [sys.executable, "-m", "tests.exporter.publishing.killing", str(repository), address]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        try:
+            yield process
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+
+
+@pytest.mark.timeout(60 + 5 * KILLS)
+def test_a_publisher_killed_at_any_moment_leaves_a_repository_that_validates_and_a_triton_that_serves(
+    tmp_path: Path,
+) -> None:
+    if not harness.TRITON_ENVIRONMENT.is_dir():
+        pytest.skip("Triton is not installed: make triton")
+    moments = random.Random(0)
+    registry = FolderRegistry(tmp_path / "repository")
+    harness.write_ellipsoid_model(registry.folder / "resident")
+    tiny = release(tmp_path)
+    with contextlib.ExitStack() as stack:
+        address = stack.enter_context(harness.running_triton(registry.folder)).address
+        triton = stack.enter_context(Triton(address, timeout=30))
+        publish(registry, tiny, triton=triton)
+        process = stack.enter_context(publisher(registry.folder, address))
+        asked = [stack.enter_context(asking(address, by_version=one)) for one in (False, True)]
+        killed = 0
+        for _ in range(KILLS):
+            process.stdin.write("\n")
+            process.stdin.flush()
+            child = int(process.stdout.readline())
+            done = threading.Event()
+            waiting = threading.Thread(target=lambda done=done: (process.stdout.readline(), done.set()))
+            waiting.start()
+            if not done.wait(moments.uniform(0, SECONDS)):
+                os.kill(child, signal.SIGKILL)
+                killed += 1
+            waiting.join()
+            assert [problem for one in validate(registry.folder) for problem in one.problems] == []
+        assert killed
+        version = publish(registry, tiny, triton=triton).version
+        time.sleep(0.2)
+    assert [one.failures for one in asked] == [{}, {}]
+    assert finished(registry, "tiny") == registry.versions("tiny")
+    assert registry.versions("tiny")[-1] == version
+    assert [path for path in registry.folder.rglob("*") if path.name.startswith(".")] == []
+
+
+def test_publishers_at_once_take_turns(tmp_path: Path) -> None:
+    tiny = release(tmp_path)
+    registry = FolderRegistry(tmp_path / "repository")
+    with ThreadPoolExecutor(4) as pool:
+        versions = list(pool.map(lambda _: publish(registry, tiny, triton=None).version, range(8)))
+    assert sorted(versions) == list(range(1, 9))
+    assert [one.problems for one in validate(registry.folder)] == [()]
+    with (
+        registry.lock(wait=0),
+        pytest.raises(FailedPrecondition, match=r"another exporter is writing to .* \(--wait\)"),
+    ):
+        publish(registry, tiny, triton=None, wait=0.1)

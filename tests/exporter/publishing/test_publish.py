@@ -1,0 +1,231 @@
+"""Publishing to the real Triton: always a version that serves, and nothing left of what failed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from exporter.publishing.publish import Release, publish
+from exporter.publishing.triton import Triton
+from exporter.repository.config import ModelConfig
+from exporter.repository.folder import FolderRegistry
+from exporter.repository.validate import validate
+from gateway.triton.local import LocalTriton
+from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, TritonUnavailable
+from sixpoint.rollout import Candidate
+from tests import harness
+from tests.exporter.conftest import run
+from tests.exporter.publish_helpers import asking, release
+
+PUBLISHES = int(os.environ.get("EXPORTER_PUBLISHES", "12"))
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    return release(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTriton]:
+    """A Triton of these tests' own, which each changes under names of its own."""
+    if not harness.TRITON_ENVIRONMENT.is_dir():
+        pytest.skip("Triton is not installed: make triton")
+    repository = tmp_path_factory.mktemp("served") / "repository"
+    harness.write_ellipsoid_model(repository / "resident")
+    with harness.running_triton(repository) as running:
+        yield running
+
+
+@pytest.fixture
+def registry(served: LocalTriton) -> FolderRegistry:
+    return FolderRegistry(served.settings.model_repository)
+
+
+@pytest.fixture
+def triton(served: LocalTriton) -> Iterator[Triton]:
+    with Triton(served.address, timeout=30) as connection:
+        yield connection
+
+
+def named(one: Release, name: str) -> Release:
+    return replace(one, config=replace(one.config, name=name))
+
+
+def inverted(one: Release, folder: Path) -> Release:
+    """The same, but for a model's file that answers otherwise, and a parity report that knows nothing of it."""
+    model = onnx.load(one.model)
+    for weight in model.graph.initializer:
+        if weight.name == "ten":
+            weight.CopyFrom(numpy_helper.from_array(np.float32(-10), "ten"))
+    path = folder / "model.onnx"
+    onnx.save(model, path)
+    return replace(one, model=path)
+
+
+def problems(registry: FolderRegistry) -> list[str]:
+    return [problem for one in validate(registry.folder) if one.name != "resident" for problem in one.problems]
+
+
+def test_a_version_serves_at_every_moment_of_many_publishes(
+    registry: FolderRegistry, triton: Triton, tiny: Release
+) -> None:
+    publish(registry, tiny, triton=triton)
+    with asking(triton.address, by_version=False) as plain, asking(triton.address, by_version=True) as by_version:
+        for number in range(2, PUBLISHES + 2):
+            assert publish(registry, tiny, triton=triton).version == number
+    for asked in (plain, by_version):
+        assert asked.failures == {}
+        assert len(asked.answers) > PUBLISHES // 2
+    assert problems(registry) == []
+    assert ModelConfig.read(registry.folder / "tiny").served == (PUBLISHES, PUBLISHES + 1)
+
+
+def test_what_triton_answers_is_kept_with_the_version(registry: FolderRegistry, triton: Triton, tiny: Release) -> None:
+    published = publish(registry, named(tiny, "kept"), triton=triton)
+    report = json.loads((registry.folder / "kept" / "1" / "parity.json").read_text())
+    assert report["triton"] == {"largest": 0.0, "dice": 1.0}
+    assert report["sample"] == "phantom"
+    assert report == published.parity.model_dump()
+    card = json.loads((registry.folder / "kept" / "card.json").read_text())
+    assert card["versions"]["1"]["parity"] == report
+    assert "| 1 | fp32 | phantom | onnxruntime |" in (registry.folder / "kept" / "README.md").read_text()
+
+
+def test_a_version_that_answers_otherwise_in_triton_is_gone_and_the_old_one_serves(
+    registry: FolderRegistry, triton: Triton, tiny: Release, tmp_path: Path
+) -> None:
+    good = named(tiny, "steady")
+    publish(registry, good, triton=triton)
+    before = (registry.folder / "steady" / "config.pbtxt").read_text()
+    refused = pytest.raises(FailedPrecondition, match=r"version 2 in Triton is 1\.0000 of a probability off")
+    with asking(triton.address, name="steady", by_version=True) as asked, refused:
+        publish(registry, inverted(good, tmp_path), triton=triton)
+    assert asked.failures == {}
+    assert registry.versions("steady") == [1]
+    assert (registry.folder / "steady" / "config.pbtxt").read_text() == before
+    assert [one for one, (state, _) in triton.states("steady").items() if state == "READY"] == [1]
+    # A number that Triton has seen is not given again.
+    assert publish(registry, good, triton=triton).version == 3
+
+
+def test_a_version_that_triton_cannot_load_is_gone_and_the_old_one_serves(
+    registry: FolderRegistry, triton: Triton, tiny: Release, tmp_path: Path
+) -> None:
+    broken = tmp_path / "model.onnx"
+    broken.write_bytes(b"not a model")
+    publish(registry, named(tiny, "solid"), triton=triton)
+    refused = pytest.raises(FailedPrecondition, match="load failed for model 'solid'")
+    with asking(triton.address, name="solid", by_version=False) as asked, refused:
+        publish(registry, replace(named(tiny, "solid"), model=broken), triton=triton)
+    assert asked.failures == {}
+    assert set(asked.answers) == {"1"}
+    assert registry.versions("solid") == [1]
+
+
+def test_a_new_model_that_fails_leaves_nothing(
+    registry: FolderRegistry, triton: Triton, tiny: Release, tmp_path: Path
+) -> None:
+    with pytest.raises(FailedPrecondition, match="version 1 in Triton"):
+        publish(registry, inverted(named(tiny, "unborn"), tmp_path), triton=triton)
+    assert not (registry.folder / "unborn").exists()
+    assert not [state for state, _ in triton.states("unborn").values() if state == "READY"]
+
+
+def test_a_candidate_is_beside_the_version_that_serves(registry: FolderRegistry, triton: Triton, tiny: Release) -> None:
+    model = named(tiny, "tried")
+    publish(registry, model, triton=triton)
+    publish(registry, model, triton=triton, share=0.25)
+    config = ModelConfig.read(registry.folder / "tried")
+    assert (config.served, config.candidate) == ((1, 2), Candidate("2", 0.25))
+    with pytest.raises(FailedPrecondition, match="version 2 of tried is on trial: end that first"):
+        publish(registry, model, triton=triton)
+
+
+def test_a_triton_that_polls_is_waited_for(tiny: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = LocalTriton._arguments
+
+    def polling(self: LocalTriton, backends: Path, prefix: str) -> list[str]:
+        told = [one for one in arguments(self, backends, prefix) if "model-control" not in one and "--load" not in one]
+        return [*told, "--model-control-mode=poll", "--repository-poll-secs=1"]
+
+    monkeypatch.setattr(LocalTriton, "_arguments", polling)
+    repository = tmp_path / "polled"
+    harness.write_ellipsoid_model(repository / "resident")
+    registry = FolderRegistry(repository)
+    broken = tmp_path / "model.onnx"
+    broken.write_bytes(b"not a model")
+    with harness.running_triton(repository) as running, Triton(running.address, timeout=30) as triton:
+        assert publish(registry, tiny, triton=triton).version == 1
+        with asking(triton.address, by_version=True) as asked:
+            assert publish(registry, tiny, triton=triton).version == 2
+            with pytest.raises(FailedPrecondition, match="Triton cannot load tiny"):
+                publish(registry, replace(tiny, model=broken), triton=triton)
+        assert asked.failures == {}
+        assert registry.versions("tiny") == [1, 2]
+
+
+def test_a_repository_that_is_not_tritons_own_is_noticed(
+    triton: Triton, served: LocalTriton, tiny: Release, tmp_path: Path
+) -> None:
+    other = FolderRegistry(tmp_path / "other")
+    with pytest.raises(FailedPrecondition, match="elsewhere"):
+        publish(other, named(tiny, "elsewhere"), triton=triton)
+    assert not (tmp_path / "other" / "elsewhere").exists()
+    publish(other, named(tiny, "resident"), triton=None)
+    with (
+        Triton(served.address, timeout=1) as hasty,
+        pytest.raises(DeadlineExceeded, match="is this repository its own"),
+    ):
+        publish(other, named(tiny, "resident"), triton=hasty)
+    assert other.versions("resident") == [1]
+
+
+def test_without_triton_nothing_is_touched_where_triton_is_away(tiny: Release, tmp_path: Path) -> None:
+    registry = FolderRegistry(tmp_path / "models")
+    address = f"127.0.0.1:{harness.free_port()}"
+    with Triton(address) as away, pytest.raises(TritonUnavailable, match=address):
+        publish(registry, tiny, triton=away)
+    assert not (tmp_path / "models" / "tiny").exists()
+    with pytest.raises(InvalidArgument, match="host:port"):
+        Triton("localhost")
+
+
+def test_the_command_publishes_a_checkpoint_and_an_exported_model(
+    checkpoint: Path, spec_file: Path, exported: Path, served: LocalTriton
+) -> None:
+    where = ("--repository", served.settings.model_repository, "--triton", served.address)
+    done = run("publish", checkpoint, "--spec", spec_file, "--name", "net", *where)
+    assert done.exit_code == 0, done.stderr
+    assert "net version 1 serves" in done.stdout
+    assert "ONNX Runtime against pytorch (phantom)" in done.stdout
+    assert "Triton against pytorch (phantom)" in done.stdout
+    done = run("publish", exported / "tiny", "--name", "net", "--share", 0.1, *where, "--json")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["version"] == 2
+    assert json.loads(done.stdout)["parity"]["reference"] == "onnxruntime"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "expected"),
+    [
+        (["nowhere.pt"], 3, "there is no model nowhere.pt"),
+        ([".", "--name", "tiny"], 3, "is no model: it has no configs/metadata.json of a bundle"),
+        (["nowhere.pt", "--repository", "ftp://x/y"], 3, "the repository must be a folder, s3://"),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments: list[str], code: int, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run("publish", *arguments)
+    assert done.exit_code == code
+    assert expected in done.stderr
+    assert done.stderr.count("\n") == 1

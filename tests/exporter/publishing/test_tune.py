@@ -1,0 +1,75 @@
+"""Tuning: what is chosen of what was measured, and that it comes to serve."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from exporter.publishing.publish import publish
+from exporter.publishing.tune import Measured, best_batches, best_instances
+from exporter.repository.config import ModelConfig, Tuning
+from exporter.repository.folder import FolderRegistry
+from exporter.repository.validate import validate
+from tests import harness
+from tests.exporter.conftest import run
+from tests.exporter.publish_helpers import asking, release
+
+
+def batches(*seconds: float) -> list[Measured]:
+    return [Measured(2**power, 1, 1, one, 2**power / one) for power, one in enumerate(seconds)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "latency", "expected"),
+    [
+        ((0.1, 0.2, 0.4), 1.0, ((1,), 0)),  # a batch of two takes twice as long: nothing is gained
+        ((0.1, 0.11, 0.12), 1.12, ((2, 4), 100_000)),
+        ((0.1, 0.11, 0.12), 0.11, ((2,), 0)),  # the larger one is over the budget
+    ],
+)
+def test_batches_are_preferred_where_they_gain(
+    seconds: tuple[float, ...], latency: float, expected: tuple[tuple[int, ...], int]
+) -> None:
+    assert best_batches(batches(*seconds), latency=latency) == expected
+
+
+def test_the_fewest_instances_that_are_as_good() -> None:
+    measured = [Measured(1, 1, 4, 0.4, 10.0), Measured(1, 2, 4, 0.2, 20.0), Measured(1, 3, 4, 0.2, 21.0)]
+    assert best_instances(measured, latency=1.0) == 2
+    assert best_instances(measured[:1], latency=0.1) == 1
+
+
+def test_what_was_measured_best_serves_without_a_gap(tmp_path: Path) -> None:
+    if not harness.TRITON_ENVIRONMENT.is_dir():
+        pytest.skip("Triton is not installed: make triton")
+    registry = FolderRegistry(tmp_path / "repository")
+    publish(registry, release(tmp_path), triton=None)
+    with harness.running_triton(registry.folder) as triton, asking(triton.address, by_version=False) as asked:
+        where = ("tiny", "--triton", triton.address, "--repository", registry.folder)
+        done = run("tune", *where, "--latency-ms", 10_000, "--json")
+        assert done.exit_code == 0, done.stderr
+        before = ModelConfig.read(registry.folder / "tiny")
+        done_late = run("tune", *where, "--latency-ms", 0)
+    told = json.loads(done.stdout)
+    assert {one["batch"] for one in told["measured"]} == {1, 2, 4}
+    assert {one["instances"] for one in told["measured"]} == {1, 2}
+    chosen = Tuning(**{**told["chosen"], "preferred": tuple(told["chosen"]["preferred"])})
+    assert before.tuning == chosen
+    assert (done_late.exit_code, done_late.stderr.count("\n")) == (5, 1)
+    assert "a single request takes" in done_late.stderr
+    # On failure the setting that was there is there again.
+    assert ModelConfig.read(registry.folder / "tiny") == before
+    assert [one.problems for one in validate(registry.folder)] == [()]
+    assert asked.failures == {}
+
+
+def test_without_its_extra_the_command_says_what_to_install() -> None:
+    program = "import sys; sys.modules['onnx'] = None; from exporter.cli import main; main()"
+    command = [sys.executable, "-c", program, "tune", "liver", "--triton", "127.0.0.1:1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (5, "")
+    assert done.stderr == "error: the exporter needs onnx, which comes with: pip install '.[exporter]'\n"

@@ -1,0 +1,139 @@
+"""A version comes into a folder: all of it or nothing, whenever it is interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.publishing.prepare import prepare
+from exporter.publishing.publish import Release, publish
+from exporter.repository import folder as folder_module
+from exporter.repository import layout as repository_module
+from exporter.repository.config import ModelConfig
+from exporter.repository.folder import FolderRegistry
+from exporter.repository.layout import models, versions
+from exporter.repository.validate import validate
+from exporter.repository.view import finished
+from exporter.sources.dispatch import Options
+from sixpoint.errors import FailedPrecondition, InvalidArgument, ModelSpecError
+from sixpoint.spec import ModelSpec
+
+
+class Crash(BaseException):
+    """The process is gone: nothing may catch this."""
+
+
+def crash_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Crash before the given call that changes the disk, and at every later one; returns a counter of the calls."""
+    count = 0
+
+    def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any, **options: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count >= step:
+                raise Crash
+            return function(*arguments, **options)
+
+        return wrapped
+
+    for name in ("mkdir", "write_bytes", "rename", "replace", "unlink"):
+        monkeypatch.setattr(Path, name, wrap(getattr(Path, name)))
+    for name in ("copyfile", "rmtree"):
+        monkeypatch.setattr(folder_module.shutil, name, wrap(getattr(folder_module.shutil, name)))
+    monkeypatch.setattr(repository_module.os, "fsync", wrap(repository_module.os.fsync))
+    return lambda: count
+
+
+@pytest.fixture
+def ready(exported: Path, tmp_path: Path) -> Release:
+    """The exported model under another title, made ready to be published."""
+    (tmp_path / "work").mkdir()
+    one = prepare(exported / "tiny", Options(), name="tiny", folder=tmp_path / "work")
+    assert one.config.spec is not None
+    return changed(one, one.config.spec.model_copy(update={"title": "The next"}))
+
+
+def changed(one: Release, spec: ModelSpec) -> Release:
+    return replace(one, config=ModelConfig.of(spec, name="tiny"))
+
+
+@pytest.mark.parametrize("new", [True, False], ids=["new model", "next version"])
+def test_a_crash_at_any_step_leaves_a_valid_repository(
+    new: bool, repository: Path, ready: Release, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    registry = FolderRegistry(tmp_path / "new" if new else repository)
+    step = crashes = 0
+    while True:
+        step += 1
+        before = finished(registry, "tiny")
+        with monkeypatch.context() as patch:
+            calls = crash_at(step, patch)
+            try:
+                publish(registry, ready, triton=None)
+            except Crash:
+                crashes += 1
+            else:
+                assert calls() < step
+                break
+        if not registry.folder.is_dir():
+            continue
+        assert [problem for report in validate(registry.folder) for problem in report.problems] == []
+        assert set(before) <= set(finished(registry, "tiny"))
+    assert crashes > 20
+    # What the crashes left, the last publish removed.
+    assert not [path for path in registry.folder.rglob("*") if path.name.startswith(".")]
+    assert [report.problems for report in validate(registry.folder)] == [()]
+    assert ModelConfig.read(registry.folder / "tiny").spec == ready.config.spec
+
+
+def test_versions_count_up_from_the_highest(repository: Path, ready: Release) -> None:
+    (repository / "tiny" / "1").rename(repository / "tiny" / "9")
+    (repository / "tiny" / "notes").mkdir()
+    (repository / "tiny" / "010").mkdir()
+    assert publish(FolderRegistry(repository), ready, triton=None).version == 10
+    assert versions(repository / "tiny") == [9, 10]
+    assert [path.name for path in models(repository)] == ["tiny"]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"roi": {"size": [16, 16, 16]}}, "inputs, outputs, ROI"),
+        ({"labels": ["liver"]}, "labels"),
+        ({"input": {"channels": [{"kind": "heatmap", "sigma": 0.1}] * 6}}, "input channels"),
+    ],
+)
+def test_a_version_that_the_config_of_the_others_would_not_fit_is_refused(
+    change: dict[str, Any], expected: str, repository: Path, ready: Release, mapping: dict[str, Any]
+) -> None:
+    other = changed(ready, ModelSpec.from_mapping({**mapping, **change}))
+    with pytest.raises(FailedPrecondition, match=rf"have other {expected}, .* another --name"):
+        publish(FolderRegistry(repository), other, triton=None)
+    assert versions(repository / "tiny") == [1]
+
+
+def test_a_folder_that_is_no_model_is_left_alone(tmp_path: Path, ready: Release) -> None:
+    (tmp_path / "models" / "tiny").mkdir(parents=True)
+    (tmp_path / "models" / "tiny" / "thesis.doc").touch()
+    with pytest.raises(FailedPrecondition, match=r"in the way: it is no model"):
+        publish(FolderRegistry(tmp_path / "models"), ready, triton=None)
+
+
+def test_a_model_with_a_broken_config_is_left_alone(repository: Path, ready: Release) -> None:
+    (repository / "tiny" / "config.pbtxt").write_text("?")
+    with pytest.raises(ModelSpecError, match="no model config"):
+        publish(FolderRegistry(repository), ready, triton=None)
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "a/b", "..", "a b", "-x"])
+def test_names_that_are_no_folders_of_a_model_are_refused(name: str, tmp_path: Path, ready: Release) -> None:
+    with pytest.raises(InvalidArgument, match="cannot name a model"):
+        publish(
+            FolderRegistry(tmp_path / "models"), replace(ready, config=replace(ready.config, name=name)), triton=None
+        )
+    assert not (tmp_path / "models").exists()

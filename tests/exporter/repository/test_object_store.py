@@ -1,0 +1,171 @@
+"""A repository in an object store that speaks S3 over HTTP."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import obstore
+import pytest
+from obstore.store import from_url
+
+from exporter.publishing.publish import Release, publish
+from exporter.publishing.versions import list_versions, promote, remove, rollback
+from exporter.repository.config import ModelConfig
+from exporter.repository.lease import Lease
+from exporter.repository.object_store import _LOCK, ObjectRegistry
+from exporter.repository.protocol import UNFINISHED
+from exporter.repository.validate import validate
+from sixpoint.errors import Aborted, FailedPrecondition, InvalidArgument, Unavailable
+from tests.exporter.conftest import run
+from tests.exporter.publish_helpers import release
+from tests.harness import free_port
+
+
+@pytest.fixture
+def url(s3_environment: None, tmp_path: Path) -> str:
+    """The URL of an empty repository."""
+    return f"s3://models/{tmp_path.name.lower().replace('_', '-')}"
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    return release(tmp_path_factory.mktemp("tiny"))
+
+
+def downloaded(url: str, folder: Path) -> Path:
+    """What Triton would read, but for what is hidden from it."""
+    store = from_url(url)
+    for page in obstore.list(store):
+        for entry in page:
+            path = folder / entry["path"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(bytes(obstore.get(store, entry["path"]).bytes()))
+    return folder
+
+
+def test_versions_come_and_go_as_in_a_folder(url: str, tiny: Release, tmp_path: Path) -> None:
+    registry = ObjectRegistry(url, lease=5)
+    assert [publish(registry, tiny, triton=None).version for _ in range(3)] == [1, 2, 3]
+    assert rollback(registry, "tiny", to=None, triton=None) == 2
+    promote(registry, "tiny", 3, share=0.1, triton=None)
+    remove(registry, "tiny", 1, triton=None)
+    assert [(one.version, one.state) for one in list_versions(registry, "tiny")] == [(2, "serving"), (3, "candidate")]
+    copy = downloaded(url, tmp_path / "copy")
+    assert [one.problems for one in validate(copy)] == [()]
+    assert ModelConfig.read(copy / "tiny").served == (2, 3)
+    assert not list(copy.rglob(".*"))  # neither a lock nor a mark is left
+    with pytest.raises(FailedPrecondition, match="version 3 of tiny is on trial"):
+        publish(registry, tiny, triton=None)
+
+
+def test_what_a_killed_publisher_left_is_swept(url: str, tiny: Release) -> None:
+    registry = ObjectRegistry(url, lease=5)
+    publish(registry, tiny, triton=None)
+    registry.write("tiny/2/version.json", b"{}")  # cut off before the model's file
+    registry.write("tiny/3/model.onnx", b"whole, and named by no config")
+    registry.write(f"tiny/3/{UNFINISHED}", b"")
+    assert publish(registry, tiny, triton=None).version == 2
+    assert registry.versions("tiny") == [1, 2]
+
+
+@pytest.mark.parametrize("done", range(6))
+def test_a_first_version_whose_publisher_was_killed_is_never_one_of_the_models(
+    done: int, url: str, tiny: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, put, puts = ObjectRegistry(url, lease=5), obstore.put, []
+
+    class Killed(BaseException):
+        """Nothing that is caught."""
+
+    def dying(store: Any, path: str, *others: Any, **named: Any) -> Any:
+        if path.startswith("tiny/"):
+            if len(puts) == done:
+                raise Killed
+            puts.append(path)
+        return put(store, path, *others, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(obstore, "put", dying)
+        with pytest.raises(Killed):
+            publish(registry, tiny, triton=None)
+    assert registry.read("tiny/config.pbtxt") is None
+    assert not registry.versions("tiny") or registry.read(f"tiny/1/{UNFINISHED}") is not None
+    assert publish(registry, tiny, triton=None).version == 1
+    assert [(one.version, one.state) for one in list_versions(registry, "tiny")] == [(1, "serving")]
+
+
+def test_a_lock_is_kept_alive_and_taken_over_when_its_holder_is_gone(url: str) -> None:
+    store = from_url(url)
+    with (
+        Lease(store, "lock", seconds=0.8, wait=0),
+        pytest.raises(FailedPrecondition, match="another exporter is writing"),
+        Lease(store, "lock", seconds=0.8, wait=0.5),
+    ):
+        pass
+    obstore.put(store, "lock", b"of one who was killed")
+    held: list[int] = []
+
+    def take(number: int) -> None:
+        with Lease(store, "lock", seconds=0.8, wait=20):
+            held.append(number)
+            assert held.count(number) == 1
+            before = len(held)
+            time.sleep(0.2)
+            assert len(held) == before  # nobody came in meanwhile
+
+    threads = [threading.Thread(target=take, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(held) == [0, 1, 2]
+
+
+def test_a_holder_that_lost_the_lock_stops(url: str) -> None:
+    store = from_url(url)
+    with Lease(store, "lock", seconds=0.6, wait=0) as lease:
+        obstore.put(store, "lock", b"taken over by another")
+        time.sleep(1.0)
+        with pytest.raises(Aborted, match="the lock on the repository was lost"):
+            lease.check()
+    # It is the other's now.
+    assert bytes(obstore.get(store, "lock").bytes()) == b"taken over by another"
+
+
+@pytest.mark.parametrize("change", ["write", "delete", "drop", "sweep"])
+def test_who_lost_the_lock_changes_nothing_any_more(change: str, url: str, tiny: Release) -> None:
+    registry, store = ObjectRegistry(url, lease=0.6), from_url(url)
+    publish(registry, tiny, triton=None)
+    obstore.put(store, "tiny/2/card.json", b"cut off")
+    before = sorted(entry["path"] for page in obstore.list(store, prefix="tiny") for entry in page)
+    changes = {
+        "write": lambda: registry.write("tiny/1/card.json", b""),
+        "delete": lambda: registry.delete("tiny/1/card.json"),
+        "drop": lambda: registry.drop("tiny", 1),
+        "sweep": lambda: registry.sweep("tiny"),
+    }
+    with registry.lock(wait=0):
+        obstore.put(store, _LOCK, b"taken over by another")
+        time.sleep(1.0)
+        with pytest.raises(Aborted, match="the lock on the repository was lost"):
+            changes[change]()
+    assert sorted(entry["path"] for page in obstore.list(store, prefix="tiny") for entry in page) == before
+
+
+def test_the_command_publishes_there(url: str, exported: Path) -> None:
+    done = run("publish", exported / "tiny", "--name", "net", "--repository", url)
+    assert done.exit_code == 0, done.stderr
+    assert "net version 1 serves" in done.stdout
+    assert "serving" in run("versions", "net", "--repository", url).stdout
+
+
+def test_a_store_that_is_away_is_one_line(url: str, tiny: Release, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidArgument, match="expected s3://bucket/prefix"):
+        ObjectRegistry("s3://")
+    monkeypatch.setenv("AWS_ENDPOINT", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setattr("exporter.repository.object_store._RETRIES", {"max_retries": 0})
+    with pytest.raises(Unavailable, match="the object store cannot be used"):
+        publish(ObjectRegistry(url), tiny, triton=None)
