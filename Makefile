@@ -66,7 +66,7 @@ $(DEV_STAMP): pyproject.toml sixpoint/kernels.c $(PIP_CONSTRAINT_FILE) | python
 	@touch $@ $(SERVER_STAMP)
 
 triton: $(SERVER_STAMP)
-	@$(BIN)/python -m gateway.triton.install $(TRITON)
+	@$(BIN)/python -m gateway.triton.local.install $(TRITON)
 
 clean: ## Remove environments and output
 	rm -rf $(VENV) $(TRITON) out build *.egg-info

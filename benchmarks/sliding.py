@@ -29,14 +29,14 @@ from tritonclient.grpc import model_config_pb2
 
 from benchmarks.figures import Figure, as_json, as_markdown, p50
 from benchmarks.servers import TRITON_ENVIRONMENT, running
-from gateway.core.admission import Admission
-from gateway.core.catalog import Catalog, Model
-from gateway.core.deadline import Deadline
-from gateway.core.inference import Inferred
-from gateway.core.segmentation import Segmenter
-from gateway.core.segmented import Segmented
-from gateway.core.stored_image import StoredImage
-from gateway.core.windows import Windows
+from gateway.core.images.stored_image import StoredImage
+from gateway.core.runtime.admission import Admission
+from gateway.core.runtime.catalog import Catalog, Model
+from gateway.core.runtime.deadline import Deadline
+from gateway.core.runtime.inference import Inferred
+from gateway.core.segmentation.events import Segmented
+from gateway.core.segmentation.segmenter import Segmenter
+from gateway.core.segmentation.sliding_window import Windows
 from gateway.settings import Settings
 from gateway.triton.client import TritonClient
 from sixpoint.channels import ImageChannel, Intensity

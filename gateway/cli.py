@@ -13,11 +13,11 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from gateway.demo import choose_case, run_demo
-from gateway.logs import configure
 from gateway.memory import keep_freed_memory
+from gateway.observability.logs import configure
 from gateway.server import Gateway
 from gateway.settings import Settings
-from gateway.triton.local import LocalTriton
+from gateway.triton.local.server import LocalTriton
 from sixpoint.errors import InvalidArgument, SixpointError
 
 __all__ = ["app", "main"]

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from gateway.server import Gateway
 from gateway.settings import Settings
-from gateway.triton.local import LocalTriton
+from gateway.triton.local.server import LocalTriton
 from sixpoint.client import AsyncClient
 from sixpoint.errors import PromptError
 from sixpoint.metrics import dice

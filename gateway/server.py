@@ -14,18 +14,18 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from gateway.core.admission import Admission
-from gateway.core.catalog import Catalog
-from gateway.core.cores import Cores
-from gateway.core.engine import Engine
-from gateway.core.images import ImageLimits, Images
-from gateway.core.log import Log
-from gateway.core.outline import Outliner
-from gateway.core.segmentation import Segmenter
-from gateway.core.sessions import Sessions
-from gateway.core.state import HotStates
-from gateway.interceptors import CallInterceptor
-from gateway.servicers import AnnotationServicer, ImageServicer, ModelServicer, SessionServicer
+from gateway.core.annotation.annotator import Outliner
+from gateway.core.annotation.engine import Engine
+from gateway.core.images.store import ImageLimits, Images
+from gateway.core.runtime.admission import Admission
+from gateway.core.runtime.catalog import Catalog
+from gateway.core.runtime.core_pool import Cores
+from gateway.core.segmentation.segmenter import Segmenter
+from gateway.core.sessions.history import Log
+from gateway.core.sessions.segment_state import HotStates
+from gateway.core.sessions.sessions import Sessions
+from gateway.grpc.interceptors import CallInterceptor
+from gateway.grpc.servicers import AnnotationServicer, ImageServicer, ModelServicer, SessionServicer
 from gateway.settings import Settings
 from gateway.storage.blobs import Blobs
 from gateway.storage.database import Database

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from gateway.triton.local_settings import LocalTritonSettings
+from gateway.triton.local.settings import LocalTritonSettings
 
 __all__ = ["Settings"]
 

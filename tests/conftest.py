@@ -18,7 +18,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from gateway.server import Gateway
-from gateway.triton.local import LocalTriton
+from gateway.triton.local.server import LocalTriton
 from tests import harness
 from tests.gateway.storage.databases import PostgreSQL
 

@@ -20,7 +20,7 @@ from tritonclient.grpc import model_config_pb2
 
 from gateway.server import Gateway
 from gateway.settings import Settings
-from gateway.triton.local import LocalTriton, LocalTritonSettings
+from gateway.triton.local.server import LocalTriton, LocalTritonSettings
 from sixpoint.spec import (
     PARAMETER,
     ClickChannel,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import zstandard
 
-from gateway.core.processing import Answered
+from gateway.core.annotation.preprocess import Answered
 from sixpoint.converters import prompt_from_message, prompt_to_message
 from sixpoint.prompts import Prompt
 from sixpoint.roi import Roi

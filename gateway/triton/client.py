@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
-from gateway.core.catalog import Model
-from gateway.core.inference import Inferred
-from gateway.triton.regions import Region, Regions
+from gateway.core.runtime.catalog import Model
+from gateway.core.runtime.inference import Inferred
+from gateway.triton.shared_memory import Region, Regions
 from sixpoint.errors import DeadlineExceeded, InferenceError, ModelSpecError, SixpointError, TritonUnavailable
 from sixpoint.rollout import CANDIDATE_PARAMETER, Candidate
 from sixpoint.spec import PARAMETER, ModelSpec

@@ -1,6 +1,6 @@
 from benchmarks.many import figures, measure
 from benchmarks.volumes import Example
-from gateway.triton.local import LocalTriton
+from gateway.triton.local.server import LocalTriton
 
 
 async def test_sessions_prompt_together(address: str, triton: LocalTriton, phantom: Example) -> None:

@@ -14,7 +14,7 @@ import pytest
 from benchmarks.monai_label import MonaiLabel
 from benchmarks.peer import compare, figures
 from benchmarks.volumes import Example
-from gateway.triton.local import LocalTriton
+from gateway.triton.local.server import LocalTriton
 from sixpoint.errors import InternalError, Unavailable
 from sixpoint.volume import Volume, write_image
 from tests import harness

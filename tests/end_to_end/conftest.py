@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from gateway.triton.local import LocalTriton
+from gateway.triton.local.server import LocalTriton
 from tests.harness import free_port
 
 

@@ -20,7 +20,7 @@ from tritonclient import grpc as triton_grpc
 from exporter.graph.export import export_onnx
 from exporter.graph.network import ProbabilityNetwork, build_network
 from exporter.parity.compare import check_parity, sample_batch
-from gateway.triton.local import LocalTriton, LocalTritonSettings
+from gateway.triton.local.server import LocalTriton, LocalTritonSettings
 from sixpoint.errors import FailedPrecondition
 from sixpoint.spec import ModelSpec
 from tests.exporter.conftest import run

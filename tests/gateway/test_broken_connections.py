@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import sixpoint
-from gateway.triton.local import LocalTriton
+from gateway.triton.local.server import LocalTriton
 from sixpoint.geometry import Geometry
 from tests.gateway.process import gateway_process
 from tests.proxies import Cutter

@@ -26,7 +26,7 @@ from sixpoint.v1 import model_service_pb2_grpc as models_grpc
 from sixpoint.v1 import session_service_pb2 as sessions
 from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
 from sixpoint.v1 import volume_pb2 as volumes
-from tests.gateway.core.test_processing import POINTS
+from tests.gateway.core.annotation.test_processing import POINTS
 from tests.harness import noisy_volume, running_gateway
 
 PROMPT = sixpoint.ExtremePoints(POINTS.tolist())
@@ -375,7 +375,7 @@ async def test_a_cancelled_call_is_cancelled_in_triton_too(address, cancelled_ma
 
 
 def test_logs_are_json_without_anything_of_the_image(address, caplog, client, tmp_path):
-    from gateway.logs import JsonFormatter
+    from gateway.observability.logs import JsonFormatter
 
     image = tmp_path / "Doe^Jane.nii.gz"
     noisy_volume((17, 18, 19)).write(image)

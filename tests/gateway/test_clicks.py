@@ -23,7 +23,7 @@ from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import session_service_pb2 as sessions
 from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
 from sixpoint.v1 import volume_pb2 as volumes
-from tests.gateway.core.test_processing import BOX, POINTS
+from tests.gateway.core.annotation.test_processing import BOX, POINTS
 from tests.harness import (
     TRITON_ENVIRONMENT,
     free_port,

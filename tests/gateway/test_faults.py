@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 import sixpoint
-from gateway.triton.local import LocalTriton
+from gateway.triton.local.server import LocalTriton
 from sixpoint import errors
 from sixpoint.converters import prompt_to_message
 from sixpoint.status import from_rpc
@@ -29,10 +29,10 @@ from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import session_service_pb2 as sessions
 from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
-from tests.gateway.core.test_processing import POINTS
+from tests.gateway.core.annotation.test_processing import POINTS
 from tests.gateway.process import gateway_process
 from tests.gateway.storage.databases import PostgreSQL
-from tests.gateway.test_local_triton import processes
+from tests.gateway.triton.test_local import processes
 from tests.harness import TRITON_ENVIRONMENT, noisy_volume, running_triton, small_disk, write_clicks_model
 
 KILLS = int(os.environ.get("GATEWAY_KILLS", "8"))

@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 import sixpoint
-from gateway.triton.local import LocalTriton
+from gateway.triton.local.server import LocalTriton
 from sixpoint.converters import geometry_to_message, prompt_to_message
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
@@ -23,7 +23,7 @@ from sixpoint.v1 import model_service_pb2 as models
 from sixpoint.v1 import model_service_pb2_grpc as models_grpc
 from sixpoint.v1 import session_service_pb2 as sessions
 from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
-from tests.gateway.core.test_processing import POINTS
+from tests.gateway.core.annotation.test_processing import POINTS
 from tests.gateway.fuzzing import Maker
 from tests.gateway.process import GatewayProcess, gateway_process
 from tests.harness import noisy_volume

@@ -16,9 +16,9 @@ import pytest
 import torch
 
 import sixpoint
-from gateway.core.blending import Blend
-from gateway.core.catalog import Model
-from gateway.core.windows import Windows, importance_map
+from gateway.core.runtime.catalog import Model
+from gateway.core.segmentation.aggregation import Blend
+from gateway.core.segmentation.sliding_window import Windows, importance_map
 from gateway.server import Gateway
 from gateway.triton.client import TritonClient
 from sixpoint import errors
@@ -32,7 +32,7 @@ from sixpoint.spec import InputSpec
 from sixpoint.volume import Volume
 from tests import harness
 from tests.data import shared
-from tests.gateway.core.sliding import by_monai
+from tests.gateway.core.segmentation.sliding import by_monai
 from tests.gateway.segmenting_models import (
     MODEL,
     exact_spec,
@@ -227,7 +227,7 @@ def test_who_clicks_does_not_wait_for_the_threads_of_segmentations(
         assert answered.wait(60)
         return volume_input(volume, spec)
 
-    monkeypatch.setattr("gateway.core.segmentation.volume_input", held)
+    monkeypatch.setattr("gateway.core.segmentation.segmenter.volume_input", held)
     volume = phantom((44, 60, 44))
     with (
         harness.running_gateway(triton_url=gateway.triton_address, workers=1) as busy,  # type: ignore[attr-defined]

@@ -26,7 +26,7 @@ from sixpoint import errors
 from sixpoint.client.base import OPTIONS
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
-from tests.gateway.core.test_processing import POINTS
+from tests.gateway.core.annotation.test_processing import POINTS
 from tests.harness import (
     ELLIPSOID_SPEC,
     TRITON_ENVIRONMENT,

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import sixpoint
-from gateway.triton.local import LocalTriton
+from gateway.triton.local.server import LocalTriton
 from sixpoint import errors
 from sixpoint.client import Event
-from tests.gateway.core.test_processing import POINTS
+from tests.gateway.core.annotation.test_processing import POINTS
 from tests.harness import noisy_volume, running_gateway
 
 SIX = sixpoint.ExtremePoints(POINTS.tolist())

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gateway.core.processing import Answered, prepare, restore
-from gateway.core.shown import read_call, show
+from gateway.core.annotation.preprocess import Answered, prepare, restore
+from gateway.core.annotation.prompt_state import read_call, show
 from sixpoint.geometry import Geometry
 from sixpoint.prompts import Box, Click, ExtremePoints, Frame, Prompt
 from sixpoint.reduction import Reduction, reduce

@@ -22,7 +22,7 @@ from exporter.repository.folder import FolderRegistry
 from exporter.repository.object_store import ObjectRegistry
 from exporter.repository.record import Engine, VersionRecord
 from exporter.repository.validate import validate
-from gateway.triton.local import LocalTriton
+from gateway.triton.local.server import LocalTriton
 from sixpoint.errors import FailedPrecondition, NotFound
 from sixpoint.spec import ModelSpec
 from tests import harness

@@ -18,7 +18,7 @@ from exporter.publishing.triton import Triton
 from exporter.repository.config import ModelConfig
 from exporter.repository.folder import FolderRegistry
 from exporter.repository.validate import validate
-from gateway.triton.local import LocalTriton
+from gateway.triton.local.server import LocalTriton
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, TritonUnavailable
 from sixpoint.rollout import Candidate
 from tests import harness

@@ -24,9 +24,9 @@ from exporter.repository.folder import FolderRegistry
 from exporter.repository.protocol import UNFINISHED
 from exporter.repository.validate import validate
 from exporter.sources.dispatch import Options
-from gateway.core.catalog import Catalog
+from gateway.core.runtime.catalog import Catalog
 from gateway.triton.client import TritonClient
-from gateway.triton.local import LocalTriton
+from gateway.triton.local.server import LocalTriton
 from gateway.triton.watcher import Watcher
 from sixpoint.client import Client
 from sixpoint.errors import FailedPrecondition, InvalidArgument, ModelNotFound, NotFound

@@ -1,0 +1,1 @@
+"""Answer prompts: from extreme points, boxes, masks and clicks to a mask."""

@@ -1,0 +1,1 @@
+"""Store images: upload, caches, quota, removal."""

@@ -1,0 +1,1 @@
+"""What every call needs: admission, cores, deadlines, the model catalog, inference."""

@@ -1,0 +1,1 @@
+"""Segment a whole image with a network that needs no prompts."""

@@ -1,0 +1,1 @@
+"""Sessions and the history of their segments."""

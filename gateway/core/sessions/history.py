@@ -1,0 +1,250 @@
+"""The log of a session's segments: where a call starts from, and the step that it adds.
+
+The database is the truth: any gateway process on it continues any session. A change is one transaction that goes from
+one revision to the next, so that of two processes only one can make it. What was read or computed before is used only
+while the database still stands at the same revision.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from weakref import WeakValueDictionary
+
+from sqlalchemy import Connection
+
+from gateway.core.sessions.segment_state import HotStates, State, read_state
+from gateway.storage import session_records as records
+from gateway.storage.database import Database
+from gateway.storage.session_records import Request, SegmentRow, SessionRow
+from gateway.storage.step_codec import encode_answer, encode_prompts
+from gateway.storage.step_records import StepRow, append_step, step_rows
+from sixpoint.errors import FailedPrecondition, SessionExpired, SessionNotFound, StaleRevision
+from sixpoint.prompts import Prompt
+
+__all__ = ["Loaded", "Log", "advance", "check_revision", "open_row"]
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """What a call on a segment starts from.
+
+    Attributes:
+        row: The session.
+        segment: The segment; head and length are 0 for one that is new.
+        state: Where it stands.
+        done: What the call did, when one with its id was carried out before.
+    """
+
+    row: SessionRow
+    segment: SegmentRow
+    state: State
+    done: Request | None
+
+
+class Log:
+    """Reads and writes what was shown and answered.
+
+    Args:
+        database: Where it is kept.
+        hot: What is kept at hand of it.
+        now: The clock, seconds since 1970.
+    """
+
+    def __init__(self, *, database: Database, hot: HotStates, now: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._hot = hot
+        self._now = now
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def lock(self, session_id: str) -> asyncio.Lock:
+        """Held while a change is made: those of one session are made one after the other, in the order of the calls."""
+        return self._locks.setdefault(session_id, asyncio.Lock())
+
+    def at_hand(self, session_id: str, segment: int, *, revision: int | None) -> Loaded | None:
+        """What a call on a segment starts from, if it is at hand: nobody has asked the database whether it holds.
+
+        Whoever starts from it has to :meth:`append`, and on any error to :meth:`load` and look again.
+
+        Args:
+            session_id: The session.
+            segment: Number of the segment.
+            revision: The session's, for which the call was made; without one, it may have been carried out before.
+        """
+        hot, row = self._hot.get(session_id, segment), self._hot.row(session_id)
+        if hot is None or row is None or not hot.revision == row.revision == revision:
+            return None
+        return Loaded(row, hot.segment, hot.state, None)
+
+    async def load(self, session_id: str, segment: int, *, request_ids: Sequence[str] = ()) -> Loaded:
+        """What a call on a segment starts from; call it while holding :meth:`lock`.
+
+        Args:
+            session_id: The session.
+            segment: Number of the segment.
+            request_ids: The ids of the calls that the call joins; empty for one without.
+
+        Raises:
+            SessionNotFound: As of :meth:`get`.
+            FailedPrecondition: When some of the joined calls were carried out before, and others were not.
+            InternalError: When a stored answer is damaged.
+        """
+        hot = self._hot.get(session_id, segment)
+
+        def work(conn: Connection) -> Loaded:
+            row = open_row(records.find(conn, session_id))
+            done = [records.find_request(conn, session_id, key) if key else None for key in request_ids]
+            if any(done) and not all(done):
+                raise FailedPrecondition("some of these calls were carried out before: make them one by one")
+            last = done[-1] if done else None
+            if hot is not None and hot.revision == row.revision:
+                return Loaded(row, hot.segment, hot.state, last)
+            known = {one.number: one for one in records.segment_rows(conn, session_id)}
+            one = known.get(segment, SegmentRow(segment))
+            return Loaded(row, one, _read(conn, row, segment, one.head), last)
+
+        loaded = await self._database.read(work)
+        self.keep(loaded.row, loaded.segment, loaded.state)
+        return loaded
+
+    async def state_at(self, session_id: str, segment: int, step: int) -> State:
+        """Where a segment stood after a step; the step must be there."""
+        return await self._database.read(
+            lambda conn: _read(conn, open_row(records.find(conn, session_id)), segment, step)
+        )
+
+    async def append(
+        self, loaded: Loaded, prompts: Sequence[Prompt], state: State, *, request_ids: Sequence[str] = ()
+    ) -> tuple[SessionRow, SegmentRow]:
+        """Add a step after the segment's head; the session and the segment after it.
+
+        Args:
+            loaded: Where the segment stood.
+            prompts: What the step showed.
+            state: Where it stands with the step.
+            request_ids: The ids of the calls that it answers; empty for one without.
+
+        Raises:
+            StaleRevision: When the session is no longer as it was loaded, or the call was carried out before.
+            SessionNotFound: When it was closed meanwhile.
+        """
+        row, one, now = loaded.row, loaded.segment, self._now()
+        keys = [key for key in request_ids if key]
+        after = replace(one, head=one.head + 1, length=one.head + 1)
+
+        def work(conn: Connection) -> None:
+            advance(conn, row, now=now)
+            if any(records.find_request(conn, row.id, key) for key in keys):
+                raise StaleRevision("this call was carried out before: look at the session again")
+            if not one.length and not records.has_segment(conn, row.id, one.number):
+                records.insert_segment(conn, row.id, one)
+            # Compressed on this thread: one of its own would be waited for twice.
+            step = _step(prompts, state, segment=after, revision=row.revision + 1, now=now)
+            append_step(conn, row.id, step, redoable=one.length > one.head)
+            records.note_requests(conn, row.id, keys, _done(row, after))
+
+        await self._database.write(work)
+        return self._changed(row, after, state, now=now)
+
+    async def move(
+        self, loaded: Loaded, head: int, state: State, *, request_ids: Sequence[str] = ()
+    ) -> tuple[SessionRow, SegmentRow]:
+        """Make another step the last in force; the session and the segment after it.
+
+        Raises:
+            StaleRevision: When the session is no longer as it was loaded.
+            SessionNotFound: When it was closed meanwhile.
+        """
+        row, now = loaded.row, self._now()
+        after = replace(loaded.segment, head=head)
+
+        def work(conn: Connection) -> None:
+            advance(conn, row, now=now)
+            records.move_head(conn, row.id, after.number, head)
+            records.note_requests(conn, row.id, [key for key in request_ids if key], _done(row, after))
+
+        await self._database.write(work)
+        return self._changed(row, after, state, now=now)
+
+    def keep(self, row: SessionRow, segment: SegmentRow, state: State) -> None:
+        """Keep at hand where a segment stands at the session's present revision; call it while holding :meth:`lock`."""
+        self._hot.put(row, before=row.revision, segment=segment, state=state)
+
+    def _changed(
+        self, row: SessionRow, segment: SegmentRow, state: State, *, now: float
+    ) -> tuple[SessionRow, SegmentRow]:
+        after = replace(row, revision=row.revision + 1, used=now)
+        self._hot.put(after, before=row.revision, segment=segment, state=state)
+        return after, segment
+
+
+def check_revision(row: SessionRow, revision: int | None) -> None:
+    """Refuse a change that was made for another revision.
+
+    Raises:
+        StaleRevision: Naming both.
+    """
+    if revision is not None and revision != row.revision:
+        raise StaleRevision(
+            f"the session is at revision {row.revision}, the call was made for {revision}: look at it again first "
+            "(GetSession; session.refresh() in the SDK)"
+        )
+
+
+def open_row(row: SessionRow | None) -> SessionRow:
+    """The session, if it is there and open.
+
+    Raises:
+        SessionExpired: When it was idle for too long.
+        SessionNotFound: When it never was, or was closed.
+    """
+    if row is not None and row.ended is None:
+        return row
+    if row is not None and row.expired:
+        raise SessionExpired("the session was idle for too long and was closed; open a new one")
+    raise SessionNotFound("no session has this id; open one first")
+
+
+def advance(conn: Connection, row: SessionRow, *, now: float, model: str | None = None) -> None:
+    """Go to the next revision from the one that ``row`` says.
+
+    Raises:
+        StaleRevision: When the session is not there any more.
+        SessionNotFound: When it was closed meanwhile.
+    """
+    if not records.advance(conn, row.id, revision=row.revision, now=now, model=model):
+        check_revision(open_row(records.find(conn, row.id)), row.revision)
+
+
+def _step(prompts: Sequence[Prompt], state: State, *, segment: SegmentRow, revision: int, now: float) -> StepRow:
+    """The step that led to a state, as it is stored; it is the segment's last one."""
+    assert state.answered is not None
+    roi, answer = encode_answer(state.answered)
+    return StepRow(
+        segment=segment.number,
+        number=segment.head,
+        begun=state.begun,
+        revision=revision,
+        prompts=encode_prompts(prompts),
+        model=state.model,
+        model_version=state.version,
+        created=now,
+        roi=roi,
+        threshold=state.threshold,
+        answer=answer,
+    )
+
+
+def _done(row: SessionRow, segment: SegmentRow) -> Request:
+    return Request(row.revision + 1, segment.number, segment.head)
+
+
+def _read(conn: Connection, row: SessionRow, segment: int, step: int) -> State:
+    """Where a segment stood after a step: what was shown since the step that began the object, and the last answer."""
+    if not step:
+        return State()
+    last = step_rows(conn, row.id, segment=segment, first=step, last=step)[0]
+    shown = step_rows(conn, row.id, segment=segment, first=last.begun, last=step, answers=False)
+    return read_state([one.prompts for one in shown], last, geometry=records.image_geometry(conn, row.image_digest))

@@ -1,0 +1,104 @@
+"""Requests of ``sixpoint.v1.AnnotationService`` read, and its answers made; for single calls and streams alike."""
+
+from __future__ import annotations
+
+from gateway.core.annotation.annotator import Phase
+from gateway.core.annotation.prompt_state import check_count
+from gateway.core.annotation.request import Answer, Target
+from gateway.core.segmentation.events import Event, Labelled, Progress, Segmented
+from gateway.core.sessions.validation import check_request_id, check_segment
+from sixpoint.converters import mask_to_message, prompt_from_message, timings_to_message
+from sixpoint.errors import PromptError
+from sixpoint.prompts import Prompt
+from sixpoint.v1 import annotation_service_pb2 as messages
+from sixpoint.v1 import volume_pb2 as volumes
+
+__all__ = ["PHASES", "answer_message", "event_message", "read_place", "read_prompts", "read_target"]
+
+PHASES = {
+    Phase.WAITING: messages.PHASE_WAITING,
+    Phase.PREPROCESSING: messages.PHASE_PREPROCESSING,
+    Phase.INFERENCE: messages.PHASE_INFERENCE,
+    Phase.POSTPROCESSING: messages.PHASE_POSTPROCESSING,
+}
+"""The contract's number of each phase."""
+
+Change = messages.AnnotateRequest | messages.UndoRequest | messages.RedoRequest | messages.ResetRequest
+
+
+def read_target(request: Change) -> Target:
+    """What a change is about.
+
+    Raises:
+        InvalidArgument: When the segment's number or the id of the call is none.
+    """
+    check_request_id(request.request_id)
+    segment = request.segment or 1
+    check_segment(segment)
+    return Target(
+        session_id=request.session_id,
+        segment=segment,
+        revision=request.revision if request.HasField("revision") else None,
+        request_ids=(request.request_id,) if request.request_id else (),
+        base_revision=request.base_revision,
+    )
+
+
+def read_place(request: messages.GetMaskRequest) -> Target:
+    """Which segment is asked for.
+
+    Raises:
+        InvalidArgument: When the segment's number is none.
+    """
+    segment = request.segment or 1
+    check_segment(segment)
+    return Target(session_id=request.session_id, segment=segment, base_revision=request.base_revision)
+
+
+def read_prompts(request: messages.AnnotateRequest) -> list[Prompt]:
+    """The prompts of a call.
+
+    Raises:
+        PromptError: When one cannot be read, naming it.
+        ResourceExhausted: When they are too many.
+    """
+    # Before any is read: a message holds a hundred times as many as are answered. One may be points or a box.
+    check_count(len(request.prompts) - 1)
+    prompts = []
+    for number, message in enumerate(request.prompts):
+        try:
+            prompts.append(prompt_from_message(message))
+        except PromptError as error:
+            raise error.under(f"prompts[{number}]") from None
+    return prompts
+
+
+def answer_message(answer: Answer) -> messages.Answer:
+    """An answer as a message."""
+    return messages.Answer(
+        revision=answer.revision,
+        segment=answer.segment.number,
+        step=answer.segment.head,
+        step_count=answer.segment.length,
+        mask=mask_to_message(answer.mask),
+        model=answer.model,
+        model_version=answer.version,
+        timings=timings_to_message(answer.timings),
+    )
+
+
+def event_message(event: Event) -> messages.SegmentResponse:
+    """What a segmentation tells, as a message."""
+    match event:
+        case Progress(phase, done, count):
+            progress = messages.SegmentProgress(phase=PHASES[phase], patches_done=done, patch_count=count)
+            return messages.SegmentResponse(progress=progress)
+        case Labelled(number, name, mask, extremes):
+            label = messages.SegmentLabel(number=number, name=name, mask=mask_to_message(mask))
+            if extremes:
+                label.extreme_points.frame = volumes.FRAME_VOXEL
+                label.extreme_points.points.extend(volumes.Point(x=x, y=y, z=z) for x, y, z in extremes)
+            return messages.SegmentResponse(label=label)
+        case Segmented(model, version, timings):
+            summary = messages.SegmentSummary(model=model, model_version=version, timings=timings_to_message(timings))
+            return messages.SegmentResponse(summary=summary)

@@ -1,0 +1,84 @@
+"""``sixpoint.v1.AnnotationService`` over the engine: single calls here, the stream of a viewer in interaction.py."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import grpc.aio
+
+from gateway.core.annotation.engine import Engine
+from gateway.core.runtime.deadline import Deadline
+from gateway.core.segmentation.segmenter import Segmenter
+from gateway.grpc.messages import answer_message, event_message, read_place, read_prompts, read_target
+from gateway.grpc.servicers.interaction import Interaction
+from sixpoint.v1 import annotation_service_pb2 as messages
+from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
+
+__all__ = ["AnnotationServicer"]
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
+    """``sixpoint.v1.AnnotationService``.
+
+    Args:
+        engine: Answers the calls.
+        segmenter: Segments.
+        call_seconds: Deadline of a call that brings none, and of each action of a stream.
+        segmentation_seconds: Deadline of a segmentation that brings none.
+    """
+
+    def __init__(
+        self, *, engine: Engine, segmenter: Segmenter, call_seconds: float, segmentation_seconds: float
+    ) -> None:
+        self._engine = engine
+        self._segmenter = segmenter
+        self._call_seconds = call_seconds
+        self._segmentation_seconds = segmentation_seconds
+
+    async def Annotate(self, request: messages.AnnotateRequest, context: _Context) -> messages.AnnotateResponse:
+        """Answers prompts with a mask."""
+        deadline = _deadline(context, self._call_seconds)
+        answer = await self._engine.annotate(read_target(request), read_prompts(request), deadline=deadline)
+        return messages.AnnotateResponse(answer=answer_message(answer))
+
+    async def Undo(self, request: messages.UndoRequest, context: _Context) -> messages.UndoResponse:
+        """Takes back the last step of a segment."""
+        return messages.UndoResponse(answer=answer_message(await self._engine.undo(read_target(request))))
+
+    async def Redo(self, request: messages.RedoRequest, context: _Context) -> messages.RedoResponse:
+        """Takes the next step again."""
+        return messages.RedoResponse(answer=answer_message(await self._engine.redo(read_target(request))))
+
+    async def Reset(self, request: messages.ResetRequest, context: _Context) -> messages.ResetResponse:
+        """Takes back all steps of a segment."""
+        return messages.ResetResponse(answer=answer_message(await self._engine.reset(read_target(request))))
+
+    async def GetMask(self, request: messages.GetMaskRequest, context: _Context) -> messages.GetMaskResponse:
+        """The mask of a segment as it stands."""
+        return messages.GetMaskResponse(answer=answer_message(await self._engine.mask(read_place(request))))
+
+    async def Interact(  # type: ignore[override]  # events are written to the context, not yielded
+        self, request_iterator: AsyncIterator[messages.InteractRequest], context: _Context
+    ) -> None:
+        """Actions in, events out."""
+        await Interaction(self._engine, call_seconds=self._call_seconds).run(request_iterator, context.write)
+
+    async def Segment(  # type: ignore[override]  # events are written to the context, not yielded
+        self, request: messages.SegmentRequest, context: _Context
+    ) -> None:
+        """Labels a whole image: progress, labels, a summary."""
+        deadline = _deadline(context, self._segmentation_seconds)
+        events = self._segmenter.segment(request.image_digest, request.model, labels=request.labels, deadline=deadline)
+        async with aclosing(events):
+            async for event in events:
+                await context.write(event_message(event))
+
+
+def _deadline(context: _Context, seconds: float) -> Deadline:
+    """The caller's own deadline, or one in so many seconds."""
+    remaining = context.time_remaining()
+    return Deadline.after(seconds if remaining is None else remaining)

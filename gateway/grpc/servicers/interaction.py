@@ -1,0 +1,227 @@
+"""The stream of a viewer: actions carried out in their order, prompts that wait joined, events told as they happen.
+
+Three tasks share the work. The reader takes actions off the stream into a line of limited length, beyond which gRPC's
+flow control makes the viewer wait. The worker takes the next action off the line, with the prompts that wait behind it,
+and carries them out. The writer sends events; while the viewer is slow to read them, phases are left out, and the
+worker waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
+
+from gateway.core.annotation.annotator import Phase
+from gateway.core.annotation.engine import Engine
+from gateway.core.annotation.request import Answer
+from gateway.core.runtime.deadline import Deadline
+from gateway.core.sessions.validation import check_request_id
+from gateway.grpc.messages import PHASES, answer_message, read_place, read_prompts, read_target
+from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, SixpointError, Violation
+from sixpoint.status import code_of, to_status
+from sixpoint.v1 import annotation_service_pb2 as messages
+
+__all__ = ["Interaction", "join"]
+
+_log = logging.getLogger(__name__)
+
+_MOST_WAITING = 64
+_MOST_EVENTS = 64
+
+Write = Callable[[messages.InteractResponse], Awaitable[None]]
+_Actions = list[messages.InteractRequest]
+
+
+class Line:
+    """Actions that wait, in their order.
+
+    Args:
+        most: How many may wait; whoever puts another waits, too.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._waiting: deque[messages.InteractRequest] = deque()
+        self._ended = False
+        self._changed = asyncio.Condition()
+
+    async def put(self, action: messages.InteractRequest) -> None:
+        """Add an action, as soon as there is a place."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: len(self._waiting) < self._most)
+            self._waiting.append(action)
+            self._changed.notify_all()
+
+    async def end(self) -> None:
+        """Say that no more will come."""
+        async with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    async def take(self) -> _Actions:
+        """The next action, with the prompts that wait right behind it and join it; none after the last."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._waiting or self._ended)
+            group: _Actions = []
+            while self._waiting and (not group or _joins(group, self._waiting[0])):
+                group.append(self._waiting.popleft())
+            self._changed.notify_all()
+            return group
+
+
+class Interaction:
+    """One stream.
+
+    Args:
+        engine: Carries the actions out.
+        call_seconds: Deadline of each action.
+    """
+
+    def __init__(self, engine: Engine, *, call_seconds: float) -> None:
+        self._engine = engine
+        self._call_seconds = call_seconds
+        self._line = Line(_MOST_WAITING)
+        self._events: asyncio.Queue[messages.InteractResponse | None] = asyncio.Queue(_MOST_EVENTS)
+        self._session_id = ""
+
+    async def run(self, requests: AsyncIterator[messages.InteractRequest], write: Write) -> None:
+        """Carry out all actions of a stream; when it is cancelled, the one that is under way is, too."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._read(requests))
+            tasks.create_task(self._work())
+            tasks.create_task(self._write(write))
+
+    async def _read(self, requests: AsyncIterator[messages.InteractRequest]) -> None:
+        async for request in requests:
+            await self._line.put(request)
+        await self._line.end()
+
+    async def _work(self) -> None:
+        while group := await self._line.take():
+            await self._carry_out_all(group)
+        await self._events.put(None)
+
+    async def _write(self, write: Write) -> None:
+        while (event := await self._events.get()) is not None:
+            await write(event)
+
+    async def _carry_out_all(self, group: _Actions) -> None:
+        """Carry out prompts that were joined; when that cannot be, one by one, so that only the wrong one fails."""
+        if len(group) > 1:
+            try:
+                answer = await self._carry_out(join(group), ids=[one.annotate.request_id for one in group])
+            except (InvalidArgument, FailedPrecondition):
+                pass
+            except SixpointError as error:
+                for action in group:
+                    await self._fail(action.id, error)
+                return
+            else:
+                last = group[-1].id
+                for action in group[:-1]:
+                    await self._events.put(messages.InteractResponse(id=action.id, superseded_by=last))
+                await self._events.put(messages.InteractResponse(id=last, answer=answer_message(answer)))
+                return
+        for action in group:
+            try:
+                answer = await self._carry_out(action)
+            except SixpointError as error:
+                await self._fail(action.id, error)
+            else:
+                await self._events.put(messages.InteractResponse(id=action.id, answer=answer_message(answer)))
+
+    async def _carry_out(self, action: messages.InteractRequest, *, ids: Sequence[str] = ()) -> Answer:
+        started, reason = time.perf_counter(), ""
+        kind = action.WhichOneof("action")
+        try:
+            async with asyncio.timeout(self._call_seconds):
+                return await self._answer(action, kind or "", ids)
+        except SixpointError as error:
+            reason = error.reason
+            raise
+        except TimeoutError:
+            raise DeadlineExceeded("the action took longer than the server allows (SIXPOINT_CALL_SECONDS)") from None
+        finally:
+            seconds = round(time.perf_counter() - started, 4)
+            _log.info("action", extra={"action": kind, "reason": reason, "seconds": seconds})
+
+    async def _answer(self, action: messages.InteractRequest, kind: str, ids: Sequence[str]) -> Answer:
+        if not kind:
+            raise InvalidArgument(
+                "an action of no known kind; expected annotate, undo, redo, reset or get_mask",
+                violations=(Violation("action", "annotate, undo, redo, reset or get_mask"),),
+            )
+        request = getattr(action, kind)
+        self._check_session(request.session_id)
+        match kind:
+            case "annotate":
+                target = read_target(request)
+                if ids:
+                    for one in ids:
+                        check_request_id(one)
+                    target = replace(target, request_ids=tuple(ids))
+                deadline = Deadline.after(self._call_seconds)
+
+                def told(phase: Phase) -> None:
+                    self._tell(action.id, phase)
+
+                return await self._engine.annotate(target, read_prompts(request), deadline=deadline, told=told)
+            case "undo":
+                return await self._engine.undo(read_target(request))
+            case "redo":
+                return await self._engine.redo(read_target(request))
+            case "reset":
+                return await self._engine.reset(read_target(request))
+            case _:
+                return await self._engine.mask(read_place(request))
+
+    def _check_session(self, session_id: str) -> None:
+        self._session_id = self._session_id or session_id
+        if session_id != self._session_id:
+            raise InvalidArgument(
+                "all actions of a stream are on one session; open another stream for another session",
+                violations=(Violation("session_id", "that of the stream's first action"),),
+            )
+
+    def _tell(self, number: int, phase: Phase) -> None:
+        if not self._events.full():
+            self._events.put_nowait(messages.InteractResponse(id=number, phase=PHASES[phase]))
+
+    async def _fail(self, number: int, error: SixpointError) -> None:
+        status = to_status(error).SerializeToString()
+        _log.info("action failed", extra={"code": code_of(error).name, "reason": error.reason})
+        await self._events.put(messages.InteractResponse(id=number, failure=status))
+
+
+def join(group: _Actions) -> messages.InteractRequest:
+    """One action for prompts that waited together: clicks join, what begins an object replaces what came before.
+
+    It has the number of the last, and the revision of the first, which all were made for.
+    """
+    first, last = group[0].annotate, group[-1].annotate
+    joined = messages.InteractRequest(id=group[-1].id)
+    joined.annotate.CopyFrom(last)
+    if first.HasField("revision"):
+        joined.annotate.revision = first.revision
+    prompts: list[messages.Prompt] = []
+    for action in group:
+        if any(prompt.WhichOneof("kind") != "click" for prompt in action.annotate.prompts):
+            prompts = []
+        prompts += action.annotate.prompts
+    del joined.annotate.prompts[:]
+    joined.annotate.prompts.extend(prompts)
+    return joined
+
+
+def _joins(group: _Actions, following: messages.InteractRequest) -> bool:
+    """Whether prompts that follow others belong to the same segment of the same session, and repeat none of them."""
+    if group[0].WhichOneof("action") != "annotate" or following.WhichOneof("action") != "annotate":
+        return False
+    a, b = group[0].annotate, following.annotate
+    if b.request_id and b.request_id in {one.annotate.request_id for one in group}:
+        return False
+    return (a.session_id, a.segment or 1) == (b.session_id, b.segment or 1)

@@ -1,0 +1,42 @@
+"""``sixpoint.v1.ModelService`` over a catalog."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc.aio
+
+from gateway.core.runtime.catalog import Catalog
+from sixpoint.converters import model_to_message
+from sixpoint.v1 import model_service_pb2 as models
+from sixpoint.v1 import model_service_pb2_grpc as models_grpc
+
+__all__ = ["ModelServicer"]
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ModelServicer(models_grpc.ModelServiceServicer):
+    """``sixpoint.v1.ModelService`` over a catalog."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    async def ListModels(self, request: models.ListModelsRequest, context: _Context) -> models.ListModelsResponse:
+        """Lists the models that match every filter that is set."""
+        found = [model_to_message(model.name, model.version, model.spec) for model in self._catalog.list()]
+        return models.ListModelsResponse(
+            models=[
+                model
+                for model in found
+                if (not request.label or request.label in model.labels)
+                and (not request.task or request.task == model.task)
+                and (not request.modality or not model.modalities or request.modality in model.modalities)
+                and (not request.prompt_kind or request.prompt_kind in model.prompt_kinds)
+            ]
+        )
+
+    async def GetModel(self, request: models.GetModelRequest, context: _Context) -> models.GetModelResponse:
+        """Describes one model."""
+        model = self._catalog.get(request.name)
+        return models.GetModelResponse(model=model_to_message(model.name, model.version, model.spec))

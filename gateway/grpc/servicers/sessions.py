@@ -1,0 +1,156 @@
+"""``sixpoint.v1.SessionService`` over the sessions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc.aio
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from gateway.core.runtime.catalog import Catalog
+from gateway.core.sessions.sessions import Session, Sessions
+from gateway.core.sessions.validation import check_segment
+from gateway.grpc.owners import owner_of
+from gateway.storage.open_sessions import Use
+from gateway.storage.step_records import StepRow
+from sixpoint.errors import InvalidArgument, ModelNotFound, Violation
+from sixpoint.v1 import annotation_service_pb2 as annotation
+from sixpoint.v1 import session_service_pb2 as messages
+from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
+
+__all__ = ["SessionServicer"]
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class SessionServicer(sessions_grpc.SessionServiceServicer):
+    """``sixpoint.v1.SessionService``."""
+
+    def __init__(self, *, sessions: Sessions, catalog: Catalog) -> None:
+        self._sessions = sessions
+        self._catalog = catalog
+
+    async def CreateSession(
+        self, request: messages.CreateSessionRequest, context: _Context
+    ) -> messages.CreateSessionResponse:
+        """Opens a session on an uploaded image."""
+        model = self._catalog.get(request.model)
+        session = await self._sessions.create(
+            owner=owner_of(context), digest=request.image_digest, model=model.name, request_id=request.request_id
+        )
+        return messages.CreateSessionResponse(session=_session_message(session))
+
+    async def GetSession(self, request: messages.GetSessionRequest, context: _Context) -> messages.GetSessionResponse:
+        """Describes a session."""
+        return messages.GetSessionResponse(session=_session_message(await self._sessions.get(request.session_id)))
+
+    async def ListSessions(
+        self, request: messages.ListSessionsRequest, context: _Context
+    ) -> messages.ListSessionsResponse:
+        """Lists the caller's open sessions."""
+        found = await self._sessions.page(
+            owner_of(context), size=request.page_size, token=request.page_token, use=self._use(request)
+        )
+        return messages.ListSessionsResponse(
+            sessions=map(_session_message, found.sessions),
+            next_page_token=found.token,
+            total_size=found.total,
+            all_owners_size=found.everybodys,
+        )
+
+    async def UpdateSession(
+        self, request: messages.UpdateSessionRequest, context: _Context
+    ) -> messages.UpdateSessionResponse:
+        """Changes a session's model, or the names of its segments."""
+        session = await self._sessions.update(
+            request.session_id,
+            model=self._catalog.get(request.model).name if request.model else None,
+            names=[(segment.number, segment.name) for segment in request.segments],
+            revision=request.revision if request.HasField("revision") else None,
+            request_id=request.request_id,
+        )
+        return messages.UpdateSessionResponse(session=_session_message(session))
+
+    async def ListSteps(self, request: messages.ListStepsRequest, context: _Context) -> messages.ListStepsResponse:
+        """Lists the steps of a session."""
+        if request.segment:
+            check_segment(request.segment)
+        found = await self._sessions.steps(request.session_id, segment=request.segment)
+        return messages.ListStepsResponse(steps=[_step_message(row, in_force=held) for row, held in found])
+
+    async def ForkSession(
+        self, request: messages.ForkSessionRequest, context: _Context
+    ) -> messages.ForkSessionResponse:
+        """Opens a new session that stands where another stood."""
+        session = await self._sessions.fork(
+            request.session_id,
+            owner=owner_of(context),
+            segment=request.segment,
+            step=request.step,
+            request_id=request.request_id,
+        )
+        return messages.ForkSessionResponse(session=_session_message(session))
+
+    async def CloseSession(
+        self, request: messages.CloseSessionRequest, context: _Context
+    ) -> messages.CloseSessionResponse:
+        """Closes a session."""
+        await self._sessions.close(request.session_id)
+        return messages.CloseSessionResponse()
+
+    def _use(self, request: messages.ListSessionsRequest) -> Use | None:
+        """The use of a model that is asked for.
+
+        Raises:
+            InvalidArgument: When a version is given, and no model.
+            TritonUnavailable: When Triton is away, and so which version sessions would be given is not known.
+        """
+        name, version = request.model, request.model_version
+        if not version:
+            return Use(name, "", given=lambda _: True) if name else None
+        if not name:
+            raise InvalidArgument(
+                f"version {version!r} of which model? Name it, too", violations=(Violation("model", "not empty"),)
+            )
+        try:
+            model = self._catalog.get(name)
+        except ModelNotFound:
+            # It is not served any more: its answers are all that can be left of it.
+            return Use(name, version, given=lambda _: False)
+        return Use(name, version, given=lambda session_id: model.version_for(session_id) == version)
+
+
+def _session_message(session: Session) -> messages.Session:
+    row = session.row
+    return messages.Session(
+        id=row.id,
+        image_digest=row.image_digest,
+        model=row.model,
+        revision=row.revision,
+        create_time=_timestamp(row.created),
+        expire_time=_timestamp(session.expires),
+        use_time=_timestamp(row.used),
+        segments=[
+            messages.Segment(number=one.number, name=one.name, step=one.head, step_count=one.length)
+            for one in session.segments
+        ],
+    )
+
+
+def _step_message(row: StepRow, *, in_force: bool) -> messages.Step:
+    return messages.Step(
+        segment=row.segment,
+        number=row.number,
+        prompts=annotation.AnnotateRequest.FromString(row.prompts).prompts,
+        revision=row.revision,
+        model=row.model,
+        model_version=row.model_version,
+        create_time=_timestamp(row.created),
+        in_force=in_force,
+    )
+
+
+def _timestamp(seconds: float) -> Timestamp:
+    message = Timestamp()
+    message.FromMicroseconds(round(seconds * 1e6))
+    return message

@@ -1,0 +1,1 @@
+"""Triton on this machine: installed, started and watched."""

@@ -1,0 +1,263 @@
+"""Run the Triton that comes from pip on this machine, and keep it running.
+
+:mod:`gateway.triton.local.install` puts it there. In production Triton runs in a container of its own, without
+any of this.
+
+    settings = LocalTritonSettings(model_repository=Path("model_repository"))
+    async with LocalTriton(settings) as triton:
+        watching = asyncio.create_task(triton.watch())  # restarts it, should it die
+        ...
+
+Between this process and Triton stands :mod:`gateway.triton.local.guard`, which ends all of Triton when this process
+ends in whatever way, and when one of the processes in which Triton runs the models was killed. What is watched here is
+the guard: while it lives, Triton does. Only Linux.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from gateway.triton.local.install import TritonEnvironment
+from gateway.triton.local.log import excerpt
+from gateway.triton.local.settings import LocalTritonSettings
+from sixpoint.errors import FailedPrecondition, Unavailable
+
+__all__ = ["LocalTriton", "LocalTritonSettings"]
+
+_BACKENDS = Path(__file__).parent / "backends"
+_GUARD = Path(__file__).parent / "guard.py"
+_POLL = 0.1  # seconds
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds before a restart
+_STEADY = 60.0  # seconds after which a run counts as a success, and the next restart is quick again
+# A proxy named in the environment is not for this machine; and Triton is asked again as soon as it may be there.
+_CHANNEL = [("grpc.enable_http_proxy", 0), ("grpc.initial_reconnect_backoff_ms", 100)]
+
+_log = logging.getLogger(__name__)
+
+
+class LocalTriton:
+    """Triton on this machine: start it, watch it, stop it. Bound to no event loop, but for one user at a time."""
+
+    def __init__(self, settings: LocalTritonSettings) -> None:
+        self.settings = settings
+        self._guard: subprocess.Popen[bytes] | None = None
+        self._log: IO[bytes] | None = None
+        self._log_start = 0  # where the present run's part begins
+        self._started = 0.0
+        self._wanted = False
+        self._folder: Path | None = None
+
+    @property
+    def address(self) -> str:
+        """Host and port at which this machine reaches the inference service."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.settings.host, self.settings.host)
+        return f"[{host}]:{self.settings.grpc_port}" if ":" in host else f"{host}:{self.settings.grpc_port}"
+
+    @property
+    def running(self) -> bool:
+        """Whether Triton was started and lives; it may still be loading models."""
+        return self._guard is not None and self._guard.poll() is None
+
+    async def __aenter__(self) -> Self:
+        """Start Triton and wait until it is ready."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop Triton."""
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start Triton and wait until it is ready; a model that cannot be loaded is logged, the others are served.
+
+        Raises:
+            FailedPrecondition: Triton is not installed, or the model repository does not exist.
+            Unavailable: A port is taken, the disk is full or memory short, Triton ended or took too long, or not one
+                model could be loaded.
+        """
+        self._wanted = True
+        if not self.running:
+            await self._start()
+
+    async def stop(self) -> None:
+        """Stop Triton, by force after ``stop_timeout`` seconds; returns when no process of it is left."""
+        self._wanted = False
+        await self._end()
+
+    async def watch(self) -> None:
+        """Restart Triton whenever it dies, with growing pauses; returns after :meth:`stop`, or is cancelled."""
+        pause = _FIRST_PAUSE
+        while self._wanted:
+            if self.running:
+                await asyncio.sleep(_POLL)
+                continue
+            if self._guard is not None:
+                _log.error("Triton ended (exit code %s): %s", self._guard.returncode, self._excerpt())
+                pause = _FIRST_PAUSE if time.monotonic() - self._started > _STEADY else pause
+                await self._end()
+            _log.info("restarting Triton in %.1f s", pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+            if self._wanted:
+                try:
+                    await self._start()
+                except (FailedPrecondition, Unavailable) as error:
+                    _log.error("Triton did not restart: %s", error.message)
+
+    async def _start(self) -> None:
+        try:
+            environment = TritonEnvironment.locate(self.settings.environment)
+            self.settings.check()
+            self._launch(environment)
+            await self._wait_until_ready()
+        except BaseException as error:
+            await self._end()
+            if isinstance(error, OSError):
+                # Of a folder that could not be copied there is no strerror: only words with the names of all its files.
+                raise Unavailable(
+                    f"Triton cannot be started: {error.strerror or 'its backends cannot be copied'}. Is there room for "
+                    "temporary files (TMPDIR), and memory, and may its log be written (SIXPOINT_TRITON_LOG)?"
+                ) from error
+            raise
+        _log.info("Triton is ready at %s", self.address)
+
+    async def _end(self) -> None:
+        guard, self._guard = self._guard, None
+        log, self._log = self._log, None
+        if log is not None:
+            log.close()
+        if guard is not None:
+            await self._end_guard(guard)
+        folder, self._folder = self._folder, None
+        if folder is not None:  # the guard removes it too, unless it was killed, or never began
+            shutil.rmtree(folder, ignore_errors=True)
+
+    async def _end_guard(self, guard: subprocess.Popen[bytes]) -> None:
+        if guard.stdin is not None:
+            guard.stdin.close()  # the guard's sign to end
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2 * self.settings.stop_timeout + 5):
+                while guard.poll() is None:
+                    await asyncio.sleep(_POLL)
+        if guard.poll() is None:  # should not be; but its death, too, is Triton's
+            guard.kill()
+            guard.wait()
+
+    def _launch(self, environment: TritonEnvironment) -> None:
+        folder = self._folder = Path(tempfile.mkdtemp(prefix="sixpoint-triton-"))
+        backends = _assemble(environment, folder)
+        prefix = f"sixpoint-{uuid.uuid4().hex[:12]}-"
+        log = self.settings.log
+        if log is not None:
+            log.parent.mkdir(parents=True, exist_ok=True)
+        self._log = tempfile.TemporaryFile() if log is None else log.open("ab+")  # noqa: SIM115 (closed in _end)
+        self._log_start = self._log.seek(0, os.SEEK_END)
+        grace = f"--grace={self.settings.stop_timeout}"
+        guard = [sys.executable, "-IS", str(_GUARD), grace, f"--folder={folder}", f"--shared-memory={prefix}"]
+        self._guard = subprocess.Popen(
+            [*guard, str(environment.server), *self._arguments(backends, prefix)],
+            stdin=subprocess.PIPE,
+            stdout=self._log,
+            stderr=self._log,
+            cwd=folder,
+            env=_variables(environment),
+            start_new_session=True,  # so that Ctrl-C reaches this process alone, which then stops Triton in order
+        )
+        self._started = time.monotonic()
+
+    def _arguments(self, backends: Path, prefix: str) -> list[str]:
+        settings = self.settings
+        return [
+            f"--model-repository={settings.model_repository.absolute()}",
+            "--model-control-mode=explicit",
+            "--load-model=*",
+            # One model that cannot be loaded, or a stray folder, must not take the others away.
+            "--exit-on-error=false",
+            "--strict-readiness=false",
+            "--disable-auto-complete-config",
+            f"--backend-directory={backends}",
+            f"--backend-config=python,shm-region-prefix-name={prefix}",
+            f"--grpc-address={settings.host}",
+            f"--grpc-port={settings.grpc_port}",
+            "--allow-http=false",  # nothing here needs it, and it would take one more port
+            f"--metrics-address={settings.host}",
+            f"--metrics-port={settings.metrics_port}",
+            f"--exit-timeout-secs={max(1, int(settings.stop_timeout))}",
+            "--log-format=ISO8601",
+        ]
+
+    async def _wait_until_ready(self) -> None:
+        async with grpc.aio.insecure_channel(self.address, _CHANNEL) as channel:
+            stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+            deadline = time.monotonic() + self.settings.ready_timeout
+            while not await _is_ready(stub):
+                if not self.running:
+                    raise Unavailable(f"Triton ended while starting: {self._excerpt()}")
+                if time.monotonic() > deadline:
+                    raise Unavailable(f"Triton was not ready in {self.settings.ready_timeout:g} s: {self._excerpt()}")
+                await asyncio.sleep(_POLL)
+            await _check_models(stub)
+
+    def _excerpt(self) -> str:
+        if self._log is None:
+            return "its log is gone"
+        # Triton writes through the same file position, so it must not be moved.
+        size = os.fstat(self._log.fileno()).st_size - self._log_start
+        return excerpt(os.pread(self._log.fileno(), size, self._log_start).decode(errors="replace"))
+
+
+def _assemble(environment: TritonEnvironment, folder: Path) -> Path:
+    """Put Triton's Python backend and ours into one folder, as copies: Triton refuses links that lead out of it."""
+    backends = folder / "backends"
+    shutil.copytree(environment.backend, backends / "python", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(environment.stub, backends / "python")
+    shutil.copytree(_BACKENDS, backends, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    return backends
+
+
+def _variables(environment: TritonEnvironment) -> dict[str, str]:
+    """Environment variables for Triton: its own libraries and Python, and nothing of ours."""
+    ours = {"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "LD_LIBRARY_PATH"}
+    variables = {key: value for key, value in os.environ.items() if key not in ours}
+    variables["PATH"] = os.pathsep.join([str(environment.root / "bin"), variables.get("PATH", os.defpath)])
+    variables["LD_LIBRARY_PATH"] = os.pathsep.join(map(str, environment.libraries))
+    variables["PYTHONDONTWRITEBYTECODE"] = "1"
+    return variables
+
+
+async def _is_ready(stub: service_pb2_grpc.GRPCInferenceServiceStub) -> bool:
+    try:
+        reply = await stub.ServerReady(service_pb2.ServerReadyRequest(), timeout=2)
+    except grpc.aio.AioRpcError:
+        return False
+    return bool(reply.ready)
+
+
+async def _check_models(stub: service_pb2_grpc.GRPCInferenceServiceStub) -> None:
+    """Log the models that could not be loaded; when there are no others, say so and give up."""
+    try:
+        index = await stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(), timeout=10)
+    except grpc.aio.AioRpcError as error:
+        raise Unavailable(f"Triton started, and answers no more: {error.details()}") from error
+    failures = [f"{one.name}:{one.version}: {one.reason}" for one in index.models if one.state == "UNAVAILABLE"]
+    for failure in failures:
+        _log.warning("Triton cannot serve %s", failure)
+    if failures and not any(one.state == "READY" for one in index.models):
+        raise Unavailable(f"Triton cannot serve any model: {'; '.join(failures)}")

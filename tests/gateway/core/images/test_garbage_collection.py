@@ -1,0 +1,175 @@
+import contextlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import insert, select, update
+
+from gateway.core.images.store import Images
+from gateway.storage.blobs import Blobs
+from gateway.storage.database import Database
+from gateway.storage.schema import images as images_table
+from gateway.storage.schema import sessions
+from sixpoint.errors import ImageNotFound, StorageUnavailable
+from tests.gateway.core.images.test_store import begin, blob_of, files, header_of, opened, put
+from tests.harness import noisy_volume, small_disk
+
+
+async def test_an_image_that_nobody_uses_is_removed(tmp_path: Path, database_url: str):
+    used, in_session, unused = (noisy_volume((40, 36, 32 - n)) for n in range(3))
+    async with opened(tmp_path, url=database_url) as images:
+        for volume in (used, in_session, unused):
+            await put(images, volume)
+        held = await images.open(unused.digest)
+        database = Database(database_url)
+        await database.write(
+            lambda conn: conn.execute(
+                update(images_table).where(images_table.c.digest != used.digest).values(used=1.0, created=1.0)
+            )
+        )
+        row = {"id": "s", "owner": "", "model": "m", "revision": 0, "created": 0, "used": 0, "expired": 0}
+        await database.write(lambda conn: conn.execute(insert(sessions).values(image_digest=in_session.digest, **row)))
+        assert await images.expire() == 1
+        with pytest.raises(ImageNotFound):
+            await images.open(unused.digest)
+        assert await images.open(used.digest)
+        assert await images.open(in_session.digest)
+        assert not blob_of(tmp_path, unused).exists()
+        assert np.array_equal(held.volume.array, unused.array)
+        await database.write(lambda conn: conn.execute(update(sessions).values(ended=1.0)))
+        await database.write(lambda conn: conn.execute(update(images_table).values(used=1.0)))
+        assert await images.expire() == 2
+        assert files(tmp_path / "cache") | files(tmp_path / "blobs") == set()
+        await database.stop()
+
+
+async def test_images_that_cannot_be_removed_keep_nothing_else_from_being_so(tmp_path: Path, database_url: str):
+    volume, left = noisy_volume(), noisy_volume((40, 36, 31))
+    async with opened(tmp_path, url=database_url, cache=1) as images:
+        await put(images, volume)
+        await begin(images, left, 5000)
+        os.utime(tmp_path / "cache" / "uploads" / left.digest, (1.0, 1.0))
+        over_budget = [tmp_path / "cache" / "images" / name for name in "ab"]
+        for path in over_budget:
+            path.write_bytes(b"voxels")
+        database = Database(database_url)
+        await database.write(lambda conn: conn.execute(update(images_table).values(used=2.0)))
+        stuck = await add_stuck(database, tmp_path / "blobs", count=2)
+        for _ in range(2):
+            with pytest.raises(StorageUnavailable):
+                await images.expire()
+        assert await records_left(database) == stuck
+        assert not blob_of(tmp_path, volume).exists()
+        assert list((tmp_path / "cache" / "uploads").iterdir()) == []
+        assert sum(path.exists() for path in over_budget) == 1
+        await database.stop()
+
+
+async def test_more_images_that_cannot_be_removed_than_a_sweep_looks_at_do_not_hide_the_others(tmp_path: Path):
+    volume, other = noisy_volume(), noisy_volume((40, 36, 31))
+    async with opened(tmp_path) as images:
+        await put(images, volume)
+        database = Database(f"sqlite:///{tmp_path}/sixpoint.db")
+        await database.write(lambda conn: conn.execute(update(images_table).values(used=2.0)))
+        stuck = await add_stuck(database, tmp_path / "blobs", count=120)
+        await swept(images, times=41)
+        assert await records_left(database) == stuck
+        # They begin anew, with what nobody uses any more since.
+        await put(images, other)
+        await database.write(
+            lambda conn: conn.execute(
+                update(images_table).where(images_table.c.digest == other.digest).values(used=0.5)
+            )
+        )
+        await swept(images, times=41)
+        assert await records_left(database) == stuck
+        await database.stop()
+
+
+async def swept(images: Images, *, times: int) -> None:
+    for _ in range(times):
+        with contextlib.suppress(StorageUnavailable):
+            await images.expire()
+
+
+async def add_stuck(database: Database, blobs: Path, *, count: int) -> set[str]:
+    """Images used one after another, but all before 2.0, whose blobs cannot be deleted: folders are in their places."""
+    geometry = {"size": (2, 2, 2), "spacing": (1, 1, 1), "origin": (0, 0, 0), "direction": (1, 0, 0, 0, 1, 0, 0, 0, 1)}
+    digests = [f"{number:064x}" for number in range(count)]
+    for digest in digests:
+        (blobs / "images" / digest[:2] / digest).mkdir(parents=True)
+    rows = [
+        {
+            "digest": digest,
+            "geometry": geometry,
+            "voxel_type": 3,
+            "byte_count": 16,
+            "owner": "",
+            "created": 1.0,
+            "used": 1.0 + number // 2 / count,
+        }
+        for number, digest in enumerate(digests)
+    ]
+    await database.write(lambda conn: conn.execute(insert(images_table), rows))
+    return set(digests)
+
+
+async def records_left(database: Database) -> set[str]:
+    return set(await database.read(lambda conn: conn.execute(select(images_table.c.digest)).scalars().all()))
+
+
+async def test_a_blob_that_was_never_recorded_goes_with_what_is_left_of_its_upload(tmp_path: Path, database_url: str):
+    volume = noisy_volume()
+    async with opened(tmp_path, url=database_url) as images:
+        await begin(images, volume, volume.array.nbytes - 1)
+        # As if the gateway had been killed between the two.
+        leftover = tmp_path / "cache" / "uploads" / volume.digest
+        await Blobs(str(tmp_path / "blobs")).put_file(f"images/{volume.digest[:2]}/{volume.digest}", leftover)
+        await images.expire()
+        assert blob_of(tmp_path, volume).exists()
+        os.utime(leftover, (1.0, 1.0))
+        await images.expire()
+        assert files(tmp_path) == set()
+
+
+async def test_asking_for_an_image_is_use(tmp_path: Path):
+    volume = noisy_volume()
+    async with opened(tmp_path) as images:
+        await put(images, volume)
+        database = Database(f"sqlite:///{tmp_path}/sixpoint.db")
+        await database.write(lambda conn: conn.execute(update(images_table).values(used=1.0)))
+        await images.describe(volume.digest)
+        assert await images.expire() == 0
+        await database.stop()
+
+
+async def test_what_is_left_of_an_upload_goes_after_a_while_but_not_under_a_running_one(tmp_path: Path):
+    volume, other = noisy_volume(), noisy_volume((40, 36, 31))
+    async with opened(tmp_path) as images:
+        await begin(images, volume, 5000)
+        async with images.upload(header_of(other)) as upload:
+            await upload.write(b"x" * 100)
+            for path in (tmp_path / "cache" / "uploads").iterdir():
+                os.utime(path, (1.0, 1.0))
+            await images.expire()
+            assert [path.name for path in (tmp_path / "cache" / "uploads").iterdir()] == [other.digest]
+        assert await images.received(volume.digest) == 0
+
+
+async def test_files_over_the_budget_of_the_cache_go_and_are_fetched_again(tmp_path: Path):
+    volumes = [noisy_volume((40, 36, 32 - n)) for n in range(3)]
+    # The blob store is on another disk: its files are copies.
+    with small_disk(tmp_path / "disk", megabytes=4) as disk:
+        async with opened(tmp_path, blobs=str(disk), cache=200_000) as images:
+            for volume in volumes:
+                await put(images, volume)
+                await images.open(volume.digest)
+            held = await images.open(volumes[0].digest)
+            await images.expire()
+            kept = [path.name for path in (tmp_path / "cache" / "images").iterdir()]
+            assert sorted(kept) == sorted(volume.digest for volume in volumes[1:])
+            assert np.array_equal(held.volume.array, volumes[0].array)
+            for volume in volumes:
+                assert np.array_equal((await images.open(volume.digest)).volume.array, volume.array)
+            assert sum(path.stat().st_size for path in (tmp_path / "cache" / "images").iterdir()) <= 200_000

@@ -1,0 +1,17 @@
+from pathlib import Path
+
+from gateway.core.images.upload_files import UploadFolder
+from tests.gateway.core.images.test_store import header_of
+from tests.harness import noisy_volume
+
+
+def test_chunks_of_any_number_are_written_at_once(tmp_path: Path):
+    volume = noisy_volume()
+    data = volume.array.tobytes()
+    file = UploadFolder(tmp_path).claim(header_of(volume), offset=0)
+    # The system takes 1024 in one call.
+    for start in range(0, len(data), 10):
+        file.add(data[start : start + 10])
+    file.complete()
+    file.close(remove=False)
+    assert file.path.read_bytes() == data

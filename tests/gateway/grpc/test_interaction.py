@@ -1,0 +1,172 @@
+"""What waits in a viewer's stream: in order, bounded, prompts for one segment joined; and what is then done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gateway.core.annotation.request import Target
+from gateway.grpc.servicers.interaction import Interaction, Line, join
+from sixpoint import errors
+from sixpoint.converters import prompt_to_message
+from sixpoint.prompts import Prompt
+from sixpoint.status import from_status
+from sixpoint.v1 import annotation_service_pb2 as messages
+from tests.gateway.core.annotation.test_engine import ADD, SIX, TAKE, Process, database_with_image, voxels
+
+
+def click(number: int, x: float, **fields: object) -> messages.InteractRequest:
+    prompt = messages.Prompt(click=messages.Click(point={"x": x, "y": 0.0, "z": 0.0}))
+    request = messages.AnnotateRequest(session_id="s", prompts=[prompt], **fields)  # type: ignore[arg-type]
+    return messages.InteractRequest(id=number, annotate=request)
+
+
+def box(number: int) -> messages.InteractRequest:
+    prompt = messages.Prompt(box=messages.BoundingBox())
+    return messages.InteractRequest(id=number, annotate=messages.AnnotateRequest(session_id="s", prompts=[prompt]))
+
+
+def undo(number: int) -> messages.InteractRequest:
+    return messages.InteractRequest(id=number, undo=messages.UndoRequest(session_id="s"))
+
+
+async def taken(*actions: messages.InteractRequest) -> list[list[int]]:
+    line = Line(99)
+    for action in actions:
+        await line.put(action)
+    await line.end()
+    groups = []
+    while group := await line.take():
+        groups.append([action.id for action in group])
+    return groups
+
+
+async def test_prompts_that_wait_for_one_segment_are_taken_together():
+    assert await taken(click(1, 0), click(2, 1), undo(3), click(4, 2), click(5, 3)) == [[1, 2], [3], [4, 5]]
+
+
+async def test_segment_0_is_segment_1_and_other_segments_stay_apart():
+    assert await taken(click(1, 0), click(2, 1, segment=1), click(3, 2, segment=2)) == [[1, 2], [3]]
+
+
+async def test_an_action_that_is_repeated_is_not_joined_to_itself():
+    actions = [click(number, 0, request_id=name) for number, name in enumerate(("a", "b", "a", "", ""), 1)]
+    assert await taken(*actions) == [[1, 2], [3, 4, 5]]
+
+
+async def test_an_action_that_comes_while_another_is_carried_out_waits():
+    line = Line(99)
+    await line.put(click(1, 0))
+    assert [action.id for action in await line.take()] == [1]
+    waiting = asyncio.create_task(line.take())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await line.put(click(2, 1))
+    assert [action.id for action in await waiting] == [2]
+
+
+async def test_a_full_line_makes_the_reader_wait():
+    line = Line(1)
+    await line.put(undo(1))
+    waiting = asyncio.create_task(line.put(undo(2)))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    assert [action.id for action in await line.take()] == [1]
+    await waiting
+    assert [action.id for action in await line.take()] == [2]
+
+
+def test_clicks_join_in_their_order():
+    joined = join([click(1, 0, revision=4, base_revision=4), click(2, 1, base_revision=5)])
+    assert joined.id == 2
+    assert [prompt.click.point.x for prompt in joined.annotate.prompts] == [0, 1]
+    assert (joined.annotate.revision, joined.annotate.base_revision) == (4, 5)
+
+
+def test_what_begins_an_object_replaces_what_waited_before_it():
+    joined = join([click(1, 0), box(2), click(3, 5)])
+    assert [prompt.WhichOneof("kind") for prompt in joined.annotate.prompts] == ["box", "click"]
+
+
+# On a real database
+
+
+@pytest.fixture
+async def process(tmp_path: Path) -> AsyncIterator[Process]:
+    async with database_with_image(tmp_path) as database:
+        yield Process(database)
+
+
+def show(number: int, session_id: str, prompt: Prompt, request_id: str, **fields: object) -> messages.InteractRequest:
+    request = messages.AnnotateRequest(
+        session_id=session_id,
+        prompts=[prompt_to_message(prompt)],
+        request_id=request_id,
+        **fields,  # type: ignore[arg-type]
+    )
+    return messages.InteractRequest(id=number, annotate=request)
+
+
+async def stream(process: Process, *actions: messages.InteractRequest) -> dict[int, messages.InteractResponse]:
+    """The last event of each action of a stream, in which all wait before the first is carried out."""
+    events = {}
+
+    async def requests() -> AsyncIterator[messages.InteractRequest]:
+        for action in actions:
+            yield action
+
+    async def write(event: messages.InteractResponse) -> None:
+        events[event.id] = event
+
+    await Interaction(process.engine, call_seconds=30).run(requests(), write)
+    return events
+
+
+async def steps(process: Process, session_id: str) -> int:
+    return len(await process.sessions.steps(session_id))
+
+
+@pytest.mark.parametrize("ids", [("r2", "r3"), ("", "")])
+@pytest.mark.parametrize("at_hand", [False, True])
+async def test_prompts_that_wait_with_one_that_is_repeated_are_carried_out(process, ids, at_hand):
+    session = await process.open()
+    await stream(process, show(1, session, SIX, "r1"))
+    again = show(1, session, SIX, "r1", **({"revision": 1} if at_hand else {}))
+    events = await stream(process, again, show(2, session, TAKE, ids[0]), show(3, session, ADD, ids[1]))
+    assert [events[number].answer.revision for number in (1, 2, 3)] == [1, 2, 3]
+    mask = voxels((await Process(process.database).engine.mask(Target(session))).mask)
+    assert (mask[16, 17, 20], mask[16, 17, 4]) == (0, 1)
+    assert await steps(process, session) == 3
+
+
+async def test_prompts_that_were_joined_are_carried_out_once_when_all_are_repeated(process):
+    session = await process.open()
+    actions = [show(1, session, SIX, "r1"), show(2, session, TAKE, "r2")]
+    for _ in range(2):
+        events = await stream(process, *actions)
+        assert (events[1].superseded_by, events[2].answer.revision) == (2, 1)
+    assert await steps(process, session) == 1
+
+
+async def test_an_action_that_is_repeated_behind_itself_is_answered_again(process):
+    session = await process.open()
+    events = await stream(
+        process, show(1, session, SIX, "r1"), show(2, session, TAKE, "r2"), show(3, session, TAKE, "r2")
+    )
+    assert events[1].superseded_by == 2
+    assert events[3].answer.mask == events[2].answer.mask
+    assert (events[2].answer.revision, events[3].answer.revision, await steps(process, session)) == (1, 1, 1)
+
+
+async def test_of_prompts_that_wait_the_one_with_too_long_an_id_fails_alone(process):
+    session = await process.open()
+    events = await stream(
+        process, show(1, session, SIX, "r1"), show(2, session, ADD, "i" * 65), show(3, session, TAKE, "r3")
+    )
+    assert [events[number].answer.revision for number in (1, 3)] == [1, 2]
+    failure = from_status(events[2].failure)
+    assert isinstance(failure, errors.InvalidArgument)
+    assert "65 characters; at most 64" in failure.message

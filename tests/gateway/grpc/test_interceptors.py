@@ -1,0 +1,48 @@
+"""What goes round every call: that nothing of a refused one stays in memory."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+import grpc.aio
+import pytest
+
+from gateway.grpc.interceptors import CallInterceptor
+from sixpoint.errors import InvalidArgument
+
+
+class Large:
+    """What a call has at hand."""
+
+
+async def test_what_a_refused_call_had_at_hand_is_freed_without_the_garbage_collector() -> None:
+    held: list[weakref.ref[Large]] = []
+
+    def large(_: bytes = b"") -> Large:
+        made = Large()
+        held.append(weakref.ref(made))
+        return made
+
+    async def refuse(request: Large, context: Any) -> None:
+        state = large()
+        raise InvalidArgument(f"{type(state).__name__} is refused")
+
+    interceptor = CallInterceptor(call_seconds=9, upload_seconds=9, segmentation_seconds=9)
+    server = grpc.aio.server(interceptors=[interceptor])
+    handlers = {"Refuse": grpc.unary_unary_rpc_method_handler(refuse, request_deserializer=large)}
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("sixpoint.Test", handlers)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    gc.disable()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            with pytest.raises(grpc.aio.AioRpcError, match="Large is refused"):
+                await channel.unary_unary("/sixpoint.Test/Refuse")(b"")
+        # The server has ended the call when it has stopped.
+        await server.stop(None)
+        assert [reference() for reference in held] == [None, None]
+    finally:
+        gc.enable()
+        await server.stop(None)
