@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.cases import shared_images
-from trainer import evaluate
+from trainer.evaluation import evaluate
 
 
 def main(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from sixpoint.volume import Volume
-from trainer.structures import FEWEST_VOXELS, LabelledImage, Structure
+from trainer.data.structures import FEWEST_VOXELS, LabelledImage, Structure
 
 __all__ = ["LEARNT", "MODALITIES", "learnt_hippocampi", "shared_images", "to_sitk"]
 

@@ -14,7 +14,7 @@ import typer
 from exporter.repository.config import ModelConfig
 from sixpoint.errors import ModelSpecError
 from sixpoint.spec import PARAMETER
-from trainer.network import build, read_state
+from trainer.training.network import build, read_state
 
 
 def main(

@@ -19,7 +19,7 @@ from sixpoint.prompts import Click, ExtremePoints
 from sixpoint.roi import Roi, Size
 from sixpoint.spec import ModelSpec
 from sixpoint.volume import Volume
-from trainer.structures import FEWEST_VOXELS
+from trainer.data.structures import FEWEST_VOXELS
 
 __all__ = ["LARGE", "Example", "large_ct", "read_example", "tensor"]
 

@@ -7,7 +7,7 @@ from benchmarks.torchscript import main
 from exporter.repository.config import FILE_NAME, ModelConfig
 from sixpoint.spec import PARAMETER, ModelSpec, NetworkSpec, RoiSpec
 from tests.harness import ELLIPSOID_SPEC
-from trainer.network import build
+from trainer.training.network import build
 
 SPEC = ELLIPSOID_SPEC.model_copy(
     update={

@@ -13,7 +13,7 @@ import sixpoint
 from sixpoint.metrics import dice
 from sixpoint.volume import Volume
 from tests.data import shared
-from trainer.baselines import ellipsoid
+from trainer.evaluation.baselines import ellipsoid
 
 SPLEEN, LIVER = 1, 5
 

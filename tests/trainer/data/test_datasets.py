@@ -1,0 +1,206 @@
+"""Two layouts are read alike; what is wrong with a dataset is said, with the case that is at fault."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sixpoint.errors import DatasetError
+from sixpoint.geometry import Geometry
+from sixpoint.volume import Volume, write_image
+from tests.trainer.conftest import SIZE, Maker
+from trainer.data.datasets import read_case, read_dataset, split
+from trainer.data.fingerprint import survey
+
+
+def test_a_decathlon_says_what_it_is(make_decathlon: Maker) -> None:
+    dataset = read_dataset(make_decathlon())
+    assert (dataset.name, dataset.modality, dataset.licence) == ("Balls", "MR", "CC0-1.0")
+    assert dataset.labels == {1: "shell", 2: "core"}
+    assert [case.name for case in dataset.cases] == [f"ball_{n}" for n in range(5)]
+
+
+def test_a_pair_of_folders_is_named_after_its_folder(make_pairs: Maker) -> None:
+    dataset = read_dataset(make_pairs())
+    assert (dataset.name, dataset.modality, dataset.licence) == ("balls", "", "")
+    assert dataset.labels == {1: "shell", 2: "core"}
+    assert [case.name for case in dataset.cases] == [f"ball_{n}" for n in range(5)]
+
+
+def test_both_layouts_hold_the_same_voxels_whatever_the_files_axes(make_pairs: Maker, make_decathlon: Maker) -> None:
+    here, there = read_dataset(make_pairs(cases=2)), read_dataset(make_decathlon(cases=2))
+    for a, b in zip(here.cases, there.cases, strict=True):
+        mine, other = read_case(a, here.labels), read_case(b, there.labels)
+        # The pair's files run from left to right and from top to bottom.
+        assert np.array_equal(mine.labels[::-1, :, ::-1], other.labels)
+        assert np.array_equal(mine.image[::-1, :, ::-1], other.image)
+        assert np.allclose(mine.geometry.direction, np.eye(3).reshape(-1))
+        assert set(np.unique(mine.labels)) == {0, 1, 2}
+
+
+def test_labels_may_be_stored_with_other_axes_than_their_image(make_pairs: Maker) -> None:
+    root = make_pairs(cases=1)
+    case = read_dataset(root).cases[0]
+    before = read_case(case, {})
+    geometry = before.geometry
+    write_image(before.labels.astype(np.uint8), geometry, case.label)
+    assert Volume.read(case.image).geometry.direction != Volume.read(case.label).geometry.direction
+    assert np.array_equal(read_case(case, {}).labels, before.labels)
+
+
+def test_labels_without_names_are_found(make_pairs: Maker) -> None:
+    dataset = read_dataset(make_pairs(named=False, cases=2))
+    assert dataset.labels == {}
+    assert survey(dataset).labels == {1: "label 1", 2: "label 2"}
+
+
+def test_a_split_is_by_case_and_its_seed_s(make_pairs: Maker) -> None:
+    dataset = read_dataset(make_pairs(cases=10))
+    parts = split(dataset, seed=3)
+    assert parts == split(dataset, seed=3)
+    assert len(parts.validation) == 2
+    assert sorted(parts.training + parts.validation) == [case.name for case in dataset.cases]
+    assert any(split(dataset, seed=seed) != parts for seed in range(4, 8))
+    assert len(split(dataset, seed=3, fraction=0.0).validation) == 1
+
+
+def test_a_split_may_be_given(make_pairs: Maker, tmp_path: Path) -> None:
+    dataset = read_dataset(make_pairs(cases=3))
+    names = tmp_path / "held_out.txt"
+    names.write_text("ball_1\n\n")
+    assert split(dataset, seed=1, held_out=names).validation == ("ball_1",)
+    names.write_text("ball_9\n")
+    with pytest.raises(DatasetError, match="names ball_9, which is no case of balls"):
+        split(dataset, seed=1, held_out=names)
+    names.write_text("ball_0\nball_1\nball_2\n")
+    with pytest.raises(DatasetError, match="at least one must be learnt from"):
+        split(dataset, seed=1, held_out=names)
+    with pytest.raises(DatasetError, match="cannot be read"):
+        split(dataset, seed=1, held_out=tmp_path / "none.txt")
+
+
+# What is wrong with it: each of these damages a good dataset, and says what must be found.
+
+
+def remove(path: str) -> Callable[[Path], None]:
+    return lambda root: (root / path).unlink()
+
+
+def write(path: str, text: str) -> Callable[[Path], None]:
+    return lambda root: (root / path).write_text(text) and None
+
+
+def without_training(root: Path) -> None:
+    content = json.loads((root / "dataset.json").read_text())
+    (root / "dataset.json").write_text(json.dumps({**content, "training": []}))
+
+
+def twice(root: Path) -> None:
+    content = json.loads((root / "dataset.json").read_text())
+    (root / "dataset.json").write_text(json.dumps({**content, "training": content["training"] * 2}))
+
+
+def no_labels(root: Path) -> None:
+    content = json.loads((root / "dataset.json").read_text())
+    (root / "dataset.json").write_text(json.dumps({**content, "labels": {"0": "background"}}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (remove("labels/ball_0.nii.gz"), r"images/ball_0\.nii\.gz has no file of the same name in labels"),
+        (remove("images/ball_1.nii.gz"), r"labels/ball_1\.nii\.gz has no file of the same name in images"),
+        (write("labels.json", "[1]"), "must be as"),
+        (write("labels.json", '{"one": "a"}'), "must be as"),
+        (write("labels.json", "{"), "is not JSON"),
+    ],
+    ids=["no label", "no image", "list", "words", "syntax"],
+)
+def test_a_damaged_pair_of_folders(damage: Callable[[Path], None], expected: str, make_pairs: Maker) -> None:
+    root = make_pairs(cases=2)
+    damage(root)
+    with pytest.raises(DatasetError, match=expected):
+        read_dataset(root)
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (remove("labelsTr/ball_0.nii.gz"), "case ball_0: there is no file"),
+        (write("dataset.json", "{}"), "is not as the Decathlon's"),
+        (write("dataset.json", '{"labels": ["a"], "training": []}'), "is not as the Decathlon's"),
+        (without_training, "lists no labelled image"),
+        (twice, "several cases named ball_0"),
+        (no_labels, "names no label"),
+    ],
+    ids=["no label", "empty", "list of labels", "no training", "twice", "background alone"],
+)
+def test_a_damaged_decathlon(damage: Callable[[Path], None], expected: str, make_decathlon: Maker) -> None:
+    root = make_decathlon(cases=2)
+    damage(root)
+    with pytest.raises(DatasetError, match=expected):
+        read_dataset(root)
+
+
+def test_a_folder_of_neither_layout(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"expected dataset\.json, or the folders images and labels"):
+        read_dataset(tmp_path)
+    with pytest.raises(DatasetError, match="there is no dataset"):
+        read_dataset(tmp_path / "none")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    with pytest.raises(DatasetError, match="lists no labelled image"):
+        read_dataset(tmp_path)
+
+
+GRID = Geometry(size=SIZE)
+PLAIN = np.zeros(GRID.shape, np.float32)
+
+
+def with_nan() -> np.ndarray:
+    array = PLAIN.copy()
+    array[0, 0, 0] = np.nan
+    return array
+
+
+@pytest.mark.parametrize(
+    ("image", "label", "geometry", "expected"),
+    [
+        (with_nan(), PLAIN, GRID, "1 voxels that are NaN"),
+        (PLAIN, with_nan(), GRID, "1 voxels that are NaN"),
+        (PLAIN, PLAIN + 0.5, GRID, "whole numbers"),
+        (PLAIN, PLAIN - 1, GRID, "whole numbers"),
+        (PLAIN, PLAIN + 7, GRID, "label 7 is not among those of the dataset: 1 shell, 2 core"),
+        (PLAIN, PLAIN[1:], Geometry(size=(20, 22, 17)), r"the image has \(20, 22, 18\) voxels"),
+        (PLAIN, PLAIN, Geometry(size=SIZE, origin=(0, 0, 3)), "lie 3.00 mm off"),
+        (PLAIN, PLAIN, Geometry(size=SIZE, spacing=(1, 1, 1.2)), "lie 3.60 mm off"),
+    ],
+    ids=["NaN", "NaN label", "fraction", "negative", "unknown", "size", "place", "spacing"],
+)
+def test_a_case_that_cannot_be_used(
+    image: np.ndarray, label: np.ndarray, geometry: Geometry, expected: str, tmp_path: Path
+) -> None:
+    # Not NIfTI: its reader makes zeros of NaN.
+    write_image(image, GRID, tmp_path / "images" / "ball_0.mha")
+    write_image(label, geometry, tmp_path / "labels" / "ball_0.mha")
+    case = read_dataset(tmp_path).cases[0]
+    with pytest.raises(DatasetError, match=f"case ball_0: .*{expected}"):
+        read_case(case, {1: "shell", 2: "core"})
+
+
+def test_a_file_that_is_no_image(make_pairs: Maker) -> None:
+    case = read_dataset(make_pairs(cases=1)).cases[0]
+    case.image.write_bytes(b"nonsense")
+    with pytest.raises(DatasetError, match=r"case ball_0: .*cannot be read"):
+        read_case(case, {})
+
+
+def test_a_dataset_whose_labels_are_all_empty(make_pairs: Maker) -> None:
+    dataset = read_dataset(make_pairs(cases=1))
+    write_image(PLAIN, Volume.read(dataset.cases[0].image).geometry, dataset.cases[0].label)
+    with pytest.raises(DatasetError, match="all labels are empty"):
+        survey(dataset)

@@ -1,0 +1,86 @@
+"""What can be trained of a spec; files are written whole or not at all, whoever else writes them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import trainer
+from sixpoint.errors import ModelSpecError
+from sixpoint.spec import ModelSpec
+from trainer.training.network import build, read_mapping, write_atomically
+
+_SPECS = Path(trainer.__file__).parent
+
+
+def spec(task: str, **changes: Any) -> ModelSpec:
+    """A spec of the trainer's own; ``changes`` are those of its network."""
+    data = read_mapping(_SPECS / f"{task}.yaml")
+    if task == "segmentation":
+        strides, kernels = [1, 2, 2], [3, 3, 3]
+        arguments = {"in_channels": 1, "out_channels": 2, "filters": [8, 8, 8], "strides": strides}
+        arguments |= {"kernel_size": kernels, "upsample_kernel_size": strides[1:]}
+        data["input"]["channels"] = [{"kind": "image", "intensity": {"method": "percentile", "low": 1, "high": 99}}]
+        data["patch"] = {"size": [16, 16, 16], "spacing": [1, 1, 1]}
+        data["network"]["arguments"] |= arguments
+    data["network"] |= changes
+    return ModelSpec.from_mapping(data)
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "named"),
+    [
+        ("segmentation", {"axes": "RAS"}, "network.axes"),
+        ("segmentation", {"scale": [32], "offset": [0.5]}, "network.scale, network.offset"),
+        ("segmentation", {"activation": "none"}, "network.activation"),
+        ("segmentation", {"channels": [1, 0]}, "network.channels"),
+        ("annotation", {"activation": "softmax", "channels": [1]}, "network.activation, network.channels"),
+    ],
+)
+def test_a_spec_that_says_what_lies_round_a_network_from_elsewhere_is_not_trained(
+    task: str, changes: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(ModelSpecError, match=f"the spec has {re.escape(named)}, as"):
+        build(spec(task, **changes))
+
+
+def test_labels_that_overlap_are_not_trained() -> None:
+    overlapping = spec("segmentation")
+    output = overlapping.output.model_copy(update={"exclusive": False})
+    with pytest.raises(ModelSpecError, match=r"the spec has output\.exclusive, as"):
+        build(overlapping.model_copy(update={"output": output}))
+
+
+@pytest.mark.parametrize(("task", "activation"), [("segmentation", "softmax"), ("annotation", "sigmoid")])
+def test_what_is_usual_may_be_said(task: str, activation: str) -> None:
+    usual = spec(task)
+    said = spec(
+        task, axes="SPL", scale=[1.0], offset=[0.0], activation=activation, channels=list(range(usual.output_shape[0]))
+    )
+    assert build(said).state_dict().keys() == build(usual).state_dict().keys()
+
+
+def test_two_that_write_one_file_at_once_do_not_take_each_others_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, replace = tmp_path / "split.json", Path.replace
+
+    def other_first(partial: Path, target: Path) -> Path:
+        monkeypatch.setattr(Path, "replace", replace)
+        write_atomically(path, b"other")
+        return partial.replace(target)
+
+    monkeypatch.setattr(Path, "replace", other_first)
+    write_atomically(path, b"mine")
+    assert path.read_bytes() == b"mine"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "split.json").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        write_atomically(tmp_path / "split.json", b"mine")
+    assert [path.name for path in tmp_path.iterdir()] == ["split.json"]

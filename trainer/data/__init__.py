@@ -1,0 +1,1 @@
+"""Labelled images, their split, and the samples made of them."""

@@ -1,0 +1,148 @@
+"""Cases made ready for a segmentation network: on its spacing, under its windows, on disk and mapped into memory.
+
+Reading is left to the operating system's cache: volumes small or large, many or few, take no more memory than there is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sixpoint.guidance import volume_input
+from sixpoint.roi import Roi
+from sixpoint.spec import ModelSpec
+from trainer.data.datasets import Case, read_case
+
+__all__ = ["PreparedCase", "folder_of", "prepare"]
+
+_PLACES = 2000
+"""Voxels of each label that are remembered, to cut patches round them."""
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """A case on disk.
+
+    Attributes:
+        folder: Where its arrays lie.
+    """
+
+    folder: Path
+
+    @property
+    def channels(self) -> npt.NDArray[np.floating]:
+        """What the network sees of the whole volume, [channel, z, y, x]."""
+        return self._map("channels")
+
+    @property
+    def labels(self) -> npt.NDArray[np.uint8]:
+        """The labels 0, 1, ... of the spec on the same grid, [z, y, x]."""
+        return self._map("labels")
+
+    @property
+    def places(self) -> npt.NDArray[np.int32]:
+        """Some voxels of every label there is: rows (label, z, y, x)."""
+        return self._map("places")
+
+    @property
+    def truth(self) -> npt.NDArray[np.uint8]:
+        """The labels 0, 1, ... of the spec on the canonical image's own grid, [z, y, x]."""
+        return self._map("truth")
+
+    def _map(self, name: str) -> Any:
+        return np.load(self.folder / f"{name}.npy", mmap_mode="r")
+
+
+def folder_of(run: Path, spec: ModelSpec) -> Path:
+    """Where a run keeps its cases; another spec that sees other arrays has another folder."""
+    seen = json.dumps([spec.model_dump(mode="json")[part] for part in ("patch", "input", "labels")])
+    return run / f"cases-{hashlib.sha256(seen.encode()).hexdigest()[:8]}"
+
+
+def prepare(
+    cases: Sequence[Case],
+    spec: ModelSpec,
+    *,
+    labels: Mapping[int, str],
+    folder: Path,
+    workers: int = 1,
+    report: Callable[[float], None] = lambda _: None,
+) -> dict[str, PreparedCase]:
+    """Make cases ready, those left out that are ready already.
+
+    Args:
+        cases: Of a dataset.
+        spec: For segmentation.
+        labels: The dataset's, by the number in its files, in the order of the spec's.
+        folder: To write into.
+        workers: Threads.
+        report: Called with the part that is done, 0 to 1.
+
+    Returns:
+        The cases by name.
+
+    Raises:
+        DatasetError: A case is not usable.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    result: dict[str, PreparedCase] = {}
+    with ThreadPoolExecutor(workers) as pool:
+        for case, done in zip(cases, pool.map(lambda case: _prepare(case, spec, labels, folder), cases), strict=True):
+            result[case.name] = done
+            report(len(result) / len(cases))
+    return result
+
+
+def _prepare(case: Case, spec: ModelSpec, labels: Mapping[int, str], folder: Path) -> PreparedCase:
+    place = folder / case.name
+    if place.is_dir():
+        return PreparedCase(place)
+    assert spec.patch is not None  # every spec for segmentation has one
+    volume = read_case(case, labels)
+    truth = np.zeros(volume.labels.shape, np.uint8)
+    for index, number in enumerate(labels, start=1):
+        truth[volume.labels == number] = index
+    roi = Roi.whole(volume.geometry.size, spacing=volume.geometry.spacing, target=spec.patch.spacing)
+    resampled = _resample_labels(truth, roi, len(labels))
+    # Written aside and renamed: a case is whole or not there, whenever the trainer is killed.
+    staging = folder / f".{case.name}.partial"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir()
+    np.save(staging / "channels.npy", volume_input(roi.extract(volume.image), spec.input))
+    np.save(staging / "labels.npy", resampled)
+    np.save(staging / "places.npy", _places(resampled))
+    np.save(staging / "truth.npy", truth)
+    staging.rename(place)
+    return PreparedCase(place)
+
+
+def _resample_labels(truth: npt.NDArray[np.uint8], roi: Roi, count: int) -> npt.NDArray[np.uint8]:
+    """Labels on the ROI's grid: in each cell the one that fills most of it."""
+    if roi.size == truth.shape[::-1]:
+        return truth
+    labels = np.zeros(roi.size[::-1], np.uint8)
+    most = roi.extract(truth == 0)
+    for label in range(1, 1 + count):
+        share = roi.extract(truth == label)
+        labels[share > most] = label
+        most = np.maximum(most, share)
+    return labels
+
+
+def _places(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
+    rows = []
+    for label in np.unique(labels[labels > 0]).tolist():
+        found = np.flatnonzero(labels == label)
+        some = found[np.linspace(0, found.size - 1, min(_PLACES, found.size)).astype(np.int64)]
+        where = np.stack(np.unravel_index(some, labels.shape), axis=1)
+        rows.append(np.concatenate([np.full((len(where), 1), label), where], axis=1))
+    return np.concatenate(rows).astype(np.int32) if rows else np.zeros((0, 4), np.int32)

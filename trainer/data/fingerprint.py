@@ -1,0 +1,207 @@
+"""What a dataset is like, and the segmentation spec that follows from it: nnU-Net's fingerprint and rules, in small."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sixpoint.errors import DatasetError, ModelSpecError
+from sixpoint.spec import ModelSpec, Task
+from trainer.data.datasets import Case, Dataset, read_case
+from trainer.training.network import write_atomically
+
+__all__ = ["MOST_VOXELS", "Fingerprint", "fill", "survey"]
+
+MOST_VOXELS = 96**3
+"""Of a patch: what fits into memory with its gradients."""
+_FEWEST_CELLS = 4
+"""An axis is halved while it keeps as many cells."""
+_ANISOTROPY = 2.0
+"""Axes whose voxels are longer than this times the shortest are not halved, nor convolved, yet."""
+_SAMPLE = 2000
+
+Vector = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What all cases of a dataset are like.
+
+    Attributes:
+        cases: Their names.
+        size: Median size along canonical (x, y, z), on the median spacing, voxels.
+        spacing: Median spacing along canonical (x, y, z), mm.
+        labels: Names by the number in the label files, as the dataset says or as found.
+        low: The 0.5th percentile of the labelled voxels' intensities, in the images' own units.
+        high: The 99.5th.
+    """
+
+    cases: tuple[str, ...]
+    size: tuple[int, int, int]
+    spacing: Vector
+    labels: Mapping[int, str]
+    low: float
+    high: float
+
+    def write(self, path: Path) -> None:
+        """Write as JSON."""
+        write_atomically(path, json.dumps(asdict(self), indent=1).encode())
+
+    @classmethod
+    def read(cls, path: Path) -> Fingerprint:
+        """Read what :meth:`write` wrote."""
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return cls(
+            cases=tuple(data["cases"]),
+            size=tuple(data["size"]),
+            spacing=tuple(data["spacing"]),
+            labels={int(number): name for number, name in data["labels"].items()},
+            low=data["low"],
+            high=data["high"],
+        )
+
+
+@dataclass(frozen=True)
+class _Facts:
+    size: tuple[int, int, int]
+    spacing: Vector
+    labels: frozenset[int]
+    intensities: tuple[float, ...]
+
+
+def survey(dataset: Dataset, *, workers: int = 1, report: Callable[[float], None] = lambda _: None) -> Fingerprint:
+    """Read every case once, which also checks it.
+
+    Args:
+        dataset: What to read.
+        workers: Threads that read.
+        report: Called with the part that is done, 0 to 1.
+
+    Raises:
+        DatasetError: A case is not usable, or no case has any label.
+    """
+    facts: list[_Facts] = []
+    with ThreadPoolExecutor(workers) as pool:
+        for one in pool.map(lambda case: _look(case, dataset.labels), dataset.cases):
+            facts.append(one)
+            report(len(facts) / len(dataset.cases))
+    found = sorted(set().union(*(one.labels for one in facts)))
+    if not found:
+        raise DatasetError(f"{dataset.name}: all labels are empty")
+    spacing = np.median([one.spacing for one in facts], axis=0)
+    size = np.median([np.array(one.size) * one.spacing / spacing for one in facts], axis=0)
+    low, high = np.percentile(np.concatenate([one.intensities for one in facts]), [0.5, 99.5])
+    return Fingerprint(
+        cases=tuple(case.name for case in dataset.cases),
+        size=_triple([int(n) for n in np.rint(size)]),
+        spacing=_triple([round(float(edge), 4) for edge in spacing]),
+        labels=dataset.labels or {number: f"label {number}" for number in found},
+        low=float(low),
+        high=float(high),
+    )
+
+
+def _look(case: Case, labels: Mapping[int, str]) -> _Facts:
+    volume = read_case(case, labels)
+    inside = volume.image[volume.labels > 0]
+    return _Facts(
+        size=volume.geometry.size,
+        spacing=volume.geometry.spacing,
+        labels=frozenset(np.unique(volume.labels).tolist()) - {0},
+        intensities=tuple(inside[:: max(1, inside.size // _SAMPLE)].astype(np.float64).tolist()),
+    )
+
+
+def fill(template: Mapping[str, Any], dataset: Dataset, fingerprint: Fingerprint) -> ModelSpec:
+    """The spec of a template whose open places the dataset fills.
+
+    Labels, modality, title, patch, channels and the network's depth and ends are filled where the template does not say
+    them.
+
+    Args:
+        template: A segmentation spec as a YAML reader returns it, perhaps incomplete.
+        dataset: What will be learnt.
+        fingerprint: Of that dataset.
+
+    Raises:
+        ModelSpecError: The template is not for segmentation, has other labels than the dataset, or is wrong elsewhere.
+    """
+    data = copy.deepcopy(dict(template))
+    if data.get("task") != Task.SEGMENTATION.value:
+        raise ModelSpecError("the spec is not for segmentation: expected task: segmentation")
+    names = list(fingerprint.labels.values())
+    if list(data.setdefault("labels", names)) != names:
+        raise ModelSpecError(f"the spec's labels are {data['labels']}, the dataset's {names}")
+    data.setdefault("title", f"Segmentation: {dataset.name}")
+    data.setdefault("description", f"Labels {', '.join(names)} without prompts.")
+    if dataset.modality:
+        data.setdefault("modalities", [dataset.modality])
+    window = {"method": "percentile", "low": 0.5, "high": 99.5}
+    if dataset.modality == "CT":
+        window = {"method": "range", "low": round(fingerprint.low), "high": round(fingerprint.high)}
+    channels = data.setdefault("input", {}).setdefault("channels", [{"kind": "image", "intensity": window}])
+    patch = data.setdefault("patch", {})
+    patch.setdefault("spacing", list(fingerprint.spacing))
+    size = patch.get("size") or _bounded(np.array(fingerprint.size) * fingerprint.spacing / np.array(patch["spacing"]))
+    network, stride = data.get("network") or {}, [16, 16, 16]
+    if network.get("name") == "DynUNet":
+        arguments = network.setdefault("arguments", {})
+        _fill_network(arguments, size, patch["spacing"])
+        stride = np.prod(arguments["strides"], axis=0)[::-1].tolist()
+        arguments.setdefault("in_channels", len(channels))
+        arguments.setdefault("out_channels", 1 + len(names))
+    patch.setdefault("size", _whole(size, stride))
+    return ModelSpec.from_mapping(data)
+
+
+def _bounded(extent: npt.NDArray[np.float64]) -> list[float]:
+    """A median volume (x, y, z) cells, shrunk to what a patch may have, its longest axes first."""
+    size = [max(8.0, float(n)) for n in extent]
+    while math.prod(size) > MOST_VOXELS:
+        size[int(np.argmax(size))] *= 0.95
+    return size
+
+
+def _whole(size: list[float], stride: list[int]) -> list[int]:
+    """The size in whole strides: rounded up while the bound allows it."""
+    whole = [math.ceil(n / s) * s for n, s in zip(size, stride, strict=True)]
+    while math.prod(whole) > MOST_VOXELS:
+        longest = int(np.argmax(whole))
+        whole[longest] -= stride[longest]
+    return whole
+
+
+def _fill_network(arguments: dict[str, Any], size: list[float], spacing: list[float]) -> None:
+    """DynUNet's strides and kernels [z, y, x]: halve what is fine and large enough; thick slices wait."""
+    cells, edges = np.array(size[::-1], np.float64), np.array(spacing[::-1], np.float64)
+    most = len(arguments.get("filters", range(6)))
+    strides, kernels = [[1, 1, 1]], [[3, 3, 3]]
+    while len(strides) < most:
+        fine = edges <= _ANISOTROPY * edges.min()
+        halved = fine & (cells / 2 >= _FEWEST_CELLS)
+        kernels[-1] = [3 if one else 1 for one in fine]
+        if not halved.any():
+            break
+        strides.append([2 if one else 1 for one in halved])
+        kernels.append([3, 3, 3])
+        cells, edges = cells / strides[-1], edges * strides[-1]
+    if "strides" not in arguments:
+        arguments["strides"] = strides
+    arguments.setdefault("kernel_size", kernels[: len(arguments["strides"])])
+    arguments.setdefault("upsample_kernel_size", arguments["strides"][1:])
+    if "filters" in arguments:
+        arguments["filters"] = arguments["filters"][: len(arguments["strides"])]
+
+
+def _triple(values: list[Any]) -> Any:
+    x, y, z = values
+    return x, y, z

@@ -1,0 +1,193 @@
+"""Patches of prepared cases for training: random places, more of them on labels, and MONAI's augmentations.
+
+The batch of a step depends on the seed and the step's number alone, so that a run that was interrupted goes on with the
+batches that it would have seen.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from monai.data.meta_obj import set_track_meta
+from monai.transforms.compose import Compose
+from monai.transforms.intensity.dictionary import (
+    RandAdjustContrastd,
+    RandBiasFieldd,
+    RandGaussianNoised,
+    RandGaussianSmoothd,
+    RandScaleIntensityd,
+)
+from monai.transforms.smooth_field.dictionary import RandSmoothDeformd
+from monai.transforms.spatial.dictionary import RandAffined, RandFlipd, RandSimulateLowResolutiond
+from torch.utils.data import DataLoader, Dataset
+
+from sixpoint.spec import ModelSpec, PatchSpec
+from trainer.data.cases import PreparedCase
+
+__all__ = ["Batch", "Patches", "augmentation", "batches", "cut"]
+
+_ON_LABELS = 1 / 3
+"""Share of the patches that have a labelled voxel at their centre, as nnU-Net's."""
+_SURROUNDINGS = 1.2
+"""Patches are cut so much larger, so that turning and warping bring in what lies there."""
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+"""Channels [batch, channel, z, y, x], float32, and labels [batch, 1, z, y, x], int64."""
+Rng = np.random.Generator
+Shape = tuple[int, int, int]
+
+
+def cut(
+    case: PreparedCase, centre: Sequence[int], shape: Shape, *, spec: PatchSpec
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+    """A patch of a case; what lies beyond the volume is padding, as where it is served, and background.
+
+    Args:
+        case: The case.
+        centre: Voxel [z, y, x] at the patch's middle, in the volume.
+        shape: Of the patch, [z, y, x].
+        spec: Says what is seen beyond the volume.
+
+    Returns:
+        Channels [channel, z, y, x] and labels [1, z, y, x].
+    """
+    channels, labels = case.channels, case.labels
+    reads, puts = [], []
+    for middle, size, extent in zip(centre, shape, labels.shape, strict=True):
+        first = middle - size // 2
+        low, high = max(0, first), min(extent, first + size)
+        reads.append(slice(low, high))
+        puts.append(slice(low - first, high - first))
+    beyond = [(0, 0), *((put.start, size - put.stop) for put, size in zip(puts, shape, strict=True))]
+    inside = channels[:, reads[0], reads[1], reads[2]].astype(np.float32)
+    if spec.padding == "replicate":
+        image = np.pad(inside, beyond, mode="edge")
+    else:
+        image = np.pad(inside, beyond, constant_values=spec.padding_value)
+    return image, np.pad(labels[reads[0], reads[1], reads[2]][None], beyond)
+
+
+def augmentation(spec: ModelSpec, *, mirror: bool) -> Compose:
+    """Random changes of ``{"image": [channel, z, y, x], "label": [1, z, y, x]}``, which end in patches of the spec.
+
+    Args:
+        spec: Of the network.
+        mirror: Whether half of the patches have left and right swapped; their labels keep their numbers.
+    """
+    assert spec.patch is not None  # every spec for segmentation has one
+    z, y, x = spec.input_shape[1:]
+    # Thick slices are not turned out of their plane.
+    spacing = spec.patch.spacing
+    tilt = 0.35 if max(spacing) <= 2 * min(spacing) else 0.1
+    return Compose(
+        [
+            RandAffined(
+                ("image", "label"),
+                prob=0.7,
+                rotate_range=(0.35, tilt, tilt),
+                scale_range=(0.2, 0.2, 0.2),
+                spatial_size=(z, y, x),
+                mode=("bilinear", "nearest"),
+                padding_mode="border",
+            ),
+            RandSmoothDeformd(
+                ("image", "label"),
+                spatial_size=(z, y, x),
+                rand_size=(5, 5, 5),
+                prob=0.3,
+                def_range=0.08,
+                field_mode="trilinear",
+                grid_mode=("bilinear", "nearest"),
+                grid_padding_mode="border",
+            ),
+            *([RandFlipd(("image", "label"), prob=0.5, spatial_axis=2)] if mirror else []),
+            RandGaussianNoised("image", prob=0.2, std=0.1),
+            RandGaussianSmoothd("image", prob=0.15, sigma_x=(0.4, 1), sigma_y=(0.4, 1), sigma_z=(0.4, 1)),
+            RandScaleIntensityd("image", prob=0.2, factors=0.25),
+            RandBiasFieldd("image", prob=0.15, degree=2, coeff_range=(0, 0.2)),
+            RandSimulateLowResolutiond("image", prob=0.2, zoom_range=(0.5, 1.0)),
+            RandAdjustContrastd("image", prob=0.3, gamma=(0.7, 1.5), retain_stats=True),
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Patches(Dataset[Batch]):
+    """Batches by the number of their step.
+
+    Attributes:
+        cases: To cut from.
+        spec: Of the network.
+        seed: Of everything.
+        batch: Patches in a batch.
+        mirror: Whether half of the patches have left and right swapped.
+        rank: Which of several processes this is: each has patches of its own.
+    """
+
+    cases: tuple[PreparedCase, ...]
+    spec: ModelSpec
+    seed: int
+    batch: int
+    mirror: bool
+    rank: int = 0
+
+    def __getitem__(self, step: int) -> Batch:
+        set_track_meta(False)
+        rng = np.random.default_rng((self.seed, self.rank, step))
+        change = augmentation(self.spec, mirror=self.mirror)
+        images, labels = [], []
+        for _ in range(self.batch):
+            image, label = self._draw(rng)
+            change.set_random_state(seed=int(rng.integers(2**32)))
+            changed = change({"image": torch.from_numpy(image), "label": torch.from_numpy(label)})
+            images.append(changed["image"].clamp(-1.0, 1.0))
+            labels.append(changed["label"].long())
+        return torch.stack(images), torch.stack(labels)
+
+    def _draw(self, rng: Rng) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+        case = self.cases[int(rng.integers(len(self.cases)))]
+        assert self.spec.patch is not None  # every spec for segmentation has one
+        shape = self.spec.input_shape[1:]
+        z, y, x = (int(np.ceil(_SURROUNDINGS * n)) for n in shape)
+        places = case.places
+        if len(places) and rng.random() < _ON_LABELS:
+            found = np.unique(places[:, 0])
+            rows = places[places[:, 0] == found[int(rng.integers(len(found)))]]
+            wanted = rows[int(rng.integers(len(rows))), 1:].tolist()
+        else:
+            wanted = [int(rng.integers(extent)) for extent in case.labels.shape]
+        centre = [_middle(at, extent, size) for at, extent, size in zip(wanted, case.labels.shape, shape, strict=True)]
+        return cut(case, centre, (z, y, x), spec=self.spec.patch)
+
+
+def _middle(wanted: int, extent: int, size: int) -> int:
+    """The patch's middle nearest to a voxel, along an axis: the patch in the volume, or the volume in the patch."""
+    first, last = sorted((size // 2, extent - (size - size // 2)))
+    return min(max(wanted, first), last)
+
+
+def batches(patches: Patches, *, first: int, last: int, workers: int) -> Iterator[Batch]:
+    """The batches of the steps from ``first`` up to ``last``, made by ``workers`` processes; 0 makes them here."""
+    steps = range(first, last)
+    if not workers:
+        return (patches[step] for step in steps)
+    loader = DataLoader(
+        patches,
+        batch_size=None,
+        sampler=steps,
+        num_workers=workers,
+        prefetch_factor=4,
+        multiprocessing_context="spawn",
+        worker_init_fn=_one_thread,
+    )
+    return iter(loader)
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)
+    os.nice(5)

@@ -1,0 +1,101 @@
+"""Labelled images as training targets: every structure a crop, anew deformed each time it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from trainer.data.samples import LARGEST_EXTENT, Crop, context
+from trainer.synthesis.random_fields import Float, Shape, log_uniform, resample, smooth_noise
+
+__all__ = ["crops_of", "deform"]
+
+Rng = np.random.Generator
+_FEWEST_VOXELS = 100
+# Of what is shown coarser or warped.
+_FEWEST_LEFT = 50
+# Larger objects are shown coarser: the network's grid has fewer cells than this anyway.
+_EXTENT = 88
+
+
+def crops_of(image: npt.NDArray[np.generic], labels: npt.NDArray[np.generic]) -> list[Crop]:
+    """One crop for every structure of a labelled image that is large enough to be outlined, also where shown coarser.
+
+    Args:
+        image: Canonical voxels [z, y, x], in the image's own units.
+        labels: Labels on the same grid, [z, y, x]; 0 is background.
+    """
+    whole = labels.astype(np.int64)
+    crops = []
+    for index, box in enumerate(ndimage.find_objects(whole), start=1):
+        if box is None:
+            continue
+        mask = whole[box] == index
+        extent = np.array(mask.shape)
+        if mask.sum() < _FEWEST_VOXELS or extent.min() < 3:
+            continue
+        reach = [context(int(n)) for n in extent]
+        outer = tuple(
+            slice(max(0, part.start - more), min(n, part.stop + more))
+            for part, more, n in zip(box, reach, labels.shape, strict=True)
+        )
+        crop = _coarser(image[outer].astype(np.float32), whole[outer] == index, extent)
+        # What is thin or scattered may vanish on a coarser grid.
+        if crop.mask.sum() >= _FEWEST_LEFT:
+            crops.append(crop)
+    return crops
+
+
+def _coarser(image: Float, mask: npt.NDArray[np.bool_], extent: npt.NDArray[np.intp]) -> Crop:
+    sides = [round(n / max(1.0, length / _EXTENT)) for n, length in zip(image.shape, extent, strict=True)]
+    shape: Shape = (sides[0], sides[1], sides[2])
+    if shape != image.shape:
+        image, mask = resample(image, shape), resample(mask, shape) >= 0.5
+    return Crop(image=_scaled(image), mask=mask)
+
+
+def _scaled(image: Float) -> npt.NDArray[np.float16]:
+    """Voxels in float16, brought to the range that synthetic scenes have: what augments one augments the other."""
+    low, high = np.percentile(image, [1, 99])
+    return ((image - low) / max(float(high - low), 1e-6)).clip(-8, 8).astype(np.float16)
+
+
+def deform(rng: Rng, crops: Sequence[Crop], *, count: int) -> list[Crop]:
+    """``count`` of the crops, drawn at random, each warped, some on a coarser grid along one axis."""
+    varied: list[Crop] = []
+    for choice in rng.integers(len(crops), size=count):
+        crop = _warped(rng, crops[int(choice)])
+        if crop.mask.sum() >= _FEWEST_LEFT:
+            varied.append(crop)
+    return varied
+
+
+def _warped(rng: Rng, crop: Crop) -> Crop:
+    shape: Shape = (crop.image.shape[0], crop.image.shape[1], crop.image.shape[2])
+    inside = ndimage.find_objects(crop.mask.astype(np.uint8))[0]
+    extent = np.array([part.stop - part.start for part in inside])
+    centre = np.array([(part.start + part.stop - 1) / 2 for part in inside]).reshape(3, 1, 1, 1)
+    grid = np.stack(np.meshgrid(*(np.arange(n, dtype=np.float32) for n in shape), indexing="ij"))
+    # A little shear and scaling round the object's centre, then a smooth displacement.
+    matrix = np.eye(3) + rng.normal(0, 0.08, (3, 3)) * (extent[:, None] / extent[None, :]).clip(0.25, 4)
+    places = np.tensordot(matrix.astype(np.float32), grid - centre, axes=1) + centre
+    if rng.random() < 0.8:
+        strength = rng.uniform(0.0, 0.06)
+        for axis in range(3):
+            scale = rng.uniform(0.2, 0.5) * max(shape)
+            places[axis] += np.float32(strength * extent[axis]) * smooth_noise(rng, shape, scale)
+    image = ndimage.map_coordinates(crop.image.astype(np.float32), places, order=1, mode="nearest")
+    mask = ndimage.map_coordinates(crop.mask.astype(np.float32), places, order=1, mode="nearest")
+    if rng.random() < 0.3:
+        axis = int(rng.integers(3))
+        sides = list(shape)
+        sides[axis] = max(14, round(sides[axis] / log_uniform(rng, 1.2, 4)))
+        target: Shape = (sides[0], sides[1], sides[2])
+        image, mask = resample(image, target), resample(mask, target)
+    whole = mask >= 0.5
+    if not whole.any() or max(np.ptp(axis) for axis in np.nonzero(whole)) >= LARGEST_EXTENT:
+        return crop
+    return Crop(image=image.astype(np.float16), mask=whole)

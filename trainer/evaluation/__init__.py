@@ -1,0 +1,1 @@
+"""Measure a served model against labelled images."""

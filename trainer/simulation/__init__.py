@@ -1,0 +1,1 @@
+"""Simulated users who give extreme points and clicks."""

@@ -1,0 +1,183 @@
+"""Label maps of synthetic scenes: many bodies that touch, nest and cover one another, over a Voronoi background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from trainer.synthesis.random_fields import Shape, coordinates, log_uniform, resample, smooth_noise
+from trainer.synthesis.random_shapes import body
+
+__all__ = ["AIR", "Scene", "compose"]
+
+Rng = np.random.Generator
+Labels = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+AIR = 0
+"""Label of what lies outside the patient; never a target."""
+_MOST_LABELS = 200
+_ROW_SHARE = 0.12
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Where everything is, before it has an intensity.
+
+    Attributes:
+        labels: Label of each voxel, [z, y, x]; :data:`AIR` or 1, 2, ...
+        background: Labels 1 to ``background`` are regions of the background; those above are bodies.
+        parent: For every label the body that it is a part of, or itself: an organ is its own label and its parts'.
+        twin: For every label the one whose tissue it shares (a neighbour of like intensity), or itself.
+    """
+
+    labels: Labels
+    background: int
+    parent: npt.NDArray[np.uint8]
+    twin: npt.NDArray[np.uint8]
+
+    @property
+    def count(self) -> int:
+        """How many labels there are, air included."""
+        return len(self.parent)
+
+
+class _Canvas:
+    """A label map in the making."""
+
+    def __init__(self, labels: Labels) -> None:
+        self.labels = labels
+        self.parent = list(range(int(labels.max()) + 1))
+        self.twin = list(self.parent)
+
+    def add(self, mask: Mask, corner: npt.NDArray[np.intp], *, parent: int = -1, twin: int = -1) -> int:
+        """Write a body whose box starts at ``corner`` [z, y, x], cut by the scene's border; -1 when it is outside."""
+        low = np.maximum(corner, 0)
+        high = np.minimum(corner + mask.shape, self.labels.shape)
+        if (high <= low).any() or len(self.parent) >= _MOST_LABELS:
+            return -1
+        label = len(self.parent)
+        there = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        here = tuple(slice(a, b) for a, b in zip(low - corner, high - corner, strict=True))
+        self.labels[there][mask[here]] = label
+        self.parent.append(label if parent < 0 else parent)
+        self.twin.append(label if twin < 0 else self.twin[twin])
+        return label
+
+
+def compose(rng: Rng, shape: Shape) -> Scene:
+    """A random scene.
+
+    Args:
+        rng: Source of all randomness: the same state gives the same scene.
+        shape: Voxels of the scene, [z, y, x].
+    """
+    regions = int(log_uniform(rng, 3, 40))
+    canvas = _Canvas(_background(rng, shape, regions))
+    # Large bodies first: small ones come to lie in and on them.
+    edge = min(shape)
+    for low, high, most in ((0.4, 0.9, 5), (0.2, 0.42, 14), (0.09, 0.22, 36)):
+        for _ in range(int(rng.integers(most // 3, most + 1))):
+            _place(rng, canvas, extent=log_uniform(rng, low * edge, high * edge))
+    return Scene(
+        labels=canvas.labels,
+        background=regions,
+        parent=np.array(canvas.parent, np.uint8),
+        twin=np.array(canvas.twin, np.uint8),
+    )
+
+
+def _place(rng: Rng, canvas: _Canvas, *, extent: float) -> None:
+    """Put one body of about ``extent`` voxels somewhere; now and then with parts, a twin that touches it, or a row."""
+    if rng.random() < _ROW_SHARE:
+        _row(rng, canvas, extent)
+        return
+    sides = np.maximum(np.round(extent * np.exp(rng.normal(0, 0.3, 3))), 4).astype(int)
+    size: Shape = (int(sides[0]), int(sides[1]), int(sides[2]))
+    mask = body(rng, size)
+    reach = [(-n // 3, max(full - 2 * n // 3, 1)) for n, full in zip(size, canvas.labels.shape, strict=True)]
+    corner = np.array([int(rng.integers(low, high)) for low, high in reach])
+    fate = rng.random()
+    if fate < 0.2:
+        # The twin is drawn first, so that the body covers it where they overlap and its own outline stays whole.
+        direction = rng.normal(size=3)
+        shift = np.round(direction / np.abs(direction).max() * sides * rng.uniform(0.6, 1.0)).astype(int)
+        other = mask if rng.random() < 0.5 else body(rng, size)
+        twin = canvas.add(other, corner + shift)
+        canvas.add(mask, corner, twin=twin)
+        return
+    whole = canvas.add(mask, corner)
+    if whole < 0 or min(size) < 10:
+        return
+    if fate < 0.32:
+        _wall(rng, canvas, mask, corner, whole)
+    elif fate < 0.5:
+        for _ in range(rng.integers(1, 4)):
+            part_sides = np.maximum(np.round(sides * rng.uniform(0.15, 0.5, 3)), 3).astype(int)
+            part = body(rng, (int(part_sides[0]), int(part_sides[1]), int(part_sides[2])))
+            at = (rng.uniform(0, 1, 3) * (sides - part_sides)).astype(int)
+            inner = tuple(slice(a, a + n) for a, n in zip(at, part.shape, strict=True))
+            # Most inclusions belong to the body (vessels, necrosis), the others are bodies of their own.
+            canvas.add(part & mask[inner], corner + at, parent=whole if rng.random() < 0.8 else -1)
+
+
+def _row(rng: Rng, canvas: _Canvas, extent: float) -> None:
+    """Like bodies with gaps between them that are one: ribs, discs, cartilages, the two sides of something."""
+    count, axis = int(rng.integers(2, 8)), int(rng.integers(3))
+    sides = extent * np.exp(rng.uniform(np.log(0.08), np.log(0.6), 3))
+    sides[axis] = extent / count * rng.uniform(0.3, 0.95)
+    z, y, x = np.maximum(np.round(sides), 3).astype(int)
+    mask = body(rng, (int(z), int(y), int(x)))
+    swing, wave, phase = rng.uniform(0, 0.35, 3) * extent, rng.uniform(0, 1.2), rng.uniform(0, 6.3, 3)
+    start = rng.uniform(-0.2, 1.0, 3) * canvas.labels.shape
+    start[axis] = rng.uniform(-0.3, 1.0) * canvas.labels.shape[axis] - 0.4 * extent
+    first = -1
+    for number in range(count):
+        place = start + swing * np.sin(wave * number + phase)
+        place[axis] = start[axis] + number * extent / count
+        # The two of a pair are each other's mirror images.
+        one = np.flip(mask, axis) if count == 2 and number else mask
+        label = canvas.add(one, np.round(place).astype(np.intp), parent=first, twin=first)
+        first = label if first < 0 else first
+
+
+def _wall(rng: Rng, canvas: _Canvas, mask: Mask, corner: npt.NDArray[np.intp], whole: int) -> None:
+    """Hollow a body out: a shrunken copy becomes a part (cortex and medulla) or a body of its own (lumen in a wall)."""
+    scale = rng.uniform(0.55, 0.88)
+    sides = np.maximum(np.round(np.array(mask.shape) * scale), 3).astype(int)
+    core = resample(mask, (int(sides[0]), int(sides[1]), int(sides[2]))) > 0.5
+    at = (np.array(mask.shape) - sides) // 2
+    inner = tuple(slice(a, a + n) for a, n in zip(at, core.shape, strict=True))
+    canvas.add(core & mask[inner], corner + at, parent=whole if rng.random() < 0.75 else -1)
+
+
+def _background(rng: Rng, shape: Shape, regions: int) -> Labels:
+    """Warped Voronoi cells 1 to ``regions``, half of the time inside a body's outline with air round it."""
+    points = coordinates(shape).copy()
+    strength = np.float32(rng.uniform(0.02, 0.12))
+    for axis in range(3):
+        points[axis] += strength * smooth_noise(rng, shape, rng.uniform(0.1, 0.3) * shape[0])
+    nearest = np.full(shape, np.inf, np.float32)
+    labels = np.ones(shape, np.uint8)
+    stretch = np.exp(rng.normal(0, 0.35, 3)).astype(np.float32)
+    z, y, x = points * stretch.reshape(3, 1, 1, 1)
+    for label in range(1, regions + 1):
+        seed = rng.uniform(-1.1, 1.1, 3).astype(np.float32) * stretch
+        # |p - s|^2 less |p|^2, which is the same for every seed: three products a cell.
+        distance = np.float32(seed @ seed) - 2 * (z * seed[0] + y * seed[1] + x * seed[2])
+        closer = distance < nearest
+        labels[closer] = label
+        np.minimum(nearest, distance, out=nearest)
+    if rng.random() < 0.5:
+        centre = rng.uniform(-0.25, 0.25, 3)
+        outline = (
+            np.abs((points[1] - centre[1]) / rng.uniform(0.7, 1.2)) ** 3
+            + np.abs((points[2] - centre[2]) / rng.uniform(0.7, 1.2)) ** 3
+            + np.abs((points[0] - centre[0]) / rng.uniform(0.9, 3.0)) ** 3
+        )
+        labels[outline > 1] = AIR
+        skin = (outline > rng.uniform(0.5, 0.9)) & (outline <= 1)
+        labels[skin] = 1
+    return labels

@@ -1,0 +1,42 @@
+"""A picture of a run: its loss, and Dice per label on the cases held out."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from trainer.training.network import write_atomically
+
+__all__ = ["draw_curves"]
+
+
+def draw_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Write a PNG with two panels over the steps.
+
+    Args:
+        history: One entry per validation: ``step``, ``loss``, and figures whose names begin with ``dice``.
+        path: The PNG to write.
+    """
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    steps = [entry["step"] for entry in history]
+    left.plot(steps, [entry["loss"] for entry in history], marker=".", color="black")
+    left.set(title="Loss in training", xlabel="step")
+    names = sorted({name for entry in history for name in entry if name.startswith("dice")})
+    for name in names:
+        known = [(entry["step"], entry[name]) for entry in history if name in entry]
+        label = name.removeprefix("dice_") if name != "dice" else "mean"
+        right.plot(*zip(*known, strict=True), marker=".", label=label, linewidth=2 if name == "dice" else 1)
+    right.set(title="Dice on held-out cases", xlabel="step", ylim=(0, 1))
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+    if names:
+        right.legend(loc="lower right", fontsize="small")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    write_atomically(path, buffer.getvalue())
