@@ -51,14 +51,14 @@ python:
 	  exit 1; \
 	fi
 
-$(SERVER_STAMP): pyproject.toml sixpoint/kernels.c | python
+$(SERVER_STAMP): pyproject.toml sixpoint/preprocessing/kernels.c | python
 	@echo "setting up $(VENV) (once) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c $(PIP_CONSTRAINT_FILE) -e ".[gateway]"
 	@touch $@
 
 # The constraints hold for tests: they pin what the results depend on.
-$(DEV_STAMP): pyproject.toml sixpoint/kernels.c $(PIP_CONSTRAINT_FILE) | python
+$(DEV_STAMP): pyproject.toml sixpoint/preprocessing/kernels.c $(PIP_CONSTRAINT_FILE) | python
 	@echo "setting up $(VENV) with PyTorch and the tools for the tests (once; some minutes) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c $(PIP_CONSTRAINT_FILE) torch

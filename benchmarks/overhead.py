@@ -29,8 +29,8 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from benchmarks.figures import Figure
 from benchmarks.volumes import Example, large_ct, read_example, tensor
 from sixpoint.client import Client, Session
+from sixpoint.model_spec.spec import PARAMETER, ModelSpec
 from sixpoint.prompts import Prompt
-from sixpoint.spec import PARAMETER, ModelSpec
 
 PHASES = ("queue", "preprocess", "inference", "postprocess", "encode", "store")
 BEYOND = "beyond Triton's compute"

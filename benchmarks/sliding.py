@@ -39,13 +39,13 @@ from gateway.core.segmentation.segmenter import Segmenter
 from gateway.core.segmentation.sliding_window import Windows
 from gateway.settings import Settings
 from gateway.triton.client import TritonClient
-from sixpoint.channels import ImageChannel, Intensity
 from sixpoint.client import Client
 from sixpoint.geometry import Geometry
-from sixpoint.guidance import volume_input
+from sixpoint.model_spec.channels import ImageChannel, Intensity
+from sixpoint.model_spec.spec import PARAMETER, InputSpec, ModelSpec, PatchSpec, Task
 from sixpoint.phantom import make_phantom
-from sixpoint.roi import Roi
-from sixpoint.spec import PARAMETER, InputSpec, ModelSpec, PatchSpec, Task
+from sixpoint.preprocessing.guidance import volume_input
+from sixpoint.preprocessing.roi import Roi
 from sixpoint.volume import Volume
 
 __all__ = ["MODEL", "figures", "measure_memory", "measure_throughput"]

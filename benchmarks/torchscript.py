@@ -13,7 +13,7 @@ import typer
 
 from exporter.repository.config import ModelConfig
 from sixpoint.errors import ModelSpecError
-from sixpoint.spec import PARAMETER
+from sixpoint.model_spec.spec import PARAMETER
 from trainer.training.network import build, read_state
 
 

@@ -13,11 +13,11 @@ import SimpleITK as sitk
 
 from benchmarks.cases import to_sitk
 from sixpoint.errors import InvalidArgument
-from sixpoint.guidance import Guide, network_input
+from sixpoint.model_spec.spec import ModelSpec
 from sixpoint.phantom import make_phantom
+from sixpoint.preprocessing.guidance import Guide, network_input
+from sixpoint.preprocessing.roi import Roi, Size
 from sixpoint.prompts import Click, ExtremePoints
-from sixpoint.roi import Roi, Size
-from sixpoint.spec import ModelSpec
 from sixpoint.volume import Volume
 from trainer.data.structures import FEWEST_VOXELS
 

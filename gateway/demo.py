@@ -18,9 +18,9 @@ from gateway.settings import Settings
 from gateway.triton.local.server import LocalTriton
 from sixpoint.client import AsyncClient
 from sixpoint.errors import PromptError
+from sixpoint.io.point_files import parse_points
 from sixpoint.metrics import dice
 from sixpoint.phantom import make_phantom
-from sixpoint.point_files import parse_points
 from sixpoint.preview import render_preview, save_preview
 from sixpoint.prompts import ExtremePoints, Frame
 from sixpoint.report import Step, report, report_table

@@ -31,8 +31,8 @@ from gateway.storage.blobs import Blobs
 from gateway.storage.database import Database
 from gateway.triton.client import TritonClient
 from gateway.triton.watcher import Watcher
-from sixpoint import compiled
 from sixpoint.errors import SixpointError, TritonUnavailable, Unavailable
+from sixpoint.preprocessing import _native
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import image_service_pb2 as images
@@ -152,7 +152,7 @@ class Gateway:
             StorageUnavailable: When the database or the folder of images cannot be used.
             FailedPrecondition: When sixpoint was installed without its compiled part.
         """
-        compiled.require()
+        _native.require()
         settings = self._settings
         shared = settings.triton_shared_memory == "auto"
         async with self._storage(), TritonClient(settings.triton_url, shared_memory=shared) as triton:

@@ -22,11 +22,11 @@ from sixpoint.client import (
 )
 from sixpoint.errors import SixpointError
 from sixpoint.geometry import Geometry
+from sixpoint.io.point_files import read_points
 from sixpoint.mask import Mask, Timings
-from sixpoint.point_files import read_points
+from sixpoint.model_spec.spec import ModelSpec
 from sixpoint.prompts import Box, Click, ExtremePoints, Frame, InitialMask, Prompt
 from sixpoint.segmentation import Segmentation
-from sixpoint.spec import ModelSpec
 from sixpoint.volume import Volume
 
 __all__ = [

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
-from sixpoint.both import Both, in_turn
 from sixpoint.errors import InternalError
 from sixpoint.geometry import Geometry
+from sixpoint.preprocessing.concurrency import Both, in_turn
 from sixpoint.volume import write_image
 
 __all__ = [
@@ -153,7 +153,7 @@ def pack_change(
         both: Compresses and hashes.
     """
     # What the gateway alone does, and the client is installed without.
-    from sixpoint import kernels
+    from sixpoint.preprocessing import kernels
 
     old, place = before
     masks = np.ascontiguousarray(mask), np.ascontiguousarray(old)

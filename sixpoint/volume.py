@@ -18,7 +18,7 @@ import SimpleITK as sitk
 
 from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
-from sixpoint.volume_files import SUFFIXES, itk_message, read_image
+from sixpoint.io.images import SUFFIXES, itk_message, read_image
 
 __all__ = ["VOXEL_TYPES", "Volume", "check_suffix", "check_voxels", "image_digest", "write_image"]
 

@@ -21,7 +21,7 @@ from tritonclient.grpc import model_config_pb2
 from gateway.server import Gateway
 from gateway.settings import Settings
 from gateway.triton.local.server import LocalTriton, LocalTritonSettings
-from sixpoint.spec import (
+from sixpoint.model_spec.spec import (
     PARAMETER,
     ClickChannel,
     EllipsoidChannel,

@@ -32,8 +32,8 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from monailabel.tasks.activelearning.random import Random
 from monailabel.tasks.infer.basic_infer import BasicInferTask
 
-from sixpoint.guidance import Guide, network_input
-from sixpoint.spec import PARAMETER, ModelSpec
+from sixpoint.model_spec.spec import PARAMETER, ModelSpec
+from sixpoint.preprocessing.guidance import Guide, network_input
 
 EXTREMES = 6
 """The first so many foreground points of a request are the extreme points; those after them are positive clicks."""

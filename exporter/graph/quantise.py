@@ -20,7 +20,7 @@ from exporter.graph.export import quiet, save_model
 from exporter.graph.external_data import files_of
 from exporter.parity.inputs import Sample
 from sixpoint.errors import FailedPrecondition
-from sixpoint.spec import ModelSpec
+from sixpoint.model_spec.spec import ModelSpec
 
 __all__ = ["quantise"]
 

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from exporter.parity.inputs import Sample, inputs_of
 from sixpoint.errors import InvalidArgument, PromptError
+from sixpoint.model_spec.spec import ModelSpec, Task
 from sixpoint.prompts import ExtremePoints
-from sixpoint.spec import ModelSpec, Task
 from sixpoint.volume import Volume, check_voxels
 
 __all__ = ["calibration_of"]

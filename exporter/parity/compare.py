@@ -12,8 +12,8 @@ import torch
 
 from exporter.graph.network import ProbabilityNetwork
 from sixpoint.errors import FailedPrecondition
-from sixpoint.guidance import Guide, network_input, volume_input
-from sixpoint.spec import ModelSpec, Task
+from sixpoint.model_spec.spec import ModelSpec, Task
+from sixpoint.preprocessing.guidance import Guide, network_input, volume_input
 
 __all__ = ["check_parity", "probabilities", "run_onnx", "sample_batch"]
 

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sixpoint.errors import InvalidArgument
-from sixpoint.guidance import Guide, network_input, volume_input
+from sixpoint.model_spec.spec import ModelSpec, Task
 from sixpoint.phantom import make_phantom
+from sixpoint.preprocessing.guidance import Guide, network_input, volume_input
+from sixpoint.preprocessing.roi import Roi, Size, Vector
 from sixpoint.prompts import ExtremePoints
-from sixpoint.roi import Roi, Size, Vector
-from sixpoint.spec import ModelSpec, Task
 from sixpoint.volume import Volume
 
 __all__ = ["Sample", "inputs_of", "sample_of"]

@@ -16,7 +16,7 @@ from exporter.parity.compare import probabilities, run_onnx
 from exporter.parity.inputs import Sample
 from sixpoint.errors import FailedPrecondition
 from sixpoint.metrics import dice
-from sixpoint.spec import ModelSpec
+from sixpoint.model_spec.spec import ModelSpec
 
 __all__ = ["Agreement", "ParityReport", "agreement", "local_parity", "quantised_parity", "require"]
 

@@ -39,7 +39,7 @@ from exporter.repository.record import (
 )
 from exporter.repository.view import read_config, read_parity, read_record, serving
 from sixpoint.errors import FailedPrecondition, SixpointError
-from sixpoint.rollout import Candidate
+from sixpoint.model_spec.rollout import Candidate
 
 __all__ = ["Published", "Release", "publish", "smoke", "sweep", "switch", "write_cards"]
 

@@ -24,7 +24,7 @@ from exporter.repository.view import (
     serving,
 )
 from sixpoint.errors import FailedPrecondition, InvalidArgument
-from sixpoint.rollout import Candidate
+from sixpoint.model_spec.rollout import Candidate
 
 __all__ = ["SessionCount", "Version", "list_versions", "promote", "remove", "rollback"]
 

@@ -13,8 +13,8 @@ from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
 
 from sixpoint.errors import ModelSpecError
-from sixpoint.rollout import CANDIDATE_PARAMETER, Candidate
-from sixpoint.spec import PARAMETER, ModelSpec
+from sixpoint.model_spec.rollout import CANDIDATE_PARAMETER, Candidate
+from sixpoint.model_spec.spec import PARAMETER, ModelSpec
 
 __all__ = ["FILE_NAME", "ModelConfig", "Tensor", "Tuning"]
 

@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 
 from sixpoint.errors import DeadlineExceeded, InternalError, SixpointError
-from sixpoint.status import DETAILS_KEY, code_of, to_status
+from sixpoint.protocol.status import DETAILS_KEY, code_of, to_status
 
 __all__ = ["CallInterceptor"]
 

@@ -7,9 +7,9 @@ from gateway.core.annotation.prompt_state import check_count
 from gateway.core.annotation.request import Answer, Target
 from gateway.core.segmentation.events import Event, Labelled, Progress, Segmented
 from gateway.core.sessions.validation import check_request_id, check_segment
-from sixpoint.converters import mask_to_message, prompt_from_message, timings_to_message
 from sixpoint.errors import PromptError
 from sixpoint.prompts import Prompt
+from sixpoint.protocol.converters import mask_to_message, prompt_from_message, timings_to_message
 from sixpoint.v1 import annotation_service_pb2 as messages
 from sixpoint.v1 import volume_pb2 as volumes
 

@@ -8,9 +8,9 @@ import numpy as np
 import zstandard
 
 from gateway.core.annotation.preprocess import Answered
-from sixpoint.converters import prompt_from_message, prompt_to_message
+from sixpoint.preprocessing.roi import Roi
 from sixpoint.prompts import Prompt
-from sixpoint.roi import Roi
+from sixpoint.protocol.converters import prompt_from_message, prompt_to_message
 from sixpoint.v1 import annotation_service_pb2 as annotation
 
 __all__ = ["RoiNumbers", "decode_answer", "decode_prompts", "encode_answer", "encode_prompts"]

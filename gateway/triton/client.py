@@ -18,8 +18,8 @@ from gateway.core.runtime.catalog import Model
 from gateway.core.runtime.inference import Inferred
 from gateway.triton.shared_memory import Region, Regions
 from sixpoint.errors import DeadlineExceeded, InferenceError, ModelSpecError, SixpointError, TritonUnavailable
-from sixpoint.rollout import CANDIDATE_PARAMETER, Candidate
-from sixpoint.spec import PARAMETER, ModelSpec
+from sixpoint.model_spec.rollout import CANDIDATE_PARAMETER, Candidate
+from sixpoint.model_spec.spec import PARAMETER, ModelSpec
 
 __all__ = ["TritonClient"]
 

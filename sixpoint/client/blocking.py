@@ -8,13 +8,13 @@ from typing import Self, TypeVar
 
 import grpc
 
-from sixpoint.client.base import DEFAULT_TARGET, OPTIONS, BaseClient, Image, Progress, Timeout
+from sixpoint.client._driver import Driver
+from sixpoint.client._operations.client import DEFAULT_TARGET, OPTIONS, BaseClient, Image, Progress, Timeout
+from sixpoint.client._operations.segment import PatchProgress
+from sixpoint.client._retry import Retry
+from sixpoint.client._sansio import Plan
 from sixpoint.client.blocking_session import Session
-from sixpoint.client.driver import Driver
-from sixpoint.client.infos import ModelInfo, SessionInfo
-from sixpoint.client.plan import Plan
-from sixpoint.client.retry import Retry
-from sixpoint.client.segmenting import PatchProgress
+from sixpoint.client.models import ModelInfo, SessionInfo
 from sixpoint.segmentation import Segmentation
 
 __all__ = ["Client", "Session"]

@@ -7,11 +7,11 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from sixpoint.client.base import Opened
-from sixpoint.client.infos import SessionInfo, StepInfo
+from sixpoint.client._operations.client import Opened
+from sixpoint.client._operations.session import BaseSession
+from sixpoint.client._sansio import Plan
 from sixpoint.client.interaction import Interaction
-from sixpoint.client.plan import Plan
-from sixpoint.client.session import BaseSession
+from sixpoint.client.models import SessionInfo, StepInfo
 from sixpoint.errors import SixpointError
 from sixpoint.mask import Mask
 from sixpoint.prompts import Click, Frame, Point, Prompt

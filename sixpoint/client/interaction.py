@@ -13,13 +13,13 @@ from typing import Any, Self
 import grpc
 import grpc.aio
 
-from sixpoint.client.driver import AsyncDriver, Driver
+from sixpoint.client._driver import AsyncDriver, Driver
+from sixpoint.client._operations.session import REFUSALS, BaseSession
+from sixpoint.client._sansio import Plan
 from sixpoint.client.events import Answered, Event, Failed, Phase, Superseded
-from sixpoint.client.plan import Plan
-from sixpoint.client.session import REFUSALS, BaseSession
 from sixpoint.errors import FailedPrecondition, SixpointError
 from sixpoint.prompts import Prompt
-from sixpoint.status import from_status
+from sixpoint.protocol.status import from_status
 from sixpoint.v1 import annotation_service_pb2 as annotation
 
 __all__ = ["AsyncInteraction", "Interaction"]

@@ -14,8 +14,8 @@ from torch import nn
 from tritonclient.grpc import model_config_pb2
 
 from exporter.graph.network import build_network
-from sixpoint.rollout import CANDIDATE_PARAMETER, Candidate
-from sixpoint.spec import PARAMETER, ModelSpec
+from sixpoint.model_spec.rollout import CANDIDATE_PARAMETER, Candidate
+from sixpoint.model_spec.spec import PARAMETER, ModelSpec
 from tests import harness
 
 MODEL = "segmentation_hippocampus"

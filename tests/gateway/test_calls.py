@@ -15,8 +15,8 @@ from google.rpc import error_details_pb2, status_pb2
 
 import sixpoint
 from sixpoint import errors
-from sixpoint.converters import geometry_to_message
-from sixpoint.status import from_rpc
+from sixpoint.protocol.converters import geometry_to_message
+from sixpoint.protocol.status import from_rpc
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import image_service_pb2 as images

@@ -23,8 +23,8 @@ import pytest
 import sixpoint
 from gateway.triton.local.server import LocalTriton
 from sixpoint import errors
-from sixpoint.converters import prompt_to_message
-from sixpoint.status import from_rpc
+from sixpoint.protocol.converters import prompt_to_message
+from sixpoint.protocol.status import from_rpc
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import session_service_pb2 as sessions
@@ -311,7 +311,7 @@ def test_of_prompts_that_were_joined_only_the_wrong_one_fails(stub, session_id):
     kinds = {event.id: event.WhichOneof("event") for event in events}
     assert kinds[3] == "failure"
     assert kinds[1] == kinds[4] == "answer"
-    mask = sixpoint.mask.unpack(sixpoint.converters.mask_from_message(events[-1].answer.mask), (40, 36, 32))
+    mask = sixpoint.mask.unpack(sixpoint.protocol.converters.mask_from_message(events[-1].answer.mask), (40, 36, 32))
     assert (mask[16, 17, 20], mask[16, 17, 21]) == (0, 0)
 
 

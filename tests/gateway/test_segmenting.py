@@ -23,12 +23,12 @@ from gateway.server import Gateway
 from gateway.triton.client import TritonClient
 from sixpoint import errors
 from sixpoint.geometry import Geometry
-from sixpoint.guidance import volume_input
 from sixpoint.metrics import dice
+from sixpoint.model_spec.rollout import Candidate
+from sixpoint.model_spec.spec import InputSpec
 from sixpoint.phantom import make_phantom
-from sixpoint.roi import Roi
-from sixpoint.rollout import Candidate
-from sixpoint.spec import InputSpec
+from sixpoint.preprocessing.guidance import volume_input
+from sixpoint.preprocessing.roi import Roi
 from sixpoint.volume import Volume
 from tests import harness
 from tests.data import shared

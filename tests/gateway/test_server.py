@@ -23,7 +23,7 @@ from gateway import server
 from gateway.settings import Settings
 from gateway.triton.client import TritonClient
 from sixpoint import errors
-from sixpoint.client.base import OPTIONS
+from sixpoint.client._operations.client import OPTIONS
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from tests.gateway.core.annotation.test_processing import POINTS

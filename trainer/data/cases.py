@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sixpoint.guidance import volume_input
-from sixpoint.roi import Roi
-from sixpoint.spec import ModelSpec
+from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.preprocessing.guidance import volume_input
+from sixpoint.preprocessing.roi import Roi
 from trainer.data.datasets import Case, read_case
 
 __all__ = ["PreparedCase", "folder_of", "prepare"]

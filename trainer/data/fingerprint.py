@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sixpoint.errors import DatasetError, ModelSpecError
-from sixpoint.spec import ModelSpec, Task
+from sixpoint.model_spec.spec import ModelSpec, Task
 from trainer.data.datasets import Case, Dataset, read_case
 from trainer.training.network import write_atomically
 

@@ -26,7 +26,7 @@ from monai.transforms.smooth_field.dictionary import RandSmoothDeformd
 from monai.transforms.spatial.dictionary import RandAffined, RandFlipd, RandSimulateLowResolutiond
 from torch.utils.data import DataLoader, Dataset
 
-from sixpoint.spec import ModelSpec, PatchSpec
+from sixpoint.model_spec.spec import ModelSpec, PatchSpec
 from trainer.data.cases import PreparedCase
 
 __all__ = ["Batch", "Patches", "augmentation", "batches", "cut"]

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from sixpoint.guidance import Guide, network_input
-from sixpoint.roi import Roi
-from sixpoint.spec import ModelSpec
+from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.preprocessing.guidance import Guide, network_input
+from sixpoint.preprocessing.roi import Roi
 from trainer.simulation.simulated_user import extreme_points, jitter
 from trainer.synthesis.intensity_synthesis import Painting
 from trainer.synthesis.label_synthesis import Scene
@@ -62,7 +62,8 @@ class Sample:
     """One training sample.
 
     Attributes:
-        channels: What the network sees, [channel, z, y, x], as ``sixpoint.guidance.network_input`` returns it.
+        channels: What the network sees, [channel, z, y, x], as
+            ``sixpoint.preprocessing.guidance.network_input`` returns it.
         target: Share of each cell that the object fills, [z, y, x], float32 in [0, 1].
         guide: What the person showed, in the ROI's frame.
     """

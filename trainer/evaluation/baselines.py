@@ -17,8 +17,8 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage import graph, segmentation
 
-from sixpoint.maps import ellipsoid_map
-from sixpoint.roi import Roi
+from sixpoint.preprocessing.guidance_maps import ellipsoid_map
+from sixpoint.preprocessing.roi import Roi
 from sixpoint.volume import Volume
 
 __all__ = ["BASELINES", "ellipsoid", "graph_cut", "random_walker"]

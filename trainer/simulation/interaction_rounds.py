@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 
 from sixpoint.errors import ModelSpecError
-from sixpoint.maps import LEAST_HEAT, heat_factors
-from sixpoint.spec import ClickChannel, ModelSpec, PreviousChannel
+from sixpoint.model_spec.spec import ClickChannel, ModelSpec, PreviousChannel
+from sixpoint.preprocessing.guidance_maps import LEAST_HEAT, heat_factors
 from trainer.simulation.simulated_user import ErrorClick, largest_error
 
 __all__ = ["IN_THE_MIDDLE", "Correction", "Rounds", "correct", "look"]
@@ -85,7 +85,7 @@ class Rounds:
         return clicked
 
     def _draw(self, samples: list[int], clicks: list[ErrorClick], channels: torch.Tensor) -> None:
-        """What ``sixpoint.maps.heatmap`` draws for each click, multiplied where the channels are."""
+        """Multiply the channels by what ``preprocessing.guidance_maps.heatmap`` draws for each click."""
         z, y, x = channels.shape[2:]
         points = 2.0 * (np.array([click.point for click in clicks]) + 0.5) / (x, y, z) - 1.0
         signs = np.array([click.positive for click in clicks])

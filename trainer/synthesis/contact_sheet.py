@@ -7,7 +7,7 @@ import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage
 
-from sixpoint.spec import ModelSpec
+from sixpoint.model_spec.spec import ModelSpec
 from trainer.data.dataloader import in_single_precision
 from trainer.data.samples import Sample, sample
 from trainer.synthesis.scene_pool import SCENE_EDGE, generate

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from sixpoint.roi import Roi
+from sixpoint.preprocessing.roi import Roi
 
 __all__ = ["Float", "Shape", "coordinates", "log_uniform", "resample", "smooth_noise"]
 

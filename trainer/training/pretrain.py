@@ -20,7 +20,7 @@ import yaml
 from torch import nn
 
 from sixpoint.errors import InvalidArgument
-from sixpoint.spec import ModelSpec
+from sixpoint.model_spec.spec import ModelSpec
 from trainer.data.dataloader import Batch, Feed, Labelled, batches
 from trainer.simulation import gpu_clicks
 from trainer.simulation.interaction_rounds import Correction, Rounds, look

@@ -10,8 +10,8 @@ import torch
 from monai.inferers.utils import sliding_window_inference
 from torch import nn
 
-from sixpoint.roi import Roi
-from sixpoint.spec import ModelSpec
+from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.preprocessing.roi import Roi
 from trainer.data.cases import PreparedCase
 
 __all__ = ["dice_per_label", "segment"]

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from sixpoint.maps import ellipsoid_map
-from sixpoint.spec import ModelSpec
+from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.preprocessing.guidance_maps import ellipsoid_map
 from trainer.data.dataloader import in_single_precision
 from trainer.data.samples import Crop, Sample, sample
 from trainer.simulation.interaction_rounds import Rounds, look

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sixpoint.channels import Intensity
+from sixpoint.model_spec.channels import Intensity
 
 __all__ = ["INTENSITY_TRANSFORMS", "Numbers", "NumbersError", "apply"]
 

@@ -20,10 +20,10 @@ from gateway.core.images.store import StoredImage
 from gateway.core.runtime.catalog import Model
 from gateway.core.runtime.deadline import Deadline
 from gateway.core.runtime.inference import Inference, check_finite
-from sixpoint.both import Both, in_turn
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, Timings, pack, pack_change
-from sixpoint.spec import ModelSpec
+from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.preprocessing.concurrency import Both, in_turn
 
 __all__ = ["Before", "Drawn", "Outlined", "Outliner", "Phase"]
 

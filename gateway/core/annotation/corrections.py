@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sixpoint import kernels
-from sixpoint.resampling import taps_of
-from sixpoint.roi import Roi
+from sixpoint.preprocessing import kernels
+from sixpoint.preprocessing.resampling import taps_of
+from sixpoint.preprocessing.roi import Roi
 
 __all__ = ["REACH", "hold", "least", "quantise", "settle"]
 

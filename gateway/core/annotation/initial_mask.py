@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from gateway.core.annotation.corrections import Counts, least, quantise
 from gateway.core.annotation.prompt_state import Extent
-from sixpoint.roi import Roi, Size
+from sixpoint.preprocessing.roi import Roi, Size
 
 __all__ = ["blend", "sampled"]
 

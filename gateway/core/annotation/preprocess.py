@@ -13,13 +13,13 @@ import numpy.typing as npt
 from gateway.core.annotation.corrections import REACH, Counts, hold, least, quantise, settle
 from gateway.core.annotation.initial_mask import blend, sampled
 from gateway.core.annotation.prompt_state import Shown
-from sixpoint import kernels
-from sixpoint.both import Both, in_turn
-from sixpoint.cutting import cut
 from sixpoint.geometry import Geometry
-from sixpoint.guidance import Guide, corrected_input, draw_image, draw_maps, empty_input
-from sixpoint.roi import Roi, Samples, Size
-from sixpoint.spec import ModelSpec
+from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.preprocessing import kernels
+from sixpoint.preprocessing.concurrency import Both, in_turn
+from sixpoint.preprocessing.guidance import Guide, corrected_input, draw_image, draw_maps, empty_input
+from sixpoint.preprocessing.roi import Roi, Samples, Size
+from sixpoint.preprocessing.thresholding import cut
 
 __all__ = [
     "Answered",
@@ -103,7 +103,8 @@ def prepare(
     """Cut the ROI out, resample it, normalise it, draw the guidance.
 
     Args:
-        reduced: Gives the canonical image [z, y, x] reduced by so many voxels along (x, y, z); see :mod:`sixpoint.roi`.
+        reduced: Gives the canonical image [z, y, x] reduced by so many voxels along (x, y, z); see
+            :mod:`sixpoint.preprocessing.roi`.
         shown: What the person showed of the object.
         answered: The answer that the clicks correct; None when there is none yet.
         before: What was made ready for the call before, in the same image: what clicks leave as it was is taken over.

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from sixpoint.errors import NothingToCorrect, PromptError, PromptNotSupported, ResourceExhausted, Violation
 from sixpoint.geometry import Geometry
+from sixpoint.model_spec.spec import PromptKind
+from sixpoint.preprocessing.roi import Size
 from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask, Prompt
-from sixpoint.roi import Size
-from sixpoint.spec import PromptKind
 
 __all__ = [
     "MOST_CLICKS",

@@ -10,7 +10,7 @@ from collections import OrderedDict
 import numpy as np
 import numpy.typing as npt
 
-from sixpoint.reduction import Factors, Float, Reduction, Window
+from sixpoint.preprocessing.block_mean import Factors, Float, Reduction, Window
 
 __all__ = ["KeptReduction", "Reductions"]
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sixpoint.errors import ModelNotFound, TritonUnavailable
-from sixpoint.rollout import Candidate
-from sixpoint.spec import ModelSpec
+from sixpoint.model_spec.rollout import Candidate
+from sixpoint.model_spec.spec import ModelSpec
 
 __all__ = ["Candidate", "Catalog", "Model"]
 
@@ -32,7 +32,7 @@ class Model:
 
     def version_for(self, key: str) -> str:
         """The version that a session (its id), or an image to segment (its digest), is given: see
-        :meth:`sixpoint.rollout.Candidate.takes`.
+        :meth:`sixpoint.model_spec.rollout.Candidate.takes`.
         """
         candidate = self.candidate
         return candidate.version if candidate is not None and candidate.takes(key) else self.version

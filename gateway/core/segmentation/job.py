@@ -12,8 +12,8 @@ from gateway.core.runtime.catalog import Model
 from gateway.core.runtime.deadline import Deadline
 from gateway.core.segmentation.sliding_window import Shape, Windows
 from sixpoint.errors import InvalidArgument, TaskNotSupported, Violation
-from sixpoint.roi import Roi, Size
-from sixpoint.spec import ModelSpec, PatchSpec, Task
+from sixpoint.model_spec.spec import ModelSpec, PatchSpec, Task
+from sixpoint.preprocessing.roi import Roi, Size
 
 __all__ = ["Job", "numbers_of", "working_bytes"]
 

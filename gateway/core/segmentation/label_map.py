@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sixpoint.resampling import Taps, resample
-from sixpoint.roi import Roi, Size
-from sixpoint.spec import ModelSpec
+from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.preprocessing.resampling import Taps, resample
+from sixpoint.preprocessing.roi import Roi, Size
 
 __all__ = ["Labelling"]
 

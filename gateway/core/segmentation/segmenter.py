@@ -30,9 +30,9 @@ from gateway.core.segmentation.label_map import Labelling
 from gateway.core.segmentation.sliding_window import Shape, importance_map
 from sixpoint.errors import ResourceExhausted, TritonUnavailable
 from sixpoint.geometry import Orientation
-from sixpoint.guidance import volume_input
 from sixpoint.mask import Timings
-from sixpoint.reduction import Reduction
+from sixpoint.preprocessing.block_mean import Reduction
+from sixpoint.preprocessing.guidance import volume_input
 
 __all__ = ["Segmenter"]
 

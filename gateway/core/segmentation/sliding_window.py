@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sixpoint.spec import PatchSpec
+from sixpoint.model_spec.spec import PatchSpec
 
 __all__ = ["Shape", "Windows", "importance_map"]
 

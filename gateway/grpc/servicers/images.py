@@ -10,8 +10,8 @@ import grpc.aio
 from gateway.core.images.store import Header, Images
 from gateway.grpc.owners import owner_of
 from gateway.storage.image_records import ImageRecord
-from sixpoint.converters import geometry_from_message, geometry_to_message
 from sixpoint.errors import UploadError
+from sixpoint.protocol.converters import geometry_from_message, geometry_to_message
 from sixpoint.v1 import image_service_pb2 as messages
 from sixpoint.v1 import image_service_pb2_grpc as images_grpc
 from sixpoint.v1 import volume_pb2 as volumes

@@ -22,7 +22,7 @@ from gateway.core.runtime.deadline import Deadline
 from gateway.core.sessions.validation import check_request_id
 from gateway.grpc.messages import PHASES, answer_message, read_place, read_prompts, read_target
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, SixpointError, Violation
-from sixpoint.status import code_of, to_status
+from sixpoint.protocol.status import code_of, to_status
 from sixpoint.v1 import annotation_service_pb2 as messages
 
 __all__ = ["Interaction", "join"]

@@ -20,8 +20,8 @@ from exporter.parity.inputs import Sample
 from exporter.parity.report import quantised_parity
 from sixpoint.errors import FailedPrecondition, InvalidArgument, VolumeError
 from sixpoint.geometry import Geometry
+from sixpoint.model_spec.spec import ModelSpec
 from sixpoint.phantom import make_phantom
-from sixpoint.spec import ModelSpec
 from sixpoint.volume import Volume
 from tests import harness
 from tests.exporter.conftest import run

@@ -30,8 +30,8 @@ from gateway.triton.local.server import LocalTriton
 from gateway.triton.watcher import Watcher
 from sixpoint.client import Client
 from sixpoint.errors import FailedPrecondition, InvalidArgument, ModelNotFound, NotFound
+from sixpoint.model_spec.rollout import Candidate
 from sixpoint.prompts import ExtremePoints
-from sixpoint.rollout import Candidate
 from tests import harness
 from tests.exporter.conftest import run
 from tests.exporter.publish_helpers import asking, release

@@ -20,7 +20,7 @@ from exporter.repository.validate import validate
 from exporter.repository.view import finished
 from exporter.sources.dispatch import Options
 from sixpoint.errors import FailedPrecondition, InvalidArgument, ModelSpecError
-from sixpoint.spec import ModelSpec
+from sixpoint.model_spec.spec import ModelSpec
 
 
 class Crash(BaseException):

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from sixpoint import errors
-from sixpoint.converters import geometry_to_message
-from sixpoint.owner import OWNER_KEY, owner_to_metadata
-from sixpoint.status import from_rpc
+from sixpoint.protocol.converters import geometry_to_message
+from sixpoint.protocol.identity import OWNER_KEY, owner_to_metadata
+from sixpoint.protocol.status import from_rpc
 from sixpoint.v1 import image_service_pb2 as messages
 from sixpoint.v1 import image_service_pb2_grpc as images_grpc
 from sixpoint.volume import Volume, voxel_type_number

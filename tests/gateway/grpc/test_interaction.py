@@ -11,9 +11,9 @@ import pytest
 from gateway.core.annotation.request import Target
 from gateway.grpc.servicers.interaction import Interaction, Line, join
 from sixpoint import errors
-from sixpoint.converters import prompt_to_message
 from sixpoint.prompts import Prompt
-from sixpoint.status import from_status
+from sixpoint.protocol.converters import prompt_to_message
+from sixpoint.protocol.status import from_status
 from sixpoint.v1 import annotation_service_pb2 as messages
 from tests.gateway.core.annotation.test_engine import ADD, SIX, TAKE, Process, database_with_image, voxels
 

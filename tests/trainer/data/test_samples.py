@@ -10,9 +10,9 @@ import pytest
 from scipy import ndimage
 
 import trainer
-from sixpoint.guidance import Guide, network_input
-from sixpoint.roi import Roi
-from sixpoint.spec import ModelSpec
+from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.preprocessing.guidance import Guide, network_input
+from sixpoint.preprocessing.roi import Roi
 from trainer.data import samples
 from trainer.simulation import simulated_user
 from trainer.synthesis.intensity_synthesis import paint

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gateway.core.annotation.corrections import hold, least, quantise, settle
-from sixpoint.roi import Roi
+from sixpoint.preprocessing.roi import Roi
 
 
 def grid_with(*blocks: tuple[int, int, int], size: int = 32) -> np.ndarray:

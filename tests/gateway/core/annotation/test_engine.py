@@ -31,8 +31,8 @@ from gateway.storage.schema import images
 from gateway.storage.step_codec import decode_prompts
 from sixpoint import errors
 from sixpoint.mask import PackedMask, unpack
+from sixpoint.model_spec.rollout import Candidate
 from sixpoint.prompts import Click, ExtremePoints, InitialMask, Prompt
-from sixpoint.rollout import Candidate
 from tests.gateway.core.annotation.test_processing import BOX, POINTS
 from tests.harness import CLICKS_SPEC, ELLIPSOID_SPEC, clicks_answer, ellipsoid_answer, noisy_volume
 

@@ -14,9 +14,9 @@ from gateway.core.annotation.prompt_state import Shown, read_call, show
 from gateway.core.images.reductions import Reductions
 from sixpoint.geometry import Geometry
 from sixpoint.mask import pack, unpack
+from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.preprocessing.roi import Roi
 from sixpoint.prompts import Box, Click, ExtremePoints, Prompt
-from sixpoint.roi import Roi
-from sixpoint.spec import ModelSpec
 from sixpoint.volume import Volume
 from tests.harness import CLICKS_SPEC, ELLIPSOID_SPEC, clicks_answer, noisy_volume
 from tests.sixpoint.geometries import AXIS_ORDERS, reordered

@@ -8,8 +8,8 @@ from gateway.core.annotation.prompt_state import MOST_CLICKS, Clicks, begin, che
 from sixpoint.errors import NothingToCorrect, PromptError, PromptNotSupported, ResourceExhausted
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask
+from sixpoint.model_spec.spec import PromptKind
 from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask
-from sixpoint.spec import PromptKind
 
 GEOMETRY = Geometry((40, 36, 32))
 BACKWARDS = Geometry((40, 36, 32), direction=(-1, 0, 0, 0, 1, 0, 0, 0, 1))

@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-import sixpoint.reduction
+import sixpoint.preprocessing.block_mean
 from gateway.core.images.reductions import Reductions
-from sixpoint.reduction import reduce
+from sixpoint.preprocessing.block_mean import reduce
 
 IMAGE = np.random.default_rng(0).integers(-1000, 1000, (90, 140, 150)).astype(np.int16)
 WINDOW = (slice(3, 40), slice(0, 70), slice(5, 75))
@@ -58,7 +58,7 @@ def test_threads_that_want_the_same_samples_make_them_once(monkeypatch: pytest.M
         calls.append(image.shape)
         return reduce(image, factors)
 
-    monkeypatch.setattr(sixpoint.reduction, "reduce", counted)
+    monkeypatch.setattr(sixpoint.preprocessing.block_mean, "reduce", counted)
     reductions = Reductions(IMAGE)
 
     def read(_: int) -> np.ndarray:

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from gateway.core.runtime.core_pool import Cores
-from sixpoint.both import Both, in_turn
+from sixpoint.preprocessing.concurrency import Both, in_turn
 
 
 @pytest.mark.parametrize("both", [in_turn, Cores(1).both, Cores(2).both])

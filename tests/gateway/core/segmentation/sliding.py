@@ -19,12 +19,12 @@ from gateway.core.runtime.deadline import Deadline
 from gateway.core.runtime.inference import Inferred
 from gateway.core.segmentation.events import Event, Labelled
 from gateway.core.segmentation.segmenter import Segmenter
-from sixpoint.channels import ImageChannel, Intensity
 from sixpoint.errors import ImageNotFound
-from sixpoint.guidance import volume_input
 from sixpoint.mask import unpack
-from sixpoint.roi import Roi
-from sixpoint.spec import InputSpec, ModelSpec, OutputSpec, PatchSpec, Task
+from sixpoint.model_spec.channels import ImageChannel, Intensity
+from sixpoint.model_spec.spec import InputSpec, ModelSpec, OutputSpec, PatchSpec, Task
+from sixpoint.preprocessing.guidance import volume_input
+from sixpoint.preprocessing.roi import Roi
 from sixpoint.volume import Volume
 
 Predict = Callable[[np.ndarray], np.ndarray]

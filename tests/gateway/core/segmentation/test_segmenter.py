@@ -20,8 +20,8 @@ from gateway.core.segmentation.job import working_bytes
 from sixpoint import errors
 from sixpoint.geometry import Geometry
 from sixpoint.mask import unpack
+from sixpoint.model_spec.spec import ModelSpec
 from sixpoint.prompts import ExtremePoints
-from sixpoint.spec import ModelSpec
 from sixpoint.volume import Volume
 from tests.gateway.core.segmentation.sliding import (
     Network,

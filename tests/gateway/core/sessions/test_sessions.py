@@ -21,8 +21,8 @@ from gateway.storage.schema import images, requests, segments, steps
 from gateway.storage.session_records import SegmentRow, SessionRow
 from sixpoint import errors
 from sixpoint.geometry import Geometry
+from sixpoint.preprocessing.roi import Roi
 from sixpoint.prompts import Box, Click, InitialMask, Prompt
-from sixpoint.roi import Roi
 from tests.gateway.core.annotation.test_processing import SIX, ready
 from tests.harness import CLICKS_SPEC, noisy_volume
 

@@ -1,0 +1,1 @@
+"""The operations of the client, written once for both twins."""

@@ -1,0 +1,1 @@
+"""What a model needs and answers, as it says itself."""

@@ -1,0 +1,1 @@
+"""Turn voxels and prompts into tensors, and probabilities into masks."""

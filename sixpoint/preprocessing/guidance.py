@@ -1,0 +1,264 @@
+"""How a network sees an image and what a person showed: the one place where prompts become tensors.
+
+Everything is computed in the ROI's own frame, where the box runs from -1 to 1 along each axis, so that the channels
+depend neither on the grid's size nor on the image's spacing. The trainer and the gateway both call
+:func:`network_input`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from sixpoint.model_spec.spec import (
+    Channel,
+    ClickChannel,
+    EllipsoidChannel,
+    FieldOfViewChannel,
+    HeatmapChannel,
+    HullChannel,
+    ImageChannel,
+    InputSpec,
+    Intensity,
+    PreviousChannel,
+)
+from sixpoint.preprocessing import kernels
+from sixpoint.preprocessing.guidance_maps import ellipsoid_map, field_of_view, heatmap, hull_map
+from sixpoint.preprocessing.intensity import levels_of, percentiles_of
+from sixpoint.preprocessing.roi import Roi, Size
+
+__all__ = [
+    "Guide",
+    "corrected_input",
+    "draw_image",
+    "draw_maps",
+    "empty_input",
+    "network_input",
+    "volume_input",
+    "window",
+]
+
+Float = npt.NDArray[np.float32]
+Floating = npt.NDArray[np.floating]
+Points = npt.NDArray[np.float64]
+Shape = tuple[int, int, int]
+
+# Voxels brought under a window at a time.
+_PIECE = 2**22
+
+
+def _no_points() -> Points:
+    return np.empty((0, 3))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Guide:
+    """What a person showed, in the ROI's own frame (-1 to 1 along each axis); points are (x, y, z).
+
+    Attributes:
+        box: Lower and upper corner of the extreme points' box, or of the box that was drawn, shape [2, 3].
+        extremes: The extreme points, shape [n, 3]; none when a box was drawn.
+        positive: Positive clicks, shape [n, 3].
+        negative: Negative clicks, shape [n, 3].
+        previous: The answer that the clicks correct: probabilities [z, y, x] on the ROI's grid; None before the first.
+        scan: Lower and upper face of the image, beyond which there are no voxels, shape [2, 3].
+    """
+
+    box: Points
+    extremes: Points = field(default_factory=_no_points)
+    positive: Points = field(default_factory=_no_points)
+    negative: Points = field(default_factory=_no_points)
+    previous: Float | None = None
+    scan: Points
+
+    @classmethod
+    def within(
+        cls,
+        roi: Roi,
+        *,
+        box: npt.ArrayLike,
+        extremes: npt.ArrayLike = (),
+        positive: npt.ArrayLike = (),
+        negative: npt.ArrayLike = (),
+        previous: Float | None = None,
+        size: Size,
+    ) -> Self:
+        """The guide of prompts given as canonical indices (x, y, z).
+
+        Args:
+            roi: The ROI that the network will see.
+            box: Lower and upper corner, shape [2, 3].
+            extremes: Extreme points, shape [n, 3].
+            positive: Positive clicks, shape [n, 3].
+            negative: Negative clicks, shape [n, 3].
+            previous: The answer so far, on the grid of ``roi``.
+            size: Of the canonical image, (x, y, z).
+        """
+        return cls(
+            box=roi.normalise(box),
+            extremes=roi.normalise(extremes),
+            positive=roi.normalise(positive),
+            negative=roi.normalise(negative),
+            previous=previous,
+            scan=roi.normalise([(-0.5, -0.5, -0.5), tuple(n - 0.5 for n in size)]),
+        )
+
+
+def network_input(image: Float, guide: Guide, spec: InputSpec) -> npt.NDArray[np.floating]:
+    """The tensor that a network gets for one ROI.
+
+    Args:
+        image: The ROI's voxels [z, y, x], in the image's own units.
+        guide: What the person showed.
+        spec: Which channels, in which order, and the dtype.
+
+    Returns:
+        Array [channel, z, y, x], float16 or float32 as ``spec.dtype`` says.
+    """
+    result = empty_input(_shape(image), spec)
+    draw_image(image, guide, spec, out=result)
+    draw_maps(guide, spec, out=result)
+    return result
+
+
+def empty_input(shape: Shape, spec: InputSpec) -> npt.NDArray[np.floating]:
+    """Where :func:`draw_image` and :func:`draw_maps` write what :func:`network_input` returns, in any order or at once.
+
+    Args:
+        shape: Of the ROI's grid, [z, y, x].
+        spec: Which channels, and the dtype.
+    """
+    return np.empty((len(spec.channels), *shape), np.float16 if spec.dtype == "FP16" else np.float32)
+
+
+def draw_image(image: Float, guide: Guide, spec: InputSpec, *, out: npt.NDArray[np.floating]) -> None:
+    """Write the channels that voxels make.
+
+    Args:
+        image: The ROI's voxels [z, y, x], in the image's own units.
+        guide: What the person showed.
+        spec: Which channels, in which order, and the dtype.
+        out: Of :func:`empty_input`.
+    """
+    image = np.ascontiguousarray(image, dtype=np.float32)
+    # Channels often ask for the same ones.
+    percentiles = cache(partial(percentiles_of, image))
+    for made, channel in zip(out, spec.channels, strict=True):
+        if isinstance(channel, ImageChannel):
+            levels_of(image, channel.intensity, extremes=guide.extremes, box=guide.box, percentiles=percentiles).apply(
+                image, made
+            )
+
+
+def draw_maps(guide: Guide, spec: InputSpec, *, out: npt.NDArray[np.floating]) -> None:
+    """Write the channels that no voxel makes.
+
+    Args:
+        guide: What the person showed.
+        spec: Which channels, in which order, and the dtype.
+        out: Of :func:`empty_input`.
+    """
+    for made, channel in zip(out, spec.channels, strict=True):
+        if not isinstance(channel, ImageChannel):
+            _draw_map(channel, guide, _shape(made), out=made)
+
+
+def corrected_input(before: npt.NDArray[np.floating], guide: Guide, spec: InputSpec) -> npt.NDArray[np.floating]:
+    """What :func:`network_input` makes of other clicks and another previous answer, all else being the same.
+
+    Args:
+        before: A tensor [channel, z, y, x] of :func:`network_input`, or of this function.
+        guide: What the person has shown now: the same box and points, in the same ROI.
+        spec: Which channels, in which order, and the dtype: those of ``before``.
+    """
+    result = before.copy()
+    for made, channel in zip(result, spec.channels, strict=True):
+        if isinstance(channel, ClickChannel | PreviousChannel):
+            _draw_correction(channel, guide, _shape(made), out=made)
+    return result
+
+
+def volume_input(image: Float, spec: InputSpec) -> npt.NDArray[np.floating]:
+    """The tensor of which a network without prompts sees one patch at a time.
+
+    Beyond image and tensor it needs little memory: large volumes are brought under the window slices at a time.
+
+    Args:
+        image: The whole volume [z, y, x] on the network's spacing, in its own units; percentiles are those of it all.
+        spec: Image channels by percentile, range or z-score, in which order, and the dtype.
+
+    Returns:
+        Array [channel, z, y, x], float16 or float32 as ``spec.dtype`` says. Beyond the volume a network sees what its
+        spec's patch says, in the same numbers: -1 unless told otherwise.
+    """
+    whole = np.array([[-1.0] * 3, [1.0] * 3])
+    no_points = _no_points()
+    result = np.empty((len(spec.channels), *image.shape), np.float16 if spec.dtype == "FP16" else np.float32)
+    percentiles = cache(partial(percentiles_of, image))
+    thick = max(1, _PIECE // image[0].size)
+    for made, channel in zip(result, spec.channels, strict=True):
+        assert isinstance(channel, ImageChannel)  # every spec for segmentation has no others
+        levels = levels_of(image, channel.intensity, extremes=no_points, box=whole, percentiles=percentiles)
+        for first in range(0, len(image), thick):
+            slices = slice(first, first + thick)
+            levels.apply(np.ascontiguousarray(image[slices]), made[slices])
+    return result
+
+
+def _draw_map(channel: Channel, guide: Guide, shape: Shape, *, out: Floating) -> None:
+    """Write one channel that no voxel makes."""
+    match channel:
+        case HeatmapChannel():
+            heatmap(guide.extremes, shape=shape, sigma=channel.sigma, out=out)
+        case ClickChannel() | PreviousChannel():
+            _draw_correction(channel, guide, shape, out=out)
+        case FieldOfViewChannel():
+            if (guide.scan[0] <= -1.0).all() and (guide.scan[1] >= 1.0).all():
+                out[...] = 1.0
+            else:
+                field_of_view(guide.scan, shape=shape, out=out)
+        case EllipsoidChannel():
+            ellipsoid_map(guide.box, shape=shape, out=out)
+        case HullChannel():
+            hull_map(guide.extremes if len(guide.extremes) else _corners(guide.box), shape=shape, out=out)
+
+
+def _draw_correction(channel: ClickChannel | PreviousChannel, guide: Guide, shape: Shape, *, out: Floating) -> None:
+    """Write a channel that clicks change."""
+    if isinstance(channel, PreviousChannel):
+        _put(0.0 if guide.previous is None else guide.previous, out)
+    else:
+        clicks = guide.positive if channel.sign == "positive" else guide.negative
+        heatmap(clicks, shape=shape, sigma=channel.sigma, out=out)
+
+
+def _put(values: Float | float, out: Floating) -> None:
+    """Write one channel's values, or the one number that it is everywhere."""
+    if isinstance(values, float) or out.dtype != np.float16:
+        out[...] = values
+    else:
+        kernels.to_half(np.ascontiguousarray(values), out)
+
+
+def window(image: Float, guide: Guide, intensity: Intensity) -> Float:
+    """Voxels [z, y, x] under an intensity window, clipped to [-1, 1]."""
+    found = levels_of(
+        image, intensity, extremes=guide.extremes, box=guide.box, percentiles=partial(percentiles_of, image)
+    )
+    result = np.empty(image.shape, np.float32)
+    found.apply(np.ascontiguousarray(image), result)
+    return result
+
+
+def _corners(box: Points) -> Points:
+    """The eight corners of a box given by two, shape [8, 3]."""
+    return np.array(list(itertools.product(*box.T)))
+
+
+def _shape(image: Floating) -> Shape:
+    return image.shape[0], image.shape[1], image.shape[2]

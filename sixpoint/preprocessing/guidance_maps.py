@@ -1,0 +1,155 @@
+"""Prompts as maps on an ROI's grid, in the ROI's own frame, where the box runs from -1 to 1 along each axis."""
+
+from __future__ import annotations
+
+import itertools
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from sixpoint.preprocessing import kernels
+
+__all__ = ["LEAST_HEAT", "centres", "ellipsoid_map", "field_of_view", "heat_factors", "heatmap", "hull_map"]
+
+Float = npt.NDArray[np.float32]
+Floating = npt.NDArray[np.floating]
+Points = npt.NDArray[np.float64]
+Shape = tuple[int, int, int]
+
+LEAST_HEAT = 1e-4
+"""What is less hot counts as cold: it would become subnormal in float16."""
+
+
+def heatmap(points: Points, *, shape: Shape, sigma: float, out: Floating | None = None) -> Floating:
+    """The largest of one Gaussian per point.
+
+    Args:
+        points: (x, y, z) in the ROI's frame, shape [n, 3].
+        shape: Of the grid, [z, y, x].
+        sigma: Standard deviation, as a fraction of the ROI's edge.
+        out: Where to write it, float16 or float32; None: a new array, float32.
+
+    Returns:
+        Array [z, y, x] in [0, 1], written as products of three one-dimensional Gaussians, without a blur; below 1e-4 it
+        is 0.
+    """
+    result = np.empty(shape, np.float32) if out is None else out
+    kernels.heatmap(heat_factors(points, shape=shape, sigma=sigma), result, least=LEAST_HEAT)
+    return result
+
+
+def heat_factors(points: Points, *, shape: Shape, sigma: float) -> list[Float]:
+    """What :func:`heatmap` multiplies: along z, y and x, one Gaussian a point, [n, cells of the axis].
+
+    Args:
+        points: (x, y, z) in the ROI's frame, shape [n, 3].
+        shape: Of the grid, [z, y, x].
+        sigma: Standard deviation, as a fraction of the ROI's edge.
+    """
+    return [
+        np.exp(-((axis - places[:, None]) ** 2) / (2 * (2 * sigma) ** 2)).astype(np.float32)
+        for axis, places in zip(centres(shape), points.T[::-1], strict=True)
+    ]
+
+
+def ellipsoid_map(points: Points, *, shape: Shape, out: Floating | None = None) -> Floating:
+    """1 - r of the axis-aligned ellipsoid inscribed in the points' box, clipped to [-1, 1].
+
+    Args:
+        points: (x, y, z) in the ROI's frame, shape [n, 3].
+        shape: Of the grid, [z, y, x].
+        out: Where to write it, float16 or float32; None: a new array, float32.
+    """
+    low, high = points.min(axis=0), points.max(axis=0)
+    middle, half = (low + high) / 2, np.maximum((high - low) / 2, 1e-6)
+    z, y, x = (
+        (((axis - c) / h) ** 2).astype(np.float32)
+        for axis, c, h in zip(centres(shape), middle[::-1], half[::-1], strict=True)
+    )
+    result = np.empty(shape, np.float32) if out is None else out
+    kernels.ellipsoid((z, y, x), result)
+    return result
+
+
+def field_of_view(scan: Points, *, shape: Shape, out: Floating | None = None) -> Floating:
+    """The share of each cell that lies in the image, [z, y, x]: beyond its border, voxels only repeat the last ones.
+
+    Args:
+        scan: Lower and upper face of the image (x, y, z) in the ROI's frame, shape [2, 3].
+        shape: Of the grid, [z, y, x].
+        out: Where to write it, float16 or float32; None: a new array, float32.
+    """
+    shares = []
+    for n, low, high in zip(shape, scan[0, ::-1], scan[1, ::-1], strict=True):
+        faces = _faces(n)
+        covered = np.minimum(faces[1:], high) - np.maximum(faces[:-1], low)
+        shares.append(np.clip(covered * n / 2.0, 0.0, 1.0).astype(np.float32)[None])
+    result = np.empty(shape, np.float32) if out is None else out
+    z, y, x = shares
+    # Runs of slices are covered alike. A product of three numbers is what one hot point makes, too.
+    ends = [*(np.flatnonzero(np.diff(z[0])) + 1).tolist(), len(result)]
+    for begin, end in itertools.pairwise([0, *ends]):
+        kernels.heatmap((z[:, begin : begin + 1], y, x), result[begin : begin + 1], least=0.0)
+        result[begin + 1 : end] = result[begin]
+    return result
+
+
+def hull_map(points: Points, *, shape: Shape, out: Floating | None = None) -> Floating:
+    """Signed distance to the convex hull of the points: positive inside, in half ROI edges, clipped to [-1, 1].
+
+    Outside it is the distance to the farthest of the facets' planes that the voxel lies beyond (exact near facets, a
+    lower bound near corners), which is smooth and cheap.
+
+    Args:
+        points: (x, y, z) in the ROI's frame, shape [n, 3].
+        shape: Of the grid, [z, y, x].
+        out: Where to write it, float16 or float32; None: a new array, float32.
+    """
+    result = np.empty(shape, np.float32) if out is None else out
+    axes = [axis.astype(np.float32) for axis in centres(shape)]
+    kernels.hull(_hull_planes(points).astype(np.float32), axes, result)
+    return result
+
+
+def _hull_planes(points: Points) -> Points:
+    """Outward unit normals (x, y, z) and offsets of the hull's facets, [n, 4]: planes with all other points behind.
+
+    Brute force over all triples: twenty for six points. A general hull code would be slower, and fails on flat sets.
+    """
+    triples = points[_triples(len(points))]
+    # The cross product, of which NumPy's own is slow for so few.
+    (ax, ay, az), (bx, by, bz) = ((triples[:, n] - triples[:, 0]).T for n in (1, 2))
+    normals = np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=1)
+    lengths = np.sqrt((normals**2).sum(axis=1))
+    normals, corners = normals[lengths >= 1e-9], triples[lengths >= 1e-9, 0]
+    normals /= lengths[lengths >= 1e-9, None]
+    offsets = (normals * corners).sum(axis=1)
+    heights = normals @ points.T - offsets[:, None]
+    behind, before = heights.max(axis=1) < 1e-9, heights.min(axis=1) > -1e-9
+    # A facet of more than three points, as a box has, comes once for every triple of them.
+    facets = np.concatenate([normals, offsets[:, None]], axis=1) * np.where(behind, 1.0, -1.0)[:, None]
+    facets = facets[behind | before]
+    planes: dict[tuple[float, ...], list[float]] = {}
+    for plane, rounded in zip(facets.tolist(), np.round(facets, 6).tolist(), strict=True):
+        planes.setdefault(tuple(rounded), plane)
+    return np.array(list(planes.values())).reshape(-1, 4)
+
+
+@lru_cache(maxsize=16)
+def _triples(count: int) -> npt.NDArray[np.intp]:
+    """Every three of so many things, [n, 3]."""
+    return np.array(list(itertools.combinations(range(count), 3)), np.intp).reshape(-1, 3)
+
+
+@lru_cache(maxsize=16)
+def _faces(cells: int) -> npt.NDArray[np.float64]:
+    """Where the cells of an axis begin and end in the ROI's frame, [cells + 1]."""
+    return np.linspace(-1.0, 1.0, cells + 1)
+
+
+@lru_cache(maxsize=16)
+def centres(shape: Shape) -> tuple[Points, Points, Points]:
+    """Cell centres of a grid along z, y and x in the ROI's frame."""
+    z, y, x = ((2.0 * np.arange(n) + 1.0) / n - 1.0 for n in shape)
+    return z, y, x

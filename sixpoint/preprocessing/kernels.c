@@ -1,0 +1,589 @@
+/* The inner loops of resampling, guidance and cutting; sixpoint/preprocessing/kernels.py calls them, and says what each does.
+ *
+ * Arrays are contiguous, [z, y, x] with x fastest. Every number is computed by one order of single-precision operations,
+ * whatever the processor (built with -ffp-contract=off), so that two machines give the same bytes. */
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(_WIN32)
+#define EXPORT __declspec(dllexport)
+#else
+#define EXPORT __attribute__((visibility("default")))
+#endif
+
+/* Once for every x86, and once for those of the last ten years: chosen as the library is loaded. */
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+#define KERNEL __attribute__((target_clones("avx2", "default"))) EXPORT
+#else
+#define KERNEL EXPORT
+#endif
+
+#if defined(_MSC_VER)
+#define INLINE static __forceinline
+#else
+#define INLINE static inline __attribute__((always_inline))
+#endif
+
+/* Values computed at a time: they fit the first-level cache. */
+enum { PIECE = 1024 };
+
+/* Exponents are stored with a bias of 127 in single precision, of 15 in half precision; half of the last bit kept. */
+enum { REBIAS = (127 - 15) << 23, HALF_BIT = 1 << 12 };
+
+INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+INLINE void halves(const float *restrict in, uint16_t *restrict out, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        int32_t bits;
+        memcpy(&bits, in + i, sizeof bits);
+        int32_t magnitude = ((bits & 0x7fffffff) - (REBIAS - HALF_BIT)) >> 13;
+        magnitude = magnitude < 0 ? 0 : magnitude;
+        out[i] = (uint16_t)(magnitude | ((bits >> 16) & 0x8000));
+    }
+}
+
+/* Write numbers to place `at` of an array of single or half precision. */
+INLINE void put(const float *values, void *out, int64_t at, int64_t n, int half) {
+    if (half)
+        halves(values, (uint16_t *)out + at, n);
+    else
+        memcpy((float *)out + at, values, (size_t)n * sizeof(float));
+}
+
+/* Rows lie far apart in memory: those that come are asked for while others are summed. */
+#if defined(__GNUC__)
+#define PREFETCH(place) __builtin_prefetch(place)
+#else
+#define PREFETCH(place) ((void)(place))
+#endif
+enum { AHEAD = 8 };
+
+/* Sums of blocks of f voxels along a row; their order is the same however the voxels lie in memory. */
+#define DEFINE_SUMS(VOXEL, SUM)                                                                                        \
+    INLINE void sums_of_##VOXEL(const char *row, int64_t step, int64_t n, int64_t f, SUM *restrict sums) {             \
+        int64_t blocks = n / f;                                                                                        \
+        if (f == 1)                                                                                                    \
+            for (int64_t i = 0; i < blocks; i++) sums[i] += *(const VOXEL *)(row + i * step);                          \
+        else if (f == 2)                                                                                               \
+            for (int64_t i = 0; i < blocks; i++)                                                                       \
+                sums[i] += (SUM) * (const VOXEL *)(row + 2 * i * step) + *(const VOXEL *)(row + (2 * i + 1) * step);   \
+        else                                                                                                           \
+            for (int64_t i = 0; i < blocks; i++)                                                                       \
+                for (int64_t j = i * f; j < (i + 1) * f; j += 4)                                                       \
+                    sums[i] += ((SUM) * (const VOXEL *)(row + j * step) + *(const VOXEL *)(row + (j + 1) * step)) +    \
+                               ((SUM) * (const VOXEL *)(row + (j + 2) * step) + *(const VOXEL *)(row + (j + 3) * step)); \
+        for (int64_t i = blocks * f; i < n; i++) sums[blocks] += *(const VOXEL *)(row + i * step);                     \
+    }                                                                                                                  \
+    KERNEL int sixpoint_reduce_##VOXEL(const char *in, const int64_t *strides, const int64_t *shape,                   \
+                                       const int64_t *factors, float *out) {                                           \
+        int64_t size[3];                                                                                               \
+        for (int a = 0; a < 3; a++) size[a] = (shape[a] + factors[a] - 1) / factors[a];                                \
+        SUM *sums = malloc((size_t)(size[2] + 1) * sizeof(SUM));                                                       \
+        if (sums == NULL) return -1;                                                                                   \
+        for (int64_t z = 0; z < size[0]; z++)                                                                          \
+            for (int64_t y = 0; y < size[1]; y++, out += size[2]) {                                                    \
+                int64_t z_end = least((z + 1) * factors[0], shape[0]), y_end = least((y + 1) * factors[1], shape[1]);  \
+                int64_t rows = (z_end - z * factors[0]) * (y_end - y * factors[1]);                                    \
+                for (int64_t i = 0; i <= size[2]; i++) sums[i] = 0;                                                    \
+                for (int64_t k = z * factors[0]; k < z_end; k++)                                                       \
+                    for (int64_t j = y * factors[1]; j < y_end; j++) {                                                 \
+                        const char *row = in + k * strides[0] + j * strides[1];                                        \
+                        int64_t step = strides[2], f = factors[2], one = sizeof(VOXEL);                                \
+                        for (int64_t i = 0; i < shape[2]; i += 64 / one) PREFETCH(row + AHEAD * strides[1] + i * step);\
+                        /* Constants, where they are the usual ones: such loops become several times as fast. */       \
+                        if (step == one && f == 2)                                                                     \
+                            sums_of_##VOXEL(row, sizeof(VOXEL), shape[2], 2, sums);                                    \
+                        else if (step == one && f == 4)                                                                \
+                            sums_of_##VOXEL(row, sizeof(VOXEL), shape[2], 4, sums);                                    \
+                        else if (step == -one && f == 2)                                                               \
+                            sums_of_##VOXEL(row, -(int64_t)sizeof(VOXEL), shape[2], 2, sums);                          \
+                        else if (step == -one && f == 4)                                                               \
+                            sums_of_##VOXEL(row, -(int64_t)sizeof(VOXEL), shape[2], 4, sums);                          \
+                        else                                                                                           \
+                            sums_of_##VOXEL(row, step, shape[2], f, sums);                                             \
+                    }                                                                                                  \
+                for (int64_t i = 0; i < size[2]; i++)                                                                  \
+                    out[i] = (float)((double)sums[i] / (double)(rows * least(factors[2], shape[2] - i * factors[2]))); \
+            }                                                                                                          \
+        free(sums);                                                                                                    \
+        return 0;                                                                                                      \
+    }
+
+DEFINE_SUMS(int8_t, int32_t)
+DEFINE_SUMS(uint8_t, int32_t)
+DEFINE_SUMS(int16_t, int32_t)
+DEFINE_SUMS(uint16_t, int32_t)
+DEFINE_SUMS(int32_t, int64_t)
+DEFINE_SUMS(uint32_t, int64_t)
+DEFINE_SUMS(float, double)
+DEFINE_SUMS(double, double)
+
+/* Numbers as integers in the same order, of 32 bits. */
+INLINE uint32_t key_of(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits >> 31 ? ~bits : bits | 0x80000000u;
+}
+
+/* What stands at a place of numbers in ascending order: their highest bits are counted, then the next of those that have
+ * the same ones. */
+enum { DIGIT = 11 };
+KERNEL int sixpoint_order(const float *in, int64_t n, const int64_t *places, int64_t wanted, float *out) {
+    uint32_t *keys = malloc((size_t)(2 * n + 1) * sizeof(uint32_t)), *kept = keys + n;
+    int64_t first[1 << DIGIT] = {0}, counts[1 << DIGIT];
+    if (keys == NULL) return -1;
+    for (int64_t i = 0; i < n; i++) keys[i] = key_of(in[i]);
+    for (int64_t i = 0; i < n; i++) first[keys[i] >> (32 - DIGIT)]++;
+    for (int64_t w = 0; w < wanted; w++) {
+        const uint32_t *some = keys;
+        int64_t place = places[w], count = n;
+        uint32_t digit = 0, key = 0;
+        for (int shift = 32 - DIGIT, width = DIGIT; width > 0;) {
+            const int64_t *each = some == keys ? first : counts;
+            if (some != keys) {
+                for (int64_t d = 0; d < 1 << width; d++) counts[d] = 0;
+                for (int64_t i = 0; i < count; i++) counts[(some[i] >> shift) & ((1u << width) - 1)]++;
+            }
+            for (digit = 0; place >= each[digit]; digit++) place -= each[digit];
+            int64_t left = 0;
+            for (int64_t i = 0; i < count; i++)
+                if (((some[i] >> shift) & ((1u << width) - 1)) == digit) kept[left++] = some[i];
+            some = kept, count = left, key |= digit << shift;
+            width = shift < DIGIT ? shift : DIGIT, shift -= width;
+        }
+        uint32_t bits = key >> 31 ? key & 0x7fffffffu : ~key;
+        memcpy(out + w, &bits, sizeof bits);
+    }
+    free(keys);
+    return 0;
+}
+
+KERNEL void sixpoint_to_half(const float *in, uint16_t *out, int64_t n) { halves(in, out, n); }
+
+KERNEL void sixpoint_window(const float *in, void *out, int64_t n, float middle, float scale, int some, float background,
+                            int half) {
+    float piece[PIECE];
+    for (int64_t first = 0; first < n; first += PIECE) {
+        int64_t count = least(PIECE, n - first);
+        for (int64_t i = 0; i < count; i++) {
+            float value = in[first + i];
+            value = some && value == 0.0f ? background : value;
+            value = (value - middle) * scale;
+            value = value < -1.0f ? -1.0f : value;
+            piece[i] = value > 1.0f ? 1.0f : value;
+        }
+        put(piece, out, first, count, half);
+    }
+}
+
+KERNEL void sixpoint_heatmap(const float *z, const float *y, const float *x, int64_t points, int64_t nz, int64_t ny,
+                             int64_t nx, float lowest, void *out, int half) {
+    float piece[PIECE];
+    const size_t bytes = half ? sizeof(uint16_t) : sizeof(float);
+    if (points == 0) memset(out, 0, (size_t)(nz * ny * nx) * bytes);
+    for (int64_t k = 0; points > 0 && k < nz; k++)
+        for (int64_t j = 0; j < ny; j++)
+            for (int64_t first = 0; first < nx; first += PIECE) {
+                int64_t count = least(PIECE, nx - first), at = (k * ny + j) * nx + first;
+                int warm = 0;
+                for (int64_t p = 0; p < points; p++) {
+                    float up = z[p * nz + k], across = y[p * ny + j];
+                    /* No factor is above 1. */
+                    if (up < lowest || across < lowest || up * across < lowest) continue;
+                    if (!warm) memset(piece, 0, (size_t)count * sizeof(float));
+                    warm = 1;
+                    for (int64_t i = 0; i < count; i++) {
+                        float value = up * (across * x[p * nx + first + i]);
+                        value = value < lowest ? 0.0f : value;
+                        piece[i] = value > piece[i] ? value : piece[i];
+                    }
+                }
+                if (warm)
+                    put(piece, out, at, count, half);
+                else
+                    memset((char *)out + (size_t)at * bytes, 0, (size_t)count * bytes);
+            }
+}
+
+KERNEL void sixpoint_ellipsoid(const float *z, const float *y, const float *x, int64_t nz, int64_t ny, int64_t nx,
+                               void *out, int half) {
+    float piece[PIECE];
+    for (int64_t k = 0; k < nz; k++)
+        for (int64_t j = 0; j < ny; j++)
+            for (int64_t first = 0; first < nx; first += PIECE) {
+                int64_t count = least(PIECE, nx - first);
+                for (int64_t i = 0; i < count; i++) {
+                    float value = 1.0f - sqrtf(z[k] + (y[j] + x[first + i]));
+                    piece[i] = value < -1.0f ? -1.0f : value;
+                }
+                put(piece, out, (k * ny + j) * nx + first, count, half);
+            }
+}
+
+KERNEL void sixpoint_hull(const float *planes, int64_t n, const float *z, const float *y, const float *x, int64_t nz,
+                          int64_t ny, int64_t nx, void *out, int half) {
+    float piece[PIECE];
+    for (int64_t k = 0; k < nz; k++)
+        for (int64_t j = 0; j < ny; j++)
+            for (int64_t first = 0; first < nx; first += PIECE) {
+                int64_t count = least(PIECE, nx - first);
+                for (int64_t i = 0; i < count; i++) piece[i] = -1.0f;
+                for (int64_t p = 0; p < n; p++) {
+                    const float *plane = planes + 4 * p;
+                    float along = plane[0], across = plane[1] * y[j], up = plane[2] * z[k] - plane[3];
+                    for (int64_t i = 0; i < count; i++) {
+                        float value = up + (across + along * x[first + i]);
+                        piece[i] = value > piece[i] ? value : piece[i];
+                    }
+                }
+                for (int64_t i = 0; i < count; i++) piece[i] = piece[i] > 1.0f ? -1.0f : -piece[i];
+                put(piece, out, (k * ny + j) * nx + first, count, half);
+            }
+}
+
+/* The largest whole number that is not above a number. */
+INLINE int64_t whole(double number) { return (int64_t)number - (number < (double)(int64_t)number); }
+
+/* Linear weights of the cells round each centre, [centre, tap], in double precision; cells beyond the ends repeat the
+ * last one, and those without weight the one with most. */
+KERNEL void sixpoint_taps(const double *centres, int64_t n, int64_t extent, double reach, int64_t taps, int32_t *cells,
+                          float *weights, uint8_t *used) {
+    for (int64_t i = 0; i < n; i++, cells += taps, weights += taps) {
+        double centre = centres[i], first = (double)whole(centre - reach) + 1.0, sum = 0.0, most = -1.0;
+        int32_t strongest = 0;
+        for (int64_t t = 0; t < taps; t++) {
+            double weight = 1.0 - fabs(first + (double)t - centre) / reach, place = first + (double)t;
+            weight = weight < 0.0 ? 0.0 : weight;
+            place = place < 0.0 ? 0.0 : place;
+            cells[t] = place < (double)extent ? (int32_t)place : (int32_t)extent - 1;
+            if (weight > most) most = weight, strongest = cells[t];
+            sum += weight;
+        }
+        for (int64_t t = 0; t < taps; t++) {
+            double weight = 1.0 - fabs(first + (double)t - centre) / reach;
+            weight = weight < 0.0 ? 0.0 : weight / sum;
+            weights[t] = (float)weight;
+            if (weight > 0.0)
+                used[t] = 1;
+            else
+                cells[t] = strongest;
+        }
+    }
+}
+
+/* Along the last axis, one row. Taps come transposed, [tap, sample], for the loops over samples. */
+INLINE void resample_row(const float *restrict in, float *restrict out, int64_t m, const int32_t *restrict cells,
+                         const float *restrict weights, int64_t taps) {
+    for (int64_t k = 0; k < m; k++) out[k] = weights[k] * in[cells[k]];
+    for (int64_t t = 1; t < taps; t++)
+        for (int64_t k = 0; k < m; k++) out[k] += weights[t * m + k] * in[cells[t * m + k]];
+}
+
+/* Another axis, of rows of `inner` numbers: one sample of each, `step` apart. */
+INLINE void resample_piece(const float *restrict from, int64_t step, float *restrict to, int64_t count,
+                           const int32_t *places, const float *shares, int64_t taps) {
+    for (int64_t i = 0; i < count; i++) to[i] = shares[0] * from[places[0] * step + i];
+    int64_t t = 1;
+    /* Three at a time: the sums stay in registers. */
+    for (; t + 3 <= taps; t += 3) {
+        const float *a = from + places[t] * step, *b = from + places[t + 1] * step, *c = from + places[t + 2] * step;
+        for (int64_t i = 0; i < count; i++)
+            to[i] = ((to[i] + shares[t] * a[i]) + shares[t + 1] * b[i]) + shares[t + 2] * c[i];
+    }
+    for (; t < taps; t++)
+        for (int64_t i = 0; i < count; i++) to[i] += shares[t] * from[places[t] * step + i];
+}
+
+/* [block, line, n, row, inner] to [block, line, m, row, inner]. Strides, in numbers, are those of the first four axes of
+ * the input; the output is contiguous. */
+KERNEL int sixpoint_resample(const float *in, const int64_t *strides, float *out, const int64_t *shape,
+                             const int32_t *cells, const float *weights, int64_t m, int64_t taps) {
+    int64_t blocks = shape[0], lines = shape[1], rows = shape[3], inner = shape[4];
+    if (rows * inner == 1 && strides[2] == 1) {
+        int32_t *places = malloc((size_t)(m * taps + 1) * sizeof(int32_t));
+        float *shares = malloc((size_t)(m * taps + 1) * sizeof(float));
+        if (places != NULL && shares != NULL) {
+            for (int64_t k = 0; k < m; k++)
+                for (int64_t t = 0; t < taps; t++) {
+                    places[t * m + k] = cells[k * taps + t];
+                    shares[t * m + k] = weights[k * taps + t];
+                }
+            for (int64_t block = 0; block < blocks; block++)
+                for (int64_t line = 0; line < lines; line++, out += m)
+                    resample_row(in + block * strides[0] + line * strides[1], out, m, places, shares, taps);
+        }
+        int failed = places == NULL || shares == NULL;
+        free(places), free(shares);
+        return failed ? -1 : 0;
+    }
+    for (int64_t block = 0; block < blocks; block++)
+        for (int64_t line = 0; line < lines; line++)
+            for (int64_t k = 0; k < m; k++)
+                for (int64_t row = 0; row < rows; row++, out += inner)
+                    for (int64_t first = 0; first < inner; first += PIECE) {
+                        const float *from = in + block * strides[0] + line * strides[1] + row * strides[3] + first;
+                        resample_piece(from, strides[2], out + first, least(PIECE, inner - first), cells + k * taps,
+                                       weights + k * taps, taps);
+                    }
+    return 0;
+}
+
+/* Rows joined: the first one and, by their weights, how far the others are from it. Exact where all are the same, as a
+ * sum of products is not. */
+INLINE void join(const float *rows, int64_t stride, const int32_t *cells, const float *weights, int64_t taps,
+                 float *restrict out, int64_t n) {
+    const float *base = rows + cells[0] * stride;
+    if (taps == 2) {
+        const float *other = rows + cells[1] * stride, share = weights[1];
+        for (int64_t i = 0; i < n; i++) out[i] = base[i] + share * (other[i] - base[i]);
+        return;
+    }
+    memcpy(out, base, (size_t)n * sizeof(float));
+    for (int64_t t = 1; t < taps; t++) {
+        const float *row = rows + cells[t] * stride;
+        for (int64_t i = 0; i < n; i++) out[i] += weights[t] * (row[i] - base[i]);
+    }
+}
+
+/* Along one row, likewise. */
+INLINE void join_cells(const float *restrict from, const int32_t *cells, const float *weights, int64_t taps,
+                       float *restrict out, int64_t n) {
+    if (taps == 2) {
+        for (int64_t i = 0; i < n; i++) {
+            float base = from[cells[2 * i]];
+            out[i] = base + weights[2 * i + 1] * (from[cells[2 * i + 1]] - base);
+        }
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        float base = from[cells[i * taps]], value = base;
+        for (int64_t t = 1; t < taps; t++) value += weights[i * taps + t] * (from[cells[i * taps + t]] - base);
+        out[i] = value;
+    }
+}
+
+/* The first and the last cell of a row that are at least some number; where there is none, the first is beyond the last. */
+typedef struct {
+    int32_t first, last;
+} Span;
+
+INLINE Span span_of(const float *row, int64_t n, float number) {
+    int32_t first = 0, last = (int32_t)n - 1;
+    while (first <= last && row[first] < number) first++;
+    while (last > first && row[last] < number) last--;
+    return (Span){first, last};
+}
+
+/* Whether one of a voxel's cells lies in a span. */
+INLINE int reaches(const int32_t *cells, int64_t taps, Span span) {
+    int found = 0;
+    for (int64_t t = 0; t < taps; t++) found |= cells[t] >= span.first && cells[t] <= span.last;
+    return found;
+}
+
+KERNEL int sixpoint_cut(const float *grid, int64_t cz, int64_t cy, int64_t cx, const int32_t *z_cells,
+                        const float *z_weights, int64_t nz, int64_t z_taps, const int32_t *y_cells,
+                        const float *y_weights, int64_t ny, int64_t y_taps, const int32_t *x_cells,
+                        const float *x_weights, int64_t nx, int64_t x_taps, float level, uint8_t *out) {
+    /* Voxels whose cells stay below it by more than rounding do not reach the level. */
+    const float nearly = level - 1e-4f * fabsf(level);
+    float *volume = malloc((size_t)(cz * cy * nx + cy * nx + nx) * sizeof(float));
+    Span *spans = malloc((size_t)(cz * cy) * sizeof(Span));
+    uint8_t *filled = calloc((size_t)(cz * cy), 1);
+    int64_t *made = malloc((size_t)cy * sizeof(int64_t));
+    if (volume == NULL || spans == NULL || filled == NULL || made == NULL) {
+        free(volume), free(spans), free(filled), free(made);
+        return -1;
+    }
+    float *plane = volume + cz * cy * nx, *row = plane + cy * nx;
+    for (int64_t r = 0; r < cz * cy; r++) spans[r] = span_of(grid + r * cx, cx, nearly);
+    for (int64_t j = 0; j < cy; j++) made[j] = -1;
+    for (int64_t k = 0; k < nz; k++) {
+        const int32_t *slices = z_cells + k * z_taps;
+        Span span = {(int32_t)cx, -1};
+        for (int64_t s = 0; s < z_taps; s++)
+            for (int64_t j = 0; j < cy; j++) {
+                Span some = spans[slices[s] * cy + j];
+                if (some.first > some.last) continue;
+                span.first = some.first < span.first ? some.first : span.first;
+                span.last = some.last > span.last ? some.last : span.last;
+            }
+        int64_t begin = 0, end = nx;
+        while (begin < end && !reaches(x_cells + begin * x_taps, x_taps, span)) begin++;
+        while (end > begin && !reaches(x_cells + (end - 1) * x_taps, x_taps, span)) end--;
+        for (int64_t v = 0; begin < end && v < ny; v++) {
+            const int32_t *rows = y_cells + v * y_taps;
+            int reached = 0;
+            for (int64_t t = 0; t < y_taps; t++)
+                for (int64_t s = 0; s < z_taps; s++) {
+                    Span some = spans[slices[s] * cy + rows[t]];
+                    reached |= some.first <= some.last;
+                }
+            if (!reached) continue;
+            for (int64_t t = 0; t < y_taps; t++) {
+                if (made[rows[t]] == k) continue;
+                for (int64_t s = 0; s < z_taps; s++) {
+                    int64_t r = slices[s] * cy + rows[t];
+                    if (!filled[r]) join_cells(grid + r * cx, x_cells, x_weights, x_taps, volume + r * nx, nx);
+                    filled[r] = 1;
+                }
+                join(volume + rows[t] * nx + begin, cy * nx, slices, z_weights + k * z_taps, z_taps,
+                     plane + rows[t] * nx + begin, end - begin);
+                made[rows[t]] = k;
+            }
+            const float *shares = y_weights + v * y_taps;
+            uint8_t *to = out + (k * ny + v) * nx;
+            if (y_taps == 2) {
+                const float *base = plane + rows[0] * nx, *other = plane + rows[1] * nx, share = shares[1];
+                for (int64_t i = begin; i < end; i++) to[i] = base[i] + share * (other[i] - base[i]) >= level;
+                continue;
+            }
+            join(plane + begin, nx, rows, shares, y_taps, row + begin, end - begin);
+            for (int64_t i = begin; i < end; i++) to[i] = row[i] >= level;
+        }
+    }
+    free(volume), free(spans), free(filled), free(made);
+    return 0;
+}
+
+/* Runs of voxels along x, joined with those that they touch in the rows before: union-find, the first run the root. */
+
+typedef struct {
+    int32_t begin, end, parent;
+} Run;
+
+static int32_t root(Run *runs, int32_t i) {
+    while (runs[i].parent != i) {
+        runs[i].parent = runs[runs[i].parent].parent;
+        i = runs[i].parent;
+    }
+    return i;
+}
+
+static void touch(Run *runs, int32_t a, int32_t a_end, int32_t b, int32_t b_end) {
+    while (a < a_end && b < b_end) {
+        /* Diagonal neighbours touch: runs that end where the next begins. */
+        if (runs[a].end >= runs[b].begin && runs[b].end >= runs[a].begin) {
+            int32_t one = root(runs, a), other = root(runs, b);
+            if (one < other)
+                runs[other].parent = one;
+            else
+                runs[one].parent = other;
+        }
+        if (runs[a].end < runs[b].end)
+            a++;
+        else
+            b++;
+    }
+}
+
+/* Where a row's next voxel of a kind is, from `i` on; the row's end where there is none. */
+INLINE int64_t next_of(const uint8_t *row, int64_t i, int64_t nx, int kind) {
+    const uint8_t *found = i < nx ? memchr(row + i, kind, (size_t)(nx - i)) : NULL;
+    return found == NULL ? nx : found - row;
+}
+
+EXPORT int64_t sixpoint_components(const uint8_t *mask, int32_t *labels, int64_t nz, int64_t ny, int64_t nx) {
+    int64_t rows = nz * ny, room = 1024;
+    Run *runs = malloc((size_t)room * sizeof(Run));
+    int32_t *first = malloc((size_t)(rows + 1) * sizeof(int32_t));
+    int failed = runs == NULL || first == NULL;
+    int32_t n = 0;
+    for (int64_t r = 0; !failed && r < rows; r++) {
+        const uint8_t *row = mask + r * nx;
+        first[r] = n;
+        for (int64_t begin = next_of(row, 0, nx, 1), end; begin < nx; begin = next_of(row, end, nx, 1)) {
+            end = next_of(row, begin, nx, 0);
+            if (n == room) {
+                room *= 2;
+                Run *more = room > INT32_MAX ? NULL : realloc(runs, (size_t)room * sizeof(Run));
+                failed = more == NULL;
+                if (failed) break;
+                runs = more;
+            }
+            runs[n] = (Run){(int32_t)begin, (int32_t)end, n};
+            n++;
+        }
+        first[r + 1] = n;
+        int64_t y = r % ny;
+        if (y > 0) touch(runs, first[r - 1], first[r], first[r], n);
+        for (int64_t other = y > 0 ? -1 : 0; r >= ny && other <= (y < ny - 1); other++)
+            touch(runs, first[r - ny + other], first[r - ny + other + 1], first[r], n);
+    }
+    if (failed) {
+        free(runs), free(first);
+        return -1;
+    }
+    /* A root comes before all runs of its component: numbered in order, and the number kept as its negative. */
+    int32_t found = 0;
+    for (int64_t r = 0; r < rows; r++)
+        for (int32_t i = first[r]; i < first[r + 1]; i++) {
+            int32_t top = i;
+            while (runs[top].parent >= 0 && runs[top].parent != top) top = runs[top].parent;
+            int32_t label = runs[top].parent < 0 ? -runs[top].parent : ++found;
+            runs[i].parent = -label;
+            for (int32_t x = runs[i].begin; x < runs[i].end; x++) labels[r * nx + x] = label;
+        }
+    free(runs), free(first);
+    return found;
+}
+
+KERNEL void sixpoint_choose(const int32_t *restrict labels, const uint8_t *restrict table, int64_t size,
+                            const uint8_t *restrict one, const uint8_t *restrict other, uint8_t *restrict out, int64_t n) {
+    for (int64_t i = 0; i < n; i++) out[i] = labels[i] >= 0 && labels[i] < size && table[labels[i]] ? one[i] : other[i];
+}
+
+/* Where one row of a box [z, y, x] begins; NULL where it has none. */
+static const uint8_t *row_at(const uint8_t *mask, const int64_t *shape, const int64_t *lower, int64_t z, int64_t y) {
+    z -= lower[0], y -= lower[1];
+    return z < 0 || y < 0 || z >= shape[0] || y >= shape[1] ? NULL : mask + (z * shape[1] + y) * shape[2];
+}
+
+/* The voxels of one row of a box [z, y, x] from `begin` on, or zeros where it has none. */
+static void row_of(const uint8_t *mask, const int64_t *shape, const int64_t *lower, int64_t z, int64_t y, int64_t begin,
+                   int64_t n, uint8_t *out) {
+    const uint8_t *row = row_at(mask, shape, lower, z, y);
+    memset(out, 0, (size_t)n);
+    if (row != NULL) memcpy(out + (lower[2] - begin), row, (size_t)shape[2]);
+}
+
+EXPORT int sixpoint_difference(const uint8_t *one, const int64_t *one_shape, const int64_t *one_lower,
+                               const uint8_t *other, const int64_t *other_shape, const int64_t *other_lower,
+                               int64_t *lower, int64_t *upper) {
+    int64_t begin[3], end[3];
+    for (int a = 0; a < 3; a++) {
+        int64_t one_end = one_lower[a] + one_shape[a], other_end = other_lower[a] + other_shape[a];
+        begin[a] = least(one_lower[a], other_lower[a]);
+        end[a] = one_end > other_end ? one_end : other_end;
+        lower[a] = end[a], upper[a] = begin[a];
+    }
+    int64_t n = end[2] - begin[2];
+    int aligned = one_lower[2] == other_lower[2] && one_shape[2] == other_shape[2];
+    uint8_t *rows = malloc((size_t)(2 * n + 1));
+    if (rows == NULL) return -1;
+    for (int64_t z = begin[0]; z < end[0]; z++)
+        for (int64_t y = begin[1]; y < end[1]; y++) {
+            const uint8_t *a = row_at(one, one_shape, one_lower, z, y);
+            const uint8_t *b = row_at(other, other_shape, other_lower, z, y);
+            if (a == b) continue;
+            if (!aligned || a == NULL || b == NULL) {
+                row_of(one, one_shape, one_lower, z, y, begin[2], n, rows);
+                row_of(other, other_shape, other_lower, z, y, begin[2], n, rows + n);
+                a = rows, b = rows + n;
+            }
+            if (memcmp(a, b, (size_t)n) == 0) continue;
+            lower[0] = least(lower[0], z), lower[1] = least(lower[1], y);
+            upper[0] = z + 1, upper[1] = upper[1] > y + 1 ? upper[1] : y + 1;
+            /* Only what lies beyond the box so far is looked at: soon nearly nothing. */
+            int64_t first = 0, last = n, before = lower[2] - begin[2], beyond = upper[2] - begin[2];
+            while (first < before && a[first] == b[first]) first++;
+            while (last > beyond && a[last - 1] == b[last - 1]) last--;
+            lower[2] = begin[2] + first, upper[2] = begin[2] + last;
+        }
+    free(rows);
+    return 0;
+}

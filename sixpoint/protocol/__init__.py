@@ -1,0 +1,1 @@
+"""Convert between sixpoint's types and the messages of sixpoint.v1."""
