@@ -13,8 +13,8 @@ from sixpoint.client._operations.client import DEFAULT_TARGET, OPTIONS, BaseClie
 from sixpoint.client._operations.segment import PatchProgress
 from sixpoint.client._retry import Retry
 from sixpoint.client._sansio import Plan
-from sixpoint.client.blocking_session import Session
 from sixpoint.client.models import ModelInfo, SessionInfo
+from sixpoint.client.session import Session
 from sixpoint.segmentation import Segmentation
 
 __all__ = ["Client", "Session"]
