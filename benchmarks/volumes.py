@@ -15,7 +15,7 @@ from benchmarks.cases import to_sitk
 from sixpoint.errors import InvalidArgument
 from sixpoint.model_spec.spec import ModelSpec
 from sixpoint.phantom import make_phantom
-from sixpoint.preprocessing.guidance import Guide, network_input
+from sixpoint.preprocessing.guidance import PromptGuidance, network_input
 from sixpoint.preprocessing.roi import Roi, Size
 from sixpoint.prompts import Click, ExtremePoints
 from sixpoint.volume import Volume
@@ -117,5 +117,5 @@ def tensor(volume: Volume, prompt: ExtremePoints, spec: ModelSpec) -> npt.NDArra
     points = orientation.index_to_canonical(prompt.to_index(geometry), size=geometry.size)
     roi = Roi.around(points, spacing=geometry.canonical().spacing, spec=spec.roi)
     box = [points.min(axis=0), points.max(axis=0)]
-    guide = Guide.within(roi, box=box, extremes=points, size=geometry.canonical().size)
+    guide = PromptGuidance.within(roi, box=box, extremes=points, size=geometry.canonical().size)
     return network_input(roi.extract(orientation.to_canonical(volume.array)), guide, spec.input)

@@ -33,7 +33,7 @@ from monailabel.tasks.activelearning.random import Random
 from monailabel.tasks.infer.basic_infer import BasicInferTask
 
 from sixpoint.model_spec.spec import PARAMETER, ModelSpec
-from sixpoint.preprocessing.guidance import Guide, network_input
+from sixpoint.preprocessing.guidance import PromptGuidance, network_input
 
 EXTREMES = 6
 """The first so many foreground points of a request are the extreme points; those after them are positive clicks."""
@@ -58,7 +58,7 @@ class DrawGuidance(Transform):
             for points in data["guidance"]
         )
         extremes, positive = foreground[:EXTREMES], foreground[EXTREMES:]
-        guide = Guide(
+        guide = PromptGuidance(
             box=np.array([extremes.min(axis=0), extremes.max(axis=0)]),
             extremes=extremes,
             positive=positive,

@@ -13,7 +13,7 @@ import torch
 from exporter.graph.network import ProbabilityNetwork
 from sixpoint.errors import FailedPrecondition
 from sixpoint.model_spec.spec import ModelSpec, Task
-from sixpoint.preprocessing.guidance import Guide, network_input, volume_input
+from sixpoint.preprocessing.guidance import PromptGuidance, network_input, volume_input
 
 __all__ = ["check_parity", "probabilities", "run_onnx", "sample_batch"]
 
@@ -85,7 +85,7 @@ def sample_batch(spec: ModelSpec, size: int) -> npt.NDArray[np.floating]:
             batch.append(volume_input(image.astype(np.float32), spec.input))
             continue
         points = np.concatenate([np.diag(radii), np.diag(-radii)])
-        guide = Guide(box=np.stack([-radii, radii]), extremes=points, scan=np.array([[-1.2] * 3, [0.9] * 3]))
+        guide = PromptGuidance(box=np.stack([-radii, radii]), extremes=points, scan=np.array([[-1.2] * 3, [0.9] * 3]))
         if index:
             previous = (1.0 / (1.0 + np.exp(12.0 * (radius - 0.8)))).astype(np.float32)
             guide = replace(guide, positive=points[:1] * 0.9, negative=points[1:2] * 1.1, previous=previous)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from sixpoint.errors import InvalidArgument
 from sixpoint.model_spec.spec import ModelSpec, Task
 from sixpoint.phantom import make_phantom
-from sixpoint.preprocessing.guidance import Guide, network_input, volume_input
+from sixpoint.preprocessing.guidance import PromptGuidance, network_input, volume_input
 from sixpoint.preprocessing.roi import Roi, Size, Vector
 from sixpoint.prompts import ExtremePoints
 from sixpoint.volume import Volume
@@ -112,9 +112,9 @@ def _seen(voxels: Array, points: Array, size: Size, spacing: Vector, spec: Model
     """The input [channel, z, y, x] for points (x, y, z), shape [n, 3], on a canonical image [z, y, x]."""
     box = np.stack([points.min(axis=0), points.max(axis=0)])
     roi = Roi.around(box, spacing=spacing, spec=spec.roi, image=size)
-    guide = Guide.within(roi, box=box, extremes=points, size=size)
+    guide = PromptGuidance.within(roi, box=box, extremes=points, size=size)
     if spec.begun_by_clicks:
-        guide = Guide.within(roi, box=box, positive=box.mean(axis=0), negative=box[:1], size=size)
+        guide = PromptGuidance.within(roi, box=box, positive=box.mean(axis=0), negative=box[:1], size=size)
     return network_input(roi.extract(voxels), guide, spec.input)
 
 

@@ -33,7 +33,7 @@ from sixpoint.preprocessing.intensity import levels_of, percentiles_of
 from sixpoint.preprocessing.roi import Roi, Size
 
 __all__ = [
-    "Guide",
+    "PromptGuidance",
     "corrected_input",
     "draw_image",
     "draw_maps",
@@ -57,7 +57,7 @@ def _no_points() -> Points:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Guide:
+class PromptGuidance:
     """What a person showed, in the ROI's own frame (-1 to 1 along each axis); points are (x, y, z).
 
     Attributes:
@@ -109,7 +109,7 @@ class Guide:
         )
 
 
-def network_input(image: Float, guide: Guide, spec: InputSpec) -> npt.NDArray[np.floating]:
+def network_input(image: Float, guide: PromptGuidance, spec: InputSpec) -> npt.NDArray[np.floating]:
     """The tensor that a network gets for one ROI.
 
     Args:
@@ -136,7 +136,7 @@ def empty_input(shape: Shape, spec: InputSpec) -> npt.NDArray[np.floating]:
     return np.empty((len(spec.channels), *shape), np.float16 if spec.dtype == "FP16" else np.float32)
 
 
-def draw_image(image: Float, guide: Guide, spec: InputSpec, *, out: npt.NDArray[np.floating]) -> None:
+def draw_image(image: Float, guide: PromptGuidance, spec: InputSpec, *, out: npt.NDArray[np.floating]) -> None:
     """Write the channels that voxels make.
 
     Args:
@@ -155,7 +155,7 @@ def draw_image(image: Float, guide: Guide, spec: InputSpec, *, out: npt.NDArray[
             )
 
 
-def draw_maps(guide: Guide, spec: InputSpec, *, out: npt.NDArray[np.floating]) -> None:
+def draw_maps(guide: PromptGuidance, spec: InputSpec, *, out: npt.NDArray[np.floating]) -> None:
     """Write the channels that no voxel makes.
 
     Args:
@@ -168,7 +168,7 @@ def draw_maps(guide: Guide, spec: InputSpec, *, out: npt.NDArray[np.floating]) -
             _draw_map(channel, guide, _shape(made), out=made)
 
 
-def corrected_input(before: npt.NDArray[np.floating], guide: Guide, spec: InputSpec) -> npt.NDArray[np.floating]:
+def corrected_input(before: npt.NDArray[np.floating], guide: PromptGuidance, spec: InputSpec) -> npt.NDArray[np.floating]:
     """What :func:`network_input` makes of other clicks and another previous answer, all else being the same.
 
     Args:
@@ -210,7 +210,7 @@ def volume_input(image: Float, spec: InputSpec) -> npt.NDArray[np.floating]:
     return result
 
 
-def _draw_map(channel: Channel, guide: Guide, shape: Shape, *, out: Floating) -> None:
+def _draw_map(channel: Channel, guide: PromptGuidance, shape: Shape, *, out: Floating) -> None:
     """Write one channel that no voxel makes."""
     match channel:
         case HeatmapChannel():
@@ -228,7 +228,7 @@ def _draw_map(channel: Channel, guide: Guide, shape: Shape, *, out: Floating) ->
             hull_map(guide.extremes if len(guide.extremes) else _corners(guide.box), shape=shape, out=out)
 
 
-def _draw_correction(channel: ClickChannel | PreviousChannel, guide: Guide, shape: Shape, *, out: Floating) -> None:
+def _draw_correction(channel: ClickChannel | PreviousChannel, guide: PromptGuidance, shape: Shape, *, out: Floating) -> None:
     """Write a channel that clicks change."""
     if isinstance(channel, PreviousChannel):
         _put(0.0 if guide.previous is None else guide.previous, out)
@@ -245,7 +245,7 @@ def _put(values: Float | float, out: Floating) -> None:
         kernels.to_half(np.ascontiguousarray(values), out)
 
 
-def window(image: Float, guide: Guide, intensity: Intensity) -> Float:
+def window(image: Float, guide: PromptGuidance, intensity: Intensity) -> Float:
     """Voxels [z, y, x] under an intensity window, clipped to [-1, 1]."""
     found = levels_of(
         image, intensity, extremes=guide.extremes, box=guide.box, percentiles=partial(percentiles_of, image)

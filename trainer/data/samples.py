@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from sixpoint.model_spec.spec import ModelSpec
-from sixpoint.preprocessing.guidance import Guide, network_input
+from sixpoint.preprocessing.guidance import PromptGuidance, network_input
 from sixpoint.preprocessing.roi import Roi
 from trainer.simulation.simulated_user import extreme_points, jitter
 from trainer.synthesis.intensity_synthesis import Painting
@@ -70,7 +70,7 @@ class Sample:
 
     channels: npt.NDArray[np.floating]
     target: Float
-    guide: Guide
+    guide: PromptGuidance
 
 
 def targets(rng: Rng, scene: Scene, painting: Painting, *, most: int) -> list[Crop]:
@@ -181,7 +181,7 @@ def prepare(crop: Crop, points: Points, spec: ModelSpec, *, edge: int, box: bool
     roi_spec = spec.roi.model_copy(update={"size": (edge, edge, edge)})
     roi = Roi.around(points, spacing=(1.0, 1.0, 1.0), spec=roi_spec)
     z, y, x = crop.image.shape
-    guide = Guide.within(
+    guide = PromptGuidance.within(
         roi,
         box=(points.min(axis=0), points.max(axis=0)),
         extremes=points[:0] if box else points,

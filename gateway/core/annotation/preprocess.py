@@ -17,7 +17,7 @@ from sixpoint.geometry import Geometry
 from sixpoint.model_spec.spec import ModelSpec
 from sixpoint.preprocessing import kernels
 from sixpoint.preprocessing.concurrency import Both, in_turn
-from sixpoint.preprocessing.guidance import Guide, corrected_input, draw_image, draw_maps, empty_input
+from sixpoint.preprocessing.guidance import PromptGuidance, corrected_input, draw_image, draw_maps, empty_input
 from sixpoint.preprocessing.roi import Roi, Samples, Size
 from sixpoint.preprocessing.thresholding import cut
 
@@ -71,7 +71,7 @@ class Prepared:
 
     tensor: npt.NDArray[np.floating]
     roi: Roi
-    guide: Guide
+    guide: PromptGuidance
     shown: Shown
     spec: ModelSpec
 
@@ -80,7 +80,7 @@ class Prepared:
         """Bytes that it holds in memory."""
         return self.tensor.nbytes + (0 if self.guide.previous is None else self.guide.previous.nbytes)
 
-    def serves(self, roi: Roi, guide: Guide, spec: ModelSpec) -> bool:
+    def serves(self, roi: Roi, guide: PromptGuidance, spec: ModelSpec) -> bool:
         """Whether a tensor for these differs in the channels of clicks and of the previous answer alone."""
         return (
             self.spec is spec
@@ -124,7 +124,7 @@ def prepare(
         previous = decode_probabilities(answered.probabilities)
         if answered.roi != roi:
             previous = answered.roi.transfer(previous, roi)
-    guide = Guide.within(
+    guide = PromptGuidance.within(
         roi,
         box=extent.box,
         extremes=extent.extremes,

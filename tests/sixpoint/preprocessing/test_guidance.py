@@ -20,7 +20,7 @@ from sixpoint.model_spec.spec import (
     Intensity,
     PreviousChannel,
 )
-from sixpoint.preprocessing.guidance import Guide, corrected_input, network_input, volume_input, window
+from sixpoint.preprocessing.guidance import PromptGuidance, corrected_input, network_input, volume_input, window
 from sixpoint.preprocessing.guidance_maps import ellipsoid_map, field_of_view, heatmap, hull_map
 from sixpoint.preprocessing.roi import Roi
 
@@ -35,9 +35,9 @@ WHOLE = np.array([[-1.0] * 3, [1.0] * 3])
 METHODS = ("percentile", "ellipsoid", "points", "range")
 
 
-def guide(points: Array = SIX, **others: Any) -> Guide:
+def guide(points: Array = SIX, **others: Any) -> PromptGuidance:
     """Extreme points, in an image that is as large as the ROI."""
-    return Guide(
+    return PromptGuidance(
         **({"box": np.stack([points.min(axis=0), points.max(axis=0)]), "extremes": points, "scan": WHOLE} | others)
     )
 
@@ -303,7 +303,7 @@ BOX = np.array([[-0.6, -0.5, -0.65], [0.7, 0.6, 0.55]])
 CORNERS = np.array([(x, y, z) for x in BOX[:, 0] for y in BOX[:, 1] for z in BOX[:, 2]])
 
 
-def channel(kind: Any, shown: Guide, *, picture: Array | None = None) -> Array:
+def channel(kind: Any, shown: PromptGuidance, *, picture: Array | None = None) -> Array:
     values = image(SHAPE) if picture is None else picture
     return network_input(values, shown, InputSpec(dtype="FP32", channels=(kind,)))[0]
 
@@ -324,14 +324,14 @@ def test_the_previous_answer_is_a_channel_and_nothing_before_the_first() -> None
 
 
 def test_a_box_has_no_heatmap_and_is_its_own_hull() -> None:
-    shown = Guide(box=BOX, scan=WHOLE)
+    shown = PromptGuidance(box=BOX, scan=WHOLE)
     assert not channel(HeatmapChannel(), shown).any()
     np.testing.assert_allclose(channel(HullChannel(), shown), hull_map(CORNERS, shape=SHAPE), rtol=0, atol=1e-6)
     assert np.array_equal(channel(EllipsoidChannel(), shown), channel(EllipsoidChannel(), guide(box=BOX)))
 
 
 def test_a_box_is_windowed_by_its_ellipsoid_where_points_would_be_asked() -> None:
-    shown, picture = Guide(box=BOX, scan=WHOLE), image()
+    shown, picture = PromptGuidance(box=BOX, scan=WHOLE), image()
     expected = window(picture, shown, Intensity(method="ellipsoid"))
     assert np.array_equal(window(picture, shown, Intensity(method="points")), expected)
 
@@ -359,7 +359,7 @@ def test_an_image_that_holds_the_whole_roi_has_a_field_of_view_of_one() -> None:
 
 def test_a_guide_within_a_roi_is_in_its_frame_and_knows_the_scans_faces() -> None:
     roi = Roi((-4, 0, 2), (16, 40, 12), (8, 8, 8))
-    shown = Guide.within(
+    shown = PromptGuidance.within(
         roi, box=[(1, 10, 4), (11, 30, 10)], positive=[(6, 20, 7)], negative=[(-4, 0, 2)], size=(10, 50, 9)
     )
     np.testing.assert_allclose(shown.box, [[-0.5, -0.5, -0.6], [0.5, 0.5, 0.6]])
@@ -412,7 +412,7 @@ def test_the_least_and_the_largest_voxel_count_wherever_they_are() -> None:
 def test_however_the_image_lies_in_memory_the_input_is_the_same() -> None:
     spec = InputSpec(channels=(ImageChannel(intensity=Intensity(method="percentile")), HullChannel()))
     image = np.random.default_rng(0).normal(size=(6, 7, 8)).astype(np.float32)
-    shown = Guide(box=np.array([[-0.5] * 3, [0.5] * 3]), extremes=SIX, scan=np.array([[-1.0] * 3, [1.0] * 3]))
+    shown = PromptGuidance(box=np.array([[-0.5] * 3, [0.5] * 3]), extremes=SIX, scan=np.array([[-1.0] * 3, [1.0] * 3]))
     turned = np.ascontiguousarray(image.transpose(2, 1, 0)).transpose(2, 1, 0)
     assert np.array_equal(network_input(turned, shown, spec), network_input(image, shown, spec))
 

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 import trainer
 from sixpoint.model_spec.spec import ModelSpec
-from sixpoint.preprocessing.guidance import Guide, network_input
+from sixpoint.preprocessing.guidance import PromptGuidance, network_input
 from sixpoint.preprocessing.roi import Roi
 from trainer.data import samples
 from trainer.simulation import simulated_user
@@ -129,7 +129,7 @@ def test_a_sample_is_what_serving_sees(crops: list[samples.Crop], spec: ModelSpe
     one = samples.prepare(crop, points, spec, edge=64)
     roi = Roi.around(points, spacing=(1.0, 1.0, 1.0), spec=spec.roi)
     z, y, x = crop.image.shape
-    guide = Guide.within(roi, box=(points.min(axis=0), points.max(axis=0)), extremes=points, size=(x, y, z))
+    guide = PromptGuidance.within(roi, box=(points.min(axis=0), points.max(axis=0)), extremes=points, size=(x, y, z))
     served = network_input(roi.extract(crop.image.astype(np.float32)), guide, spec.input)
     assert one.channels.shape == spec.input_shape
     assert one.channels.dtype == np.float16
