@@ -12,11 +12,12 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from benchmarks.cases import to_sitk
+from sixpoint._typing import Size
 from sixpoint.errors import InvalidArgument
 from sixpoint.model_spec.spec import ModelSpec
 from sixpoint.phantom import make_phantom
 from sixpoint.preprocessing.guidance import PromptGuidance, network_input
-from sixpoint.preprocessing.roi import Roi, Size
+from sixpoint.preprocessing.roi import Roi
 from sixpoint.prompts import Click, ExtremePoints
 from sixpoint.volume import Volume
 from trainer.data.structures import FEWEST_VOXELS

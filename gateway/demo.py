@@ -8,14 +8,13 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-import numpy.typing as npt
 from rich.console import Console
 
 from gateway.server import Gateway
 from gateway.settings import Settings
 from gateway.triton.local.server import LocalTriton
+from sixpoint._typing import Array
 from sixpoint.client import AsyncClient
 from sixpoint.errors import PromptError
 from sixpoint.io.point_files import parse_points
@@ -39,7 +38,7 @@ class Case:
     name: str
     volume: Volume
     prompt: ExtremePoints
-    truth: npt.NDArray[Any] | None = None
+    truth: Array | None = None
 
 
 def choose_case(image: Path | None, points: str) -> Case:

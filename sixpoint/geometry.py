@@ -13,18 +13,16 @@ import operator
 import struct
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sixpoint._typing import Array, Points, Vector
 from sixpoint.errors import VolumeError
 
 __all__ = ["Geometry", "Orientation"]
 
-Vector = tuple[float, float, float]
 Matrix = tuple[float, float, float, float, float, float, float, float, float]
-Points = npt.NDArray[np.float64]
 
 _IDENTITY: Matrix = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 # NIfTI stores the affine in float32 and scanners round their cosines to six digits.
@@ -46,14 +44,14 @@ class Orientation:
     axes: tuple[int, int, int]
     flips: tuple[bool, bool, bool]
 
-    def to_canonical(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def to_canonical(self, array: Array) -> Array:
         """The image's array [z, y, x], seen in canonical order: a view, never a copy."""
         # Array axis a holds index axis 2 - a.
         order = tuple(2 - self.axes[2 - a] for a in range(3))
         steps = tuple(slice(None, None, -1 if self.flips[2 - a] else 1) for a in range(3))
         return array.transpose(order)[steps]
 
-    def from_canonical(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def from_canonical(self, array: Array) -> Array:
         """A canonical array [z, y, x], seen in the image's own order: a view, the inverse of :meth:`to_canonical`."""
         steps = tuple(slice(None, None, -1 if self.flips[2 - a] else 1) for a in range(3))
         order = tuple(2 - self.axes[2 - a] for a in range(3))

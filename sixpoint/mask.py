@@ -9,17 +9,15 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import numpy as np
-import numpy.typing as npt
 import zstandard
 
+from sixpoint._typing import Bools, Counts, Index
 from sixpoint.errors import InternalError
 from sixpoint.geometry import Geometry
 from sixpoint.preprocessing.concurrency import Both, in_turn
 from sixpoint.volume import write_image
 
 __all__ = [
-    "Bits",
-    "Index",
     "Mask",
     "PackedMask",
     "Timings",
@@ -31,8 +29,6 @@ __all__ = [
     "voxels_of",
 ]
 
-Bits = npt.NDArray[np.uint8]
-Index = tuple[int, int, int]
 
 # Level 1: masks are so regular that higher ones save a few percent and cost several times as long.
 _LEVEL = 1
@@ -101,7 +97,7 @@ class Mask:
         reply_bytes: Size of the compressed mask that travelled.
     """
 
-    array: Bits
+    array: Counts
     geometry: Geometry
     model: str = ""
     model_version: str = ""
@@ -123,7 +119,7 @@ class Mask:
         write_image(self.array, self.geometry, path)
 
 
-def pack(mask: npt.NDArray[np.bool_], offset: Index, *, both: Both = in_turn) -> PackedMask:
+def pack(mask: Bools, offset: Index, *, both: Both = in_turn) -> PackedMask:
     """Pack the part of a mask where it is not 0.
 
     Args:
@@ -136,10 +132,10 @@ def pack(mask: npt.NDArray[np.bool_], offset: Index, *, both: Both = in_turn) ->
 
 
 def pack_change(
-    mask: npt.NDArray[np.bool_],
+    mask: Bools,
     offset: Index,
     *,
-    before: tuple[npt.NDArray[np.bool_], Index],
+    before: tuple[Bools, Index],
     revision: int,
     both: Both = in_turn,
 ) -> PackedMask:
@@ -167,7 +163,7 @@ def pack_change(
     return replace(packed, voxel_count=int(np.count_nonzero(mask)), base_revision=revision)
 
 
-def _cut_out(mask: npt.NDArray[np.bool_], offset: Index, lower: Index, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+def _cut_out(mask: Bools, offset: Index, lower: Index, shape: tuple[int, ...]) -> Bools:
     """A box of a mask [z, y, x], beyond whose array it is 0; a view where it lies within."""
     into, taken = [], []
     for axis in (2, 1, 0):
@@ -183,7 +179,7 @@ def _cut_out(mask: npt.NDArray[np.bool_], offset: Index, lower: Index, shape: tu
     return result
 
 
-def cropped(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], Index]:
+def cropped(mask: Bools) -> tuple[Bools, Index]:
     """The smallest box of a mask that holds all of it, and the index (x, y, z) of its first voxel."""
     low, high = 0, len(mask)
     # Most masks come in nearly their smallest box.
@@ -200,7 +196,7 @@ def cropped(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], Index]:
     return mask[:, y, x], (x.start, y.start, low)
 
 
-def unpack(packed: PackedMask, size: Index) -> Bits:
+def unpack(packed: PackedMask, size: Index) -> Counts:
     """The whole mask, uint8 [z, y, x], of an image of ``size`` (x, y, z).
 
     Raises:
@@ -223,7 +219,7 @@ def check_box(packed: PackedMask, size: Index) -> None:
         raise InternalError(f"the mask's box {packed.lower} to {packed.upper} does not fit the image of size {size}")
 
 
-def _packed(piece: npt.NDArray[np.bool_], lower: Index, *, both: Both) -> PackedMask:
+def _packed(piece: Bools, lower: Index, *, both: Both) -> PackedMask:
     """A box of a mask [z, y, x], all of it; its first voxel is ``lower`` in the image."""
     if not piece.size:
         return PackedMask((0, 0, 0), (0, 0, 0), _compress(b""), hashlib.sha256().digest(), 0)
@@ -246,7 +242,7 @@ def _packed(piece: npt.NDArray[np.bool_], lower: Index, *, both: Both) -> Packed
     )
 
 
-def voxels_of(packed: PackedMask) -> npt.NDArray[np.bool_]:
+def voxels_of(packed: PackedMask) -> Bools:
     """The voxels of a patch's box, bool [z, y, x].
 
     Raises:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
+
+from sixpoint._typing import Array
 
 __all__ = ["dice"]
 
 
-def dice(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
+def dice(one: Array, other: Array) -> float:
     """Dice of two masks of the same shape: twice the shared voxels over those of both; 1 when both are empty.
 
     Raises:

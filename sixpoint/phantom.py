@@ -7,18 +7,16 @@ outlining one is a real task. But it is a phantom, and figures measured on it sa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sixpoint._typing import Array, Bools, Float, Rng
 from sixpoint.geometry import Geometry
 from sixpoint.volume import Volume
 
 __all__ = ["ORGANS", "Phantom", "make_phantom"]
 
-Grid = npt.NDArray[np.float32]
-Inside = npt.NDArray[np.bool_]
 
 ORGANS: dict[str, int] = {"liver": 1, "spleen": 2, "kidney_left": 3, "kidney_right": 4, "stomach": 5, "aorta": 6}
 """Names of the phantom's labelled organs, with their numbers in the label volume."""
@@ -60,7 +58,7 @@ def make_phantom(*, seed: int = 6) -> Phantom:
     return Phantom(Volume(np.rint(hu).astype(np.int16), geometry), Volume(labels, geometry))
 
 
-def _warped(geometry: Geometry, random: np.random.Generator) -> tuple[Grid, Grid, Grid]:
+def _warped(geometry: Geometry, random: Rng) -> tuple[Float, Float, Float]:
     """Patient coordinates (mm) of every voxel, [z, y, x], bent by a few waves: nothing is a perfect ellipsoid."""
     axes = [
         (np.arange(n) * s + o).astype(np.float32)
@@ -78,14 +76,14 @@ def _warped(geometry: Geometry, random: np.random.Generator) -> tuple[Grid, Grid
     return bent[0], bent[1], bent[2]
 
 
-def _paint(x: Grid, y: Grid, z: Grid, random: np.random.Generator) -> tuple[Grid, npt.NDArray[np.uint8]]:
-    def ellipsoid(centre: tuple[float, float, float], radii: tuple[float, float, float], tilt: float = 0.0) -> Inside:
+def _paint(x: Float, y: Float, z: Float, random: Rng) -> tuple[Float, npt.NDArray[np.uint8]]:
+    def ellipsoid(centre: tuple[float, float, float], radii: tuple[float, float, float], tilt: float = 0.0) -> Bools:
         u, v = x - centre[0], y - centre[1]
         cos, sin = np.cos(np.deg2rad(tilt)), np.sin(np.deg2rad(tilt))
         u, v = cos * u + sin * v, cos * v - sin * u
         return (u / radii[0]) ** 2 + (v / radii[1]) ** 2 + ((z - centre[2]) / radii[2]) ** 2 < 1
 
-    def column(centre: tuple[float, float], radii: tuple[float, float]) -> Inside:
+    def column(centre: tuple[float, float], radii: tuple[float, float]) -> Bools:
         return ((x - centre[0]) / radii[0]) ** 2 + ((y - centre[1]) / radii[1]) ** 2 < 1
 
     hu = np.full(x.shape, _AIR, np.float32)
@@ -100,7 +98,7 @@ def _paint(x: Grid, y: Grid, z: Grid, random: np.random.Generator) -> tuple[Grid
     psoas = column((42, 62), (22, 20)) | column((-42, 62), (22, 20))
     hu[psoas] = _MUSCLE
 
-    organs: dict[str, Inside] = {
+    organs: dict[str, Bools] = {
         "stomach": ellipsoid((52, -34, 22), (44, 34, 52), tilt=25) & ~ellipsoid((8, -10, -6), (36, 34, 40)),
         "spleen": ellipsoid((100, 34, 28), (26, 42, 46), tilt=-18) & ~ellipsoid((64, 18, 24), (26, 30, 40)),
         "liver": (ellipsoid((-62, -6, 22), (66, 66, 62), tilt=12) | ellipsoid((0, -42, 30), (62, 28, 30), tilt=8))
@@ -125,7 +123,7 @@ def _paint(x: Grid, y: Grid, z: Grid, random: np.random.Generator) -> tuple[Grid
     return hu, labels
 
 
-def _add_bones(hu: Grid, labels: npt.NDArray[Any], x: Grid, y: Grid, z: Grid) -> None:
+def _add_bones(hu: Float, labels: Array, x: Float, y: Float, z: Float) -> None:
     """A spine with discs, and ribs in the body's wall."""
     vertebra = np.hypot(x / 25, (y - 66) / 20)
     disc = np.abs((z + 200) % 34 - 17) > 13.5
@@ -141,7 +139,7 @@ def _add_bones(hu: Grid, labels: npt.NDArray[Any], x: Grid, y: Grid, z: Grid) ->
     labels[(vertebra < 1) | (arch < 1.25) | rib] = 0
 
 
-def _blur(array: Grid) -> Grid:
+def _blur(array: Float) -> Float:
     """The partial volume of a real scanner: the binomial filter 1-2-1 along every axis."""
     for axis in range(3):
         padded = np.pad(array, [(1, 1) if a == axis else (0, 0) for a in range(3)], mode="edge")

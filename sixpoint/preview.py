@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from sixpoint._typing import Array
 from sixpoint.errors import VolumeError
 from sixpoint.volume import Volume
 
 __all__ = ["render_preview", "save_preview"]
 
-Array = npt.NDArray[Any]
 
 _PANEL = 360
 _GAP = 8

@@ -6,11 +6,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from sixpoint._typing import Array
 from sixpoint.errors import InternalError, InvalidArgument, PromptError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask, PackedMask, Timings, check_box, unpack, voxels_of
@@ -73,7 +72,7 @@ class Segmentation:
         return sum(len(one.packed.bits) for one in self.found.values())
 
     @cached_property
-    def labels(self) -> npt.NDArray[Any]:
+    def labels(self) -> Array:
         """Labels [z, y, x] on the image's own grid, 0 where there is none.
 
         uint8; uint16 for more than 255. Where labels overlap, which few models' do, the last one shows.

@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import SimpleITK as sitk
 
+from sixpoint._typing import Array
 from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.io.images import SUFFIXES, itk_message, read_image
 
 __all__ = ["VOXEL_TYPES", "Volume", "check_suffix", "check_voxels", "image_digest", "write_image"]
 
-Array = npt.NDArray[Any]
 
 VOXEL_TYPES: dict[int, np.dtype[Any]] = {
     1: np.dtype("<i1"),

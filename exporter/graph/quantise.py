@@ -10,15 +10,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy.typing as npt
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from exporter.graph.export import quiet, save_model
 from exporter.graph.external_data import files_of
 from exporter.parity.inputs import Sample
+from sixpoint._typing import Array
 from sixpoint.errors import FailedPrecondition
 from sixpoint.model_spec.spec import ModelSpec
 
@@ -30,10 +29,10 @@ _OPERATORS = ["Conv", "ConvTranspose", "Gemm", "MatMul"]
 class _Inputs(CalibrationDataReader):  # type: ignore[misc]
     """One input after the other, as onnxruntime asks for them."""
 
-    def __init__(self, name: str, batch: npt.NDArray[Any]) -> None:
-        self._feeds: Iterator[dict[str, npt.NDArray[Any]]] = ({name: one[None]} for one in batch)
+    def __init__(self, name: str, batch: Array) -> None:
+        self._feeds: Iterator[dict[str, Array]] = ({name: one[None]} for one in batch)
 
-    def get_next(self) -> dict[str, npt.NDArray[Any]] | None:
+    def get_next(self) -> dict[str, Array] | None:
         return next(self._feeds, None)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from exporter.parity.inputs import Sample, inputs_of
+from sixpoint._typing import Points
 from sixpoint.errors import InvalidArgument, PromptError
 from sixpoint.model_spec.spec import ModelSpec, Task
 from sixpoint.prompts import ExtremePoints
@@ -56,7 +56,7 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.suffix != ".json")
 
 
-def _shown(image: Volume, path: Path) -> Iterator[npt.NDArray[np.float64]]:
+def _shown(image: Volume, path: Path) -> Iterator[Points]:
     """The extreme points (x, y, z), shape [6, 3], of every label that has some, as indices of the canonical image."""
     if not path.exists():
         raise InvalidArgument(

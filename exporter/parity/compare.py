@@ -6,18 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime as ort
 import torch
 
 from exporter.graph.network import ProbabilityNetwork
+from sixpoint._typing import Array, Float, Floating
 from sixpoint.errors import FailedPrecondition
 from sixpoint.model_spec.spec import ModelSpec, Task
 from sixpoint.preprocessing.guidance import PromptGuidance, network_input, volume_input
 
 __all__ = ["check_parity", "probabilities", "run_onnx", "sample_batch"]
-
-Array = npt.NDArray[np.generic]
 
 
 def check_parity(network: ProbabilityNetwork, spec: ModelSpec, path: Path, *, tolerance: float) -> float:
@@ -62,12 +60,12 @@ def run_onnx(path: Path, spec: ModelSpec, batch: Array) -> Array:
     return result
 
 
-def probabilities(output: Array) -> npt.NDArray[np.float32]:
+def probabilities(output: Array) -> Float:
     """A model's output as probabilities in 0..1, whatever type it has on the wire."""
     return output.astype(np.float32) / np.float32(255 if output.dtype == np.uint8 else 1)
 
 
-def sample_batch(spec: ModelSpec, size: int) -> npt.NDArray[np.floating]:
+def sample_batch(spec: ModelSpec, size: int) -> Floating:
     """Inputs [batch, channel, z, y, x] of smooth images, each with a bright ellipsoid and its six extreme points.
 
     From the second on, with an answer too small and two clicks that correct it.

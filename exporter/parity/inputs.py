@@ -6,22 +6,20 @@ import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from sixpoint._typing import Array, Points, Size, Vector
 from sixpoint.errors import InvalidArgument
 from sixpoint.model_spec.spec import ModelSpec, Task
 from sixpoint.phantom import make_phantom
 from sixpoint.preprocessing.guidance import PromptGuidance, network_input, volume_input
-from sixpoint.preprocessing.roi import Roi, Size, Vector
+from sixpoint.preprocessing.roi import Roi
 from sixpoint.prompts import ExtremePoints
 from sixpoint.volume import Volume
 
 __all__ = ["Sample", "inputs_of", "sample_of"]
 
-Array = npt.NDArray[Any]
 
 # Organs of the phantom: one large, one small.
 _ORGANS = ("liver", "kidney_left")
@@ -101,7 +99,7 @@ def inputs_of(image: Volume, shown: Sequence[Array], spec: ModelSpec) -> Array:
     return np.stack([_seen(voxels, one, canonical.size, canonical.spacing, spec) for one in shown])
 
 
-def _middle(image: Volume, fraction: float) -> npt.NDArray[np.float64]:
+def _middle(image: Volume, fraction: float) -> Points:
     """Extreme points (x, y, z), shape [6, 3], of an ellipsoid in the image's middle."""
     size = np.array(image.geometry.size, np.float64)
     centre, radii = (size - 1) / 2, np.diag(np.maximum(1.0, np.floor(fraction * size / 2)))

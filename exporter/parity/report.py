@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from pydantic import BaseModel, ConfigDict
 
 from exporter.graph.network import ProbabilityNetwork
 from exporter.parity.compare import probabilities, run_onnx
 from exporter.parity.inputs import Sample
+from sixpoint._typing import Array, Bools, Float
 from sixpoint.errors import FailedPrecondition
 from sixpoint.metrics import dice
 from sixpoint.model_spec.spec import ModelSpec
 
 __all__ = ["Agreement", "ParityReport", "agreement", "local_parity", "quantised_parity", "require"]
-
-Array = npt.NDArray[Any]
 
 
 class _Part(BaseModel):
@@ -211,7 +208,7 @@ def _one_by_one(ask: Callable[[Array], Array], batch: Array) -> Array:
     return np.concatenate([ask(batch[index : index + 1]) for index in range(len(batch))])
 
 
-def _masks(values: npt.NDArray[np.float32], spec: ModelSpec) -> npt.NDArray[np.bool_]:
+def _masks(values: Float, spec: ModelSpec) -> Bools:
     """Masks [batch, label, z, y, x] of probabilities: of the one object, or of every label but the background.
 
     Labels that may overlap have no background, and each is cut by itself.

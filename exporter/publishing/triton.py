@@ -10,15 +10,14 @@ from typing import Any, Self
 
 import grpc
 import numpy as np
-import numpy.typing as npt
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from exporter.repository.config import ModelConfig
+from sixpoint._typing import Array
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, SixpointError, TritonUnavailable
 
 __all__ = ["Triton"]
 
-Array = npt.NDArray[Any]
 
 _OPTIONS = (
     ("grpc.max_send_message_length", -1),

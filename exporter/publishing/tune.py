@@ -6,10 +6,8 @@ import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from exporter.parity.inputs import sample_of
 from exporter.publishing.publish import sweep, switch
@@ -17,6 +15,7 @@ from exporter.publishing.triton import Triton
 from exporter.repository.config import ModelConfig, Tuning
 from exporter.repository.protocol import Registry
 from exporter.repository.view import need_config, serving
+from sixpoint._typing import Array
 from sixpoint.errors import FailedPrecondition
 
 __all__ = ["Measured", "best_batches", "best_instances", "tune"]
@@ -145,7 +144,7 @@ def _sizes(largest: int) -> list[int]:
 
 
 def _measure(
-    triton: Triton, config: ModelConfig, version: int, batch: npt.NDArray[Any], *, clients: int, requests: int
+    triton: Triton, config: ModelConfig, version: int, batch: Array, *, clients: int, requests: int
 ) -> Measured:
     def ask(_: int) -> float:
         start = time.perf_counter()

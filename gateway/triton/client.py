@@ -11,12 +11,12 @@ from typing import Any, Self
 import grpc
 import grpc.aio
 import numpy as np
-import numpy.typing as npt
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from gateway.core.runtime.catalog import Model
 from gateway.core.runtime.inference import Inferred
 from gateway.triton.shared_memory import Region, Regions
+from sixpoint._typing import Array, Floating
 from sixpoint.errors import DeadlineExceeded, InferenceError, ModelSpecError, SixpointError, TritonUnavailable
 from sixpoint.model_spec.rollout import CANDIDATE_PARAMETER, Candidate
 from sixpoint.model_spec.spec import PARAMETER, ModelSpec
@@ -110,9 +110,7 @@ class TritonClient:
             versions = tuple(version for version in versions if version != candidate.version)
         return Model(name, versions[-1], spec, candidate) if versions else None
 
-    async def infer(
-        self, model: Model, tensor: npt.NDArray[np.floating], *, timeout: float, version: str = ""
-    ) -> Inferred:
+    async def infer(self, model: Model, tensor: Floating, *, timeout: float, version: str = "") -> Inferred:
         """Run one input through a version of a model.
 
         Args:
@@ -137,9 +135,7 @@ class TritonClient:
                 raise
             return await self._infer_version(model, "", tensor, timeout=deadline - time.monotonic())
 
-    async def _infer_version(
-        self, model: Model, version: str, tensor: npt.NDArray[np.floating], *, timeout: float
-    ) -> Inferred:
+    async def _infer_version(self, model: Model, version: str, tensor: Floating, *, timeout: float) -> Inferred:
         """Run one input through a version, or the newest one (empty): in shared memory if Triton offers it."""
         deadline = time.monotonic() + timeout
         region = await self._regions.take(_output_offset(tensor) + _output_bytes(model.spec))
@@ -158,7 +154,7 @@ class TritonClient:
         self,
         model: Model,
         version: str,
-        tensor: npt.NDArray[np.floating],
+        tensor: Floating,
         region: Region | None,
         *,
         timeout: float,
@@ -208,7 +204,7 @@ def _output_bytes(spec: ModelSpec) -> int:
     return math.prod(spec.output_shape) * _DTYPES[spec.output.dtype].itemsize
 
 
-def _output_offset(tensor: npt.NDArray[Any]) -> int:
+def _output_offset(tensor: Array) -> int:
     """Where in a region the output begins: after the input, on a whole line of the processor's cache."""
     return -(-tensor.nbytes // 64) * 64
 

@@ -20,8 +20,9 @@ from typing import Any
 
 import grpc.aio
 import numpy as np
-import numpy.typing as npt
 from tritonclient.grpc import service_pb2
+
+from sixpoint._typing import Array
 
 __all__ = ["Region", "Regions"]
 
@@ -70,11 +71,11 @@ class Region:
         """Remove its name from the machine; who has mapped it keeps it."""
         self._path.unlink(missing_ok=True)
 
-    def write(self, tensor: npt.NDArray[Any]) -> None:
+    def write(self, tensor: Array) -> None:
         """Copy a tensor to the region's begin."""
         np.frombuffer(self._memory, tensor.dtype, tensor.size).reshape(tensor.shape)[...] = tensor
 
-    def read(self, dtype: np.dtype[Any], shape: tuple[int, ...], *, offset: int) -> npt.NDArray[Any]:
+    def read(self, dtype: np.dtype[Any], shape: tuple[int, ...], *, offset: int) -> Array:
         """Copy a tensor out of the region."""
         return np.frombuffer(self._memory, dtype, int(np.prod(shape)), offset).reshape(shape).copy()
 

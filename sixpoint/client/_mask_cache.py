@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from sixpoint._typing import Bools, Counts, Index
 from sixpoint.errors import InternalError
 from sixpoint.geometry import Geometry
-from sixpoint.mask import Bits, Index, Mask, PackedMask, check_box, cropped, voxels_of
+from sixpoint.mask import Mask, PackedMask, check_box, cropped, voxels_of
 
 __all__ = ["Held", "HeldMask", "received"]
 
@@ -30,9 +30,9 @@ class Held:
 
     revision: int
     lower: Index
-    voxels: npt.NDArray[np.bool_]
+    voxels: Bools
 
-    def array(self, size: Index) -> Bits:
+    def array(self, size: Index) -> Counts:
         """The whole mask, uint8 [z, y, x], of an image of ``size`` (x, y, z); a new one each time."""
         result = np.zeros(size[::-1], np.uint8)
         result[_window(self.lower, self.voxels.shape, (0, 0, 0))] = self.voxels
@@ -90,7 +90,7 @@ def received(patch: PackedMask, *, revision: int, held: Held | None, size: Index
     return Held(revision, (lower[0] + first[0], lower[1] + first[1], lower[2] + first[2]), kept)
 
 
-def _put(voxels: npt.NDArray[np.bool_], lower: Index, *, into: Held) -> tuple[Index, npt.NDArray[np.bool_]]:
+def _put(voxels: Bools, lower: Index, *, into: Held) -> tuple[Index, Bools]:
     """A mask with the voxels of a box replaced; the box that holds both, and its first voxel."""
     boxes = [(at, part) for at, part in ((into.lower, into.voxels), (lower, voxels)) if part.size]
     if not boxes:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sixpoint._typing import Array
 from sixpoint.errors import FailedPrecondition
 
 __all__ = ["REDUCED", "at", "call", "library", "require"]
@@ -86,7 +87,7 @@ def call(name: str, *arguments: Any) -> int:
     return result
 
 
-def at(array: npt.NDArray[Any], dtype: npt.DTypeLike) -> int:
+def at(array: Array, dtype: npt.DTypeLike) -> int:
     """Where an array lies that C can read as it is.
 
     Raises:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from sixpoint._typing import Array, Float
 from sixpoint.preprocessing import kernels
 
 __all__ = ["Reduction", "reduce"]
 
-Array = npt.NDArray[np.generic]
-Float = npt.NDArray[np.float32]
 Factors = tuple[int, int, int]
 Window = tuple[slice, slice, slice]
 

@@ -15,6 +15,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from sixpoint._typing import Float, Floating, Points, Shape, Size
 from sixpoint.model_spec.spec import (
     Channel,
     ClickChannel,
@@ -30,7 +31,7 @@ from sixpoint.model_spec.spec import (
 from sixpoint.preprocessing import kernels
 from sixpoint.preprocessing.guidance_maps import ellipsoid_map, field_of_view, heatmap, hull_map
 from sixpoint.preprocessing.intensity import levels_of, percentiles_of
-from sixpoint.preprocessing.roi import Roi, Size
+from sixpoint.preprocessing.roi import Roi
 
 __all__ = [
     "PromptGuidance",
@@ -43,10 +44,6 @@ __all__ = [
     "window",
 ]
 
-Float = npt.NDArray[np.float32]
-Floating = npt.NDArray[np.floating]
-Points = npt.NDArray[np.float64]
-Shape = tuple[int, int, int]
 
 # Voxels brought under a window at a time.
 _PIECE = 2**22
@@ -109,7 +106,7 @@ class PromptGuidance:
         )
 
 
-def network_input(image: Float, guide: PromptGuidance, spec: InputSpec) -> npt.NDArray[np.floating]:
+def network_input(image: Float, guide: PromptGuidance, spec: InputSpec) -> Floating:
     """The tensor that a network gets for one ROI.
 
     Args:
@@ -126,7 +123,7 @@ def network_input(image: Float, guide: PromptGuidance, spec: InputSpec) -> npt.N
     return result
 
 
-def empty_input(shape: Shape, spec: InputSpec) -> npt.NDArray[np.floating]:
+def empty_input(shape: Shape, spec: InputSpec) -> Floating:
     """Where :func:`draw_image` and :func:`draw_maps` write what :func:`network_input` returns, in any order or at once.
 
     Args:
@@ -136,7 +133,7 @@ def empty_input(shape: Shape, spec: InputSpec) -> npt.NDArray[np.floating]:
     return np.empty((len(spec.channels), *shape), np.float16 if spec.dtype == "FP16" else np.float32)
 
 
-def draw_image(image: Float, guide: PromptGuidance, spec: InputSpec, *, out: npt.NDArray[np.floating]) -> None:
+def draw_image(image: Float, guide: PromptGuidance, spec: InputSpec, *, out: Floating) -> None:
     """Write the channels that voxels make.
 
     Args:
@@ -155,7 +152,7 @@ def draw_image(image: Float, guide: PromptGuidance, spec: InputSpec, *, out: npt
             )
 
 
-def draw_maps(guide: PromptGuidance, spec: InputSpec, *, out: npt.NDArray[np.floating]) -> None:
+def draw_maps(guide: PromptGuidance, spec: InputSpec, *, out: Floating) -> None:
     """Write the channels that no voxel makes.
 
     Args:
@@ -168,7 +165,7 @@ def draw_maps(guide: PromptGuidance, spec: InputSpec, *, out: npt.NDArray[np.flo
             _draw_map(channel, guide, _shape(made), out=made)
 
 
-def corrected_input(before: npt.NDArray[np.floating], guide: PromptGuidance, spec: InputSpec) -> npt.NDArray[np.floating]:
+def corrected_input(before: Floating, guide: PromptGuidance, spec: InputSpec) -> Floating:
     """What :func:`network_input` makes of other clicks and another previous answer, all else being the same.
 
     Args:
@@ -183,7 +180,7 @@ def corrected_input(before: npt.NDArray[np.floating], guide: PromptGuidance, spe
     return result
 
 
-def volume_input(image: Float, spec: InputSpec) -> npt.NDArray[np.floating]:
+def volume_input(image: Float, spec: InputSpec) -> Floating:
     """The tensor of which a network without prompts sees one patch at a time.
 
     Beyond image and tensor it needs little memory: large volumes are brought under the window slices at a time.
@@ -228,7 +225,9 @@ def _draw_map(channel: Channel, guide: PromptGuidance, shape: Shape, *, out: Flo
             hull_map(guide.extremes if len(guide.extremes) else _corners(guide.box), shape=shape, out=out)
 
 
-def _draw_correction(channel: ClickChannel | PreviousChannel, guide: PromptGuidance, shape: Shape, *, out: Floating) -> None:
+def _draw_correction(
+    channel: ClickChannel | PreviousChannel, guide: PromptGuidance, shape: Shape, *, out: Floating
+) -> None:
     """Write a channel that clicks change."""
     if isinstance(channel, PreviousChannel):
         _put(0.0 if guide.previous is None else guide.previous, out)

@@ -8,14 +8,11 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from sixpoint._typing import Float, Floating, Points, Shape
 from sixpoint.preprocessing import kernels
 
 __all__ = ["LEAST_HEAT", "centres", "ellipsoid_map", "field_of_view", "heat_factors", "heatmap", "hull_map"]
 
-Float = npt.NDArray[np.float32]
-Floating = npt.NDArray[np.floating]
-Points = npt.NDArray[np.float64]
-Shape = tuple[int, int, int]
 
 LEAST_HEAT = 1e-4
 """What is less hot counts as cold: it would become subnormal in float16."""
@@ -143,7 +140,7 @@ def _triples(count: int) -> npt.NDArray[np.intp]:
 
 
 @lru_cache(maxsize=16)
-def _faces(cells: int) -> npt.NDArray[np.float64]:
+def _faces(cells: int) -> Points:
     """Where the cells of an axis begin and end in the ROI's frame, [cells + 1]."""
     return np.linspace(-1.0, 1.0, cells + 1)
 

@@ -7,16 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from sixpoint._typing import Float, Floating, Points
 from sixpoint.model_spec.channels import Intensity
 from sixpoint.preprocessing import kernels
 from sixpoint.preprocessing.guidance_maps import centres
 
 __all__ = ["Levels", "Percentiles", "levels_of", "percentiles_of"]
 
-Float = npt.NDArray[np.float32]
-Points = npt.NDArray[np.float64]
 Percentiles = Callable[[float, float], tuple[float, float]]
 
 # Spread of a normal distribution in median absolute deviations.
@@ -41,7 +39,7 @@ class Levels:
     high: float
     background: float | None = None
 
-    def apply(self, image: Float, out: npt.NDArray[np.floating]) -> None:
+    def apply(self, image: Float, out: Floating) -> None:
         """Write voxels [z, y, x] under the window, clipped to [-1, 1], into an array of float16 or float32."""
         low, high = self.low, self.high
         # The floor only keeps constant images from a division by nothing; it follows their units, which may be tiny.
@@ -115,7 +113,7 @@ def _moments(image: Float, *, nonzero: bool) -> tuple[float, float]:
     return mean, math.sqrt(squares / count)
 
 
-def _percentile(ordered: npt.NDArray[np.floating], percent: float) -> float:
+def _percentile(ordered: Floating, percent: float) -> float:
     """A percentile of numbers in ascending order, between two of them by linear interpolation."""
     first, second = _neighbours(percent, len(ordered))
     return _between(float(ordered[first]), float(ordered[second]), percent, len(ordered))

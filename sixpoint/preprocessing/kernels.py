@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sixpoint._typing import Array, Bools, Counts, Float, Index, Ints, Points
 from sixpoint.preprocessing._native import REDUCED, at, call
 
 __all__ = [
@@ -31,12 +31,6 @@ __all__ = [
     "window",
 ]
 
-Array = npt.NDArray[Any]
-Bools = npt.NDArray[np.bool_]
-Counts = npt.NDArray[np.uint8]
-Float = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int32]
-Index = tuple[int, int, int]
 Taps = tuple[Ints, Float]
 """For each sample of an axis the cells that it is made of, and their weights; both [sample, tap]."""
 
@@ -185,7 +179,7 @@ def resample(array: Float, taps: Taps, *, axis: int) -> Float:
     return result
 
 
-def taps(centres: npt.NDArray[np.float64], *, extent: int, reach: float) -> Taps:
+def taps(centres: Points, *, extent: int, reach: float) -> Taps:
     """What a linear kernel of some reach makes samples at ``centres`` of; its weights sum to 1.
 
     Args:

@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from sixpoint._typing import Float, Floating, Ints
 from sixpoint.preprocessing import kernels
 
 __all__ = ["Taps", "resample", "taps_of"]
-
-Float = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int32]
 
 
 class Taps(NamedTuple):
@@ -43,7 +40,7 @@ class Taps(NamedTuple):
         return self.cells.shape == (extent, 1) and np.array_equal(self.cells[:, 0], np.arange(extent))
 
 
-def taps_of(centres: npt.NDArray[np.floating], *, extent: int, width: float) -> Taps:
+def taps_of(centres: Floating, *, extent: int, width: float) -> Taps:
     """The linear map from samples at 0, 1, ... ``extent`` - 1 to samples at ``centres``.
 
     Args:

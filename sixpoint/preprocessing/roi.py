@@ -16,21 +16,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from sixpoint._typing import Array, Float, Points, Size, Vector
 from sixpoint.model_spec.spec import RoiSpec
 from sixpoint.preprocessing import kernels
 from sixpoint.preprocessing.block_mean import Reduction
 from sixpoint.preprocessing.resampling import Taps, resample, taps_of
 
-__all__ = ["Roi", "Samples", "Size"]
-
-Vector = tuple[float, float, float]
-Size = tuple[int, int, int]
-Float = npt.NDArray[np.float32]
+__all__ = [
+    "Roi",
+    "Samples",
+]
 
 
 class Samples(Protocol):
@@ -41,7 +41,7 @@ class Samples(Protocol):
         """Samples along [z, y, x]."""
         ...
 
-    def __getitem__(self, window: tuple[slice, slice, slice], /) -> npt.NDArray[Any]:
+    def __getitem__(self, window: tuple[slice, slice, slice], /) -> Array:
         """Those of a window."""
         ...
 
@@ -93,7 +93,7 @@ class Roi:
         return cls._round(np.concatenate([given, outside]), spacing=spacing, spec=spec) if len(outside) else roi
 
     @classmethod
-    def _round(cls, given: npt.NDArray[np.float64], *, spacing: Vector, spec: RoiSpec) -> Roi:
+    def _round(cls, given: Points, *, spacing: Vector, spec: RoiSpec) -> Roi:
         low, high = given.min(axis=0) - 0.5, given.max(axis=0) + 0.5
         fixed = spec.margin_voxels + spec.margin_mm / np.asarray(spacing, np.float64)
         margin = spec.margin_fraction * (high - low) + fixed
@@ -119,7 +119,7 @@ class Roi:
         edges = [(b - a) / n for a, b, n in zip(self.lower, self.upper, self.size, strict=True)]
         return edges[0], edges[1], edges[2]
 
-    def normalise(self, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    def normalise(self, points: npt.ArrayLike) -> Points:
         """Indices (x, y, z), shape [n, 3], in the ROI's own frame: -1 at its lower faces, 1 at its upper ones."""
         given = np.asarray(points, np.float64).reshape(-1, 3)
         low, high = np.array(self.lower), np.array(self.upper)

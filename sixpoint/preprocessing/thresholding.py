@@ -6,20 +6,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sixpoint._typing import Array, Bools, Float, Size
 from sixpoint.preprocessing import kernels
 from sixpoint.preprocessing.concurrency import Both, in_turn
 from sixpoint.preprocessing.resampling import Taps
-from sixpoint.preprocessing.roi import Roi, Size
+from sixpoint.preprocessing.roi import Roi
 
 __all__ = ["cut"]
 
-Bools = npt.NDArray[np.bool_]
-Float = npt.NDArray[np.float32]
 
 # Cells: far more than rounding moves the end of a cell's weight, and too little to take in another voxel.
 _ROUNDING = 1e-6
@@ -28,7 +26,7 @@ _WORTH_HALVING = 2**22
 
 
 def cut(
-    grid: npt.NDArray[Any],
+    grid: Array,
     roi: Roi,
     *,
     size: Size,

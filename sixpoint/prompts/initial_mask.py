@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from sixpoint._typing import Array, Bools, Index, Points
 from sixpoint.errors import InternalError, PromptError, Violation
 from sixpoint.geometry import Geometry
-from sixpoint.mask import Index, Mask, PackedMask, pack, voxels_of
+from sixpoint.mask import Mask, PackedMask, pack, voxels_of
 
 __all__ = ["InitialMask"]
 
@@ -28,7 +27,7 @@ class InitialMask:
     grid: Geometry | Index | None = None
 
     @classmethod
-    def of(cls, mask: npt.NDArray[Any] | Mask) -> InitialMask:
+    def of(cls, mask: Array | Mask) -> InitialMask:
         """The prompt of a mask on the image's own grid.
 
         Args:
@@ -46,7 +45,7 @@ class InitialMask:
             raise _empty()
         return cls(packed, grid or (array.shape[2], array.shape[1], array.shape[0]))
 
-    def to_index(self, geometry: Geometry) -> npt.NDArray[np.float64]:
+    def to_index(self, geometry: Geometry) -> Points:
         """The first and the last voxel of its box, (x, y, z), shape [2, 3].
 
         Raises:
@@ -72,7 +71,7 @@ class InitialMask:
             )
         return np.array([packed.lower, [n - 1 for n in packed.upper]], np.float64)
 
-    def voxels(self) -> npt.NDArray[np.bool_]:
+    def voxels(self) -> Bools:
         """The voxels of its box, bool [z, y, x].
 
         Raises:

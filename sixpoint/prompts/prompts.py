@@ -6,11 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from sixpoint._typing import Array, Points
 from sixpoint.errors import PromptError, Violation
 from sixpoint.geometry import Geometry
 from sixpoint.prompts.initial_mask import InitialMask
@@ -81,7 +80,7 @@ class ExtremePoints:
         )
         object.__setattr__(self, "points", points)
 
-    def to_index(self, geometry: Geometry) -> npt.NDArray[np.float64]:
+    def to_index(self, geometry: Geometry) -> Points:
         """The points as indices (x, y, z) of an image, shape [n, 3], rounded to 1/64 voxel.
 
         Raises:
@@ -99,7 +98,7 @@ class ExtremePoints:
         return index
 
     @classmethod
-    def of_mask(cls, mask: npt.NDArray[Any]) -> ExtremePoints:
+    def of_mask(cls, mask: Array) -> ExtremePoints:
         """The six exact extreme points of a mask: on each face of its box, the object's voxel nearest to their middle.
 
         Args:
@@ -146,7 +145,7 @@ class Box:
         for field in ("lower", "upper"):
             object.__setattr__(self, field, _point(getattr(self, field), name=f"box, {field} corner", field=field))
 
-    def to_index(self, geometry: Geometry) -> npt.NDArray[np.float64]:
+    def to_index(self, geometry: Geometry) -> Points:
         """The lower and the upper corner as indices (x, y, z) of an image, shape [2, 3], rounded to 1/64 voxel.
 
         Raises:
@@ -192,7 +191,7 @@ class Click:
             )
         object.__setattr__(self, "positive", bool(self.positive))
 
-    def to_index(self, geometry: Geometry) -> npt.NDArray[np.float64]:
+    def to_index(self, geometry: Geometry) -> Points:
         """The click as an index (x, y, z) of an image, shape [1, 3], rounded to 1/64 voxel.
 
         Raises:
@@ -220,7 +219,7 @@ def _point(values: object, *, name: str, field: str) -> Point:
     return numbers[0], numbers[1], numbers[2]
 
 
-def _to_index(points: Sequence[Point], frame: Frame, geometry: Geometry) -> npt.NDArray[np.float64]:
+def _to_index(points: Sequence[Point], frame: Frame, geometry: Geometry) -> Points:
     given = np.array(points)
     if frame is Frame.RAS:
         given = given * np.array([-1.0, -1.0, 1.0])
@@ -230,7 +229,7 @@ def _to_index(points: Sequence[Point], frame: Frame, geometry: Geometry) -> npt.
         return np.round(index * _STEPS_PER_VOXEL) / _STEPS_PER_VOXEL
 
 
-def _check_inside(index: npt.NDArray[np.float64], geometry: Geometry, *, what: str, fields: Sequence[str]) -> None:
+def _check_inside(index: Points, geometry: Geometry, *, what: str, fields: Sequence[str]) -> None:
     # A voxel reaches half its width beyond its centre.
     upper = np.array(geometry.size) - 0.5
     # Said so that what is no number, after an overflow, is outside too.
@@ -245,7 +244,7 @@ def _check_inside(index: npt.NDArray[np.float64], geometry: Geometry, *, what: s
         )
 
 
-def _check_solid(index: npt.NDArray[np.float64]) -> None:
+def _check_solid(index: Points) -> None:
     spread = np.linalg.svd(index - index.mean(axis=0), compute_uv=False)
     extent = np.ptp(index, axis=0)
     if extent.min() <= 0 or spread[-1] < _FLAT:
@@ -256,5 +255,5 @@ def _check_solid(index: npt.NDArray[np.float64]) -> None:
         )
 
 
-def _show(values: npt.NDArray[np.float64]) -> str:
+def _show(values: Points) -> str:
     return "(" + ", ".join(f"{round(value, 3):g}" for value in values.tolist()) + ")"

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from hypothesis import strategies as st
 
+from sixpoint._typing import Array
 from sixpoint.geometry import Geometry
 
-Array = npt.NDArray[Any]
 Axes = tuple[int, ...]
 Flips = tuple[bool, ...]
 

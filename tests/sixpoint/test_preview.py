@@ -1,21 +1,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from sixpoint._typing import Array
 from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.preview import render_preview, save_preview
 from sixpoint.volume import Volume
 from tests.harness import noisy_volume
 from tests.sixpoint.geometries import AXIS_ORDERS, Axes, Flips, reordered, rotation
-
-Array = npt.NDArray[Any]
 
 PANEL, GAP, CAPTION = 360, 8, 22
 TOP = GAP + CAPTION

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sixpoint._typing import Floating
 from sixpoint.model_spec.spec import ModelSpec
 from sixpoint.preprocessing.guidance import volume_input
 from sixpoint.preprocessing.roi import Roi
@@ -39,7 +40,7 @@ class PreparedCase:
     folder: Path
 
     @property
-    def channels(self) -> npt.NDArray[np.floating]:
+    def channels(self) -> Floating:
         """What the network sees of the whole volume, [channel, z, y, x]."""
         return self._map("channels")
 

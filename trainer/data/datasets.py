@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sixpoint._typing import Array
 from sixpoint.errors import DatasetError, VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.volume import Volume, check_voxels
@@ -68,7 +69,7 @@ class LabelledVolume:
         geometry: Of both.
     """
 
-    image: npt.NDArray[Any]
+    image: Array
     labels: npt.NDArray[np.int32]
     geometry: Geometry
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from sixpoint._typing import Points, Vector
 from sixpoint.errors import DatasetError, ModelSpecError
 from sixpoint.model_spec.spec import ModelSpec, Task
 from trainer.data.datasets import Case, Dataset, read_case
@@ -28,8 +28,6 @@ _FEWEST_CELLS = 4
 _ANISOTROPY = 2.0
 """Axes whose voxels are longer than this times the shortest are not halved, nor convolved, yet."""
 _SAMPLE = 2000
-
-Vector = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -163,7 +161,7 @@ def fill(template: Mapping[str, Any], dataset: Dataset, fingerprint: Fingerprint
     return ModelSpec.from_mapping(data)
 
 
-def _bounded(extent: npt.NDArray[np.float64]) -> list[float]:
+def _bounded(extent: Points) -> list[float]:
     """A median volume (x, y, z) cells, shrunk to what a patch may have, its longest axes first."""
     size = [max(8.0, float(n)) for n in extent]
     while math.prod(size) > MOST_VOXELS:

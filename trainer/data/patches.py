@@ -26,6 +26,7 @@ from monai.transforms.smooth_field.dictionary import RandSmoothDeformd
 from monai.transforms.spatial.dictionary import RandAffined, RandFlipd, RandSimulateLowResolutiond
 from torch.utils.data import DataLoader, Dataset
 
+from sixpoint._typing import Float, Rng, Shape
 from sixpoint.model_spec.spec import ModelSpec, PatchSpec
 from trainer.data.cases import PreparedCase
 
@@ -38,13 +39,11 @@ _SURROUNDINGS = 1.2
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 """Channels [batch, channel, z, y, x], float32, and labels [batch, 1, z, y, x], int64."""
-Rng = np.random.Generator
-Shape = tuple[int, int, int]
 
 
 def cut(
     case: PreparedCase, centre: Sequence[int], shape: Shape, *, spec: PatchSpec
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+) -> tuple[Float, npt.NDArray[np.uint8]]:
     """A patch of a case; what lies beyond the volume is padding, as where it is served, and background.
 
     Args:
@@ -149,7 +148,7 @@ class Patches(Dataset[Batch]):
             labels.append(changed["label"].long())
         return torch.stack(images), torch.stack(labels)
 
-    def _draw(self, rng: Rng) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+    def _draw(self, rng: Rng) -> tuple[Float, npt.NDArray[np.uint8]]:
         case = self.cases[int(rng.integers(len(self.cases)))]
         assert self.spec.patch is not None  # every spec for segmentation has one
         shape = self.spec.input_shape[1:]

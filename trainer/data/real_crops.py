@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from sixpoint._typing import Bools, Float, Rng, Shape
 from trainer.data.samples import LARGEST_EXTENT, Crop, context
-from trainer.synthesis.random_fields import Float, Shape, log_uniform, resample, smooth_noise
+from trainer.synthesis.random_fields import log_uniform, resample, smooth_noise
 
 __all__ = ["crops_of", "deform"]
 
-Rng = np.random.Generator
 _FEWEST_VOXELS = 100
 # Of what is shown coarser or warped.
 _FEWEST_LEFT = 50
@@ -49,7 +49,7 @@ def crops_of(image: npt.NDArray[np.generic], labels: npt.NDArray[np.generic]) ->
     return crops
 
 
-def _coarser(image: Float, mask: npt.NDArray[np.bool_], extent: npt.NDArray[np.intp]) -> Crop:
+def _coarser(image: Float, mask: Bools, extent: npt.NDArray[np.intp]) -> Crop:
     sides = [round(n / max(1.0, length / _EXTENT)) for n, length in zip(image.shape, extent, strict=True)]
     shape: Shape = (sides[0], sides[1], sides[2])
     if shape != image.shape:

@@ -14,19 +14,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from sixpoint._typing import Bools, Float, Floating, Points, Rng
 from sixpoint.model_spec.spec import ModelSpec
 from sixpoint.preprocessing.guidance import PromptGuidance, network_input
 from sixpoint.preprocessing.roi import Roi
 from trainer.simulation.simulated_user import extreme_points, jitter
 from trainer.synthesis.intensity_synthesis import Painting
 from trainer.synthesis.label_synthesis import Scene
-from trainer.synthesis.random_fields import Float, log_uniform
+from trainer.synthesis.random_fields import log_uniform
 
 __all__ = ["LARGEST_EXTENT", "Crop", "Sample", "augment", "context", "cut_short", "prepare", "sample", "targets"]
 
-Rng = np.random.Generator
-Mask = npt.NDArray[np.bool_]
-Points = npt.NDArray[np.float64]
 
 _FEWEST_VOXELS = 40
 LARGEST_EXTENT = 104
@@ -54,7 +52,7 @@ class Crop:
     """
 
     image: npt.NDArray[np.float16]
-    mask: Mask
+    mask: Bools
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ class Sample:
         guide: What the person showed, in the ROI's frame.
     """
 
-    channels: npt.NDArray[np.floating]
+    channels: Floating
     target: Float
     guide: PromptGuidance
 

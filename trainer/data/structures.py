@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from sixpoint._typing import Bools
 from sixpoint.volume import Volume
 from trainer.data.datasets import Case, Dataset, read_case, read_dataset
 
@@ -34,7 +34,7 @@ class Structure:
     group: str
     name: str
     image: Volume
-    truth: npt.NDArray[np.bool_]
+    truth: Bools
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import maxflow
 import numpy as np
@@ -17,15 +16,13 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage import graph, segmentation
 
+from sixpoint._typing import Array, Bools, Floating
 from sixpoint.preprocessing.guidance_maps import ellipsoid_map
 from sixpoint.preprocessing.roi import Roi
 from sixpoint.volume import Volume
 
 __all__ = ["BASELINES", "ellipsoid", "graph_cut", "random_walker"]
 
-Mask = npt.NDArray[np.bool_]
-Points = npt.NDArray[Any]
-Float = npt.NDArray[np.floating]
 
 _MOST_CELLS = 48
 # Round the points' box, as a part of its extent and in voxels at least: image that is surely background.
@@ -61,11 +58,11 @@ class _Crop:
     """
 
     roi: Roi
-    values: Float
+    values: Floating
     seeds: npt.NDArray[np.uint8]
     spacing: tuple[float, float, float]
 
-    def answer(self, probability: Float, shape: tuple[int, ...]) -> Mask:
+    def answer(self, probability: Floating, shape: tuple[int, ...]) -> Bools:
         """The mask [z, y, x] on the image's voxels: what is above one half, in the pieces that the paths touch."""
         size = (shape[2], shape[1], shape[0])
         pieces, _ = ndimage.label(probability >= 0.5)
@@ -77,7 +74,7 @@ class _Crop:
         return mask
 
 
-def ellipsoid(image: Volume, points: Points) -> Mask:
+def ellipsoid(image: Volume, points: Array) -> Bools:
     """The axis-aligned ellipsoid that fills the points' box to the voxels' faces: what six points give by themselves.
 
     Args:
@@ -91,11 +88,11 @@ def ellipsoid(image: Volume, points: Points) -> Mask:
     centre, half = (low + high) / 2, (high - low) / 2
     shape = image.array.shape
     z, y, x = (((np.arange(n) - centre[axis]) / half[axis]) ** 2 for n, axis in zip(shape, (2, 1, 0), strict=True))
-    inside: Mask = z[:, None, None] + y[:, None] + x <= 1
+    inside: Bools = z[:, None, None] + y[:, None] + x <= 1
     return inside
 
 
-def random_walker(image: Volume, points: Points) -> Mask:
+def random_walker(image: Volume, points: Array) -> Bools:
     """Grady's random walker (2006), by scikit-image, from the paths between opposite points.
 
     Args:
@@ -120,7 +117,7 @@ def random_walker(image: Volume, points: Points) -> Mask:
     return crop.answer(np.clip(probability[0], 0, 1), image.array.shape)
 
 
-def graph_cut(image: Volume, points: Points) -> Mask:
+def graph_cut(image: Volume, points: Array) -> Bools:
     """Boykov's and Jolly's graph cut (2001), by PyMaxflow, from the paths between opposite points.
 
     Likelihoods are smoothed histograms of the middle of the points' ellipsoid and of what lies outside of it; links
@@ -146,7 +143,7 @@ def graph_cut(image: Volume, points: Points) -> Mask:
     return crop.answer(inside.astype(np.float32), image.array.shape)
 
 
-BASELINES: Mapping[str, Callable[[Volume, Points], Mask]] = {
+BASELINES: Mapping[str, Callable[[Volume, Array], Bools]] = {
     "ellipsoid": ellipsoid,
     "random walker": random_walker,
     "graph cut": graph_cut,
@@ -154,7 +151,7 @@ BASELINES: Mapping[str, Callable[[Volume, Points], Mask]] = {
 """Every baseline by its name."""
 
 
-def _crop(image: Volume, points: Points) -> _Crop:
+def _crop(image: Volume, points: Array) -> _Crop:
     low, high = points.min(axis=0) - 0.5, points.max(axis=0) + 0.5
     margin = np.maximum(_MARGIN * (high - low), _LEAST_MARGIN)
     lower, upper = (low - margin).tolist(), (high + margin).tolist()
@@ -181,14 +178,14 @@ def _crop(image: Volume, points: Points) -> _Crop:
     return _Crop(roi=roi, values=values, seeds=seeds, spacing=(z, y, x))
 
 
-def _cells(roi: Roi, points: Points, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
+def _cells(roi: Roi, points: Array, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
     """The cells [z, y, x] that points (x, y, z) of the image lie in."""
     place = (np.asarray(points, np.float64) - roi.lower) / roi.step
     return np.clip(np.floor(place)[..., ::-1], 0, np.array(shape) - 1).astype(np.int64)
 
 
 def _paths(
-    values: Float, cells: npt.NDArray[np.int64], spacing: tuple[float, float, float]
+    values: Floating, cells: npt.NDArray[np.int64], spacing: tuple[float, float, float]
 ) -> list[npt.NDArray[np.int64]]:
     """The cells [n, 3] of the shortest paths between the outermost points of each axis, over the image's gradient."""
     cost = ndimage.gaussian_gradient_magnitude(values, sigma=1.0)
@@ -209,7 +206,7 @@ def _paths(
     return paths
 
 
-def _evidence(crop: _Crop, points: Points) -> Float:
+def _evidence(crop: _Crop, points: Array) -> Floating:
     """For each cell [z, y, x] the log of how much likelier it is object than background; seeds are certain."""
     middle = ellipsoid_map(crop.roi.normalise(points), shape=crop.values.shape) > 1 - _MIDDLE
     bins = np.minimum((crop.values * _BINS).astype(np.int64), _BINS - 1)
@@ -218,17 +215,17 @@ def _evidence(crop: _Crop, points: Points) -> Float:
         counts = np.bincount(bins[member], minlength=_BINS).astype(np.float64)
         density = ndimage.gaussian_filter1d(counts, 1.0, mode="nearest")
         logs.append(np.log(density / max(density.sum(), 1.0) + _RARE))
-    evidence: Float = (logs[0] - logs[1])[bins]
+    evidence: Floating = (logs[0] - logs[1])[bins]
     evidence[crop.seeds == _OBJECT] = _CERTAIN
     evidence[crop.seeds == _BACKGROUND] = -_CERTAIN
     return evidence
 
 
-def _links(crop: _Crop) -> list[tuple[npt.NDArray[np.int64], Float]]:
+def _links(crop: _Crop) -> list[tuple[npt.NDArray[np.int64], Floating]]:
     """For each axis the neighbour (as PyMaxflow's structure) and the weight of the link to it from each cell."""
     steps = [np.diff(crop.values, axis=axis) for axis in range(3)]
     variance = np.mean(np.concatenate([np.square(step).reshape(-1) for step in steps])) + 1e-9
-    links: list[tuple[npt.NDArray[np.int64], Float]] = []
+    links: list[tuple[npt.NDArray[np.int64], Floating]] = []
     for axis, step in enumerate(steps):
         structure = np.zeros((3, 3, 3), np.int64)
         structure[tuple(2 if a == axis else 1 for a in range(3))] = 1

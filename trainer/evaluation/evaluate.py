@@ -7,14 +7,14 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy.typing as npt
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from sixpoint._typing import Array
 from sixpoint.client import Client
 from sixpoint.errors import DatasetError
 from sixpoint.preview import render_preview, save_preview
@@ -23,7 +23,6 @@ from trainer.simulation.simulated_user import ErrorClick
 
 __all__ = ["AsJson", "Baselines", "Groups", "Limit", "Model", "Output", "Pictures", "Seed", "Server", "evaluate"]
 
-Array = npt.NDArray[Any]
 
 Output = Annotated[
     Path, typer.Option("--output", "-o", file_okay=False, help="Folder for evaluation.md, evaluation.json and plots.")

@@ -5,21 +5,19 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 from monai.metrics.surface_dice import compute_surface_dice
 from scipy import ndimage
 
+from sixpoint._typing import Array
 from sixpoint.geometry import Geometry
 from sixpoint.metrics import dice
 
 __all__ = ["TOLERANCE_MM", "Agreement", "agreement", "area_under_curve"]
 
-Mask = npt.NDArray[np.bool_]
 
 TOLERANCE_MM = 2.0
 """Of the surface Dice, as in the CVPR 2025 challenge for interactive segmentation."""
@@ -41,7 +39,7 @@ class Agreement:
     hd95_mm: float
 
 
-def agreement(answer: npt.NDArray[Any], truth: npt.NDArray[Any], geometry: Geometry) -> Agreement:
+def agreement(answer: Array, truth: Array, geometry: Geometry) -> Agreement:
     """Dice, surface Dice at 2 mm (by area, as the challenge computes it) and HD95 (over voxels of the surface).
 
     Both masks empty: NSD 1, HD95 0. One empty: NSD 0, and HD95 is the image's diagonal, which as no other number stays

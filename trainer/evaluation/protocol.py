@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
+from sixpoint._typing import Array, Bools, Points
 from sixpoint.errors import PromptError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask
@@ -38,7 +38,6 @@ __all__ = [
     "next_click",
 ]
 
-Points = npt.NDArray[np.float64]
 
 CLICKS = 5
 JITTER_VOXELS = 3
@@ -137,8 +136,8 @@ def judge(
     structure: Structure,
     *,
     prompts: Sequence[str],
-    baselines: Mapping[str, Callable[[Any, Points], npt.NDArray[np.bool_]]],
-    show: Callable[[Structure, npt.NDArray[Any], Points, Sequence[ErrorClick]], None] | None = None,
+    baselines: Mapping[str, Callable[[Any, Points], Bools]],
+    show: Callable[[Structure, Array, Points, Sequence[ErrorClick]], None] | None = None,
 ) -> Judged | LeftOut:
     """Ask for one structure as a person would, and judge the answers.
 
@@ -221,7 +220,7 @@ def extreme_points(structure: Structure, *, jitter: int) -> ExtremePoints:
     return exact
 
 
-def next_click(truth: npt.NDArray[np.bool_], answer: npt.NDArray[np.bool_]) -> ErrorClick | None:
+def next_click(truth: Bools, answer: Bools) -> ErrorClick | None:
     """Find the next click as :func:`~trainer.simulation.simulated_user.error_click` does, in the box of both masks."""
     box = ndimage.find_objects((truth | answer).view(np.uint8))[0]
     click = error_click(truth[box], answer[box])
@@ -231,7 +230,7 @@ def next_click(truth: npt.NDArray[np.bool_], answer: npt.NDArray[np.bool_]) -> E
     return ErrorClick(point=(x, y, z), positive=click.positive)
 
 
-def _ask(session: Session, prompt: Prompt, truth: npt.NDArray[np.bool_], geometry: Geometry) -> tuple[Answer, Mask]:
+def _ask(session: Session, prompt: Prompt, truth: Bools, geometry: Geometry) -> tuple[Answer, Mask]:
     started = time.perf_counter()
     mask = session.annotate(prompt)
     seconds = time.perf_counter() - started
@@ -241,8 +240,8 @@ def _ask(session: Session, prompt: Prompt, truth: npt.NDArray[np.bool_], geometr
 
 def _effect(
     click: ErrorClick,
-    before: npt.NDArray[np.bool_],
-    after: npt.NDArray[np.bool_],
+    before: Bools,
+    after: Bools,
     structure: Structure,
     *,
     gain: float,

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from sixpoint._typing import Rng
 from trainer.simulation.interaction_rounds import IN_THE_MIDDLE, Correction
 from trainer.simulation.simulated_user import ErrorClick
 
 __all__ = ["look"]
 
-Rng = np.random.Generator
 
 _FLOOD = 20
 """Steps, 26-connected, from the first cell of an error to the last that belongs to it."""

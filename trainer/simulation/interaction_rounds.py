@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from sixpoint._typing import Bools, Rng
 from sixpoint.errors import ModelSpecError
 from sixpoint.model_spec.spec import ClickChannel, ModelSpec, PreviousChannel
 from sixpoint.preprocessing.guidance_maps import LEAST_HEAT, heat_factors
@@ -16,8 +16,6 @@ from trainer.simulation.simulated_user import ErrorClick, largest_error
 
 __all__ = ["IN_THE_MIDDLE", "Correction", "Rounds", "correct", "look"]
 
-Rng = np.random.Generator
-Mask = npt.NDArray[np.bool_]
 
 IN_THE_MIDDLE = 0.6
 """How often a person clicks the middle of an error; otherwise somewhere in it."""
@@ -128,7 +126,7 @@ class Correction:
         return cls(click=click, box=box)
 
 
-def correct(rng: Rng | None, truth: Mask, answer: Mask) -> Correction | None:
+def correct(rng: Rng | None, truth: Bools, answer: Bools) -> Correction | None:
     """Where a person corrects an answer: in its largest error.
 
     Args:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
+
+from sixpoint._typing import Bools, Points, Rng
 
 __all__ = ["Error", "ErrorClick", "error_click", "extreme_points", "jitter", "largest_error"]
 
-Rng = np.random.Generator
-Mask = npt.NDArray[np.bool_]
-Points = npt.NDArray[np.float64]
 
 MOST_JITTER_VOXELS = 3.0
 MOST_JITTER_FRACTION = 0.25
@@ -44,7 +42,7 @@ class Error:
     """
 
     box: tuple[slice, slice, slice]
-    voxels: Mask
+    voxels: Bools
     missed: bool
 
     def click(self, *, rng: Rng | None = None) -> ErrorClick:
@@ -59,7 +57,7 @@ class Error:
         return ErrorClick(point=(x, y, z), positive=self.missed)
 
 
-def extreme_points(rng: Rng, mask: Mask) -> Points:
+def extreme_points(rng: Rng, mask: Bools) -> Points:
     """Six extreme points of a mask [z, y, x]: (x, y, z) indices, shape [6, 3], in the order -x, +x, -y, +y, -z, +z.
 
     Among the many voxels of an extreme one is drawn at random, as people click here or there on a flat side.
@@ -87,7 +85,7 @@ def jitter(rng: Rng, points: Points) -> Points:
     return moved
 
 
-def largest_error(truth: Mask, answer: Mask) -> Error | None:
+def largest_error(truth: Bools, answer: Bools) -> Error | None:
     """The largest 26-connected piece of what is missed, or of what is too much; None when nothing is wrong.
 
     Args:
@@ -106,7 +104,7 @@ def largest_error(truth: Mask, answer: Mask) -> Error | None:
     return Error(box=box, voxels=(pieces[box] == piece) & (truth[box] == bool(missed)), missed=bool(missed))
 
 
-def error_click(truth: Mask, answer: Mask) -> ErrorClick | None:
+def error_click(truth: Bools, answer: Bools) -> ErrorClick | None:
     """Where a person would correct an answer: in the middle of its largest error; None when there is none.
 
     The protocol of the CVPR 2025 challenge "Foundation Models for Interactive 3D Biomedical Image Segmentation": the

@@ -7,6 +7,7 @@ import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage
 
+from sixpoint._typing import Rng
 from sixpoint.model_spec.spec import ModelSpec
 from trainer.data.dataloader import in_single_precision
 from trainer.data.samples import Sample, sample
@@ -17,9 +18,7 @@ __all__ = ["sheet"]
 _ZOOM = 2
 
 
-def sheet(
-    spec: ModelSpec, rng: np.random.Generator, *, seed: int, rows: int, columns: int, edge: int = SCENE_EDGE
-) -> Image.Image:
+def sheet(spec: ModelSpec, rng: Rng, *, seed: int, rows: int, columns: int, edge: int = SCENE_EDGE) -> Image.Image:
     """One row of samples for each scene of ``seed``; ``edge`` is the scenes', in voxels."""
     spec = in_single_precision(spec)
     size = spec.roi.size[0]

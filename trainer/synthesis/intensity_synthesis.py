@@ -8,12 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from sixpoint._typing import Float, Rng, Shape
 from trainer.synthesis.label_synthesis import AIR, Scene
-from trainer.synthesis.random_fields import Float, Shape, log_uniform, resample, smooth_noise
+from trainer.synthesis.random_fields import log_uniform, resample, smooth_noise
 
 __all__ = ["Painting", "paint"]
-
-Rng = np.random.Generator
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from trainer.synthesis.random_fields import Shape, coordinates, log_uniform, resample, smooth_noise
+from sixpoint._typing import Bools, Counts, Rng, Shape
+from trainer.synthesis.random_fields import coordinates, log_uniform, resample, smooth_noise
 from trainer.synthesis.random_shapes import body
 
 __all__ = ["AIR", "Scene", "compose"]
 
-Rng = np.random.Generator
-Labels = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
 
 AIR = 0
 """Label of what lies outside the patient; never a target."""
@@ -33,7 +31,7 @@ class Scene:
         twin: For every label the one whose tissue it shares (a neighbour of like intensity), or itself.
     """
 
-    labels: Labels
+    labels: Counts
     background: int
     parent: npt.NDArray[np.uint8]
     twin: npt.NDArray[np.uint8]
@@ -47,12 +45,12 @@ class Scene:
 class _Canvas:
     """A label map in the making."""
 
-    def __init__(self, labels: Labels) -> None:
+    def __init__(self, labels: Counts) -> None:
         self.labels = labels
         self.parent = list(range(int(labels.max()) + 1))
         self.twin = list(self.parent)
 
-    def add(self, mask: Mask, corner: npt.NDArray[np.intp], *, parent: int = -1, twin: int = -1) -> int:
+    def add(self, mask: Bools, corner: npt.NDArray[np.intp], *, parent: int = -1, twin: int = -1) -> int:
         """Write a body whose box starts at ``corner`` [z, y, x], cut by the scene's border; -1 when it is outside."""
         low = np.maximum(corner, 0)
         high = np.minimum(corner + mask.shape, self.labels.shape)
@@ -143,7 +141,7 @@ def _row(rng: Rng, canvas: _Canvas, extent: float) -> None:
         first = label if first < 0 else first
 
 
-def _wall(rng: Rng, canvas: _Canvas, mask: Mask, corner: npt.NDArray[np.intp], whole: int) -> None:
+def _wall(rng: Rng, canvas: _Canvas, mask: Bools, corner: npt.NDArray[np.intp], whole: int) -> None:
     """Hollow a body out: a shrunken copy becomes a part (cortex and medulla) or a body of its own (lumen in a wall)."""
     scale = rng.uniform(0.55, 0.88)
     sides = np.maximum(np.round(np.array(mask.shape) * scale), 3).astype(int)
@@ -153,7 +151,7 @@ def _wall(rng: Rng, canvas: _Canvas, mask: Mask, corner: npt.NDArray[np.intp], w
     canvas.add(core & mask[inner], corner + at, parent=whole if rng.random() < 0.75 else -1)
 
 
-def _background(rng: Rng, shape: Shape, regions: int) -> Labels:
+def _background(rng: Rng, shape: Shape, regions: int) -> Counts:
     """Warped Voronoi cells 1 to ``regions``, half of the time inside a body's outline with air round it."""
     points = coordinates(shape).copy()
     strength = np.float32(rng.uniform(0.02, 0.12))

@@ -7,15 +7,13 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from sixpoint._typing import Float, Rng, Shape
 from sixpoint.preprocessing.roi import Roi
 
-__all__ = ["Float", "Shape", "coordinates", "log_uniform", "resample", "smooth_noise"]
-
-Float = npt.NDArray[np.float32]
-Shape = tuple[int, int, int]
+__all__ = ["coordinates", "log_uniform", "resample", "smooth_noise"]
 
 
-def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+def log_uniform(rng: Rng, low: float, high: float) -> float:
     """A number between two positive ones, uniform in its logarithm."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
@@ -27,7 +25,7 @@ def resample(array: npt.NDArray[np.generic], shape: Shape) -> Float:
     return roi.extract(array)
 
 
-def smooth_noise(rng: np.random.Generator, shape: Shape, scale: float) -> Float:
+def smooth_noise(rng: Rng, shape: Shape, scale: float) -> Float:
     """Gaussian noise of unit variance (about), correlated over ``scale`` voxels, [z, y, x].
 
     Coarse white noise under a Gaussian kernel: three small products of matrices, whatever the scale.

@@ -13,16 +13,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from trainer.synthesis.random_fields import Float, Shape, coordinates, log_uniform, resample, smooth_noise
+from sixpoint._typing import Bools, Float, Floating, Points, Rng, Shape
+from trainer.synthesis.random_fields import coordinates, log_uniform, resample, smooth_noise
 
 __all__ = ["FAMILIES", "SHARES", "body"]
 
-Rng = np.random.Generator
-Mask = npt.NDArray[np.bool_]
 _REACH = 1.25
 
 
-def _single(field: npt.NDArray[np.floating]) -> Float:
+def _single(field: Floating) -> Float:
     """The same field in single precision; no copy where it is."""
     return np.asarray(field, np.float32)
 
@@ -33,7 +32,7 @@ def _radius(p: Float, radii: npt.ArrayLike, power: float = 2.0) -> Float:
     return _single((np.abs(p / scale) ** np.float32(power)).sum(axis=0) ** np.float32(1.0 / power))
 
 
-def _distance(p: Float, path: npt.NDArray[np.float64]) -> Float:
+def _distance(p: Float, path: Points) -> Float:
     """Distance of every point to the polyline through ``path``, shape [n, 3]."""
     nearest = np.full(p.shape[1:], np.inf, np.float32)
     for start, end in itertools.pairwise(path):
@@ -96,7 +95,7 @@ def _wedge(rng: Rng, p: Float) -> Float:
     return field
 
 
-def _curve(rng: Rng, points: int = 14) -> npt.NDArray[np.float64]:
+def _curve(rng: Rng, points: int = 14) -> Points:
     """A smooth random path [n, 3] across the cube."""
     t = np.linspace(-1, 1, points)
     path = np.stack([t * rng.uniform(0.5, 1) * 0.85, np.zeros(points), np.zeros(points)], axis=1)
@@ -226,7 +225,7 @@ SHARES: Mapping[str, float] = {"general": 0.38, "hard": 0.37, "solid": 0.25}
 """How often each group is drawn: more hard bodies help organs, more solid ones help compact lesions."""
 
 
-def body(rng: Rng, size: Shape) -> Mask:
+def body(rng: Rng, size: Shape) -> Bools:
     """A random body that touches all six faces of its own box.
 
     Args:
@@ -270,7 +269,7 @@ def _placed(rng: Rng, grid: Shape, *, solid: bool) -> Float:
     return placed
 
 
-def _largest(mask: Mask) -> Mask:
+def _largest(mask: Bools) -> Bools:
     """The largest connected component (by faces) of a mask."""
     labels, count = ndimage.label(mask)
     if count < 2:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sixpoint._typing import Rng
 from trainer.data.real_crops import deform
 from trainer.data.samples import Crop, targets
 from trainer.synthesis.intensity_synthesis import paint
@@ -14,7 +15,6 @@ from trainer.synthesis.label_synthesis import compose
 
 __all__ = ["SCENE_EDGE", "Pool", "Source", "generate"]
 
-Rng = np.random.Generator
 SCENE_EDGE = 112
 """Voxels of a scene along each axis."""
 _PAINTINGS = 4

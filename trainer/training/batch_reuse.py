@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 
+from sixpoint._typing import Rng
 from trainer.data.dataloader import Batch
 
 __all__ = ["replayed"]
 
-Rng = np.random.Generator
 _KEPT_BYTES = 4 << 30
 """Of samples that may come back, on the device."""
 

@@ -5,21 +5,19 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from monai.inferers.utils import sliding_window_inference
 from torch import nn
 
+from sixpoint._typing import Counts
 from sixpoint.model_spec.spec import ModelSpec
 from sixpoint.preprocessing.roi import Roi
 from trainer.data.cases import PreparedCase
 
 __all__ = ["dice_per_label", "segment"]
 
-Labels = npt.NDArray[np.uint8]
 
-
-def segment(network: nn.Module, case: PreparedCase, spec: ModelSpec, *, device: torch.device) -> Labels:
+def segment(network: nn.Module, case: PreparedCase, spec: ModelSpec, *, device: torch.device) -> Counts:
     """The labels that a network gives a case.
 
     Args:
@@ -63,7 +61,7 @@ def segment(network: nn.Module, case: PreparedCase, spec: ModelSpec, *, device: 
     return labels
 
 
-def dice_per_label(found: Labels, truth: Labels, *, count: int) -> list[float]:
+def dice_per_label(found: Counts, truth: Counts, *, count: int) -> list[float]:
     """Dice of the labels 1 to ``count`` in two arrays [z, y, x]; NaN for a label that neither has."""
     result = []
     for label in range(1, 1 + count):

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
+from sixpoint._typing import Bools, Rng
 from sixpoint.model_spec.spec import ModelSpec
 from sixpoint.preprocessing.guidance_maps import ellipsoid_map
 from trainer.data.dataloader import in_single_precision
@@ -70,7 +70,7 @@ class ValidationSet:
         return cls.of(crops, spec, rng=rng)
 
     @classmethod
-    def of(cls, crops: Sequence[Crop], spec: ModelSpec, *, rng: np.random.Generator) -> ValidationSet:
+    def of(cls, crops: Sequence[Crop], spec: ModelSpec, *, rng: Rng) -> ValidationSet:
         """The set of these crops; many are thinned out by ``rng``, which also draws the points."""
         spec = in_single_precision(spec)
         exact, varied = [], []
@@ -80,7 +80,7 @@ class ValidationSet:
         return cls(exact=tuple(exact), varied=tuple(varied))
 
 
-def dice(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:
+def dice(a: Bools, b: Bools) -> float:
     """Dice's overlap of two masks; 1 when both are empty."""
     total = int(a.sum()) + int(b.sum())
     return 2.0 * int((a & b).sum()) / total if total else 1.0

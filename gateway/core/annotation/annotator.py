@@ -12,7 +12,6 @@ from enum import Enum, auto
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from gateway.core.annotation.preprocess import Answered, Prepared, brought, correct, prepare, restore
 from gateway.core.annotation.prompt_state import Shown
@@ -20,6 +19,7 @@ from gateway.core.images.store import StoredImage
 from gateway.core.runtime.catalog import Model
 from gateway.core.runtime.deadline import Deadline
 from gateway.core.runtime.inference import Inference, check_finite
+from sixpoint._typing import Bools
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, Timings, pack, pack_change
 from sixpoint.model_spec.spec import ModelSpec
@@ -43,7 +43,7 @@ class Phase(Enum):
 class Before:
     """The mask that the caller has: a piece of it, its first voxel (x, y, z), and its revision."""
 
-    mask: npt.NDArray[np.bool_]
+    mask: Bools
     offset: tuple[int, int, int]
     revision: int
 
@@ -60,7 +60,7 @@ class Drawn:
     """
 
     packed: PackedMask
-    mask: npt.NDArray[np.bool_]
+    mask: Bools
     offset: tuple[int, int, int]
     timings: Timings
 
@@ -265,7 +265,7 @@ class Outliner:
 
 
 def _packed(
-    mask: npt.NDArray[np.bool_],
+    mask: Bools,
     offset: tuple[int, int, int],
     before: Before | None,
     timings: Timings,

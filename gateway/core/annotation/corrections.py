@@ -6,20 +6,17 @@ Probabilities are counts of 255ths, uint8, as most networks answer them: small, 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sixpoint._typing import Array, Bools, Counts, Float, Points
 from sixpoint.preprocessing import kernels
 from sixpoint.preprocessing.resampling import taps_of
 from sixpoint.preprocessing.roi import Roi
 
 __all__ = ["REACH", "hold", "least", "quantise", "settle"]
 
-Counts = npt.NDArray[np.uint8]
-Float = npt.NDArray[np.float32]
-Points = npt.NDArray[np.float64]
 
 REACH = 0.25
 """How far from a click the answer may change without touching its neighbourhood, in edges of the ROI."""
@@ -27,7 +24,7 @@ REACH = 0.25
 _SHARES = np.arange(256, dtype=np.float32) / np.float32(255)
 
 
-def quantise(probabilities: npt.NDArray[Any]) -> Counts:
+def quantise(probabilities: Array) -> Counts:
     """Probabilities, or what are such counts already, as the nearest counts of 255ths; beyond [0, 1], its ends."""
     if probabilities.dtype == np.uint8:
         return probabilities
@@ -74,9 +71,7 @@ def _within(place: float, reach: float, cells: int) -> slice:
     return slice(min(cells, math.floor(low * cells)), max(0, math.ceil(high * cells)))
 
 
-def hold(
-    grid: Counts, voxels: npt.NDArray[np.int64], positive: npt.NDArray[np.bool_], *, roi: Roi, threshold: float
-) -> Counts:
+def hold(grid: Counts, voxels: npt.NDArray[np.int64], positive: Bools, *, roi: Roi, threshold: float) -> Counts:
     """Probabilities under which every clicked voxel, resampled, is on the side that its click says.
 
     Where a click is violated, the cells that its voxel is resampled from are moved to the smallest 255th that is at

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from gateway.core.annotation.corrections import Counts, least, quantise
+from gateway.core.annotation.corrections import least, quantise
 from gateway.core.annotation.prompt_state import Extent
-from sixpoint.preprocessing.roi import Roi, Size
+from sixpoint._typing import Bools, Counts, Size
+from sixpoint.preprocessing.roi import Roi
 
 __all__ = ["blend", "sampled"]
 
-Bits = npt.NDArray[np.bool_]
 
 # An answer that was brought from one ROI to a larger one is a little blurred: smaller differences, in 255ths, are no
 # change.
@@ -37,8 +36,8 @@ def sampled(extent: Extent, roi: Roi, *, size: Size) -> Counts:
 
 
 def blend(
-    mask: Bits, lower: Size, counts: Counts, extent: Extent, *, roi: Roi, size: Size, threshold: float
-) -> tuple[Bits, Size]:
+    mask: Bools, lower: Size, counts: Counts, extent: Extent, *, roi: Roi, size: Size, threshold: float
+) -> tuple[Bools, Size]:
     """The mask that was brought along, with what was changed of it.
 
     It keeps its own fine border wherever no cell of the grid changed sides, or touches one that did.
@@ -74,7 +73,7 @@ def blend(
     return result, low
 
 
-def _within(extent: Extent, low: Size, high: Size) -> Bits:
+def _within(extent: Extent, low: Size, high: Size) -> Bools:
     """The mask in a box of voxels; what lies beyond the box is left out."""
     assert extent.mask is not None
     result = np.zeros([b - a for a, b in zip(low[::-1], high[::-1], strict=True)], np.bool_)
@@ -89,7 +88,7 @@ def _within(extent: Extent, low: Size, high: Size) -> Bits:
     return result
 
 
-def _grown(cells: Bits) -> Bits:
+def _grown(cells: Bools) -> Bools:
     """The cells, and those that touch them."""
     for axis in range(3):
         grown = cells.copy()

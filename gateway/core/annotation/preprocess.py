@@ -5,20 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from gateway.core.annotation.corrections import REACH, Counts, hold, least, quantise, settle
+from gateway.core.annotation.corrections import REACH, hold, least, quantise, settle
 from gateway.core.annotation.initial_mask import blend, sampled
 from gateway.core.annotation.prompt_state import Shown
+from sixpoint._typing import Array, Bools, Counts, Float, Floating, Points, Size
 from sixpoint.geometry import Geometry
 from sixpoint.model_spec.spec import ModelSpec
 from sixpoint.preprocessing import kernels
 from sixpoint.preprocessing.concurrency import Both, in_turn
 from sixpoint.preprocessing.guidance import PromptGuidance, corrected_input, draw_image, draw_maps, empty_input
-from sixpoint.preprocessing.roi import Roi, Samples, Size
+from sixpoint.preprocessing.roi import Roi, Samples
 from sixpoint.preprocessing.thresholding import cut
 
 __all__ = [
@@ -33,8 +32,6 @@ __all__ = [
     "working_bytes",
 ]
 
-Float = npt.NDArray[np.float32]
-Points = npt.NDArray[np.float64]
 
 # Input and output in numpy, and once more in messages.
 _TENSORS = 3
@@ -69,7 +66,7 @@ class Prepared:
         spec: The model's.
     """
 
-    tensor: npt.NDArray[np.floating]
+    tensor: Floating
     roi: Roi
     guide: PromptGuidance
     shown: Shown
@@ -169,15 +166,13 @@ def working_bytes(shown: Shown, *, geometry: Geometry, spec: ModelSpec) -> int:
     return _TENSORS * 4 * math.prod(spec.input_shape) + _VOXELS * voxels
 
 
-def decode_probabilities(counts: npt.NDArray[Any]) -> Float:
+def decode_probabilities(counts: Array) -> Float:
     """Probabilities in [0, 1] from what they travel as: uint8 counts of 255ths, or floating-point numbers."""
     grid = counts.astype(np.float32)
     return grid / np.float32(255.0) if counts.dtype == np.uint8 else grid
 
 
-def correct(
-    grid: npt.NDArray[Any], prepared: Prepared, *, geometry: Geometry, threshold: float, reach: float = REACH
-) -> Answered:
+def correct(grid: Array, prepared: Prepared, *, geometry: Geometry, threshold: float, reach: float = REACH) -> Answered:
     """The answer as a person may expect it, from a network's probabilities.
 
     It is never empty, it changes nothing far from the new clicks, every clicked voxel is on its side, and only
@@ -205,7 +200,7 @@ def correct(
 
 def restore(
     answered: Answered, shown: Shown, *, geometry: Geometry, threshold: float, both: Both = in_turn
-) -> tuple[npt.NDArray[np.bool_], tuple[int, int, int]]:
+) -> tuple[Bools, tuple[int, int, int]]:
     """A mask on the image's own grid from an answer on the ROI's.
 
     Probabilities are resampled and cut at the threshold; then clicked voxels are set, so that they are exact where two
@@ -251,7 +246,7 @@ def keep_touched(
     extremes: Points,
     *,
     clicks: Points,
-    also: npt.NDArray[np.bool_] | None = None,
+    also: Bools | None = None,
     threshold: float,
 ) -> Counts:
     """Probabilities [z, y, x] without the components that neither an extreme point nor a positive click touches.
@@ -279,7 +274,7 @@ def keep_touched(
     return kernels.choose(np.ascontiguousarray(grid), np.zeros_like(grid), labels=labels, table=stays)
 
 
-def _touched(labels: npt.NDArray[Any], points: Points) -> set[int]:
+def _touched(labels: Array, points: Points) -> set[int]:
     """The labels [z, y, x] within reach of points (x, y, z) in the ROI's frame."""
     shape = np.array(labels.shape)
     touched: set[int] = set()
@@ -289,7 +284,7 @@ def _touched(labels: npt.NDArray[Any], points: Points) -> set[int]:
     return touched - {0}
 
 
-def _never_empty(grid: npt.NDArray[Any], threshold: float) -> Counts:
+def _never_empty(grid: Array, threshold: float) -> Counts:
     """Probabilities in 255ths; raised, where they are nowhere sure, so that half of their maximum is the threshold.
 
     Of a threshold above a half its share of their maximum is: a sure answer is cut at the threshold, whatever that is.

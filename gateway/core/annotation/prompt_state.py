@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from sixpoint._typing import Bools, Points, Size
 from sixpoint.errors import NothingToCorrect, PromptError, PromptNotSupported, ResourceExhausted, Violation
 from sixpoint.geometry import Geometry
 from sixpoint.model_spec.spec import PromptKind
-from sixpoint.preprocessing.roi import Size
 from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask, Prompt
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "show",
 ]
 
-Points = npt.NDArray[np.float64]
 
 MOST_CLICKS = 1000
 """Of one object: far more than anybody makes; every answer costs time for each of them."""
@@ -56,7 +55,7 @@ class Extent:
 
     box: Points
     extremes: Points
-    mask: npt.NDArray[np.bool_] | None = None
+    mask: Bools | None = None
     anywhere: bool = False
 
 
@@ -70,7 +69,7 @@ class Clicks:
     """
 
     points: Points
-    positive: npt.NDArray[np.bool_]
+    positive: Bools
 
     def __len__(self) -> int:
         return len(self.positive)
@@ -159,7 +158,7 @@ def read_call(prompts: Sequence[Prompt], *, geometry: Geometry) -> Call:
     return Call(tuple(prompts), extent, Clicks(np.concatenate(points), np.array(positive, np.bool_)))
 
 
-def _brought(prompt: Prompt, number: int, geometry: Geometry) -> npt.NDArray[np.bool_] | None:
+def _brought(prompt: Prompt, number: int, geometry: Geometry) -> Bools | None:
     if not isinstance(prompt, InitialMask):
         return None
     try:

@@ -9,14 +9,13 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from gateway.core.images.stored_image import StoredImage
 from gateway.storage.disk import disk_errors, is_aside
 from gateway.storage.image_records import ImageRecord
+from sixpoint._typing import Array
 from sixpoint.geometry import Geometry
 from sixpoint.volume import VOXEL_TYPES, Volume
 
@@ -157,7 +156,7 @@ class ImageCache:
             os.close(number)
         return StoredImage(record.digest, Volume(voxels, record.geometry))
 
-    def _check(self, record: ImageRecord, voxels: npt.NDArray[Any], stat: os.stat_result) -> bool:
+    def _check(self, record: ImageRecord, voxels: Array, stat: os.stat_result) -> bool:
         """Whether the bytes are those of the digest: hashed once for each file, as the disk may have changed them."""
         with self._lock:
             if self._checked.get(record.digest) == _identity(stat):
@@ -180,7 +179,7 @@ def begin_digest(geometry: Geometry, voxel_type: int) -> hashlib._Hash:
     return digest
 
 
-def map_voxels(number: int, geometry: Geometry, voxel_type: int) -> npt.NDArray[Any]:
+def map_voxels(number: int, geometry: Geometry, voxel_type: int) -> Array:
     """The voxels [z, y, x] in an open file, read-only; the file may be closed and removed."""
     mapped = mmap.mmap(number, 0, access=mmap.ACCESS_READ)
     return np.frombuffer(mapped, VOXEL_TYPES[voxel_type]).reshape(geometry.shape)

@@ -10,7 +10,8 @@ from collections import OrderedDict
 import numpy as np
 import numpy.typing as npt
 
-from sixpoint.preprocessing.block_mean import Factors, Float, Reduction, Window
+from sixpoint._typing import Float
+from sixpoint.preprocessing.block_mean import Factors, Reduction, Window
 
 __all__ = ["KeptReduction", "Reductions"]
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
-
-import numpy.typing as npt
 
 from gateway.core.images.reductions import Reductions
+from sixpoint._typing import Array
 from sixpoint.errors import UploadError, Violation, VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.volume import VOXEL_TYPES, Volume
@@ -61,7 +59,7 @@ class StoredImage:
         return self.volume.geometry.canonical()
 
     @property
-    def canonical(self) -> npt.NDArray[Any]:
+    def canonical(self) -> Array:
         """The voxels [z, y, x] with axes closest to L, P, S: a view."""
         return self.volume.geometry.orientation.to_canonical(self.volume.array)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from gateway.core.runtime.catalog import Model
+from sixpoint._typing import Array, Floating
 from sixpoint.errors import InferenceError
 
 __all__ = ["Inference", "Inferred", "check_finite"]
@@ -18,16 +18,14 @@ __all__ = ["Inference", "Inferred", "check_finite"]
 class Inferred:
     """What a network answered: its output [channel, z, y, x], and the version of the model that made it."""
 
-    output: npt.NDArray[Any]
+    output: Array
     version: str
 
 
 class Inference(Protocol):
     """Whoever runs a network."""
 
-    async def infer(
-        self, model: Model, tensor: npt.NDArray[np.floating], *, timeout: float, version: str = ""
-    ) -> Inferred:
+    async def infer(self, model: Model, tensor: Floating, *, timeout: float, version: str = "") -> Inferred:
         """Run one input [channel, z, y, x] through a version of a model, within ``timeout`` seconds.
 
         Args:
@@ -44,7 +42,7 @@ class Inference(Protocol):
         ...
 
 
-def check_finite(output: npt.NDArray[Any], *, model: str) -> None:
+def check_finite(output: Array, *, model: str) -> None:
     """Refuse an answer with numbers that are none: as counts of 255ths they would be anything.
 
     Raises:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
-from gateway.core.segmentation.sliding_window import Shape, Windows
+from gateway.core.segmentation.sliding_window import Windows
+from sixpoint._typing import Float, Shape
 
 __all__ = ["Blend"]
 
-Float = npt.NDArray[np.float32]
 
 # Voxels finished at a time.
 _PIECE = 2**20

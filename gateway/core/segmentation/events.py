@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from gateway.core.annotation.annotator import Phase
-from sixpoint.mask import Index, PackedMask, Timings, cropped, pack
+from sixpoint._typing import Bools, Index
+from sixpoint.mask import PackedMask, Timings, cropped, pack
 from sixpoint.prompts import ExtremePoints
 
 __all__ = ["Event", "Labelled", "Progress", "Segmented", "labelled"]
@@ -65,7 +63,7 @@ class Segmented:
 Event = Progress | Labelled | Segmented
 
 
-def labelled(number: int, name: str, mask: npt.NDArray[np.bool_]) -> Labelled:
+def labelled(number: int, name: str, mask: Bools) -> Labelled:
     """A label, from all its voxels.
 
     Args:

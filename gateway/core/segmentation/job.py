@@ -10,10 +10,11 @@ from typing import Self
 from gateway.core.images.stored_image import StoredImage
 from gateway.core.runtime.catalog import Model
 from gateway.core.runtime.deadline import Deadline
-from gateway.core.segmentation.sliding_window import Shape, Windows
+from gateway.core.segmentation.sliding_window import Windows
+from sixpoint._typing import Shape, Size
 from sixpoint.errors import InvalidArgument, TaskNotSupported, Violation
 from sixpoint.model_spec.spec import ModelSpec, PatchSpec, Task
-from sixpoint.preprocessing.roi import Roi, Size
+from sixpoint.preprocessing.roi import Roi
 
 __all__ = ["Job", "numbers_of", "working_bytes"]
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from sixpoint._typing import Bools, Float, Size
 from sixpoint.model_spec.spec import ModelSpec
 from sixpoint.preprocessing.resampling import Taps, resample
-from sixpoint.preprocessing.roi import Roi, Size
+from sixpoint.preprocessing.roi import Roi
 
 __all__ = ["Labelling"]
 
-Bools = npt.NDArray[np.bool_]
-Float = npt.NDArray[np.float32]
 
 # Slices of the image made at a time.
 _THICK = 8

@@ -11,10 +11,9 @@ from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from gateway.core.annotation.annotator import Phase
 from gateway.core.annotation.engine import Images
@@ -27,7 +26,8 @@ from gateway.core.segmentation.aggregation import Blend
 from gateway.core.segmentation.events import Event, Labelled, Progress, Segmented, labelled
 from gateway.core.segmentation.job import Job, numbers_of, working_bytes
 from gateway.core.segmentation.label_map import Labelling
-from gateway.core.segmentation.sliding_window import Shape, importance_map
+from gateway.core.segmentation.sliding_window import importance_map
+from sixpoint._typing import Array, Float, Shape
 from sixpoint.errors import ResourceExhausted, TritonUnavailable
 from sixpoint.geometry import Orientation
 from sixpoint.mask import Timings
@@ -147,7 +147,7 @@ class Segmenter:
         )
         yield Segmented(job.model.name, version, timings)
 
-    async def _prepare(self, job: Job) -> npt.NDArray[Any]:
+    async def _prepare(self, job: Job) -> Array:
         """What the network sees of the whole image, [channel, z, y, x]."""
         x, y, z = job.roi.size
         volume = np.empty((z, y, x), np.float32)
@@ -159,15 +159,15 @@ class Segmenter:
             job.deadline.remaining()
         return await self._work(lambda: volume_input(volume, job.spec.input))
 
-    async def _slide(self, job: Job, channels: npt.NDArray[Any], labelling: Labelling) -> AsyncGenerator[str]:
+    async def _slide(self, job: Job, channels: Array, labelling: Labelling) -> AsyncGenerator[str]:
         """Send the patches in their order, some at once, and take the answers in; the version that made each."""
         spec = job.patch
         blend = await self._work(lambda: Blend(job.windows, importance_map(spec), channels=job.spec.output_shape[0]))
-        pending: deque[tuple[Shape, asyncio.Task[npt.NDArray[Any]]]] = deque()
+        pending: deque[tuple[Shape, asyncio.Task[Array]]] = deque()
         corners = iter(job.windows)
         version = ""
 
-        async def answer(corner: Shape) -> npt.NDArray[Any]:
+        async def answer(corner: Shape) -> Array:
             nonlocal version
             patch = await self._work(lambda: job.windows.cut(channels, corner, spec))
             inferred = await self._inference.infer(
@@ -209,13 +209,13 @@ class Segmenter:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
 
-def _add(blend: Blend, output: npt.NDArray[Any], corner: Shape, model: Model) -> None:
+def _add(blend: Blend, output: Array, corner: Shape, model: Model) -> None:
     """Take one patch's answer in."""
     check_finite(output, model=model.name)
     blend.add(decode_probabilities(output), corner)
 
 
-def _label_next(labelling: Labelling, finished: Iterator[tuple[int, npt.NDArray[np.float32]]]) -> bool:
+def _label_next(labelling: Labelling, finished: Iterator[tuple[int, Float]]) -> bool:
     """Label with the next slices that are finished; whether there were some."""
     part = next(finished, None)
     if part is not None:

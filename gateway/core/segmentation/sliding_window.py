@@ -9,16 +9,14 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from sixpoint._typing import Array, Float, Shape
 from sixpoint.model_spec.spec import PatchSpec
 
-__all__ = ["Shape", "Windows", "importance_map"]
+__all__ = ["Windows", "importance_map"]
 
-Shape = tuple[int, int, int]
 
 # Of a Gaussian window, in edges of the patch; and the least weight of a voxel: MONAI's defaults.
 _SIGMA = 0.125
@@ -60,7 +58,7 @@ class Windows:
         """Their first voxels [z, y, x] in the padded volume: along z slowest."""
         return itertools.product(*self.starts)
 
-    def cut(self, channels: npt.NDArray[Any], corner: Shape, spec: PatchSpec) -> npt.NDArray[Any]:
+    def cut(self, channels: Array, corner: Shape, spec: PatchSpec) -> Array:
         """What a network sees in one window.
 
         Args:
@@ -84,7 +82,7 @@ class Windows:
         return np.pad(part, missing, constant_values=spec.padding_value)
 
 
-def importance_map(spec: PatchSpec) -> npt.NDArray[np.float32]:
+def importance_map(spec: PatchSpec) -> Float:
     """How much each voxel of a window counts where windows overlap, [z, y, x]."""
     result = np.ones((1, 1, 1), np.float32)
     if spec.blend == "gaussian":

@@ -7,8 +7,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-import numpy.typing as npt
 import zstandard
 
 from gateway.core.annotation.preprocess import Answered, Prepared
@@ -16,6 +14,7 @@ from gateway.core.annotation.prompt_state import Shown, anywhere, read_call, sho
 from gateway.storage.session_records import SegmentRow, SessionRow
 from gateway.storage.step_codec import decode_answer, decode_prompts
 from gateway.storage.step_records import StepRow
+from sixpoint._typing import Bools
 from sixpoint.errors import InternalError
 from sixpoint.geometry import Geometry
 
@@ -37,7 +36,7 @@ class Reply:
         since: The revision.
     """
 
-    mask: npt.NDArray[np.bool_]
+    mask: Bools
     offset: tuple[int, int, int]
     since: int
 

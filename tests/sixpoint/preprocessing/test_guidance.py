@@ -3,12 +3,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial import ConvexHull
 
+from sixpoint._typing import Array
 from sixpoint.model_spec.spec import (
     ClickChannel,
     EllipsoidChannel,
@@ -23,8 +23,6 @@ from sixpoint.model_spec.spec import (
 from sixpoint.preprocessing.guidance import PromptGuidance, corrected_input, network_input, volume_input, window
 from sixpoint.preprocessing.guidance_maps import ellipsoid_map, field_of_view, heatmap, hull_map
 from sixpoint.preprocessing.roi import Roi
-
-Array = npt.NDArray[Any]
 
 # An object's extremes in the ROI's frame: left, right, front, back, low, high.
 SIX = np.array(

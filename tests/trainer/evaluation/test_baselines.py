@@ -9,18 +9,18 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from sixpoint._typing import Bools
 from sixpoint.geometry import Geometry
 from sixpoint.metrics import dice
 from sixpoint.prompts import ExtremePoints
 from sixpoint.volume import Volume
 from trainer.evaluation.baselines import BASELINES, ellipsoid, graph_cut, random_walker
 
-Mask = npt.NDArray[np.bool_]
-Method = Callable[[Volume, npt.NDArray[Any]], Mask]
+Method = Callable[[Volume, npt.NDArray[Any]], Bools]
 LOOKING: list[Method] = [random_walker, graph_cut]
 
 
-def bean(*, contrast: float = 60.0, spacing: tuple[float, float, float] = (1.0, 1.0, 2.0)) -> tuple[Volume, Mask]:
+def bean(*, contrast: float = 60.0, spacing: tuple[float, float, float] = (1.0, 1.0, 2.0)) -> tuple[Volume, Bools]:
     """A bent body that its ellipsoid misses, in noise: (x, y, z) of 50, 44, 30 voxels."""
     geometry = Geometry(size=(50, 44, 30), spacing=spacing)
     z, y, x = np.indices(geometry.shape)
@@ -30,7 +30,7 @@ def bean(*, contrast: float = 60.0, spacing: tuple[float, float, float] = (1.0, 
     return Volume(image.astype(np.float32), geometry), truth
 
 
-def points_of(truth: Mask) -> npt.NDArray[Any]:
+def points_of(truth: Bools) -> npt.NDArray[Any]:
     return np.array(ExtremePoints.of_mask(truth).points)
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from sixpoint._typing import Bools
 from sixpoint.geometry import Geometry
 from trainer.evaluation.metrics import agreement, area_under_curve
 
-Mask = npt.NDArray[np.bool_]
 GEOMETRY = Geometry(size=(30, 30, 30))
 
 
-def cube(*, first: int = 10, edge: int = 10, shift: int = 0) -> Mask:
+def cube(*, first: int = 10, edge: int = 10, shift: int = 0) -> Bools:
     mask = np.zeros((30, 30, 30), np.bool_)
     mask[first : first + edge, first : first + edge, first + shift : first + shift + edge] = True
     return mask

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from sixpoint._typing import Bools
 from sixpoint.client import Client
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask, Timings
@@ -19,7 +19,6 @@ from trainer.evaluation.baselines import BASELINES, ellipsoid
 from trainer.evaluation.protocol import JITTER_VOXELS, Judged, LeftOut, extreme_points, judge, next_click
 from trainer.simulation.simulated_user import ErrorClick
 
-Bits = npt.NDArray[np.bool_]
 EVERY_KIND = ("extreme_points", "box", "clicks")
 
 
@@ -34,7 +33,7 @@ def body() -> Structure:
 class Scripted:
     """A session that gives one answer after another to points and clicks, and the truth to everything else."""
 
-    def __init__(self, structure: Structure, answers: Sequence[Bits]) -> None:
+    def __init__(self, structure: Structure, answers: Sequence[Bools]) -> None:
         self.structure = structure
         self.answers = list(answers)
         self.prompts: list[Prompt] = []
@@ -47,14 +46,14 @@ class Scripted:
         return Mask(array.astype(np.uint8), self.structure.image.geometry, "scripted", "7", 1, Timings(), 0)
 
 
-def judged(structure: Structure, *answers: Bits, prompts: Sequence[str] = EVERY_KIND) -> tuple[Judged, list[Prompt]]:
+def judged(structure: Structure, *answers: Bools, prompts: Sequence[str] = EVERY_KIND) -> tuple[Judged, list[Prompt]]:
     session = Scripted(structure, answers)
     one = judge(session, structure, prompts=prompts, baselines={"ellipsoid": ellipsoid})
     assert isinstance(one, Judged)
     return one, session.prompts
 
 
-def without(truth: Bits, *parts: slice) -> Bits:
+def without(truth: Bools, *parts: slice) -> Bools:
     rest = truth.copy()
     rest[parts] = False
     return rest
