@@ -14,15 +14,15 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from gateway.core.annotation.annotator import Outliner
+from gateway.core.annotation.annotator import Annotator
 from gateway.core.annotation.engine import Engine
 from gateway.core.images.store import ImageLimits, Images
 from gateway.core.runtime.admission import Admission
 from gateway.core.runtime.catalog import Catalog
-from gateway.core.runtime.core_pool import Cores
+from gateway.core.runtime.core_pool import CorePool
 from gateway.core.segmentation.segmenter import Segmenter
-from gateway.core.sessions.history import Log
-from gateway.core.sessions.segment_state import HotStates
+from gateway.core.sessions.history import SegmentHistory
+from gateway.core.sessions.segment_state import SegmentStateCache
 from gateway.core.sessions.sessions import Sessions
 from gateway.grpc.interceptors import CallInterceptor
 from gateway.grpc.servicers import AnnotationServicer, ImageServicer, ModelServicer, SessionServicer
@@ -92,8 +92,8 @@ class Gateway:
                 idle=settings.image_idle_seconds,
             ),
         )
-        hot = HotStates(settings.session_memory_bytes, idle=settings.session_memory_seconds)
-        self._log = Log(database=self._database, hot=hot)
+        hot = SegmentStateCache(settings.session_memory_bytes, idle=settings.session_memory_seconds)
+        self._log = SegmentHistory(database=self._database, hot=hot)
         self._sessions = Sessions(
             database=self._database,
             log=self._log,
@@ -106,7 +106,7 @@ class Gateway:
         # Threads of their own, too: a prompt is not to stand in line behind pieces of work on whole images.
         self._segmenting = ThreadPoolExecutor(settings.workers, thread_name_prefix="segmenting")
         self._admission = Admission(budget=settings.prompt_memory_bytes, most=settings.max_prompts)
-        self._cores = Cores(inside=lambda: self._admission.inside)
+        self._cores = CorePool(active=lambda: self._admission.active)
         self._health = health.aio.HealthServicer()
         self.port = settings.port
         """The port listened on, once running."""
@@ -197,7 +197,7 @@ class Gateway:
             log=self._log,
             images=self._images,
             catalog=self._catalog,
-            outliner=Outliner(inference=triton, executor=self._executor, both=self._cores.both),
+            outliner=Annotator(inference=triton, executor=self._executor, run_pair=self._cores.run_pair),
             admission=self._admission,
         )
 

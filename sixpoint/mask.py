@@ -14,7 +14,7 @@ import zstandard
 from sixpoint._typing import Bools, Counts, Index
 from sixpoint.errors import InternalError
 from sixpoint.geometry import Geometry
-from sixpoint.preprocessing.concurrency import Both, in_turn
+from sixpoint.preprocessing.concurrency import PairRunner, run_serially
 from sixpoint.volume import write_image
 
 __all__ = [
@@ -119,16 +119,16 @@ class Mask:
         write_image(self.array, self.geometry, path)
 
 
-def pack(mask: Bools, offset: Index, *, both: Both = in_turn) -> PackedMask:
+def pack(mask: Bools, offset: Index, *, run_pair: PairRunner = run_serially) -> PackedMask:
     """Pack the part of a mask where it is not 0.
 
     Args:
         mask: bool [z, y, x], a piece of the image's grid.
         offset: Index (x, y, z) of the piece's first voxel.
-        both: Compresses and hashes.
+        run_pair: Compresses and hashes.
     """
     piece, first = cropped(mask)
-    return _packed(piece, (offset[0] + first[0], offset[1] + first[1], offset[2] + first[2]), both=both)
+    return _packed(piece, (offset[0] + first[0], offset[1] + first[1], offset[2] + first[2]), run_pair=run_pair)
 
 
 def pack_change(
@@ -137,7 +137,7 @@ def pack_change(
     *,
     before: tuple[Bools, Index],
     revision: int,
-    both: Both = in_turn,
+    run_pair: PairRunner = run_serially,
 ) -> PackedMask:
     """Pack the box in which a mask differs from the one before it; all of a large mask of which it is the larger part.
 
@@ -146,7 +146,7 @@ def pack_change(
         offset: Index (x, y, z) of the piece's first voxel.
         before: A piece of the mask before it, and its first voxel, likewise.
         revision: Of that one.
-        both: Compresses and hashes.
+        run_pair: Compresses and hashes.
     """
     # What the gateway alone does, and the client is installed without.
     from sixpoint.preprocessing import kernels
@@ -158,8 +158,8 @@ def pack_change(
     shape = tuple(end - begin for begin, end in zip((z, y, x), ends, strict=True))
     if mask.size >= _LARGE and 2 * math.prod(shape) > mask.size:
         # No fewer bytes, and whoever receives it need not put it into the mask before.
-        return pack(mask, offset, both=both)
-    packed = _packed(_cut_out(mask, offset, (x, y, z), shape), (x, y, z), both=both)
+        return pack(mask, offset, run_pair=run_pair)
+    packed = _packed(_cut_out(mask, offset, (x, y, z), shape), (x, y, z), run_pair=run_pair)
     return replace(packed, voxel_count=int(np.count_nonzero(mask)), base_revision=revision)
 
 
@@ -219,7 +219,7 @@ def check_box(packed: PackedMask, size: Index) -> None:
         raise InternalError(f"the mask's box {packed.lower} to {packed.upper} does not fit the image of size {size}")
 
 
-def _packed(piece: Bools, lower: Index, *, both: Both) -> PackedMask:
+def _packed(piece: Bools, lower: Index, *, run_pair: PairRunner) -> PackedMask:
     """A box of a mask [z, y, x], all of it; its first voxel is ``lower`` in the image."""
     if not piece.size:
         return PackedMask((0, 0, 0), (0, 0, 0), _compress(b""), hashlib.sha256().digest(), 0)
@@ -230,8 +230,8 @@ def _packed(piece: Bools, lower: Index, *, both: Both) -> PackedMask:
         some = np.ascontiguousarray(piece[z : z + thick])
         raw += np.packbits(some.reshape(-1)).data
         count += int(np.count_nonzero(some))
-    both = both if len(raw) >= _WORTH_HALVING else in_turn
-    bits, sha256 = both(lambda: _compress(raw), lambda: hashlib.sha256(raw).digest())
+    run_pair = run_pair if len(raw) >= _WORTH_HALVING else run_serially
+    bits, sha256 = run_pair(lambda: _compress(raw), lambda: hashlib.sha256(raw).digest())
     x, y, z = lower
     return PackedMask(
         lower=lower,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import zstandard
 
-from gateway.core.annotation.preprocess import Answered
+from gateway.core.annotation.preprocess import Prediction
 from sixpoint.preprocessing.roi import Roi
 from sixpoint.prompts import Prompt
 from sixpoint.protocol.converters import prompt_from_message, prompt_to_message
@@ -32,16 +32,16 @@ def decode_prompts(data: bytes) -> tuple[Prompt, ...]:
     return tuple(map(prompt_from_message, annotation.AnnotateRequest.FromString(data).prompts))
 
 
-def encode_answer(answered: Answered) -> tuple[RoiNumbers, bytes]:
+def encode_answer(answered: Prediction) -> tuple[RoiNumbers, bytes]:
     """The ROI (lower and upper corner, size), and the compressed probabilities."""
     roi = answered.roi
     packed = zstandard.ZstdCompressor(level=_LEVEL).compress(np.ascontiguousarray(answered.probabilities).data)
     return (roi.lower, roi.upper, roi.size), packed
 
 
-def decode_answer(roi: RoiNumbers, data: bytes) -> Answered:
+def decode_answer(roi: RoiNumbers, data: bytes) -> Prediction:
     """The way back from :func:`encode_answer`."""
     (ax, ay, az), (bx, by, bz), (nx, ny, nz) = roi
     raw = zstandard.ZstdDecompressor().decompress(data, max_output_size=nx * ny * nz)
     grid = np.frombuffer(raw, np.uint8).reshape(nz, ny, nx)
-    return Answered(grid, Roi((ax, ay, az), (bx, by, bz), (nx, ny, nz)))
+    return Prediction(grid, Roi((ax, ay, az), (bx, by, bz), (nx, ny, nz)))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-__all__ = ["Both", "in_turn"]
+__all__ = ["PairRunner", "run_serially"]
 
 _One = TypeVar("_One")
 _Other = TypeVar("_Other")
 
 
-class Both(Protocol):
+class PairRunner(Protocol):
     """Does two pieces of work, neither of which needs the other's result."""
 
     def __call__(self, one: Callable[[], _One], other: Callable[[], _Other], /) -> tuple[_One, _Other]:
@@ -19,6 +19,6 @@ class Both(Protocol):
         ...
 
 
-def in_turn(one: Callable[[], _One], other: Callable[[], _Other], /) -> tuple[_One, _Other]:
+def run_serially(one: Callable[[], _One], other: Callable[[], _Other], /) -> tuple[_One, _Other]:
     """First one, then the other."""
     return one(), other()

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from sixpoint._typing import Array, Bools, Float, Size
 from sixpoint.preprocessing import kernels
-from sixpoint.preprocessing.concurrency import Both, in_turn
+from sixpoint.preprocessing.concurrency import PairRunner, run_serially
 from sixpoint.preprocessing.resampling import Taps
 from sixpoint.preprocessing.roi import Roi
 
@@ -33,7 +33,7 @@ def cut(
     threshold: float,
     cover: npt.NDArray[np.integer] | None = None,
     flips: tuple[bool, bool, bool] = (False, False, False),
-    both: Both = in_turn,
+    run_pair: PairRunner = run_serially,
 ) -> tuple[Bools, Size]:
     """The voxels at which :meth:`Roi.restore` of a grid is at least a threshold, without those values being stored.
 
@@ -48,7 +48,7 @@ def cut(
         threshold: In the grid's units.
         cover: Voxels (x, y, z) in the ROI, shape [n, 3], that the result is to contain, whatever they are.
         flips: Along which of (x, y, z) the result lies backwards in memory.
-        both: Does the two halves of a large mask.
+        run_pair: Does the two halves of a large mask.
 
     Returns:
         Mask [z, y, x], and the (x, y, z) index of its first voxel; outside of it nothing reaches the threshold.
@@ -71,7 +71,7 @@ def cut(
     else:
         half = len(mask) // 2
         some = partial(_cut_slices, values, mask, taps, threshold)
-        both(lambda: some(slice(half)), lambda: some(slice(half, None)))
+        run_pair(lambda: some(slice(half)), lambda: some(slice(half, None)))
     return mask[steps], (x.first, y.first, z.first)
 
 

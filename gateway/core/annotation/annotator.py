@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from gateway.core.annotation.preprocess import Answered, Prepared, brought, correct, prepare, restore
-from gateway.core.annotation.prompt_state import Shown
+from gateway.core.annotation.preprocess import NetworkInput, Prediction, brought, correct, prepare, restore
+from gateway.core.annotation.prompt_state import ObjectPrompts
 from gateway.core.images.store import StoredImage
 from gateway.core.runtime.catalog import Model
 from gateway.core.runtime.deadline import Deadline
@@ -23,9 +23,9 @@ from sixpoint._typing import Bools
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, Timings, pack, pack_change
 from sixpoint.model_spec.spec import ModelSpec
-from sixpoint.preprocessing.concurrency import Both, in_turn
+from sixpoint.preprocessing.concurrency import PairRunner, run_serially
 
-__all__ = ["Before", "Drawn", "Outlined", "Outliner", "Phase"]
+__all__ = ["Annotator", "ClientMask", "PendingAnswer", "Phase", "RenderedMask"]
 
 _Result = TypeVar("_Result")
 
@@ -40,7 +40,7 @@ class Phase(Enum):
 
 
 @dataclass(frozen=True, eq=False)
-class Before:
+class ClientMask:
     """The mask that the caller has: a piece of it, its first voxel (x, y, z), and its revision."""
 
     mask: Bools
@@ -49,7 +49,7 @@ class Before:
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class RenderedMask:
     """A mask as it is sent, as it is, and where the time went.
 
     Attributes:
@@ -66,7 +66,7 @@ class Drawn:
 
 
 @dataclass(frozen=True, eq=False)
-class Outlined:
+class PendingAnswer:
     """An answer on the ROI's grid, whose mask is being drawn.
 
     Attributes:
@@ -77,40 +77,40 @@ class Outlined:
         prepared: What the network saw.
     """
 
-    answered: Answered
+    answered: Prediction
     version: str
     timings: Timings
-    drawing: asyncio.Future[Drawn]
-    prepared: Prepared | None = None
+    drawing: asyncio.Future[RenderedMask]
+    prepared: NetworkInput | None = None
 
 
-class Outliner:
+class Annotator:
     """Runs networks on what people show.
 
     Args:
         inference: Runs a network on one tensor.
         executor: Threads for pre- and post-processing.
-        both: Does two halves of the work of one prompt.
+        run_pair: Does two halves of the work of one prompt.
     """
 
-    def __init__(self, *, inference: Inference, executor: Executor, both: Both = in_turn) -> None:
+    def __init__(self, *, inference: Inference, executor: Executor, run_pair: PairRunner = run_serially) -> None:
         self._inference = inference
         self._executor = executor
-        self._both = both
+        self._run_pair = run_pair
 
-    async def outline(
+    async def annotate(
         self,
         image: StoredImage,
         model: Model,
-        shown: Shown,
+        shown: ObjectPrompts,
         *,
-        answered: Answered | None,
-        prepared: Prepared | None,
-        before: Before | None,
+        answered: Prediction | None,
+        prepared: NetworkInput | None,
+        client_mask: ClientMask | None,
         deadline: Deadline,
-        told: Callable[[Phase], None],
+        on_phase: Callable[[Phase], None],
         version: str = "",
-    ) -> Outlined:
+    ) -> PendingAnswer:
         """The answer of a model to all that was shown of an object: one call of the network.
 
         Args:
@@ -119,9 +119,9 @@ class Outliner:
             shown: What was shown of the object.
             answered: The answer that new clicks correct; None when there is none.
             prepared: What the network saw last of this object; None when that is not known.
-            before: The mask that the caller has.
+            client_mask: The mask that the caller has.
             deadline: Until when an answer is wanted.
-            told: Called as the call goes on.
+            on_phase: Called as the call goes on.
             version: Which version of the model; empty: its own.
 
         Raises:
@@ -130,7 +130,7 @@ class Outliner:
             DeadlineExceeded: When the deadline passed before the mask was there.
         """
         geometry, threshold = image.volume.geometry, model.spec.output.threshold
-        told(Phase.PREPROCESSING)
+        on_phase(Phase.PREPROCESSING)
         ready, waited, preparing = await self._run(
             lambda: prepare(
                 image.reduced,
@@ -139,16 +139,16 @@ class Outliner:
                 before=prepared,
                 geometry=geometry,
                 spec=model.spec,
-                both=self._both,
+                run_pair=self._run_pair,
             )
         )
-        told(Phase.INFERENCE)
+        on_phase(Phase.INFERENCE)
         started = time.perf_counter()
         inferred = await self._inference.infer(model, ready.tensor, timeout=deadline.remaining(), version=version)
         inferring = time.perf_counter() - started
-        told(Phase.POSTPROCESSING)
+        on_phase(Phase.POSTPROCESSING)
 
-        def answer() -> Answered:
+        def answer() -> Prediction:
             check_finite(inferred.output, model=model.name)
             return correct(inferred.output[0], ready, geometry=geometry, threshold=threshold)
 
@@ -157,7 +157,7 @@ class Outliner:
             shown,
             geometry=geometry,
             threshold=threshold,
-            before=before,
+            before=client_mask,
         )
         spent = Timings(
             queue=timedelta(seconds=waited),
@@ -166,7 +166,9 @@ class Outliner:
         )
         return replace(outlined, version=inferred.version, timings=spent + outlined.timings, prepared=ready)
 
-    async def bring(self, shown: Shown, spec: ModelSpec, *, geometry: Geometry, before: Before | None) -> Outlined:
+    async def bring(
+        self, shown: ObjectPrompts, spec: ModelSpec, *, geometry: Geometry, before: ClientMask | None
+    ) -> PendingAnswer:
         """The answer that is the mask that a person brought along; no network is asked.
 
         Args:
@@ -184,8 +186,14 @@ class Outliner:
         )
 
     async def draw(
-        self, answered: Answered, shown: Shown, *, geometry: Geometry, threshold: float, before: Before | None
-    ) -> Drawn:
+        self,
+        answered: Prediction,
+        shown: ObjectPrompts,
+        *,
+        geometry: Geometry,
+        threshold: float,
+        before: ClientMask | None,
+    ) -> RenderedMask:
         """The mask of an answer.
 
         Args:
@@ -201,29 +209,29 @@ class Outliner:
         return replace(drawn, timings=replace(drawn.timings, queue=timedelta(seconds=waited)))
 
     @staticmethod
-    def nothing(before: Before | None) -> Drawn:
+    def nothing(before: ClientMask | None) -> RenderedMask:
         """The empty mask."""
         return _packed(np.zeros((1, 1, 1), np.bool_), (0, 0, 0), before, Timings())
 
     async def _drawn(
         self,
-        answer: Callable[[], Answered],
-        shown: Shown,
+        answer: Callable[[], Prediction],
+        shown: ObjectPrompts,
         *,
         geometry: Geometry,
         threshold: float,
-        before: Before | None,
-    ) -> Outlined:
+        before: ClientMask | None,
+    ) -> PendingAnswer:
         """Make an answer on a thread, which goes on to draw it, while the answer is stored."""
         loop = asyncio.get_running_loop()
-        made: asyncio.Future[tuple[Answered, float, float]] = loop.create_future()
+        made: asyncio.Future[tuple[Prediction, float, float]] = loop.create_future()
         asked = time.perf_counter()
 
         def tell(*what: Any) -> None:
             if not made.done():
                 made.set_result(what)
 
-        def work() -> Drawn:
+        def work() -> RenderedMask:
             begun = time.perf_counter()
             answered = answer()
             loop.call_soon_threadsafe(tell, answered, begun - asked, time.perf_counter() - begun)
@@ -242,15 +250,21 @@ class Outliner:
             drawing.cancel()
             raise
         timings = Timings(queue=timedelta(seconds=waited), postprocess=timedelta(seconds=answering))
-        return Outlined(answered, "", timings, drawing)
+        return PendingAnswer(answered, "", timings, drawing)
 
     def _draw(
-        self, answered: Answered, shown: Shown, *, geometry: Geometry, threshold: float, before: Before | None
-    ) -> Drawn:
+        self,
+        answered: Prediction,
+        shown: ObjectPrompts,
+        *,
+        geometry: Geometry,
+        threshold: float,
+        before: ClientMask | None,
+    ) -> RenderedMask:
         begun = time.perf_counter()
-        mask, offset = restore(answered, shown, geometry=geometry, threshold=threshold, both=self._both)
+        mask, offset = restore(answered, shown, geometry=geometry, threshold=threshold, run_pair=self._run_pair)
         timings = Timings(postprocess=timedelta(seconds=time.perf_counter() - begun))
-        return _packed(mask, offset, before, timings, both=self._both)
+        return _packed(mask, offset, before, timings, run_pair=self._run_pair)
 
     async def _run(self, work: Callable[[], _Result]) -> tuple[_Result, float, float]:
         """Run work on a thread: its result, seconds waited for the thread, seconds of work."""
@@ -267,16 +281,16 @@ class Outliner:
 def _packed(
     mask: Bools,
     offset: tuple[int, int, int],
-    before: Before | None,
+    before: ClientMask | None,
     timings: Timings,
     *,
-    both: Both = in_turn,
-) -> Drawn:
+    run_pair: PairRunner = run_serially,
+) -> RenderedMask:
     begun = time.perf_counter()
     if before is None:
-        packed = pack(mask, offset, both=both)
+        packed = pack(mask, offset, run_pair=run_pair)
     else:
         old = before.mask, before.offset
-        packed = pack_change(mask, offset, before=old, revision=before.revision, both=both)
+        packed = pack_change(mask, offset, before=old, revision=before.revision, run_pair=run_pair)
     timings = replace(timings, encode=timedelta(seconds=time.perf_counter() - begun))
-    return Drawn(packed, mask, offset, timings)
+    return RenderedMask(packed, mask, offset, timings)

@@ -15,7 +15,7 @@ from sixpoint.preprocessing import kernels
 from sixpoint.preprocessing.resampling import taps_of
 from sixpoint.preprocessing.roi import Roi
 
-__all__ = ["REACH", "hold", "least", "quantise", "settle"]
+__all__ = ["REACH", "enforce_clicks", "limit_change_to_clicks", "quantise", "threshold_count"]
 
 
 REACH = 0.25
@@ -31,12 +31,14 @@ def quantise(probabilities: Array) -> Counts:
     return np.rint(np.clip(probabilities, 0, 1) * np.float32(255)).astype(np.uint8)
 
 
-def least(threshold: float) -> int:
+def threshold_count(threshold: float) -> int:
     """The smallest count of 255ths that is at least a threshold."""
     return int(np.searchsorted(_SHARES, np.float32(threshold)))
 
 
-def settle(grid: Counts, previous: Counts, clicks: Points, *, threshold: float, reach: float = REACH) -> Counts:
+def limit_change_to_clicks(
+    grid: Counts, previous: Counts, clicks: Points, *, threshold: float, reach: float = REACH
+) -> Counts:
     """A corrected answer that differs from the previous one only where the clicks give a reason.
 
     The regions (26-connected) where the two are on different sides of the threshold, and that do not come within reach
@@ -49,7 +51,7 @@ def settle(grid: Counts, previous: Counts, clicks: Points, *, threshold: float, 
         threshold: Probability from which on a cell belongs to the object.
         reach: In edges of the ROI; infinity takes the new answer as it is.
     """
-    cut = least(threshold)
+    cut = threshold_count(threshold)
     labels, count = kernels.components((grid >= cut) != (previous >= cut))
     reached = np.zeros(count + 1, np.bool_)
     # Label 0: where both are on the same side.
@@ -71,7 +73,9 @@ def _within(place: float, reach: float, cells: int) -> slice:
     return slice(min(cells, math.floor(low * cells)), max(0, math.ceil(high * cells)))
 
 
-def hold(grid: Counts, voxels: npt.NDArray[np.int64], positive: Bools, *, roi: Roi, threshold: float) -> Counts:
+def enforce_clicks(
+    grid: Counts, voxels: npt.NDArray[np.int64], positive: Bools, *, roi: Roi, threshold: float
+) -> Counts:
     """Probabilities under which every clicked voxel, resampled, is on the side that its click says.
 
     Where a click is violated, the cells that its voxel is resampled from are moved to the smallest 255th that is at
@@ -85,7 +89,7 @@ def hold(grid: Counts, voxels: npt.NDArray[np.int64], positive: Bools, *, roi: R
         threshold: Probability from which on a voxel belongs to the object.
     """
     result = grid.copy()
-    cut = least(threshold)
+    cut = threshold_count(threshold)
     for voxel, inside in zip(voxels, positive, strict=True):
         cells, weights = _cells(roi, voxel)
         part = result[cells]

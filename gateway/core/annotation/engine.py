@@ -9,16 +9,16 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
-from gateway.core.annotation.annotator import Before, Drawn, Outliner, Phase
+from gateway.core.annotation.annotator import Annotator, ClientMask, Phase, RenderedMask
 from gateway.core.annotation.preprocess import working_bytes
-from gateway.core.annotation.prompt_state import begin, check_kinds, read_call, show
+from gateway.core.annotation.prompt_state import accumulate, check_kinds, read_prompts, start_from_clicks
 from gateway.core.annotation.request import Answer, Target
 from gateway.core.images.store import StoredImage
 from gateway.core.runtime.admission import Admission
 from gateway.core.runtime.catalog import Catalog
 from gateway.core.runtime.deadline import Deadline
-from gateway.core.sessions.history import Loaded, Log, check_revision
-from gateway.core.sessions.segment_state import Reply, State
+from gateway.core.sessions.history import SegmentHistory, Snapshot, check_revision
+from gateway.core.sessions.segment_state import SentMask, State
 from gateway.storage.session_records import SegmentRow, SessionRow
 from sixpoint.errors import NothingToRedo, NothingToUndo, SixpointError, StaleRevision
 from sixpoint.mask import Timings
@@ -58,10 +58,10 @@ class Engine:
     def __init__(
         self,
         *,
-        log: Log,
+        log: SegmentHistory,
         images: Images,
         catalog: Catalog,
-        outliner: Outliner,
+        outliner: Annotator,
         admission: Admission,
     ) -> None:
         self._log = log
@@ -104,7 +104,7 @@ class Engine:
         told(Phase.WAITING)
         asked = time.perf_counter()
 
-        async def step(loaded: Loaded) -> Answer:
+        async def step(loaded: Snapshot) -> Answer:
             return await self._step(target, loaded, prompts, deadline=deadline, told=told, asked=asked)
 
         return await self._change(target, step, appends=True)
@@ -154,7 +154,7 @@ class Engine:
     async def _step(
         self,
         target: Target,
-        loaded: Loaded,
+        loaded: Snapshot,
         prompts: Sequence[Prompt],
         *,
         deadline: Deadline,
@@ -164,12 +164,12 @@ class Engine:
         state = loaded.state
         image = await self._images.open(loaded.row.image_digest)
         geometry = image.volume.geometry
-        call = read_call(prompts, geometry=geometry)
+        call = read_prompts(prompts, geometry=geometry)
         model = self._catalog.get(loaded.row.model)
         check_kinds(call, model=model.name, taken=model.spec.prompts)
         by_clicks = model.spec.begun_by_clicks
-        call = begin(state.shown, call, model=model.name, by_clicks=by_clicks, geometry=geometry)
-        shown = show(state.shown, call)
+        call = start_from_clicks(state.shown, call, model=model.name, by_clicks=by_clicks, geometry=geometry)
+        shown = accumulate(state.shown, call)
         async with self._admission.memory(working_bytes(shown, geometry=geometry, spec=model.spec)):
             waited = Timings(queue=timedelta(seconds=time.perf_counter() - asked))
             # A new object has little in common with the one before.
@@ -177,15 +177,15 @@ class Engine:
             if call.extent and call.extent.mask is not None and not len(call.clicks):
                 outlined = await self._outliner.bring(shown, model.spec, geometry=geometry, before=before)
             else:
-                outlined = await self._outliner.outline(
+                outlined = await self._outliner.annotate(
                     image,
                     model,
                     shown,
                     answered=None if call.extent else state.answered,
                     prepared=None if call.extent else state.prepared,
-                    before=before,
+                    client_mask=before,
                     deadline=deadline,
-                    told=told,
+                    on_phase=told,
                     version=model.version_for(loaded.row.id),
                 )
             started = time.perf_counter()
@@ -215,14 +215,14 @@ class Engine:
         return await self._change(target, lambda loaded: self._stand(target, loaded, where(loaded.segment)))
 
     async def _change(
-        self, target: Target, make: Callable[[Loaded], Awaitable[Answer]], *, appends: bool = False
+        self, target: Target, make: Callable[[Snapshot], Awaitable[Answer]], *, appends: bool = False
     ) -> Answer:
         """Make a change in its turn; once, whoever repeats it, and anew when another gateway process was faster.
 
         What appends, and names the revision that is at hand, does not wait for a look at the database: that nothing
         has changed there is checked as the step is stored.
         """
-        async with self._admission.place(), self._log.lock(target.session_id):
+        async with self._admission.slot(), self._log.lock(target.session_id):
             at_hand = self._log.at_hand(target.session_id, target.segment, revision=target.revision)
             if appends and at_hand is not None:
                 try:
@@ -243,7 +243,7 @@ class Engine:
                         raise
         raise AssertionError("the loop returns or raises")
 
-    async def _stand(self, target: Target, loaded: Loaded, head: int) -> Answer:
+    async def _stand(self, target: Target, loaded: Snapshot, head: int) -> Answer:
         """Make ``head`` the segment's last step in force."""
         if head == loaded.segment.head:
             return await self._again(target, loaded)
@@ -255,7 +255,7 @@ class Engine:
         timings = replace(drawn.timings, store=timedelta(seconds=time.perf_counter() - started))
         return _answer(row, segment, after, drawn, timings)
 
-    async def _again(self, target: Target, loaded: Loaded) -> Answer:
+    async def _again(self, target: Target, loaded: Snapshot) -> Answer:
         """The segment as it stands, or as it stood after the call that is repeated."""
         row, segment, state = loaded.row, loaded.segment, loaded.state
         if loaded.done and loaded.done.revision != row.revision:
@@ -266,7 +266,7 @@ class Engine:
         drawn = await self._draw(loaded, state, before=_before(loaded, target))
         return _answer(row, segment, state, drawn, drawn.timings)
 
-    async def _draw(self, loaded: Loaded, state: State, *, before: Before | None) -> Drawn:
+    async def _draw(self, loaded: Snapshot, state: State, *, before: ClientMask | None) -> RenderedMask:
         if state.shown is None or state.answered is None:
             return self._outliner.nothing(before)
         image = await self._images.open(loaded.row.image_digest)
@@ -275,18 +275,18 @@ class Engine:
         )
 
 
-def _before(loaded: Loaded, target: Target) -> Before | None:
+def _before(loaded: Snapshot, target: Target) -> ClientMask | None:
     """The mask that the caller has, if it is the segment's present one, and known here."""
     reply = loaded.state.reply
     if reply is None or not reply.since <= target.base_revision <= loaded.row.revision:
         return None
-    return Before(reply.mask, reply.offset, target.base_revision)
+    return ClientMask(reply.mask, reply.offset, target.base_revision)
 
 
-def _reply(drawn: Drawn, revision: int) -> Reply | None:
+def _reply(drawn: RenderedMask, revision: int) -> SentMask | None:
     """What to keep of the mask that is sent, for the next one to be compared with; None of one that is not compared."""
-    return None if drawn.mask.size > _MOST_COMPARED else Reply(drawn.mask, drawn.offset, revision)
+    return None if drawn.mask.size > _MOST_COMPARED else SentMask(drawn.mask, drawn.offset, revision)
 
 
-def _answer(row: SessionRow, segment: SegmentRow, state: State, drawn: Drawn, timings: Timings) -> Answer:
+def _answer(row: SessionRow, segment: SegmentRow, state: State, drawn: RenderedMask, timings: Timings) -> Answer:
     return Answer(row.revision, segment, drawn.packed, state.model, state.version, timings)

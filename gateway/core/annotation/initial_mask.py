@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateway.core.annotation.corrections import least, quantise
-from gateway.core.annotation.prompt_state import Extent
+from gateway.core.annotation.corrections import quantise, threshold_count
+from gateway.core.annotation.prompt_state import ObjectExtent
 from sixpoint._typing import Bools, Counts, Size
 from sixpoint.preprocessing.roi import Roi
 
@@ -17,7 +17,7 @@ __all__ = ["blend", "sampled"]
 _BLUR = 48
 
 
-def sampled(extent: Extent, roi: Roi, *, size: Size) -> Counts:
+def sampled(extent: ObjectExtent, roi: Roi, *, size: Size) -> Counts:
     """The mask on the ROI's grid, in 255ths of what it fills of each cell.
 
     Args:
@@ -36,7 +36,7 @@ def sampled(extent: Extent, roi: Roi, *, size: Size) -> Counts:
 
 
 def blend(
-    mask: Bools, lower: Size, counts: Counts, extent: Extent, *, roi: Roi, size: Size, threshold: float
+    mask: Bools, lower: Size, counts: Counts, extent: ObjectExtent, *, roi: Roi, size: Size, threshold: float
 ) -> tuple[Bools, Size]:
     """The mask that was brought along, with what was changed of it.
 
@@ -54,7 +54,7 @@ def blend(
     Returns:
         A mask of the voxels that the ROI covers, bool [z, y, x], and the index (x, y, z) of its first voxel.
     """
-    cut = least(threshold)
+    cut = threshold_count(threshold)
     low, high = roi.bounds(size)
     result = _within(extent, low, high)
     before = sampled(extent, roi, size=size)
@@ -73,7 +73,7 @@ def blend(
     return result, low
 
 
-def _within(extent: Extent, low: Size, high: Size) -> Bools:
+def _within(extent: ObjectExtent, low: Size, high: Size) -> Bools:
     """The mask in a box of voxels; what lies beyond the box is left out."""
     assert extent.mask is not None
     result = np.zeros([b - a for a, b in zip(low[::-1], high[::-1], strict=True)], np.bool_)

@@ -8,21 +8,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gateway.core.annotation.corrections import REACH, hold, least, quantise, settle
+from gateway.core.annotation.corrections import REACH, enforce_clicks, limit_change_to_clicks, quantise, threshold_count
 from gateway.core.annotation.initial_mask import blend, sampled
-from gateway.core.annotation.prompt_state import Shown
+from gateway.core.annotation.prompt_state import ObjectPrompts
 from sixpoint._typing import Array, Bools, Counts, Float, Floating, Points, Size
 from sixpoint.geometry import Geometry
 from sixpoint.model_spec.spec import ModelSpec
 from sixpoint.preprocessing import kernels
-from sixpoint.preprocessing.concurrency import Both, in_turn
+from sixpoint.preprocessing.concurrency import PairRunner, run_serially
 from sixpoint.preprocessing.guidance import PromptGuidance, corrected_input, draw_image, draw_maps, empty_input
 from sixpoint.preprocessing.roi import Roi, Samples
 from sixpoint.preprocessing.thresholding import cut
 
 __all__ = [
-    "Answered",
-    "Prepared",
+    "NetworkInput",
+    "Prediction",
     "brought",
     "correct",
     "decode_probabilities",
@@ -42,7 +42,7 @@ _REACH_CELLS = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Answered:
+class Prediction:
     """The answer so far, which the next clicks correct.
 
     Attributes:
@@ -55,7 +55,7 @@ class Answered:
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class NetworkInput:
     """Prompts made ready for their network.
 
     Attributes:
@@ -69,7 +69,7 @@ class Prepared:
     tensor: Floating
     roi: Roi
     guide: PromptGuidance
-    shown: Shown
+    shown: ObjectPrompts
     spec: ModelSpec
 
     @property
@@ -89,14 +89,14 @@ class Prepared:
 
 def prepare(
     reduced: Callable[[Size], Samples],
-    shown: Shown,
+    shown: ObjectPrompts,
     *,
-    answered: Answered | None = None,
-    before: Prepared | None = None,
+    answered: Prediction | None = None,
+    before: NetworkInput | None = None,
     geometry: Geometry,
     spec: ModelSpec,
-    both: Both = in_turn,
-) -> Prepared:
+    run_pair: PairRunner = run_serially,
+) -> NetworkInput:
     """Cut the ROI out, resample it, normalise it, draw the guidance.
 
     Args:
@@ -107,7 +107,7 @@ def prepare(
         before: What was made ready for the call before, in the same image: what clicks leave as it was is taken over.
         geometry: Of the image as it came.
         spec: The model's.
-        both: Draws what voxels make and what they do not.
+        run_pair: Draws what voxels make and what they do not.
     """
     canonical = geometry.canonical()
     extent, clicks = shown.extent, shown.clicks
@@ -135,14 +135,14 @@ def prepare(
     else:
         x, y, z = roi.size
         tensor = empty_input((z, y, x), spec.input)
-        both(
+        run_pair(
             lambda: draw_image(roi.sample(reduced(roi.reduction)), guide, spec.input, out=tensor),
             lambda: draw_maps(guide, spec.input, out=tensor),
         )
-    return Prepared(tensor, roi, guide, shown, spec)
+    return NetworkInput(tensor, roi, guide, shown, spec)
 
 
-def brought(shown: Shown, *, geometry: Geometry, spec: ModelSpec) -> Answered:
+def brought(shown: ObjectPrompts, *, geometry: Geometry, spec: ModelSpec) -> Prediction:
     """The answer that is the mask that a person brought along.
 
     Args:
@@ -152,10 +152,10 @@ def brought(shown: Shown, *, geometry: Geometry, spec: ModelSpec) -> Answered:
     """
     canonical = geometry.canonical()
     roi = Roi.around(shown.extent.box, spacing=canonical.spacing, spec=spec.roi, image=canonical.size)
-    return Answered(sampled(shown.extent, roi, size=canonical.size), roi)
+    return Prediction(sampled(shown.extent, roi, size=canonical.size), roi)
 
 
-def working_bytes(shown: Shown, *, geometry: Geometry, spec: ModelSpec) -> int:
+def working_bytes(shown: ObjectPrompts, *, geometry: Geometry, spec: ModelSpec) -> int:
     """About how much memory an answer takes while it is made: tensors, voxels of the ROI, bits."""
     canonical = geometry.canonical()
     size = canonical.size
@@ -172,7 +172,9 @@ def decode_probabilities(counts: Array) -> Float:
     return grid / np.float32(255.0) if counts.dtype == np.uint8 else grid
 
 
-def correct(grid: Array, prepared: Prepared, *, geometry: Geometry, threshold: float, reach: float = REACH) -> Answered:
+def correct(
+    grid: Array, prepared: NetworkInput, *, geometry: Geometry, threshold: float, reach: float = REACH
+) -> Prediction:
     """The answer as a person may expect it, from a network's probabilities.
 
     It is never empty, it changes nothing far from the new clicks, every clicked voxel is on its side, and only
@@ -189,17 +191,24 @@ def correct(grid: Array, prepared: Prepared, *, geometry: Geometry, threshold: f
     counts = _never_empty(grid, threshold)
     if guide.previous is not None:
         new = prepared.roi.normalise(clicks.points[len(clicks) - prepared.shown.new :])
-        counts = settle(counts, quantise(guide.previous), new, threshold=threshold, reach=reach)
+        counts = limit_change_to_clicks(counts, quantise(guide.previous), new, threshold=threshold, reach=reach)
     voxels = clicks.voxels(geometry.canonical().size)
-    counts = hold(counts, voxels, clicks.positive, roi=prepared.roi, threshold=threshold)
+    counts = enforce_clicks(counts, voxels, clicks.positive, roi=prepared.roi, threshold=threshold)
     extent, size = prepared.shown.extent, geometry.canonical().size
-    brought_along = None if extent.mask is None else sampled(extent, prepared.roi, size=size) >= least(threshold)
+    brought_along = (
+        None if extent.mask is None else sampled(extent, prepared.roi, size=size) >= threshold_count(threshold)
+    )
     kept = keep_touched(counts, guide.extremes, clicks=guide.positive, also=brought_along, threshold=threshold)
-    return Answered(kept, prepared.roi)
+    return Prediction(kept, prepared.roi)
 
 
 def restore(
-    answered: Answered, shown: Shown, *, geometry: Geometry, threshold: float, both: Both = in_turn
+    answered: Prediction,
+    shown: ObjectPrompts,
+    *,
+    geometry: Geometry,
+    threshold: float,
+    run_pair: PairRunner = run_serially,
 ) -> tuple[Bools, tuple[int, int, int]]:
     """A mask on the image's own grid from an answer on the ROI's.
 
@@ -211,7 +220,7 @@ def restore(
         shown: What the person showed of the object.
         geometry: Of the image as it came.
         threshold: Probability from which on a voxel belongs to the object.
-        both: Cuts the two halves of a large mask.
+        run_pair: Cuts the two halves of a large mask.
 
     Returns:
         A mask, bool [z, y, x] in the image's own axes, and the index (x, y, z) of its first voxel; outside of it there
@@ -226,7 +235,7 @@ def restore(
         threshold=threshold * 255,
         cover=voxels[clicks.positive],
         flips=orientation.flips,
-        both=both,
+        run_pair=run_pair,
     )
     if shown.extent.mask is not None:
         mask, lower = blend(
@@ -261,7 +270,7 @@ def keep_touched(
         also: Cells [z, y, x] of a mask that was brought along: what touches them stays, too.
         threshold: Probability from which on cells belong to a component (26-connected).
     """
-    labels, count = kernels.components(grid >= least(threshold))
+    labels, count = kernels.components(grid >= threshold_count(threshold))
     if count <= 1:
         return grid
     kept = _touched(labels, extremes) or {int(np.bincount(labels.reshape(-1))[1:].argmax()) + 1}

@@ -15,21 +15,21 @@ from sixpoint.model_spec.spec import PromptKind
 from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask, Prompt
 
 __all__ = [
-    "MOST_CLICKS",
-    "Call",
+    "MAX_CLICKS",
     "Clicks",
-    "Extent",
-    "Shown",
+    "ObjectExtent",
+    "ObjectPrompts",
+    "PromptBatch",
+    "accumulate",
     "anywhere",
-    "begin",
     "check_count",
     "check_kinds",
-    "read_call",
-    "show",
+    "read_prompts",
+    "start_from_clicks",
 ]
 
 
-MOST_CLICKS = 1000
+MAX_CLICKS = 1000
 """Of one object: far more than anybody makes; every answer costs time for each of them."""
 
 _KINDS: dict[type[Prompt], PromptKind] = {
@@ -41,7 +41,7 @@ _KINDS: dict[type[Prompt], PromptKind] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Extent:
+class ObjectExtent:
     """Where an object lies.
 
     Attributes:
@@ -85,7 +85,7 @@ class Clicks:
 
 
 @dataclass(frozen=True, eq=False)
-class Call:
+class PromptBatch:
     """The prompts of one call: as they came, and in canonical indices.
 
     Attributes:
@@ -95,12 +95,12 @@ class Call:
     """
 
     prompts: tuple[Prompt, ...]
-    extent: Extent | None
+    extent: ObjectExtent | None
     clicks: Clicks
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class ObjectPrompts:
     """What a person showed of one object so far, in canonical indices.
 
     Attributes:
@@ -109,12 +109,12 @@ class Shown:
         new: How many of them, from the end, the last call brought.
     """
 
-    extent: Extent
+    extent: ObjectExtent
     clicks: Clicks
     new: int
 
 
-def read_call(prompts: Sequence[Prompt], *, geometry: Geometry) -> Call:
+def read_prompts(prompts: Sequence[Prompt], *, geometry: Geometry) -> PromptBatch:
     """The prompts of one call, placed in the canonical image.
 
     Args:
@@ -129,7 +129,7 @@ def read_call(prompts: Sequence[Prompt], *, geometry: Geometry) -> Call:
             "expected at least one prompt: extreme points, a box, a mask or a click",
             violations=(Violation("prompts", "one or more"),),
         )
-    extent: Extent | None = None
+    extent: ObjectExtent | None = None
     points: list[Points] = [np.empty((0, 3))]
     positive: list[bool] = []
     for number, prompt in enumerate(prompts):
@@ -154,8 +154,8 @@ def read_call(prompts: Sequence[Prompt], *, geometry: Geometry) -> Call:
             if brought is not None:
                 # The network sees it as it would have seen the points of whoever drew it.
                 extremes = box[0] + np.array(ExtremePoints.of_mask(brought).points)
-            extent = Extent(box, extremes, brought)
-    return Call(tuple(prompts), extent, Clicks(np.concatenate(points), np.array(positive, np.bool_)))
+            extent = ObjectExtent(box, extremes, brought)
+    return PromptBatch(tuple(prompts), extent, Clicks(np.concatenate(points), np.array(positive, np.bool_)))
 
 
 def _brought(prompt: Prompt, number: int, geometry: Geometry) -> Bools | None:
@@ -173,14 +173,14 @@ def check_count(clicks: int) -> None:
     Raises:
         ResourceExhausted: When they are too many.
     """
-    if clicks > MOST_CLICKS:
+    if clicks > MAX_CLICKS:
         raise ResourceExhausted(
-            f"{clicks} clicks on one object, where {MOST_CLICKS} is the limit; begin it anew, with extreme points or "
+            f"{clicks} clicks on one object, where {MAX_CLICKS} is the limit; begin it anew, with extreme points or "
             "a box"
         )
 
 
-def check_kinds(call: Call, *, model: str, taken: Sequence[PromptKind]) -> None:
+def check_kinds(call: PromptBatch, *, model: str, taken: Sequence[PromptKind]) -> None:
     """Refuse what a model does not take.
 
     Raises:
@@ -192,7 +192,9 @@ def check_kinds(call: Call, *, model: str, taken: Sequence[PromptKind]) -> None:
         raise PromptNotSupported(f"model {model!r} takes {', '.join(taken) or 'no prompts'}; not {refused}")
 
 
-def begin(shown: Shown | None, call: Call, *, model: str, by_clicks: bool, geometry: Geometry) -> Call:
+def start_from_clicks(
+    shown: ObjectPrompts | None, call: PromptBatch, *, model: str, by_clicks: bool, geometry: Geometry
+) -> PromptBatch:
     """The call as one that begins an object, if its clicks do; otherwise as it is.
 
     Args:
@@ -221,14 +223,14 @@ def begin(shown: Shown | None, call: Call, *, model: str, by_clicks: bool, geome
     return anywhere(call, geometry=geometry)
 
 
-def anywhere(call: Call, *, geometry: Geometry) -> Call:
+def anywhere(call: PromptBatch, *, geometry: Geometry) -> PromptBatch:
     """The call of clicks as one that begins an object, of which nobody knows how far it reaches."""
     upper = np.array(geometry.canonical().size, np.float64) - 1
-    extent = Extent(np.stack([np.zeros(3), upper]), np.empty((0, 3)), anywhere=True)
+    extent = ObjectExtent(np.stack([np.zeros(3), upper]), np.empty((0, 3)), anywhere=True)
     return replace(call, extent=extent)
 
 
-def show(shown: Shown | None, call: Call) -> Shown:
+def accumulate(shown: ObjectPrompts | None, call: PromptBatch) -> ObjectPrompts:
     """What was shown of the object once a call is added: a new object when it begins one.
 
     Raises:
@@ -244,4 +246,4 @@ def show(shown: Shown | None, call: Call) -> Shown:
     else:
         extent, clicks = shown.extent, shown.clicks.then(call.clicks)
     check_count(len(clicks))
-    return Shown(extent, clicks, len(call.clicks))
+    return ObjectPrompts(extent, clicks, len(call.clicks))

@@ -62,12 +62,12 @@ class Admission:
         self._mean_s = 0.2
 
     @property
-    def inside(self) -> int:
+    def active(self) -> int:
         """Prompts that run or wait."""
         return self._inside
 
     @contextlib.asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
+    async def slot(self) -> AsyncIterator[None]:
         """A place among those that run or wait.
 
         Raises:

@@ -8,34 +8,34 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-__all__ = ["Cores"]
+__all__ = ["CorePool"]
 
 _One = TypeVar("_One")
 _Other = TypeVar("_Other")
 
 
-class Cores:
+class CorePool:
     """Does two pieces of work side by side while there are idle cores, and in turn when there are none.
 
     The work is compiled code for the most part, which holds no lock of Python's.
 
     Args:
         count: Cores; None: those that this process may use.
-        inside: How many prompts there are now. With less than two cores for each none is idle: Triton works for others.
+        active: How many prompts there are now. With less than two cores for each none is idle: Triton works for others.
     """
 
-    def __init__(self, count: int | None = None, *, inside: Callable[[], int] = lambda: 1) -> None:
+    def __init__(self, count: int | None = None, *, active: Callable[[], int] = lambda: 1) -> None:
         count = len(os.sched_getaffinity(0)) if count is None else count
         self._count = count
-        self._inside = inside
+        self._active = active
         # Of each two that work side by side, one is the caller's own thread.
         self._helpers = ThreadPoolExecutor(max(1, count // 2), thread_name_prefix="core")
         self._idle = threading.Semaphore(count)
 
-    def both(self, one: Callable[[], _One], other: Callable[[], _Other], /) -> tuple[_One, _Other]:
+    def run_pair(self, one: Callable[[], _One], other: Callable[[], _Other], /) -> tuple[_One, _Other]:
         """The results of both; when both fail, the error of ``one``."""
         taken = 0
-        if 2 * self._inside() > self._count:
+        if 2 * self._active() > self._count:
             return one(), other()
         while taken < 2 and self._idle.acquire(blocking=False):
             taken += 1

@@ -103,7 +103,7 @@ class Segmenter:
         wanted = numbers_of(chosen, labels)
         asked = time.perf_counter()
         yield Progress(Phase.WAITING)
-        async with self._admission.place():
+        async with self._admission.slot():
             job = Job.of(await self._images.open(digest), chosen, version=chosen.version_for(digest), deadline=deadline)
             needed = working_bytes(job.image, chosen.spec, in_flight=self._in_flight)
             if needed > self._memory:

@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 
 from sqlalchemy import Connection
 
-from gateway.core.sessions.segment_state import HotStates, State, read_state
+from gateway.core.sessions.segment_state import SegmentStateCache, State, read_state
 from gateway.storage import session_records as records
 from gateway.storage.database import Database
 from gateway.storage.session_records import Request, SegmentRow, SessionRow
@@ -24,11 +24,11 @@ from gateway.storage.step_records import StepRow, append_step, step_rows
 from sixpoint.errors import FailedPrecondition, SessionExpired, SessionNotFound, StaleRevision
 from sixpoint.prompts import Prompt
 
-__all__ = ["Loaded", "Log", "advance", "check_revision", "open_row"]
+__all__ = ["SegmentHistory", "Snapshot", "advance", "check_revision", "open_row"]
 
 
 @dataclass(frozen=True, eq=False)
-class Loaded:
+class Snapshot:
     """What a call on a segment starts from.
 
     Attributes:
@@ -44,7 +44,7 @@ class Loaded:
     done: Request | None
 
 
-class Log:
+class SegmentHistory:
     """Reads and writes what was shown and answered.
 
     Args:
@@ -53,7 +53,7 @@ class Log:
         now: The clock, seconds since 1970.
     """
 
-    def __init__(self, *, database: Database, hot: HotStates, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, *, database: Database, hot: SegmentStateCache, now: Callable[[], float] = time.time) -> None:
         self._database = database
         self._hot = hot
         self._now = now
@@ -63,7 +63,7 @@ class Log:
         """Held while a change is made: those of one session are made one after the other, in the order of the calls."""
         return self._locks.setdefault(session_id, asyncio.Lock())
 
-    def at_hand(self, session_id: str, segment: int, *, revision: int | None) -> Loaded | None:
+    def at_hand(self, session_id: str, segment: int, *, revision: int | None) -> Snapshot | None:
         """What a call on a segment starts from, if it is at hand: nobody has asked the database whether it holds.
 
         Whoever starts from it has to :meth:`append`, and on any error to :meth:`load` and look again.
@@ -76,9 +76,9 @@ class Log:
         hot, row = self._hot.get(session_id, segment), self._hot.row(session_id)
         if hot is None or row is None or not hot.revision == row.revision == revision:
             return None
-        return Loaded(row, hot.segment, hot.state, None)
+        return Snapshot(row, hot.segment, hot.state, None)
 
-    async def load(self, session_id: str, segment: int, *, request_ids: Sequence[str] = ()) -> Loaded:
+    async def load(self, session_id: str, segment: int, *, request_ids: Sequence[str] = ()) -> Snapshot:
         """What a call on a segment starts from; call it while holding :meth:`lock`.
 
         Args:
@@ -93,17 +93,17 @@ class Log:
         """
         hot = self._hot.get(session_id, segment)
 
-        def work(conn: Connection) -> Loaded:
+        def work(conn: Connection) -> Snapshot:
             row = open_row(records.find(conn, session_id))
             done = [records.find_request(conn, session_id, key) if key else None for key in request_ids]
             if any(done) and not all(done):
                 raise FailedPrecondition("some of these calls were carried out before: make them one by one")
             last = done[-1] if done else None
             if hot is not None and hot.revision == row.revision:
-                return Loaded(row, hot.segment, hot.state, last)
+                return Snapshot(row, hot.segment, hot.state, last)
             known = {one.number: one for one in records.segment_rows(conn, session_id)}
             one = known.get(segment, SegmentRow(segment))
-            return Loaded(row, one, _read(conn, row, segment, one.head), last)
+            return Snapshot(row, one, _read(conn, row, segment, one.head), last)
 
         loaded = await self._database.read(work)
         self.keep(loaded.row, loaded.segment, loaded.state)
@@ -116,7 +116,7 @@ class Log:
         )
 
     async def append(
-        self, loaded: Loaded, prompts: Sequence[Prompt], state: State, *, request_ids: Sequence[str] = ()
+        self, loaded: Snapshot, prompts: Sequence[Prompt], state: State, *, request_ids: Sequence[str] = ()
     ) -> tuple[SessionRow, SegmentRow]:
         """Add a step after the segment's head; the session and the segment after it.
 
@@ -149,7 +149,7 @@ class Log:
         return self._changed(row, after, state, now=now)
 
     async def move(
-        self, loaded: Loaded, head: int, state: State, *, request_ids: Sequence[str] = ()
+        self, loaded: Snapshot, head: int, state: State, *, request_ids: Sequence[str] = ()
     ) -> tuple[SessionRow, SegmentRow]:
         """Make another step the last in force; the session and the segment after it.
 

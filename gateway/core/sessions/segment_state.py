@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 
 import zstandard
 
-from gateway.core.annotation.preprocess import Answered, Prepared
-from gateway.core.annotation.prompt_state import Shown, anywhere, read_call, show
+from gateway.core.annotation.preprocess import NetworkInput, Prediction
+from gateway.core.annotation.prompt_state import ObjectPrompts, accumulate, anywhere, read_prompts
 from gateway.storage.session_records import SegmentRow, SessionRow
 from gateway.storage.step_codec import decode_answer, decode_prompts
 from gateway.storage.step_records import StepRow
@@ -18,7 +18,7 @@ from sixpoint._typing import Bools
 from sixpoint.errors import InternalError
 from sixpoint.geometry import Geometry
 
-__all__ = ["Hot", "HotStates", "Reply", "State", "read_state"]
+__all__ = ["Hot", "SegmentStateCache", "SentMask", "State", "read_state"]
 
 # Of a state beyond its answer: prompts, objects, bookkeeping.
 _OVERHEAD_BYTES = 4096
@@ -27,7 +27,7 @@ _PREPARED_SHARE = 16
 
 
 @dataclass(frozen=True, eq=False)
-class Reply:
+class SentMask:
     """A segment's mask as it was sent, and the revision from which on it was the segment's.
 
     Attributes:
@@ -57,13 +57,13 @@ class State:
     """
 
     begun: int = 0
-    shown: Shown | None = None
-    answered: Answered | None = None
+    shown: ObjectPrompts | None = None
+    answered: Prediction | None = None
     model: str = ""
     version: str = ""
     threshold: float = 0.5
-    reply: Reply | None = None
-    prepared: Prepared | None = None
+    reply: SentMask | None = None
+    prepared: NetworkInput | None = None
 
     @property
     def nbytes(self) -> int:
@@ -88,10 +88,10 @@ def read_state(prompts: Sequence[bytes], last: StepRow, *, geometry: Geometry) -
     """
     shown = None
     for data in prompts:
-        call = read_call(decode_prompts(data), geometry=geometry)
+        call = read_prompts(decode_prompts(data), geometry=geometry)
         if shown is None and call.extent is None:  # then its clicks began the object
             call = anywhere(call, geometry=geometry)
-        shown = show(shown, call)
+        shown = accumulate(shown, call)
     try:
         answered = decode_answer(last.roi, last.answer)
     except (zstandard.ZstdError, ValueError) as error:
@@ -109,7 +109,7 @@ class Hot:
 
 
 @dataclass(eq=False)
-class HotStates:
+class SegmentStateCache:
     """The states of the segments that were used last, within a budget; of fewer of them what the network saw.
 
     Attributes:

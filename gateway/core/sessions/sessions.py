@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from gateway.core.sessions import listing
-from gateway.core.sessions.history import Log, advance, check_revision, open_row
-from gateway.core.sessions.segment_state import HotStates
+from gateway.core.sessions.history import SegmentHistory, advance, check_revision, open_row
+from gateway.core.sessions.segment_state import SegmentStateCache
 from gateway.core.sessions.validation import check_repeated, check_request_id, check_segment, check_step
 from gateway.storage import session_records as records
 from gateway.storage.database import Database
@@ -74,8 +74,8 @@ class Sessions:
         self,
         *,
         database: Database,
-        log: Log,
-        hot: HotStates,
+        log: SegmentHistory,
+        hot: SegmentStateCache,
         limit: int,
         owner_limit: int,
         idle: float,

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gateway.core.annotation.preprocess import Answered, prepare, restore
-from gateway.core.annotation.prompt_state import read_call, show
+from gateway.core.annotation.preprocess import Prediction, prepare, restore
+from gateway.core.annotation.prompt_state import accumulate, read_prompts
 from sixpoint.geometry import Geometry
 from sixpoint.model_spec.spec import (
     ClickChannel,
@@ -390,13 +390,16 @@ def _answer(
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], Roi]:
     """The network's input, the whole mask on the image's own grid, and the ROI."""
     random = np.random.default_rng(3)
-    canonical, shown = geometry.orientation.to_canonical(array), show(None, read_call(prompts, geometry=geometry))
-    answered = Answered(random.integers(0, 256, (14, 13, 12), np.uint8), Roi((3, 2, 1), (27, 24, 20), (12, 13, 14)))
+    canonical, shown = (
+        geometry.orientation.to_canonical(array),
+        accumulate(None, read_prompts(prompts, geometry=geometry)),
+    )
+    answered = Prediction(random.integers(0, 256, (14, 13, 12), np.uint8), Roi((3, 2, 1), (27, 24, 20), (12, 13, 14)))
     prepared = prepare(
         lambda factors: Reduction(canonical, factors), shown, answered=answered, geometry=geometry, spec=_SPEC
     )
     grid = random.integers(0, 256, prepared.tensor.shape[1:], np.uint8)
-    piece, (x, y, z) = restore(Answered(grid, prepared.roi), shown, geometry=geometry, threshold=0.5)
+    piece, (x, y, z) = restore(Prediction(grid, prepared.roi), shown, geometry=geometry, threshold=0.5)
     mask = np.zeros(geometry.shape, bool)
     mask[z : z + piece.shape[0], y : y + piece.shape[1], x : x + piece.shape[2]] = piece
     return prepared.tensor, mask, prepared.roi

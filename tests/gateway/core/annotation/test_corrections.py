@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from gateway.core.annotation.corrections import hold, least, quantise, settle
+from gateway.core.annotation.corrections import enforce_clicks, limit_change_to_clicks, quantise, threshold_count
 from sixpoint.preprocessing.roi import Roi
 
 
@@ -24,7 +24,7 @@ def in_frame(*cells: tuple[float, float, float], size: int = 32) -> np.ndarray:
 
 def test_a_region_that_changes_far_from_the_click_keeps_the_previous_answer():
     previous, new = grid_with((4, 4, 4)), grid_with((24, 24, 24))
-    settled = settle(new, previous, in_frame((25, 25, 25)), threshold=0.5)
+    settled = limit_change_to_clicks(new, previous, in_frame((25, 25, 25)), threshold=0.5)
     # The new block is beside the click; the old one, far from it, is not lost.
     assert np.array_equal(settled, grid_with((4, 4, 4), (24, 24, 24)))
 
@@ -32,7 +32,7 @@ def test_a_region_that_changes_far_from_the_click_keeps_the_previous_answer():
 def test_a_region_that_begins_at_the_click_may_reach_far():
     new = np.full((32, 32, 32), 26, np.uint8)
     new[14:18, 14:18, 2:] = 230
-    assert np.array_equal(settle(new, grid_with(), in_frame((16, 16, 3)), threshold=0.5), new)
+    assert np.array_equal(limit_change_to_clicks(new, grid_with(), in_frame((16, 16, 3)), threshold=0.5), new)
 
 
 @pytest.mark.parametrize(("distance", "kept"), [(7.5, False), (8.5, True)])
@@ -40,7 +40,7 @@ def test_the_reach_is_a_quarter_of_the_edge(distance: float, kept: bool):
     previous = grid_with()
     new = previous.copy()
     new[16, 16, 16] = 230
-    settled = settle(new, previous, in_frame((16, 16, 16 - distance)), threshold=0.5)
+    settled = limit_change_to_clicks(new, previous, in_frame((16, 16, 16 - distance)), threshold=0.5)
     assert np.array_equal(settled, previous if kept else new)
 
 
@@ -49,29 +49,31 @@ def test_along_a_short_axis_of_the_grid_the_reach_is_a_quarter_of_that():
     new = previous.copy()
     new[6, 16, 16] = 255
     click = np.array([[0.0, 0.0, -0.5]])  # its z is at cell 1.5 of 8
-    assert not settle(new, previous, click, threshold=0.5).any()
-    assert settle(new, previous, np.array([[0.0, 0.0, 0.3]]), threshold=0.5).any()
+    assert not limit_change_to_clicks(new, previous, click, threshold=0.5).any()
+    assert limit_change_to_clicks(new, previous, np.array([[0.0, 0.0, 0.3]]), threshold=0.5).any()
 
 
 def test_an_infinite_reach_takes_the_new_answer():
     new = grid_with((24, 24, 24))
-    assert np.array_equal(settle(new, grid_with((4, 4, 4)), in_frame((0, 0, 0)), threshold=0.5, reach=np.inf), new)
+    assert np.array_equal(
+        limit_change_to_clicks(new, grid_with((4, 4, 4)), in_frame((0, 0, 0)), threshold=0.5, reach=np.inf), new
+    )
 
 
 def test_without_a_new_click_nothing_changes_sides():
     previous = grid_with((4, 4, 4))
-    settled = settle(grid_with((24, 24, 24)), previous, in_frame(), threshold=0.5)
+    settled = limit_change_to_clicks(grid_with((24, 24, 24)), previous, in_frame(), threshold=0.5)
     assert np.array_equal(settled, previous)
 
 
 def test_probabilities_that_stay_on_their_side_are_the_new_ones():
     previous, new = grid_with((4, 4, 4)), np.where(grid_with((4, 4, 4)) > 128, 150, 50).astype(np.uint8)
-    assert np.array_equal(settle(new, previous, in_frame((16, 16, 16)), threshold=0.5), new)
+    assert np.array_equal(limit_change_to_clicks(new, previous, in_frame((16, 16, 16)), threshold=0.5), new)
 
 
 def test_every_one_of_several_clicks_is_a_reason():
     previous, new = grid_with(), grid_with((4, 4, 4), (24, 24, 24))
-    assert np.array_equal(settle(new, previous, in_frame((5, 5, 5), (25, 25, 25)), threshold=0.5), new)
+    assert np.array_equal(limit_change_to_clicks(new, previous, in_frame((5, 5, 5), (25, 25, 25)), threshold=0.5), new)
 
 
 # Clicks that hold
@@ -94,7 +96,7 @@ def test_a_violated_click_moves_its_voxel_and_little_else(roi: Roi, value: int, 
     size = (100, 100, 100)
     lower, upper = roi.bounds(size)
     for voxel in (lower, tuple(n - 1 for n in upper), tuple((a + b) // 2 for a, b in zip(lower, upper, strict=True))):
-        held = hold(grid, np.array([voxel]), np.array([value == 0]), roi=roi, threshold=threshold)
+        held = enforce_clicks(grid, np.array([voxel]), np.array([value == 0]), roi=roi, threshold=threshold)
         values, first = roi.restore(held, size=size)
         x, y, z = (a - b for a, b in zip(voxel, first, strict=True))
         assert values[z, y, x] == pytest.approx(expected, abs=1e-3)
@@ -105,14 +107,14 @@ def test_a_violated_click_moves_its_voxel_and_little_else(roi: Roi, value: int, 
 
 def test_a_click_that_holds_already_changes_nothing():
     grid = np.full((32, 32, 32), 230, np.uint8)
-    held = hold(grid, np.array([[5, 5, 5]]), np.array([True]), roi=ROIS["finer"], threshold=0.5)
+    held = enforce_clicks(grid, np.array([[5, 5, 5]]), np.array([True]), roi=ROIS["finer"], threshold=0.5)
     assert np.array_equal(held, grid)
 
 
 def test_of_clicks_that_share_cells_the_later_one_has_its_way():
     grid, voxels = np.full((32, 32, 32), 230, np.uint8), np.array([[40, 50, 30], [41, 50, 30]])
     for signs in ([True, False], [False, True]):
-        held = hold(grid, voxels, np.array(signs), roi=ROIS["coarser"], threshold=0.5)
+        held = enforce_clicks(grid, voxels, np.array(signs), roi=ROIS["coarser"], threshold=0.5)
         values, first = ROIS["coarser"].restore(held, size=(100, 120, 80))
         x, y, z = voxels[1] - first
         assert values[z, y, x] == pytest.approx(127, abs=1e-3) if not signs[1] else values[z, y, x] >= 128 - 1e-3
@@ -120,7 +122,7 @@ def test_of_clicks_that_share_cells_the_later_one_has_its_way():
 
 def test_without_clicks_the_answer_is_as_it_was():
     grid = np.random.default_rng(0).integers(0, 256, (32, 32, 32), np.uint8)
-    none = hold(grid, np.empty((0, 3), np.int64), np.empty(0, bool), roi=ROIS["finer"], threshold=0.5)
+    none = enforce_clicks(grid, np.empty((0, 3), np.int64), np.empty(0, bool), roi=ROIS["finer"], threshold=0.5)
     assert np.array_equal(none, grid)
 
 
@@ -136,4 +138,4 @@ def test_counts_come_back_from_the_probabilities_that_they_stand_for():
     ("threshold", "count"), [(0.5, 128), (0.2, 51), (0.2001, 52), (0.6, 153), (1e-6, 1), (0.999, 255)]
 )
 def test_the_least_count_is_the_first_at_or_above_the_threshold(threshold: float, count: int):
-    assert least(threshold) == count
+    assert threshold_count(threshold) == count

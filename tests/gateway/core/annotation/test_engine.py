@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from sqlalchemy import insert
 
-from gateway.core.annotation.annotator import Outliner, Phase
+from gateway.core.annotation.annotator import Annotator, Phase
 from gateway.core.annotation.engine import Engine
 from gateway.core.annotation.request import Answer, Target
 from gateway.core.images.store import StoredImage
@@ -23,8 +23,8 @@ from gateway.core.runtime.admission import Admission
 from gateway.core.runtime.catalog import Catalog, Model
 from gateway.core.runtime.deadline import Deadline
 from gateway.core.runtime.inference import Inferred
-from gateway.core.sessions.history import Log
-from gateway.core.sessions.segment_state import HotStates
+from gateway.core.sessions.history import SegmentHistory
+from gateway.core.sessions.segment_state import SegmentStateCache
 from gateway.core.sessions.sessions import Sessions
 from gateway.storage.database import Database
 from gateway.storage.schema import images
@@ -90,14 +90,14 @@ class Process:
                 "promptless": Model("promptless", "1", ELLIPSOID_SPEC.model_copy(update={"prompts": ()})),
             }
         )
-        hot = HotStates(2**28)
-        log = Log(database=self.database, hot=hot)
+        hot = SegmentStateCache(2**28)
+        log = SegmentHistory(database=self.database, hot=hot)
         self.sessions = Sessions(database=self.database, log=log, hot=hot, limit=99, owner_limit=0, idle=3600)
         self.engine = Engine(
             log=log,
             images=OneImage(),
             catalog=self.catalog,
-            outliner=Outliner(inference=self.inference, executor=ThreadPoolExecutor(2)),
+            outliner=Annotator(inference=self.inference, executor=ThreadPoolExecutor(2)),
             admission=Admission(budget=2**30, most=self.most),
         )
 

@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 
 from gateway.core.annotation.preprocess import (
-    Answered,
-    Prepared,
+    NetworkInput,
+    Prediction,
     correct,
     decode_probabilities,
     keep_touched,
     prepare,
     restore,
 )
-from gateway.core.annotation.prompt_state import Shown, read_call, show
+from gateway.core.annotation.prompt_state import ObjectPrompts, accumulate, read_prompts
 from gateway.core.images.reductions import Reductions
 from sixpoint.geometry import Geometry
 from sixpoint.mask import pack, unpack
@@ -26,13 +26,13 @@ SIX = ExtremePoints(POINTS.tolist())
 BOX = Box((8, 7, 6), (31, 28, 25))
 
 
-def shown(*prompts: Prompt, geometry: Geometry) -> Shown:
-    return show(None, read_call(prompts, geometry=geometry))
+def shown(*prompts: Prompt, geometry: Geometry) -> ObjectPrompts:
+    return accumulate(None, read_prompts(prompts, geometry=geometry))
 
 
 def ready(
-    *prompts: Prompt, volume: Volume, spec: ModelSpec = ELLIPSOID_SPEC, answered: Answered | None = None
-) -> Prepared:
+    *prompts: Prompt, volume: Volume, spec: ModelSpec = ELLIPSOID_SPEC, answered: Prediction | None = None
+) -> NetworkInput:
     geometry = volume.geometry
     canonical = geometry.orientation.to_canonical(volume.array)
     return prepare(
@@ -40,7 +40,7 @@ def ready(
     )
 
 
-def whole_mask(grid: np.ndarray, prepared: Prepared, geometry: Geometry) -> np.ndarray:
+def whole_mask(grid: np.ndarray, prepared: NetworkInput, geometry: Geometry) -> np.ndarray:
     """What a person gets for a network's probabilities: uint8 [z, y, x] on the image's own grid."""
     answered = correct(grid, prepared, geometry=geometry, threshold=0.5)
     piece, offset = restore(answered, prepared.shown, geometry=geometry, threshold=0.5)
@@ -261,7 +261,7 @@ def test_only_new_clicks_give_a_reason_to_change():
     # The next answer forgets the side of the first click, far from the second one.
     forgetful = grid.copy()
     forgetful[:, :, :24] = 0.0
-    now = show(begun.shown, read_call([Click((33, 17, 16))], geometry=volume.geometry))
+    now = accumulate(begun.shown, read_prompts([Click((33, 17, 16))], geometry=volume.geometry))
     prepared = prepare(Reductions(volume.array), now, answered=answered, geometry=volume.geometry, spec=ELLIPSOID_SPEC)
     settled = correct(forgetful, prepared, geometry=volume.geometry, threshold=0.5)
     assert settled.probabilities[32, 32, 20] == 255
@@ -295,7 +295,7 @@ def test_of_a_box_the_largest_component_is_kept():
 def test_an_answer_on_another_grid_is_carried_over():
     """As when a model gains a version with another ROI between two calls."""
     volume = noisy_volume()
-    small = Answered(np.full((16, 16, 16), 255, np.uint8), Roi((0, 0, 0), (40, 36, 32), (16, 16, 16)))
+    small = Prediction(np.full((16, 16, 16), 255, np.uint8), Roi((0, 0, 0), (40, 36, 32), (16, 16, 16)))
     prepared = ready(SIX, volume=volume, answered=small)
     assert prepared.guide.previous.shape == (64, 64, 64)
     assert prepared.guide.previous[32, 32, 32] == pytest.approx(1)

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import zstandard
 
-from gateway.core.annotation.prompt_state import MOST_CLICKS, Clicks, begin, check_kinds, read_call, show
+from gateway.core.annotation.prompt_state import (
+    MAX_CLICKS,
+    Clicks,
+    accumulate,
+    check_kinds,
+    read_prompts,
+    start_from_clicks,
+)
 from sixpoint.errors import NothingToCorrect, PromptError, PromptNotSupported, ResourceExhausted
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask
@@ -18,45 +25,45 @@ BOX = Box((8, 7, 6), (31, 28, 25))
 
 
 def test_extreme_points_give_their_box_too():
-    call = read_call([SIX], geometry=GEOMETRY)
+    call = read_prompts([SIX], geometry=GEOMETRY)
     assert call.extent.box.tolist() == [[8, 7, 6], [31, 28, 25]]
     assert call.extent.extremes.tolist() == [list(point) for point in SIX.points]
     assert len(call.clicks) == 0
 
 
 def test_a_box_has_no_extreme_points():
-    call = read_call([BOX], geometry=GEOMETRY)
+    call = read_prompts([BOX], geometry=GEOMETRY)
     assert call.extent.box.tolist() == [[8, 7, 6], [31, 28, 25]]
     assert call.extent.extremes.shape == (0, 3)
 
 
 def test_along_an_axis_that_is_stored_backwards_the_lower_corner_is_still_the_lower():
-    call = read_call([BOX, Click((8, 7, 6))], geometry=BACKWARDS)
+    call = read_prompts([BOX, Click((8, 7, 6))], geometry=BACKWARDS)
     assert call.extent.box.tolist() == [[39 - 31, 7, 6], [39 - 8, 28, 25]]
     assert call.clicks.points.tolist() == [[31, 7, 6]]
 
 
 def test_clicks_keep_their_order_and_sign():
-    call = read_call([SIX, Click((1, 2, 3)), Click((4, 5, 6), False)], geometry=GEOMETRY)
+    call = read_prompts([SIX, Click((1, 2, 3)), Click((4, 5, 6), False)], geometry=GEOMETRY)
     assert call.clicks.points.tolist() == [[1, 2, 3], [4, 5, 6]]
     assert call.clicks.positive.tolist() == [True, False]
 
 
 def test_no_prompts_are_refused():
     with pytest.raises(PromptError, match="at least one prompt"):
-        read_call([], geometry=GEOMETRY)
+        read_prompts([], geometry=GEOMETRY)
 
 
 @pytest.mark.parametrize("prompts", [[SIX, BOX], [SIX, SIX], [Click((1, 2, 3)), SIX], [SIX, Click((1, 2, 3)), BOX]])
 def test_what_begins_an_object_comes_first_and_once(prompts):
     with pytest.raises(PromptError, match="at most one of them") as caught:
-        read_call(prompts, geometry=GEOMETRY)
+        read_prompts(prompts, geometry=GEOMETRY)
     assert caught.value.violations[0].field == f"prompts[{max(1, len(prompts) - 1)}]"
 
 
 def test_the_prompt_at_fault_is_named():
     with pytest.raises(PromptError, match="outside the image") as caught:
-        read_call([SIX, Click((1, 2, 3)), Click((400, 2, 3))], geometry=GEOMETRY)
+        read_prompts([SIX, Click((1, 2, 3)), Click((400, 2, 3))], geometry=GEOMETRY)
     assert [violation.field for violation in caught.value.violations] == ["prompts[2].point"]
 
 
@@ -77,31 +84,31 @@ def test_a_click_is_on_the_voxel_that_is_nearest():
 )
 def test_what_a_model_does_not_take_is_refused_by_naming_what_it_takes(prompts, taken, words):
     with pytest.raises(PromptNotSupported, match=words):
-        check_kinds(read_call(prompts, geometry=GEOMETRY), model="annotation", taken=taken)
+        check_kinds(read_prompts(prompts, geometry=GEOMETRY), model="annotation", taken=taken)
 
 
 def test_clicks_add_up_until_something_new_is_begun():
-    shown = show(None, read_call([SIX, Click((1, 2, 3))], geometry=GEOMETRY))
+    shown = accumulate(None, read_prompts([SIX, Click((1, 2, 3))], geometry=GEOMETRY))
     assert (len(shown.clicks), shown.new) == (1, 1)
-    shown = show(shown, read_call([Click((4, 5, 6), False), Click((7, 8, 9))], geometry=GEOMETRY))
+    shown = accumulate(shown, read_prompts([Click((4, 5, 6), False), Click((7, 8, 9))], geometry=GEOMETRY))
     assert shown.clicks.points.tolist() == [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
     assert shown.new == 2
-    shown = show(shown, read_call([BOX], geometry=GEOMETRY))
+    shown = accumulate(shown, read_prompts([BOX], geometry=GEOMETRY))
     assert (len(shown.clicks), shown.new) == (0, 0)
     assert len(shown.extent.extremes) == 0
 
 
 def test_clicks_before_anything_are_told_how_to_begin():
     with pytest.raises(NothingToCorrect, match="begin with extreme points, a box or a mask"):
-        show(None, read_call([Click((1, 2, 3))], geometry=GEOMETRY))
+        accumulate(None, read_prompts([Click((1, 2, 3))], geometry=GEOMETRY))
 
 
 def test_an_object_takes_a_thousand_clicks():
-    many = [Click((1, 2, 3))] * MOST_CLICKS
-    shown = show(None, read_call([SIX, *many], geometry=GEOMETRY))
+    many = [Click((1, 2, 3))] * MAX_CLICKS
+    shown = accumulate(None, read_prompts([SIX, *many], geometry=GEOMETRY))
     with pytest.raises(ResourceExhausted, match="1001 clicks on one object, where 1000"):
-        show(shown, read_call(many[:1], geometry=GEOMETRY))
-    assert show(shown, read_call([SIX], geometry=GEOMETRY)).clicks.points.shape == (0, 3)
+        accumulate(shown, read_prompts(many[:1], geometry=GEOMETRY))
+    assert accumulate(shown, read_prompts([SIX], geometry=GEOMETRY)).clicks.points.shape == (0, 3)
 
 
 def test_a_mask_is_shown_as_its_extreme_points_wherever_its_box_ends():
@@ -113,7 +120,7 @@ def test_a_mask_is_shown_as_its_extreme_points_wherever_its_box_ends():
     digest = hashlib.sha256(raw).digest()
     loose = PackedMask((1, 1, 1), (17, 17, 17), zstandard.compress(raw), digest, int(mask.sum()))
     for packed in (InitialMask.of(mask).packed, loose):
-        extent = read_call([InitialMask(packed)], geometry=Geometry((20, 20, 20))).extent
+        extent = read_prompts([InitialMask(packed)], geometry=Geometry((20, 20, 20))).extent
         assert extent is not None
         low, high = extent.extremes.min(axis=0), extent.extremes.max(axis=0)
         assert low.tolist() == [6, 3, 4]
@@ -125,8 +132,8 @@ def test_a_mask_is_shown_as_its_extreme_points_wherever_its_box_ends():
 
 
 def begun(shown, *prompts, by_clicks=True):
-    call = read_call(prompts, geometry=GEOMETRY)
-    return show(shown, begin(shown, call, model="anywhere", by_clicks=by_clicks, geometry=GEOMETRY))
+    call = read_prompts(prompts, geometry=GEOMETRY)
+    return accumulate(shown, start_from_clicks(shown, call, model="anywhere", by_clicks=by_clicks, geometry=GEOMETRY))
 
 
 def test_a_positive_click_begins_an_object_that_may_reach_anywhere():

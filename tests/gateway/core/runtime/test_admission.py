@@ -118,11 +118,11 @@ async def test_work_that_is_admitted_and_cancelled_in_one_moment_gives_its_memor
 
 async def test_beyond_the_limit_a_time_to_try_again_is_said():
     admission = Admission(budget=100, most=1)
-    async with admission.place():
+    async with admission.slot():
         with pytest.raises(ResourceExhausted, match="SIXPOINT_MAX_PROMPTS") as caught:
-            async with admission.place():
+            async with admission.slot():
                 pass
         assert caught.value.retry_after
-        assert admission.inside == 1
-    async with admission.place():
+        assert admission.active == 1
+    async with admission.slot():
         pass

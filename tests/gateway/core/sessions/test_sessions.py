@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from sqlalchemy import func, insert, select
 
-from gateway.core.annotation.preprocess import Answered
-from gateway.core.annotation.prompt_state import read_call, show
+from gateway.core.annotation.preprocess import Prediction
+from gateway.core.annotation.prompt_state import accumulate, read_prompts
 from gateway.core.sessions import sessions as sessions_module
-from gateway.core.sessions.history import Loaded, Log
-from gateway.core.sessions.segment_state import HotStates, State
+from gateway.core.sessions.history import SegmentHistory, Snapshot
+from gateway.core.sessions.segment_state import SegmentStateCache, State
 from gateway.core.sessions.sessions import Session, Sessions
 from gateway.storage import session_records as records
 from gateway.storage.database import Database
@@ -51,9 +51,9 @@ class Process:
     budget: int = 2**24
 
     def __post_init__(self) -> None:
-        hot = HotStates(self.budget)
+        hot = SegmentStateCache(self.budget)
         self.hot = hot
-        self.log = Log(database=self.database, hot=hot, now=self.clock)
+        self.log = SegmentHistory(database=self.database, hot=hot, now=self.clock)
         self.sessions = Sessions(
             database=self.database,
             log=self.log,
@@ -69,20 +69,20 @@ class Process:
 
     async def show(
         self, session_id: str, *prompts: Prompt, segment: int = 1, request_id: str = "", version: str = "3"
-    ) -> Loaded:
+    ) -> Snapshot:
         """Add a step whose answer is made up; the segment as it is loaded after it."""
         loaded = await self.log.load(session_id, segment)
         await self.log.append(loaded, prompts, self.after(loaded, *prompts, version=version), request_ids=(request_id,))
         return await self.log.load(session_id, segment)
 
-    def after(self, loaded: Loaded, *prompts: Prompt, version: str = "3") -> State:
+    def after(self, loaded: Snapshot, *prompts: Prompt, version: str = "3") -> State:
         """Where the segment would stand after such a step."""
-        call = read_call(prompts, geometry=GEOMETRY)
+        call = read_prompts(prompts, geometry=GEOMETRY)
         number = loaded.segment.head + 1
         grid = np.full((4, 4, 4), 10 * number + loaded.segment.number, np.uint8)
-        answered = Answered(grid, Roi((0.0, 0.0, 0.0), (8.0, 8.0, 8.0), (4, 4, 4)))
+        answered = Prediction(grid, Roi((0.0, 0.0, 0.0), (8.0, 8.0, 8.0), (4, 4, 4)))
         begun = number if call.extent else loaded.state.begun
-        return State(begun, show(loaded.state.shown, call), answered, "m", version, 0.4)
+        return State(begun, accumulate(loaded.state.shown, call), answered, "m", version, 0.4)
 
 
 @pytest.fixture
@@ -443,7 +443,7 @@ def row_of(name: str) -> SessionRow:
 
 def test_of_sessions_that_nobody_uses_nothing_is_kept_at_hand() -> None:
     moment = [0.0]
-    hot = HotStates(2**20, idle=600, now=lambda: moment[0])
+    hot = SegmentStateCache(2**20, idle=600, now=lambda: moment[0])
     for name in ("early", "late"):
         hot.put(row_of(name), before=0, segment=SegmentRow(1), state=State())
         moment[0] += 400
@@ -460,10 +460,10 @@ def test_of_sessions_that_nobody_uses_nothing_is_kept_at_hand() -> None:
 
 def test_masks_that_were_brought_along_count_as_what_is_at_hand_and_once() -> None:
     mask = np.ones(GEOMETRY.size[::-1], np.bool_)
-    brought = show(None, read_call([InitialMask.of(mask)], geometry=GEOMETRY))
-    clicked = show(brought, read_call([Click((3, 4, 5))], geometry=GEOMETRY))
+    brought = accumulate(None, read_prompts([InitialMask.of(mask)], geometry=GEOMETRY))
+    clicked = accumulate(brought, read_prompts([Click((3, 4, 5))], geometry=GEOMETRY))
     one = mask.nbytes + State().nbytes
-    hot = HotStates(2 * one)
+    hot = SegmentStateCache(2 * one)
     for name in ("a", "b", "c"):
         hot.put(row_of(name), before=0, segment=SegmentRow(1), state=State(shown=brought))
     hot.put(row_of("c"), before=0, segment=SegmentRow(1), state=State(shown=clicked))
@@ -473,7 +473,7 @@ def test_masks_that_were_brought_along_count_as_what_is_at_hand_and_once() -> No
 
 def test_what_networks_saw_is_kept_of_the_last_segments_alone() -> None:
     prepared = ready(SIX, volume=noisy_volume(), spec=CLICKS_SPEC)
-    hot = HotStates(40 * prepared.nbytes)  # a sixteenth of it: two of them
+    hot = SegmentStateCache(40 * prepared.nbytes)  # a sixteenth of it: two of them
     for number, name in enumerate(("a", "b", "c")):
         hot.put(row_of(name), before=0, segment=SegmentRow(1), state=State(begun=number, prepared=prepared))
     states = [found.state for name in ("a", "b", "c") if (found := hot.get(name, 1))]
