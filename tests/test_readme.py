@@ -1,7 +1,7 @@
 """The README tells the truth about settings and commands."""
 
 from gateway.settings import Settings
-from tests.harness import ROOT
+from tests.support.paths import ROOT
 
 README = (ROOT / "README.md").read_text()
 

@@ -17,7 +17,7 @@ from benchmarks.volumes import Example
 from gateway.triton.local.server import LocalTriton
 from sixpoint.errors import InternalError, Unavailable
 from sixpoint.volume import Volume, write_image
-from tests import harness
+from tests.support.ports import free_port
 
 
 @dataclass
@@ -140,7 +140,7 @@ def test_a_server_that_fails_or_is_away_is_an_error(stand_in: StandIn, phantom: 
     with pytest.raises(InternalError, match="status 500"):
         client.infer("annotation", session, foreground=[(1, 1, 1)], background=[])
     with pytest.raises(Unavailable, match="no MONAI Label server answers"):
-        MonaiLabel(f"http://127.0.0.1:{harness.free_port()}")
+        MonaiLabel(f"http://127.0.0.1:{free_port()}")
 
 
 def test_both_are_asked_the_same(stand_in: StandIn, address: str, triton: LocalTriton, phantom: Example) -> None:

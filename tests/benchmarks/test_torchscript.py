@@ -6,7 +6,7 @@ import torch
 from benchmarks.torchscript import main
 from exporter.repository.config import FILE_NAME, ModelConfig
 from sixpoint.model_spec.spec import PARAMETER, ModelSpec, NetworkSpec, RoiSpec
-from tests.harness import ELLIPSOID_SPEC
+from tests.support.models import ELLIPSOID_SPEC
 from trainer.training.network import build
 
 SPEC = ELLIPSOID_SPEC.model_copy(

@@ -7,7 +7,7 @@ from benchmarks.volumes import Example, large_ct, read_example, tensor
 from sixpoint.errors import InvalidArgument
 from sixpoint.geometry import Geometry
 from sixpoint.volume import Volume
-from tests.harness import ELLIPSOID_SPEC
+from tests.support.models import ELLIPSOID_SPEC
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from gateway.triton.local.server import LocalTriton
-from tests.harness import free_port
+from tests.support.ports import free_port
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,8 @@ import SimpleITK as sitk
 import sixpoint
 from sixpoint.metrics import dice
 from sixpoint.phantom import make_phantom
-from tests.harness import ROOT, TRITON_ENVIRONMENT, free_port
+from tests.support.paths import ROOT, TRITON_ENVIRONMENT
+from tests.support.ports import free_port
 
 
 def run(*arguments: object, server: str = "", **environment: str) -> subprocess.CompletedProcess[str]:

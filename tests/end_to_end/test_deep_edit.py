@@ -21,10 +21,12 @@ from sixpoint.cli import app
 from sixpoint.geometry import Geometry
 from sixpoint.prompts import Click, ExtremePoints
 from sixpoint.volume import Volume, write_image
-from tests import harness
 from tests.exporter.bundles import write_bundle
 from tests.exporter.conftest import run
 from tests.exporter.sources.test_bundle import deep_edit
+from tests.support.models import write_clicks_model
+from tests.support.paths import TRITON_ENVIRONMENT
+from tests.support.servers import running_gateway, running_triton
 
 # Two directions stored backwards, voxels that are no cubes, and another size than the network's 32 x 32 x 32.
 GEOMETRY = Geometry((40, 36, 20), spacing=(0.9, 1.0, 2.5), direction=(-1, 0, 0, 0, 1, 0, 0, 0, -1))
@@ -45,19 +47,19 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    if not harness.TRITON_ENVIRONMENT.is_dir():
+    if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")
     folder = tmp_path_factory.mktemp("deepedit")
     network = write_bundle(folder / "bundle", deep_edit())
     done = run("export", folder / "bundle", "--name", "deepedit", "--repository", folder / "exported")
     assert done.exit_code == 0, done.stderr
     repository, state = folder / "repository", folder / "state"
-    harness.write_clicks_model(repository / "clicks")
-    with harness.running_triton(repository) as triton:
+    write_clicks_model(repository / "clicks")
+    with running_triton(repository) as triton:
         where = ("--repository", repository, "--triton", triton.address)
         done = run("publish", folder / "exported" / "deepedit", *where)
         assert done.exit_code == 0, done.stderr
-        with harness.running_gateway(triton_url=triton.address, state_folder=state) as gateway:
+        with running_gateway(triton_url=triton.address, state_folder=state) as gateway:
             yield Served(gateway, network, triton.address, state)
 
 
@@ -157,7 +159,7 @@ def test_another_gateway_goes_on_where_a_click_began(served: Served, client: six
     for one in clicks[:2]:
         begun.annotate(one)
     with (
-        harness.running_gateway(triton_url=served.triton, state_folder=served.state) as another,
+        running_gateway(triton_url=served.triton, state_folder=served.state) as another,
         sixpoint.Client(f"127.0.0.1:{another.port}") as other,
     ):
         resumed = other.resume(begun.id)

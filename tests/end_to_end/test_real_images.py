@@ -12,7 +12,7 @@ import SimpleITK as sitk
 import sixpoint
 from sixpoint.metrics import dice
 from sixpoint.volume import Volume
-from tests.data import shared
+from tests.support.data import shared
 from trainer.evaluation.baselines import ellipsoid
 
 SPLEEN, LIVER = 1, 5

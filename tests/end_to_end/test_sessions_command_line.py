@@ -11,7 +11,8 @@ import pytest
 
 import sixpoint
 from tests.end_to_end.test_command_line import phantom, run
-from tests.harness import free_port, running_gateway
+from tests.support.ports import free_port
+from tests.support.servers import running_gateway
 
 __all__ = ["phantom"]
 

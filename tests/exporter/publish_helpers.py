@@ -19,7 +19,7 @@ from exporter.publishing.publish import Release
 from exporter.publishing.triton import Triton
 from exporter.sources.dispatch import Options
 from sixpoint.model_spec.rollout import CANDIDATE_PARAMETER, Candidate
-from tests.harness import ELLIPSOID_SPEC, write_ellipsoid_model
+from tests.support.models import ELLIPSOID_SPEC, write_ellipsoid_model
 
 SPEC = ELLIPSOID_SPEC.model_copy(update={"roi": ELLIPSOID_SPEC.roi.model_copy(update={"size": (16, 16, 16)})})
 

@@ -24,7 +24,8 @@ from gateway.triton.local.server import LocalTriton, LocalTritonSettings
 from sixpoint.errors import FailedPrecondition
 from sixpoint.model_spec.spec import ModelSpec
 from tests.exporter.conftest import run
-from tests.harness import TRITON_ENVIRONMENT, free_port
+from tests.support.paths import TRITON_ENVIRONMENT
+from tests.support.ports import free_port
 
 needs_triton = pytest.mark.skipif(not TRITON_ENVIRONMENT.is_dir(), reason="Triton is not installed: make triton")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.harness import free_port
+from tests.support.ports import free_port
 
 _PATIENCE_S = 60.0
 

@@ -16,10 +16,10 @@ from tritonclient.grpc import model_config_pb2
 from exporter.graph.network import build_network
 from sixpoint.model_spec.rollout import CANDIDATE_PARAMETER, Candidate
 from sixpoint.model_spec.spec import PARAMETER, ModelSpec
-from tests import harness
+from tests.support.paths import ROOT
 
 MODEL = "segmentation_hippocampus"
-SHIPPED = harness.ROOT / "model_repository" / MODEL
+SHIPPED = ROOT / "model_repository" / MODEL
 
 
 def shipped_spec() -> ModelSpec:

@@ -14,7 +14,7 @@ import sixpoint
 from gateway.triton.local.server import LocalTriton
 from sixpoint.geometry import Geometry
 from tests.gateway.process import gateway_process
-from tests.proxies import Cutter
+from tests.support.proxies import Cutter
 
 MIB = 2**20
 

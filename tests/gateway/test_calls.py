@@ -27,7 +27,8 @@ from sixpoint.v1 import session_service_pb2 as sessions
 from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
 from sixpoint.v1 import volume_pb2 as volumes
 from tests.gateway.core.annotation.test_processing import POINTS
-from tests.harness import noisy_volume, running_gateway
+from tests.support.images import noisy_volume
+from tests.support.servers import running_gateway
 
 PROMPT = sixpoint.ExtremePoints(POINTS.tolist())
 

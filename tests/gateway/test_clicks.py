@@ -24,14 +24,11 @@ from sixpoint.v1 import session_service_pb2 as sessions
 from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
 from sixpoint.v1 import volume_pb2 as volumes
 from tests.gateway.core.annotation.test_processing import BOX, POINTS
-from tests.harness import (
-    TRITON_ENVIRONMENT,
-    free_port,
-    noisy_volume,
-    running_gateway,
-    running_triton,
-    write_clicks_model,
-)
+from tests.support.images import noisy_volume
+from tests.support.models import write_clicks_model
+from tests.support.paths import TRITON_ENVIRONMENT
+from tests.support.ports import free_port
+from tests.support.servers import running_gateway, running_triton
 
 SIX = ExtremePoints(POINTS.tolist())
 INSIDE, OUTSIDE, FAR = (20, 17, 16), (4, 17, 16), (38, 34, 30)

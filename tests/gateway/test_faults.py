@@ -31,9 +31,13 @@ from sixpoint.v1 import session_service_pb2 as sessions
 from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
 from tests.gateway.core.annotation.test_processing import POINTS
 from tests.gateway.process import gateway_process
-from tests.gateway.storage.databases import PostgreSQL
 from tests.gateway.triton.test_local import processes
-from tests.harness import TRITON_ENVIRONMENT, noisy_volume, running_triton, small_disk, write_clicks_model
+from tests.support.disks import small_disk
+from tests.support.images import noisy_volume
+from tests.support.models import write_clicks_model
+from tests.support.paths import TRITON_ENVIRONMENT
+from tests.support.postgresql import PostgreSQL
+from tests.support.servers import running_triton
 
 KILLS = int(os.environ.get("GATEWAY_KILLS", "8"))
 SEED = 7

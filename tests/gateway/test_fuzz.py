@@ -26,7 +26,7 @@ from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
 from tests.gateway.core.annotation.test_processing import POINTS
 from tests.gateway.fuzzing import Maker
 from tests.gateway.process import GatewayProcess, gateway_process
-from tests.harness import noisy_volume
+from tests.support.images import noisy_volume
 
 CASES = int(os.environ.get("GATEWAY_FUZZ", "10000"))
 SEED = 20261124

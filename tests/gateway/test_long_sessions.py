@@ -13,7 +13,8 @@ import sixpoint
 from gateway.triton.local.server import LocalTriton
 from sixpoint import errors
 from tests.gateway.core.annotation.test_processing import BOX, POINTS
-from tests.harness import noisy_volume, running_gateway
+from tests.support.images import noisy_volume
+from tests.support.servers import running_gateway
 
 SIX = sixpoint.ExtremePoints(POINTS.tolist())
 TAKE = (20, 17, 16)

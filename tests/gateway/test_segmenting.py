@@ -30,8 +30,6 @@ from sixpoint.phantom import make_phantom
 from sixpoint.preprocessing.guidance import volume_input
 from sixpoint.preprocessing.roi import Roi
 from sixpoint.volume import Volume
-from tests import harness
-from tests.data import shared
 from tests.gateway.core.segmentation.sliding import by_monai
 from tests.gateway.segmenting_models import (
     MODEL,
@@ -42,6 +40,10 @@ from tests.gateway.segmenting_models import (
     write_exact_model,
     write_trial_model,
 )
+from tests.support.data import shared
+from tests.support.models import write_slow_model
+from tests.support.paths import ROOT, TRITON_ENVIRONMENT
+from tests.support.servers import running_gateway, running_triton
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using a non-tuple sequence")
 
@@ -55,16 +57,16 @@ def mark(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory, mark: Path) -> Iterator[Gateway]:
     """A gateway in front of a Triton of its own, with the shipped models and those of these tests."""
-    if not harness.TRITON_ENVIRONMENT.is_dir():
+    if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")
     repository = tmp_path_factory.mktemp("models") / "repository"
-    shutil.copytree(harness.ROOT / "model_repository", repository)
+    shutil.copytree(ROOT / "model_repository", repository)
     write_exact_model(repository / "exact")
     write_trial_model(repository / "trial", share=0.5)
-    harness.write_slow_model(repository / "slow", mark=mark, spec=shipped_spec(), seconds=30.0)
+    write_slow_model(repository / "slow", mark=mark, spec=shipped_spec(), seconds=30.0)
     with (
-        harness.running_triton(repository) as triton,
-        harness.running_gateway(triton_url=triton.address) as running,
+        running_triton(repository) as triton,
+        running_gateway(triton_url=triton.address) as running,
     ):
         running.triton_address = triton.address  # type: ignore[attr-defined]
         yield running
@@ -137,7 +139,7 @@ def test_labels_are_those_of_monai_and_pytorch(name: str, gateway: Gateway, netw
 
 def test_while_a_version_is_on_trial_an_image_gets_the_same_labels_on_every_gateway(gateway: Gateway) -> None:
     images = {Candidate("2", 0.5).takes(image.digest): image for image in (phantom((40, 56, 30 + n)) for n in range(9))}
-    with harness.running_gateway(triton_url=gateway.triton_address) as another:  # type: ignore[attr-defined]
+    with running_gateway(triton_url=gateway.triton_address) as another:  # type: ignore[attr-defined]
         for owner, one in (("anna", gateway), ("bert", another)):
             with sixpoint.Client(f"127.0.0.1:{one.port}", owner=owner) as client:
                 found = {taken: client.segment(image, model="trial") for taken, image in images.items()}
@@ -230,7 +232,7 @@ def test_who_clicks_does_not_wait_for_the_threads_of_segmentations(
     monkeypatch.setattr("gateway.core.segmentation.segmenter.volume_input", held)
     volume = phantom((44, 60, 44))
     with (
-        harness.running_gateway(triton_url=gateway.triton_address, workers=1) as busy,  # type: ignore[attr-defined]
+        running_gateway(triton_url=gateway.triton_address, workers=1) as busy,  # type: ignore[attr-defined]
         sixpoint.Client(f"127.0.0.1:{busy.port}") as segmenting,
         sixpoint.Client(f"127.0.0.1:{busy.port}", timeout=sixpoint.Timeout(call=20.0)) as clicking,
         ThreadPoolExecutor(1) as threads,

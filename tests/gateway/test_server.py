@@ -27,17 +27,12 @@ from sixpoint.client._operations.client import OPTIONS
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from tests.gateway.core.annotation.test_processing import POINTS
-from tests.harness import (
-    ELLIPSOID_SPEC,
-    TRITON_ENVIRONMENT,
-    free_port,
-    noisy_volume,
-    running_gateway,
-    running_triton,
-    write_config,
-    write_ellipsoid_model,
-)
-from tests.proxies import Silencer
+from tests.support.images import noisy_volume
+from tests.support.models import ELLIPSOID_SPEC, write_config, write_ellipsoid_model
+from tests.support.paths import TRITON_ENVIRONMENT
+from tests.support.ports import free_port
+from tests.support.proxies import Silencer
+from tests.support.servers import running_gateway, running_triton
 
 PROMPT = sixpoint.ExtremePoints(POINTS.tolist())
 SERVING, AWAY = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING

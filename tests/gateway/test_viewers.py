@@ -14,7 +14,8 @@ from gateway.triton.local.server import LocalTriton
 from sixpoint import errors
 from sixpoint.client import Event
 from tests.gateway.core.annotation.test_processing import POINTS
-from tests.harness import noisy_volume, running_gateway
+from tests.support.images import noisy_volume
+from tests.support.servers import running_gateway
 
 SIX = sixpoint.ExtremePoints(POINTS.tolist())
 TAKE = sixpoint.Click((20, 17, 16), positive=False)

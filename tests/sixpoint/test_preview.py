@@ -11,8 +11,8 @@ from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.preview import render_preview, save_preview
 from sixpoint.volume import Volume
-from tests.harness import noisy_volume
 from tests.sixpoint.geometries import AXIS_ORDERS, Axes, Flips, reordered, rotation
+from tests.support.images import noisy_volume
 
 PANEL, GAP, CAPTION = 360, 8, 22
 TOP = GAP + CAPTION

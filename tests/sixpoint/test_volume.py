@@ -21,8 +21,8 @@ from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask
 from sixpoint.volume import VOXEL_TYPES, Volume, check_suffix, check_voxels, voxel_type_number
-from tests.data import shared
 from tests.sixpoint.geometries import AXIS_ORDERS, reordered, rotation
+from tests.support.data import shared
 
 FORMATS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 OBLIQUE = Geometry(

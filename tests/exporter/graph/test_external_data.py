@@ -28,10 +28,12 @@ from exporter.repository.validate import validate
 from exporter.repository.view import fetch_model
 from exporter.sources.dispatch import Options
 from sixpoint.errors import InvalidArgument
-from tests import harness
 from tests.exporter.conftest import run
 from tests.exporter.hub.test_pull import Host, host, pull
 from tests.exporter.test_files import SPEC
+from tests.support.models import write_ellipsoid_model
+from tests.support.paths import TRITON_ENVIRONMENT
+from tests.support.servers import running_triton
 
 __all__ = ["host"]  # a fixture
 
@@ -59,11 +61,11 @@ def whole(folder: Path) -> str:
 
 
 def test_the_real_triton_serves_it_and_versions_come_and_go(large: Release, tmp_path: Path) -> None:
-    if not harness.TRITON_ENVIRONMENT.is_dir():
+    if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")
     registry = FolderRegistry(tmp_path / "repository")
-    harness.write_ellipsoid_model(registry.folder / "resident")
-    with harness.running_triton(registry.folder) as running, Triton(running.address, timeout=30) as triton:
+    write_ellipsoid_model(registry.folder / "resident")
+    with running_triton(registry.folder) as running, Triton(running.address, timeout=30) as triton:
         published = publish(registry, large, triton=triton)
         assert published.parity.triton is not None
         assert published.parity.triton.largest <= 2 / 255

@@ -23,9 +23,11 @@ from sixpoint.geometry import Geometry
 from sixpoint.model_spec.spec import ModelSpec
 from sixpoint.phantom import make_phantom
 from sixpoint.volume import Volume
-from tests import harness
 from tests.exporter.conftest import run
 from tests.exporter.test_files import SPEC
+from tests.support.models import write_ellipsoid_model
+from tests.support.paths import TRITON_ENVIRONMENT
+from tests.support.servers import running_triton
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +69,12 @@ def test_inputs_are_made_of_images_and_the_extreme_points_of_their_labels(images
 def test_it_is_smaller_judged_by_its_masks_and_served_by_triton(
     checkpoint: Path, spec_file: Path, images: Path, tmp_path: Path
 ) -> None:
-    if not harness.TRITON_ENVIRONMENT.is_dir():
+    if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")
     repository = tmp_path / "repository"
-    harness.write_ellipsoid_model(repository / "resident")
+    write_ellipsoid_model(repository / "resident")
     where = ("--spec", spec_file, "--name", "tiny", "--repository", repository)
-    with harness.running_triton(repository) as running:
+    with running_triton(repository) as running:
         done = run(
             *("publish", checkpoint, *where, "--precision", "int8", "--calibrate", images, "--least-dice", 0.8),
             *("--triton", running.address, "--json"),

@@ -16,7 +16,8 @@ from exporter.parity.compare import probabilities, sample_batch
 from exporter.repository.config import ModelConfig
 from sixpoint.model_spec.spec import ModelSpec
 from tests.exporter.conftest import run
-from tests.harness import TRITON_ENVIRONMENT, running_triton
+from tests.support.paths import TRITON_ENVIRONMENT
+from tests.support.servers import running_triton
 
 PLAIN = {"spatial_dims": 3, "in_channels": 1, "out_channels": 2}
 STEPS = {"channels": [4, 8], "strides": [2]}

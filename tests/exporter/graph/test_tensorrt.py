@@ -25,9 +25,11 @@ from exporter.repository.validate import validate
 from gateway.triton.local.server import LocalTriton
 from sixpoint.errors import FailedPrecondition, NotFound
 from sixpoint.model_spec.spec import ModelSpec
-from tests import harness
 from tests.exporter.conftest import run
 from tests.exporter.publish_helpers import release
+from tests.support.models import write_ellipsoid_model
+from tests.support.paths import TRITON_ENVIRONMENT
+from tests.support.servers import running_triton
 
 GOLDEN = Path(__file__).parent / "golden" / "plan.pbtxt"
 ENGINE = Engine(gpu="NVIDIA L4", driver="550.54.15", tensorrt="10.3.0")
@@ -241,12 +243,12 @@ def test_versions_are_read_from_the_banners_of_old_and_new_programs(
 
 def test_a_plan_that_the_real_triton_cannot_load_is_gone(tiny: Release, tmp_path: Path) -> None:
     """The Triton from pip has no TensorRT at all."""
-    if not harness.TRITON_ENVIRONMENT.is_dir():
+    if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")
-    harness.write_ellipsoid_model(tmp_path / "repository" / "resident")
+    write_ellipsoid_model(tmp_path / "repository" / "resident")
     before = tree(tmp_path / "repository")
     running: LocalTriton
-    with harness.running_triton(tmp_path / "repository") as running, Triton(running.address, timeout=30) as triton:
+    with running_triton(tmp_path / "repository") as running, Triton(running.address, timeout=30) as triton:
         with pytest.raises(FailedPrecondition, match="load failed for model 'tiny'"):
             publish(FolderRegistry(tmp_path / "repository"), planned(tiny, tmp_path), triton=triton)
         assert tree(tmp_path / "repository") == before

@@ -22,8 +22,10 @@ from exporter.repository.folder import FolderRegistry
 from exporter.repository.validate import validate
 from exporter.repository.view import finished
 from sixpoint.errors import FailedPrecondition
-from tests import harness
 from tests.exporter.publish_helpers import asking, release
+from tests.support.models import write_ellipsoid_model
+from tests.support.paths import TRITON_ENVIRONMENT
+from tests.support.servers import running_triton
 
 KILLS = int(os.environ.get("EXPORTER_KILLS", "15"))
 # A publish takes about so long.
@@ -48,14 +50,14 @@ def publisher(repository: Path, address: str) -> Iterator[subprocess.Popen[str]]
 def test_a_publisher_killed_at_any_moment_leaves_a_repository_that_validates_and_a_triton_that_serves(
     tmp_path: Path,
 ) -> None:
-    if not harness.TRITON_ENVIRONMENT.is_dir():
+    if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")
     moments = random.Random(0)
     registry = FolderRegistry(tmp_path / "repository")
-    harness.write_ellipsoid_model(registry.folder / "resident")
+    write_ellipsoid_model(registry.folder / "resident")
     tiny = release(tmp_path)
     with contextlib.ExitStack() as stack:
-        address = stack.enter_context(harness.running_triton(registry.folder)).address
+        address = stack.enter_context(running_triton(registry.folder)).address
         triton = stack.enter_context(Triton(address, timeout=30))
         publish(registry, tiny, triton=triton)
         process = stack.enter_context(publisher(registry.folder, address))

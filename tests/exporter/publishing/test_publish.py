@@ -21,9 +21,12 @@ from exporter.repository.validate import validate
 from gateway.triton.local.server import LocalTriton
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, TritonUnavailable
 from sixpoint.model_spec.rollout import Candidate
-from tests import harness
 from tests.exporter.conftest import run
 from tests.exporter.publish_helpers import asking, release
+from tests.support.models import write_ellipsoid_model
+from tests.support.paths import TRITON_ENVIRONMENT
+from tests.support.ports import free_port
+from tests.support.servers import running_triton
 
 PUBLISHES = int(os.environ.get("EXPORTER_PUBLISHES", "12"))
 
@@ -36,11 +39,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Release:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTriton]:
     """A Triton of these tests' own, which each changes under names of its own."""
-    if not harness.TRITON_ENVIRONMENT.is_dir():
+    if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")
     repository = tmp_path_factory.mktemp("served") / "repository"
-    harness.write_ellipsoid_model(repository / "resident")
-    with harness.running_triton(repository) as running:
+    write_ellipsoid_model(repository / "resident")
+    with running_triton(repository) as running:
         yield running
 
 
@@ -158,11 +161,11 @@ def test_a_triton_that_polls_is_waited_for(tiny: Release, tmp_path: Path, monkey
 
     monkeypatch.setattr(LocalTriton, "_arguments", polling)
     repository = tmp_path / "polled"
-    harness.write_ellipsoid_model(repository / "resident")
+    write_ellipsoid_model(repository / "resident")
     registry = FolderRegistry(repository)
     broken = tmp_path / "model.onnx"
     broken.write_bytes(b"not a model")
-    with harness.running_triton(repository) as running, Triton(running.address, timeout=30) as triton:
+    with running_triton(repository) as running, Triton(running.address, timeout=30) as triton:
         assert publish(registry, tiny, triton=triton).version == 1
         with asking(triton.address, by_version=True) as asked:
             assert publish(registry, tiny, triton=triton).version == 2
@@ -190,7 +193,7 @@ def test_a_repository_that_is_not_tritons_own_is_noticed(
 
 def test_without_triton_nothing_is_touched_where_triton_is_away(tiny: Release, tmp_path: Path) -> None:
     registry = FolderRegistry(tmp_path / "models")
-    address = f"127.0.0.1:{harness.free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     with Triton(address) as away, pytest.raises(TritonUnavailable, match=address):
         publish(registry, tiny, triton=away)
     assert not (tmp_path / "models" / "tiny").exists()

@@ -14,9 +14,10 @@ from exporter.publishing.tune import Measured, best_batches, best_instances
 from exporter.repository.config import ModelConfig, Tuning
 from exporter.repository.folder import FolderRegistry
 from exporter.repository.validate import validate
-from tests import harness
 from tests.exporter.conftest import run
 from tests.exporter.publish_helpers import asking, release
+from tests.support.paths import TRITON_ENVIRONMENT
+from tests.support.servers import running_triton
 
 
 def batches(*seconds: float) -> list[Measured]:
@@ -44,11 +45,11 @@ def test_the_fewest_instances_that_are_as_good() -> None:
 
 
 def test_what_was_measured_best_serves_without_a_gap(tmp_path: Path) -> None:
-    if not harness.TRITON_ENVIRONMENT.is_dir():
+    if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")
     registry = FolderRegistry(tmp_path / "repository")
     publish(registry, release(tmp_path), triton=None)
-    with harness.running_triton(registry.folder) as triton, asking(triton.address, by_version=False) as asked:
+    with running_triton(registry.folder) as triton, asking(triton.address, by_version=False) as asked:
         where = ("tiny", "--triton", triton.address, "--repository", registry.folder)
         done = run("tune", *where, "--latency-ms", 10_000, "--json")
         assert done.exit_code == 0, done.stderr

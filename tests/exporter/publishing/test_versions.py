@@ -32,9 +32,11 @@ from sixpoint.client import Client
 from sixpoint.errors import FailedPrecondition, InvalidArgument, ModelNotFound, NotFound
 from sixpoint.model_spec.rollout import Candidate
 from sixpoint.prompts import ExtremePoints
-from tests import harness
 from tests.exporter.conftest import run
 from tests.exporter.publish_helpers import asking, release
+from tests.support.images import noisy_volume
+from tests.support.paths import TRITON_ENVIRONMENT
+from tests.support.servers import running_gateway, running_triton
 
 
 @pytest.fixture(scope="module")
@@ -233,9 +235,9 @@ def test_which_version_of_a_folder_was_taken_is_said(registry: FolderRegistry, t
 
 @pytest.fixture
 def running(registry: FolderRegistry) -> Iterator[LocalTriton]:
-    if not harness.TRITON_ENVIRONMENT.is_dir():
+    if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")
-    with harness.running_triton(registry.folder) as triton:
+    with running_triton(registry.folder) as triton:
         yield triton
 
 
@@ -292,14 +294,14 @@ def test_a_version_that_sessions_use_is_not_removed(registry: FolderRegistry, ru
     points = ExtremePoints([(8, 18, 16), (32, 18, 16), (20, 6, 16), (20, 30, 16), (20, 18, 6), (20, 18, 26)])
     where = ("--repository", registry.folder, "--triton", running.address)
     assert run("rollback", "tiny", "--to", 2, *where).exit_code == 0
-    with harness.running_gateway(triton_url=running.address) as gateway:
+    with running_gateway(triton_url=running.address) as gateway:
         address = f"127.0.0.1:{gateway.port}"
         remove_2 = ("remove", "tiny", 2, "--gateway", address, *where)
         with Client(address, owner="anna") as anna, Client(address, owner="bert") as bert:
             # One shows an answer of version 2; one would be given it next, but for what is promoted meanwhile.
-            shows = anna.open_session(harness.noisy_volume(), model="tiny")
+            shows = anna.open_session(noisy_volume(), model="tiny")
             shows.annotate(points)
-            fresh = [bert.open_session(harness.noisy_volume(), model="tiny") for _ in range(8)]
+            fresh = [bert.open_session(noisy_volume(), model="tiny") for _ in range(8)]
             assert {one.id for one in bert.sessions(model="tiny", version="2")} == {one.id for one in fresh}
             assert bert.count_sessions(model="tiny", version="2") == 9
             assert (bert.count_sessions(model="tiny", version="3"), bert.count_sessions(model="other")) == (0, 0)

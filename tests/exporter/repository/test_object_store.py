@@ -21,7 +21,7 @@ from exporter.repository.validate import validate
 from sixpoint.errors import Aborted, FailedPrecondition, InvalidArgument, Unavailable
 from tests.exporter.conftest import run
 from tests.exporter.publish_helpers import release
-from tests.harness import free_port
+from tests.support.ports import free_port
 
 
 @pytest.fixture

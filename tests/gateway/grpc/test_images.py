@@ -20,7 +20,9 @@ from sixpoint.v1 import image_service_pb2 as messages
 from sixpoint.v1 import image_service_pb2_grpc as images_grpc
 from sixpoint.volume import Volume, voxel_type_number
 from tests.gateway.process import GatewayProcess
-from tests.harness import free_port, noisy_volume, running_gateway
+from tests.support.images import noisy_volume
+from tests.support.ports import free_port
+from tests.support.servers import running_gateway
 
 CHUNK = 2**18
 NOWHERE = f"127.0.0.1:{free_port()}"

@@ -7,7 +7,8 @@ import pytest
 
 from gateway.storage.blobs import Blobs
 from sixpoint.errors import InvalidArgument, StorageFull, StorageUnavailable
-from tests.harness import free_port, small_disk
+from tests.support.disks import small_disk
+from tests.support.ports import free_port
 
 
 @pytest.fixture(params=["folder", "s3"])

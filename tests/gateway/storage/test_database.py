@@ -9,8 +9,8 @@ from gateway.storage import session_records as records
 from gateway.storage.database import Database
 from gateway.storage.schema import clock, segments, sessions
 from sixpoint.errors import InvalidArgument, StorageFull, StorageUnavailable
-from tests.gateway.storage.databases import PostgreSQL
-from tests.harness import small_disk
+from tests.support.disks import small_disk
+from tests.support.postgresql import PostgreSQL
 
 
 @pytest.fixture

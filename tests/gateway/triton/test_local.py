@@ -31,7 +31,7 @@ from gateway.triton.local.install import TritonEnvironment, check_machine, find_
 from gateway.triton.local.log import excerpt
 from gateway.triton.local.server import LocalTriton, LocalTritonSettings
 from sixpoint.errors import FailedPrecondition, Unavailable
-from tests.harness import small_disk
+from tests.support.disks import small_disk
 
 ROOT = Path(__file__).parents[3]
 ENVIRONMENT = ROOT / ".triton"

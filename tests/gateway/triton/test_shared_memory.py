@@ -21,8 +21,9 @@ from gateway.triton.client import TritonClient
 from gateway.triton.local.server import LocalTriton
 from gateway.triton.shared_memory import Region
 from sixpoint.errors import DeadlineExceeded, InferenceError
-from tests import harness
-from tests.harness import ELLIPSOID_SPEC, ellipsoid_answer
+from tests.support.models import ELLIPSOID_SPEC, ellipsoid_answer, write_ellipsoid_model
+from tests.support.paths import ROOT
+from tests.support.servers import running_triton
 
 MODEL = Model("ellipsoid", "1", ELLIPSOID_SPEC)
 SLOW = Model("slow", "1", ELLIPSOID_SPEC)
@@ -168,7 +169,7 @@ async def test_a_refused_call_says_why_and_the_next_one_goes(triton: LocalTriton
 
 def test_a_triton_that_was_restarted_gets_new_regions(tmp_path: Path):
     repository = tmp_path / "repository"
-    harness.write_ellipsoid_model(repository / "ellipsoid")
+    write_ellipsoid_model(repository / "ellipsoid")
 
     async def restart(triton: LocalTriton) -> None:
         async with TritonClient(triton.address) as client:
@@ -183,7 +184,7 @@ def test_a_triton_that_was_restarted_gets_new_regions(tmp_path: Path):
             (second,) = await registered(client)
             assert second != first
 
-    with harness.running_triton(repository) as triton:
+    with running_triton(repository) as triton:
         asyncio.run(restart(triton))
 
 
@@ -200,7 +201,7 @@ async def main():
 
 asyncio.run(main())
 """
-    killed = subprocess.Popen([sys.executable, "-c", code], cwd=harness.ROOT)
+    killed = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
     assert killed.wait(30) == -signal.SIGKILL
     assert not list(Path("/dev/shm").glob(f"sixpoint.*.{killed.pid}.*"))
     stale = Region(f"sixpoint.{shared_memory._namespace()}.{killed.pid}.0", 100)

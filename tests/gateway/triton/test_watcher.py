@@ -13,7 +13,7 @@ from gateway.core.runtime.inference import Inferred
 from gateway.triton.watcher import Watcher
 from sixpoint.errors import DeadlineExceeded, InferenceError, SixpointError, TritonUnavailable
 from sixpoint.model_spec.rollout import Candidate
-from tests.harness import ELLIPSOID_SPEC
+from tests.support.models import ELLIPSOID_SPEC
 
 
 class Scripted:

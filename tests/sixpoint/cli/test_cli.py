@@ -28,7 +28,8 @@ from sixpoint.phantom import ORGANS, Phantom, make_phantom
 from sixpoint.prompts import ExtremePoints
 from sixpoint.report import Step, report, report_table
 from sixpoint.volume import Volume
-from tests.harness import free_port, noisy_volume
+from tests.support.images import noisy_volume
+from tests.support.ports import free_port
 
 Run = Callable[..., tuple[int, str, str]]
 

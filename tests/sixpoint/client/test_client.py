@@ -41,7 +41,8 @@ from sixpoint.v1 import model_service_pb2 as models
 from sixpoint.v1 import model_service_pb2_grpc as models_grpc
 from sixpoint.v1 import session_service_pb2 as sessions
 from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
-from tests.harness import free_port, noisy_volume
+from tests.support.images import noisy_volume
+from tests.support.ports import free_port
 
 MIB = 2**20
 POINTS = ExtremePoints([(5, 18, 16), (35, 18, 16), (20, 5, 16), (20, 31, 16), (20, 18, 4), (20, 18, 28)])

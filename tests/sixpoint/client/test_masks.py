@@ -19,8 +19,8 @@ from sixpoint.protocol.converters import mask_to_message
 from sixpoint.protocol.status import to_status
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import session_service_pb2 as sessions
-from tests.harness import noisy_volume
 from tests.sixpoint.client.test_client import POINTS, Server, server, settled
+from tests.support.images import noisy_volume
 
 __all__ = ["server"]
 

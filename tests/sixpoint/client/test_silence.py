@@ -14,10 +14,10 @@ import pytest
 from sixpoint import errors
 from sixpoint.client import Answered, AsyncClient, Client, Timeout
 from sixpoint.client._operations.client import OPTIONS
-from tests.harness import noisy_volume
-from tests.proxies import Silencer
 from tests.sixpoint.client.test_client import POINTS, server, settled
 from tests.sixpoint.client.test_masks import Drawing, drawing
+from tests.support.images import noisy_volume
+from tests.support.proxies import Silencer
 
 __all__ = ["drawing", "server"]
 

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sixpoint.errors import DatasetError, ModelNotFound
-from tests.harness import free_port
+from tests.support.ports import free_port
 from tests.trainer.conftest import Maker
 from trainer.cli import app, main
 

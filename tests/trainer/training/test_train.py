@@ -29,7 +29,9 @@ from exporter.parity.compare import sample_batch
 from sixpoint.cli import app as sixpoint_cli
 from sixpoint.errors import DatasetError, FailedPrecondition, InvalidArgument, PromptNotSupported
 from sixpoint.prompts import ExtremePoints
-from tests import harness
+from tests.support.images import noisy_volume
+from tests.support.paths import ROOT, TRITON_ENVIRONMENT
+from tests.support.servers import running_gateway, running_triton
 from tests.trainer.conftest import Maker
 from trainer.cli import app
 from trainer.training.network import build, read_mapping, read_spec
@@ -147,7 +149,7 @@ from pathlib import Path
 from tests.trainer.training.test_train import plan, train
 train(plan(Path({str(data)!r}), Path({str(tmp_path)!r}), steps=100000, save_s=0.0))
 """
-    with subprocess.Popen([sys.executable, "-c", program], cwd=harness.ROOT) as process:
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT) as process:
         deadline = time.monotonic() + 120
         while not (tmp_path / "last.pt").exists() and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.005)
@@ -236,7 +238,7 @@ def test_a_bad_dataset_ends_the_command_with_its_error(tmp_path: Path) -> None:
     assert isinstance(result.exception, DatasetError)
 
 
-@pytest.mark.skipif(not harness.TRITON_ENVIRONMENT.is_dir(), reason="Triton is not installed: make triton")
+@pytest.mark.skipif(not TRITON_ENVIRONMENT.is_dir(), reason="Triton is not installed: make triton")
 def test_the_best_checkpoint_is_served_and_answers_as_pytorch(whole: Path, tmp_path: Path) -> None:
     repository = tmp_path / "model_repository"
     result = CliRunner().invoke(exporter, ["export", str(whole / CHECKPOINT), "--repository", str(repository)])
@@ -247,7 +249,7 @@ def test_the_best_checkpoint_is_served_and_answers_as_pytorch(whole: Path, tmp_p
     batch = sample_batch(spec, 2)
     with torch.inference_mode():
         expected = ProbabilityNetwork(network, spec).eval()(torch.from_numpy(batch)).numpy()
-    with harness.running_triton(repository) as triton, harness.running_gateway(triton_url=triton.address) as gateway:
+    with running_triton(repository) as triton, running_gateway(triton_url=triton.address) as gateway:
         with triton_grpc.InferenceServerClient(triton.address) as client:
             tensor = triton_grpc.InferInput("INPUT", list(batch.shape), "FP16")
             tensor.set_data_from_numpy(batch)
@@ -264,7 +266,7 @@ def test_the_best_checkpoint_is_served_and_answers_as_pytorch(whole: Path, tmp_p
             assert (model.name, model.labels, model.prompts) == ("balls", ("shell", "core"), ())
             points = ExtremePoints([(2, 9, 9), (16, 9, 9), (9, 2, 9), (9, 16, 9), (9, 9, 2), (9, 9, 16)])
             with (
-                client.open_session(harness.noisy_volume(), model="balls") as session,
+                client.open_session(noisy_volume(), model="balls") as session,
                 pytest.raises(PromptNotSupported, match="'balls' takes no prompts"),
             ):
                 session.annotate(points)

@@ -34,7 +34,8 @@ from sixpoint.mask import PackedMask, unpack
 from sixpoint.model_spec.rollout import Candidate
 from sixpoint.prompts import Click, ExtremePoints, InitialMask, Prompt
 from tests.gateway.core.annotation.test_processing import BOX, POINTS
-from tests.harness import CLICKS_SPEC, ELLIPSOID_SPEC, clicks_answer, ellipsoid_answer, noisy_volume
+from tests.support.images import noisy_volume
+from tests.support.models import CLICKS_SPEC, ELLIPSOID_SPEC, clicks_answer, ellipsoid_answer
 
 SIX = ExtremePoints(POINTS.tolist())
 ADD, TAKE = Click((4, 17, 16)), Click((20, 17, 16), False)

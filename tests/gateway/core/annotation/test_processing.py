@@ -18,8 +18,9 @@ from sixpoint.model_spec.spec import ModelSpec
 from sixpoint.preprocessing.roi import Roi
 from sixpoint.prompts import Box, Click, ExtremePoints, Prompt
 from sixpoint.volume import Volume
-from tests.harness import CLICKS_SPEC, ELLIPSOID_SPEC, clicks_answer, noisy_volume
 from tests.sixpoint.geometries import AXIS_ORDERS, reordered
+from tests.support.images import noisy_volume
+from tests.support.models import CLICKS_SPEC, ELLIPSOID_SPEC, clicks_answer
 
 POINTS = np.array([[8, 17, 16], [31, 18, 15], [20, 7, 15], [19, 28, 17], [20, 18, 6], [21, 17, 25]], float)
 SIX = ExtremePoints(POINTS.tolist())

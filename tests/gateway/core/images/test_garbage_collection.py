@@ -13,7 +13,8 @@ from gateway.storage.schema import images as images_table
 from gateway.storage.schema import sessions
 from sixpoint.errors import ImageNotFound, StorageUnavailable
 from tests.gateway.core.images.test_store import begin, blob_of, files, header_of, opened, put
-from tests.harness import noisy_volume, small_disk
+from tests.support.disks import small_disk
+from tests.support.images import noisy_volume
 
 
 async def test_an_image_that_nobody_uses_is_removed(tmp_path: Path, database_url: str):

@@ -28,8 +28,10 @@ from sixpoint.errors import (
 )
 from sixpoint.geometry import Geometry
 from sixpoint.volume import Volume, image_digest, voxel_type_number
-from tests.gateway.storage.databases import PostgreSQL
-from tests.harness import ROOT, noisy_volume, small_disk
+from tests.support.disks import small_disk
+from tests.support.images import noisy_volume
+from tests.support.paths import ROOT
+from tests.support.postgresql import PostgreSQL
 
 MEGABYTE = 1_000_000
 

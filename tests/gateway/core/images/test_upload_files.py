@@ -2,7 +2,7 @@ from pathlib import Path
 
 from gateway.core.images.upload_files import UploadFolder
 from tests.gateway.core.images.test_store import header_of
-from tests.harness import noisy_volume
+from tests.support.images import noisy_volume
 
 
 def test_chunks_of_any_number_are_written_at_once(tmp_path: Path):

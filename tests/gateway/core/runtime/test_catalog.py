@@ -2,7 +2,7 @@ import pytest
 
 from gateway.core.runtime.catalog import Catalog, Model
 from sixpoint.errors import ModelNotFound, TritonUnavailable
-from tests.harness import ELLIPSOID_SPEC
+from tests.support.models import ELLIPSOID_SPEC
 
 MODELS = {name: Model(name, "1", ELLIPSOID_SPEC) for name in ("spleen", "annotation")}
 

@@ -32,8 +32,8 @@ from tests.gateway.core.segmentation.sliding import (
     segmenter,
     softmax_of,
 )
-from tests.harness import ELLIPSOID_SPEC
 from tests.sixpoint.geometries import AXIS_ORDERS, reordered
+from tests.support.models import ELLIPSOID_SPEC
 
 
 def volume_of(size: tuple[int, int, int], geometry: Geometry | None = None, *, seed: int = 0) -> Volume:

@@ -24,7 +24,8 @@ from sixpoint.geometry import Geometry
 from sixpoint.preprocessing.roi import Roi
 from sixpoint.prompts import Box, Click, InitialMask, Prompt
 from tests.gateway.core.annotation.test_processing import SIX, ready
-from tests.harness import CLICKS_SPEC, noisy_volume
+from tests.support.images import noisy_volume
+from tests.support.models import CLICKS_SPEC
 
 DIGEST, OTHER = "d" * 64, "f" * 64
 GEOMETRY = Geometry(size=(20, 18, 16))

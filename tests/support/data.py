@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
+from tests.support.paths import ROOT
+
+SHARED = ROOT.parent / "shared" / "data"
 
 
 def shared(name: str) -> Path:

@@ -1,26 +1,15 @@
-"""What several tests need: free ports, a Triton model repository made for tests, and a gateway running in a thread."""
+"""Models made for tests, with answers that tests can compute."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import socket
-import subprocess
-import tempfile
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import onnx
-import pytest
 from google.protobuf import json_format, text_format
 from onnx import TensorProto, helper, numpy_helper
 from tritonclient.grpc import model_config_pb2
 
-from gateway.server import Gateway
-from gateway.settings import Settings
-from gateway.triton.local.server import LocalTriton, LocalTritonSettings
 from sixpoint.model_spec.spec import (
     PARAMETER,
     ClickChannel,
@@ -35,10 +24,6 @@ from sixpoint.model_spec.spec import (
     PreviousChannel,
     PromptKind,
 )
-from sixpoint.volume import Volume
-
-ROOT = Path(__file__).parent.parent
-TRITON_ENVIRONMENT = ROOT / ".triton"
 
 ELLIPSOID_SPEC = ModelSpec(
     title="The ellipsoid in the points' box",
@@ -92,12 +77,6 @@ class TritonPythonModel:
             responses.append(pb_utils.InferenceResponse([pb_utils.Tensor("PROBABILITY", answer)]))
         return responses
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def write_config(folder: Path, *, backend: str, spec: ModelSpec, with_spec: bool = True) -> None:
@@ -210,90 +189,3 @@ def write_slow_model(folder: Path, *, mark: Path, spec: ModelSpec = ELLIPSOID_SP
     (folder / "1").mkdir()
     known = f"MARK, SECONDS, CHANNELS = {str(mark)!r}, {seconds}, {spec.output_shape[0]}"
     (folder / "1" / "model.py").write_text(f"{known}\n{_SLOW_MODEL}")
-
-
-@contextlib.contextmanager
-def running_triton(repository: Path, *, port: int | None = None) -> Iterator[LocalTriton]:
-    """The real Triton on this repository."""
-    settings = LocalTritonSettings(
-        model_repository=repository,
-        environment=TRITON_ENVIRONMENT,
-        grpc_port=port or free_port(),
-        metrics_port=free_port(),
-        log=repository.parent / f"{repository.name}-triton.log",
-    )
-    triton = LocalTriton(settings)
-    asyncio.run(triton.start())
-    try:
-        yield triton
-    finally:
-        asyncio.run(triton.stop())
-
-
-@contextlib.contextmanager
-def running_gateway(*, ready: bool = True, **settings: object) -> Iterator[Gateway]:
-    """A gateway in a thread of this process, on a free port; ``ready``: wait until Triton serves a model."""
-    values: dict[str, object] = {
-        "port": 0,
-        "drain_notice_seconds": 0.0,
-        "drain_seconds": 2.0,
-        "triton_poll_seconds": 0.1,
-    }
-    state = tempfile.TemporaryDirectory(prefix="sixpoint-tests-")
-    gateway = Gateway(Settings(**({"state_folder": state.name} | values | settings)))  # type: ignore[arg-type]
-    started, failure = threading.Event(), []
-    loop = asyncio.new_event_loop()
-    stop = asyncio.Event()
-
-    async def main() -> None:
-        async with gateway.running():
-            if ready:
-                await gateway.wait_until_ready(30)
-            started.set()
-            await stop.wait()
-
-    def run() -> None:
-        try:
-            loop.run_until_complete(main())
-        except BaseException as error:
-            failure.append(error)
-        finally:
-            started.set()
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    started.wait(60)
-    if failure:
-        raise failure[0]
-    try:
-        yield gateway
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(30)
-        loop.close()
-        state.cleanup()
-
-
-def noisy_volume(size: tuple[int, int, int] = (40, 36, 32), *, dtype: str = "int16") -> Volume:
-    """A small image, (x, y, z) voxels of 1 mm, of noise."""
-    from sixpoint.geometry import Geometry
-
-    x, y, z = size
-    values = np.random.default_rng(0).normal(100, 20, (z, y, x)).astype(dtype)
-    return Volume(values, Geometry(size=size))
-
-
-@contextlib.contextmanager
-def small_disk(folder: Path, *, megabytes: int) -> Iterator[Path]:
-    """A file system of its own, so small that it fills up; the test is skipped where none may be mounted."""
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("a small file system cannot be mounted here")
-    try:
-        yield folder
-    finally:
-        # Lazily: a file that is still mapped does not keep the test from ending.
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)

@@ -1,0 +1,1 @@
+"""What tests share: paths, ports, small images, models made for tests, running servers."""
