@@ -237,7 +237,7 @@ def samples(
     columns: Annotated[int, typer.Option(min=1, help="Samples of each scene.")] = 12,
 ) -> None:
     """Draw training samples: the middle slice, the target's outline in green, the six points in red."""
-    from trainer.synthesis.contact_sheet import sheet
+    from trainer.data.contact_sheet import sheet
 
     sheet(read_spec(spec), np.random.default_rng(seed), seed=seed, rows=rows, columns=columns).save(out)
     _console.print(f"wrote {out}", highlight=False, soft_wrap=True)

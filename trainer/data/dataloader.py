@@ -13,10 +13,10 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from sixpoint.model_spec.spec import ModelSpec
+from trainer.data.crop_pool import SCENE_EDGE, Pool, Source
 from trainer.data.datasets import Case, read_case
 from trainer.data.real_crops import crops_of
 from trainer.data.samples import Crop, sample
-from trainer.synthesis.scene_pool import SCENE_EDGE, Pool, Source
 
 __all__ = ["Batch", "Feed", "Labelled", "batches", "helpers", "in_single_precision"]
 

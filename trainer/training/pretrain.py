@@ -21,10 +21,10 @@ from torch import nn
 
 from sixpoint.errors import InvalidArgument
 from sixpoint.model_spec.spec import ModelSpec
+from trainer.data.crop_pool import SCENE_EDGE
 from trainer.data.dataloader import Batch, Feed, Labelled, batches
 from trainer.simulation import gpu_clicks
 from trainer.simulation.interaction_rounds import Correction, Rounds, look
-from trainer.synthesis.scene_pool import SCENE_EDGE
 from trainer.training.batch_reuse import replayed
 from trainer.training.learner import Learner, check_saved, shown_before
 from trainer.training.network import (

@@ -12,10 +12,10 @@ from torch import nn
 from sixpoint._typing import Bools, Rng
 from sixpoint.model_spec.spec import ModelSpec
 from sixpoint.preprocessing.guidance_maps import ellipsoid_map
+from trainer.data.crop_pool import generate
 from trainer.data.dataloader import in_single_precision
 from trainer.data.samples import Crop, Sample, sample
 from trainer.simulation.interaction_rounds import Rounds, look
-from trainer.synthesis.scene_pool import generate
 
 __all__ = ["Score", "ValidationSet", "dice", "validate"]
 

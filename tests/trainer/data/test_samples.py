@@ -14,12 +14,12 @@ from sixpoint.model_spec.spec import ModelSpec
 from sixpoint.preprocessing.guidance import PromptGuidance, network_input
 from sixpoint.preprocessing.roi import Roi
 from trainer.data import samples
+from trainer.data.crop_pool import Pool, Source, generate
 from trainer.simulation import simulated_user
 from trainer.synthesis.intensity_synthesis import paint
 from trainer.synthesis.label_synthesis import AIR, compose
 from trainer.synthesis.random_fields import resample, smooth_noise
 from trainer.synthesis.random_shapes import FAMILIES, SHARES, body
-from trainer.synthesis.scene_pool import Pool, Source, generate
 from trainer.training.network import read_spec
 
 EDGE = 56

@@ -9,9 +9,9 @@ from scipy import ndimage
 
 from sixpoint._typing import Rng
 from sixpoint.model_spec.spec import ModelSpec
+from trainer.data.crop_pool import SCENE_EDGE, generate
 from trainer.data.dataloader import in_single_precision
 from trainer.data.samples import Sample, sample
-from trainer.synthesis.scene_pool import SCENE_EDGE, generate
 
 __all__ = ["sheet"]
 
