@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.cases import shared_images
+from benchmarks.images.shared_images import shared_images
 from trainer.evaluation import evaluate
 
 

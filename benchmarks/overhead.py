@@ -27,7 +27,7 @@ from rich.table import Table
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from benchmarks.figures import Figure
-from benchmarks.volumes import Example, large_ct, read_example, tensor
+from benchmarks.images.examples import Example, large_ct, read_example, tensor
 from sixpoint.client import Client, Session
 from sixpoint.model_spec.spec import PARAMETER, ModelSpec
 from sixpoint.prompts import Prompt

@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import many, overhead, peer, sliding, upload
+from benchmarks import overhead, segmentation, throughput, upload
 from benchmarks.figures import as_json, as_markdown
-from benchmarks.servers import TRITON_ENVIRONMENT, running
-from benchmarks.volumes import large_ct, read_example
+from benchmarks.images.examples import large_ct, read_example
+from benchmarks.peer import comparison
+from benchmarks.servers.local_servers import TRITON_ENVIRONMENT, running
 
 __all__ = ["main"]
 
@@ -39,22 +40,22 @@ def main(
         times = overhead.measure(large, [label], server=found.gateway, triton=found.triton)
         figures = overhead.figures(times)
         _say(f"{sessions} sessions at once ...")
-        crowd = many.measure(example, server=found.gateway, triton=found.triton, sessions=sessions, idle=idle)
-        figures += many.figures(asyncio.run(crowd))
+        crowd = throughput.measure(example, server=found.gateway, triton=found.triton, sessions=sessions, idle=idle)
+        figures += throughput.figures(asyncio.run(crowd))
         _say("uploads ...")
         figures += upload.figures(asyncio.run(upload.measure(large, label, server=found.gateway)))
     _say("a window that slides ...")
-    with running(model=sliding.MODEL, environment=environment) as found:
-        ratios = sliding.measure_throughput(server=found.gateway, triton=found.triton)
-    figures += sliding.figures(ratios, sliding.measure_memory())
+    with running(model=segmentation.MODEL, environment=environment) as found:
+        ratios = segmentation.measure_throughput(server=found.gateway, triton=found.triton)
+    figures += segmentation.figures(ratios, segmentation.measure_memory())
     if peer_url:
         _say("MONAI Label ...")
         # With a fresh gateway, since its memory is measured too, and the uploads are in this one's.
         with running(environment=environment) as found:
-            compared = peer.compare(
+            compared = comparison.compare(
                 large, label, server=found.gateway, triton=found.triton, peer=peer_url, seconds=seconds
             )
-        figures += peer.figures(compared)
+        figures += comparison.figures(compared)
     typer.echo(as_markdown(figures))
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)

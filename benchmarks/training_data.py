@@ -13,7 +13,7 @@ from typing import Annotated
 import SimpleITK as sitk
 import typer
 
-from benchmarks.cases import LEARNT, MODALITIES, learnt_hippocampi, to_sitk
+from benchmarks.images.shared_images import LEARNT, MODALITIES, learnt_hippocampi, to_sitk
 from sixpoint.volume import Volume
 
 

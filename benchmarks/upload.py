@@ -25,10 +25,10 @@ import grpc.aio
 import numpy as np
 import typer
 
-from benchmarks.bare_stream import METHOD
 from benchmarks.figures import Figure, as_markdown, p50
-from benchmarks.processes import MIB, Peak, servers
-from benchmarks.volumes import Example, large_ct, read_example
+from benchmarks.images.examples import Example, large_ct, read_example
+from benchmarks.servers.bare_stream import METHOD
+from benchmarks.servers.processes import MIB, Peak, servers
 from sixpoint.client import AsyncClient
 from sixpoint.errors import Unavailable
 from sixpoint.volume import Volume, image_digest
@@ -137,7 +137,7 @@ def _bare_server() -> Iterator[str]:
     """The bare stream's server in a process of its own; its host:port."""
     root = Path(__file__).parent.parent
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.bare_stream"],
+        [sys.executable, "-m", "benchmarks.servers.bare_stream"],
         stdout=subprocess.PIPE,
         cwd=root,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},

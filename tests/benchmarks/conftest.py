@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks.volumes import Example, read_example
+from benchmarks.images.examples import Example, read_example
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 
-from benchmarks.monai_label import MonaiLabel
-from benchmarks.peer import compare, figures
-from benchmarks.volumes import Example
+from benchmarks.images.examples import Example
+from benchmarks.peer.comparison import compare, figures
+from benchmarks.peer.monai_label import MonaiLabel
 from gateway.triton.local.server import LocalTriton
 from sixpoint.errors import InternalError, Unavailable
 from sixpoint.volume import Volume, write_image

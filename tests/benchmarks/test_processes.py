@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from benchmarks.processes import Peak, port_of, proportional, resident, servers
+from benchmarks.servers.processes import Peak, port_of, proportional, resident, servers
 
 _LISTENER = """
 import socket, subprocess, sys

@@ -1,5 +1,5 @@
+from benchmarks.images.examples import Example
 from benchmarks.upload import figures, measure
-from benchmarks.volumes import Example
 
 
 async def test_an_upload_is_measured_against_a_bare_stream(address: str, phantom: Example) -> None:

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.processes import servers
-from benchmarks.servers import running
+from benchmarks.servers.local_servers import running
+from benchmarks.servers.processes import servers
 from sixpoint.client import Client
 from sixpoint.errors import Unavailable
 from tests.support.paths import TRITON_ENVIRONMENT

@@ -2,7 +2,7 @@
 
 What an upload is measured against; ``benchmarks.upload`` starts it in a process of its own::
 
-    python -m benchmarks.bare_stream            # prints its port
+    python -m benchmarks.servers.bare_stream    # prints its port
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 Rounds of both alternate within one run: every session prompts once, then as many bare calls of Triton go out together::
 
     make serve &
-    python -m benchmarks.many                                  # on the phantom CT, 32 sessions
-    python -m benchmarks.many ct.nii.gz label.nii.gz --sessions 16
+    python -m benchmarks.throughput                                  # on the phantom CT, 32 sessions
+    python -m benchmarks.throughput ct.nii.gz label.nii.gz --sessions 16
 
 Clients, gateway and Triton share the machine, so what the clients do counts against the gateway.
 """
@@ -25,9 +25,9 @@ from typing import Annotated
 import typer
 
 from benchmarks.figures import Figure, as_markdown, p50, p95
+from benchmarks.images.examples import Example, read_example, tensor
 from benchmarks.overhead import BareTriton
-from benchmarks.processes import MIB, resident, servers
-from benchmarks.volumes import Example, read_example, tensor
+from benchmarks.servers.processes import MIB, resident, servers
 from sixpoint.client import AsyncClient, AsyncSession
 from sixpoint.errors import SixpointError
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from benchmarks.cases import to_sitk
+from benchmarks.images.shared_images import to_sitk
 from sixpoint._typing import Size
 from sixpoint.errors import InvalidArgument
 from sixpoint.model_spec.spec import ModelSpec

@@ -23,10 +23,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import Figure, p50, p95
-from benchmarks.monai_label import MonaiLabel
-from benchmarks.processes import MIB, proportional, resident, servers
-from benchmarks.users import Ask, Clicks, alone, rate, turns
-from benchmarks.volumes import Example, large_ct, read_example
+from benchmarks.images.examples import Example, large_ct, read_example
+from benchmarks.peer.monai_label import MonaiLabel
+from benchmarks.peer.users import Ask, Clicks, alone, rate, turns
+from benchmarks.servers.processes import MIB, proportional, resident, servers
 from sixpoint.client import Client, Session
 from sixpoint.prompts import ExtremePoints
 
@@ -87,7 +87,7 @@ def compare(
     """Measure both in turn.
 
     Args:
-        example: The image; see :func:`benchmarks.volumes.large_ct`.
+        example: The image; see :func:`benchmarks.images.examples.large_ct`.
         label: The structure to outline.
         server: The gateway, host:port.
         triton: Triton behind it, host:port.
@@ -251,7 +251,3 @@ def main(
         typer.echo(json.dumps(asdict(found), indent=1))
     else:
         Console().print(_table(found))
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -20,7 +20,7 @@ from sixpoint.errors import SixpointError, Unavailable
 
 __all__ = ["TRITON_ENVIRONMENT", "Servers", "running"]
 
-_ROOT = Path(__file__).parent.parent
+_ROOT = Path(__file__).parents[2]
 TRITON_ENVIRONMENT = _ROOT / ".triton"
 """Where Triton is, unless somebody says otherwise."""
 _READY_SECONDS, _STOP_SECONDS = 120.0, 60.0

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.volumes import Example, large_ct, read_example, tensor
+from benchmarks.images.examples import Example, large_ct, read_example, tensor
 from sixpoint.errors import InvalidArgument
 from sixpoint.geometry import Geometry
 from sixpoint.volume import Volume

@@ -1,5 +1,5 @@
-from benchmarks.many import figures, measure
-from benchmarks.volumes import Example
+from benchmarks.images.examples import Example
+from benchmarks.throughput import figures, measure
 from gateway.triton.local.server import LocalTriton
 
 

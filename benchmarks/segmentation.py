@@ -5,7 +5,7 @@ other, then Triton does, asked without a gateway, as many at once; in turn, in o
 noisy machine. Memory: the gateway's core segments a CT of 512x512x800 voxels into five labels in a process of its own,
 with a network that answers at once::
 
-    python -m benchmarks.sliding                # servers are started for it and stopped after it
+    python -m benchmarks.segmentation           # servers are started for it and stopped after it
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from benchmarks.figures import Figure, as_json, as_markdown, p50
-from benchmarks.servers import TRITON_ENVIRONMENT, running
+from benchmarks.servers.local_servers import TRITON_ENVIRONMENT, running
 from gateway.core.images.stored_image import StoredImage
 from gateway.core.runtime.admission import Admission
 from gateway.core.runtime.catalog import Catalog, Model

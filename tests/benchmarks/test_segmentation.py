@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.sliding import figures
+from benchmarks.segmentation import figures
 
 
 def test_throughput_and_memory_are_held_to_their_aims() -> None:

@@ -1,0 +1,1 @@
+"""Compare sixpoint with MONAI Label: the same network, image and clicks."""

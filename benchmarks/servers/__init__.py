@@ -1,0 +1,1 @@
+"""Start the servers that are measured, and read their memory."""
