@@ -31,10 +31,12 @@ serve: setup ## Run Triton and the gateway until Ctrl-C
 test: setup-dev ## Run all tests
 	@$(BIN)/python -m pytest $(TESTS)
 
-lint: setup-dev ## Check style, types and the contract
+lint: setup-dev ## Check style, types, import directions, dependencies and the contract
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
 	cd protos && $(CURDIR)/$(BIN)/buf lint
 
 protos: setup-dev ## Generate sixpoint/v1 from protos/
