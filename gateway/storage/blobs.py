@@ -15,8 +15,8 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import from_url
 
-from gateway.storage.disk import aside, copy, disk_errors, is_aside, place, sync_folder
 from sixpoint.errors import InvalidArgument, StorageUnavailable
+from sixpoint.io.atomic_files import aside, copy, disk_errors, is_aside, place, sync_folder
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore, RetryConfig

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from gateway.core.images.stored_image import StoredImage
-from gateway.storage.disk import disk_errors, is_aside
 from gateway.storage.image_records import ImageRecord
 from sixpoint._typing import Array
 from sixpoint.geometry import Geometry
+from sixpoint.io.atomic_files import disk_errors, is_aside
 from sixpoint.volume import VOXEL_TYPES, Volume
 
 __all__ = ["ImageCache", "begin_digest", "map_voxels"]

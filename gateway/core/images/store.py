@@ -24,9 +24,9 @@ from gateway.core.images.upload_files import UploadFile, UploadFolder
 from gateway.storage import image_records as records
 from gateway.storage.blobs import Blobs
 from gateway.storage.database import Database
-from gateway.storage.disk import aside, disk_errors
 from gateway.storage.image_records import ImageRecord
 from sixpoint.errors import ImageNotFound, InvalidArgument, ResourceExhausted, Unavailable
+from sixpoint.io.atomic_files import aside, disk_errors
 
 __all__ = ["Header", "ImageLimits", "Images", "StoredImage"]
 

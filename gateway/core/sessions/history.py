@@ -16,10 +16,10 @@ from weakref import WeakValueDictionary
 from sqlalchemy import Connection
 
 from gateway.core.sessions.segment_state import SegmentStateCache, State, read_state
+from gateway.core.sessions.step_codec import encode_answer, encode_prompts
 from gateway.storage import session_records as records
 from gateway.storage.database import Database
 from gateway.storage.session_records import Request, SegmentRow, SessionRow
-from gateway.storage.step_codec import encode_answer, encode_prompts
 from gateway.storage.step_records import StepRow, append_step, step_rows
 from sixpoint.errors import FailedPrecondition, SessionExpired, SessionNotFound, StaleRevision
 from sixpoint.prompts import Prompt

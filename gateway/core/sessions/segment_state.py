@@ -11,8 +11,8 @@ import zstandard
 
 from gateway.core.annotation.preprocess import NetworkInput, Prediction
 from gateway.core.annotation.prompt_state import ObjectPrompts, accumulate, anywhere, read_prompts
+from gateway.core.sessions.step_codec import decode_answer, decode_prompts
 from gateway.storage.session_records import SegmentRow, SessionRow
-from gateway.storage.step_codec import decode_answer, decode_prompts
 from gateway.storage.step_records import StepRow
 from sixpoint._typing import Bools
 from sixpoint.errors import InternalError

@@ -26,9 +26,9 @@ from gateway.core.runtime.inference import Inferred
 from gateway.core.sessions.history import SegmentHistory
 from gateway.core.sessions.segment_state import SegmentStateCache
 from gateway.core.sessions.sessions import Sessions
+from gateway.core.sessions.step_codec import decode_prompts
 from gateway.storage.database import Database
 from gateway.storage.schema import images
-from gateway.storage.step_codec import decode_prompts
 from sixpoint import errors
 from sixpoint.mask import PackedMask, unpack
 from sixpoint.model_spec.rollout import Candidate
