@@ -29,6 +29,7 @@ from gateway.grpc.servicers import AnnotationServicer, ImageServicer, ModelServi
 from gateway.settings import Settings
 from gateway.storage.blobs import Blobs
 from gateway.storage.database import Database
+from gateway.storage.repository import image_repository, session_repository
 from gateway.triton.client import TritonClient
 from gateway.triton.watcher import Watcher
 from sixpoint.errors import SixpointError, TritonUnavailable, Unavailable
@@ -80,7 +81,7 @@ class Gateway:
         self._catalog = Catalog()
         self._database = Database(settings.database_url)
         self._images = Images(
-            database=self._database,
+            repository=image_repository(self._database),
             blobs=Blobs(settings.blobs_url),
             folder=settings.cache_folder,
             limits=ImageLimits(
@@ -93,9 +94,10 @@ class Gateway:
             ),
         )
         hot = SegmentStateCache(settings.session_memory_bytes, idle=settings.session_memory_seconds)
-        self._log = SegmentHistory(database=self._database, hot=hot)
+        sessions = session_repository(self._database)
+        self._log = SegmentHistory(repository=sessions, hot=hot)
         self._sessions = Sessions(
-            database=self._database,
+            repository=sessions,
             log=self._log,
             hot=hot,
             limit=settings.max_sessions,

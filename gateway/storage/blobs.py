@@ -15,8 +15,9 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import from_url
 
+from gateway.core.runtime.disk_errors import disk_errors
 from sixpoint.errors import InvalidArgument, StorageUnavailable
-from sixpoint.io.atomic_files import aside, copy, disk_errors, is_aside, place, sync_folder
+from sixpoint.io.atomic_files import aside, copy, is_aside, place, sync_folder
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore, RetryConfig
@@ -88,16 +89,12 @@ class Blobs:
         """
         return await asyncio.to_thread(self._store.size, _checked(key))
 
-    async def delete(self, key: str) -> None:
-        """Delete a blob, if there is one of this key.
+    def delete_blocking(self, key: str) -> None:
+        """Delete a blob, if there is one of this key, on the calling thread: within a transaction, for example.
 
         Raises:
-            StorageUnavailable: When the store cannot be reached.
+            StorageUnavailable: The store cannot be reached.
         """
-        await asyncio.to_thread(self.delete_now, key)
-
-    def delete_now(self, key: str) -> None:
-        """As :meth:`delete`, on a thread of the caller's: within a transaction, for example."""
         self._store.delete(_checked(key))
 
     async def tidy(self, before: float) -> None:

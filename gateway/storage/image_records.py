@@ -1,112 +1,74 @@
-"""Images in the database: plain functions on a connection; their caller says where a transaction begins and ends."""
+"""Queries on images, and their changes, in SQL."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, select, text, tuple_, update
 
+from gateway.core.images.records import ImageRecord
+from gateway.storage.geometries import geometry_from_json, geometry_to_json
 from gateway.storage.schema import images, sessions
-from sixpoint.geometry import Geometry
 
-__all__ = ["ImageRecord", "byte_total", "find", "hold", "keep", "remove", "remove_unused", "touch", "unused"]
-
-
-@dataclass(frozen=True)
-class ImageRecord:
-    """An image as it is stored; times are seconds since 1970, UTC.
-
-    Attributes:
-        digest: SHA-256 by which it is known, lower-case hex.
-        geometry: Where its voxels lie.
-        voxel_type: Their type, as numbered in ``sixpoint.v1.VoxelType``.
-        byte_count: Bytes of voxels.
-        owner: Who uploaded it first.
-        created: When.
-        used: When it was last used.
-    """
-
-    digest: str
-    geometry: Geometry
-    voxel_type: int
-    byte_count: int
-    owner: str
-    created: float
-    used: float
+__all__ = ["SqlImageReader", "SqlImageWriter"]
 
 
-def find(conn: Connection, digest: str) -> ImageRecord | None:
-    """The image of this digest; None when it is not here."""
-    row = conn.execute(select(images).where(images.c.digest == digest)).one_or_none()
-    if row is None:
-        return None
-    geometry = Geometry(**{name: tuple(values) for name, values in row.geometry.items()})
-    return ImageRecord(digest, geometry, row.voxel_type, row.byte_count, row.owner, row.created, row.used)
+class SqlImageReader:
+    """A :class:`gateway.core.images.repository.ImageReader` on a connection."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+
+    def image(self, digest: str) -> ImageRecord | None:
+        """The record of the image with this digest."""
+        row = self._conn.execute(select(images).where(images.c.digest == digest)).one_or_none()
+        if row is None:
+            return None
+        return ImageRecord(**{**row._mapping, "geometry": geometry_from_json(row.geometry)})
+
+    def byte_total(self, owner: str | None = None) -> int:
+        """Bytes of all images, or of one owner's."""
+        query = select(func.coalesce(func.sum(images.c.byte_count), 0))
+        if owner is not None:
+            query = query.where(images.c.owner == owner)
+        return int(self._conn.execute(query).scalar_one())
+
+    def list_unused(self, *, before: float, after: tuple[float, str], limit: int) -> list[tuple[float, str]]:
+        """Time of last use, and digest, of images that no open session uses; the least recently used first."""
+        place = images.c.used, images.c.digest
+        query = select(*place).where(*_unused(before), tuple_(*place) > tuple_(*after)).order_by(*place).limit(limit)
+        return [(row.used, row.digest) for row in self._conn.execute(query)]
 
 
-def keep(conn: Connection, record: ImageRecord) -> ImageRecord:
-    """Insert an image; the one already here wins, and was used now. Call :func:`hold` before."""
-    known = find(conn, record.digest)
-    if known is not None:
-        touch(conn, record.digest, now=record.used)
-        return known
-    geometry = record.geometry
-    conn.execute(
-        insert(images).values(
-            digest=record.digest,
-            geometry={
-                "size": geometry.size,
-                "spacing": geometry.spacing,
-                "origin": geometry.origin,
-                "direction": geometry.direction,
-            },
-            voxel_type=record.voxel_type,
-            byte_count=record.byte_count,
-            owner=record.owner,
-            created=record.created,
-            used=record.used,
-        )
-    )
-    return record
+class SqlImageWriter(SqlImageReader):
+    """A :class:`gateway.core.images.repository.ImageWriter` on a connection."""
 
+    def lock_image(self, digest: str) -> None:
+        """Block other transactions that lock the same digest until this one ends."""
+        if self._conn.dialect.name == "postgresql":
+            # SQLite has one writer at a time anyway.
+            self._conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": int(digest[:15], 16)})
 
-def hold(conn: Connection, digest: str) -> None:
-    """Let no other transaction that holds this digest run until this one ends: they add or remove record and blob."""
-    if conn.dialect.name == "postgresql":
-        # SQLite has one writer at a time anyway.
-        conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": int(digest[:15], 16)})
+    def add_image(self, record: ImageRecord) -> ImageRecord:
+        """Add a record; if there is one of this digest, keep that one and set its time of last use."""
+        stored = self.image(record.digest)
+        if stored is not None:
+            self.touch_image(record.digest, now=record.used)
+            return stored
+        self._conn.execute(insert(images).values(**vars(record) | {"geometry": geometry_to_json(record.geometry)}))
+        return record
 
+    def touch_image(self, digest: str, *, now: float) -> None:
+        """Set an image's time of last use, unless it is later already."""
+        self._conn.execute(update(images).where(images.c.digest == digest, images.c.used < now).values(used=now))
 
-def touch(conn: Connection, digest: str, *, now: float) -> None:
-    """Mark an image as used."""
-    conn.execute(update(images).where(images.c.digest == digest, images.c.used < now).values(used=now))
+    def delete_image(self, record: ImageRecord) -> bool:
+        """Delete a record, unless it belongs to a later upload of the same image; return whether it was deleted."""
+        query = delete(images).where(images.c.digest == record.digest, images.c.created == record.created)
+        return bool(self._conn.execute(query).rowcount)
 
-
-def byte_total(conn: Connection, *, owner: str | None = None) -> int:
-    """Bytes of all images, or of one owner's."""
-    query = select(func.coalesce(func.sum(images.c.byte_count), 0))
-    return int(conn.execute(query if owner is None else query.where(images.c.owner == owner)).scalar_one())
-
-
-def remove(conn: Connection, record: ImageRecord) -> bool:
-    """Delete a record; whether it was there, and was this one rather than one of a later upload."""
-    query = delete(images).where(images.c.digest == record.digest, images.c.created == record.created)
-    return bool(conn.execute(query).rowcount)
-
-
-def unused(conn: Connection, *, before: float, after: tuple[float, str], limit: int) -> list[tuple[float, str]]:
-    """When they were last used, and digests, of images last used before a time that no open session uses.
-
-    The least recently used is first, of those that come after one, itself told by when it was used, and its digest.
-    """
-    place = images.c.used, images.c.digest
-    query = select(*place).where(*_unused(before), tuple_(*place) > tuple_(*after)).order_by(*place).limit(limit)
-    return [(row.used, row.digest) for row in conn.execute(query)]
-
-
-def remove_unused(conn: Connection, digest: str, *, before: float) -> bool:
-    """Delete an image's record if it is still unused; whether it was."""
-    return bool(conn.execute(delete(images).where(images.c.digest == digest, *_unused(before))).rowcount)
+    def delete_if_unused(self, digest: str, *, before: float) -> bool:
+        """Delete an image's record if it is unused since a time; return whether it was deleted."""
+        query = delete(images).where(images.c.digest == digest, *_unused(before))
+        return bool(self._conn.execute(query).rowcount)
 
 
 def _unused(before: float) -> tuple[ColumnElement[bool], ...]:

@@ -84,7 +84,11 @@ steps = Table(
     Column("segment", Integer, primary_key=True),
     Column("number", Integer, primary_key=True),
     Column(
-        "begun", Integer, nullable=False, comment="number of the step that began the object: this one, or an earlier"
+        "begun",
+        Integer,
+        key="start_step",
+        nullable=False,
+        comment="number of the step that began the object: this one, or an earlier",
     ),
     Column("revision", BigInteger, nullable=False),
     Column("prompts", LargeBinary, nullable=False, comment="sixpoint.v1.AnnotateRequest, its prompts only"),

@@ -1,47 +1,20 @@
-"""Files that are whole or not there, and what the system says when it cannot write them."""
+"""Files that are whole or not there."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
-from sixpoint.errors import StorageFull, StorageUnavailable
+__all__ = ["aside", "copy", "is_aside", "place", "sync_folder"]
 
-__all__ = ["aside", "copy", "disk_errors", "is_aside", "place", "sync_folder"]
-
-_RETRY_S = 1.0
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # What a hard link cannot do here: another file system, one that has none, or too many already.
 _NO_LINK = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK}
 
 _ASIDE = re.compile(r"\..+\.[0-9a-f]{16}")
-
-
-@contextlib.contextmanager
-def disk_errors() -> Iterator[None]:
-    """Turn what the system says about a file into an error of the one tree, without the file's name.
-
-    Raises:
-        StorageFull: When the disk or its quota is full.
-        StorageUnavailable: For everything else.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise StorageFull(
-                "the gateway's disk is full; nothing was kept of this call. Free space on it, then try again",
-                retry_after=_RETRY_S,
-            ) from error
-        raise StorageUnavailable(
-            f"the gateway's disk cannot be used: {error.strerror}; try again", retry_after=_RETRY_S
-        ) from error
 
 
 def aside(target: Path) -> Path:

@@ -18,8 +18,8 @@ from gateway.core.runtime.admission import Admission
 from gateway.core.runtime.catalog import Catalog
 from gateway.core.runtime.deadline import Deadline
 from gateway.core.sessions.history import SegmentHistory, Snapshot, check_revision
+from gateway.core.sessions.records import SegmentRow, SessionRow
 from gateway.core.sessions.segment_state import SentMask, State
-from gateway.storage.session_records import SegmentRow, SessionRow
 from sixpoint.errors import NothingToRedo, NothingToUndo, SixpointError, StaleRevision
 from sixpoint.mask import Timings
 from sixpoint.prompts import Prompt

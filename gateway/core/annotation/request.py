@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.storage.session_records import SegmentRow
+from gateway.core.sessions.records import SegmentRow
 from sixpoint.mask import PackedMask, Timings
 
 __all__ = ["Answer", "Target"]

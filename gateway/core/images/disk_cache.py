@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from gateway.core.images.records import ImageRecord
 from gateway.core.images.stored_image import StoredImage
-from gateway.storage.image_records import ImageRecord
+from gateway.core.runtime.disk_errors import disk_errors
 from sixpoint._typing import Array
 from sixpoint.geometry import Geometry
-from sixpoint.io.atomic_files import disk_errors, is_aside
+from sixpoint.io.atomic_files import is_aside
 from sixpoint.volume import VOXEL_TYPES, Volume
 
 __all__ = ["ImageCache", "begin_digest", "map_voxels"]

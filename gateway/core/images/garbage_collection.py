@@ -9,15 +9,11 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import TypeVar
 
-from sqlalchemy import Connection
-
 from gateway.core.images.disk_cache import ImageCache
 from gateway.core.images.memory_cache import ImagesAtHand
+from gateway.core.images.repository import BlobStore, ImageRepository, ImageWriter
 from gateway.core.images.stored_image import blob_key, is_digest
 from gateway.core.images.upload_files import UploadFolder
-from gateway.storage import image_records as records
-from gateway.storage.blobs import Blobs
-from gateway.storage.database import Database
 from sixpoint.errors import SixpointError
 
 __all__ = ["Sweep", "forget_blob"]
@@ -37,7 +33,7 @@ class Sweep:
     """Removes, a piece at a time.
 
     Args:
-        database: Where the images' records are.
+        repository: Transactions of images.
         blobs: Where their voxels are.
         cache: Files mapped for use.
         uploads: Files of uploads under way.
@@ -50,8 +46,8 @@ class Sweep:
     def __init__(
         self,
         *,
-        database: Database,
-        blobs: Blobs,
+        repository: ImageRepository,
+        blobs: BlobStore,
         cache: ImageCache,
         uploads: UploadFolder,
         at_hand: ImagesAtHand,
@@ -59,7 +55,7 @@ class Sweep:
         idle: float,
         now: Callable[[], float],
     ) -> None:
-        self._database = database
+        self._repository = repository
         self._blobs = blobs
         self._cache = cache
         self._uploads = uploads
@@ -90,7 +86,7 @@ class Sweep:
                 # Its gateway may have been killed after the blob was put, and before it was recorded.
                 if is_digest(name):
                     with _collected(failures):
-                        await self._database.write(partial(forget_blob, blobs=self._blobs, digest=name))
+                        await self._repository.write(partial(forget_blob, blobs=self._blobs, digest=name))
         if self._now() > self._tidy_due:
             self._tidy_due = self._now() + _TIDY_S
             with _collected(failures):
@@ -108,11 +104,13 @@ class Sweep:
     async def _remove_some(self, before: float, failures: list[SixpointError]) -> int:
         """Remove images last used before a time, from where the last sweep ended; how many. Failures are added."""
         removed, after = 0, self._swept
-        found = await self._database.read(lambda conn: records.unused(conn, before=before, after=after, limit=_MOST))
+        found = await self._repository.read(
+            lambda records: records.list_unused(before=before, after=after, limit=_MOST)
+        )
         for used_at, digest in found:
             self._swept = used_at, digest
             with _collected(failures):
-                if await self._database.write(partial(self._remove_unused, digest=digest, before=before)):
+                if await self._repository.write(partial(self._remove_unused, digest=digest, before=before)):
                     removed += 1
                     self._at_hand.drop(digest)
                     await self._in_thread(partial(self._cache.remove, digest))
@@ -123,23 +121,23 @@ class Sweep:
                 self._swept = _START
         return removed
 
-    def _remove_unused(self, conn: Connection, *, digest: str, before: float) -> bool:
-        records.hold(conn, digest)
-        removed = records.remove_unused(conn, digest, before=before)
+    def _remove_unused(self, records: ImageWriter, *, digest: str, before: float) -> bool:
+        records.lock_image(digest)
+        removed = records.delete_if_unused(digest, before=before)
         if removed:
             # Within the transaction: an upload of the same image waits, and then sees that its blob is gone.
-            self._blobs.delete_now(blob_key(digest))
+            self._blobs.delete_blocking(blob_key(digest))
         return removed
 
     def _in_thread(self, work: Callable[[], _Result]) -> asyncio.Future[_Result]:
         return asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
-def forget_blob(conn: Connection, *, blobs: Blobs, digest: str) -> None:
+def forget_blob(records: ImageWriter, *, blobs: BlobStore, digest: str) -> None:
     """Remove the blob of an image, if the image is not there."""
-    records.hold(conn, digest)
-    if records.find(conn, digest) is None:
-        blobs.delete_now(blob_key(digest))
+    records.lock_image(digest)
+    if records.image(digest) is None:
+        blobs.delete_blocking(blob_key(digest))
 
 
 @contextlib.contextmanager

@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
+from gateway.core.images.repository import ImageReader
 from gateway.core.images.stored_image import Header
-from gateway.storage import image_records as records
 from sixpoint.errors import ResourceExhausted, StorageFull
 
 __all__ = ["ImageLimits", "Room"]
@@ -80,13 +78,13 @@ class Room:
         finally:
             self._reserved.remove(entry)
 
-    def check_kept(self, conn: Connection, byte_count: int, *, owner: str) -> None:
+    def check_kept(self, records: ImageReader, byte_count: int, *, owner: str) -> None:
         """Look again before an image is recorded: other gateways keep images, too.
 
         Raises:
             StorageFull: When there is too little room.
         """
-        total, owned = used(conn, owner)
+        total, owned = used(records, owner)
         self._check(byte_count, total=total, owned=owned)
 
     def _check(self, byte_count: int, *, total: int, owned: int) -> None:
@@ -105,6 +103,6 @@ class Room:
             )
 
 
-def used(conn: Connection, owner: str) -> tuple[int, int]:
+def used(records: ImageReader, owner: str) -> tuple[int, int]:
     """Bytes of all images kept, and of one owner's."""
-    return records.byte_total(conn), records.byte_total(conn, owner=owner)
+    return records.byte_total(), records.byte_total(owner)

@@ -12,21 +12,18 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection
-
 from gateway.core.images.disk_cache import ImageCache
 from gateway.core.images.garbage_collection import Sweep, forget_blob
 from gateway.core.images.memory_cache import ImagesAtHand
 from gateway.core.images.quota import ImageLimits, Room, used
+from gateway.core.images.records import ImageRecord
+from gateway.core.images.repository import BlobStore, ImageRepository, ImageWriter
 from gateway.core.images.stored_image import Header, StoredImage, blob_key, check_header, is_digest
 from gateway.core.images.upload import Upload
 from gateway.core.images.upload_files import UploadFile, UploadFolder
-from gateway.storage import image_records as records
-from gateway.storage.blobs import Blobs
-from gateway.storage.database import Database
-from gateway.storage.image_records import ImageRecord
+from gateway.core.runtime.disk_errors import disk_errors
 from sixpoint.errors import ImageNotFound, InvalidArgument, ResourceExhausted, Unavailable
-from sixpoint.io.atomic_files import aside, disk_errors
+from sixpoint.io.atomic_files import aside
 
 __all__ = ["Header", "ImageLimits", "Images", "StoredImage"]
 
@@ -42,7 +39,7 @@ class Images:
     """All images.
 
     Args:
-        database: Where their records are.
+        repository: Transactions of images.
         blobs: Where their voxels are.
         folder: For uploads under way and for files mapped for use; gateways on one machine may share it.
         limits: Bounds on what is kept.
@@ -52,13 +49,13 @@ class Images:
     def __init__(
         self,
         *,
-        database: Database,
-        blobs: Blobs,
+        repository: ImageRepository,
+        blobs: BlobStore,
         folder: Path,
         limits: ImageLimits,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._database = database
+        self._repository = repository
         self._blobs = blobs
         self._limits = limits
         self._now = now
@@ -71,7 +68,7 @@ class Images:
         self._opening: dict[str, asyncio.Task[StoredImage]] = {}
         self._running: set[Path] = set()
         self._sweep = Sweep(
-            database=database,
+            repository=repository,
             blobs=blobs,
             cache=self._cache,
             uploads=self._uploads,
@@ -187,12 +184,12 @@ class Images:
         return await self._sweep.run()
 
     async def _find(self, digest: str) -> ImageRecord | None:
-        return await self._database.read(lambda conn: records.find(conn, digest)) if is_digest(digest) else None
+        return await self._repository.read(lambda records: records.image(digest)) if is_digest(digest) else None
 
     async def _touch(self, record: ImageRecord) -> None:
         now = self._now()
         if now - record.used > min(_TOUCH_S, self._limits.idle / 10):
-            await self._database.write(lambda conn: records.touch(conn, record.digest, now=now))
+            await self._repository.write(lambda records: records.touch_image(record.digest, now=now))
 
     async def _fetch(self, digest: str) -> StoredImage:
         record = await self.describe(digest)
@@ -204,7 +201,7 @@ class Images:
                 await self._in_thread(self._cache.trim)
         if image is None:
             _log.error("an image's blob is gone or damaged; it is removed, and has to be uploaded again")
-            await self._database.write(lambda conn: self._remove(conn, record))
+            await self._repository.write(lambda records: self._remove(records, record))
             raise ImageNotFound("the image was damaged on the gateway's disk and is gone; upload it again")
         self._at_hand.put(image)
         return image
@@ -216,7 +213,7 @@ class Images:
             task.exception()
 
     async def _used(self, header: Header, owner: str) -> tuple[int, int]:
-        total, owned = await self._database.read(lambda conn: used(conn, owner))
+        total, owned = await self._repository.read(lambda records: used(records, owner))
         # What is left of uploads that ended early takes room, too; this image's own will be written on.
         counted = {*self._running, self._uploads.path(header.digest)}
         return total + await self._in_thread(lambda: self._uploads.nbytes(besides=counted)), owned
@@ -236,18 +233,18 @@ class Images:
             header.digest, header.geometry, header.voxel_type, header.byte_count, owner=owner, created=now, used=now
         )
 
-        def work(conn: Connection) -> ImageRecord:
-            records.hold(conn, record.digest)
-            if records.find(conn, record.digest) is None:
-                self._room.check_kept(conn, record.byte_count, owner=owner)
-            return records.keep(conn, record)
+        def work(records: ImageWriter) -> ImageRecord:
+            records.lock_image(record.digest)
+            if records.image(record.digest) is None:
+                self._room.check_kept(records, record.byte_count, owner=owner)
+            return records.add_image(record)
 
         await self._blobs.put_file(key, file.path)
         try:
-            kept = await self._database.write(work)
+            kept = await self._repository.write(work)
         except ResourceExhausted:
             with contextlib.suppress(ResourceExhausted, Unavailable):
-                await self._database.write(partial(forget_blob, blobs=self._blobs, digest=record.digest))
+                await self._repository.write(partial(forget_blob, blobs=self._blobs, digest=record.digest))
             raise
         # Somebody may have removed an older record of it, with the blob, just before.
         if await self._blobs.size(key) != record.byte_count:
@@ -255,10 +252,10 @@ class Images:
         await self._in_thread(self._cache.add, record.digest, file.path)
         return kept
 
-    def _remove(self, conn: Connection, record: ImageRecord) -> None:
-        records.hold(conn, record.digest)
-        if records.remove(conn, record):
-            self._blobs.delete_now(blob_key(record.digest))
+    def _remove(self, records: ImageWriter, record: ImageRecord) -> None:
+        records.lock_image(record.digest)
+        if records.delete_image(record):
+            self._blobs.delete_blocking(blob_key(record.digest))
 
     def _in_thread(self, work: Callable[..., _Result], *given: object) -> asyncio.Future[_Result]:
         return asyncio.get_running_loop().run_in_executor(self._threads, work, *given)

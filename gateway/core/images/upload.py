@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 
+from gateway.core.images.records import ImageRecord
 from gateway.core.images.stored_image import Header
 from gateway.core.images.upload_files import UploadFile
-from gateway.storage.image_records import ImageRecord
 from sixpoint.errors import UploadError
 
 __all__ = ["Upload"]

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from gateway.core.images.disk_cache import begin_digest, map_voxels
 from gateway.core.images.stored_image import Header
+from gateway.core.runtime.disk_errors import disk_errors
 from sixpoint.errors import ChecksumMismatch, StorageFull, StorageUnavailable, Unavailable, UploadError, Violation
-from sixpoint.io.atomic_files import disk_errors
 from sixpoint.volume import check_voxels
 
 __all__ = ["UploadFile", "UploadFolder"]

@@ -13,14 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
-from sqlalchemy import Connection
-
+from gateway.core.sessions.records import RequestOutcome, SegmentRow, SessionRow, StepRow
+from gateway.core.sessions.repository import SessionReader, SessionRepository, SessionWriter
 from gateway.core.sessions.segment_state import SegmentStateCache, State, read_state
 from gateway.core.sessions.step_codec import encode_answer, encode_prompts
-from gateway.storage import session_records as records
-from gateway.storage.database import Database
-from gateway.storage.session_records import Request, SegmentRow, SessionRow
-from gateway.storage.step_records import StepRow, append_step, step_rows
 from sixpoint.errors import FailedPrecondition, SessionExpired, SessionNotFound, StaleRevision
 from sixpoint.prompts import Prompt
 
@@ -41,20 +37,22 @@ class Snapshot:
     row: SessionRow
     segment: SegmentRow
     state: State
-    done: Request | None
+    done: RequestOutcome | None
 
 
 class SegmentHistory:
     """Reads and writes what was shown and answered.
 
     Args:
-        database: Where it is kept.
+        repository: Transactions of sessions.
         hot: What is kept at hand of it.
         now: The clock, seconds since 1970.
     """
 
-    def __init__(self, *, database: Database, hot: SegmentStateCache, now: Callable[[], float] = time.time) -> None:
-        self._database = database
+    def __init__(
+        self, *, repository: SessionRepository, hot: SegmentStateCache, now: Callable[[], float] = time.time
+    ) -> None:
+        self._repository = repository
         self._hot = hot
         self._now = now
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -93,26 +91,26 @@ class SegmentHistory:
         """
         hot = self._hot.get(session_id, segment)
 
-        def work(conn: Connection) -> Snapshot:
-            row = open_row(records.find(conn, session_id))
-            done = [records.find_request(conn, session_id, key) if key else None for key in request_ids]
+        def work(records: SessionReader) -> Snapshot:
+            row = open_row(records.session(session_id))
+            done = [records.request(session_id, key) if key else None for key in request_ids]
             if any(done) and not all(done):
                 raise FailedPrecondition("some of these calls were carried out before: make them one by one")
             last = done[-1] if done else None
             if hot is not None and hot.revision == row.revision:
                 return Snapshot(row, hot.segment, hot.state, last)
-            known = {one.number: one for one in records.segment_rows(conn, session_id)}
+            known = {one.number: one for one in records.segments(session_id)}
             one = known.get(segment, SegmentRow(segment))
-            return Snapshot(row, one, _read(conn, row, segment, one.head), last)
+            return Snapshot(row, one, _read(records, row, segment, one.head), last)
 
-        loaded = await self._database.read(work)
+        loaded = await self._repository.read(work)
         self.keep(loaded.row, loaded.segment, loaded.state)
         return loaded
 
     async def state_at(self, session_id: str, segment: int, step: int) -> State:
         """Where a segment stood after a step; the step must be there."""
-        return await self._database.read(
-            lambda conn: _read(conn, open_row(records.find(conn, session_id)), segment, step)
+        return await self._repository.read(
+            lambda records: _read(records, open_row(records.session(session_id)), segment, step)
         )
 
     async def append(
@@ -134,18 +132,18 @@ class SegmentHistory:
         keys = [key for key in request_ids if key]
         after = replace(one, head=one.head + 1, length=one.head + 1)
 
-        def work(conn: Connection) -> None:
-            advance(conn, row, now=now)
-            if any(records.find_request(conn, row.id, key) for key in keys):
+        def work(records: SessionWriter) -> None:
+            advance(records, row, now=now)
+            if any(records.request(row.id, key) for key in keys):
                 raise StaleRevision("this call was carried out before: look at the session again")
-            if not one.length and not records.has_segment(conn, row.id, one.number):
-                records.insert_segment(conn, row.id, one)
+            if not one.length and not records.has_segment(row.id, one.number):
+                records.insert_segment(row.id, one)
             # Compressed on this thread: one of its own would be waited for twice.
             step = _step(prompts, state, segment=after, revision=row.revision + 1, now=now)
-            append_step(conn, row.id, step, redoable=one.length > one.head)
-            records.note_requests(conn, row.id, keys, _done(row, after))
+            records.append_step(row.id, step, redoable=one.length > one.head)
+            records.insert_requests(row.id, keys, _done(row, after))
 
-        await self._database.write(work)
+        await self._repository.write(work)
         return self._changed(row, after, state, now=now)
 
     async def move(
@@ -160,12 +158,12 @@ class SegmentHistory:
         row, now = loaded.row, self._now()
         after = replace(loaded.segment, head=head)
 
-        def work(conn: Connection) -> None:
-            advance(conn, row, now=now)
-            records.move_head(conn, row.id, after.number, head)
-            records.note_requests(conn, row.id, [key for key in request_ids if key], _done(row, after))
+        def work(records: SessionWriter) -> None:
+            advance(records, row, now=now)
+            records.move_head(row.id, after.number, head)
+            records.insert_requests(row.id, [key for key in request_ids if key], _done(row, after))
 
-        await self._database.write(work)
+        await self._repository.write(work)
         return self._changed(row, after, state, now=now)
 
     def keep(self, row: SessionRow, segment: SegmentRow, state: State) -> None:
@@ -207,15 +205,15 @@ def open_row(row: SessionRow | None) -> SessionRow:
     raise SessionNotFound("no session has this id; open one first")
 
 
-def advance(conn: Connection, row: SessionRow, *, now: float, model: str | None = None) -> None:
+def advance(records: SessionWriter, row: SessionRow, *, now: float, model: str | None = None) -> None:
     """Go to the next revision from the one that ``row`` says.
 
     Raises:
         StaleRevision: When the session is not there any more.
         SessionNotFound: When it was closed meanwhile.
     """
-    if not records.advance(conn, row.id, revision=row.revision, now=now, model=model):
-        check_revision(open_row(records.find(conn, row.id)), row.revision)
+    if not records.advance(row.id, revision=row.revision, now=now, model=model):
+        check_revision(open_row(records.session(row.id)), row.revision)
 
 
 def _step(prompts: Sequence[Prompt], state: State, *, segment: SegmentRow, revision: int, now: float) -> StepRow:
@@ -225,7 +223,7 @@ def _step(prompts: Sequence[Prompt], state: State, *, segment: SegmentRow, revis
     return StepRow(
         segment=segment.number,
         number=segment.head,
-        begun=state.begun,
+        start_step=state.begun,
         revision=revision,
         prompts=encode_prompts(prompts),
         model=state.model,
@@ -237,14 +235,14 @@ def _step(prompts: Sequence[Prompt], state: State, *, segment: SegmentRow, revis
     )
 
 
-def _done(row: SessionRow, segment: SegmentRow) -> Request:
-    return Request(row.revision + 1, segment.number, segment.head)
+def _done(row: SessionRow, segment: SegmentRow) -> RequestOutcome:
+    return RequestOutcome(row.revision + 1, segment.number, segment.head)
 
 
-def _read(conn: Connection, row: SessionRow, segment: int, step: int) -> State:
+def _read(records: SessionReader, row: SessionRow, segment: int, step: int) -> State:
     """Where a segment stood after a step: what was shown since the step that began the object, and the last answer."""
     if not step:
         return State()
-    last = step_rows(conn, row.id, segment=segment, first=step, last=step)[0]
-    shown = step_rows(conn, row.id, segment=segment, first=last.begun, last=step, answers=False)
-    return read_state([one.prompts for one in shown], last, geometry=records.image_geometry(conn, row.image_digest))
+    last = records.steps(row.id, segment=segment, first=step, last=step)[0]
+    shown = records.steps(row.id, segment=segment, first=last.start_step, last=step, answers=False)
+    return read_state([one.prompts for one in shown], last, geometry=records.image_geometry(row.image_digest))

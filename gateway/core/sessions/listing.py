@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
-from gateway.storage.open_sessions import Place, Use, count_open, list_open, list_using
-from gateway.storage.session_records import SessionRow
+from gateway.core.sessions.records import Cursor, ModelUse, SessionRow
+from gateway.core.sessions.repository import SessionReader
 from sixpoint.errors import InvalidArgument, Violation
 
 __all__ = ["Rows", "check_size", "page", "read_token"]
@@ -41,7 +39,7 @@ def check_size(size: int) -> int:
     return size or _PAGE
 
 
-def read_token(token: str) -> Place | None:
+def read_token(token: str) -> Cursor | None:
     """The place after which a page begins; None: at the first.
 
     Raises:
@@ -58,22 +56,22 @@ def read_token(token: str) -> Place | None:
         ) from None
 
 
-def page(conn: Connection, owner: str, *, most: int, after: Place | None, use: Use | None) -> Rows:
+def page(records: SessionReader, owner: str, *, most: int, after: Cursor | None, use: ModelUse | None) -> Rows:
     """A page of an owner's open sessions.
 
     Args:
-        conn: The connection.
+        records: Queries of the transaction.
         owner: Whose.
         most: How many at most.
         after: The place of the last one of the page before.
         use: Which a session must make of a model; None: whatever it uses.
     """
     if use is None:
-        rows = list_open(conn, owner, after=after, most=most + 1)
-        total, everybodys = count_open(conn, owner), count_open(conn)
+        rows = records.list_open(owner, after=after, limit=most + 1)
+        total, everybodys = records.count_open(owner), records.count_open()
     else:
         # All are looked at anyway, to be counted.
-        using = list_using(conn, use)
+        using = records.list_using(use)
         # Sorted here, where the next page is found, too: a database may order ids by the rules of some language.
         owned = sorted((row for row in using if row.owner == owner), key=lambda row: _order(row.used, row.id))
         rows = [row for row in owned if after is None or _order(row.used, row.id) > _order(*after)]

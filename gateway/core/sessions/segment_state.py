@@ -11,9 +11,8 @@ import zstandard
 
 from gateway.core.annotation.preprocess import NetworkInput, Prediction
 from gateway.core.annotation.prompt_state import ObjectPrompts, accumulate, anywhere, read_prompts
+from gateway.core.sessions.records import SegmentRow, SessionRow, StepRow
 from gateway.core.sessions.step_codec import decode_answer, decode_prompts
-from gateway.storage.session_records import SegmentRow, SessionRow
-from gateway.storage.step_records import StepRow
 from sixpoint._typing import Bools
 from sixpoint.errors import InternalError
 from sixpoint.geometry import Geometry
@@ -96,7 +95,7 @@ def read_state(prompts: Sequence[bytes], last: StepRow, *, geometry: Geometry) -
         answered = decode_answer(last.roi, last.answer)
     except (zstandard.ZstdError, ValueError) as error:
         raise InternalError("a stored answer is damaged; undo the step, and show it again") from error
-    return State(last.begun, shown, answered, last.model, last.model_version, last.threshold)
+    return State(last.start_step, shown, answered, last.model, last.model_version, last.threshold)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,17 +7,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection
-
 from gateway.core.sessions import listing
 from gateway.core.sessions.history import SegmentHistory, advance, check_revision, open_row
+from gateway.core.sessions.records import ModelUse, RequestOutcome, SegmentRow, SessionRow, StepRow
+from gateway.core.sessions.repository import SessionReader, SessionRepository, SessionWriter
 from gateway.core.sessions.segment_state import SegmentStateCache
 from gateway.core.sessions.validation import check_repeated, check_request_id, check_segment, check_step
-from gateway.storage import session_records as records
-from gateway.storage.database import Database
-from gateway.storage.open_sessions import Use, count_open
-from gateway.storage.session_records import Request, SegmentRow, SessionRow
-from gateway.storage.step_records import StepRow, copy_steps, step_rows
 from sixpoint.errors import ImageNotFound, InvalidArgument, ResourceExhausted
 
 __all__ = ["Page", "Session", "Sessions"]
@@ -61,7 +56,7 @@ class Sessions:
     """All sessions.
 
     Args:
-        database: Where they are kept.
+        repository: Transactions of sessions.
         log: Of what was shown in them.
         hot: What is kept at hand of them.
         limit: Most sessions open at once.
@@ -73,7 +68,7 @@ class Sessions:
     def __init__(
         self,
         *,
-        database: Database,
+        repository: SessionRepository,
         log: SegmentHistory,
         hot: SegmentStateCache,
         limit: int,
@@ -81,7 +76,7 @@ class Sessions:
         idle: float,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._database = database
+        self._repository = repository
         self._log = log
         self._hot = hot
         self._limit = limit
@@ -100,17 +95,17 @@ class Sessions:
         check_request_id(request_id)
         row = self._new(owner=owner, digest=digest, model=model)
 
-        def work(conn: Connection) -> Session:
-            if request_id and (known := records.find_by_request(conn, owner, request_id)):
+        def work(records: SessionWriter) -> Session:
+            if request_id and (known := records.session_by_request(owner, request_id)):
                 check_repeated(known, digest)
-                return self._session(conn, known)
-            self._check_limits(conn, owner)
-            if not records.touch_image(conn, digest, now=row.created):
+                return self._session(records, known)
+            self._check_limits(records, owner)
+            if not records.touch_image(digest, now=row.created):
                 raise ImageNotFound("no image with this digest is here; upload it first")
-            records.create(conn, row, request_id=request_id or None)
-            return self._session(conn, row)
+            records.insert_session(row, request_id=request_id or None)
+            return self._session(records, row)
 
-        return await self._database.write(work)
+        return await self._repository.write(work)
 
     async def fork(self, session_id: str, *, owner: str, segment: int, step: int, request_id: str = "") -> Session:
         """Open a session that stands where another stands, or where it stood after a step of one segment.
@@ -129,30 +124,30 @@ class Sessions:
         """
         check_request_id(request_id)
 
-        def work(conn: Connection) -> Session:
-            source = records.find(conn, session_id)
-            if request_id and (known := records.find_by_request(conn, owner, request_id)):
+        def work(records: SessionWriter) -> Session:
+            source = records.session(session_id)
+            if request_id and (known := records.session_by_request(owner, request_id)):
                 if source is not None:
                     check_repeated(known, source.image_digest)
-                return self._session(conn, known)
+                return self._session(records, known)
             source = open_row(source)
-            self._check_limits(conn, owner)
+            self._check_limits(records, owner)
             now = self._now()
             row = replace(
                 self._new(owner=owner, digest=source.image_digest, model=source.model), revision=source.revision
             )
-            records.create(conn, row, request_id=request_id or None)
-            records.touch_image(conn, row.image_digest, now=now)
-            rows = records.segment_rows(conn, session_id)
+            records.insert_session(row, request_id=request_id or None)
+            records.touch_image(row.image_digest, now=now)
+            rows = records.segments(session_id)
             if segment:
                 check_step(rows, segment, step)
             for one in rows:
                 last = step if one.number == segment else one.head
-                records.insert_segment(conn, row.id, replace(one, head=last, length=last))
-                copy_steps(conn, session_id, row.id, segment=one.number, last=last)
-            return self._session(conn, row)
+                records.insert_segment(row.id, replace(one, head=last, length=last))
+                records.copy_steps(session_id, row.id, segment=one.number, last=last)
+            return self._session(records, row)
 
-        return await self._database.write(work)
+        return await self._repository.write(work)
 
     async def get(self, session_id: str) -> Session:
         """The session of this id, used now: its expiry moves on.
@@ -161,14 +156,16 @@ class Sessions:
             SessionExpired: When it was here and was idle for too long.
             SessionNotFound: When it never was, or was closed.
         """
-        found = await self._database.read(lambda conn: self._session(conn, open_row(records.find(conn, session_id))))
+        found = await self._repository.read(
+            lambda records: self._session(records, open_row(records.session(session_id)))
+        )
         now = self._now()
         if now - found.row.used > min(_TOUCH_S, self._idle / 10):
-            await self._database.write(lambda conn: records.touch(conn, session_id, now=now))
+            await self._repository.write(lambda records: records.touch_session(session_id, now=now))
             found = replace(found, row=replace(found.row, used=now), expires=now + self._idle)
         return found
 
-    async def page(self, owner: str, *, size: int = 0, token: str = "", use: Use | None = None) -> Page:
+    async def page(self, owner: str, *, size: int = 0, token: str = "", use: ModelUse | None = None) -> Page:
         """An owner's open sessions, the last used first.
 
         Args:
@@ -182,12 +179,12 @@ class Sessions:
         """
         most, after = listing.check_size(size), listing.read_token(token)
 
-        def work(conn: Connection) -> Page:
-            found = listing.page(conn, owner, most=most, after=after, use=use)
-            listed = tuple(self._session(conn, row) for row in found.rows)
+        def work(records: SessionReader) -> Page:
+            found = listing.page(records, owner, most=most, after=after, use=use)
+            listed = tuple(self._session(records, row) for row in found.rows)
             return Page(listed, found.token, found.total, found.everybodys)
 
-        return await self._database.read(work)
+        return await self._repository.read(work)
 
     async def update(
         self,
@@ -211,20 +208,20 @@ class Sessions:
             if len(name) > _MOST_NAME:
                 raise InvalidArgument(f"a segment's name has {len(name)} characters; at most {_MOST_NAME} are kept")
 
-        def work(conn: Connection) -> tuple[Session, bool]:
-            row = open_row(records.find(conn, session_id))
-            repeated = bool(request_id) and records.find_request(conn, session_id, request_id) is not None
+        def work(records: SessionWriter) -> tuple[Session, bool]:
+            row = open_row(records.session(session_id))
+            repeated = bool(request_id) and records.request(session_id, request_id) is not None
             if not repeated:
                 check_revision(row, revision)
-                advance(conn, row, now=self._now(), model=model)
+                advance(records, row, now=self._now(), model=model)
                 for number, name in names:
-                    records.rename_segment(conn, session_id, number, name)
+                    records.rename_segment(session_id, number, name)
                 if request_id:
-                    records.note_requests(conn, session_id, [request_id], Request(row.revision + 1, 0, 0))
-            return self._session(conn, open_row(records.find(conn, session_id))), repeated
+                    records.insert_requests(session_id, [request_id], RequestOutcome(row.revision + 1, 0, 0))
+            return self._session(records, open_row(records.session(session_id))), repeated
 
         async with self._log.lock(session_id):
-            changed, repeated = await self._database.write(work)
+            changed, repeated = await self._repository.write(work)
             if repeated:  # what other gateways did since is not known here
                 self._hot.drop(session_id)
             else:
@@ -238,18 +235,18 @@ class Sessions:
             SessionNotFound: As of :meth:`get`.
         """
 
-        def work(conn: Connection) -> list[tuple[StepRow, bool]]:
-            open_row(records.find(conn, session_id))
-            heads = {row.number: row.head for row in records.segment_rows(conn, session_id)}
-            found = step_rows(conn, session_id, segment=segment or None, answers=False)
+        def work(records: SessionReader) -> list[tuple[StepRow, bool]]:
+            open_row(records.session(session_id))
+            heads = {row.number: row.head for row in records.segments(session_id)}
+            found = records.steps(session_id, segment=segment or None, answers=False)
             return [(row, row.number <= heads[row.segment]) for row in found]
 
-        return await self._database.read(work)
+        return await self._repository.read(work)
 
     async def close(self, session_id: str) -> None:
         """Close a session; nothing happens when there is none of this id."""
         async with self._log.lock(session_id):
-            await self._database.write(lambda conn: records.end(conn, session_id, now=self._now()))
+            await self._repository.write(lambda records: records.end_session(session_id, now=self._now()))
             self._hot.drop(session_id)
 
     async def expire(self, *, every: float) -> int:
@@ -263,20 +260,20 @@ class Sessions:
         """
         self._hot.expire()
 
-        def work(conn: Connection) -> tuple[int, float]:
+        def work(records: SessionWriter) -> tuple[int, float]:
             now = self._now()
-            before = records.tick(conn, now=now)
+            before = records.tick(now=now)
             gap = 0.0 if before is None else now - before
             # Clocks of several gateways differ a little, and a moment passes before this one's turn: that is no jump.
             if abs(gap) > 10 * every + 1:
-                records.shift(conn, gap, now=now)
-            return records.end_idle(conn, unused_since=now - self._idle, now=now), now
+                records.shift_last_use(gap, now=now)
+            return records.end_idle(unused_since=now - self._idle, now=now), now
 
-        def forget(conn: Connection) -> bool:
-            return records.forget_ended(conn, before=now, tombstones_before=now - _TOMBSTONE_S, most=_FORGOTTEN)
+        def forget(records: SessionWriter) -> bool:
+            return records.delete_ended(before=now, tombstones_before=now - _TOMBSTONE_S, limit=_FORGOTTEN)
 
-        closed, now = await self._database.write(work)
-        while await self._database.write(forget):
+        closed, now = await self._repository.write(work)
+        while await self._repository.write(forget):
             pass
         return closed
 
@@ -285,17 +282,17 @@ class Sessions:
         # 128 random bits: whoever knows the id may use the session.
         return SessionRow(secrets.token_urlsafe(16), owner, digest, model, 0, now, now, None, expired=False)
 
-    def _session(self, conn: Connection, row: SessionRow) -> Session:
-        return Session(row, tuple(records.segment_rows(conn, row.id)), row.used + self._idle)
+    def _session(self, records: SessionReader, row: SessionRow) -> Session:
+        return Session(row, tuple(records.segments(row.id)), row.used + self._idle)
 
-    def _check_limits(self, conn: Connection, owner: str) -> None:
-        if count_open(conn) >= self._limit:
+    def _check_limits(self, records: SessionReader, owner: str) -> None:
+        if records.count_open() >= self._limit:
             raise ResourceExhausted(
                 f"{self._limit} sessions are open, which is the limit (SIXPOINT_MAX_SESSIONS); close one, or wait "
                 "until one expires",
                 retry_after=60.0,
             )
-        if self._owner_limit and count_open(conn, owner) >= self._owner_limit:
+        if self._owner_limit and records.count_open(owner) >= self._owner_limit:
             raise ResourceExhausted(
                 f"{self._owner_limit} of your sessions are open, which is the limit for one owner "
                 "(SIXPOINT_OWNER_SESSIONS); close one"

@@ -8,15 +8,13 @@ import numpy as np
 import zstandard
 
 from gateway.core.annotation.preprocess import Prediction
+from gateway.core.sessions.records import RoiNumbers
 from sixpoint.preprocessing.roi import Roi
 from sixpoint.prompts import Prompt
 from sixpoint.protocol.converters import prompt_from_message, prompt_to_message
 from sixpoint.v1 import annotation_service_pb2 as annotation
 
-__all__ = ["RoiNumbers", "decode_answer", "decode_prompts", "encode_answer", "encode_prompts"]
-
-RoiNumbers = tuple[tuple[float, ...], tuple[float, ...], tuple[int, ...]]
-"""An ROI's lower corner, its upper corner and its size, three numbers each."""
+__all__ = ["decode_answer", "decode_prompts", "encode_answer", "encode_prompts"]
 
 # Most of a grid is 0 or 255: higher levels save little and cost much.
 _LEVEL = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.storage.session_records import SegmentRow, SessionRow
+from gateway.core.sessions.records import SegmentRow, SessionRow
 from sixpoint.errors import InvalidArgument, Violation
 
 __all__ = ["check_repeated", "check_request_id", "check_segment", "check_step"]

@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import grpc.aio
 
+from gateway.core.images.records import ImageRecord
 from gateway.core.images.store import Header, Images
 from gateway.grpc.owners import owner_of
-from gateway.storage.image_records import ImageRecord
 from sixpoint.errors import UploadError
 from sixpoint.protocol.converters import geometry_from_message, geometry_to_message
 from sixpoint.v1 import image_service_pb2 as messages

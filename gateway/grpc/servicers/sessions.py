@@ -8,11 +8,10 @@ import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.core.runtime.catalog import Catalog
+from gateway.core.sessions.records import ModelUse, StepRow
 from gateway.core.sessions.sessions import Session, Sessions
 from gateway.core.sessions.validation import check_segment
 from gateway.grpc.owners import owner_of
-from gateway.storage.open_sessions import Use
-from gateway.storage.step_records import StepRow
 from sixpoint.errors import InvalidArgument, ModelNotFound, Violation
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import session_service_pb2 as messages
@@ -98,7 +97,7 @@ class SessionServicer(sessions_grpc.SessionServiceServicer):
         await self._sessions.close(request.session_id)
         return messages.CloseSessionResponse()
 
-    def _use(self, request: messages.ListSessionsRequest) -> Use | None:
+    def _use(self, request: messages.ListSessionsRequest) -> ModelUse | None:
         """The use of a model that is asked for.
 
         Raises:
@@ -107,7 +106,7 @@ class SessionServicer(sessions_grpc.SessionServiceServicer):
         """
         name, version = request.model, request.model_version
         if not version:
-            return Use(name, "", given=lambda _: True) if name else None
+            return ModelUse(name, "", assigned=lambda _: True) if name else None
         if not name:
             raise InvalidArgument(
                 f"version {version!r} of which model? Name it, too", violations=(Violation("model", "not empty"),)
@@ -116,8 +115,8 @@ class SessionServicer(sessions_grpc.SessionServiceServicer):
             model = self._catalog.get(name)
         except ModelNotFound:
             # It is not served any more: its answers are all that can be left of it.
-            return Use(name, version, given=lambda _: False)
-        return Use(name, version, given=lambda session_id: model.version_for(session_id) == version)
+            return ModelUse(name, version, assigned=lambda _: False)
+        return ModelUse(name, version, assigned=lambda session_id: model.version_for(session_id) == version)
 
 
 def _session_message(session: Session) -> messages.Session:

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import Connection, delete, func, insert, select, text
 
-from gateway.storage import session_records as records
 from gateway.storage.database import Database
 from gateway.storage.schema import clock, segments, sessions
+from gateway.storage.session_queries import SqlSessionReader
 from sixpoint.errors import InvalidArgument, StorageFull, StorageUnavailable
 from tests.support.disks import small_disk
 from tests.support.postgresql import PostgreSQL
@@ -125,7 +125,7 @@ async def test_a_text_that_postgresql_cannot_keep_is_the_callers_fault(postgresq
     database = Database(postgresql.database())
     await database.start()
     with pytest.raises(InvalidArgument, match="such as NUL"):
-        await database.read(lambda conn: records.find(conn, "a\0b"))
+        await database.read(lambda conn: SqlSessionReader(conn).session("a\0b"))
     await database.stop()
 
 

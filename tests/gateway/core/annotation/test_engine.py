@@ -28,6 +28,7 @@ from gateway.core.sessions.segment_state import SegmentStateCache
 from gateway.core.sessions.sessions import Sessions
 from gateway.core.sessions.step_codec import decode_prompts
 from gateway.storage.database import Database
+from gateway.storage.repository import session_repository
 from gateway.storage.schema import images
 from sixpoint import errors
 from sixpoint.mask import PackedMask, unpack
@@ -92,8 +93,10 @@ class Process:
             }
         )
         hot = SegmentStateCache(2**28)
-        log = SegmentHistory(database=self.database, hot=hot)
-        self.sessions = Sessions(database=self.database, log=log, hot=hot, limit=99, owner_limit=0, idle=3600)
+        log = SegmentHistory(repository=session_repository(self.database), hot=hot)
+        self.sessions = Sessions(
+            repository=session_repository(self.database), log=log, hot=hot, limit=99, owner_limit=0, idle=3600
+        )
         self.engine = Engine(
             log=log,
             images=OneImage(),

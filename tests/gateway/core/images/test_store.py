@@ -17,6 +17,7 @@ from gateway.core.images.store import Header, ImageLimits, Images
 from gateway.core.images.upload_files import UploadFile, UploadFolder
 from gateway.storage.blobs import Blobs
 from gateway.storage.database import Database
+from gateway.storage.repository import image_repository
 from sixpoint.errors import (
     ChecksumMismatch,
     ImageNotFound,
@@ -59,7 +60,7 @@ async def opened(folder: Path, *, url: str = "", blobs: str = "", **limits: floa
         "idle": 1000.0,
     } | limits
     images = Images(
-        database=database,
+        repository=image_repository(database),
         blobs=Blobs(blobs or str(folder / "blobs")),
         folder=folder / "cache",
         limits=ImageLimits(**bounds),

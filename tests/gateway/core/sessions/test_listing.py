@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gateway.core.sessions.records import ModelUse
 from gateway.core.sessions.segment_state import State
-from gateway.storage.open_sessions import Use
 from tests.gateway.core.sessions.test_sessions import BOX, Clock, Process, clock, database, process
 
 __all__ = ["clock", "database", "process"]
@@ -31,7 +31,7 @@ async def test_sessions_use_what_their_masks_show_and_what_they_would_be_given(p
     await process.sessions.close(closed)
 
     async def using(model: str, version: str, owner: str) -> tuple[set[str], int, int]:
-        use = Use(model, version, given=lambda session: session == given)
+        use = ModelUse(model, version, assigned=lambda session: session == given)
         found = await process.sessions.page(owner, use=use)
         return {one.row.id for one in found.sessions}, found.total, found.everybodys
 
@@ -40,8 +40,8 @@ async def test_sessions_use_what_their_masks_show_and_what_they_would_be_given(p
     assert await using("m", "4", "anna") == ({left, second}, 2, 3)
     assert await using("other", "3", "anna") == (set(), 0, 0)
 
-    def everything(model: str) -> Use:
-        return Use(model, "", given=lambda _: True)
+    def everything(model: str) -> ModelUse:
+        return ModelUse(model, "", assigned=lambda _: True)
 
     found = await process.sessions.page("anna", use=everything("m"))
     assert {one.row.id for one in found.sessions} == {not_given, shows, left, undone, second, moved}
@@ -53,7 +53,7 @@ async def test_they_are_listed_page_by_page_the_last_used_first(process, clock):
     ids = [await opened(process, clock, owner) for owner in ("anna", "bert", "anna", "anna", "anna")]
     clock.seconds -= 1  # two of one moment
     ids.append((await process.open("anna")).row.id)
-    use = Use("m", "3", given=lambda session: session != ids[2])
+    use = ModelUse("m", "3", assigned=lambda session: session != ids[2])
     listed, token = [], ""
     while True:
         page = await process.sessions.page("anna", size=2, token=token, use=use)

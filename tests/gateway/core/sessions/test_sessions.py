@@ -7,18 +7,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 
 from gateway.core.annotation.preprocess import Prediction
 from gateway.core.annotation.prompt_state import accumulate, read_prompts
 from gateway.core.sessions import sessions as sessions_module
 from gateway.core.sessions.history import SegmentHistory, Snapshot
+from gateway.core.sessions.records import SegmentRow, SessionRow
 from gateway.core.sessions.segment_state import SegmentStateCache, State
 from gateway.core.sessions.sessions import Session, Sessions
-from gateway.storage import session_records as records
 from gateway.storage.database import Database
+from gateway.storage.repository import session_repository
 from gateway.storage.schema import images, requests, segments, steps
-from gateway.storage.session_records import SegmentRow, SessionRow
+from gateway.storage.session_changes import SqlSessionWriter
 from sixpoint import errors
 from sixpoint.geometry import Geometry
 from sixpoint.preprocessing.roi import Roi
@@ -54,9 +55,9 @@ class Process:
     def __post_init__(self) -> None:
         hot = SegmentStateCache(self.budget)
         self.hot = hot
-        self.log = SegmentHistory(database=self.database, hot=hot, now=self.clock)
+        self.log = SegmentHistory(repository=session_repository(self.database), hot=hot, now=self.clock)
         self.sessions = Sessions(
-            database=self.database,
+            repository=session_repository(self.database),
             log=self.log,
             hot=hot,
             limit=self.limit,
@@ -214,9 +215,7 @@ async def test_an_idle_session_expires_and_its_log_goes(process, clock, database
     assert closed == 0
     with pytest.raises(errors.SessionExpired, match="idle"):
         await process.sessions.get(opened.row.id)
-    from gateway.storage.step_records import step_rows
-
-    assert await database.read(lambda conn: step_rows(conn, opened.row.id)) == []
+    assert await session_repository(database).read(lambda records: records.steps(opened.row.id)) == []
     clock.seconds += 8 * 86400
     await process.sessions.expire(every=1e9)
     with pytest.raises(errors.SessionNotFound):
@@ -242,15 +241,15 @@ async def test_the_logs_of_many_ended_sessions_go_a_few_at_a_time(process, datab
         await process.sessions.close(session)
     clock.seconds += 1
     sizes: list[int] = []
-    forget = records.forget_ended
+    delete_ended = SqlSessionWriter.delete_ended
 
-    def counted(conn, **limits):
-        before = conn.scalar(select(func.count()).select_from(segments))
-        more = forget(conn, **limits)
-        sizes.append(before - conn.scalar(select(func.count()).select_from(segments)))
+    def counted(writer, **limits):
+        before = writer._conn.scalar(select(func.count()).select_from(segments))
+        more = delete_ended(writer, **limits)
+        sizes.append(before - writer._conn.scalar(select(func.count()).select_from(segments)))
         return more
 
-    monkeypatch.setattr(records, "forget_ended", counted)
+    monkeypatch.setattr(SqlSessionWriter, "delete_ended", counted)
     await process.sessions.expire(every=30)
     assert sizes == [2, 2, 1]
     assert (await process.log.load(kept, 1)).segment.length == 1
@@ -314,7 +313,7 @@ async def test_the_head_moves_back_and_forth_and_new_prompts_end_what_can_be_red
     assert (loaded.segment.head, loaded.segment.length, loaded.row.revision) == (2, 3, 4)
     loaded = await process.show(opened.row.id, Click((5, 5, 5)))
     assert (loaded.segment.head, loaded.segment.length) == (3, 3)
-    assert [(row.number, row.begun, held) for row, held in await process.sessions.steps(opened.row.id)] == [
+    assert [(row.number, row.start_step, held) for row, held in await process.sessions.steps(opened.row.id)] == [
         (1, 1, True),
         (2, 1, True),
         (3, 1, True),
@@ -418,10 +417,6 @@ async def test_what_is_at_hand_stays_within_its_budget(database, clock):
 
 
 async def test_a_damaged_answer_is_an_error_that_says_what_to_do(process, database, clock):
-    from sqlalchemy import update
-
-    from gateway.storage.schema import steps
-
     opened = await process.open()
     await process.show(opened.row.id, BOX)
     await database.write(lambda conn: conn.execute(update(steps).values(answer=b"no zstd")))

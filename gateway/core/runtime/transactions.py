@@ -1,0 +1,47 @@
+"""Transactions on records: what the core needs of a database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+__all__ = ["Repository"]
+
+_Reader_co = TypeVar("_Reader_co", covariant=True)
+_Writer_co = TypeVar("_Writer_co", covariant=True)
+_Result = TypeVar("_Result")
+
+
+class Repository(Protocol[_Reader_co, _Writer_co]):
+    """Records of one subject, read and changed in transactions.
+
+    The work of a transaction is a function, which runs on a thread of the repository. What is expensive and belongs to
+    the transaction, such as compressing an answer, runs there, too: a thread of its own would be a second wait.
+    """
+
+    async def read(self, work: Callable[[_Reader_co], _Result]) -> _Result:
+        """Run queries on one snapshot of the records.
+
+        Args:
+            work: Function of the queries; it runs a second time when the connection was lost.
+
+        Raises:
+            StorageUnavailable: The database cannot be reached.
+        """
+        ...
+
+    async def write(self, work: Callable[[_Writer_co], _Result]) -> _Result:
+        """Run one transaction: it commits when ``work`` returns, and rolls back when ``work`` raises.
+
+        If the waiting task is cancelled, the transaction still either commits whole or not at all.
+
+        Args:
+            work: Function of the queries and changes. It runs again when the connection was lost, or another
+                transaction conflicted, before the commit; so it has no effects besides its changes.
+
+        Raises:
+            StorageUnavailable: The database cannot be reached, or is locked for too long. If the connection was lost
+                during the commit, the transaction may have been committed; it is never repeated.
+            StorageFull: The disk of the database is full.
+        """
+        ...

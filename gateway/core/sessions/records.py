@@ -1,0 +1,119 @@
+"""The records of sessions, segments and steps, as the repository keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["Cursor", "ModelUse", "RequestOutcome", "RoiNumbers", "SegmentRow", "SessionRow", "StepRow"]
+
+RoiNumbers = tuple[tuple[float, ...], tuple[float, ...], tuple[int, ...]]
+"""Lower corner, upper corner and size of an ROI, three numbers each, along (x, y, z)."""
+
+Cursor = tuple[float, str]
+"""Position in a list of sessions: time of last use, and id, of the last session of a page."""
+
+
+@dataclass(frozen=True)
+class SessionRow:
+    """A session. Times are seconds since 1970, UTC.
+
+    Attributes:
+        id: Random id; whoever knows it may use the session.
+        owner: Name whose quota is charged.
+        image_digest: SHA-256 of the image.
+        model: Name of the model that answers prompts.
+        revision: Number of changes so far.
+        created: Time of creation.
+        used: Time of last use.
+        ended: Time of the end; None while the session is open.
+        expired: Whether the session ended because it was idle.
+    """
+
+    id: str
+    owner: str
+    image_digest: str
+    model: str
+    revision: int
+    created: float
+    used: float
+    ended: float | None
+    expired: bool
+
+
+@dataclass(frozen=True)
+class SegmentRow:
+    """A segment of a session.
+
+    Attributes:
+        number: Label of the segment, from 1.
+        name: Name given by the user; empty if none.
+        head: Number of the last step in force; 0 before the first.
+        length: Number of the last step stored; steps after ``head`` can be redone.
+    """
+
+    number: int
+    name: str = ""
+    head: int = 0
+    length: int = 0
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """A step of a segment.
+
+    Attributes:
+        segment: Number of the segment.
+        number: Number of the step, from 1.
+        start_step: Number of the step that started the current object.
+        revision: Revision of the session after the step.
+        prompts: Serialized ``sixpoint.v1.AnnotateRequest`` with nothing but its prompts.
+        model: Name of the model that answered.
+        model_version: Version of that model.
+        created: Time of the step, seconds since 1970, UTC.
+        roi: ROI of the answer.
+        threshold: Probability from which a voxel belongs to the object.
+        answer: Probabilities in 255ths, zstd of uint8 [z, y, x]; empty if it was not asked for.
+    """
+
+    segment: int
+    number: int
+    start_step: int
+    revision: int
+    prompts: bytes
+    model: str
+    model_version: str
+    created: float
+    roi: RoiNumbers
+    threshold: float
+    answer: bytes
+
+
+@dataclass(frozen=True)
+class RequestOutcome:
+    """What a call with a request id changed, for when the call is repeated.
+
+    Attributes:
+        revision: Revision of the session after the call.
+        segment: Number of the segment that changed; 0 if none.
+        head: Number of the segment's last step in force after the call.
+    """
+
+    revision: int
+    segment: int
+    head: int
+
+
+@dataclass(frozen=True)
+class ModelUse:
+    """A condition on sessions: they show an answer of a model, or their next prompt would go to it.
+
+    Attributes:
+        model: Name of the model.
+        version: Version of the model; empty for any.
+        assigned: Function of a session's id: whether a session of this model is assigned this version.
+    """
+
+    model: str
+    version: str
+    assigned: Callable[[str], bool]

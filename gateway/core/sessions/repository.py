@@ -1,0 +1,175 @@
+"""What sessions need of the database, as interfaces that the storage implements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias
+
+from gateway.core.runtime.transactions import Repository
+from gateway.core.sessions.records import Cursor, ModelUse, RequestOutcome, SegmentRow, SessionRow, StepRow
+from sixpoint.geometry import Geometry
+
+__all__ = ["SessionReader", "SessionRepository", "SessionWriter"]
+
+
+class SessionReader(Protocol):
+    """Queries within one transaction."""
+
+    def session(self, session_id: str) -> SessionRow | None:
+        """The session of this id, open or ended."""
+        ...
+
+    def session_by_request(self, owner: str, request_id: str) -> SessionRow | None:
+        """The session that an owner opened by a call with this request id."""
+        ...
+
+    def segments(self, session_id: str) -> list[SegmentRow]:
+        """The segments of a session, by number."""
+        ...
+
+    def has_segment(self, session_id: str, number: int) -> bool:
+        """Whether a session has a segment of this number."""
+        ...
+
+    def steps(
+        self,
+        session_id: str,
+        *,
+        segment: int | None = None,
+        first: int = 1,
+        last: int | None = None,
+        answers: bool = True,
+    ) -> list[StepRow]:
+        """Steps by segment, then by number.
+
+        Args:
+            session_id: Id of the session.
+            segment: Number of the only segment; None for all.
+            first: Lowest number of a step.
+            last: Highest number of a step; None for no limit.
+            answers: Whether to read the answers, which are large.
+        """
+        ...
+
+    def request(self, session_id: str, request_id: str) -> RequestOutcome | None:
+        """What the call with this request id changed, if it was carried out."""
+        ...
+
+    def image_geometry(self, digest: str) -> Geometry:
+        """The geometry of an image.
+
+        Raises:
+            ImageNotFound: The image was removed.
+        """
+        ...
+
+    def count_open(self, owner: str | None = None) -> int:
+        """Number of open sessions, of one owner or of all."""
+        ...
+
+    def list_open(self, owner: str, *, after: Cursor | None, limit: int) -> list[SessionRow]:
+        """An owner's open sessions, the last used first, then by id.
+
+        Args:
+            owner: Name of the owner.
+            after: Cursor of the page before; None for the first page.
+            limit: Largest number of sessions to return.
+        """
+        ...
+
+    def list_using(self, use: ModelUse) -> list[SessionRow]:
+        """The open sessions of all owners that use a model, in no particular order."""
+        ...
+
+
+class SessionWriter(SessionReader, Protocol):
+    """Queries and changes within one transaction."""
+
+    def insert_session(self, row: SessionRow, *, request_id: str | None) -> None:
+        """Add a session, and the request id of the call that opened it."""
+        ...
+
+    def touch_session(self, session_id: str, *, now: float) -> None:
+        """Set the time of last use of an open session."""
+        ...
+
+    def advance(self, session_id: str, *, revision: int, now: float, model: str | None = None) -> bool:
+        """Go from ``revision`` to the next one, and set the time of last use; only if the session is open and there.
+
+        Args:
+            session_id: Id of the session.
+            revision: Revision that the session must be at.
+            now: Time of the change, seconds since 1970.
+            model: Name of the session's new model; None to leave it.
+
+        Returns:
+            Whether the session was open and at ``revision``.
+        """
+        ...
+
+    def end_session(self, session_id: str, *, now: float) -> None:
+        """End a session, if it is open."""
+        ...
+
+    def end_idle(self, *, unused_since: float, now: float) -> int:
+        """End all open sessions last used before a time, as expired; return their number."""
+        ...
+
+    def delete_ended(self, *, before: float, tombstones_before: float, limit: int) -> bool:
+        """Delete the segments, steps and requests of ended sessions, and the oldest of these sessions altogether.
+
+        Args:
+            before: Time of the end before which the history of a session is deleted.
+            tombstones_before: Time of the end before which a session is deleted altogether.
+            limit: Largest number of histories to delete at once: they are large, and other writers wait meanwhile.
+
+        Returns:
+            Whether there may be more to delete.
+        """
+        ...
+
+    def tick(self, *, now: float) -> float | None:
+        """Store that a gateway looked at the clock; return when one did before, None the first time."""
+        ...
+
+    def shift_last_use(self, seconds: float, *, now: float) -> None:
+        """Add seconds to all times of last use, of sessions and images, but not beyond ``now``."""
+        ...
+
+    def insert_segment(self, session_id: str, row: SegmentRow) -> None:
+        """Add a segment."""
+        ...
+
+    def rename_segment(self, session_id: str, number: int, name: str) -> None:
+        """Name a segment; add it if the session has none of this number."""
+        ...
+
+    def move_head(self, session_id: str, segment: int, head: int) -> None:
+        """Make another step of a segment the last in force."""
+        ...
+
+    def append_step(self, session_id: str, row: StepRow, *, redoable: bool) -> None:
+        """Add a step after the head of its segment, which must exist, and drop the steps that could be redone.
+
+        Args:
+            session_id: Id of the session.
+            row: The step.
+            redoable: Whether there are steps after the head.
+        """
+        ...
+
+    def copy_steps(self, source: str, target: str, *, segment: int, last: int) -> None:
+        """Copy the steps of a segment, up to ``last``, to another session's empty segment of the same number."""
+        ...
+
+    def insert_requests(self, session_id: str, request_ids: Sequence[str], outcome: RequestOutcome) -> None:
+        """Store what the calls with these request ids changed."""
+        ...
+
+    def touch_image(self, digest: str, *, now: float) -> bool:
+        """Set an image's time of last use, so that it is not removed; return whether it exists."""
+        ...
+
+
+SessionRepository: TypeAlias = Repository[SessionReader, SessionWriter]
+"""The transactions of sessions."""

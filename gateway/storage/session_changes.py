@@ -1,0 +1,153 @@
+"""Changes of sessions, in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    bindparam,
+    case,
+    delete,
+    exists,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+
+from gateway.core.sessions.records import RequestOutcome, SegmentRow, SessionRow, StepRow
+from gateway.storage.schema import clock, images, requests, segments, sessions, steps
+from gateway.storage.session_queries import SqlSessionReader
+
+__all__ = ["SqlSessionWriter"]
+
+# Statements of every prompt are built once.
+_ID: BindParameter[str] = bindparam("id_")
+_SEGMENT: BindParameter[int] = bindparam("segment_")
+_NUMBER: BindParameter[int] = bindparam("number_")
+_ADVANCE = (
+    update(sessions)
+    .where(sessions.c.id == _ID, sessions.c.revision == bindparam("revision_"), sessions.c.ended.is_(None))
+    .values(revision=sessions.c.revision + 1, used=bindparam("used_"))
+)
+_DELETE_REDOABLE = delete(steps).where(
+    steps.c.session_id == _ID, steps.c.segment == _SEGMENT, steps.c.number >= _NUMBER
+)
+_SET_LAST_STEP = (
+    update(segments)
+    .where(segments.c.session_id == _ID, segments.c.number == _SEGMENT)
+    .values(head=_NUMBER, length=_NUMBER)
+)
+_INSERT_STEP = insert(steps)
+_INSERT_REQUEST = insert(requests)
+
+
+class SqlSessionWriter(SqlSessionReader):
+    """A :class:`gateway.core.sessions.repository.SessionWriter` on a connection."""
+
+    def insert_session(self, row: SessionRow, *, request_id: str | None) -> None:
+        """Add a session, and the request id of the call that opened it."""
+        self._conn.execute(insert(sessions).values(**vars(row) | {"expired": int(row.expired)}, request_id=request_id))
+
+    def touch_session(self, session_id: str, *, now: float) -> None:
+        """Set the time of last use of an open session."""
+        self._conn.execute(
+            update(sessions).where(sessions.c.id == session_id, sessions.c.ended.is_(None)).values(used=now)
+        )
+
+    def advance(self, session_id: str, *, revision: int, now: float, model: str | None = None) -> bool:
+        """Go from ``revision`` to the next one; return whether the session was open and at ``revision``."""
+        query = _ADVANCE if model is None else _ADVANCE.values(model=model)
+        values = {"id_": session_id, "revision_": revision, "used_": now}
+        return self._conn.execute(query, values).rowcount == 1
+
+    def end_session(self, session_id: str, *, now: float) -> None:
+        """End a session, if it is open."""
+        self._conn.execute(
+            update(sessions).where(sessions.c.id == session_id, sessions.c.ended.is_(None)).values(ended=now)
+        )
+
+    def end_idle(self, *, unused_since: float, now: float) -> int:
+        """End all open sessions last used before a time, as expired; return their number."""
+        where = (sessions.c.ended.is_(None), sessions.c.used < unused_since)
+        return self._conn.execute(update(sessions).where(*where).values(ended=now, expired=1)).rowcount
+
+    def delete_ended(self, *, before: float, tombstones_before: float, limit: int) -> bool:
+        """Delete the histories of up to ``limit`` ended sessions; when none is left, old sessions altogether.
+
+        Returns:
+            Whether there may be more to delete.
+        """
+        has_history = or_(*(exists().where(table.c.session_id == sessions.c.id) for table in (segments, requests)))
+        query = select(sessions.c.id).where(sessions.c.ended < before, has_history).limit(limit)
+        ended = self._conn.scalars(query).all()
+        for table in (segments, requests):
+            self._conn.execute(delete(table).where(table.c.session_id.in_(ended)))
+        if len(ended) < limit:
+            self._conn.execute(delete(sessions).where(sessions.c.ended < tombstones_before))
+        return len(ended) == limit
+
+    def tick(self, *, now: float) -> float | None:
+        """Store that a gateway looked at the clock; return when one did before, None the first time."""
+        before = self._conn.execute(select(clock.c.ticked).where(clock.c.id == 1).with_for_update())
+        ticked = before.scalar_one_or_none()
+        if ticked is None:
+            self._conn.execute(insert(clock).values(id=1, ticked=now))
+        else:
+            self._conn.execute(update(clock).where(clock.c.id == 1).values(ticked=now))
+        return ticked
+
+    def shift_last_use(self, seconds: float, *, now: float) -> None:
+        """Add seconds to all times of last use, of sessions and images, but not beyond ``now``."""
+        self._conn.execute(
+            update(sessions).where(sessions.c.ended.is_(None)).values(used=_capped(sessions.c.used + seconds, now))
+        )
+        self._conn.execute(update(images).values(used=_capped(images.c.used + seconds, now)))
+
+    def insert_segment(self, session_id: str, row: SegmentRow) -> None:
+        """Add a segment."""
+        self._conn.execute(insert(segments).values(session_id=session_id, **vars(row)))
+
+    def rename_segment(self, session_id: str, number: int, name: str) -> None:
+        """Name a segment; add it if the session has none of this number."""
+        where = (segments.c.session_id == session_id, segments.c.number == number)
+        if not self._conn.execute(update(segments).where(*where).values(name=name)).rowcount:
+            self.insert_segment(session_id, SegmentRow(number, name))
+
+    def move_head(self, session_id: str, segment: int, head: int) -> None:
+        """Make another step of a segment the last in force."""
+        where = (segments.c.session_id == session_id, segments.c.number == segment)
+        self._conn.execute(update(segments).where(*where).values(head=head))
+
+    def append_step(self, session_id: str, row: StepRow, *, redoable: bool) -> None:
+        """Add a step after the head of its segment, and drop the steps that could be redone."""
+        place = {"id_": session_id, "segment_": row.segment, "number_": row.number}
+        if redoable:
+            self._conn.execute(_DELETE_REDOABLE, place)
+        self._conn.execute(_INSERT_STEP, {"session_id": session_id, **vars(row)})
+        self._conn.execute(_SET_LAST_STEP, place)
+
+    def copy_steps(self, source: str, target: str, *, segment: int, last: int) -> None:
+        """Copy the steps of a segment, up to ``last``, to another session's empty segment of the same number."""
+        columns = [column for column in steps.c if column is not steps.c.session_id]
+        copied = select(literal(target), *columns).where(
+            steps.c.session_id == source, steps.c.segment == segment, steps.c.number <= last
+        )
+        # The answers are large: they do not leave the database.
+        self._conn.execute(insert(steps).from_select([steps.c.session_id, *columns], copied))
+
+    def insert_requests(self, session_id: str, request_ids: Sequence[str], outcome: RequestOutcome) -> None:
+        """Store what the calls with these request ids changed."""
+        for request_id in request_ids:
+            self._conn.execute(_INSERT_REQUEST, {"session_id": session_id, "request_id": request_id, **vars(outcome)})
+
+    def touch_image(self, digest: str, *, now: float) -> bool:
+        """Set an image's time of last use, so that it is not removed; return whether it exists."""
+        return bool(self._conn.execute(update(images).where(images.c.digest == digest).values(used=now)).rowcount)
+
+
+def _capped(moment: ColumnElement[float], latest: float) -> ColumnElement[float]:
+    return case((moment > latest, latest), else_=moment)
