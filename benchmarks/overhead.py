@@ -29,7 +29,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from benchmarks.figures import Figure
 from benchmarks.images.examples import Example, large_ct, read_example, tensor
 from sixpoint.client import Client, Session
-from sixpoint.model_spec.spec import PARAMETER, ModelSpec
+from sixpoint.model_spec.spec import SPEC_PARAMETER, ModelSpec
 from sixpoint.prompts import Prompt
 
 PHASES = ("queue", "preprocess", "inference", "postprocess", "encode", "store")
@@ -57,7 +57,7 @@ class BareTriton:
     def spec(self) -> ModelSpec:
         """The model as it describes itself."""
         config = self.stub.ModelConfig(service_pb2.ModelConfigRequest(name=self.model)).config
-        return ModelSpec.from_json(config.parameters[PARAMETER].string_value)
+        return ModelSpec.from_json(config.parameters[SPEC_PARAMETER].string_value)
 
     def compute(self) -> float:
         """Milliseconds that the model has computed since it was loaded."""

@@ -42,7 +42,7 @@ from gateway.triton.client import TritonClient
 from sixpoint.client import Client
 from sixpoint.geometry import Geometry
 from sixpoint.model_spec.channels import ImageChannel, Intensity
-from sixpoint.model_spec.spec import PARAMETER, InputSpec, ModelSpec, PatchSpec, Task
+from sixpoint.model_spec.spec import SPEC_PARAMETER, InputSpec, ModelSpec, PatchSpec, Task
 from sixpoint.phantom import make_phantom
 from sixpoint.preprocessing.guidance import volume_input
 from sixpoint.preprocessing.roi import Roi
@@ -151,12 +151,12 @@ def _piece() -> Volume:
 def _spec() -> ModelSpec:
     text = (_REPOSITORY / MODEL / "config.pbtxt").read_text()
     config = text_format.Parse(text, model_config_pb2.ModelConfig())
-    return ModelSpec.from_json(config.parameters[PARAMETER].string_value)
+    return ModelSpec.from_json(config.parameters[SPEC_PARAMETER].string_value)
 
 
 def _patches(volume: Volume, spec: ModelSpec) -> list[npt.NDArray[Any]]:
     assert spec.patch is not None
-    roi = Roi.whole(volume.geometry.size, spacing=volume.geometry.spacing, target=spec.patch.spacing)
+    roi = Roi.from_image(volume.geometry.size, spacing=volume.geometry.spacing, target_spacing=spec.patch.spacing)
     channels = volume_input(roi.extract(volume.array), spec.input)
     _, z, y, x = channels.shape
     windows = Windows.over((z, y, x), spec.patch)

@@ -13,7 +13,7 @@ import typer
 
 from exporter.repository.config import ModelConfig
 from sixpoint.errors import ModelSpecError
-from sixpoint.model_spec.spec import PARAMETER
+from sixpoint.model_spec.spec import SPEC_PARAMETER
 from trainer.training.network import build, read_state
 
 
@@ -36,7 +36,7 @@ def main(
     with torch.inference_mode():
         traced = torch.jit.trace(network.eval(), torch.zeros(1, *spec.input_shape))  # type: ignore[no-untyped-call]
     output.parent.mkdir(parents=True, exist_ok=True)
-    torch.jit.save(traced, str(output), _extra_files={PARAMETER: spec.to_json()})
+    torch.jit.save(traced, str(output), _extra_files={SPEC_PARAMETER: spec.to_json()})
 
 
 if __name__ == "__main__":

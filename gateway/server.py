@@ -154,7 +154,7 @@ class Gateway:
             StorageUnavailable: When the database or the folder of images cannot be used.
             FailedPrecondition: When sixpoint was installed without its compiled part.
         """
-        _native.require()
+        _native.require_kernels()
         settings = self._settings
         shared = settings.triton_shared_memory == "auto"
         async with self._storage(), TritonClient(settings.triton_url, shared_memory=shared) as triton:

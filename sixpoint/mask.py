@@ -153,7 +153,7 @@ def pack_change(
 
     old, place = before
     masks = np.ascontiguousarray(mask), np.ascontiguousarray(old)
-    found = kernels.difference(*masks, places=(offset[::-1], place[::-1]))
+    found = kernels.difference_box(*masks, places=(offset[::-1], place[::-1]))
     (z, y, x), ends = found or ((0, 0, 0), (0, 0, 0))
     shape = tuple(end - begin for begin, end in zip((z, y, x), ends, strict=True))
     if mask.size >= _LARGE and 2 * math.prod(shape) > mask.size:

@@ -18,7 +18,7 @@ import SimpleITK as sitk
 from sixpoint._typing import Array
 from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
-from sixpoint.io.images import SUFFIXES, itk_message, read_image
+from sixpoint.io.images import IMAGE_SUFFIXES, itk_message, read_image
 
 __all__ = ["VOXEL_TYPES", "Volume", "check_suffix", "check_voxels", "image_digest", "write_image"]
 
@@ -184,8 +184,8 @@ def check_suffix(path: str | os.PathLike[str]) -> None:
         VolumeError: Naming those that there are.
     """
     # Lower case only: ITK refuses or renames others.
-    if not Path(path).name.endswith(SUFFIXES):
-        raise VolumeError(f"cannot write {path}: its suffix must be one of {', '.join(SUFFIXES)}")
+    if not Path(path).name.endswith(IMAGE_SUFFIXES):
+        raise VolumeError(f"cannot write {path}: its suffix must be one of {', '.join(IMAGE_SUFFIXES)}")
 
 
 def _put(made: Path, place: Path) -> None:

@@ -116,7 +116,7 @@ def tensor(volume: Volume, prompt: ExtremePoints, spec: ModelSpec) -> npt.NDArra
     geometry = volume.geometry
     orientation = geometry.orientation
     points = orientation.index_to_canonical(prompt.to_index(geometry), size=geometry.size)
-    roi = Roi.around(points, spacing=geometry.canonical().spacing, spec=spec.roi)
+    roi = Roi.from_points(points, spacing=geometry.canonical().spacing, spec=spec.roi)
     box = [points.min(axis=0), points.max(axis=0)]
-    guide = PromptGuidance.within(roi, box=box, extremes=points, size=geometry.canonical().size)
+    guide = PromptGuidance.in_roi(roi, box=box, extremes=points, image_size=geometry.canonical().size)
     return network_input(roi.extract(orientation.to_canonical(volume.array)), guide, spec.input)

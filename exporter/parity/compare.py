@@ -83,7 +83,9 @@ def sample_batch(spec: ModelSpec, size: int) -> Floating:
             batch.append(volume_input(image.astype(np.float32), spec.input))
             continue
         points = np.concatenate([np.diag(radii), np.diag(-radii)])
-        guide = PromptGuidance(box=np.stack([-radii, radii]), extremes=points, scan=np.array([[-1.2] * 3, [0.9] * 3]))
+        guide = PromptGuidance(
+            box=np.stack([-radii, radii]), extremes=points, image_bounds=np.array([[-1.2] * 3, [0.9] * 3])
+        )
         if index:
             previous = (1.0 / (1.0 + np.exp(12.0 * (radius - 0.8)))).astype(np.float32)
             guide = replace(guide, positive=points[:1] * 0.9, negative=points[1:2] * 1.1, previous=previous)

@@ -109,17 +109,17 @@ def _middle(image: Volume, fraction: float) -> Points:
 def _seen(voxels: Array, points: Array, size: Size, spacing: Vector, spec: ModelSpec) -> Array:
     """The input [channel, z, y, x] for points (x, y, z), shape [n, 3], on a canonical image [z, y, x]."""
     box = np.stack([points.min(axis=0), points.max(axis=0)])
-    roi = Roi.around(box, spacing=spacing, spec=spec.roi, image=size)
-    guide = PromptGuidance.within(roi, box=box, extremes=points, size=size)
-    if spec.begun_by_clicks:
-        guide = PromptGuidance.within(roi, box=box, positive=box.mean(axis=0), negative=box[:1], size=size)
+    roi = Roi.from_points(box, spacing=spacing, spec=spec.roi, image_size=size)
+    guide = PromptGuidance.in_roi(roi, box=box, extremes=points, image_size=size)
+    if spec.takes_clicks_only:
+        guide = PromptGuidance.in_roi(roi, box=box, positive=box.mean(axis=0), negative=box[:1], image_size=size)
     return network_input(roi.extract(voxels), guide, spec.input)
 
 
 def _patches(voxels: Array, size: Size, spacing: Vector, spec: ModelSpec) -> Array:
     """Two patches [2, channel, z, y, x] of a canonical image [z, y, x]."""
     assert spec.patch is not None
-    roi = Roi.whole(size, spacing=spacing, target=spec.patch.spacing)
+    roi = Roi.from_image(size, spacing=spacing, target_spacing=spec.patch.spacing)
     seen = volume_input(roi.extract(voxels), spec.input)
     shape = spec.input_shape[1:]
     missing = [max(0, wanted - there) for wanted, there in zip(shape, seen.shape[1:], strict=True)]

@@ -14,7 +14,7 @@ from tritonclient.grpc import model_config_pb2
 
 from sixpoint.errors import ModelSpecError
 from sixpoint.model_spec.rollout import CANDIDATE_PARAMETER, Candidate
-from sixpoint.model_spec.spec import PARAMETER, ModelSpec
+from sixpoint.model_spec.spec import SPEC_PARAMETER, ModelSpec
 
 __all__ = ["FILE_NAME", "ModelConfig", "Tensor", "Tuning"]
 
@@ -131,7 +131,7 @@ class ModelConfig:
         Raises:
             ModelSpecError: It holds a spec or a candidate that is none.
         """
-        parameter = message.parameters[PARAMETER].string_value if PARAMETER in message.parameters else ""
+        parameter = message.parameters[SPEC_PARAMETER].string_value if SPEC_PARAMETER in message.parameters else ""
         return cls(
             name=message.name,
             spec=ModelSpec.from_json(parameter) if parameter else None,
@@ -179,7 +179,7 @@ class ModelConfig:
         }
         parameters = {}
         if self.spec is not None:
-            parameters[PARAMETER] = self.spec.to_json()
+            parameters[SPEC_PARAMETER] = self.spec.to_json()
         if self.candidate is not None:
             parameters[CANDIDATE_PARAMETER] = self.candidate.to_json()
         fields["parameters"] = {key: {"string_value": value} for key, value in parameters.items()}

@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 
 from sixpoint.errors import DeadlineExceeded, InternalError, SixpointError
-from sixpoint.protocol.status import DETAILS_KEY, code_of, to_status
+from sixpoint.protocol.status import DETAILS_KEY, error_to_status, status_code
 
 __all__ = ["CallInterceptor"]
 
@@ -110,5 +110,5 @@ def _as_ours(failure: Exception) -> SixpointError:
 
 def _refusal(error: SixpointError) -> tuple[_Refusal, str]:
     """What a call is aborted with, and the error's reason; neither refers to the error."""
-    details = ((DETAILS_KEY, to_status(error).SerializeToString()),)
-    return (code_of(error), error.message, details), error.reason
+    details = ((DETAILS_KEY, error_to_status(error).SerializeToString()),)
+    return (status_code(error), error.message, details), error.reason

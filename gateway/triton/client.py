@@ -19,7 +19,7 @@ from gateway.triton.shared_memory import Region, Regions
 from sixpoint._typing import Array, Floating
 from sixpoint.errors import DeadlineExceeded, InferenceError, ModelSpecError, SixpointError, TritonUnavailable
 from sixpoint.model_spec.rollout import CANDIDATE_PARAMETER, Candidate
-from sixpoint.model_spec.spec import PARAMETER, ModelSpec
+from sixpoint.model_spec.spec import SPEC_PARAMETER, ModelSpec
 
 __all__ = ["TritonClient"]
 
@@ -99,9 +99,9 @@ class TritonClient:
         except grpc.aio.AioRpcError as error:
             raise _away() from error
         config = response.config
-        if PARAMETER not in config.parameters:
+        if SPEC_PARAMETER not in config.parameters:
             return None
-        spec = ModelSpec.from_json(config.parameters[PARAMETER].string_value)
+        spec = ModelSpec.from_json(config.parameters[SPEC_PARAMETER].string_value)
         _check_tensor(name, "input", config.input, (spec.input.name, spec.input.dtype, spec.input_shape))
         _check_tensor(name, "output", config.output, (spec.output.name, spec.output.dtype, spec.output_shape))
         candidate = None

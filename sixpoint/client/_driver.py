@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from sixpoint.client._retry import Attempts, Retry
 from sixpoint.client._sansio import Call, Pause, Plan, Stubs, Work
 from sixpoint.errors import SixpointError, Unavailable
-from sixpoint.protocol.status import from_rpc, is_ours
+from sixpoint.protocol.status import error_from_rpc, is_from_gateway
 
 __all__ = ["AsyncDriver", "BaseDriver", "Driver"]
 
@@ -47,12 +47,12 @@ class BaseDriver:
 
     def explain(self, failure: grpc.RpcError) -> SixpointError:
         """The error that a failed call stands for; when nothing answered at all, one that says what to do."""
-        error = from_rpc(failure)
+        error = error_from_rpc(failure)
         if _is_lost(failure):
             return Unavailable(
                 "the gateway ended the call while it was being sent to, and its reason was lost on the way"
             )
-        if type(error) is Unavailable and not is_ours(failure):
+        if type(error) is Unavailable and not is_from_gateway(failure):
             return Unavailable(
                 f"no gateway answers at {self._target} ({error.message}); start one with `make serve`, or name another "
                 "with SIXPOINT_SERVER or --server"

@@ -19,7 +19,7 @@ from sixpoint.client._sansio import Plan
 from sixpoint.client.events import Answered, Event, Failed, Phase, Superseded
 from sixpoint.errors import FailedPrecondition, SixpointError
 from sixpoint.prompts import Prompt
-from sixpoint.protocol.status import from_status
+from sixpoint.protocol.status import error_from_status
 from sixpoint.v1 import annotation_service_pb2 as annotation
 
 __all__ = ["AsyncInteraction", "Interaction"]
@@ -86,7 +86,7 @@ class BaseInteraction:
             except SixpointError as error:
                 event = Failed(number, error)
         elif kind == "failure":
-            failure = from_status(response.failure)
+            failure = error_from_status(response.failure)
             self._doubt = self._doubt or (changed and not isinstance(failure, REFUSALS))
             event = Failed(number, failure)
         else:

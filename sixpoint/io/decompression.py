@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["unpack"]
+__all__ = ["decompress"]
 
 # Headers are some lines of text; a file of something else need not be read to its end to be told from them.
 _HEADER_BYTES = 2**20
@@ -36,7 +36,7 @@ class _Packed:
     lines: int = 0
 
 
-def unpack(source: Path, target: Path) -> bool:
+def decompress(source: Path, target: Path) -> bool:
     """Write a compressed MetaImage or NRRD file to ``target`` without compression.
 
     Returns:

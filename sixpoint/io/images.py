@@ -14,11 +14,11 @@ import numpy as np
 import SimpleITK as sitk
 
 from sixpoint.errors import VolumeError
-from sixpoint.io.decompression import unpack
+from sixpoint.io.decompression import decompress
 
-__all__ = ["SUFFIXES", "itk_message", "read_image"]
+__all__ = ["IMAGE_SUFFIXES", "itk_message", "read_image"]
 
-SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 """The suffixes of the files that are read and written."""
 
 # How far a DICOM slice may lie from where an even spacing puts it, in slices; scanners round positions to some digits.
@@ -46,9 +46,9 @@ def read_image(source: Path) -> sitk.Image:
         return _read_dicom(source)
     if not source.stat().st_size:
         raise VolumeError(f"{source} is empty")
-    if not source.name.lower().endswith(SUFFIXES):
+    if not source.name.lower().endswith(IMAGE_SUFFIXES):
         raise VolumeError(
-            f"{source} is of no known kind: expected {', '.join(SUFFIXES)}, or a folder with a DICOM series"
+            f"{source} is of no known kind: expected {', '.join(IMAGE_SUFFIXES)}, or a folder with a DICOM series"
         )
     try:
         nifti = source.name.lower().endswith((".nii", ".nii.gz"))
@@ -71,7 +71,7 @@ def _read_unpacked(source: Path) -> sitk.Image:
     """Read MetaImage or NRRD, the compressed ones from a file that is not."""
     with tempfile.TemporaryDirectory(prefix="sixpoint-") as folder:
         plain = Path(folder) / ("image.mha" if source.name.lower().endswith((".mha", ".mhd")) else "image.nrrd")
-        return sitk.ReadImage(str(plain if unpack(source, plain) else source))
+        return sitk.ReadImage(str(plain if decompress(source, plain) else source))
 
 
 def _read_nifti(source: Path) -> sitk.Image:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
-    "WITHOUT_POINTS",
+    "VOXEL_METHODS",
     "Channel",
     "ClickChannel",
     "EllipsoidChannel",
@@ -19,10 +19,10 @@ __all__ = [
     "Intensity",
     "PreviousChannel",
     "SpecModel",
-    "check_made_by_clicks",
+    "check_click_only_channels",
 ]
 
-WITHOUT_POINTS = ("percentile", "range", "zscore")
+VOXEL_METHODS = ("percentile", "range", "zscore")
 """Methods of :class:`Intensity` that look at the voxels alone."""
 
 
@@ -124,7 +124,7 @@ Channel = Annotated[
 ]
 
 
-def check_made_by_clicks(channels: Sequence[Channel], *, whole: bool) -> None:
+def check_click_only_channels(channels: Sequence[Channel], *, whole: bool) -> None:
     """Refuse what clicks alone do not say: how far an object reaches.
 
     Args:
@@ -138,7 +138,7 @@ def check_made_by_clicks(channels: Sequence[Channel], *, whole: bool) -> None:
         raise ValueError("clicks alone do not say how far an object reaches: write roi: {whole: true}")
     for channel in channels:
         made = f"channel {channel.kind}" if channel.kind in ("heatmap", "ellipsoid", "hull") else ""
-        if channel.kind == "image" and channel.intensity.method not in WITHOUT_POINTS:
+        if channel.kind == "image" and channel.intensity.method not in VOXEL_METHODS:
             made = f"intensity by {channel.intensity.method}"
         if made:
             raise ValueError(f"clicks alone make no {made}: take extreme points or a box, too")

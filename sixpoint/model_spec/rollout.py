@@ -36,7 +36,7 @@ class Candidate:
     version: str
     share: float
 
-    def takes(self, key: str) -> bool:
+    def serves(self, key: str) -> bool:
         """Whether a session is given the candidate; or an image, by a model that needs no session.
 
         The first 8 bytes of the SHA-256 of the key (UTF-8), read as a big-endian fraction of 2**64, are below the

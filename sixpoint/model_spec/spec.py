@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from sixpoint.errors import ModelSpecError
 from sixpoint.model_spec.channels import (
-    WITHOUT_POINTS,
+    VOXEL_METHODS,
     Channel,
     ClickChannel,
     EllipsoidChannel,
@@ -24,11 +24,11 @@ from sixpoint.model_spec.channels import (
     Intensity,
     PreviousChannel,
     SpecModel,
-    check_made_by_clicks,
+    check_click_only_channels,
 )
 
 __all__ = [
-    "PARAMETER",
+    "SPEC_PARAMETER",
     "Channel",
     "ClickChannel",
     "EllipsoidChannel",
@@ -50,7 +50,7 @@ __all__ = [
 
 _COMPLETE_AXES = [[side, 2 + front, 4 + top] for side in (0, 1) for front in (0, 1) for top in (0, 1)]
 
-PARAMETER = "sixpoint"
+SPEC_PARAMETER = "sixpoint"
 """Name of the parameter of ``config.pbtxt`` that holds the spec's JSON."""
 
 
@@ -219,8 +219,8 @@ class ModelSpec(SpecModel):
                 raise ValueError(f"a patch is for segmentation; {self.task.value} has a roi")
             if not self.output.exclusive:
                 raise ValueError(f"exclusive is for segmentation; {self.task.value} has one label")
-            if self.begun_by_clicks:
-                check_made_by_clicks(self.input.channels, whole=self.roi.whole)
+            if self.takes_clicks_only:
+                check_click_only_channels(self.input.channels, whole=self.roi.whole)
             return self
         if self.patch is None:
             raise ValueError("segmentation needs a patch: {size, spacing}")
@@ -232,8 +232,8 @@ class ModelSpec(SpecModel):
             # Masks are asked for, and told apart, by name.
             raise ValueError(f"several labels are called {twice[0]!r}: give each a name of its own")
         for channel in self.input.channels:
-            if channel.kind != "image" or channel.intensity.method not in WITHOUT_POINTS:
-                known = ", ".join(WITHOUT_POINTS)
+            if channel.kind != "image" or channel.intensity.method not in VOXEL_METHODS:
+                known = ", ".join(VOXEL_METHODS)
                 raise ValueError(f"segmentation sees image channels only, by {known}: it has no points")
         return self
 
@@ -249,7 +249,7 @@ class ModelSpec(SpecModel):
         return self
 
     @property
-    def begun_by_clicks(self) -> bool:
+    def takes_clicks_only(self) -> bool:
         """Whether the first click begins an object, anywhere in the image: nothing else is taken (as DeepEdit)."""
         return set(self.prompts) == {PromptKind.CLICKS}
 

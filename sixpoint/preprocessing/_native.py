@@ -13,9 +13,9 @@ import numpy.typing as npt
 from sixpoint._typing import Array
 from sixpoint.errors import FailedPrecondition
 
-__all__ = ["REDUCED", "at", "call", "library", "require"]
+__all__ = ["C_TYPES", "call_kernel", "data_pointer", "load_library", "require_kernels"]
 
-REDUCED = {
+C_TYPES = {
     "|b1": "uint8_t",
     "|i1": "int8_t",
     "|u1": "uint8_t",
@@ -43,21 +43,21 @@ _SIGNATURES = {
     "components": (_long, [_pointer, _pointer, _long, _long, _long]),
     "choose": (None, [_pointer, _pointer, _long, *[_pointer] * 3, _long]),
     "difference": (_int, [_pointer] * 8),
-    **{f"reduce_{name}": (_int, [_pointer] * 5) for name in REDUCED.values()},
+    **{f"reduce_{name}": (_int, [_pointer] * 5) for name in C_TYPES.values()},
 }
 
 
-def require() -> None:
+def require_kernels() -> None:
     """Refuse to start without the compiled part.
 
     Raises:
         FailedPrecondition: Saying what to install.
     """
-    library()
+    load_library()
 
 
 @cache
-def library() -> ctypes.CDLL:
+def load_library() -> ctypes.CDLL:
     """The library, loaded.
 
     Raises:
@@ -81,13 +81,13 @@ def library() -> ctypes.CDLL:
     return loaded
 
 
-def call(name: str, *arguments: Any) -> int:
+def call_kernel(name: str, *arguments: Any) -> int:
     """Call one of its functions."""
-    result: int = getattr(library(), f"sixpoint_{name}")(*arguments)
+    result: int = getattr(load_library(), f"sixpoint_{name}")(*arguments)
     return result
 
 
-def at(array: Array, dtype: npt.DTypeLike) -> int:
+def data_pointer(array: Array, dtype: npt.DTypeLike) -> int:
     """Where an array lies that C can read as it is.
 
     Raises:

@@ -7,13 +7,13 @@ import numpy as np
 from sixpoint._typing import Array, Float
 from sixpoint.preprocessing import kernels
 
-__all__ = ["Reduction", "reduce"]
+__all__ = ["BlockMeans", "block_means"]
 
 Factors = tuple[int, int, int]
 Window = tuple[slice, slice, slice]
 
 
-class Reduction:
+class BlockMeans:
     """An image reduced by block means, computed where and when it is read.
 
     Args:
@@ -34,10 +34,10 @@ class Reduction:
     def __getitem__(self, window: Window) -> Float:
         """The samples of a window [z, y, x]; of the image only its blocks are read."""
         voxels = tuple(slice(s.start * f, s.stop * f) for s, f in zip(window, self.factors[::-1], strict=True))
-        return reduce(self.image[voxels], self.factors)
+        return block_means(self.image[voxels], self.factors)
 
 
-def reduce(image: Array, factors: Factors) -> Float:
+def block_means(image: Array, factors: Factors) -> Float:
     """The means of blocks of voxels, anchored at the image's first voxel.
 
     Sums are exact for integers, and of floating-point voxels made in double precision in one fixed order; so the result
@@ -55,8 +55,8 @@ def reduce(image: Array, factors: Factors) -> Float:
         return np.ascontiguousarray(image, dtype=np.float32)
     along = factors[::-1]
     if image.dtype.kind == "f":
-        return kernels.reduce(image, along)
+        return kernels.block_means(image, along)
     # Integers' sums are the same in any order: along memory they are made many times as fast.
     z, y, x = np.argsort(np.abs(image.strides), kind="stable")[::-1].tolist()
-    reduced = kernels.reduce(image.transpose(z, y, x), (along[z], along[y], along[x]))
+    reduced = kernels.block_means(image.transpose(z, y, x), (along[z], along[y], along[x]))
     return np.ascontiguousarray(reduced.transpose(np.argsort((z, y, x))))

@@ -29,19 +29,19 @@ from sixpoint.model_spec.spec import (
     PreviousChannel,
 )
 from sixpoint.preprocessing import kernels
-from sixpoint.preprocessing.guidance_maps import ellipsoid_map, field_of_view, heatmap, hull_map
-from sixpoint.preprocessing.intensity import levels_of, percentiles_of
+from sixpoint.preprocessing.guidance_maps import ellipsoid_map, field_of_view_map, heatmap, hull_map
+from sixpoint.preprocessing.intensity import estimate_percentiles, fit_window
 from sixpoint.preprocessing.roi import Roi
 
 __all__ = [
     "PromptGuidance",
-    "corrected_input",
-    "draw_image",
-    "draw_maps",
-    "empty_input",
+    "allocate_input",
+    "apply_window",
     "network_input",
+    "update_input",
     "volume_input",
-    "window",
+    "write_guidance_channels",
+    "write_image_channels",
 ]
 
 
@@ -71,10 +71,10 @@ class PromptGuidance:
     positive: Points = field(default_factory=_no_points)
     negative: Points = field(default_factory=_no_points)
     previous: Float | None = None
-    scan: Points
+    image_bounds: Points
 
     @classmethod
-    def within(
+    def in_roi(
         cls,
         roi: Roi,
         *,
@@ -83,7 +83,7 @@ class PromptGuidance:
         positive: npt.ArrayLike = (),
         negative: npt.ArrayLike = (),
         previous: Float | None = None,
-        size: Size,
+        image_size: Size,
     ) -> Self:
         """The guide of prompts given as canonical indices (x, y, z).
 
@@ -94,7 +94,7 @@ class PromptGuidance:
             positive: Positive clicks, shape [n, 3].
             negative: Negative clicks, shape [n, 3].
             previous: The answer so far, on the grid of ``roi``.
-            size: Of the canonical image, (x, y, z).
+            image_size: Voxels of the canonical image along (x, y, z).
         """
         return cls(
             box=roi.normalise(box),
@@ -102,29 +102,29 @@ class PromptGuidance:
             positive=roi.normalise(positive),
             negative=roi.normalise(negative),
             previous=previous,
-            scan=roi.normalise([(-0.5, -0.5, -0.5), tuple(n - 0.5 for n in size)]),
+            image_bounds=roi.normalise([(-0.5, -0.5, -0.5), tuple(n - 0.5 for n in image_size)]),
         )
 
 
-def network_input(image: Float, guide: PromptGuidance, spec: InputSpec) -> Floating:
+def network_input(image: Float, guidance: PromptGuidance, spec: InputSpec) -> Floating:
     """The tensor that a network gets for one ROI.
 
     Args:
         image: The ROI's voxels [z, y, x], in the image's own units.
-        guide: What the person showed.
+        guidance: The prompts in the ROI's frame.
         spec: Which channels, in which order, and the dtype.
 
     Returns:
         Array [channel, z, y, x], float16 or float32 as ``spec.dtype`` says.
     """
-    result = empty_input(_shape(image), spec)
-    draw_image(image, guide, spec, out=result)
-    draw_maps(guide, spec, out=result)
+    result = allocate_input(_shape(image), spec)
+    write_image_channels(image, guidance, spec, out=result)
+    write_guidance_channels(guidance, spec, out=result)
     return result
 
 
-def empty_input(shape: Shape, spec: InputSpec) -> Floating:
-    """Where :func:`draw_image` and :func:`draw_maps` write what :func:`network_input` returns, in any order or at once.
+def allocate_input(shape: Shape, spec: InputSpec) -> Floating:
+    """Allocate the tensor that :func:`write_image_channels` and :func:`write_guidance_channels` fill, in any order.
 
     Args:
         shape: Of the ROI's grid, [z, y, x].
@@ -133,50 +133,50 @@ def empty_input(shape: Shape, spec: InputSpec) -> Floating:
     return np.empty((len(spec.channels), *shape), np.float16 if spec.dtype == "FP16" else np.float32)
 
 
-def draw_image(image: Float, guide: PromptGuidance, spec: InputSpec, *, out: Floating) -> None:
+def write_image_channels(image: Float, guidance: PromptGuidance, spec: InputSpec, *, out: Floating) -> None:
     """Write the channels that voxels make.
 
     Args:
         image: The ROI's voxels [z, y, x], in the image's own units.
-        guide: What the person showed.
+        guidance: The prompts in the ROI's frame.
         spec: Which channels, in which order, and the dtype.
-        out: Of :func:`empty_input`.
+        out: Of :func:`allocate_input`.
     """
     image = np.ascontiguousarray(image, dtype=np.float32)
     # Channels often ask for the same ones.
-    percentiles = cache(partial(percentiles_of, image))
+    percentiles = cache(partial(estimate_percentiles, image))
     for made, channel in zip(out, spec.channels, strict=True):
         if isinstance(channel, ImageChannel):
-            levels_of(image, channel.intensity, extremes=guide.extremes, box=guide.box, percentiles=percentiles).apply(
-                image, made
-            )
+            fit_window(
+                image, channel.intensity, extremes=guidance.extremes, box=guidance.box, percentiles=percentiles
+            ).apply(image, made)
 
 
-def draw_maps(guide: PromptGuidance, spec: InputSpec, *, out: Floating) -> None:
+def write_guidance_channels(guidance: PromptGuidance, spec: InputSpec, *, out: Floating) -> None:
     """Write the channels that no voxel makes.
 
     Args:
-        guide: What the person showed.
+        guidance: The prompts in the ROI's frame.
         spec: Which channels, in which order, and the dtype.
-        out: Of :func:`empty_input`.
+        out: Of :func:`allocate_input`.
     """
     for made, channel in zip(out, spec.channels, strict=True):
         if not isinstance(channel, ImageChannel):
-            _draw_map(channel, guide, _shape(made), out=made)
+            _write_map(channel, guidance, _shape(made), out=made)
 
 
-def corrected_input(before: Floating, guide: PromptGuidance, spec: InputSpec) -> Floating:
+def update_input(previous_input: Floating, guidance: PromptGuidance, spec: InputSpec) -> Floating:
     """What :func:`network_input` makes of other clicks and another previous answer, all else being the same.
 
     Args:
-        before: A tensor [channel, z, y, x] of :func:`network_input`, or of this function.
-        guide: What the person has shown now: the same box and points, in the same ROI.
+        previous_input: Tensor [channel, z, y, x] of :func:`network_input` or of this function.
+        guidance: The prompts now: the same box and points, in the same ROI.
         spec: Which channels, in which order, and the dtype: those of ``before``.
     """
-    result = before.copy()
+    result = previous_input.copy()
     for made, channel in zip(result, spec.channels, strict=True):
         if isinstance(channel, ClickChannel | PreviousChannel):
-            _draw_correction(channel, guide, _shape(made), out=made)
+            _write_correction(channel, guidance, _shape(made), out=made)
     return result
 
 
@@ -196,43 +196,43 @@ def volume_input(image: Float, spec: InputSpec) -> Floating:
     whole = np.array([[-1.0] * 3, [1.0] * 3])
     no_points = _no_points()
     result = np.empty((len(spec.channels), *image.shape), np.float16 if spec.dtype == "FP16" else np.float32)
-    percentiles = cache(partial(percentiles_of, image))
+    percentiles = cache(partial(estimate_percentiles, image))
     thick = max(1, _PIECE // image[0].size)
     for made, channel in zip(result, spec.channels, strict=True):
         assert isinstance(channel, ImageChannel)  # every spec for segmentation has no others
-        levels = levels_of(image, channel.intensity, extremes=no_points, box=whole, percentiles=percentiles)
+        levels = fit_window(image, channel.intensity, extremes=no_points, box=whole, percentiles=percentiles)
         for first in range(0, len(image), thick):
             slices = slice(first, first + thick)
             levels.apply(np.ascontiguousarray(image[slices]), made[slices])
     return result
 
 
-def _draw_map(channel: Channel, guide: PromptGuidance, shape: Shape, *, out: Floating) -> None:
+def _write_map(channel: Channel, guidance: PromptGuidance, shape: Shape, *, out: Floating) -> None:
     """Write one channel that no voxel makes."""
     match channel:
         case HeatmapChannel():
-            heatmap(guide.extremes, shape=shape, sigma=channel.sigma, out=out)
+            heatmap(guidance.extremes, shape=shape, sigma=channel.sigma, out=out)
         case ClickChannel() | PreviousChannel():
-            _draw_correction(channel, guide, shape, out=out)
+            _write_correction(channel, guidance, shape, out=out)
         case FieldOfViewChannel():
-            if (guide.scan[0] <= -1.0).all() and (guide.scan[1] >= 1.0).all():
+            if (guidance.image_bounds[0] <= -1.0).all() and (guidance.image_bounds[1] >= 1.0).all():
                 out[...] = 1.0
             else:
-                field_of_view(guide.scan, shape=shape, out=out)
+                field_of_view_map(guidance.image_bounds, shape=shape, out=out)
         case EllipsoidChannel():
-            ellipsoid_map(guide.box, shape=shape, out=out)
+            ellipsoid_map(guidance.box, shape=shape, out=out)
         case HullChannel():
-            hull_map(guide.extremes if len(guide.extremes) else _corners(guide.box), shape=shape, out=out)
+            hull_map(guidance.extremes if len(guidance.extremes) else _corners(guidance.box), shape=shape, out=out)
 
 
-def _draw_correction(
-    channel: ClickChannel | PreviousChannel, guide: PromptGuidance, shape: Shape, *, out: Floating
+def _write_correction(
+    channel: ClickChannel | PreviousChannel, guidance: PromptGuidance, shape: Shape, *, out: Floating
 ) -> None:
     """Write a channel that clicks change."""
     if isinstance(channel, PreviousChannel):
-        _put(0.0 if guide.previous is None else guide.previous, out)
+        _put(0.0 if guidance.previous is None else guidance.previous, out)
     else:
-        clicks = guide.positive if channel.sign == "positive" else guide.negative
+        clicks = guidance.positive if channel.sign == "positive" else guidance.negative
         heatmap(clicks, shape=shape, sigma=channel.sigma, out=out)
 
 
@@ -244,10 +244,10 @@ def _put(values: Float | float, out: Floating) -> None:
         kernels.to_half(np.ascontiguousarray(values), out)
 
 
-def window(image: Float, guide: PromptGuidance, intensity: Intensity) -> Float:
+def apply_window(image: Float, guidance: PromptGuidance, intensity: Intensity) -> Float:
     """Voxels [z, y, x] under an intensity window, clipped to [-1, 1]."""
-    found = levels_of(
-        image, intensity, extremes=guide.extremes, box=guide.box, percentiles=partial(percentiles_of, image)
+    found = fit_window(
+        image, intensity, extremes=guidance.extremes, box=guidance.box, percentiles=partial(estimate_percentiles, image)
     )
     result = np.empty(image.shape, np.float32)
     found.apply(np.ascontiguousarray(image), result)

@@ -11,10 +11,18 @@ import numpy.typing as npt
 from sixpoint._typing import Float, Floating, Points, Shape
 from sixpoint.preprocessing import kernels
 
-__all__ = ["LEAST_HEAT", "centres", "ellipsoid_map", "field_of_view", "heat_factors", "heatmap", "hull_map"]
+__all__ = [
+    "HEAT_FLOOR",
+    "cell_centres",
+    "ellipsoid_map",
+    "field_of_view_map",
+    "gaussian_factors",
+    "heatmap",
+    "hull_map",
+]
 
 
-LEAST_HEAT = 1e-4
+HEAT_FLOOR = 1e-4
 """What is less hot counts as cold: it would become subnormal in float16."""
 
 
@@ -32,11 +40,11 @@ def heatmap(points: Points, *, shape: Shape, sigma: float, out: Floating | None 
         is 0.
     """
     result = np.empty(shape, np.float32) if out is None else out
-    kernels.heatmap(heat_factors(points, shape=shape, sigma=sigma), result, least=LEAST_HEAT)
+    kernels.heatmap(gaussian_factors(points, shape=shape, sigma=sigma), result, floor=HEAT_FLOOR)
     return result
 
 
-def heat_factors(points: Points, *, shape: Shape, sigma: float) -> list[Float]:
+def gaussian_factors(points: Points, *, shape: Shape, sigma: float) -> list[Float]:
     """What :func:`heatmap` multiplies: along z, y and x, one Gaussian a point, [n, cells of the axis].
 
     Args:
@@ -46,7 +54,7 @@ def heat_factors(points: Points, *, shape: Shape, sigma: float) -> list[Float]:
     """
     return [
         np.exp(-((axis - places[:, None]) ** 2) / (2 * (2 * sigma) ** 2)).astype(np.float32)
-        for axis, places in zip(centres(shape), points.T[::-1], strict=True)
+        for axis, places in zip(cell_centres(shape), points.T[::-1], strict=True)
     ]
 
 
@@ -62,23 +70,23 @@ def ellipsoid_map(points: Points, *, shape: Shape, out: Floating | None = None) 
     middle, half = (low + high) / 2, np.maximum((high - low) / 2, 1e-6)
     z, y, x = (
         (((axis - c) / h) ** 2).astype(np.float32)
-        for axis, c, h in zip(centres(shape), middle[::-1], half[::-1], strict=True)
+        for axis, c, h in zip(cell_centres(shape), middle[::-1], half[::-1], strict=True)
     )
     result = np.empty(shape, np.float32) if out is None else out
     kernels.ellipsoid((z, y, x), result)
     return result
 
 
-def field_of_view(scan: Points, *, shape: Shape, out: Floating | None = None) -> Floating:
+def field_of_view_map(image_bounds: Points, *, shape: Shape, out: Floating | None = None) -> Floating:
     """The share of each cell that lies in the image, [z, y, x]: beyond its border, voxels only repeat the last ones.
 
     Args:
-        scan: Lower and upper face of the image (x, y, z) in the ROI's frame, shape [2, 3].
+        image_bounds: Lower and upper face of the image (x, y, z) in the ROI's frame, shape [2, 3].
         shape: Of the grid, [z, y, x].
         out: Where to write it, float16 or float32; None: a new array, float32.
     """
     shares = []
-    for n, low, high in zip(shape, scan[0, ::-1], scan[1, ::-1], strict=True):
+    for n, low, high in zip(shape, image_bounds[0, ::-1], image_bounds[1, ::-1], strict=True):
         faces = _faces(n)
         covered = np.minimum(faces[1:], high) - np.maximum(faces[:-1], low)
         shares.append(np.clip(covered * n / 2.0, 0.0, 1.0).astype(np.float32)[None])
@@ -87,7 +95,7 @@ def field_of_view(scan: Points, *, shape: Shape, out: Floating | None = None) ->
     # Runs of slices are covered alike. A product of three numbers is what one hot point makes, too.
     ends = [*(np.flatnonzero(np.diff(z[0])) + 1).tolist(), len(result)]
     for begin, end in itertools.pairwise([0, *ends]):
-        kernels.heatmap((z[:, begin : begin + 1], y, x), result[begin : begin + 1], least=0.0)
+        kernels.heatmap((z[:, begin : begin + 1], y, x), result[begin : begin + 1], floor=0.0)
         result[begin + 1 : end] = result[begin]
     return result
 
@@ -104,7 +112,7 @@ def hull_map(points: Points, *, shape: Shape, out: Floating | None = None) -> Fl
         out: Where to write it, float16 or float32; None: a new array, float32.
     """
     result = np.empty(shape, np.float32) if out is None else out
-    axes = [axis.astype(np.float32) for axis in centres(shape)]
+    axes = [axis.astype(np.float32) for axis in cell_centres(shape)]
     kernels.hull(_hull_planes(points).astype(np.float32), axes, result)
     return result
 
@@ -146,7 +154,7 @@ def _faces(cells: int) -> Points:
 
 
 @lru_cache(maxsize=16)
-def centres(shape: Shape) -> tuple[Points, Points, Points]:
+def cell_centres(shape: Shape) -> tuple[Points, Points, Points]:
     """Cell centres of a grid along z, y and x in the ROI's frame."""
     z, y, x = ((2.0 * np.arange(n) + 1.0) / n - 1.0 for n in shape)
     return z, y, x

@@ -11,11 +11,11 @@ import numpy as np
 from sixpoint._typing import Float, Floating, Points
 from sixpoint.model_spec.channels import Intensity
 from sixpoint.preprocessing import kernels
-from sixpoint.preprocessing.guidance_maps import centres
+from sixpoint.preprocessing.guidance_maps import cell_centres
 
-__all__ = ["Levels", "Percentiles", "levels_of", "percentiles_of"]
+__all__ = ["IntensityWindow", "PercentileEstimator", "estimate_percentiles", "fit_window"]
 
-Percentiles = Callable[[float, float], tuple[float, float]]
+PercentileEstimator = Callable[[float, float], tuple[float, float]]
 
 # Spread of a normal distribution in median absolute deviations.
 _MAD = 1.4826
@@ -26,7 +26,7 @@ _SPARSE = (slice(None, None, 2),) * 3
 
 
 @dataclass(frozen=True)
-class Levels:
+class IntensityWindow:
     """What an intensity window comes to in one image.
 
     Attributes:
@@ -44,21 +44,23 @@ class Levels:
         low, high = self.low, self.high
         # The floor only keeps constant images from a division by nothing; it follows their units, which may be tiny.
         scale = 2.0 / max(high - low, 1e-6 * max(abs(low), abs(high)), _TINY)
-        kernels.window(image, out, middle=(low + high) / 2, scale=scale, background=self.background)
+        kernels.apply_window(image, out, centre=(low + high) / 2, scale=scale, background=self.background)
 
 
-def percentiles_of(image: Float, low: float, high: float) -> tuple[float, float]:
+def estimate_percentiles(image: Float, low: float, high: float) -> tuple[float, float]:
     """Two percentiles of an image [z, y, x], in percent."""
     if (low, high) == (0, 100):
         # Of the least and the largest voxel a sample would miss one.
         return float(image.min()), float(image.max())
     sample = np.ascontiguousarray(image[_SPARSE], dtype=np.float32)
     places = [place for percent in (low, high) for place in _neighbours(percent, sample.size)]
-    a, b, c, d = kernels.order(sample, places)
+    a, b, c, d = kernels.order_statistics(sample, places)
     return _between(a, b, low, sample.size), _between(c, d, high, sample.size)
 
 
-def levels_of(image: Float, intensity: Intensity, *, extremes: Points, box: Points, percentiles: Percentiles) -> Levels:
+def fit_window(
+    image: Float, intensity: Intensity, *, extremes: Points, box: Points, percentiles: PercentileEstimator
+) -> IntensityWindow:
     """Where an intensity window begins and ends in an image.
 
     Args:
@@ -66,15 +68,15 @@ def levels_of(image: Float, intensity: Intensity, *, extremes: Points, box: Poin
         intensity: The window.
         extremes: Extreme points (x, y, z) in the image's own frame (-1 to 1), shape [n, 3]; may be none.
         box: Two corners of the object's box, likewise, shape [2, 3].
-        percentiles: Gives two percentiles of the image: :func:`percentiles_of`.
+        percentiles: Gives two percentiles of the image: :func:`estimate_percentiles`.
     """
     if intensity.nonzero or intensity.method == "zscore":
         return _of_all_voxels(image, intensity)
     if intensity.method == "range":
-        return Levels(intensity.low, intensity.high)
+        return IntensityWindow(intensity.low, intensity.high)
     low, high = percentiles(intensity.low, intensity.high)
     if intensity.method == "percentile":
-        return Levels(low, high)
+        return IntensityWindow(low, high)
     near = intensity.method == "points" and len(extremes)
     inside = _near_points(image, extremes) if near else _inner_ellipsoid(image, box)
     # In double precision: the mean of two float32 voxels may be beyond float32.
@@ -82,21 +84,21 @@ def levels_of(image: Float, intensity: Intensity, *, extremes: Points, box: Poin
     median = _percentile(np.sort(inside), 50)
     # A floor, so that a body without noise or texture does not blow its window up.
     spread = max(_MAD * _percentile(np.sort(np.abs(inside - median)), 50), 0.02 * (high - low))
-    return Levels(median - intensity.width * spread, median + intensity.width * spread)
+    return IntensityWindow(median - intensity.width * spread, median + intensity.width * spread)
 
 
-def _of_all_voxels(image: Float, intensity: Intensity) -> Levels:
+def _of_all_voxels(image: Float, intensity: Intensity) -> IntensityWindow:
     """What goes to -1 and 1 by statistics of every voxel; without the background, where that is 0."""
     nonzero = intensity.nonzero and bool(image.any())
     if not nonzero and intensity.method == "percentile":
         low, high = np.percentile(image, [intensity.low, intensity.high]).tolist()
-        return Levels(low, high)
+        return IntensityWindow(low, high)
     mean, deviation = _moments(image, nonzero=nonzero)
     low, high = mean - intensity.width * deviation, mean + intensity.width * deviation
     if intensity.method == "percentile":
         seen = image[image != 0]
         low, high = np.percentile(seen, [intensity.low, intensity.high], overwrite_input=True).tolist()
-    return Levels(low, high, mean if nonzero else None)
+    return IntensityWindow(low, high, mean if nonzero else None)
 
 
 def _moments(image: Float, *, nonzero: bool) -> tuple[float, float]:
@@ -139,7 +141,7 @@ def _inner_ellipsoid(image: Float, points: Points) -> Float:
     shape = (image.shape[0], image.shape[1], image.shape[2])
     z, y, x = (
         (((axis[::2] - c) / h) ** 2).astype(np.float32)
-        for axis, c, h in zip(centres(shape), middle[::-1], half[::-1], strict=True)
+        for axis, c, h in zip(cell_centres(shape), middle[::-1], half[::-1], strict=True)
     )
     inside = image[_SPARSE][z[:, None, None] + (y[:, None] + x) < 0.25]
     return inside if inside.size else image.reshape(-1)

@@ -12,26 +12,26 @@ import numpy as np
 import numpy.typing as npt
 
 from sixpoint._typing import Array, Bools, Counts, Float, Index, Ints, Points
-from sixpoint.preprocessing._native import REDUCED, at, call
+from sixpoint.preprocessing._native import C_TYPES, call_kernel, data_pointer
 
 __all__ = [
-    "choose",
-    "components",
-    "contiguous_rows",
-    "cut",
-    "difference",
+    "apply_window",
+    "block_means",
+    "connected_components",
+    "difference_box",
     "ellipsoid",
+    "has_contiguous_rows",
     "heatmap",
     "hull",
-    "order",
-    "reduce",
+    "linear_taps",
+    "order_statistics",
     "resample",
-    "taps",
+    "select_by_label",
+    "threshold_resampled",
     "to_half",
-    "window",
 ]
 
-Taps = tuple[Ints, Float]
+TapArrays = tuple[Ints, Float]
 """For each sample of an axis the cells that it is made of, and their weights; both [sample, tap]."""
 
 # As many fit a sum of 32 bits; those of wider integers have 64.
@@ -48,33 +48,43 @@ def to_half(values: Float, out: npt.NDArray[np.float16]) -> None:
         values: Finite, of any shape.
         out: Of the same shape.
     """
-    call("to_half", at(values, np.float32), at(out, np.float16), values.size)
+    call_kernel("to_half", data_pointer(values, np.float32), data_pointer(out, np.float16), values.size)
 
 
-def window(image: Float, out: Array, *, middle: float, scale: float, background: float | None = None) -> None:
+def apply_window(image: Float, out: Array, *, centre: float, scale: float, background: float | None = None) -> None:
     """Write voxels less ``middle``, times ``scale``, clipped to [-1, 1].
 
     Args:
         image: Of any shape.
         out: Of the same shape, float16 or float32.
-        middle: What goes to 0.
+        centre: Value that becomes 0.
         scale: Twice the inverse of the window's width.
         background: What voxels that are 0 count as; None: 0.
     """
     some = background is not None
-    call("window", at(image, np.float32), _out(out), image.size, middle, scale, some, background or 0.0, _is_half(out))
+    call_kernel(
+        "window",
+        data_pointer(image, np.float32),
+        _out(out),
+        image.size,
+        centre,
+        scale,
+        some,
+        background or 0.0,
+        _is_half(out),
+    )
 
 
-def heatmap(factors: Sequence[Float], out: Array, *, least: float) -> None:
+def heatmap(factors: Sequence[Float], out: Array, *, floor: float) -> None:
     """Write the largest, over several points, of the product of three numbers, one from each axis.
 
     Args:
         factors: Along z, y and x, each [point, cell], at most 1.
         out: Array [z, y, x], float16 or float32.
-        least: Products below it count as 0.
+        floor: Products below it count as 0.
     """
-    axes = (at(axis, np.float32) for axis in factors)
-    call("heatmap", *axes, len(factors[0]), *out.shape, least, _out(out), _is_half(out))
+    axes = (data_pointer(axis, np.float32) for axis in factors)
+    call_kernel("heatmap", *axes, len(factors[0]), *out.shape, floor, _out(out), _is_half(out))
 
 
 def ellipsoid(squares: Sequence[Float], out: Array) -> None:
@@ -84,7 +94,9 @@ def ellipsoid(squares: Sequence[Float], out: Array) -> None:
         squares: Along z, y and x.
         out: Array [z, y, x], float16 or float32.
     """
-    call("ellipsoid", *(at(axis, np.float32) for axis in squares), *out.shape, _out(out), _is_half(out))
+    call_kernel(
+        "ellipsoid", *(data_pointer(axis, np.float32) for axis in squares), *out.shape, _out(out), _is_half(out)
+    )
 
 
 def hull(planes: Float, centres: Sequence[Float], out: Array) -> None:
@@ -95,31 +107,31 @@ def hull(planes: Float, centres: Sequence[Float], out: Array) -> None:
         centres: Of the cells, along z, y and x.
         out: Array [z, y, x], float16 or float32.
     """
-    axes = (at(axis, np.float32) for axis in centres)
-    call("hull", at(planes, np.float32), len(planes), *axes, *out.shape, _out(out), _is_half(out))
+    axes = (data_pointer(axis, np.float32) for axis in centres)
+    call_kernel("hull", data_pointer(planes, np.float32), len(planes), *axes, *out.shape, _out(out), _is_half(out))
 
 
-def order(values: Float, places: Sequence[int]) -> list[float]:
+def order_statistics(values: Float, ranks: Sequence[int]) -> list[float]:
     """The numbers that stand at some places when all are in ascending order.
 
     Args:
         values: Of any shape; none is NaN.
-        places: From 0, each below how many there are.
+        ranks: Ranks from 0, each below the number of values.
 
     Raises:
         MemoryError: There is too little.
     """
-    wanted = np.array(places, np.int64)
+    wanted = np.array(ranks, np.int64)
     if len(wanted) and not 0 <= wanted.min() <= wanted.max() < values.size:
         raise ValueError(f"places {wanted.min()} to {wanted.max()} were asked for, of {values.size} numbers")
     result = np.empty(len(wanted), np.float32)
-    arrays = at(wanted, np.int64), len(wanted), at(result, np.float32)
-    if call("order", at(values, np.float32), values.size, *arrays) < 0:
+    arrays = data_pointer(wanted, np.int64), len(wanted), data_pointer(result, np.float32)
+    if call_kernel("order", data_pointer(values, np.float32), values.size, *arrays) < 0:
         raise MemoryError
     return result.tolist()
 
 
-def reduce(image: Array, factors: Index) -> Float:
+def block_means(image: Array, factors: Index) -> Float:
     """The means of blocks of voxels, of which the last along an axis may be smaller.
 
     Integers are summed exactly, floating-point numbers in double precision; in one order in every block, however the
@@ -133,24 +145,27 @@ def reduce(image: Array, factors: Index) -> Float:
     Raises:
         MemoryError: There is too little.
     """
-    if image.dtype.str not in REDUCED:
+    if image.dtype.str not in C_TYPES:
         image = image.astype(np.float32 if image.dtype.itemsize < 8 and image.dtype.kind == "f" else np.float64)
     elif image.dtype.itemsize < 4 and math.prod(map(min, factors, image.shape)) > _MOST_OF_16_BITS:
         image = image.astype(np.int32)
     result = np.empty([-(-n // f) for n, f in zip(image.shape, factors, strict=True)], np.float32)
     facts = [np.array(fact, np.int64) for fact in (image.strides, image.shape, factors)]
-    places = [at(fact, np.int64) for fact in facts]
-    if call(f"reduce_{REDUCED[image.dtype.str]}", image.ctypes.data, *places, at(result, np.float32)) < 0:
+    places = [data_pointer(fact, np.int64) for fact in facts]
+    if (
+        call_kernel(f"reduce_{C_TYPES[image.dtype.str]}", image.ctypes.data, *places, data_pointer(result, np.float32))
+        < 0
+    ):
         raise MemoryError
     return result
 
 
-def contiguous_rows(array: Array) -> bool:
+def has_contiguous_rows(array: Array) -> bool:
     """Whether the numbers along the last axis of an array lie side by side; what :func:`resample` asks of it."""
     return array.shape[-1] == 1 or not array.size or array.strides[-1] == array.itemsize
 
 
-def resample(array: Float, taps: Taps, *, axis: int) -> Float:
+def resample(array: Float, taps: TapArrays, *, axis: int) -> Float:
     """Resample one axis of an array: weighted sums of its samples.
 
     Args:
@@ -161,7 +176,7 @@ def resample(array: Float, taps: Taps, *, axis: int) -> Float:
     Raises:
         MemoryError: There is too little.
     """
-    if array.dtype != np.float32 or array.ndim != 3 or not contiguous_rows(array):
+    if array.dtype != np.float32 or array.ndim != 3 or not has_contiguous_rows(array):
         raise ValueError(f"rows of float32 were expected, not {array.dtype} {array.strides}")
     result = np.empty((*array.shape[:axis], len(taps[0]), *array.shape[axis + 1 :]), np.float32)
     # As [block, line, the axis, row, inner]: what there is none of is 1 long.
@@ -172,31 +187,31 @@ def resample(array: Float, taps: Taps, *, axis: int) -> Float:
         ((z, y, x, 1, 1), (plane, row, 1, 0)),
     )[axis]
     facts = np.array(strides, np.int64), np.array(shape, np.int64)
-    places = [at(fact, np.int64) for fact in facts]
+    places = [data_pointer(fact, np.int64) for fact in facts]
     matrix = _matrix(taps, array.shape[axis])
-    if call("resample", array.ctypes.data, places[0], at(result, np.float32), places[1], *matrix) < 0:
+    if call_kernel("resample", array.ctypes.data, places[0], data_pointer(result, np.float32), places[1], *matrix) < 0:
         raise MemoryError
     return result
 
 
-def taps(centres: Points, *, extent: int, reach: float) -> Taps:
+def linear_taps(centres: Points, *, source_size: int, reach: float) -> TapArrays:
     """What a linear kernel of some reach makes samples at ``centres`` of; its weights sum to 1.
 
     Args:
         centres: In continuous index of the source, shape [n].
-        extent: How many source samples there are; beyond them the nearest repeats.
+        source_size: Number of source samples; beyond the ends the nearest one repeats.
         reach: How far the kernel reaches, in source samples; at least 1.
     """
     shape = len(centres), math.ceil(2 * reach)
     cells, weights, used = np.empty(shape, np.int32), np.empty(shape, np.float32), np.zeros(shape[1], np.bool_)
-    arrays = at(cells, np.int32), at(weights, np.float32), at(used, np.bool_)
-    call("taps", at(centres, np.float64), shape[0], extent, reach, shape[1], *arrays)
+    arrays = data_pointer(cells, np.int32), data_pointer(weights, np.float32), data_pointer(used, np.bool_)
+    call_kernel("taps", data_pointer(centres, np.float64), shape[0], source_size, reach, shape[1], *arrays)
     if shape[0] and not used.all():
         cells, weights = np.ascontiguousarray(cells[:, used]), np.ascontiguousarray(weights[:, used])
     return cells, weights
 
 
-def cut(grid: Float, out: Bools, *, taps: Sequence[Taps], level: float) -> None:
+def threshold_resampled(grid: Float, out: Bools, *, taps: Sequence[TapArrays], level: float) -> None:
     """Mark the voxels that reach a level, where a grid is resampled to them; the values are not kept.
 
     Args:
@@ -212,11 +227,16 @@ def cut(grid: Float, out: Bools, *, taps: Sequence[Taps], level: float) -> None:
         raise ValueError(f"a mask of the taps' shape was expected, not {out.shape}")
     if out.size:
         matrices = [part for axis, n in zip(taps, grid.shape, strict=True) for part in _matrix(axis, n)]
-        if call("cut", at(grid, np.float32), *grid.shape, *matrices, level, at(out, np.bool_)) < 0:
+        if (
+            call_kernel(
+                "cut", data_pointer(grid, np.float32), *grid.shape, *matrices, level, data_pointer(out, np.bool_)
+            )
+            < 0
+        ):
             raise MemoryError
 
 
-def components(mask: Bools) -> tuple[Ints, int]:
+def connected_components(mask: Bools) -> tuple[Ints, int]:
     """The 26-connected components of a mask [z, y, x], numbered from 1 in the order of their first voxels; 0 beyond.
 
     Returns:
@@ -226,13 +246,13 @@ def components(mask: Bools) -> tuple[Ints, int]:
         MemoryError: There is too little.
     """
     labels = np.zeros(mask.shape, np.int32)
-    count = call("components", at(mask, np.bool_), at(labels, np.int32), *mask.shape)
+    count = call_kernel("components", data_pointer(mask, np.bool_), data_pointer(labels, np.int32), *mask.shape)
     if count < 0:
         raise MemoryError
     return labels, count
 
 
-def choose(one: Counts, other: Counts, *, labels: Ints, table: Bools) -> Counts:
+def select_by_label(one: Counts, other: Counts, *, labels: Ints, table: Bools) -> Counts:
     """One array where the table says so of a place's label, the other elsewhere.
 
     Args:
@@ -244,12 +264,12 @@ def choose(one: Counts, other: Counts, *, labels: Ints, table: Bools) -> Counts:
     if not one.shape == other.shape == labels.shape:
         raise ValueError(f"arrays of one shape were expected, not {one.shape}, {other.shape} and {labels.shape}")
     result = np.empty(one.shape, np.uint8)
-    arrays = at(one, np.uint8), at(other, np.uint8), at(result, np.uint8)
-    call("choose", at(labels, np.int32), at(table, np.bool_), len(table), *arrays, one.size)
+    arrays = data_pointer(one, np.uint8), data_pointer(other, np.uint8), data_pointer(result, np.uint8)
+    call_kernel("choose", data_pointer(labels, np.int32), data_pointer(table, np.bool_), len(table), *arrays, one.size)
     return result
 
 
-def difference(one: Bools, other: Bools, *, places: tuple[Index, Index]) -> tuple[Index, Index] | None:
+def difference_box(one: Bools, other: Bools, *, places: tuple[Index, Index]) -> tuple[Index, Index] | None:
     """The smallest box that holds all voxels in which two masks differ; beyond their arrays they are 0.
 
     Args:
@@ -265,10 +285,10 @@ def difference(one: Bools, other: Bools, *, places: tuple[Index, Index]) -> tupl
     """
     lower, upper = np.zeros(3, np.int64), np.zeros(3, np.int64)
     facts = [np.array(fact, np.int64) for fact in (one.shape, places[0], other.shape, places[1])]
-    shape, first, other_shape, other_first = (at(fact, np.int64) for fact in facts)
-    masks = at(one, np.bool_), at(other, np.bool_)
-    ends = at(lower, np.int64), at(upper, np.int64)
-    if call("difference", masks[0], shape, first, masks[1], other_shape, other_first, *ends) < 0:
+    shape, first, other_shape, other_first = (data_pointer(fact, np.int64) for fact in facts)
+    masks = data_pointer(one, np.bool_), data_pointer(other, np.bool_)
+    ends = data_pointer(lower, np.int64), data_pointer(upper, np.int64)
+    if call_kernel("difference", masks[0], shape, first, masks[1], other_shape, other_first, *ends) < 0:
         raise MemoryError
     if (upper <= lower).any():
         return None
@@ -277,16 +297,16 @@ def difference(one: Bools, other: Bools, *, places: tuple[Index, Index]) -> tupl
 
 
 def _out(array: Array) -> int:
-    return at(array, np.float16 if _is_half(array) else np.float32)
+    return data_pointer(array, np.float16 if _is_half(array) else np.float32)
 
 
 def _is_half(array: Array) -> bool:
     return array.dtype == np.float16
 
 
-def _matrix(taps: Taps, n: int) -> tuple[int, int, int, int]:
+def _matrix(taps: TapArrays, n: int) -> tuple[int, int, int, int]:
     """Taps as C reads them; none may lie beyond the ``n`` samples that there are."""
     cells, weights = taps
     if cells.size and not 0 <= cells.min() <= cells.max() < n:
         raise ValueError(f"cells {cells.min()} to {cells.max()} were asked for, and there are {n}")
-    return at(cells, np.int32), at(weights, np.float32), *cells.shape
+    return data_pointer(cells, np.int32), data_pointer(weights, np.float32), *cells.shape

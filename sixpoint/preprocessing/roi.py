@@ -24,16 +24,16 @@ import numpy.typing as npt
 from sixpoint._typing import Array, Float, Points, Size, Vector
 from sixpoint.model_spec.spec import RoiSpec
 from sixpoint.preprocessing import kernels
-from sixpoint.preprocessing.block_mean import Reduction
-from sixpoint.preprocessing.resampling import Taps, resample, taps_of
+from sixpoint.preprocessing.block_mean import BlockMeans
+from sixpoint.preprocessing.resampling import Taps, linear_taps, resample
 
 __all__ = [
     "Roi",
-    "Samples",
+    "SliceableArray",
 ]
 
 
-class Samples(Protocol):
+class SliceableArray(Protocol):
     """Samples [z, y, x] that are read by window: an array, or what makes them when they are read."""
 
     @property
@@ -61,14 +61,14 @@ class Roi:
     size: Size
 
     @classmethod
-    def around(
+    def from_points(
         cls,
         points: npt.ArrayLike,
         *,
         clicks: npt.ArrayLike = (),
         spacing: Vector,
         spec: RoiSpec,
-        image: Size | None = None,
+        image_size: Size | None = None,
     ) -> Roi:
         """The ROI that ``spec`` lays round points; it grows only for clicks that would lie outside of it.
 
@@ -77,15 +77,15 @@ class Roi:
             clicks: Canonical indices (x, y, z), shape [n, 3].
             spacing: Of the canonical image, mm along (x, y, z).
             spec: Grid and margins.
-            image: Size of the canonical image, voxels along (x, y, z); for models that see all of it.
+            image_size: Voxels of the canonical image along (x, y, z); required where ``spec.whole``.
 
         Raises:
             ValueError: The model sees the whole image, and its size is not given.
         """
         if spec.whole:
-            if image is None:
+            if image_size is None:
                 raise ValueError("the ROI is the whole image: its size is needed")
-            return cls((-0.5, -0.5, -0.5), (image[0] - 0.5, image[1] - 0.5, image[2] - 0.5), spec.size)
+            return cls((-0.5, -0.5, -0.5), (image_size[0] - 0.5, image_size[1] - 0.5, image_size[2] - 0.5), spec.size)
         given = np.asarray(points, np.float64).reshape(-1, 3)
         roi = cls._round(given, spacing=spacing, spec=spec)
         further = np.asarray(clicks, np.float64).reshape(-1, 3)
@@ -101,20 +101,22 @@ class Roi:
         return cls(lower=(lower[0], lower[1], lower[2]), upper=(upper[0], upper[1], upper[2]), size=spec.size)
 
     @classmethod
-    def whole(cls, size: Size, *, spacing: Vector, target: Vector) -> Roi:
+    def from_image(cls, image_size: Size, *, spacing: Vector, target_spacing: Vector) -> Roi:
         """The ROI that is a whole image, on a grid of about another spacing.
 
         Args:
-            size: Of the canonical image, voxels along (x, y, z).
+            image_size: Voxels of the canonical image along (x, y, z).
             spacing: Of the canonical image, mm along (x, y, z).
-            target: Spacing of the grid, mm along (x, y, z); rounded so that whole cells fill the image.
+            target_spacing: Spacing of the grid, mm along (x, y, z); rounded so that whole cells fill the image.
         """
-        cells = [max(1, round(n * mine / its)) for n, mine, its in zip(size, spacing, target, strict=True)]
-        upper = [n - 0.5 for n in size]
+        cells = [
+            max(1, round(n * mine / its)) for n, mine, its in zip(image_size, spacing, target_spacing, strict=True)
+        ]
+        upper = [n - 0.5 for n in image_size]
         return cls((-0.5, -0.5, -0.5), (upper[0], upper[1], upper[2]), (cells[0], cells[1], cells[2]))
 
     @property
-    def step(self) -> Vector:
+    def cell_size(self) -> Vector:
         """Voxels of the image per cell of the grid, along (x, y, z)."""
         edges = [(b - a) / n for a, b, n in zip(self.lower, self.upper, self.size, strict=True)]
         return edges[0], edges[1], edges[2]
@@ -125,18 +127,18 @@ class Roi:
         low, high = np.array(self.lower), np.array(self.upper)
         return 2.0 * (given - low) / (high - low) - 1.0
 
-    def bounds(self, size: Size) -> tuple[Size, Size]:
+    def voxel_bounds(self, image_size: Size) -> tuple[Size, Size]:
         """The voxels of an image of ``size`` (x, y, z) whose centres lie in the box: half-open (lower, upper)."""
         low = [max(0, math.ceil(edge)) for edge in self.lower]
-        high = [min(n, math.floor(edge) + 1) for edge, n in zip(self.upper, size, strict=True)]
+        high = [min(n, math.floor(edge) + 1) for edge, n in zip(self.upper, image_size, strict=True)]
         high = [max(a, b) for a, b in zip(low, high, strict=True)]
         return (low[0], low[1], low[2]), (high[0], high[1], high[2])
 
     @property
-    def reduction(self) -> Size:
+    def reduction_factors(self) -> Size:
         """Voxels per block along (x, y, z) by which an image is reduced before it is resampled."""
         # frexp is exact where a logarithm would not be.
-        x, y, z = (1 if step < 2 else 2 ** (math.frexp(step)[1] - 1) for step in self.step)
+        x, y, z = (1 if step < 2 else 2 ** (math.frexp(step)[1] - 1) for step in self.cell_size)
         return x, y, z
 
     def extract(self, image: npt.NDArray[np.generic]) -> Float:
@@ -148,9 +150,9 @@ class Roi:
         Returns:
             Array [z, y, x] of ``size``, float32, in the image's own units.
         """
-        return self.sample(Reduction(image, self.reduction))
+        return self.resample(BlockMeans(image, self.reduction_factors))
 
-    def sample(self, reduced: Samples, *, slices: tuple[int, int] | None = None) -> Float:
+    def resample(self, reduced: SliceableArray, *, slices: tuple[int, int] | None = None) -> Float:
         """Resample an image that was reduced by :attr:`reduction` into the ROI's grid.
 
         Args:
@@ -161,45 +163,45 @@ class Roi:
             What :meth:`extract` makes of the image, bit for bit; of some slices, up to the order of sums.
         """
         reads, taps = [], []
-        for axis, factor in enumerate(self.reduction):
-            step = self.step[axis]
+        for axis, factor in enumerate(self.reduction_factors):
+            step = self.cell_size[axis]
             cells = np.arange(*slices) if slices and axis == 2 else np.arange(self.size[axis])
             centres = self.lower[axis] + (cells + 0.5) * step
             # Sample j stands for voxels j * f to j * f + f - 1: its centre is in their middle.
             centres = (centres - (factor - 1) / 2) / factor
-            some = taps_of(centres, extent=reduced.shape[2 - axis], width=step / factor)
+            some = linear_taps(centres, source_size=reduced.shape[2 - axis], target_step=step / factor)
             first, last = int(some.cells.min()), int(some.cells.max())
             reads.append(slice(first, last + 1))
-            taps.append(some.part(slice(None), first=first))
+            taps.append(some.select(slice(None), first=first))
         crop = reduced[reads[2], reads[1], reads[0]]
-        if crop.dtype != np.float32 or not kernels.contiguous_rows(crop):
+        if crop.dtype != np.float32 or not kernels.has_contiguous_rows(crop):
             crop = np.ascontiguousarray(crop, dtype=np.float32)
         return resample(crop, taps)
 
-    def restore(self, grid: npt.NDArray[np.generic], *, size: Size) -> tuple[Float, Size]:
+    def restore(self, grid: npt.NDArray[np.generic], *, image_size: Size) -> tuple[Float, Size]:
         """Resample a grid back onto the voxels that the box covers: the way back from :meth:`extract`.
 
         Args:
             grid: Array [z, y, x] of the ROI's ``size``, any real dtype.
-            size: Size of the canonical image, (x, y, z).
+            image_size: Voxels of the canonical image along (x, y, z).
 
         Returns:
             Values [z, y, x] (float32) of the voxels in the box, and the (x, y, z) index of the first of them.
         """
-        low, high = self.bounds(size)
-        taps = [self.restoring(axis, (low[axis], high[axis])) for axis in range(3)]
+        low, high = self.voxel_bounds(image_size)
+        taps = [self.restore_taps(axis, (low[axis], high[axis])) for axis in range(3)]
         return resample(np.ascontiguousarray(grid, dtype=np.float32), taps), low
 
-    def restoring(self, axis: int, bounds: tuple[int, int]) -> Taps:
+    def restore_taps(self, axis: int, bounds: tuple[int, int]) -> Taps:
         """What :meth:`restore` does along one axis.
 
         Args:
             axis: 0 for x, 1 for y, 2 for z.
             bounds: Voxels along it, half-open.
         """
-        step = self.step[axis]
+        step = self.cell_size[axis]
         centres = (np.arange(*bounds) - self.lower[axis]) / step - 0.5
-        return taps_of(centres, extent=self.size[axis], width=1.0 / step)
+        return linear_taps(centres, source_size=self.size[axis], target_step=1.0 / step)
 
     def transfer(self, grid: npt.NDArray[np.generic], other: Roi) -> Float:
         """Probabilities on this ROI's grid as another ROI's grid sees them; 0 where this one does not reach.
@@ -215,8 +217,8 @@ class Roi:
         rimmed = np.pad(np.asarray(grid, np.float32), 1)
         taps = []
         for axis in range(3):
-            step, width = self.step[axis], other.step[axis]
+            step, width = self.cell_size[axis], other.cell_size[axis]
             centres = other.lower[axis] + (np.arange(other.size[axis]) + 0.5) * width
             inside = (centres - self.lower[axis]) / step - 0.5 + 1.0
-            taps.append(taps_of(inside, extent=self.size[axis] + 2, width=width / step))
+            taps.append(linear_taps(inside, source_size=self.size[axis] + 2, target_step=width / step))
         return resample(rimmed, taps)

@@ -16,7 +16,7 @@ from sixpoint.preprocessing.concurrency import PairRunner, run_serially
 from sixpoint.preprocessing.resampling import Taps
 from sixpoint.preprocessing.roi import Roi
 
-__all__ = ["cut"]
+__all__ = ["restore_mask"]
 
 
 # Cells: far more than rounding moves the end of a cell's weight, and too little to take in another voxel.
@@ -25,13 +25,13 @@ _ROUNDING = 1e-6
 _WORTH_HALVING = 2**22
 
 
-def cut(
+def restore_mask(
     grid: Array,
     roi: Roi,
     *,
-    size: Size,
+    image_size: Size,
     threshold: float,
-    cover: npt.NDArray[np.integer] | None = None,
+    include: npt.NDArray[np.integer] | None = None,
     flips: tuple[bool, bool, bool] = (False, False, False),
     run_pair: PairRunner = run_serially,
 ) -> tuple[Bools, Size]:
@@ -44,9 +44,9 @@ def cut(
     Args:
         grid: Array [z, y, x] of the ROI's ``size``, any real dtype.
         roi: Where it lies.
-        size: Size of the canonical image, (x, y, z).
+        image_size: Voxels of the canonical image along (x, y, z).
         threshold: In the grid's units.
-        cover: Voxels (x, y, z) in the ROI, shape [n, 3], that the result is to contain, whatever they are.
+        include: Voxels (x, y, z) of the ROI, shape [n, 3], that the returned box contains whatever their value.
         flips: Along which of (x, y, z) the result lies backwards in memory.
         run_pair: Does the two halves of a large mask.
 
@@ -56,18 +56,20 @@ def cut(
     # Of counts, a comparison with a whole number is the quick one.
     inside = grid >= (math.ceil(threshold) if grid.dtype == np.uint8 else np.float32(threshold))
     plane = np.logical_or.reduce(inside, axis=0)
-    low, high = roi.bounds(size)
+    low, high = roi.voxel_bounds(image_size)
     x, y, z = (
-        _Axis.of(roi, axis, (low[axis], high[axis]), used=used, also=() if cover is None else cover[:, axis].tolist())
+        _Axis.of(
+            roi, axis, (low[axis], high[axis]), used=used, also=() if include is None else include[:, axis].tolist()
+        )
         for axis, used in enumerate((plane.any(axis=0), plane.any(axis=1), inside.any(axis=(1, 2))))
     )
     values = np.ascontiguousarray(grid[z.cells, y.cells, x.cells], dtype=np.float32)
     # Computed in memory's order: to reverse the mask would cost more than to make it.
     steps = tuple(slice(None, None, -1 if flip else 1) for flip in flips[::-1])
-    taps = [axis.taps.part(step, first=axis.cells.start) for axis, step in zip((z, y, x), steps, strict=True)]
+    taps = [axis.taps.select(step, first=axis.cells.start) for axis, step in zip((z, y, x), steps, strict=True)]
     mask = np.zeros([len(axis.cells) for axis in taps], np.bool_)
     if mask.size < _WORTH_HALVING:
-        kernels.cut(values, mask, taps=taps, level=threshold)
+        kernels.threshold_resampled(values, mask, taps=taps, level=threshold)
     else:
         half = len(mask) // 2
         some = partial(_cut_slices, values, mask, taps, threshold)
@@ -80,8 +82,8 @@ def _cut_slices(values: Float, mask: Bools, taps: Sequence[Taps], threshold: flo
     cells = taps[0].cells[slices]
     if cells.size:
         first, last = int(cells.min()), int(cells.max())
-        part = taps[0].part(slices, first=first)
-        kernels.cut(values[first : last + 1], mask[slices], taps=(part, *taps[1:]), level=threshold)
+        part = taps[0].select(slices, first=first)
+        kernels.threshold_resampled(values[first : last + 1], mask[slices], taps=(part, *taps[1:]), level=threshold)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +111,7 @@ class _Axis:
             used: Which cells along the axis reach the threshold.
             also: Indices of further voxels.
         """
-        cells, step = np.flatnonzero(used), roi.step[axis]
+        cells, step = np.flatnonzero(used), roi.cell_size[axis]
         wanted = list(also)
         if cells.size:
             # A cell's weight ends one cell, or one voxel, from its centre; what is reached by rounding alone counts.
@@ -119,6 +121,6 @@ class _Axis:
         begin = max(bounds[0], min(wanted, default=bounds[1]))
         end = min(bounds[1], max(wanted, default=bounds[0]) + 1)
         if begin >= end:
-            return cls(bounds[0], slice(0, 0), roi.restoring(axis, (0, 0)))
-        taps = roi.restoring(axis, (begin, end))
+            return cls(bounds[0], slice(0, 0), roi.restore_taps(axis, (0, 0)))
+        taps = roi.restore_taps(axis, (begin, end))
         return cls(begin, slice(int(taps.cells.min()), int(taps.cells.max()) + 1), taps)

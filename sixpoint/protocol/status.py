@@ -12,13 +12,21 @@ from google.rpc import error_details_pb2, status_pb2
 
 from sixpoint import errors
 
-__all__ = ["CODES", "DETAILS_KEY", "code_of", "from_rpc", "from_status", "is_ours", "to_status"]
+__all__ = [
+    "DETAILS_KEY",
+    "STATUS_CODES",
+    "error_from_rpc",
+    "error_from_status",
+    "error_to_status",
+    "is_from_gateway",
+    "status_code",
+]
 
 DOMAIN = "sixpoint"
 DETAILS_KEY = "grpc-status-details-bin"
 """Trailing metadata under which gRPC carries a ``google.rpc.Status``."""
 
-CODES: dict[type[errors.SixpointError], grpc.StatusCode] = {
+STATUS_CODES: dict[type[errors.SixpointError], grpc.StatusCode] = {
     errors.InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
     errors.NotFound: grpc.StatusCode.NOT_FOUND,
     errors.FailedPrecondition: grpc.StatusCode.FAILED_PRECONDITION,
@@ -32,19 +40,19 @@ CODES: dict[type[errors.SixpointError], grpc.StatusCode] = {
 }
 """gRPC's code for each branch of the tree; subclasses inherit it."""
 
-_BY_CODE = {code: kind for kind, code in CODES.items()}
+_BY_CODE = {code: kind for kind, code in STATUS_CODES.items()}
 _BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 _Detail = TypeVar("_Detail", bound=Message)
 
 
-def code_of(error: errors.SixpointError) -> grpc.StatusCode:
+def status_code(error: errors.SixpointError) -> grpc.StatusCode:
     """GRPC's code for an error: that of its nearest ancestor in :data:`CODES`."""
-    return next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
+    return next(STATUS_CODES[kind] for kind in type(error).__mro__ if kind in STATUS_CODES)
 
 
-def to_status(error: errors.SixpointError) -> status_pb2.Status:
+def error_to_status(error: errors.SixpointError) -> status_pb2.Status:
     """An error as a status with its details: ErrorInfo always, BadRequest and RetryInfo where they apply."""
-    code = code_of(error)
+    code = status_code(error)
     number: int = code.value[0]
     status = status_pb2.Status(code=number, message=error.message)
     status.details.add().Pack(error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN))
@@ -60,14 +68,14 @@ def to_status(error: errors.SixpointError) -> status_pb2.Status:
     return status
 
 
-def from_rpc(failure: grpc.RpcError) -> errors.SixpointError:
+def error_from_rpc(failure: grpc.RpcError) -> errors.SixpointError:
     """The error that a failed call stands for: the class that the server raised, or the nearest for its code."""
     code = failure.code() if isinstance(failure, grpc.Call) or hasattr(failure, "code") else grpc.StatusCode.UNKNOWN
     message = str(failure.details() or code.name) if hasattr(failure, "details") else str(failure)
     return _error(_status(failure), code, message)
 
 
-def from_status(packed: bytes) -> errors.SixpointError:
+def error_from_status(packed: bytes) -> errors.SixpointError:
     """The error that a serialized ``google.rpc.Status`` stands for, as an action of a stream fails with."""
     try:
         status = status_pb2.Status.FromString(packed)
@@ -77,7 +85,7 @@ def from_status(packed: bytes) -> errors.SixpointError:
     return _error(status, code, status.message or code.name)
 
 
-def is_ours(failure: grpc.RpcError) -> bool:
+def is_from_gateway(failure: grpc.RpcError) -> bool:
     """Whether a gateway raised it; gRPC and proxies, when nobody answers, send no details of ours."""
     info = _detail(_status(failure), error_details_pb2.ErrorInfo)
     return info is not None and info.domain == DOMAIN

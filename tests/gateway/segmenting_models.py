@@ -15,7 +15,7 @@ from tritonclient.grpc import model_config_pb2
 
 from exporter.graph.network import build_network
 from sixpoint.model_spec.rollout import CANDIDATE_PARAMETER, Candidate
-from sixpoint.model_spec.spec import PARAMETER, ModelSpec
+from sixpoint.model_spec.spec import SPEC_PARAMETER, ModelSpec
 from tests.support.paths import ROOT
 
 MODEL = "segmentation_hippocampus"
@@ -24,7 +24,7 @@ SHIPPED = ROOT / "model_repository" / MODEL
 
 def shipped_spec() -> ModelSpec:
     config = text_format.Parse((SHIPPED / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
-    return ModelSpec.from_json(config.parameters[PARAMETER].string_value)
+    return ModelSpec.from_json(config.parameters[SPEC_PARAMETER].string_value)
 
 
 def exact_spec() -> ModelSpec:
@@ -47,7 +47,7 @@ def write_exact_model(folder: Path) -> None:
     config = text_format.Parse((folder / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
     config.name = folder.name
     config.output[0].data_type = model_config_pb2.TYPE_FP32
-    config.parameters[PARAMETER].string_value = exact_spec().to_json()
+    config.parameters[SPEC_PARAMETER].string_value = exact_spec().to_json()
     (folder / "config.pbtxt").write_text(text_format.MessageToString(config))
 
 

@@ -16,7 +16,7 @@ from google.rpc import error_details_pb2, status_pb2
 import sixpoint
 from sixpoint import errors
 from sixpoint.protocol.converters import geometry_to_message
-from sixpoint.protocol.status import from_rpc
+from sixpoint.protocol.status import error_from_rpc
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import image_service_pb2 as images
@@ -62,7 +62,7 @@ def chunk(data: bytes) -> images.UploadImageRequest:
 def refused(channel: grpc.Channel, *messages: images.UploadImageRequest) -> errors.SixpointError:
     with pytest.raises(grpc.RpcError) as caught:
         images_grpc.ImageServiceStub(channel).UploadImage(iter(messages))
-    return from_rpc(caught.value)
+    return error_from_rpc(caught.value)
 
 
 # What works
@@ -156,7 +156,7 @@ def test_a_session_is_described_and_closed(channel, session):
     session.close()
     with pytest.raises(grpc.RpcError) as caught:
         stub.GetSession(sessions.GetSessionRequest(session_id=session.id))
-    assert isinstance(from_rpc(caught.value), errors.SessionNotFound)
+    assert isinstance(error_from_rpc(caught.value), errors.SessionNotFound)
 
 
 # Bad points
@@ -188,7 +188,7 @@ def test_a_frame_that_is_not_named(channel, session):
     )
     with pytest.raises(grpc.RpcError) as caught:
         annotation_grpc.AnnotationServiceStub(channel).Annotate(request)
-    error = from_rpc(caught.value)
+    error = error_from_rpc(caught.value)
     assert isinstance(error, errors.PromptError)
     assert "FRAME_LPS" in error.message
 
@@ -204,13 +204,13 @@ def test_points_that_are_not_numbers(channel, session):
     request = annotation.AnnotateRequest(session_id=session.id, prompts=[annotation.Prompt(extreme_points=prompt)])
     with pytest.raises(grpc.RpcError) as caught:
         annotation_grpc.AnnotationServiceStub(channel).Annotate(request)
-    assert "finite" in from_rpc(caught.value).message
+    assert "finite" in error_from_rpc(caught.value).message
 
 
 def test_no_prompt_at_all(channel, session):
     with pytest.raises(grpc.RpcError) as caught:
         annotation_grpc.AnnotationServiceStub(channel).Annotate(annotation.AnnotateRequest(session_id=session.id))
-    assert "at least one prompt" in from_rpc(caught.value).message
+    assert "at least one prompt" in error_from_rpc(caught.value).message
 
 
 def test_a_refused_prompt_leaves_the_session_as_it_was(session):
@@ -235,13 +235,13 @@ def test_an_unknown_image(channel):
         sessions_grpc.SessionServiceStub(channel).CreateSession(
             sessions.CreateSessionRequest(image_digest="0" * 64, model="ellipsoid")
         )
-    assert isinstance(from_rpc(caught.value), errors.ImageNotFound)
+    assert isinstance(error_from_rpc(caught.value), errors.ImageNotFound)
 
 
 def test_an_unknown_session(channel):
     with pytest.raises(grpc.RpcError) as caught:
         annotation_grpc.AnnotationServiceStub(channel).Annotate(annotation.AnnotateRequest(session_id="made-up"))
-    assert isinstance(from_rpc(caught.value), errors.SessionNotFound)
+    assert isinstance(error_from_rpc(caught.value), errors.SessionNotFound)
 
 
 # Bad uploads

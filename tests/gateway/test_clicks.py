@@ -17,7 +17,7 @@ import pytest
 import sixpoint
 from sixpoint import errors
 from sixpoint.prompts import Box, Click, ExtremePoints
-from sixpoint.protocol.status import from_rpc
+from sixpoint.protocol.status import error_from_rpc
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import session_service_pb2 as sessions
@@ -227,7 +227,7 @@ def test_what_no_client_of_ours_sends_is_refused_too(address, session, prompt, w
         annotation_grpc.AnnotationServiceStub(channel).Annotate(
             annotation.AnnotateRequest(session_id=session.id, prompts=[good, prompt])
         )
-    error = from_rpc(caught.value)
+    error = error_from_rpc(caught.value)
     assert isinstance(error, errors.PromptError)
     assert words in error.message
     assert [violation.field for violation in error.violations] == [field]

@@ -24,7 +24,7 @@ import sixpoint
 from gateway.triton.local.server import LocalTriton
 from sixpoint import errors
 from sixpoint.protocol.converters import prompt_to_message
-from sixpoint.protocol.status import from_rpc
+from sixpoint.protocol.status import error_from_rpc
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import session_service_pb2 as sessions
@@ -154,7 +154,7 @@ def test_two_gateways_on_one_state_serve_one_session(triton: LocalTriton, tmp_pa
                 assert stubs[number % 2].Annotate(call).answer.revision == 2 + number
             with pytest.raises(grpc.RpcError) as caught:
                 stubs[0].Annotate(call)
-            assert isinstance(from_rpc(caught.value), errors.StaleRevision)
+            assert isinstance(error_from_rpc(caught.value), errors.StaleRevision)
             masks = [stub.GetMask(annotation.GetMaskRequest(session_id=session)).answer.mask for stub in stubs]
             assert masks[0].sha256 == masks[1].sha256
             two.kill()

@@ -138,7 +138,9 @@ def test_labels_are_those_of_monai_and_pytorch(name: str, gateway: Gateway, netw
 
 
 def test_while_a_version_is_on_trial_an_image_gets_the_same_labels_on_every_gateway(gateway: Gateway) -> None:
-    images = {Candidate("2", 0.5).takes(image.digest): image for image in (phantom((40, 56, 30 + n)) for n in range(9))}
+    images = {
+        Candidate("2", 0.5).serves(image.digest): image for image in (phantom((40, 56, 30 + n)) for n in range(9))
+    }
     with running_gateway(triton_url=gateway.triton_address) as another:  # type: ignore[attr-defined]
         for owner, one in (("anna", gateway), ("bert", another)):
             with sixpoint.Client(f"127.0.0.1:{one.port}", owner=owner) as client:
@@ -153,7 +155,7 @@ async def blended(volume: Volume, model: Model, address: str) -> np.ndarray:
     spec = model.spec
     assert spec.patch is not None
     geometry = volume.geometry.canonical()
-    roi = Roi.whole(geometry.size, spacing=geometry.spacing, target=spec.patch.spacing)
+    roi = Roi.from_image(geometry.size, spacing=geometry.spacing, target_spacing=spec.patch.spacing)
     channels = volume_input(roi.extract(volume.geometry.orientation.to_canonical(volume.array)), spec.input)
     windows = Windows.over(channels.shape[1:], spec.patch)
     blend = Blend(windows, importance_map(spec.patch), channels=spec.output_shape[0])
@@ -165,7 +167,7 @@ async def blended(volume: Volume, model: Model, address: str) -> np.ndarray:
             blend.add(inferred.output / np.float32(255 if spec.output.dtype == "UINT8" else 1), corner)
             for first, part in blend.finished(corners[number][0] if number < len(corners) else windows.padded[0]):
                 grid[:, first : first + part.shape[1]] = part
-    restored = [roi.restore(channel, size=geometry.size)[0] for channel in grid]
+    restored = [roi.restore(channel, image_size=geometry.size)[0] for channel in grid]
     return np.stack([volume.geometry.orientation.from_canonical(one) for one in restored])
 
 

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tritonclient.grpc import model_config_pb2
 
 from sixpoint.model_spec.spec import (
-    PARAMETER,
+    SPEC_PARAMETER,
     ClickChannel,
     EllipsoidChannel,
     FieldOfViewChannel,
@@ -88,7 +88,7 @@ def write_config(folder: Path, *, backend: str, spec: ModelSpec, with_spec: bool
         "input": [{"name": spec.input.name, "data_type": "TYPE_FP16", "dims": spec.input_shape}],
         "output": [{"name": spec.output.name, "data_type": "TYPE_UINT8", "dims": spec.output_shape}],
         "instance_group": [{"count": 1, "kind": "KIND_CPU"}],
-        "parameters": {PARAMETER: {"string_value": spec.to_json()}} if with_spec else {},
+        "parameters": {SPEC_PARAMETER: {"string_value": spec.to_json()}} if with_spec else {},
     }
     message = json_format.ParseDict(config, model_config_pb2.ModelConfig())
     folder.mkdir(parents=True, exist_ok=True)

@@ -112,7 +112,7 @@ def _prepare(case: Case, spec: ModelSpec, labels: Mapping[int, str], folder: Pat
     truth = np.zeros(volume.labels.shape, np.uint8)
     for index, number in enumerate(labels, start=1):
         truth[volume.labels == number] = index
-    roi = Roi.whole(volume.geometry.size, spacing=volume.geometry.spacing, target=spec.patch.spacing)
+    roi = Roi.from_image(volume.geometry.size, spacing=volume.geometry.spacing, target_spacing=spec.patch.spacing)
     resampled = _resample_labels(truth, roi, len(labels))
     # Written aside and renamed: a case is whole or not there, whenever the trainer is killed.
     staging = folder / f".{case.name}.partial"

@@ -177,13 +177,13 @@ def prepare(crop: Crop, points: Points, spec: ModelSpec, *, edge: int, box: bool
         box: Whether the person drew the points' box instead of clicking the points.
     """
     roi_spec = spec.roi.model_copy(update={"size": (edge, edge, edge)})
-    roi = Roi.around(points, spacing=(1.0, 1.0, 1.0), spec=roi_spec)
+    roi = Roi.from_points(points, spacing=(1.0, 1.0, 1.0), spec=roi_spec)
     z, y, x = crop.image.shape
-    guide = PromptGuidance.within(
+    guide = PromptGuidance.in_roi(
         roi,
         box=(points.min(axis=0), points.max(axis=0)),
         extremes=points[:0] if box else points,
-        size=(x, y, z),
+        image_size=(x, y, z),
     )
     return Sample(
         channels=network_input(roi.extract(crop.image), guide, spec.input),

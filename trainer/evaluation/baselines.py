@@ -68,7 +68,7 @@ class _Crop:
         pieces, _ = ndimage.label(probability >= 0.5)
         touched = np.setdiff1d(np.unique(pieces[self.seeds == _OBJECT]), [0])
         kept = np.where(np.isin(pieces, touched) | (probability < 0.5), probability, 0)
-        values, (x, y, z) = self.roi.restore(kept, size=size)
+        values, (x, y, z) = self.roi.restore(kept, image_size=size)
         mask = np.zeros(shape, np.bool_)
         mask[z : z + values.shape[0], y : y + values.shape[1], x : x + values.shape[2]] = values >= 0.5
         return mask
@@ -164,7 +164,7 @@ def _crop(image: Volume, points: Array) -> _Crop:
     grid = roi.extract(image.array)
     dark, bright = np.percentile(grid, (1, 99))
     values = np.clip((grid - dark) / max(bright - dark, 1e-6), 0, 1)
-    z, y, x = (step * mm for step, mm in zip(roi.step[::-1], image.geometry.spacing[::-1], strict=True))
+    z, y, x = (step * mm for step, mm in zip(roi.cell_size[::-1], image.geometry.spacing[::-1], strict=True))
     seeds = np.full(grid.shape, _BACKGROUND, np.uint8)
     slack = _SLACK * (high - low) + 0.5
     first = _cells(roi, low - slack, grid.shape)
@@ -180,7 +180,7 @@ def _crop(image: Volume, points: Array) -> _Crop:
 
 def _cells(roi: Roi, points: Array, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
     """The cells [z, y, x] that points (x, y, z) of the image lie in."""
-    place = (np.asarray(points, np.float64) - roi.lower) / roi.step
+    place = (np.asarray(points, np.float64) - roi.lower) / roi.cell_size
     return np.clip(np.floor(place)[..., ::-1], 0, np.array(shape) - 1).astype(np.int64)
 
 

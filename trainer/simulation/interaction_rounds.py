@@ -11,7 +11,7 @@ import torch
 from sixpoint._typing import Bools, Rng
 from sixpoint.errors import ModelSpecError
 from sixpoint.model_spec.spec import ClickChannel, ModelSpec, PreviousChannel
-from sixpoint.preprocessing.guidance_maps import LEAST_HEAT, heat_factors
+from sixpoint.preprocessing.guidance_maps import HEAT_FLOOR, gaussian_factors
 from trainer.simulation.simulated_user import ErrorClick, largest_error
 
 __all__ = ["IN_THE_MIDDLE", "Correction", "Rounds", "correct", "look"]
@@ -89,12 +89,12 @@ class Rounds:
         signs = np.array([click.positive for click in clicks])
         factors = [np.empty((len(clicks), edge), np.float32) for edge in (z, y, x)]
         for sign in (False, True):
-            drawn = heat_factors(points[signs == sign], shape=(z, y, x), sigma=self.sigmas[sign])
+            drawn = gaussian_factors(points[signs == sign], shape=(z, y, x), sigma=self.sigmas[sign])
             for axis, some in zip(factors, drawn, strict=True):
                 axis[signs == sign] = some
         along = [torch.from_numpy(axis).to(channels.device) for axis in factors]
         heat = along[0][:, :, None, None] * along[1][:, None, :, None] * along[2][:, None, None, :]
-        heat[heat < LEAST_HEAT] = 0.0
+        heat[heat < HEAT_FLOOR] = 0.0
         places = torch.tensor(samples), torch.tensor([self.clicks[click.positive] for click in clicks])
         channels[places] = torch.maximum(channels[places], heat.to(channels.dtype))
 

@@ -52,10 +52,10 @@ def segment(network: nn.Module, case: PreparedCase, spec: ModelSpec, *, device: 
     upper = (x - 0.5, y - 0.5, z - 0.5)
     roi = Roi((-0.5, -0.5, -0.5), upper, (probabilities.shape[3], probabilities.shape[2], probabilities.shape[1]))
     # One label after the other: all of them on a large image's grid would not fit into memory.
-    most, _ = roi.restore(probabilities[0], size=(x, y, z))
+    most, _ = roi.restore(probabilities[0], image_size=(x, y, z))
     labels = np.zeros(most.shape, np.uint8)
     for label in range(1, len(probabilities)):
-        values, _ = roi.restore(probabilities[label], size=(x, y, z))
+        values, _ = roi.restore(probabilities[label], image_size=(x, y, z))
         labels[values > most] = label
         most = np.maximum(most, values)
     return labels

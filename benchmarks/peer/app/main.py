@@ -32,7 +32,7 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from monailabel.tasks.activelearning.random import Random
 from monailabel.tasks.infer.basic_infer import BasicInferTask
 
-from sixpoint.model_spec.spec import PARAMETER, ModelSpec
+from sixpoint.model_spec.spec import SPEC_PARAMETER, ModelSpec
 from sixpoint.preprocessing.guidance import PromptGuidance, network_input
 
 EXTREMES = 6
@@ -64,7 +64,7 @@ class DrawGuidance(Transform):
             positive=positive,
             negative=background,
             # The crop never leaves the image.
-            scan=np.array([[-1.0] * 3, [1.0] * 3]),
+            image_bounds=np.array([[-1.0] * 3, [1.0] * 3]),
         )
         image = np.asarray(data["image"], np.float32)[0].transpose(0, 2, 1)
         channels = network_input(image, guide, self.spec.input).astype(np.float32)
@@ -75,9 +75,9 @@ class FromPoints(BasicInferTask):
     """Outlines an object from six extreme points and clicks, as ``foreground`` and ``background`` of a request."""
 
     def __init__(self, path: str) -> None:
-        extra = {PARAMETER: ""}
+        extra = {SPEC_PARAMETER: ""}
         torch.jit.load(path, map_location="cpu", _extra_files=extra)
-        self.spec = ModelSpec.from_json(extra[PARAMETER])
+        self.spec = ModelSpec.from_json(extra[SPEC_PARAMETER])
         super().__init__(
             path=path,
             network=None,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from sixpoint._typing import Array, Bools, Counts, Float, Points
 from sixpoint.preprocessing import kernels
-from sixpoint.preprocessing.resampling import taps_of
+from sixpoint.preprocessing.resampling import linear_taps
 from sixpoint.preprocessing.roi import Roi
 
 __all__ = ["REACH", "enforce_clicks", "limit_change_to_clicks", "quantise", "threshold_count"]
@@ -52,7 +52,7 @@ def limit_change_to_clicks(
         reach: In edges of the ROI; infinity takes the new answer as it is.
     """
     cut = threshold_count(threshold)
-    labels, count = kernels.components((grid >= cut) != (previous >= cut))
+    labels, count = kernels.connected_components((grid >= cut) != (previous >= cut))
     reached = np.zeros(count + 1, np.bool_)
     # Label 0: where both are on the same side.
     reached[0] = True
@@ -64,7 +64,7 @@ def limit_change_to_clicks(
         )
         squares = np.square(z)[:, None, None] + (np.square(y)[:, None] + np.square(x))
         reached[labels[window][squares <= reach * reach]] = True
-    return kernels.choose(*map(np.ascontiguousarray, (grid, previous)), labels=labels, table=reached)
+    return kernels.select_by_label(*map(np.ascontiguousarray, (grid, previous)), labels=labels, table=reached)
 
 
 def _within(place: float, reach: float, cells: int) -> slice:
@@ -103,9 +103,9 @@ def _cells(roi: Roi, voxel: npt.NDArray[np.int64]) -> tuple[tuple[slice, ...], l
     """The cells that a voxel is resampled from, as slices along z, y and x, and their weights along each."""
     slices, weights = [], []
     for axis in (2, 1, 0):
-        step = roi.step[axis]
+        step = roi.cell_size[axis]
         centre = (np.array([voxel[axis]], np.float64) - roi.lower[axis]) / step - 0.5
-        row = taps_of(centre, extent=roi.size[axis], width=1.0 / step).matrix(roi.size[axis])[0]
+        row = linear_taps(centre, source_size=roi.size[axis], target_step=1.0 / step).to_matrix(roi.size[axis])[0]
         used = np.flatnonzero(row)
         slices.append(slice(int(used[0]), int(used[-1]) + 1))
         weights.append(row[slices[-1]])

@@ -167,7 +167,7 @@ class Engine:
         call = read_prompts(prompts, geometry=geometry)
         model = self._catalog.get(loaded.row.model)
         check_kinds(call, model=model.name, taken=model.spec.prompts)
-        by_clicks = model.spec.begun_by_clicks
+        by_clicks = model.spec.takes_clicks_only
         call = start_from_clicks(state.shown, call, model=model.name, by_clicks=by_clicks, geometry=geometry)
         shown = accumulate(state.shown, call)
         async with self._admission.memory(working_bytes(shown, geometry=geometry, spec=model.spec)):

@@ -25,7 +25,7 @@ def sampled(extent: ObjectExtent, roi: Roi, *, size: Size) -> Counts:
         roi: Whose grid.
         size: Of the canonical image, (x, y, z).
     """
-    low, high = roi.bounds(size)
+    low, high = roi.voxel_bounds(size)
     held = _within(extent, low, high).astype(np.uint8)
     moved = Roi(
         lower=(roi.lower[0] - low[0], roi.lower[1] - low[1], roi.lower[2] - low[2]),
@@ -55,7 +55,7 @@ def blend(
         A mask of the voxels that the ROI covers, bool [z, y, x], and the index (x, y, z) of its first voxel.
     """
     cut = threshold_count(threshold)
-    low, high = roi.bounds(size)
+    low, high = roi.voxel_bounds(size)
     result = _within(extent, low, high)
     before = sampled(extent, roi, size=size)
     changed = ((counts >= cut) != (before >= cut)) & (abs(counts.astype(np.int16) - before) >= _BLUR)
@@ -66,7 +66,7 @@ def blend(
         answer[z, y, x] = mask
         cells = [
             np.clip(((np.arange(a, b) - edge) / step).astype(int), 0, n - 1)
-            for a, b, edge, step, n in zip(low, high, roi.lower, roi.step, roi.size, strict=True)
+            for a, b, edge, step, n in zip(low, high, roi.lower, roi.cell_size, roi.size, strict=True)
         ]
         inside = near[np.ix_(cells[2], cells[1], cells[0])]
         result = np.where(inside, answer, result)

@@ -16,9 +16,15 @@ from sixpoint.geometry import Geometry
 from sixpoint.model_spec.spec import ModelSpec
 from sixpoint.preprocessing import kernels
 from sixpoint.preprocessing.concurrency import PairRunner, run_serially
-from sixpoint.preprocessing.guidance import PromptGuidance, corrected_input, draw_image, draw_maps, empty_input
-from sixpoint.preprocessing.roi import Roi, Samples
-from sixpoint.preprocessing.thresholding import cut
+from sixpoint.preprocessing.guidance import (
+    PromptGuidance,
+    allocate_input,
+    update_input,
+    write_guidance_channels,
+    write_image_channels,
+)
+from sixpoint.preprocessing.roi import Roi, SliceableArray
+from sixpoint.preprocessing.thresholding import restore_mask
 
 __all__ = [
     "NetworkInput",
@@ -88,7 +94,7 @@ class NetworkInput:
 
 
 def prepare(
-    reduced: Callable[[Size], Samples],
+    reduced: Callable[[Size], SliceableArray],
     shown: ObjectPrompts,
     *,
     answered: Prediction | None = None,
@@ -113,7 +119,9 @@ def prepare(
     extent, clicks = shown.extent, shown.clicks
     # Round the voxels, not the points: a voxel whose centre lies outside of the ROI could not be put on its side.
     voxels = clicks.voxels(canonical.size)
-    roi = Roi.around(extent.box, clicks=voxels, spacing=canonical.spacing, spec=spec.roi, image=canonical.size)
+    roi = Roi.from_points(
+        extent.box, clicks=voxels, spacing=canonical.spacing, spec=spec.roi, image_size=canonical.size
+    )
     previous = None
     if answered is None and extent.mask is not None:
         answered = brought(shown, geometry=geometry, spec=spec)
@@ -121,23 +129,23 @@ def prepare(
         previous = decode_probabilities(answered.probabilities)
         if answered.roi != roi:
             previous = answered.roi.transfer(previous, roi)
-    guide = PromptGuidance.within(
+    guide = PromptGuidance.in_roi(
         roi,
         box=extent.box,
         extremes=extent.extremes,
         positive=clicks.points[clicks.positive],
         negative=clicks.points[~clicks.positive],
         previous=previous,
-        size=canonical.size,
+        image_size=canonical.size,
     )
     if before is not None and before.serves(roi, guide, spec):
-        tensor = corrected_input(before.tensor, guide, spec.input)
+        tensor = update_input(before.tensor, guide, spec.input)
     else:
         x, y, z = roi.size
-        tensor = empty_input((z, y, x), spec.input)
+        tensor = allocate_input((z, y, x), spec.input)
         run_pair(
-            lambda: draw_image(roi.sample(reduced(roi.reduction)), guide, spec.input, out=tensor),
-            lambda: draw_maps(guide, spec.input, out=tensor),
+            lambda: write_image_channels(roi.resample(reduced(roi.reduction_factors)), guide, spec.input, out=tensor),
+            lambda: write_guidance_channels(guide, spec.input, out=tensor),
         )
     return NetworkInput(tensor, roi, guide, shown, spec)
 
@@ -151,7 +159,7 @@ def brought(shown: ObjectPrompts, *, geometry: Geometry, spec: ModelSpec) -> Pre
         spec: Of the model that is to correct it.
     """
     canonical = geometry.canonical()
-    roi = Roi.around(shown.extent.box, spacing=canonical.spacing, spec=spec.roi, image=canonical.size)
+    roi = Roi.from_points(shown.extent.box, spacing=canonical.spacing, spec=spec.roi, image_size=canonical.size)
     return Prediction(sampled(shown.extent, roi, size=canonical.size), roi)
 
 
@@ -160,8 +168,8 @@ def working_bytes(shown: ObjectPrompts, *, geometry: Geometry, spec: ModelSpec) 
     canonical = geometry.canonical()
     size = canonical.size
     clicks = shown.clicks.voxels(size)
-    roi = Roi.around(shown.extent.box, clicks=clicks, spacing=canonical.spacing, spec=spec.roi, image=size)
-    low, high = roi.bounds(size)
+    roi = Roi.from_points(shown.extent.box, clicks=clicks, spacing=canonical.spacing, spec=spec.roi, image_size=size)
+    low, high = roi.voxel_bounds(size)
     voxels = math.prod(b - a for a, b in zip(low, high, strict=True))
     return _TENSORS * 4 * math.prod(spec.input_shape) + _VOXELS * voxels
 
@@ -228,12 +236,12 @@ def restore(
     """
     size, orientation, clicks = geometry.canonical().size, geometry.orientation, shown.clicks
     voxels = clicks.voxels(size)
-    mask, lower = cut(
+    mask, lower = restore_mask(
         answered.probabilities,
         answered.roi,
-        size=size,
+        image_size=size,
         threshold=threshold * 255,
-        cover=voxels[clicks.positive],
+        include=voxels[clicks.positive],
         flips=orientation.flips,
         run_pair=run_pair,
     )
@@ -270,7 +278,7 @@ def keep_touched(
         also: Cells [z, y, x] of a mask that was brought along: what touches them stays, too.
         threshold: Probability from which on cells belong to a component (26-connected).
     """
-    labels, count = kernels.components(grid >= threshold_count(threshold))
+    labels, count = kernels.connected_components(grid >= threshold_count(threshold))
     if count <= 1:
         return grid
     kept = _touched(labels, extremes) or {int(np.bincount(labels.reshape(-1))[1:].argmax()) + 1}
@@ -280,7 +288,7 @@ def keep_touched(
     # Label 0 is no component: what is below the threshold stays as it is.
     stays = np.zeros(count + 1, np.bool_)
     stays[[0, *kept]] = True
-    return kernels.choose(np.ascontiguousarray(grid), np.zeros_like(grid), labels=labels, table=stays)
+    return kernels.select_by_label(np.ascontiguousarray(grid), np.zeros_like(grid), labels=labels, table=stays)
 
 
 def _touched(labels: Array, points: Points) -> set[int]:

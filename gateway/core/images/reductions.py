@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sixpoint._typing import Float
-from sixpoint.preprocessing.block_mean import Factors, Reduction, Window
+from sixpoint.preprocessing.block_mean import BlockMeans, Factors, Window
 
 __all__ = ["KeptReduction", "Reductions"]
 
@@ -43,10 +43,10 @@ class Reductions:
         with self._lock:
             return sum(kept.nbytes for kept in self._kept.values())
 
-    def __call__(self, factors: Factors) -> Reduction:
+    def __call__(self, factors: Factors) -> BlockMeans:
         """The image reduced by ``factors`` (x, y, z), powers of two."""
         if math.prod(factors) < _LEAST_BLOCK:
-            return Reduction(self._image, factors)
+            return BlockMeans(self._image, factors)
         with self._lock:
             found = self._kept.setdefault(factors, KeptReduction(self._image, factors))
             self._kept.move_to_end(factors)
@@ -56,7 +56,7 @@ class Reductions:
         return found
 
 
-class KeptReduction(Reduction):
+class KeptReduction(BlockMeans):
     """A reduction whose samples are computed once, tile by tile as they are first read.
 
     Safe to use from several threads.

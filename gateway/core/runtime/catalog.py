@@ -35,7 +35,7 @@ class Model:
         :meth:`sixpoint.model_spec.rollout.Candidate.takes`.
         """
         candidate = self.candidate
-        return candidate.version if candidate is not None and candidate.takes(key) else self.version
+        return candidate.version if candidate is not None and candidate.serves(key) else self.version
 
 
 class Catalog:

@@ -102,7 +102,7 @@ def numbers_of(model: Model, labels: Sequence[str]) -> list[int]:
 
 def _roi(image: StoredImage, spec: ModelSpec) -> Roi:
     geometry = image.canonical_geometry
-    return Roi.whole(geometry.size, spacing=geometry.spacing, target=_patch(spec).spacing)
+    return Roi.from_image(geometry.size, spacing=geometry.spacing, target_spacing=_patch(spec).spacing)
 
 
 def _patch(spec: ModelSpec) -> PatchSpec:

@@ -31,7 +31,7 @@ class Labelling:
 
     def __init__(self, roi: Roi, *, size: Size, spec: ModelSpec) -> None:
         self._spec = spec.output
-        self._taps = [roi.restoring(axis, (0, size[axis])) for axis in range(3)]
+        self._taps = [roi.restore_taps(axis, (0, size[axis])) for axis in range(3)]
         self._first, self._last = self._taps[2].cells.min(axis=1), self._taps[2].cells.max(axis=1)
         self._held = np.empty((spec.output_shape[0], 0, roi.size[1], roi.size[0]), np.float32)
         self._begin = 0
@@ -78,9 +78,9 @@ class Labelling:
             return
         (ys, y_cells), (xs, x_cells) = (_reached(self._taps[axis], plane.any(axis=axis)) for axis in (1, 0))
         taps = [
-            self._taps[0].part(xs, first=x_cells.start),
-            self._taps[1].part(ys, first=y_cells.start),
-            self._taps[2].part(slice(first, end), first=low),
+            self._taps[0].select(xs, first=x_cells.start),
+            self._taps[1].select(ys, first=y_cells.start),
+            self._taps[2].select(slice(first, end), first=low),
         ]
 
         def values(channel: int) -> Float:

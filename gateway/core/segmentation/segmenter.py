@@ -31,7 +31,7 @@ from sixpoint._typing import Array, Float, Shape
 from sixpoint.errors import ResourceExhausted, TritonUnavailable
 from sixpoint.geometry import Orientation
 from sixpoint.mask import Timings
-from sixpoint.preprocessing.block_mean import Reduction
+from sixpoint.preprocessing.block_mean import BlockMeans
 from sixpoint.preprocessing.guidance import volume_input
 
 __all__ = ["Segmenter"]
@@ -151,11 +151,11 @@ class Segmenter:
         """What the network sees of the whole image, [channel, z, y, x]."""
         x, y, z = job.roi.size
         volume = np.empty((z, y, x), np.float32)
-        voxels = Reduction(job.image.canonical, job.roi.reduction)
+        voxels = BlockMeans(job.image.canonical, job.roi.reduction_factors)
         thick = max(1, _PIECE // (x * y))
         for first in range(0, z, thick):
             slices = (first, min(z, first + thick))
-            volume[slice(*slices)] = await self._work(partial(job.roi.sample, voxels, slices=slices))
+            volume[slice(*slices)] = await self._work(partial(job.roi.resample, voxels, slices=slices))
             job.deadline.remaining()
         return await self._work(lambda: volume_input(volume, job.spec.input))
 

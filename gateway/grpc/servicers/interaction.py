@@ -22,7 +22,7 @@ from gateway.core.runtime.deadline import Deadline
 from gateway.core.sessions.validation import check_request_id
 from gateway.grpc.messages import PHASES, answer_message, read_place, read_prompts, read_target
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, SixpointError, Violation
-from sixpoint.protocol.status import code_of, to_status
+from sixpoint.protocol.status import error_to_status, status_code
 from sixpoint.v1 import annotation_service_pb2 as messages
 
 __all__ = ["Interaction", "join"]
@@ -192,8 +192,8 @@ class Interaction:
             self._events.put_nowait(messages.InteractResponse(id=number, phase=PHASES[phase]))
 
     async def _fail(self, number: int, error: SixpointError) -> None:
-        status = to_status(error).SerializeToString()
-        _log.info("action failed", extra={"code": code_of(error).name, "reason": error.reason})
+        status = error_to_status(error).SerializeToString()
+        _log.info("action failed", extra={"code": status_code(error).name, "reason": error.reason})
         await self._events.put(messages.InteractResponse(id=number, failure=status))
 
 

@@ -309,7 +309,7 @@ def test_a_version_that_sessions_use_is_not_removed(registry: FolderRegistry, ru
                 bert.sessions(version="2")
 
             assert run("promote", "tiny", 3, "--share", 0.5, *where).exit_code == 0
-            taken = [one.id for one in [shows, *fresh] if Candidate("3", 0.5).takes(one.id)]
+            taken = [one.id for one in [shows, *fresh] if Candidate("3", 0.5).serves(one.id)]
             wait_until(lambda: bert.count_sessions(model="tiny", version="3") == len(taken))
             assert {one.id for one in bert.sessions(model="tiny", version="3")} == set(taken) - {shows.id}
 

@@ -15,7 +15,7 @@ import pytest
 from sixpoint import errors
 from sixpoint.protocol.converters import geometry_to_message
 from sixpoint.protocol.identity import OWNER_KEY, owner_to_metadata
-from sixpoint.protocol.status import from_rpc
+from sixpoint.protocol.status import error_from_rpc
 from sixpoint.v1 import image_service_pb2 as messages
 from sixpoint.v1 import image_service_pb2_grpc as images_grpc
 from sixpoint.volume import Volume, voxel_type_number
@@ -58,7 +58,7 @@ def received(stub: images_grpc.ImageServiceStub, volume: Volume) -> int:
 def refused(call) -> errors.SixpointError:
     with pytest.raises(grpc.RpcError) as caught:
         call()
-    return from_rpc(caught.value)
+    return error_from_rpc(caught.value)
 
 
 def test_an_upload_cut_short_is_continued_from_where_it_was(stub):
@@ -134,7 +134,7 @@ def test_a_gateway_killed_again_and_again_in_an_upload_loses_nothing_of_it(tmp_p
             call = stub.UploadImage.future(slowly(reached[-1]))
             time.sleep(0.1 + 0.2 * generator.random())
             process.kill()
-            assert isinstance(from_rpc(call.exception()), errors.Unavailable)
+            assert isinstance(error_from_rpc(call.exception()), errors.Unavailable)
     process.start(wait=False)
     try:
         with grpc.insecure_channel(process.address) as channel:

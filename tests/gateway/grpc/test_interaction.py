@@ -13,7 +13,7 @@ from gateway.grpc.servicers.interaction import Interaction, Line, join
 from sixpoint import errors
 from sixpoint.prompts import Prompt
 from sixpoint.protocol.converters import prompt_to_message
-from sixpoint.protocol.status import from_status
+from sixpoint.protocol.status import error_from_status
 from sixpoint.v1 import annotation_service_pb2 as messages
 from tests.gateway.core.annotation.test_engine import ADD, SIX, TAKE, Process, database_with_image, voxels
 
@@ -167,6 +167,6 @@ async def test_of_prompts_that_wait_the_one_with_too_long_an_id_fails_alone(proc
         process, show(1, session, SIX, "r1"), show(2, session, ADD, "i" * 65), show(3, session, TAKE, "r3")
     )
     assert [events[number].answer.revision for number in (1, 3)] == [1, 2]
-    failure = from_status(events[2].failure)
+    failure = error_from_status(events[2].failure)
     assert isinstance(failure, errors.InvalidArgument)
     assert "65 characters; at most 64" in failure.message

@@ -32,7 +32,7 @@ from sixpoint.errors import SixpointError, Violation
 from sixpoint.mask import PackedMask, Timings, pack
 from sixpoint.prompts import Box, Click, ExtremePoints, Frame
 from sixpoint.protocol.converters import geometry_to_message, mask_to_message, prompt_to_message, timings_to_message
-from sixpoint.protocol.status import DETAILS_KEY, code_of, to_status
+from sixpoint.protocol.status import DETAILS_KEY, error_to_status, status_code
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import image_service_pb2 as images
@@ -88,8 +88,8 @@ class Server(
 
     @staticmethod
     def _abort(error: SixpointError, context: grpc.ServicerContext) -> None:
-        context.set_trailing_metadata(((DETAILS_KEY, to_status(error).SerializeToString()),))
-        context.abort(code_of(error), error.message)
+        context.set_trailing_metadata(((DETAILS_KEY, error_to_status(error).SerializeToString()),))
+        context.abort(status_code(error), error.message)
 
     def ListModels(self, request: Any, context: grpc.ServicerContext) -> models.ListModelsResponse:  # noqa: N802
         self._begin("ListModels", request, context)

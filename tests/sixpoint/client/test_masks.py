@@ -16,7 +16,7 @@ from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask, pack, pack_change
 from sixpoint.prompts import InitialMask, Prompt
 from sixpoint.protocol.converters import mask_to_message
-from sixpoint.protocol.status import to_status
+from sixpoint.protocol.status import error_to_status
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import session_service_pb2 as sessions
 from tests.sixpoint.client.test_client import POINTS, Server, server, settled
@@ -72,7 +72,7 @@ class Drawing(Server):
         for action in stream:
             self.actions.append(action)
             if "Interact" in self.fail:
-                status = to_status(self.fail["Interact"]).SerializeToString()
+                status = error_to_status(self.fail["Interact"]).SerializeToString()
                 yield annotation.InteractResponse(id=action.id, failure=status)
                 continue
             yield annotation.InteractResponse(id=action.id)

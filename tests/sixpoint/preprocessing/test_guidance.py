@@ -20,8 +20,8 @@ from sixpoint.model_spec.spec import (
     Intensity,
     PreviousChannel,
 )
-from sixpoint.preprocessing.guidance import PromptGuidance, corrected_input, network_input, volume_input, window
-from sixpoint.preprocessing.guidance_maps import ellipsoid_map, field_of_view, heatmap, hull_map
+from sixpoint.preprocessing.guidance import PromptGuidance, apply_window, network_input, update_input, volume_input
+from sixpoint.preprocessing.guidance_maps import ellipsoid_map, field_of_view_map, heatmap, hull_map
 from sixpoint.preprocessing.roi import Roi
 
 # An object's extremes in the ROI's frame: left, right, front, back, low, high.
@@ -36,7 +36,10 @@ METHODS = ("percentile", "ellipsoid", "points", "range")
 def guide(points: Array = SIX, **others: Any) -> PromptGuidance:
     """Extreme points, in an image that is as large as the ROI."""
     return PromptGuidance(
-        **({"box": np.stack([points.min(axis=0), points.max(axis=0)]), "extremes": points, "scan": WHOLE} | others)
+        **(
+            {"box": np.stack([points.min(axis=0), points.max(axis=0)]), "extremes": points, "image_bounds": WHOLE}
+            | others
+        )
     )
 
 
@@ -172,7 +175,7 @@ def image(shape: tuple[int, int, int] = (16, 16, 16)) -> Array:
 def test_a_window_ends_at_minus_one_and_one(method: Any) -> None:
     outliers = image()
     outliers[0, 0, 0], outliers[1, 1, 1] = -1e6, 1e6
-    result = window(outliers, guide(), Intensity(method=method, low=2, high=98))
+    result = apply_window(outliers, guide(), Intensity(method=method, low=2, high=98))
     assert (result[0, 0, 0], result[1, 1, 1]) == (-1, 1)
     assert result.min() == -1
     assert result.max() == 1
@@ -180,14 +183,14 @@ def test_a_window_ends_at_minus_one_and_one(method: Any) -> None:
 
 def test_a_range_goes_to_minus_one_and_one_whatever_the_image() -> None:
     values = np.array([-500, -160, 40, 240, 3000], np.float32)
-    result = window(np.tile(values, (8, 8, 1)), guide(), Intensity(method="range", low=-160, high=240))
+    result = apply_window(np.tile(values, (8, 8, 1)), guide(), Intensity(method="range", low=-160, high=240))
     np.testing.assert_allclose(result[0, 0], [-1, -1, 0, 1, 1], atol=1e-6)
 
 
 def test_percentiles_go_to_minus_one_and_one() -> None:
     # The same row everywhere, so that every second voxel has the same percentiles but for one in a hundred.
     ramp = np.broadcast_to(np.arange(1001, dtype=np.float32), (8, 8, 1001))
-    result = window(ramp, guide(), Intensity(method="percentile", low=10, high=90))
+    result = apply_window(ramp, guide(), Intensity(method="percentile", low=10, high=90))
     np.testing.assert_allclose(result[0, 0, [0, 100, 500, 900, 1000]], [-1, -1, 0, 1, 1], atol=0.01)
 
 
@@ -195,7 +198,7 @@ def test_the_median_inside_the_ellipsoid_goes_to_nothing_and_its_spread_to_the_w
     random = np.random.default_rng(0)
     radius = 1 - ellipsoid_map(SIX, shape=(32, 32, 32))
     picture = np.where(radius < 0.5, random.normal(60, 5, radius.shape), -100).astype(np.float32)
-    result = window(picture, guide(), Intensity(method="ellipsoid", width=40))
+    result = apply_window(picture, guide(), Intensity(method="ellipsoid", width=40))
     # 40 spreads of 5 are 200.
     assert np.median(result[radius < 0.5]) == pytest.approx(0, abs=0.003)
     assert result[radius < 0.5].std() == pytest.approx(5 / 200, rel=0.1)
@@ -206,7 +209,7 @@ def test_a_body_without_texture_has_a_spread_of_a_fiftieth_of_the_images_range()
     radius = 1 - ellipsoid_map(SIX, shape=(32, 32, 32))
     picture = np.where(radius < 0.9, 60, -40).astype(np.float32)
     picture[16, 16, 16] = 64
-    result = window(picture, guide(), Intensity(method="ellipsoid", width=4))
+    result = apply_window(picture, guide(), Intensity(method="ellipsoid", width=4))
     # The range is 100, so that four spreads are 8.
     assert result[16, 16, 16] == pytest.approx(0.5)
     assert result[16, 16, 15] == 0
@@ -218,26 +221,26 @@ def test_the_median_beside_the_points_goes_to_nothing() -> None:
     centre = (SIX.min(axis=0) + SIX.max(axis=0)) / 2
     for x, y, z in np.floor(((SIX + (centre - SIX) / 6) + 1) / 2 * 32).astype(int):
         picture[z - 2 : z + 3, y - 2 : y + 3, x - 2 : x + 3] = 40
-    result = window(picture, guide(), Intensity(method="points"))
+    result = apply_window(picture, guide(), Intensity(method="points"))
     assert (result[picture == 40] == 0).all()
     assert (result[picture == 500] == 1).all()
 
 
 def test_points_on_the_rois_border_are_windowed_too() -> None:
     corners = np.array([(-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 1, 0), (0, 0, -1), (0, 0, 1)], float)
-    assert np.isfinite(window(image((8, 8, 8)), guide(corners), Intensity(method="points"))).all()
+    assert np.isfinite(apply_window(image((8, 8, 8)), guide(corners), Intensity(method="points"))).all()
 
 
 def test_an_object_thinner_than_a_cell_has_the_whole_image_as_its_inside() -> None:
     thin = SIX * [1, 1, 1e-4] + [0, 0, 0.03]
-    result = window(image((8, 8, 8)), guide(thin), Intensity(method="ellipsoid"))
+    result = apply_window(image((8, 8, 8)), guide(thin), Intensity(method="ellipsoid"))
     assert np.median(result) == pytest.approx(0, abs=0.02)
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("value", [0.0, -1000.0, 1e-20, 3e38, -0.1])
 def test_a_constant_image_is_a_number_everywhere(method: Any, value: float) -> None:
-    result = window(np.full((8, 8, 8), value, np.float32), guide(), Intensity(method=method))
+    result = apply_window(np.full((8, 8, 8), value, np.float32), guide(), Intensity(method=method))
     assert np.isfinite(result).all()
     if method != "range":
         assert not result.any()
@@ -248,8 +251,8 @@ def test_a_constant_image_is_a_number_everywhere(method: Any, value: float) -> N
 def test_a_window_that_looks_at_the_image_does_not_depend_on_its_unit(method: Any, scale: float) -> None:
     intensity = Intensity(method=method)
     picture = image()
-    scaled = window(picture * np.float32(scale), guide(), intensity)
-    np.testing.assert_allclose(scaled, window(picture, guide(), intensity), rtol=0, atol=1e-5)
+    scaled = apply_window(picture * np.float32(scale), guide(), intensity)
+    np.testing.assert_allclose(scaled, apply_window(picture, guide(), intensity), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["percentile", "ellipsoid", "points"])
@@ -257,7 +260,7 @@ def test_a_window_that_looks_at_the_image_does_not_depend_on_its_offset(method: 
     intensity = Intensity(method=method)
     picture = np.rint(image())
     np.testing.assert_allclose(
-        window(picture - 1024, guide(), intensity), window(picture, guide(), intensity), atol=1e-5
+        apply_window(picture - 1024, guide(), intensity), apply_window(picture, guide(), intensity), atol=1e-5
     )
 
 
@@ -279,7 +282,7 @@ def test_the_channels_come_in_the_order_and_type_of_the_spec(dtype: Any, numpy: 
     assert tensor.shape == (4, *SHAPE)
     expected = [
         hull_map(SIX, shape=SHAPE),
-        window(picture, guide(), CHANNELS[1].intensity),
+        apply_window(picture, guide(), CHANNELS[1].intensity),
         heatmap(SIX, shape=SHAPE, sigma=0.05),
         ellipsoid_map(SIX, shape=SHAPE),
     ]
@@ -322,16 +325,16 @@ def test_the_previous_answer_is_a_channel_and_nothing_before_the_first() -> None
 
 
 def test_a_box_has_no_heatmap_and_is_its_own_hull() -> None:
-    shown = PromptGuidance(box=BOX, scan=WHOLE)
+    shown = PromptGuidance(box=BOX, image_bounds=WHOLE)
     assert not channel(HeatmapChannel(), shown).any()
     np.testing.assert_allclose(channel(HullChannel(), shown), hull_map(CORNERS, shape=SHAPE), rtol=0, atol=1e-6)
     assert np.array_equal(channel(EllipsoidChannel(), shown), channel(EllipsoidChannel(), guide(box=BOX)))
 
 
 def test_a_box_is_windowed_by_its_ellipsoid_where_points_would_be_asked() -> None:
-    shown, picture = PromptGuidance(box=BOX, scan=WHOLE), image()
-    expected = window(picture, shown, Intensity(method="ellipsoid"))
-    assert np.array_equal(window(picture, shown, Intensity(method="points")), expected)
+    shown, picture = PromptGuidance(box=BOX, image_bounds=WHOLE), image()
+    expected = apply_window(picture, shown, Intensity(method="ellipsoid"))
+    assert np.array_equal(apply_window(picture, shown, Intensity(method="points")), expected)
 
 
 def test_clicks_and_the_previous_answer_change_no_other_channel() -> None:
@@ -344,21 +347,21 @@ def test_clicks_and_the_previous_answer_change_no_other_channel() -> None:
 def test_the_field_of_view_is_the_share_of_each_cell_in_the_image() -> None:
     # Along x the image ends a quarter into the second of four cells, along y it reaches beyond, along z it is inside.
     scan = np.array([[-0.375, -3.0, -1.0], [1.0, 3.0, 0.75]])
-    result = field_of_view(scan, shape=(4, 2, 4))
+    result = field_of_view_map(scan, shape=(4, 2, 4))
     assert result[0, 0].tolist() == [0, 0.75, 1, 1]
     assert result[:, 0, 2].tolist() == [1, 1, 1, 0.5]
     assert result[3, 1, 1] == pytest.approx(0.375)
-    assert np.array_equal(channel(FieldOfViewChannel(), guide(scan=scan)), field_of_view(scan, shape=SHAPE))
+    assert np.array_equal(channel(FieldOfViewChannel(), guide(image_bounds=scan)), field_of_view_map(scan, shape=SHAPE))
 
 
 def test_an_image_that_holds_the_whole_roi_has_a_field_of_view_of_one() -> None:
-    np.testing.assert_allclose(field_of_view(2 * WHOLE, shape=SHAPE), 1, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(field_of_view_map(2 * WHOLE, shape=SHAPE), 1, rtol=0, atol=1e-6)
 
 
 def test_a_guide_within_a_roi_is_in_its_frame_and_knows_the_scans_faces() -> None:
     roi = Roi((-4, 0, 2), (16, 40, 12), (8, 8, 8))
-    shown = PromptGuidance.within(
-        roi, box=[(1, 10, 4), (11, 30, 10)], positive=[(6, 20, 7)], negative=[(-4, 0, 2)], size=(10, 50, 9)
+    shown = PromptGuidance.in_roi(
+        roi, box=[(1, 10, 4), (11, 30, 10)], positive=[(6, 20, 7)], negative=[(-4, 0, 2)], image_size=(10, 50, 9)
     )
     np.testing.assert_allclose(shown.box, [[-0.5, -0.5, -0.6], [0.5, 0.5, 0.6]])
     assert shown.positive.tolist() == [[0, 0, 0]]
@@ -366,9 +369,9 @@ def test_a_guide_within_a_roi_is_in_its_frame_and_knows_the_scans_faces() -> Non
     assert shown.extremes.shape == (0, 3)
     assert shown.previous is None
     # x: faces at -0.5 and 9.5, of -4 to 16; y: beyond; z: from before the ROI to 8.5 of 2 to 12.
-    assert shown.scan[:, 0].tolist() == pytest.approx([-0.65, 0.35])
-    assert shown.scan[1].tolist() == pytest.approx([0.35, 1.475, 0.3])
-    assert (shown.scan[0, 1:] < -1).all()
+    assert shown.image_bounds[:, 0].tolist() == pytest.approx([-0.65, 0.35])
+    assert shown.image_bounds[1].tolist() == pytest.approx([0.35, 1.475, 0.3])
+    assert (shown.image_bounds[0, 1:] < -1).all()
 
 
 def test_a_volume_without_points_is_windowed_as_a_whole() -> None:
@@ -378,12 +381,12 @@ def test_a_volume_without_points_is_windowed_as_a_whole() -> None:
     result = volume_input(voxels, spec)
     assert result.shape == (2, *SHAPE)
     for found, one in zip(result, windows, strict=True):
-        assert np.array_equal(found, window(voxels, guide(), one))
+        assert np.array_equal(found, apply_window(voxels, guide(), one))
 
 
 def test_a_zscore_goes_to_minus_one_and_one_at_its_width() -> None:
     voxels = np.random.default_rng(0).normal(300, 40, (16, 16, 16)).astype(np.float32)
-    found = window(voxels, guide(), Intensity(method="zscore", width=8))
+    found = apply_window(voxels, guide(), Intensity(method="zscore", width=8))
     assert np.allclose(found * 8, (voxels - voxels.mean()) / voxels.std(), atol=1e-4)
 
 
@@ -392,17 +395,17 @@ def test_background_that_was_cut_out_does_not_count(method: Any) -> None:
     body = np.random.default_rng(0).normal(300, 40, (16, 16, 8)).astype(np.float32)
     voxels = np.concatenate([np.zeros_like(body), body], axis=2)
     intensity = Intensity(method=method, low=0, high=100, width=8, nonzero=True)
-    alone = window(body, guide(), intensity.model_copy(update={"nonzero": False}))
-    found = window(voxels, guide(), intensity)
+    alone = apply_window(body, guide(), intensity.model_copy(update={"nonzero": False}))
+    found = apply_window(voxels, guide(), intensity)
     assert np.allclose(found[:, :, 8:], alone, atol=1e-4)
     assert np.allclose(found[:, :, :8], alone.mean(), atol=1e-4)
-    assert np.isfinite(window(np.zeros((8, 8, 8), np.float32), guide(), intensity)).all()
+    assert np.isfinite(apply_window(np.zeros((8, 8, 8), np.float32), guide(), intensity)).all()
 
 
 def test_the_least_and_the_largest_voxel_count_wherever_they_are() -> None:
     voxels = np.zeros((16, 16, 16), np.float32)
     voxels[1, 1, 1], voxels[3, 3, 3] = -7, 9
-    found = window(voxels, guide(), Intensity(method="percentile", low=0, high=100))
+    found = apply_window(voxels, guide(), Intensity(method="percentile", low=0, high=100))
     assert (found.min(), found.max()) == (-1, 1)
     assert found[0, 0, 0] == pytest.approx(2 * 7 / 16 - 1)
 
@@ -410,7 +413,9 @@ def test_the_least_and_the_largest_voxel_count_wherever_they_are() -> None:
 def test_however_the_image_lies_in_memory_the_input_is_the_same() -> None:
     spec = InputSpec(channels=(ImageChannel(intensity=Intensity(method="percentile")), HullChannel()))
     image = np.random.default_rng(0).normal(size=(6, 7, 8)).astype(np.float32)
-    shown = PromptGuidance(box=np.array([[-0.5] * 3, [0.5] * 3]), extremes=SIX, scan=np.array([[-1.0] * 3, [1.0] * 3]))
+    shown = PromptGuidance(
+        box=np.array([[-0.5] * 3, [0.5] * 3]), extremes=SIX, image_bounds=np.array([[-1.0] * 3, [1.0] * 3])
+    )
     turned = np.ascontiguousarray(image.transpose(2, 1, 0)).transpose(2, 1, 0)
     assert np.array_equal(network_input(turned, shown, spec), network_input(image, shown, spec))
 
@@ -432,5 +437,5 @@ def test_after_other_clicks_only_their_channels_are_drawn_anew(dtype: str):
     first = network_input(image, guide(positive=np.array([(0.1, 0.2, 0.3)])), spec)
     kept = first.copy()
     now = guide(negative=np.array([(-0.3, 0.0, 0.2)]), previous=answer)
-    assert np.array_equal(corrected_input(first, now, spec), network_input(image, now, spec))
+    assert np.array_equal(update_input(first, now, spec), network_input(image, now, spec))
     assert np.array_equal(first, kept)

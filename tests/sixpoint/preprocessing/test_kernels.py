@@ -15,8 +15,14 @@ from hypothesis import strategies as st
 
 from sixpoint.errors import FailedPrecondition
 from sixpoint.preprocessing import _native, kernels
-from sixpoint.preprocessing._native import library, require
-from sixpoint.preprocessing.kernels import choose, components, difference, order, to_half
+from sixpoint.preprocessing._native import load_library, require_kernels
+from sixpoint.preprocessing.kernels import (
+    connected_components,
+    difference_box,
+    order_statistics,
+    select_by_label,
+    to_half,
+)
 
 
 def converted(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
@@ -56,7 +62,7 @@ def test_what_would_be_subnormal_comes_out_smaller_but_close(value: float) -> No
 @given(st.integers(0, 10_000), st.tuples(*[st.integers(1, 9)] * 3), st.sampled_from([0.0, 0.05, 0.2, 0.5, 1.0]))
 def test_components_are_itks(seed: int, shape: tuple[int, int, int], share: float) -> None:
     mask = np.random.default_rng(seed).random(shape) < share
-    labels, count = components(mask)
+    labels, count = connected_components(mask)
     expected = sitk.GetArrayFromImage(sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8)), True))
     assert count == expected.max()
     # Numbered in another order, perhaps: each of the one lies on one of the other.
@@ -67,7 +73,7 @@ def test_components_are_itks(seed: int, shape: tuple[int, int, int], share: floa
 def test_components_are_numbered_by_their_first_voxels() -> None:
     mask = np.zeros((3, 4, 5), np.bool_)
     mask[0, 0, 4] = mask[0, 3, 0] = mask[1, 1, 1] = mask[2, 0, 0] = True
-    labels, count = components(mask)
+    labels, count = connected_components(mask)
     assert (count, labels[0, 0, 4], labels[0, 3, 0], labels[1, 1, 1], labels[2, 0, 0]) == (3, 1, 2, 3, 3)
 
 
@@ -86,7 +92,7 @@ def test_the_difference_of_two_masks_is_the_box_of_the_voxels_that_differ(seed: 
         pieces.append(np.ascontiguousarray(mask[window]))
         places.append((int(low[0]), int(low[1]), int(low[2])))
     differing = np.argwhere(whole[0] != whole[1])
-    found = difference(pieces[0], pieces[1], places=(places[0], places[1]))
+    found = difference_box(pieces[0], pieces[1], places=(places[0], places[1]))
     assert found == ((tuple(differing.min(axis=0)), tuple(differing.max(axis=0) + 1)) if len(differing) else None)
 
 
@@ -143,13 +149,13 @@ def test_rows_that_are_not_of_float32_are_refused(array: npt.NDArray[Any]) -> No
 def test_what_stands_at_a_place_is_what_sorting_puts_there(values: list[float], data: st.DataObject) -> None:
     places = data.draw(st.lists(st.integers(0, len(values) - 1), max_size=5))
     given_ = np.array(values, np.float32)
-    assert order(given_, places) == np.sort(given_)[places].tolist()
+    assert order_statistics(given_, places) == np.sort(given_)[places].tolist()
 
 
 @pytest.mark.parametrize("place", [-1, 3])
 def test_there_is_no_place_beyond_the_numbers(place: int) -> None:
     with pytest.raises(ValueError, match="were asked for, of 3 numbers"):
-        order(np.zeros(3, np.float32), [0, place])
+        order_statistics(np.zeros(3, np.float32), [0, place])
 
 
 @given(st.integers(0, 10_000))
@@ -157,36 +163,38 @@ def test_one_array_or_the_other_by_label(seed: int) -> None:
     random = np.random.default_rng(seed)
     one, other = random.integers(0, 256, (2, 3, 4, 5)).astype(np.uint8)
     labels, table = random.integers(0, 4, one.shape).astype(np.int32), random.random(4) < 0.5
-    assert np.array_equal(choose(one, other, labels=labels, table=table), np.where(table[labels], one, other))
+    assert np.array_equal(select_by_label(one, other, labels=labels, table=table), np.where(table[labels], one, other))
 
 
 def test_of_a_label_beyond_the_table_the_other_is_taken() -> None:
     one, other = np.full(3, 1, np.uint8), np.full(3, 2, np.uint8)
     labels = np.array([-1, 0, 1], np.int32)
-    assert choose(one, other, labels=labels, table=np.ones(1, np.bool_)).tolist() == [2, 1, 2]
+    assert select_by_label(one, other, labels=labels, table=np.ones(1, np.bool_)).tolist() == [2, 1, 2]
 
 
 def test_arrays_of_other_shapes_are_not_chosen_from() -> None:
     with pytest.raises(ValueError, match="arrays of one shape were expected"):
-        choose(np.zeros(3, np.uint8), np.zeros(2, np.uint8), labels=np.zeros(3, np.int32), table=np.ones(1, np.bool_))
+        select_by_label(
+            np.zeros(3, np.uint8), np.zeros(2, np.uint8), labels=np.zeros(3, np.int32), table=np.ones(1, np.bool_)
+        )
 
 
 @pytest.mark.parametrize("found", [None, SimpleNamespace(origin=None)], ids=["nothing", "a folder"])
 def test_without_the_compiled_part_is_said_what_to_install(found: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    library.cache_clear()
+    load_library.cache_clear()
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: found)
-    for call in (require, lambda: components(np.zeros((1, 1, 1), np.bool_))):
+    for call in (require_kernels, lambda: connected_components(np.zeros((1, 1, 1), np.bool_))):
         with pytest.raises(FailedPrecondition, match="install a C compiler"):
             call()
 
 
 def test_a_compiled_part_of_another_version_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """As after new sources came, and nothing was installed anew."""
-    library.cache_clear()
+    load_library.cache_clear()
     monkeypatch.setattr(_native, "_SIGNATURES", {**_native._SIGNATURES, "of_tomorrow": (None, [])})
     with pytest.raises(FailedPrecondition, match="of another version than the rest of it: install sixpoint again"):
-        require()
-    library.cache_clear()
+        require_kernels()
+    load_library.cache_clear()
 
 
 def test_the_client_does_without_the_compiled_part() -> None:

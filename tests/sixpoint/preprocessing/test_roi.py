@@ -26,8 +26,8 @@ from sixpoint.model_spec.spec import (
     PreviousChannel,
     RoiSpec,
 )
-from sixpoint.preprocessing.block_mean import Reduction, reduce
-from sixpoint.preprocessing.resampling import taps_of
+from sixpoint.preprocessing.block_mean import BlockMeans, block_means
+from sixpoint.preprocessing.resampling import linear_taps
 from sixpoint.preprocessing.roi import Roi
 from sixpoint.prompts import Box, Click, ExtremePoints, Frame, Prompt
 from tests.sixpoint.geometries import AXIS_ORDERS, reordered, rotation
@@ -63,7 +63,7 @@ def on_ramp(roi: Roi) -> npt.NDArray[np.float64]:
 def test_the_roi_reaches_from_face_to_face_and_then_the_margins() -> None:
     points = [(2.0, 10.0, 3.0), (5.0, 12.0, 3.5)]
     spec = RoiSpec(size=(16, 8, 32), margin_mm=3, margin_fraction=0.25)
-    roi = Roi.around(points, spacing=(1.5, 3, 6), spec=spec)
+    roi = Roi.from_points(points, spacing=(1.5, 3, 6), spec=spec)
     # x: faces 1.5 to 5.5, a quarter of 4 is 1, 3 mm are 2 voxels. y: 9.5 to 12.5, 0.75 + 1. z: 2.5 to 4, 0.375 + 0.5.
     assert roi.lower == pytest.approx((-1.5, 7.75, 1.625))
     assert roi.upper == pytest.approx((8.5, 14.25, 4.875))
@@ -71,24 +71,24 @@ def test_the_roi_reaches_from_face_to_face_and_then_the_margins() -> None:
 
 
 def test_without_margins_the_box_of_one_voxel_is_that_voxel() -> None:
-    roi = Roi.around([(4.0, 5.0, 6.0)], spacing=(1, 1, 1), spec=RoiSpec(size=(8, 8, 8), margin_fraction=0))
+    roi = Roi.from_points([(4.0, 5.0, 6.0)], spacing=(1, 1, 1), spec=RoiSpec(size=(8, 8, 8), margin_fraction=0))
     assert (roi.lower, roi.upper) == ((3.5, 4.5, 5.5), (4.5, 5.5, 6.5))
-    assert roi.step == (1 / 8,) * 3
+    assert roi.cell_size == (1 / 8,) * 3
 
 
 def test_clicks_inside_the_roi_change_nothing() -> None:
     spec = RoiSpec(size=(8, 8, 8), margin_fraction=0.25)
     box = [(10, 10, 10), (19, 19, 19)]
-    roi = Roi.around(box, spacing=(1, 1, 1), spec=spec)
+    roi = Roi.from_points(box, spacing=(1, 1, 1), spec=spec)
     # From 9.5 - 2.5 to 19.5 + 2.5: clicks on its very faces are in it.
-    assert Roi.around(box, clicks=[(7, 7, 7), (22, 22, 22), (15, 8, 21)], spacing=(1, 1, 1), spec=spec) == roi
+    assert Roi.from_points(box, clicks=[(7, 7, 7), (22, 22, 22), (15, 8, 21)], spacing=(1, 1, 1), spec=spec) == roi
 
 
 def test_the_roi_grows_for_clicks_outside_as_if_they_had_been_points() -> None:
     spec = RoiSpec(size=(8, 8, 8), margin_fraction=0.25, margin_mm=2)
     box, outside = [(10, 10, 10), (19, 19, 19)], [(40, 15, 15), (15, 1, 15)]
-    grown = Roi.around(box, clicks=[(15, 15, 15), *outside], spacing=(1, 1, 1), spec=spec)
-    assert grown == Roi.around(box + outside, spacing=(1, 1, 1), spec=spec)
+    grown = Roi.from_points(box, clicks=[(15, 15, 15), *outside], spacing=(1, 1, 1), spec=spec)
+    assert grown == Roi.from_points(box + outside, spacing=(1, 1, 1), spec=spec)
     # x: faces 9.5 to 40.5, a quarter of 31, and 2. y: 0.5 to 19.5. z: as it was.
     assert grown.lower == pytest.approx((9.5 - 7.75 - 2, 0.5 - 4.75 - 2, 5))
     assert grown.upper == pytest.approx((40.5 + 7.75 + 2, 19.5 + 4.75 + 2, 24))
@@ -136,13 +136,13 @@ def test_an_answer_lies_at_the_same_place_of_the_patient_on_another_grid(other: 
 
 def test_the_whole_image_on_its_own_spacing_is_the_image_and_on_another_fewer_cells() -> None:
     image = ramp((6, 8, 10))
-    same = Roi.whole((6, 8, 10), spacing=(1.0, 0.5, 2.0), target=(1.0, 0.5, 2.0))
+    same = Roi.from_image((6, 8, 10), spacing=(1.0, 0.5, 2.0), target_spacing=(1.0, 0.5, 2.0))
     assert np.array_equal(same.extract(image), image.astype(np.float32))
-    assert np.array_equal(same.restore(image, size=(6, 8, 10))[0], image.astype(np.float32))
-    other = Roi.whole((6, 8, 10), spacing=(1.0, 0.5, 2.0), target=(1.0, 1.0, 1.0))
+    assert np.array_equal(same.restore(image, image_size=(6, 8, 10))[0], image.astype(np.float32))
+    other = Roi.from_image((6, 8, 10), spacing=(1.0, 0.5, 2.0), target_spacing=(1.0, 1.0, 1.0))
     assert other.size == (6, 4, 20)
     assert other.extract(image).mean() == pytest.approx(image.mean(), rel=1e-6)
-    assert Roi.whole((1, 1, 1), spacing=(1.0, 1.0, 1.0), target=(9.0, 9.0, 9.0)).size == (1, 1, 1)
+    assert Roi.from_image((1, 1, 1), spacing=(1.0, 1.0, 1.0), target_spacing=(9.0, 9.0, 9.0)).size == (1, 1, 1)
 
 
 def test_the_rois_faces_are_at_minus_one_and_one() -> None:
@@ -156,7 +156,7 @@ def test_the_bounds_are_the_voxels_whose_centres_lie_in_the_box(data: st.DataObj
     edge = st.integers(-20, 60).map(lambda n: n / 4)
     edges = [sorted((data.draw(edge), data.draw(edge))) for _ in range(3)]
     roi = Roi(tuple(e[0] for e in edges), tuple(e[1] for e in edges), (8, 8, 8))
-    lower, upper = roi.bounds((10, 9, 8))
+    lower, upper = roi.voxel_bounds((10, 9, 8))
     for axis, n in enumerate((10, 9, 8)):
         inside = [i for i in range(n) if edges[axis][0] <= i <= edges[axis][1]]
         assert list(range(lower[axis], upper[axis])) == inside
@@ -169,7 +169,7 @@ def test_a_grid_on_the_voxels_is_the_voxels() -> None:
     image = np.random.default_rng(0).normal(size=(9, 8, 11)).astype(np.float32)
     roi = Roi((-0.5, -0.5, -0.5), (10.5, 7.5, 8.5), (11, 8, 9))
     assert np.array_equal(roi.extract(image), image)
-    values, first = roi.restore(image, size=(11, 8, 9))
+    values, first = roi.restore(image, image_size=(11, 8, 9))
     assert first == (0, 0, 0)
     assert np.array_equal(values, image)
 
@@ -178,7 +178,7 @@ def test_a_grid_on_some_voxels_is_those_voxels() -> None:
     image = np.random.default_rng(0).integers(-1000, 1000, (9, 10, 11)).astype(np.int16)
     roi = Roi((1.5, 2.5, 0.5), (9.5, 8.5, 5.5), (8, 6, 5))
     assert np.array_equal(roi.extract(image), image[1:6, 3:9, 2:10])
-    values, first = roi.restore(image[1:6, 3:9, 2:10], size=(11, 10, 9))
+    values, first = roi.restore(image[1:6, 3:9, 2:10], image_size=(11, 10, 9))
     assert first == (2, 3, 1)
     assert np.array_equal(values, image[1:6, 3:9, 2:10])
 
@@ -205,7 +205,7 @@ def test_a_ramp_is_moved_by_less_than_a_tenth_of_a_sample_by_coarser_grids(steps
     cells = (8, 8, 9)
     lower = tuple(4.0 + shift for _ in range(3))
     roi = Roi(lower, tuple(a + n * step for a, n, step in zip(lower, cells, steps, strict=True)), cells)
-    most = _JITTER * np.abs(SLOPE * roi.reduction).sum()
+    most = _JITTER * np.abs(SLOPE * roi.reduction_factors).sum()
     np.testing.assert_allclose(roi.extract(ramp(size)), on_ramp(roi), rtol=0, atol=most)
 
 
@@ -216,7 +216,7 @@ def test_a_ramp_on_the_grid_is_restored_on_the_voxels(steps: list[float], shift:
     lower = tuple(2.0 + shift for _ in range(3))
     roi = Roi(lower, tuple(a + n * step for a, n, step in zip(lower, cells, steps, strict=True)), cells)
     size = (90, 90, 90)
-    values, first = roi.restore(on_ramp(roi), size=size)
+    values, first = roi.restore(on_ramp(roi), image_size=size)
 
     # Within a kernel's reach of the grid's border the border repeats.
     reach = [max(step, 1.0) for step in steps]
@@ -242,7 +242,7 @@ def test_an_even_image_stays_even(data: st.DataObject) -> None:
         lower, tuple(a + b for a, b in zip(lower, extent, strict=True)), data.draw(st.tuples(*[st.integers(8, 20)] * 3))
     )
     np.testing.assert_allclose(roi.extract(np.full((9, 10, 11), -731, np.int16)), -731, rtol=1e-5)
-    values, _ = roi.restore(np.full(roi.size[::-1], 0.7, np.float32), size=(11, 10, 9))
+    values, _ = roi.restore(np.full(roi.size[::-1], 0.7, np.float32), image_size=(11, 10, 9))
     np.testing.assert_allclose(values, 0.7, rtol=1e-5)
 
 
@@ -250,7 +250,7 @@ def test_an_even_image_stays_even(data: st.DataObject) -> None:
 def test_the_weights_of_each_sample_sum_to_one_and_none_is_negative(
     start: float, width: float, samples: int, extent: int
 ) -> None:
-    cells, weights = taps_of(start + np.arange(samples) * width, extent=extent, width=width)
+    cells, weights = linear_taps(start + np.arange(samples) * width, source_size=extent, target_step=width)
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=0, atol=1e-5)
     assert weights.min() >= 0
     assert 0 <= cells.min() <= cells.max() < extent
@@ -284,7 +284,7 @@ def test_a_box_wholly_beyond_the_image_repeats_its_border() -> None:
     image = np.arange(8, dtype=np.float32).reshape(2, 2, 2)
     roi = Roi((10, 10, 10), (18, 18, 18), (8, 8, 8))
     assert np.unique(roi.extract(image)).tolist() == [7]
-    values, _ = roi.restore(np.ones((8, 8, 8)), size=(2, 2, 2))
+    values, _ = roi.restore(np.ones((8, 8, 8)), image_size=(2, 2, 2))
     assert values.size == 0
 
 
@@ -299,7 +299,7 @@ def test_only_voxels_near_the_box_are_read() -> None:
 )
 def test_blocks_are_the_largest_power_of_two_within_the_step(step: float, factor: int) -> None:
     roi = Roi((0, 0, 0), (8 * step, 9, 10 * step), (8, 9, 10))
-    assert roi.reduction == (factor, 1, factor)
+    assert roi.reduction_factors == (factor, 1, factor)
 
 
 @given(st.lists(st.floats(0.4, 9), min_size=3, max_size=3), st.floats(-20, 30))
@@ -308,7 +308,7 @@ def test_a_reduced_image_is_sampled_as_the_image_itself_bit_for_bit(steps: list[
     cells = (6, 5, 4)
     upper = [lower + n * step for n, step in zip(cells, steps, strict=True)]
     roi = Roi((lower, lower, lower), (upper[0], upper[1], upper[2]), cells)
-    assert np.array_equal(roi.sample(reduce(image, roi.reduction)), roi.extract(image))
+    assert np.array_equal(roi.resample(block_means(image, roi.reduction_factors)), roi.extract(image))
 
 
 @pytest.mark.parametrize("dtype", ["i2", "f8", ">f4", "f4"])
@@ -317,14 +317,14 @@ def test_samples_of_any_type_and_layout_are_the_same(dtype: str) -> None:
     image = np.random.default_rng(0).integers(-1000, 1000, (19, 20, 21))
     plain = np.ascontiguousarray(image, np.float32)
     for view in (image.astype(dtype), image[::-1, :, ::-1].astype(dtype)[::-1, :, ::-1], image.T.astype(dtype, "C").T):
-        assert np.array_equal(roi.sample(view), roi.sample(plain))
+        assert np.array_equal(roi.resample(view), roi.resample(plain))
 
 
 def test_a_coarse_grid_is_the_kernel_on_block_means() -> None:
     image = np.random.default_rng(0).normal(size=(48, 40, 64))
     means = image.reshape(24, 2, 40, 16, 4).mean(axis=(1, 4))
     roi = Roi((3.2, 4.1, 5.3), (57.7, 20.3, 30.9), (10, 12, 9))
-    assert roi.reduction == (4, 1, 2)
+    assert roi.reduction_factors == (4, 1, 2)
     among = Roi((1.7 / 4, 4.1, 4.8 / 2), (56.2 / 4, 20.3, 30.4 / 2), (10, 12, 9))
     np.testing.assert_allclose(roi.extract(image), among.extract(means), rtol=0, atol=1e-5)
 
@@ -346,7 +346,7 @@ def test_a_smooth_image_survives_the_way_to_the_grid_and_back() -> None:
     z, y, x = np.ogrid[:40, :44, :48]
     image = np.sin(x / 6) + np.cos(y / 7) * np.sin(z / 8)
     roi = Roi((5.2, 4.7, 6.1), (38.9, 37.2, 33.3), (47, 50, 42))
-    values, (i, j, k) = roi.restore(roi.extract(image), size=(48, 44, 40))
+    values, (i, j, k) = roi.restore(roi.extract(image), image_size=(48, 44, 40))
     there = image[k : k + values.shape[0], j : j + values.shape[1], i : i + values.shape[2]]
     inner = (slice(2, -2),) * 3
     assert np.abs(values - there)[inner].max() < 0.02
@@ -356,7 +356,7 @@ def test_an_object_keeps_its_place_on_the_way_to_the_grid_and_back() -> None:
     z, y, x = np.ogrid[:40, :44, :48]
     ball = (((x - 21.3) / 12) ** 2 + ((y - 20.6) / 11) ** 2 + ((z - 18.4) / 10) ** 2 < 1).astype(np.float32)
     roi = Roi((4.0, 4.0, 3.0), (39.0, 37.0, 34.0), (32, 32, 32))
-    values, (i, j, k) = roi.restore(roi.extract(ball), size=(48, 44, 40))
+    values, (i, j, k) = roi.restore(roi.extract(ball), image_size=(48, 44, 40))
     back = np.zeros_like(ball)
     back[k : k + values.shape[0], j : j + values.shape[1], i : i + values.shape[2]] = values
     centre = [(back * axis).sum() / back.sum() for axis in (x, y, z)]
@@ -396,7 +396,7 @@ def _answer(
     )
     answered = Prediction(random.integers(0, 256, (14, 13, 12), np.uint8), Roi((3, 2, 1), (27, 24, 20), (12, 13, 14)))
     prepared = prepare(
-        lambda factors: Reduction(canonical, factors), shown, answered=answered, geometry=geometry, spec=_SPEC
+        lambda factors: BlockMeans(canonical, factors), shown, answered=answered, geometry=geometry, spec=_SPEC
     )
     grid = random.integers(0, 256, prepared.tensor.shape[1:], np.uint8)
     piece, (x, y, z) = restore(Prediction(grid, prepared.roi), shown, geometry=geometry, threshold=0.5)
@@ -442,7 +442,7 @@ def test_an_image_stored_in_any_order_gives_the_same_input_and_the_same_mask(
 
 def test_a_model_that_sees_the_whole_image_sees_it_whatever_is_shown() -> None:
     spec = RoiSpec(size=(8, 16, 8), margin_mm=50, whole=True)
-    roi = Roi.around([(4, 5, 6)], clicks=[(90, 90, 90)], spacing=(1, 1, 2), spec=spec, image=(20, 30, 40))
+    roi = Roi.from_points([(4, 5, 6)], clicks=[(90, 90, 90)], spacing=(1, 1, 2), spec=spec, image_size=(20, 30, 40))
     assert roi == Roi((-0.5, -0.5, -0.5), (19.5, 29.5, 39.5), (8, 16, 8))
     with pytest.raises(ValueError, match="size is needed"):
-        Roi.around([(4, 5, 6)], spacing=(1, 1, 2), spec=spec)
+        Roi.from_points([(4, 5, 6)], spacing=(1, 1, 2), spec=spec)

@@ -9,7 +9,14 @@ from google.rpc import error_details_pb2, status_pb2
 
 from sixpoint import errors
 from sixpoint.errors import SixpointError, Violation
-from sixpoint.protocol.status import CODES, DETAILS_KEY, code_of, from_rpc, is_ours, to_status
+from sixpoint.protocol.status import (
+    DETAILS_KEY,
+    STATUS_CODES,
+    error_from_rpc,
+    error_to_status,
+    is_from_gateway,
+    status_code,
+)
 
 TREE = list(SixpointError.tree())
 VIOLATIONS = (Violation("points[3]", "outside the image"), Violation("frame", "must be one of 'voxel', 'lps', 'ras'"))
@@ -36,8 +43,8 @@ class Failure(grpc.RpcError):
 
 def failed(error: SixpointError) -> Failure:
     """What a client sees of an error that the gateway raised."""
-    trailers = (("content-type", "application/grpc"), (DETAILS_KEY, to_status(error).SerializeToString()))
-    return Failure(code_of(error), error.message, trailers)
+    trailers = (("content-type", "application/grpc"), (DETAILS_KEY, error_to_status(error).SerializeToString()))
+    return Failure(status_code(error), error.message, trailers)
 
 
 def detailed(status: status_pb2.Status, code: grpc.StatusCode = grpc.StatusCode.NOT_FOUND) -> Failure:
@@ -55,7 +62,7 @@ def with_info(reason: str, domain: str) -> Failure:
 
 @of_every_class
 def test_every_class_comes_back_as_itself(kind: type[SixpointError]) -> None:
-    back = from_rpc(failed(kind("what was wrong: µm, 5 < 6")))
+    back = error_from_rpc(failed(kind("what was wrong: µm, 5 < 6")))
     assert type(back) is kind
     assert (back.message, str(back)) == ("what was wrong: µm, 5 < 6",) * 2
     assert (back.violations, back.retry_after) == ((), None)
@@ -63,27 +70,27 @@ def test_every_class_comes_back_as_itself(kind: type[SixpointError]) -> None:
 
 @of_every_class
 def test_violations_come_back_in_their_order(kind: type[SixpointError]) -> None:
-    assert from_rpc(failed(kind("no", violations=VIOLATIONS))).violations == VIOLATIONS
+    assert error_from_rpc(failed(kind("no", violations=VIOLATIONS))).violations == VIOLATIONS
 
 
 @of_every_class
 def test_the_time_to_retry_after_comes_back_to_the_microsecond(kind: type[SixpointError]) -> None:
-    back = from_rpc(failed(kind("later", retry_after=2.000125)))
+    back = error_from_rpc(failed(kind("later", retry_after=2.000125)))
     assert type(back) is kind
     assert back.retry_after == 2.000125
 
 
 def test_a_retry_at_once_is_not_taken_for_none() -> None:
-    assert from_rpc(failed(errors.Unavailable("now", retry_after=0.0))).retry_after == 0.0
+    assert error_from_rpc(failed(errors.Unavailable("now", retry_after=0.0))).retry_after == 0.0
 
 
 def test_violations_and_a_time_to_retry_after_travel_together() -> None:
-    back = from_rpc(failed(errors.ResourceExhausted("full", violations=VIOLATIONS, retry_after=5)))
+    back = error_from_rpc(failed(errors.ResourceExhausted("full", violations=VIOLATIONS, retry_after=5)))
     assert (back.violations, back.retry_after) == (VIOLATIONS, 5.0)
 
 
 def test_a_status_says_code_message_and_reason() -> None:
-    status = to_status(errors.SessionExpired("gone"))
+    status = error_to_status(errors.SessionExpired("gone"))
     info = error_details_pb2.ErrorInfo()
     assert (status.code, status.message, len(status.details)) == (5, "gone", 1)
     assert status.details[0].Unpack(info)
@@ -99,8 +106,8 @@ def test_no_two_classes_share_a_reason() -> None:
 
 @of_every_class
 def test_a_class_has_the_code_of_its_branch(kind: type[SixpointError]) -> None:
-    branch = next(parent for parent in kind.__mro__ if parent in CODES)
-    assert code_of(kind("")) is CODES[branch]
+    branch = next(parent for parent in kind.__mro__ if parent in STATUS_CODES)
+    assert status_code(kind("")) is STATUS_CODES[branch]
     assert branch is SixpointError or branch.__base__ is SixpointError
 
 
@@ -117,7 +124,7 @@ def test_a_class_has_the_code_of_its_branch(kind: type[SixpointError]) -> None:
     ],
 )
 def test_subclasses_have_the_codes_of_the_contract(kind: type[SixpointError], code: grpc.StatusCode) -> None:
-    assert code_of(kind("")) is code
+    assert status_code(kind("")) is code
 
 
 # Failures that are not ours
@@ -125,36 +132,36 @@ def test_subclasses_have_the_codes_of_the_contract(kind: type[SixpointError], co
 
 @pytest.mark.parametrize("code", list(grpc.StatusCode), ids=lambda code: code.name)
 def test_a_foreign_failure_becomes_the_class_of_its_code(code: grpc.StatusCode) -> None:
-    back = from_rpc(Failure(code, "a proxy said no"))
-    assert type(back) is {own: kind for kind, own in CODES.items()}.get(code, SixpointError)
+    back = error_from_rpc(Failure(code, "a proxy said no"))
+    assert type(back) is {own: kind for kind, own in STATUS_CODES.items()}.get(code, SixpointError)
     assert back.message == "a proxy said no"
 
 
 @pytest.mark.parametrize("details", ["", None])
 def test_a_failure_without_words_is_named_by_its_code(details: str | None) -> None:
-    assert from_rpc(Failure(grpc.StatusCode.UNAVAILABLE, details)).message == "UNAVAILABLE"
+    assert error_from_rpc(Failure(grpc.StatusCode.UNAVAILABLE, details)).message == "UNAVAILABLE"
 
 
 def test_a_bare_rpc_error_is_an_error_of_no_kind() -> None:
-    back = from_rpc(grpc.RpcError("torn"))
+    back = error_from_rpc(grpc.RpcError("torn"))
     assert type(back) is SixpointError
     assert back.message == "torn"
 
 
 def test_missing_trailers_are_no_trailers() -> None:
-    assert type(from_rpc(Failure(grpc.StatusCode.NOT_FOUND, "no", None))) is errors.NotFound
+    assert type(error_from_rpc(Failure(grpc.StatusCode.NOT_FOUND, "no", None))) is errors.NotFound
 
 
 @pytest.mark.parametrize(("reason", "domain"), [("SESSION_EXPIRED", "googleapis.com"), ("SOMETHING_NEW", "sixpoint")])
 def test_a_foreign_or_unknown_reason_leaves_the_code_to_decide(reason: str, domain: str) -> None:
-    assert type(from_rpc(with_info(reason, domain))) is errors.NotFound
+    assert type(error_from_rpc(with_info(reason, domain))) is errors.NotFound
 
 
 def test_only_our_domain_is_ours() -> None:
-    assert is_ours(with_info("SESSION_EXPIRED", "sixpoint"))
-    assert not is_ours(with_info("SESSION_EXPIRED", "googleapis.com"))
-    assert not is_ours(Failure(grpc.StatusCode.UNAVAILABLE, "connection refused"))
-    assert not is_ours(grpc.RpcError())
+    assert is_from_gateway(with_info("SESSION_EXPIRED", "sixpoint"))
+    assert not is_from_gateway(with_info("SESSION_EXPIRED", "googleapis.com"))
+    assert not is_from_gateway(Failure(grpc.StatusCode.UNAVAILABLE, "connection refused"))
+    assert not is_from_gateway(grpc.RpcError())
 
 
 # Damaged trailers
@@ -162,23 +169,23 @@ def test_only_our_domain_is_ours() -> None:
 
 @pytest.mark.parametrize("length", [1, 2, 7, 30, -1])
 def test_trailers_cut_short_leave_code_and_message(length: int) -> None:
-    whole = to_status(errors.PromptError("no", violations=VIOLATIONS)).SerializeToString()
+    whole = error_to_status(errors.PromptError("no", violations=VIOLATIONS)).SerializeToString()
     failure = Failure(grpc.StatusCode.INVALID_ARGUMENT, "no", ((DETAILS_KEY, whole[:length]),))
-    back = from_rpc(failure)
+    back = error_from_rpc(failure)
     assert isinstance(back, errors.InvalidArgument)
     assert back.message == "no"
 
 
 def test_trailers_that_are_no_status_leave_code_and_message() -> None:
     failure = Failure(grpc.StatusCode.NOT_FOUND, "no", ((DETAILS_KEY, b"\xff" * 40),))
-    assert type(from_rpc(failure)) is errors.NotFound
-    assert not is_ours(failure)
+    assert type(error_from_rpc(failure)) is errors.NotFound
+    assert not is_from_gateway(failure)
 
 
 @pytest.mark.parametrize("name", ["ErrorInfo", "BadRequest", "RetryInfo"])
 def test_a_detail_that_does_not_parse_leaves_code_and_message(name: str) -> None:
     broken = Packed(type_url=f"type.googleapis.com/google.rpc.{name}", value=b"\x0a\xff")
-    back = from_rpc(detailed(status_pb2.Status(details=[broken])))
+    back = error_from_rpc(detailed(status_pb2.Status(details=[broken])))
     assert type(back) is errors.NotFound
     assert (back.message, back.violations, back.retry_after) == ("said", (), None)
 
@@ -186,10 +193,10 @@ def test_a_detail_that_does_not_parse_leaves_code_and_message(name: str) -> None
 def test_details_of_unknown_kinds_are_passed_over() -> None:
     status = status_pb2.Status()
     status.details.add().Pack(error_details_pb2.DebugInfo(detail="trace"))
-    status.details.extend(to_status(errors.ImageNotFound("")).details)
-    assert type(from_rpc(detailed(status))) is errors.ImageNotFound
+    status.details.extend(error_to_status(errors.ImageNotFound("")).details)
+    assert type(error_from_rpc(detailed(status))) is errors.ImageNotFound
 
 
 def test_a_status_under_another_key_is_not_looked_at() -> None:
-    status = to_status(errors.ImageNotFound("")).SerializeToString()
-    assert type(from_rpc(Failure(grpc.StatusCode.NOT_FOUND, "", (("other-bin", status),)))) is errors.NotFound
+    status = error_to_status(errors.ImageNotFound("")).SerializeToString()
+    assert type(error_from_rpc(Failure(grpc.StatusCode.NOT_FOUND, "", (("other-bin", status),)))) is errors.NotFound

@@ -94,13 +94,13 @@ def test_a_violated_click_moves_its_voxel_and_little_else(roi: Roi, value: int, 
     # The smallest count of 255ths on the side of the object, or the largest on the other one.
     expected = math.ceil(threshold * 255) - (value > 0)
     size = (100, 100, 100)
-    lower, upper = roi.bounds(size)
+    lower, upper = roi.voxel_bounds(size)
     for voxel in (lower, tuple(n - 1 for n in upper), tuple((a + b) // 2 for a, b in zip(lower, upper, strict=True))):
         held = enforce_clicks(grid, np.array([voxel]), np.array([value == 0]), roi=roi, threshold=threshold)
-        values, first = roi.restore(held, size=size)
+        values, first = roi.restore(held, image_size=size)
         x, y, z = (a - b for a, b in zip(voxel, first, strict=True))
         assert values[z, y, x] == pytest.approx(expected, abs=1e-3)
-        reach = np.array([max(1.0, 1 / step) for step in roi.step])
+        reach = np.array([max(1.0, 1 / step) for step in roi.cell_size])
         assert np.count_nonzero(held != grid) <= np.prod(2 * reach + 1)
     assert (grid == value).all()
 
@@ -115,7 +115,7 @@ def test_of_clicks_that_share_cells_the_later_one_has_its_way():
     grid, voxels = np.full((32, 32, 32), 230, np.uint8), np.array([[40, 50, 30], [41, 50, 30]])
     for signs in ([True, False], [False, True]):
         held = enforce_clicks(grid, voxels, np.array(signs), roi=ROIS["coarser"], threshold=0.5)
-        values, first = ROIS["coarser"].restore(held, size=(100, 120, 80))
+        values, first = ROIS["coarser"].restore(held, image_size=(100, 120, 80))
         x, y, z = voxels[1] - first
         assert values[z, y, x] == pytest.approx(127, abs=1e-3) if not signs[1] else values[z, y, x] >= 128 - 1e-3
 

@@ -271,8 +271,8 @@ async def test_a_version_on_trial_answers_its_share_of_the_sessions(process):
     process.catalog.update({"clicks": Model("clicks", "7", CLICKS_SPEC, trial)})
     sessions = [await process.open() for _ in range(12)]
     versions = [(await process.annotate(one, SIX)).version for one in sessions]
-    assert versions == ["8" if trial.takes(one) else "7" for one in sessions]
-    assert {(await process.annotate(one, ADD)).version for one in sessions if trial.takes(one)} <= {"8"}
+    assert versions == ["8" if trial.serves(one) else "7" for one in sessions]
+    assert {(await process.annotate(one, ADD)).version for one in sessions if trial.serves(one)} <= {"8"}
 
 
 # Clicks

@@ -6,7 +6,7 @@ import pytest
 
 import sixpoint.preprocessing.block_mean
 from gateway.core.images.reductions import Reductions
-from sixpoint.preprocessing.block_mean import reduce
+from sixpoint.preprocessing.block_mean import block_means
 
 IMAGE = np.random.default_rng(0).integers(-1000, 1000, (90, 140, 150)).astype(np.int16)
 WINDOW = (slice(3, 40), slice(0, 70), slice(5, 75))
@@ -15,7 +15,7 @@ WINDOW = (slice(3, 40), slice(0, 70), slice(5, 75))
 @pytest.mark.parametrize("factors", [(1, 1, 1), (2, 1, 1), (2, 2, 2), (1, 4, 2)])
 def test_a_window_is_that_part_of_the_reduced_image(factors: tuple[int, int, int]):
     reduced = Reductions(IMAGE)(factors)
-    whole = reduce(IMAGE, factors)
+    whole = block_means(IMAGE, factors)
     assert reduced.shape == whole.shape
     window = tuple(slice(part.start, min(part.stop, n)) for part, n in zip(WINDOW, whole.shape, strict=True))
     assert np.array_equal(reduced[window], whole[window])
@@ -56,7 +56,7 @@ def test_threads_that_want_the_same_samples_make_them_once(monkeypatch: pytest.M
 
     def counted(image: np.ndarray, factors: tuple[int, int, int]) -> np.ndarray:
         calls.append(image.shape)
-        return reduce(image, factors)
+        return block_means(image, factors)
 
     monkeypatch.setattr(sixpoint.preprocessing.block_mean, "reduce", counted)
     reductions = Reductions(IMAGE)

@@ -148,7 +148,7 @@ def by_monai(volume: Volume, spec: ModelSpec, predict: Callable[[torch.Tensor], 
     """
     assert spec.patch is not None
     geometry = volume.geometry.canonical()
-    roi = Roi.whole(geometry.size, spacing=geometry.spacing, target=spec.patch.spacing)
+    roi = Roi.from_image(geometry.size, spacing=geometry.spacing, target_spacing=spec.patch.spacing)
     canonical = volume.geometry.orientation.to_canonical(volume.array)
     channels = volume_input(roi.extract(canonical), spec.input)
     with torch.inference_mode():
@@ -163,5 +163,5 @@ def by_monai(volume: Volume, spec: ModelSpec, predict: Callable[[torch.Tensor], 
             cval=spec.patch.padding_value if spec.patch.padding == "constant" else 0.0,
         )
     assert isinstance(blended, torch.Tensor)
-    restored = [roi.restore(channel, size=geometry.size)[0] for channel in blended[0].numpy()]
+    restored = [roi.restore(channel, image_size=geometry.size)[0] for channel in blended[0].numpy()]
     return np.stack([volume.geometry.orientation.from_canonical(one) for one in restored])
