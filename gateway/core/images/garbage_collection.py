@@ -10,7 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from gateway.core.images.disk_cache import ImageCache
-from gateway.core.images.memory_cache import ImagesAtHand
+from gateway.core.images.memory_cache import MemoryCache
 from gateway.core.images.repository import BlobStore, ImageRepository, ImageWriter
 from gateway.core.images.stored_image import blob_key, is_digest
 from gateway.core.images.upload_files import UploadFolder
@@ -50,7 +50,7 @@ class Sweep:
         blobs: BlobStore,
         cache: ImageCache,
         uploads: UploadFolder,
-        at_hand: ImagesAtHand,
+        at_hand: MemoryCache,
         threads: Executor,
         idle: float,
         now: Callable[[], float],

@@ -2,66 +2,64 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.core.images.stored_image import StoredImage
+from gateway.core.runtime.byte_lru import ByteLru
 
-__all__ = ["ImagesAtHand"]
+__all__ = ["MemoryCache"]
 
-_MOST = 64
-_NOTED_S = 60.0
+_MAX_IMAGES = 64
+_NOTE_USE_S = 60.0
 
 
 @dataclass
 class _Entry:
     image: StoredImage
-    noted: float
+    use_noted: float
 
 
-class ImagesAtHand:
-    """Mapped images by digest, least recently used first. One that is dropped stays usable for whoever holds it.
+class MemoryCache:
+    """Mapped images by digest. An image that is dropped stays usable for whoever holds it.
 
     Args:
-        budget: Bytes of memory for what was computed of them; their voxels are the system's to keep or drop.
-        now: The clock, seconds since 1970.
+        budget: Bytes of memory for what was computed of the images; the system manages the memory of mapped voxels.
+        now: Clock, in seconds since 1970.
     """
 
     def __init__(self, *, budget: int, now: Callable[[], float]) -> None:
-        self._budget = budget
         self._now = now
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        # The image used last is in use now, whatever its size.
+        self._entries: ByteLru[str, _Entry] = ByteLru(
+            budget, size=lambda entry: entry.image.reduced.nbytes, max_entries=_MAX_IMAGES, spare_last=True
+        )
 
     def get(self, digest: str) -> tuple[StoredImage, bool] | None:
-        """The image, used now, and whether it is a while ago that somebody noted so; None when it is not at hand."""
+        """Look an image up, which counts as use.
+
+        Returns:
+            The image, and whether its use should be stored now, which is so once a minute; None if it is not cached.
+        """
         entry = self._entries.get(digest)
         if entry is None:
             return None
-        self._entries.move_to_end(digest)
-        self._trim()
-        due = self._now() - entry.noted > _NOTED_S
+        # What is computed of images grows as they are used.
+        self._entries.measure()
+        due = self._now() - entry.use_noted > _NOTE_USE_S
         if due:
-            entry.noted = self._now()
+            entry.use_noted = self._now()
         return entry.image, due
 
     def put(self, image: StoredImage) -> None:
-        """Keep an image at hand."""
-        self._entries[image.digest] = _Entry(image, self._now())
-        self._entries.move_to_end(image.digest)
-        self._trim()
+        """Cache an image."""
+        self._entries.measure()
+        self._entries.put(image.digest, _Entry(image, self._now()))
 
     def drop(self, digest: str) -> None:
-        """Let go of an image, if it is at hand."""
-        self._entries.pop(digest, None)
+        """Drop an image, if it is cached."""
+        self._entries.pop(digest)
 
     def digests(self) -> list[str]:
-        """Those at hand."""
+        """The digests of the cached images."""
         return list(self._entries)
-
-    def _trim(self) -> None:
-        held = sum(entry.image.reduced.nbytes for entry in self._entries.values())
-        # The last one is being used now, whatever it holds.
-        while len(self._entries) > 1 and (held > self._budget or len(self._entries) > _MOST):
-            _, entry = self._entries.popitem(last=False)
-            held -= entry.image.reduced.nbytes

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from gateway.core.images.disk_cache import ImageCache
 from gateway.core.images.garbage_collection import Sweep, forget_blob
-from gateway.core.images.memory_cache import ImagesAtHand
+from gateway.core.images.memory_cache import MemoryCache
 from gateway.core.images.quota import ImageLimits, Room, used
 from gateway.core.images.records import ImageRecord
 from gateway.core.images.repository import BlobStore, ImageRepository, ImageWriter
@@ -64,7 +64,7 @@ class Images:
         self._uploads = UploadFolder(self._folders[1])
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="images")
         self._room = Room(limits)
-        self._at_hand = ImagesAtHand(budget=limits.memory, now=now)
+        self._at_hand = MemoryCache(budget=limits.memory, now=now)
         self._opening: dict[str, asyncio.Task[StoredImage]] = {}
         self._running: set[Path] = set()
         self._sweep = Sweep(

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import zstandard
 
 from gateway.core.annotation.preprocess import NetworkInput, Prediction
 from gateway.core.annotation.prompt_state import ObjectPrompts, accumulate, anywhere, read_prompts
+from gateway.core.runtime.byte_lru import ByteLru
 from gateway.core.sessions.records import SegmentRow, SessionRow, StepRow
 from gateway.core.sessions.step_codec import decode_answer, decode_prompts
 from sixpoint._typing import Bools
 from sixpoint.errors import InternalError
 from sixpoint.geometry import Geometry
 
-__all__ = ["Hot", "SegmentStateCache", "SentMask", "State", "read_state"]
+__all__ = ["CachedSegment", "SegmentStateCache", "SentMask", "State", "read_state"]
 
 # Of a state beyond its answer: prompts, objects, bookkeeping.
 _OVERHEAD_BYTES = 4096
-# What the network saw is large, and of use to those who click just now: a sixteenth of the budget is kept of it.
-_PREPARED_SHARE = 16
+# Network inputs are large, and help those who click just now: they may take a sixteenth of the budget.
+_INPUT_SHARE = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +99,14 @@ def read_state(prompts: Sequence[bytes], last: StepRow, *, geometry: Geometry) -
 
 
 @dataclass(frozen=True, eq=False)
-class Hot:
-    """A segment at hand: the session's revision, the segment's record, and where it stands."""
+class CachedSegment:
+    """A segment in the cache.
+
+    Attributes:
+        revision: Revision of the session that the rest belongs to.
+        segment: Record of the segment.
+        state: State of the segment.
+    """
 
     revision: int
     segment: SegmentRow
@@ -108,92 +114,122 @@ class Hot:
 
 
 @dataclass(eq=False)
-class SegmentStateCache:
-    """The states of the segments that were used last, within a budget; of fewer of them what the network saw.
+class _CachedSession:
+    """A session in the cache; its record is None once it may be out of date though the segments are not."""
 
-    Attributes:
-        budget: Bytes.
-        idle: Seconds after which those of a session that nobody used are let go of.
-        now: A clock, in seconds, that never goes back.
-    """
-
-    budget: int
-    idle: float = 600.0
-    now: Callable[[], float] = time.monotonic
-    _sessions: OrderedDict[str, dict[int, Hot]] = field(default_factory=OrderedDict)
-    _rows: dict[str, SessionRow] = field(default_factory=dict)
-    _used: dict[str, float] = field(default_factory=dict)
-    _prepared: OrderedDict[tuple[str, int], int] = field(default_factory=OrderedDict)
-    _nbytes: int = 0
+    row: SessionRow | None
+    segments: dict[int, CachedSegment]
+    used: float
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
-        return self._nbytes
+        return sum(cached.state.nbytes for cached in self.segments.values())
 
-    def get(self, session_id: str, segment: int) -> Hot | None:
-        """A segment's state, if it is at hand; compare its revision with the database's."""
-        found = self._sessions.get(session_id)
-        if found is None:
+    def drop_input(self, number: int) -> None:
+        """Drop what the network saw of a segment."""
+        cached = self.segments[number]
+        self.segments[number] = replace(cached, state=replace(cached.state, prepared=None))
+
+
+class SegmentStateCache:
+    """The states of the segments used last, within a budget; network inputs, which are large, of fewer of them.
+
+    Args:
+        budget: Bytes of all states.
+        idle: Seconds after which an unused session is dropped.
+        now: Clock, in seconds, that never goes back.
+    """
+
+    def __init__(self, budget: int, *, idle: float = 600.0, now: Callable[[], float] = time.monotonic) -> None:
+        self._idle = idle
+        self._now = now
+        self._sessions: ByteLru[str, _CachedSession] = ByteLru(budget, size=lambda session: session.nbytes)
+        # The bytes of each segment's network input.
+        self._inputs: ByteLru[tuple[str, int], int] = ByteLru(budget // _INPUT_SHARE, size=int)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all states."""
+        return self._sessions.nbytes
+
+    def get(self, session_id: str, segment: int) -> CachedSegment | None:
+        """A segment's state, if it is cached; the database may have moved on from its revision."""
+        session = self._sessions.get(session_id)
+        if session is None:
             return None
-        self._sessions.move_to_end(session_id)
-        self._used[session_id] = self.now()
-        return found.get(segment)
+        session.used = self._now()
+        return session.segments.get(segment)
 
     def row(self, session_id: str) -> SessionRow | None:
-        """The session's record, if it is at hand; it may be out of date, as the states may."""
-        return self._rows.get(session_id)
+        """A session's record, if it is cached; the database may have moved on from its revision."""
+        session = self._sessions.peek(session_id)
+        return None if session is None else session.row
 
     def put(self, row: SessionRow, *, before: int, segment: SegmentRow, state: State) -> None:
-        """Keep a segment's state; the session's other segments stay, if they are of the revision before."""
-        session_id, revision = row.id, row.revision
-        kept = {number: hot for number, hot in self.drop(session_id).items() if hot.revision == before}
-        kept = {number: replace(hot, revision=revision) for number, hot in kept.items()}
-        kept[segment.number] = Hot(revision, segment, state)
-        self._sessions[session_id] = kept
-        self._rows[session_id] = row
-        self._used[session_id] = self.now()
-        self._nbytes += _size(kept)
-        for number, hot in kept.items():
-            if hot.state.prepared:
-                self._prepared[session_id, number] = hot.state.prepared.nbytes
-        while sum(self._prepared.values()) > self.budget // _PREPARED_SHARE:
-            self._strip(*next(iter(self._prepared)))
-        while self._nbytes > self.budget and self._sessions:
-            self.drop(next(iter(self._sessions)))
+        """Cache a segment's state at the revision of ``row``.
+
+        Args:
+            row: Record of the session.
+            before: Revision at which cached states of the session's other segments are still right.
+            segment: Record of the segment.
+            state: State of the segment.
+        """
+        segments = {
+            number: replace(cached, revision=row.revision)
+            for number, cached in self._pop(row.id).items()
+            if cached.revision == before
+        }
+        segments[segment.number] = CachedSegment(row.revision, segment, state)
+        session = _CachedSession(row, segments, self._now())
+        for number, cached in segments.items():
+            if cached.state.prepared:
+                self._put_input(session, row.id, number, cached.state.prepared.nbytes)
+        for session_id, evicted in self._sessions.put(row.id, session):
+            self._pop_inputs(session_id, evicted)
 
     def expire(self) -> None:
-        """Let go of the sessions that nobody used for too long."""
+        """Drop the sessions that were not used for too long."""
         # The least recently used come first.
         for session_id in list(self._sessions):
-            if self._used[session_id] > self.now() - self.idle:
+            session = self._sessions.peek(session_id)
+            if session is not None and session.used > self._now() - self._idle:
                 break
             self.drop(session_id)
 
     def keep_at(self, session_id: str, revision: int) -> None:
-        """A change from the revision before left all segments as they were, though perhaps not the session's record."""
-        self._rows.pop(session_id, None)
-        kept = self._sessions.get(session_id, {})
-        for number, hot in kept.items():
-            if hot.revision == revision - 1:
-                kept[number] = replace(hot, revision=revision)
+        """Take over the cached segments to ``revision``, as the change before it concerned none of them.
 
-    def drop(self, session_id: str) -> dict[int, Hot]:
-        """Let go of a session; what was at hand of it."""
-        dropped = self._sessions.pop(session_id, {})
-        self._used.pop(session_id, None)
-        self._rows.pop(session_id, None)
-        for number in dropped:
-            self._prepared.pop((session_id, number), None)
-        self._nbytes -= _size(dropped)
-        return dropped
+        The session's record is dropped, since it may have changed.
+        """
+        session = self._sessions.peek(session_id)
+        if session is None:
+            return
+        session.row = None
+        for number, cached in session.segments.items():
+            if cached.revision == revision - 1:
+                session.segments[number] = replace(cached, revision=revision)
 
-    def _strip(self, session_id: str, segment: int) -> None:
-        """Keep a segment's state without what the network saw."""
-        hot = self._sessions[session_id][segment]
-        self._sessions[session_id][segment] = replace(hot, state=replace(hot.state, prepared=None))
-        self._nbytes -= self._prepared.pop((session_id, segment))
+    def drop(self, session_id: str) -> None:
+        """Drop a session."""
+        self._pop(session_id)
 
+    def _pop(self, session_id: str) -> dict[int, CachedSegment]:
+        session = self._sessions.pop(session_id)
+        if session is None:
+            return {}
+        self._pop_inputs(session_id, session)
+        return session.segments
 
-def _size(states: dict[int, Hot]) -> int:
-    return sum(hot.state.nbytes for hot in states.values())
+    def _put_input(self, session: _CachedSession, session_id: str, number: int, nbytes: int) -> None:
+        """Count a segment's network input of a session that is not cached yet, and drop the oldest inputs."""
+        for (other_id, other_number), _ in self._inputs.put((session_id, number), nbytes):
+            other = self._sessions.peek(other_id)
+            if other is None:
+                session.drop_input(other_number)
+            else:
+                other.drop_input(other_number)
+                self._sessions.measure(other_id)
+
+    def _pop_inputs(self, session_id: str, session: _CachedSession) -> None:
+        for number in session.segments:
+            self._inputs.pop((session_id, number))
