@@ -73,9 +73,9 @@ def publish(
     with clear_errors(), contextlib.ExitStack() as stack:
         given = options.given_of(spacing=spacing, patch=patch, axes=axes, labels=labels, licence=licence)
         from exporter.graph.external_data import files_of
-        from exporter.graph.tensorrt import find_builder
         from exporter.publishing.prepare import prepare
         from exporter.publishing.publish import publish as put
+        from exporter.publishing.tensorrt import find_builder
         from exporter.publishing.triton import Triton
         from exporter.repository.config import Tuning
         from exporter.repository.layout import require_same_interface

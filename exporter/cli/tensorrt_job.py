@@ -27,7 +27,7 @@ def tensorrt_job(
 ) -> None:
     """Print a Kubernetes Job that builds a version's TensorRT engine on the node that will serve it."""
     with clear_errors():
-        from exporter.graph.tensorrt import job_manifest
+        from exporter.publishing.tensorrt import job_manifest
         from exporter.repository.protocol import open_registry
         from exporter.repository.view import need_config, need_version, read_record, serving
         from sixpoint.errors import FailedPrecondition

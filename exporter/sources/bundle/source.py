@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from exporter.sources.archive import unpack
+from exporter.sources.bundle.archive import unpack
 from exporter.sources.bundle.config import Config, read_mapping
 from exporter.sources.torchscript import is_torchscript
 from sixpoint.errors import InvalidArgument

@@ -30,7 +30,7 @@ from exporter.sources.dispatch import Options
 from sixpoint.errors import InvalidArgument
 from tests.exporter.conftest import run
 from tests.exporter.hub.test_pull import Host, host, pull
-from tests.exporter.test_files import SPEC
+from tests.exporter.sources.test_files import SPEC
 from tests.support.models import write_ellipsoid_model
 from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.servers import running_triton

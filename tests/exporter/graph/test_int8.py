@@ -24,7 +24,7 @@ from sixpoint.model_spec.spec import ModelSpec
 from sixpoint.phantom import make_phantom
 from sixpoint.volume import Volume
 from tests.exporter.conftest import run
-from tests.exporter.test_files import SPEC
+from tests.exporter.sources.test_files import SPEC
 from tests.support.models import write_ellipsoid_model
 from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.servers import running_triton

@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 
-from exporter.sources.archive import unpack
+from exporter.sources.bundle.archive import unpack
 from exporter.sources.bundle.config import Config
 from exporter.sources.bundle.expression import Unknown
 from sixpoint.errors import InvalidArgument

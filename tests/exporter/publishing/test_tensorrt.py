@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.graph import tensorrt
+from exporter.publishing import tensorrt
 from exporter.publishing.publish import Release, publish
 from exporter.publishing.triton import Triton
 from exporter.publishing.versions import list_versions, remove, rollback
