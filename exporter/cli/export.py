@@ -31,7 +31,7 @@ def export(
     licence: options.Licence = "",
     weights: options.Weights = None,
     ignore: options.Ignore = None,
-    precision: options.InPrecision = options.Precision.FP32,
+    precision: options.Precision = options.NumericPrecision.FP32,
     calibrate: options.Calibrate = None,
     least_dice: options.LeastDice = 0.97,
     image: options.Image = None,

@@ -16,12 +16,12 @@ __all__ = [
     "Calibrate",
     "Ignore",
     "Image",
-    "InPrecision",
     "Labels",
     "LeastDice",
     "Licence",
     "MaxBatchSize",
     "ModelName",
+    "NumericPrecision",
     "Patch",
     "Precision",
     "Repository",
@@ -34,12 +34,12 @@ __all__ = [
     "TritonTimeout",
     "Wait",
     "Weights",
-    "given_of",
-    "name_of",
+    "default_name",
+    "spec_overrides",
 ]
 
 
-class Precision(StrEnum):
+class NumericPrecision(StrEnum):
     """In what a network computes."""
 
     FP32 = "fp32"
@@ -83,8 +83,8 @@ Ignore = Annotated[list[str] | None, typer.Option(help="A bundle's transform to 
 
 # How it is made, and proven
 
-InPrecision = Annotated[
-    Precision, typer.Option("--precision", help="In what the network computes; int8 needs --calibrate.")
+Precision = Annotated[
+    NumericPrecision, typer.Option("--precision", help="In what the network computes; int8 needs --calibrate.")
 ]
 Calibrate = Annotated[
     Path | None,
@@ -125,14 +125,14 @@ Wait = Annotated[float, typer.Option(min=0, help="Seconds to wait while another 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
-def name_of(source: Path) -> str:
+def default_name(source: Path) -> str:
     """A model's name, from where it lies: the bundle's or folder's own, or that of a file's folder."""
     if source.is_dir():
         return source.resolve().name
     return source.stem if source.suffix in {".zip", ".onnx", ".ts"} else source.resolve().parent.name
 
 
-def given_of(*, spacing: str, patch: str, axes: str, labels: str, licence: str) -> dict[str, Any]:
+def spec_overrides(*, spacing: str, patch: str, axes: str, labels: str, licence: str) -> dict[str, Any]:
     """What the flags say, as part of a spec.
 
     Raises:

@@ -44,7 +44,7 @@ def publish(
     weights: options.Weights = None,
     ignore: options.Ignore = None,
     precision: Annotated[
-        options.Precision | None,
+        options.NumericPrecision | None,
         typer.Option(
             help="In what the network computes; int8 needs --calibrate.", show_default="fp32; a TensorRT plan: fp16"
         ),
@@ -71,51 +71,51 @@ def publish(
     If anything fails, the old version goes on serving and the new one is gone.
     """
     with clear_errors(), contextlib.ExitStack() as stack:
-        given = options.given_of(spacing=spacing, patch=patch, axes=axes, labels=labels, licence=licence)
-        from exporter.graph.external_data import files_of
+        given = options.spec_overrides(spacing=spacing, patch=patch, axes=axes, labels=labels, licence=licence)
+        from exporter.graph.external_data import model_files
         from exporter.publishing.prepare import prepare
         from exporter.publishing.publish import publish as put
         from exporter.publishing.tensorrt import find_builder
         from exporter.publishing.triton import Triton
-        from exporter.repository.config import Tuning
+        from exporter.repository.config import ExecutionConfig
         from exporter.repository.layout import require_same_interface
-        from exporter.repository.protocol import open_registry
+        from exporter.repository.open import open_repository
         from exporter.repository.view import read_config
-        from exporter.sources.dispatch import Options
+        from exporter.sources.dispatch import ExportOptions
         from sixpoint.volume import Volume
 
         builder = find_builder() if tensorrt is options.TensorRt.PLAN else None
-        registry = open_registry(repository)
+        models = open_repository(repository)
         server = stack.enter_context(Triton(triton, timeout=timeout)) if triton else None
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sixpoint-export-"))
         release = prepare(
             source,
-            Options(
+            ExportOptions(
                 spec=spec,
-                given=given,
+                overrides=given,
                 weights=weights,
                 ignore=tuple(ignore or ()),
                 max_batch_size=max_batch_size,
                 tolerance=tolerance,
-                precision=(precision or options.Precision.FP32).value,
+                precision=(precision or options.NumericPrecision.FP32).value,
                 calibrate=calibrate,
                 least_dice=least_dice,
             ),
-            name=name or options.name_of(source),
+            name=name or options.default_name(source),
             folder=Path(folder),
             image=Volume.read(image) if image else None,
         )
         if tensorrt is options.TensorRt.ACCELERATOR:
-            release = replace(release, config=replace(release.config, tuning=Tuning(tensorrt=True)))
+            release = replace(release, config=replace(release.config, execution=ExecutionConfig(tensorrt=True)))
         if builder is not None:
             release = replace(release, config=replace(release.config, backend="tensorrt"))
             # Asked again under the repository's lock; but the engine takes minutes.
-            old = read_config(registry, release.config.name)
+            old = read_config(models, release.config.name)
             if old is not None:
                 require_same_interface(old, release.config)
             work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sixpoint-plan-")))
-            release = builder.build(release, work, half=precision is not options.Precision.FP32)
-        published = put(registry, release, triton=server, share=share, wait=wait)
+            release = builder.build(release, work, half=precision is not options.NumericPrecision.FP32)
+        published = put(models, release, triton=server, share=share, wait=wait)
         model, report = release.config.name, published.parity
         if as_json:
             content = {"name": model, "version": published.version, "notes": release.notes}
@@ -123,7 +123,7 @@ def publish(
             out.print_json(json.dumps({**content, "engine": engine, "parity": report.model_dump()}))
             return
         state = "serves" if share == 1 else f"is on trial for {share:.0%} of the sessions"
-        size = sum(file.stat().st_size for file in files_of(release.model)) / 2**20
+        size = sum(file.stat().st_size for file in model_files(release.model)) / 2**20
         out.print(f"{model} version {published.version} {state}{'' if server else ' when Triton next loads it'}")
         out.print(f"{repository}/{model}/{published.version}/{release.model.name} ({size:.1f} MiB)", markup=False)
         inner = report.reference if report.least_dice is None else "onnxruntime"

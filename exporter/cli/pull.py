@@ -41,7 +41,7 @@ def pull(
 ) -> None:
     """Fetch somebody's model into a cache folder, check it, and show its licence; nothing of it is run."""
     with clear_errors():
-        from exporter.hub.pull import Hosts
+        from exporter.hub.pull import HubUrls
         from exporter.hub.pull import pull as fetch
 
         columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
@@ -52,7 +52,7 @@ def pull(
                 cache=cache.expanduser(),
                 digest=sha256,
                 offline=offline,
-                hosts=Hosts(ngc.rstrip("/"), hugging_face.rstrip("/")),
+                hosts=HubUrls(ngc.rstrip("/"), hugging_face.rstrip("/")),
                 progress=lambda there, total: bar.update(task, completed=there, total=total or None),
             )
     if as_json:

@@ -28,24 +28,24 @@ def tensorrt_job(
     """Print a Kubernetes Job that builds a version's TensorRT engine on the node that will serve it."""
     with clear_errors():
         from exporter.publishing.tensorrt import job_manifest
-        from exporter.repository.protocol import open_registry
-        from exporter.repository.view import need_config, need_version, read_record, serving
+        from exporter.repository.open import open_repository
+        from exporter.repository.view import read_record, require_config, require_version, serving_version
         from sixpoint.errors import FailedPrecondition
 
-        registry = open_registry(repository)
-        config = need_config(registry, name)
+        models = open_repository(repository)
+        config = require_config(models, name)
         if config.backend == "tensorrt":
             raise FailedPrecondition(
                 f"the versions of {name} are TensorRT plans: name the model of their ONNX versions"
             )
-        chosen = need_version(registry, name, version or serving(registry, config) or 0)
+        chosen = require_version(models, name, version or serving_version(models, config) or 0)
         manifest = job_manifest(
             name=name,
             version=chosen,
             input_name=config.inputs[0].name,
             shape=config.inputs[0].dims,
             batch=config.max_batch_size,
-            precision="int8" if read_record(registry, name, chosen).precision == "int8" else "fp16",
+            precision="int8" if read_record(models, name, chosen).precision == "int8" else "fp16",
             gpu=gpu,
             image=image,
             claim=claim,

@@ -30,11 +30,11 @@ def tune(
     with clear_errors():
         from exporter.publishing.triton import Triton
         from exporter.publishing.tune import tune as measure
-        from exporter.repository.protocol import open_registry
+        from exporter.repository.open import open_repository
 
         with Triton(triton, timeout=timeout) as server:
             chosen, measured = measure(
-                open_registry(repository), name, triton=server, latency=latency_ms / 1000, wait=wait
+                open_repository(repository), name, triton=server, latency=latency_ms / 1000, wait=wait
             )
         if as_json:
             out.print_json(json.dumps({"chosen": asdict(chosen), "measured": [asdict(one) for one in measured]}))

@@ -21,8 +21,8 @@ from sixpoint.errors import InvalidArgument, ModelNotFound
 if TYPE_CHECKING:
     from exporter.parity.report import Agreement
     from exporter.publishing.triton import Triton
-    from exporter.publishing.versions import SessionCount, Version
-    from exporter.repository.protocol import Registry
+    from exporter.publishing.versions import SessionCount, VersionStatus
+    from exporter.repository.protocol import ModelRepository
 
 __all__ = ["EPILOGS", "diff", "promote", "remove", "rollback", "versions"]
 
@@ -44,10 +44,10 @@ Number = Annotated[int, typer.Argument(min=1, help="The version.")]
 
 def versions(name: Name, repository: Repository = "model_repository", as_json: AsJson = False) -> None:
     """List a model's versions: which serves, which is on trial, how each was proven."""
-    with _opened(repository) as (registry, _):
+    with _opened(repository) as (models, _):
         from exporter.publishing.versions import list_versions
 
-        found = list_versions(registry, name)
+        found = list_versions(models, name)
         if as_json:
             out.print_json(json.dumps([one.model_dump(mode="json") for one in found]))
             return
@@ -70,10 +70,10 @@ def rollback(
     wait: Wait = 300.0,
 ) -> None:
     """Let an earlier version serve again, once Triton has it loaded and it answers as it did."""
-    with _opened(repository, triton, timeout) as (registry, server):
+    with _opened(repository, triton, timeout) as (models, server):
         from exporter.publishing.versions import rollback as back
 
-        version = back(registry, name, to=to, triton=server, wait=wait)
+        version = back(models, name, to=to, triton=server, wait=wait)
         out.print(f"{name} version {version} serves")
 
 
@@ -87,10 +87,10 @@ def promote(
     wait: Wait = 300.0,
 ) -> None:
     """Give a share of the sessions (or images, if it needs no clicks) a version; each keeps it on every gateway."""
-    with _opened(repository, triton, timeout) as (registry, server):
+    with _opened(repository, triton, timeout) as (models, server):
         from exporter.publishing.versions import promote as give
 
-        give(registry, name, version, share=share, triton=server, wait=wait)
+        give(models, name, version, share=share, triton=server, wait=wait)
         states = {1.0: "serves", 0.0: "is not on trial any more"}
         out.print(f"{name} version {version} {states.get(share, f'is on trial for {share:.0%} of the sessions')}")
 
@@ -113,11 +113,11 @@ def remove(
     wait: Wait = 300.0,
 ) -> None:
     """Delete a version that does not serve."""
-    with _opened(repository, triton, timeout) as (registry, server):
+    with _opened(repository, triton, timeout) as (models, server):
         from exporter.publishing.versions import remove as delete
 
         with _sessions_of(gateway) as sessions:
-            delete(registry, name, version, triton=server, sessions=sessions, force=force, wait=wait)
+            delete(models, name, version, triton=server, sessions=sessions, force=force, wait=wait)
         out.print(f"{name} version {version} is removed")
 
 
@@ -132,11 +132,11 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Compare two versions: description, figures, file, and their answers to the same inputs."""
-    with _opened(repository) as (registry, _):
-        from exporter.publishing.diff import difference
+    with _opened(repository) as (models, _):
+        from exporter.publishing.diff import diff
         from sixpoint.volume import Volume
 
-        found = difference(registry, name, first, second, image=Volume.read(image) if image else None)
+        found = diff(models, name, first, second, image=Volume.read(image) if image else None)
         if as_json:
             content = {**asdict(found), "answers": found.answers.model_dump()}
             out.print_json(json.dumps(content))
@@ -152,13 +152,13 @@ def diff(
 @contextlib.contextmanager
 def _opened(
     repository: str, triton: str | None = None, timeout: float = 120.0
-) -> Iterator[tuple[Registry, Triton | None]]:
+) -> Iterator[tuple[ModelRepository, Triton | None]]:
     with clear_errors(), contextlib.ExitStack() as stack:
         from exporter.publishing.triton import Triton
-        from exporter.repository.protocol import open_registry
+        from exporter.repository.open import open_repository
 
         server = stack.enter_context(Triton(triton, timeout=timeout)) if triton else None
-        yield open_registry(repository), server
+        yield open_repository(repository), server
 
 
 @contextlib.contextmanager
@@ -188,7 +188,7 @@ def _sessions_of(gateway: str | None) -> Iterator[SessionCount | None]:
         yield count
 
 
-def _row(one: Version) -> tuple[str, ...]:
+def _row(one: VersionStatus) -> tuple[str, ...]:
     record, parity = one.record, one.parity
     return (
         str(one.version),

@@ -7,14 +7,14 @@ from torch import nn
 
 from sixpoint.model_spec.spec import ModelSpec, NetworkSpec, Task
 
-__all__ = ["Entry", "Head", "activation", "network_shape"]
+__all__ = ["InputAdapter", "OutputAdapter", "activation", "network_shape"]
 
 _PLAIN = NetworkSpec(name="")
 _CANONICAL = "SPL"
 _OPPOSITE = {"R": "L", "A": "P", "I": "S"}
 
 
-class Entry(nn.Module):
+class InputAdapter(nn.Module):
     """From the model's input [batch, channel, z, y, x] to what the network sees, float32 on its own axes.
 
     Args:
@@ -42,7 +42,7 @@ class Entry(nn.Module):
         return value.flip(self.flipped) if self.flipped else value
 
 
-class Head(nn.Module):
+class OutputAdapter(nn.Module):
     """From the network's output on its own axes to the model's: probabilities [batch, label, z, y, x] in their type.
 
     Args:

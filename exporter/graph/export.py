@@ -13,7 +13,7 @@ from pathlib import Path
 import onnx
 import torch
 
-from exporter.graph.external_data import LARGEST_BYTES, write_model
+from exporter.graph.external_data import MAX_PROTOBUF_BYTES, write_model
 from exporter.graph.network import ProbabilityNetwork
 from sixpoint.errors import FailedPrecondition
 from sixpoint.model_spec.spec import ModelSpec
@@ -31,7 +31,7 @@ def export_onnx(
     path: Path,
     *,
     metadata: Mapping[str, str],
-    largest: int = LARGEST_BYTES,
+    max_bytes: int = MAX_PROTOBUF_BYTES,
 ) -> None:
     """Write a network as an ONNX file, for any batch size.
 
@@ -40,7 +40,7 @@ def export_onnx(
         spec: Gives the names, types and shapes of the tensors: [batch, channel, z, y, x] to [batch, label, z, y, x].
         path: The file to write.
         metadata: Facts to keep in the file.
-        largest: Bytes that it may come to; the weights of what is larger lie in a file beside it.
+        max_bytes: Bytes that it may come to; the weights of what is larger lie in a file beside it.
 
     Raises:
         FailedPrecondition: PyTorch cannot export this network.
@@ -53,7 +53,7 @@ def export_onnx(
         exported = Path(folder, "exported.onnx")
         to_onnx(network, sample, exported, names=names, what=type(network.network).__name__)
         model = onnx.load(exported, load_external_data=False)
-        save_model(model, path, metadata=metadata, source=exported.parent, largest=largest)
+        save_model(model, path, metadata=metadata, source=exported.parent, max_bytes=max_bytes)
 
 
 def to_onnx(module: torch.nn.Module, sample: torch.Tensor, path: Path, *, names: tuple[str, str], what: str) -> None:
@@ -89,7 +89,12 @@ def to_onnx(module: torch.nn.Module, sample: torch.Tensor, path: Path, *, names:
 
 
 def save_model(
-    model: onnx.ModelProto, path: Path, *, metadata: Mapping[str, str], source: Path, largest: int = LARGEST_BYTES
+    model: onnx.ModelProto,
+    path: Path,
+    *,
+    metadata: Mapping[str, str],
+    source: Path,
+    max_bytes: int = MAX_PROTOBUF_BYTES,
 ) -> None:
     """Write a graph with the facts that are kept in it, and nothing of the machine that made it.
 
@@ -98,12 +103,12 @@ def save_model(
         path: The file to write.
         metadata: Facts to keep in the file.
         source: The folder in which such files lie.
-        largest: Bytes that the file may come to; the weights of what is larger lie in a file beside it.
+        max_bytes: Bytes that the file may come to; the weights of what is larger lie in a file beside it.
     """
     _strip(model)
     model.ir_version = min(model.ir_version, _IR_VERSION)
     onnx.helper.set_model_props(model, dict(sorted(metadata.items())))
-    write_model(model, path, source=source, largest=largest)
+    write_model(model, path, source=source, max_bytes=max_bytes)
     onnx.checker.check_model(path, full_check=True)
 
 

@@ -25,16 +25,16 @@ from sixpoint.errors import InvalidArgument
 
 __all__ = [
     "DATA_FILE",
-    "LARGEST_BYTES",
+    "MAX_PROTOBUF_BYTES",
     "MODEL_FILE",
     "PLAN_FILE",
-    "data_names",
-    "digest",
-    "file_of",
-    "files_of",
-    "fill",
+    "external_file_names",
+    "iter_tensors",
+    "load_weights_into",
+    "model_file_name",
+    "model_files",
+    "sha256_of_files",
     "source_files",
-    "tensors",
     "write_model",
 ]
 
@@ -42,7 +42,7 @@ MODEL_FILE = "model.onnx"
 PLAN_FILE = "model.plan"
 DATA_FILE = f"{MODEL_FILE}.data"
 
-LARGEST_BYTES = 2**31 - 1
+MAX_PROTOBUF_BYTES = 2**31 - 1
 """Protobuf's own limit, and so that of an ONNX file that holds its weights itself."""
 
 # Shapes and the like stay in the graph, where its checker looks for them.
@@ -53,18 +53,18 @@ _ALIGNED = 4096
 _GRAPH_BYTES = 2**24
 
 
-def file_of(backend: str) -> str:
+def model_file_name(backend: str) -> str:
     """Name of the file that a backend of Triton's looks for in a version's folder."""
     return PLAN_FILE if backend == "tensorrt" else MODEL_FILE
 
 
-def files_of(path: Path) -> list[Path]:
+def model_files(path: Path) -> list[Path]:
     """The files of a model that the exporter wrote: its own, and the file of weights where there is one."""
     data = path.with_name(f"{path.name}.data")
     return [path, data] if data.is_file() else [path]
 
 
-def digest(files: Iterable[Path]) -> str:
+def sha256_of_files(files: Iterable[Path]) -> str:
     """SHA-256 of files one after the other, in hexadecimal, as of ``cat model.onnx model.onnx.data``."""
     result = hashlib.sha256()
     for path in files:
@@ -74,7 +74,7 @@ def digest(files: Iterable[Path]) -> str:
     return result.hexdigest()
 
 
-def data_names(path: Path) -> tuple[str, ...]:
+def external_file_names(path: Path) -> tuple[str, ...]:
     """Names of the files beside an ONNX file, whoever wrote it, in which its weights lie.
 
     Raises:
@@ -84,7 +84,7 @@ def data_names(path: Path) -> tuple[str, ...]:
         model = onnx.load(path, load_external_data=False)
     except (OSError, DecodeError) as error:
         raise InvalidArgument(f"{path.name} is no ONNX model, or cut off or damaged") from error
-    names = sorted({ExternalDataInfo(tensor).location for tensor in tensors(model) if uses_external_data(tensor)})
+    names = sorted({ExternalDataInfo(tensor).location for tensor in iter_tensors(model) if uses_external_data(tensor)})
     for name in names:
         inside = PurePosixPath(name)
         if not inside.parts or inside.is_absolute() or ".." in inside.parts or "\\" in name or ":" in name:
@@ -99,7 +99,7 @@ def source_files(path: Path) -> list[Path]:
         InvalidArgument: As :func:`data_names`; or such a file is not there, or a link that leads out of the folder.
     """
     found = [path]
-    for name in data_names(path):
+    for name in external_file_names(path):
         data = path.parent / name
         if not data.is_file():
             raise InvalidArgument(f"{path.name} has weights in a file that is not beside it: {name!r}")
@@ -109,7 +109,7 @@ def source_files(path: Path) -> list[Path]:
     return found
 
 
-def tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
+def iter_tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
     """All that holds values in a model: weights, and constants of its nodes, however deep they lie."""
     parts: list[Any] = [model.graph, *model.functions]
     while parts:
@@ -124,28 +124,28 @@ def tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
                 parts += [attribute.g] if attribute.HasField("g") else attribute.graphs
 
 
-def fill(model: onnx.ModelProto, *, source: Path, largest: int = LARGEST_BYTES) -> bool:
-    """Read what lies in files into the model, unless it would come to more than ``largest`` bytes; whether it was."""
-    if sum(_size(tensor, source) for tensor in tensors(model)) + min(_GRAPH_BYTES, largest // 2) > largest:
+def load_weights_into(model: onnx.ModelProto, *, source: Path, max_bytes: int = MAX_PROTOBUF_BYTES) -> bool:
+    """Read what lies in files into the model, unless it would come to more than ``max_bytes`` bytes; whether it was."""
+    if sum(_size(tensor, source) for tensor in iter_tensors(model)) + min(_GRAPH_BYTES, max_bytes // 2) > max_bytes:
         return False
-    for tensor in filter(uses_external_data, tensors(model)):
+    for tensor in filter(uses_external_data, iter_tensors(model)):
         _load(tensor, source)
     return True
 
 
-def write_model(model: onnx.ModelProto, path: Path, *, source: Path, largest: int = LARGEST_BYTES) -> None:
+def write_model(model: onnx.ModelProto, path: Path, *, source: Path, max_bytes: int = MAX_PROTOBUF_BYTES) -> None:
     """Write a model: with its weights where they fit, else with the large ones in one file beside it.
 
     Args:
         model: Its weights may still lie in files; it is changed.
         path: The ONNX file to write.
         source: The folder in which such files lie; another one than the path's.
-        largest: Bytes that the ONNX file may come to.
+        max_bytes: Bytes that the ONNX file may come to.
     """
-    if not fill(model, source=source, largest=largest):
+    if not load_weights_into(model, source=source, max_bytes=max_bytes):
         data = path.with_name(f"{path.name}.data")
         with data.open("wb") as file:
-            for tensor in tensors(model):
+            for tensor in iter_tensors(model):
                 if _size(tensor, source) > _SMALL_BYTES and tensor.data_type != TensorProto.STRING:
                     _move(tensor, source, file, location=data.name)
                 elif uses_external_data(tensor):

@@ -10,7 +10,7 @@ import torch
 from monai.networks import nets
 from torch import nn
 
-from exporter.graph.adapters import Entry, Head, network_shape
+from exporter.graph.adapters import InputAdapter, OutputAdapter, network_shape
 from sixpoint.errors import ModelSpecError
 from sixpoint.model_spec.spec import ModelSpec
 
@@ -31,10 +31,10 @@ class ProbabilityNetwork(nn.Module):
 
     def __init__(self, network: nn.Module, spec: ModelSpec, *, half: bool = False) -> None:
         super().__init__()
-        self.entry = Entry(spec)
+        self.entry = InputAdapter(spec)
         self.network = copy.deepcopy(network).half() if half else network
         self.dtype = torch.float16 if half else torch.float32
-        self.head = Head(spec)
+        self.head = OutputAdapter(spec)
 
     def forward(self, value: torch.Tensor) -> torch.Tensor:
         """Probabilities [batch, label, z, y, x] of ``value`` [batch, channel, z, y, x]."""

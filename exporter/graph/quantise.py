@@ -15,8 +15,8 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from exporter.graph.export import quiet, save_model
-from exporter.graph.external_data import files_of
-from exporter.parity.inputs import Sample
+from exporter.graph.external_data import model_files
+from exporter.parity.inputs import ParityInputs
 from sixpoint._typing import Array
 from sixpoint.errors import FailedPrecondition
 from sixpoint.model_spec.spec import ModelSpec
@@ -36,19 +36,19 @@ class _Inputs(CalibrationDataReader):  # type: ignore[misc]
         return next(self._feeds, None)
 
 
-def quantise(model: Path, spec: ModelSpec, sample: Sample, path: Path) -> None:
+def quantise(model: Path, spec: ModelSpec, inputs: ParityInputs, path: Path) -> None:
     """Write a model in int8.
 
     Args:
         model: The one in float32.
         spec: Of the model.
-        sample: Real inputs.
+        inputs: Real inputs.
         path: The ONNX file to write.
 
     Raises:
         FailedPrecondition: It has nothing that int8 is for, is too large, or onnxruntime cannot quantise it.
     """
-    if len(files_of(model)) > 1:
+    if len(model_files(model)) > 1:
         raise FailedPrecondition("a model over 2 GB is not quantised: use --precision fp16")
     graph = onnx.load(model)
     metadata = {entry.key: entry.value for entry in graph.metadata_props}
@@ -58,7 +58,7 @@ def quantise(model: Path, spec: ModelSpec, sample: Sample, path: Path) -> None:
             quantize_static(
                 graph,
                 made,
-                _Inputs(spec.input.name, sample.batch),
+                _Inputs(spec.input.name, inputs.batch),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=_OPERATORS,
                 per_channel=True,

@@ -10,23 +10,23 @@ import httpx
 
 from sixpoint.errors import ChecksumMismatch, NotFound, ResourceExhausted, Unavailable
 
-__all__ = ["Progress", "fetch"]
+__all__ = ["ProgressCallback", "download"]
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """Told how many bytes there are, and how many there will be (0: the host does not say)."""
 
 _MOST_BYTES = 16 * 2**30
 _ATTEMPTS = 3
 
 
-def fetch(
+def download(
     client: httpx.Client,
     url: str,
     target: Path,
     *,
     sha256: str = "",
-    progress: Progress = lambda *_: None,
-    most_bytes: int = _MOST_BYTES,
+    progress: ProgressCallback = lambda *_: None,
+    max_bytes: int = _MOST_BYTES,
 ) -> str:
     """Fetch a file.
 
@@ -36,7 +36,7 @@ def fetch(
         target: Where to put it; its folder is there. What is fetched lies beside it until it is whole.
         sha256: What the file's is expected to be; empty: anything.
         progress: Told after every block.
-        most_bytes: The largest file to take.
+        max_bytes: The largest file to take.
 
     Returns:
         The file's SHA-256, in hexadecimal.
@@ -50,7 +50,7 @@ def fetch(
     partial, tag = target.with_name(f".{target.name}.partial"), target.with_name(f".{target.name}.etag")
     for attempt in range(_ATTEMPTS):
         try:
-            _rest(client, url, partial, tag, progress, most_bytes)
+            _rest(client, url, partial, tag, progress, max_bytes)
             break
         except httpx.HTTPError as error:
             if attempt == _ATTEMPTS - 1:
@@ -68,7 +68,7 @@ def fetch(
     return found
 
 
-def _rest(client: httpx.Client, url: str, partial: Path, tag: Path, progress: Progress, most_bytes: int) -> None:
+def _rest(client: httpx.Client, url: str, partial: Path, tag: Path, progress: ProgressCallback, max_bytes: int) -> None:
     """Fetch what is missing; all of it, where the host has another file by now or cannot go on."""
     there = partial.stat().st_size if partial.is_file() else 0
     known = tag.read_text() if tag.is_file() else ""
@@ -89,7 +89,7 @@ def _rest(client: httpx.Client, url: str, partial: Path, tag: Path, progress: Pr
             # As they come: blocks of one size would be held back, and lost where the host breaks off.
             for block in response.iter_bytes():
                 there += len(block)
-                if max(there, total) > most_bytes:
-                    raise ResourceExhausted(f"{url} is larger than {most_bytes} bytes")
+                if max(there, total) > max_bytes:
+                    raise ResourceExhausted(f"{url} is larger than {max_bytes} bytes")
                 file.write(block)
                 progress(there, total)

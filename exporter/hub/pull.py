@@ -17,15 +17,15 @@ from urllib.parse import quote
 
 import httpx
 
-from exporter.graph.external_data import data_names
-from exporter.hub.download import Progress, fetch
+from exporter.graph.external_data import external_file_names
+from exporter.hub.download import ProgressCallback, download
 from exporter.sources.bundle.metadata import licence_of
 from exporter.sources.bundle.source import is_bundle, open_bundle
 from exporter.sources.checkpoint import read_checkpoint, sha256
 from exporter.sources.torchscript import read_script
 from sixpoint.errors import ChecksumMismatch, InvalidArgument, NotFound, Unavailable
 
-__all__ = ["Hosts", "Pulled", "pull"]
+__all__ = ["HubUrls", "PulledModel", "pull"]
 
 _RECORD = "source.json"
 _FORMS = "monai:NAME@VERSION, ngc:ORG/TEAM/NAME@VERSION, hf:OWNER/NAME[@REVISION], https://..., file:PATH"
@@ -33,7 +33,7 @@ _WORD = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 
 
 @dataclass(frozen=True)
-class Hosts:
+class HubUrls:
     """Where hosts are; a mirror may stand in for each.
 
     Attributes:
@@ -46,7 +46,7 @@ class Hosts:
 
 
 @dataclass(frozen=True)
-class Pulled:
+class PulledModel:
     """What was fetched.
 
     Attributes:
@@ -67,7 +67,7 @@ class Pulled:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _Listing:
     """Files to fetch by name, the SHA-256 that the host states, whether they are one folder, the host's licence."""
 
     name: str
@@ -83,9 +83,9 @@ def pull(
     cache: Path,
     digest: str = "",
     offline: bool = False,
-    hosts: Hosts | None = None,
-    progress: Progress = lambda *_: None,
-) -> Pulled:
+    hosts: HubUrls | None = None,
+    progress: ProgressCallback = lambda *_: None,
+) -> PulledModel:
     """Fetch a model, or find it in the cache; a file on this machine is copied anew as long as it is there.
 
     Args:
@@ -109,7 +109,7 @@ def pull(
     place = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
     record = place / _RECORD
     if record.is_file() and not (local is not None and local.is_file()):
-        pulled = Pulled(**json.loads(record.read_text()))
+        pulled = PulledModel(**json.loads(record.read_text()))
         if digest and digest.lower() not in pulled.sha256.values():
             raise ChecksumMismatch(f"the cache has {source} with another SHA-256 than {digest}")
         return pulled
@@ -118,7 +118,7 @@ def pull(
     record.unlink(missing_ok=True)  # until all of it is the new one
     timeout = httpx.Timeout(30.0, read=60.0)
     with httpx.Client(follow_redirects=True, timeout=timeout) as client:
-        plan = _plan(client, source, hosts or Hosts())
+        plan = _list_files(client, source, hosts or HubUrls())
         if digest and len(plan.files) != 1:
             raise InvalidArgument(f"{source} is {len(plan.files)} files, and a SHA-256 is of one: leave it out")
         digests = {}
@@ -129,7 +129,7 @@ def pull(
                 digests[name] = _copy(Path(url.removeprefix("file:")), target, digest)
             else:
                 expected = digest or plan.digests.get(name, "")
-                digests[name] = fetch(client, url, target, sha256=expected, progress=progress)
+                digests[name] = download(client, url, target, sha256=expected, progress=progress)
         path = place / plan.name if plan.folder else place / next(iter(plan.files))
         if path.suffix == ".onnx":
             digests |= _weights(client, path, next(iter(plan.files.values())), digest=digest, progress=progress)
@@ -138,14 +138,14 @@ def pull(
     except InvalidArgument:
         shutil.rmtree(place)  # nothing dangerous stays where a later command would find it
         raise
-    pulled = Pulled(source=source, path=str(path), licence=licence, sha256=digests)
+    pulled = PulledModel(source=source, path=str(path), licence=licence, sha256=digests)
     staging = record.with_name(f".{_RECORD}")
     staging.write_text(json.dumps(pulled.to_dict(), indent=2))
     staging.replace(record)
     return pulled
 
 
-def _plan(client: httpx.Client, source: str, hosts: Hosts) -> _Plan:
+def _list_files(client: httpx.Client, source: str, hosts: HubUrls) -> _Listing:
     kind, _, rest = source.partition(":")
     name, _, version = rest.partition("@")
     if kind in {"monai", "ngc"}:
@@ -157,22 +157,22 @@ def _plan(client: httpx.Client, source: str, hosts: Hosts) -> _Plan:
             path = f"nvidia/monaihosting/{name}/versions/{version}/files/{name}_v{version}.zip"
         else:
             path = f"{name if '/' in name else f'nvidia/monaitoolkit/{name}'}/versions/{version}/zip"
-        return _Plan(last, {f"{last}.zip": f"{hosts.ngc}/v2/models/{path}"})
+        return _Listing(last, {f"{last}.zip": f"{hosts.ngc}/v2/models/{path}"})
     if kind == "hf":
         if not re.fullmatch(rf"{_WORD}/{_WORD}", name) or not re.fullmatch(_WORD, version or "main"):
             raise InvalidArgument(f"{source!r} names no repository: write hf:OWNER/NAME@REVISION")
         return _hugging_face(client, name, version or "main", hosts.hugging_face)
     file = PurePosixPath(httpx.URL(source).path).name if kind in {"https", "http"} else ""
     if kind == "file":
-        return _Plan(Path(rest).name, {Path(rest).name: source})
+        return _Listing(Path(rest).name, {Path(rest).name: source})
     if kind == "https" or (kind == "http" and httpx.URL(source).host in {"127.0.0.1", "localhost"}):
         if not re.fullmatch(_WORD, file):
             raise InvalidArgument(f"{source} names no file")
-        return _Plan(file, {file: source})
+        return _Listing(file, {file: source})
     raise InvalidArgument(f"{source!r} is no source: expected {_FORMS}")
 
 
-def _hugging_face(client: httpx.Client, name: str, revision: str, host: str) -> _Plan:
+def _hugging_face(client: httpx.Client, name: str, revision: str, host: str) -> _Listing:
     """All files of a repository on the Hub, with the SHA-256 that it has of large ones."""
     try:
         response = client.get(f"{host}/api/models/{name}/revision/{revision}", params={"blobs": "true"})
@@ -183,7 +183,7 @@ def _hugging_face(client: httpx.Client, name: str, revision: str, host: str) -> 
     content = response.json()
     entries = [one for one in content.get("siblings", []) if not one["rfilename"].startswith(".")]
     folder = name.rpartition("/")[2]
-    return _Plan(
+    return _Listing(
         folder,
         {f"{folder}/{one['rfilename']}": f"{host}/{name}/resolve/{revision}/{one['rfilename']}" for one in entries},
         {f"{folder}/{one['rfilename']}": one["lfs"]["sha256"] for one in entries if one.get("lfs")},
@@ -192,10 +192,10 @@ def _hugging_face(client: httpx.Client, name: str, revision: str, host: str) -> 
     )
 
 
-def _weights(client: httpx.Client, path: Path, url: str, *, digest: str, progress: Progress) -> dict[str, str]:
+def _weights(client: httpx.Client, path: Path, url: str, *, digest: str, progress: ProgressCallback) -> dict[str, str]:
     """Fetch the files in which an ONNX file's weights lie, from beside it; returns the SHA-256 of each."""
     try:
-        names = data_names(path)
+        names = external_file_names(path)
     except InvalidArgument:
         shutil.rmtree(path.parent)  # nothing dangerous stays where a later command would find it
         raise
@@ -208,7 +208,9 @@ def _weights(client: httpx.Client, path: Path, url: str, *, digest: str, progres
         if url.startswith("file:"):
             digests[name] = _copy(Path(url.removeprefix("file:")).parent / name, target, "")
         else:
-            digests[name] = fetch(client, str(httpx.URL(url).join(quote(name))), target, sha256="", progress=progress)
+            digests[name] = download(
+                client, str(httpx.URL(url).join(quote(name))), target, sha256="", progress=progress
+            )
     return digests
 
 

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from exporter.parity.inputs import Sample, inputs_of
+from exporter.parity.inputs import ParityInputs, network_inputs
 from sixpoint._typing import Points
 from sixpoint.errors import InvalidArgument, PromptError
 from sixpoint.model_spec.spec import ModelSpec, Task
 from sixpoint.prompts import ExtremePoints
 from sixpoint.volume import Volume, check_voxels
 
-__all__ = ["calibration_of"]
+__all__ = ["calibration_inputs"]
 
 # So many show a network's ranges; more would only take longer.
 _MOST_IMAGES = 32
 
 
-def calibration_of(folder: Path, spec: ModelSpec) -> Sample:
+def calibration_inputs(folder: Path, spec: ModelSpec) -> ParityInputs:
     """Inputs made of the images in a folder, of at most 32 of them, evenly spread over their names.
 
     Args:
@@ -43,10 +43,10 @@ def calibration_of(folder: Path, spec: ModelSpec) -> Sample:
         check_voxels(image.array)
         shown = [] if spec.task is Task.SEGMENTATION else list(_shown(image, folder / "labels" / path.name))
         if shown or spec.task is Task.SEGMENTATION:
-            batches.append(inputs_of(image, shown, spec))
+            batches.append(network_inputs(image, shown, spec))
     if not batches:
         raise InvalidArgument(f"--calibrate {folder} has no label that reaches over three voxels along every axis")
-    return Sample("calibration", np.concatenate(batches))
+    return ParityInputs("calibration", np.concatenate(batches))
 
 
 def _files(folder: Path) -> list[Path]:

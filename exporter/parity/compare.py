@@ -15,7 +15,7 @@ from sixpoint.errors import FailedPrecondition
 from sixpoint.model_spec.spec import ModelSpec, Task
 from sixpoint.preprocessing.guidance import PromptGuidance, network_input, volume_input
 
-__all__ = ["check_parity", "probabilities", "run_onnx", "sample_batch"]
+__all__ = ["check_parity", "probabilities", "run_onnx", "synthetic_batch"]
 
 
 def check_parity(network: ProbabilityNetwork, spec: ModelSpec, path: Path, *, tolerance: float) -> float:
@@ -35,7 +35,7 @@ def check_parity(network: ProbabilityNetwork, spec: ModelSpec, path: Path, *, to
     """
     largest = 0.0
     for size in (1, 2):
-        batch = sample_batch(spec, size)
+        batch = synthetic_batch(spec, size)
         with torch.inference_mode():
             expected = probabilities(network(torch.from_numpy(batch)).numpy())
         found = probabilities(run_onnx(path, spec, batch))
@@ -65,7 +65,7 @@ def probabilities(output: Array) -> Float:
     return output.astype(np.float32) / np.float32(255 if output.dtype == np.uint8 else 1)
 
 
-def sample_batch(spec: ModelSpec, size: int) -> Floating:
+def synthetic_batch(spec: ModelSpec, size: int) -> Floating:
     """Inputs [batch, channel, z, y, x] of smooth images, each with a bright ellipsoid and its six extreme points.
 
     From the second on, with an answer too small and two clicks that correct it.

@@ -18,7 +18,7 @@ from sixpoint.preprocessing.roi import Roi
 from sixpoint.prompts import ExtremePoints
 from sixpoint.volume import Volume
 
-__all__ = ["Sample", "inputs_of", "sample_of"]
+__all__ = ["ParityInputs", "network_inputs", "parity_inputs"]
 
 
 # Organs of the phantom: one large, one small.
@@ -28,7 +28,7 @@ _FRACTIONS = (0.5, 0.25)
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class ParityInputs:
     """Inputs of one model, and what they were made of.
 
     Attributes:
@@ -44,14 +44,14 @@ class Sample:
         """SHA-256 of the inputs, by which two reports on the same sample are known."""
         return hashlib.sha256(np.ascontiguousarray(self.batch).tobytes()).hexdigest()
 
-    def packed(self, expected: Array) -> bytes:
+    def to_npz(self, expected: Array) -> bytes:
         """The sample and the answers that are expected [batch, label, z, y, x], as a file of NumPy's (.npz)."""
         buffer = io.BytesIO()
         np.savez_compressed(buffer, source=np.array(self.source), batch=self.batch, expected=expected)
         return buffer.getvalue()
 
     @classmethod
-    def unpacked(cls, content: bytes) -> tuple[Sample, Array]:
+    def from_npz(cls, content: bytes) -> tuple[ParityInputs, Array]:
         """What :meth:`packed` wrote: the sample, and the expected answers.
 
         Raises:
@@ -64,7 +64,7 @@ class Sample:
             raise InvalidArgument("the version's parity sample is damaged: publish the model again") from error
 
 
-def sample_of(spec: ModelSpec, image: Volume | None = None) -> Sample:
+def parity_inputs(spec: ModelSpec, image: Volume | None = None) -> ParityInputs:
     """Two inputs made of an image: an ellipsoid of half its extent shown, and one of a quarter; or, for a model without
     prompts, its middle and its first corner.
 
@@ -80,10 +80,10 @@ def sample_of(spec: ModelSpec, image: Volume | None = None) -> Sample:
         source, volume = "phantom", phantom.image
     orientation, size = volume.geometry.orientation, volume.geometry.size
     points = [orientation.index_to_canonical(one, size=size) for one in shown]
-    return Sample(source, inputs_of(volume, points, spec))
+    return ParityInputs(source, network_inputs(volume, points, spec))
 
 
-def inputs_of(image: Volume, shown: Sequence[Array], spec: ModelSpec) -> Array:
+def network_inputs(image: Volume, shown: Sequence[Array], spec: ModelSpec) -> Array:
     """Inputs [batch, channel, z, y, x] of a model made of an image.
 
     Args:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from exporter.graph.network import ProbabilityNetwork
 from exporter.parity.compare import probabilities, run_onnx
-from exporter.parity.inputs import Sample
+from exporter.parity.inputs import ParityInputs
 from sixpoint._typing import Array, Bools, Float
 from sixpoint.errors import FailedPrecondition
 from sixpoint.metrics import dice
@@ -112,7 +112,7 @@ def require(found: Agreement, *, tolerance: float, who: str, least_dice: float |
 def local_parity(
     path: Path,
     spec: ModelSpec,
-    sample: Sample,
+    sample: ParityInputs,
     *,
     network: ProbabilityNetwork | None,
     reference: str = "pytorch",
@@ -152,7 +152,7 @@ def local_parity(
 def quantised_parity(
     path: Path,
     spec: ModelSpec,
-    sample: Sample,
+    sample: ParityInputs,
     *,
     network: ProbabilityNetwork,
     reference: str,

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 
 from exporter.parity.compare import run_onnx
-from exporter.parity.inputs import sample_of
+from exporter.parity.inputs import parity_inputs
 from exporter.parity.report import Agreement, agreement
-from exporter.repository.protocol import Registry
-from exporter.repository.view import fetch_model, need_config, need_version, read_record
+from exporter.repository.protocol import ModelRepository
+from exporter.repository.view import fetch_model, read_record, require_config, require_version
 from sixpoint.errors import FailedPrecondition
 from sixpoint.volume import Volume
 
-__all__ = ["Difference", "difference"]
+__all__ = ["VersionDiff", "diff"]
 
 
 @dataclass(frozen=True)
-class Difference:
+class VersionDiff:
     """How two versions differ.
 
     Attributes:
@@ -35,11 +35,13 @@ class Difference:
     sample: str
 
 
-def difference(registry: Registry, name: str, first: int, second: int, *, image: Volume | None = None) -> Difference:
+def diff(
+    repository: ModelRepository, name: str, first: int, second: int, *, image: Volume | None = None
+) -> VersionDiff:
     """Compare two versions; ONNX Runtime runs both.
 
     Args:
-        registry: The repository.
+        repository: The repository.
         name: Of the model.
         first: One version.
         second: The other.
@@ -49,27 +51,27 @@ def difference(registry: Registry, name: str, first: int, second: int, *, image:
         NotFound: There is no such model or version.
         FailedPrecondition: They are TensorRT plans, which ONNX Runtime cannot run.
     """
-    config = need_config(registry, name)
+    config = require_config(repository, name)
     if config.backend == "tensorrt":
         raise FailedPrecondition(
             f"the versions of {name} are TensorRT plans, which only Triton can run: compare what they were built from, "
             f"or what is kept with them (exporter versions {name} --json)"
         )
-    pair = [need_version(registry, name, version) for version in (first, second)]
-    records = [read_record(registry, name, version) for version in pair]
+    pair = [require_version(repository, name, version) for version in (first, second)]
+    records = [read_record(repository, name, version) for version in pair]
     # Both have the same tensors, or they would not be versions of one model.
     spec = records[0].spec
-    sample = sample_of(spec, image)
+    sample = parity_inputs(spec, image)
     answers = []
     with tempfile.TemporaryDirectory(prefix="sixpoint-diff-") as folder:
         for version in pair:
             place = Path(folder, str(version))
             place.mkdir(exist_ok=True)
-            path = fetch_model(registry, config.name, version, place)
+            path = fetch_model(repository, config.name, version, place)
             answers.append(np.concatenate([run_onnx(path, spec, one[None]) for one in sample.batch]))
     one, other = (_flat(record.model_dump(mode="json", exclude={"published"})) for record in records)
     fields = {key: (one.get(key), other.get(key)) for key in sorted(one.keys() | other.keys())}
-    return Difference(
+    return VersionDiff(
         fields={key: values for key, values in fields.items() if values[0] != values[1]},
         answers=agreement(answers[0], answers[1], spec, who=f"version {second}"),
         sample=sample.source,

@@ -6,18 +6,18 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from exporter.graph.external_data import DATA_FILE, MODEL_FILE, data_names, source_files
+from exporter.graph.external_data import DATA_FILE, MODEL_FILE, external_file_names, source_files
 from exporter.graph.quantise import quantise
-from exporter.parity.calibration import calibration_of
-from exporter.parity.inputs import sample_of
+from exporter.parity.calibration import calibration_inputs
+from exporter.parity.inputs import parity_inputs
 from exporter.parity.report import local_parity, quantised_parity
-from exporter.publishing.publish import Release
+from exporter.publishing.publish import PreparedModel
 from exporter.repository.card import VersionFacts
 from exporter.repository.config import FILE_NAME, ModelConfig
-from exporter.repository.folder import FolderRegistry
-from exporter.repository.layout import check_name
-from exporter.repository.view import finished, read_record, serving
-from exporter.sources.dispatch import Options, build_source
+from exporter.repository.folder import FolderRepository
+from exporter.repository.layout import check_model_name
+from exporter.repository.view import finished_versions, read_record, serving_version
+from exporter.sources.dispatch import ExportOptions, build_source
 from exporter.sources.onnx import OnnxNetwork
 from sixpoint.errors import FailedPrecondition, InvalidArgument
 from sixpoint.volume import Volume
@@ -27,7 +27,9 @@ __all__ = ["prepare"]
 _KEPT = 2
 
 
-def prepare(source: Path, options: Options, *, name: str, folder: Path, image: Volume | None = None) -> Release:
+def prepare(
+    source: Path, options: ExportOptions, *, name: str, folder: Path, image: Volume | None = None
+) -> PreparedModel:
     """Export a model, or take of an exported one the version that serves; and compare its forms.
 
     Args:
@@ -42,7 +44,7 @@ def prepare(source: Path, options: Options, *, name: str, folder: Path, image: V
         ModelSpecError: Its spec is none, or contradicts its network.
         FailedPrecondition: It cannot be exported, or its forms differ by more than is accepted.
     """
-    check_name(name)
+    check_model_name(name)
     if (source / FILE_NAME).is_file():
         return _exported(source, options, name=name, image=image, folder=folder)
     if (options.precision == "int8") != (options.calibrate is not None):
@@ -54,7 +56,7 @@ def prepare(source: Path, options: Options, *, name: str, folder: Path, image: V
     assert spec is not None
     reference = "onnx" if isinstance(built.network.network, OnnxNetwork) else "pytorch"
     if options.calibrate is not None:
-        sample = calibration_of(options.calibrate, spec)
+        sample = calibration_inputs(options.calibrate, spec)
         path = folder / "int8" / MODEL_FILE
         path.parent.mkdir()
         quantise(built.path, spec, sample, path)
@@ -70,18 +72,18 @@ def prepare(source: Path, options: Options, *, name: str, folder: Path, image: V
         # What lies with a version is asked again whenever it comes to serve.
         sample, expected = replace(sample, batch=sample.batch[:_KEPT]), expected[:_KEPT]
     else:
-        sample = sample_of(spec, image)
+        sample = parity_inputs(spec, image)
         parity, expected = local_parity(
             path, spec, sample, network=built.network, reference=reference, tolerance=options.tolerance
         )
     tools = VersionFacts.of_file(path).tools
-    return Release(path, built.config, sample, expected, parity, tools, options.precision, notes)
+    return PreparedModel(path, built.config, sample, expected, parity, tools, options.precision, notes)
 
 
-def _exported(source: Path, options: Options, *, name: str, image: Volume | None, folder: Path) -> Release:
+def _exported(source: Path, options: ExportOptions, *, name: str, image: Volume | None, folder: Path) -> PreparedModel:
     if (
         options.spec
-        or options.given
+        or options.overrides
         or options.weights
         or options.ignore
         or options.precision != "fp32"
@@ -98,8 +100,11 @@ def _exported(source: Path, options: Options, *, name: str, image: Volume | None
             f"{source} holds TensorRT plans, each for one GPU and one TensorRT: give what they were exported from"
         )
     place = source.resolve()
-    registry = FolderRegistry(place.parent)
-    whole, present = finished(registry, place.name), serving(registry, replace(config, name=place.name))
+    repository = FolderRepository(place.parent)
+    whole, present = (
+        finished_versions(repository, place.name),
+        serving_version(repository, replace(config, name=place.name)),
+    )
     if not whole:
         raise InvalidArgument(f"{source} is no exported model of sixpoint: it has no version that is whole")
     version, taken = whole[-1], ", the newest that is whole: no such version is said to serve"
@@ -108,14 +113,14 @@ def _exported(source: Path, options: Options, *, name: str, image: Volume | None
     found = source / str(version) / MODEL_FILE
     if not found.is_file():
         raise InvalidArgument(f"version {version} of {source} has no {MODEL_FILE}")
-    if set(data_names(found)) - {DATA_FILE}:
+    if set(external_file_names(found)) - {DATA_FILE}:
         raise InvalidArgument(f"{found} has weights in other files than {DATA_FILE}: give it with --spec instead")
     for file in source_files(found):
         shutil.copyfile(file, folder / file.name)
     path = folder / MODEL_FILE
-    spec = read_record(registry, place.name, version).spec
+    spec = read_record(repository, place.name, version).spec
     described = ModelConfig.of(spec, name=name, max_batch_size=max(1, config.max_batch_size))
-    sample = sample_of(spec, image)
+    sample = parity_inputs(spec, image)
     try:
         parity, expected = local_parity(path, spec, sample, network=None, tolerance=options.tolerance)
     except FailedPrecondition:
@@ -126,4 +131,4 @@ def _exported(source: Path, options: Options, *, name: str, image: Volume | None
     if facts.precision == "int8":  # whose sums processors make a little differently
         parity = parity.model_copy(update={"least_dice": options.least_dice})
     notes = (f"version {version} was taken{taken}",)
-    return Release(path, described, sample, expected, parity, facts.tools, facts.precision, notes)
+    return PreparedModel(path, described, sample, expected, parity, facts.tools, facts.precision, notes)

@@ -20,32 +20,32 @@ from pathlib import Path
 
 import numpy as np
 
-from exporter.graph.external_data import digest, files_of
-from exporter.parity.inputs import Sample
+from exporter.graph.external_data import model_files, sha256_of_files
+from exporter.parity.inputs import ParityInputs
 from exporter.parity.report import ParityReport, agreement, require
 from exporter.publishing.triton import Triton
 from exporter.repository.card import CARD, CARD_JSON, VersionFacts, render_card, render_card_json
-from exporter.repository.config import FILE_NAME, ModelConfig, Tuning
-from exporter.repository.layout import check_name, require_same_interface
-from exporter.repository.protocol import UNFINISHED, Content, Registry
+from exporter.repository.config import FILE_NAME, ExecutionConfig, ModelConfig
+from exporter.repository.layout import check_model_name, require_same_interface
+from exporter.repository.protocol import UNFINISHED, Content, ModelRepository
 from exporter.repository.record import (
     PARITY_FILE,
+    PARITY_INPUTS_FILE,
     RECORD_FILE,
     REPLACED_FILE,
-    SAMPLE_FILE,
-    Engine,
     Replaced,
+    TensorRtEngine,
     VersionRecord,
 )
-from exporter.repository.view import read_config, read_parity, read_record, serving
+from exporter.repository.view import read_config, read_parity, read_record, serving_version
 from sixpoint.errors import FailedPrecondition, SixpointError
 from sixpoint.model_spec.rollout import Candidate
 
-__all__ = ["Published", "Release", "publish", "smoke", "sweep", "switch", "write_cards"]
+__all__ = ["PreparedModel", "Published", "publish", "sweep", "switch", "verify_in_triton", "write_cards"]
 
 
 @dataclass(frozen=True, eq=False)
-class Release:
+class PreparedModel:
     """What is to be published.
 
     Attributes:
@@ -62,13 +62,13 @@ class Release:
 
     model: Path
     config: ModelConfig
-    sample: Sample
+    inputs: ParityInputs
     expected: np.ndarray
     parity: ParityReport
     tools: Mapping[str, str]
     precision: str = "fp32"
     notes: tuple[str, ...] = ()
-    engine: Engine | None = None
+    engine: TensorRtEngine | None = None
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,18 @@ class Published:
 
 
 def publish(
-    registry: Registry, release: Release, *, triton: Triton | None, share: float = 1.0, wait: float = 300.0
+    repository: ModelRepository,
+    prepared: PreparedModel,
+    *,
+    triton: Triton | None,
+    share: float = 1.0,
+    wait: float = 300.0,
 ) -> Published:
     """Publish a version; on any failure the old one goes on serving, and the new one is gone.
 
     Args:
-        registry: Where to.
-        release: What.
+        repository: Where to.
+        prepared: The model to publish.
         triton: Which serves the repository; None: it serves the version when it is started or asked to load it.
         share: Of the sessions that are given the new version; below 1 it is a candidate beside the one that serves.
         wait: Seconds to wait for other writers.
@@ -97,11 +102,11 @@ def publish(
             or answers otherwise than the reference.
         TritonUnavailable: Triton cannot be reached.
     """
-    config = release.config
-    check_name(config.name)
-    with registry.lock(wait=wait):
-        sweep(registry, config.name)
-        old = read_config(registry, config.name)
+    config = prepared.config
+    check_model_name(config.name)
+    with repository.lock(wait=wait):
+        sweep(repository, config.name)
+        old = read_config(repository, config.name)
         present = None
         if old is not None:
             require_same_interface(old, config)
@@ -110,17 +115,17 @@ def publish(
                     f"version {old.candidate.version} of {config.name} is on trial: end that first "
                     f"(exporter promote {config.name} {old.candidate.version} --share 1, or 0)"
                 )
-            present = serving(registry, old)
-            if config.tuning == Tuning():
+            present = serving_version(repository, old)
+            if config.execution == ExecutionConfig():
                 # Triton refuses to wait for a batch that is larger than the largest.
-                fitting = tuple(size for size in old.tuning.preferred if size <= config.max_batch_size)
-                config = replace(config, tuning=replace(old.tuning, preferred=fitting))
+                fitting = tuple(size for size in old.execution.preferred if size <= config.max_batch_size)
+                config = replace(config, execution=replace(old.execution, preferred=fitting))
             if not old.served:
                 # It asks for the newest versions: a Triton that polls would load the new folder untried.
-                pinned = tuple(registry.versions(config.name)[-old.versions :])
-                registry.write(f"{config.name}/{FILE_NAME}", replace(old, served=pinned).to_text().encode())
+                pinned = tuple(repository.versions(config.name)[-old.versions :])
+                repository.write(f"{config.name}/{FILE_NAME}", replace(old, served=pinned).to_text().encode())
         # A number that Triton has seen is not given again, so that nobody takes one version for another.
-        seen = [*registry.versions(config.name), *(triton.states(config.name) if triton else ())]
+        seen = [*repository.versions(config.name), *(triton.version_states(config.name) if triton else ())]
         version = max(seen, default=0) + 1
         served = (version,) if present is None else (present, version)
         trial = replace(config, served=served, candidate=Candidate(str(version), 0.0))
@@ -130,15 +135,15 @@ def publish(
             # The spec in the config is that of the version which most sessions are given.
             final, trial = replace(final, spec=old.spec), replace(trial, spec=old.spec)
         replaced = None if on_trial else present
-        _place(registry, release, version, trial, new=old is None, replaced=replaced)
-        report = switch(registry, [trial, final], check=version, triton=triton, new=old is None, added=version)
-        registry.delete(f"{config.name}/{version}/{UNFINISHED}")
-        write_cards(registry, final)
-    return Published(version, report or release.parity)
+        _place(repository, prepared, version, trial, new=old is None, replaced=replaced)
+        report = switch(repository, [trial, final], check=version, triton=triton, new=old is None, added=version)
+        repository.delete(f"{config.name}/{version}/{UNFINISHED}")
+        write_cards(repository, final)
+    return Published(version, report or prepared.parity)
 
 
 def switch(
-    registry: Registry,
+    repository: ModelRepository,
     configs: list[ModelConfig],
     *,
     check: int,
@@ -146,12 +151,12 @@ def switch(
     new: bool = False,
     added: int | None = None,
 ) -> ParityReport | None:
-    """Put configs in place one after the other, and have Triton follow; under the registry's lock.
+    """Put configs in place one after the other, and have Triton follow; under the repository's lock.
 
     On any failure the config that was there is there again, and Triton serves what it says.
 
     Args:
-        registry: The repository.
+        repository: The repository.
         configs: In their order; after the first the version ``check`` is tried. Without Triton only the last is put.
         check: The version that must answer.
         triton: Which serves the repository.
@@ -163,19 +168,19 @@ def switch(
     """
     name = configs[0].name
     path = f"{name}/{FILE_NAME}"
-    before = registry.read(path)
+    before = repository.read(path)
     report = None
     try:
         for index, config in enumerate(configs if triton else configs[-1:]):
-            registry.write(path, config.to_text().encode())
+            repository.write(path, config.to_text().encode())
             if triton is None:
                 continue
             triton.load(config)
             if index == 0:
-                report = smoke(registry, config, check, triton)
+                report = verify_in_triton(repository, config, check, triton)
     except BaseException:
         if before is not None and not new:
-            registry.write(path, before)
+            repository.write(path, before)
             if triton is not None:
                 with contextlib.suppress(SixpointError):
                     triton.load(ModelConfig.from_text(before.decode()))
@@ -183,14 +188,16 @@ def switch(
             with contextlib.suppress(SixpointError):
                 triton.unload(name)
         if new:
-            registry.drop(name)
+            repository.drop(name)
         elif added is not None:
-            registry.drop(name, added)
+            repository.drop(name, added)
         raise
     return report
 
 
-def smoke(registry: Registry, config: ModelConfig, version: int, triton: Triton) -> ParityReport | None:
+def verify_in_triton(
+    repository: ModelRepository, config: ModelConfig, version: int, triton: Triton
+) -> ParityReport | None:
     """Ask Triton what lies with the version, and keep how it answered.
 
     Raises:
@@ -198,8 +205,8 @@ def smoke(registry: Registry, config: ModelConfig, version: int, triton: Triton)
     """
     assert config.spec is not None
     report, packed = (
-        read_parity(registry, config.name, version),
-        registry.read(f"{config.name}/{version}/{SAMPLE_FILE}"),
+        read_parity(repository, config.name, version),
+        repository.read(f"{config.name}/{version}/{PARITY_INPUTS_FILE}"),
     )
     if report is None or packed is None:
         # Of a version that was exported, not published: that it answers at all is what can be asked.
@@ -207,77 +214,83 @@ def smoke(registry: Registry, config: ModelConfig, version: int, triton: Triton)
         answer = triton.infer(config, version, zeros)
         agreement(answer, answer, config.spec, who="Triton")
         return None
-    sample, expected = Sample.unpacked(packed)
+    sample, expected = ParityInputs.from_npz(packed)
     answers = [triton.infer(config, version, sample.batch[index : index + 1]) for index in range(len(sample.batch))]
     found = agreement(expected, np.concatenate(answers), config.spec, who="Triton")
     who = f"version {version} in Triton"
     require(found, tolerance=report.tolerance, who=who, least_dice=report.least_dice)
     report = report.model_copy(update={"triton": found})
-    registry.write(f"{config.name}/{version}/{PARITY_FILE}", report.to_json().encode())
+    repository.write(f"{config.name}/{version}/{PARITY_FILE}", report.to_json().encode())
     return report
 
 
-def sweep(registry: Registry, name: str) -> None:
-    """Remove what publishers that were killed left; under the registry's lock."""
-    registry.sweep(name)
-    config = read_config(registry, name)
-    versions = registry.versions(name)
-    marked = [one for one in versions if registry.read(f"{name}/{one}/{UNFINISHED}") is not None]
+def sweep(repository: ModelRepository, name: str) -> None:
+    """Remove what publishers that were killed left; under the repository's lock."""
+    repository.sweep(name)
+    config = read_config(repository, name)
+    versions = repository.versions(name)
+    marked = [one for one in versions if repository.read(f"{name}/{one}/{UNFINISHED}") is not None]
     if config is None:
         # In an object store the first version is there before the model's config is.
         for one in marked:
-            registry.drop(name, one)
+            repository.drop(name, one)
         return
     tried = int(config.candidate.version) if config.candidate and config.candidate.share == 0 else None
     lost = [one for one in marked if one not in config.served or one == tried]
     if lost and set(lost) == set(versions):
-        registry.drop(name)
+        repository.drop(name)
         return
     if set(lost) & set(config.served):
         kept = tuple(one for one in config.served if one not in lost)
-        registry.write(f"{name}/{FILE_NAME}", replace(config, served=kept, candidate=None).to_text().encode())
+        repository.write(f"{name}/{FILE_NAME}", replace(config, served=kept, candidate=None).to_text().encode())
     for one in lost:
-        registry.drop(name, one)
+        repository.drop(name, one)
     for one in set(marked) - set(lost):
-        registry.delete(f"{name}/{one}/{UNFINISHED}")
+        repository.delete(f"{name}/{one}/{UNFINISHED}")
 
 
-def write_cards(registry: Registry, config: ModelConfig) -> None:
+def write_cards(repository: ModelRepository, config: ModelConfig) -> None:
     """Write the model's card, for people and for machines."""
     facts = {}
-    for version in registry.versions(config.name):
-        record = read_record(registry, config.name, version)
-        facts[version] = VersionFacts.of_record(record, read_parity(registry, config.name, version))
-    previous = (registry.read(f"{config.name}/{CARD}") or b"").decode()
-    registry.write(f"{config.name}/{CARD}", render_card(config, versions=facts, previous=previous).encode())
-    registry.write(f"{config.name}/{CARD_JSON}", render_card_json(config, versions=facts).encode())
+    for version in repository.versions(config.name):
+        record = read_record(repository, config.name, version)
+        facts[version] = VersionFacts.of_record(record, read_parity(repository, config.name, version))
+    previous = (repository.read(f"{config.name}/{CARD}") or b"").decode()
+    repository.write(f"{config.name}/{CARD}", render_card(config, versions=facts, previous=previous).encode())
+    repository.write(f"{config.name}/{CARD_JSON}", render_card_json(config, versions=facts).encode())
 
 
 def _place(
-    registry: Registry, release: Release, version: int, config: ModelConfig, *, new: bool, replaced: int | None
+    repository: ModelRepository,
+    prepared: PreparedModel,
+    version: int,
+    config: ModelConfig,
+    *,
+    new: bool,
+    replaced: int | None,
 ) -> None:
-    assert release.config.spec is not None
-    model = files_of(release.model)
+    assert prepared.config.spec is not None
+    model = model_files(prepared.model)
     record = VersionRecord(
         published=datetime.now(UTC),
-        sha256=digest(model),
+        sha256=sha256_of_files(model),
         size=sum(file.stat().st_size for file in model),
-        precision=release.precision,
-        tools=dict(release.tools),
-        engine=release.engine,
-        spec=release.config.spec,
+        precision=prepared.precision,
+        tools=dict(prepared.tools),
+        engine=prepared.engine,
+        spec=prepared.config.spec,
     )
     files: dict[str, Content] = {
         **{file.name: file for file in model},
         RECORD_FILE: record.to_json().encode(),
-        PARITY_FILE: release.parity.to_json().encode(),
-        SAMPLE_FILE: release.sample.packed(release.expected),
+        PARITY_FILE: prepared.parity.to_json().encode(),
+        PARITY_INPUTS_FILE: prepared.inputs.to_npz(prepared.expected),
         UNFINISHED: b"",
     }
     if replaced is not None:
         files[REPLACED_FILE] = Replaced(version=replaced).to_json().encode()
     if not new:
-        registry.add(config.name, version, files)
+        repository.add(config.name, version, files)
         return
     whole: dict[str, Content] = {f"{version}/{path}": content for path, content in files.items()}
-    registry.create(config.name, {**whole, FILE_NAME: config.to_text().encode()})
+    repository.create(config.name, {**whole, FILE_NAME: config.to_text().encode()})

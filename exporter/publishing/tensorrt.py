@@ -10,8 +10,8 @@ from pathlib import Path
 from string import Template
 
 from exporter.graph.external_data import PLAN_FILE
-from exporter.publishing.publish import Release
-from exporter.repository.record import Engine
+from exporter.publishing.publish import PreparedModel
+from exporter.repository.record import TensorRtEngine
 from sixpoint.errors import FailedPrecondition, InvalidArgument
 
 __all__ = ["Builder", "find_builder", "job_manifest", "trtexec_flags"]
@@ -74,7 +74,7 @@ class Builder:
     gpu: str
     driver: str
 
-    def build(self, release: Release, folder: Path, *, half: bool) -> Release:
+    def build(self, release: PreparedModel, folder: Path, *, half: bool) -> PreparedModel:
         """A release of a plan, in place of an ONNX file; trtexec takes minutes.
 
         Args:
@@ -104,7 +104,7 @@ class Builder:
         banner = _BANNER.search(done.stdout + done.stderr)
         if banner is None:
             raise FailedPrecondition("trtexec does not say its TensorRT's version: version 8 or a newer one is needed")
-        engine = Engine(gpu=self.gpu, driver=self.driver, tensorrt=_version(banner[1]))
+        engine = TensorRtEngine(gpu=self.gpu, driver=self.driver, tensorrt=_version(banner[1]))
         return replace(release, model=plan, precision=precision, engine=engine)
 
 

@@ -52,7 +52,7 @@ class Triton:
     ) -> None:
         self._channel.close()
 
-    def states(self, name: str) -> dict[int, tuple[str, str]]:
+    def version_states(self, name: str) -> dict[int, tuple[str, str]]:
         """What Triton says of each version of a model: its state (READY, UNAVAILABLE, ...), and why.
 
         Raises:
@@ -74,7 +74,7 @@ class Triton:
             DeadlineExceeded: It did not in time; a Triton in mode ``none`` never does.
             TritonUnavailable: Triton cannot be reached.
         """
-        before = self.states(config.name)
+        before = self.version_states(config.name)
         try:
             self._call(
                 "RepositoryModelLoad",
@@ -121,7 +121,7 @@ class Triton:
 
     def _serves(self, config: ModelConfig, before: dict[int, tuple[str, str]]) -> bool:
         """Whether what Triton serves is what the config says, all of it."""
-        states = self.states(config.name)
+        states = self.version_states(config.name)
         for version in config.served:
             state, reason = states.get(version, ("", ""))
             # Of a Triton that polls, this is all that is heard of a failure.
@@ -134,9 +134,9 @@ class Triton:
         request = service_pb2.ModelConfigRequest(name=config.name, version=newest)
         found = ModelConfig.of_message(self._call("ModelConfig", request, timeout=_LOOK_SECONDS).config)
         # Triton fills in what a config leaves open.
-        tuning = found.tuning if config.tuning.preferred else replace(found.tuning, preferred=())
+        tuning = found.execution if config.execution.preferred else replace(found.execution, preferred=())
         # Not the version policy: when nothing else changed, Triton obeys it and goes on showing the old one.
-        return (found.spec, found.candidate, tuning) == (config.spec, config.candidate, config.tuning)
+        return (found.spec, found.candidate, tuning) == (config.spec, config.candidate, config.execution)
 
     def _until(self, done: Callable[[], bool], what: str) -> None:
         end = time.monotonic() + self._timeout

@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from exporter.parity.inputs import sample_of
+from exporter.parity.inputs import parity_inputs
 from exporter.publishing.publish import sweep, switch
 from exporter.publishing.triton import Triton
-from exporter.repository.config import ModelConfig, Tuning
-from exporter.repository.protocol import Registry
-from exporter.repository.view import need_config, serving
+from exporter.repository.config import ExecutionConfig, ModelConfig
+from exporter.repository.protocol import ModelRepository
+from exporter.repository.view import require_config, serving_version
 from sixpoint._typing import Array
 from sixpoint.errors import FailedPrecondition
 
-__all__ = ["Measured", "best_batches", "best_instances", "tune"]
+__all__ = ["Measurement", "best_batches", "best_instances", "tune"]
 
 # Less than this is noise.
 _GAIN = 1.1
@@ -28,7 +28,7 @@ _DELAY_SHARE = 0.1
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """One setting, measured.
 
     Attributes:
@@ -47,7 +47,7 @@ class Measured:
 
 
 def tune(
-    registry: Registry,
+    repository: ModelRepository,
     name: str,
     *,
     triton: Triton,
@@ -55,11 +55,11 @@ def tune(
     instances: tuple[int, ...] = (1, 2),
     requests: int = 12,
     wait: float = 300.0,
-) -> tuple[Tuning, list[Measured]]:
+) -> tuple[ExecutionConfig, list[Measurement]]:
     """Measure, and let the best setting serve; on any failure the old one stays.
 
     Args:
-        registry: The repository.
+        repository: The repository.
         name: Of the model.
         triton: Which serves it; reloads the model for every number of instances, without a gap.
         latency: Seconds that a request may take.
@@ -74,17 +74,17 @@ def tune(
         ModelNotFound: There is no such model.
         FailedPrecondition: A trial is under way; no version serves; a single request takes longer than the budget.
     """
-    with registry.lock(wait=wait):
-        sweep(registry, name)
-        old = need_config(registry, name)
-        version = serving(registry, old)
+    with repository.lock(wait=wait):
+        sweep(repository, name)
+        old = require_config(repository, name)
+        version = serving_version(repository, old)
         if version is None or old.candidate is not None or old.spec is None:
             raise FailedPrecondition(f"{name} has a version on trial, or none that serves: end the trial first")
         config = replace(old, served=old.served or (version,))
-        one = sample_of(old.spec).batch[:1]
-        alone = replace(config, tuning=replace(old.tuning, preferred=(), delay_us=0, instances=1))
+        one = parity_inputs(old.spec).batch[:1]
+        alone = replace(config, execution=replace(old.execution, preferred=(), delay_us=0, instances=1))
         try:
-            switch(registry, [alone], check=version, triton=triton)
+            switch(repository, [alone], check=version, triton=triton)
             batches = [
                 _measure(triton, alone, version, np.repeat(one, size, axis=0), clients=1, requests=requests)
                 for size in _sizes(config.max_batch_size)
@@ -95,21 +95,21 @@ def tune(
                     f"{latency * 1000:.0f}: raise it, or use a smaller network"
                 )
             preferred, delay = best_batches(batches, latency=latency)
-            joined = replace(old.tuning, preferred=preferred, delay_us=delay)
+            joined = replace(old.execution, preferred=preferred, delay_us=delay)
             copies = []
             for number in instances:
-                changed = replace(config, tuning=replace(joined, instances=number))
-                switch(registry, [changed], check=version, triton=triton)
+                changed = replace(config, execution=replace(joined, instances=number))
+                switch(repository, [changed], check=version, triton=triton)
                 copies.append(_measure(triton, changed, version, one, clients=_CLIENTS, requests=2 * requests))
             chosen = replace(joined, instances=best_instances(copies, latency=latency))
-            switch(registry, [replace(config, tuning=chosen)], check=version, triton=triton)
+            switch(repository, [replace(config, execution=chosen)], check=version, triton=triton)
         except BaseException:
-            switch(registry, [old], check=version, triton=triton)
+            switch(repository, [old], check=version, triton=triton)
             raise
     return chosen, [*batches, *copies]
 
 
-def best_batches(measured: list[Measured], *, latency: float) -> tuple[tuple[int, ...], int]:
+def best_batches(measured: list[Measurement], *, latency: float) -> tuple[tuple[int, ...], int]:
     """Batch sizes to prefer, and microseconds to wait for them.
 
     Args:
@@ -131,7 +131,7 @@ def best_batches(measured: list[Measured], *, latency: float) -> tuple[tuple[int
     return tuple(preferred), int((latency - longest) * _DELAY_SHARE * 1e6)
 
 
-def best_instances(measured: list[Measured], *, latency: float) -> int:
+def best_instances(measured: list[Measurement], *, latency: float) -> int:
     """How many copies: the fewest whose throughput no other number within the budget beats by more than noise."""
     within = [one for one in measured if one.seconds <= latency] or measured
     top = max(one.throughput for one in within)
@@ -145,7 +145,7 @@ def _sizes(largest: int) -> list[int]:
 
 def _measure(
     triton: Triton, config: ModelConfig, version: int, batch: Array, *, clients: int, requests: int
-) -> Measured:
+) -> Measurement:
     def ask(_: int) -> float:
         start = time.perf_counter()
         triton.infer(config, version, batch)
@@ -156,4 +156,4 @@ def _measure(
     with ThreadPoolExecutor(clients) as pool:
         seconds = list(pool.map(ask, range(requests)))
     throughput = requests * len(batch) / (time.perf_counter() - start)
-    return Measured(len(batch), config.tuning.instances, clients, statistics.median(seconds), throughput)
+    return Measurement(len(batch), config.execution.instances, clients, statistics.median(seconds), throughput)

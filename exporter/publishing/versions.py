@@ -12,21 +12,21 @@ from exporter.parity.report import ParityReport
 from exporter.publishing.publish import sweep, switch, write_cards
 from exporter.publishing.triton import Triton
 from exporter.repository.config import FILE_NAME, ModelConfig
-from exporter.repository.protocol import Registry
+from exporter.repository.protocol import ModelRepository
 from exporter.repository.record import REPLACED_FILE, Replaced, VersionRecord
 from exporter.repository.view import (
-    finished,
-    need_config,
-    need_version,
+    finished_versions,
     read_parity,
     read_record,
     read_replaced,
-    serving,
+    require_config,
+    require_version,
+    serving_version,
 )
 from sixpoint.errors import FailedPrecondition, InvalidArgument
 from sixpoint.model_spec.rollout import Candidate
 
-__all__ = ["SessionCount", "Version", "list_versions", "promote", "remove", "rollback"]
+__all__ = ["SessionCount", "VersionStatus", "list_versions", "promote", "remove", "rollback"]
 
 SessionCount = Callable[[str, int], int]
 """How many open sessions of a gateway use a version of a model: given the model's name and the version.
@@ -35,7 +35,7 @@ Such a session shows an answer of that version, or would be given it for its nex
 """
 
 
-class Version(BaseModel):
+class VersionStatus(BaseModel):
     """One version, as ``exporter versions`` shows it.
 
     Attributes:
@@ -56,17 +56,17 @@ class Version(BaseModel):
     parity: ParityReport | None
 
 
-def list_versions(registry: Registry, name: str) -> list[Version]:
+def list_versions(repository: ModelRepository, name: str) -> list[VersionStatus]:
     """The versions of a model, oldest first.
 
     Raises:
         ModelNotFound: There is no such model.
     """
-    config = need_config(registry, name)
-    done = finished(registry, name)
-    present, tried = serving(registry, config), config.candidate
+    config = require_config(repository, name)
+    done = finished_versions(repository, name)
+    present, tried = serving_version(repository, config), config.candidate
     result = []
-    for version in registry.versions(name):
+    for version in repository.versions(name):
         state: Literal["serving", "candidate", "loaded", "kept", "unfinished"] = "kept"
         share = 0.0
         if version not in done:
@@ -75,18 +75,20 @@ def list_versions(registry: Registry, name: str) -> list[Version]:
             state, share = "serving", 1.0 - (tried.share if tried else 0.0)
         elif tried is not None and version == int(tried.version):
             state, share = "candidate", tried.share
-        elif version in _served(registry, config):
+        elif version in _served(repository, config):
             state = "loaded"
-        record, parity = read_record(registry, name, version), read_parity(registry, name, version)
-        result.append(Version(version=version, state=state, share=share, record=record, parity=parity))
+        record, parity = read_record(repository, name, version), read_parity(repository, name, version)
+        result.append(VersionStatus(version=version, state=state, share=share, record=record, parity=parity))
     return result
 
 
-def rollback(registry: Registry, name: str, *, to: int | None, triton: Triton | None, wait: float = 300.0) -> int:
+def rollback(
+    repository: ModelRepository, name: str, *, to: int | None, triton: Triton | None, wait: float = 300.0
+) -> int:
     """Let an earlier version serve again, and it alone; a trial under way ends.
 
     Args:
-        registry: The repository.
+        repository: The repository.
         name: Of the model.
         to: The version; None: the one that served until the present one came to serve, by a publish or promotion; where
             nothing was kept of that, the newest one before it.
@@ -101,25 +103,25 @@ def rollback(registry: Registry, name: str, *, to: int | None, triton: Triton | 
         FailedPrecondition: There is no earlier one, the one that served is gone, or it does not answer as it did when
             it was published.
     """
-    with registry.lock(wait=wait):
-        sweep(registry, name)
-        config = need_config(registry, name)
-        present = serving(registry, config)
-        target = need_version(registry, name, _before(registry, name, present) if to is None else to)
-        _serve(registry, config, (target,), default=target, candidate=None, check=target, triton=triton)
+    with repository.lock(wait=wait):
+        sweep(repository, name)
+        config = require_config(repository, name)
+        present = serving_version(repository, config)
+        target = require_version(repository, name, _before(repository, name, present) if to is None else to)
+        _serve(repository, config, (target,), default=target, candidate=None, check=target, triton=triton)
         if to is not None and present is not None and to > present:
             # A newer one is no way back: it comes to serve in the place of the present one.
-            _keep_replaced(registry, name, to, replaced=present)
+            _keep_replaced(repository, name, to, replaced=present)
     return target
 
 
 def promote(
-    registry: Registry, name: str, version: int, *, share: float, triton: Triton | None, wait: float = 300.0
+    repository: ModelRepository, name: str, version: int, *, share: float, triton: Triton | None, wait: float = 300.0
 ) -> None:
     """Give a share of the sessions a version; all (1), which makes it the one that serves; or none (0).
 
     Args:
-        registry: The repository.
+        repository: The repository.
         name: Of the model.
         version: The candidate.
         share: Of the sessions, or of the images that are segmented, 0 to 1.
@@ -133,11 +135,11 @@ def promote(
     """
     if not 0 <= share <= 1:
         raise InvalidArgument(f"a share is between 0 and 1, got {share:g}")
-    with registry.lock(wait=wait):
-        sweep(registry, name)
-        config = need_config(registry, name)
-        need_version(registry, name, version)
-        present = serving(registry, config)
+    with repository.lock(wait=wait):
+        sweep(repository, name)
+        config = require_config(repository, name)
+        require_version(repository, name, version)
+        present = serving_version(repository, config)
         tried = int(config.candidate.version) if config.candidate else None
         if version == present:
             raise FailedPrecondition(f"version {version} of {name} serves already")
@@ -149,22 +151,22 @@ def promote(
             raise FailedPrecondition(f"version {version} of {name} is not on trial")
         if present is None or (share == 1 and version < present):
             # The newest served version is the default: an older one serves alone.
-            _serve(registry, config, (version,), default=version, candidate=None, check=version, triton=triton)
+            _serve(repository, config, (version,), default=version, candidate=None, check=version, triton=triton)
         elif share == 0:
-            _serve(registry, config, (present,), default=present, candidate=None, check=present, triton=triton)
+            _serve(repository, config, (present,), default=present, candidate=None, check=present, triton=triton)
         elif share == 1:
             both = (present, version)
-            _serve(registry, config, both, default=version, candidate=None, check=version, triton=triton)
+            _serve(repository, config, both, default=version, candidate=None, check=version, triton=triton)
         else:
             both = (min(present, version), max(present, version))
             candidate = Candidate(str(version), share)
-            _serve(registry, config, both, default=present, candidate=candidate, check=version, triton=triton)
+            _serve(repository, config, both, default=present, candidate=candidate, check=version, triton=triton)
         if share == 1 and present is not None:
-            _keep_replaced(registry, name, version, replaced=present)
+            _keep_replaced(repository, name, version, replaced=present)
 
 
 def remove(
-    registry: Registry,
+    repository: ModelRepository,
     name: str,
     version: int,
     *,
@@ -176,7 +178,7 @@ def remove(
     """Delete a version.
 
     Args:
-        registry: The repository.
+        repository: The repository.
         name: Of the model.
         version: Which one.
         triton: Which serves the repository; lets go of the version first, if it has it loaded.
@@ -189,11 +191,11 @@ def remove(
         FailedPrecondition: It serves; or, unless forced, it is on trial, or sessions use it.
         SixpointError: What ``sessions`` raises: an unknown number is not none.
     """
-    with registry.lock(wait=wait):
-        sweep(registry, name)
-        config = need_config(registry, name)
-        need_version(registry, name, version)
-        present = serving(registry, config)
+    with repository.lock(wait=wait):
+        sweep(repository, name)
+        config = require_config(repository, name)
+        require_version(repository, name, version)
+        present = serving_version(repository, config)
         if version == present:
             raise FailedPrecondition(f"version {version} of {name} serves: roll back or publish another one first")
         tried = config.candidate is not None and version == int(config.candidate.version)
@@ -206,17 +208,17 @@ def remove(
                 f"{some} version {version} of {name}: wait until they are closed (sixpoint sessions --model {name} "
                 f"--version {version} lists yours), or --force"
             )
-        if version in _served(registry, config):
+        if version in _served(repository, config):
             assert present is not None
-            _serve(registry, config, (present,), default=present, candidate=None, check=present, triton=triton)
-        registry.drop(name, version)
-        write_cards(registry, need_config(registry, name))
+            _serve(repository, config, (present,), default=present, candidate=None, check=present, triton=triton)
+        repository.drop(name, version)
+        write_cards(repository, require_config(repository, name))
 
 
-def _before(registry: Registry, name: str, present: int | None) -> int:
+def _before(repository: ModelRepository, name: str, present: int | None) -> int:
     """The version that served before the present one."""
-    there = finished(registry, name)
-    replaced = None if present is None else read_replaced(registry, name, present)
+    there = finished_versions(repository, name)
+    replaced = None if present is None else read_replaced(repository, name, present)
     if replaced is None:
         earlier = [one for one in there if present is not None and one < present]
         if not earlier:
@@ -231,17 +233,17 @@ def _before(registry: Registry, name: str, present: int | None) -> int:
     return replaced
 
 
-def _keep_replaced(registry: Registry, name: str, version: int, *, replaced: int) -> None:
+def _keep_replaced(repository: ModelRepository, name: str, version: int, *, replaced: int) -> None:
     """Keep with a version that came to serve which one it replaced."""
-    registry.write(f"{name}/{version}/{REPLACED_FILE}", Replaced(version=replaced).to_json().encode())
+    repository.write(f"{name}/{version}/{REPLACED_FILE}", Replaced(version=replaced).to_json().encode())
 
 
-def _served(registry: Registry, config: ModelConfig) -> tuple[int, ...]:
-    return config.served or tuple(registry.versions(config.name)[-config.versions :])
+def _served(repository: ModelRepository, config: ModelConfig) -> tuple[int, ...]:
+    return config.served or tuple(repository.versions(config.name)[-config.versions :])
 
 
 def _serve(
-    registry: Registry,
+    repository: ModelRepository,
     config: ModelConfig,
     served: tuple[int, ...],
     *,
@@ -251,8 +253,8 @@ def _serve(
     triton: Triton | None,
 ) -> None:
     """Put the config in place that serves these versions, with the spec of the default one."""
-    spec = read_record(registry, config.name, default).spec
+    spec = read_record(repository, config.name, default).spec
     changed = replace(config, served=served, candidate=candidate, spec=spec)
-    if changed.to_text().encode() != registry.read(f"{config.name}/{FILE_NAME}") or triton is not None:
-        switch(registry, [changed], check=check, triton=triton)
-    write_cards(registry, changed)
+    if changed.to_text().encode() != repository.read(f"{config.name}/{FILE_NAME}") or triton is not None:
+        switch(repository, [changed], check=check, triton=triton)
+    write_cards(repository, changed)

@@ -11,10 +11,10 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError
 
-from exporter.graph.external_data import digest, files_of
+from exporter.graph.external_data import model_files, sha256_of_files
 from exporter.parity.report import Agreement, ParityReport
 from exporter.repository.config import ModelConfig
-from exporter.repository.record import Engine, VersionRecord
+from exporter.repository.record import TensorRtEngine, VersionRecord
 from sixpoint.model_spec.spec import Channel, ClickChannel, ImageChannel, ModelSpec
 
 __all__ = ["CARD", "CARD_JSON", "VersionFacts", "render_card", "render_card_json"]
@@ -42,14 +42,14 @@ class VersionFacts:
     published: str = ""
     precision: str = "fp32"
     parity: ParityReport | None = None
-    engine: Engine | None = None
+    engine: TensorRtEngine | None = None
 
     @classmethod
     def of_file(cls, path: Path) -> VersionFacts:
         """What a model's file says of itself."""
         facts = _metadata(path)
         tools: dict[str, str] = {tool: facts[tool] for tool in ("torch", "monai", "onnx") if tool in facts}
-        return cls(digest(files_of(path)), tools, precision=facts.get("precision", "fp32"))
+        return cls(sha256_of_files(model_files(path)), tools, precision=facts.get("precision", "fp32"))
 
     @classmethod
     def of_record(cls, record: VersionRecord, parity: ParityReport | None) -> VersionFacts:

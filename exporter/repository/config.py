@@ -16,7 +16,7 @@ from sixpoint.errors import ModelSpecError
 from sixpoint.model_spec.rollout import CANDIDATE_PARAMETER, Candidate
 from sixpoint.model_spec.spec import SPEC_PARAMETER, ModelSpec
 
-__all__ = ["FILE_NAME", "ModelConfig", "Tensor", "Tuning"]
+__all__ = ["FILE_NAME", "ExecutionConfig", "ModelConfig", "Tensor"]
 
 FILE_NAME = "config.pbtxt"
 
@@ -49,7 +49,7 @@ class Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tuning:
+class ExecutionConfig:
     """How Triton runs a model.
 
     Attributes:
@@ -90,7 +90,7 @@ class ModelConfig:
     versions: int = 2
     served: tuple[int, ...] = ()
     candidate: Candidate | None = None
-    tuning: Tuning = Tuning()
+    execution: ExecutionConfig = ExecutionConfig()
     backend: str = field(default="onnxruntime")
 
     @classmethod
@@ -141,7 +141,7 @@ class ModelConfig:
             versions=message.version_policy.latest.num_versions or 1,
             served=tuple(message.version_policy.specific.versions),
             candidate=_candidate(message),
-            tuning=_tuning(message),
+            execution=_execution(message),
             backend=message.backend,
         )
 
@@ -169,11 +169,11 @@ class ModelConfig:
             "version_policy": self._policy(),
             # Join what waits anyway.
             "dynamic_batching": {
-                "max_queue_delay_microseconds": self.tuning.delay_us,
-                "preferred_batch_size": list(self.tuning.preferred),
+                "max_queue_delay_microseconds": self.execution.delay_us,
+                "preferred_batch_size": list(self.execution.preferred),
             },
             # On every GPU where there are some, otherwise on the CPU with all its cores.
-            "instance_group": [{"count": self.tuning.instances, "kind": "KIND_AUTO"}],
+            "instance_group": [{"count": self.execution.instances, "kind": "KIND_AUTO"}],
             # Not ready before it has run once: the first click is as quick as the second.
             "model_warmup": [{"name": "zeros", "batch_size": 1, "inputs": self._warmup()}],
         }
@@ -183,7 +183,7 @@ class ModelConfig:
         if self.candidate is not None:
             parameters[CANDIDATE_PARAMETER] = self.candidate.to_json()
         fields["parameters"] = {key: {"string_value": value} for key, value in parameters.items()}
-        if self.tuning.tensorrt:
+        if self.execution.tensorrt:
             fields["optimization"] = {"execution_accelerators": {"gpu_execution_accelerator": [_TENSORRT]}}
         return fields
 
@@ -214,10 +214,10 @@ def _candidate(message: Any) -> Candidate | None:
     return Candidate.from_json(message.parameters[CANDIDATE_PARAMETER].string_value)
 
 
-def _tuning(message: Any) -> Tuning:
+def _execution(message: Any) -> ExecutionConfig:
     batching = message.dynamic_batching
     accelerators = message.optimization.execution_accelerators.gpu_execution_accelerator
-    return Tuning(
+    return ExecutionConfig(
         preferred=tuple(batching.preferred_batch_size),
         delay_us=batching.max_queue_delay_microseconds,
         instances=max([group.count for group in message.instance_group], default=1),

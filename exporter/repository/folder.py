@@ -11,17 +11,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from exporter.repository.config import FILE_NAME
-from exporter.repository.layout import flush, flush_entry, remove_leftovers, temporary_name, versions
+from exporter.repository.layout import flush, flush_entry, remove_leftovers, temporary_name, version_numbers
 from exporter.repository.protocol import Content
 from sixpoint.errors import FailedPrecondition, NotFound
 
-__all__ = ["FolderRegistry"]
+__all__ = ["FolderRepository"]
 
 _POLL_SECONDS = 0.1
 
 
-class FolderRegistry:
-    """A :class:`exporter.repository.protocol.Registry` in a folder, which is made where there is none."""
+class FolderRepository:
+    """A :class:`exporter.repository.protocol.ModelRepository` in a folder, which is made where there is none."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -46,7 +46,7 @@ class FolderRegistry:
     def versions(self, name: str) -> list[int]:
         """The versions of a model, oldest first."""
         folder = self.folder / name
-        return versions(folder) if folder.is_dir() else []
+        return version_numbers(folder) if folder.is_dir() else []
 
     def read(self, path: str) -> bytes | None:
         """The content of a file; None: there is none."""

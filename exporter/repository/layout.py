@@ -16,21 +16,21 @@ from sixpoint.errors import FailedPrecondition, InvalidArgument
 from sixpoint.model_spec.spec import ModelSpec
 
 __all__ = [
-    "check_name",
+    "check_model_name",
     "flush",
     "flush_entry",
-    "models",
+    "model_folders",
     "remove_leftovers",
     "require_same_interface",
     "temporary_name",
-    "versions",
+    "version_numbers",
 ]
 
 _TEMPORARY = ".tmp-"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
-def check_name(name: str) -> None:
+def check_model_name(name: str) -> None:
     """Refuse what cannot name a model: it is a folder's name, and part of URLs.
 
     Raises:
@@ -40,12 +40,12 @@ def check_name(name: str) -> None:
         raise InvalidArgument(f"{name!r} cannot name a model: use letters, digits, '.', '_' and '-'")
 
 
-def models(repository: Path) -> list[Path]:
+def model_folders(repository: Path) -> list[Path]:
     """The models' folders, by name; hidden ones are none."""
     return sorted(path for path in repository.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def versions(folder: Path) -> list[int]:
+def version_numbers(folder: Path) -> list[int]:
     """The versions of a model in its folder, oldest first, as Triton counts them: folders named by a number above 0."""
     names = (path.name for path in folder.iterdir() if path.is_dir())
     return sorted(int(name) for name in names if re.fullmatch(r"[1-9][0-9]*", name))

@@ -22,7 +22,7 @@ from sixpoint.errors import InvalidArgument, NotFound, Unavailable
 if TYPE_CHECKING:
     from obstore.store import ObjectStore, RetryConfig
 
-__all__ = ["ObjectRegistry"]
+__all__ = ["ObjectStoreRepository"]
 
 _RETRIES: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
 _PART_BYTES = 8 * 2**20
@@ -31,8 +31,8 @@ _LOCK = ".sixpoint-lock"
 _FILES = (MODEL_FILE, PLAN_FILE)
 
 
-class ObjectRegistry:
-    """A :class:`exporter.repository.protocol.Registry` in an object store.
+class ObjectStoreRepository:
+    """A :class:`exporter.repository.protocol.ModelRepository` in an object store.
 
     Args:
         url: ``s3://bucket/prefix``; credentials are obstore's environment variables (``AWS_...``).

@@ -12,9 +12,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from sixpoint.errors import InvalidArgument
-
-__all__ = ["UNFINISHED", "Content", "Registry", "open_registry"]
+__all__ = ["UNFINISHED", "Content", "ModelRepository"]
 
 Content = Path | bytes
 """A file to copy, or what is to be in it."""
@@ -23,7 +21,7 @@ UNFINISHED = ".unfinished"
 """A file in a version's folder: it is being published, or was when the publisher was killed."""
 
 
-class Registry(Protocol):
+class ModelRepository(Protocol):
     """A model repository. Paths are relative to it, with slashes: ``liver/3/model.onnx``. All of it blocks."""
 
     def lock(self, *, wait: float) -> AbstractContextManager[None]:
@@ -67,21 +65,3 @@ class Registry(Protocol):
 
     def sweep(self, name: str) -> None:
         """Delete what writers that were killed left aside; only under the lock."""
-
-
-def open_registry(where: str) -> Registry:
-    """The repository at a path, or at ``s3://bucket/prefix`` (``gs://``, ``az://``).
-
-    Raises:
-        InvalidArgument: The address is of no known kind.
-    """
-    from exporter.repository.folder import FolderRegistry
-    from exporter.repository.object_store import ObjectRegistry
-
-    if "://" not in where:
-        return FolderRegistry(Path(where))
-    if where.startswith("file://"):
-        return FolderRegistry(Path(where.removeprefix("file://")))
-    if where.partition("://")[0] in {"s3", "s3a", "gs", "az", "azure", "abfs", "abfss"}:
-        return ObjectRegistry(where)
-    raise InvalidArgument("the repository must be a folder, s3://bucket/prefix, gs://... or az://...")

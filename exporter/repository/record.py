@@ -9,15 +9,23 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sixpoint.errors import FailedPrecondition
 from sixpoint.model_spec.spec import ModelSpec
 
-__all__ = ["PARITY_FILE", "RECORD_FILE", "REPLACED_FILE", "SAMPLE_FILE", "Engine", "Replaced", "VersionRecord"]
+__all__ = [
+    "PARITY_FILE",
+    "PARITY_INPUTS_FILE",
+    "RECORD_FILE",
+    "REPLACED_FILE",
+    "Replaced",
+    "TensorRtEngine",
+    "VersionRecord",
+]
 
 RECORD_FILE = "version.json"
 PARITY_FILE = "parity.json"
-SAMPLE_FILE = "parity.npz"
+PARITY_INPUTS_FILE = "parity.npz"
 REPLACED_FILE = "replaced.json"
 
 
-class Engine(BaseModel):
+class TensorRtEngine(BaseModel):
     """What a TensorRT plan was built with, and alone runs with.
 
     Attributes:
@@ -54,7 +62,7 @@ class VersionRecord(BaseModel):
     size: int
     precision: str = "fp32"
     tools: dict[str, str]
-    engine: Engine | None = None
+    engine: TensorRtEngine | None = None
     spec: ModelSpec
 
     def to_json(self) -> str:

@@ -9,10 +9,17 @@ from typing import Any
 import numpy as np
 import onnx
 
-from exporter.graph.external_data import MODEL_FILE, PLAN_FILE, digest, file_of, files_of, source_files
-from exporter.parity.compare import probabilities, run_onnx, sample_batch
+from exporter.graph.external_data import (
+    MODEL_FILE,
+    PLAN_FILE,
+    model_file_name,
+    model_files,
+    sha256_of_files,
+    source_files,
+)
+from exporter.parity.compare import probabilities, run_onnx, synthetic_batch
 from exporter.repository.config import FILE_NAME, ModelConfig, Tensor
-from exporter.repository.layout import models, versions
+from exporter.repository.layout import model_folders, version_numbers
 from exporter.repository.record import RECORD_FILE, VersionRecord
 from sixpoint.errors import FailedPrecondition, InvalidArgument, ModelSpecError
 from sixpoint.model_spec.spec import ModelSpec
@@ -54,11 +61,11 @@ def validate(repository: Path) -> list[ModelReport]:
     """
     if not repository.is_dir():
         raise FailedPrecondition(f"there is no model repository {repository}")
-    return [_report(folder) for folder in models(repository)]
+    return [_report(folder) for folder in model_folders(repository)]
 
 
 def _report(folder: Path) -> ModelReport:
-    found = versions(folder)
+    found = version_numbers(folder)
     problems = [] if found else ["there is no version: a folder named 1, 2, ..."]
     config = None
     try:
@@ -70,7 +77,7 @@ def _report(folder: Path) -> ModelReport:
     else:
         for version in found:
             try:
-                _check_version(folder / str(version) / file_of(config.backend), config, spec)
+                _check_version(folder / str(version) / model_file_name(config.backend), config, spec)
             except ModelSpecError as error:
                 problems.append(f"version {version}: {error.message}")
     return ModelReport(
@@ -148,7 +155,7 @@ def _check_record(path: Path) -> None:
         expected = VersionRecord.from_json(record.read_bytes()).sha256
     except FailedPrecondition as error:
         raise ModelSpecError(error.message) from error
-    if digest(files_of(path)) != expected:
+    if sha256_of_files(model_files(path)) != expected:
         raise ModelSpecError(
             f"{path.name} is not the one that {RECORD_FILE} was written for: it was changed after it was published"
         )
@@ -157,7 +164,7 @@ def _check_record(path: Path) -> None:
 def _check_run(path: Path, config: ModelConfig, spec: ModelSpec) -> None:
     size = min(2, config.max_batch_size)
     try:
-        output = run_onnx(path, spec, sample_batch(spec, size))
+        output = run_onnx(path, spec, synthetic_batch(spec, size))
     except Exception as error:  # onnxruntime's errors have no base of their own
         raise ModelSpecError(f"{MODEL_FILE} does not run: {_first_line(error)}") from error
     expected = (size, *spec.output_shape)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from exporter.sources.bundle.config import read_mapping
-from exporter.sources.bundle.preprocessing import Gap
-from exporter.sources.bundle.spec import Parts, Reading, read_parts
+from exporter.sources.bundle.preprocessing import MissingField
+from exporter.sources.bundle.spec import DerivedSpec, ModelDescription, derive_spec
 from sixpoint.errors import InvalidArgument
 
 __all__ = ["CLARA", "read_clara"]
@@ -19,12 +19,12 @@ __all__ = ["CLARA", "read_clara"]
 CLARA = "config_aiaa.json"
 
 
-def read_clara(path: Path, *, given: Mapping[str, Any], ignore: Collection[str] = ()) -> Reading:
+def read_clara(path: Path, *, overrides: Mapping[str, Any], ignore: Collection[str] = ()) -> DerivedSpec:
     """Turn a ``config_aiaa.json`` into a spec, of a network in a TorchScript file.
 
     Args:
         path: The config.
-        given: What the user says of the spec, as nested mappings; it comes before what the config says.
+        overrides: What the user says of the spec, as nested mappings; it comes before what the config says.
         ignore: Names of transforms that may be left out.
 
     Raises:
@@ -39,8 +39,8 @@ def read_clara(path: Path, *, given: Mapping[str, Any], ignore: Collection[str] 
     names = [str(name) for name in _list(content.get("labels")) if str(name).lower() != "background"]
     inference = content.get("inference")
     inference = inference if isinstance(inference, Mapping) else {}
-    gaps: list[Gap] = []
-    parts = Parts(
+    gaps: list[MissingField] = []
+    parts = ModelDescription(
         name=CLARA,
         described={
             "title": str(content.get("description") or path.resolve().parent.name),
@@ -53,7 +53,7 @@ def read_clara(path: Path, *, given: Mapping[str, Any], ignore: Collection[str] 
         postprocessing=[_transform(one) for one in _list(content.get("post_transforms"))],
         keys=(str(inference.get("input", "image")), str(inference.get("output", "model"))),
     )
-    return read_parts(parts, given=given, ignore=ignore)
+    return derive_spec(parts, overrides=overrides, ignore=ignore)
 
 
 def _transform(value: Any) -> Any:
@@ -64,13 +64,13 @@ def _transform(value: Any) -> Any:
     return {**(arguments if isinstance(arguments, Mapping) else {}), "_target_": str(value.get("name", ""))}
 
 
-def _inferer(inference: Mapping[str, Any], gaps: list[Gap]) -> Any:
+def _inferer(inference: Mapping[str, Any], gaps: list[MissingField]) -> Any:
     for engine in ("AIAA", "TRITON"):
         part = inference.get(engine)
         arguments = part.get("args") if isinstance(part, Mapping) else None
         if isinstance(arguments, Mapping) and arguments.get("scanning_window"):
             return {"_target_": "SlidingWindowInferer", "roi_size": arguments.get("roi"), **_overlap(arguments)}
-    gaps.append(Gap("patch.size", "inference has no scanning_window", "--patch X,Y,Z"))
+    gaps.append(MissingField("patch.size", "inference has no scanning_window", "--patch X,Y,Z"))
     return {"_target_": "SimpleInferer"}
 
 

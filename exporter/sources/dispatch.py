@@ -12,7 +12,7 @@ from torch import nn
 
 from exporter.graph.adapters import network_shape
 from exporter.graph.export import export_onnx
-from exporter.graph.external_data import LARGEST_BYTES, MODEL_FILE, digest, source_files
+from exporter.graph.external_data import MAX_PROTOBUF_BYTES, MODEL_FILE, sha256_of_files, source_files
 from exporter.graph.network import ProbabilityNetwork, build_network
 from exporter.parity.compare import check_parity
 from exporter.repository.config import FILE_NAME, ModelConfig
@@ -21,24 +21,24 @@ from exporter.sources.bundle.source import is_bundle, open_bundle
 from exporter.sources.bundle.spec import merge, read_bundle
 from exporter.sources.checkpoint import StateDict, load_weights, read_checkpoint
 from exporter.sources.clara import CLARA, read_clara
-from exporter.sources.onnx import OnnxNetwork, compose_onnx, halved, read_onnx
+from exporter.sources.onnx import OnnxNetwork, compose_onnx, read_onnx, to_fp16
 from exporter.sources.torchscript import export_script, is_torchscript, read_script, script_state
 from sixpoint.errors import InvalidArgument
 from sixpoint.model_spec.spec import ModelSpec
 
-__all__ = ["Built", "Options", "Precision", "build_source"]
+__all__ = ["Built", "ExportOptions", "NumericPrecision", "build_source"]
 
-Precision = Literal["fp32", "fp16", "int8"]
+NumericPrecision = Literal["fp32", "fp16", "int8"]
 """In what a network computes."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class ExportOptions:
     """What the user says beside the source.
 
     Attributes:
         spec: A description, whole or (of a bundle) in part; it comes before what the source says.
-        given: The same from single flags, which come before that.
+        overrides: The same from single flags, which come before that.
         weights: The file of weights to take instead of the one that a bundle names.
         ignore: Names of transforms that may be left out.
         max_batch_size: Requests that Triton may run together.
@@ -47,19 +47,19 @@ class Options:
             is in float32, and quantised afterwards (:mod:`exporter.publishing.prepare`).
         calibrate: A folder of images that show the network's ranges, for int8.
         least_dice: Least mean Dice of the masks on them that is accepted of int8.
-        largest: Bytes that an ONNX file may come to; the weights of what is larger lie in a file beside it.
+        max_file_bytes: Bytes that an ONNX file may come to; the weights of what is larger lie in a file beside it.
     """
 
     spec: Path | None = None
-    given: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Any] = field(default_factory=dict)
     weights: Path | None = None
     ignore: tuple[str, ...] = ()
     max_batch_size: int = 8
     tolerance: float = 2 / 255
-    precision: Precision = "fp32"
+    precision: NumericPrecision = "fp32"
     calibrate: Path | None = None
     least_dice: float = 0.97
-    largest: int = LARGEST_BYTES
+    max_file_bytes: int = MAX_PROTOBUF_BYTES
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Built:
     network: ProbabilityNetwork
 
 
-def build_source(source: Path, options: Options, *, name: str, folder: Path) -> tuple[Built, tuple[str, ...]]:
+def build_source(source: Path, options: ExportOptions, *, name: str, folder: Path) -> tuple[Built, tuple[str, ...]]:
     """Export whatever a source is into ``folder``, and compare the result with it.
 
     Args:
@@ -94,18 +94,18 @@ def build_source(source: Path, options: Options, *, name: str, folder: Path) -> 
         ModelSpecError: Its spec is none, or contradicts its network.
         FailedPrecondition: PyTorch cannot export the network, or the result is off.
     """
-    given = merge(read_mapping(options.spec, what="the spec") if options.spec else {}, options.given)
+    given = merge(read_mapping(options.spec, what="the spec") if options.spec else {}, options.overrides)
     if not source.exists():
         raise InvalidArgument(f"there is no model {source}")
     if (source / CLARA).is_file():
         files = [file for file in sorted(source.rglob("*")) if file.is_file() and is_torchscript(file)]
         if len(files) != 1:
             raise InvalidArgument(f"{source} has {len(files)} TorchScript files beside its {CLARA}, expected one")
-        reading = read_clara(source / CLARA, given=given, ignore=options.ignore)
+        reading = read_clara(source / CLARA, overrides=given, ignore=options.ignore)
         return _scripted(files[0], reading.spec, options, name=name, folder=folder), reading.notes
     if is_bundle(source):
         with open_bundle(source, weights=options.weights) as bundle:
-            reading = read_bundle(bundle, given=given, ignore=options.ignore)
+            reading = read_bundle(bundle, overrides=given, ignore=options.ignore)
             if reading.spec.network is not None and reading.spec.network.name == "TorchScript":
                 return _scripted(bundle.weights, reading.spec, options, name=name, folder=folder), reading.notes
             state = script_state(bundle.weights) if bundle.scripted else read_checkpoint(bundle.weights)
@@ -119,7 +119,7 @@ def build_source(source: Path, options: Options, *, name: str, folder: Path) -> 
     if is_torchscript(source):
         clara = source.with_name(CLARA)
         if options.spec is None and clara.is_file():
-            reading = read_clara(clara, given=given, ignore=options.ignore)
+            reading = read_clara(clara, overrides=given, ignore=options.ignore)
             return _scripted(source, reading.spec, options, name=name, folder=folder), reading.notes
         return _scripted(
             source, _described(source, given, options, "TorchScript"), options, name=name, folder=folder
@@ -128,7 +128,7 @@ def build_source(source: Path, options: Options, *, name: str, folder: Path) -> 
     return _state(state, source, _described(source, given, options), options, name=name, folder=folder), ()
 
 
-def _described(source: Path, given: Mapping[str, Any], options: Options, kind: str = "") -> ModelSpec:
+def _described(source: Path, given: Mapping[str, Any], options: ExportOptions, kind: str = "") -> ModelSpec:
     """The spec of a file that does not describe itself: the user's, or the one beside it."""
     beside = source.with_name("spec.yaml")
     if options.spec is None:
@@ -140,18 +140,20 @@ def _described(source: Path, given: Mapping[str, Any], options: Options, kind: s
     return ModelSpec.from_mapping(merge({"network": {"name": kind}} if kind else {}, given))
 
 
-def _state(state: StateDict, weights: Path, spec: ModelSpec, options: Options, *, name: str, folder: Path) -> Built:
+def _state(
+    state: StateDict, weights: Path, spec: ModelSpec, options: ExportOptions, *, name: str, folder: Path
+) -> Built:
     network = build_network(spec)
     load_weights(network, state)
     wrapped = ProbabilityNetwork(network, spec).eval()
     origin = _origin(weights, "checkpoint_sha256", "torch", "monai", "onnx")
     exported = ProbabilityNetwork(network, spec, half=True).eval() if options.precision == "fp16" else wrapped
     metadata = {**origin, **_noted(options)}
-    export_onnx(exported, spec, folder / MODEL_FILE, metadata=metadata, largest=options.largest)
+    export_onnx(exported, spec, folder / MODEL_FILE, metadata=metadata, max_bytes=options.max_file_bytes)
     return _built(wrapped, spec, options, name=name, folder=folder, origin=origin)
 
 
-def _scripted(script: Path, spec: ModelSpec, options: Options, *, name: str, folder: Path) -> Built:
+def _scripted(script: Path, spec: ModelSpec, options: ExportOptions, *, name: str, folder: Path) -> Built:
     module = read_script(script)
     plain = folder / "network" / MODEL_FILE
     plain.parent.mkdir()
@@ -161,21 +163,23 @@ def _scripted(script: Path, spec: ModelSpec, options: Options, *, name: str, fol
     return _built(_wrap(module, spec), spec, options, name=name, folder=folder, origin=origin)
 
 
-def _onnx(source: Path, spec: ModelSpec, options: Options, *, name: str, folder: Path) -> Built:
+def _onnx(source: Path, spec: ModelSpec, options: ExportOptions, *, name: str, folder: Path) -> Built:
     origin = _origin(source, "onnx_sha256", "torch", "onnx")  # refuses weights outside of its folder, first of all
     _composed(source, spec, options, folder=folder, origin=origin)
     return _built(_wrap(OnnxNetwork(source), spec), spec, options, name=name, folder=folder, origin=origin)
 
 
-def _composed(plain: Path, spec: ModelSpec, options: Options, *, folder: Path, origin: Mapping[str, str]) -> None:
+def _composed(plain: Path, spec: ModelSpec, options: ExportOptions, *, folder: Path, origin: Mapping[str, str]) -> None:
     model = read_onnx(plain, spec)
     if options.precision == "fp16":
-        model = halved(model, source=plain.parent, what=plain.name)
+        model = to_fp16(model, source=plain.parent, what=plain.name)
     metadata = {**origin, **_noted(options)}
-    compose_onnx(model, spec, folder / MODEL_FILE, metadata=metadata, source=plain.parent, largest=options.largest)
+    compose_onnx(
+        model, spec, folder / MODEL_FILE, metadata=metadata, source=plain.parent, max_bytes=options.max_file_bytes
+    )
 
 
-def _noted(options: Options) -> dict[str, str]:
+def _noted(options: ExportOptions) -> dict[str, str]:
     return {"precision": "fp16"} if options.precision == "fp16" else {}
 
 
@@ -186,7 +190,7 @@ def _wrap(network: nn.Module, spec: ModelSpec) -> ProbabilityNetwork:
 def _built(
     network: ProbabilityNetwork,
     spec: ModelSpec,
-    options: Options,
+    options: ExportOptions,
     *,
     name: str,
     folder: Path,
@@ -201,4 +205,4 @@ def _built(
 
 def _origin(file: Path, name: str, *tools: str) -> dict[str, str]:
     files = source_files(file) if file.suffix == ".onnx" else [file]
-    return {name: digest(files), **{tool: importlib.metadata.version(tool) for tool in tools}}
+    return {name: sha256_of_files(files), **{tool: importlib.metadata.version(tool) for tool in tools}}

@@ -15,14 +15,14 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 from torch import nn
 
-from exporter.graph.adapters import Entry, Head, network_shape
+from exporter.graph.adapters import InputAdapter, OutputAdapter, network_shape
 from exporter.graph.export import OPSET, quiet, save_model, to_onnx
-from exporter.graph.external_data import LARGEST_BYTES, fill, source_files
+from exporter.graph.external_data import MAX_PROTOBUF_BYTES, load_weights_into, source_files
 from exporter.graph.network import check_output
 from sixpoint.errors import FailedPrecondition, InvalidArgument, ModelSpecError
 from sixpoint.model_spec.spec import ModelSpec
 
-__all__ = ["OnnxNetwork", "compose_onnx", "halved", "read_onnx"]
+__all__ = ["OnnxNetwork", "compose_onnx", "read_onnx", "to_fp16"]
 
 _OLDEST, _NEWEST = 13, 21
 """Since 13 the operators of the ends mean the same; Triton 24.10's ONNX Runtime 1.19 knows operators up to 21."""
@@ -76,7 +76,7 @@ def read_onnx(path: Path, spec: ModelSpec) -> onnx.ModelProto:
     return model
 
 
-def halved(model: onnx.ModelProto, *, source: Path, what: str) -> onnx.ModelProto:
+def to_fp16(model: onnx.ModelProto, *, source: Path, what: str) -> onnx.ModelProto:
     """A graph that computes in float16, between tensors that stay float32.
 
     Args:
@@ -87,7 +87,7 @@ def halved(model: onnx.ModelProto, *, source: Path, what: str) -> onnx.ModelProt
     Raises:
         FailedPrecondition: It has operators that cannot, or is larger than a protobuf.
     """
-    if not fill(model, source=source):
+    if not load_weights_into(model, source=source):
         raise FailedPrecondition(f"{what} is over 2 GB: export the network itself, a checkpoint, in float16")
     try:
         with quiet():
@@ -105,7 +105,7 @@ def compose_onnx(
     *,
     metadata: Mapping[str, str],
     source: Path,
-    largest: int = LARGEST_BYTES,
+    max_bytes: int = MAX_PROTOBUF_BYTES,
 ) -> None:
     """Write a graph with what the spec asks for before and after it.
 
@@ -115,17 +115,19 @@ def compose_onnx(
         path: The file to write.
         metadata: Facts to keep in the file.
         source: The folder in which the graph's weights lie, those that it does not hold itself.
-        largest: Bytes that the file may come to; the weights of what is larger lie in a file beside it.
+        max_bytes: Bytes that the file may come to; the weights of what is larger lie in a file beside it.
     """
     whole = onnx.ModelProto()
     whole.CopyFrom(model)
     whole.graph.CopyFrom(compose.add_prefix_graph(model.graph, "network/"))
     seen, answer = whole.graph.input[0].name, whole.graph.output[0].name
     dtype = torch.float16 if spec.input.dtype == "FP16" else torch.float32
-    before = _end(Entry(spec), torch.zeros(2, *spec.input_shape, dtype=dtype), (spec.input.name, seen), like=model)
+    image = torch.zeros(2, *spec.input_shape, dtype=dtype)
+    # The prefixes are part of the file: another one would change the SHA-256 of every export.
+    before = _end("Entry/", InputAdapter(spec), image, (spec.input.name, seen), like=model)
     channels = model.graph.output[0].type.tensor_type.shape.dim[1].dim_value
     logits = torch.zeros(2, channels, *network_shape(spec)[1:])
-    after = _end(Head(spec), logits, (answer, spec.output.name), like=model)
+    after = _end("Head/", OutputAdapter(spec), logits, (answer, spec.output.name), like=model)
     # onnx.compose.merge_models checks what it made, and does not find weights that lie in files.
     nodes = [*before.graph.node, *whole.graph.node, *after.graph.node]
     for field, values in (
@@ -137,16 +139,17 @@ def compose_onnx(
         whole.graph.ClearField(field)
         getattr(whole.graph, field).extend(values)
     whole.graph.initializer.extend([*before.graph.initializer, *after.graph.initializer])
-    save_model(whole, path, metadata=metadata, source=source, largest=largest)
+    save_model(whole, path, metadata=metadata, source=source, max_bytes=max_bytes)
 
 
-def _end(end: nn.Module, sample: torch.Tensor, names: tuple[str, str], *, like: onnx.ModelProto) -> onnx.ModelProto:
+def _end(
+    prefix: str, end: nn.Module, sample: torch.Tensor, names: tuple[str, str], *, like: onnx.ModelProto
+) -> onnx.ModelProto:
     """One of the ends as a graph of the same operators' version as another one."""
     with tempfile.TemporaryDirectory(prefix="sixpoint-end-") as folder:
         path = Path(folder, "end.onnx")
         to_onnx(end.eval(), sample, path, names=names, what=type(end).__name__)
         model = onnx.load(path)
-    prefix = f"{type(end).__name__}/"
     model.graph.CopyFrom(compose.add_prefix_graph(model.graph, prefix, rename_inputs=False, rename_outputs=False))
     model.opset_import[0].version = _opset(like)
     model.ir_version = like.ir_version

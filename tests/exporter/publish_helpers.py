@@ -15,20 +15,20 @@ import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from exporter.publishing.prepare import prepare
-from exporter.publishing.publish import Release
+from exporter.publishing.publish import PreparedModel
 from exporter.publishing.triton import Triton
-from exporter.sources.dispatch import Options
+from exporter.sources.dispatch import ExportOptions
 from sixpoint.model_spec.rollout import CANDIDATE_PARAMETER, Candidate
 from tests.support.models import ELLIPSOID_SPEC, write_ellipsoid_model
 
 SPEC = ELLIPSOID_SPEC.model_copy(update={"roi": ELLIPSOID_SPEC.roi.model_copy(update={"size": (16, 16, 16)})})
 
 
-def release(folder: Path, *, name: str = "tiny") -> Release:
+def release(folder: Path, *, name: str = "tiny") -> PreparedModel:
     """The exported model, made ready to be published."""
     write_ellipsoid_model(folder / name, spec=SPEC)
     (folder / "work").mkdir()
-    return prepare(folder / name, Options(tolerance=0.01), name=name, folder=folder / "work")
+    return prepare(folder / name, ExportOptions(tolerance=0.01), name=name, folder=folder / "work")
 
 
 @dataclass
@@ -51,7 +51,7 @@ def _serving(stub: Any, triton: Triton, name: str) -> str:
 
 
 def _ready(triton: Triton, name: str) -> set[int | None]:
-    return {version for version, (state, _) in triton.states(name).items() if state == "READY"}
+    return {version for version, (state, _) in triton.version_states(name).items() if state == "READY"}
 
 
 @contextlib.contextmanager

@@ -18,13 +18,13 @@ _MOST_SHRUNK = 200
 """How much smaller an entry of over 1 MiB may be in the archive: weights shrink by a little, text by ten or twenty."""
 
 
-def unpack(archive: Path, folder: Path, *, most_bytes: int = _MOST_BYTES) -> None:
+def unpack(archive: Path, folder: Path, *, max_bytes: int = _MOST_BYTES) -> None:
     """Unpack a zip archive.
 
     Args:
         archive: The file.
         folder: Where to; it is there, and empty.
-        most_bytes: The most that all files may come to.
+        max_bytes: The most that all files may come to.
 
     Raises:
         InvalidArgument: The file is no zip archive or damaged, an entry would land elsewhere, is a link, encrypted, or
@@ -33,7 +33,7 @@ def unpack(archive: Path, folder: Path, *, most_bytes: int = _MOST_BYTES) -> Non
     try:
         with zipfile.ZipFile(archive) as opened:
             entries = opened.infolist()
-            _check(archive, entries, most_bytes=most_bytes)
+            _check(archive, entries, max_bytes=max_bytes)
             for entry in entries:
                 target = folder / PurePosixPath(entry.filename)
                 if entry.is_dir():
@@ -47,12 +47,12 @@ def unpack(archive: Path, folder: Path, *, most_bytes: int = _MOST_BYTES) -> Non
         raise InvalidArgument(f"{archive.name} is no zip archive, or cut off or damaged: fetch it again") from error
 
 
-def _check(archive: Path, entries: list[zipfile.ZipInfo], *, most_bytes: int) -> None:
+def _check(archive: Path, entries: list[zipfile.ZipInfo], *, max_bytes: int) -> None:
     if len(entries) > _MOST_FILES:
         raise InvalidArgument(f"{archive.name} has {len(entries)} files, expected at most {_MOST_FILES}")
     total = sum(entry.file_size for entry in entries)
-    if total > most_bytes:
-        raise InvalidArgument(f"{archive.name} unpacks to {total} bytes, expected at most {most_bytes}")
+    if total > max_bytes:
+        raise InvalidArgument(f"{archive.name} unpacks to {total} bytes, expected at most {max_bytes}")
     for entry in entries:
         name = entry.filename
         path = PurePosixPath(name)

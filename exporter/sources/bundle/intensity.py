@@ -11,19 +11,19 @@ from typing import Any
 
 from sixpoint.model_spec.channels import Intensity
 
-__all__ = ["INTENSITY_TRANSFORMS", "Numbers", "NumbersError", "apply"]
+__all__ = ["INTENSITY_TRANSFORMS", "LinearScaling", "ScalingError", "apply"]
 
 _WIDTH = 32.0
 _UNITS = 8192.0
 """A window that must not clip reaches so many standard deviations, or units of the image, either way."""
 
 
-class NumbersError(Exception):
+class ScalingError(Exception):
     """The chain cannot be said in a spec."""
 
 
 @dataclass(frozen=True)
-class Numbers:
+class LinearScaling:
     """The network's numbers: the window's -1 to 1, times ``scale``, plus ``offset``.
 
     Attributes:
@@ -44,7 +44,7 @@ class Numbers:
         return self.intensity is not None and self.intensity.nonzero
 
 
-def apply(name: str, arguments: Mapping[str, Any], before: Numbers) -> Numbers:
+def apply(name: str, arguments: Mapping[str, Any], before: LinearScaling) -> LinearScaling:
     """The numbers after one more transform.
 
     Args:
@@ -53,25 +53,25 @@ def apply(name: str, arguments: Mapping[str, Any], before: Numbers) -> Numbers:
         before: What it is applied to.
 
     Raises:
-        NumbersError: A spec has no words for it, saying why.
+        ScalingError: A spec has no words for it, saying why.
     """
     try:
         return INTENSITY_TRANSFORMS[name](arguments, before)
     except (TypeError, ValueError, ZeroDivisionError, KeyError) as error:
-        raise NumbersError(f"its arguments {_few(arguments)} are not plain numbers") from error
+        raise ScalingError(f"its arguments {_few(arguments)} are not plain numbers") from error
 
 
-def _scale_range(arguments: Mapping[str, Any], before: Numbers) -> Numbers:
+def _scale_range(arguments: Mapping[str, Any], before: LinearScaling) -> LinearScaling:
     if before.intensity is not None:
-        raise NumbersError("it follows another intensity transform")
+        raise ScalingError("it follows another intensity transform")
     low, high = float(arguments["a_min"]), float(arguments["a_max"])
     least, most = _ends(arguments)
     clipped = bool(arguments.get("clip", False)) and arguments.get("b_min") is not None
     middle, half = (low + high) / 2, (high - low) / 2
     if half <= 0 or most <= least:
-        raise NumbersError(f"its range {low:g} to {high:g}, to {least:g} to {most:g}, is none")
+        raise ScalingError(f"its range {low:g} to {high:g}, to {least:g} to {most:g}, is none")
     width = 1.0 if clipped else max(_WIDTH, _UNITS / half)
-    return Numbers(
+    return LinearScaling(
         Intensity(method="range", low=middle - width * half, high=middle + width * half),
         scale=width * (most - least) / 2,
         offset=(most + least) / 2,
@@ -79,52 +79,52 @@ def _scale_range(arguments: Mapping[str, Any], before: Numbers) -> Numbers:
     )
 
 
-def _scale_percentiles(arguments: Mapping[str, Any], before: Numbers) -> Numbers:
+def _scale_percentiles(arguments: Mapping[str, Any], before: LinearScaling) -> LinearScaling:
     _require_whole(before)
     if arguments.get("relative") or not arguments.get("clip"):
-        raise NumbersError("percentiles are understood with clip: true and relative: false")
+        raise ScalingError("percentiles are understood with clip: true and relative: false")
     least, most = _ends(arguments)
     low, high = float(arguments["lower"]), float(arguments["upper"])
     intensity = Intensity(method="percentile", low=low, high=high, nonzero=before.nonzero)
-    return Numbers(intensity, scale=(most - least) / 2, offset=(most + least) / 2, clipped=True)
+    return LinearScaling(intensity, scale=(most - least) / 2, offset=(most + least) / 2, clipped=True)
 
 
-def _scale(arguments: Mapping[str, Any], before: Numbers) -> Numbers:
+def _scale(arguments: Mapping[str, Any], before: LinearScaling) -> LinearScaling:
     least, most = arguments.get("minv", 0.0), arguments.get("maxv", 1.0)
     if least is None or most is None:
         if before.intensity is None:
-            raise NumbersError("a factor on the image's own units needs a window")
+            raise ScalingError("a factor on the image's own units needs a window")
         factor = 1.0 + float(arguments["factor"])
         return replace(before, scale=before.scale * factor, offset=before.offset * factor)
     _require_whole(before)
     least, most = float(least), float(most)
     # Neither the least nor the largest voxel is another one after a shift and a positive factor.
     intensity = Intensity(method="percentile", low=0, high=100, nonzero=before.nonzero)
-    return Numbers(intensity, scale=(most - least) / 2, offset=(most + least) / 2)
+    return LinearScaling(intensity, scale=(most - least) / 2, offset=(most + least) / 2)
 
 
-def _normalise(arguments: Mapping[str, Any], before: Numbers) -> Numbers:
+def _normalise(arguments: Mapping[str, Any], before: LinearScaling) -> LinearScaling:
     subtrahend, divisor = arguments.get("subtrahend"), arguments.get("divisor")
     nonzero = bool(arguments.get("nonzero", False))
     if subtrahend is None and divisor is None:
         _require_whole(before)
         if nonzero and before.intensity is not None:
-            raise NumbersError("nonzero is understood in the first intensity transform only")
+            raise ScalingError("nonzero is understood in the first intensity transform only")
         # Nor does a z-score change with them.
         nonzero = nonzero or before.nonzero
-        return Numbers(Intensity(method="zscore", width=_WIDTH, nonzero=nonzero), scale=_WIDTH)
+        return LinearScaling(Intensity(method="zscore", width=_WIDTH, nonzero=nonzero), scale=_WIDTH)
     if nonzero or subtrahend is None or divisor is None:
-        raise NumbersError("subtrahend and divisor are understood together, and without nonzero")
+        raise ScalingError("subtrahend and divisor are understood together, and without nonzero")
     middle, half = _one(subtrahend), _one(divisor)
     if half <= 0:
-        raise NumbersError(f"its divisor is {half:g}, expected a positive number")
+        raise ScalingError(f"its divisor is {half:g}, expected a positive number")
     if before.intensity is not None:
         return replace(before, scale=before.scale / half, offset=(before.offset - middle) / half)
     width = max(_WIDTH, _UNITS / half)
-    return Numbers(Intensity(method="range", low=middle - width * half, high=middle + width * half), scale=width)
+    return LinearScaling(Intensity(method="range", low=middle - width * half, high=middle + width * half), scale=width)
 
 
-INTENSITY_TRANSFORMS: dict[str, Callable[[Mapping[str, Any], Numbers], Numbers]] = {
+INTENSITY_TRANSFORMS: dict[str, Callable[[Mapping[str, Any], LinearScaling], LinearScaling]] = {
     "ScaleIntensityRange": _scale_range,
     "ScaleIntensityRangePercentiles": _scale_percentiles,
     "ScaleIntensity": _scale,
@@ -133,9 +133,9 @@ INTENSITY_TRANSFORMS: dict[str, Callable[[Mapping[str, Any], Numbers], Numbers]]
 """The transforms that are understood, by name."""
 
 
-def _require_whole(before: Numbers) -> None:
+def _require_whole(before: LinearScaling) -> None:
     if before.clipped:
-        raise NumbersError("it takes statistics of an image that was clipped before")
+        raise ScalingError("it takes statistics of an image that was clipped before")
 
 
 def _ends(arguments: Mapping[str, Any]) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from exporter.sources.bundle.source import Bundle
 
-__all__ = ["Format", "described", "labels_of", "licence_of", "network_format"]
+__all__ = ["TensorFormat", "descriptive_fields", "labels_of", "licence_of", "network_format"]
 
 _MODALITIES = {"CT": "CT", "MR": "MR", "MRI": "MR", "PET": "PT", "PT": "PT", "US": "US", "ULTRASOUND": "US"}
 _LICENCES = {
@@ -25,7 +25,7 @@ _PROVENANCE = ("version", "monai_version", "authors", "copyright", "data_source"
 
 
 @dataclass(frozen=True)
-class Format:
+class TensorFormat:
     """One tensor of ``network_data_format``.
 
     Attributes:
@@ -37,18 +37,18 @@ class Format:
     content: Mapping[str, Any] = field(default_factory=dict)
 
 
-def network_format(metadata: Mapping[str, Any], side: str, usual: str) -> Format:
+def network_format(metadata: Mapping[str, Any], side: str, usual: str) -> TensorFormat:
     """The first input or output (``side``) of the network; under the ``usual`` name where the metadata has none."""
     tensors = metadata.get("network_data_format")
     tensors = tensors.get(side) if isinstance(tensors, Mapping) else None
     if not isinstance(tensors, Mapping) or not tensors:
-        return Format(usual)
+        return TensorFormat(usual)
     key = usual if usual in tensors else str(next(iter(tensors)))
     content = tensors[key]
-    return Format(key, content if isinstance(content, Mapping) else {})
+    return TensorFormat(key, content if isinstance(content, Mapping) else {})
 
 
-def labels_of(output: Format) -> dict[int, str]:
+def labels_of(output: TensorFormat) -> dict[int, str]:
     """The labels by their channel, background left out."""
     names = output.content.get("channel_def")
     if not isinstance(names, Mapping) or not all(str(index).isdigit() for index in names):
@@ -65,7 +65,7 @@ def licence_of(text: str) -> str:
     return next((line.strip()[:80] for line in text.splitlines() if line.strip()), "")
 
 
-def described(bundle: Bundle) -> dict[str, Any]:
+def descriptive_fields(bundle: Bundle) -> dict[str, Any]:
     """The fields of a spec that are for people."""
     metadata = bundle.metadata
     modality = str(network_format(metadata, "inputs", "image").content.get("modality", "")).upper()

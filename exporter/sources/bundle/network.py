@@ -12,7 +12,7 @@ from torch import nn
 
 from exporter.sources.bundle.expression import Unknown
 from exporter.sources.bundle.output import Postprocessing
-from exporter.sources.bundle.preprocessing import Gap
+from exporter.sources.bundle.preprocessing import MissingField
 
 __all__ = ["kept_channels", "read_network", "seen_channels"]
 
@@ -21,7 +21,7 @@ _GONE = {"SwinUNETR": {"img_size"}, "UNETR": {"pos_embed"}}
 _SEEN, _RETURNED = ("in_channels",), ("out_channels", "num_classes")
 
 
-def read_network(definition: Any, gaps: list[Gap]) -> dict[str, Any]:
+def read_network(definition: Any, gaps: list[MissingField]) -> dict[str, Any]:
     """Name and arguments of the network.
 
     Args:
@@ -36,13 +36,15 @@ def read_network(definition: Any, gaps: list[Gap]) -> dict[str, Any]:
     elif "." in target and not target.startswith("monai.networks.nets."):
         problem = f"network_def is {target}, which is no network of MONAI, and a bundle's own code is not run"
     if problem is not None or not isinstance(definition, dict):
-        gaps.append(Gap("network.name", problem or "", flag))
+        gaps.append(MissingField("network.name", problem or "", flag))
         return {"name": "unknown"}
     name = str(target).rpartition(".")[2]
     kind = getattr(nets, name, None)
     if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
         close = difflib.get_close_matches(name, [key for key, one in vars(nets).items() if inspect.isclass(one)], n=1)
-        gaps.append(Gap("network.name", f"MONAI has no network {name}" + (f": {close[0]}?" if close else ""), flag))
+        gaps.append(
+            MissingField("network.name", f"MONAI has no network {name}" + (f": {close[0]}?" if close else ""), flag)
+        )
         return {"name": name}
     arguments = {key: value for key, value in definition.items() if not key.startswith("_")}
     arguments = {key: value for key, value in arguments.items() if key not in _GONE.get(name, ())}
@@ -52,7 +54,9 @@ def read_network(definition: Any, gaps: list[Gap]) -> dict[str, Any]:
         unplain = _unplain(value)
         if unplain is not None:
             gaps.append(
-                Gap(f"network.arguments.{key}", f"network_def's {key} is {unplain}, which only code can tell", flag)
+                MissingField(
+                    f"network.arguments.{key}", f"network_def's {key} is {unplain}, which only code can tell", flag
+                )
             )
     return {"name": name, "arguments": arguments}
 
@@ -82,7 +86,7 @@ def kept_channels(
     labels: Sequence[str],
     indices: Sequence[int],
     clicked: bool,
-    gaps: list[Gap],
+    gaps: list[MissingField],
 ) -> dict[str, Any]:
     """The activation, and which channels of the network's output are kept.
 
@@ -126,8 +130,8 @@ def kept_channels(
     return {"activation": activation, "channels": channels}
 
 
-def _other(returned: int, named: str) -> Gap:
-    return Gap(
+def _other(returned: int, named: str) -> MissingField:
+    return MissingField(
         "labels", f"the network returns {returned} channels, and the metadata names {named}", "--labels NAME,NAME"
     )
 

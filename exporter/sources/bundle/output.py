@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from exporter.sources.bundle.expression import Unknown
-from exporter.sources.bundle.preprocessing import Gap, plain_name, steps, three
+from exporter.sources.bundle.preprocessing import MissingField, plain_name, steps, three
 
 __all__ = ["Inferer", "Postprocessing", "read_inferer", "read_postprocessing"]
 
@@ -49,7 +49,7 @@ class Inferer:
     padding: Literal["constant", "replicate"] = "constant"
     value: float = 0.0
     notes: list[str] = field(default_factory=list)
-    gaps: list[Gap] = field(default_factory=list)
+    missing: list[MissingField] = field(default_factory=list)
 
 
 @dataclass
@@ -68,20 +68,22 @@ class Postprocessing:
     exclusive: bool | None = None
     threshold: float = 0.5
     notes: list[str] = field(default_factory=list)
-    gaps: list[Gap] = field(default_factory=list)
+    missing: list[MissingField] = field(default_factory=list)
 
 
 def read_inferer(value: Any) -> Inferer:
     """Understand the config's ``inferer``, resolved; MONAI's defaults where it says nothing."""
     result = Inferer()
     if not isinstance(value, dict):
-        result.gaps.append(Gap("patch.size", "no inferer says what the network sees at once", "--patch X,Y,Z"))
+        result.missing.append(
+            MissingField("patch.size", "no inferer says what the network sees at once", "--patch X,Y,Z")
+        )
         return result
     name = plain_name(value.get("_target_", ""))
     if name == "SimpleInferer":
         return result
     if name != "SlidingWindowInferer":
-        result.gaps.append(Gap("patch.size", f"inferer {name} is not understood", "--patch X,Y,Z"))
+        result.missing.append(MissingField("patch.size", f"inferer {name} is not understood", "--patch X,Y,Z"))
         return result
     result.size = three(value.get("roi_size"), int)
     overlap = value.get("overlap", 0.25)
@@ -92,8 +94,8 @@ def read_inferer(value: Any) -> Inferer:
     if isinstance(overlap, int | float) and 0 <= overlap < 1:
         result.overlap = float(overlap)
     else:
-        result.gaps.append(
-            Gap("patch.overlap", f"overlap {_text(overlap)} is no fraction", "--spec FILE with patch.overlap")
+        result.missing.append(
+            MissingField("patch.overlap", f"overlap {_text(overlap)} is no fraction", "--spec FILE with patch.overlap")
         )
     result.blend = "gaussian" if value.get("mode", "constant") == "gaussian" else "constant"
     match value.get("padding_mode", "constant"):
@@ -131,7 +133,9 @@ def read_postprocessing(value: Any, *, key: str, ignore: Collection[str] = ()) -
             result.notes.append(f"{name}: the gateway does not do this to the answer")
         else:
             shown = name or arguments["_target_"]
-            result.gaps.append(Gap("output", f"postprocessing {shown} is not understood", f"--ignore {shown}"))
+            result.missing.append(
+                MissingField("output", f"postprocessing {shown} is not understood", f"--ignore {shown}")
+            )
     if result.exclusive is None and result.activation is not None:
         result.exclusive = result.activation == "softmax"
     return result
@@ -148,8 +152,8 @@ def _discrete(result: Postprocessing, arguments: dict[str, Any]) -> None:
     elif arguments.get("threshold_values"):
         result.exclusive = False
     else:
-        result.gaps.append(
-            Gap(
+        result.missing.append(
+            MissingField(
                 "output",
                 "postprocessing AsDiscrete has no argmax and no threshold in (0, 1)",
                 "--spec FILE with output",

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.sources.bundle.intensity import INTENSITY_TRANSFORMS, Numbers, NumbersError, apply
+from exporter.sources.bundle.intensity import INTENSITY_TRANSFORMS, LinearScaling, ScalingError, apply
 
-__all__ = ["Gap", "Preprocessing", "plain_name", "read_preprocessing", "steps", "three"]
+__all__ = ["MissingField", "Preprocessing", "plain_name", "read_preprocessing", "steps", "three"]
 
 _SILENT = frozenset(
     [
@@ -38,7 +38,7 @@ _NOTED = {
 
 
 @dataclass(frozen=True)
-class Gap:
+class MissingField:
     """Something that a bundle does not say, or not in words that are understood.
 
     Attributes:
@@ -69,12 +69,12 @@ class Preprocessing:
 
     axes: str | None = None
     spacing: tuple[float, float, float] | None = None
-    numbers: Numbers = field(default_factory=Numbers)
+    scaling: LinearScaling = field(default_factory=LinearScaling)
     resized: tuple[int, int, int] | None = None
     sigma: float | None = None
     clicked: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
-    gaps: list[Gap] = field(default_factory=list)
+    missing: list[MissingField] = field(default_factory=list)
 
 
 def plain_name(target: object) -> str:
@@ -136,10 +136,10 @@ def _step(result: Preprocessing, name: str, arguments: dict[str, Any]) -> None:
         result.notes.append(f"{name}: {_NOTED[name]}")
     elif name in INTENSITY_TRANSFORMS:
         try:
-            result.numbers = apply(name, arguments, result.numbers)
-        except NumbersError as error:
-            result.gaps.append(
-                Gap("input.channels", f"preprocessing {name}: {error}", "--spec FILE with input.channels")
+            result.scaling = apply(name, arguments, result.scaling)
+        except ScalingError as error:
+            result.missing.append(
+                MissingField("input.channels", f"preprocessing {name}: {error}", "--spec FILE with input.channels")
             )
     elif name == "Orientation":
         axes = "RAS" if arguments.get("as_closest_canonical") else arguments.get("axcodes")
@@ -147,14 +147,18 @@ def _step(result: Preprocessing, name: str, arguments: dict[str, Any]) -> None:
     elif name == "Spacing":
         result.spacing = three(arguments.get("pixdim"), float)
         if result.spacing and result.axes is None and len(set(result.spacing)) > 1:
-            result.gaps.append(Gap("patch.spacing", "Spacing before Orientation is along axes as stored", "--spacing"))
+            result.missing.append(
+                MissingField("patch.spacing", "Spacing before Orientation is along axes as stored", "--spacing")
+            )
     elif name == "Resize" and three(arguments.get("spatial_size"), int):
         result.resized = three(arguments["spatial_size"], int)
     elif "Guidance" in name and "Add" in name:
         _clicks(result, name, arguments)
     elif "Guidance" not in name:  # the others move clicks along with the image, as the gateway does
         shown = name or arguments["_target_"]
-        result.gaps.append(Gap("input.channels", f"preprocessing {shown} is not understood", f"--ignore {shown}"))
+        result.missing.append(
+            MissingField("input.channels", f"preprocessing {shown} is not understood", f"--ignore {shown}")
+        )
 
 
 def _clicks(result: Preprocessing, name: str, arguments: dict[str, Any]) -> None:
@@ -165,4 +169,6 @@ def _clicks(result: Preprocessing, name: str, arguments: dict[str, Any]) -> None
         if isinstance(sigma, int | float) and sigma > 0:
             result.sigma = float(sigma)
         else:
-            result.gaps.append(Gap("input.channels", f"{name} has no plain sigma", "--spec FILE with input.channels"))
+            result.missing.append(
+                MissingField("input.channels", f"{name} has no plain sigma", "--spec FILE with input.channels")
+            )

@@ -6,21 +6,21 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.sources.bundle.metadata import described, labels_of, network_format
+from exporter.sources.bundle.metadata import descriptive_fields, labels_of, network_format
 from exporter.sources.bundle.network import kept_channels, read_network, seen_channels
 from exporter.sources.bundle.output import Inferer, read_inferer, read_postprocessing
-from exporter.sources.bundle.preprocessing import Gap, Preprocessing, read_preprocessing
+from exporter.sources.bundle.preprocessing import MissingField, Preprocessing, read_preprocessing
 from exporter.sources.bundle.source import Bundle
 from sixpoint.errors import InvalidArgument
 from sixpoint.model_spec.spec import ModelSpec
 
-__all__ = ["Parts", "Reading", "merge", "read_bundle", "read_parts"]
+__all__ = ["DerivedSpec", "ModelDescription", "derive_spec", "merge", "read_bundle"]
 
 _LARGEST = 32768.0
 
 
 @dataclass(frozen=True)
-class Reading:
+class DerivedSpec:
     """A bundle, understood.
 
     Attributes:
@@ -33,7 +33,7 @@ class Reading:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
+class ModelDescription:
     """What a description of a model is made of, whoever wrote it; every value resolved.
 
     Attributes:
@@ -49,7 +49,7 @@ class Parts:
 
     name: str
     described: Mapping[str, Any]
-    network: tuple[Mapping[str, Any], Sequence[Gap]]
+    network: tuple[Mapping[str, Any], Sequence[MissingField]]
     labels: Mapping[int, str]
     preprocessing: Any
     inferer: Any
@@ -57,27 +57,27 @@ class Parts:
     keys: tuple[str, str] = ("image", "pred")
 
 
-def read_bundle(bundle: Bundle, *, given: Mapping[str, Any], ignore: Collection[str] = ()) -> Reading:
+def read_bundle(bundle: Bundle, *, overrides: Mapping[str, Any], ignore: Collection[str] = ()) -> DerivedSpec:
     """Turn a bundle's config into a spec.
 
     Args:
         bundle: The bundle.
-        given: What the user says of the spec, as nested mappings; it comes before what the bundle says.
+        overrides: What the user says of the spec, as nested mappings; it comes before what the bundle says.
         ignore: Names of transforms that may be left out.
 
     Raises:
         InvalidArgument: Something is missing, or not understood: every such thing is named, with what supplies it.
         ModelSpecError: Bundle and user together make no valid spec.
     """
-    gaps: list[Gap] = []
+    gaps: list[MissingField] = []
     network = read_network(bundle.config.get("network_def"), gaps)
     if gaps and bundle.scripted:  # the file holds the network itself
         network, gaps = {"name": "TorchScript"}, []
     image = network_format(bundle.metadata, "inputs", "image")
     output = network_format(bundle.metadata, "outputs", "pred")
-    parts = Parts(
+    parts = ModelDescription(
         name=f"the bundle {bundle.name}",
-        described=described(bundle),
+        described=descriptive_fields(bundle),
         network=(network, gaps),
         labels=labels_of(output),
         preprocessing=bundle.config.get("preprocessing"),
@@ -85,35 +85,35 @@ def read_bundle(bundle: Bundle, *, given: Mapping[str, Any], ignore: Collection[
         postprocessing=bundle.config.get("postprocessing"),
         keys=(image.key, output.key),
     )
-    return read_parts(parts, given=given, ignore=ignore)
+    return derive_spec(parts, overrides=overrides, ignore=ignore)
 
 
-def read_parts(parts: Parts, *, given: Mapping[str, Any], ignore: Collection[str] = ()) -> Reading:
+def derive_spec(parts: ModelDescription, *, overrides: Mapping[str, Any], ignore: Collection[str] = ()) -> DerivedSpec:
     """Turn a description's parts into a spec; arguments and errors as of :func:`read_bundle`."""
     before = read_preprocessing(parts.preprocessing, key=parts.keys[0], ignore=ignore)
     inferer = read_inferer(parts.inferer)
     after = read_postprocessing(parts.postprocessing, key=parts.keys[1], ignore=ignore)
     network, others = parts.network
     clicked = before.sigma is not None
-    gaps = [*others, *before.gaps, *(() if clicked else inferer.gaps), *after.gaps]
-    axes = _value(given, "network.axes") or before.axes
+    gaps = [*others, *before.missing, *(() if clicked else inferer.missing), *after.missing]
+    axes = _value(overrides, "network.axes") or before.axes
     if axes is None:
-        gaps.append(Gap("network.axes", "no Orientation says where the network's axes lead", "--axes, as RAS"))
-    labels = _value(given, "labels") or list(parts.labels.values())
+        gaps.append(MissingField("network.axes", "no Orientation says where the network's axes lead", "--axes, as RAS"))
+    labels = _value(overrides, "labels") or list(parts.labels.values())
     if not labels:
-        gaps.append(Gap("labels", "nothing names the labels", "--labels NAME,NAME"))
+        gaps.append(MissingField("labels", "nothing names the labels", "--labels NAME,NAME"))
     part = _annotation if clicked else _segmentation
     mapping = {**parts.described, "labels": list(labels), **part(before, inferer, axes=axes or "RAS", gaps=gaps)}
     mapping["output"] = {"threshold": after.threshold, "exclusive": clicked or after.exclusive is not False}
-    channels = _value(given, "input.channels") or mapping["input"]["channels"]
+    channels = _value(overrides, "input.channels") or mapping["input"]["channels"]
     _check_seen(seen_channels(network), len(channels), gaps)
     mapping["network"] = {**network, "axes": axes or "RAS", **_numbers(before, len(channels))}
     indices = tuple(parts.labels)
     mapping["network"] |= kept_channels(network, after, labels=labels, indices=indices, clicked=clicked, gaps=gaps)
-    missing = "; ".join(f"{gap.text} ({gap.flag})" for gap in gaps if _value(given, gap.path) is None)
+    missing = "; ".join(f"{gap.text} ({gap.flag})" for gap in gaps if _value(overrides, gap.path) is None)
     if missing:
         raise InvalidArgument(f"{parts.name} does not say all that is needed: {missing}")
-    return Reading(ModelSpec.from_mapping(merge(mapping, given)), (*before.notes, *inferer.notes, *after.notes))
+    return DerivedSpec(ModelSpec.from_mapping(merge(mapping, overrides)), (*before.notes, *inferer.notes, *after.notes))
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,19 +125,21 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _annotation(before: Preprocessing, _inferer: Inferer, *, axes: str, gaps: list[Gap]) -> dict[str, Any]:
+def _annotation(before: Preprocessing, _inferer: Inferer, *, axes: str, gaps: list[MissingField]) -> dict[str, Any]:
     """Of a network in the manner of DeepEdit: the whole image resized, clicks on the object and beside it."""
     objects = [name for name in before.clicked if name != "background"]
     if before.clicked and (len(objects) != 1 or len(before.clicked) != 2):
         gaps.append(
-            Gap(
+            MissingField(
                 "input.channels",
                 f"clicks for {', '.join(before.clicked)}: one object and background are understood",
                 "--spec FILE",
             )
         )
     if before.resized is None:
-        gaps.append(Gap("roi.size", "no Resize says on what grid the network sees it", "--spec FILE with roi.size"))
+        gaps.append(
+            MissingField("roi.size", "no Resize says on what grid the network sees it", "--spec FILE with roi.size")
+        )
     size = before.resized or (128, 128, 128)
     first = not before.clicked or before.clicked[0] != "background"
     clicks = [
@@ -146,7 +148,9 @@ def _annotation(before: Preprocessing, _inferer: Inferer, *, axes: str, gaps: li
     ]
     if before.sigma and len(set(size)) > 1:
         gaps.append(
-            Gap("input.channels", f"clicks on a grid of {size}, which is no cube", "--spec FILE with input.channels")
+            MissingField(
+                "input.channels", f"clicks on a grid of {size}, which is no cube", "--spec FILE with input.channels"
+            )
         )
     before.notes.append("the first click begins the object; the network sees the whole image, and clicks alone")
     return {
@@ -157,16 +161,20 @@ def _annotation(before: Preprocessing, _inferer: Inferer, *, axes: str, gaps: li
     }
 
 
-def _segmentation(before: Preprocessing, inferer: Inferer, *, axes: str, gaps: list[Gap]) -> dict[str, Any]:
+def _segmentation(before: Preprocessing, inferer: Inferer, *, axes: str, gaps: list[MissingField]) -> dict[str, Any]:
     if before.spacing is None:
-        gaps.append(Gap("patch.spacing", "no Spacing says on what grid the network sees the image", "--spacing X,Y,Z"))
+        gaps.append(
+            MissingField("patch.spacing", "no Spacing says on what grid the network sees the image", "--spacing X,Y,Z")
+        )
     if before.resized is not None:
         gaps.append(
-            Gap("patch.size", "the whole image is resized, and windows are what is understood", "--patch X,Y,Z")
+            MissingField(
+                "patch.size", "the whole image is resized, and windows are what is understood", "--patch X,Y,Z"
+            )
         )
-    elif inferer.size is None and not inferer.gaps:
-        gaps.append(Gap("patch.size", "the inferer gives no roi_size", "--patch X,Y,Z"))
-    numbers = before.numbers
+    elif inferer.size is None and not inferer.missing:
+        gaps.append(MissingField("patch.size", "the inferer gives no roi_size", "--patch X,Y,Z"))
+    numbers = before.scaling
     return {
         "task": "segmentation",
         "prompts": [],
@@ -184,14 +192,14 @@ def _segmentation(before: Preprocessing, inferer: Inferer, *, axes: str, gaps: l
 
 def _image(before: Preprocessing) -> dict[str, Any]:
     """The image channel; where nothing is done to the image, a window that clips nothing an image may hold."""
-    intensity = before.numbers.intensity
+    intensity = before.scaling.intensity
     plain = {"method": "range", "low": -_LARGEST, "high": _LARGEST}
     return {"kind": "image", "intensity": intensity.model_dump() if intensity else plain}
 
 
 def _numbers(before: Preprocessing, count: int) -> dict[str, Any]:
     """What the graph makes of the image channel; clicks are 0 to 1 already."""
-    numbers = before.numbers
+    numbers = before.scaling
     scale = numbers.scale if numbers.intensity else _LARGEST
     return {"scale": [scale, *[1.0] * (count - 1)], "offset": [numbers.offset, *[0.0] * (count - 1)]}
 
@@ -203,10 +211,10 @@ def _patient(values: tuple[Any, Any, Any], axes: str) -> list[Any]:
     ]
 
 
-def _check_seen(wanted: int | None, made: int, gaps: list[Gap]) -> None:
+def _check_seen(wanted: int | None, made: int, gaps: list[MissingField]) -> None:
     if wanted is not None and wanted != made:
         gaps.append(
-            Gap(
+            MissingField(
                 "input.channels",
                 f"the network sees {wanted} channels, and {made} can be made of one image",
                 "--spec FILE with input.channels",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from exporter.graph.adapters import Entry, Head, network_shape
+from exporter.graph.adapters import InputAdapter, OutputAdapter, network_shape
 from sixpoint.model_spec.spec import ModelSpec
 
 LETTERS = {"L": (2, 1), "R": (2, -1), "P": (1, 1), "A": (1, -1), "S": (0, 1), "I": (0, -1)}
@@ -32,18 +32,18 @@ def spec(network: dict[str, Any] | None = None, **others: Any) -> ModelSpec:
 def test_the_network_sees_its_own_axes_and_the_answer_comes_back_on_the_models(axes: str) -> None:
     model = spec({"axes": axes, "activation": "none"})
     value = torch.rand(2, 1, 12, 10, 8)
-    seen = Entry(model)(value)
+    seen = InputAdapter(model)(value)
     assert tuple(seen.shape[1:]) == network_shape(model)
     expected = np.moveaxis(value[0, 0].numpy(), [LETTERS[letter][0] for letter in axes], [0, 1, 2])
     expected = expected[tuple(slice(None, None, LETTERS[letter][1]) for letter in axes)]
     assert np.array_equal(seen[0, 0], expected)
-    assert torch.equal(Head(model)(seen), value)
+    assert torch.equal(OutputAdapter(model)(seen), value)
 
 
 def test_the_network_sees_its_own_numbers() -> None:
     model = spec({"scale": [0.5], "offset": [0.5]})
     assert torch.equal(
-        Entry(model)(torch.tensor([-1.0, 0.0, 1.0]).reshape(1, 1, 3, 1, 1)).flatten(), torch.tensor([0, 0.5, 1])
+        InputAdapter(model)(torch.tensor([-1.0, 0.0, 1.0]).reshape(1, 1, 3, 1, 1)).flatten(), torch.tensor([0, 0.5, 1])
     )
 
 
@@ -68,4 +68,4 @@ def test_the_network_sees_its_own_numbers() -> None:
 )
 def test_the_head_makes_probabilities(network: dict[str, Any], others: dict[str, Any], expected: torch.Tensor) -> None:
     logits = torch.tensor([1.0, 3.0, 2.0]).reshape(1, 3, 1, 1, 1)
-    assert torch.allclose(Head(spec(network, **others))(logits).flatten(), expected)
+    assert torch.allclose(OutputAdapter(spec(network, **others))(logits).flatten(), expected)

@@ -17,16 +17,16 @@ import torch
 import yaml
 from onnx import external_data_helper
 
-from exporter.graph.external_data import tensors
+from exporter.graph.external_data import iter_tensors
 from exporter.publishing.prepare import prepare
-from exporter.publishing.publish import Release, publish
+from exporter.publishing.publish import PreparedModel, publish
 from exporter.publishing.triton import Triton
 from exporter.publishing.versions import list_versions, remove, rollback
-from exporter.repository.folder import FolderRegistry
-from exporter.repository.object_store import ObjectRegistry
+from exporter.repository.folder import FolderRepository
+from exporter.repository.object_store import ObjectStoreRepository
 from exporter.repository.validate import validate
 from exporter.repository.view import fetch_model
-from exporter.sources.dispatch import Options
+from exporter.sources.dispatch import ExportOptions
 from sixpoint.errors import InvalidArgument
 from tests.exporter.conftest import run
 from tests.exporter.hub.test_pull import Host, host, pull
@@ -41,13 +41,13 @@ FILES = {"model.onnx", "model.onnx.data", "version.json", "parity.json", "parity
 
 
 @pytest.fixture(scope="module")
-def large(checkpoint: Path, spec_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Release:
+def large(checkpoint: Path, spec_file: Path, tmp_path_factory: pytest.TempPathFactory) -> PreparedModel:
     """A small model that is too large for the limit."""
     folder = tmp_path_factory.mktemp("large")
-    return prepare(checkpoint, Options(spec=spec_file, largest=4096), name="large", folder=folder)
+    return prepare(checkpoint, ExportOptions(spec=spec_file, max_file_bytes=4096), name="large", folder=folder)
 
 
-def another(one: Release, folder: Path) -> Release:
+def another(one: PreparedModel, folder: Path) -> PreparedModel:
     """The same, with other weights in the file beside it."""
     path = Path(shutil.copytree(one.model.parent, folder / "another"), one.model.name)
     data = path.with_name("model.onnx.data")
@@ -60,64 +60,64 @@ def whole(folder: Path) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def test_the_real_triton_serves_it_and_versions_come_and_go(large: Release, tmp_path: Path) -> None:
+def test_the_real_triton_serves_it_and_versions_come_and_go(large: PreparedModel, tmp_path: Path) -> None:
     if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")
-    registry = FolderRegistry(tmp_path / "repository")
-    write_ellipsoid_model(registry.folder / "resident")
-    with running_triton(registry.folder) as running, Triton(running.address, timeout=30) as triton:
-        published = publish(registry, large, triton=triton)
+    models = FolderRepository(tmp_path / "repository")
+    write_ellipsoid_model(models.folder / "resident")
+    with running_triton(models.folder) as running, Triton(running.address, timeout=30) as triton:
+        published = publish(models, large, triton=triton)
         assert published.parity.triton is not None
         assert published.parity.triton.largest <= 2 / 255
         other = another(large, tmp_path)
         other = replace(other, parity=other.parity.model_copy(update={"tolerance": 1.0}))
-        assert publish(registry, other, triton=triton).version == 2
-        records = [one.record for one in list_versions(registry, "large")]
+        assert publish(models, other, triton=triton).version == 2
+        records = [one.record for one in list_versions(models, "large")]
         for version, record in enumerate(records, start=1):
-            folder = registry.folder / "large" / str(version)
+            folder = models.folder / "large" / str(version)
             assert {path.name for path in folder.iterdir()} == FILES | ({"replaced.json"} if version == 2 else set())
             assert record.sha256 == whole(folder)
             assert record.size == sum((folder / name).stat().st_size for name in ("model.onnx", "model.onnx.data"))
         assert records[0].sha256 != records[1].sha256
-        assert [one.problems for one in validate(registry.folder) if one.name == "large"] == [()]
-        found = json.loads(run("diff", "large", 1, 2, "--repository", registry.folder, "--json").stdout)
+        assert [one.problems for one in validate(models.folder) if one.name == "large"] == [()]
+        found = json.loads(run("diff", "large", 1, 2, "--repository", models.folder, "--json").stdout)
         assert found["fields"].keys() == {"sha256"}
         assert found["answers"]["largest"] > 0
-        assert rollback(registry, "large", to=None, triton=triton) == 1
-        remove(registry, "large", 2, triton=triton)
-        assert registry.versions("large") == [1]
+        assert rollback(models, "large", to=None, triton=triton) == 1
+        remove(models, "large", 2, triton=triton)
+        assert models.versions("large") == [1]
 
 
 def test_an_object_store_has_the_graph_last_and_loses_it_first(
-    large: Release, s3_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    large: PreparedModel, s3_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry = ObjectRegistry(f"s3://models/{tmp_path.name.lower().replace('_', '-')}", lease=5)
-    publish(registry, large, triton=None)
+    models = ObjectStoreRepository(f"s3://models/{tmp_path.name.lower().replace('_', '-')}", lease=5)
+    publish(models, large, triton=None)
     put: list[str] = []
-    original = ObjectRegistry._put
+    original = ObjectStoreRepository._put
     monkeypatch.setattr(
-        ObjectRegistry, "_put", lambda self, path, content: (put.append(path), original(self, path, content))
+        ObjectStoreRepository, "_put", lambda self, path, content: (put.append(path), original(self, path, content))
     )
-    publish(registry, large, triton=None)
+    publish(models, large, triton=None)
     written = [path for path in put if path.startswith("large/2/")]
     assert written.index("large/2/model.onnx.data") < written.index("large/2/model.onnx")
-    assert fetch_model(registry, "large", 2, tmp_path).parent == tmp_path
-    assert whole(tmp_path) == list_versions(registry, "large")[1].record.sha256
-    rollback(registry, "large", to=1, triton=None)
+    assert fetch_model(models, "large", 2, tmp_path).parent == tmp_path
+    assert whole(tmp_path) == list_versions(models, "large")[1].record.sha256
+    rollback(models, "large", to=1, triton=None)
     gone: list[str] = []
-    delete = ObjectRegistry.delete
-    monkeypatch.setattr(ObjectRegistry, "delete", lambda self, path: (gone.append(path), delete(self, path)))
-    remove(registry, "large", 2, triton=None)
+    delete = ObjectStoreRepository.delete
+    monkeypatch.setattr(ObjectStoreRepository, "delete", lambda self, path: (gone.append(path), delete(self, path)))
+    remove(models, "large", 2, triton=None)
     assert gone[0] == "large/2/model.onnx"
-    assert registry.versions("large") == [1]
+    assert models.versions("large") == [1]
 
 
-def test_an_exported_one_is_published_again_to_the_byte(large: Release, tmp_path: Path) -> None:
-    registry = FolderRegistry(tmp_path / "repository")
-    publish(registry, large, triton=None)
-    done = run("publish", registry.folder / "large", "--repository", tmp_path / "other")
+def test_an_exported_one_is_published_again_to_the_byte(large: PreparedModel, tmp_path: Path) -> None:
+    models = FolderRepository(tmp_path / "repository")
+    publish(models, large, triton=None)
+    done = run("publish", models.folder / "large", "--repository", tmp_path / "other")
     assert done.exit_code == 0, done.stderr
-    first, second = (one / "large" / "1" for one in (registry.folder, tmp_path / "other"))
+    first, second = (one / "large" / "1" for one in (models.folder, tmp_path / "other"))
     assert whole(first) == whole(second)
     assert {path.name for path in second.iterdir()} == FILES
 
@@ -133,12 +133,12 @@ def test_an_exported_one_is_published_again_to_the_byte(large: Release, tmp_path
     ids=["missing", "cut off", "changed", "a link"],
 )
 def test_what_is_wrong_with_its_weights_is_told(
-    damage: Callable[[Path], Any], expected: str, large: Release, tmp_path: Path
+    damage: Callable[[Path], Any], expected: str, large: PreparedModel, tmp_path: Path
 ) -> None:
-    registry = FolderRegistry(tmp_path / "repository")
-    publish(registry, large, triton=None)
-    damage(registry.folder / "large" / "1" / "model.onnx.data")
-    done = run("validate", registry.folder)
+    models = FolderRepository(tmp_path / "repository")
+    publish(models, large, triton=None)
+    damage(models.folder / "large" / "1" / "model.onnx.data")
+    done = run("validate", models.folder)
     assert done.exit_code == 1
     assert expected in done.stderr
     assert done.stderr.count("\n") == 1
@@ -167,7 +167,7 @@ def theirs(tmp_path: Path) -> Path:
 def renamed(path: Path, name: str) -> None:
     """Let the first weight lie in a file of another name."""
     model = onnx.load(path, load_external_data=False)
-    for tensor in tensors(model):
+    for tensor in iter_tensors(model):
         if external_data_helper.uses_external_data(tensor):
             tensor.external_data[0].value = name
             break
@@ -177,13 +177,13 @@ def renamed(path: Path, name: str) -> None:
 @pytest.mark.parametrize("largest", [1000, 2**31 - 1])
 def test_weights_beside_an_onnx_file_come_along(largest: int, theirs: Path, tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
-    made = prepare(theirs, Options(largest=largest), name="liver", folder=tmp_path / "work")
+    made = prepare(theirs, ExportOptions(max_file_bytes=largest), name="liver", folder=tmp_path / "work")
     assert made.parity.onnxruntime is not None
     assert made.parity.onnxruntime.largest < 1e-2
     assert made.model.with_name("model.onnx.data").is_file() == (largest == 1000)
-    registry = FolderRegistry(tmp_path / "repository")
-    publish(registry, made, triton=None)
-    assert [one.problems for one in validate(registry.folder)] == [()]
+    models = FolderRepository(tmp_path / "repository")
+    publish(models, made, triton=None)
+    assert [one.problems for one in validate(models.folder)] == [()]
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/hostname", "a/../../secret", "", "a\\b"])
@@ -202,7 +202,7 @@ def test_weights_outside_of_the_folder_are_refused(name: str, theirs: Path, tmp_
 def test_weights_that_are_not_there_are_told(theirs: Path, tmp_path: Path) -> None:
     renamed(theirs, "nowhere.bin")
     with pytest.raises(InvalidArgument, match=r"a file that is not beside it: 'nowhere\.bin'"):
-        prepare(theirs, Options(), name="liver", folder=tmp_path)
+        prepare(theirs, ExportOptions(), name="liver", folder=tmp_path)
 
 
 def test_weights_are_pulled_with_the_file(theirs: Path, tmp_path: Path, host: Host) -> None:

@@ -15,8 +15,8 @@ import yaml
 from onnx import numpy_helper
 
 from exporter.graph.network import ProbabilityNetwork
-from exporter.parity.calibration import calibration_of
-from exporter.parity.inputs import Sample
+from exporter.parity.calibration import calibration_inputs
+from exporter.parity.inputs import ParityInputs
 from exporter.parity.report import quantised_parity
 from sixpoint.errors import FailedPrecondition, InvalidArgument, VolumeError
 from sixpoint.geometry import Geometry
@@ -53,7 +53,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_inputs_are_made_of_images_and_the_extreme_points_of_their_labels(images: Path, spec: ModelSpec) -> None:
-    sample = calibration_of(images, spec)
+    sample = calibration_inputs(images, spec)
     assert sample.source == "calibration"
     assert sample.batch.shape == (6, *spec.input_shape)  # three labels of two images
     heat = [channel.kind for channel in spec.input.channels].index("heatmap")
@@ -63,7 +63,7 @@ def test_inputs_are_made_of_images_and_the_extreme_points_of_their_labels(images
         one, other = (sample.batch[number, heat].astype(float).ravel() for number in (index, 3 + index))
         assert np.corrcoef(one, other)[0, 1] > 0.9
     segmentation = ModelSpec.from_mapping({**SPEC, "network": {"name": "ONNX"}})
-    assert calibration_of(images / "images", segmentation).batch.shape == (4, *segmentation.input_shape)
+    assert calibration_inputs(images / "images", segmentation).batch.shape == (4, *segmentation.input_shape)
 
 
 def test_it_is_smaller_judged_by_its_masks_and_served_by_triton(
@@ -183,7 +183,7 @@ def test_a_label_that_is_lost_is_refused_where_labels_may_overlap(
         report, _ = quantised_parity(
             path,
             spec,
-            Sample("calibration", batch),
+            ParityInputs("calibration", batch),
             network=ProbabilityNetwork(Kept(), spec),
             reference="pytorch",
             tolerance=2 / 255,
@@ -236,7 +236,7 @@ def test_a_folder_to_calibrate_on_that_will_not_do_is_told(
         (tmp_path / part / "1.nii.gz").write_bytes((images / part / "1.nii.gz").read_bytes())
     damage(tmp_path)
     with pytest.raises((InvalidArgument, VolumeError), match=expected):
-        calibration_of(tmp_path, spec)
+        calibration_inputs(tmp_path, spec)
 
 
 @pytest.mark.parametrize(

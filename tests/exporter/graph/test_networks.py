@@ -12,7 +12,7 @@ import torch
 from tritonclient import grpc as triton_grpc
 
 from exporter.graph.network import ProbabilityNetwork, build_network
-from exporter.parity.compare import probabilities, sample_batch
+from exporter.parity.compare import probabilities, synthetic_batch
 from exporter.repository.config import ModelConfig
 from sixpoint.model_spec.spec import ModelSpec
 from tests.exporter.conftest import run
@@ -104,7 +104,7 @@ def test_triton_serves_them_all(repository: Path) -> None:
         for kind in exported:
             spec = ModelConfig.read(repository / kind).spec
             assert spec is not None
-            batch = sample_batch(spec, 2)
+            batch = synthetic_batch(spec, 2)
             with torch.inference_mode():
                 expected = probabilities(
                     ProbabilityNetwork(weights(kind), spec).eval()(torch.from_numpy(batch)).numpy()

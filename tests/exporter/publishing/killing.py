@@ -9,7 +9,7 @@ from pathlib import Path
 
 from exporter.publishing.publish import publish
 from exporter.publishing.triton import Triton
-from exporter.repository.protocol import open_registry
+from exporter.repository.open import open_repository
 from tests.exporter.publish_helpers import release
 
 
@@ -27,7 +27,7 @@ def main(repository: str, address: str) -> None:
             child = os.fork()
             if not child:
                 with Triton(address, timeout=30) as triton:
-                    publish(open_registry(repository), ready, triton=triton)
+                    publish(open_repository(repository), ready, triton=triton)
                 os._exit(0)
             sys.stdout.write(f"{child}\n")
             sys.stdout.flush()

@@ -19,7 +19,7 @@ from tritonclient import grpc as triton_grpc
 
 from exporter.graph.export import export_onnx
 from exporter.graph.network import ProbabilityNetwork, build_network
-from exporter.parity.compare import check_parity, sample_batch
+from exporter.parity.compare import check_parity, synthetic_batch
 from gateway.triton.local.server import LocalTriton, LocalTritonSettings
 from sixpoint.errors import FailedPrecondition
 from sixpoint.model_spec.spec import ModelSpec
@@ -47,7 +47,7 @@ def test_what_is_exported_is_valid(exported: Path) -> None:
 
 @needs_triton
 def test_triton_answers_as_pytorch_does(exported: Path, spec: ModelSpec, state: dict[str, torch.Tensor]) -> None:
-    batch = sample_batch(spec, 3)
+    batch = synthetic_batch(spec, 3)
     with torch.inference_mode():
         expected = wrapped(spec, state)(torch.from_numpy(batch)).numpy()
     assert np.ptp(expected) > 100  # the comparison below is of something

@@ -18,9 +18,9 @@ import pytest
 
 from exporter.publishing.publish import publish
 from exporter.publishing.triton import Triton
-from exporter.repository.folder import FolderRegistry
+from exporter.repository.folder import FolderRepository
 from exporter.repository.validate import validate
-from exporter.repository.view import finished
+from exporter.repository.view import finished_versions
 from sixpoint.errors import FailedPrecondition
 from tests.exporter.publish_helpers import asking, release
 from tests.support.models import write_ellipsoid_model
@@ -53,14 +53,14 @@ def test_a_publisher_killed_at_any_moment_leaves_a_repository_that_validates_and
     if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")
     moments = random.Random(0)
-    registry = FolderRegistry(tmp_path / "repository")
-    write_ellipsoid_model(registry.folder / "resident")
+    models = FolderRepository(tmp_path / "repository")
+    write_ellipsoid_model(models.folder / "resident")
     tiny = release(tmp_path)
     with contextlib.ExitStack() as stack:
-        address = stack.enter_context(running_triton(registry.folder)).address
+        address = stack.enter_context(running_triton(models.folder)).address
         triton = stack.enter_context(Triton(address, timeout=30))
-        publish(registry, tiny, triton=triton)
-        process = stack.enter_context(publisher(registry.folder, address))
+        publish(models, tiny, triton=triton)
+        process = stack.enter_context(publisher(models.folder, address))
         asked = [stack.enter_context(asking(address, by_version=one)) for one in (False, True)]
         killed = 0
         for _ in range(KILLS):
@@ -74,25 +74,25 @@ def test_a_publisher_killed_at_any_moment_leaves_a_repository_that_validates_and
                 os.kill(child, signal.SIGKILL)
                 killed += 1
             waiting.join()
-            assert [problem for one in validate(registry.folder) for problem in one.problems] == []
+            assert [problem for one in validate(models.folder) for problem in one.problems] == []
         assert killed
-        version = publish(registry, tiny, triton=triton).version
+        version = publish(models, tiny, triton=triton).version
         time.sleep(0.2)
     assert [one.failures for one in asked] == [{}, {}]
-    assert finished(registry, "tiny") == registry.versions("tiny")
-    assert registry.versions("tiny")[-1] == version
-    assert [path for path in registry.folder.rglob("*") if path.name.startswith(".")] == []
+    assert finished_versions(models, "tiny") == models.versions("tiny")
+    assert models.versions("tiny")[-1] == version
+    assert [path for path in models.folder.rglob("*") if path.name.startswith(".")] == []
 
 
 def test_publishers_at_once_take_turns(tmp_path: Path) -> None:
     tiny = release(tmp_path)
-    registry = FolderRegistry(tmp_path / "repository")
+    models = FolderRepository(tmp_path / "repository")
     with ThreadPoolExecutor(4) as pool:
-        versions = list(pool.map(lambda _: publish(registry, tiny, triton=None).version, range(8)))
+        versions = list(pool.map(lambda _: publish(models, tiny, triton=None).version, range(8)))
     assert sorted(versions) == list(range(1, 9))
-    assert [one.problems for one in validate(registry.folder)] == [()]
+    assert [one.problems for one in validate(models.folder)] == [()]
     with (
-        registry.lock(wait=0),
+        models.lock(wait=0),
         pytest.raises(FailedPrecondition, match=r"another exporter is writing to .* \(--wait\)"),
     ):
-        publish(registry, tiny, triton=None, wait=0.1)
+        publish(models, tiny, triton=None, wait=0.1)

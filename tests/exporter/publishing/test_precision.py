@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 import yaml
 
-from exporter.repository.config import ModelConfig, Tuning
+from exporter.repository.config import ExecutionConfig, ModelConfig
 from sixpoint.model_spec.spec import ModelSpec
 from tests.exporter.conftest import run
 
@@ -53,7 +53,7 @@ def test_the_config_that_asks_for_tensorrt_is_the_golden_one(spec: ModelSpec, ex
     done = run("publish", exported / "tiny", "--repository", tmp_path, "--tensorrt", "accelerator")
     assert done.exit_code == 0, done.stderr
     config = ModelConfig.read(tmp_path / "tiny")
-    assert config.tuning == Tuning(tensorrt=True)
+    assert config.execution == ExecutionConfig(tensorrt=True)
     asked = config.to_text().partition("optimization {\n")[2].partition("\n}\n")[0]
     assert f"optimization {{\n{asked}\n}}\n" == GOLDEN.read_text()
 

@@ -13,10 +13,10 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from exporter.publishing.publish import Release, publish
+from exporter.publishing.publish import PreparedModel, publish
 from exporter.publishing.triton import Triton
 from exporter.repository.config import ModelConfig
-from exporter.repository.folder import FolderRegistry
+from exporter.repository.folder import FolderRepository
 from exporter.repository.validate import validate
 from gateway.triton.local.server import LocalTriton
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, TritonUnavailable
@@ -32,7 +32,7 @@ PUBLISHES = int(os.environ.get("EXPORTER_PUBLISHES", "12"))
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Release:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> PreparedModel:
     return release(tmp_path_factory.mktemp("tiny"))
 
 
@@ -48,8 +48,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTriton]:
 
 
 @pytest.fixture
-def registry(served: LocalTriton) -> FolderRegistry:
-    return FolderRegistry(served.settings.model_repository)
+def models(served: LocalTriton) -> FolderRepository:
+    return FolderRepository(served.settings.model_repository)
 
 
 @pytest.fixture
@@ -58,11 +58,11 @@ def triton(served: LocalTriton) -> Iterator[Triton]:
         yield connection
 
 
-def named(one: Release, name: str) -> Release:
+def named(one: PreparedModel, name: str) -> PreparedModel:
     return replace(one, config=replace(one.config, name=name))
 
 
-def inverted(one: Release, folder: Path) -> Release:
+def inverted(one: PreparedModel, folder: Path) -> PreparedModel:
     """The same, but for a model's file that answers otherwise, and a parity report that knows nothing of it."""
     model = onnx.load(one.model)
     for weight in model.graph.initializer:
@@ -73,86 +73,92 @@ def inverted(one: Release, folder: Path) -> Release:
     return replace(one, model=path)
 
 
-def problems(registry: FolderRegistry) -> list[str]:
-    return [problem for one in validate(registry.folder) if one.name != "resident" for problem in one.problems]
+def problems(models: FolderRepository) -> list[str]:
+    return [problem for one in validate(models.folder) if one.name != "resident" for problem in one.problems]
 
 
 def test_a_version_serves_at_every_moment_of_many_publishes(
-    registry: FolderRegistry, triton: Triton, tiny: Release
+    models: FolderRepository, triton: Triton, tiny: PreparedModel
 ) -> None:
-    publish(registry, tiny, triton=triton)
+    publish(models, tiny, triton=triton)
     with asking(triton.address, by_version=False) as plain, asking(triton.address, by_version=True) as by_version:
         for number in range(2, PUBLISHES + 2):
-            assert publish(registry, tiny, triton=triton).version == number
+            assert publish(models, tiny, triton=triton).version == number
     for asked in (plain, by_version):
         assert asked.failures == {}
         assert len(asked.answers) > PUBLISHES // 2
-    assert problems(registry) == []
-    assert ModelConfig.read(registry.folder / "tiny").served == (PUBLISHES, PUBLISHES + 1)
+    assert problems(models) == []
+    assert ModelConfig.read(models.folder / "tiny").served == (PUBLISHES, PUBLISHES + 1)
 
 
-def test_what_triton_answers_is_kept_with_the_version(registry: FolderRegistry, triton: Triton, tiny: Release) -> None:
-    published = publish(registry, named(tiny, "kept"), triton=triton)
-    report = json.loads((registry.folder / "kept" / "1" / "parity.json").read_text())
+def test_what_triton_answers_is_kept_with_the_version(
+    models: FolderRepository, triton: Triton, tiny: PreparedModel
+) -> None:
+    published = publish(models, named(tiny, "kept"), triton=triton)
+    report = json.loads((models.folder / "kept" / "1" / "parity.json").read_text())
     assert report["triton"] == {"largest": 0.0, "dice": 1.0}
     assert report["sample"] == "phantom"
     assert report == published.parity.model_dump()
-    card = json.loads((registry.folder / "kept" / "card.json").read_text())
+    card = json.loads((models.folder / "kept" / "card.json").read_text())
     assert card["versions"]["1"]["parity"] == report
-    assert "| 1 | fp32 | phantom | onnxruntime |" in (registry.folder / "kept" / "README.md").read_text()
+    assert "| 1 | fp32 | phantom | onnxruntime |" in (models.folder / "kept" / "README.md").read_text()
 
 
 def test_a_version_that_answers_otherwise_in_triton_is_gone_and_the_old_one_serves(
-    registry: FolderRegistry, triton: Triton, tiny: Release, tmp_path: Path
+    models: FolderRepository, triton: Triton, tiny: PreparedModel, tmp_path: Path
 ) -> None:
     good = named(tiny, "steady")
-    publish(registry, good, triton=triton)
-    before = (registry.folder / "steady" / "config.pbtxt").read_text()
+    publish(models, good, triton=triton)
+    before = (models.folder / "steady" / "config.pbtxt").read_text()
     refused = pytest.raises(FailedPrecondition, match=r"version 2 in Triton is 1\.0000 of a probability off")
     with asking(triton.address, name="steady", by_version=True) as asked, refused:
-        publish(registry, inverted(good, tmp_path), triton=triton)
+        publish(models, inverted(good, tmp_path), triton=triton)
     assert asked.failures == {}
-    assert registry.versions("steady") == [1]
-    assert (registry.folder / "steady" / "config.pbtxt").read_text() == before
-    assert [one for one, (state, _) in triton.states("steady").items() if state == "READY"] == [1]
+    assert models.versions("steady") == [1]
+    assert (models.folder / "steady" / "config.pbtxt").read_text() == before
+    assert [one for one, (state, _) in triton.version_states("steady").items() if state == "READY"] == [1]
     # A number that Triton has seen is not given again.
-    assert publish(registry, good, triton=triton).version == 3
+    assert publish(models, good, triton=triton).version == 3
 
 
 def test_a_version_that_triton_cannot_load_is_gone_and_the_old_one_serves(
-    registry: FolderRegistry, triton: Triton, tiny: Release, tmp_path: Path
+    models: FolderRepository, triton: Triton, tiny: PreparedModel, tmp_path: Path
 ) -> None:
     broken = tmp_path / "model.onnx"
     broken.write_bytes(b"not a model")
-    publish(registry, named(tiny, "solid"), triton=triton)
+    publish(models, named(tiny, "solid"), triton=triton)
     refused = pytest.raises(FailedPrecondition, match="load failed for model 'solid'")
     with asking(triton.address, name="solid", by_version=False) as asked, refused:
-        publish(registry, replace(named(tiny, "solid"), model=broken), triton=triton)
+        publish(models, replace(named(tiny, "solid"), model=broken), triton=triton)
     assert asked.failures == {}
     assert set(asked.answers) == {"1"}
-    assert registry.versions("solid") == [1]
+    assert models.versions("solid") == [1]
 
 
 def test_a_new_model_that_fails_leaves_nothing(
-    registry: FolderRegistry, triton: Triton, tiny: Release, tmp_path: Path
+    models: FolderRepository, triton: Triton, tiny: PreparedModel, tmp_path: Path
 ) -> None:
     with pytest.raises(FailedPrecondition, match="version 1 in Triton"):
-        publish(registry, inverted(named(tiny, "unborn"), tmp_path), triton=triton)
-    assert not (registry.folder / "unborn").exists()
-    assert not [state for state, _ in triton.states("unborn").values() if state == "READY"]
+        publish(models, inverted(named(tiny, "unborn"), tmp_path), triton=triton)
+    assert not (models.folder / "unborn").exists()
+    assert not [state for state, _ in triton.version_states("unborn").values() if state == "READY"]
 
 
-def test_a_candidate_is_beside_the_version_that_serves(registry: FolderRegistry, triton: Triton, tiny: Release) -> None:
+def test_a_candidate_is_beside_the_version_that_serves(
+    models: FolderRepository, triton: Triton, tiny: PreparedModel
+) -> None:
     model = named(tiny, "tried")
-    publish(registry, model, triton=triton)
-    publish(registry, model, triton=triton, share=0.25)
-    config = ModelConfig.read(registry.folder / "tried")
+    publish(models, model, triton=triton)
+    publish(models, model, triton=triton, share=0.25)
+    config = ModelConfig.read(models.folder / "tried")
     assert (config.served, config.candidate) == ((1, 2), Candidate("2", 0.25))
     with pytest.raises(FailedPrecondition, match="version 2 of tried is on trial: end that first"):
-        publish(registry, model, triton=triton)
+        publish(models, model, triton=triton)
 
 
-def test_a_triton_that_polls_is_waited_for(tiny: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_triton_that_polls_is_waited_for(
+    tiny: PreparedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     arguments = LocalTriton._arguments
 
     def polling(self: LocalTriton, backends: Path, prefix: str) -> list[str]:
@@ -162,23 +168,23 @@ def test_a_triton_that_polls_is_waited_for(tiny: Release, tmp_path: Path, monkey
     monkeypatch.setattr(LocalTriton, "_arguments", polling)
     repository = tmp_path / "polled"
     write_ellipsoid_model(repository / "resident")
-    registry = FolderRegistry(repository)
+    models = FolderRepository(repository)
     broken = tmp_path / "model.onnx"
     broken.write_bytes(b"not a model")
     with running_triton(repository) as running, Triton(running.address, timeout=30) as triton:
-        assert publish(registry, tiny, triton=triton).version == 1
+        assert publish(models, tiny, triton=triton).version == 1
         with asking(triton.address, by_version=True) as asked:
-            assert publish(registry, tiny, triton=triton).version == 2
+            assert publish(models, tiny, triton=triton).version == 2
             with pytest.raises(FailedPrecondition, match="Triton cannot load tiny"):
-                publish(registry, replace(tiny, model=broken), triton=triton)
+                publish(models, replace(tiny, model=broken), triton=triton)
         assert asked.failures == {}
-        assert registry.versions("tiny") == [1, 2]
+        assert models.versions("tiny") == [1, 2]
 
 
 def test_a_repository_that_is_not_tritons_own_is_noticed(
-    triton: Triton, served: LocalTriton, tiny: Release, tmp_path: Path
+    triton: Triton, served: LocalTriton, tiny: PreparedModel, tmp_path: Path
 ) -> None:
-    other = FolderRegistry(tmp_path / "other")
+    other = FolderRepository(tmp_path / "other")
     with pytest.raises(FailedPrecondition, match="elsewhere"):
         publish(other, named(tiny, "elsewhere"), triton=triton)
     assert not (tmp_path / "other" / "elsewhere").exists()
@@ -191,11 +197,11 @@ def test_a_repository_that_is_not_tritons_own_is_noticed(
     assert other.versions("resident") == [1]
 
 
-def test_without_triton_nothing_is_touched_where_triton_is_away(tiny: Release, tmp_path: Path) -> None:
-    registry = FolderRegistry(tmp_path / "models")
+def test_without_triton_nothing_is_touched_where_triton_is_away(tiny: PreparedModel, tmp_path: Path) -> None:
+    models = FolderRepository(tmp_path / "models")
     address = f"127.0.0.1:{free_port()}"
     with Triton(address) as away, pytest.raises(TritonUnavailable, match=address):
-        publish(registry, tiny, triton=away)
+        publish(models, tiny, triton=away)
     assert not (tmp_path / "models" / "tiny").exists()
     with pytest.raises(InvalidArgument, match="host:port"):
         Triton("localhost")

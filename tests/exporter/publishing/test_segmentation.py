@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from exporter.graph.network import ProbabilityNetwork, build_network
-from exporter.parity.compare import probabilities, run_onnx, sample_batch
+from exporter.parity.compare import probabilities, run_onnx, synthetic_batch
 from sixpoint.model_spec.spec import ModelSpec
 from tests.exporter.conftest import run
 
@@ -57,7 +57,7 @@ def test_a_run_folder_exports_without_another_flag(dtype: str, spec: ModelSpec, 
     assert "| Patch | 24 x 16 x 16 voxels of 1 x 1 x 1.5 mm (x, y, z), overlap 0.5 |" in card
     assert "| Prompts | none |" in card
 
-    batch = sample_batch(spec, 2)
+    batch = synthetic_batch(spec, 2)
     found = run_onnx(repository / "parts" / "1" / "model.onnx", spec, batch)
     with torch.inference_mode():
         logits = network(torch.from_numpy(batch).float())

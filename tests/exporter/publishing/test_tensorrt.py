@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from exporter.publishing import tensorrt
-from exporter.publishing.publish import Release, publish
+from exporter.publishing.publish import PreparedModel, publish
 from exporter.publishing.triton import Triton
 from exporter.publishing.versions import list_versions, remove, rollback
 from exporter.repository.config import ModelConfig
-from exporter.repository.folder import FolderRegistry
-from exporter.repository.object_store import ObjectRegistry
-from exporter.repository.record import Engine, VersionRecord
+from exporter.repository.folder import FolderRepository
+from exporter.repository.object_store import ObjectStoreRepository
+from exporter.repository.record import TensorRtEngine, VersionRecord
 from exporter.repository.validate import validate
 from gateway.triton.local.server import LocalTriton
 from sixpoint.errors import FailedPrecondition, NotFound
@@ -32,7 +32,7 @@ from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.servers import running_triton
 
 GOLDEN = Path(__file__).parent / "golden" / "plan.pbtxt"
-ENGINE = Engine(gpu="NVIDIA L4", driver="550.54.15", tensorrt="10.3.0")
+ENGINE = TensorRtEngine(gpu="NVIDIA L4", driver="550.54.15", tensorrt="10.3.0")
 SHAPE = "6x16x16x24"  # of tests.exporter.conftest.SPEC
 
 SMI = """
@@ -82,7 +82,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def planned(one: Release, folder: Path) -> Release:
+def planned(one: PreparedModel, folder: Path) -> PreparedModel:
     """As if it had been built; no Triton could load it."""
     path = folder / "model.plan"
     path.write_bytes(b"engine")
@@ -90,7 +90,7 @@ def planned(one: Release, folder: Path) -> Release:
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Release:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> PreparedModel:
     return release(tmp_path_factory.mktemp("tiny"))
 
 
@@ -168,7 +168,7 @@ def test_without_a_gpu_or_a_plan_nothing_changes_and_one_line_says_why(
 
 
 def test_plans_and_onnx_files_are_no_versions_of_one_model(
-    exported: Path, repository: Path, tiny: Release, tmp_path: Path, standing: Standing
+    exported: Path, repository: Path, tiny: PreparedModel, tmp_path: Path, standing: Standing
 ) -> None:
     programs = standing(nvidia_smi=SMI, trtexec=BUILDS)
     done = run("publish", exported / "tiny", "--repository", repository, "--tensorrt", "plan")
@@ -177,61 +177,63 @@ def test_plans_and_onnx_files_are_no_versions_of_one_model(
     assert "(--name tiny-tensorrt)" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (programs / "flags.json").exists()  # it was not built in vain
-    registry = FolderRegistry(tmp_path / "plans")
-    publish(registry, planned(tiny, tmp_path), triton=None)
+    models = FolderRepository(tmp_path / "plans")
+    publish(models, planned(tiny, tmp_path), triton=None)
     with pytest.raises(FailedPrecondition, match=r"are all plans: .*\(--name tiny-onnx\)"):
-        publish(registry, tiny, triton=None)
+        publish(models, tiny, triton=None)
     larger = replace(planned(tiny, tmp_path), config=replace(planned(tiny, tmp_path).config, max_batch_size=16))
     with pytest.raises(FailedPrecondition, match="have other --max-batch-size"):
-        publish(registry, larger, triton=None)
-    assert registry.versions("tiny") == [1]
+        publish(models, larger, triton=None)
+    assert models.versions("tiny") == [1]
 
 
-def test_versions_of_plans_come_and_go_in_a_folder(tiny: Release, tmp_path: Path) -> None:
-    registry = FolderRegistry(tmp_path / "models")
+def test_versions_of_plans_come_and_go_in_a_folder(tiny: PreparedModel, tmp_path: Path) -> None:
+    models = FolderRepository(tmp_path / "models")
     for _ in range(3):
-        publish(registry, planned(tiny, tmp_path), triton=None)
-    assert rollback(registry, "tiny", to=None, triton=None) == 2
-    remove(registry, "tiny", 1, triton=None)
-    assert [(one.version, one.state) for one in list_versions(registry, "tiny")] == [(2, "serving"), (3, "kept")]
-    assert run("versions", "tiny", "--repository", registry.folder).exit_code == 0
+        publish(models, planned(tiny, tmp_path), triton=None)
+    assert rollback(models, "tiny", to=None, triton=None) == 2
+    remove(models, "tiny", 1, triton=None)
+    assert [(one.version, one.state) for one in list_versions(models, "tiny")] == [(2, "serving"), (3, "kept")]
+    assert run("versions", "tiny", "--repository", models.folder).exit_code == 0
     for command, code, expected in (
-        (("diff", "tiny", 2, 3, "--repository", registry.folder), 5, "which only Triton can run"),
-        (("publish", registry.folder / "tiny"), 3, "holds TensorRT plans, each for one GPU and one TensorRT"),
-        (("tensorrt-job", "tiny", "--gpu", "L4", "--repository", registry.folder), 5, "are TensorRT plans"),
+        (("diff", "tiny", 2, 3, "--repository", models.folder), 5, "which only Triton can run"),
+        (("publish", models.folder / "tiny"), 3, "holds TensorRT plans, each for one GPU and one TensorRT"),
+        (("tensorrt-job", "tiny", "--gpu", "L4", "--repository", models.folder), 5, "are TensorRT plans"),
     ):
         done = run(*command)
         assert done.exit_code == code
         assert expected in done.stderr
         assert done.stderr.count("\n") == 1
-    assert [one.problems for one in validate(registry.folder)] == [()]
-    (registry.folder / "tiny" / "2" / "model.plan").write_bytes(b"another")
-    (registry.folder / "tiny" / "3" / "version.json").unlink()
-    changed, unknown = validate(registry.folder)[0].problems
+    assert [one.problems for one in validate(models.folder)] == [()]
+    (models.folder / "tiny" / "2" / "model.plan").write_bytes(b"another")
+    (models.folder / "tiny" / "3" / "version.json").unlink()
+    changed, unknown = validate(models.folder)[0].problems
     assert "version 2: model.plan is not the one that version.json was written for" in changed
     assert "version 3: version.json is missing" in unknown
-    (registry.folder / "tiny" / "2" / "model.plan").unlink()
-    assert "version 2: model.plan is missing" in validate(registry.folder)[0].problems
+    (models.folder / "tiny" / "2" / "model.plan").unlink()
+    assert "version 2: model.plan is missing" in validate(models.folder)[0].problems
 
 
-def test_versions_of_plans_come_and_go_in_an_object_store(s3_environment: None, tiny: Release, tmp_path: Path) -> None:
-    registry = ObjectRegistry("s3://models/plans", lease=5)
+def test_versions_of_plans_come_and_go_in_an_object_store(
+    s3_environment: None, tiny: PreparedModel, tmp_path: Path
+) -> None:
+    models = ObjectStoreRepository("s3://models/plans", lease=5)
     for _ in range(2):
-        publish(registry, planned(tiny, tmp_path), triton=None)
-    assert rollback(registry, "tiny", to=None, triton=None) == 1
-    remove(registry, "tiny", 2, triton=None)
-    assert [(one.version, one.record.engine) for one in list_versions(registry, "tiny")] == [(1, ENGINE)]
-    registry.fetch("tiny/1/model.plan", tmp_path / "copy")
+        publish(models, planned(tiny, tmp_path), triton=None)
+    assert rollback(models, "tiny", to=None, triton=None) == 1
+    remove(models, "tiny", 2, triton=None)
+    assert [(one.version, one.record.engine) for one in list_versions(models, "tiny")] == [(1, ENGINE)]
+    models.fetch("tiny/1/model.plan", tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == b"engine"
     with pytest.raises(NotFound):
-        registry.fetch("tiny/2/model.plan", tmp_path / "copy")
+        models.fetch("tiny/2/model.plan", tmp_path / "copy")
 
 
 @pytest.mark.parametrize(
     ("digits", "version"), [("8503", "8.5.3"), ("8601", "8.6.1"), ("100300", "10.3.0"), ("101600", "10.16.0")]
 )
 def test_versions_are_read_from_the_banners_of_old_and_new_programs(
-    digits: str, version: str, tiny: Release, tmp_path: Path, standing: Standing
+    digits: str, version: str, tiny: PreparedModel, tmp_path: Path, standing: Standing
 ) -> None:
     standing(nvidia_smi=SMI, trtexec=BUILDS.replace("100300", digits))
     built = tensorrt.find_builder().build(tiny, tmp_path, half=True)
@@ -241,7 +243,7 @@ def test_versions_are_read_from_the_banners_of_old_and_new_programs(
     assert json.loads((tmp_path / "bin" / "flags.json").read_text()).keys() >= {"--fp16", "--int8"}
 
 
-def test_a_plan_that_the_real_triton_cannot_load_is_gone(tiny: Release, tmp_path: Path) -> None:
+def test_a_plan_that_the_real_triton_cannot_load_is_gone(tiny: PreparedModel, tmp_path: Path) -> None:
     """The Triton from pip has no TensorRT at all."""
     if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")
@@ -250,6 +252,6 @@ def test_a_plan_that_the_real_triton_cannot_load_is_gone(tiny: Release, tmp_path
     running: LocalTriton
     with running_triton(tmp_path / "repository") as running, Triton(running.address, timeout=30) as triton:
         with pytest.raises(FailedPrecondition, match="load failed for model 'tiny'"):
-            publish(FolderRegistry(tmp_path / "repository"), planned(tiny, tmp_path), triton=triton)
+            publish(FolderRepository(tmp_path / "repository"), planned(tiny, tmp_path), triton=triton)
         assert tree(tmp_path / "repository") == before
-        assert [state for state, _ in triton.states("resident").values()] == ["READY"]
+        assert [state for state, _ in triton.version_states("resident").values()] == ["READY"]

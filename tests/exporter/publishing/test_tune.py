@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from exporter.publishing.publish import publish
-from exporter.publishing.tune import Measured, best_batches, best_instances
-from exporter.repository.config import ModelConfig, Tuning
-from exporter.repository.folder import FolderRegistry
+from exporter.publishing.tune import Measurement, best_batches, best_instances
+from exporter.repository.config import ExecutionConfig, ModelConfig
+from exporter.repository.folder import FolderRepository
 from exporter.repository.validate import validate
 from tests.exporter.conftest import run
 from tests.exporter.publish_helpers import asking, release
@@ -20,8 +20,8 @@ from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.servers import running_triton
 
 
-def batches(*seconds: float) -> list[Measured]:
-    return [Measured(2**power, 1, 1, one, 2**power / one) for power, one in enumerate(seconds)]
+def batches(*seconds: float) -> list[Measurement]:
+    return [Measurement(2**power, 1, 1, one, 2**power / one) for power, one in enumerate(seconds)]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_batches_are_preferred_where_they_gain(
 
 
 def test_the_fewest_instances_that_are_as_good() -> None:
-    measured = [Measured(1, 1, 4, 0.4, 10.0), Measured(1, 2, 4, 0.2, 20.0), Measured(1, 3, 4, 0.2, 21.0)]
+    measured = [Measurement(1, 1, 4, 0.4, 10.0), Measurement(1, 2, 4, 0.2, 20.0), Measurement(1, 3, 4, 0.2, 21.0)]
     assert best_instances(measured, latency=1.0) == 2
     assert best_instances(measured[:1], latency=0.1) == 1
 
@@ -47,24 +47,24 @@ def test_the_fewest_instances_that_are_as_good() -> None:
 def test_what_was_measured_best_serves_without_a_gap(tmp_path: Path) -> None:
     if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")
-    registry = FolderRegistry(tmp_path / "repository")
-    publish(registry, release(tmp_path), triton=None)
-    with running_triton(registry.folder) as triton, asking(triton.address, by_version=False) as asked:
-        where = ("tiny", "--triton", triton.address, "--repository", registry.folder)
+    models = FolderRepository(tmp_path / "repository")
+    publish(models, release(tmp_path), triton=None)
+    with running_triton(models.folder) as triton, asking(triton.address, by_version=False) as asked:
+        where = ("tiny", "--triton", triton.address, "--repository", models.folder)
         done = run("tune", *where, "--latency-ms", 10_000, "--json")
         assert done.exit_code == 0, done.stderr
-        before = ModelConfig.read(registry.folder / "tiny")
+        before = ModelConfig.read(models.folder / "tiny")
         done_late = run("tune", *where, "--latency-ms", 0)
     told = json.loads(done.stdout)
     assert {one["batch"] for one in told["measured"]} == {1, 2, 4}
     assert {one["instances"] for one in told["measured"]} == {1, 2}
-    chosen = Tuning(**{**told["chosen"], "preferred": tuple(told["chosen"]["preferred"])})
-    assert before.tuning == chosen
+    chosen = ExecutionConfig(**{**told["chosen"], "preferred": tuple(told["chosen"]["preferred"])})
+    assert before.execution == chosen
     assert (done_late.exit_code, done_late.stderr.count("\n")) == (5, 1)
     assert "a single request takes" in done_late.stderr
     # On failure the setting that was there is there again.
-    assert ModelConfig.read(registry.folder / "tiny") == before
-    assert [one.problems for one in validate(registry.folder)] == [()]
+    assert ModelConfig.read(models.folder / "tiny") == before
+    assert [one.problems for one in validate(models.folder)] == [()]
     assert asked.failures == {}
 
 

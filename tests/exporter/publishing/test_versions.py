@@ -14,16 +14,16 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from exporter.graph.external_data import digest, files_of
+from exporter.graph.external_data import model_files, sha256_of_files
 from exporter.publishing.prepare import prepare
-from exporter.publishing.publish import Release, publish
+from exporter.publishing.publish import PreparedModel, publish
 from exporter.publishing.triton import Triton
 from exporter.publishing.versions import list_versions, promote, remove, rollback
-from exporter.repository.config import ModelConfig, Tuning
-from exporter.repository.folder import FolderRegistry
+from exporter.repository.config import ExecutionConfig, ModelConfig
+from exporter.repository.folder import FolderRepository
 from exporter.repository.protocol import UNFINISHED
 from exporter.repository.validate import validate
-from exporter.sources.dispatch import Options
+from exporter.sources.dispatch import ExportOptions
 from gateway.core.runtime.catalog import Catalog
 from gateway.triton.client import TritonClient
 from gateway.triton.local.server import LocalTriton
@@ -40,204 +40,211 @@ from tests.support.servers import running_gateway, running_triton
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Release:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> PreparedModel:
     return release(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture
-def registry(tmp_path: Path, tiny: Release) -> FolderRegistry:
+def models(tmp_path: Path, tiny: PreparedModel) -> FolderRepository:
     """A repository with three versions, the last of which serves and says so."""
-    made = FolderRegistry(tmp_path / "repository")
+    made = FolderRepository(tmp_path / "repository")
     for title in ("first", "second", "third"):
         publish(made, titled(tiny, title), triton=None)
     return made
 
 
-def titled(one: Release, title: str) -> Release:
+def titled(one: PreparedModel, title: str) -> PreparedModel:
     assert one.config.spec is not None
     return replace(one, config=replace(one.config, spec=one.config.spec.model_copy(update={"title": title})))
 
 
-def states(registry: FolderRegistry) -> dict[int, tuple[str, float]]:
-    return {one.version: (one.state, one.share) for one in list_versions(registry, "tiny")}
+def states(models: FolderRepository) -> dict[int, tuple[str, float]]:
+    return {one.version: (one.state, one.share) for one in list_versions(models, "tiny")}
 
 
-def config(registry: FolderRegistry) -> ModelConfig:
-    assert [one.problems for one in validate(registry.folder)] == [()]
-    return ModelConfig.read(registry.folder / "tiny")
+def config(models: FolderRepository) -> ModelConfig:
+    assert [one.problems for one in validate(models.folder)] == [()]
+    return ModelConfig.read(models.folder / "tiny")
 
 
-def test_back_and_forth(registry: FolderRegistry) -> None:
-    assert states(registry) == {1: ("kept", 0), 2: ("loaded", 0), 3: ("serving", 1)}
-    assert rollback(registry, "tiny", to=None, triton=None) == 2
-    assert states(registry) == {1: ("kept", 0), 2: ("serving", 1), 3: ("kept", 0)}
-    assert config(registry).spec.title == "second"  # type: ignore[union-attr]
-    assert rollback(registry, "tiny", to=None, triton=None) == 1
+def test_back_and_forth(models: FolderRepository) -> None:
+    assert states(models) == {1: ("kept", 0), 2: ("loaded", 0), 3: ("serving", 1)}
+    assert rollback(models, "tiny", to=None, triton=None) == 2
+    assert states(models) == {1: ("kept", 0), 2: ("serving", 1), 3: ("kept", 0)}
+    assert config(models).spec.title == "second"  # type: ignore[union-attr]
+    assert rollback(models, "tiny", to=None, triton=None) == 1
     with pytest.raises(FailedPrecondition, match=r"no version before the one that serves \(1\)"):
-        rollback(registry, "tiny", to=None, triton=None)
-    assert rollback(registry, "tiny", to=3, triton=None) == 3
-    assert config(registry).spec.title == "third"  # type: ignore[union-attr]
+        rollback(models, "tiny", to=None, triton=None)
+    assert rollback(models, "tiny", to=3, triton=None) == 3
+    assert config(models).spec.title == "third"  # type: ignore[union-attr]
     with pytest.raises(NotFound, match="no version 9; there are: 1, 2, 3"):
-        rollback(registry, "tiny", to=9, triton=None)
+        rollback(models, "tiny", to=9, triton=None)
 
 
-def test_rollbacks_go_back_along_what_really_served(registry: FolderRegistry, tiny: Release) -> None:
+def test_rollbacks_go_back_along_what_really_served(models: FolderRepository, tiny: PreparedModel) -> None:
     # 2 and 3 were bad; 4 is a candidate that never serves, 5 one that does, 6 is published over it.
-    rollback(registry, "tiny", to=1, triton=None)
-    publish(registry, tiny, triton=None, share=0.5)
-    promote(registry, "tiny", 4, share=0, triton=None)
-    publish(registry, tiny, triton=None, share=0.5)
-    promote(registry, "tiny", 5, share=1, triton=None)
-    publish(registry, tiny, triton=None)
-    assert rollback(registry, "tiny", to=None, triton=None) == 5
-    assert rollback(registry, "tiny", to=None, triton=None) == 1
+    rollback(models, "tiny", to=1, triton=None)
+    publish(models, tiny, triton=None, share=0.5)
+    promote(models, "tiny", 4, share=0, triton=None)
+    publish(models, tiny, triton=None, share=0.5)
+    promote(models, "tiny", 5, share=1, triton=None)
+    publish(models, tiny, triton=None)
+    assert rollback(models, "tiny", to=None, triton=None) == 5
+    assert rollback(models, "tiny", to=None, triton=None) == 1
     with pytest.raises(FailedPrecondition, match=r"no version before the one that serves \(1\)"):
-        rollback(registry, "tiny", to=None, triton=None)
+        rollback(models, "tiny", to=None, triton=None)
     # Forth, which is no way back; and an older one, by a trial.
-    rollback(registry, "tiny", to=3, triton=None)
-    promote(registry, "tiny", 2, share=1, triton=None)
-    assert rollback(registry, "tiny", to=None, triton=None) == 3
-    assert rollback(registry, "tiny", to=None, triton=None) == 1
-    assert [one.problems for one in validate(registry.folder)] == [()]
+    rollback(models, "tiny", to=3, triton=None)
+    promote(models, "tiny", 2, share=1, triton=None)
+    assert rollback(models, "tiny", to=None, triton=None) == 3
+    assert rollback(models, "tiny", to=None, triton=None) == 1
+    assert [one.problems for one in validate(models.folder)] == [()]
 
 
-def test_a_rollback_to_what_is_gone_asks_for_another(registry: FolderRegistry, tiny: Release) -> None:
-    rollback(registry, "tiny", to=1, triton=None)
-    publish(registry, tiny, triton=None)
-    remove(registry, "tiny", 1, triton=None)
+def test_a_rollback_to_what_is_gone_asks_for_another(models: FolderRepository, tiny: PreparedModel) -> None:
+    rollback(models, "tiny", to=1, triton=None)
+    publish(models, tiny, triton=None)
+    remove(models, "tiny", 1, triton=None)
     said = r"version 1 of tiny, which served before version 4, is gone: say which .* \(--to\); there are: 2, 3"
     with pytest.raises(FailedPrecondition, match=said):
-        rollback(registry, "tiny", to=None, triton=None)
-    assert states(registry)[4] == ("serving", 1)
-    path = registry.folder / "tiny" / "4" / "replaced.json"
+        rollback(models, "tiny", to=None, triton=None)
+    assert states(models)[4] == ("serving", 1)
+    path = models.folder / "tiny" / "4" / "replaced.json"
     path.write_text("{}")
     with pytest.raises(FailedPrecondition, match=r"replaced.json of version 4 of tiny is damaged: .* \(--to\)"):
-        rollback(registry, "tiny", to=None, triton=None)
+        rollback(models, "tiny", to=None, triton=None)
     # Of a version that an older exporter published nothing is known.
     path.unlink()
-    assert rollback(registry, "tiny", to=None, triton=None) == 3
+    assert rollback(models, "tiny", to=None, triton=None) == 3
 
 
-def test_a_promotion_that_fails_changes_no_way_back(registry: FolderRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_promotion_that_fails_changes_no_way_back(models: FolderRepository, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object, **options: object) -> None:
         raise FailedPrecondition("Triton cannot load it")
 
     with monkeypatch.context() as patch:
         patch.setattr("exporter.publishing.versions.switch", refuse)
         with pytest.raises(FailedPrecondition, match="cannot load"):
-            promote(registry, "tiny", 2, share=1, triton=None)
-    assert rollback(registry, "tiny", to=None, triton=None) == 2
-    assert rollback(registry, "tiny", to=None, triton=None) == 1
+            promote(models, "tiny", 2, share=1, triton=None)
+    assert rollback(models, "tiny", to=None, triton=None) == 2
+    assert rollback(models, "tiny", to=None, triton=None) == 1
 
 
-def test_a_trial_begins_grows_and_ends(registry: FolderRegistry, tiny: Release) -> None:
-    rollback(registry, "tiny", to=2, triton=None)
-    promote(registry, "tiny", 3, share=0.1, triton=None)
-    assert states(registry) == {1: ("kept", 0), 2: ("serving", 0.9), 3: ("candidate", 0.1)}
-    assert (config(registry).candidate, config(registry).spec.title) == (Candidate("3", 0.1), "second")  # type: ignore[union-attr]
+def test_a_trial_begins_grows_and_ends(models: FolderRepository, tiny: PreparedModel) -> None:
+    rollback(models, "tiny", to=2, triton=None)
+    promote(models, "tiny", 3, share=0.1, triton=None)
+    assert states(models) == {1: ("kept", 0), 2: ("serving", 0.9), 3: ("candidate", 0.1)}
+    assert (config(models).candidate, config(models).spec.title) == (Candidate("3", 0.1), "second")  # type: ignore[union-attr]
     with pytest.raises(FailedPrecondition, match="version 3 of tiny is on trial"):
-        promote(registry, "tiny", 1, share=0.5, triton=None)
-    promote(registry, "tiny", 3, share=0, triton=None)
-    assert states(registry) == {1: ("kept", 0), 2: ("serving", 1), 3: ("kept", 0)}
+        promote(models, "tiny", 1, share=0.5, triton=None)
+    promote(models, "tiny", 3, share=0, triton=None)
+    assert states(models) == {1: ("kept", 0), 2: ("serving", 1), 3: ("kept", 0)}
     # An older version may be on trial, too.
-    promote(registry, "tiny", 1, share=0.5, triton=None)
-    assert states(registry) == {1: ("candidate", 0.5), 2: ("serving", 0.5), 3: ("kept", 0)}
-    promote(registry, "tiny", 1, share=1, triton=None)
-    assert states(registry) == {1: ("serving", 1), 2: ("kept", 0), 3: ("kept", 0)}
-    promote(registry, "tiny", 2, share=1, triton=None)
-    assert states(registry) == {1: ("loaded", 0), 2: ("serving", 1), 3: ("kept", 0)}
+    promote(models, "tiny", 1, share=0.5, triton=None)
+    assert states(models) == {1: ("candidate", 0.5), 2: ("serving", 0.5), 3: ("kept", 0)}
+    promote(models, "tiny", 1, share=1, triton=None)
+    assert states(models) == {1: ("serving", 1), 2: ("kept", 0), 3: ("kept", 0)}
+    promote(models, "tiny", 2, share=1, triton=None)
+    assert states(models) == {1: ("loaded", 0), 2: ("serving", 1), 3: ("kept", 0)}
     for share, version, expected in ((0, 1, "is not on trial"), (1, 2, "serves already")):
         with pytest.raises(FailedPrecondition, match=expected):
-            promote(registry, "tiny", version, share=share, triton=None)
+            promote(models, "tiny", version, share=share, triton=None)
     with pytest.raises(InvalidArgument, match="between 0 and 1, got 2"):
-        promote(registry, "tiny", 1, share=2, triton=None)
+        promote(models, "tiny", 1, share=2, triton=None)
 
 
-def test_what_is_in_use_is_not_removed(registry: FolderRegistry) -> None:
+def test_what_is_in_use_is_not_removed(models: FolderRepository) -> None:
     with pytest.raises(FailedPrecondition, match="version 3 of tiny serves: roll back"):
-        remove(registry, "tiny", 3, triton=None, force=True)
+        remove(models, "tiny", 3, triton=None, force=True)
     with pytest.raises(FailedPrecondition, match=r"5 sessions use version 2 of tiny: wait until .* or --force"):
-        remove(registry, "tiny", 2, triton=None, sessions=lambda name, version: 5)
-    remove(registry, "tiny", 2, triton=None, sessions=lambda name, version: 0)
-    assert states(registry) == {1: ("kept", 0), 3: ("serving", 1)}
-    promote(registry, "tiny", 1, share=0.5, triton=None)
+        remove(models, "tiny", 2, triton=None, sessions=lambda name, version: 5)
+    remove(models, "tiny", 2, triton=None, sessions=lambda name, version: 0)
+    assert states(models) == {1: ("kept", 0), 3: ("serving", 1)}
+    promote(models, "tiny", 1, share=0.5, triton=None)
     with pytest.raises(FailedPrecondition, match="on trial: end that first, or --force"):
-        remove(registry, "tiny", 1, triton=None)
-    remove(registry, "tiny", 1, triton=None, force=True)
-    assert states(registry) == {3: ("serving", 1)}
-    assert config(registry).candidate is None
+        remove(models, "tiny", 1, triton=None)
+    remove(models, "tiny", 1, triton=None, force=True)
+    assert states(models) == {3: ("serving", 1)}
+    assert config(models).candidate is None
     with pytest.raises(ModelNotFound, match="no model 'other'"):
-        remove(registry, "other", 1, triton=None)
+        remove(models, "other", 1, triton=None)
 
 
-def test_a_batch_that_was_tuned_and_is_too_large_now_is_not_waited_for(registry: FolderRegistry, tiny: Release) -> None:
-    path = registry.folder / "tiny" / "config.pbtxt"
-    tuned = replace(ModelConfig.from_text(path.read_text()), tuning=Tuning(preferred=(2, 8), delay_us=500))
+def test_a_batch_that_was_tuned_and_is_too_large_now_is_not_waited_for(
+    models: FolderRepository, tiny: PreparedModel
+) -> None:
+    path = models.folder / "tiny" / "config.pbtxt"
+    tuned = replace(ModelConfig.from_text(path.read_text()), execution=ExecutionConfig(preferred=(2, 8), delay_us=500))
     path.write_text(tuned.to_text())
-    publish(registry, replace(tiny, config=replace(tiny.config, max_batch_size=4)), triton=None)
-    assert config(registry).tuning == Tuning(preferred=(2,), delay_us=500)
+    publish(models, replace(tiny, config=replace(tiny.config, max_batch_size=4)), triton=None)
+    assert config(models).execution == ExecutionConfig(preferred=(2,), delay_us=500)
 
 
-def test_what_was_tuned_outlives_the_next_publish_which_ends_no_trial(registry: FolderRegistry, tiny: Release) -> None:
-    path = registry.folder / "tiny" / "config.pbtxt"
-    tuned = replace(ModelConfig.from_text(path.read_text()), tuning=Tuning(preferred=(2,), delay_us=500))
+def test_what_was_tuned_outlives_the_next_publish_which_ends_no_trial(
+    models: FolderRepository, tiny: PreparedModel
+) -> None:
+    path = models.folder / "tiny" / "config.pbtxt"
+    tuned = replace(ModelConfig.from_text(path.read_text()), execution=ExecutionConfig(preferred=(2,), delay_us=500))
     path.write_text(tuned.to_text())
-    publish(registry, tiny, triton=None)
-    rollback(registry, "tiny", to=1, triton=None)
-    assert config(registry).tuning == tuned.tuning
-    promote(registry, "tiny", 2, share=0.5, triton=None)
+    publish(models, tiny, triton=None)
+    rollback(models, "tiny", to=1, triton=None)
+    assert config(models).execution == tuned.execution
+    promote(models, "tiny", 2, share=0.5, triton=None)
     with pytest.raises(FailedPrecondition, match="version 2 of tiny is on trial: end that first"):
-        publish(registry, tiny, triton=None)
+        publish(models, tiny, triton=None)
 
 
-def taken(registry: FolderRegistry, folder: Path) -> tuple[int, str, str]:
+def taken(models: FolderRepository, folder: Path) -> tuple[int, str, str]:
     """Which version is taken when the model's folder is published, its title, and what is said of it."""
     work = folder / "work"
     work.mkdir()
-    one = prepare(registry.folder / "tiny", Options(tolerance=0.01), name="tiny", folder=work)
-    files = {digest(files_of(registry.folder / "tiny" / str(number) / "model.onnx")): number for number in (1, 2, 3)}
-    number = files[digest(files_of(one.model))]
+    one = prepare(models.folder / "tiny", ExportOptions(tolerance=0.01), name="tiny", folder=work)
+    files = {
+        sha256_of_files(model_files(models.folder / "tiny" / str(number) / "model.onnx")): number
+        for number in (1, 2, 3)
+    }
+    number = files[sha256_of_files(model_files(one.model))]
     shutil.rmtree(work)
     assert one.config.spec is not None
     return number, one.config.spec.title, one.notes[0]
 
 
-def test_of_a_models_folder_the_version_that_serves_is_published(registry: FolderRegistry, tmp_path: Path) -> None:
-    damage(registry.folder / "tiny" / "2" / "model.onnx", by=9)
-    damage(registry.folder / "tiny" / "3" / "model.onnx")
-    assert taken(registry, tmp_path) == (3, "third", "version 3 was taken: it serves")
-    rollback(registry, "tiny", to=2, triton=None)
-    assert taken(registry, tmp_path) == (2, "second", "version 2 was taken: it serves")
-    promote(registry, "tiny", 3, share=0.1, triton=None)
-    assert taken(registry, tmp_path) == (2, "second", "version 2 was taken: it serves")
-    promote(registry, "tiny", 3, share=0, triton=None)
-    (registry.folder / "tiny" / "4").mkdir()
-    (registry.folder / "tiny" / "4" / UNFINISHED).touch()
-    assert taken(registry, tmp_path) == (2, "second", "version 2 was taken: it serves")
+def test_of_a_models_folder_the_version_that_serves_is_published(models: FolderRepository, tmp_path: Path) -> None:
+    damage(models.folder / "tiny" / "2" / "model.onnx", by=9)
+    damage(models.folder / "tiny" / "3" / "model.onnx")
+    assert taken(models, tmp_path) == (3, "third", "version 3 was taken: it serves")
+    rollback(models, "tiny", to=2, triton=None)
+    assert taken(models, tmp_path) == (2, "second", "version 2 was taken: it serves")
+    promote(models, "tiny", 3, share=0.1, triton=None)
+    assert taken(models, tmp_path) == (2, "second", "version 2 was taken: it serves")
+    promote(models, "tiny", 3, share=0, triton=None)
+    (models.folder / "tiny" / "4").mkdir()
+    (models.folder / "tiny" / "4" / UNFINISHED).touch()
+    assert taken(models, tmp_path) == (2, "second", "version 2 was taken: it serves")
     # A config that asks for the newest versions, of which the last is being published.
-    path = registry.folder / "tiny" / "config.pbtxt"
+    path = models.folder / "tiny" / "config.pbtxt"
     path.write_text(replace(ModelConfig.from_text(path.read_text()), served=()).to_text())
     said = "version 3 was taken, the newest that is whole: no such version is said to serve"
-    assert taken(registry, tmp_path) == (3, "third", said)
+    assert taken(models, tmp_path) == (3, "third", said)
     for number in (1, 2, 3):
-        (registry.folder / "tiny" / str(number) / UNFINISHED).touch()
+        (models.folder / "tiny" / str(number) / UNFINISHED).touch()
     with pytest.raises(InvalidArgument, match="it has no version that is whole"):
-        taken(registry, tmp_path)
+        taken(models, tmp_path)
 
 
-def test_which_version_of_a_folder_was_taken_is_said(registry: FolderRegistry, tmp_path: Path) -> None:
-    rollback(registry, "tiny", to=2, triton=None)
-    done = run("publish", registry.folder / "tiny", "--repository", tmp_path / "other")
+def test_which_version_of_a_folder_was_taken_is_said(models: FolderRepository, tmp_path: Path) -> None:
+    rollback(models, "tiny", to=2, triton=None)
+    done = run("publish", models.folder / "tiny", "--repository", tmp_path / "other")
     assert done.exit_code == 0, done.stderr
     assert "note: version 2 was taken: it serves\n" in done.stdout
     assert ModelConfig.read(tmp_path / "other" / "tiny").spec.title == "second"  # type: ignore[union-attr]
 
 
 @pytest.fixture
-def running(registry: FolderRegistry) -> Iterator[LocalTriton]:
+def running(models: FolderRepository) -> Iterator[LocalTriton]:
     if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")
-    with running_triton(registry.folder) as triton:
+    with running_triton(models.folder) as triton:
         yield triton
 
 
@@ -250,7 +257,7 @@ def damage(path: Path, *, by: float = -10) -> None:
     onnx.save(model, path)
 
 
-async def test_the_gateway_follows_what_triton_serves(registry: FolderRegistry, running: LocalTriton) -> None:
+async def test_the_gateway_follows_what_triton_serves(models: FolderRepository, running: LocalTriton) -> None:
     async def changed() -> None: ...
 
     catalog = Catalog()
@@ -270,29 +277,29 @@ async def test_the_gateway_follows_what_triton_serves(registry: FolderRegistry, 
         with Triton(running.address, timeout=30) as triton, asking(running.address, by_version=False) as asked:
             assert await given() == {"3": 200}
             before = catalog.get("tiny")
-            rollback(registry, "tiny", to=2, triton=triton)
+            rollback(models, "tiny", to=2, triton=triton)
             # Between two looks: the version that went is answered by the one that serves.
             tensor = np.zeros(before.spec.input_shape, np.float16)
             assert (await client.infer(before, tensor, timeout=10)).version == "2"
             assert await given() == {"2": 200}
-            promote(registry, "tiny", 3, share=0.25, triton=triton)
+            promote(models, "tiny", 3, share=0.25, triton=triton)
             shared = await given()
             assert set(shared) == {"2", "3"}
             assert 30 <= shared["3"] <= 70
-            promote(registry, "tiny", 3, share=1, triton=triton)
+            promote(models, "tiny", 3, share=1, triton=triton)
             assert await given() == {"3": 200}
-            damage(registry.folder / "tiny" / "1" / "model.onnx")
+            damage(models.folder / "tiny" / "1" / "model.onnx")
             with pytest.raises(FailedPrecondition, match="version 1 in Triton is 1"):
-                rollback(registry, "tiny", to=1, triton=triton)
+                rollback(models, "tiny", to=1, triton=triton)
             assert await given() == {"3": 200}
-            remove(registry, "tiny", 2, triton=triton)
+            remove(models, "tiny", 2, triton=triton)
             assert await given() == {"3": 200}
         assert asked.failures == {}
 
 
-def test_a_version_that_sessions_use_is_not_removed(registry: FolderRegistry, running: LocalTriton) -> None:
+def test_a_version_that_sessions_use_is_not_removed(models: FolderRepository, running: LocalTriton) -> None:
     points = ExtremePoints([(8, 18, 16), (32, 18, 16), (20, 6, 16), (20, 30, 16), (20, 18, 6), (20, 18, 26)])
-    where = ("--repository", registry.folder, "--triton", running.address)
+    where = ("--repository", models.folder, "--triton", running.address)
     assert run("rollback", "tiny", "--to", 2, *where).exit_code == 0
     with running_gateway(triton_url=running.address) as gateway:
         address = f"127.0.0.1:{gateway.port}"
@@ -319,17 +326,17 @@ def test_a_version_that_sessions_use_is_not_removed(registry: FolderRegistry, ru
             assert (done.exit_code, done.stderr.count("\n")) == (5, 1), done.stderr
             assert "1 session uses version 2 of tiny: wait until they are closed" in done.stderr
             assert "sixpoint sessions --model tiny --version 2" in done.stderr
-            assert states(registry)[2] == ("loaded", 0)
+            assert states(models)[2] == ("loaded", 0)
             shows.annotate(points)  # now by version 3
             assert run(*remove_2).stdout == "tiny version 2 is removed\n"
 
-            shutil.copytree(registry.folder / "tiny", registry.folder / "other")
-            done = run("remove", "other", 1, "--gateway", address, "--repository", registry.folder)
+            shutil.copytree(models.folder / "tiny", models.folder / "other")
+            done = run("remove", "other", 1, "--gateway", address, "--repository", models.folder)
             assert (done.exit_code, done.stderr.count("\n")) == (4, 1), done.stderr
             assert "does not serve other" in done.stderr
-    away = ("remove", "tiny", 1, "--gateway", address, "--repository", registry.folder)
+    away = ("remove", "tiny", 1, "--gateway", address, "--repository", models.folder)
     assert run(*away).exit_code == 7
-    assert 1 in states(registry)
+    assert 1 in states(models)
     assert run(*away, "--force").exit_code == 0
 
 
@@ -342,8 +349,8 @@ def wait_until(condition: Callable[[], bool]) -> None:
     pytest.fail("the gateway has not noticed")
 
 
-def test_the_commands(registry: FolderRegistry, tmp_path: Path) -> None:
-    where = ("--repository", registry.folder)
+def test_the_commands(models: FolderRepository, tmp_path: Path) -> None:
+    where = ("--repository", models.folder)
     listed = json.loads(run("versions", "tiny", *where, "--json").stdout)
     assert [one["state"] for one in listed] == ["kept", "loaded", "serving"]
     shown = run("versions", "tiny", *where).stdout
@@ -355,7 +362,7 @@ def test_the_commands(registry: FolderRegistry, tmp_path: Path) -> None:
         == "tiny version 3 is on trial for 10% of the sessions\n"
     )
     assert run("remove", "tiny", 1, *where).stdout == "tiny version 1 is removed\n"
-    damage(registry.folder / "tiny" / "2" / "model.onnx")
+    damage(models.folder / "tiny" / "2" / "model.onnx")
     found = json.loads(run("diff", "tiny", 2, 3, *where, "--json").stdout)
     assert found["fields"]["spec.title"] == ["second", "third"]
     assert found["answers"]["largest"] == 1.0

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from exporter.publishing.prepare import prepare
-from exporter.publishing.publish import Release, publish
+from exporter.publishing.publish import PreparedModel, publish
 from exporter.repository import folder as folder_module
 from exporter.repository import layout as repository_module
 from exporter.repository.config import ModelConfig
-from exporter.repository.folder import FolderRegistry
-from exporter.repository.layout import models, versions
+from exporter.repository.folder import FolderRepository
+from exporter.repository.layout import model_folders, version_numbers
 from exporter.repository.validate import validate
-from exporter.repository.view import finished
-from exporter.sources.dispatch import Options
+from exporter.repository.view import finished_versions
+from exporter.sources.dispatch import ExportOptions
 from sixpoint.errors import FailedPrecondition, InvalidArgument, ModelSpecError
 from sixpoint.model_spec.spec import ModelSpec
 
@@ -50,54 +50,54 @@ def crash_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
 
 
 @pytest.fixture
-def ready(exported: Path, tmp_path: Path) -> Release:
+def ready(exported: Path, tmp_path: Path) -> PreparedModel:
     """The exported model under another title, made ready to be published."""
     (tmp_path / "work").mkdir()
-    one = prepare(exported / "tiny", Options(), name="tiny", folder=tmp_path / "work")
+    one = prepare(exported / "tiny", ExportOptions(), name="tiny", folder=tmp_path / "work")
     assert one.config.spec is not None
     return changed(one, one.config.spec.model_copy(update={"title": "The next"}))
 
 
-def changed(one: Release, spec: ModelSpec) -> Release:
+def changed(one: PreparedModel, spec: ModelSpec) -> PreparedModel:
     return replace(one, config=ModelConfig.of(spec, name="tiny"))
 
 
 @pytest.mark.parametrize("new", [True, False], ids=["new model", "next version"])
 def test_a_crash_at_any_step_leaves_a_valid_repository(
-    new: bool, repository: Path, ready: Release, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    new: bool, repository: Path, ready: PreparedModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    registry = FolderRegistry(tmp_path / "new" if new else repository)
+    models = FolderRepository(tmp_path / "new" if new else repository)
     step = crashes = 0
     while True:
         step += 1
-        before = finished(registry, "tiny")
+        before = finished_versions(models, "tiny")
         with monkeypatch.context() as patch:
             calls = crash_at(step, patch)
             try:
-                publish(registry, ready, triton=None)
+                publish(models, ready, triton=None)
             except Crash:
                 crashes += 1
             else:
                 assert calls() < step
                 break
-        if not registry.folder.is_dir():
+        if not models.folder.is_dir():
             continue
-        assert [problem for report in validate(registry.folder) for problem in report.problems] == []
-        assert set(before) <= set(finished(registry, "tiny"))
+        assert [problem for report in validate(models.folder) for problem in report.problems] == []
+        assert set(before) <= set(finished_versions(models, "tiny"))
     assert crashes > 20
     # What the crashes left, the last publish removed.
-    assert not [path for path in registry.folder.rglob("*") if path.name.startswith(".")]
-    assert [report.problems for report in validate(registry.folder)] == [()]
-    assert ModelConfig.read(registry.folder / "tiny").spec == ready.config.spec
+    assert not [path for path in models.folder.rglob("*") if path.name.startswith(".")]
+    assert [report.problems for report in validate(models.folder)] == [()]
+    assert ModelConfig.read(models.folder / "tiny").spec == ready.config.spec
 
 
-def test_versions_count_up_from_the_highest(repository: Path, ready: Release) -> None:
+def test_versions_count_up_from_the_highest(repository: Path, ready: PreparedModel) -> None:
     (repository / "tiny" / "1").rename(repository / "tiny" / "9")
     (repository / "tiny" / "notes").mkdir()
     (repository / "tiny" / "010").mkdir()
-    assert publish(FolderRegistry(repository), ready, triton=None).version == 10
-    assert versions(repository / "tiny") == [9, 10]
-    assert [path.name for path in models(repository)] == ["tiny"]
+    assert publish(FolderRepository(repository), ready, triton=None).version == 10
+    assert version_numbers(repository / "tiny") == [9, 10]
+    assert [path.name for path in model_folders(repository)] == ["tiny"]
 
 
 @pytest.mark.parametrize(
@@ -109,31 +109,31 @@ def test_versions_count_up_from_the_highest(repository: Path, ready: Release) ->
     ],
 )
 def test_a_version_that_the_config_of_the_others_would_not_fit_is_refused(
-    change: dict[str, Any], expected: str, repository: Path, ready: Release, mapping: dict[str, Any]
+    change: dict[str, Any], expected: str, repository: Path, ready: PreparedModel, mapping: dict[str, Any]
 ) -> None:
     other = changed(ready, ModelSpec.from_mapping({**mapping, **change}))
     with pytest.raises(FailedPrecondition, match=rf"have other {expected}, .* another --name"):
-        publish(FolderRegistry(repository), other, triton=None)
-    assert versions(repository / "tiny") == [1]
+        publish(FolderRepository(repository), other, triton=None)
+    assert version_numbers(repository / "tiny") == [1]
 
 
-def test_a_folder_that_is_no_model_is_left_alone(tmp_path: Path, ready: Release) -> None:
+def test_a_folder_that_is_no_model_is_left_alone(tmp_path: Path, ready: PreparedModel) -> None:
     (tmp_path / "models" / "tiny").mkdir(parents=True)
     (tmp_path / "models" / "tiny" / "thesis.doc").touch()
     with pytest.raises(FailedPrecondition, match=r"in the way: it is no model"):
-        publish(FolderRegistry(tmp_path / "models"), ready, triton=None)
+        publish(FolderRepository(tmp_path / "models"), ready, triton=None)
 
 
-def test_a_model_with_a_broken_config_is_left_alone(repository: Path, ready: Release) -> None:
+def test_a_model_with_a_broken_config_is_left_alone(repository: Path, ready: PreparedModel) -> None:
     (repository / "tiny" / "config.pbtxt").write_text("?")
     with pytest.raises(ModelSpecError, match="no model config"):
-        publish(FolderRegistry(repository), ready, triton=None)
+        publish(FolderRepository(repository), ready, triton=None)
 
 
 @pytest.mark.parametrize("name", ["", ".hidden", "a/b", "..", "a b", "-x"])
-def test_names_that_are_no_folders_of_a_model_are_refused(name: str, tmp_path: Path, ready: Release) -> None:
+def test_names_that_are_no_folders_of_a_model_are_refused(name: str, tmp_path: Path, ready: PreparedModel) -> None:
     with pytest.raises(InvalidArgument, match="cannot name a model"):
         publish(
-            FolderRegistry(tmp_path / "models"), replace(ready, config=replace(ready.config, name=name)), triton=None
+            FolderRepository(tmp_path / "models"), replace(ready, config=replace(ready.config, name=name)), triton=None
         )
     assert not (tmp_path / "models").exists()

@@ -11,11 +11,11 @@ import obstore
 import pytest
 from obstore.store import from_url
 
-from exporter.publishing.publish import Release, publish
+from exporter.publishing.publish import PreparedModel, publish
 from exporter.publishing.versions import list_versions, promote, remove, rollback
 from exporter.repository.config import ModelConfig
 from exporter.repository.lease import Lease
-from exporter.repository.object_store import _LOCK, ObjectRegistry
+from exporter.repository.object_store import _LOCK, ObjectStoreRepository
 from exporter.repository.protocol import UNFINISHED
 from exporter.repository.validate import validate
 from sixpoint.errors import Aborted, FailedPrecondition, InvalidArgument, Unavailable
@@ -31,7 +31,7 @@ def url(s3_environment: None, tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Release:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> PreparedModel:
     return release(tmp_path_factory.mktemp("tiny"))
 
 
@@ -46,36 +46,36 @@ def downloaded(url: str, folder: Path) -> Path:
     return folder
 
 
-def test_versions_come_and_go_as_in_a_folder(url: str, tiny: Release, tmp_path: Path) -> None:
-    registry = ObjectRegistry(url, lease=5)
-    assert [publish(registry, tiny, triton=None).version for _ in range(3)] == [1, 2, 3]
-    assert rollback(registry, "tiny", to=None, triton=None) == 2
-    promote(registry, "tiny", 3, share=0.1, triton=None)
-    remove(registry, "tiny", 1, triton=None)
-    assert [(one.version, one.state) for one in list_versions(registry, "tiny")] == [(2, "serving"), (3, "candidate")]
+def test_versions_come_and_go_as_in_a_folder(url: str, tiny: PreparedModel, tmp_path: Path) -> None:
+    models = ObjectStoreRepository(url, lease=5)
+    assert [publish(models, tiny, triton=None).version for _ in range(3)] == [1, 2, 3]
+    assert rollback(models, "tiny", to=None, triton=None) == 2
+    promote(models, "tiny", 3, share=0.1, triton=None)
+    remove(models, "tiny", 1, triton=None)
+    assert [(one.version, one.state) for one in list_versions(models, "tiny")] == [(2, "serving"), (3, "candidate")]
     copy = downloaded(url, tmp_path / "copy")
     assert [one.problems for one in validate(copy)] == [()]
     assert ModelConfig.read(copy / "tiny").served == (2, 3)
     assert not list(copy.rglob(".*"))  # neither a lock nor a mark is left
     with pytest.raises(FailedPrecondition, match="version 3 of tiny is on trial"):
-        publish(registry, tiny, triton=None)
+        publish(models, tiny, triton=None)
 
 
-def test_what_a_killed_publisher_left_is_swept(url: str, tiny: Release) -> None:
-    registry = ObjectRegistry(url, lease=5)
-    publish(registry, tiny, triton=None)
-    registry.write("tiny/2/version.json", b"{}")  # cut off before the model's file
-    registry.write("tiny/3/model.onnx", b"whole, and named by no config")
-    registry.write(f"tiny/3/{UNFINISHED}", b"")
-    assert publish(registry, tiny, triton=None).version == 2
-    assert registry.versions("tiny") == [1, 2]
+def test_what_a_killed_publisher_left_is_swept(url: str, tiny: PreparedModel) -> None:
+    models = ObjectStoreRepository(url, lease=5)
+    publish(models, tiny, triton=None)
+    models.write("tiny/2/version.json", b"{}")  # cut off before the model's file
+    models.write("tiny/3/model.onnx", b"whole, and named by no config")
+    models.write(f"tiny/3/{UNFINISHED}", b"")
+    assert publish(models, tiny, triton=None).version == 2
+    assert models.versions("tiny") == [1, 2]
 
 
 @pytest.mark.parametrize("done", range(6))
 def test_a_first_version_whose_publisher_was_killed_is_never_one_of_the_models(
-    done: int, url: str, tiny: Release, monkeypatch: pytest.MonkeyPatch
+    done: int, url: str, tiny: PreparedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry, put, puts = ObjectRegistry(url, lease=5), obstore.put, []
+    models, put, puts = ObjectStoreRepository(url, lease=5), obstore.put, []
 
     class Killed(BaseException):
         """Nothing that is caught."""
@@ -90,11 +90,11 @@ def test_a_first_version_whose_publisher_was_killed_is_never_one_of_the_models(
     with monkeypatch.context() as patched:
         patched.setattr(obstore, "put", dying)
         with pytest.raises(Killed):
-            publish(registry, tiny, triton=None)
-    assert registry.read("tiny/config.pbtxt") is None
-    assert not registry.versions("tiny") or registry.read(f"tiny/1/{UNFINISHED}") is not None
-    assert publish(registry, tiny, triton=None).version == 1
-    assert [(one.version, one.state) for one in list_versions(registry, "tiny")] == [(1, "serving")]
+            publish(models, tiny, triton=None)
+    assert models.read("tiny/config.pbtxt") is None
+    assert not models.versions("tiny") or models.read(f"tiny/1/{UNFINISHED}") is not None
+    assert publish(models, tiny, triton=None).version == 1
+    assert [(one.version, one.state) for one in list_versions(models, "tiny")] == [(1, "serving")]
 
 
 def test_a_lock_is_kept_alive_and_taken_over_when_its_holder_is_gone(url: str) -> None:
@@ -136,18 +136,18 @@ def test_a_holder_that_lost_the_lock_stops(url: str) -> None:
 
 
 @pytest.mark.parametrize("change", ["write", "delete", "drop", "sweep"])
-def test_who_lost_the_lock_changes_nothing_any_more(change: str, url: str, tiny: Release) -> None:
-    registry, store = ObjectRegistry(url, lease=0.6), from_url(url)
-    publish(registry, tiny, triton=None)
+def test_who_lost_the_lock_changes_nothing_any_more(change: str, url: str, tiny: PreparedModel) -> None:
+    models, store = ObjectStoreRepository(url, lease=0.6), from_url(url)
+    publish(models, tiny, triton=None)
     obstore.put(store, "tiny/2/card.json", b"cut off")
     before = sorted(entry["path"] for page in obstore.list(store, prefix="tiny") for entry in page)
     changes = {
-        "write": lambda: registry.write("tiny/1/card.json", b""),
-        "delete": lambda: registry.delete("tiny/1/card.json"),
-        "drop": lambda: registry.drop("tiny", 1),
-        "sweep": lambda: registry.sweep("tiny"),
+        "write": lambda: models.write("tiny/1/card.json", b""),
+        "delete": lambda: models.delete("tiny/1/card.json"),
+        "drop": lambda: models.drop("tiny", 1),
+        "sweep": lambda: models.sweep("tiny"),
     }
-    with registry.lock(wait=0):
+    with models.lock(wait=0):
         obstore.put(store, _LOCK, b"taken over by another")
         time.sleep(1.0)
         with pytest.raises(Aborted, match="the lock on the repository was lost"):
@@ -162,10 +162,10 @@ def test_the_command_publishes_there(url: str, exported: Path) -> None:
     assert "serving" in run("versions", "net", "--repository", url).stdout
 
 
-def test_a_store_that_is_away_is_one_line(url: str, tiny: Release, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_is_away_is_one_line(url: str, tiny: PreparedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidArgument, match="expected s3://bucket/prefix"):
-        ObjectRegistry("s3://")
+        ObjectStoreRepository("s3://")
     monkeypatch.setenv("AWS_ENDPOINT", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setattr("exporter.repository.object_store._RETRIES", {"max_retries": 0})
     with pytest.raises(Unavailable, match="the object store cannot be used"):
-        publish(ObjectRegistry(url), tiny, triton=None)
+        publish(ObjectStoreRepository(url), tiny, triton=None)

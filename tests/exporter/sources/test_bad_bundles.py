@@ -271,7 +271,7 @@ def test_archives_that_would_do_harm_are_refused(
 
 def test_an_archive_of_more_than_was_promised_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="unpacks to 100 bytes, expected at most 99"):
-        unpack(archive(tmp_path / "large.zip", ("a", bytes(100))), tmp_path, most_bytes=99)
+        unpack(archive(tmp_path / "large.zip", ("a", bytes(100))), tmp_path, max_bytes=99)
 
 
 @pytest.mark.parametrize("part", [0.0, 0.5, 0.99])

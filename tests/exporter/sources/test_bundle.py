@@ -12,11 +12,11 @@ from monai.bundle import ConfigParser, ckpt_export
 from monai.data import MetaTensor
 from monai.transforms import Compose
 
-from exporter.graph.adapters import Entry
+from exporter.graph.adapters import InputAdapter
 from exporter.parity.compare import probabilities, run_onnx
 from exporter.repository.config import ModelConfig
 from exporter.sources.bundle.source import open_bundle
-from exporter.sources.bundle.spec import Reading, read_bundle
+from exporter.sources.bundle.spec import DerivedSpec, read_bundle
 from sixpoint.model_spec.spec import ModelSpec
 from sixpoint.preprocessing.guidance import volume_input
 from tests.exporter.bundles import UNET, config, metadata, write_bundle, zipped
@@ -73,9 +73,9 @@ def steps(chain: list[dict[str, Any]], axes: str = "RAS") -> dict[str, Any]:
     return {"_target_": "Compose", "transforms": [*before, *chain, {"_target_": "EnsureTyped", "keys": "image"}]}
 
 
-def reading(folder: Path, given: dict[str, Any] | None = None) -> Reading:
+def reading(folder: Path, given: dict[str, Any] | None = None) -> DerivedSpec:
     with open_bundle(folder) as bundle:
-        return read_bundle(bundle, given=given or {})
+        return read_bundle(bundle, overrides=given or {})
 
 
 def image(size: tuple[int, int, int] = (32, 32, 16)) -> np.ndarray:
@@ -99,7 +99,7 @@ def as_monai(voxels: np.ndarray, content: dict[str, Any]) -> torch.Tensor:
 def ours(voxels: np.ndarray, spec: ModelSpec) -> torch.Tensor:
     """What the network sees of it here."""
     single = spec.model_copy(update={"input": spec.input.model_copy(update={"dtype": "FP32"})})
-    return Entry(single)(torch.from_numpy(volume_input(voxels, single.input)[None]))[0]
+    return InputAdapter(single)(torch.from_numpy(volume_input(voxels, single.input)[None]))[0]
 
 
 @pytest.mark.parametrize("chain", CHAINS)

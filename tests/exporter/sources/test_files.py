@@ -16,8 +16,8 @@ import torch
 import yaml
 from monai.networks import nets
 
-from exporter.graph.external_data import tensors
-from exporter.parity.compare import probabilities, run_onnx, sample_batch
+from exporter.graph.external_data import iter_tensors
+from exporter.parity.compare import probabilities, run_onnx, synthetic_batch
 from exporter.repository.config import ModelConfig
 from tests.exporter.conftest import run
 
@@ -91,7 +91,7 @@ def check_answers(network: torch.nn.Module, repository: Path, name: str) -> None
     """The model answers as the network does, on the patient's axes and in the network's numbers."""
     spec = ModelConfig.read(repository / name).spec
     assert spec is not None
-    batch = sample_batch(spec, 2)
+    batch = synthetic_batch(spec, 2)
     seen = (torch.from_numpy(batch).float() * 0.5 + 0.5).permute(0, 1, 4, 3, 2).flip((2, 3))
     with torch.inference_mode():
         answer = torch.softmax(network(seen), dim=1).flip((2, 3)).permute(0, 1, 4, 3, 2).numpy()
@@ -269,7 +269,7 @@ def test_somebody_elses_network_in_half_precision(
     result = run("export", path, "--spec", spec, "--precision", "fp16", *where)
     assert result.exit_code == 0, result.stderr
     model = onnx.load(tmp_path / "repository" / "half" / "1" / "model.onnx")
-    weights = {one.data_type for one in tensors(model) if np.prod(one.dims) > 16}
+    weights = {one.data_type for one in iter_tensors(model) if np.prod(one.dims) > 16}
     assert weights == {onnx.TensorProto.FLOAT16}
     assert json.loads((tmp_path / "repository" / "half" / "1" / "version.json").read_text())["precision"] == "fp16"
     check_answers(network, tmp_path / "repository", "half")

@@ -25,7 +25,7 @@ import sixpoint
 import trainer
 from exporter.cli import app as exporter
 from exporter.graph.network import ProbabilityNetwork
-from exporter.parity.compare import sample_batch
+from exporter.parity.compare import synthetic_batch
 from sixpoint.cli import app as sixpoint_cli
 from sixpoint.errors import DatasetError, FailedPrecondition, InvalidArgument, PromptNotSupported
 from sixpoint.prompts import ExtremePoints
@@ -246,7 +246,7 @@ def test_the_best_checkpoint_is_served_and_answers_as_pytorch(whole: Path, tmp_p
     spec = read_spec(whole / SPEC)
     network = build(spec)
     network.load_state_dict(torch.load(whole / CHECKPOINT, weights_only=True)["state_dict"])
-    batch = sample_batch(spec, 2)
+    batch = synthetic_batch(spec, 2)
     with torch.inference_mode():
         expected = ProbabilityNetwork(network, spec).eval()(torch.from_numpy(batch)).numpy()
     with running_triton(repository) as triton, running_gateway(triton_url=triton.address) as gateway:
