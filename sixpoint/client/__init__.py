@@ -1,12 +1,17 @@
-"""The SDK: :class:`Client` and :class:`AsyncClient`, twins with the same names."""
+"""The SDK: :class:`Client` blocks, :class:`AsyncClient` has the same methods for asyncio.
 
-from sixpoint.client._operations.client import Progress, Timeout
-from sixpoint.client._retry import Retry
-from sixpoint.client.asyncio import AsyncClient, AsyncSession
-from sixpoint.client.blocking import Client, Session
+Both run the same operations (``_operations``); they differ only in the driver that makes the calls (``_driver``).
+"""
+
+from sixpoint.client._operations.upload import ProgressCallback
+from sixpoint.client._retry import Retry, Timeout
+from sixpoint.client.async_session import AsyncSession
+from sixpoint.client.asyncio import AsyncClient
+from sixpoint.client.blocking import Client
 from sixpoint.client.events import Answered, Event, Failed, Phase, Superseded
 from sixpoint.client.interaction import AsyncInteraction, Interaction
 from sixpoint.client.models import ModelInfo, SegmentInfo, SessionInfo, StepInfo
+from sixpoint.client.session import Session
 
 __all__ = [
     "Answered",
@@ -20,6 +25,7 @@ __all__ = [
     "ModelInfo",
     "Phase",
     "Progress",
+    "ProgressCallback",
     "Retry",
     "SegmentInfo",
     "Session",
@@ -28,3 +34,6 @@ __all__ = [
     "Superseded",
     "Timeout",
 ]
+
+Progress = ProgressCallback
+"""Former name of :data:`ProgressCallback`."""

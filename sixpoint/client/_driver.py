@@ -1,57 +1,59 @@
-"""Who carries plans out: calls made, waited for and repeated; once blocking, once on the event loop."""
+"""Drivers: they run operations, make their calls and retry them, one blocking, one on the event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
-from google.protobuf.message import Message
 
+from sixpoint.client._channel import Stubs
 from sixpoint.client._retry import Attempts, Retry
-from sixpoint.client._sansio import Call, Pause, Plan, Stubs, Work
-from sixpoint.errors import SixpointError, Unavailable
+from sixpoint.client._sansio import Call, ClientStreamingCall, Effect, Operation, Pause, ServerStreamingCall, Work
+from sixpoint.errors import ImageNotFound, SixpointError, Unavailable
 from sixpoint.protocol.status import error_from_rpc, is_from_gateway
+from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 
-__all__ = ["AsyncDriver", "BaseDriver", "Driver"]
+__all__ = ["AsyncDriver", "Driver", "Metadata"]
+
+Metadata = tuple[tuple[str, str | bytes], ...]
+"""Metadata that is sent with every call."""
 
 _Result = TypeVar("_Result")
-_Metadata = tuple[tuple[str, str | bytes], ...]
+_Message = TypeVar("_Message")
 
-# When a server refuses a stream that is still being sent, grpc.aio may put a status of its own in the place of the
-# server's (github.com/grpc/grpc/issues/36066): the stream is then sent again, so often at most, to hear the reason.
-# Each time the client listens longer before it sends more than the beginning.
-_LOST = "Internal error from Core"
-_HEARINGS = 4
-_LISTENING_S = 0.1
+# When a server refuses a stream while the client still sends, grpc.aio may replace the server's status by its own
+# (github.com/grpc/grpc/issues/36066). The stream is then sent again to learn the reason, in this many attempts. Before
+# each further attempt sends more than its first message, it waits this much longer for the refusal.
+_LOST_STATUS = "Internal error from Core"
+_RESEND_ATTEMPTS = 4
+_RESEND_PAUSE_S = 0.1
 
 
-class BaseDriver:
-    """What both drivers are made of.
+class _BaseDriver:
+    """The parts that both drivers share.
 
     Args:
-        channel: To the gateway; ``grpc.Channel`` or ``grpc.aio.Channel``.
-        target: Its name, for messages.
-        retry: How patient to be.
-        metadata: Sent with every call.
+        stubs: RPC methods of the gateway.
+        target: Address of the gateway, for error messages.
+        retry: Policy for repeated attempts.
+        metadata: Metadata that is sent with every call.
     """
 
-    def __init__(self, channel: Any, *, target: str, retry: Retry, metadata: _Metadata) -> None:
-        self._stubs = Stubs(channel)
+    def __init__(self, stubs: Stubs, *, target: str, retry: Retry, metadata: Metadata) -> None:
+        self._stubs = stubs
         self._target = target
         self._retry = retry
         self._metadata = metadata
 
     def explain(self, failure: grpc.RpcError) -> SixpointError:
-        """The error that a failed call stands for; when nothing answered at all, one that says what to do."""
+        """Convert the failure of a call; if no gateway answered, the message says what to do."""
         error = error_from_rpc(failure)
-        if _is_lost(failure):
-            return Unavailable(
-                "the gateway ended the call while it was being sent to, and its reason was lost on the way"
-            )
+        if _is_status_lost(failure):
+            return Unavailable("the gateway ended the call during the upload, and gRPC lost the reason; try again")
         if type(error) is Unavailable and not is_from_gateway(failure):
             return Unavailable(
                 f"no gateway answers at {self._target} ({error.message}); start one with `make serve`, or name another "
@@ -60,124 +62,179 @@ class BaseDriver:
         return error
 
 
-class Driver(BaseDriver):
-    """Carries plans out, and waits."""
+class Driver(_BaseDriver):
+    """Run operations and block until they end."""
 
-    def run(self, plan: Plan[_Result]) -> _Result:
-        """Carry a plan out."""
-        result: Any = None
+    def run(self, operation: Operation[_Result]) -> _Result:
+        """Run an operation and return its result."""
+        result: object = None
         error: SixpointError | None = None
         while True:
             try:
-                step = plan.send(result) if error is None else plan.throw(error)
+                effect = operation.send(result) if error is None else operation.throw(error)
             except StopIteration as end:
                 value: _Result = end.value
                 return value
             result, error = None, None
             try:
-                match step:
-                    case Call():
-                        result = self._make(step)
-                    case Work():
-                        result = step.function()
-                    case Pause():
-                        time.sleep(step.seconds)
+                result = self._carry_out(effect)
             except SixpointError as failure:
                 error = failure
 
-    def stream(self, requests: Iterator[Message]) -> Any:
-        """Open the stream of a viewer."""
-        return self._stubs.method("Interact")(requests, metadata=self._metadata)
+    def interact(
+        self, requests: Iterator[annotation_pb.InteractRequest]
+    ) -> grpc._CallIterator[annotation_pb.InteractResponse]:
+        """Open the stream of an interaction.
 
-    def _make(self, call: Call) -> Any:
-        method = self._stubs.method(call.method)
+        Args:
+            requests: Messages to send; a thread of gRPC's takes them as they come.
+        """
+        return self._stubs.annotation.Interact(requests, metadata=self._metadata)
+
+    def _carry_out(self, effect: Effect[Any]) -> object:
+        match effect:
+            case Work():
+                return effect.function()
+            case Pause():
+                time.sleep(effect.seconds)
+                return None
+            case ClientStreamingCall():
+                try:
+                    return effect.method(effect.requests(), timeout=effect.timeout, metadata=self._metadata)
+                except grpc.RpcError as failure:
+                    raise self.explain(failure) from failure
+            case Call() | ServerStreamingCall():
+                try:
+                    return self._call(effect)
+                except ImageNotFound:
+                    if not isinstance(effect, Call) or effect.restore_image is None:
+                        raise
+                self.run(effect.restore_image())
+                return self._call(effect)
+        raise TypeError(f"unknown effect {effect}")
+
+    def _call(self, call: Call[Any, Any] | ServerStreamingCall[Any, Any]) -> object:
+        """Make a call, with retries."""
         attempts = Attempts(self._retry, timeout=call.timeout, now=time.monotonic())
         while True:
-            left = attempts.remaining(time.monotonic())
+            timeout = attempts.remaining(time.monotonic())
             try:
-                request = call.request if call.stream is None else call.stream()
-                answer = method(request, timeout=left, metadata=self._metadata)
-                return answer if call.receive is None else _received(answer, call.receive)
+                if isinstance(call, Call):
+                    return call.method(call.request, timeout=timeout, metadata=self._metadata)
+                responses = call.method(call.request, timeout=timeout, metadata=self._metadata)
+                try:
+                    for message in responses:
+                        call.receive(message)
+                finally:
+                    # If `receive` raised, the gateway must not go on.
+                    responses.cancel()
+                return None
             except grpc.RpcError as failure:
                 error = self.explain(failure)
-                pause = attempts.pause(error, now=time.monotonic()) if call.safe else None
+                pause = _pause(call, error, attempts)
                 if pause is None:
                     raise error from failure
             time.sleep(pause)
 
 
-class AsyncDriver(BaseDriver):
-    """Carries plans out on the event loop."""
+class AsyncDriver(_BaseDriver):
+    """Run operations on the event loop."""
 
-    async def run(self, plan: Plan[_Result]) -> _Result:
-        """Carry a plan out."""
-        result: Any = None
+    async def run(self, operation: Operation[_Result]) -> _Result:
+        """Run an operation and return its result."""
+        result: object = None
         error: SixpointError | None = None
         while True:
             try:
-                step = plan.send(result) if error is None else plan.throw(error)
+                effect = operation.send(result) if error is None else operation.throw(error)
             except StopIteration as end:
                 value: _Result = end.value
                 return value
             result, error = None, None
             try:
-                match step:
-                    case Call():
-                        result = await self._make(step)
-                    case Work():
-                        # What takes seconds for a large image: off the event loop.
-                        result = await asyncio.to_thread(step.function)
-                    case Pause():
-                        await asyncio.sleep(step.seconds)
+                result = await self._carry_out(effect)
             except SixpointError as failure:
                 error = failure
 
-    def stream(self) -> Any:
-        """Open the stream of a viewer."""
-        return self._stubs.method("Interact")(metadata=self._metadata)
+    def interact(self) -> grpc.aio.StreamStreamCall[annotation_pb.InteractRequest, annotation_pb.InteractResponse]:
+        """Open the stream of an interaction."""
+        method: Any = self._stubs.annotation.Interact
+        call: grpc.aio.StreamStreamCall[annotation_pb.InteractRequest, annotation_pb.InteractResponse]
+        call = method(metadata=self._metadata)
+        return call
 
-    async def _make(self, call: Call) -> Any:
-        method = self._stubs.method(call.method)
+    async def _carry_out(self, effect: Effect[Any]) -> object:
+        match effect:
+            case Work():
+                return await asyncio.to_thread(effect.function)
+            case Pause():
+                await asyncio.sleep(effect.seconds)
+                return None
+            case ClientStreamingCall():
+                return await self._send_stream(effect)
+            case Call() | ServerStreamingCall():
+                try:
+                    return await self._call(effect)
+                except ImageNotFound:
+                    if not isinstance(effect, Call) or effect.restore_image is None:
+                        raise
+                await self.run(effect.restore_image())
+                return await self._call(effect)
+        raise TypeError(f"unknown effect {effect}")
+
+    async def _call(self, call: Call[Any, Any] | ServerStreamingCall[Any, Any]) -> object:
+        """Make a call, with retries."""
+        # Typed as blocking; over a channel of grpc.aio it returns an awaitable, or an asynchronous iterator.
+        method: Any = call.method
         attempts = Attempts(self._retry, timeout=call.timeout, now=time.monotonic())
-        hearings = 1
         while True:
-            left = attempts.remaining(time.monotonic())
+            timeout = attempts.remaining(time.monotonic())
             try:
-                listening = _LISTENING_S * (hearings - 1)
-                request = call.request if call.stream is None else _awaited(call.stream(), listening=listening)
-                answer = method(request, timeout=left, metadata=self._metadata)
-                if call.receive is None:
-                    return await answer
-                async for message in answer:
+                pending = method(call.request, timeout=timeout, metadata=self._metadata)
+                if isinstance(call, Call):
+                    return await pending
+                async for message in pending:
                     call.receive(message)
                 return None
             except grpc.RpcError as failure:
-                if call.stream is not None and _is_lost(failure) and hearings < _HEARINGS:
-                    hearings += 1
-                    continue
                 error = self.explain(failure)
-                pause = attempts.pause(error, now=time.monotonic()) if call.safe else None
+                pause = _pause(call, error, attempts)
                 if pause is None:
                     raise error from failure
             await asyncio.sleep(pause)
 
+    async def _send_stream(self, call: ClientStreamingCall[Any, Any]) -> object:
+        """Send a stream; send it again where gRPC lost the server's reason to refuse it."""
+        method: Any = call.method
+        end = time.monotonic() + call.timeout
+        attempt = 0
+        while True:
+            requests = _delayed(call.requests(), pause=_RESEND_PAUSE_S * attempt)
+            try:
+                timeout = max(end - time.monotonic(), 0.0)
+                return await method(requests, timeout=timeout, metadata=self._metadata)
+            except grpc.RpcError as failure:
+                attempt += 1
+                if attempt == _RESEND_ATTEMPTS or not _is_status_lost(failure):
+                    raise self.explain(failure) from failure
 
-def _is_lost(failure: grpc.RpcError) -> bool:
-    return isinstance(failure, grpc.aio.AioRpcError) and failure.details() == _LOST
+
+def _pause(
+    call: Call[Any, Any] | ServerStreamingCall[Any, Any], error: SixpointError, attempts: Attempts
+) -> float | None:
+    """Return the seconds until a failed call is made again, or None if it must not be."""
+    if isinstance(call, Call) and not call.repeatable:
+        return None
+    return attempts.pause(error, now=time.monotonic())
 
 
-def _received(stream: Any, receive: Callable[[Message], None]) -> None:
-    """Hand each message on; a stream that is left early is cancelled."""
-    try:
-        for message in stream:
-            receive(message)
-    finally:
-        stream.cancel()
+def _is_status_lost(failure: grpc.RpcError) -> bool:
+    return isinstance(failure, grpc.aio.AioRpcError) and failure.details() == _LOST_STATUS
 
 
-async def _awaited(messages: Iterator[Message], *, listening: float) -> AsyncIterator[Message]:
-    """The messages of a stream; seconds of ``listening`` after the first one."""
+async def _delayed(messages: Iterator[_Message], *, pause: float) -> AsyncIterator[_Message]:
+    """Yield the messages of a stream, with a pause in seconds after the first."""
     for number, message in enumerate(messages):
-        if number == 1 and listening:
-            await asyncio.sleep(listening)
+        if number == 1 and pause:
+            await asyncio.sleep(pause)
         yield message

@@ -1,108 +1,150 @@
-"""The masks that a client has, by segment, so that answers need only carry what changed of them."""
+"""The masks that a client has of a session's segments, so that an answer need only carry what changed.
+
+A client caches the smallest box that holds a mask, as booleans, and builds the array of a :class:`LazyMask` from it
+when a user first reads it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 
 from sixpoint._typing import Bools, Counts, Index
 from sixpoint.errors import InternalError
 from sixpoint.geometry import Geometry
-from sixpoint.mask import Mask, PackedMask, check_box, cropped, voxels_of
+from sixpoint.mask import Mask, PackedMask, Timings, check_box, cropped, voxels_of
 
-__all__ = ["Held", "HeldMask", "received"]
-
-
-_NONE = np.zeros((0, 0, 0), np.uint8)
+__all__ = ["CachedMask", "LazyMask", "apply_patch"]
 
 
 @dataclass(frozen=True, eq=False)
-class Held:
-    """A segment's mask: the box that holds it, and never the array that a user was handed, who may write to it.
+class CachedMask:
+    """The mask of a segment, reduced to the box that holds it. No user has access to its voxels.
 
     Attributes:
-        revision: The session's, at which the segment had it.
-        lower: Index (x, y, z) of its first voxel.
-        voxels: bool [z, y, x].
+        revision: Revision of the session at which the segment had this mask.
+        lower: Index (x, y, z) of the box's first voxel.
+        voxels: Voxels of the box, bool [z, y, x].
     """
 
     revision: int
     lower: Index
     voxels: Bools
 
-    def array(self, size: Index) -> Counts:
-        """The whole mask, uint8 [z, y, x], of an image of ``size`` (x, y, z); a new one each time."""
+    def to_array(self, size: Index) -> Counts:
+        """Return the whole mask as a new array, uint8 [z, y, x].
+
+        Args:
+            size: Size of the image, (x, y, z).
+        """
         result = np.zeros(size[::-1], np.uint8)
-        result[_window(self.lower, self.voxels.shape, (0, 0, 0))] = self.voxels
+        result[_slices(self.lower, self.voxels.shape, origin=(0, 0, 0))] = self.voxels
         return result
 
 
-class HeldMask(Mask):
-    """A mask whose array is made when it is first looked at: for a large image, that takes longer than a call.
+class LazyMask(Mask):
+    """A mask whose array is built on first access, since that takes longer than a call for a large image.
 
-    Args:
-        held: The box that holds it.
-        geometry: The image's own.
-        facts: The rest of a :class:`~sixpoint.mask.Mask`.
+    It is created by :meth:`from_cache`. The constructor is that of :class:`~sixpoint.mask.Mask`, with an array, so that
+    ``dataclasses.replace`` works.
     """
 
-    def __init__(self, held: Held, geometry: Geometry, **facts: Any) -> None:
-        super().__init__(array=_NONE, geometry=geometry, **facts)
-        object.__setattr__(self, "_held", held)
-        object.__delattr__(self, "array")
+    _cached: CachedMask
 
-    def __getattr__(self, name: str) -> Any:
-        if name != "array":
-            raise AttributeError(f"a mask has no {name}")
-        array = self._held.array(self.geometry.size)
-        object.__setattr__(self, "array", array)
-        return array
+    @classmethod
+    def from_cache(
+        cls,
+        cached: CachedMask,
+        geometry: Geometry,
+        *,
+        model: str,
+        model_version: str,
+        revision: int,
+        timings: Timings,
+        reply_bytes: int,
+    ) -> LazyMask:
+        """Create a mask from a cached one.
+
+        Args:
+            cached: Box that holds the mask.
+            geometry: Geometry of the image.
+            model: Name of the model that made the mask.
+            model_version: Version of that model.
+            revision: Revision of the session with this answer.
+            timings: Durations of the server's phases.
+            reply_bytes: Size of the compressed mask in the reply.
+        """
+        mask = cls.__new__(cls)
+        # Not through the constructor, which needs an array; and a frozen dataclass permits no assignment.
+        mask.__dict__.update(
+            _cached=cached,
+            geometry=geometry,
+            model=model,
+            model_version=model_version,
+            revision=revision,
+            timings=timings,
+            reply_bytes=reply_bytes,
+        )
+        return mask
+
+    @cached_property
+    def array(self) -> Counts:
+        """Voxels of the mask, uint8 [z, y, x], 0 and 1, on the image's own grid."""
+        return self._cached.to_array(self.geometry.size)
 
 
-def received(patch: PackedMask, *, revision: int, held: Held | None, size: Index) -> Held:
-    """The mask that a client has after an answer.
+def apply_patch(patch: PackedMask, *, revision: int, cached: CachedMask | None, size: Index) -> CachedMask:
+    """Return the mask that a segment has after an answer.
 
     Args:
-        patch: What the answer carried: a whole mask, or what changed of one.
-        revision: The session's, with the answer.
-        held: What the client had of this segment.
-        size: Of the image, (x, y, z).
+        patch: Patch of the answer: a whole mask, or the box in which it changed.
+        revision: Revision of the session after the answer.
+        cached: Mask that the client has of this segment, if any.
+        size: Size of the image, (x, y, z).
 
     Raises:
-        InternalError: When it arrived damaged, or does not fit what the client had.
+        InternalError: The patch arrived damaged, or it does not fit the cached mask.
     """
     check_box(patch, size)
     voxels = voxels_of(patch)
-    lower, first, all_of_it = patch.lower, (0, 0, 0), voxels.size
+    lower, offset, box_size = patch.lower, (0, 0, 0), voxels.size
     if patch.base_revision:
-        if held is None or held.revision != patch.base_revision:
-            raise InternalError("what changed of a mask arrived, and not of the one that is here")
-        lower, voxels = _put(voxels, lower, into=held)
-        all_of_it, (voxels, first) = voxels.size, cropped(voxels)
+        if cached is None or cached.revision != patch.base_revision:
+            raise InternalError(
+                f"the answer changes the mask of revision {patch.base_revision}, which this client does not have"
+            )
+        lower, voxels = _merge(voxels, lower, cached)
+        box_size, (voxels, offset) = voxels.size, cropped(voxels)
     if np.count_nonzero(voxels) != patch.voxel_count:
         raise InternalError(
-            f"the mask does not add up: {np.count_nonzero(voxels)} voxels, where {patch.voxel_count} were announced"
+            f"the mask has {np.count_nonzero(voxels)} voxels, but the answer announces {patch.voxel_count}"
         )
-    # Copied where a small object would keep a large box in memory.
-    kept = voxels if 2 * voxels.size > all_of_it else voxels.copy()
-    return Held(revision, (lower[0] + first[0], lower[1] + first[1], lower[2] + first[2]), kept)
+    # A view of a small object would keep its whole large box in memory.
+    voxels = voxels if 2 * voxels.size > box_size else voxels.copy()
+    return CachedMask(revision, (lower[0] + offset[0], lower[1] + offset[1], lower[2] + offset[2]), voxels)
 
 
-def _put(voxels: Bools, lower: Index, *, into: Held) -> tuple[Index, Bools]:
-    """A mask with the voxels of a box replaced; the box that holds both, and its first voxel."""
-    boxes = [(at, part) for at, part in ((into.lower, into.voxels), (lower, voxels)) if part.size]
+def _merge(voxels: Bools, lower: Index, cached: CachedMask) -> tuple[Index, Bools]:
+    """Replace a box of the cached mask; return the first voxel (x, y, z) of the box that holds both, and its voxels."""
+    boxes = [(start, part) for start, part in ((cached.lower, cached.voxels), (lower, voxels)) if part.size]
     if not boxes:
         return lower, voxels
-    x, y, z = (min(at[axis] for at, _ in boxes) for axis in range(3))
-    upper = [max(at[axis] + part.shape[2 - axis] for at, part in boxes) for axis in range(3)]
+    x, y, z = (min(start[axis] for start, _ in boxes) for axis in range(3))
+    upper = [max(start[axis] + part.shape[2 - axis] for start, part in boxes) for axis in range(3)]
     result = np.zeros((upper[2] - z, upper[1] - y, upper[0] - x), np.bool_)
-    for at, part in boxes:
-        result[_window(at, part.shape, (x, y, z))] = part
+    for start, part in boxes:
+        result[_slices(start, part.shape, origin=(x, y, z))] = part
     return (x, y, z), result
 
 
-def _window(lower: Index, shape: tuple[int, ...], first: Index) -> tuple[slice, ...]:
-    """Where a box lies in an array [z, y, x] whose first voxel is ``first``; both indices (x, y, z)."""
-    return tuple(slice(lower[2 - n] - first[2 - n], lower[2 - n] - first[2 - n] + shape[n]) for n in range(3))
+def _slices(lower: Index, shape: tuple[int, ...], *, origin: Index) -> tuple[slice, ...]:
+    """Slices [z, y, x] of a box in an array.
+
+    Args:
+        lower: Index (x, y, z) of the box's first voxel in the image.
+        shape: Shape of the box, [z, y, x].
+        origin: Index (x, y, z) of the array's first voxel in the image.
+    """
+    return tuple(slice(lower[2 - n] - origin[2 - n], lower[2 - n] - origin[2 - n] + shape[n]) for n in range(3))

@@ -1,4 +1,4 @@
-"""When a call that failed is made again: after how long, and how often."""
+"""How long a client waits for a call, and when it repeats one that failed."""
 
 from __future__ import annotations
 
@@ -7,66 +7,115 @@ from dataclasses import dataclass
 
 from sixpoint.errors import ResourceExhausted, SixpointError, StorageFull, Unavailable
 
-__all__ = ["Attempts", "Retry"]
+__all__ = ["Attempts", "Retry", "Timeout"]
 
 
 @dataclass(frozen=True)
-class Retry:
-    """How patient a client is while the gateway, Triton or the database is away.
-
-    Only calls that are safe to repeat are repeated: those that read, and those that carry an id of their own, by which
-    the gateway knows that it did them already. A busy server is asked again only when it said after how long, one whose
-    disk is full never.
+class Timeout:
+    """Seconds to wait for an answer, all attempts together.
 
     Attributes:
-        attempts: Calls at most, the first one included; 1 for none beyond.
-        first: Seconds before the second call, at most; each further pause is twice as long, at most.
-        most: Seconds of the longest pause of its own choice; what a server asks for is honoured.
+        call: Seconds for one call, such as a prompt.
+        upload: Seconds for the upload of an image.
+        segment: Seconds for the segmentation of a whole image.
     """
 
-    attempts: int = 8
-    first: float = 0.1
-    most: float = 5.0
+    call: float = 60.0
+    upload: float = 600.0
+    segment: float = 1800.0
+
+
+@dataclass(frozen=True, init=False)
+class Retry:
+    """How a client repeats calls while the gateway, Triton or the database is unavailable.
+
+    A call is repeated only where that is safe: it reads, or it carries a request id by which the gateway recognises a
+    change that it has already made. A busy server is asked again only when its error says after how long. A server
+    whose disk is full is not asked again.
+
+    Attributes:
+        attempts: Maximum number of attempts, including the first; 1 disables retries.
+        initial_backoff: Longest pause before the second attempt, in seconds. It doubles with each further attempt.
+        max_backoff: Upper bound of that pause, in seconds. A longer pause that the server asks for is respected.
+    """
+
+    attempts: int
+    initial_backoff: float
+    max_backoff: float
+
+    def __init__(
+        self,
+        attempts: int = 8,
+        initial_backoff: float = 0.1,
+        max_backoff: float = 5.0,
+        *,
+        first: float | None = None,
+        most: float | None = None,
+    ) -> None:
+        """Create a retry policy.
+
+        Args:
+            attempts: Maximum number of attempts, including the first.
+            initial_backoff: Longest pause before the second attempt, in seconds.
+            max_backoff: Upper bound of a pause, in seconds.
+            first: Deprecated name of ``initial_backoff``.
+            most: Deprecated name of ``max_backoff``.
+        """
+        # The dataclass is frozen, so its own __init__ would assign the same way.
+        object.__setattr__(self, "attempts", attempts)
+        object.__setattr__(self, "initial_backoff", initial_backoff if first is None else first)
+        object.__setattr__(self, "max_backoff", max_backoff if most is None else most)
+
+    @property
+    def first(self) -> float:
+        """Deprecated name of ``initial_backoff``."""
+        return self.initial_backoff
+
+    @property
+    def most(self) -> float:
+        """Deprecated name of ``max_backoff``."""
+        return self.max_backoff
 
     @classmethod
     def none(cls) -> Retry:
-        """Every failure is the caller's business."""
+        """Return a policy without retries: every failure is raised at once."""
         return cls(attempts=1)
 
 
 class Attempts:
-    """The attempts of one call, within its timeout.
+    """Count the attempts of one call and decide how long to pause between them.
 
     Args:
-        retry: How patient to be.
-        timeout: Seconds for all of them together.
-        now: The clock's present, seconds.
+        retry: Policy to follow.
+        timeout: Seconds for all attempts together.
+        now: Current time of a monotonic clock, in seconds.
     """
 
     def __init__(self, retry: Retry, *, timeout: float, now: float) -> None:
         self._retry = retry
-        self._end = now + timeout
-        self._made = 1
+        self._deadline = now + timeout
+        self._count = 1
 
     def remaining(self, now: float) -> float:
-        """Seconds left for the next attempt."""
-        return max(self._end - now, 0.0)
+        """Return the seconds left until the deadline, at least 0."""
+        return max(self._deadline - now, 0.0)
 
-    def pause(self, error: SixpointError, *, now: float, again: bool = False) -> float | None:
-        """Seconds to wait before the next attempt; None when there is to be none.
+    def pause(self, error: SixpointError, *, now: float, force: bool = False) -> float | None:
+        """Return the seconds to wait before the next attempt, or None if the error is final.
 
         Args:
-            error: How the last one failed.
-            now: The clock's present, seconds.
-            again: Whether another attempt is worth it whatever the error.
+            error: Error of the last attempt.
+            now: Current time of the monotonic clock, in seconds.
+            force: Whether to retry even after an error that normally is final.
         """
-        said = error.retry_after
-        # A full disk is nothing that passes in seconds.
-        busy = isinstance(error, ResourceExhausted) and said is not None and not isinstance(error, StorageFull)
-        if not (again or busy or isinstance(error, Unavailable)) or self._made >= self._retry.attempts:
+        retry_after = error.retry_after
+        # A full disk does not become free within seconds.
+        busy = isinstance(error, ResourceExhausted) and retry_after is not None and not isinstance(error, StorageFull)
+        if not (force or busy or isinstance(error, Unavailable)) or self._count >= self._retry.attempts:
             return None
-        longest = min(self._retry.first * 2 ** (self._made - 1), self._retry.most)
-        # Spread out, so that many clients do not come back in one moment (AWS's "full jitter"); the server's word, too.
-        pause = max((said or 0.0) * random.uniform(1.0, 1.25), random.uniform(0.0, longest))
-        self._made += 1
+        backoff = min(self._retry.initial_backoff * 2 ** (self._count - 1), self._retry.max_backoff)
+        # Random, so that many clients do not come back at the same moment (AWS's "full jitter"). The pause that a
+        # server asks for is spread as well.
+        pause = max((retry_after or 0.0) * random.uniform(1.0, 1.25), random.uniform(0.0, backoff))
+        self._count += 1
         return pause if pause < self.remaining(now) else None

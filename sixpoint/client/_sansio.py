@@ -1,82 +1,108 @@
-"""What the twin clients do alike, written once: plans that yield calls and are sent their responses.
+"""Operations: what both clients ask of the gateway, written once, without I/O.
 
-A plan is a generator. It yields a :class:`Call` to be made, :class:`Work` to be done off the event loop, or a
-:class:`Pause` to be waited for, and gets the result; an error that it is to know of is raised in it where it yielded.
-The blocking client and the one for asyncio only differ in how they drive a plan (sans-I/O, as h11 and httpx's
-authentication flows do it).
+An operation is a generator. It asks for an effect with ``yield from`` and receives its result: the response of a
+:class:`Call`, the return value of some :class:`Work`. If the effect fails, its error is raised at that place. The
+drivers of :mod:`sixpoint.client._driver` carry the effects out, one blocking, one on the event loop. h11 and the
+authentication flows of httpx separate protocol and I/O in the same way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
-from google.protobuf.message import Message
+import grpc
 
-from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
-from sixpoint.v1 import image_service_pb2_grpc as images_grpc
-from sixpoint.v1 import model_service_pb2_grpc as models_grpc
-from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
+__all__ = ["Call", "ClientStreamingCall", "Effect", "Operation", "Pause", "ServerStreamingCall", "Work"]
 
-__all__ = ["Call", "Pause", "Plan", "Stubs", "Work"]
-
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
 _Result = TypeVar("_Result")
 
 
+class Effect(Generic[_Result]):
+    """Something that an operation asks its driver to do, with the type of its result."""
+
+    def __iter__(self) -> Generator[Effect[Any], Any, _Result]:
+        """Hand the effect to the driver and return its result."""
+        result: _Result = yield self
+        return result
+
+
+Operation = Generator[Effect[Any], Any, _Result]
+"""A generator of effects that returns a result."""
+
+
 @dataclass(frozen=True)
-class Call:
-    """One call of the contract.
+class Call(Effect[_Response], Generic[_Request, _Response]):
+    """A unary RPC.
 
     Attributes:
-        method: Its name, unique among all services.
-        request: What is sent; None for a stream.
-        stream: Makes the messages of a stream, anew for each attempt.
-        receive: Called with each message of a stream that the gateway sends; the call then has no other result.
+        method: Method of a stub.
+        request: Message to send.
         timeout: Seconds for all attempts together.
-        safe: Whether it may be repeated: it only reads, or carries an id of its own.
+        repeatable: Whether the driver may retry: the call only reads, or carries a request id.
+        restore_image: Makes an operation that uploads the session's image again. If the gateway answers that it has
+            lost the image, the driver runs that operation and then makes the call once more.
     """
 
-    method: str
-    request: Message | None
+    method: grpc.UnaryUnaryMultiCallable[_Request, _Response]
+    request: _Request
     timeout: float
-    stream: Callable[[], Iterator[Message]] | None = None
-    receive: Callable[[Message], None] | None = None
-    safe: bool = True
+    repeatable: bool = True
+    restore_image: Callable[[], Operation[object]] | None = None
 
 
 @dataclass(frozen=True)
-class Work:
-    """Something that takes the processor a while: reading a file, hashing it."""
+class ClientStreamingCall(Effect[_Response], Generic[_Request, _Response]):
+    """An RPC whose requests are a stream. The driver does not retry it.
 
-    function: Callable[[], Any]
+    Attributes:
+        method: Method of a stub.
+        requests: Makes the stream; called anew each time it is sent.
+        timeout: Seconds for the whole call.
+    """
+
+    method: grpc.StreamUnaryMultiCallable[_Request, _Response]
+    requests: Callable[[], Iterator[_Request]]
+    timeout: float
 
 
 @dataclass(frozen=True)
-class Pause:
-    """Seconds in which nothing happens."""
+class ServerStreamingCall(Effect[None], Generic[_Request, _Response]):
+    """An RPC whose responses are a stream. A retry delivers the responses again from the beginning.
+
+    Attributes:
+        method: Method of a stub.
+        request: Message to send.
+        receive: Called with each response.
+        timeout: Seconds for all attempts together.
+    """
+
+    method: grpc.UnaryStreamMultiCallable[_Request, _Response]
+    request: _Request
+    receive: Callable[[_Response], None]
+    timeout: float
+
+
+@dataclass(frozen=True)
+class Work(Effect[_Result]):
+    """A function that occupies the CPU or the disk for long, such as reading a file. It runs off the event loop.
+
+    Attributes:
+        function: Called without arguments; its return value is the result.
+    """
+
+    function: Callable[[], _Result]
+
+
+@dataclass(frozen=True)
+class Pause(Effect[None]):
+    """A pause before the operation continues.
+
+    Attributes:
+        seconds: Length of the pause.
+    """
 
     seconds: float
-
-
-Plan = Generator[Call | Work | Pause, Any, _Result]
-
-
-class Stubs:
-    """All calls by name, over a channel of either kind.
-
-    Args:
-        channel: ``grpc.Channel`` or ``grpc.aio.Channel``.
-    """
-
-    def __init__(self, channel: Any) -> None:
-        self.stubs: tuple[Any, ...] = (
-            models_grpc.ModelServiceStub(channel),
-            images_grpc.ImageServiceStub(channel),
-            sessions_grpc.SessionServiceStub(channel),
-            annotation_grpc.AnnotationServiceStub(channel),
-        )
-
-    def method(self, name: str) -> Any:
-        """The call of this name."""
-        return next(getattr(stub, name) for stub in self.stubs if hasattr(stub, name))

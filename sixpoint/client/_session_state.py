@@ -1,73 +1,112 @@
-"""What a client knows of a session: what it was told last, by single calls and streams alike."""
+"""The state of a session as far as its client knows it: model, revision, segments and their masks."""
 
 from __future__ import annotations
 
-from sixpoint.client._mask_cache import Held, HeldMask, received
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sixpoint.client._mask_cache import CachedMask, LazyMask, apply_patch
 from sixpoint.client.models import SegmentInfo, SessionInfo
+from sixpoint.errors import (
+    Aborted,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    SixpointError,
+)
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask
 from sixpoint.protocol.converters import mask_from_message, timings_from_message
-from sixpoint.v1 import annotation_service_pb2 as annotation
+from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 
-__all__ = ["Known"]
+__all__ = ["SessionState", "is_refusal"]
+
+_REFUSALS = (InvalidArgument, FailedPrecondition, NotFound, Aborted, ResourceExhausted)
 
 
-class Known:
-    """What a client knows of one session.
+def is_refusal(error: SixpointError) -> bool:
+    """Whether an error proves that the gateway changed nothing."""
+    return isinstance(error, _REFUSALS)
+
+
+class SessionState:
+    """The last known state of one session, updated by single calls and streams alike.
 
     Args:
-        info: The session, as it was told first.
-        geometry: Where its image's voxels lie.
+        info: Session as the gateway described it first.
+        geometry: Geometry of the session's image.
 
     Attributes:
-        model: Name of its model.
-        revision: Number of its changes.
-        segments: Its objects, by number.
-        unsure: Whether a change was sent whose outcome is not known: then all of this may be out of date.
+        model: Name of the session's model.
+        revision: Number of the session's changes.
+        segments: Segments by number.
+        uncertain: Whether the outcome of a change is unknown, so that this state may be out of date.
     """
 
     def __init__(self, info: SessionInfo, geometry: Geometry) -> None:
         self._geometry = geometry
-        self._held: dict[int, Held] = {}
-        self.unsure = False
+        self._masks: dict[int, CachedMask] = {}
+        self.uncertain = False
         self.update(info)
 
     def update(self, info: SessionInfo) -> None:
-        """Take what the gateway says of the session."""
+        """Take over the gateway's description of the session."""
         self.model, self.revision = info.model, info.revision
-        self.segments = {one.number: one for one in info.segments}
+        self.segments = {segment.number: segment for segment in info.segments}
 
-    def learn(self, answer: annotation.Answer, *, segment: int) -> None:
-        """Take the answer to a change of a segment."""
+    def record(self, answer: annotation_pb.Answer, *, segment: int) -> None:
+        """Take over the answer to a change.
+
+        Args:
+            answer: Answer of the gateway.
+            segment: Number of the segment that was asked for; it counts where the answer names none.
+        """
         self.revision = answer.revision
-        segment = answer.segment or segment
-        known = self.segments.get(segment)
-        self.segments[segment] = SegmentInfo(segment, known.name if known else "", answer.step, answer.step_count)
+        number = answer.segment or segment
+        previous = self.segments.get(number)
+        name = previous.name if previous else ""
+        self.segments[number] = SegmentInfo(number, name, answer.step, answer.step_count)
 
-    def base(self, segment: int) -> int:
-        """The revision at which the segment had the mask that is held here; 0 when none is."""
-        held = self._held.get(segment)
-        return held.revision if held else 0
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Mark the state as uncertain during a change, and after one that neither succeeded nor was refused."""
+        self.uncertain = True
+        try:
+            yield
+        except SixpointError as error:
+            self.uncertain = not is_refusal(error)
+            raise
+        self.uncertain = False
 
-    def forget(self, segment: int) -> None:
-        """Hold no mask of a segment, so that the next one comes whole."""
-        self._held.pop(segment, None)
+    def cached_revision(self, segment: int) -> int:
+        """Return the revision of the mask that is cached for a segment; 0 if there is none."""
+        cached = self._masks.get(segment)
+        return cached.revision if cached else 0
 
-    def mask(self, answer: annotation.Answer, *, segment: int) -> Mask:
-        """The mask of an answer, which is held from now on.
+    def discard_mask(self, segment: int) -> None:
+        """Remove the cached mask of a segment, so that the gateway sends the next one whole."""
+        self._masks.pop(segment, None)
+
+    def mask(self, answer: annotation_pb.Answer, *, segment: int) -> Mask:
+        """Return the mask of an answer, and cache it.
+
+        Args:
+            answer: Answer of the gateway.
+            segment: Number of the segment that was asked for; it counts where the answer names none.
 
         Raises:
-            InternalError: When it arrived damaged, or tells what changed of another mask than the one that is held.
+            InternalError: The mask arrived damaged, or it does not fit the cached one.
         """
-        packed, segment = mask_from_message(answer.mask), answer.segment or segment
-        held = received(packed, revision=answer.revision, held=self._held.get(segment), size=self._geometry.size)
-        self._held[segment] = held
-        return HeldMask(
-            held,
+        patch, number = mask_from_message(answer.mask), answer.segment or segment
+        cached = apply_patch(patch, revision=answer.revision, cached=self._masks.get(number), size=self._geometry.size)
+        self._masks[number] = cached
+        return LazyMask.from_cache(
+            cached,
             self._geometry,
             model=answer.model,
             model_version=answer.model_version,
             revision=answer.revision,
             timings=timings_from_message(answer.timings),
-            reply_bytes=len(packed.bits),
+            reply_bytes=len(patch.bits),
         )

@@ -1,36 +1,49 @@
-"""The client for asyncio: the names of the blocking one, awaited."""
+"""The client for asyncio."""
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
-import grpc
 import grpc.aio
 
+from sixpoint.client._base import BaseClient
+from sixpoint.client._channel import CHANNEL_OPTIONS, DEFAULT_TARGET, Stubs
 from sixpoint.client._driver import AsyncDriver
-from sixpoint.client._operations.client import DEFAULT_TARGET, OPTIONS, BaseClient, Image, Opened, Progress, Timeout
-from sixpoint.client._operations.segment import PatchProgress
-from sixpoint.client._operations.session import BaseSession
-from sixpoint.client._retry import Retry
-from sixpoint.client._sansio import Plan
-from sixpoint.client.interaction import AsyncInteraction
-from sixpoint.client.models import ModelInfo, SessionInfo, StepInfo
-from sixpoint.errors import SixpointError
-from sixpoint.mask import Mask
-from sixpoint.prompts import Click, Frame, Point, Prompt
+from sixpoint.client._operations.client import ClientOperations
+from sixpoint.client._operations.segment import PatchProgressCallback
+from sixpoint.client._operations.upload import ImageSource, ProgressCallback
+from sixpoint.client._retry import Retry, Timeout
+from sixpoint.client.async_session import AsyncSession
+from sixpoint.client.models import ModelInfo, SessionInfo
 from sixpoint.segmentation import Segmentation
 
-__all__ = ["AsyncClient", "AsyncSession"]
-
-_Result = TypeVar("_Result")
+__all__ = ["AsyncClient"]
 
 
 class AsyncClient(BaseClient):
-    """:class:`Client` for asyncio: the same names, awaited."""
+    """A client of a sixpoint gateway for asyncio. It is an asynchronous context manager, and tasks may share it.
+
+    Args:
+        target: Address of the gateway, host:port.
+        timeout: Seconds to wait for each kind of call.
+        retry: Policy for repeating calls while the service is unavailable.
+        owner: Name for quotas and lists of sessions; by default the value of SIXPOINT_OWNER.
+        channel: gRPC channel to use instead of one made for ``target``, for example with TLS or through a proxy.
+
+    Raises:
+        InvalidArgument: The owner's name is too long or has control characters.
+
+    Example::
+
+        async with sixpoint.AsyncClient("127.0.0.1:50051") as client:
+            async with await client.open_session("ct.nii.gz", model="annotation") as session:
+                mask = await session.annotate(sixpoint.ExtremePoints(points, frame="voxel"))
+                mask = await session.click((52, 60, 10), positive=False)
+                mask = await session.undo()
+                await session.save("spleen.nii.gz")
+    """
 
     def __init__(
         self,
@@ -42,8 +55,10 @@ class AsyncClient(BaseClient):
         channel: grpc.aio.Channel | None = None,
     ) -> None:
         super().__init__(target, timeout=timeout, retry=retry, owner=owner)
-        self.channel = channel or grpc.aio.insecure_channel(target, options=OPTIONS)
-        self.driver = AsyncDriver(self.channel, target=target, retry=retry, metadata=self.metadata)
+        self.channel = channel or grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+        stubs = Stubs(self.channel)
+        self._operations = ClientOperations(stubs, timeout=timeout, retry=retry)
+        self._driver = AsyncDriver(stubs, target=target, retry=retry, metadata=self.metadata)
 
     async def __aenter__(self) -> Self:
         return self
@@ -54,138 +69,142 @@ class AsyncClient(BaseClient):
         await self.close()
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the connection. Open sessions stay open on the gateway until they expire."""
         await self.channel.close()
 
-    async def run(self, plan: Plan[_Result]) -> _Result:
-        """Carry a plan out."""
-        return await self.driver.run(plan)
-
     async def models(self, *, label: str = "", task: str = "", modality: str = "", prompt: str = "") -> list[ModelInfo]:
-        """As :meth:`Client.models`."""
-        return await self.run(self.models_plan(label, task, modality, prompt))
+        """List the models that the gateway serves, by name. A model must match every filter that is not empty.
 
-    async def upload(self, image: Image, *, progress: Progress | None = None) -> str:
-        """As :meth:`Client.upload`; ``progress`` is told on the event loop."""
-        return await self.run(self.upload_plan(image, progress))
+        Args:
+            label: Name of a label that the model outlines.
+            task: Task of the model, "annotation" or "segmentation".
+            modality: Modality that the model is made for, such as "CT".
+            prompt: Kind of prompt that the model takes: "extreme_points", "box", "clicks" or "mask".
+
+        Raises:
+            InvalidArgument: The task or the kind of prompt does not exist.
+            TritonUnavailable: The gateway does not reach Triton.
+            Unavailable: The gateway does not answer.
+        """
+        return await self._driver.run(self._operations.models(label=label, task=task, modality=modality, prompt=prompt))
+
+    async def upload(self, image: ImageSource, *, progress: ProgressCallback | None = None) -> str:
+        """Upload an image unless the gateway has it, and return its digest. An interrupted upload is continued.
+
+        Args:
+            image: File (NIfTI, NRRD, MetaImage), folder with one DICOM series, or Volume.
+            progress: Called with the bytes sent so far and the bytes in all, on the event loop. An exception that it
+                raises ends the upload and is raised here.
+
+        Raises:
+            VolumeError: The image is not a usable volume.
+            ResourceExhausted: The image is too large.
+        """
+        return await self._driver.run(self._operations.upload(image, progress))
 
     async def open_session(
-        self, image: Image, *, model: str = "annotation", progress: Progress | None = None, keep: bool = False
+        self,
+        image: ImageSource,
+        *,
+        model: str = "annotation",
+        progress: ProgressCallback | None = None,
+        keep: bool = False,
     ) -> AsyncSession:
-        """As :meth:`Client.open_session`."""
-        return AsyncSession(self, await self.run(self.open_plan(image, model, progress)), keep=keep)
+        """Upload an image unless the gateway has it, and open a session on it.
+
+        Args:
+            image: File (NIfTI, NRRD, MetaImage), folder with one DICOM series, or Volume.
+            model: Name of the model that answers the prompts.
+            progress: Called with the bytes sent so far and the bytes in all, on the event loop. An exception that it
+                raises ends the upload and is raised here.
+            keep: Whether the session stays open when the ``async with`` block ends, so that it can be resumed by its
+                id.
+
+        Returns:
+            The session: a context manager that closes it.
+
+        Raises:
+            VolumeError: The image is not a usable volume.
+            ModelNotFound: No model has this name.
+        """
+        opened = await self._driver.run(self._operations.open_session(image, model=model, progress=progress))
+        return AsyncSession(self._driver, self._operations, opened, keep=keep)
 
     async def segment(
         self,
-        image: Image,
+        image: ImageSource,
         *,
         model: str,
         labels: Sequence[str] = (),
-        progress: PatchProgress | None = None,
-        upload_progress: Progress | None = None,
+        progress: PatchProgressCallback | None = None,
+        upload_progress: ProgressCallback | None = None,
     ) -> Segmentation:
-        """As :meth:`Client.segment`."""
-        return await self.run(self.segment_plan(image, model, labels, progress, upload_progress))
+        """Upload an image unless the gateway has it, and segment it with a model that needs no prompts.
 
-    async def resume(self, session_id: str, image: Image | None = None) -> AsyncSession:
-        """As :meth:`Client.resume`."""
-        return AsyncSession(self, await self.run(self.resume_plan(session_id, image)), keep=True)
+        Args:
+            image: File (NIfTI, NRRD, MetaImage), folder with one DICOM series, or Volume.
+            model: Name of a model whose task is "segmentation".
+            labels: Names of the labels to return; empty for all of the model's.
+            progress: Called with the patches answered so far and the patches in all.
+            upload_progress: Called with the bytes sent so far and the bytes in all, on the event loop.
+
+        Raises:
+            TaskNotSupported: The model needs prompts.
+            InvalidArgument: The model does not have one of the labels.
+            ResourceExhausted: The image is too large for the model, or too many segmentations wait.
+        """
+        operation = self._operations.segment(
+            image, model=model, labels=labels, progress=progress, upload_progress=upload_progress
+        )
+        return await self._driver.run(operation)
+
+    async def resume(self, session_id: str, image: ImageSource | None = None) -> AsyncSession:
+        """Resume an open session, wherever it was opened. It stays open when the ``async with`` block ends.
+
+        Args:
+            session_id: Id of the session.
+            image: The session's image, to have it in memory, for example for a preview. Prompts do not need it.
+
+        Raises:
+            SessionNotFound: No session has this id, or it was closed.
+            SessionExpired: The session was idle for too long.
+            InvalidArgument: The image is not the session's.
+        """
+        opened = await self._driver.run(self._operations.resume(session_id, image))
+        return AsyncSession(self._driver, self._operations, opened, keep=True)
 
     async def sessions(self, *, model: str = "", version: str = "") -> list[SessionInfo]:
-        """As :meth:`Client.sessions`."""
-        return await self.run(self.sessions_plan(model, version))
+        """List this owner's open sessions, the last used first. A session must match every filter that is not empty.
+
+        Args:
+            model: Name of a model. A session matches if the model made the present mask of one of its segments, or
+                would answer its next prompt.
+            version: Version of ``model``. A session matches if this version did, or would.
+
+        Raises:
+            InvalidArgument: A version is given without a model.
+            TritonUnavailable: A version is given, and the gateway does not reach Triton.
+        """
+        return await self._driver.run(self._operations.sessions(model=model, version=version))
 
     async def count_sessions(self, *, model: str = "", version: str = "") -> int:
-        """As :meth:`Client.count_sessions`."""
-        return await self.run(self.count_sessions_plan(model, version))
+        """Count the open sessions of all owners. A session must match every filter that is not empty.
+
+        Args:
+            model: Name of a model. A session matches if the model made the present mask of one of its segments, or
+                would answer its next prompt.
+            version: Version of ``model``. A session matches if this version did, or would.
+
+        Raises:
+            InvalidArgument: A version is given without a model.
+            TritonUnavailable: A version is given, and the gateway does not reach Triton.
+        """
+        return await self._driver.run(self._operations.count_sessions(model=model, version=version))
 
     async def close_session(self, session_id: str) -> None:
-        """As :meth:`Client.close_session`."""
-        await self.run(self.close_plan(session_id))
+        """Close a session by its id. Closing one that is already closed is no error.
 
-
-class AsyncSession(BaseSession):
-    """:class:`Session` for asyncio: the same names, awaited."""
-
-    def __init__(self, client: AsyncClient, opened: Opened, *, keep: bool = False) -> None:
-        super().__init__(client, opened, keep=keep)
-        self._client = client
-        self._lock = asyncio.Lock()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if not self.keep:
-            await self.close()
-
-    async def _run(self, plan: Plan[_Result]) -> _Result:
-        async with self._lock:
-            return await self._client.run(plan)
-
-    async def annotate(self, *prompts: Prompt, segment: int = 1) -> Mask:
-        """As :meth:`Session.annotate`."""
-        return await self._run(self.annotate_plan(prompts, segment))
-
-    async def click(
-        self, point: Point, *, positive: bool = True, frame: Frame | str = Frame.VOXEL, segment: int = 1
-    ) -> Mask:
-        """As :meth:`Session.click`."""
-        return await self.annotate(Click(point, positive, Frame.parse(frame)), segment=segment)
-
-    async def undo(self, *, segment: int = 1) -> Mask:
-        """As :meth:`Session.undo`."""
-        return await self._run(self.step_plan("Undo", segment))
-
-    async def redo(self, *, segment: int = 1) -> Mask:
-        """As :meth:`Session.redo`."""
-        return await self._run(self.step_plan("Redo", segment))
-
-    async def reset(self, *, segment: int = 1) -> Mask:
-        """As :meth:`Session.reset`."""
-        return await self._run(self.step_plan("Reset", segment))
-
-    def interact(self) -> AsyncInteraction:
-        """As :meth:`Session.interact`."""
-        return AsyncInteraction(self, self._client.driver)
-
-    async def mask(self, *, segment: int = 1) -> Mask:
-        """As :meth:`Session.mask`."""
-        return await self._run(self.mask_plan(segment))
-
-    async def labels(self) -> Mask:
-        """As :meth:`Session.labels`."""
-        return await self._run(self.labels_plan())
-
-    async def save(self, path: str | os.PathLike[str], *, segment: int | None = None) -> None:
-        """As :meth:`Session.save`."""
-        await self._run(self.save_plan(path, segment))
-
-    async def steps(self, *, segment: int | None = None) -> list[StepInfo]:
-        """As :meth:`Session.steps`."""
-        return await self._run(self.steps_plan(segment))
-
-    async def fork(self, *, segment: int | None = None, step: int = 0) -> AsyncSession:
-        """As :meth:`Session.fork`."""
-        return AsyncSession(self._client, await self._run(self.fork_plan(segment, step)), keep=self.keep)
-
-    async def rename(self, segment: int, name: str) -> None:
-        """As :meth:`Session.rename`."""
-        await self._run(self.update_plan(names=[(segment, name)]))
-
-    async def use_model(self, name: str) -> None:
-        """As :meth:`Session.use_model`."""
-        await self._run(self.update_plan(model=name))
-
-    async def refresh(self) -> SessionInfo:
-        """As :meth:`Session.refresh`."""
-        return await self._run(self.refresh_plan())
-
-    async def close(self) -> None:
-        """As :meth:`Session.close`."""
-        try:
-            await self._run(self.close_plan())
-        except (SixpointError, grpc.aio.UsageError):  # gRPC's word for a channel that is closed
-            return
+        Args:
+            session_id: Id of the session.
+        """
+        await self._driver.run(self._operations.close_session(session_id))

@@ -4,36 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 import grpc
 
+from sixpoint.client._base import BaseClient
+from sixpoint.client._channel import CHANNEL_OPTIONS, DEFAULT_TARGET, Stubs
 from sixpoint.client._driver import Driver
-from sixpoint.client._operations.client import DEFAULT_TARGET, OPTIONS, BaseClient, Image, Progress, Timeout
-from sixpoint.client._operations.segment import PatchProgress
-from sixpoint.client._retry import Retry
-from sixpoint.client._sansio import Plan
+from sixpoint.client._operations.client import ClientOperations
+from sixpoint.client._operations.segment import PatchProgressCallback
+from sixpoint.client._operations.upload import ImageSource, ProgressCallback
+from sixpoint.client._retry import Retry, Timeout
 from sixpoint.client.models import ModelInfo, SessionInfo
 from sixpoint.client.session import Session
 from sixpoint.segmentation import Segmentation
 
-__all__ = ["Client", "Session"]
-
-_Result = TypeVar("_Result")
+__all__ = ["Client"]
 
 
 class Client(BaseClient):
-    """A blocking client of a sixpoint gateway. A context manager; safe to share among threads.
+    """A blocking client of a sixpoint gateway. It is a context manager, and threads may share it.
 
     Args:
-        target: host:port of the gateway.
-        timeout: How long to wait for what.
-        retry: How patient to be while a part of the service is away.
-        owner: A name for quotas and lists of sessions; by default what SIXPOINT_OWNER says.
-        channel: A gRPC channel to use instead of making one from ``target``: TLS, a proxy, a test.
+        target: Address of the gateway, host:port.
+        timeout: Seconds to wait for each kind of call.
+        retry: Policy for repeating calls while the service is unavailable.
+        owner: Name for quotas and lists of sessions; by default the value of SIXPOINT_OWNER.
+        channel: gRPC channel to use instead of one made for ``target``, for example with TLS or through a proxy.
 
     Raises:
-        InvalidArgument: When the owner's name is too long for one, or has control characters.
+        InvalidArgument: The owner's name is too long or has control characters.
 
     Example::
 
@@ -55,8 +55,10 @@ class Client(BaseClient):
         channel: grpc.Channel | None = None,
     ) -> None:
         super().__init__(target, timeout=timeout, retry=retry, owner=owner)
-        self.channel = channel or grpc.insecure_channel(target, options=OPTIONS)
-        self.driver = Driver(self.channel, target=target, retry=retry, metadata=self.metadata)
+        self.channel = channel or grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
+        stubs = Stubs(self.channel)
+        self._operations = ClientOperations(stubs, timeout=timeout, retry=retry)
+        self._driver = Driver(stubs, target=target, retry=retry, metadata=self.metadata)
 
     def __enter__(self) -> Self:
         return self
@@ -67,114 +69,141 @@ class Client(BaseClient):
         self.close()
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection. Open sessions stay open on the gateway until they expire."""
         self.channel.close()
 
-    def run(self, plan: Plan[_Result]) -> _Result:
-        """Carry a plan out."""
-        return self.driver.run(plan)
-
     def models(self, *, label: str = "", task: str = "", modality: str = "", prompt: str = "") -> list[ModelInfo]:
-        """The models that can be used now and match every filter that is given, by name.
-
-        Raises:
-            TritonUnavailable: When Triton is away.
-            Unavailable: When the gateway is.
-        """
-        return self.run(self.models_plan(label, task, modality, prompt))
-
-    def upload(self, image: Image, *, progress: Progress | None = None) -> str:
-        """Bring an image to the gateway, unless it is there; its digest. An upload that broke off is gone on with.
+        """List the models that the gateway serves, by name. A model must match every filter that is not empty.
 
         Args:
-            image: A file (NIfTI, NRRD, MetaImage), a folder with a DICOM series, or a Volume.
-            progress: Told how far it is, by a thread of gRPC's; what it raises ends the upload and is raised here.
+            label: Name of a label that the model outlines.
+            task: Task of the model, "annotation" or "segmentation".
+            modality: Modality that the model is made for, such as "CT".
+            prompt: Kind of prompt that the model takes: "extreme_points", "box", "clicks" or "mask".
 
         Raises:
-            VolumeError: When it is no usable volume.
-            ResourceExhausted: When it is too large.
+            InvalidArgument: The task or the kind of prompt does not exist.
+            TritonUnavailable: The gateway does not reach Triton.
+            Unavailable: The gateway does not answer.
         """
-        return self.run(self.upload_plan(image, progress))
+        return self._driver.run(self._operations.models(label=label, task=task, modality=modality, prompt=prompt))
+
+    def upload(self, image: ImageSource, *, progress: ProgressCallback | None = None) -> str:
+        """Upload an image unless the gateway has it, and return its digest. An interrupted upload is continued.
+
+        Args:
+            image: File (NIfTI, NRRD, MetaImage), folder with one DICOM series, or Volume.
+            progress: Called with the bytes sent so far and the bytes in all, in a thread of gRPC's. An exception that
+                it raises ends the upload and is raised here.
+
+        Raises:
+            VolumeError: The image is not a usable volume.
+            ResourceExhausted: The image is too large.
+        """
+        return self._driver.run(self._operations.upload(image, progress))
 
     def open_session(
-        self, image: Image, *, model: str = "annotation", progress: Progress | None = None, keep: bool = False
+        self,
+        image: ImageSource,
+        *,
+        model: str = "annotation",
+        progress: ProgressCallback | None = None,
+        keep: bool = False,
     ) -> Session:
-        """Upload an image, unless it is there, and open a session on it: a context manager that closes it again.
+        """Upload an image unless the gateway has it, and open a session on it.
 
         Args:
-            image: A file (NIfTI, NRRD, MetaImage), a folder with a DICOM series, or a Volume.
-            model: Name of the model.
-            progress: As of :meth:`upload`.
-            keep: Whether the session outlives the ``with`` block, to be resumed by its id.
+            image: File (NIfTI, NRRD, MetaImage), folder with one DICOM series, or Volume.
+            model: Name of the model that answers the prompts.
+            progress: Called with the bytes sent so far and the bytes in all, in a thread of gRPC's. An exception that
+                it raises ends the upload and is raised here.
+            keep: Whether the session stays open when the ``with`` block ends, so that it can be resumed by its id.
+
+        Returns:
+            The session: a context manager that closes it.
 
         Raises:
-            VolumeError: When the image is no usable volume.
-            ModelNotFound: When there is no such model.
+            VolumeError: The image is not a usable volume.
+            ModelNotFound: No model has this name.
         """
-        return Session(self, self.run(self.open_plan(image, model, progress)), keep=keep)
+        opened = self._driver.run(self._operations.open_session(image, model=model, progress=progress))
+        return Session(self._driver, self._operations, opened, keep=keep)
 
     def segment(
         self,
-        image: Image,
+        image: ImageSource,
         *,
         model: str,
         labels: Sequence[str] = (),
-        progress: PatchProgress | None = None,
-        upload_progress: Progress | None = None,
+        progress: PatchProgressCallback | None = None,
+        upload_progress: ProgressCallback | None = None,
     ) -> Segmentation:
-        """Upload an image, unless it is there, and label all of it with a model that needs no prompts.
+        """Upload an image unless the gateway has it, and segment it with a model that needs no prompts.
 
         Args:
-            image: A file (NIfTI, NRRD, MetaImage), a folder with a DICOM series, or a Volume.
-            model: Name of the model; those of task "segmentation".
-            labels: Names of those that are wanted; none: all of the model's.
-            progress: Told the patches that are done, and all there are.
-            upload_progress: As ``progress`` of :meth:`upload`.
+            image: File (NIfTI, NRRD, MetaImage), folder with one DICOM series, or Volume.
+            model: Name of a model whose task is "segmentation".
+            labels: Names of the labels to return; empty for all of the model's.
+            progress: Called with the patches answered so far and the patches in all.
+            upload_progress: Called with the bytes sent so far and the bytes in all, in a thread of gRPC's.
 
         Raises:
-            TaskNotSupported: When the model needs prompts.
-            InvalidArgument: When it has not all of the labels.
-            ResourceExhausted: When the image is too large for it, or too many segmentations wait.
+            TaskNotSupported: The model needs prompts.
+            InvalidArgument: The model does not have one of the labels.
+            ResourceExhausted: The image is too large for the model, or too many segmentations wait.
         """
-        return self.run(self.segment_plan(image, model, labels, progress, upload_progress))
+        operation = self._operations.segment(
+            image, model=model, labels=labels, progress=progress, upload_progress=upload_progress
+        )
+        return self._driver.run(operation)
 
-    def resume(self, session_id: str, image: Image | None = None) -> Session:
-        """Go on with a session, from wherever it was opened; leaving the ``with`` block does not close it.
+    def resume(self, session_id: str, image: ImageSource | None = None) -> Session:
+        """Resume an open session, wherever it was opened. It stays open when the ``with`` block ends.
 
         Args:
-            session_id: Its id.
-            image: Its image, if it is to be at hand; masks do without.
+            session_id: Id of the session.
+            image: The session's image, to have it in memory, for example for a preview. Prompts do not need it.
 
         Raises:
-            SessionNotFound: When there is none, or it was closed.
-            SessionExpired: When it was idle for too long.
-            InvalidArgument: When the image is another one.
+            SessionNotFound: No session has this id, or it was closed.
+            SessionExpired: The session was idle for too long.
+            InvalidArgument: The image is not the session's.
         """
-        return Session(self, self.run(self.resume_plan(session_id, image)), keep=True)
+        opened = self._driver.run(self._operations.resume(session_id, image))
+        return Session(self._driver, self._operations, opened, keep=True)
 
     def sessions(self, *, model: str = "", version: str = "") -> list[SessionInfo]:
-        """The open sessions of this client's owner that match every filter that is given, the last used first.
+        """List this owner's open sessions, the last used first. A session must match every filter that is not empty.
 
         Args:
-            model: Only those that use this model: its answer is the present one of a segment, or it would get the next
-                prompt.
-            version: Only those that use this version of the model, likewise.
+            model: Name of a model. A session matches if the model made the present mask of one of its segments, or
+                would answer its next prompt.
+            version: Version of ``model``. A session matches if this version did, or would.
 
         Raises:
-            InvalidArgument: When a version is given, and no model.
-            TritonUnavailable: When a version is given, and Triton is away.
+            InvalidArgument: A version is given without a model.
+            TritonUnavailable: A version is given, and the gateway does not reach Triton.
         """
-        return self.run(self.sessions_plan(model, version))
+        return self._driver.run(self._operations.sessions(model=model, version=version))
 
     def count_sessions(self, *, model: str = "", version: str = "") -> int:
-        """How many open sessions match, of all owners.
+        """Count the open sessions of all owners. A session must match every filter that is not empty.
 
         Args:
-            model: As of :meth:`sessions`.
-            version: As of :meth:`sessions`.
+            model: Name of a model. A session matches if the model made the present mask of one of its segments, or
+                would answer its next prompt.
+            version: Version of ``model``. A session matches if this version did, or would.
+
+        Raises:
+            InvalidArgument: A version is given without a model.
+            TritonUnavailable: A version is given, and the gateway does not reach Triton.
         """
-        return self.run(self.count_sessions_plan(model, version))
+        return self._driver.run(self._operations.count_sessions(model=model, version=version))
 
     def close_session(self, session_id: str) -> None:
-        """Close a session by its id; one that is closed already is no error."""
-        self.run(self.close_plan(session_id))
+        """Close a session by its id. Closing one that is already closed is no error.
+
+        Args:
+            session_id: Id of the session.
+        """
+        self._driver.run(self._operations.close_session(session_id))

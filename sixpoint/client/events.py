@@ -1,4 +1,4 @@
-"""What a viewer hears of the actions that it sent into a stream."""
+"""The events of an interaction's actions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["Answered", "Event", "Failed", "Phase", "Superseded"]
 
 @dataclass(frozen=True)
 class Phase:
-    """An action is under way.
+    """An action has entered a phase.
 
     Attributes:
-        id: Its number.
-        name: "waiting", "preprocessing", "inference" or "postprocessing".
+        id: Number of the action.
+        name: Name of the phase: "waiting", "preprocessing", "inference" or "postprocessing".
     """
 
     id: int
@@ -25,12 +25,12 @@ class Phase:
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """An action is done.
+    """An action has succeeded.
 
     Attributes:
-        id: Its number.
-        segment: The segment's.
-        mask: The segment as it stands after it.
+        id: Number of the action.
+        segment: Number of the segment.
+        mask: Mask of the segment after the action.
     """
 
     id: int
@@ -40,11 +40,11 @@ class Answered:
 
 @dataclass(frozen=True, eq=False)
 class Failed:
-    """An action failed, and changed nothing; the stream goes on.
+    """An action has failed and changed nothing; the stream goes on.
 
     Attributes:
-        id: Its number.
-        error: Why.
+        id: Number of the action.
+        error: Reason for the failure.
     """
 
     id: int
@@ -53,11 +53,11 @@ class Failed:
 
 @dataclass(frozen=True)
 class Superseded:
-    """An action was joined or replaced by a later one while it waited.
+    """An action was joined to a later one, or replaced by it, while it waited.
 
     Attributes:
-        id: Its number.
-        by: The number of the action that has the answer.
+        id: Number of the action.
+        by: Number of the action that carries the answer.
     """
 
     id: int
@@ -65,4 +65,4 @@ class Superseded:
 
 
 Event = Phase | Answered | Failed | Superseded
-"""Whatever a stream tells; the last event of an action is never a :class:`Phase`."""
+"""An event of an action; the last one of each action is never a :class:`Phase`."""

@@ -1,12 +1,10 @@
-"""The stream of a viewer: prompts are sent while others are still answered, and newer ones overtake those that wait."""
+"""Streams for viewers: prompts are sent while earlier ones are still being answered."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import queue
 import threading
-import uuid
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,95 +12,27 @@ import grpc
 import grpc.aio
 
 from sixpoint.client._driver import AsyncDriver, Driver
-from sixpoint.client._operations.session import REFUSALS, BaseSession
-from sixpoint.client._sansio import Plan
-from sixpoint.client.events import Answered, Event, Failed, Phase, Superseded
-from sixpoint.errors import FailedPrecondition, SixpointError
+from sixpoint.client._operations.interaction import InteractionOperations
+from sixpoint.client._operations.session import SessionOperations
+from sixpoint.client.events import Event
+from sixpoint.errors import FailedPrecondition
 from sixpoint.prompts import Prompt
-from sixpoint.protocol.status import error_from_status
-from sixpoint.v1 import annotation_service_pb2 as annotation
+from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 
 __all__ = ["AsyncInteraction", "Interaction"]
 
 
-class BaseInteraction:
-    """What both streams are made of: actions numbered, events read, and what they say of the session remembered.
+class Interaction:
+    """A stream of actions and their events, for viewers. :meth:`Session.interact` creates it.
 
-    Args:
-        session: What is worked on.
-    """
+    The gateway carries actions out in order. Each action has a number, which its events carry. While one is carried
+    out, prompts for the same segment that wait behind it become one step: clicks are joined, and a prompt that begins
+    an object replaces those before it.
 
-    def __init__(self, session: BaseSession) -> None:
-        self._session = session
-        self._call: Any = None
-        self._open = False
-        self._numbers = itertools.count(1)
-        # Segments of the actions under way, by number; and those actions among them that change the session.
-        self._segments: dict[int, int] = {}
-        self._changes: set[int] = set()
-        self._doubt = session.known.unsure
-
-    def _show(self, prompts: tuple[Prompt, ...], segment: int) -> annotation.InteractRequest:
-        return self._change("annotate", self._session.annotate_request(prompts), segment)
-
-    def _change(self, kind: str, request: Any, segment: int) -> annotation.InteractRequest:
-        known = self._session.known
-        request.request_id = uuid.uuid4().hex
-        # Behind another change of this stream, the revision that it will be made for is not known yet.
-        if not self._changes and not self._doubt:
-            request.revision = known.revision
-        action = self._action(kind, request, segment)
-        self._changes.add(action.id)
-        known.unsure = True
-        return action
-
-    def _action(self, kind: str, request: Any, segment: int) -> annotation.InteractRequest:
-        if not self._open:
-            raise FailedPrecondition("the stream is not open any more; open another with session.interact()")
-        request.session_id, request.segment = self._session.id, segment
-        request.base_revision = self._session.known.base(segment)
-        action = annotation.InteractRequest(id=next(self._numbers))
-        getattr(action, kind).CopyFrom(request)
-        self._segments[action.id] = segment
-        return action
-
-    def _event_plan(self, response: annotation.InteractResponse) -> Plan[Event | None]:
-        """What a response tells; None for a kind of event that this client is too old to know."""
-        number, kind = response.id, response.WhichOneof("event")
-        if kind == "phase":
-            return Phase(number, annotation.Phase.Name(response.phase).removeprefix("PHASE_").lower())
-        if kind is None:
-            return None
-        segment, changed = self._segments.pop(number, 1), number in self._changes
-        self._changes.discard(number)
-        event: Event
-        if kind == "answer":
-            if changed:
-                self._session.known.learn(response.answer, segment=segment)
-                self._doubt = False
-            try:
-                mask = yield from self._session.answer_plan(response.answer, segment)
-                event = Answered(number, segment, mask)
-            except SixpointError as error:
-                event = Failed(number, error)
-        elif kind == "failure":
-            failure = error_from_status(response.failure)
-            self._doubt = self._doubt or (changed and not isinstance(failure, REFUSALS))
-            event = Failed(number, failure)
-        else:
-            event = Superseded(number, response.superseded_by)
-        self._session.known.unsure = bool(self._changes) or self._doubt
-        return event
-
-
-class Interaction(BaseInteraction):
-    """A stream of prompts and answers, for viewers: made by :meth:`Session.interact`.
-
-    Actions are carried out in their order; each has a number, which its events bear. While one is carried out, prompts
-    for one segment that wait behind it become one step: clicks join, what begins an object replaces what waited.
-    Nothing is repeated when the connection breaks: iteration raises, and the session is looked at anew before its next
-    change. An image that the gateway lost is brought again by the session's single calls, not by a stream. Leaving the
-    block cancels what is under way. Any number of threads, or tasks, may send while one iterates.
+    Nothing is repeated when the connection breaks: iteration raises an error, and the session asks for its present
+    state before its next change. A stream does not upload an image that the gateway has lost; the session's other
+    methods do. When the ``with`` block ends, actions without an answer are cancelled. Any number of threads may send
+    while one iterates.
 
     Example::
 
@@ -115,18 +45,19 @@ class Interaction(BaseInteraction):
                     case sixpoint.Answered(mask=mask):
                         show(mask.array)
                     case sixpoint.Failed(error=error):
-                        say(error.message)
+                        report(error.message)
     """
 
-    def __init__(self, session: BaseSession, driver: Driver) -> None:
-        super().__init__(session)
+    def __init__(self, driver: Driver, session: SessionOperations) -> None:
         self._driver = driver
-        self._requests: queue.SimpleQueue[annotation.InteractRequest | None] = queue.SimpleQueue()
+        self._operations = InteractionOperations(session)
+        self._call: grpc._CallIterator[annotation_pb.InteractResponse] | None = None
+        self._requests: queue.SimpleQueue[annotation_pb.InteractRequest | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        self._call = self._driver.stream(iter(self._requests.get, None))
-        self._open = True
+        self._call = self._driver.interact(iter(self._requests.get, None))
+        self._operations.is_open = True
         return self
 
     def __exit__(
@@ -138,39 +69,59 @@ class Interaction(BaseInteraction):
             call.cancel()
 
     def send(self, *prompts: Prompt, segment: int = 1) -> int:
-        """Show something: what :meth:`Session.annotate` takes. The action's number; iteration tells what becomes of it.
+        """Send prompts for a segment, and return the action's number.
+
+        Args:
+            prompts: One prompt or more, as for :meth:`Session.annotate`.
+            segment: Number of the segment, 1 to 255.
 
         Raises:
-            FailedPrecondition: When the stream has ended.
-            PromptError: When a mask to correct lies on another grid than the image.
+            FailedPrecondition: The stream has ended.
+            PromptError: A mask to correct lies on another grid than the image.
         """
         with self._lock:
-            return self._put(self._show(prompts, segment))
+            return self._put(self._operations.annotate(prompts, segment))
 
     def undo(self, *, segment: int = 1) -> int:
-        """Take back the last step of a segment; the action's number."""
+        """Undo the last step of a segment, and return the action's number.
+
+        Raises:
+            FailedPrecondition: The stream has ended.
+        """
         with self._lock:
-            return self._put(self._change("undo", annotation.UndoRequest(), segment))
+            return self._put(self._operations.undo(segment))
 
     def redo(self, *, segment: int = 1) -> int:
-        """Take the next step of a segment again; the action's number."""
+        """Redo the next step of a segment, and return the action's number.
+
+        Raises:
+            FailedPrecondition: The stream has ended.
+        """
         with self._lock:
-            return self._put(self._change("redo", annotation.RedoRequest(), segment))
+            return self._put(self._operations.redo(segment))
 
     def reset(self, *, segment: int = 1) -> int:
-        """Take back all steps of a segment; the action's number."""
+        """Undo all steps of a segment, and return the action's number.
+
+        Raises:
+            FailedPrecondition: The stream has ended.
+        """
         with self._lock:
-            return self._put(self._change("reset", annotation.ResetRequest(), segment))
+            return self._put(self._operations.reset(segment))
 
     def mask(self, *, segment: int = 1) -> int:
-        """Ask for the mask of a segment as it stands; the action's number."""
+        """Ask for the present mask of a segment, and return the action's number.
+
+        Raises:
+            FailedPrecondition: The stream has ended.
+        """
         with self._lock:
-            return self._put(self._action("get_mask", annotation.GetMaskRequest(), segment))
+            return self._put(self._operations.mask(segment))
 
     def end(self) -> None:
-        """Say that no more will be sent: iteration ends after the last event."""
+        """Announce that no more actions follow: iteration stops after the last event."""
         with self._lock:
-            self._open = False
+            self._operations.is_open = False
             self._requests.put(None)
 
     def __iter__(self) -> Self:
@@ -182,73 +133,125 @@ class Interaction(BaseInteraction):
                 response = next(self._call)
             except grpc.RpcError as failure:
                 if self._call is None:
+                    # Another thread has left the `with` block, which cancels the call.
                     break
-                self._open = False
+                self._operations.is_open = False
                 raise self._driver.explain(failure) from failure
             with self._lock:
-                event = self._driver.run(self._event_plan(response))
+                event = self._driver.run(self._operations.read(response))
             if event is not None:
                 return event
         raise StopIteration
 
-    def _put(self, action: annotation.InteractRequest) -> int:
+    def _put(self, action: annotation_pb.InteractRequest) -> int:
         self._requests.put(action)
         return action.id
 
 
-class AsyncInteraction(BaseInteraction):
-    """:class:`Interaction` for asyncio: the same names, awaited; made by :meth:`AsyncSession.interact`."""
+class AsyncInteraction:
+    """A stream of actions and their events, for viewers with asyncio. :meth:`AsyncSession.interact` creates it.
 
-    def __init__(self, session: BaseSession, driver: AsyncDriver) -> None:
-        super().__init__(session)
+    The gateway carries actions out in order. Each action has a number, which its events carry. While one is carried
+    out, prompts for the same segment that wait behind it become one step: clicks are joined, and a prompt that begins
+    an object replaces those before it.
+
+    Nothing is repeated when the connection breaks: iteration raises an error, and the session asks for its present
+    state before its next change. A stream does not upload an image that the gateway has lost; the session's other
+    methods do. When the ``async with`` block ends, actions without an answer are cancelled. Any number of tasks may
+    send while one iterates.
+
+    Example::
+
+        async with session.interact() as stream:
+            await stream.send(sixpoint.ExtremePoints(points))
+            await stream.send(sixpoint.Click((52, 60, 10), positive=False))
+            await stream.end()
+            async for event in stream:
+                match event:
+                    case sixpoint.Answered(mask=mask):
+                        show(mask.array)
+                    case sixpoint.Failed(error=error):
+                        report(error.message)
+    """
+
+    def __init__(self, driver: AsyncDriver, session: SessionOperations) -> None:
         self._driver = driver
+        self._operations = InteractionOperations(session)
+        self._call: grpc.aio.StreamStreamCall[annotation_pb.InteractRequest, annotation_pb.InteractResponse] | None = (
+            None
+        )
         self._reading: asyncio.Future[Any] | None = None
-        # gRPC takes one message at a time; and they go out in the order of their numbers.
+        # gRPC accepts one message at a time, and actions must be sent in the order of their numbers.
         self._lock = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        self._call = self._driver.stream()
-        self._open = True
+        self._call = self._driver.interact()
+        self._operations.is_open = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._open = False
+        self._operations.is_open = False
         call, self._call = self._call, None
         if call is not None:
             call.cancel()
 
     async def send(self, *prompts: Prompt, segment: int = 1) -> int:
-        """As :meth:`Interaction.send`."""
+        """Send prompts for a segment, and return the action's number.
+
+        Args:
+            prompts: One prompt or more, as for :meth:`AsyncSession.annotate`.
+            segment: Number of the segment, 1 to 255.
+
+        Raises:
+            FailedPrecondition: The stream has ended.
+            PromptError: A mask to correct lies on another grid than the image.
+        """
         async with self._lock:
-            return await self._put(self._show(prompts, segment))
+            return await self._put(self._operations.annotate(prompts, segment))
 
     async def undo(self, *, segment: int = 1) -> int:
-        """As :meth:`Interaction.undo`."""
+        """Undo the last step of a segment, and return the action's number.
+
+        Raises:
+            FailedPrecondition: The stream has ended.
+        """
         async with self._lock:
-            return await self._put(self._change("undo", annotation.UndoRequest(), segment))
+            return await self._put(self._operations.undo(segment))
 
     async def redo(self, *, segment: int = 1) -> int:
-        """As :meth:`Interaction.redo`."""
+        """Redo the next step of a segment, and return the action's number.
+
+        Raises:
+            FailedPrecondition: The stream has ended.
+        """
         async with self._lock:
-            return await self._put(self._change("redo", annotation.RedoRequest(), segment))
+            return await self._put(self._operations.redo(segment))
 
     async def reset(self, *, segment: int = 1) -> int:
-        """As :meth:`Interaction.reset`."""
+        """Undo all steps of a segment, and return the action's number.
+
+        Raises:
+            FailedPrecondition: The stream has ended.
+        """
         async with self._lock:
-            return await self._put(self._change("reset", annotation.ResetRequest(), segment))
+            return await self._put(self._operations.reset(segment))
 
     async def mask(self, *, segment: int = 1) -> int:
-        """As :meth:`Interaction.mask`."""
+        """Ask for the present mask of a segment, and return the action's number.
+
+        Raises:
+            FailedPrecondition: The stream has ended.
+        """
         async with self._lock:
-            return await self._put(self._action("get_mask", annotation.GetMaskRequest(), segment))
+            return await self._put(self._operations.mask(segment))
 
     async def end(self) -> None:
-        """As :meth:`Interaction.end`."""
+        """Announce that no more actions follow: iteration stops after the last event."""
         async with self._lock:
-            if self._open:
-                self._open = False
+            if self._operations.is_open and self._call is not None:
+                self._operations.is_open = False
                 await self._call.done_writing()
 
     def __aiter__(self) -> Self:
@@ -256,36 +259,40 @@ class AsyncInteraction(BaseInteraction):
 
     async def __anext__(self) -> Event:
         while self._call is not None:
-            response = await self._next()
-            if response is grpc.aio.EOF:
+            response = await self._read()
+            if response is None:
                 break
-            event = await self._driver.run(self._event_plan(response))
+            event = await self._driver.run(self._operations.read(response))
             if event is not None:
                 return event
         raise StopAsyncIteration
 
-    async def _next(self) -> Any:
-        # gRPC cancels a stream whose reader is cancelled: whoever waits for an event for a while only would lose it.
-        self._reading = self._reading or asyncio.ensure_future(self._call.read())
+    async def _read(self) -> annotation_pb.InteractResponse | None:
+        """Return the next response, or None at the end of the stream."""
+        # gRPC cancels a stream whose reader is cancelled. The shield lets a caller wait for an event with a timeout.
+        if self._reading is None:
+            assert self._call is not None
+            self._reading = asyncio.ensure_future(self._call.read())
         try:
             response = await asyncio.shield(self._reading)
         except grpc.RpcError as failure:
-            self._open = False
+            self._operations.is_open = False
             raise self._driver.explain(failure) from failure
         except asyncio.CancelledError:
             if self._call is None and self._reading.cancelled():
-                return grpc.aio.EOF
+                return None
             raise
         self._reading = None
-        return response
+        return None if response is grpc.aio.EOF else response
 
-    async def _put(self, action: annotation.InteractRequest) -> int:
+    async def _put(self, action: annotation_pb.InteractRequest) -> int:
+        assert self._call is not None
         try:
             await self._call.write(action)
         except grpc.RpcError as failure:
-            self._open = False
+            self._operations.is_open = False
             raise self._driver.explain(failure) from failure
         except asyncio.InvalidStateError:
-            self._open = False
-            raise FailedPrecondition("the stream has ended; iteration says why") from None
+            self._operations.is_open = False
+            raise FailedPrecondition("the stream has ended; iterate over it for the reason") from None
         return action.id

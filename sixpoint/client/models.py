@@ -1,4 +1,4 @@
-"""What a client is told: models, sessions, segments, steps."""
+"""Models, sessions, segments and steps, as the gateway describes them."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sixpoint.prompts import Prompt
 from sixpoint.protocol.converters import prompt_from_message
-from sixpoint.v1 import model_service_pb2 as models
-from sixpoint.v1 import session_service_pb2 as sessions
+from sixpoint.v1 import model_service_pb2 as model_pb
+from sixpoint.v1 import session_service_pb2 as session_pb
 
 __all__ = ["ModelInfo", "SegmentInfo", "SessionInfo", "StepInfo", "read_model", "read_session", "read_step"]
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model that can be used.
+    """A model that the gateway serves.
 
     Attributes:
-        name: To open sessions with.
-        version: The version that answers now.
-        title: For people.
-        description: What it does.
-        task: What it is for, e.g. "annotation".
-        modalities: In DICOM's terms; empty means any.
+        name: Name to open sessions with.
+        version: Version that answers at present.
+        title: Title for display.
+        description: Description of what the model does.
+        task: Kind of task, "annotation" or "segmentation".
+        modalities: Modalities in DICOM's terms, such as "CT"; empty for any.
         labels: Names of the labels 1, 2, ... of its masks.
-        prompts: What it takes: "extreme_points", "box", "clicks", "mask".
-        licence: Its licence.
+        prompts: Kinds of prompts it takes: "extreme_points", "box", "clicks", "mask".
+        licence: Licence of its weights.
         metrics: Measured figures by name.
     """
 
@@ -46,13 +46,13 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class SegmentInfo:
-    """One labelled object of a session.
+    """One segment of a session: a labelled object.
 
     Attributes:
-        number: Its label, 1 to 255.
-        name: What it is; may be empty.
-        step: Steps in force.
-        steps: Steps in all; those beyond can be redone.
+        number: Number of the segment, 1 to 255; its label in saved masks.
+        name: Name of the object; may be empty.
+        step: Number of steps in force, those that undo can take back.
+        steps: Number of steps in all; those after ``step`` can be redone.
     """
 
     number: int
@@ -66,14 +66,14 @@ class SessionInfo:
     """A session on the gateway.
 
     Attributes:
-        id: To resume it with.
-        model: Its model.
+        id: Id to resume the session with.
+        model: Name of the model that answers its prompts.
         revision: Number of its changes.
-        segments: Its objects, by number.
+        segments: Segments by number.
         image_digest: SHA-256 of its image.
-        created: When it was opened.
-        used: When it was last used.
-        expires: When it closes by itself, unless it is used before.
+        created: Time when it was opened.
+        used: Time when it was last used.
+        expires: Time when it closes by itself, unless it is used before.
     """
 
     id: str
@@ -88,17 +88,17 @@ class SessionInfo:
 
 @dataclass(frozen=True)
 class StepInfo:
-    """One step of a segment's log: what was shown in one call.
+    """One step of a segment: the prompts of one call.
 
     Attributes:
-        segment: The segment's number.
-        number: Its own, from 1.
-        prompts: What was shown.
-        revision: The session's, with it.
-        model: The model that answered.
-        model_version: Its version; empty for a mask that was brought along.
-        created: When.
-        in_force: Whether it counts; else it can be redone.
+        segment: Number of the segment.
+        number: Number of the step, from 1.
+        prompts: Prompts of the call.
+        revision: Revision of the session after the call.
+        model: Name of the model that answered.
+        model_version: Version of that model; empty for a mask prompt, which needs no model.
+        created: Time of the call.
+        in_force: Whether the step counts; one that was undone can be redone.
     """
 
     segment: int
@@ -111,40 +111,40 @@ class StepInfo:
     in_force: bool
 
 
-def read_model(message: models.Model) -> ModelInfo:
-    """A model of a response."""
+def read_model(message: model_pb.Model) -> ModelInfo:
+    """Convert a model of a response."""
     return ModelInfo(
         name=message.name,
         version=message.version,
         title=message.title,
         description=message.description,
-        task=models.Task.Name(message.task).removeprefix("TASK_").lower(),
+        task=model_pb.Task.Name(message.task).removeprefix("TASK_").lower(),
         modalities=tuple(message.modalities),
         labels=tuple(message.labels),
         prompts=tuple(
-            models.PromptKind.Name(kind).removeprefix("PROMPT_KIND_").lower() for kind in message.prompt_kinds
+            model_pb.PromptKind.Name(kind).removeprefix("PROMPT_KIND_").lower() for kind in message.prompt_kinds
         ),
         licence=message.licence,
         metrics=dict(message.metrics),
     )
 
 
-def read_session(message: sessions.Session) -> SessionInfo:
-    """A session of a response."""
+def read_session(message: session_pb.Session) -> SessionInfo:
+    """Convert a session of a response."""
     return SessionInfo(
         id=message.id,
         model=message.model,
         revision=message.revision,
-        segments=tuple(SegmentInfo(one.number, one.name, one.step, one.step_count) for one in message.segments),
+        segments=tuple(SegmentInfo(part.number, part.name, part.step, part.step_count) for part in message.segments),
         image_digest=message.image_digest,
-        created=_moment(message.create_time),
-        used=_moment(message.use_time),
-        expires=_moment(message.expire_time),
+        created=_to_datetime(message.create_time),
+        used=_to_datetime(message.use_time),
+        expires=_to_datetime(message.expire_time),
     )
 
 
-def read_step(message: sessions.Step) -> StepInfo:
-    """A step of a response."""
+def read_step(message: session_pb.Step) -> StepInfo:
+    """Convert a step of a response."""
     return StepInfo(
         segment=message.segment,
         number=message.number,
@@ -152,10 +152,10 @@ def read_step(message: sessions.Step) -> StepInfo:
         revision=message.revision,
         model=message.model,
         model_version=message.model_version,
-        created=_moment(message.create_time),
+        created=_to_datetime(message.create_time),
         in_force=message.in_force,
     )
 
 
-def _moment(message: Timestamp) -> datetime:
+def _to_datetime(message: Timestamp) -> datetime:
     return message.ToDatetime(UTC)

@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import threading
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Self, TypeVar
 
-from sixpoint.client._operations.client import Opened
-from sixpoint.client._operations.session import BaseSession
-from sixpoint.client._sansio import Plan
+from sixpoint.client._base import BaseSession
+from sixpoint.client._driver import Driver
+from sixpoint.client._operations.client import ClientOperations, OpenedSession
+from sixpoint.client._sansio import Operation
 from sixpoint.client.interaction import Interaction
 from sixpoint.client.models import SessionInfo, StepInfo
 from sixpoint.errors import SixpointError
 from sixpoint.mask import Mask
 from sixpoint.prompts import Click, Frame, Point, Prompt
-
-if TYPE_CHECKING:
-    from sixpoint.client.blocking import Client
+from sixpoint.volume import check_suffix
 
 __all__ = ["Session"]
 
@@ -25,20 +24,21 @@ _Result = TypeVar("_Result")
 
 
 class Session(BaseSession):
-    """Work on one image, segment by segment. A context manager; made by :meth:`Client.open_session`.
+    """The work on one image, segment by segment. It is a context manager; :meth:`Client.open_session` creates it.
 
-    A change to what another client changed meanwhile is refused with :class:`~sixpoint.errors.StaleRevision`:
-    :meth:`refresh`, look, and go on. Safe to share among threads, which then take turns.
+    If another client changed the session meanwhile, a change is refused with :class:`~sixpoint.errors.StaleRevision`:
+    call :meth:`refresh`, look at the session, and go on. Threads may share a session; they take turns.
 
     Attributes:
-        id: Its id on the gateway.
-        geometry: Where the image's voxels lie.
+        id: Id of the session on the gateway.
+        geometry: Geometry of the image.
         volume: The image; None in a session that was resumed without it.
-        keep: Whether it stays open when the ``with`` block ends.
+        keep: Whether the session stays open when the ``with`` block ends.
     """
 
-    def __init__(self, client: Client, opened: Opened, *, keep: bool = False) -> None:
+    def __init__(self, driver: Driver, client: ClientOperations, opened: OpenedSession, *, keep: bool = False) -> None:
         super().__init__(client, opened, keep=keep)
+        self._driver = driver
         self._client = client
         self._lock = threading.Lock()
 
@@ -51,125 +51,170 @@ class Session(BaseSession):
         if not self.keep:
             self.close()
 
-    def _run(self, plan: Plan[_Result]) -> _Result:
-        with self._lock:
-            return self._client.run(plan)
-
     def annotate(self, *prompts: Prompt, segment: int = 1) -> Mask:
-        """Outline what prompts show: extreme points, a box or a mask begin an object, clicks correct the answer so far.
+        """Outline an object from prompts. Extreme points, a box or a mask begin an object; clicks correct its mask.
 
         Args:
-            prompts: One or more, answered together with one mask. What begins an object comes first; of two clicks in
-                one voxel the later one holds.
-            segment: Number of the object, 1 to 255: its label. A new number is a new object.
+            prompts: One prompt or more, answered together with one mask. A prompt that begins an object comes first. Of
+                two clicks in one voxel, the later one counts.
+            segment: Number of the object, 1 to 255, which is its label. A new number is a new object.
+
+        Returns:
+            The object's new mask.
 
         Raises:
-            PromptError: When a prompt makes no sense in this image: outside, flat, too few points, another grid.
-            PromptNotSupported: When the model does not take such a prompt.
-            NothingToCorrect: When clicks come before anything to correct.
-            StaleRevision: When another client was faster.
-            ResourceExhausted: When the object has too many clicks, or the server is full.
-            TritonUnavailable: When Triton is away for longer than the client waits; the session is as it was.
-            SessionExpired: When it was idle for too long.
+            PromptError: A prompt does not fit the image: outside it, flat, too few points, another grid.
+            PromptNotSupported: The model does not take this kind of prompt.
+            NothingToCorrect: The prompts are clicks, and there is no mask to correct.
+            StaleRevision: Another client changed the session.
+            ResourceExhausted: The object has too many clicks, or the server is busy.
+            TritonUnavailable: Triton was unavailable for longer than the client waits. The session is unchanged.
+            SessionExpired: The session was idle for too long.
         """
-        return self._run(self.annotate_plan(prompts, segment))
+        return self._run(self._operations.annotate(prompts, segment))
 
     def click(self, point: Point, *, positive: bool = True, frame: Frame | str = Frame.VOXEL, segment: int = 1) -> Mask:
-        """Correct the answer so far: :meth:`annotate` with one :class:`Click`.
+        """Correct an object's mask with one click.
 
         Args:
-            point: (x, y, z) in ``frame``.
-            positive: Whether the object is there.
-            frame: What the numbers mean.
+            point: Position of the click, (x, y, z) in ``frame``.
+            positive: Whether the object covers this position.
+            frame: Coordinate frame of ``point``: "voxel", "lps" or "ras".
             segment: Number of the object.
 
+        Returns:
+            The object's new mask.
+
         Raises:
-            SixpointError: What :meth:`annotate` raises.
+            SixpointError: Any error of :meth:`annotate`.
         """
         return self.annotate(Click(point, positive, Frame.parse(frame)), segment=segment)
 
     def undo(self, *, segment: int = 1) -> Mask:
-        """Take back the last step of a segment.
+        """Undo the last step of a segment, and return its mask.
+
+        Args:
+            segment: Number of the segment.
 
         Raises:
-            NothingToUndo: Before its first.
-            StaleRevision: When another client was faster.
+            NothingToUndo: The segment has no step to undo.
+            StaleRevision: Another client changed the session.
         """
-        return self._run(self.step_plan("Undo", segment))
+        return self._run(self._operations.undo(segment))
 
     def redo(self, *, segment: int = 1) -> Mask:
-        """Take the next step of a segment again.
+        """Redo the next step of a segment, and return its mask.
+
+        Args:
+            segment: Number of the segment.
 
         Raises:
-            NothingToRedo: After its last.
-            StaleRevision: When another client was faster.
+            NothingToRedo: The segment has no step to redo.
+            StaleRevision: Another client changed the session.
         """
-        return self._run(self.step_plan("Redo", segment))
+        return self._run(self._operations.redo(segment))
 
     def reset(self, *, segment: int = 1) -> Mask:
-        """Take back all steps of a segment; they can be redone one by one.
+        """Undo all steps of a segment, and return its empty mask. The steps can be redone one by one.
+
+        Args:
+            segment: Number of the segment.
 
         Raises:
-            StaleRevision: When another client was faster.
+            StaleRevision: Another client changed the session.
         """
-        return self._run(self.step_plan("Reset", segment))
+        return self._run(self._operations.reset(segment))
 
     def interact(self) -> Interaction:
-        """A stream of prompts and answers, for viewers: a context manager; see :class:`Interaction`."""
-        return Interaction(self, self._client.driver)
+        """Return a stream of prompts and answers, for viewers: a context manager, see :class:`Interaction`."""
+        return Interaction(self._driver, self._operations)
 
     def mask(self, *, segment: int = 1) -> Mask:
-        """The mask of a segment as it stands; empty for one without steps."""
-        return self._run(self.mask_plan(segment))
+        """Return the present mask of a segment; it is empty for one without steps.
+
+        Args:
+            segment: Number of the segment.
+        """
+        return self._run(self._operations.mask(segment))
 
     def labels(self) -> Mask:
-        """All segments as one array of labels, their numbers; where two overlap, the larger number wins."""
-        return self._run(self.labels_plan())
+        """Return all segments as one array of their numbers. Where two overlap, the larger number wins."""
+        return self._run(self._operations.labels())
 
     def save(self, path: str | os.PathLike[str], *, segment: int | None = None) -> None:
-        """Write one segment's mask, or the labels of all, to NIfTI, NRRD or MetaImage, as the suffix says.
+        """Write a segment's mask, or the labels of all segments, to a file on the image's own grid.
+
+        Args:
+            path: File to write; its suffix selects NIfTI, NRRD or MetaImage.
+            segment: Number of the segment to write as 0 and 1; None for all, as labels.
 
         Raises:
-            VolumeError: When the suffix is unknown or the file cannot be written.
+            VolumeError: The suffix is unknown, or the file cannot be written.
         """
-        self._run(self.save_plan(path, segment))
+        check_suffix(path)
+        mask = self.labels() if segment is None else self.mask(segment=segment)
+        mask.save(path)
 
     def steps(self, *, segment: int | None = None) -> list[StepInfo]:
-        """What was shown, by segment and in order; also what was taken back and can be redone."""
-        return self._run(self.steps_plan(segment))
+        """List the steps by segment, in order, including those that were undone and can be redone.
+
+        Args:
+            segment: Number of a segment; None for all.
+        """
+        return self._run(self._operations.steps(segment))
 
     def fork(self, *, segment: int | None = None, step: int = 0) -> Session:
-        """A new session that stands where this one stands; or, for one segment, after an earlier step of it.
+        """Open a new session as a copy of this one; one segment of it may stand at an earlier step.
+
+        Args:
+            segment: Number of the segment that stands at another step; None to copy all segments as they are.
+            step: Number of the last step to keep of that segment; 0 to keep none.
 
         Raises:
-            InvalidArgument: When there is no such segment or step.
+            InvalidArgument: There is no such segment or step.
         """
-        return Session(self._client, self._run(self.fork_plan(segment, step)), keep=self.keep)
+        opened = self._run(self._operations.fork(segment, step))
+        return Session(self._driver, self._client, opened, keep=self.keep)
 
     def rename(self, segment: int, name: str) -> None:
-        """Say what an object is.
+        """Name a segment.
+
+        Args:
+            segment: Number of the segment.
+            name: Name of the object.
 
         Raises:
-            StaleRevision: When another client was faster.
+            StaleRevision: Another client changed the session.
         """
-        self._run(self.update_plan(names=[(segment, name)]))
+        self._run(self._operations.update(names=[(segment, name)]))
 
     def use_model(self, name: str) -> None:
-        """Have another model answer the prompts to come.
+        """Choose another model for the prompts to come.
+
+        Args:
+            name: Name of the model.
 
         Raises:
-            ModelNotFound: When there is no such model.
-            StaleRevision: When another client was faster.
+            ModelNotFound: No model has this name.
+            StaleRevision: Another client changed the session.
         """
-        self._run(self.update_plan(model=name))
+        self._run(self._operations.update(model=name))
 
     def refresh(self) -> SessionInfo:
-        """Look at the session anew, after another client changed it."""
-        return self._run(self.refresh_plan())
+        """Ask the gateway for the session's present state, for example after another client changed it."""
+        return self._run(self._operations.refresh())
 
     def close(self) -> None:
-        """Close the session on the gateway; one that is gone, or a closed client, is no error: sessions end anyway."""
+        """Close the session on the gateway.
+
+        It is no error if the session no longer exists, if the client is closed, or if the gateway does not answer: a
+        session that is not closed expires.
+        """
         try:
-            self._run(self.close_plan())
-        except (SixpointError, ValueError):  # gRPC's word for a channel that is closed
+            self._run(self._operations.close())
+        except (SixpointError, ValueError):  # gRPC raises ValueError on a closed channel.
             return
+
+    def _run(self, operation: Operation[_Result]) -> _Result:
+        with self._lock:
+            return self._driver.run(operation)

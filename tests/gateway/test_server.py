@@ -23,7 +23,7 @@ from gateway import server
 from gateway.settings import Settings
 from gateway.triton.client import TritonClient
 from sixpoint import errors
-from sixpoint.client._operations.client import OPTIONS
+from sixpoint.client._channel import CHANNEL_OPTIONS
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from tests.gateway.core.annotation.test_processing import POINTS
@@ -229,7 +229,7 @@ def test_settings_come_from_the_environment_and_wrong_ones_are_named(monkeypatch
 def test_a_viewer_who_sends_nothing_for_long_is_not_thrown_out_for_the_pings(monkeypatch):
     # Both sides' times 30 times as short.
     monkeypatch.setattr("gateway.server._PING_MS", server._PING_MS // 30)
-    options = [(name, value // 30 if name == "grpc.keepalive_time_ms" else value) for name, value in OPTIONS]
+    options = [(name, value // 30 if name == "grpc.keepalive_time_ms" else value) for name, value in CHANNEL_OPTIONS]
     requests: queue.SimpleQueue[annotation.InteractRequest | None] = queue.SimpleQueue()
     with running_gateway(ready=False, triton_url=f"127.0.0.1:{free_port()}") as running:
         proxy = Silencer(f"127.0.0.1:{running.port}", pings=6)

@@ -1,1 +1,1 @@
-"""The operations of the client, written once for both twins."""
+"""The operations of clients and sessions: which calls they make, in which order, and how they read the responses."""

@@ -1,67 +1,68 @@
-"""The plan of a segmentation: the image is brought to the gateway, and the labels are taken as they come."""
+"""The segmentation of an image that the gateway has: progress and labels are read as they arrive."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from google.protobuf.message import Message
-
-from sixpoint.client._sansio import Call, Plan
+from sixpoint.client._channel import Stubs
+from sixpoint.client._sansio import Operation, ServerStreamingCall
 from sixpoint.errors import InternalError
 from sixpoint.geometry import Geometry
 from sixpoint.prompts import ExtremePoints, Frame
 from sixpoint.protocol.converters import mask_from_message, timings_from_message
 from sixpoint.segmentation import LabelledMask, Segmentation
-from sixpoint.v1 import annotation_service_pb2 as annotation
+from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 
-__all__ = ["PatchProgress", "segment_plan"]
+__all__ = ["PatchProgressCallback", "segment"]
 
-PatchProgress = Callable[[int, int], None]
-"""Called during a segmentation with the patches that the network has answered so far, and all there are."""
+PatchProgressCallback = Callable[[int, int], None]
+"""Called during a segmentation with the patches that the network has answered so far and the patches in all."""
 
 
-def segment_plan(
+def segment(
+    stubs: Stubs,
     digest: str,
     geometry: Geometry,
     *,
     model: str,
     labels: Sequence[str],
-    progress: PatchProgress | None,
+    progress: PatchProgressCallback | None,
     timeout: float,
-) -> Plan[Segmentation]:
-    """Segment an image that is there.
+) -> Operation[Segmentation]:
+    """Segment an image that the gateway has.
 
     Args:
-        digest: The image's.
-        geometry: Where its voxels lie.
+        stubs: RPC methods of the gateway.
+        digest: SHA-256 of the image.
+        geometry: Geometry of the image.
         model: Name of the model.
-        labels: Names of those that are wanted; none: all.
-        progress: Told how far it is.
-        timeout: Seconds that it may take.
+        labels: Names of the labels to return; empty for all of the model's.
+        progress: Called with the patches answered so far and the patches in all.
+        timeout: Seconds for all attempts together.
     """
-    found: dict[str, LabelledMask] = {}
-    ends: list[annotation.SegmentSummary] = []
+    masks: dict[str, LabelledMask] = {}
+    summaries: list[annotation_pb.SegmentSummary] = []
 
-    def receive(message: Message) -> None:
-        assert isinstance(message, annotation.SegmentResponse)
-        match message.WhichOneof("event"):
-            case "progress" if progress and message.progress.patch_count:
-                progress(message.progress.patches_done, message.progress.patch_count)
+    def receive(response: annotation_pb.SegmentResponse) -> None:
+        match response.WhichOneof("event"):
+            case "progress" if progress and response.progress.patch_count:
+                progress(response.progress.patches_done, response.progress.patch_count)
             case "label":
-                # Of a call that is made again, the labels come again.
-                found[message.label.name] = _read(message.label)
+                # A retry delivers the labels again.
+                masks[response.label.name] = _read(response.label)
             case "summary":
-                ends.append(message.summary)
+                summaries.append(response.summary)
 
-    request = annotation.SegmentRequest(image_digest=digest, model=model, labels=labels)
-    yield Call("Segment", request, timeout, receive=receive)
-    if not ends:
+    request = annotation_pb.SegmentRequest(image_digest=digest, model=model, labels=labels)
+    yield from ServerStreamingCall(stubs.annotation.Segment, request, receive, timeout)
+    if not summaries:
         raise InternalError("the segmentation ended without a summary")
-    end = ends[-1]
-    return Segmentation(found, geometry, end.model, end.model_version, timings_from_message(end.timings))
+    summary = summaries[-1]
+    timings = timings_from_message(summary.timings)
+    return Segmentation(masks, geometry, summary.model, summary.model_version, timings)
 
 
-def _read(label: annotation.SegmentLabel) -> LabelledMask:
+def _read(label: annotation_pb.SegmentLabel) -> LabelledMask:
     points = [(point.x, point.y, point.z) for point in label.extreme_points.points]
-    extremes = ExtremePoints(points, Frame.VOXEL) if points else None
-    return LabelledMask(label.number, mask_from_message(label.mask), extremes)
+    extreme_points = ExtremePoints(points, Frame.VOXEL) if points else None
+    return LabelledMask(label.number, mask_from_message(label.mask), extreme_points)

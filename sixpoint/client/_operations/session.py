@@ -1,204 +1,199 @@
-"""The plans of the twin sessions: prompts and ways back, in order, each carried out once; masks put together."""
+"""The operations of a session: prompts, undo and redo, masks, and the session's log."""
 
 from __future__ import annotations
 
-import os
 import uuid
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TypeVar
 
+import grpc
 import numpy as np
-from google.protobuf.message import Message
 
-from sixpoint.client._operations.client import BaseClient, Opened
-from sixpoint.client._sansio import Call, Plan, Work
-from sixpoint.client._session_state import Known
-from sixpoint.client.models import SegmentInfo, SessionInfo, StepInfo, read_session, read_step
-from sixpoint.errors import (
-    Aborted,
-    FailedPrecondition,
-    ImageNotFound,
-    InternalError,
-    InvalidArgument,
-    NotFound,
-    ResourceExhausted,
-    SixpointError,
-)
-from sixpoint.geometry import Geometry
+from sixpoint.client._operations.client import ClientOperations, OpenedSession
+from sixpoint.client._sansio import Call, Operation
+from sixpoint.client._session_state import SessionState
+from sixpoint.client.models import SessionInfo, StepInfo, read_session, read_step
+from sixpoint.errors import InternalError
 from sixpoint.mask import Mask
 from sixpoint.prompts import InitialMask, Prompt
 from sixpoint.protocol.converters import prompt_to_message
-from sixpoint.v1 import annotation_service_pb2 as annotation
-from sixpoint.v1 import session_service_pb2 as sessions
-from sixpoint.volume import check_suffix
+from sixpoint.v1 import annotation_service_pb2 as annotation_pb
+from sixpoint.v1 import session_service_pb2 as session_pb
 
-__all__ = ["REFUSALS", "BaseSession"]
+__all__ = ["ChangeRequest", "SessionOperations"]
 
-REFUSALS = (InvalidArgument, FailedPrecondition, NotFound, Aborted, ResourceExhausted)
-"""Errors after which it is certain that nothing was changed."""
+ChangeRequest = TypeVar(
+    "ChangeRequest",
+    annotation_pb.AnnotateRequest,
+    annotation_pb.UndoRequest,
+    annotation_pb.RedoRequest,
+    annotation_pb.ResetRequest,
+)
+"""A request that changes a segment."""
+
+_ChangeResponse = TypeVar(
+    "_ChangeResponse",
+    annotation_pb.AnnotateResponse,
+    annotation_pb.UndoResponse,
+    annotation_pb.RedoResponse,
+    annotation_pb.ResetResponse,
+)
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
 
 
-class BaseSession:
-    """What both sessions are made of.
+class SessionOperations:
+    """The operations of a session, the same for both drivers.
+
+    Args:
+        client: Operations of the client that opened the session.
+        opened: The session.
 
     Attributes:
-        id: Its id on the gateway.
-        geometry: Where its image's voxels lie.
-        volume: The image; None in a session that was resumed without it.
-        keep: Whether it stays open when the ``with`` block ends.
-        known: What this client was told of it.
+        id: Id of the session on the gateway.
+        geometry: Geometry of the session's image.
+        volume: The session's image, if the client has it in memory.
+        state: State of the session as far as the client knows it.
     """
 
-    def __init__(self, client: BaseClient, opened: Opened, *, keep: bool) -> None:
+    def __init__(self, client: ClientOperations, opened: OpenedSession) -> None:
+        self.client = client
         self.id = opened.info.id
-        self.geometry: Geometry = opened.geometry
+        self.geometry = opened.geometry
         self.volume = opened.volume
-        self.keep = keep
-        self._base = client
-        self.known = Known(opened.info, opened.geometry)
+        self.state = SessionState(opened.info, opened.geometry)
 
-    @property
-    def model(self) -> str:
-        """Name of its model, as far as this client knows."""
-        return self.known.model
+    def annotate(self, prompts: Sequence[Prompt], segment: int) -> Operation[Mask]:
+        """Send prompts for a segment, and return its new mask."""
+        return self._change(self.client.stubs.annotation.Annotate, self.annotate_request(prompts), segment)
 
-    @property
-    def revision(self) -> int:
-        """Number of its changes, as far as this client knows."""
-        return self.known.revision
-
-    @property
-    def segments(self) -> tuple[SegmentInfo, ...]:
-        """The objects of the session by number, as far as this client knows."""
-        return tuple(one for _, one in sorted(self.known.segments.items()))
-
-    def annotate_plan(self, prompts: Sequence[Prompt], segment: int) -> Plan[Mask]:
-        """Prompts in, a mask out."""
-        return (yield from self._change_plan("Annotate", self.annotate_request(prompts), segment))
-
-    def annotate_request(self, prompts: Sequence[Prompt]) -> annotation.AnnotateRequest:
-        """The request that shows prompts.
+    def annotate_request(self, prompts: Sequence[Prompt]) -> annotation_pb.AnnotateRequest:
+        """Convert prompts to a request.
 
         Raises:
-            PromptError: When a mask to correct lies on another grid than the image.
+            PromptError: A mask to correct lies on another grid than the image.
         """
         for prompt in prompts:
-            # Its grid does not travel: only here can it be told from the image's.
+            # The grid of a mask is not sent, so the gateway cannot compare it with the image's.
             if isinstance(prompt, InitialMask):
                 prompt.to_index(self.geometry)
-        return annotation.AnnotateRequest(prompts=map(prompt_to_message, prompts))
+        return annotation_pb.AnnotateRequest(prompts=map(prompt_to_message, prompts))
 
-    def step_plan(self, method: str, segment: int) -> Plan[Mask]:
-        """``Undo``, ``Redo`` or ``Reset``."""
-        kinds: dict[str, Callable[[], Message]] = {
-            "Undo": annotation.UndoRequest,
-            "Redo": annotation.RedoRequest,
-            "Reset": annotation.ResetRequest,
-        }
-        return (yield from self._change_plan(method, kinds[method](), segment))
+    def undo(self, segment: int) -> Operation[Mask]:
+        """Undo the last step of a segment, and return its new mask."""
+        return self._change(self.client.stubs.annotation.Undo, annotation_pb.UndoRequest(), segment)
 
-    def mask_plan(self, segment: int) -> Plan[Mask]:
-        """The mask of a segment as it stands."""
-        base = self.known.base(segment)
-        request = annotation.GetMaskRequest(session_id=self.id, segment=segment, base_revision=base)
-        response = yield from self._call_plan(Call("GetMask", request, self._base.timeout.call))
-        return (yield from self.answer_plan(response.answer, segment))
+    def redo(self, segment: int) -> Operation[Mask]:
+        """Redo the next step of a segment, and return its new mask."""
+        return self._change(self.client.stubs.annotation.Redo, annotation_pb.RedoRequest(), segment)
 
-    def labels_plan(self) -> Plan[Mask]:
-        """All segments as one array of labels."""
-        yield from self.refresh_plan()
-        labels = np.zeros(self.geometry.shape, np.uint8)
-        last = Mask(labels, self.geometry, revision=self.revision)
-        for one in self.segments:
-            last = yield from self.mask_plan(one.number)
-            labels[last.array != 0] = one.number
-        return Mask(labels, self.geometry, last.model, last.model_version, self.revision)
+    def reset(self, segment: int) -> Operation[Mask]:
+        """Undo all steps of a segment, and return its empty mask."""
+        return self._change(self.client.stubs.annotation.Reset, annotation_pb.ResetRequest(), segment)
 
-    def save_plan(self, path: str | os.PathLike[str], segment: int | None) -> Plan[None]:
-        """Write a segment's mask, or the labels of all."""
-        check_suffix(path)
-        mask = yield from (self.labels_plan() if segment is None else self.mask_plan(segment))
-        yield Work(lambda: mask.save(path))
-
-    def steps_plan(self, segment: int | None) -> Plan[list[StepInfo]]:
-        """The log."""
-        request = sessions.ListStepsRequest(session_id=self.id, segment=segment or 0)
-        response = yield Call("ListSteps", request, self._base.timeout.call)
-        return [read_step(message) for message in response.steps]
-
-    def update_plan(self, *, model: str = "", names: Sequence[tuple[int, str]] = ()) -> Plan[None]:
-        """Another model, or other names."""
-        segments = [sessions.Segment(number=number, name=name) for number, name in names]
-        yield from self._sure_plan()
-        request = sessions.UpdateSessionRequest(
-            session_id=self.id, model=model, segments=segments, revision=self.revision, request_id=uuid.uuid4().hex
-        )
-        response = yield from self._certain_plan(Call("UpdateSession", request, self._base.timeout.call))
-        self.known.update(read_session(response.session))
-
-    def fork_plan(self, segment: int | None, step: int) -> Plan[Opened]:
-        """A session that stands where this one stands, or stood."""
-        request = sessions.ForkSessionRequest(
-            session_id=self.id, segment=segment or 0, step=step, request_id=uuid.uuid4().hex
-        )
-        response = yield Call("ForkSession", request, self._base.timeout.call)
-        return Opened(read_session(response.session), self.geometry, self.volume)
-
-    def refresh_plan(self) -> Plan[SessionInfo]:
-        """How the session stands now."""
-        request = sessions.GetSessionRequest(session_id=self.id)
-        response = yield Call("GetSession", request, self._base.timeout.call)
-        info = read_session(response.session)
-        self.known.update(info)
-        self.known.unsure = False
-        return info
-
-    def close_plan(self) -> Plan[None]:
-        """Close it; one that is gone is no error."""
-        request = sessions.CloseSessionRequest(session_id=self.id)
-        yield Call("CloseSession", request, self._base.timeout.call, safe=False)
-
-    def _change_plan(self, method: str, request: Any, segment: int) -> Plan[Mask]:
-        yield from self._sure_plan()
-        request.session_id, request.segment, request.base_revision = self.id, segment, self.known.base(segment)
-        request.revision, request.request_id = self.revision, uuid.uuid4().hex
-        response = yield from self._certain_plan(Call(method, request, self._base.timeout.call))
-        self.known.learn(response.answer, segment=segment)
-        return (yield from self.answer_plan(response.answer, segment))
-
-    def answer_plan(self, answer: annotation.Answer, segment: int) -> Plan[Mask]:
-        """The mask of an answer; when what changed does not fit the mask that is here, the whole one is asked for."""
+    def mask(self, segment: int, answer: annotation_pb.Answer | None = None) -> Operation[Mask]:
+        """Return the mask of an answer; without an answer, ask the gateway for the segment's present mask."""
+        if answer is None:
+            base_revision = self.state.cached_revision(segment)
+            answer = (yield from self._get_mask(segment, base_revision=base_revision)).answer
         try:
-            return self.known.mask(answer, segment=segment)
+            return self.state.mask(answer, segment=segment)
         except InternalError:
             if not answer.mask.base_revision:
                 raise
-        self.known.forget(segment)
-        request = annotation.GetMaskRequest(session_id=self.id, segment=segment)
-        response = yield from self._call_plan(Call("GetMask", request, self._base.timeout.call))
-        return self.known.mask(response.answer, segment=segment)
+        # The change does not fit the cached mask: ask for the whole one.
+        self.state.discard_mask(segment)
+        response = yield from self._get_mask(segment, base_revision=0)
+        return self.state.mask(response.answer, segment=segment)
 
-    def _sure_plan(self) -> Plan[None]:
-        if self.known.unsure:
-            yield from self.refresh_plan()
+    def labels(self) -> Operation[Mask]:
+        """Return all segments as one array of labels."""
+        yield from self.refresh()
+        labels = np.zeros(self.geometry.shape, np.uint8)
+        last = Mask(labels, self.geometry)
+        for number in sorted(self.state.segments):
+            last = yield from self.mask(number)
+            labels[last.array != 0] = number
+        return Mask(labels, self.geometry, last.model, last.model_version, self.state.revision)
 
-    def _certain_plan(self, call: Call) -> Plan[Any]:
-        """Make a change, and remember when nobody knows whether it was made."""
-        self.known.unsure = True
-        try:
-            response = yield from self._call_plan(call)
-        except SixpointError as error:
-            self.known.unsure = not isinstance(error, REFUSALS)
-            raise
-        self.known.unsure = False
-        return response
+    def steps(self, segment: int | None) -> Operation[list[StepInfo]]:
+        """List the steps of a segment, or of all."""
+        request = session_pb.ListStepsRequest(session_id=self.id, segment=segment or 0)
+        response = yield from self._call(self.client.stubs.sessions.ListSteps, request)
+        return [read_step(message) for message in response.steps]
 
-    def _call_plan(self, call: Call) -> Plan[Any]:
-        """Make a call; when the gateway has lost the image and it is at hand here, bring it again first."""
-        try:
-            return (yield call)
-        except ImageNotFound:
-            if self.volume is None:
-                raise
-            yield from self._base.upload_plan(self.volume, None)
-            return (yield call)
+    def update(self, *, model: str = "", names: Sequence[tuple[int, str]] = ()) -> Operation[None]:
+        """Change the session's model, or the names of segments by number."""
+        if self.state.uncertain:
+            yield from self.refresh()
+        request = session_pb.UpdateSessionRequest(
+            session_id=self.id,
+            model=model,
+            segments=[session_pb.Segment(number=number, name=name) for number, name in names],
+            revision=self.state.revision,
+            request_id=uuid.uuid4().hex,
+        )
+        with self.state.changing():
+            response = yield from self._call(self.client.stubs.sessions.UpdateSession, request)
+        self.state.update(read_session(response.session))
+
+    def fork(self, segment: int | None, step: int) -> Operation[OpenedSession]:
+        """Open a session with the same steps; or, for one segment, with those up to ``step``."""
+        request = session_pb.ForkSessionRequest(
+            session_id=self.id, segment=segment or 0, step=step, request_id=uuid.uuid4().hex
+        )
+        response = yield from self._call(self.client.stubs.sessions.ForkSession, request)
+        return OpenedSession(read_session(response.session), self.geometry, self.volume)
+
+    def refresh(self) -> Operation[SessionInfo]:
+        """Ask the gateway for the session's present state."""
+        request = session_pb.GetSessionRequest(session_id=self.id)
+        response = yield from self._call(self.client.stubs.sessions.GetSession, request)
+        info = read_session(response.session)
+        self.state.update(info)
+        self.state.uncertain = False
+        return info
+
+    def close(self) -> Operation[None]:
+        """Close the session, without retries: one that stays open expires."""
+        return self.client.close_session(self.id, repeatable=False)
+
+    def fill(self, request: ChangeRequest, segment: int, *, revision: int | None) -> ChangeRequest:
+        """Complete a request that changes a segment.
+
+        Args:
+            request: Request to complete.
+            segment: Number of the segment.
+            revision: Revision that the change is meant for; None for whichever is the newest.
+        """
+        request.session_id, request.segment = self.id, segment
+        request.base_revision = self.state.cached_revision(segment)
+        request.request_id = uuid.uuid4().hex
+        if revision is not None:
+            request.revision = revision
+        return request
+
+    def _change(
+        self, method: grpc.UnaryUnaryMultiCallable[ChangeRequest, _ChangeResponse], request: ChangeRequest, segment: int
+    ) -> Operation[Mask]:
+        if self.state.uncertain:
+            yield from self.refresh()
+        self.fill(request, segment, revision=self.state.revision)
+        with self.state.changing():
+            response = yield from self._call(method, request)
+        self.state.record(response.answer, segment=segment)
+        return (yield from self.mask(segment, response.answer))
+
+    def _get_mask(
+        self, segment: int, *, base_revision: int
+    ) -> Call[annotation_pb.GetMaskRequest, annotation_pb.GetMaskResponse]:
+        request = annotation_pb.GetMaskRequest(session_id=self.id, segment=segment, base_revision=base_revision)
+        return self._call(self.client.stubs.annotation.GetMask, request)
+
+    def _call(
+        self, method: grpc.UnaryUnaryMultiCallable[_Request, _Response], request: _Request
+    ) -> Call[_Request, _Response]:
+        """A call that uploads the image again if the gateway has lost it and this client has it in memory."""
+        volume = self.volume
+        restore_image = None if volume is None else lambda: self.client.upload(volume)
+        return Call(method, request, self.client.timeout.call, restore_image=restore_image)

@@ -27,7 +27,7 @@ from sixpoint.client import (
     Session,
     Timeout,
 )
-from sixpoint.client._operations.client import upload_messages
+from sixpoint.client._operations.upload import upload_messages
 from sixpoint.errors import SixpointError, Violation
 from sixpoint.mask import PackedMask, Timings, pack
 from sixpoint.prompts import Box, Click, ExtremePoints, Frame

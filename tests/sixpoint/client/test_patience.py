@@ -19,7 +19,7 @@ from tests.support.images import noisy_volume
 __all__ = ["server"]
 
 BOTH = pytest.mark.parametrize("kind", [Client, AsyncClient], ids=["blocking", "asyncio"])
-QUICK = Retry(attempts=4, first=0.001, most=0.002)
+QUICK = Retry(attempts=4, initial_backoff=0.001, max_backoff=0.002)
 
 
 class Flaky(Server):
@@ -137,7 +137,7 @@ async def test_an_upload_goes_on_where_it_broke_off(flaky: Flaky, kind: Any) -> 
 
 @BOTH
 async def test_an_upload_waits_as_long_as_it_is_asked_to(flaky: Flaky, kind: Any) -> None:
-    client = kind(flaky.address, retry=Retry(attempts=3, first=0.001, most=0.002))
+    client = kind(flaky.address, retry=Retry(attempts=3, initial_backoff=0.001, max_backoff=0.002))
     away(flaky, "UploadImage", 99, errors.StorageUnavailable("away", retry_after=0.1))
     started = time.monotonic()
     with pytest.raises(errors.StorageUnavailable):
@@ -228,7 +228,7 @@ async def test_the_owner_is_named_with_every_call(flaky: Flaky, kind: Any, monke
 
 
 def test_pauses_grow_are_spread_and_end_with_the_time() -> None:
-    retry = Retry(attempts=100, first=1.0, most=8.0)
+    retry = Retry(attempts=100, initial_backoff=1.0, max_backoff=8.0)
     error = errors.Unavailable("away")
     longest = [max(_nth(Attempts(retry, timeout=1e9, now=0.0), error, n) for _ in range(300)) for n in range(1, 7)]
     assert [round(value) for value in longest] == [1, 2, 4, 8, 8, 8]

@@ -13,7 +13,7 @@ import pytest
 
 from sixpoint import errors
 from sixpoint.client import Answered, AsyncClient, Client, Timeout
-from sixpoint.client._operations.client import OPTIONS
+from sixpoint.client._channel import CHANNEL_OPTIONS
 from tests.sixpoint.client.test_client import POINTS, server, settled
 from tests.sixpoint.client.test_masks import Drawing, drawing
 from tests.support.images import noisy_volume
@@ -36,7 +36,7 @@ def silencer(drawing: Drawing) -> Iterator[Silencer]:
 def impatient(kind: Any, address: str) -> Any:
     """A client as it is shipped, but that it pings 30 times as often, and waits 30 times as short for the answer."""
     scaled = ("grpc.keepalive_time_ms", "grpc.keepalive_timeout_ms", "grpc.http2.ping_timeout_ms")
-    options = [(name, value // 30 if name in scaled else value) for name, value in OPTIONS]
+    options = [(name, value // 30 if name in scaled else value) for name, value in CHANNEL_OPTIONS]
     make = grpc.insecure_channel if kind is Client else grpc.aio.insecure_channel
     return kind(address, timeout=Timeout(call=PATIENCE_S), channel=make(address, options=options))
 

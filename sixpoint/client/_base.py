@@ -1,0 +1,65 @@
+"""What the blocking classes and those for asyncio have in common."""
+
+from __future__ import annotations
+
+import os
+
+from sixpoint.client._operations.client import ClientOperations, OpenedSession
+from sixpoint.client._operations.session import SessionOperations
+from sixpoint.client._retry import Retry, Timeout
+from sixpoint.client.models import SegmentInfo
+from sixpoint.protocol.identity import owner_to_metadata
+
+__all__ = ["BaseClient", "BaseSession"]
+
+
+class BaseClient:
+    """The settings of a client.
+
+    Args:
+        target: Address of the gateway, host:port.
+        timeout: Seconds to wait for each kind of call.
+        retry: Policy for repeated attempts.
+        owner: Name for quotas and lists of sessions; None for that of SIXPOINT_OWNER.
+
+    Raises:
+        InvalidArgument: The owner's name is too long or has control characters.
+    """
+
+    def __init__(self, target: str, *, timeout: Timeout, retry: Retry, owner: str | None) -> None:
+        self.target = target
+        self.timeout = timeout
+        self.retry = retry
+        self.metadata = owner_to_metadata(os.environ.get("SIXPOINT_OWNER", "") if owner is None else owner)
+
+
+class BaseSession:
+    """The attributes of a session.
+
+    Args:
+        client: Operations of the client that opened the session.
+        opened: The session.
+        keep: Whether the session stays open when the ``with`` block ends.
+    """
+
+    def __init__(self, client: ClientOperations, opened: OpenedSession, *, keep: bool) -> None:
+        self._operations = SessionOperations(client, opened)
+        self.id = opened.info.id
+        self.geometry = opened.geometry
+        self.volume = opened.volume
+        self.keep = keep
+
+    @property
+    def model(self) -> str:
+        """Name of the session's model, as of the last answer or :meth:`refresh`."""
+        return self._operations.state.model
+
+    @property
+    def revision(self) -> int:
+        """Number of the session's changes, as of the last answer or :meth:`refresh`."""
+        return self._operations.state.revision
+
+    @property
+    def segments(self) -> tuple[SegmentInfo, ...]:
+        """Segments of the session by number, as of the last answer or :meth:`refresh`."""
+        return tuple(segment for _, segment in sorted(self._operations.state.segments.items()))

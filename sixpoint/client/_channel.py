@@ -1,0 +1,61 @@
+"""The gRPC channel of a client: default address, options, and the stubs of all services."""
+
+from __future__ import annotations
+
+import grpc
+import grpc.aio
+
+from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
+from sixpoint.v1 import image_service_pb2_grpc as image_grpc
+from sixpoint.v1 import model_service_pb2_grpc as model_grpc
+from sixpoint.v1 import session_service_pb2_grpc as session_grpc
+
+__all__ = ["CHANNEL_OPTIONS", "DEFAULT_TARGET", "Stubs"]
+
+DEFAULT_TARGET = "127.0.0.1:50051"
+
+CHANNEL_OPTIONS = (
+    # A mask usually compresses to a few percent of its size, but that is not guaranteed.
+    ("grpc.max_receive_message_length", 256 * 2**20),
+    # Notice soon that a gateway is back.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+    # A laptop that slept, or a router that dropped the connection, gives no sign. After 30 s of silence the client
+    # pings the gateway, and after 20 s without an answer it drops the connection; the next attempt opens another. It
+    # pings between calls too, so that a click after a pause finds a working connection. The gateway must permit pings
+    # this often.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # gRPC 1.85 obeys the second option, whose default is a minute. The first is the documented one and sets TCP's
+    # limit. Less than 20 s is too short: on a slow line whose tunnel buffers some MB, a ping waits behind an upload.
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.ping_timeout_ms", 20_000),
+    # By default gRPC sends only two pings until there is data again, and a viewer may look at a mask for long.
+    ("grpc.http2.max_pings_without_data", 0),
+    # No bandwidth probes: these pings would be late behind much data on a slow line. The fixed window replaces what
+    # they measure.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 4 * 2**20),
+)
+
+
+class Stubs:
+    """The RPC methods of all services over one channel.
+
+    The methods of a ``grpc.aio.Channel`` return awaitables; :class:`~sixpoint.client._driver.AsyncDriver` awaits them.
+
+    Args:
+        channel: Channel to the gateway.
+
+    Attributes:
+        models: Methods of the model service.
+        images: Methods of the image service.
+        sessions: Methods of the session service.
+        annotation: Methods of the annotation service.
+    """
+
+    def __init__(self, channel: grpc.Channel | grpc.aio.Channel) -> None:
+        self.models: model_grpc.ModelServiceStub = model_grpc.ModelServiceStub(channel)
+        self.images: image_grpc.ImageServiceStub = image_grpc.ImageServiceStub(channel)
+        self.sessions: session_grpc.SessionServiceStub = session_grpc.SessionServiceStub(channel)
+        self.annotation: annotation_grpc.AnnotationServiceStub = annotation_grpc.AnnotationServiceStub(channel)
