@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sixpoint.errors import PromptError, Violation
-from sixpoint.prompts import Box, Click, ExtremePoints, Frame, Point
+from sixpoint.prompts.prompts import Box, Click, ExtremePoints, Frame, Point
 
 __all__ = ["parse_box", "parse_click", "parse_points", "read_points"]
 
