@@ -29,7 +29,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from benchmarks.figures import Figure
 from benchmarks.images.examples import Example, large_ct, read_example, tensor
 from sixpoint.client import Client, Session
-from sixpoint.model_spec.spec import SPEC_PARAMETER, ModelSpec
+from sixpoint.model_spec import SPEC_PARAMETER, ModelSpec
 from sixpoint.prompts import Prompt
 
 PHASES = ("queue", "preprocess", "inference", "postprocess", "encode", "store")

@@ -41,8 +41,7 @@ from gateway.settings import Settings
 from gateway.triton.client import TritonClient
 from sixpoint.client import Client
 from sixpoint.geometry import Geometry
-from sixpoint.model_spec.channels import ImageChannel, Intensity
-from sixpoint.model_spec.spec import SPEC_PARAMETER, InputSpec, ModelSpec, PatchSpec, Task
+from sixpoint.model_spec import SPEC_PARAMETER, ImageChannel, InputSpec, Intensity, ModelSpec, PatchSpec, Task
 from sixpoint.phantom import make_phantom
 from sixpoint.preprocessing.guidance import volume_input
 from sixpoint.preprocessing.roi import Roi

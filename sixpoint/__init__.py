@@ -23,7 +23,7 @@ from sixpoint.client import (
 from sixpoint.errors import SixpointError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask, Timings
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from sixpoint.prompts import Box, Click, ExtremePoints, Frame, InitialMask, Prompt
 from sixpoint.prompts.point_files import read_points
 from sixpoint.segmentation import Segmentation

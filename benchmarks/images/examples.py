@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from benchmarks.images.shared_images import to_sitk
 from sixpoint._typing import Size
 from sixpoint.errors import InvalidArgument
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from sixpoint.phantom import make_phantom
 from sixpoint.preprocessing.guidance import PromptGuidance, network_input
 from sixpoint.preprocessing.roi import Roi

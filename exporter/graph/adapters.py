@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from sixpoint.model_spec.spec import ModelSpec, NetworkSpec, Task
+from sixpoint.model_spec import ModelSpec, NetworkSpec, Task
 
 __all__ = ["InputAdapter", "OutputAdapter", "activation", "network_shape"]
 

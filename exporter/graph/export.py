@@ -16,7 +16,7 @@ import torch
 from exporter.graph.external_data import MAX_PROTOBUF_BYTES, write_model
 from exporter.graph.network import ProbabilityNetwork
 from sixpoint.errors import FailedPrecondition
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 
 __all__ = ["OPSET", "export_onnx", "quiet", "save_model", "to_onnx"]
 

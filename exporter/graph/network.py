@@ -12,7 +12,7 @@ from torch import nn
 
 from exporter.graph.adapters import InputAdapter, OutputAdapter, network_shape
 from sixpoint.errors import ModelSpecError
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 
 __all__ = ["ProbabilityNetwork", "build_network", "check_output"]
 

@@ -19,7 +19,7 @@ from exporter.graph.external_data import model_files
 from exporter.parity.inputs import ParityInputs
 from sixpoint._typing import Array
 from sixpoint.errors import FailedPrecondition
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 
 __all__ = ["quantise"]
 

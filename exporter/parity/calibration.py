@@ -10,7 +10,7 @@ import numpy as np
 from exporter.parity.inputs import ParityInputs, network_inputs
 from sixpoint._typing import Points
 from sixpoint.errors import InvalidArgument, PromptError
-from sixpoint.model_spec.spec import ModelSpec, Task
+from sixpoint.model_spec import ModelSpec, Task
 from sixpoint.prompts import ExtremePoints
 from sixpoint.volume import Volume, check_voxels
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from sixpoint._typing import Array, Points, Size, Vector
 from sixpoint.errors import InvalidArgument
-from sixpoint.model_spec.spec import ModelSpec, Task
+from sixpoint.model_spec import ModelSpec, Task
 from sixpoint.phantom import make_phantom
 from sixpoint.preprocessing.guidance import PromptGuidance, network_input, volume_input
 from sixpoint.preprocessing.roi import Roi

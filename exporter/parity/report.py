@@ -15,7 +15,7 @@ from exporter.parity.inputs import ParityInputs
 from sixpoint._typing import Array, Bools, Float
 from sixpoint.errors import FailedPrecondition
 from sixpoint.metrics import dice
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 
 __all__ = ["Agreement", "ParityReport", "agreement", "local_parity", "quantised_parity", "require"]
 

@@ -39,7 +39,7 @@ from exporter.repository.record import (
 )
 from exporter.repository.view import read_config, read_parity, read_record, serving_version
 from sixpoint.errors import FailedPrecondition, SixpointError
-from sixpoint.model_spec.rollout import Candidate
+from sixpoint.model_spec import Candidate
 
 __all__ = ["PreparedModel", "Published", "publish", "sweep", "switch", "verify_in_triton", "write_cards"]
 

@@ -24,7 +24,7 @@ from exporter.repository.view import (
     serving_version,
 )
 from sixpoint.errors import FailedPrecondition, InvalidArgument
-from sixpoint.model_spec.rollout import Candidate
+from sixpoint.model_spec import Candidate
 
 __all__ = ["SessionCount", "VersionStatus", "list_versions", "promote", "remove", "rollback"]
 

@@ -15,7 +15,7 @@ from exporter.graph.external_data import model_files, sha256_of_files
 from exporter.parity.report import Agreement, ParityReport
 from exporter.repository.config import ModelConfig
 from exporter.repository.record import TensorRtEngine, VersionRecord
-from sixpoint.model_spec.spec import Channel, ClickChannel, ImageChannel, ModelSpec
+from sixpoint.model_spec import Channel, ClickChannel, ImageChannel, ModelSpec
 
 __all__ = ["CARD", "CARD_JSON", "VersionFacts", "render_card", "render_card_json"]
 

@@ -13,8 +13,7 @@ from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
 
 from sixpoint.errors import ModelSpecError
-from sixpoint.model_spec.rollout import CANDIDATE_PARAMETER, Candidate
-from sixpoint.model_spec.spec import SPEC_PARAMETER, ModelSpec
+from sixpoint.model_spec import CANDIDATE_PARAMETER, SPEC_PARAMETER, Candidate, ModelSpec
 
 __all__ = ["FILE_NAME", "ExecutionConfig", "ModelConfig", "Tensor"]
 

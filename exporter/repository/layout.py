@@ -13,7 +13,7 @@ from pathlib import Path
 
 from exporter.repository.config import ModelConfig
 from sixpoint.errors import FailedPrecondition, InvalidArgument
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 
 __all__ = [
     "check_model_name",

@@ -22,7 +22,7 @@ from exporter.repository.config import FILE_NAME, ModelConfig, Tensor
 from exporter.repository.layout import model_folders, version_numbers
 from exporter.repository.record import RECORD_FILE, VersionRecord
 from sixpoint.errors import FailedPrecondition, InvalidArgument, ModelSpecError
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 
 __all__ = ["ModelReport", "validate"]
 

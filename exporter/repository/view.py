@@ -15,7 +15,7 @@ from exporter.repository.config import FILE_NAME, ModelConfig
 from exporter.repository.protocol import UNFINISHED, ModelRepository
 from exporter.repository.record import PARITY_FILE, RECORD_FILE, REPLACED_FILE, Replaced, VersionRecord
 from sixpoint.errors import FailedPrecondition, ModelNotFound, NotFound
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 
 __all__ = [
     "fetch_model",

@@ -24,7 +24,7 @@ from exporter.sources.clara import CLARA, read_clara
 from exporter.sources.onnx import OnnxNetwork, compose_onnx, read_onnx, to_fp16
 from exporter.sources.torchscript import export_script, is_torchscript, read_script, script_state
 from sixpoint.errors import InvalidArgument
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 
 __all__ = ["Built", "ExportOptions", "NumericPrecision", "build_source"]
 

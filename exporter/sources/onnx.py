@@ -20,7 +20,7 @@ from exporter.graph.export import OPSET, quiet, save_model, to_onnx
 from exporter.graph.external_data import MAX_PROTOBUF_BYTES, load_weights_into, source_files
 from exporter.graph.network import check_output
 from sixpoint.errors import FailedPrecondition, InvalidArgument, ModelSpecError
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 
 __all__ = ["OnnxNetwork", "compose_onnx", "read_onnx", "to_fp16"]
 

@@ -18,8 +18,7 @@ from gateway.core.runtime.inference import Inferred
 from gateway.triton.shared_memory import Region, Regions
 from sixpoint._typing import Array, Floating
 from sixpoint.errors import DeadlineExceeded, InferenceError, ModelSpecError, SixpointError, TritonUnavailable
-from sixpoint.model_spec.rollout import CANDIDATE_PARAMETER, Candidate
-from sixpoint.model_spec.spec import SPEC_PARAMETER, ModelSpec
+from sixpoint.model_spec import CANDIDATE_PARAMETER, SPEC_PARAMETER, Candidate, ModelSpec
 
 __all__ = ["TritonClient"]
 

@@ -1,1 +1,41 @@
-"""What a model needs and answers, as it says itself."""
+"""ModelSpec: what a model needs and yields, and which of its versions a session gets."""
+
+from sixpoint.model_spec.channels import (
+    Channel,
+    ClickChannel,
+    EllipsoidChannel,
+    FieldOfViewChannel,
+    HeatmapChannel,
+    HullChannel,
+    ImageChannel,
+    Intensity,
+    PreviousChannel,
+)
+from sixpoint.model_spec.parts import InputSpec, NetworkSpec, OutputSpec, PatchSpec, PromptKind, RoiSpec, Task
+from sixpoint.model_spec.rollout import CANDIDATE_PARAMETER, Candidate
+from sixpoint.model_spec.spec import SPEC_PARAMETER, AnnotationSpec, ModelSpec, SegmentationSpec
+
+__all__ = [
+    "CANDIDATE_PARAMETER",
+    "SPEC_PARAMETER",
+    "AnnotationSpec",
+    "Candidate",
+    "Channel",
+    "ClickChannel",
+    "EllipsoidChannel",
+    "FieldOfViewChannel",
+    "HeatmapChannel",
+    "HullChannel",
+    "ImageChannel",
+    "InputSpec",
+    "Intensity",
+    "ModelSpec",
+    "NetworkSpec",
+    "OutputSpec",
+    "PatchSpec",
+    "PreviousChannel",
+    "PromptKind",
+    "RoiSpec",
+    "SegmentationSpec",
+    "Task",
+]

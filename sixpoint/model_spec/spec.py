@@ -1,195 +1,36 @@
-"""ModelSpec: what one model needs and yields, in a form that travels with it.
+"""ModelSpec: the description that travels with a model.
 
-The exporter writes it as JSON into Triton's ``config.pbtxt`` (parameter ``sixpoint``); the gateway reads it back from
+The exporter writes it as JSON into Triton's ``config.pbtxt`` (parameter ``sixpoint``); the gateway reads it from
 Triton. Nothing else describes a model.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, ValidationError, field_validator, model_validator
 
+from sixpoint._typing import Size
 from sixpoint.errors import ModelSpecError
-from sixpoint.model_spec.channels import (
-    VOXEL_METHODS,
-    Channel,
-    ClickChannel,
-    EllipsoidChannel,
-    FieldOfViewChannel,
-    HeatmapChannel,
-    HullChannel,
-    ImageChannel,
-    Intensity,
-    PreviousChannel,
-    SpecModel,
-    check_click_only_channels,
-)
+from sixpoint.model_spec.channels import VOXEL_METHODS, SpecModel, check_click_only_channels
+from sixpoint.model_spec.parts import InputSpec, NetworkSpec, OutputSpec, PatchSpec, PromptKind, RoiSpec, Task
 
-__all__ = [
-    "SPEC_PARAMETER",
-    "Channel",
-    "ClickChannel",
-    "EllipsoidChannel",
-    "FieldOfViewChannel",
-    "HeatmapChannel",
-    "HullChannel",
-    "ImageChannel",
-    "InputSpec",
-    "Intensity",
-    "ModelSpec",
-    "NetworkSpec",
-    "OutputSpec",
-    "PatchSpec",
-    "PreviousChannel",
-    "PromptKind",
-    "RoiSpec",
-    "Task",
-]
-
-_COMPLETE_AXES = [[side, 2 + front, 4 + top] for side in (0, 1) for front in (0, 1) for top in (0, 1)]
+__all__ = ["SPEC_PARAMETER", "AnnotationSpec", "ModelSpec", "SegmentationSpec"]
 
 SPEC_PARAMETER = "sixpoint"
 """Name of the parameter of ``config.pbtxt`` that holds the spec's JSON."""
 
 
-class Task(StrEnum):
-    """What a model is for."""
-
-    ANNOTATION = "annotation"
-    """Outlines what a person's prompts point at."""
-    SEGMENTATION = "segmentation"
-    """Labels every voxel of a volume, without prompts."""
-
-
-class PromptKind(StrEnum):
-    """What a person can give a model."""
-
-    EXTREME_POINTS = "extreme_points"
-    """Six or more points that touch the object's six extremes (DEXTR, Maninis et al. 2018)."""
-    BOX = "box"
-    """A box round the object."""
-    CLICKS = "clicks"
-    """Corrections: positive clicks where the object was missed, negative ones where the answer went too far; a model
-    that takes nothing else lets them begin the object."""
-    MASK = "mask"
-    """A mask that a person brings along, to correct it."""
-
-
-class RoiSpec(SpecModel):
-    """The region of interest: the points' box (to the voxels' faces), grown, on the network's grid.
-
-    Attributes:
-        size: Voxels of the network's grid along (x, y, z).
-        margin_mm: Millimetres added on every side.
-        margin_voxels: Voxels of the image added on every side, on top: clicks miss small objects by some, too.
-        margin_fraction: Fraction of the box's own edge added on every side, on top.
-        whole: The region is the whole image, whatever is shown, and the margins mean nothing (as DeepEdit sees it).
-    """
-
-    size: tuple[int, int, int] = (64, 64, 64)
-    margin_mm: float = Field(default=0.0, ge=0)
-    margin_voxels: float = Field(default=0.0, ge=0)
-    margin_fraction: float = Field(default=0.225, ge=0)
-    whole: bool = False
-
-    @model_validator(mode="after")
-    def _bounded(self) -> RoiSpec:
-        if not all(8 <= edge <= 512 for edge in self.size):
-            raise ValueError(f"every edge of the ROI must be between 8 and 512 voxels, got {self.size}")
-        return self
-
-
-class PatchSpec(SpecModel):
-    """What a network without prompts sees at once; windows of this size, sliding, cover the whole volume.
-
-    Attributes:
-        size: Voxels of the network's grid along (x, y, z).
-        spacing: Millimetres between voxels along (x, y, z), to which canonical volumes are resampled.
-        overlap: Fraction of its edge that a window shares with the next one.
-        blend: Weight of a window's voxels where windows overlap: a Gaussian round its centre, or all alike.
-        padding: What a window sees beyond a volume that is smaller: ``padding_value``, or the last voxel again.
-        padding_value: In the numbers of the input tensor.
-    """
-
-    size: tuple[int, int, int]
-    spacing: tuple[float, float, float]
-    overlap: float = Field(default=0.5, ge=0, lt=1)
-    blend: Literal["gaussian", "constant"] = "gaussian"
-    padding: Literal["constant", "replicate"] = "constant"
-    padding_value: float = Field(default=-1.0, ge=-1, le=1)
-
-    @model_validator(mode="after")
-    def _bounded(self) -> PatchSpec:
-        if not all(8 <= edge <= 512 for edge in self.size):
-            raise ValueError(f"every edge of the patch must be between 8 and 512 voxels, got {self.size}")
-        if not all(edge > 0 for edge in self.spacing):
-            raise ValueError(f"spacing must be positive, got {self.spacing} mm")
-        return self
-
-
-class InputSpec(SpecModel):
-    """The network's one input tensor, [channel, z, y, x]."""
-
-    name: str = "INPUT"
-    dtype: Literal["FP16", "FP32"] = "FP16"
-    channels: tuple[Channel, ...] = Field(min_length=1)
-
-
-class OutputSpec(SpecModel):
-    """The network's one output tensor, probabilities [channel, z, y, x]: 0..255 as UINT8, 0..1 as FP16 or FP32.
-
-    Annotation: one channel, cut at ``threshold``. Segmentation: background and every label, and the largest wins; or,
-    where labels do not exclude each other (``exclusive`` false), every label by itself, cut at ``threshold``.
-    """
-
-    name: str = "PROBABILITY"
-    dtype: Literal["UINT8", "FP16", "FP32"] = "UINT8"
-    threshold: float = Field(default=0.5, gt=0, lt=1)
-    exclusive: bool = True
-
-
-class NetworkSpec(SpecModel):
-    """The network inside the model, and what is between its tensors and the model's; only for exporter and trainer.
-
-    What differs is folded into the exported graph: the gateway sends and gets the same tensors for every network.
-
-    Attributes:
-        name: Its class in ``monai.networks.nets``, or what kind of file it came in: ``ONNX``, ``TorchScript``.
-        arguments: The class's keyword arguments.
-        axes: Where the network's own spatial axes lead in the patient, in their order, one letter of each of L/R, P/A
-            and S/I, as in MONAI's ``Orientation``; ``SPL`` is the model's tensor [z, y, x] itself.
-        scale: By channel (or one for all), what the input is multiplied with before the network sees it.
-        offset: By channel (or one for all), what is added after that.
-        activation: What makes probabilities of the network's output; None: softmax where labels exclude each other,
-            sigmoid otherwise; ``none``: they are probabilities already.
-        channels: Channels of the network's output that the model's output consists of, after the activation, in this
-            order; empty: all of them.
-    """
-
-    name: str
-    arguments: dict[str, Any] = Field(default_factory=dict)
-    axes: str = "SPL"
-    scale: tuple[float, ...] = ()
-    offset: tuple[float, ...] = ()
-    activation: Literal["softmax", "sigmoid", "none"] | None = None
-    channels: tuple[Annotated[int, Field(ge=0)], ...] = ()
-
-    @model_validator(mode="after")
-    def _complete(self) -> NetworkSpec:
-        if sorted(map("LRPASI".find, self.axes)) not in _COMPLETE_AXES:
-            raise ValueError(f"axes needs one letter of each of L/R, P/A and S/I, as RAS; got {self.axes!r}")
-        if not all(self.scale):
-            raise ValueError("scale must not be 0: the network would not see the image")
-        return self
-
-
 class ModelSpec(SpecModel):
-    """Everything that the gateway, the exporter and the trainer must agree on about one model."""
+    """Everything that the gateway, the exporter and the trainer must agree on about one model.
+
+    Every spec is an :class:`AnnotationSpec` or a :class:`SegmentationSpec`, as its ``task`` says: parsing and
+    ``ModelSpec(...)`` return one of the two. Both have the same fields, so that the JSON of a model has one form.
+    """
 
     version: Literal[1] = 1
-    """Version of this description's own format."""
+    """Version of the spec's own format."""
     title: str = ""
     description: str = ""
     task: Task = Task.ANNOTATION
@@ -199,9 +40,9 @@ class ModelSpec(SpecModel):
     """Names of the labels 1, 2, ... of the model's masks."""
     prompts: tuple[PromptKind, ...] = (PromptKind.EXTREME_POINTS,)
     roi: RoiSpec = RoiSpec()
-    """Where prompts make the network look; of no meaning for segmentation."""
+    """Region that the network sees round the prompts; ignored for segmentation."""
     patch: PatchSpec | None = None
-    """What the network sees at once; for segmentation only."""
+    """Part of the volume that the network sees at once; for segmentation only."""
     input: InputSpec
     output: OutputSpec = OutputSpec()
     network: NetworkSpec | None = None
@@ -209,36 +50,27 @@ class ModelSpec(SpecModel):
     metrics: dict[str, float] = Field(default_factory=dict)
     provenance: dict[str, str] = Field(default_factory=dict)
 
+    def __new__(cls, *_: Any, **fields: Any) -> Self:
+        """Make ``ModelSpec(...)`` an instance of the class for its task."""
+        return super().__new__(_class_for(fields) if cls is ModelSpec else cls)  # type: ignore[return-value]
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _by_task(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> ModelSpec:
+        """Parse as the class for the task; data with an unknown task stay here, to be refused with all its faults."""
+        if cls is ModelSpec and isinstance(data, Mapping) and data.get("task", Task.ANNOTATION) in list(Task):
+            return _class_for(data).model_validate(data)
+        return handler(data)
+
     @model_validator(mode="after")
-    def _fits_task(self) -> ModelSpec:
+    def _check_mask_prompt(self) -> ModelSpec:
         kinds = {channel.kind for channel in self.input.channels}
         if PromptKind.MASK in self.prompts and not {"clicks", "previous"} <= kinds:
             raise ValueError("to correct a mask, a network needs channels clicks and previous: take mask off prompts")
-        if self.task is not Task.SEGMENTATION:
-            if self.patch is not None:
-                raise ValueError(f"a patch is for segmentation; {self.task.value} has a roi")
-            if not self.output.exclusive:
-                raise ValueError(f"exclusive is for segmentation; {self.task.value} has one label")
-            if self.takes_clicks_only:
-                check_click_only_channels(self.input.channels, whole=self.roi.whole)
-            return self
-        if self.patch is None:
-            raise ValueError("segmentation needs a patch: {size, spacing}")
-        if self.prompts:
-            raise ValueError("segmentation takes no prompts: write prompts: []")
-        if not self.labels:
-            raise ValueError("segmentation needs at least one label")
-        if twice := sorted({name for name in self.labels if self.labels.count(name) > 1}):
-            # Masks are asked for, and told apart, by name.
-            raise ValueError(f"several labels are called {twice[0]!r}: give each a name of its own")
-        for channel in self.input.channels:
-            if channel.kind != "image" or channel.intensity.method not in VOXEL_METHODS:
-                known = ", ".join(VOXEL_METHODS)
-                raise ValueError(f"segmentation sees image channels only, by {known}: it has no points")
         return self
 
     @model_validator(mode="after")
-    def _ends_fit(self) -> ModelSpec:
+    def _check_network_channels(self) -> ModelSpec:
         if self.network is not None:
             for name, values in (("scale", self.network.scale), ("offset", self.network.offset)):
                 if len(values) not in {0, 1, len(self.input.channels)}:
@@ -250,24 +82,29 @@ class ModelSpec(SpecModel):
 
     @property
     def takes_clicks_only(self) -> bool:
-        """Whether the first click begins an object, anywhere in the image: nothing else is taken (as DeepEdit)."""
+        """Whether the model accepts clicks only, so that the first positive click starts an object (as DeepEdit)."""
         return set(self.prompts) == {PromptKind.CLICKS}
 
     @property
     def input_shape(self) -> tuple[int, int, int, int]:
         """Shape of one input without its batch axis, [channel, z, y, x]."""
-        x, y, z = self._grid
+        x, y, z = self._grid_size
         return len(self.input.channels), z, y, x
 
     @property
     def output_shape(self) -> tuple[int, int, int, int]:
-        """Shape of one output without batch axis, [channel, z, y, x]: 1 channel, or every label (after background)."""
-        x, y, z = self._grid
-        return 1 if self.patch is None else self.output.exclusive + len(self.labels), z, y, x
+        """Shape of one output without its batch axis, [channel, z, y, x]."""
+        x, y, z = self._grid_size
+        return self._output_channels, z, y, x
 
     @property
-    def _grid(self) -> tuple[int, int, int]:
-        return self.roi.size if self.patch is None else self.patch.size
+    def _grid_size(self) -> Size:
+        """Cells of the network's grid along (x, y, z)."""
+        raise NotImplementedError
+
+    @property
+    def _output_channels(self) -> int:
+        raise NotImplementedError
 
     def to_json(self) -> str:
         """The spec as compact JSON, defaults included, so that a later default changes no published model."""
@@ -275,10 +112,10 @@ class ModelSpec(SpecModel):
 
     @classmethod
     def from_json(cls, text: str | bytes) -> ModelSpec:
-        """Read a spec from JSON.
+        """Parse a spec from JSON.
 
         Raises:
-            ModelSpecError: Naming every field at fault.
+            ModelSpecError: The text is no valid spec; the message names every field at fault.
         """
         try:
             return cls.model_validate_json(text)
@@ -287,10 +124,10 @@ class ModelSpec(SpecModel):
 
     @classmethod
     def from_mapping(cls, data: object) -> ModelSpec:
-        """Read a spec from what a YAML or JSON reader returned.
+        """Parse a spec from the output of a YAML or JSON reader.
 
         Raises:
-            ModelSpecError: Naming every field at fault.
+            ModelSpecError: The data are no valid spec; the message names every field at fault.
         """
         try:
             return cls.model_validate(data, strict=False)
@@ -298,5 +135,79 @@ class ModelSpec(SpecModel):
             raise ModelSpecError(f"model spec: {_describe(error)}") from error
 
 
+class AnnotationSpec(ModelSpec):
+    """A model that outlines the object that prompts point at, inside an ROI."""
+
+    task: Literal[Task.ANNOTATION] = Task.ANNOTATION
+    patch: None = None
+
+    @field_validator("patch", mode="before")
+    @classmethod
+    def _check_patch(cls, value: object) -> object:
+        if value is not None:
+            raise ValueError("a patch is for segmentation; annotation has a roi")
+        return value
+
+    @model_validator(mode="after")
+    def _check_annotation(self) -> AnnotationSpec:
+        if not self.output.exclusive:
+            raise ValueError("exclusive is for segmentation; annotation has one label")
+        if self.takes_clicks_only:
+            check_click_only_channels(self.input.channels, whole=self.roi.whole)
+        return self
+
+    @property
+    def _grid_size(self) -> Size:
+        return self.roi.size
+
+    @property
+    def _output_channels(self) -> int:
+        return 1
+
+
+class SegmentationSpec(ModelSpec):
+    """A model that labels every voxel of a volume, patch by patch, without prompts."""
+
+    task: Literal[Task.SEGMENTATION] = Task.SEGMENTATION
+    patch: PatchSpec = Field(default=None, validate_default=True)
+
+    @field_validator("patch", mode="before")
+    @classmethod
+    def _check_patch(cls, value: object) -> object:
+        if value is None:
+            raise ValueError("segmentation needs a patch: {size, spacing}")
+        return value
+
+    @model_validator(mode="after")
+    def _check_segmentation(self) -> SegmentationSpec:
+        if self.prompts:
+            raise ValueError("segmentation takes no prompts: write prompts: []")
+        if not self.labels:
+            raise ValueError("segmentation needs at least one label")
+        if repeated := sorted({name for name in self.labels if self.labels.count(name) > 1}):
+            # Callers select masks by the label's name.
+            raise ValueError(f"several labels are called {repeated[0]!r}: give each a name of its own")
+        for channel in self.input.channels:
+            if channel.kind != "image" or channel.intensity.method not in VOXEL_METHODS:
+                methods = ", ".join(VOXEL_METHODS)
+                raise ValueError(f"segmentation sees image channels only, by {methods}: it has no points")
+        return self
+
+    @property
+    def _grid_size(self) -> Size:
+        return self.patch.size
+
+    @property
+    def _output_channels(self) -> int:
+        """Every label; with exclusive labels the background before them."""
+        return self.output.exclusive + len(self.labels)
+
+
+def _class_for(fields: Mapping[str, Any]) -> type[ModelSpec]:
+    """The class of a spec with these fields."""
+    return SegmentationSpec if fields.get("task") == Task.SEGMENTATION else AnnotationSpec
+
+
 def _describe(error: ValidationError) -> str:
+    """Every field at fault, with its path and what is wrong with it."""
     return "; ".join(f"{'.'.join(map(str, part['loc'])) or 'spec'}: {part['msg']}" for part in error.errors())

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sixpoint._typing import Float, Floating, Points, Shape, Size
-from sixpoint.model_spec.spec import (
+from sixpoint.model_spec import (
     Channel,
     ClickChannel,
     EllipsoidChannel,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sixpoint._typing import Float, Floating, Points
-from sixpoint.model_spec.channels import Intensity
+from sixpoint.model_spec import Intensity
 from sixpoint.preprocessing import kernels
 from sixpoint.preprocessing.guidance_maps import cell_centres
 

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sixpoint._typing import Array, Float, Points, Size, Vector
-from sixpoint.model_spec.spec import RoiSpec
+from sixpoint.model_spec import RoiSpec
 from sixpoint.preprocessing import kernels
 from sixpoint.preprocessing.block_mean import BlockMeans
 from sixpoint.preprocessing.resampling import Taps, linear_taps, resample

@@ -9,7 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from sixpoint.errors import InternalError, PromptError, Violation, VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, Timings
-from sixpoint.model_spec.spec import ModelSpec, PromptKind, Task
+from sixpoint.model_spec import ModelSpec, PromptKind, Task
 from sixpoint.prompts import Box, Click, ExtremePoints, Frame, InitialMask, Prompt
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import model_service_pb2 as models

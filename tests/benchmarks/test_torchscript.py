@@ -5,7 +5,7 @@ import torch
 
 from benchmarks.torchscript import main
 from exporter.repository.config import FILE_NAME, ModelConfig
-from sixpoint.model_spec.spec import SPEC_PARAMETER, ModelSpec, NetworkSpec, RoiSpec
+from sixpoint.model_spec import SPEC_PARAMETER, ModelSpec, NetworkSpec, RoiSpec
 from tests.support.models import ELLIPSOID_SPEC
 from trainer.training.network import build
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from exporter.cli import app
 from exporter.graph.network import build_network
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 
 SPEC: dict[str, Any] = {
     "title": "Tiny",

@@ -18,7 +18,7 @@ from exporter.publishing.prepare import prepare
 from exporter.publishing.publish import PreparedModel
 from exporter.publishing.triton import Triton
 from exporter.sources.dispatch import ExportOptions
-from sixpoint.model_spec.rollout import CANDIDATE_PARAMETER, Candidate
+from sixpoint.model_spec import CANDIDATE_PARAMETER, Candidate
 from tests.support.models import ELLIPSOID_SPEC, write_ellipsoid_model
 
 SPEC = ELLIPSOID_SPEC.model_copy(update={"roi": ELLIPSOID_SPEC.roi.model_copy(update={"size": (16, 16, 16)})})

@@ -14,8 +14,7 @@ from torch import nn
 from tritonclient.grpc import model_config_pb2
 
 from exporter.graph.network import build_network
-from sixpoint.model_spec.rollout import CANDIDATE_PARAMETER, Candidate
-from sixpoint.model_spec.spec import SPEC_PARAMETER, ModelSpec
+from sixpoint.model_spec import CANDIDATE_PARAMETER, SPEC_PARAMETER, Candidate, ModelSpec
 from tests.support.paths import ROOT
 
 MODEL = "segmentation_hippocampus"

@@ -24,8 +24,7 @@ from gateway.triton.client import TritonClient
 from sixpoint import errors
 from sixpoint.geometry import Geometry
 from sixpoint.metrics import dice
-from sixpoint.model_spec.rollout import Candidate
-from sixpoint.model_spec.spec import InputSpec
+from sixpoint.model_spec import Candidate, InputSpec
 from sixpoint.phantom import make_phantom
 from sixpoint.preprocessing.guidance import volume_input
 from sixpoint.preprocessing.roi import Roi

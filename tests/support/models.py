@@ -10,7 +10,7 @@ from google.protobuf import json_format, text_format
 from onnx import TensorProto, helper, numpy_helper
 from tritonclient.grpc import model_config_pb2
 
-from sixpoint.model_spec.spec import (
+from sixpoint.model_spec import (
     SPEC_PARAMETER,
     ClickChannel,
     EllipsoidChannel,

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 import trainer
 from sixpoint.cli import exit_code
 from sixpoint.errors import SixpointError
-from sixpoint.model_spec.spec import Task
+from sixpoint.model_spec import Task
 from trainer.data.dataloader import Labelled
 from trainer.data.datasets import read_dataset
 from trainer.data.structures import images_of

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sixpoint._typing import Floating
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from sixpoint.preprocessing.guidance import volume_input
 from sixpoint.preprocessing.roi import Roi
 from trainer.data.datasets import Case, read_case

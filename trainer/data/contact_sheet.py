@@ -8,7 +8,7 @@ from PIL import Image
 from scipy import ndimage
 
 from sixpoint._typing import Rng
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from trainer.data.crop_pool import SCENE_EDGE, generate
 from trainer.data.dataloader import in_single_precision
 from trainer.data.samples import Sample, sample

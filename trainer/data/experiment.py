@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sixpoint.errors import FailedPrecondition
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from trainer.data.datasets import Dataset, Split, read_dataset, split
 from trainer.data.fingerprint import Fingerprint, fill, survey
 from trainer.training.network import write_atomically

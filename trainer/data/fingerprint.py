@@ -15,7 +15,7 @@ import numpy as np
 
 from sixpoint._typing import Points, Vector
 from sixpoint.errors import DatasetError, ModelSpecError
-from sixpoint.model_spec.spec import ModelSpec, Task
+from sixpoint.model_spec import ModelSpec, Task
 from trainer.data.datasets import Case, Dataset, read_case
 from trainer.training.network import write_atomically
 

@@ -27,7 +27,7 @@ from monai.transforms.spatial.dictionary import RandAffined, RandFlipd, RandSimu
 from torch.utils.data import DataLoader, Dataset
 
 from sixpoint._typing import Float, Rng, Shape
-from sixpoint.model_spec.spec import ModelSpec, PatchSpec
+from sixpoint.model_spec import ModelSpec, PatchSpec
 from trainer.data.cases import PreparedCase
 
 __all__ = ["Batch", "Patches", "augmentation", "batches", "cut"]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from sixpoint._typing import Bools, Float, Floating, Points, Rng
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from sixpoint.preprocessing.guidance import PromptGuidance, network_input
 from sixpoint.preprocessing.roi import Roi
 from trainer.simulation.simulated_user import extreme_points, jitter

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sixpoint.errors import DatasetError, ModelSpecError
-from sixpoint.model_spec.spec import ModelSpec, Task
+from sixpoint.model_spec import ModelSpec, Task
 from trainer.data.dataloader import Labelled
 from trainer.data.datasets import read_dataset, split
 from trainer.data.experiment import write_split

@@ -12,7 +12,7 @@ import torch
 from monai.losses.dice import DiceCELoss
 from torch import nn
 
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from trainer.data.experiment import check_identity
 from trainer.training.network import Average, build, save_atomically
 

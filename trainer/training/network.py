@@ -14,7 +14,7 @@ from monai.networks import nets
 from torch import nn
 
 from sixpoint.errors import InvalidArgument, ModelSpecError
-from sixpoint.model_spec.spec import Channel, ModelSpec, NetworkSpec, Task
+from sixpoint.model_spec import Channel, ModelSpec, NetworkSpec, Task
 
 __all__ = [
     "Average",

@@ -20,7 +20,7 @@ import yaml
 from torch import nn
 
 from sixpoint.errors import InvalidArgument
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from trainer.data.crop_pool import SCENE_EDGE
 from trainer.data.dataloader import Batch, Feed, Labelled, batches
 from trainer.simulation import gpu_clicks

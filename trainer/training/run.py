@@ -14,7 +14,7 @@ import torch
 import yaml
 from torch import nn
 
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from trainer.data.experiment import check_identity
 from trainer.training.curves import draw_curves
 from trainer.training.network import Average, save_atomically, write_atomically

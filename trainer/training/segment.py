@@ -10,7 +10,7 @@ from monai.inferers.utils import sliding_window_inference
 from torch import nn
 
 from sixpoint._typing import Counts
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from sixpoint.preprocessing.roi import Roi
 from trainer.data.cases import PreparedCase
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sixpoint._typing import Bools, Rng
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from sixpoint.preprocessing.guidance_maps import ellipsoid_map
 from trainer.data.crop_pool import generate
 from trainer.data.dataloader import in_single_precision

@@ -32,7 +32,7 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from monailabel.tasks.activelearning.random import Random
 from monailabel.tasks.infer.basic_infer import BasicInferTask
 
-from sixpoint.model_spec.spec import SPEC_PARAMETER, ModelSpec
+from sixpoint.model_spec import SPEC_PARAMETER, ModelSpec
 from sixpoint.preprocessing.guidance import PromptGuidance, network_input
 
 EXTREMES = 6

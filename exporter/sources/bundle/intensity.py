@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sixpoint.model_spec.channels import Intensity
+from sixpoint.model_spec import Intensity
 
 __all__ = ["INTENSITY_TRANSFORMS", "LinearScaling", "ScalingError", "apply"]
 

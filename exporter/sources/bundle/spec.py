@@ -12,7 +12,7 @@ from exporter.sources.bundle.output import Inferer, read_inferer, read_postproce
 from exporter.sources.bundle.preprocessing import MissingField, Preprocessing, read_preprocessing
 from exporter.sources.bundle.source import Bundle
 from sixpoint.errors import InvalidArgument
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 
 __all__ = ["DerivedSpec", "ModelDescription", "derive_spec", "merge", "read_bundle"]
 

@@ -22,7 +22,7 @@ from gateway.core.runtime.inference import Inference, check_finite
 from sixpoint._typing import Bools
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, Timings, pack, pack_change
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from sixpoint.preprocessing.concurrency import PairRunner, run_serially
 
 __all__ = ["Annotator", "ClientMask", "PendingAnswer", "Phase", "RenderedMask"]

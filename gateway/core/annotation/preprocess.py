@@ -13,7 +13,7 @@ from gateway.core.annotation.initial_mask import blend, sampled
 from gateway.core.annotation.prompt_state import ObjectPrompts
 from sixpoint._typing import Array, Bools, Counts, Float, Floating, Points, Size
 from sixpoint.geometry import Geometry
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from sixpoint.preprocessing import kernels
 from sixpoint.preprocessing.concurrency import PairRunner, run_serially
 from sixpoint.preprocessing.guidance import (

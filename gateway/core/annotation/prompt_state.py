@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sixpoint._typing import Bools, Points, Size
 from sixpoint.errors import NothingToCorrect, PromptError, PromptNotSupported, ResourceExhausted, Violation
 from sixpoint.geometry import Geometry
-from sixpoint.model_spec.spec import PromptKind
+from sixpoint.model_spec import PromptKind
 from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask, Prompt
 
 __all__ = [

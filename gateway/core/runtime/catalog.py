@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sixpoint.errors import ModelNotFound, TritonUnavailable
-from sixpoint.model_spec.rollout import Candidate
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import Candidate, ModelSpec
 
 __all__ = ["Candidate", "Catalog", "Model"]
 

@@ -13,7 +13,7 @@ from gateway.core.runtime.deadline import Deadline
 from gateway.core.segmentation.sliding_window import Windows
 from sixpoint._typing import Shape, Size
 from sixpoint.errors import InvalidArgument, TaskNotSupported, Violation
-from sixpoint.model_spec.spec import ModelSpec, PatchSpec, Task
+from sixpoint.model_spec import ModelSpec, PatchSpec, Task
 from sixpoint.preprocessing.roi import Roi
 
 __all__ = ["Job", "numbers_of", "working_bytes"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sixpoint._typing import Bools, Float, Size
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from sixpoint.preprocessing.resampling import Taps, resample
 from sixpoint.preprocessing.roi import Roi
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sixpoint._typing import Array, Float, Shape
-from sixpoint.model_spec.spec import PatchSpec
+from sixpoint.model_spec import PatchSpec
 
 __all__ = ["Windows", "importance_map"]
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from exporter.graph.adapters import InputAdapter, OutputAdapter, network_shape
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 
 LETTERS = {"L": (2, 1), "R": (2, -1), "P": (1, 1), "A": (1, -1), "S": (0, 1), "I": (0, -1)}
 """Axis of a canonical array [z, y, x], and the step along it, that leads to each side of the patient."""

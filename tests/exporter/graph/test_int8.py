@@ -20,7 +20,7 @@ from exporter.parity.inputs import ParityInputs
 from exporter.parity.report import quantised_parity
 from sixpoint.errors import FailedPrecondition, InvalidArgument, VolumeError
 from sixpoint.geometry import Geometry
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from sixpoint.phantom import make_phantom
 from sixpoint.volume import Volume
 from tests.exporter.conftest import run

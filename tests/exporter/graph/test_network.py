@@ -8,7 +8,7 @@ import pytest
 
 from exporter.graph.network import build_network
 from sixpoint.errors import ModelSpecError
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 
 
 def build(mapping: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from tritonclient import grpc as triton_grpc
 from exporter.graph.network import ProbabilityNetwork, build_network
 from exporter.parity.compare import probabilities, synthetic_batch
 from exporter.repository.config import ModelConfig
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from tests.exporter.conftest import run
 from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.servers import running_triton

@@ -22,7 +22,7 @@ from exporter.graph.network import ProbabilityNetwork, build_network
 from exporter.parity.compare import check_parity, synthetic_batch
 from gateway.triton.local.server import LocalTriton, LocalTritonSettings
 from sixpoint.errors import FailedPrecondition
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from tests.exporter.conftest import run
 from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.ports import free_port

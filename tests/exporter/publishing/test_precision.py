@@ -9,7 +9,7 @@ import onnx
 import yaml
 
 from exporter.repository.config import ExecutionConfig, ModelConfig
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from tests.exporter.conftest import run
 
 GOLDEN = Path(__file__).parent / "golden" / "tensorrt.pbtxt"

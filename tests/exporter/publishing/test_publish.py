@@ -20,7 +20,7 @@ from exporter.repository.folder import FolderRepository
 from exporter.repository.validate import validate
 from gateway.triton.local.server import LocalTriton
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, TritonUnavailable
-from sixpoint.model_spec.rollout import Candidate
+from sixpoint.model_spec import Candidate
 from tests.exporter.conftest import run
 from tests.exporter.publish_helpers import asking, release
 from tests.support.models import write_ellipsoid_model

@@ -13,7 +13,7 @@ import yaml
 
 from exporter.graph.network import ProbabilityNetwork, build_network
 from exporter.parity.compare import probabilities, run_onnx, synthetic_batch
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from tests.exporter.conftest import run
 
 

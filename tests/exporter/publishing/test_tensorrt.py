@@ -24,7 +24,7 @@ from exporter.repository.record import TensorRtEngine, VersionRecord
 from exporter.repository.validate import validate
 from gateway.triton.local.server import LocalTriton
 from sixpoint.errors import FailedPrecondition, NotFound
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from tests.exporter.conftest import run
 from tests.exporter.publish_helpers import release
 from tests.support.models import write_ellipsoid_model

@@ -30,7 +30,7 @@ from gateway.triton.local.server import LocalTriton
 from gateway.triton.watcher import Watcher
 from sixpoint.client import Client
 from sixpoint.errors import FailedPrecondition, InvalidArgument, ModelNotFound, NotFound
-from sixpoint.model_spec.rollout import Candidate
+from sixpoint.model_spec import Candidate
 from sixpoint.prompts import ExtremePoints
 from tests.exporter.conftest import run
 from tests.exporter.publish_helpers import asking, release

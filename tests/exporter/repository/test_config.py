@@ -8,7 +8,7 @@ import pytest
 
 from exporter.repository.config import ModelConfig, Tensor
 from sixpoint.errors import ModelSpecError
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 
 GOLDEN = Path(__file__).parent / "golden" / "config.pbtxt"
 

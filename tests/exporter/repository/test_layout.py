@@ -20,7 +20,7 @@ from exporter.repository.validate import validate
 from exporter.repository.view import finished_versions
 from exporter.sources.dispatch import ExportOptions
 from sixpoint.errors import FailedPrecondition, InvalidArgument, ModelSpecError
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 
 
 class Crash(BaseException):

@@ -17,7 +17,7 @@ from exporter.parity.compare import probabilities, run_onnx
 from exporter.repository.config import ModelConfig
 from exporter.sources.bundle.source import open_bundle
 from exporter.sources.bundle.spec import DerivedSpec, read_bundle
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from sixpoint.preprocessing.guidance import volume_input
 from tests.exporter.bundles import UNET, config, metadata, write_bundle, zipped
 from tests.exporter.conftest import run

@@ -12,7 +12,7 @@ import torch
 from exporter.graph.network import build_network
 from exporter.sources.checkpoint import load_weights, read_checkpoint
 from sixpoint.errors import InvalidArgument
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 
 State = dict[str, torch.Tensor]
 

@@ -12,7 +12,7 @@ from gateway.core.runtime.catalog import Catalog, Model
 from gateway.core.runtime.inference import Inferred
 from gateway.triton.watcher import Watcher
 from sixpoint.errors import DeadlineExceeded, InferenceError, SixpointError, TritonUnavailable
-from sixpoint.model_spec.rollout import Candidate
+from sixpoint.model_spec import Candidate
 from tests.support.models import ELLIPSOID_SPEC
 
 

@@ -7,7 +7,7 @@ import uuid
 import pytest
 
 from sixpoint.errors import ModelSpecError
-from sixpoint.model_spec.rollout import Candidate
+from sixpoint.model_spec import Candidate
 
 SESSIONS = [str(uuid.UUID(int=number)) for number in range(4000)]
 

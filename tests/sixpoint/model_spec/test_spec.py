@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from sixpoint.errors import ModelSpecError
-from sixpoint.model_spec.spec import (
+from sixpoint.model_spec import (
     EllipsoidChannel,
     HeatmapChannel,
     HullChannel,

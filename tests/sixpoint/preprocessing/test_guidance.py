@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial import ConvexHull
 
 from sixpoint._typing import Array
-from sixpoint.model_spec.spec import (
+from sixpoint.model_spec import (
     ClickChannel,
     EllipsoidChannel,
     FieldOfViewChannel,

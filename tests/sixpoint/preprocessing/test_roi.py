@@ -13,7 +13,7 @@ from PIL import Image
 from gateway.core.annotation.preprocess import Prediction, prepare, restore
 from gateway.core.annotation.prompt_state import accumulate, read_prompts
 from sixpoint.geometry import Geometry
-from sixpoint.model_spec.spec import (
+from sixpoint.model_spec import (
     ClickChannel,
     EllipsoidChannel,
     FieldOfViewChannel,

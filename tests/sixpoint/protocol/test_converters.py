@@ -11,7 +11,7 @@ from sixpoint.client.models import read_model
 from sixpoint.errors import InternalError, PromptError, VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, Timings, pack
-from sixpoint.model_spec.spec import HeatmapChannel, InputSpec, ModelSpec, PromptKind, Task
+from sixpoint.model_spec import HeatmapChannel, InputSpec, ModelSpec, PromptKind, Task
 from sixpoint.prompts import Box, Click, ExtremePoints, Frame, Prompt
 from sixpoint.protocol.converters import (
     geometry_from_message,

@@ -12,7 +12,7 @@ import torch
 
 import trainer
 from sixpoint.errors import ModelSpecError
-from sixpoint.model_spec.spec import ImageChannel, Intensity, ModelSpec
+from sixpoint.model_spec import ImageChannel, Intensity, ModelSpec
 from tests.trainer.conftest import SIZE, Maker
 from trainer.data.datasets import Dataset, read_dataset
 from trainer.data.fingerprint import MOST_VOXELS, Fingerprint, fill, survey

@@ -13,7 +13,7 @@ import torch
 from monai.inferers.utils import sliding_window_inference
 
 import trainer
-from sixpoint.model_spec.spec import ModelSpec, PatchSpec
+from sixpoint.model_spec import ModelSpec, PatchSpec
 from tests.trainer.conftest import SIZE, Maker
 from trainer.data.cases import PreparedCase, folder_of, prepare
 from trainer.data.datasets import Dataset, read_case, read_dataset

@@ -10,7 +10,7 @@ import pytest
 from scipy import ndimage
 
 import trainer
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from sixpoint.preprocessing.guidance import PromptGuidance, network_input
 from sixpoint.preprocessing.roi import Roi
 from trainer.data import samples

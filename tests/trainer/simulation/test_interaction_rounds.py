@@ -10,7 +10,7 @@ import torch
 
 import trainer
 from sixpoint.errors import InvalidArgument, ModelSpecError
-from sixpoint.model_spec.spec import ClickChannel, ModelSpec
+from sixpoint.model_spec import ClickChannel, ModelSpec
 from sixpoint.preprocessing.guidance_maps import heatmap
 from trainer.simulation.interaction_rounds import Correction, Rounds, look
 from trainer.simulation.simulated_user import ErrorClick

@@ -12,7 +12,7 @@ import torch
 
 import trainer
 from sixpoint.errors import DatasetError, FailedPrecondition, ModelSpecError
-from sixpoint.model_spec.spec import ModelSpec, NetworkSpec, Task
+from sixpoint.model_spec import ModelSpec, NetworkSpec, Task
 from sixpoint.volume import Volume, write_image
 from tests.trainer.conftest import Maker
 from trainer.data.datasets import read_dataset

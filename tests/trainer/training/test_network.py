@@ -10,7 +10,7 @@ import pytest
 
 import trainer
 from sixpoint.errors import ModelSpecError
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from trainer.training.network import build, read_mapping, write_atomically
 
 _SPECS = Path(trainer.__file__).parent

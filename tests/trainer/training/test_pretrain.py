@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import trainer
 from sixpoint.errors import FailedPrecondition, InvalidArgument, ModelSpecError
-from sixpoint.model_spec.spec import ModelSpec, NetworkSpec
+from sixpoint.model_spec import ModelSpec, NetworkSpec
 from trainer.cli import app
 from trainer.data import dataloader
 from trainer.data.datasets import Case

@@ -32,7 +32,7 @@ from gateway.storage.repository import session_repository
 from gateway.storage.schema import images
 from sixpoint import errors
 from sixpoint.mask import PackedMask, unpack
-from sixpoint.model_spec.rollout import Candidate
+from sixpoint.model_spec import Candidate
 from sixpoint.prompts import Click, ExtremePoints, InitialMask, Prompt
 from tests.gateway.core.annotation.test_processing import BOX, POINTS
 from tests.support.images import noisy_volume

@@ -14,7 +14,7 @@ from gateway.core.annotation.prompt_state import ObjectPrompts, accumulate, read
 from gateway.core.images.reductions import Reductions
 from sixpoint.geometry import Geometry
 from sixpoint.mask import pack, unpack
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from sixpoint.preprocessing.roi import Roi
 from sixpoint.prompts import Box, Click, ExtremePoints, Prompt
 from sixpoint.volume import Volume

@@ -15,7 +15,7 @@ from gateway.core.annotation.prompt_state import (
 from sixpoint.errors import NothingToCorrect, PromptError, PromptNotSupported, ResourceExhausted
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask
-from sixpoint.model_spec.spec import PromptKind
+from sixpoint.model_spec import PromptKind
 from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask
 
 GEOMETRY = Geometry((40, 36, 32))

@@ -21,8 +21,7 @@ from gateway.core.segmentation.events import Event, Labelled
 from gateway.core.segmentation.segmenter import Segmenter
 from sixpoint.errors import ImageNotFound
 from sixpoint.mask import unpack
-from sixpoint.model_spec.channels import ImageChannel, Intensity
-from sixpoint.model_spec.spec import InputSpec, ModelSpec, OutputSpec, PatchSpec, Task
+from sixpoint.model_spec import ImageChannel, InputSpec, Intensity, ModelSpec, OutputSpec, PatchSpec, Task
 from sixpoint.preprocessing.guidance import volume_input
 from sixpoint.preprocessing.roi import Roi
 from sixpoint.volume import Volume

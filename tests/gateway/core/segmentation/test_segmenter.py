@@ -20,7 +20,7 @@ from gateway.core.segmentation.job import working_bytes
 from sixpoint import errors
 from sixpoint.geometry import Geometry
 from sixpoint.mask import unpack
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from sixpoint.prompts import ExtremePoints
 from sixpoint.volume import Volume
 from tests.gateway.core.segmentation.sliding import (

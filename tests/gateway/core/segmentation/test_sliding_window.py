@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from monai.data.utils import compute_importance_map, dense_patch_slices
 
 from gateway.core.segmentation.sliding_window import Windows, importance_map
-from sixpoint.model_spec.spec import PatchSpec
+from sixpoint.model_spec import PatchSpec
 
 EDGES = st.tuples(*[st.integers(8, 20)] * 3)
 

@@ -1,0 +1,147 @@
+"""Parts of a ModelSpec: task, prompt kinds, ROI, patch, and the tensors at both ends of the network."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from sixpoint._typing import Size, Vector
+from sixpoint.model_spec.channels import Channel, SpecModel
+
+__all__ = ["InputSpec", "NetworkSpec", "OutputSpec", "PatchSpec", "PromptKind", "RoiSpec", "Task"]
+
+_COMPLETE_AXES = [[side, 2 + front, 4 + top] for side in (0, 1) for front in (0, 1) for top in (0, 1)]
+
+
+class Task(StrEnum):
+    """What a model does."""
+
+    ANNOTATION = "annotation"
+    """Outlines the object that a person's prompts point at."""
+    SEGMENTATION = "segmentation"
+    """Labels every voxel of a volume, without prompts."""
+
+
+class PromptKind(StrEnum):
+    """A kind of prompt that a model accepts."""
+
+    EXTREME_POINTS = "extreme_points"
+    """Six or more points on the object's six extremes (DEXTR, Maninis et al. 2018)."""
+    BOX = "box"
+    """A box round the object."""
+    CLICKS = "clicks"
+    """Corrections: positive clicks on voxels that the mask lacks, negative clicks on voxels that it should not have. A
+    model that accepts clicks only lets a positive click start the object."""
+    MASK = "mask"
+    """An initial mask to correct."""
+
+
+class RoiSpec(SpecModel):
+    """The region of interest: the points' box (to the faces of its voxels) plus margins, on the network's grid.
+
+    Attributes:
+        size: Cells of the network's grid along (x, y, z).
+        margin_mm: Millimetres added on every side.
+        margin_voxels: Voxels of the image added on every side, on top of ``margin_mm``: on small objects too, clicks
+            are a few voxels off.
+        margin_fraction: Fraction of the box's own edge added on every side, on top of both.
+        whole: Whether the ROI is the whole image, whatever the prompts (as for DeepEdit); the margins are then ignored.
+    """
+
+    size: Size = (64, 64, 64)
+    margin_mm: float = Field(default=0.0, ge=0)
+    margin_voxels: float = Field(default=0.0, ge=0)
+    margin_fraction: float = Field(default=0.225, ge=0)
+    whole: bool = False
+
+    @model_validator(mode="after")
+    def _check_size(self) -> RoiSpec:
+        if not all(8 <= edge <= 512 for edge in self.size):
+            raise ValueError(f"every edge of the ROI must be between 8 and 512 voxels, got {self.size}")
+        return self
+
+
+class PatchSpec(SpecModel):
+    """The part of a volume that a segmentation network sees at once; sliding windows of this size cover the volume.
+
+    Attributes:
+        size: Voxels of the network's grid along (x, y, z).
+        spacing: Millimetres between voxels along (x, y, z), to which canonical volumes are resampled.
+        overlap: Fraction of its edge that a window shares with the next one.
+        blend: Weights of a window's voxels where windows overlap: a Gaussian round its centre, or all equal.
+        padding: Voxels beyond a volume that is smaller than the patch: ``padding_value``, or the last voxel repeated.
+        padding_value: Value of constant padding, in the units of the input tensor.
+    """
+
+    size: Size
+    spacing: Vector
+    overlap: float = Field(default=0.5, ge=0, lt=1)
+    blend: Literal["gaussian", "constant"] = "gaussian"
+    padding: Literal["constant", "replicate"] = "constant"
+    padding_value: float = Field(default=-1.0, ge=-1, le=1)
+
+    @model_validator(mode="after")
+    def _check_size_and_spacing(self) -> PatchSpec:
+        if not all(8 <= edge <= 512 for edge in self.size):
+            raise ValueError(f"every edge of the patch must be between 8 and 512 voxels, got {self.size}")
+        if not all(edge > 0 for edge in self.spacing):
+            raise ValueError(f"spacing must be positive, got {self.spacing} mm")
+        return self
+
+
+class InputSpec(SpecModel):
+    """The network's one input tensor, [channel, z, y, x]."""
+
+    name: str = "INPUT"
+    dtype: Literal["FP16", "FP32"] = "FP16"
+    channels: tuple[Channel, ...] = Field(min_length=1)
+
+
+class OutputSpec(SpecModel):
+    """The network's one output tensor, probabilities [channel, z, y, x]: 0..255 as UINT8, 0..1 as FP16 or FP32.
+
+    Annotation: one channel, cut at ``threshold``. Segmentation: background and every label, of which the largest wins;
+    or, where labels may overlap (``exclusive`` false), every label by itself, cut at ``threshold``.
+    """
+
+    name: str = "PROBABILITY"
+    dtype: Literal["UINT8", "FP16", "FP32"] = "UINT8"
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    exclusive: bool = True
+
+
+class NetworkSpec(SpecModel):
+    """The network inside the model, and the steps between its tensors and the model's; for exporter and trainer only.
+
+    The exporter folds these steps into the graph: the gateway exchanges the same tensors with every network.
+
+    Attributes:
+        name: Class in ``monai.networks.nets``, or the kind of file that the network came in: ``ONNX``, ``TorchScript``.
+        arguments: Keyword arguments of the class.
+        axes: Directions in the patient of the network's own spatial axes, in their order, one letter of each of L/R,
+            P/A and S/I, as in MONAI's ``Orientation``; ``SPL`` is the model's tensor [z, y, x] itself.
+        scale: Factors that the input is multiplied by before the network sees it: one for all channels, or one each.
+        offset: Numbers that are added after ``scale``: one for all channels, or one each.
+        activation: Function that turns the network's output into probabilities. None: softmax where labels are
+            exclusive, sigmoid otherwise; ``none``: the output is probabilities already.
+        channels: Channels of the network's output that make the model's output, after the activation, in this order;
+            empty: all of them.
+    """
+
+    name: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    axes: str = "SPL"
+    scale: tuple[float, ...] = ()
+    offset: tuple[float, ...] = ()
+    activation: Literal["softmax", "sigmoid", "none"] | None = None
+    channels: tuple[Annotated[int, Field(ge=0)], ...] = ()
+
+    @model_validator(mode="after")
+    def _check_axes_and_scale(self) -> NetworkSpec:
+        if sorted(map("LRPASI".find, self.axes)) not in _COMPLETE_AXES:
+            raise ValueError(f"axes needs one letter of each of L/R, P/A and S/I, as RAS; got {self.axes!r}")
+        if not all(self.scale):
+            raise ValueError("scale must not be 0: the network would not see the image")
+        return self
