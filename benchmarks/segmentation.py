@@ -33,10 +33,10 @@ from gateway.core.images.stored_image import StoredImage
 from gateway.core.runtime.admission import Admission
 from gateway.core.runtime.catalog import Catalog, Model
 from gateway.core.runtime.deadline import Deadline
-from gateway.core.runtime.inference import Inferred
-from gateway.core.segmentation.events import Segmented
+from gateway.core.runtime.inference import InferenceResult
+from gateway.core.segmentation.events import SegmentationSummary
 from gateway.core.segmentation.segmenter import Segmenter
-from gateway.core.segmentation.sliding_window import Windows
+from gateway.core.segmentation.sliding_window import SlidingWindow
 from gateway.settings import Settings
 from gateway.triton.client import TritonClient
 from sixpoint.client import Client
@@ -158,8 +158,8 @@ def _patches(volume: Volume, spec: ModelSpec) -> list[npt.NDArray[Any]]:
     roi = Roi.from_image(volume.geometry.size, spacing=volume.geometry.spacing, target_spacing=spec.patch.spacing)
     channels = volume_input(roi.extract(volume.array), spec.input)
     _, z, y, x = channels.shape
-    windows = Windows.over((z, y, x), spec.patch)
-    return [windows.cut(channels, corner, spec.patch) for corner in windows]
+    windows = SlidingWindow.over((z, y, x), spec.patch)
+    return [windows.extract(channels, corner, spec.patch) for corner in windows]
 
 
 async def _ask_triton(address: str, patches: Sequence[npt.NDArray[Any]], spec: ModelSpec) -> None:
@@ -201,9 +201,9 @@ class _Immediate:
         *,
         timeout: float,  # noqa: ARG002
         version: str = "",
-    ) -> Inferred:
+    ) -> InferenceResult:
         """The balls."""
-        return Inferred(self._output.copy(), version or model.version)
+        return InferenceResult(self._output.copy(), version or model.version)
 
 
 class _OneImage:
@@ -250,12 +250,12 @@ async def _segment(image: StoredImage, spec: ModelSpec) -> None:
             catalog=catalog,
             inference=_Immediate(spec),
             executor=executor,
-            admission=Admission(budget=4 * _GIB, most=1),
+            admission=Admission(budget=4 * _GIB, max_active=1),
             memory=4 * _GIB,
             in_flight=4,
         )
         events = segmenter.segment("", "parts", deadline=Deadline.after(3600))
-        assert isinstance([event async for event in events][-1], Segmented)
+        assert isinstance([event async for event in events][-1], SegmentationSummary)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ async def run_demo(settings: Settings, case: Case, *, output: Path, console: Con
     output.mkdir(parents=True, exist_ok=True)
     console.print("starting Triton ...")
     with tempfile.TemporaryDirectory(prefix="sixpoint-") as state:
-        local = settings.kept_in(Path(state)).model_copy(update={"drain_notice_seconds": 0.0})
+        local = settings.with_state_in(Path(state)).model_copy(update={"drain_notice_seconds": 0.0})
         async with LocalTriton(settings.local_triton(log=output / "triton.log")) as triton:
             local = local.model_copy(update={"triton_url": triton.address})
             console.print("starting the gateway ...")

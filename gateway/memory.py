@@ -10,9 +10,9 @@ __all__ = ["keep_freed_memory"]
 # malloc.h's numbers of the two settings, of glibc.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 # The largest that it takes: larger arrays are given back to the system as soon as they are freed.
-_LARGEST_KEPT = 32 * 2**20
+_MAX_HEAP_BLOCK = 32 * 2**20
 # Of freed memory that lies at the end of what a thread has.
-_MOST_KEPT = 64 * 2**20
+_MAX_FREE_TOP = 64 * 2**20
 
 
 def keep_freed_memory() -> None:
@@ -23,5 +23,5 @@ def keep_freed_memory() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_MMAP_THRESHOLD, _LARGEST_KEPT)
-        mallopt(_TRIM_THRESHOLD, _MOST_KEPT)
+        mallopt(_MMAP_THRESHOLD, _MAX_HEAP_BLOCK)
+        mallopt(_TRIM_THRESHOLD, _MAX_FREE_TOP)

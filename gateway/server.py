@@ -107,7 +107,7 @@ class Gateway:
         self._executor = ThreadPoolExecutor(settings.workers, thread_name_prefix="sixpoint")
         # Threads of their own, too: a prompt is not to stand in line behind pieces of work on whole images.
         self._segmenting = ThreadPoolExecutor(settings.workers, thread_name_prefix="segmenting")
-        self._admission = Admission(budget=settings.prompt_memory_bytes, most=settings.max_prompts)
+        self._admission = Admission(budget=settings.prompt_memory_bytes, max_active=settings.max_prompts)
         self._cores = CorePool(active=lambda: self._admission.active)
         self._health = health.aio.HealthServicer()
         self.port = settings.port
@@ -196,10 +196,10 @@ class Gateway:
 
     def _engine(self, triton: TritonClient) -> Engine:
         return Engine(
-            log=self._log,
+            history=self._log,
             images=self._images,
             catalog=self._catalog,
-            outliner=Annotator(inference=triton, executor=self._executor, run_pair=self._cores.run_pair),
+            annotator=Annotator(inference=triton, executor=self._executor, run_pair=self._cores.run_pair),
             admission=self._admission,
         )
 
@@ -213,8 +213,8 @@ class Gateway:
             # A budget of their own: they take minutes, and a person who clicks is not to wait for them.
             admission=Admission(
                 budget=settings.segmentation_memory_bytes,
-                most=settings.max_segmentations,
-                what="segmentations run",
+                max_active=settings.max_segmentations,
+                activity="segmentations run",
                 setting="SIXPOINT_MAX_SEGMENTATIONS",
             ),
             memory=settings.segmentation_memory_bytes,

@@ -101,7 +101,7 @@ class Settings(BaseSettings):
     triton_model_repository: Path = Path("model_repository")
     """Local Triton only: the models that it serves."""
 
-    def kept_in(self, folder: Path) -> Settings:
+    def with_state_in(self, folder: Path) -> Settings:
         """The same settings, with everything that is kept in one folder."""
         urls = {"database_url": f"sqlite:///{folder}/sixpoint.db", "blobs_url": f"{folder}/blobs"}
         return self.model_copy(update={"state_folder": folder, "cache_folder": folder / "cache", **urls})

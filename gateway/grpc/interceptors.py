@@ -55,17 +55,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             "response_serializer": handler.response_serializer,
         }
         if handler.stream_unary:
-            wrapped = self._around(handler.stream_unary, method, self._upload_seconds)
+            wrapped = self._wrap(handler.stream_unary, method, self._upload_seconds)
             return grpc.stream_unary_rpc_method_handler(wrapped, **codecs)
         if handler.unary_stream:
-            wrapped = self._around(handler.unary_stream, method, self._segmentation_seconds)
+            wrapped = self._wrap(handler.unary_stream, method, self._segmentation_seconds)
             return grpc.unary_stream_rpc_method_handler(wrapped, **codecs)
         if handler.stream_stream:
-            return grpc.stream_stream_rpc_method_handler(self._around(handler.stream_stream, method, None), **codecs)
-        wrapped = self._around(handler.unary_unary, method, self._call_seconds)
+            return grpc.stream_stream_rpc_method_handler(self._wrap(handler.stream_stream, method, None), **codecs)
+        wrapped = self._wrap(handler.unary_unary, method, self._call_seconds)
         return grpc.unary_unary_rpc_method_handler(wrapped, **codecs)
 
-    def _around(self, behaviour: _Behaviour, method: str, default_seconds: float | None) -> Callable[..., Any]:
+    def _wrap(self, behaviour: _Behaviour, method: str, default_seconds: float | None) -> Callable[..., Any]:
         async def call(request: Any, context: _Context) -> Any:
             started = time.perf_counter()
             code = grpc.StatusCode.OK.name
@@ -78,7 +78,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 code = grpc.StatusCode.CANCELLED.name
                 raise
             except Exception as failure:
-                refusal, reason = _refusal(_as_ours(failure))
+                refusal, reason = _refusal(_as_sixpoint_error(failure))
                 code = refusal[0].name
             finally:
                 _log.info(
@@ -99,7 +99,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return call
 
 
-def _as_ours(failure: Exception) -> SixpointError:
+def _as_sixpoint_error(failure: Exception) -> SixpointError:
     if isinstance(failure, SixpointError):
         return failure
     if isinstance(failure, TimeoutError):

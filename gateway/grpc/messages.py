@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gateway.core.annotation.annotator import Phase
-from gateway.core.annotation.prompt_state import check_count
-from gateway.core.annotation.request import Answer, Target
-from gateway.core.segmentation.events import Event, Labelled, Progress, Segmented
+from gateway.core.annotation.prompt_state import check_click_count
+from gateway.core.annotation.request import AnnotationRequest, AnnotationResult
+from gateway.core.runtime.stage import Stage
+from gateway.core.segmentation.events import LabelMask, SegmentationEvent, SegmentationProgress, SegmentationSummary
 from gateway.core.sessions.validation import check_request_id, check_segment
 from sixpoint.errors import PromptError
 from sixpoint.prompts import Prompt
@@ -13,20 +13,20 @@ from sixpoint.protocol.converters import mask_to_message, prompt_from_message, t
 from sixpoint.v1 import annotation_service_pb2 as messages
 from sixpoint.v1 import volume_pb2 as volumes
 
-__all__ = ["PHASES", "answer_message", "event_message", "read_place", "read_prompts", "read_target"]
+__all__ = ["PHASES", "event_to_message", "read_change", "read_mask_request", "read_prompts", "result_to_message"]
 
 PHASES = {
-    Phase.WAITING: messages.PHASE_WAITING,
-    Phase.PREPROCESSING: messages.PHASE_PREPROCESSING,
-    Phase.INFERENCE: messages.PHASE_INFERENCE,
-    Phase.POSTPROCESSING: messages.PHASE_POSTPROCESSING,
+    Stage.WAITING: messages.PHASE_WAITING,
+    Stage.PREPROCESSING: messages.PHASE_PREPROCESSING,
+    Stage.INFERENCE: messages.PHASE_INFERENCE,
+    Stage.POSTPROCESSING: messages.PHASE_POSTPROCESSING,
 }
 """The contract's number of each phase."""
 
 Change = messages.AnnotateRequest | messages.UndoRequest | messages.RedoRequest | messages.ResetRequest
 
 
-def read_target(request: Change) -> Target:
+def read_change(request: Change) -> AnnotationRequest:
     """What a change is about.
 
     Raises:
@@ -35,7 +35,7 @@ def read_target(request: Change) -> Target:
     check_request_id(request.request_id)
     segment = request.segment or 1
     check_segment(segment)
-    return Target(
+    return AnnotationRequest(
         session_id=request.session_id,
         segment=segment,
         revision=request.revision if request.HasField("revision") else None,
@@ -44,7 +44,7 @@ def read_target(request: Change) -> Target:
     )
 
 
-def read_place(request: messages.GetMaskRequest) -> Target:
+def read_mask_request(request: messages.GetMaskRequest) -> AnnotationRequest:
     """Which segment is asked for.
 
     Raises:
@@ -52,7 +52,7 @@ def read_place(request: messages.GetMaskRequest) -> Target:
     """
     segment = request.segment or 1
     check_segment(segment)
-    return Target(session_id=request.session_id, segment=segment, base_revision=request.base_revision)
+    return AnnotationRequest(session_id=request.session_id, segment=segment, base_revision=request.base_revision)
 
 
 def read_prompts(request: messages.AnnotateRequest) -> list[Prompt]:
@@ -63,7 +63,7 @@ def read_prompts(request: messages.AnnotateRequest) -> list[Prompt]:
         ResourceExhausted: When they are too many.
     """
     # Before any is read: a message holds a hundred times as many as are answered. One may be points or a box.
-    check_count(len(request.prompts) - 1)
+    check_click_count(len(request.prompts) - 1)
     prompts = []
     for number, message in enumerate(request.prompts):
         try:
@@ -73,7 +73,7 @@ def read_prompts(request: messages.AnnotateRequest) -> list[Prompt]:
     return prompts
 
 
-def answer_message(answer: Answer) -> messages.Answer:
+def result_to_message(answer: AnnotationResult) -> messages.Answer:
     """An answer as a message."""
     return messages.Answer(
         revision=answer.revision,
@@ -87,18 +87,18 @@ def answer_message(answer: Answer) -> messages.Answer:
     )
 
 
-def event_message(event: Event) -> messages.SegmentResponse:
+def event_to_message(event: SegmentationEvent) -> messages.SegmentResponse:
     """What a segmentation tells, as a message."""
     match event:
-        case Progress(phase, done, count):
+        case SegmentationProgress(phase, done, count):
             progress = messages.SegmentProgress(phase=PHASES[phase], patches_done=done, patch_count=count)
             return messages.SegmentResponse(progress=progress)
-        case Labelled(number, name, mask, extremes):
+        case LabelMask(number, name, mask, extremes):
             label = messages.SegmentLabel(number=number, name=name, mask=mask_to_message(mask))
             if extremes:
                 label.extreme_points.frame = volumes.FRAME_VOXEL
                 label.extreme_points.points.extend(volumes.Point(x=x, y=y, z=z) for x, y, z in extremes)
             return messages.SegmentResponse(label=label)
-        case Segmented(model, version, timings):
+        case SegmentationSummary(model, version, timings):
             summary = messages.SegmentSummary(model=model, model_version=version, timings=timings_to_message(timings))
             return messages.SegmentResponse(summary=summary)

@@ -14,8 +14,8 @@ import numpy as np
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from gateway.core.runtime.catalog import Model
-from gateway.core.runtime.inference import Inferred
-from gateway.triton.shared_memory import Region, Regions
+from gateway.core.runtime.inference import InferenceResult
+from gateway.triton.shared_memory import Region, RegionPool
 from sixpoint._typing import Array, Floating
 from sixpoint.errors import DeadlineExceeded, InferenceError, ModelSpecError, SixpointError, TritonUnavailable
 from sixpoint.model_spec import CANDIDATE_PARAMETER, SPEC_PARAMETER, Candidate, ModelSpec
@@ -49,7 +49,7 @@ class TritonClient:
     def __init__(self, url: str, *, shared_memory: bool = True) -> None:
         self._channel = grpc.aio.insecure_channel(url, options=_OPTIONS)
         self._stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self._regions = Regions(self._stub, enabled=shared_memory)
+        self._regions = RegionPool(self._stub, enabled=shared_memory)
 
     async def __aenter__(self) -> Self:
         return self
@@ -71,8 +71,8 @@ class TritonClient:
                 service_pb2.RepositoryIndexRequest(ready=True), timeout=_LOOK_SECONDS
             )
         except grpc.aio.AioRpcError as error:
-            self._regions.forget()
-            raise _away() from error
+            self._regions.invalidate()
+            raise _unreachable() from error
         ready: dict[str, list[str]] = {}
         for model in index.models:
             if model.state == "READY" and model.version:
@@ -96,7 +96,7 @@ class TritonClient:
                 service_pb2.ModelConfigRequest(name=name, version=versions[-1]), timeout=_LOOK_SECONDS
             )
         except grpc.aio.AioRpcError as error:
-            raise _away() from error
+            raise _unreachable() from error
         config = response.config
         if SPEC_PARAMETER not in config.parameters:
             return None
@@ -109,7 +109,7 @@ class TritonClient:
             versions = tuple(version for version in versions if version != candidate.version)
         return Model(name, versions[-1], spec, candidate) if versions else None
 
-    async def infer(self, model: Model, tensor: Floating, *, timeout: float, version: str = "") -> Inferred:
+    async def infer(self, model: Model, tensor: Floating, *, timeout: float, version: str = "") -> InferenceResult:
         """Run one input through a version of a model.
 
         Args:
@@ -134,10 +134,10 @@ class TritonClient:
                 raise
             return await self._infer_version(model, "", tensor, timeout=deadline - time.monotonic())
 
-    async def _infer_version(self, model: Model, version: str, tensor: Floating, *, timeout: float) -> Inferred:
+    async def _infer_version(self, model: Model, version: str, tensor: Floating, *, timeout: float) -> InferenceResult:
         """Run one input through a version, or the newest one (empty): in shared memory if Triton offers it."""
         deadline = time.monotonic() + timeout
-        region = await self._regions.take(_output_offset(tensor) + _output_bytes(model.spec))
+        region = await self._regions.acquire(_output_offset(tensor) + _output_bytes(model.spec))
         if region is not None:
             try:
                 return await self._infer(model, version, tensor, region, timeout=timeout)
@@ -146,7 +146,7 @@ class TritonClient:
                 cause = error.__cause__
                 if not (isinstance(cause, grpc.aio.AioRpcError) and "shared memory" in (cause.details() or "")):
                     raise
-                self._regions.forget()
+                self._regions.invalidate()
         return await self._infer(model, version, tensor, None, timeout=deadline - time.monotonic())
 
     async def _infer(
@@ -157,7 +157,7 @@ class TritonClient:
         region: Region | None,
         *,
         timeout: float,
-    ) -> Inferred:
+    ) -> InferenceResult:
         """Run one input, in shared memory or as bytes."""
         spec = model.spec
         shape, dtype = (1, *spec.output_shape), _DTYPES[spec.output.dtype]
@@ -169,17 +169,17 @@ class TritonClient:
             request.raw_input_contents.append(tensor.tobytes())
         else:
             region.write(tensor)
-            _place(given, region, offset=0, size=tensor.nbytes)
-            _place(wanted, region, offset=offset, size=expected)
+            _set_shared_memory(given, region, offset=0, size=tensor.nbytes)
+            _set_shared_memory(wanted, region, offset=offset, size=expected)
         try:
             response = await self._stub.ModelInfer(request, timeout=timeout)
         except grpc.aio.AioRpcError as error:
             if region is not None:
-                self._regions.drop(region)
-            raise _failure(error) from error
+                self._regions.quarantine(region)
+            raise _error_from(error) from error
         except asyncio.CancelledError:
             if region is not None:
-                self._regions.drop(region)
+                self._regions.quarantine(region)
             raise
         output = response.outputs[0] if response.outputs else None
         raw = response.raw_output_contents[0] if response.raw_output_contents else b""
@@ -187,7 +187,7 @@ class TritonClient:
         length = len(raw) if region is None else expected
         if region is not None:
             answer = region.read(dtype, spec.output_shape, offset=offset)
-            self._regions.give_back(region)
+            self._regions.release(region)
         if output is None or tuple(output.shape) != shape or output.datatype != spec.output.dtype or length != expected:
             got = f"{output.datatype} {tuple(output.shape)}" if output else "nothing"
             raise InferenceError(
@@ -196,7 +196,7 @@ class TritonClient:
             )
         if region is None:
             answer = np.frombuffer(raw, dtype).reshape(spec.output_shape)
-        return Inferred(answer, response.model_version)
+        return InferenceResult(answer, response.model_version)
 
 
 def _output_bytes(spec: ModelSpec) -> int:
@@ -208,7 +208,7 @@ def _output_offset(tensor: Array) -> int:
     return -(-tensor.nbytes // 64) * 64
 
 
-def _place(tensor: Any, region: Region, *, offset: int, size: int) -> None:
+def _set_shared_memory(tensor: Any, region: Region, *, offset: int, size: int) -> None:
     """Say where in shared memory a tensor of a request is."""
     tensor.parameters["shared_memory_region"].string_param = region.name
     tensor.parameters["shared_memory_offset"].int64_param = offset
@@ -225,19 +225,19 @@ def _check_tensor(model: str, kind: str, tensors: Any, promised: tuple[str, str,
         raise ModelSpecError(f"model {model!r}: its {kind} is {found}, its spec promises {[promised]}")
 
 
-def _away() -> TritonUnavailable:
+def _unreachable() -> TritonUnavailable:
     return TritonUnavailable("Triton cannot be reached just now; try again", retry_after=_RETRY_SECONDS)
 
 
-def _failure(error: grpc.aio.AioRpcError) -> SixpointError:
+def _error_from(error: grpc.aio.AioRpcError) -> SixpointError:
     match error.code():
         # NOT_FOUND: the model was unloaded since the last look at the repository.
         case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.NOT_FOUND:
-            return _away()
+            return _unreachable()
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return DeadlineExceeded("the deadline passed while Triton was computing")
         # Triton's words for a model whose process died (out of memory, say); it is started again.
         case grpc.StatusCode.INTERNAL if "is not healthy" in (error.details() or ""):
-            return _away()
+            return _unreachable()
         case code:
             return InferenceError(f"Triton refused the request: {code.name}")

@@ -24,7 +24,7 @@ from tritonclient.grpc import service_pb2
 
 from sixpoint._typing import Array
 
-__all__ = ["Region", "Regions"]
+__all__ = ["Region", "RegionPool"]
 
 _log = logging.getLogger(__name__)
 
@@ -34,9 +34,9 @@ _FOLDER = Path("/dev/shm")
 _PREFIX = "sixpoint"
 _SECONDS = 2.0
 # At most so many at a time, of some megabytes each; calls beyond them send bytes.
-_MOST = 16
+_MAX_REGIONS = 16
 # How long Triton may still write for a call that was given up: until then its region is for nobody.
-_REST_SECONDS = 120.0
+_QUARANTINE_SECONDS = 120.0
 
 
 class Region:
@@ -80,7 +80,7 @@ class Region:
         return np.frombuffer(self._memory, dtype, int(np.prod(shape)), offset).reshape(shape).copy()
 
 
-class Regions:
+class RegionPool:
     """The regions of one connection to Triton. Belongs to one event loop.
 
     Args:
@@ -95,52 +95,52 @@ class Regions:
         self._offered: bool | None = None if enabled else False
         self._idle: list[Region] = []
         self._busy: set[Region] = set()
-        self._making = 0
-        self._resting: deque[tuple[float, Region]] = deque()
+        self._being_created = 0
+        self._quarantined: deque[tuple[float, Region]] = deque()
         self._logged = False
 
-    async def take(self, size: int) -> Region | None:
+    async def acquire(self, size: int) -> Region | None:
         """A region of at least ``size`` bytes that nobody else writes to; None when there is none to be had."""
         if self._offered is False:
             return None
-        await self._wake()
+        await self._release_expired()
         for region in reversed(self._idle):
             if region.size >= size:
                 self._idle.remove(region)
                 self._busy.add(region)
                 return region
-        if self._count >= _MOST and self._idle:
+        if self._count >= _MAX_REGIONS and self._idle:
             # One that is too small makes room.
-            await self._release(self._idle.pop(0))
-        if self._count >= _MOST:
+            await self._discard(self._idle.pop(0))
+        if self._count >= _MAX_REGIONS:
             return None
-        self._making += 1
+        self._being_created += 1
         try:
-            made = await self._make(size)
+            made = await self._create(size)
         finally:
-            self._making -= 1
+            self._being_created -= 1
         if made is not None:
             self._busy.add(made)
         return made
 
-    def give_back(self, region: Region) -> None:
+    def release(self, region: Region) -> None:
         """Return a region whose call has ended well."""
         # One that is not busy was forgotten meanwhile: Triton does not know it any more.
         if region in self._busy:
             self._busy.remove(region)
             self._idle.append(region)
 
-    def drop(self, region: Region) -> None:
+    def quarantine(self, region: Region) -> None:
         """Return a region whose call was given up: Triton may still write to it."""
         if region in self._busy:
             self._busy.remove(region)
-            self._rest(region)
+            self._quarantine(region)
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """Use no present region any more, and try anew: Triton is away, or does not know them."""
         # It may have been slow only, and know them still.
         for region in (*self._idle, *self._busy):
-            self._rest(region)
+            self._quarantine(region)
         self._idle.clear()
         self._busy.clear()
         self._offered = None if self._enabled else False
@@ -153,15 +153,15 @@ class Regions:
 
     @property
     def _count(self) -> int:
-        return len(self._busy) + len(self._resting) + len(self._idle) + self._making
+        return len(self._busy) + len(self._quarantined) + len(self._idle) + self._being_created
 
-    async def _make(self, size: int) -> Region | None:
+    async def _create(self, size: int) -> Region | None:
         if self._offered is None:
-            await self._bury()
+            await self._reclaim_orphans()
         try:
-            region = Region(f"{_own()}{uuid.uuid4().hex[:12]}", size)
+            region = Region(f"{_own_prefix()}{uuid.uuid4().hex[:12]}", size)
         except OSError:
-            self._refuse("no shared memory here")
+            self._note_unavailable("no shared memory here")
             return None
         try:
             await self._stub.SystemSharedMemoryRegister(
@@ -171,22 +171,22 @@ class Regions:
         except grpc.aio.AioRpcError as error:
             if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
                 # It may have been slow only, and know it by now.
-                self._rest(region)
+                self._quarantine(region)
             if error.code() != grpc.StatusCode.UNAVAILABLE:
-                self._refuse(error.code().name)
+                self._note_unavailable(error.code().name)
             return None
         except asyncio.CancelledError:
-            self._rest(region)
+            self._quarantine(region)
             raise
         finally:
             region.unlink()
         self._offered = True
         return region
 
-    def _rest(self, region: Region) -> None:
-        self._resting.append((time.monotonic() + _REST_SECONDS, region))
+    def _quarantine(self, region: Region) -> None:
+        self._quarantined.append((time.monotonic() + _QUARANTINE_SECONDS, region))
 
-    def _refuse(self, why: str) -> None:
+    def _note_unavailable(self, why: str) -> None:
         # Once it was offered, a region that cannot be made is a want of memory, not of the service.
         if not self._offered:
             self._offered = False
@@ -194,32 +194,32 @@ class Regions:
             self._logged = True
             _log.info("tensors travel to triton as bytes, not in shared memory: %s", why)
 
-    async def _wake(self) -> None:
+    async def _release_expired(self) -> None:
         """Unregister regions that have rested long enough."""
-        while self._resting and self._resting[0][0] <= time.monotonic():
-            _, region = self._resting.popleft()
-            await self._release(region)
+        while self._quarantined and self._quarantined[0][0] <= time.monotonic():
+            _, region = self._quarantined.popleft()
+            await self._discard(region)
 
-    async def _release(self, region: Region) -> None:
+    async def _discard(self, region: Region) -> None:
         """Unregister a region that no call uses; where that is broken off or takes too long, again later."""
         gone = False
         try:
             gone = await self._unregister(region.name)
         finally:
             if not gone:
-                self._rest(region)
+                self._quarantine(region)
 
-    async def _bury(self) -> None:
+    async def _reclaim_orphans(self) -> None:
         """Remove what gateways left that were killed."""
         for path in _FOLDER.glob(f"{_PREFIX}.*"):
-            if _is_dead(path.name):
+            if _is_orphan(path.name):
                 path.unlink(missing_ok=True)
         with contextlib.suppress(grpc.aio.AioRpcError):
             status = await self._stub.SystemSharedMemoryStatus(
                 service_pb2.SystemSharedMemoryStatusRequest(), timeout=_SECONDS
             )
             for name in status.regions:
-                if _is_dead(name):
+                if _is_orphan(name):
                     await self._unregister(name)
 
     async def _unregister(self, name: str) -> bool:
@@ -238,11 +238,11 @@ def _namespace() -> int:
     return Path("/proc/self/ns/pid").stat().st_ino
 
 
-def _own() -> str:
+def _own_prefix() -> str:
     return f"{_PREFIX}.{_namespace()}.{os.getpid()}."
 
 
-def _is_dead(name: str) -> bool:
+def _is_orphan(name: str) -> bool:
     """Whether a region of this name belongs to a gateway of this process namespace that is no more."""
     parts = name.split(".")
     if len(parts) != 4 or parts[:2] != [_PREFIX, str(_namespace())] or not parts[2].isdecimal():

@@ -17,8 +17,8 @@ import torch
 
 import sixpoint
 from gateway.core.runtime.catalog import Model
-from gateway.core.segmentation.aggregation import Blend
-from gateway.core.segmentation.sliding_window import Windows, importance_map
+from gateway.core.segmentation.aggregation import PatchAggregator
+from gateway.core.segmentation.sliding_window import SlidingWindow, importance_map
 from gateway.server import Gateway
 from gateway.triton.client import TritonClient
 from sixpoint import errors
@@ -156,15 +156,17 @@ async def blended(volume: Volume, model: Model, address: str) -> np.ndarray:
     geometry = volume.geometry.canonical()
     roi = Roi.from_image(geometry.size, spacing=geometry.spacing, target_spacing=spec.patch.spacing)
     channels = volume_input(roi.extract(volume.geometry.orientation.to_canonical(volume.array)), spec.input)
-    windows = Windows.over(channels.shape[1:], spec.patch)
-    blend = Blend(windows, importance_map(spec.patch), channels=spec.output_shape[0])
+    windows = SlidingWindow.over(channels.shape[1:], spec.patch)
+    blend = PatchAggregator(windows, importance_map(spec.patch), channels=spec.output_shape[0])
     grid = np.empty((spec.output_shape[0], *channels.shape[1:]), np.float32)
     async with TritonClient(address) as triton:
         corners = list(windows)
         for number, corner in enumerate(corners, start=1):
-            inferred = await triton.infer(model, windows.cut(channels, corner, spec.patch), timeout=30)
+            inferred = await triton.infer(model, windows.extract(channels, corner, spec.patch), timeout=30)
             blend.add(inferred.output / np.float32(255 if spec.output.dtype == "UINT8" else 1), corner)
-            for first, part in blend.finished(corners[number][0] if number < len(corners) else windows.padded[0]):
+            for first, part in blend.pop_completed_slices(
+                corners[number][0] if number < len(corners) else windows.padded_shape[0]
+            ):
                 grid[:, first : first + part.shape[1]] = part
     restored = [roi.restore(channel, image_size=geometry.size)[0] for channel in grid]
     return np.stack([volume.geometry.orientation.from_canonical(one) for one in restored])

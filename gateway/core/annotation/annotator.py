@@ -1,4 +1,4 @@
-"""One prompt's way through a network: prepare on a worker thread, infer in Triton, draw the mask on a worker thread."""
+"""Run one prompt through a network: preprocess on a thread, infer in Triton, postprocess and render on a thread."""
 
 from __future__ import annotations
 
@@ -8,40 +8,38 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from enum import Enum, auto
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-from gateway.core.annotation.preprocess import NetworkInput, Prediction, brought, correct, prepare, restore
+from gateway.core.annotation.postprocess import postprocess, render_mask
+from gateway.core.annotation.preprocess import NetworkInput, Prediction, prediction_from_mask, prepare
 from gateway.core.annotation.prompt_state import ObjectPrompts
-from gateway.core.images.store import StoredImage
+from gateway.core.images.stored_image import StoredImage
 from gateway.core.runtime.catalog import Model
 from gateway.core.runtime.deadline import Deadline
 from gateway.core.runtime.inference import Inference, check_finite
+from gateway.core.runtime.stage import Stage
 from sixpoint._typing import Bools
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, Timings, pack, pack_change
 from sixpoint.model_spec import ModelSpec
 from sixpoint.preprocessing.concurrency import PairRunner, run_serially
 
-__all__ = ["Annotator", "ClientMask", "PendingAnswer", "Phase", "RenderedMask"]
+__all__ = ["Annotator", "ClientMask", "PendingPrediction", "RenderedMask"]
 
 _Result = TypeVar("_Result")
 
 
-class Phase(Enum):
-    """How far a call is."""
-
-    WAITING = auto()
-    PREPROCESSING = auto()
-    INFERENCE = auto()
-    POSTPROCESSING = auto()
-
-
 @dataclass(frozen=True, eq=False)
 class ClientMask:
-    """The mask that the caller has: a piece of it, its first voxel (x, y, z), and its revision."""
+    """Mask that the client already has.
+
+    Attributes:
+        mask: The part of the image's grid that contains the object, bool [z, y, x].
+        offset: Index (x, y, z) of the first voxel of ``mask`` in the image.
+        revision: Session revision of the mask.
+    """
 
     mask: Bools
     offset: tuple[int, int, int]
@@ -50,13 +48,13 @@ class ClientMask:
 
 @dataclass(frozen=True, eq=False)
 class RenderedMask:
-    """A mask as it is sent, as it is, and where the time went.
+    """A mask on the image's own grid, with its packed form.
 
     Attributes:
-        packed: The whole mask; or what changed of it, if the caller has the one before.
-        mask: A piece of the image's grid, bool [z, y, x]; beyond it there is nothing.
-        offset: Index (x, y, z) of its first voxel.
-        timings: Where the time went.
+        packed: The packed mask; only the changed box if that is smaller and the client has the previous mask.
+        mask: The part of the image's grid that contains the object, bool [z, y, x]; all voxels outside are background.
+        offset: Index (x, y, z) of the first voxel of ``mask`` in the image.
+        timings: Time spent on rendering and packing.
     """
 
     packed: PackedMask
@@ -66,31 +64,31 @@ class RenderedMask:
 
 
 @dataclass(frozen=True, eq=False)
-class PendingAnswer:
-    """An answer on the ROI's grid, whose mask is being drawn.
+class PendingPrediction:
+    """A prediction on the ROI's grid whose mask is still being rendered.
 
     Attributes:
-        answered: The answer.
-        version: The model's that made it; empty when a person brought it along.
-        timings: Where the time went until it was there.
-        drawing: Its mask; whoever does not want it any more cancels it.
-        prepared: What the network saw.
+        prediction: The prediction.
+        version: Version of the model that made it; empty for an initial mask.
+        timings: Time spent until the prediction was there.
+        rendering: The mask in the making; cancel it if the mask is no longer wanted.
+        network_input: What the network saw; None if no network was run.
     """
 
-    answered: Prediction
+    prediction: Prediction
     version: str
     timings: Timings
-    drawing: asyncio.Future[RenderedMask]
-    prepared: NetworkInput | None = None
+    rendering: asyncio.Future[RenderedMask]
+    network_input: NetworkInput | None = None
 
 
 class Annotator:
-    """Runs networks on what people show.
+    """Turns the prompts for one object into a mask.
 
     Args:
-        inference: Runs a network on one tensor.
-        executor: Threads for pre- and post-processing.
-        run_pair: Does two halves of the work of one prompt.
+        inference: Backend that runs a network on one tensor.
+        executor: Threads for preprocessing and postprocessing.
+        run_pair: Function that runs two independent halves of a prompt's work.
     """
 
     def __init__(self, *, inference: Inference, executor: Executor, run_pair: PairRunner = run_serially) -> None:
@@ -102,195 +100,190 @@ class Annotator:
         self,
         image: StoredImage,
         model: Model,
-        shown: ObjectPrompts,
+        prompts: ObjectPrompts,
         *,
-        answered: Prediction | None,
-        prepared: NetworkInput | None,
+        previous: Prediction | None,
+        previous_input: NetworkInput | None,
         client_mask: ClientMask | None,
         deadline: Deadline,
-        on_phase: Callable[[Phase], None],
+        on_stage: Callable[[Stage], None],
         version: str = "",
-    ) -> PendingAnswer:
-        """The answer of a model to all that was shown of an object: one call of the network.
+    ) -> PendingPrediction:
+        """Predict one object from all of its prompts, with one call of the network.
 
         Args:
-            image: Where the object lies.
-            model: The model.
-            shown: What was shown of the object.
-            answered: The answer that new clicks correct; None when there is none.
-            prepared: What the network saw last of this object; None when that is not known.
-            client_mask: The mask that the caller has.
-            deadline: Until when an answer is wanted.
-            on_phase: Called as the call goes on.
-            version: Which version of the model; empty: its own.
+            image: Image that contains the object.
+            model: Model to run.
+            prompts: Prompts for the object so far.
+            previous: Prediction that the new clicks correct; None for a new object.
+            previous_input: What the network last saw of this object; None if unknown.
+            client_mask: Mask that the client already has; None to pack the whole mask.
+            deadline: Moment by which the prediction is needed.
+            on_stage: Function called at the begin of each stage.
+            version: Version of the model to run; empty for the model's own.
 
         Raises:
-            TritonUnavailable: When Triton is away.
-            InferenceError: When it refuses, or answers something else than the model's spec promises.
-            DeadlineExceeded: When the deadline passed before the mask was there.
+            TritonUnavailable: When Triton cannot be reached.
+            InferenceError: When Triton refuses the request, or the output contradicts the model's spec.
+            DeadlineExceeded: When the deadline passes first.
         """
         geometry, threshold = image.volume.geometry, model.spec.output.threshold
-        on_phase(Phase.PREPROCESSING)
-        ready, waited, preparing = await self._run(
+        on_stage(Stage.PREPROCESSING)
+        network_input, waited, preparing = await self._run_in_thread(
             lambda: prepare(
                 image.reduced,
-                shown,
-                answered=answered,
-                before=prepared,
+                prompts,
+                previous=previous,
+                previous_input=previous_input,
                 geometry=geometry,
                 spec=model.spec,
                 run_pair=self._run_pair,
             )
         )
-        on_phase(Phase.INFERENCE)
+        on_stage(Stage.INFERENCE)
         started = time.perf_counter()
-        inferred = await self._inference.infer(model, ready.tensor, timeout=deadline.remaining(), version=version)
+        result = await self._inference.infer(model, network_input.tensor, timeout=deadline.remaining(), version=version)
         inferring = time.perf_counter() - started
-        on_phase(Phase.POSTPROCESSING)
+        on_stage(Stage.POSTPROCESSING)
 
-        def answer() -> Prediction:
-            check_finite(inferred.output, model=model.name)
-            return correct(inferred.output[0], ready, geometry=geometry, threshold=threshold)
+        def predict() -> Prediction:
+            check_finite(result.output, model=model.name)
+            return postprocess(result.output[0], network_input, geometry=geometry, threshold=threshold)
 
-        outlined = await self._drawn(
-            answer,
-            shown,
-            geometry=geometry,
-            threshold=threshold,
-            before=client_mask,
+        pending = await self._predict_and_render(
+            predict, prompts, geometry=geometry, threshold=threshold, client_mask=client_mask
         )
-        spent = Timings(
-            queue=timedelta(seconds=waited),
-            preprocess=timedelta(seconds=preparing),
-            inference=timedelta(seconds=inferring),
-        )
-        return replace(outlined, version=inferred.version, timings=spent + outlined.timings, prepared=ready)
+        spent = _timings(queue=waited, preprocess=preparing, inference=inferring)
+        return replace(pending, version=result.version, timings=spent + pending.timings, network_input=network_input)
 
-    async def bring(
-        self, shown: ObjectPrompts, spec: ModelSpec, *, geometry: Geometry, before: ClientMask | None
-    ) -> PendingAnswer:
-        """The answer that is the mask that a person brought along; no network is asked.
+    async def start_from_mask(
+        self, prompts: ObjectPrompts, spec: ModelSpec, *, geometry: Geometry, client_mask: ClientMask | None
+    ) -> PendingPrediction:
+        """Take an initial mask as the first prediction, without running a network.
 
         Args:
-            shown: What was shown of the object, which a mask began.
-            spec: Of the model that is to correct it.
-            geometry: Of the image as it came.
-            before: The mask that the caller has.
+            prompts: Prompts for an object that starts with an initial mask.
+            spec: Spec of the model that will correct the mask.
+            geometry: Geometry of the image as uploaded.
+            client_mask: Mask that the client already has; None to pack the whole mask.
         """
-        return await self._drawn(
-            lambda: brought(shown, geometry=geometry, spec=spec),
-            shown,
+        return await self._predict_and_render(
+            lambda: prediction_from_mask(prompts, geometry=geometry, spec=spec),
+            prompts,
             geometry=geometry,
             threshold=spec.output.threshold,
-            before=before,
+            client_mask=client_mask,
         )
 
-    async def draw(
+    async def render(
         self,
-        answered: Prediction,
-        shown: ObjectPrompts,
+        prediction: Prediction,
+        prompts: ObjectPrompts,
         *,
         geometry: Geometry,
         threshold: float,
-        before: ClientMask | None,
+        client_mask: ClientMask | None,
     ) -> RenderedMask:
-        """The mask of an answer.
+        """Render a stored prediction as a mask.
 
         Args:
-            answered: The answer.
-            shown: What was shown of the object.
-            geometry: Of the image as it came.
-            threshold: Probability from which on a voxel belongs to the object.
-            before: The mask that the caller has.
+            prediction: The prediction.
+            prompts: Prompts that led to it.
+            geometry: Geometry of the image as uploaded.
+            threshold: Smallest probability of the object's voxels.
+            client_mask: Mask that the client already has; None to pack the whole mask.
         """
-        drawn, waited, _ = await self._run(
-            lambda: self._draw(answered, shown, geometry=geometry, threshold=threshold, before=before)
+        rendered, waited, _ = await self._run_in_thread(
+            lambda: self._render(prediction, prompts, geometry=geometry, threshold=threshold, client_mask=client_mask)
         )
-        return replace(drawn, timings=replace(drawn.timings, queue=timedelta(seconds=waited)))
+        return replace(rendered, timings=replace(rendered.timings, queue=timedelta(seconds=waited)))
 
     @staticmethod
-    def nothing(before: ClientMask | None) -> RenderedMask:
-        """The empty mask."""
-        return _packed(np.zeros((1, 1, 1), np.bool_), (0, 0, 0), before, Timings())
+    def render_empty(client_mask: ClientMask | None) -> RenderedMask:
+        """Render the mask of a segment without an object."""
+        return _pack(np.zeros((1, 1, 1), np.bool_), (0, 0, 0), client_mask, Timings())
 
-    async def _drawn(
+    async def _predict_and_render(
         self,
-        answer: Callable[[], Prediction],
-        shown: ObjectPrompts,
+        predict: Callable[[], Prediction],
+        prompts: ObjectPrompts,
         *,
         geometry: Geometry,
         threshold: float,
-        before: ClientMask | None,
-    ) -> PendingAnswer:
-        """Make an answer on a thread, which goes on to draw it, while the answer is stored."""
+        client_mask: ClientMask | None,
+    ) -> PendingPrediction:
+        """Predict on a thread, and return while the same thread renders the mask: the caller stores meanwhile."""
         loop = asyncio.get_running_loop()
-        made: asyncio.Future[tuple[Prediction, float, float]] = loop.create_future()
-        asked = time.perf_counter()
+        predicted: asyncio.Future[tuple[Prediction, float, float]] = loop.create_future()
+        submitted = time.perf_counter()
 
-        def tell(*what: Any) -> None:
-            if not made.done():
-                made.set_result(what)
+        def set_predicted(prediction: Prediction, waited: float, predicting: float) -> None:
+            if not predicted.done():
+                predicted.set_result((prediction, waited, predicting))
 
         def work() -> RenderedMask:
-            begun = time.perf_counter()
-            answered = answer()
-            loop.call_soon_threadsafe(tell, answered, begun - asked, time.perf_counter() - begun)
-            # Python's lock goes to the loop first: to store an answer takes longer than to draw it.
+            started = time.perf_counter()
+            prediction = predict()
+            loop.call_soon_threadsafe(set_predicted, prediction, started - submitted, time.perf_counter() - started)
+            # Release the GIL to the event loop: storing the prediction takes longer than rendering it.
             time.sleep(0)
-            return self._draw(answered, shown, geometry=geometry, threshold=threshold, before=before)
+            return self._render(prediction, prompts, geometry=geometry, threshold=threshold, client_mask=client_mask)
 
-        drawing = loop.run_in_executor(self._executor, work)
+        rendering = loop.run_in_executor(self._executor, work)
         try:
-            await asyncio.wait((made, drawing), return_when=asyncio.FIRST_COMPLETED)
-            if not made.done():
-                # Nothing is drawn before it is told: there was no answer.
-                await drawing
-            answered, waited, answering = await made
+            await asyncio.wait((predicted, rendering), return_when=asyncio.FIRST_COMPLETED)
+            if not predicted.done():
+                # A prediction is always announced before rendering: without one, this raises the failure.
+                await rendering
+            prediction, waited, predicting = await predicted
         except BaseException:
-            drawing.cancel()
+            rendering.cancel()
             raise
-        timings = Timings(queue=timedelta(seconds=waited), postprocess=timedelta(seconds=answering))
-        return PendingAnswer(answered, "", timings, drawing)
+        return PendingPrediction(prediction, "", _timings(queue=waited, postprocess=predicting), rendering)
 
-    def _draw(
+    def _render(
         self,
-        answered: Prediction,
-        shown: ObjectPrompts,
+        prediction: Prediction,
+        prompts: ObjectPrompts,
         *,
         geometry: Geometry,
         threshold: float,
-        before: ClientMask | None,
+        client_mask: ClientMask | None,
     ) -> RenderedMask:
-        begun = time.perf_counter()
-        mask, offset = restore(answered, shown, geometry=geometry, threshold=threshold, run_pair=self._run_pair)
-        timings = Timings(postprocess=timedelta(seconds=time.perf_counter() - begun))
-        return _packed(mask, offset, before, timings, run_pair=self._run_pair)
+        started = time.perf_counter()
+        mask, offset = render_mask(prediction, prompts, geometry=geometry, threshold=threshold, run_pair=self._run_pair)
+        timings = _timings(postprocess=time.perf_counter() - started)
+        return _pack(mask, offset, client_mask, timings, run_pair=self._run_pair)
 
-    async def _run(self, work: Callable[[], _Result]) -> tuple[_Result, float, float]:
-        """Run work on a thread: its result, seconds waited for the thread, seconds of work."""
-        asked = time.perf_counter()
+    async def _run_in_thread(self, work: Callable[[], _Result]) -> tuple[_Result, float, float]:
+        """Run work on a thread; return its result, the seconds waited for the thread, and the seconds of work."""
+        submitted = time.perf_counter()
 
         def timed() -> tuple[_Result, float, float]:
-            begun = time.perf_counter()
+            started = time.perf_counter()
             result = work()
-            return result, begun - asked, time.perf_counter() - begun
+            return result, started - submitted, time.perf_counter() - started
 
         return await asyncio.get_running_loop().run_in_executor(self._executor, timed)
 
 
-def _packed(
+def _timings(**seconds: float) -> Timings:
+    return Timings(**{stage: timedelta(seconds=value) for stage, value in seconds.items()})
+
+
+def _pack(
     mask: Bools,
     offset: tuple[int, int, int],
-    before: ClientMask | None,
+    client_mask: ClientMask | None,
     timings: Timings,
     *,
     run_pair: PairRunner = run_serially,
 ) -> RenderedMask:
-    begun = time.perf_counter()
-    if before is None:
+    started = time.perf_counter()
+    if client_mask is None:
         packed = pack(mask, offset, run_pair=run_pair)
     else:
-        old = before.mask, before.offset
-        packed = pack_change(mask, offset, before=old, revision=before.revision, run_pair=run_pair)
-    timings = replace(timings, encode=timedelta(seconds=time.perf_counter() - begun))
+        before = client_mask.mask, client_mask.offset
+        packed = pack_change(mask, offset, before=before, revision=client_mask.revision, run_pair=run_pair)
+    timings = replace(timings, encode=timedelta(seconds=time.perf_counter() - started))
     return RenderedMask(packed, mask, offset, timings)

@@ -9,7 +9,7 @@ from gateway.core.annotation.prompt_state import ObjectExtent
 from sixpoint._typing import Bools, Counts, Size
 from sixpoint.preprocessing.roi import Roi
 
-__all__ = ["blend", "sampled"]
+__all__ = ["merge_changes", "sample_mask"]
 
 
 # An answer that was brought from one ROI to a larger one is a little blurred: smaller differences, in 255ths, are no
@@ -17,7 +17,7 @@ __all__ = ["blend", "sampled"]
 _BLUR = 48
 
 
-def sampled(extent: ObjectExtent, roi: Roi, *, size: Size) -> Counts:
+def sample_mask(extent: ObjectExtent, roi: Roi, *, size: Size) -> Counts:
     """The mask on the ROI's grid, in 255ths of what it fills of each cell.
 
     Args:
@@ -26,7 +26,7 @@ def sampled(extent: ObjectExtent, roi: Roi, *, size: Size) -> Counts:
         size: Of the canonical image, (x, y, z).
     """
     low, high = roi.voxel_bounds(size)
-    held = _within(extent, low, high).astype(np.uint8)
+    held = _crop(extent, low, high).astype(np.uint8)
     moved = Roi(
         lower=(roi.lower[0] - low[0], roi.lower[1] - low[1], roi.lower[2] - low[2]),
         upper=(roi.upper[0] - low[0], roi.upper[1] - low[1], roi.upper[2] - low[2]),
@@ -35,7 +35,7 @@ def sampled(extent: ObjectExtent, roi: Roi, *, size: Size) -> Counts:
     return quantise(moved.extract(held))
 
 
-def blend(
+def merge_changes(
     mask: Bools, lower: Size, counts: Counts, extent: ObjectExtent, *, roi: Roi, size: Size, threshold: float
 ) -> tuple[Bools, Size]:
     """The mask that was brought along, with what was changed of it.
@@ -56,11 +56,11 @@ def blend(
     """
     cut = threshold_count(threshold)
     low, high = roi.voxel_bounds(size)
-    result = _within(extent, low, high)
-    before = sampled(extent, roi, size=size)
+    result = _crop(extent, low, high)
+    before = sample_mask(extent, roi, size=size)
     changed = ((counts >= cut) != (before >= cut)) & (abs(counts.astype(np.int16) - before) >= _BLUR)
     if changed.any():
-        near = _grown(changed)
+        near = _dilate(changed)
         answer = np.zeros_like(result)
         z, y, x = (slice(a - b, a - b + n) for a, b, n in zip(lower[::-1], low[::-1], mask.shape, strict=True))
         answer[z, y, x] = mask
@@ -73,7 +73,7 @@ def blend(
     return result, low
 
 
-def _within(extent: ObjectExtent, low: Size, high: Size) -> Bools:
+def _crop(extent: ObjectExtent, low: Size, high: Size) -> Bools:
     """The mask in a box of voxels; what lies beyond the box is left out."""
     assert extent.mask is not None
     result = np.zeros([b - a for a, b in zip(low[::-1], high[::-1], strict=True)], np.bool_)
@@ -88,7 +88,7 @@ def _within(extent: ObjectExtent, low: Size, high: Size) -> Bools:
     return result
 
 
-def _grown(cells: Bools) -> Bools:
+def _dilate(cells: Bools) -> Bools:
     """The cells, and those that touch them."""
     for axis in range(3):
         grown = cells.copy()

@@ -21,11 +21,11 @@ __all__ = [
     "ObjectPrompts",
     "PromptBatch",
     "accumulate",
-    "anywhere",
-    "check_count",
-    "check_kinds",
+    "check_click_count",
+    "check_prompt_kinds",
     "read_prompts",
     "start_from_clicks",
+    "start_without_extent",
 ]
 
 
@@ -56,7 +56,7 @@ class ObjectExtent:
     box: Points
     extremes: Points
     mask: Bools | None = None
-    anywhere: bool = False
+    whole_image: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +111,7 @@ class ObjectPrompts:
 
     extent: ObjectExtent
     clicks: Clicks
-    new: int
+    new_clicks: int
 
 
 def read_prompts(prompts: Sequence[Prompt], *, geometry: Geometry) -> PromptBatch:
@@ -149,7 +149,7 @@ def read_prompts(prompts: Sequence[Prompt], *, geometry: Geometry) -> PromptBatc
         else:
             # An axis that is stored backwards has swapped the corners.
             box = np.stack([placed.min(axis=0), placed.max(axis=0)])
-            brought = _brought(prompt, number, geometry)
+            brought = _canonical_mask(prompt, number, geometry)
             extremes = placed if isinstance(prompt, ExtremePoints) else np.empty((0, 3))
             if brought is not None:
                 # The network sees it as it would have seen the points of whoever drew it.
@@ -158,7 +158,7 @@ def read_prompts(prompts: Sequence[Prompt], *, geometry: Geometry) -> PromptBatc
     return PromptBatch(tuple(prompts), extent, Clicks(np.concatenate(points), np.array(positive, np.bool_)))
 
 
-def _brought(prompt: Prompt, number: int, geometry: Geometry) -> Bools | None:
+def _canonical_mask(prompt: Prompt, number: int, geometry: Geometry) -> Bools | None:
     if not isinstance(prompt, InitialMask):
         return None
     try:
@@ -167,7 +167,7 @@ def _brought(prompt: Prompt, number: int, geometry: Geometry) -> Bools | None:
         raise error.under(f"prompts[{number}]") from None
 
 
-def check_count(clicks: int) -> None:
+def check_click_count(clicks: int) -> None:
     """Refuse more clicks than one object takes.
 
     Raises:
@@ -180,70 +180,70 @@ def check_count(clicks: int) -> None:
         )
 
 
-def check_kinds(call: PromptBatch, *, model: str, taken: Sequence[PromptKind]) -> None:
+def check_prompt_kinds(batch: PromptBatch, *, model: str, accepted: Sequence[PromptKind]) -> None:
     """Refuse what a model does not take.
 
     Raises:
         PromptNotSupported: Naming what it takes.
     """
-    given = dict.fromkeys(_KINDS[type(prompt)] for prompt in call.prompts)
-    refused = ", ".join(kind.value for kind in given if kind not in taken)
+    given = dict.fromkeys(_KINDS[type(prompt)] for prompt in batch.prompts)
+    refused = ", ".join(kind.value for kind in given if kind not in accepted)
     if refused:
-        raise PromptNotSupported(f"model {model!r} takes {', '.join(taken) or 'no prompts'}; not {refused}")
+        raise PromptNotSupported(f"model {model!r} takes {', '.join(accepted) or 'no prompts'}; not {refused}")
 
 
 def start_from_clicks(
-    shown: ObjectPrompts | None, call: PromptBatch, *, model: str, by_clicks: bool, geometry: Geometry
+    prompts: ObjectPrompts | None, batch: PromptBatch, *, model: str, clicks_suffice: bool, geometry: Geometry
 ) -> PromptBatch:
     """The call as one that begins an object, if its clicks do; otherwise as it is.
 
     Args:
-        shown: What was shown of the object so far; None: nothing.
-        call: What is shown now.
+        prompts: Prompts for the object so far; None without an object.
+        batch: Prompts of this call.
         model: Name of the model that is to answer.
-        by_clicks: Whether clicks alone begin an object for it.
+        clicks_suffice: Whether the model can start an object from clicks alone.
         geometry: Of the image as it came.
 
     Raises:
         NothingToCorrect: When there is nothing to take away from, or clicks began the object and the model needs more.
     """
-    if call.extent is not None or not len(call.clicks):
-        return call
-    if shown is not None:
-        if shown.extent.anywhere and not by_clicks:
+    if batch.extent is not None or not len(batch.clicks):
+        return batch
+    if prompts is not None:
+        if prompts.extent.whole_image and not clicks_suffice:
             raise NothingToCorrect(
                 f"a click began this object, and model {model!r} needs to know how far it reaches; begin it anew with "
                 "extreme points, a box or a mask"
             )
-        return call
-    if not by_clicks:
-        return call
-    if not call.clicks.positive.any():
+        return batch
+    if not clicks_suffice:
+        return batch
+    if not batch.clicks.positive.any():
         raise NothingToCorrect("there is no answer that negative clicks could correct; begin with a positive one")
-    return anywhere(call, geometry=geometry)
+    return start_without_extent(batch, geometry=geometry)
 
 
-def anywhere(call: PromptBatch, *, geometry: Geometry) -> PromptBatch:
+def start_without_extent(batch: PromptBatch, *, geometry: Geometry) -> PromptBatch:
     """The call of clicks as one that begins an object, of which nobody knows how far it reaches."""
     upper = np.array(geometry.canonical().size, np.float64) - 1
-    extent = ObjectExtent(np.stack([np.zeros(3), upper]), np.empty((0, 3)), anywhere=True)
-    return replace(call, extent=extent)
+    extent = ObjectExtent(np.stack([np.zeros(3), upper]), np.empty((0, 3)), whole_image=True)
+    return replace(batch, extent=extent)
 
 
-def accumulate(shown: ObjectPrompts | None, call: PromptBatch) -> ObjectPrompts:
+def accumulate(prompts: ObjectPrompts | None, batch: PromptBatch) -> ObjectPrompts:
     """What was shown of the object once a call is added: a new object when it begins one.
 
     Raises:
         NothingToCorrect: When it only brings clicks and nothing was begun.
         ResourceExhausted: When these are too many clicks for one object.
     """
-    if call.extent is not None:
-        extent, clicks = call.extent, call.clicks
-    elif shown is None:
+    if batch.extent is not None:
+        extent, clicks = batch.extent, batch.clicks
+    elif prompts is None:
         raise NothingToCorrect(
             "there is no answer that clicks could correct; begin with extreme points, a box or a mask"
         )
     else:
-        extent, clicks = shown.extent, shown.clicks.then(call.clicks)
-    check_count(len(clicks))
-    return ObjectPrompts(extent, clicks, len(call.clicks))
+        extent, clicks = prompts.extent, prompts.clicks.then(batch.clicks)
+    check_click_count(len(clicks))
+    return ObjectPrompts(extent, clicks, len(batch.clicks))

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from gateway.core.sessions.records import SegmentRow
 from sixpoint.mask import PackedMask, Timings
 
-__all__ = ["Answer", "Target"]
+__all__ = ["AnnotationRequest", "AnnotationResult"]
 
 
 @dataclass(frozen=True)
-class Target:
+class AnnotationRequest:
     """What a call is about, and on which conditions.
 
     Attributes:
@@ -31,7 +31,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Answer:
+class AnnotationResult:
     """A segment as it stands after a call.
 
     Attributes:

@@ -14,7 +14,7 @@ from sixpoint.errors import ResourceExhausted
 __all__ = ["Admission"]
 
 _PATIENCE_S = 2.0
-_LEAST_RETRY_S = 1.0
+_MIN_RETRY_S = 1.0
 # How much of the past the mean time of a prompt remembers.
 _MEMORY = 0.9
 
@@ -46,25 +46,25 @@ class Admission:
         self,
         *,
         budget: int,
-        most: int,
-        what: str = "prompts are being answered",
+        max_active: int,
+        activity: str = "prompts are being answered",
         setting: str = "SIXPOINT_MAX_PROMPTS",
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._what = what
+        self._activity = activity
         self._setting = setting
         self._budget = budget
-        self._most = most
+        self._max_active = max_active
         self._now = now
         self._used = 0
-        self._inside = 0
+        self._active = 0
         self._line: deque[_Waiting] = deque()
         self._mean_s = 0.2
 
     @property
     def active(self) -> int:
         """Prompts that run or wait."""
-        return self._inside
+        return self._active
 
     @contextlib.asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
@@ -73,16 +73,16 @@ class Admission:
         Raises:
             ResourceExhausted: When there is none; after how long one may be free is said.
         """
-        if self._inside >= self._most:
+        if self._active >= self._max_active:
             raise ResourceExhausted(
-                f"{self._inside} {self._what} or wait, which is the limit ({self._setting}); try again",
-                retry_after=max(_LEAST_RETRY_S, self._mean_s * self._inside / 4),
+                f"{self._active} {self._activity} or wait, which is the limit ({self._setting}); try again",
+                retry_after=max(_MIN_RETRY_S, self._mean_s * self._active / 4),
             )
-        self._inside += 1
+        self._active += 1
         try:
             yield
         finally:
-            self._inside -= 1
+            self._active -= 1
 
     @contextlib.asynccontextmanager
     async def memory(self, nbytes: int) -> AsyncIterator[None]:

@@ -54,7 +54,7 @@ class Catalog:
         self._models = dict(models)
         self._reachable = True
 
-    def lose(self) -> None:
+    def mark_unreachable(self) -> None:
         """Triton cannot be reached; what it served is remembered, since it will most likely be back."""
         self._reachable = False
 

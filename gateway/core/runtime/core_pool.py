@@ -32,23 +32,23 @@ class CorePool:
         self._helpers = ThreadPoolExecutor(max(1, count // 2), thread_name_prefix="core")
         self._idle = threading.Semaphore(count)
 
-    def run_pair(self, one: Callable[[], _One], other: Callable[[], _Other], /) -> tuple[_One, _Other]:
-        """The results of both; when both fail, the error of ``one``."""
+    def run_pair(self, first: Callable[[], _One], second: Callable[[], _Other], /) -> tuple[_One, _Other]:
+        """The results of both; when both fail, the error of ``first``."""
         taken = 0
         if 2 * self._active() > self._count:
-            return one(), other()
+            return first(), second()
         while taken < 2 and self._idle.acquire(blocking=False):
             taken += 1
         try:
             if taken < 2:
-                return one(), other()
-            helped = self._helpers.submit(other)
+                return first(), second()
+            helped = self._helpers.submit(second)
             try:
-                first = one()
+                result = first()
             finally:
                 # What the other half reads may be gone once this has returned.
                 helped.exception()
-            return first, helped.result()
+            return result, helped.result()
         finally:
             for _ in range(taken):
                 self._idle.release()

@@ -1,4 +1,4 @@
-"""What the core wants of whoever runs networks: Triton's client, or a test's."""
+"""What the core needs from a backend that runs networks, such as Triton's client."""
 
 from __future__ import annotations
 
@@ -8,45 +8,56 @@ from typing import Protocol
 import numpy as np
 
 from gateway.core.runtime.catalog import Model
-from sixpoint._typing import Array, Floating
+from sixpoint._typing import Array, Float, Floating
 from sixpoint.errors import InferenceError
 
-__all__ = ["Inference", "Inferred", "check_finite"]
+__all__ = ["Inference", "InferenceResult", "check_finite", "decode_probabilities"]
 
 
 @dataclass(frozen=True, eq=False)
-class Inferred:
-    """What a network answered: its output [channel, z, y, x], and the version of the model that made it."""
+class InferenceResult:
+    """Output of a network.
+
+    Attributes:
+        output: Probabilities [channel, z, y, x].
+        version: Version of the model that computed them.
+    """
 
     output: Array
     version: str
 
 
 class Inference(Protocol):
-    """Whoever runs a network."""
+    """A backend that runs networks."""
 
-    async def infer(self, model: Model, tensor: Floating, *, timeout: float, version: str = "") -> Inferred:
-        """Run one input [channel, z, y, x] through a version of a model, within ``timeout`` seconds.
+    async def infer(self, model: Model, tensor: Floating, *, timeout: float, version: str = "") -> InferenceResult:
+        """Run one input through a version of a model.
 
         Args:
-            model: The model.
-            tensor: The input.
-            timeout: Seconds that it may take.
-            version: Which version; empty: the model's own.
+            model: Model to run.
+            tensor: Input of the network, [channel, z, y, x].
+            timeout: Seconds that the call may take.
+            version: Version to run; empty for the model's own.
 
         Raises:
-            DeadlineExceeded: When it took longer.
-            TritonUnavailable: When it cannot be reached or the model is not ready.
-            InferenceError: When it refuses, or answers something else than the model's spec promises.
+            DeadlineExceeded: When the call took longer than ``timeout``.
+            TritonUnavailable: When the backend cannot be reached or the model is not ready.
+            InferenceError: When the backend refuses the request, or the output contradicts the model's spec.
         """
         ...
 
 
 def check_finite(output: Array, *, model: str) -> None:
-    """Refuse an answer with numbers that are none: as counts of 255ths they would be anything.
+    """Refuse an output with NaN or infinite numbers, which would turn into arbitrary 255ths.
 
     Raises:
         InferenceError: Naming the model.
     """
     if output.dtype.kind == "f" and not np.isfinite(output).all():
         raise InferenceError(f"model {model!r} answered numbers that are NaN or infinite")
+
+
+def decode_probabilities(output: Array) -> Float:
+    """Convert a network's output, 255ths (uint8) or floating-point, to probabilities in [0, 1]."""
+    probabilities = output.astype(np.float32)
+    return probabilities / np.float32(255.0) if output.dtype == np.uint8 else probabilities

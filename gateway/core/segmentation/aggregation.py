@@ -6,33 +6,33 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gateway.core.segmentation.sliding_window import Windows
+from gateway.core.segmentation.sliding_window import SlidingWindow
 from sixpoint._typing import Float, Shape
 
-__all__ = ["Blend"]
+__all__ = ["PatchAggregator"]
 
 
 # Voxels finished at a time.
 _PIECE = 2**20
 
 
-class Blend:
+class PatchAggregator:
     """The weighted mean of what windows say of each voxel, where windows come in their order.
 
     Only as many slices are held as a window has: they lie in a ring, slice z in place z modulo that.
 
     Args:
-        windows: The windows.
+        window: The sliding window.
         importance: How much each voxel of a window counts, [z, y, x].
         channels: Probabilities of each voxel.
     """
 
-    def __init__(self, windows: Windows, importance: Float, *, channels: int) -> None:
-        self._windows = windows
+    def __init__(self, window: SlidingWindow, importance: Float, *, channels: int) -> None:
+        self._windows = window
         self._importance = importance
-        plane = windows.padded[1:]
-        self._sums = np.zeros((channels, windows.patch[0], *plane), np.float32)
-        self._weights = np.zeros((windows.patch[0], *plane), np.float32)
+        plane = window.padded_shape[1:]
+        self._sums = np.zeros((channels, window.patch[0], *plane), np.float32)
+        self._weights = np.zeros((window.patch[0], *plane), np.float32)
         self._done = 0
 
     @property
@@ -55,7 +55,7 @@ class Blend:
             self._sums[:, kept, *plane] += weighted[:, own]
             self._weights[kept, *plane] += self._importance[own]
 
-    def finished(self, end: int) -> Iterator[tuple[int, Float]]:
+    def pop_completed_slices(self, end: int) -> Iterator[tuple[int, Float]]:
         """Take out the slices that no later window reaches, some at a time.
 
         Args:
@@ -65,7 +65,7 @@ class Blend:
             The first slice in the volume without padding, and probabilities [channel, z, y, x] from it on.
         """
         thick = self._windows.patch[0]
-        z, y, x = (slice(b, b + n) for b, n in zip(self._windows.before, self._windows.shape, strict=True))
+        z, y, x = (slice(b, b + n) for b, n in zip(self._windows.padding_before, self._windows.shape, strict=True))
         most = max(1, _PIECE // self._weights[0].size)
         while self._done < end:
             place = self._done % thick

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.core.annotation.annotator import Phase
+from gateway.core.runtime.stage import Stage
 from sixpoint._typing import Bools, Index
 from sixpoint.mask import PackedMask, Timings, cropped, pack
 from sixpoint.prompts import ExtremePoints
 
-__all__ = ["Event", "Labelled", "Progress", "Segmented", "labelled"]
+__all__ = ["LabelMask", "SegmentationEvent", "SegmentationProgress", "SegmentationSummary", "pack_label"]
 
 
 @dataclass(frozen=True)
-class Progress:
+class SegmentationProgress:
     """How far a segmentation is.
 
     Attributes:
@@ -22,13 +22,13 @@ class Progress:
         count: Patches in all; 0 while that is not known.
     """
 
-    phase: Phase
+    stage: Stage
     done: int = 0
     count: int = 0
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelMask:
     """One label of a segmentation.
 
     Attributes:
@@ -45,7 +45,7 @@ class Labelled:
 
 
 @dataclass(frozen=True)
-class Segmented:
+class SegmentationSummary:
     """The end of a segmentation.
 
     Attributes:
@@ -60,10 +60,10 @@ class Segmented:
     timings: Timings
 
 
-Event = Progress | Labelled | Segmented
+SegmentationEvent = SegmentationProgress | LabelMask | SegmentationSummary
 
 
-def labelled(number: int, name: str, mask: Bools) -> Labelled:
+def pack_label(number: int, name: str, mask: Bools) -> LabelMask:
     """A label, from all its voxels.
 
     Args:
@@ -76,4 +76,4 @@ def labelled(number: int, name: str, mask: Bools) -> Labelled:
     if piece.size:
         points = ExtremePoints.of_mask(piece).points
         extremes = tuple((int(x) + x0, int(y) + y0, int(z) + z0) for x, y, z in points)
-    return Labelled(number, name, pack(piece, (x0, y0, z0)), extremes)
+    return LabelMask(number, name, pack(piece, (x0, y0, z0)), extremes)

@@ -10,17 +10,17 @@ from typing import Self
 from gateway.core.images.stored_image import StoredImage
 from gateway.core.runtime.catalog import Model
 from gateway.core.runtime.deadline import Deadline
-from gateway.core.segmentation.sliding_window import Windows
+from gateway.core.segmentation.sliding_window import SlidingWindow
 from sixpoint._typing import Shape, Size
 from sixpoint.errors import InvalidArgument, TaskNotSupported, Violation
 from sixpoint.model_spec import ModelSpec, PatchSpec, Task
 from sixpoint.preprocessing.roi import Roi
 
-__all__ = ["Job", "numbers_of", "working_bytes"]
+__all__ = ["SegmentationJob", "estimate_segmentation_memory", "select_labels"]
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class SegmentationJob:
     """A model on an image.
 
     Attributes:
@@ -36,14 +36,14 @@ class Job:
     model: Model
     version: str
     roi: Roi
-    windows: Windows
+    window: SlidingWindow
     deadline: Deadline
 
     @classmethod
-    def of(cls, image: StoredImage, model: Model, *, version: str, deadline: Deadline) -> Self:
+    def plan(cls, image: StoredImage, model: Model, *, version: str, deadline: Deadline) -> Self:
         """A version of a model on an image."""
         roi = _roi(image, model.spec)
-        return cls(image, model, version, roi, Windows.over(_shape(roi.size), _patch(model.spec)), deadline)
+        return cls(image, model, version, roi, SlidingWindow.over(_shape(roi.size), _patch(model.spec)), deadline)
 
     @property
     def spec(self) -> ModelSpec:
@@ -56,7 +56,7 @@ class Job:
         return _patch(self.model.spec)
 
 
-def working_bytes(image: StoredImage, spec: ModelSpec, *, in_flight: int) -> int:
+def estimate_segmentation_memory(image: StoredImage, spec: ModelSpec, *, in_flight: int) -> int:
     """About how much memory a segmentation takes: the volume and what the network sees of it; then that, and answers.
 
     Args:
@@ -67,7 +67,7 @@ def working_bytes(image: StoredImage, spec: ModelSpec, *, in_flight: int) -> int
     roi = _roi(image, spec)
     cells = math.prod(roi.size)
     channels = len(spec.input.channels) * (2 if spec.input.dtype == "FP16" else 4)
-    thick, height, width = Windows.over(_shape(roi.size), _patch(spec)).padded
+    thick, height, width = SlidingWindow.over(_shape(roi.size), _patch(spec)).padded_shape
     thick = min(thick, _patch(spec).size[2])
     ring = 4 * (spec.output_shape[0] + 1) * thick * height * width
     voxels = math.prod(image.volume.geometry.size)
@@ -78,7 +78,7 @@ def working_bytes(image: StoredImage, spec: ModelSpec, *, in_flight: int) -> int
     return cells * channels + max(2 * 4 * cells, ring + patches + labels + voxels)
 
 
-def numbers_of(model: Model, labels: Sequence[str]) -> list[int]:
+def select_labels(model: Model, labels: Sequence[str]) -> list[int]:
     """The numbers of the labels that are wanted.
 
     Raises:

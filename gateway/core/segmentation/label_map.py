@@ -9,14 +9,14 @@ from sixpoint.model_spec import ModelSpec
 from sixpoint.preprocessing.resampling import Taps, resample
 from sixpoint.preprocessing.roi import Roi
 
-__all__ = ["Labelling"]
+__all__ = ["LabelMap"]
 
 
 # Slices of the image made at a time.
 _THICK = 8
 
 
-class Labelling:
+class LabelMap:
     """Labels of a canonical image, made as probabilities come in, slice by slice of the network's grid.
 
     Probabilities are resampled, not labels; then the largest wins, or, where labels do not exclude each other, each is
@@ -33,7 +33,7 @@ class Labelling:
         self._spec = spec.output
         self._taps = [roi.restore_taps(axis, (0, size[axis])) for axis in range(3)]
         self._first, self._last = self._taps[2].cells.min(axis=1), self._taps[2].cells.max(axis=1)
-        self._held = np.empty((spec.output_shape[0], 0, roi.size[1], roi.size[0]), np.float32)
+        self._pending = np.empty((spec.output_shape[0], 0, roi.size[1], roi.size[0]), np.float32)
         self._begin = 0
         self._done = 0
         shape = size[::-1]
@@ -49,15 +49,15 @@ class Labelling:
             return np.equal(self._labels, number)
         return np.unpackbits(self._bits[number - 1], axis=-1, count=self._width).view(np.bool_)
 
-    def take(self, first: int, cells: Float) -> None:
+    def add_slices(self, first: int, cells: Float) -> None:
         """Take the next probabilities, and label the slices of the image that need no further ones.
 
         Args:
             first: Slice of the network's grid with which they begin: where the last ones ended.
             cells: Probabilities [channel, z, y, x], the background first if there is one.
         """
-        assert first == self._begin + self._held.shape[1]
-        self._held = np.concatenate([self._held, cells], axis=1) if self._held.size else cells
+        assert first == self._begin + self._pending.shape[1]
+        self._pending = np.concatenate([self._pending, cells], axis=1) if self._pending.size else cells
         ready = int(np.searchsorted(self._last, first + cells.shape[1]))
         while self._done < ready:
             end = min(ready, self._done + _THICK)
@@ -66,17 +66,17 @@ class Labelling:
         if ready < len(self._first):
             spent = max(0, int(self._first[ready]) - self._begin)
             # A copy: a view would keep all of it.
-            self._held, self._begin = self._held[:, spent:].copy(), self._begin + spent
+            self._pending, self._begin = self._pending[:, spent:].copy(), self._begin + spent
 
     def _label(self, first: int, end: int) -> None:
         """Label the image's slices from ``first`` to ``end``."""
         low, high = int(self._first[first]), int(self._last[end - 1]) + 1
-        cells = self._held[:, low - self._begin : high - self._begin]
+        cells = self._pending[:, low - self._begin : high - self._begin]
         near = (cells[1:].max(axis=0) > cells[0]) if self._spec.exclusive else cells.max(axis=0) >= self._spec.threshold
         plane = near.any(axis=0)
         if not plane.any():
             return
-        (ys, y_cells), (xs, x_cells) = (_reached(self._taps[axis], plane.any(axis=axis)) for axis in (1, 0))
+        (ys, y_cells), (xs, x_cells) = (_reached_voxels(self._taps[axis], plane.any(axis=axis)) for axis in (1, 0))
         taps = [
             self._taps[0].select(xs, first=x_cells.start),
             self._taps[1].select(ys, first=y_cells.start),
@@ -100,7 +100,7 @@ class Labelling:
             np.maximum(most, found, out=most)
 
 
-def _reached(taps: Taps, used: Bools) -> tuple[slice, slice]:
+def _reached_voxels(taps: Taps, used: Bools) -> tuple[slice, slice]:
     """The voxels of an axis that used cells reach, and all cells that those voxels are made of."""
     voxels = np.flatnonzero((used[taps.cells] & (taps.weights > 0)).any(axis=1))
     cells = taps.cells[voxels[0] : voxels[-1] + 1]

@@ -15,17 +15,22 @@ from typing import TypeVar
 
 import numpy as np
 
-from gateway.core.annotation.annotator import Phase
-from gateway.core.annotation.engine import Images
-from gateway.core.annotation.preprocess import decode_probabilities
+from gateway.core.annotation.engine import ImageSource
 from gateway.core.runtime.admission import Admission
 from gateway.core.runtime.catalog import Catalog, Model
 from gateway.core.runtime.deadline import Deadline
-from gateway.core.runtime.inference import Inference, check_finite
-from gateway.core.segmentation.aggregation import Blend
-from gateway.core.segmentation.events import Event, Labelled, Progress, Segmented, labelled
-from gateway.core.segmentation.job import Job, numbers_of, working_bytes
-from gateway.core.segmentation.label_map import Labelling
+from gateway.core.runtime.inference import Inference, check_finite, decode_probabilities
+from gateway.core.runtime.stage import Stage
+from gateway.core.segmentation.aggregation import PatchAggregator
+from gateway.core.segmentation.events import (
+    LabelMask,
+    SegmentationEvent,
+    SegmentationProgress,
+    SegmentationSummary,
+    pack_label,
+)
+from gateway.core.segmentation.job import SegmentationJob, estimate_segmentation_memory, select_labels
+from gateway.core.segmentation.label_map import LabelMap
 from gateway.core.segmentation.sliding_window import importance_map
 from sixpoint._typing import Array, Float, Shape
 from sixpoint.errors import ResourceExhausted, TritonUnavailable
@@ -60,7 +65,7 @@ class Segmenter:
     def __init__(
         self,
         *,
-        images: Images,
+        images: ImageSource,
         catalog: Catalog,
         inference: Inference,
         executor: Executor,
@@ -78,7 +83,7 @@ class Segmenter:
 
     async def segment(
         self, digest: str, model: str, *, labels: Sequence[str] = (), deadline: Deadline
-    ) -> AsyncGenerator[Event]:
+    ) -> AsyncGenerator[SegmentationEvent]:
         """Label an image: progress first, then the labels, then where the time went.
 
         Closing the iterator, or cancelling who waits for it, ends the work, and what Triton has of it.
@@ -100,12 +105,14 @@ class Segmenter:
             DeadlineExceeded: When the deadline passed before the last patch was answered.
         """
         chosen = self._catalog.get(model)
-        wanted = numbers_of(chosen, labels)
+        wanted = select_labels(chosen, labels)
         asked = time.perf_counter()
-        yield Progress(Phase.WAITING)
+        yield SegmentationProgress(Stage.WAITING)
         async with self._admission.slot():
-            job = Job.of(await self._images.open(digest), chosen, version=chosen.version_for(digest), deadline=deadline)
-            needed = working_bytes(job.image, chosen.spec, in_flight=self._in_flight)
+            job = SegmentationJob.plan(
+                await self._images.open(digest), chosen, version=chosen.version_for(digest), deadline=deadline
+            )
+            needed = estimate_segmentation_memory(job.image, chosen.spec, in_flight=self._in_flight)
             if needed > self._memory:
                 x, y, z = job.roi.size
                 raise ResourceExhausted(
@@ -117,37 +124,37 @@ class Segmenter:
                 waited = timedelta(seconds=time.perf_counter() - asked)
                 async with aclosing(self._run(job, wanted)) as events:
                     async for event in events:
-                        if isinstance(event, Segmented):
+                        if isinstance(event, SegmentationSummary):
                             event = replace(event, timings=replace(event.timings, queue=waited))
                         yield event
 
-    async def _run(self, job: Job, wanted: Sequence[int]) -> AsyncGenerator[Event]:
-        spec, geometry, count = job.spec, job.image.volume.geometry, len(job.windows)
+    async def _run(self, job: SegmentationJob, wanted: Sequence[int]) -> AsyncGenerator[SegmentationEvent]:
+        spec, geometry, count = job.spec, job.image.volume.geometry, len(job.window)
         begun = time.perf_counter()
-        yield Progress(Phase.PREPROCESSING, 0, count)
+        yield SegmentationProgress(Stage.PREPROCESSING, 0, count)
         channels = await self._prepare(job)
         prepared = time.perf_counter()
-        yield Progress(Phase.INFERENCE, 0, count)
-        labelling = Labelling(job.roi, size=job.image.canonical_geometry.size, spec=spec)
+        yield SegmentationProgress(Stage.INFERENCE, 0, count)
+        labelling = LabelMap(job.roi, size=job.image.canonical_geometry.size, spec=spec)
         done, version = 0, ""
         async with aclosing(self._slide(job, channels, labelling)) as answers:
             async for answered_by in answers:
                 done, version = done + 1, answered_by
-                yield Progress(Phase.INFERENCE, done, count)
+                yield SegmentationProgress(Stage.INFERENCE, done, count)
         del channels
         inferred = time.perf_counter()
-        yield Progress(Phase.POSTPROCESSING, count, count)
+        yield SegmentationProgress(Stage.POSTPROCESSING, count, count)
         for number in wanted:
             name = spec.labels[number - 1]
-            yield await self._work(partial(_finish, labelling, number, name, geometry.orientation))
+            yield await self._run_in_thread(partial(_pack_label, labelling, number, name, geometry.orientation))
         timings = Timings(
             preprocess=timedelta(seconds=prepared - begun),
             inference=timedelta(seconds=inferred - prepared),
             encode=timedelta(seconds=time.perf_counter() - inferred),
         )
-        yield Segmented(job.model.name, version, timings)
+        yield SegmentationSummary(job.model.name, version, timings)
 
-    async def _prepare(self, job: Job) -> Array:
+    async def _prepare(self, job: SegmentationJob) -> Array:
         """What the network sees of the whole image, [channel, z, y, x]."""
         x, y, z = job.roi.size
         volume = np.empty((z, y, x), np.float32)
@@ -155,21 +162,23 @@ class Segmenter:
         thick = max(1, _PIECE // (x * y))
         for first in range(0, z, thick):
             slices = (first, min(z, first + thick))
-            volume[slice(*slices)] = await self._work(partial(job.roi.resample, voxels, slices=slices))
+            volume[slice(*slices)] = await self._run_in_thread(partial(job.roi.resample, voxels, slices=slices))
             job.deadline.remaining()
-        return await self._work(lambda: volume_input(volume, job.spec.input))
+        return await self._run_in_thread(lambda: volume_input(volume, job.spec.input))
 
-    async def _slide(self, job: Job, channels: Array, labelling: Labelling) -> AsyncGenerator[str]:
+    async def _slide(self, job: SegmentationJob, channels: Array, labelling: LabelMap) -> AsyncGenerator[str]:
         """Send the patches in their order, some at once, and take the answers in; the version that made each."""
         spec = job.patch
-        blend = await self._work(lambda: Blend(job.windows, importance_map(spec), channels=job.spec.output_shape[0]))
+        blend = await self._run_in_thread(
+            lambda: PatchAggregator(job.window, importance_map(spec), channels=job.spec.output_shape[0])
+        )
         pending: deque[tuple[Shape, asyncio.Task[Array]]] = deque()
-        corners = iter(job.windows)
+        corners = iter(job.window)
         version = ""
 
         async def answer(corner: Shape) -> Array:
             nonlocal version
-            patch = await self._work(lambda: job.windows.cut(channels, corner, spec))
+            patch = await self._run_in_thread(lambda: job.window.extract(channels, corner, spec))
             inferred = await self._inference.infer(
                 job.model, patch, timeout=job.deadline.remaining(), version=job.version
             )
@@ -194,10 +203,10 @@ class Segmenter:
                 output = await task
                 pending.popleft()
                 send()
-                await self._work(partial(_add, blend, output, corner, job.model))
+                await self._run_in_thread(partial(_aggregate, blend, output, corner, job.model))
                 # No later window begins before the next one does.
-                finished = blend.finished(pending[0][0][0] if pending else job.windows.padded[0])
-                while await self._work(partial(_label_next, labelling, finished)):
+                finished = blend.pop_completed_slices(pending[0][0][0] if pending else job.window.padded_shape[0])
+                while await self._run_in_thread(partial(_label_next, labelling, finished)):
                     job.deadline.remaining()
                 yield version
         finally:
@@ -205,24 +214,24 @@ class Segmenter:
                 task.cancel()
             await asyncio.gather(*(task for _, task in pending), return_exceptions=True)
 
-    async def _work(self, work: Callable[[], _Result]) -> _Result:
+    async def _run_in_thread(self, work: Callable[[], _Result]) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
 
-def _add(blend: Blend, output: Array, corner: Shape, model: Model) -> None:
+def _aggregate(blend: PatchAggregator, output: Array, corner: Shape, model: Model) -> None:
     """Take one patch's answer in."""
     check_finite(output, model=model.name)
     blend.add(decode_probabilities(output), corner)
 
 
-def _label_next(labelling: Labelling, finished: Iterator[tuple[int, Float]]) -> bool:
+def _label_next(labelling: LabelMap, finished: Iterator[tuple[int, Float]]) -> bool:
     """Label with the next slices that are finished; whether there were some."""
     part = next(finished, None)
     if part is not None:
-        labelling.take(*part)
+        labelling.add_slices(*part)
     return part is not None
 
 
-def _finish(labelling: Labelling, number: int, name: str, orientation: Orientation) -> Labelled:
+def _pack_label(labelling: LabelMap, number: int, name: str, orientation: Orientation) -> LabelMask:
     """A label on the image's own grid."""
-    return labelled(number, name, orientation.from_canonical(labelling.mask(number)))
+    return pack_label(number, name, orientation.from_canonical(labelling.mask(number)))

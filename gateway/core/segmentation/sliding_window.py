@@ -15,16 +15,16 @@ import numpy as np
 from sixpoint._typing import Array, Float, Shape
 from sixpoint.model_spec import PatchSpec
 
-__all__ = ["Windows", "importance_map"]
+__all__ = ["SlidingWindow", "importance_map"]
 
 
 # Of a Gaussian window, in edges of the patch; and the least weight of a voxel: MONAI's defaults.
 _SIGMA = 0.125
-_LEAST = 1e-3
+_MIN_WEIGHT = 1e-3
 
 
 @dataclass(frozen=True)
-class Windows:
+class SlidingWindow:
     """The windows over one volume. A volume that is smaller than a window is padded, half of it on each side.
 
     Attributes:
@@ -37,12 +37,12 @@ class Windows:
 
     shape: Shape
     patch: Shape
-    before: Shape
-    padded: Shape
+    padding_before: Shape
+    padded_shape: Shape
     starts: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
     @classmethod
-    def over(cls, shape: Shape, spec: PatchSpec) -> Windows:
+    def over(cls, shape: Shape, spec: PatchSpec) -> SlidingWindow:
         """The windows of a spec over a volume [z, y, x]."""
         patch = spec.size[::-1]
         padded = _triple(max(n, edge) for n, edge in zip(shape, patch, strict=True))
@@ -58,7 +58,7 @@ class Windows:
         """Their first voxels [z, y, x] in the padded volume: along z slowest."""
         return itertools.product(*self.starts)
 
-    def cut(self, channels: Array, corner: Shape, spec: PatchSpec) -> Array:
+    def extract(self, channels: Array, corner: Shape, spec: PatchSpec) -> Array:
         """What a network sees in one window.
 
         Args:
@@ -70,7 +70,7 @@ class Windows:
             Array [channel, z, y, x] of the patch's shape, C-contiguous, of the same dtype.
         """
         seen, missing = [slice(None)], [(0, 0)]
-        for start, edge, before, n in zip(corner, self.patch, self.before, self.shape, strict=True):
+        for start, edge, before, n in zip(corner, self.patch, self.padding_before, self.shape, strict=True):
             first, last = start - before, start - before + edge
             seen.append(slice(max(first, 0), min(last, n)))
             missing.append((max(-first, 0), max(last - n, 0)))
@@ -90,7 +90,7 @@ def importance_map(spec: PatchSpec) -> Float:
             away = np.arange(edge, dtype=np.float32) - np.float32((edge - 1) / 2)
             weights = np.exp(away**2 / np.float32(-2 * (edge * _SIGMA) ** 2))
             result = result * np.expand_dims(weights, tuple(other for other in range(3) if other != axis))
-        result = np.maximum(result, np.float32(_LEAST))
+        result = np.maximum(result, np.float32(_MIN_WEIGHT))
     return np.ascontiguousarray(np.broadcast_to(result, spec.size[::-1]))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import zstandard
 
 from gateway.core.annotation.preprocess import NetworkInput, Prediction
-from gateway.core.annotation.prompt_state import ObjectPrompts, accumulate, anywhere, read_prompts
+from gateway.core.annotation.prompt_state import ObjectPrompts, accumulate, read_prompts, start_without_extent
 from gateway.core.runtime.byte_lru import ByteLru
 from gateway.core.sessions.records import SegmentRow, SessionRow, StepRow
 from gateway.core.sessions.step_codec import decode_answer, decode_prompts
@@ -89,7 +89,7 @@ def read_state(prompts: Sequence[bytes], last: StepRow, *, geometry: Geometry) -
     for data in prompts:
         call = read_prompts(decode_prompts(data), geometry=geometry)
         if shown is None and call.extent is None:  # then its clicks began the object
-            call = anywhere(call, geometry=geometry)
+            call = start_without_extent(call, geometry=geometry)
         shown = accumulate(shown, call)
     try:
         answered = decode_answer(last.roi, last.answer)

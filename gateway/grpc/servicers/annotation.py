@@ -11,8 +11,8 @@ import grpc.aio
 from gateway.core.annotation.engine import Engine
 from gateway.core.runtime.deadline import Deadline
 from gateway.core.segmentation.segmenter import Segmenter
-from gateway.grpc.messages import answer_message, event_message, read_place, read_prompts, read_target
-from gateway.grpc.servicers.interaction import Interaction
+from gateway.grpc.messages import event_to_message, read_change, read_mask_request, read_prompts, result_to_message
+from gateway.grpc.servicers.interaction import InteractStream
 from sixpoint.v1 import annotation_service_pb2 as messages
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 
@@ -42,30 +42,30 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
     async def Annotate(self, request: messages.AnnotateRequest, context: _Context) -> messages.AnnotateResponse:
         """Answers prompts with a mask."""
         deadline = _deadline(context, self._call_seconds)
-        answer = await self._engine.annotate(read_target(request), read_prompts(request), deadline=deadline)
-        return messages.AnnotateResponse(answer=answer_message(answer))
+        answer = await self._engine.annotate(read_change(request), read_prompts(request), deadline=deadline)
+        return messages.AnnotateResponse(answer=result_to_message(answer))
 
     async def Undo(self, request: messages.UndoRequest, context: _Context) -> messages.UndoResponse:
         """Takes back the last step of a segment."""
-        return messages.UndoResponse(answer=answer_message(await self._engine.undo(read_target(request))))
+        return messages.UndoResponse(answer=result_to_message(await self._engine.undo(read_change(request))))
 
     async def Redo(self, request: messages.RedoRequest, context: _Context) -> messages.RedoResponse:
         """Takes the next step again."""
-        return messages.RedoResponse(answer=answer_message(await self._engine.redo(read_target(request))))
+        return messages.RedoResponse(answer=result_to_message(await self._engine.redo(read_change(request))))
 
     async def Reset(self, request: messages.ResetRequest, context: _Context) -> messages.ResetResponse:
         """Takes back all steps of a segment."""
-        return messages.ResetResponse(answer=answer_message(await self._engine.reset(read_target(request))))
+        return messages.ResetResponse(answer=result_to_message(await self._engine.reset(read_change(request))))
 
     async def GetMask(self, request: messages.GetMaskRequest, context: _Context) -> messages.GetMaskResponse:
         """The mask of a segment as it stands."""
-        return messages.GetMaskResponse(answer=answer_message(await self._engine.mask(read_place(request))))
+        return messages.GetMaskResponse(answer=result_to_message(await self._engine.mask(read_mask_request(request))))
 
     async def Interact(  # type: ignore[override]  # events are written to the context, not yielded
         self, request_iterator: AsyncIterator[messages.InteractRequest], context: _Context
     ) -> None:
         """Actions in, events out."""
-        await Interaction(self._engine, call_seconds=self._call_seconds).run(request_iterator, context.write)
+        await InteractStream(self._engine, call_seconds=self._call_seconds).run(request_iterator, context.write)
 
     async def Segment(  # type: ignore[override]  # events are written to the context, not yielded
         self, request: messages.SegmentRequest, context: _Context
@@ -75,7 +75,7 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
         events = self._segmenter.segment(request.image_digest, request.model, labels=request.labels, deadline=deadline)
         async with aclosing(events):
             async for event in events:
-                await context.write(event_message(event))
+                await context.write(event_to_message(event))
 
 
 def _deadline(context: _Context, seconds: float) -> Deadline:

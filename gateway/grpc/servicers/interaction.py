@@ -15,36 +15,36 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from gateway.core.annotation.annotator import Phase
 from gateway.core.annotation.engine import Engine
-from gateway.core.annotation.request import Answer
+from gateway.core.annotation.request import AnnotationResult
 from gateway.core.runtime.deadline import Deadline
+from gateway.core.runtime.stage import Stage
 from gateway.core.sessions.validation import check_request_id
-from gateway.grpc.messages import PHASES, answer_message, read_place, read_prompts, read_target
+from gateway.grpc.messages import PHASES, read_change, read_mask_request, read_prompts, result_to_message
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, SixpointError, Violation
 from sixpoint.protocol.status import error_to_status, status_code
 from sixpoint.v1 import annotation_service_pb2 as messages
 
-__all__ = ["Interaction", "join"]
+__all__ = ["InteractStream", "join_prompts"]
 
 _log = logging.getLogger(__name__)
 
-_MOST_WAITING = 64
-_MOST_EVENTS = 64
+_MAX_WAITING = 64
+_MAX_EVENTS = 64
 
 Write = Callable[[messages.InteractResponse], Awaitable[None]]
 _Actions = list[messages.InteractRequest]
 
 
-class Line:
+class ActionQueue:
     """Actions that wait, in their order.
 
     Args:
         most: How many may wait; whoever puts another waits, too.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, max_waiting: int) -> None:
+        self._max_waiting = max_waiting
         self._waiting: deque[messages.InteractRequest] = deque()
         self._ended = False
         self._changed = asyncio.Condition()
@@ -52,7 +52,7 @@ class Line:
     async def put(self, action: messages.InteractRequest) -> None:
         """Add an action, as soon as there is a place."""
         async with self._changed:
-            await self._changed.wait_for(lambda: len(self._waiting) < self._most)
+            await self._changed.wait_for(lambda: len(self._waiting) < self._max_waiting)
             self._waiting.append(action)
             self._changed.notify_all()
 
@@ -67,13 +67,13 @@ class Line:
         async with self._changed:
             await self._changed.wait_for(lambda: self._waiting or self._ended)
             group: _Actions = []
-            while self._waiting and (not group or _joins(group, self._waiting[0])):
+            while self._waiting and (not group or _can_join(group, self._waiting[0])):
                 group.append(self._waiting.popleft())
             self._changed.notify_all()
             return group
 
 
-class Interaction:
+class InteractStream:
     """One stream.
 
     Args:
@@ -84,8 +84,8 @@ class Interaction:
     def __init__(self, engine: Engine, *, call_seconds: float) -> None:
         self._engine = engine
         self._call_seconds = call_seconds
-        self._line = Line(_MOST_WAITING)
-        self._events: asyncio.Queue[messages.InteractResponse | None] = asyncio.Queue(_MOST_EVENTS)
+        self._actions = ActionQueue(_MAX_WAITING)
+        self._events: asyncio.Queue[messages.InteractResponse | None] = asyncio.Queue(_MAX_EVENTS)
         self._session_id = ""
 
     async def run(self, requests: AsyncIterator[messages.InteractRequest], write: Write) -> None:
@@ -97,11 +97,11 @@ class Interaction:
 
     async def _read(self, requests: AsyncIterator[messages.InteractRequest]) -> None:
         async for request in requests:
-            await self._line.put(request)
-        await self._line.end()
+            await self._actions.put(request)
+        await self._actions.end()
 
     async def _work(self) -> None:
-        while group := await self._line.take():
+        while group := await self._actions.take():
             await self._carry_out_all(group)
         await self._events.put(None)
 
@@ -113,7 +113,7 @@ class Interaction:
         """Carry out prompts that were joined; when that cannot be, one by one, so that only the wrong one fails."""
         if len(group) > 1:
             try:
-                answer = await self._carry_out(join(group), ids=[one.annotate.request_id for one in group])
+                answer = await self._carry_out(join_prompts(group), ids=[one.annotate.request_id for one in group])
             except (InvalidArgument, FailedPrecondition):
                 pass
             except SixpointError as error:
@@ -124,7 +124,7 @@ class Interaction:
                 last = group[-1].id
                 for action in group[:-1]:
                     await self._events.put(messages.InteractResponse(id=action.id, superseded_by=last))
-                await self._events.put(messages.InteractResponse(id=last, answer=answer_message(answer)))
+                await self._events.put(messages.InteractResponse(id=last, answer=result_to_message(answer)))
                 return
         for action in group:
             try:
@@ -132,14 +132,14 @@ class Interaction:
             except SixpointError as error:
                 await self._fail(action.id, error)
             else:
-                await self._events.put(messages.InteractResponse(id=action.id, answer=answer_message(answer)))
+                await self._events.put(messages.InteractResponse(id=action.id, answer=result_to_message(answer)))
 
-    async def _carry_out(self, action: messages.InteractRequest, *, ids: Sequence[str] = ()) -> Answer:
+    async def _carry_out(self, action: messages.InteractRequest, *, ids: Sequence[str] = ()) -> AnnotationResult:
         started, reason = time.perf_counter(), ""
         kind = action.WhichOneof("action")
         try:
             async with asyncio.timeout(self._call_seconds):
-                return await self._answer(action, kind or "", ids)
+                return await self._dispatch(action, kind or "", ids)
         except SixpointError as error:
             reason = error.reason
             raise
@@ -149,7 +149,7 @@ class Interaction:
             seconds = round(time.perf_counter() - started, 4)
             _log.info("action", extra={"action": kind, "reason": reason, "seconds": seconds})
 
-    async def _answer(self, action: messages.InteractRequest, kind: str, ids: Sequence[str]) -> Answer:
+    async def _dispatch(self, action: messages.InteractRequest, kind: str, ids: Sequence[str]) -> AnnotationResult:
         if not kind:
             raise InvalidArgument(
                 "an action of no known kind; expected annotate, undo, redo, reset or get_mask",
@@ -159,25 +159,25 @@ class Interaction:
         self._check_session(request.session_id)
         match kind:
             case "annotate":
-                target = read_target(request)
+                target = read_change(request)
                 if ids:
                     for one in ids:
                         check_request_id(one)
                     target = replace(target, request_ids=tuple(ids))
                 deadline = Deadline.after(self._call_seconds)
 
-                def told(phase: Phase) -> None:
-                    self._tell(action.id, phase)
+                def told(phase: Stage) -> None:
+                    self._report_stage(action.id, phase)
 
-                return await self._engine.annotate(target, read_prompts(request), deadline=deadline, told=told)
+                return await self._engine.annotate(target, read_prompts(request), deadline=deadline, on_stage=told)
             case "undo":
-                return await self._engine.undo(read_target(request))
+                return await self._engine.undo(read_change(request))
             case "redo":
-                return await self._engine.redo(read_target(request))
+                return await self._engine.redo(read_change(request))
             case "reset":
-                return await self._engine.reset(read_target(request))
+                return await self._engine.reset(read_change(request))
             case _:
-                return await self._engine.mask(read_place(request))
+                return await self._engine.mask(read_mask_request(request))
 
     def _check_session(self, session_id: str) -> None:
         self._session_id = self._session_id or session_id
@@ -187,7 +187,7 @@ class Interaction:
                 violations=(Violation("session_id", "that of the stream's first action"),),
             )
 
-    def _tell(self, number: int, phase: Phase) -> None:
+    def _report_stage(self, number: int, phase: Stage) -> None:
         if not self._events.full():
             self._events.put_nowait(messages.InteractResponse(id=number, phase=PHASES[phase]))
 
@@ -197,7 +197,7 @@ class Interaction:
         await self._events.put(messages.InteractResponse(id=number, failure=status))
 
 
-def join(group: _Actions) -> messages.InteractRequest:
+def join_prompts(group: _Actions) -> messages.InteractRequest:
     """One action for prompts that waited together: clicks join, what begins an object replaces what came before.
 
     It has the number of the last, and the revision of the first, which all were made for.
@@ -217,7 +217,7 @@ def join(group: _Actions) -> messages.InteractRequest:
     return joined
 
 
-def _joins(group: _Actions, following: messages.InteractRequest) -> bool:
+def _can_join(group: _Actions, following: messages.InteractRequest) -> bool:
     """Whether prompts that follow others belong to the same segment of the same session, and repeat none of them."""
     if group[0].WhichOneof("action") != "annotate" or following.WhichOneof("action") != "annotate":
         return False

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.annotation.request import Target
-from gateway.grpc.servicers.interaction import Interaction, Line, join
+from gateway.core.annotation.request import AnnotationRequest
+from gateway.grpc.servicers.interaction import ActionQueue, InteractStream, join_prompts
 from sixpoint import errors
 from sixpoint.prompts import Prompt
 from sixpoint.protocol.converters import prompt_to_message
@@ -34,7 +34,7 @@ def undo(number: int) -> messages.InteractRequest:
 
 
 async def taken(*actions: messages.InteractRequest) -> list[list[int]]:
-    line = Line(99)
+    line = ActionQueue(99)
     for action in actions:
         await line.put(action)
     await line.end()
@@ -58,7 +58,7 @@ async def test_an_action_that_is_repeated_is_not_joined_to_itself():
 
 
 async def test_an_action_that_comes_while_another_is_carried_out_waits():
-    line = Line(99)
+    line = ActionQueue(99)
     await line.put(click(1, 0))
     assert [action.id for action in await line.take()] == [1]
     waiting = asyncio.create_task(line.take())
@@ -69,7 +69,7 @@ async def test_an_action_that_comes_while_another_is_carried_out_waits():
 
 
 async def test_a_full_line_makes_the_reader_wait():
-    line = Line(1)
+    line = ActionQueue(1)
     await line.put(undo(1))
     waiting = asyncio.create_task(line.put(undo(2)))
     await asyncio.sleep(0)
@@ -80,14 +80,14 @@ async def test_a_full_line_makes_the_reader_wait():
 
 
 def test_clicks_join_in_their_order():
-    joined = join([click(1, 0, revision=4, base_revision=4), click(2, 1, base_revision=5)])
+    joined = join_prompts([click(1, 0, revision=4, base_revision=4), click(2, 1, base_revision=5)])
     assert joined.id == 2
     assert [prompt.click.point.x for prompt in joined.annotate.prompts] == [0, 1]
     assert (joined.annotate.revision, joined.annotate.base_revision) == (4, 5)
 
 
 def test_what_begins_an_object_replaces_what_waited_before_it():
-    joined = join([click(1, 0), box(2), click(3, 5)])
+    joined = join_prompts([click(1, 0), box(2), click(3, 5)])
     assert [prompt.WhichOneof("kind") for prompt in joined.annotate.prompts] == ["box", "click"]
 
 
@@ -121,7 +121,7 @@ async def stream(process: Process, *actions: messages.InteractRequest) -> dict[i
     async def write(event: messages.InteractResponse) -> None:
         events[event.id] = event
 
-    await Interaction(process.engine, call_seconds=30).run(requests(), write)
+    await InteractStream(process.engine, call_seconds=30).run(requests(), write)
     return events
 
 
@@ -137,7 +137,7 @@ async def test_prompts_that_wait_with_one_that_is_repeated_are_carried_out(proce
     again = show(1, session, SIX, "r1", **({"revision": 1} if at_hand else {}))
     events = await stream(process, again, show(2, session, TAKE, ids[0]), show(3, session, ADD, ids[1]))
     assert [events[number].answer.revision for number in (1, 2, 3)] == [1, 2, 3]
-    mask = voxels((await Process(process.database).engine.mask(Target(session))).mask)
+    mask = voxels((await Process(process.database).engine.mask(AnnotationRequest(session))).mask)
     assert (mask[16, 17, 20], mask[16, 17, 4]) == (0, 1)
     assert await steps(process, session) == 3
 

@@ -122,7 +122,7 @@ async def test_the_region_of_a_call_that_was_given_up_is_not_used_again(triton: 
 
 
 async def test_a_region_is_unregistered_when_it_has_rested(triton: LocalTriton, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(shared_memory, "_REST_SECONDS", 0.2)
+    monkeypatch.setattr(shared_memory, "_QUARANTINE_SECONDS", 0.2)
     async with connected(triton) as (client, before):
         with pytest.raises(DeadlineExceeded):
             await client.infer(SLOW, tensor(), timeout=0.1)
@@ -138,25 +138,27 @@ async def test_a_region_whose_removal_was_broken_off_is_removed_later(
     triton: LocalTriton, how: str, monkeypatch: pytest.MonkeyPatch
 ):
     """A larger tensor wants its place, and its call, or its time, ends before Triton has let go of it."""
-    monkeypatch.setattr(shared_memory, "_MOST", 1)
+    monkeypatch.setattr(shared_memory, "_MAX_REGIONS", 1)
     async with connected(triton) as (client, before):
         await assert_right(client)
         own = client._regions
         with monkeypatch.context() as broken:
             if how == "cancelled":
                 broken.setattr(own, "_unregister", lambda _: asyncio.Event().wait())
-                taking = asyncio.create_task(own.take(2**24))
+                taking = asyncio.create_task(own.acquire(2**24))
                 await asyncio.sleep(0.05)
                 taking.cancel()
                 assert isinstance((await asyncio.gather(taking, return_exceptions=True))[0], asyncio.CancelledError)
             else:
                 broken.setattr(shared_memory, "_SECONDS", -1.0)
-                assert await own.take(2**24) is None
+                assert await own.acquire(2**24) is None
         # Triton may know it still: it counts, and the next call sends bytes.
         await assert_right(client)
         assert len(await registered(client) - before) <= 1
-        monkeypatch.setattr(own, "_resting", type(own._resting)((0.0, region) for _, region in own._resting))
-        assert await own.take(2**24) is not None
+        monkeypatch.setattr(
+            own, "_quarantined", type(own._quarantined)((0.0, region) for _, region in own._quarantined)
+        )
+        assert await own.acquire(2**24) is not None
         assert len(await registered(client) - before) == 1, "another one, in the other's place"
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gateway.core.runtime.catalog import Catalog, Model
-from gateway.core.runtime.inference import Inferred
+from gateway.core.runtime.inference import InferenceResult
 from gateway.triton.watcher import Watcher
 from sixpoint.errors import DeadlineExceeded, InferenceError, SixpointError, TritonUnavailable
 from sixpoint.model_spec import Candidate
@@ -38,11 +38,11 @@ class Scripted:
         serving = [one for one in versions if self.candidate is None or one != self.candidate.version]
         return Model(name, serving[-1], ELLIPSOID_SPEC, self.candidate) if serving else None
 
-    async def infer(self, model: Model, tensor: np.ndarray, *, timeout: float, version: str) -> Inferred:
+    async def infer(self, model: Model, tensor: np.ndarray, *, timeout: float, version: str) -> InferenceResult:
         self.tried.append(version)
         if version in self.broken:
             raise self.broken[version]
-        return Inferred(np.zeros(model.spec.output_shape, np.uint8), version)
+        return InferenceResult(np.zeros(model.spec.output_shape, np.uint8), version)
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gateway.core.annotation.preprocess import Prediction, prepare, restore
+from gateway.core.annotation.postprocess import render_mask
+from gateway.core.annotation.preprocess import Prediction, prepare
 from gateway.core.annotation.prompt_state import accumulate, read_prompts
 from sixpoint.geometry import Geometry
 from sixpoint.model_spec import (
@@ -396,10 +397,10 @@ def _answer(
     )
     answered = Prediction(random.integers(0, 256, (14, 13, 12), np.uint8), Roi((3, 2, 1), (27, 24, 20), (12, 13, 14)))
     prepared = prepare(
-        lambda factors: BlockMeans(canonical, factors), shown, answered=answered, geometry=geometry, spec=_SPEC
+        lambda factors: BlockMeans(canonical, factors), shown, previous=answered, geometry=geometry, spec=_SPEC
     )
     grid = random.integers(0, 256, prepared.tensor.shape[1:], np.uint8)
-    piece, (x, y, z) = restore(Prediction(grid, prepared.roi), shown, geometry=geometry, threshold=0.5)
+    piece, (x, y, z) = render_mask(Prediction(grid, prepared.roi), shown, geometry=geometry, threshold=0.5)
     mask = np.zeros(geometry.shape, bool)
     mask[z : z + piece.shape[0], y : y + piece.shape[1], x : x + piece.shape[2]] = piece
     return prepared.tensor, mask, prepared.roi

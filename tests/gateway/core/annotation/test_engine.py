@@ -15,14 +15,15 @@ import numpy as np
 import pytest
 from sqlalchemy import insert
 
-from gateway.core.annotation.annotator import Annotator, Phase
+from gateway.core.annotation.annotator import Annotator
 from gateway.core.annotation.engine import Engine
-from gateway.core.annotation.request import Answer, Target
+from gateway.core.annotation.request import AnnotationRequest, AnnotationResult
 from gateway.core.images.store import StoredImage
 from gateway.core.runtime.admission import Admission
 from gateway.core.runtime.catalog import Catalog, Model
 from gateway.core.runtime.deadline import Deadline
-from gateway.core.runtime.inference import Inferred
+from gateway.core.runtime.inference import InferenceResult
+from gateway.core.runtime.stage import Stage
 from gateway.core.sessions.history import SegmentHistory
 from gateway.core.sessions.segment_state import SegmentStateCache
 from gateway.core.sessions.sessions import Sessions
@@ -53,7 +54,7 @@ class ModelsInference:
         self.timeouts: list[float] = []
         self.tensors: list[np.ndarray] = []
 
-    async def infer(self, model: Model, tensor: np.ndarray, *, timeout: float, version: str = "") -> Inferred:
+    async def infer(self, model: Model, tensor: np.ndarray, *, timeout: float, version: str = "") -> InferenceResult:
         self.timeouts.append(timeout)
         if self.failures:
             self.failures -= 1
@@ -64,7 +65,7 @@ class ModelsInference:
         self.running -= 1
         self.tensors.append(tensor)
         output = clicks_answer(tensor) if model.name == "clicks" else ellipsoid_answer(tensor)
-        return Inferred(output, version or model.version)
+        return InferenceResult(output, version or model.version)
 
 
 class OneImage:
@@ -98,18 +99,18 @@ class Process:
             repository=session_repository(self.database), log=log, hot=hot, limit=99, owner_limit=0, idle=3600
         )
         self.engine = Engine(
-            log=log,
+            history=log,
             images=OneImage(),
             catalog=self.catalog,
-            outliner=Annotator(inference=self.inference, executor=ThreadPoolExecutor(2)),
-            admission=Admission(budget=2**30, most=self.most),
+            annotator=Annotator(inference=self.inference, executor=ThreadPoolExecutor(2)),
+            admission=Admission(budget=2**30, max_active=self.most),
         )
 
     async def open(self, model: str = "clicks") -> str:
         return (await self.sessions.create(owner="", digest=VOLUME.digest, model=model)).row.id
 
-    async def annotate(self, session_id: str, *prompts: Prompt, **conditions: object) -> Answer:
-        target = Target(session_id, **conditions)  # type: ignore[arg-type]
+    async def annotate(self, session_id: str, *prompts: Prompt, **conditions: object) -> AnnotationResult:
+        target = AnnotationRequest(session_id, **conditions)  # type: ignore[arg-type]
         return await self.engine.annotate(target, prompts, deadline=Deadline.after(10))
 
 
@@ -166,10 +167,10 @@ async def test_the_time_left_is_passed_on_to_triton(process):
 
 
 async def test_the_way_of_a_call_is_told(process):
-    told: list[Phase] = []
-    target = Target(await process.open())
-    await process.engine.annotate(target, [SIX], deadline=Deadline.after(10), told=told.append)
-    assert told == list(Phase)
+    told: list[Stage] = []
+    target = AnnotationRequest(await process.open())
+    await process.engine.annotate(target, [SIX], deadline=Deadline.after(10), on_stage=told.append)
+    assert told == list(Stage)
 
 
 async def test_prompts_of_one_session_are_answered_one_after_the_other(process):
@@ -196,7 +197,7 @@ async def test_too_many_at_once_are_told_to_come_again(database):
 
 async def test_a_deadline_that_passed_never_reaches_triton(process):
     with pytest.raises(errors.DeadlineExceeded):
-        await process.engine.annotate(Target(await process.open()), [SIX], deadline=Deadline.after(0))
+        await process.engine.annotate(AnnotationRequest(await process.open()), [SIX], deadline=Deadline.after(0))
     assert process.inference.timeouts == []
 
 
@@ -231,10 +232,10 @@ async def test_a_model_that_takes_no_points_refuses_them(process):
 async def test_a_refused_call_leaves_the_session_as_it_was(process, call: Sequence[Prompt], error):
     session = await process.open()
     await process.annotate(session, SIX)
-    before = await process.engine.mask(Target(session))
+    before = await process.engine.mask(AnnotationRequest(session))
     with pytest.raises(error):
         await process.annotate(session, *call)
-    after = await process.engine.mask(Target(session))
+    after = await process.engine.mask(AnnotationRequest(session))
     assert (after.mask, after.revision) == (before.mask, 1)
 
 
@@ -255,14 +256,14 @@ async def test_numbers_that_are_none_are_an_error_and_the_session_is_as_it_was(p
     session = await process.open()
     before = await process.annotate(session, SIX)
 
-    async def infer(model: Model, tensor: np.ndarray, *, timeout: float, version: str = "") -> Inferred:
+    async def infer(model: Model, tensor: np.ndarray, *, timeout: float, version: str = "") -> InferenceResult:
         output = clicks_answer(tensor)
-        return Inferred(np.where(output == output.max(), np.float32(value), output), version or model.version)
+        return InferenceResult(np.where(output == output.max(), np.float32(value), output), version or model.version)
 
     monkeypatch.setattr(process.inference, "infer", infer)
     with pytest.raises(errors.InferenceError, match="NaN or infinite"):
         await process.annotate(session, ADD)
-    after = await process.engine.mask(Target(session))
+    after = await process.engine.mask(AnnotationRequest(session))
     assert (after.mask, after.revision) == (before.mask, before.revision)
 
 
@@ -344,14 +345,14 @@ async def test_undo_and_redo_give_the_masks_that_were_given(process):
     calls: list[list[Prompt]] = [[SIX], [ADD], [TAKE], [BOX], [Click((9, 9, 9))]]
     given = [(await process.annotate(session, *call)).mask for call in calls]
     asked = len(process.inference.tensors)
-    undone = [(await process.engine.undo(Target(session))).mask for _ in range(5)]
+    undone = [(await process.engine.undo(AnnotationRequest(session))).mask for _ in range(5)]
     assert undone[:4] == given[3::-1]
     assert undone[4].voxel_count == 0
     with pytest.raises(errors.NothingToUndo):
-        await process.engine.undo(Target(session))
-    assert [(await process.engine.redo(Target(session))).mask for _ in range(5)] == given
+        await process.engine.undo(AnnotationRequest(session))
+    assert [(await process.engine.redo(AnnotationRequest(session))).mask for _ in range(5)] == given
     with pytest.raises(errors.NothingToRedo):
-        await process.engine.redo(Target(session))
+        await process.engine.redo(AnnotationRequest(session))
     assert len(process.inference.tensors) == asked, "nothing was computed anew"
 
 
@@ -359,16 +360,18 @@ async def test_reset_can_be_redone_and_corrections_go_on_from_there(process):
     session, reference = await process.open(), await process.open()
     for one in (session, reference):
         await process.annotate(one, SIX)
-    emptied = await process.engine.reset(Target(session))
+    emptied = await process.engine.reset(AnnotationRequest(session))
     assert (emptied.mask.voxel_count, emptied.segment.head, emptied.segment.length, emptied.model) == (0, 0, 1, "")
-    assert (await process.engine.reset(Target(session))).revision == emptied.revision, "nothing to reset is no change"
+    assert (await process.engine.reset(AnnotationRequest(session))).revision == emptied.revision, (
+        "nothing to reset is no change"
+    )
     with pytest.raises(errors.NothingToCorrect):
         await process.annotate(session, ADD)
-    await process.engine.redo(Target(session))
+    await process.engine.redo(AnnotationRequest(session))
     corrected, expected = await process.annotate(session, ADD), await process.annotate(reference, ADD)
     assert corrected.mask == expected.mask
     with pytest.raises(errors.NothingToRedo):
-        await process.engine.redo(Target(session))
+        await process.engine.redo(AnnotationRequest(session))
 
 
 async def test_segments_of_a_session_do_not_touch_each_other(process):
@@ -376,10 +379,10 @@ async def test_segments_of_a_session_do_not_touch_each_other(process):
     first = await process.annotate(session, SIX)
     await process.annotate(session, BOX, segment=2)
     await process.annotate(session, TAKE, segment=2)
-    await process.engine.undo(Target(session, segment=2))
-    mask = await process.engine.mask(Target(session))
+    await process.engine.undo(AnnotationRequest(session, segment=2))
+    mask = await process.engine.mask(AnnotationRequest(session))
     assert (mask.mask, mask.revision) == (first.mask, 4)
-    assert (await process.engine.mask(Target(session, segment=9))).mask.voxel_count == 0
+    assert (await process.engine.mask(AnnotationRequest(session, segment=9))).mask.voxel_count == 0
 
 
 # Who was faster
@@ -391,7 +394,7 @@ async def test_a_call_for_another_revision_is_refused(process):
     with pytest.raises(errors.StaleRevision, match="revision 1, the call was made for 0"):
         await process.annotate(session, ADD, revision=0)
     with pytest.raises(errors.StaleRevision):
-        await process.engine.undo(Target(session, revision=7))
+        await process.engine.undo(AnnotationRequest(session, revision=7))
     assert len(process.inference.tensors) == 1
 
 
@@ -405,7 +408,7 @@ async def test_two_processes_on_one_session_lose_no_prompt(process, database):
     shown = list(itertools.chain.from_iterable(decode_prompts(row.prompts) for row, _ in steps))
     assert shown[0] == SIX
     assert sorted(shown[1:], key=lambda click: click.point) == clicks
-    mask = voxels((await Process(database).engine.mask(Target(session))).mask)
+    mask = voxels((await Process(database).engine.mask(AnnotationRequest(session))).mask)
     assert mask[16, 17, 3:6].all()
 
 
@@ -414,7 +417,7 @@ async def test_with_a_revision_the_slower_of_two_processes_is_told(process, data
     other = Process(database)
     calls = [one.annotate(session, SIX, revision=0) for one in (process, other)]
     results = await asyncio.gather(*calls, return_exceptions=True)
-    assert sorted(type(one).__name__ for one in results) == ["Answer", "StaleRevision"]
+    assert sorted(type(one).__name__ for one in results) == ["AnnotationResult", "StaleRevision"]
 
 
 async def test_a_call_that_is_repeated_is_carried_out_once(process, database):
@@ -424,8 +427,8 @@ async def test_a_call_that_is_repeated_is_carried_out_once(process, database):
     elsewhere = await Process(database).annotate(session, SIX, request_ids=("r1",), revision=0)
     assert again.mask == elsewhere.mask == first.mask
     assert again.revision == elsewhere.revision == 1
-    undone = await process.engine.undo(Target(session, request_ids=("r2",)))
-    assert (await process.engine.undo(Target(session, request_ids=("r2",)))).revision == undone.revision
+    undone = await process.engine.undo(AnnotationRequest(session, request_ids=("r2",)))
+    assert (await process.engine.undo(AnnotationRequest(session, request_ids=("r2",)))).revision == undone.revision
     with pytest.raises(errors.StaleRevision, match="carried out at revision 1"):
         await process.annotate(session, SIX, request_ids=("r1",))
 
@@ -452,10 +455,10 @@ async def test_a_call_that_is_repeated_for_a_later_revision_is_carried_out_once(
 async def test_what_is_at_hand_is_not_believed_when_a_call_for_it_fails(process, database):
     session, other = await process.open(), Process(database)
     await process.annotate(session, SIX)
-    await other.engine.undo(Target(session))
+    await other.engine.undo(AnnotationRequest(session))
     with pytest.raises(errors.StaleRevision):
         await process.annotate(session, ADD, revision=1)
-    await process.engine.redo(Target(session))
+    await process.engine.redo(AnnotationRequest(session))
     await other.sessions.close(session)
     # A click beyond the image is refused before anything is stored.
     for click in (ADD, Click((400, 0, 0))):
@@ -488,7 +491,7 @@ async def test_a_step_whose_answer_cannot_be_corrected_was_never_made(process, m
         raise MemoryError
 
     with monkeypatch.context() as patched:
-        patched.setattr("gateway.core.annotation.annotator.correct", short_of_memory)
+        patched.setattr("gateway.core.annotation.annotator.postprocess", short_of_memory)
         with pytest.raises(MemoryError):
             await process.annotate(session, SIX)
     assert (await process.annotate(session, SIX)).revision == 1
@@ -502,7 +505,7 @@ async def test_a_step_whose_mask_cannot_be_drawn_is_stored_and_drawn_when_the_ca
         raise MemoryError
 
     with monkeypatch.context() as patched:
-        patched.setattr("gateway.core.annotation.annotator.restore", short_of_memory)
+        patched.setattr("gateway.core.annotation.annotator.render_mask", short_of_memory)
         with pytest.raises(MemoryError):
             await process.annotate(session, SIX, request_ids=("r1",))
     asked = len(process.inference.tensors)
@@ -522,9 +525,18 @@ async def test_a_caller_that_has_the_mask_gets_what_changed(process):
         [
             (process.annotate(session, ADD, base_revision=1), process.annotate(reference, ADD)),
             (process.annotate(session, TAKE, base_revision=2), process.annotate(reference, TAKE)),
-            (process.engine.undo(Target(session, base_revision=3)), process.engine.undo(Target(reference))),
-            (process.engine.reset(Target(session, base_revision=4)), process.engine.reset(Target(reference))),
-            (process.engine.redo(Target(session, base_revision=5)), process.engine.redo(Target(reference))),
+            (
+                process.engine.undo(AnnotationRequest(session, base_revision=3)),
+                process.engine.undo(AnnotationRequest(reference)),
+            ),
+            (
+                process.engine.reset(AnnotationRequest(session, base_revision=4)),
+                process.engine.reset(AnnotationRequest(reference)),
+            ),
+            (
+                process.engine.redo(AnnotationRequest(session, base_revision=5)),
+                process.engine.redo(AnnotationRequest(reference)),
+            ),
         ],
         1,
     ):
@@ -541,8 +553,8 @@ async def test_a_caller_that_has_another_mask_gets_the_whole_one(process, databa
     await process.annotate(session, ADD)
     for base in (1, 3, 99, -1):
         assert (await process.annotate(session, TAKE, base_revision=base)).mask.base_revision in (0, base)
-        assert (await process.engine.mask(Target(session, base_revision=1))).mask.base_revision == 0
-    assert (await Process(database).engine.mask(Target(session, base_revision=6))).mask.base_revision == 0
+        assert (await process.engine.mask(AnnotationRequest(session, base_revision=1))).mask.base_revision == 0
+    assert (await Process(database).engine.mask(AnnotationRequest(session, base_revision=6))).mask.base_revision == 0
 
 
 async def test_a_new_object_comes_whole(process):
@@ -554,7 +566,7 @@ async def test_a_new_object_comes_whole(process):
 async def test_when_nothing_changed_an_empty_box_says_so(process):
     session = await process.open()
     whole = await process.annotate(session, SIX)
-    answer = await process.engine.mask(Target(session, base_revision=1))
+    answer = await process.engine.mask(AnnotationRequest(session, base_revision=1))
     assert answer.mask.lower == answer.mask.upper
     assert (answer.mask.base_revision, answer.mask.voxel_count) == (1, whole.mask.voxel_count)
 

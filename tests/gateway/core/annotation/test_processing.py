@@ -1,17 +1,11 @@
 import numpy as np
 import pytest
 
-from gateway.core.annotation.preprocess import (
-    NetworkInput,
-    Prediction,
-    correct,
-    decode_probabilities,
-    keep_touched,
-    prepare,
-    restore,
-)
+from gateway.core.annotation.postprocess import keep_touched_components, postprocess, render_mask
+from gateway.core.annotation.preprocess import NetworkInput, Prediction, prepare
 from gateway.core.annotation.prompt_state import ObjectPrompts, accumulate, read_prompts
 from gateway.core.images.reductions import Reductions
+from gateway.core.runtime.inference import decode_probabilities
 from sixpoint.geometry import Geometry
 from sixpoint.mask import pack, unpack
 from sixpoint.model_spec import ModelSpec
@@ -37,14 +31,14 @@ def ready(
     geometry = volume.geometry
     canonical = geometry.orientation.to_canonical(volume.array)
     return prepare(
-        Reductions(canonical), shown(*prompts, geometry=geometry), answered=answered, geometry=geometry, spec=spec
+        Reductions(canonical), shown(*prompts, geometry=geometry), previous=answered, geometry=geometry, spec=spec
     )
 
 
 def whole_mask(grid: np.ndarray, prepared: NetworkInput, geometry: Geometry) -> np.ndarray:
     """What a person gets for a network's probabilities: uint8 [z, y, x] on the image's own grid."""
-    answered = correct(grid, prepared, geometry=geometry, threshold=0.5)
-    piece, offset = restore(answered, prepared.shown, geometry=geometry, threshold=0.5)
+    answered = postprocess(grid, prepared, geometry=geometry, threshold=0.5)
+    piece, offset = render_mask(answered, prepared.prompts, geometry=geometry, threshold=0.5)
     return unpack(pack(piece, offset), geometry.size)
 
 
@@ -111,21 +105,23 @@ NONE = np.empty((0, 3))
 
 
 def test_a_component_that_no_point_touches_is_dropped():
-    kept = keep_touched(grid_with((4, 4, 4), (20, 20, 20)), in_frame([(6, 6, 3)]), clicks=NONE, threshold=0.5)
+    kept = keep_touched_components(
+        grid_with((4, 4, 4), (20, 20, 20)), in_frame([(6, 6, 3)]), clicks=NONE, threshold=0.5
+    )
     assert np.array_equal(kept, grid_with((4, 4, 4)))
 
 
 def test_all_components_that_points_or_clicks_touch_are_kept():
     grid, first, second = grid_with((4, 4, 4), (20, 20, 20)), [(6, 6, 3)], [(22, 22, 26)]
-    assert np.array_equal(keep_touched(grid, in_frame(first + second), clicks=NONE, threshold=0.5), grid)
-    assert np.array_equal(keep_touched(grid, in_frame(first), clicks=in_frame(second), threshold=0.5), grid)
+    assert np.array_equal(keep_touched_components(grid, in_frame(first + second), clicks=NONE, threshold=0.5), grid)
+    assert np.array_equal(keep_touched_components(grid, in_frame(first), clicks=in_frame(second), threshold=0.5), grid)
 
 
 def test_without_any_touched_component_the_largest_is_kept():
     grid = grid_with((4, 4, 4), (20, 20, 20))
     grid[26, 20:26, 20:26] = 230
     for extremes in (in_frame([(30, 2, 2)]), NONE):
-        kept = keep_touched(grid, extremes, clicks=NONE, threshold=0.5)
+        kept = keep_touched_components(grid, extremes, clicks=NONE, threshold=0.5)
         assert kept[4:10].max() == 0
         assert kept[22, 22, 22] == 230
 
@@ -134,7 +130,7 @@ def test_without_any_touched_component_the_largest_is_kept():
 def test_a_click_on_a_missed_part_does_not_cost_the_largest(extremes: np.ndarray):
     grid = grid_with((4, 4, 4), (20, 20, 20), (4, 20, 20))
     grid[26, 20:26, 20:26] = 230
-    kept = keep_touched(grid, extremes, clicks=in_frame([(6, 6, 6)]), threshold=0.5)
+    kept = keep_touched_components(grid, extremes, clicks=in_frame([(6, 6, 6)]), threshold=0.5)
     assert kept[22, 22, 22] == kept[6, 6, 6] == 230
     assert kept[6, 22, 22] == 0
 
@@ -144,8 +140,8 @@ def test_an_unsure_answer_is_cut_at_half_its_maximum_and_not_empty(threshold: fl
     prepared = ready(SIX, volume=noisy_volume())
     unsure = np.zeros((64, 64, 64), np.float32)
     unsure[28:36, 28:36, 28:36] = 0.3
-    answered = correct(unsure, prepared, geometry=noisy_volume().geometry, threshold=threshold)
-    piece, _ = restore(answered, prepared.shown, geometry=noisy_volume().geometry, threshold=threshold)
+    answered = postprocess(unsure, prepared, geometry=noisy_volume().geometry, threshold=threshold)
+    piece, _ = render_mask(answered, prepared.prompts, geometry=noisy_volume().geometry, threshold=threshold)
     assert 10 < piece.sum() < 400
     assert answered.probabilities.max() == min(255, round(2 * threshold * 255))
 
@@ -157,9 +153,9 @@ def test_a_sure_answer_is_cut_at_the_threshold_of_its_model_though_it_be_above_a
     counts = np.full((64, 64, 64), 153, np.uint8)  # 0.6 everywhere
     counts[28:36, 28:36, 28:36] = 255
     grid = counts if dtype is np.uint8 else counts.astype(np.float32) / np.float32(255)
-    answered = correct(grid, prepared, geometry=volume.geometry, threshold=0.8)
+    answered = postprocess(grid, prepared, geometry=volume.geometry, threshold=0.8)
     assert np.array_equal(answered.probabilities, counts)
-    piece, _ = restore(answered, prepared.shown, geometry=volume.geometry, threshold=0.8)
+    piece, _ = render_mask(answered, prepared.prompts, geometry=volume.geometry, threshold=0.8)
     assert 10 < piece.sum() < 400
 
 
@@ -173,7 +169,7 @@ def test_probabilities_that_rounding_put_beyond_0_and_1_are_0_and_1():
     prepared = ready(SIX, volume=volume)
     grid = np.full((64, 64, 64), -0.01, np.float32)
     grid[20:44, 20:44, 20:44] = 1.01
-    answered = correct(grid, prepared, geometry=volume.geometry, threshold=0.5)
+    answered = postprocess(grid, prepared, geometry=volume.geometry, threshold=0.5)
     assert np.array_equal(answered.probabilities, np.where(grid > 0, 255, 0))
 
 
@@ -184,11 +180,11 @@ def test_a_click_outside_the_roi_makes_it_grow_and_takes_the_answer_along():
     volume = noisy_volume((120, 36, 32))
     first = ready(SIX, volume=volume, spec=CLICKS_SPEC)
     grid = decode_probabilities(clicks_answer(first.tensor)[0])
-    answered = correct(grid, first, geometry=volume.geometry, threshold=0.5)
+    answered = postprocess(grid, first, geometry=volume.geometry, threshold=0.5)
     second = ready(SIX, Click((110, 17, 16)), volume=volume, spec=CLICKS_SPEC, answered=answered)
     assert second.roi.upper[0] > 110.5 > first.roi.upper[0]
     expected = answered.roi.transfer(decode_probabilities(answered.probabilities), second.roi)
-    assert np.array_equal(second.guide.previous, expected)
+    assert np.array_equal(second.guidance.previous, expected)
     assert second.tensor[4].max() > 0.9
     mask = whole_mask(decode_probabilities(clicks_answer(second.tensor)[0]), second, volume.geometry)
     assert mask[16, 17, 110] == 1
@@ -198,14 +194,14 @@ def test_a_click_outside_the_roi_makes_it_grow_and_takes_the_answer_along():
 def test_a_click_inside_the_roi_leaves_it_and_the_previous_answer_as_they_are():
     volume = noisy_volume()
     first = ready(SIX, volume=volume, spec=CLICKS_SPEC)
-    answered = correct(
+    answered = postprocess(
         np.random.default_rng(0).random((64, 64, 64), np.float32), first, geometry=volume.geometry, threshold=0.5
     )
     second = ready(SIX, Click((20, 17, 16)), volume=volume, spec=CLICKS_SPEC, answered=answered)
     assert second.roi == first.roi
-    assert np.array_equal(second.guide.previous, decode_probabilities(answered.probabilities))
+    assert np.array_equal(second.guidance.previous, decode_probabilities(answered.probabilities))
     # What does not change keeps its very counts: all but the cells of a click that is violated.
-    third = correct(second.guide.previous, second, geometry=volume.geometry, threshold=0.5)
+    third = postprocess(second.guidance.previous, second, geometry=volume.geometry, threshold=0.5)
     assert np.count_nonzero(third.probabilities != answered.probabilities) <= 64
 
 
@@ -258,15 +254,15 @@ def test_only_new_clicks_give_a_reason_to_change():
     begun = ready(SIX, first, volume=volume)
     grid = np.zeros((64, 64, 64), np.float32)
     grid[16:48, 16:48, 10:54] = 1.0
-    answered = correct(grid, begun, geometry=volume.geometry, threshold=0.5)
+    answered = postprocess(grid, begun, geometry=volume.geometry, threshold=0.5)
     # The next answer forgets the side of the first click, far from the second one.
     forgetful = grid.copy()
     forgetful[:, :, :24] = 0.0
-    now = accumulate(begun.shown, read_prompts([Click((33, 17, 16))], geometry=volume.geometry))
-    prepared = prepare(Reductions(volume.array), now, answered=answered, geometry=volume.geometry, spec=ELLIPSOID_SPEC)
-    settled = correct(forgetful, prepared, geometry=volume.geometry, threshold=0.5)
+    now = accumulate(begun.prompts, read_prompts([Click((33, 17, 16))], geometry=volume.geometry))
+    prepared = prepare(Reductions(volume.array), now, previous=answered, geometry=volume.geometry, spec=ELLIPSOID_SPEC)
+    settled = postprocess(forgetful, prepared, geometry=volume.geometry, threshold=0.5)
     assert settled.probabilities[32, 32, 20] == 255
-    free = correct(forgetful, prepared, geometry=volume.geometry, threshold=0.5, reach=np.inf)
+    free = postprocess(forgetful, prepared, geometry=volume.geometry, threshold=0.5, reach=np.inf)
     assert free.probabilities[32, 32, 20] == 0
 
 
@@ -275,12 +271,12 @@ def test_a_component_that_only_a_positive_click_touches_is_kept():
     grid = np.zeros((64, 64, 64), np.float32)
     grid[26:38, 26:38, 10:54] = 1.0
     grid[2:8, 2:8, 2:8] = 1.0
-    without = correct(grid, ready(SIX, volume=volume), geometry=volume.geometry, threshold=0.5).probabilities
+    without = postprocess(grid, ready(SIX, volume=volume), geometry=volume.geometry, threshold=0.5).probabilities
     assert without[4, 4, 4] == 0
     prepared = ready(SIX, Click((4, 3, 2)), volume=volume)
-    cell = np.floor((prepared.guide.positive[0] + 1) / 2 * 64).astype(int)
+    cell = np.floor((prepared.guidance.positive[0] + 1) / 2 * 64).astype(int)
     assert (cell < 8).all()
-    assert correct(grid, prepared, geometry=volume.geometry, threshold=0.5).probabilities[4, 4, 4] == 255
+    assert postprocess(grid, prepared, geometry=volume.geometry, threshold=0.5).probabilities[4, 4, 4] == 255
 
 
 def test_of_a_box_the_largest_component_is_kept():
@@ -288,7 +284,7 @@ def test_of_a_box_the_largest_component_is_kept():
     grid = np.zeros((64, 64, 64), np.float32)
     grid[26:38, 26:38, 10:54] = 1.0
     grid[2:8, 2:8, 2:8] = 1.0
-    kept = correct(grid, ready(BOX, volume=volume), geometry=volume.geometry, threshold=0.5).probabilities
+    kept = postprocess(grid, ready(BOX, volume=volume), geometry=volume.geometry, threshold=0.5).probabilities
     assert kept[30, 30, 30] == 255
     assert kept[4, 4, 4] == 0
 
@@ -298,8 +294,8 @@ def test_an_answer_on_another_grid_is_carried_over():
     volume = noisy_volume()
     small = Prediction(np.full((16, 16, 16), 255, np.uint8), Roi((0, 0, 0), (40, 36, 32), (16, 16, 16)))
     prepared = ready(SIX, volume=volume, answered=small)
-    assert prepared.guide.previous.shape == (64, 64, 64)
-    assert prepared.guide.previous[32, 32, 32] == pytest.approx(1)
+    assert prepared.guidance.previous.shape == (64, 64, 64)
+    assert prepared.guidance.previous[32, 32, 32] == pytest.approx(1)
 
 
 def test_uint8_counts_in_255ths_and_floats_are_taken_as_they_are():

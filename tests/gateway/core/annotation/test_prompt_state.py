@@ -8,7 +8,7 @@ from gateway.core.annotation.prompt_state import (
     MAX_CLICKS,
     Clicks,
     accumulate,
-    check_kinds,
+    check_prompt_kinds,
     read_prompts,
     start_from_clicks,
 )
@@ -84,17 +84,17 @@ def test_a_click_is_on_the_voxel_that_is_nearest():
 )
 def test_what_a_model_does_not_take_is_refused_by_naming_what_it_takes(prompts, taken, words):
     with pytest.raises(PromptNotSupported, match=words):
-        check_kinds(read_prompts(prompts, geometry=GEOMETRY), model="annotation", taken=taken)
+        check_prompt_kinds(read_prompts(prompts, geometry=GEOMETRY), model="annotation", accepted=taken)
 
 
 def test_clicks_add_up_until_something_new_is_begun():
     shown = accumulate(None, read_prompts([SIX, Click((1, 2, 3))], geometry=GEOMETRY))
-    assert (len(shown.clicks), shown.new) == (1, 1)
+    assert (len(shown.clicks), shown.new_clicks) == (1, 1)
     shown = accumulate(shown, read_prompts([Click((4, 5, 6), False), Click((7, 8, 9))], geometry=GEOMETRY))
     assert shown.clicks.points.tolist() == [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
-    assert shown.new == 2
+    assert shown.new_clicks == 2
     shown = accumulate(shown, read_prompts([BOX], geometry=GEOMETRY))
-    assert (len(shown.clicks), shown.new) == (0, 0)
+    assert (len(shown.clicks), shown.new_clicks) == (0, 0)
     assert len(shown.extent.extremes) == 0
 
 
@@ -133,13 +133,15 @@ def test_a_mask_is_shown_as_its_extreme_points_wherever_its_box_ends():
 
 def begun(shown, *prompts, by_clicks=True):
     call = read_prompts(prompts, geometry=GEOMETRY)
-    return accumulate(shown, start_from_clicks(shown, call, model="anywhere", by_clicks=by_clicks, geometry=GEOMETRY))
+    return accumulate(
+        shown, start_from_clicks(shown, call, model="anywhere", clicks_suffice=by_clicks, geometry=GEOMETRY)
+    )
 
 
 def test_a_positive_click_begins_an_object_that_may_reach_anywhere():
     shown = begun(None, Click((4, 5, 6), False), Click((1, 2, 3)))
     assert shown.extent.box.tolist() == [[0, 0, 0], [39, 35, 31]]
-    assert shown.extent.anywhere
+    assert shown.extent.whole_image
     assert (shown.extent.extremes.shape, len(shown.clicks)) == ((0, 3), 2)
     assert len(begun(shown, Click((7, 8, 9), False)).clicks) == 3
 
@@ -155,6 +157,6 @@ def test_a_model_that_needs_more_says_so():
     shown = begun(None, Click((1, 2, 3)))
     with pytest.raises(NothingToCorrect, match="'anywhere' needs to know how far it reaches"):
         begun(shown, Click((1, 2, 3)), by_clicks=False)
-    assert not begun(shown, BOX, by_clicks=False).extent.anywhere
+    assert not begun(shown, BOX, by_clicks=False).extent.whole_image
     # What points began, such a model goes on with.
-    assert not begun(begun(None, BOX), Click((1, 2, 3))).extent.anywhere
+    assert not begun(begun(None, BOX), Click((1, 2, 3))).extent.whole_image

@@ -44,7 +44,7 @@ async def settled() -> None:
 
 
 async def test_work_waits_until_its_memory_is_free():
-    admission = Admission(budget=100, most=10)
+    admission = Admission(budget=100, max_active=10)
     first, second = Work(admission, 60), Work(admission, 60)
     await settled()
     assert (first.running, second.running) == (True, False)
@@ -55,7 +55,7 @@ async def test_work_waits_until_its_memory_is_free():
 
 
 async def test_what_is_larger_than_the_budget_runs_alone():
-    admission = Admission(budget=100, most=10)
+    admission = Admission(budget=100, max_active=10)
     huge = Work(admission, 10**12)
     small = Work(admission, 1)
     await settled()
@@ -68,7 +68,7 @@ async def test_what_is_larger_than_the_budget_runs_alone():
 
 async def test_small_work_passes_a_large_one_that_does_not_fit_but_not_for_ever():
     clock = Clock()
-    admission = Admission(budget=100, most=10, now=clock)
+    admission = Admission(budget=100, max_active=10, now=clock)
     running = Work(admission, 70)
     await settled()
     large, small = Work(admission, 90), Work(admission, 20)
@@ -87,7 +87,7 @@ async def test_small_work_passes_a_large_one_that_does_not_fit_but_not_for_ever(
 
 
 async def test_work_that_is_cancelled_while_it_waits_gives_way():
-    admission = Admission(budget=100, most=10)
+    admission = Admission(budget=100, max_active=10)
     running, waiting, behind = Work(admission, 80), Work(admission, 90), Work(admission, 90)
     await settled()
     waiting.task.cancel()
@@ -103,7 +103,7 @@ async def test_work_that_is_cancelled_while_it_waits_gives_way():
 
 
 async def test_work_that_is_admitted_and_cancelled_in_one_moment_gives_its_memory_back():
-    admission = Admission(budget=100, most=10)
+    admission = Admission(budget=100, max_active=10)
     running, waiting = Work(admission, 80), Work(admission, 90)
     await settled()
     running.finish.set()
@@ -117,7 +117,7 @@ async def test_work_that_is_admitted_and_cancelled_in_one_moment_gives_its_memor
 
 
 async def test_beyond_the_limit_a_time_to_try_again_is_said():
-    admission = Admission(budget=100, most=1)
+    admission = Admission(budget=100, max_active=1)
     async with admission.slot():
         with pytest.raises(ResourceExhausted, match="SIXPOINT_MAX_PROMPTS") as caught:
             async with admission.slot():

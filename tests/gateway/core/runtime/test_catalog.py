@@ -33,7 +33,7 @@ def test_an_unknown_model_names_those_that_there_are():
 def test_a_lost_triton_is_not_an_unknown_model():
     catalog = Catalog()
     catalog.update(MODELS)
-    catalog.lose()
+    catalog.mark_unreachable()
     assert not catalog.ready
     with pytest.raises(TritonUnavailable):
         catalog.get("annotation")

@@ -16,8 +16,8 @@ from gateway.core.images.stored_image import StoredImage
 from gateway.core.runtime.admission import Admission
 from gateway.core.runtime.catalog import Candidate, Catalog, Model
 from gateway.core.runtime.deadline import Deadline
-from gateway.core.runtime.inference import Inferred
-from gateway.core.segmentation.events import Event, Labelled
+from gateway.core.runtime.inference import InferenceResult
+from gateway.core.segmentation.events import LabelMask, SegmentationEvent
 from gateway.core.segmentation.segmenter import Segmenter
 from sixpoint.errors import ImageNotFound
 from sixpoint.mask import unpack
@@ -66,7 +66,7 @@ class Network:
     versions: list[str] = field(default_factory=lambda: ["1"])
     asked: set[str] = field(default_factory=set)
 
-    async def infer(self, model: Model, tensor: np.ndarray, *, timeout: float, version: str = "") -> Inferred:
+    async def infer(self, model: Model, tensor: np.ndarray, *, timeout: float, version: str = "") -> InferenceResult:
         self.running += 1
         self.asked.add(version)
         self.most = max(self.most, self.running)
@@ -81,7 +81,7 @@ class Network:
         output = self.predict(tensor) if self.predict else softmax_of(tensor, self.spec)
         if self.spec.output.dtype == "UINT8":
             output = np.rint(255 * output).astype(np.uint8)
-        return Inferred(output, self.versions[min(self.answered, len(self.versions)) - 1])
+        return InferenceResult(output, self.versions[min(self.answered, len(self.versions)) - 1])
 
 
 @dataclass
@@ -113,16 +113,18 @@ def segmenter(
         catalog=catalog,
         inference=network,
         executor=executor,
-        admission=Admission(budget=memory, most=2),
+        admission=Admission(budget=memory, max_active=2),
         memory=memory,
         in_flight=in_flight,
     )
 
 
-def segment(volume: Volume, network: Network, *, labels: tuple[str, ...] = (), **options: Any) -> list[Event]:
+def segment(
+    volume: Volume, network: Network, *, labels: tuple[str, ...] = (), **options: Any
+) -> list[SegmentationEvent]:
     """All that is told of the segmentation of a volume."""
 
-    async def run() -> list[Event]:
+    async def run() -> list[SegmentationEvent]:
         with ThreadPoolExecutor(2) as executor:
             made = segmenter(volume, network, executor, **options)
             events = made.segment("image", "parts", labels=labels, deadline=Deadline.after(60))
@@ -131,11 +133,11 @@ def segment(volume: Volume, network: Network, *, labels: tuple[str, ...] = (), *
     return asyncio.run(run())
 
 
-def labels_of(events: list[Event], volume: Volume) -> np.ndarray:
+def labels_of(events: list[SegmentationEvent], volume: Volume) -> np.ndarray:
     """The labels [z, y, x] that events tell."""
     result = np.zeros(volume.array.shape, np.uint8)
     for event in events:
-        if isinstance(event, Labelled):
+        if isinstance(event, LabelMask):
             result[unpack(event.mask, volume.geometry.size) > 0] = event.number
     return result
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from gateway.core.annotation.annotator import Phase
 from gateway.core.images.stored_image import StoredImage
 from gateway.core.runtime.catalog import Candidate
 from gateway.core.runtime.deadline import Deadline
-from gateway.core.segmentation.events import Labelled, Progress, Segmented
-from gateway.core.segmentation.job import working_bytes
+from gateway.core.runtime.stage import Stage
+from gateway.core.segmentation.events import LabelMask, SegmentationProgress, SegmentationSummary
+from gateway.core.segmentation.job import estimate_segmentation_memory
 from sixpoint import errors
 from sixpoint.geometry import Geometry
 from sixpoint.mask import unpack
@@ -81,7 +81,7 @@ def test_labels_are_those_of_the_sliding_window_of_monai(size: tuple[int, int, i
 def test_labels_that_do_not_exclude_each_other_are_cut_one_by_one() -> None:
     volume, spec = volume_of((27, 26, 21)), segmentation_spec(3, exclusive=False, spacing=(1.4, 1.0, 0.9))
     probabilities = expected(volume, spec)
-    events = [event for event in segment(volume, Network(spec)) if isinstance(event, Labelled)]
+    events = [event for event in segment(volume, Network(spec)) if isinstance(event, LabelMask)]
     for event, one in zip(events, probabilities, strict=True):
         sure = np.abs(one - 0.5) > 1e-5
         np.testing.assert_array_equal(unpack(event.mask, volume.geometry.size)[sure] > 0, (one >= 0.5)[sure])
@@ -101,17 +101,17 @@ def test_progress_comes_first_then_labels_then_where_the_time_went() -> None:
     volume, spec = volume_of((40, 24, 16)), segmentation_spec(2)
     network = Network(spec, seconds=0.005)
     events = segment(volume, network, in_flight=3)
-    progress = [event for event in events if isinstance(event, Progress)]
+    progress = [event for event in events if isinstance(event, SegmentationProgress)]
     count = progress[-1].count
     assert events[: len(progress)] == progress
-    assert [event.phase for event in progress[:3]] == [Phase.WAITING, Phase.PREPROCESSING, Phase.INFERENCE]
+    assert [event.stage for event in progress[:3]] == [Stage.WAITING, Stage.PREPROCESSING, Stage.INFERENCE]
     assert [event.done for event in progress[2:-1]] == list(range(count + 1))
-    assert progress[-1] == Progress(Phase.POSTPROCESSING, count, count)
+    assert progress[-1] == SegmentationProgress(Stage.POSTPROCESSING, count, count)
     assert count == network.answered == 4 * 3 * 3
     assert network.most == 3
     *labels, end = events[len(progress) :]
     assert [(one.number, one.name) for one in labels] == [(1, "part 1"), (2, "part 2")]
-    assert isinstance(end, Segmented)
+    assert isinstance(end, SegmentationSummary)
     assert (end.model, end.version) == ("parts", "1")
     assert end.timings.inference.total_seconds() > 0
 
@@ -121,14 +121,14 @@ def test_the_digest_of_the_image_decides_whether_a_version_on_trial_answers(shar
     # SHA-256 of "image", which is the digest here, begins with 6105d6cc76af4003: 0.37900.
     network = Network(segmentation_spec(2), versions=[version])
     end = segment(volume_of((20, 16, 12)), network, candidate=Candidate("2", share))[-1]
-    assert isinstance(end, Segmented)
+    assert isinstance(end, SegmentationSummary)
     assert (network.asked, end.version) == ({version}, version)
 
 
 def test_labels_that_are_wanted_come_and_others_still_compete() -> None:
     volume, spec = volume_of((20, 20, 16)), segmentation_spec(3)
-    everything = [event for event in segment(volume, Network(spec)) if isinstance(event, Labelled)]
-    some = [event for event in segment(volume, Network(spec), labels=("part 2",)) if isinstance(event, Labelled)]
+    everything = [event for event in segment(volume, Network(spec)) if isinstance(event, LabelMask)]
+    some = [event for event in segment(volume, Network(spec), labels=("part 2",)) if isinstance(event, LabelMask)]
     assert some == [everything[1]]
 
 
@@ -140,7 +140,7 @@ def test_a_label_has_the_extreme_points_of_its_mask_and_an_empty_one_none() -> N
         output[0], output[1] = 0.4, np.where(patch[0] > 0, 0.6, 0)
         return output
 
-    first, second = [event for event in segment(volume, Network(spec, box)) if isinstance(event, Labelled)]
+    first, second = [event for event in segment(volume, Network(spec, box)) if isinstance(event, LabelMask)]
     mask = unpack(first.mask, volume.geometry.size)
     assert first.extremes == tuple(ExtremePoints.of_mask(mask).points)
     assert all(mask[z, y, x] for x, y, z in first.extremes)
@@ -188,7 +188,7 @@ def test_what_is_given_up_is_taken_back_from_triton_at_once() -> None:
                 events = made.segment("image", "parts", deadline=Deadline.after(60))
                 async with aclosing(events):
                     async for event in events:
-                        if isinstance(event, Progress) and event.done == 2:
+                        if isinstance(event, SegmentationProgress) and event.done == 2:
                             network.seconds = 60
                             reached.set()
 
@@ -205,7 +205,7 @@ def test_what_is_given_up_is_taken_back_from_triton_at_once() -> None:
             # Nothing is held any more: the next one runs.
             network.seconds = 0
             events = made.segment("image", "parts", deadline=Deadline.after(60))
-            assert isinstance([event async for event in events][-1], Segmented)
+            assert isinstance([event async for event in events][-1], SegmentationSummary)
             late = made.segment("image", "parts", deadline=Deadline.after(-1))
             with pytest.raises(errors.DeadlineExceeded):
                 _ = [event async for event in late]
@@ -220,7 +220,7 @@ def test_segmentations_beyond_the_limit_are_refused_and_others_wait_for_memory()
     async def run() -> list[object]:
         with ThreadPoolExecutor(2) as executor:
             # Room for one at a time.
-            needed = working_bytes(StoredImage("image", volume), spec, in_flight=1)
+            needed = estimate_segmentation_memory(StoredImage("image", volume), spec, in_flight=1)
             made = segmenter(volume, network, executor, memory=needed + 1, in_flight=1)
 
             async def last() -> object:
@@ -230,8 +230,8 @@ def test_segmentations_beyond_the_limit_are_refused_and_others_wait_for_memory()
             return await asyncio.gather(*(last() for _ in range(3)), return_exceptions=True)
 
     first, second, third = asyncio.run(run())
-    assert isinstance(first, Segmented)
-    assert isinstance(second, Segmented)
+    assert isinstance(first, SegmentationSummary)
+    assert isinstance(second, SegmentationSummary)
     assert isinstance(third, errors.ResourceExhausted)
     assert network.most == 1
     assert second.timings.queue > first.timings.queue
@@ -243,7 +243,7 @@ def test_the_memory_that_is_said_is_what_a_long_image_takes() -> None:
     output = np.zeros(spec.output_shape, np.float32)
     output[1, 8:20, 8:20, 8:20] = 1
     network = Network(spec, lambda _: output)
-    said = working_bytes(StoredImage("image", volume), spec, in_flight=3)
+    said = estimate_segmentation_memory(StoredImage("image", volume), spec, in_flight=3)
     tracemalloc.start()
     try:
         segment(volume, network)

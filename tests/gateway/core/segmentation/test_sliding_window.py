@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.data.utils import compute_importance_map, dense_patch_slices
 
-from gateway.core.segmentation.sliding_window import Windows, importance_map
+from gateway.core.segmentation.sliding_window import SlidingWindow, importance_map
 from sixpoint.model_spec import PatchSpec
 
 EDGES = st.tuples(*[st.integers(8, 20)] * 3)
@@ -23,7 +23,7 @@ def spec_of(size: tuple[int, int, int], **more: object) -> PatchSpec:
 def test_windows_begin_where_those_of_monai_do(
     shape: tuple[int, int, int], size: tuple[int, int, int], overlap: float
 ) -> None:
-    windows = Windows.over(shape, spec_of(size, overlap=overlap))
+    windows = SlidingWindow.over(shape, spec_of(size, overlap=overlap))
     patch = size[::-1]
     padded = tuple(max(n, edge) for n, edge in zip(shape, patch, strict=True))
     steps = [n if n == edge else max(1, int(edge * (1 - overlap))) for n, edge in zip(padded, patch, strict=True)]
@@ -46,9 +46,9 @@ def test_beyond_a_small_volume_a_window_sees_what_the_spec_says() -> None:
         ({"padding": "replicate"}, {"mode": "edge"}),
     ):
         spec = spec_of((8, 8, 12), **more)
-        windows = Windows.over((9, 5, 20), spec)
+        windows = SlidingWindow.over((9, 5, 20), spec)
         padded = np.pad(channels, [(0, 0), (1, 2), (1, 2), (0, 0)], **mode)  # type: ignore[arg-type]
         for z, y, x in windows:
-            seen = windows.cut(channels, (z, y, x), spec)
+            seen = windows.extract(channels, (z, y, x), spec)
             np.testing.assert_array_equal(seen, padded[:, z : z + 12, y : y + 8, x : x + 8])
             assert seen.flags.c_contiguous
