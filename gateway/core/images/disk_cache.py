@@ -17,7 +17,7 @@ from gateway.core.images.stored_image import StoredImage
 from gateway.core.runtime.disk_errors import disk_errors
 from sixpoint._typing import Array
 from sixpoint.geometry import Geometry
-from sixpoint.io.atomic_files import is_aside
+from sixpoint.io.atomic_files import is_temporary
 from sixpoint.volume import VOXEL_TYPES, Volume
 
 __all__ = ["ImageCache", "begin_digest", "map_voxels"]
@@ -123,7 +123,7 @@ class ImageCache:
             except FileNotFoundError:
                 # Another process trims too.
                 continue
-            if is_aside(Path(entry.path)):
+            if is_temporary(Path(entry.path)):
                 # On its way here from the blob store, or left by a gateway that was killed then. One that is a link is
                 # as old as its blob: only its inode's time says when it was made.
                 if time.time() - stat.st_ctime > _STALE_S:

@@ -23,7 +23,7 @@ from gateway.core.images.upload import Upload
 from gateway.core.images.upload_files import UploadFile, UploadFolder
 from gateway.core.runtime.disk_errors import disk_errors
 from sixpoint.errors import ImageNotFound, InvalidArgument, ResourceExhausted, Unavailable
-from sixpoint.io.atomic_files import aside
+from sixpoint.io.atomic_files import temporary_path
 
 __all__ = ["Header", "ImageLimits", "Images", "StoredImage"]
 
@@ -195,7 +195,7 @@ class Images:
         record = await self.describe(digest)
         image = await self._in_thread(self._cache.open, record)
         if image is None:
-            temporary = aside(self._cache.path(digest))
+            temporary = temporary_path(self._cache.path(digest))
             if await self._blobs.get_to_file(blob_key(digest), temporary):
                 image = await self._in_thread(self._cache.take, record, temporary)
                 await self._in_thread(self._cache.trim)

@@ -143,7 +143,7 @@ async def test_a_store_that_is_away_is_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s3_environment: None
 ):
     monkeypatch.setenv("AWS_ENDPOINT", f"http://127.0.0.1:{free_port()}")
-    monkeypatch.setattr("gateway.storage.blobs._RETRIES", {"max_retries": 0})
+    monkeypatch.setattr("sixpoint.io.object_store._RETRIES", {"max_retries": 0})
     blobs = Blobs("s3://images/prefix")
     for call in (
         blobs.put_file("a", file_of(tmp_path / "source", 10)),
