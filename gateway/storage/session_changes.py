@@ -21,6 +21,7 @@ from sqlalchemy import (
 from gateway.core.sessions.records import RequestOutcome, SegmentRow, SessionRow, StepRow
 from gateway.storage.schema import clock, images, requests, segments, sessions, steps
 from gateway.storage.session_queries import SqlSessionReader
+from gateway.storage.step_codec import encode_step
 
 __all__ = ["SqlSessionWriter"]
 
@@ -127,7 +128,7 @@ class SqlSessionWriter(SqlSessionReader):
         place = {"id_": session_id, "segment_": row.segment, "number_": row.number}
         if redoable:
             self._conn.execute(_DELETE_REDOABLE, place)
-        self._conn.execute(_INSERT_STEP, {"session_id": session_id, **vars(row)})
+        self._conn.execute(_INSERT_STEP, {"session_id": session_id, **encode_step(row)})
         self._conn.execute(_SET_LAST_STEP, place)
 
     def copy_steps(self, source: str, target: str, *, segment: int, last: int) -> None:

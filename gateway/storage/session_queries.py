@@ -9,6 +9,7 @@ from sqlalchemy import BindParameter, Connection, LargeBinary, Row, and_, bindpa
 from gateway.core.sessions.records import Cursor, ModelUse, RequestOutcome, SegmentRow, SessionRow, StepRow
 from gateway.storage.geometries import geometry_from_json
 from gateway.storage.schema import images, requests, segments, sessions, steps
+from gateway.storage.step_codec import decode_step
 from sixpoint.errors import ImageNotFound
 from sixpoint.geometry import Geometry
 
@@ -17,9 +18,11 @@ __all__ = ["SqlSessionReader"]
 _SESSION = [sessions.c[name] for name in SessionRow.__dataclass_fields__]
 _SEGMENT = [segments.c[name] for name in SegmentRow.__dataclass_fields__]
 # Labelled, as the column of start_step has another name in the database.
-_STEP = [steps.c[name].label(name) for name in StepRow.__dataclass_fields__]
-# Answers are large, and of most steps only the prompts matter.
-_STEP_WITHOUT_ANSWER = [*_STEP[:-1], literal(b"", LargeBinary).label("answer")]
+_STEP = [column.label(column.key) for column in steps.c if column.key != "session_id"]
+# Answers are large, and of most steps only the prompts are needed.
+_STEP_WITHOUT_ANSWER = [
+    literal(None, LargeBinary).label("answer") if column.key == "answer" else column for column in _STEP
+]
 # Statements of every prompt are built once.
 _ID: BindParameter[str] = bindparam("id_")
 _REQUEST: BindParameter[str] = bindparam("request_")
@@ -72,7 +75,7 @@ class SqlSessionReader:
         if last is not None:
             where.append(steps.c.number <= last)
         query = select(*(_STEP if answers else _STEP_WITHOUT_ANSWER)).where(*where)
-        return [_step(row) for row in self._conn.execute(query.order_by(steps.c.segment, steps.c.number))]
+        return [decode_step(row) for row in self._conn.execute(query.order_by(steps.c.segment, steps.c.number))]
 
     def request(self, session_id: str, request_id: str) -> RequestOutcome | None:
         """What the call with this request id changed, if it was carried out."""
@@ -131,8 +134,3 @@ def _session(row: Row[Any]) -> SessionRow:
     """The session of a row that has the columns of :data:`_SESSION`, and perhaps more."""
     values = {name: row._mapping[name] for name in SessionRow.__dataclass_fields__}
     return SessionRow(**values | {"expired": bool(row.expired)})
-
-
-def _step(row: Row[Any]) -> StepRow:
-    lower, upper, size = row.roi
-    return StepRow(**{**row._mapping, "roi": (tuple(lower), tuple(upper), tuple(size))})

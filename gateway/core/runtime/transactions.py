@@ -15,8 +15,8 @@ _Result = TypeVar("_Result")
 class Repository(Protocol[_Reader_co, _Writer_co]):
     """Records of one subject, read and changed in transactions.
 
-    The work of a transaction is a function, which runs on a thread of the repository. What is expensive and belongs to
-    the transaction, such as compressing an answer, runs there, too: a thread of its own would be a second wait.
+    The work of a transaction is a function, which runs on a thread of the repository. What records need to be stored,
+    such as compressing an answer, runs there, too: a thread of its own would be a second wait.
     """
 
     async def read(self, work: Callable[[_Reader_co], _Result]) -> _Result:

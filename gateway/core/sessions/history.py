@@ -16,7 +16,6 @@ from weakref import WeakValueDictionary
 from gateway.core.sessions.records import RequestOutcome, SegmentRow, SessionRow, StepRow
 from gateway.core.sessions.repository import SessionReader, SessionRepository, SessionWriter
 from gateway.core.sessions.segment_state import SegmentStateCache, State, read_state
-from gateway.core.sessions.step_codec import encode_answer, encode_prompts
 from sixpoint.errors import FailedPrecondition, SessionExpired, SessionNotFound, StaleRevision
 from sixpoint.prompts import Prompt
 
@@ -131,6 +130,7 @@ class SegmentHistory:
         row, one, now = loaded.row, loaded.segment, self._now()
         keys = [key for key in request_ids if key]
         after = replace(one, head=one.head + 1, length=one.head + 1)
+        step = _step(prompts, state, segment=after, revision=row.revision + 1, now=now)
 
         def work(records: SessionWriter) -> None:
             advance(records, row, now=now)
@@ -138,8 +138,6 @@ class SegmentHistory:
                 raise StaleRevision("this call was carried out before: look at the session again")
             if not one.length and not records.has_segment(row.id, one.number):
                 records.insert_segment(row.id, one)
-            # Compressed on this thread: one of its own would be waited for twice.
-            step = _step(prompts, state, segment=after, revision=row.revision + 1, now=now)
             records.append_step(row.id, step, redoable=one.length > one.head)
             records.insert_requests(row.id, keys, _done(row, after))
 
@@ -218,20 +216,17 @@ def advance(records: SessionWriter, row: SessionRow, *, now: float, model: str |
 
 def _step(prompts: Sequence[Prompt], state: State, *, segment: SegmentRow, revision: int, now: float) -> StepRow:
     """The step that led to a state, as it is stored; it is the segment's last one."""
-    assert state.answered is not None
-    roi, answer = encode_answer(state.answered)
     return StepRow(
         segment=segment.number,
         number=segment.head,
         start_step=state.begun,
         revision=revision,
-        prompts=encode_prompts(prompts),
+        prompts=tuple(prompts),
         model=state.model,
         model_version=state.version,
         created=now,
-        roi=roi,
         threshold=state.threshold,
-        answer=answer,
+        prediction=state.answered,
     )
 
 

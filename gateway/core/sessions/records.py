@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Cursor", "ModelUse", "RequestOutcome", "RoiNumbers", "SegmentRow", "SessionRow", "StepRow"]
+from gateway.core.annotation.preprocess import Prediction
+from sixpoint.prompts import Prompt
 
-RoiNumbers = tuple[tuple[float, ...], tuple[float, ...], tuple[int, ...]]
-"""Lower corner, upper corner and size of an ROI, three numbers each, along (x, y, z)."""
+__all__ = ["Cursor", "ModelUse", "RequestOutcome", "SegmentRow", "SessionRow", "StepRow"]
 
 Cursor = tuple[float, str]
 """Position in a list of sessions: time of last use, and id, of the last session of a page."""
@@ -58,7 +58,7 @@ class SegmentRow:
     length: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StepRow:
     """A step of a segment.
 
@@ -67,26 +67,24 @@ class StepRow:
         number: Number of the step, from 1.
         start_step: Number of the step that started the current object.
         revision: Revision of the session after the step.
-        prompts: Serialized ``sixpoint.v1.AnnotateRequest`` with nothing but its prompts.
+        prompts: Prompts of the step.
         model: Name of the model that answered.
         model_version: Version of that model.
         created: Time of the step, seconds since 1970, UTC.
-        roi: ROI of the answer.
         threshold: Probability from which a voxel belongs to the object.
-        answer: Probabilities in 255ths, zstd of uint8 [z, y, x]; empty if it was not asked for.
+        prediction: Answer of the model; None if it was not asked for.
     """
 
     segment: int
     number: int
     start_step: int
     revision: int
-    prompts: bytes
+    prompts: tuple[Prompt, ...]
     model: str
     model_version: str
     created: float
-    roi: RoiNumbers
     threshold: float
-    answer: bytes
+    prediction: Prediction | None
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,10 @@ class SessionReader(Protocol):
             segment: Number of the only segment; None for all.
             first: Lowest number of a step.
             last: Highest number of a step; None for no limit.
-            answers: Whether to read the answers, which are large.
+            answers: Whether to read the predictions, which are large.
+
+        Raises:
+            InternalError: A stored answer is damaged.
         """
         ...
 

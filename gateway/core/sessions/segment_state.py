@@ -6,16 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import zstandard
-
 from gateway.core.annotation.preprocess import NetworkInput, Prediction
 from gateway.core.annotation.prompt_state import ObjectPrompts, accumulate, read_prompts, start_without_extent
 from gateway.core.runtime.byte_lru import ByteLru
 from gateway.core.sessions.records import SegmentRow, SessionRow, StepRow
-from gateway.core.sessions.step_codec import decode_answer, decode_prompts
 from sixpoint._typing import Bools
-from sixpoint.errors import InternalError
 from sixpoint.geometry import Geometry
+from sixpoint.prompts import Prompt
 
 __all__ = ["CachedSegment", "SegmentStateCache", "SentMask", "State", "read_state"]
 
@@ -74,28 +71,21 @@ class State:
         return answer + seen + brought + (self.reply.mask.nbytes if self.reply else 0) + _OVERHEAD_BYTES
 
 
-def read_state(prompts: Sequence[bytes], last: StepRow, *, geometry: Geometry) -> State:
+def read_state(prompts: Sequence[Sequence[Prompt]], last: StepRow, *, geometry: Geometry) -> State:
     """The state after steps on one object.
 
     Args:
-        prompts: Of each, as stored; the first began the object.
-        last: The last of them.
-        geometry: Of the image as it came.
-
-    Raises:
-        InternalError: When the stored answer is damaged.
+        prompts: Prompts of each step; those of the first started the object.
+        last: The last step, with its prediction.
+        geometry: Geometry of the image as uploaded.
     """
     shown = None
-    for data in prompts:
-        call = read_prompts(decode_prompts(data), geometry=geometry)
+    for step in prompts:
+        call = read_prompts(step, geometry=geometry)
         if shown is None and call.extent is None:  # then its clicks began the object
             call = start_without_extent(call, geometry=geometry)
         shown = accumulate(shown, call)
-    try:
-        answered = decode_answer(last.roi, last.answer)
-    except (zstandard.ZstdError, ValueError) as error:
-        raise InternalError("a stored answer is damaged; undo the step, and show it again") from error
-    return State(last.start_step, shown, answered, last.model, last.model_version, last.threshold)
+    return State(last.start_step, shown, last.prediction, last.model, last.model_version, last.threshold)
 
 
 @dataclass(frozen=True, eq=False)

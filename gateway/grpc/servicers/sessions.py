@@ -13,7 +13,7 @@ from gateway.core.sessions.sessions import Session, Sessions
 from gateway.core.sessions.validation import check_segment
 from gateway.grpc.owners import owner_of
 from sixpoint.errors import InvalidArgument, ModelNotFound, Violation
-from sixpoint.v1 import annotation_service_pb2 as annotation
+from sixpoint.protocol.converters import prompt_to_message
 from sixpoint.v1 import session_service_pb2 as messages
 from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
 
@@ -140,7 +140,7 @@ def _step_message(row: StepRow, *, in_force: bool) -> messages.Step:
     return messages.Step(
         segment=row.segment,
         number=row.number,
-        prompts=annotation.AnnotateRequest.FromString(row.prompts).prompts,
+        prompts=map(prompt_to_message, row.prompts),
         revision=row.revision,
         model=row.model,
         model_version=row.model_version,

@@ -27,7 +27,6 @@ from gateway.core.runtime.stage import Stage
 from gateway.core.sessions.history import SegmentHistory
 from gateway.core.sessions.segment_state import SegmentStateCache
 from gateway.core.sessions.sessions import Sessions
-from gateway.core.sessions.step_codec import decode_prompts
 from gateway.storage.database import Database
 from gateway.storage.repository import session_repository
 from gateway.storage.schema import images
@@ -285,7 +284,7 @@ async def test_each_call_is_one_call_of_the_network_and_one_step(process):
     answer = await process.annotate(session, TAKE)
     assert len(process.inference.tensors) == 2
     steps = await process.sessions.steps(session)
-    assert [decode_prompts(row.prompts) for row, _ in steps] == [(SIX, ADD), (TAKE,)]
+    assert [row.prompts for row, _ in steps] == [(SIX, ADD), (TAKE,)]
     mask = voxels(answer.mask)
     assert (mask[16, 17, 4], mask[16, 17, 20]) == (1, 0)
 
@@ -316,7 +315,7 @@ async def test_replaying_the_log_gives_the_same_masks(process):
     calls: list[list[Prompt]] = [[SIX], [ADD], [TAKE, Click((38, 30, 30))], [BOX, TAKE], [ADD]]
     answers = [await process.annotate(session, *call) for call in calls]
     steps = await process.sessions.steps(session)
-    replayed = [await process.annotate(again, *decode_prompts(row.prompts)) for row, _ in steps]
+    replayed = [await process.annotate(again, *row.prompts) for row, _ in steps]
     assert [one.mask for one in replayed] == [one.mask for one in answers]
 
 
@@ -405,7 +404,7 @@ async def test_two_processes_on_one_session_lose_no_prompt(process, database):
     clicks = [Click((x, 17, 16)) for x in (3, 4, 5)]
     await asyncio.gather(*(one.annotate(session, click) for one, click in zip(others, clicks, strict=True)))
     steps = await process.sessions.steps(session)
-    shown = list(itertools.chain.from_iterable(decode_prompts(row.prompts) for row, _ in steps))
+    shown = list(itertools.chain.from_iterable(row.prompts for row, _ in steps))
     assert shown[0] == SIX
     assert sorted(shown[1:], key=lambda click: click.point) == clicks
     mask = voxels((await Process(database).engine.mask(AnnotationRequest(session))).mask)
