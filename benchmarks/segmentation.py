@@ -41,7 +41,7 @@ from gateway.settings import Settings
 from gateway.triton.client import TritonClient
 from sixpoint.client import Client
 from sixpoint.geometry import Geometry
-from sixpoint.model_spec import SPEC_PARAMETER, ImageChannel, InputSpec, Intensity, ModelSpec, PatchSpec, Task
+from sixpoint.model_spec import SPEC_PARAMETER, ImageChannel, InputSpec, Intensity, PatchSpec, SegmentationSpec
 from sixpoint.phantom import make_phantom
 from sixpoint.preprocessing.guidance import volume_input
 from sixpoint.preprocessing.roi import Roi
@@ -147,14 +147,13 @@ def _piece() -> Volume:
     return Volume(np.ascontiguousarray(tiled[:z, :y, :x]), Geometry(size=size))
 
 
-def _spec() -> ModelSpec:
+def _spec() -> SegmentationSpec:
     text = (_REPOSITORY / MODEL / "config.pbtxt").read_text()
     config = text_format.Parse(text, model_config_pb2.ModelConfig())
-    return ModelSpec.from_json(config.parameters[SPEC_PARAMETER].string_value)
+    return SegmentationSpec.from_json(config.parameters[SPEC_PARAMETER].string_value)
 
 
-def _patches(volume: Volume, spec: ModelSpec) -> list[npt.NDArray[Any]]:
-    assert spec.patch is not None
+def _patches(volume: Volume, spec: SegmentationSpec) -> list[npt.NDArray[Any]]:
     roi = Roi.from_image(volume.geometry.size, spacing=volume.geometry.spacing, target_spacing=spec.patch.spacing)
     channels = volume_input(roi.extract(volume.array), spec.input)
     _, z, y, x = channels.shape
@@ -162,7 +161,7 @@ def _patches(volume: Volume, spec: ModelSpec) -> list[npt.NDArray[Any]]:
     return [windows.extract(channels, corner, spec.patch) for corner in windows]
 
 
-async def _ask_triton(address: str, patches: Sequence[npt.NDArray[Any]], spec: ModelSpec) -> None:
+async def _ask_triton(address: str, patches: Sequence[npt.NDArray[Any]], spec: SegmentationSpec) -> None:
     """Send patches to Triton, as many at once as the gateway does."""
     model = Model(MODEL, "1", spec)
     places = asyncio.Semaphore(Settings.model_fields["segmentation_patches"].default)
@@ -185,7 +184,7 @@ def _onnx_session() -> Any:
 class _Immediate:
     """Answers every patch at once, with a ball of each label."""
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: SegmentationSpec) -> None:
         channels, z, y, x = spec.output_shape
         axes = [np.linspace(-1, 1, n, dtype=np.float32) ** 2 for n in (z, y, x)]
         away = axes[0][:, None, None] + axes[1][:, None] + axes[2]
@@ -219,8 +218,7 @@ class _OneImage:
 
 
 def _segment_large() -> dict[str, float]:
-    spec = ModelSpec(
-        task=Task.SEGMENTATION,
+    spec = SegmentationSpec(
         prompts=(),
         labels=tuple(f"part {number}" for number in range(1, _LABELS + 1)),
         patch=PatchSpec(size=(128, 128, 128), spacing=(0.8, 0.8, 0.8), overlap=0.25),
@@ -241,7 +239,7 @@ def _segment_large() -> dict[str, float]:
     return {"peak": peak * 1024 / _GIB, "before": before * 1024 / _GIB, "seconds": seconds}
 
 
-async def _segment(image: StoredImage, spec: ModelSpec) -> None:
+async def _segment(image: StoredImage, spec: SegmentationSpec) -> None:
     catalog = Catalog()
     catalog.update({"parts": Model("parts", "1", spec)})
     with ThreadPoolExecutor(2) as executor:

@@ -11,7 +11,7 @@ import numpy as np
 
 from sixpoint._typing import Array, Points, Size, Vector
 from sixpoint.errors import InvalidArgument
-from sixpoint.model_spec import ModelSpec, Task
+from sixpoint.model_spec import ModelSpec, SegmentationSpec
 from sixpoint.phantom import make_phantom
 from sixpoint.preprocessing.guidance import PromptGuidance, network_input, volume_input
 from sixpoint.preprocessing.roi import Roi
@@ -94,7 +94,7 @@ def network_inputs(image: Volume, shown: Sequence[Array], spec: ModelSpec) -> Ar
     """
     canonical = image.geometry.canonical()
     voxels = image.geometry.orientation.to_canonical(image.array)
-    if spec.task is Task.SEGMENTATION and spec.patch is not None:
+    if isinstance(spec, SegmentationSpec):
         return _patches(voxels, canonical.size, canonical.spacing, spec)
     return np.stack([_seen(voxels, one, canonical.size, canonical.spacing, spec) for one in shown])
 
@@ -116,9 +116,8 @@ def _seen(voxels: Array, points: Array, size: Size, spacing: Vector, spec: Model
     return network_input(roi.extract(voxels), guide, spec.input)
 
 
-def _patches(voxels: Array, size: Size, spacing: Vector, spec: ModelSpec) -> Array:
+def _patches(voxels: Array, size: Size, spacing: Vector, spec: SegmentationSpec) -> Array:
     """Two patches [2, channel, z, y, x] of a canonical image [z, y, x]."""
-    assert spec.patch is not None
     roi = Roi.from_image(size, spacing=spacing, target_spacing=spec.patch.spacing)
     seen = volume_input(roi.extract(voxels), spec.input)
     shape = spec.input_shape[1:]

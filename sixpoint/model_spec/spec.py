@@ -111,7 +111,7 @@ class ModelSpec(SpecModel):
         return self.model_dump_json()
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> ModelSpec:
+    def from_json(cls, text: str | bytes) -> Self:
         """Parse a spec from JSON.
 
         Raises:
@@ -123,7 +123,7 @@ class ModelSpec(SpecModel):
             raise ModelSpecError(f"model spec: {_describe(error)}") from error
 
     @classmethod
-    def from_mapping(cls, data: object) -> ModelSpec:
+    def from_mapping(cls, data: object) -> Self:
         """Parse a spec from the output of a YAML or JSON reader.
 
         Raises:

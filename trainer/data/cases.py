@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sixpoint._typing import Floating
-from sixpoint.model_spec import ModelSpec
+from sixpoint.model_spec import SegmentationSpec
 from sixpoint.preprocessing.guidance import volume_input
 from sixpoint.preprocessing.roi import Roi
 from trainer.data.datasets import Case, read_case
@@ -63,7 +63,7 @@ class PreparedCase:
         return np.load(self.folder / f"{name}.npy", mmap_mode="r")
 
 
-def folder_of(run: Path, spec: ModelSpec) -> Path:
+def folder_of(run: Path, spec: SegmentationSpec) -> Path:
     """Where a run keeps its cases; another spec that sees other arrays has another folder."""
     seen = json.dumps([spec.model_dump(mode="json")[part] for part in ("patch", "input", "labels")])
     return run / f"cases-{hashlib.sha256(seen.encode()).hexdigest()[:8]}"
@@ -71,7 +71,7 @@ def folder_of(run: Path, spec: ModelSpec) -> Path:
 
 def prepare(
     cases: Sequence[Case],
-    spec: ModelSpec,
+    spec: SegmentationSpec,
     *,
     labels: Mapping[int, str],
     folder: Path,
@@ -103,11 +103,10 @@ def prepare(
     return result
 
 
-def _prepare(case: Case, spec: ModelSpec, labels: Mapping[int, str], folder: Path) -> PreparedCase:
+def _prepare(case: Case, spec: SegmentationSpec, labels: Mapping[int, str], folder: Path) -> PreparedCase:
     place = folder / case.name
     if place.is_dir():
         return PreparedCase(place)
-    assert spec.patch is not None  # every spec for segmentation has one
     volume = read_case(case, labels)
     truth = np.zeros(volume.labels.shape, np.uint8)
     for index, number in enumerate(labels, start=1):

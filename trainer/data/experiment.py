@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sixpoint.errors import FailedPrecondition
-from sixpoint.model_spec import ModelSpec
+from sixpoint.model_spec import SegmentationSpec
 from trainer.data.datasets import Dataset, Split, read_dataset, split
 from trainer.data.fingerprint import Fingerprint, fill, survey
 from trainer.training.network import write_atomically
@@ -34,7 +34,7 @@ class Experiment:
     dataset: Dataset
     fingerprint: Fingerprint
     parts: Split
-    spec: ModelSpec
+    spec: SegmentationSpec
 
 
 def check_identity(saved: Mapping[str, Any], wanted: Mapping[str, Any], *, out: Path) -> None:

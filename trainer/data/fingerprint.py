@@ -15,7 +15,7 @@ import numpy as np
 
 from sixpoint._typing import Points, Vector
 from sixpoint.errors import DatasetError, ModelSpecError
-from sixpoint.model_spec import ModelSpec, Task
+from sixpoint.model_spec import SegmentationSpec, Task
 from trainer.data.datasets import Case, Dataset, read_case
 from trainer.training.network import write_atomically
 
@@ -119,7 +119,7 @@ def _look(case: Case, labels: Mapping[int, str]) -> _Facts:
     )
 
 
-def fill(template: Mapping[str, Any], dataset: Dataset, fingerprint: Fingerprint) -> ModelSpec:
+def fill(template: Mapping[str, Any], dataset: Dataset, fingerprint: Fingerprint) -> SegmentationSpec:
     """The spec of a template whose open places the dataset fills.
 
     Labels, modality, title, patch, channels and the network's depth and ends are filled where the template does not say
@@ -158,7 +158,7 @@ def fill(template: Mapping[str, Any], dataset: Dataset, fingerprint: Fingerprint
         arguments.setdefault("in_channels", len(channels))
         arguments.setdefault("out_channels", 1 + len(names))
     patch.setdefault("size", _whole(size, stride))
-    return ModelSpec.from_mapping(data)
+    return SegmentationSpec.from_mapping(data)
 
 
 def _bounded(extent: Points) -> list[float]:

@@ -27,7 +27,7 @@ from monai.transforms.spatial.dictionary import RandAffined, RandFlipd, RandSimu
 from torch.utils.data import DataLoader, Dataset
 
 from sixpoint._typing import Float, Rng, Shape
-from sixpoint.model_spec import ModelSpec, PatchSpec
+from sixpoint.model_spec import PatchSpec, SegmentationSpec
 from trainer.data.cases import PreparedCase
 
 __all__ = ["Batch", "Patches", "augmentation", "batches", "cut"]
@@ -71,14 +71,13 @@ def cut(
     return image, np.pad(labels[reads[0], reads[1], reads[2]][None], beyond)
 
 
-def augmentation(spec: ModelSpec, *, mirror: bool) -> Compose:
+def augmentation(spec: SegmentationSpec, *, mirror: bool) -> Compose:
     """Random changes of ``{"image": [channel, z, y, x], "label": [1, z, y, x]}``, which end in patches of the spec.
 
     Args:
         spec: Of the network.
         mirror: Whether half of the patches have left and right swapped; their labels keep their numbers.
     """
-    assert spec.patch is not None  # every spec for segmentation has one
     z, y, x = spec.input_shape[1:]
     # Thick slices are not turned out of their plane.
     spacing = spec.patch.spacing
@@ -129,7 +128,7 @@ class Patches(Dataset[Batch]):
     """
 
     cases: tuple[PreparedCase, ...]
-    spec: ModelSpec
+    spec: SegmentationSpec
     seed: int
     batch: int
     mirror: bool
@@ -150,7 +149,6 @@ class Patches(Dataset[Batch]):
 
     def _draw(self, rng: Rng) -> tuple[Float, npt.NDArray[np.uint8]]:
         case = self.cases[int(rng.integers(len(self.cases)))]
-        assert self.spec.patch is not None  # every spec for segmentation has one
         shape = self.spec.input_shape[1:]
         z, y, x = (int(np.ceil(_SURROUNDINGS * n)) for n in shape)
         places = case.places

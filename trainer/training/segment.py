@@ -10,14 +10,14 @@ from monai.inferers.utils import sliding_window_inference
 from torch import nn
 
 from sixpoint._typing import Counts
-from sixpoint.model_spec import ModelSpec
+from sixpoint.model_spec import SegmentationSpec
 from sixpoint.preprocessing.roi import Roi
 from trainer.data.cases import PreparedCase
 
 __all__ = ["dice_per_label", "segment"]
 
 
-def segment(network: nn.Module, case: PreparedCase, spec: ModelSpec, *, device: torch.device) -> Counts:
+def segment(network: nn.Module, case: PreparedCase, spec: SegmentationSpec, *, device: torch.device) -> Counts:
     """The labels that a network gives a case.
 
     Args:
@@ -29,7 +29,6 @@ def segment(network: nn.Module, case: PreparedCase, spec: ModelSpec, *, device: 
     Returns:
         Labels [z, y, x] on the canonical image's own grid, where probabilities are resampled to, not labels.
     """
-    assert spec.patch is not None  # every spec for segmentation has one
     channels = torch.from_numpy(np.array(case.channels, np.float32))[None]
     with torch.inference_mode():
         # Probabilities are blended, not logits: as the gateway does it, which gets nothing else.

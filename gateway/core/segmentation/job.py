@@ -13,10 +13,10 @@ from gateway.core.runtime.deadline import Deadline
 from gateway.core.segmentation.sliding_window import SlidingWindow
 from sixpoint._typing import Shape, Size
 from sixpoint.errors import InvalidArgument, TaskNotSupported, Violation
-from sixpoint.model_spec import ModelSpec, PatchSpec, Task
+from sixpoint.model_spec import PatchSpec, SegmentationSpec
 from sixpoint.preprocessing.roi import Roi
 
-__all__ = ["SegmentationJob", "estimate_segmentation_memory", "select_labels"]
+__all__ = ["SegmentationJob", "estimate_segmentation_memory", "segmentation_spec", "select_labels"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,21 +42,22 @@ class SegmentationJob:
     @classmethod
     def plan(cls, image: StoredImage, model: Model, *, version: str, deadline: Deadline) -> Self:
         """A version of a model on an image."""
-        roi = _roi(image, model.spec)
-        return cls(image, model, version, roi, SlidingWindow.over(_shape(roi.size), _patch(model.spec)), deadline)
+        spec = segmentation_spec(model)
+        roi = _roi(image, spec)
+        return cls(image, model, version, roi, SlidingWindow.over(_shape(roi.size), spec.patch), deadline)
 
     @property
-    def spec(self) -> ModelSpec:
-        """The model's."""
-        return self.model.spec
+    def spec(self) -> SegmentationSpec:
+        """Spec of the model."""
+        return segmentation_spec(self.model)
 
     @property
     def patch(self) -> PatchSpec:
-        """The model's."""
-        return _patch(self.model.spec)
+        """Patch of the model's spec."""
+        return self.spec.patch
 
 
-def estimate_segmentation_memory(image: StoredImage, spec: ModelSpec, *, in_flight: int) -> int:
+def estimate_segmentation_memory(image: StoredImage, spec: SegmentationSpec, *, in_flight: int) -> int:
     """About how much memory a segmentation takes: the volume and what the network sees of it; then that, and answers.
 
     Args:
@@ -67,8 +68,8 @@ def estimate_segmentation_memory(image: StoredImage, spec: ModelSpec, *, in_flig
     roi = _roi(image, spec)
     cells = math.prod(roi.size)
     channels = len(spec.input.channels) * (2 if spec.input.dtype == "FP16" else 4)
-    thick, height, width = SlidingWindow.over(_shape(roi.size), _patch(spec)).padded_shape
-    thick = min(thick, _patch(spec).size[2])
+    thick, height, width = SlidingWindow.over(_shape(roi.size), spec.patch).padded_shape
+    thick = min(thick, spec.patch.size[2])
     ring = 4 * (spec.output_shape[0] + 1) * thick * height * width
     voxels = math.prod(image.volume.geometry.size)
     labels = voxels if spec.output.exclusive else voxels * len(spec.labels) // 8
@@ -78,6 +79,21 @@ def estimate_segmentation_memory(image: StoredImage, spec: ModelSpec, *, in_flig
     return cells * channels + max(2 * 4 * cells, ring + patches + labels + voxels)
 
 
+def segmentation_spec(model: Model) -> SegmentationSpec:
+    """The spec of a model for segmentation.
+
+    Raises:
+        TaskNotSupported: The model needs prompts.
+    """
+    spec = model.spec
+    if not isinstance(spec, SegmentationSpec):
+        raise TaskNotSupported(
+            f"model {model.name!r} takes {', '.join(spec.prompts) or 'prompts'}: open a session with it, and annotate; "
+            "to segment without prompts takes a model of TASK_SEGMENTATION"
+        )
+    return spec
+
+
 def select_labels(model: Model, labels: Sequence[str]) -> list[int]:
     """The numbers of the labels that are wanted.
 
@@ -85,12 +101,7 @@ def select_labels(model: Model, labels: Sequence[str]) -> list[int]:
         TaskNotSupported: When the model needs prompts.
         InvalidArgument: When it has not all of them.
     """
-    spec = model.spec
-    if spec.task is not Task.SEGMENTATION:
-        raise TaskNotSupported(
-            f"model {model.name!r} takes {', '.join(spec.prompts) or 'prompts'}: open a session with it, and annotate; "
-            "to segment without prompts takes a model of TASK_SEGMENTATION"
-        )
+    spec = segmentation_spec(model)
     for index, label in enumerate(labels):
         if label not in spec.labels:
             raise InvalidArgument(
@@ -100,14 +111,9 @@ def select_labels(model: Model, labels: Sequence[str]) -> list[int]:
     return [number for number, name in enumerate(spec.labels, start=1) if not labels or name in labels]
 
 
-def _roi(image: StoredImage, spec: ModelSpec) -> Roi:
+def _roi(image: StoredImage, spec: SegmentationSpec) -> Roi:
     geometry = image.canonical_geometry
-    return Roi.from_image(geometry.size, spacing=geometry.spacing, target_spacing=_patch(spec).spacing)
-
-
-def _patch(spec: ModelSpec) -> PatchSpec:
-    assert spec.patch is not None  # every spec for segmentation has one
-    return spec.patch
+    return Roi.from_image(geometry.size, spacing=geometry.spacing, target_spacing=spec.patch.spacing)
 
 
 def _shape(size: Size) -> Shape:

@@ -112,7 +112,7 @@ class Segmenter:
             job = SegmentationJob.plan(
                 await self._images.open(digest), chosen, version=chosen.version_for(digest), deadline=deadline
             )
-            needed = estimate_segmentation_memory(job.image, chosen.spec, in_flight=self._in_flight)
+            needed = estimate_segmentation_memory(job.image, job.spec, in_flight=self._in_flight)
             if needed > self._memory:
                 x, y, z = job.roi.size
                 raise ResourceExhausted(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
+import pickle
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from pydantic import ValidationError
 
 from sixpoint.errors import ModelSpecError
 from sixpoint.model_spec import (
+    AnnotationSpec,
     EllipsoidChannel,
     HeatmapChannel,
     HullChannel,
@@ -22,6 +25,7 @@ from sixpoint.model_spec import (
     OutputSpec,
     PromptKind,
     RoiSpec,
+    SegmentationSpec,
     Task,
 )
 
@@ -185,6 +189,34 @@ def test_clicks_alone_make_no_extent(roi: dict[str, Any], channel: dict[str, Any
     assert not ModelSpec.from_mapping({**spec, "prompts": ["box", "clicks"]}).takes_clicks_only
     with pytest.raises(ModelSpecError, match=expected):
         ModelSpec.from_mapping({**spec, "roi": roi, "input": {"channels": [*channels, channel]}})
+
+
+def test_the_task_decides_the_class_of_a_spec() -> None:
+    assert type(ModelSpec.from_mapping(LEAST)) is AnnotationSpec
+    assert type(ModelSpec.from_mapping(SEGMENTATION)) is SegmentationSpec
+    assert type(ModelSpec(**SEGMENTATION)) is SegmentationSpec
+    assert type(FULL) is AnnotationSpec
+    assert ModelSpec.from_mapping(FULL) is FULL
+
+
+def test_a_class_refuses_the_spec_of_the_other_task() -> None:
+    with pytest.raises(ModelSpecError, match="task: Input should be"):
+        SegmentationSpec.from_mapping({**SEGMENTATION, "task": "annotation"})
+    with pytest.raises(ModelSpecError, match="task: Input should be"):
+        AnnotationSpec.from_mapping(SEGMENTATION)
+
+
+@pytest.mark.parametrize("data", [LEAST, SEGMENTATION])
+def test_a_spec_is_copied_and_pickled_as_what_it_is(data: dict[str, Any]) -> None:
+    spec = ModelSpec.from_mapping(data)
+    for other in (copy.copy(spec), copy.deepcopy(spec), pickle.loads(pickle.dumps(spec)), spec.model_copy()):
+        assert type(other) is type(spec)
+        assert other == spec
+
+
+def test_both_tasks_have_the_same_fields_in_the_same_order() -> None:
+    names = list(json.loads(ModelSpec.from_mapping(LEAST).to_json()))
+    assert list(json.loads(ModelSpec.from_mapping(SEGMENTATION).to_json())) == names == list(ModelSpec.model_fields)
 
 
 def test_a_spec_does_not_change() -> None:
