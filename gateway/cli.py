@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from gateway.demo import choose_case, run_demo
-from gateway.memory import keep_freed_memory
+from gateway.core.runtime.malloc import keep_freed_memory
 from gateway.observability.logs import configure
 from gateway.server import Gateway
 from gateway.settings import Settings

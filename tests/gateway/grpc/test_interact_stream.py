@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.annotation.request import AnnotationRequest
-from gateway.grpc.servicers.interaction import ActionQueue, InteractStream, join_prompts
+from gateway.grpc.servicers.interact_stream import ActionQueue, InteractStream, join_prompts
 from sixpoint import errors
 from sixpoint.prompts import Prompt
 from sixpoint.protocol.converters import prompt_to_message
