@@ -12,8 +12,8 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from gateway.demo import choose_case, run_demo
 from gateway.core.runtime.malloc import keep_freed_memory
+from gateway.demo import choose_case, run_demo
 from gateway.observability.logs import configure
 from gateway.server import Gateway
 from gateway.settings import Settings

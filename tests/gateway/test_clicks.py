@@ -148,7 +148,7 @@ def test_sessions_do_not_see_each_others_clicks(client, session):
 
 
 def test_a_click_before_anything_is_told_how_to_begin(session):
-    with pytest.raises(errors.NothingToCorrect, match="begin with extreme points, a box or a mask"):
+    with pytest.raises(errors.NothingToCorrect, match="start with extreme points, a box or a mask"):
         session.click(INSIDE)
     assert session.annotate(SIX).revision == 1
 

@@ -1,1 +1,1 @@
-"""Answer prompts: from extreme points, boxes, masks and clicks to a mask."""
+"""Annotation: turn extreme points, boxes, initial masks and clicks into a mask of one object."""

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from gateway.core.annotation.client_mask import ClientMask
 from gateway.core.annotation.postprocess import postprocess, render_mask
 from gateway.core.annotation.preprocess import NetworkInput, Prediction, prediction_from_mask, prepare
 from gateway.core.annotation.prompt_state import ObjectPrompts
@@ -26,24 +27,9 @@ from sixpoint.mask import PackedMask, Timings, pack, pack_change
 from sixpoint.model_spec import ModelSpec
 from sixpoint.preprocessing.concurrency import PairRunner, run_serially
 
-__all__ = ["Annotator", "ClientMask", "PendingPrediction", "RenderedMask"]
+__all__ = ["Annotator", "PendingPrediction", "RenderedMask"]
 
 _Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True, eq=False)
-class ClientMask:
-    """Mask that the client already has.
-
-    Attributes:
-        mask: The part of the image's grid that contains the object, bool [z, y, x].
-        offset: Index (x, y, z) of the first voxel of ``mask`` in the image.
-        revision: Session revision of the mask.
-    """
-
-    mask: Bools
-    offset: tuple[int, int, int]
-    revision: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Answering calls: a step of a segment's log, or a way back or forth along it, and the mask that follows from it."""
+"""Carry out calls on a segment: annotate, undo, redo, reset, and read its mask."""
 
 from __future__ import annotations
 
@@ -7,53 +7,39 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Protocol
 
-from gateway.core.annotation.annotator import Annotator, ClientMask, RenderedMask
+from gateway.core.annotation.annotator import Annotator, PendingPrediction, RenderedMask
+from gateway.core.annotation.client_mask import ClientMask, find_client_mask, remember_sent_mask
 from gateway.core.annotation.preprocess import estimate_prompt_memory
-from gateway.core.annotation.prompt_state import accumulate, check_prompt_kinds, read_prompts, start_from_clicks
+from gateway.core.annotation.prompt_state import ObjectPrompts, PromptBatch, add_to_object, read_prompts
 from gateway.core.annotation.request import AnnotationRequest, AnnotationResult
-from gateway.core.images.store import StoredImage
+from gateway.core.images.stored_image import ImageSource, StoredImage
 from gateway.core.runtime.admission import Admission
-from gateway.core.runtime.catalog import Catalog
+from gateway.core.runtime.catalog import Catalog, Model
 from gateway.core.runtime.deadline import Deadline
 from gateway.core.runtime.stage import Stage
 from gateway.core.sessions.history import SegmentHistory, Snapshot, check_revision
 from gateway.core.sessions.records import SegmentRow, SessionRow
-from gateway.core.sessions.segment_state import SentMask, State
+from gateway.core.sessions.segment_state import State
 from sixpoint.errors import NothingToRedo, NothingToUndo, SixpointError, StaleRevision
 from sixpoint.mask import Timings
 from sixpoint.prompts import Prompt
 
-__all__ = ["Engine", "ImageSource"]
+__all__ = ["Engine"]
 
-# Voxels: a larger mask is packed whole sooner than it is compared with the one before.
-_MAX_COMPARED_VOXELS = 2**22
-# When another gateway process was faster, the prompts are answered anew, on what it made; but not for ever.
+# Attempts at a call without a revision that another gateway process overtakes.
 _ATTEMPTS = 3
 
 
-class ImageSource(Protocol):
-    """Whoever keeps images."""
-
-    async def open(self, digest: str) -> StoredImage:
-        """The image of this digest.
-
-        Raises:
-            ImageNotFound: When it is gone, or damaged.
-        """
-        ...
-
-
 class Engine:
-    """Answers prompts.
+    """Carries out calls on segments.
 
     Args:
-        log: Of all sessions.
-        images: Their images.
-        catalog: The models.
-        outliner: Runs them.
-        admission: Who may work now.
+        history: Steps of all sessions.
+        images: Images of all sessions.
+        catalog: Models that can be used now.
+        annotator: Runs prompts through a network.
+        admission: Limits the prompts that run or wait, and their memory.
     """
 
     def __init__(
@@ -73,229 +59,241 @@ class Engine:
 
     async def annotate(
         self,
-        target: AnnotationRequest,
+        request: AnnotationRequest,
         prompts: Sequence[Prompt],
         *,
         deadline: Deadline,
         on_stage: Callable[[Stage], None] = lambda _: None,
     ) -> AnnotationResult:
-        """Outline what the prompts show: one step of the segment, one call of the network, whatever their number.
+        """Start or correct an object: one step of the segment and one call of the network for all prompts.
 
-        The step is stored while its mask is drawn. Whatever is raised, the session is as it was; only when the mask
-        cannot be drawn, for want of memory say, the step is there, and the call is answered when it is repeated.
+        The step is stored while its mask is rendered. After an error the session is unchanged, with one exception: if
+        only rendering fails, for example for lack of memory, the step is stored, and repeating the call returns it.
 
         Args:
-            target: Whose object the prompts begin or correct.
-            prompts: In the order in which they were given.
-            deadline: Until when an answer is wanted.
+            request: Segment that the prompts are for, and the conditions of the call.
+            prompts: Prompts in the order in which they were given.
+            deadline: Moment by which the result is needed.
             on_stage: Function called at the begin of each stage.
 
         Raises:
-            PromptError: When a prompt makes no sense in this image, or they come in a wrong order.
-            PromptNotSupported: When the session's model does not take such prompts.
-            NothingToCorrect: When there are only clicks, and nothing was begun.
+            PromptError: When a prompt does not fit the image, or the prompts are in a wrong order.
+            PromptNotSupported: When the session's model does not accept a prompt's kind.
+            NothingToCorrect: When there are only clicks, and no object to correct.
             ResourceExhausted: When the object has too many clicks, or too many prompts wait.
             StaleRevision: When the session is at another revision.
-            ModelNotFound: When the session's model is gone.
-            ImageNotFound: When the session's image is gone, or damaged.
-            TritonUnavailable: When Triton is away.
-            StorageUnavailable: When the database is.
-            DeadlineExceeded: When the deadline passed before the mask was there.
+            ModelNotFound: When the session's model is no longer served.
+            ImageNotFound: When the session's image was removed, or is damaged.
+            TritonUnavailable: When Triton cannot be reached.
+            StorageUnavailable: When the database cannot be reached.
+            DeadlineExceeded: When the deadline passes before the mask is ready.
         """
         on_stage(Stage.WAITING)
-        asked = time.perf_counter()
+        started = time.perf_counter()
 
-        async def step(loaded: Snapshot) -> AnnotationResult:
-            return await self._step(target, loaded, prompts, deadline=deadline, told=on_stage, asked=asked)
+        async def add_step(snapshot: Snapshot) -> AnnotationResult:
+            return await self._add_step(
+                request, snapshot, prompts, deadline=deadline, on_stage=on_stage, started=started
+            )
 
-        return await self._change(target, step, appends=True)
+        return await self._change(request, add_step, appends=True)
 
-    async def undo(self, target: AnnotationRequest) -> AnnotationResult:
-        """Take back the last step of a segment.
+    async def undo(self, request: AnnotationRequest) -> AnnotationResult:
+        """Undo the last step of a segment.
 
         Raises:
-            NothingToUndo: When it stands before its first.
+            NothingToUndo: When the segment is before its first step.
             StaleRevision: When the session is at another revision.
         """
 
-        def back(segment: SegmentRow) -> int:
+        def previous(segment: SegmentRow) -> int:
             if not segment.head:
                 raise NothingToUndo(f"segment {segment.number} stands before its first step: nothing can be undone")
             return segment.head - 1
 
-        return await self._move(target, back)
+        return await self._move(request, previous)
 
-    async def redo(self, target: AnnotationRequest) -> AnnotationResult:
-        """Take the next step of a segment again.
+    async def redo(self, request: AnnotationRequest) -> AnnotationResult:
+        """Redo the step of a segment that was undone last.
 
         Raises:
-            NothingToRedo: When it stands after its last.
+            NothingToRedo: When the segment is at its last step.
             StaleRevision: When the session is at another revision.
         """
 
-        def forth(segment: SegmentRow) -> int:
+        def following(segment: SegmentRow) -> int:
             if segment.head == segment.length:
                 raise NothingToRedo(f"segment {segment.number} stands after its last step: nothing can be redone")
             return segment.head + 1
 
-        return await self._move(target, forth)
+        return await self._move(request, following)
 
-    async def reset(self, target: AnnotationRequest) -> AnnotationResult:
-        """Take back all steps of a segment; they can be redone one by one.
+    async def reset(self, request: AnnotationRequest) -> AnnotationResult:
+        """Undo all steps of a segment; redo takes them back one by one.
 
         Raises:
             StaleRevision: When the session is at another revision.
         """
-        return await self._move(target, lambda _: 0)
+        return await self._move(request, lambda _: 0)
 
-    async def mask(self, target: AnnotationRequest) -> AnnotationResult:
-        """The mask of a segment as it stands; empty for one without steps."""
-        return await self._replay(target, await self._history.load(target.session_id, target.segment))
+    async def mask(self, request: AnnotationRequest) -> AnnotationResult:
+        """Return the current mask of a segment; an empty mask for a segment without an object."""
+        return await self._replay(request, await self._history.load(request.session_id, request.segment))
 
-    async def _step(
+    async def _add_step(
         self,
-        target: AnnotationRequest,
-        loaded: Snapshot,
+        request: AnnotationRequest,
+        snapshot: Snapshot,
         prompts: Sequence[Prompt],
         *,
         deadline: Deadline,
-        told: Callable[[Stage], None],
-        asked: float,
+        on_stage: Callable[[Stage], None],
+        started: float,
     ) -> AnnotationResult:
-        state = loaded.state
-        image = await self._images.open(loaded.row.image_digest)
+        image = await self._images.open(snapshot.row.image_digest)
         geometry = image.volume.geometry
-        call = read_prompts(prompts, geometry=geometry)
-        model = self._catalog.get(loaded.row.model)
-        check_prompt_kinds(call, model=model.name, accepted=model.spec.prompts)
-        by_clicks = model.spec.takes_clicks_only
-        call = start_from_clicks(state.shown, call, model=model.name, clicks_suffice=by_clicks, geometry=geometry)
-        shown = accumulate(state.shown, call)
-        async with self._admission.memory(estimate_prompt_memory(shown, geometry=geometry, spec=model.spec)):
-            waited = Timings(queue=timedelta(seconds=time.perf_counter() - asked))
-            # A new object has little in common with the one before.
-            before = None if call.extent else _client_mask(loaded, target)
-            if call.extent and call.extent.mask is not None and not len(call.clicks):
-                outlined = await self._annotator.start_from_mask(
-                    shown, model.spec, geometry=geometry, client_mask=before
-                )
-            else:
-                outlined = await self._annotator.annotate(
-                    image,
-                    model,
-                    shown,
-                    previous=None if call.extent else state.answered,
-                    previous_input=None if call.extent else state.prepared,
-                    client_mask=before,
-                    deadline=deadline,
-                    on_stage=told,
-                    version=model.version_for(loaded.row.id),
-                )
-            started = time.perf_counter()
-            after = State(
-                begun=loaded.segment.head + 1 if call.extent else state.begun,
-                shown=shown,
-                answered=outlined.prediction,
+        batch = read_prompts(prompts, geometry=geometry)
+        model = self._catalog.get(snapshot.row.model)
+        batch, prompts_so_far = add_to_object(
+            snapshot.state.shown, batch, model=model.name, spec=model.spec, geometry=geometry
+        )
+        async with self._admission.memory(estimate_prompt_memory(prompts_so_far, geometry=geometry, spec=model.spec)):
+            waited = Timings(queue=timedelta(seconds=time.perf_counter() - started))
+            pending = await self._predict(
+                request, snapshot, batch, prompts_so_far, image, model, deadline=deadline, on_stage=on_stage
+            )
+            predicted = time.perf_counter()
+            state = State(
+                begun=snapshot.segment.head + 1 if batch.extent else snapshot.state.begun,
+                shown=prompts_so_far,
+                answered=pending.prediction,
                 model=model.name,
-                version=outlined.version,
+                version=pending.version,
                 threshold=model.spec.output.threshold,
-                prepared=outlined.network_input,
+                prepared=pending.network_input,
             )
             try:
-                row, segment = await self._history.append(loaded, call.prompts, after, request_ids=target.request_ids)
+                ids = request.request_ids
+                row, segment = await self._history.append(snapshot, batch.prompts, state, request_ids=ids)
             except BaseException:
-                outlined.rendering.cancel()
-                await asyncio.gather(outlined.rendering, return_exceptions=True)
+                pending.rendering.cancel()
+                await asyncio.gather(pending.rendering, return_exceptions=True)
                 raise
-            drawn = await outlined.rendering
-        self._history.keep(row, segment, replace(after, reply=_sent_mask(drawn, row.revision)))
-        # What storing takes beyond drawing; the two go on side by side.
-        beyond = timedelta(seconds=time.perf_counter() - started) - drawn.timings.total
-        stored = Timings(store=max(beyond, timedelta()))
-        return _result(row, segment, after, drawn, waited + outlined.timings + drawn.timings + stored)
+            rendered = await pending.rendering
+        self._history.keep(
+            row, segment, replace(state, reply=remember_sent_mask(rendered.mask, rendered.offset, row.revision))
+        )
+        # Storing and rendering overlap: only the time beyond rendering counts as storing.
+        storing = timedelta(seconds=time.perf_counter() - predicted) - rendered.timings.total
+        stored = Timings(store=max(storing, timedelta()))
+        return _result(row, segment, state, rendered, waited + pending.timings + rendered.timings + stored)
 
-    async def _move(self, target: AnnotationRequest, where: Callable[[SegmentRow], int]) -> AnnotationResult:
-        return await self._change(target, lambda loaded: self._move_head(target, loaded, where(loaded.segment)))
+    async def _predict(
+        self,
+        request: AnnotationRequest,
+        snapshot: Snapshot,
+        batch: PromptBatch,
+        prompts: ObjectPrompts,
+        image: StoredImage,
+        model: Model,
+        *,
+        deadline: Deadline,
+        on_stage: Callable[[Stage], None],
+    ) -> PendingPrediction:
+        """Predict with the model, or take over an initial mask that comes without clicks."""
+        if batch.extent is not None and batch.extent.mask is not None and not len(batch.clicks):
+            geometry = image.volume.geometry
+            return await self._annotator.start_from_mask(prompts, model.spec, geometry=geometry, client_mask=None)
+        # A new object has little in common with the previous mask: it is sent whole.
+        starts = batch.extent is not None
+        return await self._annotator.annotate(
+            image,
+            model,
+            prompts,
+            previous=None if starts else snapshot.state.answered,
+            previous_input=None if starts else snapshot.state.prepared,
+            client_mask=None if starts else find_client_mask(snapshot, request),
+            deadline=deadline,
+            on_stage=on_stage,
+            version=model.version_for(snapshot.row.id),
+        )
+
+    async def _move(self, request: AnnotationRequest, new_head: Callable[[SegmentRow], int]) -> AnnotationResult:
+        return await self._change(
+            request, lambda snapshot: self._move_head(request, snapshot, new_head(snapshot.segment))
+        )
 
     async def _change(
         self,
-        target: AnnotationRequest,
+        request: AnnotationRequest,
         make: Callable[[Snapshot], Awaitable[AnnotationResult]],
         *,
         appends: bool = False,
     ) -> AnnotationResult:
-        """Make a change in its turn; once, whoever repeats it, and anew when another gateway process was faster.
+        """Make a change when it is the session's turn: once per request id, again if another process was faster.
 
-        What appends, and names the revision that is at hand, does not wait for a look at the database: that nothing
-        has changed there is checked as the step is stored.
+        A call that appends and names the revision in memory starts without reading the database: storing the step
+        checks that the database has not changed.
         """
-        async with self._admission.slot(), self._history.lock(target.session_id):
-            at_hand = self._history.at_hand(target.session_id, target.segment, revision=target.revision)
-            if appends and at_hand is not None:
+        session_id, segment, ids = request.session_id, request.segment, request.request_ids
+        async with self._admission.slot(), self._history.lock(session_id):
+            cached = self._history.at_hand(session_id, segment, revision=request.revision)
+            if appends and cached is not None:
                 try:
-                    return await make(at_hand)
+                    return await make(cached)
                 except SixpointError:
-                    loaded = await self._history.load(target.session_id, target.segment, request_ids=target.request_ids)
-                    if not loaded.done and loaded.row.revision == at_hand.row.revision:
+                    snapshot = await self._history.load(session_id, segment, request_ids=ids)
+                    if not snapshot.done and snapshot.row.revision == cached.row.revision:
                         raise
             for attempt in range(1, _ATTEMPTS + 1):
-                loaded = await self._history.load(target.session_id, target.segment, request_ids=target.request_ids)
-                if loaded.done:
-                    return await self._replay(target, loaded)
-                check_revision(loaded.row, target.revision)
+                snapshot = await self._history.load(session_id, segment, request_ids=ids)
+                if snapshot.done:
+                    return await self._replay(request, snapshot)
+                check_revision(snapshot.row, request.revision)
                 try:
-                    return await make(loaded)
+                    return await make(snapshot)
                 except StaleRevision:
-                    if target.revision is not None or attempt == _ATTEMPTS:
+                    if request.revision is not None or attempt == _ATTEMPTS:
                         raise
         raise AssertionError("the loop returns or raises")
 
-    async def _move_head(self, target: AnnotationRequest, loaded: Snapshot, head: int) -> AnnotationResult:
+    async def _move_head(self, request: AnnotationRequest, snapshot: Snapshot, head: int) -> AnnotationResult:
         """Make ``head`` the segment's last step in force."""
-        if head == loaded.segment.head:
-            return await self._replay(target, loaded)
-        state = await self._history.state_at(target.session_id, target.segment, head) if head else State()
-        drawn = await self._render(loaded, state, before=_client_mask(loaded, target))
-        after = replace(state, reply=_sent_mask(drawn, loaded.row.revision + 1))
+        if head == snapshot.segment.head:
+            return await self._replay(request, snapshot)
+        state = await self._history.state_at(request.session_id, request.segment, head) if head else State()
+        rendered = await self._render(snapshot, state, client_mask=find_client_mask(snapshot, request))
+        state = replace(state, reply=remember_sent_mask(rendered.mask, rendered.offset, snapshot.row.revision + 1))
         started = time.perf_counter()
-        row, segment = await self._history.move(loaded, head, after, request_ids=target.request_ids)
-        timings = replace(drawn.timings, store=timedelta(seconds=time.perf_counter() - started))
-        return _result(row, segment, after, drawn, timings)
+        row, segment = await self._history.move(snapshot, head, state, request_ids=request.request_ids)
+        timings = replace(rendered.timings, store=timedelta(seconds=time.perf_counter() - started))
+        return _result(row, segment, state, rendered, timings)
 
-    async def _replay(self, target: AnnotationRequest, loaded: Snapshot) -> AnnotationResult:
-        """The segment as it stands, or as it stood after the call that is repeated."""
-        row, segment, state = loaded.row, loaded.segment, loaded.state
-        if loaded.done and loaded.done.revision != row.revision:
+    async def _replay(self, request: AnnotationRequest, snapshot: Snapshot) -> AnnotationResult:
+        """Return the segment as it is, which for a repeated call must be as that call left it."""
+        row, segment, state = snapshot.row, snapshot.segment, snapshot.state
+        if snapshot.done and snapshot.done.revision != row.revision:
             raise StaleRevision(
-                f"this call was carried out at revision {loaded.done.revision}, and the session has moved on to "
+                f"this call was carried out at revision {snapshot.done.revision}, and the session has moved on to "
                 f"{row.revision} since: look at it again"
             )
-        drawn = await self._render(loaded, state, before=_client_mask(loaded, target))
-        return _result(row, segment, state, drawn, drawn.timings)
+        rendered = await self._render(snapshot, state, client_mask=find_client_mask(snapshot, request))
+        return _result(row, segment, state, rendered, rendered.timings)
 
-    async def _render(self, loaded: Snapshot, state: State, *, before: ClientMask | None) -> RenderedMask:
+    async def _render(self, snapshot: Snapshot, state: State, *, client_mask: ClientMask | None) -> RenderedMask:
         if state.shown is None or state.answered is None:
-            return self._annotator.render_empty(before)
-        image = await self._images.open(loaded.row.image_digest)
+            return self._annotator.render_empty(client_mask)
+        image = await self._images.open(snapshot.row.image_digest)
         return await self._annotator.render(
-            state.answered, state.shown, geometry=image.volume.geometry, threshold=state.threshold, client_mask=before
+            state.answered,
+            state.shown,
+            geometry=image.volume.geometry,
+            threshold=state.threshold,
+            client_mask=client_mask,
         )
 
 
-def _client_mask(loaded: Snapshot, target: AnnotationRequest) -> ClientMask | None:
-    """The mask that the caller has, if it is the segment's present one, and known here."""
-    reply = loaded.state.reply
-    if reply is None or not reply.since <= target.base_revision <= loaded.row.revision:
-        return None
-    return ClientMask(reply.mask, reply.offset, target.base_revision)
-
-
-def _sent_mask(drawn: RenderedMask, revision: int) -> SentMask | None:
-    """What to keep of the mask that is sent, for the next one to be compared with; None of one that is not compared."""
-    return None if drawn.mask.size > _MAX_COMPARED_VOXELS else SentMask(drawn.mask, drawn.offset, revision)
-
-
 def _result(
-    row: SessionRow, segment: SegmentRow, state: State, drawn: RenderedMask, timings: Timings
+    row: SessionRow, segment: SegmentRow, state: State, rendered: RenderedMask, timings: Timings
 ) -> AnnotationResult:
-    return AnnotationResult(row.revision, segment, drawn.packed, state.model, state.version, timings)
+    return AnnotationResult(row.revision, segment, rendered.packed, state.model, state.version, timings)

@@ -1,4 +1,4 @@
-"""A mask that a person brought along: how a network sees it, and how what it changes is put into it."""
+"""Initial masks: resample them onto the network's grid, and merge the network's changes into them."""
 
 from __future__ import annotations
 
@@ -12,44 +12,43 @@ from sixpoint.preprocessing.roi import Roi
 __all__ = ["merge_changes", "sample_mask"]
 
 
-# An answer that was brought from one ROI to a larger one is a little blurred: smaller differences, in 255ths, are no
-# change.
+# Transferring a prediction to a larger ROI blurs it a little: differences below this, in 255ths, are not changes.
 _BLUR = 48
 
 
 def sample_mask(extent: ObjectExtent, roi: Roi, *, size: Size) -> Counts:
-    """The mask on the ROI's grid, in 255ths of what it fills of each cell.
+    """Resample an initial mask onto the ROI's grid: the fraction of each cell that it fills, in 255ths.
 
     Args:
-        extent: Of an object that a mask began.
-        roi: Whose grid.
-        size: Of the canonical image, (x, y, z).
+        extent: Extent of an object that an initial mask started.
+        roi: Region of interest.
+        size: Size (x, y, z) of the canonical image.
     """
     low, high = roi.voxel_bounds(size)
-    held = _crop(extent, low, high).astype(np.uint8)
+    cropped = _crop(extent, low, high).astype(np.uint8)
     moved = Roi(
         lower=(roi.lower[0] - low[0], roi.lower[1] - low[1], roi.lower[2] - low[2]),
         upper=(roi.upper[0] - low[0], roi.upper[1] - low[1], roi.upper[2] - low[2]),
         size=roi.size,
     )
-    return quantise(moved.extract(held))
+    return quantise(moved.extract(cropped))
 
 
 def merge_changes(
     mask: Bools, lower: Size, counts: Counts, extent: ObjectExtent, *, roi: Roi, size: Size, threshold: float
 ) -> tuple[Bools, Size]:
-    """The mask that was brought along, with what was changed of it.
+    """Merge the changes of a prediction into the initial mask.
 
-    It keeps its own fine border wherever no cell of the grid changed sides, or touches one that did.
+    The initial mask keeps its fine border, except in cells that crossed the threshold and in their neighbours.
 
     Args:
-        mask: The answer, bool [z, y, x], canonical.
-        lower: Its first voxel, (x, y, z).
-        counts: The answer on the ROI's grid [z, y, x], in 255ths.
-        extent: Of the object, which a mask began.
-        roi: The ROI.
-        size: Of the canonical image, (x, y, z).
-        threshold: Probability from which on a cell belongs to the object.
+        mask: Mask of the prediction, bool [z, y, x], canonical.
+        lower: Index (x, y, z) of the first voxel of ``mask``.
+        counts: Probabilities [z, y, x] of the prediction on the ROI's grid, in 255ths.
+        extent: Extent of the object, which an initial mask started.
+        roi: Region of interest.
+        size: Size (x, y, z) of the canonical image.
+        threshold: Smallest probability of the object's cells.
 
     Returns:
         A mask of the voxels that the ROI covers, bool [z, y, x], and the index (x, y, z) of its first voxel.
@@ -61,20 +60,20 @@ def merge_changes(
     changed = ((counts >= cut) != (before >= cut)) & (abs(counts.astype(np.int16) - before) >= _BLUR)
     if changed.any():
         near = _dilate(changed)
-        answer = np.zeros_like(result)
+        predicted = np.zeros_like(result)
         z, y, x = (slice(a - b, a - b + n) for a, b, n in zip(lower[::-1], low[::-1], mask.shape, strict=True))
-        answer[z, y, x] = mask
+        predicted[z, y, x] = mask
         cells = [
             np.clip(((np.arange(a, b) - edge) / step).astype(int), 0, n - 1)
             for a, b, edge, step, n in zip(low, high, roi.lower, roi.cell_size, roi.size, strict=True)
         ]
         inside = near[np.ix_(cells[2], cells[1], cells[0])]
-        result = np.where(inside, answer, result)
+        result = np.where(inside, predicted, result)
     return result, low
 
 
 def _crop(extent: ObjectExtent, low: Size, high: Size) -> Bools:
-    """The mask in a box of voxels; what lies beyond the box is left out."""
+    """Crop the initial mask to a box of voxels, from ``low`` to below ``high`` (x, y, z)."""
     assert extent.mask is not None
     result = np.zeros([b - a for a, b in zip(low[::-1], high[::-1], strict=True)], np.bool_)
     first = extent.box[0].astype(int)
@@ -89,7 +88,7 @@ def _crop(extent: ObjectExtent, low: Size, high: Size) -> Bools:
 
 
 def _dilate(cells: Bools) -> Bools:
-    """The cells, and those that touch them."""
+    """Add the cells that touch the given ones (26-connected)."""
     for axis in range(3):
         grown = cells.copy()
         front = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))

@@ -1,4 +1,4 @@
-"""What a person showed, in canonical voxels: the prompts of one call, and of one object so far."""
+"""Prompts in canonical voxel indices: those of one call, and those of one object so far."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sixpoint._typing import Bools, Points, Size
 from sixpoint.errors import NothingToCorrect, PromptError, PromptNotSupported, ResourceExhausted, Violation
 from sixpoint.geometry import Geometry
-from sixpoint.model_spec import PromptKind
+from sixpoint.model_spec import ModelSpec, PromptKind
 from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask, Prompt
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "ObjectPrompts",
     "PromptBatch",
     "accumulate",
+    "add_to_object",
     "check_click_count",
     "check_prompt_kinds",
     "read_prompts",
@@ -30,7 +31,7 @@ __all__ = [
 
 
 MAX_CLICKS = 1000
-"""Of one object: far more than anybody makes; every answer costs time for each of them."""
+"""Clicks on one object: far more than a person makes. Each of them costs time in every call."""
 
 _KINDS: dict[type[Prompt], PromptKind] = {
     ExtremePoints: PromptKind.EXTREME_POINTS,
@@ -42,15 +43,14 @@ _KINDS: dict[type[Prompt], PromptKind] = {
 
 @dataclass(frozen=True, eq=False)
 class ObjectExtent:
-    """Where an object lies.
+    """The part of the image that an object takes up, as the prompt that started the object says.
 
     Attributes:
-        box: Lower and upper corner of the box that was drawn, or of the extreme points' or the mask's box; (x, y, z),
+        box: Lower and upper corner (x, y, z) of the box, or of the box of the extreme points or of the initial mask;
             shape [2, 3].
-        extremes: The extreme points (x, y, z), shape [n, 3]: those that were clicked, or those of the mask; none for a
-            box.
-        mask: The mask to correct, bool [z, y, x], from ``box``'s lower to its upper voxel; None without one.
-        anywhere: Whether clicks began the object, and ``box`` is the image's.
+        extremes: Extreme points (x, y, z), shape [n, 3]: as given, or those of the initial mask; empty for a box.
+        mask: Initial mask, bool [z, y, x], from the lower to the upper voxel of ``box``; None without one.
+        whole_image: Whether a click started the object, so that ``box`` is that of the image.
     """
 
     box: Points
@@ -61,11 +61,11 @@ class ObjectExtent:
 
 @dataclass(frozen=True, eq=False)
 class Clicks:
-    """Clicks in the order in which they were made: where two contradict each other, the later one holds.
+    """Clicks in the order in which they were made: of two in one voxel, the later one counts.
 
     Attributes:
-        points: (x, y, z), shape [n, 3].
-        positive: Whether the object is there, bool, shape [n].
+        points: Clicked points (x, y, z), shape [n, 3].
+        positive: Whether each click is positive, bool, shape [n].
     """
 
     points: Points
@@ -75,23 +75,23 @@ class Clicks:
         return len(self.positive)
 
     def then(self, later: Clicks) -> Clicks:
-        """These, and later ones."""
+        """Return these clicks followed by later ones."""
         return Clicks(np.concatenate([self.points, later.points]), np.concatenate([self.positive, later.positive]))
 
     def voxels(self, size: Size) -> npt.NDArray[np.int64]:
-        """The voxels (x, y, z) of an image of ``size`` that were clicked, shape [n, 3]."""
-        # A click on the image's upper face is on its last voxel.
+        """Return the clicked voxels (x, y, z) of an image of ``size``, shape [n, 3]."""
+        # A point on the upper face of the image belongs to the last voxel.
         return np.clip(np.floor(self.points + 0.5), 0, np.array(size) - 1).astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
 class PromptBatch:
-    """The prompts of one call: as they came, and in canonical indices.
+    """The prompts of one call, as given and in canonical voxel indices.
 
     Attributes:
-        prompts: As they came.
-        extent: What begins a new object, if anything does.
-        clicks: What corrects the answer; there may be none.
+        prompts: Prompts as given.
+        extent: Extent of the object that the call starts; None if it corrects the current object.
+        clicks: Clicks of the call; may be empty.
     """
 
     prompts: tuple[Prompt, ...]
@@ -101,12 +101,12 @@ class PromptBatch:
 
 @dataclass(frozen=True, eq=False)
 class ObjectPrompts:
-    """What a person showed of one object so far, in canonical indices.
+    """All prompts for one object so far, in canonical voxel indices.
 
     Attributes:
-        extent: Where it lies.
-        clicks: All clicks on it.
-        new: How many of them, from the end, the last call brought.
+        extent: Extent of the object.
+        clicks: All clicks on the object.
+        new_clicks: Number of clicks, counted from the end, that the last call added.
     """
 
     extent: ObjectExtent
@@ -115,14 +115,14 @@ class ObjectPrompts:
 
 
 def read_prompts(prompts: Sequence[Prompt], *, geometry: Geometry) -> PromptBatch:
-    """The prompts of one call, placed in the canonical image.
+    """Check the prompts of one call, and convert them to canonical voxel indices.
 
     Args:
-        prompts: In the order in which they were given.
-        geometry: Of the image as it came.
+        prompts: Prompts in the order in which they were given.
+        geometry: Geometry of the image as uploaded.
 
     Raises:
-        PromptError: When there are none, one makes no sense in this image, or one that begins an object is not first.
+        PromptError: When there are no prompts, one does not fit the image, or one that starts an object is not first.
     """
     if not prompts:
         raise PromptError(
@@ -143,18 +143,18 @@ def read_prompts(prompts: Sequence[Prompt], *, geometry: Geometry) -> PromptBatc
             positive.append(prompt.positive)
         elif number:
             raise PromptError(
-                "extreme points, a box or a mask begin a new object: at most one of them in a call, before any click",
+                "extreme points, a box or a mask start a new object: give at most one of them per call, before clicks",
                 violations=(Violation(f"prompts[{number}]", "only a click may follow another prompt"),),
             )
         else:
-            # An axis that is stored backwards has swapped the corners.
+            # On an axis that is stored backwards, the conversion swaps the corners.
             box = np.stack([placed.min(axis=0), placed.max(axis=0)])
-            brought = _canonical_mask(prompt, number, geometry)
+            mask = _canonical_mask(prompt, number, geometry)
             extremes = placed if isinstance(prompt, ExtremePoints) else np.empty((0, 3))
-            if brought is not None:
-                # The network sees it as it would have seen the points of whoever drew it.
-                extremes = box[0] + np.array(ExtremePoints.of_mask(brought).points)
-            extent = ObjectExtent(box, extremes, brought)
+            if mask is not None:
+                # The network gets the points that a person would have clicked to draw this mask.
+                extremes = box[0] + np.array(ExtremePoints.of_mask(mask).points)
+            extent = ObjectExtent(box, extremes, mask)
     return PromptBatch(tuple(prompts), extent, Clicks(np.concatenate(points), np.array(positive, np.bool_)))
 
 
@@ -167,24 +167,55 @@ def _canonical_mask(prompt: Prompt, number: int, geometry: Geometry) -> Bools | 
         raise error.under(f"prompts[{number}]") from None
 
 
-def check_click_count(clicks: int) -> None:
-    """Refuse more clicks than one object takes.
+def add_to_object(
+    prompts: ObjectPrompts | None, batch: PromptBatch, *, model: str, spec: ModelSpec, geometry: Geometry
+) -> tuple[PromptBatch, ObjectPrompts]:
+    """Check the prompts of a call against a model, and add them to those of the object.
+
+    Args:
+        prompts: Prompts for the object so far; None without an object.
+        batch: Prompts of this call.
+        model: Name of the model that answers.
+        spec: Spec of the model.
+        geometry: Geometry of the image as uploaded.
+
+    Returns:
+        The batch, with an extent if it starts an object, and all prompts for the object.
 
     Raises:
-        ResourceExhausted: When they are too many.
+        PromptNotSupported: When the model does not accept a prompt's kind.
+        NothingToCorrect: When there are only clicks, and no object to correct.
+        ResourceExhausted: When the object would have too many clicks.
+    """
+    check_prompt_kinds(batch, model=model, accepted=spec.prompts)
+    suffice = spec.takes_clicks_only
+    batch = start_from_clicks(prompts, batch, model=model, clicks_suffice=suffice, geometry=geometry)
+    return batch, accumulate(prompts, batch)
+
+
+def check_click_count(clicks: int) -> None:
+    """Refuse more than :data:`MAX_CLICKS` clicks on one object.
+
+    Raises:
+        ResourceExhausted: When there are more.
     """
     if clicks > MAX_CLICKS:
         raise ResourceExhausted(
-            f"{clicks} clicks on one object, where {MAX_CLICKS} is the limit; begin it anew, with extreme points or "
-            "a box"
+            f"{clicks} clicks on one object, and {MAX_CLICKS} is the limit; start the object anew with extreme points "
+            "or a box"
         )
 
 
 def check_prompt_kinds(batch: PromptBatch, *, model: str, accepted: Sequence[PromptKind]) -> None:
-    """Refuse what a model does not take.
+    """Refuse kinds of prompts that a model does not accept.
+
+    Args:
+        batch: Prompts of the call.
+        model: Name of the model.
+        accepted: Kinds that the model accepts.
 
     Raises:
-        PromptNotSupported: Naming what it takes.
+        PromptNotSupported: Naming the accepted kinds.
     """
     given = dict.fromkeys(_KINDS[type(prompt)] for prompt in batch.prompts)
     refused = ", ".join(kind.value for kind in given if kind not in accepted)
@@ -195,54 +226,60 @@ def check_prompt_kinds(batch: PromptBatch, *, model: str, accepted: Sequence[Pro
 def start_from_clicks(
     prompts: ObjectPrompts | None, batch: PromptBatch, *, model: str, clicks_suffice: bool, geometry: Geometry
 ) -> PromptBatch:
-    """The call as one that begins an object, if its clicks do; otherwise as it is.
+    """Let the clicks of a call start an object, if there is none and the model accepts clicks alone.
 
     Args:
         prompts: Prompts for the object so far; None without an object.
         batch: Prompts of this call.
-        model: Name of the model that is to answer.
+        model: Name of the model that answers.
         clicks_suffice: Whether the model can start an object from clicks alone.
-        geometry: Of the image as it came.
+        geometry: Geometry of the image as uploaded.
+
+    Returns:
+        The batch, with the image as extent if its clicks start an object.
 
     Raises:
-        NothingToCorrect: When there is nothing to take away from, or clicks began the object and the model needs more.
+        NothingToCorrect: When only negative clicks would start the object, or when a click started it and this model
+            needs more.
     """
     if batch.extent is not None or not len(batch.clicks):
         return batch
     if prompts is not None:
         if prompts.extent.whole_image and not clicks_suffice:
             raise NothingToCorrect(
-                f"a click began this object, and model {model!r} needs to know how far it reaches; begin it anew with "
-                "extreme points, a box or a mask"
+                f"a click started this object, and model {model!r} needs to know how far the object reaches; start it "
+                "anew with extreme points, a box or a mask"
             )
         return batch
     if not clicks_suffice:
         return batch
     if not batch.clicks.positive.any():
-        raise NothingToCorrect("there is no answer that negative clicks could correct; begin with a positive one")
+        raise NothingToCorrect("there is no mask that negative clicks could correct; start with a positive click")
     return start_without_extent(batch, geometry=geometry)
 
 
 def start_without_extent(batch: PromptBatch, *, geometry: Geometry) -> PromptBatch:
-    """The call of clicks as one that begins an object, of which nobody knows how far it reaches."""
+    """Let the clicks of a call start an object whose extent is unknown: the whole image."""
     upper = np.array(geometry.canonical().size, np.float64) - 1
     extent = ObjectExtent(np.stack([np.zeros(3), upper]), np.empty((0, 3)), whole_image=True)
     return replace(batch, extent=extent)
 
 
 def accumulate(prompts: ObjectPrompts | None, batch: PromptBatch) -> ObjectPrompts:
-    """What was shown of the object once a call is added: a new object when it begins one.
+    """Add the prompts of a call to those of the object, or start a new object with them.
+
+    Args:
+        prompts: Prompts for the object so far; None without an object.
+        batch: Prompts of this call.
 
     Raises:
-        NothingToCorrect: When it only brings clicks and nothing was begun.
-        ResourceExhausted: When these are too many clicks for one object.
+        NothingToCorrect: When there is no object, and the call brings only clicks.
+        ResourceExhausted: When the object would have too many clicks.
     """
     if batch.extent is not None:
         extent, clicks = batch.extent, batch.clicks
     elif prompts is None:
-        raise NothingToCorrect(
-            "there is no answer that clicks could correct; begin with extreme points, a box or a mask"
-        )
+        raise NothingToCorrect("there is no mask that clicks could correct; start with extreme points, a box or a mask")
     else:
         extent, clicks = prompts.extent, prompts.clicks.then(batch.clicks)
     check_click_count(len(clicks))

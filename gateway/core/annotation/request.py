@@ -1,4 +1,4 @@
-"""What a call on a segment asks, and what it gets."""
+"""What a call on a segment asks for, and what it returns."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ __all__ = ["AnnotationRequest", "AnnotationResult"]
 
 @dataclass(frozen=True)
 class AnnotationRequest:
-    """What a call is about, and on which conditions.
+    """The segment that a call is about, and the conditions of the call.
 
     Attributes:
-        session_id: The session.
+        session_id: Id of the session.
         segment: Number of the segment.
-        revision: The revision that it was made for; None: the newest.
-        request_ids: The ids of the call, or of the calls that it joins, empty for one without: repeated with all of
-            them, it is answered again.
-        base_revision: The revision whose mask of the segment the caller has; 0: none.
+        revision: Session revision that the call was made for; None for any.
+        request_ids: Ids of the call, or of the calls joined in it; empty without ids. A call that repeats all of them
+            is not carried out again.
+        base_revision: Revision of the mask of the segment that the client has; 0 for none.
     """
 
     session_id: str
@@ -32,15 +32,15 @@ class AnnotationRequest:
 
 @dataclass(frozen=True)
 class AnnotationResult:
-    """A segment as it stands after a call.
+    """A segment after a call.
 
     Attributes:
-        revision: The session's.
-        segment: The segment's number, last step in force, and last step there is.
-        mask: Its mask, or what changed of it.
-        model: Name of the model that made it; empty for an empty segment.
-        version: That model's version.
-        timings: Where the time went.
+        revision: Revision of the session.
+        segment: Number, head and length of the segment.
+        mask: Mask of the segment, or the box in which it changed.
+        model: Name of the model that made the mask; empty for an empty segment.
+        version: Version of that model.
+        timings: Time spent on each part of the call.
     """
 
     revision: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 from gateway.core.images.reductions import Reductions
 from sixpoint._typing import Array
@@ -12,7 +13,7 @@ from sixpoint.errors import UploadError, Violation, VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.volume import VOXEL_TYPES, Volume
 
-__all__ = ["Header", "StoredImage", "blob_key", "check_header", "is_digest"]
+__all__ = ["Header", "ImageSource", "StoredImage", "blob_key", "check_header", "is_digest"]
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -62,6 +63,21 @@ class StoredImage:
     def canonical(self) -> Array:
         """The voxels [z, y, x] with axes closest to L, P, S: a view."""
         return self.volume.geometry.orientation.to_canonical(self.volume.array)
+
+
+class ImageSource(Protocol):
+    """Where annotation and segmentation open images."""
+
+    async def open(self, digest: str) -> StoredImage:
+        """Open an image.
+
+        Args:
+            digest: Digest of the image.
+
+        Raises:
+            ImageNotFound: When there is no such image, or its voxels are damaged.
+        """
+        ...
 
 
 def is_digest(text: str) -> bool:

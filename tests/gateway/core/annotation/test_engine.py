@@ -320,7 +320,7 @@ async def test_replaying_the_log_gives_the_same_masks(process):
 
 
 async def test_clicks_before_anything_are_told_how_to_begin(process):
-    with pytest.raises(errors.NothingToCorrect, match="begin with"):
+    with pytest.raises(errors.NothingToCorrect, match="start with"):
         await process.annotate(await process.open(), ADD)
 
 

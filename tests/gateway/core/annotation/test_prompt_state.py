@@ -99,7 +99,7 @@ def test_clicks_add_up_until_something_new_is_begun():
 
 
 def test_clicks_before_anything_are_told_how_to_begin():
-    with pytest.raises(NothingToCorrect, match="begin with extreme points, a box or a mask"):
+    with pytest.raises(NothingToCorrect, match="start with extreme points, a box or a mask"):
         accumulate(None, read_prompts([Click((1, 2, 3))], geometry=GEOMETRY))
 
 
@@ -147,7 +147,7 @@ def test_a_positive_click_begins_an_object_that_may_reach_anywhere():
 
 
 def test_a_negative_click_begins_nothing():
-    with pytest.raises(NothingToCorrect, match="begin with a positive one"):
+    with pytest.raises(NothingToCorrect, match="start with a positive click"):
         begun(None, Click((4, 5, 6), False))
 
 
