@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from exporter.repository.config import FILE_NAME
-from exporter.repository.layout import flush, flush_entry, remove_leftovers, temporary_name, version_numbers
+from exporter.repository.layout import remove_leftovers, temporary_name, version_numbers
 from exporter.repository.protocol import Content
 from sixpoint.errors import FailedPrecondition, NotFound
+from sixpoint.io.atomic_files import flush, flush_tree, move_into_place, write_file
 
 __all__ = ["FolderRepository"]
 
@@ -65,11 +66,7 @@ class FolderRepository:
     def write(self, path: str, content: bytes) -> None:
         """Replace a file by one rename."""
         target = self.folder / path
-        staging = target.with_name(temporary_name())
-        staging.write_bytes(content)
-        flush_entry(staging)
-        staging.replace(target)
-        flush_entry(target.parent)
+        write_file(target, content, temporary=target.with_name(temporary_name()))
 
     def create(self, name: str, files: Mapping[str, Content]) -> None:
         """Make a model: one rename of its whole folder."""
@@ -87,14 +84,14 @@ class FolderRepository:
         target = self.folder / path
         target.unlink(missing_ok=True)
         if target.parent.is_dir():
-            flush_entry(target.parent)
+            flush(target.parent)
 
     def drop(self, name: str, version: int | None = None) -> None:
         """Delete a folder: put aside by one rename first, so that half of it is never in its place."""
         folder = self.folder / name if version is None else self.folder / name / str(version)
         aside = folder.with_name(temporary_name())
         folder.rename(aside)
-        flush_entry(folder.parent)
+        flush(folder.parent)
         shutil.rmtree(aside)
 
     def sweep(self, name: str) -> None:
@@ -112,9 +109,8 @@ class FolderRepository:
                 target.write_bytes(content)
             else:
                 shutil.copyfile(content, target)
-        flush(staging)
-        staging.rename(folder)
-        flush_entry(folder.parent)
+        flush_tree(staging)
+        move_into_place(staging, folder)
 
 
 def _locked(descriptor: int) -> bool:

@@ -5,7 +5,6 @@ Triton and ``validate`` pass hidden names (``.tmp-...``) over, and the next writ
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import uuid
@@ -17,8 +16,6 @@ from sixpoint.model_spec import ModelSpec
 
 __all__ = [
     "check_model_name",
-    "flush",
-    "flush_entry",
     "model_folders",
     "remove_leftovers",
     "require_same_interface",
@@ -116,18 +113,3 @@ def remove_leftovers(*folders: Path) -> None:
 def temporary_name() -> str:
     """A hidden name, which Triton and ``validate`` pass over, for what is being written."""
     return f"{_TEMPORARY}{uuid.uuid4().hex}"
-
-
-def flush(folder: Path) -> None:
-    """Have a folder and all that is in it written to the disk."""
-    for path in (*folder.rglob("*"), folder):
-        flush_entry(path)
-
-
-def flush_entry(path: Path) -> None:
-    """Have a file, or the names in a folder, written to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -155,7 +155,10 @@ class _BucketStore:
         self._objects = objects
 
     def put(self, key: str, path: Path) -> None:
-        self._objects.put(key, path, concurrency=_CONCURRENCY)
+        try:
+            self._objects.put(key, path, concurrency=_CONCURRENCY)
+        except ObjectNotFound:
+            raise _store_missing() from None
 
     def get(self, key: str, path: Path) -> bool:
         size = self.size(key)

@@ -16,6 +16,8 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import from_url
 
+from sixpoint.errors import NotFound
+
 if TYPE_CHECKING:
     from obstore.store import ObjectStore, RetryConfig
 
@@ -26,7 +28,7 @@ _RETRIES: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=30
 _PART_BYTES = 8 * 2**20
 
 
-class ObjectNotFound(Exception):
+class ObjectNotFound(NotFound):
     """There is no object of this key, or no such bucket."""
 
 
@@ -65,7 +67,7 @@ class Objects:
             yield
         except (NotFoundError, FileNotFoundError):
             # Which of the two obstore raises depends on the call.
-            raise ObjectNotFound from None
+            raise ObjectNotFound("the object store has no such object, or no such bucket") from None
         except BaseError as error:
             raise self._unavailable(type(error).__name__) from None
 

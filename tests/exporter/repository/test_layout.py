@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,6 @@ import pytest
 from exporter.publishing.prepare import prepare
 from exporter.publishing.publish import PreparedModel, publish
 from exporter.repository import folder as folder_module
-from exporter.repository import layout as repository_module
 from exporter.repository.config import ModelConfig
 from exporter.repository.folder import FolderRepository
 from exporter.repository.layout import model_folders, version_numbers
@@ -45,7 +45,7 @@ def crash_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
         monkeypatch.setattr(Path, name, wrap(getattr(Path, name)))
     for name in ("copyfile", "rmtree"):
         monkeypatch.setattr(folder_module.shutil, name, wrap(getattr(folder_module.shutil, name)))
-    monkeypatch.setattr(repository_module.os, "fsync", wrap(repository_module.os.fsync))
+    monkeypatch.setattr(os, "fsync", wrap(os.fsync))
     return lambda: count
 
 

@@ -166,6 +166,6 @@ def test_a_store_that_is_away_is_one_line(url: str, tiny: PreparedModel, monkeyp
     with pytest.raises(InvalidArgument, match="expected s3://bucket/prefix"):
         ObjectStoreRepository("s3://")
     monkeypatch.setenv("AWS_ENDPOINT", f"http://127.0.0.1:{free_port()}")
-    monkeypatch.setattr("exporter.repository.object_store._RETRIES", {"max_retries": 0})
+    monkeypatch.setattr("sixpoint.io.object_store._RETRIES", {"max_retries": 0})
     with pytest.raises(Unavailable, match="the object store cannot be used"):
         publish(ObjectStoreRepository(url), tiny, triton=None)
