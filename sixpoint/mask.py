@@ -12,9 +12,9 @@ import numpy as np
 import zstandard
 
 from sixpoint._typing import Bools, Counts, Index
+from sixpoint.concurrency import PairRunner, run_serially
 from sixpoint.errors import InternalError
 from sixpoint.geometry import Geometry
-from sixpoint.preprocessing.concurrency import PairRunner, run_serially
 from sixpoint.volume import write_image
 
 __all__ = [

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sixpoint._typing import Array, Bools, Float, Size
+from sixpoint.concurrency import PairRunner, run_serially
 from sixpoint.preprocessing import kernels
-from sixpoint.preprocessing.concurrency import PairRunner, run_serially
 from sixpoint.preprocessing.resampling import Taps
 from sixpoint.preprocessing.roi import Roi
 

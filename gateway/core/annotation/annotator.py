@@ -22,10 +22,10 @@ from gateway.core.runtime.deadline import Deadline
 from gateway.core.runtime.inference import Inference, check_finite
 from gateway.core.runtime.stage import Stage
 from sixpoint._typing import Bools
+from sixpoint.concurrency import PairRunner, run_serially
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, Timings, pack, pack_change
 from sixpoint.model_spec import ModelSpec
-from sixpoint.preprocessing.concurrency import PairRunner, run_serially
 
 __all__ = ["Annotator", "PendingPrediction", "RenderedMask"]
 

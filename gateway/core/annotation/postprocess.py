@@ -10,9 +10,9 @@ from gateway.core.annotation.preprocess import NetworkInput, Prediction
 from gateway.core.annotation.prompt_state import ObjectPrompts
 from gateway.core.runtime.inference import decode_probabilities
 from sixpoint._typing import Array, Bools, Counts, Points
+from sixpoint.concurrency import PairRunner, run_serially
 from sixpoint.geometry import Geometry
 from sixpoint.preprocessing import kernels
-from sixpoint.preprocessing.concurrency import PairRunner, run_serially
 from sixpoint.preprocessing.thresholding import restore_mask
 
 __all__ = ["keep_touched_components", "postprocess", "render_mask"]

@@ -12,9 +12,9 @@ from gateway.core.annotation.initial_mask import sample_mask
 from gateway.core.annotation.prompt_state import ObjectPrompts
 from gateway.core.runtime.inference import decode_probabilities
 from sixpoint._typing import Counts, Floating, Size
+from sixpoint.concurrency import PairRunner, run_serially
 from sixpoint.geometry import Geometry
 from sixpoint.model_spec import ModelSpec
-from sixpoint.preprocessing.concurrency import PairRunner, run_serially
 from sixpoint.preprocessing.guidance import (
     PromptGuidance,
     allocate_input,

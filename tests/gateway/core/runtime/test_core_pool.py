@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from gateway.core.runtime.core_pool import CorePool
-from sixpoint.preprocessing.concurrency import PairRunner, run_serially
+from sixpoint.concurrency import PairRunner, run_serially
 
 
 @pytest.mark.parametrize("both", [run_serially, CorePool(1).run_pair, CorePool(2).run_pair])
