@@ -43,8 +43,7 @@ from sixpoint.client import Client
 from sixpoint.geometry import Geometry
 from sixpoint.model_spec import SPEC_PARAMETER, ImageChannel, InputSpec, Intensity, PatchSpec, SegmentationSpec
 from sixpoint.phantom import make_phantom
-from sixpoint.preprocessing.guidance import volume_input
-from sixpoint.preprocessing.roi import Roi
+from sixpoint.preprocessing import Roi, volume_input
 from sixpoint.volume import Volume
 
 __all__ = ["MODEL", "figures", "measure_memory", "measure_throughput"]

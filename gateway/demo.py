@@ -20,8 +20,7 @@ from sixpoint.errors import PromptError
 from sixpoint.metrics import dice
 from sixpoint.phantom import make_phantom
 from sixpoint.preview import render_preview, save_preview
-from sixpoint.prompts import ExtremePoints, Frame
-from sixpoint.prompts.point_files import parse_points
+from sixpoint.prompts import ExtremePoints, Frame, parse_points
 from sixpoint.report import Step, report, report_table
 from sixpoint.volume import Volume
 

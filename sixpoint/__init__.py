@@ -24,8 +24,7 @@ from sixpoint.errors import SixpointError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask, Timings
 from sixpoint.model_spec import ModelSpec
-from sixpoint.prompts import Box, Click, ExtremePoints, Frame, InitialMask, Prompt
-from sixpoint.prompts.point_files import read_points
+from sixpoint.prompts import Box, Click, ExtremePoints, Frame, InitialMask, Prompt, read_points
 from sixpoint.segmentation import Segmentation
 from sixpoint.volume import Volume
 

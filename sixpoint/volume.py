@@ -18,7 +18,7 @@ import SimpleITK as sitk
 from sixpoint._typing import Array
 from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
-from sixpoint.io.images import IMAGE_SUFFIXES, itk_message, read_image
+from sixpoint.io import IMAGE_SUFFIXES, itk_message, read_image
 
 __all__ = ["VOXEL_TYPES", "Volume", "check_suffix", "check_voxels", "image_digest", "write_image"]
 

@@ -16,8 +16,7 @@ from sixpoint._typing import Size
 from sixpoint.errors import InvalidArgument
 from sixpoint.model_spec import ModelSpec
 from sixpoint.phantom import make_phantom
-from sixpoint.preprocessing.guidance import PromptGuidance, network_input
-from sixpoint.preprocessing.roi import Roi
+from sixpoint.preprocessing import PromptGuidance, Roi, network_input
 from sixpoint.prompts import Click, ExtremePoints
 from sixpoint.volume import Volume
 from trainer.data.structures import FEWEST_VOXELS

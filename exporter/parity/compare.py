@@ -13,7 +13,7 @@ from exporter.graph.network import ProbabilityNetwork
 from sixpoint._typing import Array, Float, Floating
 from sixpoint.errors import FailedPrecondition
 from sixpoint.model_spec import ModelSpec, Task
-from sixpoint.preprocessing.guidance import PromptGuidance, network_input, volume_input
+from sixpoint.preprocessing import PromptGuidance, network_input, volume_input
 
 __all__ = ["check_parity", "probabilities", "run_onnx", "synthetic_batch"]
 

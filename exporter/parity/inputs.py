@@ -13,8 +13,7 @@ from sixpoint._typing import Array, Points, Size, Vector
 from sixpoint.errors import InvalidArgument
 from sixpoint.model_spec import ModelSpec, SegmentationSpec
 from sixpoint.phantom import make_phantom
-from sixpoint.preprocessing.guidance import PromptGuidance, network_input, volume_input
-from sixpoint.preprocessing.roi import Roi
+from sixpoint.preprocessing import PromptGuidance, Roi, network_input, volume_input
 from sixpoint.prompts import ExtremePoints
 from sixpoint.volume import Volume
 

@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 
 from sixpoint.errors import DeadlineExceeded, InternalError, SixpointError
-from sixpoint.protocol.status import DETAILS_KEY, error_to_status, status_code
+from sixpoint.protocol import DETAILS_KEY, error_to_status, status_code
 
 __all__ = ["CallInterceptor"]
 

@@ -9,7 +9,7 @@ from gateway.core.segmentation.events import LabelMask, SegmentationEvent, Segme
 from gateway.core.sessions.validation import check_request_id, check_segment
 from sixpoint.errors import PromptError
 from sixpoint.prompts import Prompt
-from sixpoint.protocol.converters import mask_to_message, prompt_from_message, timings_to_message
+from sixpoint.protocol import mask_to_message, prompt_from_message, timings_to_message
 from sixpoint.v1 import annotation_service_pb2 as messages
 from sixpoint.v1 import volume_pb2 as volumes
 

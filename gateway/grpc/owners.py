@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc.aio
 
-from sixpoint.protocol.identity import owner_from_metadata
+from sixpoint.protocol import owner_from_metadata
 
 __all__ = ["owner_of"]
 

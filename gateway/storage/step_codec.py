@@ -12,9 +12,9 @@ from sqlalchemy import Row
 from gateway.core.annotation.preprocess import Prediction
 from gateway.core.sessions.records import StepRow
 from sixpoint.errors import InternalError
-from sixpoint.preprocessing.roi import Roi
+from sixpoint.preprocessing import Roi
 from sixpoint.prompts import Prompt
-from sixpoint.protocol.converters import prompt_from_message, prompt_to_message
+from sixpoint.protocol import prompt_from_message, prompt_to_message
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 
 __all__ = ["decode_step", "encode_step"]

@@ -10,8 +10,17 @@ import typer
 from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask
-from sixpoint.prompts import Box, Click, ExtremePoints, Frame, InitialMask
-from sixpoint.prompts.point_files import parse_box, parse_click, parse_points, read_points
+from sixpoint.prompts import (
+    Box,
+    Click,
+    ExtremePoints,
+    Frame,
+    InitialMask,
+    parse_box,
+    parse_click,
+    parse_points,
+    read_points,
+)
 from sixpoint.volume import Volume
 
 __all__ = ["BoxText", "Clicks", "FrameName", "MaskFile", "Points", "PointsFile", "read_begun", "read_clicks"]

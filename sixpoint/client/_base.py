@@ -8,7 +8,7 @@ from sixpoint.client._operations.client import ClientOperations, OpenedSession
 from sixpoint.client._operations.session import SessionOperations
 from sixpoint.client._retry import Retry, Timeout
 from sixpoint.client.models import SegmentInfo
-from sixpoint.protocol.identity import owner_to_metadata
+from sixpoint.protocol import owner_to_metadata
 
 __all__ = ["BaseClient", "BaseSession"]
 

@@ -14,7 +14,7 @@ from sixpoint.client._channel import Stubs
 from sixpoint.client._retry import Attempts, Retry
 from sixpoint.client._sansio import Call, ClientStreamingCall, Effect, Operation, Pause, ServerStreamingCall, Work
 from sixpoint.errors import ImageNotFound, SixpointError, Unavailable
-from sixpoint.protocol.status import error_from_rpc, is_from_gateway
+from sixpoint.protocol import error_from_rpc, is_from_gateway
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 
 __all__ = ["AsyncDriver", "Driver", "Metadata"]

@@ -17,7 +17,7 @@ from sixpoint.errors import (
 )
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask
-from sixpoint.protocol.converters import mask_from_message, timings_from_message
+from sixpoint.protocol import mask_from_message, timings_from_message
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 
 __all__ = ["SessionState", "is_refusal"]

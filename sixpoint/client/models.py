@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sixpoint.prompts import Prompt
-from sixpoint.protocol.converters import prompt_from_message
+from sixpoint.protocol import prompt_from_message
 from sixpoint.v1 import model_service_pb2 as model_pb
 from sixpoint.v1 import session_service_pb2 as session_pb
 

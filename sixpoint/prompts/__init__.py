@@ -1,6 +1,19 @@
-"""Prompts: extreme points, box, clicks, initial mask."""
+"""Prompts: extreme points, boxes, clicks and initial masks, and the files and texts that people write them in."""
 
 from sixpoint.prompts.initial_mask import InitialMask
+from sixpoint.prompts.point_files import parse_box, parse_click, parse_points, read_points
 from sixpoint.prompts.prompts import Box, Click, ExtremePoints, Frame, Point, Prompt
 
-__all__ = ["Box", "Click", "ExtremePoints", "Frame", "InitialMask", "Point", "Prompt"]
+__all__ = [
+    "Box",
+    "Click",
+    "ExtremePoints",
+    "Frame",
+    "InitialMask",
+    "Point",
+    "Prompt",
+    "parse_box",
+    "parse_click",
+    "parse_points",
+    "read_points",
+]

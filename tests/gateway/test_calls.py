@@ -15,8 +15,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 import sixpoint
 from sixpoint import errors
-from sixpoint.protocol.converters import geometry_to_message
-from sixpoint.protocol.status import error_from_rpc
+from sixpoint.protocol import error_from_rpc, geometry_to_message
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import image_service_pb2 as images

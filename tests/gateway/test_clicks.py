@@ -17,7 +17,7 @@ import pytest
 import sixpoint
 from sixpoint import errors
 from sixpoint.prompts import Box, Click, ExtremePoints
-from sixpoint.protocol.status import error_from_rpc
+from sixpoint.protocol import error_from_rpc
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import session_service_pb2 as sessions

@@ -23,8 +23,7 @@ import pytest
 import sixpoint
 from gateway.triton.local.server import LocalTriton
 from sixpoint import errors
-from sixpoint.protocol.converters import prompt_to_message
-from sixpoint.protocol.status import error_from_rpc
+from sixpoint.protocol import error_from_rpc, prompt_to_message
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import session_service_pb2 as sessions

@@ -14,7 +14,7 @@ import pytest
 
 import sixpoint
 from gateway.triton.local.server import LocalTriton
-from sixpoint.protocol.converters import geometry_to_message, prompt_to_message
+from sixpoint.protocol import geometry_to_message, prompt_to_message
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import image_service_pb2 as images

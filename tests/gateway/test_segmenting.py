@@ -26,8 +26,7 @@ from sixpoint.geometry import Geometry
 from sixpoint.metrics import dice
 from sixpoint.model_spec import Candidate, InputSpec
 from sixpoint.phantom import make_phantom
-from sixpoint.preprocessing.guidance import volume_input
-from sixpoint.preprocessing.roi import Roi
+from sixpoint.preprocessing import Roi, volume_input
 from sixpoint.volume import Volume
 from tests.gateway.core.segmentation.sliding import by_monai
 from tests.gateway.segmenting_models import (

@@ -19,8 +19,7 @@ import numpy.typing as npt
 
 from sixpoint._typing import Floating
 from sixpoint.model_spec import SegmentationSpec
-from sixpoint.preprocessing.guidance import volume_input
-from sixpoint.preprocessing.roi import Roi
+from sixpoint.preprocessing import Roi, volume_input
 from trainer.data.datasets import Case, read_case
 
 __all__ = ["PreparedCase", "folder_of", "prepare"]

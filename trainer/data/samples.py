@@ -16,8 +16,7 @@ from scipy import ndimage
 
 from sixpoint._typing import Bools, Float, Floating, Points, Rng
 from sixpoint.model_spec import ModelSpec
-from sixpoint.preprocessing.guidance import PromptGuidance, network_input
-from sixpoint.preprocessing.roi import Roi
+from sixpoint.preprocessing import PromptGuidance, Roi, network_input
 from trainer.simulation.simulated_user import extreme_points, jitter
 from trainer.synthesis.intensity_synthesis import Painting
 from trainer.synthesis.label_synthesis import Scene

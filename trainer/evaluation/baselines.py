@@ -17,8 +17,7 @@ from scipy import ndimage
 from skimage import graph, segmentation
 
 from sixpoint._typing import Array, Bools, Floating
-from sixpoint.preprocessing.guidance_maps import ellipsoid_map
-from sixpoint.preprocessing.roi import Roi
+from sixpoint.preprocessing import Roi, ellipsoid_map
 from sixpoint.volume import Volume
 
 __all__ = ["BASELINES", "ellipsoid", "graph_cut", "random_walker"]

@@ -11,7 +11,7 @@ import torch
 from sixpoint._typing import Bools, Rng
 from sixpoint.errors import ModelSpecError
 from sixpoint.model_spec import ClickChannel, ModelSpec, PreviousChannel
-from sixpoint.preprocessing.guidance_maps import HEAT_FLOOR, gaussian_factors
+from sixpoint.preprocessing import HEAT_FLOOR, gaussian_factors
 from trainer.simulation.simulated_user import ErrorClick, largest_error
 
 __all__ = ["IN_THE_MIDDLE", "Correction", "Rounds", "correct", "look"]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sixpoint._typing import Float, Rng, Shape
-from sixpoint.preprocessing.roi import Roi
+from sixpoint.preprocessing import Roi
 
 __all__ = ["coordinates", "log_uniform", "resample", "smooth_noise"]
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from sixpoint._typing import Counts
 from sixpoint.model_spec import SegmentationSpec
-from sixpoint.preprocessing.roi import Roi
+from sixpoint.preprocessing import Roi
 from trainer.data.cases import PreparedCase
 
 __all__ = ["dice_per_label", "segment"]

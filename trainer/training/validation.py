@@ -11,7 +11,7 @@ from torch import nn
 
 from sixpoint._typing import Bools, Rng
 from sixpoint.model_spec import ModelSpec
-from sixpoint.preprocessing.guidance_maps import ellipsoid_map
+from sixpoint.preprocessing import ellipsoid_map
 from trainer.data.crop_pool import generate
 from trainer.data.dataloader import in_single_precision
 from trainer.data.samples import Crop, Sample, sample

@@ -33,7 +33,7 @@ from monailabel.tasks.activelearning.random import Random
 from monailabel.tasks.infer.basic_infer import BasicInferTask
 
 from sixpoint.model_spec import SPEC_PARAMETER, ModelSpec
-from sixpoint.preprocessing.guidance import PromptGuidance, network_input
+from sixpoint.preprocessing import PromptGuidance, network_input
 
 EXTREMES = 6
 """The first so many foreground points of a request are the extreme points; those after them are positive clicks."""

@@ -11,9 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sixpoint._typing import Array, Bools, Counts, Float, Points
-from sixpoint.preprocessing import kernels
-from sixpoint.preprocessing.resampling import linear_taps
-from sixpoint.preprocessing.roi import Roi
+from sixpoint.preprocessing import Roi, kernels, linear_taps
 
 __all__ = ["REACH", "enforce_clicks", "limit_change_to_clicks", "quantise", "threshold_count"]
 

@@ -7,7 +7,7 @@ import numpy as np
 from gateway.core.annotation.corrections import quantise, threshold_count
 from gateway.core.annotation.prompt_state import ObjectExtent
 from sixpoint._typing import Bools, Counts, Size
-from sixpoint.preprocessing.roi import Roi
+from sixpoint.preprocessing import Roi
 
 __all__ = ["merge_changes", "sample_mask"]
 

@@ -12,8 +12,7 @@ from gateway.core.runtime.inference import decode_probabilities
 from sixpoint._typing import Array, Bools, Counts, Points
 from sixpoint.concurrency import PairRunner, run_serially
 from sixpoint.geometry import Geometry
-from sixpoint.preprocessing import kernels
-from sixpoint.preprocessing.thresholding import restore_mask
+from sixpoint.preprocessing import kernels, restore_mask
 
 __all__ = ["keep_touched_components", "postprocess", "render_mask"]
 

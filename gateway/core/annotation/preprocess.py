@@ -15,14 +15,15 @@ from sixpoint._typing import Counts, Floating, Size
 from sixpoint.concurrency import PairRunner, run_serially
 from sixpoint.geometry import Geometry
 from sixpoint.model_spec import ModelSpec
-from sixpoint.preprocessing.guidance import (
+from sixpoint.preprocessing import (
     PromptGuidance,
+    Roi,
+    SliceableArray,
     allocate_input,
     update_input,
     write_guidance_channels,
     write_image_channels,
 )
-from sixpoint.preprocessing.roi import Roi, SliceableArray
 
 __all__ = ["NetworkInput", "Prediction", "estimate_prompt_memory", "prediction_from_mask", "prepare"]
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from gateway.core.runtime.byte_lru import ByteLru
 from sixpoint._typing import Float
-from sixpoint.preprocessing.block_mean import BlockMeans, Factors, Window
+from sixpoint.preprocessing import BlockMeans, Factors, Window
 
 __all__ = ["CachedReduction", "Reductions"]
 

@@ -14,7 +14,7 @@ from gateway.core.segmentation.sliding_window import SlidingWindow
 from sixpoint._typing import Shape, Size
 from sixpoint.errors import InvalidArgument, TaskNotSupported, Violation
 from sixpoint.model_spec import PatchSpec, SegmentationSpec
-from sixpoint.preprocessing.roi import Roi
+from sixpoint.preprocessing import Roi
 
 __all__ = ["SegmentationJob", "estimate_segmentation_memory", "segmentation_spec", "select_labels"]
 

@@ -6,8 +6,7 @@ import numpy as np
 
 from sixpoint._typing import Bools, Float, Size
 from sixpoint.model_spec import ModelSpec
-from sixpoint.preprocessing.resampling import Taps, resample
-from sixpoint.preprocessing.roi import Roi
+from sixpoint.preprocessing import Roi, Taps, resample
 
 __all__ = ["LabelMap"]
 

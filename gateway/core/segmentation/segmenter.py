@@ -36,8 +36,7 @@ from sixpoint._typing import Array, Float, Shape
 from sixpoint.errors import ResourceExhausted, TritonUnavailable
 from sixpoint.geometry import Orientation
 from sixpoint.mask import Timings
-from sixpoint.preprocessing.block_mean import BlockMeans
-from sixpoint.preprocessing.guidance import volume_input
+from sixpoint.preprocessing import BlockMeans, volume_input
 
 __all__ = ["Segmenter"]
 

@@ -11,7 +11,7 @@ from gateway.core.images.records import ImageRecord
 from gateway.core.images.store import Header, Images
 from gateway.grpc.owners import owner_of
 from sixpoint.errors import UploadError
-from sixpoint.protocol.converters import geometry_from_message, geometry_to_message
+from sixpoint.protocol import geometry_from_message, geometry_to_message
 from sixpoint.v1 import image_service_pb2 as messages
 from sixpoint.v1 import image_service_pb2_grpc as images_grpc
 from sixpoint.v1 import volume_pb2 as volumes

@@ -22,7 +22,7 @@ from gateway.core.runtime.stage import Stage
 from gateway.core.sessions.validation import check_request_id
 from gateway.grpc.messages import PHASES, read_change, read_mask_request, read_prompts, result_to_message
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, SixpointError, Violation
-from sixpoint.protocol.status import error_to_status, status_code
+from sixpoint.protocol import error_to_status, status_code
 from sixpoint.v1 import annotation_service_pb2 as messages
 
 __all__ = ["InteractStream", "join_prompts"]

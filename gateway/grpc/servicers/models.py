@@ -7,7 +7,7 @@ from typing import Any
 import grpc.aio
 
 from gateway.core.runtime.catalog import Catalog
-from sixpoint.protocol.converters import model_to_message
+from sixpoint.protocol import model_to_message
 from sixpoint.v1 import model_service_pb2 as models
 from sixpoint.v1 import model_service_pb2_grpc as models_grpc
 

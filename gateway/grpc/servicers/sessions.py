@@ -13,7 +13,7 @@ from gateway.core.sessions.sessions import Session, Sessions
 from gateway.core.sessions.validation import check_segment
 from gateway.grpc.owners import owner_of
 from sixpoint.errors import InvalidArgument, ModelNotFound, Violation
-from sixpoint.protocol.converters import prompt_to_message
+from sixpoint.protocol import prompt_to_message
 from sixpoint.v1 import session_service_pb2 as messages
 from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
 

@@ -14,7 +14,7 @@ from sixpoint.client._sansio import Call, Operation, Work
 from sixpoint.client.models import ModelInfo, SessionInfo, read_model, read_session
 from sixpoint.errors import FailedPrecondition, InvalidArgument
 from sixpoint.geometry import Geometry
-from sixpoint.protocol.converters import geometry_from_message
+from sixpoint.protocol import geometry_from_message
 from sixpoint.segmentation import Segmentation
 from sixpoint.v1 import image_service_pb2 as image_pb
 from sixpoint.v1 import model_service_pb2 as model_pb

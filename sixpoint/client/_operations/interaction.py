@@ -10,7 +10,7 @@ from sixpoint.client._session_state import is_refusal
 from sixpoint.client.events import Answered, Event, Failed, Phase, Superseded
 from sixpoint.errors import FailedPrecondition, SixpointError
 from sixpoint.prompts import Prompt
-from sixpoint.protocol.status import error_from_status
+from sixpoint.protocol import error_from_status
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 
 __all__ = ["InteractionOperations"]

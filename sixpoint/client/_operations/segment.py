@@ -9,7 +9,7 @@ from sixpoint.client._sansio import Operation, ServerStreamingCall
 from sixpoint.errors import InternalError
 from sixpoint.geometry import Geometry
 from sixpoint.prompts import ExtremePoints, Frame
-from sixpoint.protocol.converters import mask_from_message, timings_from_message
+from sixpoint.protocol import mask_from_message, timings_from_message
 from sixpoint.segmentation import LabelledMask, Segmentation
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 

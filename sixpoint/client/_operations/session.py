@@ -16,7 +16,7 @@ from sixpoint.client.models import SessionInfo, StepInfo, read_session, read_ste
 from sixpoint.errors import InternalError
 from sixpoint.mask import Mask
 from sixpoint.prompts import InitialMask, Prompt
-from sixpoint.protocol.converters import prompt_to_message
+from sixpoint.protocol import prompt_to_message
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import session_service_pb2 as session_pb
 

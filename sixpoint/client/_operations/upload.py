@@ -13,7 +13,7 @@ from sixpoint.client._channel import Stubs
 from sixpoint.client._retry import Attempts, Retry, Timeout
 from sixpoint.client._sansio import Call, ClientStreamingCall, Operation, Pause, Work
 from sixpoint.errors import ImageNotFound, SixpointError, UploadError
-from sixpoint.protocol.converters import geometry_to_message
+from sixpoint.protocol import geometry_to_message
 from sixpoint.v1 import image_service_pb2 as image_pb
 from sixpoint.v1 import volume_pb2 as volume_pb
 from sixpoint.volume import Volume, voxel_type_number

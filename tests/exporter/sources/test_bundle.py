@@ -18,7 +18,7 @@ from exporter.repository.config import ModelConfig
 from exporter.sources.bundle.source import open_bundle
 from exporter.sources.bundle.spec import DerivedSpec, read_bundle
 from sixpoint.model_spec import ModelSpec
-from sixpoint.preprocessing.guidance import volume_input
+from sixpoint.preprocessing import volume_input
 from tests.exporter.bundles import UNET, config, metadata, write_bundle, zipped
 from tests.exporter.conftest import run
 

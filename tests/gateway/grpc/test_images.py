@@ -13,9 +13,7 @@ import numpy as np
 import pytest
 
 from sixpoint import errors
-from sixpoint.protocol.converters import geometry_to_message
-from sixpoint.protocol.identity import OWNER_KEY, owner_to_metadata
-from sixpoint.protocol.status import error_from_rpc
+from sixpoint.protocol import OWNER_KEY, error_from_rpc, geometry_to_message, owner_to_metadata
 from sixpoint.v1 import image_service_pb2 as messages
 from sixpoint.v1 import image_service_pb2_grpc as images_grpc
 from sixpoint.volume import Volume, voxel_type_number

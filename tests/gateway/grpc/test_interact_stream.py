@@ -12,8 +12,7 @@ from gateway.core.annotation.request import AnnotationRequest
 from gateway.grpc.servicers.interact_stream import ActionQueue, InteractStream, join_prompts
 from sixpoint import errors
 from sixpoint.prompts import Prompt
-from sixpoint.protocol.converters import prompt_to_message
-from sixpoint.protocol.status import error_from_status
+from sixpoint.protocol import error_from_status, prompt_to_message
 from sixpoint.v1 import annotation_service_pb2 as messages
 from tests.gateway.core.annotation.test_engine import ADD, SIX, TAKE, Process, database_with_image, voxels
 

@@ -24,8 +24,7 @@ from sixpoint.errors import SixpointError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask, Timings
 from sixpoint.phantom import ORGANS, Phantom, make_phantom
-from sixpoint.prompts import ExtremePoints
-from sixpoint.prompts.point_files import read_points
+from sixpoint.prompts import ExtremePoints, read_points
 from sixpoint.report import Step, report, report_table
 from sixpoint.volume import Volume
 from tests.support.images import noisy_volume

@@ -31,8 +31,15 @@ from sixpoint.client._operations.upload import upload_messages
 from sixpoint.errors import SixpointError, Violation
 from sixpoint.mask import PackedMask, Timings, pack
 from sixpoint.prompts import Box, Click, ExtremePoints, Frame
-from sixpoint.protocol.converters import geometry_to_message, mask_to_message, prompt_to_message, timings_to_message
-from sixpoint.protocol.status import DETAILS_KEY, error_to_status, status_code
+from sixpoint.protocol import (
+    DETAILS_KEY,
+    error_to_status,
+    geometry_to_message,
+    mask_to_message,
+    prompt_to_message,
+    status_code,
+    timings_to_message,
+)
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import image_service_pb2 as images

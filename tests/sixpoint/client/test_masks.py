@@ -15,8 +15,7 @@ from sixpoint.client import Answered, AsyncClient, Client, Event, Failed, Retry
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask, pack, pack_change
 from sixpoint.prompts import InitialMask, Prompt
-from sixpoint.protocol.converters import mask_to_message
-from sixpoint.protocol.status import error_to_status
+from sixpoint.protocol import error_to_status, mask_to_message
 from sixpoint.v1 import annotation_service_pb2 as annotation
 from sixpoint.v1 import session_service_pb2 as sessions
 from tests.sixpoint.client.test_client import POINTS, Server, server, settled

@@ -11,7 +11,7 @@ import pytest
 from sixpoint import errors
 from sixpoint.client import AsyncClient, Client, Retry, Timeout
 from sixpoint.client._retry import Attempts
-from sixpoint.protocol.identity import owner_from_metadata
+from sixpoint.protocol import owner_from_metadata
 from sixpoint.v1 import session_service_pb2 as sessions
 from tests.sixpoint.client.test_client import LARGE, MIB, POINTS, Server, server, settled
 from tests.support.images import noisy_volume

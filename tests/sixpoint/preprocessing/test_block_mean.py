@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sixpoint.preprocessing.block_mean import BlockMeans, block_means
+from sixpoint.preprocessing import BlockMeans, block_means
 from tests.sixpoint.geometries import AXIS_ORDERS
 
 FACTORS = st.tuples(*[st.sampled_from((1, 2, 4, 8))] * 3)

@@ -20,9 +20,8 @@ from sixpoint.model_spec import (
     Intensity,
     PreviousChannel,
 )
-from sixpoint.preprocessing.guidance import PromptGuidance, apply_window, network_input, update_input, volume_input
+from sixpoint.preprocessing import PromptGuidance, Roi, apply_window, network_input, update_input, volume_input
 from sixpoint.preprocessing.guidance_maps import ellipsoid_map, field_of_view_map, heatmap, hull_map
-from sixpoint.preprocessing.roi import Roi
 
 # An object's extremes in the ROI's frame: left, right, front, back, low, high.
 SIX = np.array(

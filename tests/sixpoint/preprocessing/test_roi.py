@@ -27,9 +27,7 @@ from sixpoint.model_spec import (
     PreviousChannel,
     RoiSpec,
 )
-from sixpoint.preprocessing.block_mean import BlockMeans, block_means
-from sixpoint.preprocessing.resampling import linear_taps
-from sixpoint.preprocessing.roi import Roi
+from sixpoint.preprocessing import BlockMeans, Roi, block_means, linear_taps
 from sixpoint.prompts import Box, Click, ExtremePoints, Frame, Prompt
 from tests.sixpoint.geometries import AXIS_ORDERS, reordered, rotation
 

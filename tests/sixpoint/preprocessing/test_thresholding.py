@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sixpoint.preprocessing.roi import Roi
-from sixpoint.preprocessing.thresholding import restore_mask
+from sixpoint.preprocessing import Roi, restore_mask
 
 SIZE = (31, 29, 27)
 

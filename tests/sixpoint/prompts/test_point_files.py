@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from sixpoint.errors import PromptError
-from sixpoint.prompts import Box, Click, ExtremePoints, Frame
-from sixpoint.prompts.point_files import parse_box, parse_click, parse_points, read_points
+from sixpoint.prompts import Box, Click, ExtremePoints, Frame, parse_box, parse_click, parse_points, read_points
 
 POINTS = ((1.5, -2.0, 3.0), (4.0, 5.25, -6.0))
 

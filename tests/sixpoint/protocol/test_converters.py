@@ -13,7 +13,7 @@ from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, Timings, pack
 from sixpoint.model_spec import HeatmapChannel, InputSpec, ModelSpec, PromptKind, Task
 from sixpoint.prompts import Box, Click, ExtremePoints, Frame, Prompt
-from sixpoint.protocol.converters import (
+from sixpoint.protocol import (
     geometry_from_message,
     geometry_to_message,
     mask_from_message,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sixpoint.errors import InvalidArgument
-from sixpoint.protocol.identity import OWNER_KEY, owner_from_metadata, owner_to_metadata
+from sixpoint.protocol import OWNER_KEY, owner_from_metadata, owner_to_metadata
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from sixpoint import errors
 from sixpoint.errors import SixpointError, Violation
-from sixpoint.protocol.status import (
+from sixpoint.protocol import (
     DETAILS_KEY,
     STATUS_CODES,
     error_from_rpc,

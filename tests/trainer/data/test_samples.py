@@ -11,8 +11,7 @@ from scipy import ndimage
 
 import trainer
 from sixpoint.model_spec import ModelSpec
-from sixpoint.preprocessing.guidance import PromptGuidance, network_input
-from sixpoint.preprocessing.roi import Roi
+from sixpoint.preprocessing import PromptGuidance, Roi, network_input
 from trainer.data import samples
 from trainer.data.crop_pool import Pool, Source, generate
 from trainer.simulation import simulated_user

@@ -11,7 +11,7 @@ import torch
 import trainer
 from sixpoint.errors import InvalidArgument, ModelSpecError
 from sixpoint.model_spec import ClickChannel, ModelSpec
-from sixpoint.preprocessing.guidance_maps import heatmap
+from sixpoint.preprocessing import heatmap
 from trainer.simulation.interaction_rounds import Correction, Rounds, look
 from trainer.simulation.simulated_user import ErrorClick
 from trainer.training.network import adapt, build, load_fitting, read_spec

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gateway.core.annotation.corrections import enforce_clicks, limit_change_to_clicks, quantise, threshold_count
-from sixpoint.preprocessing.roi import Roi
+from sixpoint.preprocessing import Roi
 
 
 def grid_with(*blocks: tuple[int, int, int], size: int = 32) -> np.ndarray:

@@ -9,7 +9,7 @@ from gateway.core.runtime.inference import decode_probabilities
 from sixpoint.geometry import Geometry
 from sixpoint.mask import pack, unpack
 from sixpoint.model_spec import ModelSpec
-from sixpoint.preprocessing.roi import Roi
+from sixpoint.preprocessing import Roi
 from sixpoint.prompts import Box, Click, ExtremePoints, Prompt
 from sixpoint.volume import Volume
 from tests.sixpoint.geometries import AXIS_ORDERS, reordered

@@ -6,7 +6,7 @@ import pytest
 
 import sixpoint.preprocessing.block_mean
 from gateway.core.images.reductions import Reductions
-from sixpoint.preprocessing.block_mean import block_means
+from sixpoint.preprocessing import block_means
 
 IMAGE = np.random.default_rng(0).integers(-1000, 1000, (90, 140, 150)).astype(np.int16)
 WINDOW = (slice(3, 40), slice(0, 70), slice(5, 75))

@@ -22,8 +22,7 @@ from gateway.core.segmentation.segmenter import Segmenter
 from sixpoint.errors import ImageNotFound
 from sixpoint.mask import unpack
 from sixpoint.model_spec import ImageChannel, InputSpec, Intensity, ModelSpec, OutputSpec, PatchSpec, Task
-from sixpoint.preprocessing.guidance import volume_input
-from sixpoint.preprocessing.roi import Roi
+from sixpoint.preprocessing import Roi, volume_input
 from sixpoint.volume import Volume
 
 Predict = Callable[[np.ndarray], np.ndarray]

@@ -22,7 +22,7 @@ from gateway.storage.schema import images, requests, segments, steps
 from gateway.storage.session_changes import SqlSessionWriter
 from sixpoint import errors
 from sixpoint.geometry import Geometry
-from sixpoint.preprocessing.roi import Roi
+from sixpoint.preprocessing import Roi
 from sixpoint.prompts import Box, Click, InitialMask, Prompt
 from tests.gateway.core.annotation.test_processing import SIX, ready
 from tests.support.images import noisy_volume
