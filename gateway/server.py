@@ -15,12 +15,12 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from gateway.core.annotation.annotator import Annotator
-from gateway.core.annotation.engine import Engine
 from gateway.core.images.store import ImageLimits, Images
 from gateway.core.runtime.admission import Admission
 from gateway.core.runtime.catalog import Catalog
 from gateway.core.runtime.core_pool import CorePool
 from gateway.core.segmentation.segmenter import Segmenter
+from gateway.core.sessions.engine import Engine
 from gateway.core.sessions.history import SegmentHistory
 from gateway.core.sessions.segment_state import SegmentStateCache
 from gateway.core.sessions.sessions import Sessions

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gateway.core.annotation.prompt_state import check_click_count
-from gateway.core.annotation.request import AnnotationRequest, AnnotationResult
 from gateway.core.runtime.stage import Stage
 from gateway.core.segmentation.events import LabelMask, SegmentationEvent, SegmentationProgress, SegmentationSummary
+from gateway.core.sessions.request import AnnotationRequest, AnnotationResult
 from gateway.core.sessions.validation import check_request_id, check_segment
 from sixpoint.errors import PromptError
 from sixpoint.prompts import Prompt

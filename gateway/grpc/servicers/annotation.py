@@ -8,9 +8,9 @@ from typing import Any
 
 import grpc.aio
 
-from gateway.core.annotation.engine import Engine
 from gateway.core.runtime.deadline import Deadline
 from gateway.core.segmentation.segmenter import Segmenter
+from gateway.core.sessions.engine import Engine
 from gateway.grpc.messages import event_to_message, read_change, read_mask_request, read_prompts, result_to_message
 from gateway.grpc.servicers.interact_stream import InteractStream
 from sixpoint.v1 import annotation_service_pb2 as messages

@@ -15,10 +15,10 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from gateway.core.annotation.engine import Engine
-from gateway.core.annotation.request import AnnotationResult
 from gateway.core.runtime.deadline import Deadline
 from gateway.core.runtime.stage import Stage
+from gateway.core.sessions.engine import Engine
+from gateway.core.sessions.request import AnnotationResult
 from gateway.core.sessions.validation import check_request_id
 from gateway.grpc.messages import PHASES, read_change, read_mask_request, read_prompts, result_to_message
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, SixpointError, Violation

@@ -16,15 +16,15 @@ import pytest
 from sqlalchemy import insert
 
 from gateway.core.annotation.annotator import Annotator
-from gateway.core.annotation.engine import Engine
-from gateway.core.annotation.request import AnnotationRequest, AnnotationResult
 from gateway.core.images.store import StoredImage
 from gateway.core.runtime.admission import Admission
 from gateway.core.runtime.catalog import Catalog, Model
 from gateway.core.runtime.deadline import Deadline
 from gateway.core.runtime.inference import InferenceResult
 from gateway.core.runtime.stage import Stage
+from gateway.core.sessions.engine import Engine
 from gateway.core.sessions.history import SegmentHistory
+from gateway.core.sessions.request import AnnotationRequest, AnnotationResult
 from gateway.core.sessions.segment_state import SegmentStateCache
 from gateway.core.sessions.sessions import Sessions
 from gateway.storage.database import Database

@@ -9,10 +9,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 from gateway.core.annotation.annotator import Annotator, PendingPrediction, RenderedMask
-from gateway.core.annotation.client_mask import ClientMask, find_client_mask, remember_sent_mask
+from gateway.core.annotation.client_mask import ClientMask
 from gateway.core.annotation.preprocess import estimate_prompt_memory
 from gateway.core.annotation.prompt_state import ObjectPrompts, PromptBatch, add_to_object, read_prompts
-from gateway.core.annotation.request import AnnotationRequest, AnnotationResult
 from gateway.core.images.stored_image import ImageSource, StoredImage
 from gateway.core.runtime.admission import Admission
 from gateway.core.runtime.catalog import Catalog, Model
@@ -20,7 +19,9 @@ from gateway.core.runtime.deadline import Deadline
 from gateway.core.runtime.stage import Stage
 from gateway.core.sessions.history import SegmentHistory, Snapshot, check_revision
 from gateway.core.sessions.records import SegmentRow, SessionRow
+from gateway.core.sessions.request import AnnotationRequest, AnnotationResult
 from gateway.core.sessions.segment_state import State
+from gateway.core.sessions.sent_mask import find_client_mask, remember_sent_mask
 from sixpoint.errors import NothingToRedo, NothingToUndo, SixpointError, StaleRevision
 from sixpoint.mask import Timings
 from sixpoint.prompts import Prompt
