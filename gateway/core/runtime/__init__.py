@@ -1,1 +1,1 @@
-"""What every call needs: admission, cores, deadlines, the model catalog, inference."""
+"""Runtime: what every call needs, such as admission, deadlines, the model catalog and inference."""

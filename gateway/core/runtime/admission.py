@@ -1,4 +1,4 @@
-"""Who may work now: prompts wait in a line of limited length for a budget of memory."""
+"""Admission: limit the calls that run or wait, and the memory of those that run."""
 
 from __future__ import annotations
 
@@ -15,13 +15,19 @@ __all__ = ["Admission"]
 
 _PATIENCE_S = 2.0
 _MIN_RETRY_S = 1.0
-# How much of the past the mean time of a prompt remembers.
-_MEMORY = 0.9
+# Weight of the past in the running mean of a call's seconds.
+_DECAY = 0.9
 
 
 @dataclass(eq=False)
 class _Waiting:
-    """Somebody in the line: the bytes that it needs, since when it waits, and what wakes it."""
+    """A call that waits for memory.
+
+    Attributes:
+        nbytes: Bytes that the call needs.
+        since: Time on the admission's clock since which it waits, seconds.
+        admitted: Future that is done once the call may run.
+    """
 
     nbytes: int
     since: float
@@ -29,17 +35,17 @@ class _Waiting:
 
 
 class Admission:
-    """A budget of bytes for running prompts, and a line of limited length in front of it.
+    """A memory budget for running calls, with a queue of limited length.
 
-    First come, first served, except that smaller ones pass a large one that does not fit yet, until it has waited for
-    two seconds: neither starves the other. One that is larger than the whole budget runs alone.
+    Calls run in the order in which they came. Smaller ones may pass a large one that does not fit yet, until it has
+    waited for two seconds, so that neither kind starves. A call that needs more than the whole budget runs alone.
 
     Args:
-        budget: Bytes for all running prompts together.
-        most: Prompts that may run or wait at once, those waiting for their session included.
-        what: What to call them.
-        setting: Which setting says how many may be at once.
-        now: The clock, seconds.
+        budget: Bytes for all running calls together.
+        max_active: Number of calls that may run or wait at once, including those that wait for their session.
+        activity: What the calls do, as the start of the error message.
+        setting: Name of the setting that sets ``max_active``.
+        now: Function that returns the time in seconds.
     """
 
     def __init__(
@@ -58,20 +64,20 @@ class Admission:
         self._now = now
         self._used = 0
         self._active = 0
-        self._line: deque[_Waiting] = deque()
+        self._queue: deque[_Waiting] = deque()
         self._mean_s = 0.2
 
     @property
     def active(self) -> int:
-        """Prompts that run or wait."""
+        """Number of calls that run or wait."""
         return self._active
 
     @contextlib.asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """A place among those that run or wait.
+        """Count a call among those that run or wait.
 
         Raises:
-            ResourceExhausted: When there is none; after how long one may be free is said.
+            ResourceExhausted: When there are too many; the error says when to try again.
         """
         if self._active >= self._max_active:
             raise ResourceExhausted(
@@ -86,9 +92,9 @@ class Admission:
 
     @contextlib.asynccontextmanager
     async def memory(self, nbytes: int) -> AsyncIterator[None]:
-        """Wait for the memory that a prompt needs, and hold it."""
+        """Wait for the memory that a call needs, and reserve it while the call runs."""
         nbytes = min(nbytes, self._budget)
-        if self._line or self._used + nbytes > self._budget:
+        if self._queue or self._used + nbytes > self._budget:
             await self._wait(_Waiting(nbytes, self._now()))
         else:
             self._used += nbytes
@@ -96,33 +102,33 @@ class Admission:
         try:
             yield
         finally:
-            self._mean_s = _MEMORY * self._mean_s + (1 - _MEMORY) * (self._now() - started)
+            self._mean_s = _DECAY * self._mean_s + (1 - _DECAY) * (self._now() - started)
             self._used -= nbytes
             self._admit()
 
     async def _wait(self, waiting: _Waiting) -> None:
-        self._line.append(waiting)
+        self._queue.append(waiting)
         self._admit()
         try:
             await waiting.admitted
         except asyncio.CancelledError:
-            if waiting in self._line:
-                self._line.remove(waiting)
+            if waiting in self._queue:
+                self._queue.remove(waiting)
             elif waiting.admitted.done() and not waiting.admitted.cancelled():
-                # Admitted and cancelled in the same moment: the memory goes to the next.
+                # Admitted and cancelled at the same moment: the memory goes to the next call.
                 self._used -= waiting.nbytes
             self._admit()
             raise
 
     def _admit(self) -> None:
-        """Let in whoever fits, in the order of the line."""
-        for waiting in list(self._line):
+        """Admit the waiting calls that fit, in their order."""
+        for waiting in list(self._queue):
             if waiting.admitted.cancelled():
-                self._line.remove(waiting)
+                self._queue.remove(waiting)
             elif self._used + waiting.nbytes <= self._budget:
-                self._line.remove(waiting)
+                self._queue.remove(waiting)
                 self._used += waiting.nbytes
                 waiting.admitted.set_result(None)
             elif self._now() - waiting.since > _PATIENCE_S:
-                # It has been passed long enough.
+                # Nobody may pass this call any more.
                 return

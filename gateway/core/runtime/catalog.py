@@ -1,4 +1,4 @@
-"""The models that can be used now."""
+"""The catalog: models that can be used now."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Model:
     """A model that Triton serves.
 
     Attributes:
-        name: Its name in Triton.
-        version: The newest version that is not on trial, as of the last look.
-        spec: What it says of itself.
-        candidate: The version that is on trial, and for which share of the sessions or images; None: there is none.
+        name: Name of the model in Triton.
+        version: Newest version that is not the candidate, as of the last check.
+        spec: Description that the model carries.
+        candidate: Version on trial, and its share of the sessions or images; None without one.
     """
 
     name: str
@@ -30,15 +30,17 @@ class Model:
     candidate: Candidate | None = None
 
     def version_for(self, key: str) -> str:
-        """The version that a session (its id), or an image to segment (its digest), is given: see
-        :meth:`sixpoint.model_spec.rollout.Candidate.takes`.
+        """Choose the version for a session or a segmentation.
+
+        Args:
+            key: Id of the session, or digest of the image to segment.
         """
         candidate = self.candidate
         return candidate.version if candidate is not None and candidate.serves(key) else self.version
 
 
 class Catalog:
-    """Models by name, as last seen; kept up to date by whoever watches Triton."""
+    """Models by name, as Triton served them at the last check."""
 
     def __init__(self) -> None:
         self._models: Mapping[str, Model] = {}
@@ -46,20 +48,20 @@ class Catalog:
 
     @property
     def ready(self) -> bool:
-        """Whether Triton was there at the last look, with at least one model."""
+        """Whether Triton was reachable at the last check and served at least one model."""
         return self._reachable and bool(self._models)
 
     def update(self, models: Mapping[str, Model]) -> None:
-        """What Triton serves now."""
+        """Replace the models by those that Triton serves now."""
         self._models = dict(models)
         self._reachable = True
 
     def mark_unreachable(self) -> None:
-        """Triton cannot be reached; what it served is remembered, since it will most likely be back."""
+        """Note that Triton cannot be reached; its models stay, since it will most likely come back."""
         self._reachable = False
 
     def list(self) -> list[Model]:
-        """All models, by name.
+        """Return all models, sorted by name.
 
         Raises:
             TritonUnavailable: When Triton cannot be reached.
@@ -68,16 +70,16 @@ class Catalog:
         return [self._models[name] for name in sorted(self._models)]
 
     def get(self, name: str) -> Model:
-        """The model of this name.
+        """Return the model of a name.
 
         Raises:
             TritonUnavailable: When Triton cannot be reached.
-            ModelNotFound: Naming those that there are.
+            ModelNotFound: When there is no such model, naming the others.
         """
         self._check_reachable()
         if name not in self._models:
-            known = ", ".join(sorted(self._models)) or "none"
-            raise ModelNotFound(f"no model is called {name!r}; there are: {known}")
+            names = ", ".join(sorted(self._models)) or "none"
+            raise ModelNotFound(f"no model is called {name!r}; there are: {names}")
         return self._models[name]
 
     def _check_reachable(self) -> None:

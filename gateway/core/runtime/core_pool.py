@@ -1,4 +1,4 @@
-"""Cores that are idle, lent to a prompt that is alone: its work is done in two halves, side by side."""
+"""Run the two halves of a prompt's work in parallel while there are idle cores."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ from typing import TypeVar
 
 __all__ = ["CorePool"]
 
-_One = TypeVar("_One")
-_Other = TypeVar("_Other")
+_First = TypeVar("_First")
+_Second = TypeVar("_Second")
 
 
 class CorePool:
-    """Does two pieces of work side by side while there are idle cores, and in turn when there are none.
+    """Runs two functions in parallel while there are idle cores, and one after the other otherwise.
 
-    The work is compiled code for the most part, which holds no lock of Python's.
+    The work is mostly compiled code that releases the GIL.
 
     Args:
-        count: Cores; None: those that this process may use.
-        active: How many prompts there are now. With less than two cores for each none is idle: Triton works for others.
+        count: Number of cores; None for those that this process may use.
+        active: Function that returns the number of active prompts. With fewer than two cores per prompt, no core
+            counts as idle: Triton needs them.
     """
 
     def __init__(self, count: int | None = None, *, active: Callable[[], int] = lambda: 1) -> None:
         count = len(os.sched_getaffinity(0)) if count is None else count
         self._count = count
         self._active = active
-        # Of each two that work side by side, one is the caller's own thread.
+        # The first of the two functions runs on the caller's thread.
         self._helpers = ThreadPoolExecutor(max(1, count // 2), thread_name_prefix="core")
         self._idle = threading.Semaphore(count)
 
-    def run_pair(self, first: Callable[[], _One], second: Callable[[], _Other], /) -> tuple[_One, _Other]:
-        """The results of both; when both fail, the error of ``first``."""
+    def run_pair(self, first: Callable[[], _First], second: Callable[[], _Second], /) -> tuple[_First, _Second]:
+        """Return the results of two functions; if both fail, raise the error of ``first``."""
         taken = 0
         if 2 * self._active() > self._count:
             return first(), second()
@@ -42,17 +43,17 @@ class CorePool:
         try:
             if taken < 2:
                 return first(), second()
-            helped = self._helpers.submit(second)
+            running = self._helpers.submit(second)
             try:
                 result = first()
             finally:
-                # What the other half reads may be gone once this has returned.
-                helped.exception()
-            return result, helped.result()
+                # Wait for the second half: its input may not exist any longer once this has returned.
+                running.exception()
+            return result, running.result()
         finally:
             for _ in range(taken):
                 self._idle.release()
 
     def close(self) -> None:
-        """Wait for what is running."""
+        """Wait for the running functions, and stop the threads."""
         self._helpers.shutdown()

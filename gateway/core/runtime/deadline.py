@@ -1,4 +1,4 @@
-"""The moment by which a call must be answered."""
+"""Deadlines of calls."""
 
 from __future__ import annotations
 
@@ -13,20 +13,24 @@ __all__ = ["Deadline"]
 
 @dataclass(frozen=True)
 class Deadline:
-    """A moment on the monotonic clock, seconds."""
+    """A moment by which a call must be answered.
+
+    Attributes:
+        at: Seconds on the monotonic clock.
+    """
 
     at: float
 
     @classmethod
     def after(cls, seconds: float) -> Self:
-        """The moment ``seconds`` from now."""
+        """Return the deadline ``seconds`` from now."""
         return cls(time.monotonic() + seconds)
 
     def remaining(self) -> float:
-        """Seconds left.
+        """Return the seconds left.
 
         Raises:
-            DeadlineExceeded: When there are none.
+            DeadlineExceeded: When the deadline has passed.
         """
         left = self.at - time.monotonic()
         if left <= 0:

@@ -1,4 +1,4 @@
-"""What the C library does with memory that is no longer used."""
+"""Settings of glibc's malloc."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import ctypes
 
 __all__ = ["keep_freed_memory"]
 
-# malloc.h's numbers of the two settings, of glibc.
+# Numbers of the two options in glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-# The largest that it takes: larger arrays are given back to the system as soon as they are freed.
+# The largest threshold that glibc accepts: larger arrays are returned to the system as soon as they are freed.
 _MAX_HEAP_BLOCK = 32 * 2**20
-# Of freed memory that lies at the end of what a thread has.
+# Freed bytes that stay at the top of a heap.
 _MAX_FREE_TOP = 64 * 2**20
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep some freed memory for the next prompt, in place of giving it back after each.
+    """Make glibc keep some freed memory for the next prompt instead of returning it to the system.
 
-    Every prompt needs the same few megabytes; to fetch them anew, page by page, took a fifth of its time. Elsewhere
-    than on glibc nothing happens.
+    Every prompt needs the same few megabytes: getting them back page by page took a fifth of a prompt's time. Without
+    glibc, this does nothing.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,1 +1,6 @@
-"""Segment a whole image with a network that needs no prompts."""
+"""Segmentation: label a whole image with a network that needs no prompts."""
+
+from gateway.core.segmentation.events import LabelMask, SegmentationEvent, SegmentationProgress, SegmentationSummary
+from gateway.core.segmentation.segmenter import Segmenter
+
+__all__ = ["LabelMask", "SegmentationEvent", "SegmentationProgress", "SegmentationSummary", "Segmenter"]

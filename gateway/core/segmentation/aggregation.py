@@ -1,4 +1,4 @@
-"""Answers of overlapping windows, joined: slices are finished as soon as no later window reaches them."""
+"""Average the predictions of overlapping patches, and release slices as soon as no later patch overlaps them."""
 
 from __future__ import annotations
 
@@ -12,69 +12,75 @@ from sixpoint._typing import Float, Shape
 __all__ = ["PatchAggregator"]
 
 
-# Voxels finished at a time.
-_PIECE = 2**20
+# Voxels per piece of completed slices: between two pieces a call can be cancelled.
+_PIECE_VOXELS = 2**20
 
 
 class PatchAggregator:
-    """The weighted mean of what windows say of each voxel, where windows come in their order.
+    """Computes the weighted mean of the patches' probabilities; patches must be added in the window's order.
 
-    Only as many slices are held as a window has: they lie in a ring, slice z in place z modulo that.
+    Memory holds only as many slices as a patch has, in a ring: slice z is at index z modulo the patch's thickness.
 
     Args:
-        window: The sliding window.
-        importance: How much each voxel of a window counts, [z, y, x].
-        channels: Probabilities of each voxel.
+        window: Sliding window over the volume.
+        importance: Weight of each voxel of a patch, [z, y, x].
+        channels: Number of channels of the probabilities.
     """
 
     def __init__(self, window: SlidingWindow, importance: Float, *, channels: int) -> None:
-        self._windows = window
+        self._window = window
         self._importance = importance
         plane = window.padded_shape[1:]
         self._sums = np.zeros((channels, window.patch[0], *plane), np.float32)
         self._weights = np.zeros((window.patch[0], *plane), np.float32)
-        self._done = 0
+        self._completed = 0
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory that it holds."""
+        """Bytes of memory in use."""
         return self._sums.nbytes + self._weights.nbytes
 
     def add(self, probabilities: Float, corner: Shape) -> None:
-        """Take what the window that begins at ``corner`` [z, y, x] says, [channel, z, y, x]."""
-        z, y, x = corner
-        thick, height, width = self._windows.patch
-        plane = (slice(y, y + height), slice(x, x + width))
-        weighted = probabilities * self._importance
-        # A window's slices lie in the ring in one piece or two.
-        wrapped = thick - z % thick
-        for own, kept in (
-            (slice(0, wrapped), slice(z % thick, thick)),
-            (slice(wrapped, thick), slice(0, thick - wrapped)),
-        ):
-            self._sums[:, kept, *plane] += weighted[:, own]
-            self._weights[kept, *plane] += self._importance[own]
-
-    def pop_completed_slices(self, end: int) -> Iterator[tuple[int, Float]]:
-        """Take out the slices that no later window reaches, some at a time.
+        """Add the probabilities of one patch.
 
         Args:
-            end: Where along z the next window begins, in the padded volume; its extent when there is none.
+            probabilities: Probabilities [channel, z, y, x] of the patch.
+            corner: First voxel [z, y, x] of the patch in the padded volume.
+        """
+        z, y, x = corner
+        thickness, height, width = self._window.patch
+        plane = (slice(y, y + height), slice(x, x + width))
+        weighted = probabilities * self._importance
+        # The patch's slices are in the ring in one piece, or in two where they wrap around its end.
+        before_end = thickness - z % thickness
+        for in_patch, in_ring in (
+            (slice(0, before_end), slice(z % thickness, thickness)),
+            (slice(before_end, thickness), slice(0, thickness - before_end)),
+        ):
+            self._sums[:, in_ring, *plane] += weighted[:, in_patch]
+            self._weights[in_ring, *plane] += self._importance[in_patch]
+
+    def pop_completed_slices(self, end: int) -> Iterator[tuple[int, Float]]:
+        """Take out the slices that no later patch overlaps, a few at a time.
+
+        Args:
+            end: First slice of the next patch in the padded volume; the padded volume's thickness after the last patch.
 
         Yields:
-            The first slice in the volume without padding, and probabilities [channel, z, y, x] from it on.
+            The index of the first slice in the volume without padding, and probabilities [channel, z, y, x] from there.
         """
-        thick = self._windows.patch[0]
-        z, y, x = (slice(b, b + n) for b, n in zip(self._windows.padding_before, self._windows.shape, strict=True))
-        most = max(1, _PIECE // self._weights[0].size)
-        while self._done < end:
-            place = self._done % thick
-            last = min(end, self._done + most, self._done + thick - place)
-            kept = slice(place, place + last - self._done)
-            first, beyond = max(self._done, z.start), min(last, z.stop)
-            if first < beyond:
-                inner = slice(first - self._done + place, beyond - self._done + place)
+        thickness = self._window.patch[0]
+        starts_and_sizes = zip(self._window.padding_before, self._window.shape, strict=True)
+        z, y, x = (slice(start, start + size) for start, size in starts_and_sizes)
+        max_slices = max(1, _PIECE_VOXELS // self._weights[0].size)
+        while self._completed < end:
+            place = self._completed % thickness
+            last = min(end, self._completed + max_slices, self._completed + thickness - place)
+            in_ring = slice(place, place + last - self._completed)
+            first, stop = max(self._completed, z.start), min(last, z.stop)
+            if first < stop:
+                inner = slice(first - self._completed + place, stop - self._completed + place)
                 yield first - z.start, self._sums[:, inner, y, x] / self._weights[inner, y, x]
-            self._sums[:, kept] = 0
-            self._weights[kept] = 0
-            self._done = last
+            self._sums[:, in_ring] = 0
+            self._weights[in_ring] = 0
+            self._completed = last

@@ -1,4 +1,4 @@
-"""What a segmentation tells: how far it is, its labels one after the other, and where the time went."""
+"""What a segmentation reports: its progress, then its labels one by one, then a summary."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["LabelMask", "SegmentationEvent", "SegmentationProgress", "Segmentati
 
 @dataclass(frozen=True)
 class SegmentationProgress:
-    """How far a segmentation is.
+    """Progress of a segmentation.
 
     Attributes:
-        phase: What is being done.
-        done: Patches that the network has answered.
-        count: Patches in all; 0 while that is not known.
+        stage: Current stage.
+        done: Number of patches that the network has finished.
+        count: Number of all patches; 0 while unknown.
     """
 
     stage: Stage
@@ -29,13 +29,13 @@ class SegmentationProgress:
 
 @dataclass(frozen=True)
 class LabelMask:
-    """One label of a segmentation.
+    """The mask of one label.
 
     Attributes:
-        number: Its number, from 1.
-        name: Its name.
-        mask: Its voxels, whole.
-        extremes: Its six extreme points, voxels (x, y, z) of the image; none where the image has nothing of it.
+        number: Number of the label, from 1.
+        name: Name of the label.
+        mask: Voxels of the label, as a whole mask.
+        extremes: Six extreme points, as voxel indices (x, y, z); empty if the label has no voxels.
     """
 
     number: int
@@ -50,9 +50,9 @@ class SegmentationSummary:
 
     Attributes:
         model: Name of the model.
-        version: Its version, as Triton answered.
-        timings: Where the time went; ``inference`` is from the first patch to the last answer, with the blending and
-            labelling that are done meanwhile.
+        version: Version of the model that Triton ran.
+        timings: Time spent on each part; ``inference`` is the time from the first patch to the last output, with the
+            aggregation and labelling that happen meanwhile.
     """
 
     model: str
@@ -64,12 +64,12 @@ SegmentationEvent = SegmentationProgress | LabelMask | SegmentationSummary
 
 
 def pack_label(number: int, name: str, mask: Bools) -> LabelMask:
-    """A label, from all its voxels.
+    """Pack the mask of a label, and find its extreme points.
 
     Args:
-        number: Its number.
-        name: Its name.
-        mask: Bool [z, y, x], in the image's own axes.
+        number: Number of the label.
+        name: Name of the label.
+        mask: Voxels of the label, bool [z, y, x], in the image's own axes.
     """
     piece, (x0, y0, z0) = cropped(mask)
     extremes: tuple[Index, ...] = ()

@@ -1,4 +1,4 @@
-"""A model that needs no prompts on a whole image: the grid, the windows, the memory that it takes."""
+"""Plan the segmentation of an image: grid, patches and memory."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ __all__ = ["SegmentationJob", "estimate_segmentation_memory", "segmentation_spec
 
 @dataclass(frozen=True, eq=False)
 class SegmentationJob:
-    """A model on an image.
+    """The segmentation of one image with one model.
 
     Attributes:
-        image: The image.
-        model: For segmentation.
-        version: Which of the model's versions is to answer.
-        roi: The whole image, on the model's spacing.
-        windows: The windows over that.
-        deadline: Until when the labels are wanted.
+        image: Image to segment.
+        model: Segmentation model.
+        version: Version of the model to run.
+        roi: Grid of the model's spacing over the whole image.
+        window: Sliding window over that grid.
+        deadline: Moment by which the labels are needed.
     """
 
     image: StoredImage
@@ -41,7 +41,7 @@ class SegmentationJob:
 
     @classmethod
     def plan(cls, image: StoredImage, model: Model, *, version: str, deadline: Deadline) -> Self:
-        """A version of a model on an image."""
+        """Plan the segmentation of an image with a version of a model."""
         spec = segmentation_spec(model)
         roi = _roi(image, spec)
         return cls(image, model, version, roi, SlidingWindow.over(_shape(roi.size), spec.patch), deadline)
@@ -58,12 +58,14 @@ class SegmentationJob:
 
 
 def estimate_segmentation_memory(image: StoredImage, spec: SegmentationSpec, *, in_flight: int) -> int:
-    """About how much memory a segmentation takes: the volume and what the network sees of it; then that, and answers.
+    """Estimate the bytes that a segmentation needs at its peak.
+
+    First the resampled volume and the channels made of it are in memory, then the channels and the outputs.
 
     Args:
-        image: The image.
-        spec: Of a model for segmentation.
-        in_flight: Patches with Triton at once.
+        image: Image to segment.
+        spec: Spec of a segmentation model.
+        in_flight: Number of patches in Triton at once.
     """
     roi = _roi(image, spec)
     cells = math.prod(roi.size)
@@ -73,33 +75,37 @@ def estimate_segmentation_memory(image: StoredImage, spec: SegmentationSpec, *, 
     ring = 4 * (spec.output_shape[0] + 1) * thick * height * width
     voxels = math.prod(image.volume.geometry.size)
     labels = voxels if spec.output.exclusive else voxels * len(spec.labels) // 8
-    # Of a patch: numbers as they come, decoded, and weighted.
+    # Each patch's output is in memory as received, decoded, and weighted.
     patches = (in_flight * 2 + 2) * 4 * math.prod(spec.output_shape)
-    # A label's mask, and statistics of the voxels that are not 0, take one array more.
+    # Statistics of the voxels other than 0 copy the volume once; in the end one label's mask is made at a time.
     return cells * channels + max(2 * 4 * cells, ring + patches + labels + voxels)
 
 
 def segmentation_spec(model: Model) -> SegmentationSpec:
-    """The spec of a model for segmentation.
+    """Return the spec of a segmentation model.
 
     Raises:
-        TaskNotSupported: The model needs prompts.
+        TaskNotSupported: When the model needs prompts.
     """
     spec = model.spec
     if not isinstance(spec, SegmentationSpec):
         raise TaskNotSupported(
             f"model {model.name!r} takes {', '.join(spec.prompts) or 'prompts'}: open a session with it, and annotate; "
-            "to segment without prompts takes a model of TASK_SEGMENTATION"
+            "to segment without prompts, choose a model of TASK_SEGMENTATION"
         )
     return spec
 
 
 def select_labels(model: Model, labels: Sequence[str]) -> list[int]:
-    """The numbers of the labels that are wanted.
+    """Return the numbers of labels.
+
+    Args:
+        model: Segmentation model.
+        labels: Names of the labels; empty for all labels of the model.
 
     Raises:
         TaskNotSupported: When the model needs prompts.
-        InvalidArgument: When it has not all of them.
+        InvalidArgument: When the model does not have a label.
     """
     spec = segmentation_spec(model)
     for index, label in enumerate(labels):

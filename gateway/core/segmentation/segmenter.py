@@ -1,4 +1,4 @@
-"""Segmenting a whole image without prompts: a window slides over it, patch by patch through a network."""
+"""Segment a whole image: run a network on overlapping patches, and label the image from the joined outputs."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ __all__ = ["Segmenter"]
 
 _Result = TypeVar("_Result")
 
-# Voxels resampled at a time: between two pieces a call can be given up.
-_PIECE = 2**22
+# Voxels resampled at a time: between two pieces a call can be cancelled.
+_PIECE_VOXELS = 2**22
 _RETRY_SECONDS = 1.0
 _GIB = 2**30
 
 
 class Segmenter:
-    """Runs models that need no prompts over whole images.
+    """Segments images with models that need no prompts.
 
     Args:
-        images: The images.
-        catalog: The models.
-        inference: Runs a network on one patch.
-        executor: Threads for all that is not the network's.
-        admission: Who may work now.
-        memory: Bytes that one segmentation may take.
-        in_flight: Patches that a segmentation has with Triton at once.
+        images: Stored images.
+        catalog: Models that can be used now.
+        inference: Backend that runs a network on one patch.
+        executor: Threads for preprocessing and postprocessing.
+        admission: Limits the segmentations that run or wait, and their memory.
+        memory: Bytes that one segmentation may use.
+        in_flight: Number of patches that a segmentation sends to Triton at once.
     """
 
     def __init__(
@@ -83,116 +83,116 @@ class Segmenter:
     async def segment(
         self, digest: str, model: str, *, labels: Sequence[str] = (), deadline: Deadline
     ) -> AsyncGenerator[SegmentationEvent]:
-        """Label an image: progress first, then the labels, then where the time went.
+        """Segment an image: yield progress, then the labels, then a summary.
 
-        Closing the iterator, or cancelling who waits for it, ends the work, and what Triton has of it.
+        Closing the iterator, or cancelling the task that waits for it, also cancels the patches in Triton.
 
         Args:
-            digest: The image's.
+            digest: Digest of the image.
             model: Name of the model.
-            labels: Names of those that are wanted; none: all. The others compete for voxels all the same.
-            deadline: Until when the labels are wanted.
+            labels: Names of the labels to return; empty for all. Labels left out still compete for voxels.
+            deadline: Moment by which the labels are needed.
 
         Raises:
             ModelNotFound: When there is no such model.
-            TaskNotSupported: When it needs prompts.
-            InvalidArgument: When it has not all of the labels.
-            ImageNotFound: When the image is not here, or is damaged.
+            TaskNotSupported: When the model needs prompts.
+            InvalidArgument: When the model does not have a label.
+            ImageNotFound: When there is no such image, or its voxels are damaged.
             ResourceExhausted: When the image is too large on the model's spacing, or too many segmentations wait.
-            TritonUnavailable: When Triton is away, or the model's version went meanwhile.
-            InferenceError: When Triton refuses, or answers something else than the model's spec promises.
-            DeadlineExceeded: When the deadline passed before the last patch was answered.
+            TritonUnavailable: When Triton cannot be reached, or the model's version changed meanwhile.
+            InferenceError: When Triton refuses a patch, or an output contradicts the model's spec.
+            DeadlineExceeded: When the deadline passes before the last patch is done.
         """
-        chosen = self._catalog.get(model)
-        wanted = select_labels(chosen, labels)
-        asked = time.perf_counter()
+        selected = self._catalog.get(model)
+        numbers = select_labels(selected, labels)
+        started = time.perf_counter()
         yield SegmentationProgress(Stage.WAITING)
         async with self._admission.slot():
             job = SegmentationJob.plan(
-                await self._images.open(digest), chosen, version=chosen.version_for(digest), deadline=deadline
+                await self._images.open(digest), selected, version=selected.version_for(digest), deadline=deadline
             )
-            needed = estimate_segmentation_memory(job.image, job.spec, in_flight=self._in_flight)
-            if needed > self._memory:
+            memory = estimate_segmentation_memory(job.image, job.spec, in_flight=self._in_flight)
+            if memory > self._memory:
                 x, y, z = job.roi.size
                 raise ResourceExhausted(
                     f"on the spacing of model {model!r} this image has {x} x {y} x {z} voxels, which would take "
-                    f"{needed / _GIB:.1f} GiB of memory; the limit is {self._memory / _GIB:.1f} GiB "
-                    "(SIXPOINT_SEGMENTATION_MEMORY_BYTES): send the part that matters"
+                    f"{memory / _GIB:.1f} GiB of memory; the limit is {self._memory / _GIB:.1f} GiB "
+                    "(SIXPOINT_SEGMENTATION_MEMORY_BYTES): crop the image to the part to segment"
                 )
-            async with self._admission.memory(needed):
-                waited = timedelta(seconds=time.perf_counter() - asked)
-                async with aclosing(self._run(job, wanted)) as events:
+            async with self._admission.memory(memory):
+                waited = timedelta(seconds=time.perf_counter() - started)
+                async with aclosing(self._run(job, numbers)) as events:
                     async for event in events:
                         if isinstance(event, SegmentationSummary):
                             event = replace(event, timings=replace(event.timings, queue=waited))
                         yield event
 
-    async def _run(self, job: SegmentationJob, wanted: Sequence[int]) -> AsyncGenerator[SegmentationEvent]:
+    async def _run(self, job: SegmentationJob, numbers: Sequence[int]) -> AsyncGenerator[SegmentationEvent]:
         spec, geometry, count = job.spec, job.image.volume.geometry, len(job.window)
-        begun = time.perf_counter()
+        started = time.perf_counter()
         yield SegmentationProgress(Stage.PREPROCESSING, 0, count)
         channels = await self._prepare(job)
         prepared = time.perf_counter()
         yield SegmentationProgress(Stage.INFERENCE, 0, count)
-        labelling = LabelMap(job.roi, size=job.image.canonical_geometry.size, spec=spec)
+        label_map = LabelMap(job.roi, size=job.image.canonical_geometry.size, spec=spec)
         done, version = 0, ""
-        async with aclosing(self._slide(job, channels, labelling)) as answers:
-            async for answered_by in answers:
-                done, version = done + 1, answered_by
+        async with aclosing(self._slide(job, channels, label_map)) as versions:
+            async for current in versions:
+                done, version = done + 1, current
                 yield SegmentationProgress(Stage.INFERENCE, done, count)
         del channels
         inferred = time.perf_counter()
         yield SegmentationProgress(Stage.POSTPROCESSING, count, count)
-        for number in wanted:
+        for number in numbers:
             name = spec.labels[number - 1]
-            yield await self._run_in_thread(partial(_pack_label, labelling, number, name, geometry.orientation))
+            yield await self._run_in_thread(partial(_pack_label, label_map, number, name, geometry.orientation))
         timings = Timings(
-            preprocess=timedelta(seconds=prepared - begun),
+            preprocess=timedelta(seconds=prepared - started),
             inference=timedelta(seconds=inferred - prepared),
             encode=timedelta(seconds=time.perf_counter() - inferred),
         )
         yield SegmentationSummary(job.model.name, version, timings)
 
     async def _prepare(self, job: SegmentationJob) -> Array:
-        """What the network sees of the whole image, [channel, z, y, x]."""
+        """Compute the network's channels of the whole image, [channel, z, y, x]."""
         x, y, z = job.roi.size
         volume = np.empty((z, y, x), np.float32)
         voxels = BlockMeans(job.image.canonical, job.roi.reduction_factors)
-        thick = max(1, _PIECE // (x * y))
-        for first in range(0, z, thick):
-            slices = (first, min(z, first + thick))
+        step = max(1, _PIECE_VOXELS // (x * y))
+        for first in range(0, z, step):
+            slices = (first, min(z, first + step))
             volume[slice(*slices)] = await self._run_in_thread(partial(job.roi.resample, voxels, slices=slices))
             job.deadline.remaining()
         return await self._run_in_thread(lambda: volume_input(volume, job.spec.input))
 
-    async def _slide(self, job: SegmentationJob, channels: Array, labelling: LabelMap) -> AsyncGenerator[str]:
-        """Send the patches in their order, some at once, and take the answers in; the version that made each."""
+    async def _slide(self, job: SegmentationJob, channels: Array, label_map: LabelMap) -> AsyncGenerator[str]:
+        """Run the patches in order, several at once, and label with their outputs; yield the version that ran each."""
         spec = job.patch
-        blend = await self._run_in_thread(
+        aggregator = await self._run_in_thread(
             lambda: PatchAggregator(job.window, importance_map(spec), channels=job.spec.output_shape[0])
         )
         pending: deque[tuple[Shape, asyncio.Task[Array]]] = deque()
         corners = iter(job.window)
         version = ""
 
-        async def answer(corner: Shape) -> Array:
+        async def infer(corner: Shape) -> Array:
             nonlocal version
             patch = await self._run_in_thread(lambda: job.window.extract(channels, corner, spec))
-            inferred = await self._inference.infer(
+            result = await self._inference.infer(
                 job.model, patch, timeout=job.deadline.remaining(), version=job.version
             )
-            if inferred.version != (version := version or inferred.version):
+            if result.version != (version := version or result.version):
                 raise TritonUnavailable(
-                    f"model {job.model.name!r} went from version {version} to {inferred.version} while it was used; "
-                    "try again",
+                    f"model {job.model.name!r} went from version {version} to {result.version} during the "
+                    "segmentation; try again",
                     retry_after=_RETRY_SECONDS,
                 )
-            return inferred.output
+            return result.output
 
         def send() -> None:
             corner = next(corners, None)
             if corner is not None:
-                pending.append((corner, asyncio.create_task(answer(corner))))
+                pending.append((corner, asyncio.create_task(infer(corner))))
 
         try:
             for _ in range(self._in_flight):
@@ -202,10 +202,10 @@ class Segmenter:
                 output = await task
                 pending.popleft()
                 send()
-                await self._run_in_thread(partial(_aggregate, blend, output, corner, job.model))
-                # No later window begins before the next one does.
-                finished = blend.pop_completed_slices(pending[0][0][0] if pending else job.window.padded_shape[0])
-                while await self._run_in_thread(partial(_label_next, labelling, finished)):
+                await self._run_in_thread(partial(_aggregate, aggregator, output, corner, job.model))
+                # No later patch begins before the next one.
+                completed = aggregator.pop_completed_slices(pending[0][0][0] if pending else job.window.padded_shape[0])
+                while await self._run_in_thread(partial(_label_next, label_map, completed)):
                     job.deadline.remaining()
                 yield version
         finally:
@@ -217,20 +217,20 @@ class Segmenter:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
 
-def _aggregate(blend: PatchAggregator, output: Array, corner: Shape, model: Model) -> None:
-    """Take one patch's answer in."""
+def _aggregate(aggregator: PatchAggregator, output: Array, corner: Shape, model: Model) -> None:
+    """Add the output of one patch."""
     check_finite(output, model=model.name)
-    blend.add(decode_probabilities(output), corner)
+    aggregator.add(decode_probabilities(output), corner)
 
 
-def _label_next(labelling: LabelMap, finished: Iterator[tuple[int, Float]]) -> bool:
-    """Label with the next slices that are finished; whether there were some."""
-    part = next(finished, None)
-    if part is not None:
-        labelling.add_slices(*part)
-    return part is not None
+def _label_next(label_map: LabelMap, completed: Iterator[tuple[int, Float]]) -> bool:
+    """Label with the next completed slices; return whether there were any."""
+    slices = next(completed, None)
+    if slices is not None:
+        label_map.add_slices(*slices)
+    return slices is not None
 
 
-def _pack_label(labelling: LabelMap, number: int, name: str, orientation: Orientation) -> LabelMask:
-    """A label on the image's own grid."""
-    return pack_label(number, name, orientation.from_canonical(labelling.mask(number)))
+def _pack_label(label_map: LabelMap, number: int, name: str, orientation: Orientation) -> LabelMask:
+    """Pack one label on the image's own grid."""
+    return pack_label(number, name, orientation.from_canonical(label_map.mask(number)))

@@ -1,6 +1,7 @@
-"""Where a window slides over a volume, what it sees there, and how much each of its voxels counts.
+"""The patches that cover a volume, and the weight of their voxels.
 
-All of it as MONAI's ``sliding_window_inference`` has it, with which networks are trained and validated.
+Positions, padding and weights equal those of MONAI's ``sliding_window_inference``, with which networks are trained and
+validated.
 """
 
 from __future__ import annotations
@@ -18,21 +19,21 @@ from sixpoint.model_spec import PatchSpec
 __all__ = ["SlidingWindow", "importance_map"]
 
 
-# Of a Gaussian window, in edges of the patch; and the least weight of a voxel: MONAI's defaults.
+# Standard deviation of the Gaussian weights in edges of the patch, and the smallest weight: MONAI's defaults.
 _SIGMA = 0.125
 _MIN_WEIGHT = 1e-3
 
 
 @dataclass(frozen=True)
 class SlidingWindow:
-    """The windows over one volume. A volume that is smaller than a window is padded, half of it on each side.
+    """The positions of a window over one volume. A volume smaller than a patch is padded on both sides.
 
     Attributes:
-        shape: Voxels of the volume, [z, y, x].
-        patch: Voxels of a window, [z, y, x].
-        before: Voxels of padding before the volume, [z, y, x].
-        padded: Voxels of the volume with its padding, [z, y, x].
-        starts: Where windows begin along z, y and x, in voxels of the padded volume, ascending.
+        shape: Shape [z, y, x] of the volume.
+        patch: Shape [z, y, x] of a patch.
+        padding_before: Voxels of padding before the volume along [z, y, x].
+        padded_shape: Shape [z, y, x] of the volume with its padding.
+        starts: First voxels of the patches along z, y and x in the padded volume, ascending.
     """
 
     shape: Shape
@@ -43,31 +44,31 @@ class SlidingWindow:
 
     @classmethod
     def over(cls, shape: Shape, spec: PatchSpec) -> SlidingWindow:
-        """The windows of a spec over a volume [z, y, x]."""
+        """Place the patches of a spec over a volume of a shape [z, y, x]."""
         patch = spec.size[::-1]
         padded = _triple(max(n, edge) for n, edge in zip(shape, patch, strict=True))
-        before = _triple((all_of_it - n) // 2 for all_of_it, n in zip(padded, shape, strict=True))
+        before = _triple((with_padding - n) // 2 for with_padding, n in zip(padded, shape, strict=True))
         starts = [_starts(n, edge, spec.overlap) for n, edge in zip(padded, patch, strict=True)]
         return cls(shape, patch, before, padded, (starts[0], starts[1], starts[2]))
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Number of patches."""
         return math.prod(map(len, self.starts))
 
     def __iter__(self) -> Iterator[Shape]:
-        """Their first voxels [z, y, x] in the padded volume: along z slowest."""
+        """Iterate over the first voxels [z, y, x] of the patches in the padded volume; z changes slowest."""
         return itertools.product(*self.starts)
 
     def extract(self, channels: Array, corner: Shape, spec: PatchSpec) -> Array:
-        """What a network sees in one window.
+        """Extract one patch of a volume, padded where it exceeds the volume.
 
         Args:
-            channels: The volume, [channel, z, y, x], without padding.
-            corner: The window's first voxel, [z, y, x], in the padded volume.
-            spec: What lies beyond the volume.
+            channels: Volume [channel, z, y, x], without padding.
+            corner: First voxel [z, y, x] of the patch in the padded volume.
+            spec: Kind and value of the padding.
 
         Returns:
-            Array [channel, z, y, x] of the patch's shape, C-contiguous, of the same dtype.
+            Array [channel, z, y, x] of the patch's shape, C-contiguous, of the volume's dtype.
         """
         seen, missing = [slice(None)], [(0, 0)]
         for start, edge, before, n in zip(corner, self.patch, self.padding_before, self.shape, strict=True):
@@ -83,7 +84,7 @@ class SlidingWindow:
 
 
 def importance_map(spec: PatchSpec) -> Float:
-    """How much each voxel of a window counts where windows overlap, [z, y, x]."""
+    """Return the weight of each voxel of a patch where patches overlap, [z, y, x]."""
     result = np.ones((1, 1, 1), np.float32)
     if spec.blend == "gaussian":
         for axis, edge in enumerate(spec.size[::-1]):
@@ -95,7 +96,7 @@ def importance_map(spec: PatchSpec) -> Float:
 
 
 def _starts(extent: int, edge: int, overlap: float) -> tuple[int, ...]:
-    """Where windows of an edge begin along an axis, so that the last one ends with it."""
+    """Return the first voxels of patches of one edge along an axis; the last patch ends with the axis."""
     if extent == edge:
         return (0,)
     step = max(1, int(edge * (1 - overlap)))

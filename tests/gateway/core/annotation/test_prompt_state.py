@@ -106,7 +106,7 @@ def test_clicks_before_anything_are_told_how_to_begin():
 def test_an_object_takes_a_thousand_clicks():
     many = [Click((1, 2, 3))] * MAX_CLICKS
     shown = accumulate(None, read_prompts([SIX, *many], geometry=GEOMETRY))
-    with pytest.raises(ResourceExhausted, match="1001 clicks on one object, where 1000"):
+    with pytest.raises(ResourceExhausted, match="1001 clicks on one object, and 1000"):
         accumulate(shown, read_prompts(many[:1], geometry=GEOMETRY))
     assert accumulate(shown, read_prompts([SIX], geometry=GEOMETRY)).clicks.points.shape == (0, 3)
 
