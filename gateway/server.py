@@ -34,14 +34,14 @@ from gateway.triton.client import TritonClient
 from gateway.triton.watcher import Watcher
 from sixpoint.errors import SixpointError, TritonUnavailable, Unavailable
 from sixpoint.preprocessing import _native
-from sixpoint.v1 import annotation_service_pb2 as annotation
+from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
-from sixpoint.v1 import image_service_pb2 as images
-from sixpoint.v1 import image_service_pb2_grpc as images_grpc
-from sixpoint.v1 import model_service_pb2 as models
-from sixpoint.v1 import model_service_pb2_grpc as models_grpc
-from sixpoint.v1 import session_service_pb2 as sessions
-from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
+from sixpoint.v1 import image_service_pb2 as image_pb
+from sixpoint.v1 import image_service_pb2_grpc as image_grpc
+from sixpoint.v1 import model_service_pb2 as model_pb
+from sixpoint.v1 import model_service_pb2_grpc as model_grpc
+from sixpoint.v1 import session_service_pb2 as session_pb
+from sixpoint.v1 import session_service_pb2_grpc as session_grpc
 
 __all__ = ["Gateway"]
 
@@ -50,14 +50,14 @@ _log = logging.getLogger(__name__)
 _SERVICES = tuple(
     file.services_by_name[name].full_name
     for file, name in (
-        (models.DESCRIPTOR, "ModelService"),
-        (images.DESCRIPTOR, "ImageService"),
-        (sessions.DESCRIPTOR, "SessionService"),
-        (annotation.DESCRIPTOR, "AnnotationService"),
+        (model_pb.DESCRIPTOR, "ModelService"),
+        (image_pb.DESCRIPTOR, "ImageService"),
+        (session_pb.DESCRIPTOR, "SessionService"),
+        (annotation_pb.DESCRIPTOR, "AnnotationService"),
     )
 )
 # What works without Triton: a liveness probe may ask for it.
-_WITHOUT_TRITON = images.DESCRIPTOR.services_by_name["ImageService"].full_name
+_WITHOUT_TRITON = image_pb.DESCRIPTOR.services_by_name["ImageService"].full_name
 # Chunks are at most 1 MiB or so; volumes come as streams.
 _RECEIVE_BYTES = 8 * 2**20
 # Clients ping every 30 s; who does more often than this is thrown out.
@@ -239,9 +239,9 @@ class Gateway:
                 ("grpc.keepalive_permit_without_calls", 1),
             ),
         )
-        models_grpc.add_ModelServiceServicer_to_server(ModelServicer(self._catalog), server)
-        images_grpc.add_ImageServiceServicer_to_server(ImageServicer(self._images), server)
-        sessions_grpc.add_SessionServiceServicer_to_server(
+        model_grpc.add_ModelServiceServicer_to_server(ModelServicer(self._catalog), server)
+        image_grpc.add_ImageServiceServicer_to_server(ImageServicer(self._images), server)
+        session_grpc.add_SessionServiceServicer_to_server(
             SessionServicer(sessions=self._sessions, catalog=self._catalog), server
         )
         annotation_grpc.add_AnnotationServiceServicer_to_server(

@@ -10,20 +10,22 @@ from gateway.core.sessions.validation import check_request_id, check_segment
 from sixpoint.errors import PromptError
 from sixpoint.prompts import Prompt
 from sixpoint.protocol import mask_to_message, prompt_from_message, timings_to_message
-from sixpoint.v1 import annotation_service_pb2 as messages
-from sixpoint.v1 import volume_pb2 as volumes
+from sixpoint.v1 import annotation_service_pb2 as annotation_pb
+from sixpoint.v1 import volume_pb2 as volume_pb
 
 __all__ = ["PHASES", "event_to_message", "read_change", "read_mask_request", "read_prompts", "result_to_message"]
 
 PHASES = {
-    Stage.WAITING: messages.PHASE_WAITING,
-    Stage.PREPROCESSING: messages.PHASE_PREPROCESSING,
-    Stage.INFERENCE: messages.PHASE_INFERENCE,
-    Stage.POSTPROCESSING: messages.PHASE_POSTPROCESSING,
+    Stage.WAITING: annotation_pb.PHASE_WAITING,
+    Stage.PREPROCESSING: annotation_pb.PHASE_PREPROCESSING,
+    Stage.INFERENCE: annotation_pb.PHASE_INFERENCE,
+    Stage.POSTPROCESSING: annotation_pb.PHASE_POSTPROCESSING,
 }
 """The contract's number of each phase."""
 
-Change = messages.AnnotateRequest | messages.UndoRequest | messages.RedoRequest | messages.ResetRequest
+Change = (
+    annotation_pb.AnnotateRequest | annotation_pb.UndoRequest | annotation_pb.RedoRequest | annotation_pb.ResetRequest
+)
 
 
 def read_change(request: Change) -> AnnotationRequest:
@@ -44,7 +46,7 @@ def read_change(request: Change) -> AnnotationRequest:
     )
 
 
-def read_mask_request(request: messages.GetMaskRequest) -> AnnotationRequest:
+def read_mask_request(request: annotation_pb.GetMaskRequest) -> AnnotationRequest:
     """Which segment is asked for.
 
     Raises:
@@ -55,7 +57,7 @@ def read_mask_request(request: messages.GetMaskRequest) -> AnnotationRequest:
     return AnnotationRequest(session_id=request.session_id, segment=segment, base_revision=request.base_revision)
 
 
-def read_prompts(request: messages.AnnotateRequest) -> list[Prompt]:
+def read_prompts(request: annotation_pb.AnnotateRequest) -> list[Prompt]:
     """The prompts of a call.
 
     Raises:
@@ -73,9 +75,9 @@ def read_prompts(request: messages.AnnotateRequest) -> list[Prompt]:
     return prompts
 
 
-def result_to_message(answer: AnnotationResult) -> messages.Answer:
+def result_to_message(answer: AnnotationResult) -> annotation_pb.Answer:
     """An answer as a message."""
-    return messages.Answer(
+    return annotation_pb.Answer(
         revision=answer.revision,
         segment=answer.segment.number,
         step=answer.segment.head,
@@ -87,18 +89,20 @@ def result_to_message(answer: AnnotationResult) -> messages.Answer:
     )
 
 
-def event_to_message(event: SegmentationEvent) -> messages.SegmentResponse:
+def event_to_message(event: SegmentationEvent) -> annotation_pb.SegmentResponse:
     """What a segmentation tells, as a message."""
     match event:
         case SegmentationProgress(phase, done, count):
-            progress = messages.SegmentProgress(phase=PHASES[phase], patches_done=done, patch_count=count)
-            return messages.SegmentResponse(progress=progress)
+            progress = annotation_pb.SegmentProgress(phase=PHASES[phase], patches_done=done, patch_count=count)
+            return annotation_pb.SegmentResponse(progress=progress)
         case LabelMask(number, name, mask, extremes):
-            label = messages.SegmentLabel(number=number, name=name, mask=mask_to_message(mask))
+            label = annotation_pb.SegmentLabel(number=number, name=name, mask=mask_to_message(mask))
             if extremes:
-                label.extreme_points.frame = volumes.FRAME_VOXEL
-                label.extreme_points.points.extend(volumes.Point(x=x, y=y, z=z) for x, y, z in extremes)
-            return messages.SegmentResponse(label=label)
+                label.extreme_points.frame = volume_pb.FRAME_VOXEL
+                label.extreme_points.points.extend(volume_pb.Point(x=x, y=y, z=z) for x, y, z in extremes)
+            return annotation_pb.SegmentResponse(label=label)
         case SegmentationSummary(model, version, timings):
-            summary = messages.SegmentSummary(model=model, model_version=version, timings=timings_to_message(timings))
-            return messages.SegmentResponse(summary=summary)
+            summary = annotation_pb.SegmentSummary(
+                model=model, model_version=version, timings=timings_to_message(timings)
+            )
+            return annotation_pb.SegmentResponse(summary=summary)

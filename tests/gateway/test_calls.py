@@ -16,15 +16,15 @@ from google.rpc import error_details_pb2, status_pb2
 import sixpoint
 from sixpoint import errors
 from sixpoint.protocol import error_from_rpc, geometry_to_message
-from sixpoint.v1 import annotation_service_pb2 as annotation
+from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
-from sixpoint.v1 import image_service_pb2 as images
-from sixpoint.v1 import image_service_pb2_grpc as images_grpc
-from sixpoint.v1 import model_service_pb2 as models
-from sixpoint.v1 import model_service_pb2_grpc as models_grpc
-from sixpoint.v1 import session_service_pb2 as sessions
-from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
-from sixpoint.v1 import volume_pb2 as volumes
+from sixpoint.v1 import image_service_pb2 as image_pb
+from sixpoint.v1 import image_service_pb2_grpc as image_grpc
+from sixpoint.v1 import model_service_pb2 as model_pb
+from sixpoint.v1 import model_service_pb2_grpc as model_grpc
+from sixpoint.v1 import session_service_pb2 as session_pb
+from sixpoint.v1 import session_service_pb2_grpc as session_grpc
+from sixpoint.v1 import volume_pb2 as volume_pb
 from tests.gateway.core.annotation.test_processing import POINTS
 from tests.support.images import noisy_volume
 from tests.support.servers import running_gateway
@@ -44,23 +44,23 @@ def session(client: sixpoint.Client) -> Iterator[sixpoint.Session]:
         yield session
 
 
-def header(volume: sixpoint.Volume, **changes: object) -> images.UploadImageRequest:
+def header(volume: sixpoint.Volume, **changes: object) -> image_pb.UploadImageRequest:
     values = {
         "digest": volume.digest,
         "geometry": geometry_to_message(volume.geometry),
-        "voxel_type": volumes.VOXEL_TYPE_INT16,
+        "voxel_type": volume_pb.VOXEL_TYPE_INT16,
         "byte_count": volume.array.nbytes,
     }
-    return images.UploadImageRequest(header=images.Image(**(values | changes)))
+    return image_pb.UploadImageRequest(header=image_pb.Image(**(values | changes)))
 
 
-def chunk(data: bytes) -> images.UploadImageRequest:
-    return images.UploadImageRequest(chunk=data)
+def chunk(data: bytes) -> image_pb.UploadImageRequest:
+    return image_pb.UploadImageRequest(chunk=data)
 
 
-def refused(channel: grpc.Channel, *messages: images.UploadImageRequest) -> errors.SixpointError:
+def refused(channel: grpc.Channel, *messages: image_pb.UploadImageRequest) -> errors.SixpointError:
     with pytest.raises(grpc.RpcError) as caught:
-        images_grpc.ImageServiceStub(channel).UploadImage(iter(messages))
+        image_grpc.ImageServiceStub(channel).UploadImage(iter(messages))
     return error_from_rpc(caught.value)
 
 
@@ -82,8 +82,8 @@ def test_filters_choose_among_models(client):
 
 
 def test_one_model_is_described(channel):
-    response = models_grpc.ModelServiceStub(channel).GetModel(models.GetModelRequest(name="ellipsoid"))
-    assert response.model.task == models.TASK_ANNOTATION
+    response = model_grpc.ModelServiceStub(channel).GetModel(model_pb.GetModelRequest(name="ellipsoid"))
+    assert response.model.task == model_pb.TASK_ANNOTATION
 
 
 def test_six_points_become_a_mask_on_the_image_s_grid(session):
@@ -124,9 +124,9 @@ def test_an_image_is_uploaded_once(client):
 def test_an_uploaded_image_is_described_by_its_digest(channel, client):
     volume = noisy_volume()
     client.upload(volume)
-    found = images_grpc.ImageServiceStub(channel).GetImage(images.GetImageRequest(digest=volume.digest)).image
+    found = image_grpc.ImageServiceStub(channel).GetImage(image_pb.GetImageRequest(digest=volume.digest)).image
     assert found.byte_count == volume.array.nbytes
-    assert found.voxel_type == volumes.VOXEL_TYPE_INT16
+    assert found.voxel_type == volume_pb.VOXEL_TYPE_INT16
     assert list(found.geometry.size) == [40, 36, 32]
 
 
@@ -146,15 +146,15 @@ def test_an_image_of_many_chunks_arrives_whole(client):
 
 
 def test_a_session_is_described_and_closed(channel, session):
-    stub = sessions_grpc.SessionServiceStub(channel)
+    stub = session_grpc.SessionServiceStub(channel)
     session.annotate(PROMPT)
-    found = stub.GetSession(sessions.GetSessionRequest(session_id=session.id)).session
+    found = stub.GetSession(session_pb.GetSessionRequest(session_id=session.id)).session
     assert (found.model, found.revision) == ("ellipsoid", 1)
     assert found.image_digest == session.volume.digest
     assert found.expire_time.ToDatetime() > found.create_time.ToDatetime()
     session.close()
     with pytest.raises(grpc.RpcError) as caught:
-        stub.GetSession(sessions.GetSessionRequest(session_id=session.id))
+        stub.GetSession(session_pb.GetSessionRequest(session_id=session.id))
     assert isinstance(error_from_rpc(caught.value), errors.SessionNotFound)
 
 
@@ -181,9 +181,9 @@ def test_points_all_in_one_plane(session):
 
 
 def test_a_frame_that_is_not_named(channel, session):
-    request = annotation.AnnotateRequest(
+    request = annotation_pb.AnnotateRequest(
         session_id=session.id,
-        prompts=[annotation.Prompt(extreme_points=annotation.ExtremePoints(points=[volumes.Point(x=1)] * 6))],
+        prompts=[annotation_pb.Prompt(extreme_points=annotation_pb.ExtremePoints(points=[volume_pb.Point(x=1)] * 6))],
     )
     with pytest.raises(grpc.RpcError) as caught:
         annotation_grpc.AnnotationServiceStub(channel).Annotate(request)
@@ -198,9 +198,11 @@ def test_a_frame_of_a_wrong_name():
 
 
 def test_points_that_are_not_numbers(channel, session):
-    nan = volumes.Point(x=float("nan"))
-    prompt = annotation.ExtremePoints(frame=volumes.FRAME_VOXEL, points=[nan] * 6)
-    request = annotation.AnnotateRequest(session_id=session.id, prompts=[annotation.Prompt(extreme_points=prompt)])
+    nan = volume_pb.Point(x=float("nan"))
+    prompt = annotation_pb.ExtremePoints(frame=volume_pb.FRAME_VOXEL, points=[nan] * 6)
+    request = annotation_pb.AnnotateRequest(
+        session_id=session.id, prompts=[annotation_pb.Prompt(extreme_points=prompt)]
+    )
     with pytest.raises(grpc.RpcError) as caught:
         annotation_grpc.AnnotationServiceStub(channel).Annotate(request)
     assert "finite" in error_from_rpc(caught.value).message
@@ -208,7 +210,7 @@ def test_points_that_are_not_numbers(channel, session):
 
 def test_no_prompt_at_all(channel, session):
     with pytest.raises(grpc.RpcError) as caught:
-        annotation_grpc.AnnotationServiceStub(channel).Annotate(annotation.AnnotateRequest(session_id=session.id))
+        annotation_grpc.AnnotationServiceStub(channel).Annotate(annotation_pb.AnnotateRequest(session_id=session.id))
     assert "at least one prompt" in error_from_rpc(caught.value).message
 
 
@@ -231,15 +233,15 @@ def test_an_unknown_model_is_told_which_there_are(client):
 
 def test_an_unknown_image(channel):
     with pytest.raises(grpc.RpcError) as caught:
-        sessions_grpc.SessionServiceStub(channel).CreateSession(
-            sessions.CreateSessionRequest(image_digest="0" * 64, model="ellipsoid")
+        session_grpc.SessionServiceStub(channel).CreateSession(
+            session_pb.CreateSessionRequest(image_digest="0" * 64, model="ellipsoid")
         )
     assert isinstance(error_from_rpc(caught.value), errors.ImageNotFound)
 
 
 def test_an_unknown_session(channel):
     with pytest.raises(grpc.RpcError) as caught:
-        annotation_grpc.AnnotationServiceStub(channel).Annotate(annotation.AnnotateRequest(session_id="made-up"))
+        annotation_grpc.AnnotationServiceStub(channel).Annotate(annotation_pb.AnnotateRequest(session_id="made-up"))
     assert isinstance(error_from_rpc(caught.value), errors.SessionNotFound)
 
 
@@ -270,7 +272,7 @@ def test_an_upload_with_two_headers(channel):
 
 
 def test_a_header_that_claims_a_hundred_gigabytes(channel):
-    geometry = volumes.Geometry(
+    geometry = volume_pb.Geometry(
         size=[10_000, 10_000, 500], spacing=[1, 1, 1], origin=[0, 0, 0], direction=[1, 0, 0, 0, 1, 0, 0, 0, 1]
     )
     error = refused(channel, header(noisy_volume(), geometry=geometry, byte_count=100_000_000_000))
@@ -279,7 +281,7 @@ def test_a_header_that_claims_a_hundred_gigabytes(channel):
 
 
 def test_a_voxel_type_that_is_not_supported(channel):
-    error = refused(channel, header(noisy_volume(), voxel_type=volumes.VOXEL_TYPE_UNSPECIFIED))
+    error = refused(channel, header(noisy_volume(), voxel_type=volume_pb.VOXEL_TYPE_UNSPECIFIED))
     assert isinstance(error, errors.VolumeError)
     assert error.violations[0].field == "header.voxel_type"
     with pytest.raises(errors.VolumeError, match="complex64 are not supported"):
@@ -287,7 +289,7 @@ def test_a_voxel_type_that_is_not_supported(channel):
 
 
 def test_a_geometry_with_too_few_numbers(channel):
-    error = refused(channel, header(noisy_volume(), geometry=volumes.Geometry(size=[40, 36, 32])))
+    error = refused(channel, header(noisy_volume(), geometry=volume_pb.Geometry(size=[40, 36, 32])))
     assert isinstance(error, errors.VolumeError)
     assert "spacing needs 3 numbers, got 0" in error.message
 
@@ -309,7 +311,7 @@ def test_a_two_dimensional_image(client):
 
 def test_errors_carry_standard_details(channel):
     with pytest.raises(grpc.RpcError) as caught:
-        models_grpc.ModelServiceStub(channel).GetModel(models.GetModelRequest(name="spleen"))
+        model_grpc.ModelServiceStub(channel).GetModel(model_pb.GetModelRequest(name="spleen"))
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
     trailers = dict(caught.value.trailing_metadata())
     status = status_pb2.Status.FromString(trailers["grpc-status-details-bin"])
@@ -341,13 +343,13 @@ def test_a_call_without_a_deadline_gets_the_server_s(triton):
     ):
         with pytest.raises(grpc.RpcError) as caught:
             annotation_grpc.AnnotationServiceStub(channel).Annotate(
-                annotation.AnnotateRequest(
+                annotation_pb.AnnotateRequest(
                     session_id=session.id,
                     prompts=[
-                        annotation.Prompt(
-                            extreme_points=annotation.ExtremePoints(
-                                frame=volumes.FRAME_VOXEL,
-                                points=[volumes.Point(x=x, y=y, z=z) for x, y, z in PROMPT.points],
+                        annotation_pb.Prompt(
+                            extreme_points=annotation_pb.ExtremePoints(
+                                frame=volume_pb.FRAME_VOXEL,
+                                points=[volume_pb.Point(x=x, y=y, z=z) for x, y, z in PROMPT.points],
                             )
                         )
                     ],

@@ -18,11 +18,11 @@ import sixpoint
 from sixpoint import errors
 from sixpoint.prompts import Box, Click, ExtremePoints
 from sixpoint.protocol import error_from_rpc
-from sixpoint.v1 import annotation_service_pb2 as annotation
+from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
-from sixpoint.v1 import session_service_pb2 as sessions
-from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
-from sixpoint.v1 import volume_pb2 as volumes
+from sixpoint.v1 import session_service_pb2 as session_pb
+from sixpoint.v1 import session_service_pb2_grpc as session_grpc
+from sixpoint.v1 import volume_pb2 as volume_pb
 from tests.gateway.core.annotation.test_processing import BOX, POINTS
 from tests.support.images import noisy_volume
 from tests.support.models import write_clicks_model
@@ -204,28 +204,30 @@ def test_more_clicks_than_an_object_takes(session):
     ("prompt", "words", "field"),
     [
         (
-            annotation.Prompt(click=annotation.Click(frame=volumes.FRAME_VOXEL, point=volumes.Point(x=1))),
+            annotation_pb.Prompt(click=annotation_pb.Click(frame=volume_pb.FRAME_VOXEL, point=volume_pb.Point(x=1))),
             "CLICK_SIGN_POSITIVE or CLICK_SIGN_NEGATIVE",
             "prompts[1].sign",
         ),
         (
-            annotation.Prompt(
-                click=annotation.Click(frame=volumes.FRAME_VOXEL, sign=annotation.CLICK_SIGN_POSITIVE),
+            annotation_pb.Prompt(
+                click=annotation_pb.Click(frame=volume_pb.FRAME_VOXEL, sign=annotation_pb.CLICK_SIGN_POSITIVE),
             ),
             "point is missing",
             "prompts[1].point",
         ),
-        (annotation.Prompt(), "no known kind", "prompts[1].kind"),
+        (annotation_pb.Prompt(), "no known kind", "prompts[1].kind"),
     ],
     ids=["no sign", "no point", "no kind"],
 )
 def test_what_no_client_of_ours_sends_is_refused_too(address, session, prompt, words, field):
-    good = annotation.Prompt(
-        click=annotation.Click(frame=volumes.FRAME_VOXEL, point=volumes.Point(x=1), sign=annotation.CLICK_SIGN_POSITIVE)
+    good = annotation_pb.Prompt(
+        click=annotation_pb.Click(
+            frame=volume_pb.FRAME_VOXEL, point=volume_pb.Point(x=1), sign=annotation_pb.CLICK_SIGN_POSITIVE
+        )
     )
     with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError) as caught:
         annotation_grpc.AnnotationServiceStub(channel).Annotate(
-            annotation.AnnotateRequest(session_id=session.id, prompts=[good, prompt])
+            annotation_pb.AnnotateRequest(session_id=session.id, prompts=[good, prompt])
         )
     error = error_from_rpc(caught.value)
     assert isinstance(error, errors.PromptError)
@@ -251,8 +253,8 @@ def test_a_click_that_triton_failed_is_as_if_it_was_never_made(tmp_path):
                 one.annotate(SIX)
         with pytest.raises(errors.TritonUnavailable):
             session.click(OUTSIDE)
-        stub = sessions_grpc.SessionServiceStub(client.channel)
-        assert stub.GetSession(sessions.GetSessionRequest(session_id=session.id)).session.revision == 1
+        stub = session_grpc.SessionServiceStub(client.channel)
+        assert stub.GetSession(session_pb.GetSessionRequest(session_id=session.id)).session.revision == 1
         with running_triton(tmp_path / "repository", port=port):
             assert eventually(lambda: client.models() != [])
             again, expected = (one.click(INSIDE, positive=False) for one in (session, reference))

@@ -24,10 +24,10 @@ import sixpoint
 from gateway.triton.local.server import LocalTriton
 from sixpoint import errors
 from sixpoint.protocol import error_from_rpc, prompt_to_message
-from sixpoint.v1 import annotation_service_pb2 as annotation
+from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
-from sixpoint.v1 import session_service_pb2 as sessions
-from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
+from sixpoint.v1 import session_service_pb2 as session_pb
+from sixpoint.v1 import session_service_pb2_grpc as session_grpc
 from tests.gateway.core.annotation.test_processing import POINTS
 from tests.gateway.process import gateway_process
 from tests.gateway.triton.test_local import processes
@@ -50,7 +50,7 @@ class Person:
     def __init__(self, session_id: str, rng: random.Random) -> None:
         self.session_id = session_id
         self.rng = rng
-        self.acknowledged: dict[int, list[annotation.Prompt]] = {}
+        self.acknowledged: dict[int, list[annotation_pb.Prompt]] = {}
         self.unexpected: list[grpc.RpcError] = []
 
     def work(self, address: str, stop: threading.Event) -> None:
@@ -59,7 +59,7 @@ class Person:
         with grpc.insecure_channel(address, options=[("grpc.max_reconnect_backoff_ms", 200)]) as channel:
             stub = annotation_grpc.AnnotationServiceStub(channel)
             while not stop.is_set():
-                request = annotation.AnnotateRequest(
+                request = annotation_pb.AnnotateRequest(
                     session_id=self.session_id, prompts=[prompt], request_id=request_id
                 )
                 try:
@@ -76,8 +76,8 @@ class Person:
 
     def check(self, channel: grpc.Channel) -> int:
         """The log holds every acknowledged prompt, once, at its revision; how many it holds."""
-        listed = sessions_grpc.SessionServiceStub(channel).ListSteps(
-            sessions.ListStepsRequest(session_id=self.session_id)
+        listed = session_grpc.SessionServiceStub(channel).ListSteps(
+            session_pb.ListStepsRequest(session_id=self.session_id)
         )
         found = {step.revision: list(step.prompts) for step in listed.steps}
         assert not self.unexpected
@@ -127,14 +127,14 @@ def test_a_gateway_that_is_killed_again_and_again_loses_no_acknowledged_prompt(
             assert sum(one.check(channel) for one in crowd) > KILLS
             # What is replayed from the log is what was answered.
             stub = annotation_grpc.AnnotationServiceStub(channel)
-            kept = stub.GetMask(annotation.GetMaskRequest(session_id=crowd[0].session_id)).answer.mask
+            kept = stub.GetMask(annotation_pb.GetMaskRequest(session_id=crowd[0].session_id)).answer.mask
             with sixpoint.Client(process.address) as client:
                 again = client.open_session(noisy_volume(), model="clicks")
-            listed = sessions_grpc.SessionServiceStub(channel).ListSteps(
-                sessions.ListStepsRequest(session_id=crowd[0].session_id)
+            listed = session_grpc.SessionServiceStub(channel).ListSteps(
+                session_pb.ListStepsRequest(session_id=crowd[0].session_id)
             )
             for step in listed.steps:
-                call = annotation.AnnotateRequest(session_id=again.id, prompts=step.prompts)
+                call = annotation_pb.AnnotateRequest(session_id=again.id, prompts=step.prompts)
                 replayed = stub.Annotate(call).answer.mask
             assert replayed.SerializeToString() == kept.SerializeToString()
 
@@ -145,19 +145,19 @@ def test_two_gateways_on_one_state_serve_one_session(triton: LocalTriton, tmp_pa
             session = client.open_session(noisy_volume(), model="clicks").id
         with grpc.insecure_channel(one.address) as first, grpc.insecure_channel(two.address) as second:
             stubs = [annotation_grpc.AnnotationServiceStub(channel) for channel in (first, second)]
-            begun = annotation.AnnotateRequest(session_id=session, prompts=[prompt_to_message(SIX)])
+            begun = annotation_pb.AnnotateRequest(session_id=session, prompts=[prompt_to_message(SIX)])
             assert stubs[0].Annotate(begun).answer.revision == 1
             for number in range(6):
                 click = prompt_to_message(sixpoint.Click((10.0 + number, 17, 16), positive=False))
-                call = annotation.AnnotateRequest(session_id=session, prompts=[click], revision=1 + number)
+                call = annotation_pb.AnnotateRequest(session_id=session, prompts=[click], revision=1 + number)
                 assert stubs[number % 2].Annotate(call).answer.revision == 2 + number
             with pytest.raises(grpc.RpcError) as caught:
                 stubs[0].Annotate(call)
             assert isinstance(error_from_rpc(caught.value), errors.StaleRevision)
-            masks = [stub.GetMask(annotation.GetMaskRequest(session_id=session)).answer.mask for stub in stubs]
+            masks = [stub.GetMask(annotation_pb.GetMaskRequest(session_id=session)).answer.mask for stub in stubs]
             assert masks[0].sha256 == masks[1].sha256
             two.kill()
-            assert stubs[0].Undo(annotation.UndoRequest(session_id=session)).answer.step == 6
+            assert stubs[0].Undo(annotation_pb.UndoRequest(session_id=session)).answer.step == 6
 
 
 def test_a_triton_that_is_killed_costs_no_prompt(tmp_path: Path):
@@ -238,8 +238,8 @@ def test_a_full_disk_refuses_prompts_and_loses_none(triton: LocalTriton, tmp_pat
             filler.unlink()
             session.click((20, 17, 16), positive=False)
         with grpc.insecure_channel(process.address) as channel:
-            listed = sessions_grpc.SessionServiceStub(channel).ListSteps(
-                sessions.ListStepsRequest(session_id=session.id)
+            listed = session_grpc.SessionServiceStub(channel).ListSteps(
+                session_pb.ListStepsRequest(session_id=session.id)
             )
         assert len(listed.steps) == acknowledged + 1
 
@@ -266,22 +266,22 @@ def session_id(address: str) -> Iterator[str]:
         yield client.open_session(noisy_volume(), model="clicks").id
 
 
-def action(number: int, session: str, *prompts: sixpoint.Prompt) -> annotation.InteractRequest:
-    request = annotation.AnnotateRequest(session_id=session, prompts=map(prompt_to_message, prompts))
-    return annotation.InteractRequest(id=number, annotate=request)
+def action(number: int, session: str, *prompts: sixpoint.Prompt) -> annotation_pb.InteractRequest:
+    request = annotation_pb.AnnotateRequest(session_id=session, prompts=map(prompt_to_message, prompts))
+    return annotation_pb.InteractRequest(id=number, annotate=request)
 
 
 def test_a_viewers_stream_answers_in_order_and_joins_what_waits(stub, session_id):
     actions = [
         action(1, session_id, SIX),
         *(action(number, session_id, sixpoint.Click((number, 17.0, 16.0))) for number in range(2, 8)),
-        annotation.InteractRequest(id=8, undo=annotation.UndoRequest(session_id=session_id)),
+        annotation_pb.InteractRequest(id=8, undo=annotation_pb.UndoRequest(session_id=session_id)),
         action(9, session_id, sixpoint.Click((400, 1, 1))),
-        annotation.InteractRequest(id=10, get_mask=annotation.GetMaskRequest(session_id=session_id)),
-        annotation.InteractRequest(id=11),
-        annotation.InteractRequest(id=12, redo=annotation.RedoRequest(session_id="another")),
+        annotation_pb.InteractRequest(id=10, get_mask=annotation_pb.GetMaskRequest(session_id=session_id)),
+        annotation_pb.InteractRequest(id=11),
+        annotation_pb.InteractRequest(id=12, redo=annotation_pb.RedoRequest(session_id="another")),
     ]
-    last: dict[int, annotation.InteractResponse] = {}
+    last: dict[int, annotation_pb.InteractResponse] = {}
     phases: dict[int, list[int]] = {}
     for event in stub.Interact(iter(actions), timeout=60):
         if event.WhichOneof("event") == "phase":
@@ -325,13 +325,13 @@ def test_a_viewer_that_vanishes_cancels_its_action_in_triton(address: str, cance
     with grpc.insecure_channel(address) as channel:
         hold = threading.Event()
 
-        def actions() -> Iterator[annotation.InteractRequest]:
+        def actions() -> Iterator[annotation_pb.InteractRequest]:
             yield action(1, session.id, SIX)
             hold.wait(30)
 
         events = annotation_grpc.AnnotationServiceStub(channel).Interact(actions())
         for event in events:
-            if event.phase == annotation.PHASE_INFERENCE:
+            if event.phase == annotation_pb.PHASE_INFERENCE:
                 break
         time.sleep(0.3)
         events.cancel()
@@ -357,15 +357,17 @@ def test_a_viewer_that_does_not_read_holds_up_nobody_and_no_memory(triton: Local
         other.annotate(SIX)
         with grpc.insecure_channel(process.address) as channel:
             stub = annotation_grpc.AnnotationServiceStub(channel)
-            stub.Annotate(annotation.AnnotateRequest(session_id=slow, prompts=[prompt_to_message(noise)]))
+            stub.Annotate(annotation_pb.AnnotateRequest(session_id=slow, prompts=[prompt_to_message(noise)]))
             before = process.memory
             stop = threading.Event()
 
-            def actions() -> Iterator[annotation.InteractRequest]:
+            def actions() -> Iterator[annotation_pb.InteractRequest]:
                 number = 0
                 while not stop.is_set() and number < 3000:
                     number += 1
-                    yield annotation.InteractRequest(id=number, get_mask=annotation.GetMaskRequest(session_id=slow))
+                    yield annotation_pb.InteractRequest(
+                        id=number, get_mask=annotation_pb.GetMaskRequest(session_id=slow)
+                    )
 
             events = stub.Interact(actions())
             time.sleep(3.0)

@@ -15,14 +15,14 @@ import pytest
 import sixpoint
 from gateway.triton.local.server import LocalTriton
 from sixpoint.protocol import geometry_to_message, prompt_to_message
-from sixpoint.v1 import annotation_service_pb2 as annotation
+from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
-from sixpoint.v1 import image_service_pb2 as images
-from sixpoint.v1 import image_service_pb2_grpc as images_grpc
-from sixpoint.v1 import model_service_pb2 as models
-from sixpoint.v1 import model_service_pb2_grpc as models_grpc
-from sixpoint.v1 import session_service_pb2 as sessions
-from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
+from sixpoint.v1 import image_service_pb2 as image_pb
+from sixpoint.v1 import image_service_pb2_grpc as image_grpc
+from sixpoint.v1 import model_service_pb2 as model_pb
+from sixpoint.v1 import model_service_pb2_grpc as model_grpc
+from sixpoint.v1 import session_service_pb2 as session_pb
+from sixpoint.v1 import session_service_pb2_grpc as session_grpc
 from tests.gateway.core.annotation.test_processing import POINTS
 from tests.gateway.fuzzing import Maker
 from tests.gateway.process import GatewayProcess, gateway_process
@@ -49,7 +49,7 @@ class Target:
         self.client = sixpoint.Client(address)
         self.session = self.client.open_session(volume, model="clicks")
         self.voxels = volume.array.tobytes()
-        self.header = images.Image(
+        self.header = image_pb.Image(
             digest=volume.digest,
             geometry=geometry_to_message(volume.geometry),
             voxel_type=3,
@@ -62,39 +62,39 @@ class Target:
             prompt_to_message(sixpoint.Click((20, 17, 15))),
         ]
         place = {"session_id": self.session.id, "segment": 1}
-        self.annotate = annotation.AnnotateRequest(prompts=prompts, **place)
+        self.annotate = annotation_pb.AnnotateRequest(prompts=prompts, **place)
         stubs = {
             "a": annotation_grpc.AnnotationServiceStub(self.channel),
-            "i": images_grpc.ImageServiceStub(self.channel),
-            "m": models_grpc.ModelServiceStub(self.channel),
-            "s": sessions_grpc.SessionServiceStub(self.channel),
+            "i": image_grpc.ImageServiceStub(self.channel),
+            "m": model_grpc.ModelServiceStub(self.channel),
+            "s": session_grpc.SessionServiceStub(self.channel),
         }
         self.interact = stubs["a"].Interact
         self.upload = stubs["i"].UploadImage
         self.unary: list[tuple[Any, Any]] = [
             (stubs["a"].Annotate, self.annotate),
-            (stubs["a"].Undo, annotation.UndoRequest(**place)),
-            (stubs["a"].Redo, annotation.RedoRequest(**place)),
-            (stubs["a"].Reset, annotation.ResetRequest(**place)),
-            (stubs["a"].GetMask, annotation.GetMaskRequest(**place)),
+            (stubs["a"].Undo, annotation_pb.UndoRequest(**place)),
+            (stubs["a"].Redo, annotation_pb.RedoRequest(**place)),
+            (stubs["a"].Reset, annotation_pb.ResetRequest(**place)),
+            (stubs["a"].GetMask, annotation_pb.GetMaskRequest(**place)),
             (
                 lambda request, timeout: list(stubs["a"].Segment(request, timeout=timeout)),
-                annotation.SegmentRequest(image_digest=volume.digest, model="segmentation_hippocampus"),
+                annotation_pb.SegmentRequest(image_digest=volume.digest, model="segmentation_hippocampus"),
             ),
-            (stubs["i"].GetImage, images.GetImageRequest(digest=volume.digest)),
-            (stubs["i"].GetUpload, images.GetUploadRequest(digest=volume.digest)),
-            (stubs["m"].ListModels, models.ListModelsRequest(label="object")),
-            (stubs["m"].GetModel, models.GetModelRequest(name="clicks")),
+            (stubs["i"].GetImage, image_pb.GetImageRequest(digest=volume.digest)),
+            (stubs["i"].GetUpload, image_pb.GetUploadRequest(digest=volume.digest)),
+            (stubs["m"].ListModels, model_pb.ListModelsRequest(label="object")),
+            (stubs["m"].GetModel, model_pb.GetModelRequest(name="clicks")),
             (
                 stubs["s"].CreateSession,
-                sessions.CreateSessionRequest(image_digest=volume.digest, model="clicks", request_id="r"),
+                session_pb.CreateSessionRequest(image_digest=volume.digest, model="clicks", request_id="r"),
             ),
-            (stubs["s"].GetSession, sessions.GetSessionRequest(session_id=self.session.id)),
-            (stubs["s"].ListSessions, sessions.ListSessionsRequest(page_size=3)),
-            (stubs["s"].UpdateSession, sessions.UpdateSessionRequest(session_id=self.session.id, model="clicks")),
-            (stubs["s"].ListSteps, sessions.ListStepsRequest(session_id=self.session.id)),
-            (stubs["s"].ForkSession, sessions.ForkSessionRequest(session_id=self.session.id, segment=1, step=1)),
-            (stubs["s"].CloseSession, sessions.CloseSessionRequest(session_id="x")),
+            (stubs["s"].GetSession, session_pb.GetSessionRequest(session_id=self.session.id)),
+            (stubs["s"].ListSessions, session_pb.ListSessionsRequest(page_size=3)),
+            (stubs["s"].UpdateSession, session_pb.UpdateSessionRequest(session_id=self.session.id, model="clicks")),
+            (stubs["s"].ListSteps, session_pb.ListStepsRequest(session_id=self.session.id)),
+            (stubs["s"].ForkSession, session_pb.ForkSessionRequest(session_id=self.session.id, segment=1, step=1)),
+            (stubs["s"].CloseSession, session_pb.CloseSessionRequest(session_id="x")),
         ]
 
     def one(self, rng: random.Random) -> tuple[str, grpc.StatusCode]:
@@ -106,24 +106,26 @@ class Target:
             return "Interact", _code(lambda: list(self.interact(iter(self._actions(rng)), timeout=60)))
         call, valid = rng.choice(self.unary)
         request = self.maker.message(type(valid)) if rng.random() < 0.4 else self.maker.mutated(valid)
-        if getattr(request, "session_id", "") == self.session.id and isinstance(request, sessions.CloseSessionRequest):
+        if getattr(request, "session_id", "") == self.session.id and isinstance(
+            request, session_pb.CloseSessionRequest
+        ):
             request.session_id = ""
         return type(valid).__name__, _code(lambda: call(request, timeout=20))
 
-    def _parts(self, rng: random.Random) -> list[images.UploadImageRequest]:
+    def _parts(self, rng: random.Random) -> list[image_pb.UploadImageRequest]:
         if rng.random() < 0.1:
-            return [images.UploadImageRequest(header=self.header), images.UploadImageRequest(chunk=self.voxels)]
-        first = images.UploadImageRequest(header=self.maker.mutated(self.header), offset=rng.choice((0, 0, 0, 5, -1)))
+            return [image_pb.UploadImageRequest(header=self.header), image_pb.UploadImageRequest(chunk=self.voxels)]
+        first = image_pb.UploadImageRequest(header=self.maker.mutated(self.header), offset=rng.choice((0, 0, 0, 5, -1)))
         parts = [first] if rng.random() < 0.8 else []
-        return parts + [self.maker.message(images.UploadImageRequest) for _ in range(rng.randrange(4))]
+        return parts + [self.maker.message(image_pb.UploadImageRequest) for _ in range(rng.randrange(4))]
 
-    def _actions(self, rng: random.Random) -> list[annotation.InteractRequest]:
+    def _actions(self, rng: random.Random) -> list[annotation_pb.InteractRequest]:
         actions = []
         for number in range(rng.randrange(1, 6)):
             if rng.random() < 0.3:
-                actions.append(self.maker.message(annotation.InteractRequest))
+                actions.append(self.maker.message(annotation_pb.InteractRequest))
             else:
-                actions.append(annotation.InteractRequest(id=number, annotate=self.maker.mutated(self.annotate)))
+                actions.append(annotation_pb.InteractRequest(id=number, annotate=self.maker.mutated(self.annotate)))
         return actions
 
 
@@ -152,7 +154,7 @@ def test_nothing_that_is_sent_makes_the_gateway_fail(process):
         name, code = target.one(rng)
         seen[name, code.name] += 1
         assert code not in FAULTS, f"case {number}: {name} ended with {code.name}"
-    files = (annotation, images, models, sessions)
+    files = (annotation_pb, image_pb, model_pb, session_pb)
     services = [service for file in files for service in file.DESCRIPTOR.services_by_name.values()]
     offered = {method.name for service in services for method in service.methods}
     # Each call was made, and some of each were good ones: what lies behind the first check was reached.

@@ -24,7 +24,7 @@ from gateway.settings import Settings
 from gateway.triton.client import TritonClient
 from sixpoint import errors
 from sixpoint.client._channel import CHANNEL_OPTIONS
-from sixpoint.v1 import annotation_service_pb2 as annotation
+from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from tests.gateway.core.annotation.test_processing import POINTS
 from tests.support.images import noisy_volume
@@ -230,13 +230,13 @@ def test_a_viewer_who_sends_nothing_for_long_is_not_thrown_out_for_the_pings(mon
     # Both sides' times 30 times as short.
     monkeypatch.setattr("gateway.server._PING_MS", server._PING_MS // 30)
     options = [(name, value // 30 if name == "grpc.keepalive_time_ms" else value) for name, value in CHANNEL_OPTIONS]
-    requests: queue.SimpleQueue[annotation.InteractRequest | None] = queue.SimpleQueue()
+    requests: queue.SimpleQueue[annotation_pb.InteractRequest | None] = queue.SimpleQueue()
     with running_gateway(ready=False, triton_url=f"127.0.0.1:{free_port()}") as running:
         proxy = Silencer(f"127.0.0.1:{running.port}", pings=6)
         with grpc.insecure_channel(proxy.address, options=options) as channel:
             call = annotation_grpc.AnnotationServiceStub(channel).Interact(iter(requests.get, None))
             assert proxy.pinged.wait(30), "gRPC forgives three"
-            requests.put(annotation.InteractRequest(id=1, get_mask=annotation.GetMaskRequest(session_id="none")))
+            requests.put(annotation_pb.InteractRequest(id=1, get_mask=annotation_pb.GetMaskRequest(session_id="none")))
             requests.put(None)
             assert [event.id for event in call if event.HasField("failure")] == [1]
         proxy.close()

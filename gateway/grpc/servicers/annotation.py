@@ -13,7 +13,7 @@ from gateway.core.segmentation.segmenter import Segmenter
 from gateway.core.sessions.engine import Engine
 from gateway.grpc.messages import event_to_message, read_change, read_mask_request, read_prompts, result_to_message
 from gateway.grpc.servicers.interact_stream import InteractStream
-from sixpoint.v1 import annotation_service_pb2 as messages
+from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 
 __all__ = ["AnnotationServicer"]
@@ -39,36 +39,40 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
         self._call_seconds = call_seconds
         self._segmentation_seconds = segmentation_seconds
 
-    async def Annotate(self, request: messages.AnnotateRequest, context: _Context) -> messages.AnnotateResponse:
+    async def Annotate(
+        self, request: annotation_pb.AnnotateRequest, context: _Context
+    ) -> annotation_pb.AnnotateResponse:
         """Answers prompts with a mask."""
         deadline = _deadline(context, self._call_seconds)
         answer = await self._engine.annotate(read_change(request), read_prompts(request), deadline=deadline)
-        return messages.AnnotateResponse(answer=result_to_message(answer))
+        return annotation_pb.AnnotateResponse(answer=result_to_message(answer))
 
-    async def Undo(self, request: messages.UndoRequest, context: _Context) -> messages.UndoResponse:
+    async def Undo(self, request: annotation_pb.UndoRequest, context: _Context) -> annotation_pb.UndoResponse:
         """Takes back the last step of a segment."""
-        return messages.UndoResponse(answer=result_to_message(await self._engine.undo(read_change(request))))
+        return annotation_pb.UndoResponse(answer=result_to_message(await self._engine.undo(read_change(request))))
 
-    async def Redo(self, request: messages.RedoRequest, context: _Context) -> messages.RedoResponse:
+    async def Redo(self, request: annotation_pb.RedoRequest, context: _Context) -> annotation_pb.RedoResponse:
         """Takes the next step again."""
-        return messages.RedoResponse(answer=result_to_message(await self._engine.redo(read_change(request))))
+        return annotation_pb.RedoResponse(answer=result_to_message(await self._engine.redo(read_change(request))))
 
-    async def Reset(self, request: messages.ResetRequest, context: _Context) -> messages.ResetResponse:
+    async def Reset(self, request: annotation_pb.ResetRequest, context: _Context) -> annotation_pb.ResetResponse:
         """Takes back all steps of a segment."""
-        return messages.ResetResponse(answer=result_to_message(await self._engine.reset(read_change(request))))
+        return annotation_pb.ResetResponse(answer=result_to_message(await self._engine.reset(read_change(request))))
 
-    async def GetMask(self, request: messages.GetMaskRequest, context: _Context) -> messages.GetMaskResponse:
+    async def GetMask(self, request: annotation_pb.GetMaskRequest, context: _Context) -> annotation_pb.GetMaskResponse:
         """The mask of a segment as it stands."""
-        return messages.GetMaskResponse(answer=result_to_message(await self._engine.mask(read_mask_request(request))))
+        return annotation_pb.GetMaskResponse(
+            answer=result_to_message(await self._engine.mask(read_mask_request(request)))
+        )
 
     async def Interact(  # type: ignore[override]  # events are written to the context, not yielded
-        self, request_iterator: AsyncIterator[messages.InteractRequest], context: _Context
+        self, request_iterator: AsyncIterator[annotation_pb.InteractRequest], context: _Context
     ) -> None:
         """Actions in, events out."""
         await InteractStream(self._engine, call_seconds=self._call_seconds).run(request_iterator, context.write)
 
     async def Segment(  # type: ignore[override]  # events are written to the context, not yielded
-        self, request: messages.SegmentRequest, context: _Context
+        self, request: annotation_pb.SegmentRequest, context: _Context
     ) -> None:
         """Labels a whole image: progress, labels, a summary."""
         deadline = _deadline(context, self._segmentation_seconds)

@@ -12,24 +12,24 @@ from gateway.core.images.store import Header, Images
 from gateway.grpc.owners import owner_of
 from sixpoint.errors import UploadError
 from sixpoint.protocol import geometry_from_message, geometry_to_message
-from sixpoint.v1 import image_service_pb2 as messages
-from sixpoint.v1 import image_service_pb2_grpc as images_grpc
-from sixpoint.v1 import volume_pb2 as volumes
+from sixpoint.v1 import image_service_pb2 as image_pb
+from sixpoint.v1 import image_service_pb2_grpc as image_grpc
+from sixpoint.v1 import volume_pb2 as volume_pb
 
 __all__ = ["ImageServicer"]
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class ImageServicer(images_grpc.ImageServiceServicer):
+class ImageServicer(image_grpc.ImageServiceServicer):
     """``sixpoint.v1.ImageService``."""
 
     def __init__(self, images: Images) -> None:
         self._images = images
 
     async def UploadImage(
-        self, request_iterator: AsyncIterator[messages.UploadImageRequest], context: _Context
-    ) -> messages.UploadImageResponse:
+        self, request_iterator: AsyncIterator[image_pb.UploadImageRequest], context: _Context
+    ) -> image_pb.UploadImageResponse:
         """Takes an image chunk by chunk."""
         first = await anext(aiter(request_iterator), None)
         if first is None or first.WhichOneof("part") != "header":
@@ -39,18 +39,18 @@ class ImageServicer(images_grpc.ImageServiceServicer):
                 if message.WhichOneof("part") != "chunk":
                     raise UploadError("an upload has one header, at its beginning; after it, chunks")
                 await upload.write(message.chunk)
-            return messages.UploadImageResponse(image=_image_message(await upload.finish()))
+            return image_pb.UploadImageResponse(image=_image_message(await upload.finish()))
 
-    async def GetImage(self, request: messages.GetImageRequest, context: _Context) -> messages.GetImageResponse:
+    async def GetImage(self, request: image_pb.GetImageRequest, context: _Context) -> image_pb.GetImageResponse:
         """Describes an image that is here."""
-        return messages.GetImageResponse(image=_image_message(await self._images.describe(request.digest)))
+        return image_pb.GetImageResponse(image=_image_message(await self._images.describe(request.digest)))
 
-    async def GetUpload(self, request: messages.GetUploadRequest, context: _Context) -> messages.GetUploadResponse:
+    async def GetUpload(self, request: image_pb.GetUploadRequest, context: _Context) -> image_pb.GetUploadResponse:
         """Says how much of an image has arrived."""
-        return messages.GetUploadResponse(received_byte_count=await self._images.received(request.digest))
+        return image_pb.GetUploadResponse(received_byte_count=await self._images.received(request.digest))
 
 
-def _header(message: messages.Image) -> Header:
+def _header(message: image_pb.Image) -> Header:
     return Header(
         digest=message.digest,
         geometry=geometry_from_message(message.geometry),
@@ -59,10 +59,10 @@ def _header(message: messages.Image) -> Header:
     )
 
 
-def _image_message(record: ImageRecord) -> messages.Image:
-    return messages.Image(
+def _image_message(record: ImageRecord) -> image_pb.Image:
+    return image_pb.Image(
         digest=record.digest,
         geometry=geometry_to_message(record.geometry),
-        voxel_type=cast("volumes.VoxelType.ValueType", record.voxel_type),
+        voxel_type=cast("volume_pb.VoxelType.ValueType", record.voxel_type),
         byte_count=record.byte_count,
     )

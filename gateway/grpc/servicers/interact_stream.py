@@ -23,7 +23,7 @@ from gateway.core.sessions.validation import check_request_id
 from gateway.grpc.messages import PHASES, read_change, read_mask_request, read_prompts, result_to_message
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, SixpointError, Violation
 from sixpoint.protocol import error_to_status, status_code
-from sixpoint.v1 import annotation_service_pb2 as messages
+from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 
 __all__ = ["InteractStream", "join_prompts"]
 
@@ -32,8 +32,8 @@ _log = logging.getLogger(__name__)
 _MAX_WAITING = 64
 _MAX_EVENTS = 64
 
-Write = Callable[[messages.InteractResponse], Awaitable[None]]
-_Actions = list[messages.InteractRequest]
+Write = Callable[[annotation_pb.InteractResponse], Awaitable[None]]
+_Actions = list[annotation_pb.InteractRequest]
 
 
 class ActionQueue:
@@ -45,11 +45,11 @@ class ActionQueue:
 
     def __init__(self, max_waiting: int) -> None:
         self._max_waiting = max_waiting
-        self._waiting: deque[messages.InteractRequest] = deque()
+        self._waiting: deque[annotation_pb.InteractRequest] = deque()
         self._ended = False
         self._changed = asyncio.Condition()
 
-    async def put(self, action: messages.InteractRequest) -> None:
+    async def put(self, action: annotation_pb.InteractRequest) -> None:
         """Add an action, as soon as there is a place."""
         async with self._changed:
             await self._changed.wait_for(lambda: len(self._waiting) < self._max_waiting)
@@ -85,17 +85,17 @@ class InteractStream:
         self._engine = engine
         self._call_seconds = call_seconds
         self._actions = ActionQueue(_MAX_WAITING)
-        self._events: asyncio.Queue[messages.InteractResponse | None] = asyncio.Queue(_MAX_EVENTS)
+        self._events: asyncio.Queue[annotation_pb.InteractResponse | None] = asyncio.Queue(_MAX_EVENTS)
         self._session_id = ""
 
-    async def run(self, requests: AsyncIterator[messages.InteractRequest], write: Write) -> None:
+    async def run(self, requests: AsyncIterator[annotation_pb.InteractRequest], write: Write) -> None:
         """Carry out all actions of a stream; when it is cancelled, the one that is under way is, too."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._read(requests))
             tasks.create_task(self._work())
             tasks.create_task(self._write(write))
 
-    async def _read(self, requests: AsyncIterator[messages.InteractRequest]) -> None:
+    async def _read(self, requests: AsyncIterator[annotation_pb.InteractRequest]) -> None:
         async for request in requests:
             await self._actions.put(request)
         await self._actions.end()
@@ -123,8 +123,8 @@ class InteractStream:
             else:
                 last = group[-1].id
                 for action in group[:-1]:
-                    await self._events.put(messages.InteractResponse(id=action.id, superseded_by=last))
-                await self._events.put(messages.InteractResponse(id=last, answer=result_to_message(answer)))
+                    await self._events.put(annotation_pb.InteractResponse(id=action.id, superseded_by=last))
+                await self._events.put(annotation_pb.InteractResponse(id=last, answer=result_to_message(answer)))
                 return
         for action in group:
             try:
@@ -132,9 +132,9 @@ class InteractStream:
             except SixpointError as error:
                 await self._fail(action.id, error)
             else:
-                await self._events.put(messages.InteractResponse(id=action.id, answer=result_to_message(answer)))
+                await self._events.put(annotation_pb.InteractResponse(id=action.id, answer=result_to_message(answer)))
 
-    async def _carry_out(self, action: messages.InteractRequest, *, ids: Sequence[str] = ()) -> AnnotationResult:
+    async def _carry_out(self, action: annotation_pb.InteractRequest, *, ids: Sequence[str] = ()) -> AnnotationResult:
         started, reason = time.perf_counter(), ""
         kind = action.WhichOneof("action")
         try:
@@ -149,7 +149,7 @@ class InteractStream:
             seconds = round(time.perf_counter() - started, 4)
             _log.info("action", extra={"action": kind, "reason": reason, "seconds": seconds})
 
-    async def _dispatch(self, action: messages.InteractRequest, kind: str, ids: Sequence[str]) -> AnnotationResult:
+    async def _dispatch(self, action: annotation_pb.InteractRequest, kind: str, ids: Sequence[str]) -> AnnotationResult:
         if not kind:
             raise InvalidArgument(
                 "an action of no known kind; expected annotate, undo, redo, reset or get_mask",
@@ -189,25 +189,25 @@ class InteractStream:
 
     def _report_stage(self, number: int, phase: Stage) -> None:
         if not self._events.full():
-            self._events.put_nowait(messages.InteractResponse(id=number, phase=PHASES[phase]))
+            self._events.put_nowait(annotation_pb.InteractResponse(id=number, phase=PHASES[phase]))
 
     async def _fail(self, number: int, error: SixpointError) -> None:
         status = error_to_status(error).SerializeToString()
         _log.info("action failed", extra={"code": status_code(error).name, "reason": error.reason})
-        await self._events.put(messages.InteractResponse(id=number, failure=status))
+        await self._events.put(annotation_pb.InteractResponse(id=number, failure=status))
 
 
-def join_prompts(group: _Actions) -> messages.InteractRequest:
+def join_prompts(group: _Actions) -> annotation_pb.InteractRequest:
     """One action for prompts that waited together: clicks join, what begins an object replaces what came before.
 
     It has the number of the last, and the revision of the first, which all were made for.
     """
     first, last = group[0].annotate, group[-1].annotate
-    joined = messages.InteractRequest(id=group[-1].id)
+    joined = annotation_pb.InteractRequest(id=group[-1].id)
     joined.annotate.CopyFrom(last)
     if first.HasField("revision"):
         joined.annotate.revision = first.revision
-    prompts: list[messages.Prompt] = []
+    prompts: list[annotation_pb.Prompt] = []
     for action in group:
         if any(prompt.WhichOneof("kind") != "click" for prompt in action.annotate.prompts):
             prompts = []
@@ -217,7 +217,7 @@ def join_prompts(group: _Actions) -> messages.InteractRequest:
     return joined
 
 
-def _can_join(group: _Actions, following: messages.InteractRequest) -> bool:
+def _can_join(group: _Actions, following: annotation_pb.InteractRequest) -> bool:
     """Whether prompts that follow others belong to the same segment of the same session, and repeat none of them."""
     if group[0].WhichOneof("action") != "annotate" or following.WhichOneof("action") != "annotate":
         return False

@@ -8,24 +8,24 @@ import grpc.aio
 
 from gateway.core.runtime.catalog import Catalog
 from sixpoint.protocol import model_to_message
-from sixpoint.v1 import model_service_pb2 as models
-from sixpoint.v1 import model_service_pb2_grpc as models_grpc
+from sixpoint.v1 import model_service_pb2 as model_pb
+from sixpoint.v1 import model_service_pb2_grpc as model_grpc
 
 __all__ = ["ModelServicer"]
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class ModelServicer(models_grpc.ModelServiceServicer):
+class ModelServicer(model_grpc.ModelServiceServicer):
     """``sixpoint.v1.ModelService`` over a catalog."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
 
-    async def ListModels(self, request: models.ListModelsRequest, context: _Context) -> models.ListModelsResponse:
+    async def ListModels(self, request: model_pb.ListModelsRequest, context: _Context) -> model_pb.ListModelsResponse:
         """Lists the models that match every filter that is set."""
         found = [model_to_message(model.name, model.version, model.spec) for model in self._catalog.list()]
-        return models.ListModelsResponse(
+        return model_pb.ListModelsResponse(
             models=[
                 model
                 for model in found
@@ -36,7 +36,7 @@ class ModelServicer(models_grpc.ModelServiceServicer):
             ]
         )
 
-    async def GetModel(self, request: models.GetModelRequest, context: _Context) -> models.GetModelResponse:
+    async def GetModel(self, request: model_pb.GetModelRequest, context: _Context) -> model_pb.GetModelResponse:
         """Describes one model."""
         model = self._catalog.get(request.name)
-        return models.GetModelResponse(model=model_to_message(model.name, model.version, model.spec))
+        return model_pb.GetModelResponse(model=model_to_message(model.name, model.version, model.spec))

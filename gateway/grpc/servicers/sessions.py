@@ -14,15 +14,15 @@ from gateway.core.sessions.validation import check_segment
 from gateway.grpc.owners import owner_of
 from sixpoint.errors import InvalidArgument, ModelNotFound, Violation
 from sixpoint.protocol import prompt_to_message
-from sixpoint.v1 import session_service_pb2 as messages
-from sixpoint.v1 import session_service_pb2_grpc as sessions_grpc
+from sixpoint.v1 import session_service_pb2 as session_pb
+from sixpoint.v1 import session_service_pb2_grpc as session_grpc
 
 __all__ = ["SessionServicer"]
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class SessionServicer(sessions_grpc.SessionServiceServicer):
+class SessionServicer(session_grpc.SessionServiceServicer):
     """``sixpoint.v1.SessionService``."""
 
     def __init__(self, *, sessions: Sessions, catalog: Catalog) -> None:
@@ -30,27 +30,29 @@ class SessionServicer(sessions_grpc.SessionServiceServicer):
         self._catalog = catalog
 
     async def CreateSession(
-        self, request: messages.CreateSessionRequest, context: _Context
-    ) -> messages.CreateSessionResponse:
+        self, request: session_pb.CreateSessionRequest, context: _Context
+    ) -> session_pb.CreateSessionResponse:
         """Opens a session on an uploaded image."""
         model = self._catalog.get(request.model)
         session = await self._sessions.create(
             owner=owner_of(context), digest=request.image_digest, model=model.name, request_id=request.request_id
         )
-        return messages.CreateSessionResponse(session=_session_message(session))
+        return session_pb.CreateSessionResponse(session=_session_message(session))
 
-    async def GetSession(self, request: messages.GetSessionRequest, context: _Context) -> messages.GetSessionResponse:
+    async def GetSession(
+        self, request: session_pb.GetSessionRequest, context: _Context
+    ) -> session_pb.GetSessionResponse:
         """Describes a session."""
-        return messages.GetSessionResponse(session=_session_message(await self._sessions.get(request.session_id)))
+        return session_pb.GetSessionResponse(session=_session_message(await self._sessions.get(request.session_id)))
 
     async def ListSessions(
-        self, request: messages.ListSessionsRequest, context: _Context
-    ) -> messages.ListSessionsResponse:
+        self, request: session_pb.ListSessionsRequest, context: _Context
+    ) -> session_pb.ListSessionsResponse:
         """Lists the caller's open sessions."""
         found = await self._sessions.page(
             owner_of(context), size=request.page_size, token=request.page_token, use=self._use(request)
         )
-        return messages.ListSessionsResponse(
+        return session_pb.ListSessionsResponse(
             sessions=map(_session_message, found.sessions),
             next_page_token=found.token,
             total_size=found.total,
@@ -58,8 +60,8 @@ class SessionServicer(sessions_grpc.SessionServiceServicer):
         )
 
     async def UpdateSession(
-        self, request: messages.UpdateSessionRequest, context: _Context
-    ) -> messages.UpdateSessionResponse:
+        self, request: session_pb.UpdateSessionRequest, context: _Context
+    ) -> session_pb.UpdateSessionResponse:
         """Changes a session's model, or the names of its segments."""
         session = await self._sessions.update(
             request.session_id,
@@ -68,18 +70,18 @@ class SessionServicer(sessions_grpc.SessionServiceServicer):
             revision=request.revision if request.HasField("revision") else None,
             request_id=request.request_id,
         )
-        return messages.UpdateSessionResponse(session=_session_message(session))
+        return session_pb.UpdateSessionResponse(session=_session_message(session))
 
-    async def ListSteps(self, request: messages.ListStepsRequest, context: _Context) -> messages.ListStepsResponse:
+    async def ListSteps(self, request: session_pb.ListStepsRequest, context: _Context) -> session_pb.ListStepsResponse:
         """Lists the steps of a session."""
         if request.segment:
             check_segment(request.segment)
         found = await self._sessions.steps(request.session_id, segment=request.segment)
-        return messages.ListStepsResponse(steps=[_step_message(row, in_force=held) for row, held in found])
+        return session_pb.ListStepsResponse(steps=[_step_message(row, in_force=held) for row, held in found])
 
     async def ForkSession(
-        self, request: messages.ForkSessionRequest, context: _Context
-    ) -> messages.ForkSessionResponse:
+        self, request: session_pb.ForkSessionRequest, context: _Context
+    ) -> session_pb.ForkSessionResponse:
         """Opens a new session that stands where another stood."""
         session = await self._sessions.fork(
             request.session_id,
@@ -88,16 +90,16 @@ class SessionServicer(sessions_grpc.SessionServiceServicer):
             step=request.step,
             request_id=request.request_id,
         )
-        return messages.ForkSessionResponse(session=_session_message(session))
+        return session_pb.ForkSessionResponse(session=_session_message(session))
 
     async def CloseSession(
-        self, request: messages.CloseSessionRequest, context: _Context
-    ) -> messages.CloseSessionResponse:
+        self, request: session_pb.CloseSessionRequest, context: _Context
+    ) -> session_pb.CloseSessionResponse:
         """Closes a session."""
         await self._sessions.close(request.session_id)
-        return messages.CloseSessionResponse()
+        return session_pb.CloseSessionResponse()
 
-    def _use(self, request: messages.ListSessionsRequest) -> ModelUse | None:
+    def _use(self, request: session_pb.ListSessionsRequest) -> ModelUse | None:
         """The use of a model that is asked for.
 
         Raises:
@@ -119,9 +121,9 @@ class SessionServicer(sessions_grpc.SessionServiceServicer):
         return ModelUse(name, version, assigned=lambda session_id: model.version_for(session_id) == version)
 
 
-def _session_message(session: Session) -> messages.Session:
+def _session_message(session: Session) -> session_pb.Session:
     row = session.row
-    return messages.Session(
+    return session_pb.Session(
         id=row.id,
         image_digest=row.image_digest,
         model=row.model,
@@ -130,14 +132,14 @@ def _session_message(session: Session) -> messages.Session:
         expire_time=_timestamp(session.expires),
         use_time=_timestamp(row.used),
         segments=[
-            messages.Segment(number=one.number, name=one.name, step=one.head, step_count=one.length)
+            session_pb.Segment(number=one.number, name=one.name, step=one.head, step_count=one.length)
             for one in session.segments
         ],
     )
 
 
-def _step_message(row: StepRow, *, in_force: bool) -> messages.Step:
-    return messages.Step(
+def _step_message(row: StepRow, *, in_force: bool) -> session_pb.Step:
+    return session_pb.Step(
         segment=row.segment,
         number=row.number,
         prompts=map(prompt_to_message, row.prompts),

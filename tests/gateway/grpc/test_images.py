@@ -14,8 +14,8 @@ import pytest
 
 from sixpoint import errors
 from sixpoint.protocol import OWNER_KEY, error_from_rpc, geometry_to_message, owner_to_metadata
-from sixpoint.v1 import image_service_pb2 as messages
-from sixpoint.v1 import image_service_pb2_grpc as images_grpc
+from sixpoint.v1 import image_service_pb2 as image_pb
+from sixpoint.v1 import image_service_pb2_grpc as image_grpc
 from sixpoint.volume import Volume, voxel_type_number
 from tests.gateway.process import GatewayProcess
 from tests.support.images import noisy_volume
@@ -28,29 +28,29 @@ NOWHERE = f"127.0.0.1:{free_port()}"
 
 
 @pytest.fixture(scope="module")
-def stub() -> Iterator[images_grpc.ImageServiceStub]:
+def stub() -> Iterator[image_grpc.ImageServiceStub]:
     with (
         running_gateway(ready=False, triton_url=NOWHERE, owner_image_bytes=600_000) as gateway,
         grpc.insecure_channel(f"127.0.0.1:{gateway.port}") as channel,
     ):
-        yield images_grpc.ImageServiceStub(channel)
+        yield image_grpc.ImageServiceStub(channel)
 
 
-def upload(volume: Volume, *, offset: int = 0, until: int | None = None) -> Iterator[messages.UploadImageRequest]:
-    image = messages.Image(
+def upload(volume: Volume, *, offset: int = 0, until: int | None = None) -> Iterator[image_pb.UploadImageRequest]:
+    image = image_pb.Image(
         digest=volume.digest,
         geometry=geometry_to_message(volume.geometry),
         voxel_type=voxel_type_number(volume.array.dtype),
         byte_count=volume.array.nbytes,
     )
-    yield messages.UploadImageRequest(header=image, offset=offset)
+    yield image_pb.UploadImageRequest(header=image, offset=offset)
     data = volume.array.tobytes()[:until]
     for start in range(offset, len(data), CHUNK):
-        yield messages.UploadImageRequest(chunk=data[start : start + CHUNK])
+        yield image_pb.UploadImageRequest(chunk=data[start : start + CHUNK])
 
 
-def received(stub: images_grpc.ImageServiceStub, volume: Volume) -> int:
-    return stub.GetUpload(messages.GetUploadRequest(digest=volume.digest)).received_byte_count
+def received(stub: image_grpc.ImageServiceStub, volume: Volume) -> int:
+    return stub.GetUpload(image_pb.GetUploadRequest(digest=volume.digest)).received_byte_count
 
 
 def refused(call) -> errors.SixpointError:
@@ -78,7 +78,7 @@ def test_a_client_that_vanishes_can_come_back(stub):
     volume = noisy_volume((60, 60, 60))
     sent = threading.Event()
 
-    def slowly() -> Iterator[messages.UploadImageRequest]:
+    def slowly() -> Iterator[image_pb.UploadImageRequest]:
         yield from upload(volume, until=CHUNK)
         sent.set()
         time.sleep(1)
@@ -121,10 +121,10 @@ def test_a_gateway_killed_again_and_again_in_an_upload_loses_nothing_of_it(tmp_p
         process.start(wait=False)
         with grpc.insecure_channel(process.address) as channel:
             grpc.channel_ready_future(channel).result(30)
-            stub = images_grpc.ImageServiceStub(channel)
+            stub = image_grpc.ImageServiceStub(channel)
             reached.append(received(stub, volume))
 
-            def slowly(offset: int) -> Iterator[messages.UploadImageRequest]:
+            def slowly(offset: int) -> Iterator[image_pb.UploadImageRequest]:
                 for message in upload(volume, offset=offset):
                     time.sleep(0.02)
                     yield message
@@ -137,7 +137,7 @@ def test_a_gateway_killed_again_and_again_in_an_upload_loses_nothing_of_it(tmp_p
     try:
         with grpc.insecure_channel(process.address) as channel:
             grpc.channel_ready_future(channel).result(30)
-            stub = images_grpc.ImageServiceStub(channel)
+            stub = image_grpc.ImageServiceStub(channel)
             reached.append(received(stub, volume))
             stub.UploadImage(upload(volume, offset=reached[-1]))
             assert received(stub, volume) == volume.array.nbytes

@@ -13,26 +13,28 @@ from gateway.grpc.servicers.interact_stream import ActionQueue, InteractStream, 
 from sixpoint import errors
 from sixpoint.prompts import Prompt
 from sixpoint.protocol import error_from_status, prompt_to_message
-from sixpoint.v1 import annotation_service_pb2 as messages
+from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from tests.gateway.core.annotation.test_engine import ADD, SIX, TAKE, Process, database_with_image, voxels
 
 
-def click(number: int, x: float, **fields: object) -> messages.InteractRequest:
-    prompt = messages.Prompt(click=messages.Click(point={"x": x, "y": 0.0, "z": 0.0}))
-    request = messages.AnnotateRequest(session_id="s", prompts=[prompt], **fields)  # type: ignore[arg-type]
-    return messages.InteractRequest(id=number, annotate=request)
+def click(number: int, x: float, **fields: object) -> annotation_pb.InteractRequest:
+    prompt = annotation_pb.Prompt(click=annotation_pb.Click(point={"x": x, "y": 0.0, "z": 0.0}))
+    request = annotation_pb.AnnotateRequest(session_id="s", prompts=[prompt], **fields)  # type: ignore[arg-type]
+    return annotation_pb.InteractRequest(id=number, annotate=request)
 
 
-def box(number: int) -> messages.InteractRequest:
-    prompt = messages.Prompt(box=messages.BoundingBox())
-    return messages.InteractRequest(id=number, annotate=messages.AnnotateRequest(session_id="s", prompts=[prompt]))
+def box(number: int) -> annotation_pb.InteractRequest:
+    prompt = annotation_pb.Prompt(box=annotation_pb.BoundingBox())
+    return annotation_pb.InteractRequest(
+        id=number, annotate=annotation_pb.AnnotateRequest(session_id="s", prompts=[prompt])
+    )
 
 
-def undo(number: int) -> messages.InteractRequest:
-    return messages.InteractRequest(id=number, undo=messages.UndoRequest(session_id="s"))
+def undo(number: int) -> annotation_pb.InteractRequest:
+    return annotation_pb.InteractRequest(id=number, undo=annotation_pb.UndoRequest(session_id="s"))
 
 
-async def taken(*actions: messages.InteractRequest) -> list[list[int]]:
+async def taken(*actions: annotation_pb.InteractRequest) -> list[list[int]]:
     line = ActionQueue(99)
     for action in actions:
         await line.put(action)
@@ -99,25 +101,29 @@ async def process(tmp_path: Path) -> AsyncIterator[Process]:
         yield Process(database)
 
 
-def show(number: int, session_id: str, prompt: Prompt, request_id: str, **fields: object) -> messages.InteractRequest:
-    request = messages.AnnotateRequest(
+def show(
+    number: int, session_id: str, prompt: Prompt, request_id: str, **fields: object
+) -> annotation_pb.InteractRequest:
+    request = annotation_pb.AnnotateRequest(
         session_id=session_id,
         prompts=[prompt_to_message(prompt)],
         request_id=request_id,
         **fields,  # type: ignore[arg-type]
     )
-    return messages.InteractRequest(id=number, annotate=request)
+    return annotation_pb.InteractRequest(id=number, annotate=request)
 
 
-async def stream(process: Process, *actions: messages.InteractRequest) -> dict[int, messages.InteractResponse]:
+async def stream(
+    process: Process, *actions: annotation_pb.InteractRequest
+) -> dict[int, annotation_pb.InteractResponse]:
     """The last event of each action of a stream, in which all wait before the first is carried out."""
     events = {}
 
-    async def requests() -> AsyncIterator[messages.InteractRequest]:
+    async def requests() -> AsyncIterator[annotation_pb.InteractRequest]:
         for action in actions:
             yield action
 
-    async def write(event: messages.InteractResponse) -> None:
+    async def write(event: annotation_pb.InteractResponse) -> None:
         events[event.id] = event
 
     await InteractStream(process.engine, call_seconds=30).run(requests(), write)

@@ -152,7 +152,7 @@ def test_a_negative_click_begins_nothing():
 
 
 def test_a_model_that_needs_more_says_so():
-    with pytest.raises(NothingToCorrect, match="begin with extreme points"):
+    with pytest.raises(NothingToCorrect, match="start with extreme points"):
         begun(None, Click((1, 2, 3)), by_clicks=False)
     shown = begun(None, Click((1, 2, 3)))
     with pytest.raises(NothingToCorrect, match="'anywhere' needs to know how far it reaches"):
