@@ -15,7 +15,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from gateway.core.annotation.annotator import Annotator
-from gateway.core.images.store import ImageLimits, Images
+from gateway.core.images.store import ImageLimits, ImageStore
 from gateway.core.runtime.admission import Admission
 from gateway.core.runtime.catalog import Catalog
 from gateway.core.runtime.core_pool import CorePool
@@ -80,7 +80,7 @@ class Gateway:
         self._settings = settings
         self._catalog = Catalog()
         self._database = Database(settings.database_url)
-        self._images = Images(
+        self._images = ImageStore(
             repository=image_repository(self._database),
             blobs=Blobs(settings.blobs_url),
             folder=settings.cache_folder,
@@ -95,11 +95,11 @@ class Gateway:
         )
         hot = SegmentStateCache(settings.session_memory_bytes, idle=settings.session_memory_seconds)
         sessions = session_repository(self._database)
-        self._log = SegmentHistory(repository=sessions, hot=hot)
+        self._log = SegmentHistory(repository=sessions, cache=hot)
         self._sessions = Sessions(
             repository=sessions,
-            log=self._log,
-            hot=hot,
+            history=self._log,
+            cache=hot,
             limit=settings.max_sessions,
             owner_limit=settings.owner_sessions,
             idle=settings.session_idle_seconds,

@@ -20,13 +20,13 @@ from sixpoint.geometry import Geometry
 from sixpoint.io.atomic_files import is_temporary
 from sixpoint.volume import VOXEL_TYPES, Volume
 
-__all__ = ["ImageCache", "begin_digest", "map_voxels"]
+__all__ = ["DiskCache", "begin_digest", "map_voxels"]
 
 _HASH_BYTES = 8 * 2**20
 _STALE_S = 86400.0
 
 
-class ImageCache:
+class DiskCache:
     """One folder of files named by their digests; all of it blocks.
 
     Nothing here is needed: a file that is gone is fetched again from the blob store. Files that share their bytes with

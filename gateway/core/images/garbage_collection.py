@@ -9,14 +9,14 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import TypeVar
 
-from gateway.core.images.disk_cache import ImageCache
+from gateway.core.images.disk_cache import DiskCache
 from gateway.core.images.memory_cache import MemoryCache
 from gateway.core.images.repository import BlobStore, ImageRepository, ImageWriter
 from gateway.core.images.stored_image import blob_key, is_digest
 from gateway.core.images.upload_files import UploadFolder
 from sixpoint.errors import SixpointError
 
-__all__ = ["Sweep", "forget_blob"]
+__all__ = ["GarbageCollector", "delete_orphan_blob"]
 
 _Result = TypeVar("_Result")
 
@@ -29,7 +29,7 @@ _START = (0.0, "")
 _TIDY_S = 3600.0
 
 
-class Sweep:
+class GarbageCollector:
     """Removes, a piece at a time.
 
     Args:
@@ -48,7 +48,7 @@ class Sweep:
         *,
         repository: ImageRepository,
         blobs: BlobStore,
-        cache: ImageCache,
+        cache: DiskCache,
         uploads: UploadFolder,
         at_hand: MemoryCache,
         threads: Executor,
@@ -86,7 +86,7 @@ class Sweep:
                 # Its gateway may have been killed after the blob was put, and before it was recorded.
                 if is_digest(name):
                     with _collected(failures):
-                        await self._repository.write(partial(forget_blob, blobs=self._blobs, digest=name))
+                        await self._repository.write(partial(delete_orphan_blob, blobs=self._blobs, digest=name))
         if self._now() > self._tidy_due:
             self._tidy_due = self._now() + _TIDY_S
             with _collected(failures):
@@ -133,7 +133,7 @@ class Sweep:
         return asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
-def forget_blob(records: ImageWriter, *, blobs: BlobStore, digest: str) -> None:
+def delete_orphan_blob(records: ImageWriter, *, blobs: BlobStore, digest: str) -> None:
     """Remove the blob of an image, if the image is not there."""
     records.lock_image(digest)
     if records.image(digest) is None:

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gateway.core.images.repository import ImageReader
-from gateway.core.images.stored_image import Header
+from gateway.core.images.stored_image import ImageHeader
 from sixpoint.errors import ResourceExhausted, StorageFull
 
-__all__ = ["ImageLimits", "Room"]
+__all__ = ["ImageLimits", "Quota"]
 
 _RETRY_S = 30.0
 
@@ -36,14 +36,14 @@ class ImageLimits:
     idle: float
 
 
-class Room:
+class Quota:
     """What is left of the budgets. Uploads under way in this process count as if they were whole."""
 
     def __init__(self, limits: ImageLimits) -> None:
         self._limits = limits
         self._reserved: list[tuple[str, int]] = []
 
-    def check_size(self, header: Header) -> None:
+    def check_size(self, header: ImageHeader) -> None:
         """Refuse an image that is too large by itself.
 
         Raises:
@@ -56,7 +56,7 @@ class Room:
             )
 
     @contextmanager
-    def reserved(self, header: Header, *, owner: str, others: tuple[int, int]) -> Iterator[None]:
+    def reserve(self, header: ImageHeader, *, owner: str, others: tuple[int, int]) -> Iterator[None]:
         """Set room aside for an upload.
 
         Args:
@@ -78,13 +78,13 @@ class Room:
         finally:
             self._reserved.remove(entry)
 
-    def check_kept(self, records: ImageReader, byte_count: int, *, owner: str) -> None:
+    def check_before_insert(self, records: ImageReader, byte_count: int, *, owner: str) -> None:
         """Look again before an image is recorded: other gateways keep images, too.
 
         Raises:
             StorageFull: When there is too little room.
         """
-        total, owned = used(records, owner)
+        total, owned = used_bytes(records, owner)
         self._check(byte_count, total=total, owned=owned)
 
     def _check(self, byte_count: int, *, total: int, owned: int) -> None:
@@ -103,6 +103,6 @@ class Room:
             )
 
 
-def used(records: ImageReader, owner: str) -> tuple[int, int]:
+def used_bytes(records: ImageReader, owner: str) -> tuple[int, int]:
     """Bytes of all images kept, and of one owner's."""
     return records.byte_total(), records.byte_total(owner)

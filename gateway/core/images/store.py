@@ -12,20 +12,20 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.core.images.disk_cache import ImageCache
-from gateway.core.images.garbage_collection import Sweep, forget_blob
+from gateway.core.images.disk_cache import DiskCache
+from gateway.core.images.garbage_collection import GarbageCollector, delete_orphan_blob
 from gateway.core.images.memory_cache import MemoryCache
-from gateway.core.images.quota import ImageLimits, Room, used
+from gateway.core.images.quota import ImageLimits, Quota, used_bytes
 from gateway.core.images.records import ImageRecord
 from gateway.core.images.repository import BlobStore, ImageRepository, ImageWriter
-from gateway.core.images.stored_image import Header, StoredImage, blob_key, check_header, is_digest
+from gateway.core.images.stored_image import ImageHeader, StoredImage, blob_key, check_header, is_digest
 from gateway.core.images.upload import Upload
 from gateway.core.images.upload_files import UploadFile, UploadFolder
 from gateway.core.runtime.disk_errors import disk_errors
 from sixpoint.errors import ImageNotFound, InvalidArgument, ResourceExhausted, Unavailable
 from sixpoint.io.atomic_files import temporary_path
 
-__all__ = ["Header", "ImageLimits", "Images", "StoredImage"]
+__all__ = ["ImageHeader", "ImageLimits", "ImageStore", "StoredImage"]
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -35,7 +35,7 @@ _THREADS = 4
 _TOUCH_S = 3600.0
 
 
-class Images:
+class ImageStore:
     """All images.
 
     Args:
@@ -60,14 +60,14 @@ class Images:
         self._limits = limits
         self._now = now
         self._folders = folder / "images", folder / "uploads"
-        self._cache = ImageCache(self._folders[0], budget=limits.cache)
+        self._cache = DiskCache(self._folders[0], budget=limits.cache)
         self._uploads = UploadFolder(self._folders[1])
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="images")
-        self._room = Room(limits)
+        self._room = Quota(limits)
         self._at_hand = MemoryCache(budget=limits.memory, now=now)
         self._opening: dict[str, asyncio.Task[StoredImage]] = {}
         self._running: set[Path] = set()
-        self._sweep = Sweep(
+        self._sweep = GarbageCollector(
             repository=repository,
             blobs=blobs,
             cache=self._cache,
@@ -136,7 +136,7 @@ class Images:
         return record.byte_count if record is not None else await self._in_thread(self._uploads.received, digest)
 
     @contextlib.asynccontextmanager
-    async def upload(self, header: Header, *, offset: int = 0, owner: str = "") -> AsyncIterator[Upload]:
+    async def upload(self, header: ImageHeader, *, offset: int = 0, owner: str = "") -> AsyncIterator[Upload]:
         """Take an image in, or the rest of one. What has arrived when the context ends early can be continued.
 
         Args:
@@ -158,7 +158,7 @@ class Images:
                 header, offset=offset, file=None, keep=lambda: self.describe(header.digest), threads=self._threads
             )
             return
-        with self._room.reserved(header, owner=owner, others=await self._used(header, owner)):
+        with self._room.reserve(header, owner=owner, others=await self._used(header, owner)):
             file = await self._claim(header, offset=offset)
             self._running.add(file.path)
             remove = False
@@ -212,13 +212,13 @@ class Images:
             # Seen, even if everybody who asked has left.
             task.exception()
 
-    async def _used(self, header: Header, owner: str) -> tuple[int, int]:
-        total, owned = await self._repository.read(lambda records: used(records, owner))
+    async def _used(self, header: ImageHeader, owner: str) -> tuple[int, int]:
+        total, owned = await self._repository.read(lambda records: used_bytes(records, owner))
         # What is left of uploads that ended early takes room, too; this image's own will be written on.
         counted = {*self._running, self._uploads.path(header.digest)}
         return total + await self._in_thread(lambda: self._uploads.nbytes(besides=counted)), owned
 
-    async def _claim(self, header: Header, *, offset: int) -> UploadFile:
+    async def _claim(self, header: ImageHeader, *, offset: int) -> UploadFile:
         claiming = self._threads.submit(self._uploads.claim, header, offset=offset)
         try:
             return await asyncio.wrap_future(claiming)
@@ -227,7 +227,7 @@ class Images:
             claiming.add_done_callback(_let_go)
             raise
 
-    async def _keep(self, header: Header, file: UploadFile, *, owner: str) -> ImageRecord:
+    async def _keep(self, header: ImageHeader, file: UploadFile, *, owner: str) -> ImageRecord:
         key, now = blob_key(header.digest), self._now()
         record = ImageRecord(
             header.digest, header.geometry, header.voxel_type, header.byte_count, owner=owner, created=now, used=now
@@ -236,7 +236,7 @@ class Images:
         def work(records: ImageWriter) -> ImageRecord:
             records.lock_image(record.digest)
             if records.image(record.digest) is None:
-                self._room.check_kept(records, record.byte_count, owner=owner)
+                self._room.check_before_insert(records, record.byte_count, owner=owner)
             return records.add_image(record)
 
         await self._blobs.put_file(key, file.path)
@@ -244,7 +244,7 @@ class Images:
             kept = await self._repository.write(work)
         except ResourceExhausted:
             with contextlib.suppress(ResourceExhausted, Unavailable):
-                await self._repository.write(partial(forget_blob, blobs=self._blobs, digest=record.digest))
+                await self._repository.write(partial(delete_orphan_blob, blobs=self._blobs, digest=record.digest))
             raise
         # Somebody may have removed an older record of it, with the blob, just before.
         if await self._blobs.size(key) != record.byte_count:

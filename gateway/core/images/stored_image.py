@@ -13,13 +13,13 @@ from sixpoint.errors import UploadError, Violation, VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.volume import VOXEL_TYPES, Volume
 
-__all__ = ["Header", "ImageSource", "StoredImage", "blob_key", "check_header", "is_digest"]
+__all__ = ["ImageHeader", "ImageSource", "StoredImage", "blob_key", "check_header", "is_digest"]
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class Header:
+class ImageHeader:
     """What an upload announces.
 
     Attributes:
@@ -90,7 +90,7 @@ def blob_key(digest: str) -> str:
     return f"images/{digest[:2]}/{digest}"
 
 
-def check_header(header: Header) -> None:
+def check_header(header: ImageHeader) -> None:
     """Refuse a header that cannot be true.
 
     Raises:

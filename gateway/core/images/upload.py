@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 
 from gateway.core.images.records import ImageRecord
-from gateway.core.images.stored_image import Header
+from gateway.core.images.stored_image import ImageHeader
 from gateway.core.images.upload_files import UploadFile
 from sixpoint.errors import UploadError
 
@@ -34,7 +34,7 @@ class Upload:
 
     def __init__(
         self,
-        header: Header,
+        header: ImageHeader,
         *,
         offset: int,
         file: UploadFile | None,

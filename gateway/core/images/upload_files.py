@@ -12,7 +12,7 @@ from collections import deque
 from pathlib import Path
 
 from gateway.core.images.disk_cache import begin_digest, map_voxels
-from gateway.core.images.stored_image import Header
+from gateway.core.images.stored_image import ImageHeader
 from gateway.core.runtime.disk_errors import disk_errors
 from sixpoint.errors import ChecksumMismatch, StorageFull, StorageUnavailable, Unavailable, UploadError, Violation
 from sixpoint.volume import check_voxels
@@ -36,7 +36,7 @@ class UploadFile:
         size: Bytes that have been written.
     """
 
-    def __init__(self, path: Path, number: int, header: Header, *, size: int) -> None:
+    def __init__(self, path: Path, number: int, header: ImageHeader, *, size: int) -> None:
         self.path = path
         self.size = size
         self._number = number
@@ -131,7 +131,7 @@ class UploadFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def claim(self, header: Header, *, offset: int) -> UploadFile:
+    def claim(self, header: ImageHeader, *, offset: int) -> UploadFile:
         """A file for an upload: the image's own, to begin or to go on; another one while somebody writes to that.
 
         Raises:

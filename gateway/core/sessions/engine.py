@@ -20,7 +20,7 @@ from gateway.core.runtime.stage import Stage
 from gateway.core.sessions.history import SegmentHistory, Snapshot, check_revision
 from gateway.core.sessions.records import SegmentRow, SessionRow
 from gateway.core.sessions.request import AnnotationRequest, AnnotationResult
-from gateway.core.sessions.segment_state import State
+from gateway.core.sessions.segment_state import SegmentState
 from gateway.core.sessions.sent_mask import find_client_mask, remember_sent_mask
 from sixpoint.errors import NothingToRedo, NothingToUndo, SixpointError, StaleRevision
 from sixpoint.mask import Timings
@@ -156,7 +156,7 @@ class Engine:
         batch = read_prompts(prompts, geometry=geometry)
         model = self._catalog.get(snapshot.row.model)
         batch, prompts_so_far = add_to_object(
-            snapshot.state.shown, batch, model=model.name, spec=model.spec, geometry=geometry
+            snapshot.state.prompts, batch, model=model.name, spec=model.spec, geometry=geometry
         )
         async with self._admission.memory(estimate_prompt_memory(prompts_so_far, geometry=geometry, spec=model.spec)):
             waited = Timings(queue=timedelta(seconds=time.perf_counter() - started))
@@ -164,14 +164,14 @@ class Engine:
                 request, snapshot, batch, prompts_so_far, image, model, deadline=deadline, on_stage=on_stage
             )
             predicted = time.perf_counter()
-            state = State(
-                begun=snapshot.segment.head + 1 if batch.extent else snapshot.state.begun,
-                shown=prompts_so_far,
-                answered=pending.prediction,
+            state = SegmentState(
+                start_step=snapshot.segment.head + 1 if batch.extent else snapshot.state.start_step,
+                prompts=prompts_so_far,
+                prediction=pending.prediction,
                 model=model.name,
                 version=pending.version,
                 threshold=model.spec.output.threshold,
-                prepared=pending.network_input,
+                network_input=pending.network_input,
             )
             try:
                 ids = request.request_ids
@@ -181,8 +181,8 @@ class Engine:
                 await asyncio.gather(pending.rendering, return_exceptions=True)
                 raise
             rendered = await pending.rendering
-        self._history.keep(
-            row, segment, replace(state, reply=remember_sent_mask(rendered.mask, rendered.offset, row.revision))
+        self._history.remember(
+            row, segment, replace(state, sent_mask=remember_sent_mask(rendered.mask, rendered.offset, row.revision))
         )
         # Storing and rendering overlap: only the time beyond rendering counts as storing.
         storing = timedelta(seconds=time.perf_counter() - predicted) - rendered.timings.total
@@ -211,8 +211,8 @@ class Engine:
             image,
             model,
             prompts,
-            previous=None if starts else snapshot.state.answered,
-            previous_input=None if starts else snapshot.state.prepared,
+            previous=None if starts else snapshot.state.prediction,
+            previous_input=None if starts else snapshot.state.network_input,
             client_mask=None if starts else find_client_mask(snapshot, request),
             deadline=deadline,
             on_stage=on_stage,
@@ -238,17 +238,17 @@ class Engine:
         """
         session_id, segment, ids = request.session_id, request.segment, request.request_ids
         async with self._admission.slot(), self._history.lock(session_id):
-            cached = self._history.at_hand(session_id, segment, revision=request.revision)
+            cached = self._history.cached(session_id, segment, revision=request.revision)
             if appends and cached is not None:
                 try:
                     return await make(cached)
                 except SixpointError:
                     snapshot = await self._history.load(session_id, segment, request_ids=ids)
-                    if not snapshot.done and snapshot.row.revision == cached.row.revision:
+                    if not snapshot.outcome and snapshot.row.revision == cached.row.revision:
                         raise
             for attempt in range(1, _ATTEMPTS + 1):
                 snapshot = await self._history.load(session_id, segment, request_ids=ids)
-                if snapshot.done:
+                if snapshot.outcome:
                     return await self._replay(request, snapshot)
                 check_revision(snapshot.row, request.revision)
                 try:
@@ -262,32 +262,32 @@ class Engine:
         """Make ``head`` the segment's last step in force."""
         if head == snapshot.segment.head:
             return await self._replay(request, snapshot)
-        state = await self._history.state_at(request.session_id, request.segment, head) if head else State()
+        state = await self._history.state_at(request.session_id, request.segment, head) if head else SegmentState()
         rendered = await self._render(snapshot, state, client_mask=find_client_mask(snapshot, request))
-        state = replace(state, reply=remember_sent_mask(rendered.mask, rendered.offset, snapshot.row.revision + 1))
+        state = replace(state, sent_mask=remember_sent_mask(rendered.mask, rendered.offset, snapshot.row.revision + 1))
         started = time.perf_counter()
-        row, segment = await self._history.move(snapshot, head, state, request_ids=request.request_ids)
+        row, segment = await self._history.move_head(snapshot, head, state, request_ids=request.request_ids)
         timings = replace(rendered.timings, store=timedelta(seconds=time.perf_counter() - started))
         return _result(row, segment, state, rendered, timings)
 
     async def _replay(self, request: AnnotationRequest, snapshot: Snapshot) -> AnnotationResult:
         """Return the segment as it is, which for a repeated call must be as that call left it."""
         row, segment, state = snapshot.row, snapshot.segment, snapshot.state
-        if snapshot.done and snapshot.done.revision != row.revision:
+        if snapshot.outcome and snapshot.outcome.revision != row.revision:
             raise StaleRevision(
-                f"this call was carried out at revision {snapshot.done.revision}, and the session has moved on to "
+                f"this call was carried out at revision {snapshot.outcome.revision}, and the session has moved on to "
                 f"{row.revision} since: look at it again"
             )
         rendered = await self._render(snapshot, state, client_mask=find_client_mask(snapshot, request))
         return _result(row, segment, state, rendered, rendered.timings)
 
-    async def _render(self, snapshot: Snapshot, state: State, *, client_mask: ClientMask | None) -> RenderedMask:
-        if state.shown is None or state.answered is None:
+    async def _render(self, snapshot: Snapshot, state: SegmentState, *, client_mask: ClientMask | None) -> RenderedMask:
+        if state.prompts is None or state.prediction is None:
             return self._annotator.render_empty(client_mask)
         image = await self._images.open(snapshot.row.image_digest)
         return await self._annotator.render(
-            state.answered,
-            state.shown,
+            state.prediction,
+            state.prompts,
             geometry=image.volume.geometry,
             threshold=state.threshold,
             client_mask=client_mask,
@@ -295,6 +295,6 @@ class Engine:
 
 
 def _result(
-    row: SessionRow, segment: SegmentRow, state: State, rendered: RenderedMask, timings: Timings
+    row: SessionRow, segment: SegmentRow, state: SegmentState, rendered: RenderedMask, timings: Timings
 ) -> AnnotationResult:
     return AnnotationResult(row.revision, segment, rendered.packed, state.model, state.version, timings)

@@ -15,11 +15,11 @@ from weakref import WeakValueDictionary
 
 from gateway.core.sessions.records import RequestOutcome, SegmentRow, SessionRow, StepRow
 from gateway.core.sessions.repository import SessionReader, SessionRepository, SessionWriter
-from gateway.core.sessions.segment_state import SegmentStateCache, State, read_state
+from gateway.core.sessions.segment_state import SegmentState, SegmentStateCache, read_state
 from sixpoint.errors import FailedPrecondition, SessionExpired, SessionNotFound, StaleRevision
 from sixpoint.prompts import Prompt
 
-__all__ = ["SegmentHistory", "Snapshot", "advance", "check_revision", "open_row"]
+__all__ = ["SegmentHistory", "Snapshot", "advance_revision", "check_revision", "open_row"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +35,8 @@ class Snapshot:
 
     row: SessionRow
     segment: SegmentRow
-    state: State
-    done: RequestOutcome | None
+    state: SegmentState
+    outcome: RequestOutcome | None
 
 
 class SegmentHistory:
@@ -49,10 +49,10 @@ class SegmentHistory:
     """
 
     def __init__(
-        self, *, repository: SessionRepository, hot: SegmentStateCache, now: Callable[[], float] = time.time
+        self, *, repository: SessionRepository, cache: SegmentStateCache, now: Callable[[], float] = time.time
     ) -> None:
         self._repository = repository
-        self._hot = hot
+        self._cache = cache
         self._now = now
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -60,7 +60,7 @@ class SegmentHistory:
         """Held while a change is made: those of one session are made one after the other, in the order of the calls."""
         return self._locks.setdefault(session_id, asyncio.Lock())
 
-    def at_hand(self, session_id: str, segment: int, *, revision: int | None) -> Snapshot | None:
+    def cached(self, session_id: str, segment: int, *, revision: int | None) -> Snapshot | None:
         """What a call on a segment starts from, if it is at hand: nobody has asked the database whether it holds.
 
         Whoever starts from it has to :meth:`append`, and on any error to :meth:`load` and look again.
@@ -70,7 +70,7 @@ class SegmentHistory:
             segment: Number of the segment.
             revision: The session's, for which the call was made; without one, it may have been carried out before.
         """
-        hot, row = self._hot.get(session_id, segment), self._hot.row(session_id)
+        hot, row = self._cache.get(session_id, segment), self._cache.row(session_id)
         if hot is None or row is None or not hot.revision == row.revision == revision:
             return None
         return Snapshot(row, hot.segment, hot.state, None)
@@ -88,7 +88,7 @@ class SegmentHistory:
             FailedPrecondition: When some of the joined calls were carried out before, and others were not.
             InternalError: When a stored answer is damaged.
         """
-        hot = self._hot.get(session_id, segment)
+        hot = self._cache.get(session_id, segment)
 
         def work(records: SessionReader) -> Snapshot:
             row = open_row(records.session(session_id))
@@ -103,17 +103,17 @@ class SegmentHistory:
             return Snapshot(row, one, _read(records, row, segment, one.head), last)
 
         loaded = await self._repository.read(work)
-        self.keep(loaded.row, loaded.segment, loaded.state)
+        self.remember(loaded.row, loaded.segment, loaded.state)
         return loaded
 
-    async def state_at(self, session_id: str, segment: int, step: int) -> State:
+    async def state_at(self, session_id: str, segment: int, step: int) -> SegmentState:
         """Where a segment stood after a step; the step must be there."""
         return await self._repository.read(
             lambda records: _read(records, open_row(records.session(session_id)), segment, step)
         )
 
     async def append(
-        self, loaded: Snapshot, prompts: Sequence[Prompt], state: State, *, request_ids: Sequence[str] = ()
+        self, loaded: Snapshot, prompts: Sequence[Prompt], state: SegmentState, *, request_ids: Sequence[str] = ()
     ) -> tuple[SessionRow, SegmentRow]:
         """Add a step after the segment's head; the session and the segment after it.
 
@@ -133,7 +133,7 @@ class SegmentHistory:
         step = _step(prompts, state, segment=after, revision=row.revision + 1, now=now)
 
         def work(records: SessionWriter) -> None:
-            advance(records, row, now=now)
+            advance_revision(records, row, now=now)
             if any(records.request(row.id, key) for key in keys):
                 raise StaleRevision("this call was carried out before: look at the session again")
             if not one.length and not records.has_segment(row.id, one.number):
@@ -144,8 +144,8 @@ class SegmentHistory:
         await self._repository.write(work)
         return self._changed(row, after, state, now=now)
 
-    async def move(
-        self, loaded: Snapshot, head: int, state: State, *, request_ids: Sequence[str] = ()
+    async def move_head(
+        self, loaded: Snapshot, head: int, state: SegmentState, *, request_ids: Sequence[str] = ()
     ) -> tuple[SessionRow, SegmentRow]:
         """Make another step the last in force; the session and the segment after it.
 
@@ -157,22 +157,22 @@ class SegmentHistory:
         after = replace(loaded.segment, head=head)
 
         def work(records: SessionWriter) -> None:
-            advance(records, row, now=now)
+            advance_revision(records, row, now=now)
             records.move_head(row.id, after.number, head)
             records.insert_requests(row.id, [key for key in request_ids if key], _done(row, after))
 
         await self._repository.write(work)
         return self._changed(row, after, state, now=now)
 
-    def keep(self, row: SessionRow, segment: SegmentRow, state: State) -> None:
+    def remember(self, row: SessionRow, segment: SegmentRow, state: SegmentState) -> None:
         """Keep at hand where a segment stands at the session's present revision; call it while holding :meth:`lock`."""
-        self._hot.put(row, before=row.revision, segment=segment, state=state)
+        self._cache.put(row, previous_revision=row.revision, segment=segment, state=state)
 
     def _changed(
-        self, row: SessionRow, segment: SegmentRow, state: State, *, now: float
+        self, row: SessionRow, segment: SegmentRow, state: SegmentState, *, now: float
     ) -> tuple[SessionRow, SegmentRow]:
         after = replace(row, revision=row.revision + 1, used=now)
-        self._hot.put(after, before=row.revision, segment=segment, state=state)
+        self._cache.put(after, previous_revision=row.revision, segment=segment, state=state)
         return after, segment
 
 
@@ -203,7 +203,7 @@ def open_row(row: SessionRow | None) -> SessionRow:
     raise SessionNotFound("no session has this id; open one first")
 
 
-def advance(records: SessionWriter, row: SessionRow, *, now: float, model: str | None = None) -> None:
+def advance_revision(records: SessionWriter, row: SessionRow, *, now: float, model: str | None = None) -> None:
     """Go to the next revision from the one that ``row`` says.
 
     Raises:
@@ -214,19 +214,19 @@ def advance(records: SessionWriter, row: SessionRow, *, now: float, model: str |
         check_revision(open_row(records.session(row.id)), row.revision)
 
 
-def _step(prompts: Sequence[Prompt], state: State, *, segment: SegmentRow, revision: int, now: float) -> StepRow:
+def _step(prompts: Sequence[Prompt], state: SegmentState, *, segment: SegmentRow, revision: int, now: float) -> StepRow:
     """The step that led to a state, as it is stored; it is the segment's last one."""
     return StepRow(
         segment=segment.number,
         number=segment.head,
-        start_step=state.begun,
+        start_step=state.start_step,
         revision=revision,
         prompts=tuple(prompts),
         model=state.model,
         model_version=state.version,
         created=now,
         threshold=state.threshold,
-        prediction=state.answered,
+        prediction=state.prediction,
     )
 
 
@@ -234,10 +234,10 @@ def _done(row: SessionRow, segment: SegmentRow) -> RequestOutcome:
     return RequestOutcome(row.revision + 1, segment.number, segment.head)
 
 
-def _read(records: SessionReader, row: SessionRow, segment: int, step: int) -> State:
+def _read(records: SessionReader, row: SessionRow, segment: int, step: int) -> SegmentState:
     """Where a segment stood after a step: what was shown since the step that began the object, and the last answer."""
     if not step:
-        return State()
+        return SegmentState()
     last = records.steps(row.id, segment=segment, first=step, last=step)[0]
     shown = records.steps(row.id, segment=segment, first=last.start_step, last=step, answers=False)
     return read_state([one.prompts for one in shown], last, geometry=records.image_geometry(row.image_digest))

@@ -9,23 +9,23 @@ from gateway.core.sessions.records import Cursor, ModelUse, SessionRow
 from gateway.core.sessions.repository import SessionReader
 from sixpoint.errors import InvalidArgument, Violation
 
-__all__ = ["Rows", "check_size", "page", "read_token"]
+__all__ = ["PageRows", "check_page_size", "list_page", "parse_page_token"]
 
 _PAGE = 100
 _MOST_PAGE = 1000
 
 
 @dataclass(frozen=True)
-class Rows:
+class PageRows:
     """A page's sessions, the token of the next one, and how many there are: of the owner, and of all owners."""
 
     rows: Sequence[SessionRow]
-    token: str
+    next_token: str
     total: int
-    everybodys: int
+    total_all_owners: int
 
 
-def check_size(size: int) -> int:
+def check_page_size(size: int) -> int:
     """How many sessions a page has at most.
 
     Raises:
@@ -39,7 +39,7 @@ def check_size(size: int) -> int:
     return size or _PAGE
 
 
-def read_token(token: str) -> Cursor | None:
+def parse_page_token(token: str) -> Cursor | None:
     """The place after which a page begins; None: at the first.
 
     Raises:
@@ -56,18 +56,20 @@ def read_token(token: str) -> Cursor | None:
         ) from None
 
 
-def page(records: SessionReader, owner: str, *, most: int, after: Cursor | None, use: ModelUse | None) -> Rows:
+def list_page(
+    records: SessionReader, owner: str, *, limit: int, after: Cursor | None, use: ModelUse | None
+) -> PageRows:
     """A page of an owner's open sessions.
 
     Args:
         records: Queries of the transaction.
         owner: Whose.
-        most: How many at most.
+        limit: Largest number of sessions on the page.
         after: The place of the last one of the page before.
         use: Which a session must make of a model; None: whatever it uses.
     """
     if use is None:
-        rows = records.list_open(owner, after=after, limit=most + 1)
+        rows = records.list_open(owner, after=after, limit=limit + 1)
         total, everybodys = records.count_open(owner), records.count_open()
     else:
         # All are looked at anyway, to be counted.
@@ -76,8 +78,8 @@ def page(records: SessionReader, owner: str, *, most: int, after: Cursor | None,
         owned = sorted((row for row in using if row.owner == owner), key=lambda row: _order(row.used, row.id))
         rows = [row for row in owned if after is None or _order(row.used, row.id) > _order(*after)]
         total, everybodys = len(owned), len(using)
-    token = f"{rows[most - 1].used!r} {rows[most - 1].id}" if len(rows) > most else ""
-    return Rows(rows[:most], token, total, everybodys)
+    token = f"{rows[limit - 1].used!r} {rows[limit - 1].id}" if len(rows) > limit else ""
+    return PageRows(rows[:limit], token, total, everybodys)
 
 
 def _order(used: float, session_id: str) -> tuple[float, str]:

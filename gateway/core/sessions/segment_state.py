@@ -14,7 +14,7 @@ from sixpoint._typing import Bools
 from sixpoint.geometry import Geometry
 from sixpoint.prompts import Prompt
 
-__all__ = ["CachedSegment", "SegmentStateCache", "SentMask", "State", "read_state"]
+__all__ = ["CachedSegment", "SegmentState", "SegmentStateCache", "SentMask", "read_state"]
 
 # Of a state beyond its answer: prompts, objects, bookkeeping.
 _OVERHEAD_BYTES = 4096
@@ -38,7 +38,7 @@ class SentMask:
 
 
 @dataclass(frozen=True, eq=False)
-class State:
+class SegmentState:
     """Where a segment stands. It is replaced as a whole, never changed: a call that fails leaves it as it was.
 
     Attributes:
@@ -52,26 +52,26 @@ class State:
         prepared: What the network saw last; None when it is not known.
     """
 
-    begun: int = 0
-    shown: ObjectPrompts | None = None
-    answered: Prediction | None = None
+    start_step: int = 0
+    prompts: ObjectPrompts | None = None
+    prediction: Prediction | None = None
     model: str = ""
     version: str = ""
     threshold: float = 0.5
-    reply: SentMask | None = None
-    prepared: NetworkInput | None = None
+    sent_mask: SentMask | None = None
+    network_input: NetworkInput | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes that it holds in memory, more or less."""
-        answer = self.answered.probabilities.nbytes if self.answered else 0
-        seen = self.prepared.nbytes if self.prepared else 0
-        mask = self.shown.extent.mask if self.shown else None
+        answer = self.prediction.probabilities.nbytes if self.prediction else 0
+        seen = self.network_input.nbytes if self.network_input else 0
+        mask = self.prompts.extent.mask if self.prompts else None
         brought = 0 if mask is None else mask.nbytes
-        return answer + seen + brought + (self.reply.mask.nbytes if self.reply else 0) + _OVERHEAD_BYTES
+        return answer + seen + brought + (self.sent_mask.mask.nbytes if self.sent_mask else 0) + _OVERHEAD_BYTES
 
 
-def read_state(prompts: Sequence[Sequence[Prompt]], last: StepRow, *, geometry: Geometry) -> State:
+def read_state(prompts: Sequence[Sequence[Prompt]], last: StepRow, *, geometry: Geometry) -> SegmentState:
     """The state after steps on one object.
 
     Args:
@@ -85,7 +85,7 @@ def read_state(prompts: Sequence[Sequence[Prompt]], last: StepRow, *, geometry: 
         if shown is None and call.extent is None:  # then its clicks began the object
             call = start_without_extent(call, geometry=geometry)
         shown = accumulate(shown, call)
-    return State(last.start_step, shown, last.prediction, last.model, last.model_version, last.threshold)
+    return SegmentState(last.start_step, shown, last.prediction, last.model, last.model_version, last.threshold)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +100,7 @@ class CachedSegment:
 
     revision: int
     segment: SegmentRow
-    state: State
+    state: SegmentState
 
 
 @dataclass(eq=False)
@@ -118,7 +118,7 @@ class _CachedSession:
     def drop_input(self, number: int) -> None:
         """Drop what the network saw of a segment."""
         cached = self.segments[number]
-        self.segments[number] = replace(cached, state=replace(cached.state, prepared=None))
+        self.segments[number] = replace(cached, state=replace(cached.state, network_input=None))
 
 
 class SegmentStateCache:
@@ -155,25 +155,25 @@ class SegmentStateCache:
         session = self._sessions.peek(session_id)
         return None if session is None else session.row
 
-    def put(self, row: SessionRow, *, before: int, segment: SegmentRow, state: State) -> None:
+    def put(self, row: SessionRow, *, previous_revision: int, segment: SegmentRow, state: SegmentState) -> None:
         """Cache a segment's state at the revision of ``row``.
 
         Args:
             row: Record of the session.
-            before: Revision at which cached states of the session's other segments are still right.
+            previous_revision: Revision at which cached states of the session's other segments are still right.
             segment: Record of the segment.
             state: State of the segment.
         """
         segments = {
             number: replace(cached, revision=row.revision)
             for number, cached in self._pop(row.id).items()
-            if cached.revision == before
+            if cached.revision == previous_revision
         }
         segments[segment.number] = CachedSegment(row.revision, segment, state)
         session = _CachedSession(row, segments, self._now())
         for number, cached in segments.items():
-            if cached.state.prepared:
-                self._put_input(session, row.id, number, cached.state.prepared.nbytes)
+            if cached.state.network_input:
+                self._put_input(session, row.id, number, cached.state.network_input.nbytes)
         for session_id, evicted in self._sessions.put(row.id, session):
             self._pop_inputs(session_id, evicted)
 
@@ -186,7 +186,7 @@ class SegmentStateCache:
                 break
             self.drop(session_id)
 
-    def keep_at(self, session_id: str, revision: int) -> None:
+    def carry_over(self, session_id: str, revision: int) -> None:
         """Take over the cached segments to ``revision``, as the change before it concerned none of them.
 
         The session's record is dropped, since it may have changed.

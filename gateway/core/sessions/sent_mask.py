@@ -16,7 +16,7 @@ _MAX_COMPARED_VOXELS = 2**22
 
 def find_client_mask(snapshot: Snapshot, request: AnnotationRequest) -> ClientMask | None:
     """Find the mask that the client says it has; None if it is not the current one, or no longer in memory."""
-    sent = snapshot.state.reply
+    sent = snapshot.state.sent_mask
     if sent is None or not sent.since <= request.base_revision <= snapshot.row.revision:
         return None
     return ClientMask(sent.mask, sent.offset, request.base_revision)

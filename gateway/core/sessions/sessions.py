@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from gateway.core.sessions import listing
-from gateway.core.sessions.history import SegmentHistory, advance, check_revision, open_row
+from gateway.core.sessions.history import SegmentHistory, advance_revision, check_revision, open_row
 from gateway.core.sessions.records import ModelUse, RequestOutcome, SegmentRow, SessionRow, StepRow
 from gateway.core.sessions.repository import SessionReader, SessionRepository, SessionWriter
 from gateway.core.sessions.segment_state import SegmentStateCache
 from gateway.core.sessions.validation import check_repeated, check_request_id, check_segment, check_step
 from sixpoint.errors import ImageNotFound, InvalidArgument, ResourceExhausted
 
-__all__ = ["Page", "Session", "Sessions"]
+__all__ = ["Session", "SessionPage", "Sessions"]
 
 _MOST_NAME = 200
 # How long an ended session is remembered, to say "expired" rather than "unknown".
@@ -36,7 +36,7 @@ class Session:
 
 
 @dataclass(frozen=True)
-class Page:
+class SessionPage:
     """Some of an owner's open sessions.
 
     Attributes:
@@ -47,9 +47,9 @@ class Page:
     """
 
     sessions: tuple[Session, ...]
-    token: str
+    next_token: str
     total: int
-    everybodys: int
+    total_all_owners: int
 
 
 class Sessions:
@@ -69,16 +69,16 @@ class Sessions:
         self,
         *,
         repository: SessionRepository,
-        log: SegmentHistory,
-        hot: SegmentStateCache,
+        history: SegmentHistory,
+        cache: SegmentStateCache,
         limit: int,
         owner_limit: int,
         idle: float,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._repository = repository
-        self._log = log
-        self._hot = hot
+        self._history = history
+        self._cache = cache
         self._limit = limit
         self._owner_limit = owner_limit
         self._idle = idle
@@ -165,7 +165,7 @@ class Sessions:
             found = replace(found, row=replace(found.row, used=now), expires=now + self._idle)
         return found
 
-    async def page(self, owner: str, *, size: int = 0, token: str = "", use: ModelUse | None = None) -> Page:
+    async def page(self, owner: str, *, size: int = 0, token: str = "", use: ModelUse | None = None) -> SessionPage:
         """An owner's open sessions, the last used first.
 
         Args:
@@ -177,12 +177,12 @@ class Sessions:
         Raises:
             InvalidArgument: When the size or the token is none.
         """
-        most, after = listing.check_size(size), listing.read_token(token)
+        most, after = listing.check_page_size(size), listing.parse_page_token(token)
 
-        def work(records: SessionReader) -> Page:
-            found = listing.page(records, owner, most=most, after=after, use=use)
+        def work(records: SessionReader) -> SessionPage:
+            found = listing.list_page(records, owner, limit=most, after=after, use=use)
             listed = tuple(self._session(records, row) for row in found.rows)
-            return Page(listed, found.token, found.total, found.everybodys)
+            return SessionPage(listed, found.next_token, found.total, found.total_all_owners)
 
         return await self._repository.read(work)
 
@@ -213,19 +213,19 @@ class Sessions:
             repeated = bool(request_id) and records.request(session_id, request_id) is not None
             if not repeated:
                 check_revision(row, revision)
-                advance(records, row, now=self._now(), model=model)
+                advance_revision(records, row, now=self._now(), model=model)
                 for number, name in names:
                     records.rename_segment(session_id, number, name)
                 if request_id:
                     records.insert_requests(session_id, [request_id], RequestOutcome(row.revision + 1, 0, 0))
             return self._session(records, open_row(records.session(session_id))), repeated
 
-        async with self._log.lock(session_id):
+        async with self._history.lock(session_id):
             changed, repeated = await self._repository.write(work)
             if repeated:  # what other gateways did since is not known here
-                self._hot.drop(session_id)
+                self._cache.drop(session_id)
             else:
-                self._hot.keep_at(session_id, changed.row.revision)
+                self._cache.carry_over(session_id, changed.row.revision)
             return changed
 
     async def steps(self, session_id: str, *, segment: int = 0) -> list[tuple[StepRow, bool]]:
@@ -245,9 +245,9 @@ class Sessions:
 
     async def close(self, session_id: str) -> None:
         """Close a session; nothing happens when there is none of this id."""
-        async with self._log.lock(session_id):
+        async with self._history.lock(session_id):
             await self._repository.write(lambda records: records.end_session(session_id, now=self._now()))
-            self._hot.drop(session_id)
+            self._cache.drop(session_id)
 
     async def expire(self, *, every: float) -> int:
         """Close the sessions whose time has come, and remove what the ended ones left; how many were closed.
@@ -258,7 +258,7 @@ class Sessions:
         Args:
             every: Seconds between two such calls, more or less.
         """
-        self._hot.expire()
+        self._cache.expire()
 
         def work(records: SessionWriter) -> tuple[int, float]:
             now = self._now()

@@ -8,7 +8,7 @@ from typing import Any, cast
 import grpc.aio
 
 from gateway.core.images.records import ImageRecord
-from gateway.core.images.store import Header, Images
+from gateway.core.images.store import ImageHeader, ImageStore
 from gateway.grpc.owners import owner_of
 from sixpoint.errors import UploadError
 from sixpoint.protocol import geometry_from_message, geometry_to_message
@@ -24,7 +24,7 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 class ImageServicer(image_grpc.ImageServiceServicer):
     """``sixpoint.v1.ImageService``."""
 
-    def __init__(self, images: Images) -> None:
+    def __init__(self, images: ImageStore) -> None:
         self._images = images
 
     async def UploadImage(
@@ -50,8 +50,8 @@ class ImageServicer(image_grpc.ImageServiceServicer):
         return image_pb.GetUploadResponse(received_byte_count=await self._images.received(request.digest))
 
 
-def _header(message: image_pb.Image) -> Header:
-    return Header(
+def _header(message: image_pb.Image) -> ImageHeader:
+    return ImageHeader(
         digest=message.digest,
         geometry=geometry_from_message(message.geometry),
         voxel_type=message.voxel_type,

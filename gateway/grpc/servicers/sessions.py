@@ -54,9 +54,9 @@ class SessionServicer(session_grpc.SessionServiceServicer):
         )
         return session_pb.ListSessionsResponse(
             sessions=map(_session_message, found.sessions),
-            next_page_token=found.token,
+            next_page_token=found.next_token,
             total_size=found.total,
-            all_owners_size=found.everybodys,
+            all_owners_size=found.total_all_owners,
         )
 
     async def UpdateSession(

@@ -93,9 +93,9 @@ class Process:
             }
         )
         hot = SegmentStateCache(2**28)
-        log = SegmentHistory(repository=session_repository(self.database), hot=hot)
+        log = SegmentHistory(repository=session_repository(self.database), cache=hot)
         self.sessions = Sessions(
-            repository=session_repository(self.database), log=log, hot=hot, limit=99, owner_limit=0, idle=3600
+            repository=session_repository(self.database), history=log, cache=hot, limit=99, owner_limit=0, idle=3600
         )
         self.engine = Engine(
             history=log,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sqlalchemy import insert, select, update
 
-from gateway.core.images.store import Images
+from gateway.core.images.store import ImageStore
 from gateway.storage.blobs import Blobs
 from gateway.storage.database import Database
 from gateway.storage.schema import images as images_table
@@ -88,7 +88,7 @@ async def test_more_images_that_cannot_be_removed_than_a_sweep_looks_at_do_not_h
         await database.stop()
 
 
-async def swept(images: Images, *, times: int) -> None:
+async def swept(images: ImageStore, *, times: int) -> None:
     for _ in range(times):
         with contextlib.suppress(StorageUnavailable):
             await images.expire()

@@ -58,7 +58,7 @@ def test_threads_that_want_the_same_samples_make_them_once(monkeypatch: pytest.M
         calls.append(image.shape)
         return block_means(image, factors)
 
-    monkeypatch.setattr(sixpoint.preprocessing.block_mean, "reduce", counted)
+    monkeypatch.setattr(sixpoint.preprocessing.block_mean, "block_means", counted)
     reductions = Reductions(IMAGE)
 
     def read(_: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateway.core.images.store import Header, ImageLimits, Images
+from gateway.core.images.store import ImageHeader, ImageLimits, ImageStore
 from gateway.core.images.upload_files import UploadFile, UploadFolder
 from gateway.storage.blobs import Blobs
 from gateway.storage.database import Database
@@ -37,18 +37,18 @@ from tests.support.postgresql import PostgreSQL
 MEGABYTE = 1_000_000
 
 
-def header_of(volume: Volume, **changes: object) -> Header:
+def header_of(volume: Volume, **changes: object) -> ImageHeader:
     values = {
         "digest": volume.digest,
         "geometry": volume.geometry,
         "voxel_type": voxel_type_number(volume.array.dtype),
         "byte_count": volume.array.nbytes,
     }
-    return Header(**(values | changes))
+    return ImageHeader(**(values | changes))
 
 
 @asynccontextmanager
-async def opened(folder: Path, *, url: str = "", blobs: str = "", **limits: float) -> AsyncIterator[Images]:
+async def opened(folder: Path, *, url: str = "", blobs: str = "", **limits: float) -> AsyncIterator[ImageStore]:
     """Images in a folder; the same folder twice is two gateways that share it."""
     database = Database(url or f"sqlite:///{folder}/sixpoint.db")
     bounds = {
@@ -59,7 +59,7 @@ async def opened(folder: Path, *, url: str = "", blobs: str = "", **limits: floa
         "memory": MEGABYTE,
         "idle": 1000.0,
     } | limits
-    images = Images(
+    images = ImageStore(
         repository=image_repository(database),
         blobs=Blobs(blobs or str(folder / "blobs")),
         folder=folder / "cache",
@@ -73,12 +73,12 @@ async def opened(folder: Path, *, url: str = "", blobs: str = "", **limits: floa
 
 
 @pytest.fixture
-async def images(tmp_path: Path) -> AsyncIterator[Images]:
+async def images(tmp_path: Path) -> AsyncIterator[ImageStore]:
     async with opened(tmp_path) as images:
         yield images
 
 
-async def put(images: Images, volume: Volume, *, pieces: int = 3, offset: int = 0, owner: str = "") -> None:
+async def put(images: ImageStore, volume: Volume, *, pieces: int = 3, offset: int = 0, owner: str = "") -> None:
     data = volume.array.tobytes()[offset:]
     step = max(1, -(-len(data) // pieces))
     async with images.upload(header_of(volume), offset=offset, owner=owner) as upload:
@@ -87,13 +87,13 @@ async def put(images: Images, volume: Volume, *, pieces: int = 3, offset: int = 
         await upload.finish()
 
 
-async def begin(images: Images, volume: Volume, count: int) -> None:
+async def begin(images: ImageStore, volume: Volume, count: int) -> None:
     """Send the first bytes, and go away."""
     with pytest.raises(UploadError, match="ended early"):
         await send(images, volume, volume.array.tobytes()[:count])
 
 
-async def send(images: Images, volume: Volume, data: bytes) -> None:
+async def send(images: ImageStore, volume: Volume, data: bytes) -> None:
     """Send these bytes as an image's."""
     async with images.upload(header_of(volume)) as upload:
         await upload.write(data)
@@ -125,7 +125,7 @@ async def test_an_image_uploaded_in_pieces_is_found_by_its_digest(tmp_path: Path
         assert np.array_equal((await images.open(volume.digest)).volume.array, volume.array)
 
 
-async def test_an_image_needs_one_copy_on_one_file_system(images: Images, tmp_path: Path):
+async def test_an_image_needs_one_copy_on_one_file_system(images: ImageStore, tmp_path: Path):
     volume = noisy_volume()
     await put(images, volume)
     assert blob_of(tmp_path, volume).stat().st_nlink == 2
@@ -144,7 +144,7 @@ def test_the_digest_covers_the_geometry_and_the_type_too():
     assert volume.digest == by_hand
 
 
-async def test_an_image_that_is_not_here_is_not_found(images: Images):
+async def test_an_image_that_is_not_here_is_not_found(images: ImageStore):
     for digest in ("0" * 64, "", "../../etc/passwd"):
         with pytest.raises(ImageNotFound):
             await images.open(digest)
@@ -153,7 +153,7 @@ async def test_an_image_that_is_not_here_is_not_found(images: Images):
         assert await images.received(digest) == 0
 
 
-async def test_an_upload_that_ends_early_is_no_image_and_can_be_continued(images: Images, tmp_path: Path):
+async def test_an_upload_that_ends_early_is_no_image_and_can_be_continued(images: ImageStore, tmp_path: Path):
     volume = noisy_volume()
     await begin(images, volume, 1001)
     with pytest.raises(ImageNotFound):
@@ -164,14 +164,14 @@ async def test_an_upload_that_ends_early_is_no_image_and_can_be_continued(images
     assert files(tmp_path / "cache") == {"images"}
 
 
-async def test_an_upload_may_always_begin_anew(images: Images):
+async def test_an_upload_may_always_begin_anew(images: ImageStore):
     volume = noisy_volume()
     await begin(images, volume, 1001)
     await put(images, volume)
     assert await images.open(volume.digest)
 
 
-async def test_an_offset_other_than_what_arrived_is_refused_with_the_right_one(images: Images):
+async def test_an_offset_other_than_what_arrived_is_refused_with_the_right_one(images: ImageStore):
     volume = noisy_volume()
     await begin(images, volume, 1001)
     with pytest.raises(UploadError, match="1001 bytes of this image have arrived, the offset is 7"):
@@ -179,7 +179,7 @@ async def test_an_offset_other_than_what_arrived_is_refused_with_the_right_one(i
     assert await images.received(volume.digest) == 1001
 
 
-async def test_an_upload_cancelled_in_the_middle_can_be_continued(images: Images):
+async def test_an_upload_cancelled_in_the_middle_can_be_continued(images: ImageStore):
     volume = noisy_volume()
     sent = asyncio.Event()
 
@@ -199,14 +199,14 @@ async def test_an_upload_cancelled_in_the_middle_can_be_continued(images: Images
 
 
 async def test_an_upload_cancelled_while_its_file_is_claimed_can_be_continued(
-    images: Images, monkeypatch: pytest.MonkeyPatch
+    images: ImageStore, monkeypatch: pytest.MonkeyPatch
 ):
     volume = noisy_volume()
     await begin(images, volume, 1001)
     claimed, go_on = threading.Event(), threading.Event()
     claim = UploadFolder.claim
 
-    def slow_claim(folder: UploadFolder, header: Header, *, offset: int) -> UploadFile:
+    def slow_claim(folder: UploadFolder, header: ImageHeader, *, offset: int) -> UploadFile:
         file = claim(folder, header, offset=offset)
         claimed.set()
         go_on.wait()
@@ -224,7 +224,7 @@ async def test_an_upload_cancelled_while_its_file_is_claimed_can_be_continued(
     await put(images, volume, offset=1001)
 
 
-async def test_an_upload_cancelled_again_while_no_thread_is_free_to_close_its_file_can_be_continued(images: Images):
+async def test_an_upload_cancelled_again_while_no_thread_is_free_to_close_its_file_can_be_continued(images: ImageStore):
     volume = noisy_volume()
     sent, go_on = asyncio.Event(), threading.Event()
 
@@ -249,7 +249,7 @@ async def test_an_upload_cancelled_again_while_no_thread_is_free_to_close_its_fi
 
 
 async def test_bytes_that_the_disk_changed_meanwhile_are_found_and_the_next_upload_begins_anew(
-    images: Images, tmp_path: Path
+    images: ImageStore, tmp_path: Path
 ):
     volume = noisy_volume()
     await begin(images, volume, 1001)
@@ -277,14 +277,14 @@ async def test_two_uploads_of_one_image_at_once_do_not_disturb_each_other(tmp_pa
     assert len(list((tmp_path / "cache" / "images").iterdir())) == 1
 
 
-async def test_more_bytes_than_announced_are_refused_when_they_come(images: Images, tmp_path: Path):
+async def test_more_bytes_than_announced_are_refused_when_they_come(images: ImageStore, tmp_path: Path):
     volume = noisy_volume()
     with pytest.raises(UploadError, match="announced 92160"):
         await send(images, volume, volume.array.tobytes() + b"x")
     assert files(tmp_path) == set()
 
 
-async def test_other_bytes_than_announced_are_refused_and_leave_nothing(images: Images, tmp_path: Path):
+async def test_other_bytes_than_announced_are_refused_and_leave_nothing(images: ImageStore, tmp_path: Path):
     volume = noisy_volume()
     data = bytearray(volume.array.tobytes())
     data[1000] ^= 1
@@ -293,9 +293,9 @@ async def test_other_bytes_than_announced_are_refused_and_leave_nothing(images: 
     assert files(tmp_path) == set()
 
 
-async def test_a_header_that_claims_a_hundred_gigabytes_takes_no_disk(images: Images, tmp_path: Path):
+async def test_a_header_that_claims_a_hundred_gigabytes_takes_no_disk(images: ImageStore, tmp_path: Path):
     geometry = Geometry(size=(10_000, 10_000, 500))
-    claim = Header(digest="0" * 64, geometry=geometry, voxel_type=3, byte_count=100_000_000_000)
+    claim = ImageHeader(digest="0" * 64, geometry=geometry, voxel_type=3, byte_count=100_000_000_000)
     with pytest.raises(ResourceExhausted, match="at most 1000000"):
         async with images.upload(claim):
             pass
@@ -311,20 +311,20 @@ async def test_a_header_that_claims_a_hundred_gigabytes_takes_no_disk(images: Im
         *(({"voxel_type": number}, VolumeError, "not supported") for number in (0, 8, -1, 255)),
     ],
 )
-async def test_a_header_that_cannot_be_true_is_refused(images: Images, changes, error, words: str):
+async def test_a_header_that_cannot_be_true_is_refused(images: ImageStore, changes, error, words: str):
     with pytest.raises(error, match=words):
         async with images.upload(header_of(noisy_volume(), **changes)):
             pass
 
 
-async def test_an_image_of_one_slice_is_refused(images: Images):
+async def test_an_image_of_one_slice_is_refused(images: ImageStore):
     with pytest.raises(VolumeError, match="at least two voxels along each axis"):
         async with images.upload(header_of(noisy_volume((40, 36, 1)))):
             pass
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-async def test_voxels_that_are_no_numbers_are_counted_and_refused(images: Images, tmp_path: Path, value: float):
+async def test_voxels_that_are_no_numbers_are_counted_and_refused(images: ImageStore, tmp_path: Path, value: float):
     volume = noisy_volume(dtype="float32")
     volume.array[3, 4, 5:7] = value
     with pytest.raises(VolumeError, match="2 voxels"):
@@ -404,7 +404,7 @@ async def test_a_damaged_blob_is_never_served_and_can_be_uploaded_again(
         assert np.array_equal((await images.open(volume.digest)).volume.array, volume.array)
 
 
-async def test_damage_is_found_while_the_image_is_at_hand(images: Images, tmp_path: Path):
+async def test_damage_is_found_while_the_image_is_at_hand(images: ImageStore, tmp_path: Path):
     volume = noisy_volume()
     await put(images, volume)
     await images.open(volume.digest)
@@ -587,7 +587,7 @@ asyncio.run(main(Path(sys.argv[1])))
         assert np.array_equal((await images.open(volume.digest)).volume.array, volume.array)
 
 
-async def test_the_same_image_twice_is_kept_once(images: Images, tmp_path: Path):
+async def test_the_same_image_twice_is_kept_once(images: ImageStore, tmp_path: Path):
     volume = noisy_volume()
     await put(images, volume)
     kept = await images.open(volume.digest)
@@ -598,7 +598,7 @@ async def test_the_same_image_twice_is_kept_once(images: Images, tmp_path: Path)
     assert len(list((tmp_path / "blobs").rglob(volume.digest))) == 1
 
 
-async def test_the_canonical_view_shares_the_voxels(images: Images):
+async def test_the_canonical_view_shares_the_voxels(images: ImageStore):
     volume = Volume(noisy_volume().array, Geometry(size=(40, 36, 32), direction=(-1, 0, 0, 0, 0, 1, 0, 1, 0)))
     await put(images, volume)
     image = await images.open(volume.digest)

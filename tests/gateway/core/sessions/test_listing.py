@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.core.sessions.records import ModelUse
-from gateway.core.sessions.segment_state import State
+from gateway.core.sessions.segment_state import SegmentState
 from tests.gateway.core.sessions.test_sessions import BOX, Clock, Process, clock, database, process
 
 __all__ = ["clock", "database", "process"]
@@ -22,7 +22,7 @@ async def test_sessions_use_what_their_masks_show_and_what_they_would_be_given(p
     await process.show(shows, BOX)
     await process.show(left, BOX)
     await process.show(left, BOX, version="4")  # version 3 can be come back to, but is not shown
-    await process.log.move(await process.show(undone, BOX), 0, State())
+    await process.history.move_head(await process.show(undone, BOX), 0, SegmentState())
     await process.show(second, BOX, version="4")
     await process.show(second, BOX, segment=2)
     await process.show(moved, BOX)
@@ -33,7 +33,7 @@ async def test_sessions_use_what_their_masks_show_and_what_they_would_be_given(p
     async def using(model: str, version: str, owner: str) -> tuple[set[str], int, int]:
         use = ModelUse(model, version, assigned=lambda session: session == given)
         found = await process.sessions.page(owner, use=use)
-        return {one.row.id for one in found.sessions}, found.total, found.everybodys
+        return {one.row.id for one in found.sessions}, found.total, found.total_all_owners
 
     assert await using("m", "3", "anna") == ({shows, second, moved}, 3, 4)
     assert await using("m", "3", "bert") == ({given}, 1, 4)
@@ -57,8 +57,8 @@ async def test_they_are_listed_page_by_page_the_last_used_first(process, clock):
     listed, token = [], ""
     while True:
         page = await process.sessions.page("anna", size=2, token=token, use=use)
-        assert (page.total, page.everybodys) == (4, 5)
+        assert (page.total, page.total_all_owners) == (4, 5)
         listed += [one.row.id for one in page.sessions]
-        if not (token := page.token):
+        if not (token := page.next_token):
             break
     assert listed == [ids[4], *sorted([ids[3], ids[5]]), ids[0]]

@@ -14,7 +14,7 @@ from gateway.core.annotation.prompt_state import accumulate, read_prompts
 from gateway.core.sessions import sessions as sessions_module
 from gateway.core.sessions.history import SegmentHistory, Snapshot
 from gateway.core.sessions.records import SegmentRow, SessionRow
-from gateway.core.sessions.segment_state import SegmentStateCache, State
+from gateway.core.sessions.segment_state import SegmentState, SegmentStateCache
 from gateway.core.sessions.sessions import Session, Sessions
 from gateway.storage.database import Database
 from gateway.storage.repository import session_repository
@@ -54,12 +54,12 @@ class Process:
 
     def __post_init__(self) -> None:
         hot = SegmentStateCache(self.budget)
-        self.hot = hot
-        self.log = SegmentHistory(repository=session_repository(self.database), hot=hot, now=self.clock)
+        self.cache = hot
+        self.history = SegmentHistory(repository=session_repository(self.database), cache=hot, now=self.clock)
         self.sessions = Sessions(
             repository=session_repository(self.database),
-            log=self.log,
-            hot=hot,
+            history=self.history,
+            cache=hot,
             limit=self.limit,
             owner_limit=self.owner_limit,
             idle=IDLE,
@@ -73,18 +73,20 @@ class Process:
         self, session_id: str, *prompts: Prompt, segment: int = 1, request_id: str = "", version: str = "3"
     ) -> Snapshot:
         """Add a step whose answer is made up; the segment as it is loaded after it."""
-        loaded = await self.log.load(session_id, segment)
-        await self.log.append(loaded, prompts, self.after(loaded, *prompts, version=version), request_ids=(request_id,))
-        return await self.log.load(session_id, segment)
+        loaded = await self.history.load(session_id, segment)
+        await self.history.append(
+            loaded, prompts, self.after(loaded, *prompts, version=version), request_ids=(request_id,)
+        )
+        return await self.history.load(session_id, segment)
 
-    def after(self, loaded: Snapshot, *prompts: Prompt, version: str = "3") -> State:
+    def after(self, loaded: Snapshot, *prompts: Prompt, version: str = "3") -> SegmentState:
         """Where the segment would stand after such a step."""
         call = read_prompts(prompts, geometry=GEOMETRY)
         number = loaded.segment.head + 1
         grid = np.full((4, 4, 4), 10 * number + loaded.segment.number, np.uint8)
         answered = Prediction(grid, Roi((0.0, 0.0, 0.0), (8.0, 8.0, 8.0), (4, 4, 4)))
-        begun = number if call.extent else loaded.state.begun
-        return State(begun, accumulate(loaded.state.shown, call), answered, "m", version, 0.4)
+        start_step = number if call.extent else loaded.state.start_step
+        return SegmentState(start_step, accumulate(loaded.state.prompts, call), answered, "m", version, 0.4)
 
 
 @pytest.fixture
@@ -117,9 +119,9 @@ def process(database: Database, clock: Clock) -> Process:
     return Process(database, clock)
 
 
-def answer_of(state: State) -> int:
-    assert state.answered is not None
-    return int(state.answered.probabilities[0, 0, 0])
+def answer_of(state: SegmentState) -> int:
+    assert state.prediction is not None
+    return int(state.prediction.probabilities[0, 0, 0])
 
 
 # Sessions
@@ -175,10 +177,10 @@ async def test_sessions_are_listed_by_owner_and_page_the_last_used_first(process
     await process.open("bert")
     await process.show(opened[1], BOX)
     first = await process.sessions.page("anna", size=3)
-    rest = await process.sessions.page("anna", size=3, token=first.token)
+    rest = await process.sessions.page("anna", size=3, token=first.next_token)
     assert [one.row.id for one in first.sessions + rest.sessions] == [opened[i] for i in (1, 4, 3, 2, 0)]
-    assert rest.token == ""
-    assert (rest.total, rest.everybodys) == (5, 6)
+    assert rest.next_token == ""
+    assert (rest.total, rest.total_all_owners) == (5, 6)
     assert first.sessions[0].segments == (SegmentRow(1, "", 1, 1),)
     for size, token in ((-1, ""), (1001, ""), (0, "nonsense")):
         with pytest.raises(errors.InvalidArgument):
@@ -252,7 +254,7 @@ async def test_the_logs_of_many_ended_sessions_go_a_few_at_a_time(process, datab
     monkeypatch.setattr(SqlSessionWriter, "delete_ended", counted)
     await process.sessions.expire(every=30)
     assert sizes == [2, 2, 1]
-    assert (await process.log.load(kept, 1)).segment.length == 1
+    assert (await process.history.load(kept, 1)).segment.length == 1
     for table in (segments, steps, requests):
         left = await database.read(lambda conn, table=table: conn.scalars(select(table.c.session_id)).all())
         assert left == [kept]
@@ -288,28 +290,28 @@ async def test_what_was_shown_and_answered_is_read_by_another_process(process, d
     opened = await process.open()
     await process.show(opened.row.id, BOX)
     own = await process.show(opened.row.id, Click((3, 4, 5)), Click((4, 4, 5), positive=False))
-    other = await Process(database, clock).log.load(opened.row.id, 1)
+    other = await Process(database, clock).history.load(opened.row.id, 1)
     assert (other.row, other.segment) == (own.row, own.segment)
     assert answer_of(other.state) == answer_of(own.state) == 21
-    assert other.state.answered is not None
-    assert own.state.answered is not None
-    assert other.state.answered.roi == own.state.answered.roi
-    assert other.state.shown is not None
-    assert own.state.shown is not None
-    assert np.array_equal(other.state.shown.clicks.points, own.state.shown.clicks.points)
-    assert np.array_equal(other.state.shown.extent.box, own.state.shown.extent.box)
-    assert (other.state.begun, other.state.model, other.state.version, other.state.threshold) == (1, "m", "3", 0.4)
+    assert other.state.prediction is not None
+    assert own.state.prediction is not None
+    assert other.state.prediction.roi == own.state.prediction.roi
+    assert other.state.prompts is not None
+    assert own.state.prompts is not None
+    assert np.array_equal(other.state.prompts.clicks.points, own.state.prompts.clicks.points)
+    assert np.array_equal(other.state.prompts.extent.box, own.state.prompts.extent.box)
+    assert (other.state.start_step, other.state.model, other.state.version, other.state.threshold) == (1, "m", "3", 0.4)
 
 
 async def test_the_head_moves_back_and_forth_and_new_prompts_end_what_can_be_redone(process):
     opened = await process.open()
     for prompts in ((BOX,), (Click((3, 4, 5)),), (BOX,)):
         loaded = await process.show(opened.row.id, *prompts)
-    assert (loaded.segment.head, loaded.segment.length, loaded.state.begun) == (3, 3, 3)
-    back = await process.log.state_at(opened.row.id, 1, 2)
-    assert (answer_of(back), back.begun) == (21, 1)
-    await process.log.move(loaded, 2, back)
-    loaded = await process.log.load(opened.row.id, 1)
+    assert (loaded.segment.head, loaded.segment.length, loaded.state.start_step) == (3, 3, 3)
+    back = await process.history.state_at(opened.row.id, 1, 2)
+    assert (answer_of(back), back.start_step) == (21, 1)
+    await process.history.move_head(loaded, 2, back)
+    loaded = await process.history.load(opened.row.id, 1)
     assert (loaded.segment.head, loaded.segment.length, loaded.row.revision) == (2, 3, 4)
     loaded = await process.show(opened.row.id, Click((5, 5, 5)))
     assert (loaded.segment.head, loaded.segment.length) == (3, 3)
@@ -327,25 +329,25 @@ async def test_segments_have_logs_of_their_own(process):
     await process.show(opened.row.id, Click((3, 4, 5)))
     found = await process.sessions.get(opened.row.id)
     assert found.segments == (SegmentRow(1, "", 2, 2), SegmentRow(7, "", 1, 1))
-    assert answer_of((await process.log.load(opened.row.id, 7)).state) == 17
+    assert answer_of((await process.history.load(opened.row.id, 7)).state) == 17
     assert len(await process.sessions.steps(opened.row.id, segment=7)) == 1
 
 
 async def test_of_two_processes_at_one_revision_one_is_told_that_it_came_late(process, database, clock):
     opened = await process.open()
     other = Process(database, clock)
-    mine, theirs = await process.log.load(opened.row.id, 1), await other.log.load(opened.row.id, 1)
-    await other.log.append(theirs, [BOX], other.after(theirs, BOX))
+    mine, theirs = await process.history.load(opened.row.id, 1), await other.history.load(opened.row.id, 1)
+    await other.history.append(theirs, [BOX], other.after(theirs, BOX))
     with pytest.raises(errors.StaleRevision, match="revision 1, the call was made for 0"):
-        await process.log.append(mine, [BOX], process.after(mine, BOX))
-    assert (await process.log.load(opened.row.id, 1)).segment == SegmentRow(1, "", 1, 1)
+        await process.history.append(mine, [BOX], process.after(mine, BOX))
+    assert (await process.history.load(opened.row.id, 1)).segment == SegmentRow(1, "", 1, 1)
 
 
 async def test_what_is_at_hand_is_not_trusted_when_another_process_went_on(process, database, clock):
     opened = await process.open()
     await process.show(opened.row.id, BOX)
     await Process(database, clock).show(opened.row.id, Click((3, 4, 5)))
-    assert answer_of((await process.log.load(opened.row.id, 1)).state) == 21
+    assert answer_of((await process.history.load(opened.row.id, 1)).state) == 21
 
 
 async def test_a_repeated_update_does_not_make_current_what_another_process_went_beyond(process, database, clock):
@@ -362,19 +364,19 @@ async def test_a_repeated_update_does_not_make_current_what_another_process_went
 
 async def test_a_session_that_was_closed_meanwhile_takes_no_step(process):
     opened = await process.open()
-    loaded = await process.log.load(opened.row.id, 1)
+    loaded = await process.history.load(opened.row.id, 1)
     await process.sessions.close(opened.row.id)
     with pytest.raises(errors.SessionNotFound):
-        await process.log.append(loaded, [BOX], process.after(loaded, BOX))
+        await process.history.append(loaded, [BOX], process.after(loaded, BOX))
 
 
 async def test_a_call_that_was_carried_out_is_known_by_its_id(process):
     opened = await process.open()
     await process.show(opened.row.id, BOX, request_id="r1")
-    loaded = await process.log.load(opened.row.id, 1, request_ids=("r1",))
-    assert loaded.done is not None
-    assert (loaded.done.revision, loaded.done.segment, loaded.done.head) == (1, 1, 1)
-    assert (await process.log.load(opened.row.id, 1, request_ids=("r2",))).done is None
+    loaded = await process.history.load(opened.row.id, 1, request_ids=("r1",))
+    assert loaded.outcome is not None
+    assert (loaded.outcome.revision, loaded.outcome.segment, loaded.outcome.head) == (1, 1, 1)
+    assert (await process.history.load(opened.row.id, 1, request_ids=("r2",))).outcome is None
 
 
 async def test_an_id_that_opened_a_session_on_another_image_is_refused(process):
@@ -397,7 +399,7 @@ async def test_a_fork_stands_where_the_other_stood(process):
     assert (await process.sessions.fork(opened.row.id, owner="bert", segment=1, step=2, request_id="r")) == early
     assert whole.segments == (SegmentRow(1, "", 3, 3), SegmentRow(2, "", 1, 1))
     assert early.segments == (SegmentRow(1, "", 2, 2), SegmentRow(2, "", 1, 1))
-    assert answer_of((await process.log.load(early.row.id, 1)).state) == 21
+    assert answer_of((await process.history.load(early.row.id, 1)).state) == 21
     await process.show(early.row.id, Click((6, 4, 5)))
     assert (await process.sessions.get(opened.row.id)).segments == whole.segments
     empty = await process.sessions.fork(opened.row.id, owner="", segment=1, step=0)
@@ -411,9 +413,9 @@ async def test_what_is_at_hand_stays_within_its_budget(database, clock):
     process = Process(database, clock, budget=10_000)
     for _ in range(5):
         await process.show((await process.open()).row.id, BOX)
-    assert 0 < process.hot.nbytes <= 10_000
+    assert 0 < process.cache.nbytes <= 10_000
     await process.sessions.close((await process.sessions.page("")).sessions[0].row.id)
-    assert process.hot.nbytes >= 0
+    assert process.cache.nbytes >= 0
 
 
 async def test_a_damaged_answer_is_an_error_that_says_what_to_do(process, database, clock):
@@ -421,14 +423,14 @@ async def test_a_damaged_answer_is_an_error_that_says_what_to_do(process, databa
     await process.show(opened.row.id, BOX)
     await database.write(lambda conn: conn.execute(update(steps).values(answer=b"no zstd")))
     with pytest.raises(errors.InternalError, match="undo the step"):
-        await Process(database, clock).log.load(opened.row.id, 1)
+        await Process(database, clock).history.load(opened.row.id, 1)
 
 
 async def test_a_change_elsewhere_in_the_session_keeps_what_is_at_hand(process):
     opened = await process.open()
     loaded = await process.show(opened.row.id, BOX)
     await process.sessions.update(opened.row.id, model="other", names=[])
-    hot = process.hot.get(opened.row.id, 1)
+    hot = process.cache.get(opened.row.id, 1)
     assert hot is not None
     assert (hot.revision, hot.state) == (2, replace(loaded, row=loaded.row).state)
 
@@ -441,7 +443,7 @@ def test_of_sessions_that_nobody_uses_nothing_is_kept_at_hand() -> None:
     moment = [0.0]
     hot = SegmentStateCache(2**20, idle=600, now=lambda: moment[0])
     for name in ("early", "late"):
-        hot.put(row_of(name), before=0, segment=SegmentRow(1), state=State())
+        hot.put(row_of(name), previous_revision=0, segment=SegmentRow(1), state=SegmentState())
         moment[0] += 400
     held = hot.nbytes
     hot.get("early", 1)
@@ -458,11 +460,11 @@ def test_masks_that_were_brought_along_count_as_what_is_at_hand_and_once() -> No
     mask = np.ones(GEOMETRY.size[::-1], np.bool_)
     brought = accumulate(None, read_prompts([InitialMask.of(mask)], geometry=GEOMETRY))
     clicked = accumulate(brought, read_prompts([Click((3, 4, 5))], geometry=GEOMETRY))
-    one = mask.nbytes + State().nbytes
+    one = mask.nbytes + SegmentState().nbytes
     hot = SegmentStateCache(2 * one)
     for name in ("a", "b", "c"):
-        hot.put(row_of(name), before=0, segment=SegmentRow(1), state=State(shown=brought))
-    hot.put(row_of("c"), before=0, segment=SegmentRow(1), state=State(shown=clicked))
+        hot.put(row_of(name), previous_revision=0, segment=SegmentRow(1), state=SegmentState(prompts=brought))
+    hot.put(row_of("c"), previous_revision=0, segment=SegmentRow(1), state=SegmentState(prompts=clicked))
     assert [hot.get(name, 1) is not None for name in ("a", "b", "c")] == [False, True, True]
     assert hot.nbytes == 2 * one
 
@@ -471,10 +473,15 @@ def test_what_networks_saw_is_kept_of_the_last_segments_alone() -> None:
     prepared = ready(SIX, volume=noisy_volume(), spec=CLICKS_SPEC)
     hot = SegmentStateCache(40 * prepared.nbytes)  # a sixteenth of it: two of them
     for number, name in enumerate(("a", "b", "c")):
-        hot.put(row_of(name), before=0, segment=SegmentRow(1), state=State(begun=number, prepared=prepared))
+        hot.put(
+            row_of(name),
+            previous_revision=0,
+            segment=SegmentRow(1),
+            state=SegmentState(start_step=number, network_input=prepared),
+        )
     states = [found.state for name in ("a", "b", "c") if (found := hot.get(name, 1))]
-    assert [state.begun for state in states] == [0, 1, 2]
-    assert [state.prepared for state in states] == [None, prepared, prepared]
+    assert [state.start_step for state in states] == [0, 1, 2]
+    assert [state.network_input for state in states] == [None, prepared, prepared]
     assert hot.nbytes == sum(state.nbytes for state in states)
     for name in ("a", "b", "c"):
         hot.drop(name)
