@@ -1,1 +1,1 @@
-"""The gRPC edge."""
+"""The gRPC edge: servicers, interceptor, and the conversion of messages."""

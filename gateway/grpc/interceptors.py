@@ -1,4 +1,4 @@
-"""Round every call of sixpoint's own services: a log line, a deadline, and errors as ``google.rpc.Status``."""
+"""Give every call of sixpoint's services a log line, a deadline, and errors as ``google.rpc.Status``."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ __all__ = ["CallInterceptor"]
 _log = logging.getLogger(__name__)
 
 _Context = grpc.aio.ServicerContext[Any, Any]
-_Behaviour = Callable[[Any, _Context], Awaitable[Any]]
-_Refusal = tuple[grpc.StatusCode, str, tuple[tuple[str, bytes]]]
+_Handler = Callable[[Any, _Context], Awaitable[Any]]
+_AbortArguments = tuple[grpc.StatusCode, str, tuple[tuple[str, bytes]]]
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps the calls of ``sixpoint.v1``; health and reflection pass untouched.
+    """Wraps the calls of ``sixpoint.v1``; health and reflection are left alone.
 
-    A stream in both directions lasts as long as its viewer likes: its actions have deadlines of their own.
+    A bidirectional stream has no deadline: each of its actions has its own.
 
     Args:
-        call_seconds: Deadline of a unary call that brings none.
-        upload_seconds: Deadline of a client stream that brings none.
-        segmentation_seconds: Deadline of a server stream that brings none.
+        call_seconds: Default deadline of a unary call.
+        upload_seconds: Default deadline of a client stream.
+        segmentation_seconds: Default deadline of a server stream.
     """
 
     def __init__(self, *, call_seconds: float, upload_seconds: float, segmentation_seconds: float) -> None:
@@ -45,7 +45,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
-        """Wrap the handler that the server would call."""
+        """Wrap the handler of a call."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
         if handler is None or not method.startswith("/sixpoint."):
@@ -65,21 +65,21 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         wrapped = self._wrap(handler.unary_unary, method, self._call_seconds)
         return grpc.unary_unary_rpc_method_handler(wrapped, **codecs)
 
-    def _wrap(self, behaviour: _Behaviour, method: str, default_seconds: float | None) -> Callable[..., Any]:
+    def _wrap(self, handle: _Handler, method: str, default_seconds: float | None) -> Callable[..., Any]:
         async def call(request: Any, context: _Context) -> Any:
             started = time.perf_counter()
             code = grpc.StatusCode.OK.name
             reason = ""
             try:
-                # gRPC itself cancels this task when the caller's own deadline passes.
+                # When the client sets a deadline, gRPC cancels this task once it passes.
                 async with asyncio.timeout(None if context.time_remaining() is not None else default_seconds):
-                    return await behaviour(request, context)
+                    return await handle(request, context)
             except asyncio.CancelledError:
                 code = grpc.StatusCode.CANCELLED.name
                 raise
             except Exception as failure:
-                refusal, reason = _refusal(_as_sixpoint_error(failure))
-                code = refusal[0].name
+                arguments, reason = _abort_arguments(_as_sixpoint_error(failure))
+                code = arguments[0].name
             finally:
                 _log.info(
                     "call",
@@ -91,10 +91,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                         "seconds": round(time.perf_counter() - started, 4),
                     },
                 )
-            # gRPC keeps what abort raises, its context and this frame until garbage is collected: so the failure, whose
-            # frames hold all that the call had at hand, is forgotten by now, and the request is, too.
+            # gRPC keeps the exception of abort, with this frame, until the next garbage collection. By now neither the
+            # failure, whose frames refer to all data of the call, nor the request is referred to.
             del request
-            return await context.abort(*refusal)
+            return await context.abort(*arguments)
 
         return call
 
@@ -103,12 +103,14 @@ def _as_sixpoint_error(failure: Exception) -> SixpointError:
     if isinstance(failure, SixpointError):
         return failure
     if isinstance(failure, TimeoutError):
-        return DeadlineExceeded("the call took longer than the server allows without a deadline of its own")
+        return DeadlineExceeded(
+            "the call took longer than the gateway allows for calls without a deadline; set a deadline to allow more"
+        )
     _log.error("unexpected exception", exc_info=failure)
-    return InternalError("a fault of the server's own; its log says more")
+    return InternalError("internal error of the gateway; its log has the details")
 
 
-def _refusal(error: SixpointError) -> tuple[_Refusal, str]:
-    """What a call is aborted with, and the error's reason; neither refers to the error."""
+def _abort_arguments(error: SixpointError) -> tuple[_AbortArguments, str]:
+    """Return the arguments to abort a call with, and the error's reason; neither refers to the error."""
     details = ((DETAILS_KEY, error_to_status(error).SerializeToString()),)
     return (status_code(error), error.message, details), error.reason

@@ -1,4 +1,4 @@
-"""Requests of ``sixpoint.v1.AnnotationService`` read, and its answers made; for single calls and streams alike."""
+"""Convert the messages of ``sixpoint.v1.AnnotationService``, for single calls and for streams."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ PHASES = {
     Stage.INFERENCE: annotation_pb.PHASE_INFERENCE,
     Stage.POSTPROCESSING: annotation_pb.PHASE_POSTPROCESSING,
 }
-"""The contract's number of each phase."""
+"""Phase of the contract for each stage."""
 
-Change = (
+_Change = (
     annotation_pb.AnnotateRequest | annotation_pb.UndoRequest | annotation_pb.RedoRequest | annotation_pb.ResetRequest
 )
 
 
-def read_change(request: Change) -> AnnotationRequest:
-    """What a change is about.
+def read_change(request: _Change) -> AnnotationRequest:
+    """Read the segment and the conditions of a call that changes a segment.
 
     Raises:
-        InvalidArgument: When the segment's number or the id of the call is none.
+        InvalidArgument: When the segment's number or the request id is not valid.
     """
     check_request_id(request.request_id)
     segment = request.segment or 1
@@ -47,10 +47,10 @@ def read_change(request: Change) -> AnnotationRequest:
 
 
 def read_mask_request(request: annotation_pb.GetMaskRequest) -> AnnotationRequest:
-    """Which segment is asked for.
+    """Read the segment of a call that returns its mask.
 
     Raises:
-        InvalidArgument: When the segment's number is none.
+        InvalidArgument: When the segment's number is not valid.
     """
     segment = request.segment or 1
     check_segment(segment)
@@ -58,13 +58,13 @@ def read_mask_request(request: annotation_pb.GetMaskRequest) -> AnnotationReques
 
 
 def read_prompts(request: annotation_pb.AnnotateRequest) -> list[Prompt]:
-    """The prompts of a call.
+    """Read the prompts of a call.
 
     Raises:
-        PromptError: When one cannot be read, naming it.
-        ResourceExhausted: When they are too many.
+        PromptError: When a prompt cannot be read; the error names it.
+        ResourceExhausted: When there are too many prompts.
     """
-    # Before any is read: a message holds a hundred times as many as are answered. One may be points or a box.
+    # Checked before reading: a message can hold a hundred times as many. One prompt may be other than a click.
     check_click_count(len(request.prompts) - 1)
     prompts = []
     for number, message in enumerate(request.prompts):
@@ -75,25 +75,25 @@ def read_prompts(request: annotation_pb.AnnotateRequest) -> list[Prompt]:
     return prompts
 
 
-def result_to_message(answer: AnnotationResult) -> annotation_pb.Answer:
-    """An answer as a message."""
+def result_to_message(result: AnnotationResult) -> annotation_pb.Answer:
+    """Convert the result of a call to a message."""
     return annotation_pb.Answer(
-        revision=answer.revision,
-        segment=answer.segment.number,
-        step=answer.segment.head,
-        step_count=answer.segment.length,
-        mask=mask_to_message(answer.mask),
-        model=answer.model,
-        model_version=answer.version,
-        timings=timings_to_message(answer.timings),
+        revision=result.revision,
+        segment=result.segment.number,
+        step=result.segment.head,
+        step_count=result.segment.length,
+        mask=mask_to_message(result.mask),
+        model=result.model,
+        model_version=result.version,
+        timings=timings_to_message(result.timings),
     )
 
 
 def event_to_message(event: SegmentationEvent) -> annotation_pb.SegmentResponse:
-    """What a segmentation tells, as a message."""
+    """Convert an event of a segmentation to a message."""
     match event:
-        case SegmentationProgress(phase, done, count):
-            progress = annotation_pb.SegmentProgress(phase=PHASES[phase], patches_done=done, patch_count=count)
+        case SegmentationProgress(stage, done, count):
+            progress = annotation_pb.SegmentProgress(phase=PHASES[stage], patches_done=done, patch_count=count)
             return annotation_pb.SegmentResponse(progress=progress)
         case LabelMask(number, name, mask, extremes):
             label = annotation_pb.SegmentLabel(number=number, name=name, mask=mask_to_message(mask))

@@ -1,4 +1,4 @@
-"""Whose a call is."""
+"""The owner that a call names in its metadata."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["owner_of"]
 
 
 def owner_of(context: grpc.aio.ServicerContext[Any, Any]) -> str:
-    """The owner that a call names; empty when it names none.
+    """Return the owner that a call names; empty without one.
 
     Raises:
-        InvalidArgument: When the name cannot be one, or is given twice.
+        InvalidArgument: When the name is not valid, or is given twice.
     """
     return owner_from_metadata(context.invocation_metadata() or ())

@@ -1,4 +1,4 @@
-"""The gRPC edge: messages in, core called, messages out. No decisions are made here."""
+"""The gRPC services: read messages, call the core, convert its results to messages."""
 
 from gateway.grpc.servicers.annotation import AnnotationServicer
 from gateway.grpc.servicers.images import ImageServicer

@@ -1,4 +1,4 @@
-"""``sixpoint.v1.AnnotationService`` over the engine: single calls here, the stream of a viewer in interaction.py."""
+"""``sixpoint.v1.AnnotationService``; the stream of a viewer is in interact_stream.py."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
     """``sixpoint.v1.AnnotationService``.
 
     Args:
-        engine: Answers the calls.
-        segmenter: Segments.
-        call_seconds: Deadline of a call that brings none, and of each action of a stream.
-        segmentation_seconds: Deadline of a segmentation that brings none.
+        engine: Carries out calls on segments.
+        segmenter: Segments whole images.
+        call_seconds: Default deadline of a call, and deadline of each action of a stream.
+        segmentation_seconds: Default deadline of a segmentation.
     """
 
     def __init__(
@@ -42,25 +42,25 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
     async def Annotate(
         self, request: annotation_pb.AnnotateRequest, context: _Context
     ) -> annotation_pb.AnnotateResponse:
-        """Answers prompts with a mask."""
+        """Start or correct an object."""
         deadline = _deadline(context, self._call_seconds)
         answer = await self._engine.annotate(read_change(request), read_prompts(request), deadline=deadline)
         return annotation_pb.AnnotateResponse(answer=result_to_message(answer))
 
     async def Undo(self, request: annotation_pb.UndoRequest, context: _Context) -> annotation_pb.UndoResponse:
-        """Takes back the last step of a segment."""
+        """Undo the last step of a segment."""
         return annotation_pb.UndoResponse(answer=result_to_message(await self._engine.undo(read_change(request))))
 
     async def Redo(self, request: annotation_pb.RedoRequest, context: _Context) -> annotation_pb.RedoResponse:
-        """Takes the next step again."""
+        """Redo the step that was undone last."""
         return annotation_pb.RedoResponse(answer=result_to_message(await self._engine.redo(read_change(request))))
 
     async def Reset(self, request: annotation_pb.ResetRequest, context: _Context) -> annotation_pb.ResetResponse:
-        """Takes back all steps of a segment."""
+        """Undo all steps of a segment."""
         return annotation_pb.ResetResponse(answer=result_to_message(await self._engine.reset(read_change(request))))
 
     async def GetMask(self, request: annotation_pb.GetMaskRequest, context: _Context) -> annotation_pb.GetMaskResponse:
-        """The mask of a segment as it stands."""
+        """Return the current mask of a segment."""
         return annotation_pb.GetMaskResponse(
             answer=result_to_message(await self._engine.mask(read_mask_request(request)))
         )
@@ -68,13 +68,13 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
     async def Interact(  # type: ignore[override]  # events are written to the context, not yielded
         self, request_iterator: AsyncIterator[annotation_pb.InteractRequest], context: _Context
     ) -> None:
-        """Actions in, events out."""
+        """Carry out the actions of a viewer's stream, and report events."""
         await InteractStream(self._engine, call_seconds=self._call_seconds).run(request_iterator, context.write)
 
     async def Segment(  # type: ignore[override]  # events are written to the context, not yielded
         self, request: annotation_pb.SegmentRequest, context: _Context
     ) -> None:
-        """Labels a whole image: progress, labels, a summary."""
+        """Segment a whole image: report progress, labels, and a summary."""
         deadline = _deadline(context, self._segmentation_seconds)
         events = self._segmenter.segment(request.image_digest, request.model, labels=request.labels, deadline=deadline)
         async with aclosing(events):
@@ -83,6 +83,6 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
 
 
 def _deadline(context: _Context, seconds: float) -> Deadline:
-    """The caller's own deadline, or one in so many seconds."""
+    """Return the deadline that the client set, or the default one in ``seconds``."""
     remaining = context.time_remaining()
     return Deadline.after(seconds if remaining is None else remaining)

@@ -1,4 +1,4 @@
-"""``sixpoint.v1.ImageService`` over the images."""
+"""``sixpoint.v1.ImageService``."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ class ImageServicer(image_grpc.ImageServiceServicer):
     async def UploadImage(
         self, request_iterator: AsyncIterator[image_pb.UploadImageRequest], context: _Context
     ) -> image_pb.UploadImageResponse:
-        """Takes an image chunk by chunk."""
+        """Receive an image in chunks."""
         first = await anext(aiter(request_iterator), None)
         if first is None or first.WhichOneof("part") != "header":
             raise UploadError("the first message of an upload must be its header")
         async with self._images.upload(_header(first.header), offset=first.offset, owner=owner_of(context)) as upload:
             async for message in request_iterator:
                 if message.WhichOneof("part") != "chunk":
-                    raise UploadError("an upload has one header, at its beginning; after it, chunks")
+                    raise UploadError("an upload has one header, as its first message, and then only chunks")
                 await upload.write(message.chunk)
             return image_pb.UploadImageResponse(image=_image_message(await upload.finish()))
 
     async def GetImage(self, request: image_pb.GetImageRequest, context: _Context) -> image_pb.GetImageResponse:
-        """Describes an image that is here."""
+        """Describe a stored image."""
         return image_pb.GetImageResponse(image=_image_message(await self._images.describe(request.digest)))
 
     async def GetUpload(self, request: image_pb.GetUploadRequest, context: _Context) -> image_pb.GetUploadResponse:
-        """Says how much of an image has arrived."""
+        """Return how many bytes of an image have arrived."""
         return image_pb.GetUploadResponse(received_byte_count=await self._images.received(request.digest))
 
 

@@ -1,9 +1,8 @@
-"""The stream of a viewer: actions carried out in their order, prompts that wait joined, events told as they happen.
+"""The stream of a viewer: carry out actions in order, join prompts that wait, and report events as they happen.
 
-Three tasks share the work. The reader takes actions off the stream into a line of limited length, beyond which gRPC's
-flow control makes the viewer wait. The worker takes the next action off the line, with the prompts that wait behind it,
-and carries them out. The writer sends events; while the viewer is slow to read them, phases are left out, and the
-worker waits.
+Three tasks share the work. The reader puts actions into a queue of limited length; when it is full, gRPC's flow control
+makes the viewer wait. The worker takes the next action from the queue, with the prompts that wait behind it, and
+carries them out. The writer sends events; while the viewer reads too slowly, stages are left out, and the worker waits.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from gateway.core.runtime.deadline import Deadline
 from gateway.core.runtime.stage import Stage
@@ -32,15 +32,15 @@ _log = logging.getLogger(__name__)
 _MAX_WAITING = 64
 _MAX_EVENTS = 64
 
-Write = Callable[[annotation_pb.InteractResponse], Awaitable[None]]
+_Write = Callable[[annotation_pb.InteractResponse], Awaitable[None]]
 _Actions = list[annotation_pb.InteractRequest]
 
 
 class ActionQueue:
-    """Actions that wait, in their order.
+    """Actions that wait to be carried out, in order.
 
     Args:
-        most: How many may wait; whoever puts another waits, too.
+        max_waiting: Number of actions that may wait; :meth:`put` blocks beyond that.
     """
 
     def __init__(self, max_waiting: int) -> None:
@@ -50,20 +50,20 @@ class ActionQueue:
         self._changed = asyncio.Condition()
 
     async def put(self, action: annotation_pb.InteractRequest) -> None:
-        """Add an action, as soon as there is a place."""
+        """Add an action; wait while the queue is full."""
         async with self._changed:
             await self._changed.wait_for(lambda: len(self._waiting) < self._max_waiting)
             self._waiting.append(action)
             self._changed.notify_all()
 
     async def end(self) -> None:
-        """Say that no more will come."""
+        """Mark the end: no more actions will be added."""
         async with self._changed:
             self._ended = True
             self._changed.notify_all()
 
     async def take(self) -> _Actions:
-        """The next action, with the prompts that wait right behind it and join it; none after the last."""
+        """Take the next action, with the prompts right behind it that can join it; empty after the last action."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._waiting or self._ended)
             group: _Actions = []
@@ -74,10 +74,10 @@ class ActionQueue:
 
 
 class InteractStream:
-    """One stream.
+    """One stream of a viewer.
 
     Args:
-        engine: Carries the actions out.
+        engine: Carries out the actions.
         call_seconds: Deadline of each action.
     """
 
@@ -88,8 +88,8 @@ class InteractStream:
         self._events: asyncio.Queue[annotation_pb.InteractResponse | None] = asyncio.Queue(_MAX_EVENTS)
         self._session_id = ""
 
-    async def run(self, requests: AsyncIterator[annotation_pb.InteractRequest], write: Write) -> None:
-        """Carry out all actions of a stream; when it is cancelled, the one that is under way is, too."""
+    async def run(self, requests: AsyncIterator[annotation_pb.InteractRequest], write: _Write) -> None:
+        """Carry out all actions of a stream; cancelling this also cancels the action in progress."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._read(requests))
             tasks.create_task(self._work())
@@ -105,15 +105,16 @@ class InteractStream:
             await self._carry_out_all(group)
         await self._events.put(None)
 
-    async def _write(self, write: Write) -> None:
+    async def _write(self, write: _Write) -> None:
         while (event := await self._events.get()) is not None:
             await write(event)
 
     async def _carry_out_all(self, group: _Actions) -> None:
-        """Carry out prompts that were joined; when that cannot be, one by one, so that only the wrong one fails."""
+        """Carry out joined prompts as one step; if one of them is invalid, carry them out one by one."""
         if len(group) > 1:
             try:
-                answer = await self._carry_out(join_prompts(group), ids=[one.annotate.request_id for one in group])
+                ids = [action.annotate.request_id for action in group]
+                result = await self._carry_out(join_prompts(group), ids=ids)
             except (InvalidArgument, FailedPrecondition):
                 pass
             except SixpointError as error:
@@ -124,15 +125,15 @@ class InteractStream:
                 last = group[-1].id
                 for action in group[:-1]:
                     await self._events.put(annotation_pb.InteractResponse(id=action.id, superseded_by=last))
-                await self._events.put(annotation_pb.InteractResponse(id=last, answer=result_to_message(answer)))
+                await self._events.put(annotation_pb.InteractResponse(id=last, answer=result_to_message(result)))
                 return
         for action in group:
             try:
-                answer = await self._carry_out(action)
+                result = await self._carry_out(action)
             except SixpointError as error:
                 await self._fail(action.id, error)
             else:
-                await self._events.put(annotation_pb.InteractResponse(id=action.id, answer=result_to_message(answer)))
+                await self._events.put(annotation_pb.InteractResponse(id=action.id, answer=result_to_message(result)))
 
     async def _carry_out(self, action: annotation_pb.InteractRequest, *, ids: Sequence[str] = ()) -> AnnotationResult:
         started, reason = time.perf_counter(), ""
@@ -144,7 +145,7 @@ class InteractStream:
             reason = error.reason
             raise
         except TimeoutError:
-            raise DeadlineExceeded("the action took longer than the server allows (SIXPOINT_CALL_SECONDS)") from None
+            raise DeadlineExceeded("the action took longer than the gateway allows (SIXPOINT_CALL_SECONDS)") from None
         finally:
             seconds = round(time.perf_counter() - started, 4)
             _log.info("action", extra={"action": kind, "reason": reason, "seconds": seconds})
@@ -152,24 +153,24 @@ class InteractStream:
     async def _dispatch(self, action: annotation_pb.InteractRequest, kind: str, ids: Sequence[str]) -> AnnotationResult:
         if not kind:
             raise InvalidArgument(
-                "an action of no known kind; expected annotate, undo, redo, reset or get_mask",
+                "unknown kind of action; expected annotate, undo, redo, reset or get_mask",
                 violations=(Violation("action", "annotate, undo, redo, reset or get_mask"),),
             )
         request = getattr(action, kind)
         self._check_session(request.session_id)
         match kind:
             case "annotate":
-                target = read_change(request)
+                change = read_change(request)
                 if ids:
-                    for one in ids:
-                        check_request_id(one)
-                    target = replace(target, request_ids=tuple(ids))
-                deadline = Deadline.after(self._call_seconds)
-
-                def told(phase: Stage) -> None:
-                    self._report_stage(action.id, phase)
-
-                return await self._engine.annotate(target, read_prompts(request), deadline=deadline, on_stage=told)
+                    for request_id in ids:
+                        check_request_id(request_id)
+                    change = replace(change, request_ids=tuple(ids))
+                return await self._engine.annotate(
+                    change,
+                    read_prompts(request),
+                    deadline=Deadline.after(self._call_seconds),
+                    on_stage=partial(self._report_stage, action.id),
+                )
             case "undo":
                 return await self._engine.undo(read_change(request))
             case "redo":
@@ -183,13 +184,13 @@ class InteractStream:
         self._session_id = self._session_id or session_id
         if session_id != self._session_id:
             raise InvalidArgument(
-                "all actions of a stream are on one session; open another stream for another session",
+                "all actions of a stream must be on one session; open another stream for another session",
                 violations=(Violation("session_id", "that of the stream's first action"),),
             )
 
-    def _report_stage(self, number: int, phase: Stage) -> None:
+    def _report_stage(self, number: int, stage: Stage) -> None:
         if not self._events.full():
-            self._events.put_nowait(annotation_pb.InteractResponse(id=number, phase=PHASES[phase]))
+            self._events.put_nowait(annotation_pb.InteractResponse(id=number, phase=PHASES[stage]))
 
     async def _fail(self, number: int, error: SixpointError) -> None:
         status = error_to_status(error).SerializeToString()
@@ -198,9 +199,9 @@ class InteractStream:
 
 
 def join_prompts(group: _Actions) -> annotation_pb.InteractRequest:
-    """One action for prompts that waited together: clicks join, what begins an object replaces what came before.
+    """Join prompts that waited together into one action: a prompt that starts an object replaces those before it.
 
-    It has the number of the last, and the revision of the first, which all were made for.
+    The action has the id of the last one, and the revision of the first one.
     """
     first, last = group[0].annotate, group[-1].annotate
     joined = annotation_pb.InteractRequest(id=group[-1].id)
@@ -218,10 +219,10 @@ def join_prompts(group: _Actions) -> annotation_pb.InteractRequest:
 
 
 def _can_join(group: _Actions, following: annotation_pb.InteractRequest) -> bool:
-    """Whether prompts that follow others belong to the same segment of the same session, and repeat none of them."""
+    """Whether a following action has prompts for the same segment as the group, and repeats none of its calls."""
     if group[0].WhichOneof("action") != "annotate" or following.WhichOneof("action") != "annotate":
         return False
     a, b = group[0].annotate, following.annotate
-    if b.request_id and b.request_id in {one.annotate.request_id for one in group}:
+    if b.request_id and b.request_id in {action.annotate.request_id for action in group}:
         return False
     return (a.session_id, a.segment or 1) == (b.session_id, b.segment or 1)

@@ -1,4 +1,4 @@
-"""``sixpoint.v1.ModelService`` over a catalog."""
+"""``sixpoint.v1.ModelService``."""
 
 from __future__ import annotations
 
@@ -17,18 +17,22 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class ModelServicer(model_grpc.ModelServiceServicer):
-    """``sixpoint.v1.ModelService`` over a catalog."""
+    """``sixpoint.v1.ModelService``.
+
+    Args:
+        catalog: Models that can be used now.
+    """
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
 
     async def ListModels(self, request: model_pb.ListModelsRequest, context: _Context) -> model_pb.ListModelsResponse:
-        """Lists the models that match every filter that is set."""
-        found = [model_to_message(model.name, model.version, model.spec) for model in self._catalog.list()]
+        """List the models that match all filters that are set."""
+        messages = [model_to_message(model.name, model.version, model.spec) for model in self._catalog.list()]
         return model_pb.ListModelsResponse(
             models=[
                 model
-                for model in found
+                for model in messages
                 if (not request.label or request.label in model.labels)
                 and (not request.task or request.task == model.task)
                 and (not request.modality or not model.modalities or request.modality in model.modalities)
@@ -37,6 +41,6 @@ class ModelServicer(model_grpc.ModelServiceServicer):
         )
 
     async def GetModel(self, request: model_pb.GetModelRequest, context: _Context) -> model_pb.GetModelResponse:
-        """Describes one model."""
+        """Describe one model."""
         model = self._catalog.get(request.name)
         return model_pb.GetModelResponse(model=model_to_message(model.name, model.version, model.spec))

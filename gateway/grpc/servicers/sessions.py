@@ -1,4 +1,4 @@
-"""``sixpoint.v1.SessionService`` over the sessions."""
+"""``sixpoint.v1.SessionService``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SessionServicer(session_grpc.SessionServiceServicer):
     async def CreateSession(
         self, request: session_pb.CreateSessionRequest, context: _Context
     ) -> session_pb.CreateSessionResponse:
-        """Opens a session on an uploaded image."""
+        """Open a session on an uploaded image."""
         model = self._catalog.get(request.model)
         session = await self._sessions.create(
             owner=owner_of(context), digest=request.image_digest, model=model.name, request_id=request.request_id
@@ -42,27 +42,27 @@ class SessionServicer(session_grpc.SessionServiceServicer):
     async def GetSession(
         self, request: session_pb.GetSessionRequest, context: _Context
     ) -> session_pb.GetSessionResponse:
-        """Describes a session."""
+        """Describe a session."""
         return session_pb.GetSessionResponse(session=_session_message(await self._sessions.get(request.session_id)))
 
     async def ListSessions(
         self, request: session_pb.ListSessionsRequest, context: _Context
     ) -> session_pb.ListSessionsResponse:
-        """Lists the caller's open sessions."""
-        found = await self._sessions.page(
+        """List the open sessions of the caller."""
+        page = await self._sessions.page(
             owner_of(context), size=request.page_size, token=request.page_token, use=self._use(request)
         )
         return session_pb.ListSessionsResponse(
-            sessions=map(_session_message, found.sessions),
-            next_page_token=found.next_token,
-            total_size=found.total,
-            all_owners_size=found.total_all_owners,
+            sessions=map(_session_message, page.sessions),
+            next_page_token=page.next_token,
+            total_size=page.total,
+            all_owners_size=page.total_all_owners,
         )
 
     async def UpdateSession(
         self, request: session_pb.UpdateSessionRequest, context: _Context
     ) -> session_pb.UpdateSessionResponse:
-        """Changes a session's model, or the names of its segments."""
+        """Change a session's model, or the names of its segments."""
         session = await self._sessions.update(
             request.session_id,
             model=self._catalog.get(request.model).name if request.model else None,
@@ -73,16 +73,16 @@ class SessionServicer(session_grpc.SessionServiceServicer):
         return session_pb.UpdateSessionResponse(session=_session_message(session))
 
     async def ListSteps(self, request: session_pb.ListStepsRequest, context: _Context) -> session_pb.ListStepsResponse:
-        """Lists the steps of a session."""
+        """List the steps of a session."""
         if request.segment:
             check_segment(request.segment)
-        found = await self._sessions.steps(request.session_id, segment=request.segment)
-        return session_pb.ListStepsResponse(steps=[_step_message(row, in_force=held) for row, held in found])
+        steps = await self._sessions.steps(request.session_id, segment=request.segment)
+        return session_pb.ListStepsResponse(steps=[_step_message(row, in_force=in_force) for row, in_force in steps])
 
     async def ForkSession(
         self, request: session_pb.ForkSessionRequest, context: _Context
     ) -> session_pb.ForkSessionResponse:
-        """Opens a new session that stands where another stood."""
+        """Open a new session that starts from another session's steps."""
         session = await self._sessions.fork(
             request.session_id,
             owner=owner_of(context),
@@ -95,28 +95,29 @@ class SessionServicer(session_grpc.SessionServiceServicer):
     async def CloseSession(
         self, request: session_pb.CloseSessionRequest, context: _Context
     ) -> session_pb.CloseSessionResponse:
-        """Closes a session."""
+        """Close a session."""
         await self._sessions.close(request.session_id)
         return session_pb.CloseSessionResponse()
 
     def _use(self, request: session_pb.ListSessionsRequest) -> ModelUse | None:
-        """The use of a model that is asked for.
+        """Read which model and version the listed sessions must use; None for all sessions.
 
         Raises:
-            InvalidArgument: When a version is given, and no model.
-            TritonUnavailable: When Triton is away, and so which version sessions would be given is not known.
+            InvalidArgument: When a version is given without a model.
+            TritonUnavailable: When Triton cannot be reached, so that the version of new prompts is unknown.
         """
         name, version = request.model, request.model_version
         if not version:
             return ModelUse(name, "", assigned=lambda _: True) if name else None
         if not name:
             raise InvalidArgument(
-                f"version {version!r} of which model? Name it, too", violations=(Violation("model", "not empty"),)
+                f"version {version!r} without a model: set the field model as well",
+                violations=(Violation("model", "not empty"),),
             )
         try:
             model = self._catalog.get(name)
         except ModelNotFound:
-            # It is not served any more: its answers are all that can be left of it.
+            # The model is not served any more: only stored answers can use the version.
             return ModelUse(name, version, assigned=lambda _: False)
         return ModelUse(name, version, assigned=lambda session_id: model.version_for(session_id) == version)
 
@@ -132,8 +133,8 @@ def _session_message(session: Session) -> session_pb.Session:
         expire_time=_timestamp(session.expires),
         use_time=_timestamp(row.used),
         segments=[
-            session_pb.Segment(number=one.number, name=one.name, step=one.head, step_count=one.length)
-            for one in session.segments
+            session_pb.Segment(number=segment.number, name=segment.name, step=segment.head, step_count=segment.length)
+            for segment in session.segments
         ],
     )
 

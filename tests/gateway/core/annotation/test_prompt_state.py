@@ -155,7 +155,7 @@ def test_a_model_that_needs_more_says_so():
     with pytest.raises(NothingToCorrect, match="start with extreme points"):
         begun(None, Click((1, 2, 3)), by_clicks=False)
     shown = begun(None, Click((1, 2, 3)))
-    with pytest.raises(NothingToCorrect, match="'anywhere' needs to know how far it reaches"):
+    with pytest.raises(NothingToCorrect, match="'anywhere' needs to know how far the object reaches"):
         begun(shown, Click((1, 2, 3)), by_clicks=False)
     assert not begun(shown, BOX, by_clicks=False).extent.whole_image
     # What points began, such a model goes on with.
