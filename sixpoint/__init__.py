@@ -1,7 +1,7 @@
 """sixpoint: outline an organ or lesion in a 3D medical image with six clicks.
 
-The library that client, gateway, exporter and trainer share. Patient space is LPS in millimetres; arrays are ordered
-[z, y, x]; indices are ordered (x, y, z).
+The SDK, and the library that gateway, exporter and trainer share. Patient coordinates are LPS in mm, arrays are indexed
+[z, y, x], and voxel indices are (x, y, z).
 """
 
 from sixpoint.client import (

@@ -1,4 +1,4 @@
-"""``python -m sixpoint``."""
+"""Run the command line as ``python -m sixpoint``."""
 
 from sixpoint.cli import main
 

@@ -1,4 +1,4 @@
-"""The command line ``sixpoint``: a thin layer over the SDK, one file for each group of commands."""
+"""The command line ``sixpoint``: a thin layer over the SDK, with one file per group of commands."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["EXIT_CODES", "annotate", "app", "doctor", "exit_code", "main", "mode
 
 
 def main() -> None:
-    """Run the command line; an error of sixpoint is one line on stderr and an exit code of its own."""
+    """Run the command line. A :class:`SixpointError` becomes one line on stderr and an exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # Names may have letters that the encoding lacks: into a file, on Windows, it is that of one language.
+            # A terminal's or file's encoding may lack letters of a name; on Windows it covers one language only.
             stream.reconfigure(errors="backslashreplace")
     try:
         app()

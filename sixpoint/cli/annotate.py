@@ -1,8 +1,9 @@
-"""``sixpoint annotate``: one object, from its first points to its last correction."""
+"""``sixpoint annotate``: outline one object and correct its mask."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +13,27 @@ import typer
 from PIL.Image import Image
 from rich.console import Console
 
-from sixpoint.cli.common import DEFAULT_SERVER, PATIENCE, AsJson, Server, app, check_outputs, print_json, upload_bar
-from sixpoint.cli.prompts import BoxText, Clicks, FrameName, MaskFile, Points, PointsFile, read_begun, read_clicks
+from sixpoint.cli.common import (
+    CLI_RETRY,
+    DEFAULT_SERVER,
+    ImageArgument,
+    JsonOption,
+    PreviewOption,
+    ServerOption,
+    app,
+    check_outputs,
+    print_json,
+    upload_bar,
+)
+from sixpoint.cli.prompts import (
+    BoxOption,
+    ClicksOption,
+    FrameOption,
+    MaskOption,
+    PointsFileOption,
+    PointsOption,
+    read_prompts,
+)
 from sixpoint.client import Client, Session, Timeout
 from sixpoint.errors import VolumeError
 from sixpoint.mask import Mask
@@ -22,7 +42,7 @@ from sixpoint.prompts import Click, Prompt
 from sixpoint.report import Step, report, report_table
 from sixpoint.volume import Volume
 
-__all__ = ["annotate", "draw", "step"]
+__all__ = ["annotate", "draw_preview", "timed_step"]
 
 
 @app.command(
@@ -33,60 +53,51 @@ __all__ = ["annotate", "draw", "step"]
     "Example: sixpoint annotate ct.nii.gz --model deepedit_spleen --click +60,50,15 -o spleen.nii.gz"
 )
 def annotate(
-    image: Annotated[Path, typer.Argument(help="NIfTI, NRRD or MetaImage file, or a folder with one DICOM series.")],
+    image: ImageArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="Mask to write: .nii.gz, .nrrd, .mha, ...")],
-    points: Points = "",
-    points_file: PointsFile = None,
-    box: BoxText = "",
-    mask: MaskFile = "",
-    click: Clicks = None,
-    frame: FrameName = "",
-    model: Annotated[str, typer.Option("--model", "-m", help="Model to use; `sixpoint models` lists them.")] = (
-        "annotation"
-    ),
-    preview: Annotated[
-        Path | None, typer.Option(help="Picture to write: three planes, outline, prompts (PNG).")
-    ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the session open, for `sixpoint resume`.")] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for the answer.")] = 60.0,
-    server: Server = DEFAULT_SERVER,
-    as_json: AsJson = False,
+    points: PointsOption = "",
+    points_file: PointsFileOption = None,
+    box: BoxOption = "",
+    mask: MaskOption = "",
+    click: ClicksOption = None,
+    frame: FrameOption = "",
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Model to use; `sixpoint models` lists them.")
+    ] = "annotation",
+    preview: PreviewOption = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the session open; `sixpoint resume` continues it.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for each answer.")] = 60.0,
+    server: ServerOption = DEFAULT_SERVER,
+    as_json: JsonOption = False,
 ) -> None:
-    """Outline the object that six extreme points touch (leftmost, rightmost, foremost, hindmost, lowest, highest), or
-    that a box holds, or begin with a mask; then correct the outline with clicks. With a model that takes clicks alone,
-    the first of them begins the object.
+    """Outline one object and write its mask.
+
+    The object is given by six extreme points (leftmost, rightmost, foremost, hindmost, lowest, highest), by a box, or
+    by a mask to correct. Clicks then correct the mask. With a model that takes clicks only, the first click begins the
+    object.
     """
-    begun = read_begun(points=points, points_file=points_file, box=box, mask=mask, frame=frame)
-    if begun is None and not click:
+    prompts = read_prompts(points=points, points_file=points_file, box=box, mask=mask, clicks=click, frame=frame)
+    if not prompts:
         raise typer.BadParameter(
-            'give the points either as --points "x,y,z x,y,z ..." or as --points-file FILE, or a box as '
-            '--box "x,y,z x,y,z", or a mask as --mask FILE; a model that takes clicks alone needs none of them'
+            "no prompt: give --points, --points-file, --box or --mask; for a model that takes clicks only, --click"
         )
-    prompts = (*([begun] if begun else ()), *read_clicks(click, begun=begun, frame=frame))
     check_outputs(output, preview)
     volume = Volume.read(image)
-    # The gateway checks them too; here it spares an upload.
+    # The gateway checks the prompts as well, but only after the upload.
     for prompt in prompts:
         prompt.to_index(volume.geometry)
     started = time.perf_counter()
     with (
-        Client(server, timeout=Timeout(call=timeout), retry=PATIENCE) as client,
-        upload_bar(quiet=as_json) as advance,
-        client.open_session(volume, model=model, progress=advance, keep=keep) as session,
+        Client(server, timeout=Timeout(call=timeout), retry=CLI_RETRY) as client,
+        upload_bar(quiet=as_json) as progress,
+        client.open_session(volume, model=model, progress=progress, keep=keep) as session,
     ):
-        opened = time.perf_counter()
-        steps = [step(session, prompt) for prompt in prompts]
-    answer = steps[-1].mask
-    try:
-        answer.save(output)
-        if preview:
-            save_preview(draw(volume, answer, prompts), preview)
-    except VolumeError as error:
-        if not keep:
-            raise
-        raise VolumeError(f"{error.message}; the session is kept: sixpoint resume {session.id} -o FILE") from error
-    facts = report(steps, image=image.name, upload=timedelta(seconds=opened - started))
-    facts["output"] = str(output)
+        upload = timedelta(seconds=time.perf_counter() - started)
+        steps = [timed_step(session, prompt) for prompt in prompts]
+    _write_files(steps, volume, output=output, preview=preview, kept=session.id if keep else "")
+    facts = report(steps, image=image.name, upload=upload) | {"output": str(output)}
     if keep:
         facts["session"] = session.id
     if as_json:
@@ -95,16 +106,42 @@ def annotate(
         Console().print(report_table(facts))
 
 
-def step(session: Session, prompt: Prompt, *, segment: int = 1) -> Step:
-    """One prompt, its answer, and how long it took."""
+def timed_step(session: Session, prompt: Prompt, *, segment: int = 1) -> Step:
+    """Send one prompt, and measure the time until its mask is there.
+
+    Args:
+        session: Session to send it to.
+        prompt: Prompt to send.
+        segment: Number of the segment.
+    """
     started = time.perf_counter()
-    answer = session.annotate(prompt, segment=segment)
-    return Step(prompt, answer, timedelta(seconds=time.perf_counter() - started))
+    mask = session.annotate(prompt, segment=segment)
+    return Step(prompt, mask, timedelta(seconds=time.perf_counter() - started))
 
 
-def draw(volume: Volume, mask: Mask, prompts: tuple[Prompt, ...]) -> Image:
-    """The picture of an answer: three planes, its outline, what was shown and what was clicked away."""
+def draw_preview(volume: Volume, mask: Mask, prompts: Sequence[Prompt]) -> Image:
+    """Draw three planes of an image with the outline of a mask and its prompts.
+
+    Args:
+        volume: Image to draw.
+        mask: Mask to outline.
+        prompts: Prompts to mark; negative clicks have a colour of their own.
+    """
     placed = [(prompt, prompt.to_index(volume.geometry)) for prompt in prompts]
-    shown = [at for one, at in placed if not isinstance(one, Click) or one.positive]
-    excluded = [at[0] for one, at in placed if isinstance(one, Click) and not one.positive]
-    return render_preview(volume, mask.array, np.concatenate(shown or [np.empty((0, 3))]), excluded=excluded)
+    included = [index for prompt, index in placed if not isinstance(prompt, Click) or prompt.positive]
+    excluded = [index[0] for prompt, index in placed if isinstance(prompt, Click) and not prompt.positive]
+    points = np.concatenate(included or [np.empty((0, 3))])
+    return render_preview(volume, mask.array, points, excluded=excluded)
+
+
+def _write_files(steps: Sequence[Step], volume: Volume, *, output: Path, preview: Path | None, kept: str) -> None:
+    """Write the last mask and its preview; if that fails, the error names the session that was kept open, if any."""
+    mask = steps[-1].mask
+    try:
+        mask.save(output)
+        if preview:
+            save_preview(draw_preview(volume, mask, [step.prompt for step in steps]), preview)
+    except VolumeError as error:
+        if not kept:
+            raise
+        raise VolumeError(f"{error.message}; the session is still open: sixpoint resume {kept} -o FILE") from error

@@ -1,4 +1,4 @@
-"""What the commands share: the application, its options, exit codes, and how results are printed."""
+"""What the commands share: the typer application, options, exit codes, progress bars and JSON output."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
+from rich.progress import Progress as ProgressBar
 
 from sixpoint import errors
 from sixpoint.client import Retry
 from sixpoint.volume import check_suffix
 
 __all__ = [
+    "CLI_RETRY",
     "DEFAULT_SERVER",
     "EXIT_CODES",
-    "PATIENCE",
-    "AsJson",
-    "Server",
+    "ImageArgument",
+    "JsonOption",
+    "PreviewOption",
+    "ServerOption",
     "app",
     "check_outputs",
     "exit_code",
@@ -43,58 +46,84 @@ EXIT_CODES: dict[type[errors.SixpointError], int] = {
     errors.Aborted: 9,
     errors.SixpointError: 1,
 }
-"""The exit code for each branch of the error tree; 2 is a wrong command line, 0 success."""
+"""Exit code for each branch of the error tree. 0 is success; 2 is a usage error, which typer reports."""
 
 app = typer.Typer(
     help="Outline an organ or lesion in a 3D medical image with six clicks.",
-    epilog="Exit codes: 0 done; 2 wrong command line; 3 wrong image or prompts; 4 no such model or session; "
-    "5 not possible with this model, or in this state; 6 a limit of the server; 7 gateway or Triton away; 8 too late; "
-    "9 another client was faster; 1 anything else.",
+    epilog="Exit codes: 0 success; 2 usage error; 3 invalid image or prompts; 4 model or session not found; "
+    "5 not possible with this model or in this state; 6 limit of the server reached; 7 gateway or Triton unavailable; "
+    "8 timeout; 9 another client changed the session; 1 any other error.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     add_completion=False,
 )
 
-Server = Annotated[
-    str, typer.Option("--server", "-s", envvar="SIXPOINT_SERVER", help="The gateway, host:port.", metavar="HOST:PORT")
+ImageArgument = Annotated[
+    Path, typer.Argument(help="NIfTI, NRRD or MetaImage file, or a folder with one DICOM series.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+PreviewOption = Annotated[
+    Path | None, typer.Option(help="PNG file to write: three planes of the image with outline and prompts.")
+]
+ServerOption = Annotated[
+    str,
+    typer.Option(
+        "--server", "-s", envvar="SIXPOINT_SERVER", help="Address of the gateway, host:port.", metavar="HOST:PORT"
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 DEFAULT_SERVER = "127.0.0.1:50051"
-PATIENCE = Retry(attempts=4)
-"""A person at a terminal waits a moment, not ten seconds."""
+
+CLI_RETRY = Retry(attempts=4)
+"""Retries of the commands. A person at a terminal should wait about a second for an error, not ten."""
 
 
 def exit_code(error: errors.SixpointError) -> int:
-    """The exit code for an error: that of its nearest ancestor in :data:`EXIT_CODES`."""
+    """Return the exit code for an error: that of its nearest ancestor in :data:`EXIT_CODES`."""
     return next(EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
 
 
 @contextmanager
 def upload_bar(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar for an upload; it is shown once there is something to show."""
+    """Show a progress bar for an upload, once it has sent something.
+
+    Args:
+        quiet: Whether to show nothing.
+
+    Yields:
+        A function to call with the bytes sent so far and the bytes in all.
+    """
     columns = (TextColumn("uploading"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
+    with ProgressBar(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
         task = bar.add_task("upload", total=None, visible=False)
         yield lambda sent, total: bar.update(task, completed=sent, total=total, visible=True)
 
 
 def check_outputs(output: Path | None, preview: Path | None) -> None:
-    """Refuse files that could not be written, before a person waits for what is in them.
+    """Refuse files that cannot be written, before the user waits for their content.
+
+    Args:
+        output: Mask or labels to write, if any.
+        preview: Picture to write, if any.
 
     Raises:
-        VolumeError: The output's suffix says no format, or a folder takes no files.
+        VolumeError: The output's suffix is unknown, or a file cannot be written.
     """
     if output:
         check_suffix(output)
-        _check_place(output, replaced=True)
+        _check_writable(output, replaced=True)
     if preview:
-        _check_place(preview, replaced=False)
+        _check_writable(preview, replaced=False)
 
 
-def _check_place(path: Path, *, replaced: bool) -> None:
-    """Refuse a file that cannot be written; one that is not ``replaced`` is written to where it is."""
+def _check_writable(path: Path, *, replaced: bool) -> None:
+    """Refuse a path that cannot be written.
+
+    Args:
+        path: File to write.
+        replaced: Whether an existing file is replaced by a new one in its folder; otherwise it is overwritten.
+    """
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -102,7 +131,7 @@ def _check_place(path: Path, *, replaced: bool) -> None:
             if not os.access(path, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             return
-        # What is not there yet is made when there is something to write.
+        # Missing folders are created when the file is written.
         folder = path.absolute().parent
         while not folder.exists():
             folder = folder.parent
@@ -113,5 +142,5 @@ def _check_place(path: Path, *, replaced: bool) -> None:
 
 
 def print_json(data: object) -> None:
-    """Print for scripts."""
+    """Print data as JSON to stdout."""
     sys.stdout.write(json.dumps(data, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""``sixpoint doctor``: what is wrong between client, gateway and Triton, in plain words."""
+"""``sixpoint doctor``: check client, gateway and Triton in turn, and say what to do about the first problem."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from sixpoint.cli.common import DEFAULT_SERVER, AsJson, Server, app, print_json
+from sixpoint.cli.common import DEFAULT_SERVER, JsonOption, ServerOption, app, print_json
 from sixpoint.client import Client, Retry, Timeout
 from sixpoint.errors import SixpointError, Unavailable
 from sixpoint.metrics import dice
@@ -30,20 +30,27 @@ _Result = TypeVar("_Result")
 
 _ORGAN = "liver"
 _TIMEOUT_S = 20.0
-_CONNECT_S = 5.0
-# Less than this nobody notices; more makes sessions seem to have expired.
-_CLOCK_S = 60.0
+_CONNECT_TIMEOUT_S = 5.0
+# A smaller difference is not noticed; a larger one makes sessions appear to have expired.
+_MAX_CLOCK_DIFFERENCE_S = 60.0
 _PACKAGE = "sixpoint.v1"
-# Read by gRPC, in this order.
-_PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
+# gRPC reads these, in this order.
+_PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
 _SERVICES = ("ImageService", "ModelService", "SessionService", "AnnotationService")
 _SERVING = b"\x08\x01"
-"""A ``grpc.health.v1.HealthCheckResponse`` that says SERVING, as it travels: field 1, value 1."""
+"""A serialized ``grpc.health.v1.HealthCheckResponse`` with the status SERVING: field 1, value 1."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: whether it is well, what was seen, and what to do if it is not."""
+    """The result of one check. Its attributes are the keys of ``sixpoint doctor --json``.
+
+    Attributes:
+        what: Name of the part that was checked.
+        well: Whether it works.
+        seen: What the check observed.
+        advice: Action to take where it does not work.
+    """
 
     what: str
     well: bool
@@ -52,8 +59,8 @@ class Finding:
 
 
 @app.command(epilog="Example: sixpoint doctor --server gateway.hospital.example:50051")
-def doctor(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
-    """Look at everything between you and the model, and say in plain words what is wrong and what to do."""
+def doctor(server: ServerOption = DEFAULT_SERVER, as_json: JsonOption = False) -> None:
+    """Check everything from this client to the model, and say what is wrong and what to do about it."""
     console = Console()
     findings = []
     for finding in examine(server):
@@ -70,159 +77,170 @@ def doctor(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
 
 
 def examine(server: str) -> Iterator[Finding]:
-    """Look at one thing after the other, until one is wrong that the others need.
+    """Check one part after the other, and stop at the first problem that prevents the next checks.
 
     Args:
-        server: host:port of the gateway.
+        server: Address of the gateway, host:port.
     """
     python = ".".join(map(str, sys.version_info[:3]))
     yield Finding("client", True, f"sixpoint {version('sixpoint')}, gRPC {grpc.__version__}, Python {python}")
-    reached = _reach(server)
-    yield reached
-    if not reached.well:
+    connection = _check_connection(server)
+    yield connection
+    if not connection.well:
         return
     with Client(server, timeout=Timeout(_TIMEOUT_S, _TIMEOUT_S), retry=Retry.none()) as client:
-        for looked in (_gateway, _models, _prompt):
+        for check in (_check_gateway, _check_models, _check_prompt):
             try:
-                for finding in looked(client):
+                for finding in check(client):
                     yield finding
                     if not finding.well:
                         return
             except SixpointError as error:
-                yield Finding("gateway", False, error.message, "The gateway's log says more.")
+                yield Finding("gateway", False, error.message, "Look at the gateway's log.")
                 return
 
 
-def _reach(server: str) -> Finding:
+def _check_connection(server: str) -> Finding:
     host, _, port = server.rpartition(":")
     if not host or not port.isdecimal():
         return Finding(
-            "address", False, f"{server!r} is no host:port", "Name the gateway as host:port, e.g. gpu1:50051."
+            "address", False, f"{server!r} is not host:port", "Name the gateway as host:port, e.g. gpu1:50051."
         )
     host = host.strip("[]")
     try:
-        found = {str(one[4][0]) for one in socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)}
+        addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError) as error:
         return Finding("name", False, f"{host} cannot be resolved ({error})", "Check the name, or your network's DNS.")
     started = time.perf_counter()
     try:
-        # Tries one address after the other, as gRPC does.
-        with socket.create_connection((host, int(port)), timeout=_CONNECT_S) as connection:
-            where = str(connection.getpeername()[0])
+        # Like gRPC, this tries the addresses one by one.
+        with socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S) as connection:
+            peer = str(connection.getpeername()[0])
     except (OSError, OverflowError) as error:
         return Finding(
             "connection",
             False,
-            f"nothing listens at {' or '.join(sorted(found))}, port {port} ({error})",
-            "Start a gateway there (`make serve`), or name another with --server or SIXPOINT_SERVER. If it runs, a "
-            "firewall may be in between, or it listens on 127.0.0.1 only (SIXPOINT_HOST=0.0.0.0).",
+            f"nothing listens at {' or '.join(sorted(addresses))}, port {port} ({error})",
+            "Start a gateway there (`make serve`), or name another with --server or SIXPOINT_SERVER. If it runs, check "
+            "the firewall in between, and whether it listens on 127.0.0.1 only (SIXPOINT_HOST=0.0.0.0 for all).",
         )
     milliseconds = (time.perf_counter() - started) * 1000
-    return Finding("connection", True, f"{where}, port {port}, in {milliseconds:.1f} ms")
+    return Finding("connection", True, f"{peer}, port {port}, in {milliseconds:.1f} ms")
 
 
-def _gateway(client: Client) -> Iterator[Finding]:
-    alive = _health(client.channel, f"{_PACKAGE}.ImageService", "gateway")
-    if alive.well:
+def _check_gateway(client: Client) -> Iterator[Finding]:
+    finding = _check_health(client.channel, f"{_PACKAGE}.ImageService", "gateway")
+    if finding.well:
         try:
-            # Triton answers for its health, too, whatever the service's name; only a gateway knows sessions.
+            # Triton's health service says SERVING too, for any service name; only a gateway has sessions.
             client.sessions()
         except Unavailable as error:
-            alive = Finding(
-                "gateway", False, error.message, "It is there, but cannot reach what it keeps sessions in: see its log."
+            finding = Finding(
+                "gateway",
+                False,
+                error.message,
+                "The gateway runs, but does not reach its database or blob store. Look at its log.",
             )
         except SixpointError as error:
-            alive = _no_gateway(error.message)
-    yield alive
+            finding = _not_a_gateway(error.message)
+    yield finding
 
 
-def _health(channel: grpc.Channel, service: str, what: str) -> Finding:
-    """Ask gRPC's health service, without its package: the client is to stay light."""
+def _check_health(channel: grpc.Channel, service: str, what: str) -> Finding:
+    """Ask gRPC's health service for one service.
+
+    Its messages are written by hand, since the client does not depend on grpcio-health-checking.
+    """
     check: Callable[..., bytes] = channel.unary_unary(
         "/grpc.health.v1.Health/Check", request_serializer=lambda name: b"\x0a" + bytes([len(name)]) + name.encode()
     )
     try:
-        answer = check(service, timeout=_TIMEOUT_S)
+        response = check(service, timeout=_TIMEOUT_S)
     except grpc.RpcError as error:
         code: grpc.StatusCode = error.code()
-        return _no_gateway(code.name)
-    if answer != _SERVING:
-        return Finding(what, False, f"{service} does not serve", "The gateway is shutting down; try again in a minute.")
-    return Finding(what, True, "is there, and says that it serves")
+        return _not_a_gateway(code.name)
+    if response != _SERVING:
+        return Finding(what, False, f"{service} is not serving", "The gateway is shutting down; retry in a minute.")
+    return Finding(what, True, "running and serving")
 
 
-def _no_gateway(why: str) -> Finding:
-    advice = "Check the port: 8001 is Triton's, 50051 the gateway's. A proxy in between must speak HTTP/2 without TLS."
-    named = [name for name in _PROXIES if os.environ.get(name)]
-    if named:
-        advice += f" gRPC goes through the proxy of {named[0]}, unless no_proxy names the gateway."
-    return Finding("gateway", False, f"something listens there, but it is no gateway of sixpoint ({why})", advice)
+def _not_a_gateway(reason: str) -> Finding:
+    advice = "Check the port: 8001 is Triton's, 50051 the gateway's. A proxy in between must pass HTTP/2 without TLS."
+    variables = [name for name in _PROXY_VARIABLES if os.environ.get(name)]
+    if variables:
+        advice += f" gRPC uses the proxy in {variables[0]}, unless no_proxy names the gateway."
+    return Finding("gateway", False, f"a server listens there, but it is not a sixpoint gateway ({reason})", advice)
 
 
-def _models(client: Client) -> Iterator[Finding]:
+def _check_models(client: Client) -> Iterator[Finding]:
     try:
-        found = client.models()
+        models = client.models()
     except Unavailable as error:
         yield Finding(
             "Triton",
             False,
             error.message,
-            "The gateway is well, but Triton does not answer it: look at Triton's log, and at SIXPOINT_TRITON_URL "
-            "where the gateway runs.",
+            "The gateway runs, but Triton does not answer it. Look at Triton's log, and check the gateway's "
+            "SIXPOINT_TRITON_URL.",
         )
         return
-    names = ", ".join(f"{one.name} {one.version}" for one in found)
-    if not any("extreme_points" in one.prompts for one in found):
+    names = ", ".join(f"{model.name} {model.version}" for model in models)
+    if not any("extreme_points" in model.prompts for model in models):
         yield Finding(
             "Triton",
             False,
-            f"it serves no model that takes points ({names or 'no model at all'})",
-            "Export one into its model repository: `exporter export CHECKPOINT`; models that do not describe "
-            "themselves are left out, and the gateway's log says why.",
+            f"no model takes extreme points; models: {names or 'none'}",
+            "Export one into the model repository: `exporter export CHECKPOINT`. The gateway ignores models without a "
+            "ModelSpec; its log names them.",
         )
         return
     yield Finding("Triton", True, f"serves {names}")
     for service in _SERVICES:
-        finding = _health(client.channel, f"{_PACKAGE}.{service}", service)
+        finding = _check_health(client.channel, f"{_PACKAGE}.{service}", service)
         if not finding.well:
             yield finding
 
 
-def _prompt(client: Client) -> Iterator[Finding]:
+def _check_prompt(client: Client) -> Iterator[Finding]:
     phantom = make_phantom()
     image, truth = phantom.image, phantom.mask(_ORGAN)
     prompt = ExtremePoints.of_mask(truth)
     sent: list[int] = []
-    model = next(one.name for one in client.models() if "extreme_points" in one.prompts)
+    model = next(model.name for model in client.models() if "extreme_points" in model.prompts)
     try:
-        opening, session = _timed(
+        open_seconds, session = _timed(
             lambda: client.open_session(image, model=model, progress=lambda done, _: sent.append(done))
         )
         with session:
-            off = abs((datetime.now(UTC) - session.refresh().used).total_seconds())
-            asking, mask = _timed(lambda: session.annotate(prompt))
+            clock_difference = abs((datetime.now(UTC) - session.refresh().used).total_seconds())
+            prompt_seconds, mask = _timed(lambda: session.annotate(prompt))
     except SixpointError as error:
-        yield Finding("a prompt", False, error.message, "The gateway's log says more.")
+        yield Finding("a prompt", False, error.message, "Look at the gateway's log.")
         return
     size = f"{image.array.nbytes / 2**20:.1f} MiB"
-    uploaded = size if sent else f"none, its {size} were there already"
-    yield Finding("an upload", True, f"{uploaded}, and a session on it, in {opening * 1000:.0f} ms")
+    upload = f"{size} sent" if sent else f"the gateway already has its {size}"
+    yield Finding("an upload", True, f"{upload}, and a session opened in {open_seconds * 1000:.0f} ms")
     if not mask.array.any():
-        yield Finding("a prompt", False, "the answer is empty", f"Look at model {model}: `exporter validate`.")
+        yield Finding("a prompt", False, "the mask is empty", f"Check model {model}: `exporter validate`.")
         return
     triton = mask.timings.inference.total_seconds() * 1000
     yield Finding(
         "a prompt",
         True,
-        f"model {model} outlined the phantom's {_ORGAN} in {asking * 1000:.0f} ms ({triton:.0f} ms of them Triton's), "
+        f"model {model} outlined the phantom's {_ORGAN} in {prompt_seconds * 1000:.0f} ms ({triton:.0f} ms in Triton), "
         f"Dice {dice(mask.array, truth):.2f}",
     )
-    if off > _CLOCK_S:
-        advice = "Set both by NTP: what is said of when sessions were used, and close, is wrong."
-        yield Finding("clocks", False, f"yours and the gateway's are {off:.0f} s apart", advice)
+    if clock_difference > _MAX_CLOCK_DIFFERENCE_S:
+        yield Finding(
+            "clocks",
+            False,
+            f"this machine's clock and the gateway's differ by {clock_difference:.0f} s",
+            "Synchronise both (NTP). Until then, times of last use and of closing are wrong.",
+        )
 
 
 def _timed(work: Callable[[], _Result]) -> tuple[float, _Result]:
+    """Return the seconds that a function takes, and its result."""
     started = time.perf_counter()
     result = work()
     return time.perf_counter() - started, result

@@ -1,4 +1,4 @@
-"""``sixpoint models``, and ``sixpoint phantom``: what there is to work with, and on."""
+"""``sixpoint models`` lists the models; ``sixpoint phantom`` writes a synthetic image to try them on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sixpoint.cli.common import DEFAULT_SERVER, PATIENCE, AsJson, Server, app, print_json
+from sixpoint.cli.common import CLI_RETRY, DEFAULT_SERVER, JsonOption, ServerOption, app, print_json
 from sixpoint.client import Client
 from sixpoint.phantom import ORGANS, make_phantom
 from sixpoint.prompts import ExtremePoints
@@ -21,34 +21,34 @@ __all__ = ["models", "phantom"]
 
 @app.command(epilog="Example: sixpoint models --modality CT")
 def models(
-    server: Server = DEFAULT_SERVER,
+    server: ServerOption = DEFAULT_SERVER,
     modality: Annotated[str, typer.Option(help="Only models for this modality: CT, MR, PT, US.")] = "",
     label: Annotated[str, typer.Option(help="Only models with this label.")] = "",
-    as_json: AsJson = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """List the models that can be used now."""
-    with Client(server, retry=PATIENCE) as client:
-        found = client.models(modality=modality, label=label)
+    """List the models that the gateway serves."""
+    with Client(server, retry=CLI_RETRY) as client:
+        available = client.models(modality=modality, label=label)
     if as_json:
-        print_json([{**vars(model)} for model in found])
+        print_json([{**vars(model)} for model in available])
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("model", "version", "takes", "for", "licence", "title"):
-        # Of a narrow terminal nothing is cut off: what a model takes is what people look for.
+    for heading in ("model", "version", "prompts", "modalities", "licence", "title"):
+        # A narrow terminal folds cells and truncates none.
         table.add_column(heading, no_wrap=heading in {"model", "version", "licence"}, overflow="fold")
-    for model in found:
-        takes, modalities = ", ".join(model.prompts) or "no prompts", ", ".join(model.modalities) or "any image"
-        cells = (model.name, model.version, takes, modalities, model.licence, model.title)
+    for model in available:
+        prompts, modalities = ", ".join(model.prompts) or "none", ", ".join(model.modalities) or "any"
+        cells = (model.name, model.version, prompts, modalities, model.licence, model.title)
         table.add_row(*map(escape, cells))
     Console().print(table)
 
 
 @app.command(epilog="Example: sixpoint phantom ct; sixpoint annotate ct/image.nii.gz -f ct/liver.json -o liver.nii.gz")
 def phantom(
-    folder: Annotated[Path, typer.Argument(help="Folder to write into.")],
-    seed: Annotated[int, typer.Option(help="Another seed, another phantom.")] = 6,
+    folder: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    seed: Annotated[int, typer.Option(help="Seed of the phantom; each seed gives another one.")] = 6,
 ) -> None:
-    """Write a made-up abdominal CT, its truth, and the extreme points of its organs: something to try sixpoint on."""
+    """Write a synthetic abdominal CT, its labels, and the extreme points of its organs, to try sixpoint on."""
     made = make_phantom(seed=seed)
     made.image.write(folder / "image.nii.gz")
     made.labels.write(folder / "labels.nii.gz")

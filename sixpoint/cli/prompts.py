@@ -1,4 +1,4 @@
-"""Prompts on the command line: the options of all commands that take some."""
+"""The options that give prompts, for all commands that take some."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from sixpoint.errors import VolumeError
-from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask
 from sixpoint.prompts import (
     Box,
@@ -16,6 +15,7 @@ from sixpoint.prompts import (
     ExtremePoints,
     Frame,
     InitialMask,
+    Prompt,
     parse_box,
     parse_click,
     parse_points,
@@ -23,85 +23,94 @@ from sixpoint.prompts import (
 )
 from sixpoint.volume import Volume
 
-__all__ = ["BoxText", "Clicks", "FrameName", "MaskFile", "Points", "PointsFile", "read_begun", "read_clicks"]
+__all__ = [
+    "BoxOption",
+    "ClicksOption",
+    "FrameOption",
+    "MaskOption",
+    "PointsFileOption",
+    "PointsOption",
+    "read_prompts",
+]
 
-Points = Annotated[str, typer.Option("--points", "-p", help='Six or more points, "x,y,z x,y,z ...".')]
-PointsFile = Annotated[
-    Path | None, typer.Option("--points-file", "-f", help="Points from a .mrk.json, .fcsv, .json or .csv file.")
+PointsOption = Annotated[str, typer.Option("--points", "-p", help='Six or more extreme points, "x,y,z x,y,z ...".')]
+PointsFileOption = Annotated[
+    Path | None,
+    typer.Option("--points-file", "-f", help="File with extreme points: .mrk.json, .fcsv, .json or .csv."),
 ]
-BoxText = Annotated[
-    str, typer.Option("--box", "-b", help='A box round the object instead: two opposite corners, "x,y,z x,y,z".')
+BoxOption = Annotated[
+    str,
+    typer.Option("--box", "-b", help='Box round the object, instead of points: two opposite corners, "x,y,z x,y,z".'),
 ]
-MaskFile = Annotated[
+MaskOption = Annotated[
     str,
     typer.Option(
         "--mask",
-        help="A mask to correct instead, on the image's grid; FILE:2 takes label 2 of a label image.",
+        help="Mask to correct, instead of points, on the image's grid. FILE:2 is label 2 of a label map.",
         metavar="FILE[:LABEL]",
     ),
 ]
-Clicks = Annotated[
+ClicksOption = Annotated[
     list[str] | None,
     typer.Option(
         "--click",
         "-c",
-        help="A correction: +x,y,z where the object was missed, -x,y,z where the mask went too far. May be given "
-        "again: each corrects the answer to those before it.",
+        help="Correction: +x,y,z where the mask misses the object, -x,y,z where it extends beyond it. May be repeated; "
+        "each click corrects the mask of those before it.",
         metavar="+X,Y,Z|-X,Y,Z",
     ),
 ]
-FrameName = Annotated[
+FrameOption = Annotated[
     str,
     typer.Option(
-        help="What the numbers are: voxel indices (x,y,z), or patient mm, lps or ras; those of clicks too. "
-        "[default: voxel, or what the file says]"
+        help="Frame of all points, boxes and clicks: voxel (indices x,y,z), or lps or ras (patient coordinates in mm). "
+        "Default: voxel, or the frame of the points file."
     ),
 ]
 
 
-def read_begun(
-    *, points: str, points_file: Path | None, box: str, mask: str, frame: str
-) -> ExtremePoints | Box | InitialMask | None:
-    """What begins an object; None when nothing was given.
+def read_prompts(
+    *, points: str, points_file: Path | None, box: str, mask: str, clicks: list[str] | None, frame: str
+) -> tuple[Prompt, ...]:
+    """Read the prompts of a command line: at most one that begins an object, and then the clicks.
+
+    Args:
+        points: Text of ``--points``.
+        points_file: File of ``--points-file``.
+        box: Text of ``--box``.
+        mask: Text of ``--mask``.
+        clicks: Texts of ``--click``.
+        frame: Name of ``--frame``; empty for the frame of the points file, or else voxels.
 
     Raises:
-        typer.BadParameter: When several were given.
-        PromptError: When it cannot be read.
-        VolumeError: When the mask cannot.
+        typer.BadParameter: More than one option begins an object.
+        PromptError: A prompt cannot be read.
+        VolumeError: The mask cannot be read.
     """
     if sum(map(bool, (points, points_file, box, mask))) > 1:
-        raise typer.BadParameter(
-            'give the points either as --points "x,y,z x,y,z ..." or as --points-file FILE, or a box as '
-            '--box "x,y,z x,y,z", or a mask as --mask FILE: one of them'
-        )
-    named = Frame.parse(frame) if frame else None
+        raise typer.BadParameter("give only one of --points, --points-file, --box and --mask")
+    named_frame = Frame.parse(frame) if frame else None
+    start: ExtremePoints | Box | InitialMask | None = None
     if points_file:
-        return read_points(points_file, frame=named)
-    if mask:
-        return _read_mask(mask)
-    if points or box:
-        return (parse_points if points else parse_box)(points or box, frame=named or Frame.VOXEL)
-    return None
-
-
-def read_clicks(clicks: list[str] | None, *, begun: object, frame: str) -> list[Click]:
-    """The clicks, in the frame that was named, or else in that of what begins the object.
-
-    Raises:
-        PromptError: When one cannot be read.
-    """
-    known = begun.frame if isinstance(begun, ExtremePoints | Box) else Frame.VOXEL
-    return [parse_click(text, frame=Frame.parse(frame) if frame else known) for text in clicks or ()]
+        start = read_points(points_file, frame=named_frame)
+    elif mask:
+        start = _read_mask(mask)
+    elif points:
+        start = parse_points(points, frame=named_frame or Frame.VOXEL)
+    elif box:
+        start = parse_box(box, frame=named_frame or Frame.VOXEL)
+    click_frame = named_frame or (start.frame if isinstance(start, ExtremePoints | Box) else Frame.VOXEL)
+    corrections: list[Click] = [parse_click(text, frame=click_frame) for text in clicks or ()]
+    return (*([start] if start else ()), *corrections)
 
 
 def _read_mask(text: str) -> InitialMask:
+    """Read ``FILE`` or ``FILE:LABEL``."""
     name, separator, label = text.rpartition(":")
     if not separator or not label.isdecimal():
         name, label = text, ""
     volume = Volume.read(name)
     array = volume.array == int(label) if label else volume.array != 0
     if not array.any():
-        what = f"no voxel of label {label}" if label else "no voxel that is not 0"
-        raise VolumeError(f"{name} has {what}")
-    geometry: Geometry = volume.geometry
-    return InitialMask.of(Mask(array.astype("uint8"), geometry))
+        raise VolumeError(f"{name} has {f'no voxel of label {label}' if label else 'only voxels of value 0'}")
+    return InitialMask.of(Mask(array.astype("uint8"), volume.geometry))

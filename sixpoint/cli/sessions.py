@@ -1,7 +1,8 @@
-"""``sixpoint sessions``, ``resume`` and ``close``: work that goes on on another day, or at another desk."""
+"""``sixpoint sessions``, ``resume`` and ``close``: list, continue and close sessions that were kept open."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,9 +12,26 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sixpoint.cli.annotate import draw, step
-from sixpoint.cli.common import DEFAULT_SERVER, PATIENCE, AsJson, Server, app, check_outputs, print_json
-from sixpoint.cli.prompts import BoxText, Clicks, FrameName, MaskFile, Points, PointsFile, read_begun, read_clicks
+from sixpoint.cli.annotate import draw_preview
+from sixpoint.cli.common import (
+    CLI_RETRY,
+    DEFAULT_SERVER,
+    JsonOption,
+    PreviewOption,
+    ServerOption,
+    app,
+    check_outputs,
+    print_json,
+)
+from sixpoint.cli.prompts import (
+    BoxOption,
+    ClicksOption,
+    FrameOption,
+    MaskOption,
+    PointsFileOption,
+    PointsOption,
+    read_prompts,
+)
 from sixpoint.client import Client, Session, SessionInfo, StepInfo, Timeout
 from sixpoint.errors import NothingToRedo, NothingToUndo
 from sixpoint.preview import save_preview
@@ -21,7 +39,9 @@ from sixpoint.prompts import Box, Click, ExtremePoints, Prompt
 
 __all__ = ["close", "resume", "sessions"]
 
-SessionId = Annotated[str, typer.Argument(help="The session's id; `sixpoint sessions` lists them.", metavar="ID")]
+SessionIdArgument = Annotated[
+    str, typer.Argument(help="Id of the session; `sixpoint sessions` lists them.", metavar="ID")
+]
 
 
 @app.command(
@@ -29,29 +49,30 @@ SessionId = Annotated[str, typer.Argument(help="The session's id; `sixpoint sess
 )
 def sessions(
     model: Annotated[
-        str, typer.Option("--model", "-m", help="Only those that show its answers, or would ask it next.")
+        str,
+        typer.Option("--model", "-m", help="Only sessions with a mask of this model, or whose next prompt it answers."),
     ] = "",
-    version: Annotated[str, typer.Option(help="Only those that use this version of --model, likewise.")] = "",
-    server: Server = DEFAULT_SERVER,
-    as_json: AsJson = False,
+    version: Annotated[str, typer.Option(help="Only sessions that use this version of --model.")] = "",
+    server: ServerOption = DEFAULT_SERVER,
+    as_json: JsonOption = False,
 ) -> None:
-    """List your open sessions, the last used first. Yours are those of SIXPOINT_OWNER, which may be empty."""
+    """List your open sessions, the last used first. Your sessions are those of the owner that SIXPOINT_OWNER names."""
     if version and not model:
-        raise typer.BadParameter("a version of which model? Say --model, too")
-    with Client(server, retry=PATIENCE) as client:
-        found = client.sessions(model=model, version=version)
-        others = client.count_sessions(model=model, version=version) - len(found) if model else 0
+        raise typer.BadParameter("--version needs --model")
+    with Client(server, retry=CLI_RETRY) as client:
+        infos = client.sessions(model=model, version=version)
+        others = client.count_sessions(model=model, version=version) - len(infos) if model else 0
     if as_json:
-        print_json([_facts(one) for one in found])
+        print_json([_session_facts(info) for info in infos])
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("session", "model", "revision", "segments", "last used", "closes"):
         table.add_column(heading, no_wrap=heading == "session")
     now = datetime.now(UTC)
-    for one in found:
-        segments = ", ".join(f"{part.number} {part.name}".strip() for part in one.segments) or "none"
-        used, closes = f"{_span(now - one.used)} ago", f"in {_span(one.expires - now)}"
-        table.add_row(*map(escape, (one.id, one.model, str(one.revision), segments, used, closes)))
+    for info in infos:
+        segments = ", ".join(f"{segment.number} {segment.name}".strip() for segment in info.segments) or "none"
+        used, closes = f"{_duration(now - info.used)} ago", f"in {_duration(info.expires - now)}"
+        table.add_row(*map(escape, (info.id, info.model, str(info.revision), segments, used, closes)))
     console = Console()
     console.print(table)
     if others > 0:
@@ -64,35 +85,34 @@ def sessions(
     'Example: sixpoint resume hcEOF7ePSk8AFt8kqsCdDg --segment 2 --name liver --box "12,4,4 80,79,22" -o labels.nii.gz'
 )
 def resume(
-    session_id: SessionId,
-    points: Points = "",
-    points_file: PointsFile = None,
-    box: BoxText = "",
-    mask: MaskFile = "",
-    click: Clicks = None,
-    frame: FrameName = "",
-    segment: Annotated[int, typer.Option(min=1, max=255, help="The object: its label in saved masks.")] = 1,
-    name: Annotated[str, typer.Option(help="What the object is.")] = "",
-    model: Annotated[str, typer.Option("--model", "-m", help="Have another model answer from now on.")] = "",
-    undo: Annotated[int, typer.Option(min=0, help="Take back so many steps first.")] = 0,
-    redo: Annotated[int, typer.Option(min=0, help="Take so many steps again first.")] = 0,
-    reset: Annotated[bool, typer.Option("--reset", help="Take back all steps first.")] = False,
+    session_id: SessionIdArgument,
+    points: PointsOption = "",
+    points_file: PointsFileOption = None,
+    box: BoxOption = "",
+    mask: MaskOption = "",
+    click: ClicksOption = None,
+    frame: FrameOption = "",
+    segment: Annotated[int, typer.Option(min=1, max=255, help="Number of the object: its label in saved masks.")] = 1,
+    name: Annotated[str, typer.Option(help="New name of the object.")] = "",
+    model: Annotated[str, typer.Option("--model", "-m", help="Model that answers from now on.")] = "",
+    undo: Annotated[int, typer.Option(min=0, help="Number of steps to undo before the prompts.")] = 0,
+    redo: Annotated[int, typer.Option(min=0, help="Number of steps to redo before the prompts, after --undo.")] = 0,
+    reset: Annotated[bool, typer.Option("--reset", help="Undo all steps before the prompts.")] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the masks of all objects, as labels.")
+        Path | None, typer.Option("--output", "-o", help="Label map of all objects to write: .nii.gz, .nrrd, ...")
     ] = None,
-    image: Annotated[Path | None, typer.Option(help="The session's image, for --preview.")] = None,
-    preview: Annotated[Path | None, typer.Option(help="Picture to write: three planes, outline, prompts.")] = None,
+    image: Annotated[Path | None, typer.Option(help="The session's image; --preview needs it.")] = None,
+    preview: PreviewOption = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for each answer.")] = 60.0,
-    server: Server = DEFAULT_SERVER,
-    as_json: AsJson = False,
+    server: ServerOption = DEFAULT_SERVER,
+    as_json: JsonOption = False,
 ) -> None:
-    """Go on with a session; without anything to do, show its log."""
-    begun = read_begun(points=points, points_file=points_file, box=box, mask=mask, frame=frame)
-    prompts = (*([begun] if begun else ()), *read_clicks(click, begun=begun, frame=frame))
+    """Continue a session and list its steps."""
+    prompts = read_prompts(points=points, points_file=points_file, box=box, mask=mask, clicks=click, frame=frame)
     check_outputs(output, preview)
     if preview and not image:
-        raise typer.BadParameter("a picture needs the image: --image FILE")
-    with Client(server, timeout=Timeout(call=timeout), retry=PATIENCE) as client:
+        raise typer.BadParameter("--preview needs --image")
+    with Client(server, timeout=Timeout(call=timeout), retry=CLI_RETRY) as client:
         session = client.resume(session_id, image)
         _check_steps(session, segment, reset=reset, undo=undo, redo=redo)
         for prompt in prompts:
@@ -101,61 +121,68 @@ def resume(
             session.use_model(model)
         if name:
             session.rename(segment, name)
-        if reset:
-            session.reset(segment=segment)
-        for _ in range(undo):
-            session.undo(segment=segment)
-        for _ in range(redo):
-            session.redo(segment=segment)
-        for prompt in prompts:
-            step(session, prompt, segment=segment)
+        _change(session, segment, reset=reset, undo=undo, redo=redo, prompts=prompts)
         if output:
             session.save(output)
         if preview and session.volume is not None:
-            shown = tuple(one for part in session.steps(segment=segment) if part.in_force for one in part.prompts)
-            save_preview(draw(session.volume, session.mask(segment=segment), shown), preview)
-        _show(session, as_json=as_json, output=output)
+            steps = session.steps(segment=segment)
+            in_force = tuple(prompt for step in steps if step.in_force for prompt in step.prompts)
+            save_preview(draw_preview(session.volume, session.mask(segment=segment), in_force), preview)
+        _print_session(session, as_json=as_json, output=output)
 
 
 @app.command(epilog="Example: sixpoint close hcEOF7ePSk8AFt8kqsCdDg")
-def close(session_id: SessionId, server: Server = DEFAULT_SERVER) -> None:
-    """Close a session: its log is removed. One that is closed already is no error."""
-    with Client(server, retry=PATIENCE) as client:
+def close(session_id: SessionIdArgument, server: ServerOption = DEFAULT_SERVER) -> None:
+    """Close a session and delete its steps. Closing one that is already closed is no error."""
+    with Client(server, retry=CLI_RETRY) as client:
         client.close_session(session_id)
 
 
 def _check_steps(session: Session, segment: int, *, reset: bool, undo: int, redo: int) -> None:
-    """Refuse what cannot be taken back, or again, before any of it is.
+    """Refuse an undo or redo of too many steps, before any of them is made.
 
     Raises:
-        NothingToUndo: Saying how many steps can be taken back.
-        NothingToRedo: Saying how many can be taken again.
+        NothingToUndo: The segment has fewer steps to undo.
+        NothingToRedo: The segment has fewer steps to redo.
     """
-    step, steps = next(((one.step, one.steps) for one in session.segments if one.number == segment), (0, 0))
-    step = 0 if reset else step
-    if undo > step:
-        raise NothingToUndo(f"segment {segment} has {step} steps that can be taken back, not {undo}")
-    if redo > steps - (step - undo):
-        raise NothingToRedo(f"segment {segment} has {steps - step + undo} steps that can be taken again, not {redo}")
+    steps = {info.number: (info.step, info.steps) for info in session.segments}
+    head, count = steps.get(segment, (0, 0))
+    head = 0 if reset else head
+    if undo > head:
+        raise NothingToUndo(f"segment {segment} has {head} steps to undo, not {undo}")
+    if redo > count - (head - undo):
+        raise NothingToRedo(f"segment {segment} has {count - head + undo} steps to redo, not {redo}")
 
 
-def _show(session: Session, *, as_json: bool, output: Path | None) -> None:
+def _change(session: Session, segment: int, *, reset: bool, undo: int, redo: int, prompts: Sequence[Prompt]) -> None:
+    """Make the changes that the options ask for, in order."""
+    if reset:
+        session.reset(segment=segment)
+    for _ in range(undo):
+        session.undo(segment=segment)
+    for _ in range(redo):
+        session.redo(segment=segment)
+    for prompt in prompts:
+        session.annotate(prompt, segment=segment)
+
+
+def _print_session(session: Session, *, as_json: bool, output: Path | None) -> None:
+    """Print the segments of a session with their volumes, and all steps."""
     info, steps = session.refresh(), session.steps()
-    volumes = {one.number: round(session.mask(segment=one.number).volume_ml, 2) for one in info.segments}
+    volumes = {segment.number: round(session.mask(segment=segment.number).volume_ml, 2) for segment in info.segments}
     if as_json:
-        log = [_step_facts(one) for one in steps]
         written = {"output": str(output)} if output else {}
-        print_json(_facts(info) | {"volume_ml": volumes, "steps": log} | written)
+        print_json(_session_facts(info) | {"volume_ml": volumes, "steps": [*map(_step_facts, steps)]} | written)
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("segment", "step", "shown", "model", ""):
+    for heading in ("segment", "step", "prompts", "model", ""):
         table.add_column(heading)
-    names = {one.number: one.name for one in info.segments}
-    for one in steps:
-        label = f"{one.segment} {names.get(one.segment, '')}".strip()
-        version = f"{one.model} {one.model_version}".strip()
-        shown = ", ".join(map(_name, one.prompts))
-        table.add_row(*map(escape, (label, str(one.number), shown, version, "" if one.in_force else "taken back")))
+    names = {segment.number: segment.name for segment in info.segments}
+    for step in steps:
+        label = f"{step.segment} {names.get(step.segment, '')}".strip()
+        version = f"{step.model} {step.model_version}".strip()
+        prompts = ", ".join(map(_describe, step.prompts))
+        table.add_row(*map(escape, (label, str(step.number), prompts, version, "" if step.in_force else "undone")))
     console = Console()
     console.print(f"session {escape(info.id)}, revision {info.revision}, model {escape(info.model)}", highlight=False)
     for number, volume in volumes.items():
@@ -163,30 +190,30 @@ def _show(session: Session, *, as_json: bool, output: Path | None) -> None:
     console.print(table)
 
 
-def _facts(info: SessionInfo) -> dict[str, Any]:
+def _session_facts(info: SessionInfo) -> dict[str, Any]:
     return {
         "session": info.id,
         "model": info.model,
         "revision": info.revision,
-        "segments": [vars(one) for one in info.segments],
+        "segments": [vars(segment) for segment in info.segments],
         "created": info.created.isoformat(),
         "used": info.used.isoformat(),
         "expires": info.expires.isoformat(),
     }
 
 
-def _step_facts(one: StepInfo) -> dict[str, Any]:
+def _step_facts(step: StepInfo) -> dict[str, Any]:
     return {
-        "segment": one.segment,
-        "step": one.number,
-        "shown": [_name(prompt) for prompt in one.prompts],
-        "model": one.model,
-        "model_version": one.model_version,
-        "in_force": one.in_force,
+        "segment": step.segment,
+        "step": step.number,
+        "shown": [_describe(prompt) for prompt in step.prompts],
+        "model": step.model,
+        "model_version": step.model_version,
+        "in_force": step.in_force,
     }
 
 
-def _name(prompt: Prompt) -> str:
+def _describe(prompt: Prompt) -> str:
     match prompt:
         case ExtremePoints(points):
             return f"{len(points)} extreme points"
@@ -198,9 +225,9 @@ def _name(prompt: Prompt) -> str:
             return "a mask"
 
 
-def _span(span: timedelta) -> str:
-    """About how long: two units at most."""
-    seconds = max(0, round(span.total_seconds()))
+def _duration(duration: timedelta) -> str:
+    """Format a duration with at most two units."""
+    seconds = max(0, round(duration.total_seconds()))
     days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
     if days:
         return f"{days} d {hours} h"

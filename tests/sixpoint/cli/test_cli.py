@@ -122,14 +122,19 @@ BOX = "5,5,4 35,31,28"
 
 
 @pytest.mark.parametrize(
-    "options",
-    [[], ["-p", SIX, "-f", "points.json"], ["-p", SIX, "-b", BOX], ["-b", BOX, "-f", "points.json"]],
+    ("options", "message"),
+    [
+        ([], "no prompt: give --points"),
+        (["-p", SIX, "-f", "points.json"], "give only one of --points"),
+        (["-p", SIX, "-b", BOX], "give only one of --points"),
+        (["-b", BOX, "-f", "points.json"], "give only one of --points"),
+    ],
     ids=["neither", "points and file", "points and box", "box and file"],
 )
-def test_points_must_be_given_one_way(options: list[str], tmp_path: Path, run: Run) -> None:
+def test_an_object_must_be_given_in_one_way(options: list[str], message: str, tmp_path: Path, run: Run) -> None:
     code, _, err = run("annotate", tmp_path / "ct.nii.gz", "-o", tmp_path / "mask.nii.gz", *options)
     assert code == 2
-    assert "either as --points" in plain(err)
+    assert message in plain(err)
 
 
 @pytest.mark.parametrize("arguments", [["annotate", "ct.nii.gz", "-p", SIX], ["phantom"], ["nonsense"]])
@@ -274,8 +279,8 @@ def test_the_doctor_says_as_json_too_what_the_gateway_refuses(monkeypatch: pytes
     def refused(_: object) -> Iterator[Finding]:
         raise errors.InternalError("not for you")
 
-    monkeypatch.setattr("sixpoint.cli.doctor._reach", lambda _: Finding("connection", True, "here"))
-    monkeypatch.setattr("sixpoint.cli.doctor._gateway", refused)
+    monkeypatch.setattr("sixpoint.cli.doctor._check_connection", lambda _: Finding("connection", True, "here"))
+    monkeypatch.setattr("sixpoint.cli.doctor._check_gateway", refused)
     code, out, _ = run("doctor", "--json")
     assert code == 7
     assert [(one["what"], one["well"], one["seen"]) for one in json.loads(out)][1:] == [
