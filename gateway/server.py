@@ -22,8 +22,8 @@ from gateway.core.runtime.core_pool import CorePool
 from gateway.core.segmentation.segmenter import Segmenter
 from gateway.core.sessions.engine import Engine
 from gateway.core.sessions.history import SegmentHistory
-from gateway.core.sessions.segment_state import SegmentStateCache
 from gateway.core.sessions.sessions import Sessions
+from gateway.core.sessions.state_cache import SegmentStateCache
 from gateway.grpc.interceptors import CallInterceptor
 from gateway.grpc.servicers import AnnotationServicer, ImageServicer, ModelServicer, SessionServicer
 from gateway.settings import Settings

@@ -1,8 +1,8 @@
-"""The log of a session's segments: where a call starts from, and the step that it adds.
+"""The history of segments: where a call starts from, and the step that it adds.
 
 The database is the truth: any gateway process on it continues any session. A change is one transaction that goes from
-one revision to the next, so that of two processes only one can make it. What was read or computed before is used only
-while the database still stands at the same revision.
+one revision to the next, so that only one of two processes can make it. What was read or computed before is used only
+while the database is still at the same revision.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from weakref import WeakValueDictionary
 
 from gateway.core.sessions.records import RequestOutcome, SegmentRow, SessionRow, StepRow
 from gateway.core.sessions.repository import SessionReader, SessionRepository, SessionWriter
-from gateway.core.sessions.segment_state import SegmentState, SegmentStateCache, read_state
+from gateway.core.sessions.segment_state import SegmentState, restore_state
+from gateway.core.sessions.state_cache import SegmentStateCache
 from sixpoint.errors import FailedPrecondition, SessionExpired, SessionNotFound, StaleRevision
 from sixpoint.prompts import Prompt
 
-__all__ = ["SegmentHistory", "Snapshot", "advance_revision", "check_revision", "open_row"]
+__all__ = ["SegmentHistory", "Snapshot", "advance_revision", "check_revision", "require_open"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +28,10 @@ class Snapshot:
     """What a call on a segment starts from.
 
     Attributes:
-        row: The session.
-        segment: The segment; head and length are 0 for one that is new.
-        state: Where it stands.
-        done: What the call did, when one with its id was carried out before.
+        row: Record of the session.
+        segment: Record of the segment; head and length are 0 for a new one.
+        state: State of the segment.
+        outcome: What this call changed when it was carried out before; None if it was not.
     """
 
     row: SessionRow
@@ -40,12 +41,12 @@ class Snapshot:
 
 
 class SegmentHistory:
-    """Reads and writes what was shown and answered.
+    """Loads the states of segments, and adds steps.
 
     Args:
         repository: Transactions of sessions.
-        hot: What is kept at hand of it.
-        now: The clock, seconds since 1970.
+        cache: States of the segments used last.
+        now: Clock, in seconds since 1970.
     """
 
     def __init__(
@@ -57,115 +58,129 @@ class SegmentHistory:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def lock(self, session_id: str) -> asyncio.Lock:
-        """Held while a change is made: those of one session are made one after the other, in the order of the calls."""
+        """The lock to hold while a session is changed: changes take turns in the order of the calls."""
         return self._locks.setdefault(session_id, asyncio.Lock())
 
     def cached(self, session_id: str, segment: int, *, revision: int | None) -> Snapshot | None:
-        """What a call on a segment starts from, if it is at hand: nobody has asked the database whether it holds.
+        """What a call on a segment starts from, if it is cached; the database may have moved on meanwhile.
 
-        Whoever starts from it has to :meth:`append`, and on any error to :meth:`load` and look again.
+        A call that starts from it has to :meth:`append`; after any error it has to :meth:`load` and check again.
 
         Args:
-            session_id: The session.
+            session_id: Id of the session.
             segment: Number of the segment.
-            revision: The session's, for which the call was made; without one, it may have been carried out before.
+            revision: Revision that the call was made for. Without one the result is None: the call may have been
+                carried out before.
         """
-        hot, row = self._cache.get(session_id, segment), self._cache.row(session_id)
-        if hot is None or row is None or not hot.revision == row.revision == revision:
+        cached, row = self._cache.get(session_id, segment), self._cache.row(session_id)
+        if cached is None or row is None or not cached.revision == row.revision == revision:
             return None
-        return Snapshot(row, hot.segment, hot.state, None)
+        return Snapshot(row, cached.segment, cached.state, None)
 
     async def load(self, session_id: str, segment: int, *, request_ids: Sequence[str] = ()) -> Snapshot:
-        """What a call on a segment starts from; call it while holding :meth:`lock`.
+        """Load what a call on a segment starts from, while holding :meth:`lock`.
 
         Args:
-            session_id: The session.
+            session_id: Id of the session.
             segment: Number of the segment.
-            request_ids: The ids of the calls that the call joins; empty for one without.
+            request_ids: Request ids of the calls that are answered as one; empty for a call without.
 
         Raises:
-            SessionNotFound: As of :meth:`get`.
-            FailedPrecondition: When some of the joined calls were carried out before, and others were not.
-            InternalError: When a stored answer is damaged.
+            SessionExpired: The session was idle for too long.
+            SessionNotFound: There is no such session, or it was closed.
+            FailedPrecondition: Some of the joined calls were carried out before, and others were not.
+            InternalError: A stored answer is damaged.
         """
-        hot = self._cache.get(session_id, segment)
+        cached = self._cache.get(session_id, segment)
 
         def work(records: SessionReader) -> Snapshot:
-            row = open_row(records.session(session_id))
-            done = [records.request(session_id, key) if key else None for key in request_ids]
-            if any(done) and not all(done):
-                raise FailedPrecondition("some of these calls were carried out before: make them one by one")
-            last = done[-1] if done else None
-            if hot is not None and hot.revision == row.revision:
-                return Snapshot(row, hot.segment, hot.state, last)
-            known = {one.number: one for one in records.segments(session_id)}
-            one = known.get(segment, SegmentRow(segment))
-            return Snapshot(row, one, _read(records, row, segment, one.head), last)
+            row = require_open(records.session(session_id))
+            outcomes = [records.request(session_id, key) if key else None for key in request_ids]
+            if any(outcomes) and not all(outcomes):
+                raise FailedPrecondition("some of these calls were carried out before: repeat them one by one")
+            outcome = outcomes[-1] if outcomes else None
+            if cached is not None and cached.revision == row.revision:
+                return Snapshot(row, cached.segment, cached.state, outcome)
+            segments = {segment_row.number: segment_row for segment_row in records.segments(session_id)}
+            current = segments.get(segment, SegmentRow(segment))
+            return Snapshot(row, current, _read_state(records, row, segment, current.head), outcome)
 
-        loaded = await self._repository.read(work)
-        self.remember(loaded.row, loaded.segment, loaded.state)
-        return loaded
+        snapshot = await self._repository.read(work)
+        self.remember(snapshot.row, snapshot.segment, snapshot.state)
+        return snapshot
 
     async def state_at(self, session_id: str, segment: int, step: int) -> SegmentState:
-        """Where a segment stood after a step; the step must be there."""
+        """Load the state of a segment after a step, which must exist."""
         return await self._repository.read(
-            lambda records: _read(records, open_row(records.session(session_id)), segment, step)
+            lambda records: _read_state(records, require_open(records.session(session_id)), segment, step)
         )
 
     async def append(
-        self, loaded: Snapshot, prompts: Sequence[Prompt], state: SegmentState, *, request_ids: Sequence[str] = ()
+        self, snapshot: Snapshot, prompts: Sequence[Prompt], state: SegmentState, *, request_ids: Sequence[str] = ()
     ) -> tuple[SessionRow, SegmentRow]:
-        """Add a step after the segment's head; the session and the segment after it.
+        """Add a step after the segment's head.
 
         Args:
-            loaded: Where the segment stood.
-            prompts: What the step showed.
-            state: Where it stands with the step.
-            request_ids: The ids of the calls that it answers; empty for one without.
+            snapshot: What the call started from.
+            prompts: Prompts of the step.
+            state: State of the segment after the step.
+            request_ids: Request ids of the calls that the step answers; empty for a call without.
+
+        Returns:
+            The records of the session and the segment after the step.
 
         Raises:
-            StaleRevision: When the session is no longer as it was loaded, or the call was carried out before.
-            SessionNotFound: When it was closed meanwhile.
+            StaleRevision: The session has changed since the snapshot, or the call was carried out before.
+            SessionNotFound: The session was closed meanwhile.
         """
-        row, one, now = loaded.row, loaded.segment, self._now()
+        row, before, now = snapshot.row, snapshot.segment, self._now()
         keys = [key for key in request_ids if key]
-        after = replace(one, head=one.head + 1, length=one.head + 1)
+        after = replace(before, head=before.head + 1, length=before.head + 1)
         step = _step(prompts, state, segment=after, revision=row.revision + 1, now=now)
 
         def work(records: SessionWriter) -> None:
             advance_revision(records, row, now=now)
             if any(records.request(row.id, key) for key in keys):
                 raise StaleRevision("this call was carried out before: look at the session again")
-            if not one.length and not records.has_segment(row.id, one.number):
-                records.insert_segment(row.id, one)
-            records.append_step(row.id, step, redoable=one.length > one.head)
-            records.insert_requests(row.id, keys, _done(row, after))
+            if not before.length and not records.has_segment(row.id, before.number):
+                records.insert_segment(row.id, before)
+            records.append_step(row.id, step, redoable=before.length > before.head)
+            records.insert_requests(row.id, keys, _outcome(row, after))
 
         await self._repository.write(work)
         return self._changed(row, after, state, now=now)
 
     async def move_head(
-        self, loaded: Snapshot, head: int, state: SegmentState, *, request_ids: Sequence[str] = ()
+        self, snapshot: Snapshot, head: int, state: SegmentState, *, request_ids: Sequence[str] = ()
     ) -> tuple[SessionRow, SegmentRow]:
-        """Make another step the last in force; the session and the segment after it.
+        """Make another step the last in force.
+
+        Args:
+            snapshot: What the call started from.
+            head: Number of the step; 0 for none.
+            state: State of the segment after that step.
+            request_ids: Request ids of the call; empty for a call without.
+
+        Returns:
+            The records of the session and the segment after the change.
 
         Raises:
-            StaleRevision: When the session is no longer as it was loaded.
-            SessionNotFound: When it was closed meanwhile.
+            StaleRevision: The session has changed since the snapshot.
+            SessionNotFound: The session was closed meanwhile.
         """
-        row, now = loaded.row, self._now()
-        after = replace(loaded.segment, head=head)
+        row, now = snapshot.row, self._now()
+        after = replace(snapshot.segment, head=head)
 
         def work(records: SessionWriter) -> None:
             advance_revision(records, row, now=now)
             records.move_head(row.id, after.number, head)
-            records.insert_requests(row.id, [key for key in request_ids if key], _done(row, after))
+            records.insert_requests(row.id, [key for key in request_ids if key], _outcome(row, after))
 
         await self._repository.write(work)
         return self._changed(row, after, state, now=now)
 
     def remember(self, row: SessionRow, segment: SegmentRow, state: SegmentState) -> None:
-        """Keep at hand where a segment stands at the session's present revision; call it while holding :meth:`lock`."""
+        """Cache a segment's state at the session's current revision, while holding :meth:`lock`."""
         self._cache.put(row, previous_revision=row.revision, segment=segment, state=state)
 
     def _changed(
@@ -180,7 +195,7 @@ def check_revision(row: SessionRow, revision: int | None) -> None:
     """Refuse a change that was made for another revision.
 
     Raises:
-        StaleRevision: Naming both.
+        StaleRevision: The session is at another revision.
     """
     if revision is not None and revision != row.revision:
         raise StaleRevision(
@@ -189,12 +204,12 @@ def check_revision(row: SessionRow, revision: int | None) -> None:
         )
 
 
-def open_row(row: SessionRow | None) -> SessionRow:
-    """The session, if it is there and open.
+def require_open(row: SessionRow | None) -> SessionRow:
+    """Return the session, if there is one and it is open.
 
     Raises:
-        SessionExpired: When it was idle for too long.
-        SessionNotFound: When it never was, or was closed.
+        SessionExpired: The session was idle for too long.
+        SessionNotFound: There is no such session, or it was closed.
     """
     if row is not None and row.ended is None:
         return row
@@ -204,18 +219,18 @@ def open_row(row: SessionRow | None) -> SessionRow:
 
 
 def advance_revision(records: SessionWriter, row: SessionRow, *, now: float, model: str | None = None) -> None:
-    """Go to the next revision from the one that ``row`` says.
+    """Go from the revision of ``row`` to the next one.
 
     Raises:
-        StaleRevision: When the session is not there any more.
-        SessionNotFound: When it was closed meanwhile.
+        StaleRevision: The session is at another revision.
+        SessionNotFound: The session was closed meanwhile.
     """
     if not records.advance(row.id, revision=row.revision, now=now, model=model):
-        check_revision(open_row(records.session(row.id)), row.revision)
+        check_revision(require_open(records.session(row.id)), row.revision)
 
 
 def _step(prompts: Sequence[Prompt], state: SegmentState, *, segment: SegmentRow, revision: int, now: float) -> StepRow:
-    """The step that led to a state, as it is stored; it is the segment's last one."""
+    """The record of the step that led to a state; ``segment`` is the record after it."""
     return StepRow(
         segment=segment.number,
         number=segment.head,
@@ -230,14 +245,15 @@ def _step(prompts: Sequence[Prompt], state: SegmentState, *, segment: SegmentRow
     )
 
 
-def _done(row: SessionRow, segment: SegmentRow) -> RequestOutcome:
+def _outcome(row: SessionRow, segment: SegmentRow) -> RequestOutcome:
     return RequestOutcome(row.revision + 1, segment.number, segment.head)
 
 
-def _read(records: SessionReader, row: SessionRow, segment: int, step: int) -> SegmentState:
-    """Where a segment stood after a step: what was shown since the step that began the object, and the last answer."""
+def _read_state(records: SessionReader, row: SessionRow, segment: int, step: int) -> SegmentState:
+    """The state after a step: from all prompts since the step that started the object, and the last prediction."""
     if not step:
         return SegmentState()
     last = records.steps(row.id, segment=segment, first=step, last=step)[0]
-    shown = records.steps(row.id, segment=segment, first=last.start_step, last=step, answers=False)
-    return read_state([one.prompts for one in shown], last, geometry=records.image_geometry(row.image_digest))
+    steps = records.steps(row.id, segment=segment, first=last.start_step, last=step, answers=False)
+    geometry = records.image_geometry(row.image_digest)
+    return restore_state([each.prompts for each in steps], last, geometry=geometry)

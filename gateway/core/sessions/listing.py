@@ -11,13 +11,20 @@ from sixpoint.errors import InvalidArgument, Violation
 
 __all__ = ["PageRows", "check_page_size", "list_page", "parse_page_token"]
 
-_PAGE = 100
-_MOST_PAGE = 1000
+_DEFAULT_SIZE = 100
+_MAX_SIZE = 1000
 
 
 @dataclass(frozen=True)
 class PageRows:
-    """A page's sessions, the token of the next one, and how many there are: of the owner, and of all owners."""
+    """A page of an owner's open sessions.
+
+    Attributes:
+        rows: Records of the sessions, the last used first.
+        next_token: Token of the next page; empty after the last page.
+        total: Number of the owner's sessions on all pages.
+        total_all_owners: Number of all owners' sessions.
+    """
 
     rows: Sequence[SessionRow]
     next_token: str
@@ -26,33 +33,34 @@ class PageRows:
 
 
 def check_page_size(size: int) -> int:
-    """How many sessions a page has at most.
+    """The number of sessions on a page; 0 asks for the default.
 
     Raises:
-        InvalidArgument: When it is no page's size.
+        InvalidArgument: The size is out of range.
     """
-    if not 0 <= size <= _MOST_PAGE:
+    if not 0 <= size <= _MAX_SIZE:
         raise InvalidArgument(
-            f"page size {size}; expected 1 to {_MOST_PAGE}, or 0 for {_PAGE}",
-            violations=(Violation("page_size", f"0 to {_MOST_PAGE}"),),
+            f"page size {size}; expected 1 to {_MAX_SIZE}, or 0 for {_DEFAULT_SIZE}",
+            violations=(Violation("page_size", f"0 to {_MAX_SIZE}"),),
         )
-    return size or _PAGE
+    return size or _DEFAULT_SIZE
 
 
 def parse_page_token(token: str) -> Cursor | None:
-    """The place after which a page begins; None: at the first.
+    """The cursor in a page token; None for an empty token, which asks for the first page.
 
     Raises:
-        InvalidArgument: When it is no token.
+        InvalidArgument: The token is not one that this server gave.
     """
     if not token:
         return None
-    used, _, last = token.partition(" ")
+    used, _, session_id = token.partition(" ")
     try:
-        return float(used), last
+        return float(used), session_id
     except ValueError:
         raise InvalidArgument(
-            "the page token is none of this server's", violations=(Violation("page_token", "from the last response"),)
+            "unknown page token; expected next_page_token of the last response",
+            violations=(Violation("page_token", "from the last response"),),
         ) from None
 
 
@@ -63,25 +71,25 @@ def list_page(
 
     Args:
         records: Queries of the transaction.
-        owner: Whose.
+        owner: Name of the owner.
         limit: Largest number of sessions on the page.
-        after: The place of the last one of the page before.
-        use: Which a session must make of a model; None: whatever it uses.
+        after: Cursor of the page before; None for the first page.
+        use: Model that the sessions must use; None for all sessions.
     """
     if use is None:
         rows = records.list_open(owner, after=after, limit=limit + 1)
-        total, everybodys = records.count_open(owner), records.count_open()
+        total, total_all_owners = records.count_open(owner), records.count_open()
     else:
-        # All are looked at anyway, to be counted.
+        # All are read anyway, to be counted.
         using = records.list_using(use)
-        # Sorted here, where the next page is found, too: a database may order ids by the rules of some language.
+        # Sorted here, as the cursor is compared here: a database may order ids by the rules of a language.
         owned = sorted((row for row in using if row.owner == owner), key=lambda row: _order(row.used, row.id))
         rows = [row for row in owned if after is None or _order(row.used, row.id) > _order(*after)]
-        total, everybodys = len(owned), len(using)
-    token = f"{rows[limit - 1].used!r} {rows[limit - 1].id}" if len(rows) > limit else ""
-    return PageRows(rows[:limit], token, total, everybodys)
+        total, total_all_owners = len(owned), len(using)
+    next_token = f"{rows[limit - 1].used!r} {rows[limit - 1].id}" if len(rows) > limit else ""
+    return PageRows(rows[:limit], next_token, total, total_all_owners)
 
 
 def _order(used: float, session_id: str) -> tuple[float, str]:
-    """The last used first."""
+    """The last used session first, then by id."""
     return -used, session_id

@@ -1,35 +1,31 @@
-"""Where a segment stands: what was shown of its object, and the answer; read from the log, and kept at hand."""
+"""The state of a segment: the prompts of its current object, and the answer to them."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from gateway.core.annotation.preprocess import NetworkInput, Prediction
 from gateway.core.annotation.prompt_state import ObjectPrompts, accumulate, read_prompts, start_without_extent
-from gateway.core.runtime.byte_lru import ByteLru
-from gateway.core.sessions.records import SegmentRow, SessionRow, StepRow
+from gateway.core.sessions.records import StepRow
 from sixpoint._typing import Bools
 from sixpoint.geometry import Geometry
 from sixpoint.prompts import Prompt
 
-__all__ = ["CachedSegment", "SegmentState", "SegmentStateCache", "SentMask", "read_state"]
+__all__ = ["SegmentState", "SentMask", "restore_state"]
 
-# Of a state beyond its answer: prompts, objects, bookkeeping.
+# Estimate of what a state needs besides its arrays: prompts, objects, bookkeeping.
 _OVERHEAD_BYTES = 4096
-# Network inputs are large, and help those who click just now: they may take a sixteenth of the budget.
-_INPUT_SHARE = 16
 
 
 @dataclass(frozen=True, eq=False)
 class SentMask:
-    """A segment's mask as it was sent, and the revision from which on it was the segment's.
+    """The mask of a segment that was sent last.
 
     Attributes:
-        mask: A piece of the image's grid, bool [z, y, x]; beyond it there is nothing.
-        offset: Index (x, y, z) of its first voxel.
-        since: The revision.
+        mask: The part of the image's grid that contains the object, bool [z, y, x].
+        offset: Index (x, y, z) of the first voxel of ``mask`` in the image.
+        since: Revision of the session from which on it was the segment's mask.
     """
 
     mask: Bools
@@ -39,17 +35,17 @@ class SentMask:
 
 @dataclass(frozen=True, eq=False)
 class SegmentState:
-    """Where a segment stands. It is replaced as a whole, never changed: a call that fails leaves it as it was.
+    """The state of a segment. A change makes a new one: a call that fails leaves the present one as it was.
 
     Attributes:
-        begun: Number of the step that began the object; 0 when there is none.
-        shown: What was shown of the object; None when there is none.
-        answered: The answer, which clicks correct; None when there is none.
+        start_step: Number of the step that started the current object; 0 if there is no object.
+        prompts: Prompts of the object; None if there is no object.
+        prediction: Answer of the model, which clicks correct; None if there is no object.
         model: Name of the model that answered.
-        version: Its version.
-        threshold: Probability from which on a voxel belongs to the object.
-        reply: The mask as it was sent last; None when it is not known.
-        prepared: What the network saw last; None when it is not known.
+        version: Version of that model.
+        threshold: Probability from which a voxel belongs to the object.
+        sent_mask: Mask that was sent last; None if it is not in memory.
+        network_input: Input of the network for the last prediction; None if it is not in memory.
     """
 
     start_step: int = 0
@@ -63,163 +59,31 @@ class SegmentState:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it holds in memory, more or less."""
-        answer = self.prediction.probabilities.nbytes if self.prediction else 0
-        seen = self.network_input.nbytes if self.network_input else 0
-        mask = self.prompts.extent.mask if self.prompts else None
-        brought = 0 if mask is None else mask.nbytes
-        return answer + seen + brought + (self.sent_mask.mask.nbytes if self.sent_mask else 0) + _OVERHEAD_BYTES
+        """Estimate of the bytes in memory."""
+        prediction = self.prediction.probabilities.nbytes if self.prediction else 0
+        network_input = self.network_input.nbytes if self.network_input else 0
+        initial_mask = self.prompts.extent.mask if self.prompts else None
+        masks = (0 if initial_mask is None else initial_mask.nbytes) + (
+            self.sent_mask.mask.nbytes if self.sent_mask else 0
+        )
+        return prediction + network_input + masks + _OVERHEAD_BYTES
 
 
-def read_state(prompts: Sequence[Sequence[Prompt]], last: StepRow, *, geometry: Geometry) -> SegmentState:
-    """The state after steps on one object.
+def restore_state(prompts: Sequence[Sequence[Prompt]], last: StepRow, *, geometry: Geometry) -> SegmentState:
+    """Restore the state after the steps on one object.
 
     Args:
         prompts: Prompts of each step; those of the first started the object.
         last: The last step, with its prediction.
         geometry: Geometry of the image as uploaded.
     """
-    shown = None
+    object_prompts = None
     for step in prompts:
-        call = read_prompts(step, geometry=geometry)
-        if shown is None and call.extent is None:  # then its clicks began the object
-            call = start_without_extent(call, geometry=geometry)
-        shown = accumulate(shown, call)
-    return SegmentState(last.start_step, shown, last.prediction, last.model, last.model_version, last.threshold)
-
-
-@dataclass(frozen=True, eq=False)
-class CachedSegment:
-    """A segment in the cache.
-
-    Attributes:
-        revision: Revision of the session that the rest belongs to.
-        segment: Record of the segment.
-        state: State of the segment.
-    """
-
-    revision: int
-    segment: SegmentRow
-    state: SegmentState
-
-
-@dataclass(eq=False)
-class _CachedSession:
-    """A session in the cache; its record is None once it may be out of date though the segments are not."""
-
-    row: SessionRow | None
-    segments: dict[int, CachedSegment]
-    used: float
-
-    @property
-    def nbytes(self) -> int:
-        return sum(cached.state.nbytes for cached in self.segments.values())
-
-    def drop_input(self, number: int) -> None:
-        """Drop what the network saw of a segment."""
-        cached = self.segments[number]
-        self.segments[number] = replace(cached, state=replace(cached.state, network_input=None))
-
-
-class SegmentStateCache:
-    """The states of the segments used last, within a budget; network inputs, which are large, of fewer of them.
-
-    Args:
-        budget: Bytes of all states.
-        idle: Seconds after which an unused session is dropped.
-        now: Clock, in seconds, that never goes back.
-    """
-
-    def __init__(self, budget: int, *, idle: float = 600.0, now: Callable[[], float] = time.monotonic) -> None:
-        self._idle = idle
-        self._now = now
-        self._sessions: ByteLru[str, _CachedSession] = ByteLru(budget, size=lambda session: session.nbytes)
-        # The bytes of each segment's network input.
-        self._inputs: ByteLru[tuple[str, int], int] = ByteLru(budget // _INPUT_SHARE, size=int)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all states."""
-        return self._sessions.nbytes
-
-    def get(self, session_id: str, segment: int) -> CachedSegment | None:
-        """A segment's state, if it is cached; the database may have moved on from its revision."""
-        session = self._sessions.get(session_id)
-        if session is None:
-            return None
-        session.used = self._now()
-        return session.segments.get(segment)
-
-    def row(self, session_id: str) -> SessionRow | None:
-        """A session's record, if it is cached; the database may have moved on from its revision."""
-        session = self._sessions.peek(session_id)
-        return None if session is None else session.row
-
-    def put(self, row: SessionRow, *, previous_revision: int, segment: SegmentRow, state: SegmentState) -> None:
-        """Cache a segment's state at the revision of ``row``.
-
-        Args:
-            row: Record of the session.
-            previous_revision: Revision at which cached states of the session's other segments are still right.
-            segment: Record of the segment.
-            state: State of the segment.
-        """
-        segments = {
-            number: replace(cached, revision=row.revision)
-            for number, cached in self._pop(row.id).items()
-            if cached.revision == previous_revision
-        }
-        segments[segment.number] = CachedSegment(row.revision, segment, state)
-        session = _CachedSession(row, segments, self._now())
-        for number, cached in segments.items():
-            if cached.state.network_input:
-                self._put_input(session, row.id, number, cached.state.network_input.nbytes)
-        for session_id, evicted in self._sessions.put(row.id, session):
-            self._pop_inputs(session_id, evicted)
-
-    def expire(self) -> None:
-        """Drop the sessions that were not used for too long."""
-        # The least recently used come first.
-        for session_id in list(self._sessions):
-            session = self._sessions.peek(session_id)
-            if session is not None and session.used > self._now() - self._idle:
-                break
-            self.drop(session_id)
-
-    def carry_over(self, session_id: str, revision: int) -> None:
-        """Take over the cached segments to ``revision``, as the change before it concerned none of them.
-
-        The session's record is dropped, since it may have changed.
-        """
-        session = self._sessions.peek(session_id)
-        if session is None:
-            return
-        session.row = None
-        for number, cached in session.segments.items():
-            if cached.revision == revision - 1:
-                session.segments[number] = replace(cached, revision=revision)
-
-    def drop(self, session_id: str) -> None:
-        """Drop a session."""
-        self._pop(session_id)
-
-    def _pop(self, session_id: str) -> dict[int, CachedSegment]:
-        session = self._sessions.pop(session_id)
-        if session is None:
-            return {}
-        self._pop_inputs(session_id, session)
-        return session.segments
-
-    def _put_input(self, session: _CachedSession, session_id: str, number: int, nbytes: int) -> None:
-        """Count a segment's network input of a session that is not cached yet, and drop the oldest inputs."""
-        for (other_id, other_number), _ in self._inputs.put((session_id, number), nbytes):
-            other = self._sessions.peek(other_id)
-            if other is None:
-                session.drop_input(other_number)
-            else:
-                other.drop_input(other_number)
-                self._sessions.measure(other_id)
-
-    def _pop_inputs(self, session_id: str, session: _CachedSession) -> None:
-        for number in session.segments:
-            self._inputs.pop((session_id, number))
+        batch = read_prompts(step, geometry=geometry)
+        if object_prompts is None and batch.extent is None:
+            # The model takes clicks alone: they started the object.
+            batch = start_without_extent(batch, geometry=geometry)
+        object_prompts = accumulate(object_prompts, batch)
+    return SegmentState(
+        last.start_step, object_prompts, last.prediction, last.model, last.model_version, last.threshold
+    )

@@ -1,56 +1,73 @@
-"""What calls on sessions may say."""
+"""Checks of what calls on sessions ask for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from gateway.core.sessions.records import SegmentRow, SessionRow
-from sixpoint.errors import InvalidArgument, Violation
+from gateway.core.sessions.repository import SessionReader
+from sixpoint.errors import InvalidArgument, ResourceExhausted, Violation
 
-__all__ = ["check_repeated", "check_request_id", "check_segment", "check_step"]
+__all__ = ["check_limits", "check_names", "check_repeated", "check_request_id", "check_segment", "check_step"]
 
-MOST_SEGMENTS = 255
-"""Labels of a mask are bytes."""
-_MOST_ID = 64
+# Labels of a mask are bytes.
+_MAX_SEGMENTS = 255
+_MAX_REQUEST_ID = 64
+_MAX_NAME = 200
 
 
 def check_segment(number: int) -> None:
-    """Refuse a number that is no segment's.
+    """Refuse a number that no segment can have.
 
     Raises:
-        InvalidArgument: Saying what one may be.
+        InvalidArgument: The number is out of range.
     """
-    if not 1 <= number <= MOST_SEGMENTS:
+    if not 1 <= number <= _MAX_SEGMENTS:
         raise InvalidArgument(
-            f"segment {number}; expected a number from 1 to {MOST_SEGMENTS}",
-            violations=(Violation("segment", f"1 to {MOST_SEGMENTS}"),),
+            f"segment {number}; expected a number from 1 to {_MAX_SEGMENTS}",
+            violations=(Violation("segment", f"1 to {_MAX_SEGMENTS}"),),
         )
+
+
+def check_names(names: Sequence[tuple[int, str]]) -> None:
+    """Refuse names of segments that cannot be stored.
+
+    Args:
+        names: Number and name of each segment.
+
+    Raises:
+        InvalidArgument: A number is out of range, or a name is too long.
+    """
+    for number, name in names:
+        check_segment(number)
+        if len(name) > _MAX_NAME:
+            raise InvalidArgument(f"a segment's name has {len(name)} characters; expected at most {_MAX_NAME}")
 
 
 def check_request_id(request_id: str) -> None:
-    """Refuse a call's id that is too long.
+    """Refuse a request id that is too long.
 
     Raises:
-        InvalidArgument: Saying how long one may be.
+        InvalidArgument: The id is too long.
     """
-    if len(request_id) > _MOST_ID:
+    if len(request_id) > _MAX_REQUEST_ID:
         raise InvalidArgument(
-            f"the request's id has {len(request_id)} characters; at most {_MOST_ID} are taken",
-            violations=(Violation("request_id", f"at most {_MOST_ID} characters"),),
+            f"the request id has {len(request_id)} characters; expected at most {_MAX_REQUEST_ID}",
+            violations=(Violation("request_id", f"at most {_MAX_REQUEST_ID} characters"),),
         )
 
 
-def check_repeated(known: SessionRow, digest: str) -> None:
-    """Refuse an id that is no repetition: whoever counts 1, 2, 3 would go on in a session on another image.
+def check_repeated(opened: SessionRow, digest: str) -> None:
+    """Refuse a request id that another call used: a client that counts 1, 2, 3 would get a session on another image.
 
     Args:
-        known: The session that a call with this id opened.
-        digest: Of the image that this call is about.
+        opened: Session that a call with this request id opened.
+        digest: Digest of the image that this call is for.
 
     Raises:
-        InvalidArgument: When it is another image.
+        InvalidArgument: The session is on another image.
     """
-    if known.image_digest != digest:
+    if opened.image_digest != digest:
         raise InvalidArgument(
             "a call with this request_id opened a session on another image: give each call a random one of its own",
             violations=(Violation("request_id", "one that no other call had"),),
@@ -58,10 +75,15 @@ def check_repeated(known: SessionRow, digest: str) -> None:
 
 
 def check_step(rows: Sequence[SegmentRow], segment: int, step: int) -> None:
-    """Refuse a step that a session's segments do not have.
+    """Refuse a step that a session does not have.
+
+    Args:
+        rows: Records of the session's segments.
+        segment: Number of the segment.
+        step: Number of the step; 0 for before the first.
 
     Raises:
-        InvalidArgument: Saying which there are.
+        InvalidArgument: There is no such segment or step.
     """
     lengths = {row.number: row.length for row in rows}
     if segment not in lengths:
@@ -72,4 +94,29 @@ def check_step(rows: Sequence[SegmentRow], segment: int, step: int) -> None:
         raise InvalidArgument(
             f"step {step} of segment {segment}; it has {lengths[segment]}",
             violations=(Violation("step", f"0 to {lengths[segment]}"),),
+        )
+
+
+def check_limits(records: SessionReader, owner: str, *, limit: int, owner_limit: int) -> None:
+    """Refuse to open one more session than the limits allow.
+
+    Args:
+        records: Queries of the transaction.
+        owner: Name whose quota is charged.
+        limit: Largest number of open sessions.
+        owner_limit: Largest number of open sessions of one owner; 0 for no limit.
+
+    Raises:
+        ResourceExhausted: A limit is reached.
+    """
+    if records.count_open() >= limit:
+        raise ResourceExhausted(
+            f"{limit} sessions are open, which is the limit (SIXPOINT_MAX_SESSIONS); close one, or wait until one "
+            "expires",
+            retry_after=60.0,
+        )
+    if owner_limit and records.count_open(owner) >= owner_limit:
+        raise ResourceExhausted(
+            f"{owner_limit} of your sessions are open, which is the limit for one owner (SIXPOINT_OWNER_SESSIONS); "
+            "close one"
         )

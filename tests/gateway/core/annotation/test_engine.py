@@ -25,8 +25,8 @@ from gateway.core.runtime.stage import Stage
 from gateway.core.sessions.engine import Engine
 from gateway.core.sessions.history import SegmentHistory
 from gateway.core.sessions.request import AnnotationRequest, AnnotationResult
-from gateway.core.sessions.segment_state import SegmentStateCache
 from gateway.core.sessions.sessions import Sessions
+from gateway.core.sessions.state_cache import SegmentStateCache
 from gateway.storage.database import Database
 from gateway.storage.repository import session_repository
 from gateway.storage.schema import images

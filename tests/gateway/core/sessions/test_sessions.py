@@ -11,11 +11,12 @@ from sqlalchemy import func, insert, select, update
 
 from gateway.core.annotation.preprocess import Prediction
 from gateway.core.annotation.prompt_state import accumulate, read_prompts
-from gateway.core.sessions import sessions as sessions_module
+from gateway.core.sessions import expiry
 from gateway.core.sessions.history import SegmentHistory, Snapshot
 from gateway.core.sessions.records import SegmentRow, SessionRow
-from gateway.core.sessions.segment_state import SegmentState, SegmentStateCache
+from gateway.core.sessions.segment_state import SegmentState
 from gateway.core.sessions.sessions import Session, Sessions
+from gateway.core.sessions.state_cache import SegmentStateCache
 from gateway.storage.database import Database
 from gateway.storage.repository import session_repository
 from gateway.storage.schema import images, requests, segments, steps
@@ -234,7 +235,7 @@ async def test_use_moves_the_expiry_on(process, clock):
 
 
 async def test_the_logs_of_many_ended_sessions_go_a_few_at_a_time(process, database, clock, monkeypatch):
-    monkeypatch.setattr(sessions_module, "_FORGOTTEN", 2)
+    monkeypatch.setattr(expiry, "_DELETED_AT_ONCE", 2)
     ended = [(await process.open()).row.id for _ in range(5)]
     kept = (await process.open()).row.id
     for session in (*ended, kept):
