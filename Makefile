@@ -17,7 +17,7 @@ SERVER_STAMP := $(VENV)/.sixpoint-server
 DEV_STAMP := $(VENV)/.sixpoint-dev
 TRITON := $(or $(SIXPOINT_TRITON_ENVIRONMENT),.triton)
 
-.PHONY: help demo serve test lint protos setup setup-dev triton python clean
+.PHONY: help demo serve test lint docs protos setup setup-dev triton python clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -38,6 +38,9 @@ lint: setup-dev ## Check style, types, import directions, dependencies and the c
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 	cd protos && $(CURDIR)/$(BIN)/buf lint
+
+docs: setup-dev ## Build the documentation's site in out/docs; a broken link fails
+	$(BIN)/mkdocs build --strict
 
 protos: setup-dev ## Generate sixpoint/v1 from protos/
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python protos/generate.py
@@ -64,7 +67,7 @@ $(DEV_STAMP): pyproject.toml sixpoint/preprocessing/kernels.c $(PIP_CONSTRAINT_F
 	@echo "setting up $(VENV) with PyTorch and the tools for the tests (once; some minutes) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c $(PIP_CONSTRAINT_FILE) torch
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c $(PIP_CONSTRAINT_FILE) -e ".[gateway,exporter,trainer,dev]"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c $(PIP_CONSTRAINT_FILE) -e ".[gateway,exporter,trainer,dev,docs]"
 	@touch $@ $(SERVER_STAMP)
 
 triton: $(SERVER_STAMP)
