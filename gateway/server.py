@@ -85,7 +85,7 @@ class Gateway:
             blobs=Blobs(settings.blobs_url),
             folder=settings.cache_folder,
             limits=ImageLimits(
-                largest=settings.max_image_bytes,
+                image=settings.max_image_bytes,
                 disk=settings.disk_bytes,
                 owner=settings.owner_image_bytes,
                 cache=settings.cache_bytes,

@@ -1,4 +1,4 @@
-"""Files of voxels in a folder, mapped read-only: processes that share the folder share their pages."""
+"""Files of voxels in a folder, mapped read-only, so that processes which share the folder share memory."""
 
 from __future__ import annotations
 
@@ -27,32 +27,35 @@ _STALE_S = 86400.0
 
 
 class DiskCache:
-    """One folder of files named by their digests; all of it blocks.
+    """A folder of files named by digests. All methods block.
 
-    Nothing here is needed: a file that is gone is fetched again from the blob store. Files that share their bytes with
-    the blob store (by a hard link) take no room of their own and do not count against the budget.
+    A missing file is fetched again from the blob store. Files that are hard links of blobs take no space of their own,
+    and do not count against the budget.
 
     Args:
         folder: The folder; several processes may share it.
-        budget: Bytes of all files; the least recently used go first.
+        budget: Bytes of all files; the least recently used are removed first.
     """
 
     def __init__(self, folder: Path, *, budget: int) -> None:
         self._folder = folder
         self._budget = budget
-        # Which file was found to hold what its name says: inode, bytes, time of change. Threads share it.
+        # The identity of each file whose digest was checked. Threads share it.
         self._checked: dict[str, tuple[int, int, int]] = {}
         self._lock = threading.Lock()
 
     def path(self, digest: str) -> Path:
-        """Where an image's file is, if it is here."""
+        """The path of an image's file, whether or not it exists."""
         return self._folder / digest
 
     def open(self, record: ImageRecord) -> StoredImage | None:
-        """Map an image; None when it is not here, or its file was damaged, which is then removed.
+        """Map an image's file.
+
+        Returns:
+            The image; None if there is no file, or if it was damaged and thus removed.
 
         Raises:
-            StorageUnavailable: When the file cannot be read.
+            StorageUnavailable: The file cannot be read.
         """
         with disk_errors():
             try:
@@ -64,13 +67,19 @@ class DiskCache:
         return image
 
     def take(self, record: ImageRecord, source: Path) -> StoredImage | None:
-        """Map a file that was fetched, and keep it in place of the one that is here; None when it was damaged.
+        """Map a fetched file, and move it into place.
 
-        It is mapped under its own name: as the image's file, another process may trim it at once. Nothing is left of
-        that name.
+        It is mapped before it is moved: once it is in place, another process may remove it.
+
+        Args:
+            record: Record of the image.
+            source: Path of the fetched file; afterwards there is none.
+
+        Returns:
+            The image; None if the file was damaged.
 
         Raises:
-            StorageUnavailable: When the file cannot be read, or the file system refuses.
+            StorageUnavailable: The file cannot be read or moved.
         """
         with disk_errors():
             try:
@@ -82,7 +91,7 @@ class DiskCache:
         return image
 
     def holds(self, digest: str) -> bool:
-        """Whether the file that was last opened is still here, and nobody has written to it. Takes microseconds."""
+        """Whether the file that was checked last is still there, unchanged. Takes microseconds."""
         try:
             stat = self.path(digest).stat()
         except OSError:
@@ -90,16 +99,16 @@ class DiskCache:
         return self._checked.get(digest) == _identity(stat)
 
     def touch(self, digest: str) -> None:
-        """Mark an image's file as used now, if it is here."""
+        """Set the time of last use of an image's file, if there is one."""
         with contextlib.suppress(OSError):
             stat = self.path(digest).stat()
             os.utime(self.path(digest), ns=(time.time_ns(), stat.st_mtime_ns))
 
     def add(self, digest: str, source: Path) -> None:
-        """Take a file whose bytes were checked, in place of the one that is here.
+        """Move a file whose digest was checked into place.
 
         Raises:
-            StorageUnavailable: When the file system refuses.
+            StorageUnavailable: The file cannot be moved.
         """
         with disk_errors():
             stat = source.stat()
@@ -108,31 +117,31 @@ class DiskCache:
             self._checked[digest] = _identity(stat)
 
     def remove(self, digest: str) -> None:
-        """Remove an image's file, if it is here; whoever has mapped it goes on."""
+        """Remove an image's file, if there is one; images that map it stay usable."""
         with self._lock:
             self._checked.pop(digest, None)
         with disk_errors():
             self.path(digest).unlink(missing_ok=True)
 
     def trim(self) -> int:
-        """Remove the least recently used files until the rest is within the budget; how many."""
+        """Remove the least recently used files until the others are within the budget; return their number."""
         files = []
         for entry in os.scandir(self._folder):
             try:
                 stat = entry.stat(follow_symlinks=False)
             except FileNotFoundError:
-                # Another process trims too.
+                # Another process removed it.
                 continue
             if is_temporary(Path(entry.path)):
-                # On its way here from the blob store, or left by a gateway that was killed then. One that is a link is
-                # as old as its blob: only its inode's time says when it was made.
+                # A file being fetched, or left by a gateway that was killed meanwhile. The modification time of a hard
+                # link is that of its blob: only the inode's change time tells when it was made.
                 if time.time() - stat.st_ctime > _STALE_S:
                     Path(entry.path).unlink(missing_ok=True)
             elif stat.st_nlink == 1:
                 files.append((stat.st_atime_ns, stat.st_size, entry.name))
         excess = sum(size for _, size, _ in files) - self._budget
         removed = 0
-        # The last one stays, even if it is larger than the budget: somebody is using it now.
+        # The file used last is in use now: it stays, even if it is larger than the budget.
         for _, size, name in sorted(files)[:-1]:
             if excess <= 0:
                 break
@@ -142,7 +151,7 @@ class DiskCache:
         return removed
 
     def _map(self, record: ImageRecord, path: Path) -> StoredImage | None:
-        """Map a file; None when it does not hold the image."""
+        """Map a file; None if it does not contain the image."""
         number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             stat = os.fstat(number)
@@ -151,14 +160,14 @@ class DiskCache:
             voxels = map_voxels(number, record.geometry, record.voxel_type)
             if not self._check(record, voxels, stat):
                 return None
-            # What :meth:`trim` goes by; the time of change stays, as it tells whether the file is the one checked.
+            # :meth:`trim` sorts by access time; the modification time identifies the file that was checked.
             os.utime(number, ns=(time.time_ns(), stat.st_mtime_ns))
         finally:
             os.close(number)
         return StoredImage(record.digest, Volume(voxels, record.geometry))
 
     def _check(self, record: ImageRecord, voxels: Array, stat: os.stat_result) -> bool:
-        """Whether the bytes are those of the digest: hashed once for each file, as the disk may have changed them."""
+        """Whether the voxels match the digest. Each file is hashed once, as the disk may have changed it."""
         with self._lock:
             if self._checked.get(record.digest) == _identity(stat):
                 return True
@@ -174,14 +183,14 @@ class DiskCache:
 
 
 def begin_digest(geometry: Geometry, voxel_type: int) -> hashlib._Hash:
-    """An image's SHA-256 before its voxels, as ``sixpoint.v1.Image.digest`` defines it."""
+    """Start the SHA-256 of an image, as ``sixpoint.v1.Image.digest`` defines it; the voxels come next."""
     digest = hashlib.sha256(geometry.packed())
     digest.update(bytes([voxel_type]))
     return digest
 
 
 def map_voxels(number: int, geometry: Geometry, voxel_type: int) -> Array:
-    """The voxels [z, y, x] in an open file, read-only; the file may be closed and removed."""
+    """Map the voxels [z, y, x] of an open file, read-only; the file may then be closed and removed."""
     mapped = mmap.mmap(number, 0, access=mmap.ACCESS_READ)
     return np.frombuffer(mapped, VOXEL_TYPES[voxel_type]).reshape(geometry.shape)
 

@@ -1,4 +1,4 @@
-"""What nobody uses any more: images and their blobs, uploads that nobody continues, files over the cache's budget."""
+"""Remove what nobody uses: images and their blobs, abandoned uploads, and files over the budget of the cache."""
 
 from __future__ import annotations
 
@@ -20,27 +20,28 @@ __all__ = ["GarbageCollector", "delete_orphan_blob"]
 
 _Result = TypeVar("_Result")
 
-_MOST = 100
-# Images that a sweep fails to remove before it leaves the rest to the next: a store that is away holds up each of them.
-_FAILURES = 3
-# Before every image, as sweeps go through them: by when it was last used, then by digest.
+# Images that one run looks at.
+_MAX_IMAGES = 100
+# Failures after which a run leaves the other images to the next one: each waits for a store that is away.
+_MAX_FAILURES = 3
+# Before all images, in the order of their last use, then of their digests.
 _START = (0.0, "")
-# The whole folder of blobs is looked through only this often.
+# All blobs are looked at only this often.
 _TIDY_S = 3600.0
 
 
 class GarbageCollector:
-    """Removes, a piece at a time.
+    """Removes what nobody uses, a part at each run.
 
     Args:
         repository: Transactions of images.
-        blobs: Where their voxels are.
-        cache: Files mapped for use.
-        uploads: Files of uploads under way.
-        at_hand: The images in memory.
-        threads: For what touches the disk.
-        idle: Seconds after which what nobody used is removed.
-        now: The clock, seconds since 1970.
+        blobs: Voxels of the images.
+        disk_cache: Files of images in use.
+        memory_cache: Images in memory.
+        uploads: Files of running uploads.
+        threads: Runs what blocks.
+        idle: Seconds after which something unused is removed.
+        now: Clock, in seconds since 1970.
     """
 
     def __init__(
@@ -48,84 +49,87 @@ class GarbageCollector:
         *,
         repository: ImageRepository,
         blobs: BlobStore,
-        cache: DiskCache,
+        disk_cache: DiskCache,
+        memory_cache: MemoryCache,
         uploads: UploadFolder,
-        at_hand: MemoryCache,
         threads: Executor,
         idle: float,
         now: Callable[[], float],
     ) -> None:
         self._repository = repository
         self._blobs = blobs
-        self._cache = cache
+        self._disk_cache = disk_cache
+        self._memory_cache = memory_cache
         self._uploads = uploads
-        self._at_hand = at_hand
         self._threads = threads
         self._idle = idle
         self._now = now
-        self._swept = _START
+        self._position = _START
         self._tidy_due = now()
 
     async def run(self) -> int:
-        """Sweep once: what cannot be removed keeps nothing else from being so.
+        """Collect once. Something that cannot be removed does not stop the removal of the rest.
 
         Returns:
-            How many images were removed.
+            Number of images that were removed.
 
         Raises:
-            StorageUnavailable: When something could not be removed, or the database not be reached: the first such
-                error, after all else was removed.
+            StorageUnavailable: Something could not be removed, or the database not be reached. It is the first such
+                error, raised after all else was removed.
         """
         before = self._now() - self._idle
         failures: list[SixpointError] = []
         removed = 0
         with _collected(failures):
-            removed = await self._remove_some(before, failures)
+            removed = await self._remove_images(before, failures)
         with _collected(failures):
-            for name in await self._in_thread(lambda: self._uploads.expire(idle=self._idle)):
-                # Its gateway may have been killed after the blob was put, and before it was recorded.
-                if is_digest(name):
-                    with _collected(failures):
-                        await self._repository.write(partial(delete_orphan_blob, blobs=self._blobs, digest=name))
+            await self._remove_uploads(failures)
         if self._now() > self._tidy_due:
             self._tidy_due = self._now() + _TIDY_S
             with _collected(failures):
                 await self._blobs.tidy(before)
         with _collected(failures):
-            await self._in_thread(self._cache.trim)
-        for digest in self._at_hand.digests():
-            if not self._cache.holds(digest):
-                # Its disk space is free only when nobody has it mapped.
-                self._at_hand.drop(digest)
+            await self._in_thread(self._disk_cache.trim)
+        for digest in self._memory_cache.digests():
+            if not self._disk_cache.holds(digest):
+                # The space of a removed file is free only when no process has it mapped.
+                self._memory_cache.drop(digest)
         if failures:
             raise failures[0]
         return removed
 
-    async def _remove_some(self, before: float, failures: list[SixpointError]) -> int:
-        """Remove images last used before a time, from where the last sweep ended; how many. Failures are added."""
-        removed, after = 0, self._swept
-        found = await self._repository.read(
-            lambda records: records.list_unused(before=before, after=after, limit=_MOST)
+    async def _remove_images(self, before: float, failures: list[SixpointError]) -> int:
+        """Remove images last used before a time, from where the last run stopped; return their number."""
+        removed, after = 0, self._position
+        unused = await self._repository.read(
+            lambda records: records.list_unused(before=before, after=after, limit=_MAX_IMAGES)
         )
-        for used_at, digest in found:
-            self._swept = used_at, digest
+        for used, digest in unused:
+            self._position = used, digest
             with _collected(failures):
-                if await self._repository.write(partial(self._remove_unused, digest=digest, before=before)):
+                if await self._repository.write(partial(self._remove_if_unused, digest=digest, before=before)):
                     removed += 1
-                    self._at_hand.drop(digest)
-                    await self._in_thread(partial(self._cache.remove, digest))
-            if len(failures) == _FAILURES:
+                    self._memory_cache.drop(digest)
+                    await self._in_thread(partial(self._disk_cache.remove, digest))
+            if len(failures) == _MAX_FAILURES:
                 break
         else:
-            if len(found) < _MOST:
-                self._swept = _START
+            if len(unused) < _MAX_IMAGES:
+                self._position = _START
         return removed
 
-    def _remove_unused(self, records: ImageWriter, *, digest: str, before: float) -> bool:
+    async def _remove_uploads(self, failures: list[SixpointError]) -> None:
+        for name in await self._in_thread(lambda: self._uploads.expire(idle=self._idle)):
+            # The gateway may have been killed after it stored the blob, and before it recorded the image.
+            if is_digest(name):
+                with _collected(failures):
+                    await self._repository.write(partial(delete_orphan_blob, blobs=self._blobs, digest=name))
+
+    def _remove_if_unused(self, records: ImageWriter, *, digest: str, before: float) -> bool:
         records.lock_image(digest)
         removed = records.delete_if_unused(digest, before=before)
         if removed:
-            # Within the transaction: an upload of the same image waits, and then sees that its blob is gone.
+            # Within the transaction: an upload of the same image waits for it, and then finds the blob missing.
             self._blobs.delete_blocking(blob_key(digest))
         return removed
 
@@ -134,7 +138,7 @@ class GarbageCollector:
 
 
 def delete_orphan_blob(records: ImageWriter, *, blobs: BlobStore, digest: str) -> None:
-    """Remove the blob of an image, if the image is not there."""
+    """Delete the blob of an image that has no record."""
     records.lock_image(digest)
     if records.image(digest) is None:
         blobs.delete_blocking(blob_key(digest))

@@ -1,4 +1,4 @@
-"""Whether there is room for one more image: the budgets of the disk and of an owner."""
+"""Quotas of images: for all images on the disk, and for each owner."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _RETRY_S = 30.0
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """Bounds on what is kept.
+    """Limits of images and caches.
 
     Attributes:
-        largest: Bytes of the largest image accepted.
+        image: Bytes of the largest image accepted.
         disk: Bytes of all images together.
         owner: Bytes of one owner's images; 0 for no limit.
-        cache: Bytes of the files mapped for use, where the blob store is not on the same disk.
-        memory: Bytes of what was computed of images, and is kept with those used last.
-        idle: Seconds after which an image that nobody used, and no open session uses, is removed.
+        cache: Bytes of cached files, where the blob store is not on the same disk.
+        memory: Bytes of memory of what was computed of images.
+        idle: Seconds after which an unused image that no open session uses is removed.
     """
 
-    largest: int
+    image: int
     disk: int
     owner: int
     cache: int
@@ -37,7 +37,11 @@ class ImageLimits:
 
 
 class Quota:
-    """What is left of the budgets. Uploads under way in this process count as if they were whole."""
+    """Checks images against the limits. Running uploads of this process count with their whole size.
+
+    Args:
+        limits: The limits.
+    """
 
     def __init__(self, limits: ImageLimits) -> None:
         self._limits = limits
@@ -47,25 +51,25 @@ class Quota:
         """Refuse an image that is too large by itself.
 
         Raises:
-            ResourceExhausted: Saying how large it may be.
+            ResourceExhausted: The image is too large.
         """
-        if header.byte_count > self._limits.largest:
+        if header.byte_count > self._limits.image:
             raise ResourceExhausted(
-                f"the image has {header.byte_count} bytes; at most {self._limits.largest} are "
-                "accepted (SIXPOINT_MAX_IMAGE_BYTES)"
+                f"the image has {header.byte_count} bytes; at most {self._limits.image} are accepted "
+                "(SIXPOINT_MAX_IMAGE_BYTES)"
             )
 
     @contextmanager
     def reserve(self, header: ImageHeader, *, owner: str, others: tuple[int, int]) -> Iterator[None]:
-        """Set room aside for an upload.
+        """Reserve the bytes of an upload while it runs.
 
         Args:
-            header: Of the image.
-            owner: Whose it is.
-            others: Bytes of all that is kept, and of what is the owner's.
+            header: Header of the image.
+            owner: Name whose quota is charged.
+            others: Bytes of all images, and of the owner's images, on the disk.
 
         Raises:
-            StorageFull: When there is too little.
+            StorageFull: Too few bytes are left.
         """
         total, owned = others
         total += sum(size for _, size in self._reserved)
@@ -79,10 +83,15 @@ class Quota:
             self._reserved.remove(entry)
 
     def check_before_insert(self, records: ImageReader, byte_count: int, *, owner: str) -> None:
-        """Look again before an image is recorded: other gateways keep images, too.
+        """Check again before an image is recorded, as other gateways may have stored images meanwhile.
+
+        Args:
+            records: Queries of the transaction.
+            byte_count: Size of the image in bytes.
+            owner: Name whose quota is charged.
 
         Raises:
-            StorageFull: When there is too little room.
+            StorageFull: Too few bytes are left.
         """
         total, owned = used_bytes(records, owner)
         self._check(byte_count, total=total, owned=owned)
@@ -104,5 +113,5 @@ class Quota:
 
 
 def used_bytes(records: ImageReader, owner: str) -> tuple[int, int]:
-    """Bytes of all images kept, and of one owner's."""
+    """Bytes of all images, and of one owner's."""
     return records.byte_total(), records.byte_total(owner)

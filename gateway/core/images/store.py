@@ -1,4 +1,4 @@
-"""The images that the gateway keeps: taken in, found by their digest, mapped for use, removed when nobody uses them."""
+"""The store of images: upload, describe and open them, and remove those that nobody uses."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 _THREADS = 4
-# Use is noted only this often: most calls should not cost a write.
+# The use of an image is stored only this often, as most calls should not cost a write.
 _TOUCH_S = 3600.0
 
 
 class ImageStore:
-    """All images.
+    """All images of a gateway.
 
     Args:
         repository: Transactions of images.
-        blobs: Where their voxels are.
-        folder: For uploads under way and for files mapped for use; gateways on one machine may share it.
-        limits: Bounds on what is kept.
-        now: The clock, seconds since 1970.
+        blobs: Voxels of the images.
+        folder: Folder of running uploads and cached files; gateways on one machine may share it.
+        limits: Limits of images and caches.
+        now: Clock, in seconds since 1970.
     """
 
     def __init__(
@@ -60,67 +60,67 @@ class ImageStore:
         self._limits = limits
         self._now = now
         self._folders = folder / "images", folder / "uploads"
-        self._cache = DiskCache(self._folders[0], budget=limits.cache)
+        self._disk_cache = DiskCache(self._folders[0], budget=limits.cache)
         self._uploads = UploadFolder(self._folders[1])
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="images")
-        self._room = Quota(limits)
-        self._at_hand = MemoryCache(budget=limits.memory, now=now)
+        self._quota = Quota(limits)
+        self._memory_cache = MemoryCache(budget=limits.memory, now=now)
         self._opening: dict[str, asyncio.Task[StoredImage]] = {}
         self._running: set[Path] = set()
-        self._sweep = GarbageCollector(
+        self._collector = GarbageCollector(
             repository=repository,
             blobs=blobs,
-            cache=self._cache,
+            disk_cache=self._disk_cache,
             uploads=self._uploads,
-            at_hand=self._at_hand,
+            memory_cache=self._memory_cache,
             threads=self._threads,
             idle=limits.idle,
             now=now,
         )
 
     async def start(self) -> None:
-        """Make the folders.
+        """Create the folders.
 
         Raises:
-            StorageUnavailable: When they cannot be made.
+            StorageUnavailable: The folders cannot be created.
         """
         with disk_errors():
             for folder in self._folders:
                 folder.mkdir(parents=True, exist_ok=True)
 
     async def stop(self) -> None:
-        """Wait for what is running."""
+        """Wait for running work on files."""
         await asyncio.to_thread(self._threads.shutdown)
 
     async def describe(self, digest: str) -> ImageRecord:
-        """The record of an image, which is used now.
+        """Return the record of an image; that is use.
 
         Raises:
-            ImageNotFound: When it is not here.
+            ImageNotFound: There is no such image.
         """
         record = await self._find(digest)
         if record is None:
-            raise ImageNotFound("no image with this digest is here; upload it first")
+            raise ImageNotFound("no image has this digest; upload it first")
         await self._touch(record)
         return record
 
     async def open(self, digest: str) -> StoredImage:
-        """An image at hand: from memory, else from its file, else from the blob store, its SHA-256 checked.
+        """Open an image: from memory, else from its file, else from the blob store, with its SHA-256 checked.
 
         Raises:
-            ImageNotFound: When it is not here, or is damaged: then it is removed, so that it can be uploaded again.
-            StorageFull: When the disk is full.
-            StorageUnavailable: When the database or the blob store cannot be reached.
+            ImageNotFound: There is no such image, or it is damaged and thus removed, so that it can be uploaded again.
+            StorageFull: The disk is full.
+            StorageUnavailable: The database or the blob store cannot be reached.
         """
-        found = self._at_hand.get(digest)
-        if found is not None and self._cache.holds(digest):
-            image, due = found
+        cached = self._memory_cache.get(digest)
+        if cached is not None and self._disk_cache.holds(digest):
+            image, due = cached
             if due:
-                self._cache.touch(digest)
+                self._disk_cache.touch(digest)
                 await self.describe(digest)
             return image
-        self._at_hand.drop(digest)
-        # Whoever asks while it is fetched waits for the same fetch, which goes on if one of them leaves.
+        self._memory_cache.drop(digest)
+        # Concurrent calls share one fetch, which goes on if one of them is cancelled.
         opening = self._opening.get(digest)
         if opening is None:
             opening = asyncio.create_task(self._fetch(digest))
@@ -129,7 +129,7 @@ class ImageStore:
         return await asyncio.shield(opening)
 
     async def received(self, digest: str) -> int:
-        """Bytes of an image that have arrived: all of one that is here, 0 of one that nobody began to upload."""
+        """Bytes of an image that have arrived: all if it is stored, 0 if no upload of it was started."""
         if not is_digest(digest):
             return 0
         record = await self._find(digest)
@@ -137,28 +137,27 @@ class ImageStore:
 
     @contextlib.asynccontextmanager
     async def upload(self, header: ImageHeader, *, offset: int = 0, owner: str = "") -> AsyncIterator[Upload]:
-        """Take an image in, or the rest of one. What has arrived when the context ends early can be continued.
+        """Upload an image, or the rest of one. If the context ends early, the upload can be continued.
 
         Args:
-            header: What is announced.
-            offset: Bytes that arrived before: 0, or what :meth:`received` said.
-            owner: Whose it is.
+            header: Header of the image.
+            offset: Bytes that arrived in earlier calls: 0 to start anew, or the result of :meth:`received`.
+            owner: Name whose quota is charged.
 
         Raises:
-            VolumeError: When the header describes no usable volume.
-            UploadError: When it contradicts itself, or the offset is another.
-            ResourceExhausted: When the image is too large.
-            StorageFull: When the budget of the disk, or of the owner, is spent.
+            VolumeError: The header describes no usable volume.
+            UploadError: The header contradicts itself, or more or fewer bytes have arrived than the offset says.
+            ResourceExhausted: The image is too large.
+            StorageFull: The quota of the disk, or of the owner, is spent.
         """
         check_header(header)
-        self._room.check_size(header)
-        known = await self._find(header.digest)
-        if known is not None:
+        self._quota.check_size(header)
+        if await self._find(header.digest) is not None:
             yield Upload(
-                header, offset=offset, file=None, keep=lambda: self.describe(header.digest), threads=self._threads
+                header, offset=offset, file=None, store=lambda: self.describe(header.digest), threads=self._threads
             )
             return
-        with self._room.reserve(header, owner=owner, others=await self._used(header, owner)):
+        with self._quota.reserve(header, owner=owner, others=await self._used(header, owner)):
             file = await self._claim(header, offset=offset)
             self._running.add(file.path)
             remove = False
@@ -166,7 +165,7 @@ class ImageStore:
                 header,
                 offset=offset,
                 file=file,
-                keep=lambda: self._keep(header, file, owner=owner),
+                store=lambda: self._store(header, file, owner=owner),
                 threads=self._threads,
             )
             try:
@@ -176,12 +175,12 @@ class ImageStore:
                 raise
             finally:
                 self._running.discard(file.path)
-                # It may still wait for a thread when the call is cancelled: nobody else would close the file.
+                # Shielded: a cancelled call may have to wait for a thread, and nobody else would close the file.
                 await asyncio.shield(self._in_thread(lambda: file.close(remove=remove)))
 
     async def expire(self) -> int:
-        """As :meth:`Sweep.run`."""
-        return await self._sweep.run()
+        """Remove what nobody uses: see :meth:`GarbageCollector.run`."""
+        return await self._collector.run()
 
     async def _find(self, digest: str) -> ImageRecord | None:
         return await self._repository.read(lambda records: records.image(digest)) if is_digest(digest) else None
@@ -193,28 +192,28 @@ class ImageStore:
 
     async def _fetch(self, digest: str) -> StoredImage:
         record = await self.describe(digest)
-        image = await self._in_thread(self._cache.open, record)
+        image = await self._in_thread(self._disk_cache.open, record)
         if image is None:
-            temporary = temporary_path(self._cache.path(digest))
+            temporary = temporary_path(self._disk_cache.path(digest))
             if await self._blobs.get_to_file(blob_key(digest), temporary):
-                image = await self._in_thread(self._cache.take, record, temporary)
-                await self._in_thread(self._cache.trim)
+                image = await self._in_thread(self._disk_cache.take, record, temporary)
+                await self._in_thread(self._disk_cache.trim)
         if image is None:
-            _log.error("an image's blob is gone or damaged; it is removed, and has to be uploaded again")
+            _log.error("the blob of an image is missing or damaged; the image is removed, and has to be uploaded again")
             await self._repository.write(lambda records: self._remove(records, record))
-            raise ImageNotFound("the image was damaged on the gateway's disk and is gone; upload it again")
-        self._at_hand.put(image)
+            raise ImageNotFound("the image was damaged on the gateway's disk and is removed; upload it again")
+        self._memory_cache.put(image)
         return image
 
     def _opened(self, digest: str, task: asyncio.Task[StoredImage]) -> None:
         self._opening.pop(digest, None)
         if not task.cancelled():
-            # Seen, even if everybody who asked has left.
+            # Retrieved even if all callers were cancelled, or asyncio would log it.
             task.exception()
 
     async def _used(self, header: ImageHeader, owner: str) -> tuple[int, int]:
         total, owned = await self._repository.read(lambda records: used_bytes(records, owner))
-        # What is left of uploads that ended early takes room, too; this image's own will be written on.
+        # Files of uploads that ended early count too, but not this image's own, which is continued.
         counted = {*self._running, self._uploads.path(header.digest)}
         return total + await self._in_thread(lambda: self._uploads.nbytes(besides=counted)), owned
 
@@ -223,11 +222,11 @@ class ImageStore:
         try:
             return await asyncio.wrap_future(claiming)
         except asyncio.CancelledError:
-            # The thread goes on, and nobody else would let go of the file that it locks.
-            claiming.add_done_callback(_let_go)
+            # The thread goes on, and nobody else would close the file that it locks.
+            claiming.add_done_callback(_close_claimed)
             raise
 
-    async def _keep(self, header: ImageHeader, file: UploadFile, *, owner: str) -> ImageRecord:
+    async def _store(self, header: ImageHeader, file: UploadFile, *, owner: str) -> ImageRecord:
         key, now = blob_key(header.digest), self._now()
         record = ImageRecord(
             header.digest, header.geometry, header.voxel_type, header.byte_count, owner=owner, created=now, used=now
@@ -236,21 +235,21 @@ class ImageStore:
         def work(records: ImageWriter) -> ImageRecord:
             records.lock_image(record.digest)
             if records.image(record.digest) is None:
-                self._room.check_before_insert(records, record.byte_count, owner=owner)
+                self._quota.check_before_insert(records, record.byte_count, owner=owner)
             return records.add_image(record)
 
         await self._blobs.put_file(key, file.path)
         try:
-            kept = await self._repository.write(work)
+            stored = await self._repository.write(work)
         except ResourceExhausted:
             with contextlib.suppress(ResourceExhausted, Unavailable):
                 await self._repository.write(partial(delete_orphan_blob, blobs=self._blobs, digest=record.digest))
             raise
-        # Somebody may have removed an older record of it, with the blob, just before.
+        # An older record of this image may have been removed just before, together with the blob.
         if await self._blobs.size(key) != record.byte_count:
             await self._blobs.put_file(key, file.path)
-        await self._in_thread(self._cache.add, record.digest, file.path)
-        return kept
+        await self._in_thread(self._disk_cache.add, record.digest, file.path)
+        return stored
 
     def _remove(self, records: ImageWriter, record: ImageRecord) -> None:
         records.lock_image(record.digest)
@@ -261,6 +260,6 @@ class ImageStore:
         return asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
 
 
-def _let_go(claiming: Future[UploadFile]) -> None:
+def _close_claimed(claiming: Future[UploadFile]) -> None:
     if not claiming.cancelled() and claiming.exception() is None:
         claiming.result().close(remove=False)

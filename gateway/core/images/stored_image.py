@@ -1,4 +1,4 @@
-"""What an upload announces, and an image at hand."""
+"""Images: the header that announces one, and one that is ready for use."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class ImageHeader:
 
     Attributes:
         digest: SHA-256 of the image, lower-case hex, as ``sixpoint.v1.Image.digest`` defines it.
-        geometry: Where the voxels lie.
-        voxel_type: Their type, as numbered in ``sixpoint.v1.VoxelType``.
-        byte_count: Bytes of voxels that follow.
+        geometry: Geometry of the voxels.
+        voxel_type: Type of the voxels, a number of ``sixpoint.v1.VoxelType``.
+        byte_count: Size of the voxels in bytes.
     """
 
     digest: str
@@ -36,12 +36,12 @@ class ImageHeader:
 
 
 class StoredImage:
-    """An image at hand, and its canonical view. It stays usable as long as it is referred to, whatever is removed.
+    """An image ready for use. It stays usable while it is referenced, even if its files are removed.
 
     Attributes:
-        digest: SHA-256 by which it is known.
-        volume: The voxels as they came; read-only, and usually mapped from a file.
-        reduced: Gives :attr:`canonical` reduced by block means.
+        digest: SHA-256 of the image.
+        volume: Voxels as uploaded; read-only, usually mapped from a file.
+        reduced: Reductions of :attr:`canonical` by block means.
     """
 
     def __init__(self, digest: str, volume: Volume) -> None:
@@ -51,17 +51,17 @@ class StoredImage:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of voxels."""
+        """Size of the voxels in bytes."""
         return self.volume.array.nbytes
 
     @cached_property
     def canonical_geometry(self) -> Geometry:
-        """Geometry of :attr:`canonical`."""
+        """The geometry of :attr:`canonical`."""
         return self.volume.geometry.canonical()
 
     @property
     def canonical(self) -> Array:
-        """The voxels [z, y, x] with axes closest to L, P, S: a view."""
+        """The voxels [z, y, x] with axes closest to L, P, S, as a view."""
         return self.volume.geometry.orientation.to_canonical(self.volume.array)
 
 
@@ -81,43 +81,43 @@ class ImageSource(Protocol):
 
 
 def is_digest(text: str) -> bool:
-    """Whether a text is a SHA-256 in lower-case hex, and so may be the name of a file."""
+    """Whether a text is a SHA-256 in lower-case hex, and thus safe as the name of a file."""
     return bool(_DIGEST.fullmatch(text))
 
 
 def blob_key(digest: str) -> str:
-    """Under which the blob store has the voxels of an image."""
+    """The key of an image's voxels in the blob store."""
     return f"images/{digest[:2]}/{digest}"
 
 
 def check_header(header: ImageHeader) -> None:
-    """Refuse a header that cannot be true.
+    """Refuse a header that cannot be right.
 
     Raises:
-        VolumeError: When it describes no usable volume.
-        UploadError: When it contradicts itself, or its digest is none.
+        VolumeError: The header describes no usable volume.
+        UploadError: The header contradicts itself, or has no valid digest.
     """
     if not is_digest(header.digest):
         raise UploadError(
-            "the digest is not a SHA-256 in lower-case hex",
+            "the digest is not a SHA-256; expected 64 characters of lower-case hex",
             violations=(Violation("header.digest", "64 characters 0-9 and a-f"),),
         )
     if header.voxel_type not in VOXEL_TYPES:
-        known = ", ".join(str(dtype) for dtype in VOXEL_TYPES.values())
+        supported = ", ".join(str(dtype) for dtype in VOXEL_TYPES.values())
         raise VolumeError(
-            f"voxel type {header.voxel_type} is not supported; expected one of {known}",
-            violations=(Violation("header.voxel_type", f"one of {known}"),),
+            f"voxel type {header.voxel_type} is not supported; expected one of {supported}",
+            violations=(Violation("header.voxel_type", f"one of {supported}"),),
         )
     if min(header.geometry.size) < 2:
         raise VolumeError(
             f"a 3D image is needed, at least two voxels along each axis; got size {header.geometry.size}",
             violations=(Violation("header.geometry.size", "at least 2 along x, y and z"),),
         )
-    # Python's integers: a header cannot overflow them.
+    # Integers of Python do not overflow, whatever the header says.
     x, y, z = header.geometry.size
     expected = x * y * z * VOXEL_TYPES[header.voxel_type].itemsize
     if header.byte_count != expected:
         raise UploadError(
-            f"the header says {header.byte_count} bytes, but its size and voxel type make {expected}",
+            f"the header says {header.byte_count} bytes; its size and voxel type make {expected}",
             violations=(Violation("header.byte_count", f"{expected} for this size and voxel type"),),
         )

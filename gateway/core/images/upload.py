@@ -1,4 +1,4 @@
-"""One image on its way in."""
+"""The upload of one image."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from sixpoint.errors import UploadError
 
 __all__ = ["Upload"]
 
-# Most bytes that wait in memory while those before them are written and hashed.
-_WAITING_BYTES = 8 * 2**20
+# Bytes that wait in memory, at most, while earlier ones are written and hashed.
+_MAX_WAITING_BYTES = 8 * 2**20
 
 
 class Upload:
-    """Bytes go to a file and into a hash on a worker thread; those that arrive meanwhile wait in memory, up to a limit.
+    """Takes the bytes of an image, and writes and hashes them on a worker thread while more arrive.
+
+    Args:
+        header: Header of the image.
+        offset: Bytes that arrived in earlier calls.
+        file: File to write to; None if the image is stored already, and its bytes are only counted.
+        store: Stores the image once its file is whole and checked.
+        threads: Runs what blocks.
 
     Attributes:
         received: Bytes of voxels that have arrived, those of earlier calls included.
-        ended_early: Whether :meth:`finish` found bytes missing: those that arrived are good, and can be continued.
-
-    Args:
-        header: What was announced.
-        offset: Bytes that arrived before.
-        file: Where they go; None when the image is here already, and the bytes are only counted.
-        keep: Makes an image of the file, once it is whole and checked.
-        threads: For what blocks.
+        ended_early: Whether :meth:`finish` found bytes missing; the upload can then be continued.
     """
 
     def __init__(
@@ -38,12 +38,12 @@ class Upload:
         *,
         offset: int,
         file: UploadFile | None,
-        keep: Callable[[], Awaitable[ImageRecord]],
+        store: Callable[[], Awaitable[ImageRecord]],
         threads: Executor,
     ) -> None:
         self._header = header
         self._file = file
-        self._keep = keep
+        self._store = store
         self._threads = threads
         self._waiting = 0
         self._job: asyncio.Future[None] | None = None
@@ -54,8 +54,8 @@ class Upload:
         """Take the next bytes.
 
         Raises:
-            UploadError: When more arrive than were announced.
-            StorageFull: When the disk is full.
+            UploadError: More bytes arrived than were announced.
+            StorageFull: The disk is full.
         """
         end = self.received + len(chunk)
         if end > self._header.byte_count:
@@ -65,24 +65,24 @@ class Upload:
             return
         self._file.add(chunk)
         self._waiting += len(chunk)
-        if self._job is not None and (self._job.done() or self._waiting >= _WAITING_BYTES):
+        if self._job is not None and (self._job.done() or self._waiting >= _MAX_WAITING_BYTES):
             await self._job
             self._job = None
         if self._job is None:
             self._waiting = 0
             self._job = asyncio.get_running_loop().run_in_executor(self._threads, self._file.advance)
-            # Seen, even if the call ends before it is waited for.
+            # Retrieved even if the call ends first, or asyncio would log it.
             self._job.add_done_callback(lambda job: job.cancelled() or job.exception())
 
     async def finish(self) -> ImageRecord:
-        """Check the whole, and keep it: when this returns, the image outlives the gateway.
+        """Check the image and store it durably.
 
         Raises:
-            UploadError: When bytes are missing; they can be sent in another call.
-            ChecksumMismatch: When they are not those announced.
-            VolumeError: When voxels are NaN or infinite.
-            StorageFull: When the disk is full, or its budget is spent.
-            StorageUnavailable: When the database or the blob store cannot be reached.
+            UploadError: Bytes are missing; they can be sent in another call.
+            ChecksumMismatch: The bytes are not those announced.
+            VolumeError: Voxels are NaN or infinite.
+            StorageFull: The disk is full, or a quota is spent.
+            StorageUnavailable: The database or the blob store cannot be reached.
         """
         if self._job is not None:
             await self._job
@@ -94,4 +94,4 @@ class Upload:
             )
         if self._file is not None:
             await asyncio.get_running_loop().run_in_executor(self._threads, self._file.complete)
-        return await self._keep()
+        return await self._store()

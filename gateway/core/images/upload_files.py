@@ -1,4 +1,4 @@
-"""The files that uploads are written to: what has arrived outlives the connection, and the gateway."""
+"""Files of uploads: the bytes that arrived outlive the connection, and the gateway."""
 
 from __future__ import annotations
 
@@ -20,19 +20,25 @@ from sixpoint.volume import check_voxels
 __all__ = ["UploadFile", "UploadFolder"]
 
 _HASH_BYTES = 8 * 2**20
-# What the system writes in one call, at most.
-_BUFFERS = os.sysconf("SC_IOV_MAX")
+# Buffers that the system writes in one call, at most.
+_MAX_BUFFERS = os.sysconf("SC_IOV_MAX")
 _RETRY_S = 1.0
-# A call whose client is gone lets go of its file soon after.
-_PATIENCE_S = 2.0
+# A call whose client is gone unlocks its file soon after.
+_UNLOCK_WAIT_S = 2.0
 _POLL_S = 0.02
 
 
 class UploadFile:
-    """One file, locked while it is written to. All of it blocks, except :meth:`add`.
+    """The file of one upload, locked while it is written to. All methods but :meth:`add` block.
+
+    Args:
+        path: Path of the file.
+        number: File descriptor, open and locked.
+        header: Header of the image.
+        size: Bytes that earlier calls wrote.
 
     Attributes:
-        path: Where it is.
+        path: Path of the file.
         size: Bytes that have been written.
     """
 
@@ -44,41 +50,44 @@ class UploadFile:
         self._hashed = 0
         self._digest = begin_digest(header.geometry, header.voxel_type)
         self._waiting: deque[bytes] = deque()
-        # Jobs of a call that was cancelled may still run: they take turns, and the last one closes.
+        # Jobs of a cancelled call may still run: they take turns, and the last one closes the file.
         self._turn = threading.Lock()
         self._open = True
 
     def add(self, chunk: bytes) -> None:
-        """Hand over the next bytes, for :meth:`advance` to write."""
+        """Queue the next bytes for :meth:`advance` to write."""
         self._waiting.append(chunk)
 
     def advance(self) -> None:
-        """Write and hash what was handed over.
+        """Write and hash the queued bytes.
 
         Raises:
-            StorageFull: When the disk is full.
-            StorageUnavailable: When it cannot be written.
+            StorageFull: The disk is full.
+            StorageUnavailable: The file cannot be written.
         """
         with self._turn:
             if self._open:
                 self._advance()
 
     def complete(self) -> None:
-        """Write the rest, and check the whole.
+        """Write the queued bytes, and check the whole image.
 
         Raises:
-            ChecksumMismatch: When the bytes are not those announced.
-            VolumeError: When voxels are NaN or infinite.
-            StorageFull: As :meth:`advance`.
+            ChecksumMismatch: The bytes are not those announced.
+            VolumeError: Voxels are NaN or infinite.
+            StorageFull: The disk is full.
+            StorageUnavailable: The file cannot be written.
         """
         self.advance()
         with self._turn, disk_errors():
             if self._digest.hexdigest() != self._header.digest:
-                raise ChecksumMismatch("the SHA-256 of what arrived is not the digest announced; send the image again")
+                raise ChecksumMismatch(
+                    "the SHA-256 of the bytes that arrived is not the digest announced; send the image again"
+                )
             check_voxels(map_voxels(self._number, self._header.geometry, self._header.voxel_type))
 
     def close(self, *, remove: bool) -> None:
-        """Write the rest, unless the file is to be removed, and let go of it."""
+        """Write the queued bytes, or remove the file, and close it."""
         with self._turn:
             if not self._open:
                 return
@@ -94,17 +103,17 @@ class UploadFile:
 
     def _advance(self) -> None:
         with disk_errors():
-            # Of an upload that is continued: what had arrived before. It is not trusted; the disk may have lost some.
+            # A continued upload hashes the earlier bytes again, as the disk may have lost some.
             while self._hashed < self.size:
                 data = os.pread(self._number, min(_HASH_BYTES, self.size - self._hashed), self._hashed)
                 if not data:
                     raise OSError(0, "a file became shorter")
                 self._digest.update(data)
                 self._hashed += len(data)
-            # They stay in the queue until they are written: nothing may follow that does not follow in the file.
+            # Chunks stay in the queue until they are written, so that none is skipped after an error.
             waiting = list(self._waiting)
-            for start in range(0, len(waiting), _BUFFERS):
-                chunks = waiting[start : start + _BUFFERS]
+            for start in range(0, len(waiting), _MAX_BUFFERS):
+                chunks = waiting[start : start + _MAX_BUFFERS]
                 written = self._write(chunks)
                 for chunk in chunks:
                     self._digest.update(chunk)
@@ -116,27 +125,35 @@ class UploadFile:
         total = sum(map(len, chunks))
         written = os.pwritev(self._number, chunks, self.size)
         if written < total:
-            # Rare: the system took less than it was given.
+            # Rare: the system wrote less than it was given.
             rest = memoryview(b"".join(chunks))
             while written < total:
                 written += os.pwrite(self._number, rest[written:], self.size + written)
-        # The disk begins now, rather than when the whole is to be safe; pages that are not yet there stay in memory.
+        # The disk starts to write now, rather than at the final flush; dirty pages stay in memory.
         os.posix_fadvise(self._number, self.size, total, os.POSIX_FADV_DONTNEED)
         return total
 
 
 class UploadFolder:
-    """A folder of such files, shared by several processes."""
+    """A folder of upload files, shared by several processes.
+
+    Args:
+        folder: The folder.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def claim(self, header: ImageHeader, *, offset: int) -> UploadFile:
-        """A file for an upload: the image's own, to begin or to go on; another one while somebody writes to that.
+        """Open and lock a file for an upload: the image's own, or a new one while another call writes to that.
+
+        Args:
+            header: Header of the image.
+            offset: Bytes that arrived in earlier calls; 0 to start anew.
 
         Raises:
-            UploadError: When fewer or more bytes have arrived than the offset says.
-            Unavailable: When another call is sending this image, and the offset is not 0.
+            UploadError: Fewer or more bytes have arrived than the offset says.
+            Unavailable: Another call is sending this image, and the offset is not 0.
         """
         with disk_errors():
             path = self.path(header.digest)
@@ -144,7 +161,8 @@ class UploadFolder:
             if number is None:
                 if offset:
                     raise Unavailable(
-                        "another call is sending this image; ask again how much of it has arrived", retry_after=_RETRY_S
+                        "another call is sending this image; ask again how many bytes have arrived",
+                        retry_after=_RETRY_S,
                     )
                 path = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
                 number = _lock(path)
@@ -167,10 +185,10 @@ class UploadFolder:
                 raise
 
     def received(self, digest: str) -> int:
-        """Bytes of an image that have arrived; 0 also while another call keeps on sending it."""
+        """Bytes of an image that have arrived; 0 while another call is sending it."""
         with disk_errors():
             path = self.path(digest)
-            deadline = time.monotonic() + _PATIENCE_S
+            deadline = time.monotonic() + _UNLOCK_WAIT_S
             while path.exists():
                 number = _lock(path, create=False)
                 if number is not None:
@@ -184,11 +202,11 @@ class UploadFolder:
             return 0
 
     def nbytes(self, *, besides: set[Path]) -> int:
-        """Bytes of all files, except some."""
+        """Bytes of all files but those of some paths."""
         return sum(_size(path) for path in self._folder.iterdir() if path not in besides)
 
     def expire(self, *, idle: float) -> list[str]:
-        """Remove files that nobody has written to for so many seconds; their names: an image's digest, mostly."""
+        """Remove files that nobody wrote to for ``idle`` seconds; return their names, mostly digests of images."""
         removed = []
         for path in self._folder.iterdir():
             with disk_errors():
@@ -207,12 +225,12 @@ class UploadFolder:
         return removed
 
     def path(self, digest: str) -> Path:
-        """An image's own file, that a later call can go on with."""
+        """The path of an image's own file, which a later call can continue."""
         return self._folder / digest
 
 
 def _lock(path: Path, *, create: bool = True) -> int | None:
-    """Open a file and lock it; None while another holds it, or when it is not there and is not to be created."""
+    """Open and lock a file; None while another call has locked it, or if it is missing and not to be created."""
     while True:
         try:
             number = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
@@ -220,7 +238,7 @@ def _lock(path: Path, *, create: bool = True) -> int | None:
             return None
         try:
             fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # It may have been moved or removed before it was locked: then the name is another file's, or nobody's.
+            # If it was moved or removed before it was locked, its name belongs to another file, or to none.
             if path.exists() and os.fstat(number).st_ino == path.stat().st_ino:
                 return number
         except BlockingIOError:

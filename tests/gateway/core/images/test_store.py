@@ -52,7 +52,7 @@ async def opened(folder: Path, *, url: str = "", blobs: str = "", **limits: floa
     """Images in a folder; the same folder twice is two gateways that share it."""
     database = Database(url or f"sqlite:///{folder}/sixpoint.db")
     bounds = {
-        "largest": MEGABYTE,
+        "image": MEGABYTE,
         "disk": MEGABYTE,
         "owner": 0,
         "cache": MEGABYTE,
@@ -525,7 +525,7 @@ async def test_what_is_computed_of_images_is_bounded_and_those_used_last_keep_th
 async def test_a_full_disk_is_said_leaves_nothing_and_the_next_image_is_kept(tmp_path: Path):
     large, small = noisy_volume((200, 200, 100)), noisy_volume()
     with small_disk(tmp_path / "disk", megabytes=4) as disk:
-        async with opened(disk, largest=10 * MEGABYTE, disk=100 * MEGABYTE) as images:
+        async with opened(disk, image=10 * MEGABYTE, disk=100 * MEGABYTE) as images:
             with pytest.raises(StorageFull, match="disk is full"):
                 await put(images, large)
             assert files(disk) == set()
