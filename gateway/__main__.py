@@ -1,4 +1,4 @@
-"""``python -m gateway``."""
+"""Run the command line with ``python -m gateway``."""
 
 from gateway.cli import main
 

@@ -1,4 +1,4 @@
-"""The command line ``gateway``: serve, or show the main job once."""
+"""The command line ``gateway``: serve, or run a demo."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     help="The sixpoint gateway: annotation sessions over gRPC, in front of NVIDIA Triton. Settings are environment "
-    "variables SIXPOINT_...; the README has the table.",
+    "variables SIXPOINT_...; the README lists them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -34,10 +34,10 @@ app = typer.Typer(
 @app.command(epilog="Example: SIXPOINT_PORT=50052 gateway serve --local-triton")
 def serve(
     local_triton: Annotated[
-        bool, typer.Option("--local-triton", help="Also run Triton here, and restart it should it die.")
+        bool, typer.Option("--local-triton", help="Also run Triton on this machine, and restart it if it dies.")
     ] = False,
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM, then drain: health first, then running calls."""
+    """Serve until Ctrl-C or SIGTERM, then drain: report NOT_SERVING, and let running calls finish."""
     settings = _settings()
     configure(settings.log_level)
     keep_freed_memory()
@@ -47,10 +47,10 @@ def serve(
 @app.command(epilog='Example: gateway demo --image ct.nii.gz --points "52,60,10 80,61,12 ..."')
 def demo(
     image: Annotated[Path | None, typer.Option(help="Image to annotate; without it, a phantom CT.")] = None,
-    points: Annotated[str, typer.Option(help='Its six extreme points, voxel indices "x,y,z x,y,z ...".')] = "",
+    points: Annotated[str, typer.Option(help='Six extreme points as voxel indices: "x,y,z x,y,z ...".')] = "",
     output: Annotated[Path, typer.Option(help="Folder for mask.nii.gz and preview.png.")] = Path("out"),
 ) -> None:
-    """Start everything, annotate one organ from six points, write mask and preview, stop everything."""
+    """Start Triton and the gateway, annotate one organ from six points, write mask and preview, and stop both."""
     settings = _settings()
     configure("ERROR")
     case = choose_case(image, points)
@@ -58,7 +58,7 @@ def demo(
 
 
 def main() -> None:
-    """Run the command line; an error of sixpoint is one line on stderr and exit code 1."""
+    """Run the command line; print an error of sixpoint as one line on stderr, with exit code 1."""
     try:
         app()
     except SixpointError as error:
@@ -83,7 +83,7 @@ async def _serve(settings: Settings, *, local_triton: bool) -> None:
 
 
 def _announce(address: str) -> None:
-    # Only to a person: a service's output is its log.
+    # Only in a terminal: the output of a service is its log.
     if sys.stdout.isatty():
         typer.echo(f"sixpoint listens on {address}; try `sixpoint models` in another terminal. Ctrl-C stops it.")
 
@@ -92,5 +92,5 @@ def _settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        wrong = "; ".join(f"SIXPOINT_{str(part['loc'][0]).upper()}: {part['msg']}" for part in error.errors())
-        raise InvalidArgument(f"settings: {wrong}") from None
+        problems = "; ".join(f"SIXPOINT_{str(part['loc'][0]).upper()}: {part['msg']}" for part in error.errors())
+        raise InvalidArgument(f"settings: {problems}") from None

@@ -1,4 +1,4 @@
-"""``gateway demo``: the main job on one image, from nothing to a mask and a picture, and everything stopped again."""
+"""``gateway demo``: start Triton and a gateway, annotate one image, write mask and preview, and stop both."""
 
 from __future__ import annotations
 
@@ -32,7 +32,14 @@ _READY_SECONDS = 60.0
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """What the demo annotates: an image, six points, and the truth [z, y, x] where it is known."""
+    """The image that the demo annotates.
+
+    Attributes:
+        name: Name of the image in the report.
+        volume: Image to annotate.
+        prompt: Six extreme points of the object.
+        truth: True mask [z, y, x]; None if unknown.
+    """
 
     name: str
     volume: Volume
@@ -41,36 +48,43 @@ class Case:
 
 
 def choose_case(image: Path | None, points: str) -> Case:
-    """The image and the points that were named; without any, the phantom's liver.
+    """Read the image and the points; without both, take the liver of the phantom.
+
+    Args:
+        image: File or folder of the image; None for the phantom.
+        points: Extreme points as text; empty for the phantom.
 
     Raises:
         VolumeError: When the image cannot be read.
-        PromptError: When there is an image without points, points without an image, or points that are no extremes.
+        PromptError: When only one of image and points is given, or the points are not valid extreme points.
     """
     if image and points:
         case = Case(image.name, Volume.read(image), parse_points(points, frame=Frame.VOXEL))
-        # Now, rather than after Triton was started for nothing.
+        # Check the points before Triton is started.
         case.prompt.to_index(case.volume.geometry)
         return case
     if image or points:
-        raise PromptError('give both: make demo IMAGE=ct.nii.gz POINTS="x,y,z x,y,z x,y,z x,y,z x,y,z x,y,z" (voxels)')
+        raise PromptError(
+            "give an image and its points: "
+            'make demo IMAGE=ct.nii.gz POINTS="x,y,z x,y,z x,y,z x,y,z x,y,z x,y,z" (voxels)'
+        )
     phantom = make_phantom()
     truth = phantom.mask(_ORGAN)
     return Case(f"phantom CT, {_ORGAN}", phantom.image, ExtremePoints.of_mask(truth), truth)
 
 
 async def run_demo(settings: Settings, case: Case, *, output: Path, console: Console) -> None:
-    """Start Triton and the gateway, annotate the case, write mask and preview, stop both.
+    """Start Triton and the gateway, annotate the case, write mask and preview, and stop both.
 
     Args:
-        settings: Ports, and where Triton and the models are.
-        case: What to annotate.
+        settings: Settings of the gateway and of the local Triton.
+        case: Image to annotate.
         output: Folder for ``mask.nii.gz`` and ``preview.png``.
-        console: To talk on.
+        console: Console for progress and report.
 
     Raises:
         Unavailable: When Triton or the gateway cannot start.
-        SixpointError: Whatever the annotation raises.
+        SixpointError: When the annotation fails.
     """
     output.mkdir(parents=True, exist_ok=True)
     console.print("starting Triton ...")

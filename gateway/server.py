@@ -1,4 +1,4 @@
-"""The gateway put together: core, Triton, gRPC edge, health; started, and drained in the right order."""
+"""Assemble the gateway from core, storage, Triton and the gRPC edge; start it, and drain it in the right order."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ _SERVICES = tuple(
         (annotation_pb.DESCRIPTOR, "AnnotationService"),
     )
 )
-# What works without Triton: a liveness probe may ask for it.
+# The service that works without Triton, for liveness probes.
 _WITHOUT_TRITON = image_pb.DESCRIPTOR.services_by_name["ImageService"].full_name
-# Chunks are at most 1 MiB or so; volumes come as streams.
+# Volumes arrive in chunks of about 1 MiB.
 _RECEIVE_BYTES = 8 * 2**20
-# Clients ping every 30 s; who does more often than this is thrown out.
+# Clients ping every 30 s; gRPC disconnects clients that ping more often than this.
 _PING_MS = 20_000
 _SWEEP_SECONDS = 30.0
 _READY_POLL_SECONDS = 0.05
@@ -73,7 +73,7 @@ class Gateway:
     is SERVING from start to drain.
 
     Args:
-        settings: Where to listen, where Triton is, and the limits.
+        settings: Settings of the gateway.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -93,31 +93,31 @@ class Gateway:
                 idle=settings.image_idle_seconds,
             ),
         )
-        hot = SegmentStateCache(settings.session_memory_bytes, idle=settings.session_memory_seconds)
+        cache = SegmentStateCache(settings.session_memory_bytes, idle=settings.session_memory_seconds)
         sessions = session_repository(self._database)
-        self._log = SegmentHistory(repository=sessions, cache=hot)
+        self._history = SegmentHistory(repository=sessions, cache=cache)
         self._sessions = Sessions(
             repository=sessions,
-            history=self._log,
-            cache=hot,
+            history=self._history,
+            cache=cache,
             limit=settings.max_sessions,
             owner_limit=settings.owner_sessions,
             idle=settings.session_idle_seconds,
         )
         self._executor = ThreadPoolExecutor(settings.workers, thread_name_prefix="sixpoint")
-        # Threads of their own, too: a prompt is not to stand in line behind pieces of work on whole images.
+        # Segmentations have threads of their own, so that prompts do not wait behind work on whole images.
         self._segmenting = ThreadPoolExecutor(settings.workers, thread_name_prefix="segmenting")
         self._admission = Admission(budget=settings.prompt_memory_bytes, max_active=settings.max_prompts)
         self._cores = CorePool(active=lambda: self._admission.active)
         self._health = health.aio.HealthServicer()
         self.port = settings.port
-        """The port listened on, once running."""
+        """Port on which the running gateway listens."""
 
     async def serve(self, *, announce: Callable[[str], None] = lambda _: None) -> None:
         """Serve until SIGTERM or SIGINT, then drain.
 
         Args:
-            announce: Told the address, once the gateway listens.
+            announce: Function called with the address once the gateway listens.
 
         Raises:
             Unavailable: When the port is taken.
@@ -133,8 +133,11 @@ class Gateway:
     async def wait_until_ready(self, seconds: float) -> None:
         """Wait until Triton serves a model.
 
+        Args:
+            seconds: Seconds to wait at most.
+
         Raises:
-            TritonUnavailable: When it does not within ``seconds``.
+            TritonUnavailable: When no model is served in time.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -147,12 +150,12 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
-        """Serve within the context; on its end, drain: health first, then the server.
+        """Serve within the context; at its end, drain: health first, then the server.
 
         Raises:
             Unavailable: When the port is taken.
             StorageUnavailable: When the database or the folder of images cannot be used.
-            FailedPrecondition: When sixpoint was installed without its compiled part.
+            FailedPrecondition: When sixpoint was installed without its compiled kernels.
         """
         _native.require_kernels()
         settings = self._settings
@@ -174,7 +177,7 @@ class Gateway:
                 yield self
             finally:
                 _log.info("gateway draining")
-                # Health first: load balancers look away while running calls finish.
+                # Health first: load balancers stop sending calls while the running ones finish.
                 await self._health.enter_graceful_shutdown()
                 await asyncio.sleep(settings.drain_notice_seconds)
                 await server.stop(settings.drain_seconds)
@@ -196,7 +199,7 @@ class Gateway:
 
     def _engine(self, triton: TritonClient) -> Engine:
         return Engine(
-            history=self._log,
+            history=self._history,
             images=self._images,
             catalog=self._catalog,
             annotator=Annotator(inference=triton, executor=self._executor, run_pair=self._cores.run_pair),
@@ -210,7 +213,7 @@ class Gateway:
             catalog=self._catalog,
             inference=triton,
             executor=self._segmenting,
-            # A budget of their own: they take minutes, and a person who clicks is not to wait for them.
+            # A budget of their own: segmentations take minutes, and prompts must not wait for them.
             admission=Admission(
                 budget=settings.segmentation_memory_bytes,
                 max_active=settings.max_segmentations,
@@ -232,9 +235,9 @@ class Gateway:
             interceptors=[interceptor],
             options=(
                 ("grpc.max_receive_message_length", _RECEIVE_BYTES),
-                # Without it a second gateway would silently share the port.
+                # With port reuse, a second gateway would silently share the port.
                 ("grpc.so_reuseport", 0),
-                # GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, whose text lacks the "recv".
+                # The value of GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS has no "recv".
                 ("grpc.http2.min_ping_interval_without_data_ms", _PING_MS),
                 ("grpc.keepalive_permit_without_calls", 1),
             ),
@@ -259,26 +262,27 @@ class Gateway:
         return server
 
     async def _publish_health(self) -> None:
-        ready, away = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+        serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
         for service in ("", *_SERVICES):
-            await self._health.set(service, ready if self._catalog.ready or service == _WITHOUT_TRITON else away)
+            works = self._catalog.ready or service == _WITHOUT_TRITON
+            await self._health.set(service, serving if works else not_serving)
 
     async def _sweep(self) -> None:
-        """Remove what nobody uses any more, again and again."""
+        """Close idle sessions and remove unused images, repeatedly."""
         settings = self._settings
-        every = min(_SWEEP_SECONDS, settings.session_idle_seconds / 4, settings.image_idle_seconds / 4)
+        interval = min(_SWEEP_SECONDS, settings.session_idle_seconds / 4, settings.image_idle_seconds / 4)
         while True:
             try:
-                closed = await self._sessions.expire(every=every)
+                closed = await self._sessions.expire(every=interval)
                 removed = await self._images.expire()
                 if closed or removed:
                     _log.info("swept", extra={"sessions": closed, "images": removed})
             except SixpointError as error:
                 _log.warning("sweep failed", extra={"reason": error.reason})
             except Exception as error:
-                # A sweeper that dies would be noticed when the disk is full.
+                # The sweep must go on: otherwise the disk fills up unnoticed.
                 _log.error("sweep failed", exc_info=error)
-            await asyncio.sleep(every)
+            await asyncio.sleep(interval)
 
 
 def _listen(server: grpc.aio.Server, settings: Settings) -> int:

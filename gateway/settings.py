@@ -1,4 +1,4 @@
-"""The gateway's settings: environment variables with the prefix ``SIXPOINT_``, and their defaults."""
+"""Settings of the gateway: environment variables with the prefix ``SIXPOINT_``, and their defaults."""
 
 from __future__ import annotations
 
@@ -17,97 +17,103 @@ _GIB = 2**30
 
 
 class Settings(BaseSettings):
-    """Everything about the gateway that can be set. ``SIXPOINT_PORT=50052`` sets ``port``."""
+    """All settings of the gateway. For example, ``SIXPOINT_PORT=50052`` sets ``port``."""
 
     model_config = SettingsConfigDict(env_prefix="SIXPOINT_", frozen=True, use_attribute_docstrings=True)
 
     host: str = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 for all."""
+    """Address to listen on; 0.0.0.0 for all interfaces."""
     port: int = Field(default=50051, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""
     reflection: bool = True
-    """Whether tools such as grpcurl may ask for the service's description."""
+    """Whether tools such as grpcurl may ask which services and messages there are (gRPC reflection)."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """Least severity that is logged."""
+    """Lowest severity that is logged."""
 
     state_folder: Path = Path("state")
-    """Where images and sessions are kept, unless the next three say otherwise."""
-    database_url: str = Field(default_factory=lambda known: f"sqlite:///{known['state_folder'].absolute()}/sixpoint.db")
-    """Records: sqlite:////folder/file.db, or postgresql+psycopg://user:password@host/name."""
-    blobs_url: str = Field(default_factory=lambda known: f"{known['state_folder'].absolute()}/blobs")
-    """Voxels: a folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix."""
-    cache_folder: Path = Field(default_factory=lambda known: known["state_folder"].absolute() / "cache")
-    """Images in use, and uploads under way; gateways on one machine may share it."""
+    """Folder for images and sessions, unless the next three settings say otherwise."""
+    database_url: str = Field(
+        default_factory=lambda values: f"sqlite:///{values['state_folder'].absolute()}/sixpoint.db"
+    )
+    """Database for records: sqlite:////folder/file.db, or postgresql+psycopg://user:password@host/name."""
+    blobs_url: str = Field(default_factory=lambda values: f"{values['state_folder'].absolute()}/blobs")
+    """Store for voxels: a folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix."""
+    cache_folder: Path = Field(default_factory=lambda values: values["state_folder"].absolute() / "cache")
+    """Folder for images in use and uploads in progress; gateways on one machine may share it."""
 
     triton_url: str = "127.0.0.1:8001"
     """Triton's gRPC endpoint, host:port."""
     triton_poll_seconds: float = Field(default=1.0, gt=0)
-    """How often Triton is asked which models it serves."""
+    """Seconds between two checks of which models Triton serves."""
 
     triton_shared_memory: Literal["auto", "off"] = "auto"
-    """Whether tensors pass in shared memory: auto where Triton runs on this machine and offers it, or off."""
+    """Pass tensors in shared memory: auto (if Triton runs on this machine and offers it) or off."""
 
     workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
-    """Threads for pre- and post-processing of prompts, and as many others for that of segmentations."""
+    """Threads for preprocessing and postprocessing prompts, and as many again for segmentations."""
     call_seconds: float = Field(default=60.0, gt=0)
-    """Deadline of a call that brings none."""
+    """Default deadline of a call, in seconds."""
     upload_seconds: float = Field(default=600.0, gt=0)
-    """Deadline of an upload that brings none."""
+    """Default deadline of an upload, in seconds."""
     segmentation_seconds: float = Field(default=1800.0, gt=0)
-    """Deadline of a segmentation that brings none."""
+    """Default deadline of a segmentation, in seconds."""
     max_image_bytes: int = Field(default=2 * _GIB, gt=0)
-    """Largest image accepted, bytes of voxels."""
+    """Largest image accepted, in bytes of voxels."""
     disk_bytes: int = Field(default=64 * _GIB, gt=0)
-    """All images together, bytes of voxels."""
+    """Limit for all images together, in bytes of voxels."""
     owner_image_bytes: int = Field(default=0, ge=0)
-    """All images of one owner together; 0 for no limit."""
+    """Limit for all images of one owner together, in bytes of voxels; 0 for no limit."""
     cache_bytes: int = Field(default=8 * _GIB, gt=0)
-    """Images in the cache folder that the blob store does not share; the least recently used ones make room."""
+    """Bytes of cached images that the blob store does not share; the least recently used are removed first."""
     image_memory_bytes: int = Field(default=_GIB, ge=0)
-    """Memory for what is computed of images and used again; their voxels are mapped from files."""
+    """Bytes of memory for results computed from images and used again; voxels are mapped from files."""
     image_idle_seconds: float = Field(default=7 * 86400.0, gt=0)
-    """An image unused for so long, and in no open session, is removed."""
+    """Seconds after which an unused image that is in no open session is removed."""
     max_sessions: int = Field(default=10_000, gt=0)
-    """Most sessions open at once."""
+    """Limit for open sessions."""
     owner_sessions: int = Field(default=0, ge=0)
-    """Most sessions of one owner open at once; 0 for no limit."""
+    """Limit for open sessions of one owner; 0 for no limit."""
     session_idle_seconds: float = Field(default=86400.0, gt=0)
-    """A session unused for so long closes by itself."""
+    """Seconds after which an unused session is closed."""
     session_memory_bytes: int = Field(default=_GIB // 2, ge=0)
-    """What is kept at hand of the sessions that were used last; all of it is in the database, too."""
+    """Bytes of memory for the recently used sessions; everything is also in the database."""
     session_memory_seconds: float = Field(default=600.0, gt=0)
-    """After so long without a prompt nothing is kept at hand of a session."""
+    """Seconds without a prompt after which a session is dropped from memory."""
     max_prompts: int = Field(default=256, gt=0)
-    """Most prompts that are being answered or wait at once."""
+    """Limit for prompts that are being answered or wait."""
     prompt_memory_bytes: int = Field(default=2 * _GIB, gt=0)
-    """Memory for all prompts that are being answered at once; others wait."""
+    """Bytes of memory for all prompts that are being answered; further prompts wait."""
     max_segmentations: int = Field(default=8, gt=0)
-    """Most segmentations that run or wait at once."""
+    """Limit for segmentations that run or wait."""
     segmentation_memory_bytes: int = Field(default=4 * _GIB, gt=0)
-    """Memory for all segmentations that run at once; others wait, and one that needs more is refused."""
+    """Bytes of memory for all running segmentations; further ones wait, and one that needs more is refused."""
     segmentation_patches: int = Field(default=4, ge=1)
-    """Patches that a segmentation has with Triton at once: two or more for each instance of a model."""
+    """Patches that one segmentation sends to Triton at once; best two or more per model instance."""
     drain_notice_seconds: float = Field(default=1.0, ge=0)
-    """After SIGTERM: how long health says NOT_SERVING before new calls are refused."""
+    """Seconds after SIGTERM for which health is NOT_SERVING while new calls are still accepted."""
     drain_seconds: float = Field(default=20.0, ge=0)
-    """After that: how long running calls may take to finish."""
+    """Seconds after that for which running calls may finish."""
 
     triton_environment: Path = Path(".triton")
-    """Local Triton only: the virtual environment that it is installed in."""
+    """Local Triton only: virtual environment in which it is installed."""
     triton_grpc_port: int = Field(default=8001, ge=1, le=65535)
-    """Local Triton only: its gRPC port."""
+    """Local Triton only: gRPC port."""
     triton_metrics_port: int = Field(default=8002, ge=1, le=65535)
-    """Local Triton only: its metrics port."""
+    """Local Triton only: port of the Prometheus metrics."""
     triton_model_repository: Path = Path("model_repository")
-    """Local Triton only: the models that it serves."""
+    """Local Triton only: folder with the models to serve."""
 
     def with_state_in(self, folder: Path) -> Settings:
-        """The same settings, with everything that is kept in one folder."""
+        """Return a copy of the settings that keeps all state in one folder."""
         urls = {"database_url": f"sqlite:///{folder}/sixpoint.db", "blobs_url": f"{folder}/blobs"}
         return self.model_copy(update={"state_folder": folder, "cache_folder": folder / "cache", **urls})
 
     def local_triton(self, *, log: Path | None = None) -> LocalTritonSettings:
-        """The part of the settings that a Triton on this machine needs."""
+        """Return the settings of a Triton on this machine.
+
+        Args:
+            log: File for Triton's log; None to use the log only to explain failures.
+        """
         return LocalTritonSettings(
             model_repository=self.triton_model_repository,
             environment=self.triton_environment,

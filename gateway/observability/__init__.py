@@ -1,1 +1,1 @@
-"""Logs."""
+"""Observability: what operators see of a running gateway."""

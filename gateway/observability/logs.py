@@ -1,7 +1,7 @@
-"""Logs as JSON lines on stderr, without anything about a patient.
+"""Log JSON lines to stderr, without any data of patients.
 
-Only what a call site names is written: a fixed message, numbers, names of models and error reasons. An exception's text
-may quote its data, so of unexpected ones only the type and the code lines are logged.
+Only what the code names explicitly is logged: fixed messages, numbers, names of models, reasons of errors. The text of
+an exception may quote its data, so an unexpected exception is logged with its type and code lines only.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per record: time, level, logger, message, and the record's extras."""
+    """Formats a record as one JSON object: time, level, logger, message, and the record's extras."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line."""
+        """Format a record as one line."""
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
@@ -37,7 +37,11 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: str) -> None:
-    """Send all logs of this process to stderr, as JSON."""
+    """Send all logs of this process to stderr, as JSON.
+
+    Args:
+        level: Name of the lowest severity to log.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -1,1 +1,1 @@
-"""Triton: calling it, following its models, running it locally."""
+"""Triton: run its models, watch which ones it serves, and run Triton itself on this machine."""

@@ -1,4 +1,4 @@
-"""Calling Triton over gRPC with its generated stub: which models it serves, and running them."""
+"""Call Triton over gRPC: list its models, read their descriptions, and run them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ __all__ = ["TritonClient"]
 
 _DTYPES: dict[str, np.dtype[Any]] = {"UINT8": np.dtype("<u1"), "FP16": np.dtype("<f2"), "FP32": np.dtype("<f4")}
 _RETRY_SECONDS = 2.0
-# Triton's words for a version that it does not serve, of a model that it may serve others of.
-_NOT_THIS_VERSION = "is not at ready state"
-# A look that takes longer than this is as good as no Triton.
-_LOOK_SECONDS = 5.0
-# Quick to notice that Triton is back; tensors are larger than gRPC's default of 4 MiB.
+# Part of Triton's error for a version that it does not serve, of a model that it may serve in other versions.
+_VERSION_NOT_READY = "is not at ready state"
+# Triton counts as unreachable if listing or describing models takes longer.
+_QUERY_SECONDS = 5.0
+# Reconnect quickly once Triton is back; tensors exceed gRPC's default limit of 4 MiB.
 _OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -39,11 +39,11 @@ _OPTIONS = (
 
 
 class TritonClient:
-    """One connection to Triton. An async context manager; calls are cancelled when the task that awaits them is.
+    """One connection to Triton, as an async context manager. Cancelling a task cancels its call in Triton.
 
     Args:
-        url: host:port of its gRPC endpoint.
-        shared_memory: Whether tensors may pass in shared memory, where Triton runs on this machine and offers it.
+        url: Triton's gRPC endpoint, host:port.
+        shared_memory: Whether to pass tensors in shared memory if Triton runs on this machine and offers it.
     """
 
     def __init__(self, url: str, *, shared_memory: bool = True) -> None:
@@ -61,14 +61,14 @@ class TritonClient:
         await self._channel.close()
 
     async def versions(self) -> dict[str, tuple[str, ...]]:
-        """The ready versions of every model that has some, oldest first, by name.
+        """List the ready versions of each model by name, oldest first.
 
         Raises:
-            TritonUnavailable: When Triton does not answer.
+            TritonUnavailable: When Triton cannot be reached.
         """
         try:
             index = await self._stub.RepositoryIndex(
-                service_pb2.RepositoryIndexRequest(ready=True), timeout=_LOOK_SECONDS
+                service_pb2.RepositoryIndexRequest(ready=True), timeout=_QUERY_SECONDS
             )
         except grpc.aio.AioRpcError as error:
             self._regions.invalidate()
@@ -77,23 +77,23 @@ class TritonClient:
         for model in index.models:
             if model.state == "READY" and model.version:
                 ready.setdefault(model.name, []).append(model.version)
-        # Versions are numbers.
+        # Versions are numbers: as text, 10 would come before 9.
         return {name: tuple(sorted(versions, key=int)) for name, versions in ready.items()}
 
     async def describe(self, name: str, versions: tuple[str, ...]) -> Model | None:
-        """A model as it describes itself; None when it is not made for sixpoint, or all that is ready is on trial.
+        """Read a model's description; None for a model without a ModelSpec, or with no ready version but the candidate.
 
         Args:
-            name: Of the model.
-            versions: Those that are ready, oldest first.
+            name: Name of the model.
+            versions: Ready versions of the model, oldest first.
 
         Raises:
-            TritonUnavailable: When Triton does not answer, or the model just went.
-            ModelSpecError: When its description is wrong, or contradicts its tensors.
+            TritonUnavailable: When Triton cannot be reached, or no longer serves the model.
+            ModelSpecError: When the ModelSpec is not valid, or contradicts the model's tensors.
         """
         try:
             response = await self._stub.ModelConfig(
-                service_pb2.ModelConfigRequest(name=name, version=versions[-1]), timeout=_LOOK_SECONDS
+                service_pb2.ModelConfigRequest(name=name, version=versions[-1]), timeout=_QUERY_SECONDS
             )
         except grpc.aio.AioRpcError as error:
             raise _unreachable() from error
@@ -113,16 +113,16 @@ class TritonClient:
         """Run one input through a version of a model.
 
         Args:
-            model: Of the catalog.
-            tensor: The input, [channel, z, y, x].
-            timeout: Seconds that it may take.
-            version: Which version; empty: the model's own. One that Triton just let go of is answered by the newest;
-                the answer says which version made it.
+            model: Model to run.
+            tensor: Input of the network, [channel, z, y, x].
+            timeout: Seconds that the call may take.
+            version: Version to run; empty for the model's own. If Triton no longer serves it, the newest version runs
+                instead; the result says which version ran.
 
         Raises:
-            DeadlineExceeded: When Triton took longer.
+            DeadlineExceeded: When Triton took longer than ``timeout``.
             TritonUnavailable: When Triton cannot be reached or the model is not ready.
-            InferenceError: When it refuses, or answers something else than the model's spec promises.
+            InferenceError: When Triton refuses the request, or the output contradicts the model's spec.
         """
         deadline = time.monotonic() + timeout
         version = version or model.version
@@ -130,19 +130,19 @@ class TritonClient:
             return await self._infer_version(model, version, tensor, timeout=timeout)
         except TritonUnavailable as error:
             cause = error.__cause__
-            if not (isinstance(cause, grpc.aio.AioRpcError) and _NOT_THIS_VERSION in (cause.details() or "")):
+            if not (isinstance(cause, grpc.aio.AioRpcError) and _VERSION_NOT_READY in (cause.details() or "")):
                 raise
             return await self._infer_version(model, "", tensor, timeout=deadline - time.monotonic())
 
     async def _infer_version(self, model: Model, version: str, tensor: Floating, *, timeout: float) -> InferenceResult:
-        """Run one input through a version, or the newest one (empty): in shared memory if Triton offers it."""
+        """Run one input through a version, or the newest one if empty, in shared memory if Triton offers it."""
         deadline = time.monotonic() + timeout
         region = await self._regions.acquire(_output_offset(tensor) + _output_bytes(model.spec))
         if region is not None:
             try:
                 return await self._infer(model, version, tensor, region, timeout=timeout)
             except SixpointError as error:
-                # Triton was started anew, say, and does not know the region. By bytes the call goes, or tells more.
+                # Triton may have restarted without the region: send bytes, which works or fails with a clear error.
                 cause = error.__cause__
                 if not (isinstance(cause, grpc.aio.AioRpcError) and "shared memory" in (cause.details() or "")):
                     raise
@@ -158,19 +158,19 @@ class TritonClient:
         *,
         timeout: float,
     ) -> InferenceResult:
-        """Run one input, in shared memory or as bytes."""
+        """Run one input, in shared memory or, without a region, as bytes."""
         spec = model.spec
         shape, dtype = (1, *spec.output_shape), _DTYPES[spec.output.dtype]
         expected, offset = _output_bytes(spec), _output_offset(tensor)
         request = service_pb2.ModelInferRequest(model_name=model.name, model_version=version)
-        given = request.inputs.add(name=spec.input.name, datatype=spec.input.dtype, shape=[1, *tensor.shape])
-        wanted = request.outputs.add(name=spec.output.name)
+        request_input = request.inputs.add(name=spec.input.name, datatype=spec.input.dtype, shape=[1, *tensor.shape])
+        request_output = request.outputs.add(name=spec.output.name)
         if region is None:
             request.raw_input_contents.append(tensor.tobytes())
         else:
             region.write(tensor)
-            _set_shared_memory(given, region, offset=0, size=tensor.nbytes)
-            _set_shared_memory(wanted, region, offset=offset, size=expected)
+            _set_shared_memory(request_input, region, offset=0, size=tensor.nbytes)
+            _set_shared_memory(request_output, region, offset=offset, size=expected)
         try:
             response = await self._stub.ModelInfer(request, timeout=timeout)
         except grpc.aio.AioRpcError as error:
@@ -183,10 +183,10 @@ class TritonClient:
             raise
         output = response.outputs[0] if response.outputs else None
         raw = response.raw_output_contents[0] if response.raw_output_contents else b""
-        # Of an answer in shared memory Triton says shape and type alone.
+        # For an output in shared memory, the response has only its shape and type.
         length = len(raw) if region is None else expected
         if region is not None:
-            answer = region.read(dtype, spec.output_shape, offset=offset)
+            tensor_out = region.read(dtype, spec.output_shape, offset=offset)
             self._regions.release(region)
         if output is None or tuple(output.shape) != shape or output.datatype != spec.output.dtype or length != expected:
             got = f"{output.datatype} {tuple(output.shape)}" if output else "nothing"
@@ -195,8 +195,8 @@ class TritonClient:
                 f"{spec.output.dtype} {shape} in {expected}"
             )
         if region is None:
-            answer = np.frombuffer(raw, dtype).reshape(spec.output_shape)
-        return InferenceResult(answer, response.model_version)
+            tensor_out = np.frombuffer(raw, dtype).reshape(spec.output_shape)
+        return InferenceResult(tensor_out, response.model_version)
 
 
 def _output_bytes(spec: ModelSpec) -> int:
@@ -204,25 +204,25 @@ def _output_bytes(spec: ModelSpec) -> int:
 
 
 def _output_offset(tensor: Array) -> int:
-    """Where in a region the output begins: after the input, on a whole line of the processor's cache."""
+    """Return the offset of the output in a region: after the input, at a cache line of 64 bytes."""
     return -(-tensor.nbytes // 64) * 64
 
 
 def _set_shared_memory(tensor: Any, region: Region, *, offset: int, size: int) -> None:
-    """Say where in shared memory a tensor of a request is."""
+    """Set the place of a request's tensor in shared memory."""
     tensor.parameters["shared_memory_region"].string_param = region.name
     tensor.parameters["shared_memory_offset"].int64_param = offset
     tensor.parameters["shared_memory_byte_size"].int64_param = size
 
 
 def _check_tensor(model: str, kind: str, tensors: Any, promised: tuple[str, str, tuple[int, ...]]) -> None:
-    """Compare a model's one input or output in Triton's config with what its spec promises."""
-    found = [
+    """Check that a model's config has one input or output, and that it agrees with the spec."""
+    configured = [
         (tensor.name, model_config_pb2.DataType.Name(tensor.data_type).removeprefix("TYPE_"), tuple(tensor.dims))
         for tensor in tensors
     ]
-    if found != [promised]:
-        raise ModelSpecError(f"model {model!r}: its {kind} is {found}, its spec promises {[promised]}")
+    if configured != [promised]:
+        raise ModelSpecError(f"model {model!r}: its {kind} is {configured}, its spec promises {[promised]}")
 
 
 def _unreachable() -> TritonUnavailable:
@@ -231,12 +231,12 @@ def _unreachable() -> TritonUnavailable:
 
 def _error_from(error: grpc.aio.AioRpcError) -> SixpointError:
     match error.code():
-        # NOT_FOUND: the model was unloaded since the last look at the repository.
+        # NOT_FOUND: the model was unloaded since the last check.
         case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.NOT_FOUND:
             return _unreachable()
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return DeadlineExceeded("the deadline passed while Triton was computing")
-        # Triton's words for a model whose process died (out of memory, say); it is started again.
+        # Triton's error for a model whose process died, for example out of memory; the local Triton restarts it.
         case grpc.StatusCode.INTERNAL if "is not healthy" in (error.details() or ""):
             return _unreachable()
         case code:

@@ -1,8 +1,8 @@
-"""System shared memory between the gateway and a Triton on the same machine: tensors pass without being sent.
+"""Pass tensors to a Triton on the same machine through system shared memory instead of sending them.
 
-Each call has a region for itself: its input, then its output. A region's file is unlinked as soon as Triton has mapped
-it, so that a gateway that is killed leaves no file; what it leaves registered with Triton, the next one removes. Where
-any of this fails, tensors travel as bytes.
+Each call has a region of its own: the input, then the output. A region's file is unlinked as soon as Triton has mapped
+it, so that a killed gateway leaves no file behind; regions that it left registered with Triton are removed by the next
+gateway. If shared memory does not work, tensors are sent as bytes.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ __all__ = ["Region", "RegionPool"]
 
 _log = logging.getLogger(__name__)
 
-# Where Linux keeps POSIX shared memory.
+# Folder of POSIX shared memory on Linux.
 _FOLDER = Path("/dev/shm")
-# Names tell the process, and its process namespace, so that those of the dead can be told.
+# A region's name contains the process id and its namespace, so that orphans can be recognised.
 _PREFIX = "sixpoint"
-_SECONDS = 2.0
-# At most so many at a time, of some megabytes each; calls beyond them send bytes.
+_CALL_SECONDS = 2.0
+# Regions at a time, of some megabytes each; further calls send bytes.
 _MAX_REGIONS = 16
-# How long Triton may still write for a call that was given up: until then its region is for nobody.
+# Time for which Triton may still write to the region of an abandoned call.
 _QUARANTINE_SECONDS = 120.0
 
 
@@ -43,22 +43,26 @@ class Region:
     """Memory shared with Triton.
 
     Attributes:
-        name: By which Triton knows it.
-        size: Bytes.
+        name: Name under which the region is registered with Triton.
+        size: Size in bytes.
     """
 
     def __init__(self, name: str, size: int) -> None:
-        """Make a region.
+        """Create a region.
+
+        Args:
+            name: Name to register the region under.
+            size: Size in bytes.
 
         Raises:
-            OSError: When there is no memory, or no shared memory at all.
+            OSError: When memory is short, or this machine has no shared memory.
         """
         self.name = name
         self.size = size
         self._path = _FOLDER / name
         descriptor = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
         try:
-            # Where memory is short this fails; writing to a file that was only made longer would end the process.
+            # Fails if memory is short. After ftruncate alone, writing would end the process with SIGBUS instead.
             os.posix_fallocate(descriptor, 0, size)
             self._memory = mmap.mmap(descriptor, size)
         except BaseException:
@@ -68,30 +72,36 @@ class Region:
             os.close(descriptor)
 
     def unlink(self) -> None:
-        """Remove its name from the machine; who has mapped it keeps it."""
+        """Remove the region's file; processes that have mapped it keep the memory."""
         self._path.unlink(missing_ok=True)
 
     def write(self, tensor: Array) -> None:
-        """Copy a tensor to the region's begin."""
+        """Copy a tensor to the start of the region."""
         np.frombuffer(self._memory, tensor.dtype, tensor.size).reshape(tensor.shape)[...] = tensor
 
     def read(self, dtype: np.dtype[Any], shape: tuple[int, ...], *, offset: int) -> Array:
-        """Copy a tensor out of the region."""
+        """Copy a tensor out of the region.
+
+        Args:
+            dtype: Type of the elements.
+            shape: Shape of the tensor.
+            offset: First byte of the tensor in the region.
+        """
         return np.frombuffer(self._memory, dtype, int(np.prod(shape)), offset).reshape(shape).copy()
 
 
 class RegionPool:
-    """The regions of one connection to Triton. Belongs to one event loop.
+    """The regions of one connection to Triton; to be used from one event loop.
 
     Args:
-        stub: Of Triton's GRPCInferenceService.
+        stub: Stub of Triton's GRPCInferenceService.
         enabled: Whether to use shared memory at all.
     """
 
     def __init__(self, stub: Any, *, enabled: bool) -> None:
         self._stub = stub
         self._enabled = enabled
-        # None: not tried with this run of Triton.
+        # None until it was tried with the running Triton.
         self._offered: bool | None = None if enabled else False
         self._idle: list[Region] = []
         self._busy: set[Region] = set()
@@ -100,7 +110,7 @@ class RegionPool:
         self._logged = False
 
     async def acquire(self, size: int) -> Region | None:
-        """A region of at least ``size`` bytes that nobody else writes to; None when there is none to be had."""
+        """Return a region of at least ``size`` bytes for one call; None if there is none."""
         if self._offered is False:
             return None
         await self._release_expired()
@@ -110,35 +120,35 @@ class RegionPool:
                 self._busy.add(region)
                 return region
         if self._count >= _MAX_REGIONS and self._idle:
-            # One that is too small makes room.
+            # Every idle region is too small: replace the oldest.
             await self._discard(self._idle.pop(0))
         if self._count >= _MAX_REGIONS:
             return None
         self._being_created += 1
         try:
-            made = await self._create(size)
+            created = await self._create(size)
         finally:
             self._being_created -= 1
-        if made is not None:
-            self._busy.add(made)
-        return made
+        if created is not None:
+            self._busy.add(created)
+        return created
 
     def release(self, region: Region) -> None:
-        """Return a region whose call has ended well."""
-        # One that is not busy was forgotten meanwhile: Triton does not know it any more.
+        """Take back the region of a call that succeeded."""
+        # A region that is not busy was invalidated meanwhile: Triton no longer knows it.
         if region in self._busy:
             self._busy.remove(region)
             self._idle.append(region)
 
     def quarantine(self, region: Region) -> None:
-        """Return a region whose call was given up: Triton may still write to it."""
+        """Take back the region of an abandoned call, to which Triton may still write."""
         if region in self._busy:
             self._busy.remove(region)
             self._quarantine(region)
 
     def invalidate(self) -> None:
-        """Use no present region any more, and try anew: Triton is away, or does not know them."""
-        # It may have been slow only, and know them still.
+        """Stop using all current regions, because Triton is unreachable or does not know them, and start anew."""
+        # Triton may only have been slow, and still know them.
         for region in (*self._idle, *self._busy):
             self._quarantine(region)
         self._idle.clear()
@@ -146,7 +156,7 @@ class RegionPool:
         self._offered = None if self._enabled else False
 
     async def close(self) -> None:
-        """Unregister what no call uses."""
+        """Unregister the idle regions."""
         for region in self._idle:
             await self._unregister(region.name)
         self._idle.clear()
@@ -161,16 +171,16 @@ class RegionPool:
         try:
             region = Region(f"{_own_prefix()}{uuid.uuid4().hex[:12]}", size)
         except OSError:
-            self._note_unavailable("no shared memory here")
+            self._note_unavailable("this machine has no shared memory, or too little")
             return None
         try:
             await self._stub.SystemSharedMemoryRegister(
                 service_pb2.SystemSharedMemoryRegisterRequest(name=region.name, key=f"/{region.name}", byte_size=size),
-                timeout=_SECONDS,
+                timeout=_CALL_SECONDS,
             )
         except grpc.aio.AioRpcError as error:
             if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
-                # It may have been slow only, and know it by now.
+                # Triton may only have been slow, and know the region by now.
                 self._quarantine(region)
             if error.code() != grpc.StatusCode.UNAVAILABLE:
                 self._note_unavailable(error.code().name)
@@ -186,47 +196,47 @@ class RegionPool:
     def _quarantine(self, region: Region) -> None:
         self._quarantined.append((time.monotonic() + _QUARANTINE_SECONDS, region))
 
-    def _note_unavailable(self, why: str) -> None:
-        # Once it was offered, a region that cannot be made is a want of memory, not of the service.
+    def _note_unavailable(self, reason: str) -> None:
+        # After a first region worked, a failure means that memory is short, not that shared memory does not work.
         if not self._offered:
             self._offered = False
         if not self._logged:
             self._logged = True
-            _log.info("tensors travel to triton as bytes, not in shared memory: %s", why)
+            _log.info("tensors are sent to triton as bytes, not in shared memory: %s", reason)
 
     async def _release_expired(self) -> None:
-        """Unregister regions that have rested long enough."""
+        """Unregister the regions whose quarantine is over."""
         while self._quarantined and self._quarantined[0][0] <= time.monotonic():
             _, region = self._quarantined.popleft()
             await self._discard(region)
 
     async def _discard(self, region: Region) -> None:
-        """Unregister a region that no call uses; where that is broken off or takes too long, again later."""
-        gone = False
+        """Unregister a region that no call uses; if that is cancelled or times out, try again later."""
+        unregistered = False
         try:
-            gone = await self._unregister(region.name)
+            unregistered = await self._unregister(region.name)
         finally:
-            if not gone:
+            if not unregistered:
                 self._quarantine(region)
 
     async def _reclaim_orphans(self) -> None:
-        """Remove what gateways left that were killed."""
+        """Remove the files and registrations of killed gateways."""
         for path in _FOLDER.glob(f"{_PREFIX}.*"):
             if _is_orphan(path.name):
                 path.unlink(missing_ok=True)
         with contextlib.suppress(grpc.aio.AioRpcError):
             status = await self._stub.SystemSharedMemoryStatus(
-                service_pb2.SystemSharedMemoryStatusRequest(), timeout=_SECONDS
+                service_pb2.SystemSharedMemoryStatusRequest(), timeout=_CALL_SECONDS
             )
             for name in status.regions:
                 if _is_orphan(name):
                     await self._unregister(name)
 
     async def _unregister(self, name: str) -> bool:
-        """Have Triton let go of a region; whether it did, or is away, or never knew it."""
+        """Unregister a region; return False if Triton did not answer in time."""
         try:
             await self._stub.SystemSharedMemoryUnregister(
-                service_pb2.SystemSharedMemoryUnregisterRequest(name=name), timeout=_SECONDS
+                service_pb2.SystemSharedMemoryUnregisterRequest(name=name), timeout=_CALL_SECONDS
             )
         except grpc.aio.AioRpcError as error:
             return error.code() != grpc.StatusCode.DEADLINE_EXCEEDED
@@ -234,7 +244,7 @@ class RegionPool:
 
 
 def _namespace() -> int:
-    """The process namespace, in which process ids mean something."""
+    """Return the process namespace, within which process ids are unique."""
     return Path("/proc/self/ns/pid").stat().st_ino
 
 
@@ -243,7 +253,7 @@ def _own_prefix() -> str:
 
 
 def _is_orphan(name: str) -> bool:
-    """Whether a region of this name belongs to a gateway of this process namespace that is no more."""
+    """Whether a region belongs to a gateway of this process namespace that has ended."""
     parts = name.split(".")
     if len(parts) != 4 or parts[:2] != [_PREFIX, str(_namespace())] or not parts[2].isdecimal():
         return False

@@ -1,4 +1,4 @@
-"""Following Triton: which models come and go, and whether it is there at all."""
+"""Watch Triton: keep the catalog in step with the models that it serves."""
 
 from __future__ import annotations
 
@@ -18,18 +18,23 @@ __all__ = ["Watcher"]
 
 _log = logging.getLogger(__name__)
 
-# A first inference may have to wait for a network that is still warming up.
+# The first inference may have to wait for a network that is still warming up.
 _TRIAL_SECONDS = 60.0
-# Before a trial that failed is made again: for want of memory, say, it may fail of a model that is right.
-_FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 60.0
-_NOT_FOR_SIXPOINT = (
-    "model is not made for sixpoint, or on trial alone: its config has no spec, or no version that serves"
-)
+# Seconds before a failed trial is repeated: a good model can fail one, for example while memory is short.
+_FIRST_PAUSE, _MAX_PAUSE = 5.0, 60.0
+_NOT_FOR_SIXPOINT = "model ignored: its config has no ModelSpec, or no version but the candidate"
 
 
 @dataclass(frozen=True)
 class _FailedTrial:
-    """A trial that failed: of which version of which model, and when (on the watcher's clock) it is made again."""
+    """A failed trial of a version.
+
+    Attributes:
+        model: Model that failed.
+        version: Version that failed.
+        due: Time on the watcher's clock of the next trial, seconds.
+        pause: Seconds between this trial and the next one.
+    """
 
     model: Model
     version: str
@@ -38,18 +43,18 @@ class _FailedTrial:
 
 
 class Watcher:
-    """Keeps a catalog in step with what Triton serves.
+    """Keeps a catalog in step with the models that Triton serves.
 
-    A new version enters the catalog only after it has answered an input of its own shape: a Triton that loads a model
-    and then answers empty tensors (as its Python backend does with numpy 2) is not ready. The config is read at every
-    look: which version is on trial, and for whom, changes while the versions do not.
+    A new version enters the catalog only after it has run an input of zeros: a model that loads and then outputs empty
+    tensors, as in Triton's Python backend with NumPy 2, is not ready. The config is read at every check, since the
+    candidate and its share can change while the versions stay.
 
     Args:
-        client: Asks Triton.
-        catalog: What is kept up to date.
-        interval: Seconds between looks.
-        changed: Awaited whenever the catalog's readiness may have changed.
-        now: The clock, seconds.
+        client: Connection to Triton.
+        catalog: Catalog to update.
+        interval: Seconds between checks.
+        changed: Function awaited after every check, since the catalog's readiness may have changed.
+        now: Function that returns the time in seconds.
     """
 
     def __init__(
@@ -67,23 +72,23 @@ class Watcher:
         self._changed = changed
         self._now = now
         self._models: dict[str, Model] = {}
-        # What was made of each model at the last look, so that it is tried, or complained about, once.
+        # Result of the last check of each model, so that each change is tried, or logged, only once.
         self._last_seen: dict[str, Model | str] = {}
         self._failed_trials: dict[str, _FailedTrial] = {}
         self._reachable: bool | None = None
 
     async def run(self) -> None:
-        """Look again and again, until cancelled."""
+        """Check repeatedly until cancelled."""
         while True:
             try:
                 await self.look()
             except Exception:
-                # A look that fails in a way nobody thought of must not be the last one: health would freeze.
+                # An unexpected failure must not end the checks: health would never change again.
                 _log.exception("looking at triton failed")
             await asyncio.sleep(self._interval)
 
     async def look(self) -> None:
-        """Look once."""
+        """Check once."""
         try:
             ready = await self._client.versions()
             self._models = {name: model for name, model in self._models.items() if name in ready}
@@ -93,7 +98,7 @@ class Watcher:
                 await self._update_model(name, versions)
         except TritonUnavailable:
             self._note_reachable(False)
-            # It may come back with other models under the same versions.
+            # Triton may come back with other models under the same versions.
             self._models, self._last_seen, self._failed_trials = {}, {}, {}
             self._catalog.mark_unreachable()
         else:
@@ -102,7 +107,7 @@ class Watcher:
         await self._changed()
 
     async def _update_model(self, name: str, versions: tuple[str, ...]) -> None:
-        """Read a model's config, which may change while its versions do not, and try what is new."""
+        """Read a model's config, and try what is new in it."""
         about = {"model": name, "version": versions[-1]}
         seen: Model | str
         try:
@@ -119,7 +124,7 @@ class Watcher:
                 self._drop_unless_ready(name, versions)
                 return
         except TritonUnavailable:
-            # Unloaded since the index was read, or Triton is going: the next look tells which.
+            # The model was unloaded since the index was read, or Triton is stopping: the next check shows which.
             _log.info("model not ready yet", extra=about)
             self._drop_unless_ready(name, versions)
             return
@@ -132,23 +137,25 @@ class Watcher:
         self._failed_trials.pop(name, None)
 
     async def _try_model(self, model: Model) -> bool:
-        """Try a model, and its candidate, which must not take the serving version away; whether both answered."""
+        """Try a model and its candidate; return whether both work. A failing candidate leaves the serving version."""
         serving = replace(model, candidate=None)
-        # It is known already where only its candidate is to be tried again.
+        # The serving version is already in use if only the candidate changed.
         if self._models.get(model.name) != serving and not await self._passes_trial(model, model.version, "model"):
             return False
         candidate = model.candidate
-        met = model if candidate is None or await self._passes_trial(model, candidate.version, "candidate") else serving
-        if met != self._models.get(model.name):
-            self._models[model.name] = met
+        usable = (
+            model if candidate is None or await self._passes_trial(model, candidate.version, "candidate") else serving
+        )
+        if usable != self._models.get(model.name):
+            self._models[model.name] = usable
             _log.info("model ready", extra={"model": model.name, "version": model.version})
-        return met == model
+        return usable == model
 
     async def _passes_trial(self, model: Model, version: str, what: str) -> bool:
-        """Try a version; if it fails, say so once, and note when it is tried again.
+        """Try a version; if it fails, log that once, and note when to try again.
 
         Raises:
-            TritonUnavailable: When Triton does not answer, or just let go of it.
+            TritonUnavailable: When Triton cannot be reached, or no longer serves the version.
         """
         try:
             await self._run_trial(model, version)
@@ -157,16 +164,16 @@ class Watcher:
         except SixpointError as error:
             last = self._failed_trials.get(model.name)
             again = last is not None and (last.model, last.version) == (model, version)
-            pause = min(2 * last.pause, _LONGEST_PAUSE) if last is not None and again else _FIRST_PAUSE
+            pause = min(2 * last.pause, _MAX_PAUSE) if last is not None and again else _FIRST_PAUSE
             self._failed_trials[model.name] = _FailedTrial(model, version, self._now() + pause, pause)
             if not again:
                 about = {"model": model.name, "version": version}
-                _log.error("%s refused, and tried again from time to time: %s", what, error.message, extra=about)
+                _log.error("%s refused, will be tried again: %s", what, error.message, extra=about)
             return False
         return True
 
     def _is_backing_off(self, name: str, seen: Model | str) -> bool:
-        """Whether this is what failed the last trial, and the next one is not due."""
+        """Whether the last trial of exactly this failed, and the next trial is not due yet."""
         failed = self._failed_trials.get(name)
         return failed is not None and failed.model == seen and self._now() < failed.due
 
@@ -174,11 +181,11 @@ class Watcher:
         empty = np.zeros(model.spec.input_shape, np.float16 if model.spec.input.dtype == "FP16" else np.float32)
         answer = await self._client.infer(model, empty, timeout=_TRIAL_SECONDS, version=version)
         if answer.version != version:
-            # Versions and config are two calls, between which Triton let go of it.
-            raise TritonUnavailable(f"version {version} just went")
+            # Triton unloaded the version between the calls for index and config.
+            raise TritonUnavailable(f"Triton no longer serves version {version}")
 
     def _drop_unless_ready(self, name: str, versions: tuple[str, ...]) -> None:
-        """Keep the version that served before, where Triton still does."""
+        """Remove a model from use unless Triton still serves its version."""
         if name in self._models and self._models[name].version not in versions:
             del self._models[name]
 

@@ -1,1 +1,1 @@
-"""Triton on this machine: installed, started and watched."""
+"""Install, run and watch a Triton on this machine, for laptops and tests."""

@@ -1,12 +1,12 @@
-"""Stand between a program and the Triton it started, so that nothing of Triton outlives the program.
+"""Run Triton for a program, so that no process of Triton outlives the program.
 
-Triton runs every model in a process of its own, and three accidents would leave some of that behind: the program is
-killed before it can stop Triton; Triton is killed and its model processes live on; a model process is killed, for want
-of memory say, and Triton answers every request for that model with an error from then on, while calling it ready.
-The guard ends all of Triton in each of these, and removes its files. The program then sees one thing: the guard ended.
+Triton runs every model in a process of its own. Three accidents would leave processes behind: the program is killed
+before it can stop Triton; Triton is killed, and its model processes live on; or a model process is killed, for example
+because memory is short, after which Triton calls the model ready and answers all its requests with errors. In each
+case the guard stops all of Triton, removes its files, and ends. The program only has to watch the guard.
 
-It runs as ``python guard.py OPTIONS COMMAND...`` in a session of its own, and ends when its standard input does, which
-happens at the latest when the program dies, however it dies. Only Linux; only the standard library.
+The guard runs as ``python guard.py OPTIONS COMMAND...`` in a session of its own. It ends when its standard input is
+closed, which happens at the latest when the program dies. It needs Linux and only the standard library.
 """
 
 from __future__ import annotations
@@ -28,26 +28,30 @@ __all__ = ["main"]
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-_STUB = "triton_python_b"  # the model processes' name, which the kernel cuts after fifteen characters
-_INTERVAL = 0.5  # seconds between two looks at the model processes
+_STUB = "triton_python_b"  # name of the model processes, which the kernel truncates to fifteen characters
+_INTERVAL = 0.5  # seconds between two checks of the model processes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command until it ends, its model process dies or standard input closes; returns an exit code."""
-    parser = argparse.ArgumentParser(prog="guard.py", description="Runs Triton and leaves nothing of it behind.")
-    parser.add_argument("--grace", type=float, default=10.0, help="seconds to stop in before being killed")
+    """Run a command until it ends, a model process dies or standard input is closed; return an exit code."""
+    parser = argparse.ArgumentParser(
+        prog="guard.py", description="Run Triton, and stop all of its processes at the end."
+    )
+    parser.add_argument(
+        "--grace", type=float, default=10.0, help="seconds that Triton may take to stop before it is killed"
+    )
     parser.add_argument("--folder", type=Path, help="folder to remove at the end")
     parser.add_argument("--shared-memory", default="", help="prefix of the files in /dev/shm to remove at the end")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args(arguments)
-    # Processes that Triton leaves behind become the guard's own children, for it to reap.
+    # Orphaned processes of Triton become children of the guard, which reaps them.
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # an exception, so that the clean-up below runs
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # raises an exception, so that the clean-up below runs
     process = subprocess.Popen(
         options.command,
         stdin=subprocess.DEVNULL,
         process_group=0,
-        # The guard has a single thread, so that running code between fork and exec is safe here.
+        # Running code between fork and exec is safe because the guard has a single thread.
         preexec_fn=lambda: _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
     )
     try:
@@ -55,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _end(process, grace=options.grace)
-        _tidy(options.folder, options.shared_memory)
+        _remove_files(options.folder, options.shared_memory)
     return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 
@@ -64,28 +68,28 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _wait(process: subprocess.Popen[bytes]) -> None:
-    """Until the process ends, standard input ends, or a model process is found dead and not restarted."""
+    """Wait until the process ends, standard input is closed, or a model process stays dead."""
     suspects: set[int] = set()
     while process.poll() is None:
         readable, _, _ = select.select([sys.stdin], [], [], _INTERVAL)
         if readable and not os.read(sys.stdin.fileno(), 4096):
             return
-        # Triton reaps a model process that it ended itself at once: one that stays dead was killed by something else.
+        # Triton reaps the model processes that it stops at once: one that stays a zombie was killed by something else.
         dead = {pid for pid in _children(process.pid) if _is_dead_stub(pid)}
         if dead & suspects:
-            sys.stderr.write("sixpoint: a model process of Triton died; ending Triton, which cannot replace it\n")
+            sys.stderr.write("sixpoint: a model process of Triton died; stopping Triton, which cannot replace it\n")
             return
         suspects = dead
 
 
 def _children(pid: int) -> set[int]:
-    """Process ids of the children of every thread of a process."""
-    found: set[int] = set()
-    with contextlib.suppress(OSError):  # the process may end at any moment, and some kernels have no such file
+    """Return the process ids of the children of all threads of a process."""
+    children: set[int] = set()
+    with contextlib.suppress(OSError):  # the process may end at any moment, and some kernels do not have this file
         for task in Path(f"/proc/{pid}/task").iterdir():
             with contextlib.suppress(OSError):
-                found.update(map(int, (task / "children").read_text().split()))
-    return found
+                children.update(map(int, (task / "children").read_text().split()))
+    return children
 
 
 def _is_dead_stub(pid: int) -> bool:
@@ -97,7 +101,7 @@ def _is_dead_stub(pid: int) -> bool:
 
 
 def _end(process: subprocess.Popen[bytes], *, grace: float) -> None:
-    """Ask the process to stop, then kill what is left of its group, and reap all of it."""
+    """Ask the process to stop, then kill the rest of its group, and reap all processes."""
     if process.poll() is None:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -112,7 +116,7 @@ def _end(process: subprocess.Popen[bytes], *, grace: float) -> None:
                 time.sleep(0.01)
 
 
-def _tidy(folder: Path | None, prefix: str) -> None:
+def _remove_files(folder: Path | None, prefix: str) -> None:
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
     if prefix:

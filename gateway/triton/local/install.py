@@ -1,14 +1,13 @@
-"""Install the Triton that comes from pip, in a virtual environment of its own.
+"""Install Triton from pip, in a virtual environment of its own.
 
-In production Triton lives in NVIDIA's container; on a laptop or in a test the wheel ``nvidia-pytriton`` carries the
-same server. Of that wheel only the server is used, so none of its Python dependencies is installed; beside it come
-onnxruntime, which runs the models (``backends/onnxruntime``), and the numpy that Triton's Python backend was built
-for.
+In production, Triton runs in NVIDIA's container. For laptops and tests, the wheel ``nvidia-pytriton`` contains the same
+server. Only the server of the wheel is used, so its Python dependencies are not installed. onnxruntime runs the models
+(``backends/onnxruntime``), with the NumPy that Triton's Python backend was built for.
 
     python -m gateway.triton.local.install            # into .triton
     python -m gateway.triton.local.install FOLDER
 
-The second time it finds everything in place and returns at once. Only the standard library is needed.
+If everything is installed already, it returns at once. It needs only the standard library.
 """
 
 from __future__ import annotations
@@ -31,24 +30,24 @@ from sixpoint.errors import FailedPrecondition, SixpointError, Unavailable
 __all__ = ["CONTAINER", "DEFAULT_ENVIRONMENT", "REQUIREMENTS", "TritonEnvironment", "install", "main"]
 
 DEFAULT_ENVIRONMENT = Path(".triton")
-"""Where Triton is installed unless said otherwise, relative to the working directory."""
+"""Default folder of the environment, relative to the working directory."""
 
 REQUIREMENTS = (
     "nvidia-pytriton==0.7.0",
-    "numpy==1.26.4",  # with numpy 2, Triton's Python backend passes empty tensors
+    "numpy==1.26.4",  # with NumPy 2, Triton's Python backend passes empty tensors
     "onnxruntime==1.32.0",
-    "flatbuffers==25.12.19",  # this and the next two are what onnxruntime needs
+    "flatbuffers==25.12.19",  # this and the next two are dependencies of onnxruntime
     "packaging==26.3",
     "protobuf==7.36.2",
 )
-"""Everything in the environment, pinned: pip resolves nothing, and so has nothing to complain about."""
+"""All packages of the environment, pinned; they are installed without resolving dependencies."""
 
 CONTAINER = (
     'docker run --rm -p 8001:8001 -p 8002:8002 --shm-size=1g -v "$PWD/model_repository:/models" '
     "nvcr.io/nvidia/tritonserver:24.10-py3 tritonserver --model-repository=/models "
     "--model-control-mode=explicit '--load-model=*' --exit-on-error=false"
 )
-"""Serves the same model repository from NVIDIA's container, wherever Docker runs; with a GPU add ``--gpus=all``."""
+"""Command that serves the same model repository from NVIDIA's container; with a GPU add ``--gpus=all``."""
 
 _PYTHONS = ((3, 11), (3, 12))
 _GLIBC = (2, 35)
@@ -74,14 +73,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TritonEnvironment:
-    """Where the parts of an installed Triton are.
+    """Paths of an installed Triton.
 
     Attributes:
-        root: The virtual environment.
+        root: Folder of the virtual environment.
         server: The ``tritonserver`` program.
         backend: Folder of Triton's Python backend.
-        stub: The program in which the Python backend runs a model, for this environment's Python.
-        libraries: Folders of shared libraries, in the order to search them.
+        stub: Program in which the Python backend runs a model, for this environment's Python.
+        libraries: Folders of shared libraries, in search order.
     """
 
     root: Path
@@ -95,38 +94,38 @@ class TritonEnvironment:
         """Find Triton in a virtual environment.
 
         Raises:
-            FailedPrecondition: Triton is not there, or not all of it.
+            FailedPrecondition: When Triton is not installed, or only in part.
         """
         root = root.absolute()
         packages = next(iter(sorted(root.glob("lib/python3.*/site-packages"))), root)
         version = packages.parent.name.removeprefix("python")
         triton = packages / "pytriton" / "tritonserver"
         stub = triton / "python_backend_stubs" / version / "triton_python_backend_stub"
-        found = cls(
+        environment = cls(
             root=root,
             server=triton / "bin" / "tritonserver",
             backend=triton / "backends" / "python",
             stub=stub,
             libraries=(packages / "nvidia_pytriton.libs", *_python_library(root, version)),
         )
-        for part in (found.server, found.backend / "libtriton_python.so", found.stub):
+        for part in (environment.server, environment.backend / "libtriton_python.so", environment.stub):
             if not part.is_file():
                 raise FailedPrecondition(
                     f"no Triton in {root} ({part.name} is missing): install it with "
                     f"`python -m gateway.triton.local.install {root.name}`, or use NVIDIA's container: {CONTAINER}"
                 )
-        return found
+        return environment
 
 
 def install(environment: Path = DEFAULT_ENVIRONMENT) -> TritonEnvironment:
-    """Create the environment, or complete it; return at once when it is as it should be.
+    """Create or complete the environment; return at once if it is complete.
 
     Args:
         environment: Folder of the virtual environment.
 
     Raises:
-        FailedPrecondition: This machine or this Python cannot run the Triton from pip; the message says what can.
-        Unavailable: pip could not fetch or install something; the message holds the last lines that it wrote.
+        FailedPrecondition: When this machine or its Python cannot run the Triton from pip; the error says what can.
+        Unavailable: When pip cannot download or install a package; the error has the last lines of its output.
     """
     stamp = environment / _STAMP
     if stamp.is_file() and json.loads(stamp.read_text()) == list(REQUIREMENTS):
@@ -141,40 +140,40 @@ def install(environment: Path = DEFAULT_ENVIRONMENT) -> TritonEnvironment:
         _log.info("installing Triton into %s (about 320 MB, once)", environment)
         options = ["--quiet", "--no-deps", "--no-input", "--disable-pip-version-check", "--only-binary=:all:"]
         _run([str(python), "-m", "pip", "install", *options, *REQUIREMENTS], "pip cannot install Triton")
-    found = TritonEnvironment.locate(environment)
+    installed = TritonEnvironment.locate(environment)
     stamp.write_text(json.dumps(REQUIREMENTS) + "\n")
-    return found
+    return installed
 
 
 def check_machine(*, system: str, machine: str, libc: tuple[str, str]) -> None:
-    """Refuse a machine for which there is no Triton in pip.
+    """Refuse a machine that the Triton from pip does not support.
 
     Args:
-        system: As ``platform.system()`` says.
-        machine: As ``platform.machine()`` says.
-        libc: As ``platform.libc_ver()`` says.
+        system: Result of ``platform.system()``.
+        machine: Result of ``platform.machine()``.
+        libc: Result of ``platform.libc_ver()``.
 
     Raises:
-        FailedPrecondition: Naming what is needed and what was found.
+        FailedPrecondition: Naming the requirement and the machine's value.
     """
     if system != "Linux" or machine not in {"x86_64", "AMD64"}:
         raise _unsupported(f"is for Linux on x86-64, and this is {system} on {machine}")
     version = tuple(int(part) for part in re.findall(r"\d+", libc[1])[:2])
     if libc[0] != "glibc" or version < _GLIBC:
-        found = " ".join(libc).strip() or "another C library"
-        raise _unsupported(f"needs glibc 2.35 or newer (Ubuntu 22.04, Debian 12), and this is {found}")
+        name = " ".join(libc).strip() or "another C library"
+        raise _unsupported(f"needs glibc 2.35 or newer (Ubuntu 22.04, Debian 12), and this is {name}")
 
 
 def find_python(candidates: Sequence[str]) -> str:
-    """The first interpreter that Triton's Python backend can run in.
+    """Find the first Python that Triton's Python backend can run in.
 
     Args:
-        candidates: Paths, or names to look up in PATH.
+        candidates: Paths of interpreters, or names to look up in PATH.
 
     Raises:
-        FailedPrecondition: None is Python 3.11 or 3.12, or none has its shared library.
+        FailedPrecondition: When no candidate is Python 3.11 or 3.12 with a shared library.
     """
-    found: list[str] = []
+    unsuitable: list[str] = []
     for candidate in candidates:
         path = shutil.which(candidate)
         probe = path and subprocess.run([path, "-c", _PROBE], capture_output=True, text=True, check=False)
@@ -183,16 +182,20 @@ def find_python(candidates: Sequence[str]) -> str:
         facts = json.loads(probe.stdout)
         version = ".".join(map(str, facts["version"]))
         if tuple(facts["version"]) not in _PYTHONS:
-            found.append(f"Python {version}")
+            unsuitable.append(f"Python {version}")
         elif not facts["library"]:
-            found.append(f"Python {version} without its shared library (Debian, Ubuntu: package libpython{version})")
+            unsuitable.append(
+                f"Python {version} without its shared library (Debian, Ubuntu: package libpython{version})"
+            )
         else:
             return str(path)
-    raise _unsupported(f"needs Python 3.11 or 3.12, and this machine has {', '.join(dict.fromkeys(found)) or 'none'}")
+    raise _unsupported(
+        f"needs Python 3.11 or 3.12, and this machine has {', '.join(dict.fromkeys(unsuitable)) or 'none'}"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns an exit code."""
+    """Run the command line; return an exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m gateway.triton.local.install", description="Install Triton from pip."
     )
@@ -201,18 +204,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        found = install(options.folder)
+        installed = install(options.folder)
     except SixpointError as error:
         _log.error("%s", error.message)
         return 1
-    _log.info("Triton is in %s", found.root)
+    _log.info("Triton is in %s", installed.root)
     return 0
 
 
 def _python_library(root: Path, version: str) -> tuple[Path, ...]:
-    """Folder of the shared library of the Python that the environment is based on, if it lies beside that Python.
+    """Find the folder of the shared library of the environment's base Python, if it is next to that Python.
 
-    Otherwise the loader could pick another Python's library of the same name, with this one's standard library.
+    Without it, the loader could load the library of another Python of the same version.
     """
     settings = root / "pyvenv.cfg"
     home = re.search(r"^home *= *(.+)$", settings.read_text(), re.MULTILINE) if settings.is_file() else None
@@ -221,7 +224,7 @@ def _python_library(root: Path, version: str) -> tuple[Path, ...]:
 
 
 def _complete(python: Path) -> bool:
-    """Whether the environment has every requirement, in the version asked for."""
+    """Whether the environment has all requirements in the pinned versions."""
     listing = subprocess.run([python, "-c", _VERSIONS], capture_output=True, text=True, check=False)
     versions: Mapping[str, str] = {} if listing.returncode else json.loads(listing.stdout)
     return all(versions.get(name) == version for name, version in (line.split("==") for line in REQUIREMENTS))

@@ -1,16 +1,15 @@
-"""Run the Triton that comes from pip on this machine, and keep it running.
+"""Run the Triton from pip on this machine, and keep it running.
 
-:mod:`gateway.triton.local.install` puts it there. In production Triton runs in a container of its own, without
-any of this.
+:mod:`gateway.triton.local.install` installs it. In production, Triton runs in a container of its own instead.
 
     settings = LocalTritonSettings(model_repository=Path("model_repository"))
     async with LocalTriton(settings) as triton:
-        watching = asyncio.create_task(triton.watch())  # restarts it, should it die
+        watching = asyncio.create_task(triton.watch())  # restarts Triton if it dies
         ...
 
-Between this process and Triton stands :mod:`gateway.triton.local.guard`, which ends all of Triton when this process
-ends in whatever way, and when one of the processes in which Triton runs the models was killed. What is watched here is
-the guard: while it lives, Triton does. Only Linux.
+Triton is started by :mod:`gateway.triton.local.guard`, which stops all of Triton when this process ends in any way, or
+when a process in which Triton runs a model is killed. This module watches the guard, which lives as long as Triton. It
+needs Linux.
 """
 
 from __future__ import annotations
@@ -42,35 +41,35 @@ __all__ = ["LocalTriton", "LocalTritonSettings"]
 _BACKENDS = Path(__file__).parent / "backends"
 _GUARD = Path(__file__).parent / "guard.py"
 _POLL = 0.1  # seconds
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds before a restart
-_STEADY = 60.0  # seconds after which a run counts as a success, and the next restart is quick again
-# A proxy named in the environment is not for this machine; and Triton is asked again as soon as it may be there.
+_FIRST_PAUSE, _MAX_PAUSE = 0.5, 30.0  # seconds before a restart
+_STEADY = 60.0  # seconds after which a run counts as stable, so that the next restart is quick again
+# A proxy set in the environment is not for this machine; connecting is retried quickly while Triton starts.
 _CHANNEL = [("grpc.enable_http_proxy", 0), ("grpc.initial_reconnect_backoff_ms", 100)]
 
 _log = logging.getLogger(__name__)
 
 
 class LocalTriton:
-    """Triton on this machine: start it, watch it, stop it. Bound to no event loop, but for one user at a time."""
+    """Triton on this machine: starts, watches and stops it. Works in any event loop, for one user at a time."""
 
     def __init__(self, settings: LocalTritonSettings) -> None:
         self.settings = settings
         self._guard: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
-        self._log_start = 0  # where the present run's part begins
+        self._log_start = 0  # where the log of the current run begins
         self._started = 0.0
         self._wanted = False
         self._folder: Path | None = None
 
     @property
     def address(self) -> str:
-        """Host and port at which this machine reaches the inference service."""
+        """Host and port of the inference service, as reached from this machine."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.settings.host, self.settings.host)
         return f"[{host}]:{self.settings.grpc_port}" if ":" in host else f"{host}:{self.settings.grpc_port}"
 
     @property
     def running(self) -> bool:
-        """Whether Triton was started and lives; it may still be loading models."""
+        """Whether Triton is running; it may still be loading models."""
         return self._guard is not None and self._guard.poll() is None
 
     async def __aenter__(self) -> Self:
@@ -85,24 +84,24 @@ class LocalTriton:
         await self.stop()
 
     async def start(self) -> None:
-        """Start Triton and wait until it is ready; a model that cannot be loaded is logged, the others are served.
+        """Start Triton and wait until it is ready. Models that cannot be loaded are logged; the others are served.
 
         Raises:
-            FailedPrecondition: Triton is not installed, or the model repository does not exist.
-            Unavailable: A port is taken, the disk is full or memory short, Triton ended or took too long, or not one
-                model could be loaded.
+            FailedPrecondition: When Triton is not installed, or the model repository does not exist.
+            Unavailable: When a port is taken, the disk is full, memory is short, Triton ends or takes too long, or no
+                model can be loaded.
         """
         self._wanted = True
         if not self.running:
             await self._start()
 
     async def stop(self) -> None:
-        """Stop Triton, by force after ``stop_timeout`` seconds; returns when no process of it is left."""
+        """Stop Triton, by force after ``stop_timeout`` seconds; return when none of its processes is left."""
         self._wanted = False
         await self._end()
 
     async def watch(self) -> None:
-        """Restart Triton whenever it dies, with growing pauses; returns after :meth:`stop`, or is cancelled."""
+        """Restart Triton whenever it dies, after growing pauses; return after :meth:`stop`."""
         pause = _FIRST_PAUSE
         while self._wanted:
             if self.running:
@@ -114,7 +113,7 @@ class LocalTriton:
                 await self._end()
             _log.info("restarting Triton in %.1f s", pause)
             await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            pause = min(2 * pause, _MAX_PAUSE)
             if self._wanted:
                 try:
                     await self._start()
@@ -130,10 +129,10 @@ class LocalTriton:
         except BaseException as error:
             await self._end()
             if isinstance(error, OSError):
-                # Of a folder that could not be copied there is no strerror: only words with the names of all its files.
+                # shutil.Error, of a folder that could not be copied, has no strerror but a list of all files.
                 raise Unavailable(
-                    f"Triton cannot be started: {error.strerror or 'its backends cannot be copied'}. Is there room for "
-                    "temporary files (TMPDIR), and memory, and may its log be written (SIXPOINT_TRITON_LOG)?"
+                    f"Triton cannot be started: {error.strerror or 'its backends cannot be copied'}. Check that there "
+                    "is space for temporary files (TMPDIR), free memory, and a writable log (SIXPOINT_TRITON_LOG)"
                 ) from error
             raise
         _log.info("Triton is ready at %s", self.address)
@@ -146,17 +145,17 @@ class LocalTriton:
         if guard is not None:
             await self._end_guard(guard)
         folder, self._folder = self._folder, None
-        if folder is not None:  # the guard removes it too, unless it was killed, or never began
+        if folder is not None:  # the guard removes it as well, unless it was killed or did not start
             shutil.rmtree(folder, ignore_errors=True)
 
     async def _end_guard(self, guard: subprocess.Popen[bytes]) -> None:
         if guard.stdin is not None:
-            guard.stdin.close()  # the guard's sign to end
+            guard.stdin.close()  # makes the guard stop Triton
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2 * self.settings.stop_timeout + 5):
                 while guard.poll() is None:
                     await asyncio.sleep(_POLL)
-        if guard.poll() is None:  # should not be; but its death, too, is Triton's
+        if guard.poll() is None:  # should not happen; killing the guard also ends Triton
             guard.kill()
             guard.wait()
 
@@ -178,7 +177,7 @@ class LocalTriton:
             stderr=self._log,
             cwd=folder,
             env=_variables(environment),
-            start_new_session=True,  # so that Ctrl-C reaches this process alone, which then stops Triton in order
+            start_new_session=True,  # so that Ctrl-C reaches only this process, which then stops Triton in order
         )
         self._started = time.monotonic()
 
@@ -188,7 +187,7 @@ class LocalTriton:
             f"--model-repository={settings.model_repository.absolute()}",
             "--model-control-mode=explicit",
             "--load-model=*",
-            # One model that cannot be loaded, or a stray folder, must not take the others away.
+            # A model that cannot be loaded, or a stray folder, must not prevent serving the others.
             "--exit-on-error=false",
             "--strict-readiness=false",
             "--disable-auto-complete-config",
@@ -196,7 +195,7 @@ class LocalTriton:
             f"--backend-config=python,shm-region-prefix-name={prefix}",
             f"--grpc-address={settings.host}",
             f"--grpc-port={settings.grpc_port}",
-            "--allow-http=false",  # nothing here needs it, and it would take one more port
+            "--allow-http=false",  # nothing needs it, and it would take one more port
             f"--metrics-address={settings.host}",
             f"--metrics-port={settings.metrics_port}",
             f"--exit-timeout-secs={max(1, int(settings.stop_timeout))}",
@@ -218,13 +217,13 @@ class LocalTriton:
     def _excerpt(self) -> str:
         if self._log is None:
             return "its log is gone"
-        # Triton writes through the same file position, so it must not be moved.
+        # Triton shares the position of this file, so reading must not move it.
         size = os.fstat(self._log.fileno()).st_size - self._log_start
         return excerpt(os.pread(self._log.fileno(), size, self._log_start).decode(errors="replace"))
 
 
 def _assemble(environment: TritonEnvironment, folder: Path) -> Path:
-    """Put Triton's Python backend and ours into one folder, as copies: Triton refuses links that lead out of it."""
+    """Copy Triton's Python backend and ours into one folder: Triton refuses links that lead out of it."""
     backends = folder / "backends"
     shutil.copytree(environment.backend, backends / "python", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(environment.stub, backends / "python")
@@ -233,7 +232,7 @@ def _assemble(environment: TritonEnvironment, folder: Path) -> Path:
 
 
 def _variables(environment: TritonEnvironment) -> dict[str, str]:
-    """Environment variables for Triton: its own libraries and Python, and nothing of ours."""
+    """Return Triton's environment variables: with its own libraries and Python, without ours."""
     ours = {"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "LD_LIBRARY_PATH"}
     variables = {key: value for key, value in os.environ.items() if key not in ours}
     variables["PATH"] = os.pathsep.join([str(environment.root / "bin"), variables.get("PATH", os.defpath)])
@@ -251,13 +250,15 @@ async def _is_ready(stub: service_pb2_grpc.GRPCInferenceServiceStub) -> bool:
 
 
 async def _check_models(stub: service_pb2_grpc.GRPCInferenceServiceStub) -> None:
-    """Log the models that could not be loaded; when there are no others, say so and give up."""
+    """Log the models that cannot be loaded; raise an error if no other model is ready."""
     try:
         index = await stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(), timeout=10)
     except grpc.aio.AioRpcError as error:
-        raise Unavailable(f"Triton started, and answers no more: {error.details()}") from error
-    failures = [f"{one.name}:{one.version}: {one.reason}" for one in index.models if one.state == "UNAVAILABLE"]
+        raise Unavailable(f"Triton started, but stopped answering: {error.details()}") from error
+    failures = [
+        f"{model.name}:{model.version}: {model.reason}" for model in index.models if model.state == "UNAVAILABLE"
+    ]
     for failure in failures:
         _log.warning("Triton cannot serve %s", failure)
-    if failures and not any(one.state == "READY" for one in index.models):
+    if failures and not any(model.state == "READY" for model in index.models):
         raise Unavailable(f"Triton cannot serve any model: {'; '.join(failures)}")

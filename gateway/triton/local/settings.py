@@ -1,4 +1,4 @@
-"""How to run Triton on this machine, and whether it can run so."""
+"""Settings of a Triton on this machine, and checks that it can run with them."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from sixpoint.errors import FailedPrecondition, Unavailable
 __all__ = ["LocalTritonSettings"]
 
 _SHARED_MEMORY = Path("/dev/shm")
-# Tensors on their way to and from a model lie in shared memory; a batch of eight in the default model takes 27 MiB.
+# Triton passes tensors to and from a model in shared memory; a batch of eight of the default model takes 27 MiB.
 _SHARED_MEMORY_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalTritonSettings:
-    """How to run Triton on this machine.
+    """Settings of a Triton on this machine.
 
     Attributes:
         model_repository: Folder with the models to serve.
-        environment: Virtual environment with Triton.
+        environment: Virtual environment in which Triton is installed.
         host: Address to listen on.
         grpc_port: Port of the inference service.
         metrics_port: Port of the Prometheus metrics.
-        log: File for Triton's log, appended to; None: kept only to explain failures.
+        log: File that Triton's log is appended to; None to use it only to explain failures.
         ready_timeout: Seconds that Triton may take to load the models.
-        stop_timeout: Seconds that Triton may take to finish what it is doing, before it is killed.
+        stop_timeout: Seconds that Triton may take to finish running requests before it is killed.
     """
 
     model_repository: Path = Path("model_repository")
@@ -42,15 +42,15 @@ class LocalTritonSettings:
     stop_timeout: float = 10.0
 
     def ports(self) -> dict[str, int]:
-        """The ports to listen on, by the names of their fields."""
+        """Return the ports to listen on, by field name."""
         return {"grpc_port": self.grpc_port, "metrics_port": self.metrics_port}
 
     def check(self) -> None:
-        """Refuse what Triton would fail at in words that explain nothing.
+        """Check for problems that Triton itself reports with unclear errors.
 
         Raises:
-            FailedPrecondition: The model repository does not exist.
-            Unavailable: A port is taken, or there is too little shared memory.
+            FailedPrecondition: When the model repository does not exist.
+            Unavailable: When a port is taken, or there is too little shared memory.
         """
         if not self.model_repository.is_dir():
             raise FailedPrecondition(
@@ -69,12 +69,12 @@ class LocalTritonSettings:
     def _check_port(self, field: str, port: int) -> None:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as probe:
-            # As Triton does: a port whose last connections are still winding down is free.
+            # Triton sets this as well: a port whose last connections are still closing counts as free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((self.host, port))
             except (OSError, OverflowError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "no such port"
+                reason = error.strerror if isinstance(error, OSError) else "not a valid port"
                 raise Unavailable(
                     f"Triton cannot listen on {self.host}:{port} ({reason}): "
                     f"set {_variable(field)} to a free port (setting {field})"
@@ -82,5 +82,5 @@ class LocalTritonSettings:
 
 
 def _variable(field: str) -> str:
-    """The gateway's environment variable for a setting."""
+    """Return the gateway's environment variable for a field."""
     return f"SIXPOINT_TRITON_{field.upper()}"

@@ -415,4 +415,4 @@ def test_of_a_long_log_the_errors_are_told() -> None:
     assert excerpt(textwrap.dedent(log)) == (
         "\"failed to load 'a'\" | error: creating server: Internal - failed to load all models"
     )
-    assert excerpt("") == "its log names no error"
+    assert excerpt("") == "its log shows no error"

@@ -150,7 +150,7 @@ async def test_a_region_whose_removal_was_broken_off_is_removed_later(
                 taking.cancel()
                 assert isinstance((await asyncio.gather(taking, return_exceptions=True))[0], asyncio.CancelledError)
             else:
-                broken.setattr(shared_memory, "_SECONDS", -1.0)
+                broken.setattr(shared_memory, "_CALL_SECONDS", -1.0)
                 assert await own.acquire(2**24) is None
         # Triton may know it still: it counts, and the next call sends bytes.
         await assert_right(client)

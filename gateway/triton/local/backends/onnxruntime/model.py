@@ -1,11 +1,11 @@
-"""Triton's ``onnxruntime`` backend in Python, for the Triton that comes from pip.
+"""The ``onnxruntime`` backend in Python, for the Triton from pip.
 
-NVIDIA's container has a native backend of this name. The pip-installed Triton has only its Python backend, which runs
-this file in a process of its own for every model whose config says ``backend: "onnxruntime"``; so one model repository
-serves in both, to the byte. It runs in Triton's environment, not in the gateway's, and knows neither.
+NVIDIA's container has a native backend of this name. The Triton from pip has only its Python backend, which runs this
+file in a process per model whose config says ``backend: "onnxruntime"``, so that both serve the same model repository
+unchanged. The file runs in Triton's environment, where neither sixpoint nor the gateway is installed.
 
-Triton hands over the requests of one dynamic batch together. They are joined along the batch axis, run once and split
-again. A request that cannot run becomes an error of its own and leaves its neighbours alone.
+Triton passes the requests of one dynamic batch together. They are joined along the batch axis, run once and split
+again. A request that fails gets an error of its own and does not affect the others.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import triton_python_backend_utils as pb_utils
 Array = npt.NDArray[Any]
 Tensors = dict[str, Array]
 
-# What Triton calls the element types that onnxruntime names in its own way.
+# Triton's names of onnxruntime's element types.
 _TYPES = {
     "tensor(bool)": "TYPE_BOOL",
     "tensor(uint8)": "TYPE_UINT8",
@@ -42,7 +42,7 @@ _TYPES = {
 
 
 class TritonPythonModel:
-    """One instance of one version of one ONNX model. Triton finds the class by this name and calls its methods."""
+    """One instance of a version of an ONNX model. Triton looks for a class of this name, and calls its methods."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Load ``<version>/model.onnx`` (or the config's ``default_model_filename``).
@@ -52,7 +52,7 @@ class TritonPythonModel:
                 model_version, model_instance_kind (CPU or GPU), model_instance_device_id.
 
         Raises:
-            TritonModelException: The environment or the model cannot work; Triton reports it as the model's state.
+            TritonModelException: When the environment or the model does not work; Triton shows it as the model's state.
         """
         _require_old_numpy()
         config: dict[str, Any] = json.loads(args["model_config"])
@@ -71,7 +71,7 @@ class TritonPythonModel:
         pb_utils.Logger.log_info(f"{args['model_name']}:{args['model_version']} on {provider}, {threads} threads")
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """Answer the requests of one dynamic batch, in their order: one response each, a result or an error."""
+        """Run the requests of one dynamic batch; return one response each, in the same order."""
         responses: list[Any] = [None] * len(requests)
         ready: dict[int, Tensors] = {}
         for index, request in enumerate(requests):
@@ -82,17 +82,17 @@ class TritonPythonModel:
                 ready[index] = self._read(request)
             except Exception as error:
                 responses[index] = _error(str(error), pb_utils.TritonError.INVALID_ARG)
-        for indices in self._joinable(ready):
+        for indices in self._group_joinable(ready):
             for index, outcome in self._run(indices, ready).items():
                 responses[index] = self._respond(requests[index], outcome)
         return responses
 
     def finalize(self) -> None:
-        """Let go of the session, and with it of its threads and memory."""
+        """Release the session with its threads and memory."""
         del self._session
 
     def _read(self, request: Any) -> Tensors:
-        """The request's input tensors by name, as views of the memory shared with Triton."""
+        """Return a request's input tensors by name, as views of the memory shared with Triton."""
         tensors = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
         missing = sorted(self._inputs.keys() - tensors.keys())
         if missing:
@@ -102,8 +102,8 @@ class TritonPythonModel:
                 raise ValueError(f"input {name} arrived empty, with shape {list(tensor.shape)}")
         return {name: tensors[name] for name in self._inputs}
 
-    def _joinable(self, ready: Mapping[int, Tensors]) -> list[list[int]]:
-        """The requests' indices in groups that can run as one: same shapes but for the batch axis."""
+    def _group_joinable(self, ready: Mapping[int, Tensors]) -> list[list[int]]:
+        """Group the indices of requests that can run together: their shapes are equal but for the batch axis."""
         if not self._batched:
             return [[index] for index in ready]
         groups: dict[tuple[Any, ...], list[int]] = {}
@@ -112,7 +112,7 @@ class TritonPythonModel:
         return list(groups.values())
 
     def _run(self, indices: Sequence[int], ready: Mapping[int, Tensors]) -> dict[int, Tensors | Exception]:
-        """Run a group as one; should that fail, each request alone, so that only the one at fault gets the error."""
+        """Run a group together; if that fails, run each request alone, so that only the faulty one gets the error."""
         parts = [ready[index] for index in indices]
         sizes = [next(iter(part.values())).shape[0] for part in parts] if self._batched else [1]
         feeds = parts[0] if len(parts) == 1 else {n: np.concatenate([part[n] for part in parts]) for n in parts[0]}
@@ -121,61 +121,61 @@ class TritonPythonModel:
         except Exception as error:
             if len(indices) == 1:
                 return {indices[0]: error}
-            return {index: outcome for one in indices for index, outcome in self._run([one], ready).items()}
+            return {index: outcome for alone in indices for index, outcome in self._run([alone], ready).items()}
         if len(indices) == 1:
             return {indices[0]: dict(zip(self._outputs, outputs, strict=True))}
         return _split(indices, sizes, dict(zip(self._outputs, outputs, strict=True)))
 
     def _respond(self, request: Any, outcome: Tensors | Exception) -> Any:
-        """A response with the outputs that the request asked for, or with its error."""
+        """Make a response with the requested outputs, or with an error."""
         if isinstance(outcome, Exception):
             return _error(f"onnxruntime: {outcome}", pb_utils.TritonError.INTERNAL)
-        wanted = request.requested_output_names()
+        requested = request.requested_output_names()
         tensors = [
-            pb_utils.Tensor(name, np.ascontiguousarray(outcome[name])) for name in self._outputs if name in wanted
+            pb_utils.Tensor(name, np.ascontiguousarray(outcome[name])) for name in self._outputs if name in requested
         ]
         return pb_utils.InferenceResponse(tensors)
 
 
 def _require_old_numpy() -> None:
-    """Triton 2.51's Python backend was built for numpy 1: with numpy 2 it passes empty tensors, without an error."""
+    """Refuse NumPy 2, with which the Python backend of Triton 2.51 passes empty tensors without an error."""
     if int(np.__version__.split(".")[0]) >= 2:
         raise pb_utils.TritonModelException(
-            f"numpy {np.__version__} is installed, with which this Triton passes empty tensors: it needs numpy < 2"
+            f"numpy {np.__version__} is installed, with which this Triton passes empty tensors: install numpy < 2"
         )
 
 
 def _require_same_tensors(config: Mapping[str, Any], session: Any) -> None:
-    """Refuse a graph that contradicts its config, as the native backend does, rather than fail at every request."""
+    """Refuse a graph that contradicts its config, as the native backend does, instead of failing at every request."""
     for kind, graph in (("input", session.get_inputs()), ("output", session.get_outputs())):
         declared = {tensor["name"]: tensor for tensor in config[kind]}
-        found = {tensor.name: tensor for tensor in graph}
-        unknown = declared.keys() - found.keys()
+        actual = {tensor.name: tensor for tensor in graph}
+        unknown = declared.keys() - actual.keys()
         if kind == "input":  # a config may leave outputs out, but no inputs
-            unknown |= found.keys() - declared.keys()
+            unknown |= actual.keys() - declared.keys()
         if unknown:
             raise pb_utils.TritonModelException(
-                f"{kind} {', '.join(sorted(unknown))}: config has {sorted(declared)}, graph has {sorted(found)}"
+                f"{kind} {', '.join(sorted(unknown))}: config has {sorted(declared)}, graph has {sorted(actual)}"
             )
         for name, tensor in declared.items():
             batch = [-1] if config.get("max_batch_size", 0) else []
             dims = [*batch, *(int(dim) for dim in tensor["dims"])]
-            _require_same_tensor(f"{kind} {name}", (tensor["data_type"], dims), found[name])
+            _require_same_tensor(f"{kind} {name}", (tensor["data_type"], dims), actual[name])
 
 
-def _require_same_tensor(name: str, declared: tuple[str, list[int]], found: Any) -> None:
-    """Compare the type and shape that a config declares with one tensor of a graph; -1 or a name: any size."""
+def _require_same_tensor(name: str, declared: tuple[str, list[int]], actual: Any) -> None:
+    """Compare a tensor's declared type and shape with those of the graph; -1 or a name stands for any size."""
     data_type, dims = declared
-    if _TYPES.get(found.type) != data_type:
-        raise pb_utils.TritonModelException(f"{name}: config says {data_type}, graph says {found.type}")
-    shape = [dim if isinstance(dim, int) and dim > 0 else -1 for dim in found.shape]
+    if _TYPES.get(actual.type) != data_type:
+        raise pb_utils.TritonModelException(f"{name}: config says {data_type}, graph says {actual.type}")
+    shape = [dim if isinstance(dim, int) and dim > 0 else -1 for dim in actual.shape]
     pairs = zip(dims, shape, strict=False)
     if len(shape) != len(dims) or any(-1 not in pair and pair[0] != pair[1] for pair in pairs):
         raise pb_utils.TritonModelException(f"{name}: config says shape {dims}, graph says {shape}")
 
 
 def _threads(config: Mapping[str, Any]) -> int:
-    """Threads for one instance: what the config says, as for the native backend, or a share of the cores."""
+    """Return the threads of one instance: as the config says, like the native backend, or a share of the cores."""
     text = config.get("parameters", {}).get("intra_op_thread_count", {}).get("string_value", "")
     if text.isdecimal() and int(text) > 0:
         return int(text)
@@ -187,13 +187,13 @@ def _options(threads: int) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Threads that spin between requests would take the cores from the gateway, which works when Triton does not.
+    # Threads that spin between requests would take cores from the gateway, which works while Triton is idle.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
 
 def _providers(args: Mapping[str, str]) -> list[Any]:
-    """CUDA where Triton placed the instance on a GPU and this onnxruntime can use it; the CPU otherwise."""
+    """Use CUDA if Triton placed the instance on a GPU and onnxruntime supports it, and the CPU otherwise."""
     if args["model_instance_kind"] == "GPU" and "CUDAExecutionProvider" in ort.get_available_providers():
         cuda = ("CUDAExecutionProvider", {"device_id": args["model_instance_device_id"]})
         return [cuda, "CPUExecutionProvider"]
@@ -201,7 +201,7 @@ def _providers(args: Mapping[str, str]) -> list[Any]:
 
 
 def _split(indices: Sequence[int], sizes: Sequence[int], outputs: Tensors) -> dict[int, Tensors | Exception]:
-    """Give every request its rows of the joint outputs."""
+    """Split the joint outputs into those of each request."""
     ends = np.cumsum(sizes)
     for name, output in outputs.items():
         if output.shape[:1] != (ends[-1],):
