@@ -1,1 +1,1 @@
-"""What outlives a process: records in a database, blobs in a store of objects."""
+"""What outlives a process: records in a database, and blobs in a folder or an object store."""

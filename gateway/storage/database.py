@@ -1,4 +1,4 @@
-"""The database: transactions on threads, off the event loop; SQLite or PostgreSQL, the same statements for both."""
+"""The database: transactions on threads, on SQLite or PostgreSQL, with the same statements for both."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Database"]
 
 _Result = TypeVar("_Result")
 
-# Any constant will do, so long as all gateways on one server name the same one.
+# An arbitrary number that all gateways on one server share.
 _MIGRATION_LOCK = 0x5158_9017
 _BUSY_MS = 10_000
 _CONNECT_S = 5
@@ -35,71 +35,72 @@ _RETRY_S = 1.0
 
 
 class Database:
-    """One database, and the threads that wait for it.
+    """A database, and the threads that wait for it.
 
     Args:
-        url: SQLAlchemy's URL: ``sqlite:////folder/file.db`` or ``postgresql+psycopg://...``.
-        threads: Transactions at once. On SQLite, which has one writer at a time, those that write queue in order.
+        url: URL of SQLAlchemy: ``sqlite:////folder/file.db`` or ``postgresql+psycopg://...``.
+        threads: Number of concurrent transactions. SQLite has one writer at a time: there, writers queue in order.
 
     Raises:
-        InvalidArgument: When the URL is of no known kind.
+        InvalidArgument: The URL is of another kind.
     """
 
     def __init__(self, url: str, *, threads: int = 4) -> None:
         try:
             self._url = make_url(url)
             self._sqlite = self._url.get_backend_name() == "sqlite"
-            # One more connection than threads: the writer's.
+            # One connection more than threads, for the writer.
             self._engine = _sqlite(self._url, threads + 1) if self._sqlite else _postgresql(self._url, threads)
         except (ArgumentError, NoSuchModuleError):
             # The URL itself may hold a password.
             raise InvalidArgument(
-                "the database's URL cannot be understood; expected sqlite:////folder/file.db or "
+                "the URL of the database is not understood; expected sqlite:////folder/file.db or "
                 "postgresql+psycopg://user:password@host/name (SIXPOINT_DATABASE_URL)"
             ) from None
         self._reading = self._engine if self._sqlite else _snapshots(self._engine)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="database")
-        # SQLite's own queue is a poll with growing pauses; this one is in order, and wakes at once.
+        # SQLite itself polls with growing pauses; this queue is in order, and wakes at once.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="database-writer") if self._sqlite else self._threads
 
     async def start(self) -> None:
-        """Bring the tables up to date; several processes may do so at once.
+        """Migrate the tables to this version; several processes may do so at once.
 
         Raises:
-            StorageUnavailable: When the database cannot be reached.
-            StorageFull: When its disk is full.
-            FailedPrecondition: When a newer gateway has changed it.
+            StorageUnavailable: The database cannot be reached.
+            StorageFull: The disk of the database is full.
+            FailedPrecondition: A newer gateway has changed the tables.
         """
         await self._run(self._writer, self._migrate)
 
     async def stop(self) -> None:
-        """Wait for what is running, and close all connections."""
+        """Wait for running transactions, and close all connections."""
         await asyncio.to_thread(self._close)
 
     async def read(self, work: Callable[[Connection], _Result]) -> _Result:
-        """Run SELECTs on one state of the database.
+        """Run queries on one snapshot of the database.
 
         Args:
-            work: Called on a thread; a second time when the connection was lost. What it writes is undone.
+            work: Function of the connection, called on a thread; called again when the connection was lost. What it
+                writes is rolled back.
 
         Raises:
-            StorageUnavailable: When the database cannot be reached.
+            StorageUnavailable: The database cannot be reached.
         """
         return await self._run(self._threads, lambda: self._read(work))
 
     async def write(self, work: Callable[[Connection], _Result]) -> _Result:
-        """Run one transaction: committed when ``work`` returned, undone when it raised.
+        """Run one transaction: it commits when ``work`` returns, and rolls back when ``work`` raises.
 
-        A task that is cancelled meanwhile leaves a whole transaction, or none.
+        If the waiting task is cancelled, the transaction still either commits whole or not at all.
 
         Args:
-            work: Called on a thread; again when the connection was lost, or another transaction was in the way, before
-                anything was committed. It has no effects but those on its connection.
+            work: Function of the connection, called on a thread. It is called again when the connection was lost, or
+                another transaction conflicted, before the commit; so it has no effects besides those on the connection.
 
         Raises:
-            StorageUnavailable: When the database cannot be reached, or is locked for too long. When the connection was
-                lost during the commit itself, the transaction may be there.
-            StorageFull: When its disk is full.
+            StorageUnavailable: The database cannot be reached, or is locked for too long. If the connection was lost
+                during the commit, the transaction may have been committed.
+            StorageFull: The disk of the database is full.
         """
         return await self._run(self._writer, lambda: self._write(work))
 
@@ -112,7 +113,7 @@ class Database:
                 with self._reading.connect() as conn:
                     return work(conn)
             except DBAPIError as error:
-                if last or not _worth_again(error):
+                if last or not _is_retryable(error):
                     raise translated(error) from error
         raise AssertionError("unreachable")
 
@@ -128,8 +129,8 @@ class Database:
                         committing = True
                     return result
             except DBAPIError as error:
-                # A commit whose answer was lost may have happened: it is not for us to do it twice.
-                if last or not (is_conflict(error) or (_worth_again(error) and not committing)):
+                # A commit whose answer was lost may have happened: it must not be done twice.
+                if last or not (is_conflict(error) or (_is_retryable(error) and not committing)):
                     raise translated(error) from error
         raise AssertionError("unreachable")
 
@@ -139,11 +140,12 @@ class Database:
                 self._write(self._upgrade)
         except CommandError:
             raise FailedPrecondition(
-                "a newer gateway has changed the database's tables; run that one, or restore a backup"
+                "a newer gateway has changed the tables of the database; run that version, or restore a backup"
             ) from None
         except OSError as error:
             raise StorageUnavailable(
-                f"the database's folder cannot be used: {error.strerror} (SIXPOINT_DATABASE_URL)", retry_after=_RETRY_S
+                f"the folder of the database cannot be used: {error.strerror} (SIXPOINT_DATABASE_URL)",
+                retry_after=_RETRY_S,
             ) from None
 
     def _upgrade(self, conn: Connection) -> None:
@@ -170,13 +172,14 @@ class Database:
 
 
 def _attempts() -> Iterator[bool]:
+    """For each attempt, whether it is the last."""
     for attempt in range(_ATTEMPTS):
         yield attempt == _ATTEMPTS - 1
 
 
-def _worth_again(error: DBAPIError) -> bool:
-    # The pool is emptied when one of its connections is found dead: the next one is new. A connection that could not be
-    # made at all has no such mark, and is not tried again.
+def _is_retryable(error: DBAPIError) -> bool:
+    # When one connection of the pool is found dead, all are discarded: the next one is new. A failure to connect has no
+    # such mark, and is not tried again.
     return error.connection_invalidated or is_conflict(error)
 
 
@@ -187,7 +190,7 @@ def _sqlite(url: URL, connections: int) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, record: Any) -> None:  # noqa: ARG001
-        # The driver begins transactions late, and as readers; ours begin below.
+        # The driver begins transactions late, and as readers; this one begins them in the hook below.
         connection.isolation_level = None
         cursor = connection.cursor()
         for pragma in (
@@ -200,8 +203,8 @@ def _sqlite(url: URL, connections: int) -> Engine:
         cursor.close()
 
     @event.listens_for(engine, "begin")
-    def _begun(conn: Connection) -> None:
-        # One that reads first and writes later could be refused in between: SQLITE_BUSY, without waiting.
+    def _begin(conn: Connection) -> None:
+        # A transaction that first reads and then writes may fail in between, with SQLITE_BUSY, without waiting.
         conn.exec_driver_sql("BEGIN IMMEDIATE" if conn.get_execution_options().get("sixpoint_writes") else "BEGIN")
 
     return engine
@@ -209,17 +212,17 @@ def _sqlite(url: URL, connections: int) -> Engine:
 
 def _postgresql(url: URL, connections: int) -> Engine:
     if url.get_backend_name() != "postgresql":
-        raise ArgumentError("no database of ours")
+        raise ArgumentError("neither SQLite nor PostgreSQL")
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
-    # A server that is gone without a word is noticed within seconds; what the URL says holds.
-    patience = {
+    # A server that vanished is noticed within seconds. Parameters of the URL take precedence.
+    timeouts = {
         "connect_timeout": _CONNECT_S,
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "tcp_user_timeout": 15_000,
     }
-    given = {name: value for name, value in patience.items() if name not in url.query}
+    given = {name: value for name, value in timeouts.items() if name not in url.query}
     engine = create_engine(url, pool_size=connections, max_overflow=0, connect_args=given)
 
     @event.listens_for(engine, "connect")
@@ -232,5 +235,5 @@ def _postgresql(url: URL, connections: int) -> Engine:
 
 
 def _snapshots(engine: Engine) -> Engine:
-    # All SELECTs of one read see one state, as SQLite's do.
+    # All queries of one read see one snapshot, as on SQLite.
     return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)

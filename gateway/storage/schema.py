@@ -1,4 +1,4 @@
-"""The tables. Migrations in gateway/storage/migrations make them; a test compares the two."""
+"""The tables of the database. The migrations create them; a test compares the two."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ images = Table(
     Index(None, "used"),
     Index(None, "owner"),
 )
-"""Images whose voxels lie in the blob store, whole."""
+"""Images whose voxels are whole in the blob store."""
 
 sessions = Table(
     "sessions",
@@ -62,7 +62,7 @@ sessions = Table(
     Index(None, "owner", "ended", "used"),
     Index(None, "image_digest", "ended"),
 )
-"""Sessions; those that ended are remembered for a while, to tell an expired one from an unknown one."""
+"""Sessions. Ended ones stay for a while, to answer "expired" rather than "unknown"."""
 
 segments = Table(
     "segments",
@@ -75,7 +75,7 @@ segments = Table(
         "length", Integer, nullable=False, comment="number of the last step there is; those after head can be redone"
     ),
 )
-"""The labelled objects of a session."""
+"""Segments: the labelled objects of a session."""
 
 steps = Table(
     "steps",
@@ -102,7 +102,7 @@ steps = Table(
     ),
     ForeignKeyConstraint(["session_id", "segment"], ["segments.session_id", "segments.number"], ondelete="CASCADE"),
 )
-"""The log: what was shown, and what was answered."""
+"""Steps: prompts, and the answer to them."""
 
 requests = Table(
     "requests",
@@ -113,7 +113,7 @@ requests = Table(
     Column("segment", Integer, nullable=False),
     Column("head", Integer, nullable=False, comment="number of the segment's last step in force after the call"),
 )
-"""The calls that changed a session, for those that are repeated with the same id."""
+"""Calls that changed a session, for when one is repeated with the same request id."""
 
 clock = Table(
     "clock",
@@ -121,4 +121,4 @@ clock = Table(
     Column("id", Integer, primary_key=True),
     Column("ticked", Double, nullable=False),
 )
-"""When a gateway last looked for what has expired: idle time counts only while one is running, and clocks may jump."""
+"""When a gateway last looked for expired sessions: idle time counts only while one runs, and clocks may jump."""

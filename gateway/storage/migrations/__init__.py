@@ -1,4 +1,4 @@
-"""The steps by which the tables came to be: alembic, called from Python, without a configuration file."""
+"""Migrations of the tables: alembic, called from Python, without a configuration file."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ __all__ = ["downgrade", "upgrade"]
 
 
 def upgrade(conn: Connection, *, to: str = "head") -> None:
-    """Bring the tables up to a revision, within the connection's transaction, which the caller commits.
+    """Migrate the tables up to a revision, within the transaction of the connection, which the caller commits.
 
     Raises:
-        alembic.util.CommandError: When the database is at a revision that is not known here.
+        alembic.util.CommandError: The tables are at a revision that this version does not know.
     """
     command.upgrade(_config(conn), to)
 
 
 def downgrade(conn: Connection, *, to: str) -> None:
-    """Take the tables back to an earlier revision, ``base`` for none; as :func:`upgrade` otherwise."""
+    """Migrate the tables down to an earlier revision, or to none with ``base``, as :func:`upgrade` does."""
     command.downgrade(_config(conn), to)
 
 
 def _config(conn: Connection) -> Config:
     config = Config()
-    # ConfigParser's: a percent sign begins a reference.
+    # In a ConfigParser a percent sign starts a reference.
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = conn
     return config

@@ -1,4 +1,4 @@
-"""How alembic runs a step: on the connection that it was given."""
+"""Run a migration of alembic on the connection of its configuration."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from gateway.storage.schema import metadata
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
-    # SQLite's own tables cannot change in place; alembic then copies them.
+    # SQLite cannot change most of a table in place: alembic copies it.
     render_as_batch=True,
-    # SQLite can, too; alembic thinks otherwise because of its driver's defaults, which the gateway changes.
+    # SQLite can do so, too. Alembic assumes the defaults of its driver, which the gateway changes.
     transactional_ddl=True,
 )
 with context.begin_transaction():
