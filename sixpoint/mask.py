@@ -15,6 +15,7 @@ from sixpoint._typing import Bools, Counts, Index
 from sixpoint.concurrency import PairRunner, run_serially
 from sixpoint.errors import InternalError
 from sixpoint.geometry import Geometry
+from sixpoint.mask_difference import difference_box
 from sixpoint.volume import write_image
 
 __all__ = [
@@ -148,13 +149,9 @@ def pack_change(
         revision: Of that one.
         run_pair: Compresses and hashes.
     """
-    # What the gateway alone does, and the client is installed without.
-    from sixpoint.preprocessing import kernels
-
-    old, place = before
-    masks = np.ascontiguousarray(mask), np.ascontiguousarray(old)
-    found = kernels.difference_box(*masks, places=(offset[::-1], place[::-1]))
-    (z, y, x), ends = found or ((0, 0, 0), (0, 0, 0))
+    previous, previous_offset = before
+    box = difference_box(mask, previous, origins=(offset[::-1], previous_offset[::-1]))
+    (z, y, x), ends = box or ((0, 0, 0), (0, 0, 0))
     shape = tuple(end - begin for begin, end in zip((z, y, x), ends, strict=True))
     if mask.size >= _LARGE and 2 * math.prod(shape) > mask.size:
         # No fewer bytes, and whoever receives it need not put it into the mask before.

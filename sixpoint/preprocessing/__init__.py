@@ -5,6 +5,7 @@
 
 from sixpoint.preprocessing._native import require_kernels
 from sixpoint.preprocessing.block_mean import BlockMeans, Factors, Window, block_means
+from sixpoint.preprocessing.components import connected_components, select_by_label
 from sixpoint.preprocessing.guidance import (
     PromptGuidance,
     allocate_input,
@@ -33,6 +34,7 @@ __all__ = [
     "allocate_input",
     "block_means",
     "cell_centres",
+    "connected_components",
     "ellipsoid_map",
     "estimate_percentiles",
     "fit_window",
@@ -43,6 +45,7 @@ __all__ = [
     "require_kernels",
     "resample",
     "restore_mask",
+    "select_by_label",
     "update_input",
     "volume_input",
     "write_guidance_channels",

@@ -25,7 +25,6 @@ from sixpoint.model_spec import (
     HullChannel,
     ImageChannel,
     InputSpec,
-    Intensity,
     PreviousChannel,
 )
 from sixpoint.preprocessing import kernels
@@ -36,7 +35,6 @@ from sixpoint.preprocessing.roi import Roi
 __all__ = [
     "PromptGuidance",
     "allocate_input",
-    "apply_window",
     "network_input",
     "update_input",
     "volume_input",
@@ -242,16 +240,6 @@ def _put(values: Float | float, out: Floating) -> None:
         out[...] = values
     else:
         kernels.to_half(np.ascontiguousarray(values), out)
-
-
-def apply_window(image: Float, guidance: PromptGuidance, intensity: Intensity) -> Float:
-    """Voxels [z, y, x] under an intensity window, clipped to [-1, 1]."""
-    found = fit_window(
-        image, intensity, extremes=guidance.extremes, box=guidance.box, percentiles=partial(estimate_percentiles, image)
-    )
-    result = np.empty(image.shape, np.float32)
-    found.apply(np.ascontiguousarray(image), result)
-    return result
 
 
 def _corners(box: Points) -> Points:

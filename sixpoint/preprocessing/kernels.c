@@ -1,7 +1,19 @@
-/* The inner loops of resampling, guidance and cutting; sixpoint/preprocessing/kernels.py calls them, and says what each does.
+/* Inner loops of resampling, guidance maps, thresholding and components. kernels.py describes and calls each of them.
  *
- * Arrays are contiguous, [z, y, x] with x fastest. Every number is computed by one order of single-precision operations,
- * whatever the processor (built with -ffp-contract=off), so that two machines give the same bytes. */
+ * Arrays are contiguous, [z, y, x] with x fastest. Every number is computed by the same order of single-precision
+ * operations on every processor (-ffp-contract=off), so that two machines give the same bytes.
+ *
+ * Order statistics, selection by label and comparison of masks are NumPy's: there they cost less than 2 ms a prompt. */
+
+/* Python's headers are needed only to make this file importable as a module. Debian's python3 comes without them; there
+ * the kernels are built all the same, since ctypes calls them. */
+#if defined(__has_include)
+#if __has_include(<Python.h>)
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#define IMPORTABLE
+#endif
+#endif
 
 #include <math.h>
 #include <stddef.h>
@@ -15,7 +27,7 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-/* Once for every x86, and once for those of the last ten years: chosen as the library is loaded. */
+/* Compiled for every x86 and for AVX2 (2013 and later); the loader chooses. */
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
 #define KERNEL __attribute__((target_clones("avx2", "default"))) EXPORT
 #else
@@ -24,17 +36,18 @@
 
 #if defined(_MSC_VER)
 #define INLINE static __forceinline
+#define restrict __restrict
 #else
 #define INLINE static inline __attribute__((always_inline))
 #endif
 
-/* Values computed at a time: they fit the first-level cache. */
+/* Values computed at a time; they fit the first-level cache. */
 enum { PIECE = 1024 };
 
-/* Exponents are stored with a bias of 127 in single precision, of 15 in half precision; half of the last bit kept. */
+/* The exponent's bias is 127 in single and 15 in half precision. HALF_BIT is half of half precision's last bit. */
 enum { REBIAS = (127 - 15) << 23, HALF_BIT = 1 << 12 };
 
-INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+INLINE int64_t min_of(int64_t a, int64_t b) { return a < b ? a : b; }
 
 INLINE void halves(const float *restrict in, uint16_t *restrict out, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
@@ -46,7 +59,7 @@ INLINE void halves(const float *restrict in, uint16_t *restrict out, int64_t n) 
     }
 }
 
-/* Write numbers to place `at` of an array of single or half precision. */
+/* Write values from index `at` of an array of single or half precision. */
 INLINE void put(const float *values, void *out, int64_t at, int64_t n, int half) {
     if (half)
         halves(values, (uint16_t *)out + at, n);
@@ -54,7 +67,7 @@ INLINE void put(const float *values, void *out, int64_t at, int64_t n, int half)
         memcpy((float *)out + at, values, (size_t)n * sizeof(float));
 }
 
-/* Rows lie far apart in memory: those that come are asked for while others are summed. */
+/* Rows lie far apart in memory: later rows are fetched while earlier ones are summed. */
 #if defined(__GNUC__)
 #define PREFETCH(place) __builtin_prefetch(place)
 #else
@@ -62,7 +75,7 @@ INLINE void put(const float *values, void *out, int64_t at, int64_t n, int half)
 #endif
 enum { AHEAD = 8 };
 
-/* Sums of blocks of f voxels along a row; their order is the same however the voxels lie in memory. */
+/* Sums of blocks of f voxels along a row. The order of additions does not depend on the memory layout. */
 #define DEFINE_SUMS(VOXEL, SUM)                                                                                        \
     INLINE void sums_of_##VOXEL(const char *row, int64_t step, int64_t n, int64_t f, SUM *restrict sums) {             \
         int64_t blocks = n / f;                                                                                        \
@@ -78,7 +91,7 @@ enum { AHEAD = 8 };
                                ((SUM) * (const VOXEL *)(row + (j + 2) * step) + *(const VOXEL *)(row + (j + 3) * step)); \
         for (int64_t i = blocks * f; i < n; i++) sums[blocks] += *(const VOXEL *)(row + i * step);                     \
     }                                                                                                                  \
-    KERNEL int sixpoint_reduce_##VOXEL(const char *in, const int64_t *strides, const int64_t *shape,                   \
+    KERNEL int sixpoint_block_means_##VOXEL(const char *in, const int64_t *strides, const int64_t *shape,              \
                                        const int64_t *factors, float *out) {                                           \
         int64_t size[3];                                                                                               \
         for (int a = 0; a < 3; a++) size[a] = (shape[a] + factors[a] - 1) / factors[a];                                \
@@ -86,28 +99,28 @@ enum { AHEAD = 8 };
         if (sums == NULL) return -1;                                                                                   \
         for (int64_t z = 0; z < size[0]; z++)                                                                          \
             for (int64_t y = 0; y < size[1]; y++, out += size[2]) {                                                    \
-                int64_t z_end = least((z + 1) * factors[0], shape[0]), y_end = least((y + 1) * factors[1], shape[1]);  \
+                int64_t z_end = min_of((z + 1) * factors[0], shape[0]), y_end = min_of((y + 1) * factors[1], shape[1]); \
                 int64_t rows = (z_end - z * factors[0]) * (y_end - y * factors[1]);                                    \
                 for (int64_t i = 0; i <= size[2]; i++) sums[i] = 0;                                                    \
                 for (int64_t k = z * factors[0]; k < z_end; k++)                                                       \
                     for (int64_t j = y * factors[1]; j < y_end; j++) {                                                 \
                         const char *row = in + k * strides[0] + j * strides[1];                                        \
-                        int64_t step = strides[2], f = factors[2], one = sizeof(VOXEL);                                \
-                        for (int64_t i = 0; i < shape[2]; i += 64 / one) PREFETCH(row + AHEAD * strides[1] + i * step);\
-                        /* Constants, where they are the usual ones: such loops become several times as fast. */       \
-                        if (step == one && f == 2)                                                                     \
+                        int64_t step = strides[2], f = factors[2], width = sizeof(VOXEL);                              \
+                        for (int64_t i = 0; i < shape[2]; i += 64 / width) PREFETCH(row + AHEAD * strides[1] + i * step); \
+                        /* Constant steps and factors make these loops several times as fast. */                       \
+                        if (step == width && f == 2)                                                                   \
                             sums_of_##VOXEL(row, sizeof(VOXEL), shape[2], 2, sums);                                    \
-                        else if (step == one && f == 4)                                                                \
+                        else if (step == width && f == 4)                                                              \
                             sums_of_##VOXEL(row, sizeof(VOXEL), shape[2], 4, sums);                                    \
-                        else if (step == -one && f == 2)                                                               \
+                        else if (step == -width && f == 2)                                                             \
                             sums_of_##VOXEL(row, -(int64_t)sizeof(VOXEL), shape[2], 2, sums);                          \
-                        else if (step == -one && f == 4)                                                               \
+                        else if (step == -width && f == 4)                                                             \
                             sums_of_##VOXEL(row, -(int64_t)sizeof(VOXEL), shape[2], 4, sums);                          \
                         else                                                                                           \
                             sums_of_##VOXEL(row, step, shape[2], f, sums);                                             \
                     }                                                                                                  \
                 for (int64_t i = 0; i < size[2]; i++)                                                                  \
-                    out[i] = (float)((double)sums[i] / (double)(rows * least(factors[2], shape[2] - i * factors[2]))); \
+                    out[i] = (float)((double)sums[i] / (double)(rows * min_of(factors[2], shape[2] - i * factors[2]))); \
             }                                                                                                          \
         free(sums);                                                                                                    \
         return 0;                                                                                                      \
@@ -122,57 +135,17 @@ DEFINE_SUMS(uint32_t, int64_t)
 DEFINE_SUMS(float, double)
 DEFINE_SUMS(double, double)
 
-/* Numbers as integers in the same order, of 32 bits. */
-INLINE uint32_t key_of(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits >> 31 ? ~bits : bits | 0x80000000u;
-}
-
-/* What stands at a place of numbers in ascending order: their highest bits are counted, then the next of those that have
- * the same ones. */
-enum { DIGIT = 11 };
-KERNEL int sixpoint_order(const float *in, int64_t n, const int64_t *places, int64_t wanted, float *out) {
-    uint32_t *keys = malloc((size_t)(2 * n + 1) * sizeof(uint32_t)), *kept = keys + n;
-    int64_t first[1 << DIGIT] = {0}, counts[1 << DIGIT];
-    if (keys == NULL) return -1;
-    for (int64_t i = 0; i < n; i++) keys[i] = key_of(in[i]);
-    for (int64_t i = 0; i < n; i++) first[keys[i] >> (32 - DIGIT)]++;
-    for (int64_t w = 0; w < wanted; w++) {
-        const uint32_t *some = keys;
-        int64_t place = places[w], count = n;
-        uint32_t digit = 0, key = 0;
-        for (int shift = 32 - DIGIT, width = DIGIT; width > 0;) {
-            const int64_t *each = some == keys ? first : counts;
-            if (some != keys) {
-                for (int64_t d = 0; d < 1 << width; d++) counts[d] = 0;
-                for (int64_t i = 0; i < count; i++) counts[(some[i] >> shift) & ((1u << width) - 1)]++;
-            }
-            for (digit = 0; place >= each[digit]; digit++) place -= each[digit];
-            int64_t left = 0;
-            for (int64_t i = 0; i < count; i++)
-                if (((some[i] >> shift) & ((1u << width) - 1)) == digit) kept[left++] = some[i];
-            some = kept, count = left, key |= digit << shift;
-            width = shift < DIGIT ? shift : DIGIT, shift -= width;
-        }
-        uint32_t bits = key >> 31 ? key & 0x7fffffffu : ~key;
-        memcpy(out + w, &bits, sizeof bits);
-    }
-    free(keys);
-    return 0;
-}
-
 KERNEL void sixpoint_to_half(const float *in, uint16_t *out, int64_t n) { halves(in, out, n); }
 
-KERNEL void sixpoint_window(const float *in, void *out, int64_t n, float middle, float scale, int some, float background,
-                            int half) {
+KERNEL void sixpoint_apply_window(const float *in, void *out, int64_t n, float centre, float scale, int replace,
+                                  float background, int half) {
     float piece[PIECE];
     for (int64_t first = 0; first < n; first += PIECE) {
-        int64_t count = least(PIECE, n - first);
+        int64_t count = min_of(PIECE, n - first);
         for (int64_t i = 0; i < count; i++) {
             float value = in[first + i];
-            value = some && value == 0.0f ? background : value;
-            value = (value - middle) * scale;
+            value = replace && value == 0.0f ? background : value;
+            value = (value - centre) * scale;
             value = value < -1.0f ? -1.0f : value;
             piece[i] = value > 1.0f ? 1.0f : value;
         }
@@ -181,24 +154,24 @@ KERNEL void sixpoint_window(const float *in, void *out, int64_t n, float middle,
 }
 
 KERNEL void sixpoint_heatmap(const float *z, const float *y, const float *x, int64_t points, int64_t nz, int64_t ny,
-                             int64_t nx, float lowest, void *out, int half) {
+                             int64_t nx, float floor, void *out, int half) {
     float piece[PIECE];
     const size_t bytes = half ? sizeof(uint16_t) : sizeof(float);
     if (points == 0) memset(out, 0, (size_t)(nz * ny * nx) * bytes);
     for (int64_t k = 0; points > 0 && k < nz; k++)
         for (int64_t j = 0; j < ny; j++)
             for (int64_t first = 0; first < nx; first += PIECE) {
-                int64_t count = least(PIECE, nx - first), at = (k * ny + j) * nx + first;
+                int64_t count = min_of(PIECE, nx - first), at = (k * ny + j) * nx + first;
                 int warm = 0;
                 for (int64_t p = 0; p < points; p++) {
                     float up = z[p * nz + k], across = y[p * ny + j];
-                    /* No factor is above 1. */
-                    if (up < lowest || across < lowest || up * across < lowest) continue;
+                    /* No factor is above 1, so the product is below the floor, too. */
+                    if (up < floor || across < floor || up * across < floor) continue;
                     if (!warm) memset(piece, 0, (size_t)count * sizeof(float));
                     warm = 1;
                     for (int64_t i = 0; i < count; i++) {
                         float value = up * (across * x[p * nx + first + i]);
-                        value = value < lowest ? 0.0f : value;
+                        value = value < floor ? 0.0f : value;
                         piece[i] = value > piece[i] ? value : piece[i];
                     }
                 }
@@ -215,7 +188,7 @@ KERNEL void sixpoint_ellipsoid(const float *z, const float *y, const float *x, i
     for (int64_t k = 0; k < nz; k++)
         for (int64_t j = 0; j < ny; j++)
             for (int64_t first = 0; first < nx; first += PIECE) {
-                int64_t count = least(PIECE, nx - first);
+                int64_t count = min_of(PIECE, nx - first);
                 for (int64_t i = 0; i < count; i++) {
                     float value = 1.0f - sqrtf(z[k] + (y[j] + x[first + i]));
                     piece[i] = value < -1.0f ? -1.0f : value;
@@ -230,7 +203,7 @@ KERNEL void sixpoint_hull(const float *planes, int64_t n, const float *z, const 
     for (int64_t k = 0; k < nz; k++)
         for (int64_t j = 0; j < ny; j++)
             for (int64_t first = 0; first < nx; first += PIECE) {
-                int64_t count = least(PIECE, nx - first);
+                int64_t count = min_of(PIECE, nx - first);
                 for (int64_t i = 0; i < count; i++) piece[i] = -1.0f;
                 for (int64_t p = 0; p < n; p++) {
                     const float *plane = planes + 4 * p;
@@ -245,22 +218,22 @@ KERNEL void sixpoint_hull(const float *planes, int64_t n, const float *z, const 
             }
 }
 
-/* The largest whole number that is not above a number. */
-INLINE int64_t whole(double number) { return (int64_t)number - (number < (double)(int64_t)number); }
+/* The largest integer not above a number; floor() is slower without SSE4.1. */
+INLINE int64_t floor_of(double number) { return (int64_t)number - (number < (double)(int64_t)number); }
 
-/* Linear weights of the cells round each centre, [centre, tap], in double precision; cells beyond the ends repeat the
- * last one, and those without weight the one with most. */
-KERNEL void sixpoint_taps(const double *centres, int64_t n, int64_t extent, double reach, int64_t taps, int32_t *cells,
-                          float *weights, uint8_t *used) {
+/* Linear weights of the cells round each centre, [centre, tap], in double precision. The last cell replaces cells past
+ * the ends, the cell with the largest weight replaces cells without weight. */
+KERNEL void sixpoint_linear_taps(const double *centres, int64_t n, int64_t extent, double reach, int64_t taps,
+                                  int32_t *cells, float *weights, uint8_t *used) {
     for (int64_t i = 0; i < n; i++, cells += taps, weights += taps) {
-        double centre = centres[i], first = (double)whole(centre - reach) + 1.0, sum = 0.0, most = -1.0;
+        double centre = centres[i], first = (double)floor_of(centre - reach) + 1.0, sum = 0.0, largest = -1.0;
         int32_t strongest = 0;
         for (int64_t t = 0; t < taps; t++) {
             double weight = 1.0 - fabs(first + (double)t - centre) / reach, place = first + (double)t;
             weight = weight < 0.0 ? 0.0 : weight;
             place = place < 0.0 ? 0.0 : place;
             cells[t] = place < (double)extent ? (int32_t)place : (int32_t)extent - 1;
-            if (weight > most) most = weight, strongest = cells[t];
+            if (weight > largest) largest = weight, strongest = cells[t];
             sum += weight;
         }
         for (int64_t t = 0; t < taps; t++) {
@@ -275,7 +248,7 @@ KERNEL void sixpoint_taps(const double *centres, int64_t n, int64_t extent, doub
     }
 }
 
-/* Along the last axis, one row. Taps come transposed, [tap, sample], for the loops over samples. */
+/* One row along the last axis. Taps are transposed, [tap, sample], for the loops over samples. */
 INLINE void resample_row(const float *restrict in, float *restrict out, int64_t m, const int32_t *restrict cells,
                          const float *restrict weights, int64_t taps) {
     for (int64_t k = 0; k < m; k++) out[k] = weights[k] * in[cells[k]];
@@ -283,12 +256,12 @@ INLINE void resample_row(const float *restrict in, float *restrict out, int64_t 
         for (int64_t k = 0; k < m; k++) out[k] += weights[t * m + k] * in[cells[t * m + k]];
 }
 
-/* Another axis, of rows of `inner` numbers: one sample of each, `step` apart. */
+/* Another axis: weighted sums of rows of `inner` values that lie `step` apart. */
 INLINE void resample_piece(const float *restrict from, int64_t step, float *restrict to, int64_t count,
                            const int32_t *places, const float *shares, int64_t taps) {
     for (int64_t i = 0; i < count; i++) to[i] = shares[0] * from[places[0] * step + i];
     int64_t t = 1;
-    /* Three at a time: the sums stay in registers. */
+    /* Three at a time keeps the sums in registers. */
     for (; t + 3 <= taps; t += 3) {
         const float *a = from + places[t] * step, *b = from + places[t + 1] * step, *c = from + places[t + 2] * step;
         for (int64_t i = 0; i < count; i++)
@@ -298,8 +271,8 @@ INLINE void resample_piece(const float *restrict from, int64_t step, float *rest
         for (int64_t i = 0; i < count; i++) to[i] += shares[t] * from[places[t] * step + i];
 }
 
-/* [block, line, n, row, inner] to [block, line, m, row, inner]. Strides, in numbers, are those of the first four axes of
- * the input; the output is contiguous. */
+/* From [block, line, n, row, inner] to [block, line, m, row, inner]. `strides` are the input's along its first four axes,
+ * in values; the output is contiguous. */
 KERNEL int sixpoint_resample(const float *in, const int64_t *strides, float *out, const int64_t *shape,
                              const int32_t *cells, const float *weights, int64_t m, int64_t taps) {
     int64_t blocks = shape[0], lines = shape[1], rows = shape[3], inner = shape[4];
@@ -326,15 +299,15 @@ KERNEL int sixpoint_resample(const float *in, const int64_t *strides, float *out
                 for (int64_t row = 0; row < rows; row++, out += inner)
                     for (int64_t first = 0; first < inner; first += PIECE) {
                         const float *from = in + block * strides[0] + line * strides[1] + row * strides[3] + first;
-                        resample_piece(from, strides[2], out + first, least(PIECE, inner - first), cells + k * taps,
+                        resample_piece(from, strides[2], out + first, min_of(PIECE, inner - first), cells + k * taps,
                                        weights + k * taps, taps);
                     }
     return 0;
 }
 
-/* Rows joined: the first one and, by their weights, how far the others are from it. Exact where all are the same, as a
- * sum of products is not. */
-INLINE void join(const float *rows, int64_t stride, const int32_t *cells, const float *weights, int64_t taps,
+/* Weighted mean of rows, as the first row plus weighted differences from it. Unlike a sum of products it is exact where
+ * all rows are equal. */
+INLINE void mean_of_rows(const float *rows, int64_t stride, const int32_t *cells, const float *weights, int64_t taps,
                  float *restrict out, int64_t n) {
     const float *base = rows + cells[0] * stride;
     if (taps == 2) {
@@ -349,8 +322,8 @@ INLINE void join(const float *rows, int64_t stride, const int32_t *cells, const 
     }
 }
 
-/* Along one row, likewise. */
-INLINE void join_cells(const float *restrict from, const int32_t *cells, const float *weights, int64_t taps,
+/* The same along one row. */
+INLINE void mean_of_cells(const float *restrict from, const int32_t *cells, const float *weights, int64_t taps,
                        float *restrict out, int64_t n) {
     if (taps == 2) {
         for (int64_t i = 0; i < n; i++) {
@@ -366,31 +339,32 @@ INLINE void join_cells(const float *restrict from, const int32_t *cells, const f
     }
 }
 
-/* The first and the last cell of a row that are at least some number; where there is none, the first is beyond the last. */
+/* First and last cell of a row that reach a level; first > last where none does. */
 typedef struct {
     int32_t first, last;
 } Span;
 
-INLINE Span span_of(const float *row, int64_t n, float number) {
+INLINE Span span_of(const float *row, int64_t n, float level) {
     int32_t first = 0, last = (int32_t)n - 1;
-    while (first <= last && row[first] < number) first++;
-    while (last > first && row[last] < number) last--;
+    while (first <= last && row[first] < level) first++;
+    while (last > first && row[last] < level) last--;
     return (Span){first, last};
 }
 
-/* Whether one of a voxel's cells lies in a span. */
+/* Whether any of a voxel's cells lies in a span. */
 INLINE int reaches(const int32_t *cells, int64_t taps, Span span) {
-    int found = 0;
-    for (int64_t t = 0; t < taps; t++) found |= cells[t] >= span.first && cells[t] <= span.last;
-    return found;
+    int inside = 0;
+    for (int64_t t = 0; t < taps; t++) inside |= cells[t] >= span.first && cells[t] <= span.last;
+    return inside;
 }
 
-KERNEL int sixpoint_cut(const float *grid, int64_t cz, int64_t cy, int64_t cx, const int32_t *z_cells,
-                        const float *z_weights, int64_t nz, int64_t z_taps, const int32_t *y_cells,
-                        const float *y_weights, int64_t ny, int64_t y_taps, const int32_t *x_cells,
-                        const float *x_weights, int64_t nx, int64_t x_taps, float level, uint8_t *out) {
-    /* Voxels whose cells stay below it by more than rounding do not reach the level. */
-    const float nearly = level - 1e-4f * fabsf(level);
+KERNEL int sixpoint_threshold_resampled(const float *grid, int64_t cz, int64_t cy, int64_t cx, const int32_t *z_cells,
+                                        const float *z_weights, int64_t nz, int64_t z_taps, const int32_t *y_cells,
+                                        const float *y_weights, int64_t ny, int64_t y_taps, const int32_t *x_cells,
+                                        const float *x_weights, int64_t nx, int64_t x_taps, float level,
+                                        uint8_t *out) {
+    /* A voxel whose cells are all below this does not reach the level, whatever the rounding. */
+    const float almost = level - 1e-4f * fabsf(level);
     float *volume = malloc((size_t)(cz * cy * nx + cy * nx + nx) * sizeof(float));
     Span *spans = malloc((size_t)(cz * cy) * sizeof(Span));
     uint8_t *filled = calloc((size_t)(cz * cy), 1);
@@ -400,17 +374,17 @@ KERNEL int sixpoint_cut(const float *grid, int64_t cz, int64_t cy, int64_t cx, c
         return -1;
     }
     float *plane = volume + cz * cy * nx, *row = plane + cy * nx;
-    for (int64_t r = 0; r < cz * cy; r++) spans[r] = span_of(grid + r * cx, cx, nearly);
+    for (int64_t r = 0; r < cz * cy; r++) spans[r] = span_of(grid + r * cx, cx, almost);
     for (int64_t j = 0; j < cy; j++) made[j] = -1;
     for (int64_t k = 0; k < nz; k++) {
         const int32_t *slices = z_cells + k * z_taps;
         Span span = {(int32_t)cx, -1};
         for (int64_t s = 0; s < z_taps; s++)
             for (int64_t j = 0; j < cy; j++) {
-                Span some = spans[slices[s] * cy + j];
-                if (some.first > some.last) continue;
-                span.first = some.first < span.first ? some.first : span.first;
-                span.last = some.last > span.last ? some.last : span.last;
+                Span own = spans[slices[s] * cy + j];
+                if (own.first > own.last) continue;
+                span.first = own.first < span.first ? own.first : span.first;
+                span.last = own.last > span.last ? own.last : span.last;
             }
         int64_t begin = 0, end = nx;
         while (begin < end && !reaches(x_cells + begin * x_taps, x_taps, span)) begin++;
@@ -420,18 +394,18 @@ KERNEL int sixpoint_cut(const float *grid, int64_t cz, int64_t cy, int64_t cx, c
             int reached = 0;
             for (int64_t t = 0; t < y_taps; t++)
                 for (int64_t s = 0; s < z_taps; s++) {
-                    Span some = spans[slices[s] * cy + rows[t]];
-                    reached |= some.first <= some.last;
+                    Span own = spans[slices[s] * cy + rows[t]];
+                    reached |= own.first <= own.last;
                 }
             if (!reached) continue;
             for (int64_t t = 0; t < y_taps; t++) {
                 if (made[rows[t]] == k) continue;
                 for (int64_t s = 0; s < z_taps; s++) {
                     int64_t r = slices[s] * cy + rows[t];
-                    if (!filled[r]) join_cells(grid + r * cx, x_cells, x_weights, x_taps, volume + r * nx, nx);
+                    if (!filled[r]) mean_of_cells(grid + r * cx, x_cells, x_weights, x_taps, volume + r * nx, nx);
                     filled[r] = 1;
                 }
-                join(volume + rows[t] * nx + begin, cy * nx, slices, z_weights + k * z_taps, z_taps,
+                mean_of_rows(volume + rows[t] * nx + begin, cy * nx, slices, z_weights + k * z_taps, z_taps,
                      plane + rows[t] * nx + begin, end - begin);
                 made[rows[t]] = k;
             }
@@ -442,7 +416,7 @@ KERNEL int sixpoint_cut(const float *grid, int64_t cz, int64_t cy, int64_t cx, c
                 for (int64_t i = begin; i < end; i++) to[i] = base[i] + share * (other[i] - base[i]) >= level;
                 continue;
             }
-            join(plane + begin, nx, rows, shares, y_taps, row + begin, end - begin);
+            mean_of_rows(plane + begin, nx, rows, shares, y_taps, row + begin, end - begin);
             for (int64_t i = begin; i < end; i++) to[i] = row[i] >= level;
         }
     }
@@ -450,7 +424,10 @@ KERNEL int sixpoint_cut(const float *grid, int64_t cz, int64_t cy, int64_t cx, c
     return 0;
 }
 
-/* Runs of voxels along x, joined with those that they touch in the rows before: union-find, the first run the root. */
+/* 26-connected components by union-find over runs of voxels along x; the first run of a component is its root.
+ *
+ * connected-components-3d does the same, but under the LGPL, which does not suit a dependency of this Apache-2.0 project;
+ * the gateway does without SciPy, whose label() is slower. */
 
 typedef struct {
     int32_t begin, end, parent;
@@ -466,13 +443,13 @@ static int32_t root(Run *runs, int32_t i) {
 
 static void touch(Run *runs, int32_t a, int32_t a_end, int32_t b, int32_t b_end) {
     while (a < a_end && b < b_end) {
-        /* Diagonal neighbours touch: runs that end where the next begins. */
+        /* Voxels touch diagonally, so a run touches one that begins where it ends. */
         if (runs[a].end >= runs[b].begin && runs[b].end >= runs[a].begin) {
-            int32_t one = root(runs, a), other = root(runs, b);
-            if (one < other)
-                runs[other].parent = one;
+            int32_t first = root(runs, a), second = root(runs, b);
+            if (first < second)
+                runs[second].parent = first;
             else
-                runs[one].parent = other;
+                runs[first].parent = second;
         }
         if (runs[a].end < runs[b].end)
             a++;
@@ -481,15 +458,15 @@ static void touch(Run *runs, int32_t a, int32_t a_end, int32_t b, int32_t b_end)
     }
 }
 
-/* Where a row's next voxel of a kind is, from `i` on; the row's end where there is none. */
-INLINE int64_t next_of(const uint8_t *row, int64_t i, int64_t nx, int kind) {
-    const uint8_t *found = i < nx ? memchr(row + i, kind, (size_t)(nx - i)) : NULL;
-    return found == NULL ? nx : found - row;
+/* Index of the next voxel of a value in a row, from `i` on; the length of the row where there is none. */
+INLINE int64_t next_of(const uint8_t *row, int64_t i, int64_t nx, int value) {
+    const uint8_t *next = i < nx ? memchr(row + i, value, (size_t)(nx - i)) : NULL;
+    return next == NULL ? nx : next - row;
 }
 
-EXPORT int64_t sixpoint_components(const uint8_t *mask, int32_t *labels, int64_t nz, int64_t ny, int64_t nx) {
-    int64_t rows = nz * ny, room = 1024;
-    Run *runs = malloc((size_t)room * sizeof(Run));
+EXPORT int64_t sixpoint_connected_components(const uint8_t *mask, int32_t *labels, int64_t nz, int64_t ny, int64_t nx) {
+    int64_t rows = nz * ny, capacity = 1024;
+    Run *runs = malloc((size_t)capacity * sizeof(Run));
     int32_t *first = malloc((size_t)(rows + 1) * sizeof(int32_t));
     int failed = runs == NULL || first == NULL;
     int32_t n = 0;
@@ -498,12 +475,12 @@ EXPORT int64_t sixpoint_components(const uint8_t *mask, int32_t *labels, int64_t
         first[r] = n;
         for (int64_t begin = next_of(row, 0, nx, 1), end; begin < nx; begin = next_of(row, end, nx, 1)) {
             end = next_of(row, begin, nx, 0);
-            if (n == room) {
-                room *= 2;
-                Run *more = room > INT32_MAX ? NULL : realloc(runs, (size_t)room * sizeof(Run));
-                failed = more == NULL;
+            if (n == capacity) {
+                capacity *= 2;
+                Run *larger = capacity > INT32_MAX ? NULL : realloc(runs, (size_t)capacity * sizeof(Run));
+                failed = larger == NULL;
                 if (failed) break;
-                runs = more;
+                runs = larger;
             }
             runs[n] = (Run){(int32_t)begin, (int32_t)end, n};
             n++;
@@ -518,72 +495,22 @@ EXPORT int64_t sixpoint_components(const uint8_t *mask, int32_t *labels, int64_t
         free(runs), free(first);
         return -1;
     }
-    /* A root comes before all runs of its component: numbered in order, and the number kept as its negative. */
-    int32_t found = 0;
+    /* A root precedes all runs of its component. Its parent becomes its label, negative. */
+    int32_t count = 0;
     for (int64_t r = 0; r < rows; r++)
         for (int32_t i = first[r]; i < first[r + 1]; i++) {
             int32_t top = i;
             while (runs[top].parent >= 0 && runs[top].parent != top) top = runs[top].parent;
-            int32_t label = runs[top].parent < 0 ? -runs[top].parent : ++found;
+            int32_t label = runs[top].parent < 0 ? -runs[top].parent : ++count;
             runs[i].parent = -label;
             for (int32_t x = runs[i].begin; x < runs[i].end; x++) labels[r * nx + x] = label;
         }
     free(runs), free(first);
-    return found;
+    return count;
 }
 
-KERNEL void sixpoint_choose(const int32_t *restrict labels, const uint8_t *restrict table, int64_t size,
-                            const uint8_t *restrict one, const uint8_t *restrict other, uint8_t *restrict out, int64_t n) {
-    for (int64_t i = 0; i < n; i++) out[i] = labels[i] >= 0 && labels[i] < size && table[labels[i]] ? one[i] : other[i];
-}
+#if defined(IMPORTABLE)
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, .m_name = "_kernels", .m_size = 0};
 
-/* Where one row of a box [z, y, x] begins; NULL where it has none. */
-static const uint8_t *row_at(const uint8_t *mask, const int64_t *shape, const int64_t *lower, int64_t z, int64_t y) {
-    z -= lower[0], y -= lower[1];
-    return z < 0 || y < 0 || z >= shape[0] || y >= shape[1] ? NULL : mask + (z * shape[1] + y) * shape[2];
-}
-
-/* The voxels of one row of a box [z, y, x] from `begin` on, or zeros where it has none. */
-static void row_of(const uint8_t *mask, const int64_t *shape, const int64_t *lower, int64_t z, int64_t y, int64_t begin,
-                   int64_t n, uint8_t *out) {
-    const uint8_t *row = row_at(mask, shape, lower, z, y);
-    memset(out, 0, (size_t)n);
-    if (row != NULL) memcpy(out + (lower[2] - begin), row, (size_t)shape[2]);
-}
-
-EXPORT int sixpoint_difference(const uint8_t *one, const int64_t *one_shape, const int64_t *one_lower,
-                               const uint8_t *other, const int64_t *other_shape, const int64_t *other_lower,
-                               int64_t *lower, int64_t *upper) {
-    int64_t begin[3], end[3];
-    for (int a = 0; a < 3; a++) {
-        int64_t one_end = one_lower[a] + one_shape[a], other_end = other_lower[a] + other_shape[a];
-        begin[a] = least(one_lower[a], other_lower[a]);
-        end[a] = one_end > other_end ? one_end : other_end;
-        lower[a] = end[a], upper[a] = begin[a];
-    }
-    int64_t n = end[2] - begin[2];
-    int aligned = one_lower[2] == other_lower[2] && one_shape[2] == other_shape[2];
-    uint8_t *rows = malloc((size_t)(2 * n + 1));
-    if (rows == NULL) return -1;
-    for (int64_t z = begin[0]; z < end[0]; z++)
-        for (int64_t y = begin[1]; y < end[1]; y++) {
-            const uint8_t *a = row_at(one, one_shape, one_lower, z, y);
-            const uint8_t *b = row_at(other, other_shape, other_lower, z, y);
-            if (a == b) continue;
-            if (!aligned || a == NULL || b == NULL) {
-                row_of(one, one_shape, one_lower, z, y, begin[2], n, rows);
-                row_of(other, other_shape, other_lower, z, y, begin[2], n, rows + n);
-                a = rows, b = rows + n;
-            }
-            if (memcmp(a, b, (size_t)n) == 0) continue;
-            lower[0] = least(lower[0], z), lower[1] = least(lower[1], y);
-            upper[0] = z + 1, upper[1] = upper[1] > y + 1 ? upper[1] : y + 1;
-            /* Only what lies beyond the box so far is looked at: soon nearly nothing. */
-            int64_t first = 0, last = n, before = lower[2] - begin[2], beyond = upper[2] - begin[2];
-            while (first < before && a[first] == b[first]) first++;
-            while (last > beyond && a[last - 1] == b[last - 1]) last--;
-            lower[2] = begin[2] + first, upper[2] = begin[2] + last;
-        }
-    free(rows);
-    return 0;
-}
+PyMODINIT_FUNC PyInit__kernels(void) { return PyModuleDef_Init(&module); }
+#endif

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sixpoint._typing import Array, Bools, Counts, Float, Points
-from sixpoint.preprocessing import Roi, kernels, linear_taps
+from sixpoint.preprocessing import Roi, connected_components, linear_taps, select_by_label
 
 __all__ = ["REACH", "enforce_clicks", "limit_change_to_clicks", "quantise", "threshold_count"]
 
@@ -50,7 +50,7 @@ def limit_change_to_clicks(
         reach: Distance in edges of the ROI; infinity keeps the new prediction everywhere.
     """
     cut = threshold_count(threshold)
-    labels, count = kernels.connected_components((counts >= cut) != (previous >= cut))
+    labels, count = connected_components((counts >= cut) != (previous >= cut))
     reached = np.zeros(count + 1, np.bool_)
     # Label 0 is where the two are on the same side of the threshold.
     reached[0] = True
@@ -62,7 +62,7 @@ def limit_change_to_clicks(
         )
         squares = np.square(z)[:, None, None] + (np.square(y)[:, None] + np.square(x))
         reached[labels[window][squares <= reach * reach]] = True
-    return kernels.select_by_label(*map(np.ascontiguousarray, (counts, previous)), labels=labels, table=reached)
+    return select_by_label(*map(np.ascontiguousarray, (counts, previous)), labels=labels, table=reached)
 
 
 def _cells_within(place: float, reach: float, cells: int) -> slice:

@@ -12,7 +12,7 @@ from gateway.core.runtime.inference import decode_probabilities
 from sixpoint._typing import Array, Bools, Counts, Points
 from sixpoint.concurrency import PairRunner, run_serially
 from sixpoint.geometry import Geometry
-from sixpoint.preprocessing import kernels, restore_mask
+from sixpoint.preprocessing import connected_components, restore_mask, select_by_label
 
 __all__ = ["keep_touched_components", "postprocess", "render_mask"]
 
@@ -117,7 +117,7 @@ def keep_touched_components(
         also_touched_by: Cells [z, y, x] of the initial mask, bool: components that overlap it stay as well.
         threshold: Smallest probability of a component's cells (26-connected).
     """
-    labels, count = kernels.connected_components(counts >= threshold_count(threshold))
+    labels, count = connected_components(counts >= threshold_count(threshold))
     if count <= 1:
         return counts
     touched = _labels_near(labels, extremes) or {int(np.bincount(labels.reshape(-1))[1:].argmax()) + 1}
@@ -127,7 +127,7 @@ def keep_touched_components(
     # Label 0 is not a component: cells below the threshold keep their probabilities.
     keep = np.zeros(count + 1, np.bool_)
     keep[[0, *touched]] = True
-    return kernels.select_by_label(np.ascontiguousarray(counts), np.zeros_like(counts), labels=labels, table=keep)
+    return select_by_label(np.ascontiguousarray(counts), np.zeros_like(counts), labels=labels, table=keep)
 
 
 def _labels_near(labels: Array, points: Points) -> set[int]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,15 @@ from sixpoint.model_spec import (
     Intensity,
     PreviousChannel,
 )
-from sixpoint.preprocessing import PromptGuidance, Roi, apply_window, network_input, update_input, volume_input
+from sixpoint.preprocessing import (
+    PromptGuidance,
+    Roi,
+    estimate_percentiles,
+    fit_window,
+    network_input,
+    update_input,
+    volume_input,
+)
 from sixpoint.preprocessing.guidance_maps import ellipsoid_map, field_of_view_map, heatmap, hull_map
 
 # An object's extremes in the ROI's frame: left, right, front, back, low, high.
@@ -40,6 +49,15 @@ def guide(points: Array = SIX, **others: Any) -> PromptGuidance:
             | others
         )
     )
+
+
+def apply_window(image: Array, guidance: PromptGuidance, intensity: Intensity) -> Array:
+    """Voxels [z, y, x] under the window that fits the image and its prompts."""
+    percentiles = partial(estimate_percentiles, image)
+    window = fit_window(image, intensity, extremes=guidance.extremes, box=guidance.box, percentiles=percentiles)
+    result = np.empty(image.shape, np.float32)
+    window.apply(np.ascontiguousarray(image), result)
+    return result
 
 
 def cells(shape: tuple[int, int, int]) -> Array:
