@@ -29,7 +29,7 @@ from tritonclient.grpc import model_config_pb2
 
 from benchmarks.figures import Figure, as_json, as_markdown, p50
 from benchmarks.servers.local_servers import TRITON_ENVIRONMENT, running
-from gateway.core.images.stored_image import StoredImage
+from gateway.core.images import StoredImage
 from gateway.core.runtime.admission import Admission
 from gateway.core.runtime.catalog import Catalog, Model
 from gateway.core.runtime.deadline import Deadline

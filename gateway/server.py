@@ -15,21 +15,16 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from gateway.core.annotation.annotator import Annotator
-from gateway.core.images.store import ImageLimits, ImageStore
+from gateway.core.images import ImageLimits, ImageStore
 from gateway.core.runtime.admission import Admission
 from gateway.core.runtime.catalog import Catalog
 from gateway.core.runtime.core_pool import CorePool
 from gateway.core.segmentation.segmenter import Segmenter
-from gateway.core.sessions.engine import Engine
-from gateway.core.sessions.history import SegmentHistory
-from gateway.core.sessions.sessions import Sessions
-from gateway.core.sessions.state_cache import SegmentStateCache
+from gateway.core.sessions import Engine, SegmentHistory, SegmentStateCache, Sessions
 from gateway.grpc.interceptors import CallInterceptor
 from gateway.grpc.servicers import AnnotationServicer, ImageServicer, ModelServicer, SessionServicer
 from gateway.settings import Settings
-from gateway.storage.blobs import Blobs
-from gateway.storage.database import Database
-from gateway.storage.repository import image_repository, session_repository
+from gateway.storage import Blobs, Database, image_repository, session_repository
 from gateway.triton.client import TritonClient
 from gateway.triton.watcher import Watcher
 from sixpoint.errors import SixpointError, TritonUnavailable, Unavailable

@@ -5,8 +5,7 @@ from __future__ import annotations
 from gateway.core.annotation.prompt_state import check_click_count
 from gateway.core.runtime.stage import Stage
 from gateway.core.segmentation.events import LabelMask, SegmentationEvent, SegmentationProgress, SegmentationSummary
-from gateway.core.sessions.request import AnnotationRequest, AnnotationResult
-from gateway.core.sessions.validation import check_request_id, check_segment
+from gateway.core.sessions import AnnotationRequest, AnnotationResult, check_request_id, check_segment
 from sixpoint.errors import PromptError
 from sixpoint.prompts import Prompt
 from sixpoint.protocol import mask_to_message, prompt_from_message, timings_to_message

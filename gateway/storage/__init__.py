@@ -1,1 +1,7 @@
-"""What outlives a process: records in a database, and blobs in a folder or an object store."""
+"""Storage: records in a database, and blobs in a folder or an object store."""
+
+from gateway.storage.blobs import Blobs
+from gateway.storage.database import Database
+from gateway.storage.repository import image_repository, session_repository
+
+__all__ = ["Blobs", "Database", "image_repository", "session_repository"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, select, text, tuple_, update
 
-from gateway.core.images.records import ImageRecord
+from gateway.core.images import ImageRecord
 from gateway.storage.geometries import geometry_from_json, geometry_to_json
 from gateway.storage.schema import images, sessions
 

@@ -18,7 +18,7 @@ from sqlalchemy import (
     update,
 )
 
-from gateway.core.sessions.records import RequestOutcome, SegmentRow, SessionRow, StepRow
+from gateway.core.sessions import RequestOutcome, SegmentRow, SessionRow, StepRow
 from gateway.storage.schema import clock, images, requests, segments, sessions, steps
 from gateway.storage.session_queries import SqlSessionReader
 from gateway.storage.step_codec import encode_step

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, LargeBinary, Row, and_, bindparam, func, literal, or_, select
 
-from gateway.core.sessions.records import Cursor, ModelUse, RequestOutcome, SegmentRow, SessionRow, StepRow
+from gateway.core.sessions import Cursor, ModelUse, RequestOutcome, SegmentRow, SessionRow, StepRow
 from gateway.storage.geometries import geometry_from_json
 from gateway.storage.schema import images, requests, segments, sessions, steps
 from gateway.storage.step_codec import decode_step

@@ -10,7 +10,7 @@ import zstandard
 from sqlalchemy import Row
 
 from gateway.core.annotation.preprocess import Prediction
-from gateway.core.sessions.records import StepRow
+from gateway.core.sessions import StepRow
 from sixpoint.errors import InternalError
 from sixpoint.preprocessing import Roi
 from sixpoint.prompts import Prompt

@@ -16,7 +16,7 @@ from gateway.core.annotation.client_mask import ClientMask
 from gateway.core.annotation.postprocess import postprocess, render_mask
 from gateway.core.annotation.preprocess import NetworkInput, Prediction, prediction_from_mask, prepare
 from gateway.core.annotation.prompt_state import ObjectPrompts
-from gateway.core.images.stored_image import StoredImage
+from gateway.core.images import StoredImage
 from gateway.core.runtime.catalog import Model
 from gateway.core.runtime.deadline import Deadline
 from gateway.core.runtime.inference import Inference, check_finite

@@ -1,1 +1,20 @@
-"""Store images: upload, caches, quota, removal."""
+"""Images: upload and open them, cache them on disk and in memory, charge quotas, and remove unused ones."""
+
+from gateway.core.images.quota import ImageLimits
+from gateway.core.images.records import ImageRecord
+from gateway.core.images.repository import BlobStore, ImageReader, ImageRepository, ImageWriter
+from gateway.core.images.store import ImageStore
+from gateway.core.images.stored_image import ImageHeader, ImageSource, StoredImage
+
+__all__ = [
+    "BlobStore",
+    "ImageHeader",
+    "ImageLimits",
+    "ImageReader",
+    "ImageRecord",
+    "ImageRepository",
+    "ImageSource",
+    "ImageStore",
+    "ImageWriter",
+    "StoredImage",
+]

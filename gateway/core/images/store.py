@@ -25,7 +25,7 @@ from gateway.core.runtime.disk_errors import disk_errors
 from sixpoint.errors import ImageNotFound, InvalidArgument, ResourceExhausted, Unavailable
 from sixpoint.io.atomic_files import temporary_path
 
-__all__ = ["ImageHeader", "ImageLimits", "ImageStore", "StoredImage"]
+__all__ = ["ImageStore"]
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from gateway.core.images.stored_image import StoredImage
+from gateway.core.images import StoredImage
 from gateway.core.runtime.catalog import Model
 from gateway.core.runtime.deadline import Deadline
 from gateway.core.segmentation.sliding_window import SlidingWindow

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from gateway.core.images.stored_image import ImageSource
+from gateway.core.images import ImageSource
 from gateway.core.runtime.admission import Admission
 from gateway.core.runtime.catalog import Catalog, Model
 from gateway.core.runtime.deadline import Deadline

@@ -1,1 +1,32 @@
-"""Sessions and the history of their segments."""
+"""Sessions: open and close them, carry out calls on their segments, and keep the history of the steps."""
+
+from gateway.core.sessions.engine import Engine
+from gateway.core.sessions.history import SegmentHistory
+from gateway.core.sessions.records import Cursor, ModelUse, RequestOutcome, SegmentRow, SessionRow, StepRow
+from gateway.core.sessions.repository import SessionReader, SessionRepository, SessionWriter
+from gateway.core.sessions.request import AnnotationRequest, AnnotationResult
+from gateway.core.sessions.sessions import Session, SessionPage, Sessions
+from gateway.core.sessions.state_cache import SegmentStateCache
+from gateway.core.sessions.validation import check_request_id, check_segment
+
+__all__ = [
+    "AnnotationRequest",
+    "AnnotationResult",
+    "Cursor",
+    "Engine",
+    "ModelUse",
+    "RequestOutcome",
+    "SegmentHistory",
+    "SegmentRow",
+    "SegmentStateCache",
+    "Session",
+    "SessionPage",
+    "SessionReader",
+    "SessionRepository",
+    "SessionRow",
+    "SessionWriter",
+    "Sessions",
+    "StepRow",
+    "check_request_id",
+    "check_segment",
+]

@@ -12,7 +12,7 @@ from gateway.core.annotation.annotator import Annotator, PendingPrediction, Rend
 from gateway.core.annotation.client_mask import ClientMask
 from gateway.core.annotation.preprocess import estimate_prompt_memory
 from gateway.core.annotation.prompt_state import ObjectPrompts, PromptBatch, add_to_object, read_prompts
-from gateway.core.images.stored_image import ImageSource, StoredImage
+from gateway.core.images import ImageSource, StoredImage
 from gateway.core.runtime.admission import Admission
 from gateway.core.runtime.catalog import Catalog, Model
 from gateway.core.runtime.deadline import Deadline

@@ -10,7 +10,7 @@ import grpc.aio
 
 from gateway.core.runtime.deadline import Deadline
 from gateway.core.segmentation.segmenter import Segmenter
-from gateway.core.sessions.engine import Engine
+from gateway.core.sessions import Engine
 from gateway.grpc.messages import event_to_message, read_change, read_mask_request, read_prompts, result_to_message
 from gateway.grpc.servicers.interact_stream import InteractStream
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb

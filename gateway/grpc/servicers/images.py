@@ -7,8 +7,7 @@ from typing import Any, cast
 
 import grpc.aio
 
-from gateway.core.images.records import ImageRecord
-from gateway.core.images.store import ImageHeader, ImageStore
+from gateway.core.images import ImageHeader, ImageRecord, ImageStore
 from gateway.grpc.owners import owner_of
 from sixpoint.errors import UploadError
 from sixpoint.protocol import geometry_from_message, geometry_to_message

@@ -17,9 +17,7 @@ from functools import partial
 
 from gateway.core.runtime.deadline import Deadline
 from gateway.core.runtime.stage import Stage
-from gateway.core.sessions.engine import Engine
-from gateway.core.sessions.request import AnnotationResult
-from gateway.core.sessions.validation import check_request_id
+from gateway.core.sessions import AnnotationResult, Engine, check_request_id
 from gateway.grpc.messages import PHASES, read_change, read_mask_request, read_prompts, result_to_message
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, SixpointError, Violation
 from sixpoint.protocol import error_to_status, status_code

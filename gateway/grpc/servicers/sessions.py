@@ -8,9 +8,7 @@ import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.core.runtime.catalog import Catalog
-from gateway.core.sessions.records import ModelUse, StepRow
-from gateway.core.sessions.sessions import Session, Sessions
-from gateway.core.sessions.validation import check_segment
+from gateway.core.sessions import ModelUse, Session, Sessions, StepRow, check_segment
 from gateway.grpc.owners import owner_of
 from sixpoint.errors import InvalidArgument, ModelNotFound, Violation
 from sixpoint.protocol import prompt_to_message

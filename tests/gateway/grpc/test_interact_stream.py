@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.sessions.request import AnnotationRequest
+from gateway.core.sessions import AnnotationRequest
 from gateway.grpc.servicers.interact_stream import ActionQueue, InteractStream, join_prompts
 from sixpoint import errors
 from sixpoint.prompts import Prompt

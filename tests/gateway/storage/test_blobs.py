@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.storage.blobs import Blobs
+from gateway.storage import Blobs
 from sixpoint.errors import InvalidArgument, StorageFull, StorageUnavailable
 from tests.support.disks import small_disk
 from tests.support.ports import free_port

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import Connection, delete, func, insert, select, text
 
-from gateway.storage.database import Database
+from gateway.storage import Database
 from gateway.storage.schema import clock, segments, sessions
 from gateway.storage.session_queries import SqlSessionReader
 from sixpoint.errors import InvalidArgument, StorageFull, StorageUnavailable

@@ -5,7 +5,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
-from gateway.storage.database import Database
+from gateway.storage import Database
 from gateway.storage.migrations import downgrade, upgrade
 from gateway.storage.schema import metadata
 from sixpoint.errors import FailedPrecondition

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from sqlalchemy import insert, select, update
 
-from gateway.core.images.store import ImageStore
-from gateway.storage.blobs import Blobs
-from gateway.storage.database import Database
+from gateway.core.images import ImageStore
+from gateway.storage import Blobs, Database
 from gateway.storage.schema import images as images_table
 from gateway.storage.schema import sessions
 from sixpoint.errors import ImageNotFound, StorageUnavailable

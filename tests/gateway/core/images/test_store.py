@@ -13,11 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateway.core.images.store import ImageHeader, ImageLimits, ImageStore
+from gateway.core.images import ImageHeader, ImageLimits, ImageStore
 from gateway.core.images.upload_files import UploadFile, UploadFolder
-from gateway.storage.blobs import Blobs
-from gateway.storage.database import Database
-from gateway.storage.repository import image_repository
+from gateway.storage import Blobs, Database, image_repository
 from sixpoint.errors import (
     ChecksumMismatch,
     ImageNotFound,

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from monai.inferers.utils import sliding_window_inference
 
-from gateway.core.images.stored_image import StoredImage
+from gateway.core.images import StoredImage
 from gateway.core.runtime.admission import Admission
 from gateway.core.runtime.catalog import Candidate, Catalog, Model
 from gateway.core.runtime.deadline import Deadline

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from gateway.core.images.stored_image import StoredImage
+from gateway.core.images import StoredImage
 from gateway.core.runtime.catalog import Candidate
 from gateway.core.runtime.deadline import Deadline
 from gateway.core.runtime.stage import Stage

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core.sessions.records import ModelUse
+from gateway.core.sessions import ModelUse
 from gateway.core.sessions.segment_state import SegmentState
 from tests.gateway.core.sessions.test_sessions import BOX, Clock, Process, clock, database, process
 

@@ -11,14 +11,10 @@ from sqlalchemy import func, insert, select, update
 
 from gateway.core.annotation.preprocess import Prediction
 from gateway.core.annotation.prompt_state import accumulate, read_prompts
-from gateway.core.sessions import expiry
-from gateway.core.sessions.history import SegmentHistory, Snapshot
-from gateway.core.sessions.records import SegmentRow, SessionRow
+from gateway.core.sessions import SegmentHistory, SegmentRow, SegmentStateCache, Session, SessionRow, Sessions, expiry
+from gateway.core.sessions.history import Snapshot
 from gateway.core.sessions.segment_state import SegmentState
-from gateway.core.sessions.sessions import Session, Sessions
-from gateway.core.sessions.state_cache import SegmentStateCache
-from gateway.storage.database import Database
-from gateway.storage.repository import session_repository
+from gateway.storage import Database, session_repository
 from gateway.storage.schema import images, requests, segments, steps
 from gateway.storage.session_changes import SqlSessionWriter
 from sixpoint import errors
