@@ -25,11 +25,9 @@ from sixpoint.v1 import model_service_pb2_grpc as model_grpc
 from sixpoint.v1 import session_service_pb2 as session_pb
 from sixpoint.v1 import session_service_pb2_grpc as session_grpc
 from sixpoint.v1 import volume_pb2 as volume_pb
-from tests.gateway.core.annotation.test_processing import POINTS
+from tests.gateway.prompts import SIX
 from tests.support.images import noisy_volume
 from tests.support.servers import running_gateway
-
-PROMPT = sixpoint.ExtremePoints(POINTS.tolist())
 
 
 @pytest.fixture
@@ -87,7 +85,7 @@ def test_one_model_is_described(channel):
 
 
 def test_six_points_become_a_mask_on_the_image_s_grid(session):
-    mask = session.annotate(PROMPT)
+    mask = session.annotate(SIX)
     assert mask.array.shape == session.volume.array.shape
     assert mask.array.dtype == np.uint8
     assert set(np.unique(mask.array)) == {0, 1}
@@ -98,17 +96,17 @@ def test_six_points_become_a_mask_on_the_image_s_grid(session):
 
 
 def test_the_same_points_give_the_same_mask_and_the_next_revision(session):
-    first, second = session.annotate(PROMPT), session.annotate(PROMPT)
+    first, second = session.annotate(SIX), session.annotate(SIX)
     assert np.array_equal(first.array, second.array)
     assert second.revision == session.revision == 2
 
 
 async def test_the_asynchronous_client_gives_the_same_mask(address, session):
-    expected = session.annotate(PROMPT)
+    expected = session.annotate(SIX)
     async with sixpoint.AsyncClient(address) as client:
         assert [model.name for model in await client.models()] == sorted(model.name for model in await client.models())
         async with await client.open_session(noisy_volume(), model="ellipsoid") as own:
-            mask = await own.annotate(PROMPT)
+            mask = await own.annotate(SIX)
     assert np.array_equal(mask.array, expected.array)
 
 
@@ -135,19 +133,19 @@ def test_every_voxel_type_arrives_as_the_same_image(client, dtype):
     values = np.random.default_rng(1).integers(0, 100, (32, 36, 40)).astype(dtype)
     volume = sixpoint.Volume(values, noisy_volume().geometry)
     with client.open_session(volume, model="ellipsoid") as session:
-        assert session.annotate(PROMPT).array.any()
+        assert session.annotate(SIX).array.any()
 
 
 def test_an_image_of_many_chunks_arrives_whole(client):
     volume = noisy_volume((200, 180, 150))
     assert volume.array.nbytes > 10 * 2**20
     with client.open_session(volume, model="ellipsoid") as session:
-        assert session.annotate(PROMPT).array.any()
+        assert session.annotate(SIX).array.any()
 
 
 def test_a_session_is_described_and_closed(channel, session):
     stub = session_grpc.SessionServiceStub(channel)
-    session.annotate(PROMPT)
+    session.annotate(SIX)
     found = stub.GetSession(session_pb.GetSessionRequest(session_id=session.id)).session
     assert (found.model, found.revision) == ("ellipsoid", 1)
     assert found.image_digest == session.volume.digest
@@ -163,19 +161,19 @@ def test_a_session_is_described_and_closed(channel, session):
 
 def test_fewer_than_six_points(session):
     with pytest.raises(errors.PromptError, match="got 5"):
-        session.annotate(sixpoint.ExtremePoints(PROMPT.points[:5]))
+        session.annotate(sixpoint.ExtremePoints(SIX.points[:5]))
 
 
 def test_points_outside_the_image_are_named_with_the_bounds(session):
     outside = (400.0, 17.0, 15.0)
     with pytest.raises(errors.PromptError, match=r"points\[6\] at voxel \(400, 17, 15\)") as caught:
-        session.annotate(sixpoint.ExtremePoints([*PROMPT.points, outside]))
+        session.annotate(sixpoint.ExtremePoints([*SIX.points, outside]))
     assert "x -0.5..39.5" in caught.value.message
     assert [violation.field for violation in caught.value.violations] == ["prompts[0].points[6]"]
 
 
 def test_points_all_in_one_plane(session):
-    flat = [(x, y, 15.0) for x, y, _ in PROMPT.points]
+    flat = [(x, y, 15.0) for x, y, _ in SIX.points]
     with pytest.raises(errors.PromptError, match="in one plane"):
         session.annotate(sixpoint.ExtremePoints(flat))
 
@@ -194,7 +192,7 @@ def test_a_frame_that_is_not_named(channel, session):
 
 def test_a_frame_of_a_wrong_name():
     with pytest.raises(errors.PromptError, match="unknown frame 'mm'"):
-        sixpoint.ExtremePoints(PROMPT.points, frame="mm")
+        sixpoint.ExtremePoints(SIX.points, frame="mm")
 
 
 def test_points_that_are_not_numbers(channel, session):
@@ -215,10 +213,10 @@ def test_no_prompt_at_all(channel, session):
 
 
 def test_a_refused_prompt_leaves_the_session_as_it_was(session):
-    first = session.annotate(PROMPT)
+    first = session.annotate(SIX)
     with pytest.raises(errors.PromptError):
-        session.annotate(sixpoint.ExtremePoints(PROMPT.points[:3]))
-    second = session.annotate(PROMPT)
+        session.annotate(sixpoint.ExtremePoints(SIX.points[:3]))
+    second = session.annotate(SIX)
     assert second.revision == 2
     assert np.array_equal(first.array, second.array)
 
@@ -330,7 +328,7 @@ def test_a_deadline_that_passes_while_triton_computes(address):
     ):
         started = time.monotonic()
         with pytest.raises(errors.DeadlineExceeded):
-            session.annotate(PROMPT)
+            session.annotate(SIX)
         assert time.monotonic() - started < 2.5
 
 
@@ -349,7 +347,7 @@ def test_a_call_without_a_deadline_gets_the_server_s(triton):
                         annotation_pb.Prompt(
                             extreme_points=annotation_pb.ExtremePoints(
                                 frame=volume_pb.FRAME_VOXEL,
-                                points=[volume_pb.Point(x=x, y=y, z=z) for x, y, z in PROMPT.points],
+                                points=[volume_pb.Point(x=x, y=y, z=z) for x, y, z in SIX.points],
                             )
                         )
                     ],
@@ -364,7 +362,7 @@ async def test_a_cancelled_call_is_cancelled_in_triton_too(address, cancelled_ma
         sixpoint.AsyncClient(address) as client,
         await client.open_session(noisy_volume(), model="slow") as session,
     ):
-        task = asyncio.create_task(session.annotate(PROMPT))
+        task = asyncio.create_task(session.annotate(SIX))
         await asyncio.sleep(0.8)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -382,7 +380,7 @@ def test_logs_are_json_without_anything_of_the_image(address, caplog, client, tm
     image = tmp_path / "Doe^Jane.nii.gz"
     noisy_volume((17, 18, 19)).write(image)
     with caplog.at_level("DEBUG"), client.open_session(image, model="ellipsoid") as session:
-        session.annotate(sixpoint.ExtremePoints([(x * 0.4, y * 0.4, z * 0.4) for x, y, z in PROMPT.points]))
+        session.annotate(sixpoint.ExtremePoints([(x * 0.4, y * 0.4, z * 0.4) for x, y, z in SIX.points]))
         session_id = session.id
     lines = [JsonFormatter().format(record) for record in caplog.records]
     calls = [json.loads(line) for line in lines if json.loads(line)["message"] == "call"]

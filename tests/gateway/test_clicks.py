@@ -16,21 +16,20 @@ import pytest
 
 import sixpoint
 from sixpoint import errors
-from sixpoint.prompts import Box, Click, ExtremePoints
+from sixpoint.prompts import Box, Click
 from sixpoint.protocol import error_from_rpc
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import session_service_pb2 as session_pb
 from sixpoint.v1 import session_service_pb2_grpc as session_grpc
 from sixpoint.v1 import volume_pb2 as volume_pb
-from tests.gateway.core.annotation.test_processing import BOX, POINTS
+from tests.gateway.prompts import BOX, SIX
 from tests.support.images import noisy_volume
 from tests.support.models import write_clicks_model
 from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.ports import free_port
 from tests.support.servers import running_gateway, running_triton
 
-SIX = ExtremePoints(POINTS.tolist())
 INSIDE, OUTSIDE, FAR = (20, 17, 16), (4, 17, 16), (38, 34, 30)
 
 

@@ -28,8 +28,8 @@ from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import session_service_pb2 as session_pb
 from sixpoint.v1 import session_service_pb2_grpc as session_grpc
-from tests.gateway.core.annotation.test_processing import POINTS
 from tests.gateway.process import gateway_process
+from tests.gateway.prompts import SIX
 from tests.gateway.triton.test_local import processes
 from tests.support.disks import small_disk
 from tests.support.images import noisy_volume
@@ -40,7 +40,6 @@ from tests.support.servers import running_triton
 
 KILLS = int(os.environ.get("GATEWAY_KILLS", "8"))
 SEED = 7
-SIX = sixpoint.ExtremePoints(POINTS.tolist())
 SESSIONS = 4
 
 

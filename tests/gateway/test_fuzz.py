@@ -23,9 +23,9 @@ from sixpoint.v1 import model_service_pb2 as model_pb
 from sixpoint.v1 import model_service_pb2_grpc as model_grpc
 from sixpoint.v1 import session_service_pb2 as session_pb
 from sixpoint.v1 import session_service_pb2_grpc as session_grpc
-from tests.gateway.core.annotation.test_processing import POINTS
 from tests.gateway.fuzzing import Maker
 from tests.gateway.process import GatewayProcess, gateway_process
+from tests.gateway.prompts import SIX
 from tests.support.images import noisy_volume
 
 CASES = int(os.environ.get("GATEWAY_FUZZ", "10000"))
@@ -58,7 +58,7 @@ class Target:
         known = [self.session.id, volume.digest, "clicks", "ellipsoid", "deaf", "p", "r1", "r2"]
         self.maker = Maker(rng, known)
         prompts = [
-            prompt_to_message(sixpoint.ExtremePoints(POINTS.tolist())),
+            prompt_to_message(SIX),
             prompt_to_message(sixpoint.Click((20, 17, 15))),
         ]
         place = {"session_id": self.session.id, "segment": 1}
@@ -162,4 +162,4 @@ def test_nothing_that_is_sent_makes_the_gateway_fail(process):
     assert process.memory - before < GROWTH_BYTES
     assert process.running.poll() is None
     fresh = target.client.open_session(noisy_volume(), model="clicks")
-    assert fresh.annotate(sixpoint.ExtremePoints(POINTS.tolist())).array.any()
+    assert fresh.annotate(SIX).array.any()

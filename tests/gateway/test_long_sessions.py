@@ -12,11 +12,10 @@ import pytest
 import sixpoint
 from gateway.triton.local.server import LocalTriton
 from sixpoint import errors
-from tests.gateway.core.annotation.test_processing import BOX, POINTS
+from tests.gateway.prompts import BOX, SIX
 from tests.support.images import noisy_volume
 from tests.support.servers import running_gateway
 
-SIX = sixpoint.ExtremePoints(POINTS.tolist())
 TAKE = (20, 17, 16)
 
 

@@ -26,7 +26,7 @@ from sixpoint import errors
 from sixpoint.client._channel import CHANNEL_OPTIONS
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
-from tests.gateway.core.annotation.test_processing import POINTS
+from tests.gateway.prompts import SIX
 from tests.support.images import noisy_volume
 from tests.support.models import ELLIPSOID_SPEC, write_config, write_ellipsoid_model
 from tests.support.paths import TRITON_ENVIRONMENT
@@ -34,7 +34,6 @@ from tests.support.ports import free_port
 from tests.support.proxies import Silencer
 from tests.support.servers import running_gateway, running_triton
 
-PROMPT = sixpoint.ExtremePoints(POINTS.tolist())
 SERVING, AWAY = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 ANNOTATION, IMAGES = "sixpoint.v1.AnnotationService", "sixpoint.v1.ImageService"
 
@@ -73,16 +72,16 @@ def test_a_session_outlives_a_triton_that_stops_and_starts_again(repository):
                 assert eventually(lambda: health(gateway.port, ANNOTATION) == SERVING)
                 assert health(gateway.port) == SERVING
                 session = client.open_session(noisy_volume(), model="ellipsoid")
-                before = session.annotate(PROMPT)
+                before = session.annotate(SIX)
             # Triton is stopped in the middle of the session.
             with pytest.raises(errors.TritonUnavailable) as caught:
-                session.annotate(PROMPT)
+                session.annotate(SIX)
             assert caught.value.retry_after
             assert eventually(lambda: health(gateway.port) == AWAY)
             assert health(gateway.port, IMAGES) == SERVING
             with running_triton(repository, port=port):
                 assert eventually(lambda: health(gateway.port) == SERVING)
-                after = session.annotate(PROMPT)
+                after = session.annotate(SIX)
     assert np.array_equal(before.array, after.array)
     assert (before.revision, after.revision) == (1, 2)
 
@@ -118,11 +117,11 @@ def test_models_come_and_go_and_bad_ones_are_refused(repository, caplog):
             asyncio.run(control(triton.address, "Load", "second"))
             assert eventually(lambda: {m.name: m.version for m in client.models()}["second"] == "2")
             with client.open_session(noisy_volume(), model="second") as session:
-                assert session.annotate(PROMPT).model_version == "2"
+                assert session.annotate(SIX).model_version == "2"
                 asyncio.run(control(triton.address, "Unload", "second"))
                 assert eventually(lambda: [model.name for model in client.models()] == ["ellipsoid"])
                 with pytest.raises(errors.ModelNotFound, match="ellipsoid"):
-                    session.annotate(PROMPT)
+                    session.annotate(SIX)
 
 
 def _replace_spec(folder: Path, spec: str) -> None:
@@ -165,7 +164,7 @@ def test_an_idle_session_expires(triton):
         session = client.open_session(noisy_volume(), model="ellipsoid")
         time.sleep(0.3)
         with pytest.raises(errors.SessionExpired):
-            session.annotate(PROMPT)
+            session.annotate(SIX)
 
 
 def test_reflection_names_the_services(gateway, triton):
@@ -199,7 +198,7 @@ def test_sigterm_drains_health_first_and_running_calls_finish(triton, tmp_path):
                 answers: list[sixpoint.Mask] = []
 
                 async def interrupted() -> None:
-                    answer = asyncio.create_task(asyncio.to_thread(lambda: answers.append(session.annotate(PROMPT))))
+                    answer = asyncio.create_task(asyncio.to_thread(lambda: answers.append(session.annotate(SIX))))
                     await asyncio.sleep(0.7)
                     process.send_signal(signal.SIGTERM)
                     await answer

@@ -13,13 +13,9 @@ import sixpoint
 from gateway.triton.local.server import LocalTriton
 from sixpoint import errors
 from sixpoint.client import Event
-from tests.gateway.core.annotation.test_processing import POINTS
+from tests.gateway.prompts import ADD, SIX, TAKE
 from tests.support.images import noisy_volume
 from tests.support.servers import running_gateway
-
-SIX = sixpoint.ExtremePoints(POINTS.tolist())
-TAKE = sixpoint.Click((20, 17, 16), positive=False)
-ADD = sixpoint.Click((4, 17, 16))
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from sixpoint import errors
 from sixpoint.prompts import Prompt
 from sixpoint.protocol import error_from_status, prompt_to_message
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
-from tests.gateway.core.annotation.test_engine import ADD, SIX, TAKE, Process, database_with_image, voxels
+from tests.gateway.core.sessions.engine.process import Process, database_with_image, voxels
+from tests.gateway.prompts import ADD, SIX, TAKE
 
 
 def click(number: int, x: float, **fields: object) -> annotation_pb.InteractRequest:

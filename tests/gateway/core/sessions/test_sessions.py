@@ -21,7 +21,8 @@ from sixpoint import errors
 from sixpoint.geometry import Geometry
 from sixpoint.preprocessing import Roi
 from sixpoint.prompts import Box, Click, InitialMask, Prompt
-from tests.gateway.core.annotation.test_processing import SIX, ready
+from tests.gateway.core.annotation.network_inputs import network_input
+from tests.gateway.prompts import SIX
 from tests.support.images import noisy_volume
 from tests.support.models import CLICKS_SPEC
 
@@ -467,7 +468,7 @@ def test_masks_that_were_brought_along_count_as_what_is_at_hand_and_once() -> No
 
 
 def test_what_networks_saw_is_kept_of_the_last_segments_alone() -> None:
-    prepared = ready(SIX, volume=noisy_volume(), spec=CLICKS_SPEC)
+    prepared = network_input(SIX, volume=noisy_volume(), spec=CLICKS_SPEC)
     hot = SegmentStateCache(40 * prepared.nbytes)  # a sixteenth of it: two of them
     for number, name in enumerate(("a", "b", "c")):
         hot.put(

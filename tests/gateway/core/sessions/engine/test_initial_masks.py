@@ -1,0 +1,50 @@
+"""An initial mask is the answer until clicks change it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gateway.storage.database import Database
+from sixpoint import errors
+from sixpoint.prompts import Click, InitialMask
+from tests.gateway.core.sessions.engine.process import VOLUME, Process, voxels
+
+
+def two_balls() -> np.ndarray:
+    z, y, x = np.indices(VOLUME.array.shape)
+    balls = ((x - 12) ** 2 + (y - 17) ** 2 + (z - 16) ** 2 < 50) | ((x - 30) ** 2 + (y - 17) ** 2 + (z - 16) ** 2 < 20)
+    # A border finer than any network's grid.
+    return balls & ((x + y + z) % 7 > 0)
+
+
+async def test_a_mask_is_the_answer_until_clicks_change_it(process: Process, database: Database) -> None:
+    session, mask = await process.open(), two_balls()
+    answer = await process.annotate(session, InitialMask.of(mask))
+    assert np.array_equal(voxels(answer.mask), mask)
+    assert (answer.version, process.inference.tensors) == ("", [])
+    corrected = voxels((await process.annotate(session, Click((12, 17, 16), False))).mask)
+    assert corrected[16, 17, 12] == 0
+    far = np.zeros_like(mask)
+    far[:, :, 24:] = True
+    assert np.array_equal(corrected[far], mask[far]), "the other ball is as it was"
+    added = voxels((await Process(database).annotate(session, Click((21, 30, 25)))).mask)
+    assert added[25, 30, 21] == 1
+    assert np.array_equal(added[:, :, 28:], mask[:, :, 28:])
+
+
+async def test_a_mask_and_a_click_may_come_together(process: Process) -> None:
+    session, mask = await process.open(), two_balls()
+    together = voxels((await process.annotate(session, InitialMask.of(mask), Click((12, 17, 16), False))).mask)
+    one, two = await process.open(), voxels
+    await process.annotate(one, InitialMask.of(mask))
+    apart = two((await process.annotate(one, Click((12, 17, 16), False))).mask)
+    assert np.array_equal(together, apart)
+
+
+async def test_a_mask_of_another_grid_or_none_is_refused(process: Process) -> None:
+    session = await process.open()
+    with pytest.raises(errors.PromptError, match="another grid"):
+        await process.annotate(session, InitialMask.of(np.ones((4, 4, 4))))
+    with pytest.raises(errors.PromptError, match="empty"):
+        InitialMask.of(np.zeros((4, 4, 4)))
