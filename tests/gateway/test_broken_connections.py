@@ -34,7 +34,7 @@ def cutter(address: str) -> Iterator[Cutter]:
 
 
 @pytest.mark.parametrize("kind", [sixpoint.Client, sixpoint.AsyncClient], ids=["blocking", "asyncio"])
-async def test_an_upload_survives_a_connection_that_breaks_twice(cutter: Cutter, address: str, kind: Any):
+async def test_an_upload_survives_a_connection_that_breaks_twice(cutter: Cutter, address: str, kind: Any) -> None:
     seed = 1 if kind is sixpoint.Client else 2
     voxels = np.random.default_rng(seed).integers(-1000, 1000, (64, 256, 512), np.int16)
     volume = sixpoint.Volume(voxels, Geometry((512, 256, 64)))

@@ -6,6 +6,8 @@ is the gateway's doing.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import contextlib
 import time
 from collections.abc import Callable, Iterator
@@ -44,7 +46,7 @@ def at(mask: sixpoint.Mask, voxel: tuple[int, int, int]) -> int:
 
 
 @pytest.mark.parametrize("model", ["clicks", "deaf"])
-def test_a_click_puts_its_voxel_on_its_side(client, model):
+def test_a_click_puts_its_voxel_on_its_side(client: sixpoint.Client, model) -> None:
     with client.open_session(noisy_volume(), model=model) as session:
         begun = session.annotate(SIX)
         assert (at(begun, INSIDE), at(begun, OUTSIDE)) == (1, 0)
@@ -57,7 +59,7 @@ def test_a_click_puts_its_voxel_on_its_side(client, model):
 
 
 @pytest.mark.parametrize("model", ["clicks", "deaf"])
-def test_a_click_outside_the_roi_is_reached_and_the_answer_stays(client, model):
+def test_a_click_outside_the_roi_is_reached_and_the_answer_stays(client: sixpoint.Client, model) -> None:
     volume = noisy_volume((120, 36, 32))
     with client.open_session(volume, model=model) as session:
         begun = session.annotate(SIX)
@@ -67,7 +69,7 @@ def test_a_click_outside_the_roi_is_reached_and_the_answer_stays(client, model):
     assert np.count_nonzero(changed) < 0.15 * np.count_nonzero(begun.array)
 
 
-def test_a_click_changes_nothing_far_from_it(session):
+def test_a_click_changes_nothing_far_from_it(session: sixpoint.Session) -> None:
     begun = session.annotate(SIX)
     mask = session.click((29, 18, 15), positive=False)
     changed = np.argwhere(begun.array != mask.array)
@@ -75,26 +77,26 @@ def test_a_click_changes_nothing_far_from_it(session):
     assert np.abs(changed - (15, 18, 29)).max() <= 6
 
 
-def test_prompts_together_are_one_answer(session):
+def test_prompts_together_are_one_answer(session: sixpoint.Session) -> None:
     mask = session.annotate(SIX, Click(OUTSIDE), Click(INSIDE, False))
     assert (at(mask, OUTSIDE), at(mask, INSIDE), mask.revision) == (1, 0, 1)
 
 
-def test_of_two_clicks_in_one_voxel_the_later_one_holds(session):
+def test_of_two_clicks_in_one_voxel_the_later_one_holds(session: sixpoint.Session) -> None:
     session.annotate(SIX)
     assert at(session.annotate(Click(INSIDE), Click((20.2, 16.9, 16), False)), INSIDE) == 0
     assert at(session.click(INSIDE), INSIDE) == 1
     assert at(session.click(INSIDE, positive=False), INSIDE) == 0
 
 
-def test_a_box_begins_an_object_as_points_do(session):
+def test_a_box_begins_an_object_as_points_do(session: sixpoint.Session) -> None:
     points, box = session.annotate(SIX), session.annotate(BOX)
     # Their box is the same, and so is its ellipsoid.
     assert np.array_equal(points.array, box.array)
     assert at(session.click(OUTSIDE), OUTSIDE) == 1
 
 
-def test_the_corners_of_a_box_may_come_in_any_order_and_frame(session):
+def test_the_corners_of_a_box_may_come_in_any_order_and_frame(session: sixpoint.Session) -> None:
     first = session.annotate(BOX)
     (x0, y0, z0), (x1, y1, z1) = BOX.lower, BOX.upper
     assert np.array_equal(session.annotate(Box((x1, y0, z1), (x0, y1, z0))).array, first.array)
@@ -102,7 +104,7 @@ def test_the_corners_of_a_box_may_come_in_any_order_and_frame(session):
     assert np.array_equal(session.annotate(Box(lower, upper, "lps")).array, first.array)
 
 
-def test_a_click_in_the_patients_millimetres_is_the_same_click(client):
+def test_a_click_in_the_patients_millimetres_is_the_same_click(client: sixpoint.Client) -> None:
     volume = sixpoint.Volume(
         noisy_volume().array,
         sixpoint.Geometry((40, 36, 32), (0.8, 0.8, 2.5), (-100, 50, 700), (-1, 0, 0, 0, -1, 0, 0, 0, 1)),
@@ -118,13 +120,13 @@ def test_a_click_in_the_patients_millimetres_is_the_same_click(client):
 
 
 @pytest.mark.parametrize("start", [SIX, BOX], ids=["points", "box"])
-def test_points_or_a_box_begin_anew(session, start):
+def test_points_or_a_box_begin_anew(session: sixpoint.Session, start) -> None:
     first = session.annotate(start)
     session.annotate(Click(OUTSIDE), Click(INSIDE, False))
     assert np.array_equal(session.annotate(start).array, first.array)
 
 
-async def test_the_asynchronous_client_clicks_too(address, session):
+async def test_the_asynchronous_client_clicks_too(address: str, session: sixpoint.Session) -> None:
     session.annotate(SIX)
     expected = session.click(OUTSIDE)
     async with (
@@ -135,7 +137,7 @@ async def test_the_asynchronous_client_clicks_too(address, session):
         assert np.array_equal((await own.click(OUTSIDE)).array, expected.array)
 
 
-def test_sessions_do_not_see_each_others_clicks(client, session):
+def test_sessions_do_not_see_each_others_clicks(client: sixpoint.Client, session: sixpoint.Session) -> None:
     begun = session.annotate(SIX)
     with client.open_session(noisy_volume(), model="clicks") as other:
         other.annotate(SIX)
@@ -146,7 +148,7 @@ def test_sessions_do_not_see_each_others_clicks(client, session):
 # What is refused
 
 
-def test_a_click_before_anything_is_told_how_to_begin(session):
+def test_a_click_before_anything_is_told_how_to_begin(session: sixpoint.Session) -> None:
     with pytest.raises(errors.NothingToCorrect, match="start with extreme points, a box or a mask"):
         session.click(INSIDE)
     assert session.annotate(SIX).revision == 1
@@ -159,7 +161,7 @@ def test_a_click_before_anything_is_told_how_to_begin(session):
         ([SIX, Click(INSIDE)], "'ellipsoid' takes extreme_points; not clicks"),
     ],
 )
-def test_a_model_that_does_not_take_it_says_what_it_takes(client, prompts, words):
+def test_a_model_that_does_not_take_it_says_what_it_takes(client: sixpoint.Client, prompts, words: str) -> None:
     with client.open_session(noisy_volume(), model="ellipsoid") as session:
         with pytest.raises(errors.PromptNotSupported, match=words):
             session.annotate(*prompts)
@@ -178,7 +180,7 @@ def test_a_model_that_does_not_take_it_says_what_it_takes(client, prompts, words
         ([], "at least one prompt", "prompts"),
     ],
 )
-def test_a_refused_call_names_its_fault_and_leaves_the_session_as_it_was(client, prompts, words, field):
+def test_a_refused_call_names_its_fault_and_leaves_the_session_as_it_was(client: sixpoint.Client, prompts, words: str, field) -> None:
     with (
         client.open_session(noisy_volume(), model="clicks") as session,
         client.open_session(noisy_volume(), model="clicks") as reference,
@@ -193,7 +195,7 @@ def test_a_refused_call_names_its_fault_and_leaves_the_session_as_it_was(client,
         assert again.revision == 2
 
 
-def test_more_clicks_than_an_object_takes(session):
+def test_more_clicks_than_an_object_takes(session: sixpoint.Session) -> None:
     with pytest.raises(errors.ResourceExhausted, match="1000 is the limit"):
         session.annotate(SIX, *[Click(INSIDE)] * 1001)
     assert session.annotate(SIX).revision == 1
@@ -218,7 +220,7 @@ def test_more_clicks_than_an_object_takes(session):
     ],
     ids=["no sign", "no point", "no kind"],
 )
-def test_what_no_client_of_ours_sends_is_refused_too(address, session, prompt, words, field):
+def test_what_no_client_of_ours_sends_is_refused_too(address: str, session: sixpoint.Session, prompt, words: str, field) -> None:
     good = annotation_pb.Prompt(
         click=annotation_pb.Click(
             frame=volume_pb.FRAME_VOXEL, point=volume_pb.Point(x=1), sign=annotation_pb.CLICK_SIGN_POSITIVE
@@ -237,7 +239,7 @@ def test_what_no_client_of_ours_sends_is_refused_too(address, session, prompt, w
 # Triton away in between
 
 
-def test_a_click_that_triton_failed_is_as_if_it_was_never_made(tmp_path):
+def test_a_click_that_triton_failed_is_as_if_it_was_never_made(tmp_path: Path) -> None:
     if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")
     port = free_port()

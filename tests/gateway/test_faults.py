@@ -109,7 +109,7 @@ def people(address: str, rng: random.Random) -> Iterator[list[Person]]:
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_a_gateway_that_is_killed_again_and_again_loses_no_acknowledged_prompt(
     triton: LocalTriton, tmp_path: Path, kind: str, request: pytest.FixtureRequest
-):
+) -> None:
     rng = random.Random(SEED)
     settings = {} if kind == "sqlite" else {"database_url": request.getfixturevalue("postgresql").database()}
     with gateway_process(triton.address, tmp_path, **settings) as process:
@@ -138,7 +138,7 @@ def test_a_gateway_that_is_killed_again_and_again_loses_no_acknowledged_prompt(
             assert replayed.SerializeToString() == kept.SerializeToString()
 
 
-def test_two_gateways_on_one_state_serve_one_session(triton: LocalTriton, tmp_path: Path):
+def test_two_gateways_on_one_state_serve_one_session(triton: LocalTriton, tmp_path: Path) -> None:
     with gateway_process(triton.address, tmp_path) as one, gateway_process(triton.address, tmp_path) as two:
         with sixpoint.Client(one.address) as client:
             session = client.open_session(noisy_volume(), model="clicks").id
@@ -159,7 +159,7 @@ def test_two_gateways_on_one_state_serve_one_session(triton: LocalTriton, tmp_pa
             assert stubs[0].Undo(annotation_pb.UndoRequest(session_id=session)).answer.step == 6
 
 
-def test_a_triton_that_is_killed_costs_no_prompt(tmp_path: Path):
+def test_a_triton_that_is_killed_costs_no_prompt(tmp_path: Path) -> None:
     if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")
     write_clicks_model(tmp_path / "models" / "clicks")
@@ -190,7 +190,7 @@ def test_a_triton_that_is_killed_costs_no_prompt(tmp_path: Path):
                     one.check(channel)
 
 
-def test_a_database_that_goes_away_and_comes_back(triton: LocalTriton, tmp_path: Path, postgresql: PostgreSQL):
+def test_a_database_that_goes_away_and_comes_back(triton: LocalTriton, tmp_path: Path, postgresql: PostgreSQL) -> None:
     rng = random.Random(SEED)
     url = postgresql.database()
     with gateway_process(triton.address, tmp_path, database_url=url) as process:
@@ -215,7 +215,7 @@ def test_a_database_that_goes_away_and_comes_back(triton: LocalTriton, tmp_path:
                 one.check(channel)
 
 
-def test_a_full_disk_refuses_prompts_and_loses_none(triton: LocalTriton, tmp_path: Path):
+def test_a_full_disk_refuses_prompts_and_loses_none(triton: LocalTriton, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", megabytes=24) as disk, gateway_process(triton.address, disk) as process:
         with sixpoint.Client(process.address) as client:
             session = client.open_session(noisy_volume(), model="clicks")
@@ -270,7 +270,7 @@ def action(number: int, session: str, *prompts: sixpoint.Prompt) -> annotation_p
     return annotation_pb.InteractRequest(id=number, annotate=request)
 
 
-def test_a_viewers_stream_answers_in_order_and_joins_what_waits(stub, session_id):
+def test_a_viewers_stream_answers_in_order_and_joins_what_waits(stub, session_id: str) -> None:
     actions = [
         action(1, session_id, SIX),
         *(action(number, session_id, sixpoint.Click((number, 17.0, 16.0))) for number in range(2, 8)),
@@ -302,7 +302,7 @@ def test_a_viewers_stream_answers_in_order_and_joins_what_waits(stub, session_id
     assert last[10].answer.mask.sha256 == last[8].answer.mask.sha256
 
 
-def test_of_prompts_that_were_joined_only_the_wrong_one_fails(stub, session_id):
+def test_of_prompts_that_were_joined_only_the_wrong_one_fails(stub, session_id: str) -> None:
     actions = [
         action(1, session_id, SIX),
         action(2, session_id, sixpoint.Click((20, 17, 16), positive=False)),
@@ -317,7 +317,7 @@ def test_of_prompts_that_were_joined_only_the_wrong_one_fails(stub, session_id):
     assert (mask[16, 17, 20], mask[16, 17, 21]) == (0, 0)
 
 
-def test_a_viewer_that_vanishes_cancels_its_action_in_triton(address: str, cancelled_mark: Path):
+def test_a_viewer_that_vanishes_cancels_its_action_in_triton(address: str, cancelled_mark: Path) -> None:
     cancelled_mark.unlink(missing_ok=True)
     with sixpoint.Client(address) as client:
         session = client.open_session(noisy_volume(), model="slow")
@@ -343,7 +343,7 @@ def test_a_viewer_that_vanishes_cancels_its_action_in_triton(address: str, cance
         assert client.resume(session.id).revision == 0
 
 
-def test_a_viewer_that_does_not_read_holds_up_nobody_and_no_memory(triton: LocalTriton, tmp_path: Path):
+def test_a_viewer_that_does_not_read_holds_up_nobody_and_no_memory(triton: LocalTriton, tmp_path: Path) -> None:
     volume = sixpoint.Volume(
         np.random.default_rng(0).integers(0, 9, (64, 200, 200)).astype(np.int16), sixpoint.Geometry((200, 200, 64))
     )

@@ -25,7 +25,7 @@ def session(client: sixpoint.Client) -> Iterator[sixpoint.Session]:
         yield session
 
 
-def test_steps_are_taken_back_and_again(session):
+def test_steps_are_taken_back_and_again(session: sixpoint.Session) -> None:
     begun = session.annotate(SIX)
     clicked = session.click(TAKE, positive=False)
     assert np.array_equal(session.undo().array, begun.array)
@@ -38,7 +38,7 @@ def test_steps_are_taken_back_and_again(session):
     assert session.revision == 6
 
 
-def test_several_objects_become_one_label_image(session, tmp_path: Path):
+def test_several_objects_become_one_label_image(session: sixpoint.Session, tmp_path: Path) -> None:
     first = session.annotate(SIX)
     second = session.annotate(sixpoint.Box((2, 2, 2), (6, 6, 6)), segment=7)
     session.rename(7, "lesion")
@@ -53,7 +53,7 @@ def test_several_objects_become_one_label_image(session, tmp_path: Path):
     assert np.array_equal(sixpoint.Volume.read(tmp_path / "first.nrrd").array, first.array)
 
 
-def test_the_log_says_what_was_shown(session):
+def test_the_log_says_what_was_shown(session: sixpoint.Session) -> None:
     click = sixpoint.Click(TAKE, positive=False)
     session.annotate(SIX)
     session.annotate(click, segment=1)
@@ -69,7 +69,7 @@ def test_the_log_says_what_was_shown(session):
     assert session.steps(segment=2) == steps[2:]
 
 
-def test_a_fork_goes_its_own_way(session):
+def test_a_fork_goes_its_own_way(session: sixpoint.Session) -> None:
     begun = session.annotate(SIX)
     session.click(TAKE, positive=False)
     with session.fork(segment=1, step=1) as fork:
@@ -79,7 +79,7 @@ def test_a_fork_goes_its_own_way(session):
     assert len(session.steps()) == 2
 
 
-def test_a_session_is_resumed_without_its_image(client):
+def test_a_session_is_resumed_without_its_image(client: sixpoint.Client) -> None:
     with client.open_session(noisy_volume(), model="clicks", keep=True) as session:
         mask = session.annotate(SIX)
     resumed = client.resume(session.id)
@@ -95,7 +95,7 @@ def test_a_session_is_resumed_without_its_image(client):
         client.resume(session.id)
 
 
-def test_sessions_are_listed_by_owner(address):
+def test_sessions_are_listed_by_owner(address: str) -> None:
     with sixpoint.Client(address, owner="Müller") as one, sixpoint.Client(address, owner="山田") as other:
         opened = [one.open_session(noisy_volume(), model="clicks").id for _ in range(3)]
         assert [found.id for found in one.sessions()] == opened[::-1]
@@ -105,7 +105,7 @@ def test_sessions_are_listed_by_owner(address):
         assert found.created <= found.used < found.expires
 
 
-def test_of_two_clients_the_slower_one_looks_again(client, session):
+def test_of_two_clients_the_slower_one_looks_again(client: sixpoint.Client, session: sixpoint.Session) -> None:
     session.annotate(SIX)
     other = client.resume(session.id)
     other.click(TAKE, positive=False)
@@ -116,7 +116,7 @@ def test_of_two_clients_the_slower_one_looks_again(client, session):
     assert (mask.array[16, 17, 20], mask.array[16, 17, 4]) == (0, 1)
 
 
-def test_another_model_goes_on_with_the_object(session):
+def test_another_model_goes_on_with_the_object(session: sixpoint.Session) -> None:
     session.annotate(SIX)
     session.use_model("deaf")
     assert session.model == "deaf"
@@ -127,7 +127,7 @@ def test_another_model_goes_on_with_the_object(session):
     assert mask.array[16, 17, 20] == 0
 
 
-def test_a_mask_is_corrected(session):
+def test_a_mask_is_corrected(session: sixpoint.Session) -> None:
     brought = np.zeros(noisy_volume().array.shape, np.uint8)
     brought[8:20, 10:25, 6:30] = 1
     mask = session.annotate(sixpoint.InitialMask.of(brought))
@@ -135,7 +135,7 @@ def test_a_mask_is_corrected(session):
     assert session.click((10, 17, 16), positive=False).array[16, 17, 10] == 0
 
 
-async def test_the_client_for_asyncio_does_the_same(address, tmp_path: Path):
+async def test_the_client_for_asyncio_does_the_same(address: str, tmp_path: Path) -> None:
     async with (
         sixpoint.AsyncClient(address) as client,
         await client.open_session(noisy_volume(), model="clicks") as session,
@@ -157,7 +157,7 @@ async def test_the_client_for_asyncio_does_the_same(address, tmp_path: Path):
         assert not (await session.labels()).array.any()
 
 
-def test_quotas_of_owners_are_kept(triton: LocalTriton):
+def test_quotas_of_owners_are_kept(triton: LocalTriton) -> None:
     with running_gateway(triton_url=triton.address, owner_sessions=1) as own:
         address = f"127.0.0.1:{own.port}"
         with sixpoint.Client(address, owner="anna") as anna, sixpoint.Client(address, owner="bert") as bert:
@@ -167,7 +167,7 @@ def test_quotas_of_owners_are_kept(triton: LocalTriton):
             bert.open_session(noisy_volume(), model="clicks")
 
 
-def test_more_prompts_than_the_gateway_takes_are_refused_with_a_time(triton: LocalTriton):
+def test_more_prompts_than_the_gateway_takes_are_refused_with_a_time(triton: LocalTriton) -> None:
     with running_gateway(triton_url=triton.address, max_prompts=1) as own:
         address = f"127.0.0.1:{own.port}"
         with sixpoint.Client(address, retry=sixpoint.Retry.none()) as client:

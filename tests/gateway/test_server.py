@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from gateway.server import Gateway
+
+from gateway.triton.local.server import LocalTriton
+
 import asyncio
 import queue
 import shutil
@@ -60,7 +64,7 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path / "repository"
 
 
-def test_a_session_outlives_a_triton_that_stops_and_starts_again(repository):
+def test_a_session_outlives_a_triton_that_stops_and_starts_again(repository) -> None:
     port = free_port()
     with running_gateway(ready=False, triton_url=f"127.0.0.1:{port}") as gateway:
         assert health(gateway.port) == AWAY
@@ -86,7 +90,7 @@ def test_a_session_outlives_a_triton_that_stops_and_starts_again(repository):
     assert (before.revision, after.revision) == (1, 2)
 
 
-def test_models_come_and_go_and_bad_ones_are_refused(repository, caplog):
+def test_models_come_and_go_and_bad_ones_are_refused(repository, caplog: pytest.LogCaptureFixture) -> None:
     async def control(address: str, call: str, name: str) -> None:
         from tritonclient.grpc import service_pb2
 
@@ -133,7 +137,7 @@ def _replace_spec(folder: Path, spec: str) -> None:
     (folder / "config.pbtxt").write_text(text_format.MessageToString(config))
 
 
-def test_a_taken_port_is_named_with_the_variable_that_changes_it(gateway):
+def test_a_taken_port_is_named_with_the_variable_that_changes_it(gateway: Gateway) -> None:
     with (
         pytest.raises(errors.Unavailable, match=rf"127.0.0.1:{gateway.port}.*SIXPOINT_PORT") as caught,
         running_gateway(ready=False, port=gateway.port),
@@ -142,7 +146,7 @@ def test_a_taken_port_is_named_with_the_variable_that_changes_it(gateway):
     assert "taken" in caught.value.message
 
 
-def test_too_many_sessions_and_too_large_images_are_refused(triton):
+def test_too_many_sessions_and_too_large_images_are_refused(triton: LocalTriton) -> None:
     limits = {"max_sessions": 1, "max_image_bytes": 100_000}
     with (
         running_gateway(triton_url=triton.address, **limits) as own,
@@ -156,7 +160,7 @@ def test_too_many_sessions_and_too_large_images_are_refused(triton):
             client.upload(noisy_volume((64, 64, 64)))
 
 
-def test_an_idle_session_expires(triton):
+def test_an_idle_session_expires(triton: LocalTriton) -> None:
     with (
         running_gateway(triton_url=triton.address, session_idle_seconds=0.2) as own,
         sixpoint.Client(f"127.0.0.1:{own.port}") as client,
@@ -167,7 +171,7 @@ def test_an_idle_session_expires(triton):
             session.annotate(SIX)
 
 
-def test_reflection_names_the_services(gateway, triton):
+def test_reflection_names_the_services(gateway: Gateway, triton: LocalTriton) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{gateway.port}") as channel:
         assert ANNOTATION in ProtoReflectionDescriptorDatabase(channel).get_services()
     with (
@@ -178,7 +182,7 @@ def test_reflection_names_the_services(gateway, triton):
         ProtoReflectionDescriptorDatabase(channel).get_services()
 
 
-def test_sigterm_drains_health_first_and_running_calls_finish(triton, tmp_path):
+def test_sigterm_drains_health_first_and_running_calls_finish(triton: LocalTriton, tmp_path: Path) -> None:
     port = free_port()
     environment = {
         "SIXPOINT_PORT": str(port),
@@ -213,7 +217,7 @@ def test_sigterm_drains_health_first_and_running_calls_finish(triton, tmp_path):
         process.wait()
 
 
-def test_settings_come_from_the_environment_and_wrong_ones_are_named(monkeypatch):
+def test_settings_come_from_the_environment_and_wrong_ones_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIXPOINT_PORT", "50060")
     assert Settings().port == 50060
     monkeypatch.setenv("SIXPOINT_PORT", "many")
@@ -225,7 +229,7 @@ def test_settings_come_from_the_environment_and_wrong_ones_are_named(monkeypatch
     assert "Traceback" not in done.stderr
 
 
-def test_a_viewer_who_sends_nothing_for_long_is_not_thrown_out_for_the_pings(monkeypatch):
+def test_a_viewer_who_sends_nothing_for_long_is_not_thrown_out_for_the_pings(monkeypatch: pytest.MonkeyPatch) -> None:
     # Both sides' times 30 times as short.
     monkeypatch.setattr("gateway.server._PING_MS", server._PING_MS // 30)
     options = [(name, value // 30 if name == "grpc.keepalive_time_ms" else value) for name, value in CHANNEL_OPTIONS]

@@ -38,7 +38,7 @@ def last(events: list[Event]) -> dict[int, Event]:
     return {event.id: event for event in events}
 
 
-async def test_actions_are_answered_in_their_order(viewer: sixpoint.AsyncSession):
+async def test_actions_are_answered_in_their_order(viewer: sixpoint.AsyncSession) -> None:
     async with viewer.interact() as stream:
         begun = await stream.send(SIX)
         events = [await anext(stream)]
@@ -66,7 +66,7 @@ async def test_actions_are_answered_in_their_order(viewer: sixpoint.AsyncSession
     assert np.array_equal((await viewer.redo()).array, masks[begun].array)
 
 
-async def test_prompts_that_wait_become_one_step(viewer: sixpoint.AsyncSession):
+async def test_prompts_that_wait_become_one_step(viewer: sixpoint.AsyncSession) -> None:
     async with viewer.interact() as stream:
         numbers = [await stream.send(prompt) for prompt in (SIX, ADD, ADD, ADD, ADD, TAKE)]
         await stream.end()
@@ -79,7 +79,7 @@ async def test_prompts_that_wait_become_one_step(viewer: sixpoint.AsyncSession):
     assert viewer.revision == len(numbers) - len(joined)
 
 
-async def test_an_action_that_fails_changes_nothing_and_the_stream_goes_on(viewer: sixpoint.AsyncSession):
+async def test_an_action_that_fails_changes_nothing_and_the_stream_goes_on(viewer: sixpoint.AsyncSession) -> None:
     async with viewer.interact() as stream:
         early = await stream.send(ADD)
         back = await stream.undo()
@@ -95,7 +95,7 @@ async def test_an_action_that_fails_changes_nothing_and_the_stream_goes_on(viewe
     assert viewer.revision == 1
 
 
-async def test_a_viewer_hears_that_another_client_was_faster(viewer: sixpoint.AsyncSession, address: str):
+async def test_a_viewer_hears_that_another_client_was_faster(viewer: sixpoint.AsyncSession, address: str) -> None:
     await viewer.annotate(SIX)
     with sixpoint.Client(address) as client:
         client.resume(viewer.id).annotate(ADD)
@@ -114,7 +114,7 @@ async def test_a_viewer_hears_that_another_client_was_faster(viewer: sixpoint.As
     assert (events[-1].mask.array[16, 17, 20], events[-1].mask.array[16, 17, 4]) == (0, 1)
 
 
-async def test_waiting_for_an_event_for_a_while_only_loses_none(viewer: sixpoint.AsyncSession):
+async def test_waiting_for_an_event_for_a_while_only_loses_none(viewer: sixpoint.AsyncSession) -> None:
     async with viewer.interact() as stream:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(anext(stream), 0.05)
@@ -123,7 +123,7 @@ async def test_waiting_for_an_event_for_a_while_only_loses_none(viewer: sixpoint
         assert isinstance([event async for event in stream][-1], sixpoint.Answered)
 
 
-async def test_leaving_the_block_ends_it_for_whoever_iterates(viewer: sixpoint.AsyncSession):
+async def test_leaving_the_block_ends_it_for_whoever_iterates(viewer: sixpoint.AsyncSession) -> None:
     async with viewer.interact() as stream:
 
         async def listen() -> list[Event]:
@@ -137,7 +137,7 @@ async def test_leaving_the_block_ends_it_for_whoever_iterates(viewer: sixpoint.A
     assert (await viewer.annotate(SIX)).array.any()
 
 
-async def test_what_a_viewer_left_unanswered_is_looked_at_before_the_next_change(viewer: sixpoint.AsyncSession):
+async def test_what_a_viewer_left_unanswered_is_looked_at_before_the_next_change(viewer: sixpoint.AsyncSession) -> None:
     async with viewer.interact() as stream:
         await stream.send(SIX)
     mask = await viewer.annotate(SIX, TAKE)
@@ -145,7 +145,7 @@ async def test_what_a_viewer_left_unanswered_is_looked_at_before_the_next_change
     assert mask.array[16, 17, 20] == 0
 
 
-async def test_a_gateway_that_goes_away_ends_the_stream_with_an_error(triton: LocalTriton):
+async def test_a_gateway_that_goes_away_ends_the_stream_with_an_error(triton: LocalTriton) -> None:
     with contextlib.ExitStack() as stack:
         own = stack.enter_context(running_gateway(triton_url=triton.address, drain_seconds=0.1))
         async with sixpoint.AsyncClient(f"127.0.0.1:{own.port}", retry=sixpoint.Retry.none()) as client:
@@ -161,7 +161,7 @@ async def test_a_gateway_that_goes_away_ends_the_stream_with_an_error(triton: Lo
                     await stream.send(SIX)
 
 
-def test_the_blocking_twin_does_the_same(session: sixpoint.Session):
+def test_the_blocking_twin_does_the_same(session: sixpoint.Session) -> None:
     with session.interact() as stream:
         begun = stream.send(SIX)
         for event in stream:
@@ -182,7 +182,7 @@ def test_the_blocking_twin_does_the_same(session: sixpoint.Session):
         stream.undo()
 
 
-def test_the_blocking_twin_may_be_left_in_the_middle(session: sixpoint.Session):
+def test_the_blocking_twin_may_be_left_in_the_middle(session: sixpoint.Session) -> None:
     with session.interact() as stream:
         stream.send(SIX)
         next(stream)
@@ -190,14 +190,14 @@ def test_the_blocking_twin_may_be_left_in_the_middle(session: sixpoint.Session):
     assert session.annotate(SIX, TAKE).array[16, 17, 20] == 0
 
 
-def test_only_what_changed_travels(session: sixpoint.Session):
+def test_only_what_changed_travels(session: sixpoint.Session) -> None:
     first = session.annotate(SIX)
     clicked = session.click(TAKE.point, positive=False)
     assert np.array_equal(session.mask().array, clicked.array)
     assert session.mask().reply_bytes < clicked.reply_bytes < first.reply_bytes
 
 
-def test_whatever_was_done_a_client_has_the_masks_that_a_new_one_gets(address: str):
+def test_whatever_was_done_a_client_has_the_masks_that_a_new_one_gets(address: str) -> None:
     rng = np.random.default_rng(6)
     with sixpoint.Client(address) as client, client.open_session(noisy_volume(), model="clicks") as session:
         for segment in (1, 2):

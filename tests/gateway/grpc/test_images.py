@@ -59,7 +59,7 @@ def refused(call) -> errors.SixpointError:
     return error_from_rpc(caught.value)
 
 
-def test_an_upload_cut_short_is_continued_from_where_it_was(stub):
+def test_an_upload_cut_short_is_continued_from_where_it_was(stub) -> None:
     volume = noisy_volume()
     assert received(stub, volume) == 0
     error = refused(lambda: stub.UploadImage(upload(volume, until=1001)))
@@ -74,7 +74,7 @@ def test_an_upload_cut_short_is_continued_from_where_it_was(stub):
     assert stub.UploadImage(upload(volume, offset=volume.array.nbytes)).image == answer.image
 
 
-def test_a_client_that_vanishes_can_come_back(stub):
+def test_a_client_that_vanishes_can_come_back(stub) -> None:
     volume = noisy_volume((60, 60, 60))
     sent = threading.Event()
 
@@ -92,7 +92,7 @@ def test_a_client_that_vanishes_can_come_back(stub):
     assert received(stub, volume) == volume.array.nbytes
 
 
-def test_the_owner_that_a_call_names_has_a_quota(stub):
+def test_the_owner_that_a_call_names_has_a_quota(stub) -> None:
     small, large = noisy_volume((40, 36, 30)), noisy_volume((80, 80, 42))
     stub.UploadImage(upload(small), metadata=((OWNER_KEY, "ward 7"),))
     error = refused(lambda: stub.UploadImage(upload(large), metadata=((OWNER_KEY, "ward 7"),)))
@@ -106,13 +106,13 @@ def test_the_owner_that_a_call_names_has_a_quota(stub):
 
 
 @pytest.mark.parametrize("metadata", [((OWNER_KEY, "x" * 201),), ((OWNER_KEY, "a"), (OWNER_KEY, "b"))])
-def test_an_owner_that_is_none_is_refused(stub, metadata):
+def test_an_owner_that_is_none_is_refused(stub, metadata) -> None:
     error = refused(lambda: stub.UploadImage(upload(noisy_volume()), metadata=metadata))
     assert type(error) is errors.InvalidArgument
     assert OWNER_KEY in error.message
 
 
-def test_a_gateway_killed_again_and_again_in_an_upload_loses_nothing_of_it(tmp_path: Path):
+def test_a_gateway_killed_again_and_again_in_an_upload_loses_nothing_of_it(tmp_path: Path) -> None:
     volume = noisy_volume((128, 128, 256))
     generator = random.Random(0)
     process = GatewayProcess(NOWHERE, tmp_path)

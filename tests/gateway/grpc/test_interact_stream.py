@@ -46,20 +46,20 @@ async def taken(*actions: annotation_pb.InteractRequest) -> list[list[int]]:
     return groups
 
 
-async def test_prompts_that_wait_for_one_segment_are_taken_together():
+async def test_prompts_that_wait_for_one_segment_are_taken_together() -> None:
     assert await taken(click(1, 0), click(2, 1), undo(3), click(4, 2), click(5, 3)) == [[1, 2], [3], [4, 5]]
 
 
-async def test_segment_0_is_segment_1_and_other_segments_stay_apart():
+async def test_segment_0_is_segment_1_and_other_segments_stay_apart() -> None:
     assert await taken(click(1, 0), click(2, 1, segment=1), click(3, 2, segment=2)) == [[1, 2], [3]]
 
 
-async def test_an_action_that_is_repeated_is_not_joined_to_itself():
+async def test_an_action_that_is_repeated_is_not_joined_to_itself() -> None:
     actions = [click(number, 0, request_id=name) for number, name in enumerate(("a", "b", "a", "", ""), 1)]
     assert await taken(*actions) == [[1, 2], [3, 4, 5]]
 
 
-async def test_an_action_that_comes_while_another_is_carried_out_waits():
+async def test_an_action_that_comes_while_another_is_carried_out_waits() -> None:
     line = ActionQueue(99)
     await line.put(click(1, 0))
     assert [action.id for action in await line.take()] == [1]
@@ -70,7 +70,7 @@ async def test_an_action_that_comes_while_another_is_carried_out_waits():
     assert [action.id for action in await waiting] == [2]
 
 
-async def test_a_full_line_makes_the_reader_wait():
+async def test_a_full_line_makes_the_reader_wait() -> None:
     line = ActionQueue(1)
     await line.put(undo(1))
     waiting = asyncio.create_task(line.put(undo(2)))
@@ -81,14 +81,14 @@ async def test_a_full_line_makes_the_reader_wait():
     assert [action.id for action in await line.take()] == [2]
 
 
-def test_clicks_join_in_their_order():
+def test_clicks_join_in_their_order() -> None:
     joined = join_prompts([click(1, 0, revision=4, base_revision=4), click(2, 1, base_revision=5)])
     assert joined.id == 2
     assert [prompt.click.point.x for prompt in joined.annotate.prompts] == [0, 1]
     assert (joined.annotate.revision, joined.annotate.base_revision) == (4, 5)
 
 
-def test_what_begins_an_object_replaces_what_waited_before_it():
+def test_what_begins_an_object_replaces_what_waited_before_it() -> None:
     joined = join_prompts([click(1, 0), box(2), click(3, 5)])
     assert [prompt.WhichOneof("kind") for prompt in joined.annotate.prompts] == ["box", "click"]
 
@@ -137,7 +137,7 @@ async def steps(process: Process, session_id: str) -> int:
 
 @pytest.mark.parametrize("ids", [("r2", "r3"), ("", "")])
 @pytest.mark.parametrize("at_hand", [False, True])
-async def test_prompts_that_wait_with_one_that_is_repeated_are_carried_out(process, ids, at_hand):
+async def test_prompts_that_wait_with_one_that_is_repeated_are_carried_out(process: Process, ids, at_hand) -> None:
     session = await process.open()
     await stream(process, show(1, session, SIX, "r1"))
     again = show(1, session, SIX, "r1", **({"revision": 1} if at_hand else {}))
@@ -148,7 +148,7 @@ async def test_prompts_that_wait_with_one_that_is_repeated_are_carried_out(proce
     assert await steps(process, session) == 3
 
 
-async def test_prompts_that_were_joined_are_carried_out_once_when_all_are_repeated(process):
+async def test_prompts_that_were_joined_are_carried_out_once_when_all_are_repeated(process: Process) -> None:
     session = await process.open()
     actions = [show(1, session, SIX, "r1"), show(2, session, TAKE, "r2")]
     for _ in range(2):
@@ -157,7 +157,7 @@ async def test_prompts_that_were_joined_are_carried_out_once_when_all_are_repeat
     assert await steps(process, session) == 1
 
 
-async def test_an_action_that_is_repeated_behind_itself_is_answered_again(process):
+async def test_an_action_that_is_repeated_behind_itself_is_answered_again(process: Process) -> None:
     session = await process.open()
     events = await stream(
         process, show(1, session, SIX, "r1"), show(2, session, TAKE, "r2"), show(3, session, TAKE, "r2")
@@ -167,7 +167,7 @@ async def test_an_action_that_is_repeated_behind_itself_is_answered_again(proces
     assert (events[2].answer.revision, events[3].answer.revision, await steps(process, session)) == (1, 1, 1)
 
 
-async def test_of_prompts_that_wait_the_one_with_too_long_an_id_fails_alone(process):
+async def test_of_prompts_that_wait_the_one_with_too_long_an_id_fails_alone(process: Process) -> None:
     session = await process.open()
     events = await stream(
         process, show(1, session, SIX, "r1"), show(2, session, ADD, "i" * 65), show(3, session, TAKE, "r3")

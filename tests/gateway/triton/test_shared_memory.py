@@ -55,7 +55,7 @@ async def assert_right(client: TritonClient, seed: int = 0) -> None:
     assert np.array_equal(inferred.output, ellipsoid_answer(tensor(seed)))
 
 
-async def test_tensors_pass_in_one_region_call_after_call(triton: LocalTriton):
+async def test_tensors_pass_in_one_region_call_after_call(triton: LocalTriton) -> None:
     async with connected(triton) as (client, before):
         for seed in range(3):
             await assert_right(client, seed)
@@ -65,13 +65,13 @@ async def test_tensors_pass_in_one_region_call_after_call(triton: LocalTriton):
         assert after == before
 
 
-async def test_it_can_be_switched_off(triton: LocalTriton):
+async def test_it_can_be_switched_off(triton: LocalTriton) -> None:
     async with connected(triton, shared_memory=False) as (client, before):
         await assert_right(client)
         assert await registered(client) == before
 
 
-async def test_calls_at_the_same_time_have_a_region_each(triton: LocalTriton):
+async def test_calls_at_the_same_time_have_a_region_each(triton: LocalTriton) -> None:
     async with connected(triton) as (client, before):
         await asyncio.gather(*(assert_right(client, seed) for seed in range(20)))
         # Those beyond the limit went as bytes.
@@ -80,7 +80,7 @@ async def test_calls_at_the_same_time_have_a_region_each(triton: LocalTriton):
 
 async def test_where_there_is_no_shared_memory_tensors_travel_as_bytes(
     triton: LocalTriton, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
+) -> None:
     caplog.set_level("INFO", "gateway.triton.shared_memory")
     # Triton looks elsewhere, as one on another machine does.
     monkeypatch.setattr(shared_memory, "_FOLDER", tmp_path)
@@ -92,7 +92,7 @@ async def test_where_there_is_no_shared_memory_tensors_travel_as_bytes(
     assert len([record for record in caplog.records if record.name == "gateway.triton.shared_memory"]) == 1
 
 
-async def test_a_want_of_memory_is_no_error(triton: LocalTriton, monkeypatch: pytest.MonkeyPatch):
+async def test_a_want_of_memory_is_no_error(triton: LocalTriton, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -103,7 +103,7 @@ async def test_a_want_of_memory_is_no_error(triton: LocalTriton, monkeypatch: py
 
 
 @pytest.mark.parametrize("how", ["cancelled", "out of time"])
-async def test_the_region_of_a_call_that_was_given_up_is_not_used_again(triton: LocalTriton, how: str):
+async def test_the_region_of_a_call_that_was_given_up_is_not_used_again(triton: LocalTriton, how: str) -> None:
     async with connected(triton) as (client, before):
         call = asyncio.create_task(client.infer(SLOW, tensor(), timeout=30 if how == "cancelled" else 0.5))
         await asyncio.sleep(0.5)
@@ -121,7 +121,7 @@ async def test_the_region_of_a_call_that_was_given_up_is_not_used_again(triton: 
         assert len(both) == 2
 
 
-async def test_a_region_is_unregistered_when_it_has_rested(triton: LocalTriton, monkeypatch: pytest.MonkeyPatch):
+async def test_a_region_is_unregistered_when_it_has_rested(triton: LocalTriton, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_memory, "_QUARANTINE_SECONDS", 0.2)
     async with connected(triton) as (client, before):
         with pytest.raises(DeadlineExceeded):
@@ -136,7 +136,7 @@ async def test_a_region_is_unregistered_when_it_has_rested(triton: LocalTriton, 
 @pytest.mark.parametrize("how", ["cancelled", "out of time"])
 async def test_a_region_whose_removal_was_broken_off_is_removed_later(
     triton: LocalTriton, how: str, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     """A larger tensor wants its place, and its call, or its time, ends before Triton has let go of it."""
     monkeypatch.setattr(shared_memory, "_MAX_REGIONS", 1)
     async with connected(triton) as (client, before):
@@ -162,14 +162,14 @@ async def test_a_region_whose_removal_was_broken_off_is_removed_later(
         assert len(await registered(client) - before) == 1, "another one, in the other's place"
 
 
-async def test_a_refused_call_says_why_and_the_next_one_goes(triton: LocalTriton):
+async def test_a_refused_call_says_why_and_the_next_one_goes(triton: LocalTriton) -> None:
     async with connected(triton) as (client, _):
         with pytest.raises(InferenceError, match="INVALID_ARGUMENT"):
             await client.infer(MODEL, tensor()[:, :32], timeout=10)
         await assert_right(client)
 
 
-def test_a_triton_that_was_restarted_gets_new_regions(tmp_path: Path):
+def test_a_triton_that_was_restarted_gets_new_regions(tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     write_ellipsoid_model(repository / "ellipsoid")
 
@@ -190,7 +190,7 @@ def test_a_triton_that_was_restarted_gets_new_regions(tmp_path: Path):
         asyncio.run(restart(triton))
 
 
-async def test_what_a_killed_gateway_left_is_removed_by_the_next(triton: LocalTriton):
+async def test_what_a_killed_gateway_left_is_removed_by_the_next(triton: LocalTriton) -> None:
     code = f"""
 import asyncio, os, signal
 from gateway.triton.client import TritonClient

@@ -43,7 +43,7 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-async def test_work_waits_until_its_memory_is_free():
+async def test_work_waits_until_its_memory_is_free() -> None:
     admission = Admission(budget=100, max_active=10)
     first, second = Work(admission, 60), Work(admission, 60)
     await settled()
@@ -54,7 +54,7 @@ async def test_work_waits_until_its_memory_is_free():
     await second.end()
 
 
-async def test_what_is_larger_than_the_budget_runs_alone():
+async def test_what_is_larger_than_the_budget_runs_alone() -> None:
     admission = Admission(budget=100, max_active=10)
     huge = Work(admission, 10**12)
     small = Work(admission, 1)
@@ -66,7 +66,7 @@ async def test_what_is_larger_than_the_budget_runs_alone():
     await small.end()
 
 
-async def test_small_work_passes_a_large_one_that_does_not_fit_but_not_for_ever():
+async def test_small_work_passes_a_large_one_that_does_not_fit_but_not_for_ever() -> None:
     clock = Clock()
     admission = Admission(budget=100, max_active=10, now=clock)
     running = Work(admission, 70)
@@ -86,7 +86,7 @@ async def test_small_work_passes_a_large_one_that_does_not_fit_but_not_for_ever(
     await late.end()
 
 
-async def test_work_that_is_cancelled_while_it_waits_gives_way():
+async def test_work_that_is_cancelled_while_it_waits_gives_way() -> None:
     admission = Admission(budget=100, max_active=10)
     running, waiting, behind = Work(admission, 80), Work(admission, 90), Work(admission, 90)
     await settled()
@@ -102,7 +102,7 @@ async def test_work_that_is_cancelled_while_it_waits_gives_way():
     await last.end()
 
 
-async def test_work_that_is_admitted_and_cancelled_in_one_moment_gives_its_memory_back():
+async def test_work_that_is_admitted_and_cancelled_in_one_moment_gives_its_memory_back() -> None:
     admission = Admission(budget=100, max_active=10)
     running, waiting = Work(admission, 80), Work(admission, 90)
     await settled()
@@ -116,7 +116,7 @@ async def test_work_that_is_admitted_and_cancelled_in_one_moment_gives_its_memor
     await last.end()
 
 
-async def test_beyond_the_limit_a_time_to_try_again_is_said():
+async def test_beyond_the_limit_a_time_to_try_again_is_said() -> None:
     admission = Admission(budget=100, max_active=1)
     async with admission.slot():
         with pytest.raises(ResourceExhausted, match="SIXPOINT_MAX_PROMPTS") as caught:
