@@ -175,4 +175,4 @@ async def test_of_prompts_that_wait_the_one_with_too_long_an_id_fails_alone(proc
     assert [events[number].answer.revision for number in (1, 3)] == [1, 2]
     failure = error_from_status(events[2].failure)
     assert isinstance(failure, errors.InvalidArgument)
-    assert "65 characters; at most 64" in failure.message
+    assert "65 characters; expected at most 64" in failure.message
