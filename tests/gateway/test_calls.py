@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from gateway.triton.local.server import LocalTriton
-
 import asyncio
 import json
 import time
@@ -16,6 +14,7 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 
 import sixpoint
+from gateway.triton.local.server import LocalTriton
 from sixpoint import errors
 from sixpoint.protocol import error_from_rpc, geometry_to_message
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
@@ -376,7 +375,9 @@ async def test_a_cancelled_call_is_cancelled_in_triton_too(address: str, cancell
     assert cancelled_mark.exists()
 
 
-def test_logs_are_json_without_anything_of_the_image(address: str, caplog: pytest.LogCaptureFixture, client: sixpoint.Client, tmp_path: Path) -> None:
+def test_logs_are_json_without_anything_of_the_image(
+    address: str, caplog: pytest.LogCaptureFixture, client: sixpoint.Client, tmp_path: Path
+) -> None:
     from gateway.observability.logs import JsonFormatter
 
     image = tmp_path / "Doe^Jane.nii.gz"

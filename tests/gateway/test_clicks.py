@@ -6,11 +6,10 @@ is the gateway's doing.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -46,7 +45,7 @@ def at(mask: sixpoint.Mask, voxel: tuple[int, int, int]) -> int:
 
 
 @pytest.mark.parametrize("model", ["clicks", "deaf"])
-def test_a_click_puts_its_voxel_on_its_side(client: sixpoint.Client, model) -> None:
+def test_a_click_puts_its_voxel_on_its_side(client: sixpoint.Client, model: str) -> None:
     with client.open_session(noisy_volume(), model=model) as session:
         begun = session.annotate(SIX)
         assert (at(begun, INSIDE), at(begun, OUTSIDE)) == (1, 0)
@@ -59,7 +58,7 @@ def test_a_click_puts_its_voxel_on_its_side(client: sixpoint.Client, model) -> N
 
 
 @pytest.mark.parametrize("model", ["clicks", "deaf"])
-def test_a_click_outside_the_roi_is_reached_and_the_answer_stays(client: sixpoint.Client, model) -> None:
+def test_a_click_outside_the_roi_is_reached_and_the_answer_stays(client: sixpoint.Client, model: str) -> None:
     volume = noisy_volume((120, 36, 32))
     with client.open_session(volume, model=model) as session:
         begun = session.annotate(SIX)
@@ -120,7 +119,7 @@ def test_a_click_in_the_patients_millimetres_is_the_same_click(client: sixpoint.
 
 
 @pytest.mark.parametrize("start", [SIX, BOX], ids=["points", "box"])
-def test_points_or_a_box_begin_anew(session: sixpoint.Session, start) -> None:
+def test_points_or_a_box_begin_anew(session: sixpoint.Session, start: sixpoint.Prompt) -> None:
     first = session.annotate(start)
     session.annotate(Click(OUTSIDE), Click(INSIDE, False))
     assert np.array_equal(session.annotate(start).array, first.array)
@@ -161,7 +160,9 @@ def test_a_click_before_anything_is_told_how_to_begin(session: sixpoint.Session)
         ([SIX, Click(INSIDE)], "'ellipsoid' takes extreme_points; not clicks"),
     ],
 )
-def test_a_model_that_does_not_take_it_says_what_it_takes(client: sixpoint.Client, prompts, words: str) -> None:
+def test_a_model_that_does_not_take_it_says_what_it_takes(
+    client: sixpoint.Client, prompts: list[sixpoint.Prompt], words: str
+) -> None:
     with client.open_session(noisy_volume(), model="ellipsoid") as session:
         with pytest.raises(errors.PromptNotSupported, match=words):
             session.annotate(*prompts)
@@ -180,7 +181,9 @@ def test_a_model_that_does_not_take_it_says_what_it_takes(client: sixpoint.Clien
         ([], "at least one prompt", "prompts"),
     ],
 )
-def test_a_refused_call_names_its_fault_and_leaves_the_session_as_it_was(client: sixpoint.Client, prompts, words: str, field) -> None:
+def test_a_refused_call_names_its_fault_and_leaves_the_session_as_it_was(
+    client: sixpoint.Client, prompts: list[sixpoint.Prompt], words: str, field: str
+) -> None:
     with (
         client.open_session(noisy_volume(), model="clicks") as session,
         client.open_session(noisy_volume(), model="clicks") as reference,
@@ -220,7 +223,9 @@ def test_more_clicks_than_an_object_takes(session: sixpoint.Session) -> None:
     ],
     ids=["no sign", "no point", "no kind"],
 )
-def test_what_no_client_of_ours_sends_is_refused_too(address: str, session: sixpoint.Session, prompt, words: str, field) -> None:
+def test_what_no_client_of_ours_sends_is_refused_too(
+    address: str, session: sixpoint.Session, prompt: annotation_pb.Prompt, words: str, field: str
+) -> None:
     good = annotation_pb.Prompt(
         click=annotation_pb.Click(
             frame=volume_pb.FRAME_VOXEL, point=volume_pb.Point(x=1), sign=annotation_pb.CLICK_SIGN_POSITIVE

@@ -270,7 +270,9 @@ def action(number: int, session: str, *prompts: sixpoint.Prompt) -> annotation_p
     return annotation_pb.InteractRequest(id=number, annotate=request)
 
 
-def test_a_viewers_stream_answers_in_order_and_joins_what_waits(stub, session_id: str) -> None:
+def test_a_viewers_stream_answers_in_order_and_joins_what_waits(
+    stub: annotation_grpc.AnnotationServiceStub, session_id: str
+) -> None:
     actions = [
         action(1, session_id, SIX),
         *(action(number, session_id, sixpoint.Click((number, 17.0, 16.0))) for number in range(2, 8)),
@@ -302,7 +304,9 @@ def test_a_viewers_stream_answers_in_order_and_joins_what_waits(stub, session_id
     assert last[10].answer.mask.sha256 == last[8].answer.mask.sha256
 
 
-def test_of_prompts_that_were_joined_only_the_wrong_one_fails(stub, session_id: str) -> None:
+def test_of_prompts_that_were_joined_only_the_wrong_one_fails(
+    stub: annotation_grpc.AnnotationServiceStub, session_id: str
+) -> None:
     actions = [
         action(1, session_id, SIX),
         action(2, session_id, sixpoint.Click((20, 17, 16), positive=False)),

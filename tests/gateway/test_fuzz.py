@@ -144,7 +144,7 @@ def process(triton: LocalTriton, tmp_path: Path) -> Iterator[GatewayProcess]:
 
 
 @pytest.mark.timeout(900)
-def test_nothing_that_is_sent_makes_the_gateway_fail(process: Process) -> None:
+def test_nothing_that_is_sent_makes_the_gateway_fail(process: GatewayProcess) -> None:
     rng = random.Random(SEED)
     target = Target(process.address, rng)
     for _ in range(CASES // 10):

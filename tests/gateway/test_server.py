@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from gateway.server import Gateway
-
-from gateway.triton.local.server import LocalTriton
-
 import asyncio
 import queue
 import shutil
@@ -24,8 +20,10 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 import sixpoint
 from gateway import server
+from gateway.server import Gateway
 from gateway.settings import Settings
 from gateway.triton.client import TritonClient
+from gateway.triton.local.server import LocalTriton
 from sixpoint import errors
 from sixpoint.client._channel import CHANNEL_OPTIONS
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
@@ -64,7 +62,7 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path / "repository"
 
 
-def test_a_session_outlives_a_triton_that_stops_and_starts_again(repository) -> None:
+def test_a_session_outlives_a_triton_that_stops_and_starts_again(repository: Path) -> None:
     port = free_port()
     with running_gateway(ready=False, triton_url=f"127.0.0.1:{port}") as gateway:
         assert health(gateway.port) == AWAY
@@ -90,7 +88,7 @@ def test_a_session_outlives_a_triton_that_stops_and_starts_again(repository) -> 
     assert (before.revision, after.revision) == (1, 2)
 
 
-def test_models_come_and_go_and_bad_ones_are_refused(repository, caplog: pytest.LogCaptureFixture) -> None:
+def test_models_come_and_go_and_bad_ones_are_refused(repository: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def control(address: str, call: str, name: str) -> None:
         from tritonclient.grpc import service_pb2
 

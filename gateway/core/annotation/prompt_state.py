@@ -143,7 +143,7 @@ def read_prompts(prompts: Sequence[Prompt], *, geometry: Geometry) -> PromptBatc
             positive.append(prompt.positive)
         elif number:
             raise PromptError(
-                "extreme points, a box or a mask start a new object: give at most one of them per call, before clicks",
+                "extreme points, a box or a mask start a new object: at most one of them in a call, before any click",
                 violations=(Violation(f"prompts[{number}]", "only a click may follow another prompt"),),
             )
         else:

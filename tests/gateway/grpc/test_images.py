@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
@@ -53,13 +53,13 @@ def received(stub: image_grpc.ImageServiceStub, volume: Volume) -> int:
     return stub.GetUpload(image_pb.GetUploadRequest(digest=volume.digest)).received_byte_count
 
 
-def refused(call) -> errors.SixpointError:
+def refused(call: Callable[[], object]) -> errors.SixpointError:
     with pytest.raises(grpc.RpcError) as caught:
         call()
     return error_from_rpc(caught.value)
 
 
-def test_an_upload_cut_short_is_continued_from_where_it_was(stub) -> None:
+def test_an_upload_cut_short_is_continued_from_where_it_was(stub: image_grpc.ImageServiceStub) -> None:
     volume = noisy_volume()
     assert received(stub, volume) == 0
     error = refused(lambda: stub.UploadImage(upload(volume, until=1001)))
@@ -74,7 +74,7 @@ def test_an_upload_cut_short_is_continued_from_where_it_was(stub) -> None:
     assert stub.UploadImage(upload(volume, offset=volume.array.nbytes)).image == answer.image
 
 
-def test_a_client_that_vanishes_can_come_back(stub) -> None:
+def test_a_client_that_vanishes_can_come_back(stub: image_grpc.ImageServiceStub) -> None:
     volume = noisy_volume((60, 60, 60))
     sent = threading.Event()
 
@@ -92,7 +92,7 @@ def test_a_client_that_vanishes_can_come_back(stub) -> None:
     assert received(stub, volume) == volume.array.nbytes
 
 
-def test_the_owner_that_a_call_names_has_a_quota(stub) -> None:
+def test_the_owner_that_a_call_names_has_a_quota(stub: image_grpc.ImageServiceStub) -> None:
     small, large = noisy_volume((40, 36, 30)), noisy_volume((80, 80, 42))
     stub.UploadImage(upload(small), metadata=((OWNER_KEY, "ward 7"),))
     error = refused(lambda: stub.UploadImage(upload(large), metadata=((OWNER_KEY, "ward 7"),)))
@@ -106,7 +106,9 @@ def test_the_owner_that_a_call_names_has_a_quota(stub) -> None:
 
 
 @pytest.mark.parametrize("metadata", [((OWNER_KEY, "x" * 201),), ((OWNER_KEY, "a"), (OWNER_KEY, "b"))])
-def test_an_owner_that_is_none_is_refused(stub, metadata) -> None:
+def test_an_owner_that_is_none_is_refused(
+    stub: image_grpc.ImageServiceStub, metadata: tuple[tuple[str, str], ...]
+) -> None:
     error = refused(lambda: stub.UploadImage(upload(noisy_volume()), metadata=metadata))
     assert type(error) is errors.InvalidArgument
     assert OWNER_KEY in error.message

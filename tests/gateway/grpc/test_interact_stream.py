@@ -137,7 +137,9 @@ async def steps(process: Process, session_id: str) -> int:
 
 @pytest.mark.parametrize("ids", [("r2", "r3"), ("", "")])
 @pytest.mark.parametrize("at_hand", [False, True])
-async def test_prompts_that_wait_with_one_that_is_repeated_are_carried_out(process: Process, ids, at_hand) -> None:
+async def test_prompts_that_wait_with_one_that_is_repeated_are_carried_out(
+    process: Process, ids: list[str], at_hand: bool
+) -> None:
     session = await process.open()
     await stream(process, show(1, session, SIX, "r1"))
     again = show(1, session, SIX, "r1", **({"revision": 1} if at_hand else {}))

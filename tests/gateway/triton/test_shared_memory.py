@@ -121,7 +121,9 @@ async def test_the_region_of_a_call_that_was_given_up_is_not_used_again(triton: 
         assert len(both) == 2
 
 
-async def test_a_region_is_unregistered_when_it_has_rested(triton: LocalTriton, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_region_is_unregistered_when_it_has_rested(
+    triton: LocalTriton, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(shared_memory, "_QUARANTINE_SECONDS", 0.2)
     async with connected(triton) as (client, before):
         with pytest.raises(DeadlineExceeded):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from gateway.triton.local.server import LocalTriton
-
 import asyncio
 import contextlib
 
@@ -78,7 +76,9 @@ def watcher(triton: Scripted, catalog: Catalog, clock: Clock) -> Watcher:
     return Watcher(client=triton, catalog=catalog, interval=0.01, changed=changed, now=clock)  # type: ignore[arg-type]
 
 
-async def test_a_model_that_vanishes_while_it_is_met_takes_no_other_away(triton: LocalTriton, catalog, watcher) -> None:
+async def test_a_model_that_vanishes_while_it_is_met_takes_no_other_away(
+    triton: Scripted, catalog: Catalog, watcher: Watcher
+) -> None:
     await watcher.look()
     triton.index, triton.vanishing = {"steady": ("1",), "brief": ("1",)}, {"brief"}
     await watcher.look()
@@ -89,7 +89,9 @@ async def test_a_model_that_vanishes_while_it_is_met_takes_no_other_away(triton:
     assert [model.name for model in catalog.list()] == ["brief", "steady"]
 
 
-async def test_a_look_that_fails_unexpectedly_is_not_the_last_one(triton: LocalTriton, catalog, watcher, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_look_that_fails_unexpectedly_is_not_the_last_one(
+    triton: Scripted, catalog: Catalog, watcher: Watcher, caplog: pytest.LogCaptureFixture
+) -> None:
     triton.failure = ValueError("a version that is no number")
     looking = asyncio.create_task(watcher.run())
     await asyncio.sleep(0.05)
@@ -103,7 +105,9 @@ async def test_a_look_that_fails_unexpectedly_is_not_the_last_one(triton: LocalT
         await looking
 
 
-async def test_a_trial_begins_grows_and_ends_without_a_new_version(triton: LocalTriton, catalog, watcher) -> None:
+async def test_a_trial_begins_grows_and_ends_without_a_new_version(
+    triton: Scripted, catalog: Catalog, watcher: Watcher
+) -> None:
     triton.index = {"steady": ("1", "2")}
     triton.candidate = Candidate("2", 0.0)
     await watcher.look()
@@ -116,7 +120,9 @@ async def test_a_trial_begins_grows_and_ends_without_a_new_version(triton: Local
     assert (catalog.get("steady").version, catalog.get("steady").candidate) == ("2", None)
 
 
-async def test_a_model_of_which_all_is_on_trial_enters_when_that_ends(triton: LocalTriton, catalog, watcher) -> None:
+async def test_a_model_of_which_all_is_on_trial_enters_when_that_ends(
+    triton: Scripted, catalog: Catalog, watcher: Watcher
+) -> None:
     triton.candidate = Candidate("1", 0.0)
     await watcher.look()
     assert catalog.list() == []
@@ -125,7 +131,9 @@ async def test_a_model_of_which_all_is_on_trial_enters_when_that_ends(triton: Lo
     assert [model.version for model in catalog.list()] == ["1"]
 
 
-async def test_a_broken_version_or_candidate_leaves_the_one_that_serves(triton: LocalTriton, catalog, watcher) -> None:
+async def test_a_broken_version_or_candidate_leaves_the_one_that_serves(
+    triton: Scripted, catalog: Catalog, watcher: Watcher
+) -> None:
     await watcher.look()
     triton.index, triton.broken = {"steady": ("1", "2")}, {"2": InferenceError("broken")}
     triton.candidate = Candidate("2", 0.5)
@@ -141,7 +149,12 @@ async def test_a_broken_version_or_candidate_leaves_the_one_that_serves(triton: 
 
 @pytest.mark.parametrize("failure", [InferenceError("out of memory"), DeadlineExceeded("busy")])
 async def test_a_model_whose_trial_failed_is_tried_ever_more_rarely_and_enters_when_it_answers(
-    triton: LocalTriton, catalog, watcher, clock, caplog: pytest.LogCaptureFixture, failure
+    triton: Scripted,
+    catalog: Catalog,
+    watcher: Watcher,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+    failure: Exception,
 ) -> None:
     triton.broken = {"1": failure}
     await watcher.look()
@@ -164,7 +177,7 @@ async def test_a_model_whose_trial_failed_is_tried_ever_more_rarely_and_enters_w
 
 
 async def test_a_candidate_whose_trial_failed_is_tried_again_and_the_serving_version_is_not(
-    triton: LocalTriton, catalog, watcher, clock, caplog: pytest.LogCaptureFixture
+    triton: Scripted, catalog: Catalog, watcher: Watcher, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     triton.index, triton.broken = {"steady": ("1", "2")}, {"2": InferenceError("out of memory")}
     triton.candidate = Candidate("2", 1.0)
@@ -182,7 +195,9 @@ async def test_a_candidate_whose_trial_failed_is_tried_again_and_the_serving_ver
     assert [record.levelname for record in caplog.records].count("ERROR") == 1
 
 
-async def test_a_version_that_failed_is_tried_at_once_when_its_config_changed(triton: LocalTriton, catalog, watcher) -> None:
+async def test_a_version_that_failed_is_tried_at_once_when_its_config_changed(
+    triton: Scripted, catalog: Catalog, watcher: Watcher
+) -> None:
     triton.index, triton.broken = {"steady": ("1", "2")}, {"2": InferenceError("out of memory")}
     await watcher.look()
     assert catalog.list() == []

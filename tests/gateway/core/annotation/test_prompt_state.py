@@ -7,6 +7,7 @@ import zstandard
 from gateway.core.annotation.prompt_state import (
     MAX_CLICKS,
     Clicks,
+    ObjectPrompts,
     accumulate,
     check_prompt_kinds,
     read_prompts,
@@ -16,7 +17,7 @@ from sixpoint.errors import NothingToCorrect, PromptError, PromptNotSupported, R
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask
 from sixpoint.model_spec import PromptKind
-from sixpoint.prompts import Click, InitialMask
+from sixpoint.prompts import Click, InitialMask, Prompt
 from tests.gateway.prompts import BOX, SIX
 
 GEOMETRY = Geometry((40, 36, 32))
@@ -54,7 +55,7 @@ def test_no_prompts_are_refused() -> None:
 
 
 @pytest.mark.parametrize("prompts", [[SIX, BOX], [SIX, SIX], [Click((1, 2, 3)), SIX], [SIX, Click((1, 2, 3)), BOX]])
-def test_what_begins_an_object_comes_first_and_once(prompts) -> None:
+def test_what_begins_an_object_comes_first_and_once(prompts: list[Prompt]) -> None:
     with pytest.raises(PromptError, match="at most one of them") as caught:
         read_prompts(prompts, geometry=GEOMETRY)
     assert caught.value.violations[0].field == f"prompts[{max(1, len(prompts) - 1)}]"
@@ -81,7 +82,9 @@ def test_a_click_is_on_the_voxel_that_is_nearest() -> None:
         ([SIX], [], "takes no prompts"),
     ],
 )
-def test_what_a_model_does_not_take_is_refused_by_naming_what_it_takes(prompts, taken, words: str) -> None:
+def test_what_a_model_does_not_take_is_refused_by_naming_what_it_takes(
+    prompts: list[Prompt], taken: list[PromptKind], words: str
+) -> None:
     with pytest.raises(PromptNotSupported, match=words):
         check_prompt_kinds(read_prompts(prompts, geometry=GEOMETRY), model="annotation", accepted=taken)
 
@@ -130,7 +133,7 @@ def test_a_mask_is_shown_as_its_extreme_points_wherever_its_box_ends() -> None:
 # Models that take clicks alone
 
 
-def begun(shown, *prompts, by_clicks=True):
+def begun(shown: ObjectPrompts | None, *prompts: Prompt, by_clicks: bool = True) -> ObjectPrompts:
     call = read_prompts(prompts, geometry=GEOMETRY)
     return accumulate(
         shown, start_from_clicks(shown, call, model="anywhere", clicks_suffice=by_clicks, geometry=GEOMETRY)
