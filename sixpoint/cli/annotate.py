@@ -96,7 +96,7 @@ def annotate(
     ):
         upload = timedelta(seconds=time.perf_counter() - started)
         steps = [timed_step(session, prompt) for prompt in prompts]
-    _write_files(steps, volume, output=output, preview=preview, kept=session.id if keep else "")
+    _write_files(steps, volume, output=output, preview=preview, session_id=session.id if keep else None)
     facts = report(steps, image=image.name, upload=upload) | {"output": str(output)}
     if keep:
         facts["session"] = session.id
@@ -134,14 +134,26 @@ def draw_preview(volume: Volume, mask: Mask, prompts: Sequence[Prompt]) -> Image
     return render_preview(volume, mask.array, points, excluded=excluded)
 
 
-def _write_files(steps: Sequence[Step], volume: Volume, *, output: Path, preview: Path | None, kept: str) -> None:
-    """Write the last mask and its preview; if that fails, the error names the session that was kept open, if any."""
+def _write_files(
+    steps: Sequence[Step], volume: Volume, *, output: Path, preview: Path | None, session_id: str | None
+) -> None:
+    """Write the last mask and its preview.
+
+    Args:
+        steps: Steps of the session.
+        volume: Image of the session.
+        output: Mask to write.
+        preview: Picture to write, if any.
+        session_id: Id of the session if it stays open; an error then says how to get the mask.
+    """
     mask = steps[-1].mask
     try:
         mask.save(output)
         if preview:
             save_preview(draw_preview(volume, mask, [step.prompt for step in steps]), preview)
     except VolumeError as error:
-        if not kept:
+        if session_id is None:
             raise
-        raise VolumeError(f"{error.message}; the session is still open: sixpoint resume {kept} -o FILE") from error
+        raise VolumeError(
+            f"{error.message}; the session is still open: sixpoint resume {session_id} -o FILE"
+        ) from error

@@ -1,4 +1,4 @@
-"""A real gateway process in front of the real Triton, with the shipped model."""
+"""A gateway in a process of its own, in front of the real Triton with the shipped models, and a phantom."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import pytest
 
 from gateway.triton.local.server import LocalTriton
+from tests.end_to_end.command_line import run
 from tests.support.ports import free_port
 
 
 @pytest.fixture(scope="session")
 def server(triton: LocalTriton, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """host:port of a gateway in a process of its own."""
+    """Address of the gateway, host:port."""
     port = free_port()
     environment = os.environ | {
         "SIXPOINT_PORT": str(port),
@@ -32,6 +34,14 @@ def server(triton: LocalTriton, tmp_path_factory: pytest.TempPathFactory) -> Ite
     finally:
         process.terminate()
         assert process.wait(30) == 0
+
+
+@pytest.fixture(scope="session")
+def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the files of ``sixpoint phantom``."""
+    folder = tmp_path_factory.mktemp("phantom")
+    assert run("sixpoint", "phantom", folder).returncode == 0
+    return folder
 
 
 def _wait_until_serving(channel: grpc.Channel) -> None:

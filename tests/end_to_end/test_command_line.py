@@ -1,13 +1,8 @@
-"""The command line as a user types it."""
+"""``sixpoint annotate``, ``models`` and ``segment`` against a real gateway."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,38 +10,16 @@ import pytest
 import SimpleITK as sitk
 
 import sixpoint
-from sixpoint.metrics import dice
-from sixpoint.phantom import make_phantom
-from tests.support.paths import ROOT, TRITON_ENVIRONMENT
+from tests.end_to_end.command_line import run
 from tests.support.ports import free_port
 
 
-def run(*arguments: object, server: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    variables = os.environ | {"COLUMNS": "120"} | ({"SIXPOINT_SERVER": server} if server else {}) | environment
-    command = [str(argument) for argument in arguments]
-    return subprocess.run(
-        [sys.executable, "-m", *command],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-        env=variables,
-        cwd=ROOT,
-    )
-
-
-@pytest.fixture(scope="module")
-def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("phantom")
-    assert run("sixpoint", "phantom", folder).returncode == 0
-    return folder
-
-
 def points_of(phantom: Path, organ: str) -> list[list[float]]:
-    return json.loads((phantom / f"{organ}.json").read_text())["points"]
+    points: list[list[float]] = json.loads((phantom / f"{organ}.json").read_text())["points"]
+    return points
 
 
-def test_models_are_listed(server):
+def test_models_are_listed(server: str) -> None:
     done = run("sixpoint", "models", server=server)
     assert done.returncode == 0, done.stderr
     assert "annotation" in done.stdout
@@ -54,7 +27,7 @@ def test_models_are_listed(server):
     assert {"annotation", "ellipsoid"} <= set(names)
 
 
-def test_points_of_every_form_give_the_same_mask(server, phantom, tmp_path):
+def test_points_in_every_format_give_the_same_mask(server: str, phantom: Path, tmp_path: Path) -> None:
     voxel = points_of(phantom, "liver")
     geometry = sixpoint.Volume.read(phantom / "image.nii.gz").geometry
     lps = geometry.index_to_point(voxel)
@@ -70,7 +43,7 @@ def test_points_of_every_form_give_the_same_mask(server, phantom, tmp_path):
     (tmp_path / "points.mrk.json").write_text(json.dumps(markup))
     (tmp_path / "points.csv").write_text("x,y,z\n" + "\n".join(",".join(map(str, point)) for point in voxel))
     (tmp_path / "points.json").write_text(json.dumps({"frame": "lps", "points": lps.tolist()}))
-    forms = {
+    forms: dict[str, list[object]] = {
         "typed.nii.gz": ["--points", " ".join(",".join(map(str, point)) for point in voxel)],
         "lps.nrrd": ["--frame", "lps", "--points", " ".join(",".join(map(str, point)) for point in lps)],
         "ras.mha": ["--frame", "ras", "--points", " ".join(",".join(map(str, p)) for p in lps * [-1, -1, 1])],
@@ -87,7 +60,7 @@ def test_points_of_every_form_give_the_same_mask(server, phantom, tmp_path):
     assert all(np.array_equal(masks[0], mask) for mask in masks[1:])
 
 
-def test_json_output_and_a_preview(server, phantom, tmp_path):
+def test_json_and_a_preview_are_written(server: str, phantom: Path, tmp_path: Path) -> None:
     options = ["-f", phantom / "spleen.json", "-o", tmp_path / "s.nii.gz", "--preview", tmp_path / "s.png", "--json"]
     done = run("sixpoint", "annotate", phantom / "image.nii.gz", *options, server=server)
     facts = json.loads(done.stdout)
@@ -98,7 +71,7 @@ def test_json_output_and_a_preview(server, phantom, tmp_path):
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_clicks_correct_the_answer_one_after_the_other(server, phantom, tmp_path):
+def test_clicks_correct_the_mask_in_order(server: str, phantom: Path, tmp_path: Path) -> None:
     volume = sixpoint.Volume.read(phantom / "image.nii.gz")
     liver = sixpoint.Volume.read(phantom / "labels.nii.gz").array == 1
     added, taken = (tuple(np.argwhere(where)[0, ::-1].tolist()) for where in (~liver, liver))
@@ -107,7 +80,7 @@ def test_clicks_correct_the_answer_one_after_the_other(server, phantom, tmp_path
     low, high = np.min(corners, axis=0), np.max(corners, axis=0)
     box = " ".join(",".join(map(str, corner)) for corner in volume.geometry.index_to_point([low, high]).tolist())
     masks = []
-    for name, options in {
+    forms: dict[str, list[object]] = {
         "voxel": [
             "-f",
             phantom / "liver.json",
@@ -117,7 +90,8 @@ def test_clicks_correct_the_answer_one_after_the_other(server, phantom, tmp_path
             "-{},{},{}".format(*taken),
         ],
         "lps": ["-b", box, "--frame", "lps", "-c", "+{},{},{}".format(*lps[0]), "-c", "-{},{},{}".format(*lps[1])],
-    }.items():
+    }
+    for name, options in forms.items():
         output = tmp_path / f"{name}.nii.gz"
         more = ["-m", "clicks", "-o", output, "--preview", tmp_path / "p.png", "--json"]
         done = run("sixpoint", "annotate", phantom / "image.nii.gz", *options, *more, server=server)
@@ -127,12 +101,12 @@ def test_clicks_correct_the_answer_one_after_the_other(server, phantom, tmp_path
         assert facts["clicks"] == 2
         masks.append(sixpoint.Volume.read(output).array)
         assert (masks[-1][added[::-1]], masks[-1][taken[::-1]]) == (1, 0)
-    # The ellipsoid of the points and that of their box are the same one.
-    assert np.array_equal(*masks)
+    # The points and their box give the same ellipsoid.
+    assert np.array_equal(masks[0], masks[1])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "words"),
+    ("arguments", "code", "message"),
     [
         (["--points", "1,2,3 4,5,6"], 3, "got 2"),
         (["--points", "900,1,1 " * 6], 3, "outside the image"),
@@ -148,32 +122,38 @@ def test_clicks_correct_the_answer_one_after_the_other(server, phantom, tmp_path
         ([], 2, "--points"),
     ],
 )
-def test_mistakes_are_one_clear_line_and_an_exit_code(server, phantom, tmp_path, arguments, code, words):
+def test_a_mistake_gives_one_line_and_an_exit_code(
+    server: str, phantom: Path, tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
     given = [phantom / "liver.json" if argument == "LIVER" else argument for argument in arguments]
     output = ["-o", tmp_path / "mask.nii.gz"] if "-o" not in given else []
     done = run("sixpoint", "annotate", phantom / "image.nii.gz", *given, *output, server=server)
     assert done.returncode == code
-    assert words in " ".join(done.stderr.split())
+    assert message in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "words"),
+    ("name", "content", "message"),
     [
         ("empty.nii.gz", b"", "is empty"),
         ("broken.nii.gz", b"not an image", "cannot be read"),
         ("image.jpg", b"x", "of no known kind"),
     ],
 )
-def test_files_that_are_no_image(server, phantom, tmp_path, name, content, words):
+def test_files_that_are_not_images_are_refused(
+    server: str, phantom: Path, tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
     (tmp_path / name).write_bytes(content)
     done = run("sixpoint", "annotate", tmp_path / name, "-f", phantom / "liver.json", "-o", "m.nii.gz", server=server)
     assert done.returncode == 3
-    assert words in " ".join(done.stderr.split())
+    assert message in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize("shape", [(20, 30), (3, 20, 30, 25)])
-def test_images_of_two_or_four_dimensions(server, phantom, tmp_path, shape):
+def test_images_of_two_or_four_dimensions_are_refused(
+    server: str, phantom: Path, tmp_path: Path, shape: tuple[int, ...]
+) -> None:
     sitk.WriteImage(sitk.GetImageFromArray(np.zeros(shape, np.int16), isVector=False), str(tmp_path / "odd.nii.gz"))
     done = run(
         "sixpoint", "annotate", tmp_path / "odd.nii.gz", "-f", phantom / "liver.json", "-o", "m.nii", server=server
@@ -182,70 +162,13 @@ def test_images_of_two_or_four_dimensions(server, phantom, tmp_path, shape):
     assert f"{len(shape)}D" in done.stderr
 
 
-def test_without_a_gateway_the_message_says_what_to_do():
+def test_without_a_gateway_the_message_says_what_to_do() -> None:
     done = run("sixpoint", "models", server=f"127.0.0.1:{free_port()}")
     assert done.returncode == 7
     assert "make serve" in done.stderr
 
 
-@pytest.fixture
-def ports() -> dict[str, str]:
-    if not TRITON_ENVIRONMENT.is_dir():
-        pytest.skip("Triton is not installed: make triton")
-    names = ("SIXPOINT_PORT", "SIXPOINT_TRITON_GRPC_PORT", "SIXPOINT_TRITON_METRICS_PORT")
-    return {name: str(free_port()) for name in names}
-
-
-def test_the_demo_outlines_the_phantom_and_stops_what_it_started(ports, tmp_path):
-    done = run("gateway", "demo", "--output", tmp_path, **ports)
-    assert done.returncode == 0, done.stderr
-    assert "Dice" in done.stdout
-    mask = sixpoint.Volume.read(tmp_path / "mask.nii.gz")
-    assert dice(mask.array, make_phantom().mask("liver")) > 0.85
-    assert (tmp_path / "preview.png").read_bytes().startswith(b"\x89PNG")
-    left = subprocess.run(["pgrep", "-f", ports["SIXPOINT_TRITON_GRPC_PORT"]], capture_output=True, check=False)
-    assert left.stdout == b""
-
-
-@pytest.mark.parametrize("name", ["SIXPOINT_PORT", "SIXPOINT_TRITON_GRPC_PORT"])
-def test_the_demo_names_a_taken_port_and_the_variable_that_changes_it(ports, tmp_path, name):
-    import socket
-
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", int(ports[name])))
-        taken.listen()
-        done = run("gateway", "demo", "--output", tmp_path, **ports)
-    assert done.returncode == 1
-    assert ports[name] in done.stderr
-    assert name in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_serve_ends_cleanly_on_ctrl_c(ports, tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gateway", "serve", "--local-triton"],
-        env=os.environ | ports | {"SIXPOINT_STATE_FOLDER": str(tmp_path)},
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        server = f"127.0.0.1:{ports['SIXPOINT_PORT']}"
-        end = time.monotonic() + 60
-        while run("sixpoint", "models", server=server).returncode and time.monotonic() < end:
-            time.sleep(0.3)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(40) == 0
-        log = process.stderr.read() if process.stderr else ""
-        assert "Traceback" not in log
-        assert "gateway stopped" in log
-    finally:
-        process.kill()
-    left = subprocess.run(["pgrep", "-f", ports["SIXPOINT_TRITON_GRPC_PORT"]], capture_output=True, check=False)
-    assert left.stdout == b""
-
-
-def test_a_segmentation_is_written_and_one_of_its_labels_corrected(server, phantom, tmp_path):
+def test_a_segmentation_is_written_and_one_label_corrected(server: str, phantom: Path, tmp_path: Path) -> None:
     labels, picture = tmp_path / "labels.nii.gz", tmp_path / "labels.png"
     # Made for brains, the model sees something in a part of the phantom, too.
     whole = sixpoint.Volume.read(phantom / "image.nii.gz")

@@ -1,4 +1,4 @@
-"""A model that takes clicks alone, from a MONAI bundle in the manner of DeepEdit: published, served, worked with."""
+"""A DeepEdit bundle, which takes clicks only: published, served and used."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,13 +29,18 @@ from tests.support.models import write_clicks_model
 from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.servers import running_gateway, running_triton
 
-# Two directions stored backwards, voxels that are no cubes, and another size than the network's 32 x 32 x 32.
+# Two flipped axes, anisotropic voxels, and another size than the network's 32 x 32 x 32.
 GEOMETRY = Geometry((40, 36, 20), spacing=(0.9, 1.0, 2.5), direction=(-1, 0, 0, 0, 1, 0, 0, 0, -1))
 ADD, TAKE = (20, 17, 9), (28, 9, 12)
 
 
+pytestmark = [pytest.mark.triton, pytest.mark.slow]
+
+
 @dataclass
 class Served:
+    """A gateway that serves the bundle."""
+
     gateway: Gateway
     network: torch.nn.Module
     triton: str
@@ -70,7 +76,7 @@ def client(served: Served) -> Iterator[sixpoint.Client]:
 
 
 def noise(size: tuple[int, int, int], geometry: Geometry | None = None) -> Volume:
-    """Smooth noise in Hounsfield units."""
+    """Make an image of smooth noise in Hounsfield units."""
     x, y, z = size
     values = ndimage.gaussian_filter(np.random.default_rng(3).normal(0, 1, (z, y, x)), 1.5)
     return Volume((50 + 80 * values / values.std()).astype(np.int16), geometry or Geometry(size=size))
@@ -82,10 +88,10 @@ def image() -> Volume:
 
 
 def by_monai(volume: Volume, network: torch.nn.Module, *clicks: tuple[int, int, int]) -> np.ndarray:
-    """Probabilities [z, y, x] of positive clicks on an image of the network's own size, as DeepEdit makes them."""
+    """Compute DeepEdit's probabilities [z, y, x] for positive clicks on an image of the network's own size."""
     seen = np.clip((volume.array.astype(np.float32) + 57) / 221, 0, 1)
-    data = {
-        "image": seen.transpose(2, 1, 0)[None, ::-1, ::-1].copy(),  # stored as LPS, seen as RAS
+    data: dict[Any, Any] = {
+        "image": seen.transpose(2, 1, 0)[None, ::-1, ::-1].copy(),  # from LPS to RAS
         "guidance": {"spleen": [[31 - x, 31 - y, z] for x, y, z in clicks], "background": []},
     }
     tensor = torch.from_numpy(AddGuidanceSignalDeepEditd(keys="image")(data)["image"])
@@ -94,14 +100,13 @@ def by_monai(volume: Volume, network: torch.nn.Module, *clicks: tuple[int, int, 
     return answer.numpy()[::-1, ::-1].transpose(2, 1, 0)
 
 
-def test_the_answer_to_a_click_is_that_of_deep_edit_in_monai(served: Served, client: sixpoint.Client) -> None:
+def test_the_mask_of_a_click_equals_that_of_deep_edit_in_monai(served: Served, client: sixpoint.Client) -> None:
     volume, click = noise((32, 32, 32)), (14, 20, 11)
     expected = by_monai(volume, served.network, click)
     with client.open_session(volume, model="deepedit") as session:
         found = session.click(click).array > 0
-    # MONAI's Gaussian ends after four sigma, and random weights make much of it; 0.054 was measured.
-    most = 0.08
-    sure = np.abs(expected - 0.5) > most
+    # MONAI truncates its Gaussian at four sigma, which random weights amplify: a difference of 0.054 was measured.
+    sure = np.abs(expected - 0.5) > 0.08
     assert sure.mean() > 0.75
     assert ((by_monai(volume, served.network) >= 0.5) != (expected >= 0.5))[sure].mean() > 0.01, "the click matters"
     inside, _ = ndimage.label(expected >= 0.5, np.ones((3, 3, 3)))
@@ -112,13 +117,13 @@ def test_the_answer_to_a_click_is_that_of_deep_edit_in_monai(served: Served, cli
     assert not found[(expected < 0.5) & sure].any()
 
 
-def test_a_person_clicks_takes_back_and_saves(client: sixpoint.Client, image: Volume, tmp_path: Path) -> None:
+def test_clicks_are_undone_redone_and_saved(client: sixpoint.Client, image: Volume, tmp_path: Path) -> None:
     with client.open_session(image, model="deepedit") as session:
         with pytest.raises(errors.PromptNotSupported, match="'deepedit' takes clicks; not extreme_points"):
             session.annotate(
                 ExtremePoints([(8, 17, 9), (31, 18, 9), (20, 7, 9), (19, 28, 9), (20, 18, 3), (21, 17, 15)])
             )
-        with pytest.raises(errors.NothingToCorrect, match="begin with a positive one"):
+        with pytest.raises(errors.NothingToCorrect, match="start with a positive click"):
             session.click(TAKE, positive=False)
         first = session.click(ADD).array
         assert first[ADD[::-1]]
@@ -132,38 +137,40 @@ def test_a_person_clicks_takes_back_and_saves(client: sixpoint.Client, image: Vo
         assert not session.undo().array.any()
         assert np.array_equal(session.redo().array, first)
         assert np.array_equal(session.redo().array, second)
-        # Another object, from two clicks in one call.
-        both = session.annotate(Click(TAKE), Click(ADD, positive=False), segment=2).array
-        assert both[TAKE[::-1]]
-        assert not both[ADD[::-1]]
+        # Another object from two clicks in one call.
+        mask = session.annotate(Click(TAKE), Click(ADD, positive=False), segment=2).array
+        assert mask[TAKE[::-1]]
+        assert not mask[ADD[::-1]]
         session.save(tmp_path / "labels.nii.gz")
         labels = Volume.read(tmp_path / "labels.nii.gz").array
         assert (labels[ADD[::-1]], labels[TAKE[::-1]]) == (1, 2)
         assert np.array_equal(session.reset().array, np.zeros_like(first))
         assert np.array_equal(session.click(ADD).array, first)
-        # A model that needs to know where the object lies cannot go on with this one, but begin anew.
+        # A model that needs points or a box cannot continue this object, but can begin another.
         session.use_model("clicks")
-        with pytest.raises(errors.NothingToCorrect, match="a click began this object, and model 'clicks' needs"):
+        with pytest.raises(errors.NothingToCorrect, match="a click started this object, and model 'clicks' needs"):
             session.click(TAKE)
         session.annotate(sixpoint.Box((8, 7, 3), (31, 28, 15)))
-        # What a box began, clicks correct.
+        # Clicks correct an object that a box began.
         session.use_model("deepedit")
         assert session.click(ADD).array[ADD[::-1]]
 
 
-def test_another_gateway_goes_on_where_a_click_began(served: Served, client: sixpoint.Client, image: Volume) -> None:
+def test_another_gateway_continues_an_object_that_a_click_began(
+    served: Served, client: sixpoint.Client, image: Volume
+) -> None:
     clicks = [Click(ADD), Click((30, 30, 4)), Click(TAKE, positive=False), Click((5, 20, 16))]
     with client.open_session(image, model="deepedit") as straight:
-        expected = [straight.annotate(one).array for one in clicks]
+        expected = [straight.annotate(click).array for click in clicks]
     begun = client.open_session(image, model="deepedit", keep=True)
-    for one in clicks[:2]:
-        begun.annotate(one)
+    for click in clicks[:2]:
+        begun.annotate(click)
     with (
         running_gateway(triton_url=served.triton, state_folder=served.state) as another,
         sixpoint.Client(f"127.0.0.1:{another.port}") as other,
     ):
         resumed = other.resume(begun.id)
-        masks = [resumed.annotate(one).array for one in clicks[2:]]
+        masks = [resumed.annotate(click).array for click in clicks[2:]]
         undone = [resumed.undo().array for _ in range(3)]
         branch = resumed.fork(segment=1, step=1)
         branched = branch.annotate(clicks[1]).array
@@ -194,7 +201,7 @@ def test_the_command_line_begins_with_a_click(served: Served, image: Volume, tmp
     facts = json.loads(done.stdout)
     assert (facts["points"], facts["clicks"]) == (0, 2)
     assert [one["prompt"] for one in facts["answers"]] == ["positive click", "negative click"]
-    # Without a click there is nothing to begin with; and models that need more say so.
+    # Without a click nothing begins the object. A model that needs points or a box refuses clicks.
     assert CliRunner().invoke(app, [*command, "--model", "deepedit"]).exit_code == 2
-    with pytest.raises(errors.NothingToCorrect, match="begin with extreme points"):
+    with pytest.raises(errors.NothingToCorrect, match="start with extreme points"):
         CliRunner().invoke(app, [*command, "--model", "clicks", *clicks], catch_exceptions=False)

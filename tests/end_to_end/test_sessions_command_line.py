@@ -1,4 +1,4 @@
-"""A session on the command line: begun, left, gone on with, closed; and the doctor."""
+"""``sixpoint resume``, ``sessions``, ``close`` and ``doctor`` against a real gateway."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ import numpy as np
 import pytest
 
 import sixpoint
-from tests.end_to_end.test_command_line import phantom, run
+from gateway.triton.local.server import LocalTriton
+from tests.end_to_end.command_line import run
 from tests.support.ports import free_port
 from tests.support.servers import running_gateway
-
-__all__ = ["phantom"]
 
 
 @pytest.fixture
 def session(server: str, phantom: Path, tmp_path: Path) -> str:
-    """The id of a session in which the liver was outlined."""
+    """Id of an open session in which the liver was outlined."""
     done = run(
         "sixpoint",
         "annotate",
@@ -36,7 +35,7 @@ def session(server: str, phantom: Path, tmp_path: Path) -> str:
     return str(json.loads(done.stdout)["session"])
 
 
-def test_a_session_is_gone_on_with_on_another_day(server, session, phantom, tmp_path):
+def test_a_session_is_resumed(server: str, session: str, phantom: Path, tmp_path: Path) -> None:
     first = sixpoint.Volume.read(tmp_path / "first.nii.gz").array
     z, y, x = np.argwhere(first)[len(np.argwhere(first)) // 2]
     done = run("sixpoint", "resume", session, "--click", f"-{x},{y},{z}", "-o", tmp_path / "all.nii.gz", server=server)
@@ -55,19 +54,19 @@ def test_a_session_is_gone_on_with_on_another_day(server, session, phantom, tmp_
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
-    assert [(one["number"], one["name"]) for one in facts["segments"]] == [(1, ""), (2, "spleen")]
-    assert [one["segment"] for one in facts["steps"]] == [1, 1, 2]
+    assert [(info["number"], info["name"]) for info in facts["segments"]] == [(1, ""), (2, "spleen")]
+    assert [step["segment"] for step in facts["steps"]] == [1, 1, 2]
     assert set(np.unique(sixpoint.Volume.read(tmp_path / "all.nii.gz").array)) == {0, 1, 2}
     assert picture.read_bytes().startswith(b"\x89PNG")
 
-    for many, words in (
+    for options, message in (
         (["--undo", "3"], "2 steps to undo, not 3"),
         (["--redo", "1"], "0 steps to redo, not 1"),
     ):
-        done = run("sixpoint", "resume", session, *many, server=server)
+        done = run("sixpoint", "resume", session, *options, server=server)
         assert done.returncode == 5
-        assert words in done.stderr
-    assert "undone" not in run("sixpoint", "resume", session, server=server).stdout, "nothing of it was done"
+        assert message in done.stderr
+    assert "undone" not in run("sixpoint", "resume", session, server=server).stdout, "a refused command changes nothing"
 
     done = run("sixpoint", "resume", session, "--undo", "1", "-o", tmp_path / "back.nii.gz", server=server)
     assert done.returncode == 0, done.stderr
@@ -75,8 +74,8 @@ def test_a_session_is_gone_on_with_on_another_day(server, session, phantom, tmp_
     assert np.array_equal(sixpoint.Volume.read(tmp_path / "back.nii.gz").array == 1, first != 0)
 
 
-def test_a_session_that_is_kept_is_named_though_its_mask_cannot_be_written(server, phantom, tmp_path):
-    # A link that leads nowhere is found out only when it is written to.
+def test_if_the_mask_cannot_be_written_the_kept_session_is_named(server: str, phantom: Path, tmp_path: Path) -> None:
+    # Only writing reveals that the link is broken.
     output = tmp_path / "link.nii.gz"
     output.symlink_to(tmp_path / "nowhere" / "mask.nii.gz")
     image, points = phantom / "image.nii.gz", phantom / "liver.json"
@@ -89,14 +88,15 @@ def test_a_session_that_is_kept_is_named_though_its_mask_cannot_be_written(serve
     assert sixpoint.Volume.read(tmp_path / "mask.nii.gz").array.any()
 
 
-def test_sessions_are_listed_and_closed(server, session):
+def test_sessions_are_listed_and_closed(server: str, session: str) -> None:
     listed = json.loads(run("sixpoint", "sessions", "--json", server=server).stdout)
-    assert session in [one["session"] for one in listed]
+    assert session in [info["session"] for info in listed]
     assert session in run("sixpoint", "sessions", server=server).stdout
     assert json.loads(run("sixpoint", "sessions", "--json", server=server, SIXPOINT_OWNER="nobody").stdout) == []
     of_version = ("sixpoint", "sessions", "--model", "annotation", "--version")
     served = {
-        one["name"]: one["version"] for one in json.loads(run("sixpoint", "models", "--json", server=server).stdout)
+        model["name"]: model["version"]
+        for model in json.loads(run("sixpoint", "models", "--json", server=server).stdout)
     }
     assert session in run(*of_version, served["annotation"], server=server).stdout
     assert "other owners" in run(*of_version, served["annotation"], server=server, SIXPOINT_OWNER="nobody").stdout
@@ -108,7 +108,7 @@ def test_sessions_are_listed_and_closed(server, session):
     assert "no session has this id" in gone.stderr
 
 
-def test_a_mask_is_brought_along(server, session, phantom, tmp_path):
+def test_an_initial_mask_starts_an_object(server: str, session: str, phantom: Path, tmp_path: Path) -> None:
     labels = phantom / "labels.nii.gz"
     done = run(
         "sixpoint", "annotate", phantom / "image.nii.gz", "--mask", f"{labels}:1", "-o", tmp_path / "same.nii.gz",
@@ -127,16 +127,16 @@ def test_a_mask_is_brought_along(server, session, phantom, tmp_path):
     wrong = run("sixpoint", "resume", session, "--reset", "--mask", f"{mirrored}:1", server=server)
     assert wrong.returncode == 3
     assert "lies on another grid than the image" in wrong.stderr
-    assert "undone" not in run("sixpoint", "resume", session, server=server).stdout, "nothing of it was done"
+    assert "undone" not in run("sixpoint", "resume", session, server=server).stdout, "a refused command changes nothing"
 
 
-def test_the_doctor_finds_nothing_wrong_where_nothing_is(server):
+def test_the_doctor_finds_nothing_wrong_with_a_working_gateway(server: str) -> None:
     done = run("sixpoint", "doctor", server=server)
     assert done.returncode == 0, done.stdout
     assert "wrong" not in done.stdout
     findings = json.loads(run("sixpoint", "doctor", "--json", server=server).stdout)
     assert "already has its" in findings[-2]["seen"]
-    assert [one["what"] for one in findings] == [
+    assert [finding["what"] for finding in findings] == [
         "client",
         "connection",
         "gateway",
@@ -144,10 +144,10 @@ def test_the_doctor_finds_nothing_wrong_where_nothing_is(server):
         "an upload",
         "a prompt",
     ]
-    assert all(one["well"] for one in findings)
+    assert all(finding["well"] for finding in findings)
 
 
-def test_the_doctor_says_what_is_wrong_and_what_to_do(triton):
+def test_the_doctor_says_what_is_wrong_and_what_to_do(triton: LocalTriton) -> None:
     nothing = run("sixpoint", "doctor", server=f"127.0.0.1:{free_port()}")
     assert nothing.returncode == 7
     assert "nothing listens" in nothing.stdout
@@ -160,10 +160,10 @@ def test_the_doctor_says_what_is_wrong_and_what_to_do(triton):
     assert "cannot be resolved" in run("sixpoint", "doctor", server="no.such.name.invalid:1").stdout
 
 
-def test_the_doctor_tells_a_gateway_whose_triton_is_away_from_one_that_is_away():
+def test_the_doctor_distinguishes_an_absent_triton_from_an_absent_gateway() -> None:
     with running_gateway(ready=False, triton_url=f"127.0.0.1:{free_port()}") as lonely:
         done = run("sixpoint", "doctor", "--json", server=f"127.0.0.1:{lonely.port}")
     assert done.returncode == 7
     findings = json.loads(done.stdout)
-    assert [(one["what"], one["well"]) for one in findings][-2:] == [("gateway", True), ("Triton", False)]
+    assert [(finding["what"], finding["well"]) for finding in findings][-2:] == [("gateway", True), ("Triton", False)]
     assert "SIXPOINT_TRITON_URL" in findings[-1]["advice"]

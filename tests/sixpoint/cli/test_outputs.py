@@ -1,0 +1,68 @@
+"""Outputs that cannot be written are refused before the image is read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.sixpoint.cli.command_line import SIX_POINTS, Run
+
+
+@pytest.mark.parametrize(
+    ("output", "preview", "message"),
+    [
+        ("mask.png", "picture.png", "its suffix must be one of"),
+        ("file/mask.nii.gz", "picture.png", "Not a directory"),
+        ("folder.nii.gz", "picture.png", "Is a directory"),
+        ("mask.nii.gz", "file/new/picture.png", "Not a directory"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command",
+    [("annotate", "absent.nii.gz", "-p", SIX_POINTS), ("segment", "absent.nii.gz", "-m", "any"), ("resume", "any")],
+)
+def test_outputs_that_cannot_be_written_are_refused_at_once(
+    command: tuple[str, ...], output: str, preview: str, message: str, tmp_path: Path, run: Run
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.nii.gz").mkdir()
+    image = ("--image", tmp_path / "absent.nii.gz") if command[0] == "resume" else ()
+    code, _, err = run(*command, "-o", tmp_path / output, "--preview", tmp_path / preview, *image)
+    assert code == 3
+    assert f"cannot write {tmp_path}" in err
+    assert message in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.nii.gz"]
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [("x" * 300 + "/mask.nii.gz", "File name too long"), ("mask.nii.gz", "Permission denied")],
+    ids=["a name that is too long", "a picture that is read-only"],
+)
+def test_an_error_of_the_file_system_is_one_line(
+    output: str, message: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = tmp_path / "picture.png"
+    picture.touch()
+    # Of root, whom nothing is refused, this would not be said.
+    monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (picture, os.W_OK))
+    code, _, err = run("annotate", "absent.nii.gz", "-p", SIX_POINTS, "-o", tmp_path / output, "--preview", picture)
+    assert code == 3
+    assert message in err
+
+
+def test_a_preview_may_be_a_device(tmp_path: Path, run: Run) -> None:
+    code, _, err = run(
+        "annotate",
+        tmp_path / "absent.nii.gz",
+        "-p",
+        SIX_POINTS,
+        "-o",
+        tmp_path / "mask.nii.gz",
+        "--preview",
+        "/dev/null",
+    )
+    assert code == 3
+    assert "absent.nii.gz" in err
