@@ -134,7 +134,7 @@ class Volume:
         elif dimension != 3:
             raise VolumeError(f"a 3D image is needed, got a {dimension}D one of size {image.GetSize()}")
         if image.GetNumberOfComponentsPerPixel() != 1:
-            raise VolumeError(f"one number per voxel is needed, got {image.GetNumberOfComponentsPerPixel()}")
+            raise VolumeError(f"expected one number per voxel, got {image.GetNumberOfComponentsPerPixel()}")
         geometry = Geometry(
             size=image.GetSize(),
             spacing=image.GetSpacing(),

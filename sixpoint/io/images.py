@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
-import itertools
 import math
-import shutil
 import tempfile
 import zlib
 from pathlib import Path
 
-import numpy as np
 import SimpleITK as sitk
 
 from sixpoint.errors import VolumeError
 from sixpoint.io.decompression import decompress
+from sixpoint.io.nifti import read_nifti
 
 __all__ = ["IMAGE_SUFFIXES", "itk_message", "read_image"]
 
@@ -27,10 +24,6 @@ _UNEVEN_SLICES = 0.1
 _LIKE_THE_FIRST = 1e-3
 _IMAGE_POSITION, _ORIENTATION, _PIXEL_SPACING = "0020|0032", "0020|0037", "0028|0030"
 _SLOPE, _INTERCEPT, _BITS_STORED, _SIGNED = "0028|1053", "0028|1052", "0028|0101", "0028|0103"
-# How far the two places that a NIfTI header gives a voxel may lie apart, in voxels.
-_TWO_PLACES = 0.5
-# Millimetres in a unit of length of NIfTI's xyzt_units; one that is not named is taken for a millimetre, as by ITK.
-_NIFTI_UNITS = {1: 1000.0, 3: 0.001}
 
 
 def read_image(source: Path) -> sitk.Image:
@@ -52,7 +45,7 @@ def read_image(source: Path) -> sitk.Image:
         )
     try:
         nifti = source.name.lower().endswith((".nii", ".nii.gz"))
-        return _read_nifti(source) if nifti else _read_unpacked(source)
+        return read_nifti(source) if nifti else _read_unpacked(source)
     except zlib.error as error:
         raise VolumeError(
             f"{source} cannot be read as an image: its compressed voxels are damaged; copy it anew from its source"
@@ -72,57 +65,6 @@ def _read_unpacked(source: Path) -> sitk.Image:
     with tempfile.TemporaryDirectory(prefix="sixpoint-") as folder:
         plain = Path(folder) / ("image.mha" if source.name.lower().endswith((".mha", ".mhd")) else "image.nrrd")
         return sitk.ReadImage(str(plain if decompress(source, plain) else source))
-
-
-def _read_nifti(source: Path) -> sitk.Image:
-    """Read NIfTI from a file that is whole, uncompressed and alone in its folder.
-
-    ITK's NIfTI reader takes the voxels of ``a.nii.gz`` from an ``a.nii`` beside it, and fills what a truncated file
-    lacks with zeros.
-    """
-    if source.name.endswith(".nii"):
-        return _read_whole_nifti(source, source)
-    with tempfile.TemporaryDirectory(prefix="sixpoint-") as folder:
-        plain = Path(folder) / "image.nii"
-        opener = gzip.open if source.name.lower().endswith(".gz") else open
-        with opener(source, "rb") as packed, plain.open("wb") as unpacked:
-            shutil.copyfileobj(packed, unpacked, 2**20)
-        return _read_whole_nifti(plain, source)
-
-
-def _read_whole_nifti(path: Path, source: Path) -> sitk.Image:
-    """Read an uncompressed NIfTI file, which people know as ``source``."""
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    dimension, *sizes = (int(reader.GetMetaData(f"dim[{n}]")) for n in range(8))
-    voxel_bytes = int(reader.GetMetaData("bitpix")) / 8
-    expected = int(float(reader.GetMetaData("vox_offset")) + math.prod(sizes[:dimension]) * voxel_bytes)
-    found = path.stat().st_size
-    if found < expected:
-        raise EOFError(f"it was cut short: its header announces {expected} bytes, there are {found}")
-    image = reader.Execute()
-    if image.GetDimension() >= 3 and int(reader.GetMetaData("sform_code")) > 0:
-        _check_sform(reader, image, source)
-    return image
-
-
-def _check_sform(reader: sitk.ImageFileReader, image: sitk.Image, source: Path) -> None:
-    """Refuse an image whose sform puts it elsewhere than ITK does, by its qform or pixdim: other programs take it."""
-    unit = _NIFTI_UNITS.get(int(reader.GetMetaData("xyzt_units")) & 7, 1.0)
-    sform = np.array([reader.GetMetaData(f"srow_{axis}").split() for axis in "xyz"], np.float64) * unit
-    corners = np.array(list(itertools.product(*((0.0, n - 1.0) for n in image.GetSize()[:3]))))
-    others = (0.0,) * (image.GetDimension() - 3)
-    read = [image.TransformContinuousIndexToPhysicalPoint((*corner, *others))[:3] for corner in corners.tolist()]
-    # NIfTI's x and y run to the right and to the front, ITK's to the left and to the back.
-    apart = np.linalg.norm((corners @ sform[:, :3].T + sform[:, 3]) * [-1, -1, 1] - read, axis=1).max()
-    # What is not a number is no place, either.
-    if not apart <= _TWO_PLACES * min(image.GetSpacing()[:3]):
-        raise VolumeError(
-            f"{source}: its header gives two places for the image, {apart:.2f} mm apart: the sform's, and that of the "
-            "qform or pixdim; make them agree by writing it anew with the right one: fslorient -copysform2qform FILE, "
-            "or nibabel's set_qform and set_sform with one affine"
-        )
 
 
 def _read_dicom(folder: Path) -> sitk.Image:

@@ -63,14 +63,14 @@ def test_a_nifti_file_whose_sform_and_qform_disagree_is_refused(tmp_path: Path, 
 
 def test_a_nifti_file_whose_sform_and_spacing_disagree_is_refused(tmp_path: Path) -> None:
     path = with_spacing(nifti(tmp_path / "image.nii", sform=affine(), qform=None), (1, 1, 3))
-    with pytest.raises(VolumeError, match=r"two places.* 15\.00 mm "):
+    with pytest.raises(VolumeError, match=r"two positions.* 15\.00 mm "):
         Volume.read(path)
 
 
 def test_a_nifti_file_with_a_sheared_sform_is_refused(tmp_path: Path) -> None:
     sheared = affine()
     sheared[:3, 1] += 0.3 * sheared[:3, 0]
-    with pytest.raises(VolumeError, match=r"two places.* 4\.20 mm "):
+    with pytest.raises(VolumeError, match=r"two positions.* 4\.20 mm "):
         Volume.read(nifti(tmp_path / "image.nii", sform=sheared, qform=affine()))
     with pytest.raises(VolumeError, match="orthonormal"):
         Volume.read(nifti(tmp_path / "image.nii", sform=sheared, qform=None))
@@ -89,7 +89,7 @@ def test_a_nifti_file_is_read_where_it_says_in_whatever_unit(tmp_path: Path, uni
 def test_a_sform_that_is_off_by_less_than_half_a_voxel_is_close_enough(tmp_path: Path) -> None:
     near, far = affine(at=(-10, 20, 30.45)), affine(at=(-10, 20, 30.55))
     assert Volume.read(nifti(tmp_path / "image.nii", sform=near, qform=affine())).geometry.size == SIZE
-    with pytest.raises(VolumeError, match="two places"):
+    with pytest.raises(VolumeError, match="two positions"):
         Volume.read(nifti(tmp_path / "image.nii", sform=far, qform=affine()))
 
 
