@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from gateway.core.sessions import ModelUse
 from gateway.core.sessions.segment_state import SegmentState
-from tests.gateway.core.sessions.test_sessions import BOX, Clock, Process, clock, database, process
-
-__all__ = ["clock", "database", "process"]
+from tests.gateway.core.sessions.session_process import BOX, Clock, SessionProcess
 
 
-async def opened(process: Process, clock: Clock, owner: str) -> str:
-    """One second later than the one before."""
+async def open_later(process: SessionProcess, clock: Clock, owner: str) -> str:
+    """Open a session, one second after the last one."""
     clock.seconds += 1
     return (await process.open(owner)).row.id
 
 
-async def test_sessions_use_what_their_masks_show_and_what_they_would_be_given(process, clock):
+async def test_sessions_use_the_models_of_their_masks_and_of_their_next_prompts(
+    process: SessionProcess, clock: Clock
+) -> None:
     given, not_given, shows, left, undone, second, moved, closed = [
-        await opened(process, clock, owner) for owner in ("bert", *["anna"] * 7)
+        await open_later(process, clock, owner) for owner in ("bert", *["anna"] * 7)
     ]
-    await process.show(shows, BOX)
-    await process.show(left, BOX)
-    await process.show(left, BOX, version="4")  # version 3 can be come back to, but is not shown
-    await process.history.move_head(await process.show(undone, BOX), 0, SegmentState())
-    await process.show(second, BOX, version="4")
-    await process.show(second, BOX, segment=2)
-    await process.show(moved, BOX)
+    await process.annotate(shows, BOX)
+    await process.annotate(left, BOX)
+    await process.annotate(left, BOX, version="4")  # version 3 can be come back to, but is not shown
+    await process.history.move_head(await process.annotate(undone, BOX), 0, SegmentState())
+    await process.annotate(second, BOX, version="4")
+    await process.annotate(second, BOX, segment=2)
+    await process.annotate(moved, BOX)
     await process.sessions.update(moved, model="other", names=[])
-    await process.show(closed, BOX)
+    await process.annotate(closed, BOX)
     await process.sessions.close(closed)
 
     async def using(model: str, version: str, owner: str) -> tuple[set[str], int, int]:
@@ -49,8 +49,10 @@ async def test_sessions_use_what_their_masks_show_and_what_they_would_be_given(p
     assert [one.row.id for one in found.sessions] == [moved]
 
 
-async def test_they_are_listed_page_by_page_the_last_used_first(process, clock):
-    ids = [await opened(process, clock, owner) for owner in ("anna", "bert", "anna", "anna", "anna")]
+async def test_sessions_that_use_a_model_are_listed_in_pages_the_last_used_first(
+    process: SessionProcess, clock: Clock
+) -> None:
+    ids = [await open_later(process, clock, owner) for owner in ("anna", "bert", "anna", "anna", "anna")]
     clock.seconds -= 1  # two of one moment
     ids.append((await process.open("anna")).row.id)
     use = ModelUse("m", "3", assigned=lambda session: session != ids[2])

@@ -1,0 +1,103 @@
+"""The end of idle sessions, on real databases."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+from sqlalchemy import Connection, Table, func, select
+
+from gateway.core.sessions import expiry
+from gateway.storage import Database, session_repository
+from gateway.storage.schema import requests, segments, steps
+from gateway.storage.session_changes import SqlSessionWriter
+from sixpoint import errors
+from tests.gateway.core.sessions.session_process import BOX, IDLE, Clock, SessionProcess
+
+
+async def test_an_idle_session_expires_and_its_history_is_deleted(
+    process: SessionProcess, clock: Clock, database: Database
+) -> None:
+    opened = await process.open()
+    await process.annotate(opened.row.id, BOX)
+    await process.sessions.expire(every=30)
+    for _ in range(40):
+        clock.seconds += 30
+        closed = await process.sessions.expire(every=30)
+    assert closed == 0
+    with pytest.raises(errors.SessionExpired, match="idle"):
+        await process.sessions.get(opened.row.id)
+    assert await session_repository(database).read(lambda records: records.steps(opened.row.id)) == []
+    clock.seconds += 8 * 86400
+    await process.sessions.expire(every=1e9)
+    with pytest.raises(errors.SessionNotFound):
+        await process.sessions.get(opened.row.id)
+
+
+async def test_use_puts_off_the_expiry(process: SessionProcess, clock: Clock) -> None:
+    opened = await process.open()
+    for _ in range(60):
+        clock.seconds += 30
+        await process.sessions.get(opened.row.id)
+        await process.sessions.expire(every=30)
+    assert (await process.sessions.get(opened.row.id)).expires > clock()
+
+
+async def test_histories_of_ended_sessions_are_deleted_a_few_at_a_time(
+    process: SessionProcess, database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expiry, "_DELETED_AT_ONCE", 2)
+    ended = [(await process.open()).row.id for _ in range(5)]
+    kept = (await process.open()).row.id
+    for session in (*ended, kept):
+        await process.annotate(session, BOX, request_id="r")
+    for session in ended:
+        await process.sessions.close(session)
+    clock.seconds += 1
+    sizes: list[int] = []
+    delete_ended = SqlSessionWriter.delete_ended
+
+    def count(writer: SqlSessionWriter) -> int:
+        return int(writer._conn.execute(select(func.count()).select_from(segments)).scalar_one())
+
+    def counted(writer: SqlSessionWriter, *, before: float, tombstones_before: float, limit: int) -> bool:
+        segments_before = count(writer)
+        more = delete_ended(writer, before=before, tombstones_before=tombstones_before, limit=limit)
+        sizes.append(segments_before - count(writer))
+        return more
+
+    monkeypatch.setattr(SqlSessionWriter, "delete_ended", counted)
+    await process.sessions.expire(every=30)
+    assert sizes == [2, 2, 1]
+    assert (await process.history.load(kept, 1)).segment.length == 1
+    for table in (segments, steps, requests):
+        assert await database.read(partial(session_ids, table=table)) == [kept]
+
+
+def session_ids(conn: Connection, *, table: Table) -> list[str]:
+    return list(conn.scalars(select(table.c.session_id)))
+
+
+@pytest.mark.parametrize("jump", [2 * 86400.0, -2 * 86400.0])
+async def test_a_jump_of_the_clock_or_a_time_without_a_gateway_expires_nothing(
+    process: SessionProcess, clock: Clock, jump: float
+) -> None:
+    opened = await process.open()
+    await process.sessions.expire(every=30)
+    clock.seconds += jump
+    assert await process.sessions.expire(every=30) == 0
+    found = await process.sessions.get(opened.row.id)
+    assert clock() <= found.expires <= clock() + IDLE
+
+
+@pytest.mark.parametrize("behind", [0.001, 20.0])
+async def test_small_differences_of_clocks_leave_times_of_last_use_unchanged(
+    process: SessionProcess, database: Database, clock: Clock, behind: float
+) -> None:
+    other = SessionProcess(database, Clock(clock() - behind))
+    opened = await process.open()
+    for _ in range(5):
+        for one in (process, other):
+            await one.sessions.expire(every=30)
+            one.clock.seconds += 5
+    assert (await process.sessions.page("")).sessions[0].row.used == opened.row.used
