@@ -1,4 +1,4 @@
-"""``exporter``: from a checkpoint to a model that Triton serves. One file per command."""
+"""The command line ``exporter``, with one file per command or group of commands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from exporter.cli import export, publish, pull, tensorrt_job, tune, validate, versions
 from exporter.cli.console import err
 
-# PyTorch takes seconds to import: the commands import what they need, so that --help answers at once.
+# Commands import what they need when they run: PyTorch takes seconds to import, and --help should not.
 
 __all__ = ["app", "main"]
 
@@ -25,7 +25,7 @@ app = typer.Typer(
 
 @app.callback()
 def _program() -> None:
-    """Turn trained checkpoints into models that Triton serves, and look after model repositories."""
+    """Export trained models to Triton, and manage model repositories."""
 
 
 app.command(epilog=export.EPILOG)(export.export)
@@ -45,6 +45,6 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] in {"exporter", "sixpoint"}:
             raise
-        # The command is on the PATH with the server alone, too.
+        # The command also exists where only the server is installed.
         err.print(f"error: the exporter needs {error.name}, which comes with: pip install '.[exporter]'", markup=False)
         sys.exit(5)

@@ -1,4 +1,4 @@
-"""What all commands share: where they print, and how they fail."""
+"""Consoles and error handling shared by all commands."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ err = Console(soft_wrap=True, highlight=False, stderr=True)
 
 @contextlib.contextmanager
 def clear_errors() -> Iterator[None]:
-    """One line that says what is wrong and sixpoint's exit code for it, instead of a traceback."""
+    """Report an error in one line with sixpoint's exit code, instead of a traceback."""
     try:
         yield
     except SixpointError as error:
         message, code = error.message, exit_code(error)
-    except OSError as error:  # a disk that is full, a folder that may not be written to
+    except OSError as error:  # full disk, missing permission
         message, code = str(error), 1
     else:
         return

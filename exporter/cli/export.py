@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from exporter.cli import options
 from exporter.cli.publish import publish
+from exporter.graph.precision import NumericPrecision
 
 __all__ = ["EPILOG", "export"]
 
-# The \b keeps the lines as they are.
+# The \b keeps the line breaks.
 EPILOG = """\b
 Examples:
   exporter export runs/annotation/checkpoint.pt
@@ -31,7 +32,7 @@ def export(
     licence: options.Licence = "",
     weights: options.Weights = None,
     ignore: options.Ignore = None,
-    precision: options.Precision = options.NumericPrecision.FP32,
+    precision: options.Precision = NumericPrecision.FP32,
     calibrate: options.Calibrate = None,
     least_dice: options.LeastDice = 0.97,
     image: options.Image = None,
@@ -42,7 +43,7 @@ def export(
 ) -> None:
     """Export a trained model to ONNX, compare it with the original, and add it to a repository as the next version.
 
-    As publish, for a repository that no Triton serves yet.
+    Like publish, for a repository that no Triton serves yet.
     """
     publish(
         source,

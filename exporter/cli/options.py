@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from exporter.graph.precision import NumericPrecision
 from sixpoint.errors import InvalidArgument
 
 __all__ = [
@@ -21,10 +22,11 @@ __all__ = [
     "Licence",
     "MaxBatchSize",
     "ModelName",
-    "NumericPrecision",
     "Patch",
     "Precision",
+    "PublishPrecision",
     "Repository",
+    "Share",
     "Source",
     "Spacing",
     "Spec",
@@ -32,6 +34,7 @@ __all__ = [
     "Tolerance",
     "TritonAddress",
     "TritonTimeout",
+    "UseTensorRt",
     "Wait",
     "Weights",
     "default_name",
@@ -39,74 +42,87 @@ __all__ = [
 ]
 
 
-class NumericPrecision(StrEnum):
-    """In what a network computes."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
-    INT8 = "int8"
-
-
 class TensorRt(StrEnum):
-    """How a model comes to run by TensorRT."""
+    """How a model uses TensorRT."""
 
     ACCELERATOR = "accelerator"
     PLAN = "plan"
 
 
-# What a model is made of
+# The source of a model
 
 Source = Annotated[
     Path,
     typer.Argument(
         help="Weights from torch.save; a MONAI bundle (folder or .zip); an ONNX or TorchScript file; a folder with "
-        "Clara's config_aiaa.json; the folder of a model that was exported before."
+        "Clara's config_aiaa.json; the folder of an exported model."
     ),
 ]
 Spec = Annotated[
     Path | None,
     typer.Option(
-        help="The model's description, YAML or JSON; of a bundle, the part that it does not say itself.",
+        help="File that describes the model, YAML or JSON; for a bundle, the fields that it does not state.",
         show_default="spec.yaml beside the file",
     ),
 ]
 ModelName = Annotated[
     str, typer.Option(help="The model's name in Triton.", show_default="the folder's, or the bundle's")
 ]
-Spacing = Annotated[str, typer.Option(help="Millimetres along the patient's x,y,z that the network sees.")]
-Patch = Annotated[str, typer.Option(help="Voxels along the patient's x,y,z that the network sees at once.")]
-Axes = Annotated[str, typer.Option(help="Where the network's axes lead, as RAS.")]
-Labels = Annotated[str, typer.Option(help="Names of the labels 1, 2, ..., by commas.")]
-Licence = Annotated[str, typer.Option(help="Of the model, as Apache-2.0.")]
-Weights = Annotated[Path | None, typer.Option(help="Take this file of weights instead of the bundle's.")]
-Ignore = Annotated[list[str] | None, typer.Option(help="A bundle's transform to leave out; repeatable.")]
+Spacing = Annotated[str, typer.Option(help="Spacing of the network's grid in mm, along the patient's x,y,z.")]
+Patch = Annotated[str, typer.Option(help="Size of a window in voxels, along the patient's x,y,z.")]
+Axes = Annotated[str, typer.Option(help="Directions of the network's axes, as RAS.")]
+Labels = Annotated[str, typer.Option(help="Names of labels 1, 2, ..., separated by commas.")]
+Licence = Annotated[str, typer.Option(help="Licence of the model, as Apache-2.0.")]
+Weights = Annotated[Path | None, typer.Option(help="File of weights to use in place of the bundle's.")]
+Ignore = Annotated[list[str] | None, typer.Option(help="Transform of a bundle to leave out; repeatable.")]
 
-# How it is made, and proven
+# Export and comparison
 
 Precision = Annotated[
-    NumericPrecision, typer.Option("--precision", help="In what the network computes; int8 needs --calibrate.")
+    NumericPrecision,
+    typer.Option("--precision", help="Precision in which the network computes; int8 needs --calibrate."),
+]
+PublishPrecision = Annotated[
+    NumericPrecision | None,
+    typer.Option(
+        "--precision",
+        help="Precision in which the network computes; int8 needs --calibrate.",
+        show_default="fp32; a TensorRT plan: fp16",
+    ),
+]
+UseTensorRt = Annotated[
+    TensorRt | None,
+    typer.Option(
+        "--tensorrt",
+        help="Have ONNX Runtime use TensorRT (accelerator), or build a TensorRT plan (plan) on the GPU that will run "
+        "it, with the trtexec of the Triton that will serve it.",
+        show_default="neither",
+    ),
 ]
 Calibrate = Annotated[
     Path | None,
     typer.Option(
-        help="A folder of images that show a network's ranges; for prompts, images/ and labels/ of equal file names."
+        help="Folder of images to calibrate int8 on; for a model with prompts, images/ and labels/ with equal names."
     ),
 ]
 LeastDice = Annotated[
-    float, typer.Option(min=0, max=1, help="Least mean Dice of int8's masks with float32's, on those images.")
+    float,
+    typer.Option(
+        min=0, max=1, help="Smallest accepted mean Dice of the int8 masks with those of float32, on these images."
+    ),
 ]
 Image = Annotated[
-    Path | None, typer.Option(help="An image on which a model's forms are compared.", show_default="a phantom")
+    Path | None, typer.Option(help="Image on which the forms of the model are compared.", show_default="a phantom")
 ]
-MaxBatchSize = Annotated[int, typer.Option(min=1, help="Requests that Triton may run together.")]
+MaxBatchSize = Annotated[int, typer.Option(min=1, help="Largest batch that Triton may form.")]
 Tolerance = Annotated[
     float,
     typer.Option(
-        min=0, help="Largest difference to the original to accept, in a probability of 0 to 1.", show_default="2/255"
+        min=0, help="Largest accepted difference to the original, in a probability of 0 to 1.", show_default="2/255"
     ),
 ]
 
-# Where it goes
+# The destination
 
 Repository = Annotated[
     str, typer.Option(help="Triton's model repository: a folder, or s3://bucket/prefix.", metavar="PATH|URL")
@@ -115,46 +131,47 @@ TritonAddress = Annotated[
     str | None,
     typer.Option(
         "--triton",
-        help="gRPC endpoint of the Triton that serves the repository; it loads and tries the version.",
+        help="gRPC endpoint of the Triton that serves the repository; it loads and verifies the version.",
         metavar="HOST:PORT",
-        show_default="none: it is served when Triton next loads it",
+        show_default="none: Triton serves it when it next loads the model",
     ),
 ]
 TritonTimeout = Annotated[float, typer.Option("--timeout", min=1, help="Seconds that Triton may take to load a model.")]
+Share = Annotated[float, typer.Option(min=0, max=1, help="Share of sessions that get the new version.")]
 Wait = Annotated[float, typer.Option(min=0, help="Seconds to wait while another exporter writes to the repository.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 def default_name(source: Path) -> str:
-    """A model's name, from where it lies: the bundle's or folder's own, or that of a file's folder."""
+    """Return the default name of a model: that of its bundle or folder, or of the folder that holds its file."""
     if source.is_dir():
         return source.resolve().name
     return source.stem if source.suffix in {".zip", ".onnx", ".ts"} else source.resolve().parent.name
 
 
 def spec_overrides(*, spacing: str, patch: str, axes: str, labels: str, licence: str) -> dict[str, Any]:
-    """What the flags say, as part of a spec.
+    """Return the fields of a spec that flags give.
 
     Raises:
-        InvalidArgument: A flag is not of its form.
+        InvalidArgument: A flag cannot be parsed.
     """
-    given: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     if spacing:
-        given.setdefault("patch", {})["spacing"] = _three("--spacing", spacing, float)
+        fields.setdefault("patch", {})["spacing"] = _three("--spacing", spacing, float)
     if patch:
-        given.setdefault("patch", {})["size"] = _three("--patch", patch, int)
+        fields.setdefault("patch", {})["size"] = _three("--patch", patch, int)
     if axes:
-        given["network"] = {"axes": axes.upper()}
+        fields["network"] = {"axes": axes.upper()}
     if labels:
-        given["labels"] = [name.strip() for name in labels.split(",")]
+        fields["labels"] = [name.strip() for name in labels.split(",")]
     if licence:
-        given["licence"] = licence
-    return given
+        fields["licence"] = licence
+    return fields
 
 
 def _three(flag: str, text: str, kind: type[int] | type[float]) -> list[int | float]:
     try:
         first, second, third = (kind(part) for part in text.split(","))
     except ValueError as error:
-        raise InvalidArgument(f"{flag} takes three numbers x,y,z, as 96,96,64; got {text!r}") from error
+        raise InvalidArgument(f"{flag} takes three numbers x,y,z, as 96,96,64, got {text!r}") from error
     return [first, second, third]

@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from exporter.cli import options
 from exporter.cli.console import clear_errors, out
+from exporter.graph.precision import NumericPrecision
+
+if TYPE_CHECKING:
+    from exporter.publishing.prepared import PreparedModel
+    from exporter.publishing.publish import Published
+    from exporter.sources.options import ExportOptions
 
 __all__ = ["EPILOG", "publish"]
 
-# The \b keeps the lines as they are.
+# The \b keeps the line breaks.
 EPILOG = """\b
 Examples:
   exporter publish runs/annotation/checkpoint.pt --triton 127.0.0.1:8001
@@ -33,9 +36,7 @@ def publish(
     name: options.ModelName = "",
     repository: options.Repository = "model_repository",
     triton: options.TritonAddress = None,
-    share: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the sessions that are given the new version.")
-    ] = 1.0,
+    share: options.Share = 1.0,
     spacing: options.Spacing = "",
     patch: options.Patch = "",
     axes: options.Axes = "",
@@ -43,22 +44,10 @@ def publish(
     licence: options.Licence = "",
     weights: options.Weights = None,
     ignore: options.Ignore = None,
-    precision: Annotated[
-        options.NumericPrecision | None,
-        typer.Option(
-            help="In what the network computes; int8 needs --calibrate.", show_default="fp32; a TensorRT plan: fp16"
-        ),
-    ] = None,
+    precision: options.PublishPrecision = None,
     calibrate: options.Calibrate = None,
     least_dice: options.LeastDice = 0.97,
-    tensorrt: Annotated[
-        options.TensorRt | None,
-        typer.Option(
-            help="Have ONNX Runtime run the model by TensorRT (accelerator), or build a TensorRT plan (plan), on the "
-            "GPU that is to run it and with trtexec of the Triton that serves.",
-            show_default="neither",
-        ),
-    ] = None,
+    tensorrt: options.UseTensorRt = None,
     image: options.Image = None,
     max_batch_size: options.MaxBatchSize = 8,
     tolerance: options.Tolerance = 2 / 255,
@@ -66,79 +55,117 @@ def publish(
     wait: options.Wait = 300.0,
     as_json: options.AsJson = False,
 ) -> None:
-    """Publish a model: a new version beside the one that serves, tried through Triton, then given to the sessions.
+    """Publish a model: a new version beside the one that serves, verified in Triton, then given to sessions.
 
-    If anything fails, the old version goes on serving and the new one is gone.
+    On any failure the old version goes on serving and the new one is removed.
     """
-    with clear_errors(), contextlib.ExitStack() as stack:
-        given = options.spec_overrides(spacing=spacing, patch=patch, axes=axes, labels=labels, licence=licence)
-        from exporter.graph.external_data import model_files
-        from exporter.publishing.prepare import prepare
-        from exporter.publishing.publish import publish as put
-        from exporter.publishing.tensorrt import find_builder
-        from exporter.publishing.triton import Triton
-        from exporter.repository.config import ExecutionConfig
-        from exporter.repository.layout import require_same_interface
-        from exporter.repository.open import open_repository
-        from exporter.repository.view import read_config
-        from exporter.sources.dispatch import ExportOptions
-        from sixpoint.volume import Volume
+    with clear_errors():
+        overrides = options.spec_overrides(spacing=spacing, patch=patch, axes=axes, labels=labels, licence=licence)
+        from exporter.sources.options import ExportOptions
 
-        builder = find_builder() if tensorrt is options.TensorRt.PLAN else None
-        models = open_repository(repository)
-        server = stack.enter_context(Triton(triton, timeout=timeout)) if triton else None
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sixpoint-export-"))
-        release = prepare(
-            source,
-            ExportOptions(
-                spec=spec,
-                overrides=given,
-                weights=weights,
-                ignore=tuple(ignore or ()),
-                max_batch_size=max_batch_size,
-                tolerance=tolerance,
-                precision=(precision or options.NumericPrecision.FP32).value,
-                calibrate=calibrate,
-                least_dice=least_dice,
-            ),
-            name=name or options.default_name(source),
-            folder=Path(folder),
-            image=Volume.read(image) if image else None,
+        export_options = ExportOptions(
+            spec=spec,
+            overrides=overrides,
+            weights=weights,
+            ignore=tuple(ignore or ()),
+            max_batch_size=max_batch_size,
+            tolerance=tolerance,
+            precision=precision or NumericPrecision.FP32,
+            calibrate=calibrate,
+            least_dice=least_dice,
         )
+        _run(
+            source,
+            export_options,
+            name=name or options.default_name(source),
+            repository=repository,
+            triton=triton,
+            timeout=timeout,
+            share=share,
+            tensorrt=tensorrt,
+            half=precision is not NumericPrecision.FP32,
+            image=image,
+            wait=wait,
+            as_json=as_json,
+        )
+
+
+def _run(
+    source: Path,
+    export_options: ExportOptions,
+    *,
+    name: str,
+    repository: str,
+    triton: str | None,
+    timeout: float,
+    share: float,
+    tensorrt: options.TensorRt | None,
+    half: bool,
+    image: Path | None,
+    wait: float,
+    as_json: bool,
+) -> None:
+    from exporter.publishing.prepare import prepare
+    from exporter.publishing.publish import publish as publish_model
+    from exporter.publishing.tensorrt import build_plan, find_builder, with_accelerator
+    from exporter.publishing.triton import Triton
+    from exporter.repository.open import open_repository
+    from sixpoint.volume import Volume
+
+    # First, since it fails at once on a machine without a GPU.
+    builder = find_builder() if tensorrt is options.TensorRt.PLAN else None
+    models = open_repository(repository)
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(Triton(triton, timeout=timeout)) if triton else None
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sixpoint-export-")))
+        volume = Volume.read(image) if image else None
+        prepared = prepare(source, export_options, name=name, folder=folder, image=volume)
         if tensorrt is options.TensorRt.ACCELERATOR:
-            release = replace(release, config=replace(release.config, execution=ExecutionConfig(tensorrt=True)))
+            prepared = with_accelerator(prepared)
         if builder is not None:
-            release = replace(release, config=replace(release.config, backend="tensorrt"))
-            # Asked again under the repository's lock; but the engine takes minutes.
-            old = read_config(models, release.config.name)
-            if old is not None:
-                require_same_interface(old, release.config)
-            work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sixpoint-plan-")))
-            release = builder.build(release, work, half=precision is not options.NumericPrecision.FP32)
-        published = put(models, release, triton=server, share=share, wait=wait)
-        model, report = release.config.name, published.parity
+            prepared = build_plan(models, prepared, builder, folder=folder / "plan", half=half)
+        published = publish_model(models, prepared, triton=server, share=share, wait=wait)
         if as_json:
-            content = {"name": model, "version": published.version, "notes": release.notes}
-            engine = release.engine and release.engine.model_dump()
-            out.print_json(json.dumps({**content, "engine": engine, "parity": report.model_dump()}))
-            return
-        state = "serves" if share == 1 else f"is on trial for {share:.0%} of the sessions"
-        size = sum(file.stat().st_size for file in model_files(release.model)) / 2**20
-        out.print(f"{model} version {published.version} {state}{'' if server else ' when Triton next loads it'}")
-        out.print(f"{repository}/{model}/{published.version}/{release.model.name} ({size:.1f} MiB)", markup=False)
-        inner = report.reference if report.least_dice is None else "onnxruntime"
-        allowed = f" ({tolerance:.5f} allowed)" if report.least_dice is None else ""
-        asked = "" if report.least_dice is None else f" ({report.least_dice:.4f} asked for)"
-        for what, other, found in (
-            ("ONNX Runtime", report.reference, report.onnxruntime),
-            ("Triton", inner, report.triton),
-        ):
-            if found is not None:
-                out.print(
-                    f"{what} against {other} ({report.sample}): largest difference {found.largest:.5f} of a "
-                    f"probability{allowed}, Dice {found.dice:.4f}{asked}"
-                )
-        if release.engine is not None and server is None:
-            out.print("note: the TensorRT plan has answered nobody yet: only with --triton is it compared")
-        for note in release.notes:
-            out.print(f"note: {note}", markup=False)
+            _print_json(prepared, published)
+        else:
+            _print_text(prepared, published, repository=repository, share=share, verified=server is not None)
+
+
+def _print_json(prepared: PreparedModel, published: Published) -> None:
+    content = {
+        "name": prepared.config.name,
+        "version": published.version,
+        "notes": prepared.notes,
+        "engine": prepared.engine and prepared.engine.model_dump(),
+        "parity": published.parity.model_dump(),
+    }
+    out.print_json(json.dumps(content))
+
+
+def _print_text(
+    prepared: PreparedModel, published: Published, *, repository: str, share: float, verified: bool
+) -> None:
+    """Print what was published, where it lies, how its forms agree, and notes."""
+    from exporter.graph.model_files import model_files
+
+    name, report = prepared.config.name, published.parity
+    state = "serves" if share == 1 else f"is on trial for {share:.0%} of sessions"
+    size = sum(file.stat().st_size for file in model_files(prepared.model)) / 2**20
+    out.print(f"{name} version {published.version} {state}{'' if verified else ' when Triton next loads it'}")
+    out.print(f"{repository}/{name}/{published.version}/{prepared.model.name} ({size:.1f} MiB)", markup=False)
+    quantised = report.least_dice is not None
+    allowed = "" if quantised else f" ({report.tolerance:.5f} allowed)"
+    required = f" ({report.least_dice:.4f} required)" if quantised else ""
+    for form, reference, agreement in (
+        ("ONNX Runtime", report.reference, report.onnxruntime),
+        ("Triton", "onnxruntime" if quantised else report.reference, report.triton),
+    ):
+        if agreement is not None:
+            out.print(
+                f"{form} against {reference} ({report.sample}): largest difference {agreement.largest:.5f} of a "
+                f"probability{allowed}, Dice {agreement.dice:.4f}{required}"
+            )
+    if prepared.engine is not None and not verified:
+        out.print("note: the TensorRT plan was not verified: give --triton to compare its answers")
+    for note in prepared.notes:
+        out.print(f"note: {note}", markup=False)

@@ -13,7 +13,7 @@ from exporter.cli.console import clear_errors, err, out
 
 __all__ = ["EPILOG", "pull"]
 
-# The \b keeps the lines as they are.
+# The \b keeps the line breaks.
 EPILOG = """\b
 Examples:
   exporter pull monai:spleen_ct_segmentation@0.5.4     # MONAI's model zoo
@@ -24,36 +24,36 @@ Examples:
 
 
 def pull(
-    source: Annotated[str, typer.Argument(help="Which model, and where; see the examples.")],
-    cache: Annotated[Path, typer.Option(envvar="SIXPOINT_MODEL_CACHE", help="Where fetched models are kept.")] = Path(
+    source: Annotated[str, typer.Argument(help="The model and its host; see the examples.")],
+    cache: Annotated[Path, typer.Option(envvar="SIXPOINT_MODEL_CACHE", help="Cache folder for models.")] = Path(
         "~/.cache/sixpoint/models"
     ),
-    sha256: Annotated[str, typer.Option(help="What the file's SHA-256 is expected to be.")] = "",
-    offline: Annotated[bool, typer.Option("--offline", help="Take it from the cache, or fail.")] = False,
+    sha256: Annotated[str, typer.Option(help="Expected SHA-256 of the file.")] = "",
+    offline: Annotated[bool, typer.Option("--offline", help="Use the cache only.")] = False,
     ngc: Annotated[
-        str, typer.Option(envvar="SIXPOINT_NGC_URL", help="NGC, or its mirror.")
+        str, typer.Option(envvar="SIXPOINT_NGC_URL", help="URL of NGC or a mirror.")
     ] = "https://api.ngc.nvidia.com",
     hugging_face: Annotated[
-        str, typer.Option(envvar="SIXPOINT_HUGGING_FACE_URL", help="Hugging Face's Hub, or its mirror.")
+        str, typer.Option(envvar="SIXPOINT_HUGGING_FACE_URL", help="URL of the Hugging Face Hub or a mirror.")
     ] = "https://huggingface.co",
-    only_path: Annotated[bool, typer.Option("--path", help="Print where it lies, and nothing else.")] = False,
+    only_path: Annotated[bool, typer.Option("--path", help="Print the path only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Fetch somebody's model into a cache folder, check it, and show its licence; nothing of it is run."""
+    """Download a model into a cache folder, check it, and print its licence; none of its code runs."""
     with clear_errors():
         from exporter.hub.pull import HubUrls
-        from exporter.hub.pull import pull as fetch
+        from exporter.hub.pull import pull as pull_model
 
         columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
         with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
             task = bar.add_task("")
-            pulled = fetch(
+            pulled = pull_model(
                 source,
                 cache=cache.expanduser(),
                 digest=sha256,
                 offline=offline,
                 hosts=HubUrls(ngc.rstrip("/"), hugging_face.rstrip("/")),
-                progress=lambda there, total: bar.update(task, completed=there, total=total or None),
+                progress=lambda received, total: bar.update(task, completed=received, total=total or None),
             )
     if as_json:
         out.print_json(json.dumps(pulled.to_dict()))

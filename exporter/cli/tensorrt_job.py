@@ -15,17 +15,19 @@ EPILOG = "Example: exporter tensorrt-job liver --gpu NVIDIA-L4 | kubectl apply -
 
 
 def tensorrt_job(
-    name: Annotated[str, typer.Argument(help="The model.")],
-    gpu: Annotated[str, typer.Option(help="The node's label nvidia.com/gpu.product.")],
-    version: Annotated[int | None, typer.Option(min=1, help="The version.", show_default="the serving one")] = None,
+    name: Annotated[str, typer.Argument(help="Name of the model.")],
+    gpu: Annotated[str, typer.Option(help="Value of the node's label nvidia.com/gpu.product.")],
+    version: Annotated[
+        int | None, typer.Option(min=1, help="Number of the version.", show_default="the serving version")
+    ] = None,
     repository: Repository = "model_repository",
     image: Annotated[
-        str, typer.Option(help="Container of the Triton that serves.")
+        str, typer.Option(help="Container image of the Triton that serves the plan.")
     ] = "nvcr.io/nvidia/tritonserver:24.10-py3",
-    claim: Annotated[str, typer.Option(help="Claim of the volume that holds the repository.")] = "sixpoint-models",
-    engines: Annotated[str, typer.Option(help="Claim of the volume for the engine.")] = "sixpoint-engines",
+    claim: Annotated[str, typer.Option(help="Volume claim of the repository.")] = "sixpoint-models",
+    engines: Annotated[str, typer.Option(help="Volume claim for the plan.")] = "sixpoint-engines",
 ) -> None:
-    """Print a Kubernetes Job that builds a version's TensorRT engine on the node that will serve it."""
+    """Print a Kubernetes Job that builds a version's TensorRT plan on the node that will serve it."""
     with clear_errors():
         from exporter.publishing.tensorrt import job_manifest
         from exporter.repository.open import open_repository
@@ -36,7 +38,7 @@ def tensorrt_job(
         config = require_config(models, name)
         if config.backend == "tensorrt":
             raise FailedPrecondition(
-                f"the versions of {name} are TensorRT plans: name the model of their ONNX versions"
+                f"the versions of {name} are TensorRT plans: name the model that has the ONNX versions"
             )
         chosen = require_version(models, name, version or serving_version(models, config) or 0)
         manifest = job_manifest(

@@ -18,34 +18,36 @@ EPILOG = "Example: exporter tune annotation --triton 127.0.0.1:8001 --latency-ms
 
 
 def tune(
-    name: Annotated[str, typer.Argument(help="The model.")],
+    name: Annotated[str, typer.Argument(help="Name of the model.")],
     triton: Annotated[str, typer.Option(help="gRPC endpoint of the Triton to measure on.", metavar="HOST:PORT")],
-    latency_ms: Annotated[float, typer.Option(min=0, help="What a request may take.")] = 500.0,
+    latency_ms: Annotated[float, typer.Option(min=0, help="Milliseconds that a request may take.")] = 500.0,
     repository: Repository = "model_repository",
     timeout: TritonTimeout = 120.0,
     wait: Wait = 300.0,
     as_json: AsJson = False,
 ) -> None:
-    """Measure batch sizes and numbers of instances on Triton, and let the best within the budget serve."""
+    """Measure batch sizes and numbers of instances on Triton, and serve the model with the best within the budget."""
     with clear_errors():
         from exporter.publishing.triton import Triton
-        from exporter.publishing.tune import tune as measure
+        from exporter.publishing.tune import tune as tune_model
         from exporter.repository.open import open_repository
 
         with Triton(triton, timeout=timeout) as server:
-            chosen, measured = measure(
+            chosen, measured = tune_model(
                 open_repository(repository), name, triton=server, latency=latency_ms / 1000, wait=wait
             )
         if as_json:
-            out.print_json(json.dumps({"chosen": asdict(chosen), "measured": [asdict(one) for one in measured]}))
+            out.print_json(
+                json.dumps({"chosen": asdict(chosen), "measured": [asdict(measurement) for measurement in measured]})
+            )
             return
         table = Table("batch", "instances", "clients", "ms", "inputs/s")
-        for one in measured:
-            cells = (one.batch, one.instances, one.clients, f"{one.seconds * 1000:.1f}", f"{one.throughput:.1f}")
+        for row in measured:
+            cells = (row.batch, row.instances, row.clients, f"{row.seconds * 1000:.1f}", f"{row.throughput:.1f}")
             table.add_row(*map(str, cells))
         out.print(table)
         sizes = ", ".join(map(str, chosen.preferred))
-        alone = " (larger ones gain nothing)" if chosen.preferred == (1,) else ""
+        comment = " (larger ones gain nothing)" if chosen.preferred == (1,) else ""
         out.print(
-            f"preferred batch sizes: {sizes}{alone}; queue delay: {chosen.delay_us} us; instances: {chosen.instances}"
+            f"preferred batch sizes: {sizes}{comment}; queue delay: {chosen.delay_us} us; instances: {chosen.instances}"
         )

@@ -26,11 +26,11 @@ def validate(
     repository: Annotated[Path, typer.Argument(help="Triton's model repository.")] = Path("model_repository"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Check every model of a repository: config, spec, graph, and one inference. Exits with 1 if something is wrong."""
+    """Check every model in a repository: config, spec, graph, and one inference. Exits with 1 if a check fails."""
     with clear_errors():
-        from exporter.repository.validate import validate as check
+        from exporter.repository.validate import validate as validate_models
 
-        reports = check(repository)
+        reports = validate_models(repository)
     problems = [f"{report.name}: {problem}" for report in reports for problem in report.problems]
     if as_json:
         content = {"valid": not problems, "models": [report.to_dict() for report in reports]}

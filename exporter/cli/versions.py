@@ -31,82 +31,86 @@ EPILOGS = {
     "rollback": "Example: exporter rollback liver --to 3 --triton 127.0.0.1:8001",
     "promote": """\b
 Examples:
-  exporter promote liver 4 --share 0.1 --triton 127.0.0.1:8001   a tenth of the sessions is given version 4
-  exporter promote liver 4 --share 1 --triton 127.0.0.1:8001     all of them: version 4 serves
+  exporter promote liver 4 --share 0.1 --triton 127.0.0.1:8001   a tenth of sessions get version 4
+  exporter promote liver 4 --share 1 --triton 127.0.0.1:8001     all sessions: version 4 serves
   exporter promote liver 4 --share 0 --triton 127.0.0.1:8001     none: the trial ends""",
     "remove": "Example: exporter remove liver 2 --triton 127.0.0.1:8001 --gateway 127.0.0.1:50051",
     "diff": "Example: exporter diff liver 3 4 --image ct.nii.gz",
 }
 
-Name = Annotated[str, typer.Argument(help="The model.")]
-Number = Annotated[int, typer.Argument(min=1, help="The version.")]
+Name = Annotated[str, typer.Argument(help="Name of the model.")]
+Number = Annotated[int, typer.Argument(min=1, help="Number of the version.")]
 
 
 def versions(name: Name, repository: Repository = "model_repository", as_json: AsJson = False) -> None:
-    """List a model's versions: which serves, which is on trial, how each was proven."""
+    """List a model's versions: state, share of sessions, and parity."""
     with _opened(repository) as (models, _):
         from exporter.publishing.versions import list_versions
 
-        found = list_versions(models, name)
+        listed = list_versions(models, name)
         if as_json:
-            out.print_json(json.dumps([one.model_dump(mode="json") for one in found]))
+            out.print_json(json.dumps([version.model_dump(mode="json") for version in listed]))
             return
         table = Table(box=None, pad_edge=False)
         for heading in ("version", "state", "share", "published", "SHA-256", "MiB", "bits", "parity", "Triton"):
             table.add_column(heading, no_wrap=True)
-        for one in found:
-            table.add_row(*map(escape, _row(one)))
+        for version in listed:
+            table.add_row(*map(escape, _row(version)))
         out.print(table)
 
 
 def rollback(
     name: Name,
     to: Annotated[
-        int | None, typer.Option(min=1, help="The version.", show_default="the one before that which serves")
+        int | None, typer.Option(min=1, help="Number of the version.", show_default="the one that served before")
     ] = None,
     repository: Repository = "model_repository",
     triton: TritonAddress = None,
     timeout: TritonTimeout = 120.0,
     wait: Wait = 300.0,
 ) -> None:
-    """Let an earlier version serve again, once Triton has it loaded and it answers as it did."""
+    """Let an earlier version serve again, after Triton has loaded and verified it."""
     with _opened(repository, triton, timeout) as (models, server):
-        from exporter.publishing.versions import rollback as back
+        from exporter.publishing.versions import rollback as roll_back
 
-        version = back(models, name, to=to, triton=server, wait=wait)
+        version = roll_back(models, name, to=to, triton=server, wait=wait)
         out.print(f"{name} version {version} serves")
 
 
 def promote(
     name: Name,
     version: Number,
-    share: Annotated[float, typer.Option(help="Of the sessions: 0 to 1; 1 makes the version the one that serves.")],
+    share: Annotated[float, typer.Option(help="Share of sessions, 0 to 1; 1 makes the version the serving one.")],
     repository: Repository = "model_repository",
     triton: TritonAddress = None,
     timeout: TritonTimeout = 120.0,
     wait: Wait = 300.0,
 ) -> None:
-    """Give a share of the sessions (or images, if it needs no clicks) a version; each keeps it on every gateway."""
+    """Give a version to a share of sessions, or of images for a segmentation model; each gets the same version on every
+    gateway.
+    """
     with _opened(repository, triton, timeout) as (models, server):
-        from exporter.publishing.versions import promote as give
+        from exporter.publishing.versions import promote as promote_version
 
-        give(models, name, version, share=share, triton=server, wait=wait)
-        states = {1.0: "serves", 0.0: "is not on trial any more"}
-        out.print(f"{name} version {version} {states.get(share, f'is on trial for {share:.0%} of the sessions')}")
+        promote_version(models, name, version, share=share, triton=server, wait=wait)
+        states = {1.0: "serves", 0.0: "is no longer on trial"}
+        out.print(f"{name} version {version} {states.get(share, f'is on trial for {share:.0%} of sessions')}")
 
 
 def remove(
     name: Name,
     version: Number,
-    force: Annotated[bool, typer.Option("--force", help="Though it is on trial, or sessions use it.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Remove a version that is on trial or that sessions use.")
+    ] = False,
     repository: Repository = "model_repository",
     triton: TritonAddress = None,
     gateway: Annotated[
         str | None,
         typer.Option(
-            help="A gateway, asked whether sessions use the version.",
+            help="Gateway to ask whether sessions use the version.",
             metavar="HOST:PORT",
-            show_default="none: it is removed though sessions may show its answers",
+            show_default="none: it is removed even if sessions use it",
         ),
     ] = None,
     timeout: TritonTimeout = 120.0,
@@ -114,39 +118,39 @@ def remove(
 ) -> None:
     """Delete a version that does not serve."""
     with _opened(repository, triton, timeout) as (models, server):
-        from exporter.publishing.versions import remove as delete
+        from exporter.publishing.versions import remove as remove_version
 
         with _sessions_of(gateway) as sessions:
-            delete(models, name, version, triton=server, sessions=sessions, force=force, wait=wait)
+            remove_version(models, name, version, triton=server, sessions=sessions, force=force, wait=wait)
         out.print(f"{name} version {version} is removed")
 
 
 def diff(
     name: Name,
-    first: Annotated[int, typer.Argument(min=1, help="A version.")],
-    second: Annotated[int, typer.Argument(min=1, help="Another one.")],
+    first: Annotated[int, typer.Argument(min=1, help="Number of the first version.")],
+    second: Annotated[int, typer.Argument(min=1, help="Number of the second version.")],
     repository: Repository = "model_repository",
     image: Annotated[
-        Path | None, typer.Option(help="An image that both are asked about.", show_default="a phantom")
+        Path | None, typer.Option(help="Image to compare their answers on.", show_default="a phantom")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare two versions: description, figures, file, and their answers to the same inputs."""
+    """Compare two versions: spec, metrics, files, and answers to the same inputs."""
     with _opened(repository) as (models, _):
-        from exporter.publishing.diff import diff
+        from exporter.publishing.diff import diff as compare
         from sixpoint.volume import Volume
 
-        found = diff(models, name, first, second, image=Volume.read(image) if image else None)
+        result = compare(models, name, first, second, image=Volume.read(image) if image else None)
         if as_json:
-            content = {**asdict(found), "answers": found.answers.model_dump()}
+            content = {**asdict(result), "answers": result.answers.model_dump()}
             out.print_json(json.dumps(content))
             return
         table = Table("", f"version {first}", f"version {second}")
-        for field, values in found.fields.items():
+        for field, values in result.fields.items():
             table.add_row(field, *("" if value is None else escape(str(value)) for value in values))
         out.print(table)
-        largest, dice = found.answers.largest, found.answers.dice
-        out.print(f"answers ({found.sample}): largest difference {largest:.5f} of a probability, Dice {dice:.4f}")
+        largest, dice = result.answers.largest, result.answers.dice
+        out.print(f"answers ({result.sample}): largest difference {largest:.5f} of a probability, Dice {dice:.4f}")
 
 
 @contextlib.contextmanager
@@ -163,10 +167,10 @@ def _opened(
 
 @contextlib.contextmanager
 def _sessions_of(gateway: str | None) -> Iterator[SessionCount | None]:
-    """How to ask a gateway how many sessions use a version; None when there is no gateway to ask.
+    """Yield a function that asks a gateway how many sessions use a version; None without a gateway.
 
     Raises:
-        InvalidArgument: Its address is none.
+        InvalidArgument: The address is not host:port.
     """
     if gateway is None:
         yield None
@@ -178,22 +182,22 @@ def _sessions_of(gateway: str | None) -> Iterator[SessionCount | None]:
     with Client(gateway, retry=Retry(attempts=4)) as client:
 
         def count(name: str, version: int) -> int:
-            if name not in (one.name for one in client.models()):
+            if name not in (model.name for model in client.models()):
                 raise ModelNotFound(
-                    f"the gateway at {gateway} does not serve {name}, so that it cannot say which sessions use it: "
-                    "name one that does, or leave --gateway out"
+                    f"the gateway at {gateway} does not serve {name} and does not know its sessions: name "
+                    "a gateway that does, or leave --gateway out"
                 )
             return client.count_sessions(model=name, version=str(version))
 
         yield count
 
 
-def _row(one: VersionStatus) -> tuple[str, ...]:
-    record, parity = one.record, one.parity
+def _row(version: VersionStatus) -> tuple[str, ...]:
+    record, parity = version.record, version.parity
     return (
-        str(one.version),
-        one.state,
-        f"{one.share:.0%}" if one.share else "",
+        str(version.version),
+        version.state,
+        f"{version.share:.0%}" if version.share else "",
         record.published.strftime("%Y-%m-%d") if record.published.year > 1970 else "",
         record.sha256[:8],
         f"{record.size / 2**20:.1f}",
@@ -203,5 +207,5 @@ def _row(one: VersionStatus) -> tuple[str, ...]:
     )
 
 
-def _short(found: Agreement | None) -> str:
-    return f"{found.largest:.5f}" if found else ""
+def _short(agreement: Agreement | None) -> str:
+    return f"{agreement.largest:.5f}" if agreement else ""

@@ -1,4 +1,7 @@
-"""Between a network and the tensors that travel: types, axes, numbers and activation, folded into the graph."""
+"""Adapters between a network and the model's tensors: types, axes, intensity scale and activation.
+
+They become part of the exported graph, so that no caller has to convert anything.
+"""
 
 from __future__ import annotations
 
@@ -9,57 +12,58 @@ from sixpoint.model_spec import ModelSpec, NetworkSpec, Task
 
 __all__ = ["InputAdapter", "OutputAdapter", "activation", "network_shape"]
 
-_PLAIN = NetworkSpec(name="")
+_DEFAULTS = NetworkSpec(name="")
 _CANONICAL = "SPL"
 _OPPOSITE = {"R": "L", "A": "P", "I": "S"}
+_IDENTITY = (0, 1, 2, 3, 4)
 
 
 class InputAdapter(nn.Module):
-    """From the model's input [batch, channel, z, y, x] to what the network sees, float32 on its own axes.
+    """Convert the model's input [batch, channel, z, y, x] to the network's input: float32, in the network's axes.
 
     Args:
-        spec: Of the model; its network says which axes, and which numbers.
+        spec: Description of the model; its ``network`` gives the axes, scale and offset.
     """
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
-        network = spec.network or _PLAIN
-        self.order, self.flipped = _turn(network.axes)
+        network = spec.network or _DEFAULTS
+        self.order, self.flipped = _axis_order(network.axes)
         self.scale: torch.Tensor
         self.offset: torch.Tensor
-        self.scaled = any(one != 1 for one in network.scale) or any(network.offset)
+        self.scaled = any(factor != 1 for factor in network.scale) or any(network.offset)
         if self.scaled:
-            self.register_buffer("scale", _column(network.scale or (1.0,)))
-            self.register_buffer("offset", _column(network.offset or (0.0,)))
+            self.register_buffer("scale", _per_channel(network.scale or (1.0,)))
+            self.register_buffer("offset", _per_channel(network.offset or (0.0,)))
 
     def forward(self, value: torch.Tensor) -> torch.Tensor:
-        """What the network sees of ``value``."""
+        """Return the network's input for the model's input ``value``."""
         value = value.to(torch.float32)
         if self.scaled:
             value = value * self.scale + self.offset
-        if self.order != (0, 1, 2, 3, 4):
+        if self.order != _IDENTITY:
             value = value.permute(self.order)
         return value.flip(self.flipped) if self.flipped else value
 
 
 class OutputAdapter(nn.Module):
-    """From the network's output on its own axes to the model's: probabilities [batch, label, z, y, x] in their type.
+    """Convert the network's output, in its own axes, to the model's: probabilities [batch, label, z, y, x].
 
     Args:
-        spec: Of the model.
+        spec: Description of the model; gives the axes, activation, channels and output type.
     """
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
-        network = spec.network or _PLAIN
-        order, self.flipped = _turn(network.axes)
+        network = spec.network or _DEFAULTS
+        order, self.flipped = _axis_order(network.axes)
         self.order = tuple(order.index(axis) for axis in range(5))
         self.activation = activation(spec)
         self.channels = network.channels
         self.dtype = spec.output.dtype
 
     def forward(self, value: torch.Tensor) -> torch.Tensor:
-        """The model's output for the network's ``value``."""
+        """Return the model's output for the network's output ``value``."""
         if self.activation == "softmax":
             value = torch.softmax(value, dim=1)
         elif self.activation == "sigmoid":
@@ -68,7 +72,7 @@ class OutputAdapter(nn.Module):
             value = torch.cat([value[:, index : index + 1] for index in self.channels], dim=1)
         if self.flipped:
             value = value.flip(self.flipped)
-        if self.order != (0, 1, 2, 3, 4):
+        if self.order != _IDENTITY:
             value = value.permute(self.order)
         if self.dtype == "UINT8":
             return torch.round(value * 255.0).to(torch.uint8)
@@ -76,25 +80,29 @@ class OutputAdapter(nn.Module):
 
 
 def activation(spec: ModelSpec) -> str:
-    """What makes probabilities of the network's output: ``softmax``, ``sigmoid`` or ``none``."""
+    """Return the function that turns the network's output into probabilities: ``softmax``, ``sigmoid`` or ``none``."""
     if spec.network is not None and spec.network.activation is not None:
         return spec.network.activation
     return "softmax" if spec.task is Task.SEGMENTATION and spec.output.exclusive else "sigmoid"
 
 
 def network_shape(spec: ModelSpec) -> tuple[int, int, int, int]:
-    """Shape of what the network itself sees without its batch axis, [channel, and its own spatial axes]."""
-    order, _ = _turn((spec.network or _PLAIN).axes)
+    """Return the shape of the network's input without its batch axis: channels, then the network's spatial axes."""
+    order, _ = _axis_order((spec.network or _DEFAULTS).axes)
     shape = (1, *spec.input_shape)
     channels, a, b, c = (shape[axis] for axis in order[1:])
     return channels, a, b, c
 
 
-def _turn(axes: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """How [batch, channel, z, y, x] becomes the network's tensor: the order of axes, and those flipped after that."""
+def _axis_order(axes: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the permutation from [batch, channel, z, y, x] to the network's axes, and the axes to flip after it.
+
+    Args:
+        axes: Direction of each of the network's spatial axes, as ``RAS``.
+    """
     order = (0, 1, *(2 + _CANONICAL.index(_OPPOSITE.get(letter, letter)) for letter in axes))
-    return order, tuple(2 + place for place, letter in enumerate(axes) if letter in _OPPOSITE)
+    return order, tuple(2 + axis for axis, letter in enumerate(axes) if letter in _OPPOSITE)
 
 
-def _column(values: tuple[float, ...]) -> torch.Tensor:
+def _per_channel(values: tuple[float, ...]) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1, 1)

@@ -1,4 +1,4 @@
-"""From a PyTorch network to an ONNX file."""
+"""Export PyTorch modules to ONNX files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sixpoint.model_spec import ModelSpec
 
 __all__ = ["OPSET", "export_onnx", "quiet", "save_model", "to_onnx"]
 
-# Every Triton of the last years reads these; nothing newer is needed.
+# Old enough for the ONNX Runtime of every supported Triton; nothing newer is needed.
 OPSET = 18
 _IR_VERSION = 9
 
@@ -33,47 +33,48 @@ def export_onnx(
     metadata: Mapping[str, str],
     max_bytes: int = MAX_PROTOBUF_BYTES,
 ) -> None:
-    """Write a network as an ONNX file, for any batch size.
+    """Write a network as an ONNX file that takes any batch size.
 
     Args:
-        network: In evaluation mode.
-        spec: Gives the names, types and shapes of the tensors: [batch, channel, z, y, x] to [batch, label, z, y, x].
+        network: Network in evaluation mode.
+        spec: Description of the model; gives names, types and shapes of the tensors: [batch, channel, z, y, x] to
+            [batch, label, z, y, x].
         path: The file to write.
-        metadata: Facts to keep in the file.
-        max_bytes: Bytes that it may come to; the weights of what is larger lie in a file beside it.
+        metadata: Facts to store in the file.
+        max_bytes: Size limit of the file; the weights of a larger model go to a second file.
 
     Raises:
         FailedPrecondition: PyTorch cannot export this network.
     """
     dtype = torch.float16 if spec.input.dtype == "FP16" else torch.float32
-    # Batch 2, since PyTorch takes a sample of 1 to mean always 1.
-    sample = torch.zeros(2, *spec.input_shape, dtype=dtype)
+    # Batch 2: PyTorch specialises a batch of 1 to a constant.
+    example = torch.zeros(2, *spec.input_shape, dtype=dtype)
     names = (spec.input.name, spec.output.name)
     with tempfile.TemporaryDirectory(prefix="sixpoint-onnx-", dir=path.parent) as folder:
         exported = Path(folder, "exported.onnx")
-        to_onnx(network, sample, exported, names=names, what=type(network.network).__name__)
+        to_onnx(network, example, exported, names=names, what=type(network.network).__name__)
         model = onnx.load(exported, load_external_data=False)
         save_model(model, path, metadata=metadata, source=exported.parent, max_bytes=max_bytes)
 
 
-def to_onnx(module: torch.nn.Module, sample: torch.Tensor, path: Path, *, names: tuple[str, str], what: str) -> None:
-    """Write a module of one input and one output as PyTorch's exporter does, for any batch size, its weights beside it.
+def to_onnx(module: torch.nn.Module, example: torch.Tensor, path: Path, *, names: tuple[str, str], what: str) -> None:
+    """Export a module of one input and one output, with external data and any batch size.
 
     Args:
-        module: In evaluation mode.
-        sample: An input of batch 2.
+        module: Module in evaluation mode.
+        example: Example input with batch 2.
         path: The file to write.
-        names: Of input and output.
-        what: The module, for errors.
+        names: Names of the input and the output tensor.
+        what: Name of the module in errors.
 
     Raises:
-        FailedPrecondition: PyTorch cannot export it.
+        FailedPrecondition: PyTorch cannot export the module.
     """
     with quiet() as noise:
         try:
             torch.onnx.export(
                 module,
-                (sample,),
+                (example,),
                 path,
                 dynamo=True,
                 external_data=True,
@@ -83,7 +84,7 @@ def to_onnx(module: torch.nn.Module, sample: torch.Tensor, path: Path, *, names:
                 dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
                 verbose=False,
             )
-        except Exception as error:  # the exporter raises errors of a dozen kinds
+        except Exception as error:  # PyTorch's exporter raises errors of a dozen kinds
             cause = str(error.__cause__ or error).strip() or noise.getvalue().strip()
             raise FailedPrecondition(f"PyTorch cannot export {what}: {cause.splitlines()[0]}") from error
 
@@ -96,14 +97,14 @@ def save_model(
     source: Path,
     max_bytes: int = MAX_PROTOBUF_BYTES,
 ) -> None:
-    """Write a graph with the facts that are kept in it, and nothing of the machine that made it.
+    """Write a graph with its metadata, and without traces of the machine that made it.
 
     Args:
-        model: Its weights may still lie in files; it is changed.
+        model: The graph, which may use external data; changed in place.
         path: The file to write.
-        metadata: Facts to keep in the file.
-        source: The folder in which such files lie.
-        max_bytes: Bytes that the file may come to; the weights of what is larger lie in a file beside it.
+        metadata: Facts to store in the file.
+        source: Folder that holds the graph's external data.
+        max_bytes: Size limit of the file; the weights of a larger model go to a second file.
     """
     _strip(model)
     model.ir_version = min(model.ir_version, _IR_VERSION)
@@ -113,7 +114,7 @@ def save_model(
 
 
 def _strip(model: onnx.ModelProto) -> None:
-    """Remove what PyTorch notes on every node: stack traces, with the paths of the machine that exported."""
+    """Remove the stack traces that PyTorch stores on every node: they hold paths of this machine."""
     graph = model.graph
     for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         part.ClearField("doc_string")
@@ -122,7 +123,7 @@ def _strip(model: onnx.ModelProto) -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[io.StringIO]:
-    """Keep PyTorch's progress and advice to itself; errors come as exceptions."""
+    """Suppress PyTorch's progress output and warnings; yields the text it printed. Exceptions still propagate."""
     noise = io.StringIO()
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)

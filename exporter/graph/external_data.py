@@ -1,13 +1,12 @@
-"""A model's file: a TensorRT plan, or an ONNX file and, where its weights are over 2 GB, the file of weights beside it.
+"""ONNX external data: weights in files beside the graph.
 
-ONNX calls this external data: a tensor names a file in the model's own folder, and where its bytes lie in there. What
-the exporter writes has all of them in one file, ``model.onnx.data``, which Triton's backend finds by itself.
+A tensor with external data names a file in the model's own folder and a range of bytes in it. The exporter writes all
+of them to one file, ``model.onnx.data``, which Triton's ONNX Runtime backend loads along with ``model.onnx``.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -24,93 +23,63 @@ from onnx.external_data_helper import (
 from sixpoint.errors import InvalidArgument
 
 __all__ = [
-    "DATA_FILE",
     "MAX_PROTOBUF_BYTES",
-    "MODEL_FILE",
-    "PLAN_FILE",
     "external_file_names",
     "iter_tensors",
     "load_weights_into",
-    "model_file_name",
-    "model_files",
-    "sha256_of_files",
     "source_files",
     "write_model",
 ]
 
-MODEL_FILE = "model.onnx"
-PLAN_FILE = "model.plan"
-DATA_FILE = f"{MODEL_FILE}.data"
-
 MAX_PROTOBUF_BYTES = 2**31 - 1
-"""Protobuf's own limit, and so that of an ONNX file that holds its weights itself."""
+"""Size limit of a protobuf message, and so of an ONNX file that holds its own weights."""
 
-# Shapes and the like stay in the graph, where its checker looks for them.
-_SMALL_BYTES = 1024
-# As ONNX advises, so that the file can be mapped.
-_ALIGNED = 4096
-# More than a graph takes without its weights.
+# Shapes and other small constants stay in the graph: the ONNX checker reads them there.
+_MIN_EXTERNAL_BYTES = 1024
+# ONNX recommends page alignment so that the file can be memory-mapped.
+_ALIGNMENT = 4096
+# Upper bound for a graph without its weights.
 _GRAPH_BYTES = 2**24
 
 
-def model_file_name(backend: str) -> str:
-    """Name of the file that a backend of Triton's looks for in a version's folder."""
-    return PLAN_FILE if backend == "tensorrt" else MODEL_FILE
-
-
-def model_files(path: Path) -> list[Path]:
-    """The files of a model that the exporter wrote: its own, and the file of weights where there is one."""
-    data = path.with_name(f"{path.name}.data")
-    return [path, data] if data.is_file() else [path]
-
-
-def sha256_of_files(files: Iterable[Path]) -> str:
-    """SHA-256 of files one after the other, in hexadecimal, as of ``cat model.onnx model.onnx.data``."""
-    result = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            while block := file.read(2**20):
-                result.update(block)
-    return result.hexdigest()
-
-
 def external_file_names(path: Path) -> tuple[str, ...]:
-    """Names of the files beside an ONNX file, whoever wrote it, in which its weights lie.
+    """Return the names of the files that hold an ONNX file's weights; empty if it holds them itself.
 
     Raises:
-        InvalidArgument: It is no ONNX file, or one of the names leads out of its folder.
+        InvalidArgument: The file is not an ONNX model, or a name points out of its folder.
     """
     try:
         model = onnx.load(path, load_external_data=False)
     except (OSError, DecodeError) as error:
-        raise InvalidArgument(f"{path.name} is no ONNX model, or cut off or damaged") from error
+        raise InvalidArgument(f"{path.name} is not an ONNX model, or is truncated or damaged") from error
     names = sorted({ExternalDataInfo(tensor).location for tensor in iter_tensors(model) if uses_external_data(tensor)})
     for name in names:
         inside = PurePosixPath(name)
         if not inside.parts or inside.is_absolute() or ".." in inside.parts or "\\" in name or ":" in name:
-            raise InvalidArgument(f"{path.name} has weights in a file outside of its folder: {name!r}")
+            raise InvalidArgument(f"{path.name} has weights in a file outside its folder: {name!r}")
     return tuple(names)
 
 
 def source_files(path: Path) -> list[Path]:
-    """An ONNX file, whoever wrote it, and the files in which its weights lie.
+    """Return an ONNX file and the files that hold its weights.
 
     Raises:
-        InvalidArgument: As :func:`data_names`; or such a file is not there, or a link that leads out of the folder.
+        InvalidArgument: The file is not an ONNX model; or a weights file is missing, lies outside the model's folder,
+            or is a link that leads out of it.
     """
-    found = [path]
+    files = [path]
     for name in external_file_names(path):
         data = path.parent / name
         if not data.is_file():
-            raise InvalidArgument(f"{path.name} has weights in a file that is not beside it: {name!r}")
+            raise InvalidArgument(f"{path.name} has weights in a file that is missing from its folder: {name!r}")
         if not data.resolve().is_relative_to(path.parent.resolve()):
-            raise InvalidArgument(f"{path.name} has weights in a file outside of its folder: {name!r} is a link")
-        found.append(data)
-    return found
+            raise InvalidArgument(f"{path.name} has weights in a file outside its folder: {name!r} is a link")
+        files.append(data)
+    return files
 
 
 def iter_tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
-    """All that holds values in a model: weights, and constants of its nodes, however deep they lie."""
+    """Yield every tensor that holds values: initializers and constants of nodes, subgraphs and functions included."""
     parts: list[Any] = [model.graph, *model.functions]
     while parts:
         part = parts.pop()
@@ -125,7 +94,16 @@ def iter_tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
 
 
 def load_weights_into(model: onnx.ModelProto, *, source: Path, max_bytes: int = MAX_PROTOBUF_BYTES) -> bool:
-    """Read what lies in files into the model, unless it would come to more than ``max_bytes`` bytes; whether it was."""
+    """Load external data into the graph, if the result fits into ``max_bytes``.
+
+    Args:
+        model: The graph; changed in place.
+        source: Folder that holds the external data.
+        max_bytes: Size limit of the graph with its weights.
+
+    Returns:
+        Whether the weights fitted and were loaded.
+    """
     if sum(_size(tensor, source) for tensor in iter_tensors(model)) + min(_GRAPH_BYTES, max_bytes // 2) > max_bytes:
         return False
     for tensor in filter(uses_external_data, iter_tensors(model)):
@@ -134,19 +112,19 @@ def load_weights_into(model: onnx.ModelProto, *, source: Path, max_bytes: int = 
 
 
 def write_model(model: onnx.ModelProto, path: Path, *, source: Path, max_bytes: int = MAX_PROTOBUF_BYTES) -> None:
-    """Write a model: with its weights where they fit, else with the large ones in one file beside it.
+    """Write a model, with its large weights in a second file if one file would exceed ``max_bytes``.
 
     Args:
-        model: Its weights may still lie in files; it is changed.
+        model: The graph, which may use external data; changed in place.
         path: The ONNX file to write.
-        source: The folder in which such files lie; another one than the path's.
-        max_bytes: Bytes that the ONNX file may come to.
+        source: Folder that holds the graph's external data; must differ from the folder of ``path``.
+        max_bytes: Size limit of the ONNX file.
     """
     if not load_weights_into(model, source=source, max_bytes=max_bytes):
         data = path.with_name(f"{path.name}.data")
         with data.open("wb") as file:
             for tensor in iter_tensors(model):
-                if _size(tensor, source) > _SMALL_BYTES and tensor.data_type != TensorProto.STRING:
+                if _size(tensor, source) > _MIN_EXTERNAL_BYTES and tensor.data_type != TensorProto.STRING:
                     _move(tensor, source, file, location=data.name)
                 elif uses_external_data(tensor):
                     _load(tensor, source)
@@ -154,7 +132,7 @@ def write_model(model: onnx.ModelProto, path: Path, *, source: Path, max_bytes: 
 
 
 def _size(tensor: TensorProto, source: Path) -> int:
-    """Bytes of a tensor, in the graph or in its file."""
+    """Return the bytes of a tensor, whether it lies in the graph or in a file."""
     if not uses_external_data(tensor):
         return tensor.ByteSize()
     info = ExternalDataInfo(tensor)
@@ -162,19 +140,19 @@ def _size(tensor: TensorProto, source: Path) -> int:
 
 
 def _load(tensor: TensorProto, source: Path) -> None:
-    """Put a tensor's bytes from its file into the graph."""
+    """Load a tensor's external data into the graph."""
     load_external_data_for_tensor(tensor, str(source))
-    tensor.data_location = TensorProto.DEFAULT  # older ones leave that to their caller
+    tensor.data_location = TensorProto.DEFAULT  # older ONNX releases leave this to the caller
     del tensor.external_data[:]
 
 
 def _move(tensor: TensorProto, source: Path, file: BinaryIO, *, location: str) -> None:
-    """Put a tensor's bytes, wherever they are, at the end of a file."""
+    """Append a tensor's bytes to a file and refer to them from the graph."""
     if uses_external_data(tensor):
         _load(tensor, source)
     elif not tensor.HasField("raw_data"):
         tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name))
-    file.seek(-(-file.tell() // _ALIGNED) * _ALIGNED)
+    file.seek(-(-file.tell() // _ALIGNMENT) * _ALIGNMENT)
     set_external_data(tensor, location, offset=file.tell(), length=len(tensor.raw_data))
     file.write(tensor.raw_data)
     tensor.ClearField("raw_data")

@@ -1,1 +1,1 @@
-"""Download models that other people published."""
+"""Download models from public hosts into a cache folder."""

@@ -1,4 +1,4 @@
-"""Fetching one file over HTTP: resumed where it stopped, hashed as it comes, in its place only when it is whole."""
+"""Download a file over HTTP: interrupted downloads resume, and the file appears only when it is complete."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from sixpoint.errors import ChecksumMismatch, NotFound, ResourceExhausted, Unava
 __all__ = ["ProgressCallback", "download"]
 
 ProgressCallback = Callable[[int, int], None]
-"""Told how many bytes there are, and how many there will be (0: the host does not say)."""
+"""Function that is called with the bytes received so far and the total (0 if the host does not state it)."""
 
-_MOST_BYTES = 16 * 2**30
+_MAX_BYTES = 16 * 2**30
 _ATTEMPTS = 3
 
 
@@ -26,70 +26,76 @@ def download(
     *,
     sha256: str = "",
     progress: ProgressCallback = lambda *_: None,
-    max_bytes: int = _MOST_BYTES,
+    max_bytes: int = _MAX_BYTES,
 ) -> str:
-    """Fetch a file.
+    """Download a file.
 
     Args:
-        client: Says how long to wait, and follows redirects.
-        url: The file's.
-        target: Where to put it; its folder is there. What is fetched lies beside it until it is whole.
-        sha256: What the file's is expected to be; empty: anything.
-        progress: Told after every block.
-        max_bytes: The largest file to take.
+        client: HTTP client with timeouts that follows redirects.
+        url: URL of the file.
+        target: Path to write; its folder must exist. An incomplete download lies beside it.
+        sha256: Expected SHA-256; empty: any.
+        progress: Function to call after every block.
+        max_bytes: Size limit.
 
     Returns:
         The file's SHA-256, in hexadecimal.
 
     Raises:
-        NotFound: The host has no such file, or does not show it to everybody.
-        Unavailable: The host cannot be reached, or breaks off again and again.
-        ChecksumMismatch: The file is another one; it is removed.
-        ResourceExhausted: It is larger than allowed.
+        NotFound: The host does not have the file, or not for anonymous users.
+        Unavailable: The host cannot be reached, or keeps breaking the connection.
+        ChecksumMismatch: The SHA-256 differs from the expected one; the file is removed.
+        ResourceExhausted: The file exceeds the size limit.
     """
     partial, tag = target.with_name(f".{target.name}.partial"), target.with_name(f".{target.name}.etag")
     for attempt in range(_ATTEMPTS):
         try:
-            _rest(client, url, partial, tag, progress, max_bytes)
+            _resume(client, url, partial, tag, progress, max_bytes)
             break
         except httpx.HTTPError as error:
             if attempt == _ATTEMPTS - 1:
                 raise Unavailable(
-                    f"{httpx.URL(url).host} cannot be reached or broke off ({type(error).__name__}): the same command "
-                    "goes on where it stopped"
+                    f"{httpx.URL(url).host} cannot be reached or broke the connection ({type(error).__name__}): repeat "
+                    "the command to resume"
                 ) from error
     with partial.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     tag.unlink(missing_ok=True)
-    if sha256 and found != sha256.lower():
+    if sha256 and digest != sha256.lower():
         partial.unlink()
-        raise ChecksumMismatch(f"{target.name} has SHA-256 {found}, expected {sha256}: it was removed; fetch it again")
+        raise ChecksumMismatch(
+            f"{target.name} has SHA-256 {digest}, expected {sha256}: it was removed; download it again"
+        )
     partial.replace(target)
-    return found
+    return digest
 
 
-def _rest(client: httpx.Client, url: str, partial: Path, tag: Path, progress: ProgressCallback, max_bytes: int) -> None:
-    """Fetch what is missing; all of it, where the host has another file by now or cannot go on."""
-    there = partial.stat().st_size if partial.is_file() else 0
-    known = tag.read_text() if tag.is_file() else ""
+def _resume(
+    client: httpx.Client, url: str, partial: Path, tag: Path, progress: ProgressCallback, max_bytes: int
+) -> None:
+    """Download the missing part; the whole file if it has changed on the host, or the host supports no ranges."""
+    received = partial.stat().st_size if partial.is_file() else 0
+    etag = tag.read_text() if tag.is_file() else ""
     headers = {"Accept-Encoding": "identity"}
-    if there and known:
-        headers |= {"Range": f"bytes={there}-", "If-Range": known}
+    if received and etag:
+        headers |= {"Range": f"bytes={received}-", "If-Range": etag}
     with client.stream("GET", url, headers=headers) as response:
-        if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:  # it was whole already
+        if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:  # the download is complete already
             return
         if 400 <= response.status_code < 500:
-            raise NotFound(f"{response.url.host} answers {response.status_code} for {url}: check name and version")
+            raise NotFound(
+                f"{response.url.host} returns status {response.status_code} for {url}: check name and version"
+            )
         response.raise_for_status()
         if response.status_code != httpx.codes.PARTIAL_CONTENT:
-            there = 0
-        total = there + int(response.headers.get("Content-Length", 0))
+            received = 0
+        total = received + int(response.headers.get("Content-Length", 0))
         tag.write_text(response.headers.get("ETag", ""))
-        with partial.open("ab" if there else "wb") as file:
-            # As they come: blocks of one size would be held back, and lost where the host breaks off.
+        with partial.open("ab" if received else "wb") as file:
+            # Without a block size: httpx would buffer incomplete blocks, and lose them when the connection breaks.
             for block in response.iter_bytes():
-                there += len(block)
-                if max(there, total) > max_bytes:
+                received += len(block)
+                if max(received, total) > max_bytes:
                     raise ResourceExhausted(f"{url} is larger than {max_bytes} bytes")
                 file.write(block)
-                progress(there, total)
+                progress(received, total)

@@ -1,6 +1,6 @@
-"""Models of others, fetched into a cache folder: from MONAI's model zoo, NGC, Hugging Face, any HTTPS host, or a file.
+"""Pull models into a cache folder: from MONAI's model zoo, NGC, Hugging Face, any HTTPS host, or a local file.
 
-URLs as MONAI's own ``monai.bundle.download`` builds them (1.6), and as Hugging Face's Hub API documents them.
+URLs are those of ``monai.bundle.download`` (MONAI 1.6) and of Hugging Face's documented Hub API.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from urllib.parse import quote
 import httpx
 
 from exporter.graph.external_data import external_file_names
+from exporter.graph.model_files import sha256_of_files
 from exporter.hub.download import ProgressCallback, download
 from exporter.sources.bundle.metadata import licence_of
 from exporter.sources.bundle.source import is_bundle, open_bundle
-from exporter.sources.checkpoint import read_checkpoint, sha256
+from exporter.sources.checkpoint import read_checkpoint
 from exporter.sources.torchscript import read_script
 from sixpoint.errors import ChecksumMismatch, InvalidArgument, NotFound, Unavailable
 
@@ -34,11 +35,11 @@ _WORD = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 
 @dataclass(frozen=True)
 class HubUrls:
-    """Where hosts are; a mirror may stand in for each.
+    """URLs of model hosts, or of their mirrors.
 
     Attributes:
-        ngc: NVIDIA's registry, which has the model zoo's archives, too.
-        hugging_face: Hugging Face's Hub.
+        ngc: URL of NVIDIA NGC, which also hosts the archives of MONAI's model zoo.
+        hugging_face: URL of the Hugging Face Hub.
     """
 
     ngc: str = "https://api.ngc.nvidia.com"
@@ -47,13 +48,13 @@ class HubUrls:
 
 @dataclass(frozen=True)
 class PulledModel:
-    """What was fetched.
+    """A model in the cache.
 
     Attributes:
-        source: As the user named it.
-        path: The file or folder, for ``exporter export``.
-        licence: What it or its host says; ``unknown`` where nothing does.
-        sha256: Of every file, by its name.
+        source: Name of the model as the user gave it.
+        path: File or folder for ``exporter export``.
+        licence: Licence that the model or its host states; ``unknown`` if neither does.
+        sha256: SHA-256 of every file, by name.
     """
 
     source: str
@@ -62,13 +63,21 @@ class PulledModel:
     sha256: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON knows it."""
+        """Return the model as a JSON object."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class _Listing:
-    """Files to fetch by name, the SHA-256 that the host states, whether they are one folder, the host's licence."""
+    """Files of a model on its host.
+
+    Attributes:
+        name: Name of the model.
+        files: URL of every file, by its path in the cache.
+        digests: SHA-256 that the host states, by path.
+        folder: Whether the model is the folder of its files.
+        licence: Licence that the host states; empty if it does not.
+    """
 
     name: str
     files: Mapping[str, str]
@@ -86,57 +95,38 @@ def pull(
     hosts: HubUrls | None = None,
     progress: ProgressCallback = lambda *_: None,
 ) -> PulledModel:
-    """Fetch a model, or find it in the cache; a file on this machine is copied anew as long as it is there.
+    """Download a model into the cache, or find it there. A local file is copied again as long as it exists.
 
     Args:
-        source: Which one; see the command's help for the forms.
-        cache: The cache folder; made where there is none.
-        digest: The SHA-256 that its one file is expected to have.
-        offline: Take it from the cache, or fail.
-        hosts: Mirrors.
-        progress: Told how far each file is.
+        source: The model; the help of ``exporter pull`` lists the forms.
+        cache: Cache folder; created if necessary.
+        digest: Expected SHA-256 of a model of one file; empty: any.
+        offline: Whether to use the cache only.
+        hosts: URLs of the hosts or their mirrors.
+        progress: Function to call as files arrive.
 
     Raises:
-        InvalidArgument: The source is of no known form, or what came is damaged or dangerous.
-        NotFound: There is no such model.
-        Unavailable: The host cannot be reached, or ``offline`` and the cache does not have it.
-        ChecksumMismatch: A file is not the one that was announced.
+        InvalidArgument: The source has an unknown form, or what arrived is damaged or unsafe.
+        NotFound: The model does not exist.
+        Unavailable: The host cannot be reached, or ``offline`` is set and the cache does not have the model.
+        ChecksumMismatch: A file does not have the expected SHA-256.
     """
     kind, _, rest = source.partition(":")
     local = Path(rest).resolve() if kind == "file" else None
-    # Which file a relative path means depends on where the command runs.
+    # The absolute path: what a relative one means depends on the working directory.
     key = source if local is None else f"file:{local}"
-    place = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
-    record = place / _RECORD
+    folder = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
+    record = folder / _RECORD
     if record.is_file() and not (local is not None and local.is_file()):
-        pulled = PulledModel(**json.loads(record.read_text()))
-        if digest and digest.lower() not in pulled.sha256.values():
-            raise ChecksumMismatch(f"the cache has {source} with another SHA-256 than {digest}")
-        return pulled
+        return _read_cached(record, digest)
     if offline and local is None:
-        raise Unavailable(f"the cache does not have {source}, and --offline forbids to fetch it")
-    record.unlink(missing_ok=True)  # until all of it is the new one
-    timeout = httpx.Timeout(30.0, read=60.0)
-    with httpx.Client(follow_redirects=True, timeout=timeout) as client:
-        plan = _list_files(client, source, hosts or HubUrls())
-        if digest and len(plan.files) != 1:
-            raise InvalidArgument(f"{source} is {len(plan.files)} files, and a SHA-256 is of one: leave it out")
-        digests = {}
-        for name, url in plan.files.items():
-            target = _inside(place, name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if url.startswith("file:"):
-                digests[name] = _copy(Path(url.removeprefix("file:")), target, digest)
-            else:
-                expected = digest or plan.digests.get(name, "")
-                digests[name] = download(client, url, target, sha256=expected, progress=progress)
-        path = place / plan.name if plan.folder else place / next(iter(plan.files))
-        if path.suffix == ".onnx":
-            digests |= _weights(client, path, next(iter(plan.files.values())), digest=digest, progress=progress)
+        raise Unavailable(f"the cache does not have {source}, and --offline is set")
+    record.unlink(missing_ok=True)  # until the download is complete
+    path, licence, digests = _download(source, folder, hosts or HubUrls(), digest=digest, progress=progress)
     try:
-        licence = _inspect(path) or plan.licence or "unknown"
+        licence = _inspect(path) or licence or "unknown"
     except InvalidArgument:
-        shutil.rmtree(place)  # nothing dangerous stays where a later command would find it
+        shutil.rmtree(folder)  # no later command may find unsafe files
         raise
     pulled = PulledModel(source=source, path=str(path), licence=licence, sha256=digests)
     staging = record.with_name(f".{_RECORD}")
@@ -145,13 +135,48 @@ def pull(
     return pulled
 
 
+def _read_cached(record: Path, digest: str) -> PulledModel:
+    pulled = PulledModel(**json.loads(record.read_text()))
+    if digest and digest.lower() not in pulled.sha256.values():
+        raise ChecksumMismatch(f"the cache has {pulled.source} with another SHA-256 than {digest}")
+    return pulled
+
+
+def _download(
+    source: str, folder: Path, hosts: HubUrls, *, digest: str, progress: ProgressCallback
+) -> tuple[Path, str, dict[str, str]]:
+    """Download all files of a model.
+
+    Returns:
+        Path of the model's file or folder, the licence that the host states, and the SHA-256 of every file.
+    """
+    digests = {}
+    with httpx.Client(follow_redirects=True, timeout=httpx.Timeout(30.0, read=60.0)) as client:
+        listing = _list_files(client, source, hosts)
+        if digest and len(listing.files) != 1:
+            raise InvalidArgument(f"{source} has {len(listing.files)} files: --sha256 is for models of one file")
+        for name, url in listing.files.items():
+            target = _inside(folder, name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if url.startswith("file:"):
+                digests[name] = _copy(Path(url.removeprefix("file:")), target, digest)
+            else:
+                expected = digest or listing.digests.get(name, "")
+                digests[name] = download(client, url, target, sha256=expected, progress=progress)
+        path = folder / listing.name if listing.folder else folder / next(iter(listing.files))
+        if path.suffix == ".onnx":
+            url = next(iter(listing.files.values()))
+            digests |= _download_weights(client, path, url, digest=digest, progress=progress)
+    return path, listing.licence, digests
+
+
 def _list_files(client: httpx.Client, source: str, hosts: HubUrls) -> _Listing:
     kind, _, rest = source.partition(":")
     name, _, version = rest.partition("@")
     if kind in {"monai", "ngc"}:
         pattern = _WORD if kind == "monai" else rf"{_WORD}(/{_WORD}){{0,2}}"
         if not re.fullmatch(pattern, name) or not re.fullmatch(_WORD, version):
-            raise InvalidArgument(f"{source!r} names no model with its version: write {kind}:NAME@VERSION")
+            raise InvalidArgument(f"{source!r} does not name a model with its version: write {kind}:NAME@VERSION")
         last = name.rpartition("/")[2]
         if kind == "monai":
             path = f"nvidia/monaihosting/{name}/versions/{version}/files/{name}_v{version}.zip"
@@ -160,26 +185,28 @@ def _list_files(client: httpx.Client, source: str, hosts: HubUrls) -> _Listing:
         return _Listing(last, {f"{last}.zip": f"{hosts.ngc}/v2/models/{path}"})
     if kind == "hf":
         if not re.fullmatch(rf"{_WORD}/{_WORD}", name) or not re.fullmatch(_WORD, version or "main"):
-            raise InvalidArgument(f"{source!r} names no repository: write hf:OWNER/NAME@REVISION")
+            raise InvalidArgument(f"{source!r} does not name a repository: write hf:OWNER/NAME@REVISION")
         return _hugging_face(client, name, version or "main", hosts.hugging_face)
     file = PurePosixPath(httpx.URL(source).path).name if kind in {"https", "http"} else ""
     if kind == "file":
         return _Listing(Path(rest).name, {Path(rest).name: source})
     if kind == "https" or (kind == "http" and httpx.URL(source).host in {"127.0.0.1", "localhost"}):
         if not re.fullmatch(_WORD, file):
-            raise InvalidArgument(f"{source} names no file")
+            raise InvalidArgument(f"{source} does not name a file")
         return _Listing(file, {file: source})
-    raise InvalidArgument(f"{source!r} is no source: expected {_FORMS}")
+    raise InvalidArgument(f"{source!r} is not a source: expected {_FORMS}")
 
 
 def _hugging_face(client: httpx.Client, name: str, revision: str, host: str) -> _Listing:
-    """All files of a repository on the Hub, with the SHA-256 that it has of large ones."""
+    """List the files of a repository on the Hub, with the SHA-256 that it states for large ones."""
     try:
         response = client.get(f"{host}/api/models/{name}/revision/{revision}", params={"blobs": "true"})
     except httpx.HTTPError as error:
         raise Unavailable(f"{host} cannot be reached ({type(error).__name__})") from error
     if response.status_code != httpx.codes.OK:
-        raise NotFound(f"{host} answers {response.status_code} for {name} at {revision}: check name and revision")
+        raise NotFound(
+            f"{host} returns status {response.status_code} for {name} at {revision}: check name and revision"
+        )
     content = response.json()
     entries = [one for one in content.get("siblings", []) if not one["rfilename"].startswith(".")]
     folder = name.rpartition("/")[2]
@@ -192,15 +219,17 @@ def _hugging_face(client: httpx.Client, name: str, revision: str, host: str) -> 
     )
 
 
-def _weights(client: httpx.Client, path: Path, url: str, *, digest: str, progress: ProgressCallback) -> dict[str, str]:
-    """Fetch the files in which an ONNX file's weights lie, from beside it; returns the SHA-256 of each."""
+def _download_weights(
+    client: httpx.Client, path: Path, url: str, *, digest: str, progress: ProgressCallback
+) -> dict[str, str]:
+    """Download the weights files of an ONNX file from beside it; return the SHA-256 of each."""
     try:
         names = external_file_names(path)
     except InvalidArgument:
-        shutil.rmtree(path.parent)  # nothing dangerous stays where a later command would find it
+        shutil.rmtree(path.parent)  # no later command may find unsafe files
         raise
     if names and digest:
-        raise InvalidArgument(f"{path.name} has its weights in files beside it, and a SHA-256 is of one: leave it out")
+        raise InvalidArgument(f"{path.name} has weights in other files: --sha256 is for models of one file")
     digests = {}
     for name in names:
         target = _inside(path.parent, name)
@@ -215,7 +244,7 @@ def _weights(client: httpx.Client, path: Path, url: str, *, digest: str, progres
 
 
 def _inspect(path: Path) -> str:
-    """Look at what came as an export would, without running any of it; returns its licence."""
+    """Read a model as an export would, without running its code; return its licence."""
     if not is_bundle(path):
         if path.suffix in {".pt", ".pth"}:
             read_checkpoint(path)
@@ -231,17 +260,17 @@ def _inspect(path: Path) -> str:
 def _copy(source: Path, target: Path, digest: str) -> str:
     if not source.is_file():
         raise NotFound(f"there is no file {source}")
-    found = sha256(source)
-    if digest and found != digest.lower():
-        raise ChecksumMismatch(f"{source.name} has SHA-256 {found}, expected {digest}")
+    actual = sha256_of_files([source])
+    if digest and actual != digest.lower():
+        raise ChecksumMismatch(f"{source.name} has SHA-256 {actual}, expected {digest}")
     staging = target.with_name(f".{target.name}.partial")
     shutil.copyfile(source, staging)
     staging.replace(target)
-    return found
+    return actual
 
 
-def _inside(place: Path, name: str) -> Path:
+def _inside(folder: Path, name: str) -> Path:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name:
-        raise InvalidArgument(f"the host names a file that would land outside of the cache: {name!r}")
-    return place / path
+        raise InvalidArgument(f"the host lists a file that would land outside the cache: {name!r}")
+    return folder / path

@@ -1,4 +1,4 @@
-"""Real inputs of a network, made of a folder of images: what int8 is calibrated and judged on."""
+"""Inputs made from a folder of real images, on which int8 is calibrated and judged."""
 
 from __future__ import annotations
 
@@ -16,63 +16,63 @@ from sixpoint.volume import Volume, check_voxels
 
 __all__ = ["calibration_inputs"]
 
-# So many show a network's ranges; more would only take longer.
-_MOST_IMAGES = 32
+# Enough to see the ranges of a network's activations; more only takes longer.
+_MAX_IMAGES = 32
 
 
 def calibration_inputs(folder: Path, spec: ModelSpec) -> ParityInputs:
-    """Inputs made of the images in a folder, of at most 32 of them, evenly spread over their names.
+    """Make inputs from at most 32 images of a folder, evenly spread over their names.
 
     Args:
-        folder: Images; or ``images/`` and, for a model with prompts, ``labels/`` of the same file names, of which every
-            label gives the six extreme points of one input.
-        spec: Of the model.
+        folder: Folder of images; or of ``images/`` and, for a model with prompts, ``labels/`` with the same file names.
+            Every label gives the six extreme points of one input.
+        spec: Description of the model.
 
     Raises:
-        InvalidArgument: There is no such folder, no image, an image without labels where they are needed, labels on
-            another grid, or not a single label to show.
+        InvalidArgument: The folder is missing or has no image; an image has no labels where they are needed, or labels
+            on another grid; or no label gives extreme points.
         VolumeError: A file cannot be read.
     """
     images = _files(folder / "images" if (folder / "images").is_dir() else folder)
     if not images:
-        raise InvalidArgument(f"--calibrate {folder} has no images: expected files, or images/ and labels/")
-    chosen = [images[index] for index in np.unique(np.linspace(0, len(images) - 1, _MOST_IMAGES).round().astype(int))]
+        raise InvalidArgument(f"--calibrate {folder} has no images: expected image files, or images/ and labels/")
+    chosen = [images[index] for index in np.unique(np.linspace(0, len(images) - 1, _MAX_IMAGES).round().astype(int))]
     batches = []
     for path in chosen:
         image = Volume.read(path)
         check_voxels(image.array)
-        shown = [] if spec.task is Task.SEGMENTATION else list(_shown(image, folder / "labels" / path.name))
-        if shown or spec.task is Task.SEGMENTATION:
-            batches.append(network_inputs(image, shown, spec))
+        prompts = [] if spec.task is Task.SEGMENTATION else list(_prompts(image, folder / "labels" / path.name))
+        if prompts or spec.task is Task.SEGMENTATION:
+            batches.append(network_inputs(image, prompts, spec))
     if not batches:
-        raise InvalidArgument(f"--calibrate {folder} has no label that reaches over three voxels along every axis")
+        raise InvalidArgument(f"--calibrate {folder} has no label that spans three voxels along every axis")
     return ParityInputs("calibration", np.concatenate(batches))
 
 
 def _files(folder: Path) -> list[Path]:
-    """The visible files and DICOM folders in a folder, by name."""
+    """Return the visible files and DICOM folders in a folder, sorted by name."""
     if not folder.is_dir():
         raise InvalidArgument(f"--calibrate: there is no folder {folder}")
     return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.suffix != ".json")
 
 
-def _shown(image: Volume, path: Path) -> Iterator[Points]:
-    """The extreme points (x, y, z), shape [6, 3], of every label that has some, as indices of the canonical image."""
+def _prompts(image: Volume, path: Path) -> Iterator[Points]:
+    """Yield the extreme points (x, y, z), shape [6, 3], of every label, as indices of the canonical image."""
     if not path.exists():
         raise InvalidArgument(
-            f"--calibrate: {path} is not there, and a model with prompts needs the labels of every image in images/"
+            f"--calibrate: {path} is missing; a model with prompts needs labels for every image in images/"
         )
     label = Volume.read(path)
-    # Each in its own orientation: labels are often saved by another program, with other axes.
-    mine, theirs = image.geometry.canonical(), label.geometry.canonical()
-    corners = np.array([[0, 0, 0], mine.size], np.float64)
-    off = np.linalg.norm(mine.index_to_point(corners) - theirs.index_to_point(corners), axis=1).max()
-    if mine.size != theirs.size or off > 0.5 * min(mine.spacing):
+    # Compared in canonical orientation: another program may have saved the labels with other axes.
+    image_grid, label_grid = image.geometry.canonical(), label.geometry.canonical()
+    corners = np.array([[0, 0, 0], image_grid.size], np.float64)
+    shift = np.linalg.norm(image_grid.index_to_point(corners) - label_grid.index_to_point(corners), axis=1).max()
+    if image_grid.size != label_grid.size or shift > 0.5 * min(image_grid.spacing):
         raise InvalidArgument(f"--calibrate: {path} has another grid than its image")
     numbers = label.geometry.orientation.to_canonical(label.array)
     for number in np.unique(numbers):
         if number > 0:
             try:
-                yield ExtremePoints.of_mask(numbers == number).to_index(theirs)
+                yield ExtremePoints.of_mask(numbers == number).to_index(label_grid)
             except PromptError:  # flat, or a single voxel
                 continue

@@ -1,93 +1,107 @@
-"""Does the exported model answer as the network does? Asked with inputs like those that it will get."""
+"""Compare two outputs of a model, and refuse those that differ too much."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
-import torch
 
-from exporter.graph.network import ProbabilityNetwork
-from sixpoint._typing import Array, Float, Floating
+from exporter.graph.session import open_session
+from exporter.parity.report import Agreement
+from sixpoint._typing import Array, Bools, Float
 from sixpoint.errors import FailedPrecondition
-from sixpoint.model_spec import ModelSpec, Task
-from sixpoint.preprocessing import PromptGuidance, network_input, volume_input
+from sixpoint.metrics import dice
+from sixpoint.model_spec import ModelSpec
 
-__all__ = ["check_parity", "probabilities", "run_onnx", "synthetic_batch"]
+__all__ = ["OnnxRunner", "compare_outputs", "probabilities", "require_agreement", "run_onnx"]
 
 
-def check_parity(network: ProbabilityNetwork, spec: ModelSpec, path: Path, *, tolerance: float) -> float:
-    """Compare the network with its ONNX file, at batch 1 and 2.
+class OnnxRunner:
+    """An ONNX file loaded into ONNX Runtime on the CPU.
 
     Args:
-        network: In evaluation mode.
-        spec: Of the network.
         path: The ONNX file.
-        tolerance: Largest difference of a probability (0..1) to accept.
-
-    Returns:
-        The largest difference found.
-
-    Raises:
-        FailedPrecondition: It is larger than the tolerance, or a probability is not a number.
+        spec: Description of the model; names its tensors.
     """
-    largest = 0.0
-    for size in (1, 2):
-        batch = synthetic_batch(spec, size)
-        with torch.inference_mode():
-            expected = probabilities(network(torch.from_numpy(batch)).numpy())
-        found = probabilities(run_onnx(path, spec, batch))
-        if not (np.isfinite(expected).all() and np.isfinite(found).all()):
-            raise FailedPrecondition("the network answers an ordinary image with NaN or infinity")
-        if expected.shape != found.shape:
-            raise FailedPrecondition(f"the ONNX model returns {list(found.shape)}, PyTorch {list(expected.shape)}")
-        largest = max(largest, float(np.abs(expected - found).max()))
-    if largest > tolerance:
-        raise FailedPrecondition(
-            f"the ONNX model is {largest:.4f} of a probability off PyTorch; {tolerance:.4f} is allowed (--tolerance)"
-        )
-    return largest
+
+    def __init__(self, path: Path, spec: ModelSpec) -> None:
+        self._session = open_session(path)
+        self._input, self._output = spec.input.name, spec.output.name
+
+    def __call__(self, batch: Array) -> Array:
+        """Return the output [batch, label, z, y, x] for a batch [batch, channel, z, y, x]."""
+        result: Array = self._session.run([self._output], {self._input: batch})[0]
+        return result
 
 
 def run_onnx(path: Path, spec: ModelSpec, batch: Array) -> Array:
-    """What the ONNX file makes of a batch [batch, channel, z, y, x], on the CPU."""
-    options = ort.SessionOptions()
-    options.log_severity_level = 3  # errors, which also come as exceptions
-    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    result: Array = session.run([spec.output.name], {spec.input.name: batch})[0]
-    return result
+    """Run an ONNX file once on a batch [batch, channel, z, y, x]."""
+    return OnnxRunner(path, spec)(batch)
 
 
 def probabilities(output: Array) -> Float:
-    """A model's output as probabilities in 0..1, whatever type it has on the wire."""
+    """Convert a model's output to probabilities in 0..1, whatever its type."""
     return output.astype(np.float32) / np.float32(255 if output.dtype == np.uint8 else 1)
 
 
-def synthetic_batch(spec: ModelSpec, size: int) -> Floating:
-    """Inputs [batch, channel, z, y, x] of smooth images, each with a bright ellipsoid and its six extreme points.
+def compare_outputs(expected: Array, actual: Array, spec: ModelSpec, *, who: str) -> Agreement:
+    """Compare two outputs [batch, label, z, y, x].
 
-    From the second on, with an answer too small and two clicks that correct it.
+    Args:
+        expected: Output of the reference.
+        actual: Output to compare with it.
+        spec: Description of the model.
+        who: Origin of ``actual`` in errors.
+
+    Raises:
+        FailedPrecondition: The shapes differ, or a value is not finite.
     """
-    shape = spec.input_shape[1:]
-    axes = np.meshgrid(*((2.0 * np.arange(n) + 1.0) / n - 1.0 for n in shape), indexing="ij")
-    batch = []
-    for index in range(size):
-        random = np.random.default_rng(index)
-        radii = random.uniform(0.5, 0.7, 3)  # along (x, y, z), in the ROI's frame of -1 to 1
-        radius = np.sqrt(sum((axis / r) ** 2 for axis, r in zip(axes, radii[::-1], strict=True)))
-        waves = sum(np.sin(axis * random.uniform(2, 6) + random.uniform(0, 6)) for axis in axes)
-        image = 40.0 + 15.0 * waves + 80.0 / (1.0 + np.exp(12.0 * (radius - 1.0))) + random.normal(0, 5, shape)
-        if spec.task is Task.SEGMENTATION:
-            batch.append(volume_input(image.astype(np.float32), spec.input))
-            continue
-        points = np.concatenate([np.diag(radii), np.diag(-radii)])
-        guide = PromptGuidance(
-            box=np.stack([-radii, radii]), extremes=points, image_bounds=np.array([[-1.2] * 3, [0.9] * 3])
+    if expected.shape != actual.shape:
+        raise FailedPrecondition(f"{who} returns shape {list(actual.shape)}, expected {list(expected.shape)}")
+    reference, other = probabilities(expected), probabilities(actual)
+    if not np.isfinite(other).all():
+        raise FailedPrecondition(f"{who} returns NaN or infinity for an ordinary image")
+    return Agreement(
+        largest=round(float(np.abs(reference - other).max()), 6),
+        dice=round(dice(_masks(reference, spec), _masks(other, spec)), 6),
+    )
+
+
+def require_agreement(
+    agreement: Agreement, *, tolerance: float, who: str, reference: str, least_dice: float | None = None
+) -> None:
+    """Refuse a model that differs too much from its reference.
+
+    Args:
+        agreement: The comparison.
+        tolerance: Largest accepted difference of a probability.
+        who: Name of the model's form in errors.
+        reference: Name of the reference in errors.
+        least_dice: Smallest accepted Dice; if given, it replaces the tolerance.
+
+    Raises:
+        FailedPrecondition: The difference is larger than the tolerance, or the Dice is below ``least_dice``.
+    """
+    if least_dice is not None:
+        if agreement.dice < least_dice:
+            raise FailedPrecondition(
+                f"{who} has a mean Dice of {agreement.dice:.4f} with {reference}, expected at least {least_dice:.4f} "
+                "(--least-dice)"
+            )
+        return
+    if agreement.largest > tolerance:
+        raise FailedPrecondition(
+            f"{who} differs from {reference} by {agreement.largest:.4f} in a probability (Dice {agreement.dice:.4f}); "
+            f"{tolerance:.4f} is allowed (--tolerance)"
         )
-        if index:
-            previous = (1.0 / (1.0 + np.exp(12.0 * (radius - 0.8)))).astype(np.float32)
-            guide = replace(guide, positive=points[:1] * 0.9, negative=points[1:2] * 1.1, previous=previous)
-        batch.append(network_input(image.astype(np.float32), guide, spec.input))
-    return np.stack(batch)
+
+
+def _masks(values: Float, spec: ModelSpec) -> Bools:
+    """Convert probabilities to masks [batch, label, z, y, x] of the object, or of every label but the background.
+
+    Labels that may overlap have no background; each is thresholded by itself.
+    """
+    if spec.patch is None or not spec.output.exclusive:
+        return values >= spec.output.threshold
+    labels = np.arange(1, values.shape[1]).reshape(1, -1, 1, 1, 1)
+    return values.argmax(axis=1)[:, None] == labels

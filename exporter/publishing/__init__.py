@@ -1,1 +1,1 @@
-"""Publish versions, switch between them, compare and tune them."""
+"""Prepare and publish versions of models, switch between them, compare them and tune them."""

@@ -1,4 +1,4 @@
-"""The Triton that a repository is published to: loading, waiting, asking."""
+"""Client of the Triton that serves a repository: load and unload models, wait, run inference."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _OPTIONS = (
 )
 _DTYPES: dict[str, np.dtype[Any]] = {"UINT8": np.dtype("<u1"), "FP16": np.dtype("<f2"), "FP32": np.dtype("<f4")}
 _POLL_SECONDS = 0.1
-_LOOK_SECONDS = 10.0
+_STATUS_SECONDS = 10.0
 
 
 class Triton:
-    """A connection to Triton, a context manager. All of it blocks.
+    """A blocking connection to Triton; a context manager.
 
     Args:
-        address: host:port of its gRPC endpoint.
+        address: Address of its gRPC endpoint, host:port.
         timeout: Seconds that a model may take to load.
     """
 
@@ -53,25 +53,29 @@ class Triton:
         self._channel.close()
 
     def version_states(self, name: str) -> dict[int, tuple[str, str]]:
-        """What Triton says of each version of a model: its state (READY, UNAVAILABLE, ...), and why.
+        """Return the state of each version of a model (READY, UNAVAILABLE, ...) and Triton's reason for it.
 
         Raises:
             TritonUnavailable: Triton cannot be reached.
         """
-        index = self._call("RepositoryIndex", service_pb2.RepositoryIndexRequest(), timeout=_LOOK_SECONDS)
-        return {int(one.version): (one.state, one.reason) for one in index.models if one.name == name and one.version}
+        index = self._call("RepositoryIndex", service_pb2.RepositoryIndexRequest(), timeout=_STATUS_SECONDS)
+        return {
+            int(model.version): (model.state, model.reason)
+            for model in index.models
+            if model.name == name and model.version
+        }
 
     def load(self, config: ModelConfig) -> None:
-        """Have Triton load a model as its config now says, and wait until all of its versions are ready.
+        """Have Triton load a model by its present config, and wait until all of its versions are ready.
 
-        A Triton that takes no such orders (``--model-control-mode=poll``) is waited for.
+        A Triton that polls the repository (``--model-control-mode=poll``) takes no load requests: it is waited for.
 
         Args:
-            config: What lies in the repository.
+            config: The config that lies in the repository.
 
         Raises:
-            FailedPrecondition: Triton cannot load it; what it served before, it goes on serving.
-            DeadlineExceeded: It did not in time; a Triton in mode ``none`` never does.
+            FailedPrecondition: Triton cannot load the model; it goes on serving what it served before.
+            DeadlineExceeded: Triton did not load it in time; in mode ``none`` it never does.
             TritonUnavailable: Triton cannot be reached.
         """
         before = self.version_states(config.name)
@@ -84,10 +88,10 @@ class Triton:
         except FailedPrecondition as error:
             if "polling" not in error.message:
                 raise
-        self._until(lambda: self._serves(config, before), f"serve {config.name} as its config says")
+        self._until(lambda: self._serves(config, before), f"serve {config.name} by its config")
 
     def unload(self, name: str) -> None:
-        """Have Triton forget a model; one that polls the repository sees for itself.
+        """Have Triton unload a model. A Triton that polls the repository does so by itself.
 
         Raises:
             TritonUnavailable: Triton cannot be reached.
@@ -100,31 +104,33 @@ class Triton:
                 raise
 
     def infer(self, config: ModelConfig, version: int, batch: Array) -> Array:
-        """Run inputs [batch, channel, z, y, x] through one version; returns its answer [batch, label, z, y, x].
+        """Run a batch [batch, channel, z, y, x] through one version; returns its output [batch, label, z, y, x].
 
         Raises:
-            FailedPrecondition: Triton refuses, or answers something else than the config promises.
+            FailedPrecondition: Triton refuses the request, or returns another type or shape than the config states.
             TritonUnavailable: Triton cannot be reached.
         """
-        given, wanted = config.inputs[0], config.outputs[0]
+        tensor, expected = config.inputs[0], config.outputs[0]
         request = service_pb2.ModelInferRequest(model_name=config.name, model_version=str(version))
-        request.inputs.add(name=given.name, datatype=given.dtype, shape=batch.shape)
-        request.outputs.add(name=wanted.name)
+        request.inputs.add(name=tensor.name, datatype=tensor.dtype, shape=batch.shape)
+        request.outputs.add(name=expected.name)
         request.raw_input_contents.append(np.ascontiguousarray(batch).tobytes())
         response = self._call("ModelInfer", request, timeout=self._timeout)
-        shape = (len(batch), *wanted.dims)
-        found = [(one.datatype, tuple(one.shape)) for one in response.outputs]
-        size = int(np.prod(shape)) * _DTYPES[wanted.dtype].itemsize
-        if found != [(wanted.dtype, shape)] or [len(raw) for raw in response.raw_output_contents] != [size]:
-            raise FailedPrecondition(f"version {version} answers {found} in Triton, expected {(wanted.dtype, shape)}")
-        return np.frombuffer(response.raw_output_contents[0], _DTYPES[wanted.dtype]).reshape(shape)
+        shape = (len(batch), *expected.dims)
+        outputs = [(output.datatype, tuple(output.shape)) for output in response.outputs]
+        size = int(np.prod(shape)) * _DTYPES[expected.dtype].itemsize
+        if outputs != [(expected.dtype, shape)] or [len(raw) for raw in response.raw_output_contents] != [size]:
+            raise FailedPrecondition(
+                f"version {version} returns {outputs} in Triton, expected {(expected.dtype, shape)}"
+            )
+        return np.frombuffer(response.raw_output_contents[0], _DTYPES[expected.dtype]).reshape(shape)
 
     def _serves(self, config: ModelConfig, before: dict[int, tuple[str, str]]) -> bool:
-        """Whether what Triton serves is what the config says, all of it."""
+        """Whether Triton serves exactly what the config states."""
         states = self.version_states(config.name)
         for version in config.served:
             state, reason = states.get(version, ("", ""))
-            # Of a Triton that polls, this is all that is heard of a failure.
+            # A Triton that polls reports a failure in its states only.
             if state == "UNAVAILABLE" and reason not in {"", "unloaded"} and states[version] != before.get(version):
                 raise FailedPrecondition(f"Triton cannot load {config.name}: {_first_line(reason)}")
         ready = {version for version, (state, _) in states.items() if state == "READY"}
@@ -132,19 +138,19 @@ class Triton:
             return False
         newest = str(max(ready, default=""))
         request = service_pb2.ModelConfigRequest(name=config.name, version=newest)
-        found = ModelConfig.of_message(self._call("ModelConfig", request, timeout=_LOOK_SECONDS).config)
-        # Triton fills in what a config leaves open.
-        tuning = found.execution if config.execution.preferred else replace(found.execution, preferred=())
-        # Not the version policy: when nothing else changed, Triton obeys it and goes on showing the old one.
-        return (found.spec, found.candidate, tuning) == (config.spec, config.candidate, config.execution)
+        actual = ModelConfig.of_message(self._call("ModelConfig", request, timeout=_STATUS_SECONDS).config)
+        # Triton fills in preferred batch sizes that a config leaves open.
+        execution = actual.execution if config.execution.preferred else replace(actual.execution, preferred=())
+        # Not the version policy: if nothing else changed, Triton applies it but reports the old one.
+        return (actual.spec, actual.candidate, execution) == (config.spec, config.candidate, config.execution)
 
     def _until(self, done: Callable[[], bool], what: str) -> None:
         end = time.monotonic() + self._timeout
         while not done():
             if time.monotonic() > end:
                 raise DeadlineExceeded(
-                    f"Triton did not {what} within {self._timeout:g} s: is this repository its own, and its "
-                    "--model-control-mode explicit or poll? (--timeout)"
+                    f"Triton did not {what} within {self._timeout:g} s: check that it serves this "
+                    "repository, with --model-control-mode explicit or poll (--timeout)"
                 )
             time.sleep(_POLL_SECONDS)
 
@@ -157,7 +163,7 @@ class Triton:
 
 def _failure(error: Any, address: str) -> SixpointError:
     details = _first_line(error.details() or "")
-    # Triton says UNAVAILABLE of models, too.
+    # Triton also reports UNAVAILABLE for models.
     if error.code() is grpc.StatusCode.UNAVAILABLE and "model" not in details:
         return TritonUnavailable(f"Triton cannot be reached at {address}", retry_after=2.0)
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:

@@ -1,1 +1,1 @@
-"""Triton's model repository: its layout, files, lock and checks."""
+"""Triton model repositories in folders and object stores: layout, files, locks and checks."""

@@ -1,4 +1,4 @@
-"""The model card: a README.md in the model's folder, for people; Triton passes it over."""
+"""Render a model's card: ``README.md`` for people and ``card.json`` for programs. Triton ignores them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError
 
-from exporter.graph.external_data import model_files, sha256_of_files
+from exporter.graph.model_files import model_files, sha256_of_files
 from exporter.parity.report import Agreement, ParityReport
 from exporter.repository.config import ModelConfig
 from exporter.repository.record import TensorRtEngine, VersionRecord
@@ -26,15 +26,15 @@ _END = "<!-- Written by the exporter up to this line, and again with the next ve
 
 @dataclass(frozen=True)
 class VersionFacts:
-    """What a card says of one version.
+    """Facts about one version on a card; their names are keys of ``card.json``.
 
     Attributes:
-        sha256: Of its model's file, and the file with its weights after it where there is one.
-        tools: Versions of what made it, by name.
-        published: When, as ISO 8601 in UTC; empty: not known.
-        precision: "fp32", "fp16" or "int8".
-        parity: How PyTorch, ONNX Runtime and Triton agree on it.
-        engine: What a TensorRT plan was built with, and alone runs with.
+        sha256: SHA-256 of the model's file, joined with its weights file if it has one.
+        tools: Versions of the tools that made it, by name.
+        published: Time of publication, as ISO 8601 in UTC; empty if unknown.
+        precision: Precision in which the network computes: "fp32", "fp16" or "int8".
+        parity: Parity report; None if it has none.
+        engine: Environment that a TensorRT plan was built in; None for an ONNX file.
     """
 
     sha256: str
@@ -46,25 +46,25 @@ class VersionFacts:
 
     @classmethod
     def of_file(cls, path: Path) -> VersionFacts:
-        """What a model's file says of itself."""
+        """Read the facts that an ONNX file states about itself."""
         facts = _metadata(path)
         tools: dict[str, str] = {tool: facts[tool] for tool in ("torch", "monai", "onnx") if tool in facts}
         return cls(sha256_of_files(model_files(path)), tools, precision=facts.get("precision", "fp32"))
 
     @classmethod
     def of_record(cls, record: VersionRecord, parity: ParityReport | None) -> VersionFacts:
-        """What is kept with a published version."""
+        """Collect the facts about a published version."""
         published = record.published.isoformat(timespec="seconds")
         return cls(record.sha256, record.tools, published, record.precision, parity, record.engine)
 
 
 def render_card(config: ModelConfig, *, versions: Mapping[int, VersionFacts], previous: str = "") -> str:
-    """The text of a model's card.
+    """Return the text of ``README.md``.
 
     Args:
-        config: Of the model.
-        versions: The facts of each version.
-        previous: The present card, of which what was written below the exporter's part is kept.
+        config: Config of the model.
+        versions: Facts about each version.
+        previous: Text of the present card; the part below the exporter's own is preserved.
     """
     spec = config.spec
     parts = [f"# {(spec and spec.title) or config.name}"]
@@ -72,11 +72,11 @@ def render_card(config: ModelConfig, *, versions: Mapping[int, VersionFacts], pr
         parts += [part for part in (spec.description, _facts(config.name, spec), _measured(spec.metrics)) if part]
         parts += [_table("Provenance", spec.provenance)] if spec.provenance else []
     parts += [part for part in (_versions(versions), _parity(versions)) if part] + [_END]
-    return "\n\n".join(parts) + "\n" + _own_words(previous)
+    return "\n\n".join(parts) + "\n" + _added_text(previous)
 
 
 def render_card_json(config: ModelConfig, *, versions: Mapping[int, VersionFacts]) -> str:
-    """The same for machines: spec, licence and figures of the version that serves, hashes and tools of every one."""
+    """Return the content of ``card.json``: spec of the serving version, and facts about every version."""
     content = {
         "name": config.name,
         "spec": config.spec.model_dump(mode="json") if config.spec else None,
@@ -120,7 +120,7 @@ def _channel(channel: Channel) -> str:
 
 
 def _window(spec: ModelSpec) -> dict[str, str]:
-    """What the network sees at once."""
+    """Return the row about the region or patch that the network sees."""
     x, y, z = (spec.patch or spec.roi).size
     if spec.patch is None:
         return {"Region of interest": f"{x} x {y} x {z} voxels (x, y, z)"}
@@ -138,7 +138,7 @@ def _table(title: str, rows: Mapping[str, str]) -> str:
 
 
 def _versions(versions: Mapping[int, VersionFacts]) -> str:
-    """A table of the versions: what each file's SHA-256 is, and what it says of its own making."""
+    """Return the table of versions, with the SHA-256 and the tools of each."""
     lines = ["## Versions", "", "| version | SHA-256 of the model's files | exported with |", "| --- | --- | --- |"]
     for version, facts in versions.items():
         tools = ", ".join(f"{tool} {number}" for tool, number in facts.tools.items())
@@ -149,7 +149,7 @@ def _versions(versions: Mapping[int, VersionFacts]) -> str:
 
 
 def _parity(versions: Mapping[int, VersionFacts]) -> str:
-    """A table of how far each version's forms are apart; nothing, where no report was kept."""
+    """Return the table of parity reports; empty if no version has one."""
     lines = [
         f"| {version} | {facts.precision} | {facts.parity.sample} | {facts.parity.reference} "
         f"| {_agreement(facts.parity.onnxruntime)} | {_agreement(facts.parity.triton)} |"
@@ -164,12 +164,12 @@ def _parity(versions: Mapping[int, VersionFacts]) -> str:
     return "\n".join([*head, *lines]) if lines else ""
 
 
-def _agreement(found: Agreement | None) -> str:
-    return "" if found is None else f"{found.largest:.5f}, {found.dice:.4f}"
+def _agreement(agreement: Agreement | None) -> str:
+    return "" if agreement is None else f"{agreement.largest:.5f}, {agreement.dice:.4f}"
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    """What the exporter noted in an ONNX file; nothing, in a file that is not its own or not whole."""
+    """Return the metadata in an ONNX file; empty for a damaged file."""
     try:
         model = onnx.load(path, load_external_data=False)
     except DecodeError:
@@ -177,8 +177,8 @@ def _metadata(path: Path) -> dict[str, str]:
     return {entry.key: entry.value for entry in model.metadata_props}
 
 
-def _own_words(previous: str) -> str:
-    """What a person wrote below the exporter's part of the present card."""
+def _added_text(previous: str) -> str:
+    """Return the text that people wrote below the exporter's part of the present card."""
     if not previous:
         return ""
     return previous.partition(f"{_END}\n")[2] if _END in previous else f"\n{previous}"

@@ -1,6 +1,6 @@
-"""Triton's ``config.pbtxt``, from a ModelSpec and back.
+"""Write and read Triton's ``config.pbtxt``.
 
-Written by way of Triton's own protobuf schema, so that what it would not understand is never written.
+It is written through Triton's own protobuf schema, so that nothing invalid is ever written.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["FILE_NAME", "ExecutionConfig", "ModelConfig", "Tensor"]
 
 FILE_NAME = "config.pbtxt"
 
-# Engines take minutes to build: they are kept, as is what TensorRT measured; the folder is of the machine that builds.
+# Engines take minutes to build: they are cached, with TensorRT's timings, in a folder on the serving machine.
 _TENSORRT = {
     "name": "tensorrt",
     "parameters": {
@@ -37,9 +37,9 @@ class Tensor:
     """An input or output of a model.
 
     Attributes:
-        name: Its name in the graph.
-        dtype: Triton's word for its type, as FP16 or UINT8.
-        dims: Its shape without the batch axis, [channel, z, y, x]; -1: any.
+        name: Name in the graph.
+        dtype: Triton's name of its type, as FP16 or UINT8.
+        dims: Shape without the batch axis, [channel, z, y, x]; -1 for an axis of any size.
     """
 
     name: str
@@ -52,10 +52,11 @@ class ExecutionConfig:
     """How Triton runs a model.
 
     Attributes:
-        preferred: Batch sizes that Triton waits for; none: it takes what is there; 1: it joins no requests.
-        delay_us: Microseconds that a request may wait for others. 0: nobody who clicks waits for others.
+        preferred: Batch sizes that Triton waits for. Empty: it batches the requests that are queued; only 1: it never
+            batches.
+        delay_us: Microseconds that a request may wait for others; 0 keeps the latency of clicks low.
         instances: Copies of the network on each device.
-        tensorrt: Whether ONNX Runtime is to run it by TensorRT, in half precision, where there is a GPU.
+        tensorrt: Whether ONNX Runtime uses TensorRT, in half precision, on a GPU.
     """
 
     preferred: tuple[int, ...] = ()
@@ -66,19 +67,19 @@ class ExecutionConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """What Triton is told about one model; one config for all its versions.
+    """Triton's config of one model, shared by all its versions.
 
     Attributes:
-        name: The model's name, which is also its folder's.
-        spec: What the gateway is told; None: not a model of sixpoint.
-        inputs: Its input tensors.
-        outputs: Its output tensors.
-        max_batch_size: Requests that may run together.
-        versions: How many of the newest versions to serve: 2, so that requests under way finish on the old one.
-        served: The versions to serve, in place of the newest ones; empty: the newest.
-        candidate: The version that is on trial.
-        tuning: How it is run.
-        backend: The part of Triton that runs all of its versions: "onnxruntime", or "tensorrt" for plans.
+        name: Name of the model and its folder.
+        spec: Description for the gateway; None for a model that is not sixpoint's.
+        inputs: Input tensors.
+        outputs: Output tensors.
+        max_batch_size: Largest batch that Triton may form.
+        versions: Number of newest versions to serve: 2, so that requests under way finish on the old one.
+        served: Versions to serve in place of the newest ones; empty: the newest.
+        candidate: Version on trial; None: no trial.
+        execution: Batching, instances and accelerator.
+        backend: Triton backend of all versions: "onnxruntime", or "tensorrt" for plans.
     """
 
     name: str
@@ -94,7 +95,7 @@ class ModelConfig:
 
     @classmethod
     def of(cls, spec: ModelSpec, *, name: str, max_batch_size: int = 8) -> ModelConfig:
-        """The config of a model that is as its spec says."""
+        """Return the config of a model for its spec."""
         return cls(
             name=name,
             spec=spec,
@@ -104,31 +105,31 @@ class ModelConfig:
         )
 
     def to_text(self) -> str:
-        """The content of ``config.pbtxt``."""
+        """Return the content of ``config.pbtxt``."""
         message = json_format.ParseDict(self._fields(), model_config_pb2.ModelConfig())
         text: str = text_format.MessageToString(message, as_utf8=True)
         return text
 
     @classmethod
     def from_text(cls, text: str) -> ModelConfig:
-        """Read ``config.pbtxt``, whoever wrote it.
+        """Parse the content of ``config.pbtxt``, from any tool.
 
         Raises:
-            ModelSpecError: The text is no model config, or holds a spec that is none.
+            ModelSpecError: The text is not a model config, or its spec is invalid.
         """
         message: Any = model_config_pb2.ModelConfig()
         try:
             text_format.Parse(text, message)
         except text_format.ParseError as error:
-            raise ModelSpecError(f"{FILE_NAME} is no model config of Triton: {error}") from error
+            raise ModelSpecError(f"{FILE_NAME} is not a model config of Triton: {error}") from error
         return cls.of_message(message)
 
     @classmethod
     def of_message(cls, message: Any) -> ModelConfig:
-        """Read Triton's own message, as it lies in ``config.pbtxt`` or as Triton tells it.
+        """Convert Triton's ``ModelConfig`` message, from ``config.pbtxt`` or from a running Triton.
 
         Raises:
-            ModelSpecError: It holds a spec or a candidate that is none.
+            ModelSpecError: Its spec or candidate is invalid.
         """
         parameter = message.parameters[SPEC_PARAMETER].string_value if SPEC_PARAMETER in message.parameters else ""
         return cls(
@@ -149,7 +150,7 @@ class ModelConfig:
         """Read the config in a model's folder.
 
         Raises:
-            ModelSpecError: As :meth:`from_text`, or there is no config.
+            ModelSpecError: There is no config, or it is invalid (:meth:`from_text`).
         """
         try:
             return cls.from_text((folder / FILE_NAME).read_text())
@@ -157,7 +158,7 @@ class ModelConfig:
             raise ModelSpecError(f"{FILE_NAME} cannot be read: {error}") from error
 
     def _fields(self) -> dict[str, Any]:
-        """The config as the JSON form of Triton's ``ModelConfig`` message."""
+        """Return the JSON form of Triton's ``ModelConfig`` message."""
         fields: dict[str, Any] = {
             "name": self.name,
             "backend": self.backend,
@@ -166,14 +167,14 @@ class ModelConfig:
             "input": [_fields(tensor) for tensor in self.inputs],
             "output": [_fields(tensor) for tensor in self.outputs],
             "version_policy": self._policy(),
-            # Join what waits anyway.
+            # Batch the requests that are queued anyway.
             "dynamic_batching": {
                 "max_queue_delay_microseconds": self.execution.delay_us,
                 "preferred_batch_size": list(self.execution.preferred),
             },
-            # On every GPU where there are some, otherwise on the CPU with all its cores.
+            # On every GPU; without one, on all cores of the CPU.
             "instance_group": [{"count": self.execution.instances, "kind": "KIND_AUTO"}],
-            # Not ready before it has run once: the first click is as quick as the second.
+            # Run once before it is ready, so that the first click is as fast as the second.
             "model_warmup": [{"name": "zeros", "batch_size": 1, "inputs": self._warmup()}],
         }
         parameters = {}

@@ -1,4 +1,4 @@
-"""A model repository in a folder: written aside under a hidden name, flushed to the disk, renamed."""
+"""A model repository in a folder. Files are written under a hidden name, flushed to disk and renamed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ _POLL_SECONDS = 0.1
 
 
 class FolderRepository:
-    """A :class:`exporter.repository.protocol.ModelRepository` in a folder, which is made where there is none."""
+    """A :class:`exporter.repository.protocol.ModelRepository` in a folder.
+
+    Args:
+        folder: The folder; created on first use.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -45,12 +49,12 @@ class FolderRepository:
             os.close(descriptor)
 
     def versions(self, name: str) -> list[int]:
-        """The versions of a model, oldest first."""
+        """Return the versions of a model, oldest first."""
         folder = self.folder / name
         return version_numbers(folder) if folder.is_dir() else []
 
     def read(self, path: str) -> bytes | None:
-        """The content of a file; None: there is none."""
+        """Return the content of a file; None if it does not exist."""
         try:
             return (self.folder / path).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -64,19 +68,21 @@ class FolderRepository:
             raise NotFound(f"the repository has no {path}") from error
 
     def write(self, path: str, content: bytes) -> None:
-        """Replace a file by one rename."""
+        """Create or replace a file by one rename."""
         target = self.folder / path
         write_file(target, content, temporary=target.with_name(temporary_name()))
 
     def create(self, name: str, files: Mapping[str, Content]) -> None:
-        """Make a model: one rename of its whole folder."""
+        """Create a model by one rename of its whole folder."""
         folder = self.folder / name
         if folder.exists() and any(folder.iterdir()):
-            raise FailedPrecondition(f"{folder} is in the way: it is no model, for it has no {FILE_NAME}")
+            raise FailedPrecondition(
+                f"{folder} exists but is not a model, for it has no {FILE_NAME}: delete it or use another --name"
+            )
         self._place(folder, files)
 
     def add(self, name: str, version: int, files: Mapping[str, Content]) -> None:
-        """Add a version: one rename of its folder."""
+        """Add a version by one rename of its folder."""
         self._place(self.folder / name / str(version), files)
 
     def delete(self, path: str) -> None:
@@ -87,15 +93,15 @@ class FolderRepository:
             flush(target.parent)
 
     def drop(self, name: str, version: int | None = None) -> None:
-        """Delete a folder: put aside by one rename first, so that half of it is never in its place."""
+        """Delete a version's or model's folder; renamed first, so that it is never half deleted under its name."""
         folder = self.folder / name if version is None else self.folder / name / str(version)
-        aside = folder.with_name(temporary_name())
-        folder.rename(aside)
+        hidden = folder.with_name(temporary_name())
+        folder.rename(hidden)
         flush(folder.parent)
-        shutil.rmtree(aside)
+        shutil.rmtree(hidden)
 
     def sweep(self, name: str) -> None:
-        """Delete what lies aside, under the repository and the model."""
+        """Delete hidden files that killed writers left in the repository and the model."""
         folder = self.folder / name
         remove_leftovers(self.folder, folder, *(folder / str(version) for version in self.versions(name)))
 

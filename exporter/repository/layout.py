@@ -1,6 +1,6 @@
-"""What a model repository looks like: names of models and versions, hidden names of what is being written.
+"""Layout of a model repository: names of models and versions, and hidden names of unfinished files.
 
-Triton and ``validate`` pass hidden names (``.tmp-...``) over, and the next writer removes them.
+Triton and ``exporter validate`` ignore hidden names (``.tmp-...``); the next writer removes them.
 """
 
 from __future__ import annotations
@@ -28,66 +28,66 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def check_model_name(name: str) -> None:
-    """Refuse what cannot name a model: it is a folder's name, and part of URLs.
+    """Check the name of a model, which becomes the name of a folder and part of URLs.
 
     Raises:
-        InvalidArgument: The name has other characters than those allowed.
+        InvalidArgument: The name has characters that are not allowed.
     """
     if not _NAME.fullmatch(name):
-        raise InvalidArgument(f"{name!r} cannot name a model: use letters, digits, '.', '_' and '-'")
+        raise InvalidArgument(f"{name!r} is not a valid model name: use letters, digits, '.', '_' and '-'")
 
 
 def model_folders(repository: Path) -> list[Path]:
-    """The models' folders, by name; hidden ones are none."""
+    """Return the folders of models, sorted by name; hidden folders are no models."""
     return sorted(path for path in repository.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def version_numbers(folder: Path) -> list[int]:
-    """The versions of a model in its folder, oldest first, as Triton counts them: folders named by a number above 0."""
+    """Return the versions in a model's folder, oldest first. Like Triton: folders named by a number above 0."""
     names = (path.name for path in folder.iterdir() if path.is_dir())
     return sorted(int(name) for name in names if re.fullmatch(r"[1-9][0-9]*", name))
 
 
 def require_same_interface(old: ModelConfig, new: ModelConfig) -> None:
-    """Refuse a version with other tensors, or another meaning of them.
+    """Refuse a version whose tensors, or their meaning, differ from those of older versions.
 
-    Triton has one config for all versions of a model, with one spec in it: it must be right for the older ones.
+    Triton has one config with one spec for all versions of a model.
 
     Raises:
-        FailedPrecondition: Naming what differs.
+        FailedPrecondition: The versions differ; the error names what.
     """
     plan = new.backend == "tensorrt"
     if plan != (old.backend == "tensorrt"):
-        mine, theirs, suffix = ("a", "no", "tensorrt") if plan else ("no", "all", "onnx")
+        kind, others, suffix = ("a", "not", "tensorrt") if plan else ("not a", "all", "onnx")
         raise FailedPrecondition(
-            f"this is {mine} TensorRT plan, and the versions of {new.name} that are there are {theirs} plans: Triton "
-            f"runs all versions of a model alike, so give it another name (--name {new.name}-{suffix})"
+            f"this is {kind} TensorRT plan, and the existing versions of {new.name} are {others} plans: Triton runs "
+            f"all versions of a model by one backend, so publish it under another name (--name {new.name}-{suffix})"
         )
     different = [
-        what
-        for what, mine, theirs in (
+        field
+        for field, new_value, old_value in (
             ("inputs", new.inputs, old.inputs),
             ("outputs", new.outputs, old.outputs),
-            *_largest(old, new),
-            *_meaning(old.spec, new.spec),
+            *_batch_fields(old, new),
+            *_spec_fields(old.spec, new.spec),
         )
-        if mine != theirs
+        if new_value != old_value
     ]
     if different:
         raise FailedPrecondition(
-            f"the versions of {new.name} that are there have other {', '.join(different)}, and Triton describes all "
-            "versions of a model alike: export under another --name, or remove the model's folder first"
+            f"the existing versions of {new.name} have other {', '.join(different)}, and Triton has one config for all "
+            "versions of a model: export under another --name, or delete the model's folder first"
         )
 
 
-def _largest(old: ModelConfig, new: ModelConfig) -> list[tuple[str, object, object]]:
-    """A plan takes no larger batches than it was built for, and Triton loads none that takes smaller ones."""
+def _batch_fields(old: ModelConfig, new: ModelConfig) -> list[tuple[str, object, object]]:
+    """Compare the largest batches of plans: Triton loads no plan whose own limit is below the config's."""
     if new.backend != "tensorrt":
         return []
     return [("--max-batch-size", new.max_batch_size, old.max_batch_size)]
 
 
-def _meaning(old: ModelSpec | None, new: ModelSpec | None) -> list[tuple[str, object, object]]:
+def _spec_fields(old: ModelSpec | None, new: ModelSpec | None) -> list[tuple[str, object, object]]:
     if old is None or new is None:
         return [("kind (no spec)", new, old)]
     return [
@@ -101,7 +101,7 @@ def _meaning(old: ModelSpec | None, new: ModelSpec | None) -> list[tuple[str, ob
 
 
 def remove_leftovers(*folders: Path) -> None:
-    """Remove what writers that were killed left behind; the lock says that none of it is being written."""
+    """Remove files of writers that were killed. Needs the repository's lock, so that no writer is at work."""
     for folder in folders:
         for path in folder.glob(f"{_TEMPORARY}*"):
             if path.is_dir():
@@ -111,5 +111,5 @@ def remove_leftovers(*folders: Path) -> None:
 
 
 def temporary_name() -> str:
-    """A hidden name, which Triton and ``validate`` pass over, for what is being written."""
+    """Return a new hidden name for a file or folder that is being written."""
     return f"{_TEMPORARY}{uuid.uuid4().hex}"

@@ -1,8 +1,8 @@
-"""A lock in an object store that outlives no crash: an object that its holder renews, and others watch.
+"""A lock in an object store that expires when its holder crashes: an object that the holder renews.
 
-It is made by a put that fails where there is one, and taken over by a put that fails where it changed meanwhile: of
-several takers one wins. Nobody's clock is compared with another's: a taker waits until the object has stayed the same
-for the length of the lease, by the taker's own clock.
+The lock is created by a conditional put that fails if it exists, and taken over by one that fails if it has changed, so
+that only one of several contenders wins. No clocks are compared across machines: a contender waits until the object has
+stayed the same for the length of the lease by its own clock.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ __all__ = ["Lease"]
 
 
 class Lease:
-    """A context manager that holds the lock.
+    """The lock, as a context manager.
 
     Args:
-        store: Where the lock lies; it must know conditional puts (S3 does since 2024).
-        key: Of the object.
-        seconds: After which a lock that was not renewed is taken over.
-        wait: Seconds to wait for another holder, on top of what a stale lock takes.
+        store: Object store of the lock; it must support conditional puts (S3 has since 2024).
+        key: Key of the lock's object.
+        seconds: Seconds after which a lock that is not renewed may be taken over.
+        wait: Seconds to wait for another holder, in addition to the time that a stale lock takes to expire.
 
     Raises:
-        FailedPrecondition: On entering, another holder renewed it to the end.
+        FailedPrecondition: On entering, another holder kept renewing the lock.
     """
 
     def __init__(self, store: ObjectStore, key: str, *, seconds: float, wait: float) -> None:
@@ -75,17 +75,19 @@ class Lease:
             obstore.delete(self._store, self._key)
 
     def check(self) -> None:
-        """Refuse to go on without the lock.
+        """Check that the lock is still held.
 
         Raises:
-            Aborted: It could not be renewed in time: another may hold it.
+            Aborted: The lock was not renewed in time, and another writer may have taken it.
         """
         if time.monotonic() - self._renewed > self._seconds * 0.8:
-            raise Aborted("the lock on the repository was lost: the object store was away for too long; try again")
+            raise Aborted(
+                "the lock on the repository was lost, as the object store did not answer for too long: try again"
+            )
 
     def _renew(self) -> None:
         while not self._done.wait(self._seconds / 4):
-            # A store that is away for a moment: the next try may succeed, and check() tells when it is too late.
+            # After a short outage the next attempt may succeed; check() notices when it is too late.
             with contextlib.suppress(BaseError):
                 if not self._put(self._version):
                     return

@@ -1,4 +1,4 @@
-"""A model repository in an object store, where nothing can be renamed: the config, which counts, is put last."""
+"""A model repository in an object store. Objects cannot be renamed: the config, which decides, is put last."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from exporter.graph.external_data import MODEL_FILE, PLAN_FILE
+from exporter.graph.model_files import MODEL_FILE, PLAN_FILE
 from exporter.repository.config import FILE_NAME
 from exporter.repository.lease import Lease
 from exporter.repository.protocol import Content
@@ -17,7 +17,7 @@ from sixpoint.io.object_store import ObjectNotFound, Objects
 __all__ = ["ObjectStoreRepository"]
 
 _LOCK = ".sixpoint-lock"
-# One of them is in every whole version, and the last that is put there.
+# Every complete version has one of these; it is put last.
 _FILES = (MODEL_FILE, PLAN_FILE)
 
 
@@ -26,24 +26,24 @@ class ObjectStoreRepository:
 
     Args:
         url: ``s3://bucket/prefix``; credentials are obstore's environment variables (``AWS_...``).
-        lease: Seconds after which a lock whose holder gives no sign of life is taken over.
+        lease: Seconds after which a lock that its holder does not renew may be taken over.
 
     Raises:
-        InvalidArgument: The URL cannot be understood.
+        InvalidArgument: The URL cannot be parsed.
     """
 
     def __init__(self, url: str, *, lease: float = 30.0) -> None:
         try:
             self._objects = Objects(url, unavailable=_unavailable)
         except ValueError:
-            # The URL itself may hold a secret.
-            raise InvalidArgument("the repository's URL cannot be understood; expected s3://bucket/prefix") from None
+            # Without the URL, which may hold a secret.
+            raise InvalidArgument("the repository's URL cannot be parsed, expected s3://bucket/prefix") from None
         self._seconds = lease
         self._lease: Lease | None = None
 
     @contextlib.contextmanager
     def lock(self, *, wait: float) -> Iterator[None]:
-        """Hold a lease on the repository, renewed as long as this process lives."""
+        """Hold a lease on the repository, which this process renews."""
         with contextlib.ExitStack() as stack:
             with self._objects.errors():
                 lease = Lease(self._objects.store, _LOCK, seconds=self._seconds, wait=wait)
@@ -54,22 +54,22 @@ class ObjectStoreRepository:
                 self._lease = None
 
     def versions(self, name: str) -> list[int]:
-        """The versions of a model, oldest first: those that have a model's file."""
-        found = (
+        """Return the versions of a model that have a model file, oldest first."""
+        matches = (
             re.fullmatch(rf"{re.escape(name)}/([1-9][0-9]*)/(?:{'|'.join(map(re.escape, _FILES))})", path)
             for path in list(self._objects.keys(name))
         )
-        return sorted({int(match[1]) for match in found if match})
+        return sorted({int(match[1]) for match in matches if match})
 
     def read(self, path: str) -> bytes | None:
-        """The content of an object; None: there is none."""
+        """Return the content of an object; None if it does not exist."""
         try:
             return self._objects.read(path)
         except ObjectNotFound:
             return None
 
     def fetch(self, path: str, target: Path) -> None:
-        """Copy an object, in parts, into a file."""
+        """Download an object to a file, in parts."""
         try:
             size = self._objects.size(path)
         except ObjectNotFound:
@@ -82,13 +82,13 @@ class ObjectStoreRepository:
         self._put(path, content)
 
     def create(self, name: str, files: Mapping[str, Content]) -> None:
-        """Put a model's objects, its config last, and its version's as :meth:`add` does."""
-        for path, content in sorted(files.items(), key=lambda item: (item[0] == FILE_NAME, *_turn(item[0]))):
+        """Put a model's objects: its version in the order of :meth:`add`, then its config."""
+        for path, content in sorted(files.items(), key=lambda item: (item[0] == FILE_NAME, *_put_order(item[0]))):
             self._put(f"{name}/{path}", content)
 
     def add(self, name: str, version: int, files: Mapping[str, Content]) -> None:
-        """Put a version's objects; that it is unfinished is said first, and its model's file is the last."""
-        for path, content in sorted(files.items(), key=lambda item: _turn(item[0])):
+        """Put a version's objects: the mark of unfinished versions first, the model file last."""
+        for path, content in sorted(files.items(), key=lambda item: _put_order(item[0])):
             self._put(f"{name}/{version}/{path}", content)
 
     def delete(self, path: str) -> None:
@@ -98,18 +98,18 @@ class ObjectStoreRepository:
             self._objects.delete(path)
 
     def drop(self, name: str, version: int | None = None) -> None:
-        """Delete a version's objects, of which its model's file goes first, or a model's, of which the config does."""
+        """Delete a version's objects, its model file first; or a model's, its config first."""
         prefix = name if version is None else f"{name}/{version}"
         order = {FILE_NAME: 0, **dict.fromkeys(_FILES, 1)}
         for path in sorted(self._objects.keys(prefix), key=lambda path: order.get(path.rpartition("/")[2], 2)):
             self.delete(path)
 
     def sweep(self, name: str) -> None:
-        """Delete versions of which the upload was cut off: they have no model's file."""
-        whole = set(self.versions(name))
+        """Delete versions whose upload was interrupted: they have no model file."""
+        complete = set(self.versions(name))
         for path in list(self._objects.keys(name)):
             part = path.removeprefix(f"{name}/").partition("/")
-            if part[2] and part[0].isdecimal() and int(part[0]) not in whole:
+            if part[2] and part[0].isdecimal() and int(part[0]) not in complete:
                 self.delete(path)
 
     def _put(self, path: str, content: Content) -> None:
@@ -117,13 +117,13 @@ class ObjectStoreRepository:
         self._objects.put(path, content)
 
     def _check_lock(self) -> None:
-        """Refuse to change what another holds by now."""
+        """Check that no other writer has taken the lock."""
         if self._lease is not None:
             self._lease.check()
 
 
-def _turn(path: str) -> tuple[bool, str]:
-    """When a version's object is put: its mark, which is hidden, first; its model's file last."""
+def _put_order(path: str) -> tuple[bool, str]:
+    """Return the sort key of a version's object: its mark first, as a hidden name, and its model file last."""
     return path.rpartition("/")[2] in _FILES, path
 
 

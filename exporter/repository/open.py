@@ -12,16 +12,16 @@ from sixpoint.errors import InvalidArgument
 __all__ = ["open_repository"]
 
 
-def open_repository(where: str) -> ModelRepository:
-    """The repository at a path, or at ``s3://bucket/prefix`` (``gs://``, ``az://``).
+def open_repository(address: str) -> ModelRepository:
+    """Open the repository at a path, or at ``s3://bucket/prefix`` (``gs://``, ``az://``).
 
     Raises:
-        InvalidArgument: The address is of no known kind.
+        InvalidArgument: The address has an unknown scheme.
     """
-    if "://" not in where:
-        return FolderRepository(Path(where))
-    if where.startswith("file://"):
-        return FolderRepository(Path(where.removeprefix("file://")))
-    if where.partition("://")[0] in {"s3", "s3a", "gs", "az", "azure", "abfs", "abfss"}:
-        return ObjectStoreRepository(where)
+    if "://" not in address:
+        return FolderRepository(Path(address))
+    if address.startswith("file://"):
+        return FolderRepository(Path(address.removeprefix("file://")))
+    if address.partition("://")[0] in {"s3", "s3a", "gs", "az", "azure", "abfs", "abfss"}:
+        return ObjectStoreRepository(address)
     raise InvalidArgument("the repository must be a folder, s3://bucket/prefix, gs://... or az://...")

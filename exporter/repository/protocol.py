@@ -1,8 +1,8 @@
-"""A model repository as publishing sees it: a folder, or a prefix in an object store.
+"""The interface of a model repository, which lies in a folder or in an object store.
 
-What Triton serves is said by one small file, the model's config: it names the versions served. A version is written
-first, whole, and becomes served when the config that names it takes the place of the old one in a single step. So a
-repository is valid at every moment, whenever its writer is killed.
+One small file, the model's config, names the versions that Triton serves. A version is written completely first; it is
+served once a config that names it replaces the old one in a single step. So a repository is valid at every moment, even
+if its writer is killed.
 """
 
 from __future__ import annotations
@@ -15,53 +15,66 @@ from typing import Protocol
 __all__ = ["UNFINISHED", "Content", "ModelRepository"]
 
 Content = Path | bytes
-"""A file to copy, or what is to be in it."""
+"""Content of a file: a file to copy, or bytes."""
 
 UNFINISHED = ".unfinished"
-"""A file in a version's folder: it is being published, or was when the publisher was killed."""
+"""File in the folder of a version that is being published, or whose publisher was killed."""
 
 
 class ModelRepository(Protocol):
-    """A model repository. Paths are relative to it, with slashes: ``liver/3/model.onnx``. All of it blocks."""
+    """A model repository with blocking calls. Paths are relative to it, with slashes: ``liver/3/model.onnx``."""
 
     def lock(self, *, wait: float) -> AbstractContextManager[None]:
-        """Keep other writers out; it ends with the process, however that ends.
+        """Hold the repository's lock, which other writers wait for. It is released when the process ends.
+
+        Args:
+            wait: Seconds to wait for another writer.
 
         Raises:
-            FailedPrecondition: Another writer still held it after ``wait`` seconds.
+            FailedPrecondition: Another writer holds the lock after ``wait`` seconds.
         """
 
     def versions(self, name: str) -> list[int]:
-        """The versions of a model, oldest first; none, of a model that is not there."""
+        """Return the versions of a model, oldest first; empty if the model does not exist."""
 
     def read(self, path: str) -> bytes | None:
-        """The content of a small file; None: there is none."""
+        """Return the content of a small file; None if it does not exist."""
 
     def fetch(self, path: str, target: Path) -> None:
         """Copy a file out of the repository.
 
         Raises:
-            NotFound: There is none.
+            NotFound: The file does not exist.
         """
 
     def write(self, path: str, content: bytes) -> None:
-        """Put a small file in its place, all of it at once; a file of this name is replaced."""
+        """Create or replace a small file in one step."""
 
     def create(self, name: str, files: Mapping[str, Content]) -> None:
-        """Make a model of its files, paths within its folder; its config comes last.
+        """Create a model; its config is written last.
+
+        Args:
+            name: Name of the model.
+            files: Files by their path in the model's folder.
 
         Raises:
-            FailedPrecondition: Something that is no model is in the way.
+            FailedPrecondition: The name is taken by something that is not a model.
         """
 
     def add(self, name: str, version: int, files: Mapping[str, Content]) -> None:
-        """Add a version of its files."""
+        """Add a version to a model.
+
+        Args:
+            name: Name of the model.
+            version: Number of the version.
+            files: Files by their name.
+        """
 
     def delete(self, path: str) -> None:
-        """Delete one file, if it is there."""
+        """Delete a file if it exists."""
 
     def drop(self, name: str, version: int | None = None) -> None:
-        """Delete a version, or the whole model."""
+        """Delete a version, or without one the whole model."""
 
     def sweep(self, name: str) -> None:
-        """Delete what writers that were killed left aside; only under the lock."""
+        """Delete unfinished files of killed writers. Needs the lock."""

@@ -1,4 +1,4 @@
-"""What is kept with a version, beside its model's file."""
+"""Files stored with a version beside its model: record, parity report, parity inputs."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ REPLACED_FILE = "replaced.json"
 
 
 class TensorRtEngine(BaseModel):
-    """What a TensorRT plan was built with, and alone runs with.
+    """The environment that a TensorRT plan was built in, and needs to run.
 
     Attributes:
         gpu: Name of the GPU, as ``NVIDIA L4``.
-        driver: Version of its driver; a newer one will do.
+        driver: Version of its driver; newer versions work, too.
         tensorrt: Version of TensorRT, as ``10.3.0``.
     """
 
@@ -42,17 +42,18 @@ class TensorRtEngine(BaseModel):
 
 
 class VersionRecord(BaseModel):
-    """One version of a model.
+    """Record of one version of a model.
 
     Attributes:
-        published: When, UTC.
-        sha256: Of its model's file, and of the file with its weights after it where there is one: what
-            ``cat model.onnx model.onnx.data | sha256sum`` says.
-        size: Of these files, in bytes.
-        precision: In what the network computes: "fp32", "fp16" or "int8"; of a plan, the least that a layer may.
-        tools: Versions of what made it, by name.
-        engine: Of a TensorRT plan; None: it is an ONNX file.
-        spec: Of this version; the model's config has that of the version which serves.
+        published: Time of publication, in UTC.
+        sha256: SHA-256 of the model's file, joined with its weights file if it has one, as by
+            ``cat model.onnx model.onnx.data | sha256sum``.
+        size: Size of these files in bytes.
+        precision: Precision in which the network computes: "fp32", "fp16" or "int8"; for a plan, the lowest that a
+            layer may use.
+        tools: Versions of the tools that made it, by name.
+        engine: Environment that a TensorRT plan was built in; None for an ONNX file.
+        spec: Spec of this version; the model's config has that of the serving version.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -66,7 +67,7 @@ class VersionRecord(BaseModel):
     spec: ModelSpec
 
     def to_json(self) -> str:
-        """The record as it lies beside the model's file."""
+        """Return the content of ``version.json``."""
         return self.model_dump_json(indent=2) + "\n"
 
     @classmethod
@@ -74,7 +75,7 @@ class VersionRecord(BaseModel):
         """Read a record.
 
         Raises:
-            FailedPrecondition: It is none.
+            FailedPrecondition: The content is not a record.
         """
         try:
             return cls.model_validate_json(content)
@@ -83,10 +84,10 @@ class VersionRecord(BaseModel):
 
 
 class Replaced(BaseModel):
-    """What served until a version came to serve; a file of its own, as exporters refuse a record with a field more.
+    """The version that served before this one; a file of its own, since older exporters refuse unknown record fields.
 
     Attributes:
-        version: Its number.
+        version: Number of the version.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -94,5 +95,5 @@ class Replaced(BaseModel):
     version: int = Field(ge=1)
 
     def to_json(self) -> str:
-        """The text as it lies beside the record."""
+        """Return the content of ``replaced.json``."""
         return self.model_dump_json() + "\n"

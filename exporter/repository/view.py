@@ -1,4 +1,4 @@
-"""What a repository says of a model: its config, which version serves, what is kept with each."""
+"""Read the state of a model from its repository: config, serving version, records of its versions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from exporter.graph.external_data import DATA_FILE, MODEL_FILE, external_file_names, model_files
+from exporter.graph.external_data import external_file_names
+from exporter.graph.model_files import DATA_FILE, MODEL_FILE, model_files
 from exporter.parity.report import ParityReport
 from exporter.repository.card import VersionFacts
 from exporter.repository.config import FILE_NAME, ModelConfig
@@ -31,17 +32,17 @@ __all__ = [
 
 
 def read_config(repository: ModelRepository, name: str) -> ModelConfig | None:
-    """A model's config; None: there is no such model."""
+    """Return a model's config; None if the repository has no such model."""
     content = repository.read(f"{name}/{FILE_NAME}")
     return None if content is None else ModelConfig.from_text(content.decode())
 
 
 def require_config(repository: ModelRepository, name: str) -> ModelConfig:
-    """A model's config.
+    """Return the config of a model that must exist.
 
     Raises:
-        ModelNotFound: There is no such model.
-        FailedPrecondition: It is none of sixpoint's.
+        ModelNotFound: The repository has no such model.
+        FailedPrecondition: The model is not one of sixpoint.
     """
     config = read_config(repository, name)
     if config is None:
@@ -52,36 +53,38 @@ def require_config(repository: ModelRepository, name: str) -> ModelConfig:
 
 
 def finished_versions(repository: ModelRepository, name: str) -> list[int]:
-    """The versions whose publishing came to its end, oldest first."""
-    return [one for one in repository.versions(name) if repository.read(f"{name}/{one}/{UNFINISHED}") is None]
+    """Return the versions that were published completely, oldest first."""
+    return [
+        version for version in repository.versions(name) if repository.read(f"{name}/{version}/{UNFINISHED}") is None
+    ]
 
 
 def require_version(repository: ModelRepository, name: str, version: int) -> int:
-    """The version, if it is there.
+    """Return the number of a version that must exist.
 
     Raises:
-        NotFound: Naming those that there are.
+        NotFound: The model has no such finished version.
     """
-    known = finished_versions(repository, name)
-    if version not in known:
-        there = ", ".join(map(str, known)) or "none"
-        raise NotFound(f"{name} has no version {version}; there are: {there}")
+    finished = finished_versions(repository, name)
+    if version not in finished:
+        versions = ", ".join(map(str, finished)) or "none"
+        raise NotFound(f"{name} has no version {version}, only: {versions}")
     return version
 
 
 def serving_version(repository: ModelRepository, config: ModelConfig) -> int | None:
-    """The version that sessions are given: the newest served one that is not on trial; None: there is none."""
+    """Return the version that sessions get: the newest served one that is not on trial; None if there is none."""
     served = config.served or tuple(repository.versions(config.name))
-    tried = int(config.candidate.version) if config.candidate else None
-    return max((version for version in served if version != tried), default=None)
+    candidate = int(config.candidate.version) if config.candidate else None
+    return max((version for version in served if version != candidate), default=None)
 
 
 def read_record(repository: ModelRepository, name: str, version: int) -> VersionRecord:
-    """What is kept with a version; of one that was exported, not published, what its file says of itself.
+    """Return a version's record, or one made from its model's file if it has none.
 
     Raises:
-        NotFound: There is no such version.
-        FailedPrecondition: What is kept is damaged.
+        NotFound: The version does not exist.
+        FailedPrecondition: The record is damaged.
     """
     content = repository.read(f"{name}/{version}/{RECORD_FILE}")
     if content is not None:
@@ -98,14 +101,14 @@ def read_record(repository: ModelRepository, name: str, version: int) -> Version
 
 
 def fetch_model(repository: ModelRepository, name: str, version: int, folder: Path) -> Path:
-    """Copy a version's ONNX file, and the file with its weights where there is one, into a folder.
+    """Copy a version's ONNX file, and its weights file if it has one, into a folder.
 
     Returns:
-        The ONNX file.
+        Path of the ONNX file.
 
     Raises:
-        NotFound: One of them is not there.
-        InvalidArgument: The first is no ONNX file, or its weights lie elsewhere.
+        NotFound: A file is missing.
+        InvalidArgument: The file is not an ONNX model, or its weights lie outside its folder.
     """
     path = folder / MODEL_FILE
     repository.fetch(f"{name}/{version}/{MODEL_FILE}", path)
@@ -115,10 +118,10 @@ def fetch_model(repository: ModelRepository, name: str, version: int, folder: Pa
 
 
 def read_parity(repository: ModelRepository, name: str, version: int) -> ParityReport | None:
-    """The parity report that is kept with a version; None: there is none.
+    """Return the parity report of a version; None if it has none.
 
     Raises:
-        FailedPrecondition: It is damaged.
+        FailedPrecondition: The report is damaged.
     """
     content = repository.read(f"{name}/{version}/{PARITY_FILE}")
     try:
@@ -128,15 +131,15 @@ def read_parity(repository: ModelRepository, name: str, version: int) -> ParityR
 
 
 def read_replaced(repository: ModelRepository, name: str, version: int) -> int | None:
-    """The version that served until this one came to serve; None: there was none, or nothing was kept of it.
+    """Return the version that served before this one came to serve; None if none did or none was recorded.
 
     Raises:
-        FailedPrecondition: What is kept is damaged.
+        FailedPrecondition: The record of it is damaged.
     """
     content = repository.read(f"{name}/{version}/{REPLACED_FILE}")
     try:
         return None if content is None else Replaced.model_validate_json(content).version
     except ValidationError as error:
         raise FailedPrecondition(
-            f"{REPLACED_FILE} of version {version} of {name} is damaged: say which version is to serve (--to)"
+            f"{REPLACED_FILE} of version {version} of {name} is damaged: name the version to serve (--to)"
         ) from error

@@ -1,8 +1,7 @@
-"""Reading checkpoints: weights only, never code."""
+"""Read PyTorch checkpoints. Only tensors are loaded, never code."""
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import re
 import warnings
@@ -11,11 +10,45 @@ from typing import Any
 
 import torch
 
+from exporter.graph.network import build_network
+from exporter.sources.model import SourceModel, provenance_of
+from exporter.sources.options import ExportOptions, spec_of_file
 from sixpoint.errors import InvalidArgument
+from sixpoint.model_spec import ModelSpec
 
-__all__ = ["StateDict", "load_weights", "read_checkpoint", "require_finite", "sha256"]
+__all__ = ["StateDict", "load_checkpoint", "load_weights", "model_of_state", "read_checkpoint", "require_finite"]
 
 StateDict = dict[str, torch.Tensor]
+
+
+def load_checkpoint(path: Path, options: ExportOptions) -> SourceModel:
+    """Read a model from a checkpoint and its spec.
+
+    Raises:
+        InvalidArgument: The checkpoint cannot be read or does not fit the spec's network, or there is no spec.
+        ModelSpecError: The spec is invalid, or contradicts its network.
+    """
+    state = read_checkpoint(path)
+    return model_of_state(state, spec_of_file(path, options), weights=path)
+
+
+def model_of_state(state: StateDict, spec: ModelSpec, *, weights: Path, notes: tuple[str, ...] = ()) -> SourceModel:
+    """Build the network that a spec names, with the weights of a state dict.
+
+    Args:
+        state: The weights.
+        spec: Description of the model.
+        weights: File that the weights were read from.
+        notes: Notes for the user.
+
+    Raises:
+        InvalidArgument: The weights do not fit the network.
+        ModelSpecError: The spec contradicts its network.
+    """
+    network = build_network(spec)
+    load_weights(network, state)
+    provenance = provenance_of(weights, "checkpoint_sha256", "torch", "monai", "onnx")
+    return SourceModel(spec=spec, network=network, provenance=provenance, notes=notes)
 
 
 def read_checkpoint(path: Path) -> StateDict:
@@ -25,20 +58,21 @@ def read_checkpoint(path: Path) -> StateDict:
         path: File written by ``torch.save``: a state dict, or a mapping that holds one as ``state_dict`` or ``model``.
 
     Raises:
-        InvalidArgument: The file is missing or cut off, holds other objects than tensors, or weights that are NaN.
+        InvalidArgument: The file is missing or truncated, holds other objects than tensors, or weights that are not
+            finite.
     """
     content = _load(path)
-    for key in ("state_dict", "model"):  # Ignite, and with it MONAI's bundles, say model
+    for key in ("state_dict", "model"):  # Ignite, and with it MONAI's bundles, use "model"
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict) or not content:
-        raise InvalidArgument(f"{path} holds no state dict but {type(content).__name__}")
-    strangers = [str(key) for key, value in content.items() if not isinstance(value, torch.Tensor)]
-    if strangers:
-        raise InvalidArgument(f"{path} is no state dict: {_few(strangers)} are no tensors")
+        raise InvalidArgument(f"{path} holds {type(content).__name__}, expected a state dict")
+    others = [str(key) for key, value in content.items() if not isinstance(value, torch.Tensor)]
+    if others:
+        raise InvalidArgument(f"{path} is not a state dict: {_first_few(others)} are not tensors")
     state: StateDict = {str(key): value for key, value in content.items()}
     require_finite(state, what=str(path))
-    if all(key.startswith("module.") for key in state):  # as DataParallel names them
+    if all(key.startswith("module.") for key in state):  # DataParallel adds this prefix
         state = {key.removeprefix("module."): value for key, value in state.items()}
     return state
 
@@ -48,63 +82,57 @@ def require_finite(state: StateDict, *, what: str) -> None:
 
     Args:
         state: The weights.
-        what: Where they came from, for errors.
+        what: Name of their source in errors.
 
     Raises:
-        InvalidArgument: Some are, naming the first few.
+        InvalidArgument: A weight is not finite.
     """
     broken = [key for key, value in state.items() if value.is_floating_point() and not bool(value.isfinite().all())]
     if broken:
-        raise InvalidArgument(f"{what} has weights that are NaN or infinite: {_few(broken)}")
+        raise InvalidArgument(f"{what} has weights that are NaN or infinite: {_first_few(broken)}")
 
 
 def load_weights(network: torch.nn.Module, state: StateDict) -> None:
-    """Put weights into a network, all of them or none.
+    """Load weights into a network; every weight must match.
 
     Raises:
-        InvalidArgument: Names or shapes do not match, naming the first few.
+        InvalidArgument: Names or shapes do not match.
     """
     own = network.state_dict()
     shared = own.keys() & state.keys()
     problems = {
         "missing": [key for key in own if key not in state],
         "unknown": [key for key in state if key not in own],
-        "of another shape": [key for key in own if key in shared and own[key].shape != state[key].shape],
+        "wrong shape": [key for key in own if key in shared and own[key].shape != state[key].shape],
     }
     if any(problems.values()):
-        text = "; ".join(f"{what}: {_few(keys)}" for what, keys in problems.items() if keys)
-        raise InvalidArgument(f"the checkpoint is not of this {type(network).__name__}: {text}")
+        text = "; ".join(f"{problem}: {_first_few(keys)}" for problem, keys in problems.items() if keys)
+        raise InvalidArgument(f"the checkpoint does not fit this {type(network).__name__}: {text}")
     network.load_state_dict(state)
-
-
-def sha256(path: Path) -> str:
-    """The file's SHA-256, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _load(path: Path) -> Any:
     if not path.is_file():
         raise InvalidArgument(f"there is no checkpoint {path}")
     try:
-        path.open("rb").close()  # so that a file which may not be read says so
+        path.open("rb").close()  # torch.load reports a file without read permission as damaged
     except OSError as error:
         raise InvalidArgument(f"{path} cannot be read: {error.strerror}") from error
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # advice on formats, where only the outcome matters
+            warnings.simplefilter("ignore")  # advice about formats
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        stranger = re.search(r"GLOBAL (\S+)", str(error))
-        if stranger:
+        culprit = re.search(r"GLOBAL (\S+)", str(error))
+        if culprit:
             raise InvalidArgument(
-                f"{path} holds Python objects ({stranger[1]}), which would run as code when loaded: "
+                f"{path} holds Python objects ({culprit[1]}), which would run as code when loaded: "
                 "save the network's state_dict() alone"
             ) from error
-        raise InvalidArgument(f"{path} is no checkpoint of PyTorch, or damaged") from error
+        raise InvalidArgument(f"{path} is not a PyTorch checkpoint, or is damaged") from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:  # what torch raises for broken archives
-        raise InvalidArgument(f"{path} is no checkpoint of PyTorch, or cut off") from error
+        raise InvalidArgument(f"{path} is not a PyTorch checkpoint, or is truncated") from error
 
 
-def _few(names: list[str]) -> str:
+def _first_few(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

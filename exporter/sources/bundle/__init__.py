@@ -1,1 +1,1 @@
-"""Read a MONAI bundle's configuration as data; none of its code runs."""
+"""Read MONAI bundles. Their configuration is data here: none of their code runs."""

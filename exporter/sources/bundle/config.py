@@ -1,49 +1,22 @@
-"""A MONAI bundle's config as data: read, merged, ``@`` references followed; nothing in it is called.
+"""Read a MONAI bundle's config as data: ``@`` references are followed, nothing is imported or called.
 
-MONAI's own ConfigParser imports what ``_target_`` names and evaluates ``$`` expressions, which makes a bundle a program
-(GHSA-873f-pvrv-4x83). Format: MONAI's documentation, "Bundle Configuration".
+MONAI's own ConfigParser imports what ``_target_`` names and evaluates ``$`` expressions, which makes a bundle a
+program (GHSA-873f-pvrv-4x83). Format: MONAI's documentation, "Bundle Configuration".
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from exporter.sources.bundle.expression import Unknown, evaluate
 from sixpoint.errors import InvalidArgument
 
-__all__ = ["Config", "read_mapping"]
+__all__ = ["Config"]
 
-_DEEPEST = 40
-_MOST = 100_000
-
-
-def read_mapping(path: Path, *, what: str) -> dict[str, Any]:
-    """A JSON or YAML file that holds a mapping.
-
-    Args:
-        path: The file.
-        what: It, for errors.
-
-    Raises:
-        InvalidArgument: It cannot be read, is neither, or holds no mapping.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except OSError as error:
-        raise InvalidArgument(f"{what} {path.name} cannot be read: {error.strerror}") from error
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise InvalidArgument(f"{what} {path.name} is neither YAML nor JSON: {reason}") from error
-    if not isinstance(data, dict):
-        raise InvalidArgument(f"{what} {path.name} holds no mapping but {type(data).__name__}")
-    return data
+_MAX_DEPTH = 40
+_MAX_VALUES = 100_000
 
 
 @dataclass(frozen=True)
@@ -51,21 +24,25 @@ class Config:
     """A bundle's config.
 
     Attributes:
-        data: As the file's reader returned it.
+        data: Content of the file, unresolved.
     """
 
     data: Mapping[str, Any]
 
     def get(self, path: str, default: Any = None) -> Any:
-        """The value at a path (``a#b#0``, or with ``::``), references followed and expressions worked out.
+        """Return the value at a path, with references followed and expressions evaluated.
 
-        What only code could tell is :class:`~exporter.sources.bundle.expression.Unknown`; what is not there,
-        ``default``.
+        Args:
+            path: Keys and indices, as ``a#b#0`` or ``a::b::0``.
+            default: Value to return if the path does not exist.
+
+        Returns:
+            The value, in which :class:`~exporter.sources.bundle.expression.Unknown` stands for parts that need code.
         """
         return _Reader(self.data).at(path, 0, default)
 
     def targets(self, name: str) -> Iterator[dict[str, Any]]:
-        """Every part of the config, wherever it is, whose ``_target_`` is a class of this name."""
+        """Yield every part of the config, at any depth, whose ``_target_`` is a class of this name."""
         stack: list[Any] = [self.data]
         while stack:
             part = stack.pop()
@@ -79,15 +56,15 @@ class Config:
 
 @dataclass
 class _Reader:
-    """One walk through a config; it ends however often references multiply each other."""
+    """Resolve references, with limits on depth and number so that malicious configs end, too."""
 
     data: Mapping[str, Any]
-    left: int = _MOST
+    left: int = _MAX_VALUES
 
     def at(self, path: str, depth: int, default: Any) -> Any:
         value: Any = self.data
         for key in path.replace("::", "#").split("#"):
-            if isinstance(value, str):  # a reference on the way
+            if isinstance(value, str):  # a reference within the path
                 value = self.resolve(value, depth + 1)
             if isinstance(value, Mapping) and key in value:
                 value = value[key]
@@ -100,8 +77,10 @@ class _Reader:
     def resolve(self, value: Any, depth: int) -> Any:
         self.left -= 1
         if self.left < 0:
-            raise InvalidArgument(f"the config's references multiply to over {_MOST} values: no bundle needs that")
-        if depth > _DEEPEST:  # references that lead in a circle
+            raise InvalidArgument(
+                f"the config's references multiply to over {_MAX_VALUES} values, more than any bundle needs"
+            )
+        if depth > _MAX_DEPTH:  # circular references
             return Unknown(str(value)[:80])
         if isinstance(value, Mapping):
             return {key: self.resolve(part, depth + 1) for key, part in value.items()}

@@ -1,7 +1,7 @@
-"""The few ``$`` expressions of a MONAI config that can be worked out as data: literals, arithmetic, ``@`` references.
+"""Evaluate the ``$`` expressions of a MONAI config that are plain data: literals, arithmetic, ``@`` references.
 
-MONAI evaluates ``$`` expressions as Python. Here nothing of a bundle runs: an expression is parsed, and only the kinds
-of nodes below are worked out. What else there is comes back as :class:`Unknown`, and matters only where it is used.
+MONAI evaluates ``$`` expressions as Python. Here no code of a bundle runs: an expression is parsed, and only the kinds
+of nodes listed below are evaluated. Any other expression becomes :class:`Unknown`, which matters only where it is used.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 __all__ = ["Unknown", "evaluate"]
 
 _REFERENCE = re.compile(r"@((?:\w+|(?:#|::)(?=\w))+)")
-_MOST = 100_000
-"""Items of a list or characters of a text; digits are bounded by there being no powers."""
+_MAX_ITEMS = 100_000
+"""Largest number of items of a list or characters of a text. Numbers stay small, as there are no powers."""
 _BINARY: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -34,8 +34,8 @@ _COMPARE: dict[type, Callable[[Any, Any], Any]] = {
     ast.LtE: operator.le,
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
-    ast.In: lambda one, many: one in many,
-    ast.NotIn: lambda one, many: one not in many,
+    ast.In: lambda item, items: item in items,
+    ast.NotIn: lambda item, items: item not in items,
 }
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     function.__name__: function
@@ -46,28 +46,28 @@ _METHODS = ("keys", "values", "items")
 
 @dataclass(frozen=True)
 class Unknown:
-    """A value that only code could tell.
+    """A value that can be computed by running code only.
 
     Attributes:
-        text: The expression, as it stands in the config.
+        text: The expression as it stands in the config.
     """
 
     text: str
 
 
-class _NoDataError(Exception):
-    """The expression needs code."""
+class _NotDataError(Exception):
+    """The expression is not plain data."""
 
 
 def evaluate(text: str, look_up: Callable[[str], Any]) -> Any:
-    """Work out an expression.
+    """Evaluate an expression.
 
     Args:
         text: The expression without its ``$``.
-        look_up: The value of a reference, given what follows its ``@``.
+        look_up: Function that returns the value of a reference, given the path after its ``@``.
 
     Returns:
-        Plain data; or :class:`Unknown`, where that would take code.
+        Plain data, or :class:`Unknown` if the expression is not.
     """
     names: dict[str, str] = {}
 
@@ -77,9 +77,9 @@ def evaluate(text: str, look_up: Callable[[str], Any]) -> Any:
     try:
         tree = ast.parse(_REFERENCE.sub(name, text).strip(), mode="eval")
         return _Evaluator({alias: path for path, alias in names.items()}, look_up).value(tree.body)
-    # Whatever the data's own operations make of wrong operands: it is no expression for us.
+    # Operations on operands of the wrong kind raise any of these.
     except (
-        _NoDataError,
+        _NotDataError,
         SyntaxError,
         ValueError,
         TypeError,
@@ -97,10 +97,10 @@ class _Evaluator:
     look_up: Callable[[str], Any]
 
     def value(self, node: ast.expr) -> Any:
-        """What a node comes to; refuses every kind of node that is not listed."""
+        """Evaluate a node; every kind of node that is not listed is refused."""
         result = self._value(node)
         if isinstance(result, Unknown):
-            raise _NoDataError
+            raise _NotDataError
         return result
 
     def _value(self, node: ast.expr) -> Any:
@@ -121,7 +121,7 @@ class _Evaluator:
                 return _UNARY[type(op)](self.value(operand))
             case ast.BoolOp(op=op, values=parts):
                 results = [self.value(part) for part in parts]
-                stop = [one for one in results[:-1] if bool(one) is isinstance(op, ast.Or)]
+                stop = [result for result in results[:-1] if bool(result) is isinstance(op, ast.Or)]
                 return (stop or results[-1:])[0]
             case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARE:
                 return _COMPARE[type(op)](self.value(left), self.value(right))
@@ -138,19 +138,19 @@ class _Evaluator:
                 mapping = self.value(whole)
                 if isinstance(mapping, dict):
                     return list(getattr(mapping, name)())
-        raise _NoDataError
+        raise _NotDataError
 
     @staticmethod
     def _binary(op: ast.operator, left: Any, right: Any) -> Any:
         if isinstance(op, ast.Mod) and isinstance(left, str):
-            raise _NoDataError  # a format, which may ask for any width
+            raise _NotDataError  # string formatting, which may produce any width
         if isinstance(op, ast.Mult):
-            for many, times in ((left, right), (right, left)):
-                if isinstance(many, str | list | tuple) and isinstance(times, int):
-                    nested = any(isinstance(part, list | tuple | dict) for part in many)
-                    if nested or len(many) * times > _MOST:  # lists of lists would multiply
-                        raise _NoDataError
+            for items, times in ((left, right), (right, left)):
+                if isinstance(items, str | list | tuple) and isinstance(times, int):
+                    nested = any(isinstance(part, list | tuple | dict) for part in items)
+                    if nested or len(items) * times > _MAX_ITEMS:  # nested lists could multiply again
+                        raise _NotDataError
         result = _BINARY[type(op)](left, right)
-        if isinstance(result, str | list | tuple) and len(result) > _MOST:
-            raise _NoDataError
+        if isinstance(result, str | list | tuple) and len(result) > _MAX_ITEMS:
+            raise _NotDataError
         return result

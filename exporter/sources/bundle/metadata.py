@@ -1,4 +1,4 @@
-"""What a bundle's ``metadata.json`` says for people, and of its tensors."""
+"""Read a bundle's ``metadata.json``: its tensors, labels and texts for people."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _PROVENANCE = ("version", "monai_version", "authors", "copyright", "data_source"
 
 @dataclass(frozen=True)
 class TensorFormat:
-    """One tensor of ``network_data_format``.
+    """A tensor of ``network_data_format``.
 
     Attributes:
-        key: Its name in the pre- and postprocessing.
-        content: What the metadata says of it.
+        key: Name of the tensor in the pre- and postprocessing.
+        content: Its entry in the metadata.
     """
 
     key: str
@@ -38,7 +38,13 @@ class TensorFormat:
 
 
 def network_format(metadata: Mapping[str, Any], side: str, usual: str) -> TensorFormat:
-    """The first input or output (``side``) of the network; under the ``usual`` name where the metadata has none."""
+    """Return the network's first input or output.
+
+    Args:
+        metadata: The bundle's metadata.
+        side: "inputs" or "outputs".
+        usual: Name that is preferred, and assumed if the metadata has none.
+    """
     tensors = metadata.get("network_data_format")
     tensors = tensors.get(side) if isinstance(tensors, Mapping) else None
     if not isinstance(tensors, Mapping) or not tensors:
@@ -49,16 +55,16 @@ def network_format(metadata: Mapping[str, Any], side: str, usual: str) -> Tensor
 
 
 def labels_of(output: TensorFormat) -> dict[int, str]:
-    """The labels by their channel, background left out."""
+    """Return the names of the labels by their channel, without background."""
     names = output.content.get("channel_def")
     if not isinstance(names, Mapping) or not all(str(index).isdigit() for index in names):
         return {}
-    found = sorted((int(index), str(name).strip()) for index, name in names.items())
-    return {index: name for index, name in found if name.lower() not in {"background", "others", "other"}}
+    pairs = sorted((int(index), str(name).strip()) for index, name in names.items())
+    return {index: name for index, name in pairs if name.lower() not in {"background", "others", "other"}}
 
 
 def licence_of(text: str) -> str:
-    """The SPDX name of a licence, from its text; the first line of one that is not known; empty for no text."""
+    """Return the SPDX name of a licence text; its first line if the licence is unknown; empty for an empty text."""
     for name, pattern in _LICENCES.items():
         if re.search(pattern, text, re.IGNORECASE | re.DOTALL):
             return name
@@ -66,7 +72,7 @@ def licence_of(text: str) -> str:
 
 
 def descriptive_fields(bundle: Bundle) -> dict[str, Any]:
-    """The fields of a spec that are for people."""
+    """Return the fields of a spec that are for people: title, description, licence, metrics, provenance."""
     metadata = bundle.metadata
     modality = str(network_format(metadata, "inputs", "image").content.get("modality", "")).upper()
     measured = metadata.get("eval_metrics")

@@ -1,4 +1,4 @@
-"""What a bundle says of its network: the class, its arguments, and which channels of its output are which labels."""
+"""Read a bundle's network: its class, its arguments, and the labels of its output channels."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from exporter.sources.bundle.expression import Unknown
 from exporter.sources.bundle.output import Postprocessing
 from exporter.sources.bundle.preprocessing import MissingField
 
-__all__ = ["kept_channels", "read_network", "seen_channels"]
+__all__ = ["input_channels", "output_fields", "read_network"]
 
-_GONE = {"SwinUNETR": {"img_size"}, "UNETR": {"pos_embed"}}
-"""Arguments of older MONAI versions that changed no weight, and that today's classes refuse."""
-_SEEN, _RETURNED = ("in_channels",), ("out_channels", "num_classes")
+_REMOVED = {"SwinUNETR": {"img_size"}, "UNETR": {"pos_embed"}}
+"""Arguments of older MONAI versions that affect no weight and that today's classes refuse."""
+_INPUT_ARGUMENTS, _OUTPUT_ARGUMENTS = ("in_channels",), ("out_channels", "num_classes")
 
 
-def read_network(definition: Any, gaps: list[MissingField]) -> dict[str, Any]:
-    """Name and arguments of the network.
+def read_network(definition: Any, missing: list[MissingField]) -> dict[str, Any]:
+    """Return the name and the arguments of the network.
 
     Args:
         definition: The config's ``network_def``, resolved.
-        gaps: Grows by what is no class of MONAI, or no plain argument.
+        missing: Receives a network that is not MONAI's, and arguments that are not plain data.
     """
     target = definition.get("_target_") if isinstance(definition, dict) else None
     problem = None
@@ -34,35 +34,39 @@ def read_network(definition: Any, gaps: list[MissingField]) -> dict[str, Any]:
     if not isinstance(definition, dict) or not isinstance(target, str):
         problem = "network_def names no network"
     elif "." in target and not target.startswith("monai.networks.nets."):
-        problem = f"network_def is {target}, which is no network of MONAI, and a bundle's own code is not run"
+        problem = f"network_def is {target}, which is not a network of MONAI, and a bundle's own code is not run"
     if problem is not None or not isinstance(definition, dict):
-        gaps.append(MissingField("network.name", problem or "", flag))
+        missing.append(MissingField("network.name", problem or "", flag))
         return {"name": "unknown"}
     name = str(target).rpartition(".")[2]
     kind = getattr(nets, name, None)
     if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
-        close = difflib.get_close_matches(name, [key for key, one in vars(nets).items() if inspect.isclass(one)], n=1)
-        gaps.append(
-            MissingField("network.name", f"MONAI has no network {name}" + (f": {close[0]}?" if close else ""), flag)
+        close = difflib.get_close_matches(
+            name, [key for key, value in vars(nets).items() if inspect.isclass(value)], n=1
+        )
+        missing.append(
+            MissingField(
+                "network.name", f"MONAI has no network {name}" + (f": did you mean {close[0]}?" if close else ""), flag
+            )
         )
         return {"name": name}
     arguments = {key: value for key, value in definition.items() if not key.startswith("_")}
-    arguments = {key: value for key, value in arguments.items() if key not in _GONE.get(name, ())}
-    if "pretrained" in arguments:  # the weights come with the bundle, and nothing is fetched
+    arguments = {key: value for key, value in arguments.items() if key not in _REMOVED.get(name, ())}
+    if "pretrained" in arguments:  # the weights come with the bundle; MONAI must download none
         arguments["pretrained"] = False
     for key, value in arguments.items():
         unplain = _unplain(value)
         if unplain is not None:
-            gaps.append(
+            missing.append(
                 MissingField(
-                    f"network.arguments.{key}", f"network_def's {key} is {unplain}, which only code can tell", flag
+                    f"network.arguments.{key}", f"network_def's {key} is {unplain}, which is not plain data", flag
                 )
             )
     return {"name": name, "arguments": arguments}
 
 
 def _unplain(value: Any) -> str | None:
-    """What in a value is no plain data."""
+    """Return the first part of a value that is not plain data; None if all of it is."""
     if isinstance(value, Unknown):
         return value.text
     if isinstance(value, Mapping):
@@ -74,32 +78,32 @@ def _unplain(value: Any) -> str | None:
     return None
 
 
-def seen_channels(network: Mapping[str, Any]) -> int | None:
-    """Channels of the network's input; None where that is not known."""
-    return _channels(network, _SEEN)
+def input_channels(network: Mapping[str, Any]) -> int | None:
+    """Return the number of the network's input channels; None if it is unknown."""
+    return _channels(network, _INPUT_ARGUMENTS)
 
 
-def kept_channels(
+def output_fields(
     network: Mapping[str, Any],
     after: Postprocessing,
     *,
     labels: Sequence[str],
     indices: Sequence[int],
-    clicked: bool,
-    gaps: list[MissingField],
+    clicks: bool,
+    missing: list[MissingField],
 ) -> dict[str, Any]:
-    """The activation, and which channels of the network's output are kept.
+    """Return the activation and the selection of output channels, as fields of the spec's network.
 
     Args:
-        network: Name and arguments.
-        after: The postprocessing.
-        labels: Names of the labels, background left out.
-        indices: Their channels, as the metadata says.
-        clicked: Whether the network sees clicks, and its answer is one object.
-        gaps: Grows where channels and labels do not go together.
+        network: Name and arguments of the network.
+        after: The postprocessing; receives notes.
+        labels: Names of the labels, without background.
+        indices: Their channels in the metadata.
+        clicks: Whether the network takes clicks and returns one object.
+        missing: Receives contradictions between channels and labels.
     """
-    returned = _channels(network, _RETURNED)
-    if clicked:
+    returned = _channels(network, _OUTPUT_ARGUMENTS)
+    if clicks:
         if returned == 1:
             return {"activation": "sigmoid"}
         return {"activation": "softmax", "channels": list(indices[:1]) or [1]}
@@ -107,37 +111,35 @@ def kept_channels(
     if exclusive is None:
         exclusive = returned != len(labels)
         after.notes.append(
-            f"no postprocessing says how labels are decided: {'the largest wins' if exclusive else 'each for itself'}"
+            f"no postprocessing decides between labels: {'the largest wins' if exclusive else 'each by itself'}"
         )
-    wanted, named = len(labels) + exclusive, len(indices) == len(labels)
+    expected, named = len(labels) + exclusive, len(indices) == len(labels)
     if exclusive:
-        if returned is not None and labels and returned != wanted:
-            gaps.append(_other(returned, f"{len(labels)} labels and background"))
-        background = [index for index in range(wanted) if index not in indices]
+        if returned is not None and labels and returned != expected:
+            missing.append(_channel_mismatch(returned, f"{len(labels)} labels and background"))
+        background = [index for index in range(expected) if index not in indices]
         if named and background not in ([], [0]):
             return {"activation": "softmax", "channels": [*background, *indices]}
         return {"activation": "softmax"}
     if after.activation is None:
-        after.notes.append(
-            "no postprocessing says what the network's output goes through before the threshold: a sigmoid"
-        )
-    # Of a softmax the first channel is background, unless the metadata says another.
+        after.notes.append("no postprocessing gives an activation before the threshold: a sigmoid is used")
+    # The first channel of a softmax is background, unless the metadata names another.
     activation = after.activation or "sigmoid"
     first = int(activation == "softmax")
     channels = list(indices) if named else list(range(first, first + len(labels)))
     if returned is not None and labels and max(channels) >= returned:
-        gaps.append(_other(returned, f"{len(labels)} labels"))
+        missing.append(_channel_mismatch(returned, f"{len(labels)} labels"))
     return {"activation": activation, "channels": channels}
 
 
-def _other(returned: int, named: str) -> MissingField:
+def _channel_mismatch(returned: int, named: str) -> MissingField:
     return MissingField(
         "labels", f"the network returns {returned} channels, and the metadata names {named}", "--labels NAME,NAME"
     )
 
 
 def _channels(network: Mapping[str, Any], names: Sequence[str]) -> int | None:
-    """A count of channels among a network's arguments, or their defaults."""
+    """Return a number of channels from a network's arguments, or their defaults; None if it is unknown."""
     arguments = network.get("arguments", {})
     kind = getattr(nets, str(network.get("name")), None)
     parameters = inspect.signature(kind).parameters if inspect.isclass(kind) else {}

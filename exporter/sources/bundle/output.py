@@ -1,4 +1,4 @@
-"""What a bundle's inferer and postprocessing say: windows, activation, and how labels are decided."""
+"""Read a bundle's inferer and postprocessing: windows, activation, and the decision between labels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Inferer", "Postprocessing", "read_inferer", "read_postprocessing"]
 _SILENT = frozenset(
     ["Invert", "SaveImage", "EnsureType", "CastToType", "SqueezeDim", "ToTensor", "Restore", "Identity", "ToDevice"]
 )
-"""What brings the answer onto the image's grid, or into a file: the gateway does that for every model."""
+"""Transforms that bring the output onto the image's grid or into a file: the gateway does so for every model."""
 _NOTED = frozenset(
     [
         "KeepLargestConnectedComponent",
@@ -31,16 +31,16 @@ _NOTED = frozenset(
 
 @dataclass
 class Inferer:
-    """How the network is moved over a volume.
+    """How the network slides over a volume.
 
     Attributes:
-        size: Of a window, along the network's axes; None: not said.
-        overlap: Fraction of a window's edge.
-        blend: Weight of voxels where windows overlap.
-        padding: Beyond a small volume: ``constant`` (with ``value``, in the network's numbers) or ``replicate``.
-        value: See ``padding``.
-        notes: What the gateway does otherwise.
-        gaps: What is not understood.
+        size: Size of a window in voxels, along the network's axes; None if not stated.
+        overlap: Overlap of neighbouring windows, as a fraction of a window's edge.
+        blend: Weighting of voxels where windows overlap.
+        padding: Padding of volumes smaller than a window.
+        value: Value of constant padding, in the network's intensities.
+        notes: Differences between the bundle's pipeline and the gateway's.
+        missing: Fields that are missing or not supported.
     """
 
     size: tuple[int, int, int] | None = None
@@ -57,11 +57,11 @@ class Postprocessing:
     """How the network's output becomes labels.
 
     Attributes:
-        activation: What makes probabilities; None: not said.
-        exclusive: Whether the largest wins (argmax); None: not said.
-        threshold: Where labels are cut that do not exclude each other.
-        notes: What the gateway does otherwise.
-        gaps: What is not understood.
+        activation: Function that turns the output into probabilities; None if not stated.
+        exclusive: Whether the label with the largest probability wins (argmax); None if not stated.
+        threshold: Probability threshold of labels that may overlap.
+        notes: Differences between the bundle's pipeline and the gateway's.
+        missing: Fields that are missing or not supported.
     """
 
     activation: Literal["softmax", "sigmoid"] | None = None
@@ -72,30 +72,30 @@ class Postprocessing:
 
 
 def read_inferer(value: Any) -> Inferer:
-    """Understand the config's ``inferer``, resolved; MONAI's defaults where it says nothing."""
+    """Read the config's resolved ``inferer``; MONAI's defaults apply to what it leaves out."""
     result = Inferer()
     if not isinstance(value, dict):
-        result.missing.append(
-            MissingField("patch.size", "no inferer says what the network sees at once", "--patch X,Y,Z")
-        )
+        result.missing.append(MissingField("patch.size", "no inferer gives the size of a window", "--patch X,Y,Z"))
         return result
     name = plain_name(value.get("_target_", ""))
     if name == "SimpleInferer":
         return result
     if name != "SlidingWindowInferer":
-        result.missing.append(MissingField("patch.size", f"inferer {name} is not understood", "--patch X,Y,Z"))
+        result.missing.append(MissingField("patch.size", f"inferer {name} is not supported", "--patch X,Y,Z"))
         return result
     result.size = three(value.get("roi_size"), int)
     overlap = value.get("overlap", 0.25)
     if isinstance(overlap, list | tuple):
         if len(set(overlap)) > 1:
-            result.notes.append(f"overlap: {max(overlap)} along every axis, where the bundle has {list(overlap)}")
+            result.notes.append(f"overlap: {max(overlap)} along every axis, the bundle has {list(overlap)}")
         overlap = max(overlap)
     if isinstance(overlap, int | float) and 0 <= overlap < 1:
         result.overlap = float(overlap)
     else:
         result.missing.append(
-            MissingField("patch.overlap", f"overlap {_text(overlap)} is no fraction", "--spec FILE with patch.overlap")
+            MissingField(
+                "patch.overlap", f"overlap {_text(overlap)} is not a fraction", "--spec FILE with patch.overlap"
+            )
         )
     result.blend = "gaussian" if value.get("mode", "constant") == "gaussian" else "constant"
     match value.get("padding_mode", "constant"):
@@ -106,16 +106,16 @@ def read_inferer(value: Any) -> Inferer:
             result.value = float(cval) if isinstance(cval, int | float) else 0.0
         case other:
             result.padding = "replicate"
-            result.notes.append(f"padding_mode: replicate, where the bundle has {_text(other)}")
+            result.notes.append(f"padding_mode: replicate, the bundle has {_text(other)}")
     return result
 
 
 def read_postprocessing(value: Any, *, key: str, ignore: Collection[str] = ()) -> Postprocessing:
-    """Understand a bundle's postprocessing.
+    """Read a bundle's postprocessing.
 
     Args:
-        value: The config's ``postprocessing``, resolved.
-        key: The output's.
+        value: The config's resolved ``postprocessing``.
+        key: Name of the network's output in it.
         ignore: Names of transforms to leave out.
     """
     result = Postprocessing()
@@ -130,11 +130,11 @@ def read_postprocessing(value: Any, *, key: str, ignore: Collection[str] = ()) -
         elif name == "AsDiscrete":
             _discrete(result, arguments)
         elif name in _NOTED:
-            result.notes.append(f"{name}: the gateway does not do this to the answer")
+            result.notes.append(f"{name}: the gateway does not apply this to the output")
         else:
-            shown = name or arguments["_target_"]
+            label = name or arguments["_target_"]
             result.missing.append(
-                MissingField("output", f"postprocessing {shown} is not understood", f"--ignore {shown}")
+                MissingField("output", f"postprocessing {label} is not supported", f"--ignore {label}")
             )
     if result.exclusive is None and result.activation is not None:
         result.exclusive = result.activation == "softmax"
@@ -145,7 +145,7 @@ def _discrete(result: Postprocessing, arguments: dict[str, Any]) -> None:
     threshold = arguments.get("threshold", arguments.get("logit_thresh"))
     if arguments.get("argmax"):
         result.exclusive = True
-    elif isinstance(threshold, bool):  # older configs: threshold_values, at 0.5
+    elif isinstance(threshold, bool):  # older configs have threshold_values, with a threshold of 0.5
         result.exclusive = False
     elif isinstance(threshold, int | float) and 0 < threshold < 1:
         result.exclusive, result.threshold = False, float(threshold)

@@ -1,4 +1,4 @@
-"""What a bundle's preprocessing says: axes, spacing, numbers, clicks; and what of it is not understood."""
+"""Read a bundle's preprocessing: axes, spacing, intensities and clicks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.sources.bundle.intensity import INTENSITY_TRANSFORMS, LinearScaling, ScalingError, apply
+from exporter.sources.bundle.intensity import INTENSITY_TRANSFORMS, LinearScaling, ScalingError, apply_transform
 
 __all__ = ["MissingField", "Preprocessing", "plain_name", "read_preprocessing", "steps", "three"]
 
@@ -28,7 +28,7 @@ _SILENT = frozenset(
         "ToNumpy",
     ]
 )
-"""What reads the image, or changes its type or place in memory only."""
+"""Transforms that only load the image or change its type or place in memory."""
 _NOTED = {
     "CropForeground": "the gateway does not crop to the foreground before the network",
     "SpatialPad": "small images are padded by the sliding window alone",
@@ -39,12 +39,12 @@ _NOTED = {
 
 @dataclass(frozen=True)
 class MissingField:
-    """Something that a bundle does not say, or not in words that are understood.
+    """A field of the spec that a model's description does not state, or not in a supported form.
 
     Attributes:
-        path: The spec's field that would say it, as ``patch.spacing``.
-        text: What is missing.
-        flag: What supplies it.
+        path: Dotted path of the field, as ``patch.spacing``.
+        text: Explanation for the user.
+        flag: Command line flag that supplies the field.
     """
 
     path: str
@@ -54,17 +54,17 @@ class MissingField:
 
 @dataclass
 class Preprocessing:
-    """What was understood.
+    """What a bundle does to an image before the network.
 
     Attributes:
-        axes: Where the network's axes lead, as ``RAS``; None: as the file happened to be stored.
-        spacing: Millimetres along the network's axes.
-        numbers: What the network's numbers are.
-        resized: The size to which whole images are resized, along the network's axes.
-        sigma: Of the Gaussian round a click, in voxels; None: the network sees no clicks.
-        clicked: Names of the labels that clicks are given for, in the order of their channels; empty: not said.
-        notes: What the gateway does otherwise.
-        gaps: What is not understood.
+        axes: Directions of the network's axes, as ``RAS``; None: the order in which the file is stored.
+        spacing: Spacing in mm along the network's axes; None if not stated.
+        scaling: Scaling of intensities.
+        resized: Size in voxels to which whole images are resized, along the network's axes; None if they are not.
+        sigma: Sigma of the Gaussian around a click, in voxels; None: the network takes no clicks.
+        clicked: Names of the labels that take clicks, in the order of their channels; empty if not stated.
+        notes: Differences between the bundle's pipeline and the gateway's.
+        missing: Fields that are missing or not supported.
     """
 
     axes: str | None = None
@@ -78,17 +78,17 @@ class Preprocessing:
 
 
 def plain_name(target: object) -> str:
-    """The name of a transform's class without its module, and without the ending of those for dictionaries."""
+    """Return the name of a transform's class without its module and without the suffix of dictionary transforms."""
     name = str(target).rpartition(".")[2]
-    if name in _NOTED:  # SpatialPad, which ends with a d of its own
+    if name in _NOTED:  # SpatialPad ends with a d of its own
         return name
     return re.sub(r"(d|D|Dict)$", "", name) if name[:1].isupper() else name
 
 
 def steps(value: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Names and arguments of the transforms for one key, in their order; Compose and lists unrolled.
+    """Yield the names and arguments of the transforms for one key, in order, with Compose and lists unrolled.
 
-    What is none comes with an empty name, under ``_target_``.
+    Anything that is not a transform comes with an empty name, and as text under ``_target_``.
     """
     if isinstance(value, list):
         for part in value:
@@ -106,11 +106,11 @@ def steps(value: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def read_preprocessing(value: Any, *, key: str, ignore: Collection[str] = ()) -> Preprocessing:
-    """Understand a bundle's preprocessing.
+    """Read a bundle's preprocessing.
 
     Args:
-        value: The config's ``preprocessing``, resolved.
-        key: The image's.
+        value: The config's resolved ``preprocessing``.
+        key: Name of the image in it.
         ignore: Names of transforms to leave out.
     """
     result = Preprocessing()
@@ -122,10 +122,10 @@ def read_preprocessing(value: Any, *, key: str, ignore: Collection[str] = ()) ->
 
 
 def three(value: Any, kind: type) -> tuple[Any, Any, Any] | None:
-    """Three positive numbers of a kind, from three or one; None where it is something else."""
+    """Return three positive numbers of a type, given three or one; None if the value is something else."""
     parts = list(value) if isinstance(value, list | tuple) else [value] * 3
     if len(parts) != 3 or not all(
-        isinstance(one, int | float) and not isinstance(one, bool) and one > 0 for one in parts
+        isinstance(part, int | float) and not isinstance(part, bool) and part > 0 for part in parts
     ):
         return None
     return kind(parts[0]), kind(parts[1]), kind(parts[2])
@@ -136,7 +136,7 @@ def _step(result: Preprocessing, name: str, arguments: dict[str, Any]) -> None:
         result.notes.append(f"{name}: {_NOTED[name]}")
     elif name in INTENSITY_TRANSFORMS:
         try:
-            result.scaling = apply(name, arguments, result.scaling)
+            result.scaling = apply_transform(name, arguments, result.scaling)
         except ScalingError as error:
             result.missing.append(
                 MissingField("input.channels", f"preprocessing {name}: {error}", "--spec FILE with input.channels")
@@ -148,16 +148,16 @@ def _step(result: Preprocessing, name: str, arguments: dict[str, Any]) -> None:
         result.spacing = three(arguments.get("pixdim"), float)
         if result.spacing and result.axes is None and len(set(result.spacing)) > 1:
             result.missing.append(
-                MissingField("patch.spacing", "Spacing before Orientation is along axes as stored", "--spacing")
+                MissingField("patch.spacing", "Spacing before Orientation is along the axes as stored", "--spacing")
             )
     elif name == "Resize" and three(arguments.get("spatial_size"), int):
         result.resized = three(arguments["spatial_size"], int)
     elif "Guidance" in name and "Add" in name:
         _clicks(result, name, arguments)
-    elif "Guidance" not in name:  # the others move clicks along with the image, as the gateway does
-        shown = name or arguments["_target_"]
+    elif "Guidance" not in name:  # the other Guidance transforms move clicks with the image, as the gateway does
+        label = name or arguments["_target_"]
         result.missing.append(
-            MissingField("input.channels", f"preprocessing {shown} is not understood", f"--ignore {shown}")
+            MissingField("input.channels", f"preprocessing {label} is not supported", f"--ignore {label}")
         )
 
 

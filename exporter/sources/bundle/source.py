@@ -1,4 +1,4 @@
-"""A MONAI Bundle's files: metadata, inference config, weights, licence; in a folder or a zip archive.
+"""Open a MONAI Bundle, in a folder or a zip archive: metadata, inference config, weights and licence.
 
 Format: MONAI's documentation, "MONAI Bundle Specification".
 """
@@ -13,7 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from exporter.sources.bundle.archive import unpack
-from exporter.sources.bundle.config import Config, read_mapping
+from exporter.sources.bundle.config import Config
+from exporter.sources.mapping import read_mapping
 from exporter.sources.torchscript import is_torchscript
 from sixpoint.errors import InvalidArgument
 
@@ -26,14 +27,14 @@ _WEIGHTS = ("models/model.pt", "models/model.ts")
 
 @dataclass(frozen=True)
 class Bundle:
-    """What a bundle holds.
+    """The parts of a bundle.
 
     Attributes:
-        name: Its folder's or file's.
-        metadata: ``configs/metadata.json``.
-        config: ``configs/inference.json`` or ``.yaml``.
-        weights: The state dict (``.pt``), or else the TorchScript file (``.ts``) with the same weights.
-        licence: The text of its licence; empty where there is none.
+        name: Name of its folder or file.
+        metadata: Content of ``configs/metadata.json``.
+        config: Content of ``configs/inference.json`` or ``.yaml``.
+        weights: File of the state dict (``.pt``), or else of the TorchScript network (``.ts``).
+        licence: Text of its licence; empty if it has none.
     """
 
     name: str
@@ -44,7 +45,7 @@ class Bundle:
 
     @property
     def scripted(self) -> bool:
-        """Whether the weights are in a TorchScript file, which holds the network, too."""
+        """Whether the weights are in a TorchScript file, which also holds the network."""
         return is_torchscript(self.weights)
 
 
@@ -55,14 +56,14 @@ def is_bundle(path: Path) -> bool:
 
 @contextlib.contextmanager
 def open_bundle(path: Path, *, weights: Path | None = None) -> Iterator[Bundle]:
-    """Read a bundle; what a zip archive was unpacked to is gone at the end.
+    """Open a bundle; an unpacked zip archive is deleted at the end.
 
     Args:
         path: Folder or zip archive.
-        weights: The file of weights to take instead of the one that the bundle names.
+        weights: File of weights to use in place of the bundle's own.
 
     Raises:
-        InvalidArgument: The archive is damaged or dangerous, or a part of the bundle is missing, naming it.
+        InvalidArgument: The archive is damaged or unsafe, or a part of the bundle is missing.
     """
     if path.is_dir():
         yield _read(path, name=path.resolve().name, weights=weights)
@@ -73,18 +74,18 @@ def open_bundle(path: Path, *, weights: Path | None = None) -> Iterator[Bundle]:
 
 
 def _root(folder: Path) -> Path:
-    """Where the bundle begins in an unpacked archive: at its top, or in the one folder that is there."""
+    """Return the bundle's folder in an unpacked archive: its top, or its only folder."""
     inner = [part for part in folder.iterdir() if part.is_dir() and not part.name.startswith(("__", "."))]
     return inner[0] if not (folder / "configs").is_dir() and len(inner) == 1 else folder
 
 
 def _read(root: Path, *, name: str, weights: Path | None) -> Bundle:
     if not (root / _METADATA).is_file():
-        raise InvalidArgument(f"{name} has no {_METADATA}: it is no MONAI bundle, or not whole")
-    found = [root / part for part in _CONFIGS if (root / part).is_file()]
-    if not found:
-        raise InvalidArgument(f"{name} has no configs/inference.json or .yaml: nothing says what network it holds")
-    config = Config(read_mapping(found[0], what="the bundle's"))
+        raise InvalidArgument(f"{name} has no {_METADATA}: it is not a MONAI bundle, or is incomplete")
+    configs = [root / part for part in _CONFIGS if (root / part).is_file()]
+    if not configs:
+        raise InvalidArgument(f"{name} has no configs/inference.json or .yaml: nothing describes its network")
+    config = Config(read_mapping(configs[0], what="the bundle's"))
     return Bundle(
         name=name,
         metadata=read_mapping(root / _METADATA, what="the bundle's"),
@@ -95,7 +96,7 @@ def _read(root: Path, *, name: str, weights: Path | None) -> Bundle:
 
 
 def _weights(root: Path, config: Config, *, name: str) -> Path:
-    """The file that the config's CheckpointLoader reads, or the usual one."""
+    """Return the file that the config's CheckpointLoader reads, or the usual one."""
     named = [loader.get("load_path") for loader in config.targets("CheckpointLoader")]
     usual = [f"models/{PurePosixPath(path).name}" for path in named if isinstance(path, str)]
     candidates = [*usual, *_WEIGHTS]
@@ -103,6 +104,6 @@ def _weights(root: Path, config: Config, *, name: str) -> Path:
         if (root / part).is_file():
             return root / part
     raise InvalidArgument(
-        f"{name} has no {candidates[0]}: bundles leave large files out; fetch it with exporter pull, or name the file "
-        "with --weights"
+        f"{name} has no {candidates[0]}: bundles are often distributed without large files; download it with exporter "
+        "pull, or name the file with --weights"
     )

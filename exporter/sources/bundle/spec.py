@@ -1,31 +1,33 @@
-"""From a MONAI bundle to a ModelSpec: what it says is taken over, what it leaves out is asked for by name."""
+"""Derive a ModelSpec from a MONAI bundle, and name everything that the bundle does not state."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from exporter.sources.bundle.metadata import descriptive_fields, labels_of, network_format
-from exporter.sources.bundle.network import kept_channels, read_network, seen_channels
+from exporter.sources.bundle.network import input_channels, output_fields, read_network
 from exporter.sources.bundle.output import Inferer, read_inferer, read_postprocessing
 from exporter.sources.bundle.preprocessing import MissingField, Preprocessing, read_preprocessing
 from exporter.sources.bundle.source import Bundle
+from exporter.sources.mapping import merge
 from sixpoint.errors import InvalidArgument
 from sixpoint.model_spec import ModelSpec
 
-__all__ = ["DerivedSpec", "ModelDescription", "derive_spec", "merge", "read_bundle"]
+__all__ = ["DerivedSpec", "ModelDescription", "derive_spec", "read_bundle"]
 
-_LARGEST = 32768.0
+_INTENSITY_LIMIT = 32768.0
+"""Half-width of the window for images that are not rescaled: all values of 16-bit images lie within."""
 
 
 @dataclass(frozen=True)
 class DerivedSpec:
-    """A bundle, understood.
+    """A spec derived from a model's own description.
 
     Attributes:
-        spec: What it says.
-        notes: What the gateway does otherwise than the bundle.
+        spec: The spec.
+        notes: Differences between the model's own pipeline and the gateway's.
     """
 
     spec: ModelSpec
@@ -34,197 +36,201 @@ class DerivedSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelDescription:
-    """What a description of a model is made of, whoever wrote it; every value resolved.
+    """The parts of a model's own description, in the form of a MONAI config with references resolved.
 
     Attributes:
-        name: What to call it in errors.
-        described: Fields of the spec that are for people.
-        network: Name and arguments of the network, and what is not understood of them.
-        labels: Names of the labels by their channel of the network's output, background left out.
-        preprocessing: A list of transforms, or a Compose.
-        inferer: As a bundle's.
-        postprocessing: As ``preprocessing``.
-        keys: Of image and answer, as the transforms name them.
+        name: Name of the description in errors.
+        texts: Fields of the spec that are for people: title, description, licence, ...
+        network: Name and arguments of the network.
+        missing: Fields that are already known to be missing.
+        labels: Names of the labels by their channel of the network's output, without background.
+        preprocessing: List of transforms, or a Compose.
+        inferer: The inferer.
+        postprocessing: List of transforms, or a Compose.
+        image_key: Name of the image in the transforms.
+        output_key: Name of the network's output in the transforms.
     """
 
     name: str
-    described: Mapping[str, Any]
-    network: tuple[Mapping[str, Any], Sequence[MissingField]]
+    texts: Mapping[str, Any]
+    network: Mapping[str, Any]
+    missing: list[MissingField] = field(default_factory=list)
     labels: Mapping[int, str]
     preprocessing: Any
     inferer: Any
     postprocessing: Any
-    keys: tuple[str, str] = ("image", "pred")
+    image_key: str = "image"
+    output_key: str = "pred"
 
 
 def read_bundle(bundle: Bundle, *, overrides: Mapping[str, Any], ignore: Collection[str] = ()) -> DerivedSpec:
-    """Turn a bundle's config into a spec.
+    """Derive a spec from a bundle's metadata and config.
 
     Args:
         bundle: The bundle.
-        overrides: What the user says of the spec, as nested mappings; it comes before what the bundle says.
-        ignore: Names of transforms that may be left out.
+        overrides: What the user says of the spec, as nested mappings; takes precedence over the bundle.
+        ignore: Names of transforms to leave out.
 
     Raises:
-        InvalidArgument: Something is missing, or not understood: every such thing is named, with what supplies it.
-        ModelSpecError: Bundle and user together make no valid spec.
+        InvalidArgument: Fields are missing or not supported; the error names each, with the flag that supplies it.
+        ModelSpecError: Bundle and user together give an invalid spec.
     """
-    gaps: list[MissingField] = []
-    network = read_network(bundle.config.get("network_def"), gaps)
-    if gaps and bundle.scripted:  # the file holds the network itself
-        network, gaps = {"name": "TorchScript"}, []
+    missing: list[MissingField] = []
+    network = read_network(bundle.config.get("network_def"), missing)
+    if missing and bundle.scripted:  # the TorchScript file holds the network itself
+        network, missing = {"name": "TorchScript"}, []
     image = network_format(bundle.metadata, "inputs", "image")
     output = network_format(bundle.metadata, "outputs", "pred")
-    parts = ModelDescription(
+    description = ModelDescription(
         name=f"the bundle {bundle.name}",
-        described=descriptive_fields(bundle),
-        network=(network, gaps),
+        texts=descriptive_fields(bundle),
+        network=network,
+        missing=missing,
         labels=labels_of(output),
         preprocessing=bundle.config.get("preprocessing"),
         inferer=bundle.config.get("inferer"),
         postprocessing=bundle.config.get("postprocessing"),
-        keys=(image.key, output.key),
+        image_key=image.key,
+        output_key=output.key,
     )
-    return derive_spec(parts, overrides=overrides, ignore=ignore)
+    return derive_spec(description, overrides=overrides, ignore=ignore)
 
 
-def derive_spec(parts: ModelDescription, *, overrides: Mapping[str, Any], ignore: Collection[str] = ()) -> DerivedSpec:
-    """Turn a description's parts into a spec; arguments and errors as of :func:`read_bundle`."""
-    before = read_preprocessing(parts.preprocessing, key=parts.keys[0], ignore=ignore)
-    inferer = read_inferer(parts.inferer)
-    after = read_postprocessing(parts.postprocessing, key=parts.keys[1], ignore=ignore)
-    network, others = parts.network
-    clicked = before.sigma is not None
-    gaps = [*others, *before.missing, *(() if clicked else inferer.missing), *after.missing]
+def derive_spec(
+    description: ModelDescription, *, overrides: Mapping[str, Any], ignore: Collection[str] = ()
+) -> DerivedSpec:
+    """Derive a spec from a model's description; arguments and errors as for :func:`read_bundle`."""
+    before = read_preprocessing(description.preprocessing, key=description.image_key, ignore=ignore)
+    inferer = read_inferer(description.inferer)
+    after = read_postprocessing(description.postprocessing, key=description.output_key, ignore=ignore)
+    network = description.network
+    clicks = before.sigma is not None
+    missing = [*description.missing, *before.missing, *(() if clicks else inferer.missing), *after.missing]
     axes = _value(overrides, "network.axes") or before.axes
     if axes is None:
-        gaps.append(MissingField("network.axes", "no Orientation says where the network's axes lead", "--axes, as RAS"))
-    labels = _value(overrides, "labels") or list(parts.labels.values())
+        missing.append(
+            MissingField("network.axes", "no Orientation gives the directions of the network's axes", "--axes, as RAS")
+        )
+    labels = _value(overrides, "labels") or list(description.labels.values())
     if not labels:
-        gaps.append(MissingField("labels", "nothing names the labels", "--labels NAME,NAME"))
-    part = _annotation if clicked else _segmentation
-    mapping = {**parts.described, "labels": list(labels), **part(before, inferer, axes=axes or "RAS", gaps=gaps)}
-    mapping["output"] = {"threshold": after.threshold, "exclusive": clicked or after.exclusive is not False}
+        missing.append(MissingField("labels", "nothing names the labels", "--labels NAME,NAME"))
+    task_fields = _annotation if clicks else _segmentation
+    mapping = {
+        **description.texts,
+        "labels": list(labels),
+        **task_fields(before, inferer, axes=axes or "RAS", missing=missing),
+    }
+    mapping["output"] = {"threshold": after.threshold, "exclusive": clicks or after.exclusive is not False}
     channels = _value(overrides, "input.channels") or mapping["input"]["channels"]
-    _check_seen(seen_channels(network), len(channels), gaps)
-    mapping["network"] = {**network, "axes": axes or "RAS", **_numbers(before, len(channels))}
-    indices = tuple(parts.labels)
-    mapping["network"] |= kept_channels(network, after, labels=labels, indices=indices, clicked=clicked, gaps=gaps)
-    missing = "; ".join(f"{gap.text} ({gap.flag})" for gap in gaps if _value(overrides, gap.path) is None)
-    if missing:
-        raise InvalidArgument(f"{parts.name} does not say all that is needed: {missing}")
-    return DerivedSpec(ModelSpec.from_mapping(merge(mapping, overrides)), (*before.notes, *inferer.notes, *after.notes))
+    _check_channels(input_channels(network), len(channels), missing)
+    mapping["network"] = {**network, "axes": axes or "RAS", **_scaling(before, len(channels))}
+    mapping["network"] |= output_fields(
+        network, after, labels=labels, indices=tuple(description.labels), clicks=clicks, missing=missing
+    )
+    problems = "; ".join(f"{item.text} ({item.flag})" for item in missing if _value(overrides, item.path) is None)
+    if problems:
+        raise InvalidArgument(f"{description.name} does not state everything that is needed: {problems}")
+    notes = (*before.notes, *inferer.notes, *after.notes)
+    return DerivedSpec(ModelSpec.from_mapping(merge(mapping, overrides)), notes)
 
 
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Two nested mappings as one, where the second comes before the first; lists are taken whole."""
-    result = dict(base)
-    for key, value in over.items():
-        mine = result.get(key)
-        result[key] = merge(mine, value) if isinstance(mine, Mapping) and isinstance(value, Mapping) else value
-    return result
-
-
-def _annotation(before: Preprocessing, _inferer: Inferer, *, axes: str, gaps: list[MissingField]) -> dict[str, Any]:
-    """Of a network in the manner of DeepEdit: the whole image resized, clicks on the object and beside it."""
+def _annotation(before: Preprocessing, _inferer: Inferer, *, axes: str, missing: list[MissingField]) -> dict[str, Any]:
+    """Return the fields of a DeepEdit-like network: the whole image, resized, with clicks on and beside the object."""
     objects = [name for name in before.clicked if name != "background"]
     if before.clicked and (len(objects) != 1 or len(before.clicked) != 2):
-        gaps.append(
+        missing.append(
             MissingField(
                 "input.channels",
-                f"clicks for {', '.join(before.clicked)}: one object and background are understood",
+                f"clicks for {', '.join(before.clicked)}: only one object and background are supported",
                 "--spec FILE",
             )
         )
     if before.resized is None:
-        gaps.append(
-            MissingField("roi.size", "no Resize says on what grid the network sees it", "--spec FILE with roi.size")
-        )
+        missing.append(MissingField("roi.size", "no Resize gives the network's grid", "--spec FILE with roi.size"))
     size = before.resized or (128, 128, 128)
-    first = not before.clicked or before.clicked[0] != "background"
+    object_first = not before.clicked or before.clicked[0] != "background"
     clicks = [
         {"kind": "clicks", "sign": sign, "sigma": before.sigma / min(size) if before.sigma else 0.03}
-        for sign in (("positive", "negative") if first else ("negative", "positive"))
+        for sign in (("positive", "negative") if object_first else ("negative", "positive"))
     ]
     if before.sigma and len(set(size)) > 1:
-        gaps.append(
+        missing.append(
             MissingField(
-                "input.channels", f"clicks on a grid of {size}, which is no cube", "--spec FILE with input.channels"
+                "input.channels", f"clicks on a grid of {size}, expected a cube", "--spec FILE with input.channels"
             )
         )
     before.notes.append("the first click begins the object; the network sees the whole image, and clicks alone")
     return {
         "task": "annotation",
         "prompts": ["clicks"],
-        "roi": {"size": _patient(size, axes), "whole": True},
-        "input": {"channels": [_image(before), *clicks]},
+        "roi": {"size": _to_xyz(size, axes), "whole": True},
+        "input": {"channels": [_image_channel(before), *clicks]},
     }
 
 
-def _segmentation(before: Preprocessing, inferer: Inferer, *, axes: str, gaps: list[MissingField]) -> dict[str, Any]:
+def _segmentation(before: Preprocessing, inferer: Inferer, *, axes: str, missing: list[MissingField]) -> dict[str, Any]:
+    """Return the fields of a network that slides over a volume."""
     if before.spacing is None:
-        gaps.append(
-            MissingField("patch.spacing", "no Spacing says on what grid the network sees the image", "--spacing X,Y,Z")
-        )
+        missing.append(MissingField("patch.spacing", "no Spacing gives the network's grid", "--spacing X,Y,Z"))
     if before.resized is not None:
-        gaps.append(
+        missing.append(
             MissingField(
-                "patch.size", "the whole image is resized, and windows are what is understood", "--patch X,Y,Z"
+                "patch.size", "the whole image is resized, and only sliding windows are supported", "--patch X,Y,Z"
             )
         )
     elif inferer.size is None and not inferer.missing:
-        gaps.append(MissingField("patch.size", "the inferer gives no roi_size", "--patch X,Y,Z"))
-    numbers = before.scaling
+        missing.append(MissingField("patch.size", "the inferer gives no roi_size", "--patch X,Y,Z"))
+    scaling = before.scaling
     return {
         "task": "segmentation",
         "prompts": [],
         "patch": {
-            "size": _patient(inferer.size or (96, 96, 96), axes),
-            "spacing": _patient(before.spacing or (1.0, 1.0, 1.0), axes),
+            "size": _to_xyz(inferer.size or (96, 96, 96), axes),
+            "spacing": _to_xyz(before.spacing or (1.0, 1.0, 1.0), axes),
             "overlap": inferer.overlap,
             "blend": inferer.blend,
             "padding": inferer.padding,
-            "padding_value": min(max((inferer.value - numbers.offset) / numbers.scale, -1.0), 1.0),
+            "padding_value": min(max((inferer.value - scaling.offset) / scaling.scale, -1.0), 1.0),
         },
-        "input": {"channels": [_image(before)]},
+        "input": {"channels": [_image_channel(before)]},
     }
 
 
-def _image(before: Preprocessing) -> dict[str, Any]:
-    """The image channel; where nothing is done to the image, a window that clips nothing an image may hold."""
+def _image_channel(before: Preprocessing) -> dict[str, Any]:
+    """Return the image channel; for an image that is not rescaled, with a window wide enough to clip nothing."""
     intensity = before.scaling.intensity
-    plain = {"method": "range", "low": -_LARGEST, "high": _LARGEST}
+    plain = {"method": "range", "low": -_INTENSITY_LIMIT, "high": _INTENSITY_LIMIT}
     return {"kind": "image", "intensity": intensity.model_dump() if intensity else plain}
 
 
-def _numbers(before: Preprocessing, count: int) -> dict[str, Any]:
-    """What the graph makes of the image channel; clicks are 0 to 1 already."""
-    numbers = before.scaling
-    scale = numbers.scale if numbers.intensity else _LARGEST
-    return {"scale": [scale, *[1.0] * (count - 1)], "offset": [numbers.offset, *[0.0] * (count - 1)]}
+def _scaling(before: Preprocessing, channels: int) -> dict[str, Any]:
+    """Return scale and offset of every channel; click channels are 0 to 1 already."""
+    scaling = before.scaling
+    scale = scaling.scale if scaling.intensity else _INTENSITY_LIMIT
+    return {"scale": [scale, *[1.0] * (channels - 1)], "offset": [scaling.offset, *[0.0] * (channels - 1)]}
 
 
-def _patient(values: tuple[Any, Any, Any], axes: str) -> list[Any]:
-    """Three values along the network's axes as those along the patient's (x, y, z)."""
+def _to_xyz(values: tuple[Any, Any, Any], axes: str) -> list[Any]:
+    """Reorder three values from the network's axes to the patient's (x, y, z)."""
     return [
         next(value for value, axis in zip(values, axes, strict=True) if axis in pair) for pair in ("LR", "PA", "SI")
     ]
 
 
-def _check_seen(wanted: int | None, made: int, gaps: list[MissingField]) -> None:
-    if wanted is not None and wanted != made:
-        gaps.append(
+def _check_channels(expected: int | None, available: int, missing: list[MissingField]) -> None:
+    if expected is not None and expected != available:
+        missing.append(
             MissingField(
                 "input.channels",
-                f"the network sees {wanted} channels, and {made} can be made of one image",
+                f"the network takes {expected} channels, and one image gives {available}",
                 "--spec FILE with input.channels",
             )
         )
 
 
-def _value(given: Mapping[str, Any], path: str) -> Any:
-    """What the user said at a path; None where nothing."""
-    value: Any = given
+def _value(overrides: Mapping[str, Any], path: str) -> Any:
+    """Return the user's value at a dotted path; None if there is none."""
+    value: Any = overrides
     for key in path.split("."):
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
