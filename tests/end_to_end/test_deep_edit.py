@@ -22,9 +22,8 @@ from sixpoint.cli import app
 from sixpoint.geometry import Geometry
 from sixpoint.prompts import Click, ExtremePoints
 from sixpoint.volume import Volume, write_image
-from tests.exporter.bundles import write_bundle
-from tests.exporter.conftest import run
-from tests.exporter.sources.test_bundle import deep_edit
+from tests.exporter.bundles import deep_edit, write_bundle
+from tests.exporter.command_line import run
 from tests.support.models import write_clicks_model
 from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.servers import running_gateway, running_triton

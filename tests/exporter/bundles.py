@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.bundle import ConfigParser
+from monai.bundle.config_parser import ConfigParser
 
 METADATA: dict[str, Any] = {
     "version": "0.5.4",
@@ -59,6 +59,23 @@ UNET = {
     "num_res_units": 1,
     "norm": "batch",
 }
+NETWORKS: dict[str, dict[str, Any]] = {
+    "UNet": UNET,
+    "DynUNet": {
+        "_target_": "monai.networks.nets.DynUNet",
+        "spatial_dims": 3,
+        "in_channels": 1,
+        "out_channels": 2,
+        "kernel_size": [3, 3, 3],
+        "strides": [1, 2, [2, 2, 1]],
+        "upsample_kernel_size": [2, [2, 2, 1]],
+        "filters": [4, 8, 16],
+        "norm_name": "instance",
+        "res_block": True,
+    },
+    "SegResNet": {"_target_": "SegResNet", "init_filters": 8, "out_channels": 2, "dropout_prob": 0.2},
+}
+RANGE = {"_target_": "ScaleIntensityRanged", "keys": "image", "a_min": -57, "a_max": 164, "b_min": 0.0, "b_max": 1.0}
 CONFIG: dict[str, Any] = {
     "imports": ["$import glob", "$import os"],
     "bundle_root": ".",
@@ -119,10 +136,39 @@ def config(**changes: Any) -> dict[str, Any]:
 
 
 def metadata(labels: dict[str, str] | None = None, **changes: Any) -> dict[str, Any]:
+    """Return the metadata of such a bundle, with other labels or changed entries."""
     result = {**copy.deepcopy(METADATA), **changes}
     if labels is not None:
         result["network_data_format"]["outputs"]["pred"]["channel_def"] = labels
     return result
+
+
+def deep_edit() -> dict[str, Any]:
+    """Return the config of a bundle like MONAI's DeepEdit: one object, clicks on and beside it."""
+    content = config(
+        label_names={"spleen": 1, "background": 0},
+        first=[
+            {"_target_": "Orientationd", "keys": "image", "axcodes": "RAS"},
+            {**RANGE, "clip": True},
+        ],
+        clicks=[
+            {"_target_": "scripts.transforms.OrientationGuidanceMultipleLabelDeepEditd", "ref_image": "image"},
+            {"_target_": "AddGuidanceFromPointsDeepEditd", "ref_image": "image", "label_names": "@label_names"},
+            {"_target_": "Resized", "keys": "image", "spatial_size": [32, 32, 32], "mode": "area"},
+            {"_target_": "ResizeGuidanceMultipleLabelDeepEditd", "guidance": "guidance", "ref_image": "image"},
+            {
+                "_target_": "AddGuidanceSignalDeepEditd",
+                "keys": "image",
+                "guidance": "guidance",
+                "number_intensity_ch": 1,
+            },
+        ],
+        network_def={**NETWORKS["DynUNet"], "in_channels": "$len(@label_names) + 1", "strides": [1, 2, 2]},
+        inferer={"_target_": "SimpleInferer"},
+    )
+    content["network_def"]["upsample_kernel_size"] = [2, 2]
+    content["preprocessing"] = {"_target_": "Compose", "transforms": "$@first + @clicks"}
+    return content
 
 
 def network_of(content: dict[str, Any]) -> torch.nn.Module:

@@ -1,66 +1,34 @@
-"""A network small enough to export in a second or two, with the channels of the real one."""
+"""A network small enough to export in a second or two, with the channels of the real one; and a host of models."""
 
 from __future__ import annotations
 
 import copy
 import shutil
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from typer.testing import CliRunner, Result
 
-from exporter.cli import app
 from exporter.graph.network import build_network
 from sixpoint.model_spec import ModelSpec
-
-SPEC: dict[str, Any] = {
-    "title": "Tiny",
-    "description": "Random weights.",
-    "roi": {"size": [24, 16, 16]},
-    "input": {
-        "channels": [
-            {"kind": "image", "intensity": {"method": "percentile"}},
-            {"kind": "image", "intensity": {"method": "ellipsoid"}},
-            {"kind": "image", "intensity": {"method": "points"}},
-            {"kind": "heatmap"},
-            {"kind": "ellipsoid"},
-            {"kind": "hull"},
-        ]
-    },
-    "network": {
-        "name": "UNet",
-        "arguments": {
-            "spatial_dims": 3,
-            "in_channels": 6,
-            "out_channels": 1,
-            "channels": [4, 8],
-            "strides": [2],
-            "num_res_units": 1,
-        },
-    },
-    "licence": "Apache-2.0",
-    "metrics": {"dice": 0.91234},
-    "provenance": {"data": "none"},
-}
-
-
-def run(*arguments: object) -> Result:
-    """Run the command line; its output and errors are apart."""
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+from tests.exporter.command_line import run
+from tests.exporter.model_host import Host
+from tests.exporter.specs import ANNOTATION
 
 
 @pytest.fixture
 def mapping() -> dict[str, Any]:
     """The spec as a YAML reader returns it, to be changed at will."""
-    return copy.deepcopy(SPEC)
+    return copy.deepcopy(ANNOTATION)
 
 
 @pytest.fixture(scope="session")
 def spec() -> ModelSpec:
-    return ModelSpec.from_mapping(SPEC)
+    return ModelSpec.from_mapping(ANNOTATION)
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +48,7 @@ def checkpoint(state: dict[str, torch.Tensor], tmp_path_factory: pytest.TempPath
 @pytest.fixture(scope="session")
 def spec_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("spec") / "spec.yaml"
-    path.write_text(yaml.safe_dump(SPEC))
+    path.write_text(yaml.safe_dump(ANNOTATION))
     return path
 
 
@@ -97,3 +65,14 @@ def exported(checkpoint: Path, spec_file: Path, tmp_path_factory: pytest.TempPat
 def repository(exported: Path, tmp_path: Path) -> Path:
     """A copy of it, to be changed at will."""
     return Path(shutil.copytree(exported, tmp_path / "model_repository"))
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    server = Host()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()

@@ -1,4 +1,4 @@
-"""A tiny model without weights to publish, and a client that never stops asking."""
+"""A tiny model without weights to publish, and a client that sends requests without a pause."""
 
 from __future__ import annotations
 
@@ -15,61 +15,68 @@ import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from exporter.publishing.prepare import prepare
-from exporter.publishing.publish import PreparedModel
+from exporter.publishing.prepared import PreparedModel
 from exporter.publishing.triton import Triton
-from exporter.sources.dispatch import ExportOptions
+from exporter.sources.options import ExportOptions
 from sixpoint.model_spec import CANDIDATE_PARAMETER, Candidate
 from tests.support.models import ELLIPSOID_SPEC, write_ellipsoid_model
 
 SPEC = ELLIPSOID_SPEC.model_copy(update={"roi": ELLIPSOID_SPEC.roi.model_copy(update={"size": (16, 16, 16)})})
 
 
-def release(folder: Path, *, name: str = "tiny") -> PreparedModel:
-    """The exported model, made ready to be published."""
+def prepared_model(folder: Path, *, name: str = "tiny") -> PreparedModel:
+    """Return an exported model, prepared for publishing."""
     write_ellipsoid_model(folder / name, spec=SPEC)
     (folder / "work").mkdir()
     return prepare(folder / name, ExportOptions(tolerance=0.01), name=name, folder=folder / "work")
 
 
 @dataclass
-class Asked:
-    """How many answers each version gave, and how many failures there were, by their text."""
+class Requests:
+    """Numbers of answers by version, and of failures by their text."""
 
     answers: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
 
 
 def _serving(stub: Any, triton: Triton, name: str) -> str:
-    """The newest ready version that is not on trial, of one moment: versions and config are two calls."""
+    """Return the newest ready version that is not on trial.
+
+    Versions and config take two calls: repeated until nothing changed in between.
+    """
     while True:
         before = _ready(triton, name)
         parameters = stub.ModelConfig(service_pb2.ModelConfigRequest(name=name)).config.parameters
         text = parameters[CANDIDATE_PARAMETER].string_value if CANDIDATE_PARAMETER in parameters else ""
-        tried = int(Candidate.from_json(text).version) if text else None
+        candidates = {int(Candidate.from_json(text).version)} if text else set()
         if before == _ready(triton, name):
-            return str(max(before - {tried}))
+            return str(max(before - candidates))
 
 
-def _ready(triton: Triton, name: str) -> set[int | None]:
+def _ready(triton: Triton, name: str) -> set[int]:
     return {version for version, (state, _) in triton.version_states(name).items() if state == "READY"}
 
 
 @contextlib.contextmanager
-def asking(address: str, *, name: str = "tiny", by_version: bool) -> Iterator[Asked]:
-    """Ask without a pause, from a thread, without a version or (``by_version``) for the one that was seen to serve:
-    the newest that is ready and not on trial, as the gateway does.
+def asking(address: str, *, name: str = "tiny", by_version: bool) -> Iterator[Requests]:
+    """Send requests without a pause, from a thread.
+
+    Args:
+        address: Address of Triton.
+        name: Name of the model.
+        by_version: Whether to name the serving version, as the gateway does: the newest that is ready and not on trial.
     """
-    asked, done = Asked(), threading.Event()
-    given = np.zeros((1, *SPEC.input_shape), np.float16).tobytes()
+    requests, done = Requests(), threading.Event()
+    image = np.zeros((1, *SPEC.input_shape), np.float16).tobytes()
 
     def ask(stub: Any, version: str) -> None:
         request = service_pb2.ModelInferRequest(model_name=name, model_version=version)
         request.inputs.add(name="INPUT", datatype="FP16", shape=[1, *SPEC.input_shape])
-        request.raw_input_contents.append(given)
+        request.raw_input_contents.append(image)
         try:
-            asked.answers[stub.ModelInfer(request, timeout=30).model_version] += 1
+            requests.answers[str(stub.ModelInfer(request, timeout=30).model_version)] += 1
         except grpc.RpcError as error:
-            asked.failures[error.details()] += 1
+            requests.failures[str(error.details())] += 1
 
     def run() -> None:
         with grpc.insecure_channel(address) as channel, Triton(address) as triton:
@@ -84,7 +91,7 @@ def asking(address: str, *, name: str = "tiny", by_version: bool) -> Iterator[As
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        yield asked
+        yield requests
     finally:
         done.set()
         thread.join()

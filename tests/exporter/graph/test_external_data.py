@@ -19,23 +19,23 @@ from onnx import external_data_helper
 
 from exporter.graph.external_data import iter_tensors
 from exporter.publishing.prepare import prepare
-from exporter.publishing.publish import PreparedModel, publish
+from exporter.publishing.prepared import PreparedModel
+from exporter.publishing.publish import publish
 from exporter.publishing.triton import Triton
 from exporter.publishing.versions import list_versions, remove, rollback
 from exporter.repository.folder import FolderRepository
 from exporter.repository.object_store import ObjectStoreRepository
+from exporter.repository.protocol import Content
 from exporter.repository.validate import validate
 from exporter.repository.view import fetch_model
-from exporter.sources.dispatch import ExportOptions
+from exporter.sources.options import ExportOptions
 from sixpoint.errors import InvalidArgument
-from tests.exporter.conftest import run
-from tests.exporter.hub.test_pull import Host, host, pull
-from tests.exporter.sources.test_files import SPEC
+from tests.exporter.command_line import run
+from tests.exporter.model_host import Host, pull
+from tests.exporter.specs import SEGMENTATION
 from tests.support.models import write_ellipsoid_model
 from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.servers import running_triton
-
-__all__ = ["host"]  # a fixture
 
 FILES = {"model.onnx", "model.onnx.data", "version.json", "parity.json", "parity.npz"}
 
@@ -95,9 +95,12 @@ def test_an_object_store_has_the_graph_last_and_loses_it_first(
     publish(models, large, triton=None)
     put: list[str] = []
     original = ObjectStoreRepository._put
-    monkeypatch.setattr(
-        ObjectStoreRepository, "_put", lambda self, path, content: (put.append(path), original(self, path, content))
-    )
+
+    def recorded_put(self: ObjectStoreRepository, path: str, content: Content) -> None:
+        put.append(path)
+        original(self, path, content)
+
+    monkeypatch.setattr(ObjectStoreRepository, "_put", recorded_put)
     publish(models, large, triton=None)
     written = [path for path in put if path.startswith("large/2/")]
     assert written.index("large/2/model.onnx.data") < written.index("large/2/model.onnx")
@@ -106,7 +109,12 @@ def test_an_object_store_has_the_graph_last_and_loses_it_first(
     rollback(models, "large", to=1, triton=None)
     gone: list[str] = []
     delete = ObjectStoreRepository.delete
-    monkeypatch.setattr(ObjectStoreRepository, "delete", lambda self, path: (gone.append(path), delete(self, path)))
+
+    def recorded_delete(self: ObjectStoreRepository, path: str) -> None:
+        gone.append(path)
+        delete(self, path)
+
+    monkeypatch.setattr(ObjectStoreRepository, "delete", recorded_delete)
     remove(models, "large", 2, triton=None)
     assert gone[0] == "large/2/model.onnx"
     assert models.versions("large") == [1]
@@ -125,9 +133,9 @@ def test_an_exported_one_is_published_again_to_the_byte(large: PreparedModel, tm
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [
-        (lambda data: data.unlink(), "has weights in a file that is not beside it: 'model.onnx.data'"),
+        (lambda data: data.unlink(), "has weights in a file that is missing from its folder: 'model.onnx.data'"),
         (lambda data: data.write_bytes(data.read_bytes()[:2000]), "version 1: model.onnx "),
-        (lambda data: data.write_bytes(data.read_bytes()[::-1]), "is not the one that version.json was written for"),
+        (lambda data: data.write_bytes(data.read_bytes()[::-1]), "was changed after it was published"),
         (lambda data: data.symlink_to(data.rename(data.parents[3] / "elsewhere")), "is a link"),
     ],
     ids=["missing", "cut off", "changed", "a link"],
@@ -160,7 +168,7 @@ def theirs(tmp_path: Path) -> Path:
     model = onnx.load(path)
     path.with_name("model.onnx.data").unlink(missing_ok=True)
     onnx.save(model, path, save_as_external_data=True, all_tensors_to_one_file=False, size_threshold=0)
-    (path.parent / "spec.yaml").write_text(yaml.safe_dump(SPEC))
+    (path.parent / "spec.yaml").write_text(yaml.safe_dump(SEGMENTATION))
     return path
 
 
@@ -193,7 +201,7 @@ def test_weights_outside_of_the_folder_are_refused(name: str, theirs: Path, tmp_
     for command in (("export", theirs, "--repository", tmp_path / "repository"), ("pull", f"file:{theirs}")):
         done = run(*command, *(("--cache", tmp_path / "cache") if command[0] == "pull" else ()))
         assert done.exit_code == 3
-        assert f"model.onnx has weights in a file outside of its folder: {name!r}" in done.stderr
+        assert f"model.onnx has weights in a file outside its folder: {name!r}" in done.stderr
         assert done.stderr.count("\n") == 1
     assert not (tmp_path / "repository").exists()
     assert not list((tmp_path / "cache").rglob("*.onnx"))
@@ -201,7 +209,7 @@ def test_weights_outside_of_the_folder_are_refused(name: str, theirs: Path, tmp_
 
 def test_weights_that_are_not_there_are_told(theirs: Path, tmp_path: Path) -> None:
     renamed(theirs, "nowhere.bin")
-    with pytest.raises(InvalidArgument, match=r"a file that is not beside it: 'nowhere\.bin'"):
+    with pytest.raises(InvalidArgument, match=r"a file that is missing from its folder: 'nowhere\.bin'"):
         prepare(theirs, ExportOptions(), name="liver", folder=tmp_path)
 
 
@@ -221,4 +229,4 @@ def test_weights_are_pulled_with_the_file(theirs: Path, tmp_path: Path, host: Ho
     digest = hashlib.sha256(theirs.read_bytes()).hexdigest()
     done = pull(host, f"{host.url}/models/model.onnx", tmp_path / "fresh", "--sha256", digest)
     assert done.exit_code == 3
-    assert "a SHA-256 is of one: leave it out" in done.stderr
+    assert "--sha256 is for models of one file" in done.stderr

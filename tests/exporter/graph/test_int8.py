@@ -16,18 +16,30 @@ from onnx import numpy_helper
 
 from exporter.graph.network import ProbabilityNetwork
 from exporter.parity.calibration import calibration_inputs
+from exporter.parity.compare import OnnxRunner
 from exporter.parity.inputs import ParityInputs
-from exporter.parity.report import quantised_parity
+from exporter.parity.measure import measure_quantised_parity
 from sixpoint.errors import FailedPrecondition, InvalidArgument, VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.model_spec import ModelSpec
 from sixpoint.phantom import make_phantom
 from sixpoint.volume import Volume
-from tests.exporter.conftest import run
-from tests.exporter.sources.test_files import SPEC
+from tests.exporter.command_line import run
+from tests.exporter.specs import SEGMENTATION
 from tests.support.models import write_ellipsoid_model
 from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.servers import running_triton
+
+
+def mirrored(geometry: Geometry) -> Geometry:
+    """The same grid, stored with its first axis the other way round."""
+    x, y, z = geometry.index_to_point(np.array([[geometry.size[0] - 1, 0, 0]], np.float64))[0]
+    matrix = np.array(geometry.direction, np.float64).reshape(3, 3) @ np.diag([-1.0, 1.0, 1.0])
+    a, b, c, d, e, f, g, h, i = map(float, matrix.ravel())
+    direction = (a, b, c, d, e, f, g, h, i)
+    return Geometry(
+        size=geometry.size, spacing=geometry.spacing, origin=(float(x), float(y), float(z)), direction=direction
+    )
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +53,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
         labels = np.where(phantom.labels.array <= 3, phantom.labels.array, 0).astype(np.uint8)
         geometry = phantom.image.geometry
         if name == "2":
-            corner = geometry.index_to_point(np.array([[geometry.size[0] - 1, 0, 0]], np.float64))[0]
-            flip = np.array(geometry.direction, np.float64).reshape(3, 3) @ np.diag([-1.0, 1.0, 1.0])
-            geometry = Geometry(
-                size=geometry.size, spacing=geometry.spacing, origin=tuple(corner), direction=tuple(flip.ravel())
-            )
+            geometry = mirrored(geometry)
             labels = labels[:, :, ::-1].copy()
         phantom.image.write(folder / "images" / f"{name}.nii.gz")
         Volume(labels, geometry).write(folder / "labels" / f"{name}.nii.gz")
@@ -62,7 +70,7 @@ def test_inputs_are_made_of_images_and_the_extreme_points_of_their_labels(images
     for index in range(3):
         one, other = (sample.batch[number, heat].astype(float).ravel() for number in (index, 3 + index))
         assert np.corrcoef(one, other)[0, 1] > 0.9
-    segmentation = ModelSpec.from_mapping({**SPEC, "network": {"name": "ONNX"}})
+    segmentation = ModelSpec.from_mapping({**SEGMENTATION, "network": {"name": "ONNX"}})
     assert calibration_inputs(images / "images", segmentation).batch.shape == (4, *segmentation.input_shape)
 
 
@@ -114,12 +122,12 @@ def test_somebody_elses_onnx_file_is_quantised_too(images: Path, tmp_path: Path)
         external_data=False,
         dynamic_shapes=({0: torch.export.Dim("batch")},),
     )
-    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(SPEC))
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(SEGMENTATION))
     where = ("--name", "theirs", "--repository", tmp_path / "repository")
     done = run("export", tmp_path / "model.onnx", *where, "--precision", "int8", "--calibrate", images)
     assert done.exit_code == 0, done.stderr
     assert "ONNX Runtime against onnx (calibration)" in done.stdout
-    assert "(0.9700 asked for)" in done.stdout
+    assert "(0.9700 required)" in done.stdout
 
 
 def test_masks_that_agree_less_than_asked_are_refused_with_the_figure(
@@ -128,7 +136,9 @@ def test_masks_that_agree_less_than_asked_are_refused_with_the_figure(
     where = ("--spec", spec_file, "--name", "tiny", "--repository", tmp_path / "repository")
     done = run("export", checkpoint, *where, "--precision", "int8", "--calibrate", images, "--least-dice", 1)
     assert done.exit_code == 5
-    assert re.search(r"in int8 has a mean Dice of 0\.\d{4} .*; 1\.0000 is asked for \(--least-dice\)", done.stderr)
+    assert re.search(
+        r"in int8 has a mean Dice of 0\.\d{4} with .*, expected at least 1\.0000 \(--least-dice\)", done.stderr
+    )
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "repository").exists()
 
@@ -165,12 +175,12 @@ def test_a_label_that_is_lost_is_refused_where_labels_may_overlap(
     kept: list[str], lost: list[str], tmp_path: Path
 ) -> None:
     mapping = {
-        **SPEC,
+        **SEGMENTATION,
         "labels": ["liver", "tumour"][: len(kept)],
         "output": {"dtype": "FP32", "exclusive": False, "threshold": 0.3},
         "network": {"name": "ONNX", "activation": "none"},
     }
-    spec = ModelSpec.from_mapping({**mapping, "input": {**SPEC["input"], "dtype": "FP32"}})
+    spec = ModelSpec.from_mapping({**mapping, "input": {**SEGMENTATION["input"], "dtype": "FP32"}})
     batch = np.random.default_rng(0).random((2, *spec.input_shape), np.float32)
 
     class Kept(torch.nn.Module):
@@ -180,8 +190,8 @@ def test_a_label_that_is_lost_is_refused_where_labels_may_overlap(
     def dice(names: list[str]) -> float:
         path = tmp_path / "model.onnx"
         answering(path, names=names)
-        report, _ = quantised_parity(
-            path,
+        report, _ = measure_quantised_parity(
+            OnnxRunner(path, spec),
             spec,
             ParityInputs("calibration", batch),
             network=ProbabilityNetwork(Kept(), spec),
@@ -222,10 +232,10 @@ def clear(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [
-        (lose, "is not there, and a model with prompts needs the labels of every image"),
+        (lose, "is missing; a model with prompts needs labels for every image"),
         (cut, "cannot be read as an image"),
         (shift, "has another grid than its image"),
-        (clear, "has no label that reaches"),
+        (clear, "has no label that spans"),
     ],
 )
 def test_a_folder_to_calibrate_on_that_will_not_do_is_told(
@@ -242,10 +252,13 @@ def test_a_folder_to_calibrate_on_that_will_not_do_is_told(
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (("--precision", "int8"), "--precision int8 and --calibrate FOLDER, of real images, are given together"),
-        (("--calibrate", "."), "--precision int8 and --calibrate FOLDER, of real images, are given together"),
+        (("--precision", "int8"), "--precision int8 and --calibrate FOLDER, of real images, must be given together"),
+        (("--calibrate", "."), "--precision int8 and --calibrate FOLDER, of real images, must be given together"),
         (("--precision", "int8", "--calibrate", "nowhere"), "there is no folder nowhere"),
-        (("--precision", "int8", "--calibrate", "empty"), "has no images: expected files, or images/ and labels/"),
+        (
+            ("--precision", "int8", "--calibrate", "empty"),
+            "has no images: expected image files, or images/ and labels/",
+        ),
     ],
 )
 def test_flags_that_do_not_go_together_are_told(

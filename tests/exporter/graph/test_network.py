@@ -24,7 +24,9 @@ def test_a_spec_without_a_network_is_refused(mapping: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", ["UNett", "os", "warnings", "__name__"])
 def test_a_name_that_is_no_network_of_monai_is_refused(name: str, mapping: dict[str, Any]) -> None:
     mapping["network"]["name"] = name
-    with pytest.raises(ModelSpecError, match=f"has no network {name}" + (": UNet" if name == "UNett" else "")):
+    with pytest.raises(
+        ModelSpecError, match=f"has no network {name}" + (": did you mean UNet" if name == "UNett" else "")
+    ):
         build(mapping)
 
 
@@ -48,5 +50,5 @@ def test_a_region_that_the_network_cannot_halve_is_explained(mapping: dict[str, 
 
 def test_more_outputs_than_promised_are_explained(mapping: dict[str, Any]) -> None:
     mapping["network"]["arguments"]["out_channels"] = 2
-    with pytest.raises(ModelSpecError, match=r"returns \[2, 16, 16, 24\], and the spec promises \[1, 16, 16, 24\]"):
+    with pytest.raises(ModelSpecError, match=r"returns \[2, 16, 16, 24\], and the spec expects \[1, 16, 16, 24\]"):
         build(mapping)

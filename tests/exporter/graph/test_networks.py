@@ -12,10 +12,11 @@ import torch
 from tritonclient import grpc as triton_grpc
 
 from exporter.graph.network import ProbabilityNetwork, build_network
-from exporter.parity.compare import probabilities, synthetic_batch
+from exporter.parity.compare import probabilities
+from exporter.parity.inputs import synthetic_batch
 from exporter.repository.config import ModelConfig
 from sixpoint.model_spec import ModelSpec
-from tests.exporter.conftest import run
+from tests.exporter.command_line import run
 from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.servers import running_triton
 

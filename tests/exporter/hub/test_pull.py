@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import json
 import re
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,61 +12,13 @@ import pytest
 import torch
 
 from tests.exporter.bundles import write_bundle, zipped
-from tests.exporter.conftest import run
-from tests.exporter.sources.test_bad_bundles import Bomb
+from tests.exporter.command_line import run
+from tests.exporter.model_host import Host, pull
+from tests.exporter.unsafe import Bomb
 
 ZOO = "/v2/models/nvidia/monaihosting/spleen_ct/versions/0.5.4/files/spleen_ct_v0.5.4.zip"
 NGC = "/v2/models/nvidia/monaitoolkit/spleen_ct/versions/0.5.4/zip"
 HUB = "/MONAI/spleen_ct/resolve/0.5.4/"
-
-
-class Host(http.server.ThreadingHTTPServer):
-    """Serves ``content`` by path, ranges included; breaks off after ``breaks`` bytes, as often as that has numbers."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.content: dict[str, bytes] = {}
-        self.breaks: list[int] = []
-        self.asked: list[tuple[str, str]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    server: Host
-
-    def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
-        wanted = self.headers.get("Range", "")
-        self.server.asked.append((path, wanted))
-        content = self.server.content.get(path)
-        if content is None:
-            self.send_error(404)
-            return
-        tag = f'"{hashlib.md5(content).hexdigest()}"'
-        first = int(wanted[6:-1]) if wanted and self.headers.get("If-Range") == tag else 0
-        self.send_response(206 if first else 200)
-        self.send_header("Content-Length", str(len(content) - first))
-        self.send_header("ETag", tag)
-        self.end_headers()
-        stop = self.server.breaks.pop(0) if self.server.breaks else len(content)
-        self.wfile.write(content[first : first + stop])
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def host() -> Iterator[Host]:
-    server = Host()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +26,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hosted") / "spleen_ct"
     write_bundle(folder)
     return folder
-
-
-def pull(host: Host, source: str, cache: Path, *others: object) -> Any:
-    mirrors = ("--ngc", host.url, "--hugging-face", host.url)
-    return run("pull", source, "--cache", cache, *mirrors, "--json", *others)
 
 
 @pytest.mark.parametrize(("source", "path"), [("monai:spleen_ct@0.5.4", ZOO), ("ngc:spleen_ct@0.5.4", NGC)])
@@ -130,7 +74,7 @@ def test_what_broke_off_goes_on_where_it_stopped(host: Host, bundle: Path, tmp_p
     source = f"{host.url}/models/spleen.zip"
     result = pull(host, source, tmp_path / "cache")
     assert result.exit_code == 7
-    assert "goes on where it stopped" in result.stderr
+    assert "repeat the command to resume" in result.stderr
     result = pull(host, source, tmp_path / "cache", "--sha256", hashlib.sha256(content).hexdigest())
     assert result.exit_code == 0, result.stderr
     assert [wanted for _, wanted in host.asked] == ["", *(f"bytes={n}-" for n in (1000, 2000, 3000, 3500))]
@@ -183,13 +127,13 @@ def test_the_file_of_another_folder_is_another_one(host: Host, tmp_path: Path, m
     ("source", "flags", "code", "expected"),
     [
         ("monai:spleen_ct", (), 3, "write monai:NAME@VERSION"),
-        ("monai:../x@1", (), 3, "names no model"),
-        ("monai:none@1", (), 4, "answers 404 .* check name and version"),
+        ("monai:../x@1", (), 3, "does not name a model"),
+        ("monai:none@1", (), 4, "returns status 404 .* check name and version"),
         ("hf:none", (), 3, "write hf:OWNER/NAME@REVISION"),
         ("hf:a/none", (), 4, "check name and revision"),
-        ("ftp://example.org/x.zip", (), 3, "is no source: expected monai:"),
-        ("http://example.org/x.zip", (), 3, "is no source"),
-        ("monai:spleen_ct@1", ("--offline",), 7, "--offline forbids"),
+        ("ftp://example.org/x.zip", (), 3, "is not a source: expected monai:"),
+        ("http://example.org/x.zip", (), 3, "is not a source"),
+        ("monai:spleen_ct@1", ("--offline",), 7, "--offline is set"),
         ("file:/none.zip", (), 4, "there is no file"),
     ],
 )

@@ -10,13 +10,13 @@ from pathlib import Path
 from exporter.publishing.publish import publish
 from exporter.publishing.triton import Triton
 from exporter.repository.open import open_repository
-from tests.exporter.publish_helpers import release
+from tests.exporter.publish_helpers import prepared_model
 
 
 def main(repository: str, address: str) -> None:
     """For every line read, publish in a new process, and write its id; "done" when one ended by itself."""
     with tempfile.TemporaryDirectory() as folder:
-        ready = release(Path(folder))
+        ready = prepared_model(Path(folder))
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         ended = 0

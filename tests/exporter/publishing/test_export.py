@@ -19,11 +19,14 @@ from tritonclient import grpc as triton_grpc
 
 from exporter.graph.export import export_onnx
 from exporter.graph.network import ProbabilityNetwork, build_network
-from exporter.parity.compare import check_parity, synthetic_batch
+from exporter.parity.compare import OnnxRunner
+from exporter.parity.inputs import synthetic_batch
+from exporter.parity.measure import check_batches
 from gateway.triton.local.server import LocalTriton, LocalTritonSettings
+from sixpoint._typing import Array
 from sixpoint.errors import FailedPrecondition
 from sixpoint.model_spec import ModelSpec
-from tests.exporter.conftest import run
+from tests.exporter.command_line import run
 from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.ports import free_port
 
@@ -62,7 +65,7 @@ def test_triton_answers_as_pytorch_does(exported: Path, spec: ModelSpec, state: 
     asyncio.run(triton.start())
     try:
 
-        def ask(first: int, last: int) -> np.ndarray:
+        def ask(first: int, last: int) -> Array:
             with triton_grpc.InferenceServerClient(triton.address) as client:
                 tensor = triton_grpc.InferInput("INPUT", [last - first, *spec.input_shape], "FP16")
                 tensor.set_data_from_numpy(batch[first:last])
@@ -129,13 +132,14 @@ def test_other_types_at_the_ends_export_too(
     network = wrapped(spec, state)
     path = tmp_path / "model.onnx"
     export_onnx(network, spec, path, metadata={})
-    assert check_parity(network, spec, path, tolerance=1e-3) < 1e-3
+    assert check_batches(OnnxRunner(path, spec), spec, network=network, tolerance=1e-3) < 1e-3
 
 
 def test_a_model_that_is_off_is_refused(exported: Path, spec: ModelSpec, state: dict[str, torch.Tensor]) -> None:
     other = wrapped(spec, {key: value * 0.5 for key, value in state.items()})
-    with pytest.raises(FailedPrecondition, match=r"of a probability off PyTorch; 0\.0078 is allowed"):
-        check_parity(other, spec, exported / "tiny" / "1" / "model.onnx", tolerance=2 / 255)
+    runner = OnnxRunner(exported / "tiny" / "1" / "model.onnx", spec)
+    with pytest.raises(FailedPrecondition, match=r"differs from PyTorch by .* in a probability; 0\.0078 is allowed"):
+        check_batches(runner, spec, network=other, tolerance=2 / 255)
 
 
 def test_a_network_that_pytorch_cannot_export_is_named(mapping: dict[str, Any], tmp_path: Path) -> None:
@@ -153,7 +157,7 @@ def test_the_command_line_says_what_is_wrong_in_one_line(checkpoint: Path, spec_
     cases = {
         "there is no model": (tmp_path / "none.pt", spec_file, "tiny"),
         "cannot be read: No such file": (checkpoint, tmp_path / "none.yaml", "tiny"),
-        "'../x' cannot name a model": (checkpoint, spec_file, "../x"),
+        "'../x' is not a valid model name": (checkpoint, spec_file, "../x"),
     }
     for expected, (weights, spec, name) in cases.items():
         result = run("export", weights, "--spec", spec, "--name", name, "--repository", out)

@@ -22,7 +22,7 @@ from exporter.repository.folder import FolderRepository
 from exporter.repository.validate import validate
 from exporter.repository.view import finished_versions
 from sixpoint.errors import FailedPrecondition
-from tests.exporter.publish_helpers import asking, release
+from tests.exporter.publish_helpers import asking, prepared_model
 from tests.support.models import write_ellipsoid_model
 from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.servers import running_triton
@@ -46,6 +46,23 @@ def publisher(repository: Path, address: str) -> Iterator[subprocess.Popen[str]]
             process.stdin.close()
 
 
+def start(process: subprocess.Popen[str]) -> tuple[int, threading.Event]:
+    """Have the process fork a publisher; returns its id, and an event that is set when it has ended."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    output = process.stdout
+    process.stdin.write("\n")
+    process.stdin.flush()
+    child, ended = int(output.readline()), threading.Event()
+
+    def wait() -> None:
+        output.readline()
+        ended.set()
+
+    threading.Thread(target=wait).start()
+    return child, ended
+
+
 @pytest.mark.timeout(60 + 5 * KILLS)
 def test_a_publisher_killed_at_any_moment_leaves_a_repository_that_validates_and_a_triton_that_serves(
     tmp_path: Path,
@@ -55,7 +72,7 @@ def test_a_publisher_killed_at_any_moment_leaves_a_repository_that_validates_and
     moments = random.Random(0)
     models = FolderRepository(tmp_path / "repository")
     write_ellipsoid_model(models.folder / "resident")
-    tiny = release(tmp_path)
+    tiny = prepared_model(tmp_path)
     with contextlib.ExitStack() as stack:
         address = stack.enter_context(running_triton(models.folder)).address
         triton = stack.enter_context(Triton(address, timeout=30))
@@ -64,16 +81,11 @@ def test_a_publisher_killed_at_any_moment_leaves_a_repository_that_validates_and
         asked = [stack.enter_context(asking(address, by_version=one)) for one in (False, True)]
         killed = 0
         for _ in range(KILLS):
-            process.stdin.write("\n")
-            process.stdin.flush()
-            child = int(process.stdout.readline())
-            done = threading.Event()
-            waiting = threading.Thread(target=lambda done=done: (process.stdout.readline(), done.set()))
-            waiting.start()
+            child, done = start(process)
             if not done.wait(moments.uniform(0, SECONDS)):
                 os.kill(child, signal.SIGKILL)
                 killed += 1
-            waiting.join()
+            done.wait()
             assert [problem for one in validate(models.folder) for problem in one.problems] == []
         assert killed
         version = publish(models, tiny, triton=triton).version
@@ -85,7 +97,7 @@ def test_a_publisher_killed_at_any_moment_leaves_a_repository_that_validates_and
 
 
 def test_publishers_at_once_take_turns(tmp_path: Path) -> None:
-    tiny = release(tmp_path)
+    tiny = prepared_model(tmp_path)
     models = FolderRepository(tmp_path / "repository")
     with ThreadPoolExecutor(4) as pool:
         versions = list(pool.map(lambda _: publish(models, tiny, triton=None).version, range(8)))

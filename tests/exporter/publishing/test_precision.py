@@ -10,7 +10,7 @@ import yaml
 
 from exporter.repository.config import ExecutionConfig, ModelConfig
 from sixpoint.model_spec import ModelSpec
-from tests.exporter.conftest import run
+from tests.exporter.command_line import run
 
 GOLDEN = Path(__file__).parent / "golden" / "tensorrt.pbtxt"
 
@@ -38,14 +38,14 @@ def test_half_precision_past_the_tolerance_is_refused(checkpoint: Path, spec_fil
     where = ("--spec", spec_file, "--repository", tmp_path / "models", "--name", "tiny")
     done = run("publish", checkpoint, *where, "--precision", "fp16", "--tolerance", 0)
     assert done.exit_code == 5
-    assert "of a probability off PyTorch; 0.0000 is allowed (--tolerance)" in done.stderr
+    assert "in a probability; 0.0000 is allowed (--tolerance)" in done.stderr
     assert not (tmp_path / "models").exists()
 
 
 def test_an_exported_model_keeps_its_precision(exported: Path, tmp_path: Path) -> None:
     done = run("publish", exported / "tiny", "--repository", tmp_path, "--precision", "fp16")
     assert done.exit_code == 3
-    assert "give what it was exported from" in done.stderr
+    assert "export its original source again" in done.stderr
 
 
 def test_the_config_that_asks_for_tensorrt_is_the_golden_one(spec: ModelSpec, exported: Path, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from exporter.publishing.publish import PreparedModel, publish
+from exporter.publishing.prepared import PreparedModel
+from exporter.publishing.publish import publish
 from exporter.publishing.triton import Triton
 from exporter.repository.config import ModelConfig
 from exporter.repository.folder import FolderRepository
@@ -21,8 +22,8 @@ from exporter.repository.validate import validate
 from gateway.triton.local.server import LocalTriton
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, TritonUnavailable
 from sixpoint.model_spec import Candidate
-from tests.exporter.conftest import run
-from tests.exporter.publish_helpers import asking, release
+from tests.exporter.command_line import run
+from tests.exporter.publish_helpers import asking, prepared_model
 from tests.support.models import write_ellipsoid_model
 from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.ports import free_port
@@ -33,7 +34,7 @@ PUBLISHES = int(os.environ.get("EXPORTER_PUBLISHES", "12"))
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> PreparedModel:
-    return release(tmp_path_factory.mktemp("tiny"))
+    return prepared_model(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def inverted(one: PreparedModel, folder: Path) -> PreparedModel:
     model = onnx.load(one.model)
     for weight in model.graph.initializer:
         if weight.name == "ten":
-            weight.CopyFrom(numpy_helper.from_array(np.float32(-10), "ten"))
+            weight.CopyFrom(numpy_helper.from_array(np.array(-10, np.float32), "ten"))
     path = folder / "model.onnx"
     onnx.save(model, path)
     return replace(one, model=path)
@@ -110,7 +111,9 @@ def test_a_version_that_answers_otherwise_in_triton_is_gone_and_the_old_one_serv
     good = named(tiny, "steady")
     publish(models, good, triton=triton)
     before = (models.folder / "steady" / "config.pbtxt").read_text()
-    refused = pytest.raises(FailedPrecondition, match=r"version 2 in Triton is 1\.0000 of a probability off")
+    refused = pytest.raises(
+        FailedPrecondition, match=r"version 2 in Triton differs from the model that was given by 1\.0000"
+    )
     with asking(triton.address, name="steady", by_version=True) as asked, refused:
         publish(models, inverted(good, tmp_path), triton=triton)
     assert asked.failures == {}
@@ -152,7 +155,7 @@ def test_a_candidate_is_beside_the_version_that_serves(
     publish(models, model, triton=triton, share=0.25)
     config = ModelConfig.read(models.folder / "tried")
     assert (config.served, config.candidate) == ((1, 2), Candidate("2", 0.25))
-    with pytest.raises(FailedPrecondition, match="version 2 of tried is on trial: end that first"):
+    with pytest.raises(FailedPrecondition, match="version 2 of tried is on trial: end the trial first"):
         publish(models, model, triton=triton)
 
 
@@ -191,7 +194,7 @@ def test_a_repository_that_is_not_tritons_own_is_noticed(
     publish(other, named(tiny, "resident"), triton=None)
     with (
         Triton(served.address, timeout=1) as hasty,
-        pytest.raises(DeadlineExceeded, match="is this repository its own"),
+        pytest.raises(DeadlineExceeded, match="check that it serves this repository"),
     ):
         publish(other, named(tiny, "resident"), triton=hasty)
     assert other.versions("resident") == [1]

@@ -12,9 +12,10 @@ import torch
 import yaml
 
 from exporter.graph.network import ProbabilityNetwork, build_network
-from exporter.parity.compare import probabilities, run_onnx, synthetic_batch
+from exporter.parity.compare import probabilities, run_onnx
+from exporter.parity.inputs import synthetic_batch
 from sixpoint.model_spec import ModelSpec
-from tests.exporter.conftest import run
+from tests.exporter.command_line import run
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from exporter.publishing import tensorrt
-from exporter.publishing.publish import PreparedModel, publish
+from exporter.publishing.prepared import PreparedModel
+from exporter.publishing.publish import publish
 from exporter.publishing.triton import Triton
 from exporter.publishing.versions import list_versions, remove, rollback
 from exporter.repository.config import ModelConfig
@@ -25,8 +26,8 @@ from exporter.repository.validate import validate
 from gateway.triton.local.server import LocalTriton
 from sixpoint.errors import FailedPrecondition, NotFound
 from sixpoint.model_spec import ModelSpec
-from tests.exporter.conftest import run
-from tests.exporter.publish_helpers import release
+from tests.exporter.command_line import run
+from tests.exporter.publish_helpers import prepared_model
 from tests.support.models import write_ellipsoid_model
 from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.servers import running_triton
@@ -91,7 +92,7 @@ def planned(one: PreparedModel, folder: Path) -> PreparedModel:
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> PreparedModel:
-    return release(tmp_path_factory.mktemp("tiny"))
+    return prepared_model(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_a_stand_in_for_trtexec_is_told_all_and_its_plan_is_published(
     assert "TensorRT 10.3.0 on NVIDIA L4, driver 550.54.15" in (folder / "README.md").read_text()
     assert json.loads((folder / "card.json").read_text())["versions"]["1"]["engine"] == ENGINE.model_dump()
     assert "model.plan" in done.stdout
-    assert "has answered nobody yet" in done.stdout
+    assert "was not verified" in done.stdout
     assert run("validate", tmp_path / "models").exit_code == 0
 
 
@@ -152,7 +153,7 @@ def test_the_config_of_a_plan_is_the_golden_one(spec: ModelSpec) -> None:
         ({"nvidia_smi": SMI, "trtexec": FAILS}, "the engine: Error Code 2: OutOfMemory (no further information); a"),
         ({"nvidia_smi": SMI, "trtexec": "os.kill(os.getpid(), signal.SIGKILL)"}, "it was ended by signal 9"),
         ({"nvidia_smi": SMI, "trtexec": "print('done')"}, "trtexec cannot build the engine: exit code 0"),
-        ({"nvidia_smi": SMI, "trtexec": BUILDS.replace("[TensorRT v100300]", "")}, "version 8 or a newer one"),
+        ({"nvidia_smi": SMI, "trtexec": BUILDS.replace("[TensorRT v100300]", "")}, "version 8 or newer"),
     ],
 )
 def test_without_a_gpu_or_a_plan_nothing_changes_and_one_line_says_why(
@@ -173,7 +174,7 @@ def test_plans_and_onnx_files_are_no_versions_of_one_model(
     programs = standing(nvidia_smi=SMI, trtexec=BUILDS)
     done = run("publish", exported / "tiny", "--repository", repository, "--tensorrt", "plan")
     assert done.exit_code == 5
-    assert "this is a TensorRT plan, and the versions of tiny that are there are no plans" in done.stderr
+    assert "this is a TensorRT plan, and the existing versions of tiny are not plans" in done.stderr
     assert "(--name tiny-tensorrt)" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (programs / "flags.json").exists()  # it was not built in vain
@@ -208,7 +209,7 @@ def test_versions_of_plans_come_and_go_in_a_folder(tiny: PreparedModel, tmp_path
     (models.folder / "tiny" / "2" / "model.plan").write_bytes(b"another")
     (models.folder / "tiny" / "3" / "version.json").unlink()
     changed, unknown = validate(models.folder)[0].problems
-    assert "version 2: model.plan is not the one that version.json was written for" in changed
+    assert "version 2: model.plan was changed after it was published" in changed
     assert "version 3: version.json is missing" in unknown
     (models.folder / "tiny" / "2" / "model.plan").unlink()
     assert "version 2: model.plan is missing" in validate(models.folder)[0].problems

@@ -14,8 +14,8 @@ from exporter.publishing.tune import Measurement, best_batches, best_instances
 from exporter.repository.config import ExecutionConfig, ModelConfig
 from exporter.repository.folder import FolderRepository
 from exporter.repository.validate import validate
-from tests.exporter.conftest import run
-from tests.exporter.publish_helpers import asking, release
+from tests.exporter.command_line import run
+from tests.exporter.publish_helpers import asking, prepared_model
 from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.servers import running_triton
 
@@ -48,7 +48,7 @@ def test_what_was_measured_best_serves_without_a_gap(tmp_path: Path) -> None:
     if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")
     models = FolderRepository(tmp_path / "repository")
-    publish(models, release(tmp_path), triton=None)
+    publish(models, prepared_model(tmp_path), triton=None)
     with running_triton(models.folder) as triton, asking(triton.address, by_version=False) as asked:
         where = ("tiny", "--triton", triton.address, "--repository", models.folder)
         done = run("tune", *where, "--latency-ms", 10_000, "--json")

@@ -14,16 +14,17 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from exporter.graph.external_data import model_files, sha256_of_files
+from exporter.graph.model_files import model_files, sha256_of_files
 from exporter.publishing.prepare import prepare
-from exporter.publishing.publish import PreparedModel, publish
+from exporter.publishing.prepared import PreparedModel
+from exporter.publishing.publish import publish
 from exporter.publishing.triton import Triton
 from exporter.publishing.versions import list_versions, promote, remove, rollback
 from exporter.repository.config import ExecutionConfig, ModelConfig
 from exporter.repository.folder import FolderRepository
 from exporter.repository.protocol import UNFINISHED
 from exporter.repository.validate import validate
-from exporter.sources.dispatch import ExportOptions
+from exporter.sources.options import ExportOptions
 from gateway.core.runtime.catalog import Catalog
 from gateway.triton.client import TritonClient
 from gateway.triton.local.server import LocalTriton
@@ -32,8 +33,8 @@ from sixpoint.client import Client
 from sixpoint.errors import FailedPrecondition, InvalidArgument, ModelNotFound, NotFound
 from sixpoint.model_spec import Candidate
 from sixpoint.prompts import ExtremePoints
-from tests.exporter.conftest import run
-from tests.exporter.publish_helpers import asking, release
+from tests.exporter.command_line import run
+from tests.exporter.publish_helpers import asking, prepared_model
 from tests.support.images import noisy_volume
 from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.servers import running_gateway, running_triton
@@ -41,7 +42,7 @@ from tests.support.servers import running_gateway, running_triton
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> PreparedModel:
-    return release(tmp_path_factory.mktemp("tiny"))
+    return prepared_model(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_back_and_forth(models: FolderRepository) -> None:
         rollback(models, "tiny", to=None, triton=None)
     assert rollback(models, "tiny", to=3, triton=None) == 3
     assert config(models).spec.title == "third"  # type: ignore[union-attr]
-    with pytest.raises(NotFound, match="no version 9; there are: 1, 2, 3"):
+    with pytest.raises(NotFound, match="no version 9, only: 1, 2, 3"):
         rollback(models, "tiny", to=9, triton=None)
 
 
@@ -105,7 +106,7 @@ def test_a_rollback_to_what_is_gone_asks_for_another(models: FolderRepository, t
     rollback(models, "tiny", to=1, triton=None)
     publish(models, tiny, triton=None)
     remove(models, "tiny", 1, triton=None)
-    said = r"version 1 of tiny, which served before version 4, is gone: say which .* \(--to\); there are: 2, 3"
+    said = r"version 1 of tiny, which served before version 4, was removed: name the version .* --to, one of: 2, 3"
     with pytest.raises(FailedPrecondition, match=said):
         rollback(models, "tiny", to=None, triton=None)
     assert states(models)[4] == ("serving", 1)
@@ -156,12 +157,12 @@ def test_a_trial_begins_grows_and_ends(models: FolderRepository, tiny: PreparedM
 def test_what_is_in_use_is_not_removed(models: FolderRepository) -> None:
     with pytest.raises(FailedPrecondition, match="version 3 of tiny serves: roll back"):
         remove(models, "tiny", 3, triton=None, force=True)
-    with pytest.raises(FailedPrecondition, match=r"5 sessions use version 2 of tiny: wait until .* or --force"):
+    with pytest.raises(FailedPrecondition, match=r"5 sessions use version 2 of tiny: wait until .* or use --force"):
         remove(models, "tiny", 2, triton=None, sessions=lambda name, version: 5)
     remove(models, "tiny", 2, triton=None, sessions=lambda name, version: 0)
     assert states(models) == {1: ("kept", 0), 3: ("serving", 1)}
     promote(models, "tiny", 1, share=0.5, triton=None)
-    with pytest.raises(FailedPrecondition, match="on trial: end that first, or --force"):
+    with pytest.raises(FailedPrecondition, match="on trial: end the trial first, or use --force"):
         remove(models, "tiny", 1, triton=None)
     remove(models, "tiny", 1, triton=None, force=True)
     assert states(models) == {3: ("serving", 1)}
@@ -190,7 +191,7 @@ def test_what_was_tuned_outlives_the_next_publish_which_ends_no_trial(
     rollback(models, "tiny", to=1, triton=None)
     assert config(models).execution == tuned.execution
     promote(models, "tiny", 2, share=0.5, triton=None)
-    with pytest.raises(FailedPrecondition, match="version 2 of tiny is on trial: end that first"):
+    with pytest.raises(FailedPrecondition, match="version 2 of tiny is on trial: end the trial first"):
         publish(models, tiny, triton=None)
 
 
@@ -224,11 +225,11 @@ def test_of_a_models_folder_the_version_that_serves_is_published(models: FolderR
     # A config that asks for the newest versions, of which the last is being published.
     path = models.folder / "tiny" / "config.pbtxt"
     path.write_text(replace(ModelConfig.from_text(path.read_text()), served=()).to_text())
-    said = "version 3 was taken, the newest that is whole: no such version is said to serve"
+    said = "version 3 was taken, the newest finished one: the config names no finished version to serve"
     assert taken(models, tmp_path) == (3, "third", said)
     for number in (1, 2, 3):
         (models.folder / "tiny" / str(number) / UNFINISHED).touch()
-    with pytest.raises(InvalidArgument, match="it has no version that is whole"):
+    with pytest.raises(InvalidArgument, match="it has no finished version"):
         taken(models, tmp_path)
 
 
@@ -253,7 +254,7 @@ def damage(path: Path, *, by: float = -10) -> None:
     model = onnx.load(path)
     for weight in model.graph.initializer:
         if weight.name == "ten":
-            weight.CopyFrom(numpy_helper.from_array(np.float32(by), "ten"))
+            weight.CopyFrom(numpy_helper.from_array(np.array(by, np.float32), "ten"))
     onnx.save(model, path)
 
 

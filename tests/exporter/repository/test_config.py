@@ -39,7 +39,7 @@ def test_a_config_of_somebody_else_is_read_too() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("name: tiny", "no model config of Triton: 1:7"),
+        ("name: tiny", "not a model config of Triton: 1:7"),
         ('colour: "red"', "colour"),
         ('parameters { key: "sixpoint" value { string_value: "{}" } }', "model spec: input: Field required"),
     ],

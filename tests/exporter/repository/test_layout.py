@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +12,14 @@ from typing import Any
 import pytest
 
 from exporter.publishing.prepare import prepare
-from exporter.publishing.publish import PreparedModel, publish
-from exporter.repository import folder as folder_module
+from exporter.publishing.prepared import PreparedModel
+from exporter.publishing.publish import publish
 from exporter.repository.config import ModelConfig
 from exporter.repository.folder import FolderRepository
 from exporter.repository.layout import model_folders, version_numbers
 from exporter.repository.validate import validate
 from exporter.repository.view import finished_versions
-from exporter.sources.dispatch import ExportOptions
+from exporter.sources.options import ExportOptions
 from sixpoint.errors import FailedPrecondition, InvalidArgument, ModelSpecError
 from sixpoint.model_spec import ModelSpec
 
@@ -44,7 +45,7 @@ def crash_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     for name in ("mkdir", "write_bytes", "rename", "replace", "unlink"):
         monkeypatch.setattr(Path, name, wrap(getattr(Path, name)))
     for name in ("copyfile", "rmtree"):
-        monkeypatch.setattr(folder_module.shutil, name, wrap(getattr(folder_module.shutil, name)))
+        monkeypatch.setattr(shutil, name, wrap(getattr(shutil, name)))
     monkeypatch.setattr(os, "fsync", wrap(os.fsync))
     return lambda: count
 
@@ -120,19 +121,19 @@ def test_a_version_that_the_config_of_the_others_would_not_fit_is_refused(
 def test_a_folder_that_is_no_model_is_left_alone(tmp_path: Path, ready: PreparedModel) -> None:
     (tmp_path / "models" / "tiny").mkdir(parents=True)
     (tmp_path / "models" / "tiny" / "thesis.doc").touch()
-    with pytest.raises(FailedPrecondition, match=r"in the way: it is no model"):
+    with pytest.raises(FailedPrecondition, match=r"exists but is not a model"):
         publish(FolderRepository(tmp_path / "models"), ready, triton=None)
 
 
 def test_a_model_with_a_broken_config_is_left_alone(repository: Path, ready: PreparedModel) -> None:
     (repository / "tiny" / "config.pbtxt").write_text("?")
-    with pytest.raises(ModelSpecError, match="no model config"):
+    with pytest.raises(ModelSpecError, match="not a model config"):
         publish(FolderRepository(repository), ready, triton=None)
 
 
 @pytest.mark.parametrize("name", ["", ".hidden", "a/b", "..", "a b", "-x"])
 def test_names_that_are_no_folders_of_a_model_are_refused(name: str, tmp_path: Path, ready: PreparedModel) -> None:
-    with pytest.raises(InvalidArgument, match="cannot name a model"):
+    with pytest.raises(InvalidArgument, match="is not a valid model name"):
         publish(
             FolderRepository(tmp_path / "models"), replace(ready, config=replace(ready.config, name=name)), triton=None
         )

@@ -11,7 +11,8 @@ import obstore
 import pytest
 from obstore.store import from_url
 
-from exporter.publishing.publish import PreparedModel, publish
+from exporter.publishing.prepared import PreparedModel
+from exporter.publishing.publish import publish
 from exporter.publishing.versions import list_versions, promote, remove, rollback
 from exporter.repository.config import ModelConfig
 from exporter.repository.lease import Lease
@@ -19,8 +20,8 @@ from exporter.repository.object_store import _LOCK, ObjectStoreRepository
 from exporter.repository.protocol import UNFINISHED
 from exporter.repository.validate import validate
 from sixpoint.errors import Aborted, FailedPrecondition, InvalidArgument, Unavailable
-from tests.exporter.conftest import run
-from tests.exporter.publish_helpers import release
+from tests.exporter.command_line import run
+from tests.exporter.publish_helpers import prepared_model
 from tests.support.ports import free_port
 
 
@@ -32,7 +33,7 @@ def url(s3_environment: None, tmp_path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> PreparedModel:
-    return release(tmp_path_factory.mktemp("tiny"))
+    return prepared_model(tmp_path_factory.mktemp("tiny"))
 
 
 def downloaded(url: str, folder: Path) -> Path:
@@ -75,7 +76,8 @@ def test_what_a_killed_publisher_left_is_swept(url: str, tiny: PreparedModel) ->
 def test_a_first_version_whose_publisher_was_killed_is_never_one_of_the_models(
     done: int, url: str, tiny: PreparedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    models, put, puts = ObjectStoreRepository(url, lease=5), obstore.put, []
+    models, put = ObjectStoreRepository(url, lease=5), obstore.put
+    puts: list[str] = []
 
     class Killed(BaseException):
         """Nothing that is caught."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from tests.exporter.conftest import run
+from tests.exporter.command_line import run
 
 
 def edit(old: str, new: str) -> Callable[[Path], None]:
@@ -45,27 +45,27 @@ def rename_input(model: onnx.ModelProto) -> None:
 
 CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no config": (lambda folder: (folder / "config.pbtxt").unlink(), "config.pbtxt cannot be read"),
-    "no config's text": (lambda folder: (folder / "config.pbtxt").write_text("{"), "no model config of Triton"),
+    "no config's text": (lambda folder: (folder / "config.pbtxt").write_text("{"), "not a model config of Triton"),
     "no spec": (edit('"sixpoint"', '"other"'), "no parameter sixpoint"),
     "no spec's JSON": (edit(r"{\"version\":1", r"{\"version\":7"), "model spec: version"),
-    "another name": (edit('name: "tiny"', 'name: "large"'), "names the model large, its folder tiny"),
-    "another backend": (edit('backend: "onnxruntime"', 'backend: "pytorch"'), "asks for backend pytorch"),
+    "another name": (edit('name: "tiny"', 'name: "large"'), "names the model large, and its folder is tiny"),
+    "another backend": (edit('backend: "onnxruntime"', 'backend: "pytorch"'), "has backend pytorch"),
     "no batches": (edit("max_batch_size: 8", "max_batch_size: 0"), "max_batch_size 0"),
     "config against spec": (
         edit("TYPE_UINT8", "TYPE_FP32"),
         "has output PROBABILITY FP32 [1, 16, 16, 24], and its spec",
     ),
-    "no version": (lambda folder: (folder / "1").rename(folder / "one"), "there is no version"),
+    "no version": (lambda folder: (folder / "1").rename(folder / "one"), "it has no version"),
     "no model": (lambda folder: (folder / "1" / "model.onnx").unlink(), "version 1: model.onnx is missing"),
     "damaged": (
         lambda folder: (folder / "1" / "model.onnx").write_bytes(b"PK\3\4"),
-        "no ONNX model, or cut off or damaged",
+        "not an ONNX model, or is truncated or damaged",
     ),
     "cut off": (
         lambda folder: (folder / "1" / "model.onnx").write_bytes((folder / "1" / "model.onnx").read_bytes()[:5000]),
-        "no ONNX model, or cut off or damaged",
+        "not an ONNX model, or is truncated or damaged",
     ),
-    "fixed batch": (edit_graph(fix_batch), "has input INPUT of a fixed batch size FP16 [2, 6, 16, 16, 24]"),
+    "fixed batch": (edit_graph(fix_batch), "has input INPUT with a fixed batch size FP16 [2, 6, 16, 16, 24]"),
     "graph against config": (edit_graph(rename_input), "has input X FP16 [6, 16, 16, 24], and config.pbtxt INPUT"),
     "spec against graph": (
         edit(r"\"INPUT\"", r"\"IMAGE\""),
@@ -101,7 +101,7 @@ def test_a_model_that_returns_no_probabilities_is_told(repository: Path) -> None
     graph = onnx.helper.make_graph(nodes, "roots", shape, output)
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, folder / "1" / "model.onnx")
-    assert "returns what are no probabilities: nan" in run("validate", repository).stderr
+    assert "returns values from nan" in run("validate", repository).stderr
 
 
 def test_other_models_are_checked_all_the_same_and_hidden_folders_are_not(repository: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import stat
 import zipfile
@@ -20,15 +19,8 @@ from exporter.sources.bundle.config import Config
 from exporter.sources.bundle.expression import Unknown
 from sixpoint.errors import InvalidArgument
 from tests.exporter.bundles import write_bundle, zipped
-from tests.exporter.conftest import run
-
-
-class Bomb:
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> tuple[object, tuple[str, ...]]:
-        return os.mkdir, (str(self.mark),)
+from tests.exporter.command_line import run
+from tests.exporter.unsafe import Bomb
 
 
 @pytest.fixture(scope="module")
@@ -88,11 +80,11 @@ def lambda_after(content: dict[str, Any]) -> None:
 CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no metadata": (
         lambda path: (path / "configs/metadata.json").unlink(),
-        r"no configs/metadata\.json: it is no MONAI",
+        r"no configs/metadata\.json: it is not a MONAI",
     ),
     "no config": (lambda path: (path / "configs/inference.json").unlink(), r"no configs/inference\.json or \.yaml"),
     "no JSON": (lambda path: (path / "configs/inference.json").write_text("{"), r"neither YAML nor JSON"),
-    "a list": (lambda path: (path / "configs/metadata.json").write_text("[]"), r"holds no mapping but list"),
+    "a list": (lambda path: (path / "configs/metadata.json").write_text("[]"), r"holds list, expected a mapping"),
     "no weights": (
         lambda path: (path / "models/model.pt").unlink(),
         r"no models/model\.pt: .* exporter pull.* --weights",
@@ -100,16 +92,16 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "code in the weights": (code, r"Python objects \(\S*mkdir\).*state_dict\(\) alone"),
     "cut off weights": (
         lambda path: (path / "models/model.pt").write_bytes((path / "models/model.pt").read_bytes()[:3000]),
-        r"no checkpoint of PyTorch, or cut off",
+        r"not a PyTorch checkpoint, or is truncated",
     ),
     "NaN weights": (spoil, r"weights that are NaN or infinite"),
     "another network": (
         edit(lambda content: content["network_def"].update(channels=[8, 8, 16])),
-        r"not of this UNet: of another shape",
+        r"does not fit this UNet: wrong shape",
     ),
     "four channels": (
         edit(lambda content: content["network_def"].update(in_channels=4)),
-        r"sees 4 channels, and 1 can be made of one image \(--spec FILE with input\.channels\)",
+        r"takes 4 channels, and one image gives 1 \(--spec FILE with input\.channels\)",
     ),
     "another count of labels": (
         edit(lambda content: content["network_def"].update(out_channels=5)),
@@ -129,7 +121,7 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a misspelt network": (
         edit(lambda content: content["network_def"].update(_target_="SegResNt")),
-        r"no network SegResNt: SegResNet\?",
+        r"no network SegResNt: did you mean SegResNet\?",
     ),
     "an argument of code": (
         edit(lambda content: content["network_def"].update(channels="$torch.load('x')['channels']")),
@@ -137,9 +129,9 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a transform of code": (
         edit(lambda content: transforms(content).append({"_target_": "scripts.Own"})),
-        r"Own is not understood \(--ignore Own\)",
+        r"Own is not supported \(--ignore Own\)",
     ),
-    "a lambda after it": (edit(lambda_after), r"postprocessing Lambda is not understood \(--ignore Lambda\)"),
+    "a lambda after it": (edit(lambda_after), r"postprocessing Lambda is not supported \(--ignore Lambda\)"),
 }
 
 
@@ -281,4 +273,4 @@ def test_a_truncated_archive_is_told(part: float, whole: Path, tmp_path: Path) -
     path.write_bytes(content[: int(part * len(content))])
     result = run("export", path, "--repository", tmp_path / "repository")
     assert result.exit_code == 3
-    assert "cut.zip is no zip archive, or cut off or damaged: fetch it again" in result.stderr
+    assert "cut.zip is not a zip archive, or is truncated or damaged: download it again" in result.stderr

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigParser, ckpt_export
-from monai.data import MetaTensor
-from monai.transforms import Compose
+from monai.bundle.config_parser import ConfigParser
+from monai.bundle.scripts import ckpt_export
+from monai.data.meta_tensor import MetaTensor
+from monai.transforms.compose import Compose
 
 from exporter.graph.adapters import InputAdapter
 from exporter.parity.compare import probabilities, run_onnx
@@ -19,10 +20,9 @@ from exporter.sources.bundle.source import open_bundle
 from exporter.sources.bundle.spec import DerivedSpec, read_bundle
 from sixpoint.model_spec import ModelSpec
 from sixpoint.preprocessing import volume_input
-from tests.exporter.bundles import UNET, config, metadata, write_bundle, zipped
-from tests.exporter.conftest import run
+from tests.exporter.bundles import NETWORKS, RANGE, UNET, config, deep_edit, metadata, write_bundle, zipped
+from tests.exporter.command_line import run
 
-RANGE = {"_target_": "ScaleIntensityRanged", "keys": "image", "a_min": -57, "a_max": 164, "b_min": 0.0, "b_max": 1.0}
 CHAINS: dict[str, list[dict[str, Any]]] = {
     "range": [{**RANGE, "clip": True}],
     "range, not clipped": [{**RANGE, "b_min": -2.0, "b_max": 3.0}],
@@ -44,22 +44,6 @@ CHAINS: dict[str, list[dict[str, Any]]] = {
         {"_target_": "NormalizeIntensityd", "keys": "image"},
     ],
     "nothing": [],
-}
-NETWORKS: dict[str, dict[str, Any]] = {
-    "UNet": UNET,
-    "DynUNet": {
-        "_target_": "monai.networks.nets.DynUNet",
-        "spatial_dims": 3,
-        "in_channels": 1,
-        "out_channels": 2,
-        "kernel_size": [3, 3, 3],
-        "strides": [1, 2, [2, 2, 1]],
-        "upsample_kernel_size": [2, [2, 2, 1]],
-        "filters": [4, 8, 16],
-        "norm_name": "instance",
-        "res_block": True,
-    },
-    "SegResNet": {"_target_": "SegResNet", "init_filters": 8, "out_channels": 2, "dropout_prob": 0.2},
 }
 
 
@@ -91,7 +75,7 @@ def as_monai(voxels: np.ndarray, content: dict[str, Any]) -> torch.Tensor:
     parser = ConfigParser({"transforms": content["preprocessing"]["transforms"][2:]})
     compose = Compose(parser.get_parsed_content("transforms"))
     affine = np.diag([-1.5, -1.5, 2.0, 1.0])  # canonical: x to the left, y to the back, z upwards
-    stored = MetaTensor(np.ascontiguousarray(voxels.transpose(2, 1, 0))[None], affine=affine)
+    stored = MetaTensor(np.ascontiguousarray(voxels.transpose(2, 1, 0))[None], affine=torch.from_numpy(affine))
     result: torch.Tensor = compose({"image": stored})["image"].as_tensor()
     return result.float()
 
@@ -239,33 +223,6 @@ def test_labels_that_are_named_by_hand_leave_out_the_background_of_a_softmax(tmp
     spec = reading(tmp_path / "bundle", {"labels": ["liver", "tumour"]}).spec
     assert spec.network is not None
     assert (spec.network.activation, spec.network.channels) == ("softmax", (1, 2))
-
-
-def deep_edit() -> dict[str, Any]:
-    content = config(
-        label_names={"spleen": 1, "background": 0},
-        first=[
-            {"_target_": "Orientationd", "keys": "image", "axcodes": "RAS"},
-            {**RANGE, "clip": True},
-        ],
-        clicks=[
-            {"_target_": "scripts.transforms.OrientationGuidanceMultipleLabelDeepEditd", "ref_image": "image"},
-            {"_target_": "AddGuidanceFromPointsDeepEditd", "ref_image": "image", "label_names": "@label_names"},
-            {"_target_": "Resized", "keys": "image", "spatial_size": [32, 32, 32], "mode": "area"},
-            {"_target_": "ResizeGuidanceMultipleLabelDeepEditd", "guidance": "guidance", "ref_image": "image"},
-            {
-                "_target_": "AddGuidanceSignalDeepEditd",
-                "keys": "image",
-                "guidance": "guidance",
-                "number_intensity_ch": 1,
-            },
-        ],
-        network_def={**NETWORKS["DynUNet"], "in_channels": "$len(@label_names) + 1", "strides": [1, 2, 2]},
-        inferer={"_target_": "SimpleInferer"},
-    )
-    content["network_def"]["upsample_kernel_size"] = [2, 2]
-    content["preprocessing"] = {"_target_": "Compose", "transforms": "$@first + @clicks"}
-    return content
 
 
 def test_click_channels_make_a_model_for_annotation(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from pathlib import Path
 
@@ -13,16 +12,9 @@ from exporter.graph.network import build_network
 from exporter.sources.checkpoint import load_weights, read_checkpoint
 from sixpoint.errors import InvalidArgument
 from sixpoint.model_spec import ModelSpec
+from tests.exporter.unsafe import Bomb
 
 State = dict[str, torch.Tensor]
-
-
-class Bomb:
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> tuple[object, tuple[str, ...]]:
-        return os.mkdir, (str(self.mark),)
 
 
 def save(content: object, folder: Path) -> Path:
@@ -56,13 +48,13 @@ def test_a_cut_off_file_is_named(part: float, checkpoint: Path, tmp_path: Path) 
     content = checkpoint.read_bytes()
     path = tmp_path / "cut.pt"
     path.write_bytes(content[: int(part * len(content)) if part < 1 else int(part)])
-    with pytest.raises(InvalidArgument, match=r"cut\.pt is no checkpoint of PyTorch, or"):
+    with pytest.raises(InvalidArgument, match=r"cut\.pt is not a PyTorch checkpoint, or"):
         read_checkpoint(path)
 
 
 @pytest.mark.parametrize("content", [[1, 2], {}, torch.zeros(3), {"state_dict": {"a": 1.0}}, {"epoch": 3}])
 def test_what_is_no_state_dict_is_named(content: object, tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgument, match="no state dict"):
+    with pytest.raises(InvalidArgument, match="a state dict"):
         read_checkpoint(save(content, tmp_path))
 
 
@@ -70,7 +62,7 @@ def test_any_other_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "list.pkl"
     for content in (b"hello", pickle.dumps([1, 2, 3])):
         path.write_bytes(content)
-        with pytest.raises(InvalidArgument, match=r"no checkpoint of PyTorch|no state dict"):
+        with pytest.raises(InvalidArgument, match=r"not a PyTorch checkpoint|a state dict"):
             read_checkpoint(path)
 
 
@@ -86,7 +78,7 @@ def test_weights_of_another_network_are_named(spec: ModelSpec, state: State) -> 
     network = build_network(spec)
     name, *others = state
     renamed = {**{key: state[key] for key in others}, "stranger": state[name]}
-    with pytest.raises(InvalidArgument, match=rf"not of this UNet: missing: {name}; unknown: stranger"):
+    with pytest.raises(InvalidArgument, match=rf"does not fit this UNet: missing: {name}; unknown: stranger"):
         load_weights(network, renamed)
-    with pytest.raises(InvalidArgument, match=rf"of another shape: {name}"):
+    with pytest.raises(InvalidArgument, match=rf"wrong shape: {name}"):
         load_weights(network, {**state, name: torch.zeros(1)})

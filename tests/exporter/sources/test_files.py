@@ -14,22 +14,15 @@ import onnx
 import pytest
 import torch
 import yaml
-from monai.networks import nets
+from monai.networks.nets.unet import UNet
 
 from exporter.graph.external_data import iter_tensors
-from exporter.parity.compare import probabilities, run_onnx, synthetic_batch
+from exporter.parity.compare import probabilities, run_onnx
+from exporter.parity.inputs import synthetic_batch
 from exporter.repository.config import ModelConfig
-from tests.exporter.conftest import run
+from tests.exporter.command_line import run
+from tests.exporter.specs import SEGMENTATION
 
-SPEC: dict[str, Any] = {
-    "title": "Somebody's",
-    "task": "segmentation",
-    "prompts": [],
-    "labels": ["liver"],
-    "patch": {"size": [24, 16, 16], "spacing": [1, 1, 1]},
-    "input": {"channels": [{"kind": "image", "intensity": {"method": "range", "low": -100, "high": 200}}]},
-    "network": {"name": "ONNX", "axes": "RAS", "scale": [0.5], "offset": [0.5]},
-}
 CLARA: dict[str, Any] = {
     "version": "3",
     "type": "segmentation",
@@ -64,7 +57,7 @@ CLARA: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def network() -> torch.nn.Module:
     torch.manual_seed(0)
-    result = nets.UNet(3, 1, 2, (4, 8), (2,), num_res_units=1).eval()
+    result = UNet(3, 1, 2, (4, 8), (2,), num_res_units=1).eval()
     for value in result.parameters():
         value.data *= 2
     return result
@@ -83,8 +76,12 @@ def original(network: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture
 def spec(tmp_path: Path) -> Path:
     path = tmp_path / "spec.yaml"
-    path.write_text(yaml.safe_dump(SPEC))
+    path.write_text(yaml.safe_dump(SEGMENTATION))
     return path
+
+
+def save_traced(network: torch.nn.Module, path: Path) -> None:
+    torch.jit.trace(network, torch.zeros(1, 1, 24, 16, 16)).save(path)  # type: ignore[no-untyped-call]
 
 
 def check_answers(network: torch.nn.Module, repository: Path, name: str) -> None:
@@ -110,8 +107,10 @@ def test_an_onnx_file_is_served_as_its_spec_says(network: Any, original: Path, s
 @pytest.mark.parametrize("how", ["trace", "script"])
 def test_a_torchscript_file_is_served_as_its_spec_says(how: str, network: Any, spec: Path, tmp_path: Path) -> None:
     path = tmp_path / "model.ts"
-    script = torch.jit.script(network) if how == "script" else torch.jit.trace(network, torch.zeros(1, 1, 24, 16, 16))
-    script.save(path)
+    if how == "script":
+        torch.jit.script(network).save(path)
+    else:
+        save_traced(network, path)
     result = run("export", path, "--repository", tmp_path / "repository")  # spec.yaml lies beside it
     assert result.exit_code == 0, result.stderr
     check_answers(network, tmp_path / "repository", "model")
@@ -121,7 +120,7 @@ def test_a_clara_model_describes_itself(network: Any, tmp_path: Path) -> None:
     folder = tmp_path / "spleen"
     folder.mkdir()
     (folder / "config_aiaa.json").write_text(json.dumps(CLARA))
-    torch.jit.trace(network, torch.zeros(1, 1, 24, 16, 16)).save(folder / "model.ts")
+    save_traced(network, folder / "model.ts")
     result = run("export", folder, "--repository", tmp_path / "repository")
     assert result.exit_code == 0, result.stderr
     spec = ModelConfig.read(tmp_path / "repository" / "spleen").spec
@@ -144,7 +143,7 @@ def test_what_a_clara_config_does_not_say_is_told(
     change: dict[str, Any], expected: str, network: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "config_aiaa.json").write_text(json.dumps({**CLARA, **change}))
-    torch.jit.trace(network, torch.zeros(1, 1, 24, 16, 16)).save(tmp_path / "model.ts")
+    save_traced(network, tmp_path / "model.ts")
     result = run("export", tmp_path, "--name", "spleen", "--repository", tmp_path / "repository")
     assert result.exit_code == 3
     assert re.search(expected, result.stderr)
@@ -178,24 +177,24 @@ def fix_batch(model: onnx.ModelProto) -> None:
 
 
 CASES: dict[str, tuple[Callable[[onnx.ModelProto], None] | None, dict[str, Any], str]] = {
-    "an opset too new": (newer, {}, r"opset 25, and 13 to 21 are served: export it again with opset_version=18"),
+    "an opset too new": (newer, {}, r"opset 25, expected 13 to 21: export it again with opset_version=18"),
     "operators of somebody": (foreign, {}, r"operators of com\.microsoft"),
     "NaN weights": (spoil, {}, r"weights that are NaN or infinite"),
-    "one batch size": (fix_batch, {}, r"batches of one size only: export it with a dynamic batch axis"),
+    "one batch size": (fix_batch, {}, r"takes one batch size only: export it with a dynamic batch axis"),
     "another size": (
         None,
         {"patch": {"size": [32, 16, 16], "spacing": [1, 1, 1]}},
-        r"takes \[1, 24, 16, 16\], and the spec's network \[1, 32, 16, 16\]",
+        r"takes \[1, 24, 16, 16\], and the spec expects \[1, 32, 16, 16\]",
     ),
     "another count of channels": (
         None,
-        {"input": {"channels": SPEC["input"]["channels"] * 2}, "network": {"name": "ONNX"}},
+        {"input": {"channels": SEGMENTATION["input"]["channels"] * 2}, "network": {"name": "ONNX"}},
         r"takes \[1, ",
     ),
     "another count of labels": (
         None,
         {"labels": ["a", "b"]},
-        r"returns \[2, 24, 16, 16\], and the spec promises \[3, 24, 16, 16\]",
+        r"returns \[2, 24, 16, 16\], and the spec expects \[3, 24, 16, 16\]",
     ),
 }
 
@@ -207,7 +206,7 @@ def test_an_onnx_file_that_cannot_be_served_is_told_in_one_line(case: str, origi
     if damage is not None:
         damage(model)
     onnx.save(model, tmp_path / "model.onnx")
-    (tmp_path / "spec.yaml").write_text(yaml.safe_dump({**SPEC, **change}))
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump({**SEGMENTATION, **change}))
     result = run("export", tmp_path / "model.onnx", "--repository", tmp_path / "repository")
     assert result.exit_code in (3, 5)
     assert result.stderr.count("\n") == 1
@@ -219,16 +218,16 @@ def test_an_onnx_file_that_cannot_be_served_is_told_in_one_line(case: str, origi
 def test_a_cut_off_file_and_one_without_a_spec_are_told(
     name: str, original: Path, network: Any, tmp_path: Path
 ) -> None:
-    torch.jit.trace(network, torch.zeros(1, 1, 24, 16, 16)).save(tmp_path / "model.ts")
+    save_traced(network, tmp_path / "model.ts")
     content = original.read_bytes() if name == "model.onnx" else (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content)
     result = run("export", tmp_path / name, "--repository", tmp_path / "repository")
     assert "name its spec with --spec" in result.stderr
-    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(SPEC))
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(SEGMENTATION))
     (tmp_path / name).write_bytes(content[:3000])
     result = run("export", tmp_path / name, "--repository", tmp_path / "repository")
     assert result.exit_code == 3
-    assert "cut off" in result.stderr
+    assert "truncated" in result.stderr
 
 
 def test_torchscript_that_touches_files_is_not_loaded(spec: Path, tmp_path: Path) -> None:
@@ -237,7 +236,7 @@ def test_torchscript_that_touches_files_is_not_loaded(spec: Path, tmp_path: Path
             stolen = torch.from_file("secret", False, 1)
             return value + stolen
 
-    torch.jit.script(Thief()).save(tmp_path / "model.ts")
+    torch.jit.script(Thief()).save(tmp_path / "model.ts")  # type: ignore[no-untyped-call]
     result = run("export", tmp_path / "model.ts", "--repository", tmp_path / "repository")
     assert result.exit_code == 3
     assert "from_file, which no network needs" in result.stderr
@@ -264,7 +263,7 @@ def test_somebody_elses_network_in_half_precision(
     path = original
     if kind == "torchscript":
         path = tmp_path / "model.ts"
-        torch.jit.trace(network, torch.zeros(1, 1, 24, 16, 16)).save(path)
+        save_traced(network, path)
     where = ("--name", "half", "--repository", tmp_path / "repository")
     result = run("export", path, "--spec", spec, "--precision", "fp16", *where)
     assert result.exit_code == 0, result.stderr

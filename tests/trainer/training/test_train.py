@@ -25,7 +25,7 @@ import sixpoint
 import trainer
 from exporter.cli import app as exporter
 from exporter.graph.network import ProbabilityNetwork
-from exporter.parity.compare import synthetic_batch
+from exporter.parity.inputs import synthetic_batch
 from sixpoint.cli import app as sixpoint_cli
 from sixpoint.errors import DatasetError, FailedPrecondition, InvalidArgument, PromptNotSupported
 from sixpoint.prompts import ExtremePoints
