@@ -60,6 +60,7 @@ def whole(folder: Path) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+@pytest.mark.triton
 def test_the_real_triton_serves_it_and_versions_come_and_go(large: PreparedModel, tmp_path: Path) -> None:
     if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")

@@ -74,6 +74,7 @@ def test_inputs_are_made_of_images_and_the_extreme_points_of_their_labels(images
     assert calibration_inputs(images / "images", segmentation).batch.shape == (4, *segmentation.input_shape)
 
 
+@pytest.mark.triton
 def test_it_is_smaller_judged_by_its_masks_and_served_by_triton(
     checkpoint: Path, spec_file: Path, images: Path, tmp_path: Path
 ) -> None:

@@ -96,6 +96,7 @@ def test_it_is_exported_and_answers_as_in_pytorch(kind: str, repository: Path, t
     assert result.exit_code == 0, result.stderr
 
 
+@pytest.mark.triton
 @pytest.mark.skipif(not TRITON_ENVIRONMENT.is_dir(), reason="Triton is not installed: make triton")
 def test_triton_serves_them_all(repository: Path) -> None:
     exported = sorted(path.name for path in repository.iterdir())

@@ -48,6 +48,7 @@ def test_what_is_exported_is_valid(exported: Path) -> None:
     assert report["models"][0]["inputs"] == ["INPUT FP16 [6, 16, 16, 24]"]
 
 
+@pytest.mark.triton
 @needs_triton
 def test_triton_answers_as_pytorch_does(exported: Path, spec: ModelSpec, state: dict[str, torch.Tensor]) -> None:
     batch = synthetic_batch(spec, 3)

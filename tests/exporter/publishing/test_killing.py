@@ -63,6 +63,7 @@ def start(process: subprocess.Popen[str]) -> tuple[int, threading.Event]:
     return child, ended
 
 
+@pytest.mark.triton
 @pytest.mark.timeout(60 + 5 * KILLS)
 def test_a_publisher_killed_at_any_moment_leaves_a_repository_that_validates_and_a_triton_that_serves(
     tmp_path: Path,

@@ -78,6 +78,7 @@ def problems(models: FolderRepository) -> list[str]:
     return [problem for one in validate(models.folder) if one.name != "resident" for problem in one.problems]
 
 
+@pytest.mark.triton
 def test_a_version_serves_at_every_moment_of_many_publishes(
     models: FolderRepository, triton: Triton, tiny: PreparedModel
 ) -> None:
@@ -92,6 +93,7 @@ def test_a_version_serves_at_every_moment_of_many_publishes(
     assert ModelConfig.read(models.folder / "tiny").served == (PUBLISHES, PUBLISHES + 1)
 
 
+@pytest.mark.triton
 def test_what_triton_answers_is_kept_with_the_version(
     models: FolderRepository, triton: Triton, tiny: PreparedModel
 ) -> None:
@@ -105,6 +107,7 @@ def test_what_triton_answers_is_kept_with_the_version(
     assert "| 1 | fp32 | phantom | onnxruntime |" in (models.folder / "kept" / "README.md").read_text()
 
 
+@pytest.mark.triton
 def test_a_version_that_answers_otherwise_in_triton_is_gone_and_the_old_one_serves(
     models: FolderRepository, triton: Triton, tiny: PreparedModel, tmp_path: Path
 ) -> None:
@@ -124,6 +127,7 @@ def test_a_version_that_answers_otherwise_in_triton_is_gone_and_the_old_one_serv
     assert publish(models, good, triton=triton).version == 3
 
 
+@pytest.mark.triton
 def test_a_version_that_triton_cannot_load_is_gone_and_the_old_one_serves(
     models: FolderRepository, triton: Triton, tiny: PreparedModel, tmp_path: Path
 ) -> None:
@@ -138,6 +142,7 @@ def test_a_version_that_triton_cannot_load_is_gone_and_the_old_one_serves(
     assert models.versions("solid") == [1]
 
 
+@pytest.mark.triton
 def test_a_new_model_that_fails_leaves_nothing(
     models: FolderRepository, triton: Triton, tiny: PreparedModel, tmp_path: Path
 ) -> None:
@@ -147,6 +152,7 @@ def test_a_new_model_that_fails_leaves_nothing(
     assert not [state for state, _ in triton.version_states("unborn").values() if state == "READY"]
 
 
+@pytest.mark.triton
 def test_a_candidate_is_beside_the_version_that_serves(
     models: FolderRepository, triton: Triton, tiny: PreparedModel
 ) -> None:
@@ -159,6 +165,7 @@ def test_a_candidate_is_beside_the_version_that_serves(
         publish(models, model, triton=triton)
 
 
+@pytest.mark.triton
 def test_a_triton_that_polls_is_waited_for(
     tiny: PreparedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +191,7 @@ def test_a_triton_that_polls_is_waited_for(
         assert models.versions("tiny") == [1, 2]
 
 
+@pytest.mark.triton
 def test_a_repository_that_is_not_tritons_own_is_noticed(
     triton: Triton, served: LocalTriton, tiny: PreparedModel, tmp_path: Path
 ) -> None:
@@ -210,6 +218,7 @@ def test_without_triton_nothing_is_touched_where_triton_is_away(tiny: PreparedMo
         Triton("localhost")
 
 
+@pytest.mark.triton
 def test_the_command_publishes_a_checkpoint_and_an_exported_model(
     checkpoint: Path, spec_file: Path, exported: Path, served: LocalTriton
 ) -> None:

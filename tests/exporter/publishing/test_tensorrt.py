@@ -244,6 +244,7 @@ def test_versions_are_read_from_the_banners_of_old_and_new_programs(
     assert json.loads((tmp_path / "bin" / "flags.json").read_text()).keys() >= {"--fp16", "--int8"}
 
 
+@pytest.mark.triton
 def test_a_plan_that_the_real_triton_cannot_load_is_gone(tiny: PreparedModel, tmp_path: Path) -> None:
     """The Triton from pip has no TensorRT at all."""
     if not TRITON_ENVIRONMENT.is_dir():

@@ -44,6 +44,7 @@ def test_the_fewest_instances_that_are_as_good() -> None:
     assert best_instances(measured[:1], latency=0.1) == 1
 
 
+@pytest.mark.triton
 def test_what_was_measured_best_serves_without_a_gap(tmp_path: Path) -> None:
     if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")

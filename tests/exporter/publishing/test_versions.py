@@ -258,6 +258,7 @@ def damage(path: Path, *, by: float = -10) -> None:
     onnx.save(model, path)
 
 
+@pytest.mark.triton
 async def test_the_gateway_follows_what_triton_serves(models: FolderRepository, running: LocalTriton) -> None:
     async def changed() -> None: ...
 
@@ -298,6 +299,7 @@ async def test_the_gateway_follows_what_triton_serves(models: FolderRepository, 
         assert asked.failures == {}
 
 
+@pytest.mark.triton
 def test_a_version_that_sessions_use_is_not_removed(models: FolderRepository, running: LocalTriton) -> None:
     points = ExtremePoints([(8, 18, 16), (32, 18, 16), (20, 6, 16), (20, 30, 16), (20, 18, 6), (20, 18, 26)])
     where = ("--repository", models.folder, "--triton", running.address)
