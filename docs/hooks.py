@@ -50,7 +50,7 @@ def on_page_markdown(markdown: str, /, *, page: Page, **_: object) -> str:
 def on_page_content(html: str, /, **_: object) -> str:
     """Drop the reStructuredText of docstrings, which Markdown leaves in the text."""
     html = re.sub(r":(?:class|meth|func|data|mod|attr):(?=<code>)", "", html)
-    return html.replace("Example::</p>", "Example:</p>")
+    return html.replace("::</p>", ":</p>")
 
 
 def rewrite_links(markdown: str, uri: str) -> str:
@@ -120,7 +120,7 @@ def _command(path: str, command: Any, level: int) -> Iterator[str]:
         rows = [row for parameter in command.params if (row := _parameter(parameter, context))]
         yield "\n".join(["| argument or option | default | meaning |", "|---|---|---|", *rows])
     if epilog := _plain(command.epilog):
-        yield f"```text\n{epilog}\n```" if "Example" in epilog else epilog
+        yield f"```console\n{epilog}\n```" if "Example" in epilog else epilog
     for name, child in (children or {}).items():
         yield from _command(f"{path} {name}", child, level + 1)
 
@@ -163,7 +163,8 @@ def protocol() -> str:
         if protoc.main([*arguments, *names]):
             raise RuntimeError("protoc cannot read protos/: run make lint")
         files = FileDescriptorSet.FromString(output.read_bytes()).file
-    return "\n\n".join(part for file in files for part in _proto_file(file))
+    # Services by name, then what they share.
+    return "\n\n".join(part for file in sorted(files, key=lambda file: file.name) for part in _proto_file(file))
 
 
 def _proto_file(file: Any) -> Iterator[str]:
