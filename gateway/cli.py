@@ -24,7 +24,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     help="The sixpoint gateway: annotation sessions over gRPC, in front of NVIDIA Triton. Settings are environment "
-    "variables SIXPOINT_...; the README lists them.",
+    "variables SIXPOINT_...; docs/reference/settings.md lists them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
