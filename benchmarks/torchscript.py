@@ -13,8 +13,9 @@ import typer
 
 from exporter.repository.config import ModelConfig
 from sixpoint.errors import ModelSpecError
-from sixpoint.model_spec import SPEC_PARAMETER
-from trainer.training.network import build, read_state
+from sixpoint.model_spec.spec import PARAMETER
+from trainer.training.checkpoint import read_state
+from trainer.training.network import build
 
 
 def main(

@@ -21,11 +21,11 @@ from sixpoint.errors import SixpointError
 from sixpoint.model_spec import Task
 from trainer.data.dataloader import Labelled
 from trainer.data.datasets import read_dataset
+from trainer.data.spec_files import read_mapping, read_spec
 from trainer.data.structures import images_of
 from trainer.evaluation import evaluate as evaluation
 from trainer.training import pretrain as training
 from trainer.training.finetune import Tuning, finetune
-from trainer.training.network import read_mapping, read_spec
 from trainer.training.pretrain import Device
 from trainer.training.run import Plan, Precision
 from trainer.training.run import Progress as Where

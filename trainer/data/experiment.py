@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from sixpoint.errors import FailedPrecondition
-from sixpoint.model_spec import SegmentationSpec
+from sixpoint.model_spec.spec import ModelSpec
+from trainer.data.atomic_files import write_atomically
 from trainer.data.datasets import Dataset, Split, read_dataset, split
 from trainer.data.fingerprint import Fingerprint, fill, survey
-from trainer.training.network import write_atomically
 
 __all__ = ["Experiment", "check_identity", "settle", "write_split"]
 

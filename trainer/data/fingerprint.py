@@ -15,9 +15,9 @@ import numpy as np
 
 from sixpoint._typing import Points, Vector
 from sixpoint.errors import DatasetError, ModelSpecError
-from sixpoint.model_spec import SegmentationSpec, Task
+from sixpoint.model_spec.spec import ModelSpec, Task
+from trainer.data.atomic_files import write_atomically
 from trainer.data.datasets import Case, Dataset, read_case
-from trainer.training.network import write_atomically
 
 __all__ = ["MOST_VOXELS", "Fingerprint", "fill", "survey"]
 

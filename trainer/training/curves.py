@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from trainer.training.network import write_atomically
+from trainer.data.atomic_files import write_atomically
 
 __all__ = ["draw_curves"]
 

@@ -14,7 +14,9 @@ from torch import nn
 
 from sixpoint.model_spec import ModelSpec
 from trainer.data.experiment import check_identity
-from trainer.training.network import Average, build, save_atomically
+from trainer.training.checkpoint import save_atomically
+from trainer.training.network import build
+from trainer.training.weight_average import Average
 
 __all__ = ["FORMAT", "Learner", "check_saved", "shown_before"]
 

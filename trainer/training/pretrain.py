@@ -20,23 +20,19 @@ import yaml
 from torch import nn
 
 from sixpoint.errors import InvalidArgument
-from sixpoint.model_spec import ModelSpec
+from sixpoint.model_spec.spec import ModelSpec
+from trainer.data.atomic_files import write_atomically
 from trainer.data.crop_pool import SCENE_EDGE
 from trainer.data.dataloader import Batch, Feed, Labelled, batches
+from trainer.data.spec_files import read_spec
 from trainer.simulation import gpu_clicks
 from trainer.simulation.interaction_rounds import Correction, Rounds, look
 from trainer.training.batch_reuse import replayed
+from trainer.training.checkpoint import read_state, save_atomically
 from trainer.training.learner import Learner, check_saved, shown_before
-from trainer.training.network import (
-    adapt,
-    build,
-    load_fitting,
-    read_spec,
-    read_state,
-    save_atomically,
-    write_atomically,
-)
+from trainer.training.network import build
 from trainer.training.validation import Score, ValidationSet, validate
+from trainer.training.warm_start import adapt, load_fitting
 
 __all__ = ["CHECKPOINT", "SPEC", "Plan", "Progress", "check_folder", "pretrain"]
 

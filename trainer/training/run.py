@@ -14,10 +14,12 @@ import torch
 import yaml
 from torch import nn
 
-from sixpoint.model_spec import ModelSpec
+from sixpoint.model_spec.spec import ModelSpec
+from trainer.data.atomic_files import write_atomically
 from trainer.data.experiment import check_identity
+from trainer.training.checkpoint import save_atomically
 from trainer.training.curves import draw_curves
-from trainer.training.network import Average, save_atomically, write_atomically
+from trainer.training.weight_average import Average
 
 __all__ = ["CHECKPOINT", "SPEC", "Plan", "Precision", "Progress", "Run"]
 

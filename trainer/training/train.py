@@ -26,9 +26,12 @@ from torch import nn
 from trainer.data.cases import PreparedCase, folder_of, prepare
 from trainer.data.experiment import Experiment, settle, write_split
 from trainer.data.patches import Batch, Patches, batches
-from trainer.training.network import Average, build, load_fitting, read_state
+from trainer.training.checkpoint import read_state
+from trainer.training.network import build
 from trainer.training.run import CHECKPOINT, Plan, Precision, Progress, Run
 from trainer.training.segment import dice_per_label, segment
+from trainer.training.warm_start import load_fitting
+from trainer.training.weight_average import Average
 
 __all__ = ["figure_names", "train"]
 

@@ -16,7 +16,8 @@ from sixpoint.model_spec import ImageChannel, Intensity, ModelSpec
 from tests.trainer.conftest import SIZE, Maker
 from trainer.data.datasets import Dataset, read_dataset
 from trainer.data.fingerprint import MOST_VOXELS, Fingerprint, fill, survey
-from trainer.training.network import build, read_mapping
+from trainer.data.spec_files import read_mapping
+from trainer.training.network import build
 
 TEMPLATE = read_mapping(Path(trainer.__file__).with_name("segmentation.yaml"))
 DATASET = Dataset(name="Balls", cases=(), labels={1: "shell", 2: "core"}, modality="MR")

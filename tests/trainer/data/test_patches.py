@@ -19,7 +19,7 @@ from trainer.data.cases import PreparedCase, folder_of, prepare
 from trainer.data.datasets import Dataset, read_case, read_dataset
 from trainer.data.fingerprint import fill, survey
 from trainer.data.patches import Patches, augmentation, batches, cut
-from trainer.training.network import read_mapping
+from trainer.data.spec_files import read_mapping
 from trainer.training.segment import dice_per_label, segment
 
 

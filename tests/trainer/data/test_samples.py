@@ -14,12 +14,12 @@ from sixpoint.model_spec import ModelSpec
 from sixpoint.preprocessing import PromptGuidance, Roi, network_input
 from trainer.data import samples
 from trainer.data.crop_pool import Pool, Source, generate
+from trainer.data.spec_files import read_spec
 from trainer.simulation import simulated_user
 from trainer.synthesis.intensity_synthesis import paint
 from trainer.synthesis.label_synthesis import AIR, compose
 from trainer.synthesis.random_fields import resample, smooth_noise
 from trainer.synthesis.random_shapes import FAMILIES, SHARES, body
-from trainer.training.network import read_spec
 
 EDGE = 56
 

@@ -10,11 +10,13 @@ import torch
 
 import trainer
 from sixpoint.errors import InvalidArgument, ModelSpecError
-from sixpoint.model_spec import ClickChannel, ModelSpec
-from sixpoint.preprocessing import heatmap
+from sixpoint.model_spec.spec import ClickChannel, ModelSpec
+from sixpoint.preprocessing.guidance_maps import heatmap
+from trainer.data.spec_files import read_spec
 from trainer.simulation.interaction_rounds import Correction, Rounds, look
 from trainer.simulation.simulated_user import ErrorClick
-from trainer.training.network import adapt, build, load_fitting, read_spec
+from trainer.training.network import build
+from trainer.training.warm_start import adapt, load_fitting
 
 EDGE = 16
 

@@ -16,8 +16,9 @@ from sixpoint.model_spec import ModelSpec, NetworkSpec, Task
 from sixpoint.volume import Volume, write_image
 from tests.trainer.conftest import Maker
 from trainer.data.datasets import read_dataset
+from trainer.data.spec_files import read_spec
 from trainer.training.finetune import Tuning, finetune
-from trainer.training.network import build, read_spec
+from trainer.training.network import build
 from trainer.training.pretrain import CHECKPOINT, SPEC
 
 

@@ -10,8 +10,10 @@ import pytest
 
 import trainer
 from sixpoint.errors import ModelSpecError
-from sixpoint.model_spec import ModelSpec
-from trainer.training.network import build, read_mapping, write_atomically
+from sixpoint.model_spec.spec import ModelSpec
+from trainer.data.atomic_files import write_atomically
+from trainer.data.spec_files import read_mapping
+from trainer.training.network import build
 
 _SPECS = Path(trainer.__file__).parent
 

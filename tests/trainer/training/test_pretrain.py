@@ -18,8 +18,10 @@ from sixpoint.model_spec import ModelSpec, NetworkSpec
 from trainer.cli import app
 from trainer.data import dataloader
 from trainer.data.datasets import Case
-from trainer.training.network import Average, build, read_spec
+from trainer.data.spec_files import read_spec
+from trainer.training.network import build
 from trainer.training.pretrain import CHECKPOINT, SPEC, Device, Plan, Progress, pretrain
+from trainer.training.weight_average import Average
 
 EDGE = 40
 

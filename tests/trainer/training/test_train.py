@@ -34,7 +34,8 @@ from tests.support.paths import ROOT, TRITON_ENVIRONMENT
 from tests.support.servers import running_gateway, running_triton
 from tests.trainer.conftest import Maker
 from trainer.cli import app
-from trainer.training.network import build, read_mapping, read_spec
+from trainer.data.spec_files import read_mapping, read_spec
+from trainer.training.network import build
 from trainer.training.run import CHECKPOINT, SPEC, Plan, Precision, Progress
 from trainer.training.train import figure_names, train
 
