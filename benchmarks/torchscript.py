@@ -14,8 +14,8 @@ import typer
 from exporter.repository.config import ModelConfig
 from sixpoint.errors import ModelSpecError
 from sixpoint.model_spec.spec import PARAMETER
-from trainer.training.checkpoint import read_state
-from trainer.training.network import build
+from trainer.training.checkpoint import read_weights
+from trainer.training.network import build_network
 
 
 def main(
@@ -31,9 +31,9 @@ def main(
     spec = ModelConfig.read(model).spec
     if spec is None:
         raise ModelSpecError(f"{model.name} holds no spec of sixpoint")
-    network = build(spec)
+    network = build_network(spec)
     if checkpoint is not None:
-        network.load_state_dict(read_state(checkpoint))
+        network.load_state_dict(read_weights(checkpoint))
     with torch.inference_mode():
         traced = torch.jit.trace(network.eval(), torch.zeros(1, *spec.input_shape))  # type: ignore[no-untyped-call]
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from sixpoint.phantom import make_phantom
 from sixpoint.preprocessing import PromptGuidance, Roi, network_input
 from sixpoint.prompts import Click, ExtremePoints
 from sixpoint.volume import Volume
-from trainer.data.structures import FEWEST_VOXELS
+from trainer.data.structures import MIN_VOXELS
 
 __all__ = ["LARGE", "Example", "large_ct", "read_example", "tensor"]
 
@@ -54,7 +54,7 @@ class Example:
     def numbers(self) -> list[int]:
         """The structures of at least 300 voxels, which is also where evaluation begins."""
         numbers, counts = np.unique(self.labels, return_counts=True)
-        return [int(one) for one, count in zip(numbers, counts, strict=True) if one and count >= FEWEST_VOXELS]
+        return [int(one) for one, count in zip(numbers, counts, strict=True) if one and count >= MIN_VOXELS]
 
     def clicks(self, label: int, *, seed: int = 0) -> Iterator[Click]:
         """Corrections without end: by turns a voxel of the structure, and one of its box that is not of it."""

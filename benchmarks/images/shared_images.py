@@ -12,7 +12,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from sixpoint.volume import Volume
-from trainer.data.structures import FEWEST_VOXELS, LabelledImage, Structure
+from trainer.data.structures import MIN_VOXELS, LabelledImage, Structure
 
 __all__ = ["LEARNT", "MODALITIES", "learnt_hippocampi", "shared_images", "to_sitk"]
 
@@ -85,7 +85,7 @@ def _hippocampus(path: Path) -> list[Structure]:
 
 
 def _structure(group: str, name: str, image: Volume, truth: npt.NDArray[np.bool_]) -> list[Structure]:
-    return [Structure(group, name, image, truth)] if np.count_nonzero(truth) >= FEWEST_VOXELS else []
+    return [Structure(group, name, image, truth)] if np.count_nonzero(truth) >= MIN_VOXELS else []
 
 
 def _labels(path: Path, image: Path) -> npt.NDArray[Any]:

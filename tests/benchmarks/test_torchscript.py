@@ -7,7 +7,7 @@ from benchmarks.torchscript import main
 from exporter.repository.config import FILE_NAME, ModelConfig
 from sixpoint.model_spec import SPEC_PARAMETER, ModelSpec, NetworkSpec, RoiSpec
 from tests.support.models import ELLIPSOID_SPEC
-from trainer.training.network import build
+from trainer.training.network import build_network
 
 SPEC = ELLIPSOID_SPEC.model_copy(
     update={
@@ -23,7 +23,7 @@ SPEC = ELLIPSOID_SPEC.model_copy(
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 def test_the_file_is_the_network_and_its_spec(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_text(ModelConfig.of(SPEC, name="small").to_text())
-    network = build(SPEC).eval()
+    network = build_network(SPEC).eval()
     torch.save({"state_dict": network.state_dict()}, tmp_path / "checkpoint.pt")
     main(tmp_path / "new" / "small.ts", checkpoint=tmp_path / "checkpoint.pt", model=tmp_path)
     extra = {SPEC_PARAMETER: ""}

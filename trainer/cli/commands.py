@@ -18,17 +18,17 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 import trainer
 from sixpoint.cli import exit_code
 from sixpoint.errors import SixpointError
-from sixpoint.model_spec import Task
-from trainer.data.dataloader import Labelled
+from sixpoint.model_spec.spec import Task
+from trainer.data.dataloader import LabelledCases
 from trainer.data.datasets import read_dataset
-from trainer.data.spec_files import read_mapping, read_spec
-from trainer.data.structures import images_of
+from trainer.data.spec_files import read_spec, read_spec_mapping
+from trainer.data.structures import list_images
 from trainer.evaluation import evaluate as evaluation
 from trainer.training import pretrain as training
-from trainer.training.finetune import Tuning, finetune
+from trainer.training.finetune import FinetuneConfig, finetune
 from trainer.training.pretrain import Device
-from trainer.training.run import Plan, Precision
-from trainer.training.run import Progress as Where
+from trainer.training.run import ComputePrecision, TrainConfig
+from trainer.training.run import TrainProgress as Where
 
 __all__ = ["app", "main"]
 
@@ -66,26 +66,26 @@ def pretrain(
     compiled: Annotated[bool, typer.Option("--compile", help="Let torch.compile speed the network up.")] = False,
 ) -> None:
     """Train the annotation network on synthetic scenes; write checkpoint.pt and spec.yaml."""
-    plan = training.Plan(
+    plan = training.PretrainConfig(
         spec=read_spec(spec),
         out=out,
         minutes=minutes,
         steps=steps,
-        rate=rate,
+        learning_rate=rate,
         seed=seed,
         threads=threads,
         sizes=((48, 2 * batch), (64, batch)),
         workers=workers,
         device=device,
         init=init,
-        labelled=Labelled(read_dataset(data).cases, share) if data else Labelled(),
-        half=half,
+        labelled=LabelledCases(read_dataset(data).cases, share) if data else LabelledCases(),
+        bfloat16=half,
         compiled=compiled,
     )
     with _bar() as tell:
         tell(0.0, "first samples")
 
-        checkpoint = training.pretrain(plan, report=lambda now: tell(now.share, _annotation_line(now)))
+        checkpoint = training.pretrain(plan, report=lambda now: tell(now.fraction, _annotation_line(now)))
     _console.print(f"wrote {checkpoint} and {training.SPEC} beside it", highlight=False, soft_wrap=True)
 
 
@@ -108,7 +108,7 @@ def evaluate(
 ) -> None:
     """Judge an annotation model over a running gateway: six points, points that miss, up to five corrections."""
     evaluation.evaluate(
-        images_of(dataset, merge=merge),
+        list_images(dataset, merge=merge),
         output=output,
         server=server,
         model=model,
@@ -160,7 +160,7 @@ def train(
         typer.Option(min=0, help="Processes that make patches.", show_default="1; annotation beside a GPU: all cores"),
     ] = None,
     precision: Annotated[
-        Precision | None, typer.Option(help="What to compute in.", show_default="what the device does best")
+        ComputePrecision | None, typer.Option(help="What to compute in.", show_default="what the device does best")
     ] = None,
     devices: Annotated[str, typer.Option(help="How many GPUs to use; without one, the CPU.")] = "auto",
     licence: Annotated[str, typer.Option(help="Licence of the data, where dataset.json does not say it.")] = "",
@@ -172,42 +172,42 @@ def train(
     """
     if task is Task.ANNOTATION:
         beside = init.with_name(training.SPEC) if init else _SPEC
-        tuning = Tuning(
+        tuning = FinetuneConfig(
             data=data,
             out=out,
             spec=read_spec(spec or beside),
             init=init,
             held_out=held_out,
-            fraction=fraction,
+            held_out_fraction=fraction,
             steps=steps,
             minutes=minutes,
-            rate=rate or (3e-4 if init else 1.5e-3),
+            learning_rate=rate or (3e-4 if init else 1.5e-3),
             seed=seed,
             threads=threads,
             licence=licence,
             workers=workers,
         )
         with _bar() as tell:
-            checkpoint = finetune(tuning, report=lambda now: tell(now.share, _annotation_line(now)))
+            checkpoint = finetune(tuning, report=lambda now: tell(now.fraction, _annotation_line(now)))
         _console.print(f"wrote {checkpoint}; next: exporter export {checkpoint}", highlight=False, soft_wrap=True)
         return
     # Its libraries are slow to import.
     from trainer.training.train import train as start
 
-    plan = Plan(
+    plan = TrainConfig(
         data=data,
         out=out,
-        template=read_mapping(spec or _SEGMENTATION),
+        template=read_spec_mapping(spec or _SEGMENTATION),
         init=init,
         held_out=held_out,
-        fraction=fraction,
+        held_out_fraction=fraction,
         steps=steps,
         minutes=minutes,
-        batch=batch,
-        rate=rate or 2e-3,
+        batch_size=batch,
+        learning_rate=rate or 2e-3,
         seed=seed,
         mirror=mirror,
-        every=every,
+        validation_interval=every,
         patience=patience,
         threads=threads,
         workers=1 if workers is None else workers,
@@ -218,11 +218,11 @@ def train(
     with _bar() as tell:
 
         def report(now: Where) -> None:
-            line = now.phase
-            if now.phase == "training":
+            line = now.stage
+            if now.stage == "training":
                 line = f"step {now.step} loss {now.loss:.3f}"
                 line += "".join(f" {name.replace('_', ' ', 1)} {value:.3f}" for name, value in now.dice.items())
-            tell(now.share, line)
+            tell(now.fraction, line)
 
         checkpoint = start(plan, report=report)
     _console.print(f"wrote {checkpoint}; next: exporter export {checkpoint}", highlight=False, soft_wrap=True)
@@ -237,14 +237,14 @@ def samples(
     columns: Annotated[int, typer.Option(min=1, help="Samples of each scene.")] = 12,
 ) -> None:
     """Draw training samples: the middle slice, the target's outline in green, the six points in red."""
-    from trainer.data.contact_sheet import sheet
+    from trainer.data.contact_sheet import draw_contact_sheet
 
-    sheet(read_spec(spec), np.random.default_rng(seed), seed=seed, rows=rows, columns=columns).save(out)
+    draw_contact_sheet(read_spec(spec), np.random.default_rng(seed), seed=seed, rows=rows, columns=columns).save(out)
     _console.print(f"wrote {out}", highlight=False, soft_wrap=True)
 
 
-def _annotation_line(now: training.Progress) -> str:
-    line = f"step {now.step} loss {now.loss:.3f} {now.shown / max(now.elapsed_s, 1e-6):.1f} samples/s"
+def _annotation_line(now: training.PretrainProgress) -> str:
+    line = f"step {now.step} loss {now.loss:.3f} {now.samples_seen / max(now.elapsed_s, 1e-6):.1f} samples/s"
     if (score := now.score) is not None:
         clicked = " ".join(f"{value:.3f}" for value in score.clicked)
         line += f" Dice {score.dice:.3f}, clicks {clicked}, jittered {score.jittered:.3f}"

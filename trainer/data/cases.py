@@ -22,9 +22,9 @@ from sixpoint.model_spec import SegmentationSpec
 from sixpoint.preprocessing import Roi, volume_input
 from trainer.data.datasets import Case, read_case
 
-__all__ = ["PreparedCase", "folder_of", "prepare"]
+__all__ = ["PreparedCase", "cases_folder", "prepare_cases"]
 
-_PLACES = 2000
+_VOXELS_PER_LABEL = 2000
 """Voxels of each label that are remembered, to cut patches round them."""
 
 
@@ -49,7 +49,7 @@ class PreparedCase:
         return self._map("labels")
 
     @property
-    def places(self) -> npt.NDArray[np.int32]:
+    def label_voxels(self) -> npt.NDArray[np.int32]:
         """Some voxels of every label there is: rows (label, z, y, x)."""
         return self._map("places")
 
@@ -62,13 +62,13 @@ class PreparedCase:
         return np.load(self.folder / f"{name}.npy", mmap_mode="r")
 
 
-def folder_of(run: Path, spec: SegmentationSpec) -> Path:
+def cases_folder(run: Path, spec: ModelSpec) -> Path:
     """Where a run keeps its cases; another spec that sees other arrays has another folder."""
     seen = json.dumps([spec.model_dump(mode="json")[part] for part in ("patch", "input", "labels")])
     return run / f"cases-{hashlib.sha256(seen.encode()).hexdigest()[:8]}"
 
 
-def prepare(
+def prepare_cases(
     cases: Sequence[Case],
     spec: SegmentationSpec,
     *,
@@ -96,13 +96,15 @@ def prepare(
     folder.mkdir(parents=True, exist_ok=True)
     result: dict[str, PreparedCase] = {}
     with ThreadPoolExecutor(workers) as pool:
-        for case, done in zip(cases, pool.map(lambda case: _prepare(case, spec, labels, folder), cases), strict=True):
+        for case, done in zip(
+            cases, pool.map(lambda case: _prepare_case(case, spec, labels, folder), cases), strict=True
+        ):
             result[case.name] = done
             report(len(result) / len(cases))
     return result
 
 
-def _prepare(case: Case, spec: SegmentationSpec, labels: Mapping[int, str], folder: Path) -> PreparedCase:
+def _prepare_case(case: Case, spec: ModelSpec, labels: Mapping[int, str], folder: Path) -> PreparedCase:
     place = folder / case.name
     if place.is_dir():
         return PreparedCase(place)
@@ -118,7 +120,7 @@ def _prepare(case: Case, spec: SegmentationSpec, labels: Mapping[int, str], fold
     staging.mkdir()
     np.save(staging / "channels.npy", volume_input(roi.extract(volume.image), spec.input))
     np.save(staging / "labels.npy", resampled)
-    np.save(staging / "places.npy", _places(resampled))
+    np.save(staging / "places.npy", _sample_label_voxels(resampled))
     np.save(staging / "truth.npy", truth)
     staging.rename(place)
     return PreparedCase(place)
@@ -137,11 +139,11 @@ def _resample_labels(truth: npt.NDArray[np.uint8], roi: Roi, count: int) -> npt.
     return labels
 
 
-def _places(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
+def _sample_label_voxels(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
     rows = []
     for label in np.unique(labels[labels > 0]).tolist():
         found = np.flatnonzero(labels == label)
-        some = found[np.linspace(0, found.size - 1, min(_PLACES, found.size)).astype(np.int64)]
+        some = found[np.linspace(0, found.size - 1, min(_VOXELS_PER_LABEL, found.size)).astype(np.int64)]
         where = np.stack(np.unravel_index(some, labels.shape), axis=1)
         rows.append(np.concatenate([np.full((len(where), 1), label), where], axis=1))
     return np.concatenate(rows).astype(np.int32) if rows else np.zeros((0, 4), np.int32)

@@ -8,38 +8,40 @@ from PIL import Image
 from scipy import ndimage
 
 from sixpoint._typing import Rng
-from sixpoint.model_spec import ModelSpec
-from trainer.data.crop_pool import SCENE_EDGE, generate
-from trainer.data.dataloader import in_single_precision
-from trainer.data.samples import Sample, sample
+from sixpoint.model_spec.spec import ModelSpec
+from trainer.data.crop_pool import SCENE_EDGE, generate_crops
+from trainer.data.dataloader import with_float32_input
+from trainer.data.samples import TrainingSample, draw_sample
 
-__all__ = ["sheet"]
+__all__ = ["draw_contact_sheet"]
 
 _ZOOM = 2
 
 
-def sheet(spec: ModelSpec, rng: Rng, *, seed: int, rows: int, columns: int, edge: int = SCENE_EDGE) -> Image.Image:
+def draw_contact_sheet(
+    spec: ModelSpec, rng: Rng, *, seed: int, rows: int, columns: int, edge: int = SCENE_EDGE
+) -> Image.Image:
     """One row of samples for each scene of ``seed``; ``edge`` is the scenes', in voxels."""
-    spec = in_single_precision(spec)
+    spec = with_float32_input(spec)
     size = spec.roi.size[0]
     picture = np.zeros((rows * size * _ZOOM, columns * size * _ZOOM, 3), np.uint8)
     for row in range(rows):
-        crops = generate(seed, row, edge=edge)
+        crops = generate_crops(seed, row, edge=edge)
         for column, choice in enumerate(rng.permutation(len(crops))[:columns]):
-            tile = _tile(sample(rng, crops[choice], spec, edge=size))
+            tile = _tile(draw_sample(rng, crops[choice], spec, edge=size))
             y, x = row * size * _ZOOM, column * size * _ZOOM
             picture[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
     return Image.fromarray(picture)
 
 
-def _tile(one: Sample) -> npt.NDArray[np.uint8]:
+def _tile(one: TrainingSample) -> npt.NDArray[np.uint8]:
     """The middle slice of a sample's first channel, [y, x, rgb], the outline in green, the extreme points in red."""
     middle = one.target.shape[0] // 2
     grey = np.clip((one.channels[0, middle].astype(np.float32) + 1) * 127.5, 0, 255).astype(np.uint8)
     tile = np.repeat(np.stack([grey] * 3, axis=-1), _ZOOM, axis=0).repeat(_ZOOM, axis=1)
     inside = np.repeat(one.target[middle] > 0.5, _ZOOM, axis=0).repeat(_ZOOM, axis=1)
     tile[inside & ~ndimage.binary_erosion(inside)] = (0, 255, 0)
-    for x, y in (one.guide.extremes[:, :2] + 1) / 2 * tile.shape[0]:
+    for x, y in (one.guidance.extremes[:, :2] + 1) / 2 * tile.shape[0]:
         tile[max(int(y) - 1, 0) : int(y) + 2, max(int(x) - 1, 0) : int(x) + 2] = (255, 0, 0)
     tile[:, -1] = tile[-1] = (60, 60, 60)
     return tile

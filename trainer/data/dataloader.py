@@ -12,20 +12,20 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from sixpoint.model_spec import ModelSpec
-from trainer.data.crop_pool import SCENE_EDGE, Pool, Source
+from sixpoint.model_spec.spec import ModelSpec
+from trainer.data.crop_pool import SCENE_EDGE, CropPool, CropSource
 from trainer.data.datasets import Case, read_case
-from trainer.data.real_crops import crops_of
-from trainer.data.samples import Crop, sample
+from trainer.data.real_crops import extract_crops
+from trainer.data.samples import Crop, draw_sample
 
-__all__ = ["Batch", "Feed", "Labelled", "batches", "helpers", "in_single_precision"]
+__all__ = ["Batch", "BatchStream", "LabelledCases", "iterate_batches", "with_float32_input", "worker_context"]
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 """Channels [batch, channel, z, y, x], bfloat16 or float32, and targets [batch, 1, z, y, x], float32 in [0, 1]."""
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledCases:
     """Real images that are mixed into the synthetic ones.
 
     Attributes:
@@ -34,7 +34,7 @@ class Labelled:
     """
 
     cases: tuple[Case, ...] = ()
-    share: float = 0.0
+    fraction: float = 0.0
 
     def crops(self) -> list[Crop]:
         """One crop for every structure of every case.
@@ -45,17 +45,17 @@ class Labelled:
         found: list[Crop] = []
         for case in self.cases:
             volume = read_case(case, {})
-            found += crops_of(volume.image, volume.labels)
+            found += extract_crops(volume.image, volume.labels)
         return found
 
 
-def in_single_precision(spec: ModelSpec) -> ModelSpec:
+def with_float32_input(spec: ModelSpec) -> ModelSpec:
     """The spec with float32 channels, which is what training computes in; numpy is slow to make float16."""
     return spec.model_copy(update={"input": spec.input.model_copy(update={"dtype": "FP32"})})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Feed(IterableDataset[Batch]):
+class BatchStream(IterableDataset[Batch]):
     """Batches without end, of one ROI size each.
 
     Attributes:
@@ -73,40 +73,40 @@ class Feed(IterableDataset[Batch]):
 
     spec: ModelSpec
     seed: int
-    shown: int = 0
+    samples_seen: int = 0
     sizes: tuple[tuple[int, int], ...] = ((48, 8), (64, 4))
-    odds: tuple[float, ...] = (0.65, 0.35)
-    half: bool = False
-    reuse: float = 1.5
-    lead: int = 2000
-    edge: int = SCENE_EDGE
-    labelled: Labelled = field(default_factory=Labelled)
+    size_probabilities: tuple[float, ...] = (0.65, 0.35)
+    bfloat16: bool = False
+    crop_uses: float = 1.5
+    pool_size: int = 2000
+    scene_edge: int = SCENE_EDGE
+    labelled: LabelledCases = field(default_factory=LabelledCases)
 
     def __iter__(self) -> Iterator[Batch]:
         info = get_worker_info()
         number, count = (info.id, info.num_workers) if info else (0, 1)
-        rng = np.random.default_rng((self.seed, self.shown, number))
+        rng = np.random.default_rng((self.seed, self.samples_seen, number))
         # A resumed run goes on with scenes that no earlier part of it can have come to.
-        first = (self.shown << 32) + number
-        source = Source(
+        first = (self.samples_seen << 32) + number
+        source = CropSource(
             seed=self.seed,
-            first=first,
-            step=count,
-            edge=self.edge,
-            real=tuple(self.labelled.crops()),
-            share=self.labelled.share,
+            first_scene=first,
+            scene_step=count,
+            scene_edge=self.scene_edge,
+            real_crops=tuple(self.labelled.crops()),
+            real_fraction=self.labelled.fraction,
         )
-        pool = Pool(source=iter(source), size=math.ceil(self.lead / count), reuse=self.reuse, rng=rng)
-        spec, crops = in_single_precision(self.spec), iter(pool)
+        pool = CropPool(source=iter(source), size=math.ceil(self.pool_size / count), crop_uses=self.crop_uses, rng=rng)
+        spec, crops = with_float32_input(self.spec), iter(pool)
         while True:
-            edge, samples_count = self.sizes[int(rng.choice(len(self.sizes), p=self.odds))]
-            samples = [sample(rng, next(crops), spec, edge=edge) for _ in range(samples_count)]
+            edge, samples_count = self.sizes[int(rng.choice(len(self.sizes), p=self.size_probabilities))]
+            samples = [draw_sample(rng, next(crops), spec, edge=edge) for _ in range(samples_count)]
             channels = torch.from_numpy(np.stack([one.channels for one in samples]))
             target = torch.from_numpy(np.stack([one.target for one in samples])[:, None])
-            yield channels.to(torch.bfloat16) if self.half else channels, target
+            yield channels.to(torch.bfloat16) if self.bfloat16 else channels, target
 
 
-def helpers() -> BaseContext:
+def worker_context() -> BaseContext:
     """How processes that help the training are started: each a fork of one that has imported what they need.
 
     Started anew, each would take seconds to import PyTorch; forked from the one that trains, it would inherit what its
@@ -117,17 +117,17 @@ def helpers() -> BaseContext:
     return context
 
 
-def batches(feed: Feed, *, workers: int, pinned: bool = False) -> Iterator[Batch]:
+def iterate_batches(stream: BatchStream, *, workers: int, pinned: bool = False) -> Iterator[Batch]:
     """The feed's batches, made by ``workers`` processes; 0 makes them here. ``pinned``: in memory that a GPU reads."""
     if not workers:
-        return iter(feed)
+        return iter(stream)
     ahead = 6 if workers == 1 else 2
     loader = DataLoader(
-        feed,
+        stream,
         batch_size=None,
         num_workers=workers,
         prefetch_factor=ahead,
-        multiprocessing_context=helpers(),
+        multiprocessing_context=worker_context(),
         pin_memory=pinned,
     )
     return iter(loader)

@@ -20,7 +20,7 @@ from sixpoint.errors import DatasetError, VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.volume import Volume, check_voxels
 
-__all__ = ["Case", "Dataset", "LabelledVolume", "Split", "read_case", "read_dataset", "split"]
+__all__ = ["Case", "Dataset", "LabelledVolume", "Split", "read_case", "read_dataset", "split_cases"]
 
 _MODALITIES = {"MRI": "MR", "PET": "PT"}
 
@@ -90,7 +90,7 @@ def read_dataset(folder: Path) -> Dataset:
     """
     if not folder.is_dir():
         raise DatasetError(f"there is no dataset {folder}")
-    dataset = _decathlon(folder) if (folder / "dataset.json").is_file() else _folder_pair(folder)
+    dataset = _read_decathlon(folder) if (folder / "dataset.json").is_file() else _read_folder_pair(folder)
     if not dataset.cases:
         raise DatasetError(f"{folder} lists no labelled image")
     names = [case.name for case in dataset.cases]
@@ -122,7 +122,7 @@ def read_case(case: Case, labels: Mapping[int, str]) -> LabelledVolume:
         raise DatasetError(f"case {case.name}: {error.message}") from error
     # Each in its own orientation: labels are often saved by another program, with other axes.
     geometry = image.geometry.canonical()
-    _check_grids(case, geometry, label.geometry.canonical())
+    _check_same_grid(case, geometry, label.geometry.canonical())
     numbers = np.rint(label.array).astype(np.int32)
     if not np.array_equal(numbers, label.array) or numbers.min() < 0:
         raise DatasetError(f"case {case.name}: labels must be whole numbers from 0")
@@ -138,7 +138,7 @@ def read_case(case: Case, labels: Mapping[int, str]) -> LabelledVolume:
     )
 
 
-def split(dataset: Dataset, *, seed: int, fraction: float = 0.2, held_out: Path | None = None) -> Split:
+def split_cases(dataset: Dataset, *, seed: int, held_out_fraction: float = 0.2, held_out: Path | None = None) -> Split:
     """Part the cases.
 
     Args:
@@ -156,7 +156,7 @@ def split(dataset: Dataset, *, seed: int, fraction: float = 0.2, held_out: Path 
         if strangers := sorted(chosen - set(names)):
             raise DatasetError(f"{held_out} names {strangers[0]}, which is no case of {dataset.name}")
     else:
-        count = max(1, round(fraction * len(names)))
+        count = max(1, round(held_out_fraction * len(names)))
         chosen = set(np.random.default_rng(seed).permutation(names)[:count].tolist())
     parts = Split(
         training=tuple(name for name in names if name not in chosen),
@@ -170,7 +170,7 @@ def split(dataset: Dataset, *, seed: int, fraction: float = 0.2, held_out: Path 
     return parts
 
 
-def _decathlon(folder: Path) -> Dataset:
+def _read_decathlon(folder: Path) -> Dataset:
     path = folder / "dataset.json"
     data = _read_json(path)
     try:
@@ -193,7 +193,7 @@ def _decathlon(folder: Path) -> Dataset:
     )
 
 
-def _folder_pair(folder: Path) -> Dataset:
+def _read_folder_pair(folder: Path) -> Dataset:
     images, labels = folder / "images", folder / "labels"
     if not images.is_dir() or not labels.is_dir():
         raise DatasetError(f"{folder} is no dataset: expected dataset.json, or the folders images and labels")
@@ -215,7 +215,7 @@ def _folder_pair(folder: Path) -> Dataset:
     )
 
 
-def _check_grids(case: Case, image: Geometry, label: Geometry) -> None:
+def _check_same_grid(case: Case, image: Geometry, label: Geometry) -> None:
     """Refuse labels that lie elsewhere; files round their places, so that half a voxel is let pass."""
     if image.size != label.size:
         raise DatasetError(f"case {case.name}: the image has {image.size} voxels (x, y, z), its labels {label.size}")

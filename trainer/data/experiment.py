@@ -11,10 +11,10 @@ from typing import Any
 from sixpoint.errors import FailedPrecondition
 from sixpoint.model_spec.spec import ModelSpec
 from trainer.data.atomic_files import write_atomically
-from trainer.data.datasets import Dataset, Split, read_dataset, split
-from trainer.data.fingerprint import Fingerprint, fill, survey
+from trainer.data.datasets import Dataset, Split, read_dataset, split_cases
+from trainer.data.fingerprint import Fingerprint, complete_spec, compute_fingerprint
 
-__all__ = ["Experiment", "check_identity", "settle", "write_split"]
+__all__ = ["Experiment", "check_identity", "prepare_experiment", "write_split"]
 
 _FINGERPRINT = "fingerprint.json"
 _SPLIT = "split.json"
@@ -33,8 +33,8 @@ class Experiment:
 
     dataset: Dataset
     fingerprint: Fingerprint
-    parts: Split
-    spec: SegmentationSpec
+    split: Split
+    spec: ModelSpec
 
 
 def check_identity(saved: Mapping[str, Any], wanted: Mapping[str, Any], *, out: Path) -> None:
@@ -53,18 +53,18 @@ def check_identity(saved: Mapping[str, Any], wanted: Mapping[str, Any], *, out: 
             raise FailedPrecondition(f"{out} holds a run with another {what}: give this one another folder")
 
 
-def write_split(parts: Split, *, out: Path) -> None:
+def write_split(split: Split, *, out: Path) -> None:
     """Write ``split.json``, for people; give it the folder of a run that is known to be this one."""
-    write_atomically(out / _SPLIT, json.dumps(asdict(parts), indent=1).encode())
+    write_atomically(out / _SPLIT, json.dumps(asdict(split), indent=1).encode())
 
 
-def settle(
+def prepare_experiment(
     data: Path,
     template: Mapping[str, Any],
     *,
     out: Path,
     seed: int,
-    fraction: float,
+    held_out_fraction: float,
     held_out: Path | None,
     workers: int,
     report: Callable[[float], None] = lambda _: None,
@@ -87,14 +87,14 @@ def settle(
         FailedPrecondition: The folder's run was on other cases.
     """
     dataset = read_dataset(data)
-    parts = split(dataset, seed=seed, fraction=fraction, held_out=held_out)
+    parts = split_cases(dataset, seed=seed, held_out_fraction=held_out_fraction, held_out=held_out)
     path = out / _FINGERPRINT
     if path.exists():
         fingerprint = Fingerprint.read(path)
         if fingerprint.cases != tuple(case.name for case in dataset.cases):
             raise FailedPrecondition(f"{out} holds a run on other cases: give this one another folder")
     else:
-        fingerprint = survey(dataset, workers=workers, report=report)
+        fingerprint = compute_fingerprint(dataset, workers=workers, report=report)
         fingerprint.write(path)
-    spec = fill(template, dataset, fingerprint)
+    spec = complete_spec(template, dataset, fingerprint)
     return Experiment(dataset, fingerprint, parts, spec)

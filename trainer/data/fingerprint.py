@@ -19,15 +19,15 @@ from sixpoint.model_spec.spec import ModelSpec, Task
 from trainer.data.atomic_files import write_atomically
 from trainer.data.datasets import Case, Dataset, read_case
 
-__all__ = ["MOST_VOXELS", "Fingerprint", "fill", "survey"]
+__all__ = ["MAX_PATCH_VOXELS", "Fingerprint", "complete_spec", "compute_fingerprint"]
 
-MOST_VOXELS = 96**3
+MAX_PATCH_VOXELS = 96**3
 """Of a patch: what fits into memory with its gradients."""
-_FEWEST_CELLS = 4
+_MIN_CELLS = 4
 """An axis is halved while it keeps as many cells."""
 _ANISOTROPY = 2.0
 """Axes whose voxels are longer than this times the shortest are not halved, nor convolved, yet."""
-_SAMPLE = 2000
+_INTENSITIES_PER_CASE = 2000
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,16 @@ class Fingerprint:
 
 
 @dataclass(frozen=True)
-class _Facts:
+class _CaseFacts:
     size: tuple[int, int, int]
     spacing: Vector
     labels: frozenset[int]
     intensities: tuple[float, ...]
 
 
-def survey(dataset: Dataset, *, workers: int = 1, report: Callable[[float], None] = lambda _: None) -> Fingerprint:
+def compute_fingerprint(
+    dataset: Dataset, *, workers: int = 1, report: Callable[[float], None] = lambda _: None
+) -> Fingerprint:
     """Read every case once, which also checks it.
 
     Args:
@@ -87,9 +89,9 @@ def survey(dataset: Dataset, *, workers: int = 1, report: Callable[[float], None
     Raises:
         DatasetError: A case is not usable, or no case has any label.
     """
-    facts: list[_Facts] = []
+    facts: list[_CaseFacts] = []
     with ThreadPoolExecutor(workers) as pool:
-        for one in pool.map(lambda case: _look(case, dataset.labels), dataset.cases):
+        for one in pool.map(lambda case: _read_facts(case, dataset.labels), dataset.cases):
             facts.append(one)
             report(len(facts) / len(dataset.cases))
     found = sorted(set().union(*(one.labels for one in facts)))
@@ -108,18 +110,18 @@ def survey(dataset: Dataset, *, workers: int = 1, report: Callable[[float], None
     )
 
 
-def _look(case: Case, labels: Mapping[int, str]) -> _Facts:
+def _read_facts(case: Case, labels: Mapping[int, str]) -> _CaseFacts:
     volume = read_case(case, labels)
     inside = volume.image[volume.labels > 0]
-    return _Facts(
+    return _CaseFacts(
         size=volume.geometry.size,
         spacing=volume.geometry.spacing,
         labels=frozenset(np.unique(volume.labels).tolist()) - {0},
-        intensities=tuple(inside[:: max(1, inside.size // _SAMPLE)].astype(np.float64).tolist()),
+        intensities=tuple(inside[:: max(1, inside.size // _INTENSITIES_PER_CASE)].astype(np.float64).tolist()),
     )
 
 
-def fill(template: Mapping[str, Any], dataset: Dataset, fingerprint: Fingerprint) -> SegmentationSpec:
+def complete_spec(template: Mapping[str, Any], dataset: Dataset, fingerprint: Fingerprint) -> ModelSpec:
     """The spec of a template whose open places the dataset fills.
 
     Labels, modality, title, patch, channels and the network's depth and ends are filled where the template does not say
@@ -149,43 +151,45 @@ def fill(template: Mapping[str, Any], dataset: Dataset, fingerprint: Fingerprint
     channels = data.setdefault("input", {}).setdefault("channels", [{"kind": "image", "intensity": window}])
     patch = data.setdefault("patch", {})
     patch.setdefault("spacing", list(fingerprint.spacing))
-    size = patch.get("size") or _bounded(np.array(fingerprint.size) * fingerprint.spacing / np.array(patch["spacing"]))
+    size = patch.get("size") or _limit_patch(
+        np.array(fingerprint.size) * fingerprint.spacing / np.array(patch["spacing"])
+    )
     network, stride = data.get("network") or {}, [16, 16, 16]
     if network.get("name") == "DynUNet":
         arguments = network.setdefault("arguments", {})
-        _fill_network(arguments, size, patch["spacing"])
+        _complete_network(arguments, size, patch["spacing"])
         stride = np.prod(arguments["strides"], axis=0)[::-1].tolist()
         arguments.setdefault("in_channels", len(channels))
         arguments.setdefault("out_channels", 1 + len(names))
-    patch.setdefault("size", _whole(size, stride))
-    return SegmentationSpec.from_mapping(data)
+    patch.setdefault("size", _round_to_stride(size, stride))
+    return ModelSpec.from_mapping(data)
 
 
-def _bounded(extent: Points) -> list[float]:
+def _limit_patch(extent: Points) -> list[float]:
     """A median volume (x, y, z) cells, shrunk to what a patch may have, its longest axes first."""
     size = [max(8.0, float(n)) for n in extent]
-    while math.prod(size) > MOST_VOXELS:
+    while math.prod(size) > MAX_PATCH_VOXELS:
         size[int(np.argmax(size))] *= 0.95
     return size
 
 
-def _whole(size: list[float], stride: list[int]) -> list[int]:
+def _round_to_stride(size: list[float], stride: list[int]) -> list[int]:
     """The size in whole strides: rounded up while the bound allows it."""
     whole = [math.ceil(n / s) * s for n, s in zip(size, stride, strict=True)]
-    while math.prod(whole) > MOST_VOXELS:
+    while math.prod(whole) > MAX_PATCH_VOXELS:
         longest = int(np.argmax(whole))
         whole[longest] -= stride[longest]
     return whole
 
 
-def _fill_network(arguments: dict[str, Any], size: list[float], spacing: list[float]) -> None:
+def _complete_network(arguments: dict[str, Any], size: list[float], spacing: list[float]) -> None:
     """DynUNet's strides and kernels [z, y, x]: halve what is fine and large enough; thick slices wait."""
     cells, edges = np.array(size[::-1], np.float64), np.array(spacing[::-1], np.float64)
     most = len(arguments.get("filters", range(6)))
     strides, kernels = [[1, 1, 1]], [[3, 3, 3]]
     while len(strides) < most:
         fine = edges <= _ANISOTROPY * edges.min()
-        halved = fine & (cells / 2 >= _FEWEST_CELLS)
+        halved = fine & (cells / 2 >= _MIN_CELLS)
         kernels[-1] = [3 if one else 1 for one in fine]
         if not halved.any():
             break

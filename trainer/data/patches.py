@@ -1,4 +1,4 @@
-"""Patches of prepared cases for training: random places, more of them on labels, and MONAI's augmentations.
+"""PatchDataset of prepared cases for training: random places, more of them on labels, and MONAI's augmentations.
 
 The batch of a step depends on the seed and the step's number alone, so that a run that was interrupted goes on with the
 batches that it would have seen.
@@ -30,18 +30,18 @@ from sixpoint._typing import Float, Rng, Shape
 from sixpoint.model_spec import PatchSpec, SegmentationSpec
 from trainer.data.cases import PreparedCase
 
-__all__ = ["Batch", "Patches", "augmentation", "batches", "cut"]
+__all__ = ["PatchBatch", "PatchDataset", "augmentation", "cut_patch", "iterate_patches"]
 
-_ON_LABELS = 1 / 3
+_LABELLED_FRACTION = 1 / 3
 """Share of the patches that have a labelled voxel at their centre, as nnU-Net's."""
-_SURROUNDINGS = 1.2
-"""Patches are cut so much larger, so that turning and warping bring in what lies there."""
+_CUT_SCALE = 1.2
+"""PatchDataset are cut so much larger, so that turning and warping bring in what lies there."""
 
-Batch = tuple[torch.Tensor, torch.Tensor]
+PatchBatch = tuple[torch.Tensor, torch.Tensor]
 """Channels [batch, channel, z, y, x], float32, and labels [batch, 1, z, y, x], int64."""
 
 
-def cut(
+def cut_patch(
     case: PreparedCase, centre: Sequence[int], shape: Shape, *, spec: PatchSpec
 ) -> tuple[Float, npt.NDArray[np.uint8]]:
     """A patch of a case; what lies beyond the volume is padding, as where it is served, and background.
@@ -115,14 +115,14 @@ def augmentation(spec: SegmentationSpec, *, mirror: bool) -> Compose:
 
 
 @dataclass(frozen=True)
-class Patches(Dataset[Batch]):
+class PatchDataset(Dataset[PatchBatch]):
     """Batches by the number of their step.
 
     Attributes:
         cases: To cut from.
         spec: Of the network.
         seed: Of everything.
-        batch: Patches in a batch.
+        batch: PatchDataset in a batch.
         mirror: Whether half of the patches have left and right swapped.
         rank: Which of several processes this is: each has patches of its own.
     """
@@ -134,7 +134,7 @@ class Patches(Dataset[Batch]):
     mirror: bool
     rank: int = 0
 
-    def __getitem__(self, step: int) -> Batch:
+    def __getitem__(self, step: int) -> PatchBatch:
         set_track_meta(False)
         rng = np.random.default_rng((self.seed, self.rank, step))
         change = augmentation(self.spec, mirror=self.mirror)
@@ -150,25 +150,27 @@ class Patches(Dataset[Batch]):
     def _draw(self, rng: Rng) -> tuple[Float, npt.NDArray[np.uint8]]:
         case = self.cases[int(rng.integers(len(self.cases)))]
         shape = self.spec.input_shape[1:]
-        z, y, x = (int(np.ceil(_SURROUNDINGS * n)) for n in shape)
-        places = case.places
-        if len(places) and rng.random() < _ON_LABELS:
+        z, y, x = (int(np.ceil(_CUT_SCALE * n)) for n in shape)
+        places = case.label_voxels
+        if len(places) and rng.random() < _LABELLED_FRACTION:
             found = np.unique(places[:, 0])
             rows = places[places[:, 0] == found[int(rng.integers(len(found)))]]
             wanted = rows[int(rng.integers(len(rows))), 1:].tolist()
         else:
             wanted = [int(rng.integers(extent)) for extent in case.labels.shape]
-        centre = [_middle(at, extent, size) for at, extent, size in zip(wanted, case.labels.shape, shape, strict=True)]
-        return cut(case, centre, (z, y, x), spec=self.spec.patch)
+        centre = [
+            _centre_inside(at, extent, size) for at, extent, size in zip(wanted, case.labels.shape, shape, strict=True)
+        ]
+        return cut_patch(case, centre, (z, y, x), spec=self.spec.patch)
 
 
-def _middle(wanted: int, extent: int, size: int) -> int:
+def _centre_inside(wanted: int, extent: int, size: int) -> int:
     """The patch's middle nearest to a voxel, along an axis: the patch in the volume, or the volume in the patch."""
     first, last = sorted((size // 2, extent - (size - size // 2)))
     return min(max(wanted, first), last)
 
 
-def batches(patches: Patches, *, first: int, last: int, workers: int) -> Iterator[Batch]:
+def iterate_patches(patches: PatchDataset, *, first: int, last: int, workers: int) -> Iterator[PatchBatch]:
     """The batches of the steps from ``first`` up to ``last``, made by ``workers`` processes; 0 makes them here."""
     steps = range(first, last)
     if not workers:

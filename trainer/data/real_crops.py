@@ -9,19 +9,19 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from sixpoint._typing import Bools, Float, Rng, Shape
-from trainer.data.samples import LARGEST_EXTENT, Crop, context
+from trainer.data.samples import MAX_EXTENT, Crop, context_margin
 from trainer.synthesis.random_fields import log_uniform, resample, smooth_noise
 
-__all__ = ["crops_of", "deform"]
+__all__ = ["deform_crops", "extract_crops"]
 
-_FEWEST_VOXELS = 100
+_MIN_VOXELS = 100
 # Of what is shown coarser or warped.
-_FEWEST_LEFT = 50
+_MIN_VOXELS_CHANGED = 50
 # Larger objects are shown coarser: the network's grid has fewer cells than this anyway.
-_EXTENT = 88
+_MAX_OBJECT_EXTENT = 88
 
 
-def crops_of(image: npt.NDArray[np.generic], labels: npt.NDArray[np.generic]) -> list[Crop]:
+def extract_crops(image: npt.NDArray[np.generic], labels: npt.NDArray[np.generic]) -> list[Crop]:
     """One crop for every structure of a labelled image that is large enough to be outlined, also where shown coarser.
 
     Args:
@@ -35,45 +35,45 @@ def crops_of(image: npt.NDArray[np.generic], labels: npt.NDArray[np.generic]) ->
             continue
         mask = whole[box] == index
         extent = np.array(mask.shape)
-        if mask.sum() < _FEWEST_VOXELS or extent.min() < 3:
+        if mask.sum() < _MIN_VOXELS or extent.min() < 3:
             continue
-        reach = [context(int(n)) for n in extent]
+        reach = [context_margin(int(n)) for n in extent]
         outer = tuple(
             slice(max(0, part.start - more), min(n, part.stop + more))
             for part, more, n in zip(box, reach, labels.shape, strict=True)
         )
-        crop = _coarser(image[outer].astype(np.float32), whole[outer] == index, extent)
+        crop = _limit_extent(image[outer].astype(np.float32), whole[outer] == index, extent)
         # What is thin or scattered may vanish on a coarser grid.
-        if crop.mask.sum() >= _FEWEST_LEFT:
+        if crop.mask.sum() >= _MIN_VOXELS_CHANGED:
             crops.append(crop)
     return crops
 
 
-def _coarser(image: Float, mask: Bools, extent: npt.NDArray[np.intp]) -> Crop:
-    sides = [round(n / max(1.0, length / _EXTENT)) for n, length in zip(image.shape, extent, strict=True)]
+def _limit_extent(image: Float, mask: Bools, extent: npt.NDArray[np.intp]) -> Crop:
+    sides = [round(n / max(1.0, length / _MAX_OBJECT_EXTENT)) for n, length in zip(image.shape, extent, strict=True)]
     shape: Shape = (sides[0], sides[1], sides[2])
     if shape != image.shape:
         image, mask = resample(image, shape), resample(mask, shape) >= 0.5
-    return Crop(image=_scaled(image), mask=mask)
+    return Crop(image=_to_synthetic_range(image), mask=mask)
 
 
-def _scaled(image: Float) -> npt.NDArray[np.float16]:
+def _to_synthetic_range(image: Float) -> npt.NDArray[np.float16]:
     """Voxels in float16, brought to the range that synthetic scenes have: what augments one augments the other."""
     low, high = np.percentile(image, [1, 99])
     return ((image - low) / max(float(high - low), 1e-6)).clip(-8, 8).astype(np.float16)
 
 
-def deform(rng: Rng, crops: Sequence[Crop], *, count: int) -> list[Crop]:
+def deform_crops(rng: Rng, crops: Sequence[Crop], *, count: int) -> list[Crop]:
     """``count`` of the crops, drawn at random, each warped, some on a coarser grid along one axis."""
     varied: list[Crop] = []
     for choice in rng.integers(len(crops), size=count):
-        crop = _warped(rng, crops[int(choice)])
-        if crop.mask.sum() >= _FEWEST_LEFT:
+        crop = _warp(rng, crops[int(choice)])
+        if crop.mask.sum() >= _MIN_VOXELS_CHANGED:
             varied.append(crop)
     return varied
 
 
-def _warped(rng: Rng, crop: Crop) -> Crop:
+def _warp(rng: Rng, crop: Crop) -> Crop:
     shape: Shape = (crop.image.shape[0], crop.image.shape[1], crop.image.shape[2])
     inside = ndimage.find_objects(crop.mask.astype(np.uint8))[0]
     extent = np.array([part.stop - part.start for part in inside])
@@ -96,6 +96,6 @@ def _warped(rng: Rng, crop: Crop) -> Crop:
         target: Shape = (sides[0], sides[1], sides[2])
         image, mask = resample(image, target), resample(mask, target)
     whole = mask >= 0.5
-    if not whole.any() or max(np.ptp(axis) for axis in np.nonzero(whole)) >= LARGEST_EXTENT:
+    if not whole.any() or max(np.ptp(axis) for axis in np.nonzero(whole)) >= MAX_EXTENT:
         return crop
     return Crop(image=image.astype(np.float16), mask=whole)

@@ -18,25 +18,35 @@ from sixpoint._typing import Bools, Float, Floating, Points, Rng
 from sixpoint.model_spec import ModelSpec
 from sixpoint.preprocessing import PromptGuidance, Roi, network_input
 from trainer.simulation.simulated_user import extreme_points, jitter
-from trainer.synthesis.intensity_synthesis import Painting
+from trainer.synthesis.intensity_synthesis import SyntheticScan
 from trainer.synthesis.label_synthesis import Scene
 from trainer.synthesis.random_fields import log_uniform
 
-__all__ = ["LARGEST_EXTENT", "Crop", "Sample", "augment", "context", "cut_short", "prepare", "sample", "targets"]
+__all__ = [
+    "MAX_EXTENT",
+    "Crop",
+    "TrainingSample",
+    "augment",
+    "context_margin",
+    "draw_sample",
+    "extract_targets",
+    "sample_from_points",
+    "truncate_scan",
+]
 
 
-_FEWEST_VOXELS = 40
-LARGEST_EXTENT = 104
+_MIN_VOXELS = 40
+MAX_EXTENT = 104
 """Voxels along the longest side of a target."""
 _AMPLE_EXTENT = 32
 """Targets below this are thinned out, the smaller the more: every scene is full of them."""
-_LEAST_FILL = 0.01
+_MIN_FILL = 0.01
 _SPARSE_FILL = 0.15
 """Targets that fill more of their box are thinned out, the more the more: three in ten organs in scans do not."""
 _IN_PIECES_SHARE = 0.65
 _BOX_SHARE = 0.125
 _CUT_SHORT_SHARE = 0.15
-_FEWEST_SLICES = 3
+_MIN_SLICES = 3
 _CUT_SHARE = 0.35
 """Share of the border-cut candidates that are kept: they are many in small scans."""
 
@@ -55,7 +65,7 @@ class Crop:
 
 
 @dataclass(frozen=True)
-class Sample:
+class TrainingSample:
     """One training sample.
 
     Attributes:
@@ -67,12 +77,12 @@ class Sample:
 
     channels: Floating
     target: Float
-    guide: PromptGuidance
+    guidance: PromptGuidance
 
 
-def targets(rng: Rng, scene: Scene, painting: Painting, *, most: int) -> list[Crop]:
+def extract_targets(rng: Rng, scene: Scene, scan: SyntheticScan, *, limit: int) -> list[Crop]:
     """Up to ``most`` targets of one scan: bodies with their parts, some parts alone, some regions of the background."""
-    labels = painting.labels
+    labels = scan.labels
     whole = scene.parent[labels]
     parts = np.flatnonzero(scene.parent != np.arange(scene.count))
     bodies = np.setdiff1d(np.arange(scene.background + 1, scene.count), parts)
@@ -87,56 +97,56 @@ def targets(rng: Rng, scene: Scene, painting: Painting, *, most: int) -> list[Cr
         box = boxes[id(array)][label - 1]
         if box is None:
             continue
-        crop = _crop(rng, painting, array, label, box)
+        crop = _crop_target(rng, scan, array, label, box)
         if crop is not None:
             crops.append(crop)
-        if len(crops) >= most:
+        if len(crops) >= limit:
             break
     return crops
 
 
-def _crop(
-    rng: Rng, painting: Painting, array: npt.NDArray[np.uint8], label: int, box: tuple[slice, slice, slice]
+def _crop_target(
+    rng: Rng, scan: SyntheticScan, array: npt.NDArray[np.uint8], label: int, box: tuple[slice, slice, slice]
 ) -> Crop | None:
     """A label, or its largest component, with its surroundings; None when it makes no useful target."""
     mask = array[box] == label
     pieces, count = ndimage.label(mask)
     if count > 1 and rng.random() > _IN_PIECES_SHARE:
         mask = pieces == 1 + int(np.argmax(np.bincount(pieces.reshape(-1))[1:]))
-    if int(mask.sum()) < _FEWEST_VOXELS:
+    if int(mask.sum()) < _MIN_VOXELS:
         return None
     tight = ndimage.find_objects(mask.astype(np.uint8))[0]
     low = np.array([outer.start + inner.start for outer, inner in zip(box, tight, strict=True)])
     mask = mask[tight]
     extent = np.array(mask.shape)
     # Bodies a few slices thick are real; specks and scene-filling regions are not worth a sample.
-    if extent.min() < 3 or extent.max() < 6 or extent.max() > LARGEST_EXTENT or mask.mean() < _LEAST_FILL:
+    if extent.min() < 3 or extent.max() < 6 or extent.max() > MAX_EXTENT or mask.mean() < _MIN_FILL:
         return None
     if rng.random() > extent.max() / _AMPLE_EXTENT or rng.random() > _SPARSE_FILL / mask.mean():
         return None
     cut = (low == 0).astype(int) + (low + extent == array.shape)
     if cut.sum() > 3 or (cut.any() and rng.random() > _CUT_SHARE):
         return None
-    first = np.maximum(low - [context(int(n)) for n in extent], 0)
-    last = np.minimum(low + extent + [context(int(n)) for n in extent], array.shape)
-    image = painting.image[first[0] : last[0], first[1] : last[1], first[2] : last[2]].astype(np.float16)
+    first = np.maximum(low - [context_margin(int(n)) for n in extent], 0)
+    last = np.minimum(low + extent + [context_margin(int(n)) for n in extent], array.shape)
+    image = scan.image[first[0] : last[0], first[1] : last[1], first[2] : last[2]].astype(np.float16)
     surrounded = np.zeros(image.shape, np.bool_)
     place = low - first
     surrounded[tuple(slice(a, a + n) for a, n in zip(place, extent, strict=True))] = mask
     return Crop(image=image, mask=surrounded)
 
 
-def context(extent: int) -> int:
+def context_margin(extent: int) -> int:
     """Voxels to keep on each side of a target of ``extent``: the ROI's margin, jitter and the kernel's reach."""
     return math.ceil(0.3 * extent) + 7
 
 
-def cut_short(rng: Rng, crop: Crop) -> Crop:
+def truncate_scan(rng: Rng, crop: Crop) -> Crop:
     """The part of a target that is in a scan which ends within it, on one side or both, as slabs and short scans do."""
     axis = int(rng.integers(3))
     lines = np.flatnonzero(crop.mask.any(axis=tuple(other for other in range(3) if other != axis)))
     low, high = int(lines[0]), int(lines[-1]) + 1
-    kept = max(_FEWEST_SLICES, round((high - low) * rng.uniform(0.3, 0.9)))
+    kept = max(_MIN_SLICES, round((high - low) * rng.uniform(0.3, 0.9)))
     if kept >= high - low:
         return crop
     first = int(rng.integers(low, high - kept + 1))
@@ -144,7 +154,7 @@ def cut_short(rng: Rng, crop: Crop) -> Crop:
         int(rng.integers(3))
     ]
     part = tuple(slice(first, last) if other == axis else slice(None) for other in range(3))
-    if int(crop.mask[part].sum()) < _FEWEST_VOXELS:
+    if int(crop.mask[part].sum()) < _MIN_VOXELS:
         return crop
     return Crop(image=crop.image[part], mask=crop.mask[part])
 
@@ -165,7 +175,7 @@ def augment(rng: Rng, crop: Crop) -> Crop:
     return Crop(image=image.astype(np.float16), mask=crop.mask.transpose(order)[flips])
 
 
-def prepare(crop: Crop, points: Points, spec: ModelSpec, *, edge: int, box: bool = False) -> Sample:
+def sample_from_points(crop: Crop, points: Points, spec: ModelSpec, *, edge: int, box: bool = False) -> TrainingSample:
     """The sample of a crop for given points (x, y, z indices of the crop), as serving would see it.
 
     Args:
@@ -184,22 +194,22 @@ def prepare(crop: Crop, points: Points, spec: ModelSpec, *, edge: int, box: bool
         extremes=points[:0] if box else points,
         image_size=(x, y, z),
     )
-    return Sample(
+    return TrainingSample(
         channels=network_input(roi.extract(crop.image), guide, spec.input),
         target=roi.extract(crop.mask),
-        guide=guide,
+        guidance=guide,
     )
 
 
-def sample(rng: Rng, crop: Crop, spec: ModelSpec, *, edge: int, varied: bool = True) -> Sample:
+def draw_sample(rng: Rng, crop: Crop, spec: ModelSpec, *, edge: int, augmented: bool = True) -> TrainingSample:
     """A sample of a crop; ``varied=False``: as it is, with exact points.
 
     Otherwise augmented, half of the time with points that miss, one time in eight with a box for the points, and one
     time in seven in a scan that ends within the target.
     """
-    if varied:
-        crop = augment(rng, cut_short(rng, crop) if rng.random() < _CUT_SHORT_SHARE else crop)
+    if augmented:
+        crop = augment(rng, truncate_scan(rng, crop) if rng.random() < _CUT_SHORT_SHARE else crop)
     points = extreme_points(rng, crop.mask)
-    if varied and rng.random() < 0.5:
+    if augmented and rng.random() < 0.5:
         points = jitter(rng, points)
-    return prepare(crop, points, spec, edge=edge, box=varied and rng.random() < _BOX_SHARE)
+    return sample_from_points(crop, points, spec, edge=edge, box=augmented and rng.random() < _BOX_SHARE)

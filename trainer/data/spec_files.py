@@ -10,7 +10,7 @@ import yaml
 from sixpoint.errors import ModelSpecError
 from sixpoint.model_spec.spec import ModelSpec
 
-__all__ = ["read_mapping", "read_spec"]
+__all__ = ["read_spec", "read_spec_mapping"]
 
 
 def read_spec(path: Path) -> ModelSpec:
@@ -19,10 +19,10 @@ def read_spec(path: Path) -> ModelSpec:
     Raises:
         ModelSpecError: When it is not one.
     """
-    return ModelSpec.from_mapping(read_mapping(path))
+    return ModelSpec.from_mapping(read_spec_mapping(path))
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
+def read_spec_mapping(path: Path) -> dict[str, Any]:
     """A spec in a YAML file that may be incomplete.
 
     Raises:

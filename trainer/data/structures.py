@@ -14,9 +14,9 @@ from sixpoint._typing import Bools
 from sixpoint.volume import Volume
 from trainer.data.datasets import Case, Dataset, read_case, read_dataset
 
-__all__ = ["FEWEST_VOXELS", "LabelledImage", "Structure", "choose", "images_of"]
+__all__ = ["MIN_VOXELS", "LabelledImage", "Structure", "choose_structures", "list_images"]
 
-FEWEST_VOXELS = 300
+MIN_VOXELS = 300
 """Structures with fewer voxels are left out: their own labels are uncertain by as much as any method's error."""
 
 
@@ -44,7 +44,7 @@ class LabelledImage:
     Attributes:
         name: For people.
         groups: Those that its structures can be of; empty: not known before it is read.
-        read: Reads its structures of at least :data:`FEWEST_VOXELS` voxels, all in one image.
+        read: Reads its structures of at least :data:`MIN_VOXELS` voxels, all in one image.
     """
 
     name: str
@@ -52,7 +52,7 @@ class LabelledImage:
     read: Callable[[], list[Structure]]
 
 
-def images_of(folder: Path, *, merge: bool = False) -> list[LabelledImage]:
+def list_images(folder: Path, *, merge: bool = False) -> list[LabelledImage]:
     """The labelled images of a dataset (Decathlon layout or folder pair); every label is a group.
 
     Args:
@@ -64,11 +64,11 @@ def images_of(folder: Path, *, merge: bool = False) -> list[LabelledImage]:
     """
     dataset = read_dataset(folder)
     groups = (dataset.name,) if merge else tuple(dataset.labels.values())
-    read = _merged if merge else _each
+    read = _read_merged if merge else _read_structures
     return [LabelledImage(case.name, groups, partial(read, case, dataset)) for case in dataset.cases]
 
 
-def choose(
+def choose_structures(
     images: Sequence[LabelledImage], *, groups: Collection[str] = (), limit: int | None = None, seed: int = 0
 ) -> Iterator[tuple[LabelledImage, list[Structure]]]:
     """Read the images one after another, each with its structures that are to be measured; those may be none.
@@ -100,20 +100,20 @@ def choose(
         yield image, chosen
 
 
-def _each(case: Case, dataset: Dataset) -> list[Structure]:
+def _read_structures(case: Case, dataset: Dataset) -> list[Structure]:
     volume = read_case(case, dataset.labels)
     image = Volume(volume.image, volume.geometry)
     found = []
     for number, voxels in enumerate(np.bincount(volume.labels.reshape(-1))):
-        if number and voxels >= FEWEST_VOXELS:
+        if number and voxels >= MIN_VOXELS:
             group = dataset.labels.get(number, f"label {number}")
             found.append(Structure(group, case.name, image, volume.labels == number))
     return found
 
 
-def _merged(case: Case, dataset: Dataset) -> list[Structure]:
+def _read_merged(case: Case, dataset: Dataset) -> list[Structure]:
     volume = read_case(case, dataset.labels)
     truth = volume.labels > 0
-    if np.count_nonzero(truth) < FEWEST_VOXELS:
+    if np.count_nonzero(truth) < MIN_VOXELS:
         return []
     return [Structure(dataset.name, case.name, Volume(volume.image, volume.geometry), truth)]

@@ -23,9 +23,9 @@ from sixpoint.volume import Volume
 __all__ = ["BASELINES", "ellipsoid", "graph_cut", "random_walker"]
 
 
-_MOST_CELLS = 48
+_MAX_CELLS = 48
 # Round the points' box, as a part of its extent and in voxels at least: image that is surely background.
-_MARGIN, _LEAST_MARGIN = 0.2, 3.0
+_MARGIN, _MIN_MARGIN = 0.2, 3.0
 _SLACK = 0.05
 """What lies beyond the box by more than this part of its extent is background."""
 _OBJECT, _BACKGROUND = 1, 2
@@ -152,9 +152,9 @@ BASELINES: Mapping[str, Callable[[Volume, Array], Bools]] = {
 
 def _crop(image: Volume, points: Array) -> _Crop:
     low, high = points.min(axis=0) - 0.5, points.max(axis=0) + 0.5
-    margin = np.maximum(_MARGIN * (high - low), _LEAST_MARGIN)
+    margin = np.maximum(_MARGIN * (high - low), _MIN_MARGIN)
     lower, upper = (low - margin).tolist(), (high + margin).tolist()
-    cells = np.minimum(np.rint(np.subtract(upper, lower)), _MOST_CELLS).astype(int).tolist()
+    cells = np.minimum(np.rint(np.subtract(upper, lower)), _MAX_CELLS).astype(int).tolist()
     roi = Roi(
         lower=(lower[0], lower[1], lower[2]),
         upper=(upper[0], upper[1], upper[2]),

@@ -18,7 +18,7 @@ from sixpoint._typing import Array
 from sixpoint.client import Client
 from sixpoint.errors import DatasetError
 from sixpoint.preview import render_preview, save_preview
-from trainer.data.structures import LabelledImage, Structure, choose
+from trainer.data.structures import LabelledImage, Structure, choose_structures
 from trainer.simulation.simulated_user import ErrorClick
 
 __all__ = ["AsJson", "Baselines", "Groups", "Limit", "Model", "Output", "Pictures", "Seed", "Server", "evaluate"]
@@ -74,31 +74,31 @@ def evaluate(
     """
     # Their libraries are slow to import.
     from trainer.evaluation.baselines import BASELINES
-    from trainer.evaluation.plots import plot
-    from trainer.evaluation.protocol import Judged, LeftOut, judge
-    from trainer.evaluation.tables import facts, markdown
+    from trainer.evaluation.plots import write_plots
+    from trainer.evaluation.protocol import SkippedStructure, StructureResult, evaluate_structure
+    from trainer.evaluation.tables import to_json, to_markdown
 
     chosen = [name.strip() for name in groups.split(",") if name.strip()]
-    judged: list[Judged] = []
-    left_out: list[LeftOut] = []
+    judged: list[StructureResult] = []
+    left_out: list[SkippedStructure] = []
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
     with Client(server) as client, Progress(*columns, TimeRemainingColumn(), console=console) as bar:
         prompts = next((info.prompts for info in client.models() if info.name == model), ())
         task = bar.add_task("reading", total=len(images))
-        for image, structures in choose(images, groups=chosen, limit=limit, seed=seed):
+        for image, structures in choose_structures(images, groups=chosen, limit=limit, seed=seed):
             if structures:
                 with client.open_session(structures[0].image, model=model) as session:
                     for structure in structures:
                         bar.update(task, description=escape(f"{structure.group}, {structure.name}"))
-                        one = judge(
+                        one = evaluate_structure(
                             session,
                             structure,
                             prompts=prompts,
                             baselines=BASELINES if baselines else {},
-                            show=_painter(output / "pictures") if pictures else None,
+                            on_result=_painter(output / "pictures") if pictures else None,
                         )
-                        judged.append(one) if isinstance(one, Judged) else left_out.append(one)
+                        judged.append(one) if isinstance(one, StructureResult) else left_out.append(one)
             bar.update(task, advance=1, description=escape(image.name))
     if not judged:
         known = ", ".join(dict.fromkeys(group for image in images for group in image.groups)) or "none named"
@@ -107,10 +107,10 @@ def evaluate(
     order = list(dict.fromkeys(group for image in images for group in image.groups))
     judged.sort(key=lambda one: order.index(one.group) if one.group in order else len(order))
     output.mkdir(parents=True, exist_ok=True)
-    text, figures = markdown(judged, left_out, model=model), facts(judged, left_out, model=model)
+    text, figures = to_markdown(judged, left_out, model=model), to_json(judged, left_out, model=model)
     (output / "evaluation.md").write_text(text, encoding="utf-8")
     (output / "evaluation.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
-    plots = plot(judged, output)
+    plots = write_plots(judged, output)
     if as_json:
         sys.stdout.write(json.dumps(figures, indent=1) + "\n")
         return

@@ -9,13 +9,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from trainer.evaluation.protocol import JITTER_VOXELS, Judged
-from trainer.evaluation.tables import LARGE_ML, answers, curve, rows
+from trainer.evaluation.protocol import JITTER_VOXELS, StructureResult
+from trainer.evaluation.tables import LARGE_ML, answers_by_prompt, mean_scores, score_curve
 
-__all__ = ["plot"]
+__all__ = ["write_plots"]
 
 
-def plot(judged: Sequence[Judged], folder: Path) -> list[Path]:
+def write_plots(judged: Sequence[StructureResult], folder: Path) -> list[Path]:
     """Write the plots as PNG.
 
     Args:
@@ -38,13 +38,13 @@ def plot(judged: Sequence[Judged], folder: Path) -> list[Path]:
     return written
 
 
-def _clicks(axes: Axes, judged: Sequence[Judged]) -> None:
+def _clicks(axes: Axes, judged: Sequence[StructureResult]) -> None:
     groups: dict[str, list[list[float]]] = {}
     for one in judged:
-        groups.setdefault(one.group, []).append(curve(one, "dice"))
+        groups.setdefault(one.group, []).append(score_curve(one, "dice"))
     for group, curves in groups.items():
         axes.plot(np.mean(curves, axis=0), marker=".", linewidth=1, label=f"{group} ({len(curves)})")
-    whole = [curve(one, "dice") for one in judged]
+    whole = [score_curve(one, "dice") for one in judged]
     axes.plot(np.mean(whole, axis=0), marker="o", linewidth=3, color="black", label=f"all structures ({len(whole)})")
     axes.set_xticks(range(len(whole[0])), ["six points", *map(str, range(1, len(whole[0])))])
     axes.set(xlabel="correction clicks", ylabel="mean Dice", ylim=(0, 1))
@@ -52,8 +52,8 @@ def _clicks(axes: Axes, judged: Sequence[Judged]) -> None:
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
 
 
-def _baselines(axes: Axes, judged: Sequence[Judged]) -> None:
-    table = rows(judged, "dice")
+def _baselines(axes: Axes, judged: Sequence[StructureResult]) -> None:
+    table = mean_scores(judged, "dice")
     names = ["points", *judged[0].baselines]
     width = 0.8 / len(names)
     for number, name in enumerate(names):
@@ -65,10 +65,10 @@ def _baselines(axes: Axes, judged: Sequence[Judged]) -> None:
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.1), ncols=len(names), frameon=False)
 
 
-def _jitter(axes: Axes, judged: Sequence[Judged]) -> None:
+def _jitter(axes: Axes, judged: Sequence[StructureResult]) -> None:
     for group in dict.fromkeys(one.group for one in judged):
         members = [one for one in judged if one.group == group]
-        lost = [answers(one)["points"].agreement.dice - one.jittered.agreement.dice for one in members]
+        lost = [answers_by_prompt(one)["points"].agreement.dice - one.jittered.agreement.dice for one in members]
         axes.scatter([one.ml for one in members], lost, s=12, label=group)
     axes.axvline(LARGE_ML, color="grey", linewidth=1, linestyle="--")
     axes.axhline(0, color="black", linewidth=1)

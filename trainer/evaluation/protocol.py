@@ -28,13 +28,13 @@ from trainer.simulation.simulated_user import ErrorClick, error_click
 __all__ = [
     "CLICKS",
     "JITTER_VOXELS",
-    "Answer",
     "ClickEffect",
-    "Judged",
-    "LeftOut",
+    "ScoredAnswer",
     "Session",
+    "SkippedStructure",
+    "StructureResult",
+    "evaluate_structure",
     "extreme_points",
-    "judge",
     "next_click",
 ]
 
@@ -44,7 +44,7 @@ JITTER_VOXELS = 3
 FAR = 0.25
 """A voxel is far from a click beyond this part of the longest edge of the structure's box, in mm."""
 _PHASES = ("queue", "preprocess", "inference", "postprocess", "encode")
-_DRAWS = 100
+_MAX_DRAWS = 100
 
 
 class Session(Protocol):
@@ -79,7 +79,7 @@ class ClickEffect:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ScoredAnswer:
     """One answer, judged.
 
     Attributes:
@@ -96,7 +96,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Judged:
+class StructureResult:
     """All answers for one structure.
 
     Attributes:
@@ -116,14 +116,14 @@ class Judged:
     voxels: int
     ml: float
     model_version: str
-    steps: tuple[Answer, ...]
-    jittered: Answer
-    box: Answer | None
-    baselines: Mapping[str, Answer]
+    steps: tuple[ScoredAnswer, ...]
+    jittered: ScoredAnswer
+    box: ScoredAnswer | None
+    baselines: Mapping[str, ScoredAnswer]
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class SkippedStructure:
     """A structure that six points cannot describe, and why."""
 
     group: str
@@ -131,14 +131,14 @@ class LeftOut:
     reason: str
 
 
-def judge(
+def evaluate_structure(
     session: Session,
     structure: Structure,
     *,
     prompts: Sequence[str],
     baselines: Mapping[str, Callable[[Any, Points], Bools]],
-    show: Callable[[Structure, Array, Points, Sequence[ErrorClick]], None] | None = None,
-) -> Judged | LeftOut:
+    on_result: Callable[[Structure, Array, Points, Sequence[ErrorClick]], None] | None = None,
+) -> StructureResult | SkippedStructure:
     """Ask for one structure as a person would, and judge the answers.
 
     Args:
@@ -156,35 +156,35 @@ def judge(
     try:
         points = exact.to_index(geometry)
     except PromptError as error:
-        return LeftOut(structure.group, structure.name, error.message)
+        return SkippedStructure(structure.group, structure.name, error.message)
     judged_box = None
     if "box" in prompts:
         lower, upper = points.min(axis=0).tolist(), points.max(axis=0).tolist()
-        judged_box, _ = _ask(session, Box(lower, upper), truth, geometry)
-    jittered, _ = _ask(session, extreme_points(structure, jitter=JITTER_VOXELS), truth, geometry)
-    answer, mask = _ask(session, exact, truth, geometry)
+        judged_box, _ = _annotate(session, Box(lower, upper), truth, geometry)
+    jittered, _ = _annotate(session, extreme_points(structure, jitter=JITTER_VOXELS), truth, geometry)
+    answer, mask = _annotate(session, exact, truth, geometry)
     steps, clicks = [answer], []
     for _ in range(CLICKS if "clicks" in prompts else 0):
         inside = mask.array > 0
         click = next_click(truth, inside)
         if click is None:
-            steps.append(Answer(steps[-1].agreement, seconds=0.0))
+            steps.append(ScoredAnswer(steps[-1].agreement, seconds=0.0))
             continue
         clicks.append(click)
-        answer, mask = _ask(session, Click(click.point, click.positive), truth, geometry)
+        answer, mask = _annotate(session, Click(click.point, click.positive), truth, geometry)
         gain = answer.agreement.dice - steps[-1].agreement.dice
-        effect = _effect(click, inside, mask.array > 0, structure, gain=gain)
-        steps.append(Answer(answer.agreement, answer.seconds, answer.phases, effect))
-    if show:
-        show(structure, mask.array, points, clicks)
+        effect = _click_effect(click, inside, mask.array > 0, structure, gain=gain)
+        steps.append(ScoredAnswer(answer.agreement, answer.seconds, answer.phases, effect))
+    if on_result:
+        on_result(structure, mask.array, points, clicks)
     others = {}
     for name, method in baselines.items():
         started = time.perf_counter()
         outlined = method(structure.image, points)
         seconds = time.perf_counter() - started
-        others[name] = Answer(agreement(outlined, truth, geometry), seconds)
+        others[name] = ScoredAnswer(agreement(outlined, truth, geometry), seconds)
     voxels = int(np.count_nonzero(truth))
-    return Judged(
+    return StructureResult(
         group=structure.group,
         name=structure.name,
         voxels=voxels,
@@ -209,7 +209,7 @@ def extreme_points(structure: Structure, *, jitter: int) -> ExtremePoints:
     exact.to_index(structure.image.geometry)
     rng = np.random.default_rng(zlib.crc32(f"{structure.group} {structure.name}".encode()))
     last = np.array(structure.image.geometry.size) - 1
-    for _ in range(_DRAWS):
+    for _ in range(_MAX_DRAWS):
         moved = np.array(exact.points) + rng.integers(-jitter, jitter + 1, (len(exact.points), 3))
         points = ExtremePoints(np.clip(moved, 0, last).tolist())
         try:
@@ -230,15 +230,15 @@ def next_click(truth: Bools, answer: Bools) -> ErrorClick | None:
     return ErrorClick(point=(x, y, z), positive=click.positive)
 
 
-def _ask(session: Session, prompt: Prompt, truth: Bools, geometry: Geometry) -> tuple[Answer, Mask]:
+def _annotate(session: Session, prompt: Prompt, truth: Bools, geometry: Geometry) -> tuple[ScoredAnswer, Mask]:
     started = time.perf_counter()
     mask = session.annotate(prompt)
     seconds = time.perf_counter() - started
     phases = {name: getattr(mask.timings, name).total_seconds() for name in _PHASES}
-    return Answer(agreement(mask.array, truth, geometry), seconds, phases), mask
+    return ScoredAnswer(agreement(mask.array, truth, geometry), seconds, phases), mask
 
 
-def _effect(
+def _click_effect(
     click: ErrorClick,
     before: Bools,
     after: Bools,

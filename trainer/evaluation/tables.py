@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from trainer.evaluation.metrics import TOLERANCE_MM, area_under_curve
-from trainer.evaluation.protocol import CLICKS, JITTER_VOXELS, Answer, Judged, LeftOut
+from trainer.evaluation.protocol import CLICKS, JITTER_VOXELS, ScoredAnswer, SkippedStructure, StructureResult
 
-__all__ = ["LARGE_ML", "answers", "curve", "facts", "markdown", "rows"]
+__all__ = ["LARGE_ML", "answers_by_prompt", "mean_scores", "score_curve", "to_json", "to_markdown"]
 
 LARGE_ML = 20.0
 """Structures above this volume are also counted apart: points that miss by some voxels should cost them little."""
@@ -26,7 +26,7 @@ _LARGE = f"over {LARGE_ML:g} ml"
 _MEAN = "mean of groups"
 
 
-def answers(one: Judged) -> dict[str, Answer]:
+def answers_by_prompt(one: StructureResult) -> dict[str, ScoredAnswer]:
     """Every answer for a structure by what asked for it, in the order of the table."""
     named = {"points": one.steps[0]}
     named |= {f"{n} click{'s'[: n > 1]}": step for n, step in enumerate(one.steps[1:], start=1)}
@@ -36,15 +36,15 @@ def answers(one: Judged) -> dict[str, Answer]:
     return named | dict(one.baselines)
 
 
-def curve(one: Judged, metric: str) -> list[float]:
+def score_curve(one: StructureResult, metric: str) -> list[float]:
     """A metric after the points and after each click."""
     return [float(getattr(step.agreement, metric)) for step in one.steps]
 
 
-def rows(judged: Sequence[Judged], metric: str) -> dict[str, dict[str, float]]:
+def mean_scores(judged: Sequence[StructureResult], metric: str) -> dict[str, dict[str, float]]:
     """Means of a metric: by row (each group, all structures, the large ones, the mean of groups), then by column.
 
-    Columns are those of :func:`answers`, and, after five clicks, "AUC" where the metric is a score; see
+    Columns are those of :func:`answers_by_prompt`, and, after five clicks, "AUC" where the metric is a score; see
     :func:`trainer.evaluation.metrics.area_under_curve`.
     """
     groups = _groups(judged)
@@ -57,13 +57,13 @@ def rows(judged: Sequence[Judged], metric: str) -> dict[str, dict[str, float]]:
     return table
 
 
-def facts(judged: Sequence[Judged], left_out: Sequence[LeftOut], *, model: str) -> dict[str, Any]:
+def to_json(judged: Sequence[StructureResult], left_out: Sequence[SkippedStructure], *, model: str) -> dict[str, Any]:
     """Every figure, for JSON: means, what clicks did, seconds, and each structure's answers."""
     return {
         "model": model,
         "model_version": ", ".join(sorted({one.model_version for one in judged})),
         "structures": {name: len(members) for name, members in _counted(judged).items()},
-        "means": {metric: _rounded(rows(judged, metric)) for metric in _METRICS},
+        "means": {metric: _rounded(mean_scores(judged, metric)) for metric in _METRICS},
         "clicks": _rounded(_clicks(judged)),
         "seconds": _rounded(_seconds(judged)),
         "cases": [_rounded(asdict(one)) for one in judged],
@@ -71,7 +71,7 @@ def facts(judged: Sequence[Judged], left_out: Sequence[LeftOut], *, model: str) 
     }
 
 
-def markdown(judged: Sequence[Judged], left_out: Sequence[LeftOut], *, model: str) -> str:
+def to_markdown(judged: Sequence[StructureResult], left_out: Sequence[SkippedStructure], *, model: str) -> str:
     """The means, what clicks did, and the seconds, as Markdown tables."""
     versions = ", ".join(sorted({one.model_version for one in judged}))
     parts = [
@@ -82,7 +82,7 @@ def markdown(judged: Sequence[Judged], left_out: Sequence[LeftOut], *, model: st
     ]
     counts = {name: str(len(members)) for name, members in _counted(judged).items()}
     for metric, (title, digits) in _METRICS.items():
-        parts.append(f"## {title}\n\n" + _table(rows(judged, metric), "group", digits, counts))
+        parts.append(f"## {title}\n\n" + _table(mean_scores(judged, metric), "group", digits, counts))
     if clicks := _clicks(judged):
         parts.append("## Clicks\n\n" + _table(clicks, "click", 3, {}))
     parts.append("## Seconds\n\n" + _table(_seconds(judged), "call", 3, {}))
@@ -92,29 +92,29 @@ def markdown(judged: Sequence[Judged], left_out: Sequence[LeftOut], *, model: st
     return "\n".join(parts)
 
 
-def _groups(judged: Sequence[Judged]) -> dict[str, list[Judged]]:
-    groups: dict[str, list[Judged]] = {}
+def _groups(judged: Sequence[StructureResult]) -> dict[str, list[StructureResult]]:
+    groups: dict[str, list[StructureResult]] = {}
     for one in judged:
         groups.setdefault(one.group, []).append(one)
     return groups
 
 
-def _counted(judged: Sequence[Judged]) -> dict[str, Sequence[Judged]]:
+def _counted(judged: Sequence[StructureResult]) -> dict[str, Sequence[StructureResult]]:
     large = [one for one in judged if one.ml > LARGE_ML]
     return {**_groups(judged), _ALL: judged, _LARGE: large}
 
 
-def _means(judged: Sequence[Judged], metric: str) -> dict[str, float]:
+def _means(judged: Sequence[StructureResult], metric: str) -> dict[str, float]:
     values: dict[str, list[float]] = {}
     for one in judged:
-        for name, answer in answers(one).items():
+        for name, answer in answers_by_prompt(one).items():
             values.setdefault(name, []).append(getattr(answer.agreement, metric))
             if name == f"{CLICKS} clicks" and metric != "hd95_mm":
-                values.setdefault("AUC", []).append(area_under_curve(curve(one, metric)[1:]))
+                values.setdefault("AUC", []).append(area_under_curve(score_curve(one, metric)[1:]))
     return {name: float(np.mean(column)) for name, column in values.items()}
 
 
-def _clicks(judged: Sequence[Judged]) -> dict[str, dict[str, float]]:
+def _clicks(judged: Sequence[StructureResult]) -> dict[str, dict[str, float]]:
     """By click: how often there was an error left, and of those clicks what became of the answer."""
     table = {}
     for number in range(1, max((len(one.steps) for one in judged), default=1)):
@@ -134,11 +134,11 @@ def _clicks(judged: Sequence[Judged]) -> dict[str, dict[str, float]]:
     return table
 
 
-def _seconds(judged: Sequence[Judged]) -> dict[str, dict[str, float]]:
+def _seconds(judged: Sequence[StructureResult]) -> dict[str, dict[str, float]]:
     """By kind of prompt, and by baseline: median, 95th percentile, and the median of each of the gateway's phases."""
-    calls: dict[str, list[Answer]] = {}
+    calls: dict[str, list[ScoredAnswer]] = {}
     for one in judged:
-        for name, answer in answers(one).items():
+        for name, answer in answers_by_prompt(one).items():
             if name.endswith(("click", "clicks")):
                 if answer.click is not None:
                     calls.setdefault("click", []).append(answer)

@@ -9,22 +9,22 @@ import torch
 from torch import nn
 
 from sixpoint._typing import Rng
-from trainer.simulation.interaction_rounds import IN_THE_MIDDLE, Correction
+from trainer.simulation.interaction_rounds import MIDDLE_CLICK_PROBABILITY, Correction
 from trainer.simulation.simulated_user import ErrorClick
 
-__all__ = ["look"]
+__all__ = ["find_corrections"]
 
 
-_FLOOD = 20
+_FLOOD_STEPS = 20
 """Steps, 26-connected, from the first cell of an error to the last that belongs to it."""
-_DEEPEST = 10
+_MAX_DEPTH = 10
 """Cells from an error's border to its middle, at most."""
 
 
-def look(rng: Rng, target: torch.Tensor, logits: torch.Tensor) -> Callable[[], list[Correction | None]]:
+def find_corrections(rng: Rng, target: torch.Tensor, logits: torch.Tensor) -> Callable[[], list[Correction | None]]:
     """Begin to look at a batch's answers, on their own device.
 
-    What :func:`trainer.simulation.interaction_rounds.correct` does by components and Euclidean distances, in a fixed
+    What :func:`trainer.simulation.interaction_rounds.correct_answer` does by components and Euclidean distances, in a fixed
     number of steps of 3 x 3 x 3 cells: an error is drawn, thick ones first, the larger the likelier; it reaches as far
     as a flood of some steps within it; its middle is farthest from its border by the chessboard distance.
 
@@ -58,20 +58,20 @@ def _corrections(target: torch.Tensor, logits: torch.Tensor, chance: torch.Gener
     missed, extra = whole & ~given, given & ~whole
     wrong = missed | extra
     noise = torch.rand(wrong.shape, generator=chance, device=wrong.device)
-    thick = _shrunk(missed) | _shrunk(extra)
+    thick = _erode(missed) | _erode(extra)
     seed = ((noise + thick) * wrong).flatten(1).argmax(1, keepdim=True)
     is_missed = missed.flatten(1).gather(1, seed)
     within = torch.where(is_missed.view(batch, 1, 1, 1, 1), missed, extra)
     piece = torch.zeros_like(wrong).flatten(1).scatter(1, seed, value=True).view_as(wrong) & within
-    for _ in range(_FLOOD):
-        piece = _grown(piece) & within
+    for _ in range(_FLOOD_STEPS):
+        piece = _dilate(piece) & within
     depth, core = piece.to(torch.float32), piece
-    for _ in range(_DEEPEST):
-        core = _shrunk(core)
+    for _ in range(_MAX_DEPTH):
+        core = _erode(core)
         depth += core
     middle = ((depth + noise) * piece).flatten(1).argmax(1, keepdim=True)
     anywhere = (noise * piece).flatten(1).argmax(1, keepdim=True)
-    careful = torch.rand(middle.shape, generator=chance, device=wrong.device) < IN_THE_MIDDLE
+    careful = torch.rand(middle.shape, generator=chance, device=wrong.device) < MIDDLE_CLICK_PROBABILITY
     columns = [wrong.flatten(1).any(1, keepdim=True), is_missed, torch.where(careful, middle, anywhere)]
     for axis, cells in enumerate(shape):
         others = tuple(2 + other for other in range(3) if other != axis)
@@ -89,11 +89,11 @@ def _read(found: torch.Tensor, shape: torch.Size) -> list[Correction | None]:
             continue
         z, y, x = (int(at) for at in np.unravel_index(flat, edges))
         click = ErrorClick(point=(x, y, z), positive=bool(missed))
-        corrections.append(Correction.of(click, list(zip(ends[::2], ends[1::2], strict=True)), shape=edges))
+        corrections.append(Correction.from_error(click, list(zip(ends[::2], ends[1::2], strict=True)), shape=edges))
     return corrections
 
 
-def _grown(mask: torch.Tensor) -> torch.Tensor:
+def _dilate(mask: torch.Tensor) -> torch.Tensor:
     """A mask [batch, 1, z, y, x] and the cells that touch it by a face, an edge or a corner."""
     for axis in (2, 3, 4):
         inner = mask.shape[axis] - 1
@@ -104,7 +104,7 @@ def _grown(mask: torch.Tensor) -> torch.Tensor:
     return mask
 
 
-def _shrunk(mask: torch.Tensor) -> torch.Tensor:
+def _erode(mask: torch.Tensor) -> torch.Tensor:
     """A mask without the cells that touch others; what lies beyond the grid is others."""
     padded = nn.functional.pad(mask, (1,) * 6)
-    return ~_grown(~padded)[:, :, 1:-1, 1:-1, 1:-1]
+    return ~_dilate(~padded)[:, :, 1:-1, 1:-1, 1:-1]

@@ -14,17 +14,17 @@ from sixpoint.model_spec import ClickChannel, ModelSpec, PreviousChannel
 from sixpoint.preprocessing import HEAT_FLOOR, gaussian_factors
 from trainer.simulation.simulated_user import ErrorClick, largest_error
 
-__all__ = ["IN_THE_MIDDLE", "Correction", "Rounds", "correct", "look"]
+__all__ = ["MIDDLE_CLICK_PROBABILITY", "Correction", "InteractionChannels", "correct_answer", "find_corrections"]
 
 
-IN_THE_MIDDLE = 0.6
+MIDDLE_CLICK_PROBABILITY = 0.6
 """How often a person clicks the middle of an error; otherwise somewhere in it."""
-_RIM = 3
+_BOX_MARGIN = 3
 """Cells round an error's box where a click counts: without them, changing too much there would cost nothing."""
 
 
 @dataclass(frozen=True)
-class Rounds:
+class InteractionChannels:
     """Where a spec's network sees clicks and the previous answer.
 
     Attributes:
@@ -38,7 +38,7 @@ class Rounds:
     previous: int
 
     @classmethod
-    def of(cls, spec: ModelSpec) -> Rounds | None:
+    def from_spec(cls, spec: ModelSpec) -> InteractionChannels | None:
         """The rounds that a spec allows; None when its network takes no clicks.
 
         Raises:
@@ -59,7 +59,7 @@ class Rounds:
         negative, positive, previous = (found[name] for name in ("negative", "positive", "previous"))
         return cls(clicks=(negative[0], positive[0]), sigmas=(negative[1], positive[1]), previous=previous[0])
 
-    def show(
+    def write_corrections(
         self, channels: torch.Tensor, logits: torch.Tensor, corrections: Sequence[Correction | None]
     ) -> torch.Tensor:
         """Write an answer and the clicks that correct it into the channels, in place.
@@ -112,7 +112,7 @@ class Correction:
     box: tuple[tuple[int, int], ...]
 
     @classmethod
-    def of(cls, click: ErrorClick, error: Sequence[tuple[int, int]], *, shape: Sequence[int]) -> Correction:
+    def from_error(cls, click: ErrorClick, error: Sequence[tuple[int, int]], *, shape: Sequence[int]) -> Correction:
         """That of an error.
 
         Args:
@@ -121,12 +121,13 @@ class Correction:
             shape: Of the grid, [z, y, x].
         """
         box = tuple(
-            (max(0, first - _RIM), min(cells, end + _RIM)) for (first, end), cells in zip(error, shape, strict=True)
+            (max(0, first - _BOX_MARGIN), min(cells, end + _BOX_MARGIN))
+            for (first, end), cells in zip(error, shape, strict=True)
         )
         return cls(click=click, box=box)
 
 
-def correct(rng: Rng | None, truth: Bools, answer: Bools) -> Correction | None:
+def correct_answer(rng: Rng | None, truth: Bools, answer: Bools) -> Correction | None:
     """Where a person corrects an answer: in its largest error.
 
     Args:
@@ -140,12 +141,14 @@ def correct(rng: Rng | None, truth: Bools, answer: Bools) -> Correction | None:
     error = largest_error(truth, answer)
     if error is None:
         return None
-    anywhere = rng is not None and rng.random() > IN_THE_MIDDLE
+    anywhere = rng is not None and rng.random() > MIDDLE_CLICK_PROBABILITY
     ends = [(part.start, part.stop) for part in error.box]
-    return Correction.of(error.click(rng=rng if anywhere else None), ends, shape=truth.shape)
+    return Correction.from_error(error.click(rng=rng if anywhere else None), ends, shape=truth.shape)
 
 
-def look(rng: Rng | None, target: torch.Tensor, logits: torch.Tensor) -> Callable[[], list[Correction | None]]:
+def find_corrections(
+    rng: Rng | None, target: torch.Tensor, logits: torch.Tensor
+) -> Callable[[], list[Correction | None]]:
     """Look at a batch's answers, one after another.
 
     Args:
@@ -157,4 +160,4 @@ def look(rng: Rng | None, target: torch.Tensor, logits: torch.Tensor) -> Callabl
         A function that makes the corrections, one for each sample.
     """
     truths, answers = (target[:, 0] > 0.5).cpu().numpy(), (logits[:, 0] > 0).cpu().numpy()
-    return lambda: [correct(rng, truth, answer) for truth, answer in zip(truths, answers, strict=True)]
+    return lambda: [correct_answer(rng, truth, answer) for truth, answer in zip(truths, answers, strict=True)]

@@ -9,14 +9,14 @@ from scipy import ndimage
 
 from sixpoint._typing import Bools, Points, Rng
 
-__all__ = ["Error", "ErrorClick", "error_click", "extreme_points", "jitter", "largest_error"]
+__all__ = ["ErrorClick", "ErrorRegion", "error_click", "extreme_points", "jitter", "largest_error"]
 
 
-MOST_JITTER_VOXELS = 3.0
-MOST_JITTER_FRACTION = 0.25
-"""Clicks miss by up to this part of the object's extent, or :data:`MOST_JITTER_VOXELS`, whichever is less."""
-_CAREFUL = 0.25
-_CAREFUL_SHARE = 0.35
+MAX_JITTER_VOXELS = 3.0
+MAX_JITTER_FRACTION = 0.25
+"""Clicks miss by up to this part of the object's extent, or :data:`MAX_JITTER_VOXELS`, whichever is less."""
+_CAREFUL_SCALE = 0.25
+_CAREFUL_PROBABILITY = 0.35
 """That share of the people who miss, miss by no more than that part of the above."""
 
 # Voxels that touch by a corner belong together: 26-connectivity, as in the CVPR 2025 challenge.
@@ -32,7 +32,7 @@ class ErrorClick:
 
 
 @dataclass(frozen=True)
-class Error:
+class ErrorRegion:
     """A piece of what is wrong with an answer.
 
     Attributes:
@@ -75,17 +75,17 @@ def extreme_points(rng: Rng, mask: Bools) -> Points:
 def jitter(rng: Rng, points: Points) -> Points:
     """Points (x, y, z) moved by a random amount on every axis, as often outwards as inwards.
 
-    Small objects move little: see :data:`MOST_JITTER_FRACTION`.
+    Small objects move little: see :data:`MAX_JITTER_FRACTION`.
     """
     extent = points.max(axis=0) - points.min(axis=0) + 1
-    reach = np.minimum(MOST_JITTER_VOXELS, MOST_JITTER_FRACTION * extent) * rng.uniform(0.2, 1.0)
-    if rng.random() < _CAREFUL_SHARE:
-        reach = reach * _CAREFUL
+    reach = np.minimum(MAX_JITTER_VOXELS, MAX_JITTER_FRACTION * extent) * rng.uniform(0.2, 1.0)
+    if rng.random() < _CAREFUL_PROBABILITY:
+        reach = reach * _CAREFUL_SCALE
     moved: Points = points + rng.uniform(-1, 1, points.shape) * reach
     return moved
 
 
-def largest_error(truth: Bools, answer: Bools) -> Error | None:
+def largest_error(truth: Bools, answer: Bools) -> ErrorRegion | None:
     """The largest 26-connected piece of what is missed, or of what is too much; None when nothing is wrong.
 
     Args:
@@ -101,7 +101,7 @@ def largest_error(truth: Bools, answer: Bools) -> Error | None:
     sizes[:2] = 0
     piece, missed = divmod(int(sizes.argmax()), 2)
     box = ndimage.find_objects(pieces, max_label=piece)[piece - 1]
-    return Error(box=box, voxels=(pieces[box] == piece) & (truth[box] == bool(missed)), missed=bool(missed))
+    return ErrorRegion(box=box, voxels=(pieces[box] == piece) & (truth[box] == bool(missed)), missed=bool(missed))
 
 
 def error_click(truth: Bools, answer: Bools) -> ErrorClick | None:

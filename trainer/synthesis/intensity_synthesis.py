@@ -12,11 +12,11 @@ from sixpoint._typing import Float, Rng, Shape
 from trainer.synthesis.label_synthesis import AIR, Scene
 from trainer.synthesis.random_fields import log_uniform, resample, smooth_noise
 
-__all__ = ["Painting", "paint"]
+__all__ = ["SyntheticScan", "simulate_scan"]
 
 
 @dataclass(frozen=True)
-class Painting:
+class SyntheticScan:
     """A scan of a scene.
 
     Attributes:
@@ -28,18 +28,18 @@ class Painting:
     labels: npt.NDArray[np.uint8]
 
 
-def paint(rng: Rng, scene: Scene) -> Painting:
+def simulate_scan(rng: Rng, scene: Scene) -> SyntheticScan:
     """Scan a scene: give its labels intensities, then blur, slice, crop and disturb them."""
-    means, texture = _palette(rng, scene)
+    means, texture = _draw_tissues(rng, scene)
     image = means[scene.labels]
-    image += _inner_life(rng, scene, texture)
+    image += _draw_texture(rng, scene, texture)
     if rng.random() < 0.7:
         image = ndimage.gaussian_filter(image, rng.uniform(0.3, 1.2), truncate=2.5)
-    image, labels = _slice(rng, image, scene.labels)
-    return Painting(image=_disturb(rng, image), labels=labels)
+    image, labels = _resample_to_scan(rng, image, scene.labels)
+    return SyntheticScan(image=_add_artefacts(rng, image), labels=labels)
 
 
-def _palette(rng: Rng, scene: Scene) -> tuple[Float, Float]:
+def _draw_tissues(rng: Rng, scene: Scene) -> tuple[Float, Float]:
     """Mean intensity and strength of texture of every label.
 
     Few clusters with little spread: neighbours often differ by next to nothing, as organs in fat-free CT do.
@@ -68,7 +68,7 @@ def _palette(rng: Rng, scene: Scene) -> tuple[Float, Float]:
     return means.astype(np.float32), texture.astype(np.float32)
 
 
-def _inner_life(rng: Rng, scene: Scene, texture: Float) -> Float:
+def _draw_texture(rng: Rng, scene: Scene, texture: Float) -> Float:
     """What varies inside a label: texture at several scales, vessels, nodules, slow gradients; [z, y, x]."""
     shape: Shape = scene.labels.shape
     count = scene.count
@@ -91,7 +91,7 @@ def _inner_life(rng: Rng, scene: Scene, texture: Float) -> Float:
     return result
 
 
-def _slice(rng: Rng, image: Float, labels: npt.NDArray[np.uint8]) -> tuple[Float, npt.NDArray[np.uint8]]:
+def _resample_to_scan(rng: Rng, image: Float, labels: npt.NDArray[np.uint8]) -> tuple[Float, npt.NDArray[np.uint8]]:
     """Lay a scanner's grid over the scene: coarser voxels, thick slices along one axis, a slab of it only."""
     factors = np.full(3, rng.uniform(1.0, 2.0) if rng.random() < 0.35 else 1.0)
     thick = 0 if rng.random() < 0.7 else int(rng.integers(1, 3))
@@ -122,7 +122,7 @@ def _slice(rng: Rng, image: Float, labels: npt.NDArray[np.uint8]) -> tuple[Float
     return np.ascontiguousarray(image[box]), np.ascontiguousarray(labels[box])
 
 
-def _disturb(rng: Rng, image: Float) -> Float:
+def _add_artefacts(rng: Rng, image: Float) -> Float:
     """Bias field, streaks, noise of several kinds and a change of contrast."""
     shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
     if rng.random() < 0.4:

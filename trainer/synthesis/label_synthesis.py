@@ -9,15 +9,15 @@ import numpy.typing as npt
 
 from sixpoint._typing import Bools, Counts, Rng, Shape
 from trainer.synthesis.random_fields import coordinates, log_uniform, resample, smooth_noise
-from trainer.synthesis.random_shapes import body
+from trainer.synthesis.random_shapes import random_body
 
-__all__ = ["AIR", "Scene", "compose"]
+__all__ = ["AIR", "Scene", "compose_scene"]
 
 
 AIR = 0
 """Label of what lies outside the patient; never a target."""
-_MOST_LABELS = 200
-_ROW_SHARE = 0.12
+_MAX_LABELS = 200
+_ROW_PROBABILITY = 0.12
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class _Canvas:
         """Write a body whose box starts at ``corner`` [z, y, x], cut by the scene's border; -1 when it is outside."""
         low = np.maximum(corner, 0)
         high = np.minimum(corner + mask.shape, self.labels.shape)
-        if (high <= low).any() or len(self.parent) >= _MOST_LABELS:
+        if (high <= low).any() or len(self.parent) >= _MAX_LABELS:
             return -1
         label = len(self.parent)
         there = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
@@ -65,7 +65,7 @@ class _Canvas:
         return label
 
 
-def compose(rng: Rng, shape: Shape) -> Scene:
+def compose_scene(rng: Rng, shape: Shape) -> Scene:
     """A random scene.
 
     Args:
@@ -73,12 +73,12 @@ def compose(rng: Rng, shape: Shape) -> Scene:
         shape: Voxels of the scene, [z, y, x].
     """
     regions = int(log_uniform(rng, 3, 40))
-    canvas = _Canvas(_background(rng, shape, regions))
+    canvas = _Canvas(_voronoi_background(rng, shape, regions))
     # Large bodies first: small ones come to lie in and on them.
     edge = min(shape)
     for low, high, most in ((0.4, 0.9, 5), (0.2, 0.42, 14), (0.09, 0.22, 36)):
         for _ in range(int(rng.integers(most // 3, most + 1))):
-            _place(rng, canvas, extent=log_uniform(rng, low * edge, high * edge))
+            _place_body(rng, canvas, extent=log_uniform(rng, low * edge, high * edge))
     return Scene(
         labels=canvas.labels,
         background=regions,
@@ -87,14 +87,14 @@ def compose(rng: Rng, shape: Shape) -> Scene:
     )
 
 
-def _place(rng: Rng, canvas: _Canvas, *, extent: float) -> None:
+def _place_body(rng: Rng, canvas: _Canvas, *, extent: float) -> None:
     """Put one body of about ``extent`` voxels somewhere; now and then with parts, a twin that touches it, or a row."""
-    if rng.random() < _ROW_SHARE:
-        _row(rng, canvas, extent)
+    if rng.random() < _ROW_PROBABILITY:
+        _place_row(rng, canvas, extent)
         return
     sides = np.maximum(np.round(extent * np.exp(rng.normal(0, 0.3, 3))), 4).astype(int)
     size: Shape = (int(sides[0]), int(sides[1]), int(sides[2]))
-    mask = body(rng, size)
+    mask = random_body(rng, size)
     reach = [(-n // 3, max(full - 2 * n // 3, 1)) for n, full in zip(size, canvas.labels.shape, strict=True)]
     corner = np.array([int(rng.integers(low, high)) for low, high in reach])
     fate = rng.random()
@@ -102,7 +102,7 @@ def _place(rng: Rng, canvas: _Canvas, *, extent: float) -> None:
         # The twin is drawn first, so that the body covers it where they overlap and its own outline stays whole.
         direction = rng.normal(size=3)
         shift = np.round(direction / np.abs(direction).max() * sides * rng.uniform(0.6, 1.0)).astype(int)
-        other = mask if rng.random() < 0.5 else body(rng, size)
+        other = mask if rng.random() < 0.5 else random_body(rng, size)
         twin = canvas.add(other, corner + shift)
         canvas.add(mask, corner, twin=twin)
         return
@@ -110,24 +110,24 @@ def _place(rng: Rng, canvas: _Canvas, *, extent: float) -> None:
     if whole < 0 or min(size) < 10:
         return
     if fate < 0.32:
-        _wall(rng, canvas, mask, corner, whole)
+        _hollow_out(rng, canvas, mask, corner, whole)
     elif fate < 0.5:
         for _ in range(rng.integers(1, 4)):
             part_sides = np.maximum(np.round(sides * rng.uniform(0.15, 0.5, 3)), 3).astype(int)
-            part = body(rng, (int(part_sides[0]), int(part_sides[1]), int(part_sides[2])))
+            part = random_body(rng, (int(part_sides[0]), int(part_sides[1]), int(part_sides[2])))
             at = (rng.uniform(0, 1, 3) * (sides - part_sides)).astype(int)
             inner = tuple(slice(a, a + n) for a, n in zip(at, part.shape, strict=True))
             # Most inclusions belong to the body (vessels, necrosis), the others are bodies of their own.
             canvas.add(part & mask[inner], corner + at, parent=whole if rng.random() < 0.8 else -1)
 
 
-def _row(rng: Rng, canvas: _Canvas, extent: float) -> None:
+def _place_row(rng: Rng, canvas: _Canvas, extent: float) -> None:
     """Like bodies with gaps between them that are one: ribs, discs, cartilages, the two sides of something."""
     count, axis = int(rng.integers(2, 8)), int(rng.integers(3))
     sides = extent * np.exp(rng.uniform(np.log(0.08), np.log(0.6), 3))
     sides[axis] = extent / count * rng.uniform(0.3, 0.95)
     z, y, x = np.maximum(np.round(sides), 3).astype(int)
-    mask = body(rng, (int(z), int(y), int(x)))
+    mask = random_body(rng, (int(z), int(y), int(x)))
     swing, wave, phase = rng.uniform(0, 0.35, 3) * extent, rng.uniform(0, 1.2), rng.uniform(0, 6.3, 3)
     start = rng.uniform(-0.2, 1.0, 3) * canvas.labels.shape
     start[axis] = rng.uniform(-0.3, 1.0) * canvas.labels.shape[axis] - 0.4 * extent
@@ -141,7 +141,7 @@ def _row(rng: Rng, canvas: _Canvas, extent: float) -> None:
         first = label if first < 0 else first
 
 
-def _wall(rng: Rng, canvas: _Canvas, mask: Bools, corner: npt.NDArray[np.intp], whole: int) -> None:
+def _hollow_out(rng: Rng, canvas: _Canvas, mask: Bools, corner: npt.NDArray[np.intp], whole: int) -> None:
     """Hollow a body out: a shrunken copy becomes a part (cortex and medulla) or a body of its own (lumen in a wall)."""
     scale = rng.uniform(0.55, 0.88)
     sides = np.maximum(np.round(np.array(mask.shape) * scale), 3).astype(int)
@@ -151,7 +151,7 @@ def _wall(rng: Rng, canvas: _Canvas, mask: Bools, corner: npt.NDArray[np.intp], 
     canvas.add(core & mask[inner], corner + at, parent=whole if rng.random() < 0.75 else -1)
 
 
-def _background(rng: Rng, shape: Shape, regions: int) -> Counts:
+def _voronoi_background(rng: Rng, shape: Shape, regions: int) -> Counts:
     """Warped Voronoi cells 1 to ``regions``, half of the time inside a body's outline with air round it."""
     points = coordinates(shape).copy()
     strength = np.float32(rng.uniform(0.02, 0.12))

@@ -16,7 +16,7 @@ from scipy import ndimage
 from sixpoint._typing import Bools, Float, Floating, Points, Rng, Shape
 from trainer.synthesis.random_fields import coordinates, log_uniform, resample, smooth_noise
 
-__all__ = ["FAMILIES", "SHARES", "body"]
+__all__ = ["FAMILIES", "GROUP_PROBABILITIES", "random_body"]
 
 _REACH = 1.25
 
@@ -221,11 +221,11 @@ FAMILIES: Mapping[str, Mapping[str, Family]] = {
 }
 """Shape families by group."""
 
-SHARES: Mapping[str, float] = {"general": 0.38, "hard": 0.37, "solid": 0.25}
+GROUP_PROBABILITIES: Mapping[str, float] = {"general": 0.38, "hard": 0.37, "solid": 0.25}
 """How often each group is drawn: more hard bodies help organs, more solid ones help compact lesions."""
 
 
-def body(rng: Rng, size: Shape) -> Bools:
+def random_body(rng: Rng, size: Shape) -> Bools:
     """A random body that touches all six faces of its own box.
 
     Args:
@@ -235,14 +235,14 @@ def body(rng: Rng, size: Shape) -> Bools:
     Returns:
         Mask of ``size``, [z, y, x]: one connected component, seldom empty faces where thin parts vanish on the grid.
     """
-    groups = list(SHARES)
-    group = groups[int(rng.choice(len(groups), p=list(SHARES.values())))]
+    groups = list(GROUP_PROBABILITIES)
+    group = groups[int(rng.choice(len(groups), p=list(GROUP_PROBABILITIES.values())))]
     names = list(FAMILIES[group])
     family = FAMILIES[group][names[int(rng.integers(len(names)))]]
     cells = int(np.clip(1.15 * max(size), 20, 40))
     grid: Shape = (cells, cells, cells)
-    field = np.asarray(family(rng, _placed(rng, grid, solid=group == "solid")), np.float32)
-    inside = _largest(field > 0)
+    field = np.asarray(family(rng, _random_coordinates(rng, grid, solid=group == "solid")), np.float32)
+    inside = _largest_component(field > 0)
     if not inside.any():
         return np.ones(size, np.bool_)
     box = ndimage.find_objects(inside.astype(np.uint8))[0]
@@ -250,10 +250,10 @@ def body(rng: Rng, size: Shape) -> Bools:
     field = np.where(inside | (field <= 0), field, np.float32(-0.02))[box]
     # A little outside the box, so that its faces are cut where the body ends, not by the grid.
     edge = 0.5 * np.abs(field).max()
-    return _largest(resample(np.clip(field, -edge, edge), size) > 0)
+    return _largest_component(resample(np.clip(field, -edge, edge), size) > 0)
 
 
-def _placed(rng: Rng, grid: Shape, *, solid: bool) -> Float:
+def _random_coordinates(rng: Rng, grid: Shape, *, solid: bool) -> Float:
     """Coordinates of a cube, warped and turned: by anything for half of the bodies, by little for the others."""
     p = coordinates(grid, _REACH).reshape(3, -1)
     angle = rng.uniform(0, np.pi) if rng.random() < 0.5 else abs(rng.normal(0, 0.2))
@@ -269,7 +269,7 @@ def _placed(rng: Rng, grid: Shape, *, solid: bool) -> Float:
     return placed
 
 
-def _largest(mask: Bools) -> Bools:
+def _largest_component(mask: Bools) -> Bools:
     """The largest connected component (by faces) of a mask."""
     labels, count = ndimage.label(mask)
     if count < 2:

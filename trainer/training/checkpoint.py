@@ -12,10 +12,10 @@ import torch
 from sixpoint.errors import InvalidArgument
 from trainer.data.atomic_files import write_atomically
 
-__all__ = ["read_state", "save_atomically"]
+__all__ = ["read_weights", "save_atomically"]
 
 
-def read_state(checkpoint: Path) -> dict[str, torch.Tensor]:
+def read_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
     """The weights in a checkpoint.
 
     Raises:

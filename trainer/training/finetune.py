@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sixpoint.errors import DatasetError, ModelSpecError
-from sixpoint.model_spec import ModelSpec, Task
-from trainer.data.dataloader import Labelled
-from trainer.data.datasets import read_dataset, split
+from sixpoint.model_spec.spec import ModelSpec, Task
+from trainer.data.dataloader import LabelledCases
+from trainer.data.datasets import read_dataset, split_cases
 from trainer.data.experiment import write_split
 from trainer.training import pretrain
 
-__all__ = ["Tuning", "finetune"]
+__all__ = ["FinetuneConfig", "finetune"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tuning:
+class FinetuneConfig:
     """How to fine-tune.
 
     Attributes:
@@ -43,10 +43,10 @@ class Tuning:
     spec: ModelSpec
     init: Path | None = None
     held_out: Path | None = None
-    fraction: float = 0.2
+    held_out_fraction: float = 0.2
     steps: int = 4000
     minutes: float
-    rate: float = 3e-4
+    learning_rate: float = 3e-4
     seed: int = 1
     threads: int = 2
     licence: str = ""
@@ -54,7 +54,7 @@ class Tuning:
     workers: int | None = None
 
 
-def finetune(tuning: Tuning, *, report: Callable[[pretrain.Progress], None] = lambda _: None) -> Path:
+def finetune(config: FinetuneConfig, *, report: Callable[[pretrain.PretrainProgress], None] = lambda _: None) -> Path:
     """Train until the budget is spent, going on from the folder's last checkpoint if there is one.
 
     Args:
@@ -69,36 +69,36 @@ def finetune(tuning: Tuning, *, report: Callable[[pretrain.Progress], None] = la
         ModelSpecError: The spec is not for annotation.
         FailedPrecondition: The folder holds another run.
     """
-    if tuning.spec.task is not Task.ANNOTATION:
+    if config.spec.task is not Task.ANNOTATION:
         raise ModelSpecError("the spec is not for annotation: expected task: annotation")
-    dataset = read_dataset(tuning.data)
-    parts = split(dataset, seed=tuning.seed, fraction=tuning.fraction, held_out=tuning.held_out)
+    dataset = read_dataset(config.data)
+    parts = split_cases(dataset, seed=config.seed, held_out_fraction=config.held_out_fraction, held_out=config.held_out)
     chosen = [tuple(c for c in dataset.cases if c.name in names) for names in (parts.training, parts.validation)]
-    learnt, held_out = (Labelled(cases, 1.0) for cases in chosen)
+    learnt, held_out = (LabelledCases(cases, 1.0) for cases in chosen)
     facts = {
         "dataset": dataset.name,
-        "data_licence": tuning.licence or dataset.licence or "unknown",
+        "data_licence": config.licence or dataset.licence or "unknown",
         "training_cases": str(len(learnt.cases)),
         "held_out_cases": str(len(held_out.cases)),
     }
     # What another network measured is not this one's.
-    spec = tuning.spec.model_copy(update={"metrics": {}, "provenance": {**tuning.spec.provenance, **facts}})
-    plan = pretrain.Plan(
+    spec = config.spec.model_copy(update={"metrics": {}, "provenance": {**config.spec.provenance, **facts}})
+    plan = pretrain.PretrainConfig(
         spec=spec,
-        out=tuning.out,
-        minutes=tuning.minutes,
-        steps=tuning.steps,
-        rate=tuning.rate,
-        seed=tuning.seed,
-        reuse=4.0,
-        lead=200,
-        sizes=tuning.sizes,
-        odds=(1.0 / len(tuning.sizes),) * len(tuning.sizes),
-        threads=tuning.threads,
-        workers=tuning.workers,
-        half=False,
-        every_s=60.0,
-        init=tuning.init,
+        out=config.out,
+        minutes=config.minutes,
+        steps=config.steps,
+        learning_rate=config.learning_rate,
+        seed=config.seed,
+        crop_uses=4.0,
+        pool_size=200,
+        sizes=config.sizes,
+        size_probabilities=(1.0 / len(config.sizes),) * len(config.sizes),
+        threads=config.threads,
+        workers=config.workers,
+        bfloat16=False,
+        save_interval_s=60.0,
+        init=config.init,
         labelled=learnt,
         held_out=held_out,
     )
@@ -107,6 +107,6 @@ def finetune(tuning: Tuning, *, report: Callable[[pretrain.Progress], None] = la
     for part, what in ((learnt, "learn from"), (held_out, "hold out")):
         if not part.crops():
             raise DatasetError(f"{dataset.name} has no structure large enough to be outlined in the cases to {what}")
-    tuning.out.mkdir(parents=True, exist_ok=True)
-    write_split(parts, out=tuning.out)
+    config.out.mkdir(parents=True, exist_ok=True)
+    write_split(parts, out=config.out)
     return pretrain.pretrain(plan, report=report)

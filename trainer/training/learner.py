@@ -15,10 +15,10 @@ from torch import nn
 from sixpoint.model_spec import ModelSpec
 from trainer.data.experiment import check_identity
 from trainer.training.checkpoint import save_atomically
-from trainer.training.network import build
-from trainer.training.weight_average import Average
+from trainer.training.network import build_network
+from trainer.training.weight_average import WeightAverage
 
-__all__ = ["FORMAT", "Learner", "check_saved", "shown_before"]
+__all__ = ["FORMAT", "Learner", "check_same_run", "read_samples_seen"]
 
 FORMAT = torch.channels_last_3d
 """How tensors lie in memory: what 3D convolutions read best."""
@@ -37,7 +37,7 @@ class Learner:
         average: Of its weights, over the last steps: what is published.
         scaler: Notices gradients that are not finite; bfloat16 needs no scaling.
         device: Where it computes.
-        half: Whether it computes in bfloat16 where that is safe.
+        bfloat16: Whether it computes in bfloat16 where that is safe.
         forward: The network, or what ``torch.compile`` made of it.
         identity: What must be as it was when a run goes on, by what to call it.
         step: Steps taken.
@@ -49,25 +49,25 @@ class Learner:
 
     network: nn.Module
     optimiser: torch.optim.Optimizer
-    average: Average
+    average: WeightAverage
     scaler: torch.amp.GradScaler
     device: torch.device
-    half: bool
+    bfloat16: bool
     forward: Callable[[torch.Tensor], torch.Tensor]
     identity: Mapping[str, Any]
     step: int = 0
-    shown: int = 0
+    samples_seen: int = 0
     elapsed_s: float = 0.0
     loss: float = math.nan
     history: list[dict[str, float]] = field(default_factory=list)
 
     @classmethod
-    def of(
+    def create(
         cls,
         network: nn.Module,
         *,
         device: torch.device,
-        half: bool,
+        bfloat16: bool,
         compiled: bool,
         identity: Mapping[str, Any],
     ) -> Learner:
@@ -76,7 +76,7 @@ class Learner:
         Args:
             network: With the weights that it starts from.
             device: Where to compute.
-            half: Whether to compute in bfloat16 where that is safe.
+            bfloat16: Whether to compute in bfloat16 where that is safe.
             compiled: Whether to let ``torch.compile`` speed the network up.
             identity: What must be as it was when the run goes on, by what to call it.
         """
@@ -84,16 +84,16 @@ class Learner:
         return cls(
             network=network,
             optimiser=torch.optim.AdamW(network.parameters(), weight_decay=1e-4, fused=True),
-            average=Average(network),
+            average=WeightAverage(network),
             scaler=torch.amp.GradScaler(device.type, init_scale=1.0, growth_interval=1_000_000_000),
             device=device,
-            half=half,
+            bfloat16=bfloat16,
             forward=torch.compile(network, dynamic=False) if compiled else network,
             identity=identity,
         )
 
-    def learn(
-        self, channels: torch.Tensor, target: torch.Tensor, clicked: torch.Tensor | None, *, rate: float
+    def train_step(
+        self, channels: torch.Tensor, target: torch.Tensor, click_region: torch.Tensor | None, *, learning_rate: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """One step.
 
@@ -107,14 +107,14 @@ class Learner:
             The batch's logits [batch, 1, z, y, x], and its loss, both of which a GPU may still be at work on.
         """
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = learning_rate
         self.network.train()
         channels = channels.contiguous(memory_format=FORMAT)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             logits = self.forward(channels).float()
         loss: torch.Tensor = _LOSS(logits, target)
-        if clicked is not None:
-            loss = loss + _CLICKED * _clicked_loss(logits, target, clicked)
+        if click_region is not None:
+            loss = loss + _CLICKED * _clicked_loss(logits, target, click_region)
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimiser)
@@ -126,9 +126,9 @@ class Learner:
         self.step += 1
         return logits.detach(), loss.detach()
 
-    def published(self, spec: ModelSpec) -> nn.Module:
+    def averaged_network(self, spec: ModelSpec) -> nn.Module:
         """The network with the averaged weights."""
-        network: nn.Module = build(spec).to(self.device, memory_format=FORMAT)  # type: ignore[call-overload]
+        network: nn.Module = build_network(spec).to(self.device, memory_format=FORMAT)  # type: ignore[call-overload]
         network.load_state_dict(self.average.state)
         return network
 
@@ -141,7 +141,12 @@ class Learner:
                 "optimiser": self.optimiser.state_dict(),
                 "average": self.average.state,
                 "identity": dict(self.identity),
-                "counters": {"step": self.step, "shown": self.shown, "elapsed_s": self.elapsed_s, "loss": self.loss},
+                "counters": {
+                    "step": self.step,
+                    "shown": self.samples_seen,
+                    "elapsed_s": self.elapsed_s,
+                    "loss": self.loss,
+                },
                 "history": self.history,
             },
         )
@@ -152,12 +157,12 @@ class Learner:
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.average.load(state["average"])
-        self.step, self.shown = int(state["counters"]["step"]), int(state["counters"]["shown"])
+        self.step, self.samples_seen = int(state["counters"]["step"]), int(state["counters"]["shown"])
         self.elapsed_s, self.loss = float(state["counters"]["elapsed_s"]), float(state["counters"]["loss"])
         self.history = list(state["history"])
 
 
-def check_saved(path: Path, identity: Mapping[str, Any]) -> None:
+def check_same_run(path: Path, identity: Mapping[str, Any]) -> None:
     """Refuse to go on with what :meth:`Learner.save` wrote of another run; a run that kept no identity may be any.
 
     Raises:
@@ -168,7 +173,7 @@ def check_saved(path: Path, identity: Mapping[str, Any]) -> None:
         check_identity(state.get("identity", {}), identity, out=path.parent)
 
 
-def shown_before(path: Path) -> int:
+def read_samples_seen(path: Path) -> int:
     """Samples that the run whose :meth:`Learner.save` wrote a file has shown; 0 where there is none."""
     if not path.exists():
         return 0

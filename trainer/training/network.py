@@ -8,10 +8,10 @@ from torch import nn
 from sixpoint.errors import ModelSpecError
 from sixpoint.model_spec.spec import ModelSpec, NetworkSpec, Task
 
-__all__ = ["build"]
+__all__ = ["build_network"]
 
 
-def build(spec: ModelSpec) -> nn.Module:
+def build_network(spec: ModelSpec) -> nn.Module:
     """The MONAI network that the spec names, freshly initialised.
 
     Raises:

@@ -23,24 +23,24 @@ from sixpoint.errors import InvalidArgument
 from sixpoint.model_spec.spec import ModelSpec
 from trainer.data.atomic_files import write_atomically
 from trainer.data.crop_pool import SCENE_EDGE
-from trainer.data.dataloader import Batch, Feed, Labelled, batches
+from trainer.data.dataloader import Batch, BatchStream, LabelledCases, iterate_batches
 from trainer.data.spec_files import read_spec
 from trainer.simulation import gpu_clicks
-from trainer.simulation.interaction_rounds import Correction, Rounds, look
-from trainer.training.batch_reuse import replayed
-from trainer.training.checkpoint import read_state, save_atomically
-from trainer.training.learner import Learner, check_saved, shown_before
-from trainer.training.network import build
-from trainer.training.validation import Score, ValidationSet, validate
-from trainer.training.warm_start import adapt, load_fitting
+from trainer.simulation.interaction_rounds import Correction, InteractionChannels, find_corrections
+from trainer.training.batch_reuse import reuse_batches
+from trainer.training.checkpoint import read_weights, save_atomically
+from trainer.training.learner import Learner, check_same_run, read_samples_seen
+from trainer.training.network import build_network
+from trainer.training.validation import ValidationScore, ValidationSet, validate
+from trainer.training.warm_start import adapt_weights, load_matching
 
-__all__ = ["CHECKPOINT", "SPEC", "Plan", "Progress", "check_folder", "pretrain"]
+__all__ = ["CHECKPOINT", "SPEC", "PretrainConfig", "PretrainProgress", "check_folder", "pretrain"]
 
 CHECKPOINT = "checkpoint.pt"
 """What is published: ``{"state_dict": averaged weights}``."""
 SPEC = "spec.yaml"
 """The spec beside it, with measured figures and provenance."""
-MOST_ROUNDS = 6
+MAX_ROUNDS = 6
 """The first answer and five corrections."""
 _LAST = "last.pt"
 _LOOK_EVERY = 20
@@ -63,7 +63,7 @@ class Device(StrEnum):
 
 
 @dataclass(frozen=True)
-class Plan:
+class PretrainConfig:
     """How to train.
 
     Attributes:
@@ -82,7 +82,7 @@ class Plan:
             cores left.
         uses: How often a sample is shown, turned and mirrored; None: once, or, beside a GPU, twice.
         device: Where the network computes.
-        half: Whether to compute in bfloat16 where that is safe: on a GPU always; quicker on processors with AMX, slower
+        bfloat16: Whether to compute in bfloat16 where that is safe: on a GPU always; quicker on processors with AMX, slower
             on others.
         validation_scenes: Scenes that the validation set is drawn from.
         scene_edge: Voxels of a scene along each axis.
@@ -98,29 +98,29 @@ class Plan:
     out: Path
     minutes: float = 60.0
     steps: int = 1_000_000
-    rate: float = 1.5e-3
+    learning_rate: float = 1.5e-3
     seed: int = 1
-    reuse: float = 1.5
-    lead: int = 2000
+    crop_uses: float = 1.5
+    pool_size: int = 2000
     sizes: tuple[tuple[int, int], ...] = ((48, 8), (64, 4))
-    odds: tuple[float, ...] = (0.65, 0.35)
+    size_probabilities: tuple[float, ...] = (0.65, 0.35)
     threads: int = 2
     workers: int | None = None
-    uses: int | None = None
+    batch_uses: int | None = None
     device: Device = Device.AUTO
-    half: bool = False
+    bfloat16: bool = False
     validation_scenes: int = 6
     scene_edge: int = SCENE_EDGE
-    every_s: float = 120.0
+    save_interval_s: float = 120.0
     init: Path | None = None
-    labelled: Labelled = field(default_factory=Labelled)
-    held_out: Labelled = field(default_factory=Labelled)
-    again: float = 0.65
+    labelled: LabelledCases = field(default_factory=LabelledCases)
+    held_out: LabelledCases = field(default_factory=LabelledCases)
+    click_probability: float = 0.65
     compiled: bool = False
 
 
 @dataclass(frozen=True)
-class Progress:
+class PretrainProgress:
     """Where a run stands.
 
     Attributes:
@@ -133,23 +133,23 @@ class Progress:
     """
 
     step: int
-    shown: int
+    samples_seen: int
     elapsed_s: float
-    share: float
+    fraction: float
     loss: float
-    score: Score | None
+    score: ValidationScore | None
 
 
-def check_folder(plan: Plan) -> None:
+def check_folder(plan: PretrainConfig) -> None:
     """Look whether the plan's folder holds a run that the plan can go on with, or none.
 
     Raises:
         FailedPrecondition: It holds one of another network, or of other images; another budget is no other run.
     """
-    check_saved(plan.out / _LAST, _identity(plan))
+    check_same_run(plan.out / _LAST, _identity(plan))
 
 
-def pretrain(plan: Plan, *, report: Callable[[Progress], None] = lambda _: None) -> Path:
+def pretrain(plan: PretrainConfig, *, report: Callable[[PretrainProgress], None] = lambda _: None) -> Path:
     """Train until the budget is spent, going on from the folder's last checkpoint if there is one.
 
     Args:
@@ -170,21 +170,23 @@ def pretrain(plan: Plan, *, report: Callable[[Progress], None] = lambda _: None)
     torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
     device = _device(plan.device)
-    half = plan.half or device.type == "cuda"
-    feed = Feed(
+    bfloat16 = plan.bfloat16 or device.type == "cuda"
+    feed = BatchStream(
         spec=plan.spec,
         seed=plan.seed,
-        shown=shown_before(plan.out / _LAST),
+        samples_seen=read_samples_seen(plan.out / _LAST),
         sizes=plan.sizes,
-        odds=plan.odds,
-        half=half,
-        reuse=plan.reuse,
-        lead=plan.lead,
-        edge=plan.scene_edge,
+        size_probabilities=plan.size_probabilities,
+        bfloat16=bfloat16,
+        crop_uses=plan.crop_uses,
+        pool_size=plan.pool_size,
+        scene_edge=plan.scene_edge,
         labelled=plan.labelled,
     )
-    stream = batches(feed, workers=_workers(plan, device), pinned=device.type == "cuda")
-    run = Learner.of(_network(plan), device=device, half=half, compiled=plan.compiled, identity=_identity(plan))
+    stream = iterate_batches(feed, workers=_workers(plan, device), pinned=device.type == "cuda")
+    run = Learner.create(
+        _network(plan), device=device, bfloat16=bfloat16, compiled=plan.compiled, identity=_identity(plan)
+    )
     if (plan.out / _LAST).exists():
         run.load(plan.out / _LAST)
     writer = SummaryWriter(plan.out / "tensorboard", purge_step=run.step)
@@ -195,7 +197,7 @@ def pretrain(plan: Plan, *, report: Callable[[Progress], None] = lambda _: None)
     return plan.out / CHECKPOINT
 
 
-def _identity(plan: Plan) -> Mapping[str, Any]:
+def _identity(plan: PretrainConfig) -> Mapping[str, Any]:
     """What a run cannot go on with when it changes, by what to call it."""
     spec = plan.spec.model_dump(mode="json")
     return {
@@ -205,13 +207,13 @@ def _identity(plan: Plan) -> Mapping[str, Any]:
         "seed": plan.seed,
         "set of images to learn from": [case.name for case in plan.labelled.cases],
         "set of images to hold out": [case.name for case in plan.held_out.cases],
-        "share of labelled images": plan.labelled.share,
+        "share of labelled images": plan.labelled.fraction,
     }
 
 
-def _holdout(plan: Plan) -> ValidationSet:
+def _holdout(plan: PretrainConfig) -> ValidationSet:
     if plan.held_out.cases:
-        return ValidationSet.of(plan.held_out.crops(), plan.spec, rng=np.random.default_rng(plan.seed + 1))
+        return ValidationSet.from_crops(plan.held_out.crops(), plan.spec, rng=np.random.default_rng(plan.seed + 1))
     return ValidationSet.draw(plan.spec, seed=plan.seed + 1, scenes=plan.validation_scenes, edge=plan.scene_edge)
 
 
@@ -223,21 +225,21 @@ def _device(wanted: Device) -> torch.device:
     return torch.device(wanted.value)
 
 
-def _workers(plan: Plan, device: torch.device) -> int:
+def _workers(plan: PretrainConfig, device: torch.device) -> int:
     """Processes that make batches."""
     if plan.workers is not None:
         return plan.workers
     return max(1, (os.cpu_count() or 1) - 1) if device.type == "cuda" else 1
 
 
-def _network(plan: Plan) -> nn.Module:
+def _network(plan: PretrainConfig) -> nn.Module:
     """The network with the weights that the plan starts from."""
-    network = build(plan.spec)
+    network = build_network(plan.spec)
     if plan.init is not None:
-        state, beside = read_state(plan.init), plan.init.with_name(SPEC)
+        state, beside = read_weights(plan.init), plan.init.with_name(SPEC)
         if not beside.exists():
             raise InvalidArgument(f"{plan.init} has no {SPEC} beside it, which says what its channels are")
-        load_fitting(network, adapt(state, old=read_spec(beside), new=plan.spec), source=plan.init)
+        load_matching(network, adapt_weights(state, old=read_spec(beside), new=plan.spec), source=plan.init)
     return network
 
 
@@ -261,35 +263,35 @@ class _Table:
 
 
 def _loop(
-    plan: Plan,
+    plan: PretrainConfig,
     run: Learner,
     stream: Iterator[Batch],
     holdout: ValidationSet,
     writer: Any,
-    report: Callable[[Progress], None],
+    report: Callable[[PretrainProgress], None],
 ) -> None:
-    rounds = Rounds.of(plan.spec)
+    rounds = InteractionChannels.from_spec(plan.spec)
     rng = np.random.default_rng((plan.seed, run.step, 2))
     beside_gpu = run.device.type == "cuda"
-    uses = plan.uses or (_USES if beside_gpu else 1)
-    shown = replayed(stream, device=run.device, uses=uses, rng=np.random.default_rng((plan.seed, run.step, 3)))
+    uses = plan.batch_uses or (_USES if beside_gpu else 1)
+    shown = reuse_batches(stream, device=run.device, uses=uses, rng=np.random.default_rng((plan.seed, run.step, 3)))
     tables = deque(_Table() for _ in range(_TABLES if beside_gpu else 1))
-    look_at = gpu_clicks.look if beside_gpu else look
+    look_at = gpu_clicks.find_corrections if beside_gpu else find_corrections
     before, started = run.elapsed_s, time.monotonic()
     saved, saves, score = started, 0, None
     while (share := _share(plan, run)) < 1.0:
         table = tables.popleft()
         clicked = None
         if rounds is not None and table.corrections is not None:
-            clicked = rounds.show(table.channels, table.logits, table.corrections())
+            clicked = rounds.write_corrections(table.channels, table.logits, table.corrections())
         else:
             table.channels, table.target = next(shown)
             table.rounds = 0
-            run.shown += len(table.target)
+            run.samples_seen += len(table.target)
         rate = _rate(plan, run.step, share)
-        table.logits, loss = run.learn(table.channels, table.target, clicked, rate=rate)
+        table.logits, loss = run.train_step(table.channels, table.target, clicked, learning_rate=rate)
         table.rounds += 1
-        again = rounds is not None and table.rounds < MOST_ROUNDS and rng.random() < plan.again
+        again = rounds is not None and table.rounds < MAX_ROUNDS and rng.random() < plan.click_probability
         table.corrections = look_at(rng, table.target, table.logits) if again else None
         tables.append(table)
         run.elapsed_s = before + time.monotonic() - started
@@ -299,8 +301,8 @@ def _loop(
             run.loss = value if math.isnan(run.loss) else run.loss + _LOOK_WEIGHT * (value - run.loss)
             writer.add_scalar("loss", value, run.step)
             writer.add_scalar("rate", rate, run.step)
-        report(Progress(run.step, run.shown, run.elapsed_s, share, run.loss, score))
-        if time.monotonic() - saved >= plan.every_s:
+        report(PretrainProgress(run.step, run.samples_seen, run.elapsed_s, share, run.loss, score))
+        if time.monotonic() - saved >= plan.save_interval_s:
             saves += 1
             if saves % 5 == 0:
                 score = _publish(plan, run, holdout, writer)
@@ -308,38 +310,42 @@ def _loop(
             saved = time.monotonic()
     score = _publish(plan, run, holdout, writer)
     run.save(plan.out / _LAST)
-    report(Progress(run.step, run.shown, run.elapsed_s, 1.0, run.loss, score))
+    report(PretrainProgress(run.step, run.samples_seen, run.elapsed_s, 1.0, run.loss, score))
 
 
-def _trained_on(labelled: Labelled) -> str:
+def _trained_on(labelled: LabelledCases) -> str:
     if not labelled.cases:
         return "synthetic scenes only"
-    if labelled.share >= 1.0:
+    if labelled.fraction >= 1.0:
         return f"{len(labelled.cases)} labelled images"
-    return f"synthetic scenes, and {labelled.share:.0%} crops of {len(labelled.cases)} labelled images"
+    return f"synthetic scenes, and {labelled.fraction:.0%} crops of {len(labelled.cases)} labelled images"
 
 
 def _described(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 
-def _share(plan: Plan, run: Learner) -> float:
+def _share(plan: PretrainConfig, run: Learner) -> float:
     return min(1.0, max(run.elapsed_s / (60.0 * plan.minutes), run.step / plan.steps))
 
 
-def _rate(plan: Plan, step: int, share: float) -> float:
+def _rate(plan: PretrainConfig, step: int, share: float) -> float:
     """The learning rate: a linear warm-up, then a cosine over the budget, down to a hundredth."""
-    return plan.rate * min(1.0, (step + 1) / _WARM_UP_STEPS) * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
+    return (
+        plan.learning_rate * min(1.0, (step + 1) / _WARM_UP_STEPS) * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
+    )
 
 
-def _publish(plan: Plan, run: Learner, holdout: ValidationSet, writer: Any) -> Score:
+def _publish(plan: PretrainConfig, run: Learner, holdout: ValidationSet, writer: Any) -> ValidationScore:
     """Validate the averaged weights, then write checkpoint, spec and metrics."""
-    score = validate(run.published(plan.spec), holdout, rounds=Rounds.of(plan.spec), half=run.half)
+    score = validate(
+        run.averaged_network(plan.spec), holdout, rounds=InteractionChannels.from_spec(plan.spec), bfloat16=run.bfloat16
+    )
     real = bool(plan.held_out.cases)
     figures = score.figures("") if real else score.figures()
     writer.add_scalar("dice" if real else "synthetic/dice", score.dice, run.step)
     best = not real or all(figures["dice"] > entry["dice"] for entry in run.history)
-    counters = {"step": run.step, "shown": run.shown, "minutes": round(run.elapsed_s / 60, 2), "loss": run.loss}
+    counters = {"step": run.step, "shown": run.samples_seen, "minutes": round(run.elapsed_s / 60, 2), "loss": run.loss}
     run.history.append({**counters, **figures})
     write_atomically(plan.out / "metrics.json", json.dumps(run.history, indent=1).encode())
     if not best:
@@ -350,7 +356,7 @@ def _publish(plan: Plan, run: Learner, holdout: ValidationSet, writer: Any) -> S
             "provenance": {
                 **plan.spec.provenance,
                 "trained_on": _trained_on(plan.labelled),
-                "samples_shown": str(run.shown),
+                "samples_shown": str(run.samples_seen),
                 "steps": str(run.step),
                 "minutes": f"{run.elapsed_s / 60:.1f}",
                 "device": _described(run.device),

@@ -19,9 +19,9 @@ from trainer.data.atomic_files import write_atomically
 from trainer.data.experiment import check_identity
 from trainer.training.checkpoint import save_atomically
 from trainer.training.curves import draw_curves
-from trainer.training.weight_average import Average
+from trainer.training.weight_average import WeightAverage
 
-__all__ = ["CHECKPOINT", "SPEC", "Plan", "Precision", "Progress", "Run"]
+__all__ = ["CHECKPOINT", "SPEC", "ComputePrecision", "RunState", "TrainConfig", "TrainProgress"]
 
 CHECKPOINT = "checkpoint.pt"
 """The best averaged weights so far: ``{"state_dict": ...}``."""
@@ -30,7 +30,7 @@ SPEC = "spec.yaml"
 _LAST = "last.pt"
 
 
-class Precision(StrEnum):
+class ComputePrecision(StrEnum):
     """What a network computes in, in Lightning's words."""
 
     MIXED = "bf16-mixed"
@@ -38,7 +38,7 @@ class Precision(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class TrainConfig:
     """How to train.
 
     Attributes:
@@ -69,25 +69,25 @@ class Plan:
     template: Mapping[str, Any]
     init: Path | None = None
     held_out: Path | None = None
-    fraction: float = 0.2
+    held_out_fraction: float = 0.2
     steps: int = 4000
     minutes: float = math.inf
-    batch: int = 2
-    rate: float = 2e-3
+    batch_size: int = 2
+    learning_rate: float = 2e-3
     seed: int = 1
     mirror: bool = False
-    every: int = 400
+    validation_interval: int = 400
     patience: int = 10
-    save_s: float = 60.0
+    save_interval_s: float = 60.0
     threads: int = 2
     workers: int = 1
-    precision: Precision | None = None
+    precision: ComputePrecision | None = None
     devices: str = "auto"
     licence: str = ""
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainProgress:
     """Where a run stands.
 
     Attributes:
@@ -98,15 +98,15 @@ class Progress:
         dice: Of the last validation: ``dice``, the mean over the labels, and ``dice_...`` of each.
     """
 
-    phase: str
-    share: float
+    stage: str
+    fraction: float
     step: int = 0
     loss: float = math.nan
     dice: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
-class Run:
+class RunState:
     """The moving parts: everything that ``last.pt`` holds.
 
     Attributes:
@@ -124,7 +124,7 @@ class Run:
 
     network: nn.Module
     optimiser: torch.optim.Optimizer
-    average: Average
+    average: WeightAverage
     identity: Mapping[str, Any]
     step: int = 0
     elapsed_s: float = 0.0
@@ -135,7 +135,7 @@ class Run:
 
     counters: ClassVar = ("step", "elapsed_s", "loss", "best", "stale")
 
-    def share(self, plan: Plan) -> float:
+    def budget_spent(self, plan: TrainConfig) -> float:
         """The part of the budget that is spent; 1 when patience is."""
         if self.stale >= plan.patience:
             return 1.0
@@ -176,7 +176,7 @@ class Run:
             setattr(self, name, state["counters"][name])
         self.history = list(state["history"])
 
-    def note(self, figures: Mapping[str, float]) -> bool:
+    def record_validation(self, figures: Mapping[str, float]) -> bool:
         """Take a validation's figures into account; returns whether they are the best so far."""
         better = figures["dice"] > self.best
         self.best, self.stale = (figures["dice"], 0) if better else (self.best, self.stale + 1)
@@ -195,7 +195,7 @@ class Run:
         )
         write_atomically(out / SPEC, text.encode())
 
-    def draw(self, out: Path) -> None:
+    def write_history(self, out: Path) -> None:
         """Write the history as ``metrics.json`` and ``curves.png``."""
         write_atomically(out / "metrics.json", json.dumps(self.history, indent=1).encode())
         draw_curves(self.history, out / "curves.png")

@@ -14,10 +14,10 @@ from sixpoint.model_spec import SegmentationSpec
 from sixpoint.preprocessing import Roi
 from trainer.data.cases import PreparedCase
 
-__all__ = ["dice_per_label", "segment"]
+__all__ = ["dice_per_label", "segment_case"]
 
 
-def segment(network: nn.Module, case: PreparedCase, spec: SegmentationSpec, *, device: torch.device) -> Counts:
+def segment_case(network: nn.Module, case: PreparedCase, spec: ModelSpec, *, device: torch.device) -> Counts:
     """The labels that a network gives a case.
 
     Args:

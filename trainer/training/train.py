@@ -23,23 +23,23 @@ from lightning_fabric import Fabric
 from monai.losses.dice import DiceCELoss
 from torch import nn
 
-from trainer.data.cases import PreparedCase, folder_of, prepare
-from trainer.data.experiment import Experiment, settle, write_split
-from trainer.data.patches import Batch, Patches, batches
-from trainer.training.checkpoint import read_state
-from trainer.training.network import build
-from trainer.training.run import CHECKPOINT, Plan, Precision, Progress, Run
-from trainer.training.segment import dice_per_label, segment
-from trainer.training.warm_start import load_fitting
-from trainer.training.weight_average import Average
+from trainer.data.cases import PreparedCase, cases_folder, prepare_cases
+from trainer.data.experiment import Experiment, prepare_experiment, write_split
+from trainer.data.patches import PatchBatch, PatchDataset, iterate_patches
+from trainer.training.checkpoint import read_weights
+from trainer.training.network import build_network
+from trainer.training.run import CHECKPOINT, ComputePrecision, RunState, TrainConfig, TrainProgress
+from trainer.training.segment import dice_per_label, segment_case
+from trainer.training.warm_start import load_matching
+from trainer.training.weight_average import WeightAverage
 
 __all__ = ["figure_names", "train"]
 
 _WARM_UP_STEPS = 100
-Report = Callable[[Progress], None]
+Report = Callable[[TrainProgress], None]
 
 
-def train(plan: Plan, *, report: Report = lambda _: None) -> Path:
+def train(plan: TrainConfig, *, report: Report = lambda _: None) -> Path:
     """Train until the budget or the patience is spent, going on where the folder's run stopped if there is one.
 
     Args:
@@ -64,29 +64,29 @@ def train(plan: Plan, *, report: Report = lambda _: None) -> Path:
     workers = os.cpu_count() or 1
     # The others find on the disk what the first made.
     with fabric.rank_zero_first():
-        experiment = settle(
+        experiment = prepare_experiment(
             plan.data,
             plan.template,
             out=plan.out,
             seed=plan.seed,
-            fraction=plan.fraction,
+            held_out_fraction=plan.held_out_fraction,
             held_out=plan.held_out,
             workers=workers,
-            report=lambda share: report(Progress("reading", share)),
+            report=lambda share: report(TrainProgress("reading", share)),
         )
     trainer = _Trainer(plan, experiment, fabric, report)
     if fabric.is_global_zero:
-        write_split(experiment.parts, out=plan.out)
-    if trainer.run.share(plan) < 1.0:
-        folder = folder_of(plan.out, experiment.spec)
+        write_split(experiment.split, out=plan.out)
+    if trainer.run.budget_spent(plan) < 1.0:
+        folder = cases_folder(plan.out, experiment.spec)
         with fabric.rank_zero_first():
-            cases = prepare(
+            cases = prepare_cases(
                 experiment.dataset.cases,
                 experiment.spec,
                 labels=experiment.fingerprint.labels,
                 folder=folder,
                 workers=workers,
-                report=lambda share: report(Progress("preparing", share)),
+                report=lambda share: report(TrainProgress("preparing", share)),
             )
         trainer.fit(cases)
         fabric.barrier()
@@ -98,26 +98,26 @@ def train(plan: Plan, *, report: Report = lambda _: None) -> Path:
 class _Trainer:
     """A run on its device."""
 
-    def __init__(self, plan: Plan, experiment: Experiment, fabric: Fabric, report: Report) -> None:
+    def __init__(self, plan: TrainConfig, experiment: Experiment, fabric: Fabric, report: Report) -> None:
         self.plan = plan
         self.experiment = experiment
         self.spec = experiment.spec
         self.fabric = fabric
         self.report = report
         torch.manual_seed(plan.seed)
-        network = _channels_last(build(self.spec))
+        network = _channels_last(build_network(self.spec))
         if plan.init is not None:
-            load_fitting(network, read_state(plan.init), source=plan.init)
-        optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=1e-4)
+            load_matching(network, read_weights(plan.init), source=plan.init)
+        optimiser = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=1e-4)
         self.model, self.stepper = fabric.setup(network, optimiser)
         identity = {
             "spec": self.spec.to_json(),
-            "split": [list(experiment.parts.training), list(experiment.parts.validation)],
+            "split": [list(experiment.split.training), list(experiment.split.validation)],
             "seed": plan.seed,
-            "batch size": plan.batch,
+            "batch size": plan.batch_size,
             "mirroring": plan.mirror,
         }
-        self.run = Run(network, optimiser, Average(network, decay=0.995), identity)
+        self.run = RunState(network, optimiser, WeightAverage(network, decay=0.995), identity)
         self.run.resume(plan.out, device=fabric.device)
         self.loss_of = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
 
@@ -127,36 +127,36 @@ class _Trainer:
         from torch.utils.tensorboard import SummaryWriter
 
         plan, run, first = self.plan, self.run, self.fabric.is_global_zero
-        learnt = tuple(cases[name] for name in self.experiment.parts.training)
-        held_out = [cases[name] for name in self.experiment.parts.validation]
-        patches = Patches(learnt, self.spec, plan.seed, plan.batch, plan.mirror, self.fabric.global_rank)
-        stream = batches(patches, first=run.step, last=plan.steps, workers=plan.workers)
+        learnt = tuple(cases[name] for name in self.experiment.split.training)
+        held_out = [cases[name] for name in self.experiment.split.validation]
+        patches = PatchDataset(learnt, self.spec, plan.seed, plan.batch_size, plan.mirror, self.fabric.global_rank)
+        stream = iterate_patches(patches, first=run.step, last=plan.steps, workers=plan.workers)
         writer = SummaryWriter(plan.out / "tensorboard", purge_step=run.step) if first else None
         before, started = run.elapsed_s, time.monotonic()
         saved = started
-        while (share := run.share(plan)) < 1.0:
+        while (share := run.budget_spent(plan)) < 1.0:
             rate = _rate(plan, run.step, share)
             scalars = {"loss": self._step(next(stream), rate), "rate": rate}
             # All processes go by one clock, or one would wait for the others' next step for ever.
             run.elapsed_s = self.fabric.broadcast(before + time.monotonic() - started)
-            measured = run.step % plan.every == 0 or run.share(plan) >= 1.0
+            measured = run.step % plan.validation_interval == 0 or run.budget_spent(plan) >= 1.0
             if measured:
                 scalars |= (figures := self._validate(held_out))
-                if run.note(figures) and first:
+                if run.record_validation(figures) and first:
                     run.publish(plan.out, self.spec, provenance=self._provenance())
                 if first:
-                    run.draw(plan.out)
+                    run.write_history(plan.out)
             if writer and (measured or run.step % 20 == 0):
                 for name, value in scalars.items():
                     writer.add_scalar(name.replace("_", "/", 1), value, run.step)
-            if first and (measured or time.monotonic() - saved >= plan.save_s):
+            if first and (measured or time.monotonic() - saved >= plan.save_interval_s):
                 run.save(plan.out)
                 saved = time.monotonic()
-            self.report(Progress("training", run.share(plan), run.step, run.loss, run.dice()))
+            self.report(TrainProgress("training", run.budget_spent(plan), run.step, run.loss, run.dice()))
         if writer:
             writer.close()
 
-    def _step(self, batch: Batch, rate: float) -> float:
+    def _step(self, batch: PatchBatch, rate: float) -> float:
         """One step of the optimiser; the batch's loss."""
         run = self.run
         for group in run.optimiser.param_groups:
@@ -182,13 +182,13 @@ class _Trainer:
     def _validate(self, held_out: list[PreparedCase]) -> dict[str, float]:
         """Dice of the averaged weights on the cases held out, shared among the processes."""
         device, labels = self.fabric.device, self.spec.labels
-        network = _channels_last(build(self.spec)).to(device)
+        network = _channels_last(build_network(self.spec)).to(device)
         network.load_state_dict(self.run.average.state)
         network.eval()
         sums = torch.zeros(2, len(labels))
         for case in held_out[self.fabric.global_rank :: self.fabric.world_size]:
             with self.fabric.autocast():
-                found = segment(network, case, self.spec, device=device)
+                found = segment_case(network, case, self.spec, device=device)
             dice = torch.tensor(dice_per_label(found, case.truth, count=len(labels)))
             sums += torch.stack([dice.nan_to_num(0.0), (~dice.isnan()).float()])
         total, cases = cast(torch.Tensor, self.fabric.all_reduce(sums.to(device), reduce_op="sum")).tolist()
@@ -197,7 +197,7 @@ class _Trainer:
         return {"dice": sum(means.values()) / len(means) if means else 0.0, **means}
 
     def _provenance(self) -> dict[str, str]:
-        plan, dataset, parts = self.plan, self.experiment.dataset, self.experiment.parts
+        plan, dataset, parts = self.plan, self.experiment.dataset, self.experiment.split
         facts = {
             "dataset": dataset.name,
             "data_licence": plan.licence or dataset.licence or "unknown",
@@ -217,9 +217,11 @@ class _Trainer:
         return facts
 
 
-def _rate(plan: Plan, step: int, share: float) -> float:
+def _rate(plan: TrainConfig, step: int, share: float) -> float:
     """The learning rate: a linear warm-up, then a cosine over the budget, down to a hundredth."""
-    return plan.rate * min(1.0, (step + 1) / _WARM_UP_STEPS) * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
+    return (
+        plan.learning_rate * min(1.0, (step + 1) / _WARM_UP_STEPS) * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
+    )
 
 
 def _channels_last(network: nn.Module) -> nn.Module:
@@ -238,19 +240,19 @@ def figure_names(labels: Sequence[str]) -> list[str]:
     return names
 
 
-def _best_precision() -> Precision:
+def _best_precision() -> ComputePrecision:
     if torch.cuda.is_available():
         fast = torch.cuda.is_bf16_supported()
     else:
         # Without AMX, bfloat16 convolutions take a CPU twice as long as those in single precision.
         capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
         fast = bool(capabilities.get("amx_bf16"))
-    return Precision.MIXED if fast else Precision.SINGLE
+    return ComputePrecision.MIXED if fast else ComputePrecision.SINGLE
 
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {os.cpu_count()} cores"
 
 
-def _silent(_: Progress) -> None:
+def _silent(_: TrainProgress) -> None:
     """Only the first process speaks."""

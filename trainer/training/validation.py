@@ -10,14 +10,14 @@ import torch
 from torch import nn
 
 from sixpoint._typing import Bools, Rng
-from sixpoint.model_spec import ModelSpec
-from sixpoint.preprocessing import ellipsoid_map
-from trainer.data.crop_pool import generate
-from trainer.data.dataloader import in_single_precision
-from trainer.data.samples import Crop, Sample, sample
-from trainer.simulation.interaction_rounds import Rounds, look
+from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.preprocessing.guidance_maps import ellipsoid_map
+from trainer.data.crop_pool import generate_crops
+from trainer.data.dataloader import with_float32_input
+from trainer.data.samples import Crop, TrainingSample, draw_sample
+from trainer.simulation.interaction_rounds import InteractionChannels, find_corrections
 
-__all__ = ["Score", "ValidationSet", "dice", "validate"]
+__all__ = ["ValidationScore", "ValidationSet", "dice", "validate"]
 
 _PER_SCENE = 8
 _MOST = 96
@@ -26,7 +26,7 @@ _CLICKS = 3
 
 
 @dataclass(frozen=True)
-class Score:
+class ValidationScore:
     """Mean Dice over a validation set.
 
     Attributes:
@@ -56,8 +56,8 @@ class Score:
 class ValidationSet:
     """Samples with exact points, and samples of the same crops augmented, half of them jittered."""
 
-    exact: tuple[Sample, ...]
-    varied: tuple[Sample, ...]
+    exact: tuple[TrainingSample, ...]
+    varied: tuple[TrainingSample, ...]
 
     @classmethod
     def draw(cls, spec: ModelSpec, *, seed: int, scenes: int, edge: int) -> ValidationSet:
@@ -65,18 +65,18 @@ class ValidationSet:
         rng = np.random.default_rng(seed)
         crops: list[Crop] = []
         for index in range(scenes):
-            found = generate(seed, index, edge=edge)
+            found = generate_crops(seed, index, edge=edge)
             crops += [found[choice] for choice in rng.permutation(len(found))[:_PER_SCENE]]
-        return cls.of(crops, spec, rng=rng)
+        return cls.from_crops(crops, spec, rng=rng)
 
     @classmethod
-    def of(cls, crops: Sequence[Crop], spec: ModelSpec, *, rng: Rng) -> ValidationSet:
+    def from_crops(cls, crops: Sequence[Crop], spec: ModelSpec, *, rng: Rng) -> ValidationSet:
         """The set of these crops; many are thinned out by ``rng``, which also draws the points."""
-        spec = in_single_precision(spec)
+        spec = with_float32_input(spec)
         exact, varied = [], []
         for choice in rng.permutation(len(crops))[:_MOST]:
-            exact.append(sample(rng, crops[choice], spec, edge=spec.roi.size[0], varied=False))
-            varied.append(sample(rng, crops[choice], spec, edge=spec.roi.size[0]))
+            exact.append(draw_sample(rng, crops[choice], spec, edge=spec.roi.size[0], augmented=False))
+            varied.append(draw_sample(rng, crops[choice], spec, edge=spec.roi.size[0]))
         return cls(exact=tuple(exact), varied=tuple(varied))
 
 
@@ -86,30 +86,39 @@ def dice(a: Bools, b: Bools) -> float:
     return 2.0 * int((a & b).sum()) / total if total else 1.0
 
 
-def validate(network: nn.Module, holdout: ValidationSet, *, rounds: Rounds | None, half: bool) -> Score:
+def validate(
+    network: nn.Module, holdout: ValidationSet, *, rounds: InteractionChannels | None, bfloat16: bool
+) -> ValidationScore:
     """Score a network on a set.
 
     Args:
         network: Logits from channels.
         holdout: The set.
         rounds: How the network sees clicks; None when it takes none.
-        half: Whether to compute in bfloat16, as training does.
+        bfloat16: Whether to compute in bfloat16, as training does.
     """
     network.eval()
     shape = holdout.exact[0].target.shape
-    ellipsoid = [dice(ellipsoid_map(one.guide.box, shape=shape) > 0, one.target > 0.5) for one in holdout.exact]
-    exact = _mean_dice(network, holdout.exact, rounds=rounds, clicks=_CLICKS if rounds else 0, half=half)
-    varied = _mean_dice(network, holdout.varied, rounds=None, clicks=0, half=half)
-    return Score(dice=exact[0], jittered=varied[0], ellipsoid=float(np.mean(ellipsoid)), clicked=tuple(exact[1:]))
+    ellipsoid = [dice(ellipsoid_map(one.guidance.box, shape=shape) > 0, one.target > 0.5) for one in holdout.exact]
+    exact = _mean_dice(network, holdout.exact, rounds=rounds, clicks=_CLICKS if rounds else 0, bfloat16=bfloat16)
+    varied = _mean_dice(network, holdout.varied, rounds=None, clicks=0, bfloat16=bfloat16)
+    return ValidationScore(
+        dice=exact[0], jittered=varied[0], ellipsoid=float(np.mean(ellipsoid)), clicked=tuple(exact[1:])
+    )
 
 
 def _mean_dice(
-    network: nn.Module, samples: tuple[Sample, ...], *, rounds: Rounds | None, clicks: int, half: bool
+    network: nn.Module,
+    samples: tuple[TrainingSample, ...],
+    *,
+    rounds: InteractionChannels | None,
+    clicks: int,
+    bfloat16: bool,
 ) -> list[float]:
     """Mean Dice of the first answer, and after each of ``clicks`` corrections in the middle of the largest error."""
     scores: list[list[float]] = [[] for _ in range(clicks + 1)]
     device = next(network.parameters()).device
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
         for first in range(0, len(samples), _BATCH):
             batch = samples[first : first + _BATCH]
             channels = torch.from_numpy(np.stack([one.channels for one in batch])).to(device)
@@ -119,5 +128,5 @@ def _mean_dice(
                 answers = (logits[:, 0] > 0).cpu().numpy()
                 scores[number] += [dice(a, one.target > 0.5) for a, one in zip(answers, batch, strict=True)]
                 if rounds is not None and number < clicks:
-                    rounds.show(channels, logits, look(None, target, logits)())
+                    rounds.write_corrections(channels, logits, find_corrections(None, target, logits)())
     return [float(np.mean(values)) for values in scores]

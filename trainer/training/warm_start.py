@@ -9,14 +9,14 @@ from torch import nn
 
 from sixpoint.errors import InvalidArgument
 from sixpoint.model_spec.spec import Channel, ModelSpec
-from trainer.training.network import build
+from trainer.training.network import build_network
 
-__all__ = ["adapt", "load_fitting"]
+__all__ = ["adapt_weights", "load_matching"]
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
-def adapt(state: dict[str, torch.Tensor], *, old: ModelSpec, new: ModelSpec) -> dict[str, torch.Tensor]:
+def adapt_weights(state: dict[str, torch.Tensor], *, old: ModelSpec, new: ModelSpec) -> dict[str, torch.Tensor]:
     """A network's weights for other input channels, or for a wider network of its kind: it answers as before.
 
     Weights of input channels that both specs have stay, those of new ones start at 0. A wider ``UNet`` starts with the
@@ -30,10 +30,10 @@ def adapt(state: dict[str, torch.Tensor], *, old: ModelSpec, new: ModelSpec) -> 
     """
     before, after = old.input.channels, new.input.channels
     if before != after:
-        state = _with_channels(state, before=before, after=after, wanted=build(new).state_dict())
+        state = _with_channels(state, before=before, after=after, wanted=build_network(new).state_dict())
     narrow, wide = _widths(old), _widths(new)
     if narrow != wide and len(narrow) == len(wide) and all(a <= b for a, b in zip(narrow, wide, strict=True)):
-        state = _widened(state, build(new), narrow=narrow, wide=wide)
+        state = _widened(state, build_network(new), narrow=narrow, wide=wide)
     return state
 
 
@@ -95,7 +95,7 @@ def _widened(
     return grown
 
 
-def load_fitting(network: nn.Module, state: dict[str, torch.Tensor], *, source: Path) -> None:
+def load_matching(network: nn.Module, state: dict[str, torch.Tensor], *, source: Path) -> None:
     """Start a network from another's weights; tensors of other shapes (for other labels) stay as they are.
 
     Args:

@@ -13,8 +13,8 @@ from sixpoint.errors import DatasetError
 from sixpoint.geometry import Geometry
 from sixpoint.volume import Volume, write_image
 from tests.trainer.conftest import SIZE, Maker
-from trainer.data.datasets import read_case, read_dataset, split
-from trainer.data.fingerprint import survey
+from trainer.data.datasets import read_case, read_dataset, split_cases
+from trainer.data.fingerprint import compute_fingerprint
 
 
 def test_a_decathlon_says_what_it_is(make_decathlon: Maker) -> None:
@@ -55,32 +55,32 @@ def test_labels_may_be_stored_with_other_axes_than_their_image(make_pairs: Maker
 def test_labels_without_names_are_found(make_pairs: Maker) -> None:
     dataset = read_dataset(make_pairs(named=False, cases=2))
     assert dataset.labels == {}
-    assert survey(dataset).labels == {1: "label 1", 2: "label 2"}
+    assert compute_fingerprint(dataset).labels == {1: "label 1", 2: "label 2"}
 
 
 def test_a_split_is_by_case_and_its_seed_s(make_pairs: Maker) -> None:
     dataset = read_dataset(make_pairs(cases=10))
-    parts = split(dataset, seed=3)
-    assert parts == split(dataset, seed=3)
+    parts = split_cases(dataset, seed=3)
+    assert parts == split_cases(dataset, seed=3)
     assert len(parts.validation) == 2
     assert sorted(parts.training + parts.validation) == [case.name for case in dataset.cases]
-    assert any(split(dataset, seed=seed) != parts for seed in range(4, 8))
-    assert len(split(dataset, seed=3, fraction=0.0).validation) == 1
+    assert any(split_cases(dataset, seed=seed) != parts for seed in range(4, 8))
+    assert len(split_cases(dataset, seed=3, held_out_fraction=0.0).validation) == 1
 
 
 def test_a_split_may_be_given(make_pairs: Maker, tmp_path: Path) -> None:
     dataset = read_dataset(make_pairs(cases=3))
     names = tmp_path / "held_out.txt"
     names.write_text("ball_1\n\n")
-    assert split(dataset, seed=1, held_out=names).validation == ("ball_1",)
+    assert split_cases(dataset, seed=1, held_out=names).validation == ("ball_1",)
     names.write_text("ball_9\n")
     with pytest.raises(DatasetError, match="names ball_9, which is no case of balls"):
-        split(dataset, seed=1, held_out=names)
+        split_cases(dataset, seed=1, held_out=names)
     names.write_text("ball_0\nball_1\nball_2\n")
     with pytest.raises(DatasetError, match="at least one must be learnt from"):
-        split(dataset, seed=1, held_out=names)
+        split_cases(dataset, seed=1, held_out=names)
     with pytest.raises(DatasetError, match="cannot be read"):
-        split(dataset, seed=1, held_out=tmp_path / "none.txt")
+        split_cases(dataset, seed=1, held_out=tmp_path / "none.txt")
 
 
 # What is wrong with it: each of these damages a good dataset, and says what must be found.
@@ -203,4 +203,4 @@ def test_a_dataset_whose_labels_are_all_empty(make_pairs: Maker) -> None:
     dataset = read_dataset(make_pairs(cases=1))
     write_image(PLAIN, Volume.read(dataset.cases[0].image).geometry, dataset.cases[0].label)
     with pytest.raises(DatasetError, match="all labels are empty"):
-        survey(dataset)
+        compute_fingerprint(dataset)

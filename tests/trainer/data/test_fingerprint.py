@@ -15,11 +15,11 @@ from sixpoint.errors import ModelSpecError
 from sixpoint.model_spec import ImageChannel, Intensity, ModelSpec
 from tests.trainer.conftest import SIZE, Maker
 from trainer.data.datasets import Dataset, read_dataset
-from trainer.data.fingerprint import MOST_VOXELS, Fingerprint, fill, survey
-from trainer.data.spec_files import read_mapping
-from trainer.training.network import build
+from trainer.data.fingerprint import MAX_PATCH_VOXELS, Fingerprint, complete_spec, compute_fingerprint
+from trainer.data.spec_files import read_spec_mapping
+from trainer.training.network import build_network
 
-TEMPLATE = read_mapping(Path(trainer.__file__).with_name("segmentation.yaml"))
+TEMPLATE = read_spec_mapping(Path(trainer.__file__).with_name("segmentation.yaml"))
 DATASET = Dataset(name="Balls", cases=(), labels={1: "shell", 2: "core"}, modality="MR")
 PRINT = Fingerprint(
     cases=(), size=(35, 51, 35), spacing=(1.0, 1.0, 1.0), labels={1: "shell", 2: "core"}, low=-12.2, high=240.7
@@ -27,7 +27,7 @@ PRINT = Fingerprint(
 
 
 def filled(template: dict[str, Any] = TEMPLATE, dataset: Dataset = DATASET, **changes: Any) -> ModelSpec:
-    return fill(template, dataset, replace(PRINT, **changes))
+    return complete_spec(template, dataset, replace(PRINT, **changes))
 
 
 def arguments(spec: ModelSpec) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def arguments(spec: ModelSpec) -> dict[str, Any]:
 def test_a_survey_tells_size_spacing_and_intensities(make_pairs: Maker, tmp_path: Path) -> None:
     dataset = read_dataset(make_pairs(cases=3, spacing=(1.0, 1.5, 2.0)))
     shares: list[float] = []
-    found = survey(dataset, workers=2, report=shares.append)
+    found = compute_fingerprint(dataset, workers=2, report=shares.append)
     assert found.cases == ("ball_0", "ball_1", "ball_2")
     assert (found.size, found.spacing) == (SIZE, (1.0, 1.5, 2.0))
     assert 60 < found.low < 90 < 150 < found.high < 190
@@ -57,7 +57,7 @@ def test_a_small_volume_is_one_patch() -> None:
     assert arguments(spec)["strides"] == [[1, 1, 1], [2, 2, 2], [2, 2, 2], [2, 2, 2]]
     assert arguments(spec)["filters"] == [16, 32, 64, 128]
     with torch.inference_mode():
-        assert build(spec).eval()(torch.zeros(1, *spec.input_shape)).shape == (1, *spec.output_shape)
+        assert build_network(spec).eval()(torch.zeros(1, *spec.input_shape)).shape == (1, *spec.output_shape)
 
 
 @pytest.mark.parametrize(
@@ -68,11 +68,11 @@ def test_a_small_volume_is_one_patch() -> None:
 def test_a_patch_is_bounded_and_the_network_can_halve_it(size: Any, spacing: Any) -> None:
     spec = filled(size=size, spacing=spacing)
     assert spec.patch is not None
-    assert np.prod(spec.patch.size) <= MOST_VOXELS
+    assert np.prod(spec.patch.size) <= MAX_PATCH_VOXELS
     stride = np.prod(arguments(spec)["strides"], axis=0)[::-1]
     assert not (np.array(spec.patch.size) % stride).any()
     with torch.inference_mode():
-        build(spec)
+        build_network(spec)
 
 
 def test_thick_slices_are_halved_and_convolved_later() -> None:

@@ -15,17 +15,17 @@ from monai.inferers.utils import sliding_window_inference
 import trainer
 from sixpoint.model_spec import ModelSpec, PatchSpec
 from tests.trainer.conftest import SIZE, Maker
-from trainer.data.cases import PreparedCase, folder_of, prepare
+from trainer.data.cases import PreparedCase, cases_folder, prepare_cases
 from trainer.data.datasets import Dataset, read_case, read_dataset
-from trainer.data.fingerprint import fill, survey
-from trainer.data.patches import Patches, augmentation, batches, cut
-from trainer.data.spec_files import read_mapping
-from trainer.training.segment import dice_per_label, segment
+from trainer.data.fingerprint import complete_spec, compute_fingerprint
+from trainer.data.patches import PatchDataset, augmentation, cut_patch, iterate_patches
+from trainer.data.spec_files import read_spec_mapping
+from trainer.training.segment import dice_per_label, segment_case
 
 
 def spec_of(dataset: Dataset) -> ModelSpec:
-    template = read_mapping(Path(trainer.__file__).with_name("segmentation.yaml"))
-    return fill(template, dataset, survey(dataset))
+    template = read_spec_mapping(Path(trainer.__file__).with_name("segmentation.yaml"))
+    return complete_spec(template, dataset, compute_fingerprint(dataset))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def cases(dataset: Dataset, spec: ModelSpec, tmp_path_factory: pytest.TempPathFa
 
 
 def prepared(dataset: Dataset, spec: ModelSpec, run: Path) -> tuple[PreparedCase, ...]:
-    return tuple(prepare(dataset.cases, spec, labels=dataset.labels, folder=folder_of(run, spec)).values())
+    return tuple(prepare_cases(dataset.cases, spec, labels=dataset.labels, folder=cases_folder(run, spec)).values())
 
 
 def test_a_prepared_case_holds_the_window_of_the_whole_volume(
@@ -57,7 +57,7 @@ def test_a_prepared_case_holds_the_window_of_the_whole_volume(
     assert (float(case.channels.min()), float(case.channels.max())) == (-1.0, 1.0)
     assert np.array_equal(case.labels, volume.labels)
     assert np.array_equal(case.truth, volume.labels)
-    for label, *place in case.places[:: len(case.places) // 9]:
+    for label, *place in case.label_voxels[:: len(case.label_voxels) // 9]:
         assert case.labels[tuple(place)] == label
 
 
@@ -90,7 +90,7 @@ def test_another_spacing_resamples_image_and_labels_and_segmenting_leads_back(
             at = torch.tensor([-0.9, 0.0, 0.9]).reshape(1, 3, 1, 1, 1)
             return -60 * (value - at) ** 2
 
-    found = segment(Oracle(), case, spec, device=torch.device("cpu"))
+    found = segment_case(Oracle(), case, spec, device=torch.device("cpu"))
     assert found.shape == case.truth.shape
     assert min(dice_per_label(found, case.truth, count=2)) > 0.6
 
@@ -112,7 +112,7 @@ def test_a_patch_is_padded_as_the_spec_says_where_the_volume_ends(
     told: dict[str, Any], beyond: float | None, cases: tuple[PreparedCase, ...]
 ) -> None:
     patch = PatchSpec(size=(8, 8, 8), spacing=(1, 1, 1), **told)
-    image, label = cut(cases[0], (0, 11, 10), (10, 8, 6), spec=patch)
+    image, label = cut_patch(cases[0], (0, 11, 10), (10, 8, 6), spec=patch)
     assert (image.shape, label.shape) == ((1, 10, 8, 6), (1, 10, 8, 6))
     inside = cases[0].channels[:, :5, 7:15, 7:13]
     assert (image[:, :5] == (inside[:, :1] if beyond is None else beyond)).all()
@@ -133,7 +133,7 @@ def test_cases_held_out_are_segmented_as_the_spec_says(
     changed = spec.model_copy(update={"patch": patch})
     torch.manual_seed(0)
     network = torch.nn.Conv3d(1, 3, 9, padding=4)
-    found = segment(network, cases[0], changed, device=torch.device("cpu"))
+    found = segment_case(network, cases[0], changed, device=torch.device("cpu"))
     with torch.inference_mode():
         expected = sliding_window_inference(
             torch.from_numpy(cases[0].channels.astype(np.float32))[None],
@@ -150,14 +150,14 @@ def test_cases_held_out_are_segmented_as_the_spec_says(
 
 
 def test_the_batch_of_a_step_is_the_same_whoever_makes_it(cases: tuple[PreparedCase, ...], spec: ModelSpec) -> None:
-    patches = Patches(cases, spec, seed=1, batch=2, mirror=True)
+    patches = PatchDataset(cases, spec, seed=1, batch=2, mirror=True)
     channels, labels = patches[7]
     assert channels.shape == (2, *spec.input_shape)
     assert labels.shape == (2, 1, *spec.input_shape[1:])
     assert set(labels.unique().tolist()) == {0, 1, 2}
     assert -1 <= float(channels.min()) < float(channels.max()) <= 1
     for workers in (0, 1):
-        stream = batches(patches, first=6, last=8, workers=workers)
+        stream = iterate_patches(patches, first=6, last=8, workers=workers)
         next(stream)
         again = next(stream)
         assert torch.equal(again[0], channels)
@@ -173,7 +173,7 @@ def test_patches_are_mirrored_where_that_is_asked_for_whatever_labels_are_called
     named = spec.model_copy(update={"labels": ("LKidney", "RKidney")})
     change = augmentation(named, mirror=mirror)
     assert any(type(one).__name__ == "RandFlipd" for one in change.transforms) is mirror
-    plain, other = (Patches(cases, named, seed=1, batch=8, mirror=one)[0][0] for one in (False, mirror))
+    plain, other = (PatchDataset(cases, named, seed=1, batch=8, mirror=one)[0][0] for one in (False, mirror))
     assert torch.equal(plain, other) is not mirror
 
 

@@ -13,13 +13,13 @@ import trainer
 from sixpoint.model_spec import ModelSpec
 from sixpoint.preprocessing import PromptGuidance, Roi, network_input
 from trainer.data import samples
-from trainer.data.crop_pool import Pool, Source, generate
+from trainer.data.crop_pool import CropPool, CropSource, generate_crops
 from trainer.data.spec_files import read_spec
 from trainer.simulation import simulated_user
-from trainer.synthesis.intensity_synthesis import paint
-from trainer.synthesis.label_synthesis import AIR, compose
+from trainer.synthesis.intensity_synthesis import simulate_scan
+from trainer.synthesis.label_synthesis import AIR, compose_scene
 from trainer.synthesis.random_fields import resample, smooth_noise
-from trainer.synthesis.random_shapes import FAMILIES, SHARES, body
+from trainer.synthesis.random_shapes import FAMILIES, GROUP_PROBABILITIES, random_body
 
 EDGE = 56
 
@@ -31,20 +31,20 @@ def spec() -> ModelSpec:
 
 @pytest.fixture(scope="module")
 def crops() -> list[samples.Crop]:
-    return generate(3, 0, edge=EDGE)
+    return generate_crops(3, 0, edge=EDGE)
 
 
 def test_a_scene_is_its_seed() -> None:
-    one, same, other = (compose(np.random.default_rng(seed), (EDGE, EDGE, EDGE)) for seed in (7, 7, 8))
+    one, same, other = (compose_scene(np.random.default_rng(seed), (EDGE, EDGE, EDGE)) for seed in (7, 7, 8))
     assert np.array_equal(one.labels, same.labels)
     assert np.array_equal(one.twin, same.twin)
     assert not np.array_equal(one.labels, other.labels)
-    first, second = (paint(np.random.default_rng(1), scene).image for scene in (one, same))
+    first, second = (simulate_scan(np.random.default_rng(1), scene).image for scene in (one, same))
     assert np.array_equal(first, second)
 
 
 def test_parts_belong_to_whole_bodies() -> None:
-    scene = compose(np.random.default_rng(5), (EDGE, EDGE, EDGE))
+    scene = compose_scene(np.random.default_rng(5), (EDGE, EDGE, EDGE))
     assert np.array_equal(scene.parent[scene.parent], scene.parent)
     assert scene.labels.max() < scene.count
     assert scene.parent[AIR] == AIR
@@ -52,11 +52,13 @@ def test_parts_belong_to_whole_bodies() -> None:
 
 def test_a_row_of_like_bodies_is_one_target_in_pieces() -> None:
     rng = np.random.default_rng(1)
-    scene = compose(rng, (EDGE, EDGE, EDGE))
+    scene = compose_scene(rng, (EDGE, EDGE, EDGE))
     labels = np.arange(scene.count)
     further = np.flatnonzero((scene.parent != labels) & (scene.twin == scene.parent))
     assert len(further)
-    found = [crop for _ in range(6) for crop in samples.targets(rng, scene, paint(rng, scene), most=40)]
+    found = [
+        crop for _ in range(6) for crop in samples.extract_targets(rng, scene, simulate_scan(rng, scene), limit=40)
+    ]
     pieces = np.array([ndimage.label(crop.mask)[1] for crop in found])
     assert 0.05 < (pieces > 1).mean() < 0.6
 
@@ -65,8 +67,8 @@ def test_sparse_targets_are_not_drowned_by_compact_ones() -> None:
     rng = np.random.default_rng(0)
     fills = []
     for _ in range(4):
-        scene = compose(rng, (EDGE, EDGE, EDGE))
-        for crop in samples.targets(rng, scene, paint(rng, scene), most=40):
+        scene = compose_scene(rng, (EDGE, EDGE, EDGE))
+        for crop in samples.extract_targets(rng, scene, simulate_scan(rng, scene), limit=40):
             box = ndimage.find_objects(crop.mask.astype(np.uint8))[0]
             fills.append(crop.mask[box].mean())
     assert min(fills) >= 0.01
@@ -74,10 +76,10 @@ def test_sparse_targets_are_not_drowned_by_compact_ones() -> None:
 
 
 def test_families_make_bodies_that_fill_their_box() -> None:
-    assert sum(SHARES.values()) == pytest.approx(1.0)
-    assert set(SHARES) == set(FAMILIES)
+    assert sum(GROUP_PROBABILITIES.values()) == pytest.approx(1.0)
+    assert set(GROUP_PROBABILITIES) == set(FAMILIES)
     rng = np.random.default_rng(0)
-    fills = [body(rng, (24, 20, 28)) for _ in range(60)]
+    fills = [random_body(rng, (24, 20, 28)) for _ in range(60)]
     spans = [np.ptp(np.argwhere(mask), axis=0) + 1 for mask in fills]
     assert np.median([(span / (24, 20, 28)).min() for span in spans]) > 0.9
     shares = np.array([mask.mean() for mask in fills])
@@ -125,8 +127,8 @@ def test_jitter_is_symmetric_and_scales_with_the_object() -> None:
 def test_a_sample_is_what_serving_sees(crops: list[samples.Crop], spec: ModelSpec) -> None:
     crop = crops[0]
     points = simulated_user.extreme_points(np.random.default_rng(0), crop.mask)
-    one = samples.prepare(crop, points, spec, edge=64)
-    roi = Roi.from_points(points, spacing=(1.0, 1.0, 1.0), spec=spec.roi)
+    one = samples.sample_from_points(crop, points, spec, edge=64)
+    roi = Roi.around(points, spacing=(1.0, 1.0, 1.0), spec=spec.roi)
     z, y, x = crop.image.shape
     guide = PromptGuidance.in_roi(
         roi, box=(points.min(axis=0), points.max(axis=0)), extremes=points, image_size=(x, y, z)
@@ -143,9 +145,9 @@ def test_a_sample_is_what_serving_sees(crops: list[samples.Crop], spec: ModelSpe
 def test_a_crop_is_as_good_as_its_scan(spec: ModelSpec) -> None:
     """Where a crop ends inside the scan, no ROI of its target reads beyond it."""
     rng = np.random.default_rng(2)
-    scene = compose(rng, (EDGE, EDGE, EDGE))
-    painting = paint(rng, scene)
-    for crop in samples.targets(rng, scene, painting, most=10):
+    scene = compose_scene(rng, (EDGE, EDGE, EDGE))
+    painting = simulate_scan(rng, scene)
+    for crop in samples.extract_targets(rng, scene, painting, limit=10):
         shown = crop.image.astype(np.float32)
         places = [
             place
@@ -154,11 +156,11 @@ def test_a_crop_is_as_good_as_its_scan(spec: ModelSpec) -> None:
             and np.array_equal(_at(painting.image, place, shown.shape).astype(np.float16), crop.image)
         ]
         points = simulated_user.jitter(rng, simulated_user.extreme_points(rng, crop.mask))
-        small = samples.prepare(crop, points, spec, edge=48)
+        small = samples.sample_from_points(crop, points, spec, edge=48)
         whole = np.zeros(painting.image.shape, np.bool_)
         _at(whole, places[0], shown.shape)[...] = crop.mask
         scan = samples.Crop(image=painting.image.astype(np.float16), mask=whole)
-        large = samples.prepare(scan, points + np.array(places[0][::-1]), spec, edge=48)
+        large = samples.sample_from_points(scan, points + np.array(places[0][::-1]), spec, edge=48)
         np.testing.assert_allclose(small.target, large.target, atol=1e-4)
         np.testing.assert_allclose(small.channels[0].astype(float), large.channels[0].astype(float), atol=5e-3)
 
@@ -179,7 +181,7 @@ def test_a_scan_may_end_within_the_target() -> None:
     rng = np.random.default_rng(0)
     ball = np.linalg.norm(np.indices((26, 26, 26)) - 12.5, axis=0) < 8
     crop = samples.Crop(image=ball.astype(np.float16), mask=ball)
-    parts = [samples.cut_short(rng, crop) for _ in range(60)]
+    parts = [samples.truncate_scan(rng, crop) for _ in range(60)]
     shares = [part.mask.sum() / ball.sum() for part in parts]
     assert 0.1 < min(shares) < 0.4
     assert 0.8 < max(shares) < 1.0
@@ -192,12 +194,12 @@ def test_a_scan_may_end_within_the_target() -> None:
 def test_a_flat_target_is_not_cut_short() -> None:
     flat = np.pad(np.ones((3, 3, 3), np.bool_), 2)
     crop = samples.Crop(image=flat.astype(np.float16), mask=flat)
-    assert samples.cut_short(np.random.default_rng(0), crop) is crop
+    assert samples.truncate_scan(np.random.default_rng(0), crop) is crop
 
 
 def test_a_pool_shows_each_crop_some_times(crops: list[samples.Crop]) -> None:
     numbered = (samples.Crop(image=np.full((1, 1, 1), n, np.float16), mask=crops[0].mask) for n in range(2000))
-    pool = iter(Pool(source=numbered, size=10, reuse=2.0, rng=np.random.default_rng(0)))
+    pool = iter(CropPool(source=numbered, size=10, crop_uses=2.0, rng=np.random.default_rng(0)))
     shown = [int(next(pool).image[0, 0, 0]) for _ in range(1000)]
     # 10 are in it at the end.
     assert len(set(shown)) == pytest.approx(1000 / 2.0, rel=0.1)
@@ -212,7 +214,7 @@ def test_a_pool_grows_while_it_is_used(crops: list[samples.Crop]) -> None:
             made.append(crops[0])
             yield crops[0]
 
-    pool = iter(Pool(source=source(), size=300, reuse=1e9, rng=np.random.default_rng(0)))
+    pool = iter(CropPool(source=source(), size=300, crop_uses=1e9, rng=np.random.default_rng(0)))
     counts = []
     for _ in range(400):
         next(pool)
@@ -222,12 +224,12 @@ def test_a_pool_grows_while_it_is_used(crops: list[samples.Crop]) -> None:
 
 
 def test_scenes_are_shared_out_and_real_crops_are_mixed_in(crops: list[samples.Crop]) -> None:
-    odd = iter(Source(seed=1, first=1, step=2, edge=EDGE))
-    expected = [crop for index in (1, 3) for crop in generate(1, index, edge=EDGE)]
+    odd = iter(CropSource(seed=1, first_scene=1, scene_step=2, scene_edge=EDGE))
+    expected = [crop for index in (1, 3) for crop in generate_crops(1, index, edge=EDGE)]
     for crop in expected:
         assert np.array_equal(next(odd).image, crop.image)
     real = samples.Crop(image=np.full((20, 20, 20), 7, np.float16), mask=np.pad(np.ones((8, 8, 8), np.bool_), 6))
-    mixed = iter(Source(seed=1, edge=EDGE, real=(real,), share=0.5))
+    mixed = iter(CropSource(seed=1, scene_edge=EDGE, real_crops=(real,), real_fraction=0.5))
     kinds = [bool((next(mixed).image == 7).all()) for _ in range(300)]
     assert any(kinds)
     assert not all(kinds)

@@ -16,7 +16,14 @@ from sixpoint.prompts import Box, Click, ExtremePoints, Prompt
 from sixpoint.volume import Volume
 from trainer.data.structures import Structure
 from trainer.evaluation.baselines import BASELINES, ellipsoid
-from trainer.evaluation.protocol import JITTER_VOXELS, Judged, LeftOut, extreme_points, judge, next_click
+from trainer.evaluation.protocol import (
+    JITTER_VOXELS,
+    SkippedStructure,
+    StructureResult,
+    evaluate_structure,
+    extreme_points,
+    next_click,
+)
 from trainer.simulation.simulated_user import ErrorClick
 
 EVERY_KIND = ("extreme_points", "box", "clicks")
@@ -46,10 +53,12 @@ class Scripted:
         return Mask(array.astype(np.uint8), self.structure.image.geometry, "scripted", "7", 1, Timings(), 0)
 
 
-def judged(structure: Structure, *answers: Bools, prompts: Sequence[str] = EVERY_KIND) -> tuple[Judged, list[Prompt]]:
+def judged(
+    structure: Structure, *answers: Bools, prompts: Sequence[str] = EVERY_KIND
+) -> tuple[StructureResult, list[Prompt]]:
     session = Scripted(structure, answers)
-    one = judge(session, structure, prompts=prompts, baselines={"ellipsoid": ellipsoid})
-    assert isinstance(one, Judged)
+    one = evaluate_structure(session, structure, prompts=prompts, baselines={"ellipsoid": ellipsoid})
+    assert isinstance(one, StructureResult)
     return one, session.prompts
 
 
@@ -140,8 +149,8 @@ def test_what_six_points_cannot_describe_is_left_out_and_says_why() -> None:
     truth = np.zeros((24, 40, 40), np.bool_)
     truth[4, 5:30, 5:30] = True
     one = Structure("thin", "sheet", body().image, truth)
-    found = judge(Scripted(one, []), one, prompts=EVERY_KIND, baselines={})
-    assert isinstance(found, LeftOut)
+    found = evaluate_structure(Scripted(one, []), one, prompts=EVERY_KIND, baselines={})
+    assert isinstance(found, SkippedStructure)
     assert "in one plane" in found.reason
 
 
@@ -164,8 +173,8 @@ def spleen() -> Structure:
 def test_the_shipped_model_over_the_real_gateway(address: str, spleen: Structure) -> None:
     with Client(address) as client, client.open_session(spleen.image) as session:
         info = next(model for model in client.models() if model.name == "annotation")
-        found = judge(session, spleen, prompts=info.prompts, baselines=BASELINES)
-    assert isinstance(found, Judged)
+        found = evaluate_structure(session, spleen, prompts=info.prompts, baselines=BASELINES)
+    assert isinstance(found, StructureResult)
     assert found.steps[0].agreement.dice > 0.75
     assert found.steps[0].agreement.nsd > 0.3
     assert found.jittered.agreement.dice > 0.6
@@ -176,10 +185,10 @@ def test_the_shipped_model_over_the_real_gateway(address: str, spleen: Structure
 
 def test_every_step_with_a_model_that_takes_clicks(address: str, spleen: Structure) -> None:
     shown: list[Sequence[ErrorClick]] = []
-    show: Callable[..., None] = lambda *given: shown.append(given[3])  # noqa: E731
+    on_result: Callable[..., None] = lambda *given: shown.append(given[3])  # noqa: E731
     with Client(address) as client, client.open_session(spleen.image, model="clicks") as session:
-        found = judge(session, spleen, prompts=EVERY_KIND, baselines={}, show=show)
-    assert isinstance(found, Judged)
+        found = evaluate_structure(session, spleen, prompts=EVERY_KIND, baselines={}, on_result=on_result)
+    assert isinstance(found, StructureResult)
     effects = [step.click for step in found.steps[1:]]
     assert all(effect is not None and effect.holds for effect in effects)
     assert [effect.point for effect in effects if effect] == [click.point for click in shown[0]]

@@ -9,24 +9,24 @@ import pytest
 from PIL import Image
 
 from trainer.evaluation.metrics import Agreement
-from trainer.evaluation.plots import plot
-from trainer.evaluation.protocol import Answer, ClickEffect, Judged, LeftOut
-from trainer.evaluation.tables import answers, facts, markdown, rows
+from trainer.evaluation.plots import write_plots
+from trainer.evaluation.protocol import ClickEffect, ScoredAnswer, SkippedStructure, StructureResult
+from trainer.evaluation.tables import answers_by_prompt, mean_scores, to_json, to_markdown
 
 PHASES = {"queue": 0.0, "inference": 0.05}
 
 
-def answer(dice: float, *, seconds: float = 0.1, click: ClickEffect | None = None) -> Answer:
-    return Answer(Agreement(dice, dice / 2, 10 * (1 - dice)), seconds, PHASES, click)
+def answer(dice: float, *, seconds: float = 0.1, click: ClickEffect | None = None) -> ScoredAnswer:
+    return ScoredAnswer(Agreement(dice, dice / 2, 10 * (1 - dice)), seconds, PHASES, click)
 
 
 def effect(gain: float, *, holds: bool = True, changed: int = 10, far: int = 2, worse: int = 1) -> ClickEffect:
     return ClickEffect((1, 2, 3), True, holds, changed, far, worse, gain)
 
 
-def judged(group: str, first: float, *, ml: float = 10.0, clicks: bool = True) -> Judged:
+def judged(group: str, first: float, *, ml: float = 10.0, clicks: bool = True) -> StructureResult:
     corrected = [answer(first + 0.05 * n, seconds=0.2, click=effect(0.05, holds=n > 1)) for n in range(1, 6)]
-    return Judged(
+    return StructureResult(
         group=group,
         name=f"{group} {first}",
         voxels=300,
@@ -44,12 +44,12 @@ SOME = [judged("liver", 0.5), judged("liver", 0.7, ml=1500.0), judged("spleen", 
 
 def test_columns_are_named_by_what_asked() -> None:
     clicks = ["1 click", "2 clicks", "3 clicks", "4 clicks", "5 clicks"]
-    assert list(answers(SOME[0])) == ["points", *clicks, "jittered", "box", "ellipsoid"]
-    assert list(answers(judged("liver", 0.5, clicks=False))) == ["points", "jittered", "ellipsoid"]
+    assert list(answers_by_prompt(SOME[0])) == ["points", *clicks, "jittered", "box", "ellipsoid"]
+    assert list(answers_by_prompt(judged("liver", 0.5, clicks=False))) == ["points", "jittered", "ellipsoid"]
 
 
 def test_means_are_of_groups_of_all_of_the_large_and_of_the_groups() -> None:
-    table = rows(SOME, "dice")
+    table = mean_scores(SOME, "dice")
     assert list(table) == ["liver", "spleen", "all structures", "over 20 ml", "mean of groups"]
     points = {name: row["points"] for name, row in table.items()}
     assert points == pytest.approx(
@@ -60,16 +60,16 @@ def test_means_are_of_groups_of_all_of_the_large_and_of_the_groups() -> None:
 
 
 def test_the_area_is_of_the_answers_after_clicks() -> None:
-    table = rows(SOME, "dice")
+    table = mean_scores(SOME, "dice")
     assert table["spleen"]["AUC"] == pytest.approx(4 * 0.45)
-    assert rows(SOME, "nsd")["spleen"]["AUC"] == pytest.approx(2 * 0.45)
-    assert "AUC" not in rows(SOME, "hd95_mm")["spleen"]
-    assert "AUC" not in rows([judged("liver", 0.5, clicks=False)], "dice")["liver"]
+    assert mean_scores(SOME, "nsd")["spleen"]["AUC"] == pytest.approx(2 * 0.45)
+    assert "AUC" not in mean_scores(SOME, "hd95_mm")["spleen"]
+    assert "AUC" not in mean_scores([judged("liver", 0.5, clicks=False)], "dice")["liver"]
 
 
 def test_json_has_every_figure_and_is_json() -> None:
     found = json.loads(
-        json.dumps(facts(SOME, [LeftOut("liver", "sheet", "flat")], model="annotation"), allow_nan=False)
+        json.dumps(to_json(SOME, [SkippedStructure("liver", "sheet", "flat")], model="annotation"), allow_nan=False)
     )
     assert found["model_version"] == "3"
     assert found["structures"] == {"liver": 2, "spleen": 1, "all structures": 3, "over 20 ml": 1}
@@ -89,7 +89,7 @@ def test_json_has_every_figure_and_is_json() -> None:
 
 
 def test_markdown_has_a_table_for_each_question() -> None:
-    text = markdown(SOME, [LeftOut("liver", "sheet", "flat")], model="annotation")
+    text = to_markdown(SOME, [SkippedStructure("liver", "sheet", "flat")], model="annotation")
     titles = ["Dice", "NSD at 2 mm", "HD95 (mm)", "Clicks", "Seconds", "Left out"]
     assert [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")] == titles
     assert "| liver | 2 | 0.600 | 0.650 |" in text
@@ -98,12 +98,12 @@ def test_markdown_has_a_table_for_each_question() -> None:
 
 
 def test_without_clicks_there_is_no_table_of_them() -> None:
-    assert "## Clicks" not in markdown([judged("liver", 0.5, clicks=False)], [], model="annotation")
+    assert "## Clicks" not in to_markdown([judged("liver", 0.5, clicks=False)], [], model="annotation")
 
 
 @pytest.mark.parametrize("clicks", [True, False])
 def test_plots_are_pictures(tmp_path: Path, clicks: bool) -> None:
-    written = plot([judged("liver", 0.5, clicks=clicks), judged("spleen", 0.4, clicks=clicks)], tmp_path / "new")
+    written = write_plots([judged("liver", 0.5, clicks=clicks), judged("spleen", 0.4, clicks=clicks)], tmp_path / "new")
     assert [path.name for path in written] == ["baselines.png", "clicks.png", "jitter.png"]
     for path in written:
         with Image.open(path) as picture:

@@ -23,8 +23,8 @@ def answers() -> tuple[torch.Tensor, torch.Tensor]:
 def test_alone_in_an_answer_an_error_is_found_whole() -> None:
     target, logits = answers()
     for seed in range(5):
-        there = gpu_clicks.look(np.random.default_rng(seed), target, logits)()
-        here = interaction_rounds.look(None, target, logits)()
+        there = gpu_clicks.find_corrections(np.random.default_rng(seed), target, logits)()
+        here = interaction_rounds.find_corrections(None, target, logits)()
         assert [one is None for one in there] == [False, False, True]
         for one, other, truth, logit in zip(there[:2], here[:2], target[:, 0], logits[:, 0], strict=False):
             assert one is not None
@@ -37,7 +37,7 @@ def test_alone_in_an_answer_an_error_is_found_whole() -> None:
 
 def test_most_people_click_the_middle() -> None:
     target, logits = answers()
-    clicks = [gpu_clicks.look(np.random.default_rng(seed), target, logits)()[0] for seed in range(60)]
+    clicks = [gpu_clicks.find_corrections(np.random.default_rng(seed), target, logits)()[0] for seed in range(60)]
     middle = [one for one in clicks if one is not None and np.allclose(one.click.point, (14, 8, 9), atol=1)]
     assert 0.4 < len(middle) / len(clicks) < 0.85
 
@@ -48,7 +48,7 @@ def test_thick_errors_come_before_thin_ones_and_large_before_small() -> None:
     target[0, 0, 1, 1:23, 1:23] = 1
     target[0, 0, 4:9, 4:9, 4:9] = 1
     target[0, 0, 12:20, 12:20, 12:20] = 1
-    boxes = [gpu_clicks.look(np.random.default_rng(seed), target, logits)()[0] for seed in range(40)]
+    boxes = [gpu_clicks.find_corrections(np.random.default_rng(seed), target, logits)()[0] for seed in range(40)]
     found = [one.box[0] for one in boxes if one is not None]
     assert (1, 12) in found
     assert found.count((9, 23)) > 26
@@ -58,8 +58,8 @@ def test_thick_errors_come_before_thin_ones_and_large_before_small() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_a_gpu_finds_the_same_errors() -> None:
     target, logits = answers()
-    there = gpu_clicks.look(np.random.default_rng(0), target.cuda(), logits.cuda())()
-    here = gpu_clicks.look(np.random.default_rng(0), target, logits)()
+    there = gpu_clicks.find_corrections(np.random.default_rng(0), target.cuda(), logits.cuda())()
+    here = gpu_clicks.find_corrections(np.random.default_rng(0), target, logits)()
     assert [one and (one.box, one.click.positive) for one in there] == [
         one and (one.box, one.click.positive) for one in here
     ]

@@ -13,10 +13,10 @@ from sixpoint.errors import InvalidArgument, ModelSpecError
 from sixpoint.model_spec.spec import ClickChannel, ModelSpec
 from sixpoint.preprocessing.guidance_maps import heatmap
 from trainer.data.spec_files import read_spec
-from trainer.simulation.interaction_rounds import Correction, Rounds, look
+from trainer.simulation.interaction_rounds import Correction, InteractionChannels, find_corrections
 from trainer.simulation.simulated_user import ErrorClick
-from trainer.training.network import build
-from trainer.training.warm_start import adapt, load_fitting
+from trainer.training.network import build_network
+from trainer.training.warm_start import adapt_weights, load_matching
 
 EDGE = 16
 
@@ -38,8 +38,8 @@ def with_channels(spec: ModelSpec, keep: list[int]) -> ModelSpec:
     )
 
 
-def test_a_round_shows_the_answer_and_a_click_on_the_error(spec: ModelSpec):
-    rounds = Rounds.of(spec)
+def test_a_round_shows_the_answer_and_a_click_on_the_error(spec: ModelSpec) -> None:
+    rounds = InteractionChannels.from_spec(spec)
     assert rounds is not None
     negative, positive = rounds.clicks
     channels = torch.zeros(2, len(spec.input.channels), EDGE, EDGE, EDGE)
@@ -47,7 +47,7 @@ def test_a_round_shows_the_answer_and_a_click_on_the_error(spec: ModelSpec):
     target[0, 0, 4:9, 4:9, 4:9] = 1
     logits = torch.full_like(target, -8.0)
     logits[1, 0, 2:7, 2:7, 10:15] = 8.0
-    clicked = rounds.show(channels, logits, look(None, target, logits)())
+    clicked = rounds.write_corrections(channels, logits, find_corrections(None, target, logits)())
     # The boxes of the two errors, and three cells round them.
     assert clicked[0, 0].nonzero().amin(0).tolist() == [1, 1, 1]
     assert clicked[0, 0].nonzero().amax(0).tolist() == [11, 11, 11]
@@ -61,17 +61,17 @@ def test_a_round_shows_the_answer_and_a_click_on_the_error(spec: ModelSpec):
     assert not channels[1, positive].any()
 
 
-def test_clicks_stay_when_more_are_added(spec: ModelSpec):
-    rounds = Rounds.of(spec)
+def test_clicks_stay_when_more_are_added(spec: ModelSpec) -> None:
+    rounds = InteractionChannels.from_spec(spec)
     assert rounds is not None
     channels = torch.zeros(1, len(spec.input.channels), EDGE, EDGE, EDGE)
     target = torch.zeros(1, 1, EDGE, EDGE, EDGE)
     target[0, 0, 1:6, 1:6, 1:6] = 1
     target[0, 0, 11:15, 11:15, 11:15] = 1
     logits = torch.full_like(target, -8.0)
-    rounds.show(channels, logits, look(None, target, logits)())
+    rounds.write_corrections(channels, logits, find_corrections(None, target, logits)())
     logits[0, 0, 1:6, 1:6, 1:6] = 8.0
-    rounds.show(channels, logits, look(np.random.default_rng(0), target, logits)())
+    rounds.write_corrections(channels, logits, find_corrections(np.random.default_rng(0), target, logits)())
     drawn = channels[0, rounds.clicks[1]]
     assert drawn[3, 3, 3] == pytest.approx(1.0)
     assert drawn[11:15, 11:15, 11:15].max() == pytest.approx(1.0)
@@ -81,19 +81,19 @@ def test_a_person_is_content_with_what_is_right() -> None:
     target = torch.from_numpy(np.random.default_rng(3).random((2, 1, EDGE, EDGE, EDGE), np.float32))
     logits = target - 0.5
     logits[0, 0, 2, 3, 4] *= -1
-    first, second = look(None, target, logits)()
+    first, second = find_corrections(None, target, logits)()
     assert first is not None
     assert first.click == ErrorClick(point=(4, 3, 2), positive=bool(target[0, 0, 2, 3, 4] > 0.5))
     assert second is None
 
 
 def test_a_click_is_drawn_as_serving_draws_it(spec: ModelSpec) -> None:
-    rounds = Rounds.of(spec)
+    rounds = InteractionChannels.from_spec(spec)
     assert rounds is not None
     channels = torch.zeros(1, len(spec.input.channels), 12, 14, EDGE)
     click = ErrorClick(point=(3, 9, 5), positive=False)
     box = ((0, 12), (0, 14), (0, EDGE))
-    rounds.show(channels, torch.zeros(1, 1, 12, 14, EDGE), [Correction(click=click, box=box)])
+    rounds.write_corrections(channels, torch.zeros(1, 1, 12, 14, EDGE), [Correction(click=click, box=box)])
     place = 2.0 * (np.array([[3.5, 9.5, 5.5]]) / (EDGE, 14, 12)) - 1.0
     served = heatmap(place, shape=(12, 14, EDGE), sigma=rounds.sigmas[0])
     np.testing.assert_allclose(channels[0, rounds.clicks[0]].numpy(), served, atol=1e-6)
@@ -108,8 +108,8 @@ def of_widths(spec: ModelSpec, *widths: int, **more: object) -> ModelSpec:
 @pytest.mark.parametrize("more", [{}, {"num_res_units": 0}, {"norm": "batch", "act": "prelu"}], ids=str)
 def test_a_wider_network_answers_as_the_narrow_one(spec: ModelSpec, more: dict[str, object]) -> None:
     narrow, wide = of_widths(spec, 4, 6, 8, 8, 6, **more), of_widths(spec, 5, 8, 8, 11, 10, **more)
-    small, large = build(narrow).eval(), build(wide).eval()
-    large.load_state_dict(adapt(small.state_dict(), old=narrow, new=wide))
+    small, large = build_network(narrow).eval(), build_network(wide).eval()
+    large.load_state_dict(adapt_weights(small.state_dict(), old=narrow, new=wide))
     value = torch.randn(1, len(spec.input.channels), 32, 32, 32)
     assert torch.allclose(small(value), large(value), atol=1e-4)
 
@@ -122,21 +122,21 @@ def test_a_network_that_does_not_hold_the_other_is_refused(spec: ModelSpec, more
         of_widths(spec, 4, 6, 7, 8, 6, **more),
         *([of_widths(spec, 6, 9, 9, 12, 11, **more)] if more else []),
     ):
-        state = adapt(build(wide).state_dict(), old=wide, new=other)
+        state = adapt_weights(build_network(wide).state_dict(), old=wide, new=other)
         with pytest.raises(InvalidArgument, match="another network"):
-            load_fitting(build(other), state, source=Path("checkpoint.pt"))
+            load_matching(build_network(other), state, source=Path("checkpoint.pt"))
 
 
-def test_a_network_without_clicks_has_no_rounds_and_one_with_half_of_them_is_refused(spec: ModelSpec):
-    assert Rounds.of(with_channels(spec, [0, 1, 2, 3, 4, 5])) is None
+def test_a_network_without_clicks_has_no_rounds_and_one_with_half_of_them_is_refused(spec: ModelSpec) -> None:
+    assert InteractionChannels.from_spec(with_channels(spec, [0, 1, 2, 3, 4, 5])) is None
     with pytest.raises(ModelSpecError, match="positive, negative and previous"):
-        Rounds.of(with_channels(spec, [0, 9]))
+        InteractionChannels.from_spec(with_channels(spec, [0, 9]))
 
 
-def test_weights_for_fewer_channels_start_a_network_with_more(spec: ModelSpec):
+def test_weights_for_fewer_channels_start_a_network_with_more(spec: ModelSpec) -> None:
     old, new = with_channels(spec, [0, 3, 5]), with_channels(spec, [3, 0, 6, 7, 8, 9, 5])
-    small, large = build(old).eval(), build(new).eval()
-    large.load_state_dict(adapt(small.state_dict(), old=old, new=new))
+    small, large = build_network(old).eval(), build_network(new).eval()
+    large.load_state_dict(adapt_weights(small.state_dict(), old=old, new=new))
     value, grown = torch.randn(1, 3, 32, 32, 32), torch.randn(1, 7, 32, 32, 32)
     grown[:, [1, 0, 6]] = value
     assert torch.allclose(small(value), large(grown), atol=1e-5)

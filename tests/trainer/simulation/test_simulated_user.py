@@ -16,25 +16,25 @@ def ball(centre: tuple[int, int, int], radius: float) -> np.ndarray:
     return np.square(grid).sum(axis=0) <= radius**2
 
 
-def test_a_right_answer_needs_no_click():
+def test_a_right_answer_needs_no_click() -> None:
     assert error_click(ball((10, 12, 14), 5), ball((10, 12, 14), 5)) is None
 
 
-def test_what_was_missed_gets_a_positive_click_in_its_middle():
+def test_what_was_missed_gets_a_positive_click_in_its_middle() -> None:
     click = error_click(ball((10, 12, 8), 5) | ball((10, 12, 20), 3), ball((10, 12, 20), 3))
     assert click is not None
     assert click.positive
     assert click.point == (8, 12, 10)
 
 
-def test_what_is_too_much_gets_a_negative_click():
+def test_what_is_too_much_gets_a_negative_click() -> None:
     click = error_click(ball((10, 12, 8), 3), ball((10, 12, 8), 3) | ball((10, 12, 20), 4))
     assert click is not None
     assert not click.positive
     assert click.point == (20, 12, 10)
 
 
-def test_the_largest_error_comes_first_even_where_errors_of_both_signs_touch():
+def test_the_largest_error_comes_first_even_where_errors_of_both_signs_touch() -> None:
     truth, answer = np.zeros((2, *SHAPE), np.bool_)
     truth[5:15, 5:15, 4:10] = True
     answer[5:15, 5:15, 10:13] = True
@@ -44,7 +44,7 @@ def test_the_largest_error_comes_first_even_where_errors_of_both_signs_touch():
     assert truth[click.point[2], click.point[1], click.point[0]]
 
 
-def test_voxels_that_touch_by_a_corner_are_one_error():
+def test_voxels_that_touch_by_a_corner_are_one_error() -> None:
     truth = np.zeros(SHAPE, np.bool_)
     for step in range(6):
         truth[3 + step, 3 + step, 3 + step] = True
@@ -55,7 +55,7 @@ def test_voxels_that_touch_by_a_corner_are_one_error():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_people_also_click_elsewhere_in_the_error(seed: int):
+def test_people_also_click_elsewhere_in_the_error(seed: int) -> None:
     truth, answer = ball((10, 12, 8), 5), np.zeros(SHAPE, np.bool_)
     error = largest_error(truth, answer)
     assert error is not None

@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 import torch
 
-from trainer.training.batch_reuse import replayed
+from trainer.training.batch_reuse import reuse_batches
 
 
 def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -19,7 +19,7 @@ def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
 
 
 def test_each_batch_is_followed_by_earlier_ones_turned() -> None:
-    stream = replayed(batches(), device=torch.device("cpu"), uses=3, rng=np.random.default_rng(0))
+    stream = reuse_batches(batches(), device=torch.device("cpu"), uses=3, rng=np.random.default_rng(0))
     seen = []
     places = set()
     for channels, target in islice(stream, 30):
@@ -34,5 +34,5 @@ def test_each_batch_is_followed_by_earlier_ones_turned() -> None:
 
 
 def test_by_itself_a_batch_comes_once_as_it_is() -> None:
-    stream = replayed(batches(), device=torch.device("cpu"), uses=1, rng=np.random.default_rng(0))
+    stream = reuse_batches(batches(), device=torch.device("cpu"), uses=1, rng=np.random.default_rng(0))
     assert [int(channels[0, 1, 0, 0, 0]) for channels, _ in islice(stream, 5)] == [1, 2, 3, 4, 5]

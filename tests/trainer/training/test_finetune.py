@@ -17,8 +17,8 @@ from sixpoint.volume import Volume, write_image
 from tests.trainer.conftest import Maker
 from trainer.data.datasets import read_dataset
 from trainer.data.spec_files import read_spec
-from trainer.training.finetune import Tuning, finetune
-from trainer.training.network import build
+from trainer.training.finetune import FinetuneConfig, finetune
+from trainer.training.network import build_network
 from trainer.training.pretrain import CHECKPOINT, SPEC
 
 
@@ -32,8 +32,8 @@ def spec() -> ModelSpec:
     return whole.model_copy(update={"network": network, "roi": small, "metrics": {"synthetic_dice": 0.5}})
 
 
-def tuning(data: Path, out: Path, spec: ModelSpec) -> Tuning:
-    return Tuning(data=data, out=out, spec=spec, minutes=1e6, steps=2, threads=1, sizes=((32, 2),), workers=0)
+def tuning(data: Path, out: Path, spec: ModelSpec) -> FinetuneConfig:
+    return FinetuneConfig(data=data, out=out, spec=spec, minutes=1e6, steps=2, threads=1, sizes=((32, 2),), workers=0)
 
 
 def test_the_best_checkpoint_is_measured_on_cases_held_out(spec: ModelSpec, make_pairs: Maker, tmp_path: Path) -> None:
@@ -46,7 +46,9 @@ def test_the_best_checkpoint_is_measured_on_cases_held_out(spec: ModelSpec, make
     assert published.provenance["held_out_cases"] == "1"
     parts = json.loads((tmp_path / "first" / "split.json").read_text())
     assert (len(parts["training"]), len(parts["validation"])) == (4, 1)
-    build(published).load_state_dict(torch.load(tmp_path / "first" / CHECKPOINT, weights_only=True)["state_dict"])
+    build_network(published).load_state_dict(
+        torch.load(tmp_path / "first" / CHECKPOINT, weights_only=True)["state_dict"]
+    )
 
     finetune(replace(first, steps=3))
     assert [one["step"] for one in json.loads((tmp_path / "first" / "metrics.json").read_text())] == [2, 3]
@@ -69,7 +71,7 @@ def test_a_folder_whose_run_had_other_cases_is_refused_and_left_as_it_is(
     learnt = "set of images to learn from"
     for change, what in (
         (replace(first, steps=2, seed=2), "seed"),
-        (replace(first, steps=2, fraction=0.4), learnt),
+        (replace(first, steps=2, held_out_fraction=0.4), learnt),
         (replace(first, steps=2, held_out=other), learnt),
         (replace(first, steps=2, data=make_pairs(cases=6)), learnt),
     ):

@@ -12,15 +12,15 @@ import trainer
 from sixpoint.errors import ModelSpecError
 from sixpoint.model_spec.spec import ModelSpec
 from trainer.data.atomic_files import write_atomically
-from trainer.data.spec_files import read_mapping
-from trainer.training.network import build
+from trainer.data.spec_files import read_spec_mapping
+from trainer.training.network import build_network
 
 _SPECS = Path(trainer.__file__).parent
 
 
 def spec(task: str, **changes: Any) -> ModelSpec:
     """A spec of the trainer's own; ``changes`` are those of its network."""
-    data = read_mapping(_SPECS / f"{task}.yaml")
+    data = read_spec_mapping(_SPECS / f"{task}.yaml")
     if task == "segmentation":
         strides, kernels = [1, 2, 2], [3, 3, 3]
         arguments = {"in_channels": 1, "out_channels": 2, "filters": [8, 8, 8], "strides": strides}
@@ -46,14 +46,14 @@ def test_a_spec_that_says_what_lies_round_a_network_from_elsewhere_is_not_traine
     task: str, changes: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(ModelSpecError, match=f"the spec has {re.escape(named)}, as"):
-        build(spec(task, **changes))
+        build_network(spec(task, **changes))
 
 
 def test_labels_that_overlap_are_not_trained() -> None:
     overlapping = spec("segmentation")
     output = overlapping.output.model_copy(update={"exclusive": False})
     with pytest.raises(ModelSpecError, match=r"the spec has output\.exclusive, as"):
-        build(overlapping.model_copy(update={"output": output}))
+        build_network(overlapping.model_copy(update={"output": output}))
 
 
 @pytest.mark.parametrize(("task", "activation"), [("segmentation", "softmax"), ("annotation", "sigmoid")])
@@ -62,7 +62,7 @@ def test_what_is_usual_may_be_said(task: str, activation: str) -> None:
     said = spec(
         task, axes="SPL", scale=[1.0], offset=[0.0], activation=activation, channels=list(range(usual.output_shape[0]))
     )
-    assert build(said).state_dict().keys() == build(usual).state_dict().keys()
+    assert build_network(said).state_dict().keys() == build_network(usual).state_dict().keys()
 
 
 def test_two_that_write_one_file_at_once_do_not_take_each_others_half(

@@ -19,9 +19,9 @@ from trainer.cli import app
 from trainer.data import dataloader
 from trainer.data.datasets import Case
 from trainer.data.spec_files import read_spec
-from trainer.training.network import build
-from trainer.training.pretrain import CHECKPOINT, SPEC, Device, Plan, Progress, pretrain
-from trainer.training.weight_average import Average
+from trainer.training.network import build_network
+from trainer.training.pretrain import CHECKPOINT, SPEC, Device, PretrainConfig, PretrainProgress, pretrain
+from trainer.training.weight_average import WeightAverage
 
 EDGE = 40
 
@@ -35,26 +35,26 @@ def spec() -> ModelSpec:
 
 
 def test_two_steps_then_two_more(spec: ModelSpec, tmp_path: Path) -> None:
-    plan = Plan(
+    plan = PretrainConfig(
         spec=spec,
         out=tmp_path,
         steps=2,
         sizes=((32, 2),),
-        odds=(1.0,),
+        size_probabilities=(1.0,),
         threads=1,
         workers=0,
-        lead=1,
+        pool_size=1,
         validation_scenes=1,
         scene_edge=EDGE,
-        reuse=1000.0,
+        crop_uses=1000.0,
     )
-    seen: list[Progress] = []
+    seen: list[PretrainProgress] = []
     checkpoint = pretrain(plan, report=seen.append)
     assert checkpoint == tmp_path / CHECKPOINT
     assert [now.step for now in seen] == [1, 2, 2]
-    assert seen[-1].shown in (2, 4)  # a step may be a second round over the same batch
+    assert seen[-1].samples_seen in (2, 4)  # a step may be a second round over the same batch
     state = torch.load(checkpoint, weights_only=True)
-    build(spec).load_state_dict(state["state_dict"])
+    build_network(spec).load_state_dict(state["state_dict"])
     published = read_spec(tmp_path / SPEC)
     assert published.network == spec.network
     assert published.input == spec.input
@@ -69,7 +69,7 @@ def test_two_steps_then_two_more(spec: ModelSpec, tmp_path: Path) -> None:
 
     assert spec.network is not None
     wider = NetworkSpec(name="UNet", arguments={**spec.network.arguments, "channels": [8, 8, 8, 8, 8]})
-    more = dataloader.Labelled((Case("new", tmp_path / "image.nii.gz", tmp_path / "label.nii.gz"),), 0.25)
+    more = dataloader.LabelledCases((Case("new", tmp_path / "image.nii.gz", tmp_path / "label.nii.gz"),), 0.25)
     for change, what in (
         (replace(plan, steps=6, spec=spec.model_copy(update={"network": wider})), "network"),
         (replace(plan, steps=6, labelled=more), "set of images to learn from"),
@@ -80,7 +80,7 @@ def test_two_steps_then_two_more(spec: ModelSpec, tmp_path: Path) -> None:
 
 def test_a_start_that_is_none_is_refused_in_one_line(spec: ModelSpec, tmp_path: Path) -> None:
     init = tmp_path / "checkpoint.pt"
-    plan = Plan(spec=spec, out=tmp_path / "run", steps=1, workers=0, init=init)
+    plan = PretrainConfig(spec=spec, out=tmp_path / "run", steps=1, workers=0, init=init)
     init.write_bytes(b"no weights")
     with pytest.raises(InvalidArgument, match="no checkpoint"):
         pretrain(plan)
@@ -93,60 +93,62 @@ def test_a_start_that_is_none_is_refused_in_one_line(spec: ModelSpec, tmp_path: 
 
 
 def test_batches_from_processes_of_their_own(spec: ModelSpec) -> None:
-    feed = dataloader.Feed(spec=spec, seed=1, sizes=((16, 2),), odds=(1.0,), lead=1, edge=EDGE)
-    channels, target = next(dataloader.batches(feed, workers=0))
+    feed = dataloader.BatchStream(
+        spec=spec, seed=1, sizes=((16, 2),), size_probabilities=(1.0,), pool_size=1, scene_edge=EDGE
+    )
+    channels, target = next(dataloader.iterate_batches(feed, workers=0))
     assert channels.dtype == torch.float32
     assert channels.shape == (2, 10, 16, 16, 16)
     assert target.shape == (2, 1, 16, 16, 16)
-    there = dataloader.batches(feed, workers=2)
+    there = dataloader.iterate_batches(feed, workers=2)
     # The first process does what one alone would do, on every other scene; the second one does something else.
     assert torch.equal(next(there)[1], target)
     assert not torch.equal(next(there)[1], target)
-    assert not torch.equal(next(dataloader.batches(replace(feed, shown=2), workers=0))[1], target)
+    assert not torch.equal(next(dataloader.iterate_batches(replace(feed, samples_seen=2), workers=0))[1], target)
 
 
 def test_samples_that_come_back(spec: ModelSpec, tmp_path: Path) -> None:
-    plan = Plan(
+    plan = PretrainConfig(
         spec=spec,
         out=tmp_path,
         steps=4,
         sizes=((32, 2),),
-        odds=(1.0,),
+        size_probabilities=(1.0,),
         threads=1,
         workers=0,
-        uses=3,
-        again=0.0,
-        lead=1,
+        batch_uses=3,
+        click_probability=0.0,
+        pool_size=1,
         validation_scenes=1,
         scene_edge=EDGE,
     )
-    seen: list[Progress] = []
+    seen: list[PretrainProgress] = []
     pretrain(plan, report=seen.append)
-    assert [now.shown for now in seen] == [2, 4, 6, 8, 8]
+    assert [now.samples_seen for now in seen] == [2, 4, 6, 8, 8]
 
 
 def test_a_gpu_that_is_not_there(spec: ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InvalidArgument, match="no GPU"):
-        pretrain(Plan(spec=spec, out=tmp_path, device=Device.CUDA))
+        pretrain(PretrainConfig(spec=spec, out=tmp_path, device=Device.CUDA))
 
 
 def test_a_step_whose_gradients_are_not_finite_is_left_out(
     spec: ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def poisoned(feed: dataloader.Feed, *, workers: int, pinned: bool) -> Iterator[dataloader.Batch]:
+    def poisoned(feed: dataloader.BatchStream, *, workers: int, pinned: bool) -> Iterator[dataloader.Batch]:
         while True:
             yield torch.full((2, 10, 32, 32, 32), torch.nan), torch.zeros(2, 1, 32, 32, 32)
 
     monkeypatch.setattr("trainer.training.pretrain.batches", poisoned)
-    plan = Plan(spec=spec, out=tmp_path, steps=2, threads=1, workers=0, validation_scenes=1, scene_edge=EDGE)
+    plan = PretrainConfig(spec=spec, out=tmp_path, steps=2, threads=1, workers=0, validation_scenes=1, scene_edge=EDGE)
     state = torch.load(pretrain(plan), weights_only=True)["state_dict"]
     assert all(value.isfinite().all() for value in state.values())
 
 
 def test_the_average_follows_the_weights() -> None:
     network = torch.nn.Linear(2, 1)
-    average = Average(network, decay=0.5)
+    average = WeightAverage(network, decay=0.5)
     start = average.state["weight"].clone()
     with torch.no_grad():
         network.weight += 1.0
@@ -161,7 +163,7 @@ def test_the_average_follows_the_weights() -> None:
 )
 def test_a_network_that_cannot_be_built(spec: ModelSpec, network: NetworkSpec | None) -> None:
     with pytest.raises(ModelSpecError):
-        build(spec.model_copy(update={"network": network}))
+        build_network(spec.model_copy(update={"network": network}))
 
 
 def test_a_spec_that_is_not_yaml(tmp_path: Path) -> None:

@@ -34,12 +34,12 @@ from tests.support.paths import ROOT, TRITON_ENVIRONMENT
 from tests.support.servers import running_gateway, running_triton
 from tests.trainer.conftest import Maker
 from trainer.cli import app
-from trainer.data.spec_files import read_mapping, read_spec
-from trainer.training.network import build
-from trainer.training.run import CHECKPOINT, SPEC, Plan, Precision, Progress
+from trainer.data.spec_files import read_spec, read_spec_mapping
+from trainer.training.network import build_network
+from trainer.training.run import CHECKPOINT, SPEC, ComputePrecision, TrainConfig, TrainProgress
 from trainer.training.train import figure_names, train
 
-TEMPLATE = read_mapping(Path(trainer.__file__).with_name("segmentation.yaml"))
+TEMPLATE = read_spec_mapping(Path(trainer.__file__).with_name("segmentation.yaml"))
 TEMPLATE["network"]["arguments"]["filters"] = [8, 8, 8]
 TEMPLATE["patch"] = {"size": [16, 16, 16], "overlap": 0.0}
 
@@ -49,9 +49,9 @@ def data(make_pairs: Maker) -> Path:
     return make_pairs(cases=5)
 
 
-def plan(data: Path, out: Path, **changes: Any) -> Plan:
-    values: dict[str, Any] = {"steps": 4, "every": 2, "threads": 1, "workers": 0, "precision": Precision.SINGLE}
-    return Plan(data=data, out=out, template=TEMPLATE, **(values | changes))
+def plan(data: Path, out: Path, **changes: Any) -> TrainConfig:
+    values: dict[str, Any] = {"steps": 4, "every": 2, "threads": 1, "workers": 0, "precision": ComputePrecision.SINGLE}
+    return TrainConfig(data=data, out=out, template=TEMPLATE, **(values | changes))
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_a_run_leaves_what_the_exporter_and_people_need(whole: Path) -> None:
     assert set(spec.metrics) == {"dice", "dice_shell", "dice_core"}
     facts = {"dataset": "balls", "data_licence": "unknown", "training_cases": "4", "held_out_cases": "1"}
     assert (facts | {"seed": "1", "mirrored": "no"}).items() <= spec.provenance.items()
-    build(spec).load_state_dict(torch.load(whole / CHECKPOINT, weights_only=True)["state_dict"])
+    build_network(spec).load_state_dict(torch.load(whole / CHECKPOINT, weights_only=True)["state_dict"])
     history = json.loads((whole / "metrics.json").read_text())
     assert [entry["step"] for entry in history] == [2, 4]
     assert max(entry["dice"] for entry in history) == spec.metrics["dice"]
@@ -121,15 +121,15 @@ def test_a_run_in_two_parts_ends_as_in_one(whole: Path, data: Path, tmp_path: Pa
     class Stopped(Exception):
         pass
 
-    def stop(now: Progress) -> None:
+    def stop(now: TrainProgress) -> None:
         if now.step == 3:
             raise Stopped
 
     with pytest.raises(Stopped):
         train(plan(data, tmp_path, save_s=0.0), report=stop)
-    seen: list[Progress] = []
+    seen: list[TrainProgress] = []
     train(plan(data, tmp_path), report=seen.append)
-    assert [now.step for now in seen if now.phase == "training"] == [4]
+    assert [now.step for now in seen if now.stage == "training"] == [4]
     assert all(torch.equal(value, weights(tmp_path)[name]) for name, value in weights(whole).items())
     assert read_spec(tmp_path / SPEC).metrics == read_spec(whole / SPEC).metrics
     assert json.loads((tmp_path / "metrics.json").read_text())[-1]["step"] == 4
@@ -138,7 +138,7 @@ def test_a_run_in_two_parts_ends_as_in_one(whole: Path, data: Path, tmp_path: Pa
 def test_a_finished_run_is_left_alone(whole: Path, data: Path, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "run")
     before = (tmp_path / "run" / CHECKPOINT).stat().st_mtime_ns
-    seen: list[Progress] = []
+    seen: list[TrainProgress] = []
     assert train(plan(data, tmp_path / "run"), report=seen.append) == tmp_path / "run" / CHECKPOINT
     assert seen == []
     assert (tmp_path / "run" / CHECKPOINT).stat().st_mtime_ns == before
@@ -245,7 +245,7 @@ def test_the_best_checkpoint_is_served_and_answers_as_pytorch(whole: Path, tmp_p
     result = CliRunner().invoke(exporter, ["export", str(whole / CHECKPOINT), "--repository", str(repository)])
     assert result.exit_code == 0, result.output
     spec = read_spec(whole / SPEC)
-    network = build(spec)
+    network = build_network(spec)
     network.load_state_dict(torch.load(whole / CHECKPOINT, weights_only=True)["state_dict"])
     batch = synthetic_batch(spec, 2)
     with torch.inference_mode():
