@@ -27,8 +27,8 @@ from trainer.evaluation import evaluate as evaluation
 from trainer.training import pretrain as training
 from trainer.training.finetune import FinetuneConfig, finetune
 from trainer.training.pretrain import Device
-from trainer.training.run import ComputePrecision, TrainConfig
-from trainer.training.run import TrainProgress as Where
+from trainer.training.run_state import ComputePrecision, TrainConfig
+from trainer.training.run_state import TrainProgress as Where
 
 __all__ = ["app", "main"]
 

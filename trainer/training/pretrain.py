@@ -27,7 +27,7 @@ from trainer.data.dataloader import Batch, BatchStream, LabelledCases, iterate_b
 from trainer.data.spec_files import read_spec
 from trainer.simulation import gpu_clicks
 from trainer.simulation.interaction_rounds import Correction, InteractionChannels, find_corrections
-from trainer.training.batch_reuse import reuse_batches
+from trainer.data.batch_reuse import reuse_batches
 from trainer.training.checkpoint import read_weights, save_atomically
 from trainer.training.learner import Learner, check_same_run, read_samples_seen
 from trainer.training.network import build_network

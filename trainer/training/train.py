@@ -28,8 +28,8 @@ from trainer.data.experiment import Experiment, prepare_experiment, write_split
 from trainer.data.patches import PatchBatch, PatchDataset, iterate_patches
 from trainer.training.checkpoint import read_weights
 from trainer.training.network import build_network
-from trainer.training.run import CHECKPOINT, ComputePrecision, RunState, TrainConfig, TrainProgress
-from trainer.training.segment import dice_per_label, segment_case
+from trainer.training.run_state import CHECKPOINT, ComputePrecision, RunState, TrainConfig, TrainProgress
+from trainer.training.sliding_window import dice_per_label, segment_case
 from trainer.training.warm_start import load_matching
 from trainer.training.weight_average import WeightAverage
 

@@ -20,7 +20,7 @@ from trainer.data.datasets import Dataset, read_case, read_dataset
 from trainer.data.fingerprint import complete_spec, compute_fingerprint
 from trainer.data.patches import PatchDataset, augmentation, cut_patch, iterate_patches
 from trainer.data.spec_files import read_spec_mapping
-from trainer.training.segment import dice_per_label, segment_case
+from trainer.training.sliding_window import dice_per_label, segment_case
 
 
 def spec_of(dataset: Dataset) -> ModelSpec:

@@ -36,7 +36,7 @@ from tests.trainer.conftest import Maker
 from trainer.cli import app
 from trainer.data.spec_files import read_spec, read_spec_mapping
 from trainer.training.network import build_network
-from trainer.training.run import CHECKPOINT, SPEC, ComputePrecision, TrainConfig, TrainProgress
+from trainer.training.run_state import CHECKPOINT, SPEC, ComputePrecision, TrainConfig, TrainProgress
 from trainer.training.train import figure_names, train
 
 TEMPLATE = read_spec_mapping(Path(trainer.__file__).with_name("segmentation.yaml"))

@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 import torch
 
-from trainer.training.batch_reuse import reuse_batches
+from trainer.data.batch_reuse import reuse_batches
 
 
 def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
