@@ -1,4 +1,4 @@
-"""``trainer evaluate`` on the labelled images beside the project, whose layouts are their own.
+"""``trainer evaluate`` on the labelled images beside the project, which have their own layouts.
 
 make serve &
 python -m benchmarks.accuracy ../shared/data --output out/accuracy
@@ -12,23 +12,24 @@ from typing import Annotated
 import typer
 
 from benchmarks.images.shared_images import shared_images
-from trainer.evaluation import evaluate
+from trainer.cli.evaluate import run_evaluation
+from trainer.cli.options import AsJson, Baselines, Groups, Limit, Model, Output, Pictures, Seed, Server
 
 
 def main(
     data: Annotated[Path, typer.Argument(help="Folder of labelled images: volumes/, sarcoma/, hippocampus/.")],
-    output: evaluate.Output = Path("out/accuracy"),
-    server: evaluate.Server = "127.0.0.1:50051",
-    model: evaluate.Model = "annotation",
-    groups: evaluate.Groups = "",
-    limit: evaluate.Limit = None,
-    seed: evaluate.Seed = 0,
-    baselines: evaluate.Baselines = True,
-    pictures: evaluate.Pictures = False,
-    as_json: evaluate.AsJson = False,
+    output: Output = Path("out/accuracy"),
+    server: Server = "127.0.0.1:50051",
+    model: Model = "annotation",
+    groups: Groups = "",
+    limit: Limit = None,
+    seed: Seed = 0,
+    baselines: Baselines = True,
+    pictures: Pictures = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Judge a model on every structure of at least 300 voxels."""
-    evaluate.evaluate(
+    """Evaluate a model on every structure of at least 300 voxels."""
+    run_evaluation(
         shared_images(data),
         output=output,
         server=server,

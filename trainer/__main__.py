@@ -14,14 +14,14 @@ _err = Console(soft_wrap=True, highlight=False, stderr=True)
 def main() -> None:
     """Run the command line."""
     try:
-        # It imports PyTorch and the like.
+        # Imported here: it needs PyTorch, which may not be installed.
         from trainer import cli
 
         cli.main()
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] in {"trainer", "sixpoint"}:
             raise
-        # The command is on the PATH with the server alone, too.
+        # The command is also installed without the extra that it needs.
         _err.print(f"error: the trainer needs {error.name}, which comes with: pip install '.[trainer]'", markup=False)
         sys.exit(5)
 

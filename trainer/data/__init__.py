@@ -1,1 +1,1 @@
-"""Labelled images, their split, and the samples made of them."""
+"""Labelled images, their split into training and validation, and the samples made of them."""

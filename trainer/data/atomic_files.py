@@ -9,8 +9,8 @@ __all__ = ["write_atomically"]
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: a reader never meets half of it."""
-    # A name of its own: several processes may write the file at once.
+    """Write a file whole or not at all: no reader sees half of it."""
+    # A unique name, since several processes may write the file at once.
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
         partial.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Batches that come back turned: making samples takes longer than learning from them, beside a GPU."""
+"""Use batches more than once, permuted and mirrored: on a GPU, training is faster than making samples."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from trainer.data.dataloader import Batch
 __all__ = ["reuse_batches"]
 
 _REUSE_BYTES = 4 << 30
-"""Of samples that may come back, on the device."""
+"""Maximum size of the batches kept for reuse, on the device."""
 
 
 def reuse_batches(stream: Iterator[Batch], *, device: torch.device, uses: int, rng: Rng) -> Iterator[Batch]:
-    """The stream's batches on a device, each followed by ``uses`` - 1 earlier ones, their axes permuted and mirrored.
+    """Move a stream's batches to a device, and follow each by ``uses`` - 1 earlier ones, permuted and mirrored.
 
-    Every channel is a map of the ROI's cube, so a turned sample is what serving would have made of a turned image.
+    Every channel is a map of the ROI's cube, so a permuted sample is what serving would compute for a permuted image.
 
     Args:
-        stream: Batches without end.
-        device: Where they are used; callers may write into them.
-        uses: How often each comes, on average; at least 1.
-        rng: Decides which come back, and how.
+        stream: Endless batches.
+        device: Device to move them to. Callers may write into the yielded batches.
+        uses: Average number of times that each batch is yielded; at least 1.
+        rng: Generator that decides which batches come again, and how.
     """
-    shelf: list[Batch] = []
+    reusable: list[Batch] = []
     size = 0
     for fresh in stream:
         channels, target = (part.to(device, non_blocking=True) for part in fresh)
         if uses > 1:
             size += channels.nbytes + target.nbytes
-            shelf.append((channels, target))
-            while size > _REUSE_BYTES and len(shelf) > 1:
-                size -= sum(part.nbytes for part in shelf.pop(int(rng.integers(len(shelf)))))
+            reusable.append((channels, target))
+            while size > _REUSE_BYTES and len(reusable) > 1:
+                size -= sum(part.nbytes for part in reusable.pop(int(rng.integers(len(reusable)))))
             channels, target = channels.clone(), target.clone()
         yield channels, target
         for _ in range(uses - 1):
-            yield _permute_and_flip(rng, shelf[int(rng.integers(len(shelf)))])
+            yield _permute_and_flip(rng, reusable[int(rng.integers(len(reusable)))])
 
 
 def _permute_and_flip(rng: Rng, batch: Batch) -> Batch:

@@ -1,4 +1,4 @@
-"""Crops to learn from: synthetic scenes without end, and a pool that shows each crop a few times."""
+"""Crops to train on: an endless source of them, and a pool that mixes the crops of several scenes."""
 
 from __future__ import annotations
 
@@ -16,17 +16,23 @@ from trainer.synthesis.label_synthesis import compose_scene
 __all__ = ["SCENE_EDGE", "CropPool", "CropSource", "generate_crops"]
 
 SCENE_EDGE = 112
-"""Voxels of a scene along each axis."""
+"""Edge of a scene, in voxels."""
 _SCANS_PER_SCENE = 4
 _TARGETS_PER_SCAN = 14
 _INITIAL_CROPS = 96
-"""Crops to mix at first: those of two scenes or so."""
+"""Number of crops to mix at the start: those of about two scenes."""
 _REAL_CROPS_PER_SCENE = 48
-"""Real crops that take the place of a scene's: about as many as it has."""
+"""Number of real crops that replace those of a scene: about as many as a scene has."""
 
 
 def generate_crops(seed: int, index: int, *, edge: int = SCENE_EDGE) -> list[Crop]:
-    """All crops of scene ``index``: one label map, scanned a few times, many targets of each scan."""
+    """Generate the crops of one synthetic scene: one label map, several simulated scans, many targets of each.
+
+    Args:
+        seed: Seed of the scenes.
+        index: Number of the scene.
+        edge: Edge of the scene, in voxels.
+    """
     rng = np.random.default_rng((seed, index))
     scene = compose_scene(rng, (edge, edge, edge))
     crops: list[Crop] = []
@@ -37,15 +43,15 @@ def generate_crops(seed: int, index: int, *, edge: int = SCENE_EDGE) -> list[Cro
 
 @dataclass(frozen=True, kw_only=True)
 class CropSource:
-    """Where crops come from.
+    """Endless crops of synthetic scenes and labelled images.
 
     Attributes:
-        seed: Of the scenes.
-        first: Index of the first scene.
-        step: From one scene's index to the next one's: several processes share the scenes out among them.
-        edge: Voxels of a scene along each axis.
-        real: Crops of labelled images.
-        share: Share of the crops that are from ``real``, anew deformed each time.
+        seed: Seed of the scenes.
+        first_scene: Number of the first scene.
+        scene_step: Difference between the numbers of successive scenes: worker processes share the scenes.
+        scene_edge: Edge of a scene, in voxels.
+        real_crops: Crops of labelled images.
+        real_fraction: Fraction of the crops that come from ``real_crops``, deformed anew each time.
     """
 
     seed: int
@@ -56,7 +62,7 @@ class CropSource:
     real_fraction: float = 0.0
 
     def __iter__(self) -> Iterator[Crop]:
-        """Crops without end."""
+        """Iterate over the crops, without end."""
         index = self.first_scene
         while True:
             rng = np.random.default_rng((self.seed, index, 1))
@@ -69,13 +75,13 @@ class CropSource:
 
 @dataclass(frozen=True, kw_only=True)
 class CropPool:
-    """Mixes the crops of several scenes, and shows each of them some times before it goes.
+    """Mix of the crops of several scenes, each drawn several times before it is replaced.
 
     Attributes:
-        source: Crops without end.
-        size: How many crops to mix, once there are so many.
-        reuse: How often a crop is shown, on average; at least 1.
-        rng: Decides which crop comes next.
+        source: Endless crops.
+        size: Number of crops in the full pool.
+        crop_uses: Average number of times that a crop is drawn; at least 1.
+        rng: Generator that draws the crops.
     """
 
     source: Iterator[Crop]
@@ -84,8 +90,8 @@ class CropPool:
     rng: Rng
 
     def __iter__(self) -> Iterator[Crop]:
-        """Crops without end, drawn at random."""
-        # Training need not wait for all of them: each one that is shown adds another until the pool is full.
+        """Iterate over randomly drawn crops, without end."""
+        # Training starts before the pool is full: until then, each drawn crop adds another.
         crops = [next(self.source) for _ in range(min(self.size, _INITIAL_CROPS))]
         while True:
             place = int(self.rng.integers(len(crops)))

@@ -1,4 +1,4 @@
-"""Feeding the network: an endless stream of batches, made by processes of their own."""
+"""Batches of training samples, without end, made by worker processes."""
 
 from __future__ import annotations
 
@@ -26,49 +26,57 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 @dataclass(frozen=True)
 class LabelledCases:
-    """Real images that are mixed into the synthetic ones.
+    """Labelled images that are mixed into the synthetic ones.
 
     Attributes:
-        cases: Of datasets.
-        share: Share of the crops that come from them.
+        cases: Cases of a dataset.
+        fraction: Fraction of the crops that come from them, 0 to 1.
     """
 
     cases: tuple[Case, ...] = ()
     fraction: float = 0.0
 
     def crops(self) -> list[Crop]:
-        """One crop for every structure of every case.
+        """Read one crop of every structure of every case.
 
         Raises:
-            DatasetError: A case cannot be used.
+            DatasetError: A case is unusable.
         """
-        found: list[Crop] = []
+        crops: list[Crop] = []
         for case in self.cases:
             volume = read_case(case, {})
-            found += extract_crops(volume.image, volume.labels)
-        return found
+            crops += extract_crops(volume.image, volume.labels)
+        return crops
+
+    def describe(self) -> str:
+        """Describe for a model's provenance what a network trained with these cases has seen."""
+        if not self.cases:
+            return "synthetic scenes only"
+        if self.fraction >= 1.0:
+            return f"{len(self.cases)} labelled images"
+        return f"synthetic scenes, and {self.fraction:.0%} crops of {len(self.cases)} labelled images"
 
 
 def with_float32_input(spec: ModelSpec) -> ModelSpec:
-    """The spec with float32 channels, which is what training computes in; numpy is slow to make float16."""
+    """Return the spec with float32 channels: training computes in it, and NumPy is slow to make float16."""
     return spec.model_copy(update={"input": spec.input.model_copy(update={"dtype": "FP32"})})
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchStream(IterableDataset[Batch]):
-    """Batches without end, of one ROI size each.
+    """Endless batches, each of one ROI size.
 
     Attributes:
         spec: ROI and channels.
-        seed: Of the scenes, and of all that is drawn.
-        shown: Samples that were shown before: what a resumed run has seen does not come again.
-        sizes: (edge of the ROI's grid, samples in a batch), drawn by ``odds``.
-        odds: Probabilities of ``sizes``.
-        half: Whether to give channels as bfloat16.
-        reuse: How often a crop is shown, on average.
-        lead: Crops to mix, those of all processes together.
-        edge: Voxels of a scene along each axis.
-        labelled: Real images, mixed in; every process reads them for itself.
+        seed: Seed of the scenes and of every draw.
+        samples_seen: Number of samples that earlier parts of a resumed run were trained on. They do not come again.
+        sizes: (edge of the ROI's grid, samples in a batch) of each kind of batch.
+        size_probabilities: Probability of each entry of ``sizes``.
+        bfloat16: Whether the channels are bfloat16.
+        crop_uses: Average number of samples that are drawn from one crop.
+        pool_size: Number of crops to mix, over all worker processes.
+        scene_edge: Edge of a scene, in voxels.
+        labelled: Labelled images to mix in. Every worker process reads them itself.
     """
 
     spec: ModelSpec
@@ -86,7 +94,7 @@ class BatchStream(IterableDataset[Batch]):
         info = get_worker_info()
         number, count = (info.id, info.num_workers) if info else (0, 1)
         rng = np.random.default_rng((self.seed, self.samples_seen, number))
-        # A resumed run goes on with scenes that no earlier part of it can have come to.
+        # A resumed run continues with scenes that no earlier part of it can have reached.
         first = (self.samples_seen << 32) + number
         source = CropSource(
             seed=self.seed,
@@ -99,17 +107,17 @@ class BatchStream(IterableDataset[Batch]):
         pool = CropPool(source=iter(source), size=math.ceil(self.pool_size / count), crop_uses=self.crop_uses, rng=rng)
         spec, crops = with_float32_input(self.spec), iter(pool)
         while True:
-            edge, samples_count = self.sizes[int(rng.choice(len(self.sizes), p=self.size_probabilities))]
-            samples = [draw_sample(rng, next(crops), spec, edge=edge) for _ in range(samples_count)]
-            channels = torch.from_numpy(np.stack([one.channels for one in samples]))
-            target = torch.from_numpy(np.stack([one.target for one in samples])[:, None])
+            edge, batch_size = self.sizes[int(rng.choice(len(self.sizes), p=self.size_probabilities))]
+            samples = [draw_sample(rng, next(crops), spec, edge=edge) for _ in range(batch_size)]
+            channels = torch.from_numpy(np.stack([sample.channels for sample in samples]))
+            target = torch.from_numpy(np.stack([sample.target for sample in samples])[:, None])
             yield channels.to(torch.bfloat16) if self.bfloat16 else channels, target
 
 
 def worker_context() -> BaseContext:
-    """How processes that help the training are started: each a fork of one that has imported what they need.
+    """Return the way to start worker processes: forks of a server process that has imported PyTorch.
 
-    Started anew, each would take seconds to import PyTorch; forked from the one that trains, it would inherit what its
+    A fresh process takes seconds to import PyTorch. A fork of the training process would inherit locks that its
     threads hold.
     """
     context = multiprocessing.get_context("forkserver")
@@ -118,7 +126,13 @@ def worker_context() -> BaseContext:
 
 
 def iterate_batches(stream: BatchStream, *, workers: int, pinned: bool = False) -> Iterator[Batch]:
-    """The feed's batches, made by ``workers`` processes; 0 makes them here. ``pinned``: in memory that a GPU reads."""
+    """Iterate over the batches of a stream.
+
+    Args:
+        stream: Batches to make.
+        workers: Number of worker processes; 0 makes the batches in this process.
+        pinned: Whether to pin the batches in memory for transfer to a GPU.
+    """
     if not workers:
         return iter(stream)
     ahead = 6 if workers == 1 else 2

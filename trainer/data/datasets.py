@@ -1,4 +1,4 @@
-"""Labelled images on disk, in two layouts, and their split by case.
+"""Labelled images on disk, in two layouts, and their split into training and validation cases.
 
 Medical Segmentation Decathlon: a folder with ``dataset.json`` that lists the pairs and names the labels. Folder pair:
 ``images/`` and ``labels/`` with equal file names; ``labels.json`` (``{"1": "anterior"}``) may name the labels.
@@ -27,12 +27,12 @@ _MODALITIES = {"MRI": "MR", "PET": "PT"}
 
 @dataclass(frozen=True)
 class Case:
-    """One image and its labels.
+    """An image and its labels.
 
     Attributes:
-        name: The image file's name without its suffix.
-        image: The image's file.
-        label: The file of its labels, one whole number per voxel.
+        name: Name of the image file without suffix.
+        image: Image file.
+        label: Label file, with a whole number per voxel.
     """
 
     name: str
@@ -45,11 +45,11 @@ class Dataset:
     """The cases of a folder.
 
     Attributes:
-        name: What it calls itself, or its folder's name.
-        cases: By name.
-        labels: Names by the number in the label files; empty: not said, every number found is a label.
-        modality: In DICOM's terms (CT, MR, PT, US); empty: not said.
-        licence: Of the images and labels, as ``dataset.json`` says it; empty: not said.
+        name: Name in ``dataset.json``, or of the folder.
+        cases: Cases, ordered by name.
+        labels: Names of the labels by their number in the label files. Empty: every number is a label.
+        modality: Modality in DICOM's terms (CT, MR, PT, US). Empty: unknown.
+        licence: Licence of images and labels in ``dataset.json``. Empty: unknown.
     """
 
     name: str
@@ -65,8 +65,8 @@ class LabelledVolume:
 
     Attributes:
         image: Voxels [z, y, x] in the image's own units.
-        labels: Numbers of the label file, [z, y, x], 0 for background.
-        geometry: Of both.
+        labels: Numbers of the label file, [z, y, x]; 0 is background.
+        geometry: Geometry of both arrays.
     """
 
     image: Array
@@ -76,30 +76,35 @@ class LabelledVolume:
 
 @dataclass(frozen=True)
 class Split:
-    """Which cases are learnt from and which are held out to measure on."""
+    """Split of a dataset.
+
+    Attributes:
+        training: Names of the cases to train on.
+        validation: Names of the held-out cases to validate on.
+    """
 
     training: tuple[str, ...]
     validation: tuple[str, ...]
 
 
 def read_dataset(folder: Path) -> Dataset:
-    """The dataset in a folder; no image is opened.
+    """List the cases of a dataset's folder. No image is opened.
 
     Raises:
-        DatasetError: It has neither layout, a file is missing, or there is no pair.
+        DatasetError: The folder has neither layout, a file is missing, or there is no pair.
     """
     if not folder.is_dir():
-        raise DatasetError(f"there is no dataset {folder}")
+        raise DatasetError(f"dataset folder {folder} does not exist")
     dataset = _read_decathlon(folder) if (folder / "dataset.json").is_file() else _read_folder_pair(folder)
     if not dataset.cases:
-        raise DatasetError(f"{folder} lists no labelled image")
+        raise DatasetError(f"{folder} has no labelled image: expected at least one pair of image and labels")
     names = [case.name for case in dataset.cases]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DatasetError(f"{folder} has several cases named {twice[0]}")
+    if duplicates := sorted({name for name in names if names.count(name) > 1}):
+        raise DatasetError(f"{folder} has several cases named {duplicates[0]}: names must be unique")
     for case in dataset.cases:
         for path in (case.image, case.label):
             if not path.is_file():
-                raise DatasetError(f"case {case.name}: there is no file {path}")
+                raise DatasetError(f"case {case.name}: file {path} does not exist")
     return dataset
 
 
@@ -107,12 +112,12 @@ def read_case(case: Case, labels: Mapping[int, str]) -> LabelledVolume:
     """Read and check one case.
 
     Args:
-        case: Of a dataset.
-        labels: Its labels' names by number; empty: any number will do.
+        case: Case of a dataset.
+        labels: Names of the dataset's labels by number; empty: any number is a label.
 
     Raises:
-        DatasetError: A file cannot be read, image and labels have other grids, voxels are NaN, or labels are no whole
-            numbers from 0 or not those of the dataset.
+        DatasetError: A file cannot be read, image and labels have different grids, voxels are NaN, or labels are not
+            whole numbers from 0 or not among those of the dataset.
     """
     try:
         image, label = Volume.read(case.image), Volume.read(case.label)
@@ -120,17 +125,17 @@ def read_case(case: Case, labels: Mapping[int, str]) -> LabelledVolume:
         check_voxels(label.array)
     except VolumeError as error:
         raise DatasetError(f"case {case.name}: {error.message}") from error
-    # Each in its own orientation: labels are often saved by another program, with other axes.
+    # Image and labels are oriented separately: labels are often saved by another program, with other axes.
     geometry = image.geometry.canonical()
     _check_same_grid(case, geometry, label.geometry.canonical())
     numbers = np.rint(label.array).astype(np.int32)
     if not np.array_equal(numbers, label.array) or numbers.min() < 0:
-        raise DatasetError(f"case {case.name}: labels must be whole numbers from 0")
+        raise DatasetError(f"case {case.name}: labels must be whole numbers, 0 or greater")
     if labels:
-        strangers = sorted(set(np.unique(numbers).tolist()) - {0, *labels})
-        if strangers:
-            known = ", ".join(f"{number} {name}" for number, name in labels.items())
-            raise DatasetError(f"case {case.name}: label {strangers[0]} is not among those of the dataset: {known}")
+        unknown = sorted(set(np.unique(numbers).tolist()) - {0, *labels})
+        if unknown:
+            expected = ", ".join(f"{number} {name}" for number, name in labels.items())
+            raise DatasetError(f"case {case.name}: label {unknown[0]} is not among those of the dataset: {expected}")
     return LabelledVolume(
         image=image.geometry.orientation.to_canonical(image.array),
         labels=label.geometry.orientation.to_canonical(numbers),
@@ -139,35 +144,35 @@ def read_case(case: Case, labels: Mapping[int, str]) -> LabelledVolume:
 
 
 def split_cases(dataset: Dataset, *, seed: int, held_out_fraction: float = 0.2, held_out: Path | None = None) -> Split:
-    """Part the cases.
+    """Split a dataset by case.
 
     Args:
-        dataset: What to part.
-        seed: Of the draw; the same seed and cases give the same split.
-        fraction: Share of the cases to hold out, at least one case.
-        held_out: Text file with one name of a case per line, in place of a draw.
+        dataset: Dataset to split.
+        seed: Seed of the draw. The same seed and cases give the same split.
+        held_out_fraction: Fraction of the cases to hold out; at least one case is held out.
+        held_out: Text file with the names of the cases to hold out, one per line; None: they are drawn.
 
     Raises:
-        DatasetError: A name is unknown, or one side is left empty.
+        DatasetError: The file names an unknown case, or either part is empty.
     """
     names = sorted(case.name for case in dataset.cases)
     if held_out is not None:
         chosen = {line.strip() for line in _read_text(held_out).splitlines() if line.strip()}
-        if strangers := sorted(chosen - set(names)):
-            raise DatasetError(f"{held_out} names {strangers[0]}, which is no case of {dataset.name}")
+        if unknown := sorted(chosen - set(names)):
+            raise DatasetError(f"{held_out} names {unknown[0]}, which is not a case of {dataset.name}")
     else:
         count = max(1, round(held_out_fraction * len(names)))
         chosen = set(np.random.default_rng(seed).permutation(names)[:count].tolist())
-    parts = Split(
+    result = Split(
         training=tuple(name for name in names if name not in chosen),
         validation=tuple(name for name in names if name in chosen),
     )
-    if not parts.training or not parts.validation:
+    if not result.training or not result.validation:
         raise DatasetError(
-            f"{dataset.name} has {len(names)} cases, {len(chosen)} of them held out: at least one must be learnt from, "
-            "and one held out"
+            f"{dataset.name} has {len(names)} cases, {len(chosen)} of them held out: expected at least one to train on "
+            "and one to hold out"
         )
-    return parts
+    return result
 
 
 def _read_decathlon(folder: Path) -> Dataset:
@@ -179,11 +184,11 @@ def _read_decathlon(folder: Path) -> Dataset:
         modalities = [str(name) for name in data.get("modality", {}).values()]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DatasetError(
-            f'{path} is not as the Decathlon\'s: expected "labels": {{"1": "name"}} and "training": '
+            f'{path} does not have the layout of the Decathlon: expected "labels": {{"1": "name"}} and "training": '
             '[{"image": ..., "label": ...}]'
         ) from error
     if not labels:
-        raise DatasetError(f"{path} names no label")
+        raise DatasetError(f"{path} names no label: expected at least one besides the background")
     return Dataset(
         name=str(data.get("name") or folder.resolve().name),
         cases=tuple(Case(_stem(image), image, label) for image, label in sorted(pairs)),
@@ -196,27 +201,27 @@ def _read_decathlon(folder: Path) -> Dataset:
 def _read_folder_pair(folder: Path) -> Dataset:
     images, labels = folder / "images", folder / "labels"
     if not images.is_dir() or not labels.is_dir():
-        raise DatasetError(f"{folder} is no dataset: expected dataset.json, or the folders images and labels")
-    found = {kind: {path.name for path in kind.iterdir() if not path.name.startswith(".")} for kind in (images, labels)}
+        raise DatasetError(f"{folder} is not a dataset: expected dataset.json, or the folders images and labels")
+    names = {kind: {path.name for path in kind.iterdir() if not path.name.startswith(".")} for kind in (images, labels)}
     for kind, other in ((images, labels), (labels, images)):
-        if alone := sorted(found[kind] - found[other]):
-            raise DatasetError(f"{kind / alone[0]} has no file of the same name in {other.name}")
-    names: dict[int, str] = {}
+        if unpaired := sorted(names[kind] - names[other]):
+            raise DatasetError(f"{kind / unpaired[0]} has no file of the same name in {other.name}")
+    label_names: dict[int, str] = {}
     if (folder / "labels.json").is_file():
         try:
-            names = {int(number): str(name) for number, name in _read_json(folder / "labels.json").items()}
+            label_names = {int(number): str(name) for number, name in _read_json(folder / "labels.json").items()}
         except (ValueError, AttributeError) as error:
-            raise DatasetError(f'{folder / "labels.json"} must be as {{"1": "name"}}') from error
-        names.pop(0, None)
+            raise DatasetError(f'{folder / "labels.json"} does not name labels: expected {{"1": "name"}}') from error
+        label_names.pop(0, None)
     return Dataset(
         name=folder.resolve().name,
-        cases=tuple(Case(_stem(images / name), images / name, labels / name) for name in sorted(found[images])),
-        labels=dict(sorted(names.items())),
+        cases=tuple(Case(_stem(images / name), images / name, labels / name) for name in sorted(names[images])),
+        labels=dict(sorted(label_names.items())),
     )
 
 
 def _check_same_grid(case: Case, image: Geometry, label: Geometry) -> None:
-    """Refuse labels that lie elsewhere; files round their places, so that half a voxel is let pass."""
+    """Refuse labels on another grid. Files round their geometry, so up to half a voxel of offset is accepted."""
     if image.size != label.size:
         raise DatasetError(f"case {case.name}: the image has {image.size} voxels (x, y, z), its labels {label.size}")
     corners = np.array([[0, 0, 0], image.size], np.float64)

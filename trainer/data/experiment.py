@@ -1,4 +1,4 @@
-"""What a training run on labelled images is about: dataset, split by case and spec, settled before the first step."""
+"""The fixed inputs of a training run on labelled images: dataset, split by case, and spec."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _SPLIT = "split.json"
 
 @dataclass(frozen=True)
 class Experiment:
-    """The same after a restart.
+    """Inputs of a run, the same whenever it is resumed.
 
     Attributes:
-        dataset: What is learnt.
-        fingerprint: What it is like.
-        parts: Which cases are learnt from, and which held out.
-        spec: What is trained, every open place of its template filled.
+        dataset: Dataset to train on.
+        fingerprint: Properties of the dataset.
+        split: Training and validation cases.
+        spec: Spec to train, with every field that its template leaves open filled in.
     """
 
     dataset: Dataset
@@ -38,23 +38,24 @@ class Experiment:
 
 
 def check_identity(saved: Mapping[str, Any], wanted: Mapping[str, Any], *, out: Path) -> None:
-    """Refuse to go on with another run.
+    """Check that a folder's run is the one to resume.
 
     Args:
-        saved: What the folder's run was about, by what to call it; what an older trainer did not keep is not compared.
-        wanted: What this one is about, likewise.
-        out: The folder, for the error.
+        saved: Identity of the run in the folder: values by the name used in errors. Names that an older trainer did
+            not store are not compared.
+        wanted: Identity of the run to resume, in the same form.
+        out: Folder of the run, for the error.
 
     Raises:
-        FailedPrecondition: They differ.
+        FailedPrecondition: The identities differ.
     """
-    for what, value in wanted.items():
-        if what in saved and saved[what] != value:
-            raise FailedPrecondition(f"{out} holds a run with another {what}: give this one another folder")
+    for name, value in wanted.items():
+        if name in saved and saved[name] != value:
+            raise FailedPrecondition(f"{out} holds a run with another {name}: choose another folder")
 
 
 def write_split(split: Split, *, out: Path) -> None:
-    """Write ``split.json``, for people; give it the folder of a run that is known to be this one."""
+    """Write ``split.json`` for people to read. Check the identity of the folder's run first."""
     write_atomically(out / _SPLIT, json.dumps(asdict(split), indent=1).encode())
 
 
@@ -69,22 +70,22 @@ def prepare_experiment(
     workers: int,
     report: Callable[[float], None] = lambda _: None,
 ) -> Experiment:
-    """Read a dataset, split it, and fill the template; what took long is kept in the run's folder.
+    """Read a dataset, split it, and complete the template. The fingerprint is stored in the run's folder.
 
     Args:
         data: Folder of the dataset.
-        template: A segmentation spec as a YAML reader returns it, perhaps incomplete.
-        out: Folder of the run: ``fingerprint.json`` is written there.
-        seed: Of the split.
-        fraction: Share of the cases to hold out.
-        held_out: File with the names of the cases to hold out, in place of a draw.
-        workers: Threads that read.
-        report: Called with the part that is read, 0 to 1.
+        template: Segmentation spec as a YAML reader returns it. It may be incomplete.
+        out: Folder of the run, for ``fingerprint.json``.
+        seed: Seed of the split.
+        held_out_fraction: Fraction of the cases to hold out when they are drawn.
+        held_out: File with the names of the cases to hold out; None: they are drawn by the seed.
+        workers: Number of threads that read.
+        report: Callback with the fraction that is read, 0 to 1.
 
     Raises:
-        DatasetError: The dataset cannot be used.
-        ModelSpecError: The template is wrong.
-        FailedPrecondition: The folder's run was on other cases.
+        DatasetError: The dataset is unusable.
+        ModelSpecError: The template is not a valid segmentation spec.
+        FailedPrecondition: The folder's run used other cases.
     """
     dataset = read_dataset(data)
     parts = split_cases(dataset, seed=seed, held_out_fraction=held_out_fraction, held_out=held_out)
@@ -92,7 +93,7 @@ def prepare_experiment(
     if path.exists():
         fingerprint = Fingerprint.read(path)
         if fingerprint.cases != tuple(case.name for case in dataset.cases):
-            raise FailedPrecondition(f"{out} holds a run on other cases: give this one another folder")
+            raise FailedPrecondition(f"{out} holds a run on other cases: choose another folder")
     else:
         fingerprint = compute_fingerprint(dataset, workers=workers, report=report)
         fingerprint.write(path)

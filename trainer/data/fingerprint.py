@@ -1,4 +1,4 @@
-"""What a dataset is like, and the segmentation spec that follows from it: nnU-Net's fingerprint and rules, in small."""
+"""Properties of a dataset, and the segmentation spec that follows from them: a small form of nnU-Net's rules."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from trainer.data.datasets import Case, Dataset, read_case
 __all__ = ["MAX_PATCH_VOXELS", "Fingerprint", "complete_spec", "compute_fingerprint"]
 
 MAX_PATCH_VOXELS = 96**3
-"""Of a patch: what fits into memory with its gradients."""
+"""Maximum number of voxels of a patch: they fit into memory with their gradients."""
 _MIN_CELLS = 4
-"""An axis is halved while it keeps as many cells."""
+"""An axis is halved while this many cells are left."""
 _ANISOTROPY = 2.0
-"""Axes whose voxels are longer than this times the shortest are not halved, nor convolved, yet."""
+"""An axis is not halved or convolved yet while its voxels are longer than this factor times the shortest."""
 _INTENSITIES_PER_CASE = 2000
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What all cases of a dataset are like.
+    """Properties of a dataset.
 
     Attributes:
-        cases: Their names.
+        cases: Names of its cases.
         size: Median size along canonical (x, y, z), on the median spacing, voxels.
         spacing: Median spacing along canonical (x, y, z), mm.
-        labels: Names by the number in the label files, as the dataset says or as found.
-        low: The 0.5th percentile of the labelled voxels' intensities, in the images' own units.
-        high: The 99.5th.
+        labels: Names of the labels by their number in the label files.
+        low: 0.5th percentile of the intensities of labelled voxels, in the images' own units.
+        high: 99.5th percentile of the same intensities.
     """
 
     cases: tuple[str, ...]
@@ -51,12 +51,12 @@ class Fingerprint:
     high: float
 
     def write(self, path: Path) -> None:
-        """Write as JSON."""
+        """Write the fingerprint as JSON."""
         write_atomically(path, json.dumps(asdict(self), indent=1).encode())
 
     @classmethod
     def read(cls, path: Path) -> Fingerprint:
-        """Read what :meth:`write` wrote."""
+        """Read a file written by :meth:`write`."""
         data = json.loads(path.read_text(encoding="utf-8"))
         return cls(
             cases=tuple(data["cases"]),
@@ -79,32 +79,32 @@ class _CaseFacts:
 def compute_fingerprint(
     dataset: Dataset, *, workers: int = 1, report: Callable[[float], None] = lambda _: None
 ) -> Fingerprint:
-    """Read every case once, which also checks it.
+    """Read and check every case of a dataset once, and summarise it.
 
     Args:
-        dataset: What to read.
-        workers: Threads that read.
-        report: Called with the part that is done, 0 to 1.
+        dataset: Dataset to read.
+        workers: Number of threads that read.
+        report: Callback with the finished fraction, 0 to 1.
 
     Raises:
-        DatasetError: A case is not usable, or no case has any label.
+        DatasetError: A case is unusable, or no case has a label.
     """
     facts: list[_CaseFacts] = []
     with ThreadPoolExecutor(workers) as pool:
-        for one in pool.map(lambda case: _read_facts(case, dataset.labels), dataset.cases):
-            facts.append(one)
+        for case_facts in pool.map(lambda case: _read_facts(case, dataset.labels), dataset.cases):
+            facts.append(case_facts)
             report(len(facts) / len(dataset.cases))
-    found = sorted(set().union(*(one.labels for one in facts)))
-    if not found:
-        raise DatasetError(f"{dataset.name}: all labels are empty")
-    spacing = np.median([one.spacing for one in facts], axis=0)
-    size = np.median([np.array(one.size) * one.spacing / spacing for one in facts], axis=0)
-    low, high = np.percentile(np.concatenate([one.intensities for one in facts]), [0.5, 99.5])
+    numbers = sorted(set().union(*(case.labels for case in facts)))
+    if not numbers:
+        raise DatasetError(f"{dataset.name}: all label files are empty; expected at least one labelled voxel")
+    spacing = np.median([case.spacing for case in facts], axis=0)
+    size = np.median([np.array(case.size) * case.spacing / spacing for case in facts], axis=0)
+    low, high = np.percentile(np.concatenate([case.intensities for case in facts]), [0.5, 99.5])
     return Fingerprint(
         cases=tuple(case.name for case in dataset.cases),
         size=_triple([int(n) for n in np.rint(size)]),
         spacing=_triple([round(float(edge), 4) for edge in spacing]),
-        labels=dataset.labels or {number: f"label {number}" for number in found},
+        labels=dataset.labels or {number: f"label {number}" for number in numbers},
         low=float(low),
         high=float(high),
     )
@@ -122,18 +122,18 @@ def _read_facts(case: Case, labels: Mapping[int, str]) -> _CaseFacts:
 
 
 def complete_spec(template: Mapping[str, Any], dataset: Dataset, fingerprint: Fingerprint) -> ModelSpec:
-    """The spec of a template whose open places the dataset fills.
+    """Complete a spec with what follows from a dataset.
 
-    Labels, modality, title, patch, channels and the network's depth and ends are filled where the template does not say
-    them.
+    Labels, modality, title, patch, channels, and the depth and input and output channels of the network are filled in
+    where the template leaves them open.
 
     Args:
-        template: A segmentation spec as a YAML reader returns it, perhaps incomplete.
-        dataset: What will be learnt.
-        fingerprint: Of that dataset.
+        template: Segmentation spec as a YAML reader returns it. It may be incomplete.
+        dataset: Dataset to train on.
+        fingerprint: Fingerprint of the dataset.
 
     Raises:
-        ModelSpecError: The template is not for segmentation, has other labels than the dataset, or is wrong elsewhere.
+        ModelSpecError: The template is not for segmentation, has other labels than the dataset, or is invalid.
     """
     data = copy.deepcopy(dict(template))
     if data.get("task") != Task.SEGMENTATION.value:
@@ -166,7 +166,7 @@ def complete_spec(template: Mapping[str, Any], dataset: Dataset, fingerprint: Fi
 
 
 def _limit_patch(extent: Points) -> list[float]:
-    """A median volume (x, y, z) cells, shrunk to what a patch may have, its longest axes first."""
+    """Shrink the size of a median volume, cells along (x, y, z), to that of a patch: the longest axis first."""
     size = [max(8.0, float(n)) for n in extent]
     while math.prod(size) > MAX_PATCH_VOXELS:
         size[int(np.argmax(size))] *= 0.95
@@ -174,7 +174,7 @@ def _limit_patch(extent: Points) -> list[float]:
 
 
 def _round_to_stride(size: list[float], stride: list[int]) -> list[int]:
-    """The size in whole strides: rounded up while the bound allows it."""
+    """Round a size to whole strides: up while the maximum allows it."""
     whole = [math.ceil(n / s) * s for n, s in zip(size, stride, strict=True)]
     while math.prod(whole) > MAX_PATCH_VOXELS:
         longest = int(np.argmax(whole))
@@ -183,17 +183,17 @@ def _round_to_stride(size: list[float], stride: list[int]) -> list[int]:
 
 
 def _complete_network(arguments: dict[str, Any], size: list[float], spacing: list[float]) -> None:
-    """DynUNet's strides and kernels [z, y, x]: halve what is fine and large enough; thick slices wait."""
+    """Fill in DynUNet's strides and kernels [z, y, x]: axes that are fine and large enough are halved at each level."""
     cells, edges = np.array(size[::-1], np.float64), np.array(spacing[::-1], np.float64)
-    most = len(arguments.get("filters", range(6)))
+    max_levels = len(arguments.get("filters", range(6)))
     strides, kernels = [[1, 1, 1]], [[3, 3, 3]]
-    while len(strides) < most:
+    while len(strides) < max_levels:
         fine = edges <= _ANISOTROPY * edges.min()
         halved = fine & (cells / 2 >= _MIN_CELLS)
-        kernels[-1] = [3 if one else 1 for one in fine]
+        kernels[-1] = [3 if convolved else 1 for convolved in fine]
         if not halved.any():
             break
-        strides.append([2 if one else 1 for one in halved])
+        strides.append([2 if halve else 1 for halve in halved])
         kernels.append([3, 3, 3])
         cells, edges = cells / strides[-1], edges * strides[-1]
     if "strides" not in arguments:

@@ -1,7 +1,7 @@
-"""PatchDataset of prepared cases for training: random places, more of them on labels, and MONAI's augmentations.
+"""Training patches of prepared cases: random positions, some of them on labels, with MONAI's augmentations.
 
-The batch of a step depends on the seed and the step's number alone, so that a run that was interrupted goes on with the
-batches that it would have seen.
+The batch of a step is a function of the seed and the step, so that an interrupted run continues with the batches that
+it would have seen.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from trainer.data.cases import PreparedCase
 __all__ = ["PatchBatch", "PatchDataset", "augmentation", "cut_patch", "iterate_patches"]
 
 _LABELLED_FRACTION = 1 / 3
-"""Share of the patches that have a labelled voxel at their centre, as nnU-Net's."""
+"""Fraction of the patches that are centred on a labelled voxel, as in nnU-Net."""
 _CUT_SCALE = 1.2
-"""PatchDataset are cut so much larger, so that turning and warping bring in what lies there."""
+"""Factor by which patches are cut larger, so that rotation and deformation bring in real surroundings."""
 
 PatchBatch = tuple[torch.Tensor, torch.Tensor]
 """Channels [batch, channel, z, y, x], float32, and labels [batch, 1, z, y, x], int64."""
@@ -44,13 +44,13 @@ PatchBatch = tuple[torch.Tensor, torch.Tensor]
 def cut_patch(
     case: PreparedCase, centre: Sequence[int], shape: Shape, *, spec: PatchSpec
 ) -> tuple[Float, npt.NDArray[np.uint8]]:
-    """A patch of a case; what lies beyond the volume is padding, as where it is served, and background.
+    """Cut a patch out of a case. Outside the volume, it is padded as in the gateway, and its labels are background.
 
     Args:
-        case: The case.
-        centre: Voxel [z, y, x] at the patch's middle, in the volume.
-        shape: Of the patch, [z, y, x].
-        spec: Says what is seen beyond the volume.
+        case: Case to cut from.
+        centre: Voxel [z, y, x] of the volume at the centre of the patch.
+        shape: Shape of the patch, [z, y, x].
+        spec: Padding of the model.
 
     Returns:
         Channels [channel, z, y, x] and labels [1, z, y, x].
@@ -62,24 +62,25 @@ def cut_patch(
         low, high = max(0, first), min(extent, first + size)
         reads.append(slice(low, high))
         puts.append(slice(low - first, high - first))
-    beyond = [(0, 0), *((put.start, size - put.stop) for put, size in zip(puts, shape, strict=True))]
+    padding = [(0, 0), *((put.start, size - put.stop) for put, size in zip(puts, shape, strict=True))]
     inside = channels[:, reads[0], reads[1], reads[2]].astype(np.float32)
     if spec.padding == "replicate":
-        image = np.pad(inside, beyond, mode="edge")
+        image = np.pad(inside, padding, mode="edge")
     else:
-        image = np.pad(inside, beyond, constant_values=spec.padding_value)
-    return image, np.pad(labels[reads[0], reads[1], reads[2]][None], beyond)
+        image = np.pad(inside, padding, constant_values=spec.padding_value)
+    return image, np.pad(labels[reads[0], reads[1], reads[2]][None], padding)
 
 
-def augmentation(spec: SegmentationSpec, *, mirror: bool) -> Compose:
-    """Random changes of ``{"image": [channel, z, y, x], "label": [1, z, y, x]}``, which end in patches of the spec.
+def augmentation(spec: ModelSpec, *, mirror: bool) -> Compose:
+    """Make the random transform of ``{"image": [channel, z, y, x], "label": [1, z, y, x]}`` to a patch of the spec.
 
     Args:
-        spec: Of the network.
-        mirror: Whether half of the patches have left and right swapped; their labels keep their numbers.
+        spec: Spec of the network.
+        mirror: Whether to swap left and right in half of the patches. Labels keep their numbers.
     """
+    assert spec.patch is not None  # every segmentation spec has one
     z, y, x = spec.input_shape[1:]
-    # Thick slices are not turned out of their plane.
+    # Volumes with thick slices are rotated only slightly out of the slice plane.
     spacing = spec.patch.spacing
     tilt = 0.35 if max(spacing) <= 2 * min(spacing) else 0.1
     return Compose(
@@ -116,21 +117,21 @@ def augmentation(spec: SegmentationSpec, *, mirror: bool) -> Compose:
 
 @dataclass(frozen=True)
 class PatchDataset(Dataset[PatchBatch]):
-    """Batches by the number of their step.
+    """Batches of patches by step.
 
     Attributes:
-        cases: To cut from.
-        spec: Of the network.
-        seed: Of everything.
-        batch: PatchDataset in a batch.
-        mirror: Whether half of the patches have left and right swapped.
-        rank: Which of several processes this is: each has patches of its own.
+        cases: Cases to cut from.
+        spec: Spec of the network.
+        seed: Seed of all draws.
+        batch_size: Number of patches in a batch.
+        mirror: Whether to swap left and right in half of the patches.
+        rank: Number of the training process. Each process draws its own patches.
     """
 
     cases: tuple[PreparedCase, ...]
     spec: SegmentationSpec
     seed: int
-    batch: int
+    batch_size: int
     mirror: bool
     rank: int = 0
 
@@ -139,7 +140,7 @@ class PatchDataset(Dataset[PatchBatch]):
         rng = np.random.default_rng((self.seed, self.rank, step))
         change = augmentation(self.spec, mirror=self.mirror)
         images, labels = [], []
-        for _ in range(self.batch):
+        for _ in range(self.batch_size):
             image, label = self._draw(rng)
             change.set_random_state(seed=int(rng.integers(2**32)))
             changed = change({"image": torch.from_numpy(image), "label": torch.from_numpy(label)})
@@ -149,12 +150,13 @@ class PatchDataset(Dataset[PatchBatch]):
 
     def _draw(self, rng: Rng) -> tuple[Float, npt.NDArray[np.uint8]]:
         case = self.cases[int(rng.integers(len(self.cases)))]
+        assert self.spec.patch is not None  # every segmentation spec has one
         shape = self.spec.input_shape[1:]
         z, y, x = (int(np.ceil(_CUT_SCALE * n)) for n in shape)
         places = case.label_voxels
         if len(places) and rng.random() < _LABELLED_FRACTION:
-            found = np.unique(places[:, 0])
-            rows = places[places[:, 0] == found[int(rng.integers(len(found)))]]
+            present = np.unique(places[:, 0])
+            rows = places[places[:, 0] == present[int(rng.integers(len(present)))]]
             wanted = rows[int(rng.integers(len(rows))), 1:].tolist()
         else:
             wanted = [int(rng.integers(extent)) for extent in case.labels.shape]
@@ -165,13 +167,20 @@ class PatchDataset(Dataset[PatchBatch]):
 
 
 def _centre_inside(wanted: int, extent: int, size: int) -> int:
-    """The patch's middle nearest to a voxel, along an axis: the patch in the volume, or the volume in the patch."""
+    """Return the centre nearest to ``wanted`` along an axis for which the patch lies in the volume, or contains it."""
     first, last = sorted((size // 2, extent - (size - size // 2)))
     return min(max(wanted, first), last)
 
 
 def iterate_patches(patches: PatchDataset, *, first: int, last: int, workers: int) -> Iterator[PatchBatch]:
-    """The batches of the steps from ``first`` up to ``last``, made by ``workers`` processes; 0 makes them here."""
+    """Iterate over the batches of steps.
+
+    Args:
+        patches: Batches by step.
+        first: First step.
+        last: Step after the last one.
+        workers: Number of worker processes; 0 makes the batches in this process.
+    """
     steps = range(first, last)
     if not workers:
         return (patches[step] for step in steps)

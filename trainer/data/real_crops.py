@@ -1,4 +1,4 @@
-"""Labelled images as training targets: every structure a crop, anew deformed each time it is shown."""
+"""Crops of labelled images: one of every structure, deformed anew for every use."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from trainer.synthesis.random_fields import log_uniform, resample, smooth_noise
 __all__ = ["deform_crops", "extract_crops"]
 
 _MIN_VOXELS = 100
-# Of what is shown coarser or warped.
+# After resampling to a coarser grid or deformation.
 _MIN_VOXELS_CHANGED = 50
-# Larger objects are shown coarser: the network's grid has fewer cells than this anyway.
+# Larger objects are resampled to this extent: the network's grid has fewer cells anyway.
 _MAX_OBJECT_EXTENT = 88
 
 
 def extract_crops(image: npt.NDArray[np.generic], labels: npt.NDArray[np.generic]) -> list[Crop]:
-    """One crop for every structure of a labelled image that is large enough to be outlined, also where shown coarser.
+    """Crop every structure of a labelled image that is large enough to be outlined, also after resampling.
 
     Args:
-        image: Canonical voxels [z, y, x], in the image's own units.
+        image: Voxels in canonical orientation, [z, y, x], in the image's own units.
         labels: Labels on the same grid, [z, y, x]; 0 is background.
     """
     whole = labels.astype(np.int64)
@@ -39,11 +39,11 @@ def extract_crops(image: npt.NDArray[np.generic], labels: npt.NDArray[np.generic
             continue
         reach = [context_margin(int(n)) for n in extent]
         outer = tuple(
-            slice(max(0, part.start - more), min(n, part.stop + more))
-            for part, more, n in zip(box, reach, labels.shape, strict=True)
+            slice(max(0, part.start - margin), min(n, part.stop + margin))
+            for part, margin, n in zip(box, reach, labels.shape, strict=True)
         )
         crop = _limit_extent(image[outer].astype(np.float32), whole[outer] == index, extent)
-        # What is thin or scattered may vanish on a coarser grid.
+        # Thin or scattered structures may vanish on a coarser grid.
         if crop.mask.sum() >= _MIN_VOXELS_CHANGED:
             crops.append(crop)
     return crops
@@ -58,13 +58,13 @@ def _limit_extent(image: Float, mask: Bools, extent: npt.NDArray[np.intp]) -> Cr
 
 
 def _to_synthetic_range(image: Float) -> npt.NDArray[np.float16]:
-    """Voxels in float16, brought to the range that synthetic scenes have: what augments one augments the other."""
+    """Scale voxels to the range of synthetic scans, so that the same augmentation suits both; float16."""
     low, high = np.percentile(image, [1, 99])
     return ((image - low) / max(float(high - low), 1e-6)).clip(-8, 8).astype(np.float16)
 
 
 def deform_crops(rng: Rng, crops: Sequence[Crop], *, count: int) -> list[Crop]:
-    """``count`` of the crops, drawn at random, each warped, some on a coarser grid along one axis."""
+    """Draw ``count`` crops and deform each; some are resampled to a coarser grid along one axis."""
     varied: list[Crop] = []
     for choice in rng.integers(len(crops), size=count):
         crop = _warp(rng, crops[int(choice)])
@@ -79,7 +79,7 @@ def _warp(rng: Rng, crop: Crop) -> Crop:
     extent = np.array([part.stop - part.start for part in inside])
     centre = np.array([(part.start + part.stop - 1) / 2 for part in inside]).reshape(3, 1, 1, 1)
     grid = np.stack(np.meshgrid(*(np.arange(n, dtype=np.float32) for n in shape), indexing="ij"))
-    # A little shear and scaling round the object's centre, then a smooth displacement.
+    # A little shear and scaling about the centre of the object, then a smooth displacement.
     matrix = np.eye(3) + rng.normal(0, 0.08, (3, 3)) * (extent[:, None] / extent[None, :]).clip(0.25, 4)
     places = np.tensordot(matrix.astype(np.float32), grid - centre, axes=1) + centre
     if rng.random() < 0.8:

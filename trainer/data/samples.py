@@ -1,8 +1,7 @@
-"""From a painted scene to training samples, by the very functions that serve a person's clicks.
+"""Make training samples of scans, with the same functions that the gateway uses.
 
-A :class:`Crop` is one target with enough of its surroundings for any ROI that its points can ask for; it is what the
-pool keeps. :func:`sample` turns a crop into what the network sees, anew each time: other extreme points, jitter,
-orientation and contrast.
+A :class:`Crop` is a target with enough surroundings for any ROI that its points can lead to. The pool keeps crops.
+:func:`draw_sample` makes a new sample of a crop each time: other extreme points, jitter, orientation and contrast.
 """
 
 from __future__ import annotations
@@ -37,27 +36,27 @@ __all__ = [
 
 _MIN_VOXELS = 40
 MAX_EXTENT = 104
-"""Voxels along the longest side of a target."""
+"""Maximum extent of a target along any axis, in voxels."""
 _AMPLE_EXTENT = 32
-"""Targets below this are thinned out, the smaller the more: every scene is full of them."""
+"""Targets of smaller extent are dropped with a probability that grows as they shrink: scenes have many of them."""
 _MIN_FILL = 0.01
 _SPARSE_FILL = 0.15
-"""Targets that fill more of their box are thinned out, the more the more: three in ten organs in scans do not."""
+"""Targets that fill more of their box are dropped with growing probability: three in ten organs in scans fill less."""
 _IN_PIECES_SHARE = 0.65
 _BOX_SHARE = 0.125
 _CUT_SHORT_SHARE = 0.15
 _MIN_SLICES = 3
 _CUT_SHARE = 0.35
-"""Share of the border-cut candidates that are kept: they are many in small scans."""
+"""Fraction kept of the candidates that the scan's border cuts: small scans have many of them."""
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A target in its surroundings; where the crop ends nearer than :func:`context`, the scan ends.
+    """A target with its surroundings. Where a crop has less than :func:`context_margin` of them, the scan ends.
 
     Attributes:
         image: Intensities [z, y, x], float16.
-        mask: The target, [z, y, x].
+        mask: Voxels of the target, bool [z, y, x].
     """
 
     image: npt.NDArray[np.float16]
@@ -66,13 +65,12 @@ class Crop:
 
 @dataclass(frozen=True)
 class TrainingSample:
-    """One training sample.
+    """A training sample.
 
     Attributes:
-        channels: What the network sees, [channel, z, y, x], as
-            ``sixpoint.preprocessing.guidance.network_input`` returns it.
-        target: Share of each cell that the object fills, [z, y, x], float32 in [0, 1].
-        guide: What the person showed, in the ROI's frame.
+        channels: Network input, [channel, z, y, x], as ``sixpoint.preprocessing.guidance.network_input`` returns it.
+        target: Fraction of each cell that the object fills, [z, y, x], float32 in [0, 1].
+        guidance: Prompts in the ROI's frame.
     """
 
     channels: Floating
@@ -81,7 +79,14 @@ class TrainingSample:
 
 
 def extract_targets(rng: Rng, scene: Scene, scan: SyntheticScan, *, limit: int) -> list[Crop]:
-    """Up to ``most`` targets of one scan: bodies with their parts, some parts alone, some regions of the background."""
+    """Extract targets of a scan: bodies with their parts, some parts alone, some regions of the background.
+
+    Args:
+        rng: Generator that draws the targets.
+        scene: Scene that was scanned.
+        scan: Simulated scan of the scene.
+        limit: Maximum number of targets.
+    """
     labels = scan.labels
     whole = scene.parent[labels]
     parts = np.flatnonzero(scene.parent != np.arange(scene.count))
@@ -108,7 +113,7 @@ def extract_targets(rng: Rng, scene: Scene, scan: SyntheticScan, *, limit: int) 
 def _crop_target(
     rng: Rng, scan: SyntheticScan, array: npt.NDArray[np.uint8], label: int, box: tuple[slice, slice, slice]
 ) -> Crop | None:
-    """A label, or its largest component, with its surroundings; None when it makes no useful target."""
+    """Crop a label, or its largest component, with its surroundings; None if it is no useful target."""
     mask = array[box] == label
     pieces, count = ndimage.label(mask)
     if count > 1 and rng.random() > _IN_PIECES_SHARE:
@@ -119,7 +124,7 @@ def _crop_target(
     low = np.array([outer.start + inner.start for outer, inner in zip(box, tight, strict=True)])
     mask = mask[tight]
     extent = np.array(mask.shape)
-    # Bodies a few slices thick are real; specks and scene-filling regions are not worth a sample.
+    # Organs a few slices thick exist. Specks and regions that fill the scene are not worth a sample.
     if extent.min() < 3 or extent.max() < 6 or extent.max() > MAX_EXTENT or mask.mean() < _MIN_FILL:
         return None
     if rng.random() > extent.max() / _AMPLE_EXTENT or rng.random() > _SPARSE_FILL / mask.mean():
@@ -137,20 +142,20 @@ def _crop_target(
 
 
 def context_margin(extent: int) -> int:
-    """Voxels to keep on each side of a target of ``extent``: the ROI's margin, jitter and the kernel's reach."""
+    """Return the voxels to keep on each side of a target: ROI margin, jitter and the reach of the resampling kernel."""
     return math.ceil(0.3 * extent) + 7
 
 
 def truncate_scan(rng: Rng, crop: Crop) -> Crop:
-    """The part of a target that is in a scan which ends within it, on one side or both, as slabs and short scans do."""
+    """Shorten the scan of a crop so that it ends inside the target, on one side or both, as slabs do."""
     axis = int(rng.integers(3))
     lines = np.flatnonzero(crop.mask.any(axis=tuple(other for other in range(3) if other != axis)))
     low, high = int(lines[0]), int(lines[-1]) + 1
-    kept = max(_MIN_SLICES, round((high - low) * rng.uniform(0.3, 0.9)))
-    if kept >= high - low:
+    slices = max(_MIN_SLICES, round((high - low) * rng.uniform(0.3, 0.9)))
+    if slices >= high - low:
         return crop
-    first = int(rng.integers(low, high - kept + 1))
-    first, last = {0: (first, first + kept), 1: (0, low + kept), 2: (high - kept, crop.mask.shape[axis])}[
+    first = int(rng.integers(low, high - slices + 1))
+    first, last = {0: (first, first + slices), 1: (0, low + slices), 2: (high - slices, crop.mask.shape[axis])}[
         int(rng.integers(3))
     ]
     part = tuple(slice(first, last) if other == axis else slice(None) for other in range(3))
@@ -160,7 +165,7 @@ def truncate_scan(rng: Rng, crop: Crop) -> Crop:
 
 
 def augment(rng: Rng, crop: Crop) -> Crop:
-    """The same target, turned, mirrored and in another contrast."""
+    """Permute and mirror the axes of a crop at random, and change its contrast."""
     order = rng.permutation(3) if rng.random() < 0.5 else np.arange(3)
     flips = tuple(slice(None, None, int(step)) for step in rng.choice([-1, 1], 3))
     image = crop.image.transpose(order)[flips].astype(np.float32)
@@ -168,7 +173,7 @@ def augment(rng: Rng, crop: Crop) -> Crop:
         image = -image
     if rng.random() < 0.35:
         low, high = float(image.min()), float(image.max())
-        # In place of other scanners' curves: contrasts are squeezed at one end.
+        # Imitates the response curves of other scanners: contrast is compressed at one end.
         image = ((image - low) / max(high - low, 1e-6)) ** np.float32(log_uniform(rng, 0.5, 2.0))
     if rng.random() < 0.15:
         image = image + np.float32(rng.uniform(0, 0.15) * image.std()) * rng.standard_normal(image.shape, np.float32)
@@ -176,36 +181,42 @@ def augment(rng: Rng, crop: Crop) -> Crop:
 
 
 def sample_from_points(crop: Crop, points: Points, spec: ModelSpec, *, edge: int, box: bool = False) -> TrainingSample:
-    """The sample of a crop for given points (x, y, z indices of the crop), as serving would see it.
+    """Make the sample of a crop for given points, as the gateway would make the network's input.
 
     Args:
-        crop: The target and its surroundings.
-        points: The extreme points, shape [n, 3].
-        spec: ROI and channels; its ROI's size is replaced.
-        edge: Cells of the ROI's grid along each axis.
-        box: Whether the person drew the points' box instead of clicking the points.
+        crop: Target with its surroundings.
+        points: Extreme points, (x, y, z) indices of the crop, shape [n, 3].
+        spec: ROI and channels. The size of the ROI's grid is replaced.
+        edge: Number of cells of the ROI's grid along each axis.
+        box: Whether the prompt is the box of the points instead of the points.
     """
     roi_spec = spec.roi.model_copy(update={"size": (edge, edge, edge)})
     roi = Roi.from_points(points, spacing=(1.0, 1.0, 1.0), spec=roi_spec)
     z, y, x = crop.image.shape
-    guide = PromptGuidance.in_roi(
+    guidance = PromptGuidance.within(
         roi,
         box=(points.min(axis=0), points.max(axis=0)),
         extremes=points[:0] if box else points,
         image_size=(x, y, z),
     )
     return TrainingSample(
-        channels=network_input(roi.extract(crop.image), guide, spec.input),
+        channels=network_input(roi.extract(crop.image), guidance, spec.input),
         target=roi.extract(crop.mask),
-        guidance=guide,
+        guidance=guidance,
     )
 
 
 def draw_sample(rng: Rng, crop: Crop, spec: ModelSpec, *, edge: int, augmented: bool = True) -> TrainingSample:
-    """A sample of a crop; ``varied=False``: as it is, with exact points.
+    """Draw a sample of a crop.
 
-    Otherwise augmented, half of the time with points that miss, one time in eight with a box for the points, and one
-    time in seven in a scan that ends within the target.
+    Args:
+        rng: Generator that draws points and augmentation.
+        crop: Target with its surroundings.
+        spec: ROI and channels. The size of the ROI's grid is replaced.
+        edge: Number of cells of the ROI's grid along each axis.
+        augmented: Whether to augment: the crop is permuted and its contrast changed, half of the samples have jittered
+            points, one in eight has a box instead of points, and one in seven a scan that ends inside the target.
+            Otherwise the crop is used as it is, with exact points.
     """
     if augmented:
         crop = augment(rng, truncate_scan(rng, crop) if rng.random() < _CUT_SHORT_SHARE else crop)

@@ -14,24 +14,24 @@ __all__ = ["read_spec", "read_spec_mapping"]
 
 
 def read_spec(path: Path) -> ModelSpec:
-    """The spec in a YAML file.
+    """Read a complete spec.
 
     Raises:
-        ModelSpecError: When it is not one.
+        ModelSpecError: The file is not YAML, or not a valid spec.
     """
     return ModelSpec.from_mapping(read_spec_mapping(path))
 
 
 def read_spec_mapping(path: Path) -> dict[str, Any]:
-    """A spec in a YAML file that may be incomplete.
+    """Read a spec that may be incomplete, as a mapping.
 
     Raises:
-        ModelSpecError: When it is not YAML, or no mapping.
+        ModelSpecError: The file is not YAML, or contains no mapping.
     """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ModelSpecError(f"{path.name} is not YAML: {error}") from error
     if not isinstance(data, dict):
-        raise ModelSpecError(f"{path.name} holds no mapping")
+        raise ModelSpecError(f"{path.name} contains no mapping: expected the fields of a spec")
     return data

@@ -1,4 +1,4 @@
-"""Labelled images as the structures that an annotation model is measured on."""
+"""Structures of labelled images, on which annotation models are evaluated."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainer.data.datasets import Case, Dataset, read_case, read_dataset
 __all__ = ["MIN_VOXELS", "LabelledImage", "Structure", "choose_structures", "list_images"]
 
 MIN_VOXELS = 300
-"""Structures with fewer voxels are left out: their own labels are uncertain by as much as any method's error."""
+"""Structures with fewer voxels are skipped: their labels are as uncertain as any method's error."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,10 +25,10 @@ class Structure:
     """One structure in one image.
 
     Attributes:
-        group: What means are taken over: structures of one kind.
-        name: Of the structure or its image, unlike any other in the group.
-        image: The image.
-        truth: Its voxels, bool [z, y, x].
+        group: Name of the kind of structure that means are computed over.
+        name: Name of the structure or its image, unique in the group.
+        image: Image that contains the structure.
+        truth: Voxels of the structure, bool [z, y, x].
     """
 
     group: str
@@ -39,12 +39,12 @@ class Structure:
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """An image that is read when its turn comes.
+    """An image that is read only when it is needed.
 
     Attributes:
-        name: For people.
-        groups: Those that its structures can be of; empty: not known before it is read.
-        read: Reads its structures of at least :data:`MIN_VOXELS` voxels, all in one image.
+        name: Name to display.
+        groups: Groups that its structures can belong to; empty: unknown until it is read.
+        read: Function that reads its structures of at least :data:`MIN_VOXELS` voxels.
     """
 
     name: str
@@ -53,14 +53,14 @@ class LabelledImage:
 
 
 def list_images(folder: Path, *, merge: bool = False) -> list[LabelledImage]:
-    """The labelled images of a dataset (Decathlon layout or folder pair); every label is a group.
+    """List the labelled images of a dataset (Decathlon layout or folder pair). Every label is a group.
 
     Args:
-        folder: The dataset.
-        merge: Whether all labels of an image together are one structure, in a group of the dataset's name.
+        folder: Folder of the dataset.
+        merge: Whether all labels of an image together are one structure, in a group named after the dataset.
 
     Raises:
-        DatasetError: When it is no dataset.
+        DatasetError: The folder is not a dataset.
     """
     dataset = read_dataset(folder)
     groups = (dataset.name,) if merge else tuple(dataset.labels.values())
@@ -71,13 +71,16 @@ def list_images(folder: Path, *, merge: bool = False) -> list[LabelledImage]:
 def choose_structures(
     images: Sequence[LabelledImage], *, groups: Collection[str] = (), limit: int | None = None, seed: int = 0
 ) -> Iterator[tuple[LabelledImage, list[Structure]]]:
-    """Read the images one after another, each with its structures that are to be measured; those may be none.
+    """Read images one after another and choose their structures to evaluate on.
 
     Args:
-        images: All there are.
-        groups: Only structures of these; empty: of all.
-        limit: At most so many structures of each group, drawn by the seed.
-        seed: Of the draw.
+        images: Images to choose from.
+        groups: Groups to choose from; empty: all.
+        limit: Maximum number of structures per group, drawn by the seed; None: all.
+        seed: Seed of the draw.
+
+    Yields:
+        Each image with its chosen structures, which may be none.
     """
     rng = np.random.default_rng(seed)
     taken: Counter[str] = Counter()
@@ -91,24 +94,24 @@ def choose_structures(
         if image.groups and not any(map(wanted, image.groups)):
             yield image, []
             continue
-        found = image.read()
+        structures = image.read()
         chosen = []
-        for place in range(len(found)) if limit is None else rng.permutation(len(found)).tolist():
-            if wanted(found[place].group):
-                taken[found[place].group] += 1
-                chosen.append(found[place])
+        for place in range(len(structures)) if limit is None else rng.permutation(len(structures)).tolist():
+            if wanted(structures[place].group):
+                taken[structures[place].group] += 1
+                chosen.append(structures[place])
         yield image, chosen
 
 
 def _read_structures(case: Case, dataset: Dataset) -> list[Structure]:
     volume = read_case(case, dataset.labels)
     image = Volume(volume.image, volume.geometry)
-    found = []
+    structures = []
     for number, voxels in enumerate(np.bincount(volume.labels.reshape(-1))):
         if number and voxels >= MIN_VOXELS:
             group = dataset.labels.get(number, f"label {number}")
-            found.append(Structure(group, case.name, image, volume.labels == number))
-    return found
+            structures.append(Structure(group, case.name, image, volume.labels == number))
+    return structures
 
 
 def _read_merged(case: Case, dataset: Dataset) -> list[Structure]:

@@ -1,1 +1,1 @@
-"""Measure a served model against labelled images."""
+"""Evaluate a served model on labelled images."""

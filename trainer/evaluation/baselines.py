@@ -1,8 +1,8 @@
-"""Outlines from six points without a network, to compare one with: an ellipsoid, a random walker and a graph cut.
+"""Methods that outline an object from six points without a network: ellipsoid, random walker and graph cut.
 
-The two that look at the image start from what Roth et al. ("Going to Extremes", 2021) start from: the shortest paths
-between opposite extreme points over the image's gradient are object, all beyond the points' box is background. They
-work on a grid of at most 48 cells along each axis, which makes them take about a second or less.
+The two that use the image start as Roth et al. ("Going to Extremes", 2021) do: the shortest paths between opposite
+extreme points over the image's gradient are object, everything outside the points' box is background. They work on a
+grid of at most 48 cells along each axis, which takes about a second or less.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ __all__ = ["BASELINES", "ellipsoid", "graph_cut", "random_walker"]
 
 
 _MAX_CELLS = 48
-# Round the points' box, as a part of its extent and in voxels at least: image that is surely background.
+# Margin of certain background round the points' box: a fraction of its extent, and a minimum in voxels.
 _MARGIN, _MIN_MARGIN = 0.2, 3.0
 _SLACK = 0.05
-"""What lies beyond the box by more than this part of its extent is background."""
+"""Cells outside the box by more than this fraction of its extent are background."""
 _OBJECT, _BACKGROUND = 1, 2
-# Path finding costs most of all on a fine grid, and gains nothing there.
+# Path finding is the slowest step on a fine grid, and gains nothing there.
 _PATH_STRIDE = 2
 _PATH_WIDTH = 2
-"""Paths are widened by so many cells, as Roth et al. do: a line is too little for a walker to find."""
-# The four below were set on synthetic scenes, never on images that anything is measured on.
+"""Cells by which paths are widened, as Roth et al. do: a line is too thin for a random walker."""
+# The four values below were set on synthetic scenes, never on images used for evaluation.
 _BETA = 1000.0
-"""How little a random walker likes to cross an edge."""
+"""Penalty of a random walker for crossing an edge."""
 _MIDDLE = 0.7
-"""Part of the ellipsoid's radius whose intensities stand for the object's."""
+"""Fraction of the ellipsoid's radius whose intensities represent the object."""
 _BINS = 32
 _SMOOTHNESS = 1.0
-"""Weight of the cut's area against the likelihoods, in nats per face between equal cells."""
+"""Weight of the area of the cut relative to the likelihoods, in nats per face between equal cells."""
 _RARE = 1e-3
 _CERTAIN = 1e6
 
 
 @dataclass(frozen=True)
 class _Crop:
-    """The image round the points, on a grid.
+    """The image near the points, on a grid.
 
     Attributes:
-        roi: Where the grid lies.
-        values: Intensities [z, y, x], 0 to 1 between the 1st and 99th percentile.
-        seeds: [z, y, x]: 1 surely object, 2 surely background, 0 unknown.
-        spacing: Of the grid, mm along (z, y, x).
+        roi: ROI of the grid.
+        values: Intensities [z, y, x], scaled to 0 to 1 between the 1st and 99th percentile.
+        seeds: Seeds [z, y, x]: 1 certainly object, 2 certainly background, 0 unknown.
+        spacing: Spacing of the grid along (z, y, x), mm.
     """
 
     roi: Roi
@@ -61,23 +61,23 @@ class _Crop:
     seeds: npt.NDArray[np.uint8]
     spacing: tuple[float, float, float]
 
-    def answer(self, probability: Floating, shape: tuple[int, ...]) -> Bools:
-        """The mask [z, y, x] on the image's voxels: what is above one half, in the pieces that the paths touch."""
+    def to_mask(self, probability: Floating, shape: tuple[int, ...]) -> Bools:
+        """Threshold probabilities at 0.5, keep the components that touch the paths, and restore the image's grid."""
         size = (shape[2], shape[1], shape[0])
         pieces, _ = ndimage.label(probability >= 0.5)
         touched = np.setdiff1d(np.unique(pieces[self.seeds == _OBJECT]), [0])
-        kept = np.where(np.isin(pieces, touched) | (probability < 0.5), probability, 0)
-        values, (x, y, z) = self.roi.restore(kept, image_size=size)
+        masked = np.where(np.isin(pieces, touched) | (probability < 0.5), probability, 0)
+        values, (x, y, z) = self.roi.restore(masked, size=size)
         mask = np.zeros(shape, np.bool_)
         mask[z : z + values.shape[0], y : y + values.shape[1], x : x + values.shape[2]] = values >= 0.5
         return mask
 
 
 def ellipsoid(image: Volume, points: Array) -> Bools:
-    """The axis-aligned ellipsoid that fills the points' box to the voxels' faces: what six points give by themselves.
+    """Fill the box of the points with the axis-aligned ellipsoid that touches its faces. Ignores the intensities.
 
     Args:
-        image: Only its size matters.
+        image: Image; only its size is used.
         points: Voxel indices (x, y, z), shape [n, 3].
 
     Returns:
@@ -92,10 +92,10 @@ def ellipsoid(image: Volume, points: Array) -> Bools:
 
 
 def random_walker(image: Volume, points: Array) -> Bools:
-    """Grady's random walker (2006), by scikit-image, from the paths between opposite points.
+    """Outline by Grady's random walker (2006) of scikit-image, from the paths between opposite points.
 
     Args:
-        image: The image.
+        image: Image to outline in.
         points: Six extreme points, voxel indices (x, y, z), shape [n, 3].
 
     Returns:
@@ -110,20 +110,20 @@ def random_walker(image: Volume, points: Array) -> Bools:
         beta=_BETA,
         mode="cg_j",
         return_full_prob=True,
-        prob_tol=np.inf,  # specks that noise cuts off are solved badly, and dropped below
+        prob_tol=np.inf,  # isolated specks are solved badly; to_mask drops them
         spacing=np.array(crop.spacing) / min(crop.spacing),
     )
-    return crop.answer(np.clip(probability[0], 0, 1), image.array.shape)
+    return crop.to_mask(np.clip(probability[0], 0, 1), image.array.shape)
 
 
 def graph_cut(image: Volume, points: Array) -> Bools:
-    """Boykov's and Jolly's graph cut (2001), by PyMaxflow, from the paths between opposite points.
+    """Outline by Boykov's and Jolly's graph cut (2001) of PyMaxflow, from the paths between opposite points.
 
-    Likelihoods are smoothed histograms of the middle of the points' ellipsoid and of what lies outside of it; links
-    between cells weaken with the contrast, and with the distance in mm.
+    The likelihoods are smoothed histograms of the middle of the points' ellipsoid and of its outside. Links between
+    cells weaken with contrast, and with distance in mm.
 
     Args:
-        image: The image.
+        image: Image to outline in.
         points: Six extreme points, voxel indices (x, y, z), shape [n, 3].
 
     Returns:
@@ -135,11 +135,11 @@ def graph_cut(image: Volume, points: Array) -> Bools:
     for structure, weights in _links(crop):
         network.add_grid_edges(nodes, weights=weights, structure=structure, symmetric=True)
     evidence = _evidence(crop, points)
-    # A cell that stays with the source is object: cutting its other link costs what it would be as background.
+    # A cell that stays with the source is object: then the link to the sink is cut, and its weight is the cost.
     network.add_grid_tedges(nodes, np.maximum(evidence, 0), np.maximum(-evidence, 0))
     network.maxflow()
     inside = ~network.get_grid_segments(nodes)
-    return crop.answer(inside.astype(np.float32), image.array.shape)
+    return crop.to_mask(inside.astype(np.float32), image.array.shape)
 
 
 BASELINES: Mapping[str, Callable[[Volume, Array], Bools]] = {
@@ -147,7 +147,7 @@ BASELINES: Mapping[str, Callable[[Volume, Array], Bools]] = {
     "random walker": random_walker,
     "graph cut": graph_cut,
 }
-"""Every baseline by its name."""
+"""Baselines by name."""
 
 
 def _crop(image: Volume, points: Array) -> _Crop:
@@ -172,33 +172,33 @@ def _crop(image: Volume, points: Array) -> _Crop:
     paths = np.zeros(grid.shape, np.bool_)
     for path in _paths(values, _cells(roi, points, grid.shape), (z, y, x)):
         paths[tuple(path.T)] = True
-    # Widened within the box only, but never thinned there: a point that misses is object too.
+    # Widened inside the box only. The path itself is object also outside: a jittered point is still on the object.
     seeds[ndimage.binary_dilation(paths, iterations=_PATH_WIDTH) & (seeds != _BACKGROUND) | paths] = _OBJECT
     return _Crop(roi=roi, values=values, seeds=seeds, spacing=(z, y, x))
 
 
 def _cells(roi: Roi, points: Array, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    """The cells [z, y, x] that points (x, y, z) of the image lie in."""
-    place = (np.asarray(points, np.float64) - roi.lower) / roi.cell_size
+    """Find the cells [z, y, x] that contain points (x, y, z) of the image."""
+    place = (np.asarray(points, np.float64) - roi.lower) / roi.step
     return np.clip(np.floor(place)[..., ::-1], 0, np.array(shape) - 1).astype(np.int64)
 
 
 def _paths(
     values: Floating, cells: npt.NDArray[np.int64], spacing: tuple[float, float, float]
 ) -> list[npt.NDArray[np.int64]]:
-    """The cells [n, 3] of the shortest paths between the outermost points of each axis, over the image's gradient."""
+    """Find the cells [n, 3] of the shortest paths between the outermost points of each axis, over the gradient."""
     cost = ndimage.gaussian_gradient_magnitude(values, sigma=1.0)
     coarse = cost[::_PATH_STRIDE, ::_PATH_STRIDE, ::_PATH_STRIDE]
-    # A little more than nothing, so that a path through a uniform body is a short one.
+    # A small constant cost, so that paths through uniform bodies are short.
     coarse = coarse + 0.05 * float(cost.max()) + 1e-6
-    most = np.array(coarse.shape) - 1
+    last = np.array(coarse.shape) - 1
     paths = []
     for axis in range(3):
         start, end = cells[cells[:, axis].argmin()], cells[cells[:, axis].argmax()]
-        ends = [tuple(np.minimum(cell // _PATH_STRIDE, most).tolist()) for cell in (start, end)]
-        found = graph.MCP_Geometric(coarse, sampling=spacing)
-        found.find_costs([ends[0]], [ends[1]])
-        knots = np.array(found.traceback(ends[1]), np.float64) * _PATH_STRIDE
+        ends = [tuple(np.minimum(cell // _PATH_STRIDE, last).tolist()) for cell in (start, end)]
+        finder = graph.MCP_Geometric(coarse, sampling=spacing)
+        finder.find_costs([ends[0]], [ends[1]])
+        knots = np.array(finder.traceback(ends[1]), np.float64) * _PATH_STRIDE
         knots[0], knots[-1] = start, end
         fine = ndimage.zoom(knots, (2 * _PATH_STRIDE + 1, 1), order=1) if len(knots) > 1 else knots
         paths.append(np.clip(np.rint(fine), 0, np.array(values.shape) - 1).astype(np.int64))
@@ -206,7 +206,7 @@ def _paths(
 
 
 def _evidence(crop: _Crop, points: Array) -> Floating:
-    """For each cell [z, y, x] the log of how much likelier it is object than background; seeds are certain."""
+    """Compute the log likelihood ratio of object to background for each cell [z, y, x]; seeds are certain."""
     middle = ellipsoid_map(crop.roi.normalise(points), shape=crop.values.shape) > 1 - _MIDDLE
     bins = np.minimum((crop.values * _BINS).astype(np.int64), _BINS - 1)
     logs = []
@@ -221,7 +221,7 @@ def _evidence(crop: _Crop, points: Array) -> Floating:
 
 
 def _links(crop: _Crop) -> list[tuple[npt.NDArray[np.int64], Floating]]:
-    """For each axis the neighbour (as PyMaxflow's structure) and the weight of the link to it from each cell."""
+    """Compute for each axis the neighbour (as PyMaxflow's structure) and the weights of the links to it."""
     steps = [np.diff(crop.values, axis=axis) for axis in range(3)]
     variance = np.mean(np.concatenate([np.square(step).reshape(-1) for step in steps])) + 1e-9
     links: list[tuple[npt.NDArray[np.int64], Floating]] = []

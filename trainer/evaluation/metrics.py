@@ -1,4 +1,4 @@
-"""How far apart two outlines are: surface Dice and Hausdorff distance, by MONAI."""
+"""Agreement of two masks: Dice, and surface Dice and Hausdorff distance by MONAI."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ __all__ = ["TOLERANCE_MM", "Agreement", "agreement", "area_under_curve"]
 
 
 TOLERANCE_MM = 2.0
-"""Of the surface Dice, as in the CVPR 2025 challenge for interactive segmentation."""
+"""Tolerance of the surface Dice, as in the CVPR 2025 challenge for interactive segmentation."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well an answer agrees with the truth.
+    """Agreement of an answer with the truth. The field names are keys of ``evaluation.json``.
 
     Attributes:
-        dice: 0 to 1.
-        nsd: Surface Dice (normalised surface distance) at 2 mm, 0 to 1; unlike the challenge's script, not
-            set to 0 where Dice is at most 0.2.
-        hd95_mm: The 95th percentile of the Hausdorff distance, the worse of both directions.
+        dice: Dice, 0 to 1.
+        nsd: Normalised surface Dice at 2 mm, 0 to 1. The challenge's script sets it to 0 where Dice is at most 0.2;
+            this does not.
+        hd95_mm: 95th percentile of the Hausdorff distance, the larger of both directions.
     """
 
     dice: float
@@ -40,18 +40,18 @@ class Agreement:
 
 
 def agreement(answer: Array, truth: Array, geometry: Geometry) -> Agreement:
-    """Dice, surface Dice at 2 mm (by area, as the challenge computes it) and HD95 (over voxels of the surface).
+    """Compute Dice, surface Dice at 2 mm (by area, as the challenge does) and HD95 (over surface voxels).
 
-    Both masks empty: NSD 1, HD95 0. One empty: NSD 0, and HD95 is the image's diagonal, which as no other number stays
-    finite in a mean and is worse than any answer.
+    If both masks are empty, NSD is 1 and HD95 is 0. If one is empty, NSD is 0 and HD95 is the diagonal of the image:
+    worse than any answer, yet finite in a mean.
 
     Args:
-        answer: [z, y, x]; the object is where it is not 0.
-        truth: [z, y, x], of the same shape.
-        geometry: Of both.
+        answer: Mask to score, [z, y, x]; the object is where it is not 0.
+        truth: True mask, [z, y, x].
+        geometry: Geometry of both.
 
     Raises:
-        ValueError: When the shapes differ.
+        ValueError: The shapes differ.
     """
     overlap = dice(answer, truth)
     inside = [np.asarray(mask) > 0 for mask in (answer, truth)]
@@ -60,22 +60,24 @@ def agreement(answer: Array, truth: Array, geometry: Geometry) -> Agreement:
         diagonal = math.hypot(*np.multiply(geometry.size, geometry.spacing))
         return Agreement(dice=overlap, nsd=float(not any(filled)), hd95_mm=0.0 if not any(filled) else diagonal)
     box = ndimage.find_objects((inside[0] | inside[1]).view(np.uint8))[0]
-    # A rim of background, so that what the image's border cuts has its surface there.
-    one, other = (torch.from_numpy(np.pad(mask[box], 1))[None, None] for mask in inside)
+    # A margin of background, so that objects cut by the image's border have a surface there.
+    answer_tensor, truth_tensor = (torch.from_numpy(np.pad(mask[box], 1))[None, None] for mask in inside)
     spacing = geometry.spacing[::-1]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # MONAI warns of its own calls
+        warnings.simplefilter("ignore", FutureWarning)  # from MONAI's own calls
         nsd = compute_surface_dice(
-            one, other, [TOLERANCE_MM], include_background=True, spacing=spacing, use_subvoxels=True
+            answer_tensor, truth_tensor, [TOLERANCE_MM], include_background=True, spacing=spacing, use_subvoxels=True
         )
-        hd95 = compute_hausdorff_distance(one, other, include_background=True, percentile=95, spacing=spacing)
+        hd95 = compute_hausdorff_distance(
+            answer_tensor, truth_tensor, include_background=True, percentile=95, spacing=spacing
+        )
     return Agreement(dice=overlap, nsd=float(nsd), hd95_mm=float(hd95))
 
 
 def area_under_curve(scores: list[float]) -> float:
-    """The area under a score over the clicks, as the CVPR 2025 challenge defines it.
+    """Compute the area under a score over the clicks, as the CVPR 2025 challenge defines it.
 
-    The trapezoid rule over the answers after click 1, 2, ... 5 at x = 0, 1, ... 4: at most 4.0. The answer before the
+    The trapezoidal rule over the answers after click 1, 2, ... 5 at x = 0, 1, ... 4: at most 4.0. The answer before the
     first click does not count.
     """
     return float(np.trapezoid(scores))

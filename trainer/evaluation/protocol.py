@@ -1,8 +1,8 @@
-"""An annotation model judged as people use it: over the running gateway, by six points and up to five corrections.
+"""Evaluation of an annotation model as people use it: through the gateway, with six points and up to five corrections.
 
-The protocol of the CVPR 2025 challenge "Foundation Models for Interactive 3D Biomedical Image Segmentation", begun with
-extreme points in place of its box: after each answer one click in the middle of the largest error. Beside it what
-people do: points that miss by some voxels.
+The protocol is that of the CVPR 2025 challenge "Foundation Models for Interactive 3D Biomedical Image Segmentation",
+with extreme points in place of its initial box: after each answer, one click in the middle of the largest error. In
+addition, jittered points are evaluated, since people miss by some voxels.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ __all__ = [
     "CLICKS",
     "JITTER_VOXELS",
     "ClickEffect",
+    "OnResult",
     "ScoredAnswer",
     "Session",
     "SkippedStructure",
@@ -42,31 +43,35 @@ __all__ = [
 CLICKS = 5
 JITTER_VOXELS = 3
 FAR = 0.25
-"""A voxel is far from a click beyond this part of the longest edge of the structure's box, in mm."""
+"""A voxel is far from a click beyond this fraction of the longest edge (in mm) of the structure's box."""
 _PHASES = ("queue", "preprocess", "inference", "postprocess", "encode")
 _MAX_DRAWS = 100
 
 
 class Session(Protocol):
-    """What is asked for answers: :class:`sixpoint.Session`."""
+    """The part of :class:`sixpoint.Session` that an evaluation uses."""
 
     def annotate(self, *prompts: Prompt) -> Mask:
-        """An object's mask after these prompts."""
+        """Return the mask of the object after these prompts."""
         ...
+
+
+OnResult = Callable[[Structure, Array, Points, Sequence[ErrorClick]], None]
+"""Callback with a structure, its last answer [z, y, x], its exact points (x, y, z), shape [6, 3], and the clicks."""
 
 
 @dataclass(frozen=True)
 class ClickEffect:
-    """What one click did.
+    """Effect of a click.
 
     Attributes:
-        point: The voxel (x, y, z).
-        positive: Whether it said that the object is there.
-        holds: Whether the voxel is on that side now.
-        changed: Voxels that changed sides.
-        far: Those of them that lie far from the click; see :data:`FAR`.
-        far_worse: Those of the far ones that were right before.
-        gain: By how much Dice rose.
+        point: Clicked voxel, (x, y, z).
+        positive: Whether the click is positive.
+        holds: Whether the clicked voxel is now in the object exactly if the click is positive.
+        changed: Number of voxels that changed.
+        far: Number of changed voxels far from the click, see :data:`FAR`.
+        far_worse: Number of changed voxels far from the click that were right before.
+        gain: Dice after the click minus Dice before.
     """
 
     point: tuple[int, int, int]
@@ -80,13 +85,13 @@ class ClickEffect:
 
 @dataclass(frozen=True)
 class ScoredAnswer:
-    """One answer, judged.
+    """An answer with its scores. The field names are keys of ``evaluation.json``.
 
     Attributes:
-        agreement: With the truth.
-        seconds: Of the whole call, as whoever waits for it sees it.
-        phases: Seconds of each of the gateway's phases; empty where no gateway answered.
-        click: What the click did, when a click asked for it.
+        agreement: Agreement with the truth.
+        seconds: Duration of the whole call, as the caller sees it.
+        phases: Duration of each of the gateway's phases, in seconds; empty for baselines.
+        click: Effect of the click that asked for the answer, if one did.
     """
 
     agreement: Agreement
@@ -97,18 +102,18 @@ class ScoredAnswer:
 
 @dataclass(frozen=True)
 class StructureResult:
-    """All answers for one structure.
+    """All answers for one structure. The field names are keys of ``evaluation.json``.
 
     Attributes:
-        group: Of the structure.
-        name: Of the structure.
-        voxels: Its size.
-        ml: Its size.
-        model_version: That answered.
-        steps: After exact points, then after each click; where nothing is left to correct, the answer stays.
-        jittered: After points that miss by up to :data:`JITTER_VOXELS` on every axis.
-        box: After its exact box; None when the model takes none.
-        baselines: What other methods make of the exact points, by name.
+        group: Group of the structure.
+        name: Name of the structure.
+        voxels: Number of voxels of the structure.
+        ml: Volume of the structure, in ml.
+        model_version: Version of the model that answered.
+        steps: Answers after exact points, then after each click. Without an error to click, the answer is repeated.
+        jittered: Answer after points that are off by up to :data:`JITTER_VOXELS` on every axis.
+        box: Answer after the exact box; None for a model without boxes.
+        baselines: Answers of other methods to the exact points, by name.
     """
 
     group: str
@@ -124,7 +129,13 @@ class StructureResult:
 
 @dataclass(frozen=True)
 class SkippedStructure:
-    """A structure that six points cannot describe, and why."""
+    """A structure that six points cannot describe.
+
+    Attributes:
+        group: Group of the structure.
+        name: Name of the structure.
+        reason: Error of its extreme points.
+    """
 
     group: str
     name: str
@@ -137,19 +148,19 @@ def evaluate_structure(
     *,
     prompts: Sequence[str],
     baselines: Mapping[str, Callable[[Any, Points], Bools]],
-    on_result: Callable[[Structure, Array, Points, Sequence[ErrorClick]], None] | None = None,
+    on_result: OnResult | None = None,
 ) -> StructureResult | SkippedStructure:
-    """Ask for one structure as a person would, and judge the answers.
+    """Prompt for one structure as a user would, and score the answers.
 
     Args:
-        session: On the structure's image.
-        structure: What to outline.
-        prompts: Kinds that the model takes; without "clicks" and "box", those steps are left out.
-        baselines: Methods to judge beside the model, by name.
-        show: Called with the last answer [z, y, x], the exact points (x, y, z), shape [6, 3], and the clicks.
+        session: Session on the structure's image.
+        structure: Structure to outline.
+        prompts: Kinds of prompts that the model takes. Without "clicks" or "box", these steps are skipped.
+        baselines: Methods to compare with, by name.
+        on_result: Callback after the last answer.
 
     Raises:
-        SixpointError: When the gateway fails.
+        SixpointError: The gateway fails.
     """
     truth, geometry = structure.truth, structure.image.geometry
     exact = ExtremePoints.of_mask(truth)
@@ -157,32 +168,23 @@ def evaluate_structure(
         points = exact.to_index(geometry)
     except PromptError as error:
         return SkippedStructure(structure.group, structure.name, error.message)
-    judged_box = None
+    box = None
     if "box" in prompts:
         lower, upper = points.min(axis=0).tolist(), points.max(axis=0).tolist()
-        judged_box, _ = _annotate(session, Box(lower, upper), truth, geometry)
+        box, _ = _annotate(session, Box(lower, upper), truth, geometry)
     jittered, _ = _annotate(session, extreme_points(structure, jitter=JITTER_VOXELS), truth, geometry)
     answer, mask = _annotate(session, exact, truth, geometry)
     steps, clicks = [answer], []
     for _ in range(CLICKS if "clicks" in prompts else 0):
-        inside = mask.array > 0
-        click = next_click(truth, inside)
+        click = next_click(truth, mask.array > 0)
         if click is None:
             steps.append(ScoredAnswer(steps[-1].agreement, seconds=0.0))
             continue
         clicks.append(click)
-        answer, mask = _annotate(session, Click(click.point, click.positive), truth, geometry)
-        gain = answer.agreement.dice - steps[-1].agreement.dice
-        effect = _click_effect(click, inside, mask.array > 0, structure, gain=gain)
-        steps.append(ScoredAnswer(answer.agreement, answer.seconds, answer.phases, effect))
+        answer, mask = _correct(session, structure, click, steps[-1], mask)
+        steps.append(answer)
     if on_result:
         on_result(structure, mask.array, points, clicks)
-    others = {}
-    for name, method in baselines.items():
-        started = time.perf_counter()
-        outlined = method(structure.image, points)
-        seconds = time.perf_counter() - started
-        others[name] = ScoredAnswer(agreement(outlined, truth, geometry), seconds)
     voxels = int(np.count_nonzero(truth))
     return StructureResult(
         group=structure.group,
@@ -192,18 +194,44 @@ def evaluate_structure(
         model_version=mask.model_version,
         steps=tuple(steps),
         jittered=jittered,
-        box=judged_box,
-        baselines=others,
+        box=box,
+        baselines={name: _score_baseline(method, structure, points) for name, method in baselines.items()},
     )
 
 
-def extreme_points(structure: Structure, *, jitter: int) -> ExtremePoints:
-    """The structure's extreme points, every coordinate off by up to ``jitter`` voxels, clipped to the image.
+def _annotate(session: Session, prompt: Prompt, truth: Bools, geometry: Geometry) -> tuple[ScoredAnswer, Mask]:
+    started = time.perf_counter()
+    mask = session.annotate(prompt)
+    seconds = time.perf_counter() - started
+    phases = {name: getattr(mask.timings, name).total_seconds() for name in _PHASES}
+    return ScoredAnswer(agreement(mask.array, truth, geometry), seconds, phases), mask
 
-    The draw is the structure's own; one that leaves the points in one plane, which no gateway takes, is drawn again.
+
+def _correct(
+    session: Session, structure: Structure, click: ErrorClick, before: ScoredAnswer, mask: Mask
+) -> tuple[ScoredAnswer, Mask]:
+    """Send a click that corrects ``mask``, and score its answer and its effect."""
+    prompt = Click(click.point, click.positive)
+    answer, corrected = _annotate(session, prompt, structure.truth, structure.image.geometry)
+    gain = answer.agreement.dice - before.agreement.dice
+    effect = _click_effect(click, mask.array > 0, corrected.array > 0, structure, gain=gain)
+    return ScoredAnswer(answer.agreement, answer.seconds, answer.phases, effect), corrected
+
+
+def _score_baseline(method: Callable[[Any, Points], Bools], structure: Structure, points: Points) -> ScoredAnswer:
+    started = time.perf_counter()
+    outlined = method(structure.image, points)
+    seconds = time.perf_counter() - started
+    return ScoredAnswer(agreement(outlined, structure.truth, structure.image.geometry), seconds)
+
+
+def extreme_points(structure: Structure, *, jitter: int) -> ExtremePoints:
+    """Jitter every coordinate of the structure's extreme points by up to ``jitter`` voxels, within the image.
+
+    The seed is the structure's name. Points in one plane, which the gateway refuses, are drawn again.
 
     Raises:
-        PromptError: When not even the exact points are an object's.
+        PromptError: The exact points are not valid extreme points.
     """
     exact = ExtremePoints.of_mask(structure.truth)
     exact.to_index(structure.image.geometry)
@@ -221,21 +249,13 @@ def extreme_points(structure: Structure, *, jitter: int) -> ExtremePoints:
 
 
 def next_click(truth: Bools, answer: Bools) -> ErrorClick | None:
-    """Find the next click as :func:`~trainer.simulation.simulated_user.error_click` does, in the box of both masks."""
+    """Find the next click, like :func:`~trainer.simulation.simulated_user.error_click`, in the box of both masks."""
     box = ndimage.find_objects((truth | answer).view(np.uint8))[0]
     click = error_click(truth[box], answer[box])
     if click is None:
         return None
     x, y, z = (int(a + part.start) for a, part in zip(click.point, box[::-1], strict=True))
     return ErrorClick(point=(x, y, z), positive=click.positive)
-
-
-def _annotate(session: Session, prompt: Prompt, truth: Bools, geometry: Geometry) -> tuple[ScoredAnswer, Mask]:
-    started = time.perf_counter()
-    mask = session.annotate(prompt)
-    seconds = time.perf_counter() - started
-    phases = {name: getattr(mask.timings, name).total_seconds() for name in _PHASES}
-    return ScoredAnswer(agreement(mask.array, truth, geometry), seconds, phases), mask
 
 
 def _click_effect(

@@ -1,4 +1,4 @@
-"""What an evaluation found, as figures and as Markdown."""
+"""Results of an evaluation as JSON and as Markdown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainer.evaluation.protocol import CLICKS, JITTER_VOXELS, ScoredAnswer, Ski
 __all__ = ["LARGE_ML", "answers_by_prompt", "mean_scores", "score_curve", "to_json", "to_markdown"]
 
 LARGE_ML = 20.0
-"""Structures above this volume are also counted apart: points that miss by some voxels should cost them little."""
+"""Structures above this volume have a row of their own: jitter of some voxels should cost them little."""
 
 _METRICS = {
     "dice": ("Dice", 3),
@@ -26,99 +26,99 @@ _LARGE = f"over {LARGE_ML:g} ml"
 _MEAN = "mean of groups"
 
 
-def answers_by_prompt(one: StructureResult) -> dict[str, ScoredAnswer]:
-    """Every answer for a structure by what asked for it, in the order of the table."""
-    named = {"points": one.steps[0]}
-    named |= {f"{n} click{'s'[: n > 1]}": step for n, step in enumerate(one.steps[1:], start=1)}
-    named["jittered"] = one.jittered
-    if one.box is not None:
-        named["box"] = one.box
-    return named | dict(one.baselines)
+def answers_by_prompt(result: StructureResult) -> dict[str, ScoredAnswer]:
+    """Return the answers for a structure by the prompt that led to them, in the order of the table."""
+    named = {"points": result.steps[0]}
+    named |= {f"{n} click{'s'[: n > 1]}": step for n, step in enumerate(result.steps[1:], start=1)}
+    named["jittered"] = result.jittered
+    if result.box is not None:
+        named["box"] = result.box
+    return named | dict(result.baselines)
 
 
-def score_curve(one: StructureResult, metric: str) -> list[float]:
-    """A metric after the points and after each click."""
-    return [float(getattr(step.agreement, metric)) for step in one.steps]
+def score_curve(result: StructureResult, metric: str) -> list[float]:
+    """Return a metric after the points and after each click."""
+    return [float(getattr(step.agreement, metric)) for step in result.steps]
 
 
-def mean_scores(judged: Sequence[StructureResult], metric: str) -> dict[str, dict[str, float]]:
-    """Means of a metric: by row (each group, all structures, the large ones, the mean of groups), then by column.
+def mean_scores(results: Sequence[StructureResult], metric: str) -> dict[str, dict[str, float]]:
+    """Compute the means of a metric by row (each group, all structures, large structures, mean of groups) and column.
 
-    Columns are those of :func:`answers_by_prompt`, and, after five clicks, "AUC" where the metric is a score; see
+    The columns are those of :func:`answers_by_prompt`, and, after five clicks, "AUC" for metrics that are scores; see
     :func:`trainer.evaluation.metrics.area_under_curve`.
     """
-    groups = _groups(judged)
+    groups = _groups(results)
     table = {name: _means(members, metric) for name, members in groups.items()}
     means = {key: float(np.mean([row[key] for row in table.values()])) for key in next(iter(table.values()), {})}
-    table[_ALL] = _means(judged, metric)
-    if large := [one for one in judged if one.ml > LARGE_ML]:
+    table[_ALL] = _means(results, metric)
+    if large := [result for result in results if result.ml > LARGE_ML]:
         table[_LARGE] = _means(large, metric)
     table[_MEAN] = means
     return table
 
 
-def to_json(judged: Sequence[StructureResult], left_out: Sequence[SkippedStructure], *, model: str) -> dict[str, Any]:
-    """Every figure, for JSON: means, what clicks did, seconds, and each structure's answers."""
+def to_json(results: Sequence[StructureResult], skipped: Sequence[SkippedStructure], *, model: str) -> dict[str, Any]:
+    """Return all figures for ``evaluation.json``: means, effects of clicks, seconds, and the answers per structure."""
     return {
         "model": model,
-        "model_version": ", ".join(sorted({one.model_version for one in judged})),
-        "structures": {name: len(members) for name, members in _counted(judged).items()},
-        "means": {metric: _rounded(mean_scores(judged, metric)) for metric in _METRICS},
-        "clicks": _rounded(_clicks(judged)),
-        "seconds": _rounded(_seconds(judged)),
-        "cases": [_rounded(asdict(one)) for one in judged],
-        "left_out": [asdict(one) for one in left_out],
+        "model_version": ", ".join(sorted({result.model_version for result in results})),
+        "structures": {name: len(members) for name, members in _counted(results).items()},
+        "means": {metric: _rounded(mean_scores(results, metric)) for metric in _METRICS},
+        "clicks": _rounded(_clicks(results)),
+        "seconds": _rounded(_seconds(results)),
+        "cases": [_rounded(asdict(result)) for result in results],
+        "left_out": [asdict(result) for result in skipped],
     }
 
 
-def to_markdown(judged: Sequence[StructureResult], left_out: Sequence[SkippedStructure], *, model: str) -> str:
-    """The means, what clicks did, and the seconds, as Markdown tables."""
-    versions = ", ".join(sorted({one.model_version for one in judged}))
+def to_markdown(results: Sequence[StructureResult], skipped: Sequence[SkippedStructure], *, model: str) -> str:
+    """Format means, effects of clicks and seconds as Markdown tables."""
+    versions = ", ".join(sorted({result.model_version for result in results}))
     parts = [
-        f"# {model} (version {versions}) over the gateway\n\n{len(judged)} structures. Points: six exact extreme "
+        f"# {model} (version {versions}) over the gateway\n\n{len(results)} structures. Points: six exact extreme "
         f"points. Clicks: in the middle of the largest error, one after another. Jittered: points off by up to "
         f"{JITTER_VOXELS} voxels on every axis, no clicks. AUC: of the answers after 1 to {CLICKS} clicks, at most "
         f"{CLICKS - 1}.\n"
     ]
-    counts = {name: str(len(members)) for name, members in _counted(judged).items()}
+    counts = {name: str(len(members)) for name, members in _counted(results).items()}
     for metric, (title, digits) in _METRICS.items():
-        parts.append(f"## {title}\n\n" + _table(mean_scores(judged, metric), "group", digits, counts))
-    if clicks := _clicks(judged):
+        parts.append(f"## {title}\n\n" + _table(mean_scores(results, metric), "group", digits, counts))
+    if clicks := _clicks(results):
         parts.append("## Clicks\n\n" + _table(clicks, "click", 3, {}))
-    parts.append("## Seconds\n\n" + _table(_seconds(judged), "call", 3, {}))
-    if left_out:
-        lines = "\n".join(f"- {one.group}, {one.name}: {one.reason}" for one in left_out)
+    parts.append("## Seconds\n\n" + _table(_seconds(results), "call", 3, {}))
+    if skipped:
+        lines = "\n".join(f"- {result.group}, {result.name}: {result.reason}" for result in skipped)
         parts.append(f"## Left out\n\n{lines}\n")
     return "\n".join(parts)
 
 
-def _groups(judged: Sequence[StructureResult]) -> dict[str, list[StructureResult]]:
+def _groups(results: Sequence[StructureResult]) -> dict[str, list[StructureResult]]:
     groups: dict[str, list[StructureResult]] = {}
-    for one in judged:
-        groups.setdefault(one.group, []).append(one)
+    for result in results:
+        groups.setdefault(result.group, []).append(result)
     return groups
 
 
-def _counted(judged: Sequence[StructureResult]) -> dict[str, Sequence[StructureResult]]:
-    large = [one for one in judged if one.ml > LARGE_ML]
-    return {**_groups(judged), _ALL: judged, _LARGE: large}
+def _counted(results: Sequence[StructureResult]) -> dict[str, Sequence[StructureResult]]:
+    large = [result for result in results if result.ml > LARGE_ML]
+    return {**_groups(results), _ALL: results, _LARGE: large}
 
 
-def _means(judged: Sequence[StructureResult], metric: str) -> dict[str, float]:
+def _means(results: Sequence[StructureResult], metric: str) -> dict[str, float]:
     values: dict[str, list[float]] = {}
-    for one in judged:
-        for name, answer in answers_by_prompt(one).items():
+    for result in results:
+        for name, answer in answers_by_prompt(result).items():
             values.setdefault(name, []).append(getattr(answer.agreement, metric))
             if name == f"{CLICKS} clicks" and metric != "hd95_mm":
-                values.setdefault("AUC", []).append(area_under_curve(score_curve(one, metric)[1:]))
+                values.setdefault("AUC", []).append(area_under_curve(score_curve(result, metric)[1:]))
     return {name: float(np.mean(column)) for name, column in values.items()}
 
 
-def _clicks(judged: Sequence[StructureResult]) -> dict[str, dict[str, float]]:
-    """By click: how often there was an error left, and of those clicks what became of the answer."""
+def _clicks(results: Sequence[StructureResult]) -> dict[str, dict[str, float]]:
+    """Compute the effects of the first, second, ... click over the structures that still had an error to click."""
     table = {}
-    for number in range(1, max((len(one.steps) for one in judged), default=1)):
-        effects = [click for one in judged if (click := one.steps[number].click) is not None]
+    for number in range(1, max((len(result.steps) for result in results), default=1)):
+        effects = [click for result in results if (click := result.steps[number].click) is not None]
         if not effects:
             continue
         shares = [(click.far / click.changed, click.far_worse / click.changed) for click in effects if click.changed]
@@ -134,11 +134,11 @@ def _clicks(judged: Sequence[StructureResult]) -> dict[str, dict[str, float]]:
     return table
 
 
-def _seconds(judged: Sequence[StructureResult]) -> dict[str, dict[str, float]]:
-    """By kind of prompt, and by baseline: median, 95th percentile, and the median of each of the gateway's phases."""
+def _seconds(results: Sequence[StructureResult]) -> dict[str, dict[str, float]]:
+    """Compute median, 95th percentile and median of each phase, by kind of prompt and by baseline."""
     calls: dict[str, list[ScoredAnswer]] = {}
-    for one in judged:
-        for name, answer in answers_by_prompt(one).items():
+    for result in results:
+        for name, answer in answers_by_prompt(result).items():
             if name.endswith(("click", "clicks")):
                 if answer.click is not None:
                     calls.setdefault("click", []).append(answer)
@@ -166,7 +166,7 @@ def _table(table: Mapping[str, Mapping[str, float]], corner: str, digits: int, c
 
 
 def _rounded(value: Any) -> Any:
-    """The same with five digits after the point: what is beyond them is noise, and files stay small."""
+    """Round floats to five digits: the rest is noise, and files stay small."""
     if isinstance(value, float):
         return round(value, 5)
     if isinstance(value, Mapping):

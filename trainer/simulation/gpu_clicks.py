@@ -1,4 +1,4 @@
-"""Simulated people who look at answers where the network computes: a whole batch at once, without waiting for it."""
+"""Simulated clicks computed on the GPU, for a whole batch at once and without waiting for it."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ __all__ = ["find_corrections"]
 
 
 _FLOOD_STEPS = 20
-"""Steps, 26-connected, from the first cell of an error to the last that belongs to it."""
+"""Number of 26-connected steps by which an error grows from its first cell."""
 _MAX_DEPTH = 10
-"""Cells from an error's border to its middle, at most."""
+"""Maximum number of cells from an error's border to its middle."""
 
 
 def find_corrections(rng: Rng, target: torch.Tensor, logits: torch.Tensor) -> Callable[[], list[Correction | None]]:
-    """Begin to look at a batch's answers, on their own device.
+    """Start to correct the answers of a batch, on their own device.
 
-    What :func:`trainer.simulation.interaction_rounds.correct_answer` does by components and Euclidean distances, in a fixed
-    number of steps of 3 x 3 x 3 cells: an error is drawn, thick ones first, the larger the likelier; it reaches as far
-    as a flood of some steps within it; its middle is farthest from its border by the chessboard distance.
+    Approximates :func:`trainer.simulation.interaction_rounds.correct_answer` in a fixed number of 3 x 3 x 3 steps. The
+    error is drawn at random, thick and large ones with higher probability, and grows from one cell by a limited number
+    of steps. Its middle is farthest from its border by the chessboard distance.
 
     Args:
-        rng: Decides which error, and where in it people click.
-        target: Share of each cell that the object fills, [batch, 1, z, y, x].
-        logits: What the network answered, likewise.
+        rng: Generator that decides which error to click, and where in it.
+        target: Fraction of each cell that the object fills, [batch, 1, z, y, x].
+        logits: Answers of the network, [batch, 1, z, y, x].
 
     Returns:
-        A function that waits for the corrections, one for each sample; None where nothing is wrong.
+        Function that waits for the correction of each sample; None where nothing is wrong.
     """
     chance = torch.Generator(target.device).manual_seed(int(rng.integers(2**62)))
-    found = _corrections(target, logits, chance)
+    rows = _corrections(target, logits, chance)
     ready = None
-    if found.is_cuda:
-        found, ready = found.to("cpu", non_blocking=True), torch.cuda.Event()  # type: ignore[no-untyped-call]
+    if rows.is_cuda:
+        rows, ready = rows.to("cpu", non_blocking=True), torch.cuda.Event()  # type: ignore[no-untyped-call]
         ready.record()
 
     def wait() -> list[Correction | None]:
         if ready is not None:
             ready.synchronize()
-        return _read(found, target.shape)
+        return _read_corrections(rows, target.shape)
 
     return wait
 
 
 def _corrections(target: torch.Tensor, logits: torch.Tensor, chance: torch.Generator) -> torch.Tensor:
-    """Is there an error, is it missed, the click's cell, its first cell and its end along z, y and x: [batch, 9]."""
+    """Compute a row for each sample, [batch, 9]: error or not, missed or extra, cell of the click, box of the error."""
     batch, _, *shape = target.shape
     whole, given = target > 0.5, logits > 0
     missed, extra = whole & ~given, given & ~whole
@@ -80,10 +80,10 @@ def _corrections(target: torch.Tensor, logits: torch.Tensor, chance: torch.Gener
     return torch.cat([column.to(torch.int64) for column in columns], dim=1)
 
 
-def _read(found: torch.Tensor, shape: torch.Size) -> list[Correction | None]:
+def _read_corrections(rows: torch.Tensor, shape: torch.Size) -> list[Correction | None]:
     edges = shape[2:]
     corrections: list[Correction | None] = []
-    for wrong, missed, flat, *ends in found.tolist():
+    for wrong, missed, flat, *ends in rows.tolist():
         if not wrong:
             corrections.append(None)
             continue
@@ -94,7 +94,7 @@ def _read(found: torch.Tensor, shape: torch.Size) -> list[Correction | None]:
 
 
 def _dilate(mask: torch.Tensor) -> torch.Tensor:
-    """A mask [batch, 1, z, y, x] and the cells that touch it by a face, an edge or a corner."""
+    """Add to a mask [batch, 1, z, y, x] the cells that touch it by a face, an edge or a corner."""
     for axis in (2, 3, 4):
         inner = mask.shape[axis] - 1
         wider = mask.clone()
@@ -105,6 +105,6 @@ def _dilate(mask: torch.Tensor) -> torch.Tensor:
 
 
 def _erode(mask: torch.Tensor) -> torch.Tensor:
-    """A mask without the cells that touch others; what lies beyond the grid is others."""
+    """Remove from a mask the cells that touch its outside. Beyond the grid is outside."""
     padded = nn.functional.pad(mask, (1,) * 6)
     return ~_dilate(~padded)[:, :, 1:-1, 1:-1, 1:-1]

@@ -1,4 +1,4 @@
-"""Corrections in training: each round the network sees its own last answer, and a click where that was most wrong."""
+"""Corrections in training: in each round the network sees its last answer and a click in the largest error of it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ __all__ = ["MIDDLE_CLICK_PROBABILITY", "Correction", "InteractionChannels", "cor
 
 
 MIDDLE_CLICK_PROBABILITY = 0.6
-"""How often a person clicks the middle of an error; otherwise somewhere in it."""
+"""Probability that a click is in the middle of an error. Other clicks are anywhere in it."""
 _BOX_MARGIN = 3
-"""Cells round an error's box where a click counts: without them, changing too much there would cost nothing."""
+"""Cells round an error's box that count in the loss of its click: without them, overshooting would cost nothing."""
 
 
 @dataclass(frozen=True)
 class InteractionChannels:
-    """Where a spec's network sees clicks and the previous answer.
+    """Channels in which a network sees clicks and the previous answer.
 
     Attributes:
-        clicks: Index of the channel of negative clicks, and of positive ones.
-        sigmas: Their standard deviations, as fractions of the ROI's edge.
+        clicks: Indices of the channels of negative and of positive clicks.
+        sigmas: Standard deviations of the clicks in these channels, as fractions of the ROI's edge.
         previous: Index of the channel of the previous answer.
     """
 
@@ -39,24 +39,24 @@ class InteractionChannels:
 
     @classmethod
     def from_spec(cls, spec: ModelSpec) -> InteractionChannels | None:
-        """The rounds that a spec allows; None when its network takes no clicks.
+        """Find the channels in a spec; None for a network without clicks.
 
         Raises:
-            ModelSpecError: When it has some of the three channels only.
+            ModelSpecError: The spec has only some of the three channels.
         """
-        found: dict[str, tuple[int, float]] = {}
+        channels: dict[str, tuple[int, float]] = {}
         for index, channel in enumerate(spec.input.channels):
             if isinstance(channel, ClickChannel):
-                found[channel.sign] = index, channel.sigma
+                channels[channel.sign] = index, channel.sigma
             elif isinstance(channel, PreviousChannel):
-                found["previous"] = index, 0.0
-        if not found:
+                channels["previous"] = index, 0.0
+        if not channels:
             return None
-        if len(found) < 3:
+        if len(channels) < 3:
             raise ModelSpecError(
-                f"clicks need the channels positive, negative and previous; the spec has {', '.join(found)} only"
+                f"the spec has the channels {', '.join(channels)} only: clicks need positive, negative and previous"
             )
-        negative, positive, previous = (found[name] for name in ("negative", "positive", "previous"))
+        negative, positive, previous = (channels[name] for name in ("negative", "positive", "previous"))
         return cls(clicks=(negative[0], positive[0]), sigmas=(negative[1], positive[1]), previous=previous[0])
 
     def write_corrections(
@@ -65,33 +65,34 @@ class InteractionChannels:
         """Write an answer and the clicks that correct it into the channels, in place.
 
         Args:
-            channels: What the network saw, [batch, channel, z, y, x].
-            logits: What the network answered, [batch, 1, z, y, x].
-            corrections: Of each sample; None where nothing is wrong.
+            channels: Network input, [batch, channel, z, y, x].
+            logits: Answer of the network, [batch, 1, z, y, x].
+            corrections: Correction of each sample; None where nothing is wrong.
 
         Returns:
-            Where the clicks ask for a change, [batch, 1, z, y, x]: the box of the error that each is in, and a rim.
+            Region of the clicks, bool [batch, 1, z, y, x]: the box of each clicked error, with a margin.
         """
         channels[:, self.previous] = torch.sigmoid(logits.float()[:, 0]).to(channels.dtype)
-        clicked = torch.zeros_like(logits, dtype=torch.bool)
-        made = [(index, one) for index, one in enumerate(corrections) if one is not None]
-        for index, correction in made:
+        region = torch.zeros_like(logits, dtype=torch.bool)
+        clicked = [(index, correction) for index, correction in enumerate(corrections) if correction is not None]
+        for index, correction in clicked:
             (z, end_z), (y, end_y), (x, end_x) = correction.box
-            clicked[index, 0, z:end_z, y:end_y, x:end_x] = True
-        if made:
-            self._draw([index for index, _ in made], [one.click for _, one in made], channels)
-        return clicked
+            region[index, 0, z:end_z, y:end_y, x:end_x] = True
+        if clicked:
+            clicks = [correction.click for _, correction in clicked]
+            self._draw_clicks([index for index, _ in clicked], clicks, channels)
+        return region
 
-    def _draw(self, samples: list[int], clicks: list[ErrorClick], channels: torch.Tensor) -> None:
-        """Multiply the channels by what ``preprocessing.guidance_maps.heatmap`` draws for each click."""
+    def _draw_clicks(self, samples: list[int], clicks: list[ErrorClick], channels: torch.Tensor) -> None:
+        """Draw clicks into the channels of a batch, as ``sixpoint.preprocessing.guidance_maps.heatmap`` does."""
         z, y, x = channels.shape[2:]
         points = 2.0 * (np.array([click.point for click in clicks]) + 0.5) / (x, y, z) - 1.0
         signs = np.array([click.positive for click in clicks])
         factors = [np.empty((len(clicks), edge), np.float32) for edge in (z, y, x)]
         for sign in (False, True):
-            drawn = gaussian_factors(points[signs == sign], shape=(z, y, x), sigma=self.sigmas[sign])
-            for axis, some in zip(factors, drawn, strict=True):
-                axis[signs == sign] = some
+            drawn = heat_factors(points[signs == sign], shape=(z, y, x), sigma=self.sigmas[sign])
+            for axis, values in zip(factors, drawn, strict=True):
+                axis[signs == sign] = values
         along = [torch.from_numpy(axis).to(channels.device) for axis in factors]
         heat = along[0][:, :, None, None] * along[1][:, None, :, None] * along[2][:, None, None, :]
         heat[heat < HEAT_FLOOR] = 0.0
@@ -101,11 +102,11 @@ class InteractionChannels:
 
 @dataclass(frozen=True)
 class Correction:
-    """What a person does about an answer.
+    """A correction of an answer.
 
     Attributes:
-        click: Where they click.
-        box: (first, end) of the error's cells and a rim round them, half-open, along z, y and x.
+        click: Correcting click.
+        box: Half-open range (first, end) of cells along z, y and x: the box of the error, with a margin.
     """
 
     click: ErrorClick
@@ -113,12 +114,12 @@ class Correction:
 
     @classmethod
     def from_error(cls, click: ErrorClick, error: Sequence[tuple[int, int]], *, shape: Sequence[int]) -> Correction:
-        """That of an error.
+        """Make the correction of an error.
 
         Args:
-            click: Where they click.
-            error: (first, end) of its cells, half-open, along z, y and x.
-            shape: Of the grid, [z, y, x].
+            click: Correcting click.
+            error: Half-open range (first, end) of the error's cells along z, y and x.
+            shape: Shape of the grid, [z, y, x].
         """
         box = tuple(
             (max(0, first - _BOX_MARGIN), min(cells, end + _BOX_MARGIN))
@@ -128,15 +129,15 @@ class Correction:
 
 
 def correct_answer(rng: Rng | None, truth: Bools, answer: Bools) -> Correction | None:
-    """Where a person corrects an answer: in its largest error.
+    """Correct an answer in its largest error.
 
     Args:
-        rng: Decides whether they click in the error's middle, and where else; None: in its middle.
-        truth: The object, [z, y, x].
-        answer: What the network answered, likewise.
+        rng: Generator that decides where in the error to click; None: in its middle.
+        truth: True mask, [z, y, x].
+        answer: Mask to correct, [z, y, x].
 
     Returns:
-        The correction; None when nothing is wrong.
+        Correction; None if nothing is wrong.
     """
     error = largest_error(truth, answer)
     if error is None:
@@ -149,15 +150,15 @@ def correct_answer(rng: Rng | None, truth: Bools, answer: Bools) -> Correction |
 def find_corrections(
     rng: Rng | None, target: torch.Tensor, logits: torch.Tensor
 ) -> Callable[[], list[Correction | None]]:
-    """Look at a batch's answers, one after another.
+    """Correct the answers of a batch, one after another.
 
     Args:
-        rng: Decides where in an error people click; None: always in its middle.
-        target: Share of each cell that the object fills, [batch, 1, z, y, x].
-        logits: What the network answered, likewise.
+        rng: Generator that decides where in an error to click; None: always in its middle.
+        target: Fraction of each cell that the object fills, [batch, 1, z, y, x].
+        logits: Answers of the network, [batch, 1, z, y, x].
 
     Returns:
-        A function that makes the corrections, one for each sample.
+        Function that computes the correction of each sample; None where nothing is wrong.
     """
     truths, answers = (target[:, 0] > 0.5).cpu().numpy(), (logits[:, 0] > 0).cpu().numpy()
     return lambda: [correct_answer(rng, truth, answer) for truth, answer in zip(truths, answers, strict=True)]

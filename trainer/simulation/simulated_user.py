@@ -1,4 +1,4 @@
-"""A simulated person: extreme points, clicks that miss a little, and a correction where the answer is most wrong."""
+"""Simulated user: extreme points, jittered points, and corrections in the largest error."""
 
 from __future__ import annotations
 
@@ -14,18 +14,23 @@ __all__ = ["ErrorClick", "ErrorRegion", "error_click", "extreme_points", "jitter
 
 MAX_JITTER_VOXELS = 3.0
 MAX_JITTER_FRACTION = 0.25
-"""Clicks miss by up to this part of the object's extent, or :data:`MAX_JITTER_VOXELS`, whichever is less."""
+"""Points are off by up to this fraction of the object's extent, or :data:`MAX_JITTER_VOXELS`, if that is less."""
 _CAREFUL_SCALE = 0.25
 _CAREFUL_PROBABILITY = 0.35
-"""That share of the people who miss, miss by no more than that part of the above."""
+"""With this probability, jitter is scaled by :data:`_CAREFUL_SCALE`: careful users."""
 
-# Voxels that touch by a corner belong together: 26-connectivity, as in the CVPR 2025 challenge.
+# 26-connectivity, as in the CVPR 2025 challenge.
 _CORNERS = np.ones((3, 3, 3), np.bool_)
 
 
 @dataclass(frozen=True)
 class ErrorClick:
-    """A correction: the voxel (x, y, z) that is wrong, and whether it belongs to the object."""
+    """A correcting click.
+
+    Attributes:
+        point: Wrong voxel, (x, y, z).
+        positive: Whether the voxel belongs to the object.
+    """
 
     point: tuple[int, int, int]
     positive: bool
@@ -33,12 +38,12 @@ class ErrorClick:
 
 @dataclass(frozen=True)
 class ErrorRegion:
-    """A piece of what is wrong with an answer.
+    """A connected region of wrong voxels.
 
     Attributes:
-        box: Where in the image [z, y, x] it lies.
-        voxels: Which of the box's voxels it consists of.
-        missed: Whether they belong to the object.
+        box: Bounding box of the region in the image, [z, y, x].
+        voxels: Voxels of the region within the box, bool [z, y, x].
+        missed: Whether the voxels belong to the object.
     """
 
     box: tuple[slice, slice, slice]
@@ -46,7 +51,7 @@ class ErrorRegion:
     missed: bool
 
     def click(self, *, rng: Rng | None = None) -> ErrorClick:
-        """A click in its middle, where it is farthest from its border; with ``rng``, on any of its voxels."""
+        """Click in the middle of the region, farthest from its border; with ``rng``, on a random voxel of it."""
         if rng is None:
             depth = ndimage.distance_transform_edt(np.pad(self.voxels, 1))[1:-1, 1:-1, 1:-1]
             place = np.unravel_index(int(depth.argmax()), depth.shape)
@@ -58,9 +63,12 @@ class ErrorRegion:
 
 
 def extreme_points(rng: Rng, mask: Bools) -> Points:
-    """Six extreme points of a mask [z, y, x]: (x, y, z) indices, shape [6, 3], in the order -x, +x, -y, +y, -z, +z.
+    """Draw the six extreme points of a mask [z, y, x].
 
-    Among the many voxels of an extreme one is drawn at random, as people click here or there on a flat side.
+    An extreme plane often has many voxels. One of them is drawn at random, as people click anywhere on a flat side.
+
+    Returns:
+        Indices (x, y, z), shape [6, 3], in the order -x, +x, -y, +y, -z, +z.
     """
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
     points = []
@@ -73,9 +81,9 @@ def extreme_points(rng: Rng, mask: Bools) -> Points:
 
 
 def jitter(rng: Rng, points: Points) -> Points:
-    """Points (x, y, z) moved by a random amount on every axis, as often outwards as inwards.
+    """Move points (x, y, z) by a random amount along every axis, outwards and inwards with equal probability.
 
-    Small objects move little: see :data:`MAX_JITTER_FRACTION`.
+    The points of small objects move little: see :data:`MAX_JITTER_FRACTION`.
     """
     extent = points.max(axis=0) - points.min(axis=0) + 1
     reach = np.minimum(MAX_JITTER_VOXELS, MAX_JITTER_FRACTION * extent) * rng.uniform(0.2, 1.0)
@@ -86,17 +94,17 @@ def jitter(rng: Rng, points: Points) -> Points:
 
 
 def largest_error(truth: Bools, answer: Bools) -> ErrorRegion | None:
-    """The largest 26-connected piece of what is missed, or of what is too much; None when nothing is wrong.
+    """Find the largest 26-connected region of missed voxels, or of extra voxels; None if nothing is wrong.
 
     Args:
-        truth: [z, y, x].
-        answer: [z, y, x], of the same shape.
+        truth: True mask, [z, y, x].
+        answer: Mask to correct, [z, y, x].
     """
     wrong = truth != answer
     pieces, count = ndimage.label(wrong, structure=_CORNERS)
     if not count:
         return None
-    # Over- and under-segmentation that touch are two errors, since one click has one sign.
+    # Touching missed and extra voxels are two errors, since a click has one sign.
     sizes = np.bincount((pieces * 2 + truth).reshape(-1))
     sizes[:2] = 0
     piece, missed = divmod(int(sizes.argmax()), 2)
@@ -105,15 +113,15 @@ def largest_error(truth: Bools, answer: Bools) -> ErrorRegion | None:
 
 
 def error_click(truth: Bools, answer: Bools) -> ErrorClick | None:
-    """Where a person would correct an answer: in the middle of its largest error; None when there is none.
+    """Return the click that corrects an answer: in the middle of its largest error; None if there is none.
 
     The protocol of the CVPR 2025 challenge "Foundation Models for Interactive 3D Biomedical Image Segmentation": the
     voxel of the largest 26-connected component of the error that lies farthest from the component's border, by the
     Euclidean distance transform.
 
     Args:
-        truth: [z, y, x].
-        answer: [z, y, x], of the same shape.
+        truth: True mask, [z, y, x].
+        answer: Mask to correct, [z, y, x].
     """
     error = largest_error(truth, answer)
     return error.click() if error else None

@@ -1,4 +1,4 @@
-"""Intensities for a scene: tissue, texture and everything that a scanner does to them."""
+"""Intensities of a scene: tissue, texture, and the effects of a scanner."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["SyntheticScan", "simulate_scan"]
 
 @dataclass(frozen=True)
 class SyntheticScan:
-    """A scan of a scene.
+    """A simulated scan of a scene.
 
     Attributes:
         image: Intensities [z, y, x], float32, about -2 to 4, arbitrary units.
-        labels: The scene's labels on the scan's own grid, [z, y, x].
+        labels: Labels of the scene on the scan's grid, [z, y, x].
     """
 
     image: Float
@@ -29,7 +29,7 @@ class SyntheticScan:
 
 
 def simulate_scan(rng: Rng, scene: Scene) -> SyntheticScan:
-    """Scan a scene: give its labels intensities, then blur, slice, crop and disturb them."""
+    """Simulate a scan of a scene: draw intensities for its labels, then blur, resample, crop and add artefacts."""
     means, texture = _draw_tissues(rng, scene)
     image = means[scene.labels]
     image += _draw_texture(rng, scene, texture)
@@ -40,18 +40,19 @@ def simulate_scan(rng: Rng, scene: Scene) -> SyntheticScan:
 
 
 def _draw_tissues(rng: Rng, scene: Scene) -> tuple[Float, Float]:
-    """Mean intensity and strength of texture of every label.
+    """Draw mean intensity and texture strength of every label.
 
-    Few clusters with little spread: neighbours often differ by next to nothing, as organs in fat-free CT do.
+    Intensities form few clusters with little spread: neighbours often hardly differ, as organs without fat between
+    them in CT.
     """
     clusters = rng.uniform(0, 1, int(rng.integers(3, 8)))
     if rng.random() < 0.4:
-        # CT: soft tissues crowd in a narrow window between fat and bone.
+        # CT: soft tissues lie in a narrow range between fat and bone.
         clusters = np.concatenate([rng.normal(0.5, 0.07, len(clusters)), rng.uniform(0.25, 0.4, 1)])
     spread = log_uniform(rng, 0.01, 0.09)
     count = scene.count
     means = rng.choice(clusters, count) + rng.normal(0, spread, count)
-    # The background is one or few tissues: fat, muscle.
+    # The background consists of one or few tissues: fat, muscle.
     base = rng.choice(clusters, 2) if rng.random() < 0.6 else clusters
     means[1 : scene.background + 1] = rng.choice(base, scene.background) + rng.normal(0, spread, scene.background)
     odd = rng.random(count)
@@ -59,7 +60,7 @@ def _draw_tissues(rng: Rng, scene: Scene) -> tuple[Float, Float]:
     means[odd > 0.94] = rng.uniform(1.0, 2.5)
     shared = scene.twin != np.arange(count)
     means[shared] = means[scene.twin[shared]] + rng.normal(0, 0.05, int(shared.sum()))
-    # A part differs from its body by little or much, unless it is another of the kind.
+    # A part differs from its body by little or much, unless it is a twin.
     part = (scene.parent != np.arange(count)) & ~shared
     means[part] = means[scene.parent[part]] + rng.normal(0, 1, int(part.sum())) * log_uniform(rng, 0.03, 0.3)
     means[AIR] = rng.choice([means.min() - rng.uniform(0, 1), 0.0, -1.0])
@@ -69,7 +70,7 @@ def _draw_tissues(rng: Rng, scene: Scene) -> tuple[Float, Float]:
 
 
 def _draw_texture(rng: Rng, scene: Scene, texture: Float) -> Float:
-    """What varies inside a label: texture at several scales, vessels, nodules, slow gradients; [z, y, x]."""
+    """Draw the variation inside labels: texture at several scales, vessels, nodules, slow gradients; [z, y, x]."""
     shape: Shape = scene.labels.shape
     count = scene.count
     result = np.zeros(shape, np.float32)
@@ -92,7 +93,7 @@ def _draw_texture(rng: Rng, scene: Scene, texture: Float) -> Float:
 
 
 def _resample_to_scan(rng: Rng, image: Float, labels: npt.NDArray[np.uint8]) -> tuple[Float, npt.NDArray[np.uint8]]:
-    """Lay a scanner's grid over the scene: coarser voxels, thick slices along one axis, a slab of it only."""
+    """Resample to a scanner's grid: coarser voxels, thick slices along one axis, and only a slab of the scene."""
     factors = np.full(3, rng.uniform(1.0, 2.0) if rng.random() < 0.35 else 1.0)
     thick = 0 if rng.random() < 0.7 else int(rng.integers(1, 3))
     if rng.random() < 0.4:
@@ -101,7 +102,7 @@ def _resample_to_scan(rng: Rng, image: Float, labels: npt.NDArray[np.uint8]) -> 
     shape: Shape = (sides[0], sides[1], sides[2])
     if shape != image.shape:
         if rng.random() < 0.4:
-            # Slices thinner than the gap between them: the mean over half a step.
+            # Slices with gaps: each is the mean over half of the distance between slices.
             half = [min(full, 2 * n) for n, full in zip(shape, image.shape, strict=True)]
             image = resample(image, (half[0], half[1], half[2]))
             steps = tuple(slice(None, None, max(1, h // n)) for h, n in zip(half, shape, strict=True))
@@ -113,17 +114,17 @@ def _resample_to_scan(rng: Rng, image: Float, labels: npt.NDArray[np.uint8]) -> 
         labels = labels[np.ix_(*picks)]
     window = []
     for axis, n in enumerate(shape):
-        keep = n
+        length = n
         if rng.random() < (0.5 if axis == thick else 0.15):
-            keep = max(8, int(n * rng.uniform(0.3, 0.95)))
-        first = int(rng.integers(0, max(n - keep, 0) + 1))
-        window.append(slice(first, first + keep))
+            length = max(8, int(n * rng.uniform(0.3, 0.95)))
+        first = int(rng.integers(0, max(n - length, 0) + 1))
+        window.append(slice(first, first + length))
     box = tuple(window)
     return np.ascontiguousarray(image[box]), np.ascontiguousarray(labels[box])
 
 
 def _add_artefacts(rng: Rng, image: Float) -> Float:
-    """Bias field, streaks, noise of several kinds and a change of contrast."""
+    """Add bias field, streaks and noise of several kinds, and change the contrast."""
     shape: Shape = (image.shape[0], image.shape[1], image.shape[2])
     if rng.random() < 0.4:
         image = image * np.exp(np.float32(rng.uniform(0.05, 0.3)) * smooth_noise(rng, shape, 0.6 * max(shape)))
@@ -136,7 +137,7 @@ def _add_artefacts(rng: Rng, image: Float) -> Float:
         grain = ndimage.gaussian_filter(grain, rng.uniform(0.4, 1.2), truncate=2.5)
         grain /= max(float(grain.std()), 1e-6)
     if kind > 0.9:
-        # Speckle: noise in proportion to the signal.
+        # Speckle: noise proportional to the signal.
         grain *= 0.5 + np.abs(image)
         noise *= 1.5
     image = image + np.float32(noise) * grain
@@ -148,7 +149,7 @@ def _add_artefacts(rng: Rng, image: Float) -> Float:
 
 
 def _streaks(rng: Rng, shape: Shape) -> Float:
-    """Rays in the slices from one metal-like point, over a run of slices; [z, y, x]."""
+    """Draw streaks from one point, as of metal, over several slices; [z, y, x]."""
     z, y, x = shape
     centre = rng.uniform(0.1, 0.9, 2) * (y, x)
     angle = np.arctan2(np.arange(y)[:, None] - centre[0], np.arange(x)[None, :] - centre[1])

@@ -1,4 +1,4 @@
-"""Label maps of synthetic scenes: many bodies that touch, nest and cover one another, over a Voronoi background."""
+"""Label maps of synthetic scenes: bodies that touch, nest and cover one another, over a Voronoi background."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ __all__ = ["AIR", "Scene", "compose_scene"]
 
 
 AIR = 0
-"""Label of what lies outside the patient; never a target."""
+"""Label of everything outside the patient; never a target."""
 _MAX_LABELS = 200
 _ROW_PROBABILITY = 0.12
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Where everything is, before it has an intensity.
+    """Label map of a scene, with the relations between its labels.
 
     Attributes:
         labels: Label of each voxel, [z, y, x]; :data:`AIR` or 1, 2, ...
-        background: Labels 1 to ``background`` are regions of the background; those above are bodies.
-        parent: For every label the body that it is a part of, or itself: an organ is its own label and its parts'.
-        twin: For every label the one whose tissue it shares (a neighbour of like intensity), or itself.
+        background: Number of background regions: labels 1 to ``background``. Higher labels are bodies.
+        parent: Body that each label is a part of, or the label itself. An organ is its own label and its parts.
+        twin: Label whose tissue each label shares (a neighbour of similar intensity), or the label itself.
     """
 
     labels: Counts
@@ -38,12 +38,12 @@ class Scene:
 
     @property
     def count(self) -> int:
-        """How many labels there are, air included."""
+        """Number of labels, air included."""
         return len(self.parent)
 
 
 class _Canvas:
-    """A label map in the making."""
+    """A label map under construction."""
 
     def __init__(self, labels: Counts) -> None:
         self.labels = labels
@@ -51,7 +51,7 @@ class _Canvas:
         self.twin = list(self.parent)
 
     def add(self, mask: Bools, corner: npt.NDArray[np.intp], *, parent: int = -1, twin: int = -1) -> int:
-        """Write a body whose box starts at ``corner`` [z, y, x], cut by the scene's border; -1 when it is outside."""
+        """Write a body whose box starts at ``corner`` [z, y, x]; return its label, or -1 if it is outside the scene."""
         low = np.maximum(corner, 0)
         high = np.minimum(corner + mask.shape, self.labels.shape)
         if (high <= low).any() or len(self.parent) >= _MAX_LABELS:
@@ -66,18 +66,18 @@ class _Canvas:
 
 
 def compose_scene(rng: Rng, shape: Shape) -> Scene:
-    """A random scene.
+    """Draw a random scene.
 
     Args:
         rng: Source of all randomness: the same state gives the same scene.
-        shape: Voxels of the scene, [z, y, x].
+        shape: Shape of the scene, [z, y, x].
     """
     regions = int(log_uniform(rng, 3, 40))
     canvas = _Canvas(_voronoi_background(rng, shape, regions))
-    # Large bodies first: small ones come to lie in and on them.
+    # Large bodies first, so that small ones lie in and on them.
     edge = min(shape)
-    for low, high, most in ((0.4, 0.9, 5), (0.2, 0.42, 14), (0.09, 0.22, 36)):
-        for _ in range(int(rng.integers(most // 3, most + 1))):
+    for low, high, count in ((0.4, 0.9, 5), (0.2, 0.42, 14), (0.09, 0.22, 36)):
+        for _ in range(int(rng.integers(count // 3, count + 1))):
             _place_body(rng, canvas, extent=log_uniform(rng, low * edge, high * edge))
     return Scene(
         labels=canvas.labels,
@@ -88,7 +88,7 @@ def compose_scene(rng: Rng, shape: Shape) -> Scene:
 
 
 def _place_body(rng: Rng, canvas: _Canvas, *, extent: float) -> None:
-    """Put one body of about ``extent`` voxels somewhere; now and then with parts, a twin that touches it, or a row."""
+    """Place a body of about ``extent`` voxels, sometimes with parts or a touching twin, or a row of bodies."""
     if rng.random() < _ROW_PROBABILITY:
         _place_row(rng, canvas, extent)
         return
@@ -97,9 +97,9 @@ def _place_body(rng: Rng, canvas: _Canvas, *, extent: float) -> None:
     mask = random_body(rng, size)
     reach = [(-n // 3, max(full - 2 * n // 3, 1)) for n, full in zip(size, canvas.labels.shape, strict=True)]
     corner = np.array([int(rng.integers(low, high)) for low, high in reach])
-    fate = rng.random()
-    if fate < 0.2:
-        # The twin is drawn first, so that the body covers it where they overlap and its own outline stays whole.
+    kind = rng.random()
+    if kind < 0.2:
+        # The twin is written first: the body covers it where they overlap and keeps its own outline.
         direction = rng.normal(size=3)
         shift = np.round(direction / np.abs(direction).max() * sides * rng.uniform(0.6, 1.0)).astype(int)
         other = mask if rng.random() < 0.5 else random_body(rng, size)
@@ -109,20 +109,20 @@ def _place_body(rng: Rng, canvas: _Canvas, *, extent: float) -> None:
     whole = canvas.add(mask, corner)
     if whole < 0 or min(size) < 10:
         return
-    if fate < 0.32:
+    if kind < 0.32:
         _hollow_out(rng, canvas, mask, corner, whole)
-    elif fate < 0.5:
+    elif kind < 0.5:
         for _ in range(rng.integers(1, 4)):
             part_sides = np.maximum(np.round(sides * rng.uniform(0.15, 0.5, 3)), 3).astype(int)
             part = random_body(rng, (int(part_sides[0]), int(part_sides[1]), int(part_sides[2])))
             at = (rng.uniform(0, 1, 3) * (sides - part_sides)).astype(int)
             inner = tuple(slice(a, a + n) for a, n in zip(at, part.shape, strict=True))
-            # Most inclusions belong to the body (vessels, necrosis), the others are bodies of their own.
+            # Most inclusions belong to the body (vessels, necrosis); the others are bodies of their own.
             canvas.add(part & mask[inner], corner + at, parent=whole if rng.random() < 0.8 else -1)
 
 
 def _place_row(rng: Rng, canvas: _Canvas, extent: float) -> None:
-    """Like bodies with gaps between them that are one: ribs, discs, cartilages, the two sides of something."""
+    """Place a row of similar bodies with gaps that together are one object: ribs, discs, cartilages, left and right."""
     count, axis = int(rng.integers(2, 8)), int(rng.integers(3))
     sides = extent * np.exp(rng.uniform(np.log(0.08), np.log(0.6), 3))
     sides[axis] = extent / count * rng.uniform(0.3, 0.95)
@@ -135,14 +135,14 @@ def _place_row(rng: Rng, canvas: _Canvas, extent: float) -> None:
     for number in range(count):
         place = start + swing * np.sin(wave * number + phase)
         place[axis] = start[axis] + number * extent / count
-        # The two of a pair are each other's mirror images.
-        one = np.flip(mask, axis) if count == 2 and number else mask
-        label = canvas.add(one, np.round(place).astype(np.intp), parent=first, twin=first)
+        # The bodies of a pair are mirror images.
+        copy = np.flip(mask, axis) if count == 2 and number else mask
+        label = canvas.add(copy, np.round(place).astype(np.intp), parent=first, twin=first)
         first = label if first < 0 else first
 
 
 def _hollow_out(rng: Rng, canvas: _Canvas, mask: Bools, corner: npt.NDArray[np.intp], whole: int) -> None:
-    """Hollow a body out: a shrunken copy becomes a part (cortex and medulla) or a body of its own (lumen in a wall)."""
+    """Write a shrunken copy into a body, as its part (cortex and medulla) or as a body of its own (lumen in a wall)."""
     scale = rng.uniform(0.55, 0.88)
     sides = np.maximum(np.round(np.array(mask.shape) * scale), 3).astype(int)
     core = resample(mask, (int(sides[0]), int(sides[1]), int(sides[2]))) > 0.5
@@ -152,7 +152,7 @@ def _hollow_out(rng: Rng, canvas: _Canvas, mask: Bools, corner: npt.NDArray[np.i
 
 
 def _voronoi_background(rng: Rng, shape: Shape, regions: int) -> Counts:
-    """Warped Voronoi cells 1 to ``regions``, half of the time inside a body's outline with air round it."""
+    """Draw deformed Voronoi cells 1 to ``regions``, half of the time within an outline that air surrounds."""
     points = coordinates(shape).copy()
     strength = np.float32(rng.uniform(0.02, 0.12))
     for axis in range(3):
@@ -163,7 +163,7 @@ def _voronoi_background(rng: Rng, shape: Shape, regions: int) -> Counts:
     z, y, x = points * stretch.reshape(3, 1, 1, 1)
     for label in range(1, regions + 1):
         seed = rng.uniform(-1.1, 1.1, 3).astype(np.float32) * stretch
-        # |p - s|^2 less |p|^2, which is the same for every seed: three products a cell.
+        # |p - s|^2 - |p|^2: the subtracted term is the same for every seed. Three products per cell.
         distance = np.float32(seed @ seed) - 2 * (z * seed[0] + y * seed[1] + x * seed[2])
         closer = distance < nearest
         labels[closer] = label

@@ -1,7 +1,7 @@
-"""A bank of body shapes, each a random field over a cube that is positive inside the body.
+"""Random body shapes, each a random field over a cube that is positive inside the body.
 
-A family maps warped and turned coordinates [3, z, y, x] (the cube runs from -1 to 1) to a field [z, y, x]. Anatomy is
-only hinted at: what matters is that extents, fill, thickness, curvature and symmetry vary as widely as in patients.
+A family of shapes maps deformed and rotated coordinates [3, z, y, x] (-1 to 1 in the cube) to a field [z, y, x]. Bodies
+need not look like organs: extent, fill, thickness, curvature and symmetry must vary as widely as in patients.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _REACH = 1.25
 
 
 def _single(field: Floating) -> Float:
-    """The same field in single precision; no copy where it is."""
+    """Convert a field to single precision, without a copy if it is already."""
     return np.asarray(field, np.float32)
 
 
 def _radius(p: Float, radii: npt.ArrayLike, power: float = 2.0) -> Float:
-    """Radius of each point in the superellipsoid of these radii: below 1 inside."""
+    """Compute the radius of each point relative to a superellipsoid of these radii: below 1 inside."""
     scale = np.asarray(radii, np.float32).reshape(3, 1, 1, 1)
     return _single((np.abs(p / scale) ** np.float32(power)).sum(axis=0) ** np.float32(1.0 / power))
 
 
 def _distance(p: Float, path: Points) -> Float:
-    """Distance of every point to the polyline through ``path``, shape [n, 3]."""
+    """Compute the distance of every point to the polyline ``path``, shape [n, 3]."""
     nearest = np.full(p.shape[1:], np.inf, np.float32)
     for start, end in itertools.pairwise(path):
         step = (end - start).astype(np.float32)
@@ -96,7 +96,7 @@ def _wedge(rng: Rng, p: Float) -> Float:
 
 
 def _curve(rng: Rng, points: int = 14) -> Points:
-    """A smooth random path [n, 3] across the cube."""
+    """Draw a smooth random path [n, 3] across the cube."""
     t = np.linspace(-1, 1, points)
     path = np.stack([t * rng.uniform(0.5, 1) * 0.85, np.zeros(points), np.zeros(points)], axis=1)
     for axis in range(3):
@@ -222,18 +222,18 @@ FAMILIES: Mapping[str, Mapping[str, Family]] = {
 """Shape families by group."""
 
 GROUP_PROBABILITIES: Mapping[str, float] = {"general": 0.38, "hard": 0.37, "solid": 0.25}
-"""How often each group is drawn: more hard bodies help organs, more solid ones help compact lesions."""
+"""Probability of each group: hard bodies help with organs, solid ones with compact lesions."""
 
 
 def random_body(rng: Rng, size: Shape) -> Bools:
-    """A random body that touches all six faces of its own box.
+    """Draw a random body that touches all six faces of its box.
 
     Args:
         rng: Source of randomness.
-        size: Voxels of the box, [z, y, x].
+        size: Shape of the box, [z, y, x].
 
     Returns:
-        Mask of ``size``, [z, y, x]: one connected component, seldom empty faces where thin parts vanish on the grid.
+        Mask of shape ``size``: one connected component. Rarely, thin parts vanish on the grid and a face stays empty.
     """
     groups = list(GROUP_PROBABILITIES)
     group = groups[int(rng.choice(len(groups), p=list(GROUP_PROBABILITIES.values())))]
@@ -246,15 +246,15 @@ def random_body(rng: Rng, size: Shape) -> Bools:
     if not inside.any():
         return np.ones(size, np.bool_)
     box = ndimage.find_objects(inside.astype(np.uint8))[0]
-    # Other components would come back when the field is resampled.
+    # Without this, other components would reappear when the field is resampled.
     field = np.where(inside | (field <= 0), field, np.float32(-0.02))[box]
-    # A little outside the box, so that its faces are cut where the body ends, not by the grid.
+    # Clipped, so that large values far from the surface shift it less when the field is resampled.
     edge = 0.5 * np.abs(field).max()
     return _largest_component(resample(np.clip(field, -edge, edge), size) > 0)
 
 
 def _random_coordinates(rng: Rng, grid: Shape, *, solid: bool) -> Float:
-    """Coordinates of a cube, warped and turned: by anything for half of the bodies, by little for the others."""
+    """Draw deformed, rotated coordinates of a cube: any rotation for half of the bodies, a small one for the others."""
     p = coordinates(grid, _REACH).reshape(3, -1)
     angle = rng.uniform(0, np.pi) if rng.random() < 0.5 else abs(rng.normal(0, 0.2))
     axis = rng.normal(size=3)
@@ -270,7 +270,7 @@ def _random_coordinates(rng: Rng, grid: Shape, *, solid: bool) -> Float:
 
 
 def _largest_component(mask: Bools) -> Bools:
-    """The largest connected component (by faces) of a mask."""
+    """Return the largest face-connected component of a mask."""
     labels, count = ndimage.label(mask)
     if count < 2:
         return mask

@@ -1,1 +1,1 @@
-"""Train networks and write checkpoints."""
+"""Train networks and write their checkpoints."""

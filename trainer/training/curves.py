@@ -1,4 +1,4 @@
-"""A picture of a run: its loss, and Dice per label on the cases held out."""
+"""Plot of a run: its loss, and Dice per label on held-out cases."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["draw_curves"]
 
 
 def draw_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Write a PNG with two panels over the steps.
+    """Write a PNG with two panels over the steps: loss and Dice.
 
     Args:
-        history: One entry per validation: ``step``, ``loss``, and figures whose names begin with ``dice``.
-        path: The PNG to write.
+        history: ``step``, ``loss`` and figures whose names begin with ``dice``, of each validation.
+        path: PNG file to write.
     """
     figure = Figure(figsize=(10, 4), layout="constrained")
     FigureCanvasAgg(figure)
@@ -29,9 +29,9 @@ def draw_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
     left.set(title="Loss in training", xlabel="step")
     names = sorted({name for entry in history for name in entry if name.startswith("dice")})
     for name in names:
-        known = [(entry["step"], entry[name]) for entry in history if name in entry]
+        points = [(entry["step"], entry[name]) for entry in history if name in entry]
         label = name.removeprefix("dice_") if name != "dice" else "mean"
-        right.plot(*zip(*known, strict=True), marker=".", label=label, linewidth=2 if name == "dice" else 1)
+        right.plot(*zip(*points, strict=True), marker=".", label=label, linewidth=2 if name == "dice" else 1)
     right.set(title="Dice on held-out cases", xlabel="step", ylim=(0, 1))
     for axes in (left, right):
         axes.grid(alpha=0.3)

@@ -1,4 +1,4 @@
-"""A network that learns: its weights, its optimiser, their average, and what outlives a kill."""
+"""The annotation network in training: weights, optimiser, averaged weights, and the state that outlives the process."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from trainer.training.weight_average import WeightAverage
 __all__ = ["FORMAT", "Learner", "check_same_run", "read_samples_seen"]
 
 FORMAT = torch.channels_last_3d
-"""How tensors lie in memory: what 3D convolutions read best."""
+"""Memory layout of tensors: the fastest for 3D convolutions."""
 _LOSS = DiceCELoss(sigmoid=True)
-_CLICKED = 0.5
-"""Weight of the cross-entropy round the errors that were clicked, beside the loss of the whole: obey, and no more."""
+_CLICK_WEIGHT = 0.5
+"""Weight of the cross-entropy near clicked errors, added to the loss of the whole ROI."""
 
 
 @dataclass
 class Learner:
-    """The moving parts of a run: everything that a checkpoint holds.
+    """A network in training, with everything that ``last.pt`` stores.
 
     Attributes:
-        network: What learns, on ``device``.
-        optimiser: Of its weights.
-        average: Of its weights, over the last steps: what is published.
-        scaler: Notices gradients that are not finite; bfloat16 needs no scaling.
-        device: Where it computes.
+        network: Network in training, on ``device``.
+        optimiser: Optimiser of its weights.
+        average: Moving average of its weights: what is published.
+        scaler: Gradient scaler that skips steps with non-finite gradients. bfloat16 needs no scaling itself.
+        device: Device that it computes on.
         bfloat16: Whether it computes in bfloat16 where that is safe.
-        forward: The network, or what ``torch.compile`` made of it.
-        identity: What must be as it was when a run goes on, by what to call it.
-        step: Steps taken.
-        shown: Samples shown.
+        forward: The network, or its compiled form.
+        identity: What must not change when the run is resumed, by the name used in errors.
+        step: Number of steps taken.
+        samples_seen: Number of samples trained on.
         elapsed_s: Seconds of training, earlier parts of a resumed run included.
         loss: Running mean of the loss.
-        history: Of each validation: step, samples, minutes, figures.
+        history: Step, samples, minutes and figures of each validation.
     """
 
     network: nn.Module
@@ -71,14 +71,14 @@ class Learner:
         compiled: bool,
         identity: Mapping[str, Any],
     ) -> Learner:
-        """One that has not learnt yet.
+        """Prepare a network for its first step.
 
         Args:
-            network: With the weights that it starts from.
-            device: Where to compute.
+            network: Network with the weights to start from.
+            device: Device to compute on.
             bfloat16: Whether to compute in bfloat16 where that is safe.
-            compiled: Whether to let ``torch.compile`` speed the network up.
-            identity: What must be as it was when the run goes on, by what to call it.
+            compiled: Whether to compile the network with ``torch.compile``.
+            identity: What must not change when the run is resumed, by the name used in errors.
         """
         network = network.to(device, memory_format=FORMAT)  # type: ignore[call-overload]
         return cls(
@@ -95,16 +95,16 @@ class Learner:
     def train_step(
         self, channels: torch.Tensor, target: torch.Tensor, click_region: torch.Tensor | None, *, learning_rate: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """One step.
+        """Take one training step.
 
         Args:
-            channels: What the network sees, [batch, channel, z, y, x].
-            target: Share of each cell that the object fills, [batch, 1, z, y, x].
-            clicked: Where clicks ask for a change, likewise; None when there are none.
-            rate: The learning rate.
+            channels: Network input, [batch, channel, z, y, x].
+            target: Fraction of each cell that the object fills, [batch, 1, z, y, x].
+            click_region: Cells near clicked errors, bool [batch, 1, z, y, x]; None without clicks.
+            learning_rate: Learning rate of this step.
 
         Returns:
-            The batch's logits [batch, 1, z, y, x], and its loss, both of which a GPU may still be at work on.
+            Logits [batch, 1, z, y, x] and loss of the batch. A GPU may still be computing both.
         """
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate
@@ -114,12 +114,12 @@ class Learner:
             logits = self.forward(channels).float()
         loss: torch.Tensor = _LOSS(logits, target)
         if click_region is not None:
-            loss = loss + _CLICKED * _clicked_loss(logits, target, click_region)
+            loss = loss + _CLICK_WEIGHT * _click_loss(logits, target, click_region)
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimiser)
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        # It leaves out a step whose gradients are not finite: one bad batch must not end a run of hours.
+        # The scaler skips a step whose gradients are not finite: one bad batch must not end a run of hours.
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self.average.update(self.network, self.step)
@@ -127,13 +127,14 @@ class Learner:
         return logits.detach(), loss.detach()
 
     def averaged_network(self, spec: ModelSpec) -> nn.Module:
-        """The network with the averaged weights."""
+        """Build the spec's network with the averaged weights."""
         network: nn.Module = build_network(spec).to(self.device, memory_format=FORMAT)  # type: ignore[call-overload]
         network.load_state_dict(self.average.state)
         return network
 
     def save(self, path: Path) -> None:
-        """Write everything, whole or not at all."""
+        """Write the state to a file, whole or not at all."""
+        counters = {"step": self.step, "shown": self.samples_seen, "elapsed_s": self.elapsed_s, "loss": self.loss}
         save_atomically(
             path,
             {
@@ -141,18 +142,13 @@ class Learner:
                 "optimiser": self.optimiser.state_dict(),
                 "average": self.average.state,
                 "identity": dict(self.identity),
-                "counters": {
-                    "step": self.step,
-                    "shown": self.samples_seen,
-                    "elapsed_s": self.elapsed_s,
-                    "loss": self.loss,
-                },
+                "counters": counters,
                 "history": self.history,
             },
         )
 
     def load(self, path: Path) -> None:
-        """Go on from what was saved, on whatever device that was."""
+        """Read a state that was saved on any device."""
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -163,10 +159,12 @@ class Learner:
 
 
 def check_same_run(path: Path, identity: Mapping[str, Any]) -> None:
-    """Refuse to go on with what :meth:`Learner.save` wrote of another run; a run that kept no identity may be any.
+    """Check that a file written by :meth:`Learner.save`, if it exists, is of the run to resume.
+
+    Runs of versions that stored no identity are accepted.
 
     Raises:
-        FailedPrecondition: Naming what differs.
+        FailedPrecondition: The file is of another run. The error names the difference.
     """
     if path.exists():
         state: dict[str, Any] = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
@@ -174,13 +172,13 @@ def check_same_run(path: Path, identity: Mapping[str, Any]) -> None:
 
 
 def read_samples_seen(path: Path) -> int:
-    """Samples that the run whose :meth:`Learner.save` wrote a file has shown; 0 where there is none."""
+    """Read the number of samples trained on from a file written by :meth:`Learner.save`; 0 without a file."""
     if not path.exists():
         return 0
     return int(torch.load(path, map_location="cpu", weights_only=True)["counters"]["shown"])
 
 
-def _clicked_loss(logits: torch.Tensor, target: torch.Tensor, clicked: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy round the clicked errors, the mean over samples: a small error counts as much as a large one."""
-    entropy = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none") * clicked
-    return (entropy.flatten(1).sum(1) / clicked.flatten(1).sum(1).clamp(min=1)).mean()
+def _click_loss(logits: torch.Tensor, target: torch.Tensor, click_region: torch.Tensor) -> torch.Tensor:
+    """Compute the cross-entropy near clicked errors, averaged per sample first: small errors count as much as large."""
+    entropy = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none") * click_region
+    return (entropy.flatten(1).sum(1) / click_region.flatten(1).sum(1).clamp(min=1)).mean()

@@ -12,15 +12,15 @@ __all__ = ["build_network"]
 
 
 def build_network(spec: ModelSpec) -> nn.Module:
-    """The MONAI network that the spec names, freshly initialised.
+    """Build the network of a spec, freshly initialised.
 
     Raises:
-        ModelSpecError: When it names none, MONAI refuses its arguments, or it says what lies between the network and
-            the model's tensors: a network is trained on these themselves.
+        ModelSpecError: The spec names no network, MONAI does not know it or refuses its arguments, or the spec
+            converts between the network's tensors and the model's: a network is trained on the model's own tensors.
     """
     if spec.network is None:
         raise ModelSpecError("the spec names no network; expected network: {name, arguments}")
-    _check_ends(spec, spec.network)
+    _check_no_conversion(spec, spec.network)
     kind = getattr(nets, spec.network.name, None)
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
         raise ModelSpecError(f"monai.networks.nets has no network {spec.network.name!r}")
@@ -30,10 +30,10 @@ def build_network(spec: ModelSpec) -> nn.Module:
         raise ModelSpecError(f"network {spec.network.name}: {error}") from error
 
 
-def _check_ends(spec: ModelSpec, network: NetworkSpec) -> None:
-    """Refuse what an export would put round a network that was trained without it: no check there would notice."""
+def _check_no_conversion(spec: ModelSpec, network: NetworkSpec) -> None:
+    """Refuse conversions that the exporter would add to a network trained without them: parity would not notice."""
     usual = "softmax" if spec.task is Task.SEGMENTATION else "sigmoid"
-    ends = {
+    conversions = {
         "network.axes": network.axes != "SPL",
         "network.scale": any(factor != 1 for factor in network.scale),
         "network.offset": any(network.offset),
@@ -41,8 +41,8 @@ def _check_ends(spec: ModelSpec, network: NetworkSpec) -> None:
         "network.channels": network.channels not in {(), tuple(range(spec.output_shape[0]))},
         "output.exclusive": not spec.output.exclusive,
     }
-    if found := ", ".join(name for name, differs in ends.items() if differs):
+    if names := ", ".join(name for name, present in conversions.items() if present):
         raise ModelSpecError(
-            f"the spec has {found}, as a network that was trained elsewhere needs it: one that is trained here sees "
-            "and answers the model's own tensors, so leave it out"
+            f"the spec has {names}, which only networks trained elsewhere need: the trainer trains on the model's own "
+            "tensors. Remove it from the spec"
         )

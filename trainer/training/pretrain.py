@@ -1,4 +1,4 @@
-"""Synthetic pre-training: the loop, its schedule, its checkpoints and what it publishes."""
+"""Pre-training of the annotation network: the loop, its saves and what it publishes."""
 
 from __future__ import annotations
 
@@ -10,249 +10,157 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
-from torch import nn
 
 from sixpoint.errors import InvalidArgument
-from sixpoint.model_spec.spec import ModelSpec
 from trainer.data.atomic_files import write_atomically
-from trainer.data.crop_pool import SCENE_EDGE
-from trainer.data.dataloader import Batch, BatchStream, LabelledCases, iterate_batches
-from trainer.data.spec_files import read_spec
+from trainer.data.batch_reuse import reuse_batches
+from trainer.data.dataloader import Batch, BatchStream, iterate_batches
 from trainer.simulation import gpu_clicks
 from trainer.simulation.interaction_rounds import Correction, InteractionChannels, find_corrections
-from trainer.data.batch_reuse import reuse_batches
-from trainer.training.checkpoint import read_weights, save_atomically
+from trainer.training.checkpoint import CHECKPOINT, publish
+from trainer.training.config import MAX_ROUNDS, Device, PretrainConfig, PretrainProgress
 from trainer.training.learner import Learner, check_same_run, read_samples_seen
-from trainer.training.network import build_network
+from trainer.training.schedule import cosine_schedule
 from trainer.training.validation import ValidationScore, ValidationSet, validate
-from trainer.training.warm_start import adapt_weights, load_matching
+from trainer.training.warm_start import start_network
 
-__all__ = ["CHECKPOINT", "SPEC", "PretrainConfig", "PretrainProgress", "check_folder", "pretrain"]
+__all__ = ["check_folder", "pretrain"]
 
-CHECKPOINT = "checkpoint.pt"
-"""What is published: ``{"state_dict": averaged weights}``."""
-SPEC = "spec.yaml"
-"""The spec beside it, with measured figures and provenance."""
-MAX_ROUNDS = 6
-"""The first answer and five corrections."""
 _LAST = "last.pt"
-_LOOK_EVERY = 20
-"""Steps from one look at the loss to the next."""
-_LOOK_WEIGHT = 0.1
-"""Of the last look, in the running mean."""
-_TABLES = 2
-"""Batches at hand at once beside a GPU: while one is corrected, it learns from the other."""
-_USES = 2
-"""How often a sample is shown beside a GPU: 15 cores then keep up with an H100."""
+_LOSS_INTERVAL = 20
+"""Steps between two reads of the loss: each waits for the GPU."""
+_LOSS_WEIGHT = 0.1
+"""Weight of a newly read loss in the running mean."""
+_GPU_BATCHES = 2
+"""Batches in training at once on a GPU: while one is corrected, the network learns from the other."""
+_GPU_BATCH_USES = 2
+"""Uses of a batch on a GPU: 15 cores then keep up with an H100."""
 _WARM_UP_STEPS = 150
+_SAVES_PER_VALIDATION = 5
+
+Report = Callable[[PretrainProgress], None]
 
 
-class Device(StrEnum):
-    """Where a network computes."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-
-
-@dataclass(frozen=True)
-class PretrainConfig:
-    """How to train.
-
-    Attributes:
-        spec: The network, its ROI and its channels.
-        out: Folder of the run: checkpoints, metrics.
-        minutes: Budget of training time, earlier parts of a resumed run included; the learning rate follows it.
-        steps: Budget of steps; training ends with whichever budget is spent first.
-        rate: Peak learning rate.
-        seed: Of everything.
-        reuse: How often a crop is shown, on average.
-        lead: Crops to mix, once there are so many.
-        sizes: (edge of the ROI's grid, samples in a batch).
-        odds: Probabilities of ``sizes``.
-        threads: Threads of the network.
-        workers: Processes that make batches. 0: this one makes them; None: one, or, beside a GPU, as many as there are
-            cores left.
-        uses: How often a sample is shown, turned and mirrored; None: once, or, beside a GPU, twice.
-        device: Where the network computes.
-        bfloat16: Whether to compute in bfloat16 where that is safe: on a GPU always; quicker on processors with AMX, slower
-            on others.
-        validation_scenes: Scenes that the validation set is drawn from.
-        scene_edge: Voxels of a scene along each axis.
-        every_s: Seconds between checkpoints; a validation comes with every fifth.
-        init: Checkpoint to start from, its spec beside it; None: random weights.
-        labelled: Real images to mix in.
-        held_out: Real images to validate on, in place of scenes; what is published is then the best so far.
-        again: Chance of a further round, with a correcting click, after each; at most :data:`MOST_ROUNDS` in all.
-        compiled: Whether to let ``torch.compile`` speed the network up; it needs a C++ compiler and some minutes.
-    """
-
-    spec: ModelSpec
-    out: Path
-    minutes: float = 60.0
-    steps: int = 1_000_000
-    learning_rate: float = 1.5e-3
-    seed: int = 1
-    crop_uses: float = 1.5
-    pool_size: int = 2000
-    sizes: tuple[tuple[int, int], ...] = ((48, 8), (64, 4))
-    size_probabilities: tuple[float, ...] = (0.65, 0.35)
-    threads: int = 2
-    workers: int | None = None
-    batch_uses: int | None = None
-    device: Device = Device.AUTO
-    bfloat16: bool = False
-    validation_scenes: int = 6
-    scene_edge: int = SCENE_EDGE
-    save_interval_s: float = 120.0
-    init: Path | None = None
-    labelled: LabelledCases = field(default_factory=LabelledCases)
-    held_out: LabelledCases = field(default_factory=LabelledCases)
-    click_probability: float = 0.65
-    compiled: bool = False
-
-
-@dataclass(frozen=True)
-class PretrainProgress:
-    """Where a run stands.
-
-    Attributes:
-        step: Steps taken.
-        shown: Samples shown.
-        elapsed_s: Seconds of training, earlier parts of a resumed run included.
-        share: Part of the budget that is spent, 0 to 1.
-        loss: Running mean of the loss.
-        score: Of the last validation, if there was one.
-    """
-
-    step: int
-    samples_seen: int
-    elapsed_s: float
-    fraction: float
-    loss: float
-    score: ValidationScore | None
-
-
-def check_folder(plan: PretrainConfig) -> None:
-    """Look whether the plan's folder holds a run that the plan can go on with, or none.
+def check_folder(config: PretrainConfig) -> None:
+    """Check that the run's folder holds no other run.
 
     Raises:
-        FailedPrecondition: It holds one of another network, or of other images; another budget is no other run.
+        FailedPrecondition: The folder holds a run of another network or other images. Another budget is the same run.
     """
-    check_same_run(plan.out / _LAST, _identity(plan))
+    check_same_run(config.out / _LAST, _identity(config))
 
 
-def pretrain(plan: PretrainConfig, *, report: Callable[[PretrainProgress], None] = lambda _: None) -> Path:
-    """Train until the budget is spent, going on from the folder's last checkpoint if there is one.
+def pretrain(config: PretrainConfig, *, report: Report = lambda _: None) -> Path:
+    """Train until the budget is spent, resuming the run in the folder if there is one.
 
     Args:
-        plan: What to do.
-        report: Called after every step.
+        config: Configuration of the run.
+        report: Callback after every step.
 
     Returns:
-        The published checkpoint; its spec lies beside it.
+        Path of the published checkpoint, with its spec beside it.
 
     Raises:
         FailedPrecondition: The folder holds another run.
+        InvalidArgument: ``init`` does not fit the network, or no GPU is available for ``device``.
     """
-    check_folder(plan)
-    # The writer is slow to import, and only training needs it.
+    check_folder(config)
+    # The writer takes long to import, and only training needs it.
     from torch.utils.tensorboard import SummaryWriter
 
-    plan.out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(plan.threads)
-    torch.manual_seed(plan.seed)
-    device = _device(plan.device)
-    bfloat16 = plan.bfloat16 or device.type == "cuda"
-    feed = BatchStream(
-        spec=plan.spec,
-        seed=plan.seed,
-        samples_seen=read_samples_seen(plan.out / _LAST),
-        sizes=plan.sizes,
-        size_probabilities=plan.size_probabilities,
+    config.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    device = _choose_device(config.device)
+    bfloat16 = config.bfloat16 or device.type == "cuda"
+    stream = iterate_batches(
+        _batch_stream(config, bfloat16=bfloat16),
+        workers=_worker_count(config, device),
+        pinned=device.type == "cuda",
+    )
+    learner = Learner.create(
+        start_network(config.spec, config.init),
+        device=device,
         bfloat16=bfloat16,
-        crop_uses=plan.crop_uses,
-        pool_size=plan.pool_size,
-        scene_edge=plan.scene_edge,
-        labelled=plan.labelled,
+        compiled=config.compiled,
+        identity=_identity(config),
     )
-    stream = iterate_batches(feed, workers=_workers(plan, device), pinned=device.type == "cuda")
-    run = Learner.create(
-        _network(plan), device=device, bfloat16=bfloat16, compiled=plan.compiled, identity=_identity(plan)
-    )
-    if (plan.out / _LAST).exists():
-        run.load(plan.out / _LAST)
-    writer = SummaryWriter(plan.out / "tensorboard", purge_step=run.step)
+    if (config.out / _LAST).exists():
+        learner.load(config.out / _LAST)
+    writer = SummaryWriter(config.out / "tensorboard", purge_step=learner.step)
     try:
-        _loop(plan, run, stream, _holdout(plan), writer, report)
+        _Run(config, learner, _validation_set(config), writer, report).train(stream)
     finally:
         writer.close()
-    return plan.out / CHECKPOINT
+    return config.out / CHECKPOINT
 
 
-def _identity(plan: PretrainConfig) -> Mapping[str, Any]:
-    """What a run cannot go on with when it changes, by what to call it."""
-    spec = plan.spec.model_dump(mode="json")
+def _identity(config: PretrainConfig) -> Mapping[str, Any]:
+    """Collect what must not change when a run is resumed, by the name used in errors and stored in ``last.pt``."""
+    spec = config.spec.model_dump(mode="json")
     return {
         "network": spec["network"],
         "region of interest": spec["roi"],
         "input": spec["input"],
-        "seed": plan.seed,
-        "set of images to learn from": [case.name for case in plan.labelled.cases],
-        "set of images to hold out": [case.name for case in plan.held_out.cases],
-        "share of labelled images": plan.labelled.fraction,
+        "seed": config.seed,
+        "set of images to learn from": [case.name for case in config.labelled.cases],
+        "set of images to hold out": [case.name for case in config.held_out.cases],
+        "share of labelled images": config.labelled.fraction,
     }
 
 
-def _holdout(plan: PretrainConfig) -> ValidationSet:
-    if plan.held_out.cases:
-        return ValidationSet.from_crops(plan.held_out.crops(), plan.spec, rng=np.random.default_rng(plan.seed + 1))
-    return ValidationSet.draw(plan.spec, seed=plan.seed + 1, scenes=plan.validation_scenes, edge=plan.scene_edge)
-
-
-def _device(wanted: Device) -> torch.device:
+def _choose_device(wanted: Device) -> torch.device:
     if wanted is Device.AUTO:
         wanted = Device.CUDA if torch.cuda.is_available() else Device.CPU
     if wanted is Device.CUDA and not torch.cuda.is_available():
-        raise InvalidArgument("there is no GPU that PyTorch can use; compute on the CPU, or install PyTorch for CUDA")
+        raise InvalidArgument("PyTorch finds no GPU: compute on the CPU, or install PyTorch for CUDA")
     return torch.device(wanted.value)
 
 
-def _workers(plan: PretrainConfig, device: torch.device) -> int:
-    """Processes that make batches."""
-    if plan.workers is not None:
-        return plan.workers
+def _batch_stream(config: PretrainConfig, *, bfloat16: bool) -> BatchStream:
+    return BatchStream(
+        spec=config.spec,
+        seed=config.seed,
+        samples_seen=read_samples_seen(config.out / _LAST),
+        sizes=config.sizes,
+        size_probabilities=config.size_probabilities,
+        bfloat16=bfloat16,
+        crop_uses=config.crop_uses,
+        pool_size=config.pool_size,
+        scene_edge=config.scene_edge,
+        labelled=config.labelled,
+    )
+
+
+def _worker_count(config: PretrainConfig, device: torch.device) -> int:
+    if config.workers is not None:
+        return config.workers
     return max(1, (os.cpu_count() or 1) - 1) if device.type == "cuda" else 1
 
 
-def _network(plan: PretrainConfig) -> nn.Module:
-    """The network with the weights that the plan starts from."""
-    network = build_network(plan.spec)
-    if plan.init is not None:
-        state, beside = read_weights(plan.init), plan.init.with_name(SPEC)
-        if not beside.exists():
-            raise InvalidArgument(f"{plan.init} has no {SPEC} beside it, which says what its channels are")
-        load_matching(network, adapt_weights(state, old=read_spec(beside), new=plan.spec), source=plan.init)
-    return network
+def _validation_set(config: PretrainConfig) -> ValidationSet:
+    # Training uses config.seed: the validation set has its own.
+    seed = config.seed + 1
+    if config.held_out.cases:
+        return ValidationSet.from_crops(config.held_out.crops(), config.spec, rng=np.random.default_rng(seed))
+    return ValidationSet.draw(config.spec, seed=seed, scenes=config.validation_scenes, edge=config.scene_edge)
 
 
 @dataclass
-class _Table:
-    """A batch that the network learns from for some rounds.
+class _ActiveBatch:
+    """A batch that the network is trained on for one or more rounds.
 
     Attributes:
-        channels: What the network sees, [batch, channel, z, y, x].
-        target: Share of each cell that the object fills, [batch, 1, z, y, x].
-        logits: What it answered last, likewise.
-        rounds: How often it did.
-        corrections: Waits for the next clicks; None when there will be none, and the next batch's turn has come.
+        channels: Network input, [batch, channel, z, y, x].
+        target: Fraction of each cell that the object fills, [batch, 1, z, y, x].
+        logits: Last answer of the network, [batch, 1, z, y, x].
+        rounds: Number of training steps on this batch.
+        corrections: Function that waits for the next clicks. None: the next step takes a new batch.
     """
 
     channels: torch.Tensor = field(default_factory=lambda: torch.empty(0))
@@ -262,112 +170,133 @@ class _Table:
     corrections: Callable[[], list[Correction | None]] | None = None
 
 
-def _loop(
-    plan: PretrainConfig,
-    run: Learner,
-    stream: Iterator[Batch],
-    holdout: ValidationSet,
-    writer: Any,
-    report: Callable[[PretrainProgress], None],
-) -> None:
-    rounds = InteractionChannels.from_spec(plan.spec)
-    rng = np.random.default_rng((plan.seed, run.step, 2))
-    beside_gpu = run.device.type == "cuda"
-    uses = plan.batch_uses or (_USES if beside_gpu else 1)
-    shown = reuse_batches(stream, device=run.device, uses=uses, rng=np.random.default_rng((plan.seed, run.step, 3)))
-    tables = deque(_Table() for _ in range(_TABLES if beside_gpu else 1))
-    look_at = gpu_clicks.find_corrections if beside_gpu else find_corrections
-    before, started = run.elapsed_s, time.monotonic()
-    saved, saves, score = started, 0, None
-    while (share := _share(plan, run)) < 1.0:
-        table = tables.popleft()
-        clicked = None
-        if rounds is not None and table.corrections is not None:
-            clicked = rounds.write_corrections(table.channels, table.logits, table.corrections())
+class _Run:
+    """The training loop on one device."""
+
+    def __init__(
+        self, config: PretrainConfig, learner: Learner, validation_set: ValidationSet, writer: Any, report: Report
+    ) -> None:
+        self.config = config
+        self.learner = learner
+        self.validation_set = validation_set
+        self.writer = writer
+        self.report = report
+        self.interaction = InteractionChannels.from_spec(config.spec)
+        self.on_gpu = learner.device.type == "cuda"
+        self.score: ValidationScore | None = None
+
+    def train(self, stream: Iterator[Batch]) -> None:
+        """Train on a stream of batches until the budget is spent."""
+        config, learner = self.config, self.learner
+        rng = np.random.default_rng((config.seed, learner.step, 2))
+        batches = reuse_batches(
+            stream,
+            device=learner.device,
+            uses=config.batch_uses or (_GPU_BATCH_USES if self.on_gpu else 1),
+            rng=np.random.default_rng((config.seed, learner.step, 3)),
+        )
+        active = deque(_ActiveBatch() for _ in range(_GPU_BATCHES if self.on_gpu else 1))
+        before, started = learner.elapsed_s, time.monotonic()
+        saved, saves = started, 0
+        while (fraction := self._budget_spent()) < 1.0:
+            learning_rate = cosine_schedule(
+                config.learning_rate, step=learner.step, warm_up_steps=_WARM_UP_STEPS, fraction=fraction
+            )
+            batch = active.popleft()
+            loss = self._step(batch, batches, rng, learning_rate=learning_rate)
+            active.append(batch)
+            learner.elapsed_s = before + time.monotonic() - started
+            self._log_loss(loss, learning_rate)
+            self._report(fraction)
+            if time.monotonic() - saved >= config.save_interval_s:
+                saves += 1
+                if saves % _SAVES_PER_VALIDATION == 0:
+                    self.score = self._publish()
+                learner.save(config.out / _LAST)
+                saved = time.monotonic()
+        self.score = self._publish()
+        learner.save(config.out / _LAST)
+        self._report(1.0)
+
+    def _budget_spent(self) -> float:
+        config, learner = self.config, self.learner
+        return min(1.0, max(learner.elapsed_s / (60.0 * config.minutes), learner.step / config.steps))
+
+    def _step(
+        self, batch: _ActiveBatch, batches: Iterator[Batch], rng: np.random.Generator, *, learning_rate: float
+    ) -> torch.Tensor:
+        """Take a step on a batch: with corrected clicks, or, where there are none to wait for, on a new batch."""
+        click_region = None
+        if self.interaction is not None and batch.corrections is not None:
+            click_region = self.interaction.write_corrections(batch.channels, batch.logits, batch.corrections())
         else:
-            table.channels, table.target = next(shown)
-            table.rounds = 0
-            run.samples_seen += len(table.target)
-        rate = _rate(plan, run.step, share)
-        table.logits, loss = run.train_step(table.channels, table.target, clicked, learning_rate=rate)
-        table.rounds += 1
-        again = rounds is not None and table.rounds < MAX_ROUNDS and rng.random() < plan.click_probability
-        table.corrections = look_at(rng, table.target, table.logits) if again else None
-        tables.append(table)
-        run.elapsed_s = before + time.monotonic() - started
-        # Reading it waits for the GPU.
-        due = run.step % _LOOK_EVERY == 0 or math.isnan(run.loss)
+            batch.channels, batch.target = next(batches)
+            batch.rounds = 0
+            self.learner.samples_seen += len(batch.target)
+        batch.logits, loss = self.learner.train_step(
+            batch.channels, batch.target, click_region, learning_rate=learning_rate
+        )
+        batch.rounds += 1
+        find = gpu_clicks.find_corrections if self.on_gpu else find_corrections
+        another_round = (
+            self.interaction is not None and batch.rounds < MAX_ROUNDS and rng.random() < self.config.click_probability
+        )
+        batch.corrections = find(rng, batch.target, batch.logits) if another_round else None
+        return loss
+
+    def _log_loss(self, loss: torch.Tensor, learning_rate: float) -> None:
+        learner = self.learner
+        due = learner.step % _LOSS_INTERVAL == 0 or math.isnan(learner.loss)
         if due and math.isfinite(value := float(loss)):
-            run.loss = value if math.isnan(run.loss) else run.loss + _LOOK_WEIGHT * (value - run.loss)
-            writer.add_scalar("loss", value, run.step)
-            writer.add_scalar("rate", rate, run.step)
-        report(PretrainProgress(run.step, run.samples_seen, run.elapsed_s, share, run.loss, score))
-        if time.monotonic() - saved >= plan.save_interval_s:
-            saves += 1
-            if saves % 5 == 0:
-                score = _publish(plan, run, holdout, writer)
-            run.save(plan.out / _LAST)
-            saved = time.monotonic()
-    score = _publish(plan, run, holdout, writer)
-    run.save(plan.out / _LAST)
-    report(PretrainProgress(run.step, run.samples_seen, run.elapsed_s, 1.0, run.loss, score))
+            mean = learner.loss
+            learner.loss = value if math.isnan(mean) else mean + _LOSS_WEIGHT * (value - mean)
+            self.writer.add_scalar("loss", value, learner.step)
+            self.writer.add_scalar("rate", learning_rate, learner.step)
 
+    def _report(self, fraction: float) -> None:
+        learner = self.learner
+        self.report(
+            PretrainProgress(
+                step=learner.step,
+                samples_seen=learner.samples_seen,
+                elapsed_s=learner.elapsed_s,
+                fraction=fraction,
+                loss=learner.loss,
+                score=self.score,
+            )
+        )
 
-def _trained_on(labelled: LabelledCases) -> str:
-    if not labelled.cases:
-        return "synthetic scenes only"
-    if labelled.fraction >= 1.0:
-        return f"{len(labelled.cases)} labelled images"
-    return f"synthetic scenes, and {labelled.fraction:.0%} crops of {len(labelled.cases)} labelled images"
-
-
-def _described(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-
-
-def _share(plan: PretrainConfig, run: Learner) -> float:
-    return min(1.0, max(run.elapsed_s / (60.0 * plan.minutes), run.step / plan.steps))
-
-
-def _rate(plan: PretrainConfig, step: int, share: float) -> float:
-    """The learning rate: a linear warm-up, then a cosine over the budget, down to a hundredth."""
-    return (
-        plan.learning_rate * min(1.0, (step + 1) / _WARM_UP_STEPS) * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
-    )
-
-
-def _publish(plan: PretrainConfig, run: Learner, holdout: ValidationSet, writer: Any) -> ValidationScore:
-    """Validate the averaged weights, then write checkpoint, spec and metrics."""
-    score = validate(
-        run.averaged_network(plan.spec), holdout, rounds=InteractionChannels.from_spec(plan.spec), bfloat16=run.bfloat16
-    )
-    real = bool(plan.held_out.cases)
-    figures = score.figures("") if real else score.figures()
-    writer.add_scalar("dice" if real else "synthetic/dice", score.dice, run.step)
-    best = not real or all(figures["dice"] > entry["dice"] for entry in run.history)
-    counters = {"step": run.step, "shown": run.samples_seen, "minutes": round(run.elapsed_s / 60, 2), "loss": run.loss}
-    run.history.append({**counters, **figures})
-    write_atomically(plan.out / "metrics.json", json.dumps(run.history, indent=1).encode())
-    if not best:
+    def _publish(self) -> ValidationScore:
+        """Validate the averaged weights, write metrics, and publish unless an earlier checkpoint is better."""
+        config, learner = self.config, self.learner
+        network = learner.averaged_network(config.spec)
+        score = validate(network, self.validation_set, interaction=self.interaction, bfloat16=learner.bfloat16)
+        real = bool(config.held_out.cases)
+        figures = score.figures("") if real else score.figures()
+        self.writer.add_scalar("dice" if real else "synthetic/dice", score.dice, learner.step)
+        best = not real or all(figures["dice"] > entry["dice"] for entry in learner.history)
+        minutes = round(learner.elapsed_s / 60, 2)
+        counters = {"step": learner.step, "shown": learner.samples_seen, "minutes": minutes, "loss": learner.loss}
+        learner.history.append({**counters, **figures})
+        write_atomically(config.out / "metrics.json", json.dumps(learner.history, indent=1).encode())
+        if best:
+            changes = {
+                "metrics": {**config.spec.metrics, **figures},
+                "provenance": {**config.spec.provenance, **_provenance(config, learner)},
+            }
+            publish(config.out, learner.average.state, config.spec.model_copy(update=changes))
         return score
-    spec = plan.spec.model_copy(
-        update={
-            "metrics": {**plan.spec.metrics, **figures},
-            "provenance": {
-                **plan.spec.provenance,
-                "trained_on": _trained_on(plan.labelled),
-                "samples_shown": str(run.samples_seen),
-                "steps": str(run.step),
-                "minutes": f"{run.elapsed_s / 60:.1f}",
-                "device": _described(run.device),
-                "cores": str(os.cpu_count()),
-                "seed": str(plan.seed),
-                "trained_with": f"torch {torch.__version__}, numpy {np.__version__}",
-                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            },
-        }
-    )
-    save_atomically(plan.out / CHECKPOINT, {"state_dict": {k: v.cpu() for k, v in run.average.state.items()}})
-    text = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    write_atomically(plan.out / SPEC, text.encode())
-    return score
+
+
+def _provenance(config: PretrainConfig, learner: Learner) -> dict[str, str]:
+    return {
+        "trained_on": config.labelled.describe(),
+        "samples_shown": str(learner.samples_seen),
+        "steps": str(learner.step),
+        "minutes": f"{learner.elapsed_s / 60:.1f}",
+        "device": torch.cuda.get_device_name(learner.device) if learner.device.type == "cuda" else "CPU",
+        "cores": str(os.cpu_count()),
+        "seed": str(config.seed),
+        "trained_with": f"torch {torch.__version__}, numpy {np.__version__}",
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

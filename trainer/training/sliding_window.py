@@ -1,4 +1,4 @@
-"""Segmenting whole cases with a window that slides, and Dice against their labels."""
+"""Segment whole cases with a sliding window, and compute Dice per label."""
 
 from __future__ import annotations
 
@@ -10,28 +10,30 @@ from monai.inferers.utils import sliding_window_inference
 from torch import nn
 
 from sixpoint._typing import Counts
-from sixpoint.model_spec import SegmentationSpec
-from sixpoint.preprocessing import Roi
+from sixpoint.metrics import dice
+from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.preprocessing.roi import Roi
 from trainer.data.cases import PreparedCase
 
 __all__ = ["dice_per_label", "segment_case"]
 
 
 def segment_case(network: nn.Module, case: PreparedCase, spec: ModelSpec, *, device: torch.device) -> Counts:
-    """The labels that a network gives a case.
+    """Compute a network's label map of a case, as the gateway does.
 
     Args:
-        network: Logits [batch, label, z, y, x] from channels [batch, channel, z, y, x], in evaluation mode.
-        case: To segment.
-        spec: Patch, overlap, blending and padding, as where it is served.
-        device: Where the network is.
+        network: Network in evaluation mode: logits [batch, label, z, y, x] from channels [batch, channel, z, y, x].
+        case: Case to segment.
+        spec: Patch, overlap, blending and padding.
+        device: Device of the network.
 
     Returns:
-        Labels [z, y, x] on the canonical image's own grid, where probabilities are resampled to, not labels.
+        Labels [z, y, x] on the grid of the canonical image. Probabilities are resampled to it, not labels.
     """
+    assert spec.patch is not None  # every segmentation spec has one
     channels = torch.from_numpy(np.array(case.channels, np.float32))[None]
     with torch.inference_mode():
-        # Probabilities are blended, not logits: as the gateway does it, which gets nothing else.
+        # Probabilities are blended, not logits: the gateway receives nothing else from Triton.
         blended = sliding_window_inference(
             channels,
             roi_size=spec.input_shape[1:],
@@ -40,7 +42,7 @@ def segment_case(network: nn.Module, case: PreparedCase, spec: ModelSpec, *, dev
             overlap=spec.patch.overlap,
             mode=spec.patch.blend,
             padding_mode=spec.patch.padding,
-            # MONAI takes no value where there is none to take.
+            # MONAI accepts a value with constant padding only.
             cval=spec.patch.padding_value if spec.patch.padding == "constant" else 0.0,
             sw_device=device,
             device="cpu",
@@ -50,21 +52,20 @@ def segment_case(network: nn.Module, case: PreparedCase, spec: ModelSpec, *, dev
     z, y, x = case.truth.shape
     upper = (x - 0.5, y - 0.5, z - 0.5)
     roi = Roi((-0.5, -0.5, -0.5), upper, (probabilities.shape[3], probabilities.shape[2], probabilities.shape[1]))
-    # One label after the other: all of them on a large image's grid would not fit into memory.
-    most, _ = roi.restore(probabilities[0], image_size=(x, y, z))
-    labels = np.zeros(most.shape, np.uint8)
+    # One label after the other: all of them on the grid of a large image would not fit into memory.
+    highest, _ = roi.restore(probabilities[0], size=(x, y, z))
+    labels = np.zeros(highest.shape, np.uint8)
     for label in range(1, len(probabilities)):
-        values, _ = roi.restore(probabilities[label], image_size=(x, y, z))
-        labels[values > most] = label
-        most = np.maximum(most, values)
+        values, _ = roi.restore(probabilities[label], size=(x, y, z))
+        labels[values > highest] = label
+        highest = np.maximum(highest, values)
     return labels
 
 
-def dice_per_label(found: Counts, truth: Counts, *, count: int) -> list[float]:
-    """Dice of the labels 1 to ``count`` in two arrays [z, y, x]; NaN for a label that neither has."""
+def dice_per_label(predicted: Counts, truth: Counts, *, count: int) -> list[float]:
+    """Compute the Dice of the labels 1 to ``count`` in two arrays [z, y, x]; NaN for a label that is in neither."""
     result = []
     for label in range(1, 1 + count):
-        a, b = found == label, truth == label
-        total = int(a.sum()) + int(b.sum())
-        result.append(2.0 * int((a & b).sum()) / total if total else math.nan)
+        a, b = predicted == label, truth == label
+        result.append(dice(a, b) if a.any() or b.any() else math.nan)
     return result

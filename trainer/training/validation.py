@@ -1,4 +1,4 @@
-"""A fixed set of synthetic samples, and the Dice of a network and of the bare ellipsoid on it."""
+"""Validation of the annotation network: Dice on fixed samples, beside that of a bare ellipsoid."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from sixpoint._typing import Bools, Rng
+from sixpoint._typing import Rng
+from sixpoint.metrics import dice
 from sixpoint.model_spec.spec import ModelSpec
 from sixpoint.preprocessing.guidance_maps import ellipsoid_map
 from trainer.data.crop_pool import generate_crops
@@ -17,11 +18,11 @@ from trainer.data.dataloader import with_float32_input
 from trainer.data.samples import Crop, TrainingSample, draw_sample
 from trainer.simulation.interaction_rounds import InteractionChannels, find_corrections
 
-__all__ = ["ValidationScore", "ValidationSet", "dice", "validate"]
+__all__ = ["ValidationScore", "ValidationSet", "validate"]
 
-_PER_SCENE = 8
-_MOST = 96
-_BATCH = 4
+_CROPS_PER_SCENE = 8
+_MAX_CROPS = 96
+_BATCH_SIZE = 4
 _CLICKS = 3
 
 
@@ -30,11 +31,11 @@ class ValidationScore:
     """Mean Dice over a validation set.
 
     Attributes:
-        dice: Of the network, exact points.
-        jittered: Of the network, points jittered as in training.
-        ellipsoid: Of the ellipsoid in the exact points' box: what needs no network.
-        clicked: Of the network after one, two, ... correcting clicks on top of the exact points; empty when it takes
-            none.
+        dice: Dice of the network with exact points.
+        jittered: Dice of the network with points jittered as in training.
+        ellipsoid: Dice of the ellipsoid in the box of the exact points, which needs no network.
+        clicked: Dice of the network after one, two, ... correcting clicks on top of the exact points. Empty for a
+            network without clicks.
     """
 
     dice: float
@@ -43,7 +44,7 @@ class ValidationScore:
     clicked: tuple[float, ...] = ()
 
     def figures(self, prefix: str = "synthetic_") -> dict[str, float]:
-        """The figures under the names that a spec's metrics use; ``prefix`` says on which images they were measured."""
+        """Return the figures by their names in a spec's metrics. ``prefix`` names the images they were measured on."""
         return {
             f"{prefix}dice": round(self.dice, 4),
             f"{prefix}dice_jittered": round(self.jittered, 4),
@@ -54,54 +55,63 @@ class ValidationScore:
 
 @dataclass(frozen=True)
 class ValidationSet:
-    """Samples with exact points, and samples of the same crops augmented, half of them jittered."""
+    """Fixed samples to validate on.
+
+    Attributes:
+        exact: Samples with exact points.
+        varied: Samples of the same crops, augmented; half of them with jittered points.
+    """
 
     exact: tuple[TrainingSample, ...]
     varied: tuple[TrainingSample, ...]
 
     @classmethod
     def draw(cls, spec: ModelSpec, *, seed: int, scenes: int, edge: int) -> ValidationSet:
-        """The set of a seed; give one that no training uses. ``edge`` is the scenes', in voxels."""
+        """Draw a set from synthetic scenes.
+
+        Args:
+            spec: ROI and channels.
+            seed: Seed of the scenes. No training may use the same one.
+            scenes: Number of scenes.
+            edge: Edge of a scene, in voxels.
+        """
         rng = np.random.default_rng(seed)
         crops: list[Crop] = []
         for index in range(scenes):
-            found = generate_crops(seed, index, edge=edge)
-            crops += [found[choice] for choice in rng.permutation(len(found))[:_PER_SCENE]]
+            candidates = generate_crops(seed, index, edge=edge)
+            crops += [candidates[choice] for choice in rng.permutation(len(candidates))[:_CROPS_PER_SCENE]]
         return cls.from_crops(crops, spec, rng=rng)
 
     @classmethod
     def from_crops(cls, crops: Sequence[Crop], spec: ModelSpec, *, rng: Rng) -> ValidationSet:
-        """The set of these crops; many are thinned out by ``rng``, which also draws the points."""
+        """Make the set of these crops. ``rng`` draws the points, and which crops are used if there are many."""
         spec = with_float32_input(spec)
         exact, varied = [], []
-        for choice in rng.permutation(len(crops))[:_MOST]:
+        for choice in rng.permutation(len(crops))[:_MAX_CROPS]:
             exact.append(draw_sample(rng, crops[choice], spec, edge=spec.roi.size[0], augmented=False))
             varied.append(draw_sample(rng, crops[choice], spec, edge=spec.roi.size[0]))
         return cls(exact=tuple(exact), varied=tuple(varied))
 
 
-def dice(a: Bools, b: Bools) -> float:
-    """Dice's overlap of two masks; 1 when both are empty."""
-    total = int(a.sum()) + int(b.sum())
-    return 2.0 * int((a & b).sum()) / total if total else 1.0
-
-
 def validate(
-    network: nn.Module, holdout: ValidationSet, *, rounds: InteractionChannels | None, bfloat16: bool
+    network: nn.Module, samples: ValidationSet, *, interaction: InteractionChannels | None, bfloat16: bool
 ) -> ValidationScore:
-    """Score a network on a set.
+    """Score a network on a validation set.
 
     Args:
-        network: Logits from channels.
-        holdout: The set.
-        rounds: How the network sees clicks; None when it takes none.
+        network: Network that computes logits from channels.
+        samples: Samples to validate on.
+        interaction: Channels in which the network sees clicks; None for a network without clicks.
         bfloat16: Whether to compute in bfloat16, as training does.
     """
     network.eval()
-    shape = holdout.exact[0].target.shape
-    ellipsoid = [dice(ellipsoid_map(one.guidance.box, shape=shape) > 0, one.target > 0.5) for one in holdout.exact]
-    exact = _mean_dice(network, holdout.exact, rounds=rounds, clicks=_CLICKS if rounds else 0, bfloat16=bfloat16)
-    varied = _mean_dice(network, holdout.varied, rounds=None, clicks=0, bfloat16=bfloat16)
+    shape = samples.exact[0].target.shape
+    ellipsoid = [
+        dice(ellipsoid_map(sample.guidance.box, shape=shape) > 0, sample.target > 0.5) for sample in samples.exact
+    ]
+    clicks = _CLICKS if interaction else 0
+    exact = _mean_dice(network, samples.exact, interaction=interaction, clicks=clicks, bfloat16=bfloat16)
+    varied = _mean_dice(network, samples.varied, interaction=None, clicks=0, bfloat16=bfloat16)
     return ValidationScore(
         dice=exact[0], jittered=varied[0], ellipsoid=float(np.mean(ellipsoid)), clicked=tuple(exact[1:])
     )
@@ -111,22 +121,24 @@ def _mean_dice(
     network: nn.Module,
     samples: tuple[TrainingSample, ...],
     *,
-    rounds: InteractionChannels | None,
+    interaction: InteractionChannels | None,
     clicks: int,
     bfloat16: bool,
 ) -> list[float]:
-    """Mean Dice of the first answer, and after each of ``clicks`` corrections in the middle of the largest error."""
+    """Compute the mean Dice of the first answer, and after each click in the middle of the largest error."""
     scores: list[list[float]] = [[] for _ in range(clicks + 1)]
     device = next(network.parameters()).device
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-        for first in range(0, len(samples), _BATCH):
-            batch = samples[first : first + _BATCH]
-            channels = torch.from_numpy(np.stack([one.channels for one in batch])).to(device)
-            target = torch.from_numpy(np.stack([one.target for one in batch])[:, None]).to(device)
+        for first in range(0, len(samples), _BATCH_SIZE):
+            batch = samples[first : first + _BATCH_SIZE]
+            channels = torch.from_numpy(np.stack([sample.channels for sample in batch])).to(device)
+            target = torch.from_numpy(np.stack([sample.target for sample in batch])[:, None]).to(device)
             for number in range(clicks + 1):
                 logits = network(channels.contiguous(memory_format=torch.channels_last_3d))
                 answers = (logits[:, 0] > 0).cpu().numpy()
-                scores[number] += [dice(a, one.target > 0.5) for a, one in zip(answers, batch, strict=True)]
-                if rounds is not None and number < clicks:
-                    rounds.write_corrections(channels, logits, find_corrections(None, target, logits)())
+                scores[number] += [
+                    dice(answer, sample.target > 0.5) for answer, sample in zip(answers, batch, strict=True)
+                ]
+                if interaction is not None and number < clicks:
+                    interaction.write_corrections(channels, logits, find_corrections(None, target, logits)())
     return [float(np.mean(values)) for values in scores]

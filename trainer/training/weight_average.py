@@ -9,11 +9,11 @@ __all__ = ["WeightAverage"]
 
 
 class WeightAverage:
-    """Exponential moving average of a network's state: what is published.
+    """Exponential moving average of a network's state: what is validated and published.
 
     Args:
-        network: The network whose state to follow.
-        decay: Weight of the past; less in the first steps, so that the random start is soon forgotten.
+        network: Network whose state to follow.
+        decay: Weight of the past. Smaller in the first steps, so that the random start is soon forgotten.
     """
 
     def __init__(self, network: nn.Module, *, decay: float = 0.998) -> None:
@@ -21,16 +21,16 @@ class WeightAverage:
         self.state = {name: value.detach().clone() for name, value in network.state_dict().items()}
 
     def load(self, state: dict[str, torch.Tensor]) -> None:
-        """Go on from a state that was saved, wherever it was."""
-        for name, kept in self.state.items():
-            kept.copy_(state[name])
+        """Copy a saved state, from any device."""
+        for name, average in self.state.items():
+            average.copy_(state[name])
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
-        """Move towards the network's present state after its ``step``-th step."""
+        """Move the average towards the state of the network after its ``step``-th step."""
         weight = 1.0 - min(self.decay, (1.0 + step) / (10.0 + step))
         now = network.state_dict()
-        floating = [name for name, kept in self.state.items() if kept.is_floating_point()]
+        floating = [name for name, average in self.state.items() if average.is_floating_point()]
         torch._foreach_lerp_([self.state[name] for name in floating], [now[name] for name in floating], weight)
         for name in self.state.keys() - floating:
             self.state[name].copy_(now[name])

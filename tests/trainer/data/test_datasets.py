@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sixpoint._typing import Float
 from sixpoint.errors import DatasetError
 from sixpoint.geometry import Geometry
 from sixpoint.volume import Volume, write_image
@@ -74,16 +75,16 @@ def test_a_split_may_be_given(make_pairs: Maker, tmp_path: Path) -> None:
     names.write_text("ball_1\n\n")
     assert split_cases(dataset, seed=1, held_out=names).validation == ("ball_1",)
     names.write_text("ball_9\n")
-    with pytest.raises(DatasetError, match="names ball_9, which is no case of balls"):
+    with pytest.raises(DatasetError, match="names ball_9, which is not a case of balls"):
         split_cases(dataset, seed=1, held_out=names)
     names.write_text("ball_0\nball_1\nball_2\n")
-    with pytest.raises(DatasetError, match="at least one must be learnt from"):
+    with pytest.raises(DatasetError, match="expected at least one to train on"):
         split_cases(dataset, seed=1, held_out=names)
     with pytest.raises(DatasetError, match="cannot be read"):
         split_cases(dataset, seed=1, held_out=tmp_path / "none.txt")
 
 
-# What is wrong with it: each of these damages a good dataset, and says what must be found.
+# Each of these functions damages a good dataset.
 
 
 def remove(path: str) -> Callable[[Path], None]:
@@ -91,7 +92,10 @@ def remove(path: str) -> Callable[[Path], None]:
 
 
 def write(path: str, text: str) -> Callable[[Path], None]:
-    return lambda root: (root / path).write_text(text) and None
+    def damage(root: Path) -> None:
+        (root / path).write_text(text)
+
+    return damage
 
 
 def without_training(root: Path) -> None:
@@ -99,7 +103,7 @@ def without_training(root: Path) -> None:
     (root / "dataset.json").write_text(json.dumps({**content, "training": []}))
 
 
-def twice(root: Path) -> None:
+def list_twice(root: Path) -> None:
     content = json.loads((root / "dataset.json").read_text())
     (root / "dataset.json").write_text(json.dumps({**content, "training": content["training"] * 2}))
 
@@ -114,8 +118,8 @@ def no_labels(root: Path) -> None:
     [
         (remove("labels/ball_0.nii.gz"), r"images/ball_0\.nii\.gz has no file of the same name in labels"),
         (remove("images/ball_1.nii.gz"), r"labels/ball_1\.nii\.gz has no file of the same name in images"),
-        (write("labels.json", "[1]"), "must be as"),
-        (write("labels.json", '{"one": "a"}'), "must be as"),
+        (write("labels.json", "[1]"), "does not name labels: expected"),
+        (write("labels.json", '{"one": "a"}'), "does not name labels: expected"),
         (write("labels.json", "{"), "is not JSON"),
     ],
     ids=["no label", "no image", "list", "words", "syntax"],
@@ -130,11 +134,11 @@ def test_a_damaged_pair_of_folders(damage: Callable[[Path], None], expected: str
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [
-        (remove("labelsTr/ball_0.nii.gz"), "case ball_0: there is no file"),
-        (write("dataset.json", "{}"), "is not as the Decathlon's"),
-        (write("dataset.json", '{"labels": ["a"], "training": []}'), "is not as the Decathlon's"),
-        (without_training, "lists no labelled image"),
-        (twice, "several cases named ball_0"),
+        (remove("labelsTr/ball_0.nii.gz"), "case ball_0: file .* does not exist"),
+        (write("dataset.json", "{}"), "does not have the layout of the Decathlon"),
+        (write("dataset.json", '{"labels": ["a"], "training": []}'), "does not have the layout of the Decathlon"),
+        (without_training, "has no labelled image"),
+        (list_twice, "several cases named ball_0"),
         (no_labels, "names no label"),
     ],
     ids=["no label", "empty", "list of labels", "no training", "twice", "background alone"],
@@ -149,11 +153,11 @@ def test_a_damaged_decathlon(damage: Callable[[Path], None], expected: str, make
 def test_a_folder_of_neither_layout(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"expected dataset\.json, or the folders images and labels"):
         read_dataset(tmp_path)
-    with pytest.raises(DatasetError, match="there is no dataset"):
+    with pytest.raises(DatasetError, match="does not exist"):
         read_dataset(tmp_path / "none")
     (tmp_path / "images").mkdir()
     (tmp_path / "labels").mkdir()
-    with pytest.raises(DatasetError, match="lists no labelled image"):
+    with pytest.raises(DatasetError, match="has no labelled image"):
         read_dataset(tmp_path)
 
 
@@ -161,7 +165,7 @@ GRID = Geometry(size=SIZE)
 PLAIN = np.zeros(GRID.shape, np.float32)
 
 
-def with_nan() -> np.ndarray:
+def with_nan() -> Float:
     array = PLAIN.copy()
     array[0, 0, 0] = np.nan
     return array
@@ -182,7 +186,7 @@ def with_nan() -> np.ndarray:
     ids=["NaN", "NaN label", "fraction", "negative", "unknown", "size", "place", "spacing"],
 )
 def test_a_case_that_cannot_be_used(
-    image: np.ndarray, label: np.ndarray, geometry: Geometry, expected: str, tmp_path: Path
+    image: Float, label: Float, geometry: Geometry, expected: str, tmp_path: Path
 ) -> None:
     # Not NIfTI: its reader makes zeros of NaN.
     write_image(image, GRID, tmp_path / "images" / "ball_0.mha")
@@ -202,5 +206,5 @@ def test_a_file_that_is_no_image(make_pairs: Maker) -> None:
 def test_a_dataset_whose_labels_are_all_empty(make_pairs: Maker) -> None:
     dataset = read_dataset(make_pairs(cases=1))
     write_image(PLAIN, Volume.read(dataset.cases[0].image).geometry, dataset.cases[0].label)
-    with pytest.raises(DatasetError, match="all labels are empty"):
+    with pytest.raises(DatasetError, match="all label files are empty"):
         compute_fingerprint(dataset)

@@ -167,7 +167,7 @@ def test_the_next_click_is_the_same_in_a_large_image() -> None:
 @pytest.fixture(scope="module")
 def spleen() -> Structure:
     phantom = make_phantom()
-    return Structure("phantom", "spleen", phantom.image, phantom.mask("spleen"))
+    return Structure("phantom", "spleen", phantom.image, phantom.mask("spleen") > 0)
 
 
 def test_the_shipped_model_over_the_real_gateway(address: str, spleen: Structure) -> None:

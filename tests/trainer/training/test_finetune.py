@@ -17,9 +17,10 @@ from sixpoint.volume import Volume, write_image
 from tests.trainer.conftest import Maker
 from trainer.data.datasets import read_dataset
 from trainer.data.spec_files import read_spec
-from trainer.training.finetune import FinetuneConfig, finetune
+from trainer.training.checkpoint import CHECKPOINT, SPEC
+from trainer.training.config import FinetuneConfig
+from trainer.training.finetune import finetune
 from trainer.training.network import build_network
-from trainer.training.pretrain import CHECKPOINT, SPEC
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def test_a_folder_whose_run_had_other_cases_is_refused_and_left_as_it_is(
         (replace(first, steps=2, held_out=other), learnt),
         (replace(first, steps=2, data=make_pairs(cases=6)), learnt),
     ):
-        with pytest.raises(FailedPrecondition, match=f"holds a run with another {what}: give this one another folder"):
+        with pytest.raises(FailedPrecondition, match=f"holds a run with another {what}: choose another folder"):
             finetune(change)
     assert (tmp_path / "split.json").read_bytes() == before
 

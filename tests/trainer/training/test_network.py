@@ -45,14 +45,14 @@ def spec(task: str, **changes: Any) -> ModelSpec:
 def test_a_spec_that_says_what_lies_round_a_network_from_elsewhere_is_not_trained(
     task: str, changes: dict[str, Any], named: str
 ) -> None:
-    with pytest.raises(ModelSpecError, match=f"the spec has {re.escape(named)}, as"):
+    with pytest.raises(ModelSpecError, match=f"the spec has {re.escape(named)}, which"):
         build_network(spec(task, **changes))
 
 
 def test_labels_that_overlap_are_not_trained() -> None:
     overlapping = spec("segmentation")
     output = overlapping.output.model_copy(update={"exclusive": False})
-    with pytest.raises(ModelSpecError, match=r"the spec has output\.exclusive, as"):
+    with pytest.raises(ModelSpecError, match=r"the spec has output\.exclusive, which"):
         build_network(overlapping.model_copy(update={"output": output}))
 
 

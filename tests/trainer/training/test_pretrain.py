@@ -19,8 +19,10 @@ from trainer.cli import app
 from trainer.data import dataloader
 from trainer.data.datasets import Case
 from trainer.data.spec_files import read_spec
+from trainer.training.checkpoint import CHECKPOINT, SPEC
+from trainer.training.config import Device, PretrainConfig, PretrainProgress
 from trainer.training.network import build_network
-from trainer.training.pretrain import CHECKPOINT, SPEC, Device, PretrainConfig, PretrainProgress, pretrain
+from trainer.training.pretrain import pretrain
 from trainer.training.weight_average import WeightAverage
 
 EDGE = 40
@@ -74,7 +76,7 @@ def test_two_steps_then_two_more(spec: ModelSpec, tmp_path: Path) -> None:
         (replace(plan, steps=6, spec=spec.model_copy(update={"network": wider})), "network"),
         (replace(plan, steps=6, labelled=more), "set of images to learn from"),
     ):
-        with pytest.raises(FailedPrecondition, match=f"holds a run with another {what}: give this one another folder"):
+        with pytest.raises(FailedPrecondition, match=f"holds a run with another {what}: choose another folder"):
             pretrain(change)
 
 
@@ -82,7 +84,7 @@ def test_a_start_that_is_none_is_refused_in_one_line(spec: ModelSpec, tmp_path: 
     init = tmp_path / "checkpoint.pt"
     plan = PretrainConfig(spec=spec, out=tmp_path / "run", steps=1, workers=0, init=init)
     init.write_bytes(b"no weights")
-    with pytest.raises(InvalidArgument, match="no checkpoint"):
+    with pytest.raises(InvalidArgument, match="not a checkpoint"):
         pretrain(plan)
     torch.save({"state_dict": {"other": torch.zeros(1)}}, init)
     with pytest.raises(InvalidArgument, match=r"no spec\.yaml beside it"):
@@ -140,7 +142,7 @@ def test_a_step_whose_gradients_are_not_finite_is_left_out(
         while True:
             yield torch.full((2, 10, 32, 32, 32), torch.nan), torch.zeros(2, 1, 32, 32, 32)
 
-    monkeypatch.setattr("trainer.training.pretrain.batches", poisoned)
+    monkeypatch.setattr("trainer.training.pretrain.iterate_batches", poisoned)
     plan = PretrainConfig(spec=spec, out=tmp_path, steps=2, threads=1, workers=0, validation_scenes=1, scene_edge=EDGE)
     state = torch.load(pretrain(plan), weights_only=True)["state_dict"]
     assert all(value.isfinite().all() for value in state.values())

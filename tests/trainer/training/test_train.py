@@ -35,8 +35,9 @@ from tests.support.servers import running_gateway, running_triton
 from tests.trainer.conftest import Maker
 from trainer.cli import app
 from trainer.data.spec_files import read_spec, read_spec_mapping
+from trainer.training.checkpoint import CHECKPOINT, SPEC
+from trainer.training.config import ComputePrecision, TrainConfig, TrainProgress
 from trainer.training.network import build_network
-from trainer.training.run_state import CHECKPOINT, SPEC, ComputePrecision, TrainConfig, TrainProgress
 from trainer.training.train import figure_names, train
 
 TEMPLATE = read_spec_mapping(Path(trainer.__file__).with_name("segmentation.yaml"))
@@ -210,10 +211,10 @@ def test_a_run_starts_from_a_checkpoint_with_other_labels(whole: Path, make_pair
     assert len(spec.provenance["started_from_sha256"]) == 64
     assert spec.output_shape[0] == 4
     (tmp_path / "other.pt").write_bytes(b"nonsense")
-    with pytest.raises(InvalidArgument, match="is no checkpoint"):
+    with pytest.raises(InvalidArgument, match="is not a checkpoint"):
         train(plan(root, tmp_path / "second", init=tmp_path / "other.pt"))
     torch.save({"state_dict": {"weight": torch.zeros(1)}}, tmp_path / "other.pt")
-    with pytest.raises(InvalidArgument, match=r"is of another network: 0 of \d+ tensors fit"):
+    with pytest.raises(InvalidArgument, match=r"is of another network: 0 of \d+ tensors match"):
         train(plan(root, tmp_path / "second", init=tmp_path / "other.pt"))
 
 

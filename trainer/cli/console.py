@@ -1,0 +1,59 @@
+"""Output of the commands: progress and results go to stderr, so that stdout carries data only."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from trainer.training.config import PretrainProgress
+
+__all__ = ["describe_pretraining", "err", "progress_bar", "say"]
+
+err = Console(stderr=True)
+_LOG_INTERVAL_S = 30.0
+
+
+def say(text: str) -> None:
+    """Print one line."""
+    err.print(text, highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def progress_bar() -> Iterator[Callable[[float, str], None]]:
+    """Show a progress bar, or, in a log file, a line from time to time.
+
+    Yields:
+        Function that takes the finished part, 0 to 1, and a description of the state.
+    """
+    percentage = TextColumn("{task.percentage:.1f} %")
+    columns = (TextColumn("{task.description}"), BarColumn(), percentage, TimeElapsedColumn())
+    started, last_line = time.monotonic(), -math.inf
+    # Of several processes, one per GPU, only the first writes to the terminal.
+    with Progress(*columns, console=err, disable=os.environ.get("LOCAL_RANK", "0") != "0") as bar:
+        task = bar.add_task("", total=1.0)
+
+        def update(fraction: float, description: str) -> None:
+            nonlocal last_line
+            now = time.monotonic()
+            bar.update(task, completed=fraction, description=description)
+            if not err.is_terminal and (now - last_line >= _LOG_INTERVAL_S or fraction >= 1.0):
+                last_line = now
+                say(f"{(now - started) / 60:6.1f} min {100 * fraction:5.1f} % {description}")
+
+        yield update
+
+
+def describe_pretraining(progress: PretrainProgress) -> str:
+    """Describe the state of a pre-training or fine-tuning run in one line."""
+    speed = progress.samples_seen / max(progress.elapsed_s, 1e-6)
+    line = f"step {progress.step} loss {progress.loss:.3f} {speed:.1f} samples/s"
+    if (score := progress.score) is not None:
+        clicked = " ".join(f"{value:.3f}" for value in score.clicked)
+        line += f" Dice {score.dice:.3f}, clicks {clicked}, jittered {score.jittered:.3f}"
+    return line

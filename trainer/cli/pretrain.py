@@ -1,0 +1,69 @@
+"""``trainer pretrain``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trainer.cli.console import describe_pretraining, progress_bar, say
+from trainer.cli.options import ANNOTATION_SPEC, RunFolder, Spec
+from trainer.data.dataloader import LabelledCases
+from trainer.data.datasets import read_dataset
+from trainer.data.spec_files import read_spec
+from trainer.training import pretrain as training
+from trainer.training.checkpoint import SPEC
+from trainer.training.config import Device, PretrainConfig
+
+__all__ = ["pretrain"]
+
+
+def pretrain(
+    out: RunFolder,
+    spec: Spec = ANNOTATION_SPEC,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Budget of training time.")] = 60.0,
+    steps: Annotated[int, typer.Option(min=1, help="Budget of steps.")] = 1_000_000,
+    rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1.5e-3,
+    seed: Annotated[int, typer.Option(help="Seed of scenes, samples and weights.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the network.")] = 2,
+    batch: Annotated[int, typer.Option(min=1, help="Samples in a batch; twice as many where the grid is smaller.")] = 4,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Processes that make samples.", show_default="1; with a GPU, all cores but one"),
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where to compute; auto: on a GPU if there is one.")] = Device.AUTO,
+    init: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Checkpoint to start from, spec.yaml beside it.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Labelled images to mix in; same folder as train's."),
+    ] = None,
+    share: Annotated[float, typer.Option(min=0, max=1, help="Fraction of the crops that are from --data.")] = 0.25,
+    half: Annotated[bool, typer.Option(help="Compute in bfloat16: faster on processors with AMX only.")] = False,
+    compiled: Annotated[bool, typer.Option("--compile", help="Compile the network with torch.compile.")] = False,
+) -> None:
+    """Train the annotation network on synthetic scenes; write checkpoint.pt and spec.yaml."""
+    config = PretrainConfig(
+        spec=read_spec(spec),
+        out=out,
+        minutes=minutes,
+        steps=steps,
+        learning_rate=rate,
+        seed=seed,
+        threads=threads,
+        sizes=((48, 2 * batch), (64, batch)),
+        workers=workers,
+        device=device,
+        init=init,
+        labelled=LabelledCases(read_dataset(data).cases, share) if data else LabelledCases(),
+        bfloat16=half,
+        compiled=compiled,
+    )
+    with progress_bar() as update:
+        update(0.0, "first samples")
+        checkpoint = training.pretrain(
+            config, report=lambda progress: update(progress.fraction, describe_pretraining(progress))
+        )
+    say(f"wrote {checkpoint} and {SPEC} beside it")

@@ -1,0 +1,156 @@
+"""``trainer train``."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sixpoint.model_spec.spec import ModelSpec, Task
+from trainer.cli.console import describe_pretraining, progress_bar, say
+from trainer.cli.options import ANNOTATION_SPEC, SEGMENTATION_SPEC, RunFolder
+from trainer.data.spec_files import read_spec_mapping
+from trainer.training.checkpoint import SPEC
+from trainer.training.config import ComputePrecision, FinetuneConfig, TrainConfig, TrainProgress
+from trainer.training.finetune import finetune
+
+__all__ = ["train"]
+
+Data = Annotated[
+    Path, typer.Option(help="Labelled images: a folder with dataset.json (Decathlon), or with images/ and labels/.")
+]
+Spec = Annotated[
+    Path | None,
+    typer.Option(dir_okay=False, exists=True, help="Spec of the model; what it leaves open follows from the data."),
+]
+Init = Annotated[Path | None, typer.Option(dir_okay=False, exists=True, help="Checkpoint to start from.")]
+HeldOut = Annotated[
+    Path | None, typer.Option(dir_okay=False, exists=True, help="File with the cases to hold out, one name a line.")
+]
+Fraction = Annotated[float, typer.Option(min=0, max=1, help="Fraction of the cases to hold out, drawn by the seed.")]
+Minutes = Annotated[float, typer.Option(min=0.01, help="Budget of training time.", show_default="none")]
+Rate = Annotated[
+    float | None, typer.Option(help="Peak learning rate.", show_default="2e-3; annotation 1.5e-3, from init 3e-4")
+]
+Patience = Annotated[int, typer.Option(min=1, help="Validations without a better score that end the run.")]
+Mirror = Annotated[
+    bool,
+    typer.Option(
+        "--mirror",
+        help="Swap left and right in half of the patches: more to learn from, but wrong for labels with a side, such "
+        "as a left kidney.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=0, help="Processes that make patches.", show_default="1; annotation with a GPU: all cores but one"
+    ),
+]
+Precision = Annotated[
+    ComputePrecision | None, typer.Option(help="Number format to compute in.", show_default="fastest on the device")
+]
+Devices = Annotated[str, typer.Option(help="Number of GPUs to use; without a GPU, the CPU is used.")]
+Licence = Annotated[str, typer.Option(help="Licence of the data, where dataset.json does not name it.")]
+
+
+def train(
+    out: RunFolder,
+    data: Data,
+    task: Annotated[Task, typer.Option(help="Task of the network.")],
+    spec: Spec = None,
+    init: Init = None,
+    held_out: HeldOut = None,
+    fraction: Fraction = 0.2,
+    steps: Annotated[int, typer.Option(min=1, help="Budget of steps.")] = 4000,
+    minutes: Minutes = math.inf,
+    batch: Annotated[int, typer.Option(min=1, help="Patches per step and device.")] = 2,
+    rate: Rate = None,
+    patience: Patience = 10,
+    every: Annotated[int, typer.Option(min=1, help="Steps between validations.")] = 400,
+    seed: Annotated[int, typer.Option(help="Seed of split, patches and weights.")] = 1,
+    mirror: Mirror = False,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the network on a CPU.")] = 2,
+    workers: Workers = None,
+    precision: Precision = None,
+    devices: Devices = "auto",
+    licence: Licence = "",
+) -> None:
+    """Train on labelled images; write the best checkpoint.pt, with spec.yaml and metrics.json beside it.
+
+    For annotation, batch, patience, every, mirror, precision and devices have no effect: the values of pretrain are
+    used, and a GPU if there is one.
+    """
+    annotation = task is Task.ANNOTATION
+    config = TrainConfig(
+        data=data,
+        out=out,
+        template=read_spec_mapping(spec or _default_spec(task, init)),
+        init=init,
+        held_out=held_out,
+        held_out_fraction=fraction,
+        steps=steps,
+        minutes=minutes,
+        batch_size=batch,
+        learning_rate=rate or _default_rate(task, init),
+        seed=seed,
+        mirror=mirror,
+        validation_interval=every,
+        patience=patience,
+        threads=threads,
+        workers=1 if workers is None else workers,
+        precision=precision,
+        devices=devices,
+        licence=licence,
+    )
+    checkpoint = _finetune(config, workers=workers) if annotation else _train_segmentation(config)
+    say(f"wrote {checkpoint}; next: exporter export {checkpoint}")
+
+
+def _default_spec(task: Task, init: Path | None) -> Path:
+    if task is Task.SEGMENTATION:
+        return SEGMENTATION_SPEC
+    return init.with_name(SPEC) if init else ANNOTATION_SPEC
+
+
+def _default_rate(task: Task, init: Path | None) -> float:
+    if task is Task.SEGMENTATION:
+        return 2e-3
+    return 3e-4 if init else 1.5e-3
+
+
+def _finetune(options: TrainConfig, *, workers: int | None) -> Path:
+    config = FinetuneConfig(
+        data=options.data,
+        out=options.out,
+        spec=ModelSpec.from_mapping(dict(options.template)),
+        init=options.init,
+        held_out=options.held_out,
+        held_out_fraction=options.held_out_fraction,
+        steps=options.steps,
+        minutes=options.minutes,
+        learning_rate=options.learning_rate,
+        seed=options.seed,
+        threads=options.threads,
+        licence=options.licence,
+        workers=workers,
+    )
+    with progress_bar() as update:
+        return finetune(config, report=lambda progress: update(progress.fraction, describe_pretraining(progress)))
+
+
+def _train_segmentation(config: TrainConfig) -> Path:
+    # MONAI's transforms and Lightning take long to import.
+    from trainer.training.train import train
+
+    def report(progress: TrainProgress) -> None:
+        line = progress.stage
+        if progress.stage == "training":
+            line = f"step {progress.step} loss {progress.loss:.3f}"
+            line += "".join(f" {name.replace('_', ' ', 1)} {value:.3f}" for name, value in progress.dice.items())
+        update(progress.fraction, line)
+
+    with progress_bar() as update:
+        return train(config, report=report)

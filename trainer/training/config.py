@@ -1,0 +1,229 @@
+"""What each training command is asked to do, and what it reports on the way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from sixpoint.model_spec.spec import ModelSpec
+from trainer.data.crop_pool import SCENE_EDGE
+from trainer.data.dataloader import LabelledCases
+from trainer.training.validation import ValidationScore
+
+__all__ = [
+    "MAX_ROUNDS",
+    "ComputePrecision",
+    "Device",
+    "FinetuneConfig",
+    "PretrainConfig",
+    "PretrainProgress",
+    "TrainConfig",
+    "TrainProgress",
+]
+
+MAX_ROUNDS = 6
+"""Training steps on one batch in pre-training: the first answer and up to five corrections."""
+
+
+class Device(StrEnum):
+    """Where a network computes."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class ComputePrecision(StrEnum):
+    """Number format that a network computes in, in Lightning's terms."""
+
+    MIXED = "bf16-mixed"
+    SINGLE = "32-true"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """Configuration of a pre-training run of the annotation network.
+
+    Attributes:
+        spec: Spec of the network, with ROI and channels.
+        out: Folder of the run, for checkpoints and metrics.
+        minutes: Budget of training time, earlier parts of a resumed run included. The learning rate follows it.
+        steps: Budget of steps. Training ends with whichever budget is spent first.
+        learning_rate: Peak learning rate.
+        seed: Seed of scenes, samples and weights.
+        crop_uses: Average number of samples that are drawn from one crop.
+        pool_size: Number of crops that are mixed, once so many exist.
+        sizes: (edge of the ROI's grid, samples in a batch) of each kind of batch.
+        size_probabilities: Probability of each entry of ``sizes``.
+        threads: Number of threads of the network.
+        workers: Number of processes that make batches. 0: the training process makes them. None: 1, or, with a GPU,
+            all cores but one.
+        batch_uses: Average number of times that a batch is used, permuted and mirrored. None: 1, or, with a GPU, 2.
+        device: Where the network computes.
+        bfloat16: Whether to compute in bfloat16 where that is safe. Always on a GPU. Faster on CPUs with AMX, slower
+            on others.
+        validation_scenes: Number of scenes that the validation set is drawn from.
+        scene_edge: Edge of a scene, in voxels.
+        save_interval_s: Seconds between two saves. Every fifth save comes with a validation.
+        init: Checkpoint to start from, with its spec beside it. None: random weights.
+        labelled: Labelled images to mix in.
+        held_out: Labelled images to validate on, in place of scenes. With them, only the best checkpoint is published.
+        click_probability: Probability of another round with a correcting click after each round, up to
+            :data:`MAX_ROUNDS` rounds.
+        compiled: Whether to compile the network with ``torch.compile``, which needs a C++ compiler and some minutes.
+    """
+
+    spec: ModelSpec
+    out: Path
+    minutes: float = 60.0
+    steps: int = 1_000_000
+    learning_rate: float = 1.5e-3
+    seed: int = 1
+    crop_uses: float = 1.5
+    pool_size: int = 2000
+    sizes: tuple[tuple[int, int], ...] = ((48, 8), (64, 4))
+    size_probabilities: tuple[float, ...] = (0.65, 0.35)
+    threads: int = 2
+    workers: int | None = None
+    batch_uses: int | None = None
+    device: Device = Device.AUTO
+    bfloat16: bool = False
+    validation_scenes: int = 6
+    scene_edge: int = SCENE_EDGE
+    save_interval_s: float = 120.0
+    init: Path | None = None
+    labelled: LabelledCases = field(default_factory=LabelledCases)
+    held_out: LabelledCases = field(default_factory=LabelledCases)
+    click_probability: float = 0.65
+    compiled: bool = False
+
+
+@dataclass(frozen=True)
+class PretrainProgress:
+    """State of a pre-training run after a step.
+
+    Attributes:
+        step: Number of steps taken.
+        samples_seen: Number of samples trained on.
+        elapsed_s: Seconds of training, earlier parts of a resumed run included.
+        fraction: Spent part of the budget, 0 to 1.
+        loss: Running mean of the loss.
+        score: Score of the last validation, if there was one.
+    """
+
+    step: int
+    samples_seen: int
+    elapsed_s: float
+    fraction: float
+    loss: float
+    score: ValidationScore | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig:
+    """Configuration of a fine-tuning run of the annotation network on labelled images.
+
+    Attributes:
+        data: Folder of the dataset.
+        out: Folder of the run.
+        spec: Spec of the network, with ROI and channels.
+        init: Checkpoint to start from, with its spec beside it. None: random weights.
+        held_out: File with the names of the cases to hold out. None: they are drawn by the seed.
+        held_out_fraction: Fraction of the cases to hold out when they are drawn.
+        steps: Budget of steps.
+        minutes: Budget of training time, earlier parts of a resumed run included.
+        learning_rate: Peak learning rate.
+        seed: Seed of split, samples and weights.
+        threads: Number of threads of the network.
+        licence: Licence of the data, where the dataset does not name it.
+        sizes: (edge of the ROI's grid, samples in a batch) of each kind of batch, drawn with equal probability.
+        workers: Number of processes that make batches. 0: the training process makes them. None: 1, or, with a GPU,
+            all cores but one.
+    """
+
+    data: Path
+    out: Path
+    spec: ModelSpec
+    init: Path | None = None
+    held_out: Path | None = None
+    held_out_fraction: float = 0.2
+    steps: int = 4000
+    minutes: float
+    learning_rate: float = 3e-4
+    seed: int = 1
+    threads: int = 2
+    licence: str = ""
+    sizes: tuple[tuple[int, int], ...] = ((48, 8), (64, 4))
+    workers: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Configuration of a training run of a segmentation network on labelled images.
+
+    Attributes:
+        data: Folder of the dataset.
+        out: Folder of the run.
+        template: Segmentation spec as a YAML reader returns it. What it leaves open follows from the dataset.
+        init: Checkpoint to start from. Tensors that do not fit (another number of labels) start at random.
+        held_out: File with the names of the cases to hold out. None: they are drawn by the seed.
+        held_out_fraction: Fraction of the cases to hold out when they are drawn.
+        steps: Budget of steps.
+        minutes: Budget of training time, earlier parts of a resumed run included.
+        batch_size: Number of patches per step and process.
+        learning_rate: Peak learning rate.
+        seed: Seed of split, patches and weights.
+        mirror: Whether to swap left and right in half of the patches.
+        validation_interval: Steps between two validations.
+        patience: Number of validations without a better score after which the run ends.
+        save_interval_s: Seconds between two saves.
+        threads: Number of threads of the network on a CPU.
+        workers: Number of processes that make batches. 0: the training process makes them.
+        precision: Number format to compute in. None: the fastest on the device.
+        devices: Number of GPUs to use, or ``auto`` for all. Without a GPU the CPU is used.
+        licence: Licence of the data, where the dataset does not name it.
+    """
+
+    data: Path
+    out: Path
+    template: Mapping[str, Any]
+    init: Path | None = None
+    held_out: Path | None = None
+    held_out_fraction: float = 0.2
+    steps: int = 4000
+    minutes: float = math.inf
+    batch_size: int = 2
+    learning_rate: float = 2e-3
+    seed: int = 1
+    mirror: bool = False
+    validation_interval: int = 400
+    patience: int = 10
+    save_interval_s: float = 60.0
+    threads: int = 2
+    workers: int = 1
+    precision: ComputePrecision | None = None
+    devices: str = "auto"
+    licence: str = ""
+
+
+@dataclass(frozen=True)
+class TrainProgress:
+    """State of a segmentation training run.
+
+    Attributes:
+        stage: What the run is doing: ``reading``, ``preparing`` or ``training``.
+        fraction: Finished part of that stage, 0 to 1.
+        step: Number of steps taken.
+        loss: Running mean of the loss.
+        dice: Figures of the last validation: ``dice``, the mean over the labels, and ``dice_...`` of each label.
+    """
+
+    stage: str
+    fraction: float
+    step: int = 0
+    loss: float = math.nan
+    dice: Mapping[str, float] = field(default_factory=dict)
