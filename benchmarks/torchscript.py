@@ -13,7 +13,7 @@ import typer
 
 from exporter.repository.config import ModelConfig
 from sixpoint.errors import ModelSpecError
-from sixpoint.model_spec.spec import PARAMETER
+from sixpoint.model_spec import SPEC_PARAMETER
 from trainer.training.checkpoint import read_weights
 from trainer.training.network import build_network
 

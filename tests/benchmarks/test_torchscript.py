@@ -26,9 +26,9 @@ def test_the_file_is_the_network_and_its_spec(tmp_path: Path) -> None:
     network = build_network(SPEC).eval()
     torch.save({"state_dict": network.state_dict()}, tmp_path / "checkpoint.pt")
     main(tmp_path / "new" / "small.ts", checkpoint=tmp_path / "checkpoint.pt", model=tmp_path)
-    extra = {PARAMETER: ""}
+    extra = {SPEC_PARAMETER: ""}
     loaded = torch.jit.load(tmp_path / "new" / "small.ts", _extra_files=extra)  # type: ignore[no-untyped-call]
-    assert ModelSpec.from_json(extra[PARAMETER]) == SPEC
+    assert ModelSpec.from_json(extra[SPEC_PARAMETER]) == SPEC
     value = torch.rand(1, *SPEC.input_shape)
     with torch.inference_mode():
         torch.testing.assert_close(loaded(value), network(value))

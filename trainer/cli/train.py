@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sixpoint.model_spec.spec import ModelSpec, Task
+from sixpoint.model_spec import ModelSpec, Task
 from trainer.cli.console import describe_pretraining, progress_bar, say
 from trainer.cli.options import ANNOTATION_SPEC, SEGMENTATION_SPEC, RunFolder
 from trainer.data.spec_files import read_spec_mapping

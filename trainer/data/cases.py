@@ -62,7 +62,7 @@ class PreparedCase:
         return np.load(self.folder / f"{name}.npy", mmap_mode="r")
 
 
-def cases_folder(run: Path, spec: ModelSpec) -> Path:
+def cases_folder(run: Path, spec: SegmentationSpec) -> Path:
     """Return the folder of a run's prepared cases. Specs that need other arrays get other folders."""
     relevant = json.dumps([spec.model_dump(mode="json")[part] for part in ("patch", "input", "labels")])
     return run / f"cases-{hashlib.sha256(relevant.encode()).hexdigest()[:8]}"
@@ -104,11 +104,10 @@ def prepare_cases(
     return result
 
 
-def _prepare_case(case: Case, spec: ModelSpec, labels: Mapping[int, str], folder: Path) -> PreparedCase:
+def _prepare_case(case: Case, spec: SegmentationSpec, labels: Mapping[int, str], folder: Path) -> PreparedCase:
     target = folder / case.name
     if target.is_dir():
         return PreparedCase(target)
-    assert spec.patch is not None  # every segmentation spec has one
     volume = read_case(case, labels)
     truth = np.zeros(volume.labels.shape, np.uint8)
     for index, number in enumerate(labels, start=1):

@@ -8,7 +8,7 @@ from PIL import Image
 from scipy import ndimage
 
 from sixpoint._typing import Rng
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from trainer.data.crop_pool import SCENE_EDGE, generate_crops
 from trainer.data.dataloader import with_float32_input
 from trainer.data.samples import TrainingSample, draw_sample

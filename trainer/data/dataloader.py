@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from trainer.data.crop_pool import SCENE_EDGE, CropPool, CropSource
 from trainer.data.datasets import Case, read_case
 from trainer.data.real_crops import extract_crops

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sixpoint.errors import FailedPrecondition
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import SegmentationSpec
 from trainer.data.atomic_files import write_atomically
 from trainer.data.datasets import Dataset, Split, read_dataset, split_cases
 from trainer.data.fingerprint import Fingerprint, complete_spec, compute_fingerprint
@@ -34,7 +34,7 @@ class Experiment:
     dataset: Dataset
     fingerprint: Fingerprint
     split: Split
-    spec: ModelSpec
+    spec: SegmentationSpec
 
 
 def check_identity(saved: Mapping[str, Any], wanted: Mapping[str, Any], *, out: Path) -> None:

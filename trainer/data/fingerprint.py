@@ -15,7 +15,7 @@ import numpy as np
 
 from sixpoint._typing import Points, Vector
 from sixpoint.errors import DatasetError, ModelSpecError
-from sixpoint.model_spec.spec import ModelSpec, Task
+from sixpoint.model_spec import SegmentationSpec, Task
 from trainer.data.atomic_files import write_atomically
 from trainer.data.datasets import Case, Dataset, read_case
 
@@ -121,7 +121,7 @@ def _read_facts(case: Case, labels: Mapping[int, str]) -> _CaseFacts:
     )
 
 
-def complete_spec(template: Mapping[str, Any], dataset: Dataset, fingerprint: Fingerprint) -> ModelSpec:
+def complete_spec(template: Mapping[str, Any], dataset: Dataset, fingerprint: Fingerprint) -> SegmentationSpec:
     """Complete a spec with what follows from a dataset.
 
     Labels, modality, title, patch, channels, and the depth and input and output channels of the network are filled in
@@ -162,7 +162,7 @@ def complete_spec(template: Mapping[str, Any], dataset: Dataset, fingerprint: Fi
         arguments.setdefault("in_channels", len(channels))
         arguments.setdefault("out_channels", 1 + len(names))
     patch.setdefault("size", _round_to_stride(size, stride))
-    return ModelSpec.from_mapping(data)
+    return SegmentationSpec.from_mapping(data)
 
 
 def _limit_patch(extent: Points) -> list[float]:

@@ -71,14 +71,13 @@ def cut_patch(
     return image, np.pad(labels[reads[0], reads[1], reads[2]][None], padding)
 
 
-def augmentation(spec: ModelSpec, *, mirror: bool) -> Compose:
+def augmentation(spec: SegmentationSpec, *, mirror: bool) -> Compose:
     """Make the random transform of ``{"image": [channel, z, y, x], "label": [1, z, y, x]}`` to a patch of the spec.
 
     Args:
         spec: Spec of the network.
         mirror: Whether to swap left and right in half of the patches. Labels keep their numbers.
     """
-    assert spec.patch is not None  # every segmentation spec has one
     z, y, x = spec.input_shape[1:]
     # Volumes with thick slices are rotated only slightly out of the slice plane.
     spacing = spec.patch.spacing
@@ -150,7 +149,6 @@ class PatchDataset(Dataset[PatchBatch]):
 
     def _draw(self, rng: Rng) -> tuple[Float, npt.NDArray[np.uint8]]:
         case = self.cases[int(rng.integers(len(self.cases)))]
-        assert self.spec.patch is not None  # every segmentation spec has one
         shape = self.spec.input_shape[1:]
         z, y, x = (int(np.ceil(_CUT_SCALE * n)) for n in shape)
         places = case.label_voxels

@@ -193,7 +193,7 @@ def sample_from_points(crop: Crop, points: Points, spec: ModelSpec, *, edge: int
     roi_spec = spec.roi.model_copy(update={"size": (edge, edge, edge)})
     roi = Roi.from_points(points, spacing=(1.0, 1.0, 1.0), spec=roi_spec)
     z, y, x = crop.image.shape
-    guidance = PromptGuidance.within(
+    guidance = PromptGuidance.in_roi(
         roi,
         box=(points.min(axis=0), points.max(axis=0)),
         extremes=points[:0] if box else points,

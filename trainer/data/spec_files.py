@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from sixpoint.errors import ModelSpecError
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 
 __all__ = ["read_spec", "read_spec_mapping"]
 

@@ -67,7 +67,7 @@ class _Crop:
         pieces, _ = ndimage.label(probability >= 0.5)
         touched = np.setdiff1d(np.unique(pieces[self.seeds == _OBJECT]), [0])
         masked = np.where(np.isin(pieces, touched) | (probability < 0.5), probability, 0)
-        values, (x, y, z) = self.roi.restore(masked, size=size)
+        values, (x, y, z) = self.roi.restore(masked, image_size=size)
         mask = np.zeros(shape, np.bool_)
         mask[z : z + values.shape[0], y : y + values.shape[1], x : x + values.shape[2]] = values >= 0.5
         return mask
@@ -179,7 +179,7 @@ def _crop(image: Volume, points: Array) -> _Crop:
 
 def _cells(roi: Roi, points: Array, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
     """Find the cells [z, y, x] that contain points (x, y, z) of the image."""
-    place = (np.asarray(points, np.float64) - roi.lower) / roi.step
+    place = (np.asarray(points, np.float64) - roi.lower) / roi.cell_size
     return np.clip(np.floor(place)[..., ::-1], 0, np.array(shape) - 1).astype(np.int64)
 
 

@@ -90,7 +90,7 @@ class InteractionChannels:
         signs = np.array([click.positive for click in clicks])
         factors = [np.empty((len(clicks), edge), np.float32) for edge in (z, y, x)]
         for sign in (False, True):
-            drawn = heat_factors(points[signs == sign], shape=(z, y, x), sigma=self.sigmas[sign])
+            drawn = gaussian_factors(points[signs == sign], shape=(z, y, x), sigma=self.sigmas[sign])
             for axis, values in zip(factors, drawn, strict=True):
                 axis[signs == sign] = values
         along = [torch.from_numpy(axis).to(channels.device) for axis in factors]

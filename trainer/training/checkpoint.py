@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from sixpoint.errors import InvalidArgument
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from trainer.data.atomic_files import write_atomically
 
 __all__ = ["CHECKPOINT", "SPEC", "publish", "read_weights", "save_atomically"]

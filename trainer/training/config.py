@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from trainer.data.crop_pool import SCENE_EDGE
 from trainer.data.dataloader import LabelledCases
 from trainer.training.validation import ValidationScore

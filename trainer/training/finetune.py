@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sixpoint.errors import DatasetError, ModelSpecError
-from sixpoint.model_spec.spec import Task
+from sixpoint.model_spec import Task
 from trainer.data.dataloader import LabelledCases
 from trainer.data.datasets import Dataset, read_dataset, split_cases
 from trainer.data.experiment import write_split

@@ -6,7 +6,7 @@ from monai.networks import nets
 from torch import nn
 
 from sixpoint.errors import ModelSpecError
-from sixpoint.model_spec.spec import ModelSpec, NetworkSpec, Task
+from sixpoint.model_spec import ModelSpec, NetworkSpec, Task
 
 __all__ = ["build_network"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import SegmentationSpec
 from trainer.data.atomic_files import write_atomically
 from trainer.data.experiment import check_identity
 from trainer.training.checkpoint import publish, save_atomically
@@ -105,7 +105,7 @@ class RunState:
         self.history.append({"step": self.step, "minutes": minutes, "loss": round(self.loss, 4), **rounded})
         return better
 
-    def publish(self, out: Path, spec: ModelSpec, *, provenance: Mapping[str, str]) -> None:
+    def publish(self, out: Path, spec: SegmentationSpec, *, provenance: Mapping[str, str]) -> None:
         """Write the averaged weights and their spec, with the figures of the last validation."""
         changes = {"metrics": self.dice(), "provenance": {**spec.provenance, **provenance}}
         publish(out, self.average.state, spec.model_copy(update=changes))

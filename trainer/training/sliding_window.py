@@ -11,14 +11,14 @@ from torch import nn
 
 from sixpoint._typing import Counts
 from sixpoint.metrics import dice
-from sixpoint.model_spec.spec import ModelSpec
-from sixpoint.preprocessing.roi import Roi
+from sixpoint.model_spec import SegmentationSpec
+from sixpoint.preprocessing import Roi
 from trainer.data.cases import PreparedCase
 
 __all__ = ["dice_per_label", "segment_case"]
 
 
-def segment_case(network: nn.Module, case: PreparedCase, spec: ModelSpec, *, device: torch.device) -> Counts:
+def segment_case(network: nn.Module, case: PreparedCase, spec: SegmentationSpec, *, device: torch.device) -> Counts:
     """Compute a network's label map of a case, as the gateway does.
 
     Args:
@@ -30,7 +30,6 @@ def segment_case(network: nn.Module, case: PreparedCase, spec: ModelSpec, *, dev
     Returns:
         Labels [z, y, x] on the grid of the canonical image. Probabilities are resampled to it, not labels.
     """
-    assert spec.patch is not None  # every segmentation spec has one
     channels = torch.from_numpy(np.array(case.channels, np.float32))[None]
     with torch.inference_mode():
         # Probabilities are blended, not logits: the gateway receives nothing else from Triton.
@@ -53,10 +52,10 @@ def segment_case(network: nn.Module, case: PreparedCase, spec: ModelSpec, *, dev
     upper = (x - 0.5, y - 0.5, z - 0.5)
     roi = Roi((-0.5, -0.5, -0.5), upper, (probabilities.shape[3], probabilities.shape[2], probabilities.shape[1]))
     # One label after the other: all of them on the grid of a large image would not fit into memory.
-    highest, _ = roi.restore(probabilities[0], size=(x, y, z))
+    highest, _ = roi.restore(probabilities[0], image_size=(x, y, z))
     labels = np.zeros(highest.shape, np.uint8)
     for label in range(1, len(probabilities)):
-        values, _ = roi.restore(probabilities[label], size=(x, y, z))
+        values, _ = roi.restore(probabilities[label], image_size=(x, y, z))
         labels[values > highest] = label
         highest = np.maximum(highest, values)
     return labels

@@ -11,8 +11,8 @@ from torch import nn
 
 from sixpoint._typing import Rng
 from sixpoint.metrics import dice
-from sixpoint.model_spec.spec import ModelSpec
-from sixpoint.preprocessing.guidance_maps import ellipsoid_map
+from sixpoint.model_spec import ModelSpec
+from sixpoint.preprocessing import ellipsoid_map
 from trainer.data.crop_pool import generate_crops
 from trainer.data.dataloader import with_float32_input
 from trainer.data.samples import Crop, TrainingSample, draw_sample

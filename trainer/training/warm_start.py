@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from sixpoint.errors import InvalidArgument
-from sixpoint.model_spec.spec import Channel, ModelSpec
+from sixpoint.model_spec import Channel, ModelSpec
 from trainer.data.spec_files import read_spec
 from trainer.training.checkpoint import SPEC, read_weights
 from trainer.training.network import build_network

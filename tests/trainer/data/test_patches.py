@@ -13,7 +13,7 @@ import torch
 from monai.inferers.utils import sliding_window_inference
 
 import trainer
-from sixpoint.model_spec import ModelSpec, PatchSpec
+from sixpoint.model_spec import SegmentationSpec, PatchSpec
 from tests.trainer.conftest import SIZE, Maker
 from trainer.data.cases import PreparedCase, cases_folder, prepare_cases
 from trainer.data.datasets import Dataset, read_case, read_dataset
@@ -23,7 +23,7 @@ from trainer.data.spec_files import read_spec_mapping
 from trainer.training.sliding_window import dice_per_label, segment_case
 
 
-def spec_of(dataset: Dataset) -> ModelSpec:
+def spec_of(dataset: Dataset) -> SegmentationSpec:
     template = read_spec_mapping(Path(trainer.__file__).with_name("segmentation.yaml"))
     return complete_spec(template, dataset, compute_fingerprint(dataset))
 
@@ -34,16 +34,18 @@ def dataset(make_pairs: Maker) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def spec(dataset: Dataset) -> ModelSpec:
+def spec(dataset: Dataset) -> SegmentationSpec:
     return spec_of(dataset)
 
 
 @pytest.fixture(scope="module")
-def cases(dataset: Dataset, spec: ModelSpec, tmp_path_factory: pytest.TempPathFactory) -> tuple[PreparedCase, ...]:
+def cases(
+    dataset: Dataset, spec: SegmentationSpec, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[PreparedCase, ...]:
     return prepared(dataset, spec, tmp_path_factory.mktemp("run"))
 
 
-def prepared(dataset: Dataset, spec: ModelSpec, run: Path) -> tuple[PreparedCase, ...]:
+def prepared(dataset: Dataset, spec: SegmentationSpec, run: Path) -> tuple[PreparedCase, ...]:
     return tuple(prepare_cases(dataset.cases, spec, labels=dataset.labels, folder=cases_folder(run, spec)).values())
 
 
@@ -77,7 +79,6 @@ def test_another_spacing_resamples_image_and_labels_and_segmenting_leads_back(
 ) -> None:
     dataset = read_dataset(make_pairs(cases=1, spacing=(1.0, 1.0, 2.0)))
     spec = spec_of(dataset)
-    assert spec.patch is not None
     spec = spec.model_copy(update={"patch": spec.patch.model_copy(update={"spacing": (1.0, 1.0, 1.0)})})
     (case,) = prepared(dataset, spec, tmp_path)
     assert case.labels.shape == (36, 22, 20)
@@ -95,7 +96,9 @@ def test_another_spacing_resamples_image_and_labels_and_segmenting_leads_back(
     assert min(dice_per_label(found, case.truth, count=2)) > 0.6
 
 
-def test_a_case_is_made_ready_once_and_whole_or_not_at_all(dataset: Dataset, spec: ModelSpec, tmp_path: Path) -> None:
+def test_a_case_is_made_ready_once_and_whole_or_not_at_all(
+    dataset: Dataset, spec: SegmentationSpec, tmp_path: Path
+) -> None:
     (first, *_) = prepared(dataset, spec, tmp_path)
     half = first.folder.with_name(f".{first.folder.name}.partial")
     first.folder.rename(half)
@@ -124,10 +127,9 @@ def test_a_patch_is_padded_as_the_spec_says_where_the_volume_ends(
     "told", [{"blend": "constant", "overlap": 0.25}, {"padding_value": 0.5}, {"padding": "replicate"}]
 )
 def test_cases_held_out_are_segmented_as_the_spec_says(
-    told: dict[str, Any], spec: ModelSpec, cases: tuple[PreparedCase, ...]
+    told: dict[str, Any], spec: SegmentationSpec, cases: tuple[PreparedCase, ...]
 ) -> None:
     whole = cases[0].labels.shape[::-1]
-    assert spec.patch is not None
     # Windows that overlap in x, and are larger than the volume in z.
     patch = spec.patch.model_copy(update={"size": (whole[0] - 8, whole[1], whole[2] + 8), **told})
     changed = spec.model_copy(update={"patch": patch})
@@ -149,7 +151,9 @@ def test_cases_held_out_are_segmented_as_the_spec_says(
     assert np.array_equal(found, expected[0].argmax(dim=0).numpy())
 
 
-def test_the_batch_of_a_step_is_the_same_whoever_makes_it(cases: tuple[PreparedCase, ...], spec: ModelSpec) -> None:
+def test_the_batch_of_a_step_is_the_same_whoever_makes_it(
+    cases: tuple[PreparedCase, ...], spec: SegmentationSpec
+) -> None:
     patches = PatchDataset(cases, spec, seed=1, batch_size=2, mirror=True)
     channels, labels = patches[7]
     assert channels.shape == (2, *spec.input_shape)
@@ -168,7 +172,7 @@ def test_the_batch_of_a_step_is_the_same_whoever_makes_it(cases: tuple[PreparedC
 
 @pytest.mark.parametrize("mirror", [True, False])
 def test_patches_are_mirrored_where_that_is_asked_for_whatever_labels_are_called(
-    mirror: bool, cases: tuple[PreparedCase, ...], spec: ModelSpec
+    mirror: bool, cases: tuple[PreparedCase, ...], spec: SegmentationSpec
 ) -> None:
     named = spec.model_copy(update={"labels": ("LKidney", "RKidney")})
     change = augmentation(named, mirror=mirror)

@@ -128,7 +128,7 @@ def test_a_sample_is_what_serving_sees(crops: list[samples.Crop], spec: ModelSpe
     crop = crops[0]
     points = simulated_user.extreme_points(np.random.default_rng(0), crop.mask)
     one = samples.sample_from_points(crop, points, spec, edge=64)
-    roi = Roi.around(points, spacing=(1.0, 1.0, 1.0), spec=spec.roi)
+    roi = Roi.from_points(points, spacing=(1.0, 1.0, 1.0), spec=spec.roi)
     z, y, x = crop.image.shape
     guide = PromptGuidance.in_roi(
         roi, box=(points.min(axis=0), points.max(axis=0)), extremes=points, image_size=(x, y, z)

@@ -10,8 +10,8 @@ import torch
 
 import trainer
 from sixpoint.errors import InvalidArgument, ModelSpecError
-from sixpoint.model_spec.spec import ClickChannel, ModelSpec
-from sixpoint.preprocessing.guidance_maps import heatmap
+from sixpoint.model_spec import ClickChannel, ModelSpec
+from sixpoint.preprocessing import heatmap
 from trainer.data.spec_files import read_spec
 from trainer.simulation.interaction_rounds import Correction, InteractionChannels, find_corrections
 from trainer.simulation.simulated_user import ErrorClick

@@ -10,7 +10,7 @@ import pytest
 
 import trainer
 from sixpoint.errors import ModelSpecError
-from sixpoint.model_spec.spec import ModelSpec
+from sixpoint.model_spec import ModelSpec
 from trainer.data.atomic_files import write_atomically
 from trainer.data.spec_files import read_spec_mapping
 from trainer.training.network import build_network
