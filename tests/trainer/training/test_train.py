@@ -51,7 +51,7 @@ def data(make_pairs: Maker) -> Path:
 
 
 def plan(data: Path, out: Path, **changes: Any) -> TrainConfig:
-    values: dict[str, Any] = {"steps": 4, "every": 2, "threads": 1, "workers": 0, "precision": ComputePrecision.SINGLE}
+    values: dict[str, Any] = {"steps": 4, "validation_interval": 2, "threads": 1, "workers": 0, "precision": ComputePrecision.SINGLE}
     return TrainConfig(data=data, out=out, template=TEMPLATE, **(values | changes))
 
 
@@ -127,7 +127,7 @@ def test_a_run_in_two_parts_ends_as_in_one(whole: Path, data: Path, tmp_path: Pa
             raise Stopped
 
     with pytest.raises(Stopped):
-        train(plan(data, tmp_path, save_s=0.0), report=stop)
+        train(plan(data, tmp_path, save_interval_s=0.0), report=stop)
     seen: list[TrainProgress] = []
     train(plan(data, tmp_path), report=seen.append)
     assert [now.step for now in seen if now.stage == "training"] == [4]
@@ -149,7 +149,7 @@ def test_a_killed_run_goes_on_and_ends_as_it_would_have(whole: Path, data: Path,
     program = f"""
 from pathlib import Path
 from tests.trainer.training.test_train import plan, train
-train(plan(Path({str(data)!r}), Path({str(tmp_path)!r}), steps=100000, save_s=0.0))
+train(plan(Path({str(data)!r}), Path({str(tmp_path)!r}), steps=100000, save_interval_s=0.0))
 """
     with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT) as process:
         deadline = time.monotonic() + 120
@@ -169,7 +169,7 @@ train(plan(Path({str(data)!r}), Path({str(tmp_path)!r}), steps=100000, save_s=0.
 
 def test_a_run_whose_patience_is_spent_ends(data: Path, tmp_path: Path) -> None:
     # Without a rate nothing gets better.
-    train(plan(data, tmp_path, steps=50, every=1, rate=0.0, patience=2))
+    train(plan(data, tmp_path, steps=50, validation_interval=1, learning_rate=0.0, patience=2))
     history = json.loads((tmp_path / "metrics.json").read_text())
     assert len(history) < 10
     assert history[-1]["dice"] <= max(entry["dice"] for entry in history)
@@ -177,7 +177,7 @@ def test_a_run_whose_patience_is_spent_ends(data: Path, tmp_path: Path) -> None:
 
 def test_the_folder_of_another_run_is_refused(whole: Path, data: Path, make_pairs: Maker) -> None:
     before = (whole / "split.json").read_bytes()
-    for change, what in (({"seed": 2}, "split"), ({"batch": 3}, "batch size"), ({"mirror": True}, "mirroring")):
+    for change, what in (({"seed": 2}, "split"), ({"batch_size": 3}, "batch size"), ({"mirror": True}, "mirroring")):
         with pytest.raises(FailedPrecondition, match=f"holds a run with another {what}"):
             train(plan(data, whole, **change))
         assert (whole / "split.json").read_bytes() == before
