@@ -13,7 +13,7 @@ import torch
 from monai.inferers.utils import sliding_window_inference
 
 import trainer
-from sixpoint.model_spec import SegmentationSpec, PatchSpec
+from sixpoint.model_spec import PatchSpec, SegmentationSpec
 from tests.trainer.conftest import SIZE, Maker
 from trainer.data.cases import PreparedCase, cases_folder, prepare_cases
 from trainer.data.datasets import Dataset, read_case, read_dataset

@@ -51,7 +51,13 @@ def data(make_pairs: Maker) -> Path:
 
 
 def plan(data: Path, out: Path, **changes: Any) -> TrainConfig:
-    values: dict[str, Any] = {"steps": 4, "validation_interval": 2, "threads": 1, "workers": 0, "precision": ComputePrecision.SINGLE}
+    values: dict[str, Any] = {
+        "steps": 4,
+        "validation_interval": 2,
+        "threads": 1,
+        "workers": 0,
+        "precision": ComputePrecision.SINGLE,
+    }
     return TrainConfig(data=data, out=out, template=TEMPLATE, **(values | changes))
 
 
@@ -262,7 +268,7 @@ def test_the_best_checkpoint_is_served_and_answers_as_pytorch(whole: Path, tmp_p
 
         address = f"127.0.0.1:{gateway.port}"
         listed = CliRunner().invoke(sixpoint_cli, ["models", "--server", address])
-        assert "no prompts" in listed.output
+        assert "balls  1        none " in listed.output
         with sixpoint.Client(address) as client:
             (model,) = client.models(task="segmentation")
             assert (model.name, model.labels, model.prompts) == ("balls", ("shell", "core"), ())
