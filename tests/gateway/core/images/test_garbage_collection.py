@@ -1,3 +1,7 @@
+"""Removal of unused images, abandoned uploads and files over the budget of the cache."""
+
+from __future__ import annotations
+
 import contextlib
 import os
 from pathlib import Path
@@ -11,16 +15,23 @@ from gateway.storage import Blobs, Database
 from gateway.storage.schema import images as images_table
 from gateway.storage.schema import sessions
 from sixpoint.errors import ImageNotFound, StorageUnavailable
-from tests.gateway.core.images.test_store import begin, blob_of, files, header_of, opened, put
+from tests.gateway.core.images.image_stores import (
+    blob_path,
+    header_of,
+    image_folders,
+    open_store,
+    start_upload,
+    upload_image,
+)
 from tests.support.disks import small_disk
 from tests.support.images import noisy_volume
 
 
-async def test_an_image_that_nobody_uses_is_removed(tmp_path: Path, database_url: str):
+async def test_an_unused_image_is_removed(tmp_path: Path, database_url: str) -> None:
     used, in_session, unused = (noisy_volume((40, 36, 32 - n)) for n in range(3))
-    async with opened(tmp_path, url=database_url) as images:
+    async with open_store(tmp_path, url=database_url) as images:
         for volume in (used, in_session, unused):
-            await put(images, volume)
+            await upload_image(images, volume)
         held = await images.open(unused.digest)
         database = Database(database_url)
         await database.write(
@@ -35,20 +46,22 @@ async def test_an_image_that_nobody_uses_is_removed(tmp_path: Path, database_url
             await images.open(unused.digest)
         assert await images.open(used.digest)
         assert await images.open(in_session.digest)
-        assert not blob_of(tmp_path, unused).exists()
+        assert not blob_path(tmp_path, unused).exists()
         assert np.array_equal(held.volume.array, unused.array)
         await database.write(lambda conn: conn.execute(update(sessions).values(ended=1.0)))
         await database.write(lambda conn: conn.execute(update(images_table).values(used=1.0)))
         assert await images.expire() == 2
-        assert files(tmp_path / "cache") | files(tmp_path / "blobs") == set()
+        assert image_folders(tmp_path / "cache") | image_folders(tmp_path / "blobs") == set()
         await database.stop()
 
 
-async def test_images_that_cannot_be_removed_keep_nothing_else_from_being_so(tmp_path: Path, database_url: str):
+async def test_images_that_cannot_be_removed_do_not_stop_the_removal_of_others(
+    tmp_path: Path, database_url: str
+) -> None:
     volume, left = noisy_volume(), noisy_volume((40, 36, 31))
-    async with opened(tmp_path, url=database_url, cache=1) as images:
-        await put(images, volume)
-        await begin(images, left, 5000)
+    async with open_store(tmp_path, url=database_url, cache=1) as images:
+        await upload_image(images, volume)
+        await start_upload(images, left, 5000)
         os.utime(tmp_path / "cache" / "uploads" / left.digest, (1.0, 1.0))
         over_budget = [tmp_path / "cache" / "images" / name for name in "ab"]
         for path in over_budget:
@@ -60,34 +73,34 @@ async def test_images_that_cannot_be_removed_keep_nothing_else_from_being_so(tmp
             with pytest.raises(StorageUnavailable):
                 await images.expire()
         assert await records_left(database) == stuck
-        assert not blob_of(tmp_path, volume).exists()
+        assert not blob_path(tmp_path, volume).exists()
         assert list((tmp_path / "cache" / "uploads").iterdir()) == []
         assert sum(path.exists() for path in over_budget) == 1
         await database.stop()
 
 
-async def test_more_images_that_cannot_be_removed_than_a_sweep_looks_at_do_not_hide_the_others(tmp_path: Path):
+async def test_more_stuck_images_than_one_run_looks_at_do_not_hide_the_others(tmp_path: Path) -> None:
     volume, other = noisy_volume(), noisy_volume((40, 36, 31))
-    async with opened(tmp_path) as images:
-        await put(images, volume)
+    async with open_store(tmp_path) as images:
+        await upload_image(images, volume)
         database = Database(f"sqlite:///{tmp_path}/sixpoint.db")
         await database.write(lambda conn: conn.execute(update(images_table).values(used=2.0)))
         stuck = await add_stuck(database, tmp_path / "blobs", count=120)
-        await swept(images, times=41)
+        await collect(images, times=41)
         assert await records_left(database) == stuck
         # They begin anew, with what nobody uses any more since.
-        await put(images, other)
+        await upload_image(images, other)
         await database.write(
             lambda conn: conn.execute(
                 update(images_table).where(images_table.c.digest == other.digest).values(used=0.5)
             )
         )
-        await swept(images, times=41)
+        await collect(images, times=41)
         assert await records_left(database) == stuck
         await database.stop()
 
 
-async def swept(images: ImageStore, *, times: int) -> None:
+async def collect(images: ImageStore, *, times: int) -> None:
     for _ in range(times):
         with contextlib.suppress(StorageUnavailable):
             await images.expire()
@@ -119,24 +132,24 @@ async def records_left(database: Database) -> set[str]:
     return set(await database.read(lambda conn: conn.execute(select(images_table.c.digest)).scalars().all()))
 
 
-async def test_a_blob_that_was_never_recorded_goes_with_what_is_left_of_its_upload(tmp_path: Path, database_url: str):
+async def test_a_blob_without_a_record_is_removed_with_its_upload(tmp_path: Path, database_url: str) -> None:
     volume = noisy_volume()
-    async with opened(tmp_path, url=database_url) as images:
-        await begin(images, volume, volume.array.nbytes - 1)
+    async with open_store(tmp_path, url=database_url) as images:
+        await start_upload(images, volume, volume.array.nbytes - 1)
         # As if the gateway had been killed between the two.
         leftover = tmp_path / "cache" / "uploads" / volume.digest
         await Blobs(str(tmp_path / "blobs")).put_file(f"images/{volume.digest[:2]}/{volume.digest}", leftover)
         await images.expire()
-        assert blob_of(tmp_path, volume).exists()
+        assert blob_path(tmp_path, volume).exists()
         os.utime(leftover, (1.0, 1.0))
         await images.expire()
-        assert files(tmp_path) == set()
+        assert image_folders(tmp_path) == set()
 
 
-async def test_asking_for_an_image_is_use(tmp_path: Path):
+async def test_describing_an_image_counts_as_use(tmp_path: Path) -> None:
     volume = noisy_volume()
-    async with opened(tmp_path) as images:
-        await put(images, volume)
+    async with open_store(tmp_path) as images:
+        await upload_image(images, volume)
         database = Database(f"sqlite:///{tmp_path}/sixpoint.db")
         await database.write(lambda conn: conn.execute(update(images_table).values(used=1.0)))
         await images.describe(volume.digest)
@@ -144,10 +157,10 @@ async def test_asking_for_an_image_is_use(tmp_path: Path):
         await database.stop()
 
 
-async def test_what_is_left_of_an_upload_goes_after_a_while_but_not_under_a_running_one(tmp_path: Path):
+async def test_an_abandoned_upload_is_removed_after_a_while_but_not_a_running_one(tmp_path: Path) -> None:
     volume, other = noisy_volume(), noisy_volume((40, 36, 31))
-    async with opened(tmp_path) as images:
-        await begin(images, volume, 5000)
+    async with open_store(tmp_path) as images:
+        await start_upload(images, volume, 5000)
         async with images.upload(header_of(other)) as upload:
             await upload.write(b"x" * 100)
             for path in (tmp_path / "cache" / "uploads").iterdir():
@@ -157,13 +170,13 @@ async def test_what_is_left_of_an_upload_goes_after_a_while_but_not_under_a_runn
         assert await images.received(volume.digest) == 0
 
 
-async def test_files_over_the_budget_of_the_cache_go_and_are_fetched_again(tmp_path: Path):
+async def test_files_over_the_budget_of_the_cache_are_removed_and_fetched_again(tmp_path: Path) -> None:
     volumes = [noisy_volume((40, 36, 32 - n)) for n in range(3)]
     # The blob store is on another disk: its files are copies.
     with small_disk(tmp_path / "disk", megabytes=4) as disk:
-        async with opened(tmp_path, blobs=str(disk), cache=200_000) as images:
+        async with open_store(tmp_path, blobs=str(disk), cache=200_000) as images:
             for volume in volumes:
-                await put(images, volume)
+                await upload_image(images, volume)
                 await images.open(volume.digest)
             held = await images.open(volumes[0].digest)
             await images.expire()

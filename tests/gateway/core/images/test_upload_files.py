@@ -1,11 +1,15 @@
+"""The files of uploads."""
+
+from __future__ import annotations
+
 from pathlib import Path
 
 from gateway.core.images.upload_files import UploadFolder
-from tests.gateway.core.images.test_store import header_of
+from tests.gateway.core.images.image_stores import header_of
 from tests.support.images import noisy_volume
 
 
-def test_chunks_of_any_number_are_written_at_once(tmp_path: Path):
+def test_chunks_of_any_number_are_written_at_once(tmp_path: Path) -> None:
     volume = noisy_volume()
     data = volume.array.tobytes()
     file = UploadFolder(tmp_path).claim(header_of(volume), offset=0)
