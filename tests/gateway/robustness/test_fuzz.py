@@ -23,9 +23,9 @@ from sixpoint.v1 import model_service_pb2 as model_pb
 from sixpoint.v1 import model_service_pb2_grpc as model_grpc
 from sixpoint.v1 import session_service_pb2 as session_pb
 from sixpoint.v1 import session_service_pb2_grpc as session_grpc
-from tests.gateway.fuzzing import Maker
 from tests.gateway.process import GatewayProcess, gateway_process
 from tests.gateway.prompts import SIX
+from tests.gateway.robustness.fuzzing import Maker
 from tests.support.images import noisy_volume
 
 CASES = int(os.environ.get("GATEWAY_FUZZ", "10000"))

@@ -29,7 +29,7 @@ from sixpoint.phantom import make_phantom
 from sixpoint.preprocessing import Roi, volume_input
 from sixpoint.volume import Volume
 from tests.gateway.core.segmentation.sliding import by_monai
-from tests.gateway.segmenting_models import (
+from tests.gateway.server.segmenting_models import (
     MODEL,
     exact_spec,
     shipped_network,
