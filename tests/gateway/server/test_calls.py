@@ -1,10 +1,8 @@
-"""Every call over real gRPC, against the real Triton: what works, and what each piece of bad input is told."""
+"""Calls over real gRPC, against the real Triton: what works, and how bad input is refused."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,13 +12,10 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 
 import sixpoint
-from gateway.triton.local.server import LocalTriton
 from sixpoint import errors
-from sixpoint.protocol import error_from_rpc, geometry_to_message
+from sixpoint.protocol import error_from_rpc
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
-from sixpoint.v1 import image_service_pb2 as image_pb
-from sixpoint.v1 import image_service_pb2_grpc as image_grpc
 from sixpoint.v1 import model_service_pb2 as model_pb
 from sixpoint.v1 import model_service_pb2_grpc as model_grpc
 from sixpoint.v1 import session_service_pb2 as session_pb
@@ -28,42 +23,12 @@ from sixpoint.v1 import session_service_pb2_grpc as session_grpc
 from sixpoint.v1 import volume_pb2 as volume_pb
 from tests.gateway.prompts import SIX
 from tests.support.images import noisy_volume
-from tests.support.servers import running_gateway
-
-
-@pytest.fixture
-def channel(address: str) -> Iterator[grpc.Channel]:
-    with grpc.insecure_channel(address) as channel:
-        yield channel
 
 
 @pytest.fixture
 def session(client: sixpoint.Client) -> Iterator[sixpoint.Session]:
     with client.open_session(noisy_volume(), model="ellipsoid") as session:
         yield session
-
-
-def header(volume: sixpoint.Volume, **changes: object) -> image_pb.UploadImageRequest:
-    values = {
-        "digest": volume.digest,
-        "geometry": geometry_to_message(volume.geometry),
-        "voxel_type": volume_pb.VOXEL_TYPE_INT16,
-        "byte_count": volume.array.nbytes,
-    }
-    return image_pb.UploadImageRequest(header=image_pb.Image(**(values | changes)))
-
-
-def chunk(data: bytes) -> image_pb.UploadImageRequest:
-    return image_pb.UploadImageRequest(chunk=data)
-
-
-def refused(channel: grpc.Channel, *messages: image_pb.UploadImageRequest) -> errors.SixpointError:
-    with pytest.raises(grpc.RpcError) as caught:
-        image_grpc.ImageServiceStub(channel).UploadImage(iter(messages))
-    return error_from_rpc(caught.value)
-
-
-# What works
 
 
 def test_models_are_listed_with_what_they_say_of_themselves(client: sixpoint.Client) -> None:
@@ -111,39 +76,6 @@ async def test_the_asynchronous_client_gives_the_same_mask(address: str, session
     assert np.array_equal(mask.array, expected.array)
 
 
-def test_an_image_is_uploaded_once(client: sixpoint.Client) -> None:
-    volume = noisy_volume((30, 31, 33))
-    told: list[tuple[int, int]] = []
-    client.upload(volume, progress=lambda sent, total: told.append((sent, total)))
-    assert told == [(volume.array.nbytes, volume.array.nbytes)]
-    client.upload(volume, progress=lambda sent, total: told.append((sent, total)))
-    assert len(told) == 1
-
-
-def test_an_uploaded_image_is_described_by_its_digest(channel: grpc.Channel, client: sixpoint.Client) -> None:
-    volume = noisy_volume()
-    client.upload(volume)
-    found = image_grpc.ImageServiceStub(channel).GetImage(image_pb.GetImageRequest(digest=volume.digest)).image
-    assert found.byte_count == volume.array.nbytes
-    assert found.voxel_type == volume_pb.VOXEL_TYPE_INT16
-    assert list(found.geometry.size) == [40, 36, 32]
-
-
-@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64", ">i2"])
-def test_every_voxel_type_arrives_as_the_same_image(client: sixpoint.Client, dtype: str) -> None:
-    values = np.random.default_rng(1).integers(0, 100, (32, 36, 40)).astype(dtype)
-    volume = sixpoint.Volume(values, noisy_volume().geometry)
-    with client.open_session(volume, model="ellipsoid") as session:
-        assert session.annotate(SIX).array.any()
-
-
-def test_an_image_of_many_chunks_arrives_whole(client: sixpoint.Client) -> None:
-    volume = noisy_volume((200, 180, 150))
-    assert volume.array.nbytes > 10 * 2**20
-    with client.open_session(volume, model="ellipsoid") as session:
-        assert session.annotate(SIX).array.any()
-
-
 def test_a_session_is_described_and_closed(channel: grpc.Channel, session: sixpoint.Session) -> None:
     stub = session_grpc.SessionServiceStub(channel)
     session.annotate(SIX)
@@ -155,9 +87,6 @@ def test_a_session_is_described_and_closed(channel: grpc.Channel, session: sixpo
     with pytest.raises(grpc.RpcError) as caught:
         stub.GetSession(session_pb.GetSessionRequest(session_id=session.id))
     assert isinstance(error_from_rpc(caught.value), errors.SessionNotFound)
-
-
-# Bad points
 
 
 def test_fewer_than_six_points(session: sixpoint.Session) -> None:
@@ -222,9 +151,6 @@ def test_a_refused_prompt_leaves_the_session_as_it_was(session: sixpoint.Session
     assert np.array_equal(first.array, second.array)
 
 
-# Unknown things
-
-
 def test_an_unknown_model_is_told_which_there_are(client: sixpoint.Client) -> None:
     with pytest.raises(errors.ModelNotFound, match="ellipsoid"):
         client.open_session(noisy_volume(), model="no-such-model")
@@ -244,70 +170,6 @@ def test_an_unknown_session(channel: grpc.Channel) -> None:
     assert isinstance(error_from_rpc(caught.value), errors.SessionNotFound)
 
 
-# Bad uploads
-
-
-def test_an_upload_that_is_cut_short(channel: grpc.Channel) -> None:
-    volume = noisy_volume((21, 22, 23))
-    error = refused(channel, header(volume), chunk(volume.array.tobytes()[:500]))
-    assert isinstance(error, errors.UploadError)
-    assert "500 of 21252 bytes" in error.message
-
-
-def test_an_upload_with_a_wrong_checksum(channel: grpc.Channel) -> None:
-    volume = noisy_volume((21, 22, 23))
-    error = refused(channel, header(volume, digest="ab" * 32), chunk(volume.array.tobytes()))
-    assert isinstance(error, errors.ChecksumMismatch)
-
-
-def test_an_upload_without_a_header(channel: grpc.Channel) -> None:
-    assert isinstance(refused(channel, chunk(b"123")), errors.UploadError)
-    assert isinstance(refused(channel), errors.UploadError)
-
-
-def test_an_upload_with_two_headers(channel: grpc.Channel) -> None:
-    volume = noisy_volume()
-    assert "one header" in refused(channel, header(volume), header(volume)).message
-
-
-def test_a_header_that_claims_a_hundred_gigabytes(channel: grpc.Channel) -> None:
-    geometry = volume_pb.Geometry(
-        size=[10_000, 10_000, 500], spacing=[1, 1, 1], origin=[0, 0, 0], direction=[1, 0, 0, 0, 1, 0, 0, 0, 1]
-    )
-    error = refused(channel, header(noisy_volume(), geometry=geometry, byte_count=100_000_000_000))
-    assert isinstance(error, errors.ResourceExhausted)
-    assert "SIXPOINT_MAX_IMAGE_BYTES" in error.message
-
-
-def test_a_voxel_type_that_is_not_supported(channel: grpc.Channel) -> None:
-    error = refused(channel, header(noisy_volume(), voxel_type=volume_pb.VOXEL_TYPE_UNSPECIFIED))
-    assert isinstance(error, errors.VolumeError)
-    assert error.violations[0].field == "header.voxel_type"
-    with pytest.raises(errors.VolumeError, match="complex64 are not supported"):
-        sixpoint.Volume(np.zeros((4, 4, 4), np.complex64), sixpoint.Geometry(size=(4, 4, 4)))
-
-
-def test_a_geometry_with_too_few_numbers(channel: grpc.Channel) -> None:
-    error = refused(channel, header(noisy_volume(), geometry=volume_pb.Geometry(size=[40, 36, 32])))
-    assert isinstance(error, errors.VolumeError)
-    assert "spacing needs 3 numbers, got 0" in error.message
-
-
-def test_an_image_with_nan(client: sixpoint.Client) -> None:
-    volume = noisy_volume(dtype="float32")
-    volume.array[1, 2, 3] = np.nan
-    with pytest.raises(errors.VolumeError, match="1 voxels that are NaN"):
-        client.upload(volume)
-
-
-def test_a_two_dimensional_image(client: sixpoint.Client) -> None:
-    with pytest.raises(errors.VolumeError, match="at least two voxels along each axis"):
-        client.upload(noisy_volume((40, 36, 1)))
-
-
-# Errors on the wire
-
-
 def test_errors_carry_standard_details(channel: grpc.Channel) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         model_grpc.ModelServiceStub(channel).GetModel(model_pb.GetModelRequest(name="spleen"))
@@ -317,62 +179,6 @@ def test_errors_carry_standard_details(channel: grpc.Channel) -> None:
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)
     assert (info.reason, info.domain) == ("MODEL_NOT_FOUND", "sixpoint")
-
-
-# Deadlines and cancellation, down to Triton
-
-
-def test_a_deadline_that_passes_while_triton_computes(address: str) -> None:
-    with (
-        sixpoint.Client(address, timeout=sixpoint.Timeout(call=1.0)) as client,
-        client.open_session(noisy_volume(), model="slow") as session,
-    ):
-        started = time.monotonic()
-        with pytest.raises(errors.DeadlineExceeded):
-            session.annotate(SIX)
-        assert time.monotonic() - started < 2.5
-
-
-def test_a_call_without_a_deadline_gets_the_server_s(triton: LocalTriton) -> None:
-    with (
-        running_gateway(triton_url=triton.address, call_seconds=0.7) as own,
-        grpc.insecure_channel(f"127.0.0.1:{own.port}") as channel,
-        sixpoint.Client(f"127.0.0.1:{own.port}") as client,
-        client.open_session(noisy_volume(), model="slow") as session,
-    ):
-        with pytest.raises(grpc.RpcError) as caught:
-            annotation_grpc.AnnotationServiceStub(channel).Annotate(
-                annotation_pb.AnnotateRequest(
-                    session_id=session.id,
-                    prompts=[
-                        annotation_pb.Prompt(
-                            extreme_points=annotation_pb.ExtremePoints(
-                                frame=volume_pb.FRAME_VOXEL,
-                                points=[volume_pb.Point(x=x, y=y, z=z) for x, y, z in SIX.points],
-                            )
-                        )
-                    ],
-                )
-            )
-        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-
-
-async def test_a_cancelled_call_is_cancelled_in_triton_too(address: str, cancelled_mark: Path) -> None:
-    cancelled_mark.unlink(missing_ok=True)
-    async with (
-        sixpoint.AsyncClient(address) as client,
-        await client.open_session(noisy_volume(), model="slow") as session,
-    ):
-        task = asyncio.create_task(session.annotate(SIX))
-        await asyncio.sleep(0.8)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        for _ in range(40):
-            if cancelled_mark.exists():
-                break
-            await asyncio.sleep(0.05)
-    assert cancelled_mark.exists()
 
 
 def test_logs_are_json_without_anything_of_the_image(
