@@ -105,6 +105,7 @@ def people(address: str, rng: random.Random) -> Iterator[list[Person]]:
 
 
 @pytest.mark.timeout(1200)
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_a_gateway_that_is_killed_again_and_again_loses_no_acknowledged_prompt(
     triton: LocalTriton, tmp_path: Path, kind: str, request: pytest.FixtureRequest
@@ -158,6 +159,7 @@ def test_two_gateways_on_one_state_serve_one_session(triton: LocalTriton, tmp_pa
             assert stubs[0].Undo(annotation_pb.UndoRequest(session_id=session)).answer.step == 6
 
 
+@pytest.mark.triton
 def test_a_triton_that_is_killed_costs_no_prompt(tmp_path: Path) -> None:
     if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")

@@ -244,6 +244,7 @@ def test_what_no_client_of_ours_sends_is_refused_too(
 # Triton away in between
 
 
+@pytest.mark.triton
 def test_a_click_that_triton_failed_is_as_if_it_was_never_made(tmp_path: Path) -> None:
     if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")

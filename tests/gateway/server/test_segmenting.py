@@ -43,7 +43,7 @@ from tests.support.models import write_slow_model
 from tests.support.paths import ROOT, TRITON_ENVIRONMENT
 from tests.support.servers import running_gateway, running_triton
 
-pytestmark = pytest.mark.filterwarnings("ignore:Using a non-tuple sequence")
+pytestmark = [pytest.mark.triton, pytest.mark.filterwarnings("ignore:Using a non-tuple sequence")]
 
 
 @pytest.fixture(scope="module")

@@ -62,6 +62,7 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path / "repository"
 
 
+@pytest.mark.triton
 def test_a_session_outlives_a_triton_that_stops_and_starts_again(repository: Path) -> None:
     port = free_port()
     with running_gateway(ready=False, triton_url=f"127.0.0.1:{port}") as gateway:
@@ -88,6 +89,7 @@ def test_a_session_outlives_a_triton_that_stops_and_starts_again(repository: Pat
     assert (before.revision, after.revision) == (1, 2)
 
 
+@pytest.mark.triton
 def test_models_come_and_go_and_bad_ones_are_refused(repository: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def control(address: str, call: str, name: str) -> None:
         from tritonclient.grpc import service_pb2

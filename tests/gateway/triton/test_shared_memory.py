@@ -171,6 +171,7 @@ async def test_a_refused_call_says_why_and_the_next_one_goes(triton: LocalTriton
         await assert_right(client)
 
 
+@pytest.mark.triton
 def test_a_triton_that_was_restarted_gets_new_regions(tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     write_ellipsoid_model(repository / "ellipsoid")
@@ -195,12 +196,14 @@ def test_a_triton_that_was_restarted_gets_new_regions(tmp_path: Path) -> None:
 async def test_what_a_killed_gateway_left_is_removed_by_the_next(triton: LocalTriton) -> None:
     code = f"""
 import asyncio, os, signal
+import numpy as np
+from gateway.core.runtime.catalog import Model
 from gateway.triton.client import TritonClient
-from tests.gateway.triton.test_shared_memory import MODEL, tensor
+from tests.support.models import ELLIPSOID_SPEC as SPEC
 
 async def main():
     client = TritonClient({triton.address!r})
-    await client.infer(MODEL, tensor(), timeout=10)
+    await client.infer(Model("ellipsoid", "1", SPEC), np.zeros(SPEC.input_shape, np.float16), timeout=10)
     os.kill(os.getpid(), signal.SIGKILL)
 
 asyncio.run(main())

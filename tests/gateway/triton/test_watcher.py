@@ -46,7 +46,7 @@ class Scripted:
 
 
 @pytest.fixture
-def triton() -> Scripted:
+def scripted() -> Scripted:
     return Scripted()
 
 
@@ -70,34 +70,34 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def watcher(triton: Scripted, catalog: Catalog, clock: Clock) -> Watcher:
+def watcher(scripted: Scripted, catalog: Catalog, clock: Clock) -> Watcher:
     async def changed() -> None: ...
 
-    return Watcher(client=triton, catalog=catalog, interval=0.01, changed=changed, now=clock)  # type: ignore[arg-type]
+    return Watcher(client=scripted, catalog=catalog, interval=0.01, changed=changed, now=clock)  # type: ignore[arg-type]
 
 
 async def test_a_model_that_vanishes_while_it_is_met_takes_no_other_away(
-    triton: Scripted, catalog: Catalog, watcher: Watcher
+    scripted: Scripted, catalog: Catalog, watcher: Watcher
 ) -> None:
     await watcher.look()
-    triton.index, triton.vanishing = {"steady": ("1",), "brief": ("1",)}, {"brief"}
+    scripted.index, scripted.vanishing = {"steady": ("1",), "brief": ("1",)}, {"brief"}
     await watcher.look()
     assert catalog.ready
     assert [model.name for model in catalog.list()] == ["steady"]
-    triton.vanishing = set()
+    scripted.vanishing = set()
     await watcher.look()
     assert [model.name for model in catalog.list()] == ["brief", "steady"]
 
 
 async def test_a_look_that_fails_unexpectedly_is_not_the_last_one(
-    triton: Scripted, catalog: Catalog, watcher: Watcher, caplog: pytest.LogCaptureFixture
+    scripted: Scripted, catalog: Catalog, watcher: Watcher, caplog: pytest.LogCaptureFixture
 ) -> None:
-    triton.failure = ValueError("a version that is no number")
+    scripted.failure = ValueError("a version that is no number")
     looking = asyncio.create_task(watcher.run())
     await asyncio.sleep(0.05)
     assert not catalog.ready
     assert "looking at triton failed" in caplog.text
-    triton.failure = None
+    scripted.failure = None
     await asyncio.sleep(0.1)
     assert catalog.ready
     looking.cancel()
@@ -106,89 +106,89 @@ async def test_a_look_that_fails_unexpectedly_is_not_the_last_one(
 
 
 async def test_a_trial_begins_grows_and_ends_without_a_new_version(
-    triton: Scripted, catalog: Catalog, watcher: Watcher
+    scripted: Scripted, catalog: Catalog, watcher: Watcher
 ) -> None:
-    triton.index = {"steady": ("1", "2")}
-    triton.candidate = Candidate("2", 0.0)
+    scripted.index = {"steady": ("1", "2")}
+    scripted.candidate = Candidate("2", 0.0)
     await watcher.look()
     assert catalog.get("steady").version_for("anybody") == "1"
-    triton.candidate = Candidate("2", 1.0)
+    scripted.candidate = Candidate("2", 1.0)
     await watcher.look()
     assert catalog.get("steady").version_for("anybody") == "2"
-    triton.candidate = None
+    scripted.candidate = None
     await watcher.look()
     assert (catalog.get("steady").version, catalog.get("steady").candidate) == ("2", None)
 
 
 async def test_a_model_of_which_all_is_on_trial_enters_when_that_ends(
-    triton: Scripted, catalog: Catalog, watcher: Watcher
+    scripted: Scripted, catalog: Catalog, watcher: Watcher
 ) -> None:
-    triton.candidate = Candidate("1", 0.0)
+    scripted.candidate = Candidate("1", 0.0)
     await watcher.look()
     assert catalog.list() == []
-    triton.candidate = None
+    scripted.candidate = None
     await watcher.look()
     assert [model.version for model in catalog.list()] == ["1"]
 
 
 async def test_a_broken_version_or_candidate_leaves_the_one_that_serves(
-    triton: Scripted, catalog: Catalog, watcher: Watcher
+    scripted: Scripted, catalog: Catalog, watcher: Watcher
 ) -> None:
     await watcher.look()
-    triton.index, triton.broken = {"steady": ("1", "2")}, {"2": InferenceError("broken")}
-    triton.candidate = Candidate("2", 0.5)
+    scripted.index, scripted.broken = {"steady": ("1", "2")}, {"2": InferenceError("broken")}
+    scripted.candidate = Candidate("2", 0.5)
     await watcher.look()
     assert catalog.get("steady") == Model("steady", "1", ELLIPSOID_SPEC)
-    triton.candidate = None
+    scripted.candidate = None
     await watcher.look()
     assert catalog.get("steady").version == "1"
-    triton.index = {"steady": ("2",)}
+    scripted.index = {"steady": ("2",)}
     await watcher.look()
     assert catalog.list() == []
 
 
 @pytest.mark.parametrize("failure", [InferenceError("out of memory"), DeadlineExceeded("busy")])
 async def test_a_model_whose_trial_failed_is_tried_ever_more_rarely_and_enters_when_it_answers(
-    triton: Scripted,
+    scripted: Scripted,
     catalog: Catalog,
     watcher: Watcher,
     clock: Clock,
     caplog: pytest.LogCaptureFixture,
     failure: Exception,
 ) -> None:
-    triton.broken = {"1": failure}
+    scripted.broken = {"1": failure}
     await watcher.look()
     for pause in (5, 10, 20, 40, 60, 60):
-        triton.tried.clear()
+        scripted.tried.clear()
         clock.seconds += pause - 1
         await watcher.look()
-        assert triton.tried == []
+        assert scripted.tried == []
         clock.seconds += 1
         await watcher.look()
-        assert triton.tried == ["1"]
+        assert scripted.tried == ["1"]
     assert catalog.list() == []
     assert [record.levelname for record in caplog.records].count("ERROR") == 1
-    triton.broken = {}
+    scripted.broken = {}
     clock.seconds += 60
     await watcher.look()
     await watcher.look()
     assert [model.version for model in catalog.list()] == ["1"]
-    assert triton.tried == ["1", "1"]
+    assert scripted.tried == ["1", "1"]
 
 
 async def test_a_candidate_whose_trial_failed_is_tried_again_and_the_serving_version_is_not(
-    triton: Scripted, catalog: Catalog, watcher: Watcher, clock: Clock, caplog: pytest.LogCaptureFixture
+    scripted: Scripted, catalog: Catalog, watcher: Watcher, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    triton.index, triton.broken = {"steady": ("1", "2")}, {"2": InferenceError("out of memory")}
-    triton.candidate = Candidate("2", 1.0)
+    scripted.index, scripted.broken = {"steady": ("1", "2")}, {"2": InferenceError("out of memory")}
+    scripted.candidate = Candidate("2", 1.0)
     for _ in range(3):
         await watcher.look()
-    assert triton.tried == ["1", "2"]
+    assert scripted.tried == ["1", "2"]
     assert catalog.get("steady").candidate is None
     clock.seconds += 5
     await watcher.look()
-    assert triton.tried == ["1", "2", "2"]
-    triton.broken = {}
+    assert scripted.tried == ["1", "2", "2"]
+    scripted.broken = {}
     clock.seconds += 10
     await watcher.look()
     assert catalog.get("steady").version_for("anybody") == "2"
@@ -196,14 +196,14 @@ async def test_a_candidate_whose_trial_failed_is_tried_again_and_the_serving_ver
 
 
 async def test_a_version_that_failed_is_tried_at_once_when_its_config_changed(
-    triton: Scripted, catalog: Catalog, watcher: Watcher
+    scripted: Scripted, catalog: Catalog, watcher: Watcher
 ) -> None:
-    triton.index, triton.broken = {"steady": ("1", "2")}, {"2": InferenceError("out of memory")}
+    scripted.index, scripted.broken = {"steady": ("1", "2")}, {"2": InferenceError("out of memory")}
     await watcher.look()
     assert catalog.list() == []
-    triton.candidate = Candidate("2", 0.5)
+    scripted.candidate = Candidate("2", 0.5)
     await watcher.look()
     assert catalog.get("steady") == Model("steady", "1", ELLIPSOID_SPEC)
-    triton.broken, triton.candidate = {}, None
+    scripted.broken, scripted.candidate = {}, None
     await watcher.look()
     assert catalog.get("steady").version == "2"

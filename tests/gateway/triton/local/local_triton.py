@@ -18,7 +18,12 @@ from gateway.triton.local.server import LocalTritonSettings
 from tests.support.paths import TRITON_ENVIRONMENT
 
 ENVIRONMENT = TRITON_ENVIRONMENT
-needs_triton = pytest.mark.skipif(not ENVIRONMENT.is_dir(), reason="Triton is not installed: make triton")
+
+
+def needs_triton(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark a test that runs the Triton from pip, and skip it where that is not installed."""
+    skip = pytest.mark.skipif(not ENVIRONMENT.is_dir(), reason="Triton is not installed: make triton")
+    return pytest.mark.triton(skip(test))
 
 
 def free_ports(count: int) -> list[int]:
