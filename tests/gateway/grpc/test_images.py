@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import grpc
 import numpy as np
@@ -16,6 +17,7 @@ from sixpoint import errors
 from sixpoint.protocol import OWNER_KEY, error_from_rpc, geometry_to_message, owner_to_metadata
 from sixpoint.v1 import image_service_pb2 as image_pb
 from sixpoint.v1 import image_service_pb2_grpc as image_grpc
+from sixpoint.v1 import volume_pb2 as volume_pb
 from sixpoint.volume import Volume, voxel_type_number
 from tests.gateway.process import GatewayProcess
 from tests.support.images import noisy_volume
@@ -40,7 +42,7 @@ def upload(volume: Volume, *, offset: int = 0, until: int | None = None) -> Iter
     image = image_pb.Image(
         digest=volume.digest,
         geometry=geometry_to_message(volume.geometry),
-        voxel_type=voxel_type_number(volume.array.dtype),
+        voxel_type=cast("volume_pb.VoxelType.ValueType", voxel_type_number(volume.array.dtype)),
         byte_count=volume.array.nbytes,
     )
     yield image_pb.UploadImageRequest(header=image, offset=offset)
@@ -134,7 +136,9 @@ def test_a_gateway_killed_again_and_again_in_an_upload_loses_nothing_of_it(tmp_p
             call = stub.UploadImage.future(slowly(reached[-1]))
             time.sleep(0.1 + 0.2 * generator.random())
             process.kill()
-            assert isinstance(error_from_rpc(call.exception()), errors.Unavailable)
+            failure = call.exception()
+            assert isinstance(failure, grpc.RpcError)
+            assert isinstance(error_from_rpc(failure), errors.Unavailable)
     process.start(wait=False)
     try:
         with grpc.insecure_channel(process.address) as channel:

@@ -14,12 +14,13 @@ from sixpoint import errors
 from sixpoint.prompts import Prompt
 from sixpoint.protocol import error_from_status, prompt_to_message
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
+from sixpoint.v1 import volume_pb2 as volume_pb
 from tests.gateway.core.sessions.engine.process import Process, database_with_image, voxels
 from tests.gateway.prompts import ADD, SIX, TAKE
 
 
 def click(number: int, x: float, **fields: object) -> annotation_pb.InteractRequest:
-    prompt = annotation_pb.Prompt(click=annotation_pb.Click(point={"x": x, "y": 0.0, "z": 0.0}))
+    prompt = annotation_pb.Prompt(click=annotation_pb.Click(point=volume_pb.Point(x=x)))
     request = annotation_pb.AnnotateRequest(session_id="s", prompts=[prompt], **fields)  # type: ignore[arg-type]
     return annotation_pb.InteractRequest(id=number, annotate=request)
 

@@ -31,15 +31,16 @@ async def test_what_a_refused_call_had_at_hand_is_freed_without_the_garbage_coll
 
     interceptor = CallInterceptor(call_seconds=9, upload_seconds=9, segmentation_seconds=9)
     server = grpc.aio.server(interceptors=[interceptor])
-    handlers = {"Refuse": grpc.unary_unary_rpc_method_handler(refuse, request_deserializer=large)}
+    handlers: dict[str, Any] = {"Refuse": grpc.unary_unary_rpc_method_handler(refuse, request_deserializer=large)}
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("sixpoint.Test", handlers)])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     gc.disable()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            refuse_call: Any = channel.unary_unary("/sixpoint.Test/Refuse")
             with pytest.raises(grpc.aio.AioRpcError, match="Large is refused"):
-                await channel.unary_unary("/sixpoint.Test/Refuse")(b"")
+                await refuse_call(b"")
         # The server has ended the call when it has stopped.
         await server.stop(None)
         assert [reference() for reference in held] == [None, None]

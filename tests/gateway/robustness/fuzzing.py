@@ -69,7 +69,7 @@ class Maker:
             if self.rng.random() < (0.7 if depth < 4 else 0.2):
                 self._set(message, field, depth=depth)
 
-    def _set(self, message: Any, field: FieldDescriptor, *, depth: int) -> None:
+    def _set(self, message: Any, field: Any, *, depth: int) -> None:
         make = self._maker(field, depth)
         if field.is_repeated:
             few = self.rng.choice((0, 1, 2, 3, 6, 9, 20))
@@ -81,7 +81,7 @@ class Maker:
         else:
             setattr(message, field.name, make())
 
-    def _maker(self, field: FieldDescriptor, depth: int) -> Callable[[], Any]:
+    def _maker(self, field: Any, depth: int) -> Callable[[], Any]:
         choose = self.rng.choice
         if field.message_type is not None:
             kind = field.message_type._concrete_class
@@ -108,7 +108,7 @@ class Maker:
         return lambda: choose(_INTEGERS)
 
 
-def _places(message: Message) -> Iterator[tuple[Any, FieldDescriptor]]:
+def _places(message: Message) -> Iterator[tuple[Any, Any]]:
     """Every field of a message and of the messages in it."""
     for field in message.DESCRIPTOR.fields:
         yield message, field

@@ -68,8 +68,8 @@ class Person:
                     time.sleep(0.02)
                     continue
                 self.acknowledged[answer.revision] = [prompt]
-                place = tuple(float(self.rng.randrange(5, 30)) for _ in range(3))
-                prompt = prompt_to_message(sixpoint.Click(place, positive=self.rng.random() < 0.5))
+                x, y, z = (float(self.rng.randrange(5, 30)) for _ in range(3))
+                prompt = prompt_to_message(sixpoint.Click((x, y, z), positive=self.rng.random() < 0.5))
                 request_id = uuid.uuid4().hex
 
     def check(self, channel: grpc.Channel) -> int:

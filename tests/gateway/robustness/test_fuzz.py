@@ -23,6 +23,7 @@ from sixpoint.v1 import model_service_pb2 as model_pb
 from sixpoint.v1 import model_service_pb2_grpc as model_grpc
 from sixpoint.v1 import session_service_pb2 as session_pb
 from sixpoint.v1 import session_service_pb2_grpc as session_grpc
+from sixpoint.v1 import volume_pb2 as volume_pb
 from tests.gateway.process import GatewayProcess, gateway_process
 from tests.gateway.prompts import SIX
 from tests.gateway.robustness.fuzzing import Maker
@@ -52,7 +53,7 @@ class Target:
         self.header = image_pb.Image(
             digest=volume.digest,
             geometry=geometry_to_message(volume.geometry),
-            voxel_type=3,
+            voxel_type=volume_pb.VOXEL_TYPE_INT16,
             byte_count=volume.array.nbytes,
         )
         known = [self.session.id, volume.digest, "clicks", "ellipsoid", "deaf", "p", "r1", "r2"]
@@ -61,9 +62,9 @@ class Target:
             prompt_to_message(SIX),
             prompt_to_message(sixpoint.Click((20, 17, 15))),
         ]
-        place = {"session_id": self.session.id, "segment": 1}
+        place: dict[str, Any] = {"session_id": self.session.id, "segment": 1}
         self.annotate = annotation_pb.AnnotateRequest(prompts=prompts, **place)
-        stubs = {
+        stubs: dict[str, Any] = {
             "a": annotation_grpc.AnnotationServiceStub(self.channel),
             "i": image_grpc.ImageServiceStub(self.channel),
             "m": model_grpc.ModelServiceStub(self.channel),

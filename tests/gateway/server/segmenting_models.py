@@ -58,7 +58,7 @@ def write_trial_model(folder: Path, *, share: float) -> None:
     model = onnx.load(folder / "1" / "model.onnx")
     _, scaling, rounding, _ = model.graph.node[-4:]
     assert (scaling.op_type, rounding.op_type) == ("Mul", "Round")
-    background = np.float32([255, 0, 0]).reshape(1, 3, 1, 1, 1)
+    background = np.array([255, 0, 0], np.float32).reshape(1, 3, 1, 1, 1)
     model.graph.initializer.append(numpy_helper.from_array(background, "background"))
     scaling.input[1] = "background"
     onnx.save(model, path)

@@ -52,6 +52,7 @@ def test_one_model_is_described(channel: grpc.Channel) -> None:
 
 def test_six_points_become_a_mask_on_the_image_s_grid(session: sixpoint.Session) -> None:
     mask = session.annotate(SIX)
+    assert session.volume is not None
     assert mask.array.shape == session.volume.array.shape
     assert mask.array.dtype == np.uint8
     assert set(np.unique(mask.array)) == {0, 1}
@@ -81,6 +82,7 @@ def test_a_session_is_described_and_closed(channel: grpc.Channel, session: sixpo
     session.annotate(SIX)
     found = stub.GetSession(session_pb.GetSessionRequest(session_id=session.id)).session
     assert (found.model, found.revision) == ("ellipsoid", 1)
+    assert session.volume is not None
     assert found.image_digest == session.volume.digest
     assert found.expire_time.ToDatetime() > found.create_time.ToDatetime()
     session.close()
@@ -122,7 +124,7 @@ def test_a_frame_that_is_not_named(channel: grpc.Channel, session: sixpoint.Sess
 
 def test_a_frame_of_a_wrong_name() -> None:
     with pytest.raises(errors.PromptError, match="unknown frame 'mm'"):
-        sixpoint.ExtremePoints(SIX.points, frame="mm")
+        sixpoint.ExtremePoints(SIX.points, frame="mm")  # type: ignore[arg-type]
 
 
 def test_points_that_are_not_numbers(channel: grpc.Channel, session: sixpoint.Session) -> None:
@@ -174,7 +176,7 @@ def test_errors_carry_standard_details(channel: grpc.Channel) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         model_grpc.ModelServiceStub(channel).GetModel(model_pb.GetModelRequest(name="spleen"))
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
-    trailers = dict(caught.value.trailing_metadata())
+    trailers: dict[str, bytes] = dict(caught.value.trailing_metadata())  # type: ignore[arg-type]  # gRPC types metadata as pairs of its own
     status = status_pb2.Status.FromString(trailers["grpc-status-details-bin"])
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)

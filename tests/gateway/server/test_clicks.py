@@ -17,7 +17,7 @@ import pytest
 
 import sixpoint
 from sixpoint import errors
-from sixpoint.prompts import Box, Click
+from sixpoint.prompts import Box, Click, Frame
 from sixpoint.protocol import error_from_rpc
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
@@ -99,8 +99,9 @@ def test_the_corners_of_a_box_may_come_in_any_order_and_frame(session: sixpoint.
     first = session.annotate(BOX)
     (x0, y0, z0), (x1, y1, z1) = BOX.lower, BOX.upper
     assert np.array_equal(session.annotate(Box((x1, y0, z1), (x0, y1, z0))).array, first.array)
+    assert session.volume is not None
     lower, upper = session.volume.geometry.index_to_point([BOX.lower, BOX.upper]).tolist()
-    assert np.array_equal(session.annotate(Box(lower, upper, "lps")).array, first.array)
+    assert np.array_equal(session.annotate(Box(lower, upper, Frame.LPS)).array, first.array)
 
 
 def test_a_click_in_the_patients_millimetres_is_the_same_click(client: sixpoint.Client) -> None:

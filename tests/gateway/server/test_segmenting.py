@@ -162,7 +162,9 @@ async def blended(volume: Volume, model: Model, address: str) -> np.ndarray:
         corners = list(windows)
         for number, corner in enumerate(corners, start=1):
             inferred = await triton.infer(model, windows.extract(channels, corner, spec.patch), timeout=30)
-            blend.add(inferred.output / np.float32(255 if spec.output.dtype == "UINT8" else 1), corner)
+            blend.add(
+                inferred.output.astype(np.float32) / np.float32(255 if spec.output.dtype == "UINT8" else 1), corner
+            )
             for first, part in blend.pop_completed_slices(
                 corners[number][0] if number < len(corners) else windows.padded_shape[0]
             ):

@@ -42,7 +42,8 @@ ANNOTATION, IMAGES = "sixpoint.v1.AnnotationService", "sixpoint.v1.ImageService"
 
 def health(port: int, service: str = "") -> int:
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        return health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service)).status
+        response = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service))
+        return int(response.status)
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
@@ -147,9 +148,8 @@ def test_a_taken_port_is_named_with_the_variable_that_changes_it(gateway: Gatewa
 
 
 def test_too_many_sessions_and_too_large_images_are_refused(triton: LocalTriton) -> None:
-    limits = {"max_sessions": 1, "max_image_bytes": 100_000}
     with (
-        running_gateway(triton_url=triton.address, **limits) as own,
+        running_gateway(triton_url=triton.address, max_sessions=1, max_image_bytes=100_000) as own,
         sixpoint.Client(f"127.0.0.1:{own.port}") as client,
     ):
         with client.open_session(noisy_volume(), model="ellipsoid"):

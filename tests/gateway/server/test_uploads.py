@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 import numpy as np
 import pytest
@@ -16,8 +18,8 @@ from tests.gateway.prompts import SIX
 from tests.support.images import noisy_volume
 
 
-def header(volume: sixpoint.Volume, **changes: object) -> image_pb.UploadImageRequest:
-    values = {
+def header(volume: sixpoint.Volume, **changes: Any) -> image_pb.UploadImageRequest:
+    values: dict[str, Any] = {
         "digest": volume.digest,
         "geometry": geometry_to_message(volume.geometry),
         "voxel_type": volume_pb.VOXEL_TYPE_INT16,

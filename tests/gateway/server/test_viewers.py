@@ -167,6 +167,7 @@ def test_the_blocking_twin_does_the_same(session: sixpoint.Session) -> None:
         for event in stream:
             if isinstance(event, sixpoint.Answered):
                 break
+        assert isinstance(event, sixpoint.Answered)
         assert event.id == begun
         numbers = [stream.send(TAKE), stream.undo(), stream.redo(), stream.mask(), stream.reset(), stream.redo()]
         stream.end()

@@ -154,7 +154,7 @@ async def test_a_model_whose_trial_failed_is_tried_ever_more_rarely_and_enters_w
     watcher: Watcher,
     clock: Clock,
     caplog: pytest.LogCaptureFixture,
-    failure: Exception,
+    failure: SixpointError,
 ) -> None:
     scripted.broken = {"1": failure}
     await watcher.look()

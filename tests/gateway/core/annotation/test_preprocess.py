@@ -24,6 +24,7 @@ def test_a_click_outside_the_roi_makes_it_grow_and_takes_the_answer_along() -> N
     second = network_input(SIX, Click((110, 17, 16)), volume=volume, spec=CLICKS_SPEC, previous=answered)
     assert second.roi.upper[0] > 110.5 > first.roi.upper[0]
     expected = answered.roi.transfer(decode_probabilities(answered.probabilities), second.roi)
+    assert second.guidance.previous is not None
     assert np.array_equal(second.guidance.previous, expected)
     assert second.tensor[4].max() > 0.9
     mask = whole_mask(decode_probabilities(clicks_answer(second.tensor)[0]), second, volume.geometry)
@@ -39,6 +40,7 @@ def test_a_click_inside_the_roi_leaves_it_and_the_previous_answer_as_they_are() 
     )
     second = network_input(SIX, Click((20, 17, 16)), volume=volume, spec=CLICKS_SPEC, previous=answered)
     assert second.roi == first.roi
+    assert second.guidance.previous is not None
     assert np.array_equal(second.guidance.previous, decode_probabilities(answered.probabilities))
     # What does not change keeps its very counts: all but the cells of a click that is violated.
     third = postprocess(second.guidance.previous, second, geometry=volume.geometry, threshold=0.5)
@@ -60,6 +62,7 @@ def test_an_answer_on_another_grid_is_carried_over() -> None:
     volume = noisy_volume()
     small = Prediction(np.full((16, 16, 16), 255, np.uint8), Roi((0, 0, 0), (40, 36, 32), (16, 16, 16)))
     prepared = network_input(SIX, volume=volume, previous=small)
+    assert prepared.guidance.previous is not None
     assert prepared.guidance.previous.shape == (64, 64, 64)
     assert prepared.guidance.previous[32, 32, 32] == pytest.approx(1)
 

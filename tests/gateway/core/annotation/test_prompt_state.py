@@ -26,6 +26,7 @@ BACKWARDS = Geometry((40, 36, 32), direction=(-1, 0, 0, 0, 1, 0, 0, 0, 1))
 
 def test_extreme_points_give_their_box_too() -> None:
     call = read_prompts([SIX], geometry=GEOMETRY)
+    assert call.extent is not None
     assert call.extent.box.tolist() == [[8, 7, 6], [31, 28, 25]]
     assert call.extent.extremes.tolist() == [list(point) for point in SIX.points]
     assert len(call.clicks) == 0
@@ -33,12 +34,14 @@ def test_extreme_points_give_their_box_too() -> None:
 
 def test_a_box_has_no_extreme_points() -> None:
     call = read_prompts([BOX], geometry=GEOMETRY)
+    assert call.extent is not None
     assert call.extent.box.tolist() == [[8, 7, 6], [31, 28, 25]]
     assert call.extent.extremes.shape == (0, 3)
 
 
 def test_along_an_axis_that_is_stored_backwards_the_lower_corner_is_still_the_lower() -> None:
     call = read_prompts([BOX, Click((8, 7, 6))], geometry=BACKWARDS)
+    assert call.extent is not None
     assert call.extent.box.tolist() == [[39 - 31, 7, 6], [39 - 8, 28, 25]]
     assert call.clicks.points.tolist() == [[31, 7, 6]]
 

@@ -21,16 +21,27 @@ from gateway.core.segmentation.events import LabelMask, SegmentationEvent
 from gateway.core.segmentation.segmenter import Segmenter
 from sixpoint.errors import ImageNotFound
 from sixpoint.mask import unpack
-from sixpoint.model_spec import ImageChannel, InputSpec, Intensity, ModelSpec, OutputSpec, PatchSpec, Task
+from sixpoint.model_spec import (
+    ImageChannel,
+    InputSpec,
+    Intensity,
+    ModelSpec,
+    OutputSpec,
+    PatchSpec,
+    SegmentationSpec,
+    Task,
+)
 from sixpoint.preprocessing import Roi, volume_input
 from sixpoint.volume import Volume
 
 Predict = Callable[[np.ndarray], np.ndarray]
 
 
-def segmentation_spec(labels: int = 2, *, dtype: str = "FP32", exclusive: bool = True, **patch: Any) -> ModelSpec:
+def segmentation_spec(
+    labels: int = 2, *, dtype: str = "FP32", exclusive: bool = True, **patch: Any
+) -> SegmentationSpec:
     """A spec of a patch of 16 x 12 x 8 voxels (x, y, z) of 1 mm, unless told otherwise."""
-    return ModelSpec(
+    return SegmentationSpec(
         task=Task.SEGMENTATION,
         prompts=(),
         labels=tuple(f"part {number}" for number in range(1, labels + 1)),

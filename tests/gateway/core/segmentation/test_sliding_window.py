@@ -47,7 +47,7 @@ def test_beyond_a_small_volume_a_window_sees_what_the_spec_says() -> None:
     ):
         spec = spec_of((8, 8, 12), **more)
         windows = SlidingWindow.over((9, 5, 20), spec)
-        padded = np.pad(channels, [(0, 0), (1, 2), (1, 2), (0, 0)], **mode)  # type: ignore[arg-type]
+        padded = np.pad(channels, [(0, 0), (1, 2), (1, 2), (0, 0)], **mode)
         for z, y, x in windows:
             seen = windows.extract(channels, (z, y, x), spec)
             np.testing.assert_array_equal(seen, padded[:, z : z + 12, y : y + 8, x : x + 8])

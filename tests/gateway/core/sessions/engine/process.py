@@ -13,7 +13,7 @@ import numpy as np
 from sqlalchemy import insert
 
 from gateway.core.annotation.annotator import Annotator
-from gateway.core.images.store import StoredImage
+from gateway.core.images.stored_image import StoredImage
 from gateway.core.runtime.admission import Admission
 from gateway.core.runtime.catalog import Catalog, Model
 from gateway.core.runtime.deadline import Deadline

@@ -35,7 +35,8 @@ async def test_two_processes_on_one_session_lose_no_prompt(process: Process, dat
     steps = await process.sessions.steps(session)
     shown = list(itertools.chain.from_iterable(row.prompts for row, _ in steps))
     assert shown[0] == SIX
-    assert sorted(shown[1:], key=lambda click: click.point) == clicks
+    assert all(click in shown[1:] for click in clicks)
+    assert len(shown) == 1 + len(clicks)
     mask = voxels((await Process(database).engine.mask(AnnotationRequest(session))).mask)
     assert mask[16, 17, 3:6].all()
 

@@ -7,15 +7,16 @@ import pytest
 
 from gateway.storage.database import Database
 from sixpoint import errors
+from sixpoint._typing import Bools
 from sixpoint.prompts import Click, InitialMask
 from tests.gateway.core.sessions.engine.process import VOLUME, Process, voxels
 
 
-def two_balls() -> np.ndarray:
+def two_balls() -> Bools:
     z, y, x = np.indices(VOLUME.array.shape)
     balls = ((x - 12) ** 2 + (y - 17) ** 2 + (z - 16) ** 2 < 50) | ((x - 30) ** 2 + (y - 17) ** 2 + (z - 16) ** 2 < 20)
     # A border finer than any network's grid.
-    return balls & ((x + y + z) % 7 > 0)
+    return np.asarray(balls & ((x + y + z) % 7 > 0))
 
 
 async def test_a_mask_is_the_answer_until_clicks_change_it(process: Process, database: Database) -> None:
