@@ -11,6 +11,7 @@ import pytest
 
 from sixpoint.client import AsyncClient, Client, Retry
 from tests.sixpoint.client.fake_gateway import DrawingGateway, FakeGateway, FlakyGateway, serving, settled
+from tests.sixpoint.client.session_gateway import SessionGateway
 
 
 @pytest.fixture
@@ -34,6 +35,14 @@ def drawing() -> Iterator[DrawingGateway]:
 def flaky() -> Iterator[FlakyGateway]:
     """A gateway that fails calls a given number of times."""
     gateway = FlakyGateway()  # type: ignore[abstract]
+    with serving(gateway):
+        yield gateway
+
+
+@pytest.fixture
+def stepping() -> Iterator[SessionGateway]:
+    """A gateway whose session can be changed in every way."""
+    gateway = SessionGateway()  # type: ignore[abstract]
     with serving(gateway):
         yield gateway
 
