@@ -14,7 +14,7 @@ from sixpoint._typing import Bools
 from sixpoint.client._mask_cache import CachedMask, apply_patch
 from sixpoint.errors import InternalError
 from sixpoint.mask import PackedMask, pack, pack_change
-from tests.sixpoint.test_mask_change import SIZE, piece, random_mask
+from tests.sixpoint.random_masks import SIZE, piece, random_mask
 
 SHARES = st.sampled_from([0.0, 0.02, 0.5, 1.0])
 
