@@ -30,10 +30,7 @@ from tritonclient.grpc import model_config_pb2
 from benchmarks.figures import Figure, as_json, as_markdown, p50
 from benchmarks.servers.local_servers import TRITON_ENVIRONMENT, running
 from gateway.core.images import StoredImage
-from gateway.core.runtime.admission import Admission
-from gateway.core.runtime.catalog import Catalog, Model
-from gateway.core.runtime.deadline import Deadline
-from gateway.core.runtime.inference import InferenceResult
+from gateway.core.runtime import Admission, Catalog, Deadline, InferenceResult, Model
 from gateway.core.segmentation.events import SegmentationSummary
 from gateway.core.segmentation.segmenter import Segmenter
 from gateway.core.segmentation.sliding_window import SlidingWindow

@@ -16,9 +16,7 @@ from grpc_reflection.v1alpha import reflection
 
 from gateway.core.annotation.annotator import Annotator
 from gateway.core.images import ImageLimits, ImageStore
-from gateway.core.runtime.admission import Admission
-from gateway.core.runtime.catalog import Catalog
-from gateway.core.runtime.core_pool import CorePool
+from gateway.core.runtime import Admission, Catalog, CorePool
 from gateway.core.segmentation.segmenter import Segmenter
 from gateway.core.sessions import Engine, SegmentHistory, SegmentStateCache, Sessions
 from gateway.grpc.interceptors import CallInterceptor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.core.annotation.prompt_state import check_click_count
-from gateway.core.runtime.stage import Stage
+from gateway.core.runtime import Stage
 from gateway.core.segmentation.events import LabelMask, SegmentationEvent, SegmentationProgress, SegmentationSummary
 from gateway.core.sessions import AnnotationRequest, AnnotationResult, check_request_id, check_segment
 from sixpoint.errors import PromptError

@@ -13,8 +13,7 @@ import grpc.aio
 import numpy as np
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
-from gateway.core.runtime.catalog import Model
-from gateway.core.runtime.inference import InferenceResult
+from gateway.core.runtime import InferenceResult, Model
 from gateway.triton.shared_memory import Region, RegionPool
 from sixpoint._typing import Array, Floating
 from sixpoint.errors import DeadlineExceeded, InferenceError, ModelSpecError, SixpointError, TritonUnavailable

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gateway.core.runtime.catalog import Catalog, Model
+from gateway.core.runtime import Catalog, Model
 from gateway.triton.client import TritonClient
 from sixpoint.errors import ModelSpecError, SixpointError, TritonUnavailable
 

@@ -17,10 +17,7 @@ from gateway.core.annotation.postprocess import postprocess, render_mask
 from gateway.core.annotation.preprocess import NetworkInput, Prediction, prediction_from_mask, prepare
 from gateway.core.annotation.prompt_state import ObjectPrompts
 from gateway.core.images import StoredImage
-from gateway.core.runtime.catalog import Model
-from gateway.core.runtime.deadline import Deadline
-from gateway.core.runtime.inference import Inference, check_finite
-from gateway.core.runtime.stage import Stage
+from gateway.core.runtime import Deadline, Inference, Model, Stage, check_finite
 from sixpoint._typing import Bools
 from sixpoint.concurrency import PairRunner, run_serially
 from sixpoint.geometry import Geometry

@@ -8,7 +8,7 @@ from gateway.core.annotation.corrections import REACH, enforce_clicks, limit_cha
 from gateway.core.annotation.initial_mask import merge_changes, sample_mask
 from gateway.core.annotation.preprocess import NetworkInput, Prediction
 from gateway.core.annotation.prompt_state import ObjectPrompts
-from gateway.core.runtime.inference import decode_probabilities
+from gateway.core.runtime import decode_probabilities
 from sixpoint._typing import Array, Bools, Counts, Points
 from sixpoint.concurrency import PairRunner, run_serially
 from sixpoint.geometry import Geometry

@@ -10,7 +10,7 @@ import numpy as np
 
 from gateway.core.annotation.initial_mask import sample_mask
 from gateway.core.annotation.prompt_state import ObjectPrompts
-from gateway.core.runtime.inference import decode_probabilities
+from gateway.core.runtime import decode_probabilities
 from sixpoint._typing import Counts, Floating, Size
 from sixpoint.concurrency import PairRunner, run_serially
 from sixpoint.geometry import Geometry

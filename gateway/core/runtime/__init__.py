@@ -1,1 +1,21 @@
 """Runtime: what every call needs, such as admission, deadlines, the model catalog and inference."""
+
+from gateway.core.runtime.admission import Admission
+from gateway.core.runtime.catalog import Catalog, Model
+from gateway.core.runtime.core_pool import CorePool
+from gateway.core.runtime.deadline import Deadline
+from gateway.core.runtime.inference import Inference, InferenceResult, check_finite, decode_probabilities
+from gateway.core.runtime.stage import Stage
+
+__all__ = [
+    "Admission",
+    "Catalog",
+    "CorePool",
+    "Deadline",
+    "Inference",
+    "InferenceResult",
+    "Model",
+    "Stage",
+    "check_finite",
+    "decode_probabilities",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.core.runtime.stage import Stage
+from gateway.core.runtime import Stage
 from sixpoint._typing import Bools, Index
 from sixpoint.mask import PackedMask, Timings, cropped, pack
 from sixpoint.prompts import ExtremePoints

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from gateway.core.images import StoredImage
-from gateway.core.runtime.catalog import Model
-from gateway.core.runtime.deadline import Deadline
+from gateway.core.runtime import Deadline, Model
 from gateway.core.segmentation.sliding_window import SlidingWindow
 from sixpoint._typing import Shape, Size
 from sixpoint.errors import InvalidArgument, TaskNotSupported, Violation

@@ -16,11 +16,16 @@ from typing import TypeVar
 import numpy as np
 
 from gateway.core.images import ImageSource
-from gateway.core.runtime.admission import Admission
-from gateway.core.runtime.catalog import Catalog, Model
-from gateway.core.runtime.deadline import Deadline
-from gateway.core.runtime.inference import Inference, check_finite, decode_probabilities
-from gateway.core.runtime.stage import Stage
+from gateway.core.runtime import (
+    Admission,
+    Catalog,
+    Deadline,
+    Inference,
+    Model,
+    Stage,
+    check_finite,
+    decode_probabilities,
+)
 from gateway.core.segmentation.aggregation import PatchAggregator
 from gateway.core.segmentation.events import (
     LabelMask,

@@ -13,10 +13,7 @@ from gateway.core.annotation.client_mask import ClientMask
 from gateway.core.annotation.preprocess import estimate_prompt_memory
 from gateway.core.annotation.prompt_state import ObjectPrompts, PromptBatch, add_to_object, read_prompts
 from gateway.core.images import ImageSource, StoredImage
-from gateway.core.runtime.admission import Admission
-from gateway.core.runtime.catalog import Catalog, Model
-from gateway.core.runtime.deadline import Deadline
-from gateway.core.runtime.stage import Stage
+from gateway.core.runtime import Admission, Catalog, Deadline, Model, Stage
 from gateway.core.sessions.history import SegmentHistory, Snapshot, check_revision
 from gateway.core.sessions.records import SegmentRow, SessionRow
 from gateway.core.sessions.request import AnnotationRequest, AnnotationResult

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc.aio
 
-from gateway.core.runtime.deadline import Deadline
+from gateway.core.runtime import Deadline
 from gateway.core.segmentation.segmenter import Segmenter
 from gateway.core.sessions import Engine
 from gateway.grpc.messages import event_to_message, read_change, read_mask_request, read_prompts, result_to_message

@@ -15,8 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from gateway.core.runtime.deadline import Deadline
-from gateway.core.runtime.stage import Stage
+from gateway.core.runtime import Deadline, Stage
 from gateway.core.sessions import AnnotationResult, Engine, check_request_id
 from gateway.grpc.messages import PHASES, read_change, read_mask_request, read_prompts, result_to_message
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, SixpointError, Violation

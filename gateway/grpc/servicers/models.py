@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc.aio
 
-from gateway.core.runtime.catalog import Catalog
+from gateway.core.runtime import Catalog
 from sixpoint.protocol import model_to_message
 from sixpoint.v1 import model_service_pb2 as model_pb
 from sixpoint.v1 import model_service_pb2_grpc as model_grpc

@@ -7,7 +7,7 @@ from typing import Any
 import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.core.runtime.catalog import Catalog
+from gateway.core.runtime import Catalog
 from gateway.core.sessions import ModelUse, Session, Sessions, StepRow, check_segment
 from gateway.grpc.owners import owner_of
 from sixpoint.errors import InvalidArgument, ModelNotFound, Violation

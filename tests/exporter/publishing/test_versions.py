@@ -25,7 +25,7 @@ from exporter.repository.folder import FolderRepository
 from exporter.repository.protocol import UNFINISHED
 from exporter.repository.validate import validate
 from exporter.sources.options import ExportOptions
-from gateway.core.runtime.catalog import Catalog
+from gateway.core.runtime import Catalog
 from gateway.triton.client import TritonClient
 from gateway.triton.local.server import LocalTriton
 from gateway.triton.watcher import Watcher

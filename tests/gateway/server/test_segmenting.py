@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import sixpoint
-from gateway.core.runtime.catalog import Model
+from gateway.core.runtime import Model
 from gateway.core.segmentation.aggregation import PatchAggregator
 from gateway.core.segmentation.sliding_window import SlidingWindow, importance_map
 from gateway.server import Gateway

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2
 
-from gateway.core.runtime.catalog import Model
+from gateway.core.runtime import Model
 from gateway.triton import shared_memory
 from gateway.triton.client import TritonClient
 from gateway.triton.local.server import LocalTriton
@@ -197,7 +197,7 @@ async def test_what_a_killed_gateway_left_is_removed_by_the_next(triton: LocalTr
     code = f"""
 import asyncio, os, signal
 import numpy as np
-from gateway.core.runtime.catalog import Model
+from gateway.core.runtime import Model
 from gateway.triton.client import TritonClient
 from tests.support.models import ELLIPSOID_SPEC as SPEC
 

@@ -8,8 +8,7 @@ import contextlib
 import numpy as np
 import pytest
 
-from gateway.core.runtime.catalog import Catalog, Model
-from gateway.core.runtime.inference import InferenceResult
+from gateway.core.runtime import Catalog, InferenceResult, Model
 from gateway.triton.watcher import Watcher
 from sixpoint.errors import DeadlineExceeded, InferenceError, SixpointError, TritonUnavailable
 from sixpoint.model_spec import Candidate

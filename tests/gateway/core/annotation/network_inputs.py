@@ -8,7 +8,7 @@ from gateway.core.annotation.postprocess import postprocess, render_mask
 from gateway.core.annotation.preprocess import NetworkInput, Prediction, prepare
 from gateway.core.annotation.prompt_state import ObjectPrompts, accumulate, read_prompts
 from gateway.core.images.reductions import Reductions
-from gateway.core.runtime.inference import decode_probabilities
+from gateway.core.runtime import decode_probabilities
 from sixpoint.geometry import Geometry
 from sixpoint.mask import pack, unpack
 from sixpoint.model_spec import ModelSpec

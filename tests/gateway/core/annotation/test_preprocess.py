@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core.annotation.postprocess import postprocess
 from gateway.core.annotation.preprocess import Prediction
-from gateway.core.runtime.inference import decode_probabilities
+from gateway.core.runtime import decode_probabilities
 from sixpoint.preprocessing import Roi
 from sixpoint.prompts import Click
 from tests.gateway.core.annotation.network_inputs import annotate, network_input, whole_mask

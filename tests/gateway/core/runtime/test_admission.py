@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from gateway.core.runtime.admission import Admission
+from gateway.core.runtime import Admission
 from sixpoint.errors import ResourceExhausted
 
 

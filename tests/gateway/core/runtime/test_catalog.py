@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.core.runtime.catalog import Catalog, Model
+from gateway.core.runtime import Catalog, Model
 from sixpoint.errors import ModelNotFound, TritonUnavailable
 from tests.support.models import ELLIPSOID_SPEC
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from gateway.core.runtime.core_pool import CorePool
+from gateway.core.runtime import CorePool
 from sixpoint.concurrency import PairRunner, run_serially
 
 

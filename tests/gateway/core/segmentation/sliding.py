@@ -13,10 +13,8 @@ import torch
 from monai.inferers.utils import sliding_window_inference
 
 from gateway.core.images import StoredImage
-from gateway.core.runtime.admission import Admission
+from gateway.core.runtime import Admission, Deadline, InferenceResult
 from gateway.core.runtime.catalog import Candidate, Catalog, Model
-from gateway.core.runtime.deadline import Deadline
-from gateway.core.runtime.inference import InferenceResult
 from gateway.core.segmentation.events import LabelMask, SegmentationEvent
 from gateway.core.segmentation.segmenter import Segmenter
 from sixpoint.errors import ImageNotFound

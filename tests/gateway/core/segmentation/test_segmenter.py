@@ -13,9 +13,8 @@ import pytest
 import torch
 
 from gateway.core.images import StoredImage
+from gateway.core.runtime import Deadline, Stage
 from gateway.core.runtime.catalog import Candidate
-from gateway.core.runtime.deadline import Deadline
-from gateway.core.runtime.stage import Stage
 from gateway.core.segmentation.events import LabelMask, SegmentationProgress, SegmentationSummary
 from gateway.core.segmentation.job import estimate_segmentation_memory
 from sixpoint import errors

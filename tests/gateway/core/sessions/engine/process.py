@@ -14,10 +14,7 @@ from sqlalchemy import insert
 
 from gateway.core.annotation.annotator import Annotator
 from gateway.core.images.stored_image import StoredImage
-from gateway.core.runtime.admission import Admission
-from gateway.core.runtime.catalog import Catalog, Model
-from gateway.core.runtime.deadline import Deadline
-from gateway.core.runtime.inference import InferenceResult
+from gateway.core.runtime import Admission, Catalog, Deadline, InferenceResult, Model
 from gateway.core.sessions.engine import Engine
 from gateway.core.sessions.history import SegmentHistory
 from gateway.core.sessions.request import AnnotationRequest, AnnotationResult

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gateway.core.runtime.catalog import Model
+from gateway.core.runtime import Model
 from sixpoint import errors
 from sixpoint.prompts import Click, Prompt
 from tests.gateway.core.sessions.engine.process import Process, voxels

@@ -9,10 +9,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from gateway.core.runtime.catalog import Model
-from gateway.core.runtime.deadline import Deadline
-from gateway.core.runtime.inference import InferenceResult
-from gateway.core.runtime.stage import Stage
+from gateway.core.runtime import Deadline, InferenceResult, Model, Stage
 from gateway.core.sessions.request import AnnotationRequest
 from gateway.storage.database import Database
 from sixpoint import errors
