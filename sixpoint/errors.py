@@ -1,38 +1,38 @@
-"""Every error that sixpoint raises, on either side of the wire.
+"""Every error that sixpoint raises, in the client and in the server.
 
-The gateway raises these; its edge turns them into a ``google.rpc.Status`` (code, message, ErrorInfo.reason, BadRequest,
-RetryInfo); the client turns that back into the same class. The tree::
+The gateway's edge turns them into a ``google.rpc.Status`` (code, message, ErrorInfo.reason, BadRequest, RetryInfo); the
+client turns that back into the same class. The tree::
 
     SixpointError
-    ├── InvalidArgument            what was sent can never work            INVALID_ARGUMENT
+    ├── InvalidArgument            the request is wrong in itself         INVALID_ARGUMENT
     │   ├── VolumeError            the image, its file or its geometry
-    │   ├── PromptError            prompts: too few points, outside, flat, unknown frame
-    │   ├── DatasetError           labelled images to train on: a pair is missing, unequal, or no labels
-    │   └── UploadError            the stream disagrees with its header
-    │       └── ChecksumMismatch   the bytes are not those announced
+    │   ├── PromptError            prompts: too few points, outside the image, flat box, ...
+    │   ├── DatasetError           labelled images for training: a file is missing, a pair disagrees
+    │   └── UploadError            the uploaded stream disagrees with its header
+    │       └── ChecksumMismatch   the bytes do not match the announced SHA-256
     ├── NotFound                                                           NOT_FOUND
     │   ├── ModelNotFound
     │   ├── ImageNotFound
     │   ├── SessionNotFound
     │   └── SessionExpired
-    ├── FailedPrecondition         right, but not in this state            FAILED_PRECONDITION
-    │   ├── PromptNotSupported     the model does not take this kind of prompt
-    │   ├── TaskNotSupported       the model is for another task
-    │   ├── NothingToCorrect       clicks before extreme points, a box or a mask
-    │   ├── NothingToUndo          a step back before the first
-    │   ├── NothingToRedo          a step forward after the last
-    │   └── ModelSpecError         the model's description is missing or wrong
-    ├── Aborted                    another client was faster               ABORTED
-    │   └── StaleRevision          the session has moved on since
-    ├── ResourceExhausted          a limit is reached; retry_after says    RESOURCE_EXHAUSTED
-    │   └── StorageFull            the disk, or its budget
-    ├── Unavailable                a part is away for now                  UNAVAILABLE
+    ├── FailedPrecondition         the current state does not allow it    FAILED_PRECONDITION
+    │   ├── PromptNotSupported     the model does not accept this kind of prompt
+    │   ├── TaskNotSupported       the model has another task
+    │   ├── NothingToCorrect       clicks before an object was started
+    │   ├── NothingToUndo          undo before the first step
+    │   ├── NothingToRedo          redo after the last step
+    │   └── ModelSpecError         the ModelSpec is missing or invalid
+    ├── Aborted                    another client changed it first        ABORTED
+    │   └── StaleRevision          the session is at a later revision
+    ├── ResourceExhausted          a limit is reached; see retry_after     RESOURCE_EXHAUSTED
+    │   └── StorageFull            the disk, or its quota, is full
+    ├── Unavailable                a part of the service is unavailable   UNAVAILABLE
     │   ├── TritonUnavailable
     │   └── StorageUnavailable     the database or the blob store
     ├── DeadlineExceeded                                                   DEADLINE_EXCEEDED
     ├── Cancelled                                                          CANCELLED
-    └── InternalError              a fault of ours                         INTERNAL
-        └── InferenceError         Triton refused or answered nonsense
+    └── InternalError              a fault of the server                  INTERNAL
+        └── InferenceError         Triton refused, or its answer does not fit the ModelSpec
 """
 
 from __future__ import annotations
@@ -78,7 +78,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Violation:
-    """One field of a request that was wrong: its path, and what was expected of it."""
+    """A wrong field of a request.
+
+    Attributes:
+        field: Path of the field.
+        description: Expected value.
+    """
 
     field: str
     description: str
@@ -88,9 +93,9 @@ class SixpointError(Exception):
     """Base of all errors of sixpoint.
 
     Attributes:
-        message: What was wrong and what was expected; free of patient data.
-        violations: The fields of the request at fault, if any.
-        retry_after: Seconds after which a retry may succeed, or None.
+        message: What is wrong, what was expected and what to do; free of patient data.
+        violations: Wrong fields of the request, if any.
+        retry_after: Seconds after which a retry may succeed; None: unknown.
     """
 
     reason: ClassVar[str] = "UNKNOWN"
@@ -109,20 +114,20 @@ class SixpointError(Exception):
         self.retry_after = retry_after
 
     def under(self, path: str) -> Self:
-        """The same error, with the fields at fault under a path: those of a part become those of the whole."""
-        moved = tuple(Violation(f"{path}.{fault.field}", fault.description) for fault in self.violations)
-        return type(self)(self.message, violations=moved, retry_after=self.retry_after)
+        """The same error, with the paths of its wrong fields prefixed: fields of a part become fields of the whole."""
+        violations = tuple(Violation(f"{path}.{fault.field}", fault.description) for fault in self.violations)
+        return type(self)(self.message, violations=violations, retry_after=self.retry_after)
 
     @classmethod
     def tree(cls) -> Iterator[type[SixpointError]]:
-        """This class and everything below it."""
+        """This class and all its subclasses."""
         yield cls
         for child in cls.__subclasses__():
             yield from child.tree()
 
 
 class InvalidArgument(SixpointError):
-    """What was sent can never work, in any state of the server."""
+    """The request is wrong in itself, in any state of the server."""
 
     reason = "INVALID_ARGUMENT"
 
@@ -134,43 +139,43 @@ class VolumeError(InvalidArgument):
 
 
 class PromptError(InvalidArgument):
-    """Prompts that no model could use: too few points, outside the image, in one plane, a flat box, unknown frame."""
+    """Prompts are unusable: too few points, outside the image, in one plane, a flat box, an unknown frame."""
 
     reason = "INVALID_PROMPT"
 
 
 class DatasetError(InvalidArgument):
-    """Labelled images that nothing can be trained on: a file is missing, a pair disagrees, labels are none."""
+    """Labelled images are unusable for training: a file is missing, a pair disagrees, there are no labels."""
 
     reason = "INVALID_DATASET"
 
 
 class UploadError(InvalidArgument):
-    """A stream of chunks that disagrees with its own header."""
+    """The uploaded chunks disagree with their header."""
 
     reason = "INVALID_UPLOAD"
 
 
 class ChecksumMismatch(UploadError):
-    """The bytes that arrived are not those whose SHA-256 was announced."""
+    """The received bytes do not match the announced SHA-256."""
 
     reason = "CHECKSUM_MISMATCH"
 
 
 class NotFound(SixpointError):
-    """No such thing here."""
+    """The requested object does not exist."""
 
     reason = "NOT_FOUND"
 
 
 class ModelNotFound(NotFound):
-    """Triton serves no annotation model of this name."""
+    """Triton serves no model of this name."""
 
     reason = "MODEL_NOT_FOUND"
 
 
 class ImageNotFound(NotFound):
-    """No image with this digest was uploaded, or it was evicted."""
+    """No image with this digest was uploaded, or it was removed."""
 
     reason = "IMAGE_NOT_FOUND"
 
@@ -182,63 +187,63 @@ class SessionNotFound(NotFound):
 
 
 class SessionExpired(NotFound):
-    """The session was idle for too long and was closed."""
+    """The session was unused for too long and was closed."""
 
     reason = "SESSION_EXPIRED"
 
 
 class FailedPrecondition(SixpointError):
-    """Right in itself, but not in the present state."""
+    """The current state does not allow the call."""
 
     reason = "FAILED_PRECONDITION"
 
 
 class PromptNotSupported(FailedPrecondition):
-    """The session's model does not take this kind of prompt."""
+    """The session's model does not accept this kind of prompt."""
 
     reason = "PROMPT_NOT_SUPPORTED"
 
 
 class TaskNotSupported(FailedPrecondition):
-    """The model is for another task than the one that it was asked for."""
+    """The model has another task than the call needs."""
 
     reason = "TASK_NOT_SUPPORTED"
 
 
 class NothingToCorrect(FailedPrecondition):
-    """Clicks correct an answer, and nothing was begun: with extreme points, a box, a mask, or, for models that take
-    clicks alone, a positive click.
+    """Clicks came before an object was started: by extreme points, a box or a mask, or, for models that accept clicks
+    only, by a positive click.
     """
 
     reason = "NOTHING_TO_CORRECT"
 
 
 class NothingToUndo(FailedPrecondition):
-    """The segment stands before its first step."""
+    """The segment is before its first step."""
 
     reason = "NOTHING_TO_UNDO"
 
 
 class NothingToRedo(FailedPrecondition):
-    """The segment stands after its last step."""
+    """The segment is at its last step."""
 
     reason = "NOTHING_TO_REDO"
 
 
 class ModelSpecError(FailedPrecondition):
-    """A model whose description is missing, malformed, or contradicts its tensors."""
+    """The ModelSpec is missing, invalid, or contradicts the model's tensors."""
 
     reason = "MODEL_SPEC_INVALID"
 
 
 class Aborted(SixpointError):
-    """Another client changed the same thing at the same time; nothing was changed by this call."""
+    """Another client changed the same object at the same time; this call changed nothing."""
 
     reason = "ABORTED"
 
 
 class StaleRevision(Aborted):
-    """The session is at another revision than the one that the call was made for."""
+    """The session is at another revision than the call expects."""
 
     reason = "STALE_REVISION"
 
@@ -251,13 +256,13 @@ class ResourceExhausted(SixpointError):
 
 
 class StorageFull(ResourceExhausted):
-    """The disk is full, or the budget for what is kept on it is spent."""
+    """The disk, or a quota on it, is full."""
 
     reason = "STORAGE_FULL"
 
 
 class Unavailable(SixpointError):
-    """A part of the service is away for now."""
+    """A part of the service is unavailable."""
 
     reason = "UNAVAILABLE"
     retryable = True
@@ -282,18 +287,18 @@ class DeadlineExceeded(SixpointError):
 
 
 class Cancelled(SixpointError):
-    """The caller went away."""
+    """The caller cancelled the call."""
 
     reason = "CANCELLED"
 
 
 class InternalError(SixpointError):
-    """A fault of the server's own."""
+    """A fault of the server."""
 
     reason = "INTERNAL"
 
 
 class InferenceError(InternalError):
-    """Triton refused the request, or answered something other than the model's description promises."""
+    """Triton refused the request, or its answer does not fit the ModelSpec."""
 
     reason = "INFERENCE_FAILED"

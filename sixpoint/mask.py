@@ -1,4 +1,4 @@
-"""A mask on its image's own grid, and the form in which it travels: its box, as bits, compressed."""
+"""A mask on its image's own grid, and the packed form in which it travels: its box, as bits, compressed."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ __all__ = [
 ]
 
 
-# Level 1: masks are so regular that higher ones save a few percent and cost several times as long.
+# zstd level 1: on masks, higher levels save a few percent and take several times as long.
 _LEVEL = 1
 # Voxels packed at a time.
 _PIECE = 2**22
-# Voxels: of a smaller mask, to put a change into the one before takes no time.
+# Voxels of a large mask; for smaller ones, applying a change takes no time.
 _LARGE = 2**18
-# Bytes: fewer are compressed sooner than a second thread is awake.
-_WORTH_HALVING = 2**16
+# Bytes; fewer are compressed before a second thread has started.
+_PAIR_BYTES = 2**16
 
 
 @dataclass(frozen=True)
 class PackedMask:
-    """A mask as it travels.
+    """A mask in the form in which it travels.
 
     Attributes:
-        lower: First voxel of the box, (x, y, z), in the image's own axes.
-        upper: One past its last voxel.
+        lower: Index (x, y, z) of the box's first voxel, in the image's own axes.
+        upper: Index (x, y, z) one past the box's last voxel.
         bits: zstd frame of the box's voxels, one bit each, most significant first, x fastest.
-        sha256: Of the bits before compression, 32 bytes.
+        sha256: SHA-256 of the bits before compression, 32 bytes.
         voxel_count: Number of voxels of the whole mask that are 1.
-        base_revision: What the voxels outside the box are: 0 when this is 0, else those of the mask of this revision.
+        base_revision: Revision of the mask that the box changes; 0: outside the box, the mask is 0.
     """
 
     lower: Index
@@ -64,7 +64,7 @@ class PackedMask:
 
 @dataclass(frozen=True)
 class Timings:
-    """Where the time of an answer went, on the server."""
+    """Time that each phase of an answer took on the server."""
 
     queue: timedelta = timedelta()
     preprocess: timedelta = timedelta()
@@ -75,27 +75,27 @@ class Timings:
 
     @property
     def total(self) -> timedelta:
-        """All of them."""
+        """Sum of all phases."""
         return self.queue + self.preprocess + self.inference + self.postprocess + self.encode + self.store
 
     def __add__(self, other: Timings) -> Timings:
-        """Phase by phase."""
+        """Add phase by phase."""
         names = self.__dataclass_fields__
         return Timings(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """An answer: voxels that belong to the object.
+    """An answer: the voxels that belong to the object.
 
     Attributes:
-        array: uint8 [z, y, x], 0 and 1, on the image's own grid.
-        geometry: The image's own.
-        model: Name of the model that made it.
-        model_version: Its version, as Triton answered.
-        revision: The session's revision with this answer.
-        timings: Where the server's time went.
-        reply_bytes: Size of the compressed mask that travelled.
+        array: Voxels [z, y, x], uint8, 0 and 1, on the image's own grid.
+        geometry: Geometry of the image.
+        model: Name of the model that answered.
+        model_version: Version of the model that answered.
+        revision: Revision of the session with this answer.
+        timings: Time that each phase took on the server.
+        reply_bytes: Size of the compressed mask.
     """
 
     array: Counts
@@ -112,21 +112,21 @@ class Mask:
         return int(np.count_nonzero(self.array)) * self.geometry.voxel_volume_ml
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to NIfTI, NRRD or MetaImage, as the suffix says, on the image's own grid.
+        """Write the mask to a NIfTI, NRRD or MetaImage file, as the suffix says, on the image's own grid.
 
         Raises:
-            VolumeError: When the suffix is unknown or the file cannot be written.
+            VolumeError: The suffix is unknown, or the file cannot be written.
         """
         write_image(self.array, self.geometry, path)
 
 
 def pack(mask: Bools, offset: Index, *, run_pair: PairRunner = run_serially) -> PackedMask:
-    """Pack the part of a mask where it is not 0.
+    """Pack the smallest box of a mask outside which it is 0.
 
     Args:
-        mask: bool [z, y, x], a piece of the image's grid.
-        offset: Index (x, y, z) of the piece's first voxel.
-        run_pair: Compresses and hashes.
+        mask: Voxels [z, y, x] of a part of the image's grid.
+        offset: Index (x, y, z) of the part's first voxel.
+        run_pair: Runs compression and hashing.
     """
     piece, first = cropped(mask)
     return _packed(piece, (offset[0] + first[0], offset[1] + first[1], offset[2] + first[2]), run_pair=run_pair)
@@ -140,53 +140,55 @@ def pack_change(
     revision: int,
     run_pair: PairRunner = run_serially,
 ) -> PackedMask:
-    """Pack the box in which a mask differs from the one before it; all of a large mask of which it is the larger part.
+    """Pack the box in which a mask differs from the previous one.
+
+    A large mask is packed whole if the box is more than half of it.
 
     Args:
-        mask: bool [z, y, x], a piece of the image's grid; beyond it the mask is 0.
-        offset: Index (x, y, z) of the piece's first voxel.
-        before: A piece of the mask before it, and its first voxel, likewise.
-        revision: Of that one.
-        run_pair: Compresses and hashes.
+        mask: Voxels [z, y, x] of a part of the image's grid; outside it the mask is 0.
+        offset: Index (x, y, z) of the part's first voxel.
+        before: The same part of the previous mask, and the index (x, y, z) of its first voxel.
+        revision: Revision of the previous mask.
+        run_pair: Runs compression and hashing.
     """
     previous, previous_offset = before
     box = difference_box(mask, previous, origins=(offset[::-1], previous_offset[::-1]))
     (z, y, x), ends = box or ((0, 0, 0), (0, 0, 0))
     shape = tuple(end - begin for begin, end in zip((z, y, x), ends, strict=True))
     if mask.size >= _LARGE and 2 * math.prod(shape) > mask.size:
-        # No fewer bytes, and whoever receives it need not put it into the mask before.
+        # The change would have as many bytes, and the receiver would have to apply it.
         return pack(mask, offset, run_pair=run_pair)
     packed = _packed(_cut_out(mask, offset, (x, y, z), shape), (x, y, z), run_pair=run_pair)
     return replace(packed, voxel_count=int(np.count_nonzero(mask)), base_revision=revision)
 
 
 def _cut_out(mask: Bools, offset: Index, lower: Index, shape: tuple[int, ...]) -> Bools:
-    """A box of a mask [z, y, x], beyond whose array it is 0; a view where it lies within."""
-    into, taken = [], []
+    """Voxels [z, y, x] of a box of a mask, which is 0 outside its array; a view where the box lies inside."""
+    targets, sources = [], []
     for axis in (2, 1, 0):
         size = shape[2 - axis]
         begin = min(max(offset[axis] - lower[axis], 0), size)
         end = max(begin, min(offset[axis] + mask.shape[2 - axis] - lower[axis], size))
-        into.append(slice(begin, end))
-        taken.append(slice(lower[axis] + begin - offset[axis], lower[axis] + end - offset[axis]))
-    if all(part == slice(0, n) for part, n in zip(into, shape, strict=True)):
-        return mask[tuple(taken)]
+        targets.append(slice(begin, end))
+        sources.append(slice(lower[axis] + begin - offset[axis], lower[axis] + end - offset[axis]))
+    if all(part == slice(0, n) for part, n in zip(targets, shape, strict=True)):
+        return mask[tuple(sources)]
     result = np.zeros(shape, np.bool_)
-    result[tuple(into)] = mask[tuple(taken)]
+    result[tuple(targets)] = mask[tuple(sources)]
     return result
 
 
 def cropped(mask: Bools) -> tuple[Bools, Index]:
-    """The smallest box of a mask that holds all of it, and the index (x, y, z) of its first voxel."""
+    """Crop a mask to the smallest box outside which it is 0; returns the index (x, y, z) of its first voxel, too."""
     low, high = 0, len(mask)
-    # Most masks come in nearly their smallest box.
+    # Slice by slice: most masks come nearly cropped.
     while low < high and not mask[low].any():
         low += 1
     while low < high and not mask[high - 1].any():
         high -= 1
     mask = mask[low:high]
-    seen = np.logical_or.reduce(mask, axis=0)
-    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    projection = np.logical_or.reduce(mask, axis=0)
+    rows, columns = np.flatnonzero(projection.any(axis=1)), np.flatnonzero(projection.any(axis=0))
     if not rows.size:
         return mask[:0], (0, 0, 0)
     y, x = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
@@ -194,10 +196,10 @@ def cropped(mask: Bools) -> tuple[Bools, Index]:
 
 
 def unpack(packed: PackedMask, size: Index) -> Counts:
-    """The whole mask, uint8 [z, y, x], of an image of ``size`` (x, y, z).
+    """Unpack a whole mask, uint8 [z, y, x], of an image of ``size`` (x, y, z).
 
     Raises:
-        InternalError: When the patch is damaged or does not fit the image.
+        InternalError: The packed mask is damaged, or its box exceeds the image.
     """
     check_box(packed, size)
     result = np.zeros(size[::-1], np.uint8)
@@ -207,27 +209,27 @@ def unpack(packed: PackedMask, size: Index) -> Counts:
 
 
 def check_box(packed: PackedMask, size: Index) -> None:
-    """Refuse a patch that does not lie in an image of ``size`` (x, y, z).
+    """Refuse a packed mask whose box exceeds an image of ``size`` (x, y, z).
 
     Raises:
-        InternalError: Saying how far it reaches.
+        InternalError: The box exceeds the image.
     """
     if not all(0 <= a <= b <= n for a, b, n in zip(packed.lower, packed.upper, size, strict=True)):
-        raise InternalError(f"the mask's box {packed.lower} to {packed.upper} does not fit the image of size {size}")
+        raise InternalError(f"the mask's box {packed.lower} to {packed.upper} exceeds the image of size {size}")
 
 
 def _packed(piece: Bools, lower: Index, *, run_pair: PairRunner) -> PackedMask:
-    """A box of a mask [z, y, x], all of it; its first voxel is ``lower`` in the image."""
+    """Pack a box of a mask [z, y, x], whose first voxel has index ``lower`` in the image."""
     if not piece.size:
         return PackedMask((0, 0, 0), (0, 0, 0), _compress(b""), hashlib.sha256().digest(), 0)
     raw, count = bytearray(), 0
-    # Groups of slices that end on whole bytes, so that copies of a large mask stay small.
+    # In groups of slices that end on whole bytes, so that a large mask is not copied at once.
     thick = 8 * max(1, _PIECE // piece[0].size // 8)
     for z in range(0, len(piece), thick):
-        some = np.ascontiguousarray(piece[z : z + thick])
-        raw += np.packbits(some.reshape(-1)).data
-        count += int(np.count_nonzero(some))
-    run_pair = run_pair if len(raw) >= _WORTH_HALVING else run_serially
+        slices = np.ascontiguousarray(piece[z : z + thick])
+        raw += np.packbits(slices.reshape(-1)).data
+        count += int(np.count_nonzero(slices))
+    run_pair = run_pair if len(raw) >= _PAIR_BYTES else run_serially
     bits, sha256 = run_pair(lambda: _compress(raw), lambda: hashlib.sha256(raw).digest())
     x, y, z = lower
     return PackedMask(
@@ -240,15 +242,15 @@ def _packed(piece: Bools, lower: Index, *, run_pair: PairRunner) -> PackedMask:
 
 
 def voxels_of(packed: PackedMask) -> Bools:
-    """The voxels of a patch's box, bool [z, y, x].
+    """Unpack the voxels of the box, bool [z, y, x].
 
     Raises:
-        InternalError: When it is damaged.
+        InternalError: The packed mask is damaged.
     """
     extent = [b - a for a, b in zip(packed.lower, packed.upper, strict=True)]
     count = math.prod(extent)
     try:
-        # The frame says its own length: nothing is made of one that says another.
+        # The frame announces its length: a wrong one is refused before memory is allocated.
         if min(extent) < 0 or zstandard.frame_content_size(packed.bits) not in (-1, (count + 7) // 8):
             raise InternalError("the mask arrived damaged: its box and its bits disagree")
         raw = zstandard.ZstdDecompressor().decompress(packed.bits, max_output_size=(count + 7) // 8 or 1)

@@ -1,4 +1,4 @@
-"""How well two masks agree."""
+"""Agreement of two masks."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from sixpoint._typing import Array
 __all__ = ["dice"]
 
 
-def dice(one: Array, other: Array) -> float:
-    """Dice of two masks of the same shape: twice the shared voxels over those of both; 1 when both are empty.
+def dice(first: Array, second: Array) -> float:
+    """Dice coefficient of two masks of one shape: twice the shared voxels over the sum; 1 when both are empty.
 
     Raises:
-        ValueError: When the shapes differ.
+        ValueError: The shapes differ.
     """
-    if one.shape != other.shape:
-        raise ValueError(f"masks of different shapes have no Dice: {one.shape} and {other.shape}")
-    a, b = one > 0, other > 0
+    if first.shape != second.shape:
+        raise ValueError(f"Dice needs masks of one shape, got {first.shape} and {second.shape}")
+    a, b = first > 0, second > 0
     total = int(np.count_nonzero(a)) + int(np.count_nonzero(b))
     return 2.0 * int(np.count_nonzero(a & b)) / total if total else 1.0

@@ -1,4 +1,4 @@
-"""What a model that needs no prompts made of an image: its labels, each with its mask and its extreme points."""
+"""The labels that a segmentation model found in an image, each with its mask and extreme points."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["LabelledMask", "Segmentation"]
 
 @dataclass(frozen=True)
 class LabelledMask:
-    """One label.
+    """The mask of one label.
 
     Attributes:
-        number: Its number among the model's labels, from 1.
-        packed: Its voxels.
-        extremes: Its extreme points; None where the image has nothing of it.
+        number: Number of the label in the model, from 1.
+        packed: Packed mask of the label.
+        extremes: Extreme points of the label; None where it has no voxels.
     """
 
     number: int
@@ -39,14 +39,14 @@ class Segmentation:
     """The labels of an image.
 
     Attributes:
-        found: The labels by name, in the order of their numbers; those without voxels, too.
-        geometry: The image's own.
+        found: Labels by name, in the order of their numbers, including those without voxels.
+        geometry: Geometry of the image.
         model: Name of the model.
-        model_version: Its version, as Triton answered.
-        timings: Where the server's time went.
+        model_version: Version of the model that answered.
+        timings: Time that each phase took on the server.
 
     Raises:
-        InternalError: When a mask does not fit the image.
+        InternalError: A mask exceeds the image, or is not whole.
     """
 
     found: Mapping[str, LabelledMask]
@@ -56,44 +56,44 @@ class Segmentation:
     timings: Timings = field(default_factory=Timings)
 
     def __post_init__(self) -> None:
-        for one in self.found.values():
-            check_box(one.packed, self.geometry.size)
-            if one.packed.base_revision:
+        for label in self.found.values():
+            check_box(label.packed, self.geometry.size)
+            if label.packed.base_revision:
                 raise InternalError("the segmentation arrived damaged: a mask is not whole")
 
     @property
     def names(self) -> dict[int, str]:
-        """The labels' names by number."""
-        return {one.number: name for name, one in self.found.items()}
+        """Names of the labels by number."""
+        return {label.number: name for name, label in self.found.items()}
 
     @property
     def reply_bytes(self) -> int:
-        """Size of the compressed masks that travelled."""
-        return sum(len(one.packed.bits) for one in self.found.values())
+        """Size of the compressed masks."""
+        return sum(len(label.packed.bits) for label in self.found.values())
 
     @cached_property
     def labels(self) -> Array:
-        """Labels [z, y, x] on the image's own grid, 0 where there is none.
+        """Label map [z, y, x] on the image's own grid, 0 for background; uint8, or uint16 for more than 255 labels.
 
-        uint8; uint16 for more than 255. Where labels overlap, which few models' do, the last one shows.
+        Where labels overlap, as of few models, the last one wins.
 
         Raises:
-            InternalError: When a mask arrived damaged.
+            InternalError: A mask arrived damaged.
         """
         result = np.zeros(self.geometry.shape, np.min_scalar_type(max(self.names, default=0)))
-        for one in self.found.values():
-            (x0, y0, z0), (x1, y1, z1) = one.packed.lower, one.packed.upper
-            result[z0:z1, y0:y1, x0:x1][voxels_of(one.packed)] = one.number
+        for label in self.found.values():
+            (x0, y0, z0), (x1, y1, z1) = label.packed.lower, label.packed.upper
+            result[z0:z1, y0:y1, x0:x1][voxels_of(label.packed)] = label.number
         return result
 
     def mask(self, name: str) -> Mask:
-        """The voxels of one label: also what begins a segment of a session, as ``InitialMask.of(mask)``.
+        """Unpack the mask of one label; ``InitialMask.of(mask)`` makes it a prompt for a session.
 
         Raises:
-            InvalidArgument: When there is no such label.
-            InternalError: When it arrived damaged.
+            InvalidArgument: The label does not exist.
+            InternalError: The mask arrived damaged.
         """
-        packed = self._one(name).packed
+        packed = self._label(name).packed
         return Mask(
             unpack(packed, self.geometry.size),
             self.geometry,
@@ -107,31 +107,31 @@ class Segmentation:
         """Volume of one label in millilitres.
 
         Raises:
-            InvalidArgument: When there is no such label.
+            InvalidArgument: The label does not exist.
         """
-        return self._one(name).packed.voxel_count * self.geometry.voxel_volume_ml
+        return self._label(name).packed.voxel_count * self.geometry.voxel_volume_ml
 
     def extreme_points(self, name: str) -> ExtremePoints:
-        """The six points that a person would click on one label, as voxels of the image.
+        """The six extreme points of one label, as voxel indices of the image.
 
         Raises:
-            InvalidArgument: When there is no such label.
-            PromptError: When the image has nothing of it.
+            InvalidArgument: The label does not exist.
+            PromptError: The label has no voxels.
         """
-        points = self._one(name).extremes
+        points = self._label(name).extremes
         if points is None:
-            raise PromptError(f"label {name!r} has no voxels in this image, and so no extreme points")
+            raise PromptError(f"label {name!r} has no voxels in this image, so it has no extreme points")
         return points
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the labels to NIfTI, NRRD or MetaImage, as the suffix says, on the image's own grid.
+        """Write the label map to a NIfTI, NRRD or MetaImage file, as the suffix says, on the image's own grid.
 
         Raises:
-            VolumeError: When the suffix is unknown or the file cannot be written.
+            VolumeError: The suffix is unknown, or the file cannot be written.
         """
         write_image(self.labels, self.geometry, path)
 
-    def _one(self, name: str) -> LabelledMask:
+    def _label(self, name: str) -> LabelledMask:
         if name not in self.found:
-            raise InvalidArgument(f"no label is called {name!r}; there are: {', '.join(self.found) or 'none'}")
+            raise InvalidArgument(f"unknown label {name!r}; expected one of {', '.join(self.found) or 'none'}")
         return self.found[name]

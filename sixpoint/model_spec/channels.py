@@ -1,4 +1,4 @@
-"""Channels of a network's input: what each shows of an image and of what a person showed."""
+"""Channels of a network's input: image windows and guidance maps."""
 
 from __future__ import annotations
 
@@ -23,28 +23,29 @@ __all__ = [
 ]
 
 VOXEL_METHODS = ("percentile", "range", "zscore")
-"""Methods of :class:`Intensity` that look at the voxels alone."""
+"""Methods of :class:`Intensity` that depend on the voxels only, not on prompts."""
 
 
 class SpecModel(BaseModel):
-    """Base of the parts of a spec: frozen, and without fields that it does not know."""
+    """Base of a spec and its parts: frozen, without unknown fields."""
 
-    # JSON has no NaN and no infinity: a spec with one would not come back from Triton.
+    # JSON has no NaN and no infinity: a spec with one could not be read back from Triton.
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Intensity(SpecModel):
-    """How voxel values become an image channel; results are clipped to [-1, 1].
+    """Intensity window that maps voxel values to [-1, 1], clipped.
 
-    ``percentile``: low and high percentiles of the ROI go to -1 and 1.
-    ``range``: the values low and high (in the image's own units, HU for CT) go to -1 and 1.
-    ``ellipsoid``: the median of the inner half of the points' ellipsoid goes to 0, ``width`` robust standard deviations
-    off it to -1 and 1.
-    ``points``: the same, with voxels just inside each extreme point; a box has none, and gets what ``ellipsoid`` gives.
-    ``zscore``: the mean of what is seen (ROI or volume) goes to 0, ``width`` standard deviations off it to -1 and 1.
+    ``percentile``: low and high percentiles of the ROI become -1 and 1.
+    ``range``: the values low and high (in the image's own units, HU for CT) become -1 and 1.
+    ``ellipsoid``: the median of the inner half of the points' ellipsoid becomes 0, values ``width`` robust standard
+    deviations below and above it -1 and 1.
+    ``points``: the same, with voxels just inside each extreme point; for a box, the same as ``ellipsoid``.
+    ``zscore``: the mean of the ROI or volume becomes 0, values ``width`` standard deviations below and above it -1
+    and 1.
 
-    With ``nonzero``, for ``percentile`` and ``zscore``, voxels of exactly 0 are background that somebody cut out: the
-    statistics leave them out, and they count as the mean of the others.
+    With ``nonzero``, for ``percentile`` and ``zscore``, voxels of exactly 0 are removed background: statistics leave
+    them out, and they get the mean of the others.
     """
 
     method: Literal["percentile", "range", "ellipsoid", "points", "zscore"]
@@ -54,7 +55,7 @@ class Intensity(SpecModel):
     nonzero: bool = False
 
     @model_validator(mode="after")
-    def _ordered(self) -> Intensity:
+    def _check_limits(self) -> Intensity:
         if self.low >= self.high:
             raise ValueError(f"low must be below high, got {self.low} and {self.high}")
         if self.method != "range" and not 0 <= self.low < self.high <= 100:
@@ -65,21 +66,21 @@ class Intensity(SpecModel):
 
 
 class ImageChannel(SpecModel):
-    """The image itself, under one intensity window."""
+    """The image under one intensity window."""
 
     kind: Literal["image"] = "image"
     intensity: Intensity
 
 
 class HeatmapChannel(SpecModel):
-    """The largest of one Gaussian per extreme point, in [0, 1]; ``sigma`` is a fraction of the ROI's edge."""
+    """Maximum of Gaussians at the extreme points, in [0, 1]; ``sigma`` is a fraction of the ROI's edge."""
 
     kind: Literal["heatmap"] = "heatmap"
     sigma: float = Field(default=0.04, gt=0)
 
 
 class ClickChannel(SpecModel):
-    """The largest of one Gaussian per positive (or negative) click, in [0, 1]; ``sigma`` as in a heat map."""
+    """Maximum of Gaussians at the positive or the negative clicks, in [0, 1]; ``sigma`` as in a heat map."""
 
     kind: Literal["clicks"] = "clicks"
     sign: Literal["positive", "negative"]
@@ -87,13 +88,13 @@ class ClickChannel(SpecModel):
 
 
 class PreviousChannel(SpecModel):
-    """The answer that the clicks correct, as probabilities in [0, 1]; 0 everywhere when there is none yet."""
+    """Previous answer, which clicks correct, as probabilities in [0, 1]; 0 everywhere before the first answer."""
 
     kind: Literal["previous"] = "previous"
 
 
 class FieldOfViewChannel(SpecModel):
-    """The share of each cell that lies in the image: beyond its border the ROI only repeats the last voxels."""
+    """Share of each cell that lies in the image; outside, the ROI repeats the voxels at the border."""
 
     kind: Literal["field_of_view"] = "field_of_view"
 
@@ -125,20 +126,20 @@ Channel = Annotated[
 
 
 def check_click_only_channels(channels: Sequence[Channel], *, whole: bool) -> None:
-    """Refuse what clicks alone do not say: how far an object reaches.
+    """Refuse channels that a model accepting clicks only cannot have: clicks do not tell the object's extent.
 
     Args:
-        channels: All of a network.
-        whole: Whether it sees the whole image.
+        channels: All channels of the network.
+        whole: Whether the ROI is the whole image.
 
     Raises:
-        ValueError: Saying what to write.
+        ValueError: The ROI or a channel needs points or a box; the message says what to write.
     """
     if not whole:
-        raise ValueError("clicks alone do not say how far an object reaches: write roi: {whole: true}")
+        raise ValueError("clicks alone do not tell the object's extent: write roi: {whole: true}")
     for channel in channels:
-        made = f"channel {channel.kind}" if channel.kind in ("heatmap", "ellipsoid", "hull") else ""
+        refused = f"channel {channel.kind}" if channel.kind in ("heatmap", "ellipsoid", "hull") else ""
         if channel.kind == "image" and channel.intensity.method not in VOXEL_METHODS:
-            made = f"intensity by {channel.intensity.method}"
-        if made:
-            raise ValueError(f"clicks alone make no {made}: take extreme points or a box, too")
+            refused = f"intensity by {channel.intensity.method}"
+        if refused:
+            raise ValueError(f"{refused} needs more than clicks: add extreme_points or box to prompts, or remove it")

@@ -1,4 +1,4 @@
-"""A version on trial: which share of the sessions a candidate answers, as a model's config says it."""
+"""A rollout: the version on trial (the candidate), and the share of the sessions that get it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sixpoint.errors import ModelSpecError
 __all__ = ["CANDIDATE_PARAMETER", "Candidate"]
 
 CANDIDATE_PARAMETER = "sixpoint_candidate"
-"""The parameter of a model's config that holds the candidate, as JSON: ``{"version": "3", "share": 0.1}``."""
+"""Name of the parameter of ``config.pbtxt`` with the candidate, as JSON: ``{"version": "3", "share": 0.1}``."""
 
 
-class _Text(BaseModel):
-    """The parameter's form."""
+class _CandidateModel(BaseModel):
+    """Schema of the parameter."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -26,41 +26,42 @@ class _Text(BaseModel):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A version that some of the sessions, or images, are given; all others get the newest one that is not on trial.
+    """A version that a share of the sessions, or images, get; the others get the newest version that is not on trial.
 
     Attributes:
-        version: Of the model.
-        share: Of the sessions, or of the images that are segmented, 0 to 1; 0: none, while it is being tried.
+        version: Version of the model.
+        share: Share of the sessions, or of the images to segment, 0 to 1; 0 while only the exporter asks it.
     """
 
     version: str
     share: float
 
     def serves(self, key: str) -> bool:
-        """Whether a session is given the candidate; or an image, by a model that needs no session.
+        """Whether a session, or an image to segment, gets the candidate.
 
-        The first 8 bytes of the SHA-256 of the key (UTF-8), read as a big-endian fraction of 2**64, are below the
-        share. So a session, or an image, keeps its version on every gateway; and when the share grows, none goes back.
+        It does if the first 8 bytes of the SHA-256 of the key (UTF-8), read as a big-endian fraction of 2**64, are
+        below the share. So a session or image gets the same version on every gateway, and keeps the candidate when the
+        share grows.
 
         Args:
-            key: The session's id; the image's digest, in hexadecimal.
+            key: Id of the session, or digest of the image in hexadecimal.
         """
         head = hashlib.sha256(key.encode()).digest()[:8]
         return int.from_bytes(head, "big") < self.share * 2**64
 
     def to_json(self) -> str:
-        """The parameter's text."""
-        return _Text(version=self.version, share=self.share).model_dump_json()
+        """Text of the parameter."""
+        return _CandidateModel(version=self.version, share=self.share).model_dump_json()
 
     @classmethod
     def from_json(cls, text: str) -> Candidate:
-        """Read the parameter's text.
+        """Parse the text of the parameter.
 
         Raises:
-            ModelSpecError: It is none.
+            ModelSpecError: The text is no candidate.
         """
         try:
-            read = _Text.model_validate_json(text)
+            read = _CandidateModel.model_validate_json(text)
         except ValidationError as error:
             first = error.errors()[0]
             raise ModelSpecError(f"parameter {CANDIDATE_PARAMETER}: {first['msg']}") from error

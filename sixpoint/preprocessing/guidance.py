@@ -1,8 +1,7 @@
-"""How a network sees an image and what a person showed: the one place where prompts become tensors.
+"""Build the network's input: image windows and guidance maps, the only code that turns prompts into tensors.
 
-Everything is computed in the ROI's own frame, where the box runs from -1 to 1 along each axis, so that the channels
-depend neither on the grid's size nor on the image's spacing. The trainer and the gateway both call
-:func:`network_input`.
+All channels are computed in the ROI's frame, where the box runs from -1 to 1 along each axis, so that they depend
+neither on the grid's size nor on the image's spacing. The trainer and the gateway both call :func:`network_input`.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ __all__ = [
 ]
 
 
-# Voxels brought under a window at a time.
+# Voxels windowed at a time.
 _PIECE = 2**22
 
 
@@ -53,11 +52,11 @@ def _no_points() -> Points:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PromptGuidance:
-    """What a person showed, in the ROI's own frame (-1 to 1 along each axis); points are (x, y, z).
+    """Prompts in the ROI's frame (-1 to 1 along each axis); points are (x, y, z).
 
     Attributes:
-        box: Lower and upper corner of the extreme points' box, or of the box that was drawn, shape [2, 3].
-        extremes: The extreme points, shape [n, 3]; none when a box was drawn.
+        box: Lower and upper corner of the extreme points' box, or of the box prompt, shape [2, 3].
+        extremes: Extreme points, shape [n, 3]; empty for a box prompt.
         positive: Positive clicks, shape [n, 3].
         negative: Negative clicks, shape [n, 3].
         previous: The answer that the clicks correct: probabilities [z, y, x] on the ROI's grid; None before the first.
@@ -83,15 +82,15 @@ class PromptGuidance:
         previous: Float | None = None,
         image_size: Size,
     ) -> Self:
-        """The guide of prompts given as canonical indices (x, y, z).
+        """Bring prompts from canonical indices (x, y, z) into the frame of an ROI.
 
         Args:
-            roi: The ROI that the network will see.
+            roi: Region that the network sees.
             box: Lower and upper corner, shape [2, 3].
             extremes: Extreme points, shape [n, 3].
             positive: Positive clicks, shape [n, 3].
             negative: Negative clicks, shape [n, 3].
-            previous: The answer so far, on the grid of ``roi``.
+            previous: Previous answer, probabilities [z, y, x] on the grid of ``roi``.
             image_size: Voxels of the canonical image along (x, y, z).
         """
         return cls(
@@ -105,12 +104,12 @@ class PromptGuidance:
 
 
 def network_input(image: Float, guidance: PromptGuidance, spec: InputSpec) -> Floating:
-    """The tensor that a network gets for one ROI.
+    """Build the input tensor for one ROI.
 
     Args:
-        image: The ROI's voxels [z, y, x], in the image's own units.
-        guidance: The prompts in the ROI's frame.
-        spec: Which channels, in which order, and the dtype.
+        image: Voxels [z, y, x] of the ROI's grid, in the image's own units.
+        guidance: Prompts in the ROI's frame.
+        spec: Channels in their order, and the dtype.
 
     Returns:
         Array [channel, z, y, x], float16 or float32 as ``spec.dtype`` says.
@@ -125,23 +124,23 @@ def allocate_input(shape: Shape, spec: InputSpec) -> Floating:
     """Allocate the tensor that :func:`write_image_channels` and :func:`write_guidance_channels` fill, in any order.
 
     Args:
-        shape: Of the ROI's grid, [z, y, x].
-        spec: Which channels, and the dtype.
+        shape: Shape of the ROI's grid, [z, y, x].
+        spec: Channels and dtype.
     """
     return np.empty((len(spec.channels), *shape), np.float16 if spec.dtype == "FP16" else np.float32)
 
 
 def write_image_channels(image: Float, guidance: PromptGuidance, spec: InputSpec, *, out: Floating) -> None:
-    """Write the channels that voxels make.
+    """Write the image channels.
 
     Args:
-        image: The ROI's voxels [z, y, x], in the image's own units.
-        guidance: The prompts in the ROI's frame.
-        spec: Which channels, in which order, and the dtype.
-        out: Of :func:`allocate_input`.
+        image: Voxels [z, y, x] of the ROI's grid, in the image's own units.
+        guidance: Prompts in the ROI's frame.
+        spec: Channels in their order, and the dtype.
+        out: Tensor of :func:`allocate_input`.
     """
     image = np.ascontiguousarray(image, dtype=np.float32)
-    # Channels often ask for the same ones.
+    # Several channels often use the same percentiles.
     percentiles = cache(partial(estimate_percentiles, image))
     for made, channel in zip(out, spec.channels, strict=True):
         if isinstance(channel, ImageChannel):
@@ -151,12 +150,12 @@ def write_image_channels(image: Float, guidance: PromptGuidance, spec: InputSpec
 
 
 def write_guidance_channels(guidance: PromptGuidance, spec: InputSpec, *, out: Floating) -> None:
-    """Write the channels that no voxel makes.
+    """Write the guidance maps.
 
     Args:
-        guidance: The prompts in the ROI's frame.
-        spec: Which channels, in which order, and the dtype.
-        out: Of :func:`allocate_input`.
+        guidance: Prompts in the ROI's frame.
+        spec: Channels in their order, and the dtype.
+        out: Tensor of :func:`allocate_input`.
     """
     for made, channel in zip(out, spec.channels, strict=True):
         if not isinstance(channel, ImageChannel):
@@ -164,12 +163,12 @@ def write_guidance_channels(guidance: PromptGuidance, spec: InputSpec, *, out: F
 
 
 def update_input(previous_input: Floating, guidance: PromptGuidance, spec: InputSpec) -> Floating:
-    """What :func:`network_input` makes of other clicks and another previous answer, all else being the same.
+    """Copy an input with new clicks and a new previous answer, as :func:`network_input` would build it.
 
     Args:
         previous_input: Tensor [channel, z, y, x] of :func:`network_input` or of this function.
-        guidance: The prompts now: the same box and points, in the same ROI.
-        spec: Which channels, in which order, and the dtype: those of ``before``.
+        guidance: Prompts now, with the same box and extreme points in the same ROI.
+        spec: Channels and dtype of ``previous_input``.
     """
     result = previous_input.copy()
     for made, channel in zip(result, spec.channels, strict=True):
@@ -179,17 +178,16 @@ def update_input(previous_input: Floating, guidance: PromptGuidance, spec: Input
 
 
 def volume_input(image: Float, spec: InputSpec) -> Floating:
-    """The tensor of which a network without prompts sees one patch at a time.
+    """Build the tensor of a whole volume, of which a segmentation network sees one patch at a time.
 
-    Beyond image and tensor it needs little memory: large volumes are brought under the window slices at a time.
+    Large volumes are windowed some slices at a time, so that little memory is needed besides image and tensor.
 
     Args:
-        image: The whole volume [z, y, x] on the network's spacing, in its own units; percentiles are those of it all.
-        spec: Image channels by percentile, range or z-score, in which order, and the dtype.
+        image: Whole volume [z, y, x] on the network's spacing, in its own units; statistics cover all its voxels.
+        spec: Image channels by percentile, range or z-score in their order, and the dtype.
 
     Returns:
-        Array [channel, z, y, x], float16 or float32 as ``spec.dtype`` says. Beyond the volume a network sees what its
-        spec's patch says, in the same numbers: -1 unless told otherwise.
+        Array [channel, z, y, x], float16 or float32 as ``spec.dtype`` says.
     """
     whole = np.array([[-1.0] * 3, [1.0] * 3])
     no_points = _no_points()
@@ -197,16 +195,16 @@ def volume_input(image: Float, spec: InputSpec) -> Floating:
     percentiles = cache(partial(estimate_percentiles, image))
     thick = max(1, _PIECE // image[0].size)
     for made, channel in zip(result, spec.channels, strict=True):
-        assert isinstance(channel, ImageChannel)  # every spec for segmentation has no others
-        levels = fit_window(image, channel.intensity, extremes=no_points, box=whole, percentiles=percentiles)
+        assert isinstance(channel, ImageChannel)  # SegmentationSpec accepts no others
+        window = fit_window(image, channel.intensity, extremes=no_points, box=whole, percentiles=percentiles)
         for first in range(0, len(image), thick):
             slices = slice(first, first + thick)
-            levels.apply(np.ascontiguousarray(image[slices]), made[slices])
+            window.apply(np.ascontiguousarray(image[slices]), made[slices])
     return result
 
 
 def _write_map(channel: Channel, guidance: PromptGuidance, shape: Shape, *, out: Floating) -> None:
-    """Write one channel that no voxel makes."""
+    """Write one guidance map."""
     match channel:
         case HeatmapChannel():
             heatmap(guidance.extremes, shape=shape, sigma=channel.sigma, out=out)
@@ -226,16 +224,16 @@ def _write_map(channel: Channel, guidance: PromptGuidance, shape: Shape, *, out:
 def _write_correction(
     channel: ClickChannel | PreviousChannel, guidance: PromptGuidance, shape: Shape, *, out: Floating
 ) -> None:
-    """Write a channel that clicks change."""
+    """Write a channel that changes with every click."""
     if isinstance(channel, PreviousChannel):
-        _put(0.0 if guidance.previous is None else guidance.previous, out)
+        _write_values(0.0 if guidance.previous is None else guidance.previous, out)
     else:
         clicks = guidance.positive if channel.sign == "positive" else guidance.negative
         heatmap(clicks, shape=shape, sigma=channel.sigma, out=out)
 
 
-def _put(values: Float | float, out: Floating) -> None:
-    """Write one channel's values, or the one number that it is everywhere."""
+def _write_values(values: Float | float, out: Floating) -> None:
+    """Write one channel's values, or a constant."""
     if isinstance(values, float) or out.dtype != np.float16:
         out[...] = values
     else:

@@ -1,4 +1,4 @@
-"""Prompts as maps on an ROI's grid, in the ROI's own frame, where the box runs from -1 to 1 along each axis."""
+"""Guidance maps on an ROI's grid, in the ROI's frame, where the box runs from -1 to 1 along each axis."""
 
 from __future__ import annotations
 
@@ -23,21 +23,20 @@ __all__ = [
 
 
 HEAT_FLOOR = 1e-4
-"""What is less hot counts as cold: it would become subnormal in float16."""
+"""Heat below this becomes 0: in float16 it would be subnormal."""
 
 
 def heatmap(points: Points, *, shape: Shape, sigma: float, out: Floating | None = None) -> Floating:
-    """The largest of one Gaussian per point.
+    """Draw the maximum of Gaussians at the points.
 
     Args:
-        points: (x, y, z) in the ROI's frame, shape [n, 3].
-        shape: Of the grid, [z, y, x].
-        sigma: Standard deviation, as a fraction of the ROI's edge.
-        out: Where to write it, float16 or float32; None: a new array, float32.
+        points: Points (x, y, z) in the ROI's frame, shape [n, 3].
+        shape: Shape of the grid, [z, y, x].
+        sigma: Standard deviation of the Gaussians, as a fraction of the ROI's edge.
+        out: Array [z, y, x], float16 or float32, to write to; None: a new one, float32.
 
     Returns:
-        Array [z, y, x] in [0, 1], written as products of three one-dimensional Gaussians, without a blur; below 1e-4 it
-        is 0.
+        Array [z, y, x] in [0, 1], computed exactly as products of three one-dimensional Gaussians; 0 below 1e-4.
     """
     result = np.empty(shape, np.float32) if out is None else out
     kernels.heatmap(gaussian_factors(points, shape=shape, sigma=sigma), result, floor=HEAT_FLOOR)
@@ -45,12 +44,12 @@ def heatmap(points: Points, *, shape: Shape, sigma: float, out: Floating | None 
 
 
 def gaussian_factors(points: Points, *, shape: Shape, sigma: float) -> list[Float]:
-    """What :func:`heatmap` multiplies: along z, y and x, one Gaussian a point, [n, cells of the axis].
+    """Factors of :func:`heatmap`: along z, y and x, one Gaussian per point, [n, cells of the axis].
 
     Args:
-        points: (x, y, z) in the ROI's frame, shape [n, 3].
-        shape: Of the grid, [z, y, x].
-        sigma: Standard deviation, as a fraction of the ROI's edge.
+        points: Points (x, y, z) in the ROI's frame, shape [n, 3].
+        shape: Shape of the grid, [z, y, x].
+        sigma: Standard deviation of the Gaussians, as a fraction of the ROI's edge.
     """
     return [
         np.exp(-((axis - places[:, None]) ** 2) / (2 * (2 * sigma) ** 2)).astype(np.float32)
@@ -59,12 +58,12 @@ def gaussian_factors(points: Points, *, shape: Shape, sigma: float) -> list[Floa
 
 
 def ellipsoid_map(points: Points, *, shape: Shape, out: Floating | None = None) -> Floating:
-    """1 - r of the axis-aligned ellipsoid inscribed in the points' box, clipped to [-1, 1].
+    """Draw 1 - r of the axis-aligned ellipsoid inscribed in the points' box, clipped to [-1, 1].
 
     Args:
-        points: (x, y, z) in the ROI's frame, shape [n, 3].
-        shape: Of the grid, [z, y, x].
-        out: Where to write it, float16 or float32; None: a new array, float32.
+        points: Points (x, y, z) in the ROI's frame, shape [n, 3].
+        shape: Shape of the grid, [z, y, x].
+        out: Array [z, y, x], float16 or float32, to write to; None: a new one, float32.
     """
     low, high = points.min(axis=0), points.max(axis=0)
     middle, half = (low + high) / 2, np.maximum((high - low) / 2, 1e-6)
@@ -78,12 +77,12 @@ def ellipsoid_map(points: Points, *, shape: Shape, out: Floating | None = None) 
 
 
 def field_of_view_map(image_bounds: Points, *, shape: Shape, out: Floating | None = None) -> Floating:
-    """The share of each cell that lies in the image, [z, y, x]: beyond its border, voxels only repeat the last ones.
+    """Draw the share of each cell that lies in the image; outside, the ROI repeats the voxels at the border.
 
     Args:
-        image_bounds: Lower and upper face of the image (x, y, z) in the ROI's frame, shape [2, 3].
-        shape: Of the grid, [z, y, x].
-        out: Where to write it, float16 or float32; None: a new array, float32.
+        image_bounds: Lower and upper face (x, y, z) of the image in the ROI's frame, shape [2, 3].
+        shape: Shape of the grid, [z, y, x].
+        out: Array [z, y, x], float16 or float32, to write to; None: a new one, float32.
     """
     shares = []
     for n, low, high in zip(shape, image_bounds[0, ::-1], image_bounds[1, ::-1], strict=True):
@@ -92,7 +91,7 @@ def field_of_view_map(image_bounds: Points, *, shape: Shape, out: Floating | Non
         shares.append(np.clip(covered * n / 2.0, 0.0, 1.0).astype(np.float32)[None])
     result = np.empty(shape, np.float32) if out is None else out
     z, y, x = shares
-    # Runs of slices are covered alike. A product of three numbers is what one hot point makes, too.
+    # Runs of slices are covered equally. Like the heat map of one point, this is a product of three factors.
     ends = [*(np.flatnonzero(np.diff(z[0])) + 1).tolist(), len(result)]
     for begin, end in itertools.pairwise([0, *ends]):
         kernels.heatmap((z[:, begin : begin + 1], y, x), result[begin : begin + 1], floor=0.0)
@@ -101,15 +100,15 @@ def field_of_view_map(image_bounds: Points, *, shape: Shape, out: Floating | Non
 
 
 def hull_map(points: Points, *, shape: Shape, out: Floating | None = None) -> Floating:
-    """Signed distance to the convex hull of the points: positive inside, in half ROI edges, clipped to [-1, 1].
+    """Draw the signed distance to the points' convex hull: positive inside, in half ROI edges, clipped to [-1, 1].
 
-    Outside it is the distance to the farthest of the facets' planes that the voxel lies beyond (exact near facets, a
-    lower bound near corners), which is smooth and cheap.
+    Outside it is the distance to the farthest plane of a facet: exact near facets, a lower bound near corners, smooth
+    and cheap.
 
     Args:
-        points: (x, y, z) in the ROI's frame, shape [n, 3].
-        shape: Of the grid, [z, y, x].
-        out: Where to write it, float16 or float32; None: a new array, float32.
+        points: Points (x, y, z) in the ROI's frame, shape [n, 3].
+        shape: Shape of the grid, [z, y, x].
+        out: Array [z, y, x], float16 or float32, to write to; None: a new one, float32.
     """
     result = np.empty(shape, np.float32) if out is None else out
     axes = [axis.astype(np.float32) for axis in cell_centres(shape)]
@@ -118,12 +117,13 @@ def hull_map(points: Points, *, shape: Shape, out: Floating | None = None) -> Fl
 
 
 def _hull_planes(points: Points) -> Points:
-    """Outward unit normals (x, y, z) and offsets of the hull's facets, [n, 4]: planes with all other points behind.
+    """Outward unit normals (x, y, z) and offsets of the hull's facets, [n, 4].
 
-    Brute force over all triples: twenty for six points. A general hull code would be slower, and fails on flat sets.
+    Brute force over all triples of points, 20 for six points: faster than a general hull code, which also fails on flat
+    sets. A triple is a facet if all points lie on one side of its plane.
     """
     triples = points[_triples(len(points))]
-    # The cross product, of which NumPy's own is slow for so few.
+    # Cross product; NumPy's own is slow for so few vectors.
     (ax, ay, az), (bx, by, bz) = ((triples[:, n] - triples[:, 0]).T for n in (1, 2))
     normals = np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=1)
     lengths = np.sqrt((normals**2).sum(axis=1))
@@ -132,7 +132,7 @@ def _hull_planes(points: Points) -> Points:
     offsets = (normals * corners).sum(axis=1)
     heights = normals @ points.T - offsets[:, None]
     behind, before = heights.max(axis=1) < 1e-9, heights.min(axis=1) > -1e-9
-    # A facet of more than three points, as a box has, comes once for every triple of them.
+    # A facet with more than three points, as of a box, appears once for every triple of them.
     facets = np.concatenate([normals, offsets[:, None]], axis=1) * np.where(behind, 1.0, -1.0)[:, None]
     facets = facets[behind | before]
     planes: dict[tuple[float, ...], list[float]] = {}
@@ -143,13 +143,13 @@ def _hull_planes(points: Points) -> Points:
 
 @lru_cache(maxsize=16)
 def _triples(count: int) -> npt.NDArray[np.intp]:
-    """Every three of so many things, [n, 3]."""
+    """All combinations of three out of ``count`` indices, [n, 3]."""
     return np.array(list(itertools.combinations(range(count), 3)), np.intp).reshape(-1, 3)
 
 
 @lru_cache(maxsize=16)
 def _faces(cells: int) -> Points:
-    """Where the cells of an axis begin and end in the ROI's frame, [cells + 1]."""
+    """Positions of the faces between cells in the ROI's frame, [cells + 1]."""
     return np.linspace(-1.0, 1.0, cells + 1)
 
 

@@ -1,15 +1,14 @@
-"""The region of interest round a prompt, and the way of voxels into it and back.
+"""The region of interest (ROI) round prompts: resample voxels into it, and probabilities back.
 
 A :class:`Roi` is a box in the continuous index space of a canonical image, and a grid laid over it. Resampling is
-separable and linear: a few taps per axis and sample. When the grid is coarser than the voxels the linear kernel is
-widened to the grid's step, which is the anti-aliasing of Pillow and
-``torch.nn.functional.interpolate(antialias=True)``. Beyond the image's border the nearest voxel is repeated. Training
-and serving both come through here.
+separable and linear: a few taps per axis and sample. Where a cell is larger than a voxel, the linear kernel is widened
+to the cell, the anti-aliasing of Pillow and of ``torch.nn.functional.interpolate(antialias=True)``. Outside the image
+the nearest voxel is repeated. Training and serving use the same code.
 
-Where a step is two voxels or more, the image is first reduced by block means of f voxels, f the largest power of two
-within the step, and the kernel works on those (Pillow's ``reducing_gap``): a fraction of the arithmetic, and the means
-can be kept. The filter that results is the triangle convolved with a block at most as wide as the step: still linear
-and even, its standard deviation 1.06 (f half the step) to 1.22 (f the step) times that of the triangle alone.
+Where a cell spans two voxels or more, the kernel works on block means of f voxels, f being the largest power of two
+within the cell (Pillow's ``reducing_gap``): that takes a fraction of the arithmetic, and the means can be cached. The
+resulting filter is the triangle convolved with a block at most as wide as the cell: still linear and even, with 1.06
+times (f half the cell) to 1.22 times (f the cell) the standard deviation of the triangle alone.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ __all__ = [
 
 
 class SliceableArray(Protocol):
-    """Samples [z, y, x] that are read by window: an array, or what makes them when they are read."""
+    """Samples [z, y, x] that are read by window: an array, or an object that computes them when they are read."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -42,7 +41,7 @@ class SliceableArray(Protocol):
         ...
 
     def __getitem__(self, window: tuple[slice, slice, slice], /) -> Array:
-        """Those of a window."""
+        """The samples of a window."""
         ...
 
 
@@ -51,8 +50,8 @@ class Roi:
     """A box with a grid over it.
 
     Attributes:
-        lower: The box's lower corner, continuous index (x, y, z); a voxel reaches from its index - 0.5 to + 0.5.
-        upper: Its upper corner, (x, y, z).
+        lower: Lower corner of the box, continuous index (x, y, z); a voxel spans its index - 0.5 to + 0.5.
+        upper: Upper corner of the box, continuous index (x, y, z).
         size: Cells of the grid along (x, y, z).
     """
 
@@ -70,31 +69,32 @@ class Roi:
         spec: RoiSpec,
         image_size: Size | None = None,
     ) -> Roi:
-        """The ROI that ``spec`` lays round points; it grows only for clicks that would lie outside of it.
+        """Place an ROI round points; it grows only for clicks that would lie outside it.
 
         Args:
             points: Extreme points, or two corners of a box: canonical indices (x, y, z), shape [n, 3].
-            clicks: Canonical indices (x, y, z), shape [n, 3].
-            spacing: Of the canonical image, mm along (x, y, z).
-            spec: Grid and margins.
+            clicks: Clicks as canonical indices (x, y, z), shape [n, 3].
+            spacing: Spacing of the canonical image, mm along (x, y, z).
+            spec: Grid size and margins.
             image_size: Voxels of the canonical image along (x, y, z); required where ``spec.whole``.
 
         Raises:
-            ValueError: The model sees the whole image, and its size is not given.
+            ValueError: The ROI is the whole image, and ``image_size`` is missing.
         """
         if spec.whole:
             if image_size is None:
-                raise ValueError("the ROI is the whole image: its size is needed")
+                raise ValueError("the ROI is the whole image: expected image_size")
             return cls((-0.5, -0.5, -0.5), (image_size[0] - 0.5, image_size[1] - 0.5, image_size[2] - 0.5), spec.size)
-        given = np.asarray(points, np.float64).reshape(-1, 3)
-        roi = cls._round(given, spacing=spacing, spec=spec)
-        further = np.asarray(clicks, np.float64).reshape(-1, 3)
-        outside = further[((further < roi.lower) | (further > roi.upper)).any(axis=1)]
-        return cls._round(np.concatenate([given, outside]), spacing=spacing, spec=spec) if len(outside) else roi
+        points = np.asarray(points, np.float64).reshape(-1, 3)
+        roi = cls._enclose(points, spacing=spacing, spec=spec)
+        positions = np.asarray(clicks, np.float64).reshape(-1, 3)
+        outside = positions[((positions < roi.lower) | (positions > roi.upper)).any(axis=1)]
+        return cls._enclose(np.concatenate([points, outside]), spacing=spacing, spec=spec) if len(outside) else roi
 
     @classmethod
-    def _round(cls, given: Points, *, spacing: Vector, spec: RoiSpec) -> Roi:
-        low, high = given.min(axis=0) - 0.5, given.max(axis=0) + 0.5
+    def _enclose(cls, points: Points, *, spacing: Vector, spec: RoiSpec) -> Roi:
+        """The points' box, to the faces of its voxels, plus the margins."""
+        low, high = points.min(axis=0) - 0.5, points.max(axis=0) + 0.5
         fixed = spec.margin_voxels + spec.margin_mm / np.asarray(spacing, np.float64)
         margin = spec.margin_fraction * (high - low) + fixed
         lower, upper = (low - margin).tolist(), (high + margin).tolist()
@@ -102,12 +102,12 @@ class Roi:
 
     @classmethod
     def from_image(cls, image_size: Size, *, spacing: Vector, target_spacing: Vector) -> Roi:
-        """The ROI that is a whole image, on a grid of about another spacing.
+        """Cover a whole image with a grid of about another spacing.
 
         Args:
             image_size: Voxels of the canonical image along (x, y, z).
-            spacing: Of the canonical image, mm along (x, y, z).
-            target_spacing: Spacing of the grid, mm along (x, y, z); rounded so that whole cells fill the image.
+            spacing: Spacing of the canonical image, mm along (x, y, z).
+            target_spacing: Spacing of the grid, mm along (x, y, z); rounded so that whole cells fill the image exactly.
         """
         cells = [
             max(1, round(n * mine / its)) for n, mine, its in zip(image_size, spacing, target_spacing, strict=True)
@@ -122,13 +122,13 @@ class Roi:
         return edges[0], edges[1], edges[2]
 
     def normalise(self, points: npt.ArrayLike) -> Points:
-        """Indices (x, y, z), shape [n, 3], in the ROI's own frame: -1 at its lower faces, 1 at its upper ones."""
-        given = np.asarray(points, np.float64).reshape(-1, 3)
+        """Convert indices (x, y, z), shape [n, 3], to the ROI's frame: -1 at its lower faces, 1 at its upper faces."""
+        index = np.asarray(points, np.float64).reshape(-1, 3)
         low, high = np.array(self.lower), np.array(self.upper)
-        return 2.0 * (given - low) / (high - low) - 1.0
+        return 2.0 * (index - low) / (high - low) - 1.0
 
     def voxel_bounds(self, image_size: Size) -> tuple[Size, Size]:
-        """The voxels of an image of ``size`` (x, y, z) whose centres lie in the box: half-open (lower, upper)."""
+        """The voxels of an image (size along x, y, z) whose centres lie in the box: first, and one past the last."""
         low = [max(0, math.ceil(edge)) for edge in self.lower]
         high = [min(n, math.floor(edge) + 1) for edge, n in zip(self.upper, image_size, strict=True)]
         high = [max(a, b) for a, b in zip(low, high, strict=True)]
@@ -136,16 +136,16 @@ class Roi:
 
     @property
     def reduction_factors(self) -> Size:
-        """Voxels per block along (x, y, z) by which an image is reduced before it is resampled."""
+        """Voxels per block of means along (x, y, z) from which the grid is resampled."""
         # frexp is exact where a logarithm would not be.
-        x, y, z = (1 if step < 2 else 2 ** (math.frexp(step)[1] - 1) for step in self.cell_size)
+        x, y, z = (1 if edge < 2 else 2 ** (math.frexp(edge)[1] - 1) for edge in self.cell_size)
         return x, y, z
 
     def extract(self, image: npt.NDArray[np.generic]) -> Float:
-        """Resample an image into the ROI's grid.
+        """Resample an image onto the ROI's grid.
 
         Args:
-            image: Canonical array [z, y, x] of any real dtype; read only where the box lies.
+            image: Canonical array [z, y, x] of any real dtype, of which only the box is read.
 
         Returns:
             Array [z, y, x] of ``size``, float32, in the image's own units.
@@ -156,69 +156,69 @@ class Roi:
         """Resample an image that was reduced by :attr:`reduction` into the ROI's grid.
 
         Args:
-            reduced: The block means [z, y, x], whole or made when they are read.
-            slices: Which cells along z, half-open; None: all. Of the image only what they need is read.
+            reduced: Block means [z, y, x], as an array or computed when they are read.
+            slices: Range of cells along z, half-open; None: all. Only the means they need are read.
 
         Returns:
-            What :meth:`extract` makes of the image, bit for bit; of some slices, up to the order of sums.
+            The same as :meth:`extract` of the image, bit for bit; with ``slices``, up to the order of sums.
         """
         reads, taps = [], []
         for axis, factor in enumerate(self.reduction_factors):
             step = self.cell_size[axis]
             cells = np.arange(*slices) if slices and axis == 2 else np.arange(self.size[axis])
             centres = self.lower[axis] + (cells + 0.5) * step
-            # Sample j stands for voxels j * f to j * f + f - 1: its centre is in their middle.
+            # Block j covers voxels j * f to j * f + f - 1; its centre is their middle.
             centres = (centres - (factor - 1) / 2) / factor
-            some = linear_taps(centres, source_size=reduced.shape[2 - axis], target_step=step / factor)
-            first, last = int(some.cells.min()), int(some.cells.max())
+            axis_taps = linear_taps(centres, source_size=reduced.shape[2 - axis], target_step=step / factor)
+            first, last = int(axis_taps.cells.min()), int(axis_taps.cells.max())
             reads.append(slice(first, last + 1))
-            taps.append(some.select(slice(None), first=first))
+            taps.append(axis_taps.select(slice(None), first=first))
         crop = reduced[reads[2], reads[1], reads[0]]
         if crop.dtype != np.float32 or not kernels.has_contiguous_rows(crop):
             crop = np.ascontiguousarray(crop, dtype=np.float32)
         return resample(crop, taps)
 
     def restore(self, grid: npt.NDArray[np.generic], *, image_size: Size) -> tuple[Float, Size]:
-        """Resample a grid back onto the voxels that the box covers: the way back from :meth:`extract`.
+        """Resample a grid onto the voxels in the box: the inverse of :meth:`extract`.
 
         Args:
             grid: Array [z, y, x] of the ROI's ``size``, any real dtype.
             image_size: Voxels of the canonical image along (x, y, z).
 
         Returns:
-            Values [z, y, x] (float32) of the voxels in the box, and the (x, y, z) index of the first of them.
+            Values [z, y, x], float32, of the voxels in the box, and the index (x, y, z) of the first voxel.
         """
         low, high = self.voxel_bounds(image_size)
         taps = [self.restore_taps(axis, (low[axis], high[axis])) for axis in range(3)]
         return resample(np.ascontiguousarray(grid, dtype=np.float32), taps), low
 
     def restore_taps(self, axis: int, bounds: tuple[int, int]) -> Taps:
-        """What :meth:`restore` does along one axis.
+        """Taps of :meth:`restore` along one axis.
 
         Args:
             axis: 0 for x, 1 for y, 2 for z.
-            bounds: Voxels along it, half-open.
+            bounds: Voxels along the axis, half-open.
         """
         step = self.cell_size[axis]
         centres = (np.arange(*bounds) - self.lower[axis]) / step - 0.5
         return linear_taps(centres, source_size=self.size[axis], target_step=1.0 / step)
 
     def transfer(self, grid: npt.NDArray[np.generic], other: Roi) -> Float:
-        """Probabilities on this ROI's grid as another ROI's grid sees them; 0 where this one does not reach.
+        """Resample probabilities onto the grid of another ROI; 0 outside this one.
 
         Args:
             grid: Array [z, y, x] of this ROI's ``size``, any real dtype.
-            other: The ROI to bring them to.
+            other: ROI with the new grid.
 
         Returns:
-            Array [z, y, x] of the other's ``size``, float32.
+            Array [z, y, x] of the other ROI's ``size``, float32.
         """
-        # A rim of zeros, since beyond the last sample the nearest repeats.
-        rimmed = np.pad(np.asarray(grid, np.float32), 1)
+        # Outside the array the nearest sample repeats, so a rim of zeros makes them 0.
+        padded = np.pad(np.asarray(grid, np.float32), 1)
         taps = []
         for axis in range(3):
             step, width = self.cell_size[axis], other.cell_size[axis]
             centres = other.lower[axis] + (np.arange(other.size[axis]) + 0.5) * width
             inside = (centres - self.lower[axis]) / step - 0.5 + 1.0
             taps.append(linear_taps(inside, source_size=self.size[axis] + 2, target_step=width / step))
-        return resample(rimmed, taps)
+        return resample(padded, taps)

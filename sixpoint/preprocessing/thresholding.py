@@ -1,4 +1,4 @@
-"""From probabilities on an ROI's grid to the voxels that they say belong to the object."""
+"""Turn probabilities on an ROI's grid into a mask of the image's voxels."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from sixpoint.preprocessing.roi import Roi
 __all__ = ["restore_mask"]
 
 
-# Cells: far more than rounding moves the end of a cell's weight, and too little to take in another voxel.
+# In cells: more than rounding moves the end of a cell's kernel, and too little to include another voxel.
 _ROUNDING = 1e-6
-# Voxels: fewer are cut sooner by one thread, beside which the answer is stored.
-_WORTH_HALVING = 2**22
+# Voxels: for fewer, one thread is faster, and another can store the answer meanwhile.
+_PAIR_VOXELS = 2**22
 
 
 def restore_mask(
@@ -35,50 +35,50 @@ def restore_mask(
     flips: tuple[bool, bool, bool] = (False, False, False),
     run_pair: PairRunner = run_serially,
 ) -> tuple[Bools, Size]:
-    """The voxels at which :meth:`Roi.restore` of a grid is at least a threshold, without those values being stored.
+    """Mark the voxels at which :meth:`Roi.restore` of a grid reaches a threshold, without storing the values.
 
-    Only voxels with a cell of the threshold in reach are computed. Every voxel is computed alone, in one order of
-    operations, so that neither other voxels nor the layout in memory change its side. It is the side that
-    ``Roi.restore`` gives, except for values within the rounding of float32 of the threshold.
+    Only voxels near a cell that reaches the threshold are computed. Each voxel is computed by itself, in one order of
+    operations, so that neither other voxels nor the memory layout change the result. It agrees with ``Roi.restore``,
+    except for values within float32's rounding of the threshold.
 
     Args:
         grid: Array [z, y, x] of the ROI's ``size``, any real dtype.
-        roi: Where it lies.
+        roi: Region that the grid covers.
         image_size: Voxels of the canonical image along (x, y, z).
-        threshold: In the grid's units.
+        threshold: Threshold in the grid's units.
         include: Voxels (x, y, z) of the ROI, shape [n, 3], that the returned box contains whatever their value.
-        flips: Along which of (x, y, z) the result lies backwards in memory.
-        run_pair: Does the two halves of a large mask.
+        flips: Whether the result is stored backwards along x, y and z.
+        run_pair: Runs the two halves of a large mask.
 
     Returns:
-        Mask [z, y, x], and the (x, y, z) index of its first voxel; outside of it nothing reaches the threshold.
+        Mask [z, y, x], and the index (x, y, z) of its first voxel; no voxel outside it reaches the threshold.
     """
-    # Of counts, a comparison with a whole number is the quick one.
+    # Comparing unsigned bytes with an integer is faster than with a float.
     inside = grid >= (math.ceil(threshold) if grid.dtype == np.uint8 else np.float32(threshold))
     plane = np.logical_or.reduce(inside, axis=0)
     low, high = roi.voxel_bounds(image_size)
     x, y, z = (
         _Axis.of(
-            roi, axis, (low[axis], high[axis]), used=used, also=() if include is None else include[:, axis].tolist()
+            roi, axis, (low[axis], high[axis]), used=used, include=() if include is None else include[:, axis].tolist()
         )
         for axis, used in enumerate((plane.any(axis=0), plane.any(axis=1), inside.any(axis=(1, 2))))
     )
     values = np.ascontiguousarray(grid[z.cells, y.cells, x.cells], dtype=np.float32)
-    # Computed in memory's order: to reverse the mask would cost more than to make it.
+    # Computed in memory order: reversing the mask would take longer than computing it.
     steps = tuple(slice(None, None, -1 if flip else 1) for flip in flips[::-1])
     taps = [axis.taps.select(step, first=axis.cells.start) for axis, step in zip((z, y, x), steps, strict=True)]
     mask = np.zeros([len(axis.cells) for axis in taps], np.bool_)
-    if mask.size < _WORTH_HALVING:
+    if mask.size < _PAIR_VOXELS:
         kernels.threshold_resampled(values, mask, taps=taps, level=threshold)
     else:
         half = len(mask) // 2
-        some = partial(_cut_slices, values, mask, taps, threshold)
-        run_pair(lambda: some(slice(half)), lambda: some(slice(half, None)))
+        mark = partial(_threshold_slices, values, mask, taps, threshold)
+        run_pair(lambda: mark(slice(half)), lambda: mark(slice(half, None)))
     return mask[steps], (x.first, y.first, z.first)
 
 
-def _cut_slices(values: Float, mask: Bools, taps: Sequence[Taps], threshold: float, slices: slice) -> None:
-    """Cut some slices of a mask, from the cells that they are computed from."""
+def _threshold_slices(values: Float, mask: Bools, taps: Sequence[Taps], threshold: float, slices: slice) -> None:
+    """Threshold a range of slices of a mask, reading only the cells they depend on."""
     cells = taps[0].cells[slices]
     if cells.size:
         first, last = int(cells.min()), int(cells.max())
@@ -88,12 +88,12 @@ def _cut_slices(values: Float, mask: Bools, taps: Sequence[Taps], threshold: flo
 
 @dataclass(frozen=True, eq=False)
 class _Axis:
-    """The voxels of one axis that are computed, among the cells that they are computed from.
+    """The voxels along one axis that are computed, and the cells they depend on.
 
     Attributes:
         first: Index of the first voxel.
-        cells: The cells.
-        taps: The cells of each voxel, of all that there are.
+        cells: Range of the cells.
+        taps: Cells and weights of each voxel, counted from the grid's first cell.
     """
 
     first: int
@@ -101,20 +101,20 @@ class _Axis:
     taps: Taps
 
     @classmethod
-    def of(cls, roi: Roi, axis: int, bounds: tuple[int, int], *, used: Bools, also: Sequence[int]) -> _Axis:
-        """Those voxels that a used cell reaches, those in ``also``, and all between them.
+    def of(cls, roi: Roi, axis: int, bounds: tuple[int, int], *, used: Bools, include: Sequence[int]) -> _Axis:
+        """Select the voxels that a used cell reaches, those in ``include``, and all between them.
 
         Args:
-            roi: Where the cells lie.
+            roi: Region that the cells cover.
             axis: 0 for x, 1 for y, 2 for z.
-            bounds: The ROI's voxels along it, half-open.
-            used: Which cells along the axis reach the threshold.
-            also: Indices of further voxels.
+            bounds: Voxels of the ROI along the axis, half-open.
+            used: Whether each cell along the axis reaches the threshold.
+            include: Indices of further voxels.
         """
         cells, step = np.flatnonzero(used), roi.cell_size[axis]
-        wanted = list(also)
+        wanted = list(include)
         if cells.size:
-            # A cell's weight ends one cell, or one voxel, from its centre; what is reached by rounding alone counts.
+            # A cell's kernel ends one cell, or one voxel, from its centre; voxels reached by rounding count.
             reach = max(1.0, 1.0 / step) - 0.5 + _ROUNDING
             wanted.append(math.ceil(roi.lower[axis] + (int(cells[0]) - reach) * step))
             wanted.append(math.floor(roi.lower[axis] + (int(cells[-1]) + 1.0 + reach) * step))

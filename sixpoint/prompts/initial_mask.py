@@ -1,4 +1,4 @@
-"""A mask that a person brings along, to correct it."""
+"""The initial mask: an existing mask that a person wants to correct."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["InitialMask"]
 
 @dataclass(frozen=True)
 class InitialMask:
-    """A mask to correct: it is the answer, until clicks change it.
+    """A mask to correct: it is the answer until clicks change it.
 
     Attributes:
-        packed: Its voxels, in the image's own axes.
-        grid: The grid that it was made for: a geometry, a size (x, y, z), or None when that is not known.
+        packed: Packed mask, in the image's own axes.
+        grid: Grid of the mask: a geometry, a size (x, y, z), or None if unknown.
     """
 
     packed: PackedMask
@@ -28,14 +28,14 @@ class InitialMask:
 
     @classmethod
     def of(cls, mask: Array | Mask) -> InitialMask:
-        """The prompt of a mask on the image's own grid.
+        """Make a prompt of a mask on the image's own grid.
 
         Args:
-            mask: An array [z, y, x], the object where it is not 0; or a :class:`~sixpoint.mask.Mask`, whose geometry is
-                then compared with the image's.
+            mask: Array [z, y, x], not 0 inside the object; or a :class:`~sixpoint.mask.Mask`, whose geometry must then
+                be that of the image.
 
         Raises:
-            PromptError: When it is no 3D array, or empty.
+            PromptError: The mask is not 3D, or is empty.
         """
         array, grid = (mask.array, mask.geometry) if isinstance(mask, Mask) else (np.asarray(mask), None)
         if array.ndim != 3:
@@ -46,45 +46,48 @@ class InitialMask:
         return cls(packed, grid or (array.shape[2], array.shape[1], array.shape[0]))
 
     def to_index(self, geometry: Geometry) -> Points:
-        """The first and the last voxel of its box, (x, y, z), shape [2, 3].
+        """First and last voxel (x, y, z) of the mask's box, shape [2, 3].
 
         Raises:
-            PromptError: When it is empty, no whole mask, of another grid than the image's, or beyond it.
+            PromptError: The mask is empty, is a change instead of a whole mask, has another grid than the image, or
+                exceeds it.
         """
         packed = self.packed
         if packed.base_revision:
             raise PromptError(
-                "mask: a whole mask is needed, not what changed of one",
+                "mask: expected a whole mask, got a change of another mask",
                 violations=(Violation("base_revision", "0"),),
             )
-        ours = self.grid.same_grid(geometry) if isinstance(self.grid, Geometry) else self.grid in (None, geometry.size)
-        if not ours:
+        same_grid = (
+            self.grid.same_grid(geometry) if isinstance(self.grid, Geometry) else self.grid in (None, geometry.size)
+        )
+        if not same_grid:
             raise PromptError(
                 "mask: it lies on another grid than the image; resample it to the image's grid first "
                 f"(size {geometry.size})"
             )
         if not all(0 <= a < b <= n for a, b, n in zip(packed.lower, packed.upper, geometry.size, strict=True)):
             raise PromptError(
-                f"mask: its box {packed.lower} to {packed.upper} is empty, or not inside the image of size "
+                f"mask: its box {packed.lower} to {packed.upper} is empty, or exceeds the image of size "
                 f"{geometry.size}",
                 violations=(Violation("box", "inside the image"),),
             )
         return np.array([packed.lower, [n - 1 for n in packed.upper]], np.float64)
 
     def voxels(self) -> Bools:
-        """The voxels of its box, bool [z, y, x].
+        """Voxels of the mask's box, bool [z, y, x].
 
         Raises:
-            PromptError: When it arrived damaged, or holds no voxel.
+            PromptError: The mask arrived damaged, or is empty.
         """
         try:
-            found = voxels_of(self.packed)
+            voxels = voxels_of(self.packed)
         except InternalError as error:
             raise PromptError(f"mask: {error.message}", violations=(Violation("bits", "zstd of bits"),)) from error
-        if not found.any():
+        if not voxels.any():
             raise _empty()
-        return found
+        return voxels
 
 
 def _empty() -> PromptError:
-    return PromptError("mask: it is empty; begin with extreme points or a box", violations=(Violation("bits", "a 1"),))
+    return PromptError("mask: it is empty; start with extreme points or a box", violations=(Violation("bits", "a 1"),))

@@ -1,4 +1,4 @@
-"""Prompts as people write them: points in files (3D Slicer markups, JSON, CSV), and the command line's notation."""
+"""Parse prompts from files (3D Slicer markups, JSON, CSV) and from the command line's notation."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from sixpoint.prompts.prompts import Box, Click, ExtremePoints, Frame, Point
 
 __all__ = ["parse_box", "parse_click", "parse_points", "read_points"]
 
-# Slicer 4 wrote the coordinate system of its .fcsv files as a number.
+# Slicer 4 wrote the coordinate system of .fcsv files as a number.
 _SLICER_FRAMES = {"LPS": Frame.LPS, "RAS": Frame.RAS, "0": Frame.RAS, "1": Frame.LPS}
-# How its .fcsv files say that a control point was placed; 0 is undefined, 1 a preview, 3 missing.
+# Status of a placed control point in .fcsv files; 0 is undefined, 1 a preview, 3 missing.
 _SLICER_DEFINED = "2"
 
 
 def parse_points(text: str, *, frame: Frame) -> ExtremePoints:
-    """Read ``"x,y,z x,y,z ..."``; the separator between points is white space or a semicolon.
+    """Parse ``"x,y,z x,y,z ..."``, points separated by white space or semicolons.
 
     Raises:
-        PromptError: Naming the part that is not a point.
+        PromptError: A part is no point; the message names it.
     """
     return ExtremePoints(_points(text), frame)
 
 
 def parse_box(text: str, *, frame: Frame) -> Box:
-    """Read two opposite corners, ``"x,y,z x,y,z"``.
+    """Parse two opposite corners, ``"x,y,z x,y,z"``.
 
     Raises:
-        PromptError: When they are not two, or naming the part that is not a point.
+        PromptError: There are not two corners, or a part is no point.
     """
     corners = _points(text)
     if len(corners) != 2:
@@ -44,34 +44,34 @@ def parse_box(text: str, *, frame: Frame) -> Box:
 
 
 def parse_click(text: str, *, frame: Frame) -> Click:
-    """Read ``"+x,y,z"`` (the object is there) or ``"-x,y,z"`` (it is not); the sign stands before the point's own.
+    """Parse a click, ``"+x,y,z"`` (positive) or ``"-x,y,z"`` (negative); the sign precedes that of x.
 
     Raises:
-        PromptError: When it has no sign, or is not a point.
+        PromptError: The sign is missing, or the rest is no point.
     """
     sign, point = text.strip()[:1], text.strip()[1:]
     if sign not in {"+", "-"}:
         raise PromptError(
-            f"{text}: a click begins with + (the object is there) or - (it is not), and then x,y,z",
+            f"{text}: expected + (positive click) or - (negative click), followed by x,y,z",
             violations=(Violation("click", "+x,y,z or -x,y,z"),),
         )
     return Click(_point(point.split(","), text), sign == "+", frame)
 
 
 def read_points(path: str | os.PathLike[str], *, frame: Frame | None = None) -> ExtremePoints:
-    """Read the points in a file.
+    """Read the extreme points in a file.
 
-    * ``.mrk.json``: 3D Slicer markups, which name their own frame (LPS or RAS).
-    * ``.fcsv``: 3D Slicer's older markups, which do so too.
+    * ``.mrk.json``: 3D Slicer markups, which name their frame (LPS or RAS).
+    * ``.fcsv``: older 3D Slicer markups, which name their frame, too.
     * ``.json``: ``{"frame": "voxel", "points": [[x, y, z], ...]}``, or the bare list.
-    * ``.csv``: one point a line, with or without the header ``x,y,z``.
+    * ``.csv``: one point per line, with or without the header ``x,y,z``.
 
     Args:
-        path: The file.
-        frame: The frame of files that do not name one; voxel indices by default.
+        path: Path of the file.
+        frame: Frame of points in files that name none; voxel indices by default.
 
     Raises:
-        PromptError: When the file cannot be read, or names another frame than ``frame``.
+        PromptError: The file cannot be read, or names another frame than ``frame``.
     """
     source = Path(path)
     name = source.name.lower()
@@ -91,7 +91,7 @@ def read_points(path: str | os.PathLike[str], *, frame: Frame | None = None) -> 
     else:
         raise PromptError(f"{source}: points are read from .mrk.json, .fcsv, .json and .csv files")
     if named and frame and named is not frame:
-        raise PromptError(f"{source} says that its points are {named.value}, not {frame.value}")
+        raise PromptError(f"{source} gives its points in the frame {named.value}, expected {frame.value}")
     return ExtremePoints(points, named or frame or Frame.VOXEL)
 
 

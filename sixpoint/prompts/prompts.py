@@ -1,4 +1,4 @@
-"""What a person shows a model: extreme points, a box, a mask, clicks; points with the frame that they are in."""
+"""Prompts: extreme points, boxes and clicks, with the frame of their coordinates."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ __all__ = ["Box", "Click", "ExtremePoints", "Frame", "InitialMask", "Point", "Pr
 Point = tuple[float, float, float]
 """(x, y, z)."""
 
-_FEWEST = 6
-# Far more than anybody clicks; the guidance's cost grows with the cube of it.
-_MOST = 20
-# Points are rounded to this fraction of a voxel: the same points in voxels, and in LPS and RAS as people type them (two
-# decimals of a mm), then give the same mask, bit for bit. A power of two, so that mirroring an axis is exact too.
+_MIN_POINTS = 6
+# Far more than people click; the hull map's time grows with the cube of it.
+_MAX_POINTS = 20
+# Points are rounded to this fraction of a voxel, so that the same points in voxels, and in LPS and RAS as people type
+# them (two decimals of a mm), give the same mask, bit for bit. A power of two, so that mirroring an axis is exact, too.
 _STEPS_PER_VOXEL = 2**6
-# The thinnest a set of extreme points may be across its own best plane, in voxels (root of the summed squares).
-_FLAT = 0.25
-# The least distance of a box's two corners along each axis, in voxels: below it they are one slice.
-_FLAT_BOX = 0.5
+# Smallest extent of extreme points across their best-fitting plane, in voxels (root of the summed squares).
+_MIN_THICKNESS = 0.25
+# Smallest distance of a box's corners along each axis, in voxels; below it they lie in one slice.
+_MIN_BOX_EDGE = 0.5
 
 
 class Frame(StrEnum):
     """The frame of a point's coordinates."""
 
     VOXEL = "voxel"
-    """Indices (x, y, z) of the image, continuous, integers at voxel centres."""
+    """Continuous indices (x, y, z) of the image, integers at voxel centres."""
     LPS = "lps"
     """Patient millimetres: Left, Posterior, Superior (DICOM, ITK)."""
     RAS = "ras"
@@ -43,31 +43,31 @@ class Frame(StrEnum):
 
     @classmethod
     def parse(cls, name: str) -> Frame:
-        """The frame of this name, in any case.
+        """The frame of a name, in upper or lower case.
 
         Raises:
-            PromptError: Naming those that there are.
+            PromptError: The name is unknown; the message lists the known ones.
         """
         try:
             return cls(name.strip().lower())
         except ValueError:
-            known = ", ".join(repr(frame.value) for frame in cls)
+            names = ", ".join(repr(frame.value) for frame in cls)
             raise PromptError(
-                f"unknown frame {name!r}; expected one of {known}",
-                violations=(Violation("frame", f"must be one of {known}"),),
+                f"unknown frame {name!r}; expected one of {names}",
+                violations=(Violation("frame", f"must be one of {names}"),),
             ) from None
 
 
 @dataclass(frozen=True)
 class ExtremePoints:
-    """Six or more points on an object's leftmost, rightmost, foremost, hindmost, lowest and highest places.
+    """Six or more points on an object: leftmost, rightmost, foremost, hindmost, lowest, highest; in any order.
 
     Attributes:
-        points: (x, y, z) in ``frame``.
-        frame: What the numbers mean; a :class:`Frame` or its name.
+        points: Points (x, y, z) in ``frame``.
+        frame: Frame of the coordinates, a :class:`Frame` or its name.
 
     Raises:
-        PromptError: When the frame is unknown, a point has not three numbers, or a number is not finite.
+        PromptError: The frame is unknown, a point has not three numbers, or a number is not finite.
     """
 
     points: Sequence[Point]
@@ -84,13 +84,13 @@ class ExtremePoints:
         """The points as indices (x, y, z) of an image, shape [n, 3], rounded to 1/64 voxel.
 
         Raises:
-            PromptError: When there are fewer than six or more than twenty, one lies outside the image, or all lie in
-                one plane.
+            PromptError: There are fewer than 6 or more than 20 points, one lies outside the image, or all lie in one
+                plane.
         """
-        if not _FEWEST <= len(self.points) <= _MOST:
+        if not _MIN_POINTS <= len(self.points) <= _MAX_POINTS:
             raise PromptError(
-                f"extreme points: expected {_FEWEST} to {_MOST} points, got {len(self.points)}",
-                violations=(Violation("points", f"between {_FEWEST} and {_MOST} points"),),
+                f"extreme points: expected {_MIN_POINTS} to {_MAX_POINTS} points, got {len(self.points)}",
+                violations=(Violation("points", f"between {_MIN_POINTS} and {_MAX_POINTS} points"),),
             )
         index = _to_index(self.points, self.frame, geometry)
         _check_inside(index, geometry, what="points", fields=[f"points[{n}]" for n in range(len(index))])
@@ -102,10 +102,10 @@ class ExtremePoints:
         """The six exact extreme points of a mask: on each face of its box, the object's voxel nearest to their middle.
 
         Args:
-            mask: [z, y, x]; the object is where it is not 0.
+            mask: Mask [z, y, x], not 0 inside the object.
 
         Raises:
-            PromptError: When the mask is empty.
+            PromptError: The mask is empty.
         """
         array = np.asarray(mask)
         if not array.any():
@@ -114,7 +114,7 @@ class ExtremePoints:
         for axis in (2, 1, 0):
             filled = np.flatnonzero(array.any(axis=tuple(other for other in range(3) if other != axis)))
             for edge in (filled[0], filled[-1]):
-                # Of a large object only its faces are listed.
+                # Only the face: listing all voxels of a large object takes long.
                 face = np.insert(np.argwhere(array.take(edge, axis=axis)), axis, edge, axis=1)[:, ::-1]
                 x, y, z = face[np.square(face - face.mean(axis=0)).sum(axis=1).argmin()].tolist()
                 points.append((x, y, z))
@@ -123,17 +123,17 @@ class ExtremePoints:
 
 @dataclass(frozen=True)
 class Box:
-    """A box round an object, aligned with the image's axes, as two of its opposite corners.
+    """A box round an object, aligned with the image's axes, given by two opposite corners.
 
-    The corners are voxels of the box; which of the two is lower and which upper along an axis does not matter.
+    The corners are voxels of the box. Along each axis either of them may be the lower one.
 
     Attributes:
-        lower: One corner, (x, y, z) in ``frame``.
-        upper: The opposite corner, (x, y, z) in ``frame``.
-        frame: What the numbers mean; a :class:`Frame` or its name.
+        lower: Corner (x, y, z) in ``frame``.
+        upper: Opposite corner (x, y, z) in ``frame``.
+        frame: Frame of the coordinates, a :class:`Frame` or its name.
 
     Raises:
-        PromptError: When the frame is unknown, a corner has not three numbers, or a number is not finite.
+        PromptError: The frame is unknown, a corner has not three numbers, or a number is not finite.
     """
 
     lower: Point
@@ -149,14 +149,14 @@ class Box:
         """The lower and the upper corner as indices (x, y, z) of an image, shape [2, 3], rounded to 1/64 voxel.
 
         Raises:
-            PromptError: When a corner lies outside the image, or both lie in one slice along an axis.
+            PromptError: A corner lies outside the image, or both lie in one slice along an axis.
         """
         index = _to_index((self.lower, self.upper), self.frame, geometry)
         _check_inside(index, geometry, what="corners", fields=["lower", "upper"])
         extent = np.ptp(index, axis=0)
-        if extent.min() < _FLAT_BOX:
+        if extent.min() < _MIN_BOX_EDGE:
             raise PromptError(
-                f"the box is flat: its corners are {_show(extent)} voxels apart along x, y and z. "
+                f"the box is flat: its corners are {_format(extent)} voxels apart along x, y and z. "
                 "Draw it over two slices of the object or more along every axis",
                 violations=(Violation("upper", "must not lie in one slice with lower"),),
             )
@@ -165,16 +165,16 @@ class Box:
 
 @dataclass(frozen=True)
 class Click:
-    """A correction: the voxel under it belongs to the object (positive) or does not (negative).
+    """A correction: the voxel at the point belongs to the object (positive) or does not (negative).
 
     Attributes:
-        point: (x, y, z) in ``frame``.
-        positive: Whether the object is there.
-        frame: What the numbers mean; a :class:`Frame` or its name.
+        point: Point (x, y, z) in ``frame``.
+        positive: Whether the voxel belongs to the object.
+        frame: Frame of the coordinates, a :class:`Frame` or its name.
 
     Raises:
-        PromptError: When the frame is unknown, the point has not three numbers, a number is not finite, or ``positive``
-            is neither true nor false.
+        PromptError: The frame is unknown, the point has not three numbers, a number is not finite, or ``positive`` is
+            neither true nor false.
     """
 
     point: Point
@@ -195,7 +195,7 @@ class Click:
         """The click as an index (x, y, z) of an image, shape [1, 3], rounded to 1/64 voxel.
 
         Raises:
-            PromptError: When it lies outside the image.
+            PromptError: The point lies outside the image.
         """
         index = _to_index((self.point,), self.frame, geometry)
         _check_inside(index, geometry, what="click", fields=["point"])
@@ -203,12 +203,12 @@ class Click:
 
 
 Prompt = ExtremePoints | Box | Click | InitialMask
-"""One thing that a person shows: extreme points, a box or a mask begin an object, clicks correct the answer."""
+"""A prompt: extreme points, a box or a mask start an object, clicks correct the answer."""
 
 
 def _point(values: object, *, name: str, field: str) -> Point:
     try:
-        numbers = tuple(float(value) for value in values)  # type: ignore[attr-defined]  # what is no sequence raises
+        numbers = tuple(float(value) for value in values)  # type: ignore[attr-defined]  # TypeError if it is no sequence
     except (TypeError, ValueError):
         numbers = ()
     if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
@@ -220,23 +220,23 @@ def _point(values: object, *, name: str, field: str) -> Point:
 
 
 def _to_index(points: Sequence[Point], frame: Frame, geometry: Geometry) -> Points:
-    given = np.array(points)
+    coordinates = np.array(points)
     if frame is Frame.RAS:
-        given = given * np.array([-1.0, -1.0, 1.0])
-    # Finite numbers may overflow here; :func:`_check_inside` refuses what they become.
+        coordinates = coordinates * np.array([-1.0, -1.0, 1.0])
+    # Finite numbers may overflow here; :func:`_check_inside` refuses the result.
     with np.errstate(over="ignore", invalid="ignore"):
-        index = given if frame is Frame.VOXEL else geometry.point_to_index(given)
+        index = coordinates if frame is Frame.VOXEL else geometry.point_to_index(coordinates)
         return np.round(index * _STEPS_PER_VOXEL) / _STEPS_PER_VOXEL
 
 
 def _check_inside(index: Points, geometry: Geometry, *, what: str, fields: Sequence[str]) -> None:
-    # A voxel reaches half its width beyond its centre.
+    # A voxel extends half its width from its centre.
     upper = np.array(geometry.size) - 0.5
-    # Said so that what is no number, after an overflow, is outside too.
+    # Negated, so that NaN, after an overflow, counts as outside.
     outside = [n for n, point in enumerate(index) if not ((point >= -0.5) & (point <= upper)).all()]
     if outside:
         bounds = f"x -0.5..{upper[0]}, y -0.5..{upper[1]}, z -0.5..{upper[2]}"
-        place = "; ".join(f"{fields[n]} at voxel {_show(index[n])}" for n in outside)
+        place = "; ".join(f"{fields[n]} at voxel {_format(index[n])}" for n in outside)
         subject = f"{len(outside)} of {len(index)} {what} lie" if len(index) > 1 else f"the {what} lies"
         raise PromptError(
             f"{subject} outside the image, whose voxels span {bounds}: {place}",
@@ -247,13 +247,13 @@ def _check_inside(index: Points, geometry: Geometry, *, what: str, fields: Seque
 def _check_solid(index: Points) -> None:
     spread = np.linalg.svd(index - index.mean(axis=0), compute_uv=False)
     extent = np.ptp(index, axis=0)
-    if extent.min() <= 0 or spread[-1] < _FLAT:
+    if extent.min() <= 0 or spread[-1] < _MIN_THICKNESS:
         raise PromptError(
             "the points all lie in one plane, so they are not an object's extremes; "
-            f"their extent is {_show(extent)} voxels. Click the lowest and highest slice of the object too",
+            f"their extent is {_format(extent)} voxels. Click the lowest and highest slice of the object too",
             violations=(Violation("points", "must not all lie in one plane"),),
         )
 
 
-def _show(values: Points) -> str:
+def _format(values: Points) -> str:
     return "(" + ", ".join(f"{round(value, 3):g}" for value in values.tolist()) + ")"

@@ -1,4 +1,4 @@
-"""Messages of ``sixpoint.v1`` from and to sixpoint's own types; used on both sides of the wire."""
+"""Convert messages of ``sixpoint.v1`` from and to sixpoint's own types, in the client and in the gateway."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, Timings
 from sixpoint.model_spec import ModelSpec, PromptKind, Task
 from sixpoint.prompts import Box, Click, ExtremePoints, Frame, InitialMask, Prompt
-from sixpoint.v1 import annotation_service_pb2 as annotation
-from sixpoint.v1 import model_service_pb2 as models
-from sixpoint.v1 import volume_pb2 as volumes
+from sixpoint.v1 import annotation_service_pb2 as annotation_pb
+from sixpoint.v1 import model_service_pb2 as model_pb
+from sixpoint.v1 import volume_pb2 as volume_pb
 
 __all__ = [
     "geometry_from_message",
@@ -27,37 +27,37 @@ __all__ = [
     "timings_to_message",
 ]
 
-_FRAMES: dict[Frame, volumes.Frame.ValueType] = {
-    Frame.VOXEL: volumes.FRAME_VOXEL,
-    Frame.LPS: volumes.FRAME_LPS,
-    Frame.RAS: volumes.FRAME_RAS,
+_FRAMES: dict[Frame, volume_pb.Frame.ValueType] = {
+    Frame.VOXEL: volume_pb.FRAME_VOXEL,
+    Frame.LPS: volume_pb.FRAME_LPS,
+    Frame.RAS: volume_pb.FRAME_RAS,
 }
-_TASKS: dict[Task, models.Task.ValueType] = {
-    Task.ANNOTATION: models.TASK_ANNOTATION,
-    Task.SEGMENTATION: models.TASK_SEGMENTATION,
+_TASKS: dict[Task, model_pb.Task.ValueType] = {
+    Task.ANNOTATION: model_pb.TASK_ANNOTATION,
+    Task.SEGMENTATION: model_pb.TASK_SEGMENTATION,
 }
-_KINDS: dict[PromptKind, models.PromptKind.ValueType] = {
-    PromptKind.EXTREME_POINTS: models.PROMPT_KIND_EXTREME_POINTS,
-    PromptKind.BOX: models.PROMPT_KIND_BOX,
-    PromptKind.CLICKS: models.PROMPT_KIND_CLICKS,
-    PromptKind.MASK: models.PROMPT_KIND_MASK,
+_KINDS: dict[PromptKind, model_pb.PromptKind.ValueType] = {
+    PromptKind.EXTREME_POINTS: model_pb.PROMPT_KIND_EXTREME_POINTS,
+    PromptKind.BOX: model_pb.PROMPT_KIND_BOX,
+    PromptKind.CLICKS: model_pb.PROMPT_KIND_CLICKS,
+    PromptKind.MASK: model_pb.PROMPT_KIND_MASK,
 }
-_SIGNS: dict[int, bool] = {annotation.CLICK_SIGN_POSITIVE: True, annotation.CLICK_SIGN_NEGATIVE: False}
+_SIGNS: dict[int, bool] = {annotation_pb.CLICK_SIGN_POSITIVE: True, annotation_pb.CLICK_SIGN_NEGATIVE: False}
 _PHASES = ("queue", "preprocess", "inference", "postprocess", "encode", "store")
 
 
-def geometry_to_message(geometry: Geometry) -> volumes.Geometry:
-    """A geometry as a message."""
-    return volumes.Geometry(
+def geometry_to_message(geometry: Geometry) -> volume_pb.Geometry:
+    """Convert a geometry to a message."""
+    return volume_pb.Geometry(
         size=geometry.size, spacing=geometry.spacing, origin=geometry.origin, direction=geometry.direction
     )
 
 
-def geometry_from_message(message: volumes.Geometry) -> Geometry:
-    """A geometry from a message.
+def geometry_from_message(message: volume_pb.Geometry) -> Geometry:
+    """Convert a message to a geometry.
 
     Raises:
-        VolumeError: When it has too few numbers, or they make no geometry.
+        VolumeError: The message has too few numbers, or they are no geometry.
     """
     counts = {"size": 3, "spacing": 3, "origin": 3, "direction": 9}
     for name, count in counts.items():
@@ -75,29 +75,30 @@ def geometry_from_message(message: volumes.Geometry) -> Geometry:
     )
 
 
-def prompt_to_message(prompt: Prompt) -> annotation.Prompt:
-    """A prompt as a message."""
+def prompt_to_message(prompt: Prompt) -> annotation_pb.Prompt:
+    """Convert a prompt to a message."""
     if isinstance(prompt, InitialMask):
-        return annotation.Prompt(mask=mask_to_message(prompt.packed))
+        return annotation_pb.Prompt(mask=mask_to_message(prompt.packed))
     frame = _FRAMES[Frame(prompt.frame)]
     match prompt:
         case ExtremePoints(points):
-            return annotation.Prompt(extreme_points=annotation.ExtremePoints(frame=frame, points=map(_point, points)))
+            return annotation_pb.Prompt(
+                extreme_points=annotation_pb.ExtremePoints(frame=frame, points=map(_point, points))
+            )
         case Box(lower, upper):
-            return annotation.Prompt(
-                box=annotation.BoundingBox(frame=frame, lower=_point(lower), upper=_point(upper)),
+            return annotation_pb.Prompt(
+                box=annotation_pb.BoundingBox(frame=frame, lower=_point(lower), upper=_point(upper)),
             )
         case Click(point, positive):
-            sign = annotation.CLICK_SIGN_POSITIVE if positive else annotation.CLICK_SIGN_NEGATIVE
-            return annotation.Prompt(click=annotation.Click(frame=frame, point=_point(point), sign=sign))
+            sign = annotation_pb.CLICK_SIGN_POSITIVE if positive else annotation_pb.CLICK_SIGN_NEGATIVE
+            return annotation_pb.Prompt(click=annotation_pb.Click(frame=frame, point=_point(point), sign=sign))
 
 
-def prompt_from_message(message: annotation.Prompt) -> Prompt:
-    """A prompt from a message.
+def prompt_from_message(message: annotation_pb.Prompt) -> Prompt:
+    """Convert a message to a prompt.
 
     Raises:
-        PromptError: When it is of no kind, its frame or a click's sign is not named, a point is missing, or a number is
-            not finite.
+        PromptError: The kind, the frame, a click's sign or a point is missing, or a number is not finite.
     """
     match message.WhichOneof("kind"):
         case "extreme_points":
@@ -107,7 +108,7 @@ def prompt_from_message(message: annotation.Prompt) -> Prompt:
             )
         case "box":
             box = message.box
-            lower, upper = _given(box, "lower", "box"), _given(box, "upper", "box")
+            lower, upper = _required_point(box, "lower", "box"), _required_point(box, "upper", "box")
             return Box(lower, upper, _frame(box.frame, "box"))
         case "click":
             click = message.click
@@ -116,22 +117,22 @@ def prompt_from_message(message: annotation.Prompt) -> Prompt:
                     "click: the sign is missing or unknown; expected CLICK_SIGN_POSITIVE or CLICK_SIGN_NEGATIVE",
                     violations=(Violation("sign", "CLICK_SIGN_POSITIVE or CLICK_SIGN_NEGATIVE"),),
                 )
-            return Click(_given(click, "point", "click"), _SIGNS[click.sign], _frame(click.frame, "click"))
+            return Click(_required_point(click, "point", "click"), _SIGNS[click.sign], _frame(click.frame, "click"))
         case "mask":
             try:
                 return InitialMask(mask_from_message(message.mask))
             except InternalError as error:
                 raise PromptError(f"mask: {error.message}", violations=(Violation("box", "two corners"),)) from error
     raise PromptError(
-        "a prompt of no known kind; expected extreme points, a box, a mask or a click",
+        "unknown kind of prompt; expected extreme points, a box, a mask or a click",
         violations=(Violation("kind", "extreme_points, box, mask or click"),),
     )
 
 
-def mask_to_message(packed: PackedMask) -> annotation.MaskPatch:
-    """A packed mask as a message."""
-    return annotation.MaskPatch(
-        box=volumes.Box(lower=packed.lower, upper=packed.upper),
+def mask_to_message(packed: PackedMask) -> annotation_pb.MaskPatch:
+    """Convert a packed mask to a message."""
+    return annotation_pb.MaskPatch(
+        box=volume_pb.Box(lower=packed.lower, upper=packed.upper),
         bits=packed.bits,
         sha256=packed.sha256,
         voxel_count=packed.voxel_count,
@@ -139,11 +140,11 @@ def mask_to_message(packed: PackedMask) -> annotation.MaskPatch:
     )
 
 
-def mask_from_message(message: annotation.MaskPatch) -> PackedMask:
-    """A packed mask from a message.
+def mask_from_message(message: annotation_pb.MaskPatch) -> PackedMask:
+    """Convert a message to a packed mask.
 
     Raises:
-        InternalError: When it has no box.
+        InternalError: The message has no box.
     """
     if len(message.box.lower) != 3 or len(message.box.upper) != 3:
         raise InternalError("the mask arrived damaged: its box is missing")
@@ -157,23 +158,23 @@ def mask_from_message(message: annotation.MaskPatch) -> PackedMask:
     )
 
 
-def timings_to_message(timings: Timings) -> annotation.Timings:
-    """Timings as a message."""
-    message = annotation.Timings()
+def timings_to_message(timings: Timings) -> annotation_pb.Timings:
+    """Convert timings to a message."""
+    message = annotation_pb.Timings()
     for phase in _PHASES:
         duration: Duration = getattr(message, phase)
         duration.FromTimedelta(getattr(timings, phase))
     return message
 
 
-def timings_from_message(message: annotation.Timings) -> Timings:
-    """Timings from a message."""
+def timings_from_message(message: annotation_pb.Timings) -> Timings:
+    """Convert a message to timings."""
     return Timings(**{phase: getattr(message, phase).ToTimedelta() for phase in _PHASES})
 
 
-def model_to_message(name: str, version: str, spec: ModelSpec) -> models.Model:
-    """A model as a message."""
-    return models.Model(
+def model_to_message(name: str, version: str, spec: ModelSpec) -> model_pb.Model:
+    """Convert a model to a message."""
+    return model_pb.Model(
         name=name,
         version=version,
         title=spec.title,
@@ -187,23 +188,25 @@ def model_to_message(name: str, version: str, spec: ModelSpec) -> models.Model:
     )
 
 
-def _point(point: tuple[float, float, float]) -> volumes.Point:
+def _point(point: tuple[float, float, float]) -> volume_pb.Point:
     x, y, z = point
-    return volumes.Point(x=x, y=y, z=z)
+    return volume_pb.Point(x=x, y=y, z=z)
 
 
-def _coordinates(point: volumes.Point) -> tuple[float, float, float]:
+def _coordinates(point: volume_pb.Point) -> tuple[float, float, float]:
     return point.x, point.y, point.z
 
 
-def _given(message: annotation.BoundingBox | annotation.Click, field: str, what: str) -> tuple[float, float, float]:
-    # A point that was not sent would read as the image's first voxel.
+def _required_point(
+    message: annotation_pb.BoundingBox | annotation_pb.Click, field: str, what: str
+) -> tuple[float, float, float]:
+    # A missing point would read as the image's first voxel.
     if not message.HasField(field):  # type: ignore[arg-type]  # either message has the field that it is asked for
         raise PromptError(f"{what}: {field} is missing; expected a point", violations=(Violation(field, "a point"),))
     return _coordinates(getattr(message, field))
 
 
-def _frame(number: volumes.Frame.ValueType, what: str) -> Frame:
+def _frame(number: volume_pb.Frame.ValueType, what: str) -> Frame:
     named = {value: frame for frame, value in _FRAMES.items()}
     if number not in named:
         raise PromptError(

@@ -1,4 +1,4 @@
-"""The name for quotas and lists that a call bears, as its metadata and back."""
+"""The owner of a call, in its metadata."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from sixpoint.errors import InvalidArgument
 __all__ = ["OWNER_KEY", "owner_from_metadata", "owner_to_metadata"]
 
 OWNER_KEY = "sixpoint-owner"
-"""Metadata of a call: a name for quotas and lists, up to 200 characters. It is no proof of identity: a proxy that
-knows its callers sets it. What is not ASCII stands in UTF-8 under this key with "-bin" behind it, as gRPC has it."""
+"""Metadata key of the owner, a name of up to 200 characters that quotas are counted for. It is no authentication: a
+proxy that knows its callers should set it. A name that is not ASCII is sent in UTF-8 under this key with the suffix
+"-bin", as gRPC requires."""
 _BYTES_KEY = f"{OWNER_KEY}-bin"
-_MOST = 200
-# Control characters, halves of characters, ends of lines and paragraphs.
-_REFUSED = {"Cc", "Cs", "Zl", "Zp"}
+_MAX_CHARACTERS = 200
+# Control characters, surrogates, line and paragraph separators.
+_REFUSED_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}
 
 
 def owner_to_metadata(name: str) -> tuple[tuple[str, str | bytes], ...]:
-    """What a call of this owner bears; nothing for an empty name.
+    """Metadata that names the owner of a call; empty for an empty name.
 
     Raises:
-        InvalidArgument: When the name is too long, or has characters that no name has.
+        InvalidArgument: The name is too long, or has control characters or line breaks.
     """
     _check(name)
     if not name:
@@ -31,10 +32,10 @@ def owner_to_metadata(name: str) -> tuple[tuple[str, str | bytes], ...]:
 
 
 def owner_from_metadata(metadata: Iterable[tuple[str, str | bytes]]) -> str:
-    """The owner that a call names; empty when it names none.
+    """The owner that a call's metadata name; empty when they name none.
 
     Raises:
-        InvalidArgument: When the name is too long, is given twice, is not UTF-8, or has characters that no name has.
+        InvalidArgument: The name is too long, is given twice, is not UTF-8, or has control characters or line breaks.
     """
     names = [value for key, value in metadata if key in (OWNER_KEY, _BYTES_KEY)]
     if len(names) > 1:
@@ -49,9 +50,11 @@ def owner_from_metadata(metadata: Iterable[tuple[str, str | bytes]]) -> str:
 
 
 def _check(name: str) -> None:
-    if len(name) > _MOST:
-        raise InvalidArgument(f"an owner's name has at most {_MOST} characters, got {len(name)} ({OWNER_KEY})")
-    if any(unicodedata.category(character) in _REFUSED for character in name):
+    if len(name) > _MAX_CHARACTERS:
+        raise InvalidArgument(
+            f"an owner's name has at most {_MAX_CHARACTERS} characters, got {len(name)} ({OWNER_KEY})"
+        )
+    if any(unicodedata.category(character) in _REFUSED_CATEGORIES for character in name):
         raise InvalidArgument(
             "an owner's name has letters, digits, spaces and other characters that can be seen, in UTF-8; this one has "
             f"control characters or ends of lines: correct SIXPOINT_OWNER, or the client's owner ({OWNER_KEY})"

@@ -1,4 +1,4 @@
-"""Errors of sixpoint as ``google.rpc.Status`` and back: the one table, used by the gateway and by the client."""
+"""Convert sixpoint's errors to ``google.rpc.Status`` and back, in the gateway and in the client."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ STATUS_CODES: dict[type[errors.SixpointError], grpc.StatusCode] = {
     errors.InternalError: grpc.StatusCode.INTERNAL,
     errors.SixpointError: grpc.StatusCode.UNKNOWN,
 }
-"""gRPC's code for each branch of the tree; subclasses inherit it."""
+"""gRPC's status code for each branch of the error tree; subclasses inherit it."""
 
 _BY_CODE = {code: kind for kind, code in STATUS_CODES.items()}
 _BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
@@ -46,12 +46,12 @@ _Detail = TypeVar("_Detail", bound=Message)
 
 
 def status_code(error: errors.SixpointError) -> grpc.StatusCode:
-    """GRPC's code for an error: that of its nearest ancestor in :data:`CODES`."""
+    """The gRPC status code of an error: that of its nearest ancestor in :data:`STATUS_CODES`."""
     return next(STATUS_CODES[kind] for kind in type(error).__mro__ if kind in STATUS_CODES)
 
 
 def error_to_status(error: errors.SixpointError) -> status_pb2.Status:
-    """An error as a status with its details: ErrorInfo always, BadRequest and RetryInfo where they apply."""
+    """Convert an error to a status with details: ErrorInfo always, BadRequest and RetryInfo where they apply."""
     code = status_code(error)
     number: int = code.value[0]
     status = status_pb2.Status(code=number, message=error.message)
@@ -69,24 +69,24 @@ def error_to_status(error: errors.SixpointError) -> status_pb2.Status:
 
 
 def error_from_rpc(failure: grpc.RpcError) -> errors.SixpointError:
-    """The error that a failed call stands for: the class that the server raised, or the nearest for its code."""
+    """Convert a failed call to an error: of the class that the server raised, or of the nearest class for its code."""
     code = failure.code() if isinstance(failure, grpc.Call) or hasattr(failure, "code") else grpc.StatusCode.UNKNOWN
     message = str(failure.details() or code.name) if hasattr(failure, "details") else str(failure)
     return _error(_status(failure), code, message)
 
 
 def error_from_status(packed: bytes) -> errors.SixpointError:
-    """The error that a serialized ``google.rpc.Status`` stands for, as an action of a stream fails with."""
+    """Convert a serialized ``google.rpc.Status``, as of a failed action in a stream, to an error."""
     try:
         status = status_pb2.Status.FromString(packed)
     except DecodeError:
-        return errors.InternalError("the reason of a failure arrived damaged")
+        return errors.InternalError("the status of a failed action arrived damaged")
     code = _BY_NUMBER.get(status.code, grpc.StatusCode.UNKNOWN)
     return _error(status, code, status.message or code.name)
 
 
 def is_from_gateway(failure: grpc.RpcError) -> bool:
-    """Whether a gateway raised it; gRPC and proxies, when nobody answers, send no details of ours."""
+    """Whether a gateway raised the failure; gRPC and proxies send no details of sixpoint's."""
     info = _detail(_status(failure), error_details_pb2.ErrorInfo)
     return info is not None and info.domain == DOMAIN
 
@@ -95,9 +95,9 @@ def _error(status: status_pb2.Status, code: grpc.StatusCode, message: str) -> er
     info = _detail(status, error_details_pb2.ErrorInfo)
     bad = _detail(status, error_details_pb2.BadRequest)
     retry = _detail(status, error_details_pb2.RetryInfo)
-    by_reason = {kind.reason: kind for kind in errors.SixpointError.tree()}
-    ours = by_reason.get(info.reason) if info and info.domain == DOMAIN else None
-    return (ours or _BY_CODE.get(code, errors.SixpointError))(
+    by_reason = {error.reason: error for error in errors.SixpointError.tree()}
+    kind = by_reason.get(info.reason) if info and info.domain == DOMAIN else None
+    return (kind or _BY_CODE.get(code, errors.SixpointError))(
         message,
         violations=tuple(errors.Violation(part.field, part.description) for part in bad.field_violations)
         if bad
@@ -114,7 +114,7 @@ def _status(failure: grpc.RpcError) -> status_pb2.Status:
             try:
                 status.ParseFromString(value)
             except DecodeError:
-                # A proxy may cut trailers short; the code and the message are still there.
+                # A proxy may truncate trailers; the code and the message still arrive.
                 return status_pb2.Status()
     return status
 
@@ -126,6 +126,6 @@ def _detail(status: status_pb2.Status, kind: type[_Detail]) -> _Detail | None:
             if packed.Unpack(message):
                 return message
         except DecodeError:
-            # Damaged, as above, but further in.
+            # A truncated detail, as above.
             continue
     return None

@@ -209,7 +209,7 @@ def test_the_twin_for_asyncio_gets_the_same_and_some_labels_alone(gateway: Gatew
     some, everything = asyncio.run(run()), client.segment(volume, model=MODEL)
     assert some.names == {2: "posterior"}
     np.testing.assert_array_equal(some.labels == 2, everything.labels == 2)
-    with pytest.raises(errors.InvalidArgument, match="no label is called 'anterior'; there are: posterior"):
+    with pytest.raises(errors.InvalidArgument, match="unknown label 'anterior'; expected one of posterior"):
         some.mask("anterior")
 
 

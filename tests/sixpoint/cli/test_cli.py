@@ -135,7 +135,7 @@ def test_an_interrupt_exits_with_130(monkeypatch: pytest.MonkeyPatch, run: Run) 
         (["-f", "missing.json"], "cannot read points from missing.json"),
         (["-b", "1,2,3"], "expected its two opposite corners"),
         (["-b", "1,2,3 30,30,3"], "the box is flat"),
-        (["-b", BOX, "-c", "20,18,16"], "20,18,16: a click begins with +"),
+        (["-b", BOX, "-c", "20,18,16"], "20,18,16: expected + (positive click)"),
         (["-b", BOX, "-c", "+20,18"], "+20,18: expected three numbers"),
         (["-p", SIX_POINTS, "-c", "+20,18,16", "-c", "-20,18,99"], "the click lies outside the image"),
     ],

@@ -59,7 +59,7 @@ def change() -> PackedMask:
         (change(), cached_whole(random_mask(1, share=0.5), revision=2), "which this client does not have"),
         (change(), cached_whole(random_mask(3, share=0.5)), "but the answer announces"),
         (replace(pack(random_mask(1, share=0.5), (0, 0, 0)), voxel_count=7), None, "the answer announces 7"),
-        (replace(change(), upper=(99, 99, 99)), cached_whole(random_mask(1, share=0.5)), "does not fit the image"),
+        (replace(change(), upper=(99, 99, 99)), cached_whole(random_mask(1, share=0.5)), "exceeds the image"),
         (replace(change(), sha256=b"other"), cached_whole(random_mask(1, share=0.5)), "damaged"),
     ],
     ids=["no mask", "another revision", "another mask", "a wrong count", "outside the image", "damaged"],

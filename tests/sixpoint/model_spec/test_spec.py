@@ -177,9 +177,17 @@ def test_axes_are_any_order_and_direction(axes: str) -> None:
 @pytest.mark.parametrize(
     ("roi", "channel", "expected"),
     [
-        ({}, {"kind": "previous"}, r"clicks alone do not say how far .* write roi: \{whole: true\}"),
-        ({"whole": True}, {"kind": "hull"}, "clicks alone make no channel hull: take extreme points or a box"),
-        ({"whole": True}, {"kind": "image", "intensity": {"method": "points"}}, "no intensity by points"),
+        ({}, {"kind": "previous"}, r"clicks alone do not tell the object's extent: write roi: \{whole: true\}"),
+        (
+            {"whole": True},
+            {"kind": "hull"},
+            "channel hull needs more than clicks: add extreme_points or box to prompts",
+        ),
+        (
+            {"whole": True},
+            {"kind": "image", "intensity": {"method": "points"}},
+            "intensity by points needs more than clicks",
+        ),
     ],
 )
 def test_clicks_alone_make_no_extent(roi: dict[str, Any], channel: dict[str, Any], expected: str) -> None:

@@ -443,5 +443,5 @@ def test_a_model_that_sees_the_whole_image_sees_it_whatever_is_shown() -> None:
     spec = RoiSpec(size=(8, 16, 8), margin_mm=50, whole=True)
     roi = Roi.from_points([(4, 5, 6)], clicks=[(90, 90, 90)], spacing=(1, 1, 2), spec=spec, image_size=(20, 30, 40))
     assert roi == Roi((-0.5, -0.5, -0.5), (19.5, 29.5, 39.5), (8, 16, 8))
-    with pytest.raises(ValueError, match="size is needed"):
+    with pytest.raises(ValueError, match="expected image_size"):
         Roi.from_points([(4, 5, 6)], spacing=(1, 1, 2), spec=spec)

@@ -108,7 +108,7 @@ def test_covered_voxels_are_part_of_what_is_returned() -> None:
 def test_two_halves_make_the_same_mask(depth: int, flips: tuple[bool, bool, bool], monkeypatch) -> None:
     roi = Roi((-3.3, 2.1, 1.7), (27.9, 25.2, 1.7 + depth), (9, 8, 10))
     whole_mask, first = restore_mask(blobs((10, 8, 9)), roi, image_size=SIZE, threshold=100, flips=flips)
-    monkeypatch.setattr("sixpoint.preprocessing.thresholding._WORTH_HALVING", 1)
+    monkeypatch.setattr("sixpoint.preprocessing.thresholding._PAIR_VOXELS", 1)
     mask, lower = restore_mask(blobs((10, 8, 9)), roi, image_size=SIZE, threshold=100, flips=flips)
     assert lower == first
     assert np.array_equal(mask, whole_mask)

@@ -68,7 +68,7 @@ def test_the_sign_of_a_click_stands_before_its_point(text: str, click: Click) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"), [("1,2,3", "begins with"), ("", "begins with"), ("+1,2", "three numbers")]
+    ("text", "complaint"), [("1,2,3", "positive click"), ("", "positive click"), ("+1,2", "three numbers")]
 )
 def test_a_click_without_a_sign_or_a_point_is_refused(text: str, complaint: str) -> None:
     with pytest.raises(PromptError, match=complaint):
@@ -200,7 +200,7 @@ def test_csv_with_another_line_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_a_frame_that_contradicts_the_file_is_refused(tmp_path: Path) -> None:
     path = file(tmp_path, "F.mrk.json", markups("LPS"))
-    with pytest.raises(PromptError, match="says that its points are lps, not ras"):
+    with pytest.raises(PromptError, match="gives its points in the frame lps, expected ras"):
         read_points(path, frame=Frame.RAS)
     assert read_points(path, frame=Frame.LPS).frame is Frame.LPS
 

@@ -61,7 +61,7 @@ def test_empty_masks() -> None:
 
 
 def test_masks_of_other_shapes_are_refused() -> None:
-    with pytest.raises(ValueError, match="different shapes"):
+    with pytest.raises(ValueError, match="masks of one shape"):
         agreement(cube()[1:], cube(), GEOMETRY)
 
 
