@@ -25,7 +25,7 @@ def test_the_change_makes_the_new_mask_of_the_old_one(seed: int, share: float, o
     before, after = random_mask(seed, share=share), random_mask(seed + 1, share=other)
     change = pack_change(*piece(after, rng), before=piece(before, rng), revision=7)
     assert np.array_equal(applied(before, change), after)
-    assert (change.base_revision, change.voxel_count) == (7, np.count_nonzero(after))
+    assert (change.base_revision, change.voxel_count) == (7, int(np.count_nonzero(after)))
     differing = np.argwhere(before != after)
     if len(differing):
         assert change.lower == tuple(differing.min(0)[::-1].tolist())
