@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sixpoint.errors import FailedPrecondition
+from sixpoint.io.atomic_files import write_file
 from sixpoint.model_spec import SegmentationSpec
-from trainer.data.atomic_files import write_atomically
 from trainer.data.datasets import Dataset, Split, read_dataset, split_cases
 from trainer.data.fingerprint import Fingerprint, complete_spec, compute_fingerprint
 
@@ -56,7 +56,7 @@ def check_identity(saved: Mapping[str, Any], wanted: Mapping[str, Any], *, out: 
 
 def write_split(split: Split, *, out: Path) -> None:
     """Write ``split.json`` for people to read. Check the identity of the folder's run first."""
-    write_atomically(out / _SPLIT, json.dumps(asdict(split), indent=1).encode())
+    write_file(out / _SPLIT, json.dumps(asdict(split), indent=1).encode())
 
 
 def prepare_experiment(

@@ -15,8 +15,8 @@ import numpy as np
 
 from sixpoint._typing import Points, Vector
 from sixpoint.errors import DatasetError, ModelSpecError
+from sixpoint.io.atomic_files import write_file
 from sixpoint.model_spec import SegmentationSpec, Task
-from trainer.data.atomic_files import write_atomically
 from trainer.data.datasets import Case, Dataset, read_case
 
 __all__ = ["MAX_PATCH_VOXELS", "Fingerprint", "complete_spec", "compute_fingerprint"]
@@ -52,7 +52,7 @@ class Fingerprint:
 
     def write(self, path: Path) -> None:
         """Write the fingerprint as JSON."""
-        write_atomically(path, json.dumps(asdict(self), indent=1).encode())
+        write_file(path, json.dumps(asdict(self), indent=1).encode())
 
     @classmethod
     def read(cls, path: Path) -> Fingerprint:

@@ -12,8 +12,8 @@ import torch
 import yaml
 
 from sixpoint.errors import InvalidArgument
+from sixpoint.io.atomic_files import write_file
 from sixpoint.model_spec import ModelSpec
-from trainer.data.atomic_files import write_atomically
 
 __all__ = ["CHECKPOINT", "SPEC", "publish", "read_weights", "save_atomically"]
 
@@ -33,7 +33,7 @@ def publish(out: Path, weights: Mapping[str, torch.Tensor], spec: ModelSpec) -> 
     """
     save_atomically(out / CHECKPOINT, {"state_dict": {name: value.cpu() for name, value in weights.items()}})
     text = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    write_atomically(out / SPEC, text.encode())
+    write_file(out / SPEC, text.encode())
 
 
 def read_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
@@ -53,4 +53,4 @@ def save_atomically(path: Path, state: dict[str, Any]) -> None:
     """Write a file with ``torch.save``, whole or not at all."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    write_atomically(path, buffer.getvalue())
+    write_file(path, buffer.getvalue())

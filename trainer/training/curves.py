@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from trainer.data.atomic_files import write_atomically
+from sixpoint.io.atomic_files import write_file
 
 __all__ = ["draw_curves"]
 
@@ -39,4 +39,4 @@ def draw_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
         right.legend(loc="lower right", fontsize="small")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
-    write_atomically(path, buffer.getvalue())
+    write_file(path, buffer.getvalue())

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from sixpoint.errors import InvalidArgument
-from trainer.data.atomic_files import write_atomically
+from sixpoint.io.atomic_files import write_file
 from trainer.data.batch_reuse import reuse_batches
 from trainer.data.dataloader import Batch, BatchStream, iterate_batches
 from trainer.simulation import gpu_clicks
@@ -278,7 +278,7 @@ class _Run:
         minutes = round(learner.elapsed_s / 60, 2)
         counters = {"step": learner.step, "shown": learner.samples_seen, "minutes": minutes, "loss": learner.loss}
         learner.history.append({**counters, **figures})
-        write_atomically(config.out / "metrics.json", json.dumps(learner.history, indent=1).encode())
+        write_file(config.out / "metrics.json", json.dumps(learner.history, indent=1).encode())
         if best:
             changes = {
                 "metrics": {**config.spec.metrics, **figures},

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from sixpoint.io.atomic_files import write_file
 from sixpoint.model_spec import SegmentationSpec
-from trainer.data.atomic_files import write_atomically
 from trainer.data.experiment import check_identity
 from trainer.training.checkpoint import publish, save_atomically
 from trainer.training.config import TrainConfig
@@ -112,5 +112,5 @@ class RunState:
 
     def write_history(self, out: Path) -> None:
         """Write the history as ``metrics.json`` and ``curves.png``."""
-        write_atomically(out / "metrics.json", json.dumps(self.history, indent=1).encode())
+        write_file(out / "metrics.json", json.dumps(self.history, indent=1).encode())
         draw_curves(self.history, out / "curves.png")

@@ -11,7 +11,6 @@ import pytest
 import trainer
 from sixpoint.errors import ModelSpecError
 from sixpoint.model_spec import ModelSpec
-from trainer.data.atomic_files import write_atomically
 from trainer.data.spec_files import read_spec_mapping
 from trainer.training.network import build_network
 
@@ -63,26 +62,3 @@ def test_what_is_usual_may_be_said(task: str, activation: str) -> None:
         task, axes="SPL", scale=[1.0], offset=[0.0], activation=activation, channels=list(range(usual.output_shape[0]))
     )
     assert build_network(said).state_dict().keys() == build_network(usual).state_dict().keys()
-
-
-def test_two_that_write_one_file_at_once_do_not_take_each_others_half(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, replace = tmp_path / "split.json", Path.replace
-
-    def other_first(partial: Path, target: Path) -> Path:
-        monkeypatch.setattr(Path, "replace", replace)
-        write_atomically(path, b"other")
-        return partial.replace(target)
-
-    monkeypatch.setattr(Path, "replace", other_first)
-    write_atomically(path, b"mine")
-    assert path.read_bytes() == b"mine"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "split.json").mkdir()
-    with pytest.raises(OSError, match="directory"):
-        write_atomically(tmp_path / "split.json", b"mine")
-    assert [path.name for path in tmp_path.iterdir()] == ["split.json"]
