@@ -1,1 +1,4 @@
-"""From a trained checkpoint to a model that Triton serves: exported, compared, described, and put in its place."""
+"""Export trained models to ONNX or TensorRT, compare them with the original, and publish them to Triton.
+
+Imports run one way: publishing -> repository -> parity -> graph, and publishing, hub -> sources -> graph.
+"""

@@ -1,1 +1,1 @@
-"""Turn a network into a model file: adapters, ONNX export, quantisation, TensorRT."""
+"""Turn a network into an ONNX file: adapters, export, float16, quantisation, external data."""

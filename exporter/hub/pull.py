@@ -208,12 +208,15 @@ def _hugging_face(client: httpx.Client, name: str, revision: str, host: str) -> 
             f"{host} returns status {response.status_code} for {name} at {revision}: check name and revision"
         )
     content = response.json()
-    entries = [one for one in content.get("siblings", []) if not one["rfilename"].startswith(".")]
+    entries = [entry for entry in content.get("siblings", []) if not entry["rfilename"].startswith(".")]
     folder = name.rpartition("/")[2]
     return _Listing(
         folder,
-        {f"{folder}/{one['rfilename']}": f"{host}/{name}/resolve/{revision}/{one['rfilename']}" for one in entries},
-        {f"{folder}/{one['rfilename']}": one["lfs"]["sha256"] for one in entries if one.get("lfs")},
+        {
+            f"{folder}/{entry['rfilename']}": f"{host}/{name}/resolve/{revision}/{entry['rfilename']}"
+            for entry in entries
+        },
+        {f"{folder}/{entry['rfilename']}": entry["lfs"]["sha256"] for entry in entries if entry.get("lfs")},
         folder=True,
         licence=str((content.get("cardData") or {}).get("license", "")),
     )

@@ -1,1 +1,1 @@
-"""Compare the forms of one model: PyTorch, ONNX Runtime, Triton."""
+"""Compare the forms of a model on the same inputs: PyTorch, ONNX Runtime, Triton."""

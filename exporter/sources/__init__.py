@@ -1,1 +1,1 @@
-"""Read a model in whatever form it comes: checkpoint, ONNX, TorchScript, Clara or MONAI bundle."""
+"""Read models from checkpoints, MONAI bundles, ONNX and TorchScript files, and Clara models."""

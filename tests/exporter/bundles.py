@@ -131,7 +131,7 @@ CONFIG: dict[str, Any] = {
 
 
 def config(**changes: Any) -> dict[str, Any]:
-    """The config of a bundle like ``spleen_ct_segmentation``, with some of its entries changed."""
+    """Return the config of a bundle like ``spleen_ct_segmentation``, with changed entries."""
     return {**copy.deepcopy(CONFIG), **changes}
 
 
@@ -172,10 +172,10 @@ def deep_edit() -> dict[str, Any]:
 
 
 def network_of(content: dict[str, Any]) -> torch.nn.Module:
-    """The network that MONAI itself makes of a config."""
+    """Build the network of a config with MONAI's own parser."""
     parser = ConfigParser(copy.deepcopy({key: value for key, value in content.items() if key != "imports"}))
     if isinstance(parser["network_def"], dict):
-        parser["network_def"].pop("img_size", None)  # as today's MONAI has no more
+        parser["network_def"].pop("img_size", None)  # removed from today's MONAI
     network: torch.nn.Module = parser.get_parsed_content("network_def")
     return network.eval()
 
@@ -188,7 +188,7 @@ def write_bundle(
     yaml: bool = False,
     seed: int = 0,
 ) -> torch.nn.Module:
-    """Write a bundle; returns its network, in evaluation mode."""
+    """Write a bundle; return its network in evaluation mode."""
     content, about = content or config(), about or metadata()
     for name in ("configs", "models", "docs"):
         (folder / name).mkdir(parents=True)
@@ -198,12 +198,12 @@ def write_bundle(
     ConfigParser.export_config_file(content, str(folder / "configs" / f"inference.{ending}"), fmt=ending)
     torch.manual_seed(seed)
     network = network_of(content)
-    for value in network.parameters():  # so that answers differ from voxel to voxel
+    for value in network.parameters():  # larger weights, so that outputs differ between voxels
         value.data *= 1.5
     torch.save(network.state_dict(), folder / "models" / "model.pt")
     return network
 
 
 def zipped(folder: Path) -> Path:
-    """A bundle as a zip archive with its folder inside, as the model zoo's."""
+    """Write a bundle as a zip archive with its folder inside, as the model zoo does."""
     return Path(shutil.make_archive(str(folder), "zip", folder.parent, folder.name))

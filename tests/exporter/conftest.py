@@ -22,7 +22,7 @@ from tests.exporter.specs import ANNOTATION
 
 @pytest.fixture
 def mapping() -> dict[str, Any]:
-    """The spec as a YAML reader returns it, to be changed at will."""
+    """The spec as a YAML reader returns it; each test gets its own copy."""
     return copy.deepcopy(ANNOTATION)
 
 
@@ -33,7 +33,7 @@ def spec() -> ModelSpec:
 
 @pytest.fixture(scope="session")
 def state(spec: ModelSpec) -> dict[str, torch.Tensor]:
-    """Weights large enough that probabilities differ from voxel to voxel."""
+    """Weights large enough that probabilities differ between voxels."""
     torch.manual_seed(0)
     return {key: value * 2 for key, value in build_network(spec).state_dict().items()}
 
@@ -54,7 +54,7 @@ def spec_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def exported(checkpoint: Path, spec_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with one version of one model, which no test may change."""
+    """A repository with one version of one model; tests must not change it."""
     repository = tmp_path_factory.mktemp("exported") / "model_repository"
     result = run("export", checkpoint, "--spec", spec_file, "--name", "tiny", "--repository", repository)
     assert result.exit_code == 0, result.stderr
@@ -63,7 +63,7 @@ def exported(checkpoint: Path, spec_file: Path, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture
 def repository(exported: Path, tmp_path: Path) -> Path:
-    """A copy of it, to be changed at will."""
+    """A copy of the exported repository that a test may change."""
     return Path(shutil.copytree(exported, tmp_path / "model_repository"))
 
 

@@ -1,4 +1,4 @@
-"""What lies between a network and the model's tensors: axes, numbers, activation, channels."""
+"""Adapters between a network and the model's tensors: axes, scaling, activation, channels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from exporter.graph.adapters import InputAdapter, OutputAdapter, network_shape
 from sixpoint.model_spec import ModelSpec
 
 LETTERS = {"L": (2, 1), "R": (2, -1), "P": (1, 1), "A": (1, -1), "S": (0, 1), "I": (0, -1)}
-"""Axis of a canonical array [z, y, x], and the step along it, that leads to each side of the patient."""
+"""Axis of a canonical array [z, y, x] and step along it, for each direction of the patient."""
 
 
 def spec(network: dict[str, Any] | None = None, **others: Any) -> ModelSpec:
@@ -29,7 +29,7 @@ def spec(network: dict[str, Any] | None = None, **others: Any) -> ModelSpec:
 
 
 @pytest.mark.parametrize("axes", ["SPL", "RAS", "LPS", "RPI", "ASL", "IAR"])
-def test_the_network_sees_its_own_axes_and_the_answer_comes_back_on_the_models(axes: str) -> None:
+def test_axes_are_permuted_for_the_network_and_back(axes: str) -> None:
     model = spec({"axes": axes, "activation": "none"})
     value = torch.rand(2, 1, 12, 10, 8)
     seen = InputAdapter(model)(value)
@@ -40,7 +40,7 @@ def test_the_network_sees_its_own_axes_and_the_answer_comes_back_on_the_models(a
     assert torch.equal(OutputAdapter(model)(seen), value)
 
 
-def test_the_network_sees_its_own_numbers() -> None:
+def test_intensities_are_scaled_for_the_network() -> None:
     model = spec({"scale": [0.5], "offset": [0.5]})
     assert torch.equal(
         InputAdapter(model)(torch.tensor([-1.0, 0.0, 1.0]).reshape(1, 1, 3, 1, 1)).flatten(), torch.tensor([0, 0.5, 1])
@@ -66,6 +66,8 @@ def test_the_network_sees_its_own_numbers() -> None:
     ],
     ids=["softmax", "probabilities", "another order", "sigmoid of some", "one of softmax"],
 )
-def test_the_head_makes_probabilities(network: dict[str, Any], others: dict[str, Any], expected: torch.Tensor) -> None:
+def test_the_output_adapter_returns_probabilities(
+    network: dict[str, Any], others: dict[str, Any], expected: torch.Tensor
+) -> None:
     logits = torch.tensor([1.0, 3.0, 2.0]).reshape(1, 3, 1, 1, 1)
     assert torch.allclose(OutputAdapter(spec(network, **others))(logits).flatten(), expected)

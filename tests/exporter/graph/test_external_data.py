@@ -1,4 +1,4 @@
-"""Models whose weights lie in a file of their own, as those over 2 GB must; here by a limit of a few kilobytes."""
+"""Models with external data, as for weights over 2 GB; here with a limit of a few kilobytes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def large(checkpoint: Path, spec_file: Path, tmp_path_factory: pytest.TempPathFa
 
 
 def another(one: PreparedModel, folder: Path) -> PreparedModel:
-    """The same, with other weights in the file beside it."""
+    """The same model with other weights in its weights file."""
     path = Path(shutil.copytree(one.model.parent, folder / "another"), one.model.name)
     data = path.with_name("model.onnx.data")
     data.write_bytes((np.frombuffer(data.read_bytes(), np.float32) * np.float32(0.9)).tobytes())
@@ -61,7 +61,7 @@ def whole(folder: Path) -> str:
 
 
 @pytest.mark.triton
-def test_the_real_triton_serves_it_and_versions_come_and_go(large: PreparedModel, tmp_path: Path) -> None:
+def test_triton_serves_versions_with_external_data(large: PreparedModel, tmp_path: Path) -> None:
     if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")
     models = FolderRepository(tmp_path / "repository")
@@ -89,7 +89,7 @@ def test_the_real_triton_serves_it_and_versions_come_and_go(large: PreparedModel
         assert models.versions("large") == [1]
 
 
-def test_an_object_store_has_the_graph_last_and_loses_it_first(
+def test_an_object_store_receives_the_graph_last_and_deletes_it_first(
     large: PreparedModel, s3_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models = ObjectStoreRepository(f"s3://models/{tmp_path.name.lower().replace('_', '-')}", lease=5)
@@ -121,7 +121,7 @@ def test_an_object_store_has_the_graph_last_and_loses_it_first(
     assert models.versions("large") == [1]
 
 
-def test_an_exported_one_is_published_again_to_the_byte(large: PreparedModel, tmp_path: Path) -> None:
+def test_an_exported_model_is_published_again_byte_for_byte(large: PreparedModel, tmp_path: Path) -> None:
     models = FolderRepository(tmp_path / "repository")
     publish(models, large, triton=None)
     done = run("publish", models.folder / "large", "--repository", tmp_path / "other")
@@ -141,7 +141,7 @@ def test_an_exported_one_is_published_again_to_the_byte(large: PreparedModel, tm
     ],
     ids=["missing", "cut off", "changed", "a link"],
 )
-def test_what_is_wrong_with_its_weights_is_told(
+def test_damaged_external_data_is_reported(
     damage: Callable[[Path], Any], expected: str, large: PreparedModel, tmp_path: Path
 ) -> None:
     models = FolderRepository(tmp_path / "repository")
@@ -153,12 +153,12 @@ def test_what_is_wrong_with_its_weights_is_told(
     assert done.stderr.count("\n") == 1
 
 
-# ONNX files of others
+# ONNX files from other tools
 
 
 @pytest.fixture
 def theirs(tmp_path: Path) -> Path:
-    """An ONNX file with every weight in a file of its own, and its spec beside it."""
+    """An ONNX file with every weight in a separate file, and its spec beside it."""
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Conv3d(1, 16, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv3d(16, 2, 1))
     path = tmp_path / "theirs" / "model.onnx"
@@ -174,7 +174,7 @@ def theirs(tmp_path: Path) -> Path:
 
 
 def renamed(path: Path, name: str) -> None:
-    """Let the first weight lie in a file of another name."""
+    """Rename the file that the first weight refers to."""
     model = onnx.load(path, load_external_data=False)
     for tensor in iter_tensors(model):
         if external_data_helper.uses_external_data(tensor):
@@ -184,7 +184,7 @@ def renamed(path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("largest", [1000, 2**31 - 1])
-def test_weights_beside_an_onnx_file_come_along(largest: int, theirs: Path, tmp_path: Path) -> None:
+def test_an_onnx_file_is_exported_with_its_external_data(largest: int, theirs: Path, tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     made = prepare(theirs, ExportOptions(max_file_bytes=largest), name="liver", folder=tmp_path / "work")
     assert made.parity.onnxruntime is not None
@@ -196,7 +196,7 @@ def test_weights_beside_an_onnx_file_come_along(largest: int, theirs: Path, tmp_
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/hostname", "a/../../secret", "", "a\\b"])
-def test_weights_outside_of_the_folder_are_refused(name: str, theirs: Path, tmp_path: Path) -> None:
+def test_weights_outside_the_folder_are_refused(name: str, theirs: Path, tmp_path: Path) -> None:
     renamed(theirs, name)
     (tmp_path / "secret").write_bytes(bytes(10000))
     for command in (("export", theirs, "--repository", tmp_path / "repository"), ("pull", f"file:{theirs}")):
@@ -208,13 +208,13 @@ def test_weights_outside_of_the_folder_are_refused(name: str, theirs: Path, tmp_
     assert not list((tmp_path / "cache").rglob("*.onnx"))
 
 
-def test_weights_that_are_not_there_are_told(theirs: Path, tmp_path: Path) -> None:
+def test_missing_external_data_is_reported(theirs: Path, tmp_path: Path) -> None:
     renamed(theirs, "nowhere.bin")
     with pytest.raises(InvalidArgument, match=r"a file that is missing from its folder: 'nowhere\.bin'"):
         prepare(theirs, ExportOptions(), name="liver", folder=tmp_path)
 
 
-def test_weights_are_pulled_with_the_file(theirs: Path, tmp_path: Path, host: Host) -> None:
+def test_external_data_is_pulled_with_the_file(theirs: Path, tmp_path: Path, host: Host) -> None:
     for path in theirs.parent.iterdir():
         host.content[f"/models/{path.name}"] = path.read_bytes()
     pulled = {}

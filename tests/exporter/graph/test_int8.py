@@ -32,7 +32,7 @@ from tests.support.servers import running_triton
 
 
 def mirrored(geometry: Geometry) -> Geometry:
-    """The same grid, stored with its first axis the other way round."""
+    """The same grid with its first axis reversed."""
     x, y, z = geometry.index_to_point(np.array([[geometry.size[0] - 1, 0, 0]], np.float64))[0]
     matrix = np.array(geometry.direction, np.float64).reshape(3, 3) @ np.diag([-1.0, 1.0, 1.0])
     a, b, c, d, e, f, g, h, i = map(float, matrix.ravel())
@@ -44,7 +44,7 @@ def mirrored(geometry: Geometry) -> Geometry:
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder pair: a phantom twice, its labels once saved with an axis the other way round."""
+    """A folder with images/ and labels/: the phantom twice, the second labels with a reversed axis."""
     folder = tmp_path_factory.mktemp("images")
     (folder / "images").mkdir()
     (folder / "labels").mkdir()
@@ -60,13 +60,13 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_inputs_are_made_of_images_and_the_extreme_points_of_their_labels(images: Path, spec: ModelSpec) -> None:
+def test_calibration_inputs_use_extreme_points_of_labels(images: Path, spec: ModelSpec) -> None:
     sample = calibration_inputs(images, spec)
     assert sample.source == "calibration"
     assert sample.batch.shape == (6, *spec.input_shape)  # three labels of two images
     heat = [channel.kind for channel in spec.input.channels].index("heatmap")
     assert (sample.batch[:, heat].reshape(6, -1).max(axis=1) > 0.5).all()
-    # Labels that are saved with other axes give the same points, but for ties.
+    # Labels stored with other axes give the same points, except for ties.
     for index in range(3):
         one, other = (sample.batch[number, heat].astype(float).ravel() for number in (index, 3 + index))
         assert np.corrcoef(one, other)[0, 1] > 0.9
@@ -75,7 +75,7 @@ def test_inputs_are_made_of_images_and_the_extreme_points_of_their_labels(images
 
 
 @pytest.mark.triton
-def test_it_is_smaller_judged_by_its_masks_and_served_by_triton(
+def test_a_quantised_model_is_judged_by_its_masks_and_served_by_triton(
     checkpoint: Path, spec_file: Path, images: Path, tmp_path: Path
 ) -> None:
     if not TRITON_ENVIRONMENT.is_dir():
@@ -105,15 +105,15 @@ def test_it_is_smaller_judged_by_its_masks_and_served_by_triton(
         assert weight.op_type == "DequantizeLinear"
         assert kinds[weight.input[0]] == onnx.TensorProto.INT8
     assert run("validate", repository).exit_code == 0
-    shown = run("versions", "tiny", "--repository", repository).stdout
-    assert re.search(r" 8 ", shown), shown
-    # Published again elsewhere it is still in int8.
+    output = run("versions", "tiny", "--repository", repository).stdout
+    assert re.search(r" 8 ", output), output
+    # Its precision is int8 after it was published again elsewhere.
     done = run("publish", repository / "tiny", "--repository", tmp_path / "other", "--json")
     assert done.exit_code == 0, done.stderr
     assert json.loads((tmp_path / "other" / "tiny" / "1" / "version.json").read_text())["precision"] == "int8"
 
 
-def test_somebody_elses_onnx_file_is_quantised_too(images: Path, tmp_path: Path) -> None:
+def test_an_onnx_file_is_quantised(images: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Conv3d(1, 8, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv3d(8, 2, 1))
     torch.onnx.export(
@@ -131,9 +131,7 @@ def test_somebody_elses_onnx_file_is_quantised_too(images: Path, tmp_path: Path)
     assert "(0.9700 required)" in done.stdout
 
 
-def test_masks_that_agree_less_than_asked_are_refused_with_the_figure(
-    checkpoint: Path, spec_file: Path, images: Path, tmp_path: Path
-) -> None:
+def test_a_dice_below_the_limit_is_refused(checkpoint: Path, spec_file: Path, images: Path, tmp_path: Path) -> None:
     where = ("--spec", spec_file, "--name", "tiny", "--repository", tmp_path / "repository")
     done = run("export", checkpoint, *where, "--precision", "int8", "--calibrate", images, "--least-dice", 1)
     assert done.exit_code == 5
@@ -145,7 +143,7 @@ def test_masks_that_agree_less_than_asked_are_refused_with_the_figure(
 
 
 def answering(path: Path, *, names: list[str]) -> None:
-    """A model without weights: of its image x, for each label, x, 1 - x, its square, or 0."""
+    """Write a model without weights that returns, for each label, the image x, 1 - x, its square, or 0."""
     shape: list[int | str] = ["batch", 1, 16, 16, 24]
     of = {"same": ("Identity", ["INPUT"]), "inverted": ("Sub", ["one", "INPUT"])}
     of |= {"other": ("Mul", ["INPUT", "INPUT"]), "wiped out": ("Mul", ["INPUT", "zero"])}
@@ -162,7 +160,7 @@ def answering(path: Path, *, names: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kept", "lost"),
+    ("labels", "damaged"),
     [
         (["same"], ["inverted"]),
         (["same"], ["wiped out"]),
@@ -172,21 +170,21 @@ def answering(path: Path, *, names: list[str]) -> None:
     ],
     ids=lambda names: ", ".join(names),
 )
-def test_a_label_that_is_lost_is_refused_where_labels_may_overlap(
-    kept: list[str], lost: list[str], tmp_path: Path
+def test_a_lost_label_is_refused_where_labels_may_overlap(
+    labels: list[str], damaged: list[str], tmp_path: Path
 ) -> None:
     mapping = {
         **SEGMENTATION,
-        "labels": ["liver", "tumour"][: len(kept)],
+        "labels": ["liver", "tumour"][: len(labels)],
         "output": {"dtype": "FP32", "exclusive": False, "threshold": 0.3},
         "network": {"name": "ONNX", "activation": "none"},
     }
     spec = ModelSpec.from_mapping({**mapping, "input": {**SEGMENTATION["input"], "dtype": "FP32"}})
     batch = np.random.default_rng(0).random((2, *spec.input_shape), np.float32)
 
-    class Kept(torch.nn.Module):
+    class Reference(torch.nn.Module):
         def forward(self, image: torch.Tensor) -> torch.Tensor:
-            return torch.cat([image * image if name == "other" else image for name in kept], dim=1)
+            return torch.cat([image * image if name == "other" else image for name in labels], dim=1)
 
     def dice(names: list[str]) -> float:
         path = tmp_path / "model.onnx"
@@ -195,7 +193,7 @@ def test_a_label_that_is_lost_is_refused_where_labels_may_overlap(
             OnnxRunner(path, spec),
             spec,
             ParityInputs("calibration", batch),
-            network=ProbabilityNetwork(Kept(), spec),
+            network=ProbabilityNetwork(Reference(), spec),
             reference="pytorch",
             tolerance=2 / 255,
             least_dice=0.97,
@@ -203,9 +201,9 @@ def test_a_label_that_is_lost_is_refused_where_labels_may_overlap(
         assert report.onnxruntime is not None
         return report.onnxruntime.dice
 
-    assert dice(kept) == 1
+    assert dice(labels) == 1
     with pytest.raises(FailedPrecondition, match=r"the model in int8 has a mean Dice of 0\.\d{4} .* \(--least-dice\)"):
-        dice(lost)
+        dice(damaged)
 
 
 def lose(folder: Path) -> None:
@@ -239,7 +237,7 @@ def clear(folder: Path) -> None:
         (clear, "has no label that spans"),
     ],
 )
-def test_a_folder_to_calibrate_on_that_will_not_do_is_told(
+def test_an_unusable_calibration_folder_is_reported(
     damage: Callable[[Path], None], expected: str, images: Path, spec: ModelSpec, tmp_path: Path
 ) -> None:
     for part in ("images", "labels"):
@@ -262,7 +260,7 @@ def test_a_folder_to_calibrate_on_that_will_not_do_is_told(
         ),
     ],
 )
-def test_flags_that_do_not_go_together_are_told(
+def test_contradicting_flags_are_reported(
     flags: tuple[str, ...],
     expected: str,
     checkpoint: Path,

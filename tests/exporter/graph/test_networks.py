@@ -1,4 +1,4 @@
-"""Kinds of networks that MONAI has: each exported, compared with PyTorch, and served by the real Triton."""
+"""Every supported network of MONAI is exported, compared with PyTorch, and served by the real Triton."""
 
 from __future__ import annotations
 
@@ -75,30 +75,30 @@ def spec_of(kind: str) -> ModelSpec:
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where every test leaves its model for the last one."""
+    """The repository that the tests of this module export to, and that the last one serves."""
     return tmp_path_factory.mktemp("networks") / "repository"
 
 
 def weights(kind: str) -> torch.nn.Module:
     torch.manual_seed(0)
     network = build_network(spec_of(kind))
-    for value in network.parameters():  # so that answers differ from voxel to voxel
+    for value in network.parameters():  # larger weights, so that outputs differ between voxels
         value.data *= 1.5
     return network
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_is_exported_and_answers_as_in_pytorch(kind: str, repository: Path, tmp_path: Path) -> None:
+def test_each_network_exports_within_the_tolerance(kind: str, repository: Path, tmp_path: Path) -> None:
     torch.save(weights(kind).state_dict(), tmp_path / "model.pt")
     (tmp_path / "spec.yaml").write_text(spec_of(kind).to_json())
-    # The phantom's first patch is air, of nearly one value, which ONNX Runtime normalises less exactly than PyTorch.
+    # The phantom's first patch is air with nearly constant values, where ONNX Runtime's normalisation is less exact.
     result = run("export", tmp_path / "model.pt", "--name", kind, "--repository", repository, "--tolerance", 5e-4)
     assert result.exit_code == 0, result.stderr
 
 
 @pytest.mark.triton
 @pytest.mark.skipif(not TRITON_ENVIRONMENT.is_dir(), reason="Triton is not installed: make triton")
-def test_triton_serves_them_all(repository: Path) -> None:
+def test_triton_serves_every_network(repository: Path) -> None:
     exported = sorted(path.name for path in repository.iterdir())
     assert exported == sorted(KINDS)
     differences = {}
@@ -115,6 +115,6 @@ def test_triton_serves_them_all(repository: Path) -> None:
             tensor.set_data_from_numpy(batch)
             answer = client.infer(kind, [tensor]).as_numpy(spec.output.name)
             assert answer is not None
-            assert np.ptp(expected) > 0.01, kind  # the comparison is of something
+            assert np.ptp(expected) > 0.01, kind  # outputs that vary make the comparison meaningful
             differences[kind] = float(np.abs(probabilities(answer) - expected).max())
     assert {kind: value for kind, value in differences.items() if value > 1e-4} == {}, json.dumps(differences)

@@ -1,4 +1,4 @@
-"""Fetching models, from a real HTTP server that lays files out as the hosts do."""
+"""Pulling models from an HTTP server that lays files out as the public hosts do."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("source", "path"), [("monai:spleen_ct@0.5.4", ZOO), ("ngc:spleen_ct@0.5.4", NGC)])
-def test_an_archive_is_fetched_once_and_exported(
+def test_an_archive_is_downloaded_once_and_exported(
     source: str, path: str, host: Host, bundle: Path, tmp_path: Path
 ) -> None:
     host.content[path] = zipped(bundle).read_bytes()
@@ -48,7 +48,7 @@ def test_an_archive_is_fetched_once_and_exported(
         assert "| Licence | Apache-2.0 |" in (tmp_path / "repository" / "spleen_ct" / "README.md").read_text()
 
 
-def test_a_repository_of_the_hub_is_fetched_as_a_folder(host: Host, bundle: Path, tmp_path: Path) -> None:
+def test_a_hub_repository_is_downloaded_as_a_folder(host: Host, bundle: Path, tmp_path: Path) -> None:
     files = {str(path.relative_to(bundle)): path.read_bytes() for path in bundle.rglob("*") if path.is_file()}
     siblings: list[dict[str, Any]] = [{"rfilename": ".gitattributes"}, *({"rfilename": name} for name in files)]
     for entry in siblings:
@@ -68,7 +68,7 @@ def test_a_repository_of_the_hub_is_fetched_as_a_folder(host: Host, bundle: Path
     assert "model.pt has SHA-256" in result.stderr
 
 
-def test_what_broke_off_goes_on_where_it_stopped(host: Host, bundle: Path, tmp_path: Path) -> None:
+def test_an_interrupted_download_resumes(host: Host, bundle: Path, tmp_path: Path) -> None:
     content = host.content["/models/spleen.zip"] = zipped(bundle).read_bytes()
     host.breaks = [1000, 1000, 1000, 500]
     source = f"{host.url}/models/spleen.zip"
@@ -81,7 +81,7 @@ def test_what_broke_off_goes_on_where_it_stopped(host: Host, bundle: Path, tmp_p
     assert Path(json.loads(result.stdout)["path"]).read_bytes() == content
 
 
-def test_a_file_that_changed_meanwhile_is_fetched_whole(host: Host, bundle: Path, tmp_path: Path) -> None:
+def test_a_file_that_changed_is_downloaded_from_the_start(host: Host, bundle: Path, tmp_path: Path) -> None:
     host.content["/spleen.zip"] = b"old" * 1000
     host.breaks = [100, 0, 0]
     assert pull(host, f"{host.url}/spleen.zip", tmp_path / "cache").exit_code == 7
@@ -91,13 +91,13 @@ def test_a_file_that_changed_meanwhile_is_fetched_whole(host: Host, bundle: Path
     assert Path(json.loads(result.stdout)["path"]).read_bytes() == content
 
 
-def test_a_file_on_this_machine_is_taken_too(host: Host, bundle: Path, tmp_path: Path) -> None:
+def test_a_local_file_is_pulled(host: Host, bundle: Path, tmp_path: Path) -> None:
     result = pull(host, f"file:{zipped(bundle)}", tmp_path / "cache", "--offline")
     assert result.exit_code == 0, result.stderr
     assert Path(json.loads(result.stdout)["path"]).name == "spleen_ct.zip"
 
 
-def test_a_file_on_this_machine_that_changed_is_taken_anew(host: Host, tmp_path: Path) -> None:
+def test_a_changed_local_file_is_pulled_again(host: Host, tmp_path: Path) -> None:
     source = tmp_path / "net.pt"
     for value in (1.0, 2.0):
         torch.save({"state_dict": {"weight": torch.tensor([value])}}, source)
@@ -110,7 +110,7 @@ def test_a_file_on_this_machine_that_changed_is_taken_anew(host: Host, tmp_path:
     assert json.loads(pull(host, f"file:{source}", tmp_path / "cache").stdout) == report
 
 
-def test_the_file_of_another_folder_is_another_one(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_files_of_equal_name_are_kept_apart(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = []
     for name, value in (("a", 1.0), ("b", 2.0)):
         (tmp_path / name).mkdir()
@@ -137,7 +137,7 @@ def test_the_file_of_another_folder_is_another_one(host: Host, tmp_path: Path, m
         ("file:/none.zip", (), 4, "there is no file"),
     ],
 )
-def test_what_cannot_be_fetched_is_told_in_one_line(
+def test_an_unavailable_source_is_reported_in_one_line(
     source: str, flags: tuple[str, ...], code: int, expected: str, host: Host, tmp_path: Path
 ) -> None:
     result = pull(host, source, tmp_path / "cache", *flags)
@@ -146,7 +146,7 @@ def test_what_cannot_be_fetched_is_told_in_one_line(
     assert re.search(expected, result.stderr)
 
 
-def test_another_checksum_is_told_and_nothing_stays(host: Host, tmp_path: Path) -> None:
+def test_a_wrong_checksum_is_reported_and_no_file_stays(host: Host, tmp_path: Path) -> None:
     host.content["/model.onnx"] = b"x" * 10
     result = pull(host, f"{host.url}/model.onnx", tmp_path / "cache", "--sha256", "ab" * 32)
     assert result.exit_code == 3
@@ -154,7 +154,7 @@ def test_another_checksum_is_told_and_nothing_stays(host: Host, tmp_path: Path) 
     assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
 
 
-def test_code_in_what_was_fetched_does_not_run_and_nothing_stays(host: Host, bundle: Path, tmp_path: Path) -> None:
+def test_code_in_a_download_does_not_run_and_no_file_stays(host: Host, bundle: Path, tmp_path: Path) -> None:
     folder = tmp_path / "evil"
     write_bundle(folder)
     torch.save({"state_dict": {}, "extra": Bomb(tmp_path / "mark")}, folder / "models" / "model.pt")

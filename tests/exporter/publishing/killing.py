@@ -1,4 +1,4 @@
-"""Publishes in processes that can be killed: one process imports everything once, and forks for each."""
+"""Publish in processes that can be killed: one process imports everything once, and forks each publisher."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.exporter.publish_helpers import prepared_model
 
 
 def main(repository: str, address: str) -> None:
-    """For every line read, publish in a new process, and write its id; "done" when one ended by itself."""
+    """Fork a publisher for every input line; write its process id, and "done" when it has ended."""
     with tempfile.TemporaryDirectory() as folder:
         ready = prepared_model(Path(folder))
         sys.stdout.write("ready\n")
@@ -22,7 +22,7 @@ def main(repository: str, address: str) -> None:
         ended = 0
         for _ in sys.stdin:
             if ended:
-                # Not before: who decided to kill it a moment too late must find its id, and no other process's.
+                # Reaped only now, so that a late kill cannot hit another process with the same id.
                 os.waitpid(ended, 0)
             child = os.fork()
             if not child:

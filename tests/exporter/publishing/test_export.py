@@ -1,4 +1,4 @@
-"""From a checkpoint to what Triton answers."""
+"""Export of a checkpoint, up to Triton's answers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def wrapped(spec: ModelSpec, state: dict[str, torch.Tensor]) -> ProbabilityNetwo
     return ProbabilityNetwork(network, spec).eval()
 
 
-def test_what_is_exported_is_valid(exported: Path) -> None:
+def test_an_exported_repository_is_valid(exported: Path) -> None:
     result = run("validate", exported, "--json")
     assert result.exit_code == 0
     report = json.loads(result.stdout)
@@ -50,11 +50,11 @@ def test_what_is_exported_is_valid(exported: Path) -> None:
 
 @pytest.mark.triton
 @needs_triton
-def test_triton_answers_as_pytorch_does(exported: Path, spec: ModelSpec, state: dict[str, torch.Tensor]) -> None:
+def test_triton_agrees_with_pytorch(exported: Path, spec: ModelSpec, state: dict[str, torch.Tensor]) -> None:
     batch = synthetic_batch(spec, 3)
     with torch.inference_mode():
         expected = wrapped(spec, state)(torch.from_numpy(batch)).numpy()
-    assert np.ptp(expected) > 100  # the comparison below is of something
+    assert np.ptp(expected) > 100  # outputs that vary make the comparison below meaningful
     settings = LocalTritonSettings(
         model_repository=exported,
         environment=TRITON_ENVIRONMENT,
@@ -81,10 +81,10 @@ def test_triton_answers_as_pytorch_does(exported: Path, spec: ModelSpec, state: 
     finally:
         asyncio.run(triton.stop())
     for answer, (first, last) in zip(answers, [(0, 3), (0, 1), (1, 2), (1, 3), (2, 3)] * 4, strict=True):
-        assert np.abs(answer - expected[first:last]).max() <= 1  # a rounding
+        assert np.abs(answer - expected[first:last]).max() <= 1  # rounding
 
 
-def test_an_export_is_recorded_as_a_publish_is(exported: Path) -> None:
+def test_an_export_has_a_record_like_a_publish(exported: Path) -> None:
     folder = exported / "tiny" / "1"
     files = {path.name for path in folder.iterdir()}
     assert files == {"model.onnx", "version.json", "parity.json", "parity.npz"}
@@ -98,7 +98,7 @@ def test_an_export_is_recorded_as_a_publish_is(exported: Path) -> None:
     assert [one["state"] for one in listed] == ["serving"]
 
 
-def test_the_file_names_no_place_of_this_machine(exported: Path) -> None:
+def test_the_file_contains_no_path_of_this_machine(exported: Path) -> None:
     folder = exported / "tiny" / "1"
     content = (folder / "model.onnx").read_bytes()
     for place in (str(Path.cwd()), str(Path(torch.__file__).parents[1]), str(Path.home()), "site-packages"):
@@ -107,7 +107,7 @@ def test_the_file_names_no_place_of_this_machine(exported: Path) -> None:
     assert {entry.key for entry in model.metadata_props} == {"checkpoint_sha256", "monai", "onnx", "torch"}
 
 
-def test_the_next_export_is_the_next_version_and_keeps_what_was_written_below_the_card(
+def test_the_next_export_is_the_next_version_and_keeps_text_below_the_card(
     repository: Path, checkpoint: Path, spec_file: Path
 ) -> None:
     card = repository / "tiny" / "README.md"
@@ -124,7 +124,7 @@ def test_the_next_export_is_the_next_version_and_keeps_what_was_written_below_th
 
 
 @pytest.mark.parametrize("dtype", ["FP16", "FP32"])
-def test_other_types_at_the_ends_export_too(
+def test_other_tensor_types_export(
     dtype: str, mapping: dict[str, Any], state: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
     mapping["input"]["dtype"] = dtype
@@ -136,14 +136,16 @@ def test_other_types_at_the_ends_export_too(
     assert check_batches(OnnxRunner(path, spec), spec, network=network, tolerance=1e-3) < 1e-3
 
 
-def test_a_model_that_is_off_is_refused(exported: Path, spec: ModelSpec, state: dict[str, torch.Tensor]) -> None:
+def test_a_model_that_differs_from_its_network_is_refused(
+    exported: Path, spec: ModelSpec, state: dict[str, torch.Tensor]
+) -> None:
     other = wrapped(spec, {key: value * 0.5 for key, value in state.items()})
     runner = OnnxRunner(exported / "tiny" / "1" / "model.onnx", spec)
     with pytest.raises(FailedPrecondition, match=r"differs from PyTorch by .* in a probability; 0\.0078 is allowed"):
         check_batches(runner, spec, network=other, tolerance=2 / 255)
 
 
-def test_a_network_that_pytorch_cannot_export_is_named(mapping: dict[str, Any], tmp_path: Path) -> None:
+def test_a_network_that_pytorch_cannot_export_is_reported(mapping: dict[str, Any], tmp_path: Path) -> None:
     class Moody(torch.nn.Module):
         def forward(self, value: torch.Tensor) -> torch.Tensor:
             return value[:, :1] if float(value.sum()) > 0 else -value[:, :1]
@@ -153,7 +155,7 @@ def test_a_network_that_pytorch_cannot_export_is_named(mapping: dict[str, Any], 
         export_onnx(ProbabilityNetwork(Moody(), spec).eval(), spec, tmp_path / "model.onnx", metadata={})
 
 
-def test_the_command_line_says_what_is_wrong_in_one_line(checkpoint: Path, spec_file: Path, tmp_path: Path) -> None:
+def test_errors_are_reported_in_one_line(checkpoint: Path, spec_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     cases = {
         "there is no model": (tmp_path / "none.pt", spec_file, "tiny"),
@@ -178,7 +180,7 @@ def test_the_command_line_says_what_is_wrong_in_one_line(checkpoint: Path, spec_
     ],
     ids=["syntax", "missing field", "unknown channel"],
 )
-def test_a_bad_spec_is_explained(text: str, expected: str, checkpoint: Path, tmp_path: Path) -> None:
+def test_an_invalid_spec_is_explained(text: str, expected: str, checkpoint: Path, tmp_path: Path) -> None:
     spec = tmp_path / "spec.yaml"
     spec.write_text(text)
     result = run("export", checkpoint, "--spec", spec, "--name", "tiny", "--repository", tmp_path / "out")

@@ -1,4 +1,4 @@
-"""A publisher killed at any moment: the repository validates, Triton serves, and the next one cleans up."""
+"""Publishers that are killed: the repository stays valid, Triton serves, and the next publisher cleans up."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.servers import running_triton
 
 KILLS = int(os.environ.get("EXPORTER_KILLS", "15"))
-# A publish takes about so long.
+# About the duration of a publish.
 SECONDS = 1.5
 
 
@@ -65,7 +65,7 @@ def start(process: subprocess.Popen[str]) -> tuple[int, threading.Event]:
 
 @pytest.mark.triton
 @pytest.mark.timeout(60 + 5 * KILLS)
-def test_a_publisher_killed_at_any_moment_leaves_a_repository_that_validates_and_a_triton_that_serves(
+def test_a_killed_publisher_leaves_a_valid_repository_and_a_serving_triton(
     tmp_path: Path,
 ) -> None:
     if not TRITON_ENVIRONMENT.is_dir():
@@ -97,7 +97,7 @@ def test_a_publisher_killed_at_any_moment_leaves_a_repository_that_validates_and
     assert [path for path in models.folder.rglob("*") if path.name.startswith(".")] == []
 
 
-def test_publishers_at_once_take_turns(tmp_path: Path) -> None:
+def test_concurrent_publishers_take_turns(tmp_path: Path) -> None:
     tiny = prepared_model(tmp_path)
     models = FolderRepository(tmp_path / "repository")
     with ThreadPoolExecutor(4) as pool:

@@ -1,4 +1,4 @@
-"""Half precision and TensorRT: what is written, what is refused."""
+"""Half precision and the TensorRT accelerator."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from tests.exporter.command_line import run
 GOLDEN = Path(__file__).parent / "golden" / "tensorrt.pbtxt"
 
 
-def test_a_network_in_half_precision_is_half_as_large_and_nearly_the_same(
-    checkpoint: Path, spec_file: Path, tmp_path: Path
-) -> None:
+def test_half_precision_halves_the_size_and_keeps_the_masks(checkpoint: Path, spec_file: Path, tmp_path: Path) -> None:
     where = ("--spec", spec_file, "--repository", tmp_path / "models")
     sizes = {}
     for precision in ("fp32", "fp16"):
@@ -49,7 +47,7 @@ def test_an_exported_model_keeps_its_precision(exported: Path, tmp_path: Path) -
 
 
 def test_the_config_that_asks_for_tensorrt_is_the_golden_one(spec: ModelSpec, exported: Path, tmp_path: Path) -> None:
-    """After an intended change: write ``to_text()`` to the file, and read the difference."""
+    """After an intended change, write ``to_text()`` to the file and review the difference."""
     done = run("publish", exported / "tiny", "--repository", tmp_path, "--tensorrt", "accelerator")
     assert done.exit_code == 0, done.stderr
     config = ModelConfig.read(tmp_path / "tiny")
@@ -58,7 +56,7 @@ def test_the_config_that_asks_for_tensorrt_is_the_golden_one(spec: ModelSpec, ex
     assert f"optimization {{\n{asked}\n}}\n" == GOLDEN.read_text()
 
 
-def test_the_job_is_a_manifest_for_the_version(exported: Path) -> None:
+def test_the_job_manifest_is_for_the_version(exported: Path) -> None:
     done = run("tensorrt-job", "tiny", "--gpu", "NVIDIA-L4", "--repository", exported)
     assert done.exit_code == 0, done.stderr
     job = yaml.safe_load(done.stdout)

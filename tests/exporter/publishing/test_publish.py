@@ -1,4 +1,4 @@
-"""Publishing to the real Triton: always a version that serves, and nothing left of what failed."""
+"""Publishing to the real Triton: a version serves at every moment, and failed versions leave nothing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> PreparedModel:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTriton]:
-    """A Triton of these tests' own, which each changes under names of its own."""
+    """A Triton of this module; each test uses other model names."""
     if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")
     repository = tmp_path_factory.mktemp("served") / "repository"
@@ -64,7 +64,7 @@ def named(one: PreparedModel, name: str) -> PreparedModel:
 
 
 def inverted(one: PreparedModel, folder: Path) -> PreparedModel:
-    """The same, but for a model's file that answers otherwise, and a parity report that knows nothing of it."""
+    """The same model with a file that gives other answers than its parity report states."""
     model = onnx.load(one.model)
     for weight in model.graph.initializer:
         if weight.name == "ten":
@@ -94,7 +94,7 @@ def test_a_version_serves_at_every_moment_of_many_publishes(
 
 
 @pytest.mark.triton
-def test_what_triton_answers_is_kept_with_the_version(
+def test_tritons_agreement_is_stored_with_the_version(
     models: FolderRepository, triton: Triton, tiny: PreparedModel
 ) -> None:
     published = publish(models, named(tiny, "kept"), triton=triton)
@@ -108,7 +108,7 @@ def test_what_triton_answers_is_kept_with_the_version(
 
 
 @pytest.mark.triton
-def test_a_version_that_answers_otherwise_in_triton_is_gone_and_the_old_one_serves(
+def test_a_version_that_fails_verification_is_removed_and_the_old_one_serves(
     models: FolderRepository, triton: Triton, tiny: PreparedModel, tmp_path: Path
 ) -> None:
     good = named(tiny, "steady")
@@ -123,12 +123,12 @@ def test_a_version_that_answers_otherwise_in_triton_is_gone_and_the_old_one_serv
     assert models.versions("steady") == [1]
     assert (models.folder / "steady" / "config.pbtxt").read_text() == before
     assert [one for one, (state, _) in triton.version_states("steady").items() if state == "READY"] == [1]
-    # A number that Triton has seen is not given again.
+    # Triton has seen number 2, which is not used again.
     assert publish(models, good, triton=triton).version == 3
 
 
 @pytest.mark.triton
-def test_a_version_that_triton_cannot_load_is_gone_and_the_old_one_serves(
+def test_a_version_that_triton_cannot_load_is_removed_and_the_old_one_serves(
     models: FolderRepository, triton: Triton, tiny: PreparedModel, tmp_path: Path
 ) -> None:
     broken = tmp_path / "model.onnx"
@@ -143,7 +143,7 @@ def test_a_version_that_triton_cannot_load_is_gone_and_the_old_one_serves(
 
 
 @pytest.mark.triton
-def test_a_new_model_that_fails_leaves_nothing(
+def test_a_new_model_that_fails_is_removed(
     models: FolderRepository, triton: Triton, tiny: PreparedModel, tmp_path: Path
 ) -> None:
     with pytest.raises(FailedPrecondition, match="version 1 in Triton"):
@@ -153,7 +153,7 @@ def test_a_new_model_that_fails_leaves_nothing(
 
 
 @pytest.mark.triton
-def test_a_candidate_is_beside_the_version_that_serves(
+def test_a_candidate_is_served_beside_the_serving_version(
     models: FolderRepository, triton: Triton, tiny: PreparedModel
 ) -> None:
     model = named(tiny, "tried")
@@ -166,14 +166,14 @@ def test_a_candidate_is_beside_the_version_that_serves(
 
 
 @pytest.mark.triton
-def test_a_triton_that_polls_is_waited_for(
-    tiny: PreparedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_polling_triton_is_waited_for(tiny: PreparedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = LocalTriton._arguments
 
     def polling(self: LocalTriton, backends: Path, prefix: str) -> list[str]:
-        told = [one for one in arguments(self, backends, prefix) if "model-control" not in one and "--load" not in one]
-        return [*told, "--model-control-mode=poll", "--repository-poll-secs=1"]
+        others = [
+            one for one in arguments(self, backends, prefix) if "model-control" not in one and "--load" not in one
+        ]
+        return [*others, "--model-control-mode=poll", "--repository-poll-secs=1"]
 
     monkeypatch.setattr(LocalTriton, "_arguments", polling)
     repository = tmp_path / "polled"
@@ -192,7 +192,7 @@ def test_a_triton_that_polls_is_waited_for(
 
 
 @pytest.mark.triton
-def test_a_repository_that_is_not_tritons_own_is_noticed(
+def test_a_triton_that_serves_another_repository_is_reported(
     triton: Triton, served: LocalTriton, tiny: PreparedModel, tmp_path: Path
 ) -> None:
     other = FolderRepository(tmp_path / "other")
@@ -208,7 +208,7 @@ def test_a_repository_that_is_not_tritons_own_is_noticed(
     assert other.versions("resident") == [1]
 
 
-def test_without_triton_nothing_is_touched_where_triton_is_away(tiny: PreparedModel, tmp_path: Path) -> None:
+def test_an_unreachable_triton_leaves_the_repository_unchanged(tiny: PreparedModel, tmp_path: Path) -> None:
     models = FolderRepository(tmp_path / "models")
     address = f"127.0.0.1:{free_port()}"
     with Triton(address) as away, pytest.raises(TritonUnavailable, match=address):
@@ -242,7 +242,7 @@ def test_the_command_publishes_a_checkpoint_and_an_exported_model(
         (["nowhere.pt", "--repository", "ftp://x/y"], 3, "the repository must be a folder, s3://"),
     ],
 )
-def test_mistakes_are_one_line(
+def test_invalid_arguments_are_reported_in_one_line(
     arguments: list[str], code: int, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""A segmentation network: background and labels exclude each other, and the export needs nothing but the checkpoint."""
+"""A segmentation network with exclusive labels is exported from its checkpoint alone."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def spec(mapping: dict[str, Any]) -> ModelSpec:
 
 
 @pytest.mark.parametrize("dtype", ["UINT8", "FP16"])
-def test_a_run_folder_exports_without_another_flag(dtype: str, spec: ModelSpec, tmp_path: Path) -> None:
+def test_a_run_folder_exports_without_flags(dtype: str, spec: ModelSpec, tmp_path: Path) -> None:
     spec = spec.model_copy(update={"output": spec.output.model_copy(update={"dtype": dtype})})
     folder = tmp_path / "parts"
     folder.mkdir()

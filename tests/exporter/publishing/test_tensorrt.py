@@ -1,6 +1,6 @@
-"""TensorRT plans: no GPU is needed, for small programs stand in for nvidia-smi and trtexec.
+"""TensorRT plans without a GPU: small programs stand in for nvidia-smi and trtexec.
 
-So they say what trtexec is told, what is made of what it tells, and what is written; not that TensorRT takes it.
+They show which flags trtexec gets, how its output is read, and what is published; not that TensorRT accepts it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tests.support.servers import running_triton
 
 GOLDEN = Path(__file__).parent / "golden" / "plan.pbtxt"
 ENGINE = TensorRtEngine(gpu="NVIDIA L4", driver="550.54.15", tensorrt="10.3.0")
-SHAPE = "6x16x16x24"  # of tests.exporter.conftest.SPEC
+SHAPE = "6x16x16x24"  # of tests.exporter.specs.ANNOTATION
 
 SMI = """
 assert sys.argv[1:] == ["--query-gpu=name,driver_version", "--format=csv,noheader"], sys.argv
@@ -63,7 +63,7 @@ Standing = Callable[..., Path]
 
 @pytest.fixture
 def standing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Standing:
-    """Put programs of these sources, and nothing else, on PATH; returns their folder."""
+    """Make these programs the only ones on PATH; return their folder."""
 
     def put(**sources: str) -> Path:
         folder = tmp_path / "bin"
@@ -84,7 +84,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def planned(one: PreparedModel, folder: Path) -> PreparedModel:
-    """As if it had been built; no Triton could load it."""
+    """The model with a plan that no Triton could load."""
     path = folder / "model.plan"
     path.write_bytes(b"engine")
     return replace(one, model=path, config=replace(one.config, backend="tensorrt"), engine=ENGINE, precision="fp16")
@@ -103,7 +103,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> PreparedModel:
         (["--precision", "fp32"], {}, "fp32"),
     ],
 )
-def test_a_stand_in_for_trtexec_is_told_all_and_its_plan_is_published(
+def test_trtexec_gets_all_flags_and_its_plan_is_published(
     precision: list[str],
     flags: dict[str, str],
     recorded: str,
@@ -118,11 +118,11 @@ def test_a_stand_in_for_trtexec_is_told_all_and_its_plan_is_published(
     where = ("--name", "tiny", "--repository", tmp_path / "models")
     done = run("publish", *source, *where, "--tensorrt", "plan", *precision)
     assert done.exit_code == 0, done.stderr
-    told = json.loads((programs / "flags.json").read_text())
-    assert Path(told.pop("--onnx")).name == "model.onnx"
-    assert Path(told.pop("--saveEngine")).name == "model.plan"
+    passed = json.loads((programs / "flags.json").read_text())
+    assert Path(passed.pop("--onnx")).name == "model.onnx"
+    assert Path(passed.pop("--saveEngine")).name == "model.plan"
     shapes = {f"--{which}Shapes": f"INPUT:{size}x{SHAPE}" for which, size in (("min", 1), ("opt", 1), ("max", 8))}
-    assert told == {**shapes, **flags}
+    assert passed == {**shapes, **flags}
     folder = tmp_path / "models" / "tiny"
     names = sorted(path.name for path in (folder / "1").iterdir())
     assert names == ["model.plan", "parity.json", "parity.npz", "version.json"]
@@ -137,7 +137,7 @@ def test_a_stand_in_for_trtexec_is_told_all_and_its_plan_is_published(
 
 
 def test_the_config_of_a_plan_is_the_golden_one(spec: ModelSpec) -> None:
-    """After an intended change: write ``to_text()`` to the file, and read the difference."""
+    """After an intended change, write ``to_text()`` to the file and review the difference."""
     config = replace(ModelConfig.of(spec, name="tiny"), backend="tensorrt")
     assert config.to_text() == GOLDEN.read_text()
     assert ModelConfig.from_text(config.to_text()) == config
@@ -156,7 +156,7 @@ def test_the_config_of_a_plan_is_the_golden_one(spec: ModelSpec) -> None:
         ({"nvidia_smi": SMI, "trtexec": BUILDS.replace("[TensorRT v100300]", "")}, "version 8 or newer"),
     ],
 )
-def test_without_a_gpu_or_a_plan_nothing_changes_and_one_line_says_why(
+def test_a_failed_build_changes_nothing_and_is_reported_in_one_line(
     sources: dict[str, str], expected: str, exported: Path, repository: Path, standing: Standing
 ) -> None:
     standing(**sources)
@@ -168,7 +168,7 @@ def test_without_a_gpu_or_a_plan_nothing_changes_and_one_line_says_why(
     assert tree(repository) == before
 
 
-def test_plans_and_onnx_files_are_no_versions_of_one_model(
+def test_plans_and_onnx_files_cannot_share_a_model(
     exported: Path, repository: Path, tiny: PreparedModel, tmp_path: Path, standing: Standing
 ) -> None:
     programs = standing(nvidia_smi=SMI, trtexec=BUILDS)
@@ -177,7 +177,7 @@ def test_plans_and_onnx_files_are_no_versions_of_one_model(
     assert "this is a TensorRT plan, and the existing versions of tiny are not plans" in done.stderr
     assert "(--name tiny-tensorrt)" in done.stderr
     assert done.stderr.count("\n") == 1
-    assert not (programs / "flags.json").exists()  # it was not built in vain
+    assert not (programs / "flags.json").exists()  # refused before the build
     models = FolderRepository(tmp_path / "plans")
     publish(models, planned(tiny, tmp_path), triton=None)
     with pytest.raises(FailedPrecondition, match=r"are all plans: .*\(--name tiny-onnx\)"):
@@ -188,7 +188,7 @@ def test_plans_and_onnx_files_are_no_versions_of_one_model(
     assert models.versions("tiny") == [1]
 
 
-def test_versions_of_plans_come_and_go_in_a_folder(tiny: PreparedModel, tmp_path: Path) -> None:
+def test_plans_are_published_and_removed_in_a_folder(tiny: PreparedModel, tmp_path: Path) -> None:
     models = FolderRepository(tmp_path / "models")
     for _ in range(3):
         publish(models, planned(tiny, tmp_path), triton=None)
@@ -215,7 +215,7 @@ def test_versions_of_plans_come_and_go_in_a_folder(tiny: PreparedModel, tmp_path
     assert "version 2: model.plan is missing" in validate(models.folder)[0].problems
 
 
-def test_versions_of_plans_come_and_go_in_an_object_store(
+def test_plans_are_published_and_removed_in_an_object_store(
     s3_environment: None, tiny: PreparedModel, tmp_path: Path
 ) -> None:
     models = ObjectStoreRepository("s3://models/plans", lease=5)
@@ -233,7 +233,7 @@ def test_versions_of_plans_come_and_go_in_an_object_store(
 @pytest.mark.parametrize(
     ("digits", "version"), [("8503", "8.5.3"), ("8601", "8.6.1"), ("100300", "10.3.0"), ("101600", "10.16.0")]
 )
-def test_versions_are_read_from_the_banners_of_old_and_new_programs(
+def test_the_tensorrt_version_is_read_from_trtexecs_banner(
     digits: str, version: str, tiny: PreparedModel, tmp_path: Path, standing: Standing
 ) -> None:
     standing(nvidia_smi=SMI, trtexec=BUILDS.replace("100300", digits))
@@ -245,8 +245,8 @@ def test_versions_are_read_from_the_banners_of_old_and_new_programs(
 
 
 @pytest.mark.triton
-def test_a_plan_that_the_real_triton_cannot_load_is_gone(tiny: PreparedModel, tmp_path: Path) -> None:
-    """The Triton from pip has no TensorRT at all."""
+def test_a_plan_that_triton_cannot_load_is_removed(tiny: PreparedModel, tmp_path: Path) -> None:
+    """The Triton from pip has no TensorRT backend."""
     if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")
     write_ellipsoid_model(tmp_path / "repository" / "resident")

@@ -1,4 +1,4 @@
-"""Tuning: what is chosen of what was measured, and that it comes to serve."""
+"""Tuning: the choice from measurements, and that the chosen setting serves."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def batches(*seconds: float) -> list[Measurement]:
 @pytest.mark.parametrize(
     ("seconds", "latency", "expected"),
     [
-        ((0.1, 0.2, 0.4), 1.0, ((1,), 0)),  # a batch of two takes twice as long: nothing is gained
+        ((0.1, 0.2, 0.4), 1.0, ((1,), 0)),  # no gain: a batch of two takes twice as long
         ((0.1, 0.11, 0.12), 1.12, ((2, 4), 100_000)),
-        ((0.1, 0.11, 0.12), 0.11, ((2,), 0)),  # the larger one is over the budget
+        ((0.1, 0.11, 0.12), 0.11, ((2,), 0)),  # the larger batch exceeds the budget
     ],
 )
 def test_batches_are_preferred_where_they_gain(
@@ -38,14 +38,14 @@ def test_batches_are_preferred_where_they_gain(
     assert best_batches(batches(*seconds), latency=latency) == expected
 
 
-def test_the_fewest_instances_that_are_as_good() -> None:
+def test_the_smallest_number_of_good_instances_is_chosen() -> None:
     measured = [Measurement(1, 1, 4, 0.4, 10.0), Measurement(1, 2, 4, 0.2, 20.0), Measurement(1, 3, 4, 0.2, 21.0)]
     assert best_instances(measured, latency=1.0) == 2
     assert best_instances(measured[:1], latency=0.1) == 1
 
 
 @pytest.mark.triton
-def test_what_was_measured_best_serves_without_a_gap(tmp_path: Path) -> None:
+def test_the_best_setting_serves_without_a_gap(tmp_path: Path) -> None:
     if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")
     models = FolderRepository(tmp_path / "repository")
@@ -56,20 +56,20 @@ def test_what_was_measured_best_serves_without_a_gap(tmp_path: Path) -> None:
         assert done.exit_code == 0, done.stderr
         before = ModelConfig.read(models.folder / "tiny")
         done_late = run("tune", *where, "--latency-ms", 0)
-    told = json.loads(done.stdout)
-    assert {one["batch"] for one in told["measured"]} == {1, 2, 4}
-    assert {one["instances"] for one in told["measured"]} == {1, 2}
-    chosen = ExecutionConfig(**{**told["chosen"], "preferred": tuple(told["chosen"]["preferred"])})
+    result = json.loads(done.stdout)
+    assert {one["batch"] for one in result["measured"]} == {1, 2, 4}
+    assert {one["instances"] for one in result["measured"]} == {1, 2}
+    chosen = ExecutionConfig(**{**result["chosen"], "preferred": tuple(result["chosen"]["preferred"])})
     assert before.execution == chosen
     assert (done_late.exit_code, done_late.stderr.count("\n")) == (5, 1)
     assert "a single request takes" in done_late.stderr
-    # On failure the setting that was there is there again.
+    # On failure the previous setting is restored.
     assert ModelConfig.read(models.folder / "tiny") == before
     assert [one.problems for one in validate(models.folder)] == [()]
     assert asked.failures == {}
 
 
-def test_without_its_extra_the_command_says_what_to_install() -> None:
+def test_a_missing_extra_is_reported() -> None:
     program = "import sys; sys.modules['onnx'] = None; from exporter.cli import main; main()"
     command = [sys.executable, "-c", program, "tune", "liver", "--triton", "127.0.0.1:1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

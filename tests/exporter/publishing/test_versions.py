@@ -1,4 +1,4 @@
-"""What becomes of published versions: back, on trial, away."""
+"""Rollback, trials and removal of published versions."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> PreparedModel:
 
 @pytest.fixture
 def models(tmp_path: Path, tiny: PreparedModel) -> FolderRepository:
-    """A repository with three versions, the last of which serves and says so."""
+    """A repository with three versions, the last of which serves."""
     made = FolderRepository(tmp_path / "repository")
     for title in ("first", "second", "third"):
         publish(made, titled(tiny, title), triton=None)
@@ -68,7 +68,7 @@ def config(models: FolderRepository) -> ModelConfig:
     return ModelConfig.read(models.folder / "tiny")
 
 
-def test_back_and_forth(models: FolderRepository) -> None:
+def test_rollback_to_earlier_and_later_versions(models: FolderRepository) -> None:
     assert states(models) == {1: ("kept", 0), 2: ("loaded", 0), 3: ("serving", 1)}
     assert rollback(models, "tiny", to=None, triton=None) == 2
     assert states(models) == {1: ("kept", 0), 2: ("serving", 1), 3: ("kept", 0)}
@@ -82,8 +82,8 @@ def test_back_and_forth(models: FolderRepository) -> None:
         rollback(models, "tiny", to=9, triton=None)
 
 
-def test_rollbacks_go_back_along_what_really_served(models: FolderRepository, tiny: PreparedModel) -> None:
-    # 2 and 3 were bad; 4 is a candidate that never serves, 5 one that does, 6 is published over it.
+def test_rollback_follows_the_versions_that_served(models: FolderRepository, tiny: PreparedModel) -> None:
+    # 2 and 3 are rolled back; candidate 4 never serves, candidate 5 is promoted, 6 is published after it.
     rollback(models, "tiny", to=1, triton=None)
     publish(models, tiny, triton=None, share=0.5)
     promote(models, "tiny", 4, share=0, triton=None)
@@ -94,7 +94,7 @@ def test_rollbacks_go_back_along_what_really_served(models: FolderRepository, ti
     assert rollback(models, "tiny", to=None, triton=None) == 1
     with pytest.raises(FailedPrecondition, match=r"no version before the one that serves \(1\)"):
         rollback(models, "tiny", to=None, triton=None)
-    # Forth, which is no way back; and an older one, by a trial.
+    # Forward to a newer version, then to an older one by promotion.
     rollback(models, "tiny", to=3, triton=None)
     promote(models, "tiny", 2, share=1, triton=None)
     assert rollback(models, "tiny", to=None, triton=None) == 3
@@ -102,7 +102,7 @@ def test_rollbacks_go_back_along_what_really_served(models: FolderRepository, ti
     assert [one.problems for one in validate(models.folder)] == [()]
 
 
-def test_a_rollback_to_what_is_gone_asks_for_another(models: FolderRepository, tiny: PreparedModel) -> None:
+def test_rollback_to_a_removed_version_asks_for_another(models: FolderRepository, tiny: PreparedModel) -> None:
     rollback(models, "tiny", to=1, triton=None)
     publish(models, tiny, triton=None)
     remove(models, "tiny", 1, triton=None)
@@ -114,12 +114,14 @@ def test_a_rollback_to_what_is_gone_asks_for_another(models: FolderRepository, t
     path.write_text("{}")
     with pytest.raises(FailedPrecondition, match=r"replaced.json of version 4 of tiny is damaged: .* \(--to\)"):
         rollback(models, "tiny", to=None, triton=None)
-    # Of a version that an older exporter published nothing is known.
+    # An older exporter stored no such record.
     path.unlink()
     assert rollback(models, "tiny", to=None, triton=None) == 3
 
 
-def test_a_promotion_that_fails_changes_no_way_back(models: FolderRepository, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_promotion_leaves_rollback_unchanged(
+    models: FolderRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*arguments: object, **options: object) -> None:
         raise FailedPrecondition("Triton cannot load it")
 
@@ -154,7 +156,7 @@ def test_a_trial_begins_grows_and_ends(models: FolderRepository, tiny: PreparedM
         promote(models, "tiny", 1, share=2, triton=None)
 
 
-def test_what_is_in_use_is_not_removed(models: FolderRepository) -> None:
+def test_a_version_in_use_is_not_removed(models: FolderRepository) -> None:
     with pytest.raises(FailedPrecondition, match="version 3 of tiny serves: roll back"):
         remove(models, "tiny", 3, triton=None, force=True)
     with pytest.raises(FailedPrecondition, match=r"5 sessions use version 2 of tiny: wait until .* or use --force"):
@@ -171,9 +173,7 @@ def test_what_is_in_use_is_not_removed(models: FolderRepository) -> None:
         remove(models, "other", 1, triton=None)
 
 
-def test_a_batch_that_was_tuned_and_is_too_large_now_is_not_waited_for(
-    models: FolderRepository, tiny: PreparedModel
-) -> None:
+def test_tuned_batch_sizes_above_the_new_limit_are_dropped(models: FolderRepository, tiny: PreparedModel) -> None:
     path = models.folder / "tiny" / "config.pbtxt"
     tuned = replace(ModelConfig.from_text(path.read_text()), execution=ExecutionConfig(preferred=(2, 8), delay_us=500))
     path.write_text(tuned.to_text())
@@ -181,9 +181,7 @@ def test_a_batch_that_was_tuned_and_is_too_large_now_is_not_waited_for(
     assert config(models).execution == ExecutionConfig(preferred=(2,), delay_us=500)
 
 
-def test_what_was_tuned_outlives_the_next_publish_which_ends_no_trial(
-    models: FolderRepository, tiny: PreparedModel
-) -> None:
+def test_tuning_is_inherited_by_the_next_version(models: FolderRepository, tiny: PreparedModel) -> None:
     path = models.folder / "tiny" / "config.pbtxt"
     tuned = replace(ModelConfig.from_text(path.read_text()), execution=ExecutionConfig(preferred=(2,), delay_us=500))
     path.write_text(tuned.to_text())
@@ -196,7 +194,7 @@ def test_what_was_tuned_outlives_the_next_publish_which_ends_no_trial(
 
 
 def taken(models: FolderRepository, folder: Path) -> tuple[int, str, str]:
-    """Which version is taken when the model's folder is published, its title, and what is said of it."""
+    """Return the version that is taken when the model's folder is published, its title, and the note about it."""
     work = folder / "work"
     work.mkdir()
     one = prepare(models.folder / "tiny", ExportOptions(tolerance=0.01), name="tiny", folder=work)
@@ -210,7 +208,7 @@ def taken(models: FolderRepository, folder: Path) -> tuple[int, str, str]:
     return number, one.config.spec.title, one.notes[0]
 
 
-def test_of_a_models_folder_the_version_that_serves_is_published(models: FolderRepository, tmp_path: Path) -> None:
+def test_the_serving_version_of_a_folder_is_published(models: FolderRepository, tmp_path: Path) -> None:
     damage(models.folder / "tiny" / "2" / "model.onnx", by=9)
     damage(models.folder / "tiny" / "3" / "model.onnx")
     assert taken(models, tmp_path) == (3, "third", "version 3 was taken: it serves")
@@ -222,7 +220,7 @@ def test_of_a_models_folder_the_version_that_serves_is_published(models: FolderR
     (models.folder / "tiny" / "4").mkdir()
     (models.folder / "tiny" / "4" / UNFINISHED).touch()
     assert taken(models, tmp_path) == (2, "second", "version 2 was taken: it serves")
-    # A config that asks for the newest versions, of which the last is being published.
+    # A config that serves the newest versions, the last of which is unfinished.
     path = models.folder / "tiny" / "config.pbtxt"
     path.write_text(replace(ModelConfig.from_text(path.read_text()), served=()).to_text())
     said = "version 3 was taken, the newest finished one: the config names no finished version to serve"
@@ -233,7 +231,7 @@ def test_of_a_models_folder_the_version_that_serves_is_published(models: FolderR
         taken(models, tmp_path)
 
 
-def test_which_version_of_a_folder_was_taken_is_said(models: FolderRepository, tmp_path: Path) -> None:
+def test_the_version_taken_from_a_folder_is_reported(models: FolderRepository, tmp_path: Path) -> None:
     rollback(models, "tiny", to=2, triton=None)
     done = run("publish", models.folder / "tiny", "--repository", tmp_path / "other")
     assert done.exit_code == 0, done.stderr
@@ -250,7 +248,7 @@ def running(models: FolderRepository) -> Iterator[LocalTriton]:
 
 
 def damage(path: Path, *, by: float = -10) -> None:
-    """A model that answers otherwise than when it was published."""
+    """Change a model's answers after it was published."""
     model = onnx.load(path)
     for weight in model.graph.initializer:
         if weight.name == "ten":
@@ -280,7 +278,7 @@ async def test_the_gateway_follows_what_triton_serves(models: FolderRepository, 
             assert await given() == {"3": 200}
             before = catalog.get("tiny")
             rollback(models, "tiny", to=2, triton=triton)
-            # Between two looks: the version that went is answered by the one that serves.
+            # Between two polls of the gateway, the serving version answers in place of the removed one.
             tensor = np.zeros(before.spec.input_shape, np.float16)
             assert (await client.infer(before, tensor, timeout=10)).version == "2"
             assert await given() == {"2": 200}
@@ -308,7 +306,7 @@ def test_a_version_that_sessions_use_is_not_removed(models: FolderRepository, ru
         address = f"127.0.0.1:{gateway.port}"
         remove_2 = ("remove", "tiny", 2, "--gateway", address, *where)
         with Client(address, owner="anna") as anna, Client(address, owner="bert") as bert:
-            # One shows an answer of version 2; one would be given it next, but for what is promoted meanwhile.
+            # One session shows an answer of version 2; another would get version 2 next, were version 3 not promoted.
             shows = anna.open_session(noisy_volume(), model="tiny")
             shows.annotate(points)
             fresh = [bert.open_session(noisy_volume(), model="tiny") for _ in range(8)]
@@ -330,7 +328,7 @@ def test_a_version_that_sessions_use_is_not_removed(models: FolderRepository, ru
             assert "1 session uses version 2 of tiny: wait until they are closed" in done.stderr
             assert "sixpoint sessions --model tiny --version 2" in done.stderr
             assert states(models)[2] == ("loaded", 0)
-            shows.annotate(points)  # now by version 3
+            shows.annotate(points)  # answered by version 3
             assert run(*remove_2).stdout == "tiny version 2 is removed\n"
 
             shutil.copytree(models.folder / "tiny", models.folder / "other")
@@ -344,7 +342,7 @@ def test_a_version_that_sessions_use_is_not_removed(models: FolderRepository, ru
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """The gateway looks at Triton ten times a second."""
+    """Wait for the gateway, which polls Triton ten times a second."""
     for _ in range(100):
         if condition():
             return
@@ -356,9 +354,9 @@ def test_the_commands(models: FolderRepository, tmp_path: Path) -> None:
     where = ("--repository", models.folder)
     listed = json.loads(run("versions", "tiny", *where, "--json").stdout)
     assert [one["state"] for one in listed] == ["kept", "loaded", "serving"]
-    shown = run("versions", "tiny", *where).stdout
-    assert "serving" in shown
-    assert "…" not in shown  # it fits a terminal of 80 columns
+    output = run("versions", "tiny", *where).stdout
+    assert "serving" in output
+    assert "…" not in output  # it fits a terminal of 80 columns
     assert run("rollback", "tiny", *where).stdout == "tiny version 2 serves\n"
     assert (
         run("promote", "tiny", 3, "--share", 0.1, *where).stdout

@@ -1,4 +1,4 @@
-"""config.pbtxt: what is written, and that it is read back."""
+"""Writing and reading ``config.pbtxt``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GOLDEN = Path(__file__).parent / "golden" / "config.pbtxt"
 
 
 def test_the_config_is_the_golden_one(spec: ModelSpec) -> None:
-    """After an intended change: write ``to_text()`` to the file, and read the difference."""
+    """After an intended change, write ``to_text()`` to the file and review the difference."""
     assert ModelConfig.of(spec, name="tiny").to_text() == GOLDEN.read_text()
 
 
@@ -23,7 +23,7 @@ def test_a_config_is_read_back_as_it_was(spec: ModelSpec) -> None:
     assert ModelConfig.from_text(config.to_text()) == config
 
 
-def test_a_config_of_somebody_else_is_read_too() -> None:
+def test_a_config_of_another_tool_is_read() -> None:
     text = 'name: "x" backend: "python" input { name: "A" data_type: TYPE_INT32 dims: [-1] }'
     assert ModelConfig.from_text(text) == ModelConfig(
         name="x",
@@ -44,6 +44,6 @@ def test_a_config_of_somebody_else_is_read_too() -> None:
         ('parameters { key: "sixpoint" value { string_value: "{}" } }', "model spec: input: Field required"),
     ],
 )
-def test_what_is_no_config_is_explained(text: str, expected: str) -> None:
+def test_an_invalid_config_is_explained(text: str, expected: str) -> None:
     with pytest.raises(ModelSpecError, match=expected):
         ModelConfig.from_text(text)

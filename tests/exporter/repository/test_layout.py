@@ -1,4 +1,4 @@
-"""A version comes into a folder: all of it or nothing, whenever it is interrupted."""
+"""A version is added to a folder completely or not at all, at whatever step it is interrupted."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from sixpoint.model_spec import ModelSpec
 
 
 class Crash(BaseException):
-    """The process is gone: nothing may catch this."""
+    """Ends the process: no code may catch it."""
 
 
 def crash_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """Crash before the given call that changes the disk, and at every later one; returns a counter of the calls."""
+    """Crash at the given call that changes the disk and at every later one; return a counter of these calls."""
     count = 0
 
     def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,7 +52,7 @@ def crash_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
 
 @pytest.fixture
 def ready(exported: Path, tmp_path: Path) -> PreparedModel:
-    """The exported model under another title, made ready to be published."""
+    """The exported model with another title, prepared for publishing."""
     (tmp_path / "work").mkdir()
     one = prepare(exported / "tiny", ExportOptions(), name="tiny", folder=tmp_path / "work")
     assert one.config.spec is not None
@@ -86,7 +86,7 @@ def test_a_crash_at_any_step_leaves_a_valid_repository(
         assert [problem for report in validate(models.folder) for problem in report.problems] == []
         assert set(before) <= set(finished_versions(models, "tiny"))
     assert crashes > 20
-    # What the crashes left, the last publish removed.
+    # The last publish removed the files of the crashed ones.
     assert not [path for path in models.folder.rglob("*") if path.name.startswith(".")]
     assert [report.problems for report in validate(models.folder)] == [()]
     assert ModelConfig.read(models.folder / "tiny").spec == ready.config.spec
@@ -109,7 +109,7 @@ def test_versions_count_up_from_the_highest(repository: Path, ready: PreparedMod
         ({"input": {"channels": [{"kind": "heatmap", "sigma": 0.1}] * 6}}, "input channels"),
     ],
 )
-def test_a_version_that_the_config_of_the_others_would_not_fit_is_refused(
+def test_a_version_with_another_interface_is_refused(
     change: dict[str, Any], expected: str, repository: Path, ready: PreparedModel, mapping: dict[str, Any]
 ) -> None:
     other = changed(ready, ModelSpec.from_mapping({**mapping, **change}))
@@ -118,7 +118,7 @@ def test_a_version_that_the_config_of_the_others_would_not_fit_is_refused(
     assert version_numbers(repository / "tiny") == [1]
 
 
-def test_a_folder_that_is_no_model_is_left_alone(tmp_path: Path, ready: PreparedModel) -> None:
+def test_a_folder_that_is_not_a_model_is_left_alone(tmp_path: Path, ready: PreparedModel) -> None:
     (tmp_path / "models" / "tiny").mkdir(parents=True)
     (tmp_path / "models" / "tiny" / "thesis.doc").touch()
     with pytest.raises(FailedPrecondition, match=r"exists but is not a model"):
@@ -132,7 +132,7 @@ def test_a_model_with_a_broken_config_is_left_alone(repository: Path, ready: Pre
 
 
 @pytest.mark.parametrize("name", ["", ".hidden", "a/b", "..", "a b", "-x"])
-def test_names_that_are_no_folders_of_a_model_are_refused(name: str, tmp_path: Path, ready: PreparedModel) -> None:
+def test_invalid_model_names_are_refused(name: str, tmp_path: Path, ready: PreparedModel) -> None:
     with pytest.raises(InvalidArgument, match="is not a valid model name"):
         publish(
             FolderRepository(tmp_path / "models"), replace(ready, config=replace(ready.config, name=name)), triton=None

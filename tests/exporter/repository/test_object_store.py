@@ -37,7 +37,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> PreparedModel:
 
 
 def downloaded(url: str, folder: Path) -> Path:
-    """What Triton would read, but for what is hidden from it."""
+    """Download all objects of a repository to a folder."""
     store = from_url(url)
     for page in obstore.list(store):
         for entry in page:
@@ -47,7 +47,7 @@ def downloaded(url: str, folder: Path) -> Path:
     return folder
 
 
-def test_versions_come_and_go_as_in_a_folder(url: str, tiny: PreparedModel, tmp_path: Path) -> None:
+def test_versions_are_published_rolled_back_promoted_and_removed(url: str, tiny: PreparedModel, tmp_path: Path) -> None:
     models = ObjectStoreRepository(url, lease=5)
     assert [publish(models, tiny, triton=None).version for _ in range(3)] == [1, 2, 3]
     assert rollback(models, "tiny", to=None, triton=None) == 2
@@ -57,15 +57,15 @@ def test_versions_come_and_go_as_in_a_folder(url: str, tiny: PreparedModel, tmp_
     copy = downloaded(url, tmp_path / "copy")
     assert [one.problems for one in validate(copy)] == [()]
     assert ModelConfig.read(copy / "tiny").served == (2, 3)
-    assert not list(copy.rglob(".*"))  # neither a lock nor a mark is left
+    assert not list(copy.rglob(".*"))  # no lock and no mark is left
     with pytest.raises(FailedPrecondition, match="version 3 of tiny is on trial"):
         publish(models, tiny, triton=None)
 
 
-def test_what_a_killed_publisher_left_is_swept(url: str, tiny: PreparedModel) -> None:
+def test_files_of_a_killed_publisher_are_removed(url: str, tiny: PreparedModel) -> None:
     models = ObjectStoreRepository(url, lease=5)
     publish(models, tiny, triton=None)
-    models.write("tiny/2/version.json", b"{}")  # cut off before the model's file
+    models.write("tiny/2/version.json", b"{}")  # interrupted before the model file
     models.write("tiny/3/model.onnx", b"whole, and named by no config")
     models.write(f"tiny/3/{UNFINISHED}", b"")
     assert publish(models, tiny, triton=None).version == 2
@@ -73,14 +73,14 @@ def test_what_a_killed_publisher_left_is_swept(url: str, tiny: PreparedModel) ->
 
 
 @pytest.mark.parametrize("done", range(6))
-def test_a_first_version_whose_publisher_was_killed_is_never_one_of_the_models(
+def test_an_unfinished_first_version_is_never_served(
     done: int, url: str, tiny: PreparedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models, put = ObjectStoreRepository(url, lease=5), obstore.put
     puts: list[str] = []
 
     class Killed(BaseException):
-        """Nothing that is caught."""
+        """Ends the publisher: no code catches it."""
 
     def dying(store: Any, path: str, *others: Any, **named: Any) -> Any:
         if path.startswith("tiny/"):
@@ -99,7 +99,7 @@ def test_a_first_version_whose_publisher_was_killed_is_never_one_of_the_models(
     assert [(one.version, one.state) for one in list_versions(models, "tiny")] == [(1, "serving")]
 
 
-def test_a_lock_is_kept_alive_and_taken_over_when_its_holder_is_gone(url: str) -> None:
+def test_a_lock_is_renewed_and_taken_over_from_a_dead_holder(url: str) -> None:
     store = from_url(url)
     with (
         Lease(store, "lock", seconds=0.8, wait=0),
@@ -108,37 +108,37 @@ def test_a_lock_is_kept_alive_and_taken_over_when_its_holder_is_gone(url: str) -
     ):
         pass
     obstore.put(store, "lock", b"of one who was killed")
-    held: list[int] = []
+    entered: list[int] = []
 
     def take(number: int) -> None:
         with Lease(store, "lock", seconds=0.8, wait=20):
-            held.append(number)
-            assert held.count(number) == 1
-            before = len(held)
+            entered.append(number)
+            assert entered.count(number) == 1
+            before = len(entered)
             time.sleep(0.2)
-            assert len(held) == before  # nobody came in meanwhile
+            assert len(entered) == before  # no other thread has entered
 
     threads = [threading.Thread(target=take, args=(number,)) for number in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(held) == [0, 1, 2]
+    assert sorted(entered) == [0, 1, 2]
 
 
-def test_a_holder_that_lost_the_lock_stops(url: str) -> None:
+def test_a_holder_notices_that_the_lock_was_lost(url: str) -> None:
     store = from_url(url)
     with Lease(store, "lock", seconds=0.6, wait=0) as lease:
         obstore.put(store, "lock", b"taken over by another")
         time.sleep(1.0)
         with pytest.raises(Aborted, match="the lock on the repository was lost"):
             lease.check()
-    # It is the other's now.
+    # The lock belongs to the other writer.
     assert bytes(obstore.get(store, "lock").bytes()) == b"taken over by another"
 
 
 @pytest.mark.parametrize("change", ["write", "delete", "drop", "sweep"])
-def test_who_lost_the_lock_changes_nothing_any_more(change: str, url: str, tiny: PreparedModel) -> None:
+def test_nothing_is_changed_without_the_lock(change: str, url: str, tiny: PreparedModel) -> None:
     models, store = ObjectStoreRepository(url, lease=0.6), from_url(url)
     publish(models, tiny, triton=None)
     obstore.put(store, "tiny/2/card.json", b"cut off")
@@ -157,14 +157,14 @@ def test_who_lost_the_lock_changes_nothing_any_more(change: str, url: str, tiny:
     assert sorted(entry["path"] for page in obstore.list(store, prefix="tiny") for entry in page) == before
 
 
-def test_the_command_publishes_there(url: str, exported: Path) -> None:
+def test_the_command_publishes_to_an_object_store(url: str, exported: Path) -> None:
     done = run("publish", exported / "tiny", "--name", "net", "--repository", url)
     assert done.exit_code == 0, done.stderr
     assert "net version 1 serves" in done.stdout
     assert "serving" in run("versions", "net", "--repository", url).stdout
 
 
-def test_a_store_that_is_away_is_one_line(url: str, tiny: PreparedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_store_is_reported(url: str, tiny: PreparedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidArgument, match="expected s3://bucket/prefix"):
         ObjectStoreRepository("s3://")
     monkeypatch.setenv("AWS_ENDPOINT", f"http://127.0.0.1:{free_port()}")

@@ -1,4 +1,4 @@
-"""Repositories with something wrong: each is told in one line."""
+"""Invalid repositories, with one line for each problem."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.exporter.command_line import run
 
 
 def edit(old: str, new: str) -> Callable[[Path], None]:
-    """A change of the config's text, which must be there."""
+    """Return a function that replaces text in the config, which must contain it."""
 
     def change(folder: Path) -> None:
         text = (folder / "config.pbtxt").read_text()
@@ -75,7 +75,7 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_wrong_is_told_in_one_line(case: str, repository: Path) -> None:
+def test_each_problem_is_reported_in_one_line(case: str, repository: Path) -> None:
     damage, expected = CASES[case]
     damage(repository / "tiny")
     result = run("validate", repository)
@@ -87,7 +87,7 @@ def test_what_is_wrong_is_told_in_one_line(case: str, repository: Path) -> None:
     assert expected in lines[0]
 
 
-def test_a_model_that_returns_no_probabilities_is_told(repository: Path) -> None:
+def test_values_that_are_no_probabilities_are_reported(repository: Path) -> None:
     folder = repository / "tiny"
     edit("TYPE_UINT8", "TYPE_FP32")(folder)
     edit(r"\"dtype\":\"UINT8\"", r"\"dtype\":\"FP32\"")(folder)
@@ -104,7 +104,7 @@ def test_a_model_that_returns_no_probabilities_is_told(repository: Path) -> None
     assert "returns values from nan" in run("validate", repository).stderr
 
 
-def test_other_models_are_checked_all_the_same_and_hidden_folders_are_not(repository: Path) -> None:
+def test_a_broken_model_hides_no_other_and_hidden_folders_are_ignored(repository: Path) -> None:
     (repository / "broken").mkdir()
     (repository / ".tmp-123").mkdir()
     (repository / "tiny" / ".tmp-456").mkdir()

@@ -1,4 +1,4 @@
-"""Bundles with something missing, wrong or dangerous in them: one line each, which says what to do."""
+"""Incomplete, invalid and unsafe bundles: each problem gives one line that says what to do."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_wrong_is_told_in_one_line(case: str, bundle: Path, tmp_path: Path) -> None:
+def test_each_problem_is_reported_in_one_line(case: str, bundle: Path, tmp_path: Path) -> None:
     damage, expected = CASES[case]
     damage(bundle)
     result = run("export", bundle, "--repository", tmp_path / "repository")
@@ -148,7 +148,7 @@ def test_what_is_wrong_is_told_in_one_line(case: str, bundle: Path, tmp_path: Pa
     assert not (tmp_path / "mark").exists()
 
 
-def test_all_that_is_missing_is_told_at_once_and_flags_supply_it(bundle: Path, tmp_path: Path) -> None:
+def test_all_missing_fields_are_reported_at_once_and_flags_supply_them(bundle: Path, tmp_path: Path) -> None:
     def forget(content: dict[str, Any]) -> None:
         del content["preprocessing"]["transforms"][2:4], content["inferer"], content["network_def"]["_target_"]
         lambda_after(content)
@@ -171,7 +171,7 @@ def test_all_that_is_missing_is_told_at_once_and_flags_supply_it(bundle: Path, t
 
 
 @pytest.mark.parametrize("flag", [("--spacing", "1,1"), ("--patch", "96,96,a"), ("--patch", "96")])
-def test_a_flag_of_another_form_is_told(flag: tuple[str, str], bundle: Path) -> None:
+def test_a_malformed_flag_is_reported(flag: tuple[str, str], bundle: Path) -> None:
     result = run("export", bundle, *flag)
     assert result.exit_code == 3
     assert f"{flag[0]} takes three numbers x,y,z" in result.stderr
@@ -180,7 +180,7 @@ def test_a_flag_of_another_form_is_told(flag: tuple[str, str], bundle: Path) -> 
 # Configs are data
 
 
-def test_nothing_of_a_config_runs(tmp_path: Path) -> None:
+def test_no_code_of_a_config_runs(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     texts = [
         f"$__import__('os').mkdir({str(mark)!r})",
@@ -210,12 +210,12 @@ def test_nothing_of_a_config_runs(tmp_path: Path) -> None:
         ("$@path + '/model.pt'", "./models/model.pt"),
     ],
 )
-def test_what_is_data_is_worked_out(text: str, expected: object) -> None:
+def test_plain_data_is_evaluated(text: str, expected: object) -> None:
     data = {"a": 3, "n": {"b": 4}, "l": [1, 2], "root": ".", "path": "$@root + '/models'", "x": text}
     assert Config(data).get("x") == expected
 
 
-def test_references_in_a_circle_and_those_that_multiply_end() -> None:
+def test_circular_and_multiplying_references_end() -> None:
     assert isinstance(Config({"a": "@b", "b": "$@a + 1"}).get("a"), Unknown)
     many = {f"a{index}": [f"@a{index + 1}"] * 10 for index in range(20)}
     with pytest.raises(InvalidArgument, match="multiply"):
@@ -250,7 +250,7 @@ def link(name: str) -> zipfile.ZipInfo:
         ("bomb", bytes(2**23), "times its size"),
     ],
 )
-def test_archives_that_would_do_harm_are_refused(
+def test_unsafe_archives_are_refused(
     entry: str | zipfile.ZipInfo, content: bytes, expected: str, tmp_path: Path
 ) -> None:
     folder = tmp_path / "deep" / "folder"
@@ -261,13 +261,13 @@ def test_archives_that_would_do_harm_are_refused(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["deep", "evil.zip"]
 
 
-def test_an_archive_of_more_than_was_promised_is_refused(tmp_path: Path) -> None:
+def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="unpacks to 100 bytes, expected at most 99"):
         unpack(archive(tmp_path / "large.zip", ("a", bytes(100))), tmp_path, max_bytes=99)
 
 
 @pytest.mark.parametrize("part", [0.0, 0.5, 0.99])
-def test_a_truncated_archive_is_told(part: float, whole: Path, tmp_path: Path) -> None:
+def test_a_truncated_archive_is_reported(part: float, whole: Path, tmp_path: Path) -> None:
     content = zipped(whole).read_bytes()
     path = tmp_path / "cut.zip"
     path.write_bytes(content[: int(part * len(content))])

@@ -1,4 +1,4 @@
-"""MONAI bundles: what their configs say arrives in the spec, and what is exported answers as MONAI itself does."""
+"""MONAI bundles: the spec has what their configs state, and the export agrees with MONAI."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def image(size: tuple[int, int, int] = (32, 32, 16)) -> np.ndarray:
 
 
 def as_monai(voxels: np.ndarray, content: dict[str, Any]) -> torch.Tensor:
-    """What MONAI's own preprocessing makes of a canonical image: [channel, and the axes that the bundle asks for]."""
+    """Apply MONAI's own preprocessing to a canonical image [z, y, x]; returns [channel, axes of the bundle]."""
     parser = ConfigParser({"transforms": content["preprocessing"]["transforms"][2:]})
     compose = Compose(parser.get_parsed_content("transforms"))
     affine = np.diag([-1.5, -1.5, 2.0, 1.0])  # canonical: x to the left, y to the back, z upwards
@@ -81,14 +81,14 @@ def as_monai(voxels: np.ndarray, content: dict[str, Any]) -> torch.Tensor:
 
 
 def ours(voxels: np.ndarray, spec: ModelSpec) -> torch.Tensor:
-    """What the network sees of it here."""
+    """Return the network's input by the exported adapters."""
     single = spec.model_copy(update={"input": spec.input.model_copy(update={"dtype": "FP32"})})
     return InputAdapter(single)(torch.from_numpy(volume_input(voxels, single.input)[None]))[0]
 
 
 @pytest.mark.parametrize("chain", CHAINS)
 @pytest.mark.parametrize("axes", ["RAS", "PLI"])
-def test_the_network_sees_what_monai_would_show_it(chain: str, axes: str, tmp_path: Path) -> None:
+def test_the_networks_input_equals_monais(chain: str, axes: str, tmp_path: Path) -> None:
     content = config(preprocessing=steps(CHAINS[chain], axes))
     write_bundle(tmp_path / "bundle", content)
     voxels = image()
@@ -99,7 +99,7 @@ def test_the_network_sees_what_monai_would_show_it(chain: str, axes: str, tmp_pa
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_what_is_exported_answers_as_monai_does(kind: str, tmp_path: Path) -> None:
+def test_the_export_agrees_with_monai(kind: str, tmp_path: Path) -> None:
     size = (32, 32, 16)
     content = config(network_def=NETWORKS[kind], preprocessing=steps([{**RANGE, "clip": True}]))
     content["inferer"]["roi_size"] = list(size)
@@ -109,7 +109,7 @@ def test_what_is_exported_answers_as_monai_does(kind: str, tmp_path: Path) -> No
     voxels = image(size)
     with torch.inference_mode():
         answer = torch.softmax(network(as_monai(voxels, content)[None]), dim=1)[0].numpy()
-    assert np.ptp(answer[1]) > 0.1  # the comparison below is of something
+    assert np.ptp(answer[1]) > 0.1  # outputs that vary make the comparison below meaningful
     expected = answer.transpose(0, 3, 2, 1)[:, :, ::-1, ::-1]  # from R, A, S to [z, y, x]
     spec = ModelConfig.read(tmp_path / "repository" / "bundle").spec
     assert spec is not None
@@ -119,7 +119,7 @@ def test_what_is_exported_answers_as_monai_does(kind: str, tmp_path: Path) -> No
     assert np.abs(probabilities(found)[0] - expected).max() < 2 / 255
 
 
-def test_everything_that_a_bundle_says_is_in_the_spec(tmp_path: Path) -> None:
+def test_the_spec_has_everything_that_a_bundle_states(tmp_path: Path) -> None:
     labels = {"0": "background", "1": "liver", "2": "tumour"}
     preprocessing = steps([{"_target_": "CropForegroundd", "keys": "image", "source_key": "image"}])
     preprocessing["transforms"][3]["pixdim"] = [1, 2, 3]
@@ -160,7 +160,7 @@ def test_everything_that_a_bundle_says_is_in_the_spec(tmp_path: Path) -> None:
     assert [note.partition(":")[0] for note in notes] == ["CropForeground", "KeepLargestConnectedComponent"]
 
 
-def test_labels_that_overlap_are_each_by_themselves(tmp_path: Path) -> None:
+def test_overlapping_labels_are_thresholded_independently(tmp_path: Path) -> None:
     content = config(network_def={**UNET, "out_channels": 3})
     content["postprocessing"]["transforms"] = [
         {"_target_": "Activationsd", "keys": "pred", "sigmoid": True},
@@ -180,7 +180,7 @@ def test_labels_that_overlap_are_each_by_themselves(tmp_path: Path) -> None:
         ([{"softmax": True}, {"argmax": True}], {"0": "spleen", "1": "background"}, [1, 0]),
     ],
 )
-def test_each_label_is_made_of_its_own_channel_by_the_bundles_activation(
+def test_each_label_uses_its_channel_and_the_bundles_activation(
     steps_after: list[dict[str, Any]], labels: dict[str, str], order: list[int], tmp_path: Path
 ) -> None:
     content = config()
@@ -203,7 +203,7 @@ def test_each_label_is_made_of_its_own_channel_by_the_bundles_activation(
     assert np.abs(probabilities(found)[0] - expected).max() < 2 / 255
 
 
-def test_a_threshold_without_an_activation_is_taken_after_a_sigmoid_and_that_is_said(tmp_path: Path) -> None:
+def test_a_threshold_without_activation_implies_a_sigmoid_with_a_note(tmp_path: Path) -> None:
     content = config(network_def={**UNET, "out_channels": 2})
     content["postprocessing"]["transforms"] = [{"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.5}]
     write_bundle(tmp_path / "bundle", content, metadata({"0": "core", "1": "whole"}))
@@ -213,7 +213,7 @@ def test_a_threshold_without_an_activation_is_taken_after_a_sigmoid_and_that_is_
     assert any("before the threshold: a sigmoid" in note for note in found.notes)
 
 
-def test_labels_that_are_named_by_hand_leave_out_the_background_of_a_softmax(tmp_path: Path) -> None:
+def test_labels_from_flags_skip_the_background_of_a_softmax(tmp_path: Path) -> None:
     content = config(network_def={**UNET, "out_channels": 3})
     content["postprocessing"]["transforms"] = [
         {"_target_": "Activationsd", "keys": "pred", "softmax": True},
@@ -225,7 +225,7 @@ def test_labels_that_are_named_by_hand_leave_out_the_background_of_a_softmax(tmp
     assert (spec.network.activation, spec.network.channels) == ("softmax", (1, 2))
 
 
-def test_click_channels_make_a_model_for_annotation(tmp_path: Path) -> None:
+def test_click_channels_give_an_annotation_model(tmp_path: Path) -> None:
     network = write_bundle(tmp_path / "deepedit", deep_edit())
     result = run("export", tmp_path / "deepedit", "--repository", tmp_path / "repository")
     assert result.exit_code == 0, result.stderr
@@ -247,7 +247,7 @@ def test_click_channels_make_a_model_for_annotation(tmp_path: Path) -> None:
     assert np.abs(found - expected).max() < 2 / 255
 
 
-def test_weights_may_come_as_torchscript_that_monai_exported(tmp_path: Path) -> None:
+def test_weights_are_read_from_torchscript_that_monai_exported(tmp_path: Path) -> None:
     folder = tmp_path / "bundle"
     write_bundle(folder)
     models, configs = folder / "models", folder / "configs"
@@ -267,7 +267,7 @@ def test_weights_may_come_as_torchscript_that_monai_exported(tmp_path: Path) -> 
     spec = reading(folder).spec
     batch = volume_input(image(), spec.input)[None]
     assert np.array_equal(run_onnx(first, spec, batch), run_onnx(second, spec, batch))
-    # And where the config's network cannot be built, the file's own is taken.
+    # If the config's network cannot be built, the network in the TorchScript file is used.
     path = configs / "inference.json"
     path.write_text(path.read_text().replace('"UNet"', '"scripts.networks.Own"'))
     result = run("export", folder, "--name", "c", "--repository", repository)
@@ -278,7 +278,7 @@ def test_weights_may_come_as_torchscript_that_monai_exported(tmp_path: Path) -> 
     )
 
 
-def test_a_bundle_of_true_size(tmp_path: Path) -> None:
+def test_a_bundle_of_realistic_size(tmp_path: Path) -> None:
     """The network of the model zoo's ``spleen_ct_segmentation``."""
     content = config(
         network_def={**UNET, "channels": [16, 32, 64, 128, 256], "strides": [2, 2, 2, 2], "num_res_units": 2}

@@ -23,7 +23,7 @@ def save(content: object, folder: Path) -> Path:
     return path
 
 
-def test_a_state_dict_is_read_bare_or_named(state: State, tmp_path: Path) -> None:
+def test_a_state_dict_is_read_with_or_without_a_key(state: State, tmp_path: Path) -> None:
     for content in (state, {"state_dict": state, "epoch": 3}):
         found = read_checkpoint(save(content, tmp_path))
         assert found.keys() == state.keys()
@@ -44,7 +44,7 @@ def test_a_pickled_network_is_refused(spec: ModelSpec, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("part", [0, 10, 0.5, 0.99])
-def test_a_cut_off_file_is_named(part: float, checkpoint: Path, tmp_path: Path) -> None:
+def test_a_truncated_checkpoint_is_reported(part: float, checkpoint: Path, tmp_path: Path) -> None:
     content = checkpoint.read_bytes()
     path = tmp_path / "cut.pt"
     path.write_bytes(content[: int(part * len(content)) if part < 1 else int(part)])
@@ -53,12 +53,12 @@ def test_a_cut_off_file_is_named(part: float, checkpoint: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("content", [[1, 2], {}, torch.zeros(3), {"state_dict": {"a": 1.0}}, {"epoch": 3}])
-def test_what_is_no_state_dict_is_named(content: object, tmp_path: Path) -> None:
+def test_content_that_is_not_a_state_dict_is_reported(content: object, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="a state dict"):
         read_checkpoint(save(content, tmp_path))
 
 
-def test_any_other_file_is_named(tmp_path: Path) -> None:
+def test_a_file_of_another_kind_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "list.pkl"
     for content in (b"hello", pickle.dumps([1, 2, 3])):
         path.write_bytes(content)
@@ -67,14 +67,14 @@ def test_any_other_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers_are_named(value: float, state: State, tmp_path: Path) -> None:
+def test_weights_that_are_not_finite_are_reported(value: float, state: State, tmp_path: Path) -> None:
     name = next(iter(state))
     broken = {**state, name: torch.full_like(state[name], value)}
     with pytest.raises(InvalidArgument, match=rf"NaN or infinite: {name}"):
         read_checkpoint(save(broken, tmp_path))
 
 
-def test_weights_of_another_network_are_named(spec: ModelSpec, state: State) -> None:
+def test_weights_of_another_network_are_reported(spec: ModelSpec, state: State) -> None:
     network = build_network(spec)
     name, *others = state
     renamed = {**{key: state[key] for key in others}, "stranger": state[name]}

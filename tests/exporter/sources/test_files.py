@@ -1,4 +1,4 @@
-"""Bare ONNX and TorchScript files with a spec, and old Clara models: exported, compared, refused where wrong."""
+"""ONNX and TorchScript files with a spec, and Clara models."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def save_traced(network: torch.nn.Module, path: Path) -> None:
 
 
 def check_answers(network: torch.nn.Module, repository: Path, name: str) -> None:
-    """The model answers as the network does, on the patient's axes and in the network's numbers."""
+    """Check that the model agrees with its network, with permuted axes and scaled intensities."""
     spec = ModelConfig.read(repository / name).spec
     assert spec is not None
     batch = synthetic_batch(spec, 2)
@@ -98,14 +98,14 @@ def check_answers(network: torch.nn.Module, repository: Path, name: str) -> None
     assert json.loads(run("validate", repository, "--json").stdout)["valid"]
 
 
-def test_an_onnx_file_is_served_as_its_spec_says(network: Any, original: Path, spec: Path, tmp_path: Path) -> None:
+def test_an_onnx_file_is_exported_by_its_spec(network: Any, original: Path, spec: Path, tmp_path: Path) -> None:
     result = run("export", original, "--spec", spec, "--name", "liver", "--repository", tmp_path / "repository")
     assert result.exit_code == 0, result.stderr
     check_answers(network, tmp_path / "repository", "liver")
 
 
 @pytest.mark.parametrize("how", ["trace", "script"])
-def test_a_torchscript_file_is_served_as_its_spec_says(how: str, network: Any, spec: Path, tmp_path: Path) -> None:
+def test_a_torchscript_file_is_exported_by_its_spec(how: str, network: Any, spec: Path, tmp_path: Path) -> None:
     path = tmp_path / "model.ts"
     if how == "script":
         torch.jit.script(network).save(path)
@@ -139,7 +139,7 @@ def test_a_clara_model_describes_itself(network: Any, tmp_path: Path) -> None:
         ({"labels": []}, "--labels"),
     ],
 )
-def test_what_a_clara_config_does_not_say_is_told(
+def test_fields_missing_from_a_clara_config_are_reported(
     change: dict[str, Any], expected: str, network: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "config_aiaa.json").write_text(json.dumps({**CLARA, **change}))
@@ -149,7 +149,7 @@ def test_what_a_clara_config_does_not_say_is_told(
     assert re.search(expected, result.stderr)
 
 
-# What is wrong
+# Invalid files
 
 
 def newer(model: onnx.ModelProto) -> None:
@@ -169,7 +169,7 @@ def spoil(model: onnx.ModelProto) -> None:
 
 
 def fix_batch(model: onnx.ModelProto) -> None:
-    """Reshape the output to what it is for one image."""
+    """Reshape the output to the shape for one image."""
     output = model.graph.output[0]
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1, 2, 24, 16, 16]), "shape"))
     model.graph.node.append(onnx.helper.make_node("Reshape", [output.name, "shape"], ["fixed"]))
@@ -200,7 +200,7 @@ CASES: dict[str, tuple[Callable[[onnx.ModelProto], None] | None, dict[str, Any],
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_an_onnx_file_that_cannot_be_served_is_told_in_one_line(case: str, original: Path, tmp_path: Path) -> None:
+def test_an_unusable_onnx_file_is_reported_in_one_line(case: str, original: Path, tmp_path: Path) -> None:
     damage, change, expected = CASES[case]
     model = onnx.load(original)
     if damage is not None:
@@ -215,7 +215,7 @@ def test_an_onnx_file_that_cannot_be_served_is_told_in_one_line(case: str, origi
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.ts"])
-def test_a_cut_off_file_and_one_without_a_spec_are_told(
+def test_a_truncated_file_and_a_missing_spec_are_reported(
     name: str, original: Path, network: Any, tmp_path: Path
 ) -> None:
     save_traced(network, tmp_path / "model.ts")
@@ -230,7 +230,7 @@ def test_a_cut_off_file_and_one_without_a_spec_are_told(
     assert "truncated" in result.stderr
 
 
-def test_torchscript_that_touches_files_is_not_loaded(spec: Path, tmp_path: Path) -> None:
+def test_torchscript_that_accesses_files_is_not_loaded(spec: Path, tmp_path: Path) -> None:
     class Thief(torch.nn.Module):
         def forward(self, value: torch.Tensor) -> torch.Tensor:
             stolen = torch.from_file("secret", False, 1)
@@ -242,7 +242,7 @@ def test_torchscript_that_touches_files_is_not_loaded(spec: Path, tmp_path: Path
     assert "from_file, which no network needs" in result.stderr
 
 
-# Published as what our own trainer writes is
+# Publishing
 
 
 def test_an_onnx_file_is_published_with_its_record(original: Path, spec: Path, tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_an_onnx_file_is_published_with_its_record(original: Path, spec: Path, t
 
 
 @pytest.mark.parametrize("kind", ["onnx", "torchscript"])
-def test_somebody_elses_network_in_half_precision(
+def test_onnx_and_torchscript_networks_in_half_precision(
     kind: str, original: Path, network: Any, spec: Path, tmp_path: Path
 ) -> None:
     path = original
