@@ -149,7 +149,7 @@ def _print_text(
     from exporter.graph.model_files import model_files
 
     name, report = prepared.config.name, published.parity
-    state = "serves" if share == 1 else f"is on trial for {share:.0%} of sessions"
+    state = "serves" if share == 1 else f"is on trial for {share:.0%} of the sessions"
     size = sum(file.stat().st_size for file in model_files(prepared.model)) / 2**20
     out.print(f"{name} version {published.version} {state}{'' if verified else ' when Triton next loads it'}")
     out.print(f"{repository}/{name}/{published.version}/{prepared.model.name} ({size:.1f} MiB)", markup=False)

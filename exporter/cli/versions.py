@@ -94,7 +94,7 @@ def promote(
 
         promote_version(models, name, version, share=share, triton=server, wait=wait)
         states = {1.0: "serves", 0.0: "is no longer on trial"}
-        out.print(f"{name} version {version} {states.get(share, f'is on trial for {share:.0%} of sessions')}")
+        out.print(f"{name} version {version} {states.get(share, f'is on trial for {share:.0%} of the sessions')}")
 
 
 def remove(
