@@ -81,10 +81,11 @@ def read_onnx(path: Path, spec: ModelSpec) -> NetworkGraph:
         raise InvalidArgument(
             f"{path.name} is not an ONNX model, or is truncated or damaged: {_first_line(error)}"
         ) from error
+    shape = network_shape(spec)
     _check_operators(path, model)
     _check_weights(path, model)
-    _check_tensors(path, model, spec)
-    _free_batch(path, model, spec)
+    _check_tensors(path, model, shape)
+    _free_batch(path, model, spec, shape)
     return NetworkGraph(model=model, folder=path.parent, name=path.name)
 
 
@@ -116,7 +117,7 @@ def _check_weights(path: Path, model: onnx.ModelProto) -> None:
             raise InvalidArgument(f"{path.name} has weights that are NaN or infinite: {tensor.name}")
 
 
-def _check_tensors(path: Path, model: onnx.ModelProto, spec: ModelSpec) -> None:
+def _check_tensors(path: Path, model: onnx.ModelProto, expected: tuple[int, ...]) -> None:
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in weights]
     del model.graph.input[:]
@@ -127,12 +128,12 @@ def _check_tensors(path: Path, model: onnx.ModelProto, spec: ModelSpec) -> None:
         if values[0].type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
             kind = onnx.TensorProto.DataType.Name(values[0].type.tensor_type.elem_type)
             raise ModelSpecError(f"{path.name} has {side} of type {kind}, expected FLOAT: export it in float32")
-    shape, expected = _dims(inputs[0]), network_shape(spec)
+    shape = _dims(inputs[0])
     if len(shape) != 5 or any(size not in (0, wanted) for size, wanted in zip(shape[1:], expected, strict=True)):
         raise ModelSpecError(f"{path.name} takes {shape[1:]}, and the spec expects {list(expected)}")
 
 
-def _free_batch(path: Path, model: onnx.ModelProto, spec: ModelSpec) -> None:
+def _free_batch(path: Path, model: onnx.ModelProto, spec: ModelSpec, shape: tuple[int, ...]) -> None:
     """Make the batch axis dynamic, run the graph with 1 and 2 inputs, and set the shapes that were seen."""
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
@@ -140,7 +141,7 @@ def _free_batch(path: Path, model: onnx.ModelProto, spec: ModelSpec) -> None:
     options = ort.SessionOptions()
     options.log_severity_level = _LOG_NOTHING  # failures are reported below
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
-    example = np.random.default_rng(0).random((2, *network_shape(spec)), np.float32)
+    example = np.random.default_rng(0).random((2, *shape), np.float32)
     name = model.graph.input[0].name
     try:
         session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
@@ -157,7 +158,7 @@ def _free_batch(path: Path, model: onnx.ModelProto, spec: ModelSpec) -> None:
         raise fixed
     for axis, size in enumerate(single.shape[1:], start=1):
         model.graph.output[0].type.tensor_type.shape.dim[axis].dim_value = size
-    for axis, size in enumerate(network_shape(spec), start=1):
+    for axis, size in enumerate(shape, start=1):
         model.graph.input[0].type.tensor_type.shape.dim[axis].dim_value = size
 
 
