@@ -1,4 +1,4 @@
-"""Where an image's voxels lie in the patient.
+"""Geometry: where the voxels of an image lie in the patient.
 
 Conventions, everywhere in sixpoint: patient space is LPS in millimetres (x to the patient's Left, y to Posterior, z to
 Superior), as in DICOM and ITK; an *index* is continuous and ordered (x, y, z), with integers at voxel centres; an
@@ -37,8 +37,8 @@ class Orientation:
     ``axes[k]``, reversed when ``flips[k]``.
 
     Attributes:
-        axes: For canonical (x, y, z), which of the image's axes (0 is x, 1 is y, 2 is z).
-        flips: For canonical (x, y, z), whether that axis runs backwards.
+        axes: For each canonical axis (x, y, z), the image's axis (0 is x, 1 is y, 2 is z).
+        flips: For each canonical axis (x, y, z), whether the image's axis runs backwards.
     """
 
     axes: tuple[int, int, int]
@@ -83,17 +83,17 @@ class Orientation:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Size of an image and the place of its voxels in the patient, without the voxels.
+    """Size of an image and the positions of its voxels in the patient.
 
     Attributes:
         size: Voxels along (x, y, z).
         spacing: Millimetres between voxel centres along (x, y, z).
-        origin: Patient position (LPS, mm) of the centre of voxel (0, 0, 0).
+        origin: Position in the patient (LPS, mm) of the centre of voxel (0, 0, 0).
         direction: Row-major 3x3 matrix; column k is the unit vector (LPS) along which index axis k runs (as in ITK).
 
     Raises:
-        VolumeError: When a number is not finite, a size or spacing is not positive, a size is not whole, or the axes
-            are not orthonormal.
+        VolumeError: A number is not finite, a size or spacing is not positive, a size is not whole, or the axes are
+            not orthonormal.
     """
 
     size: tuple[int, int, int]
@@ -119,9 +119,9 @@ class Geometry:
         if min(self.spacing) <= 0:
             raise VolumeError(f"geometry: spacing must be positive, got {self.spacing} mm")
         axes = np.array(self.direction).reshape(3, 3)
-        # Of unit vectors no number is beyond 1; products of absurd ones would overflow.
-        beyond = np.abs(axes).max() > 1 + _ORTHONORMAL_TOLERANCE
-        if beyond or np.abs(axes.T @ axes - np.eye(3)).max() > _ORTHONORMAL_TOLERANCE:
+        # Components of unit vectors are at most 1; checked first, since products of huge numbers overflow.
+        too_large = np.abs(axes).max() > 1 + _ORTHONORMAL_TOLERANCE
+        if too_large or np.abs(axes.T @ axes - np.eye(3)).max() > _ORTHONORMAL_TOLERANCE:
             raise VolumeError("geometry: the direction's columns must be orthogonal unit vectors")
 
     @property
@@ -147,21 +147,21 @@ class Geometry:
 
     @cached_property
     def orientation(self) -> Orientation:
-        """How to see this image's array in canonical (closest to L, P, S) order."""
+        """The reordering that brings this image's array into canonical order (closest to L, P, S)."""
         axes = np.array(self.direction).reshape(3, 3)
 
         def alignment(order: tuple[int, ...]) -> tuple[float, list[float]]:
             turned = axes[:, order] * np.where(np.diagonal(axes[:, order]) < 0, -1.0, 1.0)
-            # At 45 degrees two are as good: the turned axes decide, since they do not depend on the order of storage.
+            # At 45 degrees two orders tie: the turned axes decide, since they do not depend on the storage order.
             return round(float(np.trace(turned)), 5), np.round(turned, 5).reshape(-1).tolist()
 
-        # Of all assignments, the one of greatest total alignment: greedy choices can clash on oblique images.
+        # The assignment with the greatest total alignment: greedy choices can clash on oblique images.
         best = max(itertools.permutations(range(3)), key=alignment)
         flips = tuple(bool(axes[k, best[k]] < 0) for k in range(3))
         return Orientation(axes=(best[0], best[1], best[2]), flips=(flips[0], flips[1], flips[2]))
 
     def canonical(self) -> Geometry:
-        """The geometry of this image's array once it is seen in canonical order."""
+        """Geometry of this image's array in canonical order."""
         return self._canonical
 
     @cached_property
@@ -179,18 +179,18 @@ class Geometry:
             size=(self.size[order[0]], self.size[order[1]], self.size[order[2]]),
             spacing=(self.spacing[order[0]], self.spacing[order[1]], self.spacing[order[2]]),
             origin=(origin[0], origin[1], origin[2]),
-            direction=tuple(turned.reshape(-1).tolist()),  # type: ignore[arg-type]  # nine of them
+            direction=tuple(turned.reshape(-1).tolist()),  # type: ignore[arg-type]  # nine numbers
         )
 
     def same_grid(self, other: Geometry, *, tolerance: float = 1e-4) -> bool:
-        """Whether both have the same size and place, to ``tolerance`` (mm, and cosines)."""
+        """Whether both have the same size and position, within ``tolerance`` (mm, and cosines)."""
         return self.size == other.size and all(
             np.allclose(getattr(self, name), getattr(other, name), rtol=0, atol=tolerance)
             for name in ("spacing", "origin", "direction")
         )
 
     def packed(self) -> bytes:
-        """The 144 bytes that stand for this geometry in an image's digest.
+        """This geometry as the 144 bytes that enter an image's digest.
 
         Little-endian: size as three int64, then spacing, origin and direction as fifteen float64.
         """

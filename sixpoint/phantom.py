@@ -1,7 +1,7 @@
-"""A made-up abdominal CT with known truth: something to try sixpoint on where no image is at hand.
+"""The phantom: a synthetic abdominal CT with known organs, for demos and tests.
 
-No patient's data are in it. Organs of nearly the same HU touch each other; there is fat, bone, air, texture and noise:
-outlining one is a real task. But it is a phantom, and figures measured on it say nothing about patients.
+It contains no patient data. Organs of nearly equal HU touch each other, and there is fat, bone, air, texture and noise,
+so that outlining an organ is a real task. Results on it say nothing about patients.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["ORGANS", "Phantom", "make_phantom"]
 
 
 ORGANS: dict[str, int] = {"liver": 1, "spleen": 2, "kidney_left": 3, "kidney_right": 4, "stomach": 5, "aorta": 6}
-"""Names of the phantom's labelled organs, with their numbers in the label volume."""
+"""Organs of the phantom, with their numbers in the label map."""
 
 # Typical unenhanced attenuation, HU.
 _HU = {"liver": 58.0, "spleen": 48.0, "kidney_left": 33.0, "kidney_right": 33.0, "stomach": 40.0, "aorta": 44.0}
@@ -29,23 +29,23 @@ _NOISE_HU = 14.0
 
 @dataclass(frozen=True)
 class Phantom:
-    """A phantom CT and its truth.
+    """A phantom CT and its label map.
 
     Attributes:
-        image: int16 HU.
-        labels: uint8, 0 for none, else the numbers of :data:`ORGANS`; the same geometry.
+        image: CT in HU, int16.
+        labels: Numbers of :data:`ORGANS`, uint8, 0 for background, on the same geometry.
     """
 
     image: Volume
     labels: Volume
 
     def mask(self, organ: str) -> npt.NDArray[np.uint8]:
-        """The truth of one organ, uint8 [z, y, x]."""
+        """The true mask of one organ, uint8 [z, y, x]."""
         return (self.labels.array == ORGANS[organ]).astype(np.uint8)
 
 
 def make_phantom(*, seed: int = 6) -> Phantom:
-    """Make the phantom: about 176 x 136 x 96 voxels of 2 x 2 x 2.5 mm; the same seed, the same phantom."""
+    """Make the phantom of a seed: 176 x 136 x 96 voxels of 2 x 2 x 2.5 mm."""
     random = np.random.default_rng(seed)
     size, spacing = (176, 136, 96), (2.0, 2.0, 2.5)
     origin = tuple(-s * (n - 1) / 2 for n, s in zip(size, spacing, strict=True))
@@ -59,20 +59,20 @@ def make_phantom(*, seed: int = 6) -> Phantom:
 
 
 def _warped(geometry: Geometry, random: Rng) -> tuple[Float, Float, Float]:
-    """Patient coordinates (mm) of every voxel, [z, y, x], bent by a few waves: nothing is a perfect ellipsoid."""
+    """Patient coordinates (mm) of every voxel, [z, y, x], bent by a few waves against perfect ellipsoids."""
     axes = [
         (np.arange(n) * s + o).astype(np.float32)
         for n, s, o in zip(geometry.size, geometry.spacing, geometry.origin, strict=True)
     ]
     z, y, x = np.meshgrid(axes[2], axes[1], axes[0], indexing="ij")
     bent = []
-    for own in (x, y, z):
-        shift = np.zeros_like(own)
+    for axis in (x, y, z):
+        shift = np.zeros_like(axis)
         for wavelength, amplitude in ((150.0, 5.0), (80.0, 3.0), (45.0, 1.6)):
             direction = random.normal(size=3)
             k = direction / np.linalg.norm(direction) * 2 * np.pi / wavelength
             shift += amplitude * np.sin(k[0] * x + k[1] * y + k[2] * z + random.uniform(0, 2 * np.pi))
-        bent.append((own + shift).astype(np.float32))
+        bent.append((axis + shift).astype(np.float32))
     return bent[0], bent[1], bent[2]
 
 
@@ -90,10 +90,10 @@ def _paint(x: Float, y: Float, z: Float, random: Rng) -> tuple[Float, npt.NDArra
     labels = np.zeros(x.shape, np.uint8)
     body, wall, cavity = column((0, 5), (165, 122)), column((0, 5), (148, 105)), column((0, -2), (132, 88))
     hu[body], hu[wall], hu[cavity] = _FAT, _MUSCLE, _FAT
-    # Loops of bowel: blobs of soft tissue in the mesentery's fat.
+    # Bowel: blobs of soft tissue in the mesenteric fat.
     blobs = np.sin(x / 9.0 + np.sin(z / 13.0)) + np.sin(y / 10.0 + 1.3) + np.sin(z / 12.0 + np.sin(x / 17.0))
     hu[cavity & (blobs > 0.6) & (z < 30)] = _BOWEL
-    # The lungs' bases, above the diaphragm's dome.
+    # Bases of the lungs, above the diaphragm.
     hu[cavity & (z > 118 - ((x / 105.0) ** 2 + (y / 75.0) ** 2) * 62) & (np.abs(x) > 22)] = _LUNG
     psoas = column((42, 62), (22, 20)) | column((-42, 62), (22, 20))
     hu[psoas] = _MUSCLE
@@ -111,7 +111,7 @@ def _paint(x: Float, y: Float, z: Float, random: Rng) -> tuple[Float, npt.NDArra
         place = inside & cavity if name != "aorta" else inside
         labels[place] = ORGANS[name]
         hu[place] = _HU[name]
-    # Gas in the stomach's front, vessels in the liver, a cyst in a kidney: organs are not of one grey.
+    # Gas in the stomach, vessels in the liver, a cyst in a kidney: organs are not uniform.
     hu[(labels == ORGANS["stomach"]) & (y < -52)] = _AIR * 0.8
     vessels = np.abs(np.sin(x / 14 + np.sin(y / 18)) + np.sin(z / 15 + np.sin(x / 21))) < 0.10
     hu[(labels == ORGANS["liver"]) & vessels] = _HU["liver"] - 22
@@ -124,7 +124,7 @@ def _paint(x: Float, y: Float, z: Float, random: Rng) -> tuple[Float, npt.NDArra
 
 
 def _add_bones(hu: Float, labels: Array, x: Float, y: Float, z: Float) -> None:
-    """A spine with discs, and ribs in the body's wall."""
+    """Paint a spine with discs, and ribs in the body wall."""
     vertebra = np.hypot(x / 25, (y - 66) / 20)
     disc = np.abs((z + 200) % 34 - 17) > 13.5
     hu[vertebra < 1] = _CORTICAL
@@ -140,7 +140,7 @@ def _add_bones(hu: Float, labels: Array, x: Float, y: Float, z: Float) -> None:
 
 
 def _blur(array: Float) -> Float:
-    """The partial volume of a real scanner: the binomial filter 1-2-1 along every axis."""
+    """Blur like a scanner's partial volume effect: binomial filter 1-2-1 along every axis."""
     for axis in range(3):
         padded = np.pad(array, [(1, 1) if a == axis else (0, 0) for a in range(3)], mode="edge")
         first, middle, last = (

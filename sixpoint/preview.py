@@ -1,4 +1,4 @@
-"""A picture of a mask: three planes through its centre, its outline over the image, what was clicked marked."""
+"""Picture of a mask: three planes through its centre, its outline over the image, and the points."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _OUTLINE = (255, 196, 0)
 _TRUTH = (70, 220, 90)
 _POINT = (0, 230, 255)
 _EXCLUDED = (255, 64, 64)
-# Around the mask: as much again on every side, so that its neighbours can be judged too.
+# Margin on every side, as a fraction of the mask's edge, so that its neighbours are visible.
 _CONTEXT = 0.6
-_LEAST_CONTEXT_MM = 25.0
-# Keeps constant images from a division by nothing.
+_MIN_CONTEXT_MM = 25.0
+# Avoids a division by 0 on constant images.
 _TINY = 1e-37
-# A point nearer to the plane than this is drawn full, others hollow.
+# Points nearer to the plane than this are drawn filled, others hollow.
 _NEAR_MM = 4.0
 
-# Name; canonical axis (0 x, 1 y, 2 z) across the plane; those that run across and down (z runs up); letters.
+# Name; canonical axis (0 x, 1 y, 2 z) normal to the plane; axes that run across and down (z runs up); letters.
 _PLANES: Sequence[tuple[str, int, int, int, str, str]] = (
     ("axial", 2, 0, 1, "R", "L"),
     ("coronal", 1, 0, 2, "R", "L"),
@@ -52,15 +52,15 @@ def render_preview(
     """Draw a mask over its image.
 
     Args:
-        volume: The image.
-        mask: 0 and 1, [z, y, x], on the image's grid; its outline is yellow.
-        points: Points of the object: voxel indices (x, y, z) of the image, shape [n, 3]; cyan.
-        excluded: Points that are not in it, negative clicks, likewise; red.
-        truth: What the mask should be, where that is known, likewise; its outline is green.
+        volume: Image under the mask.
+        mask: Mask [z, y, x], 0 and 1, on the image's grid; outlined in yellow.
+        points: Points of the object as voxel indices (x, y, z) of the image, shape [n, 3]; cyan.
+        excluded: Negative clicks as voxel indices (x, y, z), shape [n, 3]; red.
+        truth: True mask [z, y, x], where it is known; outlined in green.
 
     Returns:
-        An RGB picture: axial, coronal and sagittal plane through the mask's centre, in the radiologist's view (the
-        patient's right on the left), in true proportions, grey levels between the 1st and 99th percentile.
+        RGB picture of the axial, coronal and sagittal plane through the mask's centre, in the radiologist's view (the
+        patient's right on the left), in true proportions, grey from the 1st to the 99th percentile.
     """
     orientation = volume.geometry.orientation
     image, inside = orientation.to_canonical(volume.array), orientation.to_canonical(mask) > 0
@@ -82,8 +82,8 @@ def render_preview(
         font = ImageFont.load_default(size=14)
         # The slice's number in the image's own axes, as viewers and prompts count.
         own, flipped = orientation.axes[axis], orientation.flips[axis]
-        number_shown = volume.geometry.size[own] - 1 - centre[axis] if flipped else centre[axis]
-        draw.text((corner[0], _GAP), f"{name}, {'xyz'[own]} = {number_shown}", fill=(225, 225, 225), font=font)
+        slice_number = volume.geometry.size[own] - 1 - centre[axis] if flipped else centre[axis]
+        draw.text((corner[0], _GAP), f"{name}, {'xyz'[own]} = {slice_number}", fill=(225, 225, 225), font=font)
         draw.text((corner[0] + 4, corner[1] + _PANEL // 2), left, fill=(225, 225, 225), font=font)
         draw.text((corner[0] + _PANEL - 14, corner[1] + _PANEL // 2), right, fill=(225, 225, 225), font=font)
     return picture
@@ -93,7 +93,7 @@ def save_preview(picture: Image.Image, path: str | os.PathLike[str]) -> None:
     """Write a picture as PNG.
 
     Raises:
-        VolumeError: When it cannot be written.
+        VolumeError: The file cannot be written.
     """
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -103,10 +103,10 @@ def save_preview(picture: Image.Image, path: str | os.PathLike[str]) -> None:
 
 
 def _field_of_view(inside: Array, points: Array, spacing: Array) -> tuple[Array, Array, Array]:
-    """Canonical indices (x, y, z): the first and one past the last voxel to show, and the mask's centre."""
+    """Canonical indices (x, y, z) of the first and one past the last voxel to draw, and of the mask's centre."""
     size = np.array(inside.shape[::-1])
     if inside.any():
-        # Voxels in each plane across x, y and z: a list of all of a large mask's would take gigabytes.
+        # Counts per plane: the indices of all voxels of a large mask would take gigabytes.
         counts = [np.count_nonzero(inside, axis=across) for across in ((0, 1), (0, 2), (1, 2))]
         low, high = (np.array([np.flatnonzero(count)[end] for count in counts]) for end in (0, -1))
         mean = np.array([np.average(np.arange(len(count)), weights=count) for count in counts])
@@ -114,7 +114,7 @@ def _field_of_view(inside: Array, points: Array, spacing: Array) -> tuple[Array,
         filled = points if len(points) else size[None, :] / 2
         low, high, mean = filled.min(axis=0), filled.max(axis=0), filled.mean(axis=0)
     centre = np.clip(np.rint(mean), 0, size - 1).astype(int)
-    reach = np.maximum(((high - low) * spacing).max() * (0.5 + _CONTEXT), _LEAST_CONTEXT_MM) / spacing
+    reach = np.maximum(((high - low) * spacing).max() * (0.5 + _CONTEXT), _MIN_CONTEXT_MM) / spacing
     middle = (low + high) / 2
     first = np.floor(np.clip(middle - reach, 0, size - 1)).astype(int)
     last = np.ceil(np.clip(middle + reach, 0, size - 1)).astype(int) + 1

@@ -1,4 +1,4 @@
-"""What a person is told about an answer: a short table, or JSON for scripts."""
+"""Report on an annotation: a short table for people, or JSON for scripts."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["Step", "report", "report_table"]
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One call.
+    """A prompt and its answer, as the client measured them.
 
     Attributes:
-        prompt: What was shown.
-        mask: The answer.
-        call: From the prompt to the mask, seen from here.
+        prompt: Prompt of the call.
+        mask: Answer to the call.
+        call: Time from sending the prompt to having the mask.
     """
 
     prompt: Prompt
@@ -32,19 +32,19 @@ class Step:
 
 
 def report(steps: Sequence[Step], *, image: str, upload: timedelta) -> dict[str, Any]:
-    """The facts about an annotation.
+    """Collect the facts about an annotation.
 
     Args:
-        steps: What began it, and each correction.
-        image: What to call the image.
-        upload: From opening the session to its being there, seen from here.
+        steps: Prompt that started the object, and each correction.
+        image: Name of the image.
+        upload: Time to upload the image and open the session.
 
     Returns:
-        A mapping for JSON; times in milliseconds, and all but ``answers`` those of the last answer. ``points`` is 0
-        where none were given. ``reply_ms`` is what the call took beyond the server's own phases: messages, network,
+        A mapping for JSON. Times are in milliseconds and, except in ``answers``, those of the last answer. ``points``
+        is 0 where none were given. ``reply_ms`` is the time of the call outside the server's phases: messages, network,
         unpacking.
     """
-    begun, last = steps[0].prompt, steps[-1]
+    first, last = steps[0].prompt, steps[-1]
     mask, call = last.mask, last.call
     timings = mask.timings
     phases = timings.total
@@ -52,7 +52,7 @@ def report(steps: Sequence[Step], *, image: str, upload: timedelta) -> dict[str,
         "image": image,
         "model": mask.model,
         "model_version": mask.model_version,
-        "points": len(begun.points) if isinstance(begun, ExtremePoints) else 0,
+        "points": len(first.points) if isinstance(first, ExtremePoints) else 0,
         "clicks": sum(isinstance(step.prompt, Click) for step in steps),
         "answers": [
             {
@@ -73,7 +73,7 @@ def report(steps: Sequence[Step], *, image: str, upload: timedelta) -> dict[str,
 
 
 def report_table(facts: dict[str, Any]) -> Table:
-    """The facts as a table for people; ``dice`` is shown where it is known."""
+    """Format the facts as a table; with ``dice``, where the truth is known."""
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column()
@@ -84,8 +84,8 @@ def report_table(facts: dict[str, Any]) -> Table:
         corrections = facts["answers"]
     else:
         kind = {"extreme points": "points", "box": "box"}.get(first["prompt"], "mask given")
-        begun = {"points": str(facts["points"]), "box": "two corners"}.get(kind, "as it was")
-        table.add_row(kind, f"{begun}: {_outcome(first)}" if corrections else begun)
+        start = {"points": str(facts["points"]), "box": "two corners"}.get(kind, "as it was")
+        table.add_row(kind, f"{start}: {_outcome(first)}" if corrections else start)
     for number, answer in enumerate(corrections, 1):
         table.add_row(f"click {number}", f"{answer['prompt'].removesuffix(' click')}: {_outcome(answer)}")
     table.add_row("mask", f"{facts['volume_ml']:.1f} ml, {facts['reply_bytes']} bytes on the wire")

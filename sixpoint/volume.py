@@ -1,4 +1,4 @@
-"""An image: voxels and where they lie."""
+"""A volume: voxels with their geometry."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ VOXEL_TYPES: dict[int, np.dtype[Any]] = {
     6: np.dtype("<u4"),
     7: np.dtype("<f4"),
 }
-"""The dtypes that travel, by their number in ``sixpoint.v1.VoxelType``."""
+"""Voxel types that are supported, by their number in ``sixpoint.v1.VoxelType``."""
 
 
 _NIFTI_HEADER_BYTES = 352
-"""The least, with the four bytes that say that there are no extensions."""
+"""Size of a NIfTI header, with the four bytes that announce its extensions."""
 
 
 def image_digest(geometry: Geometry, array: Array) -> str:
-    """The SHA-256 (lower-case hex) by which an image is known, as ``sixpoint.v1.Image.digest`` defines it.
+    """The digest of an image: SHA-256 in lower-case hex, as ``sixpoint.v1.Image.digest`` defines it.
 
     Args:
-        geometry: Where the voxels lie.
+        geometry: Geometry of the voxels.
         array: C-contiguous voxels [z, y, x] of one of :data:`VOXEL_TYPES`.
     """
     digest = hashlib.sha256(geometry.packed())
@@ -56,23 +56,23 @@ def voxel_type_number(dtype: np.dtype[Any]) -> int:
     """The number of a dtype in ``sixpoint.v1.VoxelType``.
 
     Raises:
-        VolumeError: When voxels of this dtype do not travel.
+        VolumeError: Voxels of this dtype are not supported.
     """
-    for number, known in VOXEL_TYPES.items():
-        if known == dtype:
+    for number, supported in VOXEL_TYPES.items():
+        if supported == dtype:
             return number
-    names = ", ".join(str(known) for known in VOXEL_TYPES.values())
+    names = ", ".join(map(str, VOXEL_TYPES.values()))
     raise VolumeError(f"voxels of type {dtype} are not supported; expected one of {names}")
 
 
 def check_voxels(array: Array) -> None:
-    """Refuse voxels that are not numbers.
+    """Refuse voxels that are NaN or infinite.
 
     Raises:
-        VolumeError: Saying how many voxels are NaN or infinite.
+        VolumeError: There are such voxels; the message says how many.
     """
     if array.dtype.kind == "f":
-        # One sum is a third of the cost of isfinite over the volume; only a suspicious one is looked at closely.
+        # A sum takes a third of the time of isfinite; only a sum that is not finite needs a closer look.
         with np.errstate(over="ignore", invalid="ignore"):
             suspicious = not np.isfinite(array.sum(dtype=np.float64))
         if suspicious:
@@ -89,10 +89,10 @@ class Volume:
 
     Attributes:
         array: Voxels [z, y, x]: C-contiguous, little-endian, of one of :data:`VOXEL_TYPES`.
-        geometry: Where they lie.
+        geometry: Positions of the voxels in the patient.
 
     Raises:
-        VolumeError: When the array is not 3D, not real, empty, or disagrees with the geometry.
+        VolumeError: The array is not 3D, not real, empty, or has another size than the geometry.
     """
 
     array: Array
@@ -103,11 +103,11 @@ class Volume:
             raise VolumeError(f"a volume has three axes [z, y, x], got an array of shape {self.array.shape}")
         if self.array.shape != self.geometry.shape:
             raise VolumeError(f"the geometry says [z, y, x] = {self.geometry.shape}, the array is {self.array.shape}")
-        object.__setattr__(self, "array", _travelling(self.array))
+        object.__setattr__(self, "array", _supported(self.array))
 
     @property
     def digest(self) -> str:
-        """The SHA-256 by which the gateway knows this image."""
+        """The image's digest, its name in the gateway."""
         return image_digest(self.geometry, self.array)
 
     @classmethod
@@ -123,16 +123,16 @@ class Volume:
 
     @classmethod
     def from_sitk(cls, image: sitk.Image) -> Volume:
-        """Take a SimpleITK image; its voxels are copied.
+        """Copy a SimpleITK image.
 
         Raises:
-            VolumeError: When it is 2D, 4D with several frames, or has several components per voxel.
+            VolumeError: The image is 2D, 4D with several frames, or has several numbers per voxel.
         """
         dimension = image.GetDimension()
         if dimension == 4 and image.GetSize()[3] == 1:
             image = image[:, :, :, 0]
         elif dimension != 3:
-            raise VolumeError(f"a 3D image is needed, got a {dimension}D one of size {image.GetSize()}")
+            raise VolumeError(f"expected a 3D image, got a {dimension}D one of size {image.GetSize()}")
         if image.GetNumberOfComponentsPerPixel() != 1:
             raise VolumeError(f"expected one number per voxel, got {image.GetNumberOfComponentsPerPixel()}")
         geometry = Geometry(
@@ -144,19 +144,19 @@ class Volume:
         return cls(sitk.GetArrayFromImage(image), geometry)
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write to a file whose suffix says its format; compressed where the format can.
+        """Write the volume to a NIfTI, NRRD or MetaImage file, as the suffix says; compressed where the format can.
 
         Raises:
-            VolumeError: When the suffix is unknown or the file cannot be written.
+            VolumeError: The suffix is unknown, or the file cannot be written.
         """
         write_image(self.array, self.geometry, path)
 
 
 def write_image(array: Array, geometry: Geometry, path: str | os.PathLike[str]) -> None:
-    """Write voxels [z, y, x] to a NIfTI, NRRD or MetaImage file; what was there stays until the new one is whole.
+    """Write voxels [z, y, x] to a NIfTI, NRRD or MetaImage file; an old file stays until the new one is complete.
 
     Raises:
-        VolumeError: When the suffix is unknown or the file cannot be written.
+        VolumeError: The suffix is unknown, or the file cannot be written.
     """
     target = Path(path)
     check_suffix(target)
@@ -170,7 +170,7 @@ def write_image(array: Array, geometry: Geometry, path: str | os.PathLike[str]) 
             made = Path(folder) / target.name
             sitk.WriteImage(image, str(made), useCompression=True)
             _check_whole(made, voxel_bytes=array.nbytes)
-            # The header last, where the voxels have a file of their own.
+            # The header last, where it has a file of its own.
             for part in sorted(Path(folder).iterdir(), key=lambda part: part == made):
                 _put(part, target.parent / part.name)
     except (RuntimeError, OSError, EOFError, zlib.error) as error:
@@ -178,31 +178,31 @@ def write_image(array: Array, geometry: Geometry, path: str | os.PathLike[str]) 
 
 
 def check_suffix(path: str | os.PathLike[str]) -> None:
-    """Refuse a file to write whose suffix says no format.
+    """Refuse to write a file with an unknown suffix.
 
     Raises:
-        VolumeError: Naming those that there are.
+        VolumeError: The suffix is unknown; the message lists the known ones.
     """
-    # Lower case only: ITK refuses or renames others.
+    # Lower case only: ITK refuses or changes other suffixes.
     if not Path(path).name.endswith(IMAGE_SUFFIXES):
         raise VolumeError(f"cannot write {path}: its suffix must be one of {', '.join(IMAGE_SUFFIXES)}")
 
 
-def _put(made: Path, place: Path) -> None:
-    """Move a file to its place; where that is a link, to what it leads to."""
+def _put(made: Path, target: Path) -> None:
+    """Move a file to its target, or to the target of a link there."""
     try:
-        made.replace(place.resolve())
+        made.replace(target.resolve())
     except OSError:
-        # On another disk behind the link, or a file that is mounted by itself: nothing can take its place at once.
-        shutil.copyfile(made, place)
+        # The target of the link is on another disk, or is a mounted file: it cannot be replaced, only overwritten.
+        shutil.copyfile(made, target)
 
 
 def _check_whole(path: Path, *, voxel_bytes: int) -> None:
-    """Refuse a NIfTI file that was cut short: of a full disk ITK says nothing, as it does of other formats.
+    """Refuse a truncated NIfTI file: for this format, ITK does not report a full disk.
 
     Raises:
-        OSError: When it has no place for its voxels.
-        EOFError: When its compressed data end too soon.
+        OSError: The file is too small for its voxels.
+        EOFError: The compressed data end early.
     """
     if path.name.endswith(".nii"):
         size = path.stat().st_size
@@ -212,11 +212,11 @@ def _check_whole(path: Path, *, voxel_bytes: int) -> None:
     else:
         return
     if size < _NIFTI_HEADER_BYTES + voxel_bytes:
-        raise OSError("it was cut short; is the disk full?")
+        raise OSError("the file is truncated; check that the disk is not full")
 
 
-def _travelling(array: Array) -> Array:
-    """The array in a form that travels: C order, little-endian, and no type wider than 32 bits."""
+def _supported(array: Array) -> Array:
+    """Convert an array to a supported form: C order, little-endian, no type wider than 32 bits."""
     if array.dtype.kind == "f" and array.dtype.itemsize in (2, 8):
         array = array.astype("<f4")
     elif array.dtype.kind in "iu" and array.dtype.itemsize == 8:

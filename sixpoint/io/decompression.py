@@ -1,4 +1,4 @@
-"""MetaImage and NRRD files without their compression: ITK takes whatever damaged data inflate to for voxels."""
+"""Decompress MetaImage and NRRD files: ITK itself accepts whatever damaged data inflate to."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import BinaryIO
 
 __all__ = ["decompress"]
 
-# Headers are some lines of text; a file of something else need not be read to its end to be told from them.
+# Upper bound of a header, so that a file of another kind is not read to its end.
 _HEADER_BYTES = 2**20
 _PIECE_BYTES = 2**20
 _GZIP_MAGIC = b"\x1f\x8b"
-# For zlib: data that begin with a header of zlib or of gzip, whichever they have.
+# zlib's wbits for data with a zlib or a gzip header.
 _ZLIB_OR_GZIP = 47
 
 
 @dataclass(frozen=True)
 class _Packed:
-    """A compressed file.
+    """Where a compressed image has its voxels.
 
     Attributes:
-        header: The header of the same image without compression, in one file with its voxels.
-        data: The file with the compressed voxels.
-        start: Bytes before them.
-        lines: Lines before them, after those bytes.
+        header: Header of the same image without compression, in one file with the voxels.
+        data: File with the compressed voxels.
+        start: Bytes before the compressed voxels.
+        lines: Lines between those bytes and the compressed voxels.
     """
 
     header: bytes
@@ -40,12 +40,12 @@ def decompress(source: Path, target: Path) -> bool:
     """Write a compressed MetaImage or NRRD file to ``target`` without compression.
 
     Returns:
-        Whether it is compressed, its voxels in one file; otherwise nothing is written.
+        Whether the file is compressed and has its voxels in one file; otherwise nothing is written.
 
     Raises:
-        OSError: When a file cannot be read or written.
-        EOFError: When the compressed voxels are cut short.
-        zlib.error: When they are damaged.
+        OSError: A file cannot be read or written.
+        EOFError: The compressed voxels are truncated.
+        zlib.error: The compressed voxels are damaged.
     """
     with source.open("rb") as file:
         head = file.read(_HEADER_BYTES)
@@ -62,14 +62,14 @@ def decompress(source: Path, target: Path) -> bool:
 
 
 def _inflate(data: BinaryIO, unpacked: BinaryIO) -> None:
-    """What zlib data hold, or gzip data of one member or several, up to their end."""
+    """Inflate zlib data, or gzip data of one or several members."""
     piece = data.read(_PIECE_BYTES)
     while True:
         inflater = zlib.decompressobj(_ZLIB_OR_GZIP)
         while not inflater.eof:
             if not piece:
-                raise EOFError("its compressed voxels are cut short")
-            # Bounded, since a megabyte may hold a thousand.
+                raise EOFError("its compressed voxels are cut short; copy or download it again")
+            # Bounded output: a megabyte may inflate to a thousand.
             unpacked.write(inflater.decompress(piece, _PIECE_BYTES))
             piece = inflater.unconsumed_tail or (b"" if inflater.eof else data.read(_PIECE_BYTES))
         piece = inflater.unused_data + data.read(_PIECE_BYTES)
@@ -99,8 +99,8 @@ def _nrrd(source: Path, head: bytes) -> _Packed | None:
     text = head[: end.start()] if end else head
 
     def field(name: bytes) -> bytes:
-        found = re.search(rb"^" + name + rb"[ \t]*:(?!=)[ \t]*(.*?)[ \t]*\r?$", text, re.MULTILINE | re.IGNORECASE)
-        return found[1] if found else b""
+        match = re.search(rb"^" + name + rb"[ \t]*:(?!=)[ \t]*(.*?)[ \t]*\r?$", text, re.MULTILINE | re.IGNORECASE)
+        return match[1] if match else b""
 
     encoding, name, skipped = field(b"encoding"), field(b"data ?file"), field(b"line ?skip")
     if not head.startswith(b"NRRD") or encoding.lower() not in (b"gzip", b"gz"):

@@ -1,4 +1,4 @@
-"""Files of images, read so that whatever ITK would read wrong without a word is refused."""
+"""Read image files, and refuse those that ITK would misread without an error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sixpoint.io.nifti import read_nifti
 __all__ = ["IMAGE_SUFFIXES", "itk_message", "read_image"]
 
 IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
-"""The suffixes of the files that are read and written."""
+"""Suffixes of the files that can be read and written."""
 
 # How far a DICOM slice may lie from where an even spacing puts it, in slices; scanners round positions to some digits.
 _UNEVEN_SLICES = 0.1
@@ -55,13 +55,13 @@ def read_image(source: Path) -> sitk.Image:
 
 
 def itk_message(error: Exception) -> str:
-    """The last line of an ITK error that says what happened; its "Reason" is whatever the system's last error was."""
+    """The line of an ITK error that says what happened; "Reason" is the system's last error, whatever it was."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("Reason:")]
     return lines[-1].removeprefix("ITK ERROR: ") if lines else type(error).__name__
 
 
 def _read_unpacked(source: Path) -> sitk.Image:
-    """Read MetaImage or NRRD, the compressed ones from a file that is not."""
+    """Read MetaImage or NRRD; compressed files are decompressed to a temporary file first."""
     with tempfile.TemporaryDirectory(prefix="sixpoint-") as folder:
         plain = Path(folder) / ("image.mha" if source.name.lower().endswith((".mha", ".mhd")) else "image.nrrd")
         return sitk.ReadImage(str(plain if decompress(source, plain) else source))

@@ -207,13 +207,13 @@ def test_an_unknown_suffix_is_refused_by_naming_the_known_ones(tmp_path: Path) -
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
 def test_a_2d_image_is_refused(tmp_path: Path, suffix: str) -> None:
-    with pytest.raises(VolumeError, match="a 3D image is needed, got a 2D one"):
+    with pytest.raises(VolumeError, match="expected a 3D image, got a 2D one"):
         Volume.read(written(tmp_path / f"image{suffix}", np.zeros((5, 6), np.int16)))
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
 def test_a_4d_image_of_several_frames_is_refused(tmp_path: Path, suffix: str) -> None:
-    with pytest.raises(VolumeError, match="a 3D image is needed, got a 4D one"):
+    with pytest.raises(VolumeError, match="expected a 3D image, got a 4D one"):
         Volume.read(written(tmp_path / f"image{suffix}", np.zeros((2, 4, 5, 6), np.int16)))
 
 
