@@ -32,10 +32,10 @@ def session(client: sixpoint.Client) -> Iterator[sixpoint.Session]:
 
 
 def test_models_are_listed_with_what_they_say_of_themselves(client: sixpoint.Client) -> None:
-    found = {model.name: model for model in client.models()}
-    assert found["ellipsoid"].title == "The ellipsoid in the points' box"
-    assert found["ellipsoid"].prompts == ("extreme_points",)
-    assert found["ellipsoid"].version == "1"
+    described = {model.name: model for model in client.models()}
+    assert described["ellipsoid"].title == "The ellipsoid in the points' box"
+    assert described["ellipsoid"].prompts == ("extreme_points",)
+    assert described["ellipsoid"].version == "1"
 
 
 def test_filters_choose_among_models(client: sixpoint.Client) -> None:
@@ -80,11 +80,11 @@ async def test_the_asynchronous_client_gives_the_same_mask(address: str, session
 def test_a_session_is_described_and_closed(channel: grpc.Channel, session: sixpoint.Session) -> None:
     stub = session_grpc.SessionServiceStub(channel)
     session.annotate(SIX)
-    found = stub.GetSession(session_pb.GetSessionRequest(session_id=session.id)).session
-    assert (found.model, found.revision) == ("ellipsoid", 1)
+    described = stub.GetSession(session_pb.GetSessionRequest(session_id=session.id)).session
+    assert (described.model, described.revision) == ("ellipsoid", 1)
     assert session.volume is not None
-    assert found.image_digest == session.volume.digest
-    assert found.expire_time.ToDatetime() > found.create_time.ToDatetime()
+    assert described.image_digest == session.volume.digest
+    assert described.expire_time.ToDatetime() > described.create_time.ToDatetime()
     session.close()
     with pytest.raises(grpc.RpcError) as caught:
         stub.GetSession(session_pb.GetSessionRequest(session_id=session.id))

@@ -120,19 +120,19 @@ def test_labels_are_those_of_monai_and_pytorch(name: str, gateway: Gateway, netw
     expected = by_monai(volume, shipped_spec(), partial(softmaxed, network))
     labels = expected.argmax(axis=0)
     second, first = np.sort(expected, axis=0)[-2:]
-    for model, spec, most in (("exact", exact_spec(), 1e-3), (MODEL, shipped_spec(), 1e-3 + 0.5 / 255)):
+    for model, spec, tolerance in (("exact", exact_spec(), 1e-3), (MODEL, shipped_spec(), 1e-3 + 0.5 / 255)):
         probabilities = asyncio.run(blended(volume, Model(model, "1", spec), gateway.triton_address))  # type: ignore[attr-defined]
-        assert np.abs(probabilities - expected).max() <= most
+        assert np.abs(probabilities - expected).max() <= tolerance
         # 255ths are rounded to either side.
         assert np.abs(probabilities - expected).mean() <= 1e-3
         with sixpoint.Client(f"127.0.0.1:{gateway.port}") as client:
-            found = client.segment(volume, model=model)
-        assert found.labels.dtype == np.uint8
-        sure = first - second > 2 * most
-        np.testing.assert_array_equal(found.labels[sure], labels[sure])
+            segmented = client.segment(volume, model=model)
+        assert segmented.labels.dtype == np.uint8
+        sure = first - second > 2 * tolerance
+        np.testing.assert_array_equal(segmented.labels[sure], labels[sure])
         # On what it was not trained on, the network is often of two minds, and 255ths decide.
         if model == "exact" or "real" in name:
-            assert all(dice(found.labels == number, labels == number) >= 0.999 for number in (1, 2))
+            assert all(dice(segmented.labels == number, labels == number) >= 0.999 for number in (1, 2))
 
 
 def test_while_a_version_is_on_trial_an_image_gets_the_same_labels_on_every_gateway(gateway: Gateway) -> None:
@@ -142,10 +142,13 @@ def test_while_a_version_is_on_trial_an_image_gets_the_same_labels_on_every_gate
     with running_gateway(triton_url=gateway.triton_address) as another:  # type: ignore[attr-defined]
         for owner, one in (("anna", gateway), ("bert", another)):
             with sixpoint.Client(f"127.0.0.1:{one.port}", owner=owner) as client:
-                found = {taken: client.segment(image, model="trial") for taken, image in images.items()}
-            assert {taken: labels.model_version for taken, labels in found.items()} == {False: "1", True: "2"}
+                segmented = {taken: client.segment(image, model="trial") for taken, image in images.items()}
+            assert {taken: labels.model_version for taken, labels in segmented.items()} == {False: "1", True: "2"}
             # The second version takes all for background.
-            assert {taken: bool(labels.labels.any()) for taken, labels in found.items()} == {False: True, True: False}
+            assert {taken: bool(labels.labels.any()) for taken, labels in segmented.items()} == {
+                False: True,
+                True: False,
+            }
 
 
 async def blended(volume: Volume, model: Model, address: str) -> np.ndarray:
@@ -175,28 +178,28 @@ async def blended(volume: Volume, model: Model, address: str) -> np.ndarray:
 
 def test_what_is_told_on_the_way(client: sixpoint.Client) -> None:
     told: list[tuple[int, int]] = []
-    found = client.segment(phantom((45, 63, 41)), model=MODEL, progress=lambda *so_far: told.append(so_far))
+    segmented = client.segment(phantom((45, 63, 41)), model=MODEL, progress=lambda *so_far: told.append(so_far))
     assert told[0] == (0, 8)
     assert [done for done, _ in told[1:]] == [*range(9), 8]
-    assert (found.model, found.model_version, found.names) == (MODEL, "1", {1: "anterior", 2: "posterior"})
-    assert found.timings.inference.total_seconds() > 0
+    assert (segmented.model, segmented.model_version, segmented.names) == (MODEL, "1", {1: "anterior", 2: "posterior"})
+    assert segmented.timings.inference.total_seconds() > 0
 
 
 def test_a_segmentation_begins_a_session_that_clicks_correct(client: sixpoint.Client, tmp_path: Path) -> None:
     volume = real("hippocampus_001")
-    found = client.segment(volume, model=MODEL)
-    mask = found.mask("anterior")
+    segmented = client.segment(volume, model=MODEL)
+    mask = segmented.mask("anterior")
     assert mask.volume_ml > 0.1
-    assert found.volume_ml("anterior") == pytest.approx(mask.volume_ml)
-    found.save(tmp_path / "labels.nii.gz")
-    np.testing.assert_array_equal(Volume.read(tmp_path / "labels.nii.gz").array, found.labels)
+    assert segmented.volume_ml("anterior") == pytest.approx(mask.volume_ml)
+    segmented.save(tmp_path / "labels.nii.gz")
+    np.testing.assert_array_equal(Volume.read(tmp_path / "labels.nii.gz").array, segmented.labels)
     with client.open_session(volume) as session:
         begun = session.annotate(sixpoint.InitialMask.of(mask))
         np.testing.assert_array_equal(begun.array, mask.array)
         z, y, x = np.argwhere(mask.array)[len(np.argwhere(mask.array)) // 2]
         corrected = session.click((int(x), int(y), int(z)), positive=False)
         assert not corrected.array[z, y, x]
-        assert session.annotate(found.extreme_points("posterior"), segment=2).array.any()
+        assert session.annotate(segmented.extreme_points("posterior"), segment=2).array.any()
 
 
 def test_the_twin_for_asyncio_gets_the_same_and_some_labels_alone(gateway: Gateway, client: sixpoint.Client) -> None:
@@ -241,14 +244,14 @@ def test_who_clicks_does_not_wait_for_the_threads_of_segmentations(
         sixpoint.Client(f"127.0.0.1:{busy.port}", timeout=sixpoint.Timeout(call=20.0)) as clicking,
         ThreadPoolExecutor(1) as threads,
     ):
-        found = threads.submit(segmenting.segment, volume, model=MODEL)
+        segmented = threads.submit(segmenting.segment, volume, model=MODEL)
         try:
             assert begun.wait(60)
             with clicking.open_session(volume, model="annotation") as session:
                 assert session.annotate(sixpoint.Box((10, 10, 10), (30, 40, 30))).array.any()
         finally:
             answered.set()
-        assert found.result().names
+        assert segmented.result().names
 
 
 def test_a_call_that_ends_early_is_cancelled_down_to_triton(gateway: Gateway, mark: Path) -> None:

@@ -40,20 +40,20 @@ def refused(channel: grpc.Channel, *messages: image_pb.UploadImageRequest) -> er
 
 def test_an_image_is_uploaded_once(client: sixpoint.Client) -> None:
     volume = noisy_volume((30, 31, 33))
-    told: list[tuple[int, int]] = []
-    client.upload(volume, progress=lambda sent, total: told.append((sent, total)))
-    assert told == [(volume.array.nbytes, volume.array.nbytes)]
-    client.upload(volume, progress=lambda sent, total: told.append((sent, total)))
-    assert len(told) == 1
+    reported: list[tuple[int, int]] = []
+    client.upload(volume, progress=lambda sent, total: reported.append((sent, total)))
+    assert reported == [(volume.array.nbytes, volume.array.nbytes)]
+    client.upload(volume, progress=lambda sent, total: reported.append((sent, total)))
+    assert len(reported) == 1
 
 
 def test_an_uploaded_image_is_described_by_its_digest(channel: grpc.Channel, client: sixpoint.Client) -> None:
     volume = noisy_volume()
     client.upload(volume)
-    found = image_grpc.ImageServiceStub(channel).GetImage(image_pb.GetImageRequest(digest=volume.digest)).image
-    assert found.byte_count == volume.array.nbytes
-    assert found.voxel_type == volume_pb.VOXEL_TYPE_INT16
-    assert list(found.geometry.size) == [40, 36, 32]
+    stored = image_grpc.ImageServiceStub(channel).GetImage(image_pb.GetImageRequest(digest=volume.digest)).image
+    assert stored.byte_count == volume.array.nbytes
+    assert stored.voxel_type == volume_pb.VOXEL_TYPE_INT16
+    assert list(stored.geometry.size) == [40, 36, 32]
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64", ">i2"])

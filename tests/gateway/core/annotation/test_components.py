@@ -28,10 +28,10 @@ NONE = np.empty((0, 3))
 
 
 def test_a_component_that_no_point_touches_is_dropped() -> None:
-    kept = keep_touched_components(
+    remaining = keep_touched_components(
         grid_with((4, 4, 4), (20, 20, 20)), in_frame([(6, 6, 3)]), clicks=NONE, threshold=0.5
     )
-    assert np.array_equal(kept, grid_with((4, 4, 4)))
+    assert np.array_equal(remaining, grid_with((4, 4, 4)))
 
 
 def test_all_components_that_points_or_clicks_touch_are_kept() -> None:
@@ -44,18 +44,18 @@ def test_without_any_touched_component_the_largest_is_kept() -> None:
     grid = grid_with((4, 4, 4), (20, 20, 20))
     grid[26, 20:26, 20:26] = 230
     for extremes in (in_frame([(30, 2, 2)]), NONE):
-        kept = keep_touched_components(grid, extremes, clicks=NONE, threshold=0.5)
-        assert kept[4:10].max() == 0
-        assert kept[22, 22, 22] == 230
+        remaining = keep_touched_components(grid, extremes, clicks=NONE, threshold=0.5)
+        assert remaining[4:10].max() == 0
+        assert remaining[22, 22, 22] == 230
 
 
 @pytest.mark.parametrize("extremes", [in_frame([(30, 2, 2)]), NONE], ids=["points that miss", "a box"])
 def test_a_click_on_a_missed_part_does_not_cost_the_largest(extremes: np.ndarray) -> None:
     grid = grid_with((4, 4, 4), (20, 20, 20), (4, 20, 20))
     grid[26, 20:26, 20:26] = 230
-    kept = keep_touched_components(grid, extremes, clicks=in_frame([(6, 6, 6)]), threshold=0.5)
-    assert kept[22, 22, 22] == kept[6, 6, 6] == 230
-    assert kept[6, 22, 22] == 0
+    remaining = keep_touched_components(grid, extremes, clicks=in_frame([(6, 6, 6)]), threshold=0.5)
+    assert remaining[22, 22, 22] == remaining[6, 6, 6] == 230
+    assert remaining[6, 22, 22] == 0
 
 
 def test_a_component_that_only_a_positive_click_touches_is_kept() -> None:
@@ -78,6 +78,8 @@ def test_of_a_box_the_largest_component_is_kept() -> None:
     grid = np.zeros((64, 64, 64), np.float32)
     grid[26:38, 26:38, 10:54] = 1.0
     grid[2:8, 2:8, 2:8] = 1.0
-    kept = postprocess(grid, network_input(BOX, volume=volume), geometry=volume.geometry, threshold=0.5).probabilities
-    assert kept[30, 30, 30] == 255
-    assert kept[4, 4, 4] == 0
+    remaining = postprocess(
+        grid, network_input(BOX, volume=volume), geometry=volume.geometry, threshold=0.5
+    ).probabilities
+    assert remaining[30, 30, 30] == 255
+    assert remaining[4, 4, 4] == 0

@@ -35,13 +35,13 @@ def test_a_region_that_begins_at_the_click_may_reach_far() -> None:
     assert np.array_equal(limit_change_to_clicks(new, grid_with(), in_frame((16, 16, 3)), threshold=0.5), new)
 
 
-@pytest.mark.parametrize(("distance", "kept"), [(7.5, False), (8.5, True)])
-def test_the_reach_is_a_quarter_of_the_edge(distance: float, kept: bool) -> None:
+@pytest.mark.parametrize(("distance", "unchanged"), [(7.5, False), (8.5, True)])
+def test_the_reach_is_a_quarter_of_the_edge(distance: float, unchanged: bool) -> None:
     previous = grid_with()
     new = previous.copy()
     new[16, 16, 16] = 230
     settled = limit_change_to_clicks(new, previous, in_frame((16, 16, 16 - distance)), threshold=0.5)
-    assert np.array_equal(settled, previous if kept else new)
+    assert np.array_equal(settled, previous if unchanged else new)
 
 
 def test_along_a_short_axis_of_the_grid_the_reach_is_a_quarter_of_that() -> None:
@@ -96,26 +96,26 @@ def test_a_violated_click_moves_its_voxel_and_little_else(roi: Roi, value: int, 
     size = (100, 100, 100)
     lower, upper = roi.voxel_bounds(size)
     for voxel in (lower, tuple(n - 1 for n in upper), tuple((a + b) // 2 for a, b in zip(lower, upper, strict=True))):
-        held = enforce_clicks(grid, np.array([voxel]), np.array([value == 0]), roi=roi, threshold=threshold)
-        values, first = roi.restore(held, image_size=size)
+        enforced = enforce_clicks(grid, np.array([voxel]), np.array([value == 0]), roi=roi, threshold=threshold)
+        values, first = roi.restore(enforced, image_size=size)
         x, y, z = (a - b for a, b in zip(voxel, first, strict=True))
         assert values[z, y, x] == pytest.approx(expected, abs=1e-3)
         reach = np.array([max(1.0, 1 / step) for step in roi.cell_size])
-        assert np.count_nonzero(held != grid) <= np.prod(2 * reach + 1)
+        assert np.count_nonzero(enforced != grid) <= np.prod(2 * reach + 1)
     assert (grid == value).all()
 
 
 def test_a_click_that_holds_already_changes_nothing() -> None:
     grid = np.full((32, 32, 32), 230, np.uint8)
-    held = enforce_clicks(grid, np.array([[5, 5, 5]]), np.array([True]), roi=ROIS["finer"], threshold=0.5)
-    assert np.array_equal(held, grid)
+    enforced = enforce_clicks(grid, np.array([[5, 5, 5]]), np.array([True]), roi=ROIS["finer"], threshold=0.5)
+    assert np.array_equal(enforced, grid)
 
 
 def test_of_clicks_that_share_cells_the_later_one_has_its_way() -> None:
     grid, voxels = np.full((32, 32, 32), 230, np.uint8), np.array([[40, 50, 30], [41, 50, 30]])
     for signs in ([True, False], [False, True]):
-        held = enforce_clicks(grid, voxels, np.array(signs), roi=ROIS["coarser"], threshold=0.5)
-        values, first = ROIS["coarser"].restore(held, image_size=(100, 120, 80))
+        enforced = enforce_clicks(grid, voxels, np.array(signs), roi=ROIS["coarser"], threshold=0.5)
+        values, first = ROIS["coarser"].restore(enforced, image_size=(100, 120, 80))
         x, y, z = voxels[1] - first
         assert values[z, y, x] == pytest.approx(127, abs=1e-3) if not signs[1] else values[z, y, x] >= 128 - 1e-3
 

@@ -68,7 +68,7 @@ class Network:
     predict: Predict | None = None
     seconds: float = 0.0
     running: int = 0
-    most: int = 0
+    max_running: int = 0
     answered: int = 0
     cancelled: int = 0
     versions: list[str] = field(default_factory=lambda: ["1"])
@@ -77,7 +77,7 @@ class Network:
     async def infer(self, model: Model, tensor: np.ndarray, *, timeout: float, version: str = "") -> InferenceResult:
         self.running += 1
         self.asked.add(version)
-        self.most = max(self.most, self.running)
+        self.max_running = max(self.max_running, self.running)
         try:
             await asyncio.sleep(self.seconds)
         except asyncio.CancelledError:

@@ -70,12 +70,12 @@ def expected(volume: Volume, spec: ModelSpec) -> np.ndarray:
 def test_labels_are_those_of_the_sliding_window_of_monai(size: tuple[int, int, int], patch: dict[str, Any]) -> None:
     volume, spec = volume_of(size), segmentation_spec(3, **patch)
     probabilities = expected(volume, spec)
-    found = labels_of(segment(volume, Network(spec)), volume)
+    result = labels_of(segment(volume, Network(spec)), volume)
     first, second = np.sort(probabilities, axis=0)[[-1, -2]]
     sure = first - second > 1e-5  # elsewhere the last bit decides
     assert sure.mean() > 0.999
-    np.testing.assert_array_equal(found[sure], probabilities.argmax(axis=0)[sure])
-    assert len(np.unique(found)) >= 2
+    np.testing.assert_array_equal(result[sure], probabilities.argmax(axis=0)[sure])
+    assert len(np.unique(result)) >= 2
 
 
 def test_labels_that_do_not_exclude_each_other_are_cut_one_by_one() -> None:
@@ -92,9 +92,9 @@ def test_an_image_stored_in_any_order_gets_the_same_labels(axes: tuple[int, ...]
     volume, spec = volume_of((20, 23, 14)), segmentation_spec(2, spacing=(1.5, 1.0, 0.8))
     array, geometry = reordered(volume.array, volume.geometry, axes, flips)
     stored = Volume(array, geometry)
-    found = labels_of(segment(stored, Network(spec)), stored)
+    result = labels_of(segment(stored, Network(spec)), stored)
     labels, _ = reordered(labels_of(segment(volume, Network(spec)), volume), volume.geometry, axes, flips)
-    np.testing.assert_array_equal(found, labels)
+    np.testing.assert_array_equal(result, labels)
 
 
 def test_progress_comes_first_then_labels_then_where_the_time_went() -> None:
@@ -108,7 +108,7 @@ def test_progress_comes_first_then_labels_then_where_the_time_went() -> None:
     assert [event.done for event in progress[2:-1]] == list(range(count + 1))
     assert progress[-1] == SegmentationProgress(Stage.POSTPROCESSING, count, count)
     assert count == network.answered == 4 * 3 * 3
-    assert network.most == 3
+    assert network.max_running == 3
     *labels, end = events[len(progress) :]
     assert [(label.number, label.name) for label in labels if isinstance(label, LabelMask)] == [
         (1, "part 1"),
@@ -236,7 +236,7 @@ def test_segmentations_beyond_the_limit_are_refused_and_others_wait_for_memory()
     assert isinstance(first, SegmentationSummary)
     assert isinstance(second, SegmentationSummary)
     assert isinstance(third, errors.ResourceExhausted)
-    assert network.most == 1
+    assert network.max_running == 1
     assert second.timings.queue > first.timings.queue
 
 

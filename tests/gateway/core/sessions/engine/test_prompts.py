@@ -38,10 +38,10 @@ async def test_the_time_left_is_passed_on_to_triton(process: Process) -> None:
 
 
 async def test_the_way_of_a_call_is_told(process: Process) -> None:
-    told: list[Stage] = []
+    stages: list[Stage] = []
     target = AnnotationRequest(await process.open())
-    await process.engine.annotate(target, [SIX], deadline=Deadline.after(10), on_stage=told.append)
-    assert told == list(Stage)
+    await process.engine.annotate(target, [SIX], deadline=Deadline.after(10), on_stage=stages.append)
+    assert stages == list(Stage)
 
 
 async def test_prompts_of_one_session_are_answered_one_after_the_other(process: Process) -> None:
