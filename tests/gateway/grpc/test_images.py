@@ -108,9 +108,7 @@ def test_the_owner_that_a_call_names_has_a_quota(stub: image_grpc.ImageServiceSt
 
 
 @pytest.mark.parametrize("metadata", [((OWNER_KEY, "x" * 201),), ((OWNER_KEY, "a"), (OWNER_KEY, "b"))])
-def test_an_owner_that_is_none_is_refused(
-    stub: image_grpc.ImageServiceStub, metadata: tuple[tuple[str, str], ...]
-) -> None:
+def test_an_invalid_owner_is_refused(stub: image_grpc.ImageServiceStub, metadata: tuple[tuple[str, str], ...]) -> None:
     error = refused(lambda: stub.UploadImage(upload(noisy_volume()), metadata=metadata))
     assert type(error) is errors.InvalidArgument
     assert OWNER_KEY in error.message

@@ -153,7 +153,7 @@ def test_a_refused_prompt_leaves_the_session_as_it_was(session: sixpoint.Session
     assert np.array_equal(first.array, second.array)
 
 
-def test_an_unknown_model_is_told_which_there_are(client: sixpoint.Client) -> None:
+def test_an_unknown_model_is_refused_with_the_names_of_the_others(client: sixpoint.Client) -> None:
     with pytest.raises(errors.ModelNotFound, match="ellipsoid"):
         client.open_session(noisy_volume(), model="no-such-model")
 

@@ -81,7 +81,7 @@ def test_prompts_together_are_one_answer(session: sixpoint.Session) -> None:
     assert (at(mask, OUTSIDE), at(mask, INSIDE), mask.revision) == (1, 0, 1)
 
 
-def test_of_two_clicks_in_one_voxel_the_later_one_holds(session: sixpoint.Session) -> None:
+def test_of_two_clicks_in_one_voxel_the_later_one_counts(session: sixpoint.Session) -> None:
     session.annotate(SIX)
     assert at(session.annotate(Click(INSIDE), Click((20.2, 16.9, 16), False)), INSIDE) == 0
     assert at(session.click(INSIDE), INSIDE) == 1
@@ -148,7 +148,7 @@ def test_sessions_do_not_see_each_others_clicks(client: sixpoint.Client, session
 # What is refused
 
 
-def test_a_click_before_anything_is_told_how_to_begin(session: sixpoint.Session) -> None:
+def test_a_click_without_an_object_is_refused(session: sixpoint.Session) -> None:
     with pytest.raises(errors.NothingToCorrect, match="start with extreme points, a box or a mask"):
         session.click(INSIDE)
     assert session.annotate(SIX).revision == 1
@@ -161,7 +161,7 @@ def test_a_click_before_anything_is_told_how_to_begin(session: sixpoint.Session)
         ([SIX, Click(INSIDE)], "'ellipsoid' takes extreme_points; not clicks"),
     ],
 )
-def test_a_model_that_does_not_take_it_says_what_it_takes(
+def test_a_model_refuses_prompts_of_other_kinds_and_names_its_own(
     client: sixpoint.Client, prompts: list[sixpoint.Prompt], words: str
 ) -> None:
     with client.open_session(noisy_volume(), model="ellipsoid") as session:
@@ -224,7 +224,7 @@ def test_more_clicks_than_an_object_takes(session: sixpoint.Session) -> None:
     ],
     ids=["no sign", "no point", "no kind"],
 )
-def test_what_no_client_of_ours_sends_is_refused_too(
+def test_invalid_prompt_messages_are_refused(
     address: str, session: sixpoint.Session, prompt: annotation_pb.Prompt, words: str, field: str
 ) -> None:
     good = annotation_pb.Prompt(

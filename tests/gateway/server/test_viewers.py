@@ -95,7 +95,7 @@ async def test_an_action_that_fails_changes_nothing_and_the_stream_goes_on(viewe
     assert viewer.revision == 1
 
 
-async def test_a_viewer_hears_that_another_client_was_faster(viewer: sixpoint.AsyncSession, address: str) -> None:
+async def test_a_viewer_gets_an_error_if_another_client_was_faster(viewer: sixpoint.AsyncSession, address: str) -> None:
     await viewer.annotate(SIX)
     with sixpoint.Client(address) as client:
         client.resume(viewer.id).annotate(ADD)

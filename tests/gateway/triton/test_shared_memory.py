@@ -121,7 +121,7 @@ async def test_the_region_of_a_call_that_was_given_up_is_not_used_again(triton: 
         assert len(both) == 2
 
 
-async def test_a_region_is_unregistered_when_it_has_rested(
+async def test_a_region_is_unregistered_after_its_quarantine(
     triton: LocalTriton, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shared_memory, "_QUARANTINE_SECONDS", 0.2)
@@ -193,7 +193,7 @@ def test_a_triton_that_was_restarted_gets_new_regions(tmp_path: Path) -> None:
         asyncio.run(restart(triton))
 
 
-async def test_what_a_killed_gateway_left_is_removed_by_the_next(triton: LocalTriton) -> None:
+async def test_regions_of_a_killed_gateway_are_removed_by_the_next_one(triton: LocalTriton) -> None:
     code = f"""
 import asyncio, os, signal
 import numpy as np

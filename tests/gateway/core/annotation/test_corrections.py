@@ -111,7 +111,7 @@ def test_a_click_that_holds_already_changes_nothing() -> None:
     assert np.array_equal(enforced, grid)
 
 
-def test_of_clicks_that_share_cells_the_later_one_has_its_way() -> None:
+def test_of_clicks_that_share_cells_the_later_one_counts() -> None:
     grid, voxels = np.full((32, 32, 32), 230, np.uint8), np.array([[40, 50, 30], [41, 50, 30]])
     for signs in ([True, False], [False, True]):
         enforced = enforce_clicks(grid, voxels, np.array(signs), roi=ROIS["coarser"], threshold=0.5)

@@ -111,7 +111,7 @@ def test_every_click_holds_whatever_the_network_answers(size: tuple[int, int, in
         assert {point: bool(mask[tuple(int(i) for i in point[::-1])]) for point in last} == last
 
 
-def test_of_two_clicks_in_one_voxel_the_later_one_holds() -> None:
+def test_of_two_clicks_in_one_voxel_the_later_one_counts() -> None:
     volume = noisy_volume()
     inside, outside = Click((20, 17, 16)), Click((20.3, 16.8, 16.2), False)
     assert annotate(volume.array, volume.geometry, SIX, inside, outside)[16, 17, 20] == 0

@@ -103,7 +103,7 @@ def test_clicks_add_up_until_something_new_is_begun() -> None:
     assert len(shown.extent.extremes) == 0
 
 
-def test_clicks_before_anything_are_told_how_to_begin() -> None:
+def test_clicks_without_an_object_are_refused() -> None:
     with pytest.raises(NothingToCorrect, match="start with extreme points, a box or a mask"):
         accumulate(None, read_prompts([Click((1, 2, 3))], geometry=GEOMETRY))
 

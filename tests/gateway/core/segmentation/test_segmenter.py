@@ -240,7 +240,7 @@ def test_segmentations_beyond_the_limit_are_refused_and_others_wait_for_memory()
     assert second.timings.queue > first.timings.queue
 
 
-def test_the_memory_that_is_said_is_what_a_long_image_takes() -> None:
+def test_the_estimated_memory_is_what_a_long_image_takes() -> None:
     spec = segmentation_spec(5, size=(32, 32, 32), dtype="UINT8")
     volume = volume_of((96, 96, 640))
     output = np.zeros(spec.output_shape, np.float32)

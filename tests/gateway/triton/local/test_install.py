@@ -58,7 +58,7 @@ def test_a_second_installation_returns_at_once() -> None:
     assert time.monotonic() - started < 1
 
 
-def test_of_a_long_log_the_errors_are_told() -> None:
+def test_the_errors_of_a_long_log_are_excerpted() -> None:
     log = """
         2026-01-01T00:00:00Z E 7 server.cc:241] "CudaDriverHelper has not been initialized."
         2026-01-01T00:00:00Z I 7 server.cc:631] "all is well"

@@ -36,7 +36,7 @@ async def test_the_answer_so_far_is_what_the_next_click_corrects(process: Proces
 
 
 @pytest.mark.parametrize("start", [SIX, BOX], ids=["points", "box"])
-async def test_what_begins_anew_forgets_the_clicks_and_the_answer(process: Process, start: Prompt) -> None:
+async def test_a_new_object_ignores_earlier_clicks_and_answers(process: Process, start: Prompt) -> None:
     session = await process.open()
     fresh = await process.annotate(session, start)
     await process.annotate(session, ADD, TAKE)
@@ -54,7 +54,7 @@ async def test_replaying_the_log_gives_the_same_masks(process: Process) -> None:
     assert [one.mask for one in replayed] == [one.mask for one in answers]
 
 
-async def test_clicks_before_anything_are_told_how_to_begin(process: Process) -> None:
+async def test_clicks_without_an_object_are_refused(process: Process) -> None:
     with pytest.raises(errors.NothingToCorrect, match="start with"):
         await process.annotate(await process.open(), ADD)
 

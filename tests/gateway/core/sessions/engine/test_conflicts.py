@@ -41,7 +41,7 @@ async def test_two_processes_on_one_session_lose_no_prompt(process: Process, dat
     assert mask[16, 17, 3:6].all()
 
 
-async def test_with_a_revision_the_slower_of_two_processes_is_told(process: Process, database: Database) -> None:
+async def test_with_a_revision_the_slower_of_two_processes_gets_an_error(process: Process, database: Database) -> None:
     session = await process.open()
     other = Process(database)
     calls = [one.annotate(session, SIX, revision=0) for one in (process, other)]
@@ -62,7 +62,7 @@ async def test_a_call_that_is_repeated_is_carried_out_once(process: Process, dat
         await process.annotate(session, SIX, request_ids=("r1",))
 
 
-async def test_a_call_for_the_revision_at_hand_asks_the_database_nothing_before_it_is_answered(
+async def test_a_call_for_the_cached_revision_reads_nothing_from_the_database(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = await process.open()
@@ -83,7 +83,7 @@ async def test_a_call_that_is_repeated_for_a_later_revision_is_carried_out_once(
     assert (again.revision, again.mask) == (1, first.mask)
 
 
-async def test_what_is_at_hand_is_not_believed_when_a_call_for_it_fails(process: Process, database: Database) -> None:
+async def test_a_cached_state_is_checked_when_a_call_fails(process: Process, database: Database) -> None:
     session, other = await process.open(), Process(database)
     await process.annotate(session, SIX)
     await other.engine.undo(AnnotationRequest(session))
@@ -97,7 +97,7 @@ async def test_what_is_at_hand_is_not_believed_when_a_call_for_it_fails(process:
             await process.annotate(session, click, revision=3)
 
 
-async def test_another_model_answers_the_prompts_to_come_for_the_revision_at_hand_too(process: Process) -> None:
+async def test_a_new_model_of_the_session_answers_the_next_prompts(process: Process) -> None:
     session = await process.open()
     await process.annotate(session, SIX)
     await process.sessions.update(session, model="annotation", names=[])
@@ -115,7 +115,7 @@ async def test_another_process_answers_as_the_first_would(process: Process, data
         assert np.array_equal(other.inference.tensors[-1], process.inference.tensors[-1])
 
 
-async def test_a_step_whose_answer_cannot_be_corrected_was_never_made(
+async def test_a_step_that_fails_in_postprocessing_is_not_stored(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = await process.open()
@@ -130,7 +130,7 @@ async def test_a_step_whose_answer_cannot_be_corrected_was_never_made(
     assert (await process.annotate(session, SIX)).revision == 1
 
 
-async def test_a_step_whose_mask_cannot_be_drawn_is_stored_and_drawn_when_the_call_is_repeated(
+async def test_a_step_that_fails_in_rendering_is_stored_and_rendered_when_the_call_is_repeated(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, reference = await process.open(), await process.open()

@@ -37,7 +37,7 @@ async def test_the_time_left_is_passed_on_to_triton(process: Process) -> None:
     assert 5 < process.inference.timeouts[0] < 10
 
 
-async def test_the_way_of_a_call_is_told(process: Process) -> None:
+async def test_the_stages_of_a_call_are_reported(process: Process) -> None:
     stages: list[Stage] = []
     target = AnnotationRequest(await process.open())
     await process.engine.annotate(target, [SIX], deadline=Deadline.after(10), on_stage=stages.append)
@@ -57,7 +57,7 @@ async def test_prompts_of_different_sessions_run_side_by_side(process: Process) 
     assert process.inference.max_running > 1
 
 
-async def test_too_many_at_once_are_told_to_come_again(database: Database) -> None:
+async def test_too_many_prompts_at_once_are_refused(database: Database) -> None:
     process = Process(database, max_prompts=2)
     sessions = [await process.open() for _ in range(5)]
     results = await asyncio.gather(*(process.annotate(one, SIX) for one in sessions), return_exceptions=True)
@@ -125,7 +125,7 @@ async def test_a_click_that_triton_failed_is_as_if_it_was_never_made(process: Pr
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-async def test_numbers_that_are_none_are_an_error_and_the_session_is_as_it_was(
+async def test_numbers_that_are_not_finite_are_an_error_and_change_nothing(
     process: Process, monkeypatch: pytest.MonkeyPatch, value: float
 ) -> None:
     session = await process.open()
