@@ -1,3 +1,7 @@
+"""The blob store, in a folder and in an object store."""
+
+from __future__ import annotations
+
 import asyncio
 import os
 import threading
@@ -26,7 +30,7 @@ def file_of(path: Path, size: int) -> Path:
 
 
 @pytest.mark.parametrize("size", [0, 1000, 20 * 2**20])
-async def test_what_is_put_comes_back(blobs: Blobs, tmp_path: Path, size: int):
+async def test_a_stored_blob_is_read_back(blobs: Blobs, tmp_path: Path, size: int) -> None:
     source = file_of(tmp_path / "source", size)
     await blobs.put_file("images/ab/cd", source)
     assert await blobs.size("images/ab/cd") == size
@@ -34,7 +38,9 @@ async def test_what_is_put_comes_back(blobs: Blobs, tmp_path: Path, size: int):
     assert (tmp_path / "target").read_bytes() == source.read_bytes()
 
 
-async def test_a_blob_outlives_the_file_it_was_made_of_and_can_be_replaced_and_deleted(blobs: Blobs, tmp_path: Path):
+async def test_a_blob_outlives_the_file_it_was_made_of_and_can_be_replaced_and_deleted(
+    blobs: Blobs, tmp_path: Path
+) -> None:
     for number in range(2):
         source = file_of(tmp_path / "source", 1000)
         content = source.read_bytes()
@@ -48,7 +54,7 @@ async def test_a_blob_outlives_the_file_it_was_made_of_and_can_be_replaced_and_d
     assert target.read_bytes() == content
 
 
-async def test_the_same_file_may_be_put_twice(blobs: Blobs, tmp_path: Path):
+async def test_the_same_file_may_be_put_twice(blobs: Blobs, tmp_path: Path) -> None:
     source = file_of(tmp_path / "source", 1000)
     await blobs.put_file("a", source)
     await blobs.put_file("a", source)
@@ -56,7 +62,7 @@ async def test_the_same_file_may_be_put_twice(blobs: Blobs, tmp_path: Path):
     assert [path.name for path in tmp_path.rglob(".*")] == []
 
 
-async def test_what_a_killed_gateway_left_is_removed_and_nothing_else(tmp_path: Path):
+async def test_incomplete_files_of_a_killed_gateway_are_removed_and_nothing_else(tmp_path: Path) -> None:
     blobs = Blobs(str(tmp_path))
     await blobs.put_file("images/ab/cd", file_of(tmp_path / "source", 10))
     left, other = (file_of(tmp_path / "images" / "ab" / name, 10) for name in (".cd.0123456789abcdef", ".profile"))
@@ -68,7 +74,7 @@ async def test_what_a_killed_gateway_left_is_removed_and_nothing_else(tmp_path: 
     assert await blobs.size("images/ab/cd") == 10
 
 
-async def test_what_is_not_there_is_none_and_leaves_no_file(blobs: Blobs, tmp_path: Path):
+async def test_a_missing_blob_is_none_and_leaves_no_file(blobs: Blobs, tmp_path: Path) -> None:
     await blobs.put_file("some", file_of(tmp_path / "source", 10))
     assert not await blobs.get_to_file("none", tmp_path / "target")
     assert not (tmp_path / "target").exists()
@@ -77,20 +83,20 @@ async def test_what_is_not_there_is_none_and_leaves_no_file(blobs: Blobs, tmp_pa
 
 
 @pytest.mark.parametrize("key", ["", "/etc/passwd", "../a", "a/../b", "A", "a//b", ".hidden"])
-async def test_a_key_that_leads_elsewhere_is_refused(tmp_path: Path, key: str):
+async def test_a_key_that_leads_elsewhere_is_refused(tmp_path: Path, key: str) -> None:
     with pytest.raises(InvalidArgument):
         await Blobs(str(tmp_path)).size(key)
 
 
 @pytest.mark.parametrize("url", ["", "ftp://me:secret@host/", "memory:///", "s3://"])
-def test_a_url_of_no_known_kind_is_refused_without_telling_it(url: str):
+def test_an_unknown_url_is_refused_and_not_repeated_in_the_error(url: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         Blobs(url)
     assert "secret" not in caught.value.message
     assert "SIXPOINT_BLOBS_URL" in caught.value.message
 
 
-async def test_a_folder_never_shows_a_blob_that_is_not_whole(tmp_path: Path):
+async def test_a_folder_never_contains_an_incomplete_blob(tmp_path: Path) -> None:
     # On another file system, so that the bytes are copied.
     blobs = Blobs(str(tmp_path / "blobs"))
     with small_disk(tmp_path / "disk", megabytes=16) as other:
@@ -111,7 +117,7 @@ async def test_a_folder_never_shows_a_blob_that_is_not_whole(tmp_path: Path):
     assert seen <= {8 * 2**20}
 
 
-async def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path):
+async def test_a_full_disk_is_reported_and_leaves_no_file(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", megabytes=2) as folder:
         blobs = Blobs(str(folder / "blobs"))
         with pytest.raises(StorageFull):
@@ -121,7 +127,7 @@ async def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path):
         assert len(list((folder / "blobs").iterdir())) == 1
 
 
-async def test_a_folder_that_is_not_mounted_is_unavailable_rather_than_its_blobs_gone(tmp_path: Path):
+async def test_a_folder_that_is_not_mounted_is_unavailable(tmp_path: Path) -> None:
     blobs = Blobs(str(tmp_path / "blobs"))
     await blobs.put_file("images/ab/cd", file_of(tmp_path / "source", 10))
     blobs.delete_blocking("images/ab/cd")
@@ -134,14 +140,14 @@ async def test_a_folder_that_is_not_mounted_is_unavailable_rather_than_its_blobs
         await blobs.get_to_file("images/ab/cd", tmp_path / "target")
 
 
-async def test_a_bucket_that_does_not_exist_is_unavailable(tmp_path: Path, s3_environment: None):
+async def test_a_bucket_that_does_not_exist_is_unavailable(tmp_path: Path, s3_environment: None) -> None:
     with pytest.raises(StorageUnavailable):
         await Blobs("s3://no-such-bucket/prefix").get_to_file("images/ab/cd", tmp_path / "target")
 
 
-async def test_a_store_that_is_away_is_unavailable(
+async def test_an_unreachable_store_is_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s3_environment: None
-):
+) -> None:
     monkeypatch.setenv("AWS_ENDPOINT", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setattr("sixpoint.io.object_store._RETRIES", {"max_retries": 0})
     blobs = Blobs("s3://images/prefix")

@@ -1,6 +1,11 @@
+"""Transactions on real databases."""
+
+from __future__ import annotations
+
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, delete, func, insert, select, text
@@ -30,12 +35,12 @@ def ticks(conn: Connection) -> int:
     return conn.execute(select(func.count()).select_from(clock)).scalar_one()
 
 
-async def test_what_is_written_is_read(database: Database):
+async def test_what_is_written_is_read(database: Database) -> None:
     assert await database.write(tick) == 1
     assert await database.read(ticks) == 1
 
 
-async def test_work_that_raises_leaves_nothing(database: Database):
+async def test_a_transaction_that_raises_changes_nothing(database: Database) -> None:
     def work(conn: Connection) -> None:
         tick(conn)
         raise KeyError
@@ -45,7 +50,7 @@ async def test_work_that_raises_leaves_nothing(database: Database):
     assert await database.read(ticks) == 0
 
 
-async def test_a_cancelled_write_is_whole_or_not_there(database: Database):
+async def test_a_cancelled_write_commits_whole_or_not_at_all(database: Database) -> None:
     inside, go_on, done = threading.Event(), threading.Event(), threading.Event()
 
     def work(conn: Connection) -> None:
@@ -69,7 +74,7 @@ async def test_a_cancelled_write_is_whole_or_not_there(database: Database):
         await asyncio.sleep(0.01)
 
 
-async def test_a_read_sees_one_state_whatever_is_written_meanwhile(database: Database):
+async def test_a_read_sees_one_snapshot(database: Database) -> None:
     inside, go_on = threading.Event(), threading.Event()
 
     def work(conn: Connection) -> tuple[int, int]:
@@ -85,7 +90,7 @@ async def test_a_read_sees_one_state_whatever_is_written_meanwhile(database: Dat
     assert await reading == (0, 0)
 
 
-async def test_writers_of_two_gateways_lose_no_update(database: Database, database_url: str):
+async def test_writers_of_two_gateways_lose_no_update(database: Database, database_url: str) -> None:
     other = Database(database_url)
     await other.start()
     await database.write(tick)
@@ -99,11 +104,11 @@ async def test_writers_of_two_gateways_lose_no_update(database: Database, databa
     assert await database.read(lambda conn: conn.execute(select(clock.c.ticked)).scalar_one()) == 40
 
 
-async def test_a_deadlock_is_tried_again(postgresql: PostgreSQL):
+async def test_a_deadlock_is_tried_again(postgresql: PostgreSQL) -> None:
     database = Database(postgresql.database())
     await database.start()
     await database.write(lambda conn: tick(conn, 1) + tick(conn, 2))
-    both = threading.Barrier(2)
+    barrier = threading.Barrier(2)
     first_time, runs = {1, 2}, []
 
     def work(one: int, other: int, conn: Connection) -> None:
@@ -111,7 +116,7 @@ async def test_a_deadlock_is_tried_again(postgresql: PostgreSQL):
         conn.execute(clock.update().where(clock.c.id == one).values(ticked=one))
         if one in first_time:
             first_time.remove(one)
-            both.wait(10)
+            barrier.wait(10)
         conn.execute(clock.update().where(clock.c.id == other).values(ticked=one))
 
     await asyncio.gather(database.write(lambda conn: work(1, 2, conn)), database.write(lambda conn: work(2, 1, conn)))
@@ -121,7 +126,7 @@ async def test_a_deadlock_is_tried_again(postgresql: PostgreSQL):
     await database.stop()
 
 
-async def test_a_text_that_postgresql_cannot_keep_is_the_callers_fault(postgresql: PostgreSQL):
+async def test_a_text_that_postgresql_cannot_store_is_an_invalid_argument(postgresql: PostgreSQL) -> None:
     database = Database(postgresql.database())
     await database.start()
     with pytest.raises(InvalidArgument, match="such as NUL"):
@@ -129,16 +134,16 @@ async def test_a_text_that_postgresql_cannot_keep_is_the_callers_fault(postgresq
     await database.stop()
 
 
-async def test_of_two_that_insert_one_row_the_later_one_looks_again(postgresql: PostgreSQL):
+async def test_of_two_transactions_that_insert_one_row_the_later_one_runs_again(postgresql: PostgreSQL) -> None:
     database = Database(postgresql.database())
     await database.start()
-    both, looked = threading.Barrier(2), []
+    barrier, looked = threading.Barrier(2), []
 
     def work(conn: Connection) -> bool:
         found = conn.execute(select(clock.c.id).where(clock.c.id == 1)).one_or_none()
         looked.append(found)
         if len(looked) <= 2:
-            both.wait(10)
+            barrier.wait(10)
         if found is None:
             conn.execute(insert(clock).values(id=1, ticked=0))
         return found is None
@@ -149,7 +154,7 @@ async def test_of_two_that_insert_one_row_the_later_one_looks_again(postgresql: 
     await database.stop()
 
 
-async def test_children_go_with_their_session(database: Database):
+async def test_segments_are_deleted_with_their_session(database: Database) -> None:
     def fill(conn: Connection) -> None:
         row = {"id": "s", "owner": "", "image_digest": "0", "model": "m", "revision": 0, "created": 0, "used": 0}
         conn.execute(insert(sessions).values(**row, expired=0))
@@ -160,7 +165,7 @@ async def test_children_go_with_their_session(database: Database):
     assert await database.read(lambda conn: conn.execute(select(segments)).all()) == []
 
 
-async def test_the_database_goes_away_and_comes_back(postgresql: PostgreSQL):
+async def test_the_database_goes_away_and_comes_back(postgresql: PostgreSQL) -> None:
     database = Database(postgresql.database())
     await database.start()
     await asyncio.gather(*(database.read(ticks) for _ in range(8)))
@@ -179,7 +184,7 @@ async def test_the_database_goes_away_and_comes_back(postgresql: PostgreSQL):
     await database.stop()
 
 
-async def test_connections_that_broke_in_between_cost_no_call(postgresql: PostgreSQL):
+async def test_broken_connections_fail_no_call(postgresql: PostgreSQL) -> None:
     database = Database(postgresql.database())
     await database.start()
     await asyncio.gather(*(database.read(ticks) for _ in range(8)))
@@ -190,7 +195,7 @@ async def test_connections_that_broke_in_between_cost_no_call(postgresql: Postgr
     await database.stop()
 
 
-async def test_a_server_that_is_not_there_is_unavailable_and_its_password_is_not_told():
+async def test_a_missing_server_is_unavailable_and_its_password_is_not_in_the_error() -> None:
     database = Database("postgresql+psycopg://me:secret@127.0.0.1:9/none")
     with pytest.raises(StorageUnavailable) as caught:
         await database.start()
@@ -199,21 +204,27 @@ async def test_a_server_that_is_not_there_is_unavailable_and_its_password_is_not
 
 
 @pytest.mark.parametrize("url", ["nonsense", "mysql://me:secret@host/name", "sqlite://", "postgresql:/x:secret:y@@/"])
-def test_a_url_of_no_known_kind_is_refused_without_telling_it(url: str):
+def test_an_unknown_url_is_refused_and_not_repeated_in_the_error(url: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         Database(url)
     assert "secret" not in caught.value.message
     assert "SIXPOINT_DATABASE_URL" in caught.value.message
 
 
-async def test_a_database_locked_for_too_long_is_unavailable(tmp_path, monkeypatch):
+async def test_a_database_locked_for_too_long_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.storage.database._BUSY_MS", 50)
     url = f"sqlite:///{tmp_path}/sixpoint.db"
     database, other = Database(url), Database(url)
     await database.start()
     await other.start()
     inside, go_on = threading.Event(), threading.Event()
-    holding = asyncio.create_task(database.write(lambda conn: (tick(conn), inside.set(), go_on.wait(10))))
+
+    def hold(conn: Connection) -> None:
+        tick(conn)
+        inside.set()
+        go_on.wait(10)
+
+    holding = asyncio.create_task(database.write(hold))
     await asyncio.to_thread(inside.wait, 10)
     with pytest.raises(StorageUnavailable):
         await other.write(tick)
@@ -225,7 +236,7 @@ async def test_a_database_locked_for_too_long_is_unavailable(tmp_path, monkeypat
     await other.stop()
 
 
-async def test_a_full_disk_is_said_and_nothing_written_is_lost(tmp_path):
+async def test_a_full_disk_is_reported_and_committed_rows_stay(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", megabytes=4) as folder:
         database = Database(f"sqlite:///{folder}/sixpoint.db")
         await database.start()

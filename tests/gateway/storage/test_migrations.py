@@ -1,3 +1,7 @@
+"""Migrations of the tables."""
+
+from __future__ import annotations
+
 import asyncio
 
 import pytest
@@ -19,7 +23,7 @@ def tables(conn: Connection) -> set[str]:
     return set(inspect(conn).get_table_names())
 
 
-async def test_migrations_make_the_tables_of_the_schema_and_can_be_undone(database_url: str):
+async def test_migrations_create_the_tables_of_the_schema_and_can_be_undone(database_url: str) -> None:
     database = Database(database_url)
     await database.start()
     assert await database.read(differences) == []
@@ -30,7 +34,7 @@ async def test_migrations_make_the_tables_of_the_schema_and_can_be_undone(databa
     await database.stop()
 
 
-async def test_several_gateways_may_start_at_once(database_url: str):
+async def test_several_gateways_may_start_at_once(database_url: str) -> None:
     databases = [Database(database_url, threads=1) for _ in range(6)]
     await asyncio.gather(*(database.start() for database in databases))
     assert await databases[0].read(differences) == []
@@ -38,7 +42,7 @@ async def test_several_gateways_may_start_at_once(database_url: str):
         await database.stop()
 
 
-async def test_tables_of_a_newer_gateway_are_left_alone(database_url: str):
+async def test_tables_of_a_newer_gateway_are_left_alone(database_url: str) -> None:
     database = Database(database_url)
     await database.start()
     await database.write(lambda conn: conn.execute(text("UPDATE alembic_version SET version_num = '9999'")))
