@@ -88,7 +88,8 @@ def run_evaluation(
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
-        task = bar.add_task("reading", total=len(images))
+        # Invisible until the gateway has answered: an error before that is a single line.
+        task = bar.add_task("", total=len(images), visible=False)
         evaluation = evaluate_images(
             images,
             server=server,
@@ -97,7 +98,7 @@ def run_evaluation(
             limit=limit,
             seed=seed,
             baselines=baselines,
-            report=lambda done, name: bar.update(task, completed=done, description=escape(name)),
+            report=lambda done, name: bar.update(task, completed=done, description=escape(name), visible=True),
             on_result=picture_writer(output / "pictures") if pictures else None,
         )
     report = write_report(evaluation, output)

@@ -86,6 +86,7 @@ def evaluate_images(
     skipped: list[SkippedStructure] = []
     with Client(server) as client:
         prompts = next((info.prompts for info in client.models() if info.name == model), ())
+        report(0, "reading")
         for done, (image, structures) in enumerate(choose_structures(images, groups=groups, limit=limit, seed=seed)):
             if structures:
                 with client.open_session(structures[0].image, model=model) as session:
