@@ -1,9 +1,9 @@
-"""What a benchmark found, in one form: figures, with the aim where there is one."""
+"""Measured figures, with their limits, as Markdown and JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,59 +13,72 @@ __all__ = ["Figure", "as_json", "as_markdown", "p50", "p95"]
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One figure.
+    """One measured figure.
 
     Attributes:
-        what: What was measured.
-        got: The value.
-        unit: Of the value, e.g. "ms"; empty for ratios and counts.
-        most: It should be no more than this; None: no such aim.
-        least: It should be no less than this; None: no such aim.
+        name: Name of the measurement.
+        value: Measured value.
+        unit: Unit of the value, e.g. "ms"; empty for ratios and counts.
+        maximum: Upper limit that the value should keep; None: no such limit.
+        minimum: Lower limit that the value should keep; None: no such limit.
     """
 
-    what: str
-    got: float
+    name: str
+    value: float
     unit: str = ""
-    most: float | None = None
-    least: float | None = None
+    maximum: float | None = None
+    minimum: float | None = None
 
     @property
     def met(self) -> bool | None:
-        """Whether the aim is met; None when there is none."""
-        if self.most is None and self.least is None:
+        """Whether the value keeps its limits; None without limits."""
+        if self.maximum is None and self.minimum is None:
             return None
-        return (self.most is None or self.got <= self.most) and (self.least is None or self.got >= self.least)
+        return (self.maximum is None or self.value <= self.maximum) and (
+            self.minimum is None or self.value >= self.minimum
+        )
 
     @property
     def aim(self) -> str:
-        """The aim in words; empty when there is none."""
-        bounds = [("at most", self.most), ("at least", self.least)]
-        return ", ".join(f"{word} {_said(bound, self.unit)}" for word, bound in bounds if bound is not None)
+        """Limits in words; empty without limits."""
+        limits = [("at most", self.maximum), ("at least", self.minimum)]
+        return ", ".join(f"{word} {_with_unit(limit, self.unit)}" for word, limit in limits if limit is not None)
 
 
 def as_markdown(figures: Sequence[Figure]) -> str:
-    """A table: what, aim, got."""
+    """Format figures as a table: what, aim, got."""
     rows = [
-        f"| {one.what} | {one.aim} | {_said(one.got, one.unit)}{' (missed)' if one.met is False else ''} |"
-        for one in figures
+        f"| {figure.name} | {figure.aim} | {_with_unit(figure.value, figure.unit)}"
+        f"{' (missed)' if figure.met is False else ''} |"
+        for figure in figures
     ]
     return "\n".join(["| what | aim | got |", "|---|---|---|", *rows])
 
 
 def as_json(figures: Sequence[Figure]) -> list[dict[str, Any]]:
-    """The figures as JSON has them, with ``met`` added."""
-    return [asdict(one) | {"met": one.met} for one in figures]
+    """Convert figures to JSON."""
+    return [
+        {
+            "what": figure.name,
+            "got": figure.value,
+            "unit": figure.unit,
+            "most": figure.maximum,
+            "least": figure.minimum,
+            "met": figure.met,
+        }
+        for figure in figures
+    ]
 
 
 def p50(values: Sequence[float]) -> float:
-    """The median."""
+    """Compute the median."""
     return float(np.median(values))
 
 
 def p95(values: Sequence[float]) -> float:
-    """The 95th percentile, interpolated."""
+    """Compute the 95th percentile, interpolated."""
     return float(np.percentile(values, 95))
 
 
-def _said(value: float, unit: str) -> str:
+def _with_unit(value: float, unit: str) -> str:
     return f"{value:.4g} {unit}".rstrip()

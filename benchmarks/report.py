@@ -1,4 +1,4 @@
-"""One table of all measurements of speed and memory: what, aim, got."""
+"""All measurements of speed and memory in one table: what, aim, got."""
 
 from __future__ import annotations
 
@@ -31,29 +31,36 @@ def main(
     ] = TRITON_ENVIRONMENT,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the figures here, as JSON.")] = None,
 ) -> None:
-    """Start Triton and a gateway, measure, stop both; a table in Markdown."""
+    """Start Triton and a gateway, measure, and stop both; print a table in Markdown."""
     example = read_example(image, labels)
     large = large_ct(example)
     _say("starting Triton and a gateway ...")
-    with running(environment=environment) as found:
+    with running(environment=environment) as running_servers:
         _say("one prompt after the other ...")
-        times = overhead.measure(large, [label], server=found.gateway, triton=found.triton)
+        times = overhead.measure(large, [label], server=running_servers.gateway, triton=running_servers.triton)
         figures = overhead.figures(times)
         _say(f"{sessions} sessions at once ...")
-        crowd = throughput.measure(example, server=found.gateway, triton=found.triton, sessions=sessions, idle=idle)
+        crowd = throughput.measure(
+            example, server=running_servers.gateway, triton=running_servers.triton, sessions=sessions, idle=idle
+        )
         figures += throughput.figures(asyncio.run(crowd))
         _say("uploads ...")
-        figures += upload.figures(asyncio.run(upload.measure(large, label, server=found.gateway)))
+        figures += upload.figures(asyncio.run(upload.measure(large, label, server=running_servers.gateway)))
     _say("a window that slides ...")
-    with running(model=segmentation.MODEL, environment=environment) as found:
-        ratios = segmentation.measure_throughput(server=found.gateway, triton=found.triton)
+    with running(model=segmentation.MODEL, environment=environment) as running_servers:
+        ratios = segmentation.measure_throughput(server=running_servers.gateway, triton=running_servers.triton)
     figures += segmentation.figures(ratios, segmentation.measure_memory())
     if peer_url:
         _say("MONAI Label ...")
-        # With a fresh gateway, since its memory is measured too, and the uploads are in this one's.
-        with running(environment=environment) as found:
+        # With a new gateway: its memory is measured, and the first one has the uploads in memory.
+        with running(environment=environment) as running_servers:
             compared = comparison.compare(
-                large, label, server=found.gateway, triton=found.triton, peer=peer_url, seconds=seconds
+                large,
+                label,
+                server=running_servers.gateway,
+                triton=running_servers.triton,
+                peer=peer_url,
+                seconds=seconds,
             )
         figures += comparison.figures(compared)
     typer.echo(as_markdown(figures))
@@ -62,6 +69,6 @@ def main(
         json_file.write_text(json.dumps(as_json(figures), indent=1))
 
 
-def _say(what: str) -> None:
-    # Apart from the table, which may go to a file.
-    typer.echo(what, err=True)
+def _say(message: str) -> None:
+    # On stderr, since the table on stdout may go to a file.
+    typer.echo(message, err=True)

@@ -1,9 +1,9 @@
-"""What the sliding window costs beyond the network, and the memory that a large image takes.
+"""Overhead of the sliding window over the network, and the memory for a large image.
 
-Throughput: an image is segmented through the gateway, then bare onnxruntime answers the same patches one after the
-other, then Triton does, asked without a gateway, as many at once; in turn, in one run, so that the ratios hold on a
-noisy machine. Memory: the gateway's core segments a CT of 512x512x800 voxels into five labels in a process of its own,
-with a network that answers at once::
+Throughput: an image is segmented through the gateway, then its patches go through onnxruntime one after the other, then
+through Triton without a gateway, as many at once. The three alternate within one run, so that the ratios are valid on a
+noisy machine. Memory: the gateway's core segments a CT of 512x512x800 voxels into five labels in another process, with
+a network that answers immediately::
 
     python -m benchmarks.segmentation           # servers are started for it and stopped after it
 """
@@ -46,7 +46,7 @@ from sixpoint.volume import Volume
 __all__ = ["MODEL", "figures", "measure_memory", "measure_throughput"]
 
 MODEL = "segmentation_hippocampus"
-"""The model that the window slides for."""
+"""Model to segment with."""
 _REPOSITORY = Path(__file__).parent.parent / "model_repository"
 _SIZE = (512, 512, 800)
 _LABELS = 5
@@ -60,25 +60,25 @@ def main(
     ] = TRITON_ENVIRONMENT,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the figures here, as JSON.")] = None,
 ) -> None:
-    """Start Triton and a gateway, measure, stop both; a table in Markdown."""
-    with running(model=MODEL, environment=environment) as found:
-        ratios = measure_throughput(server=found.gateway, triton=found.triton, repeats=repeats)
-    found_figures = figures(ratios, measure_memory())
-    typer.echo(as_markdown(found_figures))
+    """Start Triton and a gateway, measure, and stop both; print a table in Markdown."""
+    with running(model=MODEL, environment=environment) as running_servers:
+        ratios = measure_throughput(server=running_servers.gateway, triton=running_servers.triton, repeats=repeats)
+    measured = figures(ratios, measure_memory())
+    typer.echo(as_markdown(measured))
     if json_file is not None:
-        json_file.write_text(json.dumps(as_json(found_figures), indent=1))
+        json_file.write_text(json.dumps(as_json(measured), indent=1))
 
 
 def measure_throughput(*, server: str, triton: str, repeats: int = 10) -> list[dict[str, float]]:
-    """Segment a piece of the phantom, and let bare onnxruntime answer its patches, in turn.
+    """Alternate a segmentation through the gateway with its patches through onnxruntime and through Triton.
 
     Args:
-        server: The gateway, host:port.
-        triton: Triton behind it, host:port.
-        repeats: How often, after once for warmth.
+        server: Address of the gateway, host:port.
+        triton: Address of the Triton behind it, host:port.
+        repeats: Number of repetitions, after one that warms up.
 
     Returns:
-        Of each: patches; seconds of the gateway's whole call, and of its patches; of bare onnxruntime, of bare Triton.
+        Number of patches, and seconds of the whole call, of its patches, of onnxruntime and of Triton, per repetition.
     """
     volume, spec = _piece(), _spec()
     patches = _patches(volume, spec)
@@ -88,7 +88,7 @@ def measure_throughput(*, server: str, triton: str, repeats: int = 10) -> list[d
         client.upload(volume)
         for _ in range(repeats + 1):
             started = time.perf_counter()
-            found = client.segment(volume, model=MODEL)
+            result = client.segment(volume, model=MODEL)
             whole = time.perf_counter() - started
             started = time.perf_counter()
             for patch in patches:
@@ -97,7 +97,7 @@ def measure_throughput(*, server: str, triton: str, repeats: int = 10) -> list[d
             started = time.perf_counter()
             asyncio.run(_ask_triton(triton, patches, spec))
             alone = time.perf_counter() - started
-            window = found.timings.inference.total_seconds()
+            window = result.timings.inference.total_seconds()
             rows.append(
                 {"patches": float(len(patches)), "whole": whole, "window": window, "bare": bare, "triton": alone}
             )
@@ -105,37 +105,37 @@ def measure_throughput(*, server: str, triton: str, repeats: int = 10) -> list[d
 
 
 def measure_memory() -> dict[str, float]:
-    """Segment a large CT in a process of its own: gibibytes at its peak, of which before; and seconds."""
+    """Segment a large CT in another process; return peak memory and memory before it in GiB, and seconds."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
         return process.submit(_segment_large).result()
 
 
 def figures(rows: Sequence[dict[str, float]], memory: dict[str, float]) -> list[Figure]:
-    """What was found, beside the aims."""
+    """Convert the measurements to figures with limits."""
     return [
-        Figure(what="sliding window: patches", got=rows[0]["patches"]),
+        Figure(name="sliding window: patches", value=rows[0]["patches"]),
         Figure(
-            what="sliding window: throughput over bare onnxruntime's, p50",
-            got=p50([row["bare"] / row["window"] for row in rows]),
-            least=0.95,
+            name="sliding window: throughput over bare onnxruntime's, p50",
+            value=p50([row["bare"] / row["window"] for row in rows]),
+            minimum=0.95,
         ),
         Figure(
-            what="sliding window: throughput over bare Triton's, p50",
-            got=p50([row["triton"] / row["window"] for row in rows]),
+            name="sliding window: throughput over bare Triton's, p50",
+            value=p50([row["triton"] / row["window"] for row in rows]),
         ),
         Figure(
-            what="sliding window: the whole call's over bare onnxruntime's, p50",
-            got=p50([row["bare"] / row["whole"] for row in rows]),
+            name="sliding window: the whole call's over bare onnxruntime's, p50",
+            value=p50([row["bare"] / row["whole"] for row in rows]),
         ),
-        Figure(what="sliding window: bare onnxruntime, p50", got=p50([row["bare"] for row in rows]), unit="s"),
-        Figure(what="512x512x800 into 5 labels: peak memory", got=memory["peak"], unit="GiB", most=4 * 1e9 / _GIB),
-        Figure(what="512x512x800 into 5 labels: before it", got=memory["before"], unit="GiB"),
-        Figure(what="512x512x800 into 5 labels: without the network", got=memory["seconds"], unit="s"),
+        Figure(name="sliding window: bare onnxruntime, p50", value=p50([row["bare"] for row in rows]), unit="s"),
+        Figure(name="512x512x800 into 5 labels: peak memory", value=memory["peak"], unit="GiB", maximum=4 * 1e9 / _GIB),
+        Figure(name="512x512x800 into 5 labels: before it", value=memory["before"], unit="GiB"),
+        Figure(name="512x512x800 into 5 labels: without the network", value=memory["seconds"], unit="s"),
     ]
 
 
 def _piece() -> Volume:
-    """A piece of the phantom CT on the network's spacing: four windows along x, two along y, three along z."""
+    """Cut a part of the phantom CT that takes four windows along x, two along y and three along z."""
     array = make_phantom().image.array
     size = (100, 84, 80)
     tiled = np.tile(array, [-(-n // m) for n, m in zip(size[::-1], array.shape, strict=True)])
@@ -178,7 +178,7 @@ def _onnx_session() -> Any:
 
 
 class _Immediate:
-    """Answers every patch at once, with a ball of each label."""
+    """Inference that answers every patch immediately, with a ball of each label."""
 
     def __init__(self, spec: SegmentationSpec) -> None:
         channels, z, y, x = spec.output_shape
@@ -197,18 +197,18 @@ class _Immediate:
         timeout: float,  # noqa: ARG002
         version: str = "",
     ) -> InferenceResult:
-        """The balls."""
+        """Return the balls."""
         return InferenceResult(self._output.copy(), version or model.version)
 
 
 class _OneImage:
-    """Keeps one image."""
+    """Image store with one image."""
 
     def __init__(self, image: StoredImage) -> None:
         self._image = image
 
     async def open(self, digest: str) -> StoredImage:
-        """The image."""
+        """Return the image."""
         assert digest == self._image.digest
         return self._image
 

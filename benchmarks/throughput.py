@@ -1,12 +1,13 @@
-"""Many people at once: sessions that prompt together, against what Triton alone sustains with the same tensors.
+"""Throughput of sessions that prompt at once, against that of Triton alone with the same tensors.
 
-Rounds of both alternate within one run: every session prompts once, then as many bare calls of Triton go out together::
+Rounds of both alternate within one run: every session prompts once, then as many bare calls of Triton are sent at
+once::
 
     make serve &
     python -m benchmarks.throughput                                  # on the phantom CT, 32 sessions
     python -m benchmarks.throughput ct.nii.gz label.nii.gz --sessions 16
 
-Clients, gateway and Triton share the machine, so what the clients do counts against the gateway.
+Clients, gateway and Triton share the machine, so the work of the clients counts against the gateway.
 """
 
 from __future__ import annotations
@@ -25,26 +26,26 @@ from typing import Annotated
 import typer
 
 from benchmarks.figures import Figure, as_markdown, p50, p95
-from benchmarks.images.examples import Example, read_example, tensor
-from benchmarks.overhead import BareTriton
+from benchmarks.images.examples import Example, network_tensor, read_example
+from benchmarks.servers.bare_triton import BareTriton
 from benchmarks.servers.processes import MIB, resident, servers
 from sixpoint.client import AsyncClient, AsyncSession
 from sixpoint.errors import SixpointError
 
-__all__ = ["Many", "figures", "measure"]
+__all__ = ["Throughput", "figures", "measure"]
 
-# The first ones also pay for code and buffers that all later ones share.
+# The first sessions also allocate code and buffers that all later ones share.
 _FIRST_SESSIONS = 10
 
 
 @dataclass(frozen=True)
 class Round:
-    """One request of each, all at once.
+    """Requests sent at once.
 
     Attributes:
         per_second: Requests answered per second.
-        milliseconds: Of each request that was answered.
-        failed: Requests that failed.
+        milliseconds: Duration of each answered request.
+        failed: Number of failed requests.
     """
 
     per_second: float
@@ -53,23 +54,23 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Many:
-    """What was measured.
+class Throughput:
+    """Result of the measurement. The field names are keys of the JSON output.
 
     Attributes:
-        sessions: Sessions that prompted at once, and bare calls of Triton.
-        gateway_per_second: Prompts answered per second, the median of the rounds.
-        triton_per_second: Bare calls of Triton answered per second, the median of the rounds.
-        ratio: The gateway's throughput over Triton's, the median of the rounds.
-        gateway_p50: Milliseconds of a prompt among all of them.
-        gateway_p95: The same.
-        triton_p50: Milliseconds of a bare call among all of them.
-        triton_p95: The same.
-        failed: Prompts that failed.
-        mib_before: Memory of the gateway (RSS, MiB) when the image was there; None when it runs elsewhere.
-        mib_after: The same, after all rounds, with all sessions open.
-        idle: Sessions that were opened and left alone.
-        idle_kib: Memory of the gateway per such session, KiB; None when it runs elsewhere.
+        sessions: Number of sessions that prompt at once, and of bare calls of Triton.
+        gateway_per_second: Prompts answered per second, median of the rounds.
+        triton_per_second: Bare calls of Triton answered per second, median of the rounds.
+        ratio: Throughput of the gateway over that of Triton, median of the rounds.
+        gateway_p50: Median duration of a prompt, ms.
+        gateway_p95: 95th percentile of the duration of a prompt, ms.
+        triton_p50: Median duration of a bare call, ms.
+        triton_p95: 95th percentile of the duration of a bare call, ms.
+        failed: Number of failed prompts.
+        mib_before: Memory of the gateway (RSS, MiB) with the image uploaded; None if it runs elsewhere.
+        mib_after: Memory of the gateway (RSS, MiB) after all rounds, with all sessions open; None if it runs elsewhere.
+        idle: Number of sessions that are opened and not used.
+        idle_kib: Memory of the gateway per such session, KiB; None if it runs elsewhere.
     """
 
     sessions: int
@@ -96,27 +97,22 @@ async def measure(
     sessions: int = 32,
     rounds: int = 3,
     idle: int = 200,
-) -> Many:
-    """Measure; see :class:`Many`.
+) -> Throughput:
+    """Measure throughput and memory; see :class:`Throughput`.
 
     Args:
-        example: The image; sessions outline its structures in turn.
-        server: The gateway, host:port.
-        triton: Triton behind it, host:port.
+        example: Image to prompt on. Sessions outline its structures in turn.
+        server: Address of the gateway, host:port.
+        triton: Address of the Triton behind it, host:port.
         model: Name of the model.
-        sessions: How many prompt at once.
-        rounds: InteractionChannels of each kind, after one that warms up.
-        idle: How many sessions to open and leave alone.
+        sessions: Number of sessions that prompt at once.
+        rounds: Number of rounds of each kind, after one that warms up.
+        idle: Number of sessions to open and not use.
 
     Raises:
-        Unavailable: When the gateway does not answer.
+        Unavailable: The gateway does not answer.
     """
     processes = servers(server, children=False)
-    bare = BareTriton.at(triton, model)
-    spec = bare.spec()
-    prompts = [example.prompt(number) for number in example.numbers]
-    tensors = [tensor(example.volume, prompt, spec) for prompt in prompts]
-    loop = asyncio.get_running_loop()
     async with AsyncClient(server) as client, AsyncExitStack() as stack:
 
         async def open_sessions(count: int) -> list[AsyncSession]:
@@ -125,34 +121,28 @@ async def measure(
                 for _ in range(count)
             ]
 
-        # First of all, while no freed memory is left over from which they could be served.
+        # Before the rounds, while no freed memory is left from which idle sessions could be served.
         await open_sessions(_FIRST_SESSIONS)
         empty = resident(processes)
         await open_sessions(idle)
         idle_bytes = resident(processes) - empty
-        people = await open_sessions(sessions)
+        active = await open_sessions(sessions)
         before = resident(processes)
-        pool = stack.enter_context(ThreadPoolExecutor(sessions))
-        found: list[tuple[Round, Round]] = []
-        for _ in range(rounds + 1):
-            ours = await _round([one.annotate(prompt) for one, prompt in zip(people, cycle(prompts), strict=False)])
-            alone = islice(cycle(tensors), sessions)
-            found.append((ours, await _round([loop.run_in_executor(pool, bare.call, one, spec) for one in alone])))
+        measured = await _alternate(active, example, BareTriton.connect(triton, model), rounds=rounds + 1)
         after = resident(processes)
-    # The first round warms caches, connections and threads on both sides.
-    counted = found[1:]
-    ours_ms = [value for ours, _ in counted for value in ours.milliseconds]
-    theirs_ms = [value for _, theirs in counted for value in theirs.milliseconds]
-    return Many(
+    counted = measured[1:]  # the first round warms caches, connections and threads on both sides
+    gateway_ms = [value for gateway, _ in counted for value in gateway.milliseconds]
+    triton_ms = [value for _, bare in counted for value in bare.milliseconds]
+    return Throughput(
         sessions=sessions,
-        gateway_per_second=p50([ours.per_second for ours, _ in counted]),
-        triton_per_second=p50([theirs.per_second for _, theirs in counted]),
-        ratio=p50([ours.per_second / theirs.per_second for ours, theirs in counted]),
-        gateway_p50=p50(ours_ms),
-        gateway_p95=p95(ours_ms),
-        triton_p50=p50(theirs_ms),
-        triton_p95=p95(theirs_ms),
-        failed=sum(ours.failed for ours, _ in found),
+        gateway_per_second=p50([gateway.per_second for gateway, _ in counted]),
+        triton_per_second=p50([bare.per_second for _, bare in counted]),
+        ratio=p50([gateway.per_second / bare.per_second for gateway, bare in counted]),
+        gateway_p50=p50(gateway_ms),
+        gateway_p95=p95(gateway_ms),
+        triton_p50=p50(triton_ms),
+        triton_p95=p95(triton_ms),
+        failed=sum(gateway.failed for gateway, _ in measured),
         mib_before=before / MIB if processes else None,
         mib_after=after / MIB if processes else None,
         idle=idle,
@@ -160,36 +150,57 @@ async def measure(
     )
 
 
-def figures(found: Many) -> list[Figure]:
-    """The figures, with what they should be."""
-    people = f"{found.sessions} sessions at once"
-    result = [
-        Figure(what=f"{people}: throughput, of Triton's alone", got=found.ratio, least=0.9),
-        Figure(what=f"{people}: prompts per second", got=found.gateway_per_second),
-        Figure(what=f"{people}: Triton alone, calls per second", got=found.triton_per_second),
-        Figure(what=f"{people}: a prompt, p50", got=found.gateway_p50, unit="ms"),
-        Figure(what=f"{people}: a prompt, p95", got=found.gateway_p95, unit="ms"),
-        Figure(what=f"{people}: Triton alone, p50", got=found.triton_p50, unit="ms"),
-        Figure(what=f"{people}: Triton alone, p95", got=found.triton_p95, unit="ms"),
-        Figure(what=f"{people}: prompts that failed", got=found.failed, most=0),
-    ]
-    if found.mib_before is not None and found.mib_after is not None:
-        result.append(Figure(what=f"{people}: the gateway's memory before", got=found.mib_before, unit="MiB"))
-        result.append(Figure(what=f"{people}: the gateway's memory after", got=found.mib_after, unit="MiB"))
-    if found.idle_kib is not None:
-        what = f"the gateway's memory per idle session, of {found.idle}"
-        result.append(Figure(what=what, got=found.idle_kib, unit="KiB", most=32))
+async def _alternate(
+    sessions: Sequence[AsyncSession], example: Example, bare: BareTriton, *, rounds: int
+) -> list[tuple[Round, Round]]:
+    """Alternate rounds of prompts, one per session, and of as many bare calls of Triton with the same tensors."""
+    spec, loop = bare.spec(), asyncio.get_running_loop()
+    prompts = [example.prompt(number) for number in example.numbers]
+    tensors = [network_tensor(example.volume, prompt, spec) for prompt in prompts]
+    result: list[tuple[Round, Round]] = []
+    with ThreadPoolExecutor(len(sessions)) as pool:
+        for _ in range(rounds):
+            gateway = await _send_at_once(
+                [session.annotate(prompt) for session, prompt in zip(sessions, cycle(prompts), strict=False)]
+            )
+            calls = [
+                loop.run_in_executor(pool, bare.call_ms, tensor, spec)
+                for tensor in islice(cycle(tensors), len(sessions))
+            ]
+            result.append((gateway, await _send_at_once(calls)))
     return result
 
 
-async def _round(requests: Sequence[Awaitable[object]]) -> Round:
-    """All requests at once.
+def figures(measured: Throughput) -> list[Figure]:
+    """Convert the measurements to figures with limits."""
+    prefix = f"{measured.sessions} sessions at once"
+    result = [
+        Figure(name=f"{prefix}: throughput, of Triton's alone", value=measured.ratio, minimum=0.9),
+        Figure(name=f"{prefix}: prompts per second", value=measured.gateway_per_second),
+        Figure(name=f"{prefix}: Triton alone, calls per second", value=measured.triton_per_second),
+        Figure(name=f"{prefix}: a prompt, p50", value=measured.gateway_p50, unit="ms"),
+        Figure(name=f"{prefix}: a prompt, p95", value=measured.gateway_p95, unit="ms"),
+        Figure(name=f"{prefix}: Triton alone, p50", value=measured.triton_p50, unit="ms"),
+        Figure(name=f"{prefix}: Triton alone, p95", value=measured.triton_p95, unit="ms"),
+        Figure(name=f"{prefix}: prompts that failed", value=measured.failed, maximum=0),
+    ]
+    if measured.mib_before is not None and measured.mib_after is not None:
+        result.append(Figure(name=f"{prefix}: the gateway's memory before", value=measured.mib_before, unit="MiB"))
+        result.append(Figure(name=f"{prefix}: the gateway's memory after", value=measured.mib_after, unit="MiB"))
+    if measured.idle_kib is not None:
+        what = f"the gateway's memory per idle session, of {measured.idle}"
+        result.append(Figure(name=what, value=measured.idle_kib, unit="KiB", maximum=32))
+    return result
+
+
+async def _send_at_once(requests: Sequence[Awaitable[object]]) -> Round:
+    """Send requests at once, and wait for all answers.
 
     Raises:
-        SixpointError: When none was answered.
+        SixpointError: No request was answered.
     """
 
-    async def one(request: Awaitable[object]) -> float | SixpointError:
+    async def send(request: Awaitable[object]) -> float | SixpointError:
         try:
             await request
         except SixpointError as error:
@@ -197,7 +208,7 @@ async def _round(requests: Sequence[Awaitable[object]]) -> Round:
         return (time.perf_counter() - started) * 1000
 
     started = time.perf_counter()
-    results = await asyncio.gather(*map(one, requests))
+    results = await asyncio.gather(*map(send, requests))
     duration = time.perf_counter() - started
     errors = [result for result in results if isinstance(result, SixpointError)]
     answered = tuple(result for result in results if not isinstance(result, SixpointError))
@@ -218,7 +229,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare throughput with Triton's alone, and measure what sessions cost in memory."""
-    found = asyncio.run(
+    measured = asyncio.run(
         measure(
             read_example(image, labels),
             server=server,
@@ -229,7 +240,7 @@ def main(
             idle=idle,
         )
     )
-    typer.echo(json.dumps(asdict(found), indent=1) if as_json else as_markdown(figures(found)))
+    typer.echo(json.dumps(asdict(measured), indent=1) if as_json else as_markdown(figures(measured)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The annotation network as TorchScript, for peers that serve such files: the same network, on the same ROI.
+"""Export the annotation network as TorchScript, for peers that serve such files.
 
 python -m benchmarks.torchscript /tmp/peer/annotation.ts --checkpoint runs/annotation/checkpoint.pt
 """
@@ -21,16 +21,16 @@ from trainer.training.network import build_network
 def main(
     output: Annotated[Path, typer.Argument(help="File to write.")],
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Weights; without any, random ones: as fast, of no other use.")
+        Path | None, typer.Option(help="Checkpoint; without one, weights are random: as fast, but useless.")
     ] = None,
-    model: Annotated[Path, typer.Option(help="The model that Triton serves, for its spec.")] = Path(
+    model: Annotated[Path, typer.Option(help="Folder of the served model, for its spec.")] = Path(
         "model_repository/annotation"
     ),
 ) -> None:
-    """Trace the network: logits [1, 1, z, y, x] from float32 [1, channel, z, y, x]; its spec is stored in the file."""
+    """Trace the network: logits [1, 1, z, y, x] from float32 [1, channel, z, y, x]. The file contains its spec."""
     spec = ModelConfig.read(model).spec
     if spec is None:
-        raise ModelSpecError(f"{model.name} holds no spec of sixpoint")
+        raise ModelSpecError(f"the config of {model.name} has no sixpoint spec: expected a model exported by sixpoint")
     network = build_network(spec)
     if checkpoint is not None:
         network.load_state_dict(read_weights(checkpoint))

@@ -1,4 +1,4 @@
-"""The labelled images beside the project that the shipped annotation model learnt from, laid out for ``trainer``.
+"""Lay out the labelled images that the shipped annotation model was trained on, for ``trainer``.
 
 python -m benchmarks.training_data ../shared/data runs/labelled
 trainer pretrain runs/annotation --data runs/labelled --share 0.4
@@ -13,7 +13,7 @@ from typing import Annotated
 import SimpleITK as sitk
 import typer
 
-from benchmarks.images.shared_images import LEARNT, MODALITIES, learnt_hippocampi, to_sitk
+from benchmarks.images.shared_images import MODALITIES, TRAINING_PATIENTS, to_sitk, training_hippocampi
 from sixpoint.volume import Volume
 
 
@@ -21,27 +21,27 @@ def main(
     data: Annotated[Path, typer.Argument(help="Folder of labelled images: dicom/, sarcoma/, hippocampus/.")],
     output: Annotated[Path, typer.Argument(help="Folder to write: images/ and labels/.")],
 ) -> None:
-    """Lay out one CT series and the sarcomas and hippocampi that evaluation leaves out, as pairs of files."""
+    """Write one CT series, and the sarcomas and hippocampi excluded from evaluation, as pairs of files."""
     images, labels = output / "images", output / "labels"
     for folder in (images, labels):
         folder.mkdir(parents=True, exist_ok=True)
     series = to_sitk(Volume.read(data / "dicom" / "ct_abdomen_series"))
     truth = sitk.ReadImage(str(data / "dicom" / "ct_abdomen_series_label.nii.gz"))
     sitk.WriteImage(series, str(images / "ct_abdomen_series.nii.gz"))
-    # The labels are stored with another y axis: brought onto the series' grid, in patient space.
+    # The labels are stored with another y axis: resampled to the grid of the series, in patient space.
     aligned = sitk.Resample(truth, series, sitk.Transform(), sitk.sitkNearestNeighbor)
     sitk.WriteImage(aligned, str(labels / "ct_abdomen_series.nii.gz"))
-    for patient in sorted(LEARNT):
+    for patient in sorted(TRAINING_PATIENTS):
         for modality in MODALITIES:
             image = data / "sarcoma" / patient / f"{modality}_image.nii.gz"
             if image.exists():
                 name = f"{patient}_{modality}.nii.gz"
                 shutil.copyfile(image, images / name)
                 shutil.copyfile(image.with_name(f"{modality}_mask.nii.gz"), labels / name)
-    for path in learnt_hippocampi(data):
+    for path in training_hippocampi(data):
         shutil.copyfile(path, images / path.name)
         truth = sitk.ReadImage(str(path.parent.parent / "labels" / path.name))
-        # Anterior and posterior together: one body, as a person would outline it.
+        # Anterior and posterior are one object, as a person would outline it.
         sitk.WriteImage(sitk.Cast(truth > 0.5, sitk.sitkUInt8), str(labels / path.name))
 
 

@@ -28,32 +28,32 @@ import typer
 from benchmarks.figures import Figure, as_markdown, p50
 from benchmarks.images.examples import Example, large_ct, read_example
 from benchmarks.servers.bare_stream import METHOD
-from benchmarks.servers.processes import MIB, Peak, servers
+from benchmarks.servers.processes import MIB, PeakMemory, servers
 from sixpoint.client import AsyncClient
 from sixpoint.errors import Unavailable
 from sixpoint.volume import Volume, image_digest
 
-__all__ = ["Upload", "figures", "measure"]
+__all__ = ["UploadResult", "figures", "measure"]
 
 _CHUNK_BYTES = 2**20
 
 
 @dataclass(frozen=True)
-class Upload:
-    """What was measured; medians.
+class UploadResult:
+    """Medians of the measurements. The field names are keys of the JSON output.
 
     Attributes:
-        mib: Size of the volume.
-        mib_per_second: Of an upload by the SDK, which hashes it and asks whether it is there first, and by the gateway,
-            which hashes it again.
-        hash_share: Share of that time that the SDK hashed before it sent anything.
-        bare_mib_per_second: Of the bare stream.
-        ratio: The upload's speed over the bare stream's.
-        growth: The gateway's memory (RSS) at its peak during an upload, less that before, in sizes of the volume; None
-            when it runs elsewhere.
-        bare_growth: The same of the bare stream's server.
-        reply: Bytes of a reply's mask over those of the raw mask, one byte a voxel.
-        reply_bytes: Bytes of that reply's mask.
+        mib: Size of the volume, MiB.
+        mib_per_second: Speed of an upload. The SDK hashes the volume and asks whether the gateway has it; the gateway
+            hashes it again.
+        hash_share: Fraction of that time that the SDK hashes before it sends data.
+        bare_mib_per_second: Speed of the bare stream.
+        ratio: Speed of the upload over that of the bare stream.
+        growth: Growth of the gateway's memory (RSS) to its peak during an upload, in sizes of the volume; None if it
+            runs elsewhere.
+        bare_growth: Growth of the memory of the bare stream's server, in sizes of the volume.
+        reply: Size of the mask in a reply over that of the raw mask, one byte per voxel.
+        reply_bytes: Size of the mask in a reply, bytes.
     """
 
     mib: float
@@ -67,18 +67,20 @@ class Upload:
     reply_bytes: int
 
 
-async def measure(example: Example, label: int, *, server: str, model: str = "annotation", repeats: int = 7) -> Upload:
-    """Measure; see :class:`Upload`.
+async def measure(
+    example: Example, label: int, *, server: str, model: str = "annotation", repeats: int = 7
+) -> UploadResult:
+    """Measure uploads; see :class:`UploadResult`.
 
     Args:
-        example: The image.
-        label: The structure to outline for the reply.
-        server: The gateway, host:port.
+        example: Image to upload.
+        label: Label of the structure to outline for the reply.
+        server: Address of the gateway, host:port.
         model: Name of the model.
-        repeats: Uploads of each kind.
+        repeats: Number of uploads of each kind.
 
     Raises:
-        Unavailable: When the gateway does not answer.
+        Unavailable: The gateway does not answer.
     """
     size = example.volume.array.nbytes
     seconds, hashing, bare_seconds, growths, bare_growths = [], [], [], [], []
@@ -86,24 +88,24 @@ async def measure(example: Example, label: int, *, server: str, model: str = "an
         async with AsyncClient(server) as client, grpc.aio.insecure_channel(bare) as channel:
             stream: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(METHOD)
             for volume in _variants(example.volume, repeats):
-                with Peak(servers(bare)) as peak:
+                with PeakMemory(servers(bare)) as peak:
                     started = time.perf_counter()
                     taken = await stream(_chunks(volume))
                     bare_seconds.append(time.perf_counter() - started)
                 if int(taken) != size:
                     raise Unavailable(f"the bare stream's server took {int(taken)} bytes of {size}")
-                bare_growths.append((peak.most - peak.before) / size)
+                bare_growths.append((peak.highest - peak.before) / size)
                 started = time.perf_counter()
                 image_digest(volume.geometry, volume.array)
                 hashing.append(time.perf_counter() - started)
-                with Peak(servers(server, children=False)) as peak:
+                with PeakMemory(servers(server, children=False)) as peak:
                     started = time.perf_counter()
                     await client.upload(volume)
                     seconds.append(time.perf_counter() - started)
-                growths.append((peak.most - peak.before) / size)
+                growths.append((peak.highest - peak.before) / size)
             async with await client.open_session(volume, model=model) as session:
                 mask = await session.annotate(example.prompt(label))
-    return Upload(
+    return UploadResult(
         mib=size / MIB,
         mib_per_second=size / MIB / p50(seconds),
         hash_share=p50([a / b for a, b in zip(hashing, seconds, strict=True)]),
@@ -116,25 +118,27 @@ async def measure(example: Example, label: int, *, server: str, model: str = "an
     )
 
 
-def figures(found: Upload) -> list[Figure]:
-    """The figures, with what they should be."""
-    what = f"upload of {found.mib:.0f} MiB"
+def figures(measured: UploadResult) -> list[Figure]:
+    """Convert the measurements to figures with limits."""
+    what = f"upload of {measured.mib:.0f} MiB"
     result = [
-        Figure(what=f"{what}: speed, of a bare stream's", got=found.ratio, least=0.6),
-        Figure(what=f"{what}: speed", got=found.mib_per_second, unit="MiB/s"),
-        Figure(what=f"{what}: bare stream", got=found.bare_mib_per_second, unit="MiB/s"),
-        Figure(what=f"{what}: share of its time that the client hashes first", got=found.hash_share),
+        Figure(name=f"{what}: speed, of a bare stream's", value=measured.ratio, minimum=0.6),
+        Figure(name=f"{what}: speed", value=measured.mib_per_second, unit="MiB/s"),
+        Figure(name=f"{what}: bare stream", value=measured.bare_mib_per_second, unit="MiB/s"),
+        Figure(name=f"{what}: share of its time that the client hashes first", value=measured.hash_share),
     ]
-    if found.growth is not None:
-        result.append(Figure(what=f"{what}: the gateway's memory at its peak, in volumes", got=found.growth, most=1.2))
-    result.append(Figure(what=f"{what}: bare stream's memory at its peak, in volumes", got=found.bare_growth))
-    result.append(Figure(what="reply's mask, of the raw mask's bytes", got=found.reply, most=0.02))
+    if measured.growth is not None:
+        result.append(
+            Figure(name=f"{what}: the gateway's memory at its peak, in volumes", value=measured.growth, maximum=1.2)
+        )
+    result.append(Figure(name=f"{what}: bare stream's memory at its peak, in volumes", value=measured.bare_growth))
+    result.append(Figure(name="reply's mask, of the raw mask's bytes", value=measured.reply, maximum=0.02))
     return result
 
 
 @contextlib.contextmanager
 def _bare_server() -> Iterator[str]:
-    """The bare stream's server in a process of its own; its host:port."""
+    """Run the bare stream's server in another process; yield its host:port."""
     root = Path(__file__).parent.parent
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.servers.bare_stream"],
@@ -152,7 +156,7 @@ def _bare_server() -> Iterator[str]:
 
 
 def _variants(volume: Volume, count: int) -> Iterator[Volume]:
-    """As many volumes that nobody has seen: the first voxels are random."""
+    """Make ``count`` volumes that the gateway has not stored: their first voxels are random."""
     random = np.random.default_rng()
     for _ in range(count):
         array = volume.array.copy()
@@ -178,8 +182,8 @@ def main(
 ) -> None:
     """Compare an upload with a bare stream, on the image made 512 x 512 x 256."""
     example = large_ct(read_example(image, labels))
-    found = asyncio.run(measure(example, label, server=server, model=model, repeats=repeats))
-    typer.echo(json.dumps(asdict(found), indent=1) if as_json else as_markdown(figures(found)))
+    measured = asyncio.run(measure(example, label, server=server, model=model, repeats=repeats))
+    typer.echo(json.dumps(asdict(measured), indent=1) if as_json else as_markdown(figures(measured)))
 
 
 if __name__ == "__main__":

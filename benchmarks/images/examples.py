@@ -1,4 +1,4 @@
-"""The images that speed is measured on: the phantom, a labelled image of one's own, and either as a large CT."""
+"""Images that speed is measured on: the phantom or a labelled image, in its own size or as a large CT."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from sixpoint.prompts import Click, ExtremePoints
 from sixpoint.volume import Volume
 from trainer.data.structures import MIN_VOXELS
 
-__all__ = ["LARGE", "Example", "large_ct", "read_example", "tensor"]
+__all__ = ["LARGE", "Example", "large_ct", "network_tensor", "read_example"]
 
 LARGE: Size = (512, 512, 256)
-"""Voxels (x, y, z) of a large CT; 128 MiB as int16."""
+"""Size (x, y, z) of a large CT: 128 MiB as int16."""
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """An image and the label image that says where its structures are.
+    """An image with its label map.
 
     Attributes:
-        volume: The image.
-        labels: Numbers of the structures, [z, y, x], on the image's own grid.
+        volume: Image.
+        labels: Label of each voxel, [z, y, x].
     """
 
     volume: Volume
     labels: npt.NDArray[Any]
 
     def prompt(self, label: int) -> ExtremePoints:
-        """The exact extreme points of one structure.
+        """Return the exact extreme points of one structure.
 
         Raises:
-            InvalidArgument: When there is no such structure.
+            InvalidArgument: No voxel has this label.
         """
         truth = self.labels == label
         if not truth.any():
@@ -52,18 +52,18 @@ class Example:
 
     @property
     def numbers(self) -> list[int]:
-        """The structures of at least 300 voxels, which is also where evaluation begins."""
+        """Labels of the structures of at least 300 voxels, the minimum in evaluations, too."""
         numbers, counts = np.unique(self.labels, return_counts=True)
-        return [int(one) for one, count in zip(numbers, counts, strict=True) if one and count >= MIN_VOXELS]
+        return [int(number) for number, count in zip(numbers, counts, strict=True) if number and count >= MIN_VOXELS]
 
     def clicks(self, label: int, *, seed: int = 0) -> Iterator[Click]:
-        """Corrections without end: by turns a voxel of the structure, and one of its box that is not of it."""
+        """Generate endless clicks: alternately on the structure, and in its box beside it."""
         random = np.random.default_rng(seed)
         truth = self.labels == label
         where = np.argwhere(truth)
         lower, upper = where.min(axis=0), where.max(axis=0) + 1
         inside = truth[tuple(slice(a, b) for a, b in zip(lower, upper, strict=True))]
-        # Indices are drawn once: a large structure has millions of voxels.
+        # Computed once: a large structure has millions of voxels.
         sides = {positive: np.argwhere(inside == positive)[:, ::-1] + lower[::-1] for positive in (True, False)}
         while True:
             for positive, voxels in sides.items():
@@ -73,31 +73,32 @@ class Example:
 
 
 def read_example(image: Path | None = None, labels: Path | None = None) -> Example:
-    """An image and its labels from files; without any, the phantom CT.
+    """Read an image and its label map; without files, make the phantom CT.
 
     Raises:
-        InvalidArgument: When only one is given, or they are not of one size.
-        VolumeError: When a file is no usable volume.
+        InvalidArgument: Only one file is given, or the sizes differ.
+        VolumeError: A file is not a usable volume.
     """
     if image is None and labels is None:
         phantom = make_phantom()
         return Example(phantom.image, phantom.labels.array)
     if image is None or labels is None:
-        raise InvalidArgument("give both, an image and its label image, or neither")
+        raise InvalidArgument("expected an image and its label image, or neither: only one was given")
     example = Example(Volume.read(image), Volume.read(labels).array)
     if example.volume.array.shape != example.labels.shape:
         raise InvalidArgument(
-            f"the image has shape {example.volume.array.shape} [z, y, x], its label image {example.labels.shape}"
+            f"the image has shape {example.volume.array.shape} [z, y, x], its label image "
+            f"{example.labels.shape}: expected the same"
         )
     return example
 
 
 def large_ct(example: Example, *, size: Size = LARGE) -> Example:
-    """An example resampled to ``size`` (x, y, z) voxels within the same space: int16, linear; labels by the nearest."""
+    """Resample an example to ``size`` (x, y, z) voxels in the same space: int16, linear; labels by nearest voxel."""
     source = to_sitk(example.volume)
     grid = sitk.Image(size, sitk.sitkInt16)
     spacing = [s * n / m for s, n, m in zip(source.GetSpacing(), source.GetSize(), size, strict=True)]
-    # Faces stay where they are, so that the first voxel's centre moves.
+    # The faces of the volume stay in place, so the centre of the first voxel moves.
     first = [(m_s / s - 1) / 2 for m_s, s in zip(spacing, source.GetSpacing(), strict=True)]
     grid.SetSpacing(spacing)
     grid.SetDirection(source.GetDirection())
@@ -110,8 +111,8 @@ def large_ct(example: Example, *, size: Size = LARGE) -> Example:
     return Example(Volume.from_sitk(image), sitk.GetArrayFromImage(resampled))
 
 
-def tensor(volume: Volume, prompt: ExtremePoints, spec: ModelSpec) -> npt.NDArray[Any]:
-    """The input [channel, z, y, x] that the gateway sends to Triton for extreme points."""
+def network_tensor(volume: Volume, prompt: ExtremePoints, spec: ModelSpec) -> npt.NDArray[Any]:
+    """Compute the network input [channel, z, y, x] that the gateway sends to Triton for extreme points."""
     geometry = volume.geometry
     orientation = geometry.orientation
     points = orientation.index_to_canonical(prompt.to_index(geometry), size=geometry.size)

@@ -1,4 +1,4 @@
-"""The labelled images beside the project, as the structures that models are measured on."""
+"""The labelled images beside the project, as structures to evaluate models on."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import SimpleITK as sitk
 from sixpoint.volume import Volume
 from trainer.data.structures import MIN_VOXELS, LabelledImage, Structure
 
-__all__ = ["LEARNT", "MODALITIES", "learnt_hippocampi", "shared_images", "to_sitk"]
+__all__ = ["MODALITIES", "TRAINING_PATIENTS", "shared_images", "to_sitk", "training_hippocampi"]
 
-LEARNT = frozenset(f"STS_{number:03d}" for number in range(4, 49, 4))
-"""Patients whose sarcomas the shipped annotation model learnt from: never evaluated on."""
+TRAINING_PATIENTS = frozenset(f"STS_{number:03d}" for number in range(4, 49, 4))
+"""Patients whose sarcomas the shipped annotation model was trained on: excluded from evaluation."""
 MODALITIES = ("MR_T1", "PET")
 
 
 def shared_images(data: Path) -> list[LabelledImage]:
-    """The shared images: each of the volumes is a group, the sarcomas of each modality, the hippocampi.
+    """List the shared images. Groups are each of the volumes, the sarcomas of each modality, and the hippocampi.
 
-    The patients in :data:`LEARNT` and those of :func:`learnt_hippocampi` are left out.
+    The patients in :data:`TRAINING_PATIENTS` and the images of :func:`training_hippocampi` are excluded.
     """
-    volumes, learnt = data / "volumes", set(learnt_hippocampi(data))
+    volumes, training = data / "volumes", set(training_hippocampi(data))
     entries = json.loads((volumes / "manifest.json").read_text())
     return [
         *(LabelledImage(entry["id"], (entry["id"],), partial(_volume, volumes, entry)) for entry in entries),
@@ -34,18 +34,18 @@ def shared_images(data: Path) -> list[LabelledImage]:
             LabelledImage(patient.name, (f"sarcoma {modality}",), partial(_sarcoma, patient, modality))
             for patient in sorted((data / "sarcoma").glob("STS_*"))
             for modality in MODALITIES
-            if patient.name not in LEARNT and (patient / f"{modality}_image.nii.gz").exists()
+            if patient.name not in TRAINING_PATIENTS and (patient / f"{modality}_image.nii.gz").exists()
         ),
         *(
             LabelledImage(path.name, ("hippocampus MR",), partial(_hippocampus, path))
             for path in _hippocampi(data)
-            if path not in learnt
+            if path not in training
         ),
     ]
 
 
-def learnt_hippocampi(data: Path) -> list[Path]:
-    """Images of the hippocampi that the shipped annotation model learnt from, every fourth: never evaluated on."""
+def training_hippocampi(data: Path) -> list[Path]:
+    """List the hippocampi that the shipped annotation model was trained on, every fourth: excluded from evaluation."""
     return _hippocampi(data)[::4]
 
 
@@ -54,7 +54,7 @@ def _hippocampi(data: Path) -> list[Path]:
 
 
 def to_sitk(volume: Volume) -> sitk.Image:
-    """A volume as SimpleITK has it."""
+    """Convert a volume to a SimpleITK image."""
     image = sitk.GetImageFromArray(volume.array)
     image.SetSpacing(volume.geometry.spacing)
     image.SetOrigin(volume.geometry.origin)
@@ -65,11 +65,11 @@ def to_sitk(volume: Volume) -> sitk.Image:
 def _volume(folder: Path, entry: dict[str, Any]) -> list[Structure]:
     image = Volume.read(folder / entry["image"])
     labels = _labels(folder / entry["label"], folder / entry["image"])
-    found = []
+    structures = []
     for number, label in entry["labels"].items():
         name = label["name"] if label["name"] != "?" else f"label {number}"
-        found += _structure(entry["id"], name, image, labels == int(number))
-    return found
+        structures += _structure(entry["id"], name, image, labels == int(number))
+    return structures
 
 
 def _sarcoma(patient: Path, modality: str) -> list[Structure]:
@@ -79,7 +79,7 @@ def _sarcoma(patient: Path, modality: str) -> list[Structure]:
 
 
 def _hippocampus(path: Path) -> list[Structure]:
-    # Anterior and posterior together: one body, as a person would outline it.
+    # Anterior and posterior are one object, as a person would outline it.
     truth = Volume.read(path.parent.parent / "labels" / path.name).array > 0
     return _structure("hippocampus MR", path.name.removesuffix(".nii.gz"), Volume.read(path), truth)
 
@@ -89,6 +89,6 @@ def _structure(group: str, name: str, image: Volume, truth: npt.NDArray[np.bool_
 
 
 def _labels(path: Path, image: Path) -> npt.NDArray[Any]:
-    """Labels [z, y, x] on the image's grid; some segmentations are stored cropped to what they hold."""
+    """Read labels [z, y, x] on the grid of an image. Some label files are cropped to their labels."""
     labels, grid = sitk.ReadImage(str(path)), sitk.ReadImage(str(image))
     return sitk.GetArrayFromImage(sitk.Resample(labels, grid, sitk.Transform(), sitk.sitkNearestNeighbor))

@@ -1,6 +1,6 @@
-"""sixpoint and MONAI Label side by side: the same network, the same large CT, the same clicks, in turn within one run.
+"""Comparison of sixpoint with MONAI Label: the same network, large CT and clicks, alternately within one run.
 
-``benchmarks/README.md`` says how to start the two, and what is alike and what is not::
+``benchmarks/README.md`` says how to start both servers, and in what they differ::
 
     python -m benchmarks.peer http://127.0.0.1:8123                              # on the phantom, made large
     python -m benchmarks.peer http://127.0.0.1:8123 ct.nii.gz label.nii.gz --label 5
@@ -30,27 +30,27 @@ from benchmarks.servers.processes import MIB, proportional, resident, servers
 from sixpoint.client import Client, Session
 from sixpoint.prompts import ExtremePoints
 
-__all__ = ["Comparison", "Side", "compare", "figures"]
+__all__ = ["Comparison", "ServerResult", "compare", "figures"]
 
 USERS = (1, 4, 8)
-# Before anything is timed: finding a structure's voxels takes seconds in a large image.
-_CLICKS_MADE = 500
+# Generated before the measurement: finding the voxels of a structure takes seconds in a large image.
+_CLICKS = 500
 
 
 @dataclass(frozen=True)
-class Side:
-    """What was measured of one server.
+class ServerResult:
+    """Measurements of one server. The field names are keys of the JSON output.
 
     Attributes:
-        upload: Seconds to bring the image there.
-        correction_p50: Seconds from a click to the mask on the image's grid, of one user alone.
-        correction_p95: The same.
-        network_p50: Of that, the network, as the server says.
+        upload: Duration of the upload of the image, s.
+        correction_p50: Median duration from a click to the mask on the image's grid for a single user, s.
+        correction_p95: 95th percentile of the same duration, s.
+        network_p50: Median duration of the network within it, as the server reports it, s.
         per_second: Requests answered per second, by the number of users.
-        failed: Requests that failed.
-        mib_before: Memory of all its processes (RSS, MiB) before the image came; None when they are elsewhere.
-        mib_after: The same, after everything.
-        pss_after: The same, with what processes share counted once: a server of several processes shares libraries.
+        failed: Number of failed requests.
+        mib_before: Memory of all processes of the server (RSS, MiB) before the upload; None if it runs elsewhere.
+        mib_after: Memory of all processes of the server (RSS, MiB) at the end; None if it runs elsewhere.
+        pss_after: Memory at the end (PSS, MiB), in which memory shared by several processes counts once.
     """
 
     upload: float
@@ -66,10 +66,30 @@ class Side:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both servers, measured in one run."""
+    """Measurements of both servers in one run.
 
-    sixpoint: Side
-    monai_label: Side
+    Attributes:
+        sixpoint: Measurements of the gateway and Triton.
+        monai_label: Measurements of MONAI Label.
+    """
+
+    sixpoint: ServerResult
+    monai_label: ServerResult
+
+
+@dataclass(frozen=True)
+class _Requests:
+    """Requests to one server.
+
+    Attributes:
+        single: Seconds of each correction of a single user, and of the network in it.
+        per_second: Requests answered per second, by the number of users.
+        failed: Number of failed requests.
+    """
+
+    single: list[tuple[float, float]]
+    per_second: dict[int, float]
+    failed: int
 
 
 def compare(
@@ -84,107 +104,124 @@ def compare(
     corrections: int = 10,
     seconds: float = 8.0,
 ) -> Comparison:
-    """Measure both in turn.
+    """Measure both servers, alternately.
 
     Args:
-        example: The image; see :func:`benchmarks.images.examples.large_ct`.
-        label: The structure to outline.
-        server: The gateway, host:port.
-        triton: Triton behind it, host:port.
+        example: Image; see :func:`benchmarks.images.examples.large_ct`.
+        label: Label of the structure to outline.
+        server: Address of the gateway, host:port.
+        triton: Address of the Triton behind it, host:port.
         peer: URL of the MONAI Label server.
-        model: Name of the model, on both.
-        users: How many at once.
-        corrections: Clicks of one user alone.
-        seconds: How long each number of users asks; what is under way then is waited for and counted.
+        model: Name of the model on both servers.
+        users: Numbers of simultaneous users.
+        corrections: Number of clicks of a single user.
+        seconds: Duration for which each number of users starts requests.
 
     Raises:
-        Unavailable: When one of them does not answer.
-        SixpointError: When a request of one user alone fails.
+        Unavailable: One of the servers does not answer.
+        SixpointError: A request of a single user fails.
     """
     processes = [*servers(server, children=False), *servers(triton)], servers(peer)
-    before = [_mib(resident, one) for one in processes]
-    prompt, clicks = example.prompt(label), tuple(itertools.islice(example.clicks(label), _CLICKS_MADE))
+    before = [_mib(resident, group) for group in processes]
+    prompt, clicks = example.prompt(label), tuple(itertools.islice(example.clicks(label), _CLICKS))
     with Client(server) as client, ExitStack() as stack:
         clock = [time.perf_counter()]
         first = stack.enter_context(client.open_session(example.volume, model=model))
         clock.append(time.perf_counter())
-        theirs = MonaiLabel(peer).upload(example.volume)
+        peer_session = MonaiLabel(peer).upload(example.volume)
         clock.append(time.perf_counter())
-        stack.callback(lambda: MonaiLabel(peer).close_session(theirs))
-
-        sessions = [
-            first,
-            *(stack.enter_context(client.open_session(example.volume, model=model)) for _ in range(max(users) - 1)),
-        ]
-        asks: list[list[Ask]] = [
-            [_ours(session, prompt) for session in sessions],
-            [_theirs(MonaiLabel(peer), model, theirs, prompt) for _ in sessions],
-        ]
-        single = alone((asks[0][0], asks[1][0]), turns(clicks, user=0), corrections)
-        rates: list[dict[int, float]] = [{}, {}]
-        failed = [0, 0]
-        for count, side in itertools.product(users, range(2)):
-            work = [(ask, turns(clicks, user=user)) for user, ask in enumerate(asks[side][:count])]
-            rates[side][count], missed = rate(work, seconds)
-            failed[side] += missed
-        after = [_mib(resident, one) for one in processes]
-        after_pss = [_mib(proportional, one) for one in processes]
-    sides = (
-        Side(
-            upload=clock[side + 1] - clock[side],
-            correction_p50=p50([call for call, _ in single[side]]),
-            correction_p95=p95([call for call, _ in single[side]]),
-            network_p50=p50([network for _, network in single[side]]),
-            per_second=rates[side],
-            failed=failed[side],
-            mib_before=before[side],
-            mib_after=after[side],
-            pss_after=after_pss[side],
+        stack.callback(lambda: MonaiLabel(peer).close_session(peer_session))
+        others = [stack.enter_context(client.open_session(example.volume, model=model)) for _ in range(max(users) - 1)]
+        asks = (
+            [_ask_sixpoint(session, prompt) for session in (first, *others)],
+            [_ask_peer(MonaiLabel(peer), model, peer_session, prompt) for _ in range(max(users))],
         )
-        for side in range(2)
+        requests = _send_requests(asks, clicks, users=users, corrections=corrections, seconds=seconds)
+        after = [(_mib(resident, group), _mib(proportional, group)) for group in processes]
+    results = (
+        _server_result(
+            requests[index], upload=clock[index + 1] - clock[index], before=before[index], after=after[index]
+        )
+        for index in range(2)
     )
-    return Comparison(*sides)
+    return Comparison(*results)
 
 
-def figures(found: Comparison) -> list[Figure]:
-    """How many times sixpoint is better, and whether that is enough."""
-    ours, theirs = found.sixpoint, found.monai_label
-    beyond = [one.correction_p50 - one.network_p50 for one in (theirs, ours)]
+def _server_result(
+    requests: _Requests, *, upload: float, before: float | None, after: tuple[float | None, float | None]
+) -> ServerResult:
+    return ServerResult(
+        upload=upload,
+        correction_p50=p50([duration for duration, _ in requests.single]),
+        correction_p95=p95([duration for duration, _ in requests.single]),
+        network_p50=p50([network for _, network in requests.single]),
+        per_second=requests.per_second,
+        failed=requests.failed,
+        mib_before=before,
+        mib_after=after[0],
+        pss_after=after[1],
+    )
+
+
+def _send_requests(
+    asks: tuple[list[Ask], list[Ask]], clicks: Clicks, *, users: Sequence[int], corrections: int, seconds: float
+) -> list[_Requests]:
+    """Send the same requests to both servers: of a single user, then of several at once."""
+    single = alone((asks[0][0], asks[1][0]), turns(clicks, user=0), corrections)
+    rates: list[dict[int, float]] = [{}, {}]
+    failed = [0, 0]
+    for count, index in itertools.product(users, range(2)):
+        work = [(ask, turns(clicks, user=user)) for user, ask in enumerate(asks[index][:count])]
+        rates[index][count], failures = rate(work, seconds)
+        failed[index] += failures
+    return [_Requests(single[index], rates[index], failed[index]) for index in range(2)]
+
+
+def figures(comparison: Comparison) -> list[Figure]:
+    """Convert the measurements to figures with limits."""
+    ours, theirs = comparison.sixpoint, comparison.monai_label
+    without_network = [result.correction_p50 - result.network_p50 for result in (theirs, ours)]
     result = [
-        Figure(what="a correction in a large CT, p50", got=ours.correction_p50, unit="s"),
-        Figure(what="a correction in a large CT, p95", got=ours.correction_p95, unit="s"),
-        Figure(what="the same by MONAI Label, p50", got=theirs.correction_p50, unit="s"),
-        Figure(what="the same by MONAI Label, p95", got=theirs.correction_p95, unit="s"),
-        Figure(what="a correction, MONAI Label / sixpoint", got=theirs.correction_p50 / ours.correction_p50, least=10),
-        Figure(what="a correction without the network, MONAI Label / sixpoint", got=beyond[0] / beyond[1], least=5),
+        Figure(name="a correction in a large CT, p50", value=ours.correction_p50, unit="s"),
+        Figure(name="a correction in a large CT, p95", value=ours.correction_p95, unit="s"),
+        Figure(name="the same by MONAI Label, p50", value=theirs.correction_p50, unit="s"),
+        Figure(name="the same by MONAI Label, p95", value=theirs.correction_p95, unit="s"),
+        Figure(
+            name="a correction, MONAI Label / sixpoint", value=theirs.correction_p50 / ours.correction_p50, minimum=10
+        ),
+        Figure(
+            name="a correction without the network, MONAI Label / sixpoint",
+            value=without_network[0] / without_network[1],
+            minimum=5,
+        ),
     ]
     for count, answered in ours.per_second.items():
-        what = f"requests per second of {_people(count)}, sixpoint / MONAI Label"
-        result.append(Figure(what=what, got=answered / theirs.per_second[count], least=5))
-    result.append(Figure(what="requests that failed beside MONAI Label", got=ours.failed, most=0))
+        what = f"requests per second of {_users(count)}, sixpoint / MONAI Label"
+        result.append(Figure(name=what, value=answered / theirs.per_second[count], minimum=5))
+    result.append(Figure(name="requests that failed beside MONAI Label", value=ours.failed, maximum=0))
     if ours.mib_after and theirs.mib_after:
-        result.append(Figure(what="memory in the end (RSS), sixpoint", got=ours.mib_after, unit="MiB"))
+        result.append(Figure(name="memory in the end (RSS), sixpoint", value=ours.mib_after, unit="MiB"))
         got = ours.mib_after / theirs.mib_after
-        result.append(Figure(what="memory in the end (RSS), sixpoint / MONAI Label", got=got, most=1))
+        result.append(Figure(name="memory in the end (RSS), sixpoint / MONAI Label", value=got, maximum=1))
     if ours.pss_after and theirs.pss_after:
         got = ours.pss_after / theirs.pss_after
-        result.append(Figure(what="memory in the end (PSS), sixpoint / MONAI Label", got=got))
+        result.append(Figure(name="memory in the end (PSS), sixpoint / MONAI Label", value=got))
     return result
 
 
-def _ours(session: Session, prompt: ExtremePoints) -> Ask:
+def _ask_sixpoint(session: Session, prompt: ExtremePoints) -> Ask:
     def ask(clicks: Clicks) -> float:
         mask = session.annotate(clicks[-1] if clicks else prompt)
-        # The SDK makes the array when it is looked at; MONAI Label's reply is one already.
+        # The SDK decodes the array on first access. MONAI Label's client has decoded it already.
         assert mask.array.any()
         return mask.timings.inference.total_seconds()
 
     return ask
 
 
-def _theirs(client: MonaiLabel, model: str, session: str, prompt: ExtremePoints) -> Ask:
+def _ask_peer(client: MonaiLabel, model: str, session: str, prompt: ExtremePoints) -> Ask:
     def ask(clicks: Clicks) -> float:
-        # Its server remembers nothing of the last request.
+        # The server stores nothing between requests: each one carries all clicks.
         positive = [click.point for click in clicks if click.positive]
         negative = [click.point for click in clicks if not click.positive]
         points = [*prompt.points, *positive]
@@ -197,13 +234,13 @@ def _mib(measure: Callable[[list[psutil.Process]], int], processes: list[psutil.
     return measure(processes) / MIB if processes else None
 
 
-def _people(count: int) -> str:
+def _users(count: int) -> str:
     return "one user" if count == 1 else f"{count} users"
 
 
-def _table(found: Comparison) -> Table:
+def _table(comparison: Comparison) -> Table:
     table = Table("", "sixpoint", "MONAI Label", "times better", box=None)
-    ours, theirs = found.sixpoint, found.monai_label
+    ours, theirs = comparison.sixpoint, comparison.monai_label
 
     def row(what: str, a: float | None, b: float | None, unit: str = "", *, more: bool = False) -> None:
         if a is None or b is None:
@@ -216,7 +253,7 @@ def _table(found: Comparison) -> Table:
     row("the network in it, p50", ours.network_p50, theirs.network_p50, "s")
     row("upload", ours.upload, theirs.upload, "s")
     for count, answered in ours.per_second.items():
-        row(f"requests of {_people(count)}", answered, theirs.per_second[count], "/s", more=True)
+        row(f"requests of {_users(count)}", answered, theirs.per_second[count], "/s", more=True)
     row("memory before (RSS)", ours.mib_before, theirs.mib_before, "MiB")
     row("memory after (RSS)", ours.mib_after, theirs.mib_after, "MiB")
     row("memory after (PSS)", ours.pss_after, theirs.pss_after, "MiB")
@@ -237,7 +274,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare a correction's time, the requests per second of 1, 4 and 8 users, and memory."""
-    found = compare(
+    comparison = compare(
         large_ct(read_example(image, labels)),
         label,
         server=server,
@@ -248,6 +285,6 @@ def main(
         seconds=seconds,
     )
     if as_json:
-        typer.echo(json.dumps(asdict(found), indent=1))
+        typer.echo(json.dumps(asdict(comparison), indent=1))
     else:
-        Console().print(_table(found))
+        Console().print(_table(comparison))

@@ -1,7 +1,7 @@
-"""A client of MONAI Label's REST interface, as 3D Slicer's plug-in uses it, made as quick as it can be.
+"""Client of MONAI Label's REST interface, as 3D Slicer's plug-in uses it, but as fast as possible.
 
-It differs from the plug-in in MONAI Label's favour: the connection is kept, nobody asks ``/auth/`` before every call,
-and the image travels and lies uncompressed.
+It differs from the plug-in in MONAI Label's favour: it keeps the connection, does not call ``/auth/`` before every
+request, and sends and stores the image uncompressed.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from sixpoint.errors import InternalError, Unavailable
 from sixpoint.prompts import Point
 from sixpoint.volume import Volume, write_image
 
-__all__ = ["Inferred", "MonaiLabel"]
+__all__ = ["MonaiLabel", "PeerAnswer"]
 
 _SECONDS = 600.0
 _BLANK_LINE = b"\r\n\r\n"
 
 
 @dataclass(frozen=True, eq=False)
-class Inferred:
-    """An answer.
+class PeerAnswer:
+    """Answer of MONAI Label.
 
     Attributes:
-        mask: [z, y, x], on the image's own grid.
-        latencies: Seconds by phase, as the server says: pre, infer, invert, post, write, total.
+        mask: Mask on the image's grid, [z, y, x].
+        latencies: Seconds by phase, as the server reports them: pre, infer, invert, post, write, total.
     """
 
     mask: npt.NDArray[Any]
@@ -41,13 +41,13 @@ class Inferred:
 
 
 class MonaiLabel:
-    """A connection to one server. For one thread.
+    """Connection to a MONAI Label server, for use by one thread.
 
     Args:
-        url: Of the server, e.g. ``http://127.0.0.1:8123``.
+        url: URL of the server, e.g. ``http://127.0.0.1:8123``.
 
     Raises:
-        Unavailable: When no server answers there.
+        Unavailable: No server answers at the URL.
     """
 
     def __init__(self, url: str) -> None:
@@ -56,18 +56,20 @@ class MonaiLabel:
         self.models: dict[str, Any] = self._request("GET", "/info/").json()["models"]
 
     def upload(self, volume: Volume) -> str:
-        """Bring an image to the server; the id of a session on it."""
+        """Upload an image; return the id of a session on it."""
         with tempfile.TemporaryDirectory(prefix="sixpoint-") as folder:
             path = Path(folder) / "image.nii"
             write_image(volume.array, volume.geometry, path)
             fields = {"files": (path.name, path.read_bytes())}
             return str(self._request("PUT", "/session/", fields=fields).json()["session_id"])
 
-    def infer(self, model: str, session: str, *, foreground: Sequence[Point], background: Sequence[Point]) -> Inferred:
-        """The mask for points, voxel indices (x, y, z), as raw NRRD.
+    def infer(
+        self, model: str, session: str, *, foreground: Sequence[Point], background: Sequence[Point]
+    ) -> PeerAnswer:
+        """Request the mask of points, voxel indices (x, y, z), as raw NRRD.
 
         Raises:
-            InternalError: When the server fails.
+            InternalError: The server fails.
         """
         parameters = {
             "foreground": [list(map(int, point)) for point in foreground],
@@ -83,10 +85,10 @@ class MonaiLabel:
             file.flush()
             mask = sitk.GetArrayFromImage(sitk.ReadImage(file.name))
         latencies = json.loads(bytes(facts))["latencies"]
-        return Inferred(mask, {key: value for key, value in latencies.items() if isinstance(value, int | float)})
+        return PeerAnswer(mask, {key: value for key, value in latencies.items() if isinstance(value, int | float)})
 
     def close_session(self, session: str) -> None:
-        """Have the server remove a session's image."""
+        """Remove a session and its image from the server."""
         self._request("DELETE", f"/session/{session}")
 
     def _request(self, method: str, path: str, *, fields: dict[str, Any] | None = None) -> urllib3.BaseHTTPResponse:
@@ -102,7 +104,7 @@ class MonaiLabel:
 
 
 def _parts(reply: urllib3.BaseHTTPResponse) -> tuple[memoryview, memoryview]:
-    """The two parts of a multipart answer, uncopied: facts as JSON, then the image."""
+    """Split a multipart answer without copying it: metadata as JSON, then the image."""
     body, boundary = reply.data, reply.headers["content-type"].rpartition("boundary=")[2].encode()
     facts = body.index(_BLANK_LINE) + len(_BLANK_LINE)
     end = body.index(boundary, facts)

@@ -1,4 +1,4 @@
-"""People who outline and correct an object, alone or several at once: what they ask, and how fast it is answered."""
+"""Simulated users who outline and correct an object, alone or several at once, and the speed of the answers."""
 
 from __future__ import annotations
 
@@ -13,40 +13,48 @@ from sixpoint.prompts import Click
 __all__ = ["CLICKS", "Ask", "Clicks", "alone", "rate", "turns"]
 
 CLICKS = 5
-"""Corrections of an object before it is begun anew."""
+"""Corrections of an object before the next one is started."""
 # TorchScript optimises a network in its first runs, which are many times slower.
 _WARM_UP = 4
 
 Clicks = tuple[Click, ...]
 Ask = Callable[[Clicks], float]
-"""One request of one user: outline the object, corrected by these clicks, of which the last one is new; without any,
-begin it. Answers the seconds of the network, as the server says.
+"""A request of one user: correct the object with these clicks, of which the last is new; without clicks, start it.
+Returns the duration of the network in seconds, as the server reports it.
 """
 
 
 def turns(clicks: Clicks, *, user: int) -> Iterator[Clicks]:
-    """What one user asks, one request after the other, without end; the same for both servers."""
+    """Generate the clicks of a user's requests, one request after the other, without end; the same for both servers."""
     for start in itertools.count(user * CLICKS, CLICKS):
-        shown = tuple(clicks[number % len(clicks)] for number in range(start, start + CLICKS))
-        yield from (shown[:count] for count in range(CLICKS + 1))
+        window = tuple(clicks[number % len(clicks)] for number in range(start, start + CLICKS))
+        yield from (window[:count] for count in range(CLICKS + 1))
 
 
 def alone(asks: tuple[Ask, Ask], asked: Iterator[Clicks], corrections: int) -> list[list[tuple[float, float]]]:
-    """Both asked the same in turn: for each, seconds of every correction, and of the network in it."""
+    """Send the same requests to both servers alternately.
+
+    Returns:
+        Seconds of every correction, and of the network in it, for each server.
+    """
     measured: list[list[tuple[float, float]]] = [[], []]
     for number, clicks in enumerate(asked):
         if len(measured[0]) == corrections:
             break
-        for ask, found in zip(asks, measured, strict=True):
+        for ask, durations in zip(asks, measured, strict=True):
             started = time.perf_counter()
             network = ask(clicks)
             if clicks and number >= _WARM_UP:
-                found.append((time.perf_counter() - started, network))
+                durations.append((time.perf_counter() - started, network))
     return measured
 
 
 def rate(work: Sequence[tuple[Ask, Iterator[Clicks]]], seconds: float) -> tuple[float, int]:
-    """Requests answered per second by users who ask without a pause, each for itself; and how many failed."""
+    """Measure the requests answered per second for users who each send requests without a pause.
+
+    Returns:
+        Answered requests per second, and the number of failed ones.
+    """
     started = time.perf_counter()
 
     def use(ask: Ask, asked: Iterator[Clicks]) -> tuple[int, int]:
@@ -62,6 +70,6 @@ def rate(work: Sequence[tuple[Ask, Iterator[Clicks]]], seconds: float) -> tuple[
         return answered, failed
 
     with ThreadPoolExecutor(len(work)) as pool:
-        counts = list(pool.map(lambda one: use(*one), work))
+        counts = list(pool.map(lambda user: use(*user), work))
     duration = time.perf_counter() - started
     return sum(answered for answered, _ in counts) / duration, sum(failed for _, failed in counts)

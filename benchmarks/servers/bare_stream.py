@@ -1,6 +1,6 @@
-"""The least server that can take a volume over gRPC: a client stream of chunks into one buffer made beforehand.
+"""Smallest server that receives a volume over gRPC: a client stream of chunks into one preallocated buffer.
 
-What an upload is measured against; ``benchmarks.upload`` starts it in a process of its own::
+Uploads are measured against it. ``benchmarks.upload`` starts it in another process::
 
     python -m benchmarks.servers.bare_stream    # prints its port
 """
@@ -18,11 +18,11 @@ import typer
 __all__ = ["METHOD", "serve"]
 
 METHOD = "/benchmarks.Stream/Upload"
-"""Takes a client stream: the number of bytes as text, then chunks; answers the number of bytes that came."""
+"""Method with a client stream: the number of bytes as text, then chunks. Answers the number of received bytes."""
 
 
 async def upload(messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
-    """Take one volume: each chunk is copied once, to its place."""
+    """Receive one volume. Each chunk is copied once."""
     del context
     buffer, filled = np.empty(int(await anext(messages)), np.uint8), 0
     async for chunk in messages:

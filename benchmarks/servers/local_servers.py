@@ -1,4 +1,4 @@
-"""A gateway and the Triton behind it, started for a measurement and stopped after it."""
+"""Start a gateway with Triton for a measurement, and stop both after it."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ __all__ = ["TRITON_ENVIRONMENT", "Servers", "running"]
 
 _ROOT = Path(__file__).parents[2]
 TRITON_ENVIRONMENT = _ROOT / ".triton"
-"""Where Triton is, unless somebody says otherwise."""
+"""Default folder of Triton's environment."""
 _READY_SECONDS, _STOP_SECONDS = 120.0, 60.0
 _SERVE = "from gateway.cli import main; main()"
 
 
 @dataclass(frozen=True)
 class Servers:
-    """Where they listen, host:port.
+    """Addresses of the running servers.
 
     Attributes:
-        gateway: The gateway.
-        triton: Triton.
+        gateway: Address of the gateway, host:port.
+        triton: Address of Triton, host:port.
     """
 
     gateway: str
@@ -42,16 +42,16 @@ class Servers:
 
 @contextlib.contextmanager
 def running(*, model: str = "annotation", environment: Path = TRITON_ENVIRONMENT) -> Iterator[Servers]:
-    """``gateway serve --local-triton`` in a process of its own, on free ports, with one of the shipped models.
+    """Run ``gateway serve --local-triton`` in another process, on free ports, with one of the shipped models.
 
-    Whatever it keeps, it keeps in a folder that is removed in the end.
+    Its state is in a temporary folder.
 
     Args:
-        model: The one; others would only take memory.
-        environment: Where Triton is installed.
+        model: Model to serve; others would only take memory.
+        environment: Folder of Triton's environment.
 
     Raises:
-        Unavailable: When it ends while starting, or takes too long.
+        Unavailable: The gateway ends while starting, or does not serve the model in time.
     """
     with tempfile.TemporaryDirectory(prefix="sixpoint-") as folder, contextlib.ExitStack() as stack:
         shutil.copytree(_ROOT / "model_repository" / model, Path(folder) / "models" / model)
@@ -64,12 +64,12 @@ def running(*, model: str = "annotation", environment: Path = TRITON_ENVIRONMENT
             "SIXPOINT_TRITON_MODEL_REPOSITORY": Path(folder) / "models",
             "SIXPOINT_DRAIN_NOTICE_SECONDS": 0,
         }
-        # Settings of whoever runs this must not change what is measured.
+        # Settings of the caller's environment must not change the measurement.
         variables = {key: value for key, value in os.environ.items() if not key.startswith("SIXPOINT_")}
         variables |= {key: str(value) for key, value in settings.items()}
         variables["PYTHONPATH"] = os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         log = stack.enter_context((Path(folder) / "gateway.log").open("w+b"))
-        # In the folder, since paths of its settings are relative to where it starts.
+        # Started in the folder, since relative paths of settings are relative to the working directory.
         gateway = subprocess.Popen(
             [sys.executable, "-c", _SERVE, "serve", "--local-triton"],
             cwd=folder,
@@ -78,9 +78,9 @@ def running(*, model: str = "annotation", environment: Path = TRITON_ENVIRONMENT
             stderr=log,
         )
         stack.callback(_stop, gateway)
-        found = Servers(f"127.0.0.1:{port}", f"127.0.0.1:{triton}")
-        _wait_until_ready(gateway, found.gateway, model, log=Path(folder) / "gateway.log")
-        yield found
+        addresses = Servers(f"127.0.0.1:{port}", f"127.0.0.1:{triton}")
+        _wait_until_ready(gateway, addresses.gateway, model, log=Path(folder) / "gateway.log")
+        yield addresses
 
 
 def _wait_until_ready(gateway: subprocess.Popen[bytes], address: str, model: str, *, log: Path) -> None:
@@ -92,7 +92,7 @@ def _wait_until_ready(gateway: subprocess.Popen[bytes], address: str, model: str
             if time.monotonic() > deadline:
                 raise Unavailable(f"the gateway did not serve {model} within {_READY_SECONDS:g} s")
             with contextlib.suppress(SixpointError):
-                if any(one.name == model for one in client.models()):
+                if any(info.name == model for info in client.models()):
                     return
             time.sleep(0.2)
 
@@ -102,14 +102,14 @@ def _stop(gateway: subprocess.Popen[bytes]) -> None:
     try:
         gateway.wait(_STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        # Triton's guard ends Triton when the gateway is gone.
+        # Triton's guard stops Triton when the gateway is gone.
         gateway.kill()
         gateway.wait()
 
 
 def _free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
-        # All are held until all are known: one given back might be given out again.
+        # All sockets stay open until all ports are chosen: the system could hand out a closed one again.
         probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
             probe.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""Memory of the servers that are measured, found by the port that they listen on."""
+"""Memory of the measured servers. Processes are identified by the port that they listen on."""
 
 from __future__ import annotations
 
@@ -8,43 +8,43 @@ from typing import Self
 
 import psutil
 
-__all__ = ["MIB", "Peak", "port_of", "proportional", "resident", "servers"]
+__all__ = ["MIB", "PeakMemory", "port_of", "proportional", "resident", "servers"]
 
 MIB = 2**20
 _SAMPLE_SECONDS = 0.005
 
 
 def port_of(address: str) -> int:
-    """The port of ``host:port`` or of ``http://host:port/``."""
+    """Return the port of ``host:port`` or of ``http://host:port/``."""
     return int(address.rstrip("/").rpartition(":")[2])
 
 
 def servers(address: str, *, children: bool = True) -> list[psutil.Process]:
-    """The processes on this machine that listen on the address's port, and those that they started.
+    """List the processes on this machine that listen on the port of an address, with their child processes.
 
     Args:
         address: host:port, or a URL that ends so.
-        children: Whether to take those that they started, and these in turn.
+        children: Whether to include child processes, recursively.
 
     Returns:
-        None of another machine's, or another user's.
+        Processes; those of other machines and other users are not found.
     """
-    port, found = port_of(address), {}
+    port, processes = port_of(address), {}
     for process in psutil.process_iter():
         try:
             if any(
-                one.status == psutil.CONN_LISTEN and one.laddr.port == port
-                for one in process.net_connections(kind="tcp")
+                connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+                for connection in process.net_connections(kind="tcp")
             ):
-                for one in [process, *(process.children(recursive=True) if children else ())]:
-                    found[one.pid] = one
+                for server in [process, *(process.children(recursive=True) if children else ())]:
+                    processes[server.pid] = server
         except psutil.Error:
             continue
-    return list(found.values())
+    return list(processes.values())
 
 
 def resident(processes: list[psutil.Process]) -> int:
-    """Bytes of memory that the processes hold together (RSS; what they share counts once for each)."""
+    """Sum the resident memory (RSS) of processes, in bytes. Shared memory counts once per process."""
     total = 0
     for process in processes:
         try:
@@ -55,7 +55,7 @@ def resident(processes: list[psutil.Process]) -> int:
 
 
 def proportional(processes: list[psutil.Process]) -> int:
-    """Bytes of memory that the processes hold together, what they share divided among those that share it (PSS)."""
+    """Sum the proportional memory (PSS) of processes, in bytes. Shared memory is divided among its sharers."""
     total = 0
     for process in processes:
         try:
@@ -65,22 +65,22 @@ def proportional(processes: list[psutil.Process]) -> int:
     return total
 
 
-class Peak:
-    """The most memory that processes held within a block, sampled every 5 ms.
+class PeakMemory:
+    """Highest resident memory of processes within a ``with`` block, sampled every 5 ms.
 
     Attributes:
         before: Bytes at the start.
-        most: The most bytes seen.
+        highest: Highest number of bytes.
     """
 
     def __init__(self, processes: list[psutil.Process]) -> None:
         self._processes = processes
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        self.before = self.most = 0
+        self.before = self.highest = 0
 
     def __enter__(self) -> Self:
-        self.before = self.most = resident(self._processes)
+        self.before = self.highest = resident(self._processes)
         self._thread.start()
         return self
 
@@ -92,4 +92,4 @@ class Peak:
 
     def _watch(self) -> None:
         while not self._end.wait(_SAMPLE_SECONDS):
-            self.most = max(self.most, resident(self._processes))
+            self.highest = max(self.highest, resident(self._processes))

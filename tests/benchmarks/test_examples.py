@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.images.examples import Example, large_ct, read_example, tensor
+from benchmarks.images.examples import Example, large_ct, network_tensor, read_example
 from sixpoint.errors import InvalidArgument
 from sixpoint.geometry import Geometry
 from sixpoint.volume import Volume
@@ -65,14 +65,14 @@ def test_an_image_needs_labels_of_its_own_size(small: Example, tmp_path: Path) -
     image, labels = tmp_path / "image.nrrd", tmp_path / "labels.nrrd"
     small.volume.write(image)
     Volume(np.zeros((4, 4, 4), np.uint8), Geometry(size=(4, 4, 4))).write(labels)
-    with pytest.raises(InvalidArgument, match="give both"):
+    with pytest.raises(InvalidArgument, match="only one was given"):
         read_example(image)
     with pytest.raises(InvalidArgument, match=r"shape \(10, 24, 20\).*\(4, 4, 4\)"):
         read_example(image, labels)
 
 
 def test_a_tensor_is_of_the_roi_round_the_points(small: Example) -> None:
-    found = tensor(small.volume, small.prompt(3), ELLIPSOID_SPEC)
+    found = network_tensor(small.volume, small.prompt(3), ELLIPSOID_SPEC)
     assert found.shape == ELLIPSOID_SPEC.input_shape
     assert found.dtype == np.float16
     ellipsoid = found[2]

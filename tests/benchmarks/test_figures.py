@@ -3,9 +3,9 @@ import json
 from benchmarks.figures import Figure, as_json, as_markdown, p50, p95
 
 FIGURES = [
-    Figure(what="speed", got=956.25, unit="MiB/s"),
-    Figure(what="ratio", got=1.2, most=1.15),
-    Figure(what="throughput", got=0.95, least=0.9),
+    Figure(name="speed", value=956.25, unit="MiB/s"),
+    Figure(name="ratio", value=1.2, maximum=1.15),
+    Figure(name="throughput", value=0.95, minimum=0.9),
 ]
 
 

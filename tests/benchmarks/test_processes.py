@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from benchmarks.servers.processes import Peak, port_of, proportional, resident, servers
+from benchmarks.servers.processes import PeakMemory, port_of, proportional, resident, servers
 
 _LISTENER = """
 import socket, subprocess, sys
@@ -57,17 +57,17 @@ def test_peak_sees_memory_that_is_given_back() -> None:
         assert holder.stdin is not None
         assert holder.stdout is not None
         found = servers(f"127.0.0.1:{int(holder.stdout.readline())}")
-        with Peak(found) as peak:
+        with PeakMemory(found) as peak:
             for line in ("hold", "give back"):
                 holder.stdin.write(f"{line}\n")
                 holder.stdin.flush()
                 holder.stdout.readline()
                 deadline = time.monotonic() + 10
-                while peak.most - peak.before < 60 * 2**20 and time.monotonic() < deadline:
+                while peak.highest - peak.before < 60 * 2**20 and time.monotonic() < deadline:
                     time.sleep(0.01)
         after = resident(found)
         holder.communicate("\n")
-    assert peak.most - peak.before > 60 * 2**20
+    assert peak.highest - peak.before > 60 * 2**20
     assert after - peak.before < 10 * 2**20
 
 

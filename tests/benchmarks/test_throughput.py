@@ -13,6 +13,6 @@ async def test_sessions_prompt_together(address: str, triton: LocalTriton, phant
     assert found.gateway_p95 >= found.gateway_p50 > 0
     assert found.mib_before is not None
     assert found.idle_kib is not None
-    whats = [one.what for one in figures(found)]
+    whats = [one.name for one in figures(found)]
     assert "4 sessions at once: throughput, of Triton's alone" in whats
     assert "the gateway's memory per idle session, of 5" in whats

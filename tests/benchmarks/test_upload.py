@@ -11,4 +11,4 @@ async def test_an_upload_is_measured_against_a_bare_stream(address: str, phantom
     assert found.growth is not None
     assert 0 < found.reply < 0.01
     assert found.reply == found.reply_bytes / (phantom.volume.array.size)
-    assert any(one.what == "reply's mask, of the raw mask's bytes" for one in figures(found))
+    assert any(one.name == "reply's mask, of the raw mask's bytes" for one in figures(found))

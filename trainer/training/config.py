@@ -9,6 +9,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from sixpoint.errors import InvalidArgument
 from sixpoint.model_spec import ModelSpec
 from trainer.data.crop_pool import SCENE_EDGE
 from trainer.data.dataloader import LabelledCases
@@ -35,6 +38,20 @@ class Device(StrEnum):
     AUTO = "auto"
     CPU = "cpu"
     CUDA = "cuda"
+
+    def resolve(self) -> torch.device:
+        """Return the device; ``AUTO`` is a GPU if there is one.
+
+        Raises:
+            InvalidArgument: A GPU is wanted, and PyTorch finds none.
+        """
+        if self is Device.CPU:
+            return torch.device("cpu")
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        if self is Device.CUDA:
+            raise InvalidArgument("PyTorch finds no GPU: compute on the CPU, or install PyTorch for CUDA")
+        return torch.device("cpu")
 
 
 class ComputePrecision(StrEnum):

@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from sixpoint.errors import InvalidArgument
 from sixpoint.io.atomic_files import write_file
 from trainer.data.batch_reuse import reuse_batches
 from trainer.data.dataloader import Batch, BatchStream, iterate_batches
 from trainer.simulation import gpu_clicks
 from trainer.simulation.interaction_rounds import Correction, InteractionChannels, find_corrections
 from trainer.training.checkpoint import CHECKPOINT, publish
-from trainer.training.config import MAX_ROUNDS, Device, PretrainConfig, PretrainProgress
+from trainer.training.config import MAX_ROUNDS, PretrainConfig, PretrainProgress
 from trainer.training.learner import Learner, check_same_run, read_samples_seen
 from trainer.training.schedule import cosine_schedule
 from trainer.training.validation import ValidationScore, ValidationSet, validate
@@ -76,7 +75,7 @@ def pretrain(config: PretrainConfig, *, report: Report = lambda _: None) -> Path
     config.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    device = _choose_device(config.device)
+    device = config.device.resolve()
     bfloat16 = config.bfloat16 or device.type == "cuda"
     stream = iterate_batches(
         _batch_stream(config, bfloat16=bfloat16),
@@ -112,14 +111,6 @@ def _identity(config: PretrainConfig) -> Mapping[str, Any]:
         "set of images to hold out": [case.name for case in config.held_out.cases],
         "share of labelled images": config.labelled.fraction,
     }
-
-
-def _choose_device(wanted: Device) -> torch.device:
-    if wanted is Device.AUTO:
-        wanted = Device.CUDA if torch.cuda.is_available() else Device.CPU
-    if wanted is Device.CUDA and not torch.cuda.is_available():
-        raise InvalidArgument("PyTorch finds no GPU: compute on the CPU, or install PyTorch for CUDA")
-    return torch.device(wanted.value)
 
 
 def _batch_stream(config: PretrainConfig, *, bfloat16: bool) -> BatchStream:

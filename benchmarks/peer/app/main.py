@@ -1,6 +1,6 @@
-"""A MONAI Label app that serves sixpoint's annotation network: the peer of ``benchmarks.peer``.
+"""MONAI Label app that serves sixpoint's annotation network, for ``benchmarks.peer``.
 
-Runs in MONAI Label's own environment only; ``benchmarks/README.md`` says how. The chain is that of MONAI Label's own
+It runs in MONAI Label's own environment only; ``benchmarks/README.md`` says how. The chain is that of MONAI Label's
 3D Deepgrow (``sample-apps/radiology/lib/infers/deepgrow.py``), its interactive model that crops: load, reorder axes,
 crop round the points, resize, draw guidance, network, threshold, resize and paste back, write. Two things differ: the
 whole volume is not resampled to 1 mm first, which spares MONAI Label time, and the guidance is that of our network.
@@ -36,21 +36,21 @@ from sixpoint.model_spec import SPEC_PARAMETER, ModelSpec
 from sixpoint.preprocessing import PromptGuidance, network_input
 
 EXTREMES = 6
-"""The first so many foreground points of a request are the extreme points; those after them are positive clicks."""
+"""Number of extreme points: the first foreground points of a request. The following ones are positive clicks."""
 
 
 class DrawGuidance(Transform):
-    """Turns the cropped and resized image into the network's channels.
+    """Transform of the cropped and resized image into the network's channels.
 
     Args:
-        spec: Says which channels.
+        spec: Spec with the channels.
     """
 
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
 
     def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Replace ``image``, [1, z, x, y], by the channels, [channel, z, x, y]; axes as MONAI Label orders them."""
+        """Replace ``image``, [1, z, x, y], by the channels, [channel, z, x, y]. MONAI Label uses this axis order."""
         cropped = np.array(data["image_meta_dict"]["foreground_cropped_shape"][1:])
         foreground, background = (
             # (z, x, y) to (x, y, z), and from voxels of the crop to the ROI's own frame, -1 to 1.
@@ -58,7 +58,7 @@ class DrawGuidance(Transform):
             for points in data["guidance"]
         )
         extremes, positive = foreground[:EXTREMES], foreground[EXTREMES:]
-        guide = PromptGuidance(
+        guidance = PromptGuidance(
             box=np.array([extremes.min(axis=0), extremes.max(axis=0)]),
             extremes=extremes,
             positive=positive,
@@ -67,12 +67,12 @@ class DrawGuidance(Transform):
             image_bounds=np.array([[-1.0] * 3, [1.0] * 3]),
         )
         image = np.asarray(data["image"], np.float32)[0].transpose(0, 2, 1)
-        channels = network_input(image, guide, self.spec.input).astype(np.float32)
+        channels = network_input(image, guidance, self.spec.input).astype(np.float32)
         return {**data, "image": torch.from_numpy(channels.transpose(0, 1, 3, 2).copy())}
 
 
 class FromPoints(BasicInferTask):
-    """Outlines an object from six extreme points and clicks, as ``foreground`` and ``background`` of a request."""
+    """Task that outlines an object from six extreme points and clicks, the points of a request."""
 
     def __init__(self, path: str) -> None:
         extra = {SPEC_PARAMETER: ""}
@@ -88,7 +88,7 @@ class FromPoints(BasicInferTask):
         )
 
     def pre_transforms(self, data: dict[str, Any] | None = None) -> Sequence[Callable[..., Any]]:
-        """Load, crop round the points, resize, draw."""
+        """Load, crop round the points, resize, draw guidance."""
         request = data or {}
         roi = self.spec.roi
         points = np.array(request["foreground"])[:EXTREMES, [2, 0, 1]]
@@ -99,7 +99,7 @@ class FromPoints(BasicInferTask):
             Transposed(keys="image", indices=[2, 0, 1]),
             AddGuidanceFromPointsd(ref_image="image", guidance="guidance", spatial_dims=3),
             EnsureChannelFirstd(keys="image", channel_dim="no_channel"),
-            # No least size: the crop is the points' box and its margin, as for sixpoint.
+            # No minimum size: the crop is the box of the points with its margin, as in sixpoint.
             SpatialCropGuidanced(keys="image", guidance="guidance", spatial_size=[1, 1, 1], margin=margin),
             Resized(keys="image", spatial_size=[z, x, y], mode="area"),
             DrawGuidance(self.spec),
@@ -107,11 +107,11 @@ class FromPoints(BasicInferTask):
         ]
 
     def inferer(self, data: dict[str, Any] | None = None) -> Inferer:  # noqa: ARG002 (MONAI Label's signature)
-        """One run over the whole crop."""
+        """Run the network once, over the whole crop."""
         return SimpleInferer()
 
     def post_transforms(self, data: dict[str, Any] | None = None) -> Sequence[Callable[..., Any]]:
-        """Threshold, and back onto the image's grid."""
+        """Threshold, and restore the image's grid."""
         return [
             EnsureTyped(keys="pred", device=(data or {}).get("device")),
             Activationsd(keys="pred", sigmoid=True),
@@ -123,16 +123,16 @@ class FromPoints(BasicInferTask):
 
 
 class App(MONAILabelApp):
-    """The app: one model, ``annotation``, from the TorchScript file that ``--conf network FILE`` names."""
+    """App with one model, ``annotation``, from the TorchScript file that ``--conf network FILE`` names."""
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         self._network = conf["network"]
         super().__init__(app_dir=app_dir, studies=studies, conf=conf, name="sixpoint's network", version="1")
 
     def init_infers(self) -> dict[str, InferTask]:
-        """The one model."""
+        """Return the model."""
         return {"annotation": FromPoints(self._network)}
 
     def init_strategies(self) -> dict[str, Any]:
-        """One, since there must be one."""
+        """Return a strategy, since MONAI Label requires one."""
         return {"random": Random()}
