@@ -10,6 +10,7 @@ from tests.support.paths import TRITON_ENVIRONMENT
 
 
 @pytest.mark.skipif(not TRITON_ENVIRONMENT.is_dir(), reason="Triton is not installed: make triton")
+@pytest.mark.triton
 def test_a_gateway_and_its_triton_run_and_end() -> None:
     with running() as found:
         with Client(found.gateway) as client:

@@ -151,6 +151,7 @@ def test_cases_held_out_are_segmented_as_the_spec_says(
     assert np.array_equal(found, expected[0].argmax(dim=0).numpy())
 
 
+@pytest.mark.slow
 def test_the_batch_of_a_step_is_the_same_whoever_makes_it(
     cases: tuple[PreparedCase, ...], spec: SegmentationSpec
 ) -> None:

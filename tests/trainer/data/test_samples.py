@@ -223,6 +223,7 @@ def test_a_pool_grows_while_it_is_used(crops: list[samples.Crop]) -> None:
     assert counts[-1] == 300
 
 
+@pytest.mark.slow
 def test_scenes_are_shared_out_and_real_crops_are_mixed_in(crops: list[samples.Crop]) -> None:
     odd = iter(CropSource(seed=1, first_scene=1, scene_step=2, scene_edge=EDGE))
     expected = [crop for index in (1, 3) for crop in generate_crops(1, index, edge=EDGE)]

@@ -35,6 +35,7 @@ def test_alone_in_an_answer_an_error_is_found_whole() -> None:
             assert (truth[z, y, x] > 0.5) != (logit[z, y, x] > 0)
 
 
+@pytest.mark.slow
 def test_most_people_click_the_middle() -> None:
     target, logits = answers()
     clicks = [gpu_clicks.find_corrections(np.random.default_rng(seed), target, logits)()[0] for seed in range(60)]

@@ -36,6 +36,7 @@ def spec() -> ModelSpec:
     return whole.model_copy(update={"network": NetworkSpec(name=whole.network.name, arguments=slim)})
 
 
+@pytest.mark.slow
 def test_two_steps_then_two_more(spec: ModelSpec, tmp_path: Path) -> None:
     plan = PretrainConfig(
         spec=spec,
@@ -94,6 +95,7 @@ def test_a_start_that_is_none_is_refused_in_one_line(spec: ModelSpec, tmp_path: 
         pretrain(plan)
 
 
+@pytest.mark.slow
 def test_batches_from_processes_of_their_own(spec: ModelSpec) -> None:
     feed = dataloader.BatchStream(
         spec=spec, seed=1, sizes=((16, 2),), size_probabilities=(1.0,), pool_size=1, scene_edge=EDGE

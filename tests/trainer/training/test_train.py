@@ -151,6 +151,7 @@ def test_a_finished_run_is_left_alone(whole: Path, data: Path, tmp_path: Path) -
     assert (tmp_path / "run" / CHECKPOINT).stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_as_it_would_have(whole: Path, data: Path, tmp_path: Path) -> None:
     program = f"""
 from pathlib import Path
@@ -247,6 +248,7 @@ def test_a_bad_dataset_ends_the_command_with_its_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not TRITON_ENVIRONMENT.is_dir(), reason="Triton is not installed: make triton")
+@pytest.mark.triton
 def test_the_best_checkpoint_is_served_and_answers_as_pytorch(whole: Path, tmp_path: Path) -> None:
     repository = tmp_path / "model_repository"
     result = CliRunner().invoke(exporter, ["export", str(whole / CHECKPOINT), "--repository", str(repository)])
