@@ -238,7 +238,7 @@ def test_the_command_publishes_a_checkpoint_and_an_exported_model(
     ("arguments", "code", "expected"),
     [
         (["nowhere.pt"], 3, "there is no model nowhere.pt"),
-        ([".", "--name", "tiny"], 3, "is no model: it has no configs/metadata.json of a bundle"),
+        ([".", "--name", "tiny"], 3, "is not a model: expected a bundle with configs/metadata.json"),
         (["nowhere.pt", "--repository", "ftp://x/y"], 3, "the repository must be a folder, s3://"),
     ],
 )
