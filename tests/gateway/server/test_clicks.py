@@ -220,7 +220,7 @@ def test_more_clicks_than_an_object_takes(session: sixpoint.Session) -> None:
             "point is missing",
             "prompts[1].point",
         ),
-        (annotation_pb.Prompt(), "no known kind", "prompts[1].kind"),
+        (annotation_pb.Prompt(), "unknown kind of prompt", "prompts[1].kind"),
     ],
     ids=["no sign", "no point", "no kind"],
 )
