@@ -101,7 +101,7 @@ def _read_voxels(file: BinaryIO, reader: sitk.ImageFileReader, source: Path) -> 
     from nibabel.volumeutils import array_from_file
 
     file.seek(0)
-    header = Nifti1Header.from_fileobj(file, check=False)  # type: ignore[no-untyped-call]
+    header = Nifti1Header.from_fileobj(file, check=False)
     shape, stored = reader.GetSize(), header.get_data_dtype()
     try:
         voxels = array_from_file(shape, stored, cast(IOBase, file), offset=int(header["vox_offset"]), mmap=False)

@@ -49,14 +49,14 @@ def geometries(draw: st.DrawFn, *, largest: int = 40) -> Geometry:
 def reordered(array: Array, geometry: Geometry, axes: Axes, flips: Flips) -> tuple[Array, Geometry]:
     """The same voxels at the same places in the patient, stored another way."""
     stored = array.transpose(2, 1, 0).transpose(axes)
-    stored = np.flip(stored, [axis for axis in range(3) if flips[axis]]).transpose(2, 1, 0)
+    stored = np.flip(stored, tuple(axis for axis in range(3) if flips[axis])).transpose(2, 1, 0)
     first = [0, 0, 0]
     for new, old in enumerate(axes):
         first[old] = geometry.size[old] - 1 if flips[new] else 0
     columns = np.array(geometry.direction).reshape(3, 3)[:, list(axes)] * np.where(flips, -1.0, 1.0)
     return np.ascontiguousarray(stored), Geometry(
-        size=tuple(geometry.size[axis] for axis in axes),
-        spacing=tuple(geometry.spacing[axis] for axis in axes),
+        size=tuple(geometry.size[axis] for axis in axes),  # type: ignore[arg-type]
+        spacing=tuple(geometry.spacing[axis] for axis in axes),  # type: ignore[arg-type]
         origin=tuple(geometry.index_to_point(first)[0]),
         direction=tuple(columns.reshape(-1)),
     )

@@ -54,7 +54,7 @@ def test_indices_survive_the_way_to_points_and_back(
 
 def test_indices_survive_the_way_to_points_and_back_when_the_axes_are_rounded() -> None:
     rough = np.round(rotation(0.9, 0.1, -0.3, 0.2), 3)
-    geometry = Geometry((9, 9, 9), (0.7, 0.7, 5), (10, -20, 30), tuple(rough.reshape(-1)))
+    geometry = Geometry((9, 9, 9), (0.7, 0.7, 5), (10, -20, 30), tuple(rough.reshape(-1)))  # type: ignore[arg-type]
     index = [(500.0, -300.0, 200.0)]
     np.testing.assert_allclose(geometry.point_to_index(geometry.index_to_point(index)), index, rtol=0, atol=1e-9)
 

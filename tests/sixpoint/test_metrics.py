@@ -12,24 +12,24 @@ def block(start: int, stop: int) -> np.ndarray:
     return mask
 
 
-def test_dice_of_a_mask_with_itself_is_one_and_with_a_stranger_nought():
+def test_dice_of_a_mask_with_itself_is_one_and_with_a_stranger_nought() -> None:
     assert dice(block(0, 3), block(0, 3)) == 1
     assert dice(block(0, 3), block(5, 8)) == 0
 
 
-def test_dice_is_twice_the_shared_over_the_sum():
+def test_dice_is_twice_the_shared_over_the_sum() -> None:
     assert dice(block(0, 4), block(2, 8)) == pytest.approx(2 * 2 / (4 + 6))
     assert dice(block(2, 8), block(0, 4)) == dice(block(0, 4), block(2, 8))
 
 
-def test_masks_of_different_shapes_are_refused():
+def test_masks_of_different_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="masks of one shape"):
         dice(block(0, 3), block(0, 3)[:1])
 
 
-def test_two_empty_masks_agree():
+def test_two_empty_masks_agree() -> None:
     assert dice(block(0, 0), block(0, 0)) == 1
 
 
-def test_any_positive_number_belongs_to_the_mask():
+def test_any_positive_number_belongs_to_the_mask() -> None:
     assert dice(block(0, 3) * 7, block(0, 3) > 0) == 1

@@ -12,7 +12,7 @@ from tests.support.paths import ROOT
 BIN = Path(sys.executable).parent
 
 
-def test_regenerating_the_code_changes_nothing(tmp_path: Path):
+def test_regenerating_the_code_changes_nothing(tmp_path: Path) -> None:
     environment = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"}
     subprocess.run([sys.executable, ROOT / "protos" / "generate.py", tmp_path], check=True, env=environment)
     generated = {path.name: path.read_text() for path in (tmp_path / "sixpoint" / "v1").iterdir()}
@@ -21,7 +21,7 @@ def test_regenerating_the_code_changes_nothing(tmp_path: Path):
     assert [name for name in generated if generated[name] != committed[name]] == []
 
 
-def test_the_contract_passes_buf_lint_with_a_comment_on_everything():
+def test_the_contract_passes_buf_lint_with_a_comment_on_everything() -> None:
     assert "COMMENTS" in (ROOT / "protos" / "buf.yaml").read_text()
     done = subprocess.run([BIN / "buf", "lint"], cwd=ROOT / "protos", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

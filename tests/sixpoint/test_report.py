@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -22,20 +23,20 @@ MASK = Mask(
 )
 
 
-def facts(*prompts: Prompt) -> dict:
+def facts(*prompts: Prompt) -> dict[str, Any]:
     """Of one call for each prompt, 160 ms, 161 ms, ..."""
     steps = [Step(one, MASK, timedelta(milliseconds=160 + number)) for number, one in enumerate(prompts or (SIX,))]
     return report(steps, image="ct.nii.gz", upload=timedelta(milliseconds=12))
 
 
-def text(rows: dict) -> str:
+def text(rows: dict[str, Any]) -> str:
     console = Console(width=100)
     with console.capture() as captured:
         console.print(report_table(rows))
     return captured.get()
 
 
-def test_the_times_add_up_to_the_call():
+def test_the_times_add_up_to_the_call() -> None:
     found = facts()
     phases = ("preprocess_ms", "inference_ms", "postprocess_ms", "reply_ms")
     assert [found[phase] for phase in phases] == [21, 100, 34, 5]
@@ -43,7 +44,7 @@ def test_the_times_add_up_to_the_call():
     assert found["volume_ml"] == 8.0
 
 
-def test_every_call_is_an_answer_and_the_times_are_those_of_the_last():
+def test_every_call_is_an_answer_and_the_times_are_those_of_the_last() -> None:
     found = facts(SIX, Click((1, 2, 3)), Click((4, 5, 6), False))
     assert (found["points"], found["clicks"]) == (6, 2)
     assert found["answers"] == [
@@ -54,7 +55,7 @@ def test_every_call_is_an_answer_and_the_times_are_those_of_the_last():
     assert found["reply_ms"] == 7
 
 
-def test_the_table_shows_every_click():
+def test_the_table_shows_every_click() -> None:
     lines = text(facts(SIX, Click((1, 2, 3)), Click((4, 5, 6), False))).splitlines()
     assert [" ".join(line.split()) for line in lines[2:5]] == [
         "points 6: 8.0 ml, 160 ms",
@@ -64,13 +65,13 @@ def test_the_table_shows_every_click():
     assert "click" not in text(facts())
 
 
-def test_a_box_has_no_points():
+def test_a_box_has_no_points() -> None:
     found = facts(Box((1, 2, 3), (4, 5, 6)))
     assert (found["points"], found["answers"][0]["prompt"]) == (0, "box")
     assert "two corners" in text(found)
 
 
-def test_the_table_shows_dice_only_where_it_is_known():
+def test_the_table_shows_dice_only_where_it_is_known() -> None:
     assert "Dice" not in text(facts())
     assert "0.912" in text(facts() | {"dice": 0.9123})
     assert "annotation (version 3)" in text(facts())

@@ -229,7 +229,7 @@ def test_both_tasks_have_the_same_fields_in_the_same_order() -> None:
 
 def test_a_spec_does_not_change() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        FULL.title = "other"  # type: ignore[misc]
+        FULL.title = "other"
 
 
 # What is wrong with it
@@ -322,7 +322,7 @@ def test_a_range_may_be_any_two_numbers() -> None:
 @pytest.mark.parametrize("name", ["low", "high", "width"])
 def test_a_window_has_no_nan_and_no_infinity(name: str, value: float) -> None:
     with pytest.raises(ValidationError, match=name):
-        Intensity(method="range", **{name: value})
+        Intensity(method="range", **{name: value})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("width", [0, -4])

@@ -56,8 +56,8 @@ def test_however_the_image_lies_in_memory_the_result_is_the_same(dtype: str) -> 
     image = (np.random.default_rng(0).normal(size=(11, 14, 9)) * 1000).astype(dtype)
     expected = block_means(image, (2, 4, 8))
     for axes, flips in AXIS_ORDERS:
-        stored = np.ascontiguousarray(np.flip(image.transpose(axes), [axis for axis in range(3) if flips[axis]]))
-        back = np.flip(stored, [axis for axis in range(3) if flips[axis]]).transpose(np.argsort(axes))
+        stored = np.ascontiguousarray(np.flip(image.transpose(axes), tuple(axis for axis in range(3) if flips[axis])))
+        back = np.flip(stored, tuple(axis for axis in range(3) if flips[axis])).transpose(np.argsort(axes))
         assert np.array_equal(back, image)
         assert np.array_equal(block_means(back, (2, 4, 8)), expected)
 

@@ -303,7 +303,7 @@ def test_however_the_image_lies_in_memory_the_input_is_the_same() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["FP16", "FP32"])
-def test_after_other_clicks_only_their_channels_are_drawn_anew(dtype: str):
+def test_after_other_clicks_only_their_channels_are_drawn_anew(dtype: Any) -> None:
     spec = InputSpec(
         dtype=dtype,
         channels=(

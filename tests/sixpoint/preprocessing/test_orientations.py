@@ -89,7 +89,7 @@ def test_an_image_stored_in_any_order_gives_the_same_input_and_the_same_mask(
     points, box, clicks = (
         (first.index_to_point(part) * ([-1, -1, 1] if frame is Frame.RAS else 1)).tolist() for part in given
     )
-    begun = ExtremePoints(points, frame) if kind is ExtremePoints else Box(*box, frame)
+    begun = ExtremePoints(points, frame) if kind is ExtremePoints else Box(box[0], box[1], frame)
     prompts = (begun, Click(clicks[0], True, frame), Click(clicks[1], False, frame))
     tensor, mask, roi = _answer(voxels, first, *prompts)
     assert 0 < mask.sum() < math.prod(_SPEC.roi.size) * 4

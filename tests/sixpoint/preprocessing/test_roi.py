@@ -137,7 +137,7 @@ def test_the_bounds_are_the_voxels_whose_centres_lie_in_the_box(data: st.DataObj
     # Quarters, so that faces often fall on centres.
     edge = st.integers(-20, 60).map(lambda n: n / 4)
     edges = [sorted((data.draw(edge), data.draw(edge))) for _ in range(3)]
-    roi = Roi(tuple(e[0] for e in edges), tuple(e[1] for e in edges), (8, 8, 8))
+    roi = Roi(tuple(e[0] for e in edges), tuple(e[1] for e in edges), (8, 8, 8))  # type: ignore[arg-type]
     lower, upper = roi.voxel_bounds((10, 9, 8))
     for axis, n in enumerate((10, 9, 8)):
         inside = [i for i in range(n) if edges[axis][0] <= i <= edges[axis][1]]
@@ -177,7 +177,7 @@ def test_a_ramp_is_reproduced_by_finer_grids_and_by_steps_of_whole_blocks(steps:
     size = (60, 60, 60)
     cells = (9, 8, 11)
     lower = tuple(3.0 + shift for _ in range(3))
-    roi = Roi(lower, tuple(a + n * step for a, n, step in zip(lower, cells, steps, strict=True)), cells)
+    roi = Roi(lower, tuple(a + n * step for a, n, step in zip(lower, cells, steps, strict=True)), cells)  # type: ignore[arg-type]
     np.testing.assert_allclose(roi.extract(ramp(size)), on_ramp(roi), rtol=0, atol=2e-4)
 
 
@@ -186,7 +186,7 @@ def test_a_ramp_is_moved_by_less_than_a_tenth_of_a_sample_by_coarser_grids(steps
     size = (52, 52, 52)
     cells = (8, 8, 9)
     lower = tuple(4.0 + shift for _ in range(3))
-    roi = Roi(lower, tuple(a + n * step for a, n, step in zip(lower, cells, steps, strict=True)), cells)
+    roi = Roi(lower, tuple(a + n * step for a, n, step in zip(lower, cells, steps, strict=True)), cells)  # type: ignore[arg-type]
     most = _JITTER * np.abs(SLOPE * roi.reduction_factors).sum()
     np.testing.assert_allclose(roi.extract(ramp(size)), on_ramp(roi), rtol=0, atol=most)
 
@@ -196,7 +196,7 @@ def test_a_ramp_on_the_grid_is_restored_on_the_voxels(steps: list[float], shift:
     """At steps of a half and a third the grid is finer than the voxels, by a whole number."""
     cells = (23, 25, 28)
     lower = tuple(2.0 + shift for _ in range(3))
-    roi = Roi(lower, tuple(a + n * step for a, n, step in zip(lower, cells, steps, strict=True)), cells)
+    roi = Roi(lower, tuple(a + n * step for a, n, step in zip(lower, cells, steps, strict=True)), cells)  # type: ignore[arg-type]
     size = (90, 90, 90)
     values, first = roi.restore(on_ramp(roi), image_size=size)
 
@@ -258,7 +258,7 @@ def test_beyond_the_border_the_nearest_voxel_repeats(cells: tuple[int, int, int]
     image = np.kron(blocks, np.ones((2, 2, 4), np.float32))
     pad = 20
     roi = Roi((-7.3, -6.1, -9.9), (17.2, 15.5, 12.8), cells)
-    inside = Roi(tuple(a + pad for a in roi.lower), tuple(b + pad for b in roi.upper), cells)
+    inside = Roi(tuple(a + pad for a in roi.lower), tuple(b + pad for b in roi.upper), cells)  # type: ignore[arg-type]
     np.testing.assert_allclose(roi.extract(image), inside.extract(np.pad(image, pad, mode="edge")), rtol=0, atol=1e-5)
 
 

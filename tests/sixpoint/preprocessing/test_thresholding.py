@@ -105,7 +105,9 @@ def test_covered_voxels_are_part_of_what_is_returned() -> None:
 
 @pytest.mark.parametrize("flips", [(False, False, False), (False, False, True)])
 @pytest.mark.parametrize("depth", [1, 2, 24])
-def test_two_halves_make_the_same_mask(depth: int, flips: tuple[bool, bool, bool], monkeypatch) -> None:
+def test_two_halves_make_the_same_mask(
+    depth: int, flips: tuple[bool, bool, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
     roi = Roi((-3.3, 2.1, 1.7), (27.9, 25.2, 1.7 + depth), (9, 8, 10))
     whole_mask, first = restore_mask(blobs((10, 8, 9)), roi, image_size=SIZE, threshold=100, flips=flips)
     monkeypatch.setattr("sixpoint.preprocessing.thresholding._PAIR_VOXELS", 1)
