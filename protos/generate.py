@@ -15,7 +15,7 @@ def generate(output: Path) -> None:
     """Write messages, stubs and their types into ``output/sixpoint/v1``.
 
     Raises:
-        RuntimeError: When protoc refuses a file; it has said why on stderr.
+        RuntimeError: protoc refused a file; its message is on stderr.
     """
     files = sorted(str(path.relative_to(PROTOS)) for path in PROTOS.rglob("*.proto"))
     well_known = Path(grpc_tools.__file__).parent / "_proto"

@@ -28,21 +28,21 @@ class _ClickSign:
 class _ClickSignEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ClickSign.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CLICK_SIGN_UNSPECIFIED: _ClickSign.ValueType  # 0
-    """Not said; refused."""
+    """Not set; refused."""
     CLICK_SIGN_POSITIVE: _ClickSign.ValueType  # 1
     """The voxel belongs to the object."""
     CLICK_SIGN_NEGATIVE: _ClickSign.ValueType  # 2
-    """The voxel does not."""
+    """The voxel does not belong to the object."""
 
 class ClickSign(_ClickSign, metaclass=_ClickSignEnumTypeWrapper):
-    """Whether the object is where a click is."""
+    """Whether a click is positive or negative."""
 
 CLICK_SIGN_UNSPECIFIED: ClickSign.ValueType  # 0
-"""Not said; refused."""
+"""Not set; refused."""
 CLICK_SIGN_POSITIVE: ClickSign.ValueType  # 1
 """The voxel belongs to the object."""
 CLICK_SIGN_NEGATIVE: ClickSign.ValueType  # 2
-"""The voxel does not."""
+"""The voxel does not belong to the object."""
 Global___ClickSign: _TypeAlias = ClickSign  # noqa: Y015
 
 class _Phase:
@@ -52,34 +52,34 @@ class _Phase:
 class _PhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Phase.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     PHASE_UNSPECIFIED: _Phase.ValueType  # 0
-    """Not said."""
+    """Not set."""
     PHASE_WAITING: _Phase.ValueType  # 1
-    """It waits for its turn."""
+    """The action waits for its turn."""
     PHASE_PREPROCESSING: _Phase.ValueType  # 2
-    """Its input is being made."""
+    """Preparing the network's input."""
     PHASE_INFERENCE: _Phase.ValueType  # 3
-    """Triton has it."""
+    """Waiting for Triton."""
     PHASE_POSTPROCESSING: _Phase.ValueType  # 4
-    """The mask is being made."""
+    """Computing the mask."""
 
 class Phase(_Phase, metaclass=_PhaseEnumTypeWrapper):
-    """How far an action is."""
+    """Phase of an action."""
 
 PHASE_UNSPECIFIED: Phase.ValueType  # 0
-"""Not said."""
+"""Not set."""
 PHASE_WAITING: Phase.ValueType  # 1
-"""It waits for its turn."""
+"""The action waits for its turn."""
 PHASE_PREPROCESSING: Phase.ValueType  # 2
-"""Its input is being made."""
+"""Preparing the network's input."""
 PHASE_INFERENCE: Phase.ValueType  # 3
-"""Triton has it."""
+"""Waiting for Triton."""
 PHASE_POSTPROCESSING: Phase.ValueType  # 4
-"""The mask is being made."""
+"""Computing the mask."""
 Global___Phase: _TypeAlias = Phase  # noqa: Y015
 
 @_typing.final
 class ExtremePoints(_message.Message):
-    """Points on the object's extremes: its leftmost, rightmost, foremost, hindmost, lowest and highest, in any order."""
+    """Points on the object's surface: leftmost, rightmost, foremost, hindmost, lowest and highest, in any order."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -89,7 +89,7 @@ class ExtremePoints(_message.Message):
     """The frame of all the points."""
     @_builtins.property
     def points(self) -> _containers.RepeatedCompositeFieldContainer[_volume_pb2.Point]:
-        """Six or more; inside the image, and not all in one plane."""
+        """Six or more points, inside the image and not all in one plane."""
 
     def __init__(
         self,
@@ -107,8 +107,8 @@ Global___ExtremePoints: _TypeAlias = ExtremePoints  # noqa: Y015
 
 @_typing.final
 class BoundingBox(_message.Message):
-    """A box round the object, aligned with the image's axes, as two of its opposite corners. Both are voxels of the box;
-    which of the two is lower and which upper along an axis does not matter.
+    """A box round the object, aligned with the image's axes, given by two opposite corners. Both are voxels of the box;
+    along each axis either of them may be the lower one.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -120,11 +120,11 @@ class BoundingBox(_message.Message):
     """The frame of both corners."""
     @_builtins.property
     def lower(self) -> _volume_pb2.Point:
-        """One corner; inside the image."""
+        """A corner, inside the image."""
 
     @_builtins.property
     def upper(self) -> _volume_pb2.Point:
-        """The opposite corner; inside the image, and in another slice than the first along every axis."""
+        """The opposite corner, inside the image, and in another slice than the first along every axis."""
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ Global___BoundingBox: _TypeAlias = BoundingBox  # noqa: Y015
 
 @_typing.final
 class Click(_message.Message):
-    """A correction of the answer so far. In the next mask its voxel is on the side that it says."""
+    """A correction of the current mask. The next mask satisfies it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -153,10 +153,10 @@ class Click(_message.Message):
     frame: _volume_pb2.Frame.ValueType
     """The frame of the point."""
     sign: Global___ClickSign.ValueType
-    """Whether the object is there."""
+    """Whether the voxel belongs to the object."""
     @_builtins.property
     def point(self) -> _volume_pb2.Point:
-        """Where; inside the image."""
+        """The point, inside the image."""
 
     def __init__(
         self,
@@ -175,8 +175,8 @@ Global___Click: _TypeAlias = Click  # noqa: Y015
 
 @_typing.final
 class Prompt(_message.Message):
-    """One thing that a person shows the model. Extreme points, a box or a mask begin an object; clicks correct the answer.
-    For a model that takes clicks alone, the first of them begins it: GetModel says what a model takes.
+    """One thing that a person gives a model. Extreme points, a box or a mask start an object; clicks correct it. With a
+    model that accepts clicks only, the first positive click starts it. GetModel says which prompts a model accepts.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -199,7 +199,7 @@ class Prompt(_message.Message):
 
     @_builtins.property
     def mask(self) -> Global___MaskPatch:
-        """A mask to correct: it is the answer, until clicks change it. Not empty, and whole (base_revision is 0)."""
+        """A mask to correct: it is the answer until clicks change it. It must not be empty, and base_revision must be 0."""
 
     def __init__(
         self,
@@ -231,18 +231,18 @@ class MaskPatch(_message.Message):
     VOXEL_COUNT_FIELD_NUMBER: _builtins.int
     BASE_REVISION_FIELD_NUMBER: _builtins.int
     bits: _builtins.bytes
-    """A zstd frame of the box's voxels, one bit each, most significant bit first, x fastest, then y, then z; the last byte
-    is filled up with zeros.
+    """zstd frame of the box's voxels, one bit each, most significant bit first, x fastest, then y, then z; the last byte
+    is padded with zeros.
     """
     sha256: _builtins.bytes
     """SHA-256 (32 bytes) of the bits before compression."""
     voxel_count: _builtins.int
     """Number of voxels of the whole mask that are 1."""
     base_revision: _builtins.int
-    """What the voxels outside of the box are: 0 when this is 0; else those of the segment's mask at this revision."""
+    """If 0, voxels outside the box are 0; otherwise they are those of the segment's mask at this revision."""
     @_builtins.property
     def box(self) -> _volume_pb2.Box:
-        """Where the patch lies in the image, in the image's own axes. Empty (lower = upper) when there is nothing to say."""
+        """Box of the voxels, in the image's own axes. Empty (lower = upper) if no voxel is sent."""
 
     def __init__(
         self,
@@ -263,7 +263,7 @@ Global___MaskPatch: _TypeAlias = MaskPatch  # noqa: Y015
 
 @_typing.final
 class Timings(_message.Message):
-    """Where the time of an answer went."""
+    """Time that each phase of an answer took."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -275,11 +275,11 @@ class Timings(_message.Message):
     STORE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def queue(self) -> _duration_pb2.Duration:
-        """Waiting for a free worker."""
+        """Waiting for a worker."""
 
     @_builtins.property
     def preprocess(self) -> _duration_pb2.Duration:
-        """Cutting the region of interest, normalising it, drawing the guidance."""
+        """Extracting the ROI, windowing it, drawing the guidance maps."""
 
     @_builtins.property
     def inference(self) -> _duration_pb2.Duration:
@@ -287,7 +287,7 @@ class Timings(_message.Message):
 
     @_builtins.property
     def postprocess(self) -> _duration_pb2.Duration:
-        """Resampling probabilities back, threshold, components."""
+        """Resampling probabilities to voxels, thresholding, selecting components."""
 
     @_builtins.property
     def encode(self) -> _duration_pb2.Duration:
@@ -295,7 +295,7 @@ class Timings(_message.Message):
 
     @_builtins.property
     def store(self) -> _duration_pb2.Duration:
-        """Writing the session's log."""
+        """Writing the session's history."""
 
     def __init__(
         self,
@@ -317,7 +317,7 @@ Global___Timings: _TypeAlias = Timings  # noqa: Y015
 
 @_typing.final
 class Answer(_message.Message):
-    """A segment as it stands after a call."""
+    """The state of a segment after a call."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -330,24 +330,24 @@ class Answer(_message.Message):
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
-    """The session's revision after the call."""
+    """Revision of the session after the call."""
     segment: _builtins.int
-    """The segment's number."""
+    """Number of the segment."""
     step: _builtins.int
-    """Number of its steps that are in force: what Undo takes back is the last of them."""
+    """Number of the step at the head, which Undo would undo; 0 before the first."""
     step_count: _builtins.int
-    """Number of its steps in all: those beyond can be redone."""
+    """Number of all steps; those after the head can be redone."""
     model: _builtins.str
-    """Name of the model that made it; empty for an empty segment."""
+    """Name of the model that answered; empty for an empty segment."""
     model_version: _builtins.str
-    """Version of that model, as Triton answered it; empty for an empty segment and for a mask that was given."""
+    """Version of the model that answered; empty for an empty segment and for an initial mask."""
     @_builtins.property
     def mask(self) -> Global___MaskPatch:
         """The mask."""
 
     @_builtins.property
     def timings(self) -> Global___Timings:
-        """Where the time went."""
+        """Time that each phase took."""
 
     def __init__(
         self,
@@ -382,21 +382,21 @@ class AnnotateRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     BASE_REVISION_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """The session's id."""
+    """Id of the session."""
     segment: _builtins.int
-    """Number of the segment, 1 to 255; 0 stands for 1. A new number is a new segment."""
+    """Number of the segment, 1 to 255; 0 means 1. A new number creates a segment."""
     revision: _builtins.int
-    """The revision that the prompts were made for; without it, the newest."""
+    """Revision of the session that the prompts were made for; not set: any."""
     request_id: _builtins.str
-    """The call's own id, up to 64 characters, for safe repetition."""
+    """Request id, up to 64 characters, for safe repetition."""
     base_revision: _builtins.int
-    """The revision whose mask of this segment the client has: the reply then carries what changed, if the server still
-    knows, and if that is less. 0: the whole mask.
+    """Revision of the segment's mask that the client has. The reply then contains only the change, if the server still
+    has that revision and the change is smaller. 0: the whole mask.
     """
     @_builtins.property
     def prompts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Prompt]:
-        """One or more, in the order in which they were given; of two clicks in one voxel the later one holds. What begins a new
-        object: at most one, and first.
+        """One or more prompts, in order; of two clicks in one voxel the later one wins. At most one prompt may start an
+        object, and it must be the first.
         """
 
     def __init__(
@@ -421,14 +421,14 @@ Global___AnnotateRequest: _TypeAlias = AnnotateRequest  # noqa: Y015
 
 @_typing.final
 class AnnotateResponse(_message.Message):
-    """The mask that answers them."""
+    """The answer to the prompts."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ANSWER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def answer(self) -> Global___Answer:
-        """The segment now."""
+        """The segment after the call."""
 
     def __init__(
         self,
@@ -445,7 +445,7 @@ Global___AnnotateResponse: _TypeAlias = AnnotateResponse  # noqa: Y015
 
 @_typing.final
 class UndoRequest(_message.Message):
-    """What to take back."""
+    """A segment to undo a step of."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -455,9 +455,9 @@ class UndoRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     BASE_REVISION_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """The session's id."""
+    """Id of the session."""
     segment: _builtins.int
-    """Number of the segment; 0 stands for 1."""
+    """Number of the segment; 0 means 1."""
     revision: _builtins.int
     """As in AnnotateRequest."""
     request_id: _builtins.str
@@ -485,14 +485,14 @@ Global___UndoRequest: _TypeAlias = UndoRequest  # noqa: Y015
 
 @_typing.final
 class UndoResponse(_message.Message):
-    """The segment before its last step."""
+    """The segment after the undo."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ANSWER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def answer(self) -> Global___Answer:
-        """The segment now."""
+        """The segment after the call."""
 
     def __init__(
         self,
@@ -509,7 +509,7 @@ Global___UndoResponse: _TypeAlias = UndoResponse  # noqa: Y015
 
 @_typing.final
 class RedoRequest(_message.Message):
-    """What to take again."""
+    """A segment to redo a step of."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -519,9 +519,9 @@ class RedoRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     BASE_REVISION_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """The session's id."""
+    """Id of the session."""
     segment: _builtins.int
-    """Number of the segment; 0 stands for 1."""
+    """Number of the segment; 0 means 1."""
     revision: _builtins.int
     """As in AnnotateRequest."""
     request_id: _builtins.str
@@ -549,14 +549,14 @@ Global___RedoRequest: _TypeAlias = RedoRequest  # noqa: Y015
 
 @_typing.final
 class RedoResponse(_message.Message):
-    """The segment after the next step."""
+    """The segment after the redo."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ANSWER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def answer(self) -> Global___Answer:
-        """The segment now."""
+        """The segment after the call."""
 
     def __init__(
         self,
@@ -573,7 +573,7 @@ Global___RedoResponse: _TypeAlias = RedoResponse  # noqa: Y015
 
 @_typing.final
 class ResetRequest(_message.Message):
-    """What to empty."""
+    """A segment to undo all steps of."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -583,9 +583,9 @@ class ResetRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     BASE_REVISION_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """The session's id."""
+    """Id of the session."""
     segment: _builtins.int
-    """Number of the segment; 0 stands for 1."""
+    """Number of the segment; 0 means 1."""
     revision: _builtins.int
     """As in AnnotateRequest."""
     request_id: _builtins.str
@@ -613,14 +613,14 @@ Global___ResetRequest: _TypeAlias = ResetRequest  # noqa: Y015
 
 @_typing.final
 class ResetResponse(_message.Message):
-    """The segment without any step."""
+    """The segment before its first step."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ANSWER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def answer(self) -> Global___Answer:
-        """The segment now."""
+        """The segment after the call."""
 
     def __init__(
         self,
@@ -637,7 +637,7 @@ Global___ResetResponse: _TypeAlias = ResetResponse  # noqa: Y015
 
 @_typing.final
 class GetMaskRequest(_message.Message):
-    """Which mask."""
+    """A segment to return the mask of."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -645,9 +645,9 @@ class GetMaskRequest(_message.Message):
     SEGMENT_FIELD_NUMBER: _builtins.int
     BASE_REVISION_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """The session's id."""
+    """Id of the session."""
     segment: _builtins.int
-    """Number of the segment; 0 stands for 1."""
+    """Number of the segment; 0 means 1."""
     base_revision: _builtins.int
     """As in AnnotateRequest."""
     def __init__(
@@ -667,14 +667,14 @@ Global___GetMaskRequest: _TypeAlias = GetMaskRequest  # noqa: Y015
 
 @_typing.final
 class GetMaskResponse(_message.Message):
-    """The mask."""
+    """The mask of the segment."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ANSWER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def answer(self) -> Global___Answer:
-        """The segment now."""
+        """The segment after the call."""
 
     def __init__(
         self,
@@ -702,26 +702,26 @@ class InteractRequest(_message.Message):
     RESET_FIELD_NUMBER: _builtins.int
     GET_MASK_FIELD_NUMBER: _builtins.int
     id: _builtins.int
-    """A number that the viewer chooses; events bear it."""
+    """Number that the viewer chooses; the action's events carry it."""
     @_builtins.property
     def annotate(self) -> Global___AnnotateRequest:
         """Prompts."""
 
     @_builtins.property
     def undo(self) -> Global___UndoRequest:
-        """A step back."""
+        """Undo."""
 
     @_builtins.property
     def redo(self) -> Global___RedoRequest:
-        """A step forward."""
+        """Redo."""
 
     @_builtins.property
     def reset(self) -> Global___ResetRequest:
-        """Back to the beginning."""
+        """Undo all steps."""
 
     @_builtins.property
     def get_mask(self) -> Global___GetMaskRequest:
-        """Nothing; the mask as it stands."""
+        """Return the current mask."""
 
     def __init__(
         self,
@@ -745,7 +745,7 @@ Global___InteractRequest: _TypeAlias = InteractRequest  # noqa: Y015
 
 @_typing.final
 class InteractResponse(_message.Message):
-    """What became of an action."""
+    """An event of an action."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -755,18 +755,18 @@ class InteractResponse(_message.Message):
     FAILURE_FIELD_NUMBER: _builtins.int
     SUPERSEDED_BY_FIELD_NUMBER: _builtins.int
     id: _builtins.int
-    """The action's number."""
+    """Number of the action."""
     phase: Global___Phase.ValueType
-    """It is under way."""
+    """The action is running."""
     failure: _builtins.bytes
-    """It failed, and changed nothing: a google.rpc.Status, serialized, as the trailer grpc-status-details-bin of a
-    single call.
+    """The action failed and changed nothing: a serialized google.rpc.Status, as in the trailer grpc-status-details-bin
+    of a unary call.
     """
     superseded_by: _builtins.int
-    """It was joined or replaced while it waited: the number of the action that has the answer."""
+    """The action was merged or replaced while it waited: the number of the action that gets the answer."""
     @_builtins.property
     def answer(self) -> Global___Answer:
-        """It is done."""
+        """The action is done."""
 
     def __init__(
         self,
@@ -789,7 +789,7 @@ Global___InteractResponse: _TypeAlias = InteractResponse  # noqa: Y015
 
 @_typing.final
 class SegmentRequest(_message.Message):
-    """What to label, and with which model."""
+    """An image to label."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -797,14 +797,14 @@ class SegmentRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     image_digest: _builtins.str
-    """SHA-256 of an image that is here."""
+    """Digest of an uploaded image."""
     model: _builtins.str
-    """Name of a model of TASK_SEGMENTATION. While a version of it is on trial, the image's digest decides which answers:
-    the same image always gets the same one.
+    """Name of a model of TASK_SEGMENTATION. While a version of it is on trial, the image's digest decides which version
+    answers, always the same for an image.
     """
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the labels that are wanted; empty: all of the model's."""
+        """Names of the labels to return; empty: all."""
 
     def __init__(
         self,
@@ -823,7 +823,7 @@ Global___SegmentRequest: _TypeAlias = SegmentRequest  # noqa: Y015
 
 @_typing.final
 class SegmentResponse(_message.Message):
-    """One message of a segmentation."""
+    """An event of a segmentation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -832,7 +832,7 @@ class SegmentResponse(_message.Message):
     SUMMARY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def progress(self) -> Global___SegmentProgress:
-        """It is under way."""
+        """Progress."""
 
     @_builtins.property
     def label(self) -> Global___SegmentLabel:
@@ -840,7 +840,7 @@ class SegmentResponse(_message.Message):
 
     @_builtins.property
     def summary(self) -> Global___SegmentSummary:
-        """It is done."""
+        """The end."""
 
     def __init__(
         self,
@@ -861,7 +861,7 @@ Global___SegmentResponse: _TypeAlias = SegmentResponse  # noqa: Y015
 
 @_typing.final
 class SegmentProgress(_message.Message):
-    """How far a segmentation is."""
+    """Progress of a segmentation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -869,11 +869,11 @@ class SegmentProgress(_message.Message):
     PATCHES_DONE_FIELD_NUMBER: _builtins.int
     PATCH_COUNT_FIELD_NUMBER: _builtins.int
     phase: Global___Phase.ValueType
-    """What is being done."""
+    """Current phase."""
     patches_done: _builtins.int
     """Patches that the network has answered."""
     patch_count: _builtins.int
-    """Patches in all; 0 while that is not known."""
+    """Number of patches; 0 while unknown."""
     def __init__(
         self,
         *,
@@ -900,18 +900,16 @@ class SegmentLabel(_message.Message):
     MASK_FIELD_NUMBER: _builtins.int
     EXTREME_POINTS_FIELD_NUMBER: _builtins.int
     number: _builtins.int
-    """Its number among the model's labels, from 1."""
+    """Number of the label in the model, from 1."""
     name: _builtins.str
-    """Its name."""
+    """Name of the label."""
     @_builtins.property
     def mask(self) -> Global___MaskPatch:
-        """Its voxels, whole; no voxel where the image has nothing of it."""
+        """Whole mask of the label; empty if the image has no voxel of it."""
 
     @_builtins.property
     def extreme_points(self) -> Global___ExtremePoints:
-        """Its leftmost, rightmost, foremost, hindmost, lowest and highest voxel, as indices: what a person would click. None
-        for a label without voxels.
-        """
+        """The six extreme points of the label, as voxel indices; not set for a label without voxels."""
 
     def __init__(
         self,
@@ -941,10 +939,12 @@ class SegmentSummary(_message.Message):
     model: _builtins.str
     """Name of the model."""
     model_version: _builtins.str
-    """Its version, as Triton answered it; one version makes all of a segmentation."""
+    """Version of the model that answered; one version answers all of a segmentation."""
     @_builtins.property
     def timings(self) -> Global___Timings:
-        """Where the time went. Inference is from the first patch to the last, with the blending that is done meanwhile."""
+        """Time that each phase took. Inference lasts from the first patch to the last, with the blending that is done
+        meanwhile.
+        """
 
     def __init__(
         self,

@@ -26,9 +26,9 @@ if _version_not_supported:
 
 
 class AnnotationServiceStub(object):
-    """Prompts in, masks out. Each call that changes a session adds one to its revision. It may name the revision that it was
-    meant for: ABORTED (STALE_REVISION) says that another client was faster, and nothing was changed. It may carry an id of
-    its own: repeated with the same id, it is carried out once, and answered again.
+    """Answers prompts with masks. Each call that changes a session adds one to its revision. A call may name the revision
+    it was made for: ABORTED (STALE_REVISION) means that another client changed the session first, and this call changed
+    nothing. A call may carry a request id: repeated with the same id, it is carried out once and answered again.
     """
 
     def __init__(self, channel):
@@ -75,62 +75,63 @@ class AnnotationServiceStub(object):
 
 
 class AnnotationServiceServicer(object):
-    """Prompts in, masks out. Each call that changes a session adds one to its revision. It may name the revision that it was
-    meant for: ABORTED (STALE_REVISION) says that another client was faster, and nothing was changed. It may carry an id of
-    its own: repeated with the same id, it is carried out once, and answered again.
+    """Answers prompts with masks. Each call that changes a session adds one to its revision. A call may name the revision
+    it was made for: ABORTED (STALE_REVISION) means that another client changed the session first, and this call changed
+    nothing. A call may carry a request id: repeated with the same id, it is carried out once and answered again.
     """
 
     def Annotate(self, request, context):
-        """Answers prompts with a mask. INVALID_ARGUMENT names the prompt at fault; FAILED_PRECONDITION says which prompts the
-        session's model takes (PROMPT_NOT_SUPPORTED), or that clicks came before anything to correct (NOTHING_TO_CORRECT);
-        UNAVAILABLE (TRITON_UNAVAILABLE) carries a time to retry after. A call that fails leaves the session as it was.
+        """Answers prompts with a mask. INVALID_ARGUMENT names the wrong prompt. FAILED_PRECONDITION names the prompts that
+        the session's model accepts (PROMPT_NOT_SUPPORTED), or says that clicks came before an object was started
+        (NOTHING_TO_CORRECT). UNAVAILABLE (TRITON_UNAVAILABLE) says when to retry. A failed call does not change the
+        session.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Undo(self, request, context):
-        """Takes back the last step of a segment. FAILED_PRECONDITION (NOTHING_TO_UNDO) before the first.
+        """Undoes the last step of a segment. FAILED_PRECONDITION (NOTHING_TO_UNDO) before its first step.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Redo(self, request, context):
-        """Takes the next step again. FAILED_PRECONDITION (NOTHING_TO_REDO) after the last. New prompts end what can be redone.
+        """Redoes the next step. FAILED_PRECONDITION (NOTHING_TO_REDO) after the last step. New prompts discard undone steps.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Reset(self, request, context):
-        """Takes back all steps of a segment; they can be redone one by one.
+        """Undoes all steps of a segment; they can be redone one by one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetMask(self, request, context):
-        """The mask of a segment as it stands.
+        """Returns the current mask of a segment.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Interact(self, request_iterator, context):
-        """All of the above for viewers, as one stream. Actions are carried out in their order. While one is carried out, prompts
-        for one segment that wait behind it become one step: clicks join it, extreme points, a box or a mask replace what
-        waited before them. The action that was joined or replaced is told so (superseded), the last one has the answer. An action
-        that fails does not end the stream; one whose stream ends is cancelled.
+        """Offers the methods above as one stream, for viewers. Actions are carried out in order. Prompts for a segment that
+        wait behind a running action become one step: clicks are added to it; extreme points, a box or a mask replace the
+        prompts that waited before them. An action that was merged or replaced gets the event superseded_by, the last one
+        the answer. A failed action does not end the stream; when the stream ends, its action is cancelled.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Segment(self, request, context):
-        """Labels a whole image, without prompts and without a session: progress, then one label after the other, then a summary.
-        FAILED_PRECONDITION (TASK_NOT_SUPPORTED) when the model needs prompts; RESOURCE_EXHAUSTED when the image is too large
-        on the model's spacing, or too many segmentations run. A call that ends early stops the work.
+        """Labels a whole image, without prompts and without a session: sends progress, then the labels, then a summary.
+        FAILED_PRECONDITION (TASK_NOT_SUPPORTED) if the model needs prompts; RESOURCE_EXHAUSTED if the image is too large
+        on the model's spacing, or too many segmentations run. Cancelling the call stops the work.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -183,9 +184,9 @@ def add_AnnotationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AnnotationService(object):
-    """Prompts in, masks out. Each call that changes a session adds one to its revision. It may name the revision that it was
-    meant for: ABORTED (STALE_REVISION) says that another client was faster, and nothing was changed. It may carry an id of
-    its own: repeated with the same id, it is carried out once, and answered again.
+    """Answers prompts with masks. Each call that changes a session adds one to its revision. A call may name the revision
+    it was made for: ABORTED (STALE_REVISION) means that another client changed the session first, and this call changed
+    nothing. A call may carry a request id: repeated with the same id, it is carried out once and answered again.
     """
 
     @staticmethod

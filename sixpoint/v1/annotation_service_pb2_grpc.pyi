@@ -27,9 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AnnotationServiceStub:
-    """Prompts in, masks out. Each call that changes a session adds one to its revision. It may name the revision that it was
-    meant for: ABORTED (STALE_REVISION) says that another client was faster, and nothing was changed. It may carry an id of
-    its own: repeated with the same id, it is carried out once, and answered again.
+    """Answers prompts with masks. Each call that changes a session adds one to its revision. A call may name the revision
+    it was made for: ABORTED (STALE_REVISION) means that another client changed the session first, and this call changed
+    nothing. A call may carry a request id: repeated with the same id, it is carried out once and answered again.
     """
 
     @_typing.overload
@@ -37,67 +37,69 @@ class AnnotationServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AnnotationServiceAsyncStub: ...
     Annotate: _grpc.UnaryUnaryMultiCallable[_annotation_service_pb2.AnnotateRequest, _annotation_service_pb2.AnnotateResponse]
-    """Answers prompts with a mask. INVALID_ARGUMENT names the prompt at fault; FAILED_PRECONDITION says which prompts the
-    session's model takes (PROMPT_NOT_SUPPORTED), or that clicks came before anything to correct (NOTHING_TO_CORRECT);
-    UNAVAILABLE (TRITON_UNAVAILABLE) carries a time to retry after. A call that fails leaves the session as it was.
+    """Answers prompts with a mask. INVALID_ARGUMENT names the wrong prompt. FAILED_PRECONDITION names the prompts that
+    the session's model accepts (PROMPT_NOT_SUPPORTED), or says that clicks came before an object was started
+    (NOTHING_TO_CORRECT). UNAVAILABLE (TRITON_UNAVAILABLE) says when to retry. A failed call does not change the
+    session.
     """
     Undo: _grpc.UnaryUnaryMultiCallable[_annotation_service_pb2.UndoRequest, _annotation_service_pb2.UndoResponse]
-    """Takes back the last step of a segment. FAILED_PRECONDITION (NOTHING_TO_UNDO) before the first."""
+    """Undoes the last step of a segment. FAILED_PRECONDITION (NOTHING_TO_UNDO) before its first step."""
     Redo: _grpc.UnaryUnaryMultiCallable[_annotation_service_pb2.RedoRequest, _annotation_service_pb2.RedoResponse]
-    """Takes the next step again. FAILED_PRECONDITION (NOTHING_TO_REDO) after the last. New prompts end what can be redone."""
+    """Redoes the next step. FAILED_PRECONDITION (NOTHING_TO_REDO) after the last step. New prompts discard undone steps."""
     Reset: _grpc.UnaryUnaryMultiCallable[_annotation_service_pb2.ResetRequest, _annotation_service_pb2.ResetResponse]
-    """Takes back all steps of a segment; they can be redone one by one."""
+    """Undoes all steps of a segment; they can be redone one by one."""
     GetMask: _grpc.UnaryUnaryMultiCallable[_annotation_service_pb2.GetMaskRequest, _annotation_service_pb2.GetMaskResponse]
-    """The mask of a segment as it stands."""
+    """Returns the current mask of a segment."""
     Interact: _grpc.StreamStreamMultiCallable[_annotation_service_pb2.InteractRequest, _annotation_service_pb2.InteractResponse]
-    """All of the above for viewers, as one stream. Actions are carried out in their order. While one is carried out, prompts
-    for one segment that wait behind it become one step: clicks join it, extreme points, a box or a mask replace what
-    waited before them. The action that was joined or replaced is told so (superseded), the last one has the answer. An action
-    that fails does not end the stream; one whose stream ends is cancelled.
+    """Offers the methods above as one stream, for viewers. Actions are carried out in order. Prompts for a segment that
+    wait behind a running action become one step: clicks are added to it; extreme points, a box or a mask replace the
+    prompts that waited before them. An action that was merged or replaced gets the event superseded_by, the last one
+    the answer. A failed action does not end the stream; when the stream ends, its action is cancelled.
     """
     Segment: _grpc.UnaryStreamMultiCallable[_annotation_service_pb2.SegmentRequest, _annotation_service_pb2.SegmentResponse]
-    """Labels a whole image, without prompts and without a session: progress, then one label after the other, then a summary.
-    FAILED_PRECONDITION (TASK_NOT_SUPPORTED) when the model needs prompts; RESOURCE_EXHAUSTED when the image is too large
-    on the model's spacing, or too many segmentations run. A call that ends early stops the work.
+    """Labels a whole image, without prompts and without a session: sends progress, then the labels, then a summary.
+    FAILED_PRECONDITION (TASK_NOT_SUPPORTED) if the model needs prompts; RESOURCE_EXHAUSTED if the image is too large
+    on the model's spacing, or too many segmentations run. Cancelling the call stops the work.
     """
 
 @_typing.type_check_only
 class AnnotationServiceAsyncStub(AnnotationServiceStub):
-    """Prompts in, masks out. Each call that changes a session adds one to its revision. It may name the revision that it was
-    meant for: ABORTED (STALE_REVISION) says that another client was faster, and nothing was changed. It may carry an id of
-    its own: repeated with the same id, it is carried out once, and answered again.
+    """Answers prompts with masks. Each call that changes a session adds one to its revision. A call may name the revision
+    it was made for: ABORTED (STALE_REVISION) means that another client changed the session first, and this call changed
+    nothing. A call may carry a request id: repeated with the same id, it is carried out once and answered again.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Annotate: _aio.UnaryUnaryMultiCallable[_annotation_service_pb2.AnnotateRequest, _annotation_service_pb2.AnnotateResponse]  # type: ignore[assignment]
-    """Answers prompts with a mask. INVALID_ARGUMENT names the prompt at fault; FAILED_PRECONDITION says which prompts the
-    session's model takes (PROMPT_NOT_SUPPORTED), or that clicks came before anything to correct (NOTHING_TO_CORRECT);
-    UNAVAILABLE (TRITON_UNAVAILABLE) carries a time to retry after. A call that fails leaves the session as it was.
+    """Answers prompts with a mask. INVALID_ARGUMENT names the wrong prompt. FAILED_PRECONDITION names the prompts that
+    the session's model accepts (PROMPT_NOT_SUPPORTED), or says that clicks came before an object was started
+    (NOTHING_TO_CORRECT). UNAVAILABLE (TRITON_UNAVAILABLE) says when to retry. A failed call does not change the
+    session.
     """
     Undo: _aio.UnaryUnaryMultiCallable[_annotation_service_pb2.UndoRequest, _annotation_service_pb2.UndoResponse]  # type: ignore[assignment]
-    """Takes back the last step of a segment. FAILED_PRECONDITION (NOTHING_TO_UNDO) before the first."""
+    """Undoes the last step of a segment. FAILED_PRECONDITION (NOTHING_TO_UNDO) before its first step."""
     Redo: _aio.UnaryUnaryMultiCallable[_annotation_service_pb2.RedoRequest, _annotation_service_pb2.RedoResponse]  # type: ignore[assignment]
-    """Takes the next step again. FAILED_PRECONDITION (NOTHING_TO_REDO) after the last. New prompts end what can be redone."""
+    """Redoes the next step. FAILED_PRECONDITION (NOTHING_TO_REDO) after the last step. New prompts discard undone steps."""
     Reset: _aio.UnaryUnaryMultiCallable[_annotation_service_pb2.ResetRequest, _annotation_service_pb2.ResetResponse]  # type: ignore[assignment]
-    """Takes back all steps of a segment; they can be redone one by one."""
+    """Undoes all steps of a segment; they can be redone one by one."""
     GetMask: _aio.UnaryUnaryMultiCallable[_annotation_service_pb2.GetMaskRequest, _annotation_service_pb2.GetMaskResponse]  # type: ignore[assignment]
-    """The mask of a segment as it stands."""
+    """Returns the current mask of a segment."""
     Interact: _aio.StreamStreamMultiCallable[_annotation_service_pb2.InteractRequest, _annotation_service_pb2.InteractResponse]  # type: ignore[assignment]
-    """All of the above for viewers, as one stream. Actions are carried out in their order. While one is carried out, prompts
-    for one segment that wait behind it become one step: clicks join it, extreme points, a box or a mask replace what
-    waited before them. The action that was joined or replaced is told so (superseded), the last one has the answer. An action
-    that fails does not end the stream; one whose stream ends is cancelled.
+    """Offers the methods above as one stream, for viewers. Actions are carried out in order. Prompts for a segment that
+    wait behind a running action become one step: clicks are added to it; extreme points, a box or a mask replace the
+    prompts that waited before them. An action that was merged or replaced gets the event superseded_by, the last one
+    the answer. A failed action does not end the stream; when the stream ends, its action is cancelled.
     """
     Segment: _aio.UnaryStreamMultiCallable[_annotation_service_pb2.SegmentRequest, _annotation_service_pb2.SegmentResponse]  # type: ignore[assignment]
-    """Labels a whole image, without prompts and without a session: progress, then one label after the other, then a summary.
-    FAILED_PRECONDITION (TASK_NOT_SUPPORTED) when the model needs prompts; RESOURCE_EXHAUSTED when the image is too large
-    on the model's spacing, or too many segmentations run. A call that ends early stops the work.
+    """Labels a whole image, without prompts and without a session: sends progress, then the labels, then a summary.
+    FAILED_PRECONDITION (TASK_NOT_SUPPORTED) if the model needs prompts; RESOURCE_EXHAUSTED if the image is too large
+    on the model's spacing, or too many segmentations run. Cancelling the call stops the work.
     """
 
 class AnnotationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Prompts in, masks out. Each call that changes a session adds one to its revision. It may name the revision that it was
-    meant for: ABORTED (STALE_REVISION) says that another client was faster, and nothing was changed. It may carry an id of
-    its own: repeated with the same id, it is carried out once, and answered again.
+    """Answers prompts with masks. Each call that changes a session adds one to its revision. A call may name the revision
+    it was made for: ABORTED (STALE_REVISION) means that another client changed the session first, and this call changed
+    nothing. A call may carry a request id: repeated with the same id, it is carried out once and answered again.
     """
 
     @_abc_1.abstractmethod
@@ -106,9 +108,10 @@ class AnnotationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _annotation_service_pb2.AnnotateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_annotation_service_pb2.AnnotateResponse, _abc.Awaitable[_annotation_service_pb2.AnnotateResponse]]:
-        """Answers prompts with a mask. INVALID_ARGUMENT names the prompt at fault; FAILED_PRECONDITION says which prompts the
-        session's model takes (PROMPT_NOT_SUPPORTED), or that clicks came before anything to correct (NOTHING_TO_CORRECT);
-        UNAVAILABLE (TRITON_UNAVAILABLE) carries a time to retry after. A call that fails leaves the session as it was.
+        """Answers prompts with a mask. INVALID_ARGUMENT names the wrong prompt. FAILED_PRECONDITION names the prompts that
+        the session's model accepts (PROMPT_NOT_SUPPORTED), or says that clicks came before an object was started
+        (NOTHING_TO_CORRECT). UNAVAILABLE (TRITON_UNAVAILABLE) says when to retry. A failed call does not change the
+        session.
         """
 
     @_abc_1.abstractmethod
@@ -117,7 +120,7 @@ class AnnotationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _annotation_service_pb2.UndoRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_annotation_service_pb2.UndoResponse, _abc.Awaitable[_annotation_service_pb2.UndoResponse]]:
-        """Takes back the last step of a segment. FAILED_PRECONDITION (NOTHING_TO_UNDO) before the first."""
+        """Undoes the last step of a segment. FAILED_PRECONDITION (NOTHING_TO_UNDO) before its first step."""
 
     @_abc_1.abstractmethod
     def Redo(
@@ -125,7 +128,7 @@ class AnnotationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _annotation_service_pb2.RedoRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_annotation_service_pb2.RedoResponse, _abc.Awaitable[_annotation_service_pb2.RedoResponse]]:
-        """Takes the next step again. FAILED_PRECONDITION (NOTHING_TO_REDO) after the last. New prompts end what can be redone."""
+        """Redoes the next step. FAILED_PRECONDITION (NOTHING_TO_REDO) after the last step. New prompts discard undone steps."""
 
     @_abc_1.abstractmethod
     def Reset(
@@ -133,7 +136,7 @@ class AnnotationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _annotation_service_pb2.ResetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_annotation_service_pb2.ResetResponse, _abc.Awaitable[_annotation_service_pb2.ResetResponse]]:
-        """Takes back all steps of a segment; they can be redone one by one."""
+        """Undoes all steps of a segment; they can be redone one by one."""
 
     @_abc_1.abstractmethod
     def GetMask(
@@ -141,7 +144,7 @@ class AnnotationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _annotation_service_pb2.GetMaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_annotation_service_pb2.GetMaskResponse, _abc.Awaitable[_annotation_service_pb2.GetMaskResponse]]:
-        """The mask of a segment as it stands."""
+        """Returns the current mask of a segment."""
 
     @_abc_1.abstractmethod
     def Interact(
@@ -149,10 +152,10 @@ class AnnotationServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_annotation_service_pb2.InteractRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_annotation_service_pb2.InteractResponse], _abc.AsyncIterator[_annotation_service_pb2.InteractResponse]]:
-        """All of the above for viewers, as one stream. Actions are carried out in their order. While one is carried out, prompts
-        for one segment that wait behind it become one step: clicks join it, extreme points, a box or a mask replace what
-        waited before them. The action that was joined or replaced is told so (superseded), the last one has the answer. An action
-        that fails does not end the stream; one whose stream ends is cancelled.
+        """Offers the methods above as one stream, for viewers. Actions are carried out in order. Prompts for a segment that
+        wait behind a running action become one step: clicks are added to it; extreme points, a box or a mask replace the
+        prompts that waited before them. An action that was merged or replaced gets the event superseded_by, the last one
+        the answer. A failed action does not end the stream; when the stream ends, its action is cancelled.
         """
 
     @_abc_1.abstractmethod
@@ -161,9 +164,9 @@ class AnnotationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _annotation_service_pb2.SegmentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_annotation_service_pb2.SegmentResponse], _abc.AsyncIterator[_annotation_service_pb2.SegmentResponse]]:
-        """Labels a whole image, without prompts and without a session: progress, then one label after the other, then a summary.
-        FAILED_PRECONDITION (TASK_NOT_SUPPORTED) when the model needs prompts; RESOURCE_EXHAUSTED when the image is too large
-        on the model's spacing, or too many segmentations run. A call that ends early stops the work.
+        """Labels a whole image, without prompts and without a session: sends progress, then the labels, then a summary.
+        FAILED_PRECONDITION (TASK_NOT_SUPPORTED) if the model needs prompts; RESOURCE_EXHAUSTED if the image is too large
+        on the model's spacing, or too many segmentations run. Cancelling the call stops the work.
         """
 
 def add_AnnotationServiceServicer_to_server(servicer: AnnotationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

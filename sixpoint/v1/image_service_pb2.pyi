@@ -19,7 +19,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Image(_message.Message):
-    """An image that the gateway holds."""
+    """An image in the gateway."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -32,12 +32,12 @@ class Image(_message.Message):
     fifteen float64, little-endian), one byte with the number of the voxel type, and the voxels.
     """
     voxel_type: _volume_pb2.VoxelType.ValueType
-    """Type of its voxels."""
+    """Type of the voxels."""
     byte_count: _builtins.int
-    """Bytes of its voxels."""
+    """Size of the voxels in bytes."""
     @_builtins.property
     def geometry(self) -> _volume_pb2.Geometry:
-        """Where its voxels lie."""
+        """Geometry of the voxels."""
 
     def __init__(
         self,
@@ -67,10 +67,10 @@ class UploadImageRequest(_message.Message):
     chunk: _builtins.bytes
     """The next voxels: little-endian, x fastest, then y, then z."""
     offset: _builtins.int
-    """Beside the header: how many bytes of voxels were sent before, and are not sent again. 0, or what GetUpload said."""
+    """With the header: number of bytes of voxels that were received before and are not sent again, 0 or GetUpload's."""
     @_builtins.property
     def header(self) -> Global___Image:
-        """What is coming."""
+        """Description of the image."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ Global___UploadImageRequest: _TypeAlias = UploadImageRequest  # noqa: Y015
 
 @_typing.final
 class UploadImageResponse(_message.Message):
-    """The image as it was stored."""
+    """The stored image."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -115,13 +115,13 @@ Global___UploadImageResponse: _TypeAlias = UploadImageResponse  # noqa: Y015
 
 @_typing.final
 class GetImageRequest(_message.Message):
-    """Which image to describe."""
+    """An image to describe."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DIGEST_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
-    """Its digest."""
+    """Digest of the image."""
     def __init__(
         self,
         *,
@@ -137,7 +137,7 @@ Global___GetImageRequest: _TypeAlias = GetImageRequest  # noqa: Y015
 
 @_typing.final
 class GetImageResponse(_message.Message):
-    """The image found."""
+    """Description of an image."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -161,13 +161,13 @@ Global___GetImageResponse: _TypeAlias = GetImageResponse  # noqa: Y015
 
 @_typing.final
 class GetUploadRequest(_message.Message):
-    """Which upload to describe."""
+    """An upload to describe."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DIGEST_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
-    """The image's digest."""
+    """Digest of the image."""
     def __init__(
         self,
         *,
@@ -183,13 +183,13 @@ Global___GetUploadRequest: _TypeAlias = GetUploadRequest  # noqa: Y015
 
 @_typing.final
 class GetUploadResponse(_message.Message):
-    """How far it is."""
+    """Progress of an upload."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     RECEIVED_BYTE_COUNT_FIELD_NUMBER: _builtins.int
     received_byte_count: _builtins.int
-    """Bytes of voxels that have arrived: what offset may be."""
+    """Bytes of voxels received: the offset from which to continue."""
     def __init__(
         self,
         *,

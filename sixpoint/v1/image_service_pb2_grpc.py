@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ImageServiceStub(object):
-    """Images, known by the SHA-256 of their content.
+    """Uploads and describes images, which are named by their digest.
     """
 
     def __init__(self, channel):
@@ -53,27 +53,27 @@ class ImageServiceStub(object):
 
 
 class ImageServiceServicer(object):
-    """Images, known by the SHA-256 of their content.
+    """Uploads and describes images, which are named by their digest.
     """
 
     def UploadImage(self, request_iterator, context):
-        """Takes an image as a stream: one header, then its voxels in chunks (256 KiB to 1 MiB each is best), in order.
-        The same image twice is the same image. A stream that ends early can be continued: GetUpload says from where. One that
-        disagrees with its header leaves nothing.
+        """Uploads an image as a stream: a header, then the voxels in order, in chunks of best 256 KiB to 1 MiB. Uploading an
+        image again changes nothing. A stream that ends early can be continued from where GetUpload says; one that
+        disagrees with its header is discarded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetImage(self, request, context):
-        """Describes an image that is here. NOT_FOUND (IMAGE_NOT_FOUND) means that it must be uploaded.
+        """Describes an uploaded image. NOT_FOUND (IMAGE_NOT_FOUND) means that it must be uploaded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetUpload(self, request, context):
-        """How much of an image has arrived: 0 bytes of one that nobody began to upload, all of one that is here.
+        """Says how many bytes of an image were received: 0 before its upload, all after it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -106,7 +106,7 @@ def add_ImageServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ImageService(object):
-    """Images, known by the SHA-256 of their content.
+    """Uploads and describes images, which are named by their digest.
     """
 
     @staticmethod

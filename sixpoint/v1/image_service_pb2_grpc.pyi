@@ -27,39 +27,39 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ImageServiceStub:
-    """Images, known by the SHA-256 of their content."""
+    """Uploads and describes images, which are named by their digest."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ImageServiceAsyncStub: ...
     UploadImage: _grpc.StreamUnaryMultiCallable[_image_service_pb2.UploadImageRequest, _image_service_pb2.UploadImageResponse]
-    """Takes an image as a stream: one header, then its voxels in chunks (256 KiB to 1 MiB each is best), in order.
-    The same image twice is the same image. A stream that ends early can be continued: GetUpload says from where. One that
-    disagrees with its header leaves nothing.
+    """Uploads an image as a stream: a header, then the voxels in order, in chunks of best 256 KiB to 1 MiB. Uploading an
+    image again changes nothing. A stream that ends early can be continued from where GetUpload says; one that
+    disagrees with its header is discarded.
     """
     GetImage: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.GetImageRequest, _image_service_pb2.GetImageResponse]
-    """Describes an image that is here. NOT_FOUND (IMAGE_NOT_FOUND) means that it must be uploaded."""
+    """Describes an uploaded image. NOT_FOUND (IMAGE_NOT_FOUND) means that it must be uploaded."""
     GetUpload: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.GetUploadRequest, _image_service_pb2.GetUploadResponse]
-    """How much of an image has arrived: 0 bytes of one that nobody began to upload, all of one that is here."""
+    """Says how many bytes of an image were received: 0 before its upload, all after it."""
 
 @_typing.type_check_only
 class ImageServiceAsyncStub(ImageServiceStub):
-    """Images, known by the SHA-256 of their content."""
+    """Uploads and describes images, which are named by their digest."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     UploadImage: _aio.StreamUnaryMultiCallable[_image_service_pb2.UploadImageRequest, _image_service_pb2.UploadImageResponse]  # type: ignore[assignment]
-    """Takes an image as a stream: one header, then its voxels in chunks (256 KiB to 1 MiB each is best), in order.
-    The same image twice is the same image. A stream that ends early can be continued: GetUpload says from where. One that
-    disagrees with its header leaves nothing.
+    """Uploads an image as a stream: a header, then the voxels in order, in chunks of best 256 KiB to 1 MiB. Uploading an
+    image again changes nothing. A stream that ends early can be continued from where GetUpload says; one that
+    disagrees with its header is discarded.
     """
     GetImage: _aio.UnaryUnaryMultiCallable[_image_service_pb2.GetImageRequest, _image_service_pb2.GetImageResponse]  # type: ignore[assignment]
-    """Describes an image that is here. NOT_FOUND (IMAGE_NOT_FOUND) means that it must be uploaded."""
+    """Describes an uploaded image. NOT_FOUND (IMAGE_NOT_FOUND) means that it must be uploaded."""
     GetUpload: _aio.UnaryUnaryMultiCallable[_image_service_pb2.GetUploadRequest, _image_service_pb2.GetUploadResponse]  # type: ignore[assignment]
-    """How much of an image has arrived: 0 bytes of one that nobody began to upload, all of one that is here."""
+    """Says how many bytes of an image were received: 0 before its upload, all after it."""
 
 class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Images, known by the SHA-256 of their content."""
+    """Uploads and describes images, which are named by their digest."""
 
     @_abc_1.abstractmethod
     def UploadImage(
@@ -67,9 +67,9 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_image_service_pb2.UploadImageRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_image_service_pb2.UploadImageResponse, _abc.Awaitable[_image_service_pb2.UploadImageResponse]]:
-        """Takes an image as a stream: one header, then its voxels in chunks (256 KiB to 1 MiB each is best), in order.
-        The same image twice is the same image. A stream that ends early can be continued: GetUpload says from where. One that
-        disagrees with its header leaves nothing.
+        """Uploads an image as a stream: a header, then the voxels in order, in chunks of best 256 KiB to 1 MiB. Uploading an
+        image again changes nothing. A stream that ends early can be continued from where GetUpload says; one that
+        disagrees with its header is discarded.
         """
 
     @_abc_1.abstractmethod
@@ -78,7 +78,7 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _image_service_pb2.GetImageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_image_service_pb2.GetImageResponse, _abc.Awaitable[_image_service_pb2.GetImageResponse]]:
-        """Describes an image that is here. NOT_FOUND (IMAGE_NOT_FOUND) means that it must be uploaded."""
+        """Describes an uploaded image. NOT_FOUND (IMAGE_NOT_FOUND) means that it must be uploaded."""
 
     @_abc_1.abstractmethod
     def GetUpload(
@@ -86,6 +86,6 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _image_service_pb2.GetUploadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_image_service_pb2.GetUploadResponse, _abc.Awaitable[_image_service_pb2.GetUploadResponse]]:
-        """How much of an image has arrived: 0 bytes of one that nobody began to upload, all of one that is here."""
+        """Says how many bytes of an image were received: 0 before its upload, all after it."""
 
 def add_ImageServiceServicer_to_server(servicer: ImageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

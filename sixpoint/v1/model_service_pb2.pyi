@@ -26,19 +26,19 @@ class _Task:
 class _TaskEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Task.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     TASK_UNSPECIFIED: _Task.ValueType  # 0
-    """Not said."""
+    """Not set."""
     TASK_ANNOTATION: _Task.ValueType  # 1
-    """Outlines what a person's prompts point at."""
+    """Outlines the object that a person's prompts point at."""
     TASK_SEGMENTATION: _Task.ValueType  # 2
     """Labels every voxel of an image, without prompts."""
 
 class Task(_Task, metaclass=_TaskEnumTypeWrapper):
-    """What a model is for."""
+    """What a model does."""
 
 TASK_UNSPECIFIED: Task.ValueType  # 0
-"""Not said."""
+"""Not set."""
 TASK_ANNOTATION: Task.ValueType  # 1
-"""Outlines what a person's prompts point at."""
+"""Outlines the object that a person's prompts point at."""
 TASK_SEGMENTATION: Task.ValueType  # 2
 """Labels every voxel of an image, without prompts."""
 Global___Task: _TypeAlias = Task  # noqa: Y015
@@ -50,30 +50,30 @@ class _PromptKind:
 class _PromptKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PromptKind.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     PROMPT_KIND_UNSPECIFIED: _PromptKind.ValueType  # 0
-    """Not said."""
+    """Not set."""
     PROMPT_KIND_EXTREME_POINTS: _PromptKind.ValueType  # 1
-    """Six or more points on the object's six extremes."""
+    """Six or more extreme points of the object."""
     PROMPT_KIND_BOX: _PromptKind.ValueType  # 2
     """A box round the object."""
     PROMPT_KIND_CLICKS: _PromptKind.ValueType  # 3
-    """Corrections of an answer, positive and negative. For a model that takes nothing else, the first positive one begins
-    the object.
+    """Positive and negative corrections. With a model that accepts clicks only, the first positive click starts the
+    object.
     """
     PROMPT_KIND_MASK: _PromptKind.ValueType  # 4
     """A mask to correct."""
 
 class PromptKind(_PromptKind, metaclass=_PromptKindEnumTypeWrapper):
-    """What a person can give a model."""
+    """A kind of prompt."""
 
 PROMPT_KIND_UNSPECIFIED: PromptKind.ValueType  # 0
-"""Not said."""
+"""Not set."""
 PROMPT_KIND_EXTREME_POINTS: PromptKind.ValueType  # 1
-"""Six or more points on the object's six extremes."""
+"""Six or more extreme points of the object."""
 PROMPT_KIND_BOX: PromptKind.ValueType  # 2
 """A box round the object."""
 PROMPT_KIND_CLICKS: PromptKind.ValueType  # 3
-"""Corrections of an answer, positive and negative. For a model that takes nothing else, the first positive one begins
-the object.
+"""Positive and negative corrections. With a model that accepts clicks only, the first positive click starts the
+object.
 """
 PROMPT_KIND_MASK: PromptKind.ValueType  # 4
 """A mask to correct."""
@@ -116,32 +116,32 @@ class Model(_message.Message):
     LICENCE_FIELD_NUMBER: _builtins.int
     METRICS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name in Triton."""
+    """Name of the model in Triton."""
     version: _builtins.str
-    """The version that answers now."""
+    """Version that answers now."""
     title: _builtins.str
     """A short title for people."""
     description: _builtins.str
-    """What it does."""
+    """Description for people."""
     task: Global___Task.ValueType
-    """What it is for."""
+    """What the model does."""
     licence: _builtins.str
-    """Its licence, as an SPDX identifier where there is one."""
+    """Licence, as an SPDX identifier where there is one."""
     @_builtins.property
     def modalities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Modalities it is meant for, in DICOM's terms (CT, MR, PT, US); empty means any."""
+        """Modalities that the model is meant for, in DICOM's terms (CT, MR, PT, US); empty means any."""
 
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the labels 1, 2, ... of its masks."""
+        """Names of the labels 1, 2, ..."""
 
     @_builtins.property
     def prompt_kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___PromptKind.ValueType]:
-        """Prompts that it takes."""
+        """Kinds of prompts that the model accepts."""
 
     @_builtins.property
     def metrics(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """Measured figures, by name, from its exporter."""
+        """Measured figures by name, from the exporter."""
 
     def __init__(
         self,
@@ -167,7 +167,7 @@ Global___Model: _TypeAlias = Model  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):
-    """Which models to list."""
+    """Filters of the models to list."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -180,9 +180,9 @@ class ListModelsRequest(_message.Message):
     task: Global___Task.ValueType
     """Only models for this task."""
     modality: _builtins.str
-    """Only models for this modality, or for any."""
+    """Only models for this or for any modality."""
     prompt_kind: Global___PromptKind.ValueType
-    """Only models that take this prompt."""
+    """Only models that accept this kind of prompt."""
     def __init__(
         self,
         *,
@@ -201,7 +201,7 @@ Global___ListModelsRequest: _TypeAlias = ListModelsRequest  # noqa: Y015
 
 @_typing.final
 class ListModelsResponse(_message.Message):
-    """The models found."""
+    """The models that match."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -225,13 +225,13 @@ Global___ListModelsResponse: _TypeAlias = ListModelsResponse  # noqa: Y015
 
 @_typing.final
 class GetModelRequest(_message.Message):
-    """Which model to describe."""
+    """A model to describe."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name."""
+    """Name of the model."""
     def __init__(
         self,
         *,
@@ -247,7 +247,7 @@ Global___GetModelRequest: _TypeAlias = GetModelRequest  # noqa: Y015
 
 @_typing.final
 class GetModelResponse(_message.Message):
-    """The model found."""
+    """Description of a model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ModelServiceStub(object):
-    """The models that Triton serves and that describe themselves to sixpoint.
+    """Describes the models that Triton serves and that have a ModelSpec.
     """
 
     def __init__(self, channel):
@@ -48,18 +48,18 @@ class ModelServiceStub(object):
 
 
 class ModelServiceServicer(object):
-    """The models that Triton serves and that describe themselves to sixpoint.
+    """Describes the models that Triton serves and that have a ModelSpec.
     """
 
     def ListModels(self, request, context):
-        """Lists the models that are ready now, by name; filters that are set must all match.
+        """Lists the ready models by name; all filters that are set must match.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """Describes one model. NOT_FOUND (MODEL_NOT_FOUND) names those that there are.
+        """Describes a model. NOT_FOUND (MODEL_NOT_FOUND) lists the models that exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,7 +87,7 @@ def add_ModelServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelService(object):
-    """The models that Triton serves and that describe themselves to sixpoint.
+    """Describes the models that Triton serves and that have a ModelSpec.
     """
 
     @staticmethod

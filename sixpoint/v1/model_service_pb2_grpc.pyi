@@ -27,29 +27,29 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ModelServiceStub:
-    """The models that Triton serves and that describe themselves to sixpoint."""
+    """Describes the models that Triton serves and that have a ModelSpec."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ModelServiceAsyncStub: ...
     ListModels: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]
-    """Lists the models that are ready now, by name; filters that are set must all match."""
+    """Lists the ready models by name; all filters that are set must match."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.GetModelResponse]
-    """Describes one model. NOT_FOUND (MODEL_NOT_FOUND) names those that there are."""
+    """Describes a model. NOT_FOUND (MODEL_NOT_FOUND) lists the models that exist."""
 
 @_typing.type_check_only
 class ModelServiceAsyncStub(ModelServiceStub):
-    """The models that Triton serves and that describe themselves to sixpoint."""
+    """Describes the models that Triton serves and that have a ModelSpec."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListModels: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """Lists the models that are ready now, by name; filters that are set must all match."""
+    """Lists the ready models by name; all filters that are set must match."""
     GetModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.GetModelResponse]  # type: ignore[assignment]
-    """Describes one model. NOT_FOUND (MODEL_NOT_FOUND) names those that there are."""
+    """Describes a model. NOT_FOUND (MODEL_NOT_FOUND) lists the models that exist."""
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The models that Triton serves and that describe themselves to sixpoint."""
+    """Describes the models that Triton serves and that have a ModelSpec."""
 
     @_abc_1.abstractmethod
     def ListModels(
@@ -57,7 +57,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.ListModelsResponse, _abc.Awaitable[_model_service_pb2.ListModelsResponse]]:
-        """Lists the models that are ready now, by name; filters that are set must all match."""
+        """Lists the ready models by name; all filters that are set must match."""
 
     @_abc_1.abstractmethod
     def GetModel(
@@ -65,6 +65,6 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.GetModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.GetModelResponse, _abc.Awaitable[_model_service_pb2.GetModelResponse]]:
-        """Describes one model. NOT_FOUND (MODEL_NOT_FOUND) names those that there are."""
+        """Describes a model. NOT_FOUND (MODEL_NOT_FOUND) lists the models that exist."""
 
 def add_ModelServiceServicer_to_server(servicer: ModelServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

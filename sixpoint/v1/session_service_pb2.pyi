@@ -31,13 +31,13 @@ class Segment(_message.Message):
     STEP_FIELD_NUMBER: _builtins.int
     STEP_COUNT_FIELD_NUMBER: _builtins.int
     number: _builtins.int
-    """Its number, 1 to 255: its label in saved masks."""
+    """Number of the segment, 1 to 255: its label in saved masks."""
     name: _builtins.str
-    """What it is, for people; may be empty."""
+    """Name for people; may be empty."""
     step: _builtins.int
-    """Number of its steps that are in force."""
+    """Number of the step at the head; 0 before the first."""
     step_count: _builtins.int
-    """Number of its steps in all."""
+    """Number of all steps."""
     def __init__(
         self,
         *,
@@ -69,28 +69,28 @@ class Session(_message.Message):
     USE_TIME_FIELD_NUMBER: _builtins.int
     SEGMENTS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Its id: whoever knows it can work in it."""
+    """Id of the session. Everyone who knows it can work in the session."""
     image_digest: _builtins.str
-    """Digest of its image."""
+    """Digest of the image."""
     model: _builtins.str
-    """Name of its model."""
+    """Name of the model."""
     revision: _builtins.int
-    """Grows by one with each change."""
+    """Counter that grows by one with each change."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was opened."""
+        """Time when it was opened."""
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When it closes by itself, unless it is used before."""
+        """Time when it expires unless it is used before."""
 
     @_builtins.property
     def use_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was last used."""
+        """Time when it was last used."""
 
     @_builtins.property
     def segments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Segment]:
-        """Its segments, by number."""
+        """Segments by number."""
 
     def __init__(
         self,
@@ -129,22 +129,22 @@ class Step(_message.Message):
     segment: _builtins.int
     """Number of the segment."""
     number: _builtins.int
-    """Its number in the segment, from 1."""
+    """Number of the step in the segment, from 1."""
     revision: _builtins.int
-    """The session's revision with it."""
+    """Revision of the session after the step."""
     model: _builtins.str
     """Name of the model that answered."""
     model_version: _builtins.str
-    """Its version."""
+    """Version of that model."""
     in_force: _builtins.bool
-    """Whether it is in force; else it can be redone."""
+    """Whether the step is at or before the head; otherwise it can be redone."""
     @_builtins.property
     def prompts(self) -> _containers.RepeatedCompositeFieldContainer[_annotation_service_pb2.Prompt]:
-        """What was shown."""
+        """Prompts of the call."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When."""
+        """Time of the call."""
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ Global___Step: _TypeAlias = Step  # noqa: Y015
 
 @_typing.final
 class CreateSessionRequest(_message.Message):
-    """What to open."""
+    """A session to open."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -180,7 +180,7 @@ class CreateSessionRequest(_message.Message):
     model: _builtins.str
     """Name of the model."""
     request_id: _builtins.str
-    """The call's own id, up to 64 characters, for safe repetition."""
+    """Request id, up to 64 characters, for safe repetition."""
     def __init__(
         self,
         *,
@@ -198,7 +198,7 @@ Global___CreateSessionRequest: _TypeAlias = CreateSessionRequest  # noqa: Y015
 
 @_typing.final
 class CreateSessionResponse(_message.Message):
-    """The session opened."""
+    """The new session."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -222,13 +222,13 @@ Global___CreateSessionResponse: _TypeAlias = CreateSessionResponse  # noqa: Y015
 
 @_typing.final
 class GetSessionRequest(_message.Message):
-    """Which session to describe."""
+    """A session to describe."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """Its id."""
+    """Id of the session."""
     def __init__(
         self,
         *,
@@ -244,7 +244,7 @@ Global___GetSessionRequest: _TypeAlias = GetSessionRequest  # noqa: Y015
 
 @_typing.final
 class GetSessionResponse(_message.Message):
-    """The session found."""
+    """Description of a session."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -268,7 +268,7 @@ Global___GetSessionResponse: _TypeAlias = GetSessionResponse  # noqa: Y015
 
 @_typing.final
 class ListSessionsRequest(_message.Message):
-    """Which sessions to list."""
+    """Filters of the sessions to list."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -277,13 +277,13 @@ class ListSessionsRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most so many; 0 stands for 100, and 1000 is the most."""
+    """Maximum number of sessions per page, up to 1000; 0 means 100."""
     page_token: _builtins.str
-    """From the last response, to go on."""
+    """next_page_token of the previous response; empty for the first page."""
     model: _builtins.str
-    """Only sessions that use this model: its answer is the present one of a segment, or it would get the next prompt."""
+    """Only sessions that use this model: a segment's current answer is by it, or it would answer the next prompt."""
     model_version: _builtins.str
-    """Only sessions that use this version of the model, likewise. While Triton is away that cannot be told: UNAVAILABLE."""
+    """Only sessions that use this version of the model. UNAVAILABLE while Triton cannot be asked."""
     def __init__(
         self,
         *,
@@ -302,7 +302,7 @@ Global___ListSessionsRequest: _TypeAlias = ListSessionsRequest  # noqa: Y015
 
 @_typing.final
 class ListSessionsResponse(_message.Message):
-    """The sessions found."""
+    """A page of sessions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -311,14 +311,14 @@ class ListSessionsResponse(_message.Message):
     TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     ALL_OWNERS_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Not empty when there are more."""
+    """Token of the next page; empty on the last page."""
     total_size: _builtins.int
-    """Number of the caller's sessions on all pages."""
+    """Number of the caller's matching sessions on all pages."""
     all_owners_size: _builtins.int
-    """The same, of all owners. Their ids are not told: whoever knows one can work in that session."""
+    """Number of matching sessions of all owners. Their ids are not returned, since an id gives access to a session."""
     @_builtins.property
     def sessions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Session]:
-        """The last used first."""
+        """Sessions, last used first."""
 
     def __init__(
         self,
@@ -340,7 +340,7 @@ Global___ListSessionsResponse: _TypeAlias = ListSessionsResponse  # noqa: Y015
 
 @_typing.final
 class UpdateSessionRequest(_message.Message):
-    """What to change."""
+    """Changes of a session."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -350,16 +350,16 @@ class UpdateSessionRequest(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """Its id."""
+    """Id of the session."""
     model: _builtins.str
-    """The model for the prompts to come; empty: as it is."""
+    """Model for future prompts; empty: unchanged."""
     revision: _builtins.int
-    """The revision that the change was made for; without it, the newest."""
+    """Revision of the session that the change was made for; not set: any."""
     request_id: _builtins.str
-    """The call's own id, up to 64 characters, for safe repetition."""
+    """Request id, up to 64 characters, for safe repetition."""
     @_builtins.property
     def segments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Segment]:
-        """Segments to name, by number and name; others stay as they are. One that is not there yet is added."""
+        """Segments to name, by number; others are unchanged. A new number adds a segment."""
 
     def __init__(
         self,
@@ -382,7 +382,7 @@ Global___UpdateSessionRequest: _TypeAlias = UpdateSessionRequest  # noqa: Y015
 
 @_typing.final
 class UpdateSessionResponse(_message.Message):
-    """The session changed."""
+    """The changed session."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -406,16 +406,16 @@ Global___UpdateSessionResponse: _TypeAlias = UpdateSessionResponse  # noqa: Y015
 
 @_typing.final
 class ListStepsRequest(_message.Message):
-    """Which steps to list."""
+    """Steps to list."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     SEGMENT_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """The session's id."""
+    """Id of the session."""
     segment: _builtins.int
-    """Only those of this segment; 0: of all."""
+    """Only steps of this segment; 0: of all."""
     def __init__(
         self,
         *,
@@ -432,14 +432,14 @@ Global___ListStepsRequest: _TypeAlias = ListStepsRequest  # noqa: Y015
 
 @_typing.final
 class ListStepsResponse(_message.Message):
-    """The steps found."""
+    """The steps of a session."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     STEPS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Step]:
-        """By segment, then by number."""
+        """Steps by segment, then by number."""
 
     def __init__(
         self,
@@ -456,7 +456,7 @@ Global___ListStepsResponse: _TypeAlias = ListStepsResponse  # noqa: Y015
 
 @_typing.final
 class ForkSessionRequest(_message.Message):
-    """What to fork."""
+    """A session to fork."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -465,13 +465,13 @@ class ForkSessionRequest(_message.Message):
     STEP_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """The session's id."""
+    """Id of the session."""
     segment: _builtins.int
-    """The segment that is to stand at an earlier step; 0: all segments are copied as they stand."""
+    """Segment to set back to an earlier step; 0: all segments are copied at their heads."""
     step: _builtins.int
-    """After which of its steps; 0: before the first."""
+    """Number of that step; 0: before the first."""
     request_id: _builtins.str
-    """The call's own id, up to 64 characters, for safe repetition."""
+    """Request id, up to 64 characters, for safe repetition."""
     def __init__(
         self,
         *,
@@ -490,7 +490,7 @@ Global___ForkSessionRequest: _TypeAlias = ForkSessionRequest  # noqa: Y015
 
 @_typing.final
 class ForkSessionResponse(_message.Message):
-    """The session made."""
+    """The new session."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -514,13 +514,13 @@ Global___ForkSessionResponse: _TypeAlias = ForkSessionResponse  # noqa: Y015
 
 @_typing.final
 class CloseSessionRequest(_message.Message):
-    """Which session to close."""
+    """A session to close."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """Its id."""
+    """Id of the session."""
     def __init__(
         self,
         *,

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class SessionServiceStub(object):
-    """A session is one person's work on one image: the log of what was shown, segment by segment. It is kept until it was
-    idle for too long, whatever happens to the processes that serve it.
+    """Manages sessions. A session is one person's work on one image with a model: a stored history of prompts, segment by
+    segment. It outlives the gateway's processes and expires after a time without use.
     """
 
     def __init__(self, channel):
@@ -74,8 +74,8 @@ class SessionServiceStub(object):
 
 
 class SessionServiceServicer(object):
-    """A session is one person's work on one image: the log of what was shown, segment by segment. It is kept until it was
-    idle for too long, whatever happens to the processes that serve it.
+    """Manages sessions. A session is one person's work on one image with a model: a stored history of prompts, segment by
+    segment. It outlives the gateway's processes and expires after a time without use.
     """
 
     def CreateSession(self, request, context):
@@ -86,44 +86,43 @@ class SessionServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetSession(self, request, context):
-        """Describes a session. NOT_FOUND says by its reason whether it never was (SESSION_NOT_FOUND) or expired
-        (SESSION_EXPIRED).
+        """Describes a session. NOT_FOUND has the reason SESSION_NOT_FOUND if it never existed, SESSION_EXPIRED if it expired.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListSessions(self, request, context):
-        """Lists the caller's open sessions, the last used first; all of them, or those that use a model or one of its versions.
-        Of other owners' sessions only the number is told.
+        """Lists the caller's open sessions, last used first: all, or those that use a model or a version of it. Of other
+        owners' sessions only the number is returned.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateSession(self, request, context):
-        """Changes a session's model, for the prompts to come, or the names of its segments.
+        """Changes a session's model for future prompts, or the names of its segments.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListSteps(self, request, context):
-        """Lists the steps of a session, those that were taken back and can be redone included.
+        """Lists the steps of a session, including undone steps that can be redone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ForkSession(self, request, context):
-        """Opens a new session that stands where this one stands, or where it stood after an earlier step of a segment.
+        """Opens a new session with the steps of another, or with those up to an earlier step of a segment.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CloseSession(self, request, context):
-        """Closes a session and lets go of what it holds. Closing it again is no error.
+        """Closes a session and releases its resources. Closing it again is no error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -176,8 +175,8 @@ def add_SessionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SessionService(object):
-    """A session is one person's work on one image: the log of what was shown, segment by segment. It is kept until it was
-    idle for too long, whatever happens to the processes that serve it.
+    """Manages sessions. A session is one person's work on one image with a model: a stored history of prompts, segment by
+    segment. It outlives the gateway's processes and expires after a time without use.
     """
 
     @staticmethod

@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SessionServiceStub:
-    """A session is one person's work on one image: the log of what was shown, segment by segment. It is kept until it was
-    idle for too long, whatever happens to the processes that serve it.
+    """Manages sessions. A session is one person's work on one image with a model: a stored history of prompts, segment by
+    segment. It outlives the gateway's processes and expires after a time without use.
     """
 
     @_typing.overload
@@ -38,51 +38,47 @@ class SessionServiceStub:
     CreateSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.CreateSessionRequest, _session_service_pb2.CreateSessionResponse]
     """Opens a session on an uploaded image."""
     GetSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.GetSessionResponse]
-    """Describes a session. NOT_FOUND says by its reason whether it never was (SESSION_NOT_FOUND) or expired
-    (SESSION_EXPIRED).
-    """
+    """Describes a session. NOT_FOUND has the reason SESSION_NOT_FOUND if it never existed, SESSION_EXPIRED if it expired."""
     ListSessions: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ListSessionsRequest, _session_service_pb2.ListSessionsResponse]
-    """Lists the caller's open sessions, the last used first; all of them, or those that use a model or one of its versions.
-    Of other owners' sessions only the number is told.
+    """Lists the caller's open sessions, last used first: all, or those that use a model or a version of it. Of other
+    owners' sessions only the number is returned.
     """
     UpdateSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.UpdateSessionRequest, _session_service_pb2.UpdateSessionResponse]
-    """Changes a session's model, for the prompts to come, or the names of its segments."""
+    """Changes a session's model for future prompts, or the names of its segments."""
     ListSteps: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ListStepsRequest, _session_service_pb2.ListStepsResponse]
-    """Lists the steps of a session, those that were taken back and can be redone included."""
+    """Lists the steps of a session, including undone steps that can be redone."""
     ForkSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ForkSessionRequest, _session_service_pb2.ForkSessionResponse]
-    """Opens a new session that stands where this one stands, or where it stood after an earlier step of a segment."""
+    """Opens a new session with the steps of another, or with those up to an earlier step of a segment."""
     CloseSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.CloseSessionRequest, _session_service_pb2.CloseSessionResponse]
-    """Closes a session and lets go of what it holds. Closing it again is no error."""
+    """Closes a session and releases its resources. Closing it again is no error."""
 
 @_typing.type_check_only
 class SessionServiceAsyncStub(SessionServiceStub):
-    """A session is one person's work on one image: the log of what was shown, segment by segment. It is kept until it was
-    idle for too long, whatever happens to the processes that serve it.
+    """Manages sessions. A session is one person's work on one image with a model: a stored history of prompts, segment by
+    segment. It outlives the gateway's processes and expires after a time without use.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.CreateSessionRequest, _session_service_pb2.CreateSessionResponse]  # type: ignore[assignment]
     """Opens a session on an uploaded image."""
     GetSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.GetSessionResponse]  # type: ignore[assignment]
-    """Describes a session. NOT_FOUND says by its reason whether it never was (SESSION_NOT_FOUND) or expired
-    (SESSION_EXPIRED).
-    """
+    """Describes a session. NOT_FOUND has the reason SESSION_NOT_FOUND if it never existed, SESSION_EXPIRED if it expired."""
     ListSessions: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListSessionsRequest, _session_service_pb2.ListSessionsResponse]  # type: ignore[assignment]
-    """Lists the caller's open sessions, the last used first; all of them, or those that use a model or one of its versions.
-    Of other owners' sessions only the number is told.
+    """Lists the caller's open sessions, last used first: all, or those that use a model or a version of it. Of other
+    owners' sessions only the number is returned.
     """
     UpdateSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.UpdateSessionRequest, _session_service_pb2.UpdateSessionResponse]  # type: ignore[assignment]
-    """Changes a session's model, for the prompts to come, or the names of its segments."""
+    """Changes a session's model for future prompts, or the names of its segments."""
     ListSteps: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListStepsRequest, _session_service_pb2.ListStepsResponse]  # type: ignore[assignment]
-    """Lists the steps of a session, those that were taken back and can be redone included."""
+    """Lists the steps of a session, including undone steps that can be redone."""
     ForkSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ForkSessionRequest, _session_service_pb2.ForkSessionResponse]  # type: ignore[assignment]
-    """Opens a new session that stands where this one stands, or where it stood after an earlier step of a segment."""
+    """Opens a new session with the steps of another, or with those up to an earlier step of a segment."""
     CloseSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.CloseSessionRequest, _session_service_pb2.CloseSessionResponse]  # type: ignore[assignment]
-    """Closes a session and lets go of what it holds. Closing it again is no error."""
+    """Closes a session and releases its resources. Closing it again is no error."""
 
 class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """A session is one person's work on one image: the log of what was shown, segment by segment. It is kept until it was
-    idle for too long, whatever happens to the processes that serve it.
+    """Manages sessions. A session is one person's work on one image with a model: a stored history of prompts, segment by
+    segment. It outlives the gateway's processes and expires after a time without use.
     """
 
     @_abc_1.abstractmethod
@@ -99,9 +95,7 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_service_pb2.GetSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.GetSessionResponse, _abc.Awaitable[_session_service_pb2.GetSessionResponse]]:
-        """Describes a session. NOT_FOUND says by its reason whether it never was (SESSION_NOT_FOUND) or expired
-        (SESSION_EXPIRED).
-        """
+        """Describes a session. NOT_FOUND has the reason SESSION_NOT_FOUND if it never existed, SESSION_EXPIRED if it expired."""
 
     @_abc_1.abstractmethod
     def ListSessions(
@@ -109,8 +103,8 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_service_pb2.ListSessionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.ListSessionsResponse, _abc.Awaitable[_session_service_pb2.ListSessionsResponse]]:
-        """Lists the caller's open sessions, the last used first; all of them, or those that use a model or one of its versions.
-        Of other owners' sessions only the number is told.
+        """Lists the caller's open sessions, last used first: all, or those that use a model or a version of it. Of other
+        owners' sessions only the number is returned.
         """
 
     @_abc_1.abstractmethod
@@ -119,7 +113,7 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_service_pb2.UpdateSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.UpdateSessionResponse, _abc.Awaitable[_session_service_pb2.UpdateSessionResponse]]:
-        """Changes a session's model, for the prompts to come, or the names of its segments."""
+        """Changes a session's model for future prompts, or the names of its segments."""
 
     @_abc_1.abstractmethod
     def ListSteps(
@@ -127,7 +121,7 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_service_pb2.ListStepsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.ListStepsResponse, _abc.Awaitable[_session_service_pb2.ListStepsResponse]]:
-        """Lists the steps of a session, those that were taken back and can be redone included."""
+        """Lists the steps of a session, including undone steps that can be redone."""
 
     @_abc_1.abstractmethod
     def ForkSession(
@@ -135,7 +129,7 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_service_pb2.ForkSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.ForkSessionResponse, _abc.Awaitable[_session_service_pb2.ForkSessionResponse]]:
-        """Opens a new session that stands where this one stands, or where it stood after an earlier step of a segment."""
+        """Opens a new session with the steps of another, or with those up to an earlier step of a segment."""
 
     @_abc_1.abstractmethod
     def CloseSession(
@@ -143,6 +137,6 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_service_pb2.CloseSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.CloseSessionResponse, _abc.Awaitable[_session_service_pb2.CloseSessionResponse]]:
-        """Closes a session and lets go of what it holds. Closing it again is no error."""
+        """Closes a session and releases its resources. Closing it again is no error."""
 
 def add_SessionServiceServicer_to_server(servicer: SessionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

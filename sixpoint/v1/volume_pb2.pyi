@@ -26,7 +26,7 @@ class _VoxelType:
 class _VoxelTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VoxelType.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     VOXEL_TYPE_UNSPECIFIED: _VoxelType.ValueType  # 0
-    """Not said; refused."""
+    """Not set; refused."""
     VOXEL_TYPE_INT8: _VoxelType.ValueType  # 1
     """Signed, 8 bits."""
     VOXEL_TYPE_UINT8: _VoxelType.ValueType  # 2
@@ -43,10 +43,10 @@ class _VoxelTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VoxelType.V
     """IEEE 754, 32 bits; no NaN and no infinity."""
 
 class VoxelType(_VoxelType, metaclass=_VoxelTypeEnumTypeWrapper):
-    """The type of one voxel. Voxels travel little-endian, with x fastest, then y, then z."""
+    """Type of a voxel. Voxels are sent little-endian, x fastest, then y, then z."""
 
 VOXEL_TYPE_UNSPECIFIED: VoxelType.ValueType  # 0
-"""Not said; refused."""
+"""Not set; refused."""
 VOXEL_TYPE_INT8: VoxelType.ValueType  # 1
 """Signed, 8 bits."""
 VOXEL_TYPE_UINT8: VoxelType.ValueType  # 2
@@ -70,31 +70,31 @@ class _Frame:
 class _FrameEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Frame.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     FRAME_UNSPECIFIED: _Frame.ValueType  # 0
-    """Not said; refused."""
+    """Not set; refused."""
     FRAME_VOXEL: _Frame.ValueType  # 1
     """Voxel indices (x, y, z) of the image, continuous, integers at voxel centres."""
     FRAME_LPS: _Frame.ValueType  # 2
     """Patient millimetres: Left, Posterior, Superior (DICOM, ITK)."""
     FRAME_RAS: _Frame.ValueType  # 3
-    """Patient millimetres: Right, Anterior, Superior (NIfTI, 3D Slicer's screen)."""
+    """Patient millimetres: Right, Anterior, Superior (NIfTI, 3D Slicer's display)."""
 
 class Frame(_Frame, metaclass=_FrameEnumTypeWrapper):
     """The frame of a point's coordinates."""
 
 FRAME_UNSPECIFIED: Frame.ValueType  # 0
-"""Not said; refused."""
+"""Not set; refused."""
 FRAME_VOXEL: Frame.ValueType  # 1
 """Voxel indices (x, y, z) of the image, continuous, integers at voxel centres."""
 FRAME_LPS: Frame.ValueType  # 2
 """Patient millimetres: Left, Posterior, Superior (DICOM, ITK)."""
 FRAME_RAS: Frame.ValueType  # 3
-"""Patient millimetres: Right, Anterior, Superior (NIfTI, 3D Slicer's screen)."""
+"""Patient millimetres: Right, Anterior, Superior (NIfTI, 3D Slicer's display)."""
 Global___Frame: _TypeAlias = Frame  # noqa: Y015
 
 @_typing.final
 class Geometry(_message.Message):
-    """Where an image's voxels lie in the patient. Patient space is LPS in millimetres: x to the Left, y to Posterior, z to
-    Superior, as in DICOM and ITK. Indices are (x, y, z), with integers at voxel centres.
+    """Where the voxels of an image lie in the patient. Patient space is LPS in millimetres: x to the Left, y to Posterior,
+    z to Superior, as in DICOM and ITK. Indices are (x, y, z), with integers at voxel centres.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -113,7 +113,7 @@ class Geometry(_message.Message):
 
     @_builtins.property
     def origin(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Patient position of the centre of voxel (0, 0, 0), in mm: three numbers."""
+        """Position in the patient of the centre of voxel (0, 0, 0), in mm: three numbers."""
 
     @_builtins.property
     def direction(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
@@ -137,7 +137,7 @@ Global___Geometry: _TypeAlias = Geometry  # noqa: Y015
 
 @_typing.final
 class Box(_message.Message):
-    """A box of voxels, half-open: it holds the indices i with lower <= i < upper."""
+    """A half-open box of voxels: the indices i with lower <= i < upper."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -167,7 +167,7 @@ Global___Box: _TypeAlias = Box  # noqa: Y015
 
 @_typing.final
 class Point(_message.Message):
-    """A point, in a frame that is named beside it."""
+    """A point in a frame that the message containing it names."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
