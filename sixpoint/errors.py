@@ -78,12 +78,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Violation:
-    """A wrong field of a request.
-
-    Attributes:
-        field: Path of the field.
-        description: Expected value.
-    """
+    """A wrong field of a request: its path, and the value that was expected."""
 
     field: str
     description: str
