@@ -173,7 +173,7 @@ def _write_model(folder: Path, nodes: list[onnx.NodeProto], *, version: int, spe
         [helper.make_tensor_value_info("INPUT", TensorProto.FLOAT16, ["N", channels, z, y, x])],
         [helper.make_tensor_value_info("PROBABILITY", TensorProto.UINT8, ["N", 1, z, y, x])],
         [
-            numpy_helper.from_array(np.float32(value), name)
+            numpy_helper.from_array(np.array(value, np.float32), name)
             for name, value in {"zero": 0, "one": 1, "ten": 10, "full": 255}.items()
         ],
     )

