@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import os
 import shutil
 import tempfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,10 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from sixpoint._typing import Array
+from sixpoint._typing import Array, Vector
 from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
-from sixpoint.io import IMAGE_SUFFIXES, itk_message, read_image
+from sixpoint.io import IMAGE_SUFFIXES, is_dicom, itk_message, read_image
 
 __all__ = ["VOXEL_TYPES", "Volume", "check_suffix", "check_voxels", "image_digest", "write_image"]
 
@@ -111,15 +113,32 @@ class Volume:
         return image_digest(self.geometry, self.array)
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> Volume:
-        """Read NIfTI, NRRD, MetaImage, or a folder with one DICOM series.
+    def read(
+        cls, path: str | os.PathLike[str], *, spacing: Sequence[float] | None = None, series: int | None = None
+    ) -> Volume:
+        """Read NIfTI, NRRD, MetaImage, a folder with a DICOM series, or a DICOM file of many frames.
+
+        Args:
+            path: File or folder.
+            spacing: Spacing (x, y, z) in mm of a DICOM image whose header lacks it: of one slice, or without positions.
+            series: Number of the DICOM series, as the error about a folder with several lists them.
 
         Raises:
-            VolumeError: When the file is missing, empty, damaged, of another kind, 2D, 4D, or not one number per voxel,
-                the header of a NIfTI file gives two places, or the slices of a DICOM series are not of one kind
-                and evenly spaced.
+            VolumeError: When the file is missing, empty, damaged, of another kind, 2D, 4D, or not one number per voxel;
+                the header of a NIfTI file gives two places; the slices of a DICOM image are not of one kind and evenly
+                spaced, or lack what says so; or the header contradicts ``spacing``.
         """
-        return cls.from_sitk(read_image(Path(path)))
+        source = Path(path)
+        if is_dicom(source):
+            # Here, since pydicom takes longer to import than most commands to run.
+            from sixpoint.io.dicom import read_dicom
+
+            return cls(*read_dicom(source, spacing=_checked_spacing(spacing), series=series))
+        if spacing is not None or series is not None:
+            raise VolumeError(
+                f"{source} is no DICOM image: its header says all that is needed, leave spacing and series out"
+            )
+        return cls.from_sitk(read_image(source))
 
     @classmethod
     def from_sitk(cls, image: sitk.Image) -> Volume:
@@ -186,6 +205,16 @@ def check_suffix(path: str | os.PathLike[str]) -> None:
     # Lower case only: ITK refuses or changes other suffixes.
     if not Path(path).name.endswith(IMAGE_SUFFIXES):
         raise VolumeError(f"cannot write {path}: its suffix must be one of {', '.join(IMAGE_SUFFIXES)}")
+
+
+def _checked_spacing(spacing: Sequence[float] | None) -> Vector | None:
+    """The spacing that a person gives, as three numbers."""
+    if spacing is None:
+        return None
+    values = tuple(map(float, spacing))
+    if len(values) != 3 or not all(math.isfinite(value) and value > 0 for value in values):
+        raise VolumeError(f"spacing: expected three positive numbers (x, y, z) in mm, got {values}")
+    return values[0], values[1], values[2]
 
 
 def _put(made: Path, target: Path) -> None:

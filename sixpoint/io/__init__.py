@@ -1,9 +1,9 @@
 """Files: images in the formats that ITK and nibabel read, files that appear whole or not at all, object stores.
 
-``atomic_files`` and ``object_store`` are imported by their own names: the latter needs the gateway's or the exporter's
-dependencies.
+``dicom``, ``atomic_files`` and ``object_store`` are imported by their own names: pydicom takes a while to import, and
+object stores need the gateway's or the exporter's dependencies.
 """
 
-from sixpoint.io.images import IMAGE_SUFFIXES, itk_message, read_image
+from sixpoint.io.images import IMAGE_SUFFIXES, is_dicom, itk_message, read_image
 
-__all__ = ["IMAGE_SUFFIXES", "itk_message", "read_image"]
+__all__ = ["IMAGE_SUFFIXES", "is_dicom", "itk_message", "read_image"]

@@ -3,7 +3,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import resource
-import shutil
 import struct
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pydicom
 import pytest
 
 from sixpoint.errors import VolumeError
@@ -164,170 +162,6 @@ def test_writing_to_a_suffix_that_says_no_format_is_refused(tmp_path: Path, name
         check_suffix(tmp_path / name)
     with pytest.raises(VolumeError, match=r"its suffix must be one of \.nii"):
         on_unit_grid(noise(OBLIQUE)).write(tmp_path / name)
-
-
-# DICOM
-
-
-def copied(series: str, tmp_path: Path) -> Path:
-    """A copy of a shared series, to damage."""
-    folder = tmp_path / "series"
-    folder.mkdir()
-    for path in sorted(shared(f"dicom/{series}").iterdir()):
-        shutil.copyfile(path, folder / path.name)
-    return folder
-
-
-@pytest.mark.parametrize("series", ["ct_tiny_series", "ct_head_series", "ct_abdomen_series"])
-def test_a_dicom_series_reads_as_its_slices_say(series: str) -> None:
-    folder = shared(f"dicom/{series}")
-    volume = Volume.read(folder)
-
-    slices = [pydicom.dcmread(path) for path in folder.iterdir()]
-    along = np.cross(slices[0].ImageOrientationPatient[:3], slices[0].ImageOrientationPatient[3:])
-    slices.sort(key=lambda slice_: float(np.dot(along, slice_.ImagePositionPatient)))
-    hounsfield = [one.pixel_array * float(one.RescaleSlope) + float(one.RescaleIntercept) for one in slices]
-    assert np.array_equal(volume.array, np.stack(hounsfield))
-    corners = volume.geometry.index_to_point([(0, 0, number) for number in range(len(slices))])
-    np.testing.assert_allclose(corners, [one.ImagePositionPatient for one in slices], rtol=0, atol=1e-4)
-    rows, columns = slices[0].PixelSpacing
-    step = volume.geometry.index_to_point([(1, 0, 0)]) - volume.geometry.index_to_point([(0, 0, 0)])
-    np.testing.assert_allclose(step[0], np.array(slices[0].ImageOrientationPatient[:3]) * columns, atol=1e-6)
-    assert volume.geometry.spacing[:2] == pytest.approx((columns, rows))
-
-
-def test_a_dicom_series_with_a_slice_missing_is_refused(tmp_path: Path) -> None:
-    folder = copied("ct_tiny_series", tmp_path)
-    (folder / "IMG0008.dcm").unlink()
-    with pytest.raises(VolumeError, match="slices are missing, unevenly spaced, or tilted"):
-        Volume.read(folder)
-
-
-def test_a_dicom_series_with_a_tilted_gantry_is_refused(tmp_path: Path) -> None:
-    folder = copied("ct_tiny_series", tmp_path)
-    for number, path in enumerate(sorted(folder.iterdir())):
-        slice_ = pydicom.dcmread(path)
-        slice_.ImagePositionPatient[1] += 0.5 * number
-        slice_.save_as(path)
-    with pytest.raises(VolumeError, match="slices are missing, unevenly spaced, or tilted"):
-        Volume.read(folder)
-
-
-def test_positions_rounded_by_a_scanner_are_even_enough(tmp_path: Path) -> None:
-    folder = copied("ct_tiny_series", tmp_path)
-    for number, path in enumerate(sorted(folder.iterdir())):
-        slice_ = pydicom.dcmread(path)
-        slice_.ImagePositionPatient[2] = float(slice_.ImagePositionPatient[2]) + 0.01 * (number % 3)
-        slice_.save_as(path)
-    assert Volume.read(folder).geometry.spacing == pytest.approx((2, 2, 2), abs=0.01)
-
-
-def test_slices_without_a_position_are_read_as_they_come(tmp_path: Path) -> None:
-    folder = copied("ct_tiny_series", tmp_path)
-    for path in folder.iterdir():
-        slice_ = pydicom.dcmread(path)
-        slice_.ImagePositionPatient = None
-        slice_.save_as(path)
-    assert Volume.read(folder).geometry.size == (88, 128, 17)
-
-
-@pytest.mark.parametrize(
-    ("slopes", "intercepts"),
-    [
-        ((1, 3000, 1), (0, 0, 0)),
-        ((1, 1, 1), (0, -1024, 0)),
-        ((1, 0.37, 2.5), (0, 0, 0.5)),
-        ((1, None, 2), (0, None, 0)),
-    ],
-    ids=["wide", "moved", "fractions", "missing"],
-)
-def test_slices_of_a_series_that_are_rescaled_differently_are_each_read_right(
-    tmp_path: Path, slopes: tuple[float | None, ...], intercepts: tuple[float | None, ...]
-) -> None:
-    folder = copied("ct_tiny_series", tmp_path)
-    expected = {}
-    for number, path in enumerate(sorted(folder.iterdir())):
-        slice_ = pydicom.dcmread(path)
-        slice_.PixelRepresentation = 0
-        slope, intercept = slopes[number % len(slopes)], intercepts[number % len(slopes)]
-        slice_.RescaleSlope, slice_.RescaleIntercept = slope, intercept
-        slice_.save_as(path)
-        height = float(slice_.ImagePositionPatient[2])
-        expected[height] = slice_.pixel_array * float(1 if slope is None else slope) + float(intercept or 0)
-    volume = Volume.read(folder)
-    np.testing.assert_allclose(volume.array, np.stack([expected[height] for height in sorted(expected)]), rtol=1e-6)
-
-
-def test_slices_of_a_series_with_and_without_a_sign_are_each_read_right(tmp_path: Path) -> None:
-    folder = copied("ct_tiny_series", tmp_path)
-    slice_ = pydicom.dcmread(folder / "IMG0008.dcm")
-    slice_.PixelRepresentation = 0
-    slice_.PixelData = np.full(slice_.pixel_array.shape, 40000, "<u2").tobytes()
-    slice_.save_as(folder / "IMG0008.dcm")
-    assert [int(one.max()) for one in Volume.read(folder).array].count(40000) == 1
-
-
-@pytest.mark.parametrize(
-    ("what", "numbers", "refused"),
-    [
-        ("PixelSpacing", [2, 2.5], True),
-        ("PixelSpacing", [2.0001, 2], False),
-        ("ImageOrientationPatient", [-1, 0, 0, 0, 1, 0], True),
-        ("ImageOrientationPatient", [-0.99999, 0.0001, 0, 0, -1, 0], False),
-        ("ImageOrientationPatient", None, True),
-    ],
-)
-def test_a_dicom_series_with_a_slice_that_lies_otherwise_is_refused(
-    tmp_path: Path, what: str, numbers: list[float] | None, refused: bool
-) -> None:
-    folder = copied("ct_tiny_series", tmp_path)
-    slice_ = pydicom.dcmread(folder / "IMG0008.dcm")
-    setattr(slice_, what, numbers)
-    slice_.save_as(folder / "IMG0008.dcm")
-    if refused:
-        with pytest.raises(VolumeError, match=r"IMG0008\.dcm has another .* than IMG0001\.dcm"):
-            Volume.read(folder)
-    else:
-        assert Volume.read(folder).geometry.size == (88, 128, 17)
-
-
-def test_a_dicom_series_with_a_number_that_is_none_is_refused(tmp_path: Path) -> None:
-    folder = copied("ct_tiny_series", tmp_path)
-    path = folder / "IMG0008.dcm"
-    path.write_bytes(path.read_bytes().replace(b"-10.707 ", b"-10.7O7 "))
-    with pytest.raises(VolumeError, match=r"cannot be read as a DICOM series: .*-10\.7O7"):
-        Volume.read(folder)
-
-
-def test_a_folder_of_two_dicom_series_is_refused(tmp_path: Path) -> None:
-    folder = copied("ct_tiny_series", tmp_path)
-    shutil.copyfile(shared("dicom/ct_head_series") / "CTHead1.dcm", folder / "other.dcm")
-    with pytest.raises(VolumeError, match="holds 2 DICOM series"):
-        Volume.read(folder)
-
-
-def test_a_dicom_series_with_a_slice_cut_short_is_refused(tmp_path: Path) -> None:
-    folder = copied("ct_tiny_series", tmp_path)
-    path = folder / "IMG0008.dcm"
-    path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(VolumeError, match="slices are missing"):
-        Volume.read(folder)
-
-
-def test_a_dicom_series_of_slices_of_two_sizes_is_refused(tmp_path: Path) -> None:
-    folder = copied("ct_tiny_series", tmp_path)
-    slice_ = pydicom.dcmread(folder / "IMG0008.dcm")
-    slice_.PixelData = slice_.PixelData[: len(slice_.PixelData) // 2]
-    slice_.Rows //= 2
-    slice_.save_as(folder / "IMG0008.dcm")
-    with pytest.raises(VolumeError, match="cannot be read as a DICOM series"):
-        Volume.read(folder)
-
-
-def test_a_folder_without_dicom_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("no images here")
-    with pytest.raises(VolumeError, match="holds no DICOM series"):
-        Volume.read(tmp_path)
 
 
 # Arrays

@@ -1,0 +1,58 @@
+"""Images from DICOM: a folder with a series of slices, or a file with many frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sixpoint._typing import Array, Vector
+from sixpoint.errors import VolumeError
+from sixpoint.geometry import Geometry
+from sixpoint.io.dicom.file_frames import frames_of
+from sixpoint.io.dicom.headers import Series, find_series
+from sixpoint.io.dicom.pixels import read_voxels
+from sixpoint.io.dicom.stack import stack_frames
+
+__all__ = ["read_dicom"]
+
+
+def read_dicom(source: Path, *, spacing: Vector | None = None, series: int | None = None) -> tuple[Array, Geometry]:
+    """Read an image from a folder with DICOM files, or from one file of many frames.
+
+    Args:
+        source: Folder, without its sub-folders, or file.
+        spacing: Spacing (x, y, z) in mm, where the header lacks it.
+        series: Number of the series in the list that the error about several series prints, from 1.
+
+    Returns:
+        Voxels [z, y, x] as the rescale slopes and intercepts say, sorted along the normal, and their geometry.
+
+    Raises:
+        VolumeError: When there is no image or there are several, or a header or pixels cannot be trusted.
+    """
+    chosen = _choose(find_series(source), source, series)
+    frames = [frame for file in chosen.files for frame in frames_of(file, source)]
+    ordered, geometry = stack_frames(frames, source, spacing=spacing)
+    return read_voxels(ordered, source), geometry
+
+
+def _choose(all_series: list[Series], source: Path, number: int | None) -> Series:
+    images = [series for series in all_series if not series.is_segmentation]
+    if not images:
+        if all_series:
+            raise VolumeError(f"{source} holds a DICOM segmentation, not an image; give it as --mask")
+        raise VolumeError(
+            f"{source} holds no DICOM image: expected a series of slices or a file of many frames; contours "
+            "(RTSTRUCT) and reports are not read"
+        )
+    if number is not None and not 1 <= number <= len(images):
+        raise VolumeError(f"{source} has no series {number}; it holds {_listed(images)}")
+    if number is None and len(images) > 1:
+        raise VolumeError(
+            f"{source} holds {len(images)} DICOM series; choose one with --series N (series=N), or put it into a "
+            f"folder of its own: {_listed(images)}"
+        )
+    return images[(number or 1) - 1]
+
+
+def _listed(images: list[Series]) -> str:
+    return "; ".join(f"{number}: {series.describe()}" for number, series in enumerate(images, start=1))
