@@ -19,10 +19,13 @@ from sixpoint.cli.common import (
     ImageArgument,
     JsonOption,
     PreviewOption,
+    SeriesOption,
     ServerOption,
+    SpacingOption,
     app,
     check_outputs,
     print_json,
+    read_image,
     upload_bar,
 )
 from sixpoint.cli.prompts import (
@@ -32,6 +35,7 @@ from sixpoint.cli.prompts import (
     MaskOption,
     PointsFileOption,
     PointsOption,
+    place_masks,
     read_prompts,
 )
 from sixpoint.client import Client, Session, Timeout
@@ -69,6 +73,8 @@ def annotate(
         bool, typer.Option("--keep", help="Leave the session open; `sixpoint resume` continues it.")
     ] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for each answer.")] = 60.0,
+    spacing: SpacingOption = "",
+    series: SeriesOption = None,
     server: ServerOption = DEFAULT_SERVER,
     as_json: JsonOption = False,
 ) -> None:
@@ -84,7 +90,8 @@ def annotate(
             "no prompt: give --points, --points-file, --box or --mask; for a model that takes clicks only, --click"
         )
     check_outputs(output, preview)
-    volume = Volume.read(image)
+    volume = read_image(image, spacing=spacing, series=series)
+    prompts = place_masks(prompts, volume.geometry)
     # The gateway checks the prompts as well, but only after the upload.
     for prompt in prompts:
         prompt.to_index(volume.geometry)

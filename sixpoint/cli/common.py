@@ -19,7 +19,7 @@ from rich.progress import Progress as ProgressBar
 
 from sixpoint import errors
 from sixpoint.client import Retry
-from sixpoint.volume import check_suffix
+from sixpoint.volume import Volume, check_suffix
 
 __all__ = [
     "CLI_RETRY",
@@ -28,11 +28,14 @@ __all__ = [
     "ImageArgument",
     "JsonOption",
     "PreviewOption",
+    "SeriesOption",
     "ServerOption",
+    "SpacingOption",
     "app",
     "check_outputs",
     "exit_code",
     "print_json",
+    "read_image",
     "upload_bar",
 ]
 
@@ -60,7 +63,18 @@ app = typer.Typer(
 )
 
 ImageArgument = Annotated[
-    Path, typer.Argument(help="NIfTI, NRRD or MetaImage file, or a folder with one DICOM series.")
+    Path,
+    typer.Argument(help="NIfTI, NRRD or MetaImage file, a folder with a DICOM series, or a multi-frame DICOM file."),
+]
+SpacingOption = Annotated[
+    str,
+    typer.Option(
+        help="Spacing in mm of a DICOM image whose header lacks it: one slice, or slices without positions.",
+        metavar="X,Y,Z",
+    ),
+]
+SeriesOption = Annotated[
+    int | None, typer.Option(min=1, help="Number of the DICOM series, where the folder holds several.")
 ]
 PreviewOption = Annotated[
     Path | None, typer.Option(help="PNG file to write: three planes of the image with outline and prompts.")
@@ -82,6 +96,25 @@ CLI_RETRY = Retry(attempts=4)
 def exit_code(error: errors.SixpointError) -> int:
     """Return the exit code for an error: that of its nearest ancestor in :data:`EXIT_CODES`."""
     return next(EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
+
+
+def read_image(image: Path, *, spacing: str, series: int | None) -> Volume:
+    """Read the image of a command.
+
+    Args:
+        image: File or folder.
+        spacing: Text of ``--spacing``; empty when it is not given.
+        series: Number of ``--series``.
+
+    Raises:
+        typer.BadParameter: The spacing is not three numbers.
+        VolumeError: The image cannot be read.
+    """
+    try:
+        values = [float(part) for part in spacing.split(",")] if spacing else None
+    except ValueError as error:
+        raise typer.BadParameter(f"--spacing: expected X,Y,Z in mm, got {spacing!r}") from error
+    return Volume.read(image, spacing=values, series=series)
 
 
 @contextmanager

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sixpoint.errors import VolumeError
+from sixpoint.geometry import Geometry
+from sixpoint.io import is_dicom
 from sixpoint.mask import Mask
 from sixpoint.prompts import (
     Box,
@@ -30,6 +33,7 @@ __all__ = [
     "MaskOption",
     "PointsFileOption",
     "PointsOption",
+    "place_masks",
     "read_prompts",
 ]
 
@@ -46,7 +50,8 @@ MaskOption = Annotated[
     str,
     typer.Option(
         "--mask",
-        help="Mask to correct, instead of points, on the image's grid. FILE:2 is label 2 of a label map.",
+        help="Mask to correct, instead of points, on the image's grid. FILE:2 is label 2 of a label map, or "
+        "segment 2 of a DICOM SEG.",
         metavar="FILE[:LABEL]",
     ),
 ]
@@ -104,10 +109,33 @@ def read_prompts(
     return (*([start] if start else ()), *corrections)
 
 
+def place_masks(prompts: Sequence[Prompt], geometry: Geometry) -> tuple[Prompt, ...]:
+    """Put masks on the grid of the image, as far as that is exact.
+
+    Args:
+        prompts: Prompts to place.
+        geometry: Geometry of the image.
+
+    Raises:
+        PromptError: A mask lies on another grid than the image, or extends beyond it.
+    """
+    return tuple(prompt.on_grid(geometry) if isinstance(prompt, InitialMask) else prompt for prompt in prompts)
+
+
 def _read_mask(text: str) -> InitialMask:
-    """Read ``FILE`` or ``FILE:LABEL``."""
+    """Read ``FILE`` or ``FILE:LABEL``; the label of a DICOM SEG may be a segment's name."""
     name, separator, label = text.rpartition(":")
-    if not separator or not label.isdecimal():
+    if not separator or Path(text).exists():
+        name, label = text, ""
+    source = Path(name)
+    if is_dicom(source):
+        # Here, since highdicom takes longer to import than most commands to run.
+        from sixpoint.io.dicom.segmentations import find_segmentation, read_segment
+
+        path = find_segmentation(source)
+        if path:
+            return InitialMask.of(Mask(*read_segment(path, source, label)))
+    if separator and label and not label.isdecimal():
         name, label = text, ""
     volume = Volume.read(name)
     array = volume.array == int(label) if label else volume.array != 0

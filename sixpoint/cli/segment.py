@@ -21,16 +21,18 @@ from sixpoint.cli.common import (
     DEFAULT_SERVER,
     ImageArgument,
     JsonOption,
+    SeriesOption,
     ServerOption,
+    SpacingOption,
     app,
     check_outputs,
     print_json,
+    read_image,
     upload_bar,
 )
 from sixpoint.client import Client, Timeout
 from sixpoint.preview import render_preview, save_preview
 from sixpoint.segmentation import Segmentation
-from sixpoint.volume import Volume
 
 __all__ = ["segment"]
 
@@ -52,12 +54,14 @@ def segment(
         Path | None, typer.Option(help="PNG file to write: three planes of the image with the outline of all labels.")
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the labels.")] = 1800.0,
+    spacing: SpacingOption = "",
+    series: SeriesOption = None,
     server: ServerOption = DEFAULT_SERVER,
     as_json: JsonOption = False,
 ) -> None:
     """Label a whole image with a model that needs no prompts."""
     check_outputs(output, preview)
-    volume = Volume.read(image)
+    volume = read_image(image, spacing=spacing, series=series)
     started = time.perf_counter()
     with (
         Client(server, timeout=Timeout(segment=timeout), retry=CLI_RETRY) as client,

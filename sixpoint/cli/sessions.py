@@ -18,10 +18,13 @@ from sixpoint.cli.common import (
     DEFAULT_SERVER,
     JsonOption,
     PreviewOption,
+    SeriesOption,
     ServerOption,
+    SpacingOption,
     app,
     check_outputs,
     print_json,
+    read_image,
 )
 from sixpoint.cli.prompts import (
     BoxOption,
@@ -30,6 +33,7 @@ from sixpoint.cli.prompts import (
     MaskOption,
     PointsFileOption,
     PointsOption,
+    place_masks,
     read_prompts,
 )
 from sixpoint.client import Client, Session, SessionInfo, StepInfo, Timeout
@@ -103,6 +107,8 @@ def resume(
     ] = None,
     image: Annotated[Path | None, typer.Option(help="The session's image; --preview needs it.")] = None,
     preview: PreviewOption = None,
+    spacing: SpacingOption = "",
+    series: SeriesOption = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for each answer.")] = 60.0,
     server: ServerOption = DEFAULT_SERVER,
     as_json: JsonOption = False,
@@ -112,9 +118,11 @@ def resume(
     check_outputs(output, preview)
     if preview and not image:
         raise typer.BadParameter("--preview needs --image")
+    volume = read_image(image, spacing=spacing, series=series) if image else None
     with Client(server, timeout=Timeout(call=timeout), retry=CLI_RETRY) as client:
-        session = client.resume(session_id, image)
+        session = client.resume(session_id, volume)
         _check_steps(session, segment, reset=reset, undo=undo, redo=redo)
+        prompts = place_masks(prompts, session.geometry)
         for prompt in prompts:
             prompt.to_index(session.geometry)
         if model:

@@ -10,6 +10,7 @@ from sixpoint._typing import Array, Bools, Index, Points
 from sixpoint.errors import InternalError, PromptError, Violation
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask, PackedMask, pack, voxels_of
+from sixpoint.regridding import map_grid
 
 __all__ = ["InitialMask"]
 
@@ -45,6 +46,31 @@ class InitialMask:
             raise _empty()
         return cls(packed, grid or (array.shape[2], array.shape[1], array.shape[0]))
 
+    def on_grid(self, geometry: Geometry) -> InitialMask:
+        """Return the mask on the grid of an image that has its voxels at the same places.
+
+        The axes of the mask may be flipped or in another order, and its grid may be a part of the image's.
+
+        Args:
+            geometry: Geometry of the image.
+
+        Raises:
+            PromptError: The voxels lie at other places, or the object exceeds the image.
+        """
+        if not isinstance(self.grid, Geometry) or self.grid.same_grid(geometry):
+            return self
+        grid_map = map_grid(self.grid, geometry)
+        if grid_map is None:
+            raise _other_grid(geometry)
+        array, lower = grid_map.apply(self.voxels(), self.packed.lower)
+        inside = all(
+            first >= 0 and first + count <= size
+            for first, count, size in zip(lower, array.shape[::-1], geometry.size, strict=True)
+        )
+        if not inside:
+            raise PromptError(f"mask: the object exceeds the image of size {geometry.size}; give a mask of this image")
+        return InitialMask(pack(array, lower), geometry)
+
     def to_index(self, geometry: Geometry) -> Points:
         """First and last voxel (x, y, z) of the mask's box, shape [2, 3].
 
@@ -62,10 +88,7 @@ class InitialMask:
             self.grid.same_grid(geometry) if isinstance(self.grid, Geometry) else self.grid in (None, geometry.size)
         )
         if not same_grid:
-            raise PromptError(
-                "mask: it lies on another grid than the image; resample it to the image's grid first "
-                f"(size {geometry.size})"
-            )
+            raise _other_grid(geometry)
         if not all(0 <= a < b <= n for a, b, n in zip(packed.lower, packed.upper, geometry.size, strict=True)):
             raise PromptError(
                 f"mask: its box {packed.lower} to {packed.upper} is empty, or exceeds the image of size "
@@ -87,6 +110,12 @@ class InitialMask:
         if not voxels.any():
             raise _empty()
         return voxels
+
+
+def _other_grid(geometry: Geometry) -> PromptError:
+    return PromptError(
+        f"mask: it lies on another grid than the image; resample it to the image's grid first (size {geometry.size})"
+    )
 
 
 def _empty() -> PromptError:
