@@ -12,7 +12,7 @@ from exporter.repository.config import FILE_NAME
 from exporter.repository.lease import Lease
 from exporter.repository.protocol import Content
 from sixpoint.errors import InvalidArgument, NotFound, Unavailable
-from sixpoint.io.object_store import ObjectNotFound, Objects
+from sixpoint.io.object_store import Objects
 
 __all__ = ["ObjectStoreRepository"]
 
@@ -65,14 +65,14 @@ class ObjectStoreRepository:
         """Return the content of an object; None if it does not exist."""
         try:
             return self._objects.read(path)
-        except ObjectNotFound:
+        except NotFound:
             return None
 
     def fetch(self, path: str, target: Path) -> None:
         """Download an object to a file, in parts."""
         try:
             size = self._objects.size(path)
-        except ObjectNotFound:
+        except NotFound:
             raise NotFound(f"the repository has no {path}") from None
         with target.open("wb") as file:
             self._objects.download(path, file, size=size)
@@ -94,7 +94,7 @@ class ObjectStoreRepository:
     def delete(self, path: str) -> None:
         """Delete an object."""
         self._check_lock()
-        with contextlib.suppress(ObjectNotFound):
+        with contextlib.suppress(NotFound):
             self._objects.delete(path)
 
     def drop(self, name: str, version: int | None = None) -> None:

@@ -10,9 +10,9 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from gateway.core.runtime.disk_errors import disk_errors
-from sixpoint.errors import InvalidArgument, StorageUnavailable
+from sixpoint.errors import InvalidArgument, NotFound, StorageUnavailable
 from sixpoint.io.atomic_files import flush, is_temporary, link_or_copy, move_into_place, temporary_path
-from sixpoint.io.object_store import ObjectNotFound, Objects
+from sixpoint.io.object_store import Objects
 
 __all__ = ["Blobs"]
 
@@ -157,7 +157,7 @@ class _BucketStore:
     def put(self, key: str, path: Path) -> None:
         try:
             self._objects.put(key, path, concurrency=_CONCURRENCY)
-        except ObjectNotFound:
+        except NotFound:
             raise _store_missing() from None
 
     def get(self, key: str, path: Path) -> bool:
@@ -168,7 +168,7 @@ class _BucketStore:
         try:
             with disk_errors(), path.open("xb") as file:
                 self._objects.download(key, file, size=size)
-        except ObjectNotFound:
+        except NotFound:
             path.unlink(missing_ok=True)
             return False
         except BaseException:
@@ -179,11 +179,11 @@ class _BucketStore:
     def size(self, key: str) -> int | None:
         try:
             return self._objects.size(key)
-        except ObjectNotFound:
+        except NotFound:
             return None
 
     def delete(self, key: str) -> None:
-        with suppress(ObjectNotFound):
+        with suppress(NotFound):
             self._objects.delete(key)
 
     def tidy(self, before: float) -> None:
@@ -193,7 +193,7 @@ class _BucketStore:
         # A missing bucket and a missing object are the same answer to the query for an object.
         try:
             next(self._objects.keys(), None)
-        except ObjectNotFound:
+        except NotFound:
             raise _store_missing() from None
 
 

@@ -21,15 +21,11 @@ from sixpoint.errors import NotFound
 if TYPE_CHECKING:
     from obstore.store import ObjectStore, RetryConfig
 
-__all__ = ["ObjectNotFound", "Objects"]
+__all__ = ["Objects"]
 
 _RETRIES: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
 # Size of a part of an upload or a download. An upload has at most 10,000 parts: 80 GB.
 _PART_BYTES = 8 * 2**20
-
-
-class ObjectNotFound(NotFound):
-    """There is no object of this key, or no such bucket."""
 
 
 class Objects:
@@ -60,14 +56,14 @@ class Objects:
         """Translate the errors of obstore.
 
         Raises:
-            ObjectNotFound: There is no such object, or no such bucket.
+            NotFound: There is no such object, or no such bucket.
             Exception: The error made by ``unavailable``.
         """
         try:
             yield
         except (NotFoundError, FileNotFoundError):
             # Which of the two obstore raises depends on the call.
-            raise ObjectNotFound("the object store has no such object, or no such bucket") from None
+            raise NotFound("the object store has no such object, or no such bucket") from None
         except BaseError as error:
             raise self._unavailable(type(error).__name__) from None
 
@@ -101,7 +97,7 @@ class Objects:
             obstore.put(self.store, key, content, chunk_size=_PART_BYTES, max_concurrency=concurrency)
 
     def delete(self, key: str) -> None:
-        """Delete an object; whether a missing one is an ObjectNotFound depends on the store."""
+        """Delete an object; whether a missing one is a NotFound depends on the store."""
         with self.errors():
             obstore.delete(self.store, key)
 
