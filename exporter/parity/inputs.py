@@ -144,7 +144,7 @@ def _prompted(voxels: Array, points: Array, size: Size, spacing: Vector, spec: M
     box = np.stack([points.min(axis=0), points.max(axis=0)])
     roi = Roi.from_points(box, spacing=spacing, spec=spec.roi, image_size=size)
     guide = PromptGuidance.in_roi(roi, box=box, extremes=points, image_size=size)
-    if spec.takes_clicks_only:
+    if spec.begun_by_clicks:
         guide = PromptGuidance.in_roi(roi, box=box, positive=box.mean(axis=0), negative=box[:1], image_size=size)
     return network_input(roi.extract(voxels), guide, spec.input)
 

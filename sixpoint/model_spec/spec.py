@@ -81,7 +81,7 @@ class ModelSpec(SpecModel):
         return self
 
     @property
-    def takes_clicks_only(self) -> bool:
+    def begun_by_clicks(self) -> bool:
         """Whether the model accepts clicks only, so that the first positive click starts an object (as DeepEdit)."""
         return set(self.prompts) == {PromptKind.CLICKS}
 
@@ -152,7 +152,7 @@ class AnnotationSpec(ModelSpec):
     def _check_annotation(self) -> AnnotationSpec:
         if not self.output.exclusive:
             raise ValueError("exclusive is for segmentation; annotation has one label")
-        if self.takes_clicks_only:
+        if self.begun_by_clicks:
             check_click_only_channels(self.input.channels, whole=self.roi.whole)
         return self
 

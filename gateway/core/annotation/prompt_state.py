@@ -188,7 +188,7 @@ def add_to_object(
         ResourceExhausted: When the object would have too many clicks.
     """
     check_prompt_kinds(batch, model=model, accepted=spec.prompts)
-    suffice = spec.takes_clicks_only
+    suffice = spec.begun_by_clicks
     batch = start_from_clicks(prompts, batch, model=model, clicks_suffice=suffice, geometry=geometry)
     return batch, accumulate(prompts, batch)
 

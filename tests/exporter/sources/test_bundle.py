@@ -233,7 +233,7 @@ def test_click_channels_give_an_annotation_model(tmp_path: Path) -> None:
     spec = ModelConfig.read(tmp_path / "repository" / "deepedit").spec
     assert spec is not None
     assert [channel.kind for channel in spec.input.channels] == ["image", "clicks", "clicks"]
-    assert spec.takes_clicks_only
+    assert spec.begun_by_clicks
     assert spec.roi.whole
     assert spec.roi.size == (32, 32, 32)
     assert spec.output_shape == (1, 32, 32, 32)

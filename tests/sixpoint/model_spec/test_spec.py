@@ -193,8 +193,8 @@ def test_axes_are_any_order_and_direction(axes: str) -> None:
 def test_clicks_alone_make_no_extent(roi: dict[str, Any], channel: dict[str, Any], expected: str) -> None:
     channels = [*SEGMENTATION["input"]["channels"], {"kind": "clicks", "sign": "positive"}]
     spec = {**LEAST, "prompts": ["clicks"], "roi": {"whole": True}, "input": {"channels": channels}}
-    assert ModelSpec.from_mapping(spec).takes_clicks_only
-    assert not ModelSpec.from_mapping({**spec, "prompts": ["box", "clicks"]}).takes_clicks_only
+    assert ModelSpec.from_mapping(spec).begun_by_clicks
+    assert not ModelSpec.from_mapping({**spec, "prompts": ["box", "clicks"]}).begun_by_clicks
     with pytest.raises(ModelSpecError, match=expected):
         ModelSpec.from_mapping({**spec, "roi": roi, "input": {"channels": [*channels, channel]}})
 
