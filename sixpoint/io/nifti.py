@@ -28,6 +28,9 @@ __all__ = ["read_nifti"]
 # Bytes read for the header: its 348, and some of the extensions, which ITK does not need.
 _HEADER_BYTES = 2**12
 _PIECE_BYTES = 2**20
+# As in ITK, voxels begin right behind the header where its vox_offset is impossible; some writers leave it 0.
+_MIN_VOX_OFFSET = 348
+_MAX_VOX_OFFSET = 2**31
 # How far the two positions that a NIfTI header gives a voxel may lie apart, in voxels.
 _MAX_OFFSET = 0.5
 # Millimetres in a unit of length of NIfTI's xyzt_units. As in ITK, an unnamed unit is a millimetre.
@@ -103,8 +106,10 @@ def _read_voxels(file: BinaryIO, reader: sitk.ImageFileReader, source: Path) -> 
     file.seek(0)
     header = Nifti1Header.from_fileobj(file, check=False)
     shape, stored = reader.GetSize(), header.get_data_dtype()
+    announced = float(header["vox_offset"])
+    offset = int(announced) if _MIN_VOX_OFFSET <= announced < _MAX_VOX_OFFSET else _MIN_VOX_OFFSET
     try:
-        voxels = array_from_file(shape, stored, cast(IOBase, file), offset=int(header["vox_offset"]), mmap=False)
+        voxels = array_from_file(shape, stored, cast(IOBase, file), offset=offset, mmap=False)
     except (OSError, EOFError) as error:
         if isinstance(error, gzip.BadGzipFile):
             raise
@@ -118,13 +123,16 @@ def _read_voxels(file: BinaryIO, reader: sitk.ImageFileReader, source: Path) -> 
 def _rescale(stored: Array, header: Nifti1Header, dtype: np.dtype[Any]) -> Array:
     """Apply the header's slope and intercept as ITK does: in double precision, to values of the type that it reads.
 
-    ITK takes a number that is not finite for 0, and a slope of 0 for 1.
+    ITK takes a number that is not finite for 0, in the header and in the voxels, and a slope of 0 for 1.
     """
     scaling = float(header["scl_slope"]), float(header["scl_inter"])
     slope, intercept = (number if math.isfinite(number) else 0.0 for number in scaling)
     if abs(slope) <= _EPSILON:
         slope = 1.0
     values = stored.astype(dtype)
+    if dtype.kind == "f":
+        # NaN is a common background, and the gateway refuses it.
+        values[~np.isfinite(values)] = 0
     if abs(slope - 1) <= _EPSILON and abs(intercept) <= _EPSILON:
         return values
     return (values.astype(np.float64) * slope + intercept).astype(dtype)
