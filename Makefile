@@ -8,6 +8,8 @@ VENV ?= .venv
 PIP_CONSTRAINT_FILE ?= constraints.txt
 IMAGE ?=
 POINTS ?=
+# Test files that run at once. Each process starts servers of its own: about 2 GB.
+WORKERS ?= 2
 
 # Triton's Python backend has stubs, and numpy 1.26 has wheels, for these two.
 PYTHON ?= $(firstword $(foreach python,python3.11 python3.12 python3,$(if $(shell $(python) -c 'import sys; print(sys.version_info[:2] in ((3, 11), (3, 12)) or "")' 2>/dev/null | grep True),$(python))))
@@ -29,7 +31,7 @@ serve: setup ## Run Triton and the gateway until Ctrl-C
 	@exec $(BIN)/gateway serve --local-triton
 
 test: setup-dev ## Run all tests
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
 
 lint: setup-dev ## Check style, types, import directions, dependencies and the contract
 	$(BIN)/ruff check .
