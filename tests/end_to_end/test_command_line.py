@@ -116,7 +116,7 @@ def test_clicks_correct_the_mask_in_order(server: str, phantom: Path, tmp_path: 
         (["--points-file", "missing.mrk.json"], 3, "cannot read points"),
         (["-f", "LIVER", "--model", "liver"], 4, "there are: "),
         (["-f", "LIVER", "--model", "ellipsoid", "-c", "+1,2,3"], 5, "takes extreme_points; not clicks"),
-        (["-f", "LIVER", "-c", "1,2,3"], 3, "begins with + "),
+        (["-f", "LIVER", "-c", "1,2,3"], 3, "expected + (positive click)"),
         (["-f", "LIVER", "-c", "+900,2,3"], 3, "the click lies outside the image"),
         (["-f", "LIVER", "-o", "mask.png"], 3, "its suffix must be one of"),
         ([], 2, "--points"),

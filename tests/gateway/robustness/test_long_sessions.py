@@ -87,7 +87,7 @@ def test_a_session_is_resumed_without_its_image(client: sixpoint.Client) -> None
     assert resumed.geometry == noisy_volume().geometry
     assert np.array_equal(resumed.mask().array, mask.array)
     assert resumed.click(TAKE, positive=False).array[16, 17, 20] == 0
-    with pytest.raises(errors.InvalidArgument, match="another image"):
+    with pytest.raises(errors.InvalidArgument, match="not the session"):
         client.resume(session.id, noisy_volume((41, 36, 32)))
     assert client.resume(session.id, noisy_volume()).volume is not None
     resumed.close()
