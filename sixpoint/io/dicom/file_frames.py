@@ -173,6 +173,8 @@ def _nuclear_medicine(file: DicomFile, pixels: PixelFormat, count: int) -> list[
     pointers = list(pointer) if isinstance(pointer, MultiValue) else [pointer]
     if pointers != [_SLICE_VECTOR] or not step or detector is None:
         return _planes(file, pixels, None)
+    if numbers(header, "SliceVector") not in ((), tuple(range(1, count + 1))):
+        raise VolumeError("its frames are not one slice each, in order (SliceVector); export the slices of one volume")
     slope, intercept = _rescale(header)
     return _planes(
         file, pixels, np.arange(count, dtype=np.float64) * step[0], place=detector, slope=slope, intercept=intercept

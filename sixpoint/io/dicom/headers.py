@@ -60,6 +60,7 @@ _KEYWORDS = [
     "SeriesNumber",
     "SharedFunctionalGroupsSequence",
     "SliceThickness",
+    "SliceVector",
     "SpacingBetweenSlices",
 ]
 
@@ -109,7 +110,7 @@ class Series:
     def describe(self) -> str:
         """Modality, series number and size, in words; free of names, dates and UIDs."""
         header = self.files[0].header
-        number = header.get("SeriesNumber")
+        number = whole(header, "SeriesNumber")
         count = sum(file.frame_count for file in self.files)
         slices = f"{count} slice{'s' if count > 1 else ''} of {header.Columns} x {header.Rows}"
         return (

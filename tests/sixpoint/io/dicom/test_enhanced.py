@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -252,3 +253,19 @@ def test_a_reconstructed_nuclear_medicine_image_lies_where_its_detector_says(tmp
     assert np.array_equal(volume.array, VOXELS[:: 1 if step > 0 else -1])
     assert volume.geometry.spacing == SPACING
     assert volume.geometry.origin[2] == min(ORIGIN[2], ORIGIN[2] + 11 * step)
+
+
+@pytest.mark.parametrize("order", [range(1, COUNT + 1), range(COUNT, 0, -1), [1, 2] * (COUNT // 2)])
+def test_nuclear_medicine_frames_out_of_order_are_refused(tmp_path: Path, order: Sequence[int]) -> None:
+    dataset, detector = header(NuclearMedicineImageStorage), Dataset()
+    detector.ImagePositionPatient, detector.ImageOrientationPatient = list(ORIGIN), list(AXIAL)
+    dataset.DetectorInformationSequence, dataset.PixelSpacing = [detector], [1.1, 0.8]
+    dataset.SpacingBetweenSlices, dataset.FrameIncrementPointer = 2.5, 0x00540080
+    dataset.SliceVector = list(order)
+    set_pixels(dataset, VOXELS)
+    dataset.save_as(tmp_path / "nm.dcm", enforce_file_format=True)
+    if order == range(1, COUNT + 1):
+        assert np.array_equal(Volume.read(tmp_path / "nm.dcm").array, VOXELS)
+    else:
+        with pytest.raises(VolumeError, match="SliceVector"):
+            Volume.read(tmp_path / "nm.dcm")
