@@ -82,7 +82,7 @@ def publish(
             _check_publishable(old, config)
             present = serving_version(repository, old)
             config = _inherit_execution(config, old)
-            _pin_served(repository, old)
+            _pin_served(repository, config.name, old)
         # Not a number that Triton has already seen: its clients would take one version for another.
         numbers = [*repository.versions(config.name), *(triton.version_states(config.name) if triton else ())]
         version = max(numbers, default=0) + 1
@@ -118,11 +118,12 @@ def _inherit_execution(config: ModelConfig, old: ModelConfig) -> ModelConfig:
     return replace(config, execution=replace(old.execution, preferred=fitting))
 
 
-def _pin_served(repository: ModelRepository, old: ModelConfig) -> None:
+def _pin_served(repository: ModelRepository, name: str, old: ModelConfig) -> None:
     """Have a config that serves the newest versions name them: a Triton that polls would load a new one unverified."""
     if not old.served:
-        pinned = tuple(repository.versions(old.name)[-old.versions :])
-        repository.write(f"{old.name}/{FILE_NAME}", replace(old, served=pinned).to_text().encode())
+        # By the folder's name: a config need not name its model.
+        pinned = tuple(repository.versions(name)[-old.versions :])
+        repository.write(f"{name}/{FILE_NAME}", replace(old, served=pinned).to_text().encode())
 
 
 def _add_version(

@@ -143,6 +143,27 @@ def test_a_version_that_triton_cannot_load_is_removed_and_the_old_one_serves(
 
 
 @pytest.mark.triton
+def test_a_config_that_does_not_name_its_model_is_pinned_in_its_folder(
+    tiny: PreparedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = FolderRepository(tmp_path)
+    publish(repository, tiny, triton=None)
+    path = tmp_path / "tiny" / "config.pbtxt"
+    path.write_text(replace(ModelConfig.from_text(path.read_text()), name="", served=()).to_text())
+    assert problems(repository) == []
+    written: list[str] = []
+    write = FolderRepository.write
+
+    def record(self: FolderRepository, path: str, content: bytes) -> None:
+        written.append(path)
+        write(self, path, content)
+
+    monkeypatch.setattr(FolderRepository, "write", record)
+    publish(repository, tiny, triton=None)
+    assert {name.partition("/")[0] for name in written} == {"tiny"}
+    assert problems(repository) == []
+
+
 def test_a_new_model_that_fails_is_removed(
     models: FolderRepository, triton: Triton, tiny: PreparedModel, tmp_path: Path
 ) -> None:
