@@ -224,7 +224,7 @@ def main(
     triton: Annotated[str, typer.Option(envvar="SIXPOINT_TRITON_URL", help="Triton behind it.")] = "127.0.0.1:8001",
     model: Annotated[str, typer.Option(help="The model.")] = "annotation",
     sessions: Annotated[int, typer.Option(min=1, help="Sessions that prompt at once.")] = 32,
-    rounds: Annotated[int, typer.Option(min=1, help="InteractionChannels of each kind.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each kind.")] = 3,
     idle: Annotated[int, typer.Option(min=0, help="Sessions to open and leave alone.")] = 200,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
