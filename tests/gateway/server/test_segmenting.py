@@ -264,5 +264,6 @@ def test_a_call_that_ends_early_is_cancelled_down_to_triton(gateway: Gateway, ma
                 break
             time.sleep(0.05)
         assert mark.exists()
-        # And the next one runs.
-        assert client.segment(phantom((23, 33, 17)), model=MODEL).names
+    # And the next one runs.
+    with sixpoint.Client(f"127.0.0.1:{gateway.port}") as patient:
+        assert patient.segment(phantom((23, 33, 17)), model=MODEL).names
