@@ -36,6 +36,7 @@ from sixpoint.cli.prompts import (
     place_masks,
     read_prompts,
 )
+from sixpoint.cli.session_ids import SessionCommand
 from sixpoint.client import Client, Session, SessionInfo, StepInfo, Timeout
 from sixpoint.errors import NothingToRedo, NothingToUndo
 from sixpoint.preview import save_preview
@@ -84,9 +85,11 @@ def sessions(
 
 
 @app.command(
-    epilog="Example: sixpoint resume hcEOF7ePSk8AFt8kqsCdDg --click -75,70,9 -o spleen.nii.gz\n\n"
-    "Example: sixpoint resume hcEOF7ePSk8AFt8kqsCdDg --undo 2\n\n"
-    'Example: sixpoint resume hcEOF7ePSk8AFt8kqsCdDg --segment 2 --name liver --box "12,4,4 80,79,22" -o labels.nii.gz'
+    cls=SessionCommand,
+    epilog="Example: sixpoint resume fqgwjm62dynp8sbxe3vkrhta5c --click -75,70,9 -o spleen.nii.gz\n\n"
+    "Example: sixpoint resume fqgwjm62dynp8sbxe3vkrhta5c --undo 2\n\n"
+    'Example: sixpoint resume fqgwjm62dynp8sbxe3vkrhta5c --segment 2 --name liver --box "12,4,4 80,79,22" '
+    "-o labels.nii.gz",
 )
 def resume(
     session_id: SessionIdArgument,
@@ -139,7 +142,7 @@ def resume(
         _print_session(session, as_json=as_json, output=output)
 
 
-@app.command(epilog="Example: sixpoint close hcEOF7ePSk8AFt8kqsCdDg")
+@app.command(cls=SessionCommand, epilog="Example: sixpoint close fqgwjm62dynp8sbxe3vkrhta5c")
 def close(session_id: SessionIdArgument, server: ServerOption = DEFAULT_SERVER) -> None:
     """Close a session and delete its steps. Closing one that is already closed is no error."""
     with Client(server, retry=CLI_RETRY) as client:

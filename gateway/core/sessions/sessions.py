@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from functools import partial
 
 from gateway.core.sessions import expiry, listing
 from gateway.core.sessions.history import SegmentHistory, advance_revision, check_revision, require_open
+from gateway.core.sessions.ids import new_session_id
 from gateway.core.sessions.records import ModelUse, RequestOutcome, SegmentRow, SessionRow, StepRow
 from gateway.core.sessions.repository import SessionReader, SessionRepository, SessionWriter
 from gateway.core.sessions.state_cache import SegmentStateCache
@@ -290,8 +290,7 @@ class Sessions:
 
     def _new_row(self, *, owner: str, digest: str, model: str) -> SessionRow:
         now = self._now()
-        # 128 random bits: whoever knows the id may use the session.
-        return SessionRow(secrets.token_urlsafe(16), owner, digest, model, 0, now, now, None, expired=False)
+        return SessionRow(new_session_id(), owner, digest, model, 0, now, now, None, expired=False)
 
     def _session(self, records: SessionReader, row: SessionRow) -> Session:
         return Session(row, tuple(records.segments(row.id)), row.used + self._idle)
