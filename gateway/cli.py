@@ -13,12 +13,13 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from gateway.core.runtime.malloc import keep_freed_memory
-from gateway.demo import choose_case, run_demo
+from gateway.demo import DEMO_FILES, choose_case, run_demo
 from gateway.observability.logs import configure
 from gateway.server import Gateway
 from gateway.settings import Settings
 from gateway.triton.local.server import LocalTriton
 from sixpoint.errors import InvalidArgument, SixpointError
+from sixpoint.io.output_files import check_not_inputs
 
 __all__ = ["app", "main"]
 
@@ -53,6 +54,7 @@ def demo(
     """Start Triton and the gateway, annotate one organ from six points, write mask and preview, and stop both."""
     settings = _settings()
     configure("ERROR")
+    check_not_inputs((output / name for name in DEMO_FILES), (image,))
     case = choose_case(image, points)
     asyncio.run(run_demo(settings, case, output=output, console=Console(soft_wrap=True)))
 

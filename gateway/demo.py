@@ -24,7 +24,10 @@ from sixpoint.prompts import ExtremePoints, Frame, parse_points
 from sixpoint.report import Step, report, report_table
 from sixpoint.volume import Volume
 
-__all__ = ["Case", "choose_case", "run_demo"]
+__all__ = ["DEMO_FILES", "Case", "choose_case", "run_demo"]
+
+DEMO_FILES = ("mask.nii.gz", "preview.png", "triton.log")
+"""Files that the demo writes into its folder."""
 
 _ORGAN = "liver"
 _READY_SECONDS = 60.0

@@ -109,8 +109,17 @@ def _run(
     from exporter.publishing.publish import publish as publish_model
     from exporter.publishing.tensorrt import build_plan, find_builder, with_accelerator
     from exporter.publishing.triton import Triton
+    from exporter.repository.card import CARD, CARD_JSON
+    from exporter.repository.config import FILE_NAME
     from exporter.repository.open import open_repository
+    from sixpoint.io.output_files import check_not_inputs
     from sixpoint.volume import Volume
+
+    if "://" not in repository:
+        written = (Path(repository, name, file) for file in (FILE_NAME, CARD, CARD_JSON))
+        # A folder is a model that is exported again, beside its other versions.
+        read = (None if source.is_dir() else source, export_options.spec, export_options.weights, image)
+        check_not_inputs(written, read)
 
     # First, since it fails at once on a machine without a GPU.
     builder = find_builder() if tensorrt is options.TensorRt.PLAN else None

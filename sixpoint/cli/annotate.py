@@ -35,6 +35,7 @@ from sixpoint.cli.prompts import (
     MaskOption,
     PointsFileOption,
     PointsOption,
+    mask_file,
     place_masks,
     read_prompts,
 )
@@ -89,7 +90,7 @@ def annotate(
         raise typer.BadParameter(
             "no prompt: give --points, --points-file, --box or --mask; for a model that takes clicks only, --click"
         )
-    check_outputs(output, preview)
+    check_outputs(output, preview, inputs=(image, points_file, mask_file(mask)))
     volume = read_image(image, spacing=spacing, series=series)
     prompts = place_masks(prompts, volume.geometry)
     # The gateway checks the prompts as well, but only after the upload.

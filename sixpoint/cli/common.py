@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +19,7 @@ from rich.progress import Progress as ProgressBar
 
 from sixpoint import errors
 from sixpoint.client import Retry
+from sixpoint.io.output_files import check_not_inputs
 from sixpoint.volume import Volume, check_suffix
 
 __all__ = [
@@ -133,16 +134,19 @@ def upload_bar(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
         yield lambda sent, total: bar.update(task, completed=sent, total=total, visible=True)
 
 
-def check_outputs(output: Path | None, preview: Path | None) -> None:
+def check_outputs(output: Path | None, preview: Path | None, *, inputs: Iterable[Path | None]) -> None:
     """Refuse files that cannot be written, before the user waits for their content.
 
     Args:
         output: Mask or labels to write, if any.
         preview: Picture to write, if any.
+        inputs: Files and folders that the command reads; None for those that are not given.
 
     Raises:
+        InvalidArgument: A file to write is one to read, or both files to write are one.
         VolumeError: The output's suffix is unknown, or a file cannot be written.
     """
+    check_not_inputs((output, preview), inputs)
     if output:
         check_suffix(output)
         _check_writable(output, replaced=True)

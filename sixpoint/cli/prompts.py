@@ -33,6 +33,7 @@ __all__ = [
     "MaskOption",
     "PointsFileOption",
     "PointsOption",
+    "mask_file",
     "place_masks",
     "read_prompts",
 ]
@@ -107,6 +108,12 @@ def read_prompts(
     click_frame = named_frame or (start.frame if isinstance(start, ExtremePoints | Box) else Frame.VOXEL)
     corrections: list[Click] = [parse_click(text, frame=click_frame) for text in clicks or ()]
     return (*([start] if start else ()), *corrections)
+
+
+def mask_file(text: str) -> Path | None:
+    """Return the file or folder of a ``--mask``, ``FILE`` or ``FILE:LABEL``; None if its text is empty."""
+    name, separator, _ = text.rpartition(":")
+    return Path(name if separator and not Path(text).exists() else text) if text else None
 
 
 def place_masks(prompts: Sequence[Prompt], geometry: Geometry) -> tuple[Prompt, ...]:

@@ -60,7 +60,7 @@ def segment(
     as_json: JsonOption = False,
 ) -> None:
     """Label a whole image with a model that needs no prompts."""
-    check_outputs(output, preview)
+    check_outputs(output, preview, inputs=(image,))
     volume = read_image(image, spacing=spacing, series=series)
     started = time.perf_counter()
     with (

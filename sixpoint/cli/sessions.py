@@ -33,6 +33,7 @@ from sixpoint.cli.prompts import (
     MaskOption,
     PointsFileOption,
     PointsOption,
+    mask_file,
     place_masks,
     read_prompts,
 )
@@ -118,7 +119,7 @@ def resume(
 ) -> None:
     """Continue a session and list its steps."""
     prompts = read_prompts(points=points, points_file=points_file, box=box, mask=mask, clicks=click, frame=frame)
-    check_outputs(output, preview)
+    check_outputs(output, preview, inputs=(image, points_file, mask_file(mask)))
     if preview and not image:
         raise typer.BadParameter("--preview needs --image")
     volume = read_image(image, spacing=spacing, series=series) if image else None

@@ -7,16 +7,33 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from sixpoint.io.output_files import check_not_inputs
+from trainer.training.checkpoint import CHECKPOINT, SPEC
 from trainer.training.config import PretrainProgress
 
-__all__ = ["describe_pretraining", "err", "progress_bar", "say"]
+__all__ = ["check_run_folder", "describe_pretraining", "err", "progress_bar", "say"]
 
 err = Console(stderr=True)
 _LOG_INTERVAL_S = 30.0
+_RUN_FILES = (CHECKPOINT, SPEC, "last.pt", "metrics.json", "curves.png")
+
+
+def check_run_folder(out: Path, *inputs: Path | None) -> None:
+    """Refuse a run that would overwrite what it reads, such as the checkpoint that it starts from.
+
+    Args:
+        out: Folder of the run.
+        inputs: Files and folders that the run reads; None for those that are not given.
+
+    Raises:
+        InvalidArgument: A file of the run is an input.
+    """
+    check_not_inputs((out / name for name in _RUN_FILES), inputs)
 
 
 def say(text: str) -> None:

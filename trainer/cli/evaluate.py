@@ -13,12 +13,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from sixpoint.io.output_files import check_not_inputs
 from trainer.cli.console import say
 from trainer.cli.options import AsJson, Baselines, Groups, Limit, Model, Output, Pictures, Seed, Server
 from trainer.data.structures import LabelledImage, list_images
 from trainer.evaluation.evaluate import evaluate_images, picture_writer, write_report
 
 __all__ = ["EPILOG", "evaluate", "run_evaluation"]
+
+_FILES = ("evaluation.md", "evaluation.json", "clicks.png", "jitter.png", "baselines.png")
 
 EPILOG = (
     "Examples: trainer evaluate Task09_Spleen --limit 20. trainer evaluate pairs --merge --no-baselines --json. "
@@ -40,6 +43,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Evaluate an annotation model through a running gateway: six points, jittered points, up to five corrections."""
+    check_not_inputs((output / name for name in _FILES), (dataset,))
     run_evaluation(
         list_images(dataset, merge=merge),
         output=output,

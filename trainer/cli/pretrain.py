@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from trainer.cli.console import describe_pretraining, progress_bar, say
+from trainer.cli.console import check_run_folder, describe_pretraining, progress_bar, say
 from trainer.cli.options import ANNOTATION_SPEC, RunFolder, Spec
 from trainer.data.dataloader import LabelledCases
 from trainer.data.datasets import read_dataset
@@ -45,6 +45,7 @@ def pretrain(
     compiled: Annotated[bool, typer.Option("--compile", help="Compile the network with torch.compile.")] = False,
 ) -> None:
     """Train the annotation network on synthetic scenes; write checkpoint.pt and spec.yaml."""
+    check_run_folder(out, spec, init, data)
     config = PretrainConfig(
         spec=read_spec(spec),
         out=out,

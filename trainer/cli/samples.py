@@ -8,6 +8,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from sixpoint.io.output_files import check_not_inputs
 from trainer.cli.console import say
 from trainer.cli.options import ANNOTATION_SPEC, Spec
 from trainer.data.spec_files import read_spec
@@ -24,6 +25,8 @@ def samples(
 ) -> None:
     """Draw training samples: the middle slice, the target's outline in green, the six points in red."""
     from trainer.data.contact_sheet import draw_contact_sheet
+
+    check_not_inputs((out,), (spec,))
 
     draw_contact_sheet(read_spec(spec), np.random.default_rng(seed), seed=seed, rows=rows, columns=columns).save(out)
     say(f"wrote {out}")

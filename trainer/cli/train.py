@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sixpoint.model_spec import ModelSpec, Task
-from trainer.cli.console import describe_pretraining, progress_bar, say
+from trainer.cli.console import check_run_folder, describe_pretraining, progress_bar, say
 from trainer.cli.options import ANNOTATION_SPEC, SEGMENTATION_SPEC, RunFolder
 from trainer.data.spec_files import read_spec_mapping
 from trainer.training.checkpoint import SPEC
@@ -83,6 +83,7 @@ def train(
     For annotation, batch, patience, every, mirror, precision and devices have no effect: the values of pretrain are
     used, and a GPU if there is one.
     """
+    check_run_folder(out, data, spec, init, held_out)
     annotation = task is Task.ANNOTATION
     config = TrainConfig(
         data=data,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from sixpoint.volume import Volume
 from tests.sixpoint.cli.command_line import SIX_POINTS, Run
+from tests.support.images import noisy_volume
 
 
 @pytest.mark.parametrize(
@@ -66,3 +69,32 @@ def test_a_preview_may_be_a_device(tmp_path: Path, run: Run) -> None:
     )
     assert code == 3
     assert "absent.nii.gz" in err
+
+
+@pytest.mark.parametrize(
+    ("command", "inputs"),
+    [
+        (["annotate", "ct.nii.gz", "-p", SIX_POINTS], ["ct.nii.gz"]),
+        (["annotate", "ct.nii.gz", "-f", "points.json"], ["ct.nii.gz", "points.json"]),
+        (["annotate", "ct.nii.gz", "--mask", "old.nii.gz:3"], ["ct.nii.gz", "old.nii.gz"]),
+        (["annotate", "ct.nii.gz", "--mask", "old.nii.gz"], ["ct.nii.gz", "old.nii.gz"]),
+        (["segment", "ct.nii.gz", "-m", "any"], ["ct.nii.gz"]),
+        (["resume", "any", "--image", "ct.nii.gz", "-f", "points.json"], ["ct.nii.gz", "points.json"]),
+        (["resume", "any", "--image", "ct.nii.gz", "--mask", "old.nii.gz:3"], ["ct.nii.gz", "old.nii.gz"]),
+    ],
+)
+def test_an_output_that_is_an_input_is_refused_and_the_input_stays(
+    command: list[str], inputs: list[str], tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    volume = noisy_volume()
+    volume.write("ct.nii.gz")
+    Volume((volume.array > 0).astype("uint8") * 3, volume.geometry).write("old.nii.gz")
+    Path("points.json").write_text(json.dumps({"points": [list(map(int, p.split(","))) for p in SIX_POINTS.split()]}))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for name in inputs:
+        for options in (["-o", name], ["-o", "mask.nii.gz", "--preview", name]):
+            code, _, err = run(*command, *options)
+            assert code == 3
+            assert f"cannot write {name}: it would overwrite the input {name}" in err
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
