@@ -11,14 +11,18 @@ import itertools
 import math
 import operator
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from sixpoint._typing import Array, Points, Vector
 from sixpoint.errors import VolumeError
+
+if TYPE_CHECKING:
+    from sixpoint.io import NiftiPlacement
 
 __all__ = ["Geometry", "Orientation"]
 
@@ -90,6 +94,8 @@ class Geometry:
         spacing: Millimetres between voxel centres along (x, y, z).
         origin: Position in the patient (LPS, mm) of the centre of voxel (0, 0, 0).
         direction: Row-major 3x3 matrix; column k is the unit vector (LPS) along which index axis k runs (as in ITK).
+        nifti: Fields of the NIfTI header that this geometry was read from, which masks on this geometry get; None for
+            other sources. Not part of equality or of an image's digest.
 
     Raises:
         VolumeError: A number is not finite, a size or spacing is not positive, a size is not whole, or the axes are
@@ -100,6 +106,7 @@ class Geometry:
     spacing: Vector = (1.0, 1.0, 1.0)
     origin: Vector = (0.0, 0.0, 0.0)
     direction: Matrix = _IDENTITY
+    nifti: NiftiPlacement | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for name, count in (("size", 3), ("spacing", 3), ("origin", 3), ("direction", 9)):

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,8 @@ class Volume:
     Attributes:
         array: Voxels [z, y, x]: C-contiguous, little-endian, of one of :data:`VOXEL_TYPES`.
         geometry: Positions of the voxels in the patient.
+        notes: What a person should know about the file that the image was read from, one sentence each: that it gives
+            no position in the patient, or no unit.
 
     Raises:
         VolumeError: The array is not 3D, not real, empty, or has another size than the geometry.
@@ -99,6 +101,7 @@ class Volume:
 
     array: Array
     geometry: Geometry
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.array.ndim != 3:
@@ -125,7 +128,7 @@ class Volume:
 
         Raises:
             VolumeError: When the file is missing, empty, damaged, of another kind, 2D, 4D, or not one number per voxel;
-                the header of a NIfTI file gives two places; the slices of a DICOM image are not of one kind and evenly
+                its header lacks or contradicts what places the image; the slices of a DICOM image are not of one kind and evenly
                 spaced, or lack what says so; or the header contradicts ``spacing``.
         """
         source = Path(path)
@@ -138,7 +141,15 @@ class Volume:
             raise VolumeError(
                 f"{source} is no DICOM image: its header says all that is needed, leave spacing and series out"
             )
-        return cls.from_sitk(read_image(source))
+        read = read_image(source)
+        try:
+            volume = cls.from_sitk(read.image)
+        except VolumeError as error:
+            raise VolumeError(f"{source}: {error.message}") from error
+        geometry = volume.geometry
+        if read.nifti:
+            geometry = replace(geometry, nifti=replace(read.nifti, grid=geometry.packed()))
+        return cls(volume.array, geometry, read.notes)
 
     @classmethod
     def from_sitk(cls, image: sitk.Image) -> Volume:

@@ -4,6 +4,7 @@
 object stores need the gateway's or the exporter's dependencies.
 """
 
-from sixpoint.io.images import IMAGE_SUFFIXES, is_dicom, itk_message, read_image
+from sixpoint.io.images import IMAGE_SUFFIXES, ReadImage, is_dicom, itk_message, read_image
+from sixpoint.io.nifti_header import NiftiPlacement
 
-__all__ = ["IMAGE_SUFFIXES", "is_dicom", "itk_message", "read_image"]
+__all__ = ["IMAGE_SUFFIXES", "NiftiPlacement", "ReadImage", "is_dicom", "itk_message", "read_image"]

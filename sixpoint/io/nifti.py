@@ -1,7 +1,8 @@
 """Read NIfTI: geometry as ITK understands the header, voxels by nibabel.
 
-ITK's own NIfTI reader fills the voxels that a truncated file lacks with zeros, and takes those of ``a.nii.gz`` from an
-``a.nii`` beside it. nibabel does neither; so ITK is given the header alone.
+ITK's own NIfTI reader fills the voxels that a truncated file lacks with zeros, takes those of ``a.nii.gz`` from an
+``a.nii`` beside it, and replaces numbers of the header that are missing or damaged. So the header is checked first, and
+ITK is given nothing else.
 """
 
 from __future__ import annotations
@@ -12,29 +13,23 @@ import math
 import tempfile
 from io import IOBase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import SimpleITK as sitk
 
 from sixpoint._typing import Array
 from sixpoint.errors import VolumeError
-
-if TYPE_CHECKING:
-    from nibabel.nifti1 import Nifti1Header
+from sixpoint.io.nifti_header import NiftiHeader, NiftiPlacement, parse_header
 
 __all__ = ["read_nifti"]
 
 # Bytes read for the header: its 348, and some of the extensions, which ITK does not need.
 _HEADER_BYTES = 2**12
 _PIECE_BYTES = 2**20
-# As in ITK, voxels begin right behind the header where its vox_offset is impossible; some writers leave it 0.
-_MIN_VOX_OFFSET = 348
-_MAX_VOX_OFFSET = 2**31
+_GZIP_MAGIC = b"\x1f\x8b"
 # How far the two positions that a NIfTI header gives a voxel may lie apart, in voxels.
 _MAX_OFFSET = 0.5
-# Millimetres in a unit of length of NIfTI's xyzt_units. As in ITK, an unnamed unit is a millimetre.
-_NIFTI_UNITS = {1: 1000.0, 3: 0.001}
 _DTYPES = {
     sitk.sitkInt8: np.int8,
     sitk.sitkUInt8: np.uint8,
@@ -48,113 +43,148 @@ _DTYPES = {
     sitk.sitkFloat64: np.float64,
 }
 """NumPy's types for ITK's pixel types with one number per voxel."""
+# Cosine between two axes above which the message speaks of shear.
+_RIGHT_ANGLE = 1e-3
 # As ITK compares slope and intercept with 1 and 0.
 _EPSILON = np.finfo(np.float64).eps
 
 
-def read_nifti(source: Path) -> sitk.Image:
+def read_nifti(source: Path) -> tuple[sitk.Image, NiftiPlacement, tuple[str, ...]]:
     """Read a ``.nii`` or ``.nii.gz`` file of NIfTI-1.
 
+    Returns:
+        The image, the fields of its header that place it, and notes about it for a person.
+
     Raises:
-        VolumeError: The file is truncated, has several numbers per voxel, or its header gives two positions.
-        RuntimeError: ITK cannot read the header.
-        OSError: The file cannot be read, or is no gzip file.
-        EOFError: The compressed data end early.
+        VolumeError: The file is truncated or damaged, is no single 3D image with one number per voxel, or its header
+            gives no position, scaling or spacing that can be relied on, or two positions.
+        OSError: The file cannot be read.
         zlib.error: The compressed data are damaged.
     """
-    opener = gzip.open if source.name.lower().endswith(".gz") else open
-    with cast(BinaryIO, opener(source, "rb")) as file:
-        reader = _read_header(file.read(_HEADER_BYTES), source)
-        if reader.GetPixelID() not in _DTYPES:
-            raise VolumeError(
-                f"{source}: expected one number per voxel, got {reader.GetNumberOfComponents()}; split the image into "
-                "its components"
-            )
-        array = _read_voxels(file, reader, source)
-        # To the end: gzip's checksum comes last.
-        while file.read(_PIECE_BYTES):
-            pass
+    opener = gzip.open if _is_compressed(source) else open
+    try:
+        with cast(BinaryIO, opener(source, "rb")) as file:
+            header = parse_header(file.read(_HEADER_BYTES), source)
+            reader = _read_header(header, source)
+            array = _read_voxels(file, header, np.dtype(_DTYPES[reader.GetPixelID()]), source)
+            # To the end: gzip's checksum comes last.
+            while file.read(_PIECE_BYTES):
+                pass
+    except gzip.BadGzipFile as error:
+        what = "other data follow its compressed data" if "gzipped" in str(error) else "its compressed data are damaged"
+        raise VolumeError(
+            f"{source} cannot be read as an image: {what}; copy or download it again, or write it anew: "
+            "gzip -dc FILE > NEW.nii"
+        ) from error
+    except EOFError as error:
+        raise VolumeError(f"{source} is truncated: its compressed data end early; copy or download it again") from error
     image = sitk.GetImageFromArray(array, isVector=False)
     image.SetSpacing(reader.GetSpacing())
     image.SetOrigin(reader.GetOrigin())
     image.SetDirection(reader.GetDirection())
-    if image.GetDimension() >= 3 and int(reader.GetMetaData("sform_code")) > 0:
-        _check_sform(reader, image, source)
-    return image
+    if header.placement.sform_code > 0:
+        _check_sform(header, image, source)
+    return image, header.placement, header.notes
 
 
-def _read_header(head: bytes, source: Path) -> sitk.ImageFileReader:
-    """ITK's reader of a file that has only the first bytes of a NIfTI file, ``source``."""
+def _is_compressed(source: Path) -> bool:
+    """Whether a file is compressed.
+
+    Raises:
+        VolumeError: It is not what its suffix says.
+    """
+    named = source.name.lower().endswith(".gz")
+    with source.open("rb") as file:
+        compressed = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+    if compressed != named:
+        what, name = ("", source.name + ".gz") if compressed else ("not ", source.stem)
+        raise VolumeError(
+            f"{source} cannot be read as an image: it is {what}compressed by gzip, contrary to its name; rename it to "
+            f"{name}"
+        )
+    return compressed
+
+
+def _read_header(header: NiftiHeader, source: Path) -> sitk.ImageFileReader:
+    """ITK's reader of a file that has only the header of a NIfTI file, ``source``."""
     with tempfile.TemporaryDirectory(prefix="sixpoint-") as folder:
-        path = Path(folder) / "image.nii"
-        path.write_bytes(head)
         reader = sitk.ImageFileReader()
-        reader.SetFileName(str(path))
-        try:
-            reader.ReadImageInformation()
-        except RuntimeError as error:
-            raise RuntimeError(str(error).replace(str(path), str(source))) from error
-    return reader
+        reader.SetFileName(str(Path(folder) / "image.nii"))
+        # ITK refuses a sform whose axes are not at right angles, however near; _check_sform measures how far.
+        for attempt in (header, _straightened(header)):
+            if attempt is not None:
+                Path(reader.GetFileName()).write_bytes(attempt.content)
+                try:
+                    reader.ReadImageInformation()
+                except RuntimeError:
+                    continue
+                return reader
+    raise VolumeError(
+        f"{source}: its header is damaged: it gives no axes for the image; write the file again with the program that "
+        "made it"
+    )
 
 
-def _read_voxels(file: BinaryIO, reader: sitk.ImageFileReader, source: Path) -> Array:
-    """Read the voxels [..., z, y, x] of a NIfTI file, in the type that ITK reads them in."""
+def _straightened(header: NiftiHeader) -> NiftiHeader | None:
+    """The header with the nearest sform whose axes are at right angles; None if there is no sform, or no such one."""
+    if header.placement.sform_code <= 0:
+        return None
+    sform = np.array(header.placement.sform, np.float64).reshape(3, 4)
+    scale = np.linalg.norm(sform[:, :3], axis=0)
+    if not scale.all():
+        return None
+    left, _, right = np.linalg.svd(sform[:, :3] / scale)
+    sform[:, :3] = left @ right * scale
+    return header.with_sform(tuple(sform.reshape(-1).tolist()))
+
+
+def _read_voxels(file: BinaryIO, header: NiftiHeader, dtype: np.dtype[Any], source: Path) -> Array:
+    """Read the voxels [z, y, x] of a NIfTI file, in the type that ITK reads them in."""
     # Imported late: it takes as long as all the rest of sixpoint.
     from nibabel.nifti1 import Nifti1Header
     from nibabel.volumeutils import array_from_file
 
     file.seek(0)
-    header = Nifti1Header.from_fileobj(file, check=False)
-    shape, stored = reader.GetSize(), header.get_data_dtype()
-    announced = float(header["vox_offset"])
-    offset = int(announced) if _MIN_VOX_OFFSET <= announced < _MAX_VOX_OFFSET else _MIN_VOX_OFFSET
+    stored = Nifti1Header.from_fileobj(file, check=False).get_data_dtype()
     try:
-        voxels = array_from_file(shape, stored, cast(IOBase, file), offset=offset, mmap=False)
+        voxels = array_from_file(header.size, stored, cast(IOBase, file), offset=header.vox_offset, mmap=False)
     except (OSError, EOFError) as error:
         if isinstance(error, gzip.BadGzipFile):
             raise
         raise VolumeError(
-            f"{source} is truncated: its header announces {math.prod(shape) * stored.itemsize} bytes of voxels, but "
-            "the file ends earlier; copy or download it again"
+            f"{source} is truncated: its header announces {math.prod(header.size) * stored.itemsize} bytes of voxels, "
+            "but the file ends earlier; copy or download it again"
         ) from error
-    return _rescale(voxels.T, header, np.dtype(_DTYPES[reader.GetPixelID()]))
-
-
-def _rescale(stored: Array, header: Nifti1Header, dtype: np.dtype[Any]) -> Array:
-    """Apply the header's slope and intercept as ITK does: in double precision, to values of the type that it reads.
-
-    ITK takes a number that is not finite for 0, in the header and in the voxels, and a slope of 0 for 1.
-    """
-    scaling = float(header["scl_slope"]), float(header["scl_inter"])
-    slope, intercept = (number if math.isfinite(number) else 0.0 for number in scaling)
-    if abs(slope) <= _EPSILON:
-        slope = 1.0
-    values = stored.astype(dtype)
-    if dtype.kind == "f":
-        # NaN is a common background, and the gateway refuses it.
-        values[~np.isfinite(values)] = 0
+    values = voxels.T.astype(dtype)
+    slope, intercept = header.scaling or (1.0, 0.0)
     if abs(slope - 1) <= _EPSILON and abs(intercept) <= _EPSILON:
         return values
+    # As ITK does: in double precision, to values of the type that it reads.
     return (values.astype(np.float64) * slope + intercept).astype(dtype)
 
 
-def _check_sform(reader: sitk.ImageFileReader, image: sitk.Image, source: Path) -> None:
+def _check_sform(header: NiftiHeader, image: sitk.Image, source: Path) -> None:
     """Refuse an image whose sform gives it another position than ITK's, from qform or pixdim: other programs use it.
 
     Raises:
         VolumeError: The positions differ; the message says how to repair the file.
     """
-    unit = _NIFTI_UNITS.get(int(reader.GetMetaData("xyzt_units")) & 7, 1.0)
-    sform = np.array([reader.GetMetaData(f"srow_{axis}").split() for axis in "xyz"], np.float64) * unit
-    corners = np.array(list(itertools.product(*((0.0, n - 1.0) for n in image.GetSize()[:3]))))
-    others = (0.0,) * (image.GetDimension() - 3)
-    positions = [image.TransformContinuousIndexToPhysicalPoint((*corner, *others))[:3] for corner in corners.tolist()]
+    sform = np.array(header.placement.sform, np.float64).reshape(3, 4) * header.unit_mm
+    corners = np.array(list(itertools.product(*((0.0, n - 1.0) for n in image.GetSize()))))
+    positions = [image.TransformContinuousIndexToPhysicalPoint(corner) for corner in corners.tolist()]
     # NIfTI's x and y run to the right and to the front, ITK's to the left and to the back.
     offset = np.linalg.norm((corners @ sform[:, :3].T + sform[:, 3]) * [-1, -1, 1] - positions, axis=1).max()
     # NaN is refused, too.
-    if not offset <= _MAX_OFFSET * min(image.GetSpacing()[:3]):
+    if offset <= _MAX_OFFSET * min(image.GetSpacing()):
+        return
+    axes = sform[:, :3] / np.linalg.norm(sform[:, :3], axis=0)
+    if not header.placement.qform_code and np.abs(axes.T @ axes - np.eye(3)).max() > _RIGHT_ANGLE:
         raise VolumeError(
-            f"{source}: its header gives two positions for the image, {offset:.2f} mm apart: the sform's, and that of "
-            "the qform or pixdim; write the file again with one of them: fslorient -copysform2qform FILE, or nibabel's "
-            "set_qform and set_sform with one affine"
+            f"{source}: its sform is sheared: on axes at right angles, voxels would lie up to {offset:.2f} mm off; "
+            "resample the image to a grid with axes at right angles"
         )
+    raise VolumeError(
+        f"{source}: its header gives two positions for the image, {offset:.2f} mm apart: the sform's, and that of "
+        "the qform or pixdim; write the file again with one of them: fslorient -copysform2qform FILE, or nibabel's "
+        "set_qform and set_sform with one affine"
+    )

@@ -76,12 +76,9 @@ def test_gzip_data_whose_checksum_differs_are_refused(tmp_path: Path) -> None:
             [
                 (1.0, 0.0),
                 (0.0, 0.0),
-                (0.0, 5.0),
                 (2.0, 0.0),
                 (0.5, -1024.0),
                 (np.nan, 0.0),
-                (1.0, np.nan),
-                (np.inf, 1.0),
             ],
         )
     ),
@@ -95,27 +92,7 @@ def test_voxels_are_those_of_itk(tmp_path: Path, dtype: str, scaling: tuple[floa
     assert np.array_equal(volume.array, expected.array)
 
 
-@pytest.mark.parametrize("offset", [0, 16, 348, 352.5, np.nan, np.inf, -5, 1e30])
-def test_an_impossible_voxel_offset_is_taken_as_by_itk(tmp_path: Path, offset: float) -> None:
-    path, data = tmp_path / "image.nii", bytearray(content())
-    data[108:112] = np.float32(offset).tobytes()
-    path.write_bytes(data)
-    assert np.array_equal(Volume.read(path).array, sitk.GetArrayFromImage(sitk.ReadImage(str(path))))
-
-
-@pytest.mark.parametrize("slope", [1.0, 0.5])
-@pytest.mark.parametrize("dtype", ["<f4", ">f4", "<f8"])
-def test_voxels_that_are_not_finite_become_0_as_by_itk(tmp_path: Path, dtype: str, slope: float) -> None:
-    path, data = tmp_path / "image.nii", bytearray(content(dtype, slope=slope, intercept=1 - slope))
-    lost = np.array([np.nan, np.inf, -np.inf], dtype).tobytes()
-    data[HEADER : HEADER + len(lost)] = lost
-    path.write_bytes(data)
-    volume, expected = Volume.read(path), Volume.from_sitk(sitk.ReadImage(str(path)))
-    assert np.array_equal(volume.array, expected.array)
-    assert np.array_equal(volume.array.ravel()[:3], [1 - slope] * 3)
-
-
 def test_nifti_2_is_refused(tmp_path: Path) -> None:
     nibabel.save(nibabel.Nifti2Image(np.ones(SHAPE, np.int16), np.eye(4)), tmp_path / "image.nii")
-    with pytest.raises(VolumeError, match=r"cannot be read as an image: .*test_nifti_2_is_refused0/image\.nii"):
+    with pytest.raises(VolumeError, match=r"image\.nii is a NIfTI-2 file, expected NIfTI-1; convert it"):
         Volume.read(tmp_path / "image.nii")
