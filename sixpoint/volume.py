@@ -20,7 +20,7 @@ import SimpleITK as sitk
 from sixpoint._typing import Array, Vector
 from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
-from sixpoint.io import IMAGE_SUFFIXES, is_dicom, itk_message, read_image
+from sixpoint.io import IMAGE_SUFFIXES, is_dicom, itk_message, read_image, write_nifti
 
 __all__ = ["VOXEL_TYPES", "Volume", "check_suffix", "check_voxels", "image_digest", "write_image"]
 
@@ -128,8 +128,8 @@ class Volume:
 
         Raises:
             VolumeError: When the file is missing, empty, damaged, of another kind, 2D, 4D, or not one number per voxel;
-                its header lacks or contradicts what places the image; the slices of a DICOM image are not of one kind and evenly
-                spaced, or lack what says so; or the header contradicts ``spacing``.
+                its header lacks or contradicts what places the image; the slices of a DICOM image are not of one kind
+                and evenly spaced, or lack what says so; or the header contradicts ``spacing``.
         """
         source = Path(path)
         if is_dicom(source):
@@ -190,21 +190,35 @@ def write_image(array: Array, geometry: Geometry, path: str | os.PathLike[str]) 
     """
     target = Path(path)
     check_suffix(target)
-    image = sitk.GetImageFromArray(array)
-    image.SetSpacing(geometry.spacing)
-    image.SetOrigin(geometry.origin)
-    image.SetDirection(geometry.direction)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".sixpoint-", dir=target.parent, ignore_cleanup_errors=True) as folder:
             made = Path(folder) / target.name
-            sitk.WriteImage(image, str(made), useCompression=True)
+            _write_new(array, geometry, made)
             _check_whole(made, voxel_bytes=array.nbytes)
             # The header last, where it has a file of its own.
             for part in sorted(Path(folder).iterdir(), key=lambda part: part == made):
                 _put(part, target.parent / part.name)
     except (RuntimeError, OSError, EOFError, zlib.error) as error:
         raise VolumeError(f"cannot write {target}: {itk_message(error)}") from error
+
+
+def _write_new(array: Array, geometry: Geometry, path: Path) -> None:
+    """Write voxels to a file that is not there yet.
+
+    A NIfTI file of an image that was read from NIfTI gets the fields of its header: other programs place images by
+    other ones of them, and put image and mask alike only if both have the same.
+    """
+    placement = geometry.nifti
+    # A geometry that was changed since is not that of the header.
+    if placement and placement.grid == geometry.packed() and path.name.endswith((".nii", ".nii.gz")):
+        write_nifti(array, placement, path)
+        return
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(geometry.spacing)
+    image.SetOrigin(geometry.origin)
+    image.SetDirection(geometry.direction)
+    sitk.WriteImage(image, str(path), useCompression=True)
 
 
 def check_suffix(path: str | os.PathLike[str]) -> None:

@@ -6,5 +6,14 @@ object stores need the gateway's or the exporter's dependencies.
 
 from sixpoint.io.images import IMAGE_SUFFIXES, ReadImage, is_dicom, itk_message, read_image
 from sixpoint.io.nifti_header import NiftiPlacement
+from sixpoint.io.nifti_writer import write_nifti
 
-__all__ = ["IMAGE_SUFFIXES", "NiftiPlacement", "ReadImage", "is_dicom", "itk_message", "read_image"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "NiftiPlacement",
+    "ReadImage",
+    "is_dicom",
+    "itk_message",
+    "read_image",
+    "write_nifti",
+]

@@ -44,8 +44,8 @@ def read_image(source: Path) -> ReadImage:
     """Read NIfTI, NRRD or MetaImage.
 
     Raises:
-        VolumeError: When the file is missing, empty, damaged or of another kind, or its header lacks or contradicts what
-            places the image.
+        VolumeError: When the file is missing, empty, damaged or of another kind, or its header lacks or contradicts
+            what places the image.
     """
     if not source.exists():
         raise VolumeError(f"no such file or folder: {source}")
