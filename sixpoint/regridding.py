@@ -1,4 +1,4 @@
-"""Whether two grids have their voxels at the same places, and how the indices of one become those of the other."""
+"""Put a mask onto its image's grid: by reordering axes, which is exact, or by nearest neighbours."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sixpoint._typing import Array, Index
+from sixpoint._typing import Array, Bools, Index, Ints, Points
 from sixpoint.geometry import Geometry
 
-__all__ = ["GridMap", "map_grid"]
+__all__ = ["GridMap", "grid_offset", "map_grid", "resample_nearest"]
 
 # How far apart the voxels of two grids may lie, in voxels: slices of a series may lie as far from an even spacing.
 _TOLERANCE = 0.1
@@ -76,3 +76,27 @@ def map_grid(old: Geometry, new: Geometry) -> GridMap | None:
     a, b, c = (int(axis) for axis in np.abs(whole).argmax(axis=1))
     signs = whole.sum(axis=1) < 0
     return GridMap((a, b, c), (bool(signs[0]), bool(signs[1]), bool(signs[2])), tuple(map(int, offset)))  # type: ignore[arg-type]  # three
+
+
+def resample_nearest(mask: Bools, source: Geometry, target: Geometry) -> Bools:
+    """Resample a mask: each voxel [z, y, x] of the target grid gets the value of the nearest one, 0 outside."""
+    result = np.zeros(target.shape, np.bool_)
+    y, x = np.meshgrid(np.arange(target.size[1]), np.arange(target.size[0]), indexing="ij")
+    for z in range(target.size[2]):
+        plane = np.stack([x.reshape(-1), y.reshape(-1), np.full(x.size, z)], axis=1)
+        nearest: Ints = np.floor(source.point_to_index(target.index_to_point(plane)) + 0.5).astype(np.int32)
+        inside = np.all((nearest >= 0) & (nearest < source.size), axis=1)
+        i, j, k = nearest[inside].T
+        result[z].reshape(-1)[inside] = mask[k, j, i]
+    return result
+
+
+def grid_offset(source: Geometry, target: Geometry) -> float:
+    """Largest distance in mm from a corner of one grid to the nearest corner of the other."""
+    own, other = source.index_to_point(_corners(source)), target.index_to_point(_corners(target))
+    return float(np.linalg.norm(own[:, None] - other[None], axis=2).min(axis=0).max())
+
+
+def _corners(geometry: Geometry) -> Points:
+    """Indices (x, y, z) of the eight corners, shape [8, 3]."""
+    return np.array(list(itertools.product((0, 1), repeat=3)), np.float64) * (np.array(geometry.size) - 1)

@@ -10,6 +10,7 @@ import numpy as np
 from exporter.parity.inputs import ParityInputs, network_inputs
 from sixpoint._typing import Points
 from sixpoint.errors import InvalidArgument, PromptError
+from sixpoint.labels import whole_labels
 from sixpoint.model_spec import ModelSpec, Task
 from sixpoint.prompts import ExtremePoints
 from sixpoint.volume import Volume, check_voxels
@@ -69,7 +70,10 @@ def _prompts(image: Volume, path: Path) -> Iterator[Points]:
     shift = np.linalg.norm(image_grid.index_to_point(corners) - label_grid.index_to_point(corners), axis=1).max()
     if image_grid.size != label_grid.size or shift > 0.5 * min(image_grid.spacing):
         raise InvalidArgument(f"--calibrate: {path} has another grid than its image")
-    numbers = label.geometry.orientation.to_canonical(label.array)
+    try:
+        numbers = label.geometry.orientation.to_canonical(whole_labels(label.array))
+    except ValueError as error:
+        raise InvalidArgument(f"--calibrate: {path} {error}") from error
     for number in np.unique(numbers):
         if number > 0:
             try:

@@ -35,6 +35,7 @@ from sixpoint.cli.prompts import (
     MaskOption,
     PointsFileOption,
     PointsOption,
+    ResampleOption,
     mask_file,
     place_masks,
     read_prompts,
@@ -64,6 +65,7 @@ def annotate(
     points_file: PointsFileOption = None,
     box: BoxOption = "",
     mask: MaskOption = "",
+    resample: ResampleOption = False,
     click: ClicksOption = None,
     frame: FrameOption = "",
     model: Annotated[
@@ -92,7 +94,7 @@ def annotate(
         )
     check_outputs(output, preview, inputs=(image, points_file, mask_file(mask)))
     volume = read_image(image, spacing=spacing, series=series)
-    prompts = place_masks(prompts, volume.geometry)
+    prompts = place_masks(prompts, volume.geometry, resample=resample)
     # The gateway checks the prompts as well, but only after the upload.
     for prompt in prompts:
         prompt.to_index(volume.geometry)

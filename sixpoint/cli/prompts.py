@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.io import is_dicom
+from sixpoint.labels import object_of
 from sixpoint.mask import Mask
 from sixpoint.prompts import (
     Box,
@@ -33,6 +35,7 @@ __all__ = [
     "MaskOption",
     "PointsFileOption",
     "PointsOption",
+    "ResampleOption",
     "mask_file",
     "place_masks",
     "read_prompts",
@@ -55,6 +58,9 @@ MaskOption = Annotated[
         "segment 2 of a DICOM SEG.",
         metavar="FILE[:LABEL]",
     ),
+]
+ResampleOption = Annotated[
+    bool, typer.Option("--resample", help="Resample the mask of --mask to the image's grid, by nearest neighbours.")
 ]
 ClicksOption = Annotated[
     list[str] | None,
@@ -116,17 +122,20 @@ def mask_file(text: str) -> Path | None:
     return Path(name if separator and not Path(text).exists() else text) if text else None
 
 
-def place_masks(prompts: Sequence[Prompt], geometry: Geometry) -> tuple[Prompt, ...]:
-    """Put masks on the grid of the image, as far as that is exact.
+def place_masks(prompts: Sequence[Prompt], geometry: Geometry, *, resample: bool) -> tuple[Prompt, ...]:
+    """Put masks on the grid of the image.
 
     Args:
         prompts: Prompts to place.
         geometry: Geometry of the image.
+        resample: Whether masks on another grid are resampled.
 
     Raises:
         PromptError: A mask lies on another grid than the image, or extends beyond it.
     """
-    return tuple(prompt.on_grid(geometry) if isinstance(prompt, InitialMask) else prompt for prompt in prompts)
+    return tuple(
+        prompt.on_grid(geometry, resample=resample) if isinstance(prompt, InitialMask) else prompt for prompt in prompts
+    )
 
 
 def _read_mask(text: str) -> InitialMask:
@@ -145,7 +154,11 @@ def _read_mask(text: str) -> InitialMask:
     if separator and label and not label.isdecimal():
         name, label = text, ""
     volume = Volume.read(name)
-    array = volume.array == int(label) if label else volume.array != 0
-    if not array.any():
-        raise VolumeError(f"{name} has {f'no voxel of label {label}' if label else 'only voxels of value 0'}")
-    return InitialMask.of(Mask(array.astype("uint8"), volume.geometry))
+    try:
+        inside = object_of(volume.array, int(label) if label else None)
+    except ValueError as error:
+        example = f": {name}:LABEL" if "choose one" in str(error) else ""
+        raise VolumeError(f"{name} {error}{example}") from error
+    if not inside.any():
+        raise VolumeError(f"{name} has only voxels of value 0")
+    return InitialMask.of(Mask(inside.view(np.uint8), volume.geometry))

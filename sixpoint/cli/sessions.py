@@ -33,6 +33,7 @@ from sixpoint.cli.prompts import (
     MaskOption,
     PointsFileOption,
     PointsOption,
+    ResampleOption,
     mask_file,
     place_masks,
     read_prompts,
@@ -98,6 +99,7 @@ def resume(
     points_file: PointsFileOption = None,
     box: BoxOption = "",
     mask: MaskOption = "",
+    resample: ResampleOption = False,
     click: ClicksOption = None,
     frame: FrameOption = "",
     segment: Annotated[int, typer.Option(min=1, max=255, help="Number of the object: its label in saved masks.")] = 1,
@@ -126,7 +128,7 @@ def resume(
     with Client(server, timeout=Timeout(call=timeout), retry=CLI_RETRY) as client:
         session = client.resume(session_id, volume)
         _check_steps(session, segment, reset=reset, undo=undo, redo=redo)
-        prompts = place_masks(prompts, session.geometry)
+        prompts = place_masks(prompts, session.geometry, resample=resample)
         for prompt in prompts:
             prompt.to_index(session.geometry)
         if model:

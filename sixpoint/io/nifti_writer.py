@@ -31,9 +31,9 @@ def write_nifti(array: Array, placement: NiftiPlacement, path: Path) -> None:
     # Imported late: it takes as long as all the rest of sixpoint.
     from nibabel.nifti1 import Nifti1Header
 
-    header = Nifti1Header(endianness="<")  # type: ignore[no-untyped-call]
-    header.set_data_dtype(array.dtype)  # type: ignore[no-untyped-call]
-    header.set_data_shape(array.shape[::-1])  # type: ignore[no-untyped-call]
+    header = Nifti1Header(endianness="<")
+    header.set_data_dtype(array.dtype)
+    header.set_data_shape(array.shape[::-1])
     fields = {
         "magic": b"n+1",
         "vox_offset": HEADER_BYTES,

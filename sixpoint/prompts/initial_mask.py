@@ -9,8 +9,9 @@ import numpy as np
 from sixpoint._typing import Array, Bools, Index, Points
 from sixpoint.errors import InternalError, PromptError, Violation
 from sixpoint.geometry import Geometry
-from sixpoint.mask import Mask, PackedMask, pack, voxels_of
-from sixpoint.regridding import map_grid
+from sixpoint.labels import object_of
+from sixpoint.mask import Mask, PackedMask, pack, unpack, voxels_of
+from sixpoint.regridding import grid_offset, map_grid, resample_nearest
 
 __all__ = ["InitialMask"]
 
@@ -32,36 +33,43 @@ class InitialMask:
         """Make a prompt of a mask on the image's own grid.
 
         Args:
-            mask: Array [z, y, x], not 0 inside the object; or a :class:`~sixpoint.mask.Mask`, whose geometry must then
-                be that of the image.
+            mask: Array [z, y, x] with one label, above 0, inside the object, and 0 or NaN outside; or a
+                :class:`~sixpoint.mask.Mask`, whose geometry must then be that of the image.
 
         Raises:
-            PromptError: The mask is not 3D, or is empty.
+            PromptError: The mask is not 3D, is empty, has several labels, or numbers that are no labels.
         """
         array, grid = (mask.array, mask.geometry) if isinstance(mask, Mask) else (np.asarray(mask), None)
         if array.ndim != 3:
             raise PromptError(f"mask: expected an array [z, y, x], got one of shape {array.shape}")
-        packed = pack(array != 0, (0, 0, 0))
+        try:
+            inside = object_of(array)
+        except ValueError as error:
+            raise PromptError(f"mask: it {error}", violations=(Violation("mask", "one object"),)) from error
+        packed = pack(inside, (0, 0, 0))
         if not packed.voxel_count:
             raise _empty()
         return cls(packed, grid or (array.shape[2], array.shape[1], array.shape[0]))
 
-    def on_grid(self, geometry: Geometry) -> InitialMask:
+    def on_grid(self, geometry: Geometry, *, resample: bool = False) -> InitialMask:
         """Return the mask on the grid of an image that has its voxels at the same places.
 
-        The axes of the mask may be flipped or in another order, and its grid may be a part of the image's.
+        The axes of the mask may be flipped or in another order, and its grid may be a part of the image's: this is
+        exact.
 
         Args:
             geometry: Geometry of the image.
+            resample: Whether a mask whose voxels lie at other places is resampled by nearest neighbours.
 
         Raises:
-            PromptError: The voxels lie at other places, or the object exceeds the image.
+            PromptError: The voxels lie at other places, and are not to be resampled; or the object exceeds the image,
+                or lies outside it.
         """
-        if not isinstance(self.grid, Geometry) or self.grid.same_grid(geometry):
+        if not isinstance(self.grid, Geometry) or self.packed.base_revision or self.grid.same_grid(geometry):
             return self
         grid_map = map_grid(self.grid, geometry)
         if grid_map is None:
-            raise _other_grid(geometry)
+            return self._resampled(self.grid, geometry, resample=resample)
         array, lower = grid_map.apply(self.voxels(), self.packed.lower)
         inside = all(
             first >= 0 and first + count <= size
@@ -70,6 +78,15 @@ class InitialMask:
         if not inside:
             raise PromptError(f"mask: the object exceeds the image of size {geometry.size}; give a mask of this image")
         return InitialMask(pack(array, lower), geometry)
+
+    def _resampled(self, grid: Geometry, geometry: Geometry, *, resample: bool) -> InitialMask:
+        if not resample:
+            raise _other_grid(grid, geometry)
+        self.voxels()  # A damaged mask is a PromptError.
+        placed = resample_nearest(unpack(self.packed, grid.size).view(np.bool_), grid, geometry)
+        if not placed.any():
+            raise PromptError("mask: it lies outside the image; is it a mask of another image?")
+        return InitialMask(pack(placed, (0, 0, 0)), geometry)
 
     def to_index(self, geometry: Geometry) -> Points:
         """First and last voxel (x, y, z) of the mask's box, shape [2, 3].
@@ -88,7 +105,7 @@ class InitialMask:
             self.grid.same_grid(geometry) if isinstance(self.grid, Geometry) else self.grid in (None, geometry.size)
         )
         if not same_grid:
-            raise _other_grid(geometry)
+            raise _other_grid(self.grid, geometry)
         if not all(0 <= a < b <= n for a, b, n in zip(packed.lower, packed.upper, geometry.size, strict=True)):
             raise PromptError(
                 f"mask: its box {packed.lower} to {packed.upper} is empty, or exceeds the image of size "
@@ -112,9 +129,12 @@ class InitialMask:
         return voxels
 
 
-def _other_grid(geometry: Geometry) -> PromptError:
+def _other_grid(grid: Geometry | Index | None, geometry: Geometry) -> PromptError:
+    size = grid.size if isinstance(grid, Geometry) else grid
+    off = f", {grid_offset(grid, geometry):.2f} mm off at a corner" if isinstance(grid, Geometry) else ""
     return PromptError(
-        f"mask: it lies on another grid than the image; resample it to the image's grid first (size {geometry.size})"
+        f"mask: it lies on another grid than the image (size {size}{off}; the image has {geometry.size}); resample it "
+        "to the image's grid first, or use --resample, or InitialMask.on_grid(geometry, resample=True)"
     )
 
 

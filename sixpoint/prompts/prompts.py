@@ -12,6 +12,7 @@ import numpy as np
 from sixpoint._typing import Array, Points
 from sixpoint.errors import PromptError, Violation
 from sixpoint.geometry import Geometry
+from sixpoint.labels import whole_labels
 from sixpoint.prompts.initial_mask import InitialMask
 
 __all__ = ["Box", "Click", "ExtremePoints", "Frame", "InitialMask", "Point", "Prompt"]
@@ -102,12 +103,15 @@ class ExtremePoints:
         """The six exact extreme points of a mask: on each face of its box, the object's voxel nearest to their middle.
 
         Args:
-            mask: Mask [z, y, x], not 0 inside the object.
+            mask: Mask [z, y, x], not 0 inside the object, and 0 or NaN outside.
 
         Raises:
-            PromptError: The mask is empty.
+            PromptError: The mask is empty, or has numbers that are no labels.
         """
-        array = np.asarray(mask)
+        try:
+            array = whole_labels(np.asarray(mask))
+        except ValueError as error:
+            raise PromptError(f"mask: it {error}") from error
         if not array.any():
             raise PromptError("an empty mask has no extreme points")
         points: list[Point] = []

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from sixpoint._typing import Array
 from sixpoint.errors import DatasetError, VolumeError
 from sixpoint.geometry import Geometry
+from sixpoint.labels import whole_labels
 from sixpoint.volume import Volume, check_voxels
 
 __all__ = ["Case", "Dataset", "LabelledVolume", "Split", "read_case", "read_dataset", "split_cases"]
@@ -122,15 +123,14 @@ def read_case(case: Case, labels: Mapping[int, str]) -> LabelledVolume:
     try:
         image, label = Volume.read(case.image), Volume.read(case.label)
         check_voxels(image.array)
-        check_voxels(label.array)
+        numbers = whole_labels(label.array).astype(np.int32)
     except VolumeError as error:
         raise DatasetError(f"case {case.name}: {error.message}") from error
+    except ValueError as error:
+        raise DatasetError(f"case {case.name}: {case.label} {error}") from error
     # Image and labels are oriented separately: labels are often saved by another program, with other axes.
     geometry = image.geometry.canonical()
     _check_same_grid(case, geometry, label.geometry.canonical())
-    numbers = np.rint(label.array).astype(np.int32)
-    if not np.array_equal(numbers, label.array) or numbers.min() < 0:
-        raise DatasetError(f"case {case.name}: labels must be whole numbers, 0 or greater")
     if labels:
         unknown = sorted(set(np.unique(numbers).tolist()) - {0, *labels})
         if unknown:

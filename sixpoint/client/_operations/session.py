@@ -73,11 +73,13 @@ class SessionOperations:
         Raises:
             PromptError: A mask to correct lies on another grid than the image.
         """
-        for prompt in prompts:
+        placed = list(prompts)
+        for number, prompt in enumerate(placed):
             # The grid of a mask is not sent, so the gateway cannot compare it with the image's.
             if isinstance(prompt, InitialMask):
-                prompt.to_index(self.geometry)
-        return annotation_pb.AnnotateRequest(prompts=map(prompt_to_message, prompts))
+                placed[number] = mask = prompt.on_grid(self.geometry)
+                mask.to_index(self.geometry)
+        return annotation_pb.AnnotateRequest(prompts=map(prompt_to_message, placed))
 
     def undo(self, segment: int) -> Operation[Mask]:
         """Undo the last step of a segment, and return its new mask."""

@@ -1,0 +1,94 @@
+"""The numbers in masks and label maps: which voxels are the object.
+
+Everything that takes a mask goes through here: ``--mask``, initial masks, the trainer's and the exporter's datasets.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sixpoint._typing import Array, Bools
+
+__all__ = ["object_of", "whole_labels"]
+
+# Resampling and float16 put labels this far from whole numbers; fractions of a probability map lie farther.
+_TOLERANCE = 1e-3
+# Labels that a message names.
+_NAMED = 10
+
+
+def whole_labels(values: Array) -> npt.NDArray[np.integer[Any]]:
+    """Return the labels of a mask or label map as whole numbers.
+
+    Args:
+        values: Voxels; NaN counts as background, as some programs write it outside the object.
+
+    Raises:
+        ValueError: A number is a fraction, negative or infinite; the message has no subject.
+    """
+    if values.dtype == np.bool_:
+        return values.view(np.uint8)
+    if values.dtype.kind in "iu":
+        if values.size and values.dtype.kind == "i" and values.min() < 0:
+            raise ValueError(f"has the label {values.min()}, expected whole numbers from 0 on; is it an image?")
+        return values
+    if values.dtype.kind != "f":
+        raise ValueError(f"has numbers of the type {values.dtype}, expected whole numbers")
+    filled = np.where(np.isnan(values), 0, values).astype(np.promote_types(values.dtype, np.float32), copy=False)
+    labels = np.rint(filled)
+    if not np.isfinite(filled).all():
+        raise ValueError("has infinite numbers, expected labels")
+    off = np.abs(filled - labels) > _TOLERANCE
+    if off.any():
+        raise ValueError(
+            f"has {np.count_nonzero(off)} voxels with fractions, such as {filled[off].flat[0]:.4g}, expected whole "
+            "numbers; is it a probability map? Threshold it first"
+        )
+    if labels.size and labels.min() < 0:
+        raise ValueError(f"has the label {labels.min():g}, expected whole numbers from 0 on; is it an image?")
+    if labels.size and labels.max() >= 2**31:
+        raise ValueError(f"has the label {labels.max():g}, expected labels below 2147483648")
+    return labels.astype(np.int32)
+
+
+def object_of(values: Array, label: int | None = None) -> Bools:
+    """Return the voxels of the one object that a mask or label map holds, or of one of its labels.
+
+    Args:
+        values: Voxels, as :func:`whole_labels` takes them.
+        label: Label of the object; None: the only one.
+
+    Raises:
+        ValueError: The numbers are no labels; the label is 0 or has no voxel; or there are several and none is
+            chosen. The message has no subject.
+    """
+    if values.dtype == np.bool_ and label is None:
+        return values
+    labels = whole_labels(values)
+    if label is not None:
+        if label < 1:
+            raise ValueError(f"is asked for label {label}, which is the background; expected a label from 1 on")
+        chosen = labels == label
+        if not chosen.any():
+            raise ValueError(f"has no voxel of label {label}; it has {_listed(_present(labels))}")
+        return chosen
+    inside = labels != 0
+    # Only a mask of several labels needs the list of them.
+    if labels.size and not np.array_equal(labels == labels.max(), inside) and len(present := _present(labels)) > 1:
+        raise ValueError(f"has several labels ({_listed(present)}), expected one object; choose one")
+    return inside
+
+
+def _present(labels: npt.NDArray[np.integer[Any]]) -> list[int]:
+    """The labels that have voxels."""
+    return [int(number) for number in np.unique(labels) if number]
+
+
+def _listed(labels: list[int]) -> str:
+    if not labels:
+        return "only voxels of value 0"
+    more = f" and {len(labels) - _NAMED} more" if len(labels) > _NAMED else ""
+    return ", ".join(map(str, labels[:_NAMED])) + more

@@ -1,0 +1,82 @@
+"""The numbers in masks: what is the object, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from sixpoint.errors import PromptError
+from sixpoint.labels import object_of, whole_labels
+from sixpoint.prompts import ExtremePoints, InitialMask
+
+BLOCK = np.zeros((6, 7, 8), np.float32)
+BLOCK[1:4, 2:5, 3:7] = 1
+
+
+def with_value(value: float, dtype: str = "f4") -> npt.NDArray[Any]:
+    """The block, with another number in one voxel outside it."""
+    result = BLOCK.astype(dtype)
+    result[5, 6, 7] = value
+    return result
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "i2", "u4", "f2", "f4", "f8"])
+def test_a_mask_of_any_type_is_its_object(dtype: str) -> None:
+    assert np.array_equal(object_of(BLOCK.astype(dtype)), BLOCK > 0)
+    assert np.array_equal(object_of(BLOCK.astype(dtype), 1), BLOCK > 0)
+
+
+def test_nan_is_not_the_object() -> None:
+    mask = np.where(BLOCK > 0, np.float32(1), np.float32(np.nan))
+    assert np.array_equal(object_of(mask), BLOCK > 0)
+    assert InitialMask.of(mask).packed.voxel_count == 36
+    assert ExtremePoints.of_mask(mask) == ExtremePoints.of_mask(BLOCK)
+
+
+@pytest.mark.parametrize("near", [3.0000458, 2.9999, 3.0009])
+def test_labels_that_are_nearly_whole_are_rounded(near: float) -> None:
+    labels = BLOCK * 3
+    labels[2] *= near / 3
+    assert np.array_equal(object_of(labels), BLOCK > 0)
+    assert np.array_equal(object_of(labels, 3), BLOCK > 0)
+
+
+@pytest.mark.parametrize(
+    ("mask", "label", "complaint"),
+    [
+        (BLOCK * 0.7, None, r"36 voxels with fractions, such as 0\.7.* Threshold it first"),
+        (with_value(2.01), None, "1 voxels with fractions"),
+        (with_value(np.inf), None, "infinite"),
+        (with_value(-1), None, "label -1, expected whole numbers from 0 on"),
+        (with_value(-1, "i2"), None, "label -1, expected whole numbers from 0 on"),
+        (with_value(2), None, r"several labels \(1, 2\), expected one object; choose one"),
+        (with_value(7, "u1"), None, r"several labels \(1, 7\)"),
+        (BLOCK, 0, "label 0, which is the background"),
+        (BLOCK * 2, 1, "no voxel of label 1; it has 2"),
+        (BLOCK * 0, 1, "it has only voxels of value 0"),
+        (BLOCK.astype(np.complex64), None, "expected whole numbers"),
+    ],
+)
+def test_what_is_no_object_is_refused(mask: npt.NDArray[Any], label: int | None, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        object_of(mask, label)
+
+
+@pytest.mark.parametrize("mask", [BLOCK * 0.7, with_value(2), with_value(-1), with_value(np.inf)])
+def test_an_initial_mask_is_one_object(mask: npt.NDArray[Any]) -> None:
+    with pytest.raises(PromptError, match="mask: it has "):
+        InitialMask.of(mask)
+
+
+def test_a_message_names_a_few_of_many_labels() -> None:
+    with pytest.raises(ValueError, match=r"\(1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 20 more\)"):
+        object_of(np.arange(31).reshape(1, 1, 31))
+
+
+def test_label_maps_keep_their_labels() -> None:
+    labels = np.arange(30, dtype=np.float32).reshape(2, 3, 5)
+    assert np.array_equal(whole_labels(labels), np.arange(30).reshape(2, 3, 5))
+    assert whole_labels(np.zeros((0, 2, 2), np.int16)).size == 0
