@@ -34,6 +34,7 @@ from sixpoint.cli.prompts import (
     FrameOption,
     MaskOption,
     PointsFileOption,
+    PointsListOption,
     PointsOption,
     ResampleOption,
     mask_file,
@@ -44,7 +45,7 @@ from sixpoint.client import Client, Session, Timeout
 from sixpoint.errors import VolumeError
 from sixpoint.mask import Mask
 from sixpoint.preview import render_preview, save_preview
-from sixpoint.prompts import Click, Prompt
+from sixpoint.prompts import Click, ExtremePoints, Prompt
 from sixpoint.report import Step, report, report_table
 from sixpoint.volume import Volume
 
@@ -63,6 +64,7 @@ def annotate(
     output: Annotated[Path, typer.Option("--output", "-o", help="Mask to write: .nii.gz, .nrrd, .mha, ...")],
     points: PointsOption = "",
     points_file: PointsFileOption = None,
+    points_list: PointsListOption = "",
     box: BoxOption = "",
     mask: MaskOption = "",
     resample: ResampleOption = False,
@@ -87,7 +89,9 @@ def annotate(
     by a mask to correct. Clicks then correct the mask. With a model that takes clicks only, the first click begins the
     object.
     """
-    prompts = read_prompts(points=points, points_file=points_file, box=box, mask=mask, clicks=click, frame=frame)
+    prompts = read_prompts(
+        points=points, points_file=points_file, box=box, mask=mask, clicks=click, frame=frame, points_list=points_list
+    )
     if not prompts:
         raise typer.BadParameter(
             "no prompt: give --points, --points-file, --box or --mask; for a model that takes clicks only, --click"
@@ -135,10 +139,12 @@ def draw_preview(volume: Volume, mask: Mask, prompts: Sequence[Prompt]) -> Image
     Args:
         volume: Image to draw.
         mask: Mask to outline.
-        prompts: Prompts to mark; negative clicks have a colour of their own.
+        prompts: Prompts whose points and clicks to mark, negative clicks in a colour of their own. The corners of boxes
+            and masks are no points that a person clicked.
     """
-    placed = [(prompt, prompt.to_index(volume.geometry)) for prompt in prompts]
-    included = [index for prompt, index in placed if not isinstance(prompt, Click) or prompt.positive]
+    clicked = [prompt for prompt in prompts if isinstance(prompt, Click | ExtremePoints)]
+    placed = [(prompt, prompt.to_index(volume.geometry)) for prompt in clicked]
+    included = [index for prompt, index in placed if isinstance(prompt, ExtremePoints) or prompt.positive]
     excluded = [index[0] for prompt, index in placed if isinstance(prompt, Click) and not prompt.positive]
     points = np.concatenate(included or [np.empty((0, 3))])
     return render_preview(volume, mask.array, points, excluded=excluded)

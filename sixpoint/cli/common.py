@@ -100,7 +100,7 @@ def exit_code(error: errors.SixpointError) -> int:
 
 
 def read_image(image: Path, *, spacing: str, series: int | None) -> Volume:
-    """Read the image of a command.
+    """Read the image of a command, and print to stderr what its file lacks.
 
     Args:
         image: File or folder.
@@ -115,7 +115,10 @@ def read_image(image: Path, *, spacing: str, series: int | None) -> Volume:
         values = [float(part) for part in spacing.split(",")] if spacing else None
     except ValueError as error:
         raise typer.BadParameter(f"--spacing: expected X,Y,Z in mm, got {spacing!r}") from error
-    return Volume.read(image, spacing=values, series=series)
+    volume = Volume.read(image, spacing=values, series=series)
+    for note in volume.notes:
+        sys.stderr.write(f"note: {note}\n")
+    return volume
 
 
 @contextmanager

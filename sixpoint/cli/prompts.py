@@ -34,6 +34,7 @@ __all__ = [
     "FrameOption",
     "MaskOption",
     "PointsFileOption",
+    "PointsListOption",
     "PointsOption",
     "ResampleOption",
     "mask_file",
@@ -45,6 +46,9 @@ PointsOption = Annotated[str, typer.Option("--points", "-p", help='Six or more e
 PointsFileOption = Annotated[
     Path | None,
     typer.Option("--points-file", "-f", help="File with extreme points: .mrk.json, .fcsv, .json or .csv."),
+]
+PointsListOption = Annotated[
+    str, typer.Option("--points-list", help="Name or number of the list to read from a .mrk.json file with several.")
 ]
 BoxOption = Annotated[
     str,
@@ -75,14 +79,21 @@ ClicksOption = Annotated[
 FrameOption = Annotated[
     str,
     typer.Option(
-        help="Frame of all points, boxes and clicks: voxel (indices x,y,z), or lps or ras (patient coordinates in mm). "
-        "Default: voxel, or the frame of the points file."
+        help="Frame of the points, boxes and clicks that are typed: voxel (indices x,y,z), or lps or ras (patient "
+        "coordinates in mm). Default: voxel. A points file that names its frame keeps it."
     ),
 ]
 
 
 def read_prompts(
-    *, points: str, points_file: Path | None, box: str, mask: str, clicks: list[str] | None, frame: str
+    *,
+    points: str,
+    points_file: Path | None,
+    box: str,
+    mask: str,
+    clicks: list[str] | None,
+    frame: str,
+    points_list: str = "",
 ) -> tuple[Prompt, ...]:
     """Read the prompts of a command line: at most one that begins an object, and then the clicks.
 
@@ -92,26 +103,36 @@ def read_prompts(
         box: Text of ``--box``.
         mask: Text of ``--mask``.
         clicks: Texts of ``--click``.
-        frame: Name of ``--frame``; empty for the frame of the points file, or else voxels.
+        frame: Name of ``--frame``: the frame of what is typed, and of a points file that names none.
+        points_list: Text of ``--points-list``.
 
     Raises:
-        typer.BadParameter: More than one option begins an object.
+        typer.BadParameter: More than one option begins an object, or the frame of clicks beside a points file in mm is
+            not said.
         PromptError: A prompt cannot be read.
         VolumeError: The mask cannot be read.
     """
+    if points_list and not points_file:
+        raise typer.BadParameter("--points-list needs --points-file")
     if sum(map(bool, (points, points_file, box, mask))) > 1:
         raise typer.BadParameter("give only one of --points, --points-file, --box and --mask")
     named_frame = Frame.parse(frame) if frame else None
     start: ExtremePoints | Box | InitialMask | None = None
     if points_file:
-        start = read_points(points_file, frame=named_frame)
+        start = read_points(points_file, default_frame=named_frame or Frame.VOXEL, list_name=points_list)
     elif mask:
         start = _read_mask(mask)
     elif points:
         start = parse_points(points, frame=named_frame or Frame.VOXEL)
     elif box:
         start = parse_box(box, frame=named_frame or Frame.VOXEL)
-    click_frame = named_frame or (start.frame if isinstance(start, ExtremePoints | Box) else Frame.VOXEL)
+    if clicks and isinstance(start, ExtremePoints) and start.frame is not Frame.VOXEL and not named_frame:
+        # Slicer saves LPS and displays RAS: the file's frame is not the one of numbers read off the screen.
+        raise typer.BadParameter(
+            f"the points of {points_file} are in the frame {start.frame.value}; give the frame of --click: --frame "
+            "voxel, lps, or ras (what 3D Slicer displays)"
+        )
+    click_frame = named_frame or Frame.VOXEL
     corrections: list[Click] = [parse_click(text, frame=click_frame) for text in clicks or ()]
     return (*([start] if start else ()), *corrections)
 

@@ -32,6 +32,7 @@ from sixpoint.cli.prompts import (
     FrameOption,
     MaskOption,
     PointsFileOption,
+    PointsListOption,
     PointsOption,
     ResampleOption,
     mask_file,
@@ -97,6 +98,7 @@ def resume(
     session_id: SessionIdArgument,
     points: PointsOption = "",
     points_file: PointsFileOption = None,
+    points_list: PointsListOption = "",
     box: BoxOption = "",
     mask: MaskOption = "",
     resample: ResampleOption = False,
@@ -120,7 +122,9 @@ def resume(
     as_json: JsonOption = False,
 ) -> None:
     """Continue a session and list its steps."""
-    prompts = read_prompts(points=points, points_file=points_file, box=box, mask=mask, clicks=click, frame=frame)
+    prompts = read_prompts(
+        points=points, points_file=points_file, box=box, mask=mask, clicks=click, frame=frame, points_list=points_list
+    )
     check_outputs(output, preview, inputs=(image, points_file, mask_file(mask)))
     if preview and not image:
         raise typer.BadParameter("--preview needs --image")

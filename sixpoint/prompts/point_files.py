@@ -17,6 +17,7 @@ __all__ = ["parse_box", "parse_click", "parse_points", "read_points"]
 _SLICER_FRAMES = {"LPS": Frame.LPS, "RAS": Frame.RAS, "0": Frame.RAS, "1": Frame.LPS}
 # Status of a placed control point in .fcsv files; 0 is undefined, 1 a preview, 3 missing.
 _SLICER_DEFINED = "2"
+_SLICER_STATES = ("0", "1", "2", "3")
 
 
 def parse_points(text: str, *, frame: Frame) -> ExtremePoints:
@@ -58,20 +59,29 @@ def parse_click(text: str, *, frame: Frame) -> Click:
     return Click(_point(point.split(","), text), sign == "+", frame)
 
 
-def read_points(path: str | os.PathLike[str], *, frame: Frame | None = None) -> ExtremePoints:
+def read_points(
+    path: str | os.PathLike[str],
+    *,
+    frame: Frame | None = None,
+    default_frame: Frame = Frame.VOXEL,
+    list_name: str = "",
+) -> ExtremePoints:
     """Read the extreme points in a file.
 
-    * ``.mrk.json``: 3D Slicer markups, which name their frame (LPS or RAS).
+    * ``.mrk.json``: 3D Slicer markups, which name their frame (LPS or RAS); one list of control points.
     * ``.fcsv``: older 3D Slicer markups, which name their frame, too.
     * ``.json``: ``{"frame": "voxel", "points": [[x, y, z], ...]}``, or the bare list.
     * ``.csv``: one point per line, with or without the header ``x,y,z``.
 
     Args:
         path: Path of the file.
-        frame: Frame of points in files that name none; voxel indices by default.
+        frame: Frame that the file must have, if it names one, and the frame of a file that names none.
+        default_frame: Frame of a file that names none, if ``frame`` is not given.
+        list_name: Name, or number from 1, of the list to read from a ``.mrk.json`` file that holds several.
 
     Raises:
-        PromptError: The file cannot be read, or names another frame than ``frame``.
+        PromptError: The file cannot be read, names another frame than ``frame``, or has several lists and none is
+            chosen.
     """
     source = Path(path)
     name = source.name.lower()
@@ -81,7 +91,7 @@ def read_points(path: str | os.PathLike[str], *, frame: Frame | None = None) -> 
     except (OSError, UnicodeDecodeError) as error:
         raise PromptError(f"cannot read points from {source}: {error}") from error
     if name.endswith(".mrk.json"):
-        points, named = _markups(_json(text, source), source)
+        points, named = _markups(_json(text, source), source, list_name)
     elif name.endswith(".json"):
         points, named = _plain_json(_json(text, source), source)
     elif name.endswith(".fcsv"):
@@ -92,27 +102,55 @@ def read_points(path: str | os.PathLike[str], *, frame: Frame | None = None) -> 
         raise PromptError(f"{source}: points are read from .mrk.json, .fcsv, .json and .csv files")
     if named and frame and named is not frame:
         raise PromptError(f"{source} gives its points in the frame {named.value}, expected {frame.value}")
-    return ExtremePoints(points, named or frame or Frame.VOXEL)
+    return ExtremePoints(points, named or frame or default_frame)
 
 
 def _points(text: str) -> list[Point]:
     return [_point(part.split(","), part) for part in text.replace(";", " ").split()]
 
 
-def _markups(data: Any, source: Path) -> tuple[list[Point], Frame | None]:
+def _markups(data: Any, source: Path, list_name: str) -> tuple[list[Point], Frame | None]:
     try:
-        markup = data["markups"][0]
+        markup = _choose_list(data["markups"], source, list_name)
         frame = _SLICER_FRAMES[str(markup.get("coordinateSystem", "LPS")).upper()]
-        placed = [
-            point["position"]
-            for point in markup["controlPoints"]
-            if point.get("positionStatus", "defined") == "defined"
-        ]
+        placed = _placed(markup)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise PromptError(f"{source} is not a 3D Slicer markups file: no {error}") from error
     if markup.get("coordinateUnits", "mm") != "mm":
         raise PromptError(f"{source}: coordinates must be in mm, not {markup['coordinateUnits']}")
     return [_point(point, source) for point in placed], frame
+
+
+def _choose_list(lists: Any, source: Path, list_name: str) -> dict[str, Any]:
+    """The list of control points to read; without a name, the only one that has placed points.
+
+    Raises:
+        PromptError: There is no such list, or several have points; the message names them.
+    """
+    names = [str(markup.get("name") or number) for number, markup in enumerate(lists, 1)]
+    listed = ", ".join(f"{name} ({len(_placed(markup))} points)" for name, markup in zip(names, lists, strict=True))
+    if list_name:
+        chosen = [markup for name, markup in zip(names, lists, strict=True) if name == list_name]
+        if not chosen and list_name.isdecimal() and 1 <= int(list_name) <= len(lists):
+            chosen = [lists[int(list_name) - 1]]
+        if len(chosen) != 1:
+            raise PromptError(f"{source} has {len(chosen)} lists named {list_name}, expected one of: {listed}")
+    else:
+        chosen = [markup for markup in lists if _placed(markup)] or [lists[0]]
+        if len(chosen) > 1:
+            raise PromptError(
+                f"{source} has several lists of points, expected one: {listed}; choose one by its name or number, with "
+                "--points-list, or list_name="
+            )
+    result: dict[str, Any] = chosen[0]
+    return result
+
+
+def _placed(markup: dict[str, Any]) -> list[Any]:
+    """Positions of the control points that a person has placed."""
+    return [
+        point["position"] for point in markup["controlPoints"] if point.get("positionStatus", "defined") == "defined"
+    ]
 
 
 def _plain_json(data: Any, source: Path) -> tuple[list[Point], Frame | None]:
@@ -141,7 +179,12 @@ def _fcsv(text: str, source: Path) -> tuple[list[Point], Frame | None]:
         elif line.strip():
             # Columns: id, x, y, z, orientation (4), ..., associatedNodeID, and in newer files the position's status.
             cells = next(csv.reader([line]))
-            if cells[14:15] in ([], [""], [_SLICER_DEFINED]):
+            # A decimal comma makes more columns.
+            if not (len(cells) == 14 or (len(cells) == 16 and cells[14] in _SLICER_STATES)):
+                raise PromptError(
+                    f"{source}: expected rows of 14 or 16 columns, with decimal points, got {len(cells)}: {line}"
+                )
+            if cells[14:15] in ([], [_SLICER_DEFINED]):
                 points.append(_point(cells[1:4], line))
     return points, frame
 

@@ -224,3 +224,56 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(PromptError, match="cannot read points from"):
         read_points(tmp_path / "p.csv")
+
+
+def several_lists(*lists: tuple[str, int]) -> dict[str, Any]:
+    """Markups of several lists: name and number of points of each, its first coordinate being the list's number."""
+    return {
+        "markups": [
+            {
+                **({"name": name} if name else {}),
+                "coordinateSystem": "LPS",
+                "controlPoints": [{"position": [number, n, 0]} for n in range(count)],
+            }
+            for number, (name, count) in enumerate(lists, 1)
+        ]
+    }
+
+
+def test_one_of_several_lists_is_chosen_by_name_or_number(tmp_path: Path) -> None:
+    path = file(tmp_path, "F.mrk.json", several_lists(("liver", 6), ("", 7)))
+    with pytest.raises(PromptError, match=r"several lists of points, expected one: liver \(6 points\), 2 \(7 points\)"):
+        read_points(path)
+    assert read_points(path, list_name="liver").points[0][0] == 1
+    assert len(read_points(path, list_name="2").points) == 7
+    assert read_points(path, list_name="1").points[0][0] == 1
+    with pytest.raises(PromptError, match=r"0 lists named spleen, expected one of: liver"):
+        read_points(path, list_name="spleen")
+
+
+def test_lists_without_points_are_no_choice(tmp_path: Path) -> None:
+    path = file(tmp_path, "F.mrk.json", several_lists(("", 0), ("liver", 6), ("", 0)))
+    assert len(read_points(path).points) == 6
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "id0,1,0,2,0,3,0,0,0,0,1,1,1,0,F-0,,",
+        "id0,1,0,2,3,0,0,0,1,1,1,0,F-0,,",
+        "id0,1,0,2,0,3,0,0,0,1,1,1,0,F-0,,",
+        "id0,1,2,3,0,0,0,1,1,1,0,F-0,,,7,0",
+        "id0,1,2,3",
+    ],
+    ids=["three commas", "one comma", "two commas", "unknown status", "short"],
+)
+def test_a_row_of_old_markups_of_another_width_is_refused(tmp_path: Path, row: str) -> None:
+    good = "id1,4,5.25,-6,0,0,0,1,1,1,0,F-1,,\n"
+    with pytest.raises(PromptError, match=r"F\.fcsv: expected rows of 14 or 16 columns, with decimal points, got"):
+        read_points(file(tmp_path, "F.fcsv", f"# CoordinateSystem = LPS\n{good}{row}\n"))
+
+
+def test_the_default_frame_is_that_of_files_without_one(tmp_path: Path) -> None:
+    own = file(tmp_path, "F.mrk.json", markups("LPS"))
+    assert read_points(own, default_frame=Frame.RAS).frame is Frame.LPS
+    assert read_points(file(tmp_path, "p.json", POINTS), default_frame=Frame.RAS).frame is Frame.RAS

@@ -1,0 +1,140 @@
+"""Options that give prompts: frames, masks, and what a picture marks. No gateway is needed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+
+from sixpoint.cli.annotate import draw_preview
+from sixpoint.cli.common import read_image
+from sixpoint.cli.prompts import read_prompts
+from sixpoint.errors import VolumeError
+from sixpoint.geometry import Geometry
+from sixpoint.mask import Mask, unpack
+from sixpoint.prompts import Box, Click, ExtremePoints, Frame, InitialMask, Prompt
+from sixpoint.volume import Volume
+from tests.sixpoint.cli.command_line import Run
+from tests.support.images import noisy_volume
+
+POINTS = [[5, 18, 16], [35, 18, 16], [20, 5, 16], [20, 31, 16], [20, 18, 4], [20, 18, 28]]
+GRID = Geometry((8, 7, 6))
+OBJECT = np.zeros(GRID.shape, np.uint8)
+OBJECT[2:4, 2:5, 3:6] = 1
+
+
+def prompts(**options: Any) -> tuple[Prompt, ...]:
+    nothing: dict[str, Any] = {"points": "", "points_file": None, "box": "", "mask": "", "clicks": None, "frame": ""}
+    return read_prompts(**nothing | options)
+
+
+@pytest.fixture
+def markups(tmp_path: Path) -> Path:
+    """Points as 3D Slicer saves them, in LPS."""
+    path = tmp_path / "F.mrk.json"
+    points = [{"position": point} for point in POINTS]
+    path.write_text(json.dumps({"markups": [{"coordinateSystem": "LPS", "controlPoints": points}]}))
+    return path
+
+
+@pytest.mark.parametrize("frame", ["ras", "lps", "voxel"])
+def test_the_frame_is_that_of_the_click_and_the_file_keeps_its_own(markups: Path, frame: str) -> None:
+    start, click = prompts(points_file=markups, clicks=["+1,2,3"], frame=frame)
+    assert isinstance(start, ExtremePoints)
+    assert start.frame is Frame.LPS
+    assert click == Click((1, 2, 3), True, Frame(frame))
+
+
+def test_a_click_beside_points_in_mm_needs_a_frame(markups: Path) -> None:
+    with pytest.raises(typer.BadParameter, match="are in the frame lps; give the frame of --click: --frame"):
+        prompts(points_file=markups, clicks=["+1,2,3"])
+    assert prompts(points_file=markups)[0] == ExtremePoints([(x, y, z) for x, y, z in POINTS], Frame.LPS)
+
+
+def test_the_frame_is_that_of_a_file_without_one(tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text(json.dumps(POINTS))
+    start, click = prompts(points_file=tmp_path / "p.json", clicks=["-1,2,3"])
+    assert (start.frame, click.frame) == (Frame.VOXEL, Frame.VOXEL)  # type: ignore[union-attr]
+    start, click = prompts(points_file=tmp_path / "p.json", clicks=["-1,2,3"], frame="ras")
+    assert (start.frame, click.frame) == (Frame.RAS, Frame.RAS)  # type: ignore[union-attr]
+
+
+def given_mask(path: Path, array: Any, label: str = "") -> InitialMask:
+    Volume(array, GRID).write(path)
+    (mask,) = prompts(mask=f"{path}{label}")
+    assert isinstance(mask, InitialMask)
+    return mask
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+def test_nan_is_not_the_object_in_any_format(tmp_path: Path, suffix: str) -> None:
+    mask = given_mask(tmp_path / f"mask{suffix}", np.where(OBJECT > 0, 1, np.nan).astype(np.float32))
+    assert np.array_equal(unpack(mask.packed, GRID.size), OBJECT)
+
+
+@pytest.mark.parametrize("label", ["", ":6"])
+def test_a_label_that_was_resampled_is_whole(tmp_path: Path, label: str) -> None:
+    mask = given_mask(tmp_path / "mask.nii.gz", (OBJECT * 5.999999).astype(np.float32), label)
+    assert np.array_equal(unpack(mask.packed, GRID.size), OBJECT)
+
+
+@pytest.mark.parametrize(
+    ("array", "label", "complaint"),
+    [
+        (
+            OBJECT * np.float32(0.4),
+            "",
+            r"mask\.nii\.gz has 18 voxels with fractions.* probability map\? Threshold it first",
+        ),
+        (OBJECT, ":0", r"mask\.nii\.gz is asked for label 0, which is the background"),
+        (OBJECT, ":3", r"mask\.nii\.gz has no voxel of label 3; it has 1"),
+        (OBJECT * 0, "", r"mask\.nii\.gz has only voxels of value 0"),
+        (OBJECT + 1, "", r"several labels \(1, 2\), expected one object; choose one: .*mask\.nii\.gz:LABEL"),
+    ],
+    ids=["probabilities", "label 0", "absent label", "empty", "several labels"],
+)
+def test_a_file_that_is_no_mask_is_refused(tmp_path: Path, array: Any, label: str, complaint: str) -> None:
+    with pytest.raises(VolumeError, match=complaint):
+        given_mask(tmp_path / "mask.nii.gz", array, label)
+
+
+def test_a_mask_on_another_grid_is_refused_before_the_upload(tmp_path: Path, run: Run) -> None:
+    noisy_volume().write(tmp_path / "ct.nii.gz")
+    Volume(OBJECT, GRID).write(tmp_path / "mask.nii.gz")
+    code, _, err = run(
+        "annotate", tmp_path / "ct.nii.gz", "--mask", tmp_path / "mask.nii.gz", "-o", tmp_path / "m.nrrd"
+    )
+    assert code == 3
+    assert "another grid than the image (size (8, 7, 6)" in err
+    assert "--resample" in err
+
+
+def test_a_picture_marks_only_what_was_clicked() -> None:
+    volume = noisy_volume()
+    array = np.zeros(volume.array.shape, np.uint8)
+    array[10:20, 10:20, 10:20] = 1
+    mask = Mask(array, volume.geometry)
+    bare = pixels(draw_preview(volume, mask, []))
+    assert np.array_equal(
+        pixels(draw_preview(volume, mask, [InitialMask.of(mask), Box((5, 5, 5), (15, 15, 15))])), bare
+    )
+    assert not np.array_equal(pixels(draw_preview(volume, mask, [Click((15, 15, 15))])), bare)
+
+
+def pixels(picture: Image.Image) -> Any:
+    return np.asarray(picture)
+
+
+def test_notes_are_printed_to_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "x.nii"
+    nibabel.save(nibabel.Nifti1Image(OBJECT, None), path)
+    assert read_image(path, spacing="", series=None).array.shape == (6, 7, 8)[::-1]
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"note: {path}: its header gives no position in the patient")
