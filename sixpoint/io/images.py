@@ -109,11 +109,19 @@ def itk_message(error: Exception) -> str:
 def _read_text_format(source: Path) -> ReadImage:
     """Read MetaImage or NRRD; compressed files are decompressed to a temporary file first."""
     metaimage = source.name.lower().endswith((".mha", ".mhd"))
-    unit_mm, notes = (check_metaimage if metaimage else check_nrrd)(source)
+    header = (check_metaimage if metaimage else check_nrrd)(source)
     with tempfile.TemporaryDirectory(prefix="sixpoint-") as folder:
         plain = Path(folder) / ("image.mha" if metaimage else "image.nrrd")
-        image = sitk.ReadImage(str(plain if decompress(source, plain) else source))
-    if unit_mm != 1:
-        image.SetSpacing([value * unit_mm for value in image.GetSpacing()])
-        image.SetOrigin([value * unit_mm for value in image.GetOrigin()])
-    return ReadImage(image, notes=notes)
+        unpacked = decompress(source, plain)
+        data = plain if unpacked else header.data
+        # Before ITK allocates what a damaged header announces. A voxel takes a byte or more, as text too.
+        if data and data.stat().st_size < header.voxel_count:
+            raise VolumeError(
+                f"{source} cannot be read as an image: its header announces {header.voxel_count} voxels, but the data "
+                "are fewer; copy or download it again"
+            )
+        image = sitk.ReadImage(str(plain if unpacked else source))
+    if header.unit_mm != 1:
+        image.SetSpacing([value * header.unit_mm for value in image.GetSpacing()])
+        image.SetOrigin([value * header.unit_mm for value in image.GetOrigin()])
+    return ReadImage(image, notes=header.notes)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from sixpoint.errors import VolumeError
 
-__all__ = ["check_metaimage", "check_nrrd"]
+__all__ = ["TextHeader", "check_metaimage", "check_nrrd"]
 
 _HEADER_BYTES = 2**20
 _MILLIMETRES = {
@@ -45,11 +46,25 @@ _PATIENT_SPACES = ("left-posterior-superior", "right-anterior-superior", "left-a
 _NO_PLACE = "positions in mm (lps, ras) have no meaning, voxel indices have"
 
 
-def check_nrrd(source: Path) -> tuple[float, tuple[str, ...]]:
-    """Check the header of a NRRD file.
+@dataclass(frozen=True)
+class TextHeader:
+    """A header that was checked.
 
-    Returns:
-        Millimetres per unit of length, and notes about the image for a person.
+    Attributes:
+        unit_mm: Millimetres per unit of length.
+        voxel_count: Number of voxels that it announces.
+        data: File with the voxels; None where there are several.
+        notes: What a person should know about the image, one sentence each.
+    """
+
+    unit_mm: float
+    voxel_count: int
+    data: Path | None
+    notes: tuple[str, ...]
+
+
+def check_nrrd(source: Path) -> TextHeader:
+    """Check the header of a NRRD file.
 
     Raises:
         VolumeError: The file is no NRRD file; an axis is not one of space; or spacing or unit are missing or unknown.
@@ -73,8 +88,8 @@ def check_nrrd(source: Path) -> tuple[float, tuple[str, ...]]:
         raise VolumeError(
             f"{source}: expected one number per voxel, got {math.prod(components)}; split the image into its components"
         )
-    _check_dimension(dimension, size, source)
-    _check_data_file(source, fields.get("datafile", ""))
+    voxel_count = _count_voxels(dimension, size, source)
+    data = _data_file(source, fields.get("datafile", ""))
     notes: tuple[str, ...] = ()
     if "spacedirections" in fields:
         unit = _common_unit(fields.get("spaceunits", ""), "space units", source)
@@ -90,14 +105,11 @@ def check_nrrd(source: Path) -> tuple[float, tuple[str, ...]]:
         raise VolumeError(
             f"{source}: its header gives no spacing of the voxels, expected space directions, or spacings; add it"
         )
-    return unit, notes
+    return TextHeader(unit, voxel_count, data, notes)
 
 
-def check_metaimage(source: Path) -> tuple[float, tuple[str, ...]]:
+def check_metaimage(source: Path) -> TextHeader:
     """Check the header of a MetaImage file.
-
-    Returns:
-        Millimetres per unit of length, and notes about the image for a person.
 
     Raises:
         VolumeError: The file is no MetaImage file of a 3D image, or spacing or unit are missing or unknown.
@@ -111,7 +123,7 @@ def check_metaimage(source: Path) -> tuple[float, tuple[str, ...]]:
             f"{source} cannot be read as an image: its name says MetaImage, but its header is that of another "
             "format or damaged; copy or download it again, or rename it"
         )
-    _check_dimension(fields["ndims"], fields.get("dimsize", "").split(), source)
+    voxel_count = _count_voxels(fields["ndims"], fields.get("dimsize", "").split(), source)
     channels = fields.get("elementnumberofchannels", "1")
     if channels != "1":
         raise VolumeError(
@@ -121,11 +133,12 @@ def check_metaimage(source: Path) -> tuple[float, tuple[str, ...]]:
         raise VolumeError(f"{source}: its header gives no spacing of the voxels, expected ElementSpacing; add it")
     _check_spacing(fields["elementspacing"], "ElementSpacing", source)
     name = fields["elementdatafile"]
-    _check_data_file(source, "" if name.lower() == "local" else name)
+    data = _data_file(source, "" if name.lower() == "local" else name)
     notes: tuple[str, ...] = ()
     if not {"offset", "position", "origin"} & fields.keys():
         notes += (f"{source}: its header gives no position in the patient (Offset): {_NO_PLACE}",)
-    return _common_unit(fields.get("distanceunits", ""), "DistanceUnits", source), notes
+    unit = _common_unit(fields.get("distanceunits", ""), "DistanceUnits", source)
+    return TextHeader(unit, voxel_count, data, notes)
 
 
 def _header(source: Path, *, end: str) -> str:
@@ -136,10 +149,13 @@ def _header(source: Path, *, end: str) -> str:
     return text[: match.end()] if match else text
 
 
-def _check_dimension(dimension: str, size: list[str], source: Path) -> None:
-    """Refuse an image that is not 3D; a fourth axis of one voxel is none."""
+def _count_voxels(dimension: str, size: list[str], source: Path) -> int:
+    """Number of voxels; refuses an image that is not 3D. A fourth axis of one voxel is none."""
     if dimension != "3" and not (dimension == "4" and size[3:] == ["1"]):
         raise VolumeError(f"{source}: expected a 3D image, got a {dimension}D one of size ({', '.join(size)})")
+    if len(size) != int(dimension) or not all(re.fullmatch("[0-9]{1,9}", n) and int(n) for n in size):
+        raise VolumeError(f"{source}: its header is damaged: it gives the size {' '.join(size)}")
+    return math.prod(map(int, size))
 
 
 def _check_spacing(text: str, name: str, source: Path) -> None:
@@ -168,10 +184,18 @@ def _common_unit(text: str, name: str, source: Path) -> float:
     return factor
 
 
-def _check_data_file(source: Path, name: str) -> None:
-    """Refuse a header whose voxels are in a file that is missing."""
-    if name and not name.startswith("LIST") and "%" not in name and not (source.parent / name).is_file():
+def _data_file(source: Path, name: str) -> Path | None:
+    """File with the voxels, ``source`` itself without a name; None where there are several.
+
+    Raises:
+        VolumeError: The file is missing.
+    """
+    if name.startswith("LIST") or "%" in name:
+        return None
+    path = source.parent / name if name else source
+    if "\0" in name or not path.is_file():
         raise VolumeError(
-            f"{source} cannot be read as an image: its voxels are in {name}, which is missing; put the two files into "
+            f"{source} cannot be read as an image: its voxels are in {name!r}, which is missing; put both files into "
             "one folder"
         )
+    return path

@@ -212,7 +212,7 @@ def test_units_of_nrrd_are_converted(tmp_path: Path, unit: str, factor: float) -
         (["spacings: 1 0 2"], False, r"the spacing 1 0 2 \(spacings\), expected three numbers above 0"),
         (["spacings: 1 NaN 2"], False, "the spacing 1 NaN 2"),
         (["spacings: 1 2 3", 'units: "mm" "mm" "s"'], False, r"lengths in mm, s \(units\)"),
-        (["data file: none.raw"], True, "its voxels are in none.raw, which is missing"),
+        (["data file: none.raw"], True, "its voxels are in 'none.raw', which is missing"),
     ],
 )
 def test_a_nrrd_header_that_cannot_be_relied_on_is_refused(
