@@ -19,4 +19,5 @@ def geometry_to_json(geometry: Geometry) -> dict[str, Sequence[float]]:
 
 def geometry_from_json(stored: dict[str, list[Any]]) -> Geometry:
     """The geometry of such JSON."""
-    return Geometry(**{name: tuple(values) for name, values in stored.items()})
+    fields: dict[str, Any] = {name: tuple(values) for name, values in stored.items()}
+    return Geometry(**fields)

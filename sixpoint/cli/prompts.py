@@ -143,7 +143,7 @@ def mask_file(text: str) -> Path | None:
     return Path(name if separator and not Path(text).exists() else text) if text else None
 
 
-def place_masks(prompts: Sequence[Prompt], geometry: Geometry, *, resample: bool) -> tuple[Prompt, ...]:
+def place_masks(prompts: Sequence[Prompt], geometry: Geometry, *, resample: bool = False) -> tuple[Prompt, ...]:
     """Put masks on the grid of the image.
 
     Args:

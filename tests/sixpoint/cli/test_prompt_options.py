@@ -106,7 +106,7 @@ def test_a_file_that_is_no_mask_is_refused(tmp_path: Path, array: Any, label: st
 
 def test_a_mask_on_another_grid_is_refused_before_the_upload(tmp_path: Path, run: Run) -> None:
     noisy_volume().write(tmp_path / "ct.nii.gz")
-    Volume(OBJECT, GRID).write(tmp_path / "mask.nii.gz")
+    Volume(OBJECT, Geometry(GRID.size, (1.5, 1.5, 1.5))).write(tmp_path / "mask.nii.gz")
     code, _, err = run(
         "annotate", tmp_path / "ct.nii.gz", "--mask", tmp_path / "mask.nii.gz", "-o", tmp_path / "m.nrrd"
     )

@@ -132,8 +132,9 @@ def test_scales_that_disagree_by_less_than_half_a_voxel_stay_as_they_are_in_the_
     affine[:3, :3] *= 1.003
     path = patched(nifti(tmp_path / "x.nii", qform=0, sform=2, affine=affine), 80, "3f", *SPACING)
     Mask(np.ones(VOXELS.shape, np.uint8), Volume.read(path).geometry).save(tmp_path / "mask.nii")
-    image, mask = nibabel.load(path), nibabel.load(tmp_path / "mask.nii")
-    assert np.array_equal(mask.affine, image.affine)  # type: ignore[attr-defined]
+    image: Any = nibabel.load(path)
+    mask: Any = nibabel.load(tmp_path / "mask.nii")
+    assert np.array_equal(mask.affine, image.affine)
     assert mask.header["sform_code"] == 2
     assert np.array_equal(mask.header["pixdim"][1:4], image.header["pixdim"][1:4])
 

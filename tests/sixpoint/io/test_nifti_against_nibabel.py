@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import nibabel
 import numpy as np
@@ -30,7 +30,8 @@ def generated(path: Path, number: int) -> None:
     """One of the generated files: codes, dtypes, scalings, units, byte orders and orientations in turn."""
     rng = np.random.default_rng(number)
     qform, sform = CODES[number % len(CODES)]
-    dtype, order = DTYPES[number % len(DTYPES)], "<>"[number // 2 % 2]
+    order: Literal["<", ">"] = "<" if number // 2 % 2 else ">"
+    dtype = DTYPES[number % len(DTYPES)]
     slope, intercept = SCALINGS[number % len(SCALINGS)]
     unit = number // 3 % 4
     shape = tuple(rng.integers(1, 7, 3).tolist())
@@ -96,11 +97,12 @@ def check_mask_placement(path: Path, volume: Volume, written: Path) -> None:
     array = np.zeros(volume.array.shape, np.uint8)
     array[0, 0, 0] = 1
     Mask(array, volume.geometry).save(written)
-    image, mask = nibabel.load(path), nibabel.load(written)
-    np.testing.assert_array_equal(mask.affine, image.affine)  # type: ignore[attr-defined]
+    image: Any = nibabel.load(path)
+    mask: Any = nibabel.load(written)
+    np.testing.assert_array_equal(mask.affine, image.affine)
     for field in ("qform_code", "sform_code", "xyzt_units"):
         assert mask.header[field] == image.header[field]
-    assert np.array_equal(mask.get_fdata().T, array)  # type: ignore[attr-defined]
+    assert np.array_equal(mask.get_fdata().T, array)
     again = Volume.read(written)
     assert again.geometry == volume.geometry
     assert np.array_equal(again.array, array)
