@@ -76,7 +76,10 @@ class InitialMask:
             for first, count, size in zip(lower, array.shape[::-1], geometry.size, strict=True)
         )
         if not inside:
-            raise PromptError(f"mask: the object exceeds the image of size {geometry.size}; give a mask of this image")
+            raise PromptError(
+                "mask: it lies on another grid than the image, and the object exceeds the image of size "
+                f"{geometry.size}; give a mask of this image"
+            )
         return InitialMask(pack(array, lower), geometry)
 
     def _resampled(self, grid: Geometry, geometry: Geometry, *, resample: bool) -> InitialMask:
