@@ -232,7 +232,7 @@ def clear(folder: Path) -> None:
     ("damage", "expected"),
     [
         (lose, "is missing; a model with prompts needs labels for every image"),
-        (cut, "cannot be read as an image"),
+        (cut, "is truncated"),
         (shift, "has another grid than its image"),
         (clear, "has no label that spans"),
     ],
