@@ -11,7 +11,7 @@ from tests.support.paths import ROOT
 
 _FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _MARKER = re.compile(r"<!-- not run: (.+?) -->\s*\Z")
-_SESSION_ID = re.compile(r"(?<![\w-])[\w-]{22}(?![\w-])")
+_SESSION_ID = re.compile(r"(?<![\w-])[a-hjkmnp-z][a-hjkmnp-z2-9]{25}(?![\w-])")
 # What depends on the machine, the time, or the installed packages.
 _VARYING = re.compile(
     "|".join(
@@ -133,4 +133,4 @@ def _vary(part: str, groups: dict[str, str]) -> str:
     if part in groups:
         return f"(?P={groups[part]})"
     groups[part] = f"id{len(groups)}"
-    return rf"(?P<{groups[part]}>[\w-]{{22}})"
+    return rf"(?P<{groups[part]}>[a-z][a-z0-9]{{25}})"
