@@ -101,7 +101,9 @@ def report_table(facts: dict[str, Any]) -> Table:
     for name, key in names.items():
         table.add_row(name, f"{facts[key]:.0f} ms")
     if "session" in facts:
-        table.add_row("session", escape(f"{facts['session']} (sixpoint resume {facts['session']})"))
+        table.add_row("session", escape(facts["session"]))
+        # In a row of its own: beside the id it would wrap in a terminal of 80 columns, and could not be copied.
+        table.add_row("to continue", escape(f"sixpoint resume {facts['session']}"))
     return table
 
 
