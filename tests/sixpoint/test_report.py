@@ -29,8 +29,8 @@ def facts(*prompts: Prompt) -> dict[str, Any]:
     return report(steps, image="ct.nii.gz", upload=timedelta(milliseconds=12))
 
 
-def text(rows: dict[str, Any]) -> str:
-    console = Console(width=100)
+def text(rows: dict[str, Any], *, width: int = 100) -> str:
+    console = Console(width=width)
     with console.capture() as captured:
         console.print(report_table(rows))
     return captured.get()
@@ -75,3 +75,8 @@ def test_the_table_shows_dice_only_where_it_is_known() -> None:
     assert "Dice" not in text(facts())
     assert "0.912" in text(facts() | {"dice": 0.9123})
     assert "annotation (version 3)" in text(facts())
+
+
+def test_the_command_that_continues_a_session_is_one_line_of_80_columns() -> None:
+    command = "sixpoint resume k7m2pq9rstu4vwxy3zab5cdefg"
+    assert command in text(facts() | {"session": command.split()[-1]}, width=80)
