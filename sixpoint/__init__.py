@@ -4,6 +4,8 @@ The SDK, and the library that gateway, exporter and trainer share. Patient coord
 [z, y, x], and voxel indices are (x, y, z).
 """
 
+from typing import TYPE_CHECKING
+
 from sixpoint.client import (
     Answered,
     AsyncClient,
@@ -58,3 +60,19 @@ __all__ = [
     "Volume",
     "read_points",
 ]
+
+if TYPE_CHECKING:
+    __version__: str
+    """Version of the installed package."""
+else:  # For a type checker, a __getattr__ would make every misspelt name a string.
+
+    def __getattr__(name: str) -> str:
+        # Reading the version takes some milliseconds, which most programs need not spend.
+        if name != "__version__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version(__name__)
+        except PackageNotFoundError:  # The source is on the path, but not installed.
+            return "unknown"

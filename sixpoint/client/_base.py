@@ -8,7 +8,7 @@ from sixpoint.client._operations.client import ClientOperations, OpenedSession
 from sixpoint.client._operations.session import SessionOperations
 from sixpoint.client._retry import Retry, Timeout
 from sixpoint.client.models import SegmentInfo
-from sixpoint.protocol import owner_to_metadata
+from sixpoint.protocol import DEFAULT_SERVER, owner_to_metadata, resolve_target
 
 __all__ = ["BaseClient", "BaseSession"]
 
@@ -17,17 +17,20 @@ class BaseClient:
     """The settings of a client.
 
     Args:
-        target: Address of the gateway, host:port.
+        target: Address of the gateway; None for that of SIXPOINT_SERVER.
         timeout: Seconds to wait for each kind of call.
         retry: Policy for repeated attempts.
         owner: Name for quotas and lists of sessions; None for that of SIXPOINT_OWNER.
+        has_channel: Whether the client was given a channel, so that the target only names it in messages.
 
     Raises:
-        InvalidArgument: The owner's name is too long or has control characters.
+        InvalidArgument: The address is none; or the owner's name is too long or has control characters.
     """
 
-    def __init__(self, target: str, *, timeout: Timeout, retry: Retry, owner: str | None) -> None:
-        self.target = target
+    def __init__(
+        self, target: str | None, *, timeout: Timeout, retry: Retry, owner: str | None, has_channel: bool
+    ) -> None:
+        self.target = (target or DEFAULT_SERVER) if has_channel else resolve_target(target)
         self.timeout = timeout
         self.retry = retry
         self.metadata = owner_to_metadata(os.environ.get("SIXPOINT_OWNER", "") if owner is None else owner)

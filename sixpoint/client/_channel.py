@@ -1,4 +1,4 @@
-"""The gRPC channel of a client: default address, options, and the stubs of all services."""
+"""The gRPC channel of a client: options, and the stubs of all services."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from sixpoint.v1 import image_service_pb2_grpc as image_grpc
 from sixpoint.v1 import model_service_pb2_grpc as model_grpc
 from sixpoint.v1 import session_service_pb2_grpc as session_grpc
 
-__all__ = ["CHANNEL_OPTIONS", "DEFAULT_TARGET", "Stubs"]
-
-DEFAULT_TARGET = "127.0.0.1:50051"
+__all__ = ["CHANNEL_OPTIONS", "Stubs"]
 
 CHANNEL_OPTIONS = (
     # A mask usually compresses to a few percent of its size, but that is not guaranteed.

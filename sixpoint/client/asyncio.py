@@ -9,7 +9,7 @@ from typing import Self
 import grpc.aio
 
 from sixpoint.client._base import BaseClient
-from sixpoint.client._channel import CHANNEL_OPTIONS, DEFAULT_TARGET, Stubs
+from sixpoint.client._channel import CHANNEL_OPTIONS, Stubs
 from sixpoint.client._driver import AsyncDriver
 from sixpoint.client._operations.client import ClientOperations
 from sixpoint.client._operations.segment import PatchProgressCallback
@@ -26,14 +26,15 @@ class AsyncClient(BaseClient):
     """A client of a sixpoint gateway for asyncio. It is an asynchronous context manager, and tasks may share it.
 
     Args:
-        target: Address of the gateway, host:port.
+        target: Address of the gateway: host:port, or a host alone for port 50051; by default the value of
+            SIXPOINT_SERVER, and without it 127.0.0.1:50051.
         timeout: Seconds to wait for each kind of call.
         retry: Policy for repeating calls while the service is unavailable.
         owner: Name for quotas and lists of sessions; by default the value of SIXPOINT_OWNER.
         channel: gRPC channel to use instead of one made for ``target``, for example with TLS or through a proxy.
 
     Raises:
-        InvalidArgument: The owner's name is too long or has control characters.
+        InvalidArgument: The address is none; or the owner's name is too long or has control characters.
 
     Example::
 
@@ -47,18 +48,18 @@ class AsyncClient(BaseClient):
 
     def __init__(
         self,
-        target: str = DEFAULT_TARGET,
+        target: str | None = None,
         *,
         timeout: Timeout = Timeout(),
         retry: Retry = Retry(),
         owner: str | None = None,
         channel: grpc.aio.Channel | None = None,
     ) -> None:
-        super().__init__(target, timeout=timeout, retry=retry, owner=owner)
-        self.channel = channel or grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+        super().__init__(target, timeout=timeout, retry=retry, owner=owner, has_channel=channel is not None)
+        self.channel = channel or grpc.aio.insecure_channel(self.target, options=CHANNEL_OPTIONS)
         stubs = Stubs(self.channel)
         self._operations = ClientOperations(stubs, timeout=timeout, retry=retry)
-        self._driver = AsyncDriver(stubs, target=target, retry=retry, metadata=self.metadata)
+        self._driver = AsyncDriver(stubs, target=self.target, retry=retry, metadata=self.metadata)
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,5 +1,6 @@
-"""Convert between sixpoint's types and what travels over gRPC: messages of sixpoint.v1, statuses, metadata."""
+"""What travels over gRPC: messages of sixpoint.v1, statuses and metadata, to and from sixpoint's types; addresses."""
 
+from sixpoint.protocol.address import DEFAULT_SERVER, SERVER_VARIABLE, Address, parse_address, resolve_target
 from sixpoint.protocol.converters import (
     geometry_from_message,
     geometry_to_message,
@@ -23,9 +24,12 @@ from sixpoint.protocol.status import (
 )
 
 __all__ = [
+    "DEFAULT_SERVER",
     "DETAILS_KEY",
     "OWNER_KEY",
+    "SERVER_VARIABLE",
     "STATUS_CODES",
+    "Address",
     "error_from_rpc",
     "error_from_status",
     "error_to_status",
@@ -37,8 +41,10 @@ __all__ = [
     "model_to_message",
     "owner_from_metadata",
     "owner_to_metadata",
+    "parse_address",
     "prompt_from_message",
     "prompt_to_message",
+    "resolve_target",
     "status_code",
     "timings_from_message",
     "timings_to_message",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import version
+
+import pytest
 
 import sixpoint
 import sixpoint.client
@@ -21,3 +24,9 @@ def test_importing_the_client_imports_no_server_and_no_framework() -> None:
     code = "import sys, sixpoint, sixpoint.cli; print(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not (heavy | applications) & set(done.stdout.split())
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert sixpoint.__version__ == version("sixpoint")
+    with pytest.raises(AttributeError, match="no attribute '__versions__'"):
+        _ = sixpoint.__versions__  # type: ignore[attr-defined]  # misspelt

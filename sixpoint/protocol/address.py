@@ -1,0 +1,100 @@
+"""The address of a gateway, as people write it."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from sixpoint.errors import InvalidArgument
+
+__all__ = ["DEFAULT_SERVER", "SERVER_VARIABLE", "Address", "parse_address", "resolve_target"]
+
+_HOST = "127.0.0.1"
+_PORT = 50051
+
+DEFAULT_SERVER = f"{_HOST}:{_PORT}"
+"""Address of a gateway on this machine."""
+
+SERVER_VARIABLE = "SIXPOINT_SERVER"
+"""Environment variable with the address of the gateway, for clients that are given none."""
+
+# Target names of gRPC, which its channels resolve themselves.
+_GRPC_TARGET = re.compile(r"(?:dns:|ipv4:|ipv6:|unix:|unix-abstract:|vsock:|passthrough:///|xds:)(?!\d+$)")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+_PLACE = re.compile(
+    r"(?:\[(?P<v6>[0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|(?P<name>[^\s:/?#@\[\]]+))(?::(?P<port>.*))?", re.DOTALL
+)
+_EXPECTED = "write HOST:PORT, for example gpu1:50051, or HOST alone for port 50051"
+
+
+@dataclass(frozen=True)
+class Address:
+    """Host and port of a gateway. ``str(address)`` is host:port, with an IPv6 host in brackets.
+
+    Attributes:
+        host: Name, IPv4 address, or IPv6 address without brackets.
+        port: Number of the port, 1 to 65535.
+    """
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_address(text: str) -> Address:
+    """Read an address: ``host:port``, ``[IPv6]:port``, or a host without a port, which means port 50051.
+
+    Args:
+        text: Address as a person writes it.
+
+    Raises:
+        InvalidArgument: The text is no address; the message says what to write instead.
+    """
+    given = text.strip()
+    scheme = _SCHEME.fullmatch(given)
+    if scheme:
+        try:
+            place = f"write {parse_address(scheme[2].rstrip('/'))}"
+        except InvalidArgument:
+            place = _EXPECTED
+        tls = "; for TLS, give the SDK's client a channel of its own" if scheme[1].lower() == "https" else ""
+        raise InvalidArgument(
+            f"the address of a gateway has no {scheme[1]}:// before it, since it speaks gRPC, not HTTP: {place}{tls}"
+        )
+    if given.count(":") > 1 and "[" not in given and re.fullmatch(r"[0-9A-Fa-f:.]+(%[\w.-]+)?", given):
+        raise InvalidArgument(
+            f"the IPv6 address {given!r} needs brackets: write [ADDRESS]:PORT, for example [::1]:{_PORT}"
+        )
+    match = _PLACE.fullmatch(given)
+    if match is None:
+        raise InvalidArgument(f"{text!r} is no address of a gateway: {_EXPECTED}")
+    port = match["port"]
+    if port is None:
+        return Address(match["v6"] or match["name"], _PORT)
+    if not (port.isascii() and port.isdecimal() and 1 <= int(port[:6]) <= 65535 and len(port) <= 5):
+        raise InvalidArgument(f"{text!r} has no port from 1 to 65535 behind its colon: {_EXPECTED}")
+    return Address(match["v6"] or match["name"], int(port))
+
+
+def resolve_target(target: str | None) -> str:
+    """Return the target that a client connects to.
+
+    Args:
+        target: Address as :func:`parse_address` takes it, or a target name of gRPC such as ``unix:/run/gateway.sock``
+            or ``dns:///gpu1:50051``; None for that of SIXPOINT_SERVER, and without it 127.0.0.1:50051.
+
+    Raises:
+        InvalidArgument: The target, or the value of SIXPOINT_SERVER, is no address.
+    """
+    if target is not None:
+        return target if _GRPC_TARGET.match(target) else str(parse_address(target))
+    value = os.environ.get(SERVER_VARIABLE, "").strip()
+    if not value:
+        return DEFAULT_SERVER
+    try:
+        return resolve_target(value)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{SERVER_VARIABLE}: {error.message}") from error
