@@ -32,6 +32,7 @@ __all__ = [
     "SeriesOption",
     "ServerOption",
     "SpacingOption",
+    "WideOption",
     "app",
     "check_outputs",
     "exit_code",
@@ -87,6 +88,7 @@ ServerOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+WideOption = Annotated[bool, typer.Option("--wide", help="Wrap no cell of the table to fit the terminal.")]
 
 DEFAULT_SERVER = "127.0.0.1:50051"
 

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sixpoint.cli.common import CLI_RETRY, DEFAULT_SERVER, JsonOption, ServerOption, app, print_json
+from sixpoint.cli.common import CLI_RETRY, DEFAULT_SERVER, JsonOption, ServerOption, WideOption, app, print_json
+from sixpoint.cli.tables import print_table
 from sixpoint.client import Client
 from sixpoint.phantom import ORGANS, make_phantom
 from sixpoint.prompts import ExtremePoints
@@ -24,6 +25,7 @@ def models(
     server: ServerOption = DEFAULT_SERVER,
     modality: Annotated[str, typer.Option(help="Only models for this modality: CT, MR, PT, US.")] = "",
     label: Annotated[str, typer.Option(help="Only models with this label.")] = "",
+    wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List the models that the gateway serves."""
@@ -34,13 +36,12 @@ def models(
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("model", "version", "prompts", "modalities", "licence", "title"):
-        # A narrow terminal folds cells and truncates none.
-        table.add_column(heading, no_wrap=heading in {"model", "version", "licence"}, overflow="fold")
+        table.add_column(heading, no_wrap=heading in {"model", "version", "licence"})
     for model in available:
         prompts, modalities = ", ".join(model.prompts) or "none", ", ".join(model.modalities) or "any"
         cells = (model.name, model.version, prompts, modalities, model.licence, model.title)
         table.add_row(*map(escape, cells))
-    Console().print(table)
+    print_table(table, wide=wide)
 
 
 @app.command(epilog="Example: sixpoint phantom ct; sixpoint annotate ct/image.nii.gz -f ct/liver.json -o liver.nii.gz")

@@ -21,6 +21,7 @@ from sixpoint.cli.common import (
     SeriesOption,
     ServerOption,
     SpacingOption,
+    WideOption,
     app,
     check_outputs,
     print_json,
@@ -40,6 +41,7 @@ from sixpoint.cli.prompts import (
     read_prompts,
 )
 from sixpoint.cli.session_ids import SessionCommand
+from sixpoint.cli.tables import print_table
 from sixpoint.client import Client, Session, SessionInfo, StepInfo, Timeout
 from sixpoint.errors import NothingToRedo, NothingToUndo
 from sixpoint.preview import save_preview
@@ -62,6 +64,7 @@ def sessions(
     ] = "",
     version: Annotated[str, typer.Option(help="Only sessions that use this version of --model.")] = "",
     server: ServerOption = DEFAULT_SERVER,
+    wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List your open sessions, the last used first. Your sessions are those of the owner that SIXPOINT_OWNER names."""
@@ -81,10 +84,9 @@ def sessions(
         segments = ", ".join(f"{segment.number} {segment.name}".strip() for segment in info.segments) or "none"
         used, closes = f"{_duration(now - info.used)} ago", f"in {_duration(info.expires - now)}"
         table.add_row(*map(escape, (info.id, info.model, str(info.revision), segments, used, closes)))
-    console = Console()
-    console.print(table)
+    print_table(table, wide=wide)
     if others > 0:
-        console.print(f"and {others} of other owners", highlight=False)
+        Console().print(f"and {others} of other owners", highlight=False)
 
 
 @app.command(
@@ -119,6 +121,7 @@ def resume(
     series: SeriesOption = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for each answer.")] = 60.0,
     server: ServerOption = DEFAULT_SERVER,
+    wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Continue a session and list its steps."""
@@ -146,7 +149,7 @@ def resume(
             steps = session.steps(segment=segment)
             in_force = tuple(prompt for step in steps if step.in_force for prompt in step.prompts)
             save_preview(draw_preview(session.volume, session.mask(segment=segment), in_force), preview)
-        _print_session(session, as_json=as_json, output=output)
+        _print_session(session, as_json=as_json, output=output, wide=wide)
 
 
 @app.command(cls=SessionCommand, epilog="Example: sixpoint close fqgwjm62dynp8sbxe3vkrhta5c")
@@ -184,7 +187,7 @@ def _change(session: Session, segment: int, *, reset: bool, undo: int, redo: int
         session.annotate(prompt, segment=segment)
 
 
-def _print_session(session: Session, *, as_json: bool, output: Path | None) -> None:
+def _print_session(session: Session, *, as_json: bool, output: Path | None, wide: bool) -> None:
     """Print the segments of a session with their volumes, and all steps."""
     info, steps = session.refresh(), session.steps()
     volumes = {segment.number: round(session.mask(segment=segment.number).volume_ml, 2) for segment in info.segments}
@@ -205,7 +208,7 @@ def _print_session(session: Session, *, as_json: bool, output: Path | None) -> N
     console.print(f"session {escape(info.id)}, revision {info.revision}, model {escape(info.model)}", highlight=False)
     for number, volume in volumes.items():
         console.print(f"segment {number} {escape(names[number])}".strip() + f": {volume:.1f} ml", highlight=False)
-    console.print(table)
+    print_table(table, wide=wide)
 
 
 def _session_facts(info: SessionInfo) -> dict[str, Any]:
