@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from sixpoint._typing import Array, Points
+from sixpoint._typing import Array, Bools, Points
 from sixpoint.errors import PromptError, Violation
 from sixpoint.geometry import Geometry
 from sixpoint.labels import whole_labels
@@ -93,8 +93,8 @@ class ExtremePoints:
                 f"extreme points: expected {_MIN_POINTS} to {_MAX_POINTS} points, got {len(self.points)}",
                 violations=(Violation("points", f"between {_MIN_POINTS} and {_MAX_POINTS} points"),),
             )
-        index = _to_index(self.points, self.frame, geometry)
-        _check_inside(index, geometry, what="points", fields=[f"points[{n}]" for n in range(len(index))])
+        fields = [f"points[{n}]" for n in range(len(self.points))]
+        index = _index_inside(self.points, self.frame, geometry, what="points", fields=fields)
         _check_solid(index)
         return index
 
@@ -155,8 +155,8 @@ class Box:
         Raises:
             PromptError: A corner lies outside the image, or both lie in one slice along an axis.
         """
-        index = _to_index((self.lower, self.upper), self.frame, geometry)
-        _check_inside(index, geometry, what="corners", fields=["lower", "upper"])
+        corners = (self.lower, self.upper)
+        index = _index_inside(corners, self.frame, geometry, what="corners", fields=["lower", "upper"])
         extent = np.ptp(index, axis=0)
         if extent.min() < _MIN_BOX_EDGE:
             raise PromptError(
@@ -201,9 +201,7 @@ class Click:
         Raises:
             PromptError: The point lies outside the image.
         """
-        index = _to_index((self.point,), self.frame, geometry)
-        _check_inside(index, geometry, what="click", fields=["point"])
-        return index
+        return _index_inside((self.point,), self.frame, geometry, what="click", fields=["point"])
 
 
 Prompt = ExtremePoints | Box | Click | InitialMask
@@ -227,25 +225,61 @@ def _to_index(points: Sequence[Point], frame: Frame, geometry: Geometry) -> Poin
     coordinates = np.array(points)
     if frame is Frame.RAS:
         coordinates = coordinates * np.array([-1.0, -1.0, 1.0])
-    # Finite numbers may overflow here; :func:`_check_inside` refuses the result.
+    # Finite numbers may overflow here; :func:`_index_inside` refuses the result.
     with np.errstate(over="ignore", invalid="ignore"):
         index = coordinates if frame is Frame.VOXEL else geometry.point_to_index(coordinates)
         return np.round(index * _STEPS_PER_VOXEL) / _STEPS_PER_VOXEL
 
 
-def _check_inside(index: Points, geometry: Geometry, *, what: str, fields: Sequence[str]) -> None:
-    # A voxel extends half its width from its centre.
+def _index_inside(
+    points: Sequence[Point], frame: Frame, geometry: Geometry, *, what: str, fields: Sequence[str]
+) -> Points:
+    """The points as indices (x, y, z) of the image, shape [n, 3].
+
+    Args:
+        points: Points in ``frame``.
+        frame: Frame of the coordinates.
+        geometry: Geometry of the image.
+        what: Name of the points, for the error.
+        fields: Path of each point in the prompt, for the error.
+
+    Raises:
+        PromptError: A point lies outside the image; the message names the frames in which all would lie inside.
+    """
+    index = _to_index(points, frame, geometry)
+    inside = _inside(index, geometry)
+    if inside.all():
+        return index
+    outside = np.flatnonzero(~inside).tolist()
     upper = np.array(geometry.size) - 0.5
-    # Negated, so that NaN, after an overflow, counts as outside.
-    outside = [n for n, point in enumerate(index) if not ((point >= -0.5) & (point <= upper)).all()]
-    if outside:
-        bounds = f"x -0.5..{upper[0]}, y -0.5..{upper[1]}, z -0.5..{upper[2]}"
-        place = "; ".join(f"{fields[n]} at voxel {_format(index[n])}" for n in outside)
-        subject = f"{len(outside)} of {len(index)} {what} lie" if len(index) > 1 else f"the {what} lies"
-        raise PromptError(
-            f"{subject} outside the image, whose voxels span {bounds}: {place}",
-            violations=tuple(Violation(fields[n], f"outside the image: {bounds}") for n in outside),
-        )
+    bounds = f"x -0.5..{upper[0]}, y -0.5..{upper[1]}, z -0.5..{upper[2]}"
+    place = "; ".join(f"{fields[n]} at voxel {_format(index[n])}" for n in outside)
+    subject = f"{len(outside)} of {len(index)} {what} lie" if len(index) > 1 else f"the {what} lies"
+    hint = _frame_hint(points, frame, geometry)
+    raise PromptError(
+        f"{subject} outside the image, whose voxels span {bounds}: {place}{hint}",
+        violations=tuple(Violation(fields[n], f"outside the image: {bounds}") for n in outside),
+    )
+
+
+def _frame_hint(points: Sequence[Point], frame: Frame, geometry: Geometry) -> str:
+    """Name the other frames in which all points lie inside the image; empty when there is none."""
+    names = [
+        other.value
+        for other in Frame
+        if other is not frame and _inside(_to_index(points, other, geometry), geometry).all()
+    ]
+    if not names:
+        return ""
+    subject = f"all {len(points)} lie" if len(points) > 1 else "it lies"
+    option, argument = "|".join(names), " or ".join(map(repr, names))
+    return f". As {' or '.join(names)} coordinates {subject} inside: --frame {option}, or frame={argument}"
+
+
+def _inside(index: Points, geometry: Geometry) -> Bools:
+    """Whether each index (x, y, z) lies in the image; a voxel extends half its width from its centre."""
+    # NaN, after an overflow, counts as outside.
+    return np.asarray(((index >= -0.5) & (index <= np.array(geometry.size) - 0.5)).all(axis=1))
 
 
 def _check_solid(index: Points) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from sixpoint.errors import PromptError
 from sixpoint.geometry import Geometry
-from sixpoint.prompts import Box, Click, ExtremePoints, Frame
+from sixpoint.prompts import Box, Click, ExtremePoints, Frame, Prompt
 from tests.sixpoint.geometries import geometries
 
 GEOMETRY = Geometry((40, 50, 30), (0.8, 0.8, 2.5), (-100, 50, 700), (-1, 0, 0, 0, -1, 0, 0, 0, 1))
@@ -94,6 +95,39 @@ def test_points_beyond_all_numbers_are_outside(value: float, frame: Frame) -> No
     oblique = Geometry((40, 50, 30), direction=(0.6, -0.8, 0, 0.8, 0.6, 0, 0, 0, 1))
     with pytest.raises(PromptError, match="lie outside the image"):
         ExtremePoints([(value, value, value)] * 6, frame).to_index(oblique)
+
+
+@pytest.mark.parametrize(("typed", "meant"), itertools.permutations(Frame, 2))
+@pytest.mark.parametrize("kind", ["points", "box", "click"])
+def test_points_that_lie_inside_in_another_frame_are_said_to(typed: Frame, meant: Frame, kind: str) -> None:
+    # No two of its frames share a point.
+    geometry = Geometry((40, 50, 30), (0.8, 0.8, 2.5), (-100, -350, 700))
+    placed = np.array(SIX, float) if meant is Frame.VOXEL else geometry.index_to_point(SIX)
+    points = (placed * ([-1, -1, 1] if meant is Frame.RAS else 1)).tolist()
+    prompts: dict[str, Prompt] = {
+        "points": ExtremePoints(points, typed),
+        "box": Box(points[0], points[5], typed),
+        "click": Click(points[0], frame=typed),
+    }
+    hint = {"points": "all 6 lie", "box": "all 2 lie", "click": "it lies"}[kind]
+    with pytest.raises(PromptError) as caught:
+        prompts[kind].to_index(geometry)
+    assert f". As {meant} coordinates {hint} inside: --frame {meant}, or frame='{meant}'" in caught.value.message
+    assert caught.value.message.count("inside") == 1
+
+
+def test_several_frames_that_fit_are_all_named() -> None:
+    geometry = Geometry((40, 40, 30), origin=(-20, -20, 700))
+    with pytest.raises(
+        PromptError, match=r"As lps or ras .* it lies inside: --frame lps\|ras, or frame='lps' or 'ras'$"
+    ):
+        Click((3, 4, 710)).to_index(geometry)
+
+
+def test_no_frame_is_named_where_only_some_points_fit() -> None:
+    with pytest.raises(PromptError) as caught:
+        ExtremePoints([(-105, 45, 705), *SIX[1:]]).to_index(GEOMETRY)
+    assert "frame" not in caught.value.message
 
 
 def test_the_outermost_voxels_belong_to_the_image_up_to_their_faces() -> None:
