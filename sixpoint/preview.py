@@ -60,7 +60,8 @@ def render_preview(
 
     Returns:
         RGB picture of the axial, coronal and sagittal plane through the mask's centre, in the radiologist's view (the
-        patient's right on the left), in true proportions, grey from the 1st to the 99th percentile.
+        patient's right on the left), in true proportions, grey from the 1st to the 99th percentile; with
+        ``volume.inverted_display``, large values are dark.
     """
     orientation = volume.geometry.orientation
     image, inside = orientation.to_canonical(volume.array), orientation.to_canonical(mask) > 0
@@ -72,7 +73,7 @@ def render_preview(
         outlines.insert(0, (orientation.to_canonical(truth) > 0, _TRUTH))
     low, high, centre = _field_of_view(inside, placed, spacing)
     window = image[tuple(slice(low[a], high[a]) for a in (2, 1, 0))]
-    dark, bright = np.percentile(window, (1, 99))
+    dark, bright = np.percentile(window, (99, 1) if volume.inverted_display else (1, 99))
     picture = Image.new("RGB", (3 * _PANEL + 4 * _GAP, _PANEL + _CAPTION + 2 * _GAP), (18, 18, 20))
     for number, (name, axis, across, down, left, right) in enumerate(_PLANES):
         panel = _panel(image, outlines, marks, spacing, (low, high, centre), (axis, across, down), (dark, bright))
@@ -140,7 +141,8 @@ def _panel(
     width, height = (high[across] - low[across]) * spacing[across], (high[down] - low[down]) * spacing[down]
     scale = _PANEL / max(width, height)
     shape = (max(1, round(width * scale)), max(1, round(height * scale)))
-    level = np.clip((plane - grey[0]) / max(grey[1] - grey[0], _TINY), 0, 1) * 255
+    contrast = grey[1] - grey[0]
+    level = np.clip((plane - grey[0]) / (contrast if abs(contrast) > _TINY else _TINY), 0, 1) * 255
     panel = Image.fromarray(level.astype(np.uint8)).resize(shape, Image.Resampling.BICUBIC).convert("RGB")
     pixels = np.asarray(panel).copy()
     for inside, colour in outlines:

@@ -94,6 +94,8 @@ class Volume:
         geometry: Positions of the voxels in the patient.
         notes: What a person should know about the file that the image was read from, one sentence each: that it gives
             no position in the patient, or no unit.
+        inverted_display: Whether viewers show large values dark (DICOM's MONOCHROME1). The voxels are as they are
+            stored, and the digest does not depend on it; :func:`sixpoint.preview.render_preview` follows it.
 
     Raises:
         VolumeError: The array is not 3D, not real, empty, or has another size than the geometry.
@@ -102,6 +104,7 @@ class Volume:
     array: Array
     geometry: Geometry
     notes: tuple[str, ...] = ()
+    inverted_display: bool = False
 
     def __post_init__(self) -> None:
         if self.array.ndim != 3:
@@ -136,7 +139,8 @@ class Volume:
             # Here, since pydicom takes longer to import than most commands to run.
             from sixpoint.io.dicom import read_dicom
 
-            return cls(*read_dicom(source, spacing=_checked_spacing(spacing), series=series))
+            image = read_dicom(source, spacing=_checked_spacing(spacing), series=series)
+            return cls(image.array, image.geometry, image.notes, inverted_display=image.inverted_display)
         if spacing is not None or series is not None:
             raise VolumeError(
                 f"{source} is no DICOM image: its header says all that is needed, leave spacing and series out"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sixpoint._typing import Vector
 from sixpoint.errors import VolumeError
+from sixpoint.io.notes import NO_PLACE
 
 __all__ = ["HEADER_BYTES", "NiftiHeader", "NiftiPlacement", "parse_header"]
 
@@ -36,10 +37,7 @@ _MILLIMETRES = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 # A unit quaternion in float32, rounded to six digits by some programs, exceeds 1 by a few millionths.
 _QUATERNION_TOLERANCE = 1e-4
 
-_NO_PLACE = (
-    "its header gives no position in the patient (qform_code and sform_code are 0): positions in mm (lps, ras) have no "
-    "meaning, voxel indices have"
-)
+_NO_PLACE = f"its header gives no position in the patient (qform_code and sform_code are 0): {NO_PLACE}"
 _NO_UNIT = "its header names no unit of length: millimetres are assumed"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sixpoint.errors import VolumeError
+from sixpoint.io.notes import NO_PLACE
 
 __all__ = ["TextHeader", "check_metaimage", "check_nrrd"]
 
@@ -43,7 +44,6 @@ _UNKNOWN_UNITS = ("", "?", "???")
 # Kinds of a NRRD axis along which voxels lie; all others hold components.
 _SPATIAL_KINDS = ("domain", "space", "time", "???", "none")
 _PATIENT_SPACES = ("left-posterior-superior", "right-anterior-superior", "left-anterior-superior", "lps", "ras", "las")
-_NO_PLACE = "positions in mm (lps, ras) have no meaning, voxel indices have"
 
 
 @dataclass(frozen=True)
@@ -94,13 +94,13 @@ def check_nrrd(source: Path) -> TextHeader:
     if "spacedirections" in fields:
         unit = _common_unit(fields.get("spaceunits", ""), "space units", source)
         if space not in _PATIENT_SPACES:
-            notes += (f"{source}: its header does not say how its axes lie in the patient: {_NO_PLACE}",)
+            notes += (f"{source}: its header does not say how its axes lie in the patient: {NO_PLACE}",)
         elif "spaceorigin" not in fields:
-            notes += (f"{source}: its header gives no position in the patient (space origin): {_NO_PLACE}",)
+            notes += (f"{source}: its header gives no position in the patient (space origin): {NO_PLACE}",)
     elif "spacings" in fields:
         unit = _common_unit(fields.get("units", ""), "units", source)
         _check_spacing(fields["spacings"], "spacings", source)
-        notes += (f"{source}: its header gives no position in the patient (space directions): {_NO_PLACE}",)
+        notes += (f"{source}: its header gives no position in the patient (space directions): {NO_PLACE}",)
     else:
         raise VolumeError(
             f"{source}: its header gives no spacing of the voxels, expected space directions, or spacings; add it"
@@ -136,7 +136,7 @@ def check_metaimage(source: Path) -> TextHeader:
     data = _data_file(source, "" if name.lower() == "local" else name)
     notes: tuple[str, ...] = ()
     if not {"offset", "position", "origin"} & fields.keys():
-        notes += (f"{source}: its header gives no position in the patient (Offset): {_NO_PLACE}",)
+        notes += (f"{source}: its header gives no position in the patient (Offset): {NO_PLACE}",)
     unit = _common_unit(fields.get("distanceunits", ""), "DistanceUnits", source)
     return TextHeader(unit, voxel_count, data, notes)
 

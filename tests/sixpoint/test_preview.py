@@ -88,6 +88,17 @@ def test_one_odd_voxel_does_not_darken_all_others() -> None:
     assert panel(render_preview(volume, mask), 0).mean() > 60
 
 
+def test_an_image_whose_display_is_inverted_is_drawn_like_its_negative() -> None:
+    volume = noisy_volume()
+    mask = np.zeros_like(volume.array, np.uint8)
+    mask[10:20, 10:20, 10:20] = 1
+    negative = Volume(-volume.array, volume.geometry)
+    inverted = Volume(volume.array, volume.geometry, inverted_display=True)
+    difference = np.asarray(render_preview(inverted, mask), int) - np.asarray(render_preview(negative, mask), int)
+    assert np.abs(difference).max() <= 1
+    assert np.abs(np.asarray(render_preview(inverted, mask), int) - render_preview(volume, mask)).max() > 100
+
+
 def test_planes_keep_the_patients_proportions() -> None:
     mask = np.zeros((20, 100, 100), np.uint8)
     mask[8:12, 40:60, 40:60] = 1

@@ -70,7 +70,8 @@ def _pixel_format(header: Dataset) -> PixelFormat:
     if header.get("ModalityLUTSequence"):
         raise VolumeError("its pixel values stand for entries of a look-up table; export it with a rescale slope")
     signed = bool(whole(header, "PixelRepresentation"))
-    return PixelFormat(whole(header, "Rows") or 0, whole(header, "Columns") or 0, allocated, stored, signed)
+    rows, columns = whole(header, "Rows") or 0, whole(header, "Columns") or 0
+    return PixelFormat(rows, columns, allocated, stored, signed, inverted_display=photometric == "MONOCHROME1")
 
 
 def _check_size(file: DicomFile, pixels: PixelFormat) -> None:

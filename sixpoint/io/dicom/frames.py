@@ -25,6 +25,7 @@ class PixelFormat:
         bits_allocated: Bits that a pixel takes: 8, 16 or 32.
         bits_stored: Bits that hold its value.
         signed: Whether the values are two's complement.
+        inverted_display: Whether viewers show large values dark (MONOCHROME1).
     """
 
     rows: int
@@ -32,6 +33,7 @@ class PixelFormat:
     bits_allocated: int
     bits_stored: int
     signed: bool
+    inverted_display: bool = False
 
     @property
     def limits(self) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from sixpoint._typing import Array, Vector
@@ -11,11 +12,29 @@ from sixpoint.io.dicom.file_frames import frames_of
 from sixpoint.io.dicom.headers import Series, find_series
 from sixpoint.io.dicom.pixels import read_voxels
 from sixpoint.io.dicom.stack import stack_frames
+from sixpoint.io.notes import NO_PLACE
 
-__all__ = ["read_dicom"]
+__all__ = ["DicomImage", "read_dicom"]
 
 
-def read_dicom(source: Path, *, spacing: Vector | None = None, series: int | None = None) -> tuple[Array, Geometry]:
+@dataclass(frozen=True, eq=False)
+class DicomImage:
+    """An image from DICOM.
+
+    Attributes:
+        array: Voxels [z, y, x] as the rescale slopes and intercepts say, sorted along the normal.
+        geometry: Positions of the voxels in the patient.
+        notes: What a person should know about the image, one sentence each.
+        inverted_display: Whether viewers show large values dark (MONOCHROME1).
+    """
+
+    array: Array
+    geometry: Geometry
+    notes: tuple[str, ...]
+    inverted_display: bool
+
+
+def read_dicom(source: Path, *, spacing: Vector | None = None, series: int | None = None) -> DicomImage:
     """Read an image from a folder with DICOM files, or from one file of many frames.
 
     Args:
@@ -23,16 +42,19 @@ def read_dicom(source: Path, *, spacing: Vector | None = None, series: int | Non
         spacing: Spacing (x, y, z) in mm, where the header lacks it.
         series: Number of the series in the list that the error about several series prints, from 1.
 
-    Returns:
-        Voxels [z, y, x] as the rescale slopes and intercepts say, sorted along the normal, and their geometry.
-
     Raises:
         VolumeError: When there is no image or there are several, or a header or pixels cannot be trusted.
     """
     chosen = _choose(find_series(source), source, series)
     frames = [frame for file in chosen.files for frame in frames_of(file, source)]
     ordered, geometry = stack_frames(frames, source, spacing=spacing)
-    return read_voxels(ordered, source), geometry
+    notes: tuple[str, ...] = ()
+    if ordered[0].position is None:
+        notes += (f"{source}: its slices have no position in the patient (ImagePositionPatient): {NO_PLACE}",)
+    inverted = {frame.pixels.inverted_display for frame in ordered}
+    if len(inverted) > 1:
+        notes += (f"{source}: some slices are MONOCHROME1, others MONOCHROME2; pictures show all as MONOCHROME2",)
+    return DicomImage(read_voxels(ordered, source), geometry, notes, inverted_display=inverted == {True})
 
 
 def _choose(all_series: list[Series], source: Path, number: int | None) -> Series:

@@ -152,6 +152,33 @@ def test_monochrome1_says_how_to_show_an_image_not_what_its_numbers_mean(tmp_pat
 
     volume = Volume.read(write_series(tmp_path / "series", edit=edit))
     np.testing.assert_allclose(volume.array, VOXELS * (slope or 1))
+    assert volume.inverted_display
+    assert volume.digest == Volume(volume.array, volume.geometry).digest
+
+
+def test_monochrome2_and_a_mixture_are_shown_as_they_are(tmp_path: Path) -> None:
+    def edit(dataset: Dataset, z: int) -> None:
+        dataset.PhotometricInterpretation = "MONOCHROME1" if z == 3 else "MONOCHROME2"
+
+    plain, mixed = (
+        Volume.read(write_series(tmp_path / "plain")),
+        Volume.read(write_series(tmp_path / "mixed", edit=edit)),
+    )
+    assert (plain.inverted_display, plain.notes) == (False, ())
+    assert not mixed.inverted_display
+    assert "some slices are MONOCHROME1, others MONOCHROME2" in mixed.notes[0]
+    assert np.array_equal(mixed.array, plain.array)
+
+
+def test_slices_without_a_position_say_that_millimetres_have_no_meaning(tmp_path: Path) -> None:
+    def edit(dataset: Dataset, z: int) -> None:
+        del dataset.ImagePositionPatient
+
+    (note,) = Volume.read(write_series(tmp_path / "series", edit=edit), spacing=SPACING).notes
+    assert note == (
+        f"{tmp_path}/series: its slices have no position in the patient (ImagePositionPatient): positions in mm (lps, "
+        "ras) have no meaning, voxel indices have"
+    )
 
 
 @pytest.mark.parametrize(
