@@ -8,14 +8,12 @@ from sixpoint._typing import Bools, Index
 
 __all__ = ["difference_box"]
 
-# Voxels compared at a time; they fit the second-level cache.
-_CHUNK = 2**18
-
 
 def difference_box(first: Bools, second: Bools, *, origins: tuple[Index, Index]) -> tuple[Index, Index] | None:
     """The smallest box that holds all voxels in which two masks differ; outside their arrays masks are 0.
 
-    NumPy takes 0.1 ms for masks of 122 x 101 x 30 voxels and 3 to 4 ms for 300 x 300 x 120; C took 0.05 and 2 to 3 ms.
+    Compiled, since NumPy's many steps compete with the event loop for the interpreter: a click on a CT of
+    512 x 512 x 256 voxels took 2.6 to 3.3 ms longer.
 
     Args:
         first: Mask [z, y, x].
@@ -24,51 +22,25 @@ def difference_box(first: Bools, second: Bools, *, origins: tuple[Index, Index])
 
     Returns:
         Index (z, y, x) of the box's first voxel, and one past its last; None where the masks are equal.
+
+    Raises:
+        ValueError: A mask does not have three axes.
+        MemoryError: Too little memory for two rows of voxels.
     """
-    lower, upper = _common_box((first, second), origins)
-    depth, height, width = (b - a for a, b in zip(lower, upper, strict=True))
-    changed = np.zeros((height, width), np.bool_)
-    slices: list[int] = []
-    thickness = max(1, _CHUNK // max(1, height * width))
-    buffer = np.empty((min(thickness, depth), height, width), np.bool_)
-    for z in range(0, depth, thickness):
-        chunk = buffer[: depth - z]
-        if first.shape == second.shape and origins[0] == origins[1]:
-            np.not_equal(first[z : z + thickness], second[z : z + thickness], out=chunk)
-        else:
-            chunk[...] = False
-            for mask, origin in zip((first, second), origins, strict=True):
-                _toggle(chunk, mask, (lower[0] + z - origin[0], origin[1] - lower[1], origin[2] - lower[2]))
-        if chunk.any():
-            slices += (np.flatnonzero(chunk.any(axis=(1, 2))) + z).tolist()
-            changed |= np.logical_or.reduce(chunk, axis=0)
-    if not slices:
+    # Here, since a client without the compiled kernels never compares masks.
+    from sixpoint.preprocessing._native import call_kernel, data_pointer
+
+    if not first.ndim == second.ndim == 3:
+        raise ValueError(f"expected masks [z, y, x], got shapes {first.shape} and {second.shape}")
+    masks = np.ascontiguousarray(first), np.ascontiguousarray(second)
+    places = [np.array(place, np.int64) for place in (first.shape, origins[0], second.shape, origins[1])]
+    lower, upper = np.empty(3, np.int64), np.empty(3, np.int64)
+    pointers = [data_pointer(mask, np.bool_) for mask in masks]
+    shape, origin, second_shape, second_origin = (data_pointer(place, np.int64) for place in places)
+    ends = data_pointer(lower, np.int64), data_pointer(upper, np.int64)
+    if call_kernel("difference_box", pointers[0], shape, origin, pointers[1], second_shape, second_origin, *ends) < 0:
+        raise MemoryError
+    if (upper <= lower).any():
         return None
-    rows, columns = np.flatnonzero(changed.any(axis=1)).tolist(), np.flatnonzero(changed.any(axis=0)).tolist()
-    begin, end = ((slices[n] + lower[0], rows[n] + lower[1], columns[n] + lower[2]) for n in (0, -1))
-    return begin, (end[0] + 1, end[1] + 1, end[2] + 1)
-
-
-def _common_box(masks: tuple[Bools, Bools], origins: tuple[Index, Index]) -> tuple[list[int], list[int]]:
-    """First voxel (z, y, x) of the smallest box that holds two masks, and one past its last."""
-    lower = [min(pair) for pair in zip(*origins, strict=True)]
-    ends = [
-        [n + size for n, size in zip(origin, mask.shape, strict=True)]
-        for mask, origin in zip(masks, origins, strict=True)
-    ]
-    return lower, [max(pair) for pair in zip(*ends, strict=True)]
-
-
-def _toggle(chunk: Bools, mask: Bools, offset: Index) -> None:
-    """Invert a chunk's voxels that belong to a mask.
-
-    Args:
-        chunk: Slices [z, y, x] of the common box.
-        mask: Mask [z, y, x].
-        offset: The chunk's first slice in the mask's slices; the mask's first row and column in the chunk.
-    """
-    z, y, x = offset
-    part = mask[max(z, 0) : max(z + len(chunk), 0)]
-    first = max(-z, 0)
-    target = chunk[first : first + len(part), y : y + mask.shape[1], x : x + mask.shape[2]]
-    np.logical_xor(target, part, out=target)
+    (z0, y0, x0), (z1, y1, x1) = lower.tolist(), upper.tolist()
+    return (z0, y0, x0), (z1, y1, x1)

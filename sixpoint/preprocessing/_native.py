@@ -45,6 +45,7 @@ _SIGNATURES = {
     "resample": (_int, [*[_pointer] * 4, *_MATRIX]),
     "threshold_resampled": (_int, [_pointer, _long, _long, _long, *_MATRIX * 3, _float, _pointer]),
     "connected_components": (_long, [_pointer, _pointer, _long, _long, _long]),
+    "difference_box": (_int, [_pointer] * 8),
     **{f"block_means_{name}": (_int, [_pointer] * 5) for name in C_TYPES.values()},
 }
 

@@ -1,9 +1,9 @@
-/* Inner loops of resampling, guidance maps, thresholding and components. kernels.py describes and calls each of them.
+/* Inner loops of resampling, guidance maps, thresholding, components and comparison of masks. kernels.py describes and calls each of them.
  *
  * Arrays are contiguous, [z, y, x] with x fastest. Every number is computed by the same order of single-precision
  * operations on every processor (-ffp-contract=off), so that two machines give the same bytes.
  *
- * Order statistics, selection by label and comparison of masks are NumPy's: there they cost less than 2 ms a prompt. */
+ * Order statistics and selection by label are NumPy's: there they cost less than 2 ms a prompt. */
 
 /* Python's headers are needed only to make this file importable as a module. Debian's python3 comes without them; there
  * the kernels are built all the same, since ctypes calls them. */
@@ -507,6 +507,51 @@ EXPORT int64_t sixpoint_connected_components(const uint8_t *mask, int32_t *label
         }
     free(runs), free(first);
     return count;
+}
+
+/* First voxel of a row of a mask [z, y, x] at an index of the image; NULL where the mask has no such row. */
+static const uint8_t *row_of(const uint8_t *mask, const int64_t *shape, const int64_t *origin, int64_t z, int64_t y) {
+    z -= origin[0], y -= origin[1];
+    return z < 0 || y < 0 || z >= shape[0] || y >= shape[1] ? NULL : mask + (z * shape[1] + y) * shape[2];
+}
+
+EXPORT int sixpoint_difference_box(const uint8_t *first, const int64_t *first_shape, const int64_t *first_origin,
+                                   const uint8_t *second, const int64_t *second_shape, const int64_t *second_origin,
+                                   int64_t *lower, int64_t *upper) {
+    int64_t begin[3], end[3];
+    for (int a = 0; a < 3; a++) {
+        int64_t first_end = first_origin[a] + first_shape[a], second_end = second_origin[a] + second_shape[a];
+        begin[a] = min_of(first_origin[a], second_origin[a]);
+        end[a] = first_end > second_end ? first_end : second_end;
+        lower[a] = end[a], upper[a] = begin[a];
+    }
+    int64_t n = end[2] - begin[2];
+    int aligned = first_origin[2] == second_origin[2] && first_shape[2] == second_shape[2];
+    /* Rows that begin or end at different places, or that one mask lacks, are copied between zeros. */
+    uint8_t *padded = malloc((size_t)(2 * n + 1));
+    if (padded == NULL) return -1;
+    for (int64_t z = begin[0]; z < end[0]; z++)
+        for (int64_t y = begin[1]; y < end[1]; y++) {
+            const uint8_t *a = row_of(first, first_shape, first_origin, z, y);
+            const uint8_t *b = row_of(second, second_shape, second_origin, z, y);
+            if (a == NULL && b == NULL) continue;
+            if (!aligned || a == NULL || b == NULL) {
+                memset(padded, 0, (size_t)(2 * n));
+                if (a != NULL) memcpy(padded + (first_origin[2] - begin[2]), a, (size_t)first_shape[2]);
+                if (b != NULL) memcpy(padded + n + (second_origin[2] - begin[2]), b, (size_t)second_shape[2]);
+                a = padded, b = padded + n;
+            }
+            if (memcmp(a, b, (size_t)n) == 0) continue;
+            lower[0] = min_of(lower[0], z), lower[1] = min_of(lower[1], y);
+            upper[0] = z + 1, upper[1] = upper[1] > y + 1 ? upper[1] : y + 1;
+            /* Voxels inside the box so far cannot enlarge it. */
+            int64_t left = 0, right = n, inside_from = lower[2] - begin[2], inside_to = upper[2] - begin[2];
+            while (left < inside_from && a[left] == b[left]) left++;
+            while (right > inside_to && a[right - 1] == b[right - 1]) right--;
+            lower[2] = begin[2] + left, upper[2] = begin[2] + right;
+        }
+    free(padded);
+    return 0;
 }
 
 #if defined(IMPORTABLE)

@@ -7,13 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sixpoint import mask_difference
 from sixpoint.mask_difference import difference_box
-
-
-@pytest.fixture(autouse=True, params=[1, 60, 2**18], ids=["slices", "chunks", "whole"])
-def _chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mask_difference, "_CHUNK", request.param)
 
 
 @given(st.integers(0, 10_000), st.sampled_from([0.02, 0.5]))
@@ -44,3 +38,18 @@ def test_empty_masks_do_not_differ() -> None:
     empty, other = np.zeros((0, 0, 0), np.bool_), np.zeros((2, 3, 4), np.bool_)
     assert difference_box(empty, empty, origins=((0, 0, 0), (0, 0, 0))) is None
     assert difference_box(empty, other, origins=((0, 0, 0), (5, 5, 5))) is None
+
+
+def test_masks_that_are_views_are_compared() -> None:
+    mask = np.zeros((4, 5, 6), np.bool_)
+    mask[1, 2, 3] = True
+    box = difference_box(mask[::-1, :, ::-1], np.zeros_like(mask), origins=((0, 0, 0), (0, 0, 0)))
+    assert box == ((2, 2, 2), (3, 3, 3))
+
+
+def test_arrays_that_are_no_masks_are_refused() -> None:
+    mask = np.zeros((2, 3, 4), np.bool_)
+    with pytest.raises(ValueError, match="expected masks"):
+        difference_box(mask[0], mask, origins=((0, 0, 0), (0, 0, 0)))
+    with pytest.raises(ValueError, match="bool"):
+        difference_box(mask.astype(np.uint8), mask, origins=((0, 0, 0), (0, 0, 0)))
