@@ -96,6 +96,8 @@ class Volume:
             no position in the patient, or no unit.
         inverted_display: Whether viewers show large values dark (DICOM's MONOCHROME1). The voxels are as they are
             stored, and the digest does not depend on it; :func:`sixpoint.preview.render_preview` follows it.
+        modality: How the image was acquired, in DICOM's terms: CT, MR, PT, US; empty if the file does not say it, as no
+            NIfTI file does.
 
     Raises:
         VolumeError: The array is not 3D, not real, empty, or has another size than the geometry.
@@ -105,6 +107,7 @@ class Volume:
     geometry: Geometry
     notes: tuple[str, ...] = ()
     inverted_display: bool = False
+    modality: str = ""
 
     def __post_init__(self) -> None:
         if self.array.ndim != 3:
@@ -140,7 +143,13 @@ class Volume:
             from sixpoint.io.dicom import read_dicom
 
             image = read_dicom(source, spacing=_checked_spacing(spacing), series=series)
-            return cls(image.array, image.geometry, image.notes, inverted_display=image.inverted_display)
+            return cls(
+                image.array,
+                image.geometry,
+                image.notes,
+                inverted_display=image.inverted_display,
+                modality=image.modality,
+            )
         if spacing is not None or series is not None:
             raise VolumeError(
                 f"{source} is no DICOM image: its header says all that is needed, leave spacing and series out"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +27,14 @@ class DicomImage:
         geometry: Positions of the voxels in the patient.
         notes: What a person should know about the image, one sentence each.
         inverted_display: Whether viewers show large values dark (MONOCHROME1).
+        modality: Modality as the header says it, in DICOM's terms; empty if it does not.
     """
 
     array: Array
     geometry: Geometry
     notes: tuple[str, ...]
     inverted_display: bool
+    modality: str
 
 
 def read_dicom(source: Path, *, spacing: Vector | None = None, series: int | None = None) -> DicomImage:
@@ -54,7 +57,14 @@ def read_dicom(source: Path, *, spacing: Vector | None = None, series: int | Non
     inverted = {frame.pixels.inverted_display for frame in ordered}
     if len(inverted) > 1:
         notes += (f"{source}: some slices are MONOCHROME1, others MONOCHROME2; pictures show all as MONOCHROME2",)
-    return DicomImage(read_voxels(ordered, source), geometry, notes, inverted_display=inverted == {True})
+    voxels = read_voxels(ordered, source)
+    return DicomImage(voxels, geometry, notes, inverted_display=inverted == {True}, modality=_modality(chosen))
+
+
+def _modality(series: Series) -> str:
+    """The modality in DICOM's terms; empty where the header says none, or something else."""
+    text = str(series.files[0].header.get("Modality") or "").strip()
+    return text if re.fullmatch("[A-Z]{2,16}", text) else ""
 
 
 def _choose(all_series: list[Series], source: Path, number: int | None) -> Series:

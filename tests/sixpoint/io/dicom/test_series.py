@@ -29,6 +29,7 @@ from tests.sixpoint.io.dicom.dicom_files import (
     header,
     positions_along,
     set_pixels,
+    setting,
     write_series,
 )
 from tests.support.data import shared
@@ -53,6 +54,14 @@ def test_a_real_series_reads_as_its_slices_say(series: str) -> None:
     step = volume.geometry.index_to_point([(1, 0, 0)]) - volume.geometry.index_to_point([(0, 0, 0)])
     np.testing.assert_allclose(step[0], np.array(slices[0].ImageOrientationPatient[:3]) * columns, atol=1e-6)
     assert volume.geometry.spacing[:2] == pytest.approx((columns, rows))
+
+
+@pytest.mark.parametrize(
+    ("stored", "modality"), [("MR", "MR"), ("", ""), ("mr of Jane Doe", ""), ("CT ", "CT"), ("RTDOSE", "RTDOSE")]
+)
+def test_the_modality_is_read_where_it_is_one_of_the_terms(tmp_path: Path, stored: str, modality: str) -> None:
+    folder = write_series(tmp_path / "series", edit=setting("Modality", stored))
+    assert Volume.read(folder).modality == modality
 
 
 @pytest.mark.parametrize(
