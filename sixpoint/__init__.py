@@ -25,7 +25,7 @@ from sixpoint.client import (
 from sixpoint.errors import SixpointError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask, Timings
-from sixpoint.model_spec import ModelSpec
+from sixpoint.model_spec import ImplausibleImageWarning, ModelSpec
 from sixpoint.prompts import Box, Click, ExtremePoints, Frame, InitialMask, Prompt, read_points
 from sixpoint.segmentation import Segmentation
 from sixpoint.volume import Volume
@@ -41,6 +41,7 @@ __all__ = [
     "Failed",
     "Frame",
     "Geometry",
+    "ImplausibleImageWarning",
     "InitialMask",
     "Mask",
     "ModelInfo",

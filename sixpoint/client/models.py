@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from sixpoint._typing import Size, Vector
+from sixpoint.model_spec import ExpectedImage
 from sixpoint.prompts import Prompt
 from sixpoint.protocol import prompt_from_message
 from sixpoint.v1 import model_service_pb2 as model_pb
@@ -30,6 +32,10 @@ class ModelInfo:
         prompts: Kinds of prompts it takes: "extreme_points", "box", "clicks", "mask".
         licence: Licence of its weights.
         metrics: Measured figures by name.
+        patch_size: Cells (x, y, z) that a segmentation network sees at once; None for annotation, and where the gateway
+            is too old to say it.
+        patch_spacing: Millimetres between these cells along (x, y, z); None where ``patch_size`` is.
+        image_windows: Lowest and highest value of each image window that is given in the image's own units.
     """
 
     name: str
@@ -42,6 +48,20 @@ class ModelInfo:
     prompts: tuple[str, ...]
     licence: str
     metrics: dict[str, float]
+    patch_size: Size | None = None
+    patch_spacing: Vector | None = None
+    image_windows: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def expected_image(self) -> ExpectedImage:
+        """What the model expects of an image."""
+        return ExpectedImage(
+            segmentation=self.task == "segmentation",
+            modalities=self.modalities,
+            patch_size=self.patch_size,
+            patch_spacing=self.patch_spacing,
+            windows=self.image_windows,
+        )
 
 
 @dataclass(frozen=True)
@@ -113,6 +133,7 @@ class StepInfo:
 
 def read_model(message: model_pb.Model) -> ModelInfo:
     """Convert a model of a response."""
+    patch = message.patch if len(message.patch.size) == len(message.patch.spacing) == 3 else None
     return ModelInfo(
         name=message.name,
         version=message.version,
@@ -126,6 +147,9 @@ def read_model(message: model_pb.Model) -> ModelInfo:
         ),
         licence=message.licence,
         metrics=dict(message.metrics),
+        patch_size=(patch.size[0], patch.size[1], patch.size[2]) if patch else None,
+        patch_spacing=(patch.spacing[0], patch.spacing[1], patch.spacing[2]) if patch else None,
+        image_windows=tuple((window.low, window.high) for window in message.image_windows),
     )
 
 

@@ -1,4 +1,4 @@
-"""ModelSpec: what a model needs and yields, and which of its versions a session gets."""
+"""ModelSpec: what a model needs and yields, whether an image suits it, and which of its versions a session gets."""
 
 from sixpoint.model_spec.channels import (
     Channel,
@@ -12,6 +12,7 @@ from sixpoint.model_spec.channels import (
     PreviousChannel,
 )
 from sixpoint.model_spec.parts import InputSpec, NetworkSpec, OutputSpec, PatchSpec, PromptKind, RoiSpec, Task
+from sixpoint.model_spec.plausibility import ExpectedImage, ImplausibleImageWarning, find_doubts
 from sixpoint.model_spec.rollout import CANDIDATE_PARAMETER, Candidate
 from sixpoint.model_spec.spec import SPEC_PARAMETER, AnnotationSpec, ModelSpec, SegmentationSpec
 
@@ -23,10 +24,12 @@ __all__ = [
     "Channel",
     "ClickChannel",
     "EllipsoidChannel",
+    "ExpectedImage",
     "FieldOfViewChannel",
     "HeatmapChannel",
     "HullChannel",
     "ImageChannel",
+    "ImplausibleImageWarning",
     "InputSpec",
     "Intensity",
     "ModelSpec",
@@ -38,4 +41,5 @@ __all__ = [
     "RoiSpec",
     "SegmentationSpec",
     "Task",
+    "find_doubts",
 ]

@@ -9,7 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from sixpoint.errors import InternalError, PromptError, Violation, VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, Timings
-from sixpoint.model_spec import ModelSpec, PromptKind, Task
+from sixpoint.model_spec import ExpectedImage, ModelSpec, PromptKind, Task
 from sixpoint.prompts import Box, Click, ExtremePoints, Frame, InitialMask, Prompt
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import model_service_pb2 as model_pb
@@ -174,6 +174,7 @@ def timings_from_message(message: annotation_pb.Timings) -> Timings:
 
 def model_to_message(name: str, version: str, spec: ModelSpec) -> model_pb.Model:
     """Convert a model to a message."""
+    expected = ExpectedImage.of_spec(spec)
     return model_pb.Model(
         name=name,
         version=version,
@@ -185,6 +186,8 @@ def model_to_message(name: str, version: str, spec: ModelSpec) -> model_pb.Model
         prompt_kinds=[_KINDS[kind] for kind in spec.prompts],
         licence=spec.licence,
         metrics=spec.metrics,
+        patch=model_pb.Patch(size=spec.patch.size, spacing=spec.patch.spacing) if spec.patch else None,
+        image_windows=[model_pb.ImageWindow(low=low, high=high) for low, high in expected.windows],
     )
 
 

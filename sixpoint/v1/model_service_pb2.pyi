@@ -115,6 +115,8 @@ class Model(_message.Message):
     PROMPT_KINDS_FIELD_NUMBER: _builtins.int
     LICENCE_FIELD_NUMBER: _builtins.int
     METRICS_FIELD_NUMBER: _builtins.int
+    PATCH_FIELD_NUMBER: _builtins.int
+    IMAGE_WINDOWS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the model in Triton."""
     version: _builtins.str
@@ -143,6 +145,14 @@ class Model(_message.Message):
     def metrics(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Measured figures by name, from the exporter."""
 
+    @_builtins.property
+    def patch(self) -> Global___Patch:
+        """What a segmentation network sees at once; not set for annotation, and by gateways older than this field."""
+
+    @_builtins.property
+    def image_windows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImageWindow]:
+        """Image windows that are given in the image's own units (HU for CT); none where windows follow from the image."""
+
     def __init__(
         self,
         *,
@@ -156,14 +166,74 @@ class Model(_message.Message):
         prompt_kinds: _abc.Iterable[Global___PromptKind.ValueType] | None = ...,
         licence: _builtins.str = ...,
         metrics: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        patch: Global___Patch | None = ...,
+        image_windows: _abc.Iterable[Global___ImageWindow] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["patch", b"patch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "labels", b"labels", "licence", b"licence", "metrics", b"metrics", "modalities", b"modalities", "name", b"name", "prompt_kinds", b"prompt_kinds", "task", b"task", "title", b"title", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "image_windows", b"image_windows", "labels", b"labels", "licence", b"licence", "metrics", b"metrics", "modalities", b"modalities", "name", b"name", "patch", b"patch", "prompt_kinds", b"prompt_kinds", "task", b"task", "title", b"title", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class Patch(_message.Message):
+    """The part of an image that a segmentation network sees at once, in canonical orientation (x to the patient's left, y to
+    posterior, z to superior).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIZE_FIELD_NUMBER: _builtins.int
+    SPACING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def size(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Cells along (x, y, z)."""
+
+    @_builtins.property
+    def spacing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Millimetres between cells along (x, y, z)."""
+
+    def __init__(
+        self,
+        *,
+        size: _abc.Iterable[_builtins.int] | None = ...,
+        spacing: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["size", b"size", "spacing", b"spacing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Patch: _TypeAlias = Patch  # noqa: Y015
+
+@_typing.final
+class ImageWindow(_message.Message):
+    """A range of voxel values that a model tells apart."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    low: _builtins.float
+    """Lowest value."""
+    high: _builtins.float
+    """Highest value."""
+    def __init__(
+        self,
+        *,
+        low: _builtins.float = ...,
+        high: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["high", b"high", "low", b"low"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImageWindow: _TypeAlias = ImageWindow  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):

@@ -11,7 +11,17 @@ from sixpoint.client.models import read_model
 from sixpoint.errors import InternalError, PromptError, VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, Timings, pack
-from sixpoint.model_spec import HeatmapChannel, InputSpec, ModelSpec, PromptKind, Task
+from sixpoint.model_spec import (
+    ExpectedImage,
+    HeatmapChannel,
+    ImageChannel,
+    InputSpec,
+    Intensity,
+    ModelSpec,
+    PatchSpec,
+    PromptKind,
+    Task,
+)
 from sixpoint.prompts import Box, Click, ExtremePoints, Frame, Prompt
 from sixpoint.protocol import (
     geometry_from_message,
@@ -231,7 +241,30 @@ def test_a_model_is_listed_as_its_spec_says() -> None:
         "prompts": ("extreme_points",),
         "licence": "Apache-2.0",
         "metrics": {"dice": 0.93, "hd95_mm": 2.5},
+        "patch_size": None,
+        "patch_spacing": None,
+        "image_windows": (),
     }
+
+
+def test_what_a_model_expects_of_an_image_is_sent() -> None:
+    windows = (Intensity(method="range", low=-160, high=240), Intensity(method="percentile"))
+    spec = ModelSpec(
+        task=Task.SEGMENTATION,
+        modalities=("CT",),
+        prompts=(),
+        patch=PatchSpec(size=(96, 80, 64), spacing=(1.5, 1.5, 3.0)),
+        input=InputSpec(channels=tuple(ImageChannel(intensity=window) for window in windows)),
+    )
+    sent = model_to_message("organs", "1", spec).SerializeToString()
+    expected = read_model(models.Model.FromString(sent)).expected_image
+    assert expected == ExpectedImage.of_spec(spec)
+    assert expected == ExpectedImage(True, ("CT",), (96, 80, 64), (1.5, 1.5, 3.0), ((-160.0, 240.0),))
+
+
+def test_the_model_of_an_old_gateway_expects_only_what_it_says() -> None:
+    old = models.Model(name="organs", task=models.TASK_SEGMENTATION, modalities=["CT"])
+    assert read_model(old).expected_image == ExpectedImage(True, ("CT",))
 
 
 @pytest.mark.parametrize("task", list(Task))
