@@ -103,6 +103,25 @@ class Client(BaseClient):
         """
         return self._driver.run(self._operations.upload(image, progress))
 
+    def check_image(self, image: ImageSource, *, model: str) -> tuple[str, ...]:
+        """Find what speaks against using a model on an image: modality, values, spacing, size. Nothing is uploaded.
+
+        :meth:`open_session` and :meth:`segment` check it, too, and issue an
+        :class:`~sixpoint.ImplausibleImageWarning` for each reason before they upload.
+
+        Args:
+            image: File (NIfTI, NRRD, MetaImage), folder with one DICOM series, or Volume.
+            model: Name of the model.
+
+        Returns:
+            One sentence for each reason: what is odd, what the model expects, what to do. Empty for a plausible image.
+
+        Raises:
+            VolumeError: The image is not a usable volume.
+            ModelNotFound: No model has this name.
+        """
+        return self._driver.run(self._operations.check_image(image, model=model))
+
     def open_session(
         self,
         image: ImageSource,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from sixpoint.client._sansio import Call, Operation, Work
 from sixpoint.client.models import ModelInfo, SessionInfo, read_model, read_session
 from sixpoint.errors import FailedPrecondition, InvalidArgument
 from sixpoint.geometry import Geometry
+from sixpoint.model_spec import ImplausibleImageWarning, find_doubts
 from sixpoint.protocol import geometry_from_message
 from sixpoint.segmentation import Segmentation
 from sixpoint.v1 import image_service_pb2 as image_pb
@@ -73,11 +75,20 @@ class ClientOperations:
         """Upload an image unless the gateway has it, and return its digest."""
         return upload(self.stubs, image, timeout=self.timeout, retry=self.retry, progress=progress)
 
+    def check_image(self, image: ImageSource, *, model: str) -> Operation[tuple[str, ...]]:
+        """Find what speaks against using a model on an image; nothing is uploaded."""
+        request = model_pb.GetModelRequest(name=model)
+        response = yield from Call(self.stubs.models.GetModel, request, self.timeout.call)
+        expected = read_model(response.model).expected_image
+        volume = yield from load(image)
+        return (yield from Work(lambda: find_doubts(volume, expected)))
+
     def open_session(
         self, image: ImageSource, *, model: str, progress: ProgressCallback | None
     ) -> Operation[OpenedSession]:
         """Upload an image unless the gateway has it, and open a session on it."""
         volume = yield from load(image)
+        _warn((yield from self.check_image(volume, model=model)))
         digest = yield from self.upload(volume, progress)
         request = session_pb.CreateSessionRequest(image_digest=digest, model=model, request_id=uuid.uuid4().hex)
         response = yield from Call(self.stubs.sessions.CreateSession, request, self.timeout.call)
@@ -94,6 +105,7 @@ class ClientOperations:
     ) -> Operation[Segmentation]:
         """Upload an image unless the gateway has it, and segment it."""
         volume = yield from load(image)
+        _warn((yield from self.check_image(volume, model=model)))
         digest = yield from self.upload(volume, upload_progress)
         return (
             yield from segment(
@@ -151,6 +163,12 @@ class ClientOperations:
         """Close a session; closing it again is no error."""
         request = session_pb.CloseSessionRequest(session_id=session_id)
         yield from Call(self.stubs.sessions.CloseSession, request, self.timeout.call, repeatable=repeatable)
+
+
+def _warn(doubts: Sequence[str]) -> None:
+    """Warn the caller of a client's method, who is four frames up: operation, driver, method."""
+    for doubt in doubts:
+        warnings.warn(doubt, ImplausibleImageWarning, stacklevel=5)
 
 
 def _check_filters(response: session_pb.ListSessionsResponse) -> None:

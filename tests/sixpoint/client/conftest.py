@@ -42,7 +42,7 @@ def flaky() -> Iterator[FlakyGateway]:
 @pytest.fixture
 def stepping() -> Iterator[SessionGateway]:
     """A gateway whose session can be changed in every way."""
-    gateway = SessionGateway()  # type: ignore[abstract]
+    gateway = SessionGateway()
     with serving(gateway):
         yield gateway
 

@@ -79,6 +79,7 @@ class FakeGateway(
         requests: Last request of each call.
         uploads: Messages of each upload.
         failures: Error to fail a call with, by name.
+        served_model: Its only model.
         mask: Mask of its answers.
         revision: Revision of its only session.
         received_bytes: Bytes that it claims to have of an image.
@@ -94,6 +95,7 @@ class FakeGateway(
         self.requests: dict[str, Any] = {}
         self.uploads: list[list[image_pb.UploadImageRequest]] = []
         self.failures: dict[str, SixpointError] = {}
+        self.served_model = model_pb.Model(name="annotation", version="1")
         self.mask = mask_to_message(patch())
         self.revision = 0
         self.received_bytes = 0
@@ -117,7 +119,11 @@ class FakeGateway(
     def ListModels(self, request: Any, context: grpc.ServicerContext) -> model_pb.ListModelsResponse:
         self._begin("ListModels", request, context)
         self.may_answer.wait(10)
-        return model_pb.ListModelsResponse(models=[model_pb.Model(name="annotation", version="1")])
+        return model_pb.ListModelsResponse(models=[self.served_model])
+
+    def GetModel(self, request: Any, context: grpc.ServicerContext) -> model_pb.GetModelResponse:
+        self._begin("GetModel", request, context)
+        return model_pb.GetModelResponse(model=self.served_model)
 
     def GetImage(self, request: Any, context: grpc.ServicerContext) -> image_pb.GetImageResponse:
         self._begin("GetImage", request, context)

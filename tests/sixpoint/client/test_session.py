@@ -25,7 +25,7 @@ from tests.support.images import noisy_volume
 async def test_a_session_is_opened_on_the_image_with_the_model(server: FakeGateway, client: Any) -> None:
     volume = noisy_volume()
     session = await settled(client.open_session(volume, model="spleen"))
-    assert server.calls == ["GetImage", "GetUpload", "UploadImage", "CreateSession"]
+    assert server.calls == ["GetModel", "GetImage", "GetUpload", "UploadImage", "CreateSession"]
     request = server.requests["CreateSession"]
     assert (request.image_digest, request.model) == (volume.digest, "spleen")
     assert request.request_id
