@@ -28,6 +28,7 @@ from sixpoint.cli.common import (
     read_image,
     upload_bar,
 )
+from sixpoint.cli.image_warnings import image_warnings
 from sixpoint.cli.prompts import (
     BoxOption,
     ClicksOption,
@@ -105,13 +106,14 @@ def annotate(
     started = time.perf_counter()
     with (
         Client(server, timeout=Timeout(call=timeout), retry=CLI_RETRY) as client,
+        image_warnings(client, volume, model=model) as doubts,
         upload_bar(quiet=as_json) as progress,
         client.open_session(volume, model=model, progress=progress, keep=keep) as session,
     ):
         upload = timedelta(seconds=time.perf_counter() - started)
         steps = [timed_step(session, prompt) for prompt in prompts]
     _write_files(steps, volume, output=output, preview=preview, session_id=session.id if keep else None)
-    facts = report(steps, image=image.name, upload=upload) | {"output": str(output)}
+    facts = report(steps, image=image.name, upload=upload) | {"output": str(output), "warnings": doubts}
     if keep:
         facts["session"] = session.id
     if as_json:

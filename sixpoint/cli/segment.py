@@ -30,6 +30,7 @@ from sixpoint.cli.common import (
     read_image,
     upload_bar,
 )
+from sixpoint.cli.image_warnings import image_warnings
 from sixpoint.client import Client, Timeout
 from sixpoint.preview import render_preview, save_preview
 from sixpoint.segmentation import Segmentation
@@ -62,12 +63,13 @@ def segment(
     """Label a whole image with a model that needs no prompts."""
     check_outputs(output, preview, inputs=(image,))
     volume = read_image(image, spacing=spacing, series=series)
-    started = time.perf_counter()
     with (
         Client(server, timeout=Timeout(segment=timeout), retry=CLI_RETRY) as client,
+        image_warnings(client, volume, model=model) as doubts,
         upload_bar(quiet=as_json) as upload_progress,
         _patch_bar(quiet=as_json) as patch_progress,
     ):
+        started = time.perf_counter()
         client.upload(volume, progress=upload_progress)
         uploaded = time.perf_counter()
         segmentation = client.segment(volume, model=model, labels=label or (), progress=patch_progress)
@@ -76,7 +78,7 @@ def segment(
     if preview:
         save_preview(render_preview(volume, (segmentation.labels > 0).astype(np.uint8)), preview)
     facts = _facts(segmentation, image=image.name, upload=uploaded - started, call=ended - uploaded)
-    facts["output"] = str(output)
+    facts |= {"output": str(output), "warnings": doubts}
     if as_json:
         print_json(facts)
     else:

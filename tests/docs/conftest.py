@@ -54,6 +54,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("files")
     subprocess.run([sys.executable, "-m", "sixpoint", "phantom", "ct"], cwd=folder, check=True)
     array = np.ascontiguousarray(Volume.read(folder / "ct" / "image.nii.gz").array[_CROP])
+    # No values below 0: as HU they would be warned about, since the model is made for MR.
+    array -= array.min()
     Volume(array, Geometry(size=(40, 40, 30))).write(folder / "hippocampus.nii.gz")
     return folder
 

@@ -178,6 +178,9 @@ def test_a_segmentation_is_written_and_one_label_corrected(server: str, phantom:
     done = run(*given, "--preview", picture, "--json", server=server)
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
+    (doubt,) = facts["warnings"]
+    assert "as CT in HU has them, and the model is made for MR" in doubt
+    assert done.stderr.splitlines()[0] == f"warning: {doubt}"
     assert [(one["number"], one["name"]) for one in facts["labels"]] == [(1, "anterior"), (2, "posterior")]
     written = sixpoint.Volume.read(labels)
     for one in facts["labels"]:
