@@ -52,8 +52,9 @@ async def test_an_image_is_checked_without_an_upload(server: FakeGateway, client
 
 async def test_a_plausible_image_is_used_without_a_warning(server: FakeGateway, client: Any) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", ImplausibleImageWarning)
         await settled(client.open_session(noisy_volume(), model="annotation"))
+    assert server.calls[-1] == "CreateSession"
 
 
 async def test_an_unknown_model_is_refused_before_the_upload(server: FakeGateway, client: Any) -> None:
