@@ -22,6 +22,9 @@ from sixpoint.prompts import Prompt
 
 __all__ = ["SegmentHistory", "Snapshot", "advance_revision", "check_revision", "require_open"]
 
+# For those who type commands, write Python, or call RPCs.
+_LOOK = "sixpoint resume SESSION on the command line, session.refresh() in the SDK, GetSession in gRPC"
+
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
@@ -141,7 +144,7 @@ class SegmentHistory:
         def work(records: SessionWriter) -> None:
             advance_revision(records, row, now=now)
             if any(records.request(row.id, key) for key in keys):
-                raise StaleRevision("this call was carried out before: look at the session again")
+                raise StaleRevision(f"this call was carried out before. Look at the session again: {_LOOK}")
             if not before.length and not records.has_segment(row.id, before.number):
                 records.insert_segment(row.id, before)
             records.append_step(row.id, step, redoable=before.length > before.head)
@@ -199,8 +202,8 @@ def check_revision(row: SessionRow, revision: int | None) -> None:
     """
     if revision is not None and revision != row.revision:
         raise StaleRevision(
-            f"the session is at revision {row.revision}, the call was made for {revision}: look at it again first "
-            "(GetSession; session.refresh() in the SDK)"
+            f"another client changed the session: it is at revision {row.revision}, the call was made for {revision}. "
+            f"Look at it before you change it: {_LOOK}"
         )
 
 

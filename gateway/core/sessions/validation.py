@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gateway.core.runtime import Model
 from gateway.core.sessions.records import SegmentRow, SessionRow
 from gateway.core.sessions.repository import SessionReader
-from sixpoint.errors import InvalidArgument, ResourceExhausted, Violation
+from sixpoint.errors import InvalidArgument, ResourceExhausted, TaskNotSupported, Violation
+from sixpoint.model_spec import SegmentationSpec
 
-__all__ = ["check_limits", "check_names", "check_repeated", "check_request_id", "check_segment", "check_step"]
+__all__ = [
+    "check_limits",
+    "check_model",
+    "check_names",
+    "check_repeated",
+    "check_request_id",
+    "check_segment",
+    "check_step",
+]
 
 # Labels of a mask are bytes.
 _MAX_SEGMENTS = 255
@@ -26,6 +36,20 @@ def check_segment(number: int) -> None:
         raise InvalidArgument(
             f"segment {number}; expected a number from 1 to {_MAX_SEGMENTS}",
             violations=(Violation("segment", f"1 to {_MAX_SEGMENTS}"),),
+        )
+
+
+def check_model(model: Model) -> None:
+    """Refuse a model that takes no prompts: a session with it could not be worked on.
+
+    Raises:
+        TaskNotSupported: The model segments whole images.
+    """
+    if isinstance(model.spec, SegmentationSpec):
+        raise TaskNotSupported(
+            f"model {model.name!r} takes no prompts, so a session cannot use it: segment the image with it (sixpoint "
+            "segment, client.segment), or choose a model that takes prompts",
+            violations=(Violation("model", "a model of TASK_ANNOTATION"),),
         )
 
 

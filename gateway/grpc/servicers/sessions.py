@@ -8,7 +8,7 @@ import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.core.runtime import Catalog
-from gateway.core.sessions import ModelUse, Session, Sessions, StepRow, check_segment
+from gateway.core.sessions import ModelUse, Session, Sessions, StepRow, check_model, check_segment
 from gateway.grpc.owners import owner_of
 from sixpoint.errors import InvalidArgument, ModelNotFound, Violation
 from sixpoint.protocol import prompt_to_message
@@ -31,9 +31,11 @@ class SessionServicer(session_grpc.SessionServiceServicer):
         self, request: session_pb.CreateSessionRequest, context: _Context
     ) -> session_pb.CreateSessionResponse:
         """Open a session on an uploaded image."""
-        model = self._catalog.get(request.model)
         session = await self._sessions.create(
-            owner=owner_of(context), digest=request.image_digest, model=model.name, request_id=request.request_id
+            owner=owner_of(context),
+            digest=request.image_digest,
+            model=self._model(request.model),
+            request_id=request.request_id,
         )
         return session_pb.CreateSessionResponse(session=_session_message(session))
 
@@ -63,7 +65,7 @@ class SessionServicer(session_grpc.SessionServiceServicer):
         """Change a session's model, or the names of its segments."""
         session = await self._sessions.update(
             request.session_id,
-            model=self._catalog.get(request.model).name if request.model else None,
+            model=self._model(request.model) if request.model else None,
             names=[(segment.number, segment.name) for segment in request.segments],
             revision=request.revision if request.HasField("revision") else None,
             request_id=request.request_id,
@@ -96,6 +98,18 @@ class SessionServicer(session_grpc.SessionServiceServicer):
         """Close a session."""
         await self._sessions.close(request.session_id)
         return session_pb.CloseSessionResponse()
+
+    def _model(self, name: str) -> str:
+        """Return the name of a model that a session can use.
+
+        Raises:
+            TritonUnavailable: When Triton cannot be reached.
+            ModelNotFound: When there is no such model.
+            TaskNotSupported: When the model takes no prompts.
+        """
+        model = self._catalog.get(name)
+        check_model(model)
+        return model.name
 
     def _use(self, request: session_pb.ListSessionsRequest) -> ModelUse | None:
         """Read which model and version the listed sessions must use; None for all sessions.

@@ -226,6 +226,18 @@ def test_what_cannot_be_segmented_is_refused_in_words(client: sixpoint.Client) -
         client.segment(volume, model=MODEL, labels=["liver"])
 
 
+def test_a_session_cannot_use_a_model_without_prompts(client: sixpoint.Client) -> None:
+    volume = phantom((23, 33, 17))
+    refusal = f"model '{MODEL}' takes no prompts, .* segment the image with it"
+    with pytest.raises(errors.TaskNotSupported, match=refusal):
+        client.open_session(volume, model=MODEL)
+    with client.open_session(volume) as session:
+        with pytest.raises(errors.TaskNotSupported, match=refusal):
+            session.use_model(MODEL)
+        info = session.refresh()
+        assert (info.model, info.revision) == ("annotation", 0)
+
+
 def test_who_clicks_does_not_wait_for_the_threads_of_segmentations(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,8 +19,10 @@ from tests.gateway.prompts import ADD, SIX, TAKE
 async def test_a_call_for_another_revision_is_refused(process: Process) -> None:
     session = await process.open()
     await process.annotate(session, SIX, revision=0)
-    with pytest.raises(errors.StaleRevision, match="revision 1, the call was made for 0"):
+    with pytest.raises(errors.StaleRevision, match="revision 1, the call was made for 0") as caught:
         await process.annotate(session, ADD, revision=0)
+    for way in ("sixpoint resume SESSION on the command line", "session.refresh() in the SDK", "GetSession in gRPC"):
+        assert way in caught.value.message
     with pytest.raises(errors.StaleRevision):
         await process.engine.undo(AnnotationRequest(session, revision=7))
     assert len(process.inference.tensors) == 1
