@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +14,10 @@ __all__ = [
     "Counts",
     "Float",
     "Floating",
+    "FrameName",
     "Index",
     "Ints",
+    "PointLike",
     "Points",
     "Rng",
     "Shape",
@@ -37,8 +40,14 @@ Float = npt.NDArray[np.float32]
 Floating = npt.NDArray[np.floating]
 """Network inputs in half or single precision."""
 
+FrameName = Literal["voxel", "lps", "ras"]
+"""The name of a frame, as people type it in place of :class:`~sixpoint.prompts.Frame`."""
+
 Ints = npt.NDArray[np.int32]
 """Component numbers or cell indices."""
+
+PointLike = Sequence[float] | npt.NDArray[Any]
+"""What is taken for a point: three numbers (x, y, z)."""
 
 Points = npt.NDArray[np.float64]
 """Points (x, y, z), shape [n, 3]; voxels or a frame's units."""

@@ -9,6 +9,7 @@ from typing import Self, TypeVar
 
 import grpc.aio
 
+from sixpoint._typing import PointLike
 from sixpoint.client._base import BaseSession
 from sixpoint.client._driver import AsyncDriver
 from sixpoint.client._operations.client import ClientOperations, OpenedSession
@@ -17,7 +18,7 @@ from sixpoint.client.interaction import AsyncInteraction
 from sixpoint.client.models import SessionInfo, StepInfo
 from sixpoint.errors import SixpointError
 from sixpoint.mask import Mask
-from sixpoint.prompts import Click, Frame, Point, Prompt
+from sixpoint.prompts import Click, Frame, Prompt
 from sixpoint.volume import check_suffix
 
 __all__ = ["AsyncSession"]
@@ -69,7 +70,7 @@ class AsyncSession(BaseSession):
             The object's new mask.
 
         Raises:
-            PromptError: A prompt does not fit the image: outside it, flat, too few points, another grid.
+            PromptError: It is no prompt, or does not fit the image: outside it, flat, too few points, another grid.
             PromptNotSupported: The model does not take this kind of prompt.
             NothingToCorrect: The prompts are clicks, and there is no mask to correct.
             StaleRevision: Another client changed the session.
@@ -80,7 +81,7 @@ class AsyncSession(BaseSession):
         return await self._run(self._operations.annotate(prompts, segment))
 
     async def click(
-        self, point: Point, *, positive: bool = True, frame: Frame | str = Frame.VOXEL, segment: int = 1
+        self, point: PointLike, *, positive: bool = True, frame: Frame | str = Frame.VOXEL, segment: int = 1
     ) -> Mask:
         """Correct an object's mask with one click.
 

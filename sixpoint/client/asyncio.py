@@ -12,11 +12,13 @@ from sixpoint.client._base import BaseClient
 from sixpoint.client._channel import CHANNEL_OPTIONS, Stubs
 from sixpoint.client._driver import AsyncDriver
 from sixpoint.client._operations.client import ClientOperations
+from sixpoint.client._operations.images import ImageSource, load
 from sixpoint.client._operations.segment import PatchProgressCallback
-from sixpoint.client._operations.upload import ImageSource, ProgressCallback
+from sixpoint.client._operations.upload import ProgressCallback
 from sixpoint.client._retry import Retry, Timeout
 from sixpoint.client.async_session import AsyncSession
 from sixpoint.client.models import ModelInfo, SessionInfo
+from sixpoint.geometry import Geometry
 from sixpoint.segmentation import Segmentation
 
 __all__ = ["AsyncClient"]
@@ -89,11 +91,21 @@ class AsyncClient(BaseClient):
         """
         return await self._driver.run(self._operations.models(label=label, task=task, modality=modality, prompt=prompt))
 
-    async def upload(self, image: ImageSource, *, progress: ProgressCallback | None = None) -> str:
+    async def upload(
+        self,
+        image: ImageSource,
+        *,
+        spacing: Sequence[float] | None = None,
+        geometry: Geometry | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> str:
         """Upload an image unless the gateway has it, and return its digest. An interrupted upload is continued.
 
         Args:
-            image: File (NIfTI, NRRD, MetaImage), folder with one DICOM series, or Volume.
+            image: File (NIfTI, NRRD, MetaImage), folder with one DICOM series, Volume, image of SimpleITK or nibabel,
+                or array [z, y, x] with its spacing or geometry.
+            spacing: Spacing (x, y, z) in mm of an array, or of a file whose header lacks it.
+            geometry: Geometry of an array: spacing, and where it lies in the patient.
             progress: Called with the bytes sent so far and the bytes in all, on the event loop. An exception that it
                 raises ends the upload and is raised here.
 
@@ -101,17 +113,29 @@ class AsyncClient(BaseClient):
             VolumeError: The image is not a usable volume.
             ResourceExhausted: The image is too large.
         """
-        return await self._driver.run(self._operations.upload(image, progress))
+        return await self._driver.run(
+            self._operations.upload(load(image, spacing=spacing, geometry=geometry), progress)
+        )
 
-    async def check_image(self, image: ImageSource, *, model: str) -> tuple[str, ...]:
+    async def check_image(
+        self,
+        image: ImageSource,
+        *,
+        model: str,
+        spacing: Sequence[float] | None = None,
+        geometry: Geometry | None = None,
+    ) -> tuple[str, ...]:
         """Find what speaks against using a model on an image: modality, values, spacing, size. Nothing is uploaded.
 
         :meth:`open_session` and :meth:`segment` check it, too, and issue an
         :class:`~sixpoint.ImplausibleImageWarning` for each reason before they upload.
 
         Args:
-            image: File (NIfTI, NRRD, MetaImage), folder with one DICOM series, or Volume.
+            image: File (NIfTI, NRRD, MetaImage), folder with one DICOM series, Volume, image of SimpleITK or nibabel,
+                or array [z, y, x] with its spacing or geometry.
             model: Name of the model.
+            spacing: Spacing (x, y, z) in mm of an array, or of a file whose header lacks it.
+            geometry: Geometry of an array: spacing, and where it lies in the patient.
 
         Returns:
             One sentence for each reason: what is odd, what the model expects, what to do. Empty for a plausible image.
@@ -120,21 +144,27 @@ class AsyncClient(BaseClient):
             VolumeError: The image is not a usable volume.
             ModelNotFound: No model has this name.
         """
-        return await self._driver.run(self._operations.check_image(image, model=model))
+        volume = load(image, spacing=spacing, geometry=geometry)
+        return await self._driver.run(self._operations.check_image(volume, model=model))
 
     async def open_session(
         self,
         image: ImageSource,
         *,
         model: str = "annotation",
+        spacing: Sequence[float] | None = None,
+        geometry: Geometry | None = None,
         progress: ProgressCallback | None = None,
         keep: bool = False,
     ) -> AsyncSession:
         """Upload an image unless the gateway has it, and open a session on it.
 
         Args:
-            image: File (NIfTI, NRRD, MetaImage), folder with one DICOM series, or Volume.
+            image: File (NIfTI, NRRD, MetaImage), folder with one DICOM series, Volume, image of SimpleITK or nibabel,
+                or array [z, y, x] with its spacing or geometry.
             model: Name of the model that answers the prompts.
+            spacing: Spacing (x, y, z) in mm of an array, or of a file whose header lacks it.
+            geometry: Geometry of an array: spacing, and where it lies in the patient.
             progress: Called with the bytes sent so far and the bytes in all, on the event loop. An exception that it
                 raises ends the upload and is raised here.
             keep: Whether the session stays open when the ``async with`` block ends, so that it can be resumed by its
@@ -147,7 +177,8 @@ class AsyncClient(BaseClient):
             VolumeError: The image is not a usable volume.
             ModelNotFound: No model has this name.
         """
-        opened = await self._driver.run(self._operations.open_session(image, model=model, progress=progress))
+        volume = load(image, spacing=spacing, geometry=geometry)
+        opened = await self._driver.run(self._operations.open_session(volume, model=model, progress=progress))
         return AsyncSession(self._driver, self._operations, opened, keep=keep)
 
     async def segment(
@@ -156,15 +187,20 @@ class AsyncClient(BaseClient):
         *,
         model: str,
         labels: Sequence[str] = (),
+        spacing: Sequence[float] | None = None,
+        geometry: Geometry | None = None,
         progress: PatchProgressCallback | None = None,
         upload_progress: ProgressCallback | None = None,
     ) -> Segmentation:
         """Upload an image unless the gateway has it, and segment it with a model that needs no prompts.
 
         Args:
-            image: File (NIfTI, NRRD, MetaImage), folder with one DICOM series, or Volume.
+            image: File (NIfTI, NRRD, MetaImage), folder with one DICOM series, Volume, image of SimpleITK or nibabel,
+                or array [z, y, x] with its spacing or geometry.
             model: Name of a model whose task is "segmentation".
             labels: Names of the labels to return; empty for all of the model's.
+            spacing: Spacing (x, y, z) in mm of an array, or of a file whose header lacks it.
+            geometry: Geometry of an array: spacing, and where it lies in the patient.
             progress: Called with the patches answered so far and the patches in all.
             upload_progress: Called with the bytes sent so far and the bytes in all, on the event loop.
 
@@ -174,23 +210,37 @@ class AsyncClient(BaseClient):
             ResourceExhausted: The image is too large for the model, or too many segmentations wait.
         """
         operation = self._operations.segment(
-            image, model=model, labels=labels, progress=progress, upload_progress=upload_progress
+            load(image, spacing=spacing, geometry=geometry),
+            model=model,
+            labels=labels,
+            progress=progress,
+            upload_progress=upload_progress,
         )
         return await self._driver.run(operation)
 
-    async def resume(self, session_id: str, image: ImageSource | None = None) -> AsyncSession:
+    async def resume(
+        self,
+        session_id: str,
+        image: ImageSource | None = None,
+        *,
+        spacing: Sequence[float] | None = None,
+        geometry: Geometry | None = None,
+    ) -> AsyncSession:
         """Resume an open session, wherever it was opened. It stays open when the ``async with`` block ends.
 
         Args:
             session_id: Id of the session.
             image: The session's image, to have it in memory, for example for a preview. Prompts do not need it.
+            spacing: Spacing (x, y, z) in mm of an array, or of a file whose header lacks it.
+            geometry: Geometry of an array: spacing, and where it lies in the patient.
 
         Raises:
             SessionNotFound: No session has this id, or it was closed.
             SessionExpired: The session was idle for too long.
             InvalidArgument: The image is not the session's.
         """
-        opened = await self._driver.run(self._operations.resume(session_id, image))
+        volume = None if image is None else load(image, spacing=spacing, geometry=geometry)
+        opened = await self._driver.run(self._operations.resume(session_id, volume))
         return AsyncSession(self._driver, self._operations, opened, keep=True)
 
     async def sessions(self, *, model: str = "", version: str = "") -> list[SessionInfo]:

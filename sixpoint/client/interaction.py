@@ -77,7 +77,7 @@ class Interaction:
 
         Raises:
             FailedPrecondition: The stream has ended.
-            PromptError: A mask to correct lies on another grid than the image.
+            PromptError: It is no prompt, or a mask to correct lies on another grid than the image.
         """
         with self._lock:
             return self._put(self._operations.annotate(prompts, segment))
@@ -206,7 +206,7 @@ class AsyncInteraction:
 
         Raises:
             FailedPrecondition: The stream has ended.
-            PromptError: A mask to correct lies on another grid than the image.
+            PromptError: It is no prompt, or a mask to correct lies on another grid than the image.
         """
         async with self._lock:
             return await self._put(self._operations.annotate(prompts, segment))

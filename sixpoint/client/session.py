@@ -7,6 +7,7 @@ import threading
 from types import TracebackType
 from typing import Self, TypeVar
 
+from sixpoint._typing import PointLike
 from sixpoint.client._base import BaseSession
 from sixpoint.client._driver import Driver
 from sixpoint.client._operations.client import ClientOperations, OpenedSession
@@ -15,7 +16,7 @@ from sixpoint.client.interaction import Interaction
 from sixpoint.client.models import SessionInfo, StepInfo
 from sixpoint.errors import SixpointError
 from sixpoint.mask import Mask
-from sixpoint.prompts import Click, Frame, Point, Prompt
+from sixpoint.prompts import Click, Frame, Prompt
 from sixpoint.volume import check_suffix
 
 __all__ = ["Session"]
@@ -63,7 +64,7 @@ class Session(BaseSession):
             The object's new mask.
 
         Raises:
-            PromptError: A prompt does not fit the image: outside it, flat, too few points, another grid.
+            PromptError: It is no prompt, or does not fit the image: outside it, flat, too few points, another grid.
             PromptNotSupported: The model does not take this kind of prompt.
             NothingToCorrect: The prompts are clicks, and there is no mask to correct.
             StaleRevision: Another client changed the session.
@@ -73,7 +74,9 @@ class Session(BaseSession):
         """
         return self._run(self._operations.annotate(prompts, segment))
 
-    def click(self, point: Point, *, positive: bool = True, frame: Frame | str = Frame.VOXEL, segment: int = 1) -> Mask:
+    def click(
+        self, point: PointLike, *, positive: bool = True, frame: Frame | str = Frame.VOXEL, segment: int = 1
+    ) -> Mask:
         """Correct an object's mask with one click.
 
         Args:

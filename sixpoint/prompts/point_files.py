@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from sixpoint._typing import FrameName
 from sixpoint.errors import PromptError, Violation
 from sixpoint.prompts.prompts import Box, Click, ExtremePoints, Frame, Point
 
@@ -62,8 +63,8 @@ def parse_click(text: str, *, frame: Frame) -> Click:
 def read_points(
     path: str | os.PathLike[str],
     *,
-    frame: Frame | None = None,
-    default_frame: Frame = Frame.VOXEL,
+    frame: Frame | FrameName | None = None,
+    default_frame: Frame | FrameName = Frame.VOXEL,
     list_name: str = "",
 ) -> ExtremePoints:
     """Read the extreme points in a file.

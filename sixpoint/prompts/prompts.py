@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from sixpoint._typing import Array, Bools, Points
+from sixpoint._typing import Array, Bools, FrameName, PointLike, Points
 from sixpoint.errors import PromptError, Violation
 from sixpoint.geometry import Geometry
 from sixpoint.labels import whole_labels
@@ -50,7 +50,7 @@ class Frame(StrEnum):
             PromptError: The name is unknown; the message lists the known ones.
         """
         try:
-            return cls(name.strip().lower())
+            return cls(str(name).strip().lower())
         except ValueError:
             names = ", ".join(repr(frame.value) for frame in cls)
             raise PromptError(
@@ -59,13 +59,13 @@ class Frame(StrEnum):
             ) from None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class ExtremePoints:
     """Six or more points on an object: leftmost, rightmost, foremost, hindmost, lowest, highest; in any order.
 
     Attributes:
         points: Points (x, y, z) in ``frame``.
-        frame: Frame of the coordinates, a :class:`Frame` or its name.
+        frame: Frame of the coordinates; it may be given by its name, "voxel", "lps" or "ras".
 
     Raises:
         PromptError: The frame is unknown, a point has not three numbers, or a number is not finite.
@@ -74,12 +74,10 @@ class ExtremePoints:
     points: Sequence[Point]
     frame: Frame = Frame.VOXEL
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "frame", Frame.parse(self.frame))
-        points = tuple(
-            _point(point, name=f"point {number}", field=f"points[{number}]") for number, point in enumerate(self.points)
-        )
-        object.__setattr__(self, "points", points)
+    # Each __init__ of a prompt is written out, since a dataclass's own would not take the name of a frame.
+    def __init__(self, points: Sequence[PointLike] | Array, frame: Frame | FrameName = Frame.VOXEL) -> None:
+        object.__setattr__(self, "frame", Frame.parse(frame))
+        object.__setattr__(self, "points", _points(points))
 
     def to_index(self, geometry: Geometry) -> Points:
         """The points as indices (x, y, z) of an image, shape [n, 3], rounded to 1/64 voxel.
@@ -125,7 +123,7 @@ class ExtremePoints:
         return cls(points, Frame.VOXEL)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Box:
     """A box round an object, aligned with the image's axes, given by two opposite corners.
 
@@ -134,7 +132,7 @@ class Box:
     Attributes:
         lower: Corner (x, y, z) in ``frame``.
         upper: Opposite corner (x, y, z) in ``frame``.
-        frame: Frame of the coordinates, a :class:`Frame` or its name.
+        frame: Frame of the coordinates; it may be given by its name, "voxel", "lps" or "ras".
 
     Raises:
         PromptError: The frame is unknown, a corner has not three numbers, or a number is not finite.
@@ -144,10 +142,10 @@ class Box:
     upper: Point
     frame: Frame = Frame.VOXEL
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "frame", Frame.parse(self.frame))
-        for field in ("lower", "upper"):
-            object.__setattr__(self, field, _point(getattr(self, field), name=f"box, {field} corner", field=field))
+    def __init__(self, lower: PointLike, upper: PointLike, frame: Frame | FrameName = Frame.VOXEL) -> None:
+        object.__setattr__(self, "frame", Frame.parse(frame))
+        object.__setattr__(self, "lower", _point(lower, name="box, lower corner", field="lower"))
+        object.__setattr__(self, "upper", _point(upper, name="box, upper corner", field="upper"))
 
     def to_index(self, geometry: Geometry) -> Points:
         """The lower and the upper corner as indices (x, y, z) of an image, shape [2, 3], rounded to 1/64 voxel.
@@ -167,14 +165,14 @@ class Box:
         return np.stack([index.min(axis=0), index.max(axis=0)])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Click:
     """A correction: the voxel at the point belongs to the object (positive) or does not (negative).
 
     Attributes:
         point: Point (x, y, z) in ``frame``.
         positive: Whether the voxel belongs to the object.
-        frame: Frame of the coordinates, a :class:`Frame` or its name.
+        frame: Frame of the coordinates; it may be given by its name, "voxel", "lps" or "ras".
 
     Raises:
         PromptError: The frame is unknown, the point has not three numbers, a number is not finite, or ``positive`` is
@@ -185,15 +183,15 @@ class Click:
     positive: bool = True
     frame: Frame = Frame.VOXEL
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "frame", Frame.parse(self.frame))
-        object.__setattr__(self, "point", _point(self.point, name="click", field="point"))
-        if not isinstance(self.positive, bool | np.bool_):
+    def __init__(self, point: PointLike, positive: bool = True, frame: Frame | FrameName = Frame.VOXEL) -> None:
+        object.__setattr__(self, "frame", Frame.parse(frame))
+        object.__setattr__(self, "point", _point(point, name="click", field="point"))
+        if not isinstance(positive, bool | np.bool_):
             raise PromptError(
-                f"click: positive must be True or False, got {self.positive!r}",
+                f"click: positive must be True or False, got {positive!r}",
                 violations=(Violation("positive", "True or False"),),
             )
-        object.__setattr__(self, "positive", bool(self.positive))
+        object.__setattr__(self, "positive", bool(positive))
 
     def to_index(self, geometry: Geometry) -> Points:
         """The click as an index (x, y, z) of an image, shape [1, 3], rounded to 1/64 voxel.
@@ -206,6 +204,18 @@ class Click:
 
 Prompt = ExtremePoints | Box | Click | InitialMask
 """A prompt: extreme points, a box or a mask start an object, clicks correct the answer."""
+
+
+def _points(values: object) -> tuple[Point, ...]:
+    try:
+        points = list(values)  # type: ignore[call-overload]  # TypeError if it is no sequence
+    except TypeError:
+        points = [values]
+    if isinstance(values, str):
+        raise PromptError(
+            "extreme points: expected a sequence of points (x, y, z), got a text; read_points reads a file"
+        )
+    return tuple(_point(point, name=f"point {n}", field=f"points[{n}]") for n, point in enumerate(points))
 
 
 def _point(values: object, *, name: str, field: str) -> Point:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sixpoint.client._channel import Stubs
 from sixpoint.client._operations.segment import PatchProgressCallback, segment
-from sixpoint.client._operations.upload import ImageSource, ProgressCallback, load, upload
+from sixpoint.client._operations.upload import ProgressCallback, upload
 from sixpoint.client._retry import Retry, Timeout
 from sixpoint.client._sansio import Call, Operation, Work
 from sixpoint.client.models import ModelInfo, SessionInfo, read_model, read_session
@@ -71,32 +71,34 @@ class ClientOperations:
         response = yield from Call(self.stubs.models.ListModels, request, self.timeout.call)
         return [read_model(message) for message in response.models]
 
-    def upload(self, image: ImageSource, progress: ProgressCallback | None = None) -> Operation[str]:
+    def upload(self, image: Work[Volume], progress: ProgressCallback | None = None) -> Operation[str]:
         """Upload an image unless the gateway has it, and return its digest."""
-        return upload(self.stubs, image, timeout=self.timeout, retry=self.retry, progress=progress)
+        volume = yield from image
+        return (yield from self.upload_volume(volume, progress))
 
-    def check_image(self, image: ImageSource, *, model: str) -> Operation[tuple[str, ...]]:
+    def upload_volume(self, volume: Volume, progress: ProgressCallback | None = None) -> Operation[str]:
+        """Upload a volume unless the gateway has it, and return its digest."""
+        return upload(self.stubs, volume, timeout=self.timeout, retry=self.retry, progress=progress)
+
+    def check_image(self, image: Work[Volume], *, model: str) -> Operation[tuple[str, ...]]:
         """Find what speaks against using a model on an image; nothing is uploaded."""
-        request = model_pb.GetModelRequest(name=model)
-        response = yield from Call(self.stubs.models.GetModel, request, self.timeout.call)
-        expected = read_model(response.model).expected_image
-        volume = yield from load(image)
-        return (yield from Work(lambda: find_doubts(volume, expected)))
+        volume = yield from image
+        return (yield from self._find_doubts(volume, model=model))
 
     def open_session(
-        self, image: ImageSource, *, model: str, progress: ProgressCallback | None
+        self, image: Work[Volume], *, model: str, progress: ProgressCallback | None
     ) -> Operation[OpenedSession]:
         """Upload an image unless the gateway has it, and open a session on it."""
-        volume = yield from load(image)
-        _warn((yield from self.check_image(volume, model=model)))
-        digest = yield from self.upload(volume, progress)
+        volume = yield from image
+        _warn((yield from self._find_doubts(volume, model=model)))
+        digest = yield from self.upload_volume(volume, progress)
         request = session_pb.CreateSessionRequest(image_digest=digest, model=model, request_id=uuid.uuid4().hex)
         response = yield from Call(self.stubs.sessions.CreateSession, request, self.timeout.call)
         return OpenedSession(read_session(response.session), volume.geometry, volume)
 
     def segment(
         self,
-        image: ImageSource,
+        image: Work[Volume],
         *,
         model: str,
         labels: Sequence[str],
@@ -104,9 +106,9 @@ class ClientOperations:
         upload_progress: ProgressCallback | None,
     ) -> Operation[Segmentation]:
         """Upload an image unless the gateway has it, and segment it."""
-        volume = yield from load(image)
-        _warn((yield from self.check_image(volume, model=model)))
-        digest = yield from self.upload(volume, upload_progress)
+        volume = yield from image
+        _warn((yield from self._find_doubts(volume, model=model)))
+        digest = yield from self.upload_volume(volume, upload_progress)
         return (
             yield from segment(
                 self.stubs,
@@ -119,13 +121,13 @@ class ClientOperations:
             )
         )
 
-    def resume(self, session_id: str, image: ImageSource | None) -> Operation[OpenedSession]:
+    def resume(self, session_id: str, image: Work[Volume] | None) -> Operation[OpenedSession]:
         """Look up an open session; check that ``image``, where it is given, is the session's."""
         request = session_pb.GetSessionRequest(session_id=session_id)
         response = yield from Call(self.stubs.sessions.GetSession, request, self.timeout.call)
         info = read_session(response.session)
         if image is not None:
-            volume = yield from load(image)
+            volume = yield from image
             digest = yield from Work(lambda: volume.digest)
             if digest != info.image_digest:
                 raise InvalidArgument(
@@ -163,6 +165,12 @@ class ClientOperations:
         """Close a session; closing it again is no error."""
         request = session_pb.CloseSessionRequest(session_id=session_id)
         yield from Call(self.stubs.sessions.CloseSession, request, self.timeout.call, repeatable=repeatable)
+
+    def _find_doubts(self, volume: Volume, *, model: str) -> Operation[tuple[str, ...]]:
+        request = model_pb.GetModelRequest(name=model)
+        response = yield from Call(self.stubs.models.GetModel, request, self.timeout.call)
+        expected = read_model(response.model).expected_image
+        return (yield from Work(lambda: find_doubts(volume, expected)))
 
 
 def _warn(doubts: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Sequence
 from typing import TypeVar
@@ -13,9 +14,9 @@ from sixpoint.client._operations.client import ClientOperations, OpenedSession
 from sixpoint.client._sansio import Call, Operation
 from sixpoint.client._session_state import SessionState
 from sixpoint.client.models import SessionInfo, StepInfo, read_session, read_step
-from sixpoint.errors import InternalError
+from sixpoint.errors import InternalError, PromptError
 from sixpoint.mask import Mask
-from sixpoint.prompts import InitialMask, Prompt
+from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask, Prompt
 from sixpoint.protocol import prompt_to_message
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import session_service_pb2 as session_pb
@@ -71,9 +72,9 @@ class SessionOperations:
         """Convert prompts to a request.
 
         Raises:
-            PromptError: A mask to correct lies on another grid than the image.
+            PromptError: One of them is no prompt, or a mask to correct lies on another grid than the image.
         """
-        placed = list(prompts)
+        placed = _checked(prompts)
         for number, prompt in enumerate(placed):
             # The grid of a mask is not sent, so the gateway cannot compare it with the image's.
             if isinstance(prompt, InitialMask):
@@ -197,5 +198,31 @@ class SessionOperations:
     ) -> Call[_Request, _Response]:
         """A call that uploads the image again if the gateway has lost it and this client has it in memory."""
         volume = self.volume
-        restore_image = None if volume is None else lambda: self.client.upload(volume)
+        restore_image = None if volume is None else lambda: self.client.upload_volume(volume)
         return Call(method, request, self.client.timeout.call, restore_image=restore_image)
+
+
+def _checked(prompts: Sequence[object]) -> list[Prompt]:
+    """Return the prompts.
+
+    Raises:
+        PromptError: One of them is no prompt.
+    """
+    checked: list[Prompt] = []
+    for prompt in prompts:
+        if not isinstance(prompt, ExtremePoints | Box | Click | InitialMask):
+            if isinstance(prompt, Mask | np.ndarray):
+                advice = "give sixpoint.InitialMask.of(mask) to correct a mask"
+            elif isinstance(prompt, list | tuple):
+                advice = (
+                    "give points as sixpoint.ExtremePoints(points), and several prompts one by one: annotate(*prompts)"
+                )
+            elif isinstance(prompt, str | os.PathLike):
+                advice = "sixpoint.read_points(path) reads points from a file"
+            else:
+                advice = "see sixpoint.Prompt"
+            raise PromptError(
+                f"expected ExtremePoints, Box, Click or InitialMask as a prompt, got {type(prompt).__name__}: {advice}"
+            )
+        checked.append(prompt)
+    return checked

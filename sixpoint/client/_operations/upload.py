@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from typing import cast
@@ -18,10 +17,7 @@ from sixpoint.v1 import image_service_pb2 as image_pb
 from sixpoint.v1 import volume_pb2 as volume_pb
 from sixpoint.volume import Volume, voxel_type_number
 
-__all__ = ["ImageSource", "ProgressCallback", "load", "upload", "upload_messages"]
-
-ImageSource = str | os.PathLike[str] | Volume
-"""A file (NIfTI, NRRD, MetaImage), a folder with one DICOM series, or a volume in memory."""
+__all__ = ["ProgressCallback", "upload", "upload_messages"]
 
 ProgressCallback = Callable[[int, int], None]
 """Called during an upload with the bytes sent so far and the bytes in all.
@@ -34,28 +30,18 @@ reaches the caller; the bytes that have arrived stay, and another upload continu
 _CHUNK_BYTES = 2**20
 
 
-def load(image: ImageSource) -> Work[Volume]:
-    """Read an image; a volume is returned as it is.
-
-    Args:
-        image: File, folder or volume.
-    """
-    return Work(lambda: image if isinstance(image, Volume) else Volume.read(image))
-
-
 def upload(
-    stubs: Stubs, image: ImageSource, *, timeout: Timeout, retry: Retry, progress: ProgressCallback | None
+    stubs: Stubs, volume: Volume, *, timeout: Timeout, retry: Retry, progress: ProgressCallback | None
 ) -> Operation[str]:
     """Upload an image unless the gateway has it, and return its digest.
 
     Args:
         stubs: RPC methods of the gateway.
-        image: File, folder or volume.
+        volume: Image to upload.
         timeout: Seconds to wait for calls and for the upload.
         retry: Policy for repeated attempts.
         progress: Called with the bytes sent so far and the bytes in all.
     """
-    volume = yield from load(image)
     digest = yield from Work(lambda: volume.digest)
     try:
         yield from Call(stubs.images.GetImage, image_pb.GetImageRequest(digest=digest), timeout.call)

@@ -188,7 +188,7 @@ def test_a_point_that_is_not_three_finite_numbers_is_refused(point: Any) -> None
 
 
 def test_points_may_be_an_array() -> None:
-    prompt = ExtremePoints(np.array(SIX))  # type: ignore[arg-type]
+    prompt = ExtremePoints(np.array(SIX))
     assert prompt == ExtremePoints(SIX)
 
 
