@@ -137,6 +137,11 @@ class Geometry:
         return self.size[2], self.size[1], self.size[0]
 
     @property
+    def size_text(self) -> str:
+        """Size for people: voxels along x, y and z, such as "512x512x90"."""
+        return "x".join(map(str, self.size))
+
+    @property
     def voxel_volume_ml(self) -> float:
         """Volume of one voxel in millilitres."""
         return math.prod(self.spacing) / 1000.0

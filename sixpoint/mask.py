@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import numpy as np
@@ -24,6 +24,7 @@ __all__ = [
     "Timings",
     "check_box",
     "cropped",
+    "model_text",
     "pack",
     "pack_change",
     "unpack",
@@ -56,8 +57,8 @@ class PackedMask:
 
     lower: Index
     upper: Index
-    bits: bytes
-    sha256: bytes
+    bits: bytes = field(repr=False)
+    sha256: bytes = field(repr=False)
     voxel_count: int
     base_revision: int = 0
 
@@ -84,7 +85,7 @@ class Timings:
         return Timings(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Mask:
     """An answer: the voxels that belong to the object.
 
@@ -109,7 +110,20 @@ class Mask:
     @property
     def volume_ml(self) -> float:
         """Volume of the object in millilitres."""
-        return int(np.count_nonzero(self.array)) * self.geometry.voxel_volume_ml
+        return self._voxel_count() * self.geometry.voxel_volume_ml
+
+    def __repr__(self) -> str:
+        parts = [f"{self.volume_ml:.1f} ml", self.geometry.size_text, model_text(self.model, self.model_version)]
+        return f"Mask({', '.join(filter(None, parts))})"
+
+    def _repr_html_(self) -> str:
+        """The silhouette of the mask, for notebooks."""
+        from sixpoint.preview import picture_html, render_silhouette
+
+        return picture_html(render_silhouette(self.array, self.geometry), caption=repr(self))
+
+    def _voxel_count(self) -> int:
+        return int(np.count_nonzero(self.array))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the mask to a NIfTI, NRRD or MetaImage file, as the suffix says, on the image's own grid.
@@ -118,6 +132,11 @@ class Mask:
             VolumeError: The suffix is unknown, or the file cannot be written.
         """
         write_image(self.array, self.geometry, path)
+
+
+def model_text(name: str, version: str) -> str:
+    """Name and version of a model in one word or two, such as "annotation v5"; empty without a name."""
+    return f"{name} v{version}" if name and version else name
 
 
 def pack(mask: Bools, offset: Index, *, run_pair: PairRunner = run_serially) -> PackedMask:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,12 +16,16 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sixpoint._typing import Array
 from sixpoint.errors import VolumeError
+from sixpoint.geometry import Geometry
 from sixpoint.volume import Volume
 
-__all__ = ["render_preview", "save_preview"]
+__all__ = ["picture_html", "render_preview", "render_silhouette", "save_preview"]
 
 
 _PANEL = 360
+_SILHOUETTE = 128
+_BACKGROUND = 18
+_HTML_WIDTH = 720
 _GAP = 8
 _CAPTION = 22
 _OUTLINE = (255, 196, 0)
@@ -88,6 +95,52 @@ def render_preview(
         draw.text((corner[0] + 4, corner[1] + _PANEL // 2), left, fill=(225, 225, 225), font=font)
         draw.text((corner[0] + _PANEL - 14, corner[1] + _PANEL // 2), right, fill=(225, 225, 225), font=font)
     return picture
+
+
+def render_silhouette(mask: Array, geometry: Geometry) -> Image.Image:
+    """Draw the shadow of a mask along each axis: the object seen from below, from the front and from the left.
+
+    Args:
+        mask: Mask [z, y, x], 0 outside the object.
+        geometry: Geometry of the mask.
+
+    Returns:
+        Grey picture of three panels on one scale, in true proportions and in the radiologist's view (the patient's
+        right on the left); brighter where the object is thicker.
+    """
+    inside = geometry.orientation.to_canonical(mask) > 0
+    spacing = np.array(geometry.canonical().spacing)
+    low, high, _ = _field_of_view(inside, np.empty((0, 3)), spacing)
+    inside = inside[tuple(slice(low[a], high[a]) for a in (2, 1, 0))]
+    scale = _SILHOUETTE / ((high - low) * spacing).max()
+    picture = Image.new("L", (3 * _SILHOUETTE + 4 * _GAP, _SILHOUETTE + 2 * _GAP), _BACKGROUND)
+    for number, (_, axis, across, down, _, _) in enumerate(_PLANES):
+        depth = np.count_nonzero(inside, axis=2 - axis)[:: -1 if down == 2 else 1]
+        level = np.where(depth > 0, 90 + 165 * depth / max(depth.max(), 1), 0)
+        extent = ((high - low) * spacing * scale)[[across, down]]
+        shape = (max(1, round(extent[0])), max(1, round(extent[1])))
+        panel = Image.fromarray(level.astype(np.uint8)).resize(shape, Image.Resampling.BILINEAR)
+        corner = (_GAP + number * (_SILHOUETTE + _GAP), _GAP)
+        picture.paste(panel, (corner[0] + (_SILHOUETTE - shape[0]) // 2, corner[1] + (_SILHOUETTE - shape[1]) // 2))
+    return picture
+
+
+def picture_html(picture: Image.Image | None, *, caption: str) -> str:
+    """A picture with its caption as HTML, for notebooks.
+
+    Args:
+        picture: Picture that is put into the text; None for the caption alone.
+        caption: Text below the picture.
+    """
+    text = f"<code>{html.escape(caption)}</code>"
+    if picture is None:
+        return text
+    # A notebook keeps every picture.
+    picture.thumbnail((_HTML_WIDTH, _HTML_WIDTH))
+    content = io.BytesIO()
+    picture.save(content, format="PNG", optimize=True)
+    data = base64.b64encode(content.getvalue()).decode()
+    return f'<div><img src="data:image/png;base64,{data}" alt="{html.escape(caption)}"><br>{text}</div>'
 
 
 def save_preview(picture: Image.Image, path: str | os.PathLike[str]) -> None:

@@ -12,11 +12,13 @@ import numpy as np
 from sixpoint._typing import Array
 from sixpoint.errors import InternalError, InvalidArgument, PromptError
 from sixpoint.geometry import Geometry
-from sixpoint.mask import Mask, PackedMask, Timings, check_box, unpack, voxels_of
+from sixpoint.mask import Mask, PackedMask, Timings, check_box, model_text, unpack, voxels_of
 from sixpoint.prompts import ExtremePoints
 from sixpoint.volume import write_image
 
 __all__ = ["LabelledMask", "Segmentation"]
+
+_LABELS_IN_REPR = 3
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class LabelledMask:
     extremes: ExtremePoints | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Segmentation:
     """The labels of an image.
 
@@ -60,6 +62,13 @@ class Segmentation:
             check_box(label.packed, self.geometry.size)
             if label.packed.base_revision:
                 raise InternalError("the segmentation arrived damaged: a mask is not whole")
+
+    def __repr__(self) -> str:
+        labels = [f"{name} {self.volume_ml(name):.1f} ml" for name in list(self.found)[:_LABELS_IN_REPR]]
+        if len(self.found) > len(labels):
+            labels.append(f"{len(self.found) - len(labels)} more")
+        parts = [*labels, self.geometry.size_text, model_text(self.model, self.model_version)]
+        return f"Segmentation({', '.join(filter(None, parts))})"
 
     @property
     def names(self) -> dict[int, str]:

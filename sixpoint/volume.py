@@ -85,7 +85,7 @@ def check_voxels(array: Array) -> None:
                 )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Volume:
     """A 3D image with one number per voxel.
 
@@ -115,6 +115,10 @@ class Volume:
         if self.array.shape != self.geometry.shape:
             raise VolumeError(f"the geometry says [z, y, x] = {self.geometry.shape}, the array is {self.array.shape}")
         object.__setattr__(self, "array", _supported(self.array))
+
+    def __repr__(self) -> str:
+        spacing = "x".join(f"{value:.4g}" for value in self.geometry.spacing)
+        return f"Volume({self.geometry.size_text}, {spacing} mm, {self.array.dtype})"
 
     @property
     def digest(self) -> str:

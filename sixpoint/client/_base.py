@@ -35,6 +35,9 @@ class BaseClient:
         self.retry = retry
         self.metadata = owner_to_metadata(os.environ.get("SIXPOINT_OWNER", "") if owner is None else owner)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.target!r})"
+
 
 class BaseSession:
     """The attributes of a session.
@@ -66,3 +69,19 @@ class BaseSession:
     def segments(self) -> tuple[SegmentInfo, ...]:
         """Segments of the session by number, as of the last answer or :meth:`refresh`."""
         return tuple(segment for _, segment in sorted(self._operations.state.segments.items()))
+
+    def __repr__(self) -> str:
+        count = len(self._operations.state.segments)
+        segments = f"{count} segment" if count == 1 else f"{count} segments"
+        parts = (self.id, self.model, self.geometry.size_text, segments, f"revision {self.revision}")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        """The last mask over the image, for notebooks: of what the client has in memory, without a call."""
+        from sixpoint.preview import picture_html, render_preview, render_silhouette
+
+        mask = self._operations.state.last_mask
+        if mask is None:
+            return picture_html(None, caption=repr(self))
+        picture = render_preview(self.volume, mask) if self.volume else render_silhouette(mask, self.geometry)
+        return picture_html(picture, caption=repr(self))

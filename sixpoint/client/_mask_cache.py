@@ -94,6 +94,10 @@ class LazyMask(Mask):
         """Voxels of the mask, uint8 [z, y, x], 0 and 1, on the image's own grid."""
         return self._cached.to_array(self.geometry.size)
 
+    def _voxel_count(self) -> int:
+        # Without the array, which a user may have changed once it is built.
+        return super()._voxel_count() if "array" in self.__dict__ else int(np.count_nonzero(self._cached.voxels))
+
 
 def apply_patch(patch: PackedMask, *, revision: int, cached: CachedMask | None, size: Index) -> CachedMask:
     """Return the mask that a segment has after an answer.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sixpoint._typing import Counts
 from sixpoint.client._mask_cache import CachedMask, LazyMask, apply_patch
 from sixpoint.client.models import SegmentInfo, SessionInfo
 from sixpoint.errors import (
@@ -47,6 +48,7 @@ class SessionState:
     def __init__(self, info: SessionInfo, geometry: Geometry) -> None:
         self._geometry = geometry
         self._masks: dict[int, CachedMask] = {}
+        self._last = 0
         self.uncertain = False
         self.update(info)
 
@@ -84,6 +86,12 @@ class SessionState:
         cached = self._masks.get(segment)
         return cached.revision if cached else 0
 
+    @property
+    def last_mask(self) -> Counts | None:
+        """Mask [z, y, x] of the segment that was answered last, if the client has it; uint8, 0 and 1."""
+        cached = self._masks.get(self._last)
+        return cached.to_array(self._geometry.size) if cached else None
+
     def discard_mask(self, segment: int) -> None:
         """Remove the cached mask of a segment, so that the gateway sends the next one whole."""
         self._masks.pop(segment, None)
@@ -100,7 +108,7 @@ class SessionState:
         """
         patch, number = mask_from_message(answer.mask), answer.segment or segment
         cached = apply_patch(patch, revision=answer.revision, cached=self._masks.get(number), size=self._geometry.size)
-        self._masks[number] = cached
+        self._masks[number], self._last = cached, number
         return LazyMask.from_cache(
             cached,
             self._geometry,

@@ -1,8 +1,9 @@
 """Prompts: extreme points, boxes, clicks and initial masks, and the files and texts that people write them in."""
 
+from sixpoint.prompts.frames import Frame
 from sixpoint.prompts.initial_mask import InitialMask
 from sixpoint.prompts.point_files import parse_box, parse_click, parse_points, read_points
-from sixpoint.prompts.prompts import Box, Click, ExtremePoints, Frame, Point, Prompt
+from sixpoint.prompts.prompts import Box, Click, ExtremePoints, Point, Prompt
 
 __all__ = [
     "Box",

@@ -10,7 +10,8 @@ from typing import Any
 
 from sixpoint._typing import FrameName
 from sixpoint.errors import PromptError, Violation
-from sixpoint.prompts.prompts import Box, Click, ExtremePoints, Frame, Point
+from sixpoint.prompts.frames import Frame
+from sixpoint.prompts.prompts import Box, Click, ExtremePoints, Point
 
 __all__ = ["parse_box", "parse_click", "parse_points", "read_points"]
 

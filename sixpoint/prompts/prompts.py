@@ -1,11 +1,10 @@
-"""Prompts: extreme points, boxes and clicks, with the frame of their coordinates."""
+"""Prompts: extreme points, boxes and clicks."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 
@@ -13,9 +12,10 @@ from sixpoint._typing import Array, Bools, FrameName, PointLike, Points
 from sixpoint.errors import PromptError, Violation
 from sixpoint.geometry import Geometry
 from sixpoint.labels import whole_labels
+from sixpoint.prompts.frames import Frame
 from sixpoint.prompts.initial_mask import InitialMask
 
-__all__ = ["Box", "Click", "ExtremePoints", "Frame", "InitialMask", "Point", "Prompt"]
+__all__ = ["Box", "Click", "ExtremePoints", "Point", "Prompt"]
 
 Point = tuple[float, float, float]
 """(x, y, z)."""
@@ -30,33 +30,6 @@ _STEPS_PER_VOXEL = 2**6
 _MIN_THICKNESS = 0.25
 # Smallest distance of a box's corners along each axis, in voxels; below it they lie in one slice.
 _MIN_BOX_EDGE = 0.5
-
-
-class Frame(StrEnum):
-    """The frame of a point's coordinates."""
-
-    VOXEL = "voxel"
-    """Continuous indices (x, y, z) of the image, integers at voxel centres."""
-    LPS = "lps"
-    """Patient millimetres: Left, Posterior, Superior (DICOM, ITK)."""
-    RAS = "ras"
-    """Patient millimetres: Right, Anterior, Superior (NIfTI, 3D Slicer)."""
-
-    @classmethod
-    def parse(cls, name: str) -> Frame:
-        """The frame of a name, in upper or lower case.
-
-        Raises:
-            PromptError: The name is unknown; the message lists the known ones.
-        """
-        try:
-            return cls(str(name).strip().lower())
-        except ValueError:
-            names = ", ".join(repr(frame.value) for frame in cls)
-            raise PromptError(
-                f"unknown frame {name!r}; expected one of {names}",
-                violations=(Violation("frame", f"must be one of {names}"),),
-            ) from None
 
 
 @dataclass(frozen=True, init=False)

@@ -60,12 +60,10 @@ async def test_the_array_is_built_once_and_is_the_users_own(mask: sixpoint.Mask)
     assert mask.array.shape == mask.geometry.shape
 
 
-async def test_a_mask_is_frozen_and_shows_its_fields(mask: sixpoint.Mask) -> None:
+async def test_a_mask_is_frozen(mask: sixpoint.Mask) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         mask.revision = 7  # type: ignore[misc]
     assert not hasattr(mask, "colour")
-    assert "array=array(" in repr(mask)
-    assert "model='annotation'" in repr(mask)
     assert set(dataclasses.asdict(mask)) == {field.name for field in dataclasses.fields(sixpoint.Mask)}
 
 
