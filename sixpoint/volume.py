@@ -133,7 +133,8 @@ class Volume:
 
         Args:
             path: File or folder.
-            spacing: Spacing (x, y, z) in mm of a DICOM image whose header lacks it: of one slice, or without positions.
+            spacing: Spacing (x, y, z) in mm where the header lacks it; in DICOM, also of one slice, or of slices
+                without positions.
             series: Number of the DICOM series, as the error about a folder with several lists them.
 
         Raises:
@@ -154,11 +155,9 @@ class Volume:
                 inverted_display=image.inverted_display,
                 modality=image.modality,
             )
-        if spacing is not None or series is not None:
-            raise VolumeError(
-                f"{source} is no DICOM image: its header says all that is needed, leave spacing and series out"
-            )
-        read = read_image(source)
+        if series is not None:
+            raise VolumeError(f"{source} is no DICOM image, so it has no series; leave the series out")
+        read = read_image(source, spacing=_checked_spacing(spacing))
         try:
             volume = cls.from_sitk(read.image)
         except VolumeError as error:

@@ -71,7 +71,7 @@ ImageArgument = Annotated[
 SpacingOption = Annotated[
     str,
     typer.Option(
-        help="Spacing in mm of a DICOM image whose header lacks it: one slice, or slices without positions.",
+        help="Spacing in mm where the header lacks it; in DICOM, also of one slice, or of slices without positions.",
         metavar="X,Y,Z",
     ),
 ]

@@ -1,15 +1,16 @@
-"""Decompress MetaImage and NRRD files: ITK itself accepts whatever damaged data inflate to."""
+"""Decompress the voxels of MetaImage and NRRD files: ITK itself accepts whatever damaged data inflate to."""
 
 from __future__ import annotations
 
 import os
 import re
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["decompress"]
+__all__ = ["decompress", "inflate"]
 
 # Upper bound of a header, so that a file of another kind is not read to its end.
 _HEADER_BYTES = 2**20
@@ -37,7 +38,7 @@ class _Packed:
 
 
 def decompress(source: Path, target: Path) -> bool:
-    """Write a compressed MetaImage or NRRD file to ``target`` without compression.
+    """Write a compressed NRRD file to ``target`` without compression.
 
     Returns:
         Whether the file is compressed and has its voxels in one file; otherwise nothing is written.
@@ -48,8 +49,7 @@ def decompress(source: Path, target: Path) -> bool:
         zlib.error: The compressed voxels are damaged.
     """
     with source.open("rb") as file:
-        head = file.read(_HEADER_BYTES)
-    packed = (_metaimage if source.name.lower().endswith((".mha", ".mhd")) else _nrrd)(source, head)
+        packed = _nrrd(source, file.read(_HEADER_BYTES))
     if packed is None:
         return False
     with packed.data.open("rb") as data, target.open("wb") as unpacked:
@@ -57,12 +57,18 @@ def decompress(source: Path, target: Path) -> bool:
         data.seek(packed.start)
         for _ in range(packed.lines):
             data.readline(_PIECE_BYTES)
-        _inflate(data, unpacked)
+        for piece in inflate(data):
+            unpacked.write(piece)
     return True
 
 
-def _inflate(data: BinaryIO, unpacked: BinaryIO) -> None:
-    """Inflate zlib data, or gzip data of one or several members."""
+def inflate(data: BinaryIO) -> Iterator[bytes]:
+    """Yield the content of zlib data, or of gzip data of one or several members, in pieces of a megabyte at most.
+
+    Raises:
+        EOFError: The data are truncated.
+        zlib.error: The data are damaged.
+    """
     piece = data.read(_PIECE_BYTES)
     while True:
         inflater = zlib.decompressobj(_ZLIB_OR_GZIP)
@@ -70,28 +76,11 @@ def _inflate(data: BinaryIO, unpacked: BinaryIO) -> None:
             if not piece:
                 raise EOFError("its compressed voxels are cut short; copy or download it again")
             # Bounded output: a megabyte may inflate to a thousand.
-            unpacked.write(inflater.decompress(piece, _PIECE_BYTES))
+            yield inflater.decompress(piece, _PIECE_BYTES)
             piece = inflater.unconsumed_tail or (b"" if inflater.eof else data.read(_PIECE_BYTES))
         piece = inflater.unused_data + data.read(_PIECE_BYTES)
         if not piece.startswith(_GZIP_MAGIC):
             return
-
-
-def _metaimage(source: Path, head: bytes) -> _Packed | None:
-    end = re.search(rb"^[ \t]*ElementDataFile[ \t]*=[ \t]*(.*?)[ \t]*\r?(?:\n|\Z)", head, re.MULTILINE)
-    if not end:
-        return None
-    text, name = head[: end.start()], end[1]
-    compressed = re.search(rb"^[ \t]*CompressedData[ \t]*=[ \t]*[Tt1]", text, re.MULTILINE)
-    if not compressed or name.startswith(b"LIST") or b"%" in name:
-        return None
-    skipped = re.search(rb"^[ \t]*HeaderSize[ \t]*=[ \t]*(\d+)", text, re.MULTILINE)
-    start = int(skipped[1]) if skipped else 0
-    header = re.sub(rb"(?m)^[ \t]*(CompressedData|CompressedDataSize|HeaderSize)[ \t]*=.*\n?", b"", text)
-    header += b"CompressedData = False\nElementDataFile = LOCAL\n"
-    if name in (b"LOCAL", b"Local", b"local"):
-        return _Packed(header, source, start or end.end())
-    return _Packed(header, source.parent / os.fsdecode(name), start)
 
 
 def _nrrd(source: Path, head: bytes) -> _Packed | None:

@@ -11,11 +11,14 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
+from sixpoint._typing import Vector
 from sixpoint.errors import VolumeError
 from sixpoint.io.decompression import decompress
+from sixpoint.io.metaimage import read_metaimage
 from sixpoint.io.nifti import read_nifti
 from sixpoint.io.nifti_header import NiftiPlacement
-from sixpoint.io.text_headers import check_metaimage, check_nrrd
+from sixpoint.io.spacing import check_typed_spacing
+from sixpoint.io.text_headers import check_nrrd
 
 __all__ = ["IMAGE_SUFFIXES", "ReadImage", "is_dicom", "itk_message", "read_image"]
 
@@ -23,6 +26,8 @@ IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 """Suffixes of the files that can be read and written."""
 
 _DICOM_PREAMBLE_BYTES = 132
+# From a mouse's organ to a whole body: nearly all files that name no unit are in mm, which is worth a word elsewhere.
+_PLAUSIBLE_MM = (10.0, 3000.0)
 
 
 @dataclass(frozen=True)
@@ -40,15 +45,21 @@ class ReadImage:
     notes: tuple[str, ...] = ()
 
 
-def read_image(source: Path) -> ReadImage:
+def read_image(source: Path, *, spacing: Vector | None = None) -> ReadImage:
     """Read NIfTI, NRRD or MetaImage.
 
+    Args:
+        source: File to read.
+        spacing: Spacing (x, y, z) in mm from a person, for a header that lacks it.
+
     Raises:
-        VolumeError: When the file is missing, empty, damaged or of another kind, or its header lacks or contradicts
-            what places the image.
+        VolumeError: When the file is missing, empty, damaged or of another kind, its header lacks or contradicts what
+            places the image, or contradicts ``spacing``.
     """
     if not source.exists():
         raise VolumeError(f"no such file or folder: {source}")
+    if not source.is_file():
+        raise VolumeError(f"{source} is a device or a pipe, expected a file; write the image to a file first")
     if not source.stat().st_size:
         raise VolumeError(f"{source} is empty")
     if not source.name.lower().endswith(IMAGE_SUFFIXES):
@@ -58,8 +69,7 @@ def read_image(source: Path) -> ReadImage:
         )
     try:
         with _quiet_itk():
-            nifti = source.name.lower().endswith((".nii", ".nii.gz"))
-            return ReadImage(*read_nifti(source)) if nifti else _read_text_format(source)
+            return _read_format(source, spacing)
     except zlib.error as error:
         raise VolumeError(
             f"{source} cannot be read as an image: its compressed voxels are damaged; copy it anew from its source"
@@ -106,12 +116,28 @@ def itk_message(error: Exception) -> str:
     return lines[-1].removeprefix("ITK ERROR: ") if lines else type(error).__name__
 
 
-def _read_text_format(source: Path) -> ReadImage:
-    """Read MetaImage or NRRD; compressed files are decompressed to a temporary file first."""
-    metaimage = source.name.lower().endswith((".mha", ".mhd"))
-    header = (check_metaimage if metaimage else check_nrrd)(source)
+def _read_format(source: Path, spacing: Vector | None) -> ReadImage:
+    """Read a file by the format of its suffix."""
+    name = source.name.lower()
+    if name.endswith((".nii", ".nii.gz")):
+        image, header = read_nifti(source, spacing=spacing)
+        nifti, notes, names_unit = header.placement, header.notes, header.names_unit
+    else:
+        nifti = None
+        image, notes, names_unit = (read_metaimage if name.endswith((".mha", ".mhd")) else _read_nrrd)(
+            source, spacing=spacing
+        )
+    length = max(count * step for count, step in zip(image.GetSize(), image.GetSpacing(), strict=True))
+    if not (names_unit or spacing or _PLAUSIBLE_MM[0] <= length <= _PLAUSIBLE_MM[1]):
+        notes += (f"{source}: its header names no unit of length; taken as mm, the image is {length:.3g} mm long",)
+    return ReadImage(image, nifti, notes)
+
+
+def _read_nrrd(source: Path, *, spacing: Vector | None) -> tuple[sitk.Image, tuple[str, ...], bool]:
+    """Read NRRD; compressed files are decompressed to a temporary file first."""
+    header = check_nrrd(source, spacing=spacing)
     with tempfile.TemporaryDirectory(prefix="sixpoint-") as folder:
-        plain = Path(folder) / ("image.mha" if metaimage else "image.nrrd")
+        plain = Path(folder) / "image.nrrd"
         unpacked = decompress(source, plain)
         data = plain if unpacked else header.data
         # Before ITK allocates what a damaged header announces. A voxel takes a byte or more, as text too.
@@ -124,4 +150,7 @@ def _read_text_format(source: Path) -> ReadImage:
     if header.unit_mm != 1:
         image.SetSpacing([value * header.unit_mm for value in image.GetSpacing()])
         image.SetOrigin([value * header.unit_mm for value in image.GetOrigin()])
-    return ReadImage(image, notes=header.notes)
+    if header.typed_spacing:
+        image.SetSpacing([*header.typed_spacing, *image.GetSpacing()[3:]])
+    check_typed_spacing(image.GetSpacing()[:3], spacing, source)
+    return image, header.notes, header.names_unit

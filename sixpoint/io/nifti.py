@@ -18,9 +18,9 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import SimpleITK as sitk
 
-from sixpoint._typing import Array
+from sixpoint._typing import Array, Vector
 from sixpoint.errors import VolumeError
-from sixpoint.io.nifti_header import NiftiHeader, NiftiPlacement, parse_header
+from sixpoint.io.nifti_header import NiftiHeader, parse_header
 
 __all__ = ["read_nifti"]
 
@@ -49,22 +49,26 @@ _RIGHT_ANGLE = 1e-3
 _EPSILON = np.finfo(np.float64).eps
 
 
-def read_nifti(source: Path) -> tuple[sitk.Image, NiftiPlacement, tuple[str, ...]]:
+def read_nifti(source: Path, *, spacing: Vector | None = None) -> tuple[sitk.Image, NiftiHeader]:
     """Read a ``.nii`` or ``.nii.gz`` file of NIfTI-1.
 
+    Args:
+        source: File to read.
+        spacing: Spacing (x, y, z) in mm from a person, for a header that lacks it.
+
     Returns:
-        The image, the fields of its header that place it, and notes about it for a person.
+        The image, in mm, and its header.
 
     Raises:
         VolumeError: The file is truncated or damaged, is no single 3D image with one number per voxel, or its header
-            gives no position, scaling or spacing that can be relied on, or two positions.
+            gives no position, scaling or spacing that can be relied on, or two positions, or contradicts ``spacing``.
         OSError: The file cannot be read.
         zlib.error: The compressed data are damaged.
     """
     opener = gzip.open if _is_compressed(source) else open
     try:
         with cast(BinaryIO, opener(source, "rb")) as file:
-            header = parse_header(file.read(_HEADER_BYTES), source)
+            header = parse_header(file.read(_HEADER_BYTES), source, spacing=spacing)
             reader = _read_header(header, source)
             array = _read_voxels(file, header, np.dtype(_DTYPES[reader.GetPixelID()]), source)
             # To the end: gzip's checksum comes last.
@@ -84,7 +88,7 @@ def read_nifti(source: Path) -> tuple[sitk.Image, NiftiPlacement, tuple[str, ...
     image.SetDirection(reader.GetDirection())
     if header.placement.sform_code > 0:
         _check_sform(header, image, source)
-    return image, header.placement, header.notes
+    return image, header
 
 
 def _is_compressed(source: Path) -> bool:

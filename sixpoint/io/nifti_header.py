@@ -10,6 +10,7 @@ from pathlib import Path
 from sixpoint._typing import Vector
 from sixpoint.errors import VolumeError
 from sixpoint.io.notes import NO_PLACE
+from sixpoint.io.spacing import SPACING_HINT, check_typed_spacing, fill_spacing, is_spacing
 
 __all__ = ["HEADER_BYTES", "NiftiHeader", "NiftiPlacement", "parse_header"]
 
@@ -38,7 +39,6 @@ _MILLIMETRES = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 _QUATERNION_TOLERANCE = 1e-4
 
 _NO_PLACE = f"its header gives no position in the patient (qform_code and sform_code are 0): {NO_PLACE}"
-_NO_UNIT = "its header names no unit of length: millimetres are assumed"
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class NiftiHeader:
         unit_mm: Millimetres per unit of length.
         notes: What a person should know about the image, one sentence each.
         content: First bytes of the file, with which ITK understands the header as it was checked: three axes, and
-            no slope that means none.
+            no slope or spacing that means none.
     """
 
     placement: NiftiPlacement
@@ -93,6 +93,11 @@ class NiftiHeader:
     notes: tuple[str, ...]
     content: bytes
 
+    @property
+    def names_unit(self) -> bool:
+        """Whether it names its unit of length."""
+        return bool(self.placement.units & 7)
+
     def with_sform(self, sform: tuple[float, ...]) -> NiftiHeader:
         """The same header with another sform, for ITK; the placement keeps its own."""
         content = bytearray(self.content)
@@ -100,16 +105,17 @@ class NiftiHeader:
         return replace(self, content=bytes(content))
 
 
-def parse_header(head: bytes, source: Path) -> NiftiHeader:
+def parse_header(head: bytes, source: Path, *, spacing: Vector | None = None) -> NiftiHeader:
     """Parse and check the first bytes of a NIfTI file.
 
     Args:
         head: First bytes of the file, at least those of its header.
         source: File that the errors name.
+        spacing: Spacing (x, y, z) in mm from a person, for a header that lacks it.
 
     Raises:
-        VolumeError: The header is not that of one NIfTI-1 file with a 3D image, or its voxels cannot be placed or
-            scaled.
+        VolumeError: The header is not that of one NIfTI-1 file with a 3D image, its voxels cannot be placed or scaled,
+            or it contradicts ``spacing``.
     """
     order = _byte_order(head, source)
 
@@ -125,16 +131,15 @@ def parse_header(head: bytes, source: Path) -> NiftiHeader:
             f"from {HEADER_BYTES} on; write the file again with the program that made it"
         )
     scaling = _scaling(field("2f", _SCALING), source)
-    placement = _placement(head, order)
+    placement = _with_spacing(_placement(head, order), spacing, source)
     _check_placement(placement, source)
     notes: tuple[str, ...] = ()
     if not (placement.qform_code or placement.sform_code):
         notes += (f"{source}: {_NO_PLACE}",)
-    if not placement.units & 7:
-        notes += (f"{source}: {_NO_UNIT}",)
     content = bytearray(head.ljust(HEADER_BYTES, b"\0"))
     struct.pack_into(f"{order}8h", content, _DIM, 3, *size, 1, 1, 1, 1)
     struct.pack_into(f"{order}h", content, _INTENT, 0)
+    struct.pack_into(f"{order}3f", content, _PIXDIM + 4, *placement.pixdim)
     struct.pack_into(f"{order}2f", content, _SCALING, *(scaling or (1.0, 0.0)))
     return NiftiHeader(
         placement=placement,
@@ -229,38 +234,56 @@ def _placement(head: bytes, order: str) -> NiftiPlacement:
     )
 
 
+def _refuse(field: str, value: object, expected: str, source: Path, *, remedy: str = "") -> VolumeError:
+    return VolumeError(
+        f"{source}: its header gives {field} {value}, expected {expected}; {remedy}repair the header, e.g. with "
+        "nibabel from the image that it was made from"
+    )
+
+
+def _with_spacing(placement: NiftiPlacement, spacing: Vector | None, source: Path) -> NiftiPlacement:
+    """The same fields with a spacing: the header's, or that of a person where the header lacks it.
+
+    Raises:
+        VolumeError: The header lacks a spacing and nobody gave it, or it contradicts the given one.
+    """
+    if placement.units & 7 not in _MILLIMETRES:
+        raise _refuse("the unit of length (xyzt_units)", placement.units & 7, "1 (m), 2 (mm) or 3 (um)", source)
+    unit = _MILLIMETRES[placement.units & 7]
+    if all(map(is_spacing, placement.pixdim)):
+        check_typed_spacing([value * unit for value in placement.pixdim], spacing, source)
+        return placement
+    if spacing is None:
+        listed = _listed(placement.pixdim)
+        raise _refuse("the spacing (pixdim)", listed, "numbers above 0", source, remedy=f"{SPACING_HINT}, or ")
+    x, y, z = fill_spacing([value * unit for value in placement.pixdim], spacing, source)
+    if placement.sform_code > 0:
+        columns = zip(*(placement.sform[row : row + 3] for row in (0, 4, 8)), strict=True)
+        check_typed_spacing([math.hypot(*column) * unit for column in columns], spacing, source)
+    return replace(placement, pixdim=(x / unit, y / unit, z / unit))
+
+
 def _check_placement(placement: NiftiPlacement, source: Path) -> None:
     """Refuse fields from which the voxels' positions could only be guessed.
 
     Raises:
         VolumeError: A field is damaged; the message names it and its value.
     """
-
-    def refuse(field: str, value: object, expected: str) -> VolumeError:
-        return VolumeError(
-            f"{source}: its header gives {field} {value}, expected {expected}; repair the header, e.g. with nibabel "
-            "from the image that it was made from"
-        )
-
-    if not all(math.isfinite(value) and value > 0 for value in placement.pixdim):
-        raise refuse("the spacing (pixdim)", _listed(placement.pixdim), "numbers above 0")
-    if placement.units & 7 not in _MILLIMETRES:
-        raise refuse("the unit of length (xyzt_units)", placement.units & 7, "1 (m), 2 (mm) or 3 (um)")
     if min(placement.qform_code, placement.sform_code) < 0:
         codes = f"{placement.qform_code} and {placement.sform_code}"
-        raise refuse("the codes of qform and sform", codes, "numbers from 0 on")
+        raise _refuse("the codes of qform and sform", codes, "numbers from 0 on", source)
     if placement.sform_code:
         if not all(map(math.isfinite, placement.sform)):
-            raise refuse("the sform", _listed(placement.sform), "finite numbers")
+            raise _refuse("the sform", _listed(placement.sform), "finite numbers", source)
     elif placement.qform_code:
         norm = sum(value * value for value in placement.quaternion)
         # NaN is refused, too.
         if not norm <= 1 + _QUATERNION_TOLERANCE:
-            raise refuse("the quaternion", _listed(placement.quaternion), "a rotation")
+            raise _refuse("the quaternion", _listed(placement.quaternion), "a rotation", source)
         if not all(map(math.isfinite, placement.qoffset)):
-            raise refuse("the position (qoffset)", _listed(placement.qoffset), "finite numbers")
+            raise _refuse("the position (qoffset)", _listed(placement.qoffset), "finite numbers", source)
         if placement.qfac not in (-1.0, 0.0, 1.0):
-            raise refuse("the third axis' sign (pixdim[0])", f"{placement.qfac:g}", "1 or -1")
+            raise _refuse("the third axis' sign (pixdim[0])", f"{placement.qfac:g}", "1 or -1", source)
 
 
 def _listed(values: tuple[float, ...]) -> str:

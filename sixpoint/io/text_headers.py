@@ -1,4 +1,4 @@
-"""The headers of NRRD and MetaImage files: their units, and what they lack."""
+"""The headers of NRRD files, and what those of MetaImage have in common with them: units, and what they lack."""
 
 from __future__ import annotations
 
@@ -7,10 +7,24 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from sixpoint._typing import Vector
 from sixpoint.errors import VolumeError
 from sixpoint.io.notes import NO_PLACE
+from sixpoint.io.spacing import SPACING_HINT, check_typed_spacing, fill_spacing, is_spacing
 
-__all__ = ["TextHeader", "check_metaimage", "check_nrrd"]
+__all__ = [
+    "NUMBER",
+    "NrrdHeader",
+    "check_nrrd",
+    "common_unit",
+    "count_voxels",
+    "names_unit",
+    "read_header",
+    "typed_where_lacking",
+]
+
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+"""A number in a header; none that is infinite or NaN."""
 
 _HEADER_BYTES = 2**20
 _MILLIMETRES = {
@@ -47,29 +61,38 @@ _PATIENT_SPACES = ("left-posterior-superior", "right-anterior-superior", "left-a
 
 
 @dataclass(frozen=True)
-class TextHeader:
+class NrrdHeader:
     """A header that was checked.
 
     Attributes:
         unit_mm: Millimetres per unit of length.
         voxel_count: Number of voxels that it announces.
         data: File with the voxels; None where there are several.
+        names_unit: Whether it names its unit of length.
+        typed_spacing: Spacing (x, y, z) in mm that a person gave, as far as the header lacks it; None if it does not.
         notes: What a person should know about the image, one sentence each.
     """
 
     unit_mm: float
     voxel_count: int
     data: Path | None
+    names_unit: bool
+    typed_spacing: Vector | None
     notes: tuple[str, ...]
 
 
-def check_nrrd(source: Path) -> TextHeader:
+def check_nrrd(source: Path, *, spacing: Vector | None = None) -> NrrdHeader:
     """Check the header of a NRRD file.
 
+    Args:
+        source: File to read.
+        spacing: Spacing (x, y, z) in mm from a person, for a header that lacks it.
+
     Raises:
-        VolumeError: The file is no NRRD file; an axis is not one of space; or spacing or unit are missing or unknown.
+        VolumeError: The file is no NRRD file; an axis is not one of space; spacing or unit are missing or unknown; or
+            the header's spacings contradict ``spacing``.
     """
-    text = _header(source, end=r"\r?\n\r?\n")
+    text = read_header(source, end=r"\r?\n\r?\n")
     if not text.startswith("NRRD"):
         raise VolumeError(
             f"{source} cannot be read as an image: its name says NRRD, but it does not begin with NRRD; rename it"
@@ -88,60 +111,25 @@ def check_nrrd(source: Path) -> TextHeader:
         raise VolumeError(
             f"{source}: expected one number per voxel, got {math.prod(components)}; split the image into its components"
         )
-    voxel_count = _count_voxels(dimension, size, source)
+    voxel_count = count_voxels(dimension, size, source)
     data = _data_file(source, fields.get("datafile", ""))
     notes: tuple[str, ...] = ()
+    typed: Vector | None = None
+    units = fields.get("spaceunits" if "spacedirections" in fields else "units", "")
     if "spacedirections" in fields:
-        unit = _common_unit(fields.get("spaceunits", ""), "space units", source)
+        unit = common_unit(units, "space units", source)
         if space not in _PATIENT_SPACES:
             notes += (f"{source}: its header does not say how its axes lie in the patient: {NO_PLACE}",)
         elif "spaceorigin" not in fields:
             notes += (f"{source}: its header gives no position in the patient (space origin): {NO_PLACE}",)
-    elif "spacings" in fields:
-        unit = _common_unit(fields.get("units", ""), "units", source)
-        _check_spacing(fields["spacings"], "spacings", source)
-        notes += (f"{source}: its header gives no position in the patient (space directions): {NO_PLACE}",)
     else:
-        raise VolumeError(
-            f"{source}: its header gives no spacing of the voxels, expected space directions, or spacings; add it"
-        )
-    return TextHeader(unit, voxel_count, data, notes)
+        unit = common_unit(units, "units", source)
+        typed = typed_where_lacking(fields.get("spacings", ""), "spacings", unit, spacing, source)
+        notes += (f"{source}: its header gives no position in the patient (space directions): {NO_PLACE}",)
+    return NrrdHeader(unit, voxel_count, data, names_unit(units), typed, notes)
 
 
-def check_metaimage(source: Path) -> TextHeader:
-    """Check the header of a MetaImage file.
-
-    Raises:
-        VolumeError: The file is no MetaImage file of a 3D image, or spacing or unit are missing or unknown.
-    """
-    text = _header(source, end=r"(?m)^[ \t]*ElementDataFile[ \t]*=.*$")
-    fields = {
-        match[1].lower(): match[2] for match in re.finditer(r"(?m)^[ \t]*(\w+)[ \t]*=[ \t]*(.*?)[ \t]*\r?$", text)
-    }
-    if "elementdatafile" not in fields or "ndims" not in fields:
-        raise VolumeError(
-            f"{source} cannot be read as an image: its name says MetaImage, but its header is that of another "
-            "format or damaged; copy or download it again, or rename it"
-        )
-    voxel_count = _count_voxels(fields["ndims"], fields.get("dimsize", "").split(), source)
-    channels = fields.get("elementnumberofchannels", "1")
-    if channels != "1":
-        raise VolumeError(
-            f"{source}: expected one number per voxel, got {channels}; split the image into its components"
-        )
-    if "elementspacing" not in fields:
-        raise VolumeError(f"{source}: its header gives no spacing of the voxels, expected ElementSpacing; add it")
-    _check_spacing(fields["elementspacing"], "ElementSpacing", source)
-    name = fields["elementdatafile"]
-    data = _data_file(source, "" if name.lower() == "local" else name)
-    notes: tuple[str, ...] = ()
-    if not {"offset", "position", "origin"} & fields.keys():
-        notes += (f"{source}: its header gives no position in the patient (Offset): {NO_PLACE}",)
-    unit = _common_unit(fields.get("distanceunits", ""), "DistanceUnits", source)
-    return TextHeader(unit, voxel_count, data, notes)
-
-
-def _header(source: Path, *, end: str) -> str:
+def read_header(source: Path, *, end: str) -> str:
     """Text of a header, up to the end that ``end`` matches."""
     with source.open("rb") as file:
         text = file.read(_HEADER_BYTES).decode("utf-8", "replace")
@@ -149,7 +137,7 @@ def _header(source: Path, *, end: str) -> str:
     return text[: match.end()] if match else text
 
 
-def _count_voxels(dimension: str, size: list[str], source: Path) -> int:
+def count_voxels(dimension: str, size: list[str], source: Path) -> int:
     """Number of voxels; refuses an image that is not 3D. A fourth axis of one voxel is none."""
     if dimension != "3" and not (dimension == "4" and size[3:] == ["1"]):
         raise VolumeError(f"{source}: expected a 3D image, got a {dimension}D one of size ({', '.join(size)})")
@@ -158,19 +146,36 @@ def _count_voxels(dimension: str, size: list[str], source: Path) -> int:
     return math.prod(map(int, size))
 
 
-def _check_spacing(text: str, name: str, source: Path) -> None:
-    """Refuse a spacing that is not three numbers above 0."""
-    try:
-        numbers = [float(value) for value in text.split()]
-    except ValueError:
-        numbers = []
-    # The spacing of a fourth axis may be anything.
-    numbers = numbers[:3]
-    if len(numbers) != 3 or not all(math.isfinite(number) and number > 0 for number in numbers):
-        raise VolumeError(f"{source}: its header gives the spacing {text} ({name}), expected three numbers above 0")
+def typed_where_lacking(text: str, name: str, unit_mm: float, typed: Vector | None, source: Path) -> Vector | None:
+    """The spacing in mm where a header lacks one, wholly or along an axis, and a person gives it; None otherwise.
+
+    Args:
+        text: Spacing as the header writes it; empty where it does not. A fourth number may be anything.
+        name: Name of the field, for errors.
+        unit_mm: Millimetres per unit of length.
+        typed: Spacing (x, y, z) in mm from the person.
+        source: File that the errors name.
+
+    Raises:
+        VolumeError: The header lacks the spacing and nobody gave it, or it contradicts the given one.
+    """
+    words = text.split()[:3]
+    stated = [float(word) * unit_mm if NUMBER.fullmatch(word) else math.nan for word in words]
+    if len(stated) == 3 and all(map(is_spacing, stated)):
+        check_typed_spacing(stated, typed, source)
+        return None
+    if typed is None:
+        what = f"gives the spacing {' '.join(words)} ({name})" if words else f"gives no spacing of the voxels ({name})"
+        raise VolumeError(f"{source}: its header {what}, expected three numbers above 0; correct it, or {SPACING_HINT}")
+    return fill_spacing(stated if len(stated) == 3 else (0.0, 0.0, 0.0), typed, source)
 
 
-def _common_unit(text: str, name: str, source: Path) -> float:
+def names_unit(text: str) -> bool:
+    """Whether a list of units names one."""
+    return text.strip(' "?') != ""
+
+
+def common_unit(text: str, name: str, source: Path) -> float:
     """Millimetres per unit of a list of quoted or plain names of units, which must agree."""
     names = [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|([^\s"]+)', text)] if text.strip() else []
     units = {unit.strip().lower() for unit in names} - set(_UNKNOWN_UNITS)

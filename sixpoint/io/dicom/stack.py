@@ -13,8 +13,9 @@ from sixpoint._typing import Points, Vector
 from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.io.dicom.frames import Frame
+from sixpoint.io.spacing import SPACING_HINT, check_typed_spacing
 
-__all__ = ["SPACING_HINT", "stack_frames"]
+__all__ = ["stack_frames"]
 
 # How far a slice may lie from where an even spacing puts it, in slices; scanners round positions to some digits.
 _UNEVEN_SLICES = 0.1
@@ -22,11 +23,6 @@ _UNEVEN_SLICES = 0.1
 _LIKE_THE_FIRST = 1e-3
 # How far cosines may be from unit length: they are rounded to two digits at the coarsest.
 _UNIT_LENGTH = 0.02
-# How far a spacing that a person types may lie from the header's, relatively.
-_TYPED_SPACING = 0.01
-
-SPACING_HINT = "give the spacing in mm: --spacing X,Y,Z, or spacing=(x, y, z)"
-"""What to do when a header lacks a spacing."""
 
 
 def stack_frames(frames: Sequence[Frame], source: Path, *, spacing: Vector | None) -> tuple[list[Frame], Geometry]:
@@ -50,7 +46,7 @@ def stack_frames(frames: Sequence[Frame], source: Path, *, spacing: Vector | Non
         column_mm, row_mm = spacing[:2]
     ordered, slice_mm = _sort(frames, source, spacing)
     header_spacing = (column_mm, row_mm, slice_mm)
-    _check_typed(header_spacing, source, spacing)
+    check_typed_spacing(header_spacing, spacing, source)
     axes = _axes(first.orientation, source) if first.orientation else np.eye(3)
     geometry = Geometry(
         size=(first.pixels.columns, first.pixels.rows, len(ordered)),
@@ -132,13 +128,6 @@ def _check_alike(frames: Sequence[Frame], source: Path) -> None:
             raise VolumeError(
                 f"{source} holds {len(set(values))} {what} in one file or series; export those of one volume alone"
             )
-
-
-def _check_typed(header_spacing: Vector, source: Path, spacing: Vector | None) -> None:
-    """Refuse a spacing from the user that the header contradicts."""
-    if spacing and not _close(header_spacing, spacing, relative=_TYPED_SPACING):
-        stated, typed = (" x ".join(f"{value:.4g}" for value in values) for values in (header_spacing, spacing))
-        raise VolumeError(f"{source}: its header says a spacing of {stated} mm, not {typed}; leave the spacing out")
 
 
 def _check_even(ordered: Sequence[Frame], geometry: Geometry, source: Path) -> None:

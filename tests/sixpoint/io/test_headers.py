@@ -150,8 +150,19 @@ def test_an_image_without_a_place_or_unit_says_so(tmp_path: Path) -> None:
     assert Volume.read(nifti(tmp_path / "x.nii")).notes == ()
     (note,) = Volume.read(nifti(tmp_path / "y.nii", qform=0, sform=0)).notes
     assert note.startswith(f"{tmp_path}/y.nii: its header gives no position in the patient")
-    (note,) = Volume.read(patched(nifti(tmp_path / "x.nii"), 123, "B", 0)).notes
-    assert "names no unit of length: millimetres are assumed" in note
+
+
+@pytest.mark.parametrize(("factor", "length"), [(0.001, "0.02 mm"), (1, ""), (1000, "2e+04 mm")])
+def test_a_header_that_names_no_unit_says_so_where_millimetres_are_implausible(
+    tmp_path: Path, factor: float, length: str
+) -> None:
+    affine = np.diag([factor] * 3 + [1]) @ AFFINE
+    paths = [patched(nifti(tmp_path / "x.nii", affine=affine), 123, "B", 0)]
+    paths += [nrrd(tmp_path / "x.nrrd", factor=factor)]
+    paths += [metaimage(tmp_path / "x.mha", ElementSpacing=" ".join(repr(step * factor) for step in SPACING))]
+    for path in paths:
+        expected = f"{path}: its header names no unit of length; taken as mm, the image is {length} long"
+        assert Volume.read(path).notes == ((expected,) if length else ())
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
@@ -209,7 +220,7 @@ def test_units_of_nrrd_are_converted(tmp_path: Path, unit: str, factor: float) -
         (['space units: "pixel" "pixel" "pixel"'], True, "lengths in pixel"),
         (["kinds: domain domain time"], True, "one of its axes is time"),
         (["kinds: vector domain domain"], True, "expected one number per voxel, got 10"),
-        ([], False, "gives no spacing of the voxels, expected space directions, or spacings"),
+        ([], False, "gives no spacing of the voxels .spacings., expected three .*--spacing X,Y,Z"),
         (["spacings: 1 0 2"], False, r"the spacing 1 0 2 \(spacings\), expected three numbers above 0"),
         (["spacings: 1 NaN 2"], False, "the spacing 1 NaN 2"),
         (["spacings: 1 2 3", 'units: "mm" "mm" "s"'], False, r"lengths in mm, s \(units\)"),
@@ -249,8 +260,11 @@ def test_units_of_metaimage_are_converted(tmp_path: Path, unit: str, factor: flo
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
-        ({"ElementSpacing": ""}, "gives no spacing of the voxels, expected ElementSpacing"),
-        ({"ElementSpacing": "", "ElementSize": "1 1 1"}, "gives no spacing of the voxels, expected ElementSpacing"),
+        ({"ElementSpacing": ""}, "gives no spacing of the voxels .ElementSpacing., expected three .*--spacing X,Y,Z"),
+        (
+            {"ElementSpacing": "", "ElementSize": "1 1 1"},
+            "gives no spacing of the voxels .ElementSpacing., expected three .*--spacing X,Y,Z",
+        ),
         ({"ElementSpacing": "1 0 1"}, "the spacing 1 0 1"),
         ({"ElementSpacing": "1 -1 1"}, "the spacing 1 -1 1"),
         ({"ElementSpacing": "1 1"}, "the spacing 1 1"),
