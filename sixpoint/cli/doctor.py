@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from sixpoint.errors import SixpointError, Unavailable
 from sixpoint.metrics import dice
 from sixpoint.phantom import make_phantom
 from sixpoint.prompts import ExtremePoints
+from sixpoint.protocol import describe_foreign_server, parse_address
 
 __all__ = ["Finding", "doctor", "examine"]
 
@@ -129,12 +131,15 @@ def _check_connection(server: str) -> Finding:
 
 
 def _check_gateway(client: Client) -> Iterator[Finding]:
-    finding = _check_health(client.channel, f"{_PACKAGE}.ImageService", "gateway")
+    finding = _check_health(client, f"{_PACKAGE}.ImageService", "gateway")
     if finding.well:
         try:
             # Triton's health service says SERVING too, for any service name; only a gateway has sessions.
             client.sessions()
         except Unavailable as error:
+            if isinstance(error.__cause__, grpc.RpcError) and (reason := describe_foreign_server(error.__cause__)):
+                yield _not_a_gateway(client, reason)
+                return
             finding = Finding(
                 "gateway",
                 False,
@@ -142,34 +147,53 @@ def _check_gateway(client: Client) -> Iterator[Finding]:
                 "The gateway runs, but does not reach its database or blob store. Look at its log.",
             )
         except SixpointError as error:
-            finding = _not_a_gateway(error.message)
+            finding = _not_a_gateway(client, error.message)
     yield finding
 
 
-def _check_health(channel: grpc.Channel, service: str, what: str) -> Finding:
+def _check_health(client: Client, service: str, what: str) -> Finding:
     """Ask gRPC's health service for one service.
 
     Its messages are written by hand, since the client does not depend on grpcio-health-checking.
     """
-    check: Callable[..., bytes] = channel.unary_unary(
+    check: Callable[..., bytes] = client.channel.unary_unary(
         "/grpc.health.v1.Health/Check", request_serializer=lambda name: b"\x0a" + bytes([len(name)]) + name.encode()
     )
     try:
         response = check(service, timeout=_TIMEOUT_S)
     except grpc.RpcError as error:
         code: grpc.StatusCode = error.code()
-        return _not_a_gateway(code.name)
+        return _not_a_gateway(client, describe_foreign_server(error) or code.name)
     if response != _SERVING:
         return Finding(what, False, f"{service} is not serving", "The gateway is shutting down; retry in a minute.")
     return Finding(what, True, "running and serving")
 
 
-def _not_a_gateway(reason: str) -> Finding:
+def _not_a_gateway(client: Client, reason: str) -> Finding:
     advice = "Check the port: 8001 is Triton's, 50051 the gateway's. A proxy in between must pass HTTP/2 without TLS."
+    if _expects_tls(client.target):
+        reason = "it expects TLS, which the commands do not use"
     variables = [name for name in _PROXY_VARIABLES if os.environ.get(name)]
     if variables:
         advice += f" gRPC uses the proxy in {variables[0]}, unless no_proxy names the gateway."
     return Finding("gateway", False, f"a server listens there, but it is not a sixpoint gateway ({reason})", advice)
+
+
+def _expects_tls(target: str) -> bool:
+    address = parse_address(target)
+    # It matters that the server speaks TLS, not who it is.
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection((address.host, address.port), timeout=_CONNECT_TIMEOUT_S) as connection,
+            context.wrap_socket(connection, server_hostname=address.host),
+        ):
+            return True
+    except ssl.SSLCertVerificationError:
+        return True
+    except (OSError, ValueError):
+        return False
 
 
 def _check_models(client: Client) -> Iterator[Finding]:
@@ -196,7 +220,7 @@ def _check_models(client: Client) -> Iterator[Finding]:
         return
     yield Finding("Triton", True, f"serves {names}")
     for service in _SERVICES:
-        finding = _check_health(client.channel, f"{_PACKAGE}.{service}", service)
+        finding = _check_health(client, f"{_PACKAGE}.{service}", service)
         if not finding.well:
             yield finding
 

@@ -14,7 +14,7 @@ from sixpoint.client._channel import Stubs
 from sixpoint.client._retry import Attempts, Retry
 from sixpoint.client._sansio import Call, ClientStreamingCall, Effect, Operation, Pause, ServerStreamingCall, Work
 from sixpoint.errors import ImageNotFound, SixpointError, Unavailable
-from sixpoint.protocol import error_from_rpc, is_from_gateway
+from sixpoint.protocol import closed_at_once, describe_foreign_server, error_from_rpc, is_from_gateway
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 
 __all__ = ["AsyncDriver", "Driver", "Metadata"]
@@ -54,10 +54,16 @@ class _BaseDriver:
         error = error_from_rpc(failure)
         if _is_status_lost(failure):
             return Unavailable("the gateway ended the call during the upload, and gRPC lost the reason; try again")
+        if foreign := describe_foreign_server(failure):
+            return Unavailable(
+                f"no sixpoint gateway answers at {self._target}: {foreign}. Name the gateway's address with "
+                "SIXPOINT_SERVER, --server, or Client(address)"
+            )
         if type(error) is Unavailable and not is_from_gateway(failure):
+            tls = "; if it expects TLS, give the client a channel with TLS" if closed_at_once(failure) else ""
             return Unavailable(
                 f"no gateway answers at {self._target} ({error.message}); start one with `make serve`, or name another "
-                "with SIXPOINT_SERVER or --server"
+                f"with SIXPOINT_SERVER or --server{tls}"
             )
         return error
 
@@ -131,7 +137,7 @@ class Driver(_BaseDriver):
                 return None
             except grpc.RpcError as failure:
                 error = self.explain(failure)
-                pause = _pause(call, error, attempts)
+                pause = _pause(call, failure, error, attempts)
                 if pause is None:
                     raise error from failure
             time.sleep(pause)
@@ -198,7 +204,7 @@ class AsyncDriver(_BaseDriver):
                 return None
             except grpc.RpcError as failure:
                 error = self.explain(failure)
-                pause = _pause(call, error, attempts)
+                pause = _pause(call, failure, error, attempts)
                 if pause is None:
                     raise error from failure
             await asyncio.sleep(pause)
@@ -220,10 +226,13 @@ class AsyncDriver(_BaseDriver):
 
 
 def _pause(
-    call: Call[Any, Any] | ServerStreamingCall[Any, Any], error: SixpointError, attempts: Attempts
+    call: Call[Any, Any] | ServerStreamingCall[Any, Any],
+    failure: grpc.RpcError,
+    error: SixpointError,
+    attempts: Attempts,
 ) -> float | None:
     """Return the seconds until a failed call is made again, or None if it must not be."""
-    if isinstance(call, Call) and not call.repeatable:
+    if (isinstance(call, Call) and not call.repeatable) or describe_foreign_server(failure):
         return None
     return attempts.pause(error, now=time.monotonic())
 

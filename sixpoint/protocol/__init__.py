@@ -12,6 +12,7 @@ from sixpoint.protocol.converters import (
     timings_from_message,
     timings_to_message,
 )
+from sixpoint.protocol.foreign_servers import closed_at_once, describe_foreign_server
 from sixpoint.protocol.identity import OWNER_KEY, owner_from_metadata, owner_to_metadata
 from sixpoint.protocol.status import (
     DETAILS_KEY,
@@ -30,6 +31,8 @@ __all__ = [
     "SERVER_VARIABLE",
     "STATUS_CODES",
     "Address",
+    "closed_at_once",
+    "describe_foreign_server",
     "error_from_rpc",
     "error_from_status",
     "error_to_status",

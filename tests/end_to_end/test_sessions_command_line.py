@@ -155,6 +155,10 @@ def test_the_doctor_says_what_is_wrong_and_what_to_do(triton: LocalTriton) -> No
     another = run("sixpoint", "doctor", server=triton.address)
     assert another.returncode == 7
     assert "not a sixpoint gateway" in another.stdout
+    assert "NVIDIA Triton answers like this" in another.stdout
+    models = run("sixpoint", "models", server=triton.address)
+    assert models.returncode == 7
+    assert "NVIDIA Triton answers like this" in models.stderr
     assert "ok    gateway" not in another.stdout
     assert run("sixpoint", "doctor", server="no port").returncode == 7
     assert "cannot be resolved" in run("sixpoint", "doctor", server="no.such.name.invalid:1").stdout
