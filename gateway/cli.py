@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -18,10 +19,13 @@ from gateway.observability.logs import configure
 from gateway.server import Gateway
 from gateway.settings import Settings
 from gateway.triton.local.server import LocalTriton
-from sixpoint.errors import InvalidArgument, SixpointError
+from gateway.triton.local.shipped_models import SHIPPED_MODELS, update_models
+from sixpoint.errors import InvalidArgument, SixpointError, Unavailable
 from sixpoint.io.output_files import check_not_inputs
 
 __all__ = ["app", "main"]
+
+_log = logging.getLogger(__name__)
 
 app = typer.Typer(
     help="The sixpoint gateway: annotation sessions over gRPC, in front of NVIDIA Triton. Settings are environment "
@@ -74,6 +78,7 @@ async def _serve(settings: Settings, *, local_triton: bool) -> None:
     if not local_triton:
         await Gateway(settings).serve(announce=_announce)
         return
+    _prepare_models(settings)
     async with LocalTriton(settings.local_triton()) as triton:
         watching = asyncio.create_task(triton.watch())
         try:
@@ -82,6 +87,20 @@ async def _serve(settings: Settings, *, local_triton: bool) -> None:
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
+
+
+def _prepare_models(settings: Settings) -> None:
+    """Bring the copy of the shipped models up to date, and say in the log which models Triton serves."""
+    served = settings.triton_model_repository
+    if settings.serves_copy:
+        try:
+            notes = update_models(SHIPPED_MODELS, served)
+        except OSError as error:
+            raise Unavailable(f"the shipped models cannot be copied to {served}: {error.strerror or 'disk'}") from error
+        for note in notes:
+            _log.info("%s", note)
+    origin = f", a copy of {SHIPPED_MODELS.absolute()}" if settings.serves_copy and SHIPPED_MODELS.is_dir() else ""
+    _log.info("Triton serves the models in %s%s", served.absolute(), origin)
 
 
 def _announce(address: str) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 from gateway.server import Gateway
 from gateway.settings import Settings
 from gateway.triton.local.server import LocalTriton
+from gateway.triton.local.shipped_models import SHIPPED_MODELS
 from sixpoint._typing import Array
 from sixpoint.client import AsyncClient
 from sixpoint.errors import PromptError
@@ -93,7 +94,9 @@ async def run_demo(settings: Settings, case: Case, *, output: Path, console: Con
     console.print("starting Triton ...")
     with tempfile.TemporaryDirectory(prefix="sixpoint-") as state:
         local = settings.with_state_in(Path(state)).model_copy(update={"drain_notice_seconds": 0.0})
-        async with LocalTriton(settings.local_triton(log=output / "triton.log")) as triton:
+        # Nothing is published: the shipped models need no copy.
+        repository = SHIPPED_MODELS if settings.serves_copy else None
+        async with LocalTriton(settings.local_triton(log=output / "triton.log", repository=repository)) as triton:
             local = local.model_copy(update={"triton_url": triton.address})
             console.print("starting the gateway ...")
             async with Gateway(local).running() as gateway, AsyncClient(f"127.0.0.1:{gateway.port}") as client:

@@ -10,6 +10,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.triton.local.settings import LocalTritonSettings
+from sixpoint.local_repository import default_repository
 
 __all__ = ["Settings"]
 
@@ -100,22 +101,30 @@ class Settings(BaseSettings):
     """Local Triton only: gRPC port."""
     triton_metrics_port: int = Field(default=8002, ge=1, le=65535)
     """Local Triton only: port of the Prometheus metrics."""
-    triton_model_repository: Path = Path("model_repository")
-    """Local Triton only: folder with the models to serve."""
+    triton_model_repository: Path = Field(
+        default_factory=lambda values: default_repository(values["state_folder"].absolute())
+    )
+    """Local Triton only: folder with the models to serve. By default a copy of the shipped models, to publish to."""
 
     def with_state_in(self, folder: Path) -> Settings:
         """Return a copy of the settings that keeps all state in one folder."""
         urls = {"database_url": f"sqlite:///{folder}/sixpoint.db", "blobs_url": f"{folder}/blobs"}
         return self.model_copy(update={"state_folder": folder, "cache_folder": folder / "cache", **urls})
 
-    def local_triton(self, *, log: Path | None = None) -> LocalTritonSettings:
+    @property
+    def serves_copy(self) -> bool:
+        """Whether a local Triton serves a copy of the shipped models, as no other folder is set."""
+        return "triton_model_repository" not in self.model_fields_set
+
+    def local_triton(self, *, log: Path | None = None, repository: Path | None = None) -> LocalTritonSettings:
         """Return the settings of a Triton on this machine.
 
         Args:
             log: File for Triton's log; None to use the log only to explain failures.
+            repository: Folder with the models to serve; None for the one that is set.
         """
         return LocalTritonSettings(
-            model_repository=self.triton_model_repository,
+            model_repository=repository or self.triton_model_repository,
             environment=self.triton_environment,
             grpc_port=self.triton_grpc_port,
             metrics_port=self.triton_metrics_port,

@@ -10,11 +10,13 @@ import typer
 
 from exporter.graph.precision import NumericPrecision
 from sixpoint.errors import InvalidArgument
+from sixpoint.local_repository import REPOSITORY_VARIABLE, repository_from_environment
 
 __all__ = [
     "AsJson",
     "Axes",
     "Calibrate",
+    "Force",
     "Ignore",
     "Image",
     "Labels",
@@ -26,6 +28,7 @@ __all__ = [
     "Precision",
     "PublishPrecision",
     "Repository",
+    "RepositoryFolder",
     "Share",
     "Source",
     "Spacing",
@@ -37,6 +40,8 @@ __all__ = [
     "UseTensorRt",
     "Wait",
     "Weights",
+    "Wide",
+    "address_of",
     "default_name",
     "spec_overrides",
 ]
@@ -124,8 +129,22 @@ Tolerance = Annotated[
 
 # The destination
 
+_SERVED = "state/model_repository, which `make serve` serves"
+
 Repository = Annotated[
-    str, typer.Option(help="Triton's model repository: a folder, or s3://bucket/prefix.", metavar="PATH|URL")
+    str,
+    typer.Option(
+        help="Triton's model repository: a folder, or s3://bucket/prefix.",
+        metavar="PATH|URL",
+        envvar=REPOSITORY_VARIABLE,
+        show_default=_SERVED,
+    ),
+]
+RepositoryFolder = Annotated[
+    str,
+    typer.Argument(
+        help="Triton's model repository, a folder.", metavar="[PATH]", envvar=REPOSITORY_VARIABLE, show_default=_SERVED
+    ),
 ]
 TritonAddress = Annotated[
     str | None,
@@ -137,9 +156,23 @@ TritonAddress = Annotated[
     ),
 ]
 TritonTimeout = Annotated[float, typer.Option("--timeout", min=1, help="Seconds that Triton may take to load a model.")]
-Share = Annotated[float, typer.Option(min=0, max=1, help="Share of sessions that get the new version.")]
+Share = Annotated[
+    float,
+    typer.Option(
+        min=0, max=1, help="Share of sessions that get the new version; below 1 it is on trial beside the serving one."
+    ),
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Accept a version whose figures are worse than those of the serving version.")
+]
 Wait = Annotated[float, typer.Option(min=0, help="Seconds to wait while another exporter writes to the repository.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts; errors, too.")]
+Wide = Annotated[bool, typer.Option("--wide", help="Wrap no cell of the table to fit the terminal.")]
+
+
+def address_of(repository: str) -> str:
+    """Return the address of a repository; the default one is what ``gateway serve --local-triton`` serves here."""
+    return repository or repository_from_environment()
 
 
 def default_name(source: Path) -> str:

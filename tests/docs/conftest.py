@@ -64,7 +64,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def reader(servers: Servers, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder and the environment in which a reader follows one page."""
     shutil.copytree(files, tmp_path, dirs_exist_ok=True)
-    (tmp_path / "model_repository").symlink_to(servers.repository)
+    # As `make serve` has it: the shipped models in the checkout, and the copy that Triton serves.
+    (tmp_path / "model_repository").symlink_to(ROOT / "model_repository")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "model_repository").symlink_to(servers.repository)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SIXPOINT_SERVER", servers.gateway)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
