@@ -8,12 +8,14 @@ import typer
 
 from exporter.cli import export, publish, pull, tensorrt_job, tune, validate, versions
 from exporter.cli.console import err
+from sixpoint.cli.json_errors import JsonErrors
 
 # Commands import what they need when they run: PyTorch takes seconds to import, and --help should not.
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
+    cls=JsonErrors,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -5,13 +5,19 @@ from __future__ import annotations
 import typer
 
 from sixpoint.cli import exit_code
+from sixpoint.cli.json_errors import JsonErrors
 from sixpoint.errors import SixpointError
 from trainer.cli import evaluate, pretrain, samples, train
 from trainer.cli.console import err
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(no_args_is_help=True, help="Train and evaluate sixpoint's networks.", pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=JsonErrors,
+    no_args_is_help=True,
+    help="Train and evaluate sixpoint's networks.",
+    pretty_exceptions_enable=False,
+)
 app.command()(pretrain.pretrain)
 app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command()(train.train)
