@@ -24,7 +24,7 @@ def export(
     source: options.Source,
     spec: options.Spec = None,
     name: options.ModelName = "",
-    repository: options.Repository = "model_repository",
+    repository: options.Repository = "",
     spacing: options.Spacing = "",
     patch: options.Patch = "",
     axes: options.Axes = "",
@@ -38,6 +38,7 @@ def export(
     image: options.Image = None,
     max_batch_size: options.MaxBatchSize = 8,
     tolerance: options.Tolerance = 2 / 255,
+    force: options.Force = False,
     wait: options.Wait = 300.0,
     as_json: options.AsJson = False,
 ) -> None:
@@ -63,6 +64,7 @@ def export(
         image=image,
         max_batch_size=max_batch_size,
         tolerance=tolerance,
+        force=force,
         wait=wait,
         as_json=as_json,
     )

@@ -34,9 +34,10 @@ def publish(
     source: options.Source,
     spec: options.Spec = None,
     name: options.ModelName = "",
-    repository: options.Repository = "model_repository",
+    repository: options.Repository = "",
     triton: options.TritonAddress = None,
     share: options.Share = 1.0,
+    force: options.Force = False,
     spacing: options.Spacing = "",
     patch: options.Patch = "",
     axes: options.Axes = "",
@@ -57,7 +58,7 @@ def publish(
 ) -> None:
     """Publish a model: a new version beside the one that serves, verified in Triton, then given to sessions.
 
-    On any failure the old version goes on serving and the new one is removed.
+    On any failure the old version goes on serving and the new one is removed. One with worse figures is refused.
     """
     with clear_errors():
         overrides = options.spec_overrides(spacing=spacing, patch=patch, axes=axes, labels=labels, licence=licence)
@@ -78,10 +79,11 @@ def publish(
             source,
             export_options,
             name=name or options.default_name(source),
-            repository=repository,
+            repository=options.address_of(repository),
             triton=triton,
             timeout=timeout,
             share=share,
+            force=force,
             tensorrt=tensorrt,
             half=precision is not NumericPrecision.FP32,
             image=image,
@@ -99,6 +101,7 @@ def _run(
     triton: str | None,
     timeout: float,
     share: float,
+    force: bool,
     tensorrt: options.TensorRt | None,
     half: bool,
     image: Path | None,
@@ -106,12 +109,14 @@ def _run(
     as_json: bool,
 ) -> None:
     from exporter.publishing.prepare import prepare
+    from exporter.publishing.publish import check_share
     from exporter.publishing.publish import publish as publish_model
     from exporter.publishing.tensorrt import build_plan, find_builder, with_accelerator
     from exporter.publishing.triton import Triton
     from exporter.repository.card import CARD, CARD_JSON
     from exporter.repository.config import FILE_NAME
     from exporter.repository.open import open_repository
+    from exporter.repository.view import read_config, serving_version
     from sixpoint.io.output_files import check_not_inputs
     from sixpoint.volume import Volume
 
@@ -124,6 +129,9 @@ def _run(
     # First, since it fails at once on a machine without a GPU.
     builder = find_builder() if tensorrt is options.TensorRt.PLAN else None
     models = open_repository(repository)
+    # Publishing checks this again under the repository's lock, but an export takes minutes.
+    config = read_config(models, name)
+    check_share(models, name, share, present=serving_version(models, config) if config else None)
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(Triton(triton, timeout=timeout)) if triton else None
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sixpoint-export-")))
@@ -133,7 +141,7 @@ def _run(
             prepared = with_accelerator(prepared)
         if builder is not None:
             prepared = build_plan(models, prepared, builder, folder=folder / "plan", half=half)
-        published = publish_model(models, prepared, triton=server, share=share, wait=wait)
+        published = publish_model(models, prepared, triton=server, share=share, force=force, wait=wait)
         if as_json:
             _print_json(prepared, published)
         else:
@@ -147,6 +155,7 @@ def _print_json(prepared: PreparedModel, published: Published) -> None:
         "notes": prepared.notes,
         "engine": prepared.engine and prepared.engine.model_dump(),
         "parity": published.parity.model_dump(),
+        "figures": published.figures and {**published.figures.model_dump(), "worse": published.figures.worse},
     }
     out.print_json(json.dumps(content))
 
@@ -174,7 +183,18 @@ def _print_text(
                 f"{form} against {reference} ({report.sample}): largest difference {agreement.largest:.5f} of a "
                 f"probability{allowed}, Dice {agreement.dice:.4f}{required}"
             )
+    for line in _figures(prepared, published):
+        out.print(line, markup=False)
     if prepared.engine is not None and not verified:
         out.print("note: the TensorRT plan was not verified: give --triton to compare its answers")
     for note in prepared.notes:
         out.print(f"note: {note}", markup=False)
+
+
+def _figures(prepared: PreparedModel, published: Published) -> list[str]:
+    """Return the lines about the model's figures beside those of the version that served."""
+    if published.figures is not None:
+        return published.figures.lines()
+    if prepared.config.spec is not None and not prepared.config.spec.metrics:
+        return ["figures: its spec has none, so that nothing says how good the model is"]
+    return []

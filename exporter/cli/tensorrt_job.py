@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from exporter.cli.console import clear_errors, out
-from exporter.cli.options import Repository
+from exporter.cli.options import Repository, address_of
 
 __all__ = ["EPILOG", "tensorrt_job"]
 
@@ -20,7 +20,7 @@ def tensorrt_job(
     version: Annotated[
         int | None, typer.Option(min=1, help="Number of the version.", show_default="the serving version")
     ] = None,
-    repository: Repository = "model_repository",
+    repository: Repository = "",
     image: Annotated[
         str, typer.Option(help="Container image of the Triton that serves the plan.")
     ] = "nvcr.io/nvidia/tritonserver:24.10-py3",
@@ -34,7 +34,7 @@ def tensorrt_job(
         from exporter.repository.view import read_record, require_config, require_version, serving_version
         from sixpoint.errors import FailedPrecondition
 
-        models = open_repository(repository)
+        models = open_repository(address_of(repository))
         config = require_config(models, name)
         if config.backend == "tensorrt":
             raise FailedPrecondition(

@@ -10,7 +10,8 @@ import typer
 from rich.table import Table
 
 from exporter.cli.console import clear_errors, out
-from exporter.cli.options import AsJson, Repository, TritonTimeout, Wait
+from exporter.cli.options import AsJson, Repository, TritonTimeout, Wait, Wide, address_of
+from sixpoint.cli.tables import print_table
 
 __all__ = ["EPILOG", "tune"]
 
@@ -21,9 +22,10 @@ def tune(
     name: Annotated[str, typer.Argument(help="Name of the model.")],
     triton: Annotated[str, typer.Option(help="gRPC endpoint of the Triton to measure on.", metavar="HOST:PORT")],
     latency_ms: Annotated[float, typer.Option(min=0, help="Milliseconds that a request may take.")] = 500.0,
-    repository: Repository = "model_repository",
+    repository: Repository = "",
     timeout: TritonTimeout = 120.0,
     wait: Wait = 300.0,
+    wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure batch sizes and numbers of instances on Triton, and serve the model with the best within the budget."""
@@ -34,7 +36,7 @@ def tune(
 
         with Triton(triton, timeout=timeout) as server:
             chosen, measured = tune_model(
-                open_repository(repository), name, triton=server, latency=latency_ms / 1000, wait=wait
+                open_repository(address_of(repository)), name, triton=server, latency=latency_ms / 1000, wait=wait
             )
         if as_json:
             out.print_json(
@@ -45,7 +47,7 @@ def tune(
         for row in measured:
             cells = (row.batch, row.instances, row.clients, f"{row.seconds * 1000:.1f}", f"{row.throughput:.1f}")
             table.add_row(*map(str, cells))
-        out.print(table)
+        print_table(table, wide=wide)
         sizes = ", ".join(map(str, chosen.preferred))
         comment = " (larger ones gain nothing)" if chosen.preferred == (1,) else ""
         out.print(

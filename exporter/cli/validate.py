@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from rich.table import Table
 
 from exporter.cli.console import clear_errors, err, out
+from exporter.cli.options import AsJson, RepositoryFolder, Wide, address_of
+from sixpoint.cli.tables import print_table
 
 if TYPE_CHECKING:
     from exporter.repository.validate import ModelReport
@@ -23,20 +25,25 @@ Examples:
 
 
 def validate(
-    repository: Annotated[Path, typer.Argument(help="Triton's model repository.")] = Path("model_repository"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    repository: RepositoryFolder = "",
+    wide: Wide = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check every model in a repository: config, spec, graph, and one inference. Exits with 1 if a check fails."""
     with clear_errors():
         from exporter.repository.validate import validate as validate_models
 
-        reports = validate_models(repository)
+        folder = Path(address_of(repository)).absolute()
+        reports = validate_models(folder)
     problems = [f"{report.name}: {problem}" for report in reports for problem in report.problems]
     if as_json:
-        content = {"valid": not problems, "models": [report.to_dict() for report in reports]}
+        content = {"repository": str(folder), "valid": not problems, "models": [report.to_dict() for report in reports]}
         out.print_json(json.dumps(content))
     else:
-        out.print(_table(reports) if reports else f"no models in {repository}")
+        if reports:
+            print_table(_table(reports), wide=wide)
+        else:
+            out.print(f"no models in {folder}", markup=False)
         for problem in problems:
             err.print(f"error: {problem}", markup=False)
     if problems:

@@ -15,13 +15,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from exporter.cli.console import clear_errors, out
-from exporter.cli.options import AsJson, Repository, TritonAddress, TritonTimeout, Wait
+from exporter.cli.options import AsJson, Force, Repository, TritonAddress, TritonTimeout, Wait, Wide, address_of
+from sixpoint.cli.tables import print_table
 from sixpoint.errors import InvalidArgument, ModelNotFound
 
 if TYPE_CHECKING:
     from exporter.parity.report import Agreement
+    from exporter.publishing.status import VersionStatus
     from exporter.publishing.triton import Triton
-    from exporter.publishing.versions import SessionCount, VersionStatus
+    from exporter.publishing.versions import SessionCount, Switched
     from exporter.repository.protocol import ModelRepository
 
 __all__ = ["EPILOGS", "diff", "promote", "remove", "rollback", "versions"]
@@ -42,21 +44,24 @@ Name = Annotated[str, typer.Argument(help="Name of the model.")]
 Number = Annotated[int, typer.Argument(min=1, help="Number of the version.")]
 
 
-def versions(name: Name, repository: Repository = "model_repository", as_json: AsJson = False) -> None:
+def versions(name: Name, repository: Repository = "", wide: Wide = False, as_json: AsJson = False) -> None:
     """List a model's versions: state, share of sessions, and parity."""
     with _opened(repository) as (models, _):
-        from exporter.publishing.versions import list_versions
+        from exporter.publishing.status import list_versions
 
         listed = list_versions(models, name)
         if as_json:
             out.print_json(json.dumps([version.model_dump(mode="json") for version in listed]))
             return
+        if not listed:
+            out.print(f"{name} has no version in {models.address}", markup=False)
+            return
         table = Table(box=None, pad_edge=False)
         for heading in ("version", "state", "share", "published", "SHA-256", "MiB", "bits", "parity", "Triton"):
-            table.add_column(heading, no_wrap=True)
+            table.add_column(heading)
         for version in listed:
             table.add_row(*map(escape, _row(version)))
-        out.print(table)
+        print_table(table, wide=wide)
 
 
 def rollback(
@@ -64,37 +69,41 @@ def rollback(
     to: Annotated[
         int | None, typer.Option(min=1, help="Number of the version.", show_default="the one that served before")
     ] = None,
-    repository: Repository = "model_repository",
+    repository: Repository = "",
     triton: TritonAddress = None,
     timeout: TritonTimeout = 120.0,
     wait: Wait = 300.0,
+    as_json: AsJson = False,
 ) -> None:
     """Let an earlier version serve again, after Triton has loaded and verified it."""
     with _opened(repository, triton, timeout) as (models, server):
         from exporter.publishing.versions import rollback as roll_back
 
-        version = roll_back(models, name, to=to, triton=server, wait=wait)
-        out.print(f"{name} version {version} serves")
+        switched = roll_back(models, name, to=to, triton=server, wait=wait)
+        _print_switched(name, switched, "serves", as_json=as_json)
 
 
 def promote(
     name: Name,
     version: Number,
     share: Annotated[float, typer.Option(help="Share of sessions, 0 to 1; 1 makes the version the serving one.")],
-    repository: Repository = "model_repository",
+    repository: Repository = "",
     triton: TritonAddress = None,
+    force: Force = False,
     timeout: TritonTimeout = 120.0,
     wait: Wait = 300.0,
+    as_json: AsJson = False,
 ) -> None:
     """Give a version to a share of sessions, or of images for a segmentation model; each gets the same version on every
-    gateway.
+    gateway. More sessions for a version whose figures are worse than those of the serving one are refused.
     """
     with _opened(repository, triton, timeout) as (models, server):
         from exporter.publishing.versions import promote as promote_version
 
-        promote_version(models, name, version, share=share, triton=server, wait=wait)
+        switched = promote_version(models, name, version, share=share, triton=server, force=force, wait=wait)
         states = {1.0: "serves", 0.0: "is no longer on trial"}
-        out.print(f"{name} version {version} {states.get(share, f'is on trial for {share:.0%} of the sessions')}")
+        state = states.get(share, f"is on trial for {share:.0%} of the sessions")
+        _print_switched(name, switched, state, as_json=as_json)
 
 
 def remove(
@@ -103,7 +112,7 @@ def remove(
     force: Annotated[
         bool, typer.Option("--force", help="Remove a version that is on trial or that sessions use.")
     ] = False,
-    repository: Repository = "model_repository",
+    repository: Repository = "",
     triton: TritonAddress = None,
     gateway: Annotated[
         str | None,
@@ -129,10 +138,11 @@ def diff(
     name: Name,
     first: Annotated[int, typer.Argument(min=1, help="Number of the first version.")],
     second: Annotated[int, typer.Argument(min=1, help="Number of the second version.")],
-    repository: Repository = "model_repository",
+    repository: Repository = "",
     image: Annotated[
         Path | None, typer.Option(help="Image to compare their answers on.", show_default="a phantom")
     ] = None,
+    wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare two versions: spec, metrics, files, and answers to the same inputs."""
@@ -148,9 +158,21 @@ def diff(
         table = Table("", f"version {first}", f"version {second}")
         for field, values in result.fields.items():
             table.add_row(field, *("" if value is None else escape(str(value)) for value in values))
-        out.print(table)
+        print_table(table, wide=wide)
         largest, dice = result.answers.largest, result.answers.dice
         out.print(f"answers ({result.sample}): largest difference {largest:.5f} of a probability, Dice {dice:.4f}")
+
+
+def _print_switched(name: str, switched: Switched, state: str, *, as_json: bool) -> None:
+    """Print which version does what now, and its figures beside those of the version that served."""
+    figures = switched.figures
+    if as_json:
+        compared = figures and {**figures.model_dump(), "worse": figures.worse}
+        out.print_json(json.dumps({"name": name, "version": switched.version, "state": state, "figures": compared}))
+        return
+    out.print(f"{name} version {switched.version} {state}", markup=False)
+    for line in figures.lines() if figures else ():
+        out.print(line, markup=False)
 
 
 @contextlib.contextmanager
@@ -162,7 +184,7 @@ def _opened(
         from exporter.repository.open import open_repository
 
         server = stack.enter_context(Triton(triton, timeout=timeout)) if triton else None
-        yield open_repository(repository), server
+        yield open_repository(address_of(repository)), server
 
 
 @contextlib.contextmanager

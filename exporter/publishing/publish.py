@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from exporter.graph.model_files import model_files, sha256_of_files
 from exporter.parity.report import ParityReport
 from exporter.publishing.cards import write_cards
+from exporter.publishing.figures import FigureComparison, compare_figures, require_as_good
 from exporter.publishing.prepared import PreparedModel
 from exporter.publishing.recovery import sweep
 from exporter.publishing.switch import switch
@@ -37,15 +38,22 @@ from exporter.repository.view import read_config, serving_version
 from sixpoint.errors import FailedPrecondition
 from sixpoint.model_spec import Candidate
 
-__all__ = ["Published", "publish"]
+__all__ = ["Published", "check_share", "publish"]
 
 
 @dataclass(frozen=True)
 class Published:
-    """A version that was published, and the parity report stored with it."""
+    """A version that was published.
+
+    Attributes:
+        version: Its number.
+        parity: Parity report stored with it.
+        figures: Its figures beside those of the version that served; None: there was none.
+    """
 
     version: int
     parity: ParityReport
+    figures: FigureComparison | None
 
 
 def publish(
@@ -54,6 +62,7 @@ def publish(
     *,
     triton: Triton | None,
     share: float = 1.0,
+    force: bool = False,
     wait: float = 300.0,
 ) -> Published:
     """Publish a version. On any failure the previous version goes on serving, and the new one is removed.
@@ -64,12 +73,13 @@ def publish(
         triton: The Triton that serves the repository; None: a Triton that is started or reloaded later serves the
             version without verification.
         share: Share of sessions that get the new version; below 1 it is a candidate beside the serving version.
+        force: Whether to publish a version whose figures are worse than those of the serving version.
         wait: Seconds to wait for other writers.
 
     Raises:
         InvalidArgument: The name is not a valid model name.
-        FailedPrecondition: Older versions have other tensors; a candidate is on trial; or Triton cannot load the
-            version, or its answers differ too much.
+        FailedPrecondition: Older versions have other tensors; a candidate is on trial; the version is worse than the
+            serving one, or is to share sessions with none; or Triton cannot load it, or its answers differ too much.
         TritonUnavailable: Triton cannot be reached.
     """
     config = prepared.config
@@ -82,6 +92,11 @@ def publish(
             _check_publishable(old, config)
             present = serving_version(repository, old)
             config = _inherit_execution(config, old)
+        check_share(repository, config.name, share, present=present)
+        figures = _compare(config, old, present)
+        if figures is not None and share > 0:
+            require_as_good(figures, name=config.name, force=force)
+        if old is not None:
             _pin_served(repository, config.name, old)
         # Not a number that Triton has already seen: its clients would take one version for another.
         numbers = [*repository.versions(config.name), *(triton.version_states(config.name) if triton else ())]
@@ -97,7 +112,33 @@ def publish(
         report = switch(repository, [trial, final], check=version, triton=triton, new=old is None, added=version)
         repository.delete(f"{config.name}/{version}/{UNFINISHED}")
         write_cards(repository, final)
-    return Published(version, report or prepared.parity)
+    return Published(version, report or prepared.parity, figures)
+
+
+def check_share(repository: ModelRepository, name: str, share: float, *, present: int | None) -> None:
+    """Refuse a trial of a first version, which would get all sessions, since there is no other.
+
+    Args:
+        repository: The repository.
+        name: Name of the model.
+        share: Share of sessions that the new version is to get.
+        present: Version that serves now; None: no version does.
+
+    Raises:
+        FailedPrecondition: The share is below 1, and no version serves.
+    """
+    if share < 1 and present is None:
+        raise FailedPrecondition(
+            f"no version of {name} serves in {repository.address}, so that a first one would get all sessions, not "
+            f"{share:.0%}: publish it without --share, or under the --name of a model that serves"
+        )
+
+
+def _compare(new: ModelConfig, old: ModelConfig | None, present: int | None) -> FigureComparison | None:
+    """Compare the figures of a new version with those of the serving one; its spec is the config's."""
+    if old is None or old.spec is None or new.spec is None or present is None:
+        return None
+    return compare_figures(new.spec, old.spec, serving=present)
 
 
 def _check_publishable(old: ModelConfig, new: ModelConfig) -> None:

@@ -1,34 +1,31 @@
-"""List, roll back, promote and remove the versions of a published model; changes hold the repository's lock."""
+"""Roll back, promote and remove the versions of a published model; changes hold the repository's lock."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Literal
+from dataclasses import dataclass, replace
 
-from pydantic import BaseModel, ConfigDict
-
-from exporter.parity.report import ParityReport
 from exporter.publishing.cards import write_cards
+from exporter.publishing.figures import FigureComparison, compare_figures, require_as_good
 from exporter.publishing.recovery import sweep
 from exporter.publishing.switch import switch
 from exporter.publishing.triton import Triton
 from exporter.repository.config import FILE_NAME, ModelConfig
 from exporter.repository.protocol import ModelRepository
-from exporter.repository.record import REPLACED_FILE, Replaced, VersionRecord
+from exporter.repository.record import RECORD_FILE, REPLACED_FILE, Replaced
 from exporter.repository.view import (
     finished_versions,
-    read_parity,
     read_record,
     read_replaced,
     require_config,
     require_version,
+    served_versions,
     serving_version,
 )
 from sixpoint.errors import FailedPrecondition, InvalidArgument
 from sixpoint.model_spec import Candidate
 
-__all__ = ["SessionCount", "VersionStatus", "list_versions", "promote", "remove", "rollback"]
+__all__ = ["SessionCount", "Switched", "promote", "remove", "rollback"]
 
 SessionCount = Callable[[str, int], int]
 """Function that returns how many open sessions of a gateway use a version, given the model's name and the version.
@@ -37,57 +34,23 @@ Such a session shows an answer of that version, or will get it for its next prom
 """
 
 
-class VersionStatus(BaseModel):
-    """One version, as ``exporter versions`` lists it.
+@dataclass(frozen=True)
+class Switched:
+    """A version whose share of sessions was changed.
 
     Attributes:
-        version: Number of the version.
-        state: "serving"; "candidate"; "loaded" beside the serving version; "kept" in the repository only; or
-            "unfinished", while its publisher works or after it was killed.
-        share: Share of sessions that get it.
-        record: Record stored with it.
-        parity: Parity report stored with it; None if it has none.
+        version: Its number.
+        figures: Its figures beside those of the version that served before; None: there was none, or it is the same.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     version: int
-    state: Literal["serving", "candidate", "loaded", "kept", "unfinished"]
-    share: float
-    record: VersionRecord
-    parity: ParityReport | None
-
-
-def list_versions(repository: ModelRepository, name: str) -> list[VersionStatus]:
-    """List the versions of a model, oldest first.
-
-    Raises:
-        ModelNotFound: The repository has no such model.
-    """
-    config = require_config(repository, name)
-    done = finished_versions(repository, name)
-    present, candidate = serving_version(repository, config), config.candidate
-    result = []
-    for version in repository.versions(name):
-        state: Literal["serving", "candidate", "loaded", "kept", "unfinished"] = "kept"
-        share = 0.0
-        if version not in done:
-            state = "unfinished"
-        elif version == present:
-            state, share = "serving", 1.0 - (candidate.share if candidate else 0.0)
-        elif candidate is not None and version == int(candidate.version):
-            state, share = "candidate", candidate.share
-        elif version in _served(repository, config):
-            state = "loaded"
-        record, parity = read_record(repository, name, version), read_parity(repository, name, version)
-        result.append(VersionStatus(version=version, state=state, share=share, record=record, parity=parity))
-    return result
+    figures: FigureComparison | None
 
 
 def rollback(
     repository: ModelRepository, name: str, *, to: int | None, triton: Triton | None, wait: float = 300.0
-) -> int:
-    """Let an earlier version serve again, alone; a trial under way ends.
+) -> Switched:
+    """Let an earlier version serve again, alone; a trial under way ends. It may be worse: the way back is on purpose.
 
     Args:
         repository: The repository.
@@ -98,7 +61,7 @@ def rollback(
         wait: Seconds to wait for other writers.
 
     Returns:
-        Number of the version that serves now.
+        The version that serves now.
 
     Raises:
         NotFound: The model or the version does not exist.
@@ -110,16 +73,24 @@ def rollback(
         config = require_config(repository, name)
         present = serving_version(repository, config)
         target = require_version(repository, name, _previous_version(repository, name, present) if to is None else to)
+        figures = _compare(repository, config, target, present)
         _serve(repository, config, (target,), default=target, candidate=None, check=target, triton=triton)
         if to is not None and present is not None and to > present:
             # Going forward is not a way back: a later rollback must return to the present version.
             _record_replaced(repository, name, to, replaced=present)
-    return target
+    return Switched(target, figures)
 
 
 def promote(
-    repository: ModelRepository, name: str, version: int, *, share: float, triton: Triton | None, wait: float = 300.0
-) -> None:
+    repository: ModelRepository,
+    name: str,
+    version: int,
+    *,
+    share: float,
+    triton: Triton | None,
+    force: bool = False,
+    wait: float = 300.0,
+) -> Switched:
     """Give a version to a share of sessions: all (1), which makes it the serving version, or none (0).
 
     Args:
@@ -128,13 +99,14 @@ def promote(
         version: Number of the version.
         share: Share of sessions, or of images for a segmentation model, 0 to 1.
         triton: The Triton that serves the repository and verifies the version; on failure nothing changes.
+        force: Whether to give more sessions to a version whose figures are worse than those of the serving version.
         wait: Seconds to wait for other writers.
 
     Raises:
         InvalidArgument: The share is not between 0 and 1.
         NotFound: The model or the version does not exist.
-        FailedPrecondition: The version serves already, another version is on trial, or it does not answer as it did
-            when it was published.
+        FailedPrecondition: The version serves already, another version is on trial, or it is worse than the serving
+            one, or does not answer as it did when it was published.
     """
     if not 0 <= share <= 1:
         raise InvalidArgument(f"the share must be between 0 and 1, got {share:g}")
@@ -153,21 +125,13 @@ def promote(
             )
         if share == 0 and candidate is None:
             raise FailedPrecondition(f"version {version} of {name} is not on trial")
-        if present is None or (share == 1 and version < present):
-            # Triton's default is the newest version that it serves: an older one must serve alone.
-            _serve(repository, config, (version,), default=version, candidate=None, check=version, triton=triton)
-        elif share == 0:
-            _serve(repository, config, (present,), default=present, candidate=None, check=present, triton=triton)
-        elif share == 1:
-            _serve(
-                repository, config, (present, version), default=version, candidate=None, check=version, triton=triton
-            )
-        else:
-            served = (min(present, version), max(present, version))
-            trial = Candidate(str(version), share)
-            _serve(repository, config, served, default=present, candidate=trial, check=version, triton=triton)
+        figures = _compare(repository, config, version, present)
+        if figures is not None and share > (config.candidate.share if config.candidate else 0):
+            require_as_good(figures, name=name, force=force)
+        _serve_share(repository, config, version, present=present, share=share, triton=triton)
         if share == 1 and present is not None:
             _record_replaced(repository, name, version, replaced=present)
+    return Switched(version, figures)
 
 
 def remove(
@@ -213,11 +177,48 @@ def remove(
                 f"{users} version {version} of {name}: wait until they are closed (sixpoint sessions --model {name} "
                 f"--version {version} lists yours), or use --force"
             )
-        if version in _served(repository, config):
+        if version in served_versions(repository, config):
             assert present is not None
             _serve(repository, config, (present,), default=present, candidate=None, check=present, triton=triton)
         repository.drop(name, version)
         write_cards(repository, require_config(repository, name))
+
+
+def _compare(
+    repository: ModelRepository, config: ModelConfig, version: int, present: int | None
+) -> FigureComparison | None:
+    """Compare the figures of a version with those of the serving one."""
+    if present is None or version == present:
+        return None
+    assert config.spec is not None  # of the serving version
+    new = read_record(repository, config.name, version).spec
+    if repository.read(f"{config.name}/{version}/{RECORD_FILE}") is None:
+        # Such a version has no spec of its own, and was not measured.
+        new = new.model_copy(update={"metrics": {}})
+    return compare_figures(new, config.spec, serving=present)
+
+
+def _serve_share(
+    repository: ModelRepository,
+    config: ModelConfig,
+    version: int,
+    *,
+    present: int | None,
+    share: float,
+    triton: Triton | None,
+) -> None:
+    """Write the config that gives a version a share of the sessions, and the others to the present version."""
+    if present is None or (share == 1 and version < present):
+        # Triton's default is the newest version that it serves: an older one must serve alone.
+        _serve(repository, config, (version,), default=version, candidate=None, check=version, triton=triton)
+    elif share == 0:
+        _serve(repository, config, (present,), default=present, candidate=None, check=present, triton=triton)
+    elif share == 1:
+        _serve(repository, config, (present, version), default=version, candidate=None, check=version, triton=triton)
+    else:
+        served = (min(present, version), max(present, version))
+        trial = Candidate(str(version), share)
+        _serve(repository, config, served, default=present, candidate=trial, check=version, triton=triton)
 
 
 def _previous_version(repository: ModelRepository, name: str, present: int | None) -> int:
@@ -227,7 +228,9 @@ def _previous_version(repository: ModelRepository, name: str, present: int | Non
     if replaced is None:
         earlier = [version for version in finished if present is not None and version < present]
         if not earlier:
-            raise FailedPrecondition(f"{name} has no version before the one that serves ({present})")
+            raise FailedPrecondition(
+                f"{name} has no version before the one that serves ({present}) in {repository.address}"
+            )
         return earlier[-1]
     if replaced not in finished:
         others = ", ".join(str(version) for version in finished if version != present) or "none"
@@ -241,10 +244,6 @@ def _previous_version(repository: ModelRepository, name: str, present: int | Non
 def _record_replaced(repository: ModelRepository, name: str, version: int, *, replaced: int) -> None:
     """Record with a version that came to serve which version it replaced."""
     repository.write(f"{name}/{version}/{REPLACED_FILE}", Replaced(version=replaced).to_json().encode())
-
-
-def _served(repository: ModelRepository, config: ModelConfig) -> tuple[int, ...]:
-    return config.served or tuple(repository.versions(config.name)[-config.versions :])
 
 
 def _serve(

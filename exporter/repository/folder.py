@@ -31,6 +31,11 @@ class FolderRepository:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    @property
+    def address(self) -> str:
+        """Absolute path of the folder."""
+        return str(self.folder.absolute())
+
     @contextlib.contextmanager
     def lock(self, *, wait: float) -> Iterator[None]:
         """Hold the folder's lock, which the kernel releases when the process ends."""
@@ -41,7 +46,7 @@ class FolderRepository:
             while not _locked(descriptor):
                 if time.monotonic() >= end:
                     raise FailedPrecondition(
-                        f"another exporter is writing to {self.folder}: try again when it is done (--wait)"
+                        f"another exporter is writing to {self.address}: try again when it is done (--wait)"
                     )
                 time.sleep(_POLL_SECONDS)
             yield
@@ -65,7 +70,7 @@ class FolderRepository:
         try:
             shutil.copyfile(self.folder / path, target)
         except FileNotFoundError as error:
-            raise NotFound(f"the repository has no {path}") from error
+            raise NotFound(f"the repository {self.address} has no {path}") from error
 
     def write(self, path: str, content: bytes) -> None:
         """Create or replace a file by one rename."""

@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from exporter.graph.model_files import MODEL_FILE, PLAN_FILE
 from exporter.repository.config import FILE_NAME
@@ -38,8 +39,15 @@ class ObjectStoreRepository:
         except ValueError:
             # Without the URL, which may hold a secret.
             raise InvalidArgument("the repository's URL cannot be parsed, expected s3://bucket/prefix") from None
+        self._url = url
         self._seconds = lease
         self._lease: Lease | None = None
+
+    @property
+    def address(self) -> str:
+        """The URL without user, password and query, which may hold a secret."""
+        parts = urlsplit(self._url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
     @contextlib.contextmanager
     def lock(self, *, wait: float) -> Iterator[None]:
@@ -73,7 +81,7 @@ class ObjectStoreRepository:
         try:
             size = self._objects.size(path)
         except NotFound:
-            raise NotFound(f"the repository has no {path}") from None
+            raise NotFound(f"the repository {self.address} has no {path}") from None
         with target.open("wb") as file:
             self._objects.download(path, file, size=size)
 

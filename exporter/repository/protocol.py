@@ -24,6 +24,10 @@ UNFINISHED = ".unfinished"
 class ModelRepository(Protocol):
     """A model repository with blocking calls. Paths are relative to it, with slashes: ``liver/3/model.onnx``."""
 
+    @property
+    def address(self) -> str:
+        """Where the repository is, for messages: its absolute path, or its URL without credentials."""
+
     def lock(self, *, wait: float) -> AbstractContextManager[None]:
         """Hold the repository's lock, which other writers wait for. It is released when the process ends.
 

@@ -27,6 +27,7 @@ __all__ = [
     "read_replaced",
     "require_config",
     "require_version",
+    "served_versions",
     "serving_version",
 ]
 
@@ -46,9 +47,9 @@ def require_config(repository: ModelRepository, name: str) -> ModelConfig:
     """
     config = read_config(repository, name)
     if config is None:
-        raise ModelNotFound(f"the repository has no model {name!r}")
+        raise ModelNotFound(f"the repository {repository.address} has no model {name!r}")
     if config.spec is None:
-        raise FailedPrecondition(f"{name} is not a model of sixpoint: its config has no spec")
+        raise FailedPrecondition(f"{name} in {repository.address} is not a model of sixpoint: its config has no spec")
     return config
 
 
@@ -68,7 +69,7 @@ def require_version(repository: ModelRepository, name: str, version: int) -> int
     finished = finished_versions(repository, name)
     if version not in finished:
         versions = ", ".join(map(str, finished)) or "none"
-        raise NotFound(f"{name} has no version {version}, only: {versions}")
+        raise NotFound(f"{name} has no version {version} in {repository.address}, only: {versions}")
     return version
 
 
@@ -77,6 +78,11 @@ def serving_version(repository: ModelRepository, config: ModelConfig) -> int | N
     served = config.served or tuple(repository.versions(config.name))
     candidate = int(config.candidate.version) if config.candidate else None
     return max((version for version in served if version != candidate), default=None)
+
+
+def served_versions(repository: ModelRepository, config: ModelConfig) -> tuple[int, ...]:
+    """Return the versions that Triton loads: those that the config names, or the newest ones."""
+    return config.served or tuple(repository.versions(config.name)[-config.versions :])
 
 
 def read_record(repository: ModelRepository, name: str, version: int) -> VersionRecord:

@@ -21,8 +21,9 @@ from exporter.graph.external_data import iter_tensors
 from exporter.publishing.prepare import prepare
 from exporter.publishing.prepared import PreparedModel
 from exporter.publishing.publish import publish
+from exporter.publishing.status import list_versions
 from exporter.publishing.triton import Triton
-from exporter.publishing.versions import list_versions, remove, rollback
+from exporter.publishing.versions import remove, rollback
 from exporter.repository.folder import FolderRepository
 from exporter.repository.object_store import ObjectStoreRepository
 from exporter.repository.protocol import Content
@@ -84,7 +85,7 @@ def test_triton_serves_versions_with_external_data(large: PreparedModel, tmp_pat
         found = json.loads(run("diff", "large", 1, 2, "--repository", models.folder, "--json").stdout)
         assert found["fields"].keys() == {"sha256"}
         assert found["answers"]["largest"] > 0
-        assert rollback(models, "large", to=None, triton=triton) == 1
+        assert rollback(models, "large", to=None, triton=triton).version == 1
         remove(models, "large", 2, triton=triton)
         assert models.versions("large") == [1]
 

@@ -16,8 +16,9 @@ import pytest
 from exporter.publishing import tensorrt
 from exporter.publishing.prepared import PreparedModel
 from exporter.publishing.publish import publish
+from exporter.publishing.status import list_versions
 from exporter.publishing.triton import Triton
-from exporter.publishing.versions import list_versions, remove, rollback
+from exporter.publishing.versions import remove, rollback
 from exporter.repository.config import ModelConfig
 from exporter.repository.folder import FolderRepository
 from exporter.repository.object_store import ObjectStoreRepository
@@ -192,7 +193,7 @@ def test_plans_are_published_and_removed_in_a_folder(tiny: PreparedModel, tmp_pa
     models = FolderRepository(tmp_path / "models")
     for _ in range(3):
         publish(models, planned(tiny, tmp_path), triton=None)
-    assert rollback(models, "tiny", to=None, triton=None) == 2
+    assert rollback(models, "tiny", to=None, triton=None).version == 2
     remove(models, "tiny", 1, triton=None)
     assert [(one.version, one.state) for one in list_versions(models, "tiny")] == [(2, "serving"), (3, "kept")]
     assert run("versions", "tiny", "--repository", models.folder).exit_code == 0
@@ -221,7 +222,7 @@ def test_plans_are_published_and_removed_in_an_object_store(
     models = ObjectStoreRepository("s3://models/plans", lease=5)
     for _ in range(2):
         publish(models, planned(tiny, tmp_path), triton=None)
-    assert rollback(models, "tiny", to=None, triton=None) == 1
+    assert rollback(models, "tiny", to=None, triton=None).version == 1
     remove(models, "tiny", 2, triton=None)
     assert [(one.version, one.record.engine) for one in list_versions(models, "tiny")] == [(1, ENGINE)]
     models.fetch("tiny/1/model.plan", tmp_path / "copy")

@@ -18,8 +18,9 @@ from exporter.graph.model_files import model_files, sha256_of_files
 from exporter.publishing.prepare import prepare
 from exporter.publishing.prepared import PreparedModel
 from exporter.publishing.publish import publish
+from exporter.publishing.status import list_versions
 from exporter.publishing.triton import Triton
-from exporter.publishing.versions import list_versions, promote, remove, rollback
+from exporter.publishing.versions import promote, remove, rollback
 from exporter.repository.config import ExecutionConfig, ModelConfig
 from exporter.repository.folder import FolderRepository
 from exporter.repository.protocol import UNFINISHED
@@ -70,15 +71,15 @@ def config(models: FolderRepository) -> ModelConfig:
 
 def test_rollback_to_earlier_and_later_versions(models: FolderRepository) -> None:
     assert states(models) == {1: ("kept", 0), 2: ("loaded", 0), 3: ("serving", 1)}
-    assert rollback(models, "tiny", to=None, triton=None) == 2
+    assert rollback(models, "tiny", to=None, triton=None).version == 2
     assert states(models) == {1: ("kept", 0), 2: ("serving", 1), 3: ("kept", 0)}
     assert config(models).spec.title == "second"  # type: ignore[union-attr]
-    assert rollback(models, "tiny", to=None, triton=None) == 1
+    assert rollback(models, "tiny", to=None, triton=None).version == 1
     with pytest.raises(FailedPrecondition, match=r"no version before the one that serves \(1\)"):
         rollback(models, "tiny", to=None, triton=None)
-    assert rollback(models, "tiny", to=3, triton=None) == 3
+    assert rollback(models, "tiny", to=3, triton=None).version == 3
     assert config(models).spec.title == "third"  # type: ignore[union-attr]
-    with pytest.raises(NotFound, match="no version 9, only: 1, 2, 3"):
+    with pytest.raises(NotFound, match=r"no version 9 in /.*/repository, only: 1, 2, 3"):
         rollback(models, "tiny", to=9, triton=None)
 
 
@@ -90,15 +91,15 @@ def test_rollback_follows_the_versions_that_served(models: FolderRepository, tin
     publish(models, tiny, triton=None, share=0.5)
     promote(models, "tiny", 5, share=1, triton=None)
     publish(models, tiny, triton=None)
-    assert rollback(models, "tiny", to=None, triton=None) == 5
-    assert rollback(models, "tiny", to=None, triton=None) == 1
+    assert rollback(models, "tiny", to=None, triton=None).version == 5
+    assert rollback(models, "tiny", to=None, triton=None).version == 1
     with pytest.raises(FailedPrecondition, match=r"no version before the one that serves \(1\)"):
         rollback(models, "tiny", to=None, triton=None)
     # Forward to a newer version, then to an older one by promotion.
     rollback(models, "tiny", to=3, triton=None)
     promote(models, "tiny", 2, share=1, triton=None)
-    assert rollback(models, "tiny", to=None, triton=None) == 3
-    assert rollback(models, "tiny", to=None, triton=None) == 1
+    assert rollback(models, "tiny", to=None, triton=None).version == 3
+    assert rollback(models, "tiny", to=None, triton=None).version == 1
     assert [one.problems for one in validate(models.folder)] == [()]
 
 
@@ -116,7 +117,7 @@ def test_rollback_to_a_removed_version_asks_for_another(models: FolderRepository
         rollback(models, "tiny", to=None, triton=None)
     # An older exporter stored no such record.
     path.unlink()
-    assert rollback(models, "tiny", to=None, triton=None) == 3
+    assert rollback(models, "tiny", to=None, triton=None).version == 3
 
 
 def test_a_failed_promotion_leaves_rollback_unchanged(
@@ -129,8 +130,8 @@ def test_a_failed_promotion_leaves_rollback_unchanged(
         patch.setattr("exporter.publishing.versions.switch", refuse)
         with pytest.raises(FailedPrecondition, match="cannot load"):
             promote(models, "tiny", 2, share=1, triton=None)
-    assert rollback(models, "tiny", to=None, triton=None) == 2
-    assert rollback(models, "tiny", to=None, triton=None) == 1
+    assert rollback(models, "tiny", to=None, triton=None).version == 2
+    assert rollback(models, "tiny", to=None, triton=None).version == 1
 
 
 def test_a_trial_begins_grows_and_ends(models: FolderRepository, tiny: PreparedModel) -> None:
@@ -357,11 +358,8 @@ def test_the_commands(models: FolderRepository, tmp_path: Path) -> None:
     output = run("versions", "tiny", *where).stdout
     assert "serving" in output
     assert "…" not in output  # it fits a terminal of 80 columns
-    assert run("rollback", "tiny", *where).stdout == "tiny version 2 serves\n"
-    assert (
-        run("promote", "tiny", 3, "--share", 0.1, *where).stdout
-        == "tiny version 3 is on trial for 10% of the sessions\n"
-    )
+    assert run("rollback", "tiny", *where).stdout.startswith("tiny version 2 serves\n")
+    assert run("promote", "tiny", 3, "--share", 0.1, *where).stdout.startswith("tiny version 3 is on trial for 10% of")
     assert run("remove", "tiny", 1, *where).stdout == "tiny version 1 is removed\n"
     damage(models.folder / "tiny" / "2" / "model.onnx")
     found = json.loads(run("diff", "tiny", 2, 3, *where, "--json").stdout)

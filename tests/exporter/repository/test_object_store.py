@@ -13,7 +13,8 @@ from obstore.store import from_url
 
 from exporter.publishing.prepared import PreparedModel
 from exporter.publishing.publish import publish
-from exporter.publishing.versions import list_versions, promote, remove, rollback
+from exporter.publishing.status import list_versions
+from exporter.publishing.versions import promote, remove, rollback
 from exporter.repository.config import ModelConfig
 from exporter.repository.lease import Lease
 from exporter.repository.object_store import _LOCK, ObjectStoreRepository
@@ -50,7 +51,7 @@ def downloaded(url: str, folder: Path) -> Path:
 def test_versions_are_published_rolled_back_promoted_and_removed(url: str, tiny: PreparedModel, tmp_path: Path) -> None:
     models = ObjectStoreRepository(url, lease=5)
     assert [publish(models, tiny, triton=None).version for _ in range(3)] == [1, 2, 3]
-    assert rollback(models, "tiny", to=None, triton=None) == 2
+    assert rollback(models, "tiny", to=None, triton=None).version == 2
     promote(models, "tiny", 3, share=0.1, triton=None)
     remove(models, "tiny", 1, triton=None)
     assert [(one.version, one.state) for one in list_versions(models, "tiny")] == [(2, "serving"), (3, "candidate")]
