@@ -10,7 +10,7 @@ import numpy as np
 from sixpoint._typing import Array, Bools, Index, Ints, Points
 from sixpoint.geometry import Geometry
 
-__all__ = ["GridMap", "grid_offset", "map_grid", "resample_nearest"]
+__all__ = ["GridMap", "grid_offset", "map_grid", "reorder", "resample_nearest"]
 
 # How far apart the voxels of two grids may lie, in voxels: slices of a series may lie as far from an even spacing.
 _TOLERANCE = 0.1
@@ -76,6 +76,28 @@ def map_grid(old: Geometry, new: Geometry) -> GridMap | None:
     a, b, c = (int(axis) for axis in np.abs(whole).argmax(axis=1))
     signs = whole.sum(axis=1) < 0
     return GridMap((a, b, c), (bool(signs[0]), bool(signs[1]), bool(signs[2])), tuple(map(int, offset)))  # type: ignore[arg-type]  # three
+
+
+def reorder(array: Array, source: Geometry, target: Geometry) -> Array:
+    """Give a label map [z, y, x] the axes of its image, which is exact.
+
+    Args:
+        array: Labels of every voxel.
+        source: Grid of the labels.
+        target: Grid of the image; its voxels must be those of ``source``, in any order.
+
+    Raises:
+        ValueError: The voxels lie at other places, or are fewer or more; the message has no subject.
+    """
+    grid_map = map_grid(source, target)
+    if grid_map is not None:
+        turned, lower = grid_map.apply(array, (0, 0, 0))
+        if turned.shape == target.shape and lower == (0, 0, 0):
+            return turned
+    raise ValueError(
+        f"lies on another grid than the image (size {source.size}, {grid_offset(source, target):.2f} mm off at a "
+        f"corner; the image has {target.size}); resample it to the image's grid first, by nearest neighbours"
+    )
 
 
 def resample_nearest(mask: Bools, source: Geometry, target: Geometry) -> Bools:

@@ -13,6 +13,7 @@ from sixpoint.errors import InvalidArgument, PromptError
 from sixpoint.labels import whole_labels
 from sixpoint.model_spec import ModelSpec, Task
 from sixpoint.prompts import ExtremePoints
+from sixpoint.regridding import reorder
 from sixpoint.volume import Volume, check_voxels
 
 __all__ = ["calibration_inputs"]
@@ -64,19 +65,15 @@ def _prompts(image: Volume, path: Path) -> Iterator[Points]:
             f"--calibrate: {path} is missing; a model with prompts needs labels for every image in images/"
         )
     label = Volume.read(path)
-    # Compared in canonical orientation: another program may have saved the labels with other axes.
-    image_grid, label_grid = image.geometry.canonical(), label.geometry.canonical()
-    corners = np.array([[0, 0, 0], image_grid.size], np.float64)
-    shift = np.linalg.norm(image_grid.index_to_point(corners) - label_grid.index_to_point(corners), axis=1).max()
-    if image_grid.size != label_grid.size or shift > 0.5 * min(image_grid.spacing):
-        raise InvalidArgument(f"--calibrate: {path} has another grid than its image")
     try:
-        numbers = label.geometry.orientation.to_canonical(whole_labels(label.array))
+        # Another program may have saved the labels with other axes.
+        own = reorder(whole_labels(label.array), label.geometry, image.geometry)
     except ValueError as error:
         raise InvalidArgument(f"--calibrate: {path} {error}") from error
+    numbers = image.geometry.orientation.to_canonical(own)
     for number in np.unique(numbers):
         if number > 0:
             try:
-                yield ExtremePoints.of_mask(numbers == number).to_index(label_grid)
+                yield ExtremePoints.of_mask(numbers == number).to_index(image.geometry.canonical())
             except PromptError:  # flat, or a single voxel
                 continue

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sixpoint.geometry import Geometry
-from sixpoint.regridding import map_grid
+from sixpoint.regridding import map_grid, reorder
 from tests.sixpoint.geometries import AXIS_ORDERS, Axes, Flips, reordered, rotation
 
 SPACING = (0.7, 0.9, 3.3)
@@ -75,3 +75,16 @@ def test_a_small_part_of_a_voxel_is_no_difference() -> None:
 def test_other_places_have_no_map(other: Geometry) -> None:
     assert map_grid(other, GRID) is None
     assert map_grid(GRID, other) is None
+
+
+@pytest.mark.parametrize(("axes", "flips"), AXIS_ORDERS)
+def test_a_label_map_gets_the_axes_of_its_image(axes: Axes, flips: Flips) -> None:
+    stored, geometry = reordered(VOXELS, GRID, axes, flips)
+    assert np.array_equal(reorder(stored, geometry, GRID), VOXELS)
+
+
+def test_a_label_map_covers_its_image() -> None:
+    part = Geometry((4, 5, 5), SPACING, GRID.origin, GRID.direction)
+    for labels, source, target in ((VOXELS[:5], part, GRID), (VOXELS, GRID, part), (VOXELS, moved(0.2), GRID)):
+        with pytest.raises(ValueError, match=r"lies on another grid than the image \(size .* resample it"):
+            reorder(labels, source, target)

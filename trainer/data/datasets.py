@@ -19,6 +19,7 @@ from sixpoint._typing import Array
 from sixpoint.errors import DatasetError, VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.labels import whole_labels
+from sixpoint.regridding import reorder
 from sixpoint.volume import Volume, check_voxels
 
 __all__ = ["Case", "Dataset", "LabelledVolume", "Split", "read_case", "read_dataset", "split_cases"]
@@ -124,13 +125,12 @@ def read_case(case: Case, labels: Mapping[int, str]) -> LabelledVolume:
         image, label = Volume.read(case.image), Volume.read(case.label)
         check_voxels(image.array)
         numbers = whole_labels(label.array).astype(np.int32)
+        # Labels are often saved by another program, with other axes.
+        numbers = reorder(numbers, label.geometry, image.geometry)
     except VolumeError as error:
         raise DatasetError(f"case {case.name}: {error.message}") from error
     except ValueError as error:
         raise DatasetError(f"case {case.name}: {case.label} {error}") from error
-    # Image and labels are oriented separately: labels are often saved by another program, with other axes.
-    geometry = image.geometry.canonical()
-    _check_same_grid(case, geometry, label.geometry.canonical())
     if labels:
         unknown = sorted(set(np.unique(numbers).tolist()) - {0, *labels})
         if unknown:
@@ -138,8 +138,8 @@ def read_case(case: Case, labels: Mapping[int, str]) -> LabelledVolume:
             raise DatasetError(f"case {case.name}: label {unknown[0]} is not among those of the dataset: {expected}")
     return LabelledVolume(
         image=image.geometry.orientation.to_canonical(image.array),
-        labels=label.geometry.orientation.to_canonical(numbers),
-        geometry=geometry,
+        labels=image.geometry.orientation.to_canonical(numbers),
+        geometry=image.geometry.canonical(),
     )
 
 
@@ -218,16 +218,6 @@ def _read_folder_pair(folder: Path) -> Dataset:
         cases=tuple(Case(_stem(images / name), images / name, labels / name) for name in sorted(names[images])),
         labels=dict(sorted(label_names.items())),
     )
-
-
-def _check_same_grid(case: Case, image: Geometry, label: Geometry) -> None:
-    """Refuse labels on another grid. Files round their geometry, so up to half a voxel of offset is accepted."""
-    if image.size != label.size:
-        raise DatasetError(f"case {case.name}: the image has {image.size} voxels (x, y, z), its labels {label.size}")
-    corners = np.array([[0, 0, 0], image.size], np.float64)
-    off = np.linalg.norm(image.index_to_point(corners) - label.index_to_point(corners), axis=1).max()
-    if off > 0.5 * min(image.spacing):
-        raise DatasetError(f"case {case.name}: the labels lie {off:.2f} mm off the image")
 
 
 def _stem(path: Path) -> str:

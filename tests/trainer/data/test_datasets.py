@@ -178,11 +178,12 @@ def with_nan() -> Float:
         (PLAIN, PLAIN + 0.5, GRID, "whole numbers"),
         (PLAIN, PLAIN - 1, GRID, "whole numbers"),
         (PLAIN, PLAIN + 7, GRID, "label 7 is not among those of the dataset: 1 shell, 2 core"),
-        (PLAIN, PLAIN[1:], Geometry(size=(20, 22, 17)), r"the image has \(20, 22, 18\) voxels"),
-        (PLAIN, PLAIN, Geometry(size=SIZE, origin=(0, 0, 3)), "lie 3.00 mm off"),
-        (PLAIN, PLAIN, Geometry(size=SIZE, spacing=(1, 1, 1.2)), "lie 3.60 mm off"),
+        (PLAIN, PLAIN[1:], Geometry(size=(20, 22, 17)), r"lies on another grid .*size \(20, 22, 17\)"),
+        (PLAIN, PLAIN, Geometry(size=SIZE, origin=(0, 0, 3)), "3.00 mm off at a corner"),
+        (PLAIN, PLAIN, Geometry(size=SIZE, origin=(0, 0.3, 0)), "0.30 mm off at a corner"),
+        (PLAIN, PLAIN, Geometry(size=SIZE, spacing=(1, 1, 1.2)), "3.40 mm off at a corner"),
     ],
-    ids=["NaN", "fraction", "negative", "unknown", "size", "place", "spacing"],
+    ids=["NaN", "fraction", "negative", "unknown", "size", "place", "a third of a voxel", "spacing"],
 )
 def test_a_case_that_cannot_be_used(
     image: Float, label: Float, geometry: Geometry, expected: str, tmp_path: Path
