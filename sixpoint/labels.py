@@ -11,13 +11,38 @@ import numpy as np
 import numpy.typing as npt
 
 from sixpoint._typing import Array, Bools
+from sixpoint.errors import InvalidArgument, Violation
 
-__all__ = ["object_of", "whole_labels"]
+__all__ = ["FractionalLabels", "SeveralLabels", "check_segment_number", "object_of", "whole_labels"]
 
 # Resampling and float16 put labels this far from whole numbers; fractions of a probability map lie farther.
 _TOLERANCE = 1e-3
 # Labels that a message names.
 _NAMED = 10
+# Segments of a session: labels of a saved mask are bytes.
+_MAX_SEGMENTS = 255
+
+
+class FractionalLabels(ValueError):
+    """Some numbers are fractions: they may be probabilities."""
+
+
+class SeveralLabels(ValueError):
+    """There are several labels, and none of them is chosen."""
+
+
+def check_segment_number(number: int) -> None:
+    """Refuse a number that no segment of a session can have.
+
+    Raises:
+        InvalidArgument: The number is not one from 1 to 255.
+    """
+    if not 1 <= number <= _MAX_SEGMENTS:
+        background = ", which is the background" if number == 0 else ""
+        raise InvalidArgument(
+            f"segment {number}{background}; expected a number from 1 to {_MAX_SEGMENTS}",
+            violations=(Violation("segment", f"1 to {_MAX_SEGMENTS}"),),
+        )
 
 
 def whole_labels(values: Array) -> npt.NDArray[np.integer[Any]]:
@@ -27,7 +52,8 @@ def whole_labels(values: Array) -> npt.NDArray[np.integer[Any]]:
         values: Voxels; NaN counts as background, as some programs write it outside the object.
 
     Raises:
-        ValueError: A number is a fraction, negative or infinite; the message has no subject.
+        FractionalLabels: A number is a fraction; the message has no subject, as those of all errors here.
+        ValueError: A number is negative or infinite.
     """
     if values.dtype == np.bool_:
         return values.view(np.uint8)
@@ -43,7 +69,7 @@ def whole_labels(values: Array) -> npt.NDArray[np.integer[Any]]:
         raise ValueError("has infinite numbers, expected labels")
     off = np.abs(filled - labels) > _TOLERANCE
     if off.any():
-        raise ValueError(
+        raise FractionalLabels(
             f"has {np.count_nonzero(off)} voxels with fractions, such as {filled[off].flat[0]:.4g}, expected whole "
             "numbers; is it a probability map? Threshold it first"
         )
@@ -54,17 +80,23 @@ def whole_labels(values: Array) -> npt.NDArray[np.integer[Any]]:
     return labels.astype(np.int32)
 
 
-def object_of(values: Array, label: int | None = None) -> Bools:
+def object_of(values: Array, label: int | None = None, *, threshold: float | None = None) -> Bools:
     """Return the voxels of the one object that a mask or label map holds, or of one of its labels.
 
     Args:
-        values: Voxels, as :func:`whole_labels` takes them.
+        values: Voxels, as :func:`whole_labels` takes them; with a threshold, probabilities from 0 to 1, or NaN.
         label: Label of the object; None: the only one.
+        threshold: Smallest probability of the object's voxels; None: the voxels are labels.
 
     Raises:
-        ValueError: The numbers are no labels; the label is 0 or has no voxel; or there are several and none is
-            chosen. The message has no subject.
+        InvalidArgument: The threshold is not above 0 and at most 1.
+        FractionalLabels: There is no threshold, and a number is a fraction.
+        SeveralLabels: There are several labels, and none is chosen.
+        ValueError: The numbers are no labels, or no probabilities where there is a threshold; the label is 0 or has no
+            voxel. The message has no subject.
     """
+    if threshold is not None:
+        return _above(values, threshold, label=label)
     if values.dtype == np.bool_ and label is None:
         return values
     labels = whole_labels(values)
@@ -78,8 +110,27 @@ def object_of(values: Array, label: int | None = None) -> Bools:
     inside = labels != 0
     # Only a mask of several labels needs the list of them.
     if labels.size and not np.array_equal(labels == labels.max(), inside) and len(present := _present(labels)) > 1:
-        raise ValueError(f"has several labels ({_listed(present)}), expected one object; choose one")
+        raise SeveralLabels(f"has several labels ({_listed(present)}), expected one object; choose one")
     return inside
+
+
+def _above(values: Array, threshold: float, *, label: int | None) -> Bools:
+    """Cut a probability map at a threshold."""
+    if not 0 < threshold <= 1:
+        raise InvalidArgument(
+            f"threshold {threshold:g}; expected a probability above 0, at most 1",
+            violations=(Violation("threshold", "above 0, at most 1"),),
+        )
+    if label is not None:
+        raise ValueError(f"is asked for label {label} and for a threshold, which labels do not have; leave one out")
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"has numbers of the type {values.dtype}, expected probabilities")
+    with np.errstate(invalid="ignore"):
+        if ((values < 0) | (values > 1)).any():
+            low, high = np.nanmin(values), np.nanmax(values)
+            raise ValueError(f"has numbers from {low:g} to {high:g}, expected probabilities from 0 to 1 to threshold")
+        result: Bools = values >= threshold
+    return result
 
 
 def _present(labels: npt.NDArray[np.integer[Any]]) -> list[int]:

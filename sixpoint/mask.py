@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -15,8 +16,8 @@ from sixpoint._typing import Bools, Counts, Index
 from sixpoint.concurrency import PairRunner, run_serially
 from sixpoint.errors import InternalError
 from sixpoint.geometry import Geometry
+from sixpoint.label_files import write_labels
 from sixpoint.mask_difference import difference_box
-from sixpoint.volume import write_image
 
 __all__ = [
     "Mask",
@@ -97,6 +98,7 @@ class Mask:
         revision: Revision of the session with this answer.
         timings: Time that each phase took on the server.
         reply_bytes: Size of the compressed mask.
+        names: Names of the labels in ``array`` by number, as far as they have some.
     """
 
     array: Counts
@@ -106,6 +108,7 @@ class Mask:
     revision: int = 0
     timings: Timings = Timings()
     reply_bytes: int = 0
+    names: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def volume_ml(self) -> float:
@@ -125,13 +128,19 @@ class Mask:
     def _voxel_count(self) -> int:
         return int(np.count_nonzero(self.array))
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, names: bool = False) -> None:
         """Write the mask to a NIfTI, NRRD or MetaImage file, as the suffix says, on the image's own grid.
 
+        Args:
+            path: File to write. A ``.seg.nrrd`` file has the names and colours of its labels, for 3D Slicer.
+            names: Whether the names of the labels are written to a JSON file beside another file: ``mask.json`` beside
+                ``mask.nii.gz``.
+
         Raises:
-            VolumeError: The suffix is unknown, or the file cannot be written.
+            InvalidArgument: Names are asked for, and no label has one.
+            VolumeError: The suffix is unknown, or a file cannot be written.
         """
-        write_image(self.array, self.geometry, path)
+        write_labels(self.array, self.geometry, path, names=self.names, with_names=names)
 
 
 def model_text(name: str, version: str) -> str:

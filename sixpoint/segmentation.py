@@ -12,9 +12,9 @@ import numpy as np
 from sixpoint._typing import Array
 from sixpoint.errors import InternalError, InvalidArgument, PromptError
 from sixpoint.geometry import Geometry
+from sixpoint.label_files import write_labels
 from sixpoint.mask import Mask, PackedMask, Timings, check_box, model_text, unpack, voxels_of
 from sixpoint.prompts import ExtremePoints
-from sixpoint.volume import write_image
 
 __all__ = ["LabelledMask", "Segmentation"]
 
@@ -110,6 +110,7 @@ class Segmentation:
             model_version=self.model_version,
             timings=self.timings,
             reply_bytes=len(packed.bits),
+            names={1: name},
         )
 
     def volume_ml(self, name: str) -> float:
@@ -132,13 +133,18 @@ class Segmentation:
             raise PromptError(f"label {name!r} has no voxels in this image, so it has no extreme points")
         return points
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, names: bool = False) -> None:
         """Write the label map to a NIfTI, NRRD or MetaImage file, as the suffix says, on the image's own grid.
 
+        Args:
+            path: File to write. A ``.seg.nrrd`` file has the names and colours of the labels, for 3D Slicer.
+            names: Whether the names of the labels are written to a JSON file beside another file: ``labels.json``
+                beside ``labels.nii.gz``.
+
         Raises:
-            VolumeError: The suffix is unknown, or the file cannot be written.
+            VolumeError: The suffix is unknown, or a file cannot be written.
         """
-        write_image(self.labels, self.geometry, path)
+        write_labels(self.labels, self.geometry, path, names=self.names, with_names=names)
 
     def _label(self, name: str) -> LabelledMask:
         if name not in self.found:

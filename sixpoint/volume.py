@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -198,8 +198,16 @@ class Volume:
         write_image(self.array, self.geometry, path)
 
 
-def write_image(array: Array, geometry: Geometry, path: str | os.PathLike[str]) -> None:
+def write_image(
+    array: Array, geometry: Geometry, path: str | os.PathLike[str], *, fields: Mapping[str, str] | None = None
+) -> None:
     """Write voxels [z, y, x] to a NIfTI, NRRD or MetaImage file; an old file stays until the new one is complete.
+
+    Args:
+        array: Voxels.
+        geometry: Geometry of the voxels.
+        path: File to write.
+        fields: Further fields of a NRRD header, by key.
 
     Raises:
         VolumeError: The suffix is unknown, or the file cannot be written.
@@ -210,7 +218,7 @@ def write_image(array: Array, geometry: Geometry, path: str | os.PathLike[str]) 
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".sixpoint-", dir=target.parent, ignore_cleanup_errors=True) as folder:
             made = Path(folder) / target.name
-            _write_new(array, geometry, made)
+            _write_new(array, geometry, made, fields=fields or {})
             _check_whole(made, voxel_bytes=array.nbytes)
             # The header last, where it has a file of its own.
             for part in sorted(Path(folder).iterdir(), key=lambda part: part == made):
@@ -219,7 +227,7 @@ def write_image(array: Array, geometry: Geometry, path: str | os.PathLike[str]) 
         raise VolumeError(f"cannot write {target}: {itk_message(error)}") from error
 
 
-def _write_new(array: Array, geometry: Geometry, path: Path) -> None:
+def _write_new(array: Array, geometry: Geometry, path: Path, *, fields: Mapping[str, str]) -> None:
     """Write voxels to a file that is not there yet.
 
     A NIfTI file of an image that was read from NIfTI gets the fields of its header: other programs place images by
@@ -234,6 +242,8 @@ def _write_new(array: Array, geometry: Geometry, path: Path) -> None:
     image.SetSpacing(geometry.spacing)
     image.SetOrigin(geometry.origin)
     image.SetDirection(geometry.direction)
+    for key, value in fields.items():
+        image.SetMetaData(key, value)
     sitk.WriteImage(image, str(path), useCompression=True)
 
 

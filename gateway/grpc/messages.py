@@ -5,8 +5,9 @@ from __future__ import annotations
 from gateway.core.annotation.prompt_state import check_click_count
 from gateway.core.runtime import Stage
 from gateway.core.segmentation.events import LabelMask, SegmentationEvent, SegmentationProgress, SegmentationSummary
-from gateway.core.sessions import AnnotationRequest, AnnotationResult, check_request_id, check_segment
+from gateway.core.sessions import AnnotationRequest, AnnotationResult, check_request_id
 from sixpoint.errors import PromptError
+from sixpoint.labels import check_segment_number
 from sixpoint.prompts import Prompt
 from sixpoint.protocol import mask_to_message, prompt_from_message, timings_to_message
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
@@ -35,7 +36,7 @@ def read_change(request: _Change) -> AnnotationRequest:
     """
     check_request_id(request.request_id)
     segment = request.segment or 1
-    check_segment(segment)
+    check_segment_number(segment)
     return AnnotationRequest(
         session_id=request.session_id,
         segment=segment,
@@ -52,7 +53,7 @@ def read_mask_request(request: annotation_pb.GetMaskRequest) -> AnnotationReques
         InvalidArgument: When the segment's number is not valid.
     """
     segment = request.segment or 1
-    check_segment(segment)
+    check_segment_number(segment)
     return AnnotationRequest(session_id=request.session_id, segment=segment, base_revision=request.base_revision)
 
 

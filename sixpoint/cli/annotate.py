@@ -38,6 +38,7 @@ from sixpoint.cli.prompts import (
     PointsListOption,
     PointsOption,
     ResampleOption,
+    ThresholdOption,
     mask_file,
     place_masks,
     read_prompts,
@@ -69,6 +70,7 @@ def annotate(
     box: BoxOption = "",
     mask: MaskOption = "",
     resample: ResampleOption = False,
+    threshold: ThresholdOption = None,
     click: ClicksOption = None,
     frame: FrameOption = "",
     model: Annotated[
@@ -91,18 +93,19 @@ def annotate(
     object.
     """
     prompts = read_prompts(
-        points=points, points_file=points_file, box=box, mask=mask, clicks=click, frame=frame, points_list=points_list
+        points=points,
+        points_file=points_file,
+        box=box,
+        mask=mask,
+        clicks=click,
+        frame=frame,
+        points_list=points_list,
+        threshold=threshold,
     )
-    if not prompts:
-        raise typer.BadParameter(
-            "no prompt: give --points, --points-file, --box or --mask; for a model that takes clicks only, --click"
-        )
+    _check_any(prompts)
     check_outputs(output, preview, inputs=(image, points_file, mask_file(mask)))
     volume = read_image(image, spacing=spacing, series=series)
     prompts = place_masks(prompts, volume.geometry, resample=resample)
-    # The gateway checks the prompts as well, but only after the upload.
-    for prompt in prompts:
-        prompt.to_index(volume.geometry)
     started = time.perf_counter()
     with (
         Client(server, timeout=Timeout(call=timeout), retry=CLI_RETRY) as client,
@@ -120,6 +123,14 @@ def annotate(
         print_json(facts)
     else:
         Console().print(report_table(facts))
+
+
+def _check_any(prompts: Sequence[Prompt]) -> None:
+    """Refuse a command line without prompts."""
+    if not prompts:
+        raise typer.BadParameter(
+            "no prompt: give --points, --points-file, --box or --mask; for a model that takes clicks only, --click"
+        )
 
 
 def timed_step(session: Session, prompt: Prompt, *, segment: int = 1) -> Step:

@@ -20,7 +20,8 @@ from rich.progress import Progress as ProgressBar
 from sixpoint import errors
 from sixpoint.client import Retry
 from sixpoint.io.output_files import check_not_inputs
-from sixpoint.volume import Volume, check_suffix
+from sixpoint.label_files import check_labels_file
+from sixpoint.volume import Volume
 
 __all__ = [
     "CLI_RETRY",
@@ -28,6 +29,7 @@ __all__ = [
     "EXIT_CODES",
     "ImageArgument",
     "JsonOption",
+    "NamesOption",
     "PreviewOption",
     "SeriesOption",
     "ServerOption",
@@ -87,6 +89,14 @@ ServerOption = Annotated[
         "--server", "-s", envvar="SIXPOINT_SERVER", help="Address of the gateway, host:port.", metavar="HOST:PORT"
     ),
 ]
+NamesOption = Annotated[
+    bool,
+    typer.Option(
+        "--names",
+        help="Write the names of the labels to a JSON file, too: labels.json beside labels.nii.gz. A .seg.nrrd file "
+        "has them in itself.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 WideOption = Annotated[bool, typer.Option("--wide", help="Wrap no cell of the table to fit the terminal.")]
 
@@ -139,21 +149,30 @@ def upload_bar(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
         yield lambda sent, total: bar.update(task, completed=sent, total=total, visible=True)
 
 
-def check_outputs(output: Path | None, preview: Path | None, *, inputs: Iterable[Path | None]) -> None:
+def check_outputs(
+    output: Path | None, preview: Path | None, *, inputs: Iterable[Path | None], names: bool = False
+) -> None:
     """Refuse files that cannot be written, before the user waits for their content.
 
     Args:
         output: Mask or labels to write, if any.
         preview: Picture to write, if any.
         inputs: Files and folders that the command reads; None for those that are not given.
+        names: Whether the names of the labels are written to a file beside the output.
 
     Raises:
+        typer.BadParameter: Names are to be written, and there is no output.
         InvalidArgument: A file to write is one to read, or both files to write are one.
-        VolumeError: The output's suffix is unknown, or a file cannot be written.
+        VolumeError: The output's suffix is unknown, a file cannot be written, or the file of the names is there with
+            other content.
     """
+    if names and not output:
+        raise typer.BadParameter("--names needs --output")
     check_not_inputs((output, preview), inputs)
     if output:
-        check_suffix(output)
+        beside = check_labels_file(output, with_names=names)
+        if beside:
+            check_not_inputs((output, beside, preview), inputs)
         _check_writable(output, replaced=True)
     if preview:
         _check_writable(preview, replaced=False)

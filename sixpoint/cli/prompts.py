@@ -6,14 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
-from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
-from sixpoint.io import is_dicom
-from sixpoint.labels import object_of
-from sixpoint.mask import Mask
 from sixpoint.prompts import (
     Box,
     Click,
@@ -23,10 +18,10 @@ from sixpoint.prompts import (
     Prompt,
     parse_box,
     parse_click,
+    parse_mask_source,
     parse_points,
     read_points,
 )
-from sixpoint.volume import Volume
 
 __all__ = [
     "BoxOption",
@@ -37,6 +32,7 @@ __all__ = [
     "PointsListOption",
     "PointsOption",
     "ResampleOption",
+    "ThresholdOption",
     "mask_file",
     "place_masks",
     "read_prompts",
@@ -58,13 +54,20 @@ MaskOption = Annotated[
     str,
     typer.Option(
         "--mask",
-        help="Mask to correct, instead of points, on the image's grid. FILE:2 is label 2 of a label map, or "
-        "segment 2 of a DICOM SEG.",
+        help="Mask to correct, instead of points, on the image's grid. FILE:2 or FILE:liver is a label of a label map, "
+        "or a segment of a DICOM SEG.",
         metavar="FILE[:LABEL]",
     ),
 ]
 ResampleOption = Annotated[
     bool, typer.Option("--resample", help="Resample the mask of --mask to the image's grid, by nearest neighbours.")
+]
+ThresholdOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Smallest probability of the object's voxels, above 0 and at most 1, where the mask of --mask is a "
+        "probability map, or a FRACTIONAL segment of a DICOM SEG."
+    ),
 ]
 ClicksOption = Annotated[
     list[str] | None,
@@ -94,6 +97,7 @@ def read_prompts(
     clicks: list[str] | None,
     frame: str,
     points_list: str = "",
+    threshold: float | None = None,
 ) -> tuple[Prompt, ...]:
     """Read the prompts of a command line: at most one that begins an object, and then the clicks.
 
@@ -105,6 +109,7 @@ def read_prompts(
         clicks: Texts of ``--click``.
         frame: Name of ``--frame``: the frame of what is typed, and of a points file that names none.
         points_list: Text of ``--points-list``.
+        threshold: Number of ``--threshold``.
 
     Raises:
         typer.BadParameter: More than one option begins an object, or the frame of clicks beside a points file in mm is
@@ -114,6 +119,8 @@ def read_prompts(
     """
     if points_list and not points_file:
         raise typer.BadParameter("--points-list needs --points-file")
+    if threshold is not None and not mask:
+        raise typer.BadParameter("--threshold needs --mask")
     if sum(map(bool, (points, points_file, box, mask))) > 1:
         raise typer.BadParameter("give only one of --points, --points-file, --box and --mask")
     named_frame = Frame.parse(frame) if frame else None
@@ -121,7 +128,8 @@ def read_prompts(
     if points_file:
         start = read_points(points_file, default_frame=named_frame or Frame.VOXEL, list_name=points_list)
     elif mask:
-        start = _read_mask(mask)
+        path, label = parse_mask_source(mask)
+        start = InitialMask.read(path, label=label, threshold=threshold)
     elif points:
         start = parse_points(points, frame=named_frame or Frame.VOXEL)
     elif box:
@@ -139,12 +147,11 @@ def read_prompts(
 
 def mask_file(text: str) -> Path | None:
     """Return the file or folder of a ``--mask``, ``FILE`` or ``FILE:LABEL``; None if its text is empty."""
-    name, separator, _ = text.rpartition(":")
-    return Path(name if separator and not Path(text).exists() else text) if text else None
+    return parse_mask_source(text)[0] if text else None
 
 
 def place_masks(prompts: Sequence[Prompt], geometry: Geometry, *, resample: bool = False) -> tuple[Prompt, ...]:
-    """Put masks on the grid of the image.
+    """Put masks on the grid of the image, and check that all prompts fit it: the gateway does so after the upload only.
 
     Args:
         prompts: Prompts to place.
@@ -152,34 +159,11 @@ def place_masks(prompts: Sequence[Prompt], geometry: Geometry, *, resample: bool
         resample: Whether masks on another grid are resampled.
 
     Raises:
-        PromptError: A mask lies on another grid than the image, or extends beyond it.
+        PromptError: A mask lies on another grid than the image, or a prompt exceeds the image.
     """
-    return tuple(
+    placed = tuple(
         prompt.on_grid(geometry, resample=resample) if isinstance(prompt, InitialMask) else prompt for prompt in prompts
     )
-
-
-def _read_mask(text: str) -> InitialMask:
-    """Read ``FILE`` or ``FILE:LABEL``; the label of a DICOM SEG may be a segment's name."""
-    name, separator, label = text.rpartition(":")
-    if not separator or Path(text).exists():
-        name, label = text, ""
-    source = Path(name)
-    if is_dicom(source):
-        # Here, since highdicom takes longer to import than most commands to run.
-        from sixpoint.io.dicom.segmentations import find_segmentation, read_segment
-
-        path = find_segmentation(source)
-        if path:
-            return InitialMask.of(Mask(*read_segment(path, source, label)))
-    if separator and label and not label.isdecimal():
-        name, label = text, ""
-    volume = Volume.read(name)
-    try:
-        inside = object_of(volume.array, int(label) if label else None)
-    except ValueError as error:
-        example = f": {name}:LABEL" if "choose one" in str(error) else ""
-        raise VolumeError(f"{name} {error}{example}") from error
-    if not inside.any():
-        raise VolumeError(f"{name} has only voxels of value 0")
-    return InitialMask.of(Mask(inside.view(np.uint8), volume.geometry))
+    for prompt in placed:
+        prompt.to_index(geometry)
+    return placed

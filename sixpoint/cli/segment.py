@@ -21,6 +21,7 @@ from sixpoint.cli.common import (
     DEFAULT_SERVER,
     ImageArgument,
     JsonOption,
+    NamesOption,
     SeriesOption,
     ServerOption,
     SpacingOption,
@@ -54,6 +55,7 @@ def segment(
     preview: Annotated[
         Path | None, typer.Option(help="PNG file to write: three planes of the image with the outline of all labels.")
     ] = None,
+    names: NamesOption = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the labels.")] = 1800.0,
     spacing: SpacingOption = "",
     series: SeriesOption = None,
@@ -61,7 +63,7 @@ def segment(
     as_json: JsonOption = False,
 ) -> None:
     """Label a whole image with a model that needs no prompts."""
-    check_outputs(output, preview, inputs=(image,))
+    check_outputs(output, preview, inputs=(image,), names=names)
     volume = read_image(image, spacing=spacing, series=series)
     with (
         Client(server, timeout=Timeout(segment=timeout), retry=CLI_RETRY) as client,
@@ -74,7 +76,7 @@ def segment(
         uploaded = time.perf_counter()
         segmentation = client.segment(volume, model=model, labels=label or (), progress=patch_progress)
     ended = time.perf_counter()
-    segmentation.save(output)
+    segmentation.save(output, names=names)
     if preview:
         save_preview(render_preview(volume, (segmentation.labels > 0).astype(np.uint8)), preview)
     facts = _facts(segmentation, image=image.name, upload=uploaded - started, call=ended - uploaded)

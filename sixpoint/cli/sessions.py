@@ -17,6 +17,7 @@ from sixpoint.cli.common import (
     CLI_RETRY,
     DEFAULT_SERVER,
     JsonOption,
+    NamesOption,
     PreviewOption,
     SeriesOption,
     ServerOption,
@@ -36,6 +37,7 @@ from sixpoint.cli.prompts import (
     PointsListOption,
     PointsOption,
     ResampleOption,
+    ThresholdOption,
     mask_file,
     place_masks,
     read_prompts,
@@ -104,6 +106,7 @@ def resume(
     box: BoxOption = "",
     mask: MaskOption = "",
     resample: ResampleOption = False,
+    threshold: ThresholdOption = None,
     click: ClicksOption = None,
     frame: FrameOption = "",
     segment: Annotated[int, typer.Option(min=1, max=255, help="Number of the object: its label in saved masks.")] = 1,
@@ -115,6 +118,7 @@ def resume(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Label map of all objects to write: .nii.gz, .nrrd, ...")
     ] = None,
+    names: NamesOption = False,
     image: Annotated[Path | None, typer.Option(help="The session's image; --preview needs it.")] = None,
     preview: PreviewOption = None,
     spacing: SpacingOption = "",
@@ -126,9 +130,16 @@ def resume(
 ) -> None:
     """Continue a session and list its steps."""
     prompts = read_prompts(
-        points=points, points_file=points_file, box=box, mask=mask, clicks=click, frame=frame, points_list=points_list
+        points=points,
+        points_file=points_file,
+        box=box,
+        mask=mask,
+        clicks=click,
+        frame=frame,
+        points_list=points_list,
+        threshold=threshold,
     )
-    check_outputs(output, preview, inputs=(image, points_file, mask_file(mask)))
+    check_outputs(output, preview, inputs=(image, points_file, mask_file(mask)), names=names)
     if preview and not image:
         raise typer.BadParameter("--preview needs --image")
     volume = read_image(image, spacing=spacing, series=series) if image else None
@@ -136,15 +147,13 @@ def resume(
         session = client.resume(session_id, volume)
         _check_steps(session, segment, reset=reset, undo=undo, redo=redo)
         prompts = place_masks(prompts, session.geometry, resample=resample)
-        for prompt in prompts:
-            prompt.to_index(session.geometry)
         if model:
             session.use_model(model)
         if name:
             session.rename(segment, name)
         _change(session, segment, reset=reset, undo=undo, redo=redo, prompts=prompts)
         if output:
-            session.save(output)
+            session.save(output, names=names)
         if preview and session.volume is not None:
             steps = session.steps(segment=segment)
             in_force = tuple(prompt for step in steps if step.in_force for prompt in step.prompts)

@@ -6,6 +6,7 @@ when a user first reads it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -64,6 +65,7 @@ class LazyMask(Mask):
         revision: int,
         timings: Timings,
         reply_bytes: int,
+        names: Mapping[int, str],
     ) -> LazyMask:
         """Create a mask from a cached one.
 
@@ -75,6 +77,7 @@ class LazyMask(Mask):
             revision: Revision of the session with this answer.
             timings: Durations of the server's phases.
             reply_bytes: Size of the compressed mask in the reply.
+            names: Name of the segment by its label in the array, 1; empty if it has none.
         """
         mask = cls.__new__(cls)
         # Not through the constructor, which needs an array; and a frozen dataclass permits no assignment.
@@ -86,6 +89,7 @@ class LazyMask(Mask):
             revision=revision,
             timings=timings,
             reply_bytes=reply_bytes,
+            names=names,
         )
         return mask
 

@@ -109,6 +109,7 @@ class SessionState:
         patch, number = mask_from_message(answer.mask), answer.segment or segment
         cached = apply_patch(patch, revision=answer.revision, cached=self._masks.get(number), size=self._geometry.size)
         self._masks[number], self._last = cached, number
+        segment_info = self.segments.get(number)
         return LazyMask.from_cache(
             cached,
             self._geometry,
@@ -117,4 +118,5 @@ class SessionState:
             revision=answer.revision,
             timings=timings_from_message(answer.timings),
             reply_bytes=len(patch.bits),
+            names={1: segment_info.name} if segment_info and segment_info.name else {},
         )

@@ -17,9 +17,9 @@ from sixpoint.client._sansio import Operation
 from sixpoint.client.interaction import AsyncInteraction
 from sixpoint.client.models import SessionInfo, StepInfo
 from sixpoint.errors import SixpointError
+from sixpoint.label_files import check_labels_file
 from sixpoint.mask import Mask
 from sixpoint.prompts import Click, Frame, Prompt
-from sixpoint.volume import check_suffix
 
 __all__ = ["AsyncSession"]
 
@@ -150,19 +150,23 @@ class AsyncSession(BaseSession):
         """Return all segments as one array of their numbers. Where two overlap, the larger number wins."""
         return await self._run(self._operations.labels())
 
-    async def save(self, path: str | os.PathLike[str], *, segment: int | None = None) -> None:
+    async def save(self, path: str | os.PathLike[str], *, segment: int | None = None, names: bool = False) -> None:
         """Write a segment's mask, or the labels of all segments, to a file on the image's own grid.
 
         Args:
-            path: File to write; its suffix selects NIfTI, NRRD or MetaImage.
+            path: File to write; its suffix selects NIfTI, NRRD or MetaImage. A ``.seg.nrrd`` file has the names and
+                colours of the segments, for 3D Slicer.
             segment: Number of the segment to write as 0 and 1; None for all, as labels.
+            names: Whether the names of the segments are written to a JSON file beside another file: ``labels.json``
+                beside ``labels.nii.gz``.
 
         Raises:
-            VolumeError: The suffix is unknown, or the file cannot be written.
+            InvalidArgument: Names are asked for, and no segment has one.
+            VolumeError: The suffix is unknown, a file cannot be written, or the JSON file is there with other content.
         """
-        check_suffix(path)
+        check_labels_file(path, with_names=names)
         mask = await (self.labels() if segment is None else self.mask(segment=segment))
-        await asyncio.to_thread(mask.save, path)
+        await asyncio.to_thread(mask.save, path, names=names)
 
     async def steps(self, *, segment: int | None = None) -> list[StepInfo]:
         """List the steps by segment, in order, including those that were undone and can be redone.

@@ -2,6 +2,7 @@
 
 from sixpoint.prompts.frames import Frame
 from sixpoint.prompts.initial_mask import InitialMask
+from sixpoint.prompts.mask_files import parse_mask_source
 from sixpoint.prompts.point_files import parse_box, parse_click, parse_points, read_points
 from sixpoint.prompts.prompts import Box, Click, ExtremePoints, Point, Prompt
 
@@ -15,6 +16,7 @@ __all__ = [
     "Prompt",
     "parse_box",
     "parse_click",
+    "parse_mask_source",
     "parse_points",
     "read_points",
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from sixpoint.errors import InternalError, PromptError, Violation
 from sixpoint.geometry import Geometry
 from sixpoint.labels import object_of
 from sixpoint.mask import Mask, PackedMask, pack, unpack, voxels_of
+from sixpoint.prompts.mask_files import read_mask
 from sixpoint.regridding import grid_offset, map_grid, resample_nearest
 
 __all__ = ["InitialMask"]
@@ -22,28 +25,60 @@ class InitialMask:
 
     Attributes:
         packed: Packed mask, in the image's own axes.
-        grid: Grid of the mask: a geometry, a size (x, y, z), or None if unknown.
+        grid: Grid of the mask: a geometry, which is compared with the image's; a size (x, y, z), where nothing else is
+            known: a mask of the image's size is then taken as one of the image; or None if unknown.
     """
 
     packed: PackedMask
     grid: Geometry | Index | None = None
 
     @classmethod
-    def of(cls, mask: Array | Mask) -> InitialMask:
+    def read(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        label: int | str | None = None,
+        threshold: float | None = None,
+    ) -> InitialMask:
+        """Read a mask from a file, as ``--mask`` does. A session puts it onto the grid of its image.
+
+        Args:
+            path: Mask, label map or probability map in a NIfTI, NRRD or MetaImage file; or a DICOM SEG, or a folder
+                with one.
+            label: Label of the object: its number, or its name in a DICOM SEG, a .seg.nrrd file, or the JSON file
+                beside an image (``labels.json``: ``{"1": "liver"}``). None for the only one.
+            threshold: Smallest probability of the object's voxels, above 0 and at most 1, in a probability map, or a
+                FRACTIONAL DICOM SEG. None: the numbers must be whole; the occupancy of a DICOM SEG is cut at one half.
+
+        Raises:
+            InvalidArgument: The threshold is out of range.
+            VolumeError: The file cannot be read, holds no mask, or several objects of which none is chosen.
+        """
+        inside, geometry = read_mask(Path(path), label=label, threshold=threshold)
+        return cls(pack(inside, (0, 0, 0)), geometry)
+
+    @classmethod
+    def of(cls, mask: Array | Mask, *, label: int | None = None, threshold: float | None = None) -> InitialMask:
         """Make a prompt of a mask on the image's own grid.
 
         Args:
             mask: Array [z, y, x] with one label, above 0, inside the object, and 0 or NaN outside; or a
-                :class:`~sixpoint.mask.Mask`, whose geometry must then be that of the image.
+                :class:`~sixpoint.mask.Mask`, whose geometry must then be that of the image. An array says nothing of
+                where its voxels lie: one of the image's size is taken as one of the image.
+            label: Label of the object, where there are several.
+            threshold: Smallest probability of the object's voxels, above 0 and at most 1, where the numbers are
+                probabilities.
 
         Raises:
-            PromptError: The mask is not 3D, is empty, has several labels, or numbers that are no labels.
+            InvalidArgument: The threshold is out of range.
+            PromptError: The mask is not 3D, is empty, has several labels of which none is chosen, or numbers that are
+                no labels.
         """
         array, grid = (mask.array, mask.geometry) if isinstance(mask, Mask) else (np.asarray(mask), None)
         if array.ndim != 3:
             raise PromptError(f"mask: expected an array [z, y, x], got one of shape {array.shape}")
         try:
-            inside = object_of(array)
+            inside = object_of(array, label, threshold=threshold)
         except ValueError as error:
             raise PromptError(f"mask: it {error}", violations=(Violation("mask", "one object"),)) from error
         packed = pack(inside, (0, 0, 0))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from sixpoint.errors import PromptError
+from sixpoint.errors import InvalidArgument, PromptError
 from sixpoint.labels import object_of, whole_labels
 from sixpoint.prompts import ExtremePoints, InitialMask
 
@@ -23,7 +23,7 @@ def with_value(value: float, dtype: str = "f4") -> npt.NDArray[Any]:
     return result
 
 
-@pytest.mark.parametrize("dtype", ["?", "u1", "i2", "u4", "f2", "f4", "f8"])
+@pytest.mark.parametrize("dtype", ["?", "u1", "i2", "u2", "u4", "i8", "f2", "f4", "f8"])
 def test_a_mask_of_any_type_is_its_object(dtype: str) -> None:
     assert np.array_equal(object_of(BLOCK.astype(dtype)), BLOCK > 0)
     assert np.array_equal(object_of(BLOCK.astype(dtype), 1), BLOCK > 0)
@@ -63,6 +63,45 @@ def test_labels_that_are_nearly_whole_are_rounded(near: float) -> None:
 def test_what_is_no_object_is_refused(mask: npt.NDArray[Any], label: int | None, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         object_of(mask, label)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_probabilities_are_cut_at_a_threshold(dtype: str) -> None:
+    probabilities = np.where(BLOCK > 0, 0.6, 0.4).astype(dtype)
+    probabilities[0] = np.nan
+    assert np.array_equal(object_of(probabilities, threshold=0.5), BLOCK > 0)
+    assert np.array_equal(object_of(probabilities, threshold=0.4) | np.isnan(probabilities), BLOCK >= 0)
+    assert not object_of(probabilities, threshold=1).any()
+    assert np.array_equal(object_of(BLOCK.astype(bool), threshold=0.5), BLOCK > 0)
+    assert InitialMask.of(probabilities, threshold=0.5).packed.voxel_count == 36
+
+
+@pytest.mark.parametrize(
+    ("mask", "label", "complaint"),
+    [
+        (with_value(255), None, "numbers from 0 to 255, expected probabilities from 0 to 1"),
+        (with_value(-0.1), None, "numbers from -0.1 to 1, expected probabilities"),
+        (with_value(np.inf), None, "numbers from 0 to inf, expected probabilities"),
+        (BLOCK, 1, "label 1 and for a threshold"),
+        (BLOCK.astype(np.complex64), None, "expected probabilities"),
+    ],
+)
+def test_what_is_no_probability_is_not_cut(mask: npt.NDArray[Any], label: int | None, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        object_of(mask, label, threshold=0.5)
+
+
+@pytest.mark.parametrize("threshold", [0, -0.5, 1.1, 128, float("nan")])
+def test_a_threshold_is_a_probability(threshold: float) -> None:
+    with pytest.raises(InvalidArgument, match="expected a probability above 0, at most 1"):
+        object_of(BLOCK, threshold=threshold)
+
+
+def test_an_array_of_several_labels_needs_a_choice() -> None:
+    labels = with_value(2, "u2")
+    assert InitialMask.of(labels, label=1).packed.voxel_count == 36
+    assert InitialMask.of(labels, label=2).packed.voxel_count == 1
+    assert InitialMask.of(BLOCK * np.float32(0.9999999)).packed.voxel_count == 36
 
 
 @pytest.mark.parametrize("mask", [BLOCK * 0.7, with_value(2), with_value(-1), with_value(np.inf)])

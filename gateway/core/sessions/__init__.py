@@ -7,7 +7,7 @@ from gateway.core.sessions.repository import SessionReader, SessionRepository, S
 from gateway.core.sessions.request import AnnotationRequest, AnnotationResult
 from gateway.core.sessions.sessions import Session, SessionPage, Sessions
 from gateway.core.sessions.state_cache import SegmentStateCache
-from gateway.core.sessions.validation import check_model, check_request_id, check_segment
+from gateway.core.sessions.validation import check_model, check_request_id
 
 __all__ = [
     "AnnotationRequest",
@@ -29,5 +29,4 @@ __all__ = [
     "StepRow",
     "check_model",
     "check_request_id",
-    "check_segment",
 ]

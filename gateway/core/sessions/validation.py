@@ -8,6 +8,7 @@ from gateway.core.runtime import Model
 from gateway.core.sessions.records import SegmentRow, SessionRow
 from gateway.core.sessions.repository import SessionReader
 from sixpoint.errors import InvalidArgument, ResourceExhausted, TaskNotSupported, Violation
+from sixpoint.labels import check_segment_number
 from sixpoint.model_spec import SegmentationSpec
 
 __all__ = [
@@ -16,27 +17,11 @@ __all__ = [
     "check_names",
     "check_repeated",
     "check_request_id",
-    "check_segment",
     "check_step",
 ]
 
-# Labels of a mask are bytes.
-_MAX_SEGMENTS = 255
 _MAX_REQUEST_ID = 64
 _MAX_NAME = 200
-
-
-def check_segment(number: int) -> None:
-    """Refuse a number that no segment can have.
-
-    Raises:
-        InvalidArgument: The number is out of range.
-    """
-    if not 1 <= number <= _MAX_SEGMENTS:
-        raise InvalidArgument(
-            f"segment {number}; expected a number from 1 to {_MAX_SEGMENTS}",
-            violations=(Violation("segment", f"1 to {_MAX_SEGMENTS}"),),
-        )
 
 
 def check_model(model: Model) -> None:
@@ -63,7 +48,7 @@ def check_names(names: Sequence[tuple[int, str]]) -> None:
         InvalidArgument: A number is out of range, or a name is too long.
     """
     for number, name in names:
-        check_segment(number)
+        check_segment_number(number)
         if len(name) > _MAX_NAME:
             raise InvalidArgument(f"a segment's name has {len(name)} characters; expected at most {_MAX_NAME}")
 

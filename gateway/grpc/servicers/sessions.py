@@ -8,9 +8,10 @@ import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.core.runtime import Catalog
-from gateway.core.sessions import ModelUse, Session, Sessions, StepRow, check_model, check_segment
+from gateway.core.sessions import ModelUse, Session, Sessions, StepRow, check_model
 from gateway.grpc.owners import owner_of
 from sixpoint.errors import InvalidArgument, ModelNotFound, Violation
+from sixpoint.labels import check_segment_number
 from sixpoint.protocol import prompt_to_message
 from sixpoint.v1 import session_service_pb2 as session_pb
 from sixpoint.v1 import session_service_pb2_grpc as session_grpc
@@ -75,7 +76,7 @@ class SessionServicer(session_grpc.SessionServiceServicer):
     async def ListSteps(self, request: session_pb.ListStepsRequest, context: _Context) -> session_pb.ListStepsResponse:
         """List the steps of a session."""
         if request.segment:
-            check_segment(request.segment)
+            check_segment_number(request.segment)
         steps = await self._sessions.steps(request.session_id, segment=request.segment)
         return session_pb.ListStepsResponse(steps=[_step_message(row, in_force=in_force) for row, in_force in steps])
 

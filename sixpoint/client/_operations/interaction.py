@@ -9,6 +9,7 @@ from sixpoint.client._sansio import Operation
 from sixpoint.client._session_state import is_refusal
 from sixpoint.client.events import Answered, Event, Failed, Phase, Superseded
 from sixpoint.errors import FailedPrecondition, SixpointError
+from sixpoint.labels import check_segment_number
 from sixpoint.prompts import Prompt
 from sixpoint.protocol import error_from_status
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
@@ -59,6 +60,7 @@ class InteractionOperations:
 
     def mask(self, segment: int) -> annotation_pb.InteractRequest:
         """Return the action that asks for the present mask."""
+        check_segment_number(segment)
         base_revision = self._session.state.cached_revision(segment)
         request = annotation_pb.GetMaskRequest(
             session_id=self._session.id, segment=segment, base_revision=base_revision

@@ -15,6 +15,7 @@ from sixpoint.client._sansio import Call, Operation
 from sixpoint.client._session_state import SessionState
 from sixpoint.client.models import SessionInfo, StepInfo, read_session, read_step
 from sixpoint.errors import InternalError, PromptError
+from sixpoint.labels import check_segment_number
 from sixpoint.mask import Mask
 from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask, Prompt
 from sixpoint.protocol import prompt_to_message
@@ -96,6 +97,7 @@ class SessionOperations:
 
     def mask(self, segment: int, answer: annotation_pb.Answer | None = None) -> Operation[Mask]:
         """Return the mask of an answer; without an answer, ask the gateway for the segment's present mask."""
+        check_segment_number(segment)
         if answer is None:
             base_revision = self.state.cached_revision(segment)
             answer = (yield from self._get_mask(segment, base_revision=base_revision)).answer
@@ -117,16 +119,21 @@ class SessionOperations:
         for number in sorted(self.state.segments):
             last = yield from self.mask(number)
             labels[last.array != 0] = number
-        return Mask(labels, self.geometry, last.model, last.model_version, self.state.revision)
+        names = {number: segment.name for number, segment in self.state.segments.items() if segment.name}
+        return Mask(labels, self.geometry, last.model, last.model_version, self.state.revision, names=names)
 
     def steps(self, segment: int | None) -> Operation[list[StepInfo]]:
         """List the steps of a segment, or of all."""
+        if segment is not None:
+            check_segment_number(segment)
         request = session_pb.ListStepsRequest(session_id=self.id, segment=segment or 0)
         response = yield from self._call(self.client.stubs.sessions.ListSteps, request)
         return [read_step(message) for message in response.steps]
 
     def update(self, *, model: str = "", names: Sequence[tuple[int, str]] = ()) -> Operation[None]:
         """Change the session's model, or the names of segments by number."""
+        for number, _ in names:
+            check_segment_number(number)
         if self.state.uncertain:
             yield from self.refresh()
         request = session_pb.UpdateSessionRequest(
@@ -142,6 +149,8 @@ class SessionOperations:
 
     def fork(self, segment: int | None, step: int) -> Operation[OpenedSession]:
         """Open a session with the same steps; or, for one segment, with those up to ``step``."""
+        if segment is not None:
+            check_segment_number(segment)
         request = session_pb.ForkSessionRequest(
             session_id=self.id, segment=segment or 0, step=step, request_id=uuid.uuid4().hex
         )
@@ -168,7 +177,11 @@ class SessionOperations:
             request: Request to complete.
             segment: Number of the segment.
             revision: Revision that the change is meant for; None for whichever is the newest.
+
+        Raises:
+            InvalidArgument: No segment can have this number.
         """
+        check_segment_number(segment)
         request.session_id, request.segment = self.id, segment
         request.base_revision = self.state.cached_revision(segment)
         request.request_id = uuid.uuid4().hex

@@ -7,16 +7,18 @@ from pathlib import Path
 import highdicom
 import numpy as np
 
-from sixpoint._typing import Counts, Points
+from sixpoint._typing import Bools, Points
 from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.io.dicom.guard import reading
 from sixpoint.io.dicom.headers import find_series
+from sixpoint.labels import object_of
 
 __all__ = ["find_segmentation", "read_segment"]
 
-# Of a FRACTIONAL segment: a voxel is the object where it is at least as probable, or as full, as this.
-_FRACTION = 0.5
+# Of a FRACTIONAL segment of the type OCCUPANCY: a voxel that is filled by half or more is the object, as it would be in
+# a BINARY one. The probability from which a voxel is the object is not in the file.
+_HALF_FULL = 0.5
 # As of the slices of an image, in slices.
 _UNEVEN_SLICES = 0.1
 
@@ -36,20 +38,25 @@ def find_segmentation(source: Path) -> Path | None:
     return files[0] if files else None
 
 
-def read_segment(path: Path, source: Path, segment: str = "") -> tuple[Counts, Geometry]:
-    """Read one segment of a DICOM SEG: BINARY, LABELMAP or FRACTIONAL (cut at one half).
+def read_segment(
+    path: Path, source: Path, segment: int | str | None = None, *, threshold: float | None = None
+) -> tuple[Bools, Geometry]:
+    """Read one segment of a DICOM SEG: BINARY, LABELMAP or FRACTIONAL.
 
     Args:
         path: File that :func:`find_segmentation` gives.
         source: Path that the user typed, for error messages.
-        segment: Number or label of the segment; may be empty where there is only one.
+        segment: Number or label of the segment; None for the only one.
+        threshold: Smallest fraction of the object's voxels in a FRACTIONAL segment; None: one half of an OCCUPANCY;
+            a PROBABILITY must then be 0 or 1 everywhere.
 
     Returns:
-        Voxels [z, y, x], 0 and 1, of the slices from the first to the last that the file has, and their geometry.
+        Voxels [z, y, x] of the slices from the first to the last that the file has, and their geometry.
 
     Raises:
         VolumeError: When the file is damaged, or not a volume in patient space; when the segment does not exist, is
             empty, or has to be chosen.
+        ValueError: As :func:`~sixpoint.labels.object_of` raises it.
     """
     with reading(
         f"{source} cannot be read as a DICOM segmentation: its frames are damaged, or lie unevenly or without a "
@@ -61,25 +68,33 @@ def read_segment(path: Path, source: Path, segment: str = "") -> tuple[Counts, G
         volume = segmentation.get_volume(
             segment_numbers=[number], allow_missing_positions=True, rtol=_UNEVEN_SLICES, skip_overlap_checks=True
         )
-    array: Counts = (volume.array[..., 0] >= _FRACTION).astype(np.uint8)
-    if not array.any():
-        raise VolumeError(f"{source} has no voxel of segment {number}")
-    return array, _geometry(volume)
+        occupancy = str(segmentation.get("SegmentationFractionalType", "")) == "OCCUPANCY"
+    if threshold is None and occupancy:
+        threshold = _HALF_FULL
+    inside = object_of(volume.array[..., 0], threshold=threshold)
+    if not inside.any():
+        raise VolumeError(
+            f"{source} has no voxel of segment {number}" + (f" from {threshold:g} on" if threshold is not None else "")
+        )
+    return inside, _geometry(volume)
 
 
-def _choose(segmentation: highdicom.seg.Segmentation, source: Path, segment: str) -> int:
+def _choose(segmentation: highdicom.seg.Segmentation, source: Path, segment: int | str | None) -> int:
     """The number of a segment that is given by its number or label."""
+    if isinstance(segment, int) and segment < 1:
+        raise VolumeError(
+            f"{source} is asked for segment {segment}, which is the background; expected a segment from 1 on"
+        )
     labels = {
         number: str(segmentation.get_segment_description(number).segment_label)
         for number in segmentation.segment_numbers
         # Number 0 of a LABELMAP is the background.
         if number
     }
-    chosen = [
-        number
-        for number, label in labels.items()
-        if segment in ("", str(number)) or segment.casefold() == label.casefold()
-    ]
+    if isinstance(segment, str):
+        chosen = [number for number, label in labels.items() if segment.casefold() == label.casefold()]
+    else:
+        chosen = [number for number in labels if segment in (None, number)]
     if len(chosen) == 1:
         return chosen[0]
     listed = ", ".join(f"{number} ({label})" for number, label in labels.items())

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from sixpoint.cli.common import check_outputs
+from sixpoint.errors import InvalidArgument
 from sixpoint.volume import Volume
 from tests.sixpoint.cli.command_line import SIX_POINTS, Run
 from tests.support.images import noisy_volume
@@ -98,3 +100,27 @@ def test_an_output_that_is_an_input_is_refused_and_the_input_stays(
             assert code == 3
             assert f"cannot write {name}: it would overwrite the input {name}" in err
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "command", [["segment", "ct.nii.gz", "-m", "m"], ["resume", "s", "--image", "ct.nii.gz", "--preview", "p.png"]]
+)
+def test_names_do_not_replace_another_file(
+    command: list[str], tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    noisy_volume().write("ct.nii.gz")
+    Path("ct_mask.json").write_text('{"EchoTime": 3}')
+    code, _, err = run(*command, "-o", "ct_mask.nii.gz", "--names")
+    assert code == 3
+    assert "cannot write the names of the labels to ct_mask.json: it is there, and holds something else" in err
+    assert Path("ct_mask.json").read_text() == '{"EchoTime": 3}'
+
+
+def test_names_do_not_replace_an_input(tmp_path: Path) -> None:
+    path = tmp_path / "labels.json"
+    path.write_text('{"1": "liver"}')
+    check_outputs(tmp_path / "labels.nii.gz", None, inputs=(path,))
+    check_outputs(tmp_path / "labels.seg.nrrd", None, inputs=(path,), names=True)
+    with pytest.raises(InvalidArgument, match=r"cannot write .*labels\.json: it would overwrite the input"):
+        check_outputs(tmp_path / "labels.nii.gz", None, inputs=(path,), names=True)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from sixpoint.cli.annotate import draw_preview
 from sixpoint.cli.common import read_image
-from sixpoint.cli.prompts import read_prompts
+from sixpoint.cli.prompts import mask_file, read_prompts
 from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask, unpack
@@ -90,11 +90,11 @@ def test_a_label_that_was_resampled_is_whole(tmp_path: Path, label: str) -> None
         (
             OBJECT * np.float32(0.4),
             "",
-            r"mask\.nii\.gz has 18 voxels with fractions.* probability map\? Threshold it first",
+            r"mask\.nii\.gz has 18 voxels with fractions.* probability map\? Threshold it first, or give the threshold",
         ),
         (OBJECT, ":0", r"mask\.nii\.gz is asked for label 0, which is the background"),
         (OBJECT, ":3", r"mask\.nii\.gz has no voxel of label 3; it has 1"),
-        (OBJECT * 0, "", r"mask\.nii\.gz has only voxels of value 0"),
+        (OBJECT * 0, "", r"mask\.nii\.gz has no voxel above 0, so there is no object in it"),
         (OBJECT + 1, "", r"several labels \(1, 2\), expected one object; choose one: .*mask\.nii\.gz:LABEL"),
     ],
     ids=["probabilities", "label 0", "absent label", "empty", "several labels"],
@@ -102,6 +102,30 @@ def test_a_label_that_was_resampled_is_whole(tmp_path: Path, label: str) -> None
 def test_a_file_that_is_no_mask_is_refused(tmp_path: Path, array: Any, label: str, complaint: str) -> None:
     with pytest.raises(VolumeError, match=complaint):
         given_mask(tmp_path / "mask.nii.gz", array, label)
+
+
+def test_the_file_of_a_mask_may_have_colons_and_the_label_may_be_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "a:2.seg.nrrd"
+    Mask(OBJECT, GRID, names={1: "x:y"}).save(path)
+    for text in (str(path), f"{path}:1", f"{path}:x:y", f"{path}:"):
+        (mask,) = prompts(mask=text)
+        assert mask == InitialMask.read(path)
+        assert mask_file(text) == path
+    with pytest.raises(VolumeError, match=r"no such file or folder: .*absent\.nii$"):
+        prompts(mask=str(tmp_path / "absent.nii:2"))
+    with pytest.raises(VolumeError, match="no such file or folder"):
+        prompts(mask=str(tmp_path / "absent.nii:liver"))
+
+
+def test_a_probability_map_is_cut_at_the_threshold(tmp_path: Path) -> None:
+    Volume(np.where(OBJECT > 0, 0.7, 0.4).astype(np.float32), GRID).write(tmp_path / "p.nii.gz")
+    (mask,) = prompts(mask=str(tmp_path / "p.nii.gz"), threshold=0.5)
+    assert isinstance(mask, InitialMask)
+    assert np.array_equal(unpack(mask.packed, GRID.size), OBJECT)
+    with pytest.raises(VolumeError, match=r"has no voxel from 0\.8 on"):
+        prompts(mask=str(tmp_path / "p.nii.gz"), threshold=0.8)
+    with pytest.raises(typer.BadParameter, match="--threshold needs --mask"):
+        prompts(box="1,1,1 5,5,5", threshold=0.5)
 
 
 def test_a_mask_on_another_grid_is_refused_before_the_upload(tmp_path: Path, run: Run) -> None:

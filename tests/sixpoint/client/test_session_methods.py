@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import slicerio
 
 from sixpoint import errors
 from sixpoint.client import Answered, Event, Phase, Retry, SegmentInfo, Superseded
@@ -46,6 +49,54 @@ async def test_labels_are_all_segments_and_the_larger_number_wins(
     with pytest.raises(errors.VolumeError, match="suffix"):
         await settled(session.save(tmp_path / "labels.png"))
     assert len(stepping.calls) == calls, "an unknown suffix is refused before any call"
+    await settled(client.close())
+
+
+@EACH_CLIENT
+@pytest.mark.parametrize("number", [0, -1, 256])
+async def test_a_number_that_no_segment_has_is_refused_before_any_call(
+    stepping: SessionGateway, kind: Any, number: int, tmp_path: Path
+) -> None:
+    client = kind(stepping.address, retry=Retry.none())
+    session = await settled(client.open_session(noisy_volume()))
+    calls = len(stepping.calls)
+    calls_of_segment: tuple[Callable[[], Any], ...] = (
+        lambda: session.annotate(POINTS, segment=number),
+        lambda: session.click((5, 5, 5), segment=number),
+        lambda: session.undo(segment=number),
+        lambda: session.redo(segment=number),
+        lambda: session.reset(segment=number),
+        lambda: session.mask(segment=number),
+        lambda: session.save(tmp_path / "mask.nii.gz", segment=number),
+        lambda: session.steps(segment=number),
+        lambda: session.fork(segment=number),
+        lambda: session.rename(number, "liver"),
+    )
+    for ask in calls_of_segment:
+        with pytest.raises(errors.InvalidArgument, match=rf"segment {number}.*; expected a number from 1 to 255"):
+            await settled(ask())
+    assert len(stepping.calls) == calls
+    await settled(client.close())
+
+
+@EACH_CLIENT
+async def test_names_are_saved_with_the_labels(stepping: SessionGateway, kind: Any, tmp_path: Path) -> None:
+    client = kind(stepping.address, retry=Retry.none())
+    session = await settled(client.open_session(noisy_volume()))
+    await settled(session.annotate(POINTS))
+    await settled(session.save(tmp_path / "all.nii.gz", names=True))
+    await settled(session.save(tmp_path / "all.seg.nrrd"))
+    await settled(session.save(tmp_path / "first.seg.nrrd", segment=1))
+    assert json.loads((tmp_path / "all.json").read_text()) == {"1": "liver"}
+    for name in ("all", "first"):
+        segments = slicerio.read_segmentation(str(tmp_path / f"{name}.seg.nrrd"))["segments"]
+        assert (segments[0]["labelValue"], segments[0]["name"]) == (1, "liver")
+    assert (await settled(session.mask(segment=1))).names == {1: "liver"}
+    calls = len(stepping.calls)
+    (tmp_path / "scan.json").write_text("{}")
+    with pytest.raises(errors.VolumeError, match=r"scan\.json: it is there, and holds something else"):
+        await settled(session.save(tmp_path / "scan.nii.gz", names=True))
+    assert len(stepping.calls) == calls
     await settled(client.close())
 
 

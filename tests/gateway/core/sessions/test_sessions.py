@@ -94,8 +94,9 @@ async def test_the_model_and_the_names_of_segments_can_be_changed(process: Sessi
     assert again.row.revision == 1
     with pytest.raises(errors.StaleRevision, match="revision 1, the call was made for 0"):
         await process.sessions.update(opened.row.id, model=None, names=[], revision=0)
-    with pytest.raises(errors.InvalidArgument, match="segment 256"):
-        await process.sessions.update(opened.row.id, model=None, names=[(256, "")])
+    for number, complaint in ((256, "segment 256; expected"), (0, "segment 0, which is the background; expected")):
+        with pytest.raises(errors.InvalidArgument, match=f"{complaint} a number from 1 to 255"):
+            await process.sessions.update(opened.row.id, model=None, names=[(number, "")])
     with pytest.raises(errors.InvalidArgument, match="201 characters"):
         await process.sessions.update(opened.row.id, model=None, names=[(1, "x" * 201)])
     with pytest.raises(errors.InvalidArgument, match="65 characters"):

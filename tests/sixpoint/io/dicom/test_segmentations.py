@@ -36,17 +36,26 @@ KIDNEY[5:9, 7:9, :5] = True
 
 
 def write_segmentation(
-    path: Path, series: Path, masks: Sequence[Bools], *, kind: str = "BINARY", omit_empty_frames: bool = True
+    path: Path,
+    series: Path,
+    masks: Sequence[Bools],
+    *,
+    kind: str = "BINARY",
+    omit_empty_frames: bool = True,
+    fractions: tuple[float, float] = (0.4, 0.6),
+    fractional_type: str = "OCCUPANCY",
 ) -> Path:
-    """Write masks [z, y, x] of a series as segments 1, 2, ... of a DICOM SEG, and return its path."""
+    """Write masks [z, y, x] of a series as segments 1, 2, ... of a DICOM SEG, and return its path.
+
+    A FRACTIONAL one has the first of the fractions outside the masks, but 0 in the first slice, and the second inside.
+    """
     images = [pydicom.dcmread(file) for file in sorted(series.iterdir())]
     stacked = np.stack(masks, axis=-1)
     pixels: npt.NDArray[np.generic] = stacked.astype(np.uint8)
     if kind == "LABELMAP":
         pixels = (stacked * np.arange(1, len(masks) + 1)).max(axis=-1).astype(np.uint8)
     elif kind == "FRACTIONAL":
-        # The threshold is one half: 0.6 is the object, 0.4 is not.
-        pixels = np.where(stacked, 0.6, 0.4) * (np.arange(stacked.shape[0])[:, None, None, None] > 0)
+        pixels = np.where(stacked, fractions[1], fractions[0]) * (np.arange(stacked.shape[0])[:, None, None, None] > 0)
     segments = [
         highdicom.seg.SegmentDescription(
             segment_number=number,
@@ -61,6 +70,7 @@ def write_segmentation(
         source_images=images,
         pixel_array=pixels,
         segmentation_type=SegmentationTypeValues[kind],
+        fractional_type=fractional_type,
         segment_descriptions=segments,
         series_instance_uid=highdicom.UID(),
         series_number=9,
@@ -76,9 +86,9 @@ def write_segmentation(
     return path
 
 
-def on_image(text: str, image: Path) -> npt.NDArray[np.uint8]:
+def on_image(text: str, image: Path, *, threshold: float | None = None) -> npt.NDArray[np.uint8]:
     """The mask of ``--mask TEXT`` on the grid of an image, as it would be sent."""
-    prompts = read_prompts(points="", points_file=None, box="", mask=text, clicks=None, frame="")
+    prompts = read_prompts(points="", points_file=None, box="", mask=text, clicks=None, frame="", threshold=threshold)
     geometry = Volume.read(image).geometry
     (mask,) = place_masks(prompts, geometry)
     assert isinstance(mask, InitialMask)
@@ -162,9 +172,55 @@ def test_several_segments_need_a_choice(tmp_path: Path) -> None:
     path = write_segmentation(tmp_path / "seg.dcm", series, [LIVER, KIDNEY])
     with pytest.raises(VolumeError, match=r"2 segments: 1 \(Liver\), 2 \(Left kidney\); choose one .* FILE:NUMBER"):
         read_segment(path, path)
-    for other in ("3", "0", "spleen"):
-        with pytest.raises(VolumeError, match=rf"no segment '{other}'; it has 1 \(Liver\), 2 \(Left kidney\)"):
+    other: int | str
+    for other in (3, "spleen", "3"):
+        with pytest.raises(VolumeError, match=rf"no segment {other!r}; it has 1 \(Liver\), 2 \(Left kidney\)"):
             read_segment(path, path, other)
+    with pytest.raises(VolumeError, match="asked for segment 0, which is the background; expected a segment from 1 on"):
+        read_segment(path, path, 0)
+
+
+def test_a_label_of_digits_is_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.sixpoint.io.dicom.test_segmentations.LABELS", ("2", "1", "Tumour"))
+    series = write_series(tmp_path / "series")
+    path = write_segmentation(tmp_path / "seg.dcm", series, [LIVER, KIDNEY])
+    assert np.array_equal(on_image(f"{path}:1", series), LIVER)
+    assert InitialMask.read(path, label="1") == InitialMask.read(path, label=2)
+
+
+@pytest.mark.parametrize(("threshold", "object_"), [(0.3, np.ones_like(LIVER)), (0.5, LIVER), (0.6, LIVER)])
+def test_a_probability_needs_a_threshold(tmp_path: Path, threshold: float, object_: Bools) -> None:
+    series = write_series(tmp_path / "series")
+    path = write_segmentation(
+        tmp_path / "seg.dcm", series, [LIVER], kind="FRACTIONAL", fractional_type="PROBABILITY", fractions=(0.4, 0.6)
+    )
+    with pytest.raises(VolumeError, match=r"voxels with fractions, such as 0\.4.* give the threshold"):
+        on_image(str(path), series)
+    expected = object_.copy()
+    expected[0] = False
+    assert np.array_equal(on_image(str(path), series, threshold=threshold), expected)
+    mask = InitialMask.read(path, threshold=threshold).on_grid(Volume.read(series).geometry)
+    assert mask.packed.voxel_count == np.count_nonzero(expected)
+    with pytest.raises(VolumeError, match=r"has no voxel of segment 1 from 0\.7 on"):
+        on_image(str(path), series, threshold=0.7)
+
+
+def test_a_probability_of_0_and_1_is_a_mask(tmp_path: Path) -> None:
+    series = write_series(tmp_path / "series")
+    path = write_segmentation(
+        tmp_path / "seg.dcm", series, [LIVER], kind="FRACTIONAL", fractional_type="PROBABILITY", fractions=(0.0, 1.0)
+    )
+    assert np.array_equal(on_image(str(path), series), LIVER)
+
+
+@pytest.mark.parametrize("fraction", [0.495, 0.5])
+def test_a_voxel_that_is_filled_by_half_is_the_object(tmp_path: Path, fraction: float) -> None:
+    series = write_series(tmp_path / "series")
+    path = write_segmentation(tmp_path / "seg.dcm", series, [LIVER], kind="FRACTIONAL", fractions=(fraction, 1))
+    expected = LIVER.copy()
+    expected[1:] |= fraction >= 0.5
+    assert np.array_equal(on_image(str(path), series), expected)
+    assert np.array_equal(on_image(str(path), series, threshold=0.9), LIVER)
 
 
 def test_a_mask_of_another_image_is_refused(tmp_path: Path) -> None:
