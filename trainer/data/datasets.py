@@ -6,6 +6,7 @@ Medical Segmentation Decathlon: a folder with ``dataset.json`` that lists the pa
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +23,16 @@ from sixpoint.labels import whole_labels
 from sixpoint.regridding import reorder
 from sixpoint.volume import Volume, check_voxels
 
-__all__ = ["Case", "Dataset", "LabelledVolume", "Split", "read_case", "read_dataset", "split_cases"]
+__all__ = [
+    "Case",
+    "Dataset",
+    "LabelledVolume",
+    "Split",
+    "dataset_digest",
+    "read_case",
+    "read_dataset",
+    "split_cases",
+]
 
 _MODALITIES = {"MRI": "MR", "PET": "PT"}
 
@@ -141,6 +151,24 @@ def read_case(case: Case, labels: Mapping[int, str]) -> LabelledVolume:
         labels=image.geometry.orientation.to_canonical(numbers),
         geometry=image.geometry.canonical(),
     )
+
+
+def dataset_digest(dataset: Dataset) -> str:
+    """Compute the SHA-256 of a dataset: of the names of its cases, in their order, and the bytes of their files.
+
+    Raises:
+        DatasetError: A file cannot be read.
+    """
+    digest = hashlib.sha256()
+    for case in dataset.cases:
+        digest.update(f"{case.name}\n".encode())
+        for path in (case.image, case.label):
+            try:
+                with path.open("rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
+            except OSError as error:
+                raise DatasetError(f"case {case.name}: {path} cannot be read: {error.strerror}") from error
+    return digest.hexdigest()
 
 
 def split_cases(dataset: Dataset, *, seed: int, held_out_fraction: float = 0.2, held_out: Path | None = None) -> Split:
