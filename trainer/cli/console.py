@@ -13,10 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sixpoint.io.output_files import check_not_inputs
+from trainer.data.spec_files import read_spec
 from trainer.training.checkpoint import CHECKPOINT, SPEC
 from trainer.training.config import PretrainProgress
+from trainer.training.start import LICENCE_NOTE
 
-__all__ = ["check_run_folder", "describe_pretraining", "err", "progress_bar", "say"]
+__all__ = ["check_run_folder", "describe_pretraining", "err", "progress_bar", "say", "say_licence"]
 
 err = Console(stderr=True)
 _LOG_INTERVAL_S = 30.0
@@ -41,26 +43,35 @@ def say(text: str) -> None:
     err.print(text, highlight=False, soft_wrap=True)
 
 
+def say_licence(checkpoint: Path) -> None:
+    """Print the licence of a published checkpoint, and where it is unknown, why and how to state it."""
+    spec = read_spec(checkpoint.with_name(SPEC))
+    say(f"licence: {spec.licence}")
+    if spec.licence == "unknown" and (note := spec.provenance.get(LICENCE_NOTE)):
+        say(note)
+
+
 @contextlib.contextmanager
-def progress_bar() -> Iterator[Callable[[float, str], None]]:
-    """Show a progress bar, or, in a log file, a line from time to time.
+def progress_bar() -> Iterator[Callable[[float, str, str], None]]:
+    """Show a progress bar, or, in a log file, a line from time to time and for each new stage.
 
     Yields:
-        Function that takes the finished part, 0 to 1, and a description of the state.
+        Function that takes the finished part, 0 to 1, the stage, and a description of the state.
     """
     percentage = TextColumn("{task.percentage:.1f} %")
     columns = (TextColumn("{task.description}"), BarColumn(), percentage, TimeElapsedColumn())
-    started, last_line = time.monotonic(), -math.inf
+    started, last_line, last_stage = time.monotonic(), -math.inf, ""
     # Of several processes, one per GPU, only the first writes to the terminal.
     with Progress(*columns, console=err, disable=os.environ.get("LOCAL_RANK", "0") != "0") as bar:
         task = bar.add_task("", total=1.0)
 
-        def update(fraction: float, description: str) -> None:
-            nonlocal last_line
+        def update(fraction: float, stage: str, description: str) -> None:
+            nonlocal last_line, last_stage
             now = time.monotonic()
             bar.update(task, completed=fraction, description=description)
-            if not err.is_terminal and (now - last_line >= _LOG_INTERVAL_S or fraction >= 1.0):
-                last_line = now
+            due = now - last_line >= _LOG_INTERVAL_S or fraction >= 1.0 or stage != last_stage
+            if not err.is_terminal and due:
+                last_line, last_stage = now, stage
                 say(f"{(now - started) / 60:6.1f} min {100 * fraction:5.1f} % {description}")
 
         yield update
@@ -68,6 +79,8 @@ def progress_bar() -> Iterator[Callable[[float, str], None]]:
 
 def describe_pretraining(progress: PretrainProgress) -> str:
     """Describe the state of a pre-training or fine-tuning run in one line."""
+    if progress.stage != "training":
+        return f"step {progress.step} {progress.stage}"
     speed = progress.samples_seen / max(progress.elapsed_s, 1e-6)
     line = f"step {progress.step} loss {progress.loss:.3f} {speed:.1f} samples/s"
     if (score := progress.score) is not None:

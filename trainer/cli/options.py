@@ -13,6 +13,8 @@ __all__ = [
     "AsJson",
     "Baselines",
     "Groups",
+    "Init",
+    "Licence",
     "Limit",
     "Model",
     "Output",
@@ -28,7 +30,27 @@ ANNOTATION_SPEC = _SPECS / "annotation.yaml"
 SEGMENTATION_SPEC = _SPECS / "segmentation.yaml"
 
 RunFolder = Annotated[Path, typer.Argument(file_okay=False, help="Folder of the run. A run in it is resumed.")]
-Spec = Annotated[Path, typer.Option("--spec", exists=True, dir_okay=False, help="Spec of the model.")]
+Spec = Annotated[
+    Path,
+    typer.Option(
+        "--spec", exists=True, dir_okay=False, help="Spec of the model.", show_default="the trainer's annotation.yaml"
+    ),
+]
+Init = Annotated[
+    str | None,
+    typer.Option(
+        help="Weights to start from: a checkpoint, the folder of a run, an ONNX file, or a model's folder (its newest "
+        "version), version folder or name in model_repository.",
+        show_default="random weights",
+        metavar="PATH|NAME",
+    ),
+]
+Licence = Annotated[
+    str,
+    typer.Option(
+        help='Licence of the data, as "CC-BY-4.0".', show_default="dataset.json's; else unknown", metavar="NAME"
+    ),
+]
 
 # Options of an evaluation.
 Output = Annotated[

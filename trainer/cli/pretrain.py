@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from trainer.cli.console import check_run_folder, describe_pretraining, progress_bar, say
-from trainer.cli.options import ANNOTATION_SPEC, RunFolder, Spec
+from trainer.cli.console import check_run_folder, describe_pretraining, progress_bar, say, say_licence
+from trainer.cli.options import ANNOTATION_SPEC, Init, Licence, RunFolder, Spec
 from trainer.data.dataloader import LabelledCases
 from trainer.data.datasets import read_dataset
 from trainer.data.spec_files import read_spec
 from trainer.training import pretrain as training
 from trainer.training.checkpoint import SPEC
 from trainer.training.config import Device, PretrainConfig
+from trainer.training.start import resolve_start
 
 __all__ = ["pretrain"]
 
@@ -22,7 +24,7 @@ __all__ = ["pretrain"]
 def pretrain(
     out: RunFolder,
     spec: Spec = ANNOTATION_SPEC,
-    minutes: Annotated[float, typer.Option(min=0.01, help="Budget of training time.")] = 60.0,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Budget of minutes, set-up and validation included.")] = 60.0,
     steps: Annotated[int, typer.Option(min=1, help="Budget of steps.")] = 1_000_000,
     rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1.5e-3,
     seed: Annotated[int, typer.Option(help="Seed of scenes, samples and weights.")] = 1,
@@ -33,19 +35,21 @@ def pretrain(
         typer.Option(min=0, help="Processes that make samples.", show_default="1; with a GPU, all cores but one"),
     ] = None,
     device: Annotated[Device, typer.Option(help="Where to compute; auto: on a GPU if there is one.")] = Device.AUTO,
-    init: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="Checkpoint to start from, spec.yaml beside it.")
-    ] = None,
+    init: Init = None,
     data: Annotated[
         Path | None,
         typer.Option(exists=True, file_okay=False, help="Labelled images to mix in; same folder as train's."),
     ] = None,
     share: Annotated[float, typer.Option(min=0, max=1, help="Fraction of the crops that are from --data.")] = 0.25,
+    licence: Licence = "",
     half: Annotated[bool, typer.Option(help="Compute in bfloat16: faster on processors with AMX only.")] = False,
     compiled: Annotated[bool, typer.Option("--compile", help="Compile the network with torch.compile.")] = False,
 ) -> None:
     """Train the annotation network on synthetic scenes; write checkpoint.pt and spec.yaml."""
-    check_run_folder(out, spec, init, data)
+    started = time.monotonic()
+    weights = resolve_start(init) if init else None
+    check_run_folder(out, spec, weights, data)
+    dataset = read_dataset(data) if data else None
     config = PretrainConfig(
         spec=read_spec(spec),
         out=out,
@@ -57,14 +61,19 @@ def pretrain(
         sizes=((48, 2 * batch), (64, batch)),
         workers=workers,
         device=device,
-        init=init,
-        labelled=LabelledCases(read_dataset(data).cases, share) if data else LabelledCases(),
+        init=weights,
+        labelled=LabelledCases(dataset.cases, share) if dataset else LabelledCases(),
+        dataset=dataset,
+        licence=licence,
         bfloat16=half,
         compiled=compiled,
     )
     with progress_bar() as update:
-        update(0.0, "first samples")
+        update(0.0, "set-up", "first samples")
         checkpoint = training.pretrain(
-            config, report=lambda progress: update(progress.fraction, describe_pretraining(progress))
+            config,
+            report=lambda progress: update(progress.fraction, progress.stage, describe_pretraining(progress)),
+            started=started,
         )
     say(f"wrote {checkpoint} and {SPEC} beside it")
+    say_licence(checkpoint)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+import time
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from sixpoint.errors import InvalidArgument
 from sixpoint.model_spec import ModelSpec, Task
-from trainer.cli.console import check_run_folder, describe_pretraining, progress_bar, say
-from trainer.cli.options import ANNOTATION_SPEC, SEGMENTATION_SPEC, RunFolder
+from trainer.cli.console import check_run_folder, describe_pretraining, progress_bar, say, say_licence
+from trainer.cli.options import ANNOTATION_SPEC, SEGMENTATION_SPEC, Init, Licence, RunFolder
 from trainer.data.spec_files import read_spec_mapping
 from trainer.training.checkpoint import SPEC
 from trainer.training.config import ComputePrecision, FinetuneConfig, TrainConfig, TrainProgress
 from trainer.training.finetune import finetune
+from trainer.training.start import StartFile, find_start, resolve_start
 
 __all__ = ["train"]
 
@@ -25,12 +29,14 @@ Spec = Annotated[
     Path | None,
     typer.Option(dir_okay=False, exists=True, help="Spec of the model; what it leaves open follows from the data."),
 ]
-Init = Annotated[Path | None, typer.Option(dir_okay=False, exists=True, help="Checkpoint to start from.")]
 HeldOut = Annotated[
     Path | None, typer.Option(dir_okay=False, exists=True, help="File with the cases to hold out, one name a line.")
 ]
 Fraction = Annotated[float, typer.Option(min=0, max=1, help="Fraction of the cases to hold out, drawn by the seed.")]
-Minutes = Annotated[float, typer.Option(min=0.01, help="Budget of training time.", show_default="none")]
+Minutes = Annotated[
+    float,
+    typer.Option(min=0.01, help="Budget of minutes, set-up and validation included.", show_default="none"),
+]
 Rate = Annotated[
     float | None, typer.Option(help="Peak learning rate.", show_default="2e-3; annotation 1.5e-3, from init 3e-4")
 ]
@@ -53,7 +59,6 @@ Precision = Annotated[
     ComputePrecision | None, typer.Option(help="Number format to compute in.", show_default="fastest on the device")
 ]
 Devices = Annotated[str, typer.Option(help="Number of GPUs to use; without a GPU, the CPU is used.")]
-Licence = Annotated[str, typer.Option(help="Licence of the data, where dataset.json does not name it.")]
 
 
 def train(
@@ -83,19 +88,22 @@ def train(
     For annotation, batch, patience, every, mirror, precision and devices have no effect: the values of pretrain are
     used, and a GPU if there is one.
     """
-    check_run_folder(out, data, spec, init, held_out)
+    started = time.monotonic()
+    weights = resolve_start(init) if init else None
+    check_run_folder(out, data, spec, weights, held_out)
+    start = find_start(weights) if weights else None
     annotation = task is Task.ANNOTATION
     config = TrainConfig(
         data=data,
         out=out,
-        template=read_spec_mapping(spec or _default_spec(task, init)),
-        init=init,
+        template=read_spec_mapping(spec) if spec else _default_template(task, start),
+        init=weights,
         held_out=held_out,
         held_out_fraction=fraction,
         steps=steps,
         minutes=minutes,
         batch_size=batch,
-        learning_rate=rate or _default_rate(task, init),
+        learning_rate=_default_rate(task, start) if rate is None else rate,
         seed=seed,
         mirror=mirror,
         validation_interval=every,
@@ -106,23 +114,37 @@ def train(
         devices=devices,
         licence=licence,
     )
-    checkpoint = _finetune(config, workers=workers) if annotation else _train_segmentation(config)
+    run = partial(_finetune, workers=workers) if annotation else _train_segmentation
+    checkpoint = run(config, started=started)
     say(f"wrote {checkpoint}; next: exporter export {checkpoint}")
+    say_licence(checkpoint)
 
 
-def _default_spec(task: Task, init: Path | None) -> Path:
-    if task is Task.SEGMENTATION:
-        return SEGMENTATION_SPEC
-    return init.with_name(SPEC) if init else ANNOTATION_SPEC
+def _default_template(task: Task, start: StartFile | None) -> dict[str, Any]:
+    """Return what describes the network where no spec is given: the weights' own spec, else the trainer's."""
+    if task is Task.ANNOTATION:
+        if start is None:
+            return read_spec_mapping(ANNOTATION_SPEC)
+        if start.spec is None:
+            raise InvalidArgument(f"nothing describes {start.file}: give its spec by --spec, or put {SPEC} beside it")
+        return start.spec.model_dump(mode="json")
+    if start is None or start.spec is None:
+        return read_spec_mapping(SEGMENTATION_SPEC)
+    # Labels, modality and title follow from the data; what the network sees and how it computes stay as they were.
+    whole = start.spec.model_dump(mode="json")
+    template = {name: whole[name] for name in ("task", "prompts", "patch", "input", "output", "network")}
+    if start.spec.network is not None and start.spec.network.name == "DynUNet":
+        template["network"]["arguments"].pop("out_channels", None)
+    return template
 
 
-def _default_rate(task: Task, init: Path | None) -> float:
+def _default_rate(task: Task, start: StartFile | None) -> float:
     if task is Task.SEGMENTATION:
         return 2e-3
-    return 3e-4 if init else 1.5e-3
+    return 3e-4 if start else 1.5e-3
 
 
-def _finetune(options: TrainConfig, *, workers: int | None) -> Path:
+def _finetune(options: TrainConfig, *, workers: int | None, started: float) -> Path:
     config = FinetuneConfig(
         data=options.data,
         out=options.out,
@@ -139,10 +161,15 @@ def _finetune(options: TrainConfig, *, workers: int | None) -> Path:
         workers=workers,
     )
     with progress_bar() as update:
-        return finetune(config, report=lambda progress: update(progress.fraction, describe_pretraining(progress)))
+        update(0.0, "set-up", "reading images")
+        return finetune(
+            config,
+            report=lambda progress: update(progress.fraction, progress.stage, describe_pretraining(progress)),
+            started=started,
+        )
 
 
-def _train_segmentation(config: TrainConfig) -> Path:
+def _train_segmentation(config: TrainConfig, *, started: float) -> Path:
     # MONAI's transforms and Lightning take long to import.
     from trainer.training.train import train
 
@@ -151,7 +178,7 @@ def _train_segmentation(config: TrainConfig) -> Path:
         if progress.stage == "training":
             line = f"step {progress.step} loss {progress.loss:.3f}"
             line += "".join(f" {name.replace('_', ' ', 1)} {value:.3f}" for name, value in progress.dice.items())
-        update(progress.fraction, line)
+        update(progress.fraction, progress.stage, line)
 
     with progress_bar() as update:
-        return train(config, report=report)
+        return train(config, report=report, started=started)

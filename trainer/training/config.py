@@ -15,6 +15,7 @@ from sixpoint.errors import InvalidArgument
 from sixpoint.model_spec import ModelSpec
 from trainer.data.crop_pool import SCENE_EDGE
 from trainer.data.dataloader import LabelledCases
+from trainer.data.datasets import Dataset
 from trainer.training.validation import ValidationScore
 
 __all__ = [
@@ -68,7 +69,8 @@ class PretrainConfig:
     Attributes:
         spec: Spec of the network, with ROI and channels.
         out: Folder of the run, for checkpoints and metrics.
-        minutes: Budget of training time, earlier parts of a resumed run included. The learning rate follows it.
+        minutes: Budget of time, with set-up, validation and the earlier parts of a resumed run. The learning rate
+            follows it.
         steps: Budget of steps. Training ends with whichever budget is spent first.
         learning_rate: Peak learning rate.
         seed: Seed of scenes, samples and weights.
@@ -86,8 +88,11 @@ class PretrainConfig:
         validation_scenes: Number of scenes that the validation set is drawn from.
         scene_edge: Edge of a scene, in voxels.
         save_interval_s: Seconds between two saves. Every fifth save comes with a validation.
-        init: Checkpoint to start from, with its spec beside it. None: random weights.
+        init: Weights to start from: a checkpoint with its spec beside it, an ONNX file, or the folder of a run, a model
+            or a version. None: random weights.
         labelled: Labelled images to mix in.
+        dataset: Dataset that ``labelled`` and ``held_out`` are of, for licence and provenance. None: no images.
+        licence: Licence of the data, where the dataset does not name it.
         held_out: Labelled images to validate on, in place of scenes. With them, only the best checkpoint is published.
         click_probability: Probability of another round with a correcting click after each round, up to
             :data:`MAX_ROUNDS` rounds.
@@ -114,6 +119,8 @@ class PretrainConfig:
     save_interval_s: float = 120.0
     init: Path | None = None
     labelled: LabelledCases = field(default_factory=LabelledCases)
+    dataset: Dataset | None = None
+    licence: str = ""
     held_out: LabelledCases = field(default_factory=LabelledCases)
     click_probability: float = 0.65
     compiled: bool = False
@@ -121,15 +128,16 @@ class PretrainConfig:
 
 @dataclass(frozen=True)
 class PretrainProgress:
-    """State of a pre-training run after a step.
+    """State of a pre-training run, after a step or before a validation.
 
     Attributes:
         step: Number of steps taken.
         samples_seen: Number of samples trained on.
-        elapsed_s: Seconds of training, earlier parts of a resumed run included.
+        elapsed_s: Seconds of the run, earlier parts of a resumed run included.
         fraction: Spent part of the budget, 0 to 1.
         loss: Running mean of the loss.
         score: Score of the last validation, if there was one.
+        stage: What the run is doing: ``training`` or ``validating``.
     """
 
     step: int
@@ -138,6 +146,7 @@ class PretrainProgress:
     fraction: float
     loss: float
     score: ValidationScore | None
+    stage: str = "training"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,11 +157,11 @@ class FinetuneConfig:
         data: Folder of the dataset.
         out: Folder of the run.
         spec: Spec of the network, with ROI and channels.
-        init: Checkpoint to start from, with its spec beside it. None: random weights.
+        init: Weights to start from, as in :class:`PretrainConfig`. None: random weights.
         held_out: File with the names of the cases to hold out. None: they are drawn by the seed.
         held_out_fraction: Fraction of the cases to hold out when they are drawn.
         steps: Budget of steps.
-        minutes: Budget of training time, earlier parts of a resumed run included.
+        minutes: Budget of time, with set-up, validation and the earlier parts of a resumed run.
         learning_rate: Peak learning rate.
         seed: Seed of split, samples and weights.
         threads: Number of threads of the network.
@@ -186,11 +195,11 @@ class TrainConfig:
         data: Folder of the dataset.
         out: Folder of the run.
         template: Segmentation spec as a YAML reader returns it. What it leaves open follows from the dataset.
-        init: Checkpoint to start from. Tensors that do not fit (another number of labels) start at random.
+        init: Weights to start from, as in :class:`PretrainConfig`. Tensors of another number of labels start at random.
         held_out: File with the names of the cases to hold out. None: they are drawn by the seed.
         held_out_fraction: Fraction of the cases to hold out when they are drawn.
         steps: Budget of steps.
-        minutes: Budget of training time, earlier parts of a resumed run included.
+        minutes: Budget of time, with set-up, validation and the earlier parts of a resumed run.
         batch_size: Number of patches per step and process.
         learning_rate: Peak learning rate.
         seed: Seed of split, patches and weights.
@@ -232,7 +241,7 @@ class TrainProgress:
     """State of a segmentation training run.
 
     Attributes:
-        stage: What the run is doing: ``reading``, ``preparing`` or ``training``.
+        stage: What the run is doing: ``reading``, ``preparing``, ``training`` or ``validating``.
         fraction: Finished part of that stage, 0 to 1.
         step: Number of steps taken.
         loss: Running mean of the loss.

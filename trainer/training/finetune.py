@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,12 +17,22 @@ from trainer.training.pretrain import check_folder, pretrain
 __all__ = ["finetune"]
 
 
-def finetune(config: FinetuneConfig, *, report: Callable[[PretrainProgress], None] = lambda _: None) -> Path:
+def finetune(
+    config: FinetuneConfig,
+    *,
+    report: Callable[[PretrainProgress], None] = lambda _: None,
+    started: float | None = None,
+) -> Path:
     """Train until the budget is spent, resuming the run in the folder if there is one.
 
     Args:
         config: Configuration of the run.
         report: Callback after every step.
+
+    Args:
+        config: Configuration of the run.
+        report: Callback after every step, and before every validation.
+        started: Time of :func:`time.monotonic` that the budget counts from; None: now.
 
     Returns:
         Path of the checkpoint with the best score on the held-out cases, with its spec beside it.
@@ -31,6 +42,7 @@ def finetune(config: FinetuneConfig, *, report: Callable[[PretrainProgress], Non
         ModelSpecError: The spec is not for annotation.
         FailedPrecondition: The folder holds another run.
     """
+    started = time.monotonic() if started is None else started
     if config.spec.task is not Task.ANNOTATION:
         raise ModelSpecError("the spec is not for annotation: expected task: annotation")
     dataset = read_dataset(config.data)
@@ -47,7 +59,7 @@ def finetune(config: FinetuneConfig, *, report: Callable[[PretrainProgress], Non
             raise DatasetError(f"{dataset.name} has no structure large enough to be outlined in the cases to {purpose}")
     config.out.mkdir(parents=True, exist_ok=True)
     write_split(split, out=config.out)
-    return pretrain(pretraining, report=report)
+    return pretrain(pretraining, report=report, started=started)
 
 
 def _pretrain_config(
@@ -55,8 +67,6 @@ def _pretrain_config(
 ) -> PretrainConfig:
     """Configure the pre-training loop for labelled images alone."""
     provenance = {
-        "dataset": dataset.name,
-        "data_licence": config.licence or dataset.licence or "unknown",
         "training_cases": str(len(training.cases)),
         "held_out_cases": str(len(held_out.cases)),
     }
@@ -80,4 +90,6 @@ def _pretrain_config(
         init=config.init,
         labelled=training,
         held_out=held_out,
+        dataset=dataset,
+        licence=config.licence,
     )

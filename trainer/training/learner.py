@@ -42,7 +42,7 @@ class Learner:
         identity: What must not change when the run is resumed, by the name used in errors.
         step: Number of steps taken.
         samples_seen: Number of samples trained on.
-        elapsed_s: Seconds of training, earlier parts of a resumed run included.
+        elapsed_s: Seconds of the run, with set-up, validation and the earlier parts of a resumed run.
         loss: Running mean of the loss.
         history: Step, samples, minutes and figures of each validation.
     """

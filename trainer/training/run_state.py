@@ -37,11 +37,12 @@ class RunState:
         average: Moving average of its weights: what is validated and published.
         identity: What must not change when the run is resumed, by the name used in errors.
         step: Number of steps taken.
-        elapsed_s: Seconds of training, earlier parts of a resumed run included.
+        elapsed_s: Seconds of the run, with set-up, validation and the earlier parts of a resumed run.
         loss: Running mean of the loss.
         best: Best mean Dice of a validation.
         stale: Number of validations since the best one.
         history: Step, minutes, loss and figures of each validation.
+        reserve_s: Seconds that the last validation of the run will take, kept free for it. Not stored.
     """
 
     network: nn.Module
@@ -54,12 +55,14 @@ class RunState:
     best: float = -1.0
     stale: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+    reserve_s: float = 0.0
 
     def budget_spent(self, config: TrainConfig) -> float:
         """Compute the spent part of the budget, 0 to 1; 1 when the patience is spent."""
         if self.stale >= config.patience:
             return 1.0
-        return min(1.0, max(self.elapsed_s / (60.0 * config.minutes), self.step / config.steps))
+        spent = (self.elapsed_s + self.reserve_s) / (60.0 * config.minutes)
+        return min(1.0, max(spent, self.step / config.steps))
 
     def dice(self) -> dict[str, float]:
         """Return the Dice figures of the last validation; empty before the first."""
@@ -105,10 +108,9 @@ class RunState:
         self.history.append({"step": self.step, "minutes": minutes, "loss": round(self.loss, 4), **rounded})
         return better
 
-    def publish(self, out: Path, spec: SegmentationSpec, *, provenance: Mapping[str, str]) -> None:
+    def publish(self, out: Path, spec: SegmentationSpec) -> None:
         """Write the averaged weights and their spec, with the figures of the last validation."""
-        changes = {"metrics": self.dice(), "provenance": {**spec.provenance, **provenance}}
-        publish(out, self.average.state, spec.model_copy(update=changes))
+        publish(out, self.average.state, spec.model_copy(update={"metrics": self.dice()}))
 
     def write_history(self, out: Path) -> None:
         """Write the history as ``metrics.json`` and ``curves.png``."""

@@ -6,7 +6,6 @@ and the step: an interrupted run ends with the same weights as an uninterrupted 
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import re
@@ -15,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import monai
 import torch
@@ -23,16 +22,17 @@ from lightning_fabric import Fabric
 from monai.losses.dice import DiceCELoss
 from torch import nn
 
+from sixpoint.model_spec import SegmentationSpec
 from trainer.data.cases import PreparedCase, cases_folder, prepare_cases
 from trainer.data.experiment import Experiment, prepare_experiment, write_split
 from trainer.data.patches import PatchBatch, PatchDataset, iterate_patches
-from trainer.training.checkpoint import CHECKPOINT, read_weights
+from trainer.training.checkpoint import CHECKPOINT
 from trainer.training.config import ComputePrecision, TrainConfig, TrainProgress
 from trainer.training.network import build_network
 from trainer.training.run_state import RunState
 from trainer.training.schedule import cosine_schedule
 from trainer.training.sliding_window import dice_per_label, segment_case
-from trainer.training.warm_start import load_matching
+from trainer.training.start import StartFile, describe_origin, find_start, load_matching
 from trainer.training.weight_average import WeightAverage
 
 __all__ = ["figure_names", "train"]
@@ -42,12 +42,13 @@ _LOG_INTERVAL = 20
 Report = Callable[[TrainProgress], None]
 
 
-def train(config: TrainConfig, *, report: Report = lambda _: None) -> Path:
+def train(config: TrainConfig, *, report: Report = lambda _: None, started: float | None = None) -> Path:
     """Train until the budget or the patience is spent, resuming the run in the folder if there is one.
 
     Args:
         config: Configuration of the run.
-        report: Callback after every step, and while cases are read.
+        report: Callback after every step, before every validation, and while cases are read.
+        started: Time of :func:`time.monotonic` that the budget counts from; None: now.
 
     Returns:
         Path of the best checkpoint, with its spec beside it.
@@ -56,8 +57,9 @@ def train(config: TrainConfig, *, report: Report = lambda _: None) -> Path:
         DatasetError: The dataset is unusable.
         ModelSpecError: The template is not a valid segmentation spec.
         FailedPrecondition: The folder holds another run.
-        InvalidArgument: ``init`` is not a checkpoint of such a network.
+        InvalidArgument: ``init`` is not a checkpoint or model of such a network.
     """
+    started = time.monotonic() if started is None else started
     config.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.threads)
     fabric = Fabric(devices=config.devices, precision=(config.precision or _fastest_precision()).value)
@@ -76,7 +78,7 @@ def train(config: TrainConfig, *, report: Report = lambda _: None) -> Path:
             workers=os.cpu_count() or 1,
             report=lambda fraction: report(TrainProgress("reading", fraction)),
         )
-    run = _Run(config, experiment, fabric, report)
+    run = _Run(config, experiment, fabric, report, started)
     if fabric.is_global_zero:
         write_split(experiment.split, out=config.out)
     if run.state.budget_spent(config) < 1.0:
@@ -100,7 +102,9 @@ def train(config: TrainConfig, *, report: Report = lambda _: None) -> Path:
 class _Run:
     """The training loop, in one of the processes that train together."""
 
-    def __init__(self, config: TrainConfig, experiment: Experiment, fabric: Fabric, report: Report) -> None:
+    def __init__(
+        self, config: TrainConfig, experiment: Experiment, fabric: Fabric, report: Report, started: float
+    ) -> None:
         self.config = config
         self.experiment = experiment
         self.spec = experiment.spec
@@ -108,8 +112,9 @@ class _Run:
         self.report = report
         torch.manual_seed(config.seed)
         network = _channels_last(build_network(self.spec))
-        if config.init is not None:
-            load_matching(network, read_weights(config.init), source=config.init)
+        self.start = find_start(config.init) if config.init else None
+        self.origin: dict[str, Any] | None = None
+        self.fresh = self._load(network, self.start) if self.start else ()
         optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=1e-4)
         self.model, self.stepper = fabric.setup(network, optimiser)
         identity = {
@@ -118,9 +123,11 @@ class _Run:
             "seed": config.seed,
             "batch size": config.batch_size,
             "mirroring": config.mirror,
+            "network to start from": self.start.sha256 if self.start else "",
         }
         self.state = RunState(network, optimiser, WeightAverage(network, decay=0.995), identity)
         self.state.resume(config.out, device=fabric.device)
+        self.clock_zero = started - self.state.elapsed_s
         self.loss_function = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
 
     def fit(self, cases: Mapping[str, PreparedCase]) -> None:
@@ -136,15 +143,17 @@ class _Run:
         )
         stream = iterate_patches(patches, first=state.step, last=config.steps, workers=config.workers)
         writer = SummaryWriter(config.out / "tensorboard", purge_step=state.step) if first else None
-        before, started = state.elapsed_s, time.monotonic()
-        saved = started
-        while (fraction := state.budget_spent(config)) < 1.0:
+        saved = time.monotonic()
+        self._tick()
+        if math.isfinite(config.minutes):
+            self._reserve_validation(held_out)
+        # However short the budget, a new run takes a step.
+        while (fraction := state.budget_spent(config)) < 1.0 or not state.step:
             learning_rate = cosine_schedule(
                 config.learning_rate, step=state.step, warm_up_steps=_WARM_UP_STEPS, fraction=fraction
             )
             scalars = {"loss": self._step(next(stream), learning_rate), "rate": learning_rate}
-            # All processes follow one clock. Otherwise one could stop while another waits for its next step forever.
-            state.elapsed_s = self.fabric.broadcast(before + time.monotonic() - started)
+            self._tick()
             validated = state.step % config.validation_interval == 0 or state.budget_spent(config) >= 1.0
             if validated:
                 scalars |= self._validate_and_publish(held_out)
@@ -160,13 +169,35 @@ class _Run:
 
     def _validate_and_publish(self, held_out: list[PreparedCase]) -> dict[str, float]:
         """Validate, and publish the weights if they are the best so far; return the figures."""
+        state = self.state
+        self.report(TrainProgress("validating", state.budget_spent(self.config), state.step, state.loss))
+        began = state.elapsed_s
         figures = self._validate(held_out)
+        self._tick()
+        state.reserve_s = state.elapsed_s - began
         best = self.state.record_validation(figures)
         if self.fabric.is_global_zero:
             if best:
-                self.state.publish(self.config.out, self.spec, provenance=self._provenance())
+                self.state.publish(self.config.out, self._published_spec())
             self.state.write_history(self.config.out)
         return figures
+
+    def _tick(self) -> None:
+        # All processes follow one clock. Otherwise one could stop while another waits for its next step forever.
+        self.state.elapsed_s = self.fabric.broadcast(time.monotonic() - self.clock_zero)
+
+    def _reserve_validation(self, held_out: list[PreparedCase]) -> None:
+        """Estimate how long a validation takes by that of the first case: the run must end with its budget."""
+        state, began = self.state, self.state.elapsed_s
+        self._validate(held_out[:1])
+        self._tick()
+        cases = sum(case.truth.size for case in held_out) / held_out[0].truth.size
+        state.reserve_s = (state.elapsed_s - began) * max(1.0, cases / self.fabric.world_size)
+
+    def _load(self, network: nn.Module, start: StartFile) -> tuple[str, ...]:
+        """Load the weights to start from; return the names of the tensors that start at random."""
+        labels = (start.spec.output_shape[0] if start.spec else None, self.spec.output_shape[0])
+        return load_matching(network, start.read(self.spec), source=start.file, labels=labels)
 
     def _step(self, batch: PatchBatch, learning_rate: float) -> float:
         """Take one step of the optimiser; return the loss of the batch."""
@@ -208,11 +239,12 @@ class _Run:
         means = {name: t / n for name, t, n in zip(figure_names(labels), total, cases, strict=True) if n}
         return {"dice": sum(means.values()) / len(means) if means else 0.0, **means}
 
-    def _provenance(self) -> dict[str, str]:
+    def _published_spec(self) -> SegmentationSpec:
         config, dataset, split = self.config, self.experiment.dataset, self.experiment.split
+        if self.origin is None:
+            self.origin = describe_origin(self.spec, start=self.start, dataset=dataset, licence=config.licence)
         provenance = {
-            "dataset": dataset.name,
-            "data_licence": config.licence or dataset.licence or "unknown",
+            **self.origin["provenance"],
             "training_cases": str(len(split.training)),
             "held_out_cases": str(len(split.validation)),
             "steps": str(self.state.step),
@@ -224,9 +256,9 @@ class _Run:
             "monai": monai.__version__,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        if config.init is not None:
-            provenance["started_from_sha256"] = hashlib.sha256(config.init.read_bytes()).hexdigest()
-        return provenance
+        if self.fresh:
+            provenance["started_at_random"] = ", ".join(self.fresh)
+        return self.spec.model_copy(update={"licence": self.origin["licence"], "provenance": provenance})
 
 
 def _channels_last(network: nn.Module) -> nn.Module:

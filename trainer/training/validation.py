@@ -92,6 +92,10 @@ class ValidationSet:
             varied.append(draw_sample(rng, crops[choice], spec, edge=spec.roi.size[0]))
         return cls(exact=tuple(exact), varied=tuple(varied))
 
+    def first(self, count: int) -> ValidationSet:
+        """Return the set of the first samples of each kind."""
+        return ValidationSet(exact=self.exact[:count], varied=self.varied[:count])
+
 
 def validate(
     network: nn.Module, samples: ValidationSet, *, interaction: InteractionChannels | None, bfloat16: bool

@@ -18,6 +18,7 @@ from trainer.cli import app
         (["train", "RUN", "--data", "DATA", "--task", "annotation", "--spec", "RUN/spec.yaml"], "spec.yaml"),
         (["train", "RUN", "--data", "RUN", "--task", "segmentation"], "checkpoint.pt"),
         (["pretrain", "RUN", "--init", "RUN/checkpoint.pt"], "checkpoint.pt"),
+        (["pretrain", "RUN", "--init", "RUN"], "checkpoint.pt"),
         (["pretrain", "RUN", "--spec", "RUN/spec.yaml"], "spec.yaml"),
         (["samples", "RUN/spec.yaml", "--spec", "RUN/spec.yaml"], "spec.yaml"),
         (["evaluate", "DATA", "--output", "DATA"], "evaluation.json"),

@@ -16,7 +16,7 @@ from trainer.data.spec_files import read_spec
 from trainer.simulation.interaction_rounds import Correction, InteractionChannels, find_corrections
 from trainer.simulation.simulated_user import ErrorClick
 from trainer.training.network import build_network
-from trainer.training.warm_start import adapt_weights, load_matching
+from trainer.training.start import adapt_weights, load_matching
 
 EDGE = 16
 

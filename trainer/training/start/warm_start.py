@@ -9,31 +9,33 @@ from torch import nn
 
 from sixpoint.errors import InvalidArgument
 from sixpoint.model_spec import Channel, ModelSpec
-from trainer.data.spec_files import read_spec
-from trainer.training.checkpoint import SPEC, read_weights
+from trainer.training.checkpoint import SPEC
 from trainer.training.network import build_network
+from trainer.training.start.find import StartFile
+from trainer.training.start.misfit import describe_misfit
 
 __all__ = ["adapt_weights", "load_matching", "start_network"]
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
-def start_network(spec: ModelSpec, checkpoint: Path | None) -> nn.Module:
-    """Build a spec's network, with the weights of a checkpoint if one is given.
+def start_network(spec: ModelSpec, start: StartFile | None) -> nn.Module:
+    """Build a spec's network, with the weights to start from if there are any.
 
     Args:
-        spec: Spec of the network. Its channels and widths may differ from those of the checkpoint.
-        checkpoint: Checkpoint with its spec beside it; None: random weights.
+        spec: Spec of the network. Its channels and widths may differ from those of the weights.
+        start: Weights to start from; None: random weights.
 
     Raises:
-        InvalidArgument: The file is not a checkpoint of such a network, or no spec lies beside it.
+        InvalidArgument: The weights are not of such a network, or no spec lies beside a checkpoint.
     """
     network = build_network(spec)
-    if checkpoint is not None:
-        weights, beside = read_weights(checkpoint), checkpoint.with_name(SPEC)
-        if not beside.exists():
-            raise InvalidArgument(f"{checkpoint} has no {SPEC} beside it: put the spec that it was trained with there")
-        load_matching(network, adapt_weights(weights, old=read_spec(beside), new=spec), source=checkpoint)
+    if start is not None:
+        weights = start.read(spec)
+        if start.spec is None and not start.is_onnx:
+            raise InvalidArgument(f"{start.file} has no {SPEC} beside it: put the spec that it was trained with there")
+        state = adapt_weights(weights, old=start.spec or spec, new=spec)
+        load_matching(network, state, source=start.file)
     return network
 
 
@@ -117,21 +119,37 @@ def _widen(
     return grown
 
 
-def load_matching(network: nn.Module, state: dict[str, torch.Tensor], *, source: Path) -> None:
-    """Load the weights whose names and shapes match. The others, e.g. for other labels, stay as initialised.
+def load_matching(
+    network: nn.Module, state: dict[str, torch.Tensor], *, source: Path, labels: tuple[int | None, int] | None = None
+) -> tuple[str, ...]:
+    """Load the weights of another network of the same kind; every tensor must fit.
 
     Args:
         network: Network to load into.
         state: State dict of the other network.
         source: File that the state came from, for errors.
+        labels: Channels of the other network's output (None: any) and of this one's. Tensors that differ by them alone
+            stay as initialised. None: every tensor must fit.
+
+    Returns:
+        Names of the tensors that stay as initialised.
 
     Raises:
-        InvalidArgument: Less than half of the network's tensors match.
+        InvalidArgument: A tensor does not fit. The error names it.
     """
     own = network.state_dict()
-    matching = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
-    if len(matching) <= len(own) // 2:
-        raise InvalidArgument(
-            f"{source} is of another network: {len(matching)} of {len(own)} tensors match, expected more than half"
-        )
-    network.load_state_dict({**own, **matching})
+    fresh = {name for name, value in state.items() if name in own and _differs_by_labels(value, own[name], labels)}
+    fitting = {name: value for name, value in state.items() if name not in fresh}
+    if misfit := describe_misfit({name: value for name, value in own.items() if name not in fresh}, fitting):
+        matching = sum(name in own and own[name].shape == value.shape for name, value in state.items())
+        raise InvalidArgument(f"{source} is of another network: {matching} of {len(own)} tensors match; {misfit}")
+    network.load_state_dict({**own, **fitting})
+    return tuple(sorted(fresh))
+
+
+def _differs_by_labels(old: torch.Tensor, new: torch.Tensor, labels: tuple[int | None, int] | None) -> bool:
+    if labels is None or old.dim() != new.dim():
+        return False
+    before, after = labels
+    differing = [pair for pair in zip(old.shape, new.shape, strict=True) if pair[0] != pair[1]]
+    return bool(differing) and all(a == (before or a) and b == after for a, b in differing)
