@@ -6,6 +6,7 @@ The SDK, and the library that gateway, exporter and trainer share. Patient coord
 
 from typing import TYPE_CHECKING
 
+from sixpoint import errors
 from sixpoint.client import (
     Answered,
     AsyncClient,
@@ -59,6 +60,7 @@ __all__ = [
     "Timeout",
     "Timings",
     "Volume",
+    "errors",
     "read_points",
 ]
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 
+from sixpoint.client._driver import Metadata
 from sixpoint.client._operations.client import ClientOperations, OpenedSession
 from sixpoint.client._operations.session import SessionOperations
 from sixpoint.client._retry import Retry, Timeout
 from sixpoint.client.models import SegmentInfo
+from sixpoint.geometry import Geometry
 from sixpoint.protocol import DEFAULT_SERVER, owner_to_metadata, resolve_target
+from sixpoint.volume import Volume
 
 __all__ = ["BaseClient", "BaseSession"]
 
@@ -30,10 +33,10 @@ class BaseClient:
     def __init__(
         self, target: str | None, *, timeout: Timeout, retry: Retry, owner: str | None, has_channel: bool
     ) -> None:
-        self.target = (target or DEFAULT_SERVER) if has_channel else resolve_target(target)
-        self.timeout = timeout
-        self.retry = retry
-        self.metadata = owner_to_metadata(os.environ.get("SIXPOINT_OWNER", "") if owner is None else owner)
+        self.target: str = (target or DEFAULT_SERVER) if has_channel else resolve_target(target)
+        self.timeout: Timeout = timeout
+        self.retry: Retry = retry
+        self.metadata: Metadata = owner_to_metadata(os.environ.get("SIXPOINT_OWNER", "") if owner is None else owner)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.target!r})"
@@ -50,10 +53,10 @@ class BaseSession:
 
     def __init__(self, client: ClientOperations, opened: OpenedSession, *, keep: bool) -> None:
         self._operations = SessionOperations(client, opened)
-        self.id = opened.info.id
-        self.geometry = opened.geometry
-        self.volume = opened.volume
-        self.keep = keep
+        self.id: str = opened.info.id
+        self.geometry: Geometry = opened.geometry
+        self.volume: Volume | None = opened.volume
+        self.keep: bool = keep
 
     @property
     def model(self) -> str:

@@ -46,10 +46,13 @@ class SessionState:
     """
 
     def __init__(self, info: SessionInfo, geometry: Geometry) -> None:
+        self.model: str
+        self.revision: int
+        self.segments: dict[int, SegmentInfo]
         self._geometry = geometry
         self._masks: dict[int, CachedMask] = {}
         self._last = 0
-        self.uncertain = False
+        self.uncertain: bool = False
         self.update(info)
 
     def update(self, info: SessionInfo) -> None:

@@ -58,7 +58,7 @@ class AsyncClient(BaseClient):
         channel: grpc.aio.Channel | None = None,
     ) -> None:
         super().__init__(target, timeout=timeout, retry=retry, owner=owner, has_channel=channel is not None)
-        self.channel = channel or grpc.aio.insecure_channel(self.target, options=CHANNEL_OPTIONS)
+        self.channel: grpc.aio.Channel = channel or grpc.aio.insecure_channel(self.target, options=CHANNEL_OPTIONS)
         stubs = Stubs(self.channel)
         self._operations = ClientOperations(stubs, timeout=timeout, retry=retry)
         self._driver = AsyncDriver(stubs, target=self.target, retry=retry, metadata=self.metadata)

@@ -58,7 +58,7 @@ class Client(BaseClient):
         channel: grpc.Channel | None = None,
     ) -> None:
         super().__init__(target, timeout=timeout, retry=retry, owner=owner, has_channel=channel is not None)
-        self.channel = channel or grpc.insecure_channel(self.target, options=CHANNEL_OPTIONS)
+        self.channel: grpc.Channel = channel or grpc.insecure_channel(self.target, options=CHANNEL_OPTIONS)
         stubs = Stubs(self.channel)
         self._operations = ClientOperations(stubs, timeout=timeout, retry=retry)
         self._driver = Driver(stubs, target=self.target, retry=retry, metadata=self.metadata)

@@ -57,6 +57,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # No values below 0: as HU they would be warned about, since the model is made for MR.
     array -= array.min()
     Volume(array, Geometry(size=(40, 40, 30))).write(folder / "hippocampus.nii.gz")
+    np.save(folder / "ct.npy", Volume.read(folder / "ct" / "image.nii.gz").array)
     return folder
 
 

@@ -15,12 +15,14 @@ from sixpoint.client._sansio import Call, Operation
 from sixpoint.client._session_state import SessionState
 from sixpoint.client.models import SessionInfo, StepInfo, read_session, read_step
 from sixpoint.errors import InternalError, PromptError
+from sixpoint.geometry import Geometry
 from sixpoint.labels import check_segment_number
 from sixpoint.mask import Mask
 from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask, Prompt
 from sixpoint.protocol import prompt_to_message
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import session_service_pb2 as session_pb
+from sixpoint.volume import Volume
 
 __all__ = ["ChangeRequest", "SessionOperations"]
 
@@ -59,11 +61,11 @@ class SessionOperations:
     """
 
     def __init__(self, client: ClientOperations, opened: OpenedSession) -> None:
-        self.client = client
-        self.id = opened.info.id
-        self.geometry = opened.geometry
-        self.volume = opened.volume
-        self.state = SessionState(opened.info, opened.geometry)
+        self.client: ClientOperations = client
+        self.id: str = opened.info.id
+        self.geometry: Geometry = opened.geometry
+        self.volume: Volume | None = opened.volume
+        self.state: SessionState = SessionState(opened.info, opened.geometry)
 
     def annotate(self, prompts: Sequence[Prompt], segment: int) -> Operation[Mask]:
         """Send prompts for a segment, and return its new mask."""

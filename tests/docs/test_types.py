@@ -1,0 +1,87 @@
+"""The Python of README and docs passes strict type checks, and so does the public interface of the SDK."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.docs.blocks import pages, read_blocks
+from tests.support.paths import ROOT
+
+# Generated code, whose stubs name no types of gRPC's contexts; and the commands, which are no interface for Python.
+UNTYPED = ("sixpoint.v1.", "sixpoint.cli.")
+
+pytestmark = pytest.mark.slow
+
+
+def needs(module: str) -> pytest.MarkDecorator:
+    missing = importlib.util.find_spec(module) is None
+    return pytest.mark.skipif(missing, reason=f"{module} is not installed: pip install -e '.[dev]'")
+
+
+def check(*command: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Path:
+    """A folder with one module for each page: its Python blocks, in a function, since they may await."""
+    for page in pages():
+        blocks = [textwrap.indent(block.text, "    ") for block in read_blocks(page) if block.language == "python"]
+        if blocks:
+            name = page.relative_to(ROOT).with_suffix("").as_posix().translate(str.maketrans("/-", "__"))
+            (tmp_path / f"{name}.py").write_text("async def page() -> None:\n" + "\n".join(blocks))
+    return tmp_path
+
+
+@needs("mypy")
+def test_the_samples_pass_mypy(samples: Path) -> None:
+    options = ("--strict", "--config-file=", "--follow-imports=silent", f"--cache-dir={samples / '.cache'}")
+    done = check("mypy", *options, ".", folder=samples, MYPYPATH=str(ROOT))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs("basedpyright")
+def test_the_samples_pass_pyright(samples: Path) -> None:
+    settings = {"typeCheckingMode": "strict", "extraPaths": [str(ROOT)]}
+    (samples / "pyrightconfig.json").write_text(json.dumps(settings))
+    done = check("basedpyright", "--pythonpath", sys.executable, folder=samples)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs("basedpyright")
+def test_the_public_interface_is_typed_in_whole(tmp_path: Path) -> None:
+    options = ("--verifytypes", "sixpoint", "--ignoreexternal", "--outputjson", "--pythonpath", sys.executable)
+    done = check("basedpyright", *options, folder=tmp_path)
+    symbols = json.loads(done.stdout)["typeCompleteness"]["symbols"]
+    assert len(symbols) > 1000
+    wanting = {symbol["name"] for symbol in symbols if symbol["isTypeAmbiguous"] or not symbol["isTypeKnown"]}
+    assert not sorted(name for name in wanting if not name.startswith(UNTYPED))
+
+
+@needs("mypy")
+def test_a_misspelt_frame_is_found_by_a_type_checker(tmp_path: Path) -> None:
+    (tmp_path / "sample.py").write_text(
+        "import sixpoint\n"
+        'sixpoint.Click((1, 2, 3), frame="lps")\n'
+        'sixpoint.Click((1, 2, 3), frame="scanner")\n'
+        "sixpoint.open_sesion\n"
+    )
+    options = ("--strict", "--config-file=", "--follow-imports=silent", f"--cache-dir={tmp_path / '.cache'}")
+    done = check("mypy", *options, "sample.py", folder=tmp_path, MYPYPATH=str(ROOT))
+    lines = [line.split(":")[1] for line in done.stdout.splitlines() if ": error:" in line]
+    assert lines == ["3", "4"], done.stdout
