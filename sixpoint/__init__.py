@@ -29,7 +29,7 @@ from sixpoint.mask import Mask, Timings
 from sixpoint.model_spec import ImplausibleImageWarning, ModelSpec
 from sixpoint.prompts import Box, Click, ExtremePoints, Frame, InitialMask, Prompt, read_points
 from sixpoint.segmentation import Segmentation
-from sixpoint.volume import Volume
+from sixpoint.volume import ImageWarning, Volume
 
 __all__ = [
     "Answered",
@@ -42,6 +42,7 @@ __all__ = [
     "Failed",
     "Frame",
     "Geometry",
+    "ImageWarning",
     "ImplausibleImageWarning",
     "InitialMask",
     "Mask",

@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -21,20 +20,18 @@ from sixpoint._typing import Array, Vector
 from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.io import IMAGE_SUFFIXES, is_dicom, itk_message, read_image, write_nifti
+from sixpoint.voxels import VOXEL_TYPES, check_voxels, supported_voxels, voxel_type_number
 
-__all__ = ["VOXEL_TYPES", "Volume", "check_suffix", "check_voxels", "image_digest", "write_image"]
-
-
-VOXEL_TYPES: dict[int, np.dtype[Any]] = {
-    1: np.dtype("<i1"),
-    2: np.dtype("<u1"),
-    3: np.dtype("<i2"),
-    4: np.dtype("<u2"),
-    5: np.dtype("<i4"),
-    6: np.dtype("<u4"),
-    7: np.dtype("<f4"),
-}
-"""Voxel types that are supported, by their number in ``sixpoint.v1.VoxelType``."""
+__all__ = [
+    "VOXEL_TYPES",
+    "ImageWarning",
+    "Volume",
+    "check_suffix",
+    "check_voxels",
+    "image_digest",
+    "voxel_type_number",
+    "write_image",
+]
 
 
 _NIFTI_HEADER_BYTES = 352
@@ -54,35 +51,8 @@ def image_digest(geometry: Geometry, array: Array) -> str:
     return digest.hexdigest()
 
 
-def voxel_type_number(dtype: np.dtype[Any]) -> int:
-    """The number of a dtype in ``sixpoint.v1.VoxelType``.
-
-    Raises:
-        VolumeError: Voxels of this dtype are not supported.
-    """
-    for number, supported in VOXEL_TYPES.items():
-        if supported == dtype:
-            return number
-    names = ", ".join(map(str, VOXEL_TYPES.values()))
-    raise VolumeError(f"voxels of type {dtype} are not supported; expected one of {names}")
-
-
-def check_voxels(array: Array) -> None:
-    """Refuse voxels that are NaN or infinite.
-
-    Raises:
-        VolumeError: There are such voxels; the message says how many.
-    """
-    if array.dtype.kind == "f":
-        # A sum takes a third of the time of isfinite; only a sum that is not finite needs a closer look.
-        with np.errstate(over="ignore", invalid="ignore"):
-            suspicious = not np.isfinite(array.sum(dtype=np.float64))
-        if suspicious:
-            wrong = int(array.size - np.count_nonzero(np.isfinite(array)))
-            if wrong:
-                raise VolumeError(
-                    f"the image has {wrong} voxels that are NaN or infinite; replace them before uploading"
-                )
+class ImageWarning(UserWarning):
+    """A file lacks something that a person should know about: :attr:`Volume.notes`, where the SDK reads the file."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -114,7 +84,7 @@ class Volume:
             raise VolumeError(f"a volume has three axes [z, y, x], got an array of shape {self.array.shape}")
         if self.array.shape != self.geometry.shape:
             raise VolumeError(f"the geometry says [z, y, x] = {self.geometry.shape}, the array is {self.array.shape}")
-        object.__setattr__(self, "array", _supported(self.array))
+        object.__setattr__(self, "array", supported_voxels(self.array))
 
     def __repr__(self) -> str:
         spacing = "x".join(f"{value:.4g}" for value in self.geometry.spacing)
@@ -293,20 +263,3 @@ def _check_whole(path: Path, *, voxel_bytes: int) -> None:
         return
     if size < _NIFTI_HEADER_BYTES + voxel_bytes:
         raise OSError("the file is truncated; check that the disk is not full")
-
-
-def _supported(array: Array) -> Array:
-    """Convert an array to a supported form: C order, little-endian, no type wider than 32 bits."""
-    if array.dtype.kind == "f" and array.dtype.itemsize in (2, 8):
-        array = array.astype("<f4")
-    elif array.dtype.kind in "iu" and array.dtype.itemsize == 8:
-        narrow = np.dtype("<i4") if array.dtype.kind == "i" else np.dtype("<u4")
-        limits = np.iinfo(narrow)
-        if array.size and (array.min() < limits.min or array.max() > limits.max):
-            raise VolumeError(f"voxels of type {array.dtype} are supported only while they fit into {narrow}")
-        array = array.astype(narrow)
-    elif array.dtype == np.bool_:
-        array = array.astype(np.uint8)
-    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    voxel_type_number(array.dtype)
-    return array

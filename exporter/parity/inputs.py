@@ -15,7 +15,7 @@ from sixpoint.model_spec import ModelSpec, SegmentationSpec
 from sixpoint.phantom import make_phantom
 from sixpoint.preprocessing import PromptGuidance, Roi, network_input, volume_input
 from sixpoint.prompts import ExtremePoints
-from sixpoint.volume import Volume
+from sixpoint.volume import Volume, check_voxels
 
 __all__ = ["ParityInputs", "network_inputs", "parity_inputs", "synthetic_batch"]
 
@@ -72,8 +72,12 @@ def parity_inputs(spec: ModelSpec, image: Volume | None = None) -> ParityInputs:
     Args:
         spec: Description of the model.
         image: The image; None: the phantom CT, with prompts for two of its organs.
+
+    Raises:
+        VolumeError: The image has voxels that are NaN or infinite.
     """
     if image is not None:
+        check_voxels(image.array)
         source, volume, prompts = "image", image, [_middle(image, fraction) for fraction in _FRACTIONS]
     else:
         phantom = make_phantom()

@@ -116,7 +116,11 @@ def annotate(
         upload = timedelta(seconds=time.perf_counter() - started)
         steps = [timed_step(session, prompt) for prompt in prompts]
     _write_files(steps, volume, output=output, preview=preview, session_id=session.id if keep else None)
-    facts = report(steps, image=image.name, upload=upload) | {"output": str(output), "warnings": doubts}
+    facts = report(steps, image=image.name, upload=upload) | {
+        "output": str(output),
+        "notes": volume.notes,
+        "warnings": doubts,
+    }
     if keep:
         facts["session"] = session.id
     if as_json:

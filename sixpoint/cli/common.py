@@ -21,7 +21,7 @@ from sixpoint import errors
 from sixpoint.client import Retry
 from sixpoint.io.output_files import check_not_inputs
 from sixpoint.label_files import check_labels_file
-from sixpoint.volume import Volume
+from sixpoint.volume import Volume, check_voxels
 
 __all__ = [
     "CLI_RETRY",
@@ -39,6 +39,7 @@ __all__ = [
     "check_outputs",
     "exit_code",
     "print_json",
+    "print_notes",
     "read_image",
     "upload_bar",
 ]
@@ -121,16 +122,26 @@ def read_image(image: Path, *, spacing: str, series: int | None) -> Volume:
 
     Raises:
         typer.BadParameter: The spacing is not three numbers.
-        VolumeError: The image cannot be read.
+        VolumeError: The image cannot be read, or has voxels that are NaN or infinite.
     """
     try:
         values = [float(part) for part in spacing.split(",")] if spacing else None
     except ValueError as error:
         raise typer.BadParameter(f"--spacing: expected X,Y,Z in mm, got {spacing!r}") from error
     volume = Volume.read(image, spacing=values, series=series)
-    for note in volume.notes:
-        sys.stderr.write(f"note: {note}\n")
+    try:
+        # Before anything is sent.
+        check_voxels(volume.array)
+    except errors.VolumeError as error:
+        raise errors.VolumeError(f"{image}: {error.message}") from error
+    print_notes(volume.notes)
     return volume
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Print to stderr what a person should know about a file."""
+    for note in notes:
+        sys.stderr.write(f"note: {note}\n")
 
 
 @contextmanager

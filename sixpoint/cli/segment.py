@@ -80,7 +80,7 @@ def segment(
     if preview:
         save_preview(render_preview(volume, (segmentation.labels > 0).astype(np.uint8)), preview)
     facts = _facts(segmentation, image=image.name, upload=uploaded - started, call=ended - uploaded)
-    facts |= {"output": str(output), "warnings": doubts}
+    facts |= {"output": str(output), "notes": volume.notes, "warnings": doubts}
     if as_json:
         print_json(facts)
     else:

@@ -26,6 +26,7 @@ from sixpoint.cli.common import (
     app,
     check_outputs,
     print_json,
+    print_notes,
     read_image,
 )
 from sixpoint.cli.prompts import (
@@ -119,7 +120,9 @@ def resume(
         Path | None, typer.Option("--output", "-o", help="Label map of all objects to write: .nii.gz, .nrrd, ...")
     ] = None,
     names: NamesOption = False,
-    image: Annotated[Path | None, typer.Option(help="The session's image; --preview needs it.")] = None,
+    image: Annotated[
+        Path | None, typer.Option(help="The session's image, whose header a NIfTI mask gets; --preview needs it.")
+    ] = None,
     preview: PreviewOption = None,
     spacing: SpacingOption = "",
     series: SeriesOption = None,
@@ -143,6 +146,7 @@ def resume(
     if preview and not image:
         raise typer.BadParameter("--preview needs --image")
     volume = read_image(image, spacing=spacing, series=series) if image else None
+    notes = volume.notes if volume else _notes_without_image(output)
     with Client(server, timeout=Timeout(call=timeout), retry=CLI_RETRY) as client:
         session = client.resume(session_id, volume)
         _check_steps(session, segment, reset=reset, undo=undo, redo=redo)
@@ -154,11 +158,12 @@ def resume(
         _change(session, segment, reset=reset, undo=undo, redo=redo, prompts=prompts)
         if output:
             session.save(output, names=names)
+            print_notes(() if volume else notes)
         if preview and session.volume is not None:
             steps = session.steps(segment=segment)
             in_force = tuple(prompt for step in steps if step.in_force for prompt in step.prompts)
             save_preview(draw_preview(session.volume, session.mask(segment=segment), in_force), preview)
-        _print_session(session, as_json=as_json, output=output, wide=wide)
+        _print_session(session, as_json=as_json, output=output, wide=wide, notes=notes)
 
 
 @app.command(cls=SessionCommand, epilog="Example: sixpoint close fqgwjm62dynp8sbxe3vkrhta5c")
@@ -196,13 +201,24 @@ def _change(session: Session, segment: int, *, reset: bool, undo: int, redo: int
         session.annotate(prompt, segment=segment)
 
 
-def _print_session(session: Session, *, as_json: bool, output: Path | None, wide: bool) -> None:
-    """Print the segments of a session with their volumes, and all steps."""
+def _notes_without_image(output: Path | None) -> tuple[str, ...]:
+    """Say what a NIfTI file lacks where the image is not at hand: the gateway does not store the image's header."""
+    if output is None or not output.name.endswith((".nii", ".nii.gz")):
+        return ()
+    return (
+        f"{output} has the position that the gateway stores, not the fields of the image's own header (qform, sform, "
+        "codes), by which other programs may place it elsewhere; --image FILE copies them",
+    )
+
+
+def _print_session(session: Session, *, as_json: bool, output: Path | None, wide: bool, notes: Sequence[str]) -> None:
+    """Print the segments of a session with their volumes, and all steps; the notes are for JSON only."""
     info, steps = session.refresh(), session.steps()
     volumes = {segment.number: round(session.mask(segment=segment.number).volume_ml, 2) for segment in info.segments}
     if as_json:
         written = {"output": str(output)} if output else {}
-        print_json(_session_facts(info) | {"volume_ml": volumes, "steps": [*map(_step_facts, steps)]} | written)
+        facts = {"volume_ml": volumes, "steps": [*map(_step_facts, steps)], "notes": notes}
+        print_json(_session_facts(info) | facts | written)
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("segment", "step", "prompts", "model", ""):

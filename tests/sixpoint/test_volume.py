@@ -262,6 +262,18 @@ def test_voxels_that_are_not_finite_are_counted(wrong: float) -> None:
         check_voxels(array)
 
 
+def test_an_image_of_nothing_but_nan_is_refused_as_such() -> None:
+    with pytest.raises(VolumeError, match="all voxels of the image are NaN or infinite, so there is nothing to see"):
+        check_voxels(np.full((3, 4, 5), np.nan, np.float32))
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_too_large_for_float32_are_refused_and_infinite_ones_stay() -> None:
+    assert np.isinf(on_unit_grid(np.full((2, 3, 4), np.inf)).array).all()
+    with pytest.raises(VolumeError, match="voxels of type float64 are supported only while they fit into float32"):
+        on_unit_grid(np.full((2, 3, 4), 1e39))
+
+
 def test_infinities_that_cancel_each_other_are_found() -> None:
     with pytest.raises(VolumeError, match="2 voxels"):
         check_voxels(np.array([[[np.inf, -np.inf, 0]]], np.float32))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -16,7 +17,7 @@ from sixpoint._typing import Array
 from sixpoint.client._sansio import Work
 from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
-from sixpoint.volume import Volume
+from sixpoint.volume import ImageWarning, Volume
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
@@ -52,7 +53,11 @@ def _load(image: object, spacing: Sequence[float] | None, geometry: Geometry | N
     if geometry is not None:
         raise VolumeError("geometry is for an array; every other image has its own: leave geometry out")
     if isinstance(image, str | os.PathLike):
-        return Volume.read(image, spacing=spacing)
+        volume = Volume.read(image, spacing=spacing)
+        # Here, since who reads a Volume himself has its notes. A text with a path is printed once for each file.
+        for note in volume.notes:
+            warnings.warn(note, ImageWarning, stacklevel=2)
+        return volume
     if spacing is not None:
         raise VolumeError(
             f"spacing is for an array or a file; the {type(image).__name__} has its own: leave spacing out"

@@ -15,7 +15,7 @@ from sixpoint.errors import ImageNotFound, SixpointError, UploadError
 from sixpoint.protocol import geometry_to_message
 from sixpoint.v1 import image_service_pb2 as image_pb
 from sixpoint.v1 import volume_pb2 as volume_pb
-from sixpoint.volume import Volume, voxel_type_number
+from sixpoint.volume import Volume, check_voxels, voxel_type_number
 
 __all__ = ["ProgressCallback", "upload", "upload_messages"]
 
@@ -41,8 +41,11 @@ def upload(
         timeout: Seconds to wait for calls and for the upload.
         retry: Policy for repeated attempts.
         progress: Called with the bytes sent so far and the bytes in all.
+
+    Raises:
+        VolumeError: Voxels are NaN or infinite.
     """
-    digest = yield from Work(lambda: volume.digest)
+    digest = yield from Work(lambda: _checked_digest(volume))
     try:
         yield from Call(stubs.images.GetImage, image_pb.GetImageRequest(digest=digest), timeout.call)
     except ImageNotFound:
@@ -102,6 +105,12 @@ def upload_messages(
         yield image_pb.UploadImageRequest(chunk=data[start : start + _CHUNK_BYTES].tobytes())
         if progress:
             progress(min(start + _CHUNK_BYTES, len(data)), len(data))
+
+
+def _checked_digest(volume: Volume) -> str:
+    """The digest of an image that the gateway will take; it would refuse NaN only after the upload."""
+    check_voxels(volume.array)
+    return volume.digest
 
 
 def _until_error(
