@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -56,11 +59,13 @@ def read_image(source: Path, *, spacing: Vector | None = None) -> ReadImage:
         VolumeError: When the file is missing, empty, damaged or of another kind, its header lacks or contradicts what
             places the image, or contradicts ``spacing``.
     """
-    if not source.exists():
+    status = _stat(source)
+    if status is None:
         raise VolumeError(f"no such file or folder: {source}")
-    if not source.is_file():
+    # To read a pipe that nobody writes to would never end.
+    if not stat.S_ISREG(status.st_mode):
         raise VolumeError(f"{source} is a device or a pipe, expected a file; write the image to a file first")
-    if not source.stat().st_size:
+    if not status.st_size:
         raise VolumeError(f"{source} is empty")
     if not source.name.lower().endswith(IMAGE_SUFFIXES):
         raise VolumeError(
@@ -98,16 +103,37 @@ def _quiet_itk() -> Iterator[None]:
 
 
 def is_dicom(source: Path) -> bool:
-    """Whether a path is a folder, or a file with DICOM's preamble."""
-    if source.is_dir():
-        return True
-    if not source.is_file() or source.name.lower().endswith(IMAGE_SUFFIXES):
+    """Whether a path is a folder, or a file with DICOM's preamble.
+
+    Raises:
+        VolumeError: The path cannot be looked at.
+    """
+    status = _stat(source)
+    if status is None or stat.S_ISDIR(status.st_mode):
+        return status is not None
+    if not stat.S_ISREG(status.st_mode) or source.name.lower().endswith(IMAGE_SUFFIXES):
         return False
     try:
         with source.open("rb") as file:
             return file.read(_DICOM_PREAMBLE_BYTES).endswith(b"DICM")
     except OSError:
         return False
+
+
+def _stat(source: Path) -> os.stat_result | None:
+    """What the system says about a path; None where nothing is there.
+
+    Raises:
+        VolumeError: It does not say, for example for want of permission.
+    """
+    try:
+        return source.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return None
+        raise VolumeError(f"{source} cannot be read: {error.strerror}") from error
 
 
 def itk_message(error: Exception) -> str:

@@ -95,11 +95,15 @@ def _is_compressed(source: Path) -> bool:
     """Whether a file is compressed.
 
     Raises:
-        VolumeError: It is not what its suffix says.
+        VolumeError: It is not what its suffix says, or without compression no NIfTI file either.
     """
     named = source.name.lower().endswith(".gz")
     with source.open("rb") as file:
-        compressed = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+        head = file.read(_HEADER_BYTES)
+    compressed = head.startswith(_GZIP_MAGIC)
+    if named and not compressed:
+        # Something else than NIfTI gets no advice to rename it.
+        parse_header(head, source)
     if compressed != named:
         what, name = ("", source.name + ".gz") if compressed else ("not ", source.stem)
         raise VolumeError(

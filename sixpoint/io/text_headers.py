@@ -57,6 +57,9 @@ _MILLIMETRES = {
 _UNKNOWN_UNITS = ("", "?", "???")
 # Kinds of a NRRD axis along which voxels lie; all others hold components.
 _SPATIAL_KINDS = ("domain", "space", "time", "???", "none")
+_KIND = re.compile(
+    r"\?\?\?|none|domain|space|time|list|point|stub|scalar|complex|quaternion|[\w-]*(vector|normal|gradient|color|matrix)"
+)
 _PATIENT_SPACES = ("left-posterior-superior", "right-anterior-superior", "left-anterior-superior", "lps", "ras", "las")
 
 
@@ -101,11 +104,15 @@ def check_nrrd(source: Path, *, spacing: Vector | None = None) -> NrrdHeader:
         match[1].strip().lower().replace(" ", ""): match[2].strip()
         for match in re.finditer(r"(?m)^([^#:=\r\n]+):(?!=)[ \t]*(.*?)\r?$", text)
     }
-    dimension, size = fields.get("dimension", "?"), fields.get("sizes", "").split()
+    if "dimension" not in fields:
+        raise VolumeError(f"{source}: its header is damaged: it gives no dimension; copy or download it again")
+    dimension, size = fields["dimension"], fields.get("sizes", "").split()
     space = fields.get("space", "").strip('"').lower()
     kinds = [kind.strip('"').lower() for kind in fields.get("kinds", "").split()]
     if any(kind == "time" and n != "1" for n, kind in zip(size, kinds, strict=False)) or space.endswith("-time"):
         raise VolumeError(f"{source}: one of its axes is time, expected a 3D image; take one point in time")
+    if unknown := next((kind for kind in kinds if not _KIND.fullmatch(kind)), None):
+        raise VolumeError(f"{source}: its header is damaged: it gives an axis the kind {unknown!r}, which is none")
     components = [int(n) for n, kind in zip(size, kinds, strict=False) if kind not in _SPATIAL_KINDS and n.isdigit()]
     if components:
         raise VolumeError(
@@ -142,7 +149,7 @@ def count_voxels(dimension: str, size: list[str], source: Path) -> int:
     if dimension != "3" and not (dimension == "4" and size[3:] == ["1"]):
         raise VolumeError(f"{source}: expected a 3D image, got a {dimension}D one of size ({', '.join(size)})")
     if len(size) != int(dimension) or not all(re.fullmatch("[0-9]{1,9}", n) and int(n) for n in size):
-        raise VolumeError(f"{source}: its header is damaged: it gives the size {' '.join(size)}")
+        raise VolumeError(f"{source}: its header is damaged: it gives the size {' '.join(size) or 'nothing'}")
     return math.prod(map(int, size))
 
 
