@@ -70,6 +70,12 @@ class Segmentation:
         parts = [*labels, self.geometry.size_text, model_text(self.model, self.model_version)]
         return f"Segmentation({', '.join(filter(None, parts))})"
 
+    def _repr_html_(self) -> str:
+        """The silhouette of all labels together, for notebooks."""
+        from sixpoint.preview import picture_html, render_silhouette
+
+        return picture_html(render_silhouette(self.labels, self.geometry), caption=repr(self))
+
     @property
     def names(self) -> dict[int, str]:
         """Names of the labels by number."""

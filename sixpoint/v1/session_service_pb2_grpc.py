@@ -79,7 +79,7 @@ class SessionServiceServicer(object):
     """
 
     def CreateSession(self, request, context):
-        """Opens a session on an uploaded image.
+        """Opens a session on an uploaded image. FAILED_PRECONDITION (TASK_NOT_SUPPORTED) if the model takes no prompts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -101,7 +101,8 @@ class SessionServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateSession(self, request, context):
-        """Changes a session's model for future prompts, or the names of its segments.
+        """Changes a session's model for future prompts, or the names of its segments. FAILED_PRECONDITION (TASK_NOT_SUPPORTED)
+        if the model takes no prompts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

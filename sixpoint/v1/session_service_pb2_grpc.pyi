@@ -36,7 +36,7 @@ class SessionServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SessionServiceAsyncStub: ...
     CreateSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.CreateSessionRequest, _session_service_pb2.CreateSessionResponse]
-    """Opens a session on an uploaded image."""
+    """Opens a session on an uploaded image. FAILED_PRECONDITION (TASK_NOT_SUPPORTED) if the model takes no prompts."""
     GetSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.GetSessionResponse]
     """Describes a session. NOT_FOUND has the reason SESSION_NOT_FOUND if it never existed, SESSION_EXPIRED if it expired."""
     ListSessions: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ListSessionsRequest, _session_service_pb2.ListSessionsResponse]
@@ -44,7 +44,9 @@ class SessionServiceStub:
     owners' sessions only the number is returned.
     """
     UpdateSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.UpdateSessionRequest, _session_service_pb2.UpdateSessionResponse]
-    """Changes a session's model for future prompts, or the names of its segments."""
+    """Changes a session's model for future prompts, or the names of its segments. FAILED_PRECONDITION (TASK_NOT_SUPPORTED)
+    if the model takes no prompts.
+    """
     ListSteps: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ListStepsRequest, _session_service_pb2.ListStepsResponse]
     """Lists the steps of a session, including undone steps that can be redone."""
     ForkSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ForkSessionRequest, _session_service_pb2.ForkSessionResponse]
@@ -60,7 +62,7 @@ class SessionServiceAsyncStub(SessionServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.CreateSessionRequest, _session_service_pb2.CreateSessionResponse]  # type: ignore[assignment]
-    """Opens a session on an uploaded image."""
+    """Opens a session on an uploaded image. FAILED_PRECONDITION (TASK_NOT_SUPPORTED) if the model takes no prompts."""
     GetSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.GetSessionResponse]  # type: ignore[assignment]
     """Describes a session. NOT_FOUND has the reason SESSION_NOT_FOUND if it never existed, SESSION_EXPIRED if it expired."""
     ListSessions: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListSessionsRequest, _session_service_pb2.ListSessionsResponse]  # type: ignore[assignment]
@@ -68,7 +70,9 @@ class SessionServiceAsyncStub(SessionServiceStub):
     owners' sessions only the number is returned.
     """
     UpdateSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.UpdateSessionRequest, _session_service_pb2.UpdateSessionResponse]  # type: ignore[assignment]
-    """Changes a session's model for future prompts, or the names of its segments."""
+    """Changes a session's model for future prompts, or the names of its segments. FAILED_PRECONDITION (TASK_NOT_SUPPORTED)
+    if the model takes no prompts.
+    """
     ListSteps: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListStepsRequest, _session_service_pb2.ListStepsResponse]  # type: ignore[assignment]
     """Lists the steps of a session, including undone steps that can be redone."""
     ForkSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ForkSessionRequest, _session_service_pb2.ForkSessionResponse]  # type: ignore[assignment]
@@ -87,7 +91,7 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_service_pb2.CreateSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.CreateSessionResponse, _abc.Awaitable[_session_service_pb2.CreateSessionResponse]]:
-        """Opens a session on an uploaded image."""
+        """Opens a session on an uploaded image. FAILED_PRECONDITION (TASK_NOT_SUPPORTED) if the model takes no prompts."""
 
     @_abc_1.abstractmethod
     def GetSession(
@@ -113,7 +117,9 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_service_pb2.UpdateSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.UpdateSessionResponse, _abc.Awaitable[_session_service_pb2.UpdateSessionResponse]]:
-        """Changes a session's model for future prompts, or the names of its segments."""
+        """Changes a session's model for future prompts, or the names of its segments. FAILED_PRECONDITION (TASK_NOT_SUPPORTED)
+        if the model takes no prompts.
+        """
 
     @_abc_1.abstractmethod
     def ListSteps(

@@ -61,7 +61,10 @@ def test_an_object_is_one_line(value: object, text: str) -> None:
 def test_a_segmentation_names_its_first_labels(count: int, text: str) -> None:
     packed = pack(blocks(voxels=10_000) > 0, (0, 0, 0))
     found = {name: LabelledMask(number, packed, None) for number, name in enumerate("abcdefg"[:count], 1)}
-    assert repr(Segmentation(found, GEOMETRY, "organs", "1")) == text
+    segmentation = Segmentation(found, GEOMETRY, "organs", "1")
+    assert repr(segmentation) == text
+    assert text in segmentation._repr_html_()
+    assert picture(segmentation._repr_html_()).size == (416, 144)
 
 
 def test_a_prompt_does_not_show_its_bits() -> None:
