@@ -73,13 +73,36 @@ Spec = Annotated[
 ModelName = Annotated[
     str, typer.Option(help="The model's name in Triton.", show_default="the folder's, or the bundle's")
 ]
-Spacing = Annotated[str, typer.Option(help="Spacing of the network's grid in mm, along the patient's x,y,z.")]
-Patch = Annotated[str, typer.Option(help="Size of a window in voxels, along the patient's x,y,z.")]
-Axes = Annotated[str, typer.Option(help="Directions of the network's axes, as RAS.")]
-Labels = Annotated[str, typer.Option(help="Names of labels 1, 2, ..., separated by commas.")]
-Licence = Annotated[str, typer.Option(help="Licence of the model, as Apache-2.0.")]
-Weights = Annotated[Path | None, typer.Option(help="File of weights to use in place of the bundle's.")]
-Ignore = Annotated[list[str] | None, typer.Option(help="Transform of a bundle to leave out; repeatable.")]
+_STATED = "what the source states"
+Spacing = Annotated[
+    str,
+    typer.Option(
+        help="Spacing of the network's grid in mm, along the patient's x,y,z.", metavar="X,Y,Z", show_default=_STATED
+    ),
+]
+Patch = Annotated[
+    str,
+    typer.Option(help="Size of a window in voxels, along the patient's x,y,z.", metavar="X,Y,Z", show_default=_STATED),
+]
+Axes = Annotated[
+    str,
+    typer.Option(
+        help="Directions of the network's axes, three of L or R, A or P, S or I, as RAS.", show_default=_STATED
+    ),
+]
+Labels = Annotated[
+    str, typer.Option(help="Names of labels 1, 2, ..., separated by commas.", metavar="NAMES", show_default=_STATED)
+]
+Licence = Annotated[
+    str, typer.Option(help="Licence of the model, as Apache-2.0.", show_default=f"{_STATED}, or unknown")
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(help="File of weights to use in place of the bundle's.", show_default="the bundle's"),
+]
+Ignore = Annotated[
+    list[str] | None, typer.Option(help="Transform of a bundle to leave out; repeatable.", show_default="none")
+]
 
 # Export and comparison
 
@@ -107,7 +130,8 @@ UseTensorRt = Annotated[
 Calibrate = Annotated[
     Path | None,
     typer.Option(
-        help="Folder of images to calibrate int8 on; for a model with prompts, images/ and labels/ with equal names."
+        help="Folder of images to calibrate int8 on; for a model with prompts, images/ and labels/ with equal names.",
+        show_default="none",
     ),
 ]
 LeastDice = Annotated[
@@ -143,7 +167,7 @@ Repository = Annotated[
 RepositoryFolder = Annotated[
     str,
     typer.Argument(
-        help="Triton's model repository, a folder.", metavar="[PATH]", envvar=REPOSITORY_VARIABLE, show_default=_SERVED
+        help="Triton's model repository, a folder.", metavar="PATH", envvar=REPOSITORY_VARIABLE, show_default=_SERVED
     ),
 ]
 TritonAddress = Annotated[

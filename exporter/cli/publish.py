@@ -24,6 +24,7 @@ EPILOG = """\b
 Examples:
   exporter publish runs/annotation/checkpoint.pt --triton 127.0.0.1:8001
   exporter publish runs/liver/checkpoint.pt --image ct.nii.gz --share 0.1 --triton 127.0.0.1:8001
+  exporter publish runs/liver/checkpoint.pt --force          # although its figures are worse
   exporter publish spleen_ct_segmentation.zip --precision fp16 --triton 127.0.0.1:8001
   exporter publish runs/annotation/checkpoint.pt --precision int8 --calibrate DATASET --triton 127.0.0.1:8001
   exporter publish runs/liver/checkpoint.pt --name liver-tensorrt --tensorrt plan --triton 127.0.0.1:8001

@@ -10,6 +10,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
 from exporter.cli.console import clear_errors, err, out
+from exporter.cli.options import AsJson
 
 __all__ = ["EPILOG", "pull"]
 
@@ -28,7 +29,7 @@ def pull(
     cache: Annotated[Path, typer.Option(envvar="SIXPOINT_MODEL_CACHE", help="Cache folder for models.")] = Path(
         "~/.cache/sixpoint/models"
     ),
-    sha256: Annotated[str, typer.Option(help="Expected SHA-256 of the file.")] = "",
+    sha256: Annotated[str, typer.Option(help="Expected SHA-256 of the file.", show_default="any")] = "",
     offline: Annotated[bool, typer.Option("--offline", help="Use the cache only.")] = False,
     ngc: Annotated[
         str, typer.Option(envvar="SIXPOINT_NGC_URL", help="URL of NGC or a mirror.")
@@ -37,7 +38,7 @@ def pull(
         str, typer.Option(envvar="SIXPOINT_HUGGING_FACE_URL", help="URL of the Hugging Face Hub or a mirror.")
     ] = "https://huggingface.co",
     only_path: Annotated[bool, typer.Option("--path", help="Print the path only.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Download a model into a cache folder, check it, and print its licence; none of its code runs."""
     with clear_errors():

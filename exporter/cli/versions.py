@@ -29,8 +29,14 @@ if TYPE_CHECKING:
 __all__ = ["EPILOGS", "diff", "promote", "remove", "rollback", "versions"]
 
 EPILOGS = {
-    "versions": "Example: exporter versions liver --json",
-    "rollback": "Example: exporter rollback liver --to 3 --triton 127.0.0.1:8001",
+    "versions": """\b
+Examples:
+  exporter versions liver
+  exporter versions liver --repository s3://models/production --json""",
+    "rollback": """\b
+Examples:
+  exporter rollback liver --triton 127.0.0.1:8001            the version that served before
+  exporter rollback liver --to 3 --triton 127.0.0.1:8001     version 3""",
     "promote": """\b
 Examples:
   exporter promote liver 4 --share 0.1 --triton 127.0.0.1:8001   a tenth of sessions get version 4
@@ -86,7 +92,7 @@ def rollback(
 def promote(
     name: Name,
     version: Number,
-    share: Annotated[float, typer.Option(help="Share of sessions, 0 to 1; 1 makes the version the serving one.")],
+    share: Annotated[float, typer.Option(help="Share of sessions, 0 (none) to 1 (all: it serves).")],
     repository: Repository = "",
     triton: TritonAddress = None,
     force: Force = False,

@@ -18,10 +18,13 @@ app = typer.Typer(
     help="Train and evaluate sixpoint's networks.",
     pretty_exceptions_enable=False,
 )
-app.command()(pretrain.pretrain)
+app.command(epilog="Example: trainer pretrain runs/annotation --minutes 60")(pretrain.pretrain)
 app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
-app.command()(train.train)
-app.command()(samples.samples)
+app.command(
+    epilog="Examples: trainer train runs/hippocampus --data Task04_Hippocampus --task segmentation --minutes 45. "
+    "trainer train runs/mine --data Task09_Spleen --task annotation --init runs/annotation/checkpoint.pt."
+)(train.train)
+app.command(epilog="Example: trainer samples out/samples.png --rows 4")(samples.samples)
 
 
 def main() -> None:
