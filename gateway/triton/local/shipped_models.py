@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ _VERSION_RECORD = "version.json"
 _RECORD = ".shipped.json"
 # The exporter removes leftovers with this prefix, and Triton ignores them.
 _TEMPORARY = ".tmp-"
+_POLL_SECONDS = 0.1
 
 
 class _Copied(BaseModel):
@@ -53,12 +55,13 @@ class _Copied(BaseModel):
     versions: tuple[int, ...]
 
 
-def update_models(shipped: Path, served: Path) -> list[str]:
+def update_models(shipped: Path, served: Path, *, wait: float = 10.0) -> list[str]:
     """Copy shipped models, and versions that are new among them, to the repository that Triton serves.
 
     Args:
         shipped: Model repository in the checkout; it may be missing once the copy exists.
         served: Model repository to serve; created if necessary.
+        wait: Seconds to wait for an exporter, or another gateway, that writes there.
 
     Returns:
         Notes for the operator about what was added.
@@ -75,9 +78,9 @@ def update_models(shipped: Path, served: Path) -> list[str]:
             "sixpoint's checkout, or set SIXPOINT_TRITON_MODEL_REPOSITORY"
         )
     served.mkdir(parents=True, exist_ok=True)
-    with _lock(served) as locked:
+    with _lock(served, wait=wait) as locked:
         if not locked:
-            return [f"an exporter is writing to {served}: new shipped versions are added at the next start"]
+            return [f"another process is writing to {served}: new shipped versions are added at the next start"]
         record, notes = _read_record(served), []
         for source in sorted(path for path in shipped.iterdir() if (path / _CONFIG).is_file()):
             notes += _update_model(source, served / source.name, record)
@@ -183,18 +186,24 @@ def _interface(config: Any) -> object:
 
 
 @contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[bool]:
-    """Hold the lock that the exporter holds while it writes; yields False if an exporter holds it."""
+def _lock(folder: Path, *, wait: float) -> Iterator[bool]:
+    """Hold the lock that the exporter holds while it writes; yields False if another process holds it for too long."""
     descriptor = os.open(folder, os.O_RDONLY)
+    end = time.monotonic() + wait
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        while not (locked := _try_lock(descriptor)) and time.monotonic() < end:
+            time.sleep(_POLL_SECONDS)
+        yield locked
     finally:
         os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _read_record(served: Path) -> dict[str, _Copied]:
@@ -224,4 +233,5 @@ def _versions(folder: Path) -> list[int]:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """Return the SHA-256 of a file; empty if it is missing."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""

@@ -158,6 +158,14 @@ def test_a_lost_record_copies_nothing_twice(shipped: Path, served: Path) -> None
     assert versions(served) == ["1"]
 
 
+def test_a_copy_without_config_is_left_alone(shipped: Path, served: Path) -> None:
+    update_models(shipped, served)
+    (served / "organ" / "config.pbtxt").unlink()
+    ship(shipped, 2)
+    (note,) = update_models(shipped, served)
+    assert "a config cannot be read" in note
+
+
 def test_a_copy_needs_no_checkout(shipped: Path, served: Path) -> None:
     with pytest.raises(FailedPrecondition, match="there are no models: neither"):
         update_models(shipped / "none", served)
@@ -171,8 +179,8 @@ def test_an_exporter_at_work_is_left_alone(shipped: Path, served: Path) -> None:
     descriptor = os.open(served, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
-        (note,) = update_models(shipped, served)
+        (note,) = update_models(shipped, served, wait=0.2)
     finally:
         os.close(descriptor)
-    assert "an exporter is writing" in note
+    assert "another process is writing" in note
     assert versions(served) == ["1"]
