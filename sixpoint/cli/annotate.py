@@ -156,10 +156,12 @@ def draw_preview(volume: Volume, mask: Mask, prompts: Sequence[Prompt]) -> Image
     Args:
         volume: Image to draw.
         mask: Mask to outline.
-        prompts: Prompts whose points and clicks to mark, negative clicks in a colour of their own. The corners of boxes
-            and masks are no points that a person clicked.
+        prompts: Prompts in order, whose points and clicks to mark, negative clicks in a colour of their own. Those
+            before the last prompt that began an object belong to another object, and the corners of boxes and masks
+            are no points that a person clicked: they are not drawn.
     """
-    clicked = [prompt for prompt in prompts if isinstance(prompt, Click | ExtremePoints)]
+    begin = max((number for number, prompt in enumerate(prompts) if not isinstance(prompt, Click)), default=0)
+    clicked = [prompt for prompt in prompts[begin:] if isinstance(prompt, Click | ExtremePoints)]
     placed = [(prompt, prompt.to_index(volume.geometry)) for prompt in clicked]
     included = [index for prompt, index in placed if isinstance(prompt, ExtremePoints) or prompt.positive]
     excluded = [index[0] for prompt, index in placed if isinstance(prompt, Click) and not prompt.positive]

@@ -151,6 +151,19 @@ def test_a_picture_marks_only_what_was_clicked() -> None:
     assert not np.array_equal(pixels(draw_preview(volume, mask, [Click((15, 15, 15))])), bare)
 
 
+def test_a_picture_marks_only_the_prompts_of_its_object() -> None:
+    volume = noisy_volume()
+    array = np.zeros(volume.array.shape, np.uint8)
+    array[10:20, 10:20, 10:20] = 1
+    mask = Mask(array, volume.geometry)
+    points = ExtremePoints([(x, y, z) for x, y, z in POINTS])
+    earlier, click = Click((15, 15, 15)), Click((12, 12, 12), False)
+    for begin in (points, Box((5, 5, 5), (15, 15, 15)), InitialMask.of(mask)):
+        alone = pixels(draw_preview(volume, mask, [begin, click]))
+        assert np.array_equal(pixels(draw_preview(volume, mask, [points, earlier, begin, click])), alone)
+    assert not np.array_equal(pixels(draw_preview(volume, mask, [earlier, click])), alone)
+
+
 def pixels(picture: Image.Image) -> Any:
     return np.asarray(picture)
 
