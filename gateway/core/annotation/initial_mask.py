@@ -35,7 +35,15 @@ def sample_mask(extent: ObjectExtent, roi: Roi, *, size: Size) -> Counts:
 
 
 def merge_changes(
-    mask: Bools, lower: Size, counts: Counts, extent: ObjectExtent, *, roi: Roi, size: Size, threshold: float
+    mask: Bools,
+    lower: Size,
+    counts: Counts,
+    extent: ObjectExtent,
+    *,
+    roi: Roi,
+    size: Size,
+    threshold: float,
+    may_grow: bool,
 ) -> tuple[Bools, Size]:
     """Merge the changes of a prediction into the initial mask.
 
@@ -49,6 +57,7 @@ def merge_changes(
         roi: Region of interest.
         size: Size (x, y, z) of the canonical image.
         threshold: Smallest probability of the object's cells.
+        may_grow: Whether voxels outside the initial mask may be added: not while all clicks are negative.
 
     Returns:
         A mask of the voxels that the ROI covers, bool [z, y, x], and the index (x, y, z) of its first voxel.
@@ -68,7 +77,8 @@ def merge_changes(
             for a, b, edge, step, n in zip(low, high, roi.lower, roi.cell_size, roi.size, strict=True)
         ]
         inside = near[np.ix_(cells[2], cells[1], cells[0])]
-        result = np.where(inside, predicted, result)
+        # Beside what is removed, the coarse border of the prediction is not the fine one of the mask.
+        result = np.where(inside, predicted if may_grow else predicted & result, result)
     return result, low
 
 

@@ -27,7 +27,8 @@ def postprocess(
     """Correct a network's probabilities so that they respect the prompts.
 
     The prediction is not empty, changes only near the new clicks, has every clicked voxel on the side that its click
-    says, and keeps only components that a prompt touches.
+    says, and keeps only components that a prompt touches. If an initial mask started the object, negative clicks alone
+    raise no probability.
 
     Args:
         probabilities: Output of the network [z, y, x] on the ROI's grid: 255ths (uint8) or floating-point.
@@ -41,7 +42,11 @@ def postprocess(
     counts = _raise_faint_prediction(probabilities, threshold)
     if guidance.previous is not None:
         new = roi.normalise(clicks.points[len(clicks) - prompts.new_clicks :])
-        counts = limit_change_to_clicks(counts, quantise(guidance.previous), new, threshold=threshold, reach=reach)
+        previous = quantise(guidance.previous)
+        counts = limit_change_to_clicks(counts, previous, new, threshold=threshold, reach=reach)
+        if extent.mask is not None and not prompts.positive_new_clicks.any():
+            # A person brought this mask along: where they say only that it is too large, it grows nowhere else.
+            counts = np.minimum(counts, previous)
     counts = enforce_clicks(counts, clicks.voxels(size), clicks.positive, roi=roi, threshold=threshold)
     initial = None if extent.mask is None else sample_mask(extent, roi, size=size) >= threshold_count(threshold)
     counts = keep_touched_components(
@@ -86,7 +91,14 @@ def render_mask(
     )
     if prompts.extent.mask is not None:
         mask, lower = merge_changes(
-            mask, lower, prediction.probabilities, prompts.extent, roi=prediction.roi, size=size, threshold=threshold
+            mask,
+            lower,
+            prediction.probabilities,
+            prompts.extent,
+            roi=prediction.roi,
+            size=size,
+            threshold=threshold,
+            may_grow=bool(clicks.positive.any()),
         )
     upper = (lower[0] + mask.shape[2], lower[1] + mask.shape[1], lower[2] + mask.shape[0])
     for voxel, positive in zip(voxels, clicks.positive, strict=True):

@@ -113,6 +113,11 @@ class ObjectPrompts:
     clicks: Clicks
     new_clicks: int
 
+    @property
+    def positive_new_clicks(self) -> Bools:
+        """Whether each click that the last call added is positive."""
+        return self.clicks.positive[len(self.clicks) - self.new_clicks :]
+
 
 def read_prompts(prompts: Sequence[Prompt], *, geometry: Geometry) -> PromptBatch:
     """Check the prompts of one call, and convert them to canonical voxel indices.

@@ -49,3 +49,21 @@ async def test_a_mask_of_another_grid_or_none_is_refused(process: Process) -> No
         await process.annotate(session, InitialMask.of(np.ones((4, 4, 4))))
     with pytest.raises(errors.PromptError, match="empty"):
         InitialMask.of(np.zeros((4, 4, 4)))
+
+
+async def test_negative_clicks_alone_only_remove_voxels(process: Process) -> None:
+    session, mask = await process.open(), two_balls()
+    before = voxels((await process.annotate(session, InitialMask.of(mask))).mask) > 0
+    for point in ((12, 17, 16), (15, 19, 17), (13, 11, 16), (30, 17, 16)):
+        after = voxels((await process.annotate(session, Click(point, False))).mask) > 0
+        assert not (after & ~before).any()
+        assert np.count_nonzero(after) < np.count_nonzero(before)
+        before = after
+    grown = voxels((await process.annotate(session, Click((12, 17, 16)))).mask) > 0
+    assert grown[16, 17, 12]
+
+
+async def test_a_negative_click_beside_the_mask_adds_nothing(process: Process) -> None:
+    session, mask = await process.open(), two_balls()
+    answer = await process.annotate(session, InitialMask.of(mask), Click((20, 17, 16), False))
+    assert not (voxels(answer.mask).astype(bool) & ~mask).any()
