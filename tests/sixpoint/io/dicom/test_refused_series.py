@@ -100,12 +100,6 @@ def test_a_spacing_that_is_none_is_refused(tmp_path: Path, spacing: tuple[float,
         Volume.read(folder, spacing=spacing)
 
 
-def test_a_spacing_is_for_dicom_alone(tmp_path: Path) -> None:
-    Volume(VOXELS, GEOMETRY).write(tmp_path / "image.nrrd")
-    with pytest.raises(VolumeError, match="is no DICOM image"):
-        Volume.read(tmp_path / "image.nrrd", spacing=SPACING)
-
-
 # Slices that do not go together
 
 
