@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.observability.logs import LogFormat
 from gateway.triton.local.settings import LocalTritonSettings
 from sixpoint.local_repository import default_repository
 
@@ -30,6 +31,8 @@ class Settings(BaseSettings):
     """Whether tools such as grpcurl may ask which services and messages there are (gRPC reflection)."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Lowest severity that is logged."""
+    log_format: LogFormat = "auto"
+    """How the log is written to stderr: json (an object per line), text, or auto (text on a terminal, else json)."""
 
     state_folder: Path = Path("state")
     """Folder for images and sessions, unless the next three settings say otherwise."""

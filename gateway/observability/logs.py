@@ -1,4 +1,4 @@
-"""Log JSON lines to stderr, without any data of patients.
+"""Log to stderr, as JSON lines or as text for a person, without any data of patients.
 
 Only what the code names explicitly is logged: fixed messages, numbers, names of models, reasons of errors. The text of
 an exception may quote its data, so an unexpected exception is logged with its type and code lines only.
@@ -11,10 +11,15 @@ import logging
 import sys
 import traceback
 from datetime import UTC, datetime
+from typing import Literal
 
-__all__ = ["JsonFormatter", "configure"]
+__all__ = ["JsonFormatter", "LogFormat", "TextFormatter", "configure"]
+
+LogFormat = Literal["auto", "json", "text"]
+"""How records are written: as JSON, as text, or as text on a terminal and as JSON elsewhere."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_COLOURS = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "31"}
 
 
 class JsonFormatter(logging.Formatter):
@@ -28,20 +33,63 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
+        line.update(_extras(record))
         if record.exc_info and record.exc_info[0]:
-            frames = traceback.extract_tb(record.exc_info[2])
             line["exception"] = record.exc_info[0].__name__
-            line["frames"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+            line["frames"] = _frames(record)
         return json.dumps(line, default=str)
 
 
-def configure(level: str) -> None:
-    """Send all logs of this process to stderr, as JSON.
+class TextFormatter(logging.Formatter):
+    """Formats a record as one line for a person: local time, level, message, and the extras as name=value.
+
+    Args:
+        colour: Whether to colour levels other than INFO.
+    """
+
+    def __init__(self, *, colour: bool) -> None:
+        super().__init__()
+        self._colour = colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a record as one line, and as one more per code line of an exception."""
+        time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
+        level = f"{record.levelname:<7}"
+        if self._colour and record.levelname in _COLOURS:
+            level = f"\x1b[{_COLOURS[record.levelname]}m{level}\x1b[0m"
+        fields = [f"{key}={_text(value)}" for key, value in _extras(record).items()]
+        if record.exc_info and record.exc_info[0]:
+            fields.append(f"exception={record.exc_info[0].__name__}")
+            fields += [f"\n    {frame}" for frame in _frames(record)]
+        # A message of more than one line would look like several records.
+        message = " ".join(record.getMessage().splitlines())
+        return " ".join([f"{time} {level} {message}", *fields])
+
+
+def _extras(record: logging.LogRecord) -> dict[str, object]:
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+
+
+def _frames(record: logging.LogRecord) -> list[str]:
+    frames = traceback.extract_tb(record.exc_info[2]) if record.exc_info else []
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+
+
+def _text(value: object) -> str:
+    """A value as a person reads it; one with spaces or control characters, and an empty one, in quotes."""
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if text.isprintable() and text and " " not in text else json.dumps(text)
+
+
+def configure(level: str, log_format: LogFormat = "json") -> None:
+    """Send all logs of this process to stderr.
 
     Args:
         level: Name of the lowest severity to log.
+        log_format: How records are written.
     """
+    terminal = sys.stderr.isatty()
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
+    as_text = log_format == "text" or (log_format == "auto" and terminal)
+    handler.setFormatter(TextFormatter(colour=terminal) if as_text else JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
