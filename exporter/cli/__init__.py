@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -9,6 +10,8 @@ import typer
 from exporter.cli import export, publish, pull, tensorrt_job, tune, validate, versions
 from exporter.cli.console import err
 from sixpoint.cli.json_errors import JsonErrors
+from sixpoint.cli.version import VersionOption
+from sixpoint.environment import misspelt_variables
 
 # Commands import what they need when they run: PyTorch takes seconds to import, and --help should not.
 
@@ -26,7 +29,7 @@ app = typer.Typer(
 
 
 @app.callback()
-def _program() -> None:
+def _program(version: VersionOption = False) -> None:
     """Export trained models to Triton, and manage model repositories."""
 
 
@@ -42,6 +45,8 @@ app.command(epilog=tensorrt_job.EPILOG)(tensorrt_job.tensorrt_job)
 
 def main() -> None:
     """Run the command line."""
+    for sentence in misspelt_variables(os.environ):
+        err.print(f"warning: {sentence}", markup=False)
     try:
         app()
     except ModuleNotFoundError as error:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 import typer
 
 from sixpoint.cli import exit_code
 from sixpoint.cli.json_errors import JsonErrors
+from sixpoint.cli.version import VersionOption
+from sixpoint.environment import misspelt_variables
 from sixpoint.errors import SixpointError
 from trainer.cli import evaluate, pretrain, samples, train
-from trainer.cli.console import err
+from trainer.cli.console import err, say
 
 __all__ = ["app", "main"]
 
@@ -18,6 +22,13 @@ app = typer.Typer(
     help="Train and evaluate sixpoint's networks.",
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def _program(version: VersionOption = False) -> None:
+    """Train and evaluate sixpoint's networks."""
+
+
 app.command(epilog="Example: trainer pretrain runs/annotation --minutes 60")(pretrain.pretrain)
 app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command(
@@ -29,6 +40,8 @@ app.command(epilog="Example: trainer samples out/samples.png --rows 4")(samples.
 
 def main() -> None:
     """Run the command line. A SixpointError is printed as one line, without a traceback."""
+    for sentence in misspelt_variables(os.environ):
+        say(f"warning: {sentence}")
     try:
         app()
     except SixpointError as error:

@@ -1,0 +1,89 @@
+"""The environment variables that sixpoint reads, and a warning about those that are misspelt."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+__all__ = ["CLIENT_VARIABLES", "EXPORTER_VARIABLES", "GATEWAY_VARIABLES", "misspelt_variables"]
+
+_PREFIX = "SIXPOINT_"
+
+CLIENT_VARIABLES = frozenset({"SIXPOINT_OWNER", "SIXPOINT_SERVER"})
+"""Variables of the SDK and the command line ``sixpoint``."""
+
+EXPORTER_VARIABLES = frozenset({"SIXPOINT_HUGGING_FACE_URL", "SIXPOINT_MODEL_CACHE", "SIXPOINT_NGC_URL"})
+"""Variables of the command line ``exporter``."""
+
+GATEWAY_VARIABLES = frozenset(
+    {
+        "SIXPOINT_BLOBS_URL",
+        "SIXPOINT_CACHE_BYTES",
+        "SIXPOINT_CACHE_FOLDER",
+        "SIXPOINT_CALL_SECONDS",
+        "SIXPOINT_DATABASE_URL",
+        "SIXPOINT_DISK_BYTES",
+        "SIXPOINT_DRAIN_NOTICE_SECONDS",
+        "SIXPOINT_DRAIN_SECONDS",
+        "SIXPOINT_HOST",
+        "SIXPOINT_IMAGE_IDLE_SECONDS",
+        "SIXPOINT_IMAGE_MEMORY_BYTES",
+        "SIXPOINT_LOG_FORMAT",
+        "SIXPOINT_LOG_LEVEL",
+        "SIXPOINT_MAX_IMAGE_BYTES",
+        "SIXPOINT_MAX_PROMPTS",
+        "SIXPOINT_MAX_SEGMENTATIONS",
+        "SIXPOINT_MAX_SESSIONS",
+        "SIXPOINT_OWNER_IMAGE_BYTES",
+        "SIXPOINT_OWNER_SESSIONS",
+        "SIXPOINT_PORT",
+        "SIXPOINT_PROMPT_MEMORY_BYTES",
+        "SIXPOINT_REFLECTION",
+        "SIXPOINT_SEGMENTATION_MEMORY_BYTES",
+        "SIXPOINT_SEGMENTATION_PATCHES",
+        "SIXPOINT_SEGMENTATION_SECONDS",
+        "SIXPOINT_SESSION_IDLE_SECONDS",
+        "SIXPOINT_SESSION_MEMORY_BYTES",
+        "SIXPOINT_SESSION_MEMORY_SECONDS",
+        "SIXPOINT_STATE_FOLDER",
+        "SIXPOINT_TRITON_ENVIRONMENT",
+        "SIXPOINT_TRITON_GRPC_PORT",
+        "SIXPOINT_TRITON_METRICS_PORT",
+        "SIXPOINT_TRITON_MODEL_REPOSITORY",
+        "SIXPOINT_TRITON_POLL_SECONDS",
+        "SIXPOINT_TRITON_SHARED_MEMORY",
+        "SIXPOINT_TRITON_URL",
+        "SIXPOINT_UPLOAD_SECONDS",
+        "SIXPOINT_WORKERS",
+    }
+)
+"""Variables of the gateway: its settings. They are here since a client without the gateway should know them, too."""
+
+# Kubernetes describes every service to every container: SIXPOINT_PORT_50051_TCP_ADDR for a service named sixpoint.
+_KUBERNETES_MARK = "KUBERNETES_SERVICE_HOST"
+_KUBERNETES = re.compile(r".+_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)?)")
+
+
+def misspelt_variables(names: Iterable[str]) -> list[str]:
+    """Name the variables that begin like those of sixpoint, but which nothing reads.
+
+    Args:
+        names: Names of the environment's variables; their values are not asked for.
+
+    Returns:
+        One sentence per variable, with the nearest name that exists, in alphabetical order.
+    """
+    present = frozenset(names)
+    known = CLIENT_VARIABLES | EXPORTER_VARIABLES | GATEWAY_VARIABLES
+    sentences = []
+    for name in sorted(present - known):
+        # Settings of the gateway may be written in any case, but not the others.
+        if not name.upper().startswith(_PREFIX) or name.upper() in GATEWAY_VARIABLES:
+            continue
+        if _KUBERNETES_MARK in present and _KUBERNETES.fullmatch(name):
+            continue
+        nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.8)
+        advice = f"; did you mean {nearest[0]}?" if nearest else ""
+        sentences.append(f"the environment variable {name} is no setting of sixpoint and is ignored{advice}")
+    return sentences
