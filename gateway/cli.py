@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from gateway.core.runtime.malloc import keep_freed_memory
 from gateway.demo import DEMO_FILES, choose_case, run_demo
@@ -20,6 +22,9 @@ from gateway.server import Gateway
 from gateway.settings import Settings
 from gateway.triton.local.server import LocalTriton
 from gateway.triton.local.shipped_models import SHIPPED_MODELS, update_models
+from sixpoint.cli.common import VerboseOption
+from sixpoint.cli.version import VersionOption
+from sixpoint.environment import misspelt_variables
 from sixpoint.errors import InvalidArgument, SixpointError, Unavailable
 from sixpoint.io.output_files import check_not_inputs
 
@@ -28,12 +33,18 @@ __all__ = ["app", "main"]
 _log = logging.getLogger(__name__)
 
 app = typer.Typer(
-    help="The sixpoint gateway: annotation sessions over gRPC, in front of NVIDIA Triton. Settings are environment "
-    "variables SIXPOINT_...; docs/reference/settings.md lists them.",
+    epilog="Exit codes: 0 success; 1 any error; 2 usage error; 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+@app.callback()
+def _program(version: VersionOption = False) -> None:
+    """The sixpoint gateway: annotation sessions over gRPC, in front of NVIDIA Triton. Settings are environment
+    variables SIXPOINT_...; docs/reference/settings.md lists them.
+    """
 
 
 @app.command(epilog="Example: SIXPOINT_PORT=50052 gateway serve --local-triton")
@@ -44,7 +55,9 @@ def serve(
 ) -> None:
     """Serve until Ctrl-C or SIGTERM, then drain: report NOT_SERVING, and let running calls finish."""
     settings = _settings()
-    configure(settings.log_level)
+    configure(settings.log_level, settings.log_format)
+    for sentence in misspelt_variables(os.environ):
+        _log.warning("%s", sentence)
     keep_freed_memory()
     asyncio.run(_serve(settings, local_triton=local_triton))
 
@@ -54,13 +67,16 @@ def demo(
     image: Annotated[Path | None, typer.Option(help="Image to annotate; without it, a phantom CT.")] = None,
     points: Annotated[str, typer.Option(help='Six extreme points as voxel indices: "x,y,z x,y,z ...".')] = "",
     output: Annotated[Path, typer.Option(help="Folder for mask.nii.gz and preview.png.")] = Path("out"),
+    verbose: VerboseOption = False,
 ) -> None:
     """Start Triton and the gateway, annotate one organ from six points, write mask and preview, and stop both."""
     settings = _settings()
-    configure("ERROR")
+    configure("ERROR", settings.log_format)
+    for sentence in misspelt_variables(os.environ):
+        sys.stderr.write(f"warning: {sentence}\n")
     check_not_inputs((output / name for name in DEMO_FILES), (image,))
     case = choose_case(image, points)
-    asyncio.run(run_demo(settings, case, output=output, console=Console(soft_wrap=True)))
+    asyncio.run(run_demo(settings, case, output=output, verbose=verbose, console=Console(soft_wrap=True)))
 
 
 def main() -> None:
@@ -68,7 +84,7 @@ def main() -> None:
     try:
         app()
     except SixpointError as error:
-        Console(stderr=True, soft_wrap=True).print(f"[bold red]error[/]: {error.message}", highlight=False)
+        Console(stderr=True, soft_wrap=True).print(f"[bold red]error[/]: {escape(error.message)}", highlight=False)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from gateway.server import Gateway
 from gateway.settings import Settings
@@ -77,13 +78,14 @@ def choose_case(image: Path | None, points: str) -> Case:
     return Case(f"phantom CT, {_ORGAN}", phantom.image, ExtremePoints.of_mask(truth), truth)
 
 
-async def run_demo(settings: Settings, case: Case, *, output: Path, console: Console) -> None:
+async def run_demo(settings: Settings, case: Case, *, output: Path, verbose: bool, console: Console) -> None:
     """Start Triton and the gateway, annotate the case, write mask and preview, and stop both.
 
     Args:
         settings: Settings of the gateway and of the local Triton.
         case: Image to annotate.
         output: Folder for ``mask.nii.gz`` and ``preview.png``.
+        verbose: Whether to report times and bytes, too.
         console: Console for progress and report.
 
     Raises:
@@ -115,5 +117,6 @@ async def run_demo(settings: Settings, case: Case, *, output: Path, console: Con
     if case.truth is not None:
         facts["dice"] = dice(mask.array, case.truth)
     console.print()
-    console.print(report_table(facts))
-    console.print(f"\nwrote {output / 'mask.nii.gz'} and {output / 'preview.png'}; Triton and the gateway are stopped")
+    console.print(report_table(facts, verbose=verbose))
+    written = escape(f"{output / 'mask.nii.gz'} and {output / 'preview.png'}")
+    console.print(f"\nwrote {written}; Triton and the gateway are stopped")

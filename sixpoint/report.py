@@ -72,8 +72,14 @@ def report(steps: Sequence[Step], *, image: str, upload: timedelta) -> dict[str,
     }
 
 
-def report_table(facts: dict[str, Any]) -> Table:
-    """Format the facts as a table; with ``dice``, where the truth is known."""
+def report_table(facts: dict[str, Any], *, verbose: bool = False, again: str = "") -> Table:
+    """Format the facts as a table; with ``dice``, where the truth is known.
+
+    Args:
+        facts: What :func:`report` returns, and ``session`` where it stays open.
+        verbose: Whether to show times and bytes, too.
+        again: Command that continues the session, where the id alone does not reach it.
+    """
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column()
@@ -85,10 +91,12 @@ def report_table(facts: dict[str, Any]) -> Table:
     else:
         kind = {"extreme points": "points", "box": "box"}.get(first["prompt"], "mask given")
         start = {"points": str(facts["points"]), "box": "two corners"}.get(kind, "as it was")
-        table.add_row(kind, f"{start}: {_outcome(first)}" if corrections else start)
+        table.add_row(kind, f"{start}: {_outcome(first, verbose=verbose)}" if corrections else start)
     for number, answer in enumerate(corrections, 1):
-        table.add_row(f"click {number}", f"{answer['prompt'].removesuffix(' click')}: {_outcome(answer)}")
-    table.add_row("mask", f"{facts['volume_ml']:.1f} ml, {facts['reply_bytes']} bytes on the wire")
+        sign = answer["prompt"].removesuffix(" click")
+        table.add_row(f"click {number}", f"{sign}: {_outcome(answer, verbose=verbose)}")
+    size = f", {facts['reply_bytes']} bytes on the wire" if verbose else ""
+    table.add_row("mask", f"{facts['volume_ml']:.1f} ml{size}")
     if "dice" in facts:
         table.add_row("Dice", f"{facts['dice']:.3f} against the known truth")
     names = {
@@ -98,17 +106,17 @@ def report_table(facts: dict[str, Any]) -> Table:
         "postprocessing": "postprocess_ms",
         "reply": "reply_ms",
     }
-    for name, key in names.items():
+    for name, key in names.items() if verbose else ():
         table.add_row(name, f"{facts[key]:.0f} ms")
     if "session" in facts:
         table.add_row("session", escape(facts["session"]))
         # In a row of its own: beside the id it would wrap in a terminal of 80 columns, and could not be copied.
-        table.add_row("to continue", escape(f"sixpoint resume {facts['session']}"))
+        table.add_row("to continue", escape(again or f"sixpoint resume {facts['session']}"))
     return table
 
 
-def _outcome(answer: dict[str, Any]) -> str:
-    return f"{answer['volume_ml']:.1f} ml, {answer['call_ms']:.0f} ms"
+def _outcome(answer: dict[str, Any], *, verbose: bool) -> str:
+    return f"{answer['volume_ml']:.1f} ml" + (f", {answer['call_ms']:.0f} ms" if verbose else "")
 
 
 def _name(prompt: Prompt) -> str:

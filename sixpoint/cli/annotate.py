@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 from PIL.Image import Image
-from rich.console import Console
 
 from sixpoint.cli.common import (
     CLI_RETRY,
-    DEFAULT_SERVER,
     ImageArgument,
     JsonOption,
     PreviewOption,
     SeriesOption,
     ServerOption,
     SpacingOption,
+    VerboseOption,
     app,
     check_outputs,
     print_json,
+    print_written,
     read_image,
     upload_bar,
+    waiting_hint,
 )
 from sixpoint.cli.image_warnings import image_warnings
 from sixpoint.cli.prompts import (
@@ -43,15 +45,21 @@ from sixpoint.cli.prompts import (
     place_masks,
     read_prompts,
 )
+from sixpoint.cli.session_ids import resume_command
+from sixpoint.cli.tables import print_table
 from sixpoint.client import Client, Session, Timeout
 from sixpoint.errors import VolumeError
 from sixpoint.mask import Mask
 from sixpoint.preview import render_preview, save_preview
 from sixpoint.prompts import Click, ExtremePoints, Prompt
+from sixpoint.protocol import DEFAULT_SERVER
 from sixpoint.report import Step, report, report_table
 from sixpoint.volume import Volume
 
 __all__ = ["annotate", "draw_preview", "timed_step"]
+
+ModelOption = Annotated[str, typer.Option("--model", "-m", help="Model to use; `sixpoint models` lists them.")]
+KeepOption = Annotated[bool, typer.Option("--keep", help="Leave the session open; `sixpoint resume` continues it.")]
 
 
 @app.command(
@@ -73,17 +81,15 @@ def annotate(
     threshold: ThresholdOption = None,
     click: ClicksOption = None,
     frame: FrameOption = "",
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Model to use; `sixpoint models` lists them.")
-    ] = "annotation",
+    model: ModelOption = "annotation",
     preview: PreviewOption = None,
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Leave the session open; `sixpoint resume` continues it.")
-    ] = False,
+    name: Annotated[str, typer.Option(help="Name of the object, in the session and where the file keeps names.")] = "",
+    keep: KeepOption = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for each answer.")] = 60.0,
     spacing: SpacingOption = "",
     series: SeriesOption = None,
     server: ServerOption = DEFAULT_SERVER,
+    verbose: VerboseOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Outline one object and write its mask.
@@ -103,30 +109,34 @@ def annotate(
         threshold=threshold,
     )
     _check_any(prompts)
-    check_outputs(output, preview, inputs=(image, points_file, mask_file(mask)))
+    written = check_outputs(output, preview, inputs=(image, points_file, mask_file(mask)))
     volume = read_image(image, spacing=spacing, series=series)
     prompts = place_masks(prompts, volume.geometry, resample=resample)
     started = time.perf_counter()
-    with (
-        Client(server, timeout=Timeout(call=timeout), retry=CLI_RETRY) as client,
-        image_warnings(client, volume, model=model) as doubts,
-        upload_bar(quiet=as_json) as progress,
-        client.open_session(volume, model=model, progress=progress, keep=keep) as session,
-    ):
-        upload = timedelta(seconds=time.perf_counter() - started)
-        steps = [timed_step(session, prompt) for prompt in prompts]
-    _write_files(steps, volume, output=output, preview=preview, session_id=session.id if keep else None)
-    facts = report(steps, image=image.name, upload=upload) | {
-        "output": str(output),
-        "notes": volume.notes,
-        "warnings": doubts,
-    }
-    if keep:
-        facts["session"] = session.id
+    with Client(server, timeout=Timeout(call=timeout), retry=CLI_RETRY) as client:
+        with image_warnings(client, volume, model=model) as doubts, upload_bar(quiet=as_json) as progress:
+            session = client.open_session(volume, model=model, progress=progress, keep=keep)
+        with session:
+            upload = timedelta(seconds=time.perf_counter() - started)
+            steps = _annotate(session, prompts, name=name, quiet=as_json)
+    again = resume_command(session.id, server=server) if keep else ""
+    _write_files(steps, volume, output=output, preview=preview, name=name, again=again)
+    facts = report(steps, image=image.name, upload=upload) | {"output": str(output), "written": [*map(str, written)]}
+    facts |= (
+        {"notes": volume.notes, "warnings": doubts}
+        | ({"name": name} if name else {})
+        | ({"session": session.id} if keep else {})
+    )
+    _print_facts(facts, as_json=as_json, verbose=verbose, again=again, written=written)
+
+
+def _print_facts(facts: dict[str, Any], *, as_json: bool, verbose: bool, again: str, written: Sequence[Path]) -> None:
+    """Print the facts as JSON, or as a table with the names of the files that were written."""
     if as_json:
         print_json(facts)
     else:
-        Console().print(report_table(facts))
+        print_table(report_table(facts, verbose=verbose, again=again))
+        print_written(written)
 
 
 def _check_any(prompts: Sequence[Prompt]) -> None:
@@ -135,6 +145,23 @@ def _check_any(prompts: Sequence[Prompt]) -> None:
         raise typer.BadParameter(
             "no prompt: give --points, --points-file, --box or --mask; for a model that takes clicks only, --click"
         )
+
+
+def _annotate(session: Session, prompts: Sequence[Prompt], *, name: str, quiet: bool) -> list[Step]:
+    """Send the prompts of the command, and name the object.
+
+    Args:
+        session: Session to send them to.
+        prompts: At least one prompt.
+        name: Name of the object; empty for none.
+        quiet: Whether to say nothing of a long wait.
+    """
+    with waiting_hint(quiet=quiet):
+        steps = [timed_step(session, prompts[0])]
+    steps += [timed_step(session, prompt) for prompt in prompts[1:]]
+    if name:
+        session.rename(1, name)
+    return steps
 
 
 def timed_step(session: Session, prompt: Prompt, *, segment: int = 1) -> Step:
@@ -170,7 +197,7 @@ def draw_preview(volume: Volume, mask: Mask, prompts: Sequence[Prompt]) -> Image
 
 
 def _write_files(
-    steps: Sequence[Step], volume: Volume, *, output: Path, preview: Path | None, session_id: str | None
+    steps: Sequence[Step], volume: Volume, *, output: Path, preview: Path | None, name: str, again: str
 ) -> None:
     """Write the last mask and its preview.
 
@@ -179,16 +206,15 @@ def _write_files(
         volume: Image of the session.
         output: Mask to write.
         preview: Picture to write, if any.
-        session_id: Id of the session if it stays open; an error then says how to get the mask.
+        name: Name of the object; empty if it has none.
+        again: Command that continues the session, if it stays open; an error then says how to get the mask.
     """
     mask = steps[-1].mask
     try:
-        mask.save(output)
+        replace(mask, names={1: name} if name else {}).save(output)
         if preview:
             save_preview(draw_preview(volume, mask, [step.prompt for step in steps]), preview)
     except VolumeError as error:
-        if session_id is None:
+        if not again:
             raise
-        raise VolumeError(
-            f"{error.message}; the session is still open: sixpoint resume {session_id} -o FILE"
-        ) from error
+        raise VolumeError(f"{error.message}; the session is still open: {again} -o FILE") from error

@@ -7,26 +7,32 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
 from rich.progress import Progress as ProgressBar
 
 from sixpoint import errors
+from sixpoint.cli.json_errors import JsonErrors
+from sixpoint.cli.version import VersionOption
 from sixpoint.client import Retry
 from sixpoint.io.output_files import check_not_inputs
 from sixpoint.label_files import check_labels_file
+from sixpoint.protocol import SERVER_VARIABLE
 from sixpoint.volume import Volume, check_voxels
 
 __all__ = [
     "CLI_RETRY",
-    "DEFAULT_SERVER",
     "EXIT_CODES",
+    "PATIENCE_S",
+    "WAITING_TEXT",
     "ImageArgument",
     "JsonOption",
     "NamesOption",
@@ -34,14 +40,17 @@ __all__ = [
     "SeriesOption",
     "ServerOption",
     "SpacingOption",
+    "VerboseOption",
     "WideOption",
     "app",
     "check_outputs",
     "exit_code",
     "print_json",
     "print_notes",
+    "print_written",
     "read_image",
     "upload_bar",
+    "waiting_hint",
 ]
 
 EXIT_CODES: dict[type[errors.SixpointError], int] = {
@@ -57,15 +66,21 @@ EXIT_CODES: dict[type[errors.SixpointError], int] = {
 """Exit code for each branch of the error tree. 0 is success; 2 is a usage error, which typer reports."""
 
 app = typer.Typer(
-    help="Outline an organ or lesion in a 3D medical image with six clicks.",
-    epilog="Exit codes: 0 success; 2 usage error; 3 invalid image or prompts; 4 model or session not found; "
-    "5 not possible with this model or in this state; 6 limit of the server reached; 7 gateway or Triton unavailable; "
-    "8 timeout; 9 another client changed the session; 1 any other error.",
+    cls=JsonErrors,
+    epilog="Exit codes: 0 success; 2 usage error; 3 invalid image, prompts or other input; 4 model or session not "
+    "found; 5 not possible with this model or in this state; 6 limit of the server reached; 7 gateway or Triton "
+    "unavailable; 8 timeout; 9 another client changed the session; 130 interrupted; 1 any other error.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+@app.callback()
+def _program(version: VersionOption = False) -> None:
+    """Outline an organ or lesion in a 3D medical image with six clicks."""
+
 
 ImageArgument = Annotated[
     Path,
@@ -79,7 +94,7 @@ SpacingOption = Annotated[
     ),
 ]
 SeriesOption = Annotated[
-    int | None, typer.Option(min=1, help="Number of the DICOM series, where the folder holds several.")
+    int | None, typer.Option(min=1, help="Number of the DICOM series; needed where the folder holds several.")
 ]
 PreviewOption = Annotated[
     Path | None, typer.Option(help="PNG file to write: three planes of the image with outline and prompts.")
@@ -87,7 +102,11 @@ PreviewOption = Annotated[
 ServerOption = Annotated[
     str,
     typer.Option(
-        "--server", "-s", envvar="SIXPOINT_SERVER", help="Address of the gateway, host:port.", metavar="HOST:PORT"
+        "--server",
+        "-s",
+        envvar=SERVER_VARIABLE,
+        help="Address of the gateway. A host without a port means port 50051.",
+        metavar="HOST[:PORT]",
     ),
 ]
 NamesOption = Annotated[
@@ -99,9 +118,13 @@ NamesOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Print times and sizes, too.")]
 WideOption = Annotated[bool, typer.Option("--wide", help="Wrap no cell of the table to fit the terminal.")]
 
-DEFAULT_SERVER = "127.0.0.1:50051"
+PATIENCE_S = 2.0
+"""Seconds after which a wait for a first answer is explained: a model that is in use answers sooner."""
+
+WAITING_TEXT = "waiting for the first answer: a model that was not in use is loaded and warmed up first"
 
 CLI_RETRY = Retry(attempts=4)
 """Retries of the commands. A person at a terminal should wait about a second for an error, not ten."""
@@ -155,14 +178,37 @@ def upload_bar(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
         A function to call with the bytes sent so far and the bytes in all.
     """
     columns = (TextColumn("uploading"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with ProgressBar(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
+    console = Console(stderr=True)
+    with ProgressBar(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task("upload", total=None, visible=False)
         yield lambda sent, total: bar.update(task, completed=sent, total=total, visible=True)
 
 
+@contextmanager
+def waiting_hint(*, quiet: bool) -> Iterator[None]:
+    """Say on a terminal why the first answer of a model takes long, once it does.
+
+    Args:
+        quiet: Whether to say nothing.
+    """
+    console = Console(stderr=True)
+    status = console.status(WAITING_TEXT)
+    timer = threading.Timer(PATIENCE_S, status.start)
+    timer.daemon = True
+    if console.is_terminal and not quiet:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        if timer.ident is not None:
+            timer.join()
+        status.stop()
+
+
 def check_outputs(
     output: Path | None, preview: Path | None, *, inputs: Iterable[Path | None], names: bool = False
-) -> None:
+) -> tuple[Path, ...]:
     """Refuse files that cannot be written, before the user waits for their content.
 
     Args:
@@ -170,6 +216,9 @@ def check_outputs(
         preview: Picture to write, if any.
         inputs: Files and folders that the command reads; None for those that are not given.
         names: Whether the names of the labels are written to a file beside the output.
+
+    Returns:
+        The files that the command writes.
 
     Raises:
         typer.BadParameter: Names are to be written, and there is no output.
@@ -180,6 +229,7 @@ def check_outputs(
     if names and not output:
         raise typer.BadParameter("--names needs --output")
     check_not_inputs((output, preview), inputs)
+    beside = None
     if output:
         beside = check_labels_file(output, with_names=names)
         if beside:
@@ -187,6 +237,7 @@ def check_outputs(
         _check_writable(output, replaced=True)
     if preview:
         _check_writable(preview, replaced=False)
+    return tuple(path for path in (output, beside, preview) if path)
 
 
 def _check_writable(path: Path, *, replaced: bool) -> None:
@@ -211,6 +262,14 @@ def _check_writable(path: Path, *, replaced: bool) -> None:
             pass
     except OSError as error:
         raise errors.VolumeError(f"cannot write {path}: {error.strerror}") from error
+
+
+def print_written(paths: Sequence[Path]) -> None:
+    """Name the files that were written, if any."""
+    if paths:
+        *first, last = map(str, paths)
+        text = f"{', '.join(first)} and {last}" if first else last
+        Console(soft_wrap=True, highlight=False).print(f"wrote {escape(text)}")
 
 
 def print_json(data: object) -> None:

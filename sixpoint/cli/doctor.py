@@ -18,13 +18,13 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from sixpoint.cli.common import DEFAULT_SERVER, JsonOption, ServerOption, app, print_json
+from sixpoint.cli.common import JsonOption, ServerOption, app, print_json
 from sixpoint.client import Client, Retry, Timeout
-from sixpoint.errors import SixpointError, Unavailable
+from sixpoint.errors import InvalidArgument, SixpointError, Unavailable
 from sixpoint.metrics import dice
 from sixpoint.phantom import make_phantom
 from sixpoint.prompts import ExtremePoints
-from sixpoint.protocol import describe_foreign_server, parse_address
+from sixpoint.protocol import DEFAULT_SERVER, describe_foreign_server, parse_address, resolve_target
 
 __all__ = ["Finding", "doctor", "examine"]
 
@@ -82,7 +82,7 @@ def examine(server: str) -> Iterator[Finding]:
     """Check one part after the other, and stop at the first problem that prevents the next checks.
 
     Args:
-        server: Address of the gateway, host:port.
+        server: Address of the gateway.
     """
     python = ".".join(map(str, sys.version_info[:3]))
     yield Finding("client", True, f"sixpoint {version('sixpoint')}, gRPC {grpc.__version__}, Python {python}")
@@ -103,20 +103,23 @@ def examine(server: str) -> Iterator[Finding]:
 
 
 def _check_connection(server: str) -> Finding:
-    host, _, port = server.rpartition(":")
-    if not host or not port.isdecimal():
-        return Finding(
-            "address", False, f"{server!r} is not host:port", "Name the gateway as host:port, e.g. gpu1:50051."
-        )
-    host = host.strip("[]")
     try:
-        addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)}
+        target = resolve_target(server)
+    except InvalidArgument as error:
+        return Finding("address", False, error.message, "Correct --server, or SIXPOINT_SERVER.")
+    try:
+        address = parse_address(target)
+    except InvalidArgument:
+        return Finding("connection", True, f"{target} is a target name of gRPC, and left to it")
+    host, port = address.host, address.port
+    try:
+        addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError) as error:
         return Finding("name", False, f"{host} cannot be resolved ({error})", "Check the name, or your network's DNS.")
     started = time.perf_counter()
     try:
         # Like gRPC, this tries the addresses one by one.
-        with socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S) as connection:
+        with socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT_S) as connection:
             peer = str(connection.getpeername()[0])
     except (OSError, OverflowError) as error:
         return Finding(

@@ -11,11 +11,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sixpoint.cli.common import CLI_RETRY, DEFAULT_SERVER, JsonOption, ServerOption, WideOption, app, print_json
+from sixpoint.cli.common import CLI_RETRY, JsonOption, ServerOption, WideOption, app, print_json
 from sixpoint.cli.tables import print_table
 from sixpoint.client import Client
 from sixpoint.phantom import ORGANS, make_phantom
 from sixpoint.prompts import ExtremePoints
+from sixpoint.protocol import DEFAULT_SERVER
 
 __all__ = ["models", "phantom"]
 
@@ -23,8 +24,10 @@ __all__ = ["models", "phantom"]
 @app.command(epilog="Example: sixpoint models --modality CT")
 def models(
     server: ServerOption = DEFAULT_SERVER,
-    modality: Annotated[str, typer.Option(help="Only models for this modality: CT, MR, PT, US.")] = "",
-    label: Annotated[str, typer.Option(help="Only models with this label.")] = "",
+    modality: Annotated[
+        str, typer.Option(help="Only models for this modality.", metavar="CT|MR|PT|US", show_default="all models")
+    ] = "",
+    label: Annotated[str, typer.Option(help="Only models with this label.", show_default="all models")] = "",
     wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:

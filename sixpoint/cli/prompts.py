@@ -83,7 +83,9 @@ FrameOption = Annotated[
     str,
     typer.Option(
         help="Frame of the points, boxes and clicks that are typed: voxel (indices x,y,z), or lps or ras (patient "
-        "coordinates in mm). Default: voxel. A points file that names its frame keeps it."
+        "coordinates in mm). A points file that names its frame keeps it.",
+        metavar="voxel|lps|ras",
+        show_default="voxel",
     ),
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,22 +19,27 @@ from rich.table import Table
 
 from sixpoint.cli.common import (
     CLI_RETRY,
-    DEFAULT_SERVER,
+    PATIENCE_S,
+    WAITING_TEXT,
     ImageArgument,
     JsonOption,
     NamesOption,
     SeriesOption,
     ServerOption,
     SpacingOption,
+    VerboseOption,
     app,
     check_outputs,
     print_json,
+    print_written,
     read_image,
     upload_bar,
 )
 from sixpoint.cli.image_warnings import image_warnings
+from sixpoint.cli.tables import print_table
 from sixpoint.client import Client, Timeout
 from sixpoint.preview import render_preview, save_preview
+from sixpoint.protocol import DEFAULT_SERVER
 from sixpoint.segmentation import Segmentation
 
 __all__ = ["segment"]
@@ -50,7 +56,7 @@ def segment(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Label map to write: .nii.gz, .nrrd, .mha, ...")],
     label: Annotated[
-        list[str] | None, typer.Option(help="Name of a label to write; may be repeated (default: all).")
+        list[str] | None, typer.Option(help="Name of a label to write; may be repeated.", show_default="all labels")
     ] = None,
     preview: Annotated[
         Path | None, typer.Option(help="PNG file to write: three planes of the image with the outline of all labels.")
@@ -60,46 +66,60 @@ def segment(
     spacing: SpacingOption = "",
     series: SeriesOption = None,
     server: ServerOption = DEFAULT_SERVER,
+    verbose: VerboseOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Label a whole image with a model that needs no prompts."""
-    check_outputs(output, preview, inputs=(image,), names=names)
+    written = check_outputs(output, preview, inputs=(image,), names=names)
     volume = read_image(image, spacing=spacing, series=series)
     with (
         Client(server, timeout=Timeout(segment=timeout), retry=CLI_RETRY) as client,
         image_warnings(client, volume, model=model) as doubts,
-        upload_bar(quiet=as_json) as upload_progress,
-        _patch_bar(quiet=as_json) as patch_progress,
     ):
         started = time.perf_counter()
-        client.upload(volume, progress=upload_progress)
+        with upload_bar(quiet=as_json) as upload_progress:
+            client.upload(volume, progress=upload_progress)
         uploaded = time.perf_counter()
-        segmentation = client.segment(volume, model=model, labels=label or (), progress=patch_progress)
+        with _patch_bar(quiet=as_json) as patch_progress:
+            segmentation = client.segment(volume, model=model, labels=label or (), progress=patch_progress)
     ended = time.perf_counter()
     segmentation.save(output, names=names)
     if preview:
         save_preview(render_preview(volume, (segmentation.labels > 0).astype(np.uint8)), preview)
     facts = _facts(segmentation, image=image.name, upload=uploaded - started, call=ended - uploaded)
-    facts |= {"output": str(output), "notes": volume.notes, "warnings": doubts}
+    facts |= {"output": str(output), "written": [*map(str, written)], "notes": volume.notes, "warnings": doubts}
     if as_json:
         print_json(facts)
-    else:
-        Console().print(_table(facts))
+        return
+    print_table(_table(facts, verbose=verbose))
+    print_written(written)
 
 
 @contextmanager
 def _patch_bar(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar for the patches, once the network has answered some."""
+    """Show a progress bar for the patches, and before the first of them a hint why it takes long, once it does."""
     columns = (
-        TextColumn("segmenting"),
+        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("patches"),
         TimeRemainingColumn(),
     )
-    with ProgressBar(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
-        task = bar.add_task("segment", total=None, visible=False)
-        yield lambda done, count: bar.update(task, completed=done, total=count, visible=True)
+    console = Console(stderr=True)
+    with ProgressBar(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        task = bar.add_task("segmenting", total=None, visible=False)
+
+        def update(done: int, count: int) -> None:
+            timer.cancel()
+            bar.update(task, completed=done, total=count, visible=True, description="segmenting")
+
+        timer = threading.Timer(PATIENCE_S, bar.update, [task], {"visible": True, "description": WAITING_TEXT})
+        timer.daemon = True
+        timer.start()
+        try:
+            yield update
+        finally:
+            timer.cancel()
 
 
 def _facts(segmentation: Segmentation, *, image: str, upload: float, call: float) -> dict[str, Any]:
@@ -140,8 +160,8 @@ def _facts(segmentation: Segmentation, *, image: str, upload: float, call: float
     }
 
 
-def _table(facts: dict[str, Any]) -> Table:
-    """Lay the facts out as a table."""
+def _table(facts: dict[str, Any], *, verbose: bool) -> Table:
+    """Lay the facts out as a table; times and sizes only where asked for."""
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column()
@@ -150,6 +170,8 @@ def _table(facts: dict[str, Any]) -> Table:
     for label in facts["labels"]:
         volume = f"{label['volume_ml']:.1f} ml" if label["extreme_points"] else "not in this image"
         table.add_row(f"label {label['number']}", escape(f"{label['name']}: {volume}"))
+    if not verbose:
+        return table
     table.add_row("masks", f"{facts['reply_bytes']} bytes on the wire")
     names = {"upload": "upload_ms", "preprocessing": "preprocess_ms", "patches": "inference_ms"}
     for name, key in (names | {"postprocessing": "postprocess_ms"}).items():

@@ -1,4 +1,4 @@
-"""``sixpoint sessions``, ``resume`` and ``close``: list, continue and close sessions that were kept open."""
+"""``sixpoint sessions`` and ``sixpoint resume``: list and continue sessions that were kept open."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from rich.table import Table
 from sixpoint.cli.annotate import draw_preview
 from sixpoint.cli.common import (
     CLI_RETRY,
-    DEFAULT_SERVER,
     JsonOption,
     NamesOption,
     PreviewOption,
@@ -27,7 +26,9 @@ from sixpoint.cli.common import (
     check_outputs,
     print_json,
     print_notes,
+    print_written,
     read_image,
+    waiting_hint,
 )
 from sixpoint.cli.prompts import (
     BoxOption,
@@ -49,9 +50,16 @@ from sixpoint.client import Client, Session, SessionInfo, StepInfo, Timeout
 from sixpoint.errors import NothingToRedo, NothingToUndo
 from sixpoint.preview import save_preview
 from sixpoint.prompts import Box, Click, ExtremePoints, Prompt
+from sixpoint.protocol import DEFAULT_SERVER
 
-__all__ = ["close", "resume", "sessions"]
+__all__ = ["resume", "sessions"]
 
+NextModelOption = Annotated[
+    str, typer.Option("--model", "-m", help="Model that answers from now on; without it, the model stays.")
+]
+LabelsOption = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Label map of all objects to write: .nii.gz, .nrrd, .mha, ...")
+]
 SessionIdArgument = Annotated[
     str, typer.Argument(help="Id of the session; `sixpoint sessions` lists them.", metavar="ID")
 ]
@@ -111,14 +119,12 @@ def resume(
     click: ClicksOption = None,
     frame: FrameOption = "",
     segment: Annotated[int, typer.Option(min=1, max=255, help="Number of the object: its label in saved masks.")] = 1,
-    name: Annotated[str, typer.Option(help="New name of the object.")] = "",
-    model: Annotated[str, typer.Option("--model", "-m", help="Model that answers from now on.")] = "",
+    name: Annotated[str, typer.Option(help="New name of the object; without it, the name stays.")] = "",
+    model: NextModelOption = "",
     undo: Annotated[int, typer.Option(min=0, help="Number of steps to undo before the prompts.")] = 0,
     redo: Annotated[int, typer.Option(min=0, help="Number of steps to redo before the prompts, after --undo.")] = 0,
     reset: Annotated[bool, typer.Option("--reset", help="Undo all steps before the prompts.")] = False,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Label map of all objects to write: .nii.gz, .nrrd, ...")
-    ] = None,
+    output: LabelsOption = None,
     names: NamesOption = False,
     image: Annotated[
         Path | None, typer.Option(help="The session's image, whose header a NIfTI mask gets; --preview needs it.")
@@ -142,7 +148,7 @@ def resume(
         points_list=points_list,
         threshold=threshold,
     )
-    check_outputs(output, preview, inputs=(image, points_file, mask_file(mask)), names=names)
+    written = check_outputs(output, preview, inputs=(image, points_file, mask_file(mask)), names=names)
     if preview and not image:
         raise typer.BadParameter("--preview needs --image")
     volume = read_image(image, spacing=spacing, series=series) if image else None
@@ -151,26 +157,15 @@ def resume(
         session = client.resume(session_id, volume)
         _check_steps(session, segment, reset=reset, undo=undo, redo=redo)
         prompts = place_masks(prompts, session.geometry, resample=resample)
-        if model:
-            session.use_model(model)
-        if name:
-            session.rename(segment, name)
-        _change(session, segment, reset=reset, undo=undo, redo=redo, prompts=prompts)
+        _set_up(session, segment, model=model, name=name)
+        with waiting_hint(quiet=as_json):
+            _change(session, segment, reset=reset, undo=undo, redo=redo, prompts=prompts)
         if output:
             session.save(output, names=names)
             print_notes(() if volume else notes)
-        if preview and session.volume is not None:
-            steps = session.steps(segment=segment)
-            in_force = tuple(prompt for step in steps if step.in_force for prompt in step.prompts)
-            save_preview(draw_preview(session.volume, session.mask(segment=segment), in_force), preview)
-        _print_session(session, as_json=as_json, output=output, wide=wide, notes=notes)
-
-
-@app.command(cls=SessionCommand, epilog="Example: sixpoint close fqgwjm62dynp8sbxe3vkrhta5c")
-def close(session_id: SessionIdArgument, server: ServerOption = DEFAULT_SERVER) -> None:
-    """Close a session and delete its steps. Closing one that is already closed is no error."""
-    with Client(server, retry=CLI_RETRY) as client:
-        client.close_session(session_id)
+        if preview:
+            _write_preview(session, segment, preview)
+        _print_session(session, as_json=as_json, wide=wide, output=output, written=written, notes=notes)
 
 
 def _check_steps(session: Session, segment: int, *, reset: bool, undo: int, redo: int) -> None:
@@ -187,6 +182,14 @@ def _check_steps(session: Session, segment: int, *, reset: bool, undo: int, redo
         raise NothingToUndo(f"segment {segment} has {head} steps to undo, not {undo}")
     if redo > count - (head - undo):
         raise NothingToRedo(f"segment {segment} has {count - head + undo} steps to redo, not {redo}")
+
+
+def _set_up(session: Session, segment: int, *, model: str, name: str) -> None:
+    """Choose the model, and name the segment; empty texts leave them as they are."""
+    if model:
+        session.use_model(model)
+    if name:
+        session.rename(segment, name)
 
 
 def _change(session: Session, segment: int, *, reset: bool, undo: int, redo: int, prompts: Sequence[Prompt]) -> None:
@@ -211,14 +214,24 @@ def _notes_without_image(output: Path | None) -> tuple[str, ...]:
     )
 
 
-def _print_session(session: Session, *, as_json: bool, output: Path | None, wide: bool, notes: Sequence[str]) -> None:
+def _write_preview(session: Session, segment: int, preview: Path) -> None:
+    """Draw a segment's mask and the prompts in force on the session's image, if the image is there."""
+    if session.volume is not None:
+        steps = session.steps(segment=segment)
+        in_force = tuple(prompt for step in steps if step.in_force for prompt in step.prompts)
+        save_preview(draw_preview(session.volume, session.mask(segment=segment), in_force), preview)
+
+
+def _print_session(
+    session: Session, *, as_json: bool, wide: bool, output: Path | None, written: Sequence[Path], notes: Sequence[str]
+) -> None:
     """Print the segments of a session with their volumes, and all steps; the notes are for JSON only."""
     info, steps = session.refresh(), session.steps()
     volumes = {segment.number: round(session.mask(segment=segment.number).volume_ml, 2) for segment in info.segments}
     if as_json:
-        written = {"output": str(output)} if output else {}
         facts = {"volume_ml": volumes, "steps": [*map(_step_facts, steps)], "notes": notes}
-        print_json(_session_facts(info) | facts | written)
+        facts |= {"written": [*map(str, written)]} | ({"output": str(output)} if output else {})
+        print_json(_session_facts(info) | facts)
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("segment", "step", "prompts", "model", ""):
@@ -234,6 +247,7 @@ def _print_session(session: Session, *, as_json: bool, output: Path | None, wide
     for number, volume in volumes.items():
         console.print(f"segment {number} {escape(names[number])}".strip() + f": {volume:.1f} ml", highlight=False)
     print_table(table, wide=wide)
+    print_written(written)
 
 
 def _session_facts(info: SessionInfo) -> dict[str, Any]:

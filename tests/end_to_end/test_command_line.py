@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +71,27 @@ def test_json_and_a_preview_are_written(server: str, phantom: Path, tmp_path: Pa
     assert facts["volume_ml"] > 10
     assert {"upload_ms", "preprocess_ms", "inference_ms", "postprocess_ms", "reply_ms"} <= set(facts)
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_files_are_named_and_times_only_where_asked_for(server: str, phantom: Path, tmp_path: Path) -> None:
+    mask, picture = tmp_path / "s [1].nrrd", tmp_path / "s.png"
+    given = ("sixpoint", "annotate", phantom / "image.nii.gz", "-f", phantom / "spleen.json", "-o", mask)
+    done = run(*given, "--preview", picture, "--name", "spleen", "--keep", server=server)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == f"wrote {mask} and {picture}"
+    assert not re.search(r"\d (ms|bytes)\b", done.stdout)
+    command = re.search(r"to continue +(.+)", done.stdout)
+    assert command
+    program, *arguments = shlex.split(command[1].strip())
+    resumed = json.loads(run(program, *arguments, "--json", server=server).stdout)
+    assert [segment["name"] for segment in resumed["segments"]] == ["spleen"]
+    # The default of the shell is another gateway here: the command that is printed says which.
+    done = run(*given, "--keep", "--verbose", "--server", server)
+    assert len(re.findall(r"\d (?:ms|bytes)\b", done.stdout)) == 6
+    command = re.search(r"to continue +(.+)", done.stdout)
+    assert command
+    program, *arguments = shlex.split(command[1].strip())
+    assert run(program, *arguments).returncode == 0
 
 
 def test_clicks_correct_the_mask_in_order(server: str, phantom: Path, tmp_path: Path) -> None:

@@ -102,10 +102,23 @@ def test_sessions_are_listed_and_closed(server: str, session: str) -> None:
     assert "other owners" in run(*of_version, served["annotation"], server=server, SIXPOINT_OWNER="nobody").stdout
     assert json.loads(run(*of_version, "99", "--json", server=server).stdout) == []
     assert run("sixpoint", "sessions", "--version", "1", server=server).returncode == 2
-    assert run("sixpoint", "close", session, server=server).returncode == 0
-    gone = run("sixpoint", "resume", session, server=server)
-    assert gone.returncode == 4
-    assert "no session has this id" in gone.stderr
+    closed = run("sixpoint", "close", session, server=server)
+    assert (closed.returncode, closed.stdout) == (0, f"closed {session}\n")
+
+
+def test_an_id_that_no_open_session_has_is_not_found(server: str, session: str) -> None:
+    typo = "fqgwjm62dynp8sbxe3vkrhta5c"
+    for command in ("resume", "close"):
+        done = run("sixpoint", command, typo, server=server)
+        assert (done.returncode, done.stdout) == (4, "")
+        assert "no session has this id: it is closed already, or never existed" in done.stderr
+    several = run("sixpoint", "close", typo, session, "--json", server=server)
+    assert several.returncode == 4
+    error = json.loads(several.stdout)["error"]
+    assert error["reason"] == "SESSION_NOT_FOUND"
+    assert error["message"].endswith(f"; closed: {session}")
+    for command in ("resume", "close"):
+        assert run("sixpoint", command, session, server=server).returncode == 4
 
 
 def test_an_initial_mask_starts_an_object(server: str, session: str, phantom: Path, tmp_path: Path) -> None:
@@ -160,7 +173,10 @@ def test_the_doctor_says_what_is_wrong_and_what_to_do(triton: LocalTriton) -> No
     assert models.returncode == 7
     assert "NVIDIA Triton answers like this" in models.stderr
     assert "ok    gateway" not in another.stdout
-    assert run("sixpoint", "doctor", server="no port").returncode == 7
+    for wrong in ("no port", f"http://{triton.address}"):
+        refused = run("sixpoint", "doctor", "--server", wrong)
+        assert refused.returncode == 7
+        assert "wrong address" in refused.stdout
     assert "cannot be resolved" in run("sixpoint", "doctor", server="no.such.name.invalid:1").stdout
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -29,10 +30,10 @@ def facts(*prompts: Prompt) -> dict[str, Any]:
     return report(steps, image="ct.nii.gz", upload=timedelta(milliseconds=12))
 
 
-def text(rows: dict[str, Any], *, width: int = 100) -> str:
+def text(rows: dict[str, Any], *, width: int = 100, verbose: bool = False) -> str:
     console = Console(width=width)
     with console.capture() as captured:
-        console.print(report_table(rows))
+        console.print(report_table(rows, verbose=verbose))
     return captured.get()
 
 
@@ -56,13 +57,27 @@ def test_every_call_is_an_answer_and_the_times_are_those_of_the_last() -> None:
 
 
 def test_the_table_shows_every_click() -> None:
-    lines = text(facts(SIX, Click((1, 2, 3)), Click((4, 5, 6), False))).splitlines()
+    given = facts(SIX, Click((1, 2, 3)), Click((4, 5, 6), False))
+    lines = text(given, verbose=True).splitlines()
     assert [" ".join(line.split()) for line in lines[2:5]] == [
         "points 6: 8.0 ml, 160 ms",
         "click 1 positive: 8.0 ml, 161 ms",
         "click 2 negative: 8.0 ml, 162 ms",
     ]
     assert "click" not in text(facts())
+    assert [" ".join(line.split()) for line in text(given).splitlines()] == [
+        "image ct.nii.gz",
+        "model annotation (version 3)",
+        "points 6: 8.0 ml",
+        "click 1 positive: 8.0 ml",
+        "click 2 negative: 8.0 ml",
+        "mask 8.0 ml",
+    ]
+
+
+def test_times_and_sizes_are_shown_only_where_asked_for() -> None:
+    assert not re.search(r"\d (ms|bytes)\b", text(facts()))
+    assert len(re.findall(r"\d (?:ms|bytes)\b", text(facts(), verbose=True))) == 6
 
 
 def test_a_box_has_no_points() -> None:

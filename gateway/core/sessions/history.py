@@ -218,7 +218,7 @@ def require_open(row: SessionRow | None) -> SessionRow:
         return row
     if row is not None and row.expired:
         raise SessionExpired("the session was idle for too long and was closed; open a new one")
-    raise SessionNotFound("no session has this id; open one first")
+    raise SessionNotFound("no session has this id: it is closed already, or never existed")
 
 
 def advance_revision(records: SessionWriter, row: SessionRow, *, now: float, model: str | None = None) -> None:

@@ -152,7 +152,8 @@ def test_an_absent_gateway_exits_with_7(tmp_path: Path, run: Run) -> None:
     noisy_volume().write(tmp_path / "ct.nii.gz")
     mask = tmp_path / "mask.nii.gz"
     code, out, err = run("annotate", tmp_path / "ct.nii.gz", "-o", mask, "-p", SIX_POINTS, "--server", target, "--json")
-    assert (code, out) == (7, "")
+    assert code == 7
+    assert json.loads(out)["error"]["reason"] == "UNAVAILABLE"
     assert f"no gateway answers at {target}" in err
     assert "make serve" in err
     assert not mask.exists()
@@ -178,3 +179,12 @@ def test_the_doctor_reports_errors_of_the_gateway_as_json(monkeypatch: pytest.Mo
         ("connection", True, "here"),
         ("gateway", False, "not for you"),
     ]
+
+
+def test_the_command_warns_and_prints_no_value(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.setenv("SIXPOINT_SERVRE", "secret-value")
+    _, out, err = run("models", "--nonsense", "--json")
+    assert err.startswith("warning: the environment variable SIXPOINT_SERVRE is no setting")
+    assert "did you mean SIXPOINT_SERVER?" in err
+    assert "secret-value" not in out + err
+    assert "warning" not in out

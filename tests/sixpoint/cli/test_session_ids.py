@@ -11,6 +11,7 @@ import typer.main
 
 from gateway.core.sessions.ids import new_session_id
 from sixpoint.cli import app
+from sixpoint.cli.session_ids import resume_command
 
 _GROUP = typer.main.get_command(app)
 
@@ -39,23 +40,46 @@ def old_ids(count: int) -> list[str]:
     return [*random_ids[: count // 4], *hyphens, *options]
 
 
+def argument(command: str, *sessions: str) -> object:
+    """What the command gets: ``close`` takes several ids."""
+    return list(sessions) if command == "close" else sessions[0]
+
+
 @pytest.mark.parametrize("command", sorted(_REST))
 def test_a_new_id_is_taken_as_an_argument(command: str) -> None:
     for number in range(1000):
         session = new_session_id()
         rest = _REST[command][number % len(_REST[command])]
-        assert parsed(command, [session, *rest])["session_id"] == session
-        assert parsed(command, [*rest, session])["session_id"] == session
+        assert parsed(command, [session, *rest])["session_id"] == argument(command, session)
+        assert parsed(command, [*rest, session])["session_id"] == argument(command, session)
 
 
 @pytest.mark.parametrize("command", sorted(_REST))
 def test_an_old_id_is_taken_as_an_argument_also_if_it_begins_with_a_hyphen(command: str) -> None:
     for number, session in enumerate(old_ids(1000)):
         rest = _REST[command][number % len(_REST[command])]
-        expected = parsed(command, ["any", *rest]) | {"session_id": session}
+        expected = parsed(command, ["any", *rest]) | {"session_id": argument(command, session)}
         assert parsed(command, [session, *rest]) == expected
         assert parsed(command, [*rest, session]) == expected
         assert parsed(command, [*rest, "--", session]) == expected
+
+
+def test_several_ids_are_taken_also_if_they_begin_with_a_hyphen() -> None:
+    ids = [new_session_id() for _ in range(1000)]
+    for new, old, other in zip(ids, old_ids(1000), reversed(old_ids(1000)), strict=False):
+        for arguments in ([new, old, other], ["-s", "gpu1:50051", old, new, other], [old, other, "--", new]):
+            assert sorted(parsed("close", arguments)["session_id"]) == sorted([new, old, other])  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("server", ["127.0.0.1:50051", "gpu1", "[::1]:50052"])
+def test_the_command_that_continues_a_session_reaches_its_gateway(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("", "gpu1", "other:1"):
+        monkeypatch.setenv("SIXPOINT_SERVER", variable)
+        for session in (new_session_id(), *old_ids(20)):
+            program, command, *arguments = shlex.split(resume_command(session, server=server))
+            assert (program, command) == ("sixpoint", "resume")
+            values = parsed("resume", [*arguments, "-o", "FILE"])
+            assert (values["session_id"], values["server"]) == (session, server)
 
 
 def test_a_new_id_is_the_same_for_shells_urls_and_file_systems() -> None:
