@@ -161,7 +161,7 @@ def _finetune(options: TrainConfig, *, workers: int | None, started: float) -> P
         workers=workers,
     )
     with progress_bar() as update:
-        update(0.0, "set-up", "reading images")
+        update(0.0, "set-up", "reading images, first samples")
         return finetune(
             config,
             report=lambda progress: update(progress.fraction, progress.stage, describe_pretraining(progress)),

@@ -13,14 +13,16 @@ from trainer.data.samples import Crop, extract_targets
 from trainer.synthesis.intensity_synthesis import simulate_scan
 from trainer.synthesis.label_synthesis import compose_scene
 
-__all__ = ["SCENE_EDGE", "CropPool", "CropSource", "generate_crops"]
+__all__ = ["INITIAL_CROPS", "INITIAL_REAL_CROPS", "SCENE_EDGE", "CropPool", "CropSource", "generate_crops"]
 
 SCENE_EDGE = 112
 """Edge of a scene, in voxels."""
 _SCANS_PER_SCENE = 4
 _TARGETS_PER_SCAN = 14
-_INITIAL_CROPS = 96
+INITIAL_CROPS = 96
 """Number of crops to mix at the start: those of about two scenes."""
+INITIAL_REAL_CROPS = 12
+"""Number of real crops to mix at the start: each is drawn by itself, and to deform a large one takes up to a second."""
 _REAL_CROPS_PER_SCENE = 48
 """Number of real crops that replace those of a scene: about as many as a scene has."""
 
@@ -80,19 +82,21 @@ class CropPool:
     Attributes:
         source: Endless crops.
         size: Number of crops in the full pool.
+        initial: Number of crops to mix at the start.
         crop_uses: Average number of times that a crop is drawn; at least 1.
         rng: Generator that draws the crops.
     """
 
     source: Iterator[Crop]
     size: int
+    initial: int = INITIAL_CROPS
     crop_uses: float
     rng: Rng
 
     def __iter__(self) -> Iterator[Crop]:
         """Iterate over randomly drawn crops, without end."""
         # Training starts before the pool is full: until then, each drawn crop adds another.
-        crops = [next(self.source) for _ in range(min(self.size, _INITIAL_CROPS))]
+        crops = [next(self.source) for _ in range(min(self.size, self.initial))]
         while True:
             place = int(self.rng.integers(len(crops)))
             yield crops[place]

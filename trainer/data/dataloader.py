@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from sixpoint.model_spec import ModelSpec
-from trainer.data.crop_pool import SCENE_EDGE, CropPool, CropSource
+from trainer.data.crop_pool import INITIAL_CROPS, INITIAL_REAL_CROPS, SCENE_EDGE, CropPool, CropSource
 from trainer.data.datasets import Case, read_case
 from trainer.data.real_crops import extract_crops
 from trainer.data.samples import Crop, draw_sample
@@ -104,7 +104,13 @@ class BatchStream(IterableDataset[Batch]):
             real_crops=tuple(self.labelled.crops()),
             real_fraction=self.labelled.fraction,
         )
-        pool = CropPool(source=iter(source), size=math.ceil(self.pool_size / count), crop_uses=self.crop_uses, rng=rng)
+        pool = CropPool(
+            source=iter(source),
+            size=math.ceil(self.pool_size / count),
+            initial=INITIAL_REAL_CROPS if self.labelled.fraction >= 1.0 else INITIAL_CROPS,
+            crop_uses=self.crop_uses,
+            rng=rng,
+        )
         spec, crops = with_float32_input(self.spec), iter(pool)
         while True:
             edge, batch_size = self.sizes[int(rng.choice(len(self.sizes), p=self.size_probabilities))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -63,14 +63,12 @@ def _to_synthetic_range(image: Float) -> npt.NDArray[np.float16]:
     return ((image - low) / max(float(high - low), 1e-6)).clip(-8, 8).astype(np.float16)
 
 
-def deform_crops(rng: Rng, crops: Sequence[Crop], *, count: int) -> list[Crop]:
-    """Draw ``count`` crops and deform each; some are resampled to a coarser grid along one axis."""
-    varied: list[Crop] = []
+def deform_crops(rng: Rng, crops: Sequence[Crop], *, count: int) -> Iterator[Crop]:
+    """Draw ``count`` crops and deform each when its turn comes; some are resampled to a coarser grid along an axis."""
     for choice in rng.integers(len(crops), size=count):
         crop = _warp(rng, crops[int(choice)])
         if crop.mask.sum() >= _MIN_VOXELS_CHANGED:
-            varied.append(crop)
-    return varied
+            yield crop
 
 
 def _warp(rng: Rng, crop: Crop) -> Crop:
