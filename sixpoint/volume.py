@@ -174,7 +174,7 @@ def write_image(
     """Write voxels [z, y, x] to a NIfTI, NRRD or MetaImage file; an old file stays until the new one is complete.
 
     Args:
-        array: Voxels.
+        array: Voxels [z, y, x].
         geometry: Geometry of the voxels.
         path: File to write.
         fields: Further fields of a NRRD header, by key.
