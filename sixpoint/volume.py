@@ -129,7 +129,8 @@ class Volume:
             raise VolumeError(f"{source} is no DICOM image, so it has no series; leave the series out")
         read = read_image(source, spacing=_checked_spacing(spacing))
         try:
-            volume = cls.from_sitk(read.image)
+            content = read.content
+            volume = cls.from_sitk(content) if isinstance(content, sitk.Image) else cls(*content)
         except VolumeError as error:
             raise VolumeError(f"{source}: {error.message}") from error
         geometry = volume.geometry

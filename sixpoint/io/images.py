@@ -14,8 +14,9 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from sixpoint._typing import Vector
+from sixpoint._typing import Array, Vector
 from sixpoint.errors import VolumeError
+from sixpoint.geometry import Geometry
 from sixpoint.io.decompression import decompress
 from sixpoint.io.metaimage import read_metaimage
 from sixpoint.io.nifti import read_nifti
@@ -38,12 +39,12 @@ class ReadImage:
     """An image from a file.
 
     Attributes:
-        image: Voxels and geometry, in mm.
+        content: Image of ITK, in mm, or voxels [z, y, x] with their geometry.
         nifti: Fields that place the image in its NIfTI header; None for other formats.
         notes: What a person should know about the image, one sentence each.
     """
 
-    image: sitk.Image
+    content: sitk.Image | tuple[Array, Geometry]
     nifti: NiftiPlacement | None = None
     notes: tuple[str, ...] = ()
 
@@ -145,18 +146,25 @@ def itk_message(error: Exception) -> str:
 def _read_format(source: Path, spacing: Vector | None) -> ReadImage:
     """Read a file by the format of its suffix."""
     name = source.name.lower()
+    content: sitk.Image | tuple[Array, Geometry]
     if name.endswith((".nii", ".nii.gz")):
-        image, header = read_nifti(source, spacing=spacing)
+        content, header = read_nifti(source, spacing=spacing)
         nifti, notes, names_unit = header.placement, header.notes, header.names_unit
+    elif name.endswith((".mha", ".mhd")):
+        nifti = None
+        content, notes, names_unit = read_metaimage(source, spacing=spacing)
     else:
         nifti = None
-        image, notes, names_unit = (read_metaimage if name.endswith((".mha", ".mhd")) else _read_nrrd)(
-            source, spacing=spacing
-        )
-    length = max(count * step for count, step in zip(image.GetSize(), image.GetSpacing(), strict=True))
+        content, notes, names_unit = _read_nrrd(source, spacing=spacing)
+    size, steps = (
+        (content.GetSize(), content.GetSpacing())
+        if isinstance(content, sitk.Image)
+        else (content[1].size, content[1].spacing)
+    )
+    length = max(count * step for count, step in zip(size, steps, strict=True))
     if not (names_unit or spacing or _PLAUSIBLE_MM[0] <= length <= _PLAUSIBLE_MM[1]):
         notes += (f"{source}: its header names no unit of length; taken as mm, the image is {length:.3g} mm long",)
-    return ReadImage(image, nifti, notes)
+    return ReadImage(content, nifti, notes)
 
 
 def _read_nrrd(source: Path, *, spacing: Vector | None) -> tuple[sitk.Image, tuple[str, ...], bool]:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from sixpoint._typing import Vector
+from sixpoint._typing import Array, Vector
 from sixpoint.errors import VolumeError
+from sixpoint.geometry import Geometry
 from sixpoint.io.metaimage_voxels import VOXEL_TYPES, MetaImageData, read_voxels
 from sixpoint.io.notes import NO_PLACE
 from sixpoint.io.text_headers import (
@@ -34,7 +35,9 @@ _MATRICES = ("transformmatrix", "rotation", "orientation")
 _END = r"(?mi)^[ \t]*ElementDataFile[ \t]*=.*$"
 
 
-def read_metaimage(source: Path, *, spacing: Vector | None = None) -> tuple[sitk.Image, tuple[str, ...], bool]:
+def read_metaimage(
+    source: Path, *, spacing: Vector | None = None
+) -> tuple[tuple[Array, Geometry], tuple[str, ...], bool]:
     """Read a ``.mha`` or ``.mhd`` file.
 
     Args:
@@ -42,7 +45,7 @@ def read_metaimage(source: Path, *, spacing: Vector | None = None) -> tuple[sitk
         spacing: Spacing (x, y, z) in mm from a person, for a header that lacks it.
 
     Returns:
-        The image, in mm; notes about it for a person; and whether the header names its unit of length.
+        Voxels [z, y, x] and geometry; notes about them for a person; and whether the header names its unit of length.
 
     Raises:
         VolumeError: The file is no MetaImage file of a 3D image, is truncated, its header lacks or contradicts what
@@ -62,13 +65,16 @@ def read_metaimage(source: Path, *, spacing: Vector | None = None) -> tuple[sitk
     # A fourth axis has one voxel.
     matrix = [matrix[row * len(size) + column] for row in range(3) for column in range(3)] if matrix else []
     data = _data(fields, source)
-    image = sitk.GetImageFromArray(read_voxels(data, source), isVector=False)
+    array = read_voxels(data, source)
     place = _read_place(size[:3], ["1"] * 3 if typed else stated.split()[:3], offset[:3], matrix)
-    image.SetSpacing(typed or [value * unit for value in place.GetSpacing()])
-    image.SetOrigin([value * unit for value in place.GetOrigin()])
-    image.SetDirection(place.GetDirection())
+    dx, dy, dz = typed or [value * unit for value in place.GetSpacing()]
+    x, y, z = (value * unit for value in place.GetOrigin())
+    try:
+        geometry = Geometry(data.size, (dx, dy, dz), (x, y, z), place.GetDirection())
+    except VolumeError as error:
+        raise VolumeError(f"{source}: {error.message}") from error
     notes = () if offset else (f"{source}: its header gives no position in the patient (Offset): {NO_PLACE}",)
-    return image, notes, names_unit(fields.get("distanceunits", ""))
+    return (array, geometry), notes, names_unit(fields.get("distanceunits", ""))
 
 
 def _fields(source: Path) -> dict[str, str]:
