@@ -40,7 +40,7 @@ Init = Annotated[
     str | None,
     typer.Option(
         help="Weights to start from: a checkpoint, the folder of a run, an ONNX file, or a model's folder (its newest "
-        "version), version folder or name in model_repository.",
+        "version), version folder or name of a served or shipped model.",
         show_default="random weights",
         metavar="PATH|NAME",
     ),

@@ -223,7 +223,8 @@ class PretrainRun:
         write_file(config.out / "metrics.json", json.dumps(learner.history, indent=1).encode())
         if best:
             changes = {
-                "metrics": {**config.spec.metrics, **figures},
+                # The template's figures are those of another network.
+                "metrics": figures,
                 "provenance": {**config.spec.provenance, **_provenance(config, learner)},
             }
             publish(config.out, learner.average.state, config.spec.model_copy(update=changes))

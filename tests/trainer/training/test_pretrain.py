@@ -33,7 +33,8 @@ def spec() -> ModelSpec:
     whole = read_spec(Path(trainer.__file__).with_name("annotation.yaml"))
     assert whole.network is not None
     slim = {**whole.network.arguments, "channels": [4, 8, 8, 8, 8]}
-    return whole.model_copy(update={"network": NetworkSpec(name=whole.network.name, arguments=slim)})
+    network = NetworkSpec(name=whole.network.name, arguments=slim)
+    return whole.model_copy(update={"network": network, "metrics": {"dice_points": 0.9}})
 
 
 @pytest.mark.slow
@@ -63,6 +64,7 @@ def test_two_steps_then_two_more(spec: ModelSpec, tmp_path: Path) -> None:
     assert published.network == spec.network
     assert published.input == spec.input
     assert {"synthetic_dice", "synthetic_dice_ellipsoid"} <= set(published.metrics)
+    assert "dice_points" not in published.metrics, "a figure of the network that the template describes"
     assert published.provenance["steps"] == "2"
 
     torch.load(tmp_path / "last.pt", weights_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from sixpoint.errors import InvalidArgument
+from sixpoint.local_repository import repository_from_environment
 from sixpoint.model_spec import SPEC_PARAMETER, ModelSpec
 from trainer.data.spec_files import read_spec
 from trainer.training.checkpoint import CHECKPOINT, SPEC, read_weights
@@ -22,7 +22,7 @@ __all__ = ["StartFile", "find_start", "resolve_start"]
 _MODEL, _PLAN = "model.onnx", "model.plan"
 _RECORD = "version.json"
 _CONFIG = "config.pbtxt"
-_REPOSITORY_VARIABLE = "SIXPOINT_TRITON_MODEL_REPOSITORY"
+_SHIPPED = Path("model_repository")
 _EXPECTED = (
     "a checkpoint, the folder of a run, an ONNX file, or a model of a model repository: its folder, the folder of one "
     "of its versions, or its name"
@@ -66,8 +66,8 @@ class StartFile:
 def resolve_start(text: str) -> Path:
     """Return the file that the text of ``--init`` means: a path, or the name of a model in the model repository.
 
-    The model repository is that of the gateway's local Triton: ``SIXPOINT_TRITON_MODEL_REPOSITORY``, else
-    ``model_repository`` in the current folder.
+    The model repository is the one that ``gateway serve --local-triton`` serves with this environment; where it has no
+    such model, the models that sixpoint ships, in ``model_repository`` in the current folder.
 
     Raises:
         InvalidArgument: There is neither a file or folder nor a model of this name, or the folder holds no weights that
@@ -76,11 +76,13 @@ def resolve_start(text: str) -> Path:
     path = Path(text)
     if path.exists():
         return _file_in(path)
-    repository = Path(os.environ.get(_REPOSITORY_VARIABLE, "model_repository"))
-    if len(path.parts) == 1 and (repository / text).is_dir():
-        return _file_in(repository / text)
+    served = Path(repository_from_environment())
+    for repository in (served, _SHIPPED) if len(path.parts) == 1 else ():
+        if (repository / text).is_dir():
+            return _file_in(repository / text)
     raise InvalidArgument(
-        f"there is nothing to start from at {text}, and {repository} has no model of this name: expected {_EXPECTED}"
+        f"there is nothing to start from at {text}, and {served} and {_SHIPPED} have no model of this name: expected "
+        f"{_EXPECTED}"
     )
 
 

@@ -44,6 +44,8 @@ def test_a_name_is_looked_up_in_the_model_repository(model: Path, monkeypatch: p
         resolve_start("mine")
     monkeypatch.setenv("SIXPOINT_TRITON_MODEL_REPOSITORY", str(model.parent))
     assert resolve_start("mine") == model / "10" / "model.onnx"
+    # Not among those that are served: one that sixpoint ships.
+    assert resolve_start("segmentation_hippocampus").is_file()
 
 
 def test_a_model_that_another_tool_laid_out_is_described_by_its_config(model: Path, tmp_path: Path) -> None:
