@@ -12,6 +12,7 @@ from pathlib import Path
 from gateway.server import Gateway
 from gateway.settings import Settings
 from gateway.triton.local.server import LocalTriton, LocalTritonSettings
+from tests.support.event_loop import StallWatch
 from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.ports import free_port
 
@@ -37,8 +38,14 @@ def running_triton(repository: Path, *, port: int | None = None) -> Iterator[Loc
 
 
 @contextlib.contextmanager
-def running_gateway(*, ready: bool = True, **settings: object) -> Iterator[Gateway]:
-    """A gateway in a thread of this process, on a free port; ``ready``: wait until Triton serves a model."""
+def running_gateway(*, ready: bool = True, watch: StallWatch | None = None, **settings: object) -> Iterator[Gateway]:
+    """A gateway in a thread of this process, on a free port; ``ready``: wait until Triton serves a model.
+
+    Args:
+        ready: Whether to wait until Triton serves a model.
+        watch: Watches the gateway's event loop.
+        **settings: Settings of the gateway.
+    """
     values: dict[str, object] = {
         "port": 0,
         "drain_notice_seconds": 0.0,
@@ -55,6 +62,8 @@ def running_gateway(*, ready: bool = True, **settings: object) -> Iterator[Gatew
         async with gateway.running():
             if ready:
                 await gateway.wait_until_ready(30)
+            if watch:
+                watch.attach(loop)
             started.set()
             await stop.wait()
 

@@ -15,6 +15,7 @@ import numpy as np
 from gateway.core.annotation.client_mask import ClientMask
 from gateway.core.annotation.postprocess import postprocess, render_mask
 from gateway.core.annotation.preprocess import NetworkInput, Prediction, prediction_from_mask, prepare
+from gateway.core.annotation.prompt_reader import PromptReader
 from gateway.core.annotation.prompt_state import ObjectPrompts
 from gateway.core.images import StoredImage
 from gateway.core.runtime import Deadline, Inference, Model, Stage, check_finite
@@ -72,9 +73,13 @@ class Annotator:
         inference: Backend that runs a network on one tensor.
         executor: Threads for preprocessing and postprocessing.
         run_pair: Function that runs two independent halves of a prompt's work.
+
+    Attributes:
+        reader: Reads the prompts.
     """
 
     def __init__(self, *, inference: Inference, executor: Executor, run_pair: PairRunner = run_serially) -> None:
+        self.reader = PromptReader(executor)
         self._inference = inference
         self._executor = executor
         self._run_pair = run_pair

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gateway.core.annotation.corrections import quantise, threshold_count
-from gateway.core.annotation.prompt_state import ObjectExtent
+from gateway.core.annotation.object_extent import ObjectExtent
 from sixpoint._typing import Bools, Counts, Size
 from sixpoint.preprocessing import Roi
 
@@ -25,7 +25,7 @@ def sample_mask(extent: ObjectExtent, roi: Roi, *, size: Size) -> Counts:
         size: Size (x, y, z) of the canonical image.
     """
     low, high = roi.voxel_bounds(size)
-    cropped = _crop(extent, low, high).astype(np.uint8)
+    cropped = _crop(extent, low, high).view(np.uint8)
     moved = Roi(
         lower=(roi.lower[0] - low[0], roi.lower[1] - low[1], roi.lower[2] - low[2]),
         upper=(roi.upper[0] - low[0], roi.upper[1] - low[1], roi.upper[2] - low[2]),
@@ -76,9 +76,13 @@ def merge_changes(
             np.clip(((np.arange(a, b) - edge) / step).astype(int), 0, n - 1)
             for a, b, edge, step, n in zip(low, high, roi.lower, roi.cell_size, roi.size, strict=True)
         ]
-        inside = near[np.ix_(cells[2], cells[1], cells[0])]
-        # Beside what is removed, the coarse border of the prediction is not the fine one of the mask.
-        result = np.where(inside, predicted if may_grow else predicted & result, result)
+        # Axis by axis: one index of all three takes ten times as long.
+        for axis, index in enumerate(reversed(cells)):
+            near = near.take(index, axis=axis)
+        if not may_grow:
+            # Beside what is removed, the coarse border of the prediction is not the fine one of the mask.
+            predicted &= result
+        np.copyto(result, predicted, where=near)
     return result, low
 
 

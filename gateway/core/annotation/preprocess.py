@@ -25,13 +25,23 @@ from sixpoint.preprocessing import (
     write_image_channels,
 )
 
-__all__ = ["NetworkInput", "Prediction", "estimate_prompt_memory", "prediction_from_mask", "prepare"]
+__all__ = [
+    "NetworkInput",
+    "Prediction",
+    "estimate_mask_memory",
+    "estimate_prompt_memory",
+    "estimate_render_memory",
+    "prediction_from_mask",
+    "prepare",
+]
 
 
 # Copies of a tensor at once: input and output in NumPy, and one of them again in a message.
 _TENSORS = 3
 # Bytes for each voxel of the ROI: one of the mask, two of what is cut out of the image.
 _BYTES_PER_VOXEL = 3
+# Bytes for each voxel of an initial mask's box: one of the mask, which stays, and the copies that are cut out of it.
+_BYTES_PER_MASK_VOXEL = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,4 +170,16 @@ def estimate_prompt_memory(prompts: ObjectPrompts, *, geometry: Geometry, spec: 
     roi = Roi.from_points(prompts.extent.box, clicks=clicks, spacing=canonical.spacing, spec=spec.roi, image_size=size)
     low, high = roi.voxel_bounds(size)
     voxels = math.prod(b - a for a, b in zip(low, high, strict=True))
-    return _TENSORS * 4 * math.prod(spec.input_shape) + _BYTES_PER_VOXEL * voxels
+    return _TENSORS * 4 * math.prod(spec.input_shape) + _BYTES_PER_VOXEL * voxels + estimate_mask_memory(prompts)
+
+
+def estimate_render_memory(prediction: Prediction, prompts: ObjectPrompts, *, geometry: Geometry) -> int:
+    """Estimate the bytes that rendering a stored prediction needs."""
+    low, high = prediction.roi.voxel_bounds(geometry.canonical().size)
+    voxels = math.prod(b - a for a, b in zip(low, high, strict=True))
+    return _BYTES_PER_VOXEL * voxels + estimate_mask_memory(prompts)
+
+
+def estimate_mask_memory(prompts: ObjectPrompts) -> int:
+    """Estimate the bytes that the initial mask of an object needs; 0 without one."""
+    return _BYTES_PER_MASK_VOXEL * prompts.extent.mask_voxels

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from gateway.core.annotation.object_extent import ObjectExtent, expand_mask
 from sixpoint._typing import Bools, Points, Size
 from sixpoint.errors import NothingToCorrect, PromptError, PromptNotSupported, ResourceExhausted, Violation
 from sixpoint.geometry import Geometry
@@ -17,13 +18,13 @@ from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask, Prompt
 __all__ = [
     "MAX_CLICKS",
     "Clicks",
-    "ObjectExtent",
     "ObjectPrompts",
     "PromptBatch",
     "accumulate",
     "add_to_object",
     "check_click_count",
     "check_prompt_kinds",
+    "place_prompts",
     "read_prompts",
     "start_from_clicks",
     "start_without_extent",
@@ -39,24 +40,6 @@ _KINDS: dict[type[Prompt], PromptKind] = {
     Click: PromptKind.CLICKS,
     InitialMask: PromptKind.MASK,
 }
-
-
-@dataclass(frozen=True, eq=False)
-class ObjectExtent:
-    """The part of the image that an object takes up, as the prompt that started the object says.
-
-    Attributes:
-        box: Lower and upper corner (x, y, z) of the box, or of the box of the extreme points or of the initial mask;
-            shape [2, 3].
-        extremes: Extreme points (x, y, z), shape [n, 3]: as given, or those of the initial mask; empty for a box.
-        mask: Initial mask, bool [z, y, x], from the lower to the upper voxel of ``box``; None without one.
-        whole_image: Whether a click started the object, so that ``box`` is that of the image.
-    """
-
-    box: Points
-    extremes: Points
-    mask: Bools | None = None
-    whole_image: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +103,24 @@ class ObjectPrompts:
 
 
 def read_prompts(prompts: Sequence[Prompt], *, geometry: Geometry) -> PromptBatch:
+    """Check the prompts of one call, convert them to canonical voxel indices, and unpack the initial mask.
+
+    Args:
+        prompts: Prompts in the order in which they were given.
+        geometry: Geometry of the image as uploaded.
+
+    Raises:
+        PromptError: When there are no prompts, one does not fit the image, or one that starts an object is not first.
+    """
+    batch = place_prompts(prompts, geometry=geometry)
+    return batch if batch.extent is None else replace(batch, extent=expand_mask(batch.extent, geometry=geometry))
+
+
+def place_prompts(prompts: Sequence[Prompt], *, geometry: Geometry) -> PromptBatch:
     """Check the prompts of one call, and convert them to canonical voxel indices.
+
+    Of an initial mask only the box is read: a message of a kilobyte may hold a mask of a gigabyte, which is unpacked by
+    :func:`expand_mask`, on a thread, once there is memory for it.
 
     Args:
         prompts: Prompts in the order in which they were given.
@@ -154,22 +154,9 @@ def read_prompts(prompts: Sequence[Prompt], *, geometry: Geometry) -> PromptBatc
         else:
             # On an axis that is stored backwards, the conversion swaps the corners.
             box = np.stack([placed.min(axis=0), placed.max(axis=0)])
-            mask = _canonical_mask(prompt, number, geometry)
             extremes = placed if isinstance(prompt, ExtremePoints) else np.empty((0, 3))
-            if mask is not None:
-                # The network gets the points that a person would have clicked to draw this mask.
-                extremes = box[0] + np.array(ExtremePoints.of_mask(mask).points)
-            extent = ObjectExtent(box, extremes, mask)
+            extent = ObjectExtent(box, extremes, packed_mask=prompt if isinstance(prompt, InitialMask) else None)
     return PromptBatch(tuple(prompts), extent, Clicks(np.concatenate(points), np.array(positive, np.bool_)))
-
-
-def _canonical_mask(prompt: Prompt, number: int, geometry: Geometry) -> Bools | None:
-    if not isinstance(prompt, InitialMask):
-        return None
-    try:
-        return geometry.orientation.to_canonical(prompt.voxels())
-    except PromptError as error:
-        raise error.under(f"prompts[{number}]") from None
 
 
 def add_to_object(

@@ -17,6 +17,7 @@ _PATIENCE_S = 2.0
 _MIN_RETRY_S = 1.0
 # Weight of the past in the running mean of a call's seconds.
 _DECAY = 0.9
+_GIB = 2**30
 
 
 @dataclass(eq=False)
@@ -89,6 +90,27 @@ class Admission:
             yield
         finally:
             self._active -= 1
+
+    @property
+    def used(self) -> int:
+        """Bytes that running calls have reserved."""
+        return self._used
+
+    def check(self, nbytes: int, *, what: str) -> None:
+        """Refuse what needs more than the whole budget.
+
+        Args:
+            nbytes: Bytes that it needs.
+            what: What needs them, as the start of the error message.
+
+        Raises:
+            ResourceExhausted: When it needs more.
+        """
+        if nbytes > self._budget:
+            raise ResourceExhausted(
+                f"{what} would take {nbytes / _GIB:.1f} GiB of memory, and the limit is {self._budget / _GIB:.1f} GiB "
+                "(SIXPOINT_PROMPT_MEMORY_BYTES); crop the image to the part to annotate"
+            )
 
     @contextlib.asynccontextmanager
     async def memory(self, nbytes: int) -> AsyncIterator[None]:

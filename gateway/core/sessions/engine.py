@@ -7,11 +7,12 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from gateway.core.annotation.annotator import Annotator, PendingPrediction, RenderedMask
 from gateway.core.annotation.client_mask import ClientMask
-from gateway.core.annotation.preprocess import estimate_prompt_memory
-from gateway.core.annotation.prompt_state import ObjectPrompts, PromptBatch, add_to_object, read_prompts
+from gateway.core.annotation.preprocess import estimate_mask_memory, estimate_prompt_memory, estimate_render_memory
+from gateway.core.annotation.prompt_state import ObjectPrompts, PromptBatch, add_to_object
 from gateway.core.images import ImageSource, StoredImage
 from gateway.core.runtime import Admission, Catalog, Deadline, Model, Stage
 from gateway.core.sessions.history import SegmentHistory, Snapshot, check_revision
@@ -89,11 +90,7 @@ class Engine:
         on_stage(Stage.WAITING)
         started = time.perf_counter()
 
-        async def add_step(snapshot: Snapshot) -> AnnotationResult:
-            return await self._add_step(
-                request, snapshot, prompts, deadline=deadline, on_stage=on_stage, started=started
-            )
-
+        add_step = partial(self._add_step, request, prompts, deadline=deadline, on_stage=on_stage, started=started)
         return await self._change(request, add_step, appends=True)
 
     async def undo(self, request: AnnotationRequest) -> AnnotationResult:
@@ -141,8 +138,8 @@ class Engine:
     async def _add_step(
         self,
         request: AnnotationRequest,
-        snapshot: Snapshot,
         prompts: Sequence[Prompt],
+        snapshot: Snapshot,
         *,
         deadline: Deadline,
         on_stage: Callable[[Stage], None],
@@ -150,12 +147,14 @@ class Engine:
     ) -> AnnotationResult:
         image = await self._images.open(snapshot.row.image_digest)
         geometry = image.volume.geometry
-        batch = read_prompts(prompts, geometry=geometry)
+        batch = await self._annotator.reader.place(prompts, geometry=geometry)
         model = self._catalog.get(snapshot.row.model)
         batch, prompts_so_far = add_to_object(
             snapshot.state.prompts, batch, model=model.name, spec=model.spec, geometry=geometry
         )
+        self._admission.check(estimate_mask_memory(prompts_so_far), what="the mask")
         async with self._admission.memory(estimate_prompt_memory(prompts_so_far, geometry=geometry, spec=model.spec)):
+            prompts_so_far = await self._annotator.reader.expand(prompts_so_far, geometry=geometry)
             waited = Timings(queue=timedelta(seconds=time.perf_counter() - started))
             pending = await self._predict(
                 request, snapshot, batch, prompts_so_far, image, model, deadline=deadline, on_stage=on_stage
@@ -199,7 +198,7 @@ class Engine:
         on_stage: Callable[[Stage], None],
     ) -> PendingPrediction:
         """Predict with the model, or take over an initial mask that comes without clicks."""
-        if batch.extent is not None and batch.extent.mask is not None and not len(batch.clicks):
+        if batch.extent is not None and prompts.extent.mask is not None and not len(batch.clicks):
             geometry = image.volume.geometry
             return await self._annotator.start_from_mask(prompts, model.spec, geometry=geometry, client_mask=None)
         # A new object has little in common with the previous mask: it is sent whole.
@@ -260,7 +259,7 @@ class Engine:
         if head == snapshot.segment.head:
             return await self._replay(request, snapshot)
         state = await self._history.state_at(request.session_id, request.segment, head) if head else SegmentState()
-        rendered = await self._render(snapshot, state, client_mask=find_client_mask(snapshot, request))
+        rendered, state = await self._render(snapshot, state, client_mask=find_client_mask(snapshot, request))
         state = replace(state, sent_mask=remember_sent_mask(rendered.mask, rendered.offset, snapshot.row.revision + 1))
         started = time.perf_counter()
         row, segment = await self._history.move_head(snapshot, head, state, request_ids=request.request_ids)
@@ -275,20 +274,23 @@ class Engine:
                 f"this call was carried out at revision {snapshot.outcome.revision}, and the session has moved on to "
                 f"{row.revision} since: look at it again"
             )
-        rendered = await self._render(snapshot, state, client_mask=find_client_mask(snapshot, request))
+        rendered, state = await self._render(snapshot, state, client_mask=find_client_mask(snapshot, request))
         return _result(row, segment, state, rendered, rendered.timings)
 
-    async def _render(self, snapshot: Snapshot, state: SegmentState, *, client_mask: ClientMask | None) -> RenderedMask:
+    async def _render(
+        self, snapshot: Snapshot, state: SegmentState, *, client_mask: ClientMask | None
+    ) -> tuple[RenderedMask, SegmentState]:
+        """Render the mask of a state; the state that is returned has its initial mask unpacked."""
         if state.prompts is None or state.prediction is None:
-            return self._annotator.render_empty(client_mask)
+            return self._annotator.render_empty(client_mask), state
         image = await self._images.open(snapshot.row.image_digest)
-        return await self._annotator.render(
-            state.prediction,
-            state.prompts,
-            geometry=image.volume.geometry,
-            threshold=state.threshold,
-            client_mask=client_mask,
-        )
+        geometry = image.volume.geometry
+        async with self._admission.memory(estimate_render_memory(state.prediction, state.prompts, geometry=geometry)):
+            prompts = await self._annotator.reader.expand(state.prompts, geometry=geometry)
+            rendered = await self._annotator.render(
+                state.prediction, prompts, geometry=geometry, threshold=state.threshold, client_mask=client_mask
+            )
+        return rendered, replace(state, prompts=prompts)
 
 
 def _result(

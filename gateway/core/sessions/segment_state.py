@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.core.annotation.preprocess import NetworkInput, Prediction
-from gateway.core.annotation.prompt_state import ObjectPrompts, accumulate, read_prompts, start_without_extent
+from gateway.core.annotation.prompt_state import ObjectPrompts, accumulate, place_prompts, start_without_extent
 from gateway.core.sessions.records import StepRow
 from sixpoint._typing import Bools
 from sixpoint.geometry import Geometry
@@ -62,15 +62,15 @@ class SegmentState:
         """Estimate of the bytes in memory."""
         prediction = self.prediction.probabilities.nbytes if self.prediction else 0
         network_input = self.network_input.nbytes if self.network_input else 0
-        initial_mask = self.prompts.extent.mask if self.prompts else None
-        masks = (0 if initial_mask is None else initial_mask.nbytes) + (
-            self.sent_mask.mask.nbytes if self.sent_mask else 0
-        )
+        extent = self.prompts.extent if self.prompts else None
+        initial_mask = extent.mask.nbytes if extent and extent.mask is not None else 0
+        packed_mask = len(extent.packed_mask.packed.bits) if extent and extent.packed_mask else 0
+        masks = initial_mask + packed_mask + (self.sent_mask.mask.nbytes if self.sent_mask else 0)
         return prediction + network_input + masks + _OVERHEAD_BYTES
 
 
 def restore_state(prompts: Sequence[Sequence[Prompt]], last: StepRow, *, geometry: Geometry) -> SegmentState:
-    """Restore the state after the steps on one object.
+    """Restore the state after the steps on one object; its initial mask is not unpacked.
 
     Args:
         prompts: Prompts of each step; those of the first started the object.
@@ -79,7 +79,7 @@ def restore_state(prompts: Sequence[Sequence[Prompt]], last: StepRow, *, geometr
     """
     object_prompts = None
     for step in prompts:
-        batch = read_prompts(step, geometry=geometry)
+        batch = place_prompts(step, geometry=geometry)
         if object_prompts is None and batch.extent is None:
             # The model takes clicks alone: they started the object.
             batch = start_without_extent(batch, geometry=geometry)

@@ -73,6 +73,7 @@ class Process:
     database: Database
     inference: ModelsInference = field(default_factory=ModelsInference)
     max_prompts: int = 100
+    memory: int = 2**30
 
     def __post_init__(self) -> None:
         self.catalog = Catalog()
@@ -88,12 +89,13 @@ class Process:
         self.sessions = Sessions(
             repository=session_repository(self.database), history=log, cache=hot, limit=99, owner_limit=0, idle=3600
         )
+        self.admission = Admission(budget=self.memory, max_active=self.max_prompts)
         self.engine = Engine(
             history=log,
             images=OneImage(),
             catalog=self.catalog,
             annotator=Annotator(inference=self.inference, executor=ThreadPoolExecutor(2)),
-            admission=Admission(budget=2**30, max_active=self.max_prompts),
+            admission=self.admission,
         )
 
     async def open(self, model: str = "clicks") -> str:

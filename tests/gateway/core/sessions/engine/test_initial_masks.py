@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
+from gateway.core.sessions.request import AnnotationRequest
 from gateway.storage.database import Database
 from sixpoint import errors
 from sixpoint._typing import Bools
@@ -67,3 +70,45 @@ async def test_a_negative_click_beside_the_mask_adds_nothing(process: Process) -
     session, mask = await process.open(), two_balls()
     answer = await process.annotate(session, InitialMask.of(mask), Click((20, 17, 16), False))
     assert not (voxels(answer.mask).astype(bool) & ~mask).any()
+
+
+async def test_a_mask_beyond_the_memory_is_refused_before_it_is_unpacked(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = Process(database, memory=100_000)
+    session, small = await process.open(), np.zeros(VOLUME.array.shape, np.bool_)
+    small[:8, :8, :8] = True
+    await process.annotate(session, InitialMask.of(small))
+
+    def unpack(self: InitialMask) -> Bools:
+        raise AssertionError("the mask is unpacked")
+
+    monkeypatch.setattr(InitialMask, "voxels", unpack)
+    with pytest.raises(errors.ResourceExhausted, match=r"the mask would take .*SIXPOINT_PROMPT_MEMORY_BYTES"):
+        await process.annotate(session, InitialMask.of(np.ones(VOLUME.array.shape)))
+
+
+async def test_a_mask_is_unpacked_on_a_thread_once_there_is_memory(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, unpack, threads = await process.open(), InitialMask.voxels, []
+
+    def noted(mask: InitialMask) -> Bools:
+        threads.append((threading.current_thread() is threading.main_thread(), process.admission.used))
+        return unpack(mask)
+
+    monkeypatch.setattr(InitialMask, "voxels", noted)
+    await process.annotate(session, InitialMask.of(two_balls()))
+    ((on_loop, used),) = threads
+    assert not on_loop
+    assert used > two_balls().size
+
+
+async def test_another_process_renders_a_stored_mask(process: Process, database: Database) -> None:
+    session, mask = await process.open(), two_balls()
+    await process.annotate(session, InitialMask.of(mask))
+    await process.annotate(session, Click((12, 17, 16), False))
+    other = Process(database)
+    assert np.array_equal(voxels((await other.engine.undo(AnnotationRequest(session))).mask), mask)
+    for _ in range(2):
+        assert np.array_equal(voxels((await other.engine.mask(AnnotationRequest(session))).mask), mask)

@@ -1,0 +1,119 @@
+"""No call keeps the event loop from the others, whatever its message holds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+import zstandard
+
+from gateway.triton.local.server import LocalTriton
+from sixpoint.client._operations.upload import upload_messages
+from sixpoint.geometry import Geometry
+from sixpoint.v1 import annotation_service_pb2 as annotation_pb
+from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
+from sixpoint.v1 import image_service_pb2_grpc as image_grpc
+from sixpoint.v1 import session_service_pb2 as session_pb
+from sixpoint.v1 import session_service_pb2_grpc as session_grpc
+from sixpoint.v1 import volume_pb2 as volume_pb
+from sixpoint.volume import Volume
+from tests.support.event_loop import StallWatch
+from tests.support.servers import running_gateway
+
+pytestmark = [pytest.mark.triton, pytest.mark.slow]
+
+LIMIT_S = 0.05
+SIZE = (512, 512, 256)
+"""Of an image whose masks take 64 MiB, and a few hundred bytes on the wire."""
+
+
+@dataclass
+class Caller:
+    """A session of a gateway whose loop is watched."""
+
+    watch: StallWatch
+    sessions: session_grpc.SessionServiceStub
+    annotation: annotation_grpc.AnnotationServiceStub
+    images: image_grpc.ImageServiceStub
+    digest: str
+
+    def open(self) -> str:
+        """Open a session; its id."""
+        request = session_pb.CreateSessionRequest(image_digest=self.digest, model="annotation")
+        return self.sessions.CreateSession(request, timeout=60).session.id
+
+
+@pytest.fixture(scope="module")
+def caller(triton: LocalTriton) -> Iterator[Caller]:
+    watch = StallWatch()
+    with (
+        running_gateway(triton_url=triton.address, watch=watch) as gateway,
+        grpc.insecure_channel(f"127.0.0.1:{gateway.port}", [("grpc.max_receive_message_length", -1)]) as channel,
+    ):
+        image = Volume(np.zeros(SIZE[::-1], np.int8), Geometry(SIZE))
+        images = image_grpc.ImageServiceStub(channel)
+        images.UploadImage(upload_messages(image, image.digest, progress=None), timeout=120)
+        yield Caller(
+            watch,
+            session_grpc.SessionServiceStub(channel),
+            annotation_grpc.AnnotationServiceStub(channel),
+            images,
+            image.digest,
+        )
+
+
+def whole_image() -> annotation_pb.Prompt:
+    """A mask of all voxels: 8 MiB of bits, a few hundred bytes on the wire."""
+    count = SIZE[0] * SIZE[1] * SIZE[2]
+    bits = b"\xff" * (count // 8)
+    return annotation_pb.Prompt(
+        mask=annotation_pb.MaskPatch(
+            box=volume_pb.Box(lower=(0, 0, 0), upper=SIZE),
+            bits=zstandard.ZstdCompressor(level=3).compress(bits),
+            sha256=hashlib.sha256(bits).digest(),
+            voxel_count=count,
+        )
+    )
+
+
+def click(x: float, *, positive: bool = False) -> annotation_pb.Prompt:
+    sign = annotation_pb.CLICK_SIGN_POSITIVE if positive else annotation_pb.CLICK_SIGN_NEGATIVE
+    point = volume_pb.Point(x=x, y=100, z=100)
+    return annotation_pb.Prompt(click=annotation_pb.Click(frame=volume_pb.FRAME_VOXEL, point=point, sign=sign))
+
+
+def test_calls_on_a_mask_of_the_whole_image(caller: Caller) -> None:
+    session_id = caller.open()
+    stub = caller.annotation
+    start = annotation_pb.AnnotateRequest(session_id=session_id, prompts=[whole_image()])
+    correct = annotation_pb.AnnotateRequest(session_id=session_id, prompts=[click(50)])
+    target: Any = {"session_id": session_id}
+    calls: dict[str, Callable[[], object]] = {
+        "mask": lambda: stub.Annotate(start, timeout=120),
+        "click": lambda: stub.Annotate(correct, timeout=120),
+        "GetMask": lambda: stub.GetMask(annotation_pb.GetMaskRequest(**target), timeout=120),
+        "Undo and Redo": lambda: (
+            stub.Undo(annotation_pb.UndoRequest(**target), timeout=120),
+            stub.Redo(annotation_pb.RedoRequest(**target), timeout=120),
+        ),
+        "ListSteps": lambda: caller.sessions.ListSteps(session_pb.ListStepsRequest(**target), timeout=120),
+        "ForkSession": lambda: caller.sessions.ForkSession(session_pb.ForkSessionRequest(**target), timeout=120),
+        "Interact": lambda: list(
+            stub.Interact(iter([annotation_pb.InteractRequest(id=1, annotate=start)]), timeout=120)
+        ),
+    }
+    stalls = {name: caller.watch.largest_stall(call, limit=LIMIT_S) for name, call in calls.items()}
+    assert {name: stall for name, stall in stalls.items() if stall >= LIMIT_S} == {}
+
+
+def test_a_thousand_clicks(caller: Caller) -> None:
+    request = annotation_pb.AnnotateRequest(
+        session_id=caller.open(), prompts=[whole_image(), *(click(x % 500) for x in range(1000))]
+    )
+    stall = caller.watch.largest_stall(lambda: caller.annotation.Annotate(request, timeout=120), limit=LIMIT_S)
+    assert stall < LIMIT_S
