@@ -13,14 +13,14 @@ import numpy.typing as npt
 from sixpoint._typing import Array, Bools
 from sixpoint.errors import InvalidArgument, Violation
 
-__all__ = ["FractionalLabels", "SeveralLabels", "check_segment_number", "object_of", "whole_labels"]
+__all__ = ["MAX_SEGMENTS", "FractionalLabels", "SeveralLabels", "check_segment_number", "object_of", "whole_labels"]
 
 # Resampling and float16 put labels this far from whole numbers; fractions of a probability map lie farther.
 _TOLERANCE = 1e-3
 # Labels that a message names.
 _NAMED = 10
-# Segments of a session: labels of a saved mask are bytes.
-_MAX_SEGMENTS = 255
+MAX_SEGMENTS = 255
+"""Segments of a session: labels of a saved mask are bytes."""
 
 
 class FractionalLabels(ValueError):
@@ -37,11 +37,11 @@ def check_segment_number(number: int) -> None:
     Raises:
         InvalidArgument: The number is not one from 1 to 255.
     """
-    if not 1 <= number <= _MAX_SEGMENTS:
+    if not 1 <= number <= MAX_SEGMENTS:
         background = ", which is the background" if number == 0 else ""
         raise InvalidArgument(
-            f"segment {number}{background}; expected a number from 1 to {_MAX_SEGMENTS}",
-            violations=(Violation("segment", f"1 to {_MAX_SEGMENTS}"),),
+            f"segment {number}{background}; expected a number from 1 to {MAX_SEGMENTS}",
+            violations=(Violation("segment", f"1 to {MAX_SEGMENTS}"),),
         )
 
 

@@ -7,11 +7,13 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import grpc
 import grpc.aio
 
+from gateway.grpc.decoding import decode_stream, decoder
 from sixpoint.errors import DeadlineExceeded, InternalError, SixpointError
 from sixpoint.protocol import DETAILS_KEY, error_to_status, status_code
 
@@ -50,22 +52,24 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or not method.startswith("/sixpoint."):
             return handler
-        codecs = {
-            "request_deserializer": handler.request_deserializer,
-            "response_serializer": handler.response_serializer,
-        }
+        # Requests are read inside the wrapped call: an error of gRPC's own reader would be INTERNAL.
+        codecs = {"request_deserializer": None, "response_serializer": handler.response_serializer}
+        decode = decoder(handler.request_deserializer or bytes)
         if handler.stream_unary:
-            wrapped = self._wrap(handler.stream_unary, method, self._upload_seconds)
+            wrapped = self._wrap(handler.stream_unary, method, self._upload_seconds, partial(decode_stream, decode))
             return grpc.stream_unary_rpc_method_handler(wrapped, **codecs)
         if handler.unary_stream:
-            wrapped = self._wrap(handler.unary_stream, method, self._segmentation_seconds)
+            wrapped = self._wrap(handler.unary_stream, method, self._segmentation_seconds, decode)
             return grpc.unary_stream_rpc_method_handler(wrapped, **codecs)
         if handler.stream_stream:
-            return grpc.stream_stream_rpc_method_handler(self._wrap(handler.stream_stream, method, None), **codecs)
-        wrapped = self._wrap(handler.unary_unary, method, self._call_seconds)
+            wrapped = self._wrap(handler.stream_stream, method, None, partial(decode_stream, decode))
+            return grpc.stream_stream_rpc_method_handler(wrapped, **codecs)
+        wrapped = self._wrap(handler.unary_unary, method, self._call_seconds, decode)
         return grpc.unary_unary_rpc_method_handler(wrapped, **codecs)
 
-    def _wrap(self, handle: _Handler, method: str, default_seconds: float | None) -> Callable[..., Any]:
+    def _wrap(
+        self, handle: _Handler, method: str, default_seconds: float | None, decode: Callable[[Any], Any]
+    ) -> Callable[..., Any]:
         async def call(request: Any, context: _Context) -> Any:
             started = time.perf_counter()
             code = grpc.StatusCode.OK.name
@@ -73,7 +77,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             try:
                 # When the client sets a deadline, gRPC cancels this task once it passes.
                 async with asyncio.timeout(None if context.time_remaining() is not None else default_seconds):
-                    return await handle(request, context)
+                    return await handle(decode(request), context)
             except asyncio.CancelledError:
                 code = grpc.StatusCode.CANCELLED.name
                 raise
@@ -102,6 +106,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 def _as_sixpoint_error(failure: Exception) -> SixpointError:
     if isinstance(failure, SixpointError):
         return failure
+    if isinstance(failure, ExceptionGroup) and len(failure.exceptions) == 1:
+        # From the tasks of a stream.
+        return _as_sixpoint_error(failure.exceptions[0])
     if isinstance(failure, TimeoutError):
         return DeadlineExceeded(
             "the call took longer than the gateway allows for calls without a deadline; set a deadline to allow more"

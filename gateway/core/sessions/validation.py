@@ -8,7 +8,7 @@ from gateway.core.runtime import Model
 from gateway.core.sessions.records import SegmentRow, SessionRow
 from gateway.core.sessions.repository import SessionReader
 from sixpoint.errors import InvalidArgument, ResourceExhausted, TaskNotSupported, Violation
-from sixpoint.labels import check_segment_number
+from sixpoint.labels import MAX_SEGMENTS, check_segment_number
 from sixpoint.model_spec import SegmentationSpec
 
 __all__ = [
@@ -45,8 +45,13 @@ def check_names(names: Sequence[tuple[int, str]]) -> None:
         names: Number and name of each segment.
 
     Raises:
-        InvalidArgument: A number is out of range, or a name is too long.
+        InvalidArgument: There are too many names, a number is out of range, or a name is too long.
     """
+    if len(names) > MAX_SEGMENTS:
+        raise InvalidArgument(
+            f"{len(names)} names of segments in one call; expected at most {MAX_SEGMENTS}",
+            violations=(Violation("segments", f"at most {MAX_SEGMENTS}"),),
+        )
     for number, name in names:
         check_segment_number(number)
         if len(name) > _MAX_NAME:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
@@ -37,6 +38,7 @@ class Caller:
     """A session of a gateway whose loop is watched."""
 
     watch: StallWatch
+    channel: grpc.Channel
     sessions: session_grpc.SessionServiceStub
     annotation: annotation_grpc.AnnotationServiceStub
     images: image_grpc.ImageServiceStub
@@ -60,6 +62,7 @@ def caller(triton: LocalTriton) -> Iterator[Caller]:
         images.UploadImage(upload_messages(image, image.digest, progress=None), timeout=120)
         yield Caller(
             watch,
+            channel,
             session_grpc.SessionServiceStub(channel),
             annotation_grpc.AnnotationServiceStub(channel),
             images,
@@ -117,3 +120,26 @@ def test_a_thousand_clicks(caller: Caller) -> None:
     )
     stall = caller.watch.largest_stall(lambda: caller.annotation.Annotate(request, timeout=120), limit=LIMIT_S)
     assert stall < LIMIT_S
+
+
+def test_messages_that_are_more_work_than_they_look(caller: Caller) -> None:
+    prompts = annotation_pb.AnnotateRequest.DESCRIPTOR.fields_by_name["prompts"].number << 3 | 2
+    bombs = {
+        "/sixpoint.v1.AnnotationService/Annotate": bytes([prompts, 0]) * (2**22 - 9),
+        "/sixpoint.v1.SessionService/UpdateSession": session_pb.UpdateSessionRequest(
+            segments=[session_pb.Segment()] * 60_000
+        ).SerializeToString(),
+        "/sixpoint.v1.AnnotationService/Interact": b"\xff" * 2**22,
+    }
+
+    channel: Any = caller.channel
+
+    def send(method: str, data: bytes) -> None:
+        with pytest.raises(grpc.RpcError) as caught:
+            list(channel.stream_stream(method)(iter([data]), timeout=60))
+        assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+    stalls = {
+        method: caller.watch.largest_stall(partial(send, method, data), limit=LIMIT_S) for method, data in bombs.items()
+    }
+    assert {method: stall for method, stall in stalls.items() if stall >= LIMIT_S} == {}
