@@ -15,14 +15,15 @@ from sixpoint.labels import whole_labels
 from sixpoint.prompts.frames import Frame
 from sixpoint.prompts.initial_mask import InitialMask
 
-__all__ = ["Box", "Click", "ExtremePoints", "Point", "Prompt"]
+__all__ = ["MAX_EXTREME_POINTS", "Box", "Click", "ExtremePoints", "Point", "Prompt"]
 
 Point = tuple[float, float, float]
 """(x, y, z)."""
 
 _MIN_POINTS = 6
-# Far more than people click; the hull map's time grows with the cube of it.
-_MAX_POINTS = 20
+MAX_EXTREME_POINTS = 20
+"""Far more extreme points than people click; the hull map's time grows with the cube of their number."""
+
 # Points are rounded to this fraction of a voxel, so that the same points in voxels, and in LPS and RAS as people type
 # them (two decimals of a mm), give the same mask, bit for bit. A power of two, so that mirroring an axis is exact, too.
 _STEPS_PER_VOXEL = 2**6
@@ -59,10 +60,10 @@ class ExtremePoints:
             PromptError: There are fewer than 6 or more than 20 points, one lies outside the image, or all lie in one
                 plane.
         """
-        if not _MIN_POINTS <= len(self.points) <= _MAX_POINTS:
+        if not _MIN_POINTS <= len(self.points) <= MAX_EXTREME_POINTS:
             raise PromptError(
-                f"extreme points: expected {_MIN_POINTS} to {_MAX_POINTS} points, got {len(self.points)}",
-                violations=(Violation("points", f"between {_MIN_POINTS} and {_MAX_POINTS} points"),),
+                f"extreme points: expected {_MIN_POINTS} to {MAX_EXTREME_POINTS} points, got {len(self.points)}",
+                violations=(Violation("points", f"between {_MIN_POINTS} and {MAX_EXTREME_POINTS} points"),),
             )
         fields = [f"points[{n}]" for n in range(len(self.points))]
         index = _index_inside(self.points, self.frame, geometry, what="points", fields=fields)

@@ -10,7 +10,7 @@ from sixpoint.errors import InternalError, PromptError, Violation, VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, Timings
 from sixpoint.model_spec import ExpectedImage, ModelSpec, PromptKind, Task
-from sixpoint.prompts import Box, Click, ExtremePoints, Frame, InitialMask, Prompt
+from sixpoint.prompts import MAX_EXTREME_POINTS, Box, Click, ExtremePoints, Frame, InitialMask, Prompt
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import model_service_pb2 as model_pb
 from sixpoint.v1 import volume_pb2 as volume_pb
@@ -103,9 +103,14 @@ def prompt_from_message(message: annotation_pb.Prompt) -> Prompt:
     match message.WhichOneof("kind"):
         case "extreme_points":
             points = message.extreme_points
-            return ExtremePoints(
-                [_coordinates(point) for point in points.points], _frame(points.frame, "extreme points")
-            )
+            frame = _frame(points.frame, "extreme points")
+            if len(points.points) > MAX_EXTREME_POINTS:
+                # Checked before reading: a message can hold many thousands.
+                raise PromptError(
+                    f"extreme points: expected at most {MAX_EXTREME_POINTS} points, got {len(points.points)}",
+                    violations=(Violation("points", f"at most {MAX_EXTREME_POINTS} points"),),
+                )
+            return ExtremePoints([_coordinates(point) for point in points.points], frame)
         case "box":
             box = message.box
             lower, upper = _required_point(box, "lower", "box"), _required_point(box, "upper", "box")

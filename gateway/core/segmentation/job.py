@@ -104,9 +104,14 @@ def select_labels(model: Model, labels: Sequence[str]) -> list[int]:
 
     Raises:
         TaskNotSupported: When the model needs prompts.
-        InvalidArgument: When the model does not have a label.
+        InvalidArgument: When the model does not have a label, or there are more labels than it has.
     """
     spec = segmentation_spec(model)
+    if len(labels) > len(spec.labels):
+        raise InvalidArgument(
+            f"{len(labels)} labels; model {model.name!r} has {len(spec.labels)}: name each once, or none for all",
+            violations=(Violation("labels", f"at most {len(spec.labels)}"),),
+        )
     for index, label in enumerate(labels):
         if label not in spec.labels:
             raise InvalidArgument(

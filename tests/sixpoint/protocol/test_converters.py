@@ -273,3 +273,11 @@ def test_every_task_and_kind_of_prompt_comes_back_by_its_own_name(task: Task, ki
     message = model_to_message("any", "1", SPEC.model_copy(update={"task": task, "prompts": (kind,)}))
     model = read_model(message)
     assert (model.task, model.prompts) == (task.value, (kind.value,))
+
+
+def test_extreme_points_are_counted_before_they_are_read() -> None:
+    message = annotation.Prompt(
+        extreme_points=annotation.ExtremePoints(frame=volumes.FRAME_VOXEL, points=[volumes.Point(x=math.nan)] * 21)
+    )
+    with pytest.raises(PromptError, match="expected at most 20 points, got 21"):
+        prompt_from_message(message)
