@@ -17,6 +17,8 @@ from grpc_reflection.v1alpha import reflection
 from gateway.core.annotation.annotator import Annotator
 from gateway.core.images import ImageLimits, ImageStore
 from gateway.core.runtime import Admission, Catalog, CorePool
+from gateway.core.runtime.disk_errors import disk_errors
+from gateway.core.runtime.private_files import restrict
 from gateway.core.segmentation.segmenter import Segmenter
 from gateway.core.sessions import Engine, SegmentHistory, SegmentStateCache, Sessions
 from gateway.grpc.interceptors import CallInterceptor
@@ -184,6 +186,9 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def _storage(self) -> AsyncIterator[None]:
+        # Folders of older versions; new ones are made private.
+        with disk_errors():
+            restrict(self._settings.state_folder)
         async with contextlib.AsyncExitStack() as stack:
             for part in (self._database, self._images):
                 stack.push_async_callback(part.stop)

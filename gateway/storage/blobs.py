@@ -109,7 +109,7 @@ class _FolderStore:
         with disk_errors():
             for parent in [*reversed(target.parent.parents), target.parent]:
                 if not parent.is_dir():
-                    parent.mkdir(exist_ok=True)
+                    parent.mkdir(mode=0o700, exist_ok=True)
                     flush(parent.parent)
             try:
                 link_or_copy(path, temporary)

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
+from gateway.core.runtime.private_files import make_private_file, make_private_folder, restrict
 from gateway.storage.database_errors import is_conflict, translated
 from gateway.storage.migrations import upgrade
 from sixpoint.errors import FailedPrecondition, InvalidArgument, StorageUnavailable
@@ -160,8 +161,15 @@ class Database:
             yield
             return
         path = Path(str(self._url.database))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.with_name(f"{path.name}.lock").open("w") as file:
+        if not path.parent.exists():
+            make_private_folder(path.parent)
+        lock = path.with_name(f"{path.name}.lock")
+        # SQLite gives the files beside the database its permissions.
+        for private in (path, lock):
+            make_private_file(private)
+        for beside in ("-wal", "-shm"):
+            restrict(path.with_name(f"{path.name}{beside}"))
+        with lock.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 

@@ -22,6 +22,7 @@ from gateway.core.images.stored_image import ImageHeader, StoredImage, blob_key,
 from gateway.core.images.upload import Upload
 from gateway.core.images.upload_files import UploadFile, UploadFolder
 from gateway.core.runtime.disk_errors import disk_errors
+from gateway.core.runtime.private_files import make_private_folder
 from sixpoint.errors import ImageNotFound, InvalidArgument, ResourceExhausted, Unavailable
 from sixpoint.io.atomic_files import temporary_path
 
@@ -86,7 +87,7 @@ class ImageStore:
         """
         with disk_errors():
             for folder in self._folders:
-                folder.mkdir(parents=True, exist_ok=True)
+                make_private_folder(folder)
 
     async def stop(self) -> None:
         """Wait for running work on files."""

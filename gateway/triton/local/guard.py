@@ -47,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Orphaned processes of Triton become children of the guard, which reaps them.
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # raises an exception, so that the clean-up below runs
+    # Files of Triton are this user's alone.
+    os.umask(0o077)
     process = subprocess.Popen(
         options.command,
         stdin=subprocess.DEVNULL,
@@ -55,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         preexec_fn=lambda: _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
     )
     try:
-        _wait(process)
+        _wait(process, options.shared_memory)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _end(process, grace=options.grace)
@@ -67,10 +69,14 @@ def _prctl(option: int, value: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
-def _wait(process: subprocess.Popen[bytes]) -> None:
-    """Wait until the process ends, standard input is closed, or a model process stays dead."""
+def _wait(process: subprocess.Popen[bytes], prefix: str) -> None:
+    """Wait until the process ends, standard input is closed, or a model process stays dead.
+
+    Meanwhile keep the files in shared memory whose names begin with ``prefix`` private: they hold images.
+    """
     suspects: set[int] = set()
     while process.poll() is None:
+        _restrict_files(prefix)
         readable, _, _ = select.select([sys.stdin], [], [], _INTERVAL)
         if readable and not os.read(sys.stdin.fileno(), 4096):
             return
@@ -114,6 +120,14 @@ def _end(process: subprocess.Popen[bytes], *, grace: float) -> None:
         while time.monotonic() < deadline:
             if os.waitpid(-1, os.WNOHANG) == (0, 0):
                 time.sleep(0.01)
+
+
+def _restrict_files(prefix: str) -> None:
+    """Let only this user read files in shared memory: Triton makes them readable for all, whatever the umask."""
+    for path in Path("/dev/shm").glob(f"{prefix}*") if prefix else ():
+        with contextlib.suppress(OSError):  # Triton may remove it at any moment
+            if path.stat().st_mode & 0o077:
+                path.chmod(0o600)
 
 
 def _remove_files(folder: Path | None, prefix: str) -> None:

@@ -60,6 +60,8 @@ class LocalTriton:
         self._started = 0.0
         self._wanted = False
         self._folder: Path | None = None
+        self.shared_memory_prefix = ""
+        """Begin of the names of its files in /dev/shm; empty before the first start."""
 
     @property
     def address(self) -> str:
@@ -162,7 +164,7 @@ class LocalTriton:
     def _launch(self, environment: TritonEnvironment) -> None:
         folder = self._folder = Path(tempfile.mkdtemp(prefix="sixpoint-triton-"))
         backends = _assemble(environment, folder)
-        prefix = f"sixpoint-{uuid.uuid4().hex[:12]}-"
+        prefix = self.shared_memory_prefix = f"sixpoint-{uuid.uuid4().hex[:12]}-"
         log = self.settings.log
         if log is not None:
             log.parent.mkdir(parents=True, exist_ok=True)
