@@ -98,7 +98,7 @@ async def _serve(settings: Settings, *, local_triton: bool) -> None:
     async with LocalTriton(settings.local_triton()) as triton:
         watching = asyncio.create_task(triton.watch())
         try:
-            await Gateway(settings.model_copy(update={"triton_url": triton.address})).serve(announce=_announce)
+            await Gateway(settings.with_triton(triton.address, key=triton.key)).serve(announce=_announce)
         finally:
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):

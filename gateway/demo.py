@@ -99,7 +99,7 @@ async def run_demo(settings: Settings, case: Case, *, output: Path, verbose: boo
         # Nothing is published: the shipped models need no copy.
         repository = SHIPPED_MODELS if settings.serves_copy else None
         async with LocalTriton(settings.local_triton(log=output / "triton.log", repository=repository)) as triton:
-            local = local.model_copy(update={"triton_url": triton.address})
+            local = local.with_triton(triton.address, key=triton.key)
             console.print("starting the gateway ...")
             async with Gateway(local).running() as gateway, AsyncClient(f"127.0.0.1:{gateway.port}") as client:
                 await gateway.wait_until_ready(_READY_SECONDS)

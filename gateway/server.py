@@ -155,7 +155,12 @@ class Gateway:
         _native.require_kernels()
         settings = self._settings
         shared = settings.triton_shared_memory == "auto"
-        async with self._storage(), TritonClient(settings.triton_url, shared_memory=shared) as triton:
+        async with (
+            self._storage(),
+            TritonClient(
+                settings.triton_url, shared_memory=shared, key=settings.triton_key.get_secret_value()
+            ) as triton,
+        ):
             server = self._server(self._engine(triton), self._segmenter(triton))
             self.port = _listen(server, settings)
             watcher = Watcher(

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.observability.logs import LogFormat
@@ -47,6 +47,8 @@ class Settings(BaseSettings):
 
     triton_url: str = "127.0.0.1:8001"
     """Triton's gRPC endpoint, host:port."""
+    triton_key: SecretStr = SecretStr("")
+    """Key of Triton's control API (--grpc-restricted-protocol, key sixpoint-key); a local Triton's is found without."""
     triton_poll_seconds: float = Field(default=1.0, gt=0)
     """Seconds between two checks of which models Triton serves."""
 
@@ -113,6 +115,10 @@ class Settings(BaseSettings):
         """Return a copy of the settings that keeps all state in one folder."""
         urls = {"database_url": f"sqlite:///{folder}/sixpoint.db", "blobs_url": f"{folder}/blobs"}
         return self.model_copy(update={"state_folder": folder, "cache_folder": folder / "cache", **urls})
+
+    def with_triton(self, address: str, *, key: str) -> Settings:
+        """Return a copy of the settings that uses a Triton at an address, with the key of its control API."""
+        return self.model_copy(update={"triton_url": address, "triton_key": SecretStr(key)})
 
     @property
     def serves_copy(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from exporter.repository.config import ModelConfig
 from sixpoint._typing import Array
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, SixpointError, TritonUnavailable
+from sixpoint.io.triton_key import KEY_VARIABLE, RESTRICTED, control_metadata
 
 __all__ = ["Triton"]
 
@@ -156,13 +158,19 @@ class Triton:
 
     def _call(self, method: str, request: Any, *, timeout: float) -> Any:
         try:
-            return getattr(self._stub, method)(request, timeout=timeout)
+            metadata = control_metadata(self.address, key=os.environ.get(KEY_VARIABLE, ""))
+            return getattr(self._stub, method)(request, timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
             raise _failure(error, self.address) from error
 
 
 def _failure(error: Any, address: str) -> SixpointError:
     details = _first_line(error.details() or "")
+    if RESTRICTED in details:
+        return FailedPrecondition(
+            f"Triton at {address} wants the key of its control API: run this as the user who started Triton, or set "
+            f"{KEY_VARIABLE}"
+        )
     # Triton also reports UNAVAILABLE for models.
     if error.code() is grpc.StatusCode.UNAVAILABLE and "model" not in details:
         return TritonUnavailable(f"Triton cannot be reached at {address}", retry_after=2.0)

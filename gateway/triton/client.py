@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ from gateway.core.runtime import InferenceResult, Model
 from gateway.triton.shared_memory import Region, RegionPool
 from sixpoint._typing import Array, Floating
 from sixpoint.errors import DeadlineExceeded, InferenceError, ModelSpecError, SixpointError, TritonUnavailable
+from sixpoint.io.triton_key import KEY_VARIABLE, RESTRICTED, control_metadata
 from sixpoint.model_spec import CANDIDATE_PARAMETER, SPEC_PARAMETER, Candidate, ModelSpec
 
 __all__ = ["TritonClient"]
@@ -43,12 +45,15 @@ class TritonClient:
     Args:
         url: Triton's gRPC endpoint, host:port.
         shared_memory: Whether to pass tensors in shared memory if Triton runs on this machine and offers it.
+        key: Key of Triton's control API; empty for none, or for that of a Triton of sixpoint's on this machine.
     """
 
-    def __init__(self, url: str, *, shared_memory: bool = True) -> None:
+    def __init__(self, url: str, *, shared_memory: bool = True, key: str = "") -> None:
+        # Looked up for each call of the control API, since a Triton that is started anew has another key.
+        self._metadata = partial(control_metadata, url, key=key)
         self._channel = grpc.aio.insecure_channel(url, options=_OPTIONS)
         self._stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self._regions = RegionPool(self._stub, enabled=shared_memory)
+        self._regions = RegionPool(self._stub, enabled=shared_memory, metadata=self._metadata)
 
     async def __aenter__(self) -> Self:
         return self
@@ -67,10 +72,14 @@ class TritonClient:
         """
         try:
             index = await self._stub.RepositoryIndex(
-                service_pb2.RepositoryIndexRequest(ready=True), timeout=_QUERY_SECONDS
+                service_pb2.RepositoryIndexRequest(ready=True), timeout=_QUERY_SECONDS, metadata=self._metadata()
             )
         except grpc.aio.AioRpcError as error:
             self._regions.invalidate()
+            if RESTRICTED in (error.details() or ""):
+                raise TritonUnavailable(
+                    f"Triton wants the key of its control API: set {KEY_VARIABLE}", retry_after=_RETRY_SECONDS
+                ) from error
             raise _unreachable() from error
         ready: dict[str, list[str]] = {}
         for model in index.models:

@@ -15,6 +15,7 @@ import os
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from tritonclient.grpc import service_pb2
 from sixpoint._typing import Array
 
 __all__ = ["Region", "RegionPool"]
+
+_Metadata = tuple[tuple[str, str], ...]
 
 _log = logging.getLogger(__name__)
 
@@ -96,10 +99,12 @@ class RegionPool:
     Args:
         stub: Stub of Triton's GRPCInferenceService.
         enabled: Whether to use shared memory at all.
+        metadata: Returns the metadata of calls of Triton's control API.
     """
 
-    def __init__(self, stub: Any, *, enabled: bool) -> None:
+    def __init__(self, stub: Any, *, enabled: bool, metadata: Callable[[], _Metadata] = tuple) -> None:
         self._stub = stub
+        self._metadata = metadata
         self._enabled = enabled
         # None until it was tried with the running Triton.
         self._offered: bool | None = None if enabled else False
@@ -177,6 +182,7 @@ class RegionPool:
             await self._stub.SystemSharedMemoryRegister(
                 service_pb2.SystemSharedMemoryRegisterRequest(name=region.name, key=f"/{region.name}", byte_size=size),
                 timeout=_CALL_SECONDS,
+                metadata=self._metadata(),
             )
         except grpc.aio.AioRpcError as error:
             if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
@@ -226,7 +232,7 @@ class RegionPool:
                 path.unlink(missing_ok=True)
         with contextlib.suppress(grpc.aio.AioRpcError):
             status = await self._stub.SystemSharedMemoryStatus(
-                service_pb2.SystemSharedMemoryStatusRequest(), timeout=_CALL_SECONDS
+                service_pb2.SystemSharedMemoryStatusRequest(), timeout=_CALL_SECONDS, metadata=self._metadata()
             )
             for name in status.regions:
                 if _is_orphan(name):
@@ -236,7 +242,9 @@ class RegionPool:
         """Unregister a region; return False if Triton did not answer in time."""
         try:
             await self._stub.SystemSharedMemoryUnregister(
-                service_pb2.SystemSharedMemoryUnregisterRequest(name=name), timeout=_CALL_SECONDS
+                service_pb2.SystemSharedMemoryUnregisterRequest(name=name),
+                timeout=_CALL_SECONDS,
+                metadata=self._metadata(),
             )
         except grpc.aio.AioRpcError as error:
             return error.code() != grpc.StatusCode.DEADLINE_EXCEEDED

@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,7 @@ from gateway.triton.local.install import TritonEnvironment
 from gateway.triton.local.log import excerpt
 from gateway.triton.local.settings import LocalTritonSettings
 from sixpoint.errors import FailedPrecondition, Unavailable
+from sixpoint.io.triton_key import KEY_NAME, RESTRICTED_PROTOCOLS, control_metadata, remove_key, store_key
 
 __all__ = ["LocalTriton", "LocalTritonSettings"]
 
@@ -45,6 +47,20 @@ _FIRST_PAUSE, _MAX_PAUSE = 0.5, 30.0  # seconds before a restart
 _STEADY = 60.0  # seconds after which a run counts as stable, so that the next restart is quick again
 # A proxy set in the environment is not for this machine; connecting is retried quickly while Triton starts.
 _CHANNEL = [("grpc.enable_http_proxy", 0), ("grpc.initial_reconnect_backoff_ms", 100)]
+
+# What of our environment Triton may need: language, time zone, folders, and the use of cores and GPUs.
+_PASSED_VARIABLES = (
+    "CUDA_DEVICE_ORDER",
+    "CUDA_VISIBLE_DEVICES",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "NVIDIA_DRIVER_CAPABILITIES",
+    "NVIDIA_VISIBLE_DEVICES",
+    "OMP_NUM_THREADS",
+    "TMPDIR",
+    "TZ",
+)
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +76,8 @@ class LocalTriton:
         self._started = 0.0
         self._wanted = False
         self._folder: Path | None = None
+        self.key = secrets.token_hex(16)
+        """Key of its control API."""
         self.shared_memory_prefix = ""
         """Begin of the names of its files in /dev/shm; empty before the first start."""
 
@@ -101,6 +119,7 @@ class LocalTriton:
         """Stop Triton, by force after ``stop_timeout`` seconds; return when none of its processes is left."""
         self._wanted = False
         await self._end()
+        remove_key(self.settings.grpc_port, self.key)
 
     async def watch(self) -> None:
         """Restart Triton whenever it dies, after growing pauses; return after :meth:`stop`."""
@@ -128,6 +147,7 @@ class LocalTriton:
             self.settings.check()
             self._launch(environment)
             await self._wait_until_ready()
+            store_key(self.settings.grpc_port, self.key)
         except BaseException as error:
             await self._end()
             if isinstance(error, OSError):
@@ -197,6 +217,8 @@ class LocalTriton:
             f"--backend-config=python,shm-region-prefix-name={prefix}",
             f"--grpc-address={settings.host}",
             f"--grpc-port={settings.grpc_port}",
+            # Without it, whoever reaches the port runs code: models may be Python.
+            f"--grpc-restricted-protocol={RESTRICTED_PROTOCOLS}:{KEY_NAME}={self.key}",
             "--allow-http=false",  # nothing needs it, and it would take one more port
             f"--metrics-address={settings.host}",
             f"--metrics-port={settings.metrics_port}",
@@ -214,7 +236,7 @@ class LocalTriton:
                 if time.monotonic() > deadline:
                     raise Unavailable(f"Triton was not ready in {self.settings.ready_timeout:g} s: {self._excerpt()}")
                 await asyncio.sleep(_POLL)
-            await _check_models(stub)
+            await _check_models(stub, control_metadata(self.address, key=self.key))
 
     def _excerpt(self) -> str:
         if self._log is None:
@@ -234,10 +256,9 @@ def _assemble(environment: TritonEnvironment, folder: Path) -> Path:
 
 
 def _variables(environment: TritonEnvironment) -> dict[str, str]:
-    """Return Triton's environment variables: with its own libraries and Python, without ours."""
-    ours = {"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "LD_LIBRARY_PATH"}
-    variables = {key: value for key, value in os.environ.items() if key not in ours}
-    variables["PATH"] = os.pathsep.join([str(environment.root / "bin"), variables.get("PATH", os.defpath)])
+    """Return Triton's environment variables: its own libraries and Python, and none of the gateway's secrets."""
+    variables = {name: os.environ[name] for name in _PASSED_VARIABLES if name in os.environ}
+    variables["PATH"] = os.pathsep.join([str(environment.root / "bin"), os.defpath])
     variables["LD_LIBRARY_PATH"] = os.pathsep.join(map(str, environment.libraries))
     variables["PYTHONDONTWRITEBYTECODE"] = "1"
     return variables
@@ -251,10 +272,10 @@ async def _is_ready(stub: service_pb2_grpc.GRPCInferenceServiceStub) -> bool:
     return bool(reply.ready)
 
 
-async def _check_models(stub: service_pb2_grpc.GRPCInferenceServiceStub) -> None:
+async def _check_models(stub: service_pb2_grpc.GRPCInferenceServiceStub, metadata: tuple[tuple[str, str], ...]) -> None:
     """Log the models that cannot be loaded; raise an error if no other model is ready."""
     try:
-        index = await stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(), timeout=10)
+        index = await stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(), timeout=10, metadata=metadata)
     except grpc.aio.AioRpcError as error:
         raise Unavailable(f"Triton started, but stopped answering: {error.details()}") from error
     failures = [

@@ -39,14 +39,16 @@ def files() -> list[Path]:
 
 async def registered(client: TritonClient) -> set[str]:
     """The gateways' regions that Triton knows."""
-    status = await client._stub.SystemSharedMemoryStatus(service_pb2.SystemSharedMemoryStatusRequest())
+    status = await client._stub.SystemSharedMemoryStatus(
+        service_pb2.SystemSharedMemoryStatusRequest(), metadata=client._metadata()
+    )
     return {name for name in status.regions if name.startswith("sixpoint.")}
 
 
 @contextlib.asynccontextmanager
-async def connected(triton: LocalTriton, **options: bool) -> AsyncIterator[tuple[TritonClient, set[str]]]:
+async def connected(triton: LocalTriton, *, shared_memory: bool = True) -> AsyncIterator[tuple[TritonClient, set[str]]]:
     """A client, and the regions that were there before it."""
-    async with TritonClient(triton.address, **options) as client:
+    async with TritonClient(triton.address, shared_memory=shared_memory) as client:
         yield client, await registered(client)
 
 
