@@ -27,6 +27,8 @@ __all__ = ["InteractStream", "join_prompts"]
 _log = logging.getLogger(__name__)
 
 _MAX_WAITING = 64
+# Two of the largest messages; joining what waits copies it.
+_MAX_WAITING_BYTES = 16 * 2**20
 _MAX_EVENTS = 64
 
 _Write = Callable[[annotation_pb.InteractResponse], Awaitable[None]]
@@ -38,20 +40,28 @@ class ActionQueue:
 
     Args:
         max_waiting: Number of actions that may wait; :meth:`put` blocks beyond that.
+        max_bytes: Bytes of the actions that may wait, but for a single larger one.
     """
 
-    def __init__(self, max_waiting: int) -> None:
+    def __init__(self, max_waiting: int, *, max_bytes: int = _MAX_WAITING_BYTES) -> None:
         self._max_waiting = max_waiting
+        self._max_bytes = max_bytes
+        self._bytes = 0
         self._waiting: deque[annotation_pb.InteractRequest] = deque()
         self._ended = False
         self._changed = asyncio.Condition()
 
     async def put(self, action: annotation_pb.InteractRequest) -> None:
         """Add an action; wait while the queue is full."""
+        size = action.ByteSize()
         async with self._changed:
-            await self._changed.wait_for(lambda: len(self._waiting) < self._max_waiting)
+            await self._changed.wait_for(lambda: not self._waiting or self._has_room(size))
             self._waiting.append(action)
+            self._bytes += size
             self._changed.notify_all()
+
+    def _has_room(self, size: int) -> bool:
+        return len(self._waiting) < self._max_waiting and self._bytes + size <= self._max_bytes
 
     async def end(self) -> None:
         """Mark the end: no more actions will be added."""
@@ -66,6 +76,7 @@ class ActionQueue:
             group: _Actions = []
             while self._waiting and (not group or _can_join(group, self._waiting[0])):
                 group.append(self._waiting.popleft())
+                self._bytes -= group[-1].ByteSize()
             self._changed.notify_all()
             return group
 

@@ -71,6 +71,21 @@ async def test_an_action_that_comes_while_another_is_carried_out_waits() -> None
     assert [action.id for action in await waiting] == [2]
 
 
+async def test_a_viewer_waits_while_many_bytes_wait() -> None:
+    line, large = ActionQueue(99, max_bytes=1000), undo(1)
+    large.undo.request_id = "r" * 900
+    await line.put(large)
+    putting = asyncio.create_task(line.put(large))
+    await asyncio.sleep(0.02)
+    assert not putting.done()
+    assert [action.id for action in await line.take()] == [1]
+    await asyncio.wait_for(putting, 1)
+    assert [action.id for action in await line.take()] == [1]
+    larger = undo(2)
+    larger.undo.request_id = "r" * 5000
+    await asyncio.wait_for(line.put(larger), 1)
+
+
 async def test_a_full_line_makes_the_reader_wait() -> None:
     line = ActionQueue(1)
     await line.put(undo(1))
