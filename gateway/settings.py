@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.observability.logs import LogFormat
 from gateway.triton.local.settings import LocalTritonSettings
-from sixpoint.local_repository import default_repository
+from sixpoint.environment import default_repository
 
 __all__ = ["Settings"]
 

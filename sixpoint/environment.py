@@ -1,14 +1,30 @@
-"""The environment variables that sixpoint reads, and a warning about those that are misspelt."""
+"""The environment variables that sixpoint reads, a warning about misspelt ones, and where the model repository is."""
 
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
-__all__ = ["CLIENT_VARIABLES", "EXPORTER_VARIABLES", "GATEWAY_VARIABLES", "misspelt_variables"]
+__all__ = [
+    "CLIENT_VARIABLES",
+    "EXPORTER_VARIABLES",
+    "GATEWAY_VARIABLES",
+    "REPOSITORY_VARIABLE",
+    "default_repository",
+    "misspelt_variables",
+    "repository_from_environment",
+]
 
 _PREFIX = "SIXPOINT_"
+
+REPOSITORY_VARIABLE = "SIXPOINT_TRITON_MODEL_REPOSITORY"
+"""Variable that names the model repository of a Triton on this machine."""
+
+_STATE_VARIABLE = "SIXPOINT_STATE_FOLDER"
+_STATE_FOLDER = "state"
 
 CLIENT_VARIABLES = frozenset({"SIXPOINT_OWNER", "SIXPOINT_SERVER"})
 """Variables of the SDK and the command line ``sixpoint``."""
@@ -49,6 +65,7 @@ GATEWAY_VARIABLES = frozenset(
         "SIXPOINT_STATE_FOLDER",
         "SIXPOINT_TRITON_ENVIRONMENT",
         "SIXPOINT_TRITON_GRPC_PORT",
+        "SIXPOINT_TRITON_KEY",
         "SIXPOINT_TRITON_METRICS_PORT",
         "SIXPOINT_TRITON_MODEL_REPOSITORY",
         "SIXPOINT_TRITON_POLL_SECONDS",
@@ -87,3 +104,14 @@ def misspelt_variables(names: Iterable[str]) -> list[str]:
         advice = f"; did you mean {nearest[0]}?" if nearest else ""
         sentences.append(f"the environment variable {name} is no setting of sixpoint and is ignored{advice}")
     return sentences
+
+
+def default_repository(state_folder: Path) -> Path:
+    """Return the model repository in the gateway's state folder."""
+    return state_folder / "model_repository"
+
+
+def repository_from_environment() -> str:
+    """Return the address of the model repository that ``gateway serve --local-triton`` serves with this environment."""
+    state = Path(os.environ.get(_STATE_VARIABLE) or _STATE_FOLDER)
+    return os.environ.get(REPOSITORY_VARIABLE) or str(default_repository(state))

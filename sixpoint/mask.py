@@ -17,7 +17,7 @@ from sixpoint.concurrency import PairRunner, run_serially
 from sixpoint.errors import InternalError
 from sixpoint.geometry import Geometry
 from sixpoint.label_files import write_labels
-from sixpoint.mask_difference import difference_box
+from sixpoint.masks.difference import difference_box
 
 __all__ = [
     "Mask",

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from exporter.graph.precision import NumericPrecision
+from sixpoint.environment import REPOSITORY_VARIABLE, repository_from_environment
 from sixpoint.errors import InvalidArgument
-from sixpoint.local_repository import REPOSITORY_VARIABLE, repository_from_environment
 
 __all__ = [
     "AsJson",

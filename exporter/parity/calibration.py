@@ -10,10 +10,10 @@ import numpy as np
 from exporter.parity.inputs import ParityInputs, network_inputs
 from sixpoint._typing import Points
 from sixpoint.errors import InvalidArgument, PromptError
-from sixpoint.labels import whole_labels
+from sixpoint.masks.labels import whole_labels
+from sixpoint.masks.regridding import reorder
 from sixpoint.model_spec import ModelSpec, Task
 from sixpoint.prompts import ExtremePoints
-from sixpoint.regridding import reorder
 from sixpoint.volume import Volume, check_voxels
 
 __all__ = ["calibration_inputs"]

@@ -7,7 +7,7 @@ from gateway.core.runtime import Stage
 from gateway.core.segmentation.events import LabelMask, SegmentationEvent, SegmentationProgress, SegmentationSummary
 from gateway.core.sessions import AnnotationRequest, AnnotationResult, check_request_id
 from sixpoint.errors import PromptError
-from sixpoint.labels import check_segment_number
+from sixpoint.masks.labels import check_segment_number
 from sixpoint.prompts import Prompt
 from sixpoint.protocol import mask_to_message, prompt_from_message, timings_to_message
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb

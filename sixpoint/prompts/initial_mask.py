@@ -11,10 +11,10 @@ import numpy as np
 from sixpoint._typing import Array, Bools, Index, Points
 from sixpoint.errors import InternalError, PromptError, Violation
 from sixpoint.geometry import Geometry
-from sixpoint.labels import object_of
 from sixpoint.mask import Mask, PackedMask, pack, unpack, voxels_of
+from sixpoint.masks.labels import object_of
+from sixpoint.masks.regridding import grid_offset, map_grid, resample_nearest
 from sixpoint.prompts.mask_files import read_mask
-from sixpoint.regridding import grid_offset, map_grid, resample_nearest
 
 __all__ = ["InitialMask"]
 

@@ -9,7 +9,7 @@ from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.io import is_dicom
 from sixpoint.io.label_names import read_label_names
-from sixpoint.labels import FractionalLabels, SeveralLabels, object_of
+from sixpoint.masks.labels import FractionalLabels, SeveralLabels, object_of
 from sixpoint.volume import Volume
 
 __all__ = ["parse_mask_source", "read_mask"]

@@ -11,7 +11,7 @@ import numpy as np
 from sixpoint._typing import Array, Bools, FrameName, PointLike, Points
 from sixpoint.errors import PromptError, Violation
 from sixpoint.geometry import Geometry
-from sixpoint.labels import whole_labels
+from sixpoint.masks.labels import whole_labels
 from sixpoint.prompts.frames import Frame
 from sixpoint.prompts.initial_mask import InitialMask
 

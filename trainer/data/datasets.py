@@ -19,8 +19,8 @@ import numpy.typing as npt
 from sixpoint._typing import Array
 from sixpoint.errors import DatasetError, VolumeError
 from sixpoint.geometry import Geometry
-from sixpoint.labels import whole_labels
-from sixpoint.regridding import reorder
+from sixpoint.masks.labels import whole_labels
+from sixpoint.masks.regridding import reorder
 from sixpoint.volume import Volume, check_voxels
 
 __all__ = [

@@ -8,7 +8,7 @@ from gateway.core.runtime import Model
 from gateway.core.sessions.records import SegmentRow, SessionRow
 from gateway.core.sessions.repository import SessionReader
 from sixpoint.errors import InvalidArgument, ResourceExhausted, TaskNotSupported, Violation
-from sixpoint.labels import MAX_SEGMENTS, check_segment_number
+from sixpoint.masks.labels import MAX_SEGMENTS, check_segment_number
 from sixpoint.model_spec import SegmentationSpec
 
 __all__ = [

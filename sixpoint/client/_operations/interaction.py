@@ -9,7 +9,7 @@ from sixpoint.client._sansio import Operation
 from sixpoint.client._session_state import is_refusal
 from sixpoint.client.events import Answered, Event, Failed, Phase, Superseded
 from sixpoint.errors import FailedPrecondition, SixpointError
-from sixpoint.labels import check_segment_number
+from sixpoint.masks.labels import check_segment_number
 from sixpoint.prompts import Prompt
 from sixpoint.protocol import error_from_status
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb

@@ -16,8 +16,8 @@ from sixpoint.client._session_state import SessionState
 from sixpoint.client.models import SessionInfo, StepInfo, read_session, read_step
 from sixpoint.errors import InternalError, PromptError
 from sixpoint.geometry import Geometry
-from sixpoint.labels import check_segment_number
 from sixpoint.mask import Mask
+from sixpoint.masks.labels import check_segment_number
 from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask, Prompt
 from sixpoint.protocol import prompt_to_message
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb

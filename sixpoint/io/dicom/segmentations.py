@@ -12,7 +12,7 @@ from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.io.dicom.guard import reading
 from sixpoint.io.dicom.headers import find_series
-from sixpoint.labels import object_of
+from sixpoint.masks.labels import object_of
 
 __all__ = ["find_segmentation", "read_segment"]
 
@@ -56,7 +56,7 @@ def read_segment(
     Raises:
         VolumeError: When the file is damaged, or not a volume in patient space; when the segment does not exist, is
             empty, or has to be chosen.
-        ValueError: As :func:`~sixpoint.labels.object_of` raises it.
+        ValueError: As :func:`~sixpoint.masks.labels.object_of` raises it.
     """
     with reading(
         f"{source} cannot be read as a DICOM segmentation: its frames are damaged, or lie unevenly or without a "

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from sixpoint.environment import repository_from_environment
 from sixpoint.errors import InvalidArgument
-from sixpoint.local_repository import repository_from_environment
 from sixpoint.model_spec import SPEC_PARAMETER, ModelSpec
 from trainer.data.spec_files import read_spec
 from trainer.training.checkpoint import CHECKPOINT, SPEC, read_weights

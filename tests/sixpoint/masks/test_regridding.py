@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sixpoint.geometry import Geometry
-from sixpoint.regridding import map_grid, reorder
+from sixpoint.masks.regridding import map_grid, reorder
 from tests.sixpoint.geometries import AXIS_ORDERS, Axes, Flips, reordered, rotation
 
 SPACING = (0.7, 0.9, 3.3)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from sixpoint.errors import InvalidArgument, PromptError
-from sixpoint.labels import object_of, whole_labels
+from sixpoint.masks.labels import object_of, whole_labels
 from sixpoint.prompts import ExtremePoints, InitialMask
 
 BLOCK = np.zeros((6, 7, 8), np.float32)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sixpoint.mask_difference import difference_box
+from sixpoint.masks.difference import difference_box
 
 
 @given(st.integers(0, 10_000), st.sampled_from([0.02, 0.5]))
