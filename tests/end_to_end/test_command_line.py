@@ -160,7 +160,7 @@ def test_a_mistake_gives_one_line_and_an_exit_code(
     ("name", "content", "message"),
     [
         ("empty.nii.gz", b"", "is empty"),
-        ("broken.nii.gz", b"not an image", "cannot be read"),
+        ("broken.nii.gz", b"not an image", "is truncated"),
         ("image.jpg", b"x", "of no known kind"),
     ],
 )

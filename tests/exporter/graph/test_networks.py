@@ -87,6 +87,7 @@ def weights(kind: str) -> torch.nn.Module:
     return network
 
 
+@pytest.mark.no_cover  # Tracing makes PyTorch's exporter three times as slow.
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_network_exports_within_the_tolerance(kind: str, repository: Path, tmp_path: Path) -> None:
     torch.save(weights(kind).state_dict(), tmp_path / "model.pt")

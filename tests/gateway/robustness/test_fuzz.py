@@ -144,6 +144,7 @@ def process(triton: LocalTriton, tmp_path: Path) -> Iterator[GatewayProcess]:
         yield running
 
 
+@pytest.mark.no_cover  # The gateway is another process; tracing slows the messages down.
 @pytest.mark.timeout(900)
 def test_nothing_that_is_sent_makes_the_gateway_fail(process: GatewayProcess) -> None:
     rng = random.Random(SEED)

@@ -26,6 +26,7 @@ from gateway.triton.client import TritonClient
 from gateway.triton.local.server import LocalTriton
 from sixpoint import errors
 from sixpoint.client._channel import CHANNEL_OPTIONS
+from sixpoint.io.triton_key import control_metadata
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from tests.gateway.prompts import SIX
@@ -97,7 +98,7 @@ def test_models_come_and_go_and_bad_ones_are_refused(repository: Path, caplog: p
 
         async with TritonClient(address) as triton:
             request = getattr(service_pb2, f"RepositoryModel{call}Request")(model_name=name)
-            await getattr(triton._stub, f"RepositoryModel{call}")(request)
+            await getattr(triton._stub, f"RepositoryModel{call}")(request, metadata=control_metadata(address))
 
     with running_triton(repository) as triton, running_gateway(triton_url=triton.address) as gateway:
         address = f"127.0.0.1:{gateway.port}"

@@ -27,8 +27,7 @@ from exporter.cli import app as exporter
 from exporter.graph.network import ProbabilityNetwork
 from exporter.parity.inputs import synthetic_batch
 from sixpoint.cli import app as sixpoint_cli
-from sixpoint.errors import DatasetError, FailedPrecondition, InvalidArgument, PromptNotSupported
-from sixpoint.prompts import ExtremePoints
+from sixpoint.errors import DatasetError, FailedPrecondition, InvalidArgument, TaskNotSupported
 from tests.support.images import noisy_volume
 from tests.support.paths import ROOT, TRITON_ENVIRONMENT
 from tests.support.servers import running_gateway, running_triton
@@ -274,9 +273,5 @@ def test_the_best_checkpoint_is_served_and_answers_as_pytorch(whole: Path, tmp_p
         with sixpoint.Client(address) as client:
             (model,) = client.models(task="segmentation")
             assert (model.name, model.labels, model.prompts) == ("balls", ("shell", "core"), ())
-            points = ExtremePoints([(2, 9, 9), (16, 9, 9), (9, 2, 9), (9, 16, 9), (9, 9, 2), (9, 9, 16)])
-            with (
-                client.open_session(noisy_volume(), model="balls") as session,
-                pytest.raises(PromptNotSupported, match="'balls' takes no prompts"),
-            ):
-                session.annotate(points)
+            with pytest.raises(TaskNotSupported, match="'balls' takes no prompts"):
+                client.open_session(noisy_volume(), model="balls")
