@@ -44,25 +44,55 @@
 /* Values computed at a time; they fit the first-level cache. */
 enum { PIECE = 1024 };
 
-/* The exponent's bias is 127 in single and 15 in half precision. HALF_BIT is half of half precision's last bit. */
-enum { REBIAS = (127 - 15) << 23, HALF_BIT = 1 << 12 };
+/* Bits of single precision: REBIAS moves the exponent's bias from 127 to half precision's 15, ONE_HALF is 0.5, NORMAL is
+ * 2^-14, the smallest number that half precision stores with all its bits, INFINITE is infinity. */
+enum { REBIAS = (127 - 15) << 23, ONE_HALF = 126 << 23, NORMAL = 113 << 23, INFINITE = 255 << 23 };
 
 INLINE int64_t min_of(int64_t a, int64_t b) { return a < b ? a : b; }
 
+/* IEEE 754: to nearest, ties to even, with subnormals. Without branches, so that it becomes vector instructions. */
 INLINE void halves(const float *restrict in, uint16_t *restrict out, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         int32_t bits;
         memcpy(&bits, in + i, sizeof bits);
-        int32_t magnitude = ((bits & 0x7fffffff) - (REBIAS - HALF_BIT)) >> 13;
-        magnitude = magnitude < 0 ? 0 : magnitude;
-        out[i] = (uint16_t)(magnitude | ((bits >> 16) & 0x8000));
+        int32_t magnitude = bits & 0x7fffffff, steps = magnitude < NORMAL ? magnitude : NORMAL;
+        /* The last bit of 0.5 + x is half precision's smallest step, 2^-24: the addition rounds x to it. */
+        float sum;
+        memcpy(&sum, &steps, sizeof sum);
+        sum += 0.5f;
+        memcpy(&steps, &sum, sizeof sum);
+        int32_t above = ((magnitude - REBIAS + 0xfff + ((magnitude >> 13) & 1)) >> 13) - 0x400;
+        int32_t half = steps - ONE_HALF + (above > 0 ? above : 0);
+        half = half < 0x7c00 ? half : 0x7c00;
+        half |= magnitude > INFINITE ? 0x200 : 0;
+        out[i] = (uint16_t)(half | ((bits >> 16) & 0x8000));
     }
 }
+
+/* The same numbers by the instruction that processors have had since 2012: in a third of the time. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11
+#include <immintrin.h>
+__attribute__((target("avx,f16c"))) static void halves_f16c(const float *in, uint16_t *out, int64_t n) {
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        _mm_storeu_si128((__m128i *)(out + i), _mm256_cvtps_ph(_mm256_loadu_ps(in + i), _MM_FROUND_TO_NEAREST_INT));
+    halves(in + i, out + i, n - i);
+}
+
+INLINE void to_halves(const float *in, uint16_t *out, int64_t n) {
+    if (__builtin_cpu_supports("f16c"))
+        halves_f16c(in, out, n);
+    else
+        halves(in, out, n);
+}
+#else
+#define to_halves halves
+#endif
 
 /* Write values from index `at` of an array of single or half precision. */
 INLINE void put(const float *values, void *out, int64_t at, int64_t n, int half) {
     if (half)
-        halves(values, (uint16_t *)out + at, n);
+        to_halves(values, (uint16_t *)out + at, n);
     else
         memcpy((float *)out + at, values, (size_t)n * sizeof(float));
 }
@@ -135,7 +165,7 @@ DEFINE_SUMS(uint32_t, int64_t)
 DEFINE_SUMS(float, double)
 DEFINE_SUMS(double, double)
 
-KERNEL void sixpoint_to_half(const float *in, uint16_t *out, int64_t n) { halves(in, out, n); }
+KERNEL void sixpoint_to_half(const float *in, uint16_t *out, int64_t n) { to_halves(in, out, n); }
 
 KERNEL void sixpoint_apply_window(const float *in, void *out, int64_t n, float centre, float scale, int replace,
                                   float background, int half) {

