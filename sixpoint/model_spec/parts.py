@@ -73,6 +73,7 @@ class PatchSpec(SpecModel):
         blend: Weights of a window's voxels where windows overlap: a Gaussian round its centre, or all equal.
         padding: Voxels beyond a volume that is smaller than the patch: ``padding_value``, or the last voxel repeated.
         padding_value: Value of constant padding, in the units of the input tensor.
+        sigma: Standard deviation of Gaussian weights, as a fraction of the edge.
     """
 
     size: Size
@@ -81,6 +82,7 @@ class PatchSpec(SpecModel):
     blend: Literal["gaussian", "constant"] = "gaussian"
     padding: Literal["constant", "replicate"] = "constant"
     padding_value: float = Field(default=-1.0, ge=-1, le=1)
+    sigma: float = Field(default=0.125, gt=0)
 
     @model_validator(mode="after")
     def _check_size_and_spacing(self) -> PatchSpec:

@@ -40,6 +40,7 @@ def segment_case(network: nn.Module, case: PreparedCase, spec: SegmentationSpec,
             predictor=lambda patches: torch.softmax(network(patches).float(), dim=1),
             overlap=spec.patch.overlap,
             mode=spec.patch.blend,
+            sigma_scale=spec.patch.sigma,
             padding_mode=spec.patch.padding,
             # MONAI accepts a value with constant padding only.
             cval=spec.patch.padding_value if spec.patch.padding == "constant" else 0.0,

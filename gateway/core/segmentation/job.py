@@ -43,7 +43,9 @@ class SegmentationJob:
         """Plan the segmentation of an image with a version of a model."""
         spec = segmentation_spec(model)
         roi = _roi(image, spec)
-        return cls(image, model, version, roi, SlidingWindow.over(_shape(roi.size), spec.patch), deadline)
+        return cls(
+            image, model, version, roi, SlidingWindow.over(_shape(roi.size), spec.patch, axes=_axes(spec)), deadline
+        )
 
     @property
     def spec(self) -> SegmentationSpec:
@@ -124,6 +126,10 @@ def select_labels(model: Model, labels: Sequence[str]) -> list[int]:
 def _roi(image: StoredImage, spec: SegmentationSpec) -> Roi:
     geometry = image.canonical_geometry
     return Roi.from_image(geometry.size, spacing=geometry.spacing, target_spacing=spec.patch.spacing)
+
+
+def _axes(spec: SegmentationSpec) -> str:
+    return spec.network.axes if spec.network else "SPL"
 
 
 def _shape(size: Size) -> Shape:

@@ -19,8 +19,7 @@ from sixpoint.model_spec import PatchSpec
 __all__ = ["SlidingWindow", "importance_map"]
 
 
-# Standard deviation of the Gaussian weights in edges of the patch, and the smallest weight: MONAI's defaults.
-_SIGMA = 0.125
+# The smallest weight, as in MONAI.
 _MIN_WEIGHT = 1e-3
 
 
@@ -43,12 +42,22 @@ class SlidingWindow:
     starts: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
     @classmethod
-    def over(cls, shape: Shape, spec: PatchSpec) -> SlidingWindow:
-        """Place the patches of a spec over a volume of a shape [z, y, x]."""
+    def over(cls, shape: Shape, spec: PatchSpec, *, axes: str = "SPL") -> SlidingWindow:
+        """Place the patches of a spec over a volume.
+
+        Args:
+            shape: Shape [z, y, x] of the volume.
+            spec: Size and overlap of the patches.
+            axes: Directions of the network's own axes, as in ``NetworkSpec``. The first patch lies in the corner where
+                these axes begin, as in training: the last patch along an axis overlaps the one before by more.
+        """
         patch = spec.size[::-1]
         padded = _triple(max(n, edge) for n, edge in zip(shape, patch, strict=True))
-        before = _triple((with_padding - n) // 2 for with_padding, n in zip(padded, shape, strict=True))
-        starts = [_starts(n, edge, spec.overlap) for n, edge in zip(padded, patch, strict=True)]
+        mirrored = [not set(forward).intersection(axes) for forward in "SPL"]
+        before = _triple((total - n + flip) // 2 for total, n, flip in zip(padded, shape, mirrored, strict=True))
+        starts = [
+            _starts(n, edge, spec.overlap, mirrored=flip) for n, edge, flip in zip(padded, patch, mirrored, strict=True)
+        ]
         return cls(shape, patch, before, padded, (starts[0], starts[1], starts[2]))
 
     def __len__(self) -> int:
@@ -89,19 +98,23 @@ def importance_map(spec: PatchSpec) -> Float:
     if spec.blend == "gaussian":
         for axis, edge in enumerate(spec.size[::-1]):
             away = np.arange(edge, dtype=np.float32) - np.float32((edge - 1) / 2)
-            weights = np.exp(away**2 / np.float32(-2 * (edge * _SIGMA) ** 2))
+            weights = np.exp(away**2 / np.float32(-2 * (edge * spec.sigma) ** 2))
             result = result * np.expand_dims(weights, tuple(other for other in range(3) if other != axis))
         result = np.maximum(result, np.float32(_MIN_WEIGHT))
     return np.ascontiguousarray(np.broadcast_to(result, spec.size[::-1]))
 
 
-def _starts(extent: int, edge: int, overlap: float) -> tuple[int, ...]:
-    """Return the first voxels of patches of one edge along an axis; the last patch ends with the axis."""
+def _starts(extent: int, edge: int, overlap: float, *, mirrored: bool) -> tuple[int, ...]:
+    """Return the first voxels of patches of one edge along an axis, ascending.
+
+    The last patch ends with the axis; with ``mirrored`` it is the first that does, and the last that begins with it.
+    """
     if extent == edge:
         return (0,)
     step = max(1, int(edge * (1 - overlap)))
     count = 1 + -(-(extent - edge) // step)
-    return tuple(min(number * step, extent - edge) for number in range(count))
+    starts = [min(number * step, extent - edge) for number in range(count)]
+    return tuple(extent - edge - start for start in reversed(starts)) if mirrored else tuple(starts)
 
 
 def _triple(values: Iterator[int]) -> Shape:

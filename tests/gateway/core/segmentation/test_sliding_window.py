@@ -32,11 +32,25 @@ def test_windows_begin_where_those_of_monai_do(
     assert len(windows) == len(expected)
 
 
-@pytest.mark.parametrize("blend", ["gaussian", "constant"])
+@settings(max_examples=100, deadline=None)
+@given(st.tuples(*[st.integers(1, 60)] * 3), EDGES, st.sampled_from([0.0, 0.25, 0.625]))
+def test_windows_begin_in_the_corner_of_the_networks_own_axes(
+    shape: tuple[int, int, int], size: tuple[int, int, int], overlap: float
+) -> None:
+    spec = spec_of(size, overlap=overlap)
+    own, mirrored = SlidingWindow.over(shape, spec), SlidingWindow.over(shape, spec, axes="RAI")
+    for axis, (edge, n, total) in enumerate(zip(size[::-1], shape, own.padded_shape, strict=True)):
+        assert mirrored.starts[axis] == tuple(sorted(total - edge - start for start in own.starts[axis]))
+        assert own.padding_before[axis] + mirrored.padding_before[axis] == total - n
+    assert SlidingWindow.over(shape, spec, axes="LPS") == own
+    assert SlidingWindow.over(shape, spec, axes="RPS").starts[:2] == own.starts[:2]
+
+
+@pytest.mark.parametrize(("blend", "sigma"), [("gaussian", 0.125), ("gaussian", 0.3), ("constant", 0.125)])
 @pytest.mark.parametrize("size", [(16, 12, 8), (9, 31, 17), (40, 56, 40)])
-def test_the_importance_of_a_voxel_is_that_of_monai(size: tuple[int, int, int], blend: str) -> None:
-    expected = compute_importance_map(size[::-1], mode=blend).numpy()
-    np.testing.assert_allclose(importance_map(spec_of(size, blend=blend)), expected, rtol=1e-5)
+def test_the_importance_of_a_voxel_is_that_of_monai(size: tuple[int, int, int], blend: str, sigma: float) -> None:
+    expected = compute_importance_map(size[::-1], mode=blend, sigma_scale=sigma).numpy()
+    np.testing.assert_allclose(importance_map(spec_of(size, blend=blend, sigma=sigma)), expected, rtol=1e-5)
 
 
 def test_beyond_a_small_volume_a_window_sees_what_the_spec_says() -> None:
