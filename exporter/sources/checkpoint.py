@@ -51,20 +51,27 @@ def model_of_state(state: StateDict, spec: ModelSpec, *, weights: Path, notes: t
     return SourceModel(spec=spec, network=network, provenance=provenance, notes=notes)
 
 
-def read_checkpoint(path: Path) -> StateDict:
+def read_checkpoint(path: Path, *, key: str = "") -> StateDict:
     """Read the weights of a network.
 
     Args:
         path: File written by ``torch.save``: a state dict, or a mapping that holds one as ``state_dict`` or ``model``.
+        key: Entry that holds the state dict, unless the file is a state dict itself; empty: one of the usual ones.
 
     Raises:
-        InvalidArgument: The file is missing or truncated, holds other objects than tensors, or weights that are not
-            finite.
+        InvalidArgument: The file is missing or truncated, holds other objects than tensors or no such entry, or weights
+            that are not finite.
     """
     content = _load(path)
-    for key in ("state_dict", "model"):  # Ignite, and with it MONAI's bundles, use "model"
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
+    if key and isinstance(content, dict) and not _is_state(content):
+        if not isinstance(content.get(key), dict):
+            raise InvalidArgument(
+                f"{path.name} has no weights under {key!r}, which the config loads; it has: {_first_few(list(content))}"
+            )
+        content = content[key]
+    for usual in () if key else ("state_dict", "model"):  # Ignite, and with it MONAI's bundles, use "model"
+        if isinstance(content, dict) and isinstance(content.get(usual), dict):
+            content = content[usual]
     if not isinstance(content, dict) or not content:
         raise InvalidArgument(f"{path} holds {type(content).__name__}, expected a state dict")
     others = [str(key) for key, value in content.items() if not isinstance(value, torch.Tensor)]
@@ -134,5 +141,9 @@ def _load(path: Path) -> Any:
         raise InvalidArgument(f"{path} is not a PyTorch checkpoint, or is truncated") from error
 
 
-def _first_few(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+def _is_state(content: dict[Any, Any]) -> bool:
+    return bool(content) and all(isinstance(value, torch.Tensor) for value in content.values())
+
+
+def _first_few(names: list[Any]) -> str:
+    return ", ".join(map(str, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

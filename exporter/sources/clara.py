@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from exporter.sources.bundle.preprocessing import MissingField
+from exporter.sources.bundle.missing import MissingField
 from exporter.sources.bundle.spec import DerivedSpec, ModelDescription, derive_spec
 from exporter.sources.mapping import read_mapping
 from exporter.sources.model import SourceModel

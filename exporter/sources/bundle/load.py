@@ -37,5 +37,7 @@ def load_bundle(
         spec, notes = derived.spec, derived.notes
         if spec.network is not None and spec.network.name == "TorchScript":
             return load_torchscript(bundle.weights, spec, folder=folder, notes=notes)
-        state = script_state(bundle.weights) if bundle.scripted else read_checkpoint(bundle.weights)
+        state = (
+            script_state(bundle.weights) if bundle.scripted else read_checkpoint(bundle.weights, key=bundle.weights_key)
+        )
         return model_of_state(state, spec, weights=bundle.weights, notes=notes)

@@ -10,9 +10,9 @@ from typing import Any
 from monai.networks import nets
 from torch import nn
 
-from exporter.sources.bundle.expression import Unknown
+from exporter.sources.bundle.data.expression import Unknown
+from exporter.sources.bundle.missing import MissingField
 from exporter.sources.bundle.output import Postprocessing
-from exporter.sources.bundle.preprocessing import MissingField
 
 __all__ = ["input_channels", "output_fields", "read_network"]
 
@@ -121,10 +121,8 @@ def output_fields(
         if named and background not in ([], [0]):
             return {"activation": "softmax", "channels": [*background, *indices]}
         return {"activation": "softmax"}
-    if after.activation is None:
-        after.notes.append("no postprocessing gives an activation before the threshold: a sigmoid is used")
     # The first channel of a softmax is background, unless the metadata names another.
-    activation = after.activation or "sigmoid"
+    activation = after.label_activation
     first = int(activation == "softmax")
     channels = list(indices) if named else list(range(first, first + len(labels)))
     if returned is not None and labels and max(channels) >= returned:

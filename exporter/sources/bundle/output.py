@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from exporter.sources.bundle.expression import Unknown
-from exporter.sources.bundle.preprocessing import MissingField, plain_name, steps, three
+from exporter.sources.bundle.data.expression import UnknownValueError
+from exporter.sources.bundle.data.transforms import Step, plain_name, steps
+from exporter.sources.bundle.missing import MissingField
 
-__all__ = ["Inferer", "Postprocessing", "read_inferer", "read_postprocessing"]
+__all__ = ["Postprocessing", "read_postprocessing"]
 
 _SILENT = frozenset(
-    ["Invert", "SaveImage", "EnsureType", "CastToType", "SqueezeDim", "ToTensor", "Restore", "Identity", "ToDevice"]
+    [
+        "Invert",
+        "SaveImage",
+        "EnsureType",
+        "CastToType",
+        "SqueezeDim",
+        "ToTensor",
+        "Restore",
+        "Identity",
+        "ToDevice",
+        "CopyItems",
+        "SelectItems",
+        "DeleteItems",
+    ]
 )
 """Transforms that bring the output onto the image's grid or into a file: the gateway does so for every model."""
 _NOTED = frozenset(
@@ -27,29 +42,12 @@ _NOTED = frozenset(
         "ExtremePoints",
     ]
 )
-
-
-@dataclass
-class Inferer:
-    """How the network slides over a volume.
-
-    Attributes:
-        size: Size of a window in voxels, along the network's axes; None if not stated.
-        overlap: Overlap of neighbouring windows, as a fraction of a window's edge.
-        blend: Weighting of voxels where windows overlap.
-        padding: Padding of volumes smaller than a window.
-        value: Value of constant padding, in the network's intensities.
-        notes: Differences between the bundle's pipeline and the gateway's.
-        missing: Fields that are missing or not supported.
-    """
-
-    size: tuple[int, int, int] | None = None
-    overlap: float = 0.25
-    blend: Literal["gaussian", "constant"] = "constant"
-    padding: Literal["constant", "replicate"] = "constant"
-    value: float = 0.0
-    notes: list[str] = field(default_factory=list)
-    missing: list[MissingField] = field(default_factory=list)
+_ACTIVATIONS = ("sigmoid", "softmax", "dim")
+_DISCRETE = (
+    *("argmax", "to_onehot", "threshold", "rounding", "dim", "keepdim", "dtype"),
+    *("logit_thresh", "threshold_values", "n_classes", "num_classes"),  # of MONAI before 1.0
+)
+_FLAG = "--spec FILE with output and network: {activation}"
 
 
 @dataclass
@@ -59,7 +57,8 @@ class Postprocessing:
     Attributes:
         activation: Function that turns the output into probabilities; None if not stated.
         exclusive: Whether the label with the largest probability wins (argmax); None if not stated.
-        threshold: Probability threshold of labels that may overlap.
+        threshold: Threshold of labels that may overlap, after the activation; a probability if there is an activation,
+            otherwise in the network's own units.
         notes: Differences between the bundle's pipeline and the gateway's.
         missing: Fields that are missing or not supported.
     """
@@ -70,44 +69,15 @@ class Postprocessing:
     notes: list[str] = field(default_factory=list)
     missing: list[MissingField] = field(default_factory=list)
 
+    @property
+    def on_raw_output(self) -> bool:
+        """Whether the threshold is compared with the network's own output."""
+        return self.exclusive is False and self.activation is None
 
-def read_inferer(value: Any) -> Inferer:
-    """Read the config's resolved ``inferer``; MONAI's defaults apply to what it leaves out."""
-    result = Inferer()
-    if not isinstance(value, dict):
-        result.missing.append(MissingField("patch.size", "no inferer gives the size of a window", "--patch X,Y,Z"))
-        return result
-    name = plain_name(value.get("_target_", ""))
-    if name == "SimpleInferer":
-        return result
-    if name != "SlidingWindowInferer":
-        result.missing.append(MissingField("patch.size", f"inferer {name} is not supported", "--patch X,Y,Z"))
-        return result
-    result.size = three(value.get("roi_size"), int)
-    overlap = value.get("overlap", 0.25)
-    if isinstance(overlap, list | tuple):
-        if len(set(overlap)) > 1:
-            result.notes.append(f"overlap: {max(overlap)} along every axis, the bundle has {list(overlap)}")
-        overlap = max(overlap)
-    if isinstance(overlap, int | float) and 0 <= overlap < 1:
-        result.overlap = float(overlap)
-    else:
-        result.missing.append(
-            MissingField(
-                "patch.overlap", f"overlap {_text(overlap)} is not a fraction", "--spec FILE with patch.overlap"
-            )
-        )
-    result.blend = "gaussian" if value.get("mode", "constant") == "gaussian" else "constant"
-    match value.get("padding_mode", "constant"):
-        case "replicate":
-            result.padding = "replicate"
-        case "constant":
-            cval = value.get("cval", 0.0)
-            result.value = float(cval) if isinstance(cval, int | float) else 0.0
-        case other:
-            result.padding = "replicate"
-            result.notes.append(f"padding_mode: replicate, the bundle has {_text(other)}")
-    return result
+    @property
+    def label_activation(self) -> Literal["softmax", "sigmoid", "none"]:
+        """Activation of labels that may overlap; a threshold that is no probability is compared with a sigmoid."""
+        return self.activation or ("none" if 0 < self.threshold < 1 else "sigmoid")
 
 
 def read_postprocessing(value: Any, *, key: str, ignore: Collection[str] = ()) -> Postprocessing:
@@ -120,46 +90,90 @@ def read_postprocessing(value: Any, *, key: str, ignore: Collection[str] = ()) -
     """
     result = Postprocessing()
     ignored = {plain_name(name) for name in ignore}
-    for name, arguments in steps(value, key):
-        if name in _SILENT or name in ignored:
+    chain = list(steps(value, key))
+    if value is not None and not chain:
+        result.missing.append(MissingField("output", f"no postprocessing is for {key!r}", _FLAG))
+    for step in chain:
+        label = step.name or "postprocessing"
+        if {step.name, step.name.rpartition(".")[2], plain_name(step.name.rpartition(".")[2])} & ignored:
+            result.notes.append(f"{label}: left out (--ignore)")
             continue
-        if name == "Activations":
-            result.activation = (
-                "softmax" if arguments.get("softmax") else "sigmoid" if arguments.get("sigmoid") else None
-            )
-        elif name == "AsDiscrete":
-            _discrete(result, arguments)
-        elif name in _NOTED:
-            result.notes.append(f"{name}: the gateway does not apply this to the output")
-        else:
-            label = name or arguments["_target_"]
-            result.missing.append(
-                MissingField("output", f"postprocessing {label} is not supported", f"--ignore {label}")
-            )
+        try:
+            if step.problem:
+                raise ValueError(step.problem)
+            _step(result, step)
+        except UnknownValueError as error:
+            text = f"postprocessing {label}: {error.text} can be computed by running code only"
+            result.missing.append(MissingField("output", text, _FLAG))
+        except ValueError as error:
+            result.missing.append(MissingField("output", f"postprocessing {label}: {error}", _FLAG))
     if result.exclusive is None and result.activation is not None:
         result.exclusive = result.activation == "softmax"
+    if result.exclusive is False and result.activation is not None and not 0 < result.threshold < 1:
+        text = f"the threshold {result.threshold:g} is not a probability between 0 and 1"
+        result.missing.append(MissingField("output", text, _FLAG))
     return result
 
 
-def _discrete(result: Postprocessing, arguments: dict[str, Any]) -> None:
-    threshold = arguments.get("threshold", arguments.get("logit_thresh"))
-    if arguments.get("argmax"):
-        result.exclusive = True
-    elif isinstance(threshold, bool):  # older configs have threshold_values, with a threshold of 0.5
-        result.exclusive = False
-    elif isinstance(threshold, int | float) and 0 < threshold < 1:
-        result.exclusive, result.threshold = False, float(threshold)
-    elif arguments.get("threshold_values"):
-        result.exclusive = False
+def _step(result: Postprocessing, step: Step) -> None:
+    """Take in one transform.
+
+    Raises:
+        UnknownValueError: An argument can be computed by running code only.
+        ValueError: An argument is not supported.
+    """
+    if step.name in _SILENT:
+        return
+    if step.name == "Activations":
+        if step.unread(_ACTIVATIONS):
+            raise ValueError(f"{step.unread(_ACTIVATIONS)} is not supported")
+        activation: Literal["softmax", "sigmoid"] | None = None
+        if bool(step.for_key("softmax", False)):
+            activation = "softmax"
+        if bool(step.for_key("sigmoid", False)):
+            if activation:
+                raise ValueError("sigmoid and softmax exclude each other")
+            activation = "sigmoid"
+        if activation and (result.activation or result.exclusive is not None):
+            raise ValueError("it follows another activation or AsDiscrete")
+        result.activation = activation or result.activation
+    elif step.name == "AsDiscrete":
+        _discrete(result, step)
+    elif step.name in _NOTED:
+        result.notes.append(f"{step.name}: the gateway does not apply this to the output")
     else:
         result.missing.append(
             MissingField(
                 "output",
-                "postprocessing AsDiscrete has no argmax and no threshold in (0, 1)",
-                "--spec FILE with output",
+                f"postprocessing {step.name} is not supported",
+                f"--ignore {step.name}, if it does not change the labels",
             )
         )
 
 
-def _text(value: Any) -> str:
-    return value.text if isinstance(value, Unknown) else str(value)
+def _discrete(result: Postprocessing, step: Step) -> None:
+    if step.unread(_DISCRETE):
+        raise ValueError(f"{step.unread(_DISCRETE)} is not supported")
+    threshold = step.for_key("threshold", step.arguments.get("logit_thresh"))
+    if isinstance(threshold, Mapping):
+        raise ValueError(f"threshold {threshold} is not a number")
+    rounded = step.for_key("rounding")
+    legacy = step.for_key("threshold_values", False)
+    argmax = bool(step.for_key("argmax", False))
+    thresholded = threshold is not None and threshold is not False
+    if result.exclusive is not None:
+        if argmax or thresholded:
+            raise ValueError("it decides between labels a second time")
+        return  # the one-hot form of the labels
+    if argmax:
+        if thresholded and not legacy:
+            raise ValueError("argmax and a threshold together are not supported")
+        result.exclusive = True
+    elif threshold is True:  # older configs have threshold_values, with a threshold of 0.5
+        result.exclusive = False
+    elif isinstance(threshold, int | float) and thresholded and math.isfinite(threshold):
+        result.exclusive, result.threshold = False, float(threshold)
+    elif bool(legacy) or rounded == "torchrounding":
+        result.exclusive = False
+    else:
+        raise ValueError("it has no argmax and no threshold that is a number")

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.sources.bundle.intensity import INTENSITY_TRANSFORMS, LinearScaling, ScalingError, apply_transform
+from exporter.sources.bundle.data.expression import UnknownValueError
+from exporter.sources.bundle.data.transforms import Step, plain_name, steps
+from exporter.sources.bundle.intensity import (
+    INTENSITY_TRANSFORMS,
+    LinearScaling,
+    ScalingError,
+    apply_transform,
+    takes_statistics,
+)
+from exporter.sources.bundle.missing import MissingField
 
-__all__ = ["MissingField", "Preprocessing", "plain_name", "read_preprocessing", "steps", "three"]
+__all__ = ["Preprocessing", "read_preprocessing", "three"]
 
 _SILENT = frozenset(
     [
@@ -29,27 +37,14 @@ _SILENT = frozenset(
     ]
 )
 """Transforms that only load the image or change its type or place in memory."""
+_FLOATS = (None, "float", "float32", "float64", "double")
 _NOTED = {
     "CropForeground": "the gateway does not crop to the foreground before the network",
     "SpatialPad": "small images are padded by the sliding window alone",
     "DivisiblePad": "small images are padded by the sliding window alone",
     "BorderPad": "the gateway pads no border",
 }
-
-
-@dataclass(frozen=True)
-class MissingField:
-    """A field of the spec that a model's description does not state, or not in a supported form.
-
-    Attributes:
-        path: Dotted path of the field, as ``patch.spacing``.
-        text: Explanation for the user.
-        flag: Command line flag that supplies the field.
-    """
-
-    path: str
-    text: str
-    flag: str
+_CHANNELS = "--spec FILE with input.channels and network: {scale, offset}"
 
 
 @dataclass
@@ -63,6 +58,7 @@ class Preprocessing:
         resized: Size in voxels to which whole images are resized, along the network's axes; None if they are not.
         sigma: Sigma of the Gaussian around a click, in voxels; None: the network takes no clicks.
         clicked: Names of the labels that take clicks, in the order of their channels; empty if not stated.
+        cropped: Name of the last transform that removes or adds voxels; empty if there is none.
         notes: Differences between the bundle's pipeline and the gateway's.
         missing: Fields that are missing or not supported.
     """
@@ -73,36 +69,9 @@ class Preprocessing:
     resized: tuple[int, int, int] | None = None
     sigma: float | None = None
     clicked: tuple[str, ...] = ()
+    cropped: str = ""
     notes: list[str] = field(default_factory=list)
     missing: list[MissingField] = field(default_factory=list)
-
-
-def plain_name(target: object) -> str:
-    """Return the name of a transform's class without its module and without the suffix of dictionary transforms."""
-    name = str(target).rpartition(".")[2]
-    if name in _NOTED:  # SpatialPad ends with a d of its own
-        return name
-    return re.sub(r"(d|D|Dict)$", "", name) if name[:1].isupper() else name
-
-
-def steps(value: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the names and arguments of the transforms for one key, in order, with Compose and lists unrolled.
-
-    Anything that is not a transform comes with an empty name, and as text under ``_target_``.
-    """
-    if isinstance(value, list):
-        for part in value:
-            yield from steps(part, key)
-    elif isinstance(value, Mapping) and not value.get("_disabled_"):
-        name = plain_name(value.get("_target_", ""))
-        if name == "Compose":
-            yield from steps(value.get("transforms", []), key)
-            return
-        keys = value.get("keys", key)
-        if not isinstance(keys, str | list | tuple) or key in ([keys] if isinstance(keys, str) else keys):
-            yield name, dict(value)
-    elif value is not None and not isinstance(value, Mapping):
-        yield "", {"_target_": str(value)}
 
 
 def read_preprocessing(value: Any, *, key: str, ignore: Collection[str] = ()) -> Preprocessing:
@@ -115,9 +84,28 @@ def read_preprocessing(value: Any, *, key: str, ignore: Collection[str] = ()) ->
     """
     result = Preprocessing()
     ignored = {plain_name(name) for name in ignore}
-    for name, arguments in steps(value, key):
-        if name not in _SILENT and name not in ignored:
-            _step(result, name, arguments)
+    chain = list(steps(value, key))
+    if value is not None and not chain:
+        result.missing.append(MissingField("input.channels", f"no preprocessing is for {key!r}", _CHANNELS))
+    for step in chain:
+        label = step.name or "preprocessing"
+        if {step.name, step.name.rpartition(".")[2], plain_name(step.name.rpartition(".")[2])} & ignored:
+            result.notes.append(f"{label}: left out (--ignore), though the network may have been trained with it")
+            continue
+        try:
+            if step.problem:
+                raise ValueError(step.problem)
+            _step(result, step)
+        except UnknownValueError as error:
+            result.missing.append(
+                MissingField(
+                    _field(step),
+                    f"preprocessing {label}: {error.text} can be computed by running code only",
+                    _flag(step),
+                )
+            )
+        except (ScalingError, ValueError) as error:
+            result.missing.append(MissingField(_field(step), f"preprocessing {label}: {error}", _flag(step)))
     return result
 
 
@@ -131,44 +119,85 @@ def three(value: Any, kind: type) -> tuple[Any, Any, Any] | None:
     return kind(parts[0]), kind(parts[1]), kind(parts[2])
 
 
-def _step(result: Preprocessing, name: str, arguments: dict[str, Any]) -> None:
-    if name in _NOTED:
+def _field(step: Step) -> str:
+    return {"Orientation": "network.axes", "Spacing": "patch.spacing"}.get(step.name, "input.channels")
+
+
+def _flag(step: Step) -> str:
+    flags = {"Orientation": "--axes, as RAS", "Spacing": "--spacing X,Y,Z"}
+    return flags.get(step.name, _CHANNELS)
+
+
+def _step(result: Preprocessing, step: Step) -> None:
+    """Take in one transform.
+
+    Raises:
+        UnknownValueError: An argument can be computed by running code only.
+        ValueError: An argument is not supported.
+        ScalingError: The chain of intensity transforms has no equivalent in a spec.
+    """
+    name = step.name
+    if name in _SILENT:
+        if (dtype := step.for_key("dtype")) not in _FLOATS:
+            raise ValueError(f"it casts the image to {dtype}, expected float32")
+    elif name in _NOTED:
         result.notes.append(f"{name}: {_NOTED[name]}")
+        result.cropped = name
     elif name in INTENSITY_TRANSFORMS:
-        try:
-            result.scaling = apply_transform(name, arguments, result.scaling)
-        except ScalingError as error:
-            result.missing.append(
-                MissingField("input.channels", f"preprocessing {name}: {error}", "--spec FILE with input.channels")
-            )
+        result.scaling = apply_transform(step, result.scaling)
+        if result.cropped and takes_statistics(step):
+            raise ScalingError(f"it takes statistics after {result.cropped}, which the gateway does not apply")
     elif name == "Orientation":
-        axes = "RAS" if arguments.get("as_closest_canonical") else arguments.get("axcodes")
-        result.axes = axes if isinstance(axes, str) else None
+        _orientation(result, step)
     elif name == "Spacing":
-        result.spacing = three(arguments.get("pixdim"), float)
-        if result.spacing and result.axes is None and len(set(result.spacing)) > 1:
-            result.missing.append(
-                MissingField("patch.spacing", "Spacing before Orientation is along the axes as stored", "--spacing")
-            )
-    elif name == "Resize" and three(arguments.get("spatial_size"), int):
-        result.resized = three(arguments["spatial_size"], int)
+        _spacing(result, step)
+    elif name == "Resize" and three(step.get("spatial_size"), int):
+        result.resized = three(step.get("spatial_size"), int)
     elif "Guidance" in name and "Add" in name:
-        _clicks(result, name, arguments)
+        _clicks(result, step)
     elif "Guidance" not in name:  # the other Guidance transforms move clicks with the image, as the gateway does
-        label = name or arguments["_target_"]
         result.missing.append(
-            MissingField("input.channels", f"preprocessing {label} is not supported", f"--ignore {label}")
+            MissingField(
+                "input.channels",
+                f"preprocessing {name} is not supported, and the network may need it",
+                f"--ignore {name}, if it changes nothing that the network sees",
+            )
         )
 
 
-def _clicks(result: Preprocessing, name: str, arguments: dict[str, Any]) -> None:
-    if isinstance(arguments.get("label_names"), Mapping | list):
-        result.clicked = tuple(map(str, arguments["label_names"]))
-    if "Signal" in name:
-        sigma = arguments.get("sigma", 3)
-        if isinstance(sigma, int | float) and sigma > 0:
-            result.sigma = float(sigma)
-        else:
-            result.missing.append(
-                MissingField("input.channels", f"{name} has no plain sigma", "--spec FILE with input.channels")
-            )
+def _orientation(result: Preprocessing, step: Step) -> None:
+    closest = bool(step.get("as_closest_canonical", False))
+    axes = "RAS" if closest else step.get("axcodes")
+    if step.unread(("axcodes", "as_closest_canonical", "labels")):
+        raise ValueError(f"{step.unread(('axcodes', 'as_closest_canonical', 'labels'))} is not supported")
+    axes = "".join(axes) if isinstance(axes, list | tuple) else axes
+    if result.spacing and len(set(result.spacing)) > 1 and result.axes not in (None, axes):
+        raise ValueError("it follows Spacing, and another Orientation before that")
+    result.axes = axes if isinstance(axes, str) else None
+
+
+def _spacing(result: Preprocessing, step: Step) -> None:
+    read = ("pixdim", "mode", "padding_mode", "align_corners", "dtype", "ensure_same_shape")
+    if step.unread(read):
+        raise ValueError(f"{step.unread(read)} is not supported")
+    if step.for_key("mode", "bilinear") not in ("bilinear", 1):
+        raise ValueError(f"mode {step.for_key('mode')} is not supported, expected bilinear")
+    if step.for_key("padding_mode", "border") not in ("border", "nearest"):
+        raise ValueError(f"padding_mode {step.for_key('padding_mode')} is not supported, expected border")
+    spacing = three(step.get("pixdim"), float)
+    if result.spacing not in (None, spacing):
+        raise ValueError("it resamples the image a second time")
+    result.spacing = spacing
+    if spacing and result.axes is None and len(set(spacing)) > 1:
+        raise ValueError("Spacing before Orientation is along the axes as stored")
+
+
+def _clicks(result: Preprocessing, step: Step) -> None:
+    names = step.get("label_names")
+    if isinstance(names, Mapping | list):
+        result.clicked = tuple(map(str, names))
+    if "Signal" in step.name:
+        sigma = step.get("sigma", 3)
+        if not isinstance(sigma, int | float) or not sigma > 0:
+            raise ValueError(f"its sigma is {sigma}, expected a positive number")
+        result.sigma = float(sigma)

@@ -9,11 +9,13 @@ import contextlib
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from exporter.sources.bundle.archive import unpack
-from exporter.sources.bundle.config import Config
+from exporter.sources.bundle.data.config import Config
+from exporter.sources.bundle.kind import require_3d_segmentation
+from exporter.sources.bundle.weights import find_weights
 from exporter.sources.mapping import read_mapping
 from exporter.sources.torchscript import is_torchscript
 from sixpoint.errors import InvalidArgument
@@ -22,7 +24,6 @@ __all__ = ["Bundle", "is_bundle", "open_bundle"]
 
 _METADATA = "configs/metadata.json"
 _CONFIGS = ("configs/inference.json", "configs/inference.yaml", "configs/inference.yml")
-_WEIGHTS = ("models/model.pt", "models/model.ts")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Bundle:
         config: Content of ``configs/inference.json`` or ``.yaml``.
         weights: File of the state dict (``.pt``), or else of the TorchScript network (``.ts``).
         licence: Text of its licence; empty if it has none.
+        weights_key: Entry of the weights file that the config loads into the network; empty if the config does not say.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Bundle:
     config: Config
     weights: Path
     licence: str
+    weights_key: str = ""
 
     @property
     def scripted(self) -> bool:
@@ -82,28 +85,18 @@ def _root(folder: Path) -> Path:
 def _read(root: Path, *, name: str, weights: Path | None) -> Bundle:
     if not (root / _METADATA).is_file():
         raise InvalidArgument(f"{name} has no {_METADATA}: it is not a MONAI bundle, or is incomplete")
+    metadata = read_mapping(root / _METADATA, what="the bundle's")
     configs = [root / part for part in _CONFIGS if (root / part).is_file()]
-    if not configs:
+    config = Config(read_mapping(configs[0], what="the bundle's")) if configs else None
+    require_3d_segmentation(name, metadata, config)
+    if config is None:
         raise InvalidArgument(f"{name} has no configs/inference.json or .yaml: nothing describes its network")
-    config = Config(read_mapping(configs[0], what="the bundle's"))
+    found = find_weights(root, config, name=name, given=weights)
     return Bundle(
         name=name,
-        metadata=read_mapping(root / _METADATA, what="the bundle's"),
+        metadata=metadata,
         config=config,
-        weights=weights or _weights(root, config, name=name),
+        weights=found.file,
         licence="\n".join(file.read_text(errors="replace") for file in sorted(root.glob("LICENSE*")) if file.is_file()),
-    )
-
-
-def _weights(root: Path, config: Config, *, name: str) -> Path:
-    """Return the file that the config's CheckpointLoader reads, or the usual one."""
-    named = [loader.get("load_path") for loader in config.targets("CheckpointLoader")]
-    usual = [f"models/{PurePosixPath(path).name}" for path in named if isinstance(path, str)]
-    candidates = [*usual, *_WEIGHTS]
-    for part in candidates:
-        if (root / part).is_file():
-            return root / part
-    raise InvalidArgument(
-        f"{name} has no {candidates[0]}: bundles are often distributed without large files; download it with exporter "
-        "pull, or name the file with --weights"
+        weights_key=found.key,
     )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from exporter.sources.bundle.data.chains import AFTER, BEFORE, find_chain
+from exporter.sources.bundle.inferer import Inferer, read_inferer
 from exporter.sources.bundle.metadata import descriptive_fields, labels_of, network_format
+from exporter.sources.bundle.missing import MissingField
 from exporter.sources.bundle.network import input_channels, output_fields, read_network
-from exporter.sources.bundle.output import Inferer, read_inferer, read_postprocessing
-from exporter.sources.bundle.preprocessing import MissingField, Preprocessing, read_preprocessing
+from exporter.sources.bundle.output import Postprocessing, read_postprocessing
+from exporter.sources.bundle.preprocessing import Preprocessing, read_preprocessing
 from exporter.sources.bundle.source import Bundle
 from exporter.sources.mapping import merge
 from sixpoint.errors import InvalidArgument
@@ -17,8 +21,10 @@ from sixpoint.model_spec import ModelSpec
 
 __all__ = ["DerivedSpec", "ModelDescription", "derive_spec", "read_bundle"]
 
-_INTENSITY_LIMIT = 32768.0
-"""Half-width of the window for images that are not rescaled: all values of 16-bit images lie within."""
+_INTENSITY_LIMIT = 2.0**30
+"""Half-width of the window for images that are not rescaled, in their own units; PET in Bq/ml stays far below."""
+_MAX_LOGIT = 10.0
+"""Beyond it the sigmoid of a threshold is nearly 0 or 1."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,7 @@ class ModelDescription:
         postprocessing: List of transforms, or a Compose.
         image_key: Name of the image in the transforms.
         output_key: Name of the network's output in the transforms.
+        notes: Notes for the user.
     """
 
     name: str
@@ -61,6 +68,7 @@ class ModelDescription:
     postprocessing: Any
     image_key: str = "image"
     output_key: str = "pred"
+    notes: tuple[str, ...] = ()
 
 
 def read_bundle(bundle: Bundle, *, overrides: Mapping[str, Any], ignore: Collection[str] = ()) -> DerivedSpec:
@@ -81,17 +89,26 @@ def read_bundle(bundle: Bundle, *, overrides: Mapping[str, Any], ignore: Collect
         network, missing = {"name": "TorchScript"}, []
     image = network_format(bundle.metadata, "inputs", "image")
     output = network_format(bundle.metadata, "outputs", "pred")
+    before = find_chain(bundle.config, "preprocessing", key=image.key, marks=BEFORE)
+    after = find_chain(bundle.config, "postprocessing", key=output.key, marks=AFTER)
+    if before.problem:
+        missing.append(
+            MissingField(
+                "input.channels", before.problem, "--spec FILE with input.channels and network: {scale, offset}"
+            )
+        )
     description = ModelDescription(
         name=f"the bundle {bundle.name}",
         texts=descriptive_fields(bundle),
         network=network,
         missing=missing,
         labels=labels_of(output),
-        preprocessing=bundle.config.get("preprocessing"),
+        preprocessing=before.value,
         inferer=bundle.config.get("inferer"),
-        postprocessing=bundle.config.get("postprocessing"),
+        postprocessing=after.value,
         image_key=image.key,
         output_key=output.key,
+        notes=tuple(chain.note for chain in (before, after) if chain.note),
     )
     return derive_spec(description, overrides=overrides, ignore=ignore)
 
@@ -120,9 +137,11 @@ def derive_spec(
         "labels": list(labels),
         **task_fields(before, inferer, axes=axes or "RAS", missing=missing),
     }
-    mapping["output"] = {"threshold": after.threshold, "exclusive": clicks or after.exclusive is not False}
+    mapping["output"] = _output(after, clicks=clicks, missing=missing)
     channels = _value(overrides, "input.channels") or mapping["input"]["channels"]
     _check_channels(input_channels(network), len(channels), missing)
+    if _value(overrides, "input.channels"):
+        missing += _own_scaling(before)
     mapping["network"] = {**network, "axes": axes or "RAS", **_scaling(before, len(channels))}
     mapping["network"] |= output_fields(
         network, after, labels=labels, indices=tuple(description.labels), clicks=clicks, missing=missing
@@ -130,7 +149,7 @@ def derive_spec(
     problems = "; ".join(f"{item.text} ({item.flag})" for item in missing if _value(overrides, item.path) is None)
     if problems:
         raise InvalidArgument(f"{description.name} does not state everything that is needed: {problems}")
-    notes = (*before.notes, *inferer.notes, *after.notes)
+    notes = (*description.notes, *before.notes, *inferer.notes, *after.notes)
     return DerivedSpec(ModelSpec.from_mapping(merge(mapping, overrides)), notes)
 
 
@@ -164,7 +183,7 @@ def _annotation(before: Preprocessing, _inferer: Inferer, *, axes: str, missing:
         "task": "annotation",
         "prompts": ["clicks"],
         "roi": {"size": _to_xyz(size, axes), "whole": True},
-        "input": {"channels": [_image_channel(before), *clicks]},
+        "input": {"dtype": _dtype(before), "channels": [_image_channel(before), *clicks]},
     }
 
 
@@ -189,10 +208,11 @@ def _segmentation(before: Preprocessing, inferer: Inferer, *, axes: str, missing
             "spacing": _to_xyz(before.spacing or (1.0, 1.0, 1.0), axes),
             "overlap": inferer.overlap,
             "blend": inferer.blend,
+            "sigma": inferer.sigma,
             "padding": inferer.padding,
             "padding_value": min(max((inferer.value - scaling.offset) / scaling.scale, -1.0), 1.0),
         },
-        "input": {"channels": [_image_channel(before)]},
+        "input": {"dtype": _dtype(before), "channels": [_image_channel(before)]},
     }
 
 
@@ -201,6 +221,36 @@ def _image_channel(before: Preprocessing) -> dict[str, Any]:
     intensity = before.scaling.intensity
     plain = {"method": "range", "low": -_INTENSITY_LIMIT, "high": _INTENSITY_LIMIT}
     return {"kind": "image", "intensity": intensity.model_dump() if intensity else plain}
+
+
+def _dtype(before: Preprocessing) -> str:
+    """Return the type of the input tensor: in half precision most numbers of a wide window would be the same."""
+    return "FP32" if before.scaling.wide else "FP16"
+
+
+def _output(after: Postprocessing, *, clicks: bool, missing: list[MissingField]) -> dict[str, Any]:
+    """Return the decision between labels. Bytes are too coarse: labels that are nearly as probable would be equal."""
+    if clicks:
+        return {"threshold": after.threshold if 0 < after.threshold < 1 else 0.5}
+    exclusive = after.exclusive is not False
+    if exclusive or after.activation is not None:
+        threshold = after.threshold if 0 < after.threshold < 1 else 0.5
+        return {"threshold": threshold, "exclusive": exclusive, "dtype": "FP16"}
+    if after.label_activation == "none":
+        return {"threshold": after.threshold, "exclusive": False, "dtype": "FP32"}
+    if abs(after.threshold) > _MAX_LOGIT:
+        text = f"the threshold {after.threshold:g} on the network's own output is outside -10 to 10"
+        missing.append(MissingField("output", text, "--spec FILE with output and network: {activation}"))
+        return {"exclusive": False}
+    return {"threshold": 1.0 / (1.0 + math.exp(-after.threshold)), "exclusive": False, "dtype": "FP32"}
+
+
+def _own_scaling(before: Preprocessing) -> list[MissingField]:
+    """Return the scaling as missing if the user gives a window for intensities that the bundle does not state."""
+    if before.scaling.intensity is not None and not any(field.path == "input.channels" for field in before.missing):
+        return []
+    text = "the intensities that input.channels become in the network (-1..1 times scale, plus offset)"
+    return [MissingField("network.scale", text, "--spec FILE with network: {scale, offset}")]
 
 
 def _scaling(before: Preprocessing, channels: int) -> dict[str, Any]:

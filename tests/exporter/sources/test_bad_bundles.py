@@ -15,8 +15,6 @@ import torch
 import yaml
 
 from exporter.sources.bundle.archive import unpack
-from exporter.sources.bundle.config import Config
-from exporter.sources.bundle.expression import Unknown
 from sixpoint.errors import InvalidArgument
 from tests.exporter.bundles import write_bundle, zipped
 from tests.exporter.command_line import run
@@ -129,9 +127,12 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a transform of code": (
         edit(lambda content: transforms(content).append({"_target_": "scripts.Own"})),
-        r"Own is not supported \(--ignore Own\)",
+        r"scripts\.Own is not supported, and the network may need it \(--ignore scripts\.Own, if it changes",
     ),
-    "a lambda after it": (edit(lambda_after), r"postprocessing Lambda is not supported \(--ignore Lambda\)"),
+    "a lambda after it": (
+        edit(lambda_after),
+        r"postprocessing Lambda is not supported \(--ignore Lambda, if it does not change",
+    ),
 }
 
 
@@ -175,51 +176,6 @@ def test_a_malformed_flag_is_reported(flag: tuple[str, str], bundle: Path) -> No
     result = run("export", bundle, *flag)
     assert result.exit_code == 3
     assert f"{flag[0]} takes three numbers x,y,z" in result.stderr
-
-
-# Configs are data
-
-
-def test_no_code_of_a_config_runs(tmp_path: Path) -> None:
-    mark = tmp_path / "mark"
-    texts = [
-        f"$__import__('os').mkdir({str(mark)!r})",
-        f"$(lambda: open({str(mark)!r}, 'w'))()",
-        f"$[c for c in ().__class__.__base__.__subclasses__()][0]({str(mark)!r})",
-        f"$open({str(mark)!r}, 'w')",
-        "$'{0.__class__}'.format(1)",
-        "$'x' * 10 ** 9",
-        "$'x' * 1000000000",
-        "$'%1000000000d' % 1",
-        "$[[0] * 99999] * 99999",
-    ]
-    for text in texts:
-        assert Config({"a": text}).get("a") == Unknown(text)
-    assert not mark.exists()
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("$1.5 * 2 - 1", 2.0),
-        ("$[@a, @n#b] + list(@n.keys())", [3, 4, "b"]),
-        ("$len(@n) if @a > 2 and not False else 'x'", 1),
-        ("$@l[1:]", [2]),
-        ("@n::b", 4),
-        ("%n#b", 4),
-        ("$@path + '/model.pt'", "./models/model.pt"),
-    ],
-)
-def test_plain_data_is_evaluated(text: str, expected: object) -> None:
-    data = {"a": 3, "n": {"b": 4}, "l": [1, 2], "root": ".", "path": "$@root + '/models'", "x": text}
-    assert Config(data).get("x") == expected
-
-
-def test_circular_and_multiplying_references_end() -> None:
-    assert isinstance(Config({"a": "@b", "b": "$@a + 1"}).get("a"), Unknown)
-    many = {f"a{index}": [f"@a{index + 1}"] * 10 for index in range(20)}
-    with pytest.raises(InvalidArgument, match="multiply"):
-        Config(many).get("a0")
 
 
 # Archives

@@ -203,16 +203,6 @@ def test_each_label_uses_its_channel_and_the_bundles_activation(
     assert np.abs(probabilities(found)[0] - expected).max() < 2 / 255
 
 
-def test_a_threshold_without_activation_implies_a_sigmoid_with_a_note(tmp_path: Path) -> None:
-    content = config(network_def={**UNET, "out_channels": 2})
-    content["postprocessing"]["transforms"] = [{"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.5}]
-    write_bundle(tmp_path / "bundle", content, metadata({"0": "core", "1": "whole"}))
-    found = reading(tmp_path / "bundle")
-    assert found.spec.network is not None
-    assert found.spec.network.activation == "sigmoid"
-    assert any("before the threshold: a sigmoid" in note for note in found.notes)
-
-
 def test_labels_from_flags_skip_the_background_of_a_softmax(tmp_path: Path) -> None:
     content = config(network_def={**UNET, "out_channels": 3})
     content["postprocessing"]["transforms"] = [

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.sources.bundle.expression import Unknown, evaluate
+from exporter.sources.bundle.data.constants import imported_modules
+from exporter.sources.bundle.data.expression import Unknown, evaluate, references
 from sixpoint.errors import InvalidArgument
 
 __all__ = ["Config"]
@@ -37,18 +38,41 @@ class Config:
             default: Value to return if the path does not exist.
 
         Returns:
-            The value, in which :class:`~exporter.sources.bundle.expression.Unknown` stands for parts that need code.
+            The value, in which :class:`.Unknown` stands for parts that need code.
         """
         return _Reader(self.data).at(path, 0, default)
 
-    def targets(self, name: str) -> Iterator[dict[str, Any]]:
-        """Yield every part of the config, at any depth, whose ``_target_`` is a class of this name."""
+    def mentions(self, text: Any, path: str) -> bool:
+        """Whether a text of the config refers to an entry, itself or by entries that it refers to.
+
+        Args:
+            text: A value as it stands in the config, as ``@network`` or ``$@network_def.to(@device)``.
+            path: The entry, as ``network_def``.
+        """
+        seen: set[str] = set()
+        texts = [text]
+        while texts:
+            text = texts.pop()
+            for name in references(text) if isinstance(text, str) else ():
+                if name == path:
+                    return True
+                if name not in seen:
+                    seen.add(name)
+                    texts.append(self.data.get(name))
+        return False
+
+    def targets(self, name: str) -> Iterator[tuple[Mapping[str, Any], dict[str, Any]]]:
+        """Yield every part of the config, at any depth, whose ``_target_`` is a class of this name.
+
+        Yields:
+            The part as it stands in the config, and with references followed and expressions evaluated.
+        """
         stack: list[Any] = [self.data]
         while stack:
             part = stack.pop()
             if isinstance(part, Mapping):
                 if str(part.get("_target_", "")).rpartition(".")[2] == name:
-                    yield _Reader(self.data).resolve(part, 0)
+                    yield part, _Reader(self.data).resolve(part, 0)
                 stack += part.values()
             elif isinstance(part, list):
                 stack += part
@@ -89,7 +113,11 @@ class _Reader:
         if not isinstance(value, str):
             return value
         if value.startswith("$"):
-            return evaluate(value[1:], lambda path: self.at(path, depth + 1, Unknown(f"@{path}")))
+            return evaluate(
+                value[1:],
+                lambda path: self.at(path, depth + 1, Unknown(f"@{path}")),
+                modules=imported_modules(self.data.get("imports")),
+            )
         if value.startswith(("@", "%")):
             return self.at(value[1:], depth + 1, Unknown(value))
         return value

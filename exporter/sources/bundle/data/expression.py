@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import ast
 import operator
+import posixpath
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
-__all__ = ["Unknown", "evaluate"]
+from exporter.sources.bundle.data.constants import constant
+
+__all__ = ["Unknown", "UnknownValueError", "evaluate", "references"]
 
 _REFERENCE = re.compile(r"@((?:\w+|(?:#|::)(?=\w))+)")
 _MAX_ITEMS = 100_000
@@ -44,9 +47,21 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 _METHODS = ("keys", "values", "items")
 
 
-@dataclass(frozen=True)
+class UnknownValueError(Exception):
+    """A decision depends on a value that can be computed by running code only.
+
+    Attributes:
+        text: The expression as it stands in the config.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"{text} can be computed by running code only")
+        self.text = text
+
+
+@dataclass(frozen=True, eq=False)
 class Unknown:
-    """A value that can be computed by running code only.
+    """A value that can be computed by running code only. It cannot be compared or tested for truth: that would guess.
 
     Attributes:
         text: The expression as it stands in the config.
@@ -54,17 +69,33 @@ class Unknown:
 
     text: str
 
+    def __bool__(self) -> NoReturn:
+        raise UnknownValueError(self.text)
+
+    def __eq__(self, other: object) -> NoReturn:
+        raise UnknownValueError(self.text)
+
+    def __ne__(self, other: object) -> NoReturn:
+        raise UnknownValueError(self.text)
+
+    def __hash__(self) -> NoReturn:
+        raise UnknownValueError(self.text)
+
+    def __str__(self) -> str:
+        return self.text
+
 
 class _NotDataError(Exception):
     """The expression is not plain data."""
 
 
-def evaluate(text: str, look_up: Callable[[str], Any]) -> Any:
+def evaluate(text: str, look_up: Callable[[str], Any], *, modules: Mapping[str, str] | None = None) -> Any:
     """Evaluate an expression.
 
     Args:
         text: The expression without its ``$``.
         look_up: Function that returns the value of a reference, given the path after its ``@``.
+        modules: Dotted names of what the config imports, by the names under which it does.
 
     Returns:
         Plain data, or :class:`Unknown` if the expression is not.
@@ -76,10 +107,11 @@ def evaluate(text: str, look_up: Callable[[str], Any]) -> Any:
 
     try:
         tree = ast.parse(_REFERENCE.sub(name, text).strip(), mode="eval")
-        return _Evaluator({alias: path for path, alias in names.items()}, look_up).value(tree.body)
+        return _Evaluator({alias: path for path, alias in names.items()}, look_up, modules or {}).value(tree.body)
     # Operations on operands of the wrong kind raise any of these.
     except (
         _NotDataError,
+        UnknownValueError,
         SyntaxError,
         ValueError,
         TypeError,
@@ -91,10 +123,16 @@ def evaluate(text: str, look_up: Callable[[str], Any]) -> Any:
         return Unknown(f"${text}")
 
 
+def references(text: str) -> list[str]:
+    """Return the entries of the config that an expression or a reference names, without what follows a ``#``."""
+    return [re.split("#|::", path)[0] for path in _REFERENCE.findall(text)]
+
+
 @dataclass(frozen=True)
 class _Evaluator:
     names: dict[str, str]
     look_up: Callable[[str], Any]
+    modules: Mapping[str, str]
 
     def value(self, node: ast.expr) -> Any:
         """Evaluate a node; every kind of node that is not listed is refused."""
@@ -109,6 +147,12 @@ class _Evaluator:
                 return value
             case ast.Name(id=name) if name in self.names:
                 return self.look_up(self.names[name])
+            case ast.Attribute() if (dotted := self._dotted(node)) and (known := constant(dotted)) is not None:
+                return known
+            case ast.Call(func=ast.Attribute() as function, args=parts, keywords=[]) if (
+                self._dotted(function) == "os.path.join"
+            ):
+                return posixpath.join(*map(self.value, parts))
             case ast.List(elts=parts):
                 return [self.value(part) for part in parts]
             case ast.Tuple(elts=parts):
@@ -139,6 +183,16 @@ class _Evaluator:
                 if isinstance(mapping, dict):
                     return list(getattr(mapping, name)())
         raise _NotDataError
+
+    def _dotted(self, node: ast.expr) -> str:
+        """Return the dotted name of an imported object; empty for anything else."""
+        parts: list[str] = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        if not isinstance(node, ast.Name) or node.id in self.names:
+            return ""
+        return ".".join([self.modules.get(node.id, node.id), *reversed(parts)])
 
     @staticmethod
     def _binary(op: ast.operator, left: Any, right: Any) -> Any:
