@@ -11,7 +11,7 @@ import numpy as np
 
 from sixpoint._typing import Array, Floating, Points, Size, Vector
 from sixpoint.errors import InvalidArgument
-from sixpoint.model_spec import ModelSpec, SegmentationSpec
+from sixpoint.model_spec import Intensity, ModelSpec, SegmentationSpec
 from sixpoint.phantom import make_phantom
 from sixpoint.preprocessing import PromptGuidance, Roi, network_input, volume_input
 from sixpoint.prompts import ExtremePoints
@@ -64,7 +64,7 @@ class ParityInputs:
 
 
 def parity_inputs(spec: ModelSpec, image: Volume | None = None) -> ParityInputs:
-    """Make two inputs from an image.
+    """Make two inputs or, for a segmentation network with a window of its own units, four from an image.
 
     An annotation model is prompted for ellipsoids of a half and a quarter of the image's extent, a segmentation model
     gets the image's first corner and its middle.
@@ -94,13 +94,16 @@ def network_inputs(image: Volume, prompts: Sequence[Array], spec: ModelSpec) -> 
     Args:
         image: Image in any orientation.
         prompts: Extreme points (x, y, z), shape [n, 3], of each object, as indices of the canonical image. Ignored for
-            a segmentation model: its inputs are two patches, the image's first corner and its middle.
+            a segmentation model: its inputs are two patches, the image's first corner and its middle, and the same in
+            the units of the network's window if it has one.
         spec: Description of the model.
     """
     canonical = image.geometry.canonical()
     voxels = image.geometry.orientation.to_canonical(image.array)
     if isinstance(spec, SegmentationSpec):
-        return _patches(voxels, canonical.size, canonical.spacing, spec)
+        return np.concatenate(
+            [_patches(array, canonical.size, canonical.spacing, spec) for array in _in_units(voxels, spec)]
+        )
     return np.stack([_prompted(voxels, points, canonical.size, canonical.spacing, spec) for points in prompts])
 
 
@@ -151,6 +154,26 @@ def _prompted(voxels: Array, points: Array, size: Size, spacing: Vector, spec: M
     if spec.begun_by_clicks:
         guide = PromptGuidance.in_roi(roi, box=box, positive=box.mean(axis=0), negative=box[:1], image_size=size)
     return network_input(roi.extract(voxels), guide, spec.input)
+
+
+def _in_units(voxels: Array, spec: SegmentationSpec) -> list[Array]:
+    """Return an image [z, y, x], and if the network has a window of its own units (0..1, mm2/s), the image in these.
+
+    A network that scales a window by a large factor sees nothing but its edges in an image of other units.
+    """
+    intensity, network = _image_intensity(spec), spec.network
+    if intensity is None or network is None or not network.scale:
+        return [voxels]
+    half = (intensity.high - intensity.low) / 2 * min(1.0, 1.0 / abs(network.scale[0]))
+    low, high = float(voxels.min()), float(voxels.max())
+    unit = (voxels.astype(np.float64) - low) / max(high - low, 1e-12) * 2 - 1
+    return [voxels, (unit * half + (intensity.low + intensity.high) / 2).astype(np.float32)]
+
+
+def _image_intensity(spec: SegmentationSpec) -> Intensity | None:
+    """Return the window of the first channel, if it is of fixed values."""
+    channel = spec.input.channels[0]
+    return channel.intensity if channel.kind == "image" and channel.intensity.method == "range" else None
 
 
 def _patches(voxels: Array, size: Size, spacing: Vector, spec: SegmentationSpec) -> Array:
