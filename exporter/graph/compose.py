@@ -22,6 +22,8 @@ from sixpoint.model_spec import ModelSpec
 
 __all__ = ["NetworkGraph", "compose_onnx", "opset_of", "to_fp16"]
 
+_PREFIX = "network/"
+
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkGraph:
@@ -78,7 +80,9 @@ def compose_onnx(
     """
     whole = onnx.ModelProto()
     whole.CopyFrom(graph.model)
-    whole.graph.CopyFrom(compose.add_prefix_graph(graph.model.graph, "network/"))
+    # Branches may use weights of the graph round them, which onnx.compose would rename too late for them.
+    weights = {tensor.name: f"{_PREFIX}{tensor.name}" for tensor in graph.model.graph.initializer}
+    whole.graph.CopyFrom(compose.add_prefix_graph(graph.model.graph, _PREFIX, name_map=weights))
     inner_input, inner_output = whole.graph.input[0].name, whole.graph.output[0].name
     dtype = torch.float16 if spec.input.dtype == "FP16" else torch.float32
     image = torch.zeros(2, *spec.input_shape, dtype=dtype)

@@ -22,7 +22,8 @@ __all__ = ["OPSET", "export_onnx", "quiet", "save_model", "to_onnx"]
 
 # Old enough for the ONNX Runtime of every supported Triton; nothing newer is needed.
 OPSET = 18
-_IR_VERSION = 9
+_MIN_IR_VERSION, _IR_VERSION = 4, 9
+"""Before version 4, weights had to be listed among the inputs."""
 
 
 def export_onnx(
@@ -105,12 +106,19 @@ def save_model(
         metadata: Facts to store in the file.
         source: Folder that holds the graph's external data.
         max_bytes: Size limit of the file; the weights of a larger model go to a second file.
+
+    Raises:
+        FailedPrecondition: The result is no valid ONNX file.
     """
     _strip(model)
-    model.ir_version = min(model.ir_version, _IR_VERSION)
+    model.ir_version = min(max(model.ir_version, _MIN_IR_VERSION), _IR_VERSION)
     onnx.helper.set_model_props(model, dict(sorted(metadata.items())))
     write_model(model, path, source=source, max_bytes=max_bytes)
-    onnx.checker.check_model(path, full_check=True)
+    try:
+        onnx.checker.check_model(path, full_check=True)
+    except Exception as error:  # the checker and its shape inference raise errors of their own
+        reason = str(error).strip().partition("\n")[0]
+        raise FailedPrecondition(f"the network cannot be written as ONNX between its adapters: {reason}") from error
 
 
 def _strip(model: onnx.ModelProto) -> None:

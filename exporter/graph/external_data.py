@@ -25,6 +25,7 @@ from sixpoint.errors import InvalidArgument
 __all__ = [
     "MAX_PROTOBUF_BYTES",
     "external_file_names",
+    "iter_nodes",
     "iter_tensors",
     "load_weights_into",
     "source_files",
@@ -80,9 +81,7 @@ def source_files(path: Path) -> list[Path]:
 
 def iter_tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
     """Yield every tensor that holds values: initializers and constants of nodes, subgraphs and functions included."""
-    parts: list[Any] = [model.graph, *model.functions]
-    while parts:
-        part = parts.pop()
+    for part in _parts(model):
         if isinstance(part, onnx.GraphProto):
             yield from part.initializer
             for sparse in part.sparse_initializer:
@@ -90,6 +89,22 @@ def iter_tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
         for node in part.node:
             for attribute in node.attribute:
                 yield from ([attribute.t] if attribute.HasField("t") else attribute.tensors)
+
+
+def iter_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """Yield every node, subgraphs and functions included."""
+    for part in _parts(model):
+        yield from part.node
+
+
+def _parts(model: onnx.ModelProto) -> Iterator[Any]:
+    """Yield the graph, the functions, and their subgraphs."""
+    parts: list[Any] = [model.graph, *model.functions]
+    while parts:
+        part = parts.pop()
+        yield part
+        for node in part.node:
+            for attribute in node.attribute:
                 parts += [attribute.g] if attribute.HasField("g") else attribute.graphs
 
 

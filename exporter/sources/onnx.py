@@ -13,7 +13,7 @@ from torch import nn
 from exporter.graph.adapters import network_shape
 from exporter.graph.compose import NetworkGraph, opset_of
 from exporter.graph.export import OPSET
-from exporter.graph.external_data import source_files
+from exporter.graph.external_data import iter_nodes, iter_tensors, source_files
 from exporter.graph.network import check_output
 from exporter.graph.session import open_session
 from exporter.sources.model import SourceModel, provenance_of
@@ -90,7 +90,7 @@ def read_onnx(path: Path, spec: ModelSpec) -> NetworkGraph:
 
 
 def _check_operators(path: Path, model: onnx.ModelProto) -> None:
-    used = {node.domain for node in model.graph.node} - {"", "ai.onnx"}
+    used = {node.domain for node in iter_nodes(model)} - {"", "ai.onnx"}
     if used:
         raise InvalidArgument(
             f"{path.name} has operators of {', '.join(sorted(used))}, which Triton does not have: export it with "
@@ -108,13 +108,21 @@ def _check_operators(path: Path, model: onnx.ModelProto) -> None:
 
 
 def _check_weights(path: Path, model: onnx.ModelProto) -> None:
-    for tensor in model.graph.initializer:
+    initializers = {id(tensor) for tensor in model.graph.initializer}
+    for tensor in iter_tensors(model):
         try:
             values = onnx.numpy_helper.to_array(tensor, str(path.parent))
         except (OSError, ValueError) as error:
             raise InvalidArgument(f"{path.name} has weights that cannot be read: {_first_line(error)}") from error
-        if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
-            raise InvalidArgument(f"{path.name} has weights that are NaN or infinite: {tensor.name}")
+        # A constant may be infinite on purpose, as a mask before a softmax.
+        broken = np.isnan if id(tensor) not in initializers else lambda numbers: ~np.isfinite(numbers)
+        if np.issubdtype(values.dtype, np.floating) and broken(values).any():
+            name = tensor.name or "a constant"
+            raise InvalidArgument(f"{path.name} has weights that are NaN or infinite: {name}")
+    for node in iter_nodes(model):
+        numbers = [number for attribute in node.attribute for number in (attribute.f, *attribute.floats)]
+        if np.isnan(numbers).any():
+            raise InvalidArgument(f"{path.name} has weights that are NaN or infinite: {node.output[0] or node.name}")
 
 
 def _check_tensors(path: Path, model: onnx.ModelProto, expected: tuple[int, ...]) -> None:
