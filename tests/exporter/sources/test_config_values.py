@@ -8,6 +8,7 @@ import pytest
 
 from exporter.sources.bundle.data.config import Config
 from exporter.sources.bundle.data.expression import Unknown, UnknownValueError
+from exporter.sources.mapping import read_mapping
 from sixpoint.errors import InvalidArgument
 
 
@@ -83,3 +84,17 @@ def test_circular_and_multiplying_references_end() -> None:
     many = {f"a{index}": [f"@a{index + 1}"] * 10 for index in range(20)}
     with pytest.raises(InvalidArgument, match="multiply"):
         Config(many).get("a0")
+
+
+def test_aliases_that_multiply_end_early(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    path = tmp_path / "inference.yaml"
+    path.write_text("\n".join(lines))
+    with pytest.raises(InvalidArgument, match="aliases multiply to over 100000 values"):
+        read_mapping(path, what="the bundle's")
+    path.write_text("a: &a [1, *a]")
+    with pytest.raises(InvalidArgument, match="an alias contains itself"):
+        read_mapping(path, what="the bundle's")
+    path.write_text("a: &a [1, 2]\nb: *a\nc: {<<: {d: 1}}")
+    assert read_mapping(path, what="the bundle's") == {"a": [1, 2], "b": [1, 2], "c": {"d": 1}}
