@@ -3,20 +3,57 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 
-from sixpoint.errors import ChecksumMismatch, NotFound, ResourceExhausted, Unavailable
+from sixpoint.errors import ChecksumMismatch, InvalidArgument, NotFound, ResourceExhausted, Unavailable
 
-__all__ = ["ProgressCallback", "download"]
+__all__ = ["ProgressCallback", "download", "open_client"]
 
 ProgressCallback = Callable[[int, int], None]
 """Function that is called with the bytes received so far and the total (0 if the host does not state it)."""
 
 _MAX_BYTES = 16 * 2**30
 _ATTEMPTS = 3
+
+
+def open_client() -> httpx.Client:
+    """Return an HTTP client that follows redirects, but none from a public host into a private network."""
+    return httpx.Client(
+        follow_redirects=True, timeout=httpx.Timeout(30.0, read=60.0), event_hooks={"response": [_check_redirect]}
+    )
+
+
+def _check_redirect(response: httpx.Response) -> None:
+    """Refuse a redirect to a loopback, link-local or private address, unless the host that sends it has one itself.
+
+    Raises:
+        InvalidArgument: The redirect leads to such an address.
+    """
+    if not response.has_redirect_location:
+        return
+    target = response.url.join(response.headers["Location"])
+    if _is_private(target.host) and not _is_private(response.url.host):
+        raise InvalidArgument(
+            f"{response.url.host} redirects to {target.host}, an address inside a private network, which is not "
+            "followed: name the final URL if you trust it"
+        )
+
+
+def _is_private(host: str) -> bool:
+    """Whether a host has an address that is not public."""
+    try:
+        # The name service writes an address in any of its forms (127.1, 0x7f000001, ::ffff:127.0.0.1) as one.
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)}
+    except (OSError, UnicodeError):  # unknown here; a proxy may know it
+        return False
+    addresses = [ipaddress.ip_address(address.partition("%")[0]) for address in found]
+    mapped = [getattr(address, "ipv4_mapped", None) or address for address in addresses]
+    return any(not address.is_global or address.is_multicast for address in mapped)
 
 
 def download(

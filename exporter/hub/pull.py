@@ -19,11 +19,10 @@ import httpx
 
 from exporter.graph.external_data import external_file_names
 from exporter.graph.model_files import sha256_of_files
-from exporter.hub.download import ProgressCallback, download
+from exporter.hub.download import ProgressCallback, download, open_client
 from exporter.sources.bundle.metadata import licence_of
 from exporter.sources.bundle.source import is_bundle, open_bundle
 from exporter.sources.checkpoint import read_checkpoint
-from exporter.sources.torchscript import read_script
 from sixpoint.errors import ChecksumMismatch, InvalidArgument, NotFound, Unavailable
 
 __all__ = ["HubUrls", "PulledModel", "pull"]
@@ -151,7 +150,7 @@ def _download(
         Path of the model's file or folder, the licence that the host states, and the SHA-256 of every file.
     """
     digests = {}
-    with httpx.Client(follow_redirects=True, timeout=httpx.Timeout(30.0, read=60.0)) as client:
+    with open_client() as client:
         listing = _list_files(client, source, hosts)
         if digest and len(listing.files) != 1:
             raise InvalidArgument(f"{source} has {len(listing.files)} files: --sha256 is for models of one file")
@@ -253,10 +252,8 @@ def _inspect(path: Path) -> str:
             read_checkpoint(path)
         return ""
     with open_bundle(path) as bundle:
-        if bundle.scripted:
-            read_script(bundle.weights)
-        else:
-            read_checkpoint(bundle.weights)
+        if not bundle.scripted:  # a TorchScript file is a program: an export loads it, if the user trusts it
+            read_checkpoint(bundle.weights, key=bundle.weights_key)
         return licence_of(bundle.licence)
 
 
