@@ -10,7 +10,7 @@ import shutil
 import uuid
 from pathlib import Path
 
-from exporter.repository.config import ModelConfig
+from exporter.repository.config import FILE_NAME, ModelConfig
 from sixpoint.errors import FailedPrecondition, InvalidArgument
 from sixpoint.model_spec import ModelSpec
 
@@ -38,8 +38,18 @@ def check_model_name(name: str) -> None:
 
 
 def model_folders(repository: Path) -> list[Path]:
-    """Return the folders of models, sorted by name; hidden folders are no models."""
-    return sorted(path for path in repository.iterdir() if path.is_dir() and not path.name.startswith("."))
+    """Return the folders of models, sorted by name: those with a config or a version.
+
+    Hidden folders, and those that file systems and archives leave (``lost+found``, ``__MACOSX``), are no models.
+    """
+    return sorted(path for path in repository.iterdir() if not path.name.startswith(".") and _is_model(path))
+
+
+def _is_model(folder: Path) -> bool:
+    try:
+        return folder.is_dir() and ((folder / FILE_NAME).exists() or bool(version_numbers(folder)))
+    except PermissionError:  # lost+found is the administrator's
+        return False
 
 
 def version_numbers(folder: Path) -> list[int]:

@@ -138,3 +138,12 @@ def test_invalid_model_names_are_refused(name: str, tmp_path: Path, ready: Prepa
             FolderRepository(tmp_path / "models"), replace(ready, config=replace(ready.config, name=name)), triton=None
         )
     assert not (tmp_path / "models").exists()
+
+
+def test_folders_that_are_no_models_are_not_validated(repository: Path) -> None:
+    (repository / "lost+found").mkdir(mode=0o700)
+    (repository / "__MACOSX" / "tiny").mkdir(parents=True)
+    (repository / "__MACOSX" / "tiny" / "._config.pbtxt").write_bytes(b"x")
+    (repository / "README.md").write_text("x")
+    (repository / "broken" / "1").mkdir(parents=True)
+    assert [path.name for path in model_folders(repository)] == ["broken", "tiny"]
