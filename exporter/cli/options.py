@@ -37,6 +37,7 @@ __all__ = [
     "Tolerance",
     "TritonAddress",
     "TritonTimeout",
+    "TrustTorchscript",
     "UseTensorRt",
     "Wait",
     "Weights",
@@ -99,6 +100,13 @@ Licence = Annotated[
 Weights = Annotated[
     Path | None,
     typer.Option(help="File of weights to use in place of the bundle's.", show_default="the bundle's"),
+]
+TrustTorchscript = Annotated[
+    bool,
+    typer.Option(
+        "--trust-torchscript",
+        help="Load a TorchScript file, which is a program, in a process without network and write access.",
+    ),
 ]
 Ignore = Annotated[
     list[str] | None, typer.Option(help="Transform of a bundle to leave out; repeatable.", show_default="none")

@@ -51,12 +51,14 @@ def model_of_state(state: StateDict, spec: ModelSpec, *, weights: Path, notes: t
     return SourceModel(spec=spec, network=network, provenance=provenance, notes=notes)
 
 
-def read_checkpoint(path: Path, *, key: str = "") -> StateDict:
+def read_checkpoint(path: Path, *, key: str = "", empty: bool = False) -> StateDict:
     """Read the weights of a network.
 
     Args:
         path: File written by ``torch.save``: a state dict, or a mapping that holds one as ``state_dict`` or ``model``.
         key: Entry that holds the state dict, unless the file is a state dict itself; empty: one of the usual ones.
+
+        empty: Whether a state dict without weights is accepted.
 
     Raises:
         InvalidArgument: The file is missing or truncated, holds other objects than tensors or no such entry, or weights
@@ -72,7 +74,7 @@ def read_checkpoint(path: Path, *, key: str = "") -> StateDict:
     for usual in () if key else ("state_dict", "model"):  # Ignite, and with it MONAI's bundles, use "model"
         if isinstance(content, dict) and isinstance(content.get(usual), dict):
             content = content[usual]
-    if not isinstance(content, dict) or not content:
+    if not isinstance(content, dict) or not (content or empty):
         raise InvalidArgument(f"{path} holds {type(content).__name__}, expected a state dict")
     others = [str(key) for key, value in content.items() if not isinstance(value, torch.Tensor)]
     if others:

@@ -22,7 +22,13 @@ CLARA = "config_aiaa.json"
 
 
 def load_clara(
-    config: Path, script: Path, *, overrides: Mapping[str, Any], ignore: Collection[str], folder: Path
+    config: Path,
+    script: Path,
+    *,
+    overrides: Mapping[str, Any],
+    ignore: Collection[str],
+    folder: Path,
+    trusted: bool,
 ) -> SourceModel:
     """Read a model from a Clara config and a TorchScript file.
 
@@ -32,6 +38,7 @@ def load_clara(
         overrides: What the user says of the spec, as nested mappings; takes precedence over the config.
         ignore: Names of transforms to leave out.
         folder: Folder for intermediate files.
+        trusted: Whether the user trusts the origin of the TorchScript file.
 
     Raises:
         InvalidArgument: A file cannot be read, the model is of another kind, or the config does not state everything
@@ -40,7 +47,7 @@ def load_clara(
         FailedPrecondition: PyTorch cannot export the network.
     """
     derived = _read_config(config, overrides=overrides, ignore=ignore)
-    return load_torchscript(script, derived.spec, folder=folder, notes=derived.notes)
+    return load_torchscript(script, derived.spec, folder=folder, trusted=trusted, notes=derived.notes)
 
 
 def _read_config(path: Path, *, overrides: Mapping[str, Any], ignore: Collection[str]) -> DerivedSpec:

@@ -30,16 +30,22 @@ def load_source(path: Path, options: ExportOptions, *, folder: Path) -> SourceMo
         ModelSpecError: Its spec is invalid, or contradicts its network.
         FailedPrecondition: PyTorch cannot export its TorchScript network.
     """
-    overrides = options.spec_overrides()
     if not path.exists():
         raise InvalidArgument(f"there is no model {path}")
     if (path / CLARA).is_file():
         scripts = [file for file in sorted(path.rglob("*")) if file.is_file() and is_torchscript(file)]
         if len(scripts) != 1:
             raise InvalidArgument(f"{path} has {len(scripts)} TorchScript files beside its {CLARA}, expected one")
-        return load_clara(path / CLARA, scripts[0], overrides=overrides, ignore=options.ignore, folder=folder)
+        return _clara(path / CLARA, scripts[0], options, folder=folder)
     if is_bundle(path):
-        return load_bundle(path, weights=options.weights, overrides=overrides, ignore=options.ignore, folder=folder)
+        return load_bundle(
+            path,
+            weights=options.weights,
+            overrides=options.spec_overrides(),
+            ignore=options.ignore,
+            folder=folder,
+            trusted=options.trust_torchscript,
+        )
     if path.is_dir():
         raise InvalidArgument(
             f"{path} is not a model: expected a bundle with configs/metadata.json, a Clara model with {CLARA}, or an "
@@ -50,6 +56,18 @@ def load_source(path: Path, options: ExportOptions, *, folder: Path) -> SourceMo
     if is_torchscript(path):
         clara = path.with_name(CLARA)
         if options.spec is None and clara.is_file():
-            return load_clara(clara, path, overrides=overrides, ignore=options.ignore, folder=folder)
-        return load_torchscript(path, spec_of_file(path, options, network="TorchScript"), folder=folder)
+            return _clara(clara, path, options, folder=folder)
+        spec = spec_of_file(path, options, network="TorchScript")
+        return load_torchscript(path, spec, folder=folder, trusted=options.trust_torchscript)
     return load_checkpoint(path, options)
+
+
+def _clara(config: Path, script: Path, options: ExportOptions, *, folder: Path) -> SourceModel:
+    return load_clara(
+        config,
+        script,
+        overrides=options.spec_overrides(),
+        ignore=options.ignore,
+        folder=folder,
+        trusted=options.trust_torchscript,
+    )

@@ -23,6 +23,7 @@ class ExportOptions:
     Attributes:
         spec: File that describes the model, wholly or (for a bundle) in part; takes precedence over the source.
         overrides: Fields of the spec from command line flags; take precedence over ``spec``.
+        trust_torchscript: Whether the user trusts the origin of a TorchScript file, which is a program.
         weights: File of weights to use in place of the bundle's own.
         ignore: Names of transforms to leave out.
         max_batch_size: Largest batch that Triton may form.
@@ -36,6 +37,7 @@ class ExportOptions:
     spec: Path | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
     weights: Path | None = None
+    trust_torchscript: bool = False
     ignore: tuple[str, ...] = ()
     max_batch_size: int = 8
     tolerance: float = 2 / 255

@@ -1,27 +1,54 @@
-"""Read TorchScript files: scripted or traced networks."""
+"""Read TorchScript files: scripted or traced networks, which are programs and run in a process of their own."""
 
 from __future__ import annotations
 
-import re
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from torch import nn
 
 from exporter.graph.adapters import network_shape
-from exporter.graph.export import OPSET, quiet
 from exporter.graph.model_files import MODEL_FILE
-from exporter.sources.checkpoint import StateDict, require_finite
+from exporter.sources.checkpoint import StateDict, read_checkpoint, require_finite
 from exporter.sources.model import SourceModel, provenance_of
 from exporter.sources.onnx import read_onnx
 from sixpoint.errors import FailedPrecondition, InvalidArgument
 from sixpoint.model_spec import ModelSpec
 
-__all__ = ["is_torchscript", "load_torchscript", "read_script", "script_state"]
+__all__ = ["ConfinedScript", "is_torchscript", "load_torchscript", "require_trust", "script_state"]
 
-_FORBIDDEN = re.compile(rb"\b(torch\.from_file|torch\.save|ops\.aten\.(?:save|from_file)|__torch__\.torch\.classes)\b")
-"""TorchScript is a restricted language, but these names read or write files, or call native code."""
+_SECONDS = 1800
+_VARIABLES = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "HOME", "LANG")
+"""The environment that the process gets; others may hold secrets."""
+
+
+class ConfinedScript(nn.Module):
+    """A TorchScript network that runs in a process of its own, without network and without write access.
+
+    Args:
+        path: The TorchScript file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    def forward(self, value: torch.Tensor) -> torch.Tensor:
+        """Return the network's output for ``value`` [batch, channel, its spatial axes]."""
+        with tempfile.TemporaryDirectory(prefix="sixpoint-script-") as folder:
+            np.save(Path(folder, "inputs.npy"), value.numpy())
+            _run(self.path, Path(folder), do="run")
+            return torch.from_numpy(np.load(Path(folder, "outputs.npy"), allow_pickle=False))
 
 
 def is_torchscript(path: Path) -> bool:
@@ -33,88 +60,97 @@ def is_torchscript(path: Path) -> bool:
         return False
 
 
-def load_torchscript(path: Path, spec: ModelSpec, *, folder: Path, notes: tuple[str, ...] = ()) -> SourceModel:
+def require_trust(path: Path, *, trusted: bool) -> None:
+    """Refuse a TorchScript file whose origin the user has not said to trust.
+
+    Raises:
+        InvalidArgument: ``trusted`` is False.
+    """
+    if not trusted:
+        raise InvalidArgument(
+            f"{path.name} is TorchScript, a program that runs when it is loaded: use the network's weights (a state "
+            "dict) or ONNX instead, or, if you trust its origin, repeat with --trust-torchscript"
+        )
+
+
+def load_torchscript(
+    path: Path, spec: ModelSpec, *, folder: Path, trusted: bool, notes: tuple[str, ...] = ()
+) -> SourceModel:
     """Read a model from a TorchScript file and its spec.
 
     Args:
         path: The TorchScript file.
         spec: Description of the model.
         folder: Folder for intermediate files.
+        trusted: Whether the user trusts the file's origin.
         notes: Notes for the user.
 
     Raises:
-        InvalidArgument: The file cannot be read.
+        InvalidArgument: The file cannot be read, or is not trusted.
         ModelSpecError: The network's tensors do not match the spec.
         FailedPrecondition: PyTorch cannot export the network.
     """
-    script = read_script(path)
-    exported = folder / "network" / MODEL_FILE
-    exported.parent.mkdir()
-    _export_script(script, network_shape(spec), exported)
+    require_trust(path, trusted=trusted)
+    exported = folder / "network"
+    exported.mkdir()
+    script = Path(shutil.copyfile(path, folder / "script.ts"))  # a bundle's zip archive is unpacked for a while only
+    left = _run(path, exported, do="export", shape=list(network_shape(spec)))
+    require_finite(read_checkpoint(exported / "state.pt", empty=True), what=path.name)
+    network = (exported / "network.onnx").rename(exported / MODEL_FILE)
     provenance = provenance_of(path, "torchscript_sha256", "torch", "onnx")
-    return SourceModel(spec=spec, network=script, provenance=provenance, graph=read_onnx(exported, spec), notes=notes)
+    graph = read_onnx(network, spec)
+    notes = (*notes, *_notes(left))
+    return SourceModel(spec=spec, network=ConfinedScript(script), provenance=provenance, graph=graph, notes=notes)
 
 
-def read_script(path: Path) -> torch.jit.ScriptModule:
-    """Read a TorchScript file, in evaluation mode.
+def script_state(path: Path, *, trusted: bool) -> StateDict:
+    """Read the weights in a TorchScript file, under the names that they have in the scripted network.
 
     Raises:
-        InvalidArgument: The file cannot be read, its code accesses files, or a weight is not finite.
+        InvalidArgument: The file cannot be read, or is not trusted; or a weight is not finite.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            code = [archive.read(name) for name in archive.namelist() if "/code/" in name and name.endswith(".py")]
-        forbidden = next(filter(None, map(_FORBIDDEN.search, code)), None)
-        if forbidden:
-            raise InvalidArgument(
-                f"{path.name} calls {forbidden[0].decode()}, which no network needs: it is not loaded"
-            )
-        script = torch.jit.load(path, map_location="cpu").eval()  # type: ignore[no-untyped-call]
-    except (OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise InvalidArgument(f"{path.name} is not a TorchScript file, or is truncated or damaged") from error
-    require_finite(dict(script.state_dict()), what=path.name)
-    return script
+    require_trust(path, trusted=trusted)
+    with tempfile.TemporaryDirectory(prefix="sixpoint-script-") as folder:
+        _run(path, Path(folder), do="state")
+        return read_checkpoint(Path(folder, "state.pt"))
 
 
-def script_state(path: Path) -> StateDict:
-    """Read the weights in a TorchScript file, under the names that they have in the scripted network."""
-    return dict(read_script(path).state_dict())
+def _run(path: Path, folder: Path, *, do: str, **more: Any) -> list[str]:
+    """Have a confined process do a job with a TorchScript file.
 
-
-def _export_script(script: torch.jit.ScriptModule, shape: tuple[int, ...], path: Path) -> None:
-    """Write a TorchScript network as ONNX, without adapters and for any batch size.
-
-    Args:
-        script: Network in evaluation mode.
-        shape: Shape of its input without the batch axis.
-        path: The file to write.
+    Returns:
+        What the system could not take away from the process.
 
     Raises:
+        InvalidArgument: The file cannot be used; the message says why.
         FailedPrecondition: PyTorch cannot export it.
     """
-    example = torch.zeros(2, *shape)
-    reason = ""
-    # Tracing once more resolves what depends on shapes, which the exporter cannot do for scripted code.
-    for convert in (_freeze, lambda module: torch.jit.trace(_freeze(module), example, check_trace=False)):  # type: ignore[no-untyped-call]
-        try:
-            with quiet(), torch.inference_mode():
-                torch.onnx.export(
-                    convert(script),
-                    (example,),
-                    path,
-                    dynamo=False,
-                    input_names=["input"],
-                    output_names=["output"],
-                    opset_version=OPSET,
-                    dynamic_axes={"input": {0: "batch"}, "output": {0: "batch"}},
-                )
-            return
-        except Exception as error:  # PyTorch's exporter raises errors of a dozen kinds
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    raise FailedPrecondition(
-        f"PyTorch cannot export this TorchScript network: {reason}; export the network's state dict with a spec instead"
-    )
+    (folder / "job.json").write_text(json.dumps({"file": str(path.resolve()), "do": do, **more}))
+    environment = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+    command = [sys.executable, "-m", "exporter.sources.torchscript_worker", str(folder.resolve())]
+    try:
+        done = subprocess.run(
+            command,
+            env={**environment, "TMPDIR": str(folder.resolve()), "PYTHONDONTWRITEBYTECODE": "1"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+        result = json.loads((folder / "result.json").read_text())
+    except subprocess.TimeoutExpired as error:
+        raise InvalidArgument(f"{path.name} did not finish within {_SECONDS // 60} minutes") from error
+    except (OSError, ValueError) as error:
+        raise InvalidArgument(f"{path.name} ended the process that loads it (status {done.returncode})") from error
+    if "unsupported" in result:
+        raise FailedPrecondition(
+            f"PyTorch cannot export this TorchScript network: {result['unsupported']}; export the network's state dict "
+            "with a spec instead"
+        )
+    if "error" in result:
+        raise InvalidArgument(f"{path.name} cannot be used: {result['error']}")
+    return [str(text) for text in result.get("left", ())]
 
 
-def _freeze(script: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
-    return torch.jit.freeze(script)
+def _notes(left: list[str]) -> list[str]:
+    return [f"TorchScript: this system could not take {text} from the process that ran it" for text in left]

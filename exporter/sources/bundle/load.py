@@ -16,7 +16,13 @@ __all__ = ["load_bundle"]
 
 
 def load_bundle(
-    path: Path, *, weights: Path | None, overrides: Mapping[str, Any], ignore: Collection[str], folder: Path
+    path: Path,
+    *,
+    weights: Path | None,
+    overrides: Mapping[str, Any],
+    ignore: Collection[str],
+    folder: Path,
+    trusted: bool = False,
 ) -> SourceModel:
     """Read a model from a bundle: MONAI's network class with the bundle's weights, or its TorchScript network.
 
@@ -26,6 +32,7 @@ def load_bundle(
         overrides: What the user says of the spec; takes precedence over the bundle.
         ignore: Names of transforms to leave out.
         folder: Folder for intermediate files.
+        trusted: Whether the user trusts the origin of a TorchScript file.
 
     Raises:
         InvalidArgument: The bundle cannot be read, or does not state everything that is needed.
@@ -36,8 +43,9 @@ def load_bundle(
         derived = read_bundle(bundle, overrides=overrides, ignore=ignore)
         spec, notes = derived.spec, derived.notes
         if spec.network is not None and spec.network.name == "TorchScript":
-            return load_torchscript(bundle.weights, spec, folder=folder, notes=notes)
-        state = (
-            script_state(bundle.weights) if bundle.scripted else read_checkpoint(bundle.weights, key=bundle.weights_key)
-        )
+            return load_torchscript(bundle.weights, spec, folder=folder, trusted=trusted, notes=notes)
+        if bundle.scripted:
+            state = script_state(bundle.weights, trusted=trusted)
+        else:
+            state = read_checkpoint(bundle.weights, key=bundle.weights_key)
         return model_of_state(state, spec, weights=bundle.weights, notes=notes)

