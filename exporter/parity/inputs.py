@@ -13,7 +13,7 @@ from sixpoint._typing import Array, Floating, Points, Size, Vector
 from sixpoint.errors import InvalidArgument
 from sixpoint.model_spec import Intensity, ModelSpec, SegmentationSpec
 from sixpoint.phantom import make_phantom
-from sixpoint.preprocessing import PromptGuidance, Roi, network_input, volume_input
+from sixpoint.preprocessing import PromptGuidance, Roi, network_input, volume_channels, volume_input
 from sixpoint.prompts import ExtremePoints
 from sixpoint.volume import Volume, check_voxels
 
@@ -178,8 +178,7 @@ def _image_intensity(spec: SegmentationSpec) -> Intensity | None:
 
 def _patches(voxels: Array, size: Size, spacing: Vector, spec: SegmentationSpec) -> Array:
     """Return two patches [2, channel, z, y, x] of a canonical image [z, y, x]."""
-    roi = Roi.from_image(size, spacing=spacing, target_spacing=spec.patch.spacing)
-    image = volume_input(roi.extract(voxels), spec.input)
+    image = volume_channels(voxels, Roi.for_segmentation(size, spacing=spacing, spec=spec), spec)
     shape = spec.input_shape[1:]
     missing = [max(0, target - length) for target, length in zip(shape, image.shape[1:], strict=True)]
     image = np.pad(image, [(0, 0), *((0, width) for width in missing)], constant_values=-1.0)

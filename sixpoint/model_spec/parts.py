@@ -74,6 +74,10 @@ class PatchSpec(SpecModel):
         padding: Voxels beyond a volume that is smaller than the patch: ``padding_value``, or the last voxel repeated.
         padding_value: Value of constant padding, in the units of the input tensor.
         sigma: Standard deviation of Gaussian weights, as a fraction of the edge.
+        grid: Cells that fill the image from face to face, averaged where they are larger than voxels; or samples exactly
+            ``spacing`` apart from the centre of the first voxel along the network's own axes, interpolated linearly, as
+            MONAI's ``Spacing`` takes them.
+        windowed_first: Whether windows are fitted and applied to the image's own voxels, before the grid is sampled.
     """
 
     size: Size
@@ -83,6 +87,8 @@ class PatchSpec(SpecModel):
     padding: Literal["constant", "replicate"] = "constant"
     padding_value: float = Field(default=-1.0, ge=-1, le=1)
     sigma: float = Field(default=0.125, gt=0)
+    grid: Literal["faces", "centres"] = "faces"
+    windowed_first: bool = False
 
     @model_validator(mode="after")
     def _check_size_and_spacing(self) -> PatchSpec:

@@ -20,6 +20,7 @@ from sixpoint.preprocessing.intensity import IntensityWindow, estimate_percentil
 from sixpoint.preprocessing.resampling import Taps, linear_taps, resample
 from sixpoint.preprocessing.roi import Roi, SliceableArray
 from sixpoint.preprocessing.thresholding import restore_mask
+from sixpoint.preprocessing.volume_channels import volume_channels
 
 __all__ = [
     "HEAT_FLOOR",
@@ -47,6 +48,7 @@ __all__ = [
     "restore_mask",
     "select_by_label",
     "update_input",
+    "volume_channels",
     "volume_input",
     "write_guidance_channels",
     "write_image_channels",

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sixpoint._typing import Array, Float, Points, Size, Vector
-from sixpoint.model_spec import RoiSpec
+from sixpoint.model_spec import RoiSpec, SegmentationSpec
 from sixpoint.preprocessing import kernels
 from sixpoint.preprocessing.block_mean import BlockMeans
 from sixpoint.preprocessing.resampling import Taps, linear_taps, resample
@@ -30,6 +30,9 @@ __all__ = [
     "Roi",
     "SliceableArray",
 ]
+
+# Difference of a step from 1 below which MONAI does not resample.
+_SAME_STEP = 1e-3
 
 
 class SliceableArray(Protocol):
@@ -53,11 +56,13 @@ class Roi:
         lower: Lower corner of the box, continuous index (x, y, z); a voxel spans its index - 0.5 to + 0.5.
         upper: Upper corner of the box, continuous index (x, y, z).
         size: Cells of the grid along (x, y, z).
+        smoothed: Whether the kernel widens where the grid is coarser than what it samples, against aliasing.
     """
 
     lower: Vector
     upper: Vector
     size: Size
+    smoothed: bool = True
 
     @classmethod
     def from_points(
@@ -115,6 +120,37 @@ class Roi:
         upper = [n - 0.5 for n in image_size]
         return cls((-0.5, -0.5, -0.5), (upper[0], upper[1], upper[2]), (cells[0], cells[1], cells[2]))
 
+    @classmethod
+    def for_segmentation(cls, image_size: Size, *, spacing: Vector, spec: SegmentationSpec) -> Roi:
+        """Lay the grid of a segmentation network over a whole image.
+
+        Args:
+            image_size: Voxels of the canonical image along (x, y, z).
+            spacing: Spacing of the canonical image, mm along (x, y, z).
+            spec: Model, whose patch states spacing and kind of the grid, and whose network the directions of its axes.
+        """
+        patch = spec.patch
+        if patch.grid == "faces":
+            return cls.from_image(image_size, spacing=spacing, target_spacing=patch.spacing)
+        # As MONAI 1.6, monai.data.utils.compute_shape_offset and monai.transforms.spatial.functional.spatial_resample.
+        steps = [its / mine for mine, its in zip(spacing, patch.spacing, strict=True)]
+        cells = [round((n - 1) / step + 1.0) for n, step in zip(image_size, steps, strict=True)]
+        if tuple(cells) == image_size and all(abs(step - 1.0) <= _SAME_STEP for step in steps):
+            steps = [1.0, 1.0, 1.0]
+        axes = spec.network.axes if spec.network else "SPL"
+        first = [
+            0.0 if forward in axes else (n - 1) - (count - 1) * step
+            for forward, n, count, step in zip("LPS", image_size, cells, steps, strict=True)
+        ]
+        lower = [start - step / 2 for start, step in zip(first, steps, strict=True)]
+        upper = [edge + count * step for edge, count, step in zip(lower, cells, steps, strict=True)]
+        return cls(
+            (lower[0], lower[1], lower[2]),
+            (upper[0], upper[1], upper[2]),
+            (cells[0], cells[1], cells[2]),
+            smoothed=False,
+        )
+
     @property
     def cell_size(self) -> Vector:
         """Voxels of the image per cell of the grid, along (x, y, z)."""
@@ -137,6 +173,8 @@ class Roi:
     @property
     def reduction_factors(self) -> Size:
         """Voxels per block of means along (x, y, z) from which the grid is resampled."""
+        if not self.smoothed:
+            return 1, 1, 1
         # frexp is exact where a logarithm would not be.
         x, y, z = (1 if edge < 2 else 2 ** (math.frexp(edge)[1] - 1) for edge in self.cell_size)
         return x, y, z
@@ -169,7 +207,8 @@ class Roi:
             centres = self.lower[axis] + (cells + 0.5) * step
             # Block j covers voxels j * f to j * f + f - 1; its centre is their middle.
             centres = (centres - (factor - 1) / 2) / factor
-            axis_taps = linear_taps(centres, source_size=reduced.shape[2 - axis], target_step=step / factor)
+            target_step = step / factor if self.smoothed else 1.0
+            axis_taps = linear_taps(centres, source_size=reduced.shape[2 - axis], target_step=target_step)
             first, last = int(axis_taps.cells.min()), int(axis_taps.cells.max())
             reads.append(slice(first, last + 1))
             taps.append(axis_taps.select(slice(None), first=first))
@@ -201,7 +240,7 @@ class Roi:
         """
         step = self.cell_size[axis]
         centres = (np.arange(*bounds) - self.lower[axis]) / step - 0.5
-        return linear_taps(centres, source_size=self.size[axis], target_step=1.0 / step)
+        return linear_taps(centres, source_size=self.size[axis], target_step=1.0 / step if self.smoothed else 1.0)
 
     def transfer(self, grid: npt.NDArray[np.generic], other: Roi) -> Float:
         """Resample probabilities onto the grid of another ROI; 0 outside this one.

@@ -22,7 +22,7 @@ from exporter.sources.bundle.spec import DerivedSpec, read_bundle
 from gateway.core.segmentation.label_map import LabelMap
 from gateway.core.segmentation.sliding_window import SlidingWindow, importance_map
 from sixpoint.model_spec import SegmentationSpec
-from sixpoint.preprocessing import Roi, volume_input
+from sixpoint.preprocessing import Roi, volume_channels
 from sixpoint.volume import Volume
 
 __all__ = ["derive", "dice", "monai_input", "monai_labels", "our_input", "our_labels", "write_image"]
@@ -145,5 +145,5 @@ def _channels(image: Path, spec: SegmentationSpec) -> tuple[Image, Roi]:
     """Return the input tensor of a whole image, and its grid."""
     volume = Volume.read(image)
     geometry = volume.geometry.canonical()
-    roi = Roi.from_image(geometry.size, spacing=geometry.spacing, target_spacing=spec.patch.spacing)
-    return volume_input(roi.extract(volume.geometry.orientation.to_canonical(volume.array)), spec.input), roi
+    roi = Roi.for_segmentation(geometry.size, spacing=geometry.spacing, spec=spec)
+    return volume_channels(volume.geometry.orientation.to_canonical(volume.array), roi, spec), roi

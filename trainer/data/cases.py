@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from sixpoint._typing import Floating
 from sixpoint.model_spec import SegmentationSpec
-from sixpoint.preprocessing import Roi, volume_input
+from sixpoint.preprocessing import Roi, volume_channels
 from trainer.data.datasets import Case, read_case
 
 __all__ = ["PreparedCase", "cases_folder", "prepare_cases"]
@@ -112,13 +112,13 @@ def _prepare_case(case: Case, spec: SegmentationSpec, labels: Mapping[int, str],
     truth = np.zeros(volume.labels.shape, np.uint8)
     for index, number in enumerate(labels, start=1):
         truth[volume.labels == number] = index
-    roi = Roi.from_image(volume.geometry.size, spacing=volume.geometry.spacing, target_spacing=spec.patch.spacing)
+    roi = Roi.for_segmentation(volume.geometry.size, spacing=volume.geometry.spacing, spec=spec)
     resampled = _resample_labels(truth, roi, len(labels))
     # Written to a temporary folder and renamed: a kill leaves a whole case or none.
     staging = folder / f".{case.name}.partial"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
-    np.save(staging / "channels.npy", volume_input(roi.extract(volume.image), spec.input))
+    np.save(staging / "channels.npy", volume_channels(volume.image, roi, spec))
     np.save(staging / "labels.npy", resampled)
     np.save(staging / "places.npy", _sample_label_voxels(resampled))
     np.save(staging / "truth.npy", truth)

@@ -58,6 +58,7 @@ class Preprocessing:
         resized: Size in voxels to which whole images are resized, along the network's axes; None if they are not.
         sigma: Sigma of the Gaussian around a click, in voxels; None: the network takes no clicks.
         clicked: Names of the labels that take clicks, in the order of their channels; empty if not stated.
+        early: Whether statistics are taken or values clipped before the image is resampled.
         cropped: Name of the last transform that removes or adds voxels; empty if there is none.
         notes: Differences between the bundle's pipeline and the gateway's.
         missing: Fields that are missing or not supported.
@@ -69,6 +70,7 @@ class Preprocessing:
     resized: tuple[int, int, int] | None = None
     sigma: float | None = None
     clicked: tuple[str, ...] = ()
+    early: bool = False
     cropped: str = ""
     notes: list[str] = field(default_factory=list)
     missing: list[MissingField] = field(default_factory=list)
@@ -144,15 +146,15 @@ def _step(result: Preprocessing, step: Step) -> None:
         result.notes.append(f"{name}: {_NOTED[name]}")
         result.cropped = name
     elif name in INTENSITY_TRANSFORMS:
-        result.scaling = apply_transform(step, result.scaling)
-        if result.cropped and takes_statistics(step):
-            raise ScalingError(f"it takes statistics after {result.cropped}, which the gateway does not apply")
+        _intensity(result, step)
     elif name == "Orientation":
         _orientation(result, step)
     elif name == "Spacing":
         _spacing(result, step)
     elif name == "Resize" and three(step.get("spatial_size"), int):
         result.resized = three(step.get("spatial_size"), int)
+        mode = step.for_key("mode", "area")
+        result.notes.append(f"Resize: the gateway resamples linearly and smoothed, the bundle by mode {mode}")
     elif "Guidance" in name and "Add" in name:
         _clicks(result, step)
     elif "Guidance" not in name:  # the other Guidance transforms move clicks with the image, as the gateway does
@@ -163,6 +165,19 @@ def _step(result: Preprocessing, step: Step) -> None:
                 f"--ignore {name}, if it changes nothing that the network sees",
             )
         )
+
+
+def _intensity(result: Preprocessing, step: Step) -> None:
+    scaling = apply_transform(step, result.scaling)
+    if result.cropped and takes_statistics(step):
+        raise ScalingError(f"it takes statistics after {result.cropped}, which the gateway does not apply")
+    # A shift and a factor give the same before and after resampling, statistics and clipping do not.
+    if takes_statistics(step) or (scaling.clipped and not result.scaling.clipped):
+        if result.spacing is None:
+            result.early = True
+        elif result.early:
+            raise ScalingError("it takes statistics or clips after Spacing, and another transform does before it")
+    result.scaling = scaling
 
 
 def _orientation(result: Preprocessing, step: Step) -> None:

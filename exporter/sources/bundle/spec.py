@@ -209,6 +209,8 @@ def _segmentation(before: Preprocessing, inferer: Inferer, *, axes: str, missing
             "overlap": inferer.overlap,
             "blend": inferer.blend,
             "sigma": inferer.sigma,
+            "grid": "centres" if before.spacing else "faces",
+            "windowed_first": before.early and before.spacing is not None,
             "padding": inferer.padding,
             "padding_value": min(max((inferer.value - scaling.offset) / scaling.scale, -1.0), 1.0),
         },

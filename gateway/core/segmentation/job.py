@@ -78,8 +78,10 @@ def estimate_segmentation_memory(image: StoredImage, spec: SegmentationSpec, *, 
     labels = voxels if spec.output.exclusive else voxels * len(spec.labels) // 8
     # Each patch's output is in memory as received, decoded, and weighted.
     patches = (in_flight * 2 + 2) * 4 * math.prod(spec.output_shape)
+    # The image's own voxels, as numbers and windowed.
+    stored = voxels * (4 + channels) if spec.patch.windowed_first else 0
     # Statistics of the voxels other than 0 copy the volume once; in the end one label's mask is made at a time.
-    return cells * channels + max(2 * 4 * cells, ring + patches + labels + voxels)
+    return stored + cells * channels + max(2 * 4 * cells, ring + patches + labels + voxels)
 
 
 def segmentation_spec(model: Model) -> SegmentationSpec:
@@ -125,7 +127,7 @@ def select_labels(model: Model, labels: Sequence[str]) -> list[int]:
 
 def _roi(image: StoredImage, spec: SegmentationSpec) -> Roi:
     geometry = image.canonical_geometry
-    return Roi.from_image(geometry.size, spacing=geometry.spacing, target_spacing=spec.patch.spacing)
+    return Roi.for_segmentation(geometry.size, spacing=geometry.spacing, spec=spec)
 
 
 def _axes(spec: SegmentationSpec) -> str:

@@ -159,16 +159,30 @@ class Segmenter:
         yield SegmentationSummary(job.model.name, version, timings)
 
     async def _prepare(self, job: SegmentationJob) -> Array:
-        """Compute the network's channels of the whole image, [channel, z, y, x]."""
+        """Compute the network's channels of the whole image, [channel, z, y, x], as ``volume_channels`` does."""
+        if not job.patch.windowed_first:
+            volume = await self._resample(job, job.image.canonical)
+            return await self._run_in_thread(lambda: volume_input(volume, job.spec.input))
+        windowed = await self._run_in_thread(
+            lambda: volume_input(np.ascontiguousarray(job.image.canonical, np.float32), job.spec.input)
+        )
+        x, y, z = job.roi.size
+        result = np.empty((len(windowed), z, y, x), windowed.dtype)
+        for made, channel in zip(result, windowed, strict=True):
+            made[...] = await self._resample(job, channel)
+        return result
+
+    async def _resample(self, job: SegmentationJob, image: Array) -> Float:
+        """Resample an image [z, y, x] to the network's grid, some slices at a time."""
         x, y, z = job.roi.size
         volume = np.empty((z, y, x), np.float32)
-        voxels = BlockMeans(job.image.canonical, job.roi.reduction_factors)
+        voxels = BlockMeans(image, job.roi.reduction_factors)
         step = max(1, _PIECE_VOXELS // (x * y))
         for first in range(0, z, step):
             slices = (first, min(z, first + step))
             volume[slice(*slices)] = await self._run_in_thread(partial(job.roi.resample, voxels, slices=slices))
             job.deadline.remaining()
-        return await self._run_in_thread(lambda: volume_input(volume, job.spec.input))
+        return volume
 
     async def _slide(self, job: SegmentationJob, channels: Array, label_map: LabelMap) -> AsyncGenerator[str]:
         """Run the patches in order, several at once, and label with their outputs; yield the version that ran each."""

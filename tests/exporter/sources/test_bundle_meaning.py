@@ -154,3 +154,50 @@ def test_the_input_equals_monais_in_any_units(case: str, tmp_path: Path) -> None
     expected = monai_input(tmp_path / "bundle", image)
     found = our_input(tmp_path / "bundle", image)
     assert np.sqrt(np.mean((found - expected) ** 2)) <= 1e-4 * max(1e-3, float(np.abs(expected).max()))
+
+
+# MONAI's grid
+
+GRIDS: dict[str, tuple[list[Transform], tuple[float, float, float], tuple[float, float, float]]] = {
+    "coarser": ([HU], (0.7, 0.8, 1.3), (1.5, 1.5, 2.0)),
+    "finer": ([HU], (1.5, 1.2, 3.0), (1.0, 1.0, 1.0)),
+    "much coarser, extremes": ([{"_target_": "ScaleIntensityd", "keys": "image"}], (0.5, 0.5, 0.5), (2.0, 1.7, 3.0)),
+    "nearly the same": ([HU], (1.0005, 1.0, 0.9995), (1.0, 1.0, 1.0)),
+    "z-score": ([{"_target_": "NormalizeIntensityd", "keys": "image", "nonzero": True}], (0.9, 0.9, 2.5), (1.5, 1.5, 1.5)),
+}
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("axes", ["RAS", "LPS", "SAL"])
+@pytest.mark.parametrize("case", GRIDS)
+def test_the_grid_is_that_of_monai_in_the_order_of_training(
+    case: str, axes: str, first: bool, tmp_path: Path
+) -> None:
+    chain, stored, target = GRIDS[case]
+    image = write_image(tmp_path / "image.nii.gz", size=(38, 29, 23), spacing=stored, border=case == "z-score")
+    content = config(preprocessing=before())
+    transforms = content["preprocessing"]["transforms"]
+    transforms[2]["axcodes"] = axes
+    transforms[3]["pixdim"] = list(target)
+    transforms[3 if first else 4 : 3 if first else 4] = chain
+    write_bundle(tmp_path / "bundle", content)
+    expected = monai_input(tmp_path / "bundle", image)
+    found = our_input(tmp_path / "bundle", image)
+    assert found.shape == expected.shape
+    assert np.sqrt(np.mean((found - expected) ** 2)) <= 1e-3
+
+
+def test_labels_on_another_grid_equal_those_of_monai(tmp_path: Path) -> None:
+    image = write_image(tmp_path / "image.nii.gz", size=(52, 44, 30), spacing=(0.8, 0.8, 1.5))
+    invert = {
+        "_target_": "Invertd",
+        "keys": "pred",
+        "transform": "@preprocessing",
+        "orig_keys": "image",
+        "nearest_interp": False,
+        "to_tensor": True,
+    }
+    content = config(preprocessing=before(HU), inferer=INFERER, postprocessing=after(SOFTMAX, invert, ARGMAX))
+    network = write_bundle(tmp_path / "bundle", content)
+    expected = monai_labels(tmp_path / "bundle", image, network)[0]
+    assert dice(our_labels(tmp_path / "bundle", image, tmp_path), expected) >= 0.999
