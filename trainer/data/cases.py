@@ -1,5 +1,6 @@
 """Cases prepared for a segmentation network: resampled to its spacing, windowed, stored on disk.
 
+A prepared case knows the SHA-256 of the files that it was made of, and is made again when they changed.
 Files are mapped into memory, so that the operating system's cache bounds memory whatever the size of the dataset.
 """
 
@@ -20,10 +21,11 @@ import numpy.typing as npt
 from sixpoint._typing import Floating
 from sixpoint.model_spec import SegmentationSpec
 from sixpoint.preprocessing import Roi, volume_channels
-from trainer.data.datasets import Case, read_case
+from trainer.data.datasets import Case, case_digest, read_case
 
 __all__ = ["PreparedCase", "cases_folder", "prepare_cases"]
 
+_DIGEST = "sha256.txt"
 _VOXELS_PER_LABEL = 2000
 """Number of voxels of each label that are stored as centres for patches."""
 
@@ -76,8 +78,9 @@ def prepare_cases(
     folder: Path,
     workers: int = 1,
     report: Callable[[float], None] = lambda _: None,
+    changed: Callable[[str], None] = lambda _: None,
 ) -> dict[str, PreparedCase]:
-    """Prepare cases that are not prepared yet.
+    """Prepare cases that are not prepared yet, or whose files have changed since.
 
     Args:
         cases: Cases of a dataset.
@@ -86,6 +89,7 @@ def prepare_cases(
         folder: Folder to write into.
         workers: Number of threads.
         report: Callback with the finished fraction, 0 to 1.
+        changed: Callback with the name of a case that is prepared again because its files have changed.
 
     Returns:
         Prepared cases by name.
@@ -97,17 +101,25 @@ def prepare_cases(
     result: dict[str, PreparedCase] = {}
     with ThreadPoolExecutor(workers) as pool:
         for case, prepared in zip(
-            cases, pool.map(lambda case: _prepare_case(case, spec, labels, folder), cases), strict=True
+            cases, pool.map(lambda case: _prepare_case(case, spec, labels, folder, changed), cases), strict=True
         ):
             result[case.name] = prepared
             report(len(result) / len(cases))
     return result
 
 
-def _prepare_case(case: Case, spec: SegmentationSpec, labels: Mapping[int, str], folder: Path) -> PreparedCase:
-    target = folder / case.name
+def _prepare_case(
+    case: Case, spec: SegmentationSpec, labels: Mapping[int, str], folder: Path, changed: Callable[[str], None]
+) -> PreparedCase:
+    target, digest = folder / case.name, case_digest(case, labels)
     if target.is_dir():
-        return PreparedCase(target)
+        made_of = target / _DIGEST
+        stored = made_of.read_text() if made_of.is_file() else ""  # older trainers stored none
+        if stored == digest:
+            return PreparedCase(target)
+        if stored:
+            changed(case.name)
+        shutil.rmtree(target)
     volume = read_case(case, labels)
     truth = np.zeros(volume.labels.shape, np.uint8)
     for index, number in enumerate(labels, start=1):
@@ -122,6 +134,7 @@ def _prepare_case(case: Case, spec: SegmentationSpec, labels: Mapping[int, str],
     np.save(staging / "labels.npy", resampled)
     np.save(staging / "places.npy", _sample_label_voxels(resampled))
     np.save(staging / "truth.npy", truth)
+    (staging / _DIGEST).write_text(digest)
     staging.rename(target)
     return PreparedCase(target)
 

@@ -28,6 +28,8 @@ _MIN_CELLS = 4
 _ANISOTROPY = 2.0
 """An axis is not halved or convolved yet while its voxels are longer than this factor times the shortest."""
 _INTENSITIES_PER_CASE = 2000
+_MIN_HU_RANGE = 10.0
+"""Range of a CT window from which on its ends are rounded."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,16 @@ def complete_spec(template: Mapping[str, Any], dataset: Dataset, fingerprint: Fi
         data.setdefault("modalities", [dataset.modality])
     window = {"method": "percentile", "low": 0.5, "high": 99.5}
     if dataset.modality == "CT":
-        window = {"method": "range", "low": round(fingerprint.low), "high": round(fingerprint.high)}
+        low, high = fingerprint.low, fingerprint.high
+        if low >= high and "channels" not in data.get("input", {}):
+            raise ModelSpecError(
+                f"all labelled voxels of {dataset.name} have the intensity {low:g}, which gives no window for CT: write "
+                "one into --spec (input.channels)"
+            )
+        # Values brought to 0..1 are no HU: rounded to whole numbers their window would be empty.
+        if high - low >= _MIN_HU_RANGE:
+            low, high = round(low), round(high)
+        window = {"method": "range", "low": low, "high": high}
     channels = data.setdefault("input", {}).setdefault("channels", [{"kind": "image", "intensity": window}])
     patch = data.setdefault("patch", {})
     patch.setdefault("spacing", list(fingerprint.spacing))

@@ -241,7 +241,8 @@ class TrainProgress:
     """State of a segmentation training run.
 
     Attributes:
-        stage: What the run is doing: ``reading``, ``preparing``, ``training`` or ``validating``.
+        stage: What the run is doing: ``reading``, ``preparing``, ``training`` or ``validating``; or a sentence about a
+            case that is prepared again.
         fraction: Finished part of that stage, 0 to 1.
         step: Number of steps taken.
         loss: Running mean of the loss.

@@ -91,6 +91,7 @@ def train(config: TrainConfig, *, report: Report = lambda _: None, started: floa
                 folder=folder,
                 workers=os.cpu_count() or 1,
                 report=lambda fraction: report(TrainProgress("preparing", fraction)),
+                changed=lambda name: report(TrainProgress(f"preparing {name} again, whose files changed", 0.0)),
             )
         run.fit(cases)
         fabric.barrier()

@@ -98,6 +98,14 @@ def write(path: str, text: str) -> Callable[[Path], None]:
     return damage
 
 
+def stated(**fields: object) -> Callable[[Path], None]:
+    def damage(root: Path) -> None:
+        content = json.loads((root / "dataset.json").read_text())
+        (root / "dataset.json").write_text(json.dumps({**content, **fields}))
+
+    return damage
+
+
 def without_training(root: Path) -> None:
     content = json.loads((root / "dataset.json").read_text())
     (root / "dataset.json").write_text(json.dumps({**content, "training": []}))
@@ -135,19 +143,83 @@ def test_a_damaged_pair_of_folders(damage: Callable[[Path], None], expected: str
     ("damage", "expected"),
     [
         (remove("labelsTr/ball_0.nii.gz"), "case ball_0: file .* does not exist"),
-        (write("dataset.json", "{}"), "does not have the layout of the Decathlon"),
-        (write("dataset.json", '{"labels": ["a"], "training": []}'), "does not have the layout of the Decathlon"),
+        (write("dataset.json", "{}"), r'"labels" is missing, expected \{"0": "background"'),
+        (write("dataset.json", '{"labels": ["a"], "training": []}'), r'"labels" is a list, expected'),
+        (write("dataset.json", "[]"), "holds a list, expected a mapping"),
+        (stated(labels={"0": "background", "1": "a", "255": "ignore"}), r'"labels" has 255 for voxels to ignore'),
+        (stated(labels={"background": 0, "whole": [1, 2]}), r'"labels" has .whole.: \[1, 2\], expected'),
+        (stated(modality=["CT"]), r'"modality" is a list, expected \{"0": "CT"\}'),
+        (stated(modality="CT"), r'"modality" is a text, expected'),
+        (stated(modality={"0": "T2", "1": "ADC"}), r'"modality" names 2 channels, and only images of one'),
+        (stated(training={"a": "b"}), r'"training" is a mapping, expected'),
+        (stated(training=[{"image": ["a", "b"], "label": "c"}]), r'"training"\[0\] has a list as image'),
         (without_training, "has no labelled image"),
         (list_twice, "several cases named ball_0"),
         (no_labels, "names no label"),
     ],
-    ids=["no label", "empty", "list of labels", "no training", "twice", "background alone"],
+    ids=[
+        *("no label", "empty", "list of labels", "list", "ignore", "regions", "modality as a list"),
+        *("modality as a text", "modalities", "training as a mapping", "list of images"),
+        *("no training", "twice", "background alone"),
+    ],
 )
 def test_a_damaged_decathlon(damage: Callable[[Path], None], expected: str, make_decathlon: Maker) -> None:
     root = make_decathlon(cases=2)
     damage(root)
     with pytest.raises(DatasetError, match=expected):
         read_dataset(root)
+
+
+def as_nnunet(root: Path, *, channels: object) -> None:
+    """Turn a dataset of the Decathlon into one of nnU-Net v2."""
+    for image in list((root / "imagesTr").iterdir()):
+        image.rename(image.with_name(image.name.replace(".nii.gz", "_0000.nii.gz")))
+    content = {
+        "channel_names": channels,
+        "labels": {"background": 0, "shell": 1, "core": 2},
+        "numTraining": 2,
+        "file_ending": ".nii.gz",
+    }
+    (root / "dataset.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(("channel", "modality"), [("CT", "CT"), ("MRI", "MR"), ("noNorm", "")])
+def test_a_dataset_of_nnunet_v2_is_read(channel: str, modality: str, make_decathlon: Maker) -> None:
+    root = make_decathlon(cases=2)
+    expected = read_dataset(root)
+    as_nnunet(root, channels={"0": channel})
+    dataset = read_dataset(root)
+    assert [case.name for case in dataset.cases] == [case.name for case in expected.cases]
+    assert (dataset.labels, dataset.modality) == (expected.labels, modality)
+    assert read_case(dataset.cases[0], dataset.labels).labels.any()
+
+
+def test_several_channels_of_nnunet_are_refused(make_decathlon: Maker) -> None:
+    root = make_decathlon(cases=2)
+    as_nnunet(root, channels={"0": "T2", "1": "ADC"})
+    with pytest.raises(DatasetError, match='"channel_names" has 2 channels'):
+        read_dataset(root)
+    as_nnunet(root, channels=["CT"])
+    with pytest.raises(DatasetError, match='"channel_names" is a list'):
+        read_dataset(root)
+
+
+def test_names_with_a_channel_are_read_in_every_layout(make_decathlon: Maker, make_pairs: Maker) -> None:
+    decathlon, pairs = make_decathlon(cases=2), make_pairs(cases=2)
+    for folder in (decathlon / "imagesTr", pairs / "images"):
+        for image in list(folder.iterdir()):
+            image.rename(image.with_name(image.name.replace(".nii.gz", "_0000.nii.gz")))
+    for root in (decathlon, pairs):
+        assert [case.name for case in read_dataset(root).cases] == ["ball_0", "ball_1"]
+    (decathlon / "imagesTr" / "ball_0_0001.nii.gz").write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"ball_0_0001\.nii\.gz is a second channel"):
+        read_dataset(decathlon)
+
+
+def test_a_byte_order_mark_is_read_over(make_decathlon: Maker) -> None:
+    root = make_decathlon(cases=2)
+    (root / "dataset.json").write_bytes(b"\xef\xbb\xbf" + (root / "dataset.json").read_bytes())
+    assert read_dataset(root).labels == {1: "shell", 2: "core"}
 
 
 def test_a_folder_of_neither_layout(tmp_path: Path) -> None:
@@ -193,6 +265,14 @@ def test_a_case_that_cannot_be_used(
     case = read_dataset(tmp_path).cases[0]
     with pytest.raises(DatasetError, match=f"case ball_0: .*{expected}"):
         read_case(case, {1: "shell", 2: "core"})
+
+
+def test_an_image_of_one_slice_is_refused_as_the_gateway_does(tmp_path: Path) -> None:
+    grid = Geometry(size=(20, 22, 1))
+    for part in ("images", "labels"):
+        write_image(np.zeros(grid.shape, np.float32), grid, tmp_path / part / "ball_0.mha")
+    with pytest.raises(DatasetError, match="case ball_0: a 3D image is needed, at least two voxels along each axis"):
+        read_case(read_dataset(tmp_path).cases[0], {})
 
 
 def test_labels_are_read_as_masks_are(tmp_path: Path) -> None:

@@ -87,6 +87,13 @@ def test_ct_is_seen_through_the_window_of_what_is_labelled() -> None:
     assert channel == ImageChannel(intensity=Intensity(method="range", low=-12, high=241))
 
 
+def test_ct_of_small_numbers_keeps_its_window() -> None:
+    (channel,) = filled(dataset=replace(DATASET, modality="CT"), low=0.11, high=0.42).input.channels
+    assert channel == ImageChannel(intensity=Intensity(method="range", low=0.11, high=0.42))
+    with pytest.raises(ModelSpecError, match="all labelled voxels of Balls have the intensity 100, which gives no window"):
+        filled(dataset=replace(DATASET, modality="CT"), low=100.0, high=100.0)
+
+
 def test_what_the_template_says_stays() -> None:
     network = {"name": "UNet", "arguments": {"spatial_dims": 3, "in_channels": 1, "out_channels": 3}}
     spec = filled({**TEMPLATE, "title": "Mine", "network": network, "patch": {"spacing": [2.0, 2.0, 2.0]}})

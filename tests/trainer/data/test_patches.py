@@ -14,6 +14,7 @@ from monai.inferers.utils import sliding_window_inference
 
 import trainer
 from sixpoint.model_spec import PatchSpec, SegmentationSpec
+from sixpoint.volume import write_image
 from tests.trainer.conftest import SIZE, Maker
 from trainer.data.cases import PreparedCase, cases_folder, prepare_cases
 from trainer.data.datasets import Dataset, read_case, read_dataset
@@ -106,6 +107,30 @@ def test_a_case_is_made_ready_once_and_whole_or_not_at_all(
     before = (cases := prepared(dataset, spec, tmp_path))[1].folder.stat().st_mtime_ns
     assert cases[0].truth.shape == SIZE[::-1]
     assert prepared(dataset, spec, tmp_path)[1].folder.stat().st_mtime_ns == before
+
+
+def test_a_case_whose_files_changed_is_prepared_again_and_named(
+    make_pairs: Maker, spec: SegmentationSpec, tmp_path: Path
+) -> None:
+    dataset = read_dataset(make_pairs(cases=2))
+    changed: list[str] = []
+
+    def counts() -> dict[str, int]:
+        cases = prepare_cases(dataset.cases, spec, labels=dataset.labels, folder=tmp_path, changed=changed.append)
+        return {name: int((case.labels > 0).sum()) for name, case in cases.items()}
+
+    first = counts()
+    case = dataset.cases[0]
+    corrected = read_case(case, dataset.labels)
+    labels = corrected.labels.copy()
+    labels[: labels.shape[0] // 2] = 0
+    write_image(labels.astype(np.uint8), corrected.geometry, case.label)
+    second = counts()
+    assert changed == [case.name]
+    assert 0 < second[case.name] < first[case.name]
+    assert second[dataset.cases[1].name] == first[dataset.cases[1].name]
+    assert counts() == second
+    assert changed == [case.name]
 
 
 @pytest.mark.parametrize(
