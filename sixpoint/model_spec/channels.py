@@ -45,7 +45,8 @@ class Intensity(SpecModel):
     and 1.
 
     With ``nonzero``, for ``percentile`` and ``zscore``, voxels of exactly 0 are removed background: statistics leave
-    them out, and they get the mean of the others.
+    them out, and they get the mean of the others. With ``exact``, percentiles are those of every voxel; otherwise a
+    sample of them is enough.
     """
 
     method: Literal["percentile", "range", "ellipsoid", "points", "zscore"]
@@ -53,6 +54,7 @@ class Intensity(SpecModel):
     high: float = 99.0
     width: float = Field(default=4.0, gt=0)
     nonzero: bool = False
+    exact: bool = False
 
     @model_validator(mode="after")
     def _check_limits(self) -> Intensity:

@@ -72,7 +72,7 @@ def fit_window(
         box: Two corners of the object's box in the same frame, shape [2, 3].
         percentiles: Function that returns two percentiles of the image: :func:`estimate_percentiles`, or a cache of it.
     """
-    if intensity.nonzero or intensity.method == "zscore":
+    if intensity.nonzero or intensity.method == "zscore" or (intensity.exact and intensity.method == "percentile"):
         return _fit_to_all_voxels(image, intensity)
     if intensity.method == "range":
         return IntensityWindow(intensity.low, intensity.high)

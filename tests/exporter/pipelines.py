@@ -60,7 +60,6 @@ def write_image(
 def _parser(folder: Path) -> ConfigParser:
     parser = ConfigParser()
     parser.read_config(str(folder / "configs" / "inference.json"))
-    parser["imports"] = []
     return parser
 
 

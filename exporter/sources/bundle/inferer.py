@@ -18,7 +18,7 @@ _READ = (
     # Where and in how many steps the windows are computed.
     *("sw_batch_size", "sw_device", "progress", "cache_roi_weight_map", "cpu_thresh", "buffer_steps", "buffer_dim"),
 )
-_FLAG = "--spec FILE with patch"
+_FLAG = "--spec FILE with patch: {overlap, blend}"
 
 
 @dataclass
@@ -59,14 +59,15 @@ def read_inferer(value: Any) -> Inferer:
         )
         return result
     if name not in _WINDOWS:
-        result.missing.append(MissingField("patch", f"inferer {name} is not supported", _FLAG))
+        result.missing.append(MissingField("patch.size", f"inferer {name} is not supported", "--patch X,Y,Z"))
+        result.missing.append(MissingField("patch.overlap", "nothing states how windows overlap", _FLAG))
         return result
     step = Step(name, value)
     for path, read in (
         ("patch.size", _size),
         ("patch.overlap", _overlap),
         ("patch.blend", _blend),
-        ("patch", _padding),
+        ("patch.padding", _padding),
     ):
         try:
             read(result, step)

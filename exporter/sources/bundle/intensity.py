@@ -117,9 +117,11 @@ def _scale_percentiles(step: Step, before: LinearScaling) -> LinearScaling:
     _require_unclipped(before)
     if bool(step.get("relative", False)) or not bool(step.get("clip", False)):
         raise ScalingError("percentiles are supported with clip: true and relative: false only")
+    if before.nonzero:
+        raise ScalingError("percentiles are not supported after a z-score with nonzero")
     bottom, top = _target_range(step)
     low, high = float(step.get("lower")), float(step.get("upper"))
-    intensity = Intensity(method="percentile", low=low, high=high, nonzero=before.nonzero)
+    intensity = Intensity(method="percentile", low=low, high=high, exact=True)
     return LinearScaling(intensity, scale=(top - bottom) / 2, offset=(top + bottom) / 2, clipped=True)
 
 
@@ -147,10 +149,9 @@ def _normalise(step: Step, before: LinearScaling) -> LinearScaling:
     nonzero = bool(step.get("nonzero", False))
     if subtrahend is None and divisor is None:
         _require_unclipped(before)
-        if nonzero and before.intensity is not None:
-            raise ScalingError("nonzero is supported in the first intensity transform only")
+        if before.nonzero or (nonzero and before.intensity is not None):
+            raise ScalingError("nonzero is supported in the first intensity transform only, and no z-score after it")
         # A z-score is invariant to a shift and a positive factor before it, too.
-        nonzero = nonzero or before.nonzero
         return LinearScaling(Intensity(method="zscore", width=_WIDTH, nonzero=nonzero), scale=_WIDTH)
     if nonzero or subtrahend is None or divisor is None:
         raise ScalingError("subtrahend and divisor are supported together and without nonzero only")

@@ -47,7 +47,7 @@ _DISCRETE = (
     *("argmax", "to_onehot", "threshold", "rounding", "dim", "keepdim", "dtype"),
     *("logit_thresh", "threshold_values", "n_classes", "num_classes"),  # of MONAI before 1.0
 )
-_FLAG = "--spec FILE with output and network: {activation}"
+_PATH, _FLAG = "output.exclusive", "--spec FILE with output: {exclusive, threshold} and network: {activation}"
 
 
 @dataclass
@@ -92,7 +92,7 @@ def read_postprocessing(value: Any, *, key: str, ignore: Collection[str] = ()) -
     ignored = {plain_name(name) for name in ignore}
     chain = list(steps(value, key))
     if value is not None and not chain:
-        result.missing.append(MissingField("output", f"no postprocessing is for {key!r}", _FLAG))
+        result.missing.append(MissingField(_PATH, f"no postprocessing is for {key!r}", _FLAG))
     for step in chain:
         label = step.name or "postprocessing"
         if {step.name, step.name.rpartition(".")[2], plain_name(step.name.rpartition(".")[2])} & ignored:
@@ -104,14 +104,14 @@ def read_postprocessing(value: Any, *, key: str, ignore: Collection[str] = ()) -
             _step(result, step)
         except UnknownValueError as error:
             text = f"postprocessing {label}: {error.text} can be computed by running code only"
-            result.missing.append(MissingField("output", text, _FLAG))
+            result.missing.append(MissingField(_PATH, text, _FLAG))
         except ValueError as error:
-            result.missing.append(MissingField("output", f"postprocessing {label}: {error}", _FLAG))
+            result.missing.append(MissingField(_PATH, f"postprocessing {label}: {error}", _FLAG))
     if result.exclusive is None and result.activation is not None:
         result.exclusive = result.activation == "softmax"
     if result.exclusive is False and result.activation is not None and not 0 < result.threshold < 1:
         text = f"the threshold {result.threshold:g} is not a probability between 0 and 1"
-        result.missing.append(MissingField("output", text, _FLAG))
+        result.missing.append(MissingField(_PATH, text, _FLAG))
     return result
 
 
@@ -144,7 +144,7 @@ def _step(result: Postprocessing, step: Step) -> None:
     else:
         result.missing.append(
             MissingField(
-                "output",
+                _PATH,
                 f"postprocessing {step.name} is not supported",
                 f"--ignore {step.name}, if it does not change the labels",
             )

@@ -122,11 +122,11 @@ def three(value: Any, kind: type) -> tuple[Any, Any, Any] | None:
 
 
 def _field(step: Step) -> str:
-    return {"Orientation": "network.axes", "Spacing": "patch.spacing"}.get(step.name, "input.channels")
+    return {"Orientation": "network.axes", "Spacing": "patch.grid"}.get(step.name, "input.channels")
 
 
 def _flag(step: Step) -> str:
-    flags = {"Orientation": "--axes, as RAS", "Spacing": "--spacing X,Y,Z"}
+    flags = {"Orientation": "--axes, as RAS", "Spacing": "--spec FILE with patch: {spacing, grid}"}
     return flags.get(step.name, _CHANNELS)
 
 

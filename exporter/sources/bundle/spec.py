@@ -242,7 +242,8 @@ def _output(after: Postprocessing, *, clicks: bool, missing: list[MissingField])
         return {"threshold": after.threshold, "exclusive": False, "dtype": "FP32"}
     if abs(after.threshold) > _MAX_LOGIT:
         text = f"the threshold {after.threshold:g} on the network's own output is outside -10 to 10"
-        missing.append(MissingField("output", text, "--spec FILE with output and network: {activation}"))
+        flag = "--spec FILE with output: {threshold} and network: {activation}"
+        missing.append(MissingField("output.threshold", text, flag))
         return {"exclusive": False}
     return {"threshold": 1.0 / (1.0 + math.exp(-after.threshold)), "exclusive": False, "dtype": "FP32"}
 

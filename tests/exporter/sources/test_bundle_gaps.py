@@ -102,11 +102,11 @@ CASES: dict[str, tuple[Content, str]] = {
         config(preprocessing={**config()["preprocessing"], "lazy": True}),
         r"Compose: lazy resampling is not supported",
     ),
-    "nearest": (spacing(mode="nearest"), r"Spacing: mode nearest .*\(--spacing"),
+    "nearest": (spacing(mode="nearest"), r"Spacing: mode nearest .*\(--spec FILE with patch: \{spacing, grid"),
     "a spline": (spacing(mode=3), r"Spacing: mode 3"),
     "zeros beyond the image": (spacing(padding_mode="zeros"), r"Spacing: padding_mode zeros"),
     "whole extent": (spacing(scale_extent=True), r"Spacing: scale_extent: True"),
-    "a spacing that only code can tell": (spacing(pixdim=UNKNOWN), r"Spacing: \$glob.*\(--spacing"),
+    "a spacing that only code can tell": (spacing(pixdim=UNKNOWN), r"Spacing: \$glob.*\(--spec FILE with patch"),
     "a second spacing": (before(image("Spacingd", pixdim=1.0), SCALED), r"Spacing: it resamples the image a second"),
     "a second orientation": (before(image("Orientationd", axcodes="SAR"), SCALED), r"Orientation: it follows Spacing"),
     "too few values for keys": (

@@ -141,6 +141,20 @@ CHAINS: dict[str, tuple[str, list[Transform]]] = {
         [{"_target_": "NormalizeIntensityd", "keys": "image", "subtrahend": 70000.0, "divisor": 20.0}],
     ),
     "z-score": ("PET in Bq/ml", [{"_target_": "NormalizeIntensityd", "keys": "image"}]),
+    "percentiles": (
+        "0..1",
+        [
+            {
+                "_target_": "ScaleIntensityRangePercentilesd",
+                "keys": "image",
+                "lower": 1,
+                "upper": 97,
+                "b_min": 0.0,
+                "b_max": 1.0,
+                "clip": True,
+            }
+        ],
+    ),
     "no maximum": ("0..1", [{"_target_": "ScaleIntensityd", "keys": "image", "minv": 5.0, "maxv": None}]),
 }
 
