@@ -67,12 +67,13 @@ def _reasons(metadata: Mapping[str, Any], config: Config | None) -> Iterator[str
             yield f"a {dims}D network"
     for side in ("outputs", "inputs"):
         for tensor in _tensors(metadata, side):
-            for field in ("type", "format"):
+            shape = tensor.get("spatial_shape")
+            dims = len(shape) if isinstance(shape, list) else None
+            for field in ("type", "format") if dims != 3 else ():
                 if side == "outputs" and (stated := _FORMATS.get(str(tensor.get(field)).lower())):
                     yield f"{stated} (its output is of {field} {tensor[field]})"
-            shape = tensor.get("spatial_shape")
-            if side == "inputs" and isinstance(shape, list) and len(shape) in (1, 2):
-                yield f"a {len(shape)}D network"
+            if side == "inputs" and tensor.get("type") == "image" and dims == 2:
+                yield "a 2D network"
 
 
 def _tensors(metadata: Mapping[str, Any], side: str) -> Iterator[Mapping[str, Any]]:

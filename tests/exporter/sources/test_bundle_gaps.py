@@ -225,7 +225,7 @@ def two_dimensional(about: Content) -> None:
 
 
 def detector(about: Content) -> None:
-    about["network_data_format"]["outputs"]["pred"]["type"] = "object"
+    about["network_data_format"]["outputs"]["pred"] |= {"type": "object", "spatial_shape": [1]}
 
 
 KINDS: dict[str, tuple[Content, Callable[[Content], None] | None, str]] = {
