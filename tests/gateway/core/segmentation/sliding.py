@@ -29,7 +29,7 @@ from sixpoint.model_spec import (
     SegmentationSpec,
     Task,
 )
-from sixpoint.preprocessing import Roi, volume_input
+from sixpoint.preprocessing import Roi, volume_channels
 from sixpoint.volume import Volume
 
 Predict = Callable[[np.ndarray], np.ndarray]
@@ -155,11 +155,10 @@ def by_monai(volume: Volume, spec: ModelSpec, predict: Callable[[torch.Tensor], 
 
     ``predict`` makes probabilities [batch, channel, z, y, x] of patches.
     """
-    assert spec.patch is not None
+    assert isinstance(spec, SegmentationSpec)
     geometry = volume.geometry.canonical()
-    roi = Roi.from_image(geometry.size, spacing=geometry.spacing, target_spacing=spec.patch.spacing)
-    canonical = volume.geometry.orientation.to_canonical(volume.array)
-    channels = volume_input(roi.extract(canonical), spec.input)
+    roi = Roi.for_segmentation(geometry.size, spacing=geometry.spacing, spec=spec)
+    channels = volume_channels(volume.geometry.orientation.to_canonical(volume.array), roi, spec)
     with torch.inference_mode():
         blended = sliding_window_inference(
             torch.from_numpy(channels.astype(np.float32))[None],

@@ -65,6 +65,8 @@ def expected(volume: Volume, spec: ModelSpec) -> np.ndarray:
         ((27, 26, 25), {"spacing": (0.7, 0.9, 2.6), "overlap": 0.6}),
         ((21, 20, 12), {"spacing": (9.0, 9.0, 9.0)}),
         ((40, 30, 20), {"overlap": 0.0}),
+        ((27, 26, 25), {"spacing": (1.7, 1.3, 0.8), "grid": "centres"}),
+        ((27, 26, 25), {"spacing": (0.7, 0.9, 2.6), "grid": "centres", "windowed_first": True}),
     ],
 )
 def test_labels_are_those_of_the_sliding_window_of_monai(size: tuple[int, int, int], patch: dict[str, Any]) -> None:
