@@ -48,10 +48,10 @@ def _is_private(host: str) -> bool:
     """Whether a host has an address that is not public."""
     try:
         # The name service writes an address in any of its forms (127.1, 0x7f000001, ::ffff:127.0.0.1) as one.
-        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)}
+        resolved = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)}
     except (OSError, UnicodeError):  # unknown here; a proxy may know it
         return False
-    addresses = [ipaddress.ip_address(address.partition("%")[0]) for address in found]
+    addresses = [ipaddress.ip_address(address.partition("%")[0]) for address in resolved]
     mapped = [getattr(address, "ipv4_mapped", None) or address for address in addresses]
     return any(not address.is_global or address.is_multicast for address in mapped)
 

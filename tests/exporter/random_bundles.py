@@ -63,27 +63,27 @@ def random_config(seed: int, *, middle: float, spread: float) -> dict[str, Any]:
     """
     random = np.random.default_rng(seed)
 
-    def one(values: list[Any]) -> Any:
+    def choose(values: list[Any]) -> Any:
         return values[int(random.integers(len(values)))]
 
     def image(transform: Transform) -> Transform:
-        return {**transform, "keys": one(KEYS)}
+        return {**transform, "keys": choose(KEYS)}
 
-    chain = [image(_intensity(random, one, middle, spread)) for _ in range(int(random.integers(0, 4)))]
-    chain += [image(one(HARMLESS)) for _ in range(int(random.integers(0, 2)))]
+    chain = [image(_intensity(random, choose, middle, spread)) for _ in range(int(random.integers(0, 4)))]
+    chain += [image(choose(HARMLESS)) for _ in range(int(random.integers(0, 2)))]
     if random.random() < 0.1:
-        chain.append(image(one(OTHERS)))
+        chain.append(image(choose(OTHERS)))
     if chain and random.random() < 0.3:
         place = int(random.integers(len(chain)))
-        chain[place] = {**chain[place], "_disabled_": one(DISABLED)}
+        chain[place] = {**chain[place], "_disabled_": choose(DISABLED)}
     if len(chain) > 1 and random.random() < 0.3:
         chain = [{"_target_": "Compose", "transforms": chain[:1]}, *chain[1:]]
-    spacing = image({"_target_": "Spacingd", **one(SPACINGS)})
+    spacing = image({"_target_": "Spacingd", **choose(SPACINGS)})
     chain.insert(int(random.integers(len(chain) + 1)), spacing)
     start = [
         image({"_target_": "LoadImaged"}),
         image({"_target_": "EnsureChannelFirstd"}),
-        image({"_target_": "Orientationd", **one(AXES)}),
+        image({"_target_": "Orientationd", **choose(AXES)}),
     ]
     transforms: Any = [*start, *chain]
     extra: dict[str, Any] = {}
@@ -100,21 +100,21 @@ def random_config(seed: int, *, middle: float, spread: float) -> dict[str, Any]:
     )
 
 
-def _intensity(random: np.random.Generator, one: Any, middle: float, spread: float) -> Transform:
+def _intensity(random: np.random.Generator, choose: Any, middle: float, spread: float) -> Transform:
     low, high = middle - random.uniform(0.5, 3) * spread, middle + random.uniform(0.5, 3) * spread
     kind = int(random.integers(6))
     if kind == 0:
-        ends = one([{"b_min": 0.0, "b_max": 1.0}, {"b_min": -1, "b_max": "$4 / 2"}, {}])
-        clip = one([{}, {"clip": one(FLAGS)}])
+        ends = choose([{"b_min": 0.0, "b_max": 1.0}, {"b_min": -1, "b_max": "$4 / 2"}, {}])
+        clip = choose([{}, {"clip": choose(FLAGS)}])
         return {"_target_": "ScaleIntensityRanged", "a_min": low, "a_max": high, **ends, **clip}
     if kind == 1:
-        return {"_target_": "NormalizeIntensityd", **one([{}, {"nonzero": one(FLAGS)}, {"channel_wise": True}])}
+        return {"_target_": "NormalizeIntensityd", **choose([{}, {"nonzero": choose(FLAGS)}, {"channel_wise": True}])}
     if kind == 2:
-        numbers: Any = one([float(middle), [float(middle)], f"${middle} + 0"])
+        numbers: Any = choose([float(middle), [float(middle)], f"${middle} + 0"])
         return {"_target_": "NormalizeIntensityd", "subtrahend": numbers, "divisor": float(spread)}
     if kind == 3:
-        return {"_target_": "ScaleIntensityd", **one([{}, {"minv": -1.0, "maxv": 1.0}, {"minv": None, "maxv": 2.0}])}
+        return {"_target_": "ScaleIntensityd", **choose([{}, {"minv": -1.0, "maxv": 1.0}, {"minv": None, "maxv": 2.0}])}
     if kind == 4:
-        return {"_target_": "ScaleIntensityd", "minv": None, "maxv": "$None", "factor": one([0.5, -0.2])}
-    ends = {"b_min": 0.0, "b_max": 1.0, "clip": one(FLAGS), "relative": one([False, "$False"])}
+        return {"_target_": "ScaleIntensityd", "minv": None, "maxv": "$None", "factor": choose([0.5, -0.2])}
+    ends = {"b_min": 0.0, "b_max": 1.0, "clip": choose(FLAGS), "relative": choose([False, "$False"])}
     return {"_target_": "ScaleIntensityRangePercentilesd", "lower": 1, "upper": 99, **ends}

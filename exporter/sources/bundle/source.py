@@ -91,12 +91,12 @@ def _read(root: Path, *, name: str, weights: Path | None) -> Bundle:
     require_3d_segmentation(name, metadata, config)
     if config is None:
         raise InvalidArgument(f"{name} has no configs/inference.json or .yaml: nothing describes its network")
-    found = find_weights(root, config, name=name, given=weights)
+    located = find_weights(root, config, name=name, given=weights)
     return Bundle(
         name=name,
         metadata=metadata,
         config=config,
-        weights=found.file,
+        weights=located.file,
         licence="\n".join(file.read_text(errors="replace") for file in sorted(root.glob("LICENSE*")) if file.is_file()),
-        weights_key=found.key,
+        weights_key=located.key,
     )

@@ -147,8 +147,8 @@ class _Evaluator:
                 return value
             case ast.Name(id=name) if name in self.names:
                 return self.look_up(self.names[name])
-            case ast.Attribute() if (dotted := self._dotted(node)) and (known := constant(dotted)) is not None:
-                return known
+            case ast.Attribute() if (value := constant(self._dotted(node))) is not None:
+                return value
             case ast.Call(func=ast.Attribute() as function, args=parts, keywords=[]) if (
                 self._dotted(function) == "os.path.join"
             ):
