@@ -43,7 +43,7 @@ def find_chain(config: Config, name: str, *, key: str, marks: Collection[str]) -
         key: Name of the image or the output in it.
         marks: Transforms by which a chain under another name is recognised.
     """
-    if name in config.data:
+    if config.data.get(name) is not None:
         return Chain(config.get(name))
     others = {
         other: json.dumps(value, default=str)

@@ -118,12 +118,12 @@ def steps(value: Any, key: str) -> Iterator[Step]:
         if name == "Compose":
             yield from _compose(value, key)
             return
-        keys = step_keys(value, key)
+        keys, mode = step_keys(value, key), _plain(value.get("_mode_", "default"))
     except UnknownValueError as error:
         yield Step(name, value, problem=f"{error.text} can be computed by running code only")
         return
-    if value.get("_mode_", "default") != "default":
-        yield Step(name, value, problem=f"its _mode_ is {value['_mode_']}, expected default")
+    if mode != "default":
+        yield Step(name, value, problem=f"its _mode_ is {mode}, expected default")
     elif key in keys:
         yield Step(name, value, keys.index(key), len(keys))
     elif any(key in _listed(value.get(argument)) for argument in _WRITTEN):
