@@ -63,24 +63,24 @@ def publish(
     On any failure the old version goes on serving and the new one is removed. One with worse figures is refused.
     """
     with clear_errors():
-        overrides = options.spec_overrides(spacing=spacing, patch=patch, axes=axes, labels=labels, licence=licence)
         from exporter.sources.options import ExportOptions
 
-        export_options = ExportOptions(
-            spec=spec,
-            overrides=overrides,
-            weights=weights,
-            trust_torchscript=trust_torchscript,
-            ignore=tuple(ignore or ()),
-            max_batch_size=max_batch_size,
-            tolerance=tolerance,
-            precision=precision or NumericPrecision.FP32,
-            calibrate=calibrate,
-            least_dice=least_dice,
-        )
         _run(
             source,
-            export_options,
+            ExportOptions(
+                spec=spec,
+                overrides=options.spec_overrides(
+                    spacing=spacing, patch=patch, axes=axes, labels=labels, licence=licence
+                ),
+                weights=weights,
+                trust_torchscript=trust_torchscript,
+                ignore=tuple(ignore or ()),
+                max_batch_size=max_batch_size,
+                tolerance=tolerance,
+                precision=precision or NumericPrecision.FP32,
+                calibrate=calibrate,
+                least_dice=least_dice,
+            ),
             name=name or options.default_name(source),
             repository=options.address_of(repository),
             triton=triton,

@@ -10,7 +10,7 @@ import shutil
 import uuid
 from pathlib import Path
 
-from exporter.repository.config import FILE_NAME, ModelConfig
+from exporter.repository.config import ModelConfig
 from sixpoint.errors import FailedPrecondition, InvalidArgument
 from sixpoint.model_spec import ModelSpec
 
@@ -38,18 +38,12 @@ def check_model_name(name: str) -> None:
 
 
 def model_folders(repository: Path) -> list[Path]:
-    """Return the folders of models, sorted by name: those with a config or a version.
+    """Return the folders of models, sorted by name.
 
-    Hidden folders, and those that file systems and archives leave (``lost+found``, ``__MACOSX``), are no models.
+    Files, hidden folders, and folders whose names no model can have are no models: file systems and archives leave such
+    (``lost+found``, ``__MACOSX``).
     """
-    return sorted(path for path in repository.iterdir() if not path.name.startswith(".") and _is_model(path))
-
-
-def _is_model(folder: Path) -> bool:
-    try:
-        return folder.is_dir() and ((folder / FILE_NAME).exists() or bool(version_numbers(folder)))
-    except PermissionError:  # lost+found is the administrator's
-        return False
+    return sorted(path for path in repository.iterdir() if _NAME.fullmatch(path.name) and path.is_dir())
 
 
 def version_numbers(folder: Path) -> list[int]:

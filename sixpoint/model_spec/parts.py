@@ -74,9 +74,9 @@ class PatchSpec(SpecModel):
         padding: Voxels beyond a volume that is smaller than the patch: ``padding_value``, or the last voxel repeated.
         padding_value: Value of constant padding, in the units of the input tensor.
         sigma: Standard deviation of Gaussian weights, as a fraction of the edge.
-        grid: Cells that fill the image from face to face, averaged where they are larger than voxels; or samples exactly
-            ``spacing`` apart from the centre of the first voxel along the network's own axes, interpolated linearly, as
-            MONAI's ``Spacing`` takes them.
+        grid: Cells that fill the image from face to face, averaged where they are larger than voxels; or samples
+            exactly ``spacing`` apart from the centre of the first voxel along the network's own axes, interpolated
+            linearly, as MONAI's ``Spacing`` takes them.
         windowed_first: Whether windows are fitted and applied to the image's own voxels, before the grid is sampled.
     """
 

@@ -152,8 +152,8 @@ def complete_spec(template: Mapping[str, Any], dataset: Dataset, fingerprint: Fi
         low, high = fingerprint.low, fingerprint.high
         if low >= high and "channels" not in data.get("input", {}):
             raise ModelSpecError(
-                f"all labelled voxels of {dataset.name} have the intensity {low:g}, which gives no window for CT: write "
-                "one into --spec (input.channels)"
+                f"all labelled voxels of {dataset.name} have the intensity {low:g}, which gives no window for CT: "
+                "write one into --spec (input.channels)"
             )
         # Values brought to 0..1 are no HU: rounded to whole numbers their window would be empty.
         if high - low >= _MIN_HU_RANGE:

@@ -95,8 +95,8 @@ def _labels(data: Mapping[str, Any], path: Path) -> dict[int, str]:
             raise DatasetError(f'{path}: "labels" has {key!r}: {value!r}, {expected}')
         if str(name).lower() == _IGNORED:
             raise DatasetError(
-                f'{path}: "labels" has {number} for voxels to ignore, which is not supported: give these voxels a label '
-                "or 0 in the label files, and take it off"
+                f'{path}: "labels" has {number} for voxels to ignore, which is not supported: give these voxels a '
+                "label or 0 in the label files, and take it off"
             )
         if int(number) in labels:
             raise DatasetError(f'{path}: "labels" names the number {number} twice')

@@ -177,16 +177,18 @@ GRIDS: dict[str, tuple[list[Transform], tuple[float, float, float], tuple[float,
     "finer": ([HU], (1.5, 1.2, 3.0), (1.0, 1.0, 1.0)),
     "much coarser, extremes": ([{"_target_": "ScaleIntensityd", "keys": "image"}], (0.5, 0.5, 0.5), (2.0, 1.7, 3.0)),
     "nearly the same": ([HU], (1.0005, 1.0, 0.9995), (1.0, 1.0, 1.0)),
-    "z-score": ([{"_target_": "NormalizeIntensityd", "keys": "image", "nonzero": True}], (0.9, 0.9, 2.5), (1.5, 1.5, 1.5)),
+    "z-score": (
+        [{"_target_": "NormalizeIntensityd", "keys": "image", "nonzero": True}],
+        (0.9, 0.9, 2.5),
+        (1.5, 1.5, 1.5),
+    ),
 }
 
 
 @pytest.mark.parametrize("first", [False, True])
 @pytest.mark.parametrize("axes", ["RAS", "LPS", "SAL"])
 @pytest.mark.parametrize("case", GRIDS)
-def test_the_grid_is_that_of_monai_in_the_order_of_training(
-    case: str, axes: str, first: bool, tmp_path: Path
-) -> None:
+def test_the_grid_is_that_of_monai_in_the_order_of_training(case: str, axes: str, first: bool, tmp_path: Path) -> None:
     chain, stored, target = GRIDS[case]
     image = write_image(tmp_path / "image.nii.gz", size=(38, 29, 23), spacing=stored, border=case == "z-score")
     content = config(preprocessing=before())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -33,9 +34,10 @@ def test_a_random_bundle_is_understood_or_asked_about(units: str, tmp_path: Path
             found = our_input(tmp_path / "bundle", image)
         except InvalidArgument:
             continue
-        try:
+        expected = None
+        with contextlib.suppress(Exception):  # MONAI itself refuses the bundle
             expected = monai_input(tmp_path / "bundle", image)
-        except Exception:  # MONAI itself refuses the bundle
+        if expected is None:
             continue
         assert found.shape == expected.shape, content["preprocessing"]
         off = np.sqrt(np.mean((found - expected) ** 2)) / max(1e-9, float(expected.std()))

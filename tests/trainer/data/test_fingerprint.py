@@ -90,7 +90,9 @@ def test_ct_is_seen_through_the_window_of_what_is_labelled() -> None:
 def test_ct_of_small_numbers_keeps_its_window() -> None:
     (channel,) = filled(dataset=replace(DATASET, modality="CT"), low=0.11, high=0.42).input.channels
     assert channel == ImageChannel(intensity=Intensity(method="range", low=0.11, high=0.42))
-    with pytest.raises(ModelSpecError, match="all labelled voxels of Balls have the intensity 100, which gives no window"):
+    with pytest.raises(
+        ModelSpecError, match="all labelled voxels of Balls have the intensity 100, which gives no window"
+    ):
         filled(dataset=replace(DATASET, modality="CT"), low=100.0, high=100.0)
 
 
