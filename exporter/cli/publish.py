@@ -6,7 +6,7 @@ import contextlib
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from exporter.cli import options
 from exporter.cli.console import clear_errors, out
@@ -63,11 +63,9 @@ def publish(
     On any failure the old version goes on serving and the new one is removed. One with worse figures is refused.
     """
     with clear_errors():
-        from exporter.sources.options import ExportOptions
-
         _run(
             source,
-            ExportOptions(
+            _export_options(
                 spec=spec,
                 overrides=options.spec_overrides(
                     spacing=spacing, patch=patch, axes=axes, labels=labels, licence=licence
@@ -93,6 +91,12 @@ def publish(
             wait=wait,
             as_json=as_json,
         )
+
+
+def _export_options(**fields: Any) -> ExportOptions:
+    from exporter.sources.options import ExportOptions
+
+    return ExportOptions(**fields)
 
 
 def _run(
