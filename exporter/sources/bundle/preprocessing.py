@@ -177,6 +177,10 @@ def _intensity(result: Preprocessing, step: Step) -> None:
             result.early = True
         elif result.early:
             raise ScalingError("it takes statistics or clips after Spacing, and another transform does before it")
+    if result.spacing is not None and scaling.nonzero and not result.scaling.nonzero:
+        result.notes.append(
+            f"{step.name}: which resampled voxels are exactly 0 depends on the last bit; these differ from MONAI's"
+        )
     result.scaling = scaling
 
 
