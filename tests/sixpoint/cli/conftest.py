@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 import pytest
 
 from sixpoint import cli
 from tests.sixpoint.cli.command_line import Run
+from tests.sixpoint.client.fake_gateway import serving
+from tests.sixpoint.client.session_gateway import SessionGateway
+
+
+@pytest.fixture
+def gateway() -> Iterator[SessionGateway]:
+    """A gateway with an open session, s1."""
+    made = SessionGateway()
+    with serving(made):
+        yield made
 
 
 @pytest.fixture

@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import pytest
 
 from tests.sixpoint.cli.command_line import SIX_POINTS, Run, plain
-from tests.sixpoint.client.fake_gateway import serving
 from tests.sixpoint.client.session_gateway import SessionGateway
-from tests.support.images import noisy_volume
-
-
-@pytest.fixture
-def gateway() -> Iterator[SessionGateway]:
-    """A gateway with an open session, s1."""
-    made = SessionGateway()
-    with serving(made):
-        yield made
+from tests.support.images import noisy_volume, write_without_position
 
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
     """A file without a position in the patient."""
-    path = tmp_path / "image.nii.gz"
-    made = nibabel.Nifti1Image(noisy_volume().array.T, np.eye(4))
-    made.set_sform(None, 0)
-    made.set_qform(None, 0)
-    made.header.set_xyzt_units("mm")
-    nibabel.save(made, path)
-    return path
+    return write_without_position(tmp_path / "image.nii.gz")
 
 
 @pytest.mark.parametrize("command", ["segment", "annotate"])

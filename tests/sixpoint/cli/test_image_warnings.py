@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 
 from sixpoint.v1 import model_service_pb2 as model_pb
-from tests.sixpoint.cli.command_line import Run
+from tests.sixpoint.cli.command_line import SIX_POINTS, Run
 from tests.sixpoint.client.fake_gateway import serving
 from tests.sixpoint.client.session_gateway import SessionGateway
 from tests.support.images import noisy_volume
-
-POINTS = "5,18,16 35,18,16 20,5,16 20,31,16 20,18,4 20,18,28"
 
 
 @pytest.fixture
@@ -39,7 +37,7 @@ def test_a_doubtful_image_is_warned_about_on_stderr_and_in_json(
     gateway: SessionGateway, image: Path, run: Run, command: str
 ) -> None:
     output = image.with_name("out.nii.gz")
-    prompt = ("--points", POINTS) if command == "annotate" else ()
+    prompt = ("--points", SIX_POINTS) if command == "annotate" else ()
     code, out, err = run(command, image, "-m", "organs", *prompt, "-o", output, "--json", "-s", gateway.address)
     assert code == 0, err
     (doubt,) = json.loads(out)["warnings"]

@@ -6,7 +6,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 import pytest
 
@@ -14,7 +13,7 @@ from sixpoint import ImageWarning, Retry, Volume
 from sixpoint.errors import VolumeError
 from tests.sixpoint.client.fake_gateway import EACH_CLIENT, FakeGateway, settled
 from tests.sixpoint.client.session_gateway import SessionGateway
-from tests.support.images import noisy_volume
+from tests.support.images import noisy_volume, write_without_position
 
 NO_PLACE = "its header gives no position in the patient"
 
@@ -22,13 +21,7 @@ NO_PLACE = "its header gives no position in the patient"
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
     """A file without a position in the patient."""
-    path = tmp_path / "image.nii.gz"
-    made = nibabel.Nifti1Image(noisy_volume().array.T, np.eye(4))
-    made.set_sform(None, 0)
-    made.set_qform(None, 0)
-    made.header.set_xyzt_units("mm")
-    nibabel.save(made, path)
-    return path
+    return write_without_position(tmp_path / "image.nii.gz")
 
 
 async def test_a_session_on_a_file_warns_of_what_the_file_lacks(server: FakeGateway, client: Any, image: Path) -> None:
