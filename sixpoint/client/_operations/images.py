@@ -99,21 +99,21 @@ def _from_array(array: Array, spacing: Sequence[float] | None, geometry: Geometr
 def _from_nifti(image: Nifti1Image) -> Volume:
     """Convert an image of nibabel by way of a file, so that its header is checked and kept like that of any file."""
     from nibabel.nifti1 import Nifti1Image
+    from nibabel.spatialimages import HeaderDataError
 
-    data = np.asanyarray(image.dataobj)
-    if data.dtype.kind == "b" or data.dtype == np.float16:
-        # NIfTI has no such types.
-        data = data.astype(np.uint8 if data.dtype.kind == "b" else np.float32)
-    # The numbers as they are: nibabel would round them to the type of the header.
-    copy = Nifti1Image(data, image.affine, image.header, dtype=data.dtype)
     with tempfile.TemporaryDirectory(prefix="sixpoint-") as folder:
         path = Path(folder) / "image.nii"
         try:
-            copy.to_filename(path)
+            data = np.asanyarray(image.dataobj)
+            if data.dtype.kind == "b" or data.dtype == np.float16:
+                # NIfTI has no such types.
+                data = data.astype(np.uint8 if data.dtype.kind == "b" else np.float32)
+            # The numbers as they are: nibabel would round them to the type of the header.
+            Nifti1Image(data, image.affine, image.header, dtype=data.dtype).to_filename(path)
             volume = Volume.read(path)
         except VolumeError as error:
             raise VolumeError(error.message.replace(str(path), "the image of nibabel")) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HeaderDataError) as error:
             raise VolumeError(
                 f"the image of nibabel cannot be read; save it to a file, and give that ({type(error).__name__})"
             ) from error

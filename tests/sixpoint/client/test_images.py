@@ -107,6 +107,17 @@ def test_a_bad_image_of_nibabel_is_refused_without_a_temporary_path() -> None:
     assert "image.nii" not in caught.value.message
 
 
+def test_what_nibabel_cannot_read_or_write_is_a_volume_error(tmp_path: Path) -> None:
+    path = tmp_path / "image.nii"
+    Volume(ARRAY, OBLIQUE).write(path)
+    truncated: Any = nibabel.load(path)
+    path.write_bytes(path.read_bytes()[:400])
+    long = nibabel.Nifti2Image(np.zeros((40_000, 3, 3), np.int16), np.eye(4))
+    for image in (truncated, long):
+        with pytest.raises(VolumeError, match="the image of nibabel cannot be read; save it to a file"):
+            loaded(image)
+
+
 @EACH_CLIENT
 async def test_each_call_that_takes_an_image_takes_an_array(stepping: SessionGateway, kind: Any) -> None:
     client = kind(stepping.address, retry=Retry.none())
