@@ -10,10 +10,13 @@ from sixpoint.client._operations.session import SessionOperations
 from sixpoint.client._retry import Retry, Timeout
 from sixpoint.client.models import SegmentInfo
 from sixpoint.geometry import Geometry
-from sixpoint.protocol import DEFAULT_SERVER, owner_to_metadata, resolve_target
+from sixpoint.protocol import owner_to_metadata, resolve_target
 from sixpoint.volume import Volume
 
 __all__ = ["BaseClient", "BaseSession"]
+
+# gRPC does not say where a channel leads.
+_OF_CHANNEL = "the address of its channel"
 
 
 class BaseClient:
@@ -33,7 +36,7 @@ class BaseClient:
     def __init__(
         self, target: str | None, *, timeout: Timeout, retry: Retry, owner: str | None, has_channel: bool
     ) -> None:
-        self.target: str = (target or DEFAULT_SERVER) if has_channel else resolve_target(target)
+        self.target: str = (target or _OF_CHANNEL) if has_channel else resolve_target(target)
         self.timeout: Timeout = timeout
         self.retry: Retry = retry
         self.metadata: Metadata = owner_to_metadata(os.environ.get("SIXPOINT_OWNER", "") if owner is None else owner)

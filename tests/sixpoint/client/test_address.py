@@ -5,8 +5,9 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from sixpoint import AsyncClient, Client
-from sixpoint.errors import InvalidArgument
+from sixpoint import AsyncClient, Client, Retry
+from sixpoint.errors import InvalidArgument, Unavailable
+from tests.support.ports import free_port
 
 
 @pytest.fixture(autouse=True)
@@ -41,4 +42,12 @@ async def test_what_is_no_address_is_refused_at_once() -> None:
 def test_a_client_with_its_own_channel_needs_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIXPOINT_SERVER", "no address")
     with Client(channel=grpc.insecure_channel("gpu3.example:1")) as client:
-        assert client.target == "127.0.0.1:50051"
+        assert client.target == "the address of its channel"
+
+
+def test_an_error_names_no_address_that_the_client_does_not_know() -> None:
+    target = f"127.0.0.1:{free_port()}"
+    client = Client(channel=grpc.insecure_channel(target), retry=Retry.none())
+    with client, pytest.raises(Unavailable, match="no gateway answers at the address of its channel") as caught:
+        client.models()
+    assert ":50051" not in caught.value.message
