@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -120,7 +119,7 @@ def annotate(
             upload = timedelta(seconds=time.perf_counter() - started)
             steps = _annotate(session, prompts, name=name, quiet=as_json)
     again = resume_command(session.id, server=server) if keep else ""
-    _write_files(steps, volume, output=output, preview=preview, name=name, again=again)
+    _write_files(steps, volume, output=output, preview=preview, again=again)
     facts = report(steps, image=image.name, upload=upload) | {"output": str(output), "written": [*map(str, written)]}
     facts |= (
         {"notes": volume.notes, "warnings": doubts}
@@ -148,7 +147,7 @@ def _check_any(prompts: Sequence[Prompt]) -> None:
 
 
 def _annotate(session: Session, prompts: Sequence[Prompt], *, name: str, quiet: bool) -> list[Step]:
-    """Send the prompts of the command, and name the object.
+    """Name the object, and send the prompts of the command.
 
     Args:
         session: Session to send them to.
@@ -156,11 +155,12 @@ def _annotate(session: Session, prompts: Sequence[Prompt], *, name: str, quiet: 
         name: Name of the object; empty for none.
         quiet: Whether to say nothing of a long wait.
     """
+    if name:
+        # First: a name that the gateway refuses should cost no prompt, and the masks have it.
+        session.rename(1, name)
     with waiting_hint(quiet=quiet):
         steps = [timed_step(session, prompts[0])]
     steps += [timed_step(session, prompt) for prompt in prompts[1:]]
-    if name:
-        session.rename(1, name)
     return steps
 
 
@@ -196,9 +196,7 @@ def draw_preview(volume: Volume, mask: Mask, prompts: Sequence[Prompt]) -> Image
     return render_preview(volume, mask.array, points, excluded=excluded)
 
 
-def _write_files(
-    steps: Sequence[Step], volume: Volume, *, output: Path, preview: Path | None, name: str, again: str
-) -> None:
+def _write_files(steps: Sequence[Step], volume: Volume, *, output: Path, preview: Path | None, again: str) -> None:
     """Write the last mask and its preview.
 
     Args:
@@ -206,12 +204,11 @@ def _write_files(
         volume: Image of the session.
         output: Mask to write.
         preview: Picture to write, if any.
-        name: Name of the object; empty if it has none.
         again: Command that continues the session, if it stays open; an error then says how to get the mask.
     """
     mask = steps[-1].mask
     try:
-        replace(mask, names={1: name} if name else {}).save(output)
+        mask.save(output)
         if preview:
             save_preview(draw_preview(volume, mask, [step.prompt for step in steps]), preview)
     except VolumeError as error:

@@ -12,6 +12,7 @@ from sixpoint.cli.common import check_outputs
 from sixpoint.errors import InvalidArgument
 from sixpoint.volume import Volume
 from tests.sixpoint.cli.command_line import SIX_POINTS, Run
+from tests.sixpoint.client.session_gateway import SessionGateway
 from tests.support.images import noisy_volume
 
 
@@ -124,3 +125,18 @@ def test_names_do_not_replace_an_input(tmp_path: Path) -> None:
     check_outputs(tmp_path / "labels.seg.nrrd", None, inputs=(path,), names=True)
     with pytest.raises(InvalidArgument, match=r"cannot write .*labels\.json: it would overwrite the input"):
         check_outputs(tmp_path / "labels.nii.gz", None, inputs=(path,), names=True)
+
+
+def test_the_name_of_the_object_is_given_before_its_prompts_and_is_in_the_file(
+    gateway: SessionGateway, tmp_path: Path, run: Run
+) -> None:
+    image, output = tmp_path / "ct.nii.gz", tmp_path / "out.seg.nrrd"
+    noisy_volume().write(image)
+    given = ("annotate", image, "-p", SIX_POINTS, "-o", output, "--name", "spleen", "-s", gateway.address)
+    assert run(*given)[0] == 0
+    assert gateway.calls.index("UpdateSession") < gateway.calls.index("Annotate")
+    assert b"Segment0_Name:=spleen" in output.read_bytes()
+    gateway.calls.clear()
+    gateway.failures["UpdateSession"] = InvalidArgument("too long a name")
+    assert run(*given)[0] == 3
+    assert "Annotate" not in gateway.calls
