@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["main"]
+from sixpoint.cli.missing_extra import report_missing_extra
 
-_OWN = frozenset({"sixpoint", "gateway"})
+__all__ = ["main"]
 
 
 def main() -> None:
@@ -17,12 +17,7 @@ def main() -> None:
 
         cli.main()
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] in _OWN:
-            raise
-        sys.stderr.write(
-            f'error: the gateway needs {error.name}, which is not installed: pip install "sixpoint[gateway]", or in a '
-            'checkout pip install ".[gateway]"\n'
-        )
+        report_missing_extra(error, program="gateway")
         sys.exit(1)
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from rich.console import Console
+from sixpoint.cli.missing_extra import report_missing_extra
 
 __all__ = ["main"]
-
-_err = Console(soft_wrap=True, highlight=False, stderr=True)
 
 
 def main() -> None:
@@ -19,10 +17,7 @@ def main() -> None:
 
         cli.main()
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] in {"trainer", "sixpoint"}:
-            raise
-        # The command is also installed without the extra that it needs.
-        _err.print(f"error: the trainer needs {error.name}, which comes with: pip install '.[trainer]'", markup=False)
+        report_missing_extra(error, program="trainer")
         sys.exit(5)
 
 

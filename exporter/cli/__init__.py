@@ -10,6 +10,7 @@ import typer
 from exporter.cli import export, publish, pull, tensorrt_job, tune, validate, versions
 from exporter.cli.console import err
 from sixpoint.cli.json_errors import JsonErrors
+from sixpoint.cli.missing_extra import report_missing_extra
 from sixpoint.cli.version import VersionOption
 from sixpoint.environment import misspelt_variables
 
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     epilog="Exit codes: 0 done; 2 wrong command line; 3 wrong input; 4 no such model or version; 5 not possible with "
-    "this model or repository; 6 a limit; 7 Triton or the store away; 8 too late; 1 anything else.",
+    "this model, repository or installation; 6 a limit; 7 Triton or the store away; 8 too late; 1 anything else.",
 )
 
 
@@ -50,8 +51,5 @@ def main() -> None:
     try:
         app()
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] in {"exporter", "sixpoint"}:
-            raise
-        # The command also exists where only the server is installed.
-        err.print(f"error: the exporter needs {error.name}, which comes with: pip install '.[exporter]'", markup=False)
+        report_missing_extra(error, program="exporter")
         sys.exit(5)

@@ -66,26 +66,31 @@ def run_as_client(program: str, *arguments: str) -> subprocess.CompletedProcess[
     return run_program(program, *arguments, blocked=absent_modules())
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["serve"], ["--version"]])
-def test_without_its_extra_the_gateway_says_what_to_install(arguments: list[str]) -> None:
-    done = run_as_client("gateway", *arguments)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.count("\n") == 1
+@pytest.mark.parametrize(
+    ("program", "arguments", "code"),
+    [
+        ("gateway", ["--help"], 1),
+        ("gateway", ["serve"], 1),
+        ("gateway", ["--version"], 1),
+        ("exporter", ["export", "x"], 5),
+        ("exporter", ["validate", "annotation"], 5),
+        ("trainer", ["--help"], 5),
+        ("trainer", ["train", "x"], 5),
+    ],
+)
+def test_a_program_without_its_extra_says_what_to_install(program: str, arguments: list[str], code: int) -> None:
+    done = run_as_client(program, *arguments)
+    assert (done.returncode, done.stdout) == (code, "")
     assert re.fullmatch(
-        r'error: the gateway needs (\w+), which is not installed: pip install "sixpoint\[gateway\]", or in a checkout '
-        r'pip install "\.\[gateway\]"\n',
+        rf"error: the {program} needs (\w+), which is not installed: in a checkout of sixpoint, "
+        rf'pip install "\.\[{program}\]"\n',
         done.stderr,
     )
 
 
-@pytest.mark.parametrize("program", ["exporter", "trainer"])
-def test_without_their_extras_exporter_and_trainer_say_what_to_install(program: str) -> None:
-    for arguments in (["--help"], ["publish" if program == "exporter" else "train", "x"]):
-        done = run_as_client(program, *arguments)
-        assert "Traceback" not in done.stderr
-        if done.returncode:
-            assert f"error: the {program} needs " in done.stderr or "Usage:" in done.stderr
-            assert done.returncode in {2, 5}
+def test_the_exporter_explains_itself_without_its_extra() -> None:
+    done = run_as_client("exporter", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_client_needs_no_extra() -> None:
