@@ -42,7 +42,8 @@ def close(session_id: SessionIdsArgument, server: ServerOption = DEFAULT_SERVER,
                 missing[name] = error
             else:
                 closed.append(name)
-    for first in missing.values():
+    if missing:
+        first = next(iter(missing.values()))
         if len(session_id) == 1:
             raise first
         text = "; ".join(f"{name}: {fault.message}" for name, fault in missing.items())
