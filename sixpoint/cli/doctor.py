@@ -7,11 +7,12 @@ import socket
 import ssl
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import grpc
 import typer
@@ -22,6 +23,7 @@ from sixpoint.cli.common import JsonOption, ServerOption, app, print_json
 from sixpoint.client import Client, Retry, Timeout
 from sixpoint.errors import InvalidArgument, SixpointError, Unavailable
 from sixpoint.metrics import dice
+from sixpoint.model_spec import ImplausibleImageWarning
 from sixpoint.phantom import make_phantom
 from sixpoint.prompts import ExtremePoints
 from sixpoint.protocol import DEFAULT_SERVER, describe_foreign_server, parse_address, resolve_target
@@ -29,6 +31,11 @@ from sixpoint.protocol import DEFAULT_SERVER, describe_foreign_server, parse_add
 __all__ = ["Finding", "doctor", "examine"]
 
 _Result = TypeVar("_Result")
+
+AddressArgument = Annotated[
+    str | None,
+    typer.Argument(help="Address of the gateway. It counts more than --server.", metavar="HOST[:PORT]"),
+]
 
 _ORGAN = "liver"
 _TIMEOUT_S = 20.0
@@ -60,12 +67,12 @@ class Finding:
     advice: str = ""
 
 
-@app.command(epilog="Example: sixpoint doctor --server gateway.hospital.example:50051")
-def doctor(server: ServerOption = DEFAULT_SERVER, as_json: JsonOption = False) -> None:
+@app.command(epilog="Example: sixpoint doctor gateway.hospital.example:50051")
+def doctor(address: AddressArgument = None, server: ServerOption = DEFAULT_SERVER, as_json: JsonOption = False) -> None:
     """Check everything from this client to the model, and say what is wrong and what to do about it."""
     console = Console()
     findings = []
-    for finding in examine(server):
+    for finding in examine(server if address is None else address):
         findings.append(finding)
         if not as_json:
             mark = "[green]ok[/]   " if finding.well else "[bold red]wrong[/]"
@@ -106,7 +113,7 @@ def _check_connection(server: str) -> Finding:
     try:
         target = resolve_target(server)
     except InvalidArgument as error:
-        return Finding("address", False, error.message, "Correct --server, or SIXPOINT_SERVER.")
+        return Finding("address", False, error.message, "Correct the argument, --server, or SIXPOINT_SERVER.")
     try:
         address = parse_address(target)
     except InvalidArgument:
@@ -183,7 +190,11 @@ def _not_a_gateway(client: Client, reason: str) -> Finding:
 
 
 def _expects_tls(target: str) -> bool:
-    address = parse_address(target)
+    try:
+        address = parse_address(target)
+    except InvalidArgument:
+        # A target name of gRPC: only gRPC knows where it leads.
+        return False
     # It matters that the server speaks TLS, not who it is.
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -235,9 +246,12 @@ def _check_prompt(client: Client) -> Iterator[Finding]:
     sent: list[int] = []
     model = next(model.name for model in client.models() if "extreme_points" in model.prompts)
     try:
-        open_seconds, session = _timed(
-            lambda: client.open_session(image, model=model, progress=lambda done, _: sent.append(done))
-        )
+        with warnings.catch_warnings():
+            # The model may be made for another modality than the phantom's: what is checked is that it answers.
+            warnings.simplefilter("ignore", ImplausibleImageWarning)
+            open_seconds, session = _timed(
+                lambda: client.open_session(image, model=model, progress=lambda done, _: sent.append(done))
+            )
         with session:
             clock_difference = abs((datetime.now(UTC) - session.refresh().used).total_seconds())
             prompt_seconds, mask = _timed(lambda: session.annotate(prompt))

@@ -181,6 +181,14 @@ def test_the_doctor_reports_errors_of_the_gateway_as_json(monkeypatch: pytest.Mo
     ]
 
 
+@pytest.mark.parametrize("options", [(), ("--server", "127.0.0.1:1")])
+def test_the_doctor_takes_an_address_without_an_option(options: tuple[str, ...], run: Run) -> None:
+    code, out, _ = run("doctor", "http://gpu1:50051", *options)
+    assert code == 7
+    assert "wrong address" in out
+    assert "write gpu1:50051" in out
+
+
 def test_the_command_warns_and_prints_no_value(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     monkeypatch.setenv("SIXPOINT_SERVRE", "secret-value")
     _, out, err = run("models", "--nonsense", "--json")

@@ -98,6 +98,11 @@ def test_the_doctor_says_whose_server_it_is(server: tuple[str, str]) -> None:
     assert "not a sixpoint gateway" in findings[-1].seen
 
 
+@pytest.mark.parametrize("server", ["triton"], indirect=True)
+def test_the_doctor_says_whose_server_it_is_under_a_target_name_of_grpc(server: tuple[str, str]) -> None:
+    assert MESSAGES["triton"] in list(examine(f"dns:///{server[1]}"))[-1].seen
+
+
 def self_signed() -> tuple[bytes, bytes]:
     """A private key and its certificate, in PEM."""
     x509 = pytest.importorskip("cryptography.x509")

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from sixpoint import ImplausibleImageWarning
-from sixpoint.client import AsyncClient, Retry
+from sixpoint.cli.doctor import _check_prompt
+from sixpoint.client import AsyncClient, Client, Retry
 from sixpoint.errors import ModelNotFound
 from sixpoint.v1 import model_service_pb2 as model_pb
 from tests.sixpoint.client.fake_gateway import EACH_CLIENT, FakeGateway, settled
@@ -62,6 +63,15 @@ async def test_an_unknown_model_is_refused_before_the_upload(server: FakeGateway
     with pytest.raises(ModelNotFound):
         await settled(client.open_session(noisy_volume(), model="orgns"))
     assert server.calls == ["GetModel"]
+
+
+def test_the_doctor_does_not_warn_of_its_phantom(stepping: SessionGateway) -> None:
+    prompts = [model_pb.PROMPT_KIND_EXTREME_POINTS]
+    stepping.served_model = model_pb.Model(name="mr", modalities=["MR"], prompt_kinds=prompts)
+    with warnings.catch_warnings(), Client(stepping.address, retry=Retry.none()) as client:
+        warnings.simplefilter("error", ImplausibleImageWarning)
+        findings = list(_check_prompt(client))
+    assert "model mr outlined the phantom's liver" in findings[1].seen
 
 
 async def _open_session(client: Any) -> None:
