@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError
 
 from sixpoint.errors import InvalidArgument
@@ -16,6 +16,7 @@ __all__ = ["decode_stream", "decoder"]
 _UNCHECKED_BYTES = 2**16
 # A call with as many clicks as an object may have has 8,000 fields, which are counted in 10 ms.
 _MAX_FIELDS = 10_000
+_BYTES = frozenset({FieldDescriptor.CPPTYPE_STRING, FieldDescriptor.CPPTYPE_MESSAGE})
 
 
 def decoder(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
@@ -54,7 +55,7 @@ async def decode_stream(decode: Callable[[bytes], Any], requests: AsyncIterator[
 
 
 def _count_fields(data: bytes, descriptor: Descriptor, *, start: int = 0, end: int, count: int = 0) -> int:
-    """Count the fields of a message, those of its parts included.
+    """Count the fields of a message, those of its parts included, and each byte of packed numbers as a field.
 
     Args:
         data: Bytes that hold the message.
@@ -71,10 +72,9 @@ def _count_fields(data: bytes, descriptor: Descriptor, *, start: int = 0, end: i
         InvalidArgument: There are too many fields.
     """
     fields = descriptor.fields_by_number
+    groups = 0
     while start < end:
         count += 1
-        if count > _MAX_FIELDS:
-            raise InvalidArgument(f"the request has more than {_MAX_FIELDS} fields; send fewer prompts or labels")
         tag, start = _varint(data, start, end)
         match tag & 7:
             case 0:
@@ -88,15 +88,22 @@ def _count_fields(data: bytes, descriptor: Descriptor, *, start: int = 0, end: i
                 stop = start + length
                 if stop > end:
                     raise DecodeError("truncated")
-                field = fields.get(tag >> 3)
+                # No message of ours has a group: what is in one is unknown.
+                field = None if groups else fields.get(tag >> 3)
                 if length and field is not None and field.message_type is not None:
                     count = _count_fields(data, field.message_type, start=start, end=stop, count=count)
+                elif field is not None and field.cpp_type not in _BYTES:
+                    # Packed numbers take a byte each, or more.
+                    count += length
                 start = stop
-            case 3 | 4:
-                # A group: its fields follow, and are counted as this message's.
-                continue
+            case 3:
+                groups += 1
+            case 4:
+                groups -= 1
             case _:
                 raise DecodeError("unknown wire type")
+        if count > _MAX_FIELDS:
+            raise InvalidArgument(f"the request has more than {_MAX_FIELDS} fields; send fewer prompts or labels")
     if start > end:
         raise DecodeError("truncated")
     return count

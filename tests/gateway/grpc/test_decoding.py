@@ -51,8 +51,11 @@ def test_what_is_no_message_is_an_invalid_argument(data: bytes) -> None:
                 annotation_pb.Prompt(extreme_points=annotation_pb.ExtremePoints(points=[volume_pb.Point()] * 100_000))
             ]
         ).SerializeToString(),
+        annotation_pb.AnnotateRequest(
+            prompts=[annotation_pb.Prompt(mask=annotation_pb.MaskPatch(box=volume_pb.Box(upper=[1] * 2**20)))]
+        ).SerializeToString(),
     ],
-    ids=["empty prompts", "numbers", "groups", "32 bits", "64 bits", "points"],
+    ids=["empty prompts", "numbers", "groups", "32 bits", "64 bits", "points", "packed numbers"],
 )
 def test_a_message_of_too_many_fields_is_refused_before_it_is_parsed(data: bytes) -> None:
     def parse(_: bytes) -> None:
@@ -73,6 +76,13 @@ def test_messages_of_usual_clients_are_read() -> None:
     chunk = image_pb.UploadImageRequest(chunk=bytes(2**20))
     assert decoder(image_pb.UploadImageRequest.FromString)(chunk.SerializeToString()) == chunk
     assert decode(b"") == annotation_pb.AnnotateRequest()
+
+
+def test_what_is_in_an_unknown_group_is_unknown() -> None:
+    field = bytes([PROMPTS | 2, 2, 0xFF, 0xFF])
+    assert decode(MASK + bytes([UNKNOWN | 3]) + field + bytes([UNKNOWN | 4])).prompts == decode(MASK).prompts
+    with pytest.raises(InvalidArgument, match="no message"):
+        decode(MASK + bytes([UNKNOWN | 3, UNKNOWN | 4]) + field)
 
 
 async def test_every_kind_of_call_answers_invalid_argument() -> None:
