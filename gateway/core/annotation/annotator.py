@@ -19,6 +19,7 @@ from gateway.core.annotation.prompt_reader import PromptReader
 from gateway.core.annotation.prompt_state import ObjectPrompts
 from gateway.core.images import StoredImage
 from gateway.core.runtime import Deadline, Inference, Model, Stage, check_finite
+from gateway.core.runtime.threads import run_to_end
 from sixpoint._typing import Bools
 from sixpoint.concurrency import PairRunner, run_serially
 from sixpoint.geometry import Geometry
@@ -217,7 +218,7 @@ class Annotator:
             time.sleep(0)
             return self._render(prediction, prompts, geometry=geometry, threshold=threshold, client_mask=client_mask)
 
-        rendering = loop.run_in_executor(self._executor, work)
+        rendering = asyncio.ensure_future(run_to_end(self._executor, work))
         try:
             await asyncio.wait((predicted, rendering), return_when=asyncio.FIRST_COMPLETED)
             if not predicted.done():
@@ -226,6 +227,7 @@ class Annotator:
             prediction, waited, predicting = await predicted
         except BaseException:
             rendering.cancel()
+            await asyncio.gather(rendering, return_exceptions=True)
             raise
         return PendingPrediction(prediction, "", _timings(queue=waited, postprocess=predicting), rendering)
 
@@ -252,7 +254,7 @@ class Annotator:
             result = work()
             return result, started - submitted, time.perf_counter() - started
 
-        return await asyncio.get_running_loop().run_in_executor(self._executor, timed)
+        return await run_to_end(self._executor, timed)
 
 
 def _timings(**seconds: float) -> Timings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -10,6 +9,7 @@ from functools import partial
 
 from gateway.core.annotation.object_extent import expand_mask
 from gateway.core.annotation.prompt_state import ObjectPrompts, PromptBatch, place_prompts
+from gateway.core.runtime.threads import run_to_end
 from sixpoint.geometry import Geometry
 from sixpoint.prompts import Prompt
 
@@ -34,7 +34,7 @@ class PromptReader:
         if len(prompts) <= _MAX_ON_LOOP:
             return place_prompts(prompts, geometry=geometry)
         work = partial(place_prompts, prompts, geometry=geometry)
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        return await run_to_end(self._executor, work)
 
     async def expand(self, prompts: ObjectPrompts, *, geometry: Geometry) -> ObjectPrompts:
         """Unpack the initial mask of an object; prompts without a packed one are returned as they are.
@@ -49,4 +49,4 @@ class PromptReader:
         if prompts.extent.packed_mask is None:
             return prompts
         work = partial(expand_mask, prompts.extent, geometry=geometry)
-        return replace(prompts, extent=await asyncio.get_running_loop().run_in_executor(self._executor, work))
+        return replace(prompts, extent=await run_to_end(self._executor, work))

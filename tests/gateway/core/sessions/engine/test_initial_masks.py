@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import numpy as np
@@ -102,6 +103,30 @@ async def test_a_mask_is_unpacked_on_a_thread_once_there_is_memory(
     ((on_loop, used),) = threads
     assert not on_loop
     assert used > two_balls().size
+
+
+async def test_memory_stays_reserved_while_the_mask_of_a_cancelled_call_is_unpacked(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, unpack = await process.open(), InitialMask.voxels
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(mask: InitialMask) -> Bools:
+        begun.set()
+        go_on.wait(10)
+        return unpack(mask)
+
+    monkeypatch.setattr(InitialMask, "voxels", slow)
+    call = asyncio.create_task(process.annotate(session, InitialMask.of(two_balls())))
+    while not begun.is_set():
+        await asyncio.sleep(0.01)
+    call.cancel()
+    await asyncio.sleep(0.05)
+    assert (call.done(), process.admission.used > two_balls().size) == (False, True)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert (process.admission.used, process.admission.active) == (0, 0)
 
 
 async def test_another_process_renders_a_stored_mask(process: Process, database: Database) -> None:
