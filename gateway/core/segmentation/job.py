@@ -131,7 +131,8 @@ def _roi(image: StoredImage, spec: SegmentationSpec) -> Roi:
 
 
 def _axes(spec: SegmentationSpec) -> str:
-    return spec.network.axes if spec.network else "SPL"
+    # MONAI's corner goes with MONAI's grid: models that were published before it have to answer as they did.
+    return spec.network.axes if spec.network and spec.patch.grid == "centres" else "SPL"
 
 
 def _shape(size: Size) -> Shape:

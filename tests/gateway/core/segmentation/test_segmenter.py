@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -14,13 +15,13 @@ import torch
 
 from gateway.core.images import StoredImage
 from gateway.core.runtime import Deadline, Stage
-from gateway.core.runtime.catalog import Candidate
+from gateway.core.runtime.catalog import Candidate, Model
 from gateway.core.segmentation.events import LabelMask, SegmentationProgress, SegmentationSummary
-from gateway.core.segmentation.job import estimate_segmentation_memory
+from gateway.core.segmentation.job import SegmentationJob, estimate_segmentation_memory
 from sixpoint import errors
 from sixpoint.geometry import Geometry
 from sixpoint.mask import unpack
-from sixpoint.model_spec import ModelSpec
+from sixpoint.model_spec import ModelSpec, NetworkSpec
 from sixpoint.prompts import ExtremePoints
 from sixpoint.volume import Volume
 from tests.gateway.core.segmentation.sliding import (
@@ -87,6 +88,25 @@ def test_labels_that_do_not_exclude_each_other_are_cut_one_by_one() -> None:
     for event, one in zip(events, probabilities, strict=True):
         sure = np.abs(one - 0.5) > 1e-5
         np.testing.assert_array_equal(unpack(event.mask, volume.geometry.size)[sure] > 0, (one >= 0.5)[sure])
+
+
+def test_windows_begin_in_monais_corner_on_monais_grid_only() -> None:
+    image = StoredImage("image", volume_of((27, 26, 25)))
+
+    def starts(*missing: str, **patch: Any) -> tuple[tuple[int, ...], ...]:
+        spec = segmentation_spec(**patch).model_copy(update={"network": NetworkSpec(name="UNet", axes="RAS")})
+        mapping = json.loads(spec.to_json())
+        for name in missing:
+            del mapping["patch"][name]
+        read = ModelSpec.from_mapping(mapping)
+        job = SegmentationJob.plan(image, Model("parts", "1", read), version="1", deadline=Deadline.after(60))
+        return job.window.starts
+
+    z, y, x = (0, 4, 8, 12, 16, 17), (0, 6, 12, 14), (0, 8, 11)
+    # As versions say that were published before there was such a grid.
+    assert starts("grid", "sigma", "windowed_first") == (z, y, x)
+    assert starts(grid="faces") == (z, y, x)
+    assert starts(grid="centres") == (z, (0, 2, 8, 14), (0, 3, 11))
 
 
 @pytest.mark.parametrize(("axes", "flips"), AXIS_ORDERS[::7])
