@@ -36,10 +36,14 @@ def make_private_file(path: Path) -> None:
 def restrict(path: Path) -> None:
     """Take the permissions of the group and of others from a file or folder, if there is one and it is this user's.
 
-    A folder with the setgid or the sticky bit is shared on purpose, and stays as it is.
+    A folder with the setgid or the sticky bit is shared on purpose, and stays as it is. A file in a folder with the
+    setgid bit is shared with the group, and keeps the permissions of the group.
     """
     with contextlib.suppress(FileNotFoundError):
         status = path.stat()
-        shared = status.st_mode & (stat.S_ISGID | stat.S_ISVTX)
-        if status.st_uid == os.geteuid() and status.st_mode & _OTHERS and not shared:
-            path.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS)
+        if stat.S_ISDIR(status.st_mode):
+            taken = 0 if status.st_mode & (stat.S_ISGID | stat.S_ISVTX) else _OTHERS
+        else:
+            taken = stat.S_IRWXO if path.parent.stat().st_mode & stat.S_ISGID else _OTHERS
+        if status.st_uid == os.geteuid() and status.st_mode & taken:
+            path.chmod(stat.S_IMODE(status.st_mode) & ~taken)

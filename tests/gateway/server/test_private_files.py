@@ -64,7 +64,11 @@ def test_a_folder_that_is_shared_on_purpose_stays_shared(tmp_path: Path) -> None
     state.mkdir()
     state.chmod(0o2770)
     upload(state)
+    database = state / "sixpoint.db"
+    database.chmod(0o664)
+    upload(state)
     assert state.stat().st_mode & 0o7777 == 0o2770
+    assert database.stat().st_mode & 0o777 == 0o660
 
 
 @pytest.mark.triton
