@@ -78,7 +78,9 @@ class TritonClient:
             self._regions.invalidate()
             if RESTRICTED in (error.details() or ""):
                 raise TritonUnavailable(
-                    f"Triton wants the key of its control API: set {KEY_VARIABLE}", retry_after=_RETRY_SECONDS
+                    f"Triton wants the key of its control API: run the gateway as the user who started Triton, or set "
+                    f"{KEY_VARIABLE} to the key that Triton was started with",
+                    retry_after=_RETRY_SECONDS,
                 ) from error
             raise _unreachable() from error
         ready: dict[str, list[str]] = {}

@@ -147,7 +147,7 @@ class LocalTriton:
             self.settings.check()
             self._launch(environment)
             await self._wait_until_ready()
-            store_key(self.settings.grpc_port, self.key)
+            self._store_key()
         except BaseException as error:
             await self._end()
             if isinstance(error, OSError):
@@ -158,6 +158,16 @@ class LocalTriton:
                 ) from error
             raise
         _log.info("Triton is ready at %s", self.address)
+
+    def _store_key(self) -> None:
+        try:
+            store_key(self.settings.grpc_port, self.key)
+        except OSError as error:
+            _log.warning(
+                "exporter publish cannot reach this Triton, as the key of its control API cannot be stored: %s "
+                "(XDG_RUNTIME_DIR, TMPDIR)",
+                error.strerror,
+            )
 
     async def _end(self) -> None:
         guard, self._guard = self._guard, None

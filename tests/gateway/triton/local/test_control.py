@@ -12,9 +12,9 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from exporter.publishing.triton import Triton
 from gateway.triton.client import TritonClient
-from gateway.triton.local.server import LocalTriton
+from gateway.triton.local.server import LocalTriton, LocalTritonSettings
 from sixpoint.errors import FailedPrecondition, TritonUnavailable
-from sixpoint.io.triton_key import KEY_VARIABLE, control_metadata, key_path
+from sixpoint.io.triton_key import KEY_VARIABLE, control_metadata, key_path, remove_key, store_key
 
 CONTROL = {
     "RepositoryModelLoad": service_pb2.RepositoryModelLoadRequest(model_name="ellipsoid"),
@@ -70,6 +70,39 @@ def test_only_a_triton_on_this_machine_is_sent_the_key_of_one(tmp_path: Path, mo
     assert control_metadata("127.0.0.1:8001") == (("triton-grpc-protocol-sixpoint-key", "secret"),)
     assert control_metadata("triton:8001") == control_metadata("10.0.0.1:8001") == ()
     assert control_metadata("triton:8001", key="given") == (("triton-grpc-protocol-sixpoint-key", "given"),)
+
+
+def test_the_key_is_found_whether_or_not_a_process_knows_the_runtime_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime, temporary = tmp_path / "runtime", tmp_path / "temporary"
+    runtime.mkdir()
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    # A service of the system, or after su: there is no such folder, and none is made.
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "nowhere" / "else"))
+    store_key(8001, "of the service")
+    assert [path.parent.parent for path in tmp_path.rglob("*.key")] == [temporary]
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    assert control_metadata("127.0.0.1:8001")[0][1] == "of the service"
+    store_key(8001, "stored last")
+    assert key_path(8001).is_relative_to(runtime)
+    assert control_metadata("127.0.0.1:8001")[0][1] == "stored last"
+    remove_key(8001, "of the service")
+    remove_key(8001, "stored last")
+    assert list(tmp_path.rglob("*.key")) == []
+
+
+def test_a_triton_whose_key_cannot_be_stored_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    runtime = tmp_path / "runtime"
+    runtime.mkdir()
+    (runtime / "sixpoint").write_text("not a folder")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    LocalTriton(LocalTritonSettings(model_repository=tmp_path))._store_key()
+    assert "exporter publish cannot reach this Triton" in caplog.text
+    assert str(tmp_path) not in caplog.text
 
 
 @pytest.mark.triton
