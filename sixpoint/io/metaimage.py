@@ -32,7 +32,16 @@ __all__ = ["read_metaimage"]
 # Names of one field, of which a header should have one.
 _OFFSETS = ("offset", "position", "origin")
 _MATRICES = ("transformmatrix", "rotation", "orientation")
-_END = r"(?mi)^[ \t]*ElementDataFile[ \t]*=.*$"
+_END = r"(?mi)^[ \t]*ElementDataFile[ \t]*[=:].*$"
+_SCALING = {"elementtointensityfunctionslope": 1.0, "elementtointensityfunctionoffset": 0.0}
+_BYTE_ORDERS = ("binarydatabyteordermsb", "elementbyteordermsb")
+# All fields that are read. Others may be anything: ITK writes tags of DICOM, with texts of several lines.
+_FIELDS = (
+    *("objecttype", "ndims", "dimsize", "elementspacing", "distanceunits", *_OFFSETS, *_MATRICES),
+    *("elementtype", "elementnumberofchannels", "binarydata", "compresseddata", "headersize", "elementdatafile"),
+    *(*_BYTE_ORDERS, *_SCALING),
+)
+_FIELD = re.compile(rf"(?mi)^[ \t]*({'|'.join(_FIELDS)})(?=[\s=:]|\Z)[ \t]*([=:]?)[ \t]*(.*?)[ \t]*\r?$")
 
 
 def read_metaimage(
@@ -81,8 +90,10 @@ def _fields(source: Path) -> dict[str, str]:
     """The fields of a header, by their names in lower case."""
     text = read_header(source, end=_END)
     fields: dict[str, str] = {}
-    for match in re.finditer(r"(?m)^[ \t]*(\w+)[ \t]*=[ \t]*(.*?)[ \t]*\r?$", text):
-        name, value = match[1].lower(), match[2]
+    for match in _FIELD.finditer(text):
+        name, value = match[1].lower(), match[3]
+        if not match[2]:
+            raise VolumeError(f"{source}: its header gives {match[1]} without an equals sign; put one behind the name")
         if fields.get(name, value) != value:
             raise VolumeError(f"{source}: its header gives {match[1]} twice, {fields[name]} and {value}; remove one")
         fields[name] = value
@@ -121,7 +132,7 @@ def _data(fields: dict[str, str], source: Path) -> MetaImageData:
         raise VolumeError(
             f"{source}: expected one number per voxel, got {channels}; split the image into its components"
         )
-    for name, neutral in (("elementtointensityfunctionslope", 1.0), ("elementtointensityfunctionoffset", 0.0)):
+    for name, neutral in _SCALING.items():
         if name in fields and not _is_number(fields[name], neutral):
             raise VolumeError(
                 f"{source}: its header scales the voxels by {name} {fields[name]}, expected {neutral:g}; write the "
@@ -136,7 +147,11 @@ def _data(fields: dict[str, str], source: Path) -> MetaImageData:
     skipped = fields.get("headersize", "0")
     if not re.fullmatch(r"-1|\d{1,15}", skipped):
         raise VolumeError(f"{source}: its header gives {skipped} as HeaderSize, expected a number of bytes, or -1")
-    msb = fields.get("binarydatabyteordermsb", fields.get("elementbyteordermsb", ""))
+    big_endian = {_is_true(fields[name]) for name in _BYTE_ORDERS if name in fields}
+    if len(big_endian) > 1:
+        raise VolumeError(
+            f"{source}: its header gives two byte orders (BinaryDataByteOrderMSB and ElementByteOrderMSB); remove one"
+        )
     sizes = [int(number) for number in fields["dimsize"].split()[:3]]
     compressed = _is_true(fields.get("compresseddata", ""))
     if compressed and skipped == "-1":
@@ -144,7 +159,7 @@ def _data(fields: dict[str, str], source: Path) -> MetaImageData:
     return MetaImageData(
         name=fields["elementdatafile"],
         size=(sizes[0], sizes[1], sizes[2]),
-        dtype=VOXEL_TYPES[kind].newbyteorder(">" if _is_true(msb) else "<"),
+        dtype=VOXEL_TYPES[kind].newbyteorder(">" if True in big_endian else "<"),
         binary=_is_true(fields.get("binarydata", "True")),
         compressed=compressed,
         skipped=int(skipped),

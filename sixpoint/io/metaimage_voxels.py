@@ -34,7 +34,13 @@ VOXEL_TYPES: dict[str, np.dtype[Any]] = {
 """NumPy's types by the names of MetaImage."""
 
 _HEADER_BYTES = 2**20
-_LAST_LINE = re.compile(rb"^[ \t]*ElementDataFile[ \t]*=[^\n]*(?:\n|\Z)", re.MULTILINE | re.IGNORECASE)
+# The number behind is that of the axes of each file.
+_LIST = re.compile(r"LIST(?:\s+(?P<axes>\d+)D?)?")
+_PATTERN = re.compile(
+    r"(?P<name>[^\s%]*%0?\d{0,2}[diu][^\s%]*)\s+(?P<first>\d{1,9})\s+(?P<last>\d{1,9})"
+    r"(?:\s+(?P<step>[1-9]\d{0,8})(?:\s+(?P<axes>\d+))?)?"
+)
+_LAST_LINE = re.compile(rb"^[ \t]*ElementDataFile[ \t]*[=:][^\n]*(?:\n|\Z)", re.MULTILINE | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -73,8 +79,11 @@ def read_voxels(data: MetaImageData, source: Path) -> Array:
     """
     paths = _files(data, source)
     count = math.prod(data.size)
-    if data.size[2] % len(paths) or (len(paths) > 1 and data.compressed):
-        raise VolumeError(f"{source}: its header lists {len(paths)} files of voxels for {data.size[2]} slices")
+    if len(paths) not in (1, data.size[2]) or (len(paths) > 1 and data.compressed):
+        raise VolumeError(
+            f"{source}: its header lists {len(paths)} files of voxels for {data.size[2]} slices, expected one file, or "
+            "one for each slice without compression; write the file again with the program that made it"
+        )
     for path in paths:
         if not path.is_file():
             raise VolumeError(
@@ -90,13 +99,26 @@ def _files(data: MetaImageData, source: Path) -> list[Path]:
     """The files with the voxels, in order; the header's own file for LOCAL."""
     if data.name.lower() == "local":
         return [source]
-    if data.name.startswith("LIST"):
+    listed, numbered = _LIST.fullmatch(data.name), _PATTERN.fullmatch(data.name)
+    match = listed or numbered
+    if match and match["axes"] not in (None, "2"):
+        raise VolumeError(
+            f"{source}: its header lists files of {match['axes']} axes each, expected a file of 2 axes for each slice; "
+            "write the file again with the program that made it"
+        )
+    if listed:
         with source.open("rb") as file:
             file.seek(_end_of_header(source))
             text = file.read(_HEADER_BYTES).decode("utf-8", "replace")
         names = [line.strip() for line in text.splitlines() if line.strip()]
+    elif numbered:
+        numbers = range(int(numbered["first"]), int(numbered["last"]) + 1, int(numbered["step"] or 1))
+        names = [numbered["name"] % number for number in numbers[: 2**16]]
     elif "%" in data.name:
-        names = _numbered(data.name, source)
+        raise VolumeError(
+            f"{source}: its header names the files with the voxels by {data.name}, expected a pattern such as "
+            "slice%03d.raw, the first and the last number, and the step"
+        )
     else:
         names = [data.name]
     # A damaged header may give any bytes.
@@ -104,19 +126,6 @@ def _files(data: MetaImageData, source: Path) -> list[Path]:
         raise VolumeError(f"{source} cannot be read as an image: its header does not name the file with the voxels")
     # An absolute path stays as it is.
     return [source.parent / name for name in names]
-
-
-def _numbered(text: str, source: Path) -> list[str]:
-    """The names of a pattern: ``slice%03d.raw 1 20 1`` for the slices from 1 to 20, each."""
-    try:
-        pattern, first, last, *step = text.split()
-        numbers = range(int(first), int(last) + 1, int(step[0]) if step else 1)
-        return [pattern % number for number in numbers[: 2**16]]
-    except (TypeError, ValueError) as error:
-        raise VolumeError(
-            f"{source}: its header names the files with the voxels by {text}, expected a pattern such as "
-            "slice%03d.raw, the first and the last number, and the step"
-        ) from error
 
 
 def _read_file(path: Path, data: MetaImageData, count: int, source: Path) -> Array:

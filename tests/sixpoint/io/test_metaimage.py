@@ -74,6 +74,7 @@ def test_what_itk_reads_is_read_alike(tmp_path: Path, kind: str, order: str, pac
         {"TransformMatrix": None, "Orientation": "0 1 0 0 0 1 1 0 0", "Offset": None, "Position": "1 2 3"},
         {"BinaryData": None, "BinaryDataByteOrderMSB": None},
         {"BinaryDataByteOrderMSB": None, "ElementByteOrderMSB": "False"},
+        {"BinaryDataByteOrderMSB": "False", "ElementByteOrderMSB": "false"},
         {"Comment": "ElementSpacing = 9 9 9", "AnatomicalOrientation": "RAI", "CenterOfRotation": "0 0 0"},
         {
             "NDims": "4",
@@ -87,6 +88,31 @@ def test_what_itk_reads_is_read_alike(tmp_path: Path, kind: str, order: str, pac
 def test_a_place_that_itk_reads_is_read_alike(tmp_path: Path, fields: dict[str, Any]) -> None:
     path = written(tmp_path / "x.mha", RAW, **fields)
     assert Volume.read(path).digest == Volume.from_sitk(sitk.ReadImage(str(path))).digest
+
+
+@pytest.mark.parametrize("separator", [":", " : ", "=", " =\t"])
+@pytest.mark.parametrize("name", ["Offset", "TransformMatrix", "ElementDataFile"])
+def test_separators_that_itk_knows_are_known(tmp_path: Path, name: str, separator: str) -> None:
+    path = written(tmp_path / "x.mha", RAW)
+    expected = Volume.read(path).digest
+    path.write_bytes(path.read_bytes().replace(f"{name} = ".encode(), f"{name}{separator}".encode()))
+    assert Volume.read(path).digest == expected == Volume.from_sitk(sitk.ReadImage(str(path))).digest
+
+
+@pytest.mark.parametrize("name", ["Offset", "TransformMatrix", "elementspacing"])
+@pytest.mark.parametrize("separator", [" ", "\t", "\n"])
+def test_a_field_without_a_separator_is_not_overlooked(tmp_path: Path, name: str, separator: str) -> None:
+    path = written(tmp_path / "x.mha", RAW)
+    old = next(line for line in path.read_bytes().splitlines() if line.lower().startswith(name.lower().encode()))
+    path.write_bytes(path.read_bytes().replace(old, old.replace(b" = ", separator.encode())))
+    with pytest.raises(VolumeError, match=f"(?i)its header gives {name} without an equals sign"):
+        Volume.read(path)
+
+
+def test_tags_of_dicom_with_texts_of_several_lines_do_not_matter(tmp_path: Path) -> None:
+    text = "first\nThe patient: said so\nThe patient: said more\n0008|103e = Chest"
+    path = written(tmp_path / "x.mha", RAW, Comment=text)
+    assert Volume.read(path).digest == Volume.read(written(tmp_path / "y.mha", RAW)).digest
 
 
 def test_names_in_another_case_count(tmp_path: Path) -> None:
@@ -134,6 +160,19 @@ def test_voxels_beside_the_header_are_read(tmp_path: Path, files: dict[str, byte
         (RAW, {"ElementDataFile": "s%q.raw 1 2 1"}, "names the files with the voxels by"),
         (RAW, {"ElementDataFile": "LIST"}, "missing|does not name the file"),
         (RAW, {"ElementDataFile": ""}, "does not name the file with the voxels"),
+        (RAW, {"ElementDataFile": "s%999999999d.raw 1 2 1"}, "names the files with the voxels by"),
+        (
+            RAW,
+            {"ElementDataFile": "s%d.raw 0 0 1 3"},
+            "lists files of 3 axes each, expected a file of 2",
+        ),
+        (
+            b"",
+            {"ElementDataFile": "LIST 3D\nx.raw"},
+            "lists files of 3 axes each, expected a file of 2",
+        ),
+        (b"", {"ElementDataFile": "LIST\nx.raw\nx.raw"}, "lists 2 files of voxels for 4 slices, expected one file, or"),
+        (RAW, {"ElementByteOrderMSB": "True"}, "gives two byte orders"),
         (RAW, {"HeaderSize": "-2"}, "gives -2 as HeaderSize"),
         (RAW, {"HeaderSize": "1e3"}, "gives 1e3 as HeaderSize"),
         (RAW, {"HeaderSize": "-1", "CompressedData": "True"}, "gives -1 as HeaderSize of compressed voxels"),
