@@ -60,6 +60,8 @@ _SPATIAL_KINDS = ("domain", "space", "time", "???", "none")
 _KIND = re.compile(
     r"\?\?\?|none|domain|space|time|list|point|stub|scalar|complex|quaternion|[\w-]*(vector|normal|gradient|color|matrix)"
 )
+# Those that ITK is built with: bzip2 is not.
+_ENCODINGS = ("raw", "gzip", "gz", "text", "txt", "ascii", "hex")
 _PATIENT_SPACES = ("left-posterior-superior", "right-anterior-superior", "left-anterior-superior", "lps", "ras", "las")
 
 
@@ -119,6 +121,11 @@ def check_nrrd(source: Path, *, spacing: Vector | None = None) -> NrrdHeader:
             f"{source}: expected one number per voxel, got {math.prod(components)}; split the image into its components"
         )
     voxel_count = count_voxels(dimension, size, source)
+    if (encoding := fields.get("encoding", "raw")).lower() not in _ENCODINGS:
+        raise VolumeError(
+            f"{source}: its voxels are stored as {encoding} (encoding), expected one of {', '.join(_ENCODINGS)}; write "
+            "them with gzip"
+        )
     data = _data_file(source, fields.get("datafile", ""))
     notes: tuple[str, ...] = ()
     typed: Vector | None = None

@@ -235,6 +235,14 @@ def test_a_nrrd_header_that_cannot_be_relied_on_is_refused(
         Volume.read(path)
 
 
+@pytest.mark.parametrize("encoding", ["bzip2", "zrl"])
+def test_an_encoding_that_cannot_be_read_is_named(tmp_path: Path, encoding: str) -> None:
+    path = nrrd(tmp_path / "x.nrrd")
+    path.write_bytes(path.read_bytes().replace(b"encoding: raw", f"encoding: {encoding}".encode()))
+    with pytest.raises(VolumeError, match=rf"x\.nrrd: its voxels are stored as {encoding} .*write them with gzip"):
+        Volume.read(path)
+
+
 def test_a_nrrd_image_without_a_place_says_so(tmp_path: Path) -> None:
     assert Volume.read(nrrd(tmp_path / "x.nrrd")).notes == ()
     assert "no position" in Volume.read(nrrd(tmp_path / "x.nrrd", "spacings: 1 2 3", space="")).notes[0]
