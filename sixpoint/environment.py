@@ -92,15 +92,15 @@ def misspelt_variables(names: Iterable[str]) -> list[str]:
         One sentence per variable, with the nearest name that exists, in alphabetical order.
     """
     present = frozenset(names)
-    known = CLIENT_VARIABLES | EXPORTER_VARIABLES | GATEWAY_VARIABLES
+    recognised = CLIENT_VARIABLES | EXPORTER_VARIABLES | GATEWAY_VARIABLES
     sentences = []
-    for name in sorted(present - known):
+    for name in sorted(present - recognised):
         # Settings of the gateway may be written in any case, but not the others.
         if not name.upper().startswith(_PREFIX) or name.upper() in GATEWAY_VARIABLES:
             continue
         if _KUBERNETES_MARK in present and _KUBERNETES.fullmatch(name):
             continue
-        nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.8)
+        nearest = difflib.get_close_matches(name.upper(), recognised, n=1, cutoff=0.8)
         advice = f"; did you mean {nearest[0]}?" if nearest else ""
         sentences.append(f"the environment variable {name} is no setting of sixpoint and is ignored{advice}")
     return sentences

@@ -57,11 +57,11 @@ def write_labels(
         VolumeError: The suffix is unknown, or a file cannot be written.
     """
     target = Path(path)
-    known = {number: name for number, name in names.items() if name}
+    named = {number: name for number, name in names.items() if name}
     beside = check_labels_file(target, with_names=with_names)
-    if with_names and not known:
+    if with_names and not named:
         raise InvalidArgument("no label has a name, so there are no names to write; name one, or leave the names out")
-    fields = slicer_fields(labels, known) if is_slicer_segmentation(target) else {}
+    fields = slicer_fields(labels, named) if is_slicer_segmentation(target) else {}
     write_image(labels, geometry, target, fields=fields)
     if beside:
-        write_label_names(known, beside)
+        write_label_names(named, beside)

@@ -1,4 +1,5 @@
-/* Inner loops of resampling, guidance maps, thresholding, components and comparison of masks. kernels.py describes and calls each of them.
+/* Inner loops of resampling, guidance maps, thresholding, components and comparison of masks. kernels.py describes and
+ * calls each of them, but difference_box, which ../masks/difference.py does.
  *
  * Arrays are contiguous, [z, y, x] with x fastest. Every number is computed by the same order of single-precision
  * operations on every processor (-ffp-contract=off), so that two machines give the same bytes.
