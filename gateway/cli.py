@@ -23,6 +23,7 @@ from gateway.settings import Settings
 from gateway.triton.local.server import LocalTriton
 from gateway.triton.local.shipped_models import SHIPPED_MODELS, update_models
 from sixpoint.cli.common import VerboseOption
+from sixpoint.cli.image_warnings import warnings_as_sentences
 from sixpoint.cli.version import VersionOption
 from sixpoint.environment import misspelt_variables
 from sixpoint.errors import InvalidArgument, SixpointError, Unavailable
@@ -76,7 +77,8 @@ def demo(
         sys.stderr.write(f"warning: {sentence}\n")
     check_not_inputs((output / name for name in DEMO_FILES), (image,))
     case = choose_case(image, points)
-    asyncio.run(run_demo(settings, case, output=output, verbose=verbose, console=Console(soft_wrap=True)))
+    with warnings_as_sentences():
+        asyncio.run(run_demo(settings, case, output=output, verbose=verbose, console=Console(soft_wrap=True)))
 
 
 def main() -> None:

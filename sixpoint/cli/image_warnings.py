@@ -6,12 +6,13 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from sixpoint.client import Client
 from sixpoint.model_spec import ImplausibleImageWarning
-from sixpoint.volume import Volume
+from sixpoint.volume import ImageWarning, Volume
 
-__all__ = ["image_warnings"]
+__all__ = ["image_warnings", "warnings_as_sentences"]
 
 
 @contextmanager
@@ -32,3 +33,26 @@ def image_warnings(client: Client, volume: Volume, *, model: str) -> Iterator[tu
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImplausibleImageWarning)
         yield doubts
+
+
+@contextmanager
+def warnings_as_sentences() -> Iterator[None]:
+    """Print the client's warnings about images as a command does: Python would add a line of the program's source."""
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, ImageWarning | ImplausibleImageWarning):
+                sys.stderr.write(f"warning: {message}\n")
+            else:
+                others(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        yield

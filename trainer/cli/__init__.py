@@ -7,6 +7,7 @@ import os
 import typer
 
 from sixpoint.cli import exit_code
+from sixpoint.cli.image_warnings import warnings_as_sentences
 from sixpoint.cli.json_errors import JsonErrors
 from sixpoint.cli.version import VersionOption
 from sixpoint.environment import misspelt_variables
@@ -43,7 +44,8 @@ def main() -> None:
     for sentence in misspelt_variables(os.environ):
         say(f"warning: {sentence}")
     try:
-        app()
+        with warnings_as_sentences():
+            app()
     except SixpointError as error:
         err.print(f"error: {error.message}", style="red", highlight=False, markup=False, soft_wrap=True)
         raise SystemExit(exit_code(error)) from error

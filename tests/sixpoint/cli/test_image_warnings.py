@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from sixpoint import ImplausibleImageWarning
+from sixpoint.cli.image_warnings import warnings_as_sentences
 from sixpoint.v1 import model_service_pb2 as model_pb
 from tests.sixpoint.cli.command_line import SIX_POINTS, Run
 from tests.sixpoint.client.fake_gateway import serving
@@ -51,3 +54,15 @@ def test_a_plausible_image_has_no_warnings(gateway: SessionGateway, image: Path,
     output = image.with_name("out.nii.gz")
     code, out, err = run("segment", image, "-m", "organs", "-o", output, "--json", "-s", gateway.address)
     assert (code, err, json.loads(out)["warnings"]) == (0, "", [])
+
+
+def test_other_programs_print_sentences_without_their_source(capsys: pytest.CaptureFixture[str]) -> None:
+    others = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda message, *_: others.append(str(message))
+        with warnings_as_sentences():
+            warnings.warn("no voxel is below 0", ImplausibleImageWarning, stacklevel=1)
+            warnings.warn("old", DeprecationWarning, stacklevel=1)
+    assert capsys.readouterr() == ("", "warning: no voxel is below 0\n")
+    assert others == ["old"]
