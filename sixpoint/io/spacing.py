@@ -43,7 +43,7 @@ def fill_spacing(stated: Sequence[float], typed: Vector, source: Path) -> Vector
     """The spacing of a header, with numbers from a person in place of those that mean nothing: 0, NaN, infinite.
 
     Args:
-        stated: Spacing (x, y, z) of the header, in mm. The sign of a number is ignored: no spacing is negative.
+        stated: Spacing (x, y, z) of the header, in mm. The sign of a number is ignored, as NIfTI defines it.
         typed: Spacing from the person.
         source: File that the error names.
 

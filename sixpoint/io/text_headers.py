@@ -171,16 +171,20 @@ def typed_where_lacking(text: str, name: str, unit_mm: float, typed: Vector | No
         source: File that the errors name.
 
     Raises:
-        VolumeError: The header lacks the spacing and nobody gave it, or it contradicts the given one.
+        VolumeError: The header lacks the spacing and nobody gave it, it contradicts the given one, or a number is
+            negative.
     """
     words = text.split()[:3]
     stated = [float(word) * unit_mm if NUMBER.fullmatch(word) else math.nan for word in words]
     if len(stated) == 3 and all(map(is_spacing, stated)):
         check_typed_spacing(stated, typed, source)
         return None
-    if typed is None:
+    # To ITK a negative number mirrors the axis, to other programs it does not.
+    mirrored = any(value < 0 for value in stated)
+    if typed is None or mirrored:
         what = f"gives the spacing {' '.join(words)} ({name})" if words else f"gives no spacing of the voxels ({name})"
-        raise VolumeError(f"{source}: its header {what}, expected three numbers above 0; correct it, or {SPACING_HINT}")
+        remedy = "correct it" if mirrored else f"correct it, or {SPACING_HINT}"
+        raise VolumeError(f"{source}: its header {what}, expected three numbers above 0; {remedy}")
     return fill_spacing(stated if len(stated) == 3 else (0.0, 0.0, 0.0), typed, source)
 
 

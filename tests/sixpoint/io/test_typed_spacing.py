@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -133,3 +134,14 @@ def test_a_spacing_that_is_none_is_refused(tmp_path: Path, spacing: Any) -> None
 def test_only_dicom_has_series(tmp_path: Path) -> None:
     with pytest.raises(VolumeError, match=r"x\.nrrd is no DICOM image, so it has no series; leave the series out"):
         Volume.read(WHOLE["nrrd"](tmp_path), series=1)
+
+
+def test_a_negative_spacing_outside_nifti_is_refused_whatever_is_typed(tmp_path: Path) -> None:
+    """To ITK it mirrors the axis, to others it does not: left and right would be a guess."""
+    paths = [
+        nrrd(tmp_path / "x.nrrd", "spacings: -0.8 1.1 2.5"),
+        metaimage(tmp_path / "x.mha", "ElementSpacing = -0.8 1.1 2.5"),
+    ]
+    for path, spacing in itertools.product(paths, [None, (0.8, 1.1, 2.5)]):
+        with pytest.raises(VolumeError, match=r"gives the spacing -0.8 1.1 2.5 .*, expected .* above 0; correct it$"):
+            Volume.read(path, spacing=spacing)
