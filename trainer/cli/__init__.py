@@ -13,7 +13,7 @@ from sixpoint.cli.version import VersionOption
 from sixpoint.environment import misspelt_variables
 from sixpoint.errors import SixpointError
 from trainer.cli import evaluate, pretrain, samples, train
-from trainer.cli.console import err, say
+from trainer.cli.console import describe_os_error, err, say
 
 __all__ = ["app", "main"]
 
@@ -40,12 +40,17 @@ app.command(epilog="Example: trainer samples out/samples.png --rows 4")(samples.
 
 
 def main() -> None:
-    """Run the command line. A SixpointError is printed as one line, without a traceback."""
+    """Run the command line. Errors of sixpoint and of the operating system are one line each, without a traceback."""
     for sentence in misspelt_variables(os.environ):
         say(f"warning: {sentence}")
     try:
         with warnings_as_sentences():
             app()
     except SixpointError as error:
-        err.print(f"error: {error.message}", style="red", highlight=False, markup=False, soft_wrap=True)
-        raise SystemExit(exit_code(error)) from error
+        message, code = error.message, exit_code(error)
+    except OSError as error:  # full disk, missing permission
+        message, code = describe_os_error(error), 1
+    else:
+        return
+    err.print(f"error: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
+    raise SystemExit(code)

@@ -12,17 +12,26 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from sixpoint.io.atomic_files import is_temporary
 from sixpoint.io.output_files import check_not_inputs
 from trainer.data.spec_files import read_spec
 from trainer.training.checkpoint import CHECKPOINT, SPEC
 from trainer.training.config import PretrainProgress
 from trainer.training.start import LICENCE_NOTE
 
-__all__ = ["check_run_folder", "describe_pretraining", "err", "progress_bar", "say", "say_licence"]
+__all__ = [
+    "check_run_folder",
+    "describe_os_error",
+    "describe_pretraining",
+    "err",
+    "progress_bar",
+    "say",
+    "say_licence",
+]
 
 err = Console(stderr=True)
 _LOG_INTERVAL_S = 30.0
-_RUN_FILES = (CHECKPOINT, SPEC, "last.pt", "metrics.json", "curves.png")
+_RUN_FILES = (CHECKPOINT, SPEC, "last.pt", "metrics.json", "curves.png", "split.json", "fingerprint.json")
 
 
 def check_run_folder(out: Path, *inputs: Path | None) -> None:
@@ -39,8 +48,8 @@ def check_run_folder(out: Path, *inputs: Path | None) -> None:
 
 
 def say(text: str) -> None:
-    """Print one line."""
-    err.print(text, highlight=False, soft_wrap=True)
+    """Print one line, as it is: the name of a file or case may have brackets."""
+    err.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def say_licence(checkpoint: Path) -> None:
@@ -51,6 +60,16 @@ def say_licence(checkpoint: Path) -> None:
         say(note)
 
 
+def describe_os_error(error: OSError) -> str:
+    """Describe an error of the operating system, such as a full disk, in one sentence that names the user's file."""
+    if error.strerror is None:  # NumPy's, for a file that cannot be written in whole
+        return f"a file cannot be read or written: {error}"
+    if error.filename is None:
+        return f"a file cannot be read or written: {error.strerror}"
+    path = Path(os.fsdecode(error.filename))
+    return f"{path.parent if is_temporary(path) else path} cannot be read or written: {error.strerror}"
+
+
 @contextlib.contextmanager
 def progress_bar() -> Iterator[Callable[[float, str, str], None]]:
     """Show a progress bar, or, in a log file, a line from time to time and for each new stage.
@@ -59,7 +78,7 @@ def progress_bar() -> Iterator[Callable[[float, str, str], None]]:
         Function that takes the finished part, 0 to 1, the stage, and a description of the state.
     """
     percentage = TextColumn("{task.percentage:.1f} %")
-    columns = (TextColumn("{task.description}"), BarColumn(), percentage, TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), percentage, TimeElapsedColumn())
     started, last_line, last_stage = time.monotonic(), -math.inf, ""
     # Of several processes, one per GPU, only the first writes to the terminal.
     with Progress(*columns, console=err, disable=os.environ.get("LOCAL_RANK", "0") != "0") as bar:

@@ -110,4 +110,4 @@ def run_evaluation(
         sys.stdout.write(json.dumps(report.figures, indent=1) + "\n")
         return
     Console(soft_wrap=True).print(report.text, markup=False, highlight=False)
-    say(f"wrote {', '.join(path.name for path in report.files)} to {escape(str(output))}")
+    say(f"wrote {', '.join(path.name for path in report.files)} to {output}")

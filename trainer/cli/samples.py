@@ -27,6 +27,6 @@ def samples(
     from trainer.data.contact_sheet import draw_contact_sheet
 
     check_not_inputs((out,), (spec,))
-
+    out.parent.mkdir(parents=True, exist_ok=True)
     draw_contact_sheet(read_spec(spec), np.random.default_rng(seed), seed=seed, rows=rows, columns=columns).save(out)
     say(f"wrote {out}")

@@ -22,12 +22,13 @@ from trainer.cli import app
         (["pretrain", "RUN", "--spec", "RUN/spec.yaml"], "spec.yaml"),
         (["samples", "RUN/spec.yaml", "--spec", "RUN/spec.yaml"], "spec.yaml"),
         (["evaluate", "DATA", "--output", "DATA"], "evaluation.json"),
+        (["train", "DATA", "--data", "DATA", "--task", "segmentation"], "split.json"),
     ],
 )
 def test_an_output_that_is_an_input_is_refused(arguments: list[str], overwritten: str, tmp_path: Path) -> None:
     for name in ("RUN", "DATA"):
         (tmp_path / name).mkdir()
-    for name in ("RUN/checkpoint.pt", "RUN/spec.yaml", "DATA/evaluation.json"):
+    for name in ("RUN/checkpoint.pt", "RUN/spec.yaml", "DATA/evaluation.json", "DATA/split.json"):
         (tmp_path / name).write_text("precious")
     given = [text.replace("RUN", f"{tmp_path}/RUN").replace("DATA", f"{tmp_path}/DATA") for text in arguments]
     result = CliRunner().invoke(app, given)
