@@ -47,8 +47,10 @@ def pretrain(
 ) -> None:
     """Train the annotation network on synthetic scenes; write checkpoint.pt and spec.yaml."""
     started = time.monotonic()
-    weights = resolve_start(init) if init else None
+    weights = None if init is None else resolve_start(init)
     check_run_folder(out, spec, weights, data)
+    if weights:
+        say(f"starting from {weights}")
     dataset = read_dataset(data) if data else None
     config = PretrainConfig(
         spec=read_spec(spec),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import time
 from functools import partial
 from pathlib import Path
@@ -89,8 +90,10 @@ def train(
     used, and a GPU if there is one.
     """
     started = time.monotonic()
-    weights = resolve_start(init) if init else None
+    weights = None if init is None else resolve_start(init)
     check_run_folder(out, data, spec, weights, held_out)
+    if weights:
+        say(f"starting from {weights}")
     start = find_start(weights) if weights else None
     annotation = task is Task.ANNOTATION
     config = TrainConfig(
@@ -116,7 +119,7 @@ def train(
     )
     run = partial(_finetune, workers=workers) if annotation else _train_segmentation
     checkpoint = run(config, started=started)
-    say(f"wrote {checkpoint}; next: exporter export {checkpoint}")
+    say(f"wrote {checkpoint}; next: exporter export {shlex.quote(str(checkpoint))}")
     say_licence(checkpoint)
 
 

@@ -20,7 +20,7 @@ from trainer.training.checkpoint import CHECKPOINT, SPEC, publish, read_weights
 from trainer.training.config import PretrainConfig
 from trainer.training.start import describe_origin, find_start
 
-LINES = "wrote RUN/checkpoint.pt; next: exporter export RUN/checkpoint.pt"
+LINES = "wrote RUN/checkpoint.pt; next: exporter export 'RUN/checkpoint.pt'"
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +40,10 @@ def test_a_served_model_is_improved_and_its_licence_goes_along(
     repository: Path, make_decathlon: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SIXPOINT_TRITON_MODEL_REPOSITORY", str(repository))
-    data, out = make_decathlon(cases=2), tmp_path / "run"
+    data, out = make_decathlon(cases=2), tmp_path / "my run"
     done = run("train", out, "--data", data, "--task", "annotation", "--init", "mine", "--rate", "0")
     assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[0] == f"starting from {repository / 'mine' / '3' / 'model.onnx'}"
     assert "step 1 validating" in done.output
     assert done.output.splitlines()[-2:] == [
         LINES.replace("RUN", str(out)),
@@ -101,9 +102,13 @@ def test_pre_training_takes_the_licence_of_its_weights_and_images(
 @pytest.mark.parametrize("command", ["train", "pretrain"])
 def test_nothing_to_start_from_is_one_sentence(command: str, make_pairs: Maker, tmp_path: Path) -> None:
     data = ("--data", make_pairs(cases=2), "--task", "annotation") if command == "train" else ()
-    refused = run(command, tmp_path / "run", *data, "--init", "typo")
-    assert isinstance(refused.exception, InvalidArgument)
-    assert "there is nothing to start from at typo" in refused.exception.message
+    for init, expected in (
+        ("typo", "there is nothing to start from at typo"),
+        ("", "the weights to start from are an empty text: expected a checkpoint"),
+    ):
+        refused = run(command, tmp_path / "run", *data, "--init", init)
+        assert isinstance(refused.exception, InvalidArgument)
+        assert expected in refused.exception.message
 
 
 def test_a_segmentation_model_goes_on_with_its_own_network(make_pairs: Maker, tmp_path: Path) -> None:

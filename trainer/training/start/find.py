@@ -70,14 +70,24 @@ def resolve_start(text: str) -> Path:
     such model, the models that sixpoint ships, in ``model_repository`` in the current folder.
 
     Raises:
-        InvalidArgument: There is neither a file or folder nor a model of this name, or the folder holds no weights that
-            can be trained.
+        InvalidArgument: There is neither a file or folder nor a model of this name, the folder holds no weights that
+            can be trained, or the model repository is an object store.
     """
+    if not text:  # as of an unset variable of a shell; Path takes it for the current folder
+        raise InvalidArgument(f"the weights to start from are an empty text: expected {_EXPECTED}")
     path = Path(text)
     if path.exists():
         return _file_in(path)
-    served = Path(repository_from_environment())
-    for repository in (served, _SHIPPED) if len(path.parts) == 1 else ():
+    address = repository_from_environment()
+    is_name = len(path.parts) == 1
+    # The model of this name that sixpoint ships may be another one.
+    if is_name and "://" in address:
+        raise InvalidArgument(
+            f"there is nothing to start from at {text}, and models in {address} cannot be started from by name: copy "
+            "the model's folder here, and give its path"
+        )
+    served = Path(address)
+    for repository in (served, _SHIPPED) if is_name else ():
         if (repository / text).is_dir():
             return _file_in(repository / text)
     raise InvalidArgument(

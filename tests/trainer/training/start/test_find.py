@@ -36,7 +36,9 @@ def test_the_newest_version_of_a_model_or_the_one_that_is_named(model: Path) -> 
         assert find_start(named).name == "mine, version 2"
 
 
-def test_a_name_is_looked_up_in_the_model_repository(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_is_looked_up_in_the_model_repository(
+    model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.delenv("SIXPOINT_TRITON_MODEL_REPOSITORY", raising=False)
     assert find_start(resolve_start("annotation")).name.startswith("annotation, version ")
@@ -46,6 +48,15 @@ def test_a_name_is_looked_up_in_the_model_repository(model: Path, monkeypatch: p
     assert resolve_start("mine") == model / "10" / "model.onnx"
     # Not among those that are served: one that sixpoint ships.
     assert resolve_start("segmentation_hippocampus").is_file()
+    # The served model of this name goes first.
+    shutil.copytree(model / "2", tmp_path / "served" / "annotation" / "2")
+    monkeypatch.setenv("SIXPOINT_TRITON_MODEL_REPOSITORY", str(tmp_path / "served"))
+    assert resolve_start("annotation") == tmp_path / "served" / "annotation" / "2" / "model.onnx"
+    # What an object store serves is not the model that sixpoint ships.
+    monkeypatch.setenv("SIXPOINT_TRITON_MODEL_REPOSITORY", "s3://bucket/models")
+    with pytest.raises(InvalidArgument, match=r"models in s3://bucket/models cannot be started from by name"):
+        resolve_start("annotation")
+    assert resolve_start("model_repository/annotation").is_file()
 
 
 def test_a_model_that_another_tool_laid_out_is_described_by_its_config(model: Path, tmp_path: Path) -> None:
