@@ -69,10 +69,11 @@ def read_dataset_json(folder: Path) -> Dataset:
     if not isinstance(data, Mapping):
         raise DatasetError(f"{path} holds a {type(data).__name__}, expected a mapping")
     labels = _labels(data, path)
+    modality = _channel_modality(data, path) if "channel_names" in data else _modality(data, path)
     if "training" in data or "channel_names" not in data:
-        pairs, modality = _listed_pairs(data, folder, path), _modality(data, path)
+        pairs = _listed_pairs(data, folder, path)
     else:
-        pairs, modality = _nnunet_pairs(data, folder, path), _channel_modality(data, path)
+        pairs = _nnunet_pairs(data, folder, path)
     return Dataset(
         name=str(data.get("name") or folder.resolve().name),
         cases=tuple(Case(_case_name(image, label), image, label) for image, label in sorted(pairs)),
@@ -90,14 +91,11 @@ def _labels(data: Mapping[str, Any], path: Path) -> dict[int, str]:
         raise DatasetError(f'{path}: "labels" is {_kind(stated)}, {expected}')
     labels: dict[int, str] = {}
     for key, value in stated.items():
-        number, name = (key, value) if str(key).isdigit() else (value, key)
-        if isinstance(number, bool) or not str(number).isdigit():
+        # nnU-Net v2 has numbers as values, and names that may be digits, too: {"2": 1} is label 1.
+        number, name = (value, key) if isinstance(value, int) or not key.isdecimal() else (key, value)
+        if isinstance(number, bool) or not str(number).isdecimal():
             raise DatasetError(f'{path}: "labels" has {key!r}: {value!r}, {expected}')
-        if str(name).lower() == _IGNORED:
-            raise DatasetError(
-                f'{path}: "labels" has {number} for voxels to ignore, which is not supported: give these voxels a '
-                "label or 0 in the label files, and take it off"
-            )
+        _refuse_ignored(number, name, f'{path}: "labels"')
         if int(number) in labels:
             raise DatasetError(f'{path}: "labels" names the number {number} twice')
         labels[int(number)] = str(name)
@@ -105,6 +103,15 @@ def _labels(data: Mapping[str, Any], path: Path) -> dict[int, str]:
     if not labels:
         raise DatasetError(f"{path} names no label: expected at least one besides the background")
     return labels
+
+
+def _refuse_ignored(number: object, name: object, where: str) -> None:
+    """Refuse the label of the voxels that nnU-Net leaves out: it would be learned as a structure."""
+    if str(name).lower() == _IGNORED:
+        raise DatasetError(
+            f"{where} has {number} for voxels to ignore, which is not supported: give these voxels a label or 0 in the "
+            "label files, and take it off"
+        )
 
 
 def _listed_pairs(data: Mapping[str, Any], folder: Path, path: Path) -> list[tuple[Path, Path]]:
@@ -148,13 +155,24 @@ def _nnunet_pairs(data: Mapping[str, Any], folder: Path, path: Path) -> list[tup
     ending = data.get("file_ending")
     if not isinstance(ending, str) or not ending.startswith("."):
         raise DatasetError(f'{path}: "file_ending" is {_kind(ending)}, expected a suffix such as ".nii.gz"')
-    images = folder / "imagesTr"
-    if not images.is_dir():
-        raise DatasetError(f"{path} has the layout of nnU-Net v2, and {images} does not exist")
+    if "dataset" in data:
+        raise DatasetError(
+            f'{path}: "dataset" lists files that lie elsewhere, which is not supported: put them into imagesTr and '
+            "labelsTr, and take it off"
+        )
+    images, labels = folder / "imagesTr", folder / "labelsTr"
+    for part in (images, labels):
+        if not part.is_dir():
+            raise DatasetError(f"{path} has the layout of nnU-Net v2, and {part} does not exist")
     pairs = []
-    for image in sorted(images.glob(f"*{_FIRST}{ending}")):
-        _require_one_channel(image)
-        pairs.append((image, folder / "labelsTr" / f"{image.name.removesuffix(_FIRST + ending)}{ending}"))
+    for name in _visible_names(images):
+        if name.endswith(_FIRST + ending):
+            _require_one_channel(images / name)
+            pairs.append((images / name, labels / f"{name.removesuffix(_FIRST + ending)}{ending}"))
+    labelled = {label.name for _, label in pairs}
+    if unpaired := sorted(name for name in _visible_names(labels) - labelled if name.endswith(ending)):
+        image = f"{unpaired[0].removesuffix(ending)}{_FIRST}{ending}"
+        raise DatasetError(f"{labels / unpaired[0]} has no image: expected {images / image}")
     return pairs
 
 
@@ -170,7 +188,7 @@ def _channel_modality(data: Mapping[str, Any], path: Path) -> str:
 
 
 def _require_one_channel(image: Path) -> None:
-    second = image.with_name(image.name.replace(_FIRST, _SECOND))
+    second = image.with_name(f"{_stem(image).removesuffix(_FIRST)}{_SECOND}{_suffix(image)}")
     if second.is_file():
         raise DatasetError(f"{second} is a second channel, and only images of one channel are supported")
 
@@ -184,9 +202,14 @@ def read_folder_pair(folder: Path) -> Dataset:
     images, labels = folder / "images", folder / "labels"
     if not images.is_dir() or not labels.is_dir():
         raise DatasetError(f"{folder} is not a dataset: expected dataset.json, or the folders images and labels")
-    names = {kind: {path.name for path in kind.iterdir() if not path.name.startswith(".")} for kind in (images, labels)}
-    # nnU-Net adds the number of the channel to the name of an image.
-    of_label = {name if name in names[labels] else _without_channel(name): name for name in names[images]}
+    names = {kind: _visible_names(kind) for kind in (images, labels)}
+    of_label: dict[str, str] = {}
+    for name in sorted(names[images]):
+        # nnU-Net adds the number of the channel to the name of an image.
+        label = name if name in names[labels] else _without_channel(name)
+        if label in of_label:
+            raise DatasetError(f"{images / of_label[label]} and {images / name} are images of the same labels")
+        of_label[label] = name
     if unpaired := sorted(of_label.keys() - names[labels]):
         raise DatasetError(f"{images / of_label[unpaired[0]]} has no file of the same name in {labels.name}")
     if unpaired := sorted(names[labels] - of_label.keys()):
@@ -198,6 +221,8 @@ def read_folder_pair(folder: Path) -> Dataset:
         except (ValueError, AttributeError) as error:
             raise DatasetError(f'{folder / "labels.json"} does not name labels: expected {{"1": "name"}}') from error
         label_names.pop(0, None)
+        for number, name in label_names.items():
+            _refuse_ignored(number, name, str(folder / "labels.json"))
     return Dataset(
         name=folder.resolve().name,
         cases=tuple(
@@ -205,6 +230,11 @@ def read_folder_pair(folder: Path) -> Dataset:
         ),
         labels=dict(sorted(label_names.items())),
     )
+
+
+def _visible_names(folder: Path) -> set[str]:
+    """List a folder without hidden files: macOS puts one beside every file, named as that file after ``._``."""
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
 
 
 def _stem(path: Path) -> str:

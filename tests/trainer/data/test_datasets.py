@@ -129,8 +129,10 @@ def no_labels(root: Path) -> None:
         (write("labels.json", "[1]"), "does not name labels: expected"),
         (write("labels.json", '{"one": "a"}'), "does not name labels: expected"),
         (write("labels.json", "{"), "is not JSON"),
+        (write("labels.json", '{"1": "a", "2": "ignore"}'), r"labels\.json has 2 for voxels to ignore"),
+        (write("images/ball_0_0000.nii.gz", ""), r"ball_0\.nii\.gz and .*ball_0_0000\.nii\.gz are images of the same"),
     ],
-    ids=["no label", "no image", "list", "words", "syntax"],
+    ids=["no label", "no image", "list", "words", "syntax", "ignore", "two images"],
 )
 def test_a_damaged_pair_of_folders(damage: Callable[[Path], None], expected: str, make_pairs: Maker) -> None:
     root = make_pairs(cases=2)
@@ -214,6 +216,58 @@ def test_names_with_a_channel_are_read_in_every_layout(make_decathlon: Maker, ma
     (decathlon / "imagesTr" / "ball_0_0001.nii.gz").write_bytes(b"")
     with pytest.raises(DatasetError, match=r"ball_0_0001\.nii\.gz is a second channel"):
         read_dataset(decathlon)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        ({"background": 0, "2": 1, "1": 2}, {1: "2", 2: "1"}),
+        ({"0": "background", "1": "2", "2": "1"}, {1: "2", 2: "1"}),
+        ({"background": "0", "shell": "1", "core": "2"}, {1: "shell", 2: "core"}),
+    ],
+    ids=["nnU-Net v2", "Decathlon", "numbers as texts"],
+)
+def test_names_of_digits_are_no_numbers(
+    labels: dict[str, object], names: dict[int, str], make_decathlon: Maker
+) -> None:
+    root = make_decathlon(cases=1)
+    stated(labels=labels)(root)
+    assert read_dataset(root).labels == names
+
+
+def test_no_case_of_nnunet_is_left_out_or_made_up(make_decathlon: Maker) -> None:
+    root = make_decathlon(cases=2)
+    as_nnunet(root, channels={"0": "CT"})
+    for part in ("imagesTr/._ball_0_0000.nii.gz", "labelsTr/._ball_0.nii.gz"):
+        (root / part).write_bytes(b"of macOS")
+    assert [case.name for case in read_dataset(root).cases] == ["ball_0", "ball_1"]
+    image = root / "imagesTr" / "ball_1_0000.nii.gz"
+    image.rename(root / "imagesTr" / "ball_1.nii.gz")
+    with pytest.raises(DatasetError, match=r"labelsTr/ball_1\.nii\.gz has no image: expected .*/ball_1_0000\.nii\.gz"):
+        read_dataset(root)
+    stated(dataset={"ball_0": {"images": ["elsewhere/ball_0.nii.gz"], "label": "elsewhere/label.nii.gz"}})(root)
+    with pytest.raises(DatasetError, match='"dataset" lists files that lie elsewhere'):
+        read_dataset(root)
+
+
+def test_channel_names_beside_a_list_of_pairs_give_the_modality(make_decathlon: Maker) -> None:
+    root = make_decathlon(cases=1)
+    stated(channel_names={"0": "CT"})(root)
+    assert read_dataset(root).modality == "CT"
+    stated(channel_names={"0": "T2", "1": "ADC"})(root)
+    with pytest.raises(DatasetError, match='"channel_names" has 2 channels'):
+        read_dataset(root)
+
+
+def test_a_second_channel_is_found_beside_an_image_whose_case_ends_with_zeros(make_decathlon: Maker) -> None:
+    root = make_decathlon(cases=1)
+    as_nnunet(root, channels={"0": "CT"})
+    (root / "imagesTr" / "ball_0_0000.nii.gz").rename(root / "imagesTr" / "ball_0000_0000.nii.gz")
+    (root / "labelsTr" / "ball_0.nii.gz").rename(root / "labelsTr" / "ball_0000.nii.gz")
+    assert [case.name for case in read_dataset(root).cases] == ["ball_0000"]
+    (root / "imagesTr" / "ball_0000_0001.nii.gz").write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"ball_0000_0001\.nii\.gz is a second channel"):
+        read_dataset(root)
 
 
 def test_a_byte_order_mark_is_read_over(make_decathlon: Maker) -> None:
