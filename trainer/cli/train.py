@@ -177,6 +177,9 @@ def _train_segmentation(config: TrainConfig, *, started: float) -> Path:
     from trainer.training.train import train
 
     def report(progress: TrainProgress) -> None:
+        if progress.note:  # a line of its own: the bar would show it for a moment only
+            say(progress.note)
+            return
         line = progress.stage
         if progress.stage == "training":
             line = f"step {progress.step} loss {progress.loss:.3f}"

@@ -85,7 +85,7 @@ def prepare_experiment(
     Raises:
         DatasetError: The dataset is unusable.
         ModelSpecError: The template is not a valid segmentation spec.
-        FailedPrecondition: The folder's run used other cases.
+        FailedPrecondition: The folder's run used other cases or names of labels.
     """
     dataset = read_dataset(data)
     parts = split_cases(dataset, seed=seed, held_out_fraction=held_out_fraction, held_out=held_out)
@@ -94,6 +94,8 @@ def prepare_experiment(
         fingerprint = Fingerprint.read(path)
         if fingerprint.cases != tuple(case.name for case in dataset.cases):
             raise FailedPrecondition(f"{out} holds a run on other cases: choose another folder")
+        if dataset.labels and dataset.labels != fingerprint.labels:
+            raise FailedPrecondition(f"{out} holds a run with other names of the labels: choose another folder")
     else:
         fingerprint = compute_fingerprint(dataset, workers=workers, report=report)
         fingerprint.write(path)

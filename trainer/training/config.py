@@ -241,12 +241,12 @@ class TrainProgress:
     """State of a segmentation training run.
 
     Attributes:
-        stage: What the run is doing: ``reading``, ``preparing``, ``training`` or ``validating``; or a sentence about a
-            case that is prepared again.
+        stage: What the run is doing: ``reading``, ``preparing``, ``training`` or ``validating``.
         fraction: Finished part of that stage, 0 to 1.
         step: Number of steps taken.
         loss: Running mean of the loss.
         dice: Figures of the last validation: ``dice``, the mean over the labels, and ``dice_...`` of each label.
+        note: What the user should know, such as that a case is prepared again; empty: nothing.
     """
 
     stage: str
@@ -254,3 +254,4 @@ class TrainProgress:
     step: int = 0
     loss: float = math.nan
     dice: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""

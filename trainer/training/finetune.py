@@ -27,10 +27,6 @@ def finetune(
 
     Args:
         config: Configuration of the run.
-        report: Callback after every step.
-
-    Args:
-        config: Configuration of the run.
         report: Callback after every step, and before every validation.
         started: Time of :func:`time.monotonic` that the budget counts from; None: now.
 

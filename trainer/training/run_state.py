@@ -64,6 +64,10 @@ class RunState:
         spent = (self.elapsed_s + self.reserve_s) / (60.0 * config.minutes)
         return min(1.0, max(spent, self.step / config.steps))
 
+    def is_validated(self) -> bool:
+        """Whether the weights of the last step have been validated."""
+        return bool(self.history) and self.history[-1]["step"] == self.step
+
     def dice(self) -> dict[str, float]:
         """Return the Dice figures of the last validation; empty before the first."""
         return {name: value for name, value in (self.history or [{}])[-1].items() if name.startswith("dice")}

@@ -81,7 +81,7 @@ def train(config: TrainConfig, *, report: Report = lambda _: None, started: floa
     run = _Run(config, experiment, fabric, report, started)
     if fabric.is_global_zero:
         write_split(experiment.split, out=config.out)
-    if run.state.budget_spent(config) < 1.0:
+    if run.state.budget_spent(config) < 1.0 or not run.state.is_validated():
         folder = cases_folder(config.out, experiment.spec)
         with fabric.rank_zero_first():
             cases = prepare_cases(
@@ -91,7 +91,9 @@ def train(config: TrainConfig, *, report: Report = lambda _: None, started: floa
                 folder=folder,
                 workers=os.cpu_count() or 1,
                 report=lambda fraction: report(TrainProgress("preparing", fraction)),
-                changed=lambda name: report(TrainProgress(f"preparing {name} again, whose files changed", 0.0)),
+                changed=lambda name: report(
+                    TrainProgress("preparing", 0.0, note=f"preparing {name} again: its files changed")
+                ),
             )
         run.fit(cases)
         fabric.barrier()
@@ -114,7 +116,7 @@ class _Run:
         torch.manual_seed(config.seed)
         network = _channels_last(build_network(self.spec))
         self.start = find_start(config.init) if config.init else None
-        self.origin: dict[str, Any] | None = None
+        self.origin: dict[str, Any] = {}
         self.fresh = self._load(network, self.start) if self.start else ()
         optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=1e-4)
         self.model, self.stepper = fabric.setup(network, optimiser)
@@ -144,6 +146,11 @@ class _Run:
         )
         stream = iterate_patches(patches, first=state.step, last=config.steps, workers=config.workers)
         writer = SummaryWriter(config.out / "tensorboard", purge_step=state.step) if first else None
+        if first:
+            # Before the first step: all files of the dataset are read, which takes minutes of the budget.
+            self.origin = describe_origin(
+                self.spec, start=self.start, dataset=self.experiment.dataset, licence=config.licence
+            )
         saved = time.monotonic()
         self._tick()
         if math.isfinite(config.minutes):
@@ -165,6 +172,10 @@ class _Run:
                 state.save(config.out)
                 saved = time.monotonic()
             self.report(TrainProgress("training", state.budget_spent(config), state.step, state.loss, state.dice()))
+        if not state.is_validated():  # resumed with its budget spent
+            self._validate_and_publish(held_out)
+            if first:
+                state.save(config.out)
         if writer:
             writer.close()
 
@@ -241,9 +252,7 @@ class _Run:
         return {"dice": sum(means.values()) / len(means) if means else 0.0, **means}
 
     def _published_spec(self) -> SegmentationSpec:
-        config, dataset, split = self.config, self.experiment.dataset, self.experiment.split
-        if self.origin is None:
-            self.origin = describe_origin(self.spec, start=self.start, dataset=dataset, licence=config.licence)
+        config, split = self.config, self.experiment.split
         provenance = {
             **self.origin["provenance"],
             "training_cases": str(len(split.training)),

@@ -56,6 +56,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(PretrainRun, "_step", clock.taking(PretrainRun._step, lambda *_: 1.0))
     seconds = clock.taking(validate, lambda _, samples: 30.0 * len(samples.exact) / 8)
     monkeypatch.setattr(pretrain_run, "validate", seconds)
+    # The SHA-256 of the dataset.
+    digests = clock.taking(segmentation.describe_origin, lambda *_: 10.0)
+    monkeypatch.setattr(segmentation, "describe_origin", digests)
     run = segmentation._Run
     monkeypatch.setattr(run, "_step", clock.taking(run._step, lambda *_: 1.0))
     monkeypatch.setattr(run, "_validate", clock.taking(run._validate, lambda _, cases: 15.0 * len(cases)))

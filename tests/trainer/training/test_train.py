@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,18 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+class Stopped(Exception):
+    """A run is interrupted."""
+
+
+def stop_after(step: int) -> Callable[[TrainProgress], None]:
+    def stop(now: TrainProgress) -> None:
+        if now.step == step:
+            raise Stopped
+
+    return stop
+
+
 def weights(out: Path) -> dict[str, torch.Tensor]:
     state: dict[str, torch.Tensor] = torch.load(out / "last.pt", weights_only=True)["average"]
     return state
@@ -124,21 +137,36 @@ def test_the_mean_is_over_all_labels_whatever_they_are_called(make_pairs: Maker,
 
 
 def test_a_run_in_two_parts_ends_as_in_one(whole: Path, data: Path, tmp_path: Path) -> None:
-    class Stopped(Exception):
-        pass
-
-    def stop(now: TrainProgress) -> None:
-        if now.step == 3:
-            raise Stopped
-
     with pytest.raises(Stopped):
-        train(plan(data, tmp_path, save_interval_s=0.0), report=stop)
+        train(plan(data, tmp_path, save_interval_s=0.0), report=stop_after(3))
     seen: list[TrainProgress] = []
     train(plan(data, tmp_path), report=seen.append)
     assert [now.step for now in seen if now.stage == "training"] == [4]
     assert all(torch.equal(value, weights(tmp_path)[name]) for name, value in weights(whole).items())
     assert read_spec(tmp_path / SPEC).metrics == read_spec(whole / SPEC).metrics
     assert json.loads((tmp_path / "metrics.json").read_text())[-1]["step"] == 4
+
+
+def test_a_run_that_resumes_with_its_budget_spent_still_validates_what_it_learned(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        train(plan(data, tmp_path, validation_interval=100, save_interval_s=0.0), report=stop_after(3))
+    assert not (tmp_path / CHECKPOINT).exists()
+    assert train(plan(data, tmp_path, steps=3)).is_file()
+    assert [entry["step"] for entry in json.loads((tmp_path / "metrics.json").read_text())] == [3]
+    assert read_spec(tmp_path / SPEC).provenance["steps"] == "3"
+    seen: list[TrainProgress] = []
+    train(plan(data, tmp_path, steps=3), report=seen.append)
+    assert seen == []
+
+
+def test_a_case_that_changed_before_a_run_is_resumed_is_named(make_pairs: Maker, tmp_path: Path) -> None:
+    root = make_pairs(cases=2)
+    with pytest.raises(Stopped):
+        train(plan(root, tmp_path, save_interval_s=0.0), report=stop_after(1))
+    shutil.copy(root / "labels" / "ball_0.nii.gz", root / "labels" / "ball_1.nii.gz")
+    seen: list[TrainProgress] = []
+    train(plan(root, tmp_path), report=seen.append)
+    assert [now.note for now in seen if now.note] == ["preparing ball_1 again: its files changed"]
 
 
 def test_a_finished_run_is_left_alone(whole: Path, data: Path, tmp_path: Path) -> None:
@@ -189,6 +217,13 @@ def test_the_folder_of_another_run_is_refused(whole: Path, data: Path, make_pair
         assert (whole / "split.json").read_bytes() == before
     with pytest.raises(FailedPrecondition, match="holds a run on other cases"):
         train(plan(make_pairs(cases=3), whole))
+    names = (data / "labels.json").read_text()
+    try:
+        (data / "labels.json").write_text('{"1": "core", "2": "shell"}')
+        with pytest.raises(FailedPrecondition, match="holds a run with other names of the labels"):
+            train(plan(data, whole))
+    finally:
+        (data / "labels.json").write_text(names)
     train(replace(plan(data, whole)))  # it is as it was
 
 
