@@ -13,6 +13,18 @@ __all__ = ["LICENCE_NOTE", "combine_licences", "describe_origin"]
 
 LICENCE_NOTE = "licence_note"
 """Name in the provenance of why the licence is unknown, and how to state it."""
+_EARLIER = "earlier_datasets"
+_OF_ONE_RUN = {
+    LICENCE_NOTE,
+    "started_from",
+    "started_from_sha256",
+    "started_at_random",
+    "weights_licence",
+    "dataset",
+    "dataset_sha256",
+    "data_licence",
+}
+"""Facts that do not hold for a network which is trained on from its weights, or anew from its spec."""
 _UNKNOWN = "unknown"
 _UNSTATED = {"", "unknown", "none", "n/a", "na", "tbd", "?"}
 _COMBINED = re.compile(r"weights: (?P<weights>.*); data: (?P<data>.*)")
@@ -35,9 +47,10 @@ def describe_origin(
     Returns:
         Values for the fields ``licence`` and ``provenance``.
     """
-    provenance = {**spec.provenance, **_provenance_of(start)}
-    for stale in (LICENCE_NOTE, "weights_licence", "dataset", "data_licence", "dataset_sha256"):
-        provenance.pop(stale, None)
+    inherited = {name: value for name, value in spec.provenance.items() if name != _EARLIER}
+    provenance = {
+        name: value for name, value in {**inherited, **_provenance_of(start)}.items() if name not in _OF_ONE_RUN
+    }
     weights = data = None
     notes = []
     if start is not None:
@@ -103,7 +116,7 @@ def _provenance_of(start: StartFile | None) -> dict[str, str]:
     provenance = dict(start.spec.provenance)
     if dataset := provenance.pop("dataset", ""):
         named = f"{dataset} ({provenance.get('data_licence', _UNKNOWN)})"
-        provenance["earlier_datasets"] = "; ".join(filter(None, [provenance.get("earlier_datasets"), named]))
+        provenance[_EARLIER] = "; ".join(filter(None, [provenance.get(_EARLIER), named]))
     return provenance
 
 

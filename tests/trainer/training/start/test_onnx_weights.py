@@ -96,11 +96,13 @@ def test_a_file_of_another_network_is_refused_by_the_names_of_its_tensors(versio
         find_start(version).read(other)
 
 
-def test_weights_that_do_not_give_the_stored_outputs_are_refused(version: Path) -> None:
+@pytest.mark.parametrize("factor", [-1.0, np.nan], ids=["negated", "NaN"])
+def test_weights_that_do_not_give_the_stored_outputs_are_refused(factor: float, version: Path) -> None:
     spec = small_spec()
     model = onnx.load(version / "model.onnx")
     tensor = max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data))
-    tensor.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(tensor), tensor.name))
+    changed = onnx.numpy_helper.to_array(tensor) * np.float32(factor)
+    tensor.CopyFrom(onnx.numpy_helper.from_array(changed, tensor.name))
     onnx.save(model, version / "model.onnx")
     with pytest.raises(InvalidArgument, match=r"is not the file that was published: its SHA-256 differs"):
         find_start(version)

@@ -62,6 +62,20 @@ def test_both_origins_are_recorded(dataset: Dataset) -> None:
     }
 
 
+def test_a_network_trained_anew_did_not_start_from_what_its_spec_names(dataset: Dataset) -> None:
+    facts = {
+        "started_from": "hips",
+        "started_from_sha256": "1",
+        "earlier_datasets": "a (MIT)",
+        "started_at_random": "x",
+    }
+    spec = SPEC.model_copy(update={"provenance": {**facts, "author": "me"}})
+    assert describe_origin(spec, start=None, dataset=dataset)["provenance"].keys() == {
+        *("author", "dataset", "dataset_sha256", "data_licence"),
+    }
+    assert "started_at_random" not in describe_origin(spec, start=start_of(spec), dataset=dataset)["provenance"]
+
+
 def test_what_is_not_stated_is_unknown_and_says_how_to_state_it(dataset: Dataset) -> None:
     silent = replace(dataset, licence="")
     origin = describe_origin(SPEC, start=start_of(SPEC), dataset=silent)
