@@ -20,6 +20,7 @@ from trainer.training.config import FinetuneConfig, PretrainConfig, TrainConfig
 from trainer.training.finetune import finetune
 from trainer.training.pretrain import pretrain
 from trainer.training.pretrain_run import PretrainRun
+from trainer.training.start import describe_origin
 from trainer.training.train import train
 from trainer.training.validation import validate
 
@@ -57,7 +58,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     seconds = clock.taking(validate, lambda _, samples: 30.0 * len(samples.exact) / 8)
     monkeypatch.setattr(pretrain_run, "validate", seconds)
     # The SHA-256 of the dataset.
-    digests = clock.taking(segmentation.describe_origin, lambda *_: 10.0)
+    digests = clock.taking(describe_origin, lambda *_: 10.0)
     monkeypatch.setattr(segmentation, "describe_origin", digests)
     run = segmentation._Run
     monkeypatch.setattr(run, "_step", clock.taking(run._step, lambda *_: 1.0))
