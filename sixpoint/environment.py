@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ __all__ = [
     "default_repository",
     "misspelt_variables",
     "repository_from_environment",
+    "repository_option",
 ]
 
 _PREFIX = "SIXPOINT_"
@@ -115,3 +117,14 @@ def repository_from_environment() -> str:
     """Return the address of the model repository that ``gateway serve --local-triton`` serves with this environment."""
     state = Path(os.environ.get(_STATE_VARIABLE) or _STATE_FOLDER)
     return os.environ.get(REPOSITORY_VARIABLE) or str(default_repository(state))
+
+
+def repository_option(address: str) -> str:
+    """Return `` --repository ADDRESS`` for a command that is printed; empty if the exporter finds it without.
+
+    Args:
+        address: Path or URL of the model repository.
+    """
+    default = repository_from_environment()
+    same = address == default or ("://" not in address and Path(address).absolute() == Path(default).absolute())
+    return "" if same else f" --repository {shlex.quote(address)}"

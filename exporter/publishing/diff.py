@@ -14,6 +14,7 @@ from exporter.parity.inputs import parity_inputs
 from exporter.parity.report import Agreement
 from exporter.repository.protocol import ModelRepository
 from exporter.repository.view import fetch_model, read_record, require_config, require_version
+from sixpoint.environment import repository_option
 from sixpoint.errors import FailedPrecondition
 from sixpoint.volume import Volume
 
@@ -56,7 +57,7 @@ def diff(
     if config.backend == "tensorrt":
         raise FailedPrecondition(
             f"the versions of {name} are TensorRT plans, which only Triton can run: compare the models they were "
-            f"built from, or their records (exporter versions {name} --json)"
+            f"built from, or their records (exporter versions {name} --json{repository_option(repository.address)})"
         )
     pair = [require_version(repository, name, version) for version in (first, second)]
     records = [read_record(repository, name, version) for version in pair]

@@ -35,6 +35,7 @@ from exporter.repository.record import (
     VersionRecord,
 )
 from exporter.repository.view import read_config, serving_version
+from sixpoint.environment import repository_option
 from sixpoint.errors import FailedPrecondition
 from sixpoint.model_spec import Candidate
 
@@ -89,7 +90,7 @@ def publish(
         old = read_config(repository, config.name)
         present = None
         if old is not None:
-            _check_publishable(old, config)
+            _check_publishable(old, config, address=repository.address)
             present = serving_version(repository, old)
             config = _inherit_execution(config, old)
         check_share(repository, config.name, share, present=present)
@@ -141,12 +142,13 @@ def _compare(new: ModelConfig, old: ModelConfig | None, present: int | None) -> 
     return compare_figures(new.spec, old.spec, serving=present)
 
 
-def _check_publishable(old: ModelConfig, new: ModelConfig) -> None:
+def _check_publishable(old: ModelConfig, new: ModelConfig, *, address: str) -> None:
     require_same_interface(old, new)
     if old.candidate is not None:
         raise FailedPrecondition(
             f"version {old.candidate.version} of {new.name} is on trial: end the trial first "
-            f"(exporter promote {new.name} {old.candidate.version} --share 1, or 0)"
+            f"(exporter promote {new.name} {old.candidate.version} --share 0{repository_option(address)}), or give it "
+            "all sessions (--share 1)"
         )
 
 

@@ -22,6 +22,7 @@ from exporter.repository.view import (
     served_versions,
     serving_version,
 )
+from sixpoint.environment import repository_option
 from sixpoint.errors import FailedPrecondition, InvalidArgument
 from sixpoint.model_spec import Candidate
 
@@ -121,7 +122,7 @@ def promote(
         if candidate not in (None, version):
             raise FailedPrecondition(
                 f"version {candidate} of {name} is on trial: end the trial first "
-                f"(exporter promote {name} {candidate} --share 0)"
+                f"(exporter promote {name} {candidate} --share 0{repository_option(repository.address)})"
             )
         if share == 0 and candidate is None:
             raise FailedPrecondition(f"version {version} of {name} is not on trial")

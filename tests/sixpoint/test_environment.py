@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
-from sixpoint.environment import CLIENT_VARIABLES, EXPORTER_VARIABLES, GATEWAY_VARIABLES, misspelt_variables
+from sixpoint.environment import (
+    CLIENT_VARIABLES,
+    EXPORTER_VARIABLES,
+    GATEWAY_VARIABLES,
+    misspelt_variables,
+    repository_option,
+)
 from tests.support.paths import ROOT
 
 KNOWN = CLIENT_VARIABLES | EXPORTER_VARIABLES | GATEWAY_VARIABLES
@@ -53,3 +60,18 @@ def test_what_kubernetes_sets_for_a_service_is_no_misspelling() -> None:
     assert misspelt_variables(["KUBERNETES_SERVICE_HOST", *names]) == []
     assert len(misspelt_variables(names)) == 4
     assert len(misspelt_variables(["KUBERNETES_SERVICE_HOST", "SIXPOINT_SERVRE"])) == 1
+
+
+def test_a_printed_command_names_a_repository_that_is_not_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SIXPOINT_STATE_FOLDER", raising=False)
+    monkeypatch.delenv("SIXPOINT_TRITON_MODEL_REPOSITORY", raising=False)
+    assert repository_option("state/model_repository") == ""
+    assert repository_option(str(tmp_path / "state" / "model_repository")) == ""
+    assert repository_option("/srv/our models") == " --repository '/srv/our models'"
+    assert repository_option("s3://models/production") == " --repository s3://models/production"
+    monkeypatch.setenv("SIXPOINT_TRITON_MODEL_REPOSITORY", "s3://models/production")
+    assert repository_option("s3://models/production") == ""
+    assert repository_option("state/model_repository") == " --repository state/model_repository"

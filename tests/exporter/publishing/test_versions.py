@@ -190,8 +190,11 @@ def test_tuning_is_inherited_by_the_next_version(models: FolderRepository, tiny:
     rollback(models, "tiny", to=1, triton=None)
     assert config(models).execution == tuned.execution
     promote(models, "tiny", 2, share=0.5, triton=None)
-    with pytest.raises(FailedPrecondition, match="version 2 of tiny is on trial: end the trial first"):
+    with pytest.raises(FailedPrecondition, match="version 2 of tiny is on trial: end the trial first") as refused:
         publish(models, tiny, triton=None)
+    assert f"(exporter promote tiny 2 --share 0 --repository {models.folder})" in refused.value.message
+    with pytest.raises(FailedPrecondition, match=f"exporter promote tiny 2 --share 0 --repository {models.folder}"):
+        promote(models, "tiny", 3, share=0.5, triton=None)
 
 
 def taken(models: FolderRepository, folder: Path) -> tuple[int, str, str]:
