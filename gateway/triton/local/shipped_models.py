@@ -24,6 +24,7 @@ from google.protobuf import text_format
 from pydantic import BaseModel, ConfigDict, ValidationError
 from tritonclient.grpc import model_config_pb2
 
+from sixpoint.environment import repository_option
 from sixpoint.errors import FailedPrecondition, SixpointError
 from sixpoint.io.atomic_files import flush_tree, move_into_place, write_file
 from sixpoint.model_spec import SPEC_PARAMETER, ModelSpec
@@ -99,33 +100,40 @@ def _update_model(source: Path, target: Path, record: dict[str, _Copied]) -> lis
             record[name] = _describe(source)
         return []
     versions = _versions(source)
-    known = copied.versions if copied else [number for number in versions if _has(target, source / str(number))]
-    new = [number for number in versions if number not in known]
+    new = [number for number in versions if copied is None or number not in copied.versions]
     if not new:
         return []
     if copied is not None and _is_unchanged(target, copied, source):
         _replace(source, target)
         record[name] = _describe(source)
         return [f"{name}: version {versions[-1]} is new in {source.parent} and serves"]
-    if problem := _obstacle(source, target):
-        return [f"{name}: version {new[-1]} is new in {source.parent} and was not added to {target}, since {problem}"]
+    # A start that was killed may have added some, and the record of what was copied may be lost.
+    missing = [number for number in new if not _has(target, source / str(number))]
+    if missing and (problem := _obstacle(source, target)):
+        return [
+            f"{name}: version {missing[-1]} is new in {source.parent} and was not added to {target}, since {problem}"
+        ]
     notes = []
-    for number in new:
+    for number in missing:
         free = number if number not in _versions(target) else max(*versions, *_versions(target)) + 1
         _copy(source / str(number), target / str(free))
         notes.append(
             f"{name}: version {number} is new in {source.parent}; it is version {free} in {target}, beside what was "
-            f"published there: exporter promote {name} {free} --share 1"
+            f"published there: exporter promote {name} {free} --share 1{repository_option(str(target.parent))}"
         )
     record[name] = _Copied(config=copied.config if copied else "", versions=tuple(versions))
     return notes
 
 
 def _has(target: Path, version: Path) -> bool:
-    """Whether a model has a version already, under any number: a record of a version states when it was published."""
-    content = (version / _VERSION_RECORD).read_bytes() if (version / _VERSION_RECORD).is_file() else None
-    others = (target / str(number) / _VERSION_RECORD for number in _versions(target))
-    return content is not None and any(other.is_file() and other.read_bytes() == content for other in others)
+    """Whether a model has a version already, under any number."""
+    return any(_is_same(target / str(number), version) for number in _versions(target))
+
+
+def _is_same(version: Path, other: Path) -> bool:
+    """Whether two folders hold the same version: its record states when it was published, and of what."""
+    records = [folder / _VERSION_RECORD for folder in (version, other)]
+    return all(record.is_file() for record in records) and records[0].read_bytes() == records[1].read_bytes()
 
 
 def _describe(source: Path) -> _Copied:
@@ -134,9 +142,15 @@ def _describe(source: Path) -> _Copied:
 
 def _is_unchanged(target: Path, copied: _Copied, source: Path) -> bool:
     """Whether nobody published, tuned or removed anything since; an update that was killed is no change."""
-    configs = {copied.config, _sha256(source / _CONFIG)}
-    present = set(_versions(target))
-    return _sha256(target / _CONFIG) in configs and present <= {*copied.versions, *_versions(source)}
+    configs = {copied.config, _sha256(source / _CONFIG)} - {""}
+    present, shipped = set(_versions(target)), set(_versions(source))
+    # A config alone proves nothing: after a rollback it is again as it was copied, beside a version that was published.
+    added = present - set(copied.versions)
+    return (
+        _sha256(target / _CONFIG) in configs
+        and shipped & set(copied.versions) <= present
+        and all(_is_same(target / str(number), source / str(number)) for number in added)
+    )
 
 
 def _replace(source: Path, target: Path) -> None:

@@ -48,11 +48,11 @@ def publish(served: Path, number: int) -> None:
     _pin(served, number)
 
 
-def _pin(served: Path, number: int) -> None:
+def _pin(repository: Path, number: int) -> None:
     def pin(config: model_config_pb2.ModelConfig) -> None:
         config.version_policy.specific.versions[:] = [number]
 
-    _edit(served / "organ", pin)
+    _edit(repository / "organ", pin)
 
 
 def _edit(model: Path, change: Callable[[model_config_pb2.ModelConfig], None]) -> None:
@@ -108,11 +108,48 @@ def test_a_newer_shipped_version_lies_beside_what_was_published(
     before = content(served / "organ")
     ship(shipped, number)
     (note,) = update_models(shipped, served)
-    assert f"exporter promote organ {free} --share 1" in note
+    assert note.endswith(f"exporter promote organ {free} --share 1 --repository {served}")
     after = content(served / "organ")
     assert {name: after[name] for name in before} == before
     assert content(served / "organ" / str(free)) == content(shipped / "organ" / str(number))
     assert update_models(shipped, served) == []
+
+
+def test_a_version_that_was_published_and_rolled_back_stays(shipped: Path, served: Path) -> None:
+    _pin(shipped, 1)
+    update_models(shipped, served)
+    publish(served, 2)
+    _pin(served, 1)  # as a rollback does: the config is again as it was copied
+    before = content(served / "organ")
+    ship(shipped, 2)
+    _pin(shipped, 2)
+    (note,) = update_models(shipped, served)
+    assert "it is version 3" in note
+    after = content(served / "organ")
+    assert {name: after[name] for name in before} == before
+    assert content(served / "organ" / "3") == content(shipped / "organ" / "2")
+
+
+def test_a_removed_version_stays_removed_when_another_is_shipped(shipped: Path, served: Path) -> None:
+    shutil.copytree(shipped / "organ" / "1", shipped / "organ" / "2")
+    _record(shipped / "organ" / "2")
+    _pin(shipped, 2)
+    update_models(shipped, served)
+    shutil.rmtree(served / "organ" / "1")
+    shutil.copytree(shipped / "organ" / "2", shipped / "organ" / "3")
+    _record(shipped / "organ" / "3")
+    _pin(shipped, 3)
+    update_models(shipped, served)
+    assert versions(served) == ["2", "3"]
+
+
+def test_a_copy_that_was_killed_before_its_record_is_not_made_twice(shipped: Path, served: Path) -> None:
+    update_models(shipped, served)
+    publish(served, 2)
+    ship(shipped, 3)
+    shutil.copytree(shipped / "organ" / "3", served / "organ" / "3")
+    assert update_models(shipped, served) == []
+    assert versions(served) == ["1", "2", "3"]
 
 
 def test_a_version_of_another_kind_is_not_added(shipped: Path, served: Path) -> None:
