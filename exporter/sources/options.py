@@ -11,7 +11,7 @@ from exporter.graph.external_data import MAX_PROTOBUF_BYTES
 from exporter.graph.precision import NumericPrecision
 from exporter.sources.mapping import merge, read_mapping
 from sixpoint.errors import InvalidArgument
-from sixpoint.model_spec import ModelSpec
+from sixpoint.model_spec import LICENCE_NOTE, ModelSpec
 
 __all__ = ["ExportOptions", "spec_of_file"]
 
@@ -75,4 +75,9 @@ def spec_of_file(source: Path, options: ExportOptions, *, network: str = "") -> 
                 f"nothing describes {source.name}: name its spec with --spec, or put spec.yaml beside it"
             )
         mapping = merge(read_mapping(beside, what="the spec"), mapping)
-    return ModelSpec.from_mapping(merge({"network": {"name": network}} if network else {}, mapping))
+    spec = ModelSpec.from_mapping(merge({"network": {"name": network}} if network else {}, mapping))
+    if spec.licence != "unknown":
+        # The trainer wrote why the licence is unknown; it was stated since.
+        stated = {name: text for name, text in spec.provenance.items() if name != LICENCE_NOTE}
+        spec = spec.model_copy(update={"provenance": stated})
+    return spec

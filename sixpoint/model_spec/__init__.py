@@ -14,10 +14,11 @@ from sixpoint.model_spec.channels import (
 from sixpoint.model_spec.parts import InputSpec, NetworkSpec, OutputSpec, PatchSpec, PromptKind, RoiSpec, Task
 from sixpoint.model_spec.plausibility import ExpectedImage, ImplausibleImageWarning, find_doubts
 from sixpoint.model_spec.rollout import CANDIDATE_PARAMETER, Candidate
-from sixpoint.model_spec.spec import SPEC_PARAMETER, AnnotationSpec, ModelSpec, SegmentationSpec
+from sixpoint.model_spec.spec import LICENCE_NOTE, SPEC_PARAMETER, AnnotationSpec, ModelSpec, SegmentationSpec
 
 __all__ = [
     "CANDIDATE_PARAMETER",
+    "LICENCE_NOTE",
     "SPEC_PARAMETER",
     "AnnotationSpec",
     "Candidate",

@@ -16,8 +16,10 @@ from sixpoint.errors import ModelSpecError
 from sixpoint.model_spec.channels import VOXEL_METHODS, SpecModel, check_click_only_channels
 from sixpoint.model_spec.parts import InputSpec, NetworkSpec, OutputSpec, PatchSpec, PromptKind, RoiSpec, Task
 
-__all__ = ["SPEC_PARAMETER", "AnnotationSpec", "ModelSpec", "SegmentationSpec"]
+__all__ = ["LICENCE_NOTE", "SPEC_PARAMETER", "AnnotationSpec", "ModelSpec", "SegmentationSpec"]
 
+LICENCE_NOTE = "licence_note"
+"""Name in the provenance of why the licence is unknown, and how to state it."""
 SPEC_PARAMETER = "sixpoint"
 """Name of the parameter of ``config.pbtxt`` that holds the spec's JSON."""
 

@@ -14,10 +14,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sixpoint.io.atomic_files import is_temporary
 from sixpoint.io.output_files import check_not_inputs
+from sixpoint.model_spec import LICENCE_NOTE
 from trainer.data.spec_files import read_spec
 from trainer.training.checkpoint import CHECKPOINT, SPEC
 from trainer.training.config import PretrainProgress
-from trainer.training.start import LICENCE_NOTE
 
 __all__ = [
     "check_run_folder",

@@ -20,6 +20,8 @@ from exporter.graph.external_data import iter_tensors
 from exporter.parity.compare import probabilities, run_onnx
 from exporter.parity.inputs import synthetic_batch
 from exporter.repository.config import ModelConfig
+from exporter.sources.options import ExportOptions, spec_of_file
+from sixpoint.model_spec import LICENCE_NOTE
 from tests.exporter.command_line import run
 from tests.exporter.specs import SEGMENTATION
 
@@ -231,6 +233,16 @@ def test_a_truncated_file_and_a_missing_spec_are_reported(
 
 
 # Publishing
+
+
+def test_the_note_about_an_unknown_licence_goes_when_the_licence_is_stated(tmp_path: Path) -> None:
+    provenance = {LICENCE_NOTE: "the licence of the data (liver) is not stated", "dataset": "liver"}
+    mapping = {**SEGMENTATION, "licence": "unknown", "provenance": provenance}
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(mapping))
+    source = tmp_path / "checkpoint.pt"
+    assert spec_of_file(source, ExportOptions()).provenance == provenance
+    stated = spec_of_file(source, ExportOptions(overrides={"licence": "MIT"}))
+    assert (stated.licence, stated.provenance) == ("MIT", {"dataset": "liver"})
 
 
 def test_an_onnx_file_is_published_with_its_record(original: Path, spec: Path, tmp_path: Path) -> None:

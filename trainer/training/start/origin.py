@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sixpoint.model_spec import ModelSpec, Task
+from sixpoint.model_spec import LICENCE_NOTE, ModelSpec, Task
 from trainer.data.datasets import Dataset, dataset_digest
 from trainer.training.start.find import StartFile
 
-__all__ = ["LICENCE_NOTE", "combine_licences", "describe_origin"]
+__all__ = ["combine_licences", "describe_origin"]
 
-LICENCE_NOTE = "licence_note"
-"""Name in the provenance of why the licence is unknown, and how to state it."""
 _EARLIER = "earlier_datasets"
 _OF_ONE_RUN = {
     LICENCE_NOTE,
