@@ -40,6 +40,8 @@ _SCORES = {
     "sensitivity",
     "specificity",
 }
+# Of a name such as dice_loss or dice_std: less is better, or neither.
+_NOT_SCORES = {"loss", "error", "std", "sd", "stdev", "var", "variance", "sem", "iqr", "count", "cases"}
 _DISTANCES = {"hd", "hd95", "hausdorff", "assd", "asd", "masd"}
 _MAIN = ("dice", "dice_points", "mean_dice", "val_mean_dice", "synthetic_dice")
 """Names of the figure that tells most about a network's first answer, the best one first."""
@@ -71,6 +73,7 @@ class FigureComparison(BaseModel):
         compared: Figures that both versions have, measured on the same kind of data, by name.
         not_compared: Figures that cannot be compared, by name, with the reason.
         far_below: Sentence about a main figure, measured on other data, that is far below; empty if none is.
+        changed_data: Name of the dataset that both were measured on, if its files have changed in between; else empty.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -79,6 +82,7 @@ class FigureComparison(BaseModel):
     compared: dict[str, ComparedFigure]
     not_compared: dict[str, str]
     far_below: str = ""
+    changed_data: str = ""
 
     @property
     def worse(self) -> bool:
@@ -92,6 +96,11 @@ class FigureComparison(BaseModel):
             lines.append(f"figures (version {self.serving} in brackets): {_list(self.compared)}")
         elif not self.not_compared:
             lines.append(f"figures not compared: neither this version nor version {self.serving} has any")
+        if self.compared and self.changed_data:
+            lines.append(
+                f"note: the files of {self.changed_data} have changed since version {self.serving} was measured, so "
+                "that the figures may be of other cases"
+            )
         by_reason: dict[str, list[str]] = {}
         for name, reason in self.not_compared.items():
             by_reason.setdefault(reason, []).append(name)
@@ -136,7 +145,11 @@ def compare_figures(new: ModelSpec, old: ModelSpec, *, serving: int) -> FigureCo
             values = new.metrics[name], old.metrics[name]
             compared[name] = ComparedFigure(new=values[0], old=values[1], worse=_is_worse(name, *values))
     return FigureComparison(
-        serving=serving, compared=compared, not_compared=not_compared, far_below=_far_below(new, old, compared)
+        serving=serving,
+        compared=compared,
+        not_compared=not_compared,
+        far_below=_far_below(new, old, compared),
+        changed_data=_changed_data(new.provenance, old.provenance),
     )
 
 
@@ -163,7 +176,7 @@ def _obstacle(name: str, new: ModelSpec, old: ModelSpec, *, serving: int) -> str
         return "this version lacks them"
     if not all(math.isfinite(spec.metrics[name]) for spec in (new, old)):
         return "since a value is not a number"
-    if not _words(name) & (_SCORES | _DISTANCES):
+    if not _words(name) & (_SCORES | _DISTANCES) or _words(name) & _NOT_SCORES:
         return "since it is unknown whether more is better"
     if _is_score(name) and (new.metrics[name] > 1) != (old.metrics[name] > 1):
         return "since one version states them in percent"
@@ -179,6 +192,13 @@ def _data(name: str, provenance: Mapping[str, str]) -> str:
     if name.startswith("synthetic_"):
         return "synthetic scenes"
     return provenance.get("dataset") or provenance.get("bundle") or ""
+
+
+def _changed_data(new: Mapping[str, str], old: Mapping[str, str]) -> str:
+    """Return the name of the dataset of both, if its files differ; else nothing."""
+    name = new.get("dataset", "")
+    digests = {provenance["dataset_sha256"] for provenance in (new, old) if provenance.get("dataset_sha256")}
+    return name if name == old.get("dataset") and len(digests) > 1 else ""
 
 
 def _is_worse(name: str, new: float, old: float) -> bool:

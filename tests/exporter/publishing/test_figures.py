@@ -89,6 +89,8 @@ def test_worse_figures(new: Mapping[str, float], old: Mapping[str, float], worse
         ({}, GOOD, (HIPPOCAMPUS, HIPPOCAMPUS), dict.fromkeys(GOOD, "this version lacks them")),
         (GOOD, {}, (HIPPOCAMPUS, HIPPOCAMPUS), dict.fromkeys(GOOD, "version 1 lacks them")),
         ({"loss": 0.1}, {"loss": 0.2}, ({}, {}), {"loss": "since it is unknown whether more is better"}),
+        ({"dice_loss": 0.3}, {"dice_loss": 0.1}, ({}, {}), {"dice_loss": "since it is unknown whether more is better"}),
+        ({"dice_std": 0.1}, {"dice_std": 0.3}, ({}, {}), {"dice_std": "since it is unknown whether more is better"}),
         ({"dice": 80.0}, {"dice": 0.8}, ({}, {}), {"dice": "since one version states them in percent"}),
         (
             {"dice": 0.7},
@@ -136,6 +138,17 @@ def test_figures_of_synthetic_scenes_are_compared() -> None:
     assert set(comparison.compared) == {"synthetic_dice"}
     assert comparison.worse
     assert comparison.not_compared == {"dice_points": "this version lacks them"}
+
+
+def test_a_dataset_whose_files_have_changed_is_said() -> None:
+    first, second = ({**HIPPOCAMPUS, "dataset_sha256": digest} for digest in ("aa", "bb"))
+    assert len(compared(GOOD, GOOD, (first, first)).lines()) == 1
+    assert len(compared(GOOD, GOOD, (first, HIPPOCAMPUS)).lines()) == 1
+    assert compared(GOOD, GOOD, (second, first)).lines()[1] == (
+        "note: the files of hippocampus have changed since version 1 was measured, so that the figures may be of other "
+        "cases"
+    )
+    assert compared(POOR, GOOD, (second, first)).worse
 
 
 def test_no_figures_are_said() -> None:
