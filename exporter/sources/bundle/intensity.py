@@ -180,6 +180,8 @@ def _require_unclipped(before: LinearScaling) -> None:
 
 def _target_range(step: Step) -> tuple[float, float]:
     bottom, top = step.get("b_min"), step.get("b_max")
+    if (bottom is None) != (top is None) and bool(step.get("clip", False)):
+        raise ScalingError("it clips on one side only, as it has b_min or b_max but not both")
     return (0.0, 1.0) if bottom is None or top is None else (float(bottom), float(top))
 
 

@@ -96,6 +96,10 @@ CASES: dict[str, tuple[Content, str]] = {
     ),
     "a threshold on intensities": (before(image("ThresholdIntensityd", threshold=0)), r"ThresholdIntensity is not"),
     "integers": (before(SCALED, image("CastToTyped", dtype="$np.uint8")), r"CastToType: it casts the image to uint8"),
+    "a clip on one side": (
+        before(image("ScaleIntensityRanged", a_min=0, a_max=1, b_min=0, clip=True)),
+        "ScaleIntensityRange: it clips on one side only",
+    ),
     "integers in a range": (before({**SCALED, "dtype": "$np.int16"}), r"ScaleIntensityRange: it casts"),
     "a negative factor": (before(SCALED, image("ScaleIntensityd", minv=None, maxv=None, factor=-2)), r"its factor -2"),
     "lazy": (
