@@ -27,7 +27,7 @@ _READ: dict[str, tuple[str, ...]] = {
 _FLOATS = (None, "float", "float32", "float64", "double")
 
 
-class ScalingError(Exception):
+class ScalingError(ValueError):
     """The chain of transforms has no equivalent in a spec."""
 
 
@@ -76,9 +76,9 @@ def apply_transform(step: Step, before: LinearScaling) -> LinearScaling:
         raise ScalingError(f"it casts the image to {step.get('dtype')}, expected float32")
     try:
         return INTENSITY_TRANSFORMS[step.name](step, before)
-    except UnknownValueError as error:
-        raise ScalingError(f"its arguments {_excerpt(step)} are not plain numbers") from error
-    except (TypeError, ValueError, ZeroDivisionError, KeyError) as error:
+    except ScalingError:
+        raise
+    except (UnknownValueError, TypeError, ValueError, ZeroDivisionError, KeyError) as error:
         raise ScalingError(f"its arguments {_excerpt(step)} are not plain numbers") from error
 
 

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from exporter.sources.bundle.data.expression import UnknownValueError
-from exporter.sources.bundle.data.transforms import Step, plain_name, steps
+from exporter.sources.bundle.chain_reader import read_chain
+from exporter.sources.bundle.data.transforms import Step
 from exporter.sources.bundle.missing import MissingField
 
 __all__ = ["Postprocessing", "read_postprocessing"]
@@ -89,24 +89,16 @@ def read_postprocessing(value: Any, *, key: str, ignore: Collection[str] = ()) -
         ignore: Names of transforms to leave out.
     """
     result = Postprocessing()
-    ignored = {plain_name(name) for name in ignore}
-    chain = list(steps(value, key))
-    if value is not None and not chain:
-        result.missing.append(MissingField(_PATH, f"no postprocessing is for {key!r}", _FLAG))
-    for step in chain:
-        label = step.name or "postprocessing"
-        if {step.name, step.name.rpartition(".")[2], plain_name(step.name.rpartition(".")[2])} & ignored:
-            result.notes.append(f"{label}: left out (--ignore)")
-            continue
-        try:
-            if step.problem:
-                raise ValueError(step.problem)
-            _step(result, step)
-        except UnknownValueError as error:
-            text = f"postprocessing {label}: {error.text} can be computed by running code only"
-            result.missing.append(MissingField(_PATH, text, _FLAG))
-        except ValueError as error:
-            result.missing.append(MissingField(_PATH, f"postprocessing {label}: {error}", _FLAG))
+    read_chain(
+        result,
+        value,
+        name="postprocessing",
+        key=key,
+        ignore=ignore,
+        left_out="left out (--ignore)",
+        place=lambda _: (_PATH, _FLAG),
+        read=lambda step: _step(result, step),
+    )
     if result.exclusive is None and result.activation is not None:
         result.exclusive = result.activation == "softmax"
     if result.exclusive is False and result.activation is not None and not 0 < result.threshold < 1:

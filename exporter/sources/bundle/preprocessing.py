@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.sources.bundle.data.expression import UnknownValueError
-from exporter.sources.bundle.data.transforms import Step, plain_name, steps
+from exporter.sources.bundle.chain_reader import read_chain
+from exporter.sources.bundle.data.transforms import Step
 from exporter.sources.bundle.intensity import (
     INTENSITY_TRANSFORMS,
     LinearScaling,
@@ -85,29 +85,16 @@ def read_preprocessing(value: Any, *, key: str, ignore: Collection[str] = ()) ->
         ignore: Names of transforms to leave out.
     """
     result = Preprocessing()
-    ignored = {plain_name(name) for name in ignore}
-    chain = list(steps(value, key))
-    if value is not None and not chain:
-        result.missing.append(MissingField("input.channels", f"no preprocessing is for {key!r}", _CHANNELS))
-    for step in chain:
-        label = step.name or "preprocessing"
-        if {step.name, step.name.rpartition(".")[2], plain_name(step.name.rpartition(".")[2])} & ignored:
-            result.notes.append(f"{label}: left out (--ignore), though the network may have been trained with it")
-            continue
-        try:
-            if step.problem:
-                raise ValueError(step.problem)
-            _step(result, step)
-        except UnknownValueError as error:
-            result.missing.append(
-                MissingField(
-                    _field(step),
-                    f"preprocessing {label}: {error.text} can be computed by running code only",
-                    _flag(step),
-                )
-            )
-        except (ScalingError, ValueError) as error:
-            result.missing.append(MissingField(_field(step), f"preprocessing {label}: {error}", _flag(step)))
+    read_chain(
+        result,
+        value,
+        name="preprocessing",
+        key=key,
+        ignore=ignore,
+        left_out="left out (--ignore), though the network may have been trained with it",
+        place=_place,
+        read=lambda step: _step(result, step),
+    )
     return result
 
 
@@ -121,13 +108,13 @@ def three(value: Any, kind: type) -> tuple[Any, Any, Any] | None:
     return kind(parts[0]), kind(parts[1]), kind(parts[2])
 
 
-def _field(step: Step) -> str:
-    return {"Orientation": "network.axes", "Spacing": "patch.grid"}.get(step.name, "input.channels")
-
-
-def _flag(step: Step) -> str:
-    flags = {"Orientation": "--axes, as RAS", "Spacing": "--spec FILE with patch: {spacing, grid}"}
-    return flags.get(step.name, _CHANNELS)
+def _place(step: Step) -> tuple[str, str]:
+    """Return the spec's field that a transform is for, and the flag that supplies it."""
+    places = {
+        "Orientation": ("network.axes", "--axes, as RAS"),
+        "Spacing": ("patch.grid", "--spec FILE with patch: {spacing, grid}"),
+    }
+    return places.get(step.name, ("input.channels", _CHANNELS))
 
 
 def _step(result: Preprocessing, step: Step) -> None:
