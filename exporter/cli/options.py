@@ -105,7 +105,8 @@ TrustTorchscript = Annotated[
     bool,
     typer.Option(
         "--trust-torchscript",
-        help="Load a TorchScript file, which is a program, in a process without network and write access.",
+        help="Load a TorchScript file, which is a program, in a process without network and write access where the "
+        "system allows.",
     ),
 ]
 Ignore = Annotated[

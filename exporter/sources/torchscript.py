@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -26,6 +28,8 @@ from sixpoint.errors import FailedPrecondition, InvalidArgument
 from sixpoint.model_spec import ModelSpec
 
 __all__ = ["ConfinedScript", "is_torchscript", "load_torchscript", "require_trust", "script_state"]
+
+_log = logging.getLogger(__name__)
 
 _SECONDS = 1800
 _VARIABLES = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "HOME", "LANG")
@@ -60,17 +64,26 @@ def is_torchscript(path: Path) -> bool:
         return False
 
 
-def require_trust(path: Path, *, trusted: bool) -> None:
-    """Refuse a TorchScript file whose origin the user has not said to trust.
+def require_trust(path: Path, *, trusted: bool) -> tuple[str, ...]:
+    """Refuse a TorchScript file whose origin the user has not said to trust; nothing of it is loaded.
+
+    Returns:
+        Notes about what this system cannot take away from the process that is to load the file. They are logged, too,
+        since a user should know before the file has run.
 
     Raises:
         InvalidArgument: ``trusted`` is False.
     """
+    notes = tuple(f"this system cannot take {text} from a TorchScript file" for text in _not_taken_away())
     if not trusted:
         raise InvalidArgument(
             f"{path.name} is TorchScript, a program that runs when it is loaded: use the network's weights (a state "
             "dict) or ONNX instead, or, if you trust its origin, repeat with --trust-torchscript"
+            + "".join(f"; {note}" for note in notes)
         )
+    for note in notes:
+        _log.warning("warning: %s", note)
+    return notes
 
 
 def load_torchscript(
@@ -90,42 +103,65 @@ def load_torchscript(
         ModelSpecError: The network's tensors do not match the spec.
         FailedPrecondition: PyTorch cannot export the network.
     """
-    require_trust(path, trusted=trusted)
+    notes = (*notes, *require_trust(path, trusted=trusted))
     exported = folder / "network"
     exported.mkdir()
     script = Path(shutil.copyfile(path, folder / "script.ts"))  # a bundle's zip archive is unpacked for a while only
-    left = _run(path, exported, do="export", shape=list(network_shape(spec)))
+    _run(path, exported, do="export", shape=list(network_shape(spec)))
     require_finite(read_checkpoint(exported / "state.pt", empty=True), what=path.name)
     network = (exported / "network.onnx").rename(exported / MODEL_FILE)
     provenance = provenance_of(path, "torchscript_sha256", "torch", "onnx")
     graph = read_onnx(network, spec)
-    notes = (*notes, *_notes(left))
     return SourceModel(spec=spec, network=ConfinedScript(script), provenance=provenance, graph=graph, notes=notes)
 
 
-def script_state(path: Path, *, trusted: bool) -> StateDict:
+def script_state(path: Path, *, trusted: bool) -> tuple[StateDict, tuple[str, ...]]:
     """Read the weights in a TorchScript file, under the names that they have in the scripted network.
+
+    Returns:
+        The weights, and notes for the user.
 
     Raises:
         InvalidArgument: The file cannot be read, or is not trusted; or a weight is not finite.
     """
-    require_trust(path, trusted=trusted)
+    notes = require_trust(path, trusted=trusted)
     with tempfile.TemporaryDirectory(prefix="sixpoint-script-") as folder:
         _run(path, Path(folder), do="state")
-        return read_checkpoint(Path(folder, "state.pt"))
+        return read_checkpoint(Path(folder, "state.pt")), notes
 
 
-def _run(path: Path, folder: Path, *, do: str, **more: Any) -> list[str]:
+@functools.cache
+def _not_taken_away() -> tuple[str, ...]:
+    """Return what this system cannot take away from a process, as one finds that loads nothing."""
+    with tempfile.TemporaryDirectory(prefix="sixpoint-script-") as folder:
+        return tuple(_start(Path(folder), {"do": "confine"}, what="TorchScript")["left"])
+
+
+def _run(path: Path, folder: Path, *, do: str, **more: Any) -> None:
     """Have a confined process do a job with a TorchScript file.
-
-    Returns:
-        What the system could not take away from the process.
 
     Raises:
         InvalidArgument: The file cannot be used; the message says why.
         FailedPrecondition: PyTorch cannot export it.
     """
-    (folder / "job.json").write_text(json.dumps({"file": str(path.resolve()), "do": do, **more}))
+    job = {"file": str(path.resolve()), "do": do, "left": _not_taken_away(), **more}
+    result = _start(folder, job, what=path.name)
+    if "unsupported" in result:
+        raise FailedPrecondition(
+            f"PyTorch cannot export this TorchScript network: {result['unsupported']}; export the network's state dict "
+            "with a spec instead"
+        )
+    if "error" in result:
+        raise InvalidArgument(f"{path.name} cannot be used: {result['error']}")
+
+
+def _start(folder: Path, job: dict[str, Any], *, what: str) -> dict[str, Any]:
+    """Run the worker on a job in a folder; returns its result.
+
+    Raises:
+        InvalidArgument: It does not finish, or leaves no result.
+    """
+    (folder / "job.json").write_text(json.dumps(job))
     environment = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
     command = [sys.executable, "-m", "exporter.sources.torchscript_worker", str(folder.resolve())]
     try:
@@ -137,20 +173,10 @@ def _run(path: Path, folder: Path, *, do: str, **more: Any) -> list[str]:
             timeout=_SECONDS,
             check=False,
         )
-        result = json.loads((folder / "result.json").read_text())
     except subprocess.TimeoutExpired as error:
-        raise InvalidArgument(f"{path.name} did not finish within {_SECONDS // 60} minutes") from error
+        raise InvalidArgument(f"{what} did not finish within {_SECONDS // 60} minutes") from error
+    try:
+        result: dict[str, Any] = json.loads((folder / "result.json").read_text())
     except (OSError, ValueError) as error:
-        raise InvalidArgument(f"{path.name} ended the process that loads it (status {done.returncode})") from error
-    if "unsupported" in result:
-        raise FailedPrecondition(
-            f"PyTorch cannot export this TorchScript network: {result['unsupported']}; export the network's state dict "
-            "with a spec instead"
-        )
-    if "error" in result:
-        raise InvalidArgument(f"{path.name} cannot be used: {result['error']}")
-    return [str(text) for text in result.get("left", ())]
-
-
-def _notes(left: list[str]) -> list[str]:
-    return [f"TorchScript: this system could not take {text} from the process that ran it" for text in left]
+        raise InvalidArgument(f"{what} ended the process that loads it (status {done.returncode})") from error
+    return result

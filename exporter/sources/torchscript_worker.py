@@ -2,7 +2,7 @@
 
 ``python -m exporter.sources.torchscript_worker FOLDER``: ``job.json`` in the folder says what to do, ``result.json``
 what came of it. A TorchScript file is a program; this process gives up network, other programs and write access outside
-the folder before it loads one.
+the folder before it loads one. The job ``confine`` loads none: it only says what the system cannot take away.
 """
 
 from __future__ import annotations
@@ -21,8 +21,12 @@ def main(folder: Path) -> None:
     """Do the job of a folder."""
     job = json.loads((folder / "job.json").read_text())
     left = confine(folder)
+    unexpected = set(left) - set(job.get("left", left))
     try:
-        result = _work(job, folder)
+        if unexpected:  # than the user was told
+            result = {"error": f"this system could not take {' and '.join(sorted(unexpected))} from it"}
+        else:
+            result = {} if job["do"] == "confine" else _work(job, folder)
     except Exception as error:  # the file's own code may raise anything
         result = {"error": _reason(error)}
     (folder / "result.json").write_text(json.dumps({**result, "left": left}))

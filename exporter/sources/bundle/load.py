@@ -45,7 +45,8 @@ def load_bundle(
         if spec.network is not None and spec.network.name == "TorchScript":
             return load_torchscript(bundle.weights, spec, folder=folder, trusted=trusted, notes=notes)
         if bundle.scripted:
-            state = script_state(bundle.weights, trusted=trusted)
+            state, more = script_state(bundle.weights, trusted=trusted)
+            notes = (*notes, *more)
         else:
             state = read_checkpoint(bundle.weights, key=bundle.weights_key)
         return model_of_state(state, spec, weights=bundle.weights, notes=notes)

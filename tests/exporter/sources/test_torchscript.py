@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-import yaml
 
+from exporter.sources import torchscript, torchscript_worker
 from exporter.sources.torchscript import ConfinedScript, script_state
 from sixpoint.errors import InvalidArgument
 from tests.exporter.bundles import write_bundle
 from tests.exporter.command_line import run
-from tests.exporter.specs import SEGMENTATION
 
 SHAPE = (24, 16, 16)
-
-
-@pytest.fixture
-def spec(tmp_path: Path) -> Path:
-    path = tmp_path / "spec.yaml"
-    path.write_text(yaml.safe_dump(SEGMENTATION))
-    return path
 
 
 class Plain(torch.nn.Module):
@@ -70,9 +64,9 @@ def hostile(path: Path, mark: Path) -> None:
             target.writestr(entry, content)
 
 
-def test_torchscript_is_refused_without_having_run(spec: Path, tmp_path: Path) -> None:
+def test_torchscript_is_refused_without_having_run(segmentation_spec: Path, tmp_path: Path) -> None:
     hostile(tmp_path / "model.ts", tmp_path / "mark")
-    result = run("export", tmp_path / "model.ts", "--spec", spec, "--repository", tmp_path / "repository")
+    result = run("export", tmp_path / "model.ts", "--spec", segmentation_spec, "--repository", tmp_path / "repository")
     assert result.exit_code == 3
     assert "is TorchScript, a program that runs when it is loaded" in result.stderr
     assert "--trust-torchscript" in result.stderr
@@ -99,6 +93,40 @@ def test_trusted_torchscript_writes_nothing(tmp_path: Path) -> None:
     with contextlib.suppress(InvalidArgument):
         ConfinedScript(tmp_path / "model.ts")(torch.zeros(1, 1, *SHAPE))
     assert not (tmp_path / "mark").exists()
+
+
+LEFT = ("network and other programs",)
+
+
+def test_what_cannot_be_taken_away_is_said_before_the_file_is_loaded(
+    segmentation_spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    hostile(tmp_path / "model.ts", tmp_path / "mark")
+    monkeypatch.setattr(torchscript, "_not_taken_away", lambda: LEFT)
+    result = run("export", tmp_path / "model.ts", "--spec", segmentation_spec, "--repository", tmp_path / "repository")
+    assert "--trust-torchscript; this system cannot take network and other programs from a Torch" in result.stderr
+    assert not caplog.messages
+    said: list[str] = []
+
+    def start(folder: Path, job: dict[str, Any], *, what: str) -> dict[str, Any]:
+        said.extend(caplog.messages)
+        return {"error": "stopped here", "left": job["left"]}
+
+    monkeypatch.setattr(torchscript, "_start", start)
+    with pytest.raises(InvalidArgument, match="stopped here"):
+        script_state(tmp_path / "model.ts", trusted=True)
+    assert said == ["warning: this system cannot take network and other programs from a TorchScript file"]
+
+
+def test_nothing_is_loaded_less_confined_than_was_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hostile(tmp_path / "model.ts", tmp_path / "mark")
+    monkeypatch.setattr(torchscript_worker, "confine", lambda _: list(LEFT))
+    job = {"file": str(tmp_path / "model.ts"), "do": "state", "left": []}
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    torchscript_worker.main(tmp_path)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["error"] == "this system could not take network and other programs from it"
+    assert not (tmp_path / "state.pt").exists()
 
 
 PROBE = """
@@ -150,11 +178,11 @@ UNUSABLE: dict[str, tuple[torch.nn.Module, bool, str]] = {
 
 
 @pytest.mark.parametrize("case", UNUSABLE)
-def test_torchscript_that_cannot_be_used_says_why(case: str, spec: Path, tmp_path: Path) -> None:
+def test_torchscript_that_cannot_be_used_says_why(case: str, segmentation_spec: Path, tmp_path: Path) -> None:
     network, traced, expected = UNUSABLE[case]
     script = torch.jit.trace(network, torch.zeros(1, 1, *SHAPE)) if traced else torch.jit.script(network)  # type: ignore[no-untyped-call]
     script.save(tmp_path / "model.ts")
-    where = ("--spec", spec, "--repository", tmp_path / "repository")
+    where = ("--spec", segmentation_spec, "--repository", tmp_path / "repository")
     result = run("export", tmp_path / "model.ts", "--trust-torchscript", *where)
     assert result.exit_code == 3
     assert expected in result.stderr
