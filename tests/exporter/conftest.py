@@ -17,7 +17,7 @@ from exporter.graph.network import build_network
 from sixpoint.model_spec import ModelSpec
 from tests.exporter.command_line import run
 from tests.exporter.model_host import Host
-from tests.exporter.specs import ANNOTATION
+from tests.exporter.specs import ANNOTATION, SEGMENTATION
 
 
 @pytest.fixture
@@ -49,6 +49,14 @@ def checkpoint(state: dict[str, torch.Tensor], tmp_path_factory: pytest.TempPath
 def spec_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("spec") / "spec.yaml"
     path.write_text(yaml.safe_dump(ANNOTATION))
+    return path
+
+
+@pytest.fixture
+def segmentation_spec(tmp_path: Path) -> Path:
+    """The spec of a segmentation network, in a file."""
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump(SEGMENTATION))
     return path
 
 

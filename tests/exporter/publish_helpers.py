@@ -16,7 +16,9 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from exporter.publishing.prepare import prepare
 from exporter.publishing.prepared import PreparedModel
+from exporter.publishing.status import list_versions
 from exporter.publishing.triton import Triton
+from exporter.repository.folder import FolderRepository
 from exporter.sources.options import ExportOptions
 from sixpoint.model_spec import CANDIDATE_PARAMETER, Candidate
 from tests.support.models import ELLIPSOID_SPEC, write_ellipsoid_model
@@ -29,6 +31,11 @@ def prepared_model(folder: Path, *, name: str = "tiny") -> PreparedModel:
     write_ellipsoid_model(folder / name, spec=SPEC)
     (folder / "work").mkdir()
     return prepare(folder / name, ExportOptions(tolerance=0.01), name=name, folder=folder / "work")
+
+
+def states(models: FolderRepository) -> dict[int, tuple[str, float]]:
+    """Return the state and the share of every version of the model."""
+    return {one.version: (one.state, one.share) for one in list_versions(models, "tiny")}
 
 
 @dataclass

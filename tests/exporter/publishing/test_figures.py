@@ -12,13 +12,12 @@ import pytest
 from exporter.publishing.figures import FigureComparison, compare_figures
 from exporter.publishing.prepared import PreparedModel
 from exporter.publishing.publish import publish
-from exporter.publishing.status import list_versions
 from exporter.publishing.versions import promote, rollback
 from exporter.repository.folder import FolderRepository
 from sixpoint.errors import FailedPrecondition
 from sixpoint.model_spec import ModelSpec
 from tests.exporter.command_line import run
-from tests.exporter.publish_helpers import SPEC, prepared_model
+from tests.exporter.publish_helpers import SPEC, states
 
 HIPPOCAMPUS = {"dataset": "hippocampus"}
 GOOD = {"dice": 0.8647, "dice_anterior": 0.8728, "dice_posterior": 0.8565}
@@ -35,21 +34,12 @@ def with_figures(
     return replace(one, config=replace(one.config, spec=measured(metrics, provenance)))
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> PreparedModel:
-    return prepared_model(tmp_path_factory.mktemp("tiny"))
-
-
 @pytest.fixture
 def models(tmp_path: Path, tiny: PreparedModel) -> FolderRepository:
     """A repository whose version 1 is good."""
     made = FolderRepository(tmp_path / "repository")
     publish(made, with_figures(tiny, GOOD), triton=None)
     return made
-
-
-def states(models: FolderRepository) -> dict[int, tuple[str, float]]:
-    return {one.version: (one.state, one.share) for one in list_versions(models, "tiny")}
 
 
 def compared(

@@ -23,18 +23,13 @@ from gateway.triton.local.server import LocalTriton
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, TritonUnavailable
 from sixpoint.model_spec import Candidate
 from tests.exporter.command_line import run
-from tests.exporter.publish_helpers import asking, prepared_model
+from tests.exporter.publish_helpers import asking
 from tests.support.models import write_ellipsoid_model
 from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.ports import free_port
 from tests.support.servers import running_triton
 
 PUBLISHES = int(os.environ.get("EXPORTER_PUBLISHES", "12"))
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> PreparedModel:
-    return prepared_model(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")

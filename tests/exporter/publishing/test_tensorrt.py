@@ -28,7 +28,6 @@ from gateway.triton.local.server import LocalTriton
 from sixpoint.errors import FailedPrecondition, NotFound
 from sixpoint.model_spec import ModelSpec
 from tests.exporter.command_line import run
-from tests.exporter.publish_helpers import prepared_model
 from tests.support.models import write_ellipsoid_model
 from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.servers import running_triton
@@ -89,11 +88,6 @@ def planned(one: PreparedModel, folder: Path) -> PreparedModel:
     path = folder / "model.plan"
     path.write_bytes(b"engine")
     return replace(one, model=path, config=replace(one.config, backend="tensorrt"), engine=ENGINE, precision="fp16")
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> PreparedModel:
-    return prepared_model(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.mark.parametrize(

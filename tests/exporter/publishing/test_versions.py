@@ -18,7 +18,6 @@ from exporter.graph.model_files import model_files, sha256_of_files
 from exporter.publishing.prepare import prepare
 from exporter.publishing.prepared import PreparedModel
 from exporter.publishing.publish import publish
-from exporter.publishing.status import list_versions
 from exporter.publishing.triton import Triton
 from exporter.publishing.versions import promote, remove, rollback
 from exporter.repository.config import ExecutionConfig, ModelConfig
@@ -35,15 +34,10 @@ from sixpoint.errors import FailedPrecondition, InvalidArgument, ModelNotFound, 
 from sixpoint.model_spec import Candidate
 from sixpoint.prompts import ExtremePoints
 from tests.exporter.command_line import run
-from tests.exporter.publish_helpers import asking, prepared_model
+from tests.exporter.publish_helpers import asking, states
 from tests.support.images import noisy_volume
 from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.servers import running_gateway, running_triton
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> PreparedModel:
-    return prepared_model(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture
@@ -58,10 +52,6 @@ def models(tmp_path: Path, tiny: PreparedModel) -> FolderRepository:
 def titled(one: PreparedModel, title: str) -> PreparedModel:
     assert one.config.spec is not None
     return replace(one, config=replace(one.config, spec=one.config.spec.model_copy(update={"title": title})))
-
-
-def states(models: FolderRepository) -> dict[int, tuple[str, float]]:
-    return {one.version: (one.state, one.share) for one in list_versions(models, "tiny")}
 
 
 def config(models: FolderRepository) -> ModelConfig:

@@ -75,13 +75,6 @@ def original(network: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory)
     return path
 
 
-@pytest.fixture
-def spec(tmp_path: Path) -> Path:
-    path = tmp_path / "spec.yaml"
-    path.write_text(yaml.safe_dump(SEGMENTATION))
-    return path
-
-
 def save_traced(network: torch.nn.Module, path: Path) -> None:
     torch.jit.trace(network, torch.zeros(1, 1, 24, 16, 16)).save(path)  # type: ignore[no-untyped-call]
 
@@ -100,14 +93,20 @@ def check_answers(network: torch.nn.Module, repository: Path, name: str) -> None
     assert json.loads(run("validate", repository, "--json").stdout)["valid"]
 
 
-def test_an_onnx_file_is_exported_by_its_spec(network: Any, original: Path, spec: Path, tmp_path: Path) -> None:
-    result = run("export", original, "--spec", spec, "--name", "liver", "--repository", tmp_path / "repository")
+def test_an_onnx_file_is_exported_by_its_spec(
+    network: Any, original: Path, segmentation_spec: Path, tmp_path: Path
+) -> None:
+    result = run(
+        "export", original, "--spec", segmentation_spec, "--name", "liver", "--repository", tmp_path / "repository"
+    )
     assert result.exit_code == 0, result.stderr
     check_answers(network, tmp_path / "repository", "liver")
 
 
 @pytest.mark.parametrize("how", ["trace", "script"])
-def test_a_torchscript_file_is_exported_by_its_spec(how: str, network: Any, spec: Path, tmp_path: Path) -> None:
+def test_a_torchscript_file_is_exported_by_its_spec(
+    how: str, network: Any, segmentation_spec: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "model.ts"
     if how == "script":
         torch.jit.script(network).save(path)
@@ -245,9 +244,9 @@ def test_the_note_about_an_unknown_licence_goes_when_the_licence_is_stated(tmp_p
     assert (stated.licence, stated.provenance) == ("MIT", {"dataset": "liver"})
 
 
-def test_an_onnx_file_is_published_with_its_record(original: Path, spec: Path, tmp_path: Path) -> None:
+def test_an_onnx_file_is_published_with_its_record(original: Path, segmentation_spec: Path, tmp_path: Path) -> None:
     where = ("--name", "liver", "--repository", tmp_path / "repository")
-    done = run("publish", original, "--spec", spec, "--licence", "MIT", *where, "--json")
+    done = run("publish", original, "--spec", segmentation_spec, "--licence", "MIT", *where, "--json")
     assert done.exit_code == 0, done.stderr
     assert json.loads(done.stdout)["parity"]["reference"] == "onnx"
     folder = tmp_path / "repository" / "liver"
@@ -258,14 +257,14 @@ def test_an_onnx_file_is_published_with_its_record(original: Path, spec: Path, t
 
 @pytest.mark.parametrize("kind", ["onnx", "torchscript"])
 def test_onnx_and_torchscript_networks_in_half_precision(
-    kind: str, original: Path, network: Any, spec: Path, tmp_path: Path
+    kind: str, original: Path, network: Any, segmentation_spec: Path, tmp_path: Path
 ) -> None:
     path = original
     if kind == "torchscript":
         path = tmp_path / "model.ts"
         save_traced(network, path)
     where = ("--trust-torchscript", "--name", "half", "--repository", tmp_path / "repository")
-    result = run("export", path, "--spec", spec, "--precision", "fp16", *where)
+    result = run("export", path, "--spec", segmentation_spec, "--precision", "fp16", *where)
     assert result.exit_code == 0, result.stderr
     model = onnx.load(tmp_path / "repository" / "half" / "1" / "model.onnx")
     weights = {one.data_type for one in iter_tensors(model) if np.prod(one.dims) > 16}

@@ -8,21 +8,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-import pytest
-import yaml
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.exporter.command_line import run
-from tests.exporter.specs import SEGMENTATION
 
 SHAPE = (24, 16, 16)
-
-
-@pytest.fixture
-def spec(tmp_path: Path) -> Path:
-    path = tmp_path / "spec.yaml"
-    path.write_text(yaml.safe_dump(SEGMENTATION))
-    return path
 
 
 def onnx_file(path: Path, nodes: list[Any], weights: list[Any], *, listed: bool = False, **versions: int) -> Path:
@@ -45,14 +35,24 @@ def convolution(weights: str = "w") -> Any:
     return helper.make_node("Conv", ["x", weights], ["y"], pads=[1] * 6)
 
 
-def test_weights_among_the_inputs_are_exported(spec: Path, tmp_path: Path) -> None:
+def test_weights_among_the_inputs_are_exported(segmentation_spec: Path, tmp_path: Path) -> None:
     path = onnx_file(tmp_path / "model.onnx", [convolution()], [kernel()], listed=True, opset=13, ir=3)
-    result = run("export", path, "--spec", spec, "--name", "liver", "--repository", tmp_path / "repository", "--json")
+    result = run(
+        "export",
+        path,
+        "--spec",
+        segmentation_spec,
+        "--name",
+        "liver",
+        "--repository",
+        tmp_path / "repository",
+        "--json",
+    )
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["parity"]["onnxruntime"]["largest"] < 2 / 255
 
 
-def test_branches_that_use_weights_of_the_graph_are_exported(spec: Path, tmp_path: Path) -> None:
+def test_branches_that_use_weights_of_the_graph_are_exported(segmentation_spec: Path, tmp_path: Path) -> None:
     output = helper.make_tensor_value_info("y1", TensorProto.FLOAT, None)
     branches = {
         name: helper.make_graph([helper.make_node("Conv", ["x", weights], ["y1"], pads=[1] * 6)], name, [], [output])
@@ -61,16 +61,26 @@ def test_branches_that_use_weights_of_the_graph_are_exported(spec: Path, tmp_pat
     condition = numpy_helper.from_array(np.array(True), "c")
     nodes = [helper.make_node("If", ["c"], ["y"], None, None, None, None, **branches)]
     path = onnx_file(tmp_path / "model.onnx", nodes, [kernel("w"), kernel("v"), condition])
-    result = run("export", path, "--spec", spec, "--name", "liver", "--repository", tmp_path / "repository", "--json")
+    result = run(
+        "export",
+        path,
+        "--spec",
+        segmentation_spec,
+        "--name",
+        "liver",
+        "--repository",
+        tmp_path / "repository",
+        "--json",
+    )
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["parity"]["onnxruntime"]["largest"] < 2 / 255
 
 
-def test_constants_that_are_nan_are_named(spec: Path, tmp_path: Path) -> None:
+def test_constants_that_are_nan_are_named(segmentation_spec: Path, tmp_path: Path) -> None:
     broken = numpy_helper.from_array(np.full((2, 1, 3, 3, 3), np.nan, np.float32))
     nodes = [helper.make_node("Constant", [], ["w"], value=broken), convolution()]
     path = onnx_file(tmp_path / "model.onnx", nodes, [])
-    result = run("export", path, "--spec", spec, "--repository", tmp_path / "repository")
+    result = run("export", path, "--spec", segmentation_spec, "--repository", tmp_path / "repository")
     assert result.exit_code == 3
     assert "weights that are NaN or infinite" in result.stderr
     assert result.stderr.count("\n") == 1
