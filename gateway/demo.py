@@ -17,6 +17,7 @@ from gateway.settings import Settings
 from gateway.triton.local.server import LocalTriton
 from gateway.triton.local.shipped_models import SHIPPED_MODELS
 from sixpoint._typing import Array
+from sixpoint.cli.tables import print_table
 from sixpoint.client import AsyncClient
 from sixpoint.errors import PromptError
 from sixpoint.metrics import dice
@@ -117,6 +118,6 @@ async def run_demo(settings: Settings, case: Case, *, output: Path, verbose: boo
     if case.truth is not None:
         facts["dice"] = dice(mask.array, case.truth)
     console.print()
-    console.print(report_table(facts, verbose=verbose))
+    print_table(report_table(facts, verbose=verbose))
     written = escape(f"{output / 'mask.nii.gz'} and {output / 'preview.png'}")
     console.print(f"\nwrote {written}; Triton and the gateway are stopped")
