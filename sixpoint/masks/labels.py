@@ -17,6 +17,8 @@ __all__ = ["MAX_SEGMENTS", "FractionalLabels", "SeveralLabels", "check_segment_n
 
 # Resampling and float16 put labels this far from whole numbers; fractions of a probability map lie farther.
 _TOLERANCE = 1e-3
+# A larger one would wrap to another label where labels are int32, as in training.
+_MAX_LABEL = 2**31 - 1
 # Labels that a message names.
 _NAMED = 10
 MAX_SEGMENTS = 255
@@ -53,13 +55,15 @@ def whole_labels(values: Array) -> npt.NDArray[np.integer[Any]]:
 
     Raises:
         FractionalLabels: A number is a fraction; the message has no subject, as those of all errors here.
-        ValueError: A number is negative or infinite.
+        ValueError: A number is negative, infinite or above 2147483647.
     """
     if values.dtype == np.bool_:
         return values.view(np.uint8)
     if values.dtype.kind in "iu":
         if values.size and values.dtype.kind == "i" and values.min() < 0:
             raise ValueError(f"has the label {values.min()}, expected whole numbers from 0 on; is it an image?")
+        if values.size and values.dtype.itemsize >= 4 and values.max() > _MAX_LABEL:
+            raise ValueError(f"has the label {values.max()}, expected labels up to {_MAX_LABEL}")
         return values
     if values.dtype.kind != "f":
         raise ValueError(f"has numbers of the type {values.dtype}, expected whole numbers")
@@ -75,8 +79,8 @@ def whole_labels(values: Array) -> npt.NDArray[np.integer[Any]]:
         )
     if labels.size and labels.min() < 0:
         raise ValueError(f"has the label {labels.min():g}, expected whole numbers from 0 on; is it an image?")
-    if labels.size and labels.max() >= 2**31:
-        raise ValueError(f"has the label {labels.max():g}, expected labels below 2147483648")
+    if labels.size and labels.max() > _MAX_LABEL:
+        raise ValueError(f"has the label {labels.max():g}, expected labels up to {_MAX_LABEL}")
     return labels.astype(np.int32)
 
 

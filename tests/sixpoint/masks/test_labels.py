@@ -115,6 +115,13 @@ def test_a_message_names_a_few_of_many_labels() -> None:
         object_of(np.arange(31).reshape(1, 1, 31))
 
 
+@pytest.mark.parametrize("dtype", [np.uint32, np.int64, np.float64])
+def test_labels_that_would_wrap_to_others_are_refused(dtype: npt.DTypeLike) -> None:
+    with pytest.raises(ValueError, match="expected labels up to 2147483647"):
+        whole_labels(np.array([[[0, 2**31 + 1]]], dtype))
+    assert whole_labels(np.array([[[0, 2**31 - 1]]], np.uint32)).max() == 2**31 - 1
+
+
 def test_label_maps_keep_their_labels() -> None:
     labels = np.arange(30, dtype=np.float32).reshape(2, 3, 5)
     assert np.array_equal(whole_labels(labels), np.arange(30).reshape(2, 3, 5))
