@@ -11,6 +11,7 @@ from sixpoint.errors import InvalidArgument
 from sixpoint.geometry import Geometry
 from sixpoint.io.label_names import (
     check_names_file,
+    check_no_names_beside,
     is_slicer_segmentation,
     names_file,
     slicer_fields,
@@ -25,11 +26,15 @@ def check_labels_file(path: str | os.PathLike[str], *, with_names: bool) -> Path
     """Refuse a file that :func:`write_labels` would refuse, and return the JSON file that it would write beside it.
 
     Raises:
-        VolumeError: The suffix is unknown, or the JSON file is there and holds something else than names.
+        VolumeError: The suffix is unknown; the JSON file is there and holds something else than names; or it holds
+            names, and none are to be written.
     """
     target = Path(path)
     check_suffix(target)
-    if not with_names or is_slicer_segmentation(target):
+    if is_slicer_segmentation(target):
+        return None
+    if not with_names:
+        check_no_names_beside(target)
         return None
     check_names_file(names_file(target))
     return names_file(target)

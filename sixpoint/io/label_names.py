@@ -22,6 +22,7 @@ from sixpoint.io.text_headers import read_header
 
 __all__ = [
     "check_names_file",
+    "check_no_names_beside",
     "is_slicer_segmentation",
     "label_colour",
     "names_file",
@@ -103,6 +104,23 @@ def check_names_file(path: Path) -> None:
         raise VolumeError(
             f"cannot write the names of the labels to {path}: it is there, and holds something else; choose another "
             "name for the labels, or move it"
+        )
+
+
+def check_no_names_beside(path: Path) -> None:
+    """Refuse to replace an image whose names stand in a JSON file, which would name the new labels.
+
+    Args:
+        path: Image to write without names.
+
+    Raises:
+        VolumeError: There is such a file.
+    """
+    beside = names_file(path)
+    if _read_json(beside) is not None:
+        raise VolumeError(
+            f"cannot write {path} without names: {beside} would name its labels, and holds those of another file; "
+            "write the names as well (--names, or names=True), move that file, or choose another name"
         )
 
 

@@ -86,6 +86,20 @@ def test_a_json_file_of_something_else_stays(tmp_path: Path) -> None:
     assert not (tmp_path / "scan.nii.gz").exists()
 
 
+def test_names_of_a_file_before_do_not_become_those_of_the_next(tmp_path: Path) -> None:
+    target = tmp_path / "labels.nii.gz"
+    Mask(LABELS, GRID, names=NAMES).save(target, names=True)
+    before = target.read_bytes()
+    with pytest.raises(VolumeError, match=r"labels\.json would name its labels"):
+        Mask(LABELS, GRID).save(target)
+    assert target.read_bytes() == before
+    Mask(LABELS, GRID, names={1: "other"}).save(target, names=True)
+    assert json.loads((tmp_path / "labels.json").read_text()) == {"1": "other"}
+    # What is no list of names, such as the sidecar of BIDS, names nothing.
+    (tmp_path / "labels.json").write_text('{"Modality": "MR"}')
+    Mask(LABELS, GRID).save(target)
+
+
 def test_names_that_nothing_has_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="no label has a name"):
         write_labels(LABELS, GRID, tmp_path / "labels.nii.gz", names={1: ""}, with_names=True)

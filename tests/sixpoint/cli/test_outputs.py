@@ -120,8 +120,9 @@ def test_names_do_not_replace_another_file(
 
 def test_names_do_not_replace_an_input(tmp_path: Path) -> None:
     path = tmp_path / "labels.json"
-    path.write_text('{"1": "liver"}')
+    path.write_text('{"points": [1, 2, 3]}')
     check_outputs(tmp_path / "labels.nii.gz", None, inputs=(path,))
+    path.write_text('{"1": "liver"}')
     check_outputs(tmp_path / "labels.seg.nrrd", None, inputs=(path,), names=True)
     with pytest.raises(InvalidArgument, match=r"cannot write .*labels\.json: it would overwrite the input"):
         check_outputs(tmp_path / "labels.nii.gz", None, inputs=(path,), names=True)
