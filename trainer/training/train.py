@@ -27,7 +27,8 @@ from trainer.data.cases import PreparedCase, cases_folder, prepare_cases
 from trainer.data.experiment import Experiment, prepare_experiment, write_split
 from trainer.data.patches import PatchBatch, PatchDataset, iterate_patches
 from trainer.training.checkpoint import CHECKPOINT
-from trainer.training.config import ComputePrecision, TrainConfig, TrainProgress
+from trainer.training.config import TrainConfig, TrainProgress
+from trainer.training.devices import device_name, fastest_precision
 from trainer.training.network import build_network
 from trainer.training.run_state import RunState
 from trainer.training.schedule import cosine_schedule
@@ -62,7 +63,7 @@ def train(config: TrainConfig, *, report: Report = lambda _: None, started: floa
     started = time.monotonic() if started is None else started
     config.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.threads)
-    fabric = Fabric(devices=config.devices, precision=(config.precision or _fastest_precision()).value)
+    fabric = Fabric(devices=config.devices, precision=(config.precision or fastest_precision()).value)
     fabric.launch()
     if not fabric.is_global_zero:
         report = _report_nothing
@@ -259,7 +260,7 @@ class _Run:
             "held_out_cases": str(len(split.validation)),
             "steps": str(self.state.step),
             "minutes": f"{self.state.elapsed_s / 60:.1f}",
-            "device": f"{self.fabric.world_size} x {_device_name(self.fabric.device)}",
+            "device": f"{self.fabric.world_size} x {device_name(self.fabric.device)}",
             "seed": str(config.seed),
             "mirrored": "yes" if config.mirror else "no",
             "trained_with": f"torch {torch.__version__}",
@@ -285,20 +286,6 @@ def figure_names(labels: Sequence[str]) -> list[str]:
             name += f"_{number}"
         names.append(name)
     return names
-
-
-def _fastest_precision() -> ComputePrecision:
-    if torch.cuda.is_available():
-        fast = torch.cuda.is_bf16_supported()
-    else:
-        # Without AMX, bfloat16 convolutions take a CPU twice as long as those in single precision.
-        capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-        fast = bool(capabilities.get("amx_bf16"))
-    return ComputePrecision.MIXED if fast else ComputePrecision.SINGLE
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {os.cpu_count()} cores"
 
 
 def _report_nothing(_: TrainProgress) -> None:
