@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from monai.data.meta_obj import set_track_meta
+from monai.data.meta_obj import get_track_meta, set_track_meta
 from monai.transforms.compose import Compose
 from monai.transforms.intensity.dictionary import (
     RandAdjustContrastd,
@@ -114,6 +115,17 @@ def augmentation(spec: SegmentationSpec, *, mirror: bool) -> Compose:
     )
 
 
+@contextmanager
+def _plain_tensors() -> Iterator[None]:
+    """Keep MONAI's transforms from wrapping tensors in metadata, which nobody reads here; later calls do as before."""
+    tracked = get_track_meta()
+    set_track_meta(False)
+    try:
+        yield
+    finally:
+        set_track_meta(tracked)
+
+
 @dataclass(frozen=True)
 class PatchDataset(Dataset[PatchBatch]):
     """Batches of patches by step.
@@ -135,16 +147,16 @@ class PatchDataset(Dataset[PatchBatch]):
     rank: int = 0
 
     def __getitem__(self, step: int) -> PatchBatch:
-        set_track_meta(False)
         rng = np.random.default_rng((self.seed, self.rank, step))
         change = augmentation(self.spec, mirror=self.mirror)
         images, labels = [], []
-        for _ in range(self.batch_size):
-            image, label = self._draw(rng)
-            change.set_random_state(seed=int(rng.integers(2**32)))
-            changed = change({"image": torch.from_numpy(image), "label": torch.from_numpy(label)})
-            images.append(changed["image"].clamp(-1.0, 1.0))
-            labels.append(changed["label"].long())
+        with _plain_tensors():
+            for _ in range(self.batch_size):
+                image, label = self._draw(rng)
+                change.set_random_state(seed=int(rng.integers(2**32)))
+                changed = change({"image": torch.from_numpy(image), "label": torch.from_numpy(label)})
+                images.append(changed["image"].clamp(-1.0, 1.0))
+                labels.append(changed["label"].long())
         return torch.stack(images), torch.stack(labels)
 
     def _draw(self, rng: Rng) -> tuple[Float, npt.NDArray[np.uint8]]:

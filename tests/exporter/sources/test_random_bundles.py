@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from pathlib import Path
 
@@ -26,7 +25,7 @@ def test_a_random_bundle_is_understood_or_asked_about(units: str, tmp_path: Path
         tmp_path / "image.nii.gz", size=(22, 19, 17), spacing=(0.9, 1.2, 1.6), scale=scale, offset=offset
     )
     write_bundle(tmp_path / "bundle")
-    understood = 0
+    understood, refused = 0, []
     for seed in range(BUNDLES_PER_TEST):
         content = random_config(seed, middle=-20 * scale + offset, spread=110 * scale)
         (tmp_path / "bundle" / "configs" / "inference.json").write_text(json.dumps(content))
@@ -34,13 +33,13 @@ def test_a_random_bundle_is_understood_or_asked_about(units: str, tmp_path: Path
             found = our_input(tmp_path / "bundle", image)
         except InvalidArgument:
             continue
-        expected = None
-        with contextlib.suppress(Exception):  # MONAI itself refuses the bundle
+        try:
             expected = monai_input(tmp_path / "bundle", image)
-        if expected is None:
+        except Exception as error:  # MONAI itself refuses the bundle
+            refused.append(error)
             continue
         assert found.shape == expected.shape, content["preprocessing"]
         off = np.sqrt(np.mean((found - expected) ** 2)) / max(1e-9, float(expected.std()))
         assert off <= 1e-3, (seed, off, content["preprocessing"], content.get("second"))
         understood += 1
-    assert understood >= BUNDLES_PER_TEST // 4
+    assert understood >= BUNDLES_PER_TEST // 4, refused

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from monai.data.meta_obj import get_track_meta
 from monai.inferers.utils import sliding_window_inference
 
 import trainer
@@ -194,6 +195,13 @@ def test_the_batch_of_a_step_is_the_same_whoever_makes_it(
         assert torch.equal(again[1], labels)
     for other in (patches[8], replace(patches, seed=2)[7], replace(patches, rank=1)[7]):
         assert not torch.equal(other[0], channels)
+
+
+def test_patches_leave_the_metadata_of_monai_on_for_whoever_reads_images_next(
+    cases: tuple[PreparedCase, ...], spec: SegmentationSpec
+) -> None:
+    PatchDataset(cases, spec, seed=1, batch_size=1, mirror=False)[0]
+    assert get_track_meta()
 
 
 @pytest.mark.parametrize("mirror", [True, False])
