@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sixpoint._typing import Array, Points, Vector
-from sixpoint.errors import VolumeError
+from sixpoint.errors import Violation, VolumeError
+from sixpoint.shortening import shorten
 
 if TYPE_CHECKING:
     from sixpoint.io import NiftiPlacement
@@ -31,6 +32,11 @@ Matrix = tuple[float, float, float, float, float, float, float, float, float]
 _IDENTITY: Matrix = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 # NIfTI stores the affine in float32 and scanners round their cosines to six digits.
 _ORTHONORMAL_TOLERANCE = 1e-3
+# Wide of anything that is imaged, and narrow enough that volumes and squares of distances overflow nowhere, not even in
+# float32: a nanometre, and a kilometre.
+_MIN_SPACING_MM = 1e-6
+_MAX_POSITION_MM = 1e6
+_MAX_SIZE = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -98,8 +104,9 @@ class Geometry:
             other sources. Not part of equality or of an image's digest.
 
     Raises:
-        VolumeError: A number is not finite, a size or spacing is not positive, a size is not whole, or the axes are
-            not orthonormal.
+        VolumeError: A number is not finite, a size or spacing is not positive, a size is not whole, the axes are not
+            orthonormal, or the image is impossibly fine, large or far away: the spacing is below a nanometre, or the
+            extent or a voxel's distance from the origin beyond a kilometre. The error names the field.
     """
 
     size: tuple[int, int, int]
@@ -112,24 +119,59 @@ class Geometry:
         for name, count in (("size", 3), ("spacing", 3), ("origin", 3), ("direction", 9)):
             values = getattr(self, name)
             if len(values) != count:
-                raise VolumeError(f"geometry: {name} needs {count} numbers, got {len(values)}")
+                raise _wrong(name, f"needs {count} numbers, got {len(values)}", expected=f"{count} numbers")
+            what = "whole numbers" if name == "size" else "numbers"
             kind = operator.index if name == "size" else float
             try:
                 object.__setattr__(self, name, tuple(kind(value) for value in values))
-            except (TypeError, ValueError):
-                what = "whole numbers" if name == "size" else "numbers"
-                raise VolumeError(f"geometry: {name} must be {count} {what}, got {tuple(values)}") from None
-            if not all(math.isfinite(value) for value in getattr(self, name)):
-                raise VolumeError(f"geometry: {name} has a number that is not finite")
+            except (TypeError, ValueError, OverflowError):
+                raise _wrong(
+                    name, f"must be {count} {what}, got {shorten(str(tuple(values)))}", expected=what
+                ) from None
+            if name != "size" and not all(math.isfinite(value) for value in getattr(self, name)):
+                raise _wrong(name, "has a number that is not finite", expected="finite numbers")
+        if max(map(abs, self.size)) > _MAX_SIZE:
+            raise _wrong("size", f"exceeds {_MAX_SIZE} voxels along an axis", expected=f"at most {_MAX_SIZE}")
         if min(self.size) < 1:
-            raise VolumeError(f"geometry: size must be positive along x, y and z, got {self.size}")
+            raise _wrong("size", f"must be positive along x, y and z, got {self.size}", expected="1 or more")
         if min(self.spacing) <= 0:
-            raise VolumeError(f"geometry: spacing must be positive, got {self.spacing} mm")
+            raise _wrong("spacing", f"must be positive, got {self.spacing} mm", expected="more than 0")
         axes = np.array(self.direction).reshape(3, 3)
         # Components of unit vectors are at most 1; checked first, since products of huge numbers overflow.
         too_large = np.abs(axes).max() > 1 + _ORTHONORMAL_TOLERANCE
         if too_large or np.abs(axes.T @ axes - np.eye(3)).max() > _ORTHONORMAL_TOLERANCE:
-            raise VolumeError("geometry: the direction's columns must be orthogonal unit vectors")
+            raise _wrong(
+                "direction", "must have columns that are orthogonal unit vectors", expected="orthonormal columns"
+            )
+        self._check_extent()
+
+    def _check_extent(self) -> None:
+        """Refuse positions that no scanner gives, with which later computations would overflow.
+
+        Raises:
+            VolumeError: The spacing is too small or too large, or the image lies too far away.
+        """
+        limit = f"{_MAX_POSITION_MM:g} mm"
+        if min(self.spacing) < _MIN_SPACING_MM:
+            raise _wrong(
+                "spacing",
+                f"must be at least {_MIN_SPACING_MM:g} mm, got {self.spacing} mm: check its unit",
+                expected=f"at least {_MIN_SPACING_MM:g} mm",
+            )
+        # Products of Python's floats become infinite without a warning.
+        if max(count * step for count, step in zip(self.size, self.spacing, strict=True)) > _MAX_POSITION_MM:
+            raise _wrong(
+                "spacing",
+                f"makes the image larger than {limit}, got {self.spacing} mm for {self.size_text} voxels: check its unit",
+                expected=f"an image of at most {limit}",
+            )
+        corners = self.index_to_point(list(itertools.product(*((0, count - 1) for count in self.size))))
+        if np.abs(corners).max() > _MAX_POSITION_MM:
+            raise _wrong(
+                "origin",
+                f"puts voxels more than {limit} from the patient's origin, got {self.origin} mm",
+                expected=f"all voxels within {limit}",
+            )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -207,3 +249,7 @@ class Geometry:
         Little-endian: size as three int64, then spacing, origin and direction as fifteen float64.
         """
         return struct.pack("<3q15d", *self.size, *self.spacing, *self.origin, *self.direction)
+
+
+def _wrong(name: str, what: str, *, expected: str) -> VolumeError:
+    return VolumeError(f"geometry: {name} {what}", violations=(Violation(name, expected),))

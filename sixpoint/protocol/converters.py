@@ -59,20 +59,15 @@ def geometry_from_message(message: volume_pb.Geometry) -> Geometry:
     Raises:
         VolumeError: The message has too few numbers, or they are no geometry.
     """
-    counts = {"size": 3, "spacing": 3, "origin": 3, "direction": 9}
-    for name, count in counts.items():
-        got = len(getattr(message, name))
-        if got != count:
-            raise VolumeError(
-                f"geometry: {name} needs {count} numbers, got {got}",
-                violations=(Violation(f"geometry.{name}", f"{count} numbers"),),
-            )
-    return Geometry(
-        size=_triple(message.size),
-        spacing=(message.spacing[0], message.spacing[1], message.spacing[2]),
-        origin=(message.origin[0], message.origin[1], message.origin[2]),
-        direction=tuple(message.direction),  # type: ignore[arg-type]  # nine, as counted above
-    )
+    try:
+        return Geometry(
+            size=tuple(message.size),  # type: ignore[arg-type]  # counted by Geometry, as the next ones
+            spacing=tuple(message.spacing),  # type: ignore[arg-type]
+            origin=tuple(message.origin),  # type: ignore[arg-type]
+            direction=tuple(message.direction),  # type: ignore[arg-type]
+        )
+    except VolumeError as error:
+        raise error.under("geometry") from None
 
 
 def prompt_to_message(prompt: Prompt) -> annotation_pb.Prompt:

@@ -77,6 +77,8 @@ def test_shape_is_size_backwards() -> None:
         ({"size": (-1, 2, 2)}, "size must be positive"),
         ({"size": (2.5, 2, 2)}, "size must be 3 whole numbers"),
         ({"size": (math.nan, 2, 2)}, "size must be 3 whole numbers"),
+        ({"size": (2, 2, 2**40)}, "size exceeds 2147483647 voxels"),
+        ({"size": (2, 2, -(10**400))}, "size exceeds 2147483647 voxels"),
         ({"spacing": (1, 1)}, "spacing needs 3 numbers"),
         ({"spacing": (1, 0, 1)}, "spacing must be positive"),
         ({"spacing": (1, -1, 1)}, "spacing must be positive"),
@@ -94,6 +96,45 @@ def test_shape_is_size_backwards() -> None:
 def test_numbers_that_make_no_geometry_are_refused(values: dict[str, tuple[float, ...]], expected: str) -> None:
     with pytest.raises(VolumeError, match=expected):
         Geometry(**({"size": (2, 2, 2)} | values))  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"spacing": (1, 1e300, 1)}, "spacing"),
+        ({"spacing": (1e150, 1e150, 1e150)}, "spacing"),
+        ({"spacing": (5e-324, 1, 1)}, "spacing"),
+        ({"spacing": (1e-7, 1, 1)}, "spacing"),
+        ({"spacing": (1, 10**400, 1)}, "spacing"),
+        ({"size": (2_000_000, 2, 2)}, "spacing"),
+        ({"origin": (0, -1e300, 0)}, "origin"),
+        ({"origin": (0, 1.7e308, 1.7e308), "direction": (0, 1, 0, 1, 0, 0, 0, 0, 1)}, "origin"),
+        ({"origin": (0, 0, 1e6)}, "origin"),
+    ],
+)
+def test_positions_that_no_scanner_gives_are_refused_by_the_name_of_their_field(
+    values: dict[str, tuple[float, ...]], field: str
+) -> None:
+    with pytest.raises(VolumeError, match=f"geometry: {field}") as caught:
+        Geometry(**({"size": (2, 2, 2)} | values))  # type: ignore[arg-type]
+    assert [violation.field for violation in caught.value.violations] == [field]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"spacing": (4e-6, 4e-6, 3e-5)},
+        {"spacing": (1, 1, 20_000)},
+        {"origin": (-40_000, 9e5, 0)},
+        {"origin": (5e-324, 0, 0)},
+    ],
+    ids=["electron microscope", "whole bodies, micrometres taken for mm", "far from the origin", "subnormal"],
+)
+def test_odd_but_possible_positions_are_taken(values: dict[str, tuple[float, float, float]]) -> None:
+    geometry = Geometry((40, 40, 40), **values)  # type: ignore[arg-type]
+    assert geometry.voxel_volume_ml > 0
+    assert geometry.canonical().point_to_index(geometry.origin).tolist() == [pytest.approx([0, 0, 0])]
 
 
 def test_axes_may_be_as_rough_as_files_store_them() -> None:

@@ -9,7 +9,7 @@ import grpc.aio
 
 from gateway.core.images import ImageHeader, ImageRecord, ImageStore
 from gateway.grpc.owners import owner_of
-from sixpoint.errors import UploadError
+from sixpoint.errors import UploadError, VolumeError
 from sixpoint.protocol import geometry_from_message, geometry_to_message
 from sixpoint.v1 import image_service_pb2 as image_pb
 from sixpoint.v1 import image_service_pb2_grpc as image_grpc
@@ -50,9 +50,13 @@ class ImageServicer(image_grpc.ImageServiceServicer):
 
 
 def _header(message: image_pb.Image) -> ImageHeader:
+    try:
+        geometry = geometry_from_message(message.geometry)
+    except VolumeError as error:
+        raise error.under("header") from None
     return ImageHeader(
         digest=message.digest,
-        geometry=geometry_from_message(message.geometry),
+        geometry=geometry,
         voxel_type=message.voxel_type,
         byte_count=message.byte_count,
     )

@@ -117,6 +117,15 @@ def test_a_geometry_with_too_few_numbers(channel: grpc.Channel) -> None:
     assert "spacing needs 3 numbers, got 0" in error.message
 
 
+@pytest.mark.parametrize(("field", "value"), [("spacing", 1e300), ("spacing", 5e-324), ("origin", -1e300)])
+def test_a_geometry_that_no_scanner_gives(channel: grpc.Channel, field: str, value: float) -> None:
+    geometry = geometry_to_message(noisy_volume().geometry)
+    getattr(geometry, field)[1] = value
+    error = refused(channel, header(noisy_volume(), geometry=geometry))
+    assert isinstance(error, errors.VolumeError)
+    assert [violation.field for violation in error.violations] == [f"header.geometry.{field}"]
+
+
 def test_an_image_with_nan(channel: grpc.Channel) -> None:
     # Not through the client, which sends no such image.
     volume = noisy_volume(dtype="float32")

@@ -107,6 +107,20 @@ def test_a_header_that_cannot_be_relied_on_is_refused(
         Volume.read(patched(nifti(tmp_path / "x.nii"), offset, form, *values))
 
 
+@pytest.mark.parametrize(
+    ("affine", "complaint"),
+    [
+        (np.diag([1e30, 1, 1, 1]), "spacing makes the image larger"),
+        (np.diag([1e-9, 1, 1, 1]), "spacing must be at least"),
+        (AFFINE + np.outer([1, 0, 0, 0], [0, 0, 0, 1e7]), "origin puts voxels more than"),
+    ],
+    ids=["huge", "tiny", "far"],
+)
+def test_a_nifti_file_of_impossible_positions_is_refused(tmp_path: Path, affine: Any, complaint: str) -> None:
+    with pytest.raises(VolumeError, match=rf"x\.nii.*geometry: {complaint}"):
+        Volume.read(nifti(tmp_path / "x.nii", qform=0, affine=affine))
+
+
 @pytest.mark.parametrize("scaling", [(0, 7), (0, NAN), (NAN, 7), (NAN, NAN)])
 def test_no_slope_means_the_stored_numbers(tmp_path: Path, scaling: tuple[float, float]) -> None:
     volume = Volume.read(patched(nifti(tmp_path / "x.nii"), 112, "2f", *scaling))
@@ -224,6 +238,8 @@ def test_units_of_nrrd_are_converted(tmp_path: Path, unit: str, factor: float) -
         (["spacings: 1 0 2"], False, r"the spacing 1 0 2 \(spacings\), expected three numbers above 0"),
         (["spacings: 1 NaN 2"], False, "the spacing 1 NaN 2"),
         (["spacings: 1 2 3", 'units: "mm" "mm" "s"'], False, r"lengths in mm, s \(units\)"),
+        (["spacings: 1 1e300 2"], False, "geometry: spacing makes the image larger than 1e\\+06 mm"),
+        (["spacings: 1 1e-310 2"], False, "geometry: spacing must be at least 1e-06 mm"),
         (["data file: none.raw"], True, "its voxels are in 'none.raw', which is missing"),
     ],
 )
