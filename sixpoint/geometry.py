@@ -155,14 +155,14 @@ class Geometry:
         if min(self.spacing) < _MIN_SPACING_MM:
             raise _wrong(
                 "spacing",
-                f"must be at least {_MIN_SPACING_MM:g} mm, got {self.spacing} mm: check its unit",
+                f"must be at least {_MIN_SPACING_MM:g} mm, got {self.spacing} mm: check the unit",
                 expected=f"at least {_MIN_SPACING_MM:g} mm",
             )
         # Products of Python's floats become infinite without a warning.
         if max(count * step for count, step in zip(self.size, self.spacing, strict=True)) > _MAX_POSITION_MM:
             raise _wrong(
                 "spacing",
-                f"makes the image larger than {limit}, got {self.spacing} mm for {self.size_text} voxels: check its unit",
+                f"makes an image larger than {limit}, got {self.spacing} mm for {self.size_text}: check the unit",
                 expected=f"an image of at most {limit}",
             )
         corners = self.index_to_point(list(itertools.product(*((0, count - 1) for count in self.size))))

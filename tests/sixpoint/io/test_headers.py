@@ -110,7 +110,7 @@ def test_a_header_that_cannot_be_relied_on_is_refused(
 @pytest.mark.parametrize(
     ("affine", "complaint"),
     [
-        (np.diag([1e30, 1, 1, 1]), "spacing makes the image larger"),
+        (np.diag([1e30, 1, 1, 1]), "spacing makes an image larger"),
         (np.diag([1e-9, 1, 1, 1]), "spacing must be at least"),
         (AFFINE + np.outer([1, 0, 0, 0], [0, 0, 0, 1e7]), "origin puts voxels more than"),
     ],
@@ -238,7 +238,7 @@ def test_units_of_nrrd_are_converted(tmp_path: Path, unit: str, factor: float) -
         (["spacings: 1 0 2"], False, r"the spacing 1 0 2 \(spacings\), expected three numbers above 0"),
         (["spacings: 1 NaN 2"], False, "the spacing 1 NaN 2"),
         (["spacings: 1 2 3", 'units: "mm" "mm" "s"'], False, r"lengths in mm, s \(units\)"),
-        (["spacings: 1 1e300 2"], False, "geometry: spacing makes the image larger than 1e\\+06 mm"),
+        (["spacings: 1 1e300 2"], False, "geometry: spacing makes an image larger than 1e\\+06 mm"),
         (["spacings: 1 1e-310 2"], False, "geometry: spacing must be at least 1e-06 mm"),
         (["data file: none.raw"], True, "its voxels are in 'none.raw', which is missing"),
     ],
