@@ -15,7 +15,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from gateway.core.annotation.annotator import Annotator
-from gateway.core.images import ImageLimits, ImageStore
+from gateway.core.images import ImageLimits, ImageStore, UnfinishedLimits
 from gateway.core.runtime import Admission, Catalog, CorePool
 from gateway.core.runtime.disk_errors import disk_errors
 from gateway.core.runtime.private_files import restrict
@@ -87,6 +87,11 @@ class Gateway:
                 cache=settings.cache_bytes,
                 memory=settings.image_memory_bytes,
                 idle=settings.image_idle_seconds,
+                unfinished=UnfinishedLimits(
+                    total=settings.unfinished_upload_bytes,
+                    owner=settings.owner_unfinished_upload_bytes,
+                    idle=settings.unfinished_upload_seconds,
+                ),
             ),
         )
         cache = SegmentStateCache(settings.session_memory_bytes, idle=settings.session_memory_seconds)

@@ -75,6 +75,12 @@ class Settings(BaseSettings):
     """Bytes of memory for results computed from images and used again; voxels are mapped from files."""
     image_idle_seconds: float = Field(default=7 * 86400.0, gt=0)
     """Seconds after which an unused image that is in no open session is removed."""
+    unfinished_upload_bytes: int = Field(default=8 * _GIB, ge=0)
+    """Bytes of all uploads that ended early and can be continued; the oldest are removed first."""
+    owner_unfinished_upload_bytes: int = Field(default=4 * _GIB, ge=0)
+    """Bytes of the uploads of one owner that ended early and can be continued."""
+    unfinished_upload_seconds: float = Field(default=86400.0, gt=0)
+    """Seconds after which an upload that ended early is removed."""
     max_sessions: int = Field(default=10_000, gt=0)
     """Limit for open sessions."""
     owner_sessions: int = Field(default=0, ge=0)

@@ -5,6 +5,7 @@ from gateway.core.images.records import ImageRecord
 from gateway.core.images.repository import BlobStore, ImageReader, ImageRepository, ImageWriter
 from gateway.core.images.store import ImageStore
 from gateway.core.images.stored_image import ImageHeader, ImageSource, StoredImage
+from gateway.core.images.upload_folder import UnfinishedLimits
 
 __all__ = [
     "BlobStore",
@@ -17,4 +18,5 @@ __all__ = [
     "ImageStore",
     "ImageWriter",
     "StoredImage",
+    "UnfinishedLimits",
 ]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from concurrent.futures import Executor
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from gateway.core.images.disk_cache import DiskCache
 from gateway.core.images.memory_cache import MemoryCache
 from gateway.core.images.repository import BlobStore, ImageRepository, ImageWriter
 from gateway.core.images.stored_image import blob_key, is_digest
-from gateway.core.images.upload_files import UploadFolder
+from gateway.core.images.upload_folder import UploadFolder
 from sixpoint.errors import SixpointError
 
 __all__ = ["GarbageCollector", "delete_orphan_blob"]
@@ -38,7 +39,8 @@ class GarbageCollector:
         blobs: Voxels of the images.
         disk_cache: Files of images in use.
         memory_cache: Images in memory.
-        uploads: Files of running uploads.
+        uploads: Files of uploads.
+        running: Paths of the files that uploads of this process write to.
         threads: Runs what blocks.
         idle: Seconds after which something unused is removed.
         now: Clock, in seconds since 1970.
@@ -52,6 +54,7 @@ class GarbageCollector:
         disk_cache: DiskCache,
         memory_cache: MemoryCache,
         uploads: UploadFolder,
+        running: Set[Path],
         threads: Executor,
         idle: float,
         now: Callable[[], float],
@@ -61,6 +64,7 @@ class GarbageCollector:
         self._disk_cache = disk_cache
         self._memory_cache = memory_cache
         self._uploads = uploads
+        self._running = running
         self._threads = threads
         self._idle = idle
         self._now = now
@@ -83,7 +87,7 @@ class GarbageCollector:
         with _collected(failures):
             removed = await self._remove_images(before, failures)
         with _collected(failures):
-            await self._remove_uploads(failures)
+            await self._trim_uploads(set(), failures)
         if self._now() > self._tidy_due:
             self._tidy_due = self._now() + _TIDY_S
             with _collected(failures):
@@ -97,6 +101,13 @@ class GarbageCollector:
         if failures:
             raise failures[0]
         return removed
+
+    async def trim_uploads(self, *, besides: Path) -> None:
+        """Remove unfinished uploads beyond their limits, but for one that is about to be continued."""
+        # What could not be removed is reported by the next run.
+        failures: list[SixpointError] = []
+        with _collected(failures):
+            await self._trim_uploads({besides}, failures)
 
     async def _remove_images(self, before: float, failures: list[SixpointError]) -> int:
         """Remove images last used before a time, from where the last run stopped; return their number."""
@@ -118,12 +129,13 @@ class GarbageCollector:
                 self._position = _START
         return removed
 
-    async def _remove_uploads(self, failures: list[SixpointError]) -> None:
-        for name in await self._in_thread(lambda: self._uploads.expire(idle=self._idle)):
+    async def _trim_uploads(self, besides: set[Path], failures: list[SixpointError]) -> None:
+        besides |= self._running
+        for digest in await self._in_thread(lambda: self._uploads.trim(besides=besides)):
             # The gateway may have been killed after it stored the blob, and before it recorded the image.
-            if is_digest(name):
+            if is_digest(digest):
                 with _collected(failures):
-                    await self._repository.write(partial(delete_orphan_blob, blobs=self._blobs, digest=name))
+                    await self._repository.write(partial(delete_orphan_blob, blobs=self._blobs, digest=digest))
 
     def _remove_if_unused(self, records: ImageWriter, *, digest: str, before: float) -> bool:
         records.lock_image(digest)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gateway.core.images.repository import ImageReader
 from gateway.core.images.stored_image import ImageHeader
+from gateway.core.images.upload_folder import UnfinishedLimits
 from sixpoint.errors import ResourceExhausted, StorageFull
 
-__all__ = ["ImageLimits", "Quota"]
+__all__ = ["ImageLimits", "Quota", "Reservation", "used_bytes"]
 
 _RETRY_S = 30.0
 
@@ -26,6 +27,7 @@ class ImageLimits:
         cache: Bytes of cached files, where the blob store is not on the same disk.
         memory: Bytes of memory of what was computed of images.
         idle: Seconds after which an unused image that no open session uses is removed.
+        unfinished: Limits of the files of uploads that ended early.
     """
 
     image: int
@@ -34,10 +36,24 @@ class ImageLimits:
     cache: int
     memory: int
     idle: float
+    unfinished: UnfinishedLimits
+
+
+@dataclass(eq=False)
+class Reservation:
+    """Bytes of the disk that a running upload has reserved.
+
+    Attributes:
+        owner: Name whose quota is charged.
+        nbytes: Bytes reserved so far.
+    """
+
+    owner: str
+    nbytes: int = 0
 
 
 class Quota:
-    """Checks images against the limits. Running uploads of this process count with their whole size.
+    """Checks images against the limits. Running uploads of this process count with what they have reserved.
 
     Args:
         limits: The limits.
@@ -45,7 +61,7 @@ class Quota:
 
     def __init__(self, limits: ImageLimits) -> None:
         self._limits = limits
-        self._reserved: list[tuple[str, int]] = []
+        self._reservations: list[Reservation] = []
 
     def check_size(self, header: ImageHeader) -> None:
         """Refuse an image that is too large by itself.
@@ -60,27 +76,51 @@ class Quota:
             )
 
     @contextmanager
-    def reserve(self, header: ImageHeader, *, owner: str, others: tuple[int, int]) -> Iterator[None]:
-        """Reserve the bytes of an upload while it runs.
+    def reservation(self, owner: str) -> Iterator[Reservation]:
+        """Count an upload while it runs, with the bytes that :meth:`grow` reserves for it."""
+        reservation = Reservation(owner)
+        self._reservations.append(reservation)
+        try:
+            yield reservation
+        finally:
+            self._reservations.remove(reservation)
+
+    def check_room(self, header: ImageHeader, *, owner: str, used: tuple[int, int]) -> None:
+        """Refuse an image for which there is no room now; nothing is reserved.
 
         Args:
             header: Header of the image.
             owner: Name whose quota is charged.
-            others: Bytes of all images, and of the owner's images, on the disk.
+            used: Bytes on the disk: all, and the owner's.
 
         Raises:
             StorageFull: Too few bytes are left.
         """
-        total, owned = others
-        total += sum(size for _, size in self._reserved)
-        owned += sum(size for name, size in self._reserved if name == owner)
-        self._check(header.byte_count, total=total, owned=owned)
-        entry = (owner, header.byte_count)
-        self._reserved.append(entry)
-        try:
-            yield
-        finally:
-            self._reserved.remove(entry)
+        total, owned = self._with_reservations(used, owner=owner)
+        self._check(header.byte_count, need=_whole(header.byte_count), total=total, owned=owned)
+
+    def grow(self, reservation: Reservation, sizes: Sequence[int], *, used: tuple[int, int]) -> None:
+        """Reserve more bytes for an upload.
+
+        Args:
+            reservation: Reservation of the upload.
+            sizes: Bytes to reserve in all, the preferred number first; the last one is needed.
+            used: Bytes on the disk without those of running uploads: all, and the owner's.
+
+        Raises:
+            StorageFull: Too few bytes are left.
+        """
+        total, owned = self._with_reservations(used, owner=reservation.owner)
+        total, owned = total - reservation.nbytes, owned - reservation.nbytes
+        for nbytes in sizes:
+            try:
+                self._check(nbytes, need=f"there is no room for {nbytes} bytes of this image", total=total, owned=owned)
+            except StorageFull:
+                if nbytes == sizes[-1]:
+                    raise
+            else:
+                reservation.nbytes = nbytes
+                return
 
     def check_before_insert(self, records: ImageReader, byte_count: int, *, owner: str) -> None:
         """Check again before an image is recorded, as other gateways may have stored images meanwhile.
@@ -94,11 +134,15 @@ class Quota:
             StorageFull: Too few bytes are left.
         """
         total, owned = used_bytes(records, owner)
-        self._check(byte_count, total=total, owned=owned)
+        self._check(byte_count, need=_whole(byte_count), total=total, owned=owned)
 
-    def _check(self, byte_count: int, *, total: int, owned: int) -> None:
+    def _with_reservations(self, used: tuple[int, int], *, owner: str) -> tuple[int, int]:
+        total = sum(running.nbytes for running in self._reservations)
+        owned = sum(running.nbytes for running in self._reservations if running.owner == owner)
+        return used[0] + total, used[1] + owned
+
+    def _check(self, byte_count: int, *, need: str, total: int, owned: int) -> None:
         limits = self._limits
-        need = f"there is no room for an image of {byte_count} bytes"
         hope = f"Images unused for {limits.idle / 86400:g} days are removed"
         if total + byte_count > limits.disk:
             raise StorageFull(
@@ -115,3 +159,7 @@ class Quota:
 def used_bytes(records: ImageReader, owner: str) -> tuple[int, int]:
     """Bytes of all images, and of one owner's."""
     return records.byte_total(), records.byte_total(owner)
+
+
+def _whole(byte_count: int) -> str:
+    return f"there is no room for an image of {byte_count} bytes"

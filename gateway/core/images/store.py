@@ -15,12 +15,13 @@ from typing import TypeVar
 from gateway.core.images.disk_cache import DiskCache
 from gateway.core.images.garbage_collection import GarbageCollector, delete_orphan_blob
 from gateway.core.images.memory_cache import MemoryCache
-from gateway.core.images.quota import ImageLimits, Quota, used_bytes
+from gateway.core.images.quota import ImageLimits, Quota, Reservation, used_bytes
 from gateway.core.images.records import ImageRecord
 from gateway.core.images.repository import BlobStore, ImageRepository, ImageWriter
 from gateway.core.images.stored_image import ImageHeader, StoredImage, blob_key, check_header, is_digest
 from gateway.core.images.upload import Upload
-from gateway.core.images.upload_files import UploadFile, UploadFolder
+from gateway.core.images.upload_file import UploadFile
+from gateway.core.images.upload_folder import UploadFolder
 from gateway.core.runtime.disk_errors import disk_errors
 from gateway.core.runtime.private_files import make_private_folder
 from sixpoint.errors import ImageNotFound, InvalidArgument, ResourceExhausted, Unavailable
@@ -34,6 +35,8 @@ _Result = TypeVar("_Result")
 _THREADS = 4
 # The use of an image is stored only this often, as most calls should not cost a write.
 _TOUCH_S = 3600.0
+# Bytes that a running upload reserves ahead of those that have arrived.
+_MIN_AHEAD_BYTES, _MAX_AHEAD_BYTES = 2**20, 64 * 2**20
 
 
 class ImageStore:
@@ -62,7 +65,7 @@ class ImageStore:
         self._now = now
         self._folders = folder / "images", folder / "uploads"
         self._disk_cache = DiskCache(self._folders[0], budget=limits.cache)
-        self._uploads = UploadFolder(self._folders[1])
+        self._uploads = UploadFolder(self._folders[1], limits.unfinished)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="images")
         self._quota = Quota(limits)
         self._memory_cache = MemoryCache(budget=limits.memory, now=now)
@@ -73,6 +76,7 @@ class ImageStore:
             blobs=blobs,
             disk_cache=self._disk_cache,
             uploads=self._uploads,
+            running=self._running,
             memory_cache=self._memory_cache,
             threads=self._threads,
             idle=limits.idle,
@@ -129,12 +133,12 @@ class ImageStore:
             opening.add_done_callback(lambda task: self._opened(digest, task))
         return await asyncio.shield(opening)
 
-    async def received(self, digest: str) -> int:
-        """Bytes of an image that have arrived: all if it is stored, 0 if no upload of it was started."""
+    async def received(self, digest: str, *, owner: str = "") -> int:
+        """Bytes of an image that have arrived from an owner: all if it is stored, 0 if no upload of it was started."""
         if not is_digest(digest):
             return 0
         record = await self._find(digest)
-        return record.byte_count if record is not None else await self._in_thread(self._uploads.received, digest)
+        return record.byte_count if record is not None else await self._in_thread(self._uploads.received, digest, owner)
 
     @contextlib.asynccontextmanager
     async def upload(self, header: ImageHeader, *, offset: int = 0, owner: str = "") -> AsyncIterator[Upload]:
@@ -154,18 +158,21 @@ class ImageStore:
         check_header(header)
         self._quota.check_size(header)
         if await self._find(header.digest) is not None:
-            yield Upload(
-                header, offset=offset, file=None, store=lambda: self.describe(header.digest), threads=self._threads
-            )
+            known = partial(self.describe, header.digest)
+            yield Upload(header, offset=offset, file=None, reserve=_nothing, store=known, threads=self._threads)
             return
-        with self._quota.reserve(header, owner=owner, others=await self._used(header, owner)):
-            file = await self._claim(header, offset=offset)
+        await self._collector.trim_uploads(besides=self._uploads.path(header.digest, owner))
+        with self._quota.reservation(owner) as reservation:
+            self._quota.check_room(header, owner=owner, used=await self._used(header, owner))
+            file = await self._claim(header, offset=offset, owner=owner)
+            reservation.nbytes = offset
             self._running.add(file.path)
             remove = False
             upload = Upload(
                 header,
                 offset=offset,
                 file=file,
+                reserve=lambda end: self._reserve(reservation, header, end),
                 store=lambda: self._store(header, file, owner=owner),
                 threads=self._threads,
             )
@@ -215,11 +222,18 @@ class ImageStore:
     async def _used(self, header: ImageHeader, owner: str) -> tuple[int, int]:
         total, owned = await self._repository.read(lambda records: used_bytes(records, owner))
         # Files of uploads that ended early count too, but not this image's own, which is continued.
-        counted = {*self._running, self._uploads.path(header.digest)}
-        return total + await self._in_thread(lambda: self._uploads.nbytes(besides=counted)), owned
+        counted = {*self._running, self._uploads.path(header.digest, owner)}
+        files = await self._in_thread(lambda: self._uploads.nbytes(owner, besides=counted))
+        return total + files[0], owned + files[1]
 
-    async def _claim(self, header: ImageHeader, *, offset: int) -> UploadFile:
-        claiming = self._threads.submit(self._uploads.claim, header, offset=offset)
+    async def _reserve(self, reservation: Reservation, header: ImageHeader, end: int) -> int:
+        # As much again as has arrived, so that few chunks need to ask the database.
+        ahead = min(end + min(max(end, _MIN_AHEAD_BYTES), _MAX_AHEAD_BYTES), header.byte_count)
+        self._quota.grow(reservation, (ahead, end), used=await self._used(header, reservation.owner))
+        return reservation.nbytes
+
+    async def _claim(self, header: ImageHeader, *, offset: int, owner: str) -> UploadFile:
+        claiming = self._threads.submit(self._uploads.claim, header, offset=offset, owner=owner)
         try:
             return await asyncio.wrap_future(claiming)
         except asyncio.CancelledError:
@@ -259,6 +273,11 @@ class ImageStore:
 
     def _in_thread(self, work: Callable[..., _Result], *given: object) -> asyncio.Future[_Result]:
         return asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
+
+
+async def _nothing(end: int) -> int:
+    """Reserve nothing, for an image that is stored already."""
+    return end
 
 
 def _close_claimed(claiming: Future[UploadFile]) -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 
 from gateway.core.images.records import ImageRecord
 from gateway.core.images.stored_image import ImageHeader
-from gateway.core.images.upload_files import UploadFile
+from gateway.core.images.upload_file import UploadFile
 from sixpoint.errors import UploadError
 
 __all__ = ["Upload"]
@@ -24,6 +24,8 @@ class Upload:
         header: Header of the image.
         offset: Bytes that arrived in earlier calls.
         file: File to write to; None if the image is stored already, and its bytes are only counted.
+        reserve: Reserves space on the disk for this many bytes of the image; returns how many are reserved, which may
+            be more.
         store: Stores the image once its file is whole and checked.
         threads: Runs what blocks.
 
@@ -38,11 +40,14 @@ class Upload:
         *,
         offset: int,
         file: UploadFile | None,
+        reserve: Callable[[int], Awaitable[int]],
         store: Callable[[], Awaitable[ImageRecord]],
         threads: Executor,
     ) -> None:
         self._header = header
         self._file = file
+        self._reserve = reserve
+        self._reserved = offset
         self._store = store
         self._threads = threads
         self._waiting = 0
@@ -55,14 +60,17 @@ class Upload:
 
         Raises:
             UploadError: More bytes arrived than were announced.
-            StorageFull: The disk is full.
+            StorageFull: The disk is full, or a quota is spent.
         """
         end = self.received + len(chunk)
         if end > self._header.byte_count:
             raise UploadError(f"the header announced {self._header.byte_count} bytes of voxels, at least {end} arrived")
-        self.received = end
         if self._file is None:
+            self.received = end
             return
+        if end > self._reserved:
+            self._reserved = await self._reserve(end)
+        self.received = end
         self._file.add(chunk)
         self._waiting += len(chunk)
         if self._job is not None and (self._job.done() or self._waiting >= _MAX_WAITING_BYTES):

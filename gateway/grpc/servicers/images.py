@@ -46,7 +46,8 @@ class ImageServicer(image_grpc.ImageServiceServicer):
 
     async def GetUpload(self, request: image_pb.GetUploadRequest, context: _Context) -> image_pb.GetUploadResponse:
         """Return how many bytes of an image have arrived."""
-        return image_pb.GetUploadResponse(received_byte_count=await self._images.received(request.digest))
+        received = await self._images.received(request.digest, owner=owner_of(context))
+        return image_pb.GetUploadResponse(received_byte_count=received)
 
 
 def _header(message: image_pb.Image) -> ImageHeader:

@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 
-from gateway.core.images import ImageHeader, ImageLimits, ImageStore
+from gateway.core.images import ImageHeader, ImageLimits, ImageStore, UnfinishedLimits
 from gateway.storage import Blobs, Database, image_repository
 from sixpoint.errors import UploadError
 from sixpoint.volume import Volume, voxel_type_number
 
 MEGABYTE = 1_000_000
-LIMITS = ImageLimits(image=MEGABYTE, disk=MEGABYTE, owner=0, cache=MEGABYTE, memory=MEGABYTE, idle=1000.0)
+UNFINISHED = UnfinishedLimits(total=100 * MEGABYTE, owner=50 * MEGABYTE, idle=1000.0)
+LIMITS = ImageLimits(
+    image=MEGABYTE, disk=MEGABYTE, owner=0, cache=MEGABYTE, memory=MEGABYTE, idle=1000.0, unfinished=UNFINISHED
+)
 
 
 def header_of(volume: Volume, **changes: Any) -> ImageHeader:
@@ -67,15 +70,15 @@ async def upload_image(
         await upload.finish()
 
 
-async def start_upload(images: ImageStore, volume: Volume, count: int) -> None:
+async def start_upload(images: ImageStore, volume: Volume, count: int, *, owner: str = "") -> None:
     """Send the first bytes of an image, and end the call."""
     with pytest.raises(UploadError, match="ended early"):
-        await send(images, volume, volume.array.tobytes()[:count])
+        await send(images, volume, volume.array.tobytes()[:count], owner=owner)
 
 
-async def send(images: ImageStore, volume: Volume, data: bytes) -> None:
+async def send(images: ImageStore, volume: Volume, data: bytes, *, owner: str = "") -> None:
     """Send bytes as those of an image."""
-    async with images.upload(header_of(volume)) as upload:
+    async with images.upload(header_of(volume), owner=owner) as upload:
         await upload.write(data)
         await upload.finish()
 

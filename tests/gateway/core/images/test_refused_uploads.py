@@ -103,10 +103,22 @@ async def test_the_quota_of_the_disk_is_enforced_and_no_image_is_removed_for_it(
         assert await images.open(second.digest)
 
 
+async def test_a_running_upload_takes_space_as_it_arrives(tmp_path: Path) -> None:
+    async with open_store(tmp_path, disk=100_000) as images:
+        first, second = noisy_volume(), noisy_volume((40, 36, 31))
+        data = first.array.tobytes()
+        # A header that announces much, and sends nothing, takes nothing from others.
+        async with images.upload(header_of(first)) as upload:
+            await upload_image(images, second)
+            with pytest.raises(StorageFull, match=r"no room for 30000 bytes .* 89280 of 100000 .*SIXPOINT_DISK_BYTES"):
+                await upload.write(data[:30_000])
+
+
 async def test_running_and_abandoned_uploads_count(tmp_path: Path) -> None:
     async with open_store(tmp_path, disk=100_000) as images:
         first, second = noisy_volume(), noisy_volume((40, 36, 31))
-        async with images.upload(header_of(first)):
+        async with images.upload(header_of(first)) as upload:
+            await upload.write(first.array.tobytes()[:50_000])
             with pytest.raises(StorageFull):
                 await upload_image(images, second)
         await start_upload(images, first, 50_000)
@@ -116,9 +128,11 @@ async def test_running_and_abandoned_uploads_count(tmp_path: Path) -> None:
 
 
 async def test_two_gateways_share_the_quota(tmp_path: Path, database_url: str) -> None:
+    folder = tmp_path / "other machine"
+    folder.mkdir()
     async with (
         open_store(tmp_path, url=database_url, disk=100_000) as one,
-        open_store(tmp_path, url=database_url, disk=100_000) as other,
+        open_store(folder, url=database_url, blobs=str(tmp_path / "blobs"), disk=100_000) as other,
     ):
         first, second = noisy_volume(), noisy_volume((40, 36, 31))
         async with one.upload(header_of(first)) as upload, other.upload(header_of(second)) as faster:
@@ -138,6 +152,10 @@ async def test_an_owner_has_a_quota(tmp_path: Path) -> None:
         with pytest.raises(StorageFull, match="SIXPOINT_OWNER_IMAGE_BYTES"):
             await upload_image(images, second, owner="a")
         await upload_image(images, second, owner="b")
+        # What ended early counts as well.
+        await start_upload(images, noisy_volume((40, 36, 30)), 60_000, owner="c")
+        with pytest.raises(StorageFull, match="SIXPOINT_OWNER_IMAGE_BYTES"):
+            await upload_image(images, noisy_volume((40, 36, 29)), owner="c")
         # One that is here costs nobody anything.
         await upload_image(images, second, owner="a")
 

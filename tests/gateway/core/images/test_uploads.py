@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from gateway.core.images import ImageHeader, ImageStore
-from gateway.core.images.upload_files import UploadFile, UploadFolder
+from gateway.core.images.upload_file import UploadFile
+from gateway.core.images.upload_folder import UploadFolder
 from sixpoint.errors import (
     ChecksumMismatch,
     ImageNotFound,
@@ -87,8 +88,8 @@ async def test_an_upload_cancelled_while_its_file_is_claimed_can_be_continued(
     claimed, go_on = threading.Event(), threading.Event()
     claim = UploadFolder.claim
 
-    def slow_claim(folder: UploadFolder, header: ImageHeader, *, offset: int) -> UploadFile:
-        file = claim(folder, header, offset=offset)
+    def slow_claim(folder: UploadFolder, header: ImageHeader, *, offset: int, owner: str) -> UploadFile:
+        file = claim(folder, header, offset=offset, owner=owner)
         claimed.set()
         go_on.wait()
         return file

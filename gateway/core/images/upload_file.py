@@ -1,0 +1,127 @@
+"""The file of an upload: the bytes that arrived outlive the connection, and the gateway."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections import deque
+from pathlib import Path
+
+from gateway.core.images.disk_cache import begin_digest, map_voxels
+from gateway.core.images.stored_image import ImageHeader
+from gateway.core.runtime.disk_errors import disk_errors
+from sixpoint.errors import ChecksumMismatch, StorageFull, StorageUnavailable
+from sixpoint.volume import check_voxels
+
+__all__ = ["UploadFile"]
+
+_HASH_BYTES = 8 * 2**20
+# Buffers that the system writes in one call, at most.
+_MAX_BUFFERS = os.sysconf("SC_IOV_MAX")
+
+
+class UploadFile:
+    """The file of one upload, locked while it is written to. All methods but :meth:`add` block.
+
+    Args:
+        path: Path of the file.
+        number: File descriptor, open and locked.
+        header: Header of the image.
+        size: Bytes that earlier calls wrote.
+
+    Attributes:
+        path: Path of the file.
+        size: Bytes that have been written.
+    """
+
+    def __init__(self, path: Path, number: int, header: ImageHeader, *, size: int) -> None:
+        self.path = path
+        self.size = size
+        self._number = number
+        self._header = header
+        self._hashed = 0
+        self._digest = begin_digest(header.geometry, header.voxel_type)
+        self._waiting: deque[bytes] = deque()
+        # Jobs of a cancelled call may still run: they take turns, and the last one closes the file.
+        self._turn = threading.Lock()
+        self._open = True
+
+    def add(self, chunk: bytes) -> None:
+        """Queue the next bytes for :meth:`advance` to write."""
+        self._waiting.append(chunk)
+
+    def advance(self) -> None:
+        """Write and hash the queued bytes.
+
+        Raises:
+            StorageFull: The disk is full.
+            StorageUnavailable: The file cannot be written.
+        """
+        with self._turn:
+            if self._open:
+                self._advance()
+
+    def complete(self) -> None:
+        """Write the queued bytes, and check the whole image.
+
+        Raises:
+            ChecksumMismatch: The bytes are not those announced.
+            VolumeError: Voxels are NaN or infinite.
+            StorageFull: The disk is full.
+            StorageUnavailable: The file cannot be written.
+        """
+        self.advance()
+        with self._turn, disk_errors():
+            if self._digest.hexdigest() != self._header.digest:
+                raise ChecksumMismatch(
+                    "the SHA-256 of the bytes that arrived is not the digest announced; send the image again"
+                )
+            check_voxels(map_voxels(self._number, self._header.geometry, self._header.voxel_type))
+
+    def close(self, *, remove: bool) -> None:
+        """Write the queued bytes, or remove the file, and close it. An empty file is removed."""
+        with self._turn:
+            if not self._open:
+                return
+            self._open = False
+            try:
+                if self._waiting and not remove:
+                    with contextlib.suppress(StorageFull, StorageUnavailable):
+                        self._advance()
+                if remove or self._waiting or not self.size:
+                    self.path.unlink(missing_ok=True)
+            finally:
+                os.close(self._number)
+
+    def _advance(self) -> None:
+        with disk_errors():
+            # A continued upload hashes the earlier bytes again, as the disk may have lost some.
+            while self._hashed < self.size:
+                data = os.pread(self._number, min(_HASH_BYTES, self.size - self._hashed), self._hashed)
+                if not data:
+                    raise OSError(0, "a file became shorter")
+                self._digest.update(data)
+                self._hashed += len(data)
+            # Chunks stay in the queue until they are written, so that none is skipped after an error.
+            waiting = list(self._waiting)
+            for start in range(0, len(waiting), _MAX_BUFFERS):
+                chunks = waiting[start : start + _MAX_BUFFERS]
+                written = self._write(chunks)
+                for chunk in chunks:
+                    self._digest.update(chunk)
+                    self._waiting.popleft()
+                self.size += written
+                self._hashed = self.size
+
+    def _write(self, chunks: list[bytes]) -> int:
+        total = sum(map(len, chunks))
+        written = os.pwritev(self._number, chunks, self.size)
+        if written < total:
+            # Rare: the system wrote less than it was given.
+            rest = memoryview(b"".join(chunks))
+            while written < total:
+                written += os.pwrite(self._number, rest[written:], self.size + written)
+        # The disk starts to write now, rather than at the final flush; dirty pages stay in memory.
+        os.posix_fadvise(self._number, self.size, total, os.POSIX_FADV_DONTNEED)
+        return total

@@ -1,0 +1,203 @@
+"""The folder of unfinished uploads, shared by the gateways of a machine."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.core.images.stored_image import ImageHeader
+from gateway.core.images.upload_file import UploadFile
+from gateway.core.runtime.disk_errors import disk_errors
+from sixpoint.errors import Unavailable, UploadError, Violation
+
+__all__ = ["UnfinishedLimits", "UploadFolder"]
+
+_RETRY_S = 1.0
+# A call whose client is gone unlocks its file soon after.
+_UNLOCK_WAIT_S = 2.0
+_POLL_S = 0.02
+_MIN_BYTES = 2**20
+_TAG_DIGITS = 32
+
+
+@dataclass(frozen=True)
+class UnfinishedLimits:
+    """Limits of the files of uploads that ended early.
+
+    A file counts as at least 1 MiB, so that the number of files is limited, too.
+
+    Attributes:
+        total: Bytes of all files.
+        owner: Bytes of the files of one owner.
+        idle: Seconds after which a file that nobody wrote to is removed.
+    """
+
+    total: int
+    owner: int
+    idle: float
+
+
+class UploadFolder:
+    """A folder of upload files, shared by several processes.
+
+    A file is named ``DIGEST.OWNER``, with a hash of the owner's name, or ``DIGEST`` without an owner; a second upload of
+    the same image appends ``.`` and random digits.
+
+    Args:
+        folder: The folder.
+        limits: Limits of the files that no upload writes to.
+    """
+
+    def __init__(self, folder: Path, limits: UnfinishedLimits) -> None:
+        self._folder = folder
+        self._limits = limits
+
+    def claim(self, header: ImageHeader, *, offset: int, owner: str = "") -> UploadFile:
+        """Open and lock a file for an upload: the image's own, or a new one while another call writes to that.
+
+        Args:
+            header: Header of the image.
+            offset: Bytes that arrived in earlier calls; 0 to start anew.
+            owner: Name of the owner who uploads it.
+
+        Raises:
+            UploadError: Fewer or more bytes have arrived than the offset says.
+            Unavailable: Another call is sending this image, and the offset is not 0.
+        """
+        with disk_errors():
+            path = self.path(header.digest, owner)
+            number = _lock(path)
+            if number is None:
+                if offset:
+                    raise Unavailable(
+                        "another call is sending this image; ask again how many bytes have arrived",
+                        retry_after=_RETRY_S,
+                    )
+                path = path.with_name(f"{header.digest}.{_tag(owner)}.{secrets.token_hex(8)}")
+                number = _lock(path)
+                assert number is not None
+            try:
+                size = os.fstat(number).st_size
+                if offset not in (0, size) or size > header.byte_count:
+                    if size > header.byte_count:
+                        path.unlink()
+                        size = 0
+                    raise UploadError(
+                        f"{size} bytes of this image have arrived, the offset is {offset}; expected {size}, or 0",
+                        violations=(Violation("offset", f"{size}, or 0"),),
+                    )
+                if offset == 0:
+                    os.ftruncate(number, 0)
+                return UploadFile(path, number, header, size=offset)
+            except BaseException:
+                os.close(number)
+                raise
+
+    def received(self, digest: str, owner: str = "") -> int:
+        """Bytes of an image that have arrived from an owner; 0 while another call is sending it."""
+        with disk_errors():
+            path = self.path(digest, owner)
+            deadline = time.monotonic() + _UNLOCK_WAIT_S
+            while path.exists():
+                number = _lock(path, create=False)
+                if number is not None:
+                    try:
+                        return os.fstat(number).st_size
+                    finally:
+                        os.close(number)
+                if time.monotonic() > deadline:
+                    return 0
+                time.sleep(_POLL_S)
+            return 0
+
+    def nbytes(self, owner: str, *, besides: set[Path]) -> tuple[int, int]:
+        """Bytes of all files but those of some paths, and of an owner's among them."""
+        total = owned = 0
+        for path, stat in self._files():
+            if path not in besides:
+                total += stat.st_size
+                owned += stat.st_size if _tag_of(path) == _tag(owner) else 0
+        return total, owned
+
+    def trim(self, *, besides: set[Path]) -> list[str]:
+        """Remove files beyond the limits that no upload writes to, those first that were left alone for longest.
+
+        Args:
+            besides: Paths of files that uploads of this process write to, which do not count.
+
+        Returns:
+            Digests of the images whose own files were removed.
+        """
+        removed = []
+        total, owned = 0, dict[str, int]()
+        oldest_allowed = time.time() - self._limits.idle
+        for path, stat in sorted(self._files(), key=lambda file: file[1].st_mtime, reverse=True):
+            if path in besides:
+                continue
+            tag, size = _tag_of(path), max(stat.st_size, _MIN_BYTES)
+            kept = total + size, owned.get(tag, 0) + size
+            if stat.st_mtime > oldest_allowed and kept[0] <= self._limits.total and kept[1] <= self._limits.owner:
+                total, owned[tag] = kept
+            elif _remove(path) and path.name.count(".") < 2:
+                removed.append(path.name.partition(".")[0])
+        return removed
+
+    def path(self, digest: str, owner: str = "") -> Path:
+        """The path of an owner's own file of an image, which a later call can continue."""
+        return self._folder / (f"{digest}.{_tag(owner)}" if owner else digest)
+
+    def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
+        for entry in os.scandir(self._folder):
+            try:
+                yield Path(entry.path), entry.stat()
+            except FileNotFoundError:
+                # Another process removed it.
+                continue
+
+
+def _tag(owner: str) -> str:
+    """What stands for an owner in the names of files."""
+    return hashlib.sha256(owner.encode()).hexdigest()[:_TAG_DIGITS] if owner else ""
+
+
+def _tag_of(path: Path) -> str:
+    return path.name.partition(".")[2].partition(".")[0]
+
+
+def _remove(path: Path) -> bool:
+    """Remove a file unless an upload writes to it; return whether it was removed."""
+    with disk_errors():
+        number = _lock(path, create=False)
+        if number is None:
+            return False
+        try:
+            path.unlink(missing_ok=True)
+        finally:
+            os.close(number)
+        return True
+
+
+def _lock(path: Path, *, create: bool = True) -> int | None:
+    """Open and lock a file; None while another call has locked it, or if it is missing and not to be created."""
+    while True:
+        try:
+            number = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # If it was moved or removed before it was locked, its name belongs to another file, or to none.
+            if path.exists() and os.fstat(number).st_ino == path.stat().st_ino:
+                return number
+        except BlockingIOError:
+            os.close(number)
+            return None
+        except FileNotFoundError:
+            pass
+        os.close(number)
