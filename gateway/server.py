@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
 import grpc.aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from gateway.core.annotation.annotator import Annotator
@@ -19,54 +19,44 @@ from gateway.core.images import ImageLimits, ImageStore, UnfinishedLimits
 from gateway.core.runtime import Admission, Catalog, CorePool
 from gateway.core.runtime.disk_errors import disk_errors
 from gateway.core.runtime.private_files import restrict
+from gateway.core.runtime.reachability import Reachability
 from gateway.core.segmentation.segmenter import Segmenter
 from gateway.core.sessions import Engine, SegmentHistory, SegmentStateCache, Sessions
 from gateway.grpc.interceptors import CallInterceptor
+from gateway.grpc.running_calls import RunningCalls
 from gateway.grpc.servicers import AnnotationServicer, ImageServicer, ModelServicer, SessionServicer
+from gateway.grpc.servicers.health import SERVICES, HealthServicer
 from gateway.settings import Settings
 from gateway.storage import Blobs, Database, image_repository, session_repository
 from gateway.triton.client import TritonClient
 from gateway.triton.watcher import Watcher
 from sixpoint.errors import SixpointError, TritonUnavailable, Unavailable
 from sixpoint.preprocessing import _native
-from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
-from sixpoint.v1 import image_service_pb2 as image_pb
 from sixpoint.v1 import image_service_pb2_grpc as image_grpc
-from sixpoint.v1 import model_service_pb2 as model_pb
 from sixpoint.v1 import model_service_pb2_grpc as model_grpc
-from sixpoint.v1 import session_service_pb2 as session_pb
 from sixpoint.v1 import session_service_pb2_grpc as session_grpc
 
 __all__ = ["Gateway"]
 
 _log = logging.getLogger(__name__)
 
-_SERVICES = tuple(
-    file.services_by_name[name].full_name
-    for file, name in (
-        (model_pb.DESCRIPTOR, "ModelService"),
-        (image_pb.DESCRIPTOR, "ImageService"),
-        (session_pb.DESCRIPTOR, "SessionService"),
-        (annotation_pb.DESCRIPTOR, "AnnotationService"),
-    )
-)
-# The service that works without Triton, for liveness probes.
-_WITHOUT_TRITON = image_pb.DESCRIPTOR.services_by_name["ImageService"].full_name
 # Volumes arrive in chunks of about 1 MiB.
 _RECEIVE_BYTES = 8 * 2**20
 # sixpoint's client pings every 30 s, others every 10 s, the least that gRPC's design allows (its A8) and at times a
 # little early; gRPC disconnects clients that ping more often than this.
 _PING_MS = 9_000
 _SWEEP_SECONDS = 30.0
+# More than a database takes under load, and less than a person waits.
+_STORE_PATIENCE_SECONDS = 10.0
 _READY_POLL_SECONDS = 0.05
 
 
 class Gateway:
     """One gateway process.
 
-    Health: ``""`` and each service are SERVING while Triton serves a model, except ``sixpoint.v1.ImageService``, which
-    is SERVING from start to drain.
+    Health: ``""`` and each service are SERVING while Triton serves a model and database and blob store can be reached,
+    except ``sixpoint.v1.ImageService``, which is SERVING from start to drain.
 
     Args:
         settings: Settings of the gateway.
@@ -76,9 +66,10 @@ class Gateway:
         self._settings = settings
         self._catalog = Catalog()
         self._database = Database(settings.database_url)
+        blobs = Blobs(settings.blobs_url)
         self._images = ImageStore(
             repository=image_repository(self._database),
-            blobs=Blobs(settings.blobs_url),
+            blobs=blobs,
             folder=settings.cache_folder,
             limits=ImageLimits(
                 image=settings.max_image_bytes,
@@ -110,7 +101,14 @@ class Gateway:
         self._segmenting = ThreadPoolExecutor(settings.workers, thread_name_prefix="segmenting")
         self._admission = Admission(budget=settings.prompt_memory_bytes, max_active=settings.max_prompts)
         self._cores = CorePool(active=lambda: self._admission.active)
-        self._health = health.aio.HealthServicer()
+        self._health = HealthServicer()
+        self._calls = RunningCalls()
+        self._stores = Reachability(
+            {"database": self._database.check, "blob store": blobs.check},
+            interval=settings.storage_poll_seconds,
+            patience=_STORE_PATIENCE_SECONDS,
+            changed=self._publish_health,
+        )
         self.port = settings.port
         """Port on which the running gateway listens."""
 
@@ -175,8 +173,7 @@ class Gateway:
                 interval=settings.triton_poll_seconds,
                 changed=self._publish_health,
             )
-            await self._publish_health()
-            background = [asyncio.create_task(watcher.run()), asyncio.create_task(self._sweep())]
+            background = [asyncio.create_task(run()) for run in (watcher.run, self._stores.run, self._sweep)]
             await server.start()
             _log.info("gateway listening", extra={"host": settings.host, "port": self.port})
             try:
@@ -184,9 +181,9 @@ class Gateway:
             finally:
                 _log.info("gateway draining")
                 # Health first: load balancers stop sending calls while the running ones finish.
-                await self._health.enter_graceful_shutdown()
+                self._health.stop()
                 await asyncio.sleep(settings.drain_notice_seconds)
-                await server.stop(settings.drain_seconds)
+                await self._calls.stop(server, seconds=settings.drain_seconds)
                 for task in background:
                     task.cancel()
                 await asyncio.gather(*background, return_exceptions=True)
@@ -236,6 +233,7 @@ class Gateway:
     def _server(self, engine: Engine, segmenter: Segmenter) -> grpc.aio.Server:
         settings = self._settings
         interceptor = CallInterceptor(
+            self._calls,
             call_seconds=settings.call_seconds,
             upload_seconds=settings.upload_seconds,
             segmentation_seconds=settings.segmentation_seconds,
@@ -260,6 +258,7 @@ class Gateway:
             AnnotationServicer(
                 engine=engine,
                 segmenter=segmenter,
+                stopping=self._calls.stopping,
                 call_seconds=settings.call_seconds,
                 segmentation_seconds=settings.segmentation_seconds,
             ),
@@ -267,14 +266,11 @@ class Gateway:
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if settings.reflection:
-            reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+            reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         return server
 
-    async def _publish_health(self) -> None:
-        serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-        for service in ("", *_SERVICES):
-            works = self._catalog.ready or service == _WITHOUT_TRITON
-            await self._health.set(service, serving if works else not_serving)
+    def _publish_health(self) -> None:
+        self._health.set_ready(self._catalog.ready and self._stores.reachable)
 
     async def _sweep(self) -> None:
         """Close idle sessions and remove unused images, repeatedly."""

@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     cache_folder: Path = Field(default_factory=lambda values: values["state_folder"].absolute() / "cache")
     """Folder for images in use and uploads in progress; gateways on one machine may share it."""
 
+    storage_poll_seconds: float = Field(default=5.0, gt=0)
+    """Seconds between two checks of whether database and blob store can be reached; if not, health is NOT_SERVING."""
+
     triton_url: str = "127.0.0.1:8001"
     """Triton's gRPC endpoint, host:port."""
     triton_key: SecretStr = SecretStr("")

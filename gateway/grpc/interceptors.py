@@ -14,6 +14,7 @@ import grpc
 import grpc.aio
 
 from gateway.grpc.decoding import decode_stream, decoder
+from gateway.grpc.running_calls import RunningCalls
 from sixpoint.errors import DeadlineExceeded, InternalError, SixpointError
 from sixpoint.protocol import DETAILS_KEY, error_to_status, status_code
 
@@ -32,12 +33,16 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     A bidirectional stream has no deadline: each of its actions has its own.
 
     Args:
+        calls: Counts the calls that run.
         call_seconds: Default deadline of a unary call.
         upload_seconds: Default deadline of a client stream.
         segmentation_seconds: Default deadline of a server stream.
     """
 
-    def __init__(self, *, call_seconds: float, upload_seconds: float, segmentation_seconds: float) -> None:
+    def __init__(
+        self, calls: RunningCalls, *, call_seconds: float, upload_seconds: float, segmentation_seconds: float
+    ) -> None:
+        self._calls = calls
         self._call_seconds = call_seconds
         self._upload_seconds = upload_seconds
         self._segmentation_seconds = segmentation_seconds
@@ -71,6 +76,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self, handle: _Handler, method: str, default_seconds: float | None, decode: Callable[[Any], Any]
     ) -> Callable[..., Any]:
         async def call(request: Any, context: _Context) -> Any:
+            self._calls.add(context)
             started = time.perf_counter()
             code = grpc.StatusCode.OK.name
             reason = ""

@@ -31,6 +31,7 @@ class _Store(Protocol):
     def size(self, key: str) -> int | None: ...
     def delete(self, key: str) -> None: ...
     def tidy(self, before: float) -> None: ...
+    def check(self) -> None: ...
 
 
 class Blobs:
@@ -96,12 +97,21 @@ class Blobs:
         """
         await asyncio.to_thread(self._store.tidy, before)
 
+    async def check(self) -> None:
+        """Ask the store for something small.
+
+        Raises:
+            StorageUnavailable: The store cannot be reached, or its folder was there before and is gone.
+        """
+        await asyncio.to_thread(self._store.check)
+
 
 class _FolderStore:
     """Blobs as files. obstore's own LocalStore flushes neither files nor folders, and always copies."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._existed = False
 
     def put(self, key: str, path: Path) -> None:
         target = self._folder / key
@@ -147,6 +157,13 @@ class _FolderStore:
                     if is_temporary(path) and path.stat().st_mtime < before:
                         path.unlink()
 
+    def check(self) -> None:
+        exists = self._folder.is_dir()
+        # A new store has no folder before its first blob.
+        if self._existed and not exists:
+            raise _store_missing()
+        self._existed = exists
+
 
 class _BucketStore:
     """Blobs as objects in an object store."""
@@ -188,6 +205,10 @@ class _BucketStore:
 
     def tidy(self, before: float) -> None:
         pass
+
+    def check(self) -> None:
+        # A list would be up to a thousand keys, every few seconds.
+        self.size("none")
 
     def _check_bucket(self) -> None:
         # A missing bucket and a missing object are the same answer to the query for an object.

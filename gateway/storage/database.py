@@ -73,6 +73,14 @@ class Database:
         """
         await self._run(self._writer, self._migrate)
 
+    async def check(self) -> None:
+        """Ask the database for something small.
+
+        Raises:
+            StorageUnavailable: The database cannot be reached, or its file is gone.
+        """
+        await self.read(self._check)
+
     async def stop(self) -> None:
         """Wait for running transactions, and close all connections."""
         await asyncio.to_thread(self._close)
@@ -148,6 +156,12 @@ class Database:
                 f"the folder of the database cannot be used: {error.strerror} (SIXPOINT_DATABASE_URL)",
                 retry_after=_RETRY_S,
             ) from None
+
+    def _check(self, conn: Connection) -> None:
+        conn.execute(text("SELECT version_num FROM alembic_version")).all()
+        if self._sqlite and not Path(str(self._url.database)).exists():
+            # What is open goes on working, and is lost at the next start.
+            raise StorageUnavailable("the file of the database is gone (SIXPOINT_DATABASE_URL)", retry_after=_RETRY_S)
 
     def _upgrade(self, conn: Connection) -> None:
         if not self._sqlite:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -63,7 +63,7 @@ class Watcher:
         client: TritonClient,
         catalog: Catalog,
         interval: float,
-        changed: Callable[[], Awaitable[None]],
+        changed: Callable[[], None],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
@@ -104,7 +104,7 @@ class Watcher:
         else:
             self._note_reachable(True)
             self._catalog.update(self._models)
-        await self._changed()
+        self._changed()
 
     async def _update_model(self, name: str, versions: tuple[str, ...]) -> None:
         """Read a model's config, and try what is new in it."""

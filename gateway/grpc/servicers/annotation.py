@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -27,15 +28,23 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
     Args:
         engine: Carries out calls on segments.
         segmenter: Segments whole images.
+        stopping: Event set once the gateway stops.
         call_seconds: Default deadline of a call, and deadline of each action of a stream.
         segmentation_seconds: Default deadline of a segmentation.
     """
 
     def __init__(
-        self, *, engine: Engine, segmenter: Segmenter, call_seconds: float, segmentation_seconds: float
+        self,
+        *,
+        engine: Engine,
+        segmenter: Segmenter,
+        stopping: asyncio.Event,
+        call_seconds: float,
+        segmentation_seconds: float,
     ) -> None:
         self._engine = engine
         self._segmenter = segmenter
+        self._stopping = stopping
         self._call_seconds = call_seconds
         self._segmentation_seconds = segmentation_seconds
 
@@ -69,7 +78,8 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
         self, request_iterator: AsyncIterator[annotation_pb.InteractRequest], context: _Context
     ) -> None:
         """Carry out the actions of a viewer's stream, and report events."""
-        await InteractStream(self._engine, call_seconds=self._call_seconds).run(request_iterator, context.write)
+        stream = InteractStream(self._engine, call_seconds=self._call_seconds, stopping=self._stopping)
+        await stream.run(request_iterator, context.write)
 
     async def Segment(  # type: ignore[override]  # events are written to the context, not yielded
         self, request: annotation_pb.SegmentRequest, context: _Context

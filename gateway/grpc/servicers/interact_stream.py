@@ -18,7 +18,7 @@ from functools import partial
 from gateway.core.runtime import Deadline, Stage
 from gateway.core.sessions import AnnotationResult, Engine, check_request_id
 from gateway.grpc.messages import PHASES, read_change, read_mask_request, read_prompts, result_to_message
-from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, SixpointError, Violation
+from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, SixpointError, Unavailable, Violation
 from sixpoint.protocol import error_to_status, status_code
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 
@@ -87,26 +87,48 @@ class InteractStream:
     Args:
         engine: Carries out the actions.
         call_seconds: Deadline of each action.
+        stopping: Event set once the gateway stops: the stream carries out what has arrived, and ends.
     """
 
-    def __init__(self, engine: Engine, *, call_seconds: float) -> None:
+    def __init__(self, engine: Engine, *, call_seconds: float, stopping: asyncio.Event) -> None:
         self._engine = engine
+        self._stopping = stopping
         self._call_seconds = call_seconds
         self._actions = ActionQueue(_MAX_WAITING)
         self._events: asyncio.Queue[annotation_pb.InteractResponse | None] = asyncio.Queue(_MAX_EVENTS)
         self._session_id = ""
 
     async def run(self, requests: AsyncIterator[annotation_pb.InteractRequest], write: _Write) -> None:
-        """Carry out all actions of a stream; cancelling this also cancels the action in progress."""
+        """Carry out all actions of a stream; cancelling this also cancels the action in progress.
+
+        Raises:
+            Unavailable: When the gateway stops before the viewer ends the stream.
+        """
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._read(requests))
+            reading = tasks.create_task(self._read(requests))
             tasks.create_task(self._work())
             tasks.create_task(self._write(write))
+        if not reading.result():
+            raise Unavailable("the gateway stops; open another stream, which another gateway or its successor takes")
 
-    async def _read(self, requests: AsyncIterator[annotation_pb.InteractRequest]) -> None:
+    async def _read(self, requests: AsyncIterator[annotation_pb.InteractRequest]) -> bool:
+        """Read actions until the viewer ends the stream, or the gateway stops; return whether the viewer ended it."""
+        reading = asyncio.ensure_future(self._read_all(requests))
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            ended = reading.done()
+            if ended:
+                reading.result()
+        finally:
+            reading.cancel()
+            stopping.cancel()
+        await self._actions.end()
+        return ended
+
+    async def _read_all(self, requests: AsyncIterator[annotation_pb.InteractRequest]) -> None:
         async for request in requests:
             await self._actions.put(request)
-        await self._actions.end()
 
     async def _work(self) -> None:
         while group := await self._actions.take():

@@ -252,7 +252,7 @@ def damage(path: Path, *, by: float = -10) -> None:
 
 @pytest.mark.triton
 async def test_the_gateway_follows_what_triton_serves(models: FolderRepository, running: LocalTriton) -> None:
-    async def changed() -> None: ...
+    def changed() -> None: ...
 
     catalog = Catalog()
     sessions = [f"session {number}" for number in range(200)]

@@ -143,7 +143,7 @@ async def stream(
     async def write(event: annotation_pb.InteractResponse) -> None:
         events[event.id] = event
 
-    await InteractStream(process.engine, call_seconds=30).run(requests(), write)
+    await InteractStream(process.engine, call_seconds=30, stopping=asyncio.Event()).run(requests(), write)
     return events
 
 
@@ -194,3 +194,24 @@ async def test_of_prompts_that_wait_the_one_with_too_long_an_id_fails_alone(proc
     failure = error_from_status(events[2].failure)
     assert isinstance(failure, errors.InvalidArgument)
     assert "65 characters; expected at most 64" in failure.message
+
+
+async def test_a_stream_answers_what_has_arrived_and_ends_when_the_gateway_stops(process: Process) -> None:
+    session, stopping = await process.open(), asyncio.Event()
+    answered = []
+
+    async def requests() -> AsyncIterator[annotation_pb.InteractRequest]:
+        yield show(1, session, SIX, "")
+        await asyncio.Event().wait()
+
+    async def write(event: annotation_pb.InteractResponse) -> None:
+        if event.phase == annotation_pb.PHASE_INFERENCE:
+            stopping.set()
+        if event.HasField("answer"):
+            answered.append(event.id)
+
+    with pytest.raises(errors.Unavailable, match="the gateway stops"):
+        async with asyncio.timeout(10):
+            await InteractStream(process.engine, call_seconds=30, stopping=stopping).run(requests(), write)
+    assert answered == [1]
+    assert await steps(process, session) == 1

@@ -88,6 +88,12 @@ async def test_a_key_that_leads_elsewhere_is_refused(tmp_path: Path, key: str) -
         await Blobs(str(tmp_path)).size(key)
 
 
+async def test_a_new_store_is_there(blobs: Blobs, tmp_path: Path) -> None:
+    await blobs.check()
+    await blobs.put_file("images/ab/cd", file_of(tmp_path / "source", 10))
+    await blobs.check()
+
+
 @pytest.mark.parametrize("url", ["", "ftp://me:secret@host/", "memory:///", "s3://"])
 def test_an_unknown_url_is_refused_and_not_repeated_in_the_error(url: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
@@ -155,6 +161,7 @@ async def test_an_unreachable_store_is_unavailable(
         blobs.put_file("a", file_of(tmp_path / "source", 10)),
         blobs.get_to_file("a", tmp_path / "target"),
         blobs.size("a"),
+        blobs.check(),
         asyncio.to_thread(blobs.delete_blocking, "a"),
     ):
         with pytest.raises(StorageUnavailable) as caught:

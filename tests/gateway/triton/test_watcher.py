@@ -70,7 +70,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def watcher(scripted: Scripted, catalog: Catalog, clock: Clock) -> Watcher:
-    async def changed() -> None: ...
+    def changed() -> None: ...
 
     return Watcher(client=scripted, catalog=catalog, interval=0.01, changed=changed, now=clock)  # type: ignore[arg-type]
 
