@@ -64,10 +64,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             wrapped = self._wrap(handler.stream_unary, method, self._upload_seconds, partial(decode_stream, decode))
             return grpc.stream_unary_rpc_method_handler(wrapped, **codecs)
         if handler.unary_stream:
-            wrapped = self._wrap(handler.unary_stream, method, self._segmentation_seconds, decode)
+            handle = _metadata_first(handler.unary_stream)
+            wrapped = self._wrap(handle, method, self._segmentation_seconds, decode)
             return grpc.unary_stream_rpc_method_handler(wrapped, **codecs)
         if handler.stream_stream:
-            wrapped = self._wrap(handler.stream_stream, method, None, partial(decode_stream, decode))
+            handle = _metadata_first(handler.stream_stream)
+            wrapped = self._wrap(handle, method, None, partial(decode_stream, decode))
             return grpc.stream_stream_rpc_method_handler(wrapped, **codecs)
         wrapped = self._wrap(handler.unary_unary, method, self._call_seconds, decode)
         return grpc.unary_unary_rpc_method_handler(wrapped, **codecs)
@@ -107,6 +109,20 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return await context.abort(*arguments)
 
         return call
+
+
+def _metadata_first(handle: _Handler) -> _Handler:
+    """Send the initial metadata before a handler of a stream of answers runs.
+
+    Otherwise gRPC sends it with the first answer. An error that cancels this write would send it again, which gRPC
+    refuses: the client would never hear of the error.
+    """
+
+    async def call(request: Any, context: _Context) -> Any:
+        await context.send_initial_metadata(())
+        return await handle(request, context)
+
+    return call
 
 
 def _as_sixpoint_error(failure: Exception) -> SixpointError:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -147,3 +148,13 @@ def test_a_viewer_that_does_not_read_holds_up_nobody_and_no_memory(triton: Local
             assert process.memory - before < 200 * 2**20
             stop.set()
             events.cancel()
+
+
+def test_a_viewer_whose_message_is_damaged_is_told_whatever_is_being_written(address: str) -> None:
+    action = annotation_pb.InteractRequest(id=1, get_mask=annotation_pb.GetMaskRequest(session_id="none"))
+    with grpc.insecure_channel(address) as channel:
+        interact: Any = channel.stream_stream("/sixpoint.v1.AnnotationService/Interact")
+        for _ in range(50):
+            with pytest.raises(grpc.RpcError) as caught:
+                list(interact(iter([action.SerializeToString(), b"\xff" * 9]), timeout=5))
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
