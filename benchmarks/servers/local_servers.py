@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ _ROOT = Path(__file__).parents[2]
 TRITON_ENVIRONMENT = _ROOT / ".triton"
 """Default folder of Triton's environment."""
 _READY_SECONDS, _STOP_SECONDS = 120.0, 60.0
-_SERVE = "from gateway.cli import main; main()"
+_SERVE = ("-c", "from gateway.cli import main; main()")
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,22 @@ class Servers:
     Attributes:
         gateway: Address of the gateway, host:port.
         triton: Address of Triton, host:port.
+        folder: Working directory of the gateway, which holds its state.
     """
 
     gateway: str
     triton: str
+    folder: Path
 
 
 @contextlib.contextmanager
-def running(*, model: str = "annotation", environment: Path = TRITON_ENVIRONMENT) -> Iterator[Servers]:
+def running(
+    *,
+    model: str = "annotation",
+    environment: Path = TRITON_ENVIRONMENT,
+    triton_url: str = "",
+    arguments: Sequence[str] = _SERVE,
+) -> Iterator[Servers]:
     """Run ``gateway serve --local-triton`` in another process, on free ports, with one of the shipped models.
 
     Its state is in a temporary folder.
@@ -49,6 +57,8 @@ def running(*, model: str = "annotation", environment: Path = TRITON_ENVIRONMENT
     Args:
         model: Model to serve; others would only take memory.
         environment: Folder of Triton's environment.
+        triton_url: Address of a Triton that runs already and serves the model; empty: start one.
+        arguments: Arguments of Python that run the gateway's command line.
 
     Raises:
         Unavailable: The gateway ends while starting, or does not serve the model in time.
@@ -64,6 +74,8 @@ def running(*, model: str = "annotation", environment: Path = TRITON_ENVIRONMENT
             "SIXPOINT_TRITON_MODEL_REPOSITORY": Path(folder) / "models",
             "SIXPOINT_DRAIN_NOTICE_SECONDS": 0,
         }
+        if triton_url:
+            settings["SIXPOINT_TRITON_URL"] = triton_url
         # Settings of the caller's environment must not change the measurement.
         variables = {key: value for key, value in os.environ.items() if not key.startswith("SIXPOINT_")}
         variables |= {key: str(value) for key, value in settings.items()}
@@ -71,14 +83,14 @@ def running(*, model: str = "annotation", environment: Path = TRITON_ENVIRONMENT
         log = stack.enter_context((Path(folder) / "gateway.log").open("w+b"))
         # Started in the folder, since relative paths of settings are relative to the working directory.
         gateway = subprocess.Popen(
-            [sys.executable, "-c", _SERVE, "serve", "--local-triton"],
+            [sys.executable, *arguments, "serve", *([] if triton_url else ["--local-triton"])],
             cwd=folder,
             env=variables,
             stdout=log,
             stderr=log,
         )
         stack.callback(_stop, gateway)
-        addresses = Servers(f"127.0.0.1:{port}", f"127.0.0.1:{triton}")
+        addresses = Servers(f"127.0.0.1:{port}", triton_url or f"127.0.0.1:{triton}", Path(folder))
         _wait_until_ready(gateway, addresses.gateway, model, log=Path(folder) / "gateway.log")
         yield addresses
 

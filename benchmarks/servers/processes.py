@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 import psutil
 
-__all__ = ["MIB", "PeakMemory", "port_of", "proportional", "resident", "servers"]
+__all__ = ["MIB", "PeakMemory", "port_of", "private", "proportional", "resident", "servers"]
 
 MIB = 2**20
 _SAMPLE_SECONDS = 0.005
@@ -65,22 +66,41 @@ def proportional(processes: list[psutil.Process]) -> int:
     return total
 
 
+def private(processes: list[psutil.Process]) -> int:
+    """Sum the resident memory of processes that no file backs and no other process shares, in bytes."""
+    total = 0
+    for process in processes:
+        try:
+            memory = process.memory_info()
+        except psutil.NoSuchProcess:
+            continue
+        total += memory.rss - memory.shared
+    return total
+
+
 class PeakMemory:
-    """Highest resident memory of processes within a ``with`` block, sampled every 5 ms.
+    """Highest memory of processes within a ``with`` block, sampled every 5 ms.
+
+    Args:
+        processes: Processes to watch.
+        measure: Function that returns their memory, in bytes.
 
     Attributes:
         before: Bytes at the start.
         highest: Highest number of bytes.
     """
 
-    def __init__(self, processes: list[psutil.Process]) -> None:
+    def __init__(
+        self, processes: list[psutil.Process], *, measure: Callable[[list[psutil.Process]], int] = resident
+    ) -> None:
         self._processes = processes
+        self._measure = measure
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self.before = self.highest = 0
 
     def __enter__(self) -> Self:
-        self.before = self.highest = resident(self._processes)
+        self.before = self.highest = self._measure(self._processes)
         self._thread.start()
         return self
 
@@ -92,4 +112,4 @@ class PeakMemory:
 
     def _watch(self) -> None:
         while not self._end.wait(_SAMPLE_SECONDS):
-            self.highest = max(self.highest, resident(self._processes))
+            self.highest = max(self.highest, self._measure(self._processes))

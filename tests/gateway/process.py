@@ -15,6 +15,7 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from benchmarks.servers.watched_gateway import STALLS_VARIABLE
 from tests.support.ports import free_port
 
 _PATIENCE_S = 60.0
@@ -29,12 +30,14 @@ class GatewayProcess:
         state: Folder of its state; another process may share it.
         settings: More of its settings.
         port: Where it listens.
+        stalls: File to which the stalls of its event loop are written; None: its loop is not watched.
     """
 
     triton_url: str
     state: Path
     settings: dict[str, object] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
+    stalls: Path | None = None
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -65,7 +68,12 @@ class GatewayProcess:
             "state_folder": self.state,
         }
         named = {f"SIXPOINT_{key.upper()}": str(value) for key, value in (values | self.settings).items()}
-        self._process = subprocess.Popen([sys.executable, "-m", "gateway", "serve"], env=os.environ | named)
+        module = "gateway"
+        if self.stalls is not None:
+            module = "benchmarks.servers.watched_gateway"
+            self.stalls.touch()
+            named[STALLS_VARIABLE] = str(self.stalls)
+        self._process = subprocess.Popen([sys.executable, "-m", module, "serve"], env=os.environ | named)
         if wait:
             self.wait()
 
@@ -93,9 +101,11 @@ class GatewayProcess:
 
 
 @contextlib.contextmanager
-def gateway_process(triton_url: str, state: Path, **settings: object) -> Iterator[GatewayProcess]:
+def gateway_process(
+    triton_url: str, state: Path, *, stalls: Path | None = None, **settings: object
+) -> Iterator[GatewayProcess]:
     """A gateway process, started."""
-    process = GatewayProcess(triton_url, state, dict(settings))
+    process = GatewayProcess(triton_url, state, dict(settings), stalls=stalls)
     process.start()
     try:
         yield process

@@ -1,4 +1,6 @@
-"""Requests that no client should send, made of messages' own descriptions: every field, with awkward values."""
+"""Requests that no client should send, made of messages' own descriptions: every field with awkward values, and bytes
+that are no message, of any size up to the largest.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,10 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-__all__ = ["Maker"]
+__all__ = ["LARGEST", "Maker", "damaged"]
+
+LARGEST = 8 * 2**20
+"""Bytes of the largest message that the gateway takes."""
 
 _FLOATS = (
     0.0,
@@ -106,6 +111,28 @@ class Maker:
             case FieldDescriptor.CPPTYPE_INT64:
                 return lambda: choose(_INTEGERS + _LONG)
         return lambda: choose(_INTEGERS)
+
+
+def damaged(rng: random.Random, data: bytes) -> bytes:
+    """Bytes of a message with some of them changed, cut, repeated or added, by any size that the wire allows."""
+    made = bytearray(data)
+    for _ in range(rng.randrange(1, 4)):
+        place = rng.randrange(len(made) + 1)
+        # Sizes of every order alike; the large ones take a moment to send.
+        count = int(2 ** rng.uniform(0, 12 if rng.random() < 0.95 else 23))
+        match rng.randrange(5):
+            case 0:
+                del made[place : place + count]
+            case 1:
+                made[place : place + 1] = rng.randbytes(1)
+            case 2:
+                made[place:place] = rng.randbytes(count)
+            case 3:
+                made[place:place] = made[:place] * (count // (place + 1))
+            case 4:
+                # Empty fields: the most work for their bytes.
+                made[place:place] = bytes([rng.randrange(1, 16) << 3 | 2, 0]) * (count // 2)
+    return bytes(made[:LARGEST])
 
 
 def _places(message: Message) -> Iterator[tuple[Any, Any]]:
