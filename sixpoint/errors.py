@@ -41,6 +41,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from sixpoint.shortening import shorten
+
 __all__ = [
     "Aborted",
     "Cancelled",
@@ -88,7 +90,7 @@ class SixpointError(Exception):
     """Base of all errors of sixpoint.
 
     Attributes:
-        message: What is wrong, what was expected and what to do; free of patient data.
+        message: What is wrong, what was expected and what to do; free of patient data, and of at most 4000 characters.
         violations: Wrong fields of the request, if any.
         retry_after: Seconds after which a retry may succeed; None: unknown.
     """
@@ -97,14 +99,11 @@ class SixpointError(Exception):
     retryable: ClassVar[bool] = False
 
     def __init__(
-        self,
-        message: str,
-        *,
-        violations: tuple[Violation, ...] = (),
-        retry_after: float | None = None,
+        self, message: str, *, violations: tuple[Violation, ...] = (), retry_after: float | None = None
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        # Names in it are shortened where it is made; this holds for what nobody thought of, such as a list of names.
+        self.message = shorten(message, 4000)
+        super().__init__(self.message)
         self.violations = violations
         self.retry_after = retry_after
 

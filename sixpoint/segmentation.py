@@ -15,6 +15,7 @@ from sixpoint.geometry import Geometry
 from sixpoint.label_files import write_labels
 from sixpoint.mask import Mask, PackedMask, Timings, check_box, model_text, unpack, voxels_of
 from sixpoint.prompts import ExtremePoints
+from sixpoint.shortening import quoted
 
 __all__ = ["LabelledMask", "Segmentation"]
 
@@ -136,7 +137,7 @@ class Segmentation:
         """
         points = self._label(name).extremes
         if points is None:
-            raise PromptError(f"label {name!r} has no voxels in this image, so it has no extreme points")
+            raise PromptError(f"label {quoted(name)} has no voxels in this image, so it has no extreme points")
         return points
 
     def save(self, path: str | os.PathLike[str], *, names: bool = False) -> None:
@@ -154,5 +155,5 @@ class Segmentation:
 
     def _label(self, name: str) -> LabelledMask:
         if name not in self.found:
-            raise InvalidArgument(f"unknown label {name!r}; expected one of {', '.join(self.found) or 'none'}")
+            raise InvalidArgument(f"unknown label {quoted(name)}; expected one of {', '.join(self.found) or 'none'}")
         return self.found[name]

@@ -17,7 +17,7 @@ def shorten(text: str, length: int = _NAME_LENGTH) -> str:
     """
     if len(text) <= length:
         return text
-    tail = (length - len(_GAP)) // 3
+    tail = max(1, (length - len(_GAP)) // 3)
     return text[: length - len(_GAP) - tail] + _GAP + text[-tail:]
 
 

@@ -141,5 +141,5 @@ def _as_sixpoint_error(failure: Exception) -> SixpointError:
 
 def _abort_arguments(error: SixpointError) -> tuple[_AbortArguments, str]:
     """Return the arguments to abort a call with, and the error's reason; neither refers to the error."""
-    details = ((DETAILS_KEY, error_to_status(error).SerializeToString()),)
-    return (status_code(error), error.message, details), error.reason
+    status = error_to_status(error)
+    return (status_code(error), status.message, ((DETAILS_KEY, status.SerializeToString()),)), error.reason

@@ -13,12 +13,16 @@ import traceback
 from datetime import UTC, datetime
 from typing import Literal
 
+from sixpoint.shortening import shorten
+
 __all__ = ["JsonFormatter", "LogFormat", "TextFormatter", "configure"]
 
 LogFormat = Literal["auto", "json", "text"]
 """How records are written: as JSON, as text, or as text on a terminal and as JSON elsewhere."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+# Of a text in the log; whatever it repeats, a line stays readable, and the log small.
+_LENGTH = 2000
 _COLOURS = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "31"}
 
 
@@ -31,7 +35,7 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message(record),
         }
         line.update(_extras(record))
         if record.exc_info and record.exc_info[0]:
@@ -62,12 +66,17 @@ class TextFormatter(logging.Formatter):
             fields.append(f"exception={record.exc_info[0].__name__}")
             fields += [f"\n    {frame}" for frame in _frames(record)]
         # A message of more than one line would look like several records.
-        message = " ".join(record.getMessage().splitlines())
+        message = " ".join(_message(record).splitlines())
         return " ".join([f"{time} {level} {message}", *fields])
 
 
+def _message(record: logging.LogRecord) -> str:
+    return shorten(record.getMessage(), _LENGTH)
+
+
 def _extras(record: logging.LogRecord) -> dict[str, object]:
-    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+    extras = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+    return {key: shorten(value, _LENGTH) if isinstance(value, str) else value for key, value in extras.items()}
 
 
 def _frames(record: logging.LogRecord) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from sixpoint.errors import PromptError, Violation
+from sixpoint.shortening import quoted
 
 __all__ = ["Frame"]
 
@@ -31,6 +32,6 @@ class Frame(StrEnum):
         except ValueError:
             names = ", ".join(repr(frame.value) for frame in cls)
             raise PromptError(
-                f"unknown frame {name!r}; expected one of {names}",
+                f"unknown frame {quoted(name)}; expected one of {names}",
                 violations=(Violation("frame", f"must be one of {names}"),),
             ) from None

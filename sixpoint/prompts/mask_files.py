@@ -10,6 +10,7 @@ from sixpoint.geometry import Geometry
 from sixpoint.io import is_dicom
 from sixpoint.io.label_names import read_label_names
 from sixpoint.masks.labels import FractionalLabels, SeveralLabels, object_of
+from sixpoint.shortening import quoted, shorten
 from sixpoint.volume import Volume
 
 __all__ = ["parse_mask_source", "read_mask"]
@@ -77,8 +78,8 @@ def _number_of(name: str, source: Path) -> int:
     if len(numbers) == 1:
         return numbers[0]
     if not names:
-        raise VolumeError(f"{source} names no labels, so there is no {name!r}; give the label's number")
-    listed = ", ".join(f"{number} ({other})" for number, other in sorted(names.items()))
+        raise VolumeError(f"{source} names no labels, so there is no {quoted(name)}; give the label's number")
+    listed = ", ".join(f"{number} ({shorten(other)})" for number, other in sorted(names.items()))
     if numbers:
-        raise VolumeError(f"{source} has {len(numbers)} labels named {name!r}: {listed}; give the label's number")
-    raise VolumeError(f"{source} has no label {name!r}; it has {listed}")
+        raise VolumeError(f"{source} has {len(numbers)} labels named {quoted(name)}: {listed}; give the label's number")
+    raise VolumeError(f"{source} has no label {quoted(name)}; it has {listed}")

@@ -12,6 +12,7 @@ from sixpoint._typing import FrameName
 from sixpoint.errors import PromptError, Violation
 from sixpoint.prompts.frames import Frame
 from sixpoint.prompts.prompts import Box, Click, ExtremePoints, Point
+from sixpoint.shortening import shorten
 
 __all__ = ["parse_box", "parse_click", "parse_points", "read_points"]
 
@@ -55,7 +56,7 @@ def parse_click(text: str, *, frame: Frame) -> Click:
     sign, point = text.strip()[:1], text.strip()[1:]
     if sign not in {"+", "-"}:
         raise PromptError(
-            f"{text}: expected + (positive click) or - (negative click), followed by x,y,z",
+            f"{shorten(text)}: expected + (positive click) or - (negative click), followed by x,y,z",
             violations=(Violation("click", "+x,y,z or -x,y,z"),),
         )
     return Click(_point(point.split(","), text), sign == "+", frame)
@@ -130,13 +131,15 @@ def _choose_list(lists: Any, source: Path, list_name: str) -> dict[str, Any]:
         PromptError: There is no such list, or several have points; the message names them.
     """
     names = [str(markup.get("name") or number) for number, markup in enumerate(lists, 1)]
-    listed = ", ".join(f"{name} ({len(_placed(markup))} points)" for name, markup in zip(names, lists, strict=True))
+    listed = ", ".join(
+        f"{shorten(name)} ({len(_placed(markup))} points)" for name, markup in zip(names, lists, strict=True)
+    )
     if list_name:
         chosen = [markup for name, markup in zip(names, lists, strict=True) if name == list_name]
         if not chosen and list_name.isdecimal() and 1 <= int(list_name) <= len(lists):
             chosen = [lists[int(list_name) - 1]]
         if len(chosen) != 1:
-            raise PromptError(f"{source} has {len(chosen)} lists named {list_name}, expected one of: {listed}")
+            raise PromptError(f"{source} has {len(chosen)} lists named {shorten(list_name)}, expected one of: {listed}")
     else:
         chosen = [markup for markup in lists if _placed(markup)] or [lists[0]]
         if len(chosen) > 1:

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from sixpoint.errors import InvalidArgument
+from sixpoint.shortening import quoted
 
 __all__ = ["DEFAULT_SERVER", "SERVER_VARIABLE", "Address", "parse_address", "resolve_target"]
 
@@ -66,16 +67,16 @@ def parse_address(text: str) -> Address:
         )
     if given.count(":") > 1 and "[" not in given and re.fullmatch(r"[0-9A-Fa-f:.]+(%[\w.-]+)?", given):
         raise InvalidArgument(
-            f"the IPv6 address {given!r} needs brackets: write [ADDRESS]:PORT, for example [::1]:{_PORT}"
+            f"the IPv6 address {quoted(given)} needs brackets: write [ADDRESS]:PORT, for example [::1]:{_PORT}"
         )
     match = _PLACE.fullmatch(given)
     if match is None:
-        raise InvalidArgument(f"{text!r} is no address of a gateway: {_EXPECTED}")
+        raise InvalidArgument(f"{quoted(text)} is no address of a gateway: {_EXPECTED}")
     port = match["port"]
     if port is None:
         return Address(match["v6"] or match["name"], _PORT)
     if not (port.isascii() and port.isdecimal() and 1 <= int(port[:6]) <= 65535 and len(port) <= 5):
-        raise InvalidArgument(f"{text!r} has no port from 1 to 65535 behind its colon: {_EXPECTED}")
+        raise InvalidArgument(f"{quoted(text)} has no port from 1 to 65535 behind its colon: {_EXPECTED}")
     return Address(match["v6"] or match["name"], int(port))
 
 

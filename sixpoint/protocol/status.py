@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from sixpoint import errors
+from sixpoint.shortening import shorten
 
 __all__ = [
     "DETAILS_KEY",
@@ -40,6 +42,13 @@ STATUS_CODES: dict[type[errors.SixpointError], grpc.StatusCode] = {
 }
 """gRPC's status code for each branch of the error tree; subclasses inherit it."""
 
+# gRPC refuses trailers of more than 8 KiB, and with them the error. The message is in them twice: as text, in which a
+# byte that is not printable ASCII takes three, and in the details, as base64.
+_MESSAGE_BYTES = 2000
+_VIOLATION_BYTES = 500
+_VIOLATIONS = 3
+_PLAIN = "".join(character for character in map(chr, range(32, 127)) if character != "%")
+
 _BY_CODE = {code: kind for kind, code in STATUS_CODES.items()}
 _BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 _Detail = TypeVar("_Detail", bound=Message)
@@ -51,21 +60,34 @@ def status_code(error: errors.SixpointError) -> grpc.StatusCode:
 
 
 def error_to_status(error: errors.SixpointError) -> status_pb2.Status:
-    """Convert an error to a status with details: ErrorInfo always, BadRequest and RetryInfo where they apply."""
+    """Convert an error to a status with details: ErrorInfo always, BadRequest and RetryInfo where they apply.
+
+    Long texts are shortened, so that the status fits into the trailers of a call.
+    """
     code = status_code(error)
     number: int = code.value[0]
-    status = status_pb2.Status(code=number, message=error.message)
+    status = status_pb2.Status(code=number, message=_fitting(error.message, _MESSAGE_BYTES))
     status.details.add().Pack(error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN))
     if error.violations:
         bad = error_details_pb2.BadRequest()
-        for violation in error.violations:
-            bad.field_violations.add(field=violation.field, description=violation.description)
+        for violation in error.violations[:_VIOLATIONS]:
+            field, description = (
+                _fitting(text, _VIOLATION_BYTES // 2) for text in (violation.field, violation.description)
+            )
+            bad.field_violations.add(field=field, description=description)
         status.details.add().Pack(bad)
     if error.retry_after is not None:
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromTimedelta(timedelta(seconds=error.retry_after))
         status.details.add().Pack(retry)
     return status
+
+
+def _fitting(text: str, budget: int) -> str:
+    """Shorten a text until it takes at most ``budget`` bytes in trailers."""
+    while (size := len(quote(text, safe=_PLAIN))) > budget:
+        text = shorten(text, max(5, len(text) * budget // size))
+    return text
 
 
 def error_from_rpc(failure: grpc.RpcError) -> errors.SixpointError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sixpoint.errors import ModelNotFound, TritonUnavailable
 from sixpoint.model_spec import Candidate, ModelSpec
+from sixpoint.shortening import quoted
 
 __all__ = ["Candidate", "Catalog", "Model"]
 
@@ -79,7 +80,7 @@ class Catalog:
         self._check_reachable()
         if name not in self._models:
             names = ", ".join(sorted(self._models)) or "none"
-            raise ModelNotFound(f"no model is called {name!r}; there are: {names}")
+            raise ModelNotFound(f"no model is called {quoted(name)}; there are: {names}")
         return self._models[name]
 
     def _check_reachable(self) -> None:

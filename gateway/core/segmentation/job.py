@@ -14,6 +14,7 @@ from sixpoint._typing import Shape, Size
 from sixpoint.errors import InvalidArgument, TaskNotSupported, Violation
 from sixpoint.model_spec import PatchSpec, SegmentationSpec
 from sixpoint.preprocessing import Roi
+from sixpoint.shortening import quoted
 
 __all__ = ["SegmentationJob", "estimate_segmentation_memory", "segmentation_spec", "select_labels"]
 
@@ -119,7 +120,7 @@ def select_labels(model: Model, labels: Sequence[str]) -> list[int]:
     for index, label in enumerate(labels):
         if label not in spec.labels:
             raise InvalidArgument(
-                f"model {model.name!r} has no label {label!r}; it has: {', '.join(spec.labels)}",
+                f"model {model.name!r} has no label {quoted(label)}; it has: {', '.join(spec.labels)}",
                 violations=(Violation(f"labels[{index}]", "a label of the model"),),
             )
     return [number for number, name in enumerate(spec.labels, start=1) if not labels or name in labels]

@@ -14,6 +14,7 @@ from gateway.grpc.owners import owner_of
 from sixpoint.errors import InvalidArgument, ModelNotFound, Violation
 from sixpoint.masks.labels import check_segment_number
 from sixpoint.protocol import prompt_to_message
+from sixpoint.shortening import quoted
 from sixpoint.v1 import session_service_pb2 as session_pb
 from sixpoint.v1 import session_service_pb2_grpc as session_grpc
 
@@ -120,7 +121,7 @@ class SessionServicer(session_grpc.SessionServiceServicer):
             return ModelUse(name, "", assigned=lambda _: True) if name else None
         if not name:
             raise InvalidArgument(
-                f"version {version!r} without a model: set the field model as well",
+                f"version {quoted(version)} without a model: set the field model as well",
                 violations=(Violation("model", "not empty"),),
             )
         try:

@@ -63,3 +63,12 @@ def test_a_person_gets_text(log_format: LogFormat, stream: type[io.StringIO], mo
     assert len(frames) == 1
     assert re.fullmatch(r"    \S+test_logs\.py:\d+ logged", frames[0])
     assert "Anna" not in text
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_a_long_text_is_shortened(log_format: LogFormat, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    configure("INFO", log_format)
+    logging.getLogger("gateway.test").info("found %s", "x" * 100_000, extra={"name_of_it": "y" * 100_000})
+    assert 1000 < len(stream.getvalue()) < 5000

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import base64
 from typing import Any
+from urllib.parse import quote
 
 import grpc
 import pytest
@@ -13,6 +15,7 @@ from sixpoint.protocol import (
     DETAILS_KEY,
     STATUS_CODES,
     error_from_rpc,
+    error_from_status,
     error_to_status,
     is_from_gateway,
     status_code,
@@ -200,3 +203,23 @@ def test_details_of_unknown_kinds_are_passed_over() -> None:
 def test_a_status_under_another_key_is_not_looked_at() -> None:
     status = error_to_status(errors.ImageNotFound("")).SerializeToString()
     assert type(error_from_rpc(Failure(grpc.StatusCode.NOT_FOUND, "", (("other-bin", status),)))) is errors.NotFound
+
+
+@pytest.mark.parametrize("character", ["a", "%", "\n", "\N{LATIN SMALL LETTER E WITH ACUTE}", "\N{PILE OF POO}"])
+def test_a_status_fits_into_trailers_however_long_the_error_is(character: str) -> None:
+    text = "first" + 5000 * character + "last"
+    error = errors.InvalidArgument(text, violations=(errors.Violation(text, text),) * 1000, retry_after=1.0)
+    status = error_to_status(error)
+    # What gRPC sends, which may be 8 KiB: percent-encoded text, and base64.
+    assert len(quote(status.message)) + len(base64.b64encode(status.SerializeToString())) < 7500
+    back = error_from_status(status.SerializeToString())
+    assert isinstance(back, errors.InvalidArgument)
+    assert back.message.startswith("first")
+    assert back.message.endswith("last")
+    assert back.violations[0].description.startswith("first")
+    assert back.retry_after == 1.0
+
+
+def test_a_message_of_two_thousand_characters_arrives_whole() -> None:
+    message = "x" * 1000 + "y" * 1000
+    assert error_to_status(errors.NotFound(message)).message == message
