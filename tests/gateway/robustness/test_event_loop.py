@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import grpc
@@ -16,8 +17,10 @@ import zstandard
 from gateway.triton.local.server import LocalTriton
 from sixpoint.client._operations.upload import upload_messages
 from sixpoint.geometry import Geometry
+from sixpoint.protocol import owner_to_metadata
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
+from sixpoint.v1 import image_service_pb2 as image_pb
 from sixpoint.v1 import image_service_pb2_grpc as image_grpc
 from sixpoint.v1 import session_service_pb2 as session_pb
 from sixpoint.v1 import session_service_pb2_grpc as session_grpc
@@ -31,6 +34,8 @@ pytestmark = [pytest.mark.triton, pytest.mark.slow]
 LIMIT_S = 0.05
 SIZE = (512, 512, 256)
 """Of an image whose masks take 64 MiB, and a few hundred bytes on the wire."""
+MIB = 2**20
+SESSIONS = 150
 
 
 @dataclass
@@ -120,6 +125,71 @@ def test_a_thousand_clicks(caller: Caller) -> None:
     )
     stall = caller.watch.largest_stall(lambda: caller.annotation.Annotate(request, timeout=120), limit=LIMIT_S)
     assert stall < LIMIT_S
+
+
+def test_a_segmentation_of_a_large_image(caller: Caller) -> None:
+    # So fine that the network's grid is small: its answer, resampled to 67 million voxels, is all of the work.
+    image = Volume(np.zeros(SIZE[::-1], np.int8), Geometry(SIZE, (0.1, 0.1, 0.1)))
+    caller.images.UploadImage(upload_messages(image, image.digest, progress=None), timeout=120)
+    request = annotation_pb.SegmentRequest(image_digest=image.digest, model="segmentation_hippocampus")
+
+    def segment() -> None:
+        events = list(caller.annotation.Segment(request, timeout=120))
+        assert events[-1].WhichOneof("event") == "summary"
+
+    assert caller.watch.largest_stall(segment, limit=LIMIT_S) < LIMIT_S
+
+
+def test_a_segmentation_of_many_patches(caller: Caller) -> None:
+    request = annotation_pb.SegmentRequest(image_digest=caller.digest, model="segmentation_hippocampus")
+
+    def segment() -> None:
+        events = caller.annotation.Segment(request, timeout=120)
+        for event in events:
+            if event.progress.patches_done == 2:
+                break
+        events.cancel()
+
+    assert caller.watch.largest_stall(segment, limit=LIMIT_S) < LIMIT_S
+
+
+@pytest.mark.parametrize("part", [2**12, MIB, 8 * MIB - 1024])
+def test_an_upload(caller: Caller, part: int) -> None:
+    rng = np.random.default_rng(part)
+
+    def upload() -> None:
+        # New voxels each time: an upload of a stored image is not written.
+        voxels = rng.integers(0, 100, 16 * MIB, np.int8)
+        size = (512, 512, 64)
+        image = Volume(voxels.reshape(size[::-1]), Geometry(size))
+        header, *_ = upload_messages(image, image.digest, progress=None)
+        chunks = (voxels[start : start + part].tobytes() for start in range(0, len(voxels), part))
+        messages = (image_pb.UploadImageRequest(chunk=chunk) for chunk in chunks)
+        caller.images.UploadImage(chain([header], messages), timeout=120)
+
+    assert caller.watch.largest_stall(upload, limit=LIMIT_S) < LIMIT_S
+
+
+def test_a_list_of_sessions_with_many_segments(caller: Caller) -> None:
+    owner = owner_to_metadata("lists")
+    opened = session_pb.CreateSessionRequest(image_digest=caller.digest, model="annotation")
+    segments = [session_pb.Segment(number=number, name="n" * 200) for number in range(1, 256)]
+    for _ in range(SESSIONS):
+        session_id = caller.sessions.CreateSession(opened, metadata=owner, timeout=60).session.id
+        named = session_pb.UpdateSessionRequest(session_id=session_id, segments=segments)
+        caller.sessions.UpdateSession(named, metadata=owner, timeout=60)
+    requests = {
+        "all": session_pb.ListSessionsRequest(page_size=1000),
+        "of a model": session_pb.ListSessionsRequest(page_size=1000, model="annotation"),
+        "of a version": session_pb.ListSessionsRequest(page_size=1000, model="annotation", model_version="1"),
+    }
+    stalls = {
+        name: caller.watch.largest_stall(
+            partial(caller.sessions.ListSessions, request, metadata=owner, timeout=120), limit=LIMIT_S
+        )
+        for name, request in requests.items()
+    }
+    assert {name: stall for name, stall in stalls.items() if stall >= LIMIT_S} == {}
 
 
 @pytest.mark.no_cover  # Tracing makes the count of fields several times as slow.
