@@ -1,0 +1,1 @@
+"""Hostile callers against a gateway, and what a polite caller beside them notices."""

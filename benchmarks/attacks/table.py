@@ -1,0 +1,71 @@
+"""Outcomes of attacks as one table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from benchmarks.attacks.measurement import Outcome
+
+__all__ = ["as_table", "missed"]
+
+# A polite caller beside n greedy ones keeps its share, of which a fifth may go to measuring and switching.
+_SHARE = 0.8
+_REST = 1.3
+_SILENCE_MS = 1000.0
+
+_COLUMNS = (
+    "attack",
+    "callers",
+    "silent, ms",
+    "stall, ms",
+    "memory, MiB",
+    "rest / idle",
+    "polite rate",
+    "polite p95, ms",
+    "write, ms",
+    "upload, ms",
+    "database / sent",
+    "hostile calls",
+)
+
+
+def missed(outcome: Outcome) -> list[str]:
+    """List the limits that an outcome does not keep."""
+    share = _SHARE / (outcome.callers + 1)
+    limits = {
+        "the gateway ended": not outcome.alive,
+        f"health silent for more than {_SILENCE_MS:g} ms": outcome.silence_ms > _SILENCE_MS,
+        f"memory after a minute above {_REST} x idle": outcome.rest_mib > _REST * outcome.idle_mib,
+        f"polite caller below {share:.2g} of its rate": outcome.polite_ratio < share,
+    }
+    return [limit for limit, broken in limits.items() if broken]
+
+
+def as_table(outcomes: Sequence[Outcome]) -> Table:
+    """Format outcomes; rows that miss a limit are marked."""
+    table = Table(*_COLUMNS, padding=(0, 0))
+    for outcome in outcomes:
+        table.add_row(*_cells(outcome))
+    return table
+
+
+def _cells(outcome: Outcome) -> list[str]:
+    codes = sorted(outcome.codes.items(), key=lambda item: -item[1])
+    polite = "none" if outcome.polite_p95_ms is None else f"{outcome.polite_p95_ms:.0f}"
+    refused = f", {outcome.uploads_refused} refused" if outcome.uploads_refused else ""
+    return [
+        f"{outcome.attack}{' !' if missed(outcome) else ''}",
+        str(outcome.callers),
+        f"{outcome.silence_ms:.0f}",
+        f"{outcome.stall_ms:.0f}",
+        f"{outcome.idle_mib:.0f} > {outcome.peak_mib:.0f} > {outcome.rest_mib:.0f} ({outcome.rest_seconds:.0f} s)",
+        f"{outcome.rest_mib / outcome.idle_mib:.2f}",
+        f"{outcome.polite_ratio:.2f}",
+        f"{polite} / {outcome.solo_p95_ms:.0f}",
+        f"{outcome.writer_ms:.0f}",
+        f"{outcome.upload_ms:.0f}{refused}",
+        f"{outcome.database_ratio:.2g}",
+        ", ".join(f"{count} {code}" for code, count in codes[:3]),
+    ]
