@@ -53,6 +53,12 @@ class SqlSessionWriter(SqlSessionReader):
         """Add a session, and the request id of the call that opened it."""
         self._conn.execute(insert(sessions).values(**vars(row) | {"expired": int(row.expired)}, request_id=request_id))
 
+    def lock_session(self, session_id: str) -> SessionRow | None:
+        """The session of this id, open or ended; until this transaction ends, no other one changes it."""
+        # SQLite has one writer at a time anyway, and no such lock: SQLAlchemy leaves it out.
+        self._conn.execute(select(sessions.c.id).where(sessions.c.id == session_id).with_for_update())
+        return self.session(session_id)
+
     def touch_session(self, session_id: str, *, now: float) -> None:
         """Set the time of last use of an open session."""
         self._conn.execute(

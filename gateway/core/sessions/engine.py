@@ -26,9 +26,6 @@ from sixpoint.prompts import Prompt
 
 __all__ = ["Engine"]
 
-# Attempts at a call without a revision that another gateway process overtakes.
-_ATTEMPTS = 3
-
 
 class Engine:
     """Carries out calls on segments.
@@ -227,7 +224,10 @@ class Engine:
         *,
         appends: bool = False,
     ) -> AnnotationResult:
-        """Make a change when it is the session's turn: once per request id, again if another process was faster.
+        """Make a change when it is the session's turn, once per request id.
+
+        A call without a revision that another gateway process overtakes is made again on what that one left, until its
+        deadline: such calls take turns, whichever process they reach.
 
         A call that appends and names the revision in memory starts without reading the database: storing the step
         checks that the database has not changed.
@@ -242,7 +242,7 @@ class Engine:
                     snapshot = await self._history.load(session_id, segment, request_ids=ids)
                     if not snapshot.outcome and snapshot.row.revision == cached.row.revision:
                         raise
-            for attempt in range(1, _ATTEMPTS + 1):
+            while True:
                 snapshot = await self._history.load(session_id, segment, request_ids=ids)
                 if snapshot.outcome:
                     return await self._replay(request, snapshot)
@@ -250,9 +250,8 @@ class Engine:
                 try:
                     return await make(snapshot)
                 except StaleRevision:
-                    if request.revision is not None or attempt == _ATTEMPTS:
+                    if request.revision is not None:
                         raise
-        raise AssertionError("the loop returns or raises")
 
     async def _move_head(self, request: AnnotationRequest, snapshot: Snapshot, head: int) -> AnnotationResult:
         """Make ``head`` the segment's last step in force."""

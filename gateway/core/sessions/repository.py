@@ -92,6 +92,10 @@ class SessionWriter(SessionReader, Protocol):
         """Add a session, and the request id of the call that opened it."""
         ...
 
+    def lock_session(self, session_id: str) -> SessionRow | None:
+        """The session of this id, open or ended; until this transaction ends, no other one changes it."""
+        ...
+
     def touch_session(self, session_id: str, *, now: float) -> None:
         """Set the time of last use of an open session."""
         ...

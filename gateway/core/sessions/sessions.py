@@ -134,7 +134,7 @@ class Sessions:
         check_request_id(request_id)
 
         def work(records: SessionWriter) -> Session:
-            source = records.session(session_id)
+            source = records.lock_session(session_id)
             if request_id and (opened := records.session_by_request(owner, request_id)):
                 if source is not None:
                     check_repeated(opened, source.image_digest)
@@ -222,7 +222,7 @@ class Sessions:
         check_names(names)
 
         def work(records: SessionWriter) -> tuple[Session, bool]:
-            row = require_open(records.session(session_id))
+            row = require_open(records.lock_session(session_id))
             repeated = bool(request_id) and records.request(session_id, request_id) is not None
             if not repeated:
                 check_revision(row, revision)
