@@ -24,6 +24,8 @@ __all__ = ["DiskCache", "begin_digest", "map_voxels"]
 
 _HASH_BYTES = 8 * 2**20
 _STALE_S = 86400.0
+_MARKER = ".used"
+_Identity = tuple[int, int, int, int]
 
 
 class DiskCache:
@@ -31,6 +33,11 @@ class DiskCache:
 
     A missing file is fetched again from the blob store. Files that are hard links of blobs take no space of their own,
     and do not count against the budget.
+
+    Each process hashes a file before it first maps it, and again if inode, size, time of modification or time of change
+    (ctime) differ. The last one is the kernel's: whoever writes to a file can set its time of modification back, but
+    not its time of change. So nothing here may change a file's times: the time of last use is that of an empty file
+    beside it.
 
     Args:
         folder: The folder; several processes may share it.
@@ -41,7 +48,7 @@ class DiskCache:
         self._folder = folder
         self._budget = budget
         # The identity of each file whose digest was checked. Threads share it.
-        self._checked: dict[str, tuple[int, int, int]] = {}
+        self._checked: dict[str, _Identity] = {}
         self._lock = threading.Lock()
 
     def path(self, digest: str) -> Path:
@@ -64,6 +71,8 @@ class DiskCache:
                 return None
         if image is None:
             self.remove(record.digest)
+        else:
+            self.touch(record.digest)
         return image
 
     def take(self, record: ImageRecord, source: Path) -> StoredImage | None:
@@ -85,7 +94,7 @@ class DiskCache:
             try:
                 image = self._map(record, source)
                 if image is not None:
-                    source.replace(self.path(record.digest))
+                    self._move(record.digest, source)
             finally:
                 source.unlink(missing_ok=True)
         return image
@@ -100,9 +109,10 @@ class DiskCache:
 
     def touch(self, digest: str) -> None:
         """Set the time of last use of an image's file, if there is one."""
+        # Without the marker, for lack of space for example, another image may be removed first.
         with contextlib.suppress(OSError):
-            stat = self.path(digest).stat()
-            os.utime(self.path(digest), ns=(time.time_ns(), stat.st_mtime_ns))
+            if self.path(digest).stat().st_nlink == 1:
+                self._marker(digest).touch(mode=0o600)
 
     def add(self, digest: str, source: Path) -> None:
         """Move a file whose digest was checked into place.
@@ -111,10 +121,7 @@ class DiskCache:
             StorageUnavailable: The file cannot be moved.
         """
         with disk_errors():
-            stat = source.stat()
-            source.replace(self.path(digest))
-        with self._lock:
-            self._checked[digest] = _identity(stat)
+            self._move(digest, source)
 
     def remove(self, digest: str) -> None:
         """Remove an image's file, if there is one; images that map it stay usable."""
@@ -122,11 +129,13 @@ class DiskCache:
             self._checked.pop(digest, None)
         with disk_errors():
             self.path(digest).unlink(missing_ok=True)
+            self._marker(digest).unlink(missing_ok=True)
 
     def trim(self) -> int:
         """Remove the least recently used files until the others are within the budget; return their number."""
         files = []
-        for entry in os.scandir(self._folder):
+        entries = {entry.name: entry for entry in os.scandir(self._folder)}
+        for entry in entries.values():
             try:
                 stat = entry.stat(follow_symlinks=False)
             except FileNotFoundError:
@@ -137,8 +146,11 @@ class DiskCache:
                 # link is that of its blob: only the inode's change time tells when it was made.
                 if time.time() - stat.st_ctime > _STALE_S:
                     Path(entry.path).unlink(missing_ok=True)
+            elif entry.name.endswith(_MARKER):
+                if entry.name.removesuffix(_MARKER) not in entries and time.time() - stat.st_mtime > _STALE_S:
+                    Path(entry.path).unlink(missing_ok=True)
             elif stat.st_nlink == 1:
-                files.append((stat.st_atime_ns, stat.st_size, entry.name))
+                files.append((self._last_use(entry.name, stat), stat.st_size, entry.name))
         excess = sum(size for _, size, _ in files) - self._budget
         removed = 0
         # The file used last is in use now: it stays, even if it is larger than the budget.
@@ -150,6 +162,30 @@ class DiskCache:
             removed += 1
         return removed
 
+    def _marker(self, digest: str) -> Path:
+        return self._folder / f"{digest}{_MARKER}"
+
+    def _last_use(self, digest: str, stat: os.stat_result) -> int:
+        try:
+            return self._marker(digest).stat().st_mtime_ns
+        except FileNotFoundError:
+            # Older versions used the file's own time of access.
+            return stat.st_atime_ns
+
+    def _move(self, digest: str, source: Path) -> None:
+        """Move a file whose digest was checked into place, and note its identity there: moving changes it."""
+        before = source.stat()
+        source.replace(self.path(digest))
+        try:
+            after = self.path(digest).stat()
+        except FileNotFoundError:
+            # Another process removed it.
+            return
+        if _identity(after)[:3] == _identity(before)[:3]:
+            with self._lock:
+                self._checked[digest] = _identity(after)
+        self.touch(digest)
+
     def _map(self, record: ImageRecord, path: Path) -> StoredImage | None:
         """Map a file; None if it does not contain the image."""
         number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -160,8 +196,6 @@ class DiskCache:
             voxels = map_voxels(number, record.geometry, record.voxel_type)
             if not self._check(record, voxels, stat):
                 return None
-            # :meth:`trim` sorts by access time; the modification time identifies the file that was checked.
-            os.utime(number, ns=(time.time_ns(), stat.st_mtime_ns))
         finally:
             os.close(number)
         return StoredImage(record.digest, Volume(voxels, record.geometry))
@@ -195,5 +229,5 @@ def map_voxels(number: int, geometry: Geometry, voxel_type: int) -> Array:
     return np.frombuffer(mapped, VOXEL_TYPES[voxel_type]).reshape(geometry.shape)
 
 
-def _identity(stat: os.stat_result) -> tuple[int, int, int]:
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+def _identity(stat: os.stat_result) -> _Identity:
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns

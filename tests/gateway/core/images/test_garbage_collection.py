@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from gateway.core.images import ImageStore
+from gateway.core.images.stored_image import is_digest
 from gateway.storage import Blobs, Database
 from gateway.storage.schema import images as images_table
 from gateway.storage.schema import sessions
@@ -180,9 +181,15 @@ async def test_files_over_the_budget_of_the_cache_are_removed_and_fetched_again(
                 await images.open(volume.digest)
             held = await images.open(volumes[0].digest)
             await images.expire()
-            kept = [path.name for path in (tmp_path / "cache" / "images").iterdir()]
+            kept = [path.name for path in (tmp_path / "cache" / "images").iterdir() if is_digest(path.name)]
             assert sorted(kept) == sorted(volume.digest for volume in volumes[1:])
             assert np.array_equal(held.volume.array, volumes[0].array)
             for volume in volumes:
                 assert np.array_equal((await images.open(volume.digest)).volume.array, volume.array)
             assert sum(path.stat().st_size for path in (tmp_path / "cache" / "images").iterdir()) <= 200_000
+            await images.open(volumes[1].digest)
+            (tmp_path / "cache" / "images" / f"{'0' * 64}.used").touch()
+            os.utime(tmp_path / "cache" / "images" / f"{'0' * 64}.used", (1.0, 1.0))
+            await images.expire()
+            names = sorted(path.name for path in (tmp_path / "cache" / "images").iterdir())
+            assert names == sorted(f"{volume.digest}{end}" for volume in volumes[1:] for end in ("", ".used"))

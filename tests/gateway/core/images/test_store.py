@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateway.core.images import ImageStore
+from gateway.core.images import ImageStore, disk_cache
 from gateway.storage import Blobs
 from sixpoint.errors import (
     ImageNotFound,
@@ -99,6 +99,48 @@ async def test_damage_is_detected_while_the_image_is_in_memory(images: ImageStor
         file.write(b"damaged")
     with pytest.raises(ImageNotFound):
         await images.open(volume.digest)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+async def test_damage_is_detected_though_the_time_of_modification_was_set_back(
+    images: ImageStore, tmp_path: Path, in_memory: bool
+) -> None:
+    volume = noisy_volume()
+    await upload_image(images, volume)
+    await images.open(volume.digest)
+    path = blob_path(tmp_path, volume)
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.write(b"damaged")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    if not in_memory:
+        images._memory_cache.drop(volume.digest)
+    with pytest.raises(ImageNotFound):
+        await images.open(volume.digest)
+
+
+async def test_a_file_is_hashed_once_in_each_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = noisy_volume()
+    hashed = []
+    begin = disk_cache.begin_digest
+
+    def counted(geometry: Geometry, voxel_type: int) -> hashlib._Hash:
+        hashed.append(voxel_type)
+        return begin(geometry, voxel_type)
+
+    monkeypatch.setattr(disk_cache, "begin_digest", counted)
+    # Two gateways that share the folder, as two processes do.
+    async with open_store(tmp_path) as one, open_store(tmp_path) as other:
+        await upload_image(one, volume)
+        for images in (one, other) * 3:
+            await images.open(volume.digest)
+            await images.expire()
+        assert len(hashed) == 1, "the one that received it has hashed it as it came"
+        (tmp_path / "cache" / "images" / volume.digest).unlink()
+        for images in (one, other) * 3:
+            await images.open(volume.digest)
+        assert len(hashed) == 3
 
 
 async def test_a_damaged_file_of_the_cache_is_fetched_again(tmp_path: Path) -> None:
