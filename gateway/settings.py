@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     session_memory_bytes: int = Field(default=_GIB // 2, ge=0)
     """Bytes of memory for the recently used sessions; everything is also in the database."""
     session_memory_seconds: float = Field(default=600.0, gt=0)
-    """Seconds without a prompt after which a session is dropped from memory."""
+    """Seconds without a prompt after which a session is dropped from memory; at most 15 for one above 8 MiB."""
     max_prompts: int = Field(default=256, gt=0)
     """Limit for prompts that are being answered or wait."""
     prompt_memory_bytes: int = Field(default=2 * _GIB, gt=0)

@@ -14,6 +14,10 @@ __all__ = ["CachedSegment", "SegmentStateCache"]
 
 # Network inputs are large, and help those who click just now: they may take a sixteenth of the budget.
 _INPUT_SHARE = 16
+# The usual state takes about a megabyte. A mask of a whole image takes a byte per voxel, and is read and unpacked again
+# in a fraction of a second: it stays only while it is worked with.
+_LARGE_BYTES = 8 * 2**20
+_LARGE_IDLE_S = 15.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +58,7 @@ class SegmentStateCache:
 
     Args:
         budget: Bytes of all states.
-        idle: Seconds after which an unused session is dropped.
+        idle: Seconds after which an unused session is dropped; at most 15 where its states take more than 8 MiB.
         now: Clock, in seconds, that never goes back.
     """
 
@@ -107,12 +111,17 @@ class SegmentStateCache:
 
     def expire(self) -> None:
         """Drop the sessions that were not used for too long."""
+        now = self._now()
         # The least recently used come first.
         for session_id in list(self._sessions):
             session = self._sessions.peek(session_id)
-            if session is not None and session.used > self._now() - self._idle:
+            if session is None:
+                continue
+            unused = now - session.used
+            if unused < min(self._idle, _LARGE_IDLE_S):
                 break
-            self.drop(session_id)
+            if unused >= self._idle or session.nbytes > _LARGE_BYTES:
+                self.drop(session_id)
 
     def carry_over(self, session_id: str, revision: int) -> None:
         """Take over the cached segments to ``revision``, as the change before it concerned none of them.

@@ -10,6 +10,7 @@ from gateway.core.images.reductions import Reductions
 from gateway.core.sessions import SegmentRow, SegmentStateCache, SessionRow
 from gateway.core.sessions.segment_state import SegmentState
 from gateway.storage import Database
+from sixpoint.geometry import Geometry
 from sixpoint.prompts import Box, Click, InitialMask
 from tests.gateway.core.sessions.session_process import BOX, GEOMETRY, Clock, SessionProcess
 from tests.support.images import noisy_volume
@@ -55,6 +56,23 @@ def test_unused_sessions_are_dropped() -> None:
     assert cache.nbytes == before / 2
     cache.drop("early")
     assert cache.nbytes == 0
+
+
+def test_large_sessions_are_dropped_early() -> None:
+    moment = [0.0]
+    cache = SegmentStateCache(2**26, idle=600, now=lambda: moment[0])
+    geometry = Geometry((256, 256, 256))
+    mask = InitialMask.of(np.ones(geometry.size[::-1], np.bool_))
+    put(cache, "large", SegmentState(prompts=accumulate(None, read_prompts([mask], geometry=geometry))))
+    put(cache, "small", SegmentState())
+    moment[0] = 14
+    cache.expire()
+    assert cache.get("large", 1) is not None
+    moment[0] += 16
+    cache.expire()
+    assert cache.get("large", 1) is None
+    assert cache.get("small", 1) is not None
+    assert cache.nbytes == SegmentState().nbytes
 
 
 def test_initial_masks_count_once() -> None:
