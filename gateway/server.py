@@ -28,8 +28,7 @@ from gateway.grpc.servicers import AnnotationServicer, ImageServicer, ModelServi
 from gateway.grpc.servicers.health import SERVICES, HealthServicer
 from gateway.settings import Settings
 from gateway.storage import Blobs, Database, image_repository, session_repository
-from gateway.triton.client import TritonClient
-from gateway.triton.watcher import Watcher
+from gateway.triton.pool import TritonPool
 from sixpoint.errors import SixpointError, TritonUnavailable, Unavailable
 from sixpoint.preprocessing import _native
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
@@ -158,22 +157,10 @@ class Gateway:
         """
         _native.require_kernels()
         settings = self._settings
-        shared = settings.triton_shared_memory == "auto"
-        async with (
-            self._storage(),
-            TritonClient(
-                settings.triton_url, shared_memory=shared, key=settings.triton_key.get_secret_value()
-            ) as triton,
-        ):
+        async with self._storage(), self._tritons() as triton:
             server = self._server(self._engine(triton), self._segmenter(triton))
             self.port = _listen(server, settings)
-            watcher = Watcher(
-                client=triton,
-                catalog=self._catalog,
-                interval=settings.triton_poll_seconds,
-                changed=self._publish_health,
-            )
-            background = [asyncio.create_task(run()) for run in (watcher.run, self._stores.run, self._sweep)]
+            background = [asyncio.create_task(run()) for run in (triton.run, self._stores.run, self._sweep)]
             await server.start()
             _log.info("gateway listening", extra={"host": settings.host, "port": self.port})
             try:
@@ -203,7 +190,18 @@ class Gateway:
                 await part.start()
             yield
 
-    def _engine(self, triton: TritonClient) -> Engine:
+    def _tritons(self) -> TritonPool:
+        settings = self._settings
+        return TritonPool(
+            settings.triton_url,
+            catalog=self._catalog,
+            interval=settings.triton_poll_seconds,
+            changed=self._publish_health,
+            shared_memory=settings.triton_shared_memory == "auto",
+            key=settings.triton_key.get_secret_value(),
+        )
+
+    def _engine(self, triton: TritonPool) -> Engine:
         return Engine(
             history=self._history,
             images=self._images,
@@ -212,7 +210,7 @@ class Gateway:
             admission=self._admission,
         )
 
-    def _segmenter(self, triton: TritonClient) -> Segmenter:
+    def _segmenter(self, triton: TritonPool) -> Segmenter:
         settings = self._settings
         return Segmenter(
             images=self._images,

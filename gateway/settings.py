@@ -6,12 +6,14 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.observability.logs import LogFormat
 from gateway.triton.local.settings import LocalTritonSettings
 from sixpoint.environment import default_repository
+from sixpoint.errors import InvalidArgument
+from sixpoint.protocol.triton_addresses import parse_triton_addresses
 
 __all__ = ["Settings"]
 
@@ -49,7 +51,7 @@ class Settings(BaseSettings):
     """Seconds between two checks of whether database and blob store can be reached; if not, health is NOT_SERVING."""
 
     triton_url: str = "127.0.0.1:8001"
-    """Triton's gRPC endpoint, host:port."""
+    """Triton's gRPC endpoint, host:port; several with commas; dns:///name:port for all addresses of a name."""
     triton_key: SecretStr = SecretStr("")
     """Key of Triton's control API (--grpc-restricted-protocol, key sixpoint-key); a local Triton's is found without."""
     triton_poll_seconds: float = Field(default=1.0, gt=0)
@@ -119,6 +121,15 @@ class Settings(BaseSettings):
         default_factory=lambda values: default_repository(values["state_folder"].absolute())
     )
     """Local Triton only: folder with the models to serve. By default a copy of the shipped models, to publish to."""
+
+    @field_validator("triton_url")
+    @classmethod
+    def _check_triton_url(cls, text: str) -> str:
+        try:
+            parse_triton_addresses(text)
+        except InvalidArgument as error:
+            raise ValueError(error.message) from error
+        return text
 
     def with_state_in(self, folder: Path) -> Settings:
         """Return a copy of the settings that keeps all state in one folder."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import time
 from functools import partial
 from types import TracebackType
@@ -21,12 +22,14 @@ from sixpoint.errors import DeadlineExceeded, InferenceError, ModelSpecError, Si
 from sixpoint.io.triton_key import KEY_VARIABLE, RESTRICTED, control_metadata
 from sixpoint.model_spec import CANDIDATE_PARAMETER, SPEC_PARAMETER, Candidate, ModelSpec
 
-__all__ = ["TritonClient"]
+__all__ = ["TritonClient", "lacks_version", "was_not_answered", "was_not_sent"]
 
 _DTYPES: dict[str, np.dtype[Any]] = {"UINT8": np.dtype("<u1"), "FP16": np.dtype("<f2"), "FP32": np.dtype("<f4")}
 _RETRY_SECONDS = 2.0
-# Part of Triton's error for a version that it does not serve, of a model that it may serve in other versions.
-_VERSION_NOT_READY = "is not at ready state"
+# In Triton's error for a version that it has released, or never had; it may serve the model in other versions.
+_LACKS_VERSION = re.compile(r"is not at ready state|version \d+ is not found")
+# Part of gRPC's error for a call that found no connection.
+_NO_CONNECTION = "failed to connect"
 # Triton counts as unreachable if listing or describing models takes longer.
 _QUERY_SECONDS = 5.0
 # Reconnect quickly once Triton is back; tensors exceed gRPC's default limit of 4 MiB.
@@ -119,7 +122,9 @@ class TritonClient:
             versions = tuple(version for version in versions if version != candidate.version)
         return Model(name, versions[-1], spec, candidate) if versions else None
 
-    async def infer(self, model: Model, tensor: Floating, *, timeout: float, version: str = "") -> InferenceResult:
+    async def infer(
+        self, model: Model, tensor: Floating, *, timeout: float, version: str = "", exactly: bool = False
+    ) -> InferenceResult:
         """Run one input through a version of a model.
 
         Args:
@@ -128,6 +133,7 @@ class TritonClient:
             timeout: Seconds that the call may take.
             version: Version to run; empty for the model's own. If Triton no longer serves it, the newest version runs
                 instead; the result says which version ran.
+            exactly: Whether to raise TritonUnavailable instead if Triton no longer serves the version.
 
         Raises:
             DeadlineExceeded: When Triton took longer than ``timeout``.
@@ -139,8 +145,7 @@ class TritonClient:
         try:
             return await self._infer_version(model, version, tensor, timeout=timeout)
         except TritonUnavailable as error:
-            cause = error.__cause__
-            if not (isinstance(cause, grpc.aio.AioRpcError) and _VERSION_NOT_READY in (cause.details() or "")):
+            if exactly or not lacks_version(error):
                 raise
             return await self._infer_version(model, "", tensor, timeout=deadline - time.monotonic())
 
@@ -153,8 +158,7 @@ class TritonClient:
                 return await self._infer(model, version, tensor, region, timeout=timeout)
             except SixpointError as error:
                 # Triton may have restarted without the region: send bytes, which works or fails with a clear error.
-                cause = error.__cause__
-                if not (isinstance(cause, grpc.aio.AioRpcError) and "shared memory" in (cause.details() or "")):
+                if "shared memory" not in _details(error):
                     raise
                 self._regions.invalidate()
         return await self._infer(model, version, tensor, None, timeout=deadline - time.monotonic())
@@ -207,6 +211,28 @@ class TritonClient:
         if region is None:
             tensor_out = np.frombuffer(raw, dtype).reshape(spec.output_shape)
         return InferenceResult(tensor_out, response.model_version)
+
+
+def lacks_version(error: SixpointError) -> bool:
+    """Whether a call failed since Triton does not serve the version, of a model that it may serve in others."""
+    return _LACKS_VERSION.search(_details(error)) is not None
+
+
+def was_not_sent(error: SixpointError) -> bool:
+    """Whether a call failed before it reached Triton."""
+    return _NO_CONNECTION in _details(error)
+
+
+def was_not_answered(error: SixpointError) -> bool:
+    """Whether a call failed since Triton did not answer in time: it hangs, or its machine is gone."""
+    cause = error.__cause__
+    return isinstance(cause, grpc.aio.AioRpcError) and cause.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def _details(error: SixpointError) -> str:
+    """Return Triton's or gRPC's own words for an error."""
+    cause = error.__cause__
+    return (cause.details() or "") if isinstance(cause, grpc.aio.AioRpcError) else ""
 
 
 def _output_bytes(spec: ModelSpec) -> int:

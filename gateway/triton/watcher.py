@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gateway.core.runtime import Catalog, Model
-from gateway.triton.client import TritonClient
+from gateway.triton.client import TritonClient, was_not_answered
 from sixpoint.errors import ModelSpecError, SixpointError, TritonUnavailable
 
 __all__ = ["Watcher"]
@@ -22,6 +23,8 @@ _log = logging.getLogger(__name__)
 _TRIAL_SECONDS = 60.0
 # Seconds before a failed trial is repeated: a good model can fail one, for example while memory is short.
 _FIRST_PAUSE, _MAX_PAUSE = 5.0, 60.0
+# Seconds between two checks at least.
+_MIN_PAUSE = 0.1
 _NOT_FOR_SIXPOINT = "model ignored: its config has no ModelSpec, or no version but the candidate"
 
 
@@ -55,6 +58,10 @@ class Watcher:
         interval: Seconds between checks.
         changed: Function awaited after every check, since the catalog's readiness may have changed.
         now: Function that returns the time in seconds.
+        address: Address of Triton for the log; empty if there is only one.
+
+    Attributes:
+        silent: Whether Triton did not answer the last check, neither with an error.
     """
 
     def __init__(
@@ -65,7 +72,9 @@ class Watcher:
         interval: float,
         changed: Callable[[], None],
         now: Callable[[], float] = time.monotonic,
+        address: str = "",
     ) -> None:
+        self.silent = False
         self._client = client
         self._catalog = catalog
         self._interval = interval
@@ -76,6 +85,12 @@ class Watcher:
         self._last_seen: dict[str, Model | str] = {}
         self._failed_trials: dict[str, _FailedTrial] = {}
         self._reachable: bool | None = None
+        self._about = {"triton": address} if address else {}
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Check soon, not only after the interval, since a call failed."""
+        self._woken.set()
 
     async def run(self) -> None:
         """Check repeatedly until cancelled."""
@@ -85,10 +100,17 @@ class Watcher:
             except Exception:
                 # An unexpected failure must not end the checks: health would never change again.
                 _log.exception("looking at triton failed")
-            await asyncio.sleep(self._interval)
+            # Calls that fail one after the other must not cause a check each.
+            pause = min(_MIN_PAUSE, self._interval)
+            await asyncio.sleep(pause)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._interval - pause):
+                    await self._woken.wait()
+            self._woken.clear()
 
     async def look(self) -> None:
         """Check once."""
+        self.silent = False
         try:
             ready = await self._client.versions()
             self._models = {name: model for name, model in self._models.items() if name in ready}
@@ -96,7 +118,8 @@ class Watcher:
             self._failed_trials = {name: failed for name, failed in self._failed_trials.items() if name in ready}
             for name, versions in ready.items():
                 await self._update_model(name, versions)
-        except TritonUnavailable:
+        except TritonUnavailable as error:
+            self.silent = was_not_answered(error)
             self._note_reachable(False)
             # Triton may come back with other models under the same versions.
             self._models, self._last_seen, self._failed_trials = {}, {}, {}
@@ -108,7 +131,7 @@ class Watcher:
 
     async def _update_model(self, name: str, versions: tuple[str, ...]) -> None:
         """Read a model's config, and try what is new in it."""
-        about = {"model": name, "version": versions[-1]}
+        about = {"model": name, "version": versions[-1], **self._about}
         seen: Model | str
         try:
             model = await self._client.describe(name, versions)
@@ -118,7 +141,7 @@ class Watcher:
                 return
             if model is None:
                 self._models.pop(name, None)
-                _log.info(_NOT_FOR_SIXPOINT, extra={"model": name})
+                _log.info(_NOT_FOR_SIXPOINT, extra={"model": name, **self._about})
             elif not await self._try_model(model):
                 self._last_seen.pop(name, None)
                 self._drop_unless_ready(name, versions)
@@ -148,7 +171,7 @@ class Watcher:
         )
         if usable != self._models.get(model.name):
             self._models[model.name] = usable
-            _log.info("model ready", extra={"model": model.name, "version": model.version})
+            _log.info("model ready", extra={"model": model.name, "version": model.version, **self._about})
         return usable == model
 
     async def _passes_trial(self, model: Model, version: str, what: str) -> bool:
@@ -167,7 +190,7 @@ class Watcher:
             pause = min(2 * last.pause, _MAX_PAUSE) if last is not None and again else _FIRST_PAUSE
             self._failed_trials[model.name] = _FailedTrial(model, version, self._now() + pause, pause)
             if not again:
-                about = {"model": model.name, "version": version}
+                about = {"model": model.name, "version": version, **self._about}
                 _log.error("%s refused, will be tried again: %s", what, error.message, extra=about)
             return False
         return True
@@ -192,4 +215,5 @@ class Watcher:
     def _note_reachable(self, reachable: bool) -> None:
         if reachable != self._reachable:
             self._reachable = reachable
-            _log.log(logging.INFO if reachable else logging.WARNING, "triton %s", "reached" if reachable else "away")
+            level = logging.INFO if reachable else logging.WARNING
+            _log.log(level, "triton %s", "reached" if reachable else "away", extra=self._about)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sixpoint.errors import ModelNotFound, TritonUnavailable
@@ -45,16 +45,33 @@ class Catalog:
 
     def __init__(self) -> None:
         self._models: Mapping[str, Model] = {}
+        self._away: frozenset[str] = frozenset()
         self._reachable = False
+
+    @property
+    def models(self) -> Mapping[str, Model]:
+        """Models by name, as of the last check at which Triton was reachable."""
+        return self._models
+
+    @property
+    def reachable(self) -> bool:
+        """Whether Triton was reachable at the last check."""
+        return self._reachable
 
     @property
     def ready(self) -> bool:
         """Whether Triton was reachable at the last check and served at least one model."""
         return self._reachable and bool(self._models)
 
-    def update(self, models: Mapping[str, Model]) -> None:
-        """Replace the models by those that Triton serves now."""
+    def update(self, models: Mapping[str, Model], *, away: Iterable[str] = ()) -> None:
+        """Replace the models by those that Triton serves now.
+
+        Args:
+            models: Models by name.
+            away: Names of further models, served by a Triton that cannot be reached now.
+        """
         self._models = dict(models)
+        self._away = frozenset(away)
         self._reachable = True
 
     def mark_unreachable(self) -> None:
@@ -74,11 +91,16 @@ class Catalog:
         """Return the model of a name.
 
         Raises:
-            TritonUnavailable: When Triton cannot be reached.
+            TritonUnavailable: When Triton cannot be reached, or none of those that serve the model.
             ModelNotFound: When there is no such model, naming the others.
         """
         self._check_reachable()
         if name not in self._models:
+            if name in self._away:
+                raise TritonUnavailable(
+                    f"no Triton that serves model {name!r} can be reached just now; try again",
+                    retry_after=_RETRY_SECONDS,
+                )
             names = ", ".join(sorted(self._models)) or "none"
             raise ModelNotFound(f"no model is called {quoted(name)}; there are: {names}")
         return self._models[name]
