@@ -15,17 +15,18 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from gateway.core.annotation.annotator import Annotator
-from gateway.core.images import ImageLimits, ImageStore, UnfinishedLimits
+from gateway.core.images import ImageStore
 from gateway.core.runtime import Admission, Catalog, CorePool
 from gateway.core.runtime.disk_errors import disk_errors
 from gateway.core.runtime.private_files import restrict
 from gateway.core.runtime.reachability import Reachability
 from gateway.core.segmentation.segmenter import Segmenter
-from gateway.core.sessions import Engine, SegmentHistory, SegmentStateCache, Sessions
+from gateway.core.sessions import Engine, LogQuota, SegmentHistory, SegmentStateCache, Sessions
 from gateway.grpc.interceptors import CallInterceptor
 from gateway.grpc.running_calls import RunningCalls
 from gateway.grpc.servicers import AnnotationServicer, ImageServicer, ModelServicer, SessionServicer
 from gateway.grpc.servicers.health import SERVICES, HealthServicer
+from gateway.limits import image_limits, log_limits
 from gateway.settings import Settings
 from gateway.storage import Blobs, Database, image_repository, session_repository
 from gateway.triton.pool import TritonPool
@@ -70,27 +71,17 @@ class Gateway:
             repository=image_repository(self._database),
             blobs=blobs,
             folder=settings.cache_folder,
-            limits=ImageLimits(
-                image=settings.max_image_bytes,
-                disk=settings.disk_bytes,
-                owner=settings.owner_image_bytes,
-                cache=settings.cache_bytes,
-                memory=settings.image_memory_bytes,
-                idle=settings.image_idle_seconds,
-                unfinished=UnfinishedLimits(
-                    total=settings.unfinished_upload_bytes,
-                    owner=settings.owner_unfinished_upload_bytes,
-                    idle=settings.unfinished_upload_seconds,
-                ),
-            ),
+            limits=image_limits(settings),
         )
         cache = SegmentStateCache(settings.session_memory_bytes, idle=settings.session_memory_seconds)
         sessions = session_repository(self._database)
-        self._history = SegmentHistory(repository=sessions, cache=cache)
+        quota = LogQuota(log_limits(settings), repository=sessions)
+        self._history = SegmentHistory(repository=sessions, cache=cache, quota=quota)
         self._sessions = Sessions(
             repository=sessions,
             history=self._history,
             cache=cache,
+            quota=quota,
             limit=settings.max_sessions,
             owner_limit=settings.owner_sessions,
             idle=settings.session_idle_seconds,

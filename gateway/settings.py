@@ -90,6 +90,14 @@ class Settings(BaseSettings):
     """Limit for open sessions."""
     owner_sessions: int = Field(default=0, ge=0)
     """Limit for open sessions of one owner; 0 for no limit."""
+    session_steps: int = Field(default=10_000, gt=0)
+    """Limit for steps of one session."""
+    session_log_bytes: int = Field(default=2 * _GIB, gt=0)
+    """Limit for the steps of one session, in bytes of the database; a click takes about 60 KiB."""
+    owner_log_bytes: int = Field(default=16 * _GIB, ge=0)
+    """Limit for the steps of all sessions of one owner, in bytes of the database; 0 for no limit."""
+    log_bytes: int = Field(default=64 * _GIB, gt=0)
+    """Limit for the steps of all sessions, in bytes of the database."""
     session_idle_seconds: float = Field(default=86400.0, gt=0)
     """Seconds after which an unused session is closed."""
     session_memory_bytes: int = Field(default=_GIB // 2, ge=0)

@@ -16,9 +16,10 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    text,
 )
 
-__all__ = ["clock", "images", "metadata", "requests", "segments", "sessions", "steps"]
+__all__ = ["clock", "images", "metadata", "requests", "segments", "sessions", "shared_steps", "steps"]
 
 metadata = MetaData(
     naming_convention={
@@ -57,6 +58,16 @@ sessions = Table(
     Column("ended", Double, nullable=True),
     Column("expired", Integer, nullable=False, comment="1: ended by itself"),
     Column("request_id", String(64), nullable=True),
+    Column(
+        "step_count",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="steps of all segments, shared ones too",
+    ),
+    Column(
+        "log_bytes", BigInteger, nullable=False, server_default=text("0"), comment="bytes that its own log takes here"
+    ),
     UniqueConstraint("owner", "request_id"),
     Index(None, "ended", "used"),
     Index(None, "owner", "ended", "used"),
@@ -73,6 +84,13 @@ segments = Table(
     Column("head", Integer, nullable=False, comment="number of the last step in force; 0: none"),
     Column(
         "length", Integer, nullable=False, comment="number of the last step there is; those after head can be redone"
+    ),
+    Column(
+        "number_offset",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="what steps.number of its own steps is higher than their number in the segment",
     ),
 )
 """Segments: the labelled objects of a session."""
@@ -102,7 +120,23 @@ steps = Table(
     ),
     ForeignKeyConstraint(["session_id", "segment"], ["segments.session_id", "segments.number"], ondelete="CASCADE"),
 )
-"""Steps: prompts, and the answer to them."""
+"""Steps: prompts, and the answer to them. Rows never change; forks share them."""
+
+shared_steps = Table(
+    "shared_steps",
+    metadata,
+    Column("session_id", String(32), primary_key=True),
+    Column("segment", Integer, primary_key=True),
+    Column("first", Integer, primary_key=True, comment="number in the segment of the first shared step"),
+    Column("last", Integer, nullable=False, comment="number in the segment of the last shared step"),
+    Column("source_id", String(32), nullable=False, comment="session whose rows of steps they are"),
+    Column("number_offset", Integer, nullable=False, comment="what steps.number is higher than the number"),
+    ForeignKeyConstraint(["session_id", "segment"], ["segments.session_id", "segments.number"], ondelete="CASCADE"),
+    # No cascade: the segment of a session that ended stays while another session shares its steps.
+    ForeignKeyConstraint(["source_id", "segment"], ["segments.session_id", "segments.number"]),
+    Index(None, "source_id", "segment"),
+)
+"""Steps of a segment that are rows of another session, from which it was forked, or of its own before it went back."""
 
 requests = Table(
     "requests",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import (
     BindParameter,
@@ -12,16 +12,16 @@ from sqlalchemy import (
     delete,
     exists,
     insert,
-    literal,
-    or_,
     select,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 
-from gateway.core.sessions import RequestOutcome, SegmentRow, SessionRow, StepRow
-from gateway.storage.schema import clock, images, requests, segments, sessions, steps
+from gateway.core.sessions import ROW_BYTES, EncodedStep, RequestOutcome, SegmentRow, SessionRow, StepRow
+from gateway.storage.schema import clock, images, requests, segments, sessions, shared_steps, steps
 from gateway.storage.session_queries import SqlSessionReader
 from gateway.storage.step_codec import encode_step
+from gateway.storage.step_sharing import delete_unused, drop_redoable, has_own_history, share_steps
 
 __all__ = ["SqlSessionWriter"]
 
@@ -32,22 +32,34 @@ _NUMBER: BindParameter[int] = bindparam("number_")
 _ADVANCE = (
     update(sessions)
     .where(sessions.c.id == _ID, sessions.c.revision == bindparam("revision_"), sessions.c.ended.is_(None))
-    .values(revision=sessions.c.revision + 1, used=bindparam("used_"))
-)
-_DELETE_REDOABLE = delete(steps).where(
-    steps.c.session_id == _ID, steps.c.segment == _SEGMENT, steps.c.number >= _NUMBER
+    .values(
+        revision=sessions.c.revision + 1,
+        used=bindparam("used_"),
+        step_count=sessions.c.step_count + bindparam("steps_"),
+        log_bytes=sessions.c.log_bytes + bindparam("bytes_"),
+    )
 )
 _SET_LAST_STEP = (
     update(segments)
     .where(segments.c.session_id == _ID, segments.c.number == _SEGMENT)
     .values(head=_NUMBER, length=_NUMBER)
 )
-_INSERT_STEP = insert(steps)
+_OFFSET = (
+    select(segments.c.number_offset)
+    .where(segments.c.session_id == _ID, segments.c.number == _SEGMENT)
+    .scalar_subquery()
+)
+_INSERT_STEP = insert(steps).values(session_id=_ID, segment=_SEGMENT, number=_NUMBER + _OFFSET)
 _INSERT_REQUEST = insert(requests)
 
 
 class SqlSessionWriter(SqlSessionReader):
     """A :class:`gateway.core.sessions.repository.SessionWriter` on a connection."""
+
+    def encode_step(self, row: StepRow) -> EncodedStep:
+        """A step as it is stored."""
+        values = encode_step(row)
+        return EncodedStep(row.segment, row.number, values, len(values["prompts"]) + len(values["answer"]))
 
     def insert_session(self, row: SessionRow, *, request_id: str | None) -> None:
         """Add a session, and the request id of the call that opened it."""
@@ -65,10 +77,20 @@ class SqlSessionWriter(SqlSessionReader):
             update(sessions).where(sessions.c.id == session_id, sessions.c.ended.is_(None)).values(used=now)
         )
 
-    def advance(self, session_id: str, *, revision: int, now: float, model: str | None = None) -> bool:
+    def advance(
+        self,
+        session_id: str,
+        *,
+        revision: int,
+        now: float,
+        model: str | None = None,
+        added_steps: int = 0,
+        added_bytes: int = 0,
+    ) -> bool:
         """Go from ``revision`` to the next one; return whether the session was open and at ``revision``."""
         query = _ADVANCE if model is None else _ADVANCE.values(model=model)
-        values = {"id_": session_id, "revision_": revision, "used_": now}
+        added = {"steps_": added_steps, "bytes_": added_bytes}
+        values = {"id_": session_id, "revision_": revision, "used_": now, **added}
         return self._conn.execute(query, values).rowcount == 1
 
     def end_session(self, session_id: str, *, now: float) -> None:
@@ -88,13 +110,16 @@ class SqlSessionWriter(SqlSessionReader):
         Returns:
             Whether there may be more to delete.
         """
-        has_history = or_(*(exists().where(table.c.session_id == sessions.c.id) for table in (segments, requests)))
-        query = select(sessions.c.id).where(sessions.c.ended < before, has_history).limit(limit)
+        query = select(sessions.c.id).where(sessions.c.ended < before, has_own_history()).limit(limit)
         ended = self._conn.scalars(query).all()
-        for table in (segments, requests):
+        sources = self._conn.scalars(select(shared_steps.c.source_id).where(shared_steps.c.session_id.in_(ended))).all()
+        for table in (shared_steps, requests):
             self._conn.execute(delete(table).where(table.c.session_id.in_(ended)))
+        delete_unused(self._conn, {*ended, *sources})
         if len(ended) < limit:
-            self._conn.execute(delete(sessions).where(sessions.c.ended < tombstones_before))
+            # The record of a session whose steps others share stays, too.
+            empty = ~exists().where(segments.c.session_id == sessions.c.id)
+            self._conn.execute(delete(sessions).where(sessions.c.ended < tombstones_before, empty))
         return len(ended) == limit
 
     def tick(self, *, now: float) -> float | None:
@@ -118,33 +143,37 @@ class SqlSessionWriter(SqlSessionReader):
         """Add a segment."""
         self._conn.execute(insert(segments).values(session_id=session_id, **vars(row)))
 
-    def rename_segment(self, session_id: str, number: int, name: str) -> None:
-        """Name a segment; add it if the session has none of this number."""
-        where = (segments.c.session_id == session_id, segments.c.number == number)
-        if not self._conn.execute(update(segments).where(*where).values(name=name)).rowcount:
-            self.insert_segment(session_id, SegmentRow(number, name))
+    def name_segments(self, session_id: str, names: Mapping[int, str]) -> None:
+        """Name segments by number; add those that the session does not have."""
+        if not names:
+            return
+        dialect = postgresql if self._conn.dialect.name == "postgresql" else sqlite
+        query = dialect.insert(segments)
+        key = [segments.c.session_id, segments.c.number]
+        rows = [{"session_id": session_id, **vars(SegmentRow(number, name))} for number, name in names.items()]
+        self._conn.execute(query.on_conflict_do_update(index_elements=key, set_={"name": query.excluded.name}), rows)
 
     def move_head(self, session_id: str, segment: int, head: int) -> None:
         """Make another step of a segment the last in force."""
         where = (segments.c.session_id == session_id, segments.c.number == segment)
         self._conn.execute(update(segments).where(*where).values(head=head))
 
-    def append_step(self, session_id: str, row: StepRow, *, redoable: bool) -> None:
-        """Add a step after the head of its segment, and drop the steps that could be redone."""
-        place = {"id_": session_id, "segment_": row.segment, "number_": row.number}
-        if redoable:
-            self._conn.execute(_DELETE_REDOABLE, place)
-        self._conn.execute(_INSERT_STEP, {"session_id": session_id, **encode_step(row)})
+    def append_step(self, session_id: str, step: EncodedStep) -> None:
+        """Add a step after the head of its segment, which is the last step there is."""
+        place = {"id_": session_id, "segment_": step.segment, "number_": step.number}
+        self._conn.execute(_INSERT_STEP, {**place, **step.values})
         self._conn.execute(_SET_LAST_STEP, place)
 
-    def copy_steps(self, source: str, target: str, *, segment: int, last: int) -> None:
-        """Copy the steps of a segment, up to ``last``, to another session's empty segment of the same number."""
-        columns = [column for column in steps.c if column is not steps.c.session_id]
-        copied = select(literal(target), *columns).where(
-            steps.c.session_id == source, steps.c.segment == segment, steps.c.number <= last
-        )
-        # The answers are large: they do not leave the database.
-        self._conn.execute(insert(steps).from_select([steps.c.session_id, *columns], copied))
+    def drop_redoable(self, session_id: str, segment: int, *, after: int) -> int:
+        """Drop the steps of a segment after one of them; return the bytes of the session's log that this released."""
+        return drop_redoable(self._conn, session_id, segment, after=after)
+
+    def share_steps(self, source: str, target: str, rows: Sequence[SegmentRow]) -> int:
+        """Add segments to a new session, with the steps of another's up to their lengths; return the log's bytes."""
+        added = share_steps(self._conn, source, target, rows) * ROW_BYTES
+        nbytes = added + sum(len(row.name.encode()) for row in rows)
+        self._conn.execute(update(sessions).where(sessions.c.id == target).values(log_bytes=nbytes))
+        return nbytes
 
     def insert_requests(self, session_id: str, request_ids: Sequence[str], outcome: RequestOutcome) -> None:
         """Store what the calls with these request ids changed."""

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, LargeBinary, Row, and_, bindparam, func, literal, or_, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    Row,
+    and_,
+    bindparam,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
 
-from gateway.core.sessions import Cursor, ModelUse, RequestOutcome, SegmentRow, SessionRow, StepRow
+from gateway.core.sessions import Cursor, ModelUse, RequestOutcome, SegmentRow, SessionRow, StepCursor, StepRow
 from gateway.storage.geometries import geometry_from_json
 from gateway.storage.schema import images, requests, segments, sessions, steps
 from gateway.storage.step_codec import decode_step
+from gateway.storage.visible_steps import head_is_by, select_steps
 from sixpoint.errors import ImageNotFound
 from sixpoint.geometry import Geometry
 
@@ -17,12 +32,6 @@ __all__ = ["SqlSessionReader"]
 
 _SESSION = [sessions.c[name] for name in SessionRow.__dataclass_fields__]
 _SEGMENT = [segments.c[name] for name in SegmentRow.__dataclass_fields__]
-# Labelled, as the column of start_step has another name in the database.
-_STEP = [column.label(column.key) for column in steps.c if column.key != "session_id"]
-# Answers are large, and of most steps only the prompts are needed.
-_STEP_WITHOUT_ANSWER = [
-    literal(None, LargeBinary).label("answer") if column.key == "answer" else column for column in _STEP
-]
 # Statements of every prompt are built once.
 _ID: BindParameter[str] = bindparam("id_")
 _REQUEST: BindParameter[str] = bindparam("request_")
@@ -54,6 +63,14 @@ class SqlSessionReader:
         query = select(*_SEGMENT).where(segments.c.session_id == session_id).order_by(segments.c.number)
         return [SegmentRow(*row) for row in self._conn.execute(query)]
 
+    def segments_of(self, session_ids: Sequence[str]) -> dict[str, list[SegmentRow]]:
+        """The segments of several sessions, by number."""
+        query = select(segments.c.session_id, *_SEGMENT).where(segments.c.session_id.in_(session_ids))
+        found: dict[str, list[SegmentRow]] = {session_id: [] for session_id in session_ids}
+        for session_id, *values in self._conn.execute(query.order_by(segments.c.session_id, segments.c.number)):
+            found[session_id].append(SegmentRow(*values))
+        return found
+
     def has_segment(self, session_id: str, number: int) -> bool:
         """Whether a session has a segment of this number."""
         query = select(segments.c.number).where(segments.c.session_id == session_id, segments.c.number == number)
@@ -69,13 +86,41 @@ class SqlSessionReader:
         answers: bool = True,
     ) -> list[StepRow]:
         """Steps by segment, then by number; of one segment or all, from ``first`` to ``last``."""
-        where = [steps.c.session_id == session_id, steps.c.number >= first]
-        if segment is not None:
-            where.append(steps.c.segment == segment)
-        if last is not None:
-            where.append(steps.c.number <= last)
-        query = select(*(_STEP if answers else _STEP_WITHOUT_ANSWER)).where(*where)
-        return [decode_step(row) for row in self._conn.execute(query.order_by(steps.c.segment, steps.c.number))]
+
+        def where(offset: ColumnElement[int]) -> list[ColumnElement[bool]]:
+            conditions = [steps.c.number >= first + offset]
+            if segment is not None:
+                conditions.append(steps.c.segment == segment)
+            if last is not None:
+                conditions.append(steps.c.number <= last + offset)
+            return conditions
+
+        query = select_steps(session_id, _step_columns if answers else _columns_without_answer, where=where)
+        return [decode_step(row) for row in self._conn.execute(query.order_by("segment", "number"))]
+
+    def step_page(
+        self, session_id: str, *, segment: int | None, after: StepCursor, limit: int, max_bytes: int
+    ) -> list[StepRow]:
+        """Steps behind a place, by segment, then by number, without their answers."""
+
+        def where(offset: ColumnElement[int]) -> list[ColumnElement[bool]]:
+            place = tuple_(steps.c.segment, steps.c.number - offset)
+            conditions = [steps.c.segment >= after[0], place > tuple_(*map(literal, after))]
+            return conditions if segment is None else [steps.c.segment == segment, *conditions]
+
+        def until(offset: ColumnElement[int]) -> list[ColumnElement[bool]]:
+            return [*where(offset), tuple_(steps.c.segment, steps.c.number - offset) <= tuple_(*map(literal, end))]
+
+        sizes = select_steps(session_id, _size_columns, where=where).order_by("segment", "number").limit(limit)
+        total = 0
+        end = after
+        for row in self._conn.execute(sizes):
+            total += row.size
+            if end != after and total > max_bytes:
+                break
+            end = (row.segment, row.number)
+        query = select_steps(session_id, _columns_without_answer, where=until).order_by("segment", "number")
+        return [decode_step(row) for row in self._conn.execute(query)] if end != after else []
 
     def request(self, session_id: str, request_id: str) -> RequestOutcome | None:
         """What the call with this request id changed, if it was carried out."""
@@ -100,6 +145,11 @@ class SqlSessionReader:
             query = query.where(sessions.c.owner == owner)
         return int(self._conn.execute(query).scalar_one())
 
+    def log_bytes_by_owner(self) -> dict[str, int]:
+        """Bytes of the logs of each owner's sessions, those of ended sessions included."""
+        query = select(sessions.c.owner, func.sum(sessions.c.log_bytes)).where(sessions.c.log_bytes > 0)
+        return {owner: int(nbytes) for owner, nbytes in self._conn.execute(query.group_by(sessions.c.owner))}
+
     def list_open(self, owner: str, *, after: Cursor | None, limit: int) -> list[SessionRow]:
         """An owner's open sessions, the last used first, then by id."""
         where = and_(sessions.c.owner == owner, sessions.c.ended.is_(None))
@@ -111,15 +161,9 @@ class SqlSessionReader:
 
     def list_using(self, use: ModelUse) -> list[SessionRow]:
         """The open sessions of all owners that use a model, in no particular order."""
-        head = and_(
-            steps.c.session_id == segments.c.session_id,
-            steps.c.segment == segments.c.number,
-            steps.c.number == segments.c.head,
-        )
-        answered = [segments.c.session_id == sessions.c.id, steps.c.model == use.model]
         # A mask that the client sent has no model version.
-        answered.append(steps.c.model_version == use.version if use.version else steps.c.model_version != "")
-        shows = select(segments.c.number).join(steps, head).where(*answered).exists()
+        version = steps.c.model_version == use.version if use.version else steps.c.model_version != ""
+        shows = head_is_by(and_(steps.c.model == use.model, version))
         columns = [*_SESSION, shows.label("shows")]
         query = select(*columns).where(sessions.c.ended.is_(None), or_(sessions.c.model == use.model, shows))
         # The assigned version is a hash of the session's id, which not every database can compute.
@@ -128,6 +172,23 @@ class SqlSessionReader:
             for row in self._conn.execute(query)
             if row.shows or (row.model == use.model and use.assigned(row.id))
         ]
+
+
+def _step_columns(offset: ColumnElement[int]) -> list[ColumnElement[Any]]:
+    # Labelled, as the column of start_step has another name in the database.
+    columns = [column.label(column.key) for column in steps.c if column.key not in ("session_id", "number")]
+    return [*columns, (steps.c.number - offset).label("number")]
+
+
+def _columns_without_answer(offset: ColumnElement[int]) -> list[ColumnElement[Any]]:
+    """Columns of a step but for the answer, which is large: of most steps only the prompts are needed."""
+    nothing = literal(None, LargeBinary).label("answer")
+    return [nothing if column.key == "answer" else column for column in _step_columns(offset)]
+
+
+def _size_columns(offset: ColumnElement[int]) -> list[ColumnElement[Any]]:
+    number = (steps.c.number - offset).label("number")
+    return [steps.c.segment.label("segment"), number, func.length(steps.c.prompts).label("size")]
 
 
 def _session(row: Row[Any]) -> SessionRow:

@@ -24,8 +24,8 @@ _LEVEL = 1
 
 
 def encode_step(step: StepRow) -> dict[str, Any]:
-    """The values of a step's columns, but for its session."""
-    values = dict(vars(step))
+    """The values of a step's columns, but for its session, segment and number."""
+    values = {name: value for name, value in vars(step).items() if name not in ("segment", "number")}
     prediction: Prediction = values.pop("prediction")
     roi = prediction.roi
     answer = zstandard.ZstdCompressor(level=_LEVEL).compress(np.ascontiguousarray(prediction.probabilities).data)

@@ -2,18 +2,34 @@
 
 from gateway.core.sessions.engine import Engine
 from gateway.core.sessions.history import SegmentHistory
-from gateway.core.sessions.records import Cursor, ModelUse, RequestOutcome, SegmentRow, SessionRow, StepRow
+from gateway.core.sessions.listing import Session, SessionPage, StepPage
+from gateway.core.sessions.log_quota import LogLimits, LogQuota
+from gateway.core.sessions.records import (
+    ROW_BYTES,
+    Cursor,
+    EncodedStep,
+    ModelUse,
+    RequestOutcome,
+    SegmentRow,
+    SessionRow,
+    StepCursor,
+    StepRow,
+)
 from gateway.core.sessions.repository import SessionReader, SessionRepository, SessionWriter
 from gateway.core.sessions.request import AnnotationRequest, AnnotationResult
-from gateway.core.sessions.sessions import Session, SessionPage, Sessions
+from gateway.core.sessions.sessions import Sessions
 from gateway.core.sessions.state_cache import SegmentStateCache
 from gateway.core.sessions.validation import check_model, check_request_id
 
 __all__ = [
+    "ROW_BYTES",
     "AnnotationRequest",
     "AnnotationResult",
     "Cursor",
+    "EncodedStep",
     "Engine",
+    "LogLimits",
+    "LogQuota",
     "ModelUse",
     "RequestOutcome",
     "SegmentHistory",
@@ -26,6 +42,8 @@ __all__ = [
     "SessionRow",
     "SessionWriter",
     "Sessions",
+    "StepCursor",
+    "StepPage",
     "StepRow",
     "check_model",
     "check_request_id",

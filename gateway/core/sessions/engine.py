@@ -76,7 +76,7 @@ class Engine:
             PromptError: When a prompt does not fit the image, or the prompts are in a wrong order.
             PromptNotSupported: When the session's model does not accept a prompt's kind.
             NothingToCorrect: When there are only clicks, and no object to correct.
-            ResourceExhausted: When the object has too many clicks, or too many prompts wait.
+            ResourceExhausted: When the object has too many clicks, the log too many steps, or too many prompts wait.
             StaleRevision: When the session is at another revision.
             ModelNotFound: When the session's model is no longer served.
             ImageNotFound: When the session's image was removed, or is damaged.
@@ -86,7 +86,6 @@ class Engine:
         """
         on_stage(Stage.WAITING)
         started = time.perf_counter()
-
         add_step = partial(self._add_step, request, prompts, deadline=deadline, on_stage=on_stage, started=started)
         return await self._change(request, add_step, appends=True)
 
@@ -142,6 +141,7 @@ class Engine:
         on_stage: Callable[[Stage], None],
         started: float,
     ) -> AnnotationResult:
+        await self._history.check_room(snapshot)
         image = await self._images.open(snapshot.row.image_digest)
         geometry = image.volume.geometry
         batch = await self._annotator.reader.place(prompts, geometry=geometry)
@@ -196,8 +196,8 @@ class Engine:
     ) -> PendingPrediction:
         """Predict with the model, or take over an initial mask that comes without clicks."""
         if batch.extent is not None and prompts.extent.mask is not None and not len(batch.clicks):
-            geometry = image.volume.geometry
-            return await self._annotator.start_from_mask(prompts, model.spec, geometry=geometry, client_mask=None)
+            grid = image.volume.geometry
+            return await self._annotator.start_from_mask(prompts, model.spec, geometry=grid, client_mask=None)
         # A new object has little in common with the previous mask: it is sent whole.
         starts = batch.extent is not None
         return await self._annotator.annotate(

@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
-from gateway.core.sessions.records import RequestOutcome, SegmentRow, SessionRow, StepRow
+from gateway.core.sessions.log_quota import LogQuota
+from gateway.core.sessions.records import ROW_BYTES, RequestOutcome, SegmentRow, SessionRow
 from gateway.core.sessions.repository import SessionReader, SessionRepository, SessionWriter
-from gateway.core.sessions.segment_state import SegmentState, restore_state
+from gateway.core.sessions.segment_state import SegmentState, read_state, record_step
 from gateway.core.sessions.state_cache import SegmentStateCache
 from sixpoint.errors import FailedPrecondition, SessionExpired, SessionNotFound, StaleRevision
 from sixpoint.prompts import Prompt
@@ -49,14 +50,21 @@ class SegmentHistory:
     Args:
         repository: Transactions of sessions.
         cache: States of the segments used last.
+        quota: Limits of the logs.
         now: Clock, in seconds since 1970.
     """
 
     def __init__(
-        self, *, repository: SessionRepository, cache: SegmentStateCache, now: Callable[[], float] = time.time
+        self,
+        *,
+        repository: SessionRepository,
+        cache: SegmentStateCache,
+        quota: LogQuota,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._repository = repository
         self._cache = cache
+        self._quota = quota
         self._now = now
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -106,7 +114,7 @@ class SegmentHistory:
                 return Snapshot(row, cached.segment, cached.state, outcome)
             segments = {segment_row.number: segment_row for segment_row in records.segments(session_id)}
             current = segments.get(segment, SegmentRow(segment))
-            return Snapshot(row, current, _read_state(records, row, segment, current.head), outcome)
+            return Snapshot(row, current, read_state(records, row, segment, current.head), outcome)
 
         snapshot = await self._repository.read(work)
         self.remember(snapshot.row, snapshot.segment, snapshot.state)
@@ -115,8 +123,17 @@ class SegmentHistory:
     async def state_at(self, session_id: str, segment: int, step: int) -> SegmentState:
         """Load the state of a segment after a step, which must exist."""
         return await self._repository.read(
-            lambda records: _read_state(records, require_open(records.session(session_id)), segment, step)
+            lambda records: read_state(records, require_open(records.session(session_id)), segment, step)
         )
+
+    async def check_room(self, snapshot: Snapshot) -> None:
+        """Refuse one more step before any work is done for it.
+
+        Raises:
+            ResourceExhausted: The session has too many steps, or logs take too many bytes.
+        """
+        segment = snapshot.segment
+        await self._quota.check_step(snapshot.row, replaced=segment.length - segment.head)
 
     async def append(
         self, snapshot: Snapshot, prompts: Sequence[Prompt], state: SegmentState, *, request_ids: Sequence[str] = ()
@@ -139,19 +156,24 @@ class SegmentHistory:
         row, before, now = snapshot.row, snapshot.segment, self._now()
         keys = [key for key in request_ids if key]
         after = replace(before, head=before.head + 1, length=before.head + 1)
-        step = _step(prompts, state, segment=after, revision=row.revision + 1, now=now)
+        step = record_step(prompts, state, segment=after, revision=row.revision + 1, now=now)
+        redoable = before.length - before.head
 
-        def work(records: SessionWriter) -> None:
-            advance_revision(records, row, now=now)
+        def work(records: SessionWriter) -> int:
+            encoded = records.encode_step(step)
+            nbytes = encoded.nbytes + ROW_BYTES * len(keys)
+            advance_revision(records, row, now=now, added_steps=1 - redoable, added_bytes=nbytes)
             if any(records.request(row.id, key) for key in keys):
                 raise StaleRevision(f"this call was carried out before. Look at the session again: {_LOOK}")
             if not before.length and not records.has_segment(row.id, before.number):
                 records.insert_segment(row.id, before)
-            records.append_step(row.id, step, redoable=before.length > before.head)
+            released = records.drop_redoable(row.id, before.number, after=before.head) if redoable else 0
+            records.append_step(row.id, encoded)
             records.insert_requests(row.id, keys, _outcome(row, after))
+            return nbytes - released
 
-        await self._repository.write(work)
-        return self._changed(row, after, state, now=now)
+        added = await self._repository.write(work)
+        return self._changed(row, after, state, now=now, added_steps=1 - redoable, added_bytes=added)
 
     async def move_head(
         self, snapshot: Snapshot, head: int, state: SegmentState, *, request_ids: Sequence[str] = ()
@@ -170,26 +192,40 @@ class SegmentHistory:
         Raises:
             StaleRevision: The session has changed since the snapshot.
             SessionNotFound: The session was closed meanwhile.
+            ResourceExhausted: The call has request ids, which are stored, and the session's log takes too many bytes.
         """
         row, now = snapshot.row, self._now()
         after = replace(snapshot.segment, head=head)
+        keys = [key for key in request_ids if key]
+        added = ROW_BYTES * len(keys)
+        if keys:
+            self._quota.check_session(row)
 
         def work(records: SessionWriter) -> None:
-            advance_revision(records, row, now=now)
+            advance_revision(records, row, now=now, added_bytes=added)
             records.move_head(row.id, after.number, head)
-            records.insert_requests(row.id, [key for key in request_ids if key], _outcome(row, after))
+            records.insert_requests(row.id, keys, _outcome(row, after))
 
         await self._repository.write(work)
-        return self._changed(row, after, state, now=now)
+        return self._changed(row, after, state, now=now, added_bytes=added)
 
     def remember(self, row: SessionRow, segment: SegmentRow, state: SegmentState) -> None:
         """Cache a segment's state at the session's current revision, while holding :meth:`lock`."""
         self._cache.put(row, previous_revision=row.revision, segment=segment, state=state)
 
     def _changed(
-        self, row: SessionRow, segment: SegmentRow, state: SegmentState, *, now: float
+        self,
+        row: SessionRow,
+        segment: SegmentRow,
+        state: SegmentState,
+        *,
+        now: float,
+        added_steps: int = 0,
+        added_bytes: int = 0,
     ) -> tuple[SessionRow, SegmentRow]:
-        after = replace(row, revision=row.revision + 1, used=now)
+        self._quota.add(row.owner, added_bytes)
+        step_count, log_bytes = row.step_count + added_steps, row.log_bytes + added_bytes
+        after = replace(row, revision=row.revision + 1, used=now, step_count=step_count, log_bytes=log_bytes)
         self._cache.put(after, previous_revision=row.revision, segment=segment, state=state)
         return after, segment
 
@@ -221,42 +257,27 @@ def require_open(row: SessionRow | None) -> SessionRow:
     raise SessionNotFound("no session has this id: it is closed already, or never existed")
 
 
-def advance_revision(records: SessionWriter, row: SessionRow, *, now: float, model: str | None = None) -> None:
+def advance_revision(
+    records: SessionWriter,
+    row: SessionRow,
+    *,
+    now: float,
+    model: str | None = None,
+    added_steps: int = 0,
+    added_bytes: int = 0,
+) -> None:
     """Go from the revision of ``row`` to the next one.
 
     Raises:
         StaleRevision: The session is at another revision.
         SessionNotFound: The session was closed meanwhile.
     """
-    if not records.advance(row.id, revision=row.revision, now=now, model=model):
-        check_revision(require_open(records.session(row.id)), row.revision)
-
-
-def _step(prompts: Sequence[Prompt], state: SegmentState, *, segment: SegmentRow, revision: int, now: float) -> StepRow:
-    """The record of the step that led to a state; ``segment`` is the record after it."""
-    return StepRow(
-        segment=segment.number,
-        number=segment.head,
-        start_step=state.start_step,
-        revision=revision,
-        prompts=tuple(prompts),
-        model=state.model,
-        model_version=state.version,
-        created=now,
-        threshold=state.threshold,
-        prediction=state.prediction,
+    counted = records.advance(
+        row.id, revision=row.revision, now=now, model=model, added_steps=added_steps, added_bytes=added_bytes
     )
+    if not counted:
+        check_revision(require_open(records.session(row.id)), row.revision)
 
 
 def _outcome(row: SessionRow, segment: SegmentRow) -> RequestOutcome:
     return RequestOutcome(row.revision + 1, segment.number, segment.head)
-
-
-def _read_state(records: SessionReader, row: SessionRow, segment: int, step: int) -> SegmentState:
-    """The state after a step: from all prompts since the step that started the object, and the last prediction."""
-    if not step:
-        return SegmentState()
-    last = records.steps(row.id, segment=segment, first=step, last=step)[0]
-    steps = records.steps(row.id, segment=segment, first=last.start_step, last=step, answers=False)
-    geometry = records.image_geometry(row.image_digest)
-    return restore_state([each.prompts for each in steps], last, geometry=geometry)

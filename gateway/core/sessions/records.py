@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.core.annotation.preprocess import Prediction
 from sixpoint.prompts import Prompt
 
-__all__ = ["Cursor", "ModelUse", "RequestOutcome", "SegmentRow", "SessionRow", "StepRow"]
+__all__ = [
+    "ROW_BYTES",
+    "Cursor",
+    "EncodedStep",
+    "ModelUse",
+    "RequestOutcome",
+    "SegmentRow",
+    "SessionRow",
+    "StepCursor",
+    "StepRow",
+]
+
+ROW_BYTES = 128
+"""Estimate of the bytes of a record without large parts."""
 
 Cursor = tuple[float, str]
 """Position in a list of sessions: time of last use, and id, of the last session of a page."""
+
+StepCursor = tuple[int, int]
+"""Position in a list of steps: segment and number of the last step of a page."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +45,8 @@ class SessionRow:
         used: Time of last use.
         ended: Time of the end; None while the session is open.
         expired: Whether the session ended because it was idle.
+        step_count: Number of steps of all segments, those included that are shared with another session.
+        log_bytes: Bytes that the session's own log takes in the database.
     """
 
     id: str
@@ -39,6 +58,8 @@ class SessionRow:
     used: float
     ended: float | None
     expired: bool
+    step_count: int = 0
+    log_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,6 +106,23 @@ class StepRow:
     created: float
     threshold: float
     prediction: Prediction | None
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedStep:
+    """A step as the repository stores it.
+
+    Attributes:
+        segment: Number of the segment.
+        number: Number of the step.
+        values: The rest, in a form that only the repository knows.
+        nbytes: Bytes that the step takes.
+    """
+
+    segment: int
+    number: int
+    values: Mapping[str, Any]
+    nbytes: int
 
 
 @dataclass(frozen=True)

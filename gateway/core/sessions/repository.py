@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from gateway.core.runtime.transactions import Repository
-from gateway.core.sessions.records import Cursor, ModelUse, RequestOutcome, SegmentRow, SessionRow, StepRow
+from gateway.core.sessions.records import (
+    Cursor,
+    EncodedStep,
+    ModelUse,
+    RequestOutcome,
+    SegmentRow,
+    SessionRow,
+    StepCursor,
+    StepRow,
+)
 from sixpoint.geometry import Geometry
 
 __all__ = ["SessionReader", "SessionRepository", "SessionWriter"]
@@ -25,6 +34,10 @@ class SessionReader(Protocol):
 
     def segments(self, session_id: str) -> list[SegmentRow]:
         """The segments of a session, by number."""
+        ...
+
+    def segments_of(self, session_ids: Sequence[str]) -> dict[str, list[SegmentRow]]:
+        """The segments of several sessions, by number."""
         ...
 
     def has_segment(self, session_id: str, number: int) -> bool:
@@ -54,6 +67,20 @@ class SessionReader(Protocol):
         """
         ...
 
+    def step_page(
+        self, session_id: str, *, segment: int | None, after: StepCursor, limit: int, max_bytes: int
+    ) -> list[StepRow]:
+        """Steps behind a place, by segment, then by number, without their predictions.
+
+        Args:
+            session_id: Id of the session.
+            segment: Number of the only segment; None for all.
+            after: Segment and number of the step before.
+            limit: Largest number of steps to return.
+            max_bytes: Largest number of bytes of prompts to return, but for a single larger step.
+        """
+        ...
+
     def request(self, session_id: str, request_id: str) -> RequestOutcome | None:
         """What the call with this request id changed, if it was carried out."""
         ...
@@ -68,6 +95,10 @@ class SessionReader(Protocol):
 
     def count_open(self, owner: str | None = None) -> int:
         """Number of open sessions, of one owner or of all."""
+        ...
+
+    def log_bytes_by_owner(self) -> dict[str, int]:
+        """Bytes of the logs of each owner's sessions, those of ended sessions included."""
         ...
 
     def list_open(self, owner: str, *, after: Cursor | None, limit: int) -> list[SessionRow]:
@@ -88,6 +119,10 @@ class SessionReader(Protocol):
 class SessionWriter(SessionReader, Protocol):
     """Queries and changes within one transaction."""
 
+    def encode_step(self, row: StepRow) -> EncodedStep:
+        """A step as it is stored."""
+        ...
+
     def insert_session(self, row: SessionRow, *, request_id: str | None) -> None:
         """Add a session, and the request id of the call that opened it."""
         ...
@@ -100,7 +135,16 @@ class SessionWriter(SessionReader, Protocol):
         """Set the time of last use of an open session."""
         ...
 
-    def advance(self, session_id: str, *, revision: int, now: float, model: str | None = None) -> bool:
+    def advance(
+        self,
+        session_id: str,
+        *,
+        revision: int,
+        now: float,
+        model: str | None = None,
+        added_steps: int = 0,
+        added_bytes: int = 0,
+    ) -> bool:
         """Go from ``revision`` to the next one, and set the time of last use; only if the session is open and there.
 
         Args:
@@ -108,6 +152,8 @@ class SessionWriter(SessionReader, Protocol):
             revision: Revision that the session must be at.
             now: Time of the change, seconds since 1970.
             model: Name of the session's new model; None to leave it.
+            added_steps: Number by which the session's steps grow; below 0 when they become fewer.
+            added_bytes: Number by which the bytes of the session's log grow.
 
         Returns:
             Whether the session was open and at ``revision``.
@@ -124,6 +170,8 @@ class SessionWriter(SessionReader, Protocol):
 
     def delete_ended(self, *, before: float, tombstones_before: float, limit: int) -> bool:
         """Delete the segments, steps and requests of ended sessions, and the oldest of these sessions altogether.
+
+        Steps that an open session shares stay, and so does their session's record.
 
         Args:
             before: Time of the end before which the history of a session is deleted.
@@ -147,26 +195,37 @@ class SessionWriter(SessionReader, Protocol):
         """Add a segment."""
         ...
 
-    def rename_segment(self, session_id: str, number: int, name: str) -> None:
-        """Name a segment; add it if the session has none of this number."""
+    def name_segments(self, session_id: str, names: Mapping[int, str]) -> None:
+        """Name segments by number; add those that the session does not have."""
         ...
 
     def move_head(self, session_id: str, segment: int, head: int) -> None:
         """Make another step of a segment the last in force."""
         ...
 
-    def append_step(self, session_id: str, row: StepRow, *, redoable: bool) -> None:
-        """Add a step after the head of its segment, which must exist, and drop the steps that could be redone.
+    def append_step(self, session_id: str, step: EncodedStep) -> None:
+        """Add a step after the head of its segment, which must exist and have no steps after its head."""
+        ...
 
-        Args:
-            session_id: Id of the session.
-            row: The step.
-            redoable: Whether there are steps after the head.
+    def drop_redoable(self, session_id: str, segment: int, *, after: int) -> int:
+        """Drop the steps of a segment after one of them; those that a fork shares stay for the fork.
+
+        Returns:
+            Bytes of the session's log that this released.
         """
         ...
 
-    def copy_steps(self, source: str, target: str, *, segment: int, last: int) -> None:
-        """Copy the steps of a segment, up to ``last``, to another session's empty segment of the same number."""
+    def share_steps(self, source: str, target: str, rows: Sequence[SegmentRow]) -> int:
+        """Add segments to a new session, with the steps of another session's up to their lengths, without copying.
+
+        Args:
+            source: Id of the other session, which this transaction has locked.
+            target: Id of the new session.
+            rows: Segments of the new session.
+
+        Returns:
+            Bytes that the log of the new session takes.
+        """
         ...
 
     def insert_requests(self, session_id: str, request_ids: Sequence[str], outcome: RequestOutcome) -> None:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from gateway.core.annotation.preprocess import NetworkInput, Prediction
 from gateway.core.annotation.prompt_state import ObjectPrompts, accumulate, place_prompts, start_without_extent
-from gateway.core.sessions.records import StepRow
+from gateway.core.sessions.records import SegmentRow, SessionRow, StepRow
+from gateway.core.sessions.repository import SessionReader
 from sixpoint._typing import Bools
 from sixpoint.geometry import Geometry
 from sixpoint.prompts import Prompt
 
-__all__ = ["SegmentState", "SentMask", "restore_state"]
+__all__ = ["SegmentState", "SentMask", "read_state", "record_step", "restore_state"]
 
 # Estimate of what a state needs besides its arrays: prompts, objects, bookkeeping.
 _OVERHEAD_BYTES = 4096
@@ -86,4 +87,40 @@ def restore_state(prompts: Sequence[Sequence[Prompt]], last: StepRow, *, geometr
         object_prompts = accumulate(object_prompts, batch)
     return SegmentState(
         last.start_step, object_prompts, last.prediction, last.model, last.model_version, last.threshold
+    )
+
+
+def read_state(records: SessionReader, row: SessionRow, segment: int, step: int) -> SegmentState:
+    """The state after a step: from all prompts since the step that started the object, and the last prediction."""
+    if not step:
+        return SegmentState()
+    last = records.steps(row.id, segment=segment, first=step, last=step)[0]
+    steps = records.steps(row.id, segment=segment, first=last.start_step, last=step, answers=False)
+    geometry = records.image_geometry(row.image_digest)
+    return restore_state([each.prompts for each in steps], last, geometry=geometry)
+
+
+def record_step(
+    prompts: Sequence[Prompt], state: SegmentState, *, segment: SegmentRow, revision: int, now: float
+) -> StepRow:
+    """The record of the step that led to a state.
+
+    Args:
+        prompts: Prompts of the step.
+        state: State after the step.
+        segment: Record of the segment after the step.
+        revision: Revision of the session after the step.
+        now: Time of the step, seconds since 1970.
+    """
+    return StepRow(
+        segment=segment.number,
+        number=segment.head,
+        start_step=state.start_step,
+        revision=revision,
+        prompts=tuple(prompts),
+        model=state.model,
+        model_version=state.version,
+        created=now,
+        threshold=state.threshold,
+        prediction=state.prediction,
     )

@@ -4,54 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from gateway.core.sessions import expiry, listing
 from gateway.core.sessions.history import SegmentHistory, advance_revision, check_revision, require_open
 from gateway.core.sessions.ids import new_session_id
-from gateway.core.sessions.records import ModelUse, RequestOutcome, SegmentRow, SessionRow, StepRow
+from gateway.core.sessions.listing import Session, SessionPage, StepPage
+from gateway.core.sessions.log_quota import LogQuota
+from gateway.core.sessions.records import ROW_BYTES, ModelUse, RequestOutcome, SessionRow
 from gateway.core.sessions.repository import SessionReader, SessionRepository, SessionWriter
 from gateway.core.sessions.state_cache import SegmentStateCache
 from gateway.core.sessions.validation import check_limits, check_names, check_repeated, check_request_id, check_step
 from sixpoint.errors import ImageNotFound
 
-__all__ = ["Session", "SessionPage", "Sessions"]
+__all__ = ["Sessions"]
 
 # Reading a session stores its use only this often, as a read should not cost a write.
 _TOUCH_S = 60.0
-
-
-@dataclass(frozen=True)
-class Session:
-    """A session with its segments.
-
-    Attributes:
-        row: Record of the session.
-        segments: Records of its segments, by number.
-        expires: Time when the session ends unless it is used, seconds since 1970.
-    """
-
-    row: SessionRow
-    segments: tuple[SegmentRow, ...]
-    expires: float
-
-
-@dataclass(frozen=True)
-class SessionPage:
-    """A page of an owner's open sessions.
-
-    Attributes:
-        sessions: Sessions, the last used first.
-        next_token: Token of the next page; empty after the last page.
-        total: Number of the owner's sessions on all pages.
-        total_all_owners: Number of all owners' sessions.
-    """
-
-    sessions: tuple[Session, ...]
-    next_token: str
-    total: int
-    total_all_owners: int
+# Clients from before there were pages see as many steps.
+_STEPS = 1000
 
 
 class Sessions:
@@ -61,6 +33,7 @@ class Sessions:
         repository: Transactions of sessions.
         history: History of the segments.
         cache: States of the segments used last.
+        quota: Limits of the logs.
         limit: Largest number of open sessions.
         owner_limit: Largest number of open sessions of one owner; 0 for no limit.
         idle: Seconds after which an unused session ends.
@@ -73,6 +46,7 @@ class Sessions:
         repository: SessionRepository,
         history: SegmentHistory,
         cache: SegmentStateCache,
+        quota: LogQuota,
         limit: int,
         owner_limit: int,
         idle: float,
@@ -81,6 +55,7 @@ class Sessions:
         self._repository = repository
         self._history = history
         self._cache = cache
+        self._quota = quota
         self._limit = limit
         self._owner_limit = owner_limit
         self._idle = idle
@@ -116,12 +91,12 @@ class Sessions:
         return await self._repository.write(work)
 
     async def fork(self, session_id: str, *, owner: str, segment: int, step: int, request_id: str = "") -> Session:
-        """Open a session with the segments of another one, up to their heads.
+        """Open a session with the segments of another one, up to their heads; both share these steps.
 
         Args:
             session_id: Id of the other session.
             owner: Name whose quota is charged.
-            segment: Number of the segment to copy up to another step; 0 for none.
+            segment: Number of the segment to share up to another step; 0 for none.
             step: Number of that step, whether in force or redoable.
             request_id: Random id with which the call can be repeated; empty if none.
 
@@ -129,7 +104,7 @@ class Sessions:
             SessionExpired: The other session was idle for too long.
             SessionNotFound: There is no such session, or it was closed.
             InvalidArgument: There is no such step, or a call with this request id opened a session on another image.
-            ResourceExhausted: Too many sessions are open.
+            ResourceExhausted: Too many sessions are open, or the logs of the owner's or of all take too many bytes.
         """
         check_request_id(request_id)
 
@@ -143,19 +118,21 @@ class Sessions:
             check_limits(records, owner, limit=self._limit, owner_limit=self._owner_limit)
             now = self._now()
             row = self._new_row(owner=owner, digest=source.image_digest, model=source.model)
-            row = replace(row, revision=source.revision)
-            records.insert_session(row, request_id=request_id or None)
-            records.touch_image(row.image_digest, now=now)
             segments = records.segments(session_id)
             if segment:
                 check_step(segments, segment, step)
-            for each in segments:
-                last = step if each.number == segment else each.head
-                records.insert_segment(row.id, replace(each, head=last, length=last))
-                records.copy_steps(session_id, row.id, segment=each.number, last=last)
+            heads = {each.number: each.head for each in segments} | ({segment: step} if segment else {})
+            shared = [replace(each, head=heads[each.number], length=heads[each.number]) for each in segments]
+            row = replace(row, revision=source.revision, step_count=sum(heads.values()))
+            records.insert_session(row, request_id=request_id or None)
+            records.touch_image(row.image_digest, now=now)
+            row = replace(row, log_bytes=records.share_steps(session_id, row.id, shared))
             return self._session(records, row)
 
-        return await self._repository.write(work)
+        await self._quota.check_owner(owner)
+        session = await self._repository.write(work)
+        self._quota.add(owner, session.row.log_bytes)
+        return session
 
     async def get(self, session_id: str) -> Session:
         """Return an open session; that is use, which puts off its expiry.
@@ -187,12 +164,11 @@ class Sessions:
         """
         limit, after = listing.check_page_size(size), listing.parse_page_token(token)
 
-        def work(records: SessionReader) -> SessionPage:
-            page = listing.list_page(records, owner, limit=limit, after=after, use=use)
-            sessions = tuple(self._session(records, row) for row in page.rows)
-            return SessionPage(sessions, page.next_token, page.total, page.total_all_owners)
-
-        return await self._repository.read(work)
+        page = await self._repository.read(
+            lambda records: listing.list_page(records, owner, limit=limit, after=after, use=use)
+        )
+        sessions = tuple(Session(row, tuple(segments), row.used + self._idle) for row, segments in page.rows)
+        return SessionPage(sessions, page.next_token, page.total, page.total_all_owners)
 
     async def update(
         self,
@@ -217,18 +193,20 @@ class Sessions:
             SessionNotFound: There is no such session, or it was closed.
             StaleRevision: The session is at another revision.
             InvalidArgument: A segment's number is out of range, or a name too long.
+            ResourceExhausted: The session's log takes too many bytes.
         """
         check_request_id(request_id)
         check_names(names)
+        added = ROW_BYTES if request_id else 0
 
         def work(records: SessionWriter) -> tuple[Session, bool]:
             row = require_open(records.lock_session(session_id))
             repeated = bool(request_id) and records.request(session_id, request_id) is not None
             if not repeated:
                 check_revision(row, revision)
-                advance_revision(records, row, now=self._now(), model=model)
-                for number, name in names:
-                    records.rename_segment(session_id, number, name)
+                self._quota.check_session(row)
+                advance_revision(records, row, now=self._now(), model=model, added_bytes=added)
+                records.name_segments(session_id, dict(names))
                 if request_id:
                     records.insert_requests(session_id, [request_id], RequestOutcome(row.revision + 1, 0, 0))
             return self._session(records, require_open(records.session(session_id))), repeated
@@ -242,23 +220,25 @@ class Sessions:
                 self._cache.carry_over(session_id, session.row.revision)
             return session
 
-    async def steps(self, session_id: str, *, segment: int = 0) -> list[tuple[StepRow, bool]]:
-        """List the steps of a session, without predictions, and whether each is in force.
+    async def steps(self, session_id: str, *, segment: int = 0, size: int = 0, token: str = "") -> StepPage:
+        """List the steps of a session.
 
         Args:
             session_id: Id of the session.
             segment: Number of the only segment; 0 for all.
+            size: Largest number of steps on the page; 0 for the default.
+            token: Token of the page, from the page before; empty for the first page.
 
         Raises:
             SessionExpired: The session was idle for too long.
             SessionNotFound: There is no such session, or it was closed.
+            InvalidArgument: The size is out of range, or the token is unknown.
         """
+        limit, after = listing.check_page_size(size, default=_STEPS), listing.parse_step_token(token)
 
-        def work(records: SessionReader) -> list[tuple[StepRow, bool]]:
+        def work(records: SessionReader) -> StepPage:
             require_open(records.session(session_id))
-            heads = {row.number: row.head for row in records.segments(session_id)}
-            steps = records.steps(session_id, segment=segment or None, answers=False)
-            return [(step, step.number <= heads[step.segment]) for step in steps]
+            return listing.list_steps(records, session_id, segment=segment, limit=limit, after=after)
 
         return await self._repository.read(work)
 

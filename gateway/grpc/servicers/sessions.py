@@ -9,7 +9,7 @@ import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.core.runtime import Catalog
-from gateway.core.sessions import ModelUse, Session, SessionPage, Sessions, StepRow, check_model
+from gateway.core.sessions import ModelUse, Session, SessionPage, Sessions, StepPage, StepRow, check_model
 from gateway.grpc.owners import owner_of
 from sixpoint.errors import InvalidArgument, ModelNotFound, Violation
 from sixpoint.masks.labels import check_segment_number
@@ -74,8 +74,8 @@ class SessionServicer(session_grpc.SessionServiceServicer):
         """List the steps of a session."""
         if request.segment:
             check_segment_number(request.segment)
-        steps = await self._sessions.steps(request.session_id, segment=request.segment)
-        return await asyncio.to_thread(_steps_message, steps)
+        page = await self._sessions.steps(request.session_id, segment=request.segment)
+        return await asyncio.to_thread(_steps_message, page)
 
     async def ForkSession(
         self, request: session_pb.ForkSessionRequest, context: _Context
@@ -159,9 +159,10 @@ def _page_message(page: SessionPage) -> session_pb.ListSessionsResponse:
     )
 
 
-def _steps_message(steps: list[tuple[StepRow, bool]]) -> session_pb.ListStepsResponse:
-    """Convert the steps of a session, of which there is no limit."""
-    return session_pb.ListStepsResponse(steps=[_step_message(row, in_force=in_force) for row, in_force in steps])
+def _steps_message(page: StepPage) -> session_pb.ListStepsResponse:
+    """Convert a page of steps."""
+    steps = [_step_message(row, in_force=in_force) for row, in_force in page.steps]
+    return session_pb.ListStepsResponse(steps=steps)
 
 
 def _step_message(row: StepRow, *, in_force: bool) -> session_pb.Step:

@@ -148,7 +148,7 @@ async def stream(
 
 
 async def steps(process: Process, session_id: str) -> int:
-    return len(await process.sessions.steps(session_id))
+    return len(await process.steps(session_id))
 
 
 @pytest.mark.parametrize("ids", [("r2", "r3"), ("", "")])

@@ -7,12 +7,14 @@ import asyncio
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, inspect, select, text
 
-from gateway.storage import Database
+from gateway.core.sessions import EncodedStep
+from gateway.storage import Database, session_repository
 from gateway.storage.migrations import downgrade, upgrade
-from gateway.storage.schema import metadata
+from gateway.storage.schema import metadata, steps
 from sixpoint.errors import FailedPrecondition
+from tests.gateway.core.sessions.session_process import BOX, Clock, SessionProcess, add_images, answer_of
 
 
 def differences(conn: Connection) -> list[object]:
@@ -50,3 +52,44 @@ async def test_tables_of_a_newer_gateway_are_left_alone(database_url: str) -> No
         await database.start()
     assert "sessions" in await database.read(tables)
     await database.stop()
+
+
+async def test_forks_get_copies_of_shared_steps_where_older_gateways_look(database_url: str) -> None:
+    database = Database(database_url)
+    await database.start()
+    await add_images(database)
+    process = SessionProcess(database, Clock())
+    first = (await process.open()).row.id
+    for version in "123":
+        await process.annotate(first, BOX, version=version, request_id=version)
+    second = (await process.sessions.fork(first, owner="", segment=0, step=0)).row.id
+    await process.annotate(second, BOX, version="4")
+    # Its own steps 2 and 3 go on for the fork: the next one is stored under another number.
+    loaded = await process.history.load(first, 1)
+    await process.history.move_head(loaded, 1, await process.history.state_at(first, 1, 1))
+    await process.annotate(first, BOX, version="5")
+    logs = {first: ["1", "5"], second: ["1", "2", "3", "4"]}
+
+    await database.write(lambda conn: downgrade(conn, to="0001"))
+    columns = (steps.c.session_id, steps.c.number, steps.c.model_version)
+    rows = await database.read(lambda conn: conn.execute(select(*columns)).all())
+    assert sorted(rows) == sorted(
+        (session, number, version) for session, log in logs.items() for number, version in enumerate(log, 1)
+    )
+
+    await database.write(upgrade)
+    assert await database.read(differences) == []
+    again = SessionProcess(database, Clock())
+    for session, log in logs.items():
+        assert [row.model_version for row, _ in await again.steps(session)] == log
+        assert answer_of((await again.history.load(session, 1)).state) == 10 * len(log) + 1
+        row = (await again.sessions.get(session)).row
+        size = sum(len(step.values["prompts"]) + len(step.values["answer"]) for step in await encoded(again, session))
+        assert (row.step_count, row.log_bytes) == (len(log), size + (128 * 3 if session == first else 0))
+    await database.stop()
+
+
+async def encoded(process: SessionProcess, session_id: str) -> list[EncodedStep]:
+    repository = session_repository(process.database)
+    rows = await repository.read(lambda records: records.steps(session_id))
+    return await repository.write(lambda records: [records.encode_step(row) for row in rows])

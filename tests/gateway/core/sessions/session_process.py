@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from sqlalchemy import insert
 
 from gateway.core.annotation.preprocess import Prediction
 from gateway.core.annotation.prompt_state import accumulate, read_prompts
-from gateway.core.sessions import SegmentHistory, SegmentStateCache, Session, Sessions
+from gateway.core.sessions import LogLimits, LogQuota, SegmentHistory, SegmentStateCache, Session, Sessions, StepRow
 from gateway.core.sessions.history import Snapshot
 from gateway.core.sessions.segment_state import SegmentState
 from gateway.storage import Database, session_repository
+from gateway.storage.geometries import geometry_to_json
+from gateway.storage.schema import images
 from sixpoint.geometry import Geometry
 from sixpoint.preprocessing import Roi
 from sixpoint.prompts import Box, Prompt
@@ -35,6 +38,20 @@ class Clock:
         return self.seconds
 
 
+async def add_images(database: Database) -> None:
+    """Add the records of both images."""
+    row = {
+        "geometry": geometry_to_json(GEOMETRY),
+        "voxel_type": 3,
+        "byte_count": 1,
+        "owner": "",
+        "created": 0,
+        "used": 0,
+    }
+    rows = [{**row, "digest": digest} for digest in (DIGEST, OTHER)]
+    await database.write(lambda conn: conn.execute(insert(images), rows))
+
+
 @dataclass
 class SessionProcess:
     """The sessions of one gateway process on a database."""
@@ -44,15 +61,18 @@ class SessionProcess:
     limit: int = 100
     owner_limit: int = 0
     budget: int = 2**24
+    log_limits: LogLimits = field(default_factory=LogLimits)
 
     def __post_init__(self) -> None:
         repository = session_repository(self.database)
         self.cache = SegmentStateCache(self.budget)
-        self.history = SegmentHistory(repository=repository, cache=self.cache, now=self.clock)
+        quota = LogQuota(self.log_limits, repository=repository, now=self.clock)
+        self.history = SegmentHistory(repository=repository, cache=self.cache, quota=quota, now=self.clock)
         self.sessions = Sessions(
             repository=repository,
             history=self.history,
             cache=self.cache,
+            quota=quota,
             limit=self.limit,
             owner_limit=self.owner_limit,
             idle=IDLE,
@@ -62,6 +82,10 @@ class SessionProcess:
     async def open(self, owner: str = "", request_id: str = "") -> Session:
         """Open a session on the first image."""
         return await self.sessions.create(owner=owner, digest=DIGEST, model="m", request_id=request_id)
+
+    async def steps(self, session_id: str, *, segment: int = 0) -> list[tuple[StepRow, bool]]:
+        """The steps of a session, and whether each is in force."""
+        return list((await self.sessions.steps(session_id, segment=segment)).steps)
 
     async def annotate(
         self, session_id: str, *prompts: Prompt, segment: int = 1, request_id: str = "", version: str = "3"

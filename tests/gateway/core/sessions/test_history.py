@@ -43,7 +43,7 @@ async def test_the_head_moves_and_new_prompts_replace_redoable_steps(process: Se
     assert (loaded.segment.head, loaded.segment.length, loaded.row.revision) == (2, 3, 4)
     loaded = await process.annotate(opened.row.id, Click((5, 5, 5)))
     assert (loaded.segment.head, loaded.segment.length) == (3, 3)
-    assert [(row.number, row.start_step, held) for row, held in await process.sessions.steps(opened.row.id)] == [
+    assert [(row.number, row.start_step, held) for row, held in await process.steps(opened.row.id)] == [
         (1, 1, True),
         (2, 1, True),
         (3, 1, True),
@@ -58,7 +58,7 @@ async def test_each_segment_has_its_own_history(process: SessionProcess) -> None
     found = await process.sessions.get(opened.row.id)
     assert found.segments == (SegmentRow(1, "", 2, 2), SegmentRow(7, "", 1, 1))
     assert answer_of((await process.history.load(opened.row.id, 7)).state) == 17
-    assert len(await process.sessions.steps(opened.row.id, segment=7)) == 1
+    assert len(await process.steps(opened.row.id, segment=7)) == 1
 
 
 async def test_of_two_processes_at_one_revision_the_later_one_gets_an_error(
@@ -93,7 +93,7 @@ async def test_a_repeated_update_does_not_revive_an_outdated_cached_state(
     assert (renamed.row.revision, again.row.revision) == (2, 3)
     loaded = await process.annotate(opened.row.id, Click((5, 4, 5)))
     assert (answer_of(loaded.state), loaded.segment) == (31, SegmentRow(1, "liver", 3, 3))
-    assert len(await process.sessions.steps(opened.row.id)) == 3
+    assert len(await process.steps(opened.row.id)) == 3
 
 
 async def test_no_step_is_added_to_a_session_closed_meanwhile(process: SessionProcess) -> None:

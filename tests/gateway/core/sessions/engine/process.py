@@ -17,6 +17,8 @@ from gateway.core.images.stored_image import StoredImage
 from gateway.core.runtime import Admission, Catalog, Deadline, InferenceResult, Model
 from gateway.core.sessions.engine import Engine
 from gateway.core.sessions.history import SegmentHistory
+from gateway.core.sessions.log_quota import LogLimits, LogQuota
+from gateway.core.sessions.records import StepRow
 from gateway.core.sessions.request import AnnotationRequest, AnnotationResult
 from gateway.core.sessions.sessions import Sessions
 from gateway.core.sessions.state_cache import SegmentStateCache
@@ -85,9 +87,11 @@ class Process:
             }
         )
         hot = SegmentStateCache(2**28)
-        log = SegmentHistory(repository=session_repository(self.database), cache=hot)
+        repository = session_repository(self.database)
+        quota = LogQuota(LogLimits(), repository=repository)
+        log = SegmentHistory(repository=repository, cache=hot, quota=quota)
         self.sessions = Sessions(
-            repository=session_repository(self.database), history=log, cache=hot, limit=99, owner_limit=0, idle=3600
+            repository=repository, history=log, cache=hot, quota=quota, limit=99, owner_limit=0, idle=3600
         )
         self.admission = Admission(budget=self.memory, max_active=self.max_prompts)
         self.engine = Engine(
@@ -100,6 +104,9 @@ class Process:
 
     async def open(self, model: str = "clicks") -> str:
         return (await self.sessions.create(owner="", digest=VOLUME.digest, model=model)).row.id
+
+    async def steps(self, session_id: str) -> list[tuple[StepRow, bool]]:
+        return list((await self.sessions.steps(session_id)).steps)
 
     async def annotate(self, session_id: str, *prompts: Prompt, **conditions: object) -> AnnotationResult:
         target = AnnotationRequest(session_id, **conditions)  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ async def test_each_call_is_one_call_of_the_network_and_one_step(process: Proces
     await process.annotate(session, SIX, ADD)
     answer = await process.annotate(session, TAKE)
     assert len(process.inference.tensors) == 2
-    steps = await process.sessions.steps(session)
+    steps = await process.steps(session)
     assert [row.prompts for row, _ in steps] == [(SIX, ADD), (TAKE,)]
     mask = voxels(answer.mask)
     assert (mask[16, 17, 4], mask[16, 17, 20]) == (1, 0)
@@ -49,7 +49,7 @@ async def test_replaying_the_log_gives_the_same_masks(process: Process) -> None:
     session, again = await process.open(), await process.open()
     calls: list[list[Prompt]] = [[SIX], [ADD], [TAKE, Click((38, 30, 30))], [BOX, TAKE], [ADD]]
     answers = [await process.annotate(session, *call) for call in calls]
-    steps = await process.sessions.steps(session)
+    steps = await process.steps(session)
     replayed = [await process.annotate(again, *row.prompts) for row, _ in steps]
     assert [one.mask for one in replayed] == [one.mask for one in answers]
 

@@ -34,7 +34,7 @@ async def test_two_processes_on_one_session_lose_no_prompt(process: Process, dat
     others = [process, Process(database), Process(database)]
     clicks = [Click((x, 17, 16)) for x in (3, 4, 5)]
     await asyncio.gather(*(one.annotate(session, click) for one, click in zip(others, clicks, strict=True)))
-    steps = await process.sessions.steps(session)
+    steps = await process.steps(session)
     shown = list(itertools.chain.from_iterable(row.prompts for row, _ in steps))
     assert shown[0] == SIX
     assert all(click in shown[1:] for click in clicks)

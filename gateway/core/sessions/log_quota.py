@@ -1,0 +1,112 @@
+"""Quotas of the logs of sessions: steps and bytes of one session, bytes of an owner's sessions and of all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.core.sessions.records import SessionRow
+from gateway.core.sessions.repository import SessionRepository
+from sixpoint.errors import ResourceExhausted
+
+__all__ = ["LogLimits", "LogQuota"]
+
+# The sums over all sessions take milliseconds: they are read this often, and what this process adds is added to them.
+_FRESH_S = 5.0
+
+
+@dataclass(frozen=True)
+class LogLimits:
+    """Limits of the logs of sessions. The call that reaches a limit of bytes may exceed it by its own step.
+
+    Attributes:
+        steps: Steps of one session, those included that it shares with the session it was forked from.
+        session: Bytes of one session.
+        owner: Bytes of one owner's sessions; 0 for no limit.
+        total: Bytes of all sessions.
+    """
+
+    steps: int = 10_000
+    session: int = 2 * 2**30
+    owner: int = 16 * 2**30
+    total: int = 64 * 2**30
+
+
+class LogQuota:
+    """Checks sessions against the limits before a call does any work.
+
+    Args:
+        limits: The limits.
+        repository: Transactions of sessions.
+        now: Clock, in seconds, that never goes back.
+    """
+
+    def __init__(
+        self, limits: LogLimits, *, repository: SessionRepository, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._limits = limits
+        self._repository = repository
+        self._now = now
+        self._owners: dict[str, int] = {}
+        self._total = 0
+        self._read_at: float | None = None
+
+    async def check_step(self, row: SessionRow, *, replaced: int) -> None:
+        """Refuse one more step.
+
+        Args:
+            row: Record of the session.
+            replaced: Number of redoable steps that the step replaces.
+
+        Raises:
+            ResourceExhausted: A limit is reached.
+        """
+        if row.step_count - replaced >= self._limits.steps:
+            raise ResourceExhausted(
+                f"the session has {row.step_count} steps, which is the limit (SIXPOINT_SESSION_STEPS); undo steps that "
+                "you do not need, or open a new session"
+            )
+        self.check_session(row)
+        await self.check_owner(row.owner)
+
+    def check_session(self, row: SessionRow) -> None:
+        """Refuse what makes the log of a session longer.
+
+        Raises:
+            ResourceExhausted: The limit for one session is reached.
+        """
+        if row.log_bytes >= self._limits.session:
+            raise ResourceExhausted(
+                f"the session's log takes {row.log_bytes} bytes, and the limit is {self._limits.session} "
+                "(SIXPOINT_SESSION_LOG_BYTES); open a new session"
+            )
+
+    async def check_owner(self, owner: str) -> None:
+        """Refuse what makes the logs of an owner's sessions longer.
+
+        Raises:
+            ResourceExhausted: The limit for one owner, or for all, is reached.
+        """
+        if self._read_at is None or self._now() - self._read_at > _FRESH_S:
+            # Set first: calls that come meanwhile go on with the former sums.
+            self._read_at = self._now()
+            self._owners = await self._repository.read(lambda records: records.log_bytes_by_owner())
+            self._total = sum(self._owners.values())
+        owned = self._owners.get(owner, 0)
+        if self._limits.owner and owned >= self._limits.owner:
+            raise ResourceExhausted(
+                f"the logs of your sessions take {owned} bytes, and the limit for one owner is {self._limits.owner} "
+                "(SIXPOINT_OWNER_LOG_BYTES); close sessions that you do not need"
+            )
+        if self._total >= self._limits.total:
+            raise ResourceExhausted(
+                f"the logs of all sessions take {self._total} bytes, and the limit is {self._limits.total} "
+                "(SIXPOINT_LOG_BYTES); close sessions, or wait until some expire",
+                retry_after=60.0,
+            )
+
+    def add(self, owner: str, nbytes: int) -> None:
+        """Count bytes that this process added to an owner's sessions, until the sums are read again."""
+        self._owners[owner] = self._owners.get(owner, 0) + nbytes
+        self._total += nbytes

@@ -1,0 +1,142 @@
+"""Share steps between a session and its forks: point to rows, keep those in use, delete the others."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, exists, func, insert, literal, select, update
+
+from gateway.core.sessions import ROW_BYTES, SegmentRow
+from gateway.storage.schema import requests, segments, sessions, shared_steps, steps
+from gateway.storage.visible_steps import is_shared, is_shown_by_owner
+
+__all__ = ["delete_unused", "drop_redoable", "has_own_history", "share_steps"]
+
+_SIZE = func.length(steps.c.prompts) + func.length(steps.c.answer)
+
+
+def share_steps(conn: Connection, source: str, target: str, rows: Sequence[SegmentRow]) -> int:
+    """Add segments to a new session, with the steps of another session's segments up to their lengths.
+
+    Args:
+        conn: Connection in a transaction that holds the lock on the other session.
+        source: Id of the other session.
+        target: Id of the new session.
+        rows: Segments of the new session.
+
+    Returns:
+        Number of rows added.
+    """
+    if not rows:
+        return 0
+    conn.execute(insert(segments), [{"session_id": target, **vars(row)} for row in rows])
+    length = (segments.c.session_id == target, segments.c.number == shared_steps.c.segment)
+    columns = [column.name for column in shared_steps.c]
+    shared = (
+        select(
+            literal(target),
+            shared_steps.c.segment,
+            shared_steps.c.first,
+            case((shared_steps.c.last < segments.c.length, shared_steps.c.last), else_=segments.c.length),
+            shared_steps.c.source_id,
+            shared_steps.c.number_offset,
+        )
+        .join_from(shared_steps, segments, and_(*length))
+        .where(shared_steps.c.session_id == source, shared_steps.c.first <= segments.c.length)
+    )
+    conn.execute(insert(shared_steps).from_select(columns, shared))
+    theirs = segments.alias()
+    first = (
+        select(func.coalesce(func.max(shared_steps.c.last), 0) + 1)
+        .where(shared_steps.c.session_id == source, shared_steps.c.segment == theirs.c.number)
+        .scalar_subquery()
+    )
+    own = (
+        select(literal(target), theirs.c.number, first, segments.c.length, theirs.c.session_id, theirs.c.number_offset)
+        .join_from(theirs, segments, and_(segments.c.session_id == target, segments.c.number == theirs.c.number))
+        .where(theirs.c.session_id == source, segments.c.length >= first)
+    )
+    conn.execute(insert(shared_steps).from_select(columns, own))
+    ranges = select(func.count()).select_from(shared_steps).where(shared_steps.c.session_id == target)
+    return len(rows) + int(conn.execute(ranges).scalar_one())
+
+
+def drop_redoable(conn: Connection, session_id: str, segment: int, *, after: int) -> int:
+    """Drop the steps of a segment after one of them; rows that a fork shares stay for the fork.
+
+    Returns:
+        Bytes of the session's log that this released.
+    """
+    place = (segments.c.session_id == session_id, segments.c.number == segment)
+    offset, length = conn.execute(select(segments.c.number_offset, segments.c.length).where(*place)).one()
+    ranges = (shared_steps.c.session_id == session_id, shared_steps.c.segment == segment)
+    sources = set(conn.scalars(select(shared_steps.c.source_id).where(*ranges, shared_steps.c.last > after)))
+    if sources:
+        conn.execute(delete(shared_steps).where(*ranges, shared_steps.c.first > after))
+        conn.execute(update(shared_steps).where(*ranges, shared_steps.c.last > after).values(last=after))
+    in_use = conn.execute(
+        select(func.max(shared_steps.c.last)).where(
+            shared_steps.c.source_id == session_id,
+            shared_steps.c.segment == segment,
+            shared_steps.c.number_offset == offset,
+        )
+    ).scalar_one()
+    if in_use is not None and in_use > after:
+        # The next step cannot have the number of a row that a fork shares: this session goes on under higher ones, and
+        # shares its own steps so far.
+        first = conn.execute(select(func.coalesce(func.max(shared_steps.c.last), 0) + 1).where(*ranges)).scalar_one()
+        if first <= after:
+            values = {"session_id": session_id, "segment": segment, "first": first, "last": after}
+            conn.execute(insert(shared_steps).values(**values, source_id=session_id, number_offset=offset))
+        conn.execute(update(segments).where(*place).values(number_offset=offset + length))
+    dropped = (
+        steps.c.session_id == session_id,
+        steps.c.segment == segment,
+        steps.c.number > offset + after,
+        ~is_shared(),
+    )
+    released = int(conn.execute(select(func.coalesce(func.sum(_SIZE), 0)).where(*dropped)).scalar_one())
+    conn.execute(delete(steps).where(*dropped))
+    _release(conn, session_id, released)
+    if sources:
+        delete_unused(conn, sources)
+    return released
+
+
+def delete_unused(conn: Connection, session_ids: Collection[str]) -> None:
+    """Delete the steps of sessions that no session shows any more, and the segments of those that ended."""
+    unused = (steps.c.session_id.in_(session_ids), ~is_shared(), ~is_shown_by_owner())
+    released = conn.execute(select(steps.c.session_id, func.sum(_SIZE)).where(*unused).group_by(steps.c.session_id))
+    for session_id, nbytes in released.all():
+        _release(conn, session_id, int(nbytes))
+    conn.execute(delete(steps).where(*unused))
+    ended = exists().where(sessions.c.id == segments.c.session_id, sessions.c.ended.is_not(None))
+    conn.execute(delete(segments).where(segments.c.session_id.in_(session_ids), ended, ~_is_source()))
+    left = select(func.coalesce(func.sum(_SIZE), 0)).where(steps.c.session_id == sessions.c.id).scalar_subquery()
+    asked = select(func.count()).where(requests.c.session_id == sessions.c.id).scalar_subquery()
+    conn.execute(
+        update(sessions)
+        .where(sessions.c.id.in_(session_ids), sessions.c.ended.is_not(None))
+        .values(step_count=0, log_bytes=left + ROW_BYTES * asked)
+    )
+
+
+def has_own_history() -> ColumnElement[bool]:
+    """Whether a session has what nobody needs once it has ended; part of a query on ``sessions``."""
+    unshared = exists().where(segments.c.session_id == sessions.c.id, ~_is_source())
+    asked = exists().where(requests.c.session_id == sessions.c.id)
+    # Of steps that forks share, those behind are deleted once, which sets the count to 0.
+    return (sessions.c.step_count > 0) | unshared | asked | exists().where(shared_steps.c.session_id == sessions.c.id)
+
+
+def _is_source() -> ColumnElement[bool]:
+    """Whether a session shares steps of a segment; part of a query on ``segments``."""
+    return exists().where(
+        shared_steps.c.source_id == segments.c.session_id, shared_steps.c.segment == segments.c.number
+    )
+
+
+def _release(conn: Connection, session_id: str, nbytes: int) -> None:
+    if nbytes:
+        query = update(sessions).where(sessions.c.id == session_id)
+        conn.execute(query.values(log_bytes=sessions.c.log_bytes - nbytes))
