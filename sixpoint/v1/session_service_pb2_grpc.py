@@ -116,7 +116,8 @@ class SessionServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ForkSession(self, request, context):
-        """Opens a new session with the steps of another, or with those up to an earlier step of a segment.
+        """Opens a new session with the steps of another, or with those up to an earlier step of a segment. Steps are shared,
+        not copied: they stay when the other session ends.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

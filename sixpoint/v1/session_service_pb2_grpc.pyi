@@ -50,7 +50,9 @@ class SessionServiceStub:
     ListSteps: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ListStepsRequest, _session_service_pb2.ListStepsResponse]
     """Lists the steps of a session, including undone steps that can be redone."""
     ForkSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ForkSessionRequest, _session_service_pb2.ForkSessionResponse]
-    """Opens a new session with the steps of another, or with those up to an earlier step of a segment."""
+    """Opens a new session with the steps of another, or with those up to an earlier step of a segment. Steps are shared,
+    not copied: they stay when the other session ends.
+    """
     CloseSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.CloseSessionRequest, _session_service_pb2.CloseSessionResponse]
     """Closes a session and releases its resources. Closing it again is no error."""
 
@@ -76,7 +78,9 @@ class SessionServiceAsyncStub(SessionServiceStub):
     ListSteps: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListStepsRequest, _session_service_pb2.ListStepsResponse]  # type: ignore[assignment]
     """Lists the steps of a session, including undone steps that can be redone."""
     ForkSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ForkSessionRequest, _session_service_pb2.ForkSessionResponse]  # type: ignore[assignment]
-    """Opens a new session with the steps of another, or with those up to an earlier step of a segment."""
+    """Opens a new session with the steps of another, or with those up to an earlier step of a segment. Steps are shared,
+    not copied: they stay when the other session ends.
+    """
     CloseSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.CloseSessionRequest, _session_service_pb2.CloseSessionResponse]  # type: ignore[assignment]
     """Closes a session and releases its resources. Closing it again is no error."""
 
@@ -135,7 +139,9 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_service_pb2.ForkSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.ForkSessionResponse, _abc.Awaitable[_session_service_pb2.ForkSessionResponse]]:
-        """Opens a new session with the steps of another, or with those up to an earlier step of a segment."""
+        """Opens a new session with the steps of another, or with those up to an earlier step of a segment. Steps are shared,
+        not copied: they stay when the other session ends.
+        """
 
     @_abc_1.abstractmethod
     def CloseSession(

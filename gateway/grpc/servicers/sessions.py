@@ -74,7 +74,9 @@ class SessionServicer(session_grpc.SessionServiceServicer):
         """List the steps of a session."""
         if request.segment:
             check_segment_number(request.segment)
-        page = await self._sessions.steps(request.session_id, segment=request.segment)
+        page = await self._sessions.steps(
+            request.session_id, segment=request.segment, size=request.page_size, token=request.page_token
+        )
         return await asyncio.to_thread(_steps_message, page)
 
     async def ForkSession(
@@ -162,7 +164,7 @@ def _page_message(page: SessionPage) -> session_pb.ListSessionsResponse:
 def _steps_message(page: StepPage) -> session_pb.ListStepsResponse:
     """Convert a page of steps."""
     steps = [_step_message(row, in_force=in_force) for row, in_force in page.steps]
-    return session_pb.ListStepsResponse(steps=steps)
+    return session_pb.ListStepsResponse(steps=steps, next_page_token=page.next_token)
 
 
 def _step_message(row: StepRow, *, in_force: bool) -> session_pb.Step:

@@ -128,9 +128,15 @@ class SessionOperations:
         """List the steps of a segment, or of all."""
         if segment is not None:
             check_segment_number(segment)
-        request = session_pb.ListStepsRequest(session_id=self.id, segment=segment or 0)
-        response = yield from self._call(self.client.stubs.sessions.ListSteps, request)
-        return [read_step(message) for message in response.steps]
+        steps: list[StepInfo] = []
+        page_token = ""
+        while True:
+            request = session_pb.ListStepsRequest(session_id=self.id, segment=segment or 0, page_token=page_token)
+            response = yield from self._call(self.client.stubs.sessions.ListSteps, request)
+            steps += [read_step(message) for message in response.steps]
+            page_token = response.next_page_token
+            if not page_token:
+                return steps
 
     def update(self, *, model: str = "", names: Sequence[tuple[int, str]] = ()) -> Operation[None]:
         """Change the session's model, or the names of segments by number."""

@@ -68,8 +68,9 @@ class SessionGateway(DrawingGateway):
 
     def ListSteps(self, request: Any, context: grpc.ServicerContext) -> session_pb.ListStepsResponse:
         self._begin("ListSteps", request, context)
-        step = session_pb.Step(segment=1, number=1, prompts=[prompt_to_message(POINTS)], in_force=True)
-        return session_pb.ListStepsResponse(steps=[step])
+        last = bool(request.page_token)
+        step = session_pb.Step(segment=1, number=1 + last, prompts=[prompt_to_message(POINTS)], in_force=True)
+        return session_pb.ListStepsResponse(steps=[step], next_page_token="" if last else "1 1")
 
     def ForkSession(self, request: Any, context: grpc.ServicerContext) -> session_pb.ForkSessionResponse:
         self._begin("ForkSession", request, context)

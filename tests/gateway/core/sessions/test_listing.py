@@ -1,9 +1,12 @@
-"""Which open sessions use a model, or one of its versions, on real databases."""
+"""Lists, page by page: open sessions, those that use a model or one of its versions, and steps, on real databases."""
 
 from __future__ import annotations
 
-from gateway.core.sessions import ModelUse
+import pytest
+
+from gateway.core.sessions import ModelUse, listing
 from gateway.core.sessions.segment_state import SegmentState
+from sixpoint import errors
 from tests.gateway.core.sessions.session_process import BOX, Clock, SessionProcess
 
 
@@ -64,3 +67,54 @@ async def test_sessions_that_use_a_model_are_listed_in_pages_the_last_used_first
         if not (token := page.next_token):
             break
     assert listed == [ids[4], *sorted([ids[3], ids[5]]), ids[0]]
+
+
+async def test_steps_are_listed_in_pages(process: SessionProcess) -> None:
+    opened = (await process.open()).row.id
+    for segment in (1, 1, 3, 3, 3, 7):
+        await process.annotate(opened, BOX, segment=segment)
+    await process.sessions.update(opened, model=None, names=[(200, "empty")])
+    forked = (await process.sessions.fork(opened, owner="", segment=0, step=0)).row.id
+    await process.annotate(forked, BOX, segment=3)
+
+    async def pages(session: str, **conditions: int) -> list[list[tuple[int, int]]]:
+        listed, token = [], ""
+        while True:
+            page = await process.sessions.steps(session, token=token, **conditions)
+            listed.append([(step.segment, step.number) for step, _ in page.steps])
+            if not (token := page.next_token):
+                return listed
+
+    everything = [(1, 1), (1, 2), (3, 1), (3, 2), (3, 3), (7, 1)]
+    assert await pages(opened) == [everything]
+    assert await pages(opened, size=2) == [everything[:2], everything[2:4], everything[4:]]
+    assert await pages(opened, size=2, segment=3) == [everything[2:4], everything[4:5]]
+    assert await pages(forked, size=4) == [everything[:4], [(3, 3), (3, 4), (7, 1)]]
+    assert await pages(opened, segment=2) == [[]]
+    for token in ("x", "1", "1 x", "1 -1", "9" * 30 + " 1"):
+        with pytest.raises(errors.InvalidArgument, match="unknown page token"):
+            await process.sessions.steps(opened, token=token)
+    for size in (-1, 1001):
+        with pytest.raises(errors.InvalidArgument, match="expected 1 to 1000, or 0 for 1000"):
+            await process.sessions.steps(opened, size=size)
+
+
+async def test_a_page_ends_early_when_it_is_large(process: SessionProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = (await process.open()).row.id
+    for _ in range(5):
+        await process.annotate(opened, BOX)
+    other = (await process.open()).row.id
+    names = [(number, "ä" * 200) for number in range(1, 256)]
+    for session in (opened, other):
+        await process.sessions.update(session, model=None, names=names)
+    monkeypatch.setattr(listing, "_MAX_BYTES", 150)
+    page = await process.sessions.steps(opened)
+    assert 1 < len(page.steps) < 5
+    rest = await process.sessions.steps(opened, token=page.next_token)
+    assert (len(page.steps) + len(rest.steps), rest.steps[0][0].number) == (5, len(page.steps) + 1) or rest.next_token
+    first = await process.sessions.page("")
+    second = await process.sessions.page("", token=first.next_token)
+    assert [len(found.sessions) for found in (first, second)] == [1, 1]
+    assert {found.sessions[0].row.id for found in (first, second)} == {opened, other}
+    assert second.next_token == ""
+    assert len(first.sessions[0].segments) == 255
