@@ -129,7 +129,8 @@ class Engine:
 
     async def mask(self, request: AnnotationRequest) -> AnnotationResult:
         """Return the current mask of a segment; an empty mask for a segment without an object."""
-        return await self._replay(request, await self._history.load(request.session_id, request.segment))
+        async with self._admission.slot():
+            return await self._replay(request, await self._history.load(request.session_id, request.segment))
 
     async def _add_step(
         self,

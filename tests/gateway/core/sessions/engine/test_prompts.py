@@ -66,6 +66,15 @@ async def test_too_many_prompts_at_once_are_refused(database: Database) -> None:
     assert all(one.retry_after for one in refused)
 
 
+async def test_a_mask_that_is_asked_for_counts_among_the_prompts(database: Database) -> None:
+    process = Process(database, max_prompts=1)
+    request = AnnotationRequest(await process.open())
+    async with process.admission.slot():
+        with pytest.raises(errors.ResourceExhausted, match="SIXPOINT_MAX_PROMPTS"):
+            await process.engine.mask(request)
+    assert (await process.engine.mask(request)).revision == 0
+
+
 async def test_a_deadline_that_passed_never_reaches_triton(process: Process) -> None:
     with pytest.raises(errors.DeadlineExceeded):
         await process.engine.annotate(AnnotationRequest(await process.open()), [SIX], deadline=Deadline.after(0))
