@@ -131,5 +131,14 @@ def _settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        problems = "; ".join(f"SIXPOINT_{str(part['loc'][0]).upper()}: {part['msg']}" for part in error.errors())
+        # Errors of several settings together have no location.
+        problems = "; ".join(
+            ": ".join(
+                [
+                    *(f"SIXPOINT_{str(name).upper()}" for name in part["loc"][:1]),
+                    part["msg"].removeprefix("Value error, "),
+                ]
+            )
+            for part in error.errors()
+        )
         raise InvalidArgument(f"settings: {problems}") from None

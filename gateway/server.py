@@ -23,6 +23,7 @@ from gateway.core.runtime.reachability import Reachability
 from gateway.core.segmentation.segmenter import Segmenter
 from gateway.core.sessions import Engine, LogQuota, SegmentHistory, SegmentStateCache, Sessions
 from gateway.grpc.interceptors import CallInterceptor
+from gateway.grpc.port import listen
 from gateway.grpc.running_calls import RunningCalls
 from gateway.grpc.servicers import AnnotationServicer, ImageServicer, ModelServicer, SessionServicer
 from gateway.grpc.servicers.health import SERVICES, HealthServicer
@@ -30,7 +31,7 @@ from gateway.limits import image_limits, log_limits
 from gateway.settings import Settings
 from gateway.storage import Blobs, Database, image_repository, session_repository
 from gateway.triton.pool import TritonPool
-from sixpoint.errors import SixpointError, TritonUnavailable, Unavailable
+from sixpoint.errors import SixpointError, TritonUnavailable
 from sixpoint.preprocessing import _native
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import image_service_pb2_grpc as image_grpc
@@ -116,7 +117,8 @@ class Gateway:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         async with self.running():
-            announce(f"{self._settings.host}:{self.port}")
+            scheme = "https://" if self._settings.tls_cert_file else ""
+            announce(f"{scheme}{self._settings.host}:{self.port}")
             await stop.wait()
 
     async def wait_until_ready(self, seconds: float) -> None:
@@ -143,6 +145,7 @@ class Gateway:
 
         Raises:
             Unavailable: When the port is taken.
+            InvalidArgument: When the files for TLS cannot be used.
             StorageUnavailable: When the database or the folder of images cannot be used.
             FailedPrecondition: When sixpoint was installed without its compiled kernels.
         """
@@ -150,7 +153,7 @@ class Gateway:
         settings = self._settings
         async with self._storage(), self._tritons() as triton:
             server = self._server(self._engine(triton), self._segmenter(triton))
-            self.port = _listen(server, settings)
+            self.port = listen(server, settings)
             background = [asyncio.create_task(run()) for run in (triton.run, self._stores.run, self._sweep)]
             await server.start()
             _log.info("gateway listening", extra={"host": settings.host, "port": self.port})
@@ -277,13 +280,3 @@ class Gateway:
                 # The sweep must go on: otherwise the disk fills up unnoticed.
                 _log.error("sweep failed", exc_info=error)
             await asyncio.sleep(interval)
-
-
-def _listen(server: grpc.aio.Server, settings: Settings) -> int:
-    try:
-        return server.add_insecure_port(f"{settings.host}:{settings.port}")
-    except RuntimeError:
-        raise Unavailable(
-            f"the gateway cannot listen on {settings.host}:{settings.port}: the port is taken, or the address is not "
-            f"this machine's. Choose another port with SIXPOINT_PORT, e.g. SIXPOINT_PORT={settings.port + 1000}"
-        ) from None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.observability.logs import LogFormat
@@ -29,6 +29,12 @@ class Settings(BaseSettings):
     """Address to listen on; 0.0.0.0 for all interfaces."""
     port: int = Field(default=50051, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""
+    tls_cert_file: Path | None = None
+    """PEM file with the certificate of the port, for TLS; read again when it changes."""
+    tls_key_file: Path | None = None
+    """PEM file with the private key of the certificate, without a password."""
+    tls_client_ca_file: Path | None = None
+    """PEM file with the authorities of clients' certificates; a client without such a certificate is then refused."""
     reflection: bool = True
     """Whether tools such as grpcurl may ask which services and messages there are (gRPC reflection)."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -138,6 +144,14 @@ class Settings(BaseSettings):
         except InvalidArgument as error:
             raise ValueError(error.message) from error
         return text
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("SIXPOINT_TLS_CERT_FILE and SIXPOINT_TLS_KEY_FILE need each other")
+        if self.tls_client_ca_file and not self.tls_cert_file:
+            raise ValueError("SIXPOINT_TLS_CLIENT_CA_FILE needs SIXPOINT_TLS_CERT_FILE and SIXPOINT_TLS_KEY_FILE")
+        return self
 
     def with_state_in(self, folder: Path) -> Settings:
         """Return a copy of the settings that keeps all state in one folder."""

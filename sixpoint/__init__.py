@@ -22,6 +22,7 @@ from sixpoint.client import (
     StepInfo,
     Superseded,
     Timeout,
+    TlsFiles,
 )
 from sixpoint.errors import SixpointError
 from sixpoint.geometry import Geometry
@@ -60,6 +61,7 @@ __all__ = [
     "Superseded",
     "Timeout",
     "Timings",
+    "TlsFiles",
     "Volume",
     "errors",
     "read_points",

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import socket
-import ssl
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Annotated, TypeVar
@@ -20,13 +18,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from sixpoint.cli.common import JsonOption, ServerOption, app, print_json
+from sixpoint.cli.doctor_connection import Finding, check_connection, expects_tls
 from sixpoint.client import Client, Retry, Timeout
-from sixpoint.errors import InvalidArgument, SixpointError, Unavailable
+from sixpoint.errors import SixpointError, Unavailable
 from sixpoint.metrics import dice
 from sixpoint.model_spec import ImplausibleImageWarning
 from sixpoint.phantom import make_phantom
 from sixpoint.prompts import ExtremePoints
-from sixpoint.protocol import DEFAULT_SERVER, describe_foreign_server, parse_address, resolve_target
+from sixpoint.protocol import DEFAULT_SERVER, closed_at_once, describe_foreign_server
 
 __all__ = ["Finding", "doctor", "examine"]
 
@@ -39,7 +38,6 @@ AddressArgument = Annotated[
 
 _ORGAN = "liver"
 _TIMEOUT_S = 20.0
-_CONNECT_TIMEOUT_S = 5.0
 # A smaller difference is not noticed; a larger one makes sessions appear to have expired.
 _MAX_CLOCK_DIFFERENCE_S = 60.0
 _PACKAGE = "sixpoint.v1"
@@ -48,23 +46,6 @@ _PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
 _SERVICES = ("ImageService", "ModelService", "SessionService", "AnnotationService")
 _SERVING = b"\x08\x01"
 """A serialized ``grpc.health.v1.HealthCheckResponse`` with the status SERVING: field 1, value 1."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The result of one check. Its attributes are the keys of ``sixpoint doctor --json``.
-
-    Attributes:
-        what: Name of the part that was checked.
-        well: Whether it works.
-        seen: What the check observed.
-        advice: Action to take where it does not work.
-    """
-
-    what: str
-    well: bool
-    seen: str
-    advice: str = ""
 
 
 @app.command(epilog="Example: sixpoint doctor gateway.hospital.example:50051")
@@ -93,10 +74,10 @@ def examine(server: str) -> Iterator[Finding]:
     """
     python = ".".join(map(str, sys.version_info[:3]))
     yield Finding("client", True, f"sixpoint {version('sixpoint')}, gRPC {grpc.__version__}, Python {python}")
-    connection = _check_connection(server)
-    yield connection
-    if not connection.well:
-        return
+    for finding in check_connection(server):
+        yield finding
+        if not finding.well:
+            return
     with Client(server, timeout=Timeout(_TIMEOUT_S, _TIMEOUT_S), retry=Retry.none()) as client:
         for check in (_check_gateway, _check_models, _check_prompt):
             try:
@@ -107,37 +88,6 @@ def examine(server: str) -> Iterator[Finding]:
             except SixpointError as error:
                 yield Finding("gateway", False, error.message, "Look at the gateway's log.")
                 return
-
-
-def _check_connection(server: str) -> Finding:
-    try:
-        target = resolve_target(server)
-    except InvalidArgument as error:
-        return Finding("address", False, error.message, "Correct the argument, --server, or SIXPOINT_SERVER.")
-    try:
-        address = parse_address(target)
-    except InvalidArgument:
-        return Finding("connection", True, f"{target} is a target name of gRPC, and left to it")
-    host, port = address.host, address.port
-    try:
-        addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
-    except (OSError, UnicodeError) as error:
-        return Finding("name", False, f"{host} cannot be resolved ({error})", "Check the name, or your network's DNS.")
-    started = time.perf_counter()
-    try:
-        # Like gRPC, this tries the addresses one by one.
-        with socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT_S) as connection:
-            peer = str(connection.getpeername()[0])
-    except (OSError, OverflowError) as error:
-        return Finding(
-            "connection",
-            False,
-            f"nothing listens at {' or '.join(sorted(addresses))}, port {port} ({error})",
-            "Start a gateway there (`make serve`), or name another with --server or SIXPOINT_SERVER. If it runs, check "
-            "the firewall in between, and whether it listens on 127.0.0.1 only (SIXPOINT_HOST=0.0.0.0 for all).",
-        )
-    milliseconds = (time.perf_counter() - started) * 1000
-    return Finding("connection", True, f"{peer}, port {port}, in {milliseconds:.1f} ms")
 
 
 def _check_gateway(client: Client) -> Iterator[Finding]:
@@ -172,6 +122,13 @@ def _check_health(client: Client, service: str, what: str) -> Finding:
     try:
         response = check(service, timeout=_TIMEOUT_S)
     except grpc.RpcError as error:
+        if client.target.startswith("https://") and closed_at_once(error):
+            return Finding(
+                what,
+                False,
+                "it closes the connection after the TLS handshake",
+                "It may ask for a certificate: name yours with SIXPOINT_CLIENT_CERT_FILE and SIXPOINT_CLIENT_KEY_FILE.",
+            )
         code: grpc.StatusCode = error.code()
         return _not_a_gateway(client, describe_foreign_server(error) or code.name)
     if response != _SERVING:
@@ -180,34 +137,13 @@ def _check_health(client: Client, service: str, what: str) -> Finding:
 
 
 def _not_a_gateway(client: Client, reason: str) -> Finding:
-    advice = "Check the port: 8001 is Triton's, 50051 the gateway's. A proxy in between must pass HTTP/2 without TLS."
-    if _expects_tls(client.target):
-        reason = "it expects TLS, which the commands do not use"
+    advice = "Check the port: 8001 is Triton's, 50051 the gateway's. A proxy in between must pass HTTP/2."
+    if not client.target.startswith("https://") and expects_tls(client.target):
+        reason, advice = "it expects TLS", f"Write https://{client.target}."
     variables = [name for name in _PROXY_VARIABLES if os.environ.get(name)]
     if variables:
         advice += f" gRPC uses the proxy in {variables[0]}, unless no_proxy names the gateway."
     return Finding("gateway", False, f"a server listens there, but it is not a sixpoint gateway ({reason})", advice)
-
-
-def _expects_tls(target: str) -> bool:
-    try:
-        address = parse_address(target)
-    except InvalidArgument:
-        # A target name of gRPC: only gRPC knows where it leads.
-        return False
-    # It matters that the server speaks TLS, not who it is.
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    try:
-        with (
-            socket.create_connection((address.host, address.port), timeout=_CONNECT_TIMEOUT_S) as connection,
-            context.wrap_socket(connection, server_hostname=address.host),
-        ):
-            return True
-    except ssl.SSLCertVerificationError:
-        return True
-    except (OSError, ValueError):
-        return False
 
 
 def _check_models(client: Client) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ Both run the same operations (``_operations``); they differ only in the driver t
 
 from sixpoint.client._operations.upload import ProgressCallback
 from sixpoint.client._retry import Retry, Timeout
+from sixpoint.client._tls import TlsFiles
 from sixpoint.client.async_session import AsyncSession
 from sixpoint.client.asyncio import AsyncClient
 from sixpoint.client.blocking import Client
@@ -33,6 +34,7 @@ __all__ = [
     "StepInfo",
     "Superseded",
     "Timeout",
+    "TlsFiles",
 ]
 
 Progress = ProgressCallback

@@ -8,9 +8,11 @@ from sixpoint.client._driver import Metadata
 from sixpoint.client._operations.client import ClientOperations, OpenedSession
 from sixpoint.client._operations.session import SessionOperations
 from sixpoint.client._retry import Retry, Timeout
+from sixpoint.client._tls import TlsFiles
 from sixpoint.client.models import SegmentInfo
+from sixpoint.errors import InvalidArgument
 from sixpoint.geometry import Geometry
-from sixpoint.protocol import owner_to_metadata, resolve_target
+from sixpoint.protocol import Target, owner_to_metadata, resolve_target
 from sixpoint.volume import Volume
 
 __all__ = ["BaseClient", "BaseSession"]
@@ -27,16 +29,32 @@ class BaseClient:
         timeout: Seconds to wait for each kind of call.
         retry: Policy for repeated attempts.
         owner: Name for quotas and lists of sessions; None for that of SIXPOINT_OWNER.
+        tls: Files for TLS.
         has_channel: Whether the client was given a channel, so that the target only names it in messages.
 
     Raises:
-        InvalidArgument: The address is none; or the owner's name is too long or has control characters.
+        InvalidArgument: The address is none; the owner's name is too long or has control characters; or files for TLS
+            are given for a channel, or for an address without TLS.
     """
 
     def __init__(
-        self, target: str | None, *, timeout: Timeout, retry: Retry, owner: str | None, has_channel: bool
+        self,
+        target: str | None,
+        *,
+        timeout: Timeout,
+        retry: Retry,
+        owner: str | None,
+        tls: TlsFiles | None,
+        has_channel: bool,
     ) -> None:
-        self.target: str = (target or _OF_CHANNEL) if has_channel else resolve_target(target)
+        self._address = Target(target or _OF_CHANNEL) if has_channel else resolve_target(target)
+        self.target: str = str(self._address)
+        if tls and has_channel:
+            raise InvalidArgument("a client with a channel of its own takes no files for TLS: give them to the channel")
+        if tls and not self._address.tls:
+            raise InvalidArgument(
+                f"files for TLS are given, but {self.target} is without TLS: write https://{self.target}"
+            )
         self.timeout: Timeout = timeout
         self.retry: Retry = retry
         self.metadata: Metadata = owner_to_metadata(os.environ.get("SIXPOINT_OWNER", "") if owner is None else owner)

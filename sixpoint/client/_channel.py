@@ -5,12 +5,14 @@ from __future__ import annotations
 import grpc
 import grpc.aio
 
+from sixpoint.client._tls import TlsFiles
+from sixpoint.protocol import Target
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import image_service_pb2_grpc as image_grpc
 from sixpoint.v1 import model_service_pb2_grpc as model_grpc
 from sixpoint.v1 import session_service_pb2_grpc as session_grpc
 
-__all__ = ["CHANNEL_OPTIONS", "Stubs"]
+__all__ = ["CHANNEL_OPTIONS", "Stubs", "open_async_channel", "open_channel"]
 
 CHANNEL_OPTIONS = (
     # A mask usually compresses to a few percent of its size, but that is not guaranteed.
@@ -35,6 +37,38 @@ CHANNEL_OPTIONS = (
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 4 * 2**20),
 )
+
+
+def open_channel(target: Target, *, tls: TlsFiles | None) -> grpc.Channel:
+    """Open a blocking channel to a gateway.
+
+    Args:
+        target: What to connect to.
+        tls: Files for TLS; None for those of the environment.
+
+    Raises:
+        InvalidArgument: A file for TLS cannot be used.
+    """
+    if not target.tls:
+        return grpc.insecure_channel(target.name, options=CHANNEL_OPTIONS)
+    credentials = (tls or TlsFiles.from_environment()).credentials()
+    return grpc.secure_channel(target.name, credentials, options=CHANNEL_OPTIONS)
+
+
+def open_async_channel(target: Target, *, tls: TlsFiles | None) -> grpc.aio.Channel:
+    """Open a channel for asyncio to a gateway.
+
+    Args:
+        target: What to connect to.
+        tls: Files for TLS; None for those of the environment.
+
+    Raises:
+        InvalidArgument: A file for TLS cannot be used.
+    """
+    if not target.tls:
+        return grpc.aio.insecure_channel(target.name, options=CHANNEL_OPTIONS)
+    credentials = (tls or TlsFiles.from_environment()).credentials()
+    return grpc.aio.secure_channel(target.name, credentials, options=CHANNEL_OPTIONS)
 
 
 class Stubs:

@@ -14,7 +14,13 @@ from sixpoint.client._channel import Stubs
 from sixpoint.client._retry import Attempts, Retry
 from sixpoint.client._sansio import Call, ClientStreamingCall, Effect, Operation, Pause, ServerStreamingCall, Work
 from sixpoint.errors import ImageNotFound, SixpointError, Unavailable
-from sixpoint.protocol import closed_at_once, describe_foreign_server, error_from_rpc, is_from_gateway
+from sixpoint.protocol import (
+    closed_at_once,
+    describe_foreign_server,
+    describe_tls_failure,
+    error_from_rpc,
+    is_from_gateway,
+)
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 
 __all__ = ["AsyncDriver", "Driver", "Metadata"]
@@ -59,8 +65,14 @@ class _BaseDriver:
                 f"no sixpoint gateway answers at {self._target}: {foreign}. Name the gateway's address with "
                 "SIXPOINT_SERVER, --server, or Client(address)"
             )
+        if problem := describe_tls_failure(failure):
+            return Unavailable(f"no connection to {self._target}: {problem}")
         if type(error) is Unavailable and not is_from_gateway(failure):
-            tls = "; if it expects TLS, give the client a channel with TLS" if closed_at_once(failure) else ""
+            tls = ""
+            if closed_at_once(failure):
+                tls = f"; if it expects TLS, write https://{self._target}"
+                if self._target.startswith("https://"):
+                    tls = "; if it asks for a certificate, name one that it trusts with SIXPOINT_CLIENT_CERT_FILE"
             return Unavailable(
                 f"no gateway answers at {self._target} ({error.message}); start one with `make serve`, or name another "
                 f"with SIXPOINT_SERVER or --server{tls}"
@@ -233,6 +245,8 @@ def _pause(
 ) -> float | None:
     """Return the seconds until a failed call is made again, or None if it must not be."""
     if (isinstance(call, Call) and not call.repeatable) or describe_foreign_server(failure):
+        return None
+    if describe_tls_failure(failure):
         return None
     return attempts.pause(error, now=time.monotonic())
 

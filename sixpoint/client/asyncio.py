@@ -9,13 +9,14 @@ from typing import Self
 import grpc.aio
 
 from sixpoint.client._base import BaseClient
-from sixpoint.client._channel import CHANNEL_OPTIONS, Stubs
+from sixpoint.client._channel import Stubs, open_async_channel
 from sixpoint.client._driver import AsyncDriver
 from sixpoint.client._operations.client import ClientOperations
 from sixpoint.client._operations.images import ImageSource, load
 from sixpoint.client._operations.segment import PatchProgressCallback
 from sixpoint.client._operations.upload import ProgressCallback
 from sixpoint.client._retry import Retry, Timeout
+from sixpoint.client._tls import TlsFiles
 from sixpoint.client.async_session import AsyncSession
 from sixpoint.client.models import ModelInfo, SessionInfo
 from sixpoint.geometry import Geometry
@@ -28,15 +29,18 @@ class AsyncClient(BaseClient):
     """A client of a sixpoint gateway for asyncio. It is an asynchronous context manager, and tasks may share it.
 
     Args:
-        target: Address of the gateway: host:port, or a host alone for port 50051; by default the value of
-            SIXPOINT_SERVER, and without it 127.0.0.1:50051.
+        target: Address of the gateway: host:port, or a host alone for port 50051; for TLS with ``https://`` before it.
+            By default the value of SIXPOINT_SERVER, and without it 127.0.0.1:50051.
         timeout: Seconds to wait for each kind of call.
         retry: Policy for repeating calls while the service is unavailable.
         owner: Name for quotas and lists of sessions; by default the value of SIXPOINT_OWNER.
-        channel: gRPC channel to use instead of one made for ``target``, for example with TLS or through a proxy.
+        tls: Files for TLS; by default those of SIXPOINT_CA_FILE, SIXPOINT_CLIENT_CERT_FILE and
+            SIXPOINT_CLIENT_KEY_FILE, and without them the authorities of the system.
+        channel: gRPC channel to use instead of one made for ``target``.
 
     Raises:
-        InvalidArgument: The address is none; or the owner's name is too long or has control characters.
+        InvalidArgument: The address is none; the owner's name is too long or has control characters; or a file for
+            TLS cannot be used, or is given for an address without ``https://``.
 
     Example::
 
@@ -55,10 +59,12 @@ class AsyncClient(BaseClient):
         timeout: Timeout = Timeout(),
         retry: Retry = Retry(),
         owner: str | None = None,
+        tls: TlsFiles | None = None,
         channel: grpc.aio.Channel | None = None,
     ) -> None:
-        super().__init__(target, timeout=timeout, retry=retry, owner=owner, has_channel=channel is not None)
-        self.channel: grpc.aio.Channel = channel or grpc.aio.insecure_channel(self.target, options=CHANNEL_OPTIONS)
+        has_channel = channel is not None
+        super().__init__(target, timeout=timeout, retry=retry, owner=owner, tls=tls, has_channel=has_channel)
+        self.channel: grpc.aio.Channel = channel or open_async_channel(self._address, tls=tls)
         stubs = Stubs(self.channel)
         self._operations = ClientOperations(stubs, timeout=timeout, retry=retry)
         self._driver = AsyncDriver(stubs, target=self.target, retry=retry, metadata=self.metadata)

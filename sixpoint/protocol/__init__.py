@@ -1,6 +1,6 @@
 """What travels over gRPC: messages of sixpoint.v1, statuses and metadata, to and from sixpoint's types; addresses."""
 
-from sixpoint.protocol.address import DEFAULT_SERVER, SERVER_VARIABLE, Address, parse_address, resolve_target
+from sixpoint.protocol.address import DEFAULT_SERVER, SERVER_VARIABLE, Address, Target, parse_address, resolve_target
 from sixpoint.protocol.converters import (
     geometry_from_message,
     geometry_to_message,
@@ -12,7 +12,7 @@ from sixpoint.protocol.converters import (
     timings_from_message,
     timings_to_message,
 )
-from sixpoint.protocol.foreign_servers import closed_at_once, describe_foreign_server
+from sixpoint.protocol.foreign_servers import closed_at_once, describe_foreign_server, describe_tls_failure
 from sixpoint.protocol.identity import OWNER_KEY, owner_from_metadata, owner_to_metadata
 from sixpoint.protocol.status import (
     DETAILS_KEY,
@@ -31,8 +31,10 @@ __all__ = [
     "SERVER_VARIABLE",
     "STATUS_CODES",
     "Address",
+    "Target",
     "closed_at_once",
     "describe_foreign_server",
+    "describe_tls_failure",
     "error_from_rpc",
     "error_from_status",
     "error_to_status",

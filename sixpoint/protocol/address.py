@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sixpoint.errors import InvalidArgument
 from sixpoint.shortening import quoted
 
-__all__ = ["DEFAULT_SERVER", "SERVER_VARIABLE", "Address", "parse_address", "resolve_target"]
+__all__ = ["DEFAULT_SERVER", "SERVER_VARIABLE", "Address", "Target", "parse_address", "resolve_target"]
 
 _HOST = "127.0.0.1"
 _PORT = 50051
@@ -27,6 +27,8 @@ _PLACE = re.compile(
     r"(?:\[(?P<v6>[0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|(?P<name>[^\s:/?#@\[\]]+))(?::(?P<port>.*))?", re.DOTALL
 )
 _EXPECTED = "write HOST:PORT, for example gpu1:50051, or HOST alone for port 50051"
+_TLS = "https"
+_TLS_PORT = 443
 
 
 @dataclass(frozen=True)
@@ -36,17 +38,37 @@ class Address:
     Attributes:
         host: Name, IPv4 address, or IPv6 address without brackets.
         port: Number of the port, 1 to 65535.
+        tls: Whether the gateway is reached over TLS; ``https://`` before the address says so.
     """
 
     host: str
     port: int
+    tls: bool = False
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+@dataclass(frozen=True)
+class Target:
+    """What a client connects to. ``str(target)`` is what a person writes for it.
+
+    Attributes:
+        name: Target name of gRPC, such as host:port.
+        tls: Whether to connect with TLS.
+    """
+
+    name: str
+    tls: bool = False
+
+    def __str__(self) -> str:
+        return f"{_TLS}://{self.name}" if self.tls else self.name
+
+
 def parse_address(text: str) -> Address:
     """Read an address: ``host:port``, ``[IPv6]:port``, or a host without a port, which means port 50051.
+
+    ``https://`` before it means TLS; the port is then 443 unless it is given.
 
     Args:
         text: Address as a person writes it.
@@ -56,14 +78,17 @@ def parse_address(text: str) -> Address:
     """
     given = text.strip()
     scheme = _SCHEME.fullmatch(given)
-    if scheme:
+    tls = scheme is not None and scheme[1].lower() == _TLS
+    if scheme and tls:
+        given = scheme[2].removesuffix("/")
+    elif scheme:
         try:
             place = f"write {parse_address(scheme[2].rstrip('/'))}"
         except InvalidArgument:
             place = _EXPECTED
-        tls = "; for TLS, give the SDK's client a channel of its own" if scheme[1].lower() == "https" else ""
         raise InvalidArgument(
-            f"the address of a gateway has no {scheme[1]}:// before it, since it speaks gRPC, not HTTP: {place}{tls}"
+            f"the address of a gateway has no {scheme[1]}:// before it, since it speaks gRPC, not HTTP: {place}; "
+            "only https:// may stand there, for TLS"
         )
     if given.count(":") > 1 and "[" not in given and re.fullmatch(r"[0-9A-Fa-f:.]+(%[\w.-]+)?", given):
         raise InvalidArgument(
@@ -74,13 +99,13 @@ def parse_address(text: str) -> Address:
         raise InvalidArgument(f"{quoted(text)} is no address of a gateway: {_EXPECTED}")
     port = match["port"]
     if port is None:
-        return Address(match["v6"] or match["name"], _PORT)
+        return Address(match["v6"] or match["name"], _TLS_PORT if tls else _PORT, tls)
     if not (port.isascii() and port.isdecimal() and 1 <= int(port[:6]) <= 65535 and len(port) <= 5):
         raise InvalidArgument(f"{quoted(text)} has no port from 1 to 65535 behind its colon: {_EXPECTED}")
-    return Address(match["v6"] or match["name"], int(port))
+    return Address(match["v6"] or match["name"], int(port), tls)
 
 
-def resolve_target(target: str | None) -> str:
+def resolve_target(target: str | None) -> Target:
     """Return the target that a client connects to.
 
     Args:
@@ -91,10 +116,13 @@ def resolve_target(target: str | None) -> str:
         InvalidArgument: The target, or the value of SIXPOINT_SERVER, is no address.
     """
     if target is not None:
-        return target if _GRPC_TARGET.match(target) else str(parse_address(target))
+        if _GRPC_TARGET.match(target):
+            return Target(target)
+        address = parse_address(target)
+        return Target(str(address), address.tls)
     value = os.environ.get(SERVER_VARIABLE, "").strip()
     if not value:
-        return DEFAULT_SERVER
+        return Target(DEFAULT_SERVER)
     try:
         return resolve_target(value)
     except InvalidArgument as error:

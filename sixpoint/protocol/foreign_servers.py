@@ -8,12 +8,15 @@ import grpc
 
 from sixpoint.protocol.status import is_from_gateway
 
-__all__ = ["closed_at_once", "describe_foreign_server"]
+__all__ = ["closed_at_once", "describe_foreign_server", "describe_tls_failure"]
 
 # The texts are gRPC's, which has no codes for these: with another text the general error remains.
 _HTTP_STATUS = re.compile(r"status: (\d{3})")
 _OTHER_PROTOCOL = ("Failed parsing HTTP/2", "http1.x server", "Expected SETTINGS frame")
 _PYTHON_SERVER = "Method not found!"
+_NO_TLS = "WRONG_VERSION_NUMBER"
+_NOT_TRUSTED = re.compile(r"CERTIFICATE_VERIFY_FAILED: ([\w ()-]+)")
+_OTHER_NAME = re.compile(r"Peer name \S+ is not in peer certificate|Hostname Verification Check failed")
 _CLOSED = ("Socket closed", "Connection reset by peer")
 
 
@@ -45,8 +48,29 @@ def describe_foreign_server(failure: grpc.RpcError) -> str:
     )
 
 
+def describe_tls_failure(failure: grpc.RpcError) -> str:
+    """Say why a client and a server did not agree on TLS, and what to do; empty if the failure does not show it.
+
+    Args:
+        failure: Failure of a call.
+    """
+    code, details = _code_and_details(failure)
+    if code is not grpc.StatusCode.UNAVAILABLE or is_from_gateway(failure):
+        return ""
+    if _NO_TLS in details:
+        return "the server there does not use TLS; write its address without https://"
+    if _OTHER_NAME.search(details):
+        return "its certificate is for another name; use a name that the certificate has"
+    if reason := _NOT_TRUSTED.search(details):
+        return (
+            f"its certificate is not trusted ({reason[1].strip()}); name the file with the certificate of the "
+            "authority that signed it with SIXPOINT_CA_FILE"
+        )
+    return ""
+
+
 def closed_at_once(failure: grpc.RpcError) -> bool:
-    """Whether a server took the connection and closed it, as one does that expects TLS.
+    """Whether a server took the connection and closed it, as one does that expects TLS, or a client's certificate.
 
     Args:
         failure: Failure of a call.

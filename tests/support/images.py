@@ -13,11 +13,11 @@ from sixpoint.volume import Volume
 __all__ = ["noisy_volume", "write_without_position"]
 
 
-def noisy_volume(size: tuple[int, int, int] = (40, 36, 32), *, dtype: str = "int16") -> Volume:
-    """A small image, (x, y, z) voxels of 1 mm, of noise."""
+def noisy_volume(size: tuple[int, int, int] = (40, 36, 32), *, dtype: str = "int16", spacing: float = 1.0) -> Volume:
+    """A small image, (x, y, z) voxels of ``spacing`` mm, of noise."""
     x, y, z = size
     values = np.random.default_rng(0).normal(100, 20, (z, y, x)).astype(dtype)
-    return Volume(values, Geometry(size=size))
+    return Volume(values, Geometry(size=size, spacing=(spacing,) * 3))
 
 
 def write_without_position(path: Path) -> Path:

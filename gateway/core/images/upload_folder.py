@@ -46,8 +46,8 @@ class UnfinishedLimits:
 class UploadFolder:
     """A folder of upload files, shared by several processes.
 
-    A file is named ``DIGEST.OWNER``, with a hash of the owner's name, or ``DIGEST`` without an owner; a second upload of
-    the same image appends ``.`` and random digits.
+    A file is named ``DIGEST.OWNER``, with a hash of the owner's name, or ``DIGEST`` without an owner; a second upload
+    of the same image appends ``.`` and random digits.
 
     Args:
         folder: The folder.

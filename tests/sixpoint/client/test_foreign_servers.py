@@ -7,12 +7,12 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import grpc
 import pytest
+import trustme
 
 from sixpoint.cli.doctor import examine
 from sixpoint.client import Retry
@@ -74,7 +74,7 @@ MESSAGES = {
     "triton": "NVIDIA Triton answers like this: its port is usually 8001, a gateway's 50051",
     "grpc": "it is another service, or a gateway older than this client",
     "http": "does not speak gRPC, like an HTTP server",
-    "closing": "if it expects TLS, give the client a channel with TLS",
+    "closing": "if it expects TLS, write https://127.0.0.1",
 }
 
 
@@ -103,28 +103,11 @@ def test_the_doctor_says_whose_server_it_is_under_a_target_name_of_grpc(server: 
     assert MESSAGES["triton"] in list(examine(f"dns:///{server[1]}"))[-1].seen
 
 
-def self_signed() -> tuple[bytes, bytes]:
-    """A private key and its certificate, in PEM."""
-    x509 = pytest.importorskip("cryptography.x509")
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "gateway.example")])
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(
-        name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(1)
-    )
-    certificate = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return private, certificate
-
-
 def test_the_doctor_recognises_tls() -> None:
+    certificate = trustme.CA().issue_cert("gateway.example")
+    pair = certificate.private_key_pem.bytes(), certificate.cert_chain_pems[0].bytes()
     server = grpc.server(ThreadPoolExecutor(2))
-    port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([self_signed()]))
+    port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
     server.start()
     try:
         assert "it expects TLS" in list(examine(f"127.0.0.1:{port}"))[-1].seen

@@ -95,7 +95,7 @@ async def test_a_refused_upload_raises_the_error_of_the_gateway(server: FakeGate
 
 @pytest.mark.parametrize("voxels", [1, MIB - 1, MIB, MIB + 1])
 def test_chunks_are_one_mebibyte_and_the_last_is_the_rest(voxels: int) -> None:
-    volume = noisy_volume((voxels, 1, 1), dtype="uint8")
+    volume = noisy_volume((voxels, 1, 1), dtype="uint8", spacing=0.5)
     header, *chunks = upload_messages(volume, "d", progress=None)
     assert header.header.byte_count == voxels
     assert [len(part.chunk) for part in chunks] == ([MIB] * (voxels // MIB) + [voxels % MIB] * (voxels % MIB > 0))

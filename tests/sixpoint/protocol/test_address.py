@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sixpoint.errors import InvalidArgument
-from sixpoint.protocol import Address, parse_address, resolve_target
+from sixpoint.protocol import Address, Target, parse_address, resolve_target
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,8 @@ def test_host_and_port_are_read(text: str, address: Address, shown: str) -> None
     assert parse_address(text) == address
     assert str(address) == shown
     assert parse_address(shown) == address
-    assert resolve_target(text) == shown
+    assert resolve_target(text) == Target(shown)
+    assert resolve_target(f"https://{shown}/") == Target(shown, tls=True)
 
 
 @pytest.mark.parametrize(
@@ -43,10 +44,11 @@ def test_host_and_port_are_read(text: str, address: Address, shown: str) -> None
         ("::1", r"write \[ADDRESS\]:PORT"),
         ("::1:50051", r"write \[ADDRESS\]:PORT"),
         ("[::1", "write HOST:PORT"),
-        ("http://gpu1:50052/", "write gpu1:50052$"),
-        ("HTTP://gpu1", "write gpu1:50051$"),
-        ("grpc://[::1]:7", r"write \[::1\]:7$"),
-        ("https://gpu1:443", "write gpu1:443; for TLS, give the SDK's client a channel"),
+        ("http://gpu1:50052/", "write gpu1:50052; only https:// may stand there, for TLS$"),
+        ("HTTP://gpu1", "write gpu1:50051;"),
+        ("grpc://[::1]:7", r"write \[::1\]:7;"),
+        ("https://gpu1:443/path", "no port from 1 to 65535"),
+        ("https://", "write HOST:PORT"),
         ("http://gpu1:50051/v1/models", "write HOST:PORT"),
     ],
 )
@@ -57,21 +59,27 @@ def test_what_is_no_address_is_refused_with_what_to_write(text: str, advice: str
         resolve_target(text)
 
 
+def test_an_address_with_https_is_one_with_tls_on_port_443() -> None:
+    assert parse_address("https://gateway.example") == Address("gateway.example", 443, tls=True)
+    assert parse_address("HTTPS://[::1]:7/") == Address("::1", 7, tls=True)
+    assert str(resolve_target("https://gateway.example")) == "https://gateway.example:443"
+
+
 @pytest.mark.parametrize(
     "target", ["unix:/run/gateway.sock", "unix:///run/gateway.sock", "dns:///gpu1:50051", "ipv4:10.0.0.7:1"]
 )
 def test_target_names_of_grpc_pass(target: str) -> None:
-    assert resolve_target(target) == target
+    assert str(resolve_target(target)) == target
 
 
 def test_the_variable_counts_where_no_target_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SIXPOINT_SERVER", raising=False)
-    assert resolve_target(None) == "127.0.0.1:50051"
+    assert str(resolve_target(None)) == "127.0.0.1:50051"
     monkeypatch.setenv("SIXPOINT_SERVER", "")
-    assert resolve_target(None) == "127.0.0.1:50051"
+    assert str(resolve_target(None)) == "127.0.0.1:50051"
     monkeypatch.setenv("SIXPOINT_SERVER", "gpu1")
-    assert resolve_target(None) == "gpu1:50051"
-    assert resolve_target("gpu2:1") == "gpu2:1"
+    assert str(resolve_target(None)) == "gpu1:50051"
+    assert str(resolve_target("gpu2:1")) == "gpu2:1"
     monkeypatch.setenv("SIXPOINT_SERVER", "http://gpu1:50052")
     with pytest.raises(InvalidArgument, match=r"^SIXPOINT_SERVER: .* write gpu1:50052"):
         resolve_target(None)

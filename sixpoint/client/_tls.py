@@ -1,0 +1,80 @@
+"""TLS of a client: whom it trusts, and the certificate that it shows."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import grpc
+
+from sixpoint.errors import InvalidArgument
+
+__all__ = ["TlsFiles"]
+
+_AUTHORITY = "SIXPOINT_CA_FILE"
+_CERTIFICATE = "SIXPOINT_CLIENT_CERT_FILE"
+_KEY = "SIXPOINT_CLIENT_KEY_FILE"
+
+
+@dataclass(frozen=True)
+class TlsFiles:
+    """Files for a connection to a gateway whose address begins with ``https://``. All are in PEM form.
+
+    Attributes:
+        ca_file: Certificates of the authorities to trust; None for those of the system.
+        cert_file: Certificate to show to a gateway that asks for one; None for none.
+        key_file: Private key of ``cert_file``, without a password.
+    """
+
+    ca_file: str | os.PathLike[str] | None = None
+    cert_file: str | os.PathLike[str] | None = None
+    key_file: str | os.PathLike[str] | None = None
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Return what SIXPOINT_CA_FILE, SIXPOINT_CLIENT_CERT_FILE and SIXPOINT_CLIENT_KEY_FILE name."""
+        return cls(*(os.environ.get(name) or None for name in (_AUTHORITY, _CERTIFICATE, _KEY)))
+
+    def context(self) -> ssl.SSLContext:
+        """Return these files as Python's own TLS uses them.
+
+        Raises:
+            InvalidArgument: A file is missing, cannot be read, or is of another kind.
+        """
+        if (self.cert_file is None) != (self.key_file is None):
+            given, missing = (_CERTIFICATE, _KEY) if self.key_file is None else (_KEY, _CERTIFICATE)
+            raise InvalidArgument(f"{missing} (key_file, cert_file) is missing: {given} needs it")
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+        except OSError as error:
+            reason = error.strerror if not isinstance(error, ssl.SSLError) else ""
+            raise InvalidArgument(
+                f"{self.ca_file} ({_AUTHORITY}, ca_file) cannot be used: {reason or 'no certificate in PEM form'}"
+            ) from error
+        if self.cert_file is not None:
+            try:
+                # An empty password: OpenSSL would ask for one on the terminal.
+                context.load_cert_chain(self.cert_file, self.key_file, password="")
+            except OSError as error:
+                reason = error.strerror if not isinstance(error, ssl.SSLError) else ""
+                raise InvalidArgument(
+                    f"{self.cert_file} and {self.key_file} ({_CERTIFICATE}, {_KEY}) cannot be used: "
+                    f"{reason or 'no certificate with its own key, without a password, in PEM form'}"
+                ) from error
+        return context
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """Return these files as gRPC uses them.
+
+        Raises:
+            InvalidArgument: A file is missing, cannot be read, or is of another kind.
+        """
+        self.context()
+        # gRPC brings authorities of its own, and does not look at the system's.
+        authorities = self.ca_file or ssl.get_default_verify_paths().cafile
+        contents = (Path(file).read_bytes() if file else None for file in (authorities, self.key_file, self.cert_file))
+        credentials: grpc.ChannelCredentials = grpc.ssl_channel_credentials(*contents)
+        return credentials
