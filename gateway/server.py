@@ -22,6 +22,7 @@ from gateway.core.runtime.private_files import restrict
 from gateway.core.runtime.reachability import Reachability
 from gateway.core.segmentation.segmenter import Segmenter
 from gateway.core.sessions import Engine, LogQuota, SegmentHistory, SegmentStateCache, Sessions
+from gateway.grpc.certificate import ServerCertificate
 from gateway.grpc.interceptors import CallInterceptor
 from gateway.grpc.port import listen
 from gateway.grpc.running_calls import RunningCalls
@@ -153,7 +154,7 @@ class Gateway:
         settings = self._settings
         async with self._storage(), self._tritons() as triton:
             server = self._server(self._engine(triton), self._segmenter(triton))
-            self.port = listen(server, settings)
+            self.port = listen(server, host=settings.host, port=settings.port, certificate=_certificate(settings))
             background = [asyncio.create_task(run()) for run in (triton.run, self._stores.run, self._sweep)]
             await server.start()
             _log.info("gateway listening", extra={"host": settings.host, "port": self.port})
@@ -280,3 +281,11 @@ class Gateway:
                 # The sweep must go on: otherwise the disk fills up unnoticed.
                 _log.error("sweep failed", exc_info=error)
             await asyncio.sleep(interval)
+
+
+def _certificate(settings: Settings) -> ServerCertificate | None:
+    if not settings.tls_cert_file or not settings.tls_key_file:
+        return None
+    return ServerCertificate(
+        settings.tls_cert_file, settings.tls_key_file, client_authority=settings.tls_client_ca_file
+    )
