@@ -1,6 +1,6 @@
 """Every call, with thousands of requests that no client should send: no crash, no hang, no stall, no fault of its own.
 
-GATEWAY_FUZZ sets the number of requests; they are drawn from a seed.
+GATEWAY_FUZZ sets the number of requests, GATEWAY_FUZZ_SEED the seed that they are drawn from.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tests.gateway.robustness.fuzzing import LARGEST, Maker, damaged
 from tests.support.images import noisy_volume
 
 CASES = int(os.environ.get("GATEWAY_FUZZ", "2500"))
-SEED = 20261124
+SEED = int(os.environ.get("GATEWAY_FUZZ_SEED", "20261124"))
 FAULTS = {
     grpc.StatusCode.INTERNAL,
     grpc.StatusCode.UNKNOWN,
@@ -54,19 +54,21 @@ METHODS = {
 
 @dataclass(frozen=True)
 class Case:
-    """A call: its method, and its messages as bytes."""
+    """A call: its method, its messages as bytes, and the seconds after which its caller leaves."""
 
     method: str
     parts: tuple[bytes, ...]
+    seconds: float = 60.0
 
     def code(self, channel: grpc.Channel) -> grpc.StatusCode:
-        """Send it; the code that it ended with."""
+        """Send it; the code that it ended with, CANCELLED if its caller left early."""
         # The client does not mind what kind of method it is.
         method: Any = channel.stream_stream(METHODS[self.method])
         try:
-            list(method(iter(self.parts), timeout=60))
+            list(method(iter(self.parts), timeout=self.seconds))
         except grpc.RpcError as error:
-            return error.code()
+            left = self.seconds < 1 and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            return grpc.StatusCode.CANCELLED if left else error.code()
         return grpc.StatusCode.OK
 
 
@@ -111,7 +113,7 @@ class Cases:
         }
 
     def draw(self) -> Case:
-        """Draw the next call; in one of three, bytes are damaged."""
+        """Draw the next call; in one of three, bytes are damaged, and one caller of twenty leaves within 20 ms."""
         kind, parts = self.rng.random(), list[Any]()
         if kind < 0.08:
             name, parts = "UploadImage", self._upload()
@@ -126,7 +128,8 @@ class Cases:
         if data and self.rng.random() < 1 / 3:
             place = self.rng.randrange(len(data))
             data[place] = damaged(self.rng, data[place])
-        return Case(name, tuple(data))
+        hasty = self.rng.random() < 0.05
+        return Case(name, tuple(data), seconds=self.rng.uniform(0.001, 0.02) if hasty else 60.0)
 
     def _upload(self) -> list[Any]:
         rng = self.rng
@@ -178,15 +181,19 @@ def test_nothing_that_is_sent_makes_the_gateway_fail(process: GatewayProcess) ->
         cases = Cases(client, random.Random(SEED))
         for _ in range(CASES // 10):
             cases.draw().code(channel)
-        before, seen = process.memory, Counter[tuple[str, str]]()
+        before, seen, late = process.memory, Counter[tuple[str, str]](), 0
         for number in range(CASES):
             case, started = cases.draw(), time.time()
             code = case.code(channel)
             seen[case.method, code.name] += 1
             assert code not in FAULTS, f"case {number}: {case.method} ended with {code.name}"
             if longest_stall(stalls, since=started) >= STALL_S:
+                late += 1
                 stall = smallest_stall(stalls, partial(case.code, channel), attempts=ATTEMPTS)
                 assert stall < STALL_S, f"case {number}: {case.method} kept the loop from its work for {stall} s"
+        codes = Counter(code for _, code in seen.elements())
+        growth = (process.memory - before) / 2**20
+        print(f"{dict(codes)}; {growth:+.1f} MiB; {late} cases beside a stall, which did not come again")  # noqa: T201
         # Each call was made, and some of each were good ones: what lies behind the first check was reached.
         assert {name for name, code in seen if code == "OK"} == METHODS.keys()
         assert process.memory - before < GROWTH_BYTES
