@@ -46,6 +46,7 @@ _ALL = (
     Attack(name="mask bomb", work=session_attacks.mask_bomb, prepare=session_attacks.open_large, large=True),
     Attack(name="GetMask", work=session_attacks.get_mask, prepare=session_attacks.open_with_whole_mask, large=True),
     Attack(name="UpdateSession", work=session_attacks.rename_many, prepare=session_attacks.open_small),
+    Attack(name="segments' names", work=session_attacks.name_all, prepare=session_attacks.open_small),
     Attack(
         name="greedy prompts",
         work=session_attacks.annotate,

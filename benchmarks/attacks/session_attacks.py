@@ -25,6 +25,7 @@ __all__ = [
     "list_steps",
     "malformed",
     "mask_bomb",
+    "name_all",
     "open_large",
     "open_small",
     "open_with_long_steps",
@@ -89,6 +90,14 @@ async def rename_many(caller: HostileCaller) -> None:
     """Name as many segments as a message may hold, and then more."""
     count = 3_000 if next(_NUMBERS) % 4 else 60_000
     segments = [session_pb.Segment(number=number % 255 + 1, name="n") for number in range(count)]
+    request = session_pb.UpdateSessionRequest(session_id=caller.session_id, segments=segments)
+    await caller.unary(caller.sessions.UpdateSession, request)
+
+
+async def name_all(caller: HostileCaller) -> None:
+    """Name all segments that a session may have, as long as a name may be: 50 KiB, a row each in the database."""
+    letter = "abcdefgh"[next(_NUMBERS) % 8]
+    segments = [session_pb.Segment(number=number, name=letter * 200) for number in range(1, 256)]
     request = session_pb.UpdateSessionRequest(session_id=caller.session_id, segments=segments)
     await caller.unary(caller.sessions.UpdateSession, request)
 
