@@ -28,6 +28,7 @@ from gateway.grpc.port import listen
 from gateway.grpc.running_calls import RunningCalls
 from gateway.grpc.servicers import AnnotationServicer, ImageServicer, ModelServicer, SessionServicer
 from gateway.grpc.servicers.health import SERVICES, HealthServicer
+from gateway.grpc.servicers.stream_memory import StreamMemory
 from gateway.limits import image_limits, log_limits
 from gateway.settings import Settings
 from gateway.storage import Blobs, Database, image_repository, session_repository
@@ -252,6 +253,7 @@ class Gateway:
                 engine=engine,
                 segmenter=segmenter,
                 stopping=self._calls.stopping,
+                stream_memory=StreamMemory(settings.stream_memory_bytes),
                 call_seconds=settings.call_seconds,
                 segmentation_seconds=settings.segmentation_seconds,
             ),

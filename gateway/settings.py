@@ -114,6 +114,8 @@ class Settings(BaseSettings):
     """Limit for prompts that are being answered or wait."""
     prompt_memory_bytes: int = Field(default=2 * _GIB, gt=0)
     """Bytes of memory for all prompts that are being answered; further prompts wait."""
+    stream_memory_bytes: int = Field(default=_GIB // 2, gt=0)
+    """Bytes of memory for actions and answers that wait in the streams of all viewers; half of it for one owner."""
     max_segmentations: int = Field(default=8, gt=0)
     """Limit for segmentations that run or wait."""
     segmentation_memory_bytes: int = Field(default=4 * _GIB, gt=0)

@@ -13,7 +13,9 @@ from gateway.core.runtime import Deadline
 from gateway.core.segmentation.segmenter import Segmenter
 from gateway.core.sessions import Engine
 from gateway.grpc.messages import event_to_message, read_change, read_mask_request, read_prompts, result_to_message
+from gateway.grpc.owners import owner_of
 from gateway.grpc.servicers.interact_stream import InteractStream
+from gateway.grpc.servicers.stream_memory import StreamMemory
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 
@@ -29,6 +31,7 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
         engine: Carries out calls on segments.
         segmenter: Segments whole images.
         stopping: Event set once the gateway stops.
+        stream_memory: Memory of all streams.
         call_seconds: Default deadline of a call, and deadline of each action of a stream.
         segmentation_seconds: Default deadline of a segmentation.
     """
@@ -39,12 +42,14 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
         engine: Engine,
         segmenter: Segmenter,
         stopping: asyncio.Event,
+        stream_memory: StreamMemory,
         call_seconds: float,
         segmentation_seconds: float,
     ) -> None:
         self._engine = engine
         self._segmenter = segmenter
         self._stopping = stopping
+        self._stream_memory = stream_memory
         self._call_seconds = call_seconds
         self._segmentation_seconds = segmentation_seconds
 
@@ -78,8 +83,11 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
         self, request_iterator: AsyncIterator[annotation_pb.InteractRequest], context: _Context
     ) -> None:
         """Carry out the actions of a viewer's stream, and report events."""
-        stream = InteractStream(self._engine, call_seconds=self._call_seconds, stopping=self._stopping)
-        await stream.run(request_iterator, context.write)
+        with self._stream_memory.share(owner_of(context)) as memory:
+            stream = InteractStream(
+                self._engine, call_seconds=self._call_seconds, stopping=self._stopping, memory=memory
+            )
+            await stream.run(request_iterator, context.write)
 
     async def Segment(  # type: ignore[override]  # events are written to the context, not yielded
         self, request: annotation_pb.SegmentRequest, context: _Context

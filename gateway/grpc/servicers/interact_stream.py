@@ -1,8 +1,10 @@
 """The stream of a viewer: carry out actions in order, join prompts that wait, and report events as they happen.
 
-Three tasks share the work. The reader puts actions into a queue of limited length; when it is full, gRPC's flow control
-makes the viewer wait. The worker takes the next action from the queue, with the prompts that wait behind it, and
-carries them out. The writer sends events; while the viewer reads too slowly, stages are left out, and the worker waits.
+Three tasks share the work. The reader puts actions into a queue of limited length and bytes; when it is full, gRPC's
+flow control makes the viewer wait. An action for which all streams together have no memory is refused. The worker takes
+the next action from the queue, with the prompts that wait behind it, and carries them out. The writer sends events;
+while the viewer reads too slowly, stages are left out, and the worker waits, as it does while large answers are not
+read.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,67 +19,22 @@ from functools import partial
 from gateway.core.runtime import Deadline, Stage
 from gateway.core.sessions import AnnotationResult, Engine, check_request_id
 from gateway.grpc.messages import PHASES, read_change, read_mask_request, read_prompts, result_to_message
+from gateway.grpc.servicers.action_queue import ActionQueue, Actions, join_prompts
+from gateway.grpc.servicers.stream_memory import StreamShare
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, SixpointError, Unavailable, Violation
 from sixpoint.protocol import error_to_status, status_code
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 
-__all__ = ["InteractStream", "join_prompts"]
+__all__ = ["InteractStream"]
 
 _log = logging.getLogger(__name__)
 
 _MAX_WAITING = 64
-# Two of the largest messages; joining what waits copies it.
-_MAX_WAITING_BYTES = 16 * 2**20
 _MAX_EVENTS = 64
+# While so many bytes of answers wait to be read, no further action is carried out.
+_MAX_UNREAD_BYTES = 2**20
 
 _Write = Callable[[annotation_pb.InteractResponse], Awaitable[None]]
-_Actions = list[annotation_pb.InteractRequest]
-
-
-class ActionQueue:
-    """Actions that wait to be carried out, in order.
-
-    Args:
-        max_waiting: Number of actions that may wait; :meth:`put` blocks beyond that.
-        max_bytes: Bytes of the actions that may wait, but for a single larger one.
-    """
-
-    def __init__(self, max_waiting: int, *, max_bytes: int = _MAX_WAITING_BYTES) -> None:
-        self._max_waiting = max_waiting
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._waiting: deque[annotation_pb.InteractRequest] = deque()
-        self._ended = False
-        self._changed = asyncio.Condition()
-
-    async def put(self, action: annotation_pb.InteractRequest) -> None:
-        """Add an action; wait while the queue is full."""
-        size = action.ByteSize()
-        async with self._changed:
-            await self._changed.wait_for(lambda: not self._waiting or self._has_room(size))
-            self._waiting.append(action)
-            self._bytes += size
-            self._changed.notify_all()
-
-    def _has_room(self, size: int) -> bool:
-        return len(self._waiting) < self._max_waiting and self._bytes + size <= self._max_bytes
-
-    async def end(self) -> None:
-        """Mark the end: no more actions will be added."""
-        async with self._changed:
-            self._ended = True
-            self._changed.notify_all()
-
-    async def take(self) -> _Actions:
-        """Take the next action, with the prompts right behind it that can join it; empty after the last action."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._waiting or self._ended)
-            group: _Actions = []
-            while self._waiting and (not group or _can_join(group, self._waiting[0])):
-                group.append(self._waiting.popleft())
-                self._bytes -= group[-1].ByteSize()
-            self._changed.notify_all()
-            return group
 
 
 class InteractStream:
@@ -88,14 +44,20 @@ class InteractStream:
         engine: Carries out the actions.
         call_seconds: Deadline of each action.
         stopping: Event set once the gateway stops: the stream carries out what has arrived, and ends.
+        memory: Part of the memory of all streams.
     """
 
-    def __init__(self, engine: Engine, *, call_seconds: float, stopping: asyncio.Event) -> None:
+    def __init__(self, engine: Engine, *, call_seconds: float, stopping: asyncio.Event, memory: StreamShare) -> None:
         self._engine = engine
         self._stopping = stopping
         self._call_seconds = call_seconds
         self._actions = ActionQueue(_MAX_WAITING)
-        self._events: asyncio.Queue[annotation_pb.InteractResponse | None] = asyncio.Queue(_MAX_EVENTS)
+        self._memory = memory
+        # Each with the bytes that it has reserved.
+        self._events: asyncio.Queue[tuple[annotation_pb.InteractResponse, int] | None] = asyncio.Queue(_MAX_EVENTS)
+        self._unread = 0
+        self._read_enough = asyncio.Event()
+        self._read_enough.set()
         self._session_id = ""
 
     async def run(self, requests: AsyncIterator[annotation_pb.InteractRequest], write: _Write) -> None:
@@ -128,18 +90,28 @@ class InteractStream:
 
     async def _read_all(self, requests: AsyncIterator[annotation_pb.InteractRequest]) -> None:
         async for request in requests:
-            await self._actions.put(request)
+            try:
+                self._memory.reserve(request.ByteSize())
+            except SixpointError as error:
+                await self._fail(request.id, error)
+            else:
+                await self._actions.put(request)
 
     async def _work(self) -> None:
         while group := await self._actions.take():
+            await self._read_enough.wait()
             await self._carry_out_all(group)
+            for action in group:
+                self._memory.release(action.ByteSize())
         await self._events.put(None)
 
     async def _write(self, write: _Write) -> None:
-        while (event := await self._events.get()) is not None:
+        while (waiting := await self._events.get()) is not None:
+            event, nbytes = waiting
             await write(event)
+            self._count_unread(-nbytes)
 
-    async def _carry_out_all(self, group: _Actions) -> None:
+    async def _carry_out_all(self, group: Actions) -> None:
         """Carry out joined prompts as one step; if one of them is invalid, carry them out one by one."""
         if len(group) > 1:
             try:
@@ -154,8 +126,8 @@ class InteractStream:
             else:
                 last = group[-1].id
                 for action in group[:-1]:
-                    await self._events.put(annotation_pb.InteractResponse(id=action.id, superseded_by=last))
-                await self._events.put(annotation_pb.InteractResponse(id=last, answer=result_to_message(result)))
+                    await self._send(annotation_pb.InteractResponse(id=action.id, superseded_by=last))
+                await self._answer(last, result)
                 return
         for action in group:
             try:
@@ -163,7 +135,7 @@ class InteractStream:
             except SixpointError as error:
                 await self._fail(action.id, error)
             else:
-                await self._events.put(annotation_pb.InteractResponse(id=action.id, answer=result_to_message(result)))
+                await self._answer(action.id, result)
 
     async def _carry_out(self, action: annotation_pb.InteractRequest, *, ids: Sequence[str] = ()) -> AnnotationResult:
         started, reason = time.perf_counter(), ""
@@ -220,39 +192,33 @@ class InteractStream:
 
     def _report_stage(self, number: int, stage: Stage) -> None:
         if not self._events.full():
-            self._events.put_nowait(annotation_pb.InteractResponse(id=number, phase=PHASES[stage]))
+            self._events.put_nowait((annotation_pb.InteractResponse(id=number, phase=PHASES[stage]), 0))
 
     async def _fail(self, number: int, error: SixpointError) -> None:
         status = error_to_status(error).SerializeToString()
         _log.info("action failed", extra={"code": status_code(error).name, "reason": error.reason})
-        await self._events.put(annotation_pb.InteractResponse(id=number, failure=status))
+        await self._send(annotation_pb.InteractResponse(id=number, failure=status))
 
+    async def _answer(self, number: int, result: AnnotationResult) -> None:
+        answer = result_to_message(result)
+        size = answer.ByteSize()
+        try:
+            self._memory.reserve(size)
+        except SixpointError as error:
+            await self._fail(number, error)
+        else:
+            self._count_unread(size)
+            await self._send(annotation_pb.InteractResponse(id=number, answer=answer), nbytes=size)
 
-def join_prompts(group: _Actions) -> annotation_pb.InteractRequest:
-    """Join prompts that waited together into one action: a prompt that starts an object replaces those before it.
+    async def _send(self, event: annotation_pb.InteractResponse, *, nbytes: int = 0) -> None:
+        await self._events.put((event, nbytes))
 
-    The action has the id of the last one, and the revision of the first one.
-    """
-    first, last = group[0].annotate, group[-1].annotate
-    joined = annotation_pb.InteractRequest(id=group[-1].id)
-    joined.annotate.CopyFrom(last)
-    if first.HasField("revision"):
-        joined.annotate.revision = first.revision
-    prompts: list[annotation_pb.Prompt] = []
-    for action in group:
-        if any(prompt.WhichOneof("kind") != "click" for prompt in action.annotate.prompts):
-            prompts = []
-        prompts += action.annotate.prompts
-    del joined.annotate.prompts[:]
-    joined.annotate.prompts.extend(prompts)
-    return joined
-
-
-def _can_join(group: _Actions, following: annotation_pb.InteractRequest) -> bool:
-    """Whether a following action has prompts for the same segment as the group, and repeats none of its calls."""
-    if group[0].WhichOneof("action") != "annotate" or following.WhichOneof("action") != "annotate":
-        return False
-    a, b = group[0].annotate, following.annotate
-    if b.request_id and b.request_id in {action.annotate.request_id for action in group}:
-        return False
-    return (a.session_id, a.segment or 1) == (b.session_id, b.segment or 1)
+    def _count_unread(self, nbytes: int) -> None:
+        """Count bytes of answers that wait to be read; below 0 for what was read."""
+        self._unread += nbytes
+        if nbytes < 0:
+            self._memory.release(-nbytes)
+        if self._unread > _MAX_UNREAD_BYTES:
+            self._read_enough.clear()
+        else:
+            self._read_enough.set()

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from gateway.core.sessions import AnnotationRequest
-from gateway.grpc.servicers.interact_stream import ActionQueue, InteractStream, join_prompts
+from gateway.grpc.servicers.action_queue import ActionQueue, join_prompts
+from gateway.grpc.servicers.interact_stream import InteractStream
+from gateway.grpc.servicers.stream_memory import StreamMemory
 from sixpoint import errors
 from sixpoint.prompts import Prompt
 from sixpoint.protocol import error_from_status, prompt_to_message
@@ -143,7 +145,9 @@ async def stream(
     async def write(event: annotation_pb.InteractResponse) -> None:
         events[event.id] = event
 
-    await InteractStream(process.engine, call_seconds=30, stopping=asyncio.Event()).run(requests(), write)
+    with StreamMemory(2**24).share("") as memory:
+        viewer = InteractStream(process.engine, call_seconds=30, stopping=asyncio.Event(), memory=memory)
+        await viewer.run(requests(), write)
     return events
 
 
@@ -210,8 +214,10 @@ async def test_a_stream_answers_what_has_arrived_and_ends_when_the_gateway_stops
         if event.HasField("answer"):
             answered.append(event.id)
 
-    with pytest.raises(errors.Unavailable, match="the gateway stops"):
-        async with asyncio.timeout(10):
-            await InteractStream(process.engine, call_seconds=30, stopping=stopping).run(requests(), write)
+    with StreamMemory(2**24).share("") as memory:
+        viewer = InteractStream(process.engine, call_seconds=30, stopping=stopping, memory=memory)
+        with pytest.raises(errors.Unavailable, match="the gateway stops"):
+            async with asyncio.timeout(10):
+                await viewer.run(requests(), write)
     assert answered == [1]
     assert await steps(process, session) == 1
