@@ -35,7 +35,7 @@ __all__ = [
     "Spec",
     "TensorRt",
     "Tolerance",
-    "TritonAddress",
+    "TritonAddresses",
     "TritonTimeout",
     "TrustTorchscript",
     "UseTensorRt",
@@ -179,11 +179,12 @@ RepositoryFolder = Annotated[
         help="Triton's model repository, a folder.", metavar="PATH", envvar=REPOSITORY_VARIABLE, show_default=_SERVED
     ),
 ]
-TritonAddress = Annotated[
-    str | None,
+TritonAddresses = Annotated[
+    list[str] | None,
     typer.Option(
         "--triton",
-        help="gRPC endpoint of the Triton that serves the repository; it loads and verifies the version.",
+        help="gRPC endpoint of a Triton that serves the repository; all that are given load and verify the version. "
+        "Repeatable, or with commas; dns:///NAME:PORT for all addresses of a name.",
         metavar="HOST:PORT",
         show_default="none: Triton serves it when it next loads the model",
     ),

@@ -36,7 +36,7 @@ def publish(
     spec: options.Spec = None,
     name: options.ModelName = "",
     repository: options.Repository = "",
-    triton: options.TritonAddress = None,
+    triton: options.TritonAddresses = None,
     share: options.Share = 1.0,
     force: options.Force = False,
     spacing: options.Spacing = "",
@@ -105,7 +105,7 @@ def _run(
     *,
     name: str,
     repository: str,
-    triton: str | None,
+    triton: list[str] | None,
     timeout: float,
     share: float,
     force: bool,
@@ -140,7 +140,7 @@ def _run(
     config = read_config(models, name)
     check_share(models, name, share, present=serving_version(models, config) if config else None)
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(Triton(triton, timeout=timeout)) if triton else None
+        server = stack.enter_context(Triton(",".join(triton), timeout=timeout)) if triton else None
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sixpoint-export-")))
         volume = Volume.read(image) if image else None
         prepared = prepare(source, export_options, name=name, folder=folder, image=volume)

@@ -20,7 +20,13 @@ EPILOG = "Example: exporter tune annotation --triton 127.0.0.1:8001 --latency-ms
 
 def tune(
     name: Annotated[str, typer.Argument(help="Name of the model.")],
-    triton: Annotated[str, typer.Option(help="gRPC endpoint of the Triton to measure on.", metavar="HOST:PORT")],
+    triton: Annotated[
+        list[str],
+        typer.Option(
+            help="gRPC endpoint of the Triton to measure on; of several, the first is measured and all serve the best.",
+            metavar="HOST:PORT",
+        ),
+    ],
     latency_ms: Annotated[float, typer.Option(min=0, help="Milliseconds that a request may take.")] = 500.0,
     repository: Repository = "",
     timeout: TritonTimeout = 120.0,
@@ -34,7 +40,7 @@ def tune(
         from exporter.publishing.tune import tune as tune_model
         from exporter.repository.open import open_repository
 
-        with Triton(triton, timeout=timeout) as server:
+        with Triton(",".join(triton), timeout=timeout) as server:
             chosen, measured = tune_model(
                 open_repository(address_of(repository)), name, triton=server, latency=latency_ms / 1000, wait=wait
             )

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from exporter.cli.console import clear_errors, out
-from exporter.cli.options import AsJson, Force, Repository, TritonAddress, TritonTimeout, Wait, Wide, address_of
+from exporter.cli.options import AsJson, Force, Repository, TritonAddresses, TritonTimeout, Wait, Wide, address_of
 from sixpoint.cli.tables import print_table
 from sixpoint.errors import InvalidArgument, ModelNotFound
 
@@ -76,7 +76,7 @@ def rollback(
         int | None, typer.Option(min=1, help="Number of the version.", show_default="the one that served before")
     ] = None,
     repository: Repository = "",
-    triton: TritonAddress = None,
+    triton: TritonAddresses = None,
     timeout: TritonTimeout = 120.0,
     wait: Wait = 300.0,
     as_json: AsJson = False,
@@ -94,7 +94,7 @@ def promote(
     version: Number,
     share: Annotated[float, typer.Option(help="Share of sessions, 0 (none) to 1 (all: it serves).")],
     repository: Repository = "",
-    triton: TritonAddress = None,
+    triton: TritonAddresses = None,
     force: Force = False,
     timeout: TritonTimeout = 120.0,
     wait: Wait = 300.0,
@@ -119,7 +119,7 @@ def remove(
         bool, typer.Option("--force", help="Remove a version that is on trial or that sessions use.")
     ] = False,
     repository: Repository = "",
-    triton: TritonAddress = None,
+    triton: TritonAddresses = None,
     gateway: Annotated[
         str | None,
         typer.Option(
@@ -183,13 +183,13 @@ def _print_switched(name: str, switched: Switched, state: str, *, as_json: bool)
 
 @contextlib.contextmanager
 def _opened(
-    repository: str, triton: str | None = None, timeout: float = 120.0
+    repository: str, triton: list[str] | None = None, timeout: float = 120.0
 ) -> Iterator[tuple[ModelRepository, Triton | None]]:
     with clear_errors(), contextlib.ExitStack() as stack:
         from exporter.publishing.triton import Triton
         from exporter.repository.open import open_repository
 
-        server = stack.enter_context(Triton(triton, timeout=timeout)) if triton else None
+        server = stack.enter_context(Triton(",".join(triton), timeout=timeout)) if triton else None
         yield open_repository(address_of(repository)), server
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
+from functools import partial
 
 import numpy as np
 
 from exporter.parity.compare import compare_outputs, require_agreement
 from exporter.parity.inputs import ParityInputs
-from exporter.parity.report import ParityReport
+from exporter.parity.report import Agreement, ParityReport
 from exporter.publishing.triton import Triton
+from exporter.publishing.triton_endpoint import TritonEndpoint
 from exporter.repository.config import FILE_NAME, ModelConfig
 from exporter.repository.protocol import ModelRepository
 from exporter.repository.record import PARITY_FILE, PARITY_INPUTS_FILE
 from exporter.repository.view import read_parity
-from sixpoint.errors import SixpointError
+from sixpoint._typing import Array
 
 __all__ = ["switch", "verify_in_triton"]
 
@@ -28,16 +29,17 @@ def switch(
     new: bool = False,
     added: int | None = None,
 ) -> ParityReport | None:
-    """Put configs in place one after the other, and have Triton load each. Needs the repository's lock.
+    """Put configs in place one after the other, and have all Tritons load each. Needs the repository's lock.
 
-    On any failure the previous config is restored, and Triton loads it again.
+    On any failure, of one Triton too, the previous config is restored, and all Tritons load it again. One that cannot
+    be reached reads it when it starts.
 
     Args:
         repository: The repository.
         configs: The configs in order; version ``check`` is verified after the first. Without Triton, only the last is
             written.
         check: Version to verify in Triton.
-        triton: The Triton that serves the repository; None: no Triton is asked.
+        triton: The Tritons that serve the repository; None: no Triton is asked.
         new: Whether the model was created just now, and is to be deleted on failure.
         added: Version that was added just now, and is to be deleted on failure.
 
@@ -57,7 +59,10 @@ def switch(
             if index == 0:
                 report = verify_in_triton(repository, config, check, triton)
     except BaseException:
-        _restore(repository, name, None if new else before, triton=triton)
+        if not new and before is not None:
+            repository.write(path, before)
+        if triton is not None:
+            triton.restore(name, None if new or before is None else before.decode())
         if new:
             repository.drop(name)
         elif added is not None:
@@ -69,11 +74,11 @@ def switch(
 def verify_in_triton(
     repository: ModelRepository, config: ModelConfig, version: int, triton: Triton
 ) -> ParityReport | None:
-    """Compare Triton's answers to a version's parity inputs with the expected ones, and store the result.
+    """Compare all Tritons' answers to a version's parity inputs with the expected ones, and store the result.
 
     Returns:
-        The version's parity report with Triton's agreement; None for a version without parity inputs, of which any
-        finite answer is accepted.
+        The version's parity report with the lowest agreement of a Triton; None for a version without parity inputs, of
+        which any finite answer is accepted.
 
     Raises:
         FailedPrecondition: The answers differ by more than the report's tolerance.
@@ -83,11 +88,35 @@ def verify_in_triton(
     stored = repository.read(f"{config.name}/{version}/{PARITY_INPUTS_FILE}")
     if report is None or stored is None:
         zeros = np.zeros((1, *config.spec.input_shape), np.float16 if config.spec.input.dtype == "FP16" else np.float32)
-        answer = triton.infer(config, version, zeros)
-        compare_outputs(answer, answer, config.spec, who="Triton")
+        spec = config.spec
+        for answer in triton.on_all(lambda endpoint: endpoint.infer(config, version, zeros)):
+            compare_outputs(answer, answer, spec, who="Triton")
         return None
     inputs, expected = ParityInputs.from_npz(stored)
-    answers = [triton.infer(config, version, inputs.batch[index : index + 1]) for index in range(len(inputs.batch))]
+    agreements = triton.on_all(
+        partial(_agreement, config=config, version=version, inputs=inputs, expected=expected, report=report)
+    )
+    report = report.model_copy(update={"triton": max(agreements, key=lambda agreement: agreement.largest)})
+    repository.write(f"{config.name}/{version}/{PARITY_FILE}", report.to_json().encode())
+    return report
+
+
+def _agreement(
+    endpoint: TritonEndpoint,
+    *,
+    config: ModelConfig,
+    version: int,
+    inputs: ParityInputs,
+    expected: Array,
+    report: ParityReport,
+) -> Agreement:
+    """Return how far one Triton's answers agree with the expected ones.
+
+    Raises:
+        FailedPrecondition: The answers differ by more than the report's tolerance.
+    """
+    assert config.spec is not None
+    answers = [endpoint.infer(config, version, inputs.batch[index : index + 1]) for index in range(len(inputs.batch))]
     agreement = compare_outputs(expected, np.concatenate(answers), config.spec, who="Triton")
     require_agreement(
         agreement,
@@ -96,22 +125,4 @@ def verify_in_triton(
         reference="the model that was given",
         least_dice=report.least_dice,
     )
-    report = report.model_copy(update={"triton": agreement})
-    repository.write(f"{config.name}/{version}/{PARITY_FILE}", report.to_json().encode())
-    return report
-
-
-def _restore(repository: ModelRepository, name: str, before: bytes | None, *, triton: Triton | None) -> None:
-    """Put a model's previous config back and have Triton load it; a model without one is unloaded.
-
-    Errors of Triton are suppressed: the failure that led here is the one to report.
-    """
-    if before is not None:
-        repository.write(f"{name}/{FILE_NAME}", before)
-    if triton is None:
-        return
-    with contextlib.suppress(SixpointError):
-        if before is not None:
-            triton.load(ModelConfig.from_text(before.decode()))
-        else:
-            triton.unload(name)
+    return agreement

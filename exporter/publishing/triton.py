@@ -1,50 +1,52 @@
-"""Client of the Triton that serves a repository: load and unload models, wait, run inference."""
+"""The Tritons that serve a repository, one or several: what changes their models acts on all, and waits for all."""
 
 from __future__ import annotations
 
-import os
+import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, TypeVar
 
-import grpc
-import numpy as np
-from tritonclient.grpc import service_pb2, service_pb2_grpc
-
+from exporter.publishing.triton_endpoint import TritonEndpoint
 from exporter.repository.config import ModelConfig
 from sixpoint._typing import Array
-from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, SixpointError, TritonUnavailable
-from sixpoint.io.triton_key import KEY_VARIABLE, RESTRICTED, control_metadata
+from sixpoint.errors import SixpointError
+from sixpoint.protocol.triton_addresses import TritonName, parse_triton_addresses, resolve_now
 
 __all__ = ["Triton"]
 
+_Result = TypeVar("_Result")
 
-_OPTIONS = (
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.enable_http_proxy", 0),
-)
-_DTYPES: dict[str, np.dtype[Any]] = {"UINT8": np.dtype("<u1"), "FP16": np.dtype("<f2"), "FP32": np.dtype("<f4")}
-_POLL_SECONDS = 0.1
-_STATUS_SECONDS = 10.0
+# Seconds for which a Triton that died while a change was undone may come back. It may have read the undone config when
+# it started; one that starts later reads the right one.
+_RETURN_SECONDS = 10.0
+_POLL_SECONDS = 0.25
 
 
 class Triton:
-    """A blocking connection to Triton; a context manager.
+    """Blocking connections to all Tritons that serve a repository; a context manager.
 
     Args:
-        address: Address of its gRPC endpoint, host:port.
+        addresses: host:port, dns:///name:port for all that a name stands for now, or several with commas in between.
         timeout: Seconds that a model may take to load.
+
+    Attributes:
+        endpoints: The Tritons.
+
+    Raises:
+        InvalidArgument: A part of ``addresses`` is no address.
+        TritonUnavailable: A name cannot be resolved.
     """
 
-    def __init__(self, address: str, *, timeout: float = 120.0) -> None:
-        if not address.rpartition(":")[2].isdecimal():
-            raise InvalidArgument(f"Triton's address must be host:port, got {address!r}")
-        self.address, self._timeout = address, timeout
-        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
-        self._stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+    def __init__(self, addresses: str, *, timeout: float = 120.0) -> None:
+        places = [
+            address
+            for place in parse_triton_addresses(addresses)
+            for address in (resolve_now(place) if isinstance(place, TritonName) else (place,))
+        ]
+        self.endpoints = tuple(TritonEndpoint(address, timeout=timeout) for address in dict.fromkeys(places))
 
     def __enter__(self) -> Self:
         return self
@@ -52,132 +54,84 @@ class Triton:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._channel.close()
+        for endpoint in self.endpoints:
+            endpoint.__exit__(kind, error, trace)
 
     def version_states(self, name: str) -> dict[int, tuple[str, str]]:
         """Return the state of each version of a model (READY, UNAVAILABLE, ...) and Triton's reason for it.
 
+        A version is READY if it is on all Tritons; otherwise the state on one on which it is not is returned.
+
         Raises:
-            TritonUnavailable: Triton cannot be reached.
+            TritonUnavailable: A Triton cannot be reached.
         """
-        index = self._call("RepositoryIndex", service_pb2.RepositoryIndexRequest(), timeout=_STATUS_SECONDS)
+        each = self.on_all(lambda endpoint: endpoint.version_states(name))
+        versions = sorted({version for states in each for version in states})
         return {
-            int(model.version): (model.state, model.reason)
-            for model in index.models
-            if model.name == name and model.version
+            version: min((states.get(version, ("", "")) for states in each), key=lambda state: state[0] == "READY")
+            for version in versions
         }
 
     def load(self, config: ModelConfig) -> None:
-        """Have Triton load a model by its present config, and wait until all of its versions are ready.
-
-        A Triton that polls the repository (``--model-control-mode=poll``) takes no load requests: it is waited for.
+        """Have all Tritons load a model by its present config, and wait until each serves it.
 
         Args:
             config: The config that lies in the repository.
 
         Raises:
-            FailedPrecondition: Triton cannot load the model; it goes on serving what it served before.
-            DeadlineExceeded: Triton did not load it in time; in mode ``none`` it never does.
-            TritonUnavailable: Triton cannot be reached.
+            FailedPrecondition: One cannot load the model; it goes on serving what it served before.
+            DeadlineExceeded: One did not load it in time; in mode ``none`` it never does.
+            TritonUnavailable: One cannot be reached.
         """
-        before = self.version_states(config.name)
-        try:
-            self._call(
-                "RepositoryModelLoad",
-                service_pb2.RepositoryModelLoadRequest(model_name=config.name),
-                timeout=self._timeout,
-            )
-        except FailedPrecondition as error:
-            if "polling" not in error.message:
-                raise
-        self._until(lambda: self._serves(config, before), f"serve {config.name} by its config")
+        self.on_all(lambda endpoint: endpoint.load(config))
 
-    def unload(self, name: str) -> None:
-        """Have Triton unload a model. A Triton that polls the repository does so by itself.
+    def restore(self, name: str, config: str | None) -> None:
+        """Have all Tritons that can be reached go back to a model's previous config, after a change failed.
 
-        Raises:
-            TritonUnavailable: Triton cannot be reached.
+        Args:
+            name: Name of the model.
+            config: Text of the previous config, which lies in the repository again; None: the model was new, and is
+                unloaded.
         """
-        request = service_pb2.RepositoryModelUnloadRequest(model_name=name)
-        try:
-            self._call("RepositoryModelUnload", request, timeout=self._timeout)
-        except FailedPrecondition as error:
-            if "polling" not in error.message:
-                raise
+
+        def restore(endpoint: TritonEndpoint) -> None:
+            end = time.monotonic() + (_RETURN_SECONDS if len(self.endpoints) > 1 else 0.0)
+            while True:
+                # The failure that led here is the one to report.
+                with contextlib.suppress(SixpointError):
+                    endpoint.unload(name) if config is None else endpoint.load(ModelConfig.from_text(config))
+                    return
+                if time.monotonic() > end:
+                    return
+                time.sleep(_POLL_SECONDS)
+
+        self.on_all(restore)
 
     def infer(self, config: ModelConfig, version: int, batch: Array) -> Array:
-        """Run a batch [batch, channel, z, y, x] through one version; returns its output [batch, label, z, y, x].
+        """Run a batch [batch, channel, z, y, x] through one version on the first Triton; see TritonEndpoint.infer."""
+        return self.endpoints[0].infer(config, version, batch)
+
+    def on_all(self, action: Callable[[TritonEndpoint], _Result]) -> list[_Result]:
+        """Do something on all Tritons at once, and wait for all.
+
+        Returns:
+            The results, in the order of the Tritons.
 
         Raises:
-            FailedPrecondition: Triton refuses the request, or returns another type or shape than the config states.
-            TritonUnavailable: Triton cannot be reached.
+            SixpointError: The first error of an action; its message names the Triton if there are several.
         """
-        tensor, expected = config.inputs[0], config.outputs[0]
-        request = service_pb2.ModelInferRequest(model_name=config.name, model_version=str(version))
-        request.inputs.add(name=tensor.name, datatype=tensor.dtype, shape=batch.shape)
-        request.outputs.add(name=expected.name)
-        request.raw_input_contents.append(np.ascontiguousarray(batch).tobytes())
-        response = self._call("ModelInfer", request, timeout=self._timeout)
-        shape = (len(batch), *expected.dims)
-        outputs = [(output.datatype, tuple(output.shape)) for output in response.outputs]
-        size = int(np.prod(shape)) * _DTYPES[expected.dtype].itemsize
-        if outputs != [(expected.dtype, shape)] or [len(raw) for raw in response.raw_output_contents] != [size]:
-            raise FailedPrecondition(
-                f"version {version} returns {outputs} in Triton, expected {(expected.dtype, shape)}"
-            )
-        return np.frombuffer(response.raw_output_contents[0], _DTYPES[expected.dtype]).reshape(shape)
+        if len(self.endpoints) == 1:
+            return [action(self.endpoints[0])]
 
-    def _serves(self, config: ModelConfig, before: dict[int, tuple[str, str]]) -> bool:
-        """Whether Triton serves exactly what the config states."""
-        states = self.version_states(config.name)
-        for version in config.served:
-            state, reason = states.get(version, ("", ""))
-            # A Triton that polls reports a failure in its states only.
-            if state == "UNAVAILABLE" and reason not in {"", "unloaded"} and states[version] != before.get(version):
-                raise FailedPrecondition(f"Triton cannot load {config.name}: {_first_line(reason)}")
-        ready = {version for version, (state, _) in states.items() if state == "READY"}
-        if config.served and ready != set(config.served):
-            return False
-        newest = str(max(ready, default=""))
-        request = service_pb2.ModelConfigRequest(name=config.name, version=newest)
-        actual = ModelConfig.of_message(self._call("ModelConfig", request, timeout=_STATUS_SECONDS).config)
-        # Triton fills in preferred batch sizes that a config leaves open.
-        execution = actual.execution if config.execution.preferred else replace(actual.execution, preferred=())
-        # Not the version policy: if nothing else changed, Triton applies it but reports the old one.
-        return (actual.spec, actual.candidate, execution) == (config.spec, config.candidate, config.execution)
+        def named(endpoint: TritonEndpoint) -> _Result:
+            try:
+                return action(endpoint)
+            except SixpointError as error:
+                if endpoint.address in error.message:
+                    raise
+                message = f"{endpoint.address}: {error.message}"
+                raise type(error)(message, retry_after=error.retry_after) from error
 
-    def _until(self, done: Callable[[], bool], what: str) -> None:
-        end = time.monotonic() + self._timeout
-        while not done():
-            if time.monotonic() > end:
-                raise DeadlineExceeded(
-                    f"Triton did not {what} within {self._timeout:g} s: check that it serves this "
-                    "repository, with --model-control-mode explicit or poll (--timeout)"
-                )
-            time.sleep(_POLL_SECONDS)
-
-    def _call(self, method: str, request: Any, *, timeout: float) -> Any:
-        try:
-            metadata = control_metadata(self.address, key=os.environ.get(KEY_VARIABLE, ""))
-            return getattr(self._stub, method)(request, timeout=timeout, metadata=metadata)
-        except grpc.RpcError as error:
-            raise _failure(error, self.address) from error
-
-
-def _failure(error: Any, address: str) -> SixpointError:
-    details = _first_line(error.details() or "")
-    if RESTRICTED in details:
-        return FailedPrecondition(
-            f"Triton at {address} wants the key of its control API: run this as the user who started Triton, or set "
-            f"{KEY_VARIABLE}"
-        )
-    # Triton also reports UNAVAILABLE for models.
-    if error.code() is grpc.StatusCode.UNAVAILABLE and "model" not in details:
-        return TritonUnavailable(f"Triton cannot be reached at {address}", retry_after=2.0)
-    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return DeadlineExceeded(f"Triton at {address} did not answer in time")
-    return FailedPrecondition(f"Triton: {details}")
-
-
-def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0]
+        with ThreadPoolExecutor(len(self.endpoints)) as pool:
+            futures = [pool.submit(named, endpoint) for endpoint in self.endpoints]
+        return [future.result() for future in futures]

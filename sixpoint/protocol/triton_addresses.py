@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sixpoint.errors import InvalidArgument, TritonUnavailable
 
-__all__ = ["TritonName", "parse_triton_addresses", "resolve"]
+__all__ = ["TritonName", "parse_triton_addresses", "resolve", "resolve_now"]
 
 _RETRY_SECONDS = 2.0
 _NAME = re.compile(r"dns:///(?P<host>[^\s:/?#@\[\],]+):(?P<port>\d{1,5})")
@@ -64,14 +64,25 @@ def parse_triton_addresses(text: str) -> tuple[str | TritonName, ...]:
 
 
 async def resolve(name: TritonName) -> tuple[str, ...]:
+    """Return the addresses host:port that a name stands for now, sorted, without blocking the event loop.
+
+    Raises:
+        TritonUnavailable: The name cannot be resolved.
+    """
+    return await asyncio.to_thread(resolve_now, name)
+
+
+def resolve_now(name: TritonName) -> tuple[str, ...]:
     """Return the addresses host:port that a name stands for now, sorted.
 
     Raises:
         TritonUnavailable: The name cannot be resolved.
     """
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(name.host, name.port, type=socket.SOCK_STREAM)
+        resolved = socket.getaddrinfo(name.host, name.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise TritonUnavailable(f"{name.host} cannot be resolved to Tritons", retry_after=_RETRY_SECONDS) from error
-    hosts = {str(entry[4][0]) for entry in found}
+        raise TritonUnavailable(
+            f"{name.host} cannot be resolved to the addresses of Tritons", retry_after=_RETRY_SECONDS
+        ) from error
+    hosts = {str(entry[4][0]) for entry in resolved}
     return tuple(sorted(f"[{host}]:{name.port}" if ":" in host else f"{host}:{name.port}" for host in hosts))

@@ -78,7 +78,10 @@ def test_a_version_serves_at_every_moment_of_many_publishes(
     models: FolderRepository, triton: Triton, tiny: PreparedModel
 ) -> None:
     publish(models, tiny, triton=triton)
-    with asking(triton.address, by_version=False) as plain, asking(triton.address, by_version=True) as by_version:
+    with (
+        asking(triton.endpoints[0].address, by_version=False) as plain,
+        asking(triton.endpoints[0].address, by_version=True) as by_version,
+    ):
         for number in range(2, PUBLISHES + 2):
             assert publish(models, tiny, triton=triton).version == number
     for asked in (plain, by_version):
@@ -112,7 +115,7 @@ def test_a_version_that_fails_verification_is_removed_and_the_old_one_serves(
     refused = pytest.raises(
         FailedPrecondition, match=r"version 2 in Triton differs from the model that was given by 1\.0000"
     )
-    with asking(triton.address, name="steady", by_version=True) as asked, refused:
+    with asking(triton.endpoints[0].address, name="steady", by_version=True) as asked, refused:
         publish(models, inverted(good, tmp_path), triton=triton)
     assert asked.failures == {}
     assert models.versions("steady") == [1]
@@ -130,7 +133,7 @@ def test_a_version_that_triton_cannot_load_is_removed_and_the_old_one_serves(
     broken.write_bytes(b"not a model")
     publish(models, named(tiny, "solid"), triton=triton)
     refused = pytest.raises(FailedPrecondition, match="load failed for model 'solid'")
-    with asking(triton.address, name="solid", by_version=False) as asked, refused:
+    with asking(triton.endpoints[0].address, name="solid", by_version=False) as asked, refused:
         publish(models, replace(named(tiny, "solid"), model=broken), triton=triton)
     assert asked.failures == {}
     assert set(asked.answers) == {"1"}
@@ -199,7 +202,7 @@ def test_a_polling_triton_is_waited_for(tiny: PreparedModel, tmp_path: Path, mon
     broken.write_bytes(b"not a model")
     with running_triton(repository) as running, Triton(running.address, timeout=30) as triton:
         assert publish(models, tiny, triton=triton).version == 1
-        with asking(triton.address, by_version=True) as asked:
+        with asking(triton.endpoints[0].address, by_version=True) as asked:
             assert publish(models, tiny, triton=triton).version == 2
             with pytest.raises(FailedPrecondition, match="Triton cannot load tiny"):
                 publish(models, replace(tiny, model=broken), triton=triton)

@@ -1,0 +1,145 @@
+"""Publishing to several Tritons of one repository: all serve the same, also when one dies in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from exporter.publishing.prepared import PreparedModel
+from exporter.publishing.publish import publish
+from exporter.publishing.triton import Triton
+from exporter.publishing.triton_endpoint import TritonEndpoint
+from exporter.repository.config import ModelConfig
+from exporter.repository.folder import FolderRepository
+from exporter.repository.validate import validate
+from gateway.triton.local.server import LocalTriton
+from sixpoint.errors import FailedPrecondition, TritonUnavailable
+from tests.exporter.command_line import run
+from tests.exporter.publish_helpers import states
+from tests.support.models import write_ellipsoid_model
+from tests.support.paths import TRITON_ENVIRONMENT
+from tests.support.servers import running_triton
+
+pytestmark = pytest.mark.triton
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> FolderRepository:
+    if not TRITON_ENVIRONMENT.is_dir():
+        pytest.skip("Triton is not installed: make triton")
+    models = FolderRepository(tmp_path_factory.mktemp("models") / "repository")
+    write_ellipsoid_model(models.folder / "resident")
+    return models
+
+
+@pytest.fixture(scope="module")
+def tritons(models: FolderRepository) -> Iterator[list[LocalTriton]]:
+    with running_triton(models.folder) as first, running_triton(models.folder) as second:
+        yield [first, second]
+
+
+@pytest.fixture
+def both(tritons: list[LocalTriton]) -> Iterator[Triton]:
+    with Triton(",".join(triton.address for triton in tritons), timeout=30) as both:
+        yield both
+
+
+def ready(triton: Triton) -> list[set[int]]:
+    """Return the versions that each Triton serves."""
+    return [
+        {version for version, (state, _) in endpoint.version_states("tiny").items() if state == "READY"}
+        for endpoint in triton.endpoints
+    ]
+
+
+def die(triton: LocalTriton) -> None:
+    """kill -9."""
+    assert triton._guard is not None
+    guard = triton._guard.pid
+    for pid in Path(f"/proc/{guard}/task/{guard}/children").read_text().split():
+        os.kill(int(pid), signal.SIGKILL)
+    asyncio.run(triton.stop())
+
+
+def test_all_tritons_serve_what_is_published_rolled_back_and_removed(
+    models: FolderRepository, tritons: list[LocalTriton], both: Triton, tiny: PreparedModel
+) -> None:
+    where = ("--repository", models.folder, *(part for one in tritons for part in ("--triton", one.address)))
+    publish(models, tiny, triton=both)
+    assert ready(both) == [{1}, {1}]
+    publish(models, tiny, triton=both)
+    assert ready(both) == [{1, 2}] * 2
+    assert run("rollback", "tiny", *where).stdout.startswith("tiny version 1 serves\n")
+    assert ready(both) == [{1}] * 2
+    assert run("promote", "tiny", 2, "--share", 0.5, *where).exit_code == 0
+    assert ready(both) == [{1, 2}] * 2
+    listed = ("--repository", models.folder, "--triton", ",".join(one.address for one in tritons))
+    assert run("remove", "tiny", 2, "--force", *listed).exit_code == 0
+    assert ready(both) == [{1}] * 2
+
+
+def test_a_version_that_one_triton_cannot_serve_is_published_to_none(
+    models: FolderRepository, both: Triton, tiny: PreparedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if the second had no memory for the version.
+    load = TritonEndpoint.load
+
+    def refuse(endpoint: TritonEndpoint, config: ModelConfig) -> None:
+        if endpoint.address == both.endpoints[1].address and len(config.served) > 1:
+            raise FailedPrecondition("Triton: out of memory")
+        load(endpoint, config)
+
+    before = states(models)
+    monkeypatch.setattr(TritonEndpoint, "load", refuse)
+    with pytest.raises(FailedPrecondition, match=rf"{both.endpoints[1].address}: Triton: out of memory"):
+        publish(models, tiny, triton=both)
+    assert (states(models), ready(both)) == (before, [{1}, {1}])
+
+
+@pytest.mark.parametrize("step", ["trial", "final"])
+def test_a_triton_that_dies_in_the_middle_leaves_all_with_the_version_before(
+    models: FolderRepository,
+    tritons: list[LocalTriton],
+    both: Triton,
+    tiny: PreparedModel,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+) -> None:
+    """It is started again at once, as by Kubernetes, and may have read the config of the version that was undone."""
+    before = states(models)
+    died: list[threading.Thread] = []
+    load = Triton.load
+
+    def die_before(triton: Triton, config: ModelConfig) -> None:
+        final = config.candidate is None
+        if final == (step == "final") and not died:
+            die(tritons[1])
+            died.append(threading.Thread(target=lambda: asyncio.run(tritons[1].start())))
+            died[0].start()
+        load(triton, config)
+
+    monkeypatch.setattr(Triton, "load", die_before)
+    with pytest.raises(TritonUnavailable, match=f"Triton cannot be reached at {tritons[1].address}"):
+        publish(models, tiny, triton=both)
+    died[0].join()
+    assert (states(models), ready(both)) == (before, [{1}, {1}])
+    assert [problem for one in validate(models.folder) for problem in one.problems] == []
+
+
+def test_nothing_is_written_while_a_triton_is_away(
+    models: FolderRepository, tritons: list[LocalTriton], both: Triton, tiny: PreparedModel
+) -> None:
+    before = states(models)
+    die(tritons[0])
+    try:
+        with pytest.raises(TritonUnavailable, match=f"Triton cannot be reached at {tritons[0].address}"):
+            publish(models, tiny, triton=both)
+        assert states(models) == before
+    finally:
+        asyncio.run(tritons[0].start())
