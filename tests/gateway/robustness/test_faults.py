@@ -111,10 +111,11 @@ def test_a_gateway_that_is_killed_again_and_again_loses_no_acknowledged_prompt(
     triton: LocalTriton, tmp_path: Path, kind: str, request: pytest.FixtureRequest
 ) -> None:
     rng = random.Random(SEED)
+    kills = KILLS if kind == "sqlite" else max(1, KILLS // 4)
     settings = {} if kind == "sqlite" else {"database_url": request.getfixturevalue("postgresql").database()}
     with gateway_process(triton.address, tmp_path, **settings) as process:
         with people(process.address, rng) as crowd:
-            for _ in range(KILLS if kind == "sqlite" else max(1, KILLS // 4)):
+            for _ in range(kills):
                 time.sleep(rng.uniform(0.05, 1.0))
                 process.kill()
                 process.start(wait=rng.random() < 0.7)
@@ -124,6 +125,8 @@ def test_a_gateway_that_is_killed_again_and_again_loses_no_acknowledged_prompt(
         assert all(len(one.acknowledged) > n for one, n in zip(crowd, before, strict=True)), "all of them go on"
         with grpc.insecure_channel(process.address) as channel:
             assert sum(one.check(channel) for one in crowd) > KILLS
+            acknowledged = sum(len(one.acknowledged) for one in crowd)
+            print(f"{kind}: {kills} kills, {acknowledged} prompts acknowledged, none lost")  # noqa: T201
             # What is replayed from the log is what was answered.
             stub = annotation_grpc.AnnotationServiceStub(channel)
             kept = stub.GetMask(annotation_pb.GetMaskRequest(session_id=crowd[0].session_id)).answer.mask
