@@ -50,8 +50,6 @@ _RECEIVE_BYTES = 8 * 2**20
 # little early; gRPC disconnects clients that ping more often than this.
 _PING_MS = 9_000
 _SWEEP_SECONDS = 30.0
-# More than a database takes under load, and less than a person waits.
-_STORE_PATIENCE_SECONDS = 10.0
 _READY_POLL_SECONDS = 0.05
 
 
@@ -68,7 +66,7 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._catalog = Catalog()
-        self._database = Database(settings.database_url)
+        self._database = Database(settings.database_url, marks=settings.cache_folder)
         blobs = Blobs(settings.blobs_url)
         self._images = ImageStore(
             repository=image_repository(self._database),
@@ -99,7 +97,6 @@ class Gateway:
         self._stores = Reachability(
             {"database": self._database.check, "blob store": blobs.check},
             interval=settings.storage_poll_seconds,
-            patience=_STORE_PATIENCE_SECONDS,
             changed=self._publish_health,
         )
         self.port = settings.port
@@ -156,7 +153,8 @@ class Gateway:
         async with self._storage(), self._tritons() as triton:
             server = self._server(self._engine(triton), self._segmenter(triton))
             self.port = listen(server, host=settings.host, port=settings.port, certificate=_certificate(settings))
-            background = [asyncio.create_task(run()) for run in (triton.run, self._stores.run, self._sweep)]
+            runs = (triton.run, self._stores.run, self._sweep, self._images.report_unrecorded)
+            background = [asyncio.create_task(run()) for run in runs]
             await server.start()
             _log.info("gateway listening", extra={"host": settings.host, "port": self.port})
             try:

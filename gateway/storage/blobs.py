@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +21,7 @@ __all__ = ["Blobs"]
 _RETRY_S = 2.0
 # Parts of one upload in memory at once, each of 8 MiB.
 _CONCURRENCY = 4
+_PAGE = 1000
 _SCHEMES = {"s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl"}
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*")
 
@@ -30,6 +33,7 @@ class _Store(Protocol):
     def get(self, key: str, path: Path) -> bool: ...
     def size(self, key: str) -> int | None: ...
     def delete(self, key: str) -> None: ...
+    def keys(self) -> Iterator[str]: ...
     def tidy(self, before: float) -> None: ...
     def check(self) -> None: ...
 
@@ -86,6 +90,16 @@ class Blobs:
             StorageUnavailable: The store cannot be reached.
         """
         self._store.delete(_checked(key))
+
+    async def keys(self) -> AsyncIterator[list[str]]:
+        """The keys of all blobs, up to a thousand at a time.
+
+        Raises:
+            StorageUnavailable: The store cannot be reached.
+        """
+        keys = self._store.keys()
+        while page := await asyncio.to_thread(lambda: list(itertools.islice(keys, _PAGE))):
+            yield page
 
     async def tidy(self, before: float) -> None:
         """Remove incomplete files that a killed gateway wrote to a folder before a time, in seconds since 1970.
@@ -150,6 +164,12 @@ class _FolderStore:
         with disk_errors():
             (self._folder / key).unlink(missing_ok=True)
 
+    def keys(self) -> Iterator[str]:
+        with disk_errors():
+            for path in self._folder.rglob("*"):
+                if path.is_file() and not is_temporary(path):
+                    yield path.relative_to(self._folder).as_posix()
+
     def tidy(self, before: float) -> None:
         with disk_errors():
             for path in self._folder.rglob(".*"):
@@ -202,6 +222,12 @@ class _BucketStore:
     def delete(self, key: str) -> None:
         with suppress(NotFound):
             self._objects.delete(key)
+
+    def keys(self) -> Iterator[str]:
+        try:
+            yield from self._objects.keys()
+        except NotFound:
+            raise _store_missing() from None
 
     def tidy(self, before: float) -> None:
         pass

@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from gateway.core.runtime.private_files import make_private_file, make_private_folder, restrict
 from gateway.storage.database_errors import is_conflict, translated
 from gateway.storage.migrations import upgrade
+from gateway.storage.position import Position, PositionMark, advance_position, read_position, report_lost_tail
 from sixpoint.errors import FailedPrecondition, InvalidArgument, StorageUnavailable
 
 __all__ = ["Database"]
@@ -40,13 +41,15 @@ class Database:
 
     Args:
         url: URL of SQLAlchemy: ``sqlite:////folder/file.db`` or ``postgresql+psycopg://...``.
+        marks: Folder for the file that notes how far a PostgreSQL has come; None for no such file. That of SQLite lies
+            beside the database.
         threads: Number of concurrent transactions. SQLite has one writer at a time: there, writers queue in order.
 
     Raises:
         InvalidArgument: The URL is of another kind.
     """
 
-    def __init__(self, url: str, *, threads: int = 4) -> None:
+    def __init__(self, url: str, *, marks: Path | None = None, threads: int = 4) -> None:
         try:
             self._url = make_url(url)
             self._sqlite = self._url.get_backend_name() == "sqlite"
@@ -58,6 +61,7 @@ class Database:
                 "the URL of the database is not understood; expected sqlite:////folder/file.db or "
                 "postgresql+psycopg://user:password@host/name (SIXPOINT_DATABASE_URL)"
             ) from None
+        self._mark = PositionMark(self._url, folder=marks)
         self._reading = self._engine if self._sqlite else _snapshots(self._engine)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="database")
         # SQLite itself polls with growing pauses; this queue is in order, and wakes at once.
@@ -65,6 +69,8 @@ class Database:
 
     async def start(self) -> None:
         """Migrate the tables to this version; several processes may do so at once.
+
+        A database that lacks its latest transactions is reported in the log.
 
         Raises:
             StorageUnavailable: The database cannot be reached.
@@ -74,12 +80,15 @@ class Database:
         await self._run(self._writer, self._migrate)
 
     async def check(self) -> None:
-        """Ask the database for something small.
+        """Ask the database for something small, and note how far it has come.
 
         Raises:
             StorageUnavailable: The database cannot be reached, or its file is gone.
         """
         await self.read(self._check)
+        if not self._sqlite:
+            # Each transaction of SQLite notes it itself.
+            await self._run(self._threads, self._note_position)
 
     async def stop(self) -> None:
         """Wait for running transactions, and close all connections."""
@@ -129,13 +138,19 @@ class Database:
     def _write(self, work: Callable[[Connection], _Result]) -> _Result:
         for last in _attempts():
             committing = False
+            position: Position | None = None
             try:
                 with self._engine.connect() as conn:
                     if self._sqlite:
                         conn = conn.execution_options(sixpoint_writes=True)
                     with conn.begin():
+                        changes = self._changes(conn)
                         result = work(conn)
+                        if self._changes(conn) != changes:
+                            position = advance_position(conn)
                         committing = True
+                    if position:
+                        self._mark.write(position)
                     return result
             except DBAPIError as error:
                 # A commit whose answer was lost may have happened: it must not be done twice.
@@ -146,6 +161,8 @@ class Database:
     def _migrate(self) -> None:
         try:
             with self._migration_lock():
+                # Before the first transaction, which notes a position of its own.
+                noted, position = self._mark.read(), self._read(read_position)
                 self._write(self._upgrade)
         except CommandError:
             raise FailedPrecondition(
@@ -156,6 +173,17 @@ class Database:
                 f"the folder of the database cannot be used: {error.strerror} (SIXPOINT_DATABASE_URL)",
                 retry_after=_RETRY_S,
             ) from None
+        report_lost_tail(noted, position)
+        self._note_position()
+
+    def _note_position(self) -> None:
+        position = self._read(read_position)
+        if position is not None:
+            self._mark.write(position)
+
+    def _changes(self, conn: Connection) -> int:
+        """Rows that a connection to SQLite has changed so far; PostgreSQL counts transactions by itself."""
+        return int(conn.connection.driver_connection.total_changes) if self._sqlite else 0  # type: ignore[union-attr]
 
     def _check(self, conn: Connection) -> None:
         conn.execute(text("SELECT version_num FROM alembic_version")).all()
@@ -181,7 +209,7 @@ class Database:
         # SQLite gives the files beside the database its permissions.
         for private in (path, lock):
             make_private_file(private)
-        for beside in ("-wal", "-shm"):
+        for beside in ("-wal", "-shm", ".position"):
             restrict(path.with_name(f"{path.name}{beside}"))
         with lock.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)

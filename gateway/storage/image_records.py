@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, select, text, tuple_, update
 
 from gateway.core.images import ImageRecord
@@ -30,6 +32,10 @@ class SqlImageReader:
         if owner is not None:
             query = query.where(images.c.owner == owner)
         return int(self._conn.execute(query).scalar_one())
+
+    def recorded(self, digests: Collection[str]) -> set[str]:
+        """Those of some digests that have a record."""
+        return set(self._conn.scalars(select(images.c.digest).where(images.c.digest.in_(digests))))
 
     def list_unused(self, *, before: float, after: tuple[float, str], limit: int) -> list[tuple[float, str]]:
         """Time of last use, and digest, of images that no open session uses; the least recently used first."""

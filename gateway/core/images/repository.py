@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -20,6 +21,10 @@ class ImageReader(Protocol):
 
     def byte_total(self, owner: str | None = None) -> int:
         """Bytes of all images, or of one owner's."""
+        ...
+
+    def recorded(self, digests: Collection[str]) -> set[str]:
+        """Those of some digests that have a record."""
         ...
 
     def list_unused(self, *, before: float, after: tuple[float, str], limit: int) -> list[tuple[float, str]]:
@@ -111,6 +116,14 @@ class BlobStore(Protocol):
 
     def delete_blocking(self, key: str) -> None:
         """Delete a blob, if there is one of this key, on the calling thread: within a transaction, for example.
+
+        Raises:
+            StorageUnavailable: The store cannot be reached.
+        """
+        ...
+
+    def keys(self) -> AsyncIterator[list[str]]:
+        """The keys of all blobs, some at a time.
 
         Raises:
             StorageUnavailable: The store cannot be reached.

@@ -19,6 +19,7 @@ from gateway.core.images.quota import ImageLimits, Quota, Reservation, used_byte
 from gateway.core.images.records import ImageRecord
 from gateway.core.images.repository import BlobStore, ImageRepository, ImageWriter
 from gateway.core.images.stored_image import ImageHeader, StoredImage, blob_key, check_header, is_digest
+from gateway.core.images.unrecorded import report_unrecorded
 from gateway.core.images.upload import Upload
 from gateway.core.images.upload_file import UploadFile
 from gateway.core.images.upload_folder import UploadFolder
@@ -96,6 +97,10 @@ class ImageStore:
     async def stop(self) -> None:
         """Wait for running work on files."""
         await asyncio.to_thread(self._threads.shutdown)
+
+    async def report_unrecorded(self) -> None:
+        """Log a warning if there are blobs that the database does not know."""
+        await report_unrecorded(self._repository, self._blobs)
 
     async def describe(self, digest: str) -> ImageRecord:
         """Return the record of an image; that is use.

@@ -10,6 +10,9 @@ from sixpoint.errors import SixpointError
 
 __all__ = ["Reachability"]
 
+# More than a database takes under load, and less than a person waits.
+_PATIENCE_S = 10.0
+
 _log = logging.getLogger(__name__)
 
 
@@ -28,7 +31,7 @@ class Reachability:
         checks: Mapping[str, Callable[[], Awaitable[None]]],
         *,
         interval: float,
-        patience: float,
+        patience: float = _PATIENCE_S,
         changed: Callable[[], None],
     ) -> None:
         self._checks = checks
