@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import random
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -33,6 +35,7 @@ _STATEMENT_MS = 30_000
 _LOCK_MS = 10_000
 _MIGRATION_LOCK_MS = 60_000
 _ATTEMPTS = 4
+_PAUSE_S = 0.05
 _RETRY_S = 1.0
 
 
@@ -224,6 +227,8 @@ class Database:
 def _attempts() -> Iterator[bool]:
     """For each attempt, whether it is the last."""
     for attempt in range(_ATTEMPTS):
+        # PostgreSQL lets the loser of a deadlock overtake the winner, and lose again, if it comes back at once.
+        time.sleep(random.uniform(0, attempt * _PAUSE_S))
         yield attempt == _ATTEMPTS - 1
 
 
