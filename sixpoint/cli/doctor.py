@@ -44,6 +44,7 @@ _PACKAGE = "sixpoint.v1"
 # gRPC reads these, in this order.
 _PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
 _SERVICES = ("ImageService", "ModelService", "SessionService", "AnnotationService")
+_NOT_SERVING = "The gateway is shutting down, or does not reach its database or blob store: look at its log."
 _SERVING = b"\x08\x01"
 """A serialized ``grpc.health.v1.HealthCheckResponse`` with the status SERVING: field 1, value 1."""
 
@@ -132,7 +133,7 @@ def _check_health(client: Client, service: str, what: str) -> Finding:
         code: grpc.StatusCode = error.code()
         return _not_a_gateway(client, describe_foreign_server(error) or code.name)
     if response != _SERVING:
-        return Finding(what, False, f"{service} is not serving", "The gateway is shutting down; retry in a minute.")
+        return Finding(what, False, f"{service} is not serving", _NOT_SERVING)
     return Finding(what, True, "running and serving")
 
 

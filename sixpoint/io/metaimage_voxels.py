@@ -13,6 +13,7 @@ import numpy as np
 from sixpoint._typing import Array, Size
 from sixpoint.errors import VolumeError
 from sixpoint.io.decompression import inflate
+from sixpoint.shortening import quoted
 
 __all__ = ["VOXEL_TYPES", "MetaImageData", "read_voxels"]
 
@@ -87,8 +88,8 @@ def read_voxels(data: MetaImageData, source: Path) -> Array:
     for path in paths:
         if not path.is_file():
             raise VolumeError(
-                f"{source} cannot be read as an image: its voxels are in {path.name!r}, which is missing; put both "
-                "files into one folder"
+                f"{source} cannot be read as an image: its voxels are in {quoted(path.name)}, which is missing; put "
+                "both files into one folder"
             )
     parts = [_read_file(path, data, count // len(paths), source) for path in paths]
     voxels = parts[0] if len(parts) == 1 else np.concatenate(parts)

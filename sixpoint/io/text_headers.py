@@ -11,6 +11,7 @@ from sixpoint._typing import Vector
 from sixpoint.errors import VolumeError
 from sixpoint.io.notes import NO_PLACE
 from sixpoint.io.spacing import SPACING_HINT, check_typed_spacing, fill_spacing, is_spacing
+from sixpoint.shortening import quoted
 
 __all__ = [
     "NUMBER",
@@ -114,7 +115,9 @@ def check_nrrd(source: Path, *, spacing: Vector | None = None) -> NrrdHeader:
     if any(kind == "time" and n != "1" for n, kind in zip(size, kinds, strict=False)) or space.endswith("-time"):
         raise VolumeError(f"{source}: one of its axes is time, expected a 3D image; take one point in time")
     if unknown := next((kind for kind in kinds if not _KIND.fullmatch(kind)), None):
-        raise VolumeError(f"{source}: its header is damaged: it gives an axis the kind {unknown!r}, which is none")
+        raise VolumeError(
+            f"{source}: its header is damaged: it gives an axis the kind {quoted(unknown)}, which is none"
+        )
     components = [int(n) for n, kind in zip(size, kinds, strict=False) if kind not in _SPATIAL_KINDS and n.isdigit()]
     if components:
         raise VolumeError(
@@ -218,7 +221,7 @@ def _data_file(source: Path, name: str) -> Path | None:
     path = source.parent / name if name else source
     if "\0" in name or not path.is_file():
         raise VolumeError(
-            f"{source} cannot be read as an image: its voxels are in {name!r}, which is missing; put both files into "
-            "one folder"
+            f"{source} cannot be read as an image: its voxels are in {quoted(name)}, which is missing; put both files "
+            "into one folder"
         )
     return path

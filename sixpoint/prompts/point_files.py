@@ -12,7 +12,7 @@ from sixpoint._typing import FrameName
 from sixpoint.errors import PromptError, Violation
 from sixpoint.prompts.frames import Frame
 from sixpoint.prompts.prompts import Box, Click, ExtremePoints, Point
-from sixpoint.shortening import shorten
+from sixpoint.shortening import quoted, shorten
 
 __all__ = ["parse_box", "parse_click", "parse_points", "read_points"]
 
@@ -179,7 +179,9 @@ def _fcsv(text: str, source: Path) -> tuple[list[Point], Frame | None]:
             key, _, value = line[1:].partition("=")
             if key.strip().lower() == "coordinatesystem":
                 if value.strip().upper() not in _SLICER_FRAMES:
-                    raise PromptError(f"{source}: coordinate system {value.strip()!r} is not supported; use LPS or RAS")
+                    raise PromptError(
+                        f"{source}: coordinate system {quoted(value.strip())} is not supported; use LPS or RAS"
+                    )
                 frame = _SLICER_FRAMES[value.strip().upper()]
         elif line.strip():
             # Columns: id, x, y, z, orientation (4), ..., associatedNodeID, and in newer files the position's status.

@@ -8,6 +8,7 @@ import socket
 from dataclasses import dataclass
 
 from sixpoint.errors import InvalidArgument, TritonUnavailable
+from sixpoint.shortening import quoted
 
 __all__ = ["TritonName", "parse_triton_addresses", "resolve", "resolve_now"]
 
@@ -58,7 +59,7 @@ def parse_triton_addresses(text: str) -> tuple[str | TritonName, ...]:
         else:
             raise InvalidArgument(
                 f"Triton's address must be host:port, or dns:///name:port for all addresses of a name, several with "
-                f"commas in between; got {part!r}"
+                f"commas in between; got {quoted(part)}"
             )
     return tuple(addresses)
 
