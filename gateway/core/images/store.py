@@ -37,7 +37,7 @@ _THREADS = 4
 # The use of an image is stored only this often, as most calls should not cost a write.
 _TOUCH_S = 3600.0
 # Bytes that a running upload reserves ahead of those that have arrived.
-_MIN_AHEAD_BYTES, _MAX_AHEAD_BYTES = 2**20, 64 * 2**20
+_MIN_AHEAD_BYTES, _MAX_AHEAD_BYTES = 16 * 2**20, 64 * 2**20
 
 
 class ImageStore:
@@ -232,8 +232,8 @@ class ImageStore:
         return total + files[0], owned + files[1]
 
     async def _reserve(self, reservation: Reservation, header: ImageHeader, end: int) -> int:
-        # As much again as has arrived, so that few chunks need to ask the database.
-        ahead = min(end + min(max(end, _MIN_AHEAD_BYTES), _MAX_AHEAD_BYTES), header.byte_count)
+        # More than is needed now, so that few chunks need to ask the database.
+        ahead = min(end + min(max(3 * end, _MIN_AHEAD_BYTES), _MAX_AHEAD_BYTES), header.byte_count)
         self._quota.grow(reservation, (ahead, end), used=await self._used(header, reservation.owner))
         return reservation.nbytes
 

@@ -13,8 +13,8 @@ from sixpoint.errors import UploadError
 
 __all__ = ["Upload"]
 
-# Bytes that wait in memory, at most, while earlier ones are written and hashed.
-_MAX_WAITING_BYTES = 8 * 2**20
+# Bytes of an upload that are in memory: being written and hashed, waiting, or arriving; or one chunk that is larger.
+_MAX_UNWRITTEN_BYTES = 4 * 2**20
 
 
 class Upload:
@@ -51,6 +51,7 @@ class Upload:
         self._store = store
         self._threads = threads
         self._waiting = 0
+        self._writing = 0
         self._job: asyncio.Future[None] | None = None
         self.received = offset
         self.ended_early = False
@@ -73,11 +74,19 @@ class Upload:
         self.received = end
         self._file.add(chunk)
         self._waiting += len(chunk)
-        if self._job is not None and (self._job.done() or self._waiting >= _MAX_WAITING_BYTES):
+        if self._job is None or self._job.done():
+            await self._start_job()
+        # Room for a next chunk of this size: a large one is written before another one arrives.
+        while self._waiting + self._writing + len(chunk) > _MAX_UNWRITTEN_BYTES and self._job is not None:
+            await self._start_job()
+
+    async def _start_job(self) -> None:
+        """Wait for the running job, and let a thread write and hash what waits."""
+        if self._job is not None:
             await self._job
-            self._job = None
-        if self._job is None:
-            self._waiting = 0
+            self._job, self._writing = None, 0
+        if self._waiting and self._file is not None:
+            self._writing, self._waiting = self._waiting, 0
             self._job = asyncio.get_running_loop().run_in_executor(self._threads, self._file.advance)
             # Retrieved even if the call ends first, or asyncio would log it.
             self._job.add_done_callback(lambda job: job.cancelled() or job.exception())
