@@ -1,12 +1,14 @@
-"""The limits of the core, as the settings give them."""
+"""The limits of the core and of calls, as the settings give them."""
 
 from __future__ import annotations
 
 from gateway.core.images import ImageLimits, UnfinishedLimits
+from gateway.core.runtime import DeadlineLimits
 from gateway.core.sessions import LogLimits
+from gateway.grpc.interceptors import CallDeadlines
 from gateway.settings import Settings
 
-__all__ = ["image_limits", "log_limits"]
+__all__ = ["call_deadlines", "image_limits", "log_limits"]
 
 
 def image_limits(settings: Settings) -> ImageLimits:
@@ -33,4 +35,17 @@ def log_limits(settings: Settings) -> LogLimits:
         session=settings.session_log_bytes,
         owner=settings.owner_log_bytes,
         total=settings.log_bytes,
+    )
+
+
+def call_deadlines(settings: Settings) -> CallDeadlines:
+    """Deadlines of each kind of call."""
+    longest = settings.max_stream_seconds
+    return CallDeadlines(
+        call=DeadlineLimits(settings.call_seconds, settings.max_call_seconds, "CALL_SECONDS"),
+        upload=DeadlineLimits(settings.upload_seconds, settings.max_upload_seconds, "UPLOAD_SECONDS"),
+        segmentation=DeadlineLimits(
+            settings.segmentation_seconds, settings.max_segmentation_seconds, "SEGMENTATION_SECONDS"
+        ),
+        stream=DeadlineLimits(longest, longest, "STREAM_SECONDS"),
     )

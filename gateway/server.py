@@ -18,6 +18,7 @@ from gateway.core.annotation.annotator import Annotator
 from gateway.core.images import ImageStore
 from gateway.core.runtime import Admission, Catalog, CorePool
 from gateway.core.runtime.disk_errors import disk_errors
+from gateway.core.runtime.malloc import FreedMemory
 from gateway.core.runtime.private_files import restrict
 from gateway.core.runtime.reachability import Reachability
 from gateway.core.segmentation.segmenter import Segmenter
@@ -26,10 +27,11 @@ from gateway.grpc.certificate import ServerCertificate
 from gateway.grpc.interceptors import CallInterceptor
 from gateway.grpc.port import listen
 from gateway.grpc.running_calls import RunningCalls
+from gateway.grpc.server import create_server
 from gateway.grpc.servicers import AnnotationServicer, ImageServicer, ModelServicer, SessionServicer
 from gateway.grpc.servicers.health import SERVICES, HealthServicer
 from gateway.grpc.servicers.stream_memory import StreamMemory
-from gateway.limits import image_limits, log_limits
+from gateway.limits import call_deadlines, image_limits, log_limits
 from gateway.settings import Settings
 from gateway.storage import Blobs, Database, image_repository, session_repository
 from gateway.triton.pool import TritonPool
@@ -44,11 +46,6 @@ __all__ = ["Gateway"]
 
 _log = logging.getLogger(__name__)
 
-# Volumes arrive in chunks of about 1 MiB.
-_RECEIVE_BYTES = 8 * 2**20
-# sixpoint's client pings every 30 s, others every 10 s, the least that gRPC's design allows (its A8) and at times a
-# little early; gRPC disconnects clients that ping more often than this.
-_PING_MS = 9_000
 _SWEEP_SECONDS = 30.0
 _READY_POLL_SECONDS = 0.05
 
@@ -224,25 +221,16 @@ class Gateway:
 
     def _server(self, engine: Engine, segmenter: Segmenter) -> grpc.aio.Server:
         settings = self._settings
-        interceptor = CallInterceptor(
-            self._calls,
-            call_seconds=settings.call_seconds,
-            upload_seconds=settings.upload_seconds,
-            segmentation_seconds=settings.segmentation_seconds,
-        )
-        server = grpc.aio.server(
-            interceptors=[interceptor],
-            options=(
-                ("grpc.max_receive_message_length", _RECEIVE_BYTES),
-                # With port reuse, a second gateway would silently share the port.
-                ("grpc.so_reuseport", 0),
-                # The value of GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS has no "recv".
-                ("grpc.http2.min_ping_interval_without_data_ms", _PING_MS),
-                ("grpc.keepalive_permit_without_calls", 1),
-            ),
+        deadlines = call_deadlines(settings)
+        server = create_server(
+            CallInterceptor(self._calls, deadlines),
+            max_connections=settings.max_connections,
+            idle_seconds=settings.connection_idle_seconds,
         )
         model_grpc.add_ModelServiceServicer_to_server(ModelServicer(self._catalog), server)
-        image_grpc.add_ImageServiceServicer_to_server(ImageServicer(self._images), server)
+        memory = Admission(budget=settings.upload_memory_bytes, max_active=1)
+        images = ImageServicer(self._images, memory=memory, idle_seconds=settings.upload_idle_seconds)
+        image_grpc.add_ImageServiceServicer_to_server(images, server)
         session_grpc.add_SessionServiceServicer_to_server(
             SessionServicer(sessions=self._sessions, catalog=self._catalog), server
         )
@@ -252,8 +240,8 @@ class Gateway:
                 segmenter=segmenter,
                 stopping=self._calls.stopping,
                 stream_memory=StreamMemory(settings.stream_memory_bytes),
-                call_seconds=settings.call_seconds,
-                segmentation_seconds=settings.segmentation_seconds,
+                deadlines=deadlines,
+                idle_seconds=settings.stream_idle_seconds,
             ),
             server,
         )
@@ -266,11 +254,12 @@ class Gateway:
         self._health.set_ready(self._catalog.ready and self._stores.reachable)
 
     async def _sweep(self) -> None:
-        """Close idle sessions and remove unused images, repeatedly."""
-        settings = self._settings
+        """Close idle sessions, remove unused images, and return freed memory, repeatedly."""
+        settings, freed = self._settings, FreedMemory()
         interval = min(_SWEEP_SECONDS, settings.session_idle_seconds / 4, settings.image_idle_seconds / 4)
         while True:
             try:
+                await asyncio.to_thread(freed.trim)
                 closed = await self._sessions.expire(every=interval)
                 removed = await self._images.expire()
                 if closed or removed:

@@ -70,10 +70,28 @@ class Settings(BaseSettings):
     """Threads for preprocessing and postprocessing prompts, and as many again for segmentations."""
     call_seconds: float = Field(default=60.0, gt=0)
     """Default deadline of a call, in seconds."""
+    max_call_seconds: float = Field(default=600.0, gt=0)
+    """Latest deadline that a client may set for a call, in seconds."""
     upload_seconds: float = Field(default=600.0, gt=0)
     """Default deadline of an upload, in seconds."""
+    max_upload_seconds: float = Field(default=6 * 3600.0, gt=0)
+    """Latest deadline that a client may set for an upload, in seconds."""
+    upload_idle_seconds: float = Field(default=60.0, gt=0)
+    """Seconds within which an upload must send its next 64 KiB; it can be continued. A sixth, if others wait."""
+    upload_memory_bytes: int = Field(default=768 * 2**20, gt=0)
+    """Bytes of memory for all uploads, 12 MiB for each; further uploads wait."""
     segmentation_seconds: float = Field(default=1800.0, gt=0)
     """Default deadline of a segmentation, in seconds."""
+    max_segmentation_seconds: float = Field(default=6 * 3600.0, gt=0)
+    """Latest deadline that a client may set for a segmentation, in seconds."""
+    stream_idle_seconds: float = Field(default=3600.0, gt=0)
+    """Seconds after which a viewer's stream without an action is closed."""
+    max_stream_seconds: float = Field(default=86400.0, gt=0)
+    """Seconds after which a viewer's stream is closed."""
+    max_connections: int = Field(default=1000, gt=0)
+    """Limit for open connections."""
+    connection_idle_seconds: float = Field(default=900.0, gt=0)
+    """Seconds after which a connection without a call is closed; clients connect again by themselves."""
     max_image_bytes: int = Field(default=2 * _GIB, gt=0)
     """Largest image accepted, in bytes of voxels."""
     disk_bytes: int = Field(default=64 * _GIB, gt=0)

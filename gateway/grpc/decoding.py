@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import grpc.aio
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError
 
@@ -43,15 +44,21 @@ def decoder(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     return decode
 
 
-async def decode_stream(decode: Callable[[bytes], Any], requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
-    """Read the messages of a stream as they arrive.
+async def decode_stream(
+    decode: Callable[[bytes], Any], context: grpc.aio.ServicerContext[Any, Any]
+) -> AsyncIterator[Any]:
+    """Read the messages of a stream as they arrive, and hold none of them.
+
+    gRPC's own iterator holds a message until the next one has arrived: 8 MiB for each upload that stands still.
 
     Args:
         decode: Result of :func:`decoder`.
-        requests: Messages as they arrive.
+        context: Context of the call.
     """
-    async for data in requests:
-        yield decode(data)
+    while (data := await context.read()) is not grpc.aio.EOF:
+        message = [decode(data)]
+        del data
+        yield message.pop()
 
 
 def _count_fields(data: bytes, descriptor: Descriptor, *, start: int = 0, end: int, count: int = 0) -> int:

@@ -7,18 +7,19 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import grpc.aio
 
+from gateway.core.runtime import DeadlineLimits
 from gateway.grpc.decoding import decode_stream, decoder
 from gateway.grpc.running_calls import RunningCalls
-from sixpoint.errors import DeadlineExceeded, InternalError, SixpointError
+from sixpoint.errors import InternalError, SixpointError
 from sixpoint.protocol import DETAILS_KEY, error_to_status, status_code
 
-__all__ = ["CallInterceptor"]
+__all__ = ["CallDeadlines", "CallInterceptor"]
 
 _log = logging.getLogger(__name__)
 
@@ -27,25 +28,34 @@ _Handler = Callable[[Any, _Context], Awaitable[Any]]
 _AbortArguments = tuple[grpc.StatusCode, str, tuple[tuple[str, bytes]]]
 
 
+@dataclass(frozen=True)
+class CallDeadlines:
+    """Deadlines of each kind of call.
+
+    Attributes:
+        call: Of a unary call, and of each action of a bidirectional stream.
+        upload: Of a client stream.
+        segmentation: Of a server stream.
+        stream: Of a bidirectional stream.
+    """
+
+    call: DeadlineLimits
+    upload: DeadlineLimits
+    segmentation: DeadlineLimits
+    stream: DeadlineLimits
+
+
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps the calls of ``sixpoint.v1``; health and reflection are left alone.
 
-    A bidirectional stream has no deadline: each of its actions has its own.
-
     Args:
         calls: Counts the calls that run.
-        call_seconds: Default deadline of a unary call.
-        upload_seconds: Default deadline of a client stream.
-        segmentation_seconds: Default deadline of a server stream.
+        deadlines: Deadlines of each kind of call.
     """
 
-    def __init__(
-        self, calls: RunningCalls, *, call_seconds: float, upload_seconds: float, segmentation_seconds: float
-    ) -> None:
+    def __init__(self, calls: RunningCalls, deadlines: CallDeadlines) -> None:
         self._calls = calls
-        self._call_seconds = call_seconds
-        self._upload_seconds = upload_seconds
-        self._segmentation_seconds = segmentation_seconds
+        self._deadlines = deadlines
 
     async def intercept_service(
         self,
@@ -61,36 +71,46 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         codecs = {"request_deserializer": None, "response_serializer": handler.response_serializer}
         decode = decoder(handler.request_deserializer or bytes)
         if handler.stream_unary:
-            wrapped = self._wrap(handler.stream_unary, method, self._upload_seconds, partial(decode_stream, decode))
+            wrapped = self._wrap(handler.stream_unary, method, self._deadlines.upload, decode, streams=True)
             return grpc.stream_unary_rpc_method_handler(wrapped, **codecs)
         if handler.unary_stream:
             handle = _metadata_first(handler.unary_stream)
-            wrapped = self._wrap(handle, method, self._segmentation_seconds, decode)
+            wrapped = self._wrap(handle, method, self._deadlines.segmentation, decode)
             return grpc.unary_stream_rpc_method_handler(wrapped, **codecs)
         if handler.stream_stream:
             handle = _metadata_first(handler.stream_stream)
-            wrapped = self._wrap(handle, method, None, partial(decode_stream, decode))
+            wrapped = self._wrap(handle, method, self._deadlines.stream, decode, streams=True)
             return grpc.stream_stream_rpc_method_handler(wrapped, **codecs)
-        wrapped = self._wrap(handler.unary_unary, method, self._call_seconds, decode)
+        wrapped = self._wrap(handler.unary_unary, method, self._deadlines.call, decode)
         return grpc.unary_unary_rpc_method_handler(wrapped, **codecs)
 
     def _wrap(
-        self, handle: _Handler, method: str, default_seconds: float | None, decode: Callable[[Any], Any]
+        self,
+        handle: _Handler,
+        method: str,
+        limits: DeadlineLimits,
+        decode: Callable[[bytes], Any],
+        *,
+        streams: bool = False,
     ) -> Callable[..., Any]:
         async def call(request: Any, context: _Context) -> Any:
             self._calls.add(context)
             started = time.perf_counter()
             code = grpc.StatusCode.OK.name
             reason = ""
+            remaining = context.time_remaining()
             try:
-                # When the client sets a deadline, gRPC cancels this task once it passes.
-                async with asyncio.timeout(None if context.time_remaining() is not None else default_seconds):
-                    return await handle(decode(request), context)
+                # gRPC itself cancels this task once the client's deadline passes.
+                async with asyncio.timeout(limits.seconds(remaining)) as scope:
+                    return await handle(decode_stream(decode, context) if streams else decode(request), context)
             except asyncio.CancelledError:
                 code = grpc.StatusCode.CANCELLED.name
                 raise
             except Exception as failure:
-                arguments, reason = _abort_arguments(_as_sixpoint_error(failure))
+                error = limits.error(remaining) if scope.expired() else _as_sixpoint_error(failure)
+                arguments, reason = _abort_arguments(error)
+                # The frame of this call outlives it.
+                del error
                 code = arguments[0].name
             finally:
                 _log.info(
@@ -131,10 +151,6 @@ def _as_sixpoint_error(failure: Exception) -> SixpointError:
     if isinstance(failure, ExceptionGroup) and len(failure.exceptions) == 1:
         # From the tasks of a stream.
         return _as_sixpoint_error(failure.exceptions[0])
-    if isinstance(failure, TimeoutError):
-        return DeadlineExceeded(
-            "the call took longer than the gateway allows for calls without a deadline; set a deadline to allow more"
-        )
     _log.error("unexpected exception", exc_info=failure)
     return InternalError("internal error of the gateway; its log has the details")
 

@@ -3,7 +3,7 @@
 from gateway.core.runtime.admission import Admission
 from gateway.core.runtime.catalog import Catalog, Model
 from gateway.core.runtime.core_pool import CorePool
-from gateway.core.runtime.deadline import Deadline
+from gateway.core.runtime.deadline import Deadline, DeadlineLimits
 from gateway.core.runtime.inference import Inference, InferenceResult, check_finite, decode_probabilities
 from gateway.core.runtime.stage import Stage
 
@@ -12,6 +12,7 @@ __all__ = [
     "Catalog",
     "CorePool",
     "Deadline",
+    "DeadlineLimits",
     "Inference",
     "InferenceResult",
     "Model",

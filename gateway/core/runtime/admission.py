@@ -92,6 +92,11 @@ class Admission:
             self._active -= 1
 
     @property
+    def crowded(self) -> bool:
+        """Whether calls wait for memory."""
+        return bool(self._queue)
+
+    @property
     def used(self) -> int:
         """Bytes that running calls have reserved."""
         return self._used

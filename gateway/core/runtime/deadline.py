@@ -1,4 +1,4 @@
-"""Deadlines of calls."""
+"""Deadlines of calls, and how far away a client may set them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Self
 
 from sixpoint.errors import DeadlineExceeded
 
-__all__ = ["Deadline"]
+__all__ = ["Deadline", "DeadlineLimits"]
 
 
 @dataclass(frozen=True)
@@ -36,3 +36,42 @@ class Deadline:
         if left <= 0:
             raise DeadlineExceeded("the call's deadline passed")
         return left
+
+
+@dataclass(frozen=True)
+class DeadlineLimits:
+    """How long a kind of call may take.
+
+    Attributes:
+        default: Seconds for a call without a deadline.
+        maximum: Seconds for a call whose deadline is later; at least the default counts.
+        setting: Name of the setting of the default; that of the maximum has ``MAX_`` in it.
+    """
+
+    default: float
+    maximum: float
+    setting: str
+
+    def seconds(self, remaining: float | None) -> float:
+        """Return the seconds that a call may take.
+
+        Args:
+            remaining: Seconds until the client's deadline; None if it set none.
+        """
+        return self.default if remaining is None else min(remaining, max(self.default, self.maximum))
+
+    def error(self, remaining: float | None) -> DeadlineExceeded:
+        """Return the error for a call that took longer.
+
+        Args:
+            remaining: Seconds until the client's deadline, when the call began; None if it set none.
+        """
+        allowed, setting = f"{self.seconds(remaining):g} s", f"SIXPOINT_{self.setting}"
+        if remaining is None:
+            return DeadlineExceeded(
+                f"the call took longer than the {allowed} that the gateway allows for calls without a deadline "
+                f"({setting}); set a deadline to allow more"
+            )
+        return DeadlineExceeded(
+            f"the call took longer than the {allowed} that the gateway allows at most (SIXPOINT_MAX_{self.setting})"
+        )

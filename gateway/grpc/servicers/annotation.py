@@ -12,6 +12,8 @@ import grpc.aio
 from gateway.core.runtime import Deadline
 from gateway.core.segmentation.segmenter import Segmenter
 from gateway.core.sessions import Engine
+from gateway.grpc.idle import IdleGuard, IdleLimit
+from gateway.grpc.interceptors import CallDeadlines
 from gateway.grpc.messages import event_to_message, read_change, read_mask_request, read_prompts, result_to_message
 from gateway.grpc.owners import owner_of
 from gateway.grpc.servicers.interact_stream import InteractStream
@@ -32,8 +34,8 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
         segmenter: Segments whole images.
         stopping: Event set once the gateway stops.
         stream_memory: Memory of all streams.
-        call_seconds: Default deadline of a call, and deadline of each action of a stream.
-        segmentation_seconds: Default deadline of a segmentation.
+        deadlines: Deadlines of each kind of call.
+        idle_seconds: Seconds after which a stream without an action is closed.
     """
 
     def __init__(
@@ -43,21 +45,23 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
         segmenter: Segmenter,
         stopping: asyncio.Event,
         stream_memory: StreamMemory,
-        call_seconds: float,
-        segmentation_seconds: float,
+        deadlines: CallDeadlines,
+        idle_seconds: float,
     ) -> None:
         self._engine = engine
         self._segmenter = segmenter
         self._stopping = stopping
         self._stream_memory = stream_memory
-        self._call_seconds = call_seconds
-        self._segmentation_seconds = segmentation_seconds
+        self._deadlines = deadlines
+        self._idle = IdleLimit(
+            idle_seconds, setting="SIXPOINT_STREAM_IDLE_SECONDS", advice="open another stream for further actions"
+        )
 
     async def Annotate(
         self, request: annotation_pb.AnnotateRequest, context: _Context
     ) -> annotation_pb.AnnotateResponse:
         """Start or correct an object."""
-        deadline = _deadline(context, self._call_seconds)
+        deadline = Deadline.after(self._deadlines.call.seconds(context.time_remaining()))
         answer = await self._engine.annotate(read_change(request), read_prompts(request), deadline=deadline)
         return annotation_pb.AnnotateResponse(answer=result_to_message(answer))
 
@@ -83,24 +87,17 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
         self, request_iterator: AsyncIterator[annotation_pb.InteractRequest], context: _Context
     ) -> None:
         """Carry out the actions of a viewer's stream, and report events."""
+        seconds = self._deadlines.call.default
         with self._stream_memory.share(owner_of(context)) as memory:
-            stream = InteractStream(
-                self._engine, call_seconds=self._call_seconds, stopping=self._stopping, memory=memory
-            )
-            await stream.run(request_iterator, context.write)
+            stream = InteractStream(self._engine, call_seconds=seconds, stopping=self._stopping, memory=memory)
+            await stream.run(IdleGuard(self._idle).guard(request_iterator), context.write)
 
     async def Segment(  # type: ignore[override]  # events are written to the context, not yielded
         self, request: annotation_pb.SegmentRequest, context: _Context
     ) -> None:
         """Segment a whole image: report progress, labels, and a summary."""
-        deadline = _deadline(context, self._segmentation_seconds)
+        deadline = Deadline.after(self._deadlines.segmentation.seconds(context.time_remaining()))
         events = self._segmenter.segment(request.image_digest, request.model, labels=request.labels, deadline=deadline)
         async with aclosing(events):
             async for event in events:
                 await context.write(event_to_message(event))
-
-
-def _deadline(context: _Context, seconds: float) -> Deadline:
-    """Return the deadline that the client set, or the default one in ``seconds``."""
-    remaining = context.time_remaining()
-    return Deadline.after(seconds if remaining is None else remaining)

@@ -30,6 +30,8 @@ SERVICES = tuple(
 # The service for liveness probes: it does not depend on Triton, the database or the blob store.
 _LIVENESS = image_pb.DESCRIPTOR.services_by_name["ImageService"].full_name
 
+_MAX_WATCHERS = 64
+
 _Context = grpc.aio.ServicerContext[Any, Any]
 _Status = health_pb2.HealthCheckResponse
 
@@ -45,6 +47,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # g
         self._statuses = dict.fromkeys(("", *SERVICES), _Status.NOT_SERVING) | {_LIVENESS: _Status.SERVING}
         self._changed = asyncio.Event()
         self._stopping = False
+        self._watchers = 0
 
     def set_ready(self, ready: bool) -> None:
         """Set whether the gateway can answer prompts; the service for liveness probes stays SERVING."""
@@ -74,10 +77,22 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # g
         self, request: health_pb2.HealthCheckRequest, context: _Context
     ) -> None:
         """Write the status of a service now and at each change, until the watcher leaves or the gateway stops."""
+        if self._watchers >= _MAX_WATCHERS:
+            await context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"{_MAX_WATCHERS} watch the health of this gateway, which is the limit; call Check instead",
+            )
+        self._watchers += 1
+        try:
+            await self._write_changes(request.service, context)
+        finally:
+            self._watchers -= 1
+
+    async def _write_changes(self, service: str, context: _Context) -> None:
         written: int | None = None
         while True:
             changed = self._changed
-            status = self._statuses.get(request.service, _Status.SERVICE_UNKNOWN)
+            status = self._statuses.get(service, _Status.SERVICE_UNKNOWN)
             if status == written:
                 await changed.wait()
             else:

@@ -8,6 +8,8 @@ from typing import Any, cast
 import grpc.aio
 
 from gateway.core.images import ImageHeader, ImageRecord, ImageStore
+from gateway.core.runtime import Admission
+from gateway.grpc.idle import IdleGuard, IdleLimit
 from gateway.grpc.owners import owner_of
 from sixpoint.errors import UploadError, VolumeError
 from sixpoint.protocol import geometry_from_message, geometry_to_message
@@ -17,28 +19,58 @@ from sixpoint.v1 import volume_pb2 as volume_pb
 
 __all__ = ["ImageServicer"]
 
+# Memory of an upload: a message of 8 MiB that arrives, and 4 MiB that are written and hashed.
+_UPLOAD_BYTES = 12 * 2**20
+# An upload that sends less than this for a while stands still.
+_PROGRESS_BYTES = 2**16
+
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class ImageServicer(image_grpc.ImageServiceServicer):
-    """``sixpoint.v1.ImageService``."""
+    """``sixpoint.v1.ImageService``.
 
-    def __init__(self, images: ImageStore) -> None:
+    Args:
+        images: All images.
+        memory: Memory of all uploads: those for which there is none wait, and are not read.
+        idle_seconds: Seconds within which the next 64 KiB of an upload must arrive.
+    """
+
+    def __init__(self, images: ImageStore, *, memory: Admission, idle_seconds: float) -> None:
         self._images = images
+        self._memory = memory
+        self._idle = IdleLimit(
+            idle_seconds,
+            setting="SIXPOINT_UPLOAD_IDLE_SECONDS",
+            advice="send the rest (GetUpload says from where)",
+            nbytes=_PROGRESS_BYTES,
+            crowded=lambda: memory.crowded,
+        )
 
     async def UploadImage(
         self, request_iterator: AsyncIterator[image_pb.UploadImageRequest], context: _Context
     ) -> image_pb.UploadImageResponse:
         """Receive an image in chunks."""
-        first = await anext(aiter(request_iterator), None)
-        if first is None or first.WhichOneof("part") != "header":
-            raise UploadError("the first message of an upload must be its header")
-        async with self._images.upload(_header(first.header), offset=first.offset, owner=owner_of(context)) as upload:
-            async for message in request_iterator:
-                if message.WhichOneof("part") != "chunk":
-                    raise UploadError("an upload has one header, as its first message, and then only chunks")
-                await upload.write(message.chunk)
-            return image_pb.UploadImageResponse(image=_image_message(await upload.finish()))
+        # Before the first message is read: gRPC receives none that nobody waits for.
+        async with self._memory.memory(_UPLOAD_BYTES):
+            idle = IdleGuard(self._idle)
+            messages = idle.guard(request_iterator)
+            first = await anext(messages, None)
+            if first is None or first.WhichOneof("part") != "header":
+                raise UploadError("the first message of an upload must be its header")
+            header, offset = _header(first.header), first.offset
+            async with self._images.upload(header, offset=offset, owner=owner_of(context)) as upload:
+                async for message in messages:
+                    if message.WhichOneof("part") != "chunk":
+                        raise UploadError("an upload has one header, as its first message, and then only chunks")
+                    chunk = message.chunk
+                    # Nothing refers to a large message while the next one is awaited.
+                    del message
+                    idle.arrived(len(chunk))
+                    await upload.write(chunk)
+                    del chunk
+                record = await upload.finish()
+        return image_pb.UploadImageResponse(image=_image_message(record))
 
     async def GetImage(self, request: image_pb.GetImageRequest, context: _Context) -> image_pb.GetImageResponse:
         """Describe a stored image."""

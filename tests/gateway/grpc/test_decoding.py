@@ -16,6 +16,7 @@ from sixpoint.errors import InvalidArgument
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import image_service_pb2 as image_pb
 from sixpoint.v1 import volume_pb2 as volume_pb
+from tests.gateway.grpc.servers import DEADLINES
 
 PROMPTS = annotation_pb.AnnotateRequest.DESCRIPTOR.fields_by_name["prompts"].number << 3
 UNKNOWN = 15 << 3
@@ -102,9 +103,7 @@ async def test_every_kind_of_call_answers_invalid_argument() -> None:
         "Answers": grpc.unary_stream_rpc_method_handler(answers, request_deserializer=read),
         "Stream": grpc.stream_unary_rpc_method_handler(stream, request_deserializer=read),
     }
-    server = grpc.aio.server(
-        interceptors=[CallInterceptor(RunningCalls(), call_seconds=9, upload_seconds=9, segmentation_seconds=9)]
-    )
+    server = grpc.aio.server(interceptors=[CallInterceptor(RunningCalls(), DEADLINES)])
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("sixpoint.Test", handlers)])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

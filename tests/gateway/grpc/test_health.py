@@ -55,3 +55,23 @@ async def test_a_watcher_that_does_not_read_blocks_no_change() -> None:
     assert (await servicer.Check(ALL, Deaf())).status == AWAY  # type: ignore[arg-type]
     assert (await servicer.Check(LIVENESS, Deaf())).status == SERVING  # type: ignore[arg-type]
     watching.cancel()
+
+
+async def test_watchers_are_limited_and_a_place_is_free_once_one_has_left() -> None:
+    servicer, server = HealthServicer(), grpc.aio.server()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel, asyncio.timeout(20):
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        watchers = [stub.Watch(ALL) for _ in range(64)]
+        for watcher in watchers:
+            await watcher.read()
+        refused = stub.Watch(ALL)
+        assert await refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "call Check instead" in await refused.details()
+        watchers[0].cancel()
+        while await (again := stub.Watch(ALL)).read() is grpc.aio.EOF:
+            await asyncio.sleep(0.02)
+        again.cancel()
+    await server.stop(None)

@@ -12,6 +12,7 @@ import pytest
 from gateway.grpc.interceptors import CallInterceptor
 from gateway.grpc.running_calls import RunningCalls
 from sixpoint.errors import InvalidArgument
+from tests.gateway.grpc.servers import DEADLINES
 
 
 class Large:
@@ -30,7 +31,7 @@ async def test_what_a_refused_call_had_at_hand_is_freed_without_the_garbage_coll
         state = large()
         raise InvalidArgument(f"{type(state).__name__} is refused")
 
-    interceptor = CallInterceptor(RunningCalls(), call_seconds=9, upload_seconds=9, segmentation_seconds=9)
+    interceptor = CallInterceptor(RunningCalls(), DEADLINES)
     server = grpc.aio.server(interceptors=[interceptor])
     handlers: dict[str, Any] = {"Refuse": grpc.unary_unary_rpc_method_handler(refuse, request_deserializer=large)}
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("sixpoint.Test", handlers)])

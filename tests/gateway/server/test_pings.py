@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway import server
+from gateway.grpc import server
 
 
 def test_pings_every_ten_seconds_are_permitted() -> None:

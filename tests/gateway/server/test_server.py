@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 import sixpoint
-from gateway import server
+from gateway.grpc import server
 from gateway.server import Gateway
 from gateway.settings import Settings
 from gateway.triton.client import TritonClient
@@ -232,7 +232,7 @@ def test_settings_come_from_the_environment_and_wrong_ones_are_named(monkeypatch
 
 def test_a_viewer_who_sends_nothing_for_long_is_not_thrown_out_for_the_pings(monkeypatch: pytest.MonkeyPatch) -> None:
     # Both sides' times 30 times as short.
-    monkeypatch.setattr("gateway.server._PING_MS", server._PING_MS // 30)
+    monkeypatch.setattr("gateway.grpc.server._PING_MS", server._PING_MS // 30)
     options = [(name, value // 30 if name == "grpc.keepalive_time_ms" else value) for name, value in CHANNEL_OPTIONS]
     requests: queue.SimpleQueue[annotation_pb.InteractRequest | None] = queue.SimpleQueue()
     with running_gateway(ready=False, triton_url=f"127.0.0.1:{free_port()}") as running:

@@ -1,0 +1,44 @@
+"""The gRPC server: its options, and the limits of connections."""
+
+from __future__ import annotations
+
+import grpc.aio
+
+from gateway.grpc.interceptors import CallInterceptor
+
+__all__ = ["create_server"]
+
+# Volumes arrive in chunks of about 1 MiB, masks in one message.
+_RECEIVE_BYTES = 8 * 2**20
+# sixpoint's client pings every 30 s, others every 10 s, the least that gRPC's design allows (its A8) and at times a
+# little early; gRPC disconnects clients that ping more often than this.
+_PING_MS = 9_000
+# A client with more calls at once sends them once earlier ones have ended.
+_MAX_STREAMS = 256
+# A connection that says nothing holds its place for no longer; by default two minutes.
+_HANDSHAKE_MS = 20_000
+
+
+def create_server(interceptor: CallInterceptor, *, max_connections: int, idle_seconds: float) -> grpc.aio.Server:
+    """Create a server without services.
+
+    Args:
+        interceptor: Wraps the calls.
+        max_connections: Limit for open connections; further ones are closed at once.
+        idle_seconds: Seconds after which a connection without a call is closed.
+    """
+    return grpc.aio.server(
+        interceptors=[interceptor],
+        options=(
+            ("grpc.max_receive_message_length", _RECEIVE_BYTES),
+            # With port reuse, a second gateway would silently share the port.
+            ("grpc.so_reuseport", 0),
+            # The value of GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS has no "recv".
+            ("grpc.http2.min_ping_interval_without_data_ms", _PING_MS),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.max_allowed_incoming_connections", max_connections),
+            ("grpc.max_concurrent_streams", _MAX_STREAMS),
+            ("grpc.max_connection_idle_ms", round(idle_seconds * 1000)),
+            ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+        ),
+    )

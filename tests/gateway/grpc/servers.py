@@ -1,0 +1,49 @@
+"""A gRPC server with the gateway's options and interceptor, and handlers of a test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from gateway.core.runtime import DeadlineLimits
+from gateway.grpc.interceptors import CallDeadlines, CallInterceptor
+from gateway.grpc.port import listen
+from gateway.grpc.running_calls import RunningCalls
+from gateway.grpc.server import create_server
+
+_LIMITS = DeadlineLimits(9.0, 9.0, "X_SECONDS")
+DEADLINES = CallDeadlines(call=_LIMITS, upload=_LIMITS, segmentation=_LIMITS, stream=_LIMITS)
+
+
+@asynccontextmanager
+async def serving(
+    handlers: dict[str, Any],
+    *,
+    deadlines: CallDeadlines = DEADLINES,
+    max_connections: int = 100,
+    idle_seconds: float = 60.0,
+) -> AsyncIterator[str]:
+    """Serve handlers as ``/sixpoint.Test/NAME``; yield the address."""
+    interceptor = CallInterceptor(RunningCalls(), deadlines)
+    server = create_server(interceptor, max_connections=max_connections, idle_seconds=idle_seconds)
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("sixpoint.Test", handlers)])
+    port = listen(server, host="127.0.0.1", port=0, certificate=None)
+    await server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(None)
+
+
+def with_maximum(seconds: float) -> CallDeadlines:
+    """Deadlines of which a client may set none that is later."""
+    limits = {
+        kind: DeadlineLimits(seconds / 2, seconds, f"{kind.upper()}_SECONDS")
+        for kind in ("call", "upload", "segmentation", "stream")
+    }
+    return replace(DEADLINES, **limits)
