@@ -9,6 +9,8 @@ import grpc.aio
 
 __all__ = ["RunningCalls"]
 
+_PARTING_S = 0.2
+
 
 class RunningCalls:
     """Counts the calls that a stopping gateway waits for: those of sixpoint's services, and no watchers of health.
@@ -45,6 +47,8 @@ class RunningCalls:
         refusing = asyncio.create_task(server.stop(seconds))
         waiting = asyncio.create_task(self._none.wait())
         await asyncio.wait({refusing, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        # Without other calls gRPC stops within this time, and parts from its connections in peace.
+        await asyncio.wait({refusing}, timeout=_PARTING_S)
         # gRPC would wait for watchers of health and open reflection streams, too, which nobody may ever end.
         for task in (refusing, waiting):
             task.cancel()
