@@ -37,6 +37,7 @@ _ROOT = Path(__file__).parents[2]
 _WARM_UP_S = 1.5
 _REST_S, _REST_FACTOR = 60.0, 1.3
 _END_S = 15.0
+_FEW_BYTES = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,8 @@ class Outcome:
         writer_ms: Longest time that a small write of another caller took, ms.
         upload_ms: Longest time that a small upload of another caller took, ms.
         uploads_refused: Number of these uploads that were refused.
-        database_ratio: Bytes by which the database grew, per byte of the hostile callers' messages.
+        database_ratio: Bytes by which the database grew, per byte of the hostile callers' messages; None if they sent
+            too few to tell the polite callers' share.
         codes: How the hostile callers' calls ended: number by name of the status code.
         alive: Whether the gateway still ran at the end.
     """
@@ -81,7 +83,7 @@ class Outcome:
     writer_ms: float
     upload_ms: float
     uploads_refused: int
-    database_ratio: float
+    database_ratio: float | None
     codes: dict[str, int]
     alive: bool
 
@@ -135,7 +137,7 @@ def measure(attack: Attack, *, callers: int, example: Example, triton: str, seco
                 account = hostile()
         ended = time.perf_counter()
         rest = _rest(process, limit=_REST_FACTOR * idle)
-        answered = noted.pop("prompts")
+        answered, growth = noted.pop("prompts"), _database_bytes(gateway.folder) - database
         return Outcome(
             attack=attack.name,
             callers=callers,
@@ -148,7 +150,7 @@ def measure(attack: Attack, *, callers: int, example: Example, triton: str, seco
             polite_ratio=rate / solo if solo else 0.0,
             solo_p95_ms=p95(solo_ms) if solo_ms else 0.0,
             polite_p95_ms=1000 * p95(answered) if answered else None,
-            database_ratio=(_database_bytes(gateway.folder) - database) / max(1, account["request_bytes"]),
+            database_ratio=growth / account["request_bytes"] if account["request_bytes"] > _FEW_BYTES else None,
             codes=account["codes"],
             alive=process.is_running(),
             **noted,

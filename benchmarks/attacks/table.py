@@ -66,6 +66,6 @@ def _cells(outcome: Outcome) -> list[str]:
         f"{polite} / {outcome.solo_p95_ms:.0f}",
         f"{outcome.writer_ms:.0f}",
         f"{outcome.upload_ms:.0f}{refused}",
-        f"{outcome.database_ratio:.2g}",
+        "" if outcome.database_ratio is None else f"{outcome.database_ratio:.2g}",
         ", ".join(f"{count} {code}" for code, count in codes[:3]),
     ]
