@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
@@ -18,12 +18,11 @@ from gateway.core.annotation.annotator import Annotator
 from gateway.core.images import ImageStore
 from gateway.core.runtime import Admission, Catalog, CorePool
 from gateway.core.runtime.disk_errors import disk_errors
-from gateway.core.runtime.malloc import FreedMemory
 from gateway.core.runtime.private_files import restrict
 from gateway.core.runtime.reachability import Reachability
 from gateway.core.segmentation.segmenter import Segmenter
 from gateway.core.sessions import Engine, LogQuota, SegmentHistory, SegmentStateCache, Sessions
-from gateway.grpc.certificate import ServerCertificate
+from gateway.from_settings import call_deadlines, certificate, image_limits, log_limits, segmentation_admission
 from gateway.grpc.interceptors import CallInterceptor
 from gateway.grpc.port import listen
 from gateway.grpc.running_calls import RunningCalls
@@ -31,11 +30,13 @@ from gateway.grpc.server import create_server
 from gateway.grpc.servicers import AnnotationServicer, ImageServicer, ModelServicer, SessionServicer
 from gateway.grpc.servicers.health import SERVICES, HealthServicer
 from gateway.grpc.servicers.stream_memory import StreamMemory
-from gateway.limits import call_deadlines, image_limits, log_limits
+from gateway.observability.metrics import Metrics
 from gateway.settings import Settings
+from gateway.status_ports import live_gauges, status_ports
 from gateway.storage import Blobs, Database, image_repository, session_repository
+from gateway.sweeper import Sweeper
 from gateway.triton.pool import TritonPool
-from sixpoint.errors import SixpointError, TritonUnavailable
+from sixpoint.errors import TritonUnavailable
 from sixpoint.preprocessing import _native
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import image_service_pb2_grpc as image_grpc
@@ -90,6 +91,8 @@ class Gateway:
         self._admission = Admission(budget=settings.prompt_memory_bytes, max_active=settings.max_prompts)
         self._cores = CorePool(active=lambda: self._admission.active)
         self._health = HealthServicer()
+        self._metrics = Metrics()
+        self._segmentations = segmentation_admission(settings)
         self._calls = RunningCalls()
         self._stores = Reachability(
             {"database": self._database.check, "blob store": blobs.check},
@@ -98,6 +101,8 @@ class Gateway:
         )
         self.port = settings.port
         """Port on which the running gateway listens."""
+        self.status_ports: Mapping[str, int] = {}
+        """Ports of health and status, by name, while the gateway runs."""
 
     async def serve(self, *, announce: Callable[[str], None] = lambda _: None) -> None:
         """Serve until SIGTERM or SIGINT, then drain.
@@ -149,13 +154,30 @@ class Gateway:
         settings = self._settings
         async with self._storage(), self._tritons() as triton:
             server = self._server(self._engine(triton), self._segmenter(triton))
-            self.port = listen(server, host=settings.host, port=settings.port, certificate=_certificate(settings))
-            runs = (triton.run, self._stores.run, self._sweep, self._images.report_unrecorded)
+            self.port = listen(
+                server,
+                host=settings.host,
+                port=settings.port,
+                certificate=certificate(settings),
+                setting="SIXPOINT_PORT",
+            )
+            sweeper = self._sweeper()
+            runs = (triton.run, self._stores.run, sweeper.run, self._images.report_unrecorded)
             background = [asyncio.create_task(run()) for run in runs]
             await server.start()
+            status = status_ports(settings, health=self._health, metrics=self._metrics, parts=self._parts)
+            gauges = live_gauges(
+                catalog=self._catalog,
+                admissions={"prompt": self._admission, "segmentation": self._segmentations},
+                triton=triton,
+                stores=lambda: self._stores.states,
+                stored=lambda: sweeper.stored,
+            )
+            self._metrics.watch(gauges)
             _log.info("gateway listening", extra={"host": settings.host, "port": self.port})
             try:
-                yield self
+                async with status as self.status_ports:
+                    yield self
             finally:
                 _log.info("gateway draining")
                 # Health first: load balancers stop sending calls while the running ones finish.
@@ -199,6 +221,7 @@ class Gateway:
             catalog=self._catalog,
             annotator=Annotator(inference=triton, executor=self._executor, run_pair=self._cores.run_pair),
             admission=self._admission,
+            observer=self._metrics,
         )
 
     def _segmenter(self, triton: TritonPool) -> Segmenter:
@@ -208,13 +231,8 @@ class Gateway:
             catalog=self._catalog,
             inference=triton,
             executor=self._segmenting,
-            # A budget of their own: segmentations take minutes, and prompts must not wait for them.
-            admission=Admission(
-                budget=settings.segmentation_memory_bytes,
-                max_active=settings.max_segmentations,
-                activity="segmentations run",
-                setting="SIXPOINT_MAX_SEGMENTATIONS",
-            ),
+            admission=self._segmentations,
+            observer=self._metrics,
             memory=settings.segmentation_memory_bytes,
             in_flight=settings.segmentation_patches,
         )
@@ -223,7 +241,7 @@ class Gateway:
         settings = self._settings
         deadlines = call_deadlines(settings)
         server = create_server(
-            CallInterceptor(self._calls, deadlines),
+            CallInterceptor(self._calls, deadlines, on_end=self._metrics.called),
             max_connections=settings.max_connections,
             idle_seconds=settings.connection_idle_seconds,
         )
@@ -250,31 +268,14 @@ class Gateway:
             reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         return server
 
+    def _sweeper(self) -> Sweeper:
+        settings = self._settings
+        interval = min(_SWEEP_SECONDS, settings.session_idle_seconds / 4, settings.image_idle_seconds / 4)
+        return Sweeper(sessions=self._sessions, images=self._images, interval=interval)
+
+    def _parts(self) -> dict[str, bool]:
+        """For each part that prompts need, whether it can be used now."""
+        return {**self._stores.states, "Triton": self._catalog.ready, "gateway": not self._calls.stopping.is_set()}
+
     def _publish_health(self) -> None:
         self._health.set_ready(self._catalog.ready and self._stores.reachable)
-
-    async def _sweep(self) -> None:
-        """Close idle sessions, remove unused images, and return freed memory, repeatedly."""
-        settings, freed = self._settings, FreedMemory()
-        interval = min(_SWEEP_SECONDS, settings.session_idle_seconds / 4, settings.image_idle_seconds / 4)
-        while True:
-            try:
-                await asyncio.to_thread(freed.trim)
-                closed = await self._sessions.expire(every=interval)
-                removed = await self._images.expire()
-                if closed or removed:
-                    _log.info("swept", extra={"sessions": closed, "images": removed})
-            except SixpointError as error:
-                _log.warning("sweep failed", extra={"reason": error.reason})
-            except Exception as error:
-                # The sweep must go on: otherwise the disk fills up unnoticed.
-                _log.error("sweep failed", exc_info=error)
-            await asyncio.sleep(interval)
-
-
-def _certificate(settings: Settings) -> ServerCertificate | None:
-    if not settings.tls_cert_file or not settings.tls_key_file:
-        return None
-    return ServerCertificate(
-        settings.tls_cert_file, settings.tls_key_file, client_authority=settings.tls_client_ca_file
-    )

@@ -35,6 +35,10 @@ class Settings(BaseSettings):
     """PEM file with the private key of the certificate, without a password."""
     tls_client_ca_file: Path | None = None
     """PEM file with the authorities of clients' certificates; a client without such a certificate is then refused."""
+    health_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port for gRPC's health service without TLS, for probes; none by default."""
+    status_port: int | None = Field(default=None, ge=0, le=65535)
+    """HTTP port for /livez, /readyz and /metrics (Prometheus), without TLS; none by default."""
     reflection: bool = True
     """Whether tools such as grpcurl may ask which services and messages there are (gRPC reflection)."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -51,11 +51,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     Args:
         calls: Counts the calls that run.
         deadlines: Deadlines of each kind of call.
+        on_end: Function called with method, status code and seconds of each call that ended.
     """
 
-    def __init__(self, calls: RunningCalls, deadlines: CallDeadlines) -> None:
+    def __init__(
+        self,
+        calls: RunningCalls,
+        deadlines: CallDeadlines,
+        *,
+        on_end: Callable[[str, str, float], None] = lambda *_: None,
+    ) -> None:
         self._calls = calls
         self._deadlines = deadlines
+        self._on_end = on_end
 
     async def intercept_service(
         self,
@@ -113,6 +121,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 del error
                 code = arguments[0].name
             finally:
+                seconds = time.perf_counter() - started
+                self._on_end(method, code, seconds)
                 _log.info(
                     "call",
                     extra={
@@ -120,7 +130,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                         "method": method,
                         "code": code,
                         "reason": reason,
-                        "seconds": round(time.perf_counter() - started, 4),
+                        "seconds": round(seconds, 4),
                     },
                 )
             # gRPC keeps the exception of abort, with this frame, until the next garbage collection. By now neither the

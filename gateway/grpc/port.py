@@ -10,7 +10,9 @@ from sixpoint.errors import Unavailable
 __all__ = ["listen"]
 
 
-def listen(server: grpc.aio.Server, *, host: str, port: int, certificate: ServerCertificate | None) -> int:
+def listen(
+    server: grpc.aio.Server, *, host: str, port: int, certificate: ServerCertificate | None, setting: str
+) -> int:
     """Let a server listen.
 
     Args:
@@ -18,6 +20,7 @@ def listen(server: grpc.aio.Server, *, host: str, port: int, certificate: Server
         host: Address to listen on.
         port: Number of the port; 0 for a free one.
         certificate: Certificate for TLS; None to listen without.
+        setting: Name of the setting of the port, for the error message.
 
     Returns:
         Number of the port.
@@ -33,5 +36,5 @@ def listen(server: grpc.aio.Server, *, host: str, port: int, certificate: Server
     except RuntimeError:
         raise Unavailable(
             f"the gateway cannot listen on {address}: the port is taken, or the address is not this machine's. Choose "
-            f"another port with SIXPOINT_PORT, e.g. SIXPOINT_PORT={port + 1000}"
+            f"another port with {setting}, e.g. {setting}={port + 1000}"
         ) from None

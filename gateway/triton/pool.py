@@ -95,6 +95,11 @@ class TritonPool:
         """Addresses of the Tritons that it has now."""
         return tuple(self._endpoints)
 
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The Tritons that it has now."""
+        return tuple(self._endpoints.values())
+
     async def __aenter__(self) -> Self:
         self._update_endpoints()
         return self

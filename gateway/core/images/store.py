@@ -191,6 +191,10 @@ class ImageStore:
                 # Shielded: a cancelled call may have to wait for a thread, and nobody else would close the file.
                 await asyncio.shield(self._in_thread(lambda: file.close(remove=remove)))
 
+    async def byte_total(self) -> int:
+        """Return the bytes of voxels of all images."""
+        return await self._repository.read(lambda records: records.byte_total())
+
     async def expire(self) -> int:
         """Remove what nobody uses: see :meth:`GarbageCollector.run`."""
         return await self._collector.run()

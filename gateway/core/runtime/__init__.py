@@ -5,9 +5,11 @@ from gateway.core.runtime.catalog import Catalog, Model
 from gateway.core.runtime.core_pool import CorePool
 from gateway.core.runtime.deadline import Deadline, DeadlineLimits
 from gateway.core.runtime.inference import Inference, InferenceResult, check_finite, decode_probabilities
+from gateway.core.runtime.observer import NO_OBSERVER, Observer
 from gateway.core.runtime.stage import Stage
 
 __all__ = [
+    "NO_OBSERVER",
     "Admission",
     "Catalog",
     "CorePool",
@@ -16,6 +18,7 @@ __all__ = [
     "Inference",
     "InferenceResult",
     "Model",
+    "Observer",
     "Stage",
     "check_finite",
     "decode_probabilities",

@@ -45,6 +45,11 @@ class Reachability:
         """Whether all stores could be reached when they were asked last."""
         return not self._away
 
+    @property
+    def states(self) -> dict[str, bool]:
+        """For each store, whether it could be reached when it was asked last."""
+        return {name: name not in self._away for name in self._checks}
+
     async def run(self) -> None:
         """Check until cancelled."""
         async with asyncio.TaskGroup() as tasks:

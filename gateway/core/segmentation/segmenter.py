@@ -17,11 +17,13 @@ import numpy as np
 
 from gateway.core.images import ImageSource
 from gateway.core.runtime import (
+    NO_OBSERVER,
     Admission,
     Catalog,
     Deadline,
     Inference,
     Model,
+    Observer,
     Stage,
     check_finite,
     decode_probabilities,
@@ -64,6 +66,7 @@ class Segmenter:
         admission: Limits the segmentations that run or wait, and their memory.
         memory: Bytes that one segmentation may use.
         in_flight: Number of patches that a segmentation sends to Triton at once.
+        observer: Told of finished segmentations.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Segmenter:
         admission: Admission,
         memory: int,
         in_flight: int,
+        observer: Observer = NO_OBSERVER,
     ) -> None:
         self._images = images
         self._catalog = catalog
@@ -84,6 +88,7 @@ class Segmenter:
         self._admission = admission
         self._memory = memory
         self._in_flight = in_flight
+        self._observer = observer
 
     async def segment(
         self, digest: str, model: str, *, labels: Sequence[str] = (), deadline: Deadline
@@ -156,6 +161,7 @@ class Segmenter:
             inference=timedelta(seconds=inferred - prepared),
             encode=timedelta(seconds=time.perf_counter() - inferred),
         )
+        self._observer.segmented(model=job.model.name, version=version, timings=timings)
         yield SegmentationSummary(job.model.name, version, timings)
 
     async def _prepare(self, job: SegmentationJob) -> Array:

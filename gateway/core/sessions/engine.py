@@ -14,7 +14,7 @@ from gateway.core.annotation.client_mask import ClientMask
 from gateway.core.annotation.preprocess import estimate_mask_memory, estimate_prompt_memory, estimate_render_memory
 from gateway.core.annotation.prompt_state import ObjectPrompts, PromptBatch, add_to_object
 from gateway.core.images import ImageSource, StoredImage
-from gateway.core.runtime import Admission, Catalog, Deadline, Model, Stage
+from gateway.core.runtime import NO_OBSERVER, Admission, Catalog, Deadline, Model, Observer, Stage
 from gateway.core.sessions.history import SegmentHistory, Snapshot, check_revision
 from gateway.core.sessions.records import SegmentRow, SessionRow
 from gateway.core.sessions.request import AnnotationRequest, AnnotationResult
@@ -36,6 +36,7 @@ class Engine:
         catalog: Models that can be used now.
         annotator: Runs prompts through a network.
         admission: Limits the prompts that run or wait, and their memory.
+        observer: Told of answered prompts.
     """
 
     def __init__(
@@ -46,12 +47,14 @@ class Engine:
         catalog: Catalog,
         annotator: Annotator,
         admission: Admission,
+        observer: Observer = NO_OBSERVER,
     ) -> None:
         self._history = history
         self._images = images
         self._catalog = catalog
         self._annotator = annotator
         self._admission = admission
+        self._observer = observer
 
     async def annotate(
         self,
@@ -87,7 +90,9 @@ class Engine:
         on_stage(Stage.WAITING)
         started = time.perf_counter()
         add_step = partial(self._add_step, request, prompts, deadline=deadline, on_stage=on_stage, started=started)
-        return await self._change(request, add_step, appends=True)
+        result = await self._change(request, add_step, appends=True)
+        self._observer.answered(model=result.model, version=result.version, timings=result.timings)
+        return result
 
     async def undo(self, request: AnnotationRequest) -> AnnotationResult:
         """Undo the last step of a segment.

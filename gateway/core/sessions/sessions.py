@@ -248,6 +248,10 @@ class Sessions:
             await self._repository.write(lambda records: records.end_session(session_id, now=self._now()))
             self._cache.drop(session_id)
 
+    async def count_open(self) -> int:
+        """Count the open sessions of all owners."""
+        return await self._repository.read(lambda records: records.count_open())
+
     async def expire(self, *, every: float) -> int:
         """End the sessions that were idle for too long, and delete what ended sessions left.
 

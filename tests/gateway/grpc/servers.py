@@ -32,7 +32,7 @@ async def serving(
     interceptor = CallInterceptor(RunningCalls(), deadlines)
     server = create_server(interceptor, max_connections=max_connections, idle_seconds=idle_seconds)
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("sixpoint.Test", handlers)])
-    port = listen(server, host="127.0.0.1", port=0, certificate=None)
+    port = listen(server, host="127.0.0.1", port=0, certificate=None, setting="SIXPOINT_PORT")
     await server.start()
     try:
         yield f"127.0.0.1:{port}"

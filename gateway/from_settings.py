@@ -1,14 +1,15 @@
-"""The limits of the core and of calls, as the settings give them."""
+"""Parts of the gateway, as the settings give them."""
 
 from __future__ import annotations
 
 from gateway.core.images import ImageLimits, UnfinishedLimits
-from gateway.core.runtime import DeadlineLimits
+from gateway.core.runtime import Admission, DeadlineLimits
 from gateway.core.sessions import LogLimits
+from gateway.grpc.certificate import ServerCertificate
 from gateway.grpc.interceptors import CallDeadlines
 from gateway.settings import Settings
 
-__all__ = ["call_deadlines", "image_limits", "log_limits"]
+__all__ = ["call_deadlines", "certificate", "image_limits", "log_limits", "segmentation_admission"]
 
 
 def image_limits(settings: Settings) -> ImageLimits:
@@ -48,4 +49,30 @@ def call_deadlines(settings: Settings) -> CallDeadlines:
             settings.segmentation_seconds, settings.max_segmentation_seconds, "SEGMENTATION_SECONDS"
         ),
         stream=DeadlineLimits(longest, longest, "STREAM_SECONDS"),
+    )
+
+
+def segmentation_admission(settings: Settings) -> Admission:
+    """Admission of segmentations.
+
+    They have a budget of their own: they take minutes, and prompts must not wait for them.
+    """
+    return Admission(
+        budget=settings.segmentation_memory_bytes,
+        max_active=settings.max_segmentations,
+        activity="segmentations run",
+        setting="SIXPOINT_MAX_SEGMENTATIONS",
+    )
+
+
+def certificate(settings: Settings) -> ServerCertificate | None:
+    """The certificate of the port; None without TLS.
+
+    Raises:
+        InvalidArgument: The files cannot be used.
+    """
+    if not settings.tls_cert_file or not settings.tls_key_file:
+        return None
+    return ServerCertificate(
+        settings.tls_cert_file, settings.tls_key_file, client_authority=settings.tls_client_ca_file
     )

@@ -1,0 +1,43 @@
+"""What the core tells whoever counts: answers and segmentations that were finished."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from sixpoint.mask import Timings
+
+__all__ = ["NO_OBSERVER", "Observer"]
+
+
+class Observer(Protocol):
+    """Told of finished work, on the event loop: its methods must return at once and not raise."""
+
+    def answered(self, *, model: str, version: str, timings: Timings) -> None:
+        """Note that prompts were answered.
+
+        Args:
+            model: Name of the model.
+            version: Version that answered; empty if no network was asked.
+            timings: Time that each phase took.
+        """
+
+    def segmented(self, *, model: str, version: str, timings: Timings) -> None:
+        """Note that a whole image was segmented.
+
+        Args:
+            model: Name of the model.
+            version: Version that answered.
+            timings: Time that each phase took.
+        """
+
+
+class _NoObserver:
+    def answered(self, *, model: str, version: str, timings: Timings) -> None:
+        pass
+
+    def segmented(self, *, model: str, version: str, timings: Timings) -> None:
+        pass
+
+
+NO_OBSERVER: Observer = _NoObserver()
+"""Counts nothing."""

@@ -1,0 +1,1 @@
+"""HTTP: liveness, readiness and metrics, on a port of their own."""
