@@ -90,19 +90,25 @@ class InteractStream:
 
     async def _read_all(self, requests: AsyncIterator[annotation_pb.InteractRequest]) -> None:
         async for request in requests:
-            try:
-                self._memory.reserve(request.ByteSize())
-            except SixpointError as error:
-                await self._fail(request.id, error)
-            else:
-                await self._actions.put(request)
+            receiving = self._receive(request)
+            # A message has up to 8 MiB: nobody holds it while the next one is awaited.
+            del request
+            await receiving
+
+    async def _receive(self, request: annotation_pb.InteractRequest) -> None:
+        try:
+            self._memory.reserve(request.ByteSize())
+        except SixpointError as error:
+            await self._fail(request.id, error)
+        else:
+            await self._actions.put(request)
 
     async def _work(self) -> None:
         while group := await self._actions.take():
             await self._read_enough.wait()
             await self._carry_out_all(group)
-            for action in group:
-                self._memory.release(action.ByteSize())
+            while group:
+                self._memory.release(group.pop().ByteSize())
         await self._events.put(None)
 
     async def _write(self, write: _Write) -> None:

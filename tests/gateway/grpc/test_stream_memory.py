@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -108,6 +109,38 @@ async def test_while_answers_are_not_read_no_more_are_made(process: Process, mon
         await running
     assert answered == [*range(1, 11)]
     assert memory.used == 0
+
+
+async def test_a_stream_that_waits_holds_no_message(process: Process) -> None:
+    session, memory, sent, answered = await process.open(), StreamMemory(2**24), [], asyncio.Event()
+    prompt = prompt_to_message(mask_of(np.random.default_rng(1)))
+    waits = asyncio.Event()
+
+    def action() -> annotation_pb.InteractRequest:
+        request = annotation_pb.AnnotateRequest(session_id=session, prompts=[prompt])
+        sent.append(annotation_pb.InteractRequest(id=1, annotate=request))
+        return sent[0]
+
+    async def requests() -> AsyncIterator[annotation_pb.InteractRequest]:
+        yield action()
+        await waits.wait()
+
+    async def write(event: annotation_pb.InteractResponse) -> None:
+        if event.HasField("answer"):
+            answered.set()
+
+    with memory.share("") as share:
+        viewer = InteractStream(process.engine, call_seconds=30, stopping=asyncio.Event(), memory=share)
+        running = asyncio.create_task(viewer.run(requests(), write))
+        async with asyncio.timeout(10):
+            await answered.wait()
+        await asyncio.sleep(0)
+        assert memory.used == 0
+        # Held by the list, and as the argument.
+        references = sys.getrefcount(sent[0])
+        assert references == 2
+        waits.set()
+        await running
 
 
 async def test_a_stream_that_is_cut_off_releases_what_it_holds(process: Process) -> None:
