@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import sixpoint
 from exporter.publishing.prepared import PreparedModel
 from exporter.publishing.publish import publish
 from exporter.publishing.triton import Triton
@@ -22,9 +25,11 @@ from gateway.triton.local.server import LocalTriton
 from sixpoint.errors import FailedPrecondition, TritonUnavailable
 from tests.exporter.command_line import run
 from tests.exporter.publish_helpers import states
+from tests.gateway.prompts import SIX
+from tests.support.images import noisy_volume
 from tests.support.models import write_ellipsoid_model
 from tests.support.paths import TRITON_ENVIRONMENT
-from tests.support.servers import running_triton
+from tests.support.servers import running_gateway, running_triton
 
 pytestmark = pytest.mark.triton
 
@@ -67,21 +72,51 @@ def die(triton: LocalTriton) -> None:
     asyncio.run(triton.stop())
 
 
+@contextlib.contextmanager
+def prompting(address: str) -> Iterator[tuple[Counter[str], list[Exception]]]:
+    """Prompt the model through a gateway without a pause; count the answers by version, and list the failures."""
+    answers: Counter[str] = Counter()
+    failures: list[Exception] = []
+    done = threading.Event()
+
+    def person() -> None:
+        try:
+            with sixpoint.Client(address, retry=sixpoint.Retry.none()) as client:
+                session = client.open_session(noisy_volume(), model="tiny")
+                while not done.is_set():
+                    answers[session.annotate(SIX).model_version] += 1
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=person)
+    thread.start()
+    try:
+        yield answers, failures
+    finally:
+        done.set()
+        thread.join()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::sixpoint.ImplausibleImageWarning")
 def test_all_tritons_serve_what_is_published_rolled_back_and_removed(
     models: FolderRepository, tritons: list[LocalTriton], both: Triton, tiny: PreparedModel
 ) -> None:
     where = ("--repository", models.folder, *(part for one in tritons for part in ("--triton", one.address)))
+    listed = ",".join(one.address for one in tritons)
     publish(models, tiny, triton=both)
     assert ready(both) == [{1}, {1}]
-    publish(models, tiny, triton=both)
-    assert ready(both) == [{1, 2}] * 2
-    assert run("rollback", "tiny", *where).stdout.startswith("tiny version 1 serves\n")
-    assert ready(both) == [{1}] * 2
-    assert run("promote", "tiny", 2, "--share", 0.5, *where).exit_code == 0
-    assert ready(both) == [{1, 2}] * 2
-    listed = ("--repository", models.folder, "--triton", ",".join(one.address for one in tritons))
-    assert run("remove", "tiny", 2, "--force", *listed).exit_code == 0
-    assert ready(both) == [{1}] * 2
+    with running_gateway(triton_url=listed) as gateway, prompting(f"127.0.0.1:{gateway.port}") as (answers, failures):
+        publish(models, tiny, triton=both)
+        assert ready(both) == [{1, 2}] * 2
+        assert run("rollback", "tiny", *where).stdout.startswith("tiny version 1 serves\n")
+        assert ready(both) == [{1}] * 2
+        assert run("promote", "tiny", 2, "--share", 0.5, *where).exit_code == 0
+        assert ready(both) == [{1, 2}] * 2
+        assert run("remove", "tiny", 2, "--force", "--repository", models.folder, "--triton", listed).exit_code == 0
+        assert ready(both) == [{1}] * 2
+    assert failures == []
+    assert min(answers["1"], answers["2"]) > 0
 
 
 def test_a_version_that_one_triton_cannot_serve_is_published_to_none(
@@ -102,6 +137,7 @@ def test_a_version_that_one_triton_cannot_serve_is_published_to_none(
     assert (states(models), ready(both)) == (before, [{1}, {1}])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["trial", "final"])
 def test_a_triton_that_dies_in_the_middle_leaves_all_with_the_version_before(
     models: FolderRepository,
