@@ -1,4 +1,4 @@
-"""Two gateways on one PostgreSQL and one blob store that serve one session at once."""
+"""Two gateways on one database and one blob store that serve one session at once."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ from sixpoint.v1 import session_service_pb2 as session_pb
 from sixpoint.v1 import session_service_pb2_grpc as session_grpc
 from tests.gateway.prompts import SIX
 from tests.support.images import noisy_volume
-from tests.support.postgresql import PostgreSQL
 from tests.support.servers import running_gateway
 
 CALLS = 12
 
 
 @pytest.fixture
-def channels(triton: LocalTriton, postgresql: PostgreSQL, tmp_path: Path) -> Iterator[list[grpc.Channel]]:
+def channels(triton: LocalTriton, database_url: str, tmp_path: Path) -> Iterator[list[grpc.Channel]]:
     """A channel to each of the two gateways."""
-    settings = {"triton_url": triton.address, "database_url": postgresql.database(), "blobs_url": f"{tmp_path}/blobs"}
+    settings = {"triton_url": triton.address, "database_url": database_url, "blobs_url": f"{tmp_path}/blobs"}
     with (
         running_gateway(**settings) as first,  # type: ignore[arg-type]
         running_gateway(**settings) as second,  # type: ignore[arg-type]
