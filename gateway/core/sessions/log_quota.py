@@ -79,7 +79,7 @@ class LogQuota:
         if row.log_bytes >= self._limits.session:
             raise ResourceExhausted(
                 f"the session's log takes {row.log_bytes} bytes, and the limit is {self._limits.session} "
-                "(SIXPOINT_SESSION_LOG_BYTES); open a new session"
+                "(SIXPOINT_SESSION_LOG_BYTES); go on in a fork of it, or open a new session"
             )
 
     async def check_owner(self, owner: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -165,6 +166,20 @@ def test_quotas_of_owners_are_kept(triton: LocalTriton) -> None:
             with pytest.raises(errors.ResourceExhausted, match="SIXPOINT_OWNER_SESSIONS"):
                 anna.open_session(noisy_volume(), model="clicks")
             bert.open_session(noisy_volume(), model="clicks")
+
+
+@pytest.mark.parametrize("name", ["session_steps", "session_log_bytes", "owner_log_bytes", "log_bytes"])
+def test_the_log_of_a_session_is_limited(triton: LocalTriton, name: str) -> None:
+    settings: dict[str, Any] = {"triton_url": triton.address, name: 1}
+    with (
+        running_gateway(**settings) as own,
+        sixpoint.Client(f"127.0.0.1:{own.port}", retry=sixpoint.Retry.none()) as client,
+    ):
+        session = client.open_session(noisy_volume(), model="clicks")
+        begun = session.annotate(SIX)
+        with pytest.raises(errors.ResourceExhausted, match=f"SIXPOINT_{name.upper()}"):
+            session.click(TAKE, positive=False)
+        assert np.array_equal(session.mask().array, begun.array)
 
 
 def test_more_prompts_than_the_gateway_takes_are_refused_with_a_time(triton: LocalTriton) -> None:

@@ -76,6 +76,7 @@ class Process:
     inference: ModelsInference = field(default_factory=ModelsInference)
     max_prompts: int = 100
     memory: int = 2**30
+    log_limits: LogLimits = field(default_factory=LogLimits)
 
     def __post_init__(self) -> None:
         self.catalog = Catalog()
@@ -88,7 +89,7 @@ class Process:
         )
         hot = SegmentStateCache(2**28)
         repository = session_repository(self.database)
-        quota = LogQuota(LogLimits(), repository=repository)
+        quota = LogQuota(self.log_limits, repository=repository)
         log = SegmentHistory(repository=repository, cache=hot, quota=quota)
         self.sessions = Sessions(
             repository=repository, history=log, cache=hot, quota=quota, limit=99, owner_limit=0, idle=3600

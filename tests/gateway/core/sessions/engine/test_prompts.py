@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gateway.core.runtime import Deadline, InferenceResult, Model, Stage
+from gateway.core.sessions.log_quota import LogLimits
 from gateway.core.sessions.request import AnnotationRequest
 from gateway.storage.database import Database
 from sixpoint import errors
@@ -64,6 +65,19 @@ async def test_too_many_prompts_at_once_are_refused(database: Database) -> None:
     refused = [one for one in results if isinstance(one, errors.ResourceExhausted)]
     assert len(refused) == 3
     assert all(one.retry_after for one in refused)
+
+
+async def test_a_session_that_is_full_is_refused_before_the_network_is_asked(database: Database) -> None:
+    process = Process(database, log_limits=LogLimits(steps=1))
+    session = await process.open()
+    await process.annotate(session, SIX)
+    asked = len(process.inference.timeouts)
+    for revision in (None, 1):
+        with pytest.raises(errors.ResourceExhausted, match="SIXPOINT_SESSION_STEPS"):
+            await process.annotate(session, TAKE, revision=revision)
+    assert len(process.inference.timeouts) == asked
+    assert (await process.engine.undo(AnnotationRequest(session))).revision == 2
+    assert (await process.annotate(session, SIX)).revision == 3
 
 
 async def test_a_mask_that_is_asked_for_counts_among_the_prompts(database: Database) -> None:
