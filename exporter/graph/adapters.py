@@ -8,14 +8,16 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from sixpoint.model_spec import ModelSpec, NetworkSpec, Task
+from sixpoint.model_spec import ModelSpec, NetworkSpec
 
-__all__ = ["InputAdapter", "OutputAdapter", "activation", "network_shape"]
+__all__ = ["InputAdapter", "OutputAdapter", "network_shape"]
 
 _DEFAULTS = NetworkSpec(name="")
 _CANONICAL = "SPL"
 _OPPOSITE = {"R": "L", "A": "P", "I": "S"}
 _IDENTITY = (0, 1, 2, 3, 4)
+_MIN_LOG = -60000.0
+"""Smallest logarithm of a probability: float16 ends at -65504."""
 
 
 class InputAdapter(nn.Module):
@@ -47,7 +49,7 @@ class InputAdapter(nn.Module):
 
 
 class OutputAdapter(nn.Module):
-    """Convert the network's output, in its own axes, to the model's: probabilities [batch, label, z, y, x].
+    """Convert the network's output, in its own axes, to the model's: probabilities or logits [batch, label, z, y, x].
 
     Args:
         spec: Description of the model; gives the axes, activation, channels and output type.
@@ -58,7 +60,10 @@ class OutputAdapter(nn.Module):
         network = spec.network or _DEFAULTS
         order, self.flipped = _axis_order(network.axes)
         self.order = tuple(order.index(axis) for axis in range(5))
-        self.activation = activation(spec)
+        self.activation: str = spec.activation
+        if spec.patch is not None and spec.patch.average == "logits":
+            # Shifted so that the largest is near 0: there float16 is finest, and no label changes.
+            self.activation = "log_softmax" if spec.output.exclusive and spec.activation != "sigmoid" else "none"
         self.channels = network.channels
         self.dtype = spec.output.dtype
 
@@ -68,6 +73,8 @@ class OutputAdapter(nn.Module):
             value = torch.softmax(value, dim=1)
         elif self.activation == "sigmoid":
             value = torch.sigmoid(value)
+        elif self.activation == "log_softmax":
+            value = torch.log_softmax(value, dim=1).clamp(min=_MIN_LOG)
         if self.channels:
             value = torch.cat([value[:, index : index + 1] for index in self.channels], dim=1)
         if self.flipped:
@@ -77,13 +84,6 @@ class OutputAdapter(nn.Module):
         if self.dtype == "UINT8":
             return torch.round(value * 255.0).to(torch.uint8)
         return value.to(torch.float16 if self.dtype == "FP16" else torch.float32)
-
-
-def activation(spec: ModelSpec) -> str:
-    """Return the function that turns the network's output into probabilities: ``softmax``, ``sigmoid`` or ``none``."""
-    if spec.network is not None and spec.network.activation is not None:
-        return spec.network.activation
-    return "softmax" if spec.task is Task.SEGMENTATION and spec.output.exclusive else "sigmoid"
 
 
 def network_shape(spec: ModelSpec) -> tuple[int, int, int, int]:

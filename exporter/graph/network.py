@@ -38,7 +38,7 @@ class ProbabilityNetwork(nn.Module):
         self.head = OutputAdapter(spec)
 
     def forward(self, value: torch.Tensor) -> torch.Tensor:
-        """Return probabilities [batch, label, z, y, x] for ``value`` [batch, channel, z, y, x]."""
+        """Return probabilities or logits [batch, label, z, y, x] for ``value`` [batch, channel, z, y, x]."""
         logits = self.network(self.entry(value).to(self.dtype)).to(torch.float32)
         result: torch.Tensor = self.head(logits)
         return result

@@ -39,9 +39,17 @@ def run_onnx(path: Path, spec: ModelSpec, batch: Array) -> Array:
     return OnnxRunner(path, spec)(batch)
 
 
-def probabilities(output: Array) -> Float:
-    """Convert a model's output to probabilities in 0..1, whatever its type."""
-    return output.astype(np.float32) / np.float32(255 if output.dtype == np.uint8 else 1)
+def probabilities(output: Array, spec: ModelSpec) -> Float:
+    """Convert a model's output [batch, label, z, y, x] to probabilities in 0..1, whatever its type and contents."""
+    values: Float = output.astype(np.float32) / np.float32(255 if output.dtype == np.uint8 else 1)
+    if spec.patch is None or spec.patch.average == "probabilities":
+        return values
+    if spec.output.exclusive and spec.activation != "sigmoid":
+        values = np.exp(values - values.max(axis=1, keepdims=True))
+        values /= values.sum(axis=1, keepdims=True)
+    elif spec.activation == "sigmoid":
+        values = np.float32(0.5) + np.float32(0.5) * np.tanh(values / np.float32(2))  # does not overflow
+    return values
 
 
 def compare_outputs(expected: Array, actual: Array, spec: ModelSpec, *, who: str) -> Agreement:
@@ -58,7 +66,7 @@ def compare_outputs(expected: Array, actual: Array, spec: ModelSpec, *, who: str
     """
     if expected.shape != actual.shape:
         raise FailedPrecondition(f"{who} returns shape {list(actual.shape)}, expected {list(expected.shape)}")
-    reference, other = probabilities(expected), probabilities(actual)
+    reference, other = probabilities(expected, spec), probabilities(actual, spec)
     if not np.isfinite(other).all():
         raise FailedPrecondition(f"{who} returns NaN or infinity for an ordinary image")
     return Agreement(

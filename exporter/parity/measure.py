@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ def check_batches(model: OnnxRunner, spec: ModelSpec, *, network: ProbabilityNet
     largest = 0.0
     for size in (1, 2):
         batch = synthetic_batch(spec, size)
-        expected, actual = probabilities(_run_pytorch(network, batch)), probabilities(model(batch))
+        expected, actual = (probabilities(run(batch), spec) for run in (partial(_run_pytorch, network), model))
         if not (np.isfinite(expected).all() and np.isfinite(actual).all()):
             raise FailedPrecondition("the network returns NaN or infinity for an ordinary image")
         if expected.shape != actual.shape:

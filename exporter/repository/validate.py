@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import onnx
 
-from exporter.graph.adapters import activation
 from exporter.graph.external_data import source_files
 from exporter.graph.model_files import MODEL_FILE, PLAN_FILE, model_file_name, model_files, sha256_of_files
 from exporter.parity.compare import probabilities, run_onnx
@@ -173,9 +172,9 @@ def _check_run(path: Path, config: ModelConfig, spec: ModelSpec) -> None:
     expected = (size, *spec.output_shape)
     if output.shape != expected or output.dtype != _NUMPY[spec.output.dtype]:
         raise ModelSpecError(f"{MODEL_FILE} returns {output.dtype} {list(output.shape)}, expected {list(expected)}")
-    value = probabilities(output)
+    value = probabilities(output, spec)
     # A bundle's threshold may be on the network's own output, which need not be a probability.
-    raw = not spec.output.exclusive and spec.output.dtype == "FP32" and activation(spec) == "none"
+    raw = not spec.output.exclusive and spec.output.dtype == "FP32" and spec.activation == "none"
     if not (np.isfinite(value).all() and (raw or (value.min() >= 0 and value.max() <= 1))):
         raise ModelSpecError(
             f"{MODEL_FILE} returns values from {value.min():g} to {value.max():g}, expected probabilities of 0 to 1"

@@ -78,6 +78,10 @@ class PatchSpec(SpecModel):
             exactly ``spacing`` apart from the centre of the first voxel along the network's own axes, interpolated
             linearly, as MONAI's ``Spacing`` takes them.
         windowed_first: Whether windows are fitted and applied to the image's own voxels, before the grid is sampled.
+        average: What the output tensor holds, and what is averaged where windows overlap: probabilities, or logits, of
+            which the gateway makes probabilities (``network.activation``) after it has averaged them, as MONAI does.
+        labelled: Where labels are decided: on the voxels of the image, to which probabilities are resampled linearly;
+            or on the network's grid, of which each voxel of the image takes the nearest label.
     """
 
     size: Size
@@ -89,6 +93,8 @@ class PatchSpec(SpecModel):
     sigma: float = Field(default=0.125, gt=0)
     grid: Literal["faces", "centres"] = "faces"
     windowed_first: bool = False
+    average: Literal["probabilities", "logits"] = "probabilities"
+    labelled: Literal["image", "grid"] = "image"
 
     @model_validator(mode="after")
     def _check_size_and_spacing(self) -> PatchSpec:
@@ -110,6 +116,9 @@ class InputSpec(SpecModel):
 class OutputSpec(SpecModel):
     """The network's one output tensor, probabilities [channel, z, y, x]: 0..255 as UINT8, 0..1 as FP16 or FP32.
 
+    With ``patch.average: logits`` it holds logits, as FP16 or FP32; those of exclusive labels may be shifted, at every
+    voxel by a number of its own, which changes no label.
+
     Annotation: one channel, cut at ``threshold``. Segmentation: background and every label, of which the largest wins;
     or, where labels may overlap (``exclusive`` false), every label by itself, cut at ``threshold``.
     """
@@ -121,9 +130,10 @@ class OutputSpec(SpecModel):
 
 
 class NetworkSpec(SpecModel):
-    """The network inside the model, and the steps between its tensors and the model's; for exporter and trainer only.
+    """The network inside the model, and the steps between its tensors and the model's.
 
-    The exporter folds these steps into the graph: the gateway exchanges the same tensors with every network.
+    The exporter folds these steps into the graph: the gateway exchanges the same tensors with every network. Only the
+    activation of a model whose logits are averaged (``patch.average``) is the gateway's.
 
     Attributes:
         name: Class in ``monai.networks.nets``, or the kind of file that the network came in: ``ONNX``, ``TorchScript``.

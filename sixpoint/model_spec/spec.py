@@ -88,6 +88,13 @@ class ModelSpec(SpecModel):
         return set(self.prompts) == {PromptKind.CLICKS}
 
     @property
+    def activation(self) -> Literal["softmax", "sigmoid", "none"]:
+        """Function that turns the network's output into probabilities."""
+        if self.network is not None and self.network.activation is not None:
+            return self.network.activation
+        return "softmax" if self.task is Task.SEGMENTATION and self.output.exclusive else "sigmoid"
+
+    @property
     def input_shape(self) -> tuple[int, int, int, int]:
         """Shape of one input without its batch axis, [channel, z, y, x]."""
         x, y, z = self._grid_size
@@ -193,6 +200,20 @@ class SegmentationSpec(ModelSpec):
             if channel.kind != "image" or channel.intensity.method not in VOXEL_METHODS:
                 methods = ", ".join(VOXEL_METHODS)
                 raise ValueError(f"segmentation sees image channels only, by {methods}: it has no points")
+        return self
+
+    @model_validator(mode="after")
+    def _check_logits(self) -> SegmentationSpec:
+        if self.patch.average == "logits":
+            if self.output.dtype == "UINT8":
+                raise ValueError(
+                    "logits do not fit into UINT8: with patch.average logits, write output.dtype FP16 or FP32"
+                )
+            if not self.output.exclusive and self.activation == "softmax":
+                raise ValueError(
+                    "a softmax needs the channels of all labels, and labels that may overlap have no background: write "
+                    "patch.average probabilities"
+                )
         return self
 
     @property

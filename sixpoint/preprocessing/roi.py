@@ -242,6 +242,12 @@ class Roi:
         centres = (np.arange(*bounds) - self.lower[axis]) / step - 0.5
         return linear_taps(centres, source_size=self.size[axis], target_step=1.0 / step if self.smoothed else 1.0)
 
+    def nearest_taps(self, axis: int, bounds: tuple[int, int]) -> Taps:
+        """Taps that give each voxel the value of the nearest cell along one axis; arguments as for restore_taps."""
+        centres = (np.arange(*bounds) - self.lower[axis]) / self.cell_size[axis] - 0.5
+        cells = np.clip(np.rint(centres), 0, self.size[axis] - 1).astype(np.int32)[:, None]
+        return Taps(cells, np.ones_like(cells, np.float32))
+
     def transfer(self, grid: npt.NDArray[np.generic], other: Roi) -> Float:
         """Resample probabilities onto the grid of another ROI; 0 outside this one.
 

@@ -187,6 +187,7 @@ def write_bundle(
     *,
     yaml: bool = False,
     seed: int = 0,
+    gain: float = 1.5,
 ) -> torch.nn.Module:
     """Write a bundle; return its network in evaluation mode."""
     content, about = content or config(), about or metadata()
@@ -199,7 +200,7 @@ def write_bundle(
     torch.manual_seed(seed)
     network = network_of(content)
     for value in network.parameters():  # larger weights, so that outputs differ between voxels
-        value.data *= 1.5
+        value.data *= gain
     torch.save(network.state_dict(), folder / "models" / "model.pt")
     return network
 

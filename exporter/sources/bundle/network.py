@@ -118,9 +118,10 @@ def output_fields(
         if returned is not None and labels and returned != expected:
             missing.append(_channel_mismatch(returned, f"{len(labels)} labels and background"))
         background = [index for index in range(expected) if index not in indices]
+        decided = {"activation": after.activation or "none"}
         if named and background not in ([], [0]):
-            return {"activation": "softmax", "channels": [*background, *indices]}
-        return {"activation": "softmax"}
+            return {**decided, "channels": [*background, *indices]}
+        return decided
     # The first channel of a softmax is background, unless the metadata names another.
     activation = after.label_activation
     first = int(activation == "softmax")

@@ -15,8 +15,6 @@ __all__ = ["Postprocessing", "read_postprocessing"]
 
 _SILENT = frozenset(
     [
-        "Invert",
-        "SaveImage",
         "EnsureType",
         "CastToType",
         "SqueezeDim",
@@ -57,6 +55,8 @@ class Postprocessing:
     Attributes:
         activation: Function that turns the output into probabilities; None if not stated.
         exclusive: Whether the label with the largest probability wins (argmax); None if not stated.
+        restored: Whether the output was brought onto the image's grid.
+        on_grid: Whether labels are decided before that.
         threshold: Threshold of labels that may overlap, after the activation; a probability if there is an activation,
             otherwise in the network's own units.
         notes: Differences between the bundle's pipeline and the gateway's.
@@ -65,6 +65,8 @@ class Postprocessing:
 
     activation: Literal["softmax", "sigmoid"] | None = None
     exclusive: bool | None = None
+    restored: bool = False
+    on_grid: bool = False
     threshold: float = 0.5
     notes: list[str] = field(default_factory=list)
     missing: list[MissingField] = field(default_factory=list)
@@ -116,7 +118,9 @@ def _step(result: Postprocessing, step: Step) -> None:
     """
     if step.name in _SILENT:
         return
-    if step.name == "Activations":
+    if step.name in ("Invert", "SaveImage"):
+        _restore(result, step)
+    elif step.name == "Activations":
         if step.unread(_ACTIVATIONS):
             raise ValueError(f"{step.unread(_ACTIVATIONS)} is not supported")
         activation: Literal["softmax", "sigmoid"] | None = None
@@ -140,6 +144,18 @@ def _step(result: Postprocessing, step: Step) -> None:
                 f"postprocessing {step.name} is not supported",
                 f"--ignore {step.name}, if it does not change the labels",
             )
+        )
+
+
+def _restore(result: Postprocessing, step: Step) -> None:
+    """Take in a step that brings the output onto the image's grid: what was decided before is not decided there."""
+    if result.restored or (step.name == "SaveImage" and not bool(step.for_key("resample", True))):
+        return
+    result.restored, result.on_grid = True, result.exclusive is not None
+    if result.on_grid and not bool(step.for_key("nearest_interp", True)):
+        result.notes.append(
+            "Invert: the bundle interpolates the numbers of labels, which makes other labels between two; the gateway "
+            "takes the nearest label"
         )
 
 

@@ -138,6 +138,9 @@ def derive_spec(
         **task_fields(before, inferer, axes=axes or "RAS", missing=missing),
     }
     mapping["output"] = _output(after, clicks=clicks, missing=missing)
+    if not clicks:
+        mapping["patch"]["average"] = "probabilities" if _needs_background(after) else "logits"
+        mapping["patch"]["labelled"] = "grid" if after.on_grid else "image"
     channels = _value(overrides, "input.channels") or mapping["input"]["channels"]
     _check_channels(input_channels(network), len(channels), missing)
     if _value(overrides, "input.channels"):
@@ -237,7 +240,9 @@ def _output(after: Postprocessing, *, clicks: bool, missing: list[MissingField])
     exclusive = after.exclusive is not False
     if exclusive or after.activation is not None:
         threshold = after.threshold if 0 < after.threshold < 1 else 0.5
-        return {"threshold": threshold, "exclusive": exclusive, "dtype": "FP16"}
+        # Only the logits of a softmax may be shifted to where half precision is fine.
+        dtype = "FP32" if after.activation == "sigmoid" else "FP16"
+        return {"threshold": threshold, "exclusive": exclusive, "dtype": dtype}
     if after.label_activation == "none":
         return {"threshold": after.threshold, "exclusive": False, "dtype": "FP32"}
     if abs(after.threshold) > _MAX_LOGIT:
@@ -246,6 +251,11 @@ def _output(after: Postprocessing, *, clicks: bool, missing: list[MissingField])
         missing.append(MissingField("output.threshold", text, flag))
         return {"exclusive": False}
     return {"threshold": 1.0 / (1.0 + math.exp(-after.threshold)), "exclusive": False, "dtype": "FP32"}
+
+
+def _needs_background(after: Postprocessing) -> bool:
+    """Whether labels that may overlap come from a softmax, which needs the background beside them."""
+    return after.exclusive is False and after.activation == "softmax"
 
 
 def _own_scaling(before: Preprocessing) -> list[MissingField]:

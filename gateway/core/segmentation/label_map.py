@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from sixpoint._typing import Bools, Float, Size
@@ -11,6 +13,20 @@ from sixpoint.preprocessing import Roi, Taps, resample
 __all__ = ["LabelMap"]
 
 
+def _softmax(logits: Float) -> Float:
+    """Turn logits [channel, z, y, x] into probabilities in place: there may be a hundred channels."""
+    np.subtract(logits, logits.max(axis=0), out=logits)
+    np.exp(logits, out=logits)
+    return np.divide(logits, logits.sum(axis=0), out=logits)
+
+
+def _sigmoid(logits: Float) -> Float:
+    """Turn logits into probabilities in place: by way of tanh, which does not overflow."""
+    np.tanh(np.multiply(logits, 0.5, out=logits), out=logits)
+    return np.add(np.multiply(logits, 0.5, out=logits), 0.5, out=logits)
+
+
+_ACTIVATIONS: dict[str, Callable[[Float], Float] | None] = {"softmax": _softmax, "sigmoid": _sigmoid, "none": None}
 # Slices of the image that are labelled at a time.
 _SLICES = 8
 
@@ -18,9 +34,10 @@ _SLICES = 8
 class LabelMap:
     """The labels of a canonical image, filled in as slices of probabilities arrive.
 
-    Probabilities are resampled, not labels. Each voxel then gets the label with the largest probability, or, if labels
-    may overlap, every label that reaches the threshold. Regions of background are not resampled: an interpolated value
-    is between those of its cells, so a voxel is background if all of its cells are.
+    Probabilities are resampled, not labels: linearly, or, if labels are decided on the network's grid, from the nearest
+    cell. Each voxel then gets the label with the largest probability, or, if labels may overlap, every label that
+    reaches the threshold. Regions of background are not resampled: an interpolated value is between those of its cells,
+    so a voxel is background if all of its cells are.
 
     Args:
         roi: Grid of the network over the whole image.
@@ -30,7 +47,13 @@ class LabelMap:
 
     def __init__(self, roi: Roi, *, size: Size, spec: ModelSpec) -> None:
         self._spec = spec.output
-        self._taps = [roi.restore_taps(axis, (0, size[axis])) for axis in range(3)]
+        logits = spec.patch is not None and spec.patch.average == "logits"
+        on_grid = spec.patch is not None and spec.patch.labelled == "grid"
+        # On the grid the largest logit is the largest probability.
+        skipped = not logits or (on_grid and spec.output.exclusive)
+        self._activation = None if skipped else _ACTIVATIONS[spec.activation]
+        taps = roi.nearest_taps if on_grid else roi.restore_taps
+        self._taps = [taps(axis, (0, size[axis])) for axis in range(3)]
         self._first, self._last = self._taps[2].cells.min(axis=1), self._taps[2].cells.max(axis=1)
         self._pending = np.empty((spec.output_shape[0], 0, roi.size[1], roi.size[0]), np.float32)
         self._begin = 0
@@ -53,9 +76,12 @@ class LabelMap:
 
         Args:
             first: Index of the first slice on the network's grid; it follows the last slice added before.
-            cells: Probabilities [channel, z, y, x], with the background first if the labels are exclusive.
+            cells: Averaged outputs [channel, z, y, x], with the background first if the labels are exclusive; logits
+                are turned into probabilities in place.
         """
         assert first == self._begin + self._pending.shape[1]
+        if self._activation is not None:
+            cells = self._activation(cells)
         self._pending = np.concatenate([self._pending, cells], axis=1) if self._pending.size else cells
         ready = int(np.searchsorted(self._last, first + cells.shape[1]))
         while self._done < ready:
@@ -63,7 +89,8 @@ class LabelMap:
             self._label(self._done, end)
             self._done = end
         if ready < len(self._first):
-            spent = max(0, int(self._first[ready]) - self._begin)
+            # The next cells that count may lie beyond the pending ones: a fine grid has cells that no voxel takes.
+            spent = min(max(0, int(self._first[ready]) - self._begin), self._pending.shape[1])
             # A view would keep all slices in memory, so this copies.
             self._pending, self._begin = self._pending[:, spent:].copy(), self._begin + spent
 

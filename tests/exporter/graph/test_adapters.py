@@ -13,6 +13,7 @@ from sixpoint.model_spec import ModelSpec
 
 LETTERS = {"L": (2, 1), "R": (2, -1), "P": (1, 1), "A": (1, -1), "S": (0, 1), "I": (0, -1)}
 """Axis of a canonical array [z, y, x] and step along it, for each direction of the patient."""
+LOGITS = {"size": [8, 10, 12], "spacing": [1, 1, 1], "average": "logits"}
 
 
 def spec(network: dict[str, Any] | None = None, **others: Any) -> ModelSpec:
@@ -63,8 +64,18 @@ def test_intensities_are_scaled_for_the_network() -> None:
             {"task": "annotation", "patch": None, "labels": ["object"], "prompts": ["box"]},
             torch.softmax(torch.tensor([1.0, 3.0, 2.0]), 0)[1:2],
         ),
+        ({}, {"patch": LOGITS}, torch.log_softmax(torch.tensor([1.0, 3.0, 2.0]), 0)),
+        ({"channels": [2, 0, 1]}, {"patch": LOGITS}, torch.log_softmax(torch.tensor([1.0, 3.0, 2.0]), 0)[[2, 0, 1]]),
+        (
+            {"channels": [2, 1]},
+            {"patch": LOGITS, "output": {"dtype": "FP32", "exclusive": False}},
+            torch.tensor([2.0, 3.0]),
+        ),
     ],
-    ids=["softmax", "probabilities", "another order", "sigmoid of some", "one of softmax"],
+    ids=[
+        *("softmax", "probabilities", "another order", "sigmoid of some", "one of softmax"),
+        *("logits", "logits in another order", "logits of some"),
+    ],
 )
 def test_the_output_adapter_returns_probabilities(
     network: dict[str, Any], others: dict[str, Any], expected: torch.Tensor

@@ -110,12 +110,12 @@ def test_triton_serves_every_network(repository: Path) -> None:
             batch = synthetic_batch(spec, 2)
             with torch.inference_mode():
                 expected = probabilities(
-                    ProbabilityNetwork(weights(kind), spec).eval()(torch.from_numpy(batch)).numpy()
+                    ProbabilityNetwork(weights(kind), spec).eval()(torch.from_numpy(batch)).numpy(), spec
                 )
             tensor = triton_grpc.InferInput(spec.input.name, list(batch.shape), spec.input.dtype)
             tensor.set_data_from_numpy(batch)
             answer = client.infer(kind, [tensor]).as_numpy(spec.output.name)
             assert answer is not None
             assert np.ptp(expected) > 0.01, kind  # outputs that vary make the comparison meaningful
-            differences[kind] = float(np.abs(probabilities(answer) - expected).max())
+            differences[kind] = float(np.abs(probabilities(answer, spec) - expected).max())
     assert {kind: value for kind, value in differences.items() if value > 1e-4} == {}, json.dumps(differences)

@@ -63,6 +63,6 @@ def test_a_run_folder_exports_without_flags(dtype: str, spec: ModelSpec, tmp_pat
     with torch.inference_mode():
         logits = network(torch.from_numpy(batch).float())
         expected = ProbabilityNetwork(network, spec).eval()(torch.from_numpy(batch)).numpy()
-    assert np.abs(probabilities(found) - torch.softmax(logits, dim=1).numpy()).max() <= 1 / 255
-    assert np.abs(probabilities(found) - probabilities(expected)).max() <= 1 / 255
-    assert probabilities(found).sum(axis=1) == pytest.approx(1.0, abs=2 / 255)
+    assert np.abs(probabilities(found, spec) - torch.softmax(logits, dim=1).numpy()).max() <= 1 / 255
+    assert np.abs(probabilities(found, spec) - probabilities(expected, spec)).max() <= 1 / 255
+    assert probabilities(found, spec).sum(axis=1) == pytest.approx(1.0, abs=2 / 255)

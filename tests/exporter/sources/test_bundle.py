@@ -116,7 +116,7 @@ def test_the_export_agrees_with_monai(kind: str, tmp_path: Path) -> None:
     found = run_onnx(
         tmp_path / "repository" / "bundle" / "1" / "model.onnx", spec, volume_input(voxels, spec.input)[None]
     )
-    assert np.abs(probabilities(found)[0] - expected).max() < 2 / 255
+    assert np.abs(probabilities(found, spec)[0] - expected).max() < 2 / 255
 
 
 def test_the_spec_has_everything_that_a_bundle_states(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_each_label_uses_its_channel_and_the_bundles_activation(
     found = run_onnx(
         tmp_path / "repository" / "bundle" / "1" / "model.onnx", spec, volume_input(voxels, spec.input)[None]
     )
-    assert np.abs(probabilities(found)[0] - expected).max() < 2 / 255
+    assert np.abs(probabilities(found, spec)[0] - expected).max() < 2 / 255
 
 
 def test_labels_from_flags_skip_the_background_of_a_softmax(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_click_channels_give_an_annotation_model(tmp_path: Path) -> None:
     with torch.inference_mode():
         answer = torch.softmax(network(seen.permute(0, 1, 4, 3, 2).flip((2, 3))), dim=1)[:, 1:2]
     expected = answer.flip((2, 3)).permute(0, 1, 4, 3, 2).numpy()
-    found = probabilities(run_onnx(tmp_path / "repository" / "deepedit" / "1" / "model.onnx", spec, batch))
+    found = probabilities(run_onnx(tmp_path / "repository" / "deepedit" / "1" / "model.onnx", spec, batch), spec)
     assert np.abs(found - expected).max() < 2 / 255
 
 

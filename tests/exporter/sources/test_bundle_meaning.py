@@ -78,6 +78,30 @@ def test_labels_equal_those_of_monai(case: str, image: Path, tmp_path: Path) -> 
     assert dice(our_labels(tmp_path / "bundle", image, tmp_path), expected) >= 0.999
 
 
+DECISIONS = {
+    "softmax": [SOFTMAX, ARGMAX],
+    "argmax alone": [ARGMAX],
+    "sigmoid": [{"_target_": "Activationsd", "keys": "pred", "sigmoid": True}, {**ARGMAX, "argmax": True}],
+    "labels that may overlap": [
+        {"_target_": "Activationsd", "keys": "pred", "sigmoid": True},
+        {"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.4},
+    ],
+}
+
+
+@pytest.mark.parametrize("decision", DECISIONS)
+def test_windows_that_disagree_are_averaged_as_by_monai(decision: str, image: Path, tmp_path: Path) -> None:
+    inferer = {**INFERER, "mode": "gaussian", "overlap": 0.25}
+    content = config(preprocessing=before(HU), inferer=inferer, postprocessing=after(*DECISIONS[decision]))
+    about = metadata({"0": "left", "1": "right"}) if decision.startswith("labels") else None
+    network = write_bundle(tmp_path / "bundle", content, about, gain=2.0)
+    expected = monai_labels(tmp_path / "bundle", image, network)
+    found = our_labels(tmp_path / "bundle", image, tmp_path).reshape(expected.shape)
+    for one, other in zip(found, expected, strict=True):
+        assert 0.05 < (other > 0).mean() < 0.95
+        assert dice(one, other) >= 0.999
+
+
 @pytest.mark.parametrize("threshold", [0.5, -0.2, 0.0])
 def test_a_threshold_without_an_activation_is_compared_with_the_networks_output(
     threshold: float, image: Path, tmp_path: Path
@@ -203,17 +227,19 @@ def test_the_grid_is_that_of_monai_in_the_order_of_training(case: str, axes: str
     assert np.sqrt(np.mean((found - expected) ** 2)) <= 1e-3
 
 
-def test_labels_on_another_grid_equal_those_of_monai(tmp_path: Path) -> None:
-    image = write_image(tmp_path / "image.nii.gz", size=(52, 44, 30), spacing=(0.8, 0.8, 1.5))
+@pytest.mark.parametrize("decided_first", [False, True])
+def test_labels_on_another_grid_equal_those_of_monai(decided_first: bool, tmp_path: Path) -> None:
+    image = write_image(tmp_path / "image.nii.gz", size=(52, 44, 30), spacing=(0.8, 0.83, 1.47))
     invert = {
         "_target_": "Invertd",
         "keys": "pred",
         "transform": "@preprocessing",
         "orig_keys": "image",
-        "nearest_interp": False,
+        "nearest_interp": decided_first,
         "to_tensor": True,
     }
-    content = config(preprocessing=before(HU), inferer=INFERER, postprocessing=after(SOFTMAX, invert, ARGMAX))
+    steps = (SOFTMAX, ARGMAX, invert) if decided_first else (SOFTMAX, invert, ARGMAX)
+    content = config(preprocessing=before(HU), inferer=INFERER, postprocessing=after(*steps))
     network = write_bundle(tmp_path / "bundle", content)
     expected = monai_labels(tmp_path / "bundle", image, network)[0]
     assert dice(our_labels(tmp_path / "bundle", image, tmp_path), expected) >= 0.999

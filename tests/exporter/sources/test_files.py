@@ -88,7 +88,7 @@ def check_answers(network: torch.nn.Module, repository: Path, name: str) -> None
     with torch.inference_mode():
         answer = torch.softmax(network(seen), dim=1).flip((2, 3)).permute(0, 1, 4, 3, 2).numpy()
     assert np.ptp(answer) > 0.1
-    found = probabilities(run_onnx(repository / name / "1" / "model.onnx", spec, batch))
+    found = probabilities(run_onnx(repository / name / "1" / "model.onnx", spec, batch), spec)
     assert np.abs(found - answer).max() < 2 / 255
     assert json.loads(run("validate", repository, "--json").stdout)["valid"]
 

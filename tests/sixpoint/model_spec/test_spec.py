@@ -120,6 +120,20 @@ def test_shapes_run_z_y_x_while_the_roi_runs_x_y_z() -> None:
     assert FULL.output_shape == (1, 64, 48, 32)
 
 
+@pytest.mark.parametrize(
+    ("output", "activation", "expected"),
+    [
+        ({"dtype": "UINT8"}, None, "logits do not fit into UINT8"),
+        ({"dtype": "FP32", "exclusive": False}, "softmax", "needs the channels of all labels"),
+    ],
+)
+def test_logits_need_room_and_all_channels(output: dict[str, Any], activation: str | None, expected: str) -> None:
+    mapping = {**SEGMENTATION, "output": output, "network": {"name": "UNet", "activation": activation}}
+    mapping["patch"] = {**mapping["patch"], "average": "logits"}
+    with pytest.raises(ModelSpecError, match=expected):
+        ModelSpec.from_mapping(mapping)
+
+
 def test_segmentation_yields_background_and_every_label_of_its_patch() -> None:
     spec = ModelSpec.from_mapping(SEGMENTATION)
     assert spec.input_shape == (1, 48, 40, 32)

@@ -90,6 +90,25 @@ def test_labels_that_do_not_exclude_each_other_are_cut_one_by_one() -> None:
         np.testing.assert_array_equal(unpack(event.mask, volume.geometry.size)[sure] > 0, (one >= 0.5)[sure])
 
 
+def test_logits_are_averaged_before_their_softmax_as_by_monai() -> None:
+    volume, spec = volume_of((27, 26, 21)), segmentation_spec(3, average="logits")
+
+    def logits(patch: np.ndarray) -> np.ndarray:
+        return 4 * np.log(softmax_of(patch, spec))
+
+    averaged = by_monai(
+        volume, spec, lambda patches: torch.from_numpy(np.stack([logits(patch) for patch in patches.numpy()]))
+    )
+    result = labels_of(segment(volume, Network(spec, predict=logits)), volume)
+    np.testing.assert_array_equal(result, averaged.argmax(axis=0))
+    probabilities = by_monai(
+        volume,
+        spec,
+        lambda patches: torch.from_numpy(np.stack([np.exp(logits(patch)) for patch in patches.numpy()])).softmax(dim=1),
+    )
+    assert (result != probabilities.argmax(axis=0)).mean() > 1e-3
+
+
 def test_windows_begin_in_monais_corner_on_monais_grid_only() -> None:
     image = StoredImage("image", volume_of((27, 26, 25)))
 
