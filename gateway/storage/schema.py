@@ -19,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 
-__all__ = ["clock", "images", "metadata", "requests", "segments", "sessions", "shared_steps", "steps"]
+__all__ = ["clock", "images", "metadata", "requests", "segments", "sessions", "shared_steps", "steps", "turns"]
 
 metadata = MetaData(
     naming_convention={
@@ -148,6 +148,15 @@ requests = Table(
     Column("head", Integer, nullable=False, comment="number of the segment's last step in force after the call"),
 )
 """Calls that changed a session, for when one is repeated with the same request id."""
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("session_id", String(32), ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
+    Column("holder", String(32), nullable=False, comment="random name of a gateway process"),
+    Column("until", Double, nullable=False),
+)
+"""The gateway whose call is next on a session, since another one overtook it."""
 
 clock = Table(
     "clock",

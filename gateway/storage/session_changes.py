@@ -17,8 +17,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from gateway.core.sessions import ROW_BYTES, EncodedStep, RequestOutcome, SegmentRow, SessionRow, StepRow
-from gateway.storage.schema import clock, images, requests, segments, sessions, shared_steps, steps
+from gateway.core.sessions import ROW_BYTES, EncodedStep, RequestOutcome, SegmentRow, SessionRow, StepRow, TurnRow
+from gateway.storage.schema import clock, images, requests, segments, sessions, shared_steps, steps, turns
 from gateway.storage.session_queries import SqlSessionReader
 from gateway.storage.step_codec import encode_step
 from gateway.storage.step_sharing import delete_unused, drop_redoable, has_own_history, share_steps
@@ -70,6 +70,12 @@ class SqlSessionWriter(SqlSessionReader):
         # SQLite has one writer at a time anyway, and no such lock: SQLAlchemy leaves it out.
         self._conn.execute(select(sessions.c.id).where(sessions.c.id == session_id).with_for_update())
         return self.session(session_id)
+
+    def set_turn(self, session_id: str, claim: TurnRow | None) -> None:
+        """Set the claim to the next turn on a session; None for no claim."""
+        self._conn.execute(delete(turns).where(turns.c.session_id == session_id))
+        if claim is not None:
+            self._conn.execute(insert(turns).values(session_id=session_id, **vars(claim)))
 
     def touch_session(self, session_id: str, *, now: float) -> None:
         """Set the time of last use of an open session."""

@@ -20,9 +20,18 @@ from sqlalchemy import (
     tuple_,
 )
 
-from gateway.core.sessions import Cursor, ModelUse, RequestOutcome, SegmentRow, SessionRow, StepCursor, StepRow
+from gateway.core.sessions import (
+    Cursor,
+    ModelUse,
+    RequestOutcome,
+    SegmentRow,
+    SessionRow,
+    StepCursor,
+    StepRow,
+    TurnRow,
+)
 from gateway.storage.geometries import geometry_from_json
-from gateway.storage.schema import images, requests, segments, sessions, steps
+from gateway.storage.schema import images, requests, segments, sessions, steps, turns
 from gateway.storage.step_codec import decode_step
 from gateway.storage.visible_steps import head_is_by, select_steps
 from sixpoint.errors import ImageNotFound
@@ -36,6 +45,7 @@ _SEGMENT = [segments.c[name] for name in SegmentRow.__dataclass_fields__]
 _ID: BindParameter[str] = bindparam("id_")
 _REQUEST: BindParameter[str] = bindparam("request_")
 _FIND_SESSION = select(*_SESSION).where(sessions.c.id == _ID)
+_FIND_TURN = select(turns.c.holder, turns.c.until).where(turns.c.session_id == _ID)
 _FIND_REQUEST = select(requests.c.revision, requests.c.segment, requests.c.head).where(
     requests.c.session_id == _ID, requests.c.request_id == _REQUEST
 )
@@ -121,6 +131,11 @@ class SqlSessionReader:
             end = (row.segment, row.number)
         query = select_steps(session_id, _columns_without_answer, where=until).order_by("segment", "number")
         return [decode_step(row) for row in self._conn.execute(query)] if end != after else []
+
+    def turn(self, session_id: str) -> TurnRow | None:
+        """The claim to the next turn on a session, if there is one."""
+        row = self._conn.execute(_FIND_TURN, {"id_": session_id}).one_or_none()
+        return TurnRow(*row) if row else None
 
     def request(self, session_id: str, request_id: str) -> RequestOutcome | None:
         """What the call with this request id changed, if it was carried out."""

@@ -14,6 +14,7 @@ from gateway.core.sessions.records import (
     SessionRow,
     StepCursor,
     StepRow,
+    TurnRow,
 )
 from gateway.core.sessions.repository import SessionReader, SessionRepository, SessionWriter
 from gateway.core.sessions.request import AnnotationRequest, AnnotationResult
@@ -45,6 +46,7 @@ __all__ = [
     "StepCursor",
     "StepPage",
     "StepRow",
+    "TurnRow",
     "check_model",
     "check_request_id",
 ]

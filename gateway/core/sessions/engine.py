@@ -16,8 +16,8 @@ from gateway.core.annotation.prompt_state import ObjectPrompts, PromptBatch, add
 from gateway.core.images import ImageSource, StoredImage
 from gateway.core.runtime import NO_OBSERVER, Admission, Catalog, Deadline, Model, Observer, Stage
 from gateway.core.sessions.history import SegmentHistory, Snapshot, check_revision
-from gateway.core.sessions.records import SegmentRow, SessionRow
-from gateway.core.sessions.request import AnnotationRequest, AnnotationResult
+from gateway.core.sessions.records import SegmentRow
+from gateway.core.sessions.request import AnnotationRequest, AnnotationResult, make_result
 from gateway.core.sessions.segment_state import SegmentState
 from gateway.core.sessions.sent_mask import find_client_mask, remember_sent_mask
 from sixpoint.errors import NothingToRedo, NothingToUndo, SixpointError, StaleRevision
@@ -186,7 +186,7 @@ class Engine:
         # Storing and rendering overlap: only the time beyond rendering counts as storing.
         storing = timedelta(seconds=time.perf_counter() - predicted) - rendered.timings.total
         stored = Timings(store=max(storing, timedelta()))
-        return _result(row, segment, state, rendered, waited + pending.timings + rendered.timings + stored)
+        return make_result(row, segment, state, rendered, waited + pending.timings + rendered.timings + stored)
 
     async def _predict(
         self,
@@ -232,8 +232,8 @@ class Engine:
     ) -> AnnotationResult:
         """Make a change when it is the session's turn, once per request id.
 
-        A call without a revision that another gateway process overtakes is made again on what that one left, until its
-        deadline: such calls take turns, whichever process they reach.
+        A call without a revision that another gateway process overtakes is made again on what that one left, and goes
+        first: such calls take turns, whichever process they reach.
 
         A call that appends and names the revision in memory starts without reading the database: storing the step
         checks that the database has not changed.
@@ -248,16 +248,20 @@ class Engine:
                     snapshot = await self._history.load(session_id, segment, request_ids=ids)
                     if not snapshot.outcome and snapshot.row.revision == cached.row.revision:
                         raise
-            while True:
-                snapshot = await self._history.load(session_id, segment, request_ids=ids)
-                if snapshot.outcome:
-                    return await self._replay(request, snapshot)
-                check_revision(snapshot.row, request.revision)
-                try:
-                    return await make(snapshot)
-                except StaleRevision:
-                    if request.revision is not None:
-                        raise
+            async with self._history.turns.take(session_id) as turn:
+                while True:
+                    snapshot = await self._history.load(session_id, segment, request_ids=ids)
+                    if snapshot.outcome:
+                        return await self._replay(request, snapshot)
+                    check_revision(snapshot.row, request.revision)
+                    if request.revision is None and await turn.wait(snapshot.claim):
+                        continue
+                    try:
+                        return await make(snapshot)
+                    except StaleRevision:
+                        if request.revision is not None:
+                            raise
+                        await turn.overtaken()
 
     async def _move_head(self, request: AnnotationRequest, snapshot: Snapshot, head: int) -> AnnotationResult:
         """Make ``head`` the segment's last step in force."""
@@ -269,7 +273,7 @@ class Engine:
         started = time.perf_counter()
         row, segment = await self._history.move_head(snapshot, head, state, request_ids=request.request_ids)
         timings = replace(rendered.timings, store=timedelta(seconds=time.perf_counter() - started))
-        return _result(row, segment, state, rendered, timings)
+        return make_result(row, segment, state, rendered, timings)
 
     async def _replay(self, request: AnnotationRequest, snapshot: Snapshot) -> AnnotationResult:
         """Return the segment as it is, which for a repeated call must be as that call left it."""
@@ -280,7 +284,7 @@ class Engine:
                 f"{row.revision} since: look at it again"
             )
         rendered, state = await self._render(snapshot, state, client_mask=find_client_mask(snapshot, request))
-        return _result(row, segment, state, rendered, rendered.timings)
+        return make_result(row, segment, state, rendered, rendered.timings)
 
     async def _render(
         self, snapshot: Snapshot, state: SegmentState, *, client_mask: ClientMask | None
@@ -296,9 +300,3 @@ class Engine:
                 state.prediction, prompts, geometry=geometry, threshold=state.threshold, client_mask=client_mask
             )
         return rendered, replace(state, prompts=prompts)
-
-
-def _result(
-    row: SessionRow, segment: SegmentRow, state: SegmentState, rendered: RenderedMask, timings: Timings
-) -> AnnotationResult:
-    return AnnotationResult(row.revision, segment, rendered.packed, state.model, state.version, timings)

@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
 from gateway.core.sessions.log_quota import LogQuota
-from gateway.core.sessions.records import ROW_BYTES, RequestOutcome, SegmentRow, SessionRow
+from gateway.core.sessions.records import ROW_BYTES, RequestOutcome, SegmentRow, SessionRow, TurnRow
 from gateway.core.sessions.repository import SessionReader, SessionRepository, SessionWriter
 from gateway.core.sessions.segment_state import SegmentState, read_state, record_step
 from gateway.core.sessions.state_cache import SegmentStateCache
+from gateway.core.sessions.turns import Turns
 from sixpoint.errors import FailedPrecondition, SessionExpired, SessionNotFound, StaleRevision
 from sixpoint.prompts import Prompt
 
@@ -36,12 +37,14 @@ class Snapshot:
         segment: Record of the segment; head and length are 0 for a new one.
         state: State of the segment.
         outcome: What this call changed when it was carried out before; None if it was not.
+        claim: Claim of a gateway to the next turn on the session; None without one.
     """
 
     row: SessionRow
     segment: SegmentRow
     state: SegmentState
     outcome: RequestOutcome | None
+    claim: TurnRow | None = None
 
 
 class SegmentHistory:
@@ -66,6 +69,7 @@ class SegmentHistory:
         self._cache = cache
         self._quota = quota
         self._now = now
+        self.turns = Turns(repository=repository, now=now)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def lock(self, session_id: str) -> asyncio.Lock:
@@ -109,12 +113,12 @@ class SegmentHistory:
             outcomes = [records.request(session_id, key) if key else None for key in request_ids]
             if any(outcomes) and not all(outcomes):
                 raise FailedPrecondition("some of these calls were carried out before: repeat them one by one")
-            outcome = outcomes[-1] if outcomes else None
+            outcome, claim = outcomes[-1] if outcomes else None, records.turn(session_id)
             if cached is not None and cached.revision == row.revision:
-                return Snapshot(row, cached.segment, cached.state, outcome)
+                return Snapshot(row, cached.segment, cached.state, outcome, claim)
             segments = {segment_row.number: segment_row for segment_row in records.segments(session_id)}
             current = segments.get(segment, SegmentRow(segment))
-            return Snapshot(row, current, read_state(records, row, segment, current.head), outcome)
+            return Snapshot(row, current, read_state(records, row, segment, current.head), outcome, claim)
 
         snapshot = await self._repository.read(work)
         self.remember(snapshot.row, snapshot.segment, snapshot.state)

@@ -19,6 +19,7 @@ __all__ = [
     "SessionRow",
     "StepCursor",
     "StepRow",
+    "TurnRow",
 ]
 
 ROW_BYTES = 128
@@ -138,6 +139,19 @@ class RequestOutcome:
     revision: int
     segment: int
     head: int
+
+
+@dataclass(frozen=True)
+class TurnRow:
+    """A claim to the next turn on a session.
+
+    Attributes:
+        holder: Random name of the gateway process.
+        until: Time when the claim ends, seconds since 1970.
+    """
+
+    holder: str
+    until: float
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from gateway.core.sessions.records import (
     SessionRow,
     StepCursor,
     StepRow,
+    TurnRow,
 )
 from sixpoint.geometry import Geometry
 
@@ -81,6 +82,10 @@ class SessionReader(Protocol):
         """
         ...
 
+    def turn(self, session_id: str) -> TurnRow | None:
+        """The claim to the next turn on a session, if there is one."""
+        ...
+
     def request(self, session_id: str, request_id: str) -> RequestOutcome | None:
         """What the call with this request id changed, if it was carried out."""
         ...
@@ -129,6 +134,10 @@ class SessionWriter(SessionReader, Protocol):
 
     def lock_session(self, session_id: str) -> SessionRow | None:
         """The session of this id, open or ended; until this transaction ends, no other one changes it."""
+        ...
+
+    def set_turn(self, session_id: str, claim: TurnRow | None) -> None:
+        """Set the claim to the next turn on a session; None for no claim."""
         ...
 
     def touch_session(self, session_id: str, *, now: float) -> None:

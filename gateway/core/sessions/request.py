@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.core.sessions.records import SegmentRow
+from gateway.core.annotation.annotator import RenderedMask
+from gateway.core.sessions.records import SegmentRow, SessionRow
+from gateway.core.sessions.segment_state import SegmentState
 from sixpoint.mask import PackedMask, Timings
 
-__all__ = ["AnnotationRequest", "AnnotationResult"]
+__all__ = ["AnnotationRequest", "AnnotationResult", "make_result"]
 
 
 @dataclass(frozen=True)
@@ -49,3 +51,10 @@ class AnnotationResult:
     model: str
     version: str
     timings: Timings
+
+
+def make_result(
+    row: SessionRow, segment: SegmentRow, state: SegmentState, rendered: RenderedMask, timings: Timings
+) -> AnnotationResult:
+    """The result of a call that left a segment in a state, and its mask rendered."""
+    return AnnotationResult(row.revision, segment, rendered.packed, state.model, state.version, timings)

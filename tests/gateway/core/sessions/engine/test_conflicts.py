@@ -8,11 +8,13 @@ import itertools
 import numpy as np
 import pytest
 
+from gateway.core.runtime import InferenceResult, Model
+from gateway.core.sessions import turns
 from gateway.core.sessions.request import AnnotationRequest
 from gateway.storage.database import Database
 from sixpoint import errors
 from sixpoint.prompts import Click
-from tests.gateway.core.sessions.engine.process import Process, voxels
+from tests.gateway.core.sessions.engine.process import ModelsInference, Process, voxels
 from tests.gateway.prompts import ADD, SIX, TAKE
 
 
@@ -41,6 +43,38 @@ async def test_two_processes_on_one_session_lose_no_prompt(process: Process, dat
     assert len(shown) == 1 + len(clicks)
     mask = voxels((await Process(database).engine.mask(AnnotationRequest(session))).mask)
     assert mask[16, 17, 3:6].all()
+
+
+async def test_a_slower_process_gets_its_turn_while_a_faster_one_has_calls(
+    process: Process, database: Database
+) -> None:
+    class Slow(ModelsInference):
+        async def infer(
+            self, model: Model, tensor: np.ndarray, *, timeout: float, version: str = ""
+        ) -> InferenceResult:
+            await asyncio.sleep(0.5)
+            return await super().infer(model, tensor, timeout=timeout, version=version)
+
+    session, slow = await process.open(), Process(database, inference=Slow())
+    await process.annotate(session, SIX)
+    call = asyncio.create_task(slow.annotate(session, ADD))
+    async with asyncio.timeout(30):
+        while not call.done():
+            await process.annotate(session, TAKE)
+    assert len(slow.inference.tensors) <= 3, "overtaken by what ran when it began, and when it claimed its turn"
+    # Nobody waits for a turn that was taken.
+    assert (await process.engine._history.load(session, 1)).claim is None
+
+
+async def test_a_claim_of_a_process_that_was_killed_ends(
+    process: Process, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "_CLAIM_S", 0.5)
+    session, killed = await process.open(), Process(database)
+    await killed.engine._history.turns.claim(session)
+    async with asyncio.timeout(10):
+        assert (await process.annotate(session, SIX, revision=0)).revision == 1, "with a revision nobody waits"
+        assert (await process.annotate(session, ADD)).revision == 2
 
 
 async def test_with_a_revision_the_slower_of_two_processes_gets_an_error(process: Process, database: Database) -> None:
