@@ -91,11 +91,6 @@ class TritonPool:
         self._reached = -math.inf
 
     @property
-    def addresses(self) -> tuple[str, ...]:
-        """Addresses of the Tritons that it has now."""
-        return tuple(self._endpoints)
-
-    @property
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The Tritons that it has now."""
         return tuple(self._endpoints.values())
@@ -140,7 +135,8 @@ class TritonPool:
         """
         if self._single:
             (endpoint,) = self._endpoints.values()
-            return await endpoint.client.infer(model, tensor, timeout=timeout, version=version)
+            with endpoint.counted():
+                return await endpoint.client.infer(model, tensor, timeout=timeout, version=version)
         deadline = Deadline.after(timeout)
         version = version or model.version
         failed: set[Endpoint] = set()
@@ -241,11 +237,12 @@ class TritonPool:
     def _endpoint(self, address: str) -> Endpoint:
         client = TritonClient(address, shared_memory=self._shared_memory, key=self._key)
         return Endpoint(
-            "" if self._single else address,
+            address,
             client=client,
             interval=self._interval,
             changed=self._merge,
             now=self._now,
+            alone=self._single,
         )
 
     def _merge(self) -> None:

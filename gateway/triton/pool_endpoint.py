@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from gateway.core.runtime import Catalog, InferenceResult, Model
 from gateway.triton.client import TritonClient
@@ -35,6 +35,7 @@ class Endpoint:
         interval: Seconds between checks of what it serves.
         changed: Function called after each check.
         now: Function that returns the time in seconds.
+        alone: Whether the pool has no other one, so that the log need not name it.
 
     Attributes:
         address: Its gRPC endpoint, host:port.
@@ -52,6 +53,7 @@ class Endpoint:
         interval: float,
         changed: Callable[[], None],
         now: Callable[[], float],
+        alone: bool = False,
     ) -> None:
         self.address = address
         self.client = client
@@ -61,7 +63,12 @@ class Endpoint:
         self._changed = changed
         self._now = now
         self._watcher = Watcher(
-            client=client, catalog=self.catalog, interval=interval, changed=self._checked, now=now, address=address
+            client=client,
+            catalog=self.catalog,
+            interval=interval,
+            changed=self._checked,
+            now=now,
+            address="" if alone else address,
         )
         self._was_reachable = False
         self._ejected_until = 0.0
@@ -93,28 +100,35 @@ class Endpoint:
         self, model: Model, tensor: Floating, *, timeout: float, version: str, exactly: bool
     ) -> InferenceResult:
         """Run one input through a version of a model; see :meth:`TritonClient.infer`."""
-        self.outstanding += 1
-        self._idle.clear()
-        place, started = self.outstanding, self._now()
-        until_silent = asyncio.timeout(None)
-        try:
-            async with until_silent:
-                self._calls.add(until_silent)
-                result = await self.client.infer(model, tensor, timeout=timeout, version=version, exactly=exactly)
-        except TimeoutError:
-            raise TritonUnavailable("Triton does not answer; try again", retry_after=_RETRY_SECONDS) from None
-        except (DeadlineExceeded, asyncio.CancelledError):
-            # It took at least so long.
-            self._note_seconds(model.name, max(self._seconds.get(model.name, 0.0), (self._now() - started) / place))
-            raise
-        finally:
-            self._calls.discard(until_silent)
-            self.outstanding -= 1
-            if not self.outstanding:
-                self._idle.set()
+        started, until_silent = self._now(), asyncio.timeout(None)
+        with self.counted() as place:
+            try:
+                async with until_silent:
+                    self._calls.add(until_silent)
+                    result = await self.client.infer(model, tensor, timeout=timeout, version=version, exactly=exactly)
+            except TimeoutError:
+                raise TritonUnavailable("Triton does not answer; try again", retry_after=_RETRY_SECONDS) from None
+            except (DeadlineExceeded, asyncio.CancelledError):
+                # It took at least so long.
+                self._note_seconds(model.name, max(self._seconds.get(model.name, 0.0), (self._now() - started) / place))
+                raise
+            finally:
+                self._calls.discard(until_silent)
         self._note_seconds(model.name, (self._now() - started) / place)
         self._failures = 0
         return result
+
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[int]:
+        """Count a call as outstanding; yields its place among those that are."""
+        self.outstanding += 1
+        self._idle.clear()
+        try:
+            yield self.outstanding
+        finally:
+            self.outstanding -= 1
+            if not self.outstanding:
+                self._idle.set()
 
     def eject(self) -> None:
         """Prefer others for a while, longer after each failure, and check soon whether it can be reached."""

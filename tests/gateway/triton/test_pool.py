@@ -68,13 +68,13 @@ async def test_a_slow_triton_gets_few_calls_and_as_many_as_the_others_once_it_is
     try:
         async with pool_of(addresses(tritons), reachable=3) as (pool, catalog):
             await ask_often(pool, catalog, 6)
-            answers = await ask_often(pool, catalog, 150)
-            assert answers[203] <= 5  # 3 %: they do not reach the 95th percentile
-            assert abs(answers[201] - answers[202]) < 40
+            # One after the other, so that the slow one is idle for every call.
+            answers = await ask_often(pool, catalog, 100, callers=1)
+            assert answers[203] <= 4  # they do not reach the 95th percentile
             tritons[2].slow_down(0.02)
-            await ask_often(pool, catalog, 64)
-            answers = await ask_often(pool, catalog, 60)
-            assert min(answers.values()) >= 10
+            async with asyncio.timeout(20):
+                while (await ask_often(pool, catalog, 60))[203] < 10:
+                    pass
     finally:
         for triton in tritons:
             triton.slow_down(0.0)
