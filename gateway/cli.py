@@ -1,9 +1,10 @@
-"""The command line ``gateway``: serve, or run a demo."""
+"""The command line ``gateway``: serve, run a demo, or write what a monitoring needs."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import sys
@@ -17,6 +18,8 @@ from rich.markup import escape
 
 from gateway.core.runtime.malloc import keep_freed_memory
 from gateway.demo import DEMO_FILES, choose_case, run_demo
+from gateway.observability.alerts import alert_rules
+from gateway.observability.dashboard import dashboard
 from gateway.observability.logs import configure
 from gateway.server import Gateway
 from gateway.settings import Settings
@@ -79,6 +82,17 @@ def demo(
     case = choose_case(image, points)
     with warnings_as_sentences():
         asyncio.run(run_demo(settings, case, output=output, verbose=verbose, console=Console(soft_wrap=True)))
+
+
+@app.command(epilog="Example: gateway monitoring out/monitoring")
+def monitoring(
+    folder: Annotated[Path, typer.Argument(help="Folder for alerts.yaml and dashboard.json.")],
+) -> None:
+    """Write alert rules for Prometheus and a Grafana dashboard, for the metrics of SIXPOINT_STATUS_PORT."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in (("alerts.yaml", alert_rules()), ("dashboard.json", dashboard())):
+        (folder / name).write_text(json.dumps(content, indent=2) + "\n")
+    typer.echo(f"wrote {folder / 'alerts.yaml'} and {folder / 'dashboard.json'}")
 
 
 def main() -> None:

@@ -172,6 +172,7 @@ class Gateway:
                 triton=triton,
                 stores=lambda: self._stores.states,
                 stored=lambda: sweeper.stored,
+                limits={"open_sessions": settings.max_sessions, "image_bytes": settings.disk_bytes},
             )
             self._metrics.watch(gauges)
             _log.info("gateway listening", extra={"host": settings.host, "port": self.port})

@@ -65,6 +65,7 @@ def live_gauges(
     triton: TritonPool,
     stores: Callable[[], Mapping[str, bool]],
     stored: Callable[[], Mapping[str, float]],
+    limits: Mapping[str, float],
 ) -> tuple[LiveGauge, ...]:
     """Return the gauges of what a gateway holds at the moment.
 
@@ -74,6 +75,7 @@ def live_gauges(
         triton: The Tritons.
         stores: Function that returns, for each store, whether it could be reached.
         stored: Function that returns what is stored, by its name.
+        limits: Limits of what is stored, by its name.
     """
 
     def by_kind(read: Callable[[Admission], float]) -> Callable[[], dict[tuple[str, ...], float]]:
@@ -81,6 +83,9 @@ def live_gauges(
 
     def by_triton(read: Callable[[Endpoint], float]) -> Callable[[], dict[tuple[str, ...], float]]:
         return lambda: {(endpoint.address,): read(endpoint) for endpoint in triton.endpoints}
+
+    def by_name(read: Callable[[], Mapping[str, float]]) -> Callable[[], dict[tuple[str, ...], float]]:
+        return lambda: {(name,): float(number) for name, number in read().items()}
 
     def models() -> dict[tuple[str, ...], float]:
         served = [(model.name, model.version) for model in catalog.models.values()]
@@ -104,15 +109,8 @@ def live_gauges(
             by_triton(lambda endpoint: endpoint.catalog.reachable),
         ),
         LiveGauge(
-            "sixpoint_store_up",
-            "Whether a store could be reached at the last check.",
-            ("store",),
-            lambda: {(name,): float(up) for name, up in stores().items()},
+            "sixpoint_store_up", "Whether a store could be reached at the last check.", ("store",), by_name(stores)
         ),
-        LiveGauge(
-            "sixpoint_stored",
-            "What is stored, as of the last sweep.",
-            ("what",),
-            lambda: {(name,): number for name, number in stored().items()},
-        ),
+        LiveGauge("sixpoint_stored", "What is stored, as of the last sweep.", ("what",), by_name(stored)),
+        LiveGauge("sixpoint_stored_limit", "Limits of what is stored.", ("what",), by_name(lambda: limits)),
     )
