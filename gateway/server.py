@@ -18,6 +18,7 @@ from gateway.core.annotation.annotator import Annotator
 from gateway.core.images import ImageStore
 from gateway.core.runtime import Admission, Catalog, CorePool
 from gateway.core.runtime.disk_errors import disk_errors
+from gateway.core.runtime.malloc import FreedMemory
 from gateway.core.runtime.private_files import restrict
 from gateway.core.runtime.reachability import Reachability
 from gateway.core.segmentation.segmenter import Segmenter
@@ -162,7 +163,7 @@ class Gateway:
                 setting="SIXPOINT_PORT",
             )
             sweeper = self._sweeper()
-            runs = (triton.run, self._stores.run, sweeper.run, self._images.report_unrecorded)
+            runs = (triton.run, self._stores.run, sweeper.run, FreedMemory().run, self._images.report_unrecorded)
             background = [asyncio.create_task(run()) for run in runs]
             await server.start()
             status = status_ports(settings, health=self._health, metrics=self._metrics, parts=self._parts)

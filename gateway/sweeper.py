@@ -1,4 +1,4 @@
-"""Close idle sessions, remove unused images and return freed memory, again and again; count what is stored."""
+"""Close idle sessions and remove unused images, again and again; count what is stored."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import logging
 from collections.abc import Mapping
 
 from gateway.core.images import ImageStore
-from gateway.core.runtime.malloc import FreedMemory
 from gateway.core.sessions import Sessions
 from sixpoint.errors import SixpointError
 
@@ -38,10 +37,8 @@ class Sweeper:
 
     async def run(self) -> None:
         """Sweep until cancelled."""
-        freed = FreedMemory()
         while True:
             try:
-                await asyncio.to_thread(freed.trim)
                 closed = await self._sessions.expire(every=self._interval)
                 removed = await self._images.expire()
                 if closed or removed:

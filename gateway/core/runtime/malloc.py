@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import os
@@ -15,8 +16,9 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 _MAX_HEAP_BLOCK = 32 * 2**20
 # Freed bytes that stay at the top of a heap.
 _MAX_FREE_TOP = 64 * 2**20
-# Bytes of freed memory that are worth to be returned.
-_GATHERED = 16 * 2**20
+# Bytes of freed memory that are returned soon, and later.
+_MUCH, _LITTLE = 64 * 2**20, 16 * 2**20
+_ROUND_S, _ROUNDS = 1.0, 30
 
 
 def keep_freed_memory() -> None:
@@ -42,9 +44,23 @@ class FreedMemory:
     def __init__(self) -> None:
         self._kept = _unused()
 
-    def trim(self) -> None:
-        """Return freed memory, if there is much more than after the last time. Blocks; without glibc, does nothing."""
-        if _unused() < self._kept + _GATHERED:
+    async def run(self) -> None:
+        """Return freed memory again and again: what is much within a second, and less within half a minute.
+
+        Other threads wait for memory meanwhile: 2 ms for 10 MiB that are returned.
+        """
+        while True:
+            for _ in range(_ROUNDS):
+                await asyncio.sleep(_ROUND_S)
+                await asyncio.to_thread(self.trim, _MUCH)
+            await asyncio.to_thread(self.trim, _LITTLE)
+
+    def trim(self, nbytes: int) -> None:
+        """Return freed memory, if there are so many bytes more than after the last time.
+
+        It blocks. Without glibc, it does nothing.
+        """
+        if _unused() < self._kept + nbytes:
             return
         ctypes.CDLL(None).malloc_trim(0)
         self._kept = _unused()

@@ -22,7 +22,7 @@ thread = threading.Thread(target=work)
 thread.start()
 thread.join()
 gathered = _unused() - before
-freed.trim()
+freed.trim(2**20)
 print(gathered >> 20, _unused() - before >> 20)
 """
 
