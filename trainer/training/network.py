@@ -41,6 +41,12 @@ def _check_no_conversion(spec: ModelSpec, network: NetworkSpec) -> None:
         "network.channels": network.channels not in {(), tuple(range(spec.output_shape[0]))},
         "output.exclusive": not spec.output.exclusive,
     }
+    if spec.patch is not None:
+        conversions |= {
+            "patch.grid": spec.patch.grid != "faces",
+            "patch.average": spec.patch.average != "probabilities",
+            "patch.labelled": spec.patch.labelled != "image",
+        }
     if names := ", ".join(name for name, present in conversions.items() if present):
         raise ModelSpecError(
             f"the spec has {names}, which only networks trained elsewhere need: the trainer trains on the model's own "

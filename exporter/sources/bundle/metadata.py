@@ -56,7 +56,7 @@ def network_format(metadata: Mapping[str, Any], side: str, usual: str) -> Tensor
 
 def labels_of(output: TensorFormat) -> dict[int, str]:
     """Return the names of the labels by their channel, without background."""
-    names = output.content.get("channel_def")
+    names = output.content.get("channel_def", output.content.get("label_def"))
     if not isinstance(names, Mapping) or not all(str(index).isdigit() for index in names):
         return {}
     pairs = sorted((int(index), str(name).strip()) for index, name in names.items())

@@ -217,7 +217,8 @@ def _segmentation(before: Preprocessing, inferer: Inferer, *, axes: str, missing
             "padding": inferer.padding,
             "padding_value": min(max((inferer.value - scaling.offset) / scaling.scale, -1.0), 1.0),
         },
-        "input": {"dtype": _dtype(before), "channels": [_image_channel(before)]},
+        # Half precision would move labels where a network is sensitive, and the output is many times as large.
+        "input": {"dtype": "FP32", "channels": [_image_channel(before)]},
     }
 
 

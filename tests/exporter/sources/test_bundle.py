@@ -203,6 +203,14 @@ def test_each_label_uses_its_channel_and_the_bundles_activation(
     assert np.abs(probabilities(found, spec)[0] - expected).max() < 2 / 255
 
 
+def test_labels_are_read_under_either_name(tmp_path: Path) -> None:
+    about = metadata()
+    output = about["network_data_format"]["outputs"]["pred"]
+    output["label_def"] = {**output.pop("channel_def"), "1": "pancreas"}
+    write_bundle(tmp_path / "bundle", about=about)
+    assert reading(tmp_path / "bundle").spec.labels == ("pancreas",)
+
+
 def test_labels_from_flags_skip_the_background_of_a_softmax(tmp_path: Path) -> None:
     content = config(network_def={**UNET, "out_channels": 3})
     content["postprocessing"]["transforms"] = [

@@ -224,7 +224,7 @@ def test_the_grid_is_that_of_monai_in_the_order_of_training(case: str, axes: str
     expected = monai_input(tmp_path / "bundle", image)
     found = our_input(tmp_path / "bundle", image)
     assert found.shape == expected.shape
-    assert np.sqrt(np.mean((found - expected) ** 2)) <= 1e-3
+    assert np.sqrt(np.mean((found - expected) ** 2)) <= 1e-5
 
 
 @pytest.mark.parametrize("decided_first", [False, True])

@@ -55,6 +55,16 @@ def test_labels_that_overlap_are_not_trained() -> None:
         build_network(overlapping.model_copy(update={"output": output}))
 
 
+@pytest.mark.parametrize(("field", "value"), [("grid", "centres"), ("average", "logits"), ("labelled", "grid")])
+def test_a_patch_of_a_network_from_elsewhere_is_not_trained(field: str, value: str) -> None:
+    usual = spec("segmentation")
+    assert usual.patch is not None
+    output = usual.output.model_copy(update={"dtype": "FP32"})
+    changed = {"patch": usual.patch.model_copy(update={field: value}), "output": output}
+    with pytest.raises(ModelSpecError, match=rf"the spec has patch\.{field}, which"):
+        build_network(usual.model_copy(update=changed))
+
+
 @pytest.mark.parametrize(("task", "activation"), [("segmentation", "softmax"), ("annotation", "sigmoid")])
 def test_what_is_usual_may_be_said(task: str, activation: str) -> None:
     usual = spec(task)
