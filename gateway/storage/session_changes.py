@@ -111,7 +111,7 @@ class SqlSessionWriter(SqlSessionReader):
         return self._conn.execute(update(sessions).where(*where).values(ended=now, expired=1)).rowcount
 
     def delete_ended(self, *, before: float, tombstones_before: float, limit: int) -> bool:
-        """Delete the histories of up to ``limit`` ended sessions; when none is left, old sessions altogether.
+        """Delete some steps of up to ``limit`` ended sessions; when none is left, old sessions altogether.
 
         Returns:
             Whether there may be more to delete.
@@ -121,12 +121,12 @@ class SqlSessionWriter(SqlSessionReader):
         sources = self._conn.scalars(select(shared_steps.c.source_id).where(shared_steps.c.session_id.in_(ended))).all()
         for table in (shared_steps, requests):
             self._conn.execute(delete(table).where(table.c.session_id.in_(ended)))
-        delete_unused(self._conn, {*ended, *sources})
+        more = delete_unused(self._conn, {*ended, *sources})
         if len(ended) < limit:
             # The record of a session whose steps others share stays, too.
             empty = ~exists().where(segments.c.session_id == sessions.c.id)
             self._conn.execute(delete(sessions).where(sessions.c.ended < tombstones_before, empty))
-        return len(ended) == limit
+        return more or len(ended) == limit
 
     def tick(self, *, now: float) -> float | None:
         """Store that a gateway looked at the clock; return when one did before, None the first time."""

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, exists, func, insert, literal, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 
-from gateway.core.sessions import ROW_BYTES, SegmentRow
+from gateway.core.sessions import SegmentRow
 from gateway.storage.schema import requests, segments, sessions, shared_steps, steps
 from gateway.storage.visible_steps import is_shared, is_shown_by_owner
 
 __all__ = ["delete_unused", "drop_redoable", "has_own_history", "share_steps"]
 
+_KEY = (steps.c.session_id, steps.c.segment, steps.c.number)
+# What is deleted in one transaction: on SQLite all other writers wait for it, a second for 100 MiB on a busy machine.
+_MAX_DELETED = 1000
+_MAX_DELETED_BYTES = 8 * 2**20
 _SIZE = func.length(steps.c.prompts) + func.length(steps.c.answer)
 
 
@@ -103,29 +121,45 @@ def drop_redoable(conn: Connection, session_id: str, segment: int, *, after: int
     return released
 
 
-def delete_unused(conn: Connection, session_ids: Collection[str]) -> None:
-    """Delete the steps of sessions that no session shows any more, and the segments of those that ended."""
+def delete_unused(conn: Connection, session_ids: Collection[str]) -> bool:
+    """Delete some steps of sessions that no session shows any more, and the emptied segments of those that ended.
+
+    Returns:
+        Whether there may be more to delete.
+    """
     unused = (steps.c.session_id.in_(session_ids), ~is_shared(), ~is_shown_by_owner())
-    released = conn.execute(select(steps.c.session_id, func.sum(_SIZE)).where(*unused).group_by(steps.c.session_id))
-    for session_id, nbytes in released.all():
-        _release(conn, session_id, int(nbytes))
-    conn.execute(delete(steps).where(*unused))
+    rows = conn.execute(select(*_KEY, _SIZE).where(*unused).limit(_MAX_DELETED + 1)).all()
+    released: Counter[str] = Counter()
+    chosen: list[tuple[str, int, int]] = []
+    for session_id, segment, number, size in rows[:_MAX_DELETED]:
+        if chosen and released.total() + size > _MAX_DELETED_BYTES:
+            break
+        chosen.append((session_id, segment, number))
+        released[session_id] += size
+    more = len(rows) > len(chosen)
+    if chosen:
+        conn.execute(delete(steps).where(tuple_(*_KEY).in_(chosen)))
+    for session_id, nbytes in released.items():
+        _release(conn, session_id, nbytes)
+    has_steps = exists().where(steps.c.session_id == segments.c.session_id, steps.c.segment == segments.c.number)
     ended = exists().where(sessions.c.id == segments.c.session_id, sessions.c.ended.is_not(None))
-    conn.execute(delete(segments).where(segments.c.session_id.in_(session_ids), ended, ~_is_source()))
-    left = select(func.coalesce(func.sum(_SIZE), 0)).where(steps.c.session_id == sessions.c.id).scalar_subquery()
-    asked = select(func.count()).where(requests.c.session_id == sessions.c.id).scalar_subquery()
-    conn.execute(
-        update(sessions)
-        .where(sessions.c.id.in_(session_ids), sessions.c.ended.is_not(None))
-        .values(step_count=0, log_bytes=left + ROW_BYTES * asked)
-    )
+    of_sessions = segments.c.session_id.in_(session_ids)
+    conn.execute(delete(segments).where(of_sessions, ended, ~_is_source(), ~has_steps))
+    ended_sessions = update(sessions).where(sessions.c.id.in_(session_ids), sessions.c.ended.is_not(None))
+    if more:
+        conn.execute(ended_sessions.values(step_count=1))
+    else:
+        # What a session counts for segments and requests is released, too.
+        left = select(func.coalesce(func.sum(_SIZE), 0)).where(steps.c.session_id == sessions.c.id).scalar_subquery()
+        conn.execute(ended_sessions.values(step_count=0, log_bytes=left))
+    return more
 
 
 def has_own_history() -> ColumnElement[bool]:
     """Whether a session has what nobody needs once it has ended; part of a query on ``sessions``."""
     unshared = exists().where(segments.c.session_id == sessions.c.id, ~_is_source())
     asked = exists().where(requests.c.session_id == sessions.c.id)
-    # Of steps that forks share, those behind are deleted once, which sets the count to 0.
+    # The count of an ended session is set to 0 once all of its steps are deleted that nobody shares.
     return (sessions.c.step_count > 0) | unshared | asked | exists().where(shared_steps.c.session_id == sessions.c.id)
 
 

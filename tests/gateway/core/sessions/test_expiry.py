@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, Table, func, select
 
 from gateway.core.sessions import expiry
-from gateway.storage import Database, session_repository
+from gateway.storage import Database, session_repository, step_sharing
 from gateway.storage.schema import requests, segments, steps
 from gateway.storage.session_changes import SqlSessionWriter
 from sixpoint import errors
@@ -72,6 +72,36 @@ async def test_histories_of_ended_sessions_are_deleted_a_few_at_a_time(
     assert (await process.history.load(kept, 1)).segment.length == 1
     for table in (segments, steps, requests):
         assert await database.read(partial(session_ids, table=table)) == [kept]
+
+
+async def test_a_long_history_is_deleted_in_many_transactions(
+    process: SessionProcess, database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step_sharing, "_MAX_DELETED_BYTES", 200)
+    opened = (await process.open()).row.id
+    for _ in range(9):
+        await process.annotate(opened, BOX)
+    forked = (await process.sessions.fork(opened, owner="", segment=1, step=2)).row.id
+    sizes: list[int] = []
+    delete_ended = SqlSessionWriter.delete_ended
+
+    def counted(writer: SqlSessionWriter, *, before: float, tombstones_before: float, limit: int) -> bool:
+        rows = len(session_ids(writer._conn, table=steps))
+        more = delete_ended(writer, before=before, tombstones_before=tombstones_before, limit=limit)
+        sizes.append(rows - len(session_ids(writer._conn, table=steps)))
+        return more
+
+    monkeypatch.setattr(SqlSessionWriter, "delete_ended", counted)
+    await process.sessions.close(opened)
+    clock.seconds += 1
+    await process.sessions.expire(every=30)
+    assert sizes == [2, 2, 2, 1]
+    assert len(await process.steps(forked)) == 2
+    await process.sessions.close(forked)
+    clock.seconds += 1
+    await process.sessions.expire(every=30)
+    for table in (segments, steps):
+        assert await database.read(partial(session_ids, table=table)) == []
 
 
 def session_ids(conn: Connection, *, table: Table) -> list[str]:
