@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from gateway.core.runtime.malloc import keep_freed_memory
+from gateway.core.runtime.open_files import raise_open_files
 from gateway.demo import DEMO_FILES, choose_case, run_demo
 from gateway.observability.alerts import alert_rules
 from gateway.observability.dashboard import dashboard
@@ -63,6 +64,7 @@ def serve(
     for sentence in misspelt_variables(os.environ):
         _log.warning("%s", sentence)
     keep_freed_memory()
+    raise_open_files()
     asyncio.run(_serve(settings, local_triton=local_triton))
 
 

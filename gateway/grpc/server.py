@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grpc.aio
 
+from gateway.core.runtime.open_files import allowed_connections
 from gateway.grpc.interceptors import CallInterceptor
 
 __all__ = ["create_server"]
@@ -24,7 +25,8 @@ def create_server(interceptor: CallInterceptor, *, max_connections: int, idle_se
 
     Args:
         interceptor: Wraps the calls.
-        max_connections: Limit for open connections; further ones are closed at once.
+        max_connections: Limit for open connections; further ones are closed at once. They are fewer if this process
+            may open few files.
         idle_seconds: Seconds after which a connection without a call is closed.
     """
     return grpc.aio.server(
@@ -36,7 +38,7 @@ def create_server(interceptor: CallInterceptor, *, max_connections: int, idle_se
             # The value of GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS has no "recv".
             ("grpc.http2.min_ping_interval_without_data_ms", _PING_MS),
             ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.max_allowed_incoming_connections", max_connections),
+            ("grpc.max_allowed_incoming_connections", allowed_connections(max_connections)),
             ("grpc.max_concurrent_streams", _MAX_STREAMS),
             ("grpc.max_connection_idle_ms", round(idle_seconds * 1000)),
             ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),

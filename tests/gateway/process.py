@@ -29,6 +29,7 @@ class GatewayProcess:
         triton_url: Triton's address.
         state: Folder of its state; another process may share it.
         settings: More of its settings.
+        prefix: Command that starts it with changed limits.
         port: Where it listens.
         stalls: File to which the stalls of its event loop are written; None: its loop is not watched.
     """
@@ -36,6 +37,7 @@ class GatewayProcess:
     triton_url: str
     state: Path
     settings: dict[str, object] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()
     port: int = field(default_factory=free_port)
     stalls: Path | None = None
     _process: subprocess.Popen[bytes] | None = None
@@ -73,7 +75,7 @@ class GatewayProcess:
             module = "benchmarks.servers.watched_gateway"
             self.stalls.touch()
             named[STALLS_VARIABLE] = str(self.stalls)
-        self._process = subprocess.Popen([sys.executable, "-m", module, "serve"], env=os.environ | named)
+        self._process = subprocess.Popen([*self.prefix, sys.executable, "-m", module, "serve"], env=os.environ | named)
         if wait:
             self.wait()
 

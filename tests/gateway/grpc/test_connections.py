@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+from pathlib import Path
 from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
 
+from sixpoint.v1 import image_service_pb2_grpc as image_grpc
 from tests.gateway.grpc.servers import serving
+from tests.gateway.grpc.test_images import NOWHERE, upload
+from tests.gateway.process import GatewayProcess
+from tests.support.images import noisy_volume
 
 
 async def echo(request: bytes, context: Any) -> bytes:
@@ -51,3 +57,17 @@ async def test_a_connection_without_a_call_is_closed_and_the_client_connects_aga
         while channel.get_state() is state:
             await channel.wait_for_state_change(state)
         assert await echo_of(channel)(b"y") == b"y"
+
+
+def test_silent_connections_leave_files_to_open(tmp_path: Path) -> None:
+    process = GatewayProcess(NOWHERE, tmp_path, prefix=("prlimit", "--nofile=256:256"))
+    process.start(wait=False)
+    try:
+        with grpc.insecure_channel(process.address) as channel, contextlib.ExitStack() as stack:
+            grpc.channel_ready_future(channel).result(30)
+            for _ in range(300):
+                stack.enter_context(socket.create_connection(("127.0.0.1", process.port), timeout=5))
+            image_grpc.ImageServiceStub(channel).UploadImage(upload(noisy_volume()), timeout=20)
+            assert len(list(Path(f"/proc/{process.running.pid}/fd").iterdir())) < 250
+    finally:
+        process.kill()
