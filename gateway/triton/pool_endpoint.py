@@ -152,8 +152,9 @@ class Endpoint:
 
     def _checked(self) -> None:
         if self.catalog.reachable and not self._was_reachable:
-            # It has answered a trial of all that it serves.
+            # It has answered a trial of all that it serves, and may be another one than before.
             self._ejected_until = 0.0
+            self._seconds.clear()
         if self._watcher.silent and self._was_reachable:
             # Their connection may stay open for ever.
             for call in self._calls:
