@@ -82,6 +82,8 @@ def share_steps(conn: Connection, source: str, target: str, rows: Sequence[Segme
 def drop_redoable(conn: Connection, session_id: str, segment: int, *, after: int) -> int:
     """Drop the steps of a segment after one of them; rows that a fork shares stay for the fork.
 
+    Where they are many, some rows are deleted later: with the next steps that are dropped, or with the session.
+
     Returns:
         Bytes of the session's log that this released.
     """
@@ -99,23 +101,19 @@ def drop_redoable(conn: Connection, session_id: str, segment: int, *, after: int
             shared_steps.c.number_offset == offset,
         )
     ).scalar_one()
-    if in_use is not None and in_use > after:
-        # The next step cannot have the number of a row that a fork shares: this session goes on under higher ones, and
-        # shares its own steps so far.
+    own = (steps.c.session_id == session_id, steps.c.segment == segment, steps.c.number > offset + after)
+    released, more = _delete_some(conn, *own, ~is_shared())
+    if more or (in_use is not None and in_use > after):
+        # The next step cannot have the number of a row that a fork shares, or that is deleted later: this session goes
+        # on under higher ones, and shares its own steps so far.
         first = conn.execute(select(func.coalesce(func.max(shared_steps.c.last), 0) + 1).where(*ranges)).scalar_one()
         if first <= after:
             values = {"session_id": session_id, "segment": segment, "first": first, "last": after}
             conn.execute(insert(shared_steps).values(**values, source_id=session_id, number_offset=offset))
         conn.execute(update(segments).where(*place).values(number_offset=offset + length))
-    dropped = (
-        steps.c.session_id == session_id,
-        steps.c.segment == segment,
-        steps.c.number > offset + after,
-        ~is_shared(),
-    )
-    released = int(conn.execute(select(func.coalesce(func.sum(_SIZE), 0)).where(*dropped)).scalar_one())
-    conn.execute(delete(steps).where(*dropped))
-    _release(conn, session_id, released)
+    if offset:
+        # What was left to be deleted later.
+        sources.add(session_id)
     if sources:
         delete_unused(conn, sources)
     return released
@@ -128,19 +126,7 @@ def delete_unused(conn: Connection, session_ids: Collection[str]) -> bool:
         Whether there may be more to delete.
     """
     unused = (steps.c.session_id.in_(session_ids), ~is_shared(), ~is_shown_by_owner())
-    rows = conn.execute(select(*_KEY, _SIZE).where(*unused).limit(_MAX_DELETED + 1)).all()
-    released: Counter[str] = Counter()
-    chosen: list[tuple[str, int, int]] = []
-    for session_id, segment, number, size in rows[:_MAX_DELETED]:
-        if chosen and released.total() + size > _MAX_DELETED_BYTES:
-            break
-        chosen.append((session_id, segment, number))
-        released[session_id] += size
-    more = len(rows) > len(chosen)
-    if chosen:
-        conn.execute(delete(steps).where(tuple_(*_KEY).in_(chosen)))
-    for session_id, nbytes in released.items():
-        _release(conn, session_id, nbytes)
+    _, more = _delete_some(conn, *unused)
     has_steps = exists().where(steps.c.session_id == segments.c.session_id, steps.c.segment == segments.c.number)
     ended = exists().where(sessions.c.id == segments.c.session_id, sessions.c.ended.is_not(None))
     of_sessions = segments.c.session_id.in_(session_ids)
@@ -161,6 +147,27 @@ def has_own_history() -> ColumnElement[bool]:
     asked = exists().where(requests.c.session_id == sessions.c.id)
     # The count of an ended session is set to 0 once all of its steps are deleted that nobody shares.
     return (sessions.c.step_count > 0) | unshared | asked | exists().where(shared_steps.c.session_id == sessions.c.id)
+
+
+def _delete_some(conn: Connection, *where: ColumnElement[bool]) -> tuple[int, bool]:
+    """Delete steps, as many as one transaction may.
+
+    Returns:
+        Bytes that this released, and whether there are more.
+    """
+    rows = conn.execute(select(*_KEY, _SIZE).where(*where).limit(_MAX_DELETED + 1)).all()
+    released: Counter[str] = Counter()
+    chosen: list[tuple[str, int, int]] = []
+    for session_id, segment, number, size in rows[:_MAX_DELETED]:
+        if chosen and released.total() + size > _MAX_DELETED_BYTES:
+            break
+        chosen.append((session_id, segment, number))
+        released[session_id] += size
+    if chosen:
+        conn.execute(delete(steps).where(tuple_(*_KEY).in_(chosen)))
+    for session_id, nbytes in released.items():
+        _release(conn, session_id, nbytes)
+    return released.total(), len(rows) > len(chosen)
 
 
 def _is_source() -> ColumnElement[bool]:

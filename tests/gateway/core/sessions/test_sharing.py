@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, func, select
 
 from gateway.core.sessions import ModelUse, SegmentRow
 from gateway.core.sessions.segment_state import SegmentState
-from gateway.storage import Database
+from gateway.storage import Database, step_sharing
 from gateway.storage.schema import segments, sessions, shared_steps, steps
 from sixpoint import errors
 from sixpoint.prompts import Click
@@ -150,10 +150,33 @@ async def test_another_process_forks_while_steps_are_dropped(
     assert await answers(process, forked.row.id) == [11, 21, 31]
 
 
-@pytest.mark.parametrize("seed", range(3))
-async def test_whatever_is_done_each_session_shows_what_it_would_alone(
-    process: SessionProcess, database: Database, clock: Clock, seed: int
+async def test_many_steps_are_dropped_at_once_and_deleted_a_few_at_a_time(
+    process: SessionProcess, database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(step_sharing, "_MAX_DELETED", 2)
+    opened = await opened_with_steps(process, 9)
+    await go_to(process, opened, 1)
+    await process.annotate(opened, CLICK, version="4")
+    assert await stored(database) == 9 - 2 + 1
+    for fresh in (process, SessionProcess(database, clock)):
+        assert [row.model_version for row, _ in await fresh.steps(opened)] == ["3", "4"]
+    await go_to(process, opened, 1)
+    await process.annotate(opened, CLICK, version="5")
+    assert await stored(database) == 8 - 1 - 2 + 1
+    await close(process, opened, clock)
+    assert await stored(database) == 0
+
+
+@pytest.mark.parametrize(("seed", "deleted"), [(0, 1000), (1, 1000), (2, 1), (3, 1)])
+async def test_whatever_is_done_each_session_shows_what_it_would_alone(
+    process: SessionProcess,
+    database: Database,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int,
+    deleted: int,
+) -> None:
+    monkeypatch.setattr(step_sharing, "_MAX_DELETED", deleted)
     random = Random(seed)
     expected: dict[str, tuple[list[str], int]] = {}
     first = (await process.open()).row.id
