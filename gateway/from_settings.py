@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from gateway.core.images import ImageLimits, UnfinishedLimits
 from gateway.core.runtime import Admission, DeadlineLimits
+from gateway.core.runtime.fairness import Places, Turns
 from gateway.core.sessions import LogLimits
 from gateway.grpc.certificate import ServerCertificate
 from gateway.grpc.interceptors import CallDeadlines
 from gateway.settings import Settings
 
-__all__ = ["call_deadlines", "certificate", "image_limits", "log_limits", "segmentation_admission"]
+__all__ = [
+    "call_deadlines",
+    "certificate",
+    "image_limits",
+    "log_limits",
+    "prompt_admission",
+    "segmentation_admission",
+    "short_calls",
+    "stream_places",
+    "upload_places",
+]
+
+# Short calls, such as descriptions of sessions, take turns on the interpreter: more at once take no less time.
+_CALLS_AT_ONCE = 3
+_MAX_CALLS, _OWNER_CALLS = 1024, 896
 
 
 def image_limits(settings: Settings) -> ImageLimits:
@@ -52,6 +67,13 @@ def call_deadlines(settings: Settings) -> CallDeadlines:
     )
 
 
+def prompt_admission(settings: Settings) -> Admission:
+    """Admission of prompts, and of what else is done on segments."""
+    return Admission(
+        budget=settings.prompt_memory_bytes, max_active=settings.max_prompts, owner_active=settings.owner_prompts
+    )
+
+
 def segmentation_admission(settings: Settings) -> Admission:
     """Admission of segmentations.
 
@@ -60,9 +82,36 @@ def segmentation_admission(settings: Settings) -> Admission:
     return Admission(
         budget=settings.segmentation_memory_bytes,
         max_active=settings.max_segmentations,
+        owner_active=settings.owner_segmentations,
         activity="segmentations run",
-        setting="SIXPOINT_MAX_SEGMENTATIONS",
+        settings=("SIXPOINT_MAX_SEGMENTATIONS", "SIXPOINT_OWNER_SEGMENTATIONS"),
     )
+
+
+def stream_places(settings: Settings) -> Places:
+    """Places of viewers' streams, which keep them for hours."""
+    return Places(
+        settings.max_streams,
+        owner_limit=settings.owner_streams,
+        activity="streams are open",
+        settings=("SIXPOINT_MAX_STREAMS", "SIXPOINT_OWNER_STREAMS"),
+        evict=False,
+    )
+
+
+def upload_places(settings: Settings) -> Places:
+    """Places of uploads. One that has to leave its place goes on later from where it was."""
+    return Places(
+        settings.max_uploads,
+        owner_limit=settings.owner_uploads,
+        activity="uploads run",
+        settings=("SIXPOINT_MAX_UPLOADS", "SIXPOINT_OWNER_UPLOADS"),
+    )
+
+
+def short_calls() -> Turns:
+    """Turns of calls that neither annotate nor upload."""
+    return Turns(_CALLS_AT_ONCE, Places(_MAX_CALLS, owner_limit=_OWNER_CALLS, activity="calls run"))
 
 
 def certificate(settings: Settings) -> ServerCertificate | None:

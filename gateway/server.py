@@ -7,7 +7,6 @@ import contextlib
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
 import grpc.aio
@@ -16,14 +15,25 @@ from grpc_reflection.v1alpha import reflection
 
 from gateway.core.annotation.annotator import Annotator
 from gateway.core.images import ImageStore
-from gateway.core.runtime import Admission, Catalog, CorePool
+from gateway.core.runtime import Admission, Catalog, CorePool, FairInference, Inference
 from gateway.core.runtime.disk_errors import disk_errors
+from gateway.core.runtime.fairness import FairExecutor
 from gateway.core.runtime.malloc import FreedMemory
 from gateway.core.runtime.private_files import restrict
 from gateway.core.runtime.reachability import Reachability
 from gateway.core.segmentation.segmenter import Segmenter
 from gateway.core.sessions import Engine, LogQuota, SegmentHistory, SegmentStateCache, Sessions
-from gateway.from_settings import call_deadlines, certificate, image_limits, log_limits, segmentation_admission
+from gateway.from_settings import (
+    call_deadlines,
+    certificate,
+    image_limits,
+    log_limits,
+    prompt_admission,
+    segmentation_admission,
+    short_calls,
+    stream_places,
+    upload_places,
+)
 from gateway.grpc.interceptors import CallInterceptor
 from gateway.grpc.port import listen
 from gateway.grpc.running_calls import RunningCalls
@@ -86,10 +96,10 @@ class Gateway:
             owner_limit=settings.owner_sessions,
             idle=settings.session_idle_seconds,
         )
-        self._executor = ThreadPoolExecutor(settings.workers, thread_name_prefix="sixpoint")
+        self._executor = FairExecutor(settings.workers, thread_name_prefix="sixpoint")
         # Segmentations have threads of their own, so that prompts do not wait behind work on whole images.
-        self._segmenting = ThreadPoolExecutor(settings.workers, thread_name_prefix="segmenting")
-        self._admission = Admission(budget=settings.prompt_memory_bytes, max_active=settings.max_prompts)
+        self._segmenting = FairExecutor(settings.workers, thread_name_prefix="segmenting")
+        self._admission = prompt_admission(settings)
         self._cores = CorePool(active=lambda: self._admission.active)
         self._health = HealthServicer()
         self._metrics = Metrics()
@@ -154,7 +164,8 @@ class Gateway:
         _native.require_kernels()
         settings = self._settings
         async with self._storage(), self._tritons() as triton:
-            server = self._server(self._engine(triton), self._segmenter(triton))
+            inference = FairInference(triton)
+            server = self._server(self._engine(inference), self._segmenter(inference))
             self.port = listen(
                 server,
                 host=settings.host,
@@ -216,22 +227,22 @@ class Gateway:
             key=settings.triton_key.get_secret_value(),
         )
 
-    def _engine(self, triton: TritonPool) -> Engine:
+    def _engine(self, inference: Inference) -> Engine:
         return Engine(
             history=self._history,
             images=self._images,
             catalog=self._catalog,
-            annotator=Annotator(inference=triton, executor=self._executor, run_pair=self._cores.run_pair),
+            annotator=Annotator(inference=inference, executor=self._executor, run_pair=self._cores.run_pair),
             admission=self._admission,
             observer=self._metrics,
         )
 
-    def _segmenter(self, triton: TritonPool) -> Segmenter:
+    def _segmenter(self, inference: Inference) -> Segmenter:
         settings = self._settings
         return Segmenter(
             images=self._images,
             catalog=self._catalog,
-            inference=triton,
+            inference=inference,
             executor=self._segmenting,
             admission=self._segmentations,
             observer=self._metrics,
@@ -243,13 +254,15 @@ class Gateway:
         settings = self._settings
         deadlines = call_deadlines(settings)
         server = create_server(
-            CallInterceptor(self._calls, deadlines, on_end=self._metrics.called),
+            CallInterceptor(self._calls, deadlines, turns=short_calls(), on_end=self._metrics.called),
             max_connections=settings.max_connections,
             idle_seconds=settings.connection_idle_seconds,
         )
         model_grpc.add_ModelServiceServicer_to_server(ModelServicer(self._catalog), server)
         memory = Admission(budget=settings.upload_memory_bytes, max_active=1)
-        images = ImageServicer(self._images, memory=memory, idle_seconds=settings.upload_idle_seconds)
+        images = ImageServicer(
+            self._images, places=upload_places(settings), memory=memory, idle_seconds=settings.upload_idle_seconds
+        )
         image_grpc.add_ImageServiceServicer_to_server(images, server)
         session_grpc.add_SessionServiceServicer_to_server(
             SessionServicer(sessions=self._sessions, catalog=self._catalog), server
@@ -262,6 +275,7 @@ class Gateway:
                 stream_memory=StreamMemory(settings.stream_memory_bytes),
                 deadlines=deadlines,
                 idle_seconds=settings.stream_idle_seconds,
+                streams=stream_places(settings),
             ),
             server,
         )

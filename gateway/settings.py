@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Self
 
@@ -18,6 +19,11 @@ from sixpoint.protocol.triton_addresses import parse_triton_addresses
 __all__ = ["Settings"]
 
 _GIB = 2**30
+
+
+def _of_one_owner(limit: str, *, left: int = 8) -> Callable[[dict[str, int]], int]:
+    """Return the default limit for one owner: the limit for all, but a part that is left to others, 1 / ``left``."""
+    return lambda values: values[limit] - values[limit] // left
 
 
 class Settings(BaseSettings):
@@ -116,8 +122,8 @@ class Settings(BaseSettings):
     """Seconds after which an upload that ended early is removed."""
     max_sessions: int = Field(default=10_000, gt=0)
     """Limit for open sessions."""
-    owner_sessions: int = Field(default=0, ge=0)
-    """Limit for open sessions of one owner; 0 for no limit."""
+    owner_sessions: int = Field(default_factory=_of_one_owner("max_sessions", left=4), ge=0)
+    """Limit for open sessions of one owner; 0 for none of its own. By default a quarter is left to others."""
     session_steps: int = Field(default=10_000, gt=0)
     """Limit for steps of one session."""
     session_log_bytes: int = Field(default=2 * _GIB, gt=0)
@@ -134,16 +140,28 @@ class Settings(BaseSettings):
     """Seconds without a prompt after which a session is dropped from memory; at most 15 for one above 8 MiB."""
     max_prompts: int = Field(default=256, gt=0)
     """Limit for prompts that are being answered or wait."""
+    owner_prompts: int = Field(default_factory=_of_one_owner("max_prompts"), gt=0)
+    """Limit for prompts of one owner that are being answered or wait. By default an eighth is left to others."""
     prompt_memory_bytes: int = Field(default=2 * _GIB, gt=0)
     """Bytes of memory for all prompts that are being answered; further prompts wait."""
     stream_memory_bytes: int = Field(default=_GIB // 2, gt=0)
     """Bytes of memory for actions and answers that wait in the streams of all viewers; half of it for one owner."""
     max_segmentations: int = Field(default=8, gt=0)
     """Limit for segmentations that run or wait."""
+    owner_segmentations: int = Field(default_factory=_of_one_owner("max_segmentations"), gt=0)
+    """Limit for segmentations of one owner that run or wait. By default an eighth is left to others."""
     segmentation_memory_bytes: int = Field(default=4 * _GIB, gt=0)
     """Bytes of memory for all running segmentations; further ones wait, and one that needs more is refused."""
     segmentation_patches: int = Field(default=4, ge=1)
     """Patches that one segmentation sends to Triton at once; best two or more per model instance."""
+    max_uploads: int = Field(default=64, gt=0)
+    """Limit for uploads at once."""
+    owner_uploads: int = Field(default_factory=_of_one_owner("max_uploads"), gt=0)
+    """Limit for uploads of one owner at once. By default an eighth is left to others."""
+    max_streams: int = Field(default=1024, gt=0)
+    """Limit for open streams of viewers."""
+    owner_streams: int = Field(default_factory=_of_one_owner("max_streams", left=4), gt=0)
+    """Limit for open streams of one owner. By default a quarter is left to others."""
     drain_notice_seconds: float = Field(default=1.0, ge=0)
     """Seconds after SIGTERM for which health is NOT_SERVING while new calls are still accepted."""
     drain_seconds: float = Field(default=20.0, ge=0)

@@ -14,17 +14,24 @@ import grpc
 import grpc.aio
 
 from gateway.core.runtime import DeadlineLimits
+from gateway.core.runtime.fairness import Turns, acting_for
 from gateway.grpc.decoding import decode_stream, decoder
+from gateway.grpc.owners import owner_of
 from gateway.grpc.running_calls import RunningCalls
-from sixpoint.errors import InternalError, SixpointError
+from sixpoint.errors import InternalError, ResourceExhausted, SixpointError, StorageFull
 from sixpoint.protocol import DETAILS_KEY, error_to_status, status_code
 
-__all__ = ["CallDeadlines", "CallInterceptor"]
+__all__ = ["CallDeadlines", "CallInterceptor", "refusal_pause"]
 
 _log = logging.getLogger(__name__)
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 _Handler = Callable[[Any, _Context], Awaitable[Any]]
+_MAX_PAUSE_S, _MAX_PAUSING = 2.0, 1000
+# They have places of their own.
+_ADMITTED = "/sixpoint.v1.AnnotationService/"
+# They wait for calls on their session, which may take seconds.
+_WAITING = frozenset({"/sixpoint.v1.SessionService/UpdateSession", "/sixpoint.v1.SessionService/CloseSession"})
 _AbortArguments = tuple[grpc.StatusCode, str, tuple[tuple[str, bytes]]]
 
 
@@ -48,9 +55,12 @@ class CallDeadlines:
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps the calls of ``sixpoint.v1``; health and reflection are left alone.
 
+    A call is carried out for the owner that it names. Short calls run in turns by owner.
+
     Args:
         calls: Counts the calls that run.
         deadlines: Deadlines of each kind of call.
+        turns: Turns of short calls; None to run all at once.
         on_end: Function called with method, status code and seconds of each call that ended.
     """
 
@@ -59,11 +69,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         calls: RunningCalls,
         deadlines: CallDeadlines,
         *,
+        turns: Turns | None = None,
         on_end: Callable[[str, str, float], None] = lambda *_: None,
     ) -> None:
         self._calls = calls
         self._deadlines = deadlines
+        self._turns = turns
         self._on_end = on_end
+        self._pausing = 0
 
     async def intercept_service(
         self,
@@ -89,8 +102,30 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             handle = _metadata_first(handler.stream_stream)
             wrapped = self._wrap(handle, method, self._deadlines.stream, decode, streams=True)
             return grpc.stream_stream_rpc_method_handler(wrapped, **codecs)
-        wrapped = self._wrap(handler.unary_unary, method, self._deadlines.call, decode)
+        short = not method.startswith(_ADMITTED) and method not in _WAITING
+        handle = self._in_turn(handler.unary_unary) if short else handler.unary_unary
+        wrapped = self._wrap(handle, method, self._deadlines.call, decode)
         return grpc.unary_unary_rpc_method_handler(wrapped, **codecs)
+
+    async def _pause(self, seconds: float) -> None:
+        """Hold a refusal back; not if very many are, since each takes memory."""
+        if seconds and self._pausing < _MAX_PAUSING:
+            self._pausing += 1
+            try:
+                await asyncio.sleep(seconds)
+            finally:
+                self._pausing -= 1
+
+    def _in_turn(self, handle: _Handler) -> _Handler:
+        turns = self._turns
+        if turns is None:
+            return handle
+
+        async def call(request: Any, context: _Context) -> Any:
+            async with turns.take():
+                return await handle(request, context)
+
+        return call
 
     def _wrap(
         self,
@@ -110,12 +145,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             try:
                 # gRPC itself cancels this task once the client's deadline passes.
                 async with asyncio.timeout(limits.seconds(remaining)) as scope:
-                    return await handle(decode_stream(decode, context) if streams else decode(request), context)
+                    with acting_for(owner_of(context)):
+                        return await handle(decode_stream(decode, context) if streams else decode(request), context)
             except asyncio.CancelledError:
                 code = grpc.StatusCode.CANCELLED.name
                 raise
             except Exception as failure:
                 error = limits.error(remaining) if scope.expired() else _as_sixpoint_error(failure)
+                pause = refusal_pause(error)
                 arguments, reason = _abort_arguments(error)
                 # The frame of this call outlives it.
                 del error
@@ -136,6 +173,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             # gRPC keeps the exception of abort, with this frame, until the next garbage collection. By now neither the
             # failure, whose frames refer to all data of the call, nor the request is referred to.
             del request
+            await self._pause(pause)
             return await context.abort(*arguments)
 
         return call
@@ -153,6 +191,15 @@ def _metadata_first(handle: _Handler) -> _Handler:
         return await handle(request, context)
 
     return call
+
+
+def refusal_pause(error: SixpointError) -> float:
+    """Return the seconds for which to hold an error back: part of those after which to try again if a limit is reached.
+
+    A caller that sends again at once would keep the gateway busy with refusing it.
+    """
+    limited = isinstance(error, ResourceExhausted) and not isinstance(error, StorageFull)
+    return min((error.retry_after or 0.0) / 2, _MAX_PAUSE_S) if limited else 0.0
 
 
 def _as_sixpoint_error(failure: Exception) -> SixpointError:

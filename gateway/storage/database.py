@@ -7,7 +7,7 @@ import fcntl
 import random
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
+from gateway.core.runtime.fairness import FairExecutor
 from gateway.core.runtime.private_files import make_private_file, make_private_folder, restrict
 from gateway.storage.database_errors import is_conflict, translated
 from gateway.storage.migrations import upgrade
@@ -46,7 +47,8 @@ class Database:
         url: URL of SQLAlchemy: ``sqlite:////folder/file.db`` or ``postgresql+psycopg://...``.
         marks: Folder for the file that notes how far a PostgreSQL has come; None for no such file. That of SQLite lies
             beside the database.
-        threads: Number of concurrent transactions. SQLite has one writer at a time: there, writers queue in order.
+        threads: Number of concurrent transactions. SQLite has one writer at a time. Whoever waits is served in turns
+            by owner.
 
     Raises:
         InvalidArgument: The URL is of another kind.
@@ -66,9 +68,9 @@ class Database:
             ) from None
         self._mark = PositionMark(self._url, folder=marks)
         self._reading = self._engine if self._sqlite else _snapshots(self._engine)
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="database")
-        # SQLite itself polls with growing pauses; this queue is in order, and wakes at once.
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="database-writer") if self._sqlite else self._threads
+        self._threads = FairExecutor(threads, thread_name_prefix="database")
+        # SQLite itself polls with growing pauses; this queue is fair, and wakes at once.
+        self._writer = FairExecutor(1, thread_name_prefix="database-writer") if self._sqlite else self._threads
 
     async def start(self) -> None:
         """Migrate the tables to this version; several processes may do so at once.
@@ -125,7 +127,7 @@ class Database:
         """
         return await self._run(self._writer, lambda: self._write(work))
 
-    async def _run(self, threads: ThreadPoolExecutor, work: Callable[[], _Result]) -> _Result:
+    async def _run(self, threads: Executor, work: Callable[[], _Result]) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(threads, work)
 
     def _read(self, work: Callable[[Connection], _Result]) -> _Result:

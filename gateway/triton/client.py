@@ -120,7 +120,7 @@ class TritonClient:
         if CANDIDATE_PARAMETER in config.parameters:
             candidate = Candidate.from_json(config.parameters[CANDIDATE_PARAMETER].string_value)
             versions = tuple(version for version in versions if version != candidate.version)
-        return Model(name, versions[-1], spec, candidate) if versions else None
+        return Model(name, versions[-1], spec, candidate, _in_flight(config)) if versions else None
 
     async def infer(
         self, model: Model, tensor: Floating, *, timeout: float, version: str = "", exactly: bool = False
@@ -233,6 +233,19 @@ def _details(error: SixpointError) -> str:
     """Return Triton's or gRPC's own words for an error."""
     cause = error.__cause__
     return (cause.details() or "") if isinstance(cause, grpc.aio.AioRpcError) else ""
+
+
+def _in_flight(config: Any) -> int:
+    """Return how many calls keep all instances of a model at work: for each, one that runs and one that is next.
+
+    On a GPU an instance runs a whole batch at once. On a CPU a batch takes as long as its parts, one after the other.
+    """
+    batch = max(1, config.max_batch_size) if config.HasField("dynamic_batching") else 1
+    gpu = model_config_pb2.ModelInstanceGroup.KIND_GPU
+    calls = sum(
+        group.count * (batch * max(1, len(group.gpus)) if group.kind == gpu else 1) for group in config.instance_group
+    )
+    return 2 * max(1, calls)
 
 
 def _output_bytes(spec: ModelSpec) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from gateway.core.runtime import Model
@@ -55,15 +56,19 @@ def merge(served: Mapping[_Triton, Mapping[str, Model]]) -> ServedModels[_Triton
             present = together.models.get(name)
             if present is None or _rank(model) > _rank(present):
                 together.models[name] = model
+    in_flight = Counter[str]()
     for endpoint, models in served.items():
         for name, model in models.items():
             chosen = together.models[name]
             if model.spec != chosen.spec and _tensors(model.spec) != _tensors(chosen.spec):
                 together.different.add((name, endpoint))
                 continue
+            in_flight[name] += model.in_flight
             tried = {model.version, *([model.candidate.version] if model.candidate is not None else [])}
             for version in tried:
                 together.versions.setdefault((name, version), []).append(endpoint)
+    for name, calls in in_flight.items():
+        together.models[name] = replace(together.models[name], in_flight=calls)
     return together
 
 

@@ -132,7 +132,7 @@ class Annotator:
         on_stage(Stage.INFERENCE)
         started = time.perf_counter()
         result = await self._inference.infer(model, network_input.tensor, timeout=deadline.remaining(), version=version)
-        inferring = time.perf_counter() - started
+        inferring = time.perf_counter() - started - result.waited
         on_stage(Stage.POSTPROCESSING)
 
         def predict() -> Prediction:
@@ -142,7 +142,7 @@ class Annotator:
         pending = await self._predict_and_render(
             predict, prompts, geometry=geometry, threshold=threshold, client_mask=client_mask
         )
-        spent = _timings(queue=waited, preprocess=preparing, inference=inferring)
+        spent = _timings(queue=waited + result.waited, preprocess=preparing, inference=inferring)
         return replace(pending, version=result.version, timings=spent + pending.timings, network_input=network_input)
 
     async def start_from_mask(

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +24,7 @@ from gateway.core.images.upload import Upload
 from gateway.core.images.upload_file import UploadFile
 from gateway.core.images.upload_folder import UploadFolder
 from gateway.core.runtime.disk_errors import disk_errors
+from gateway.core.runtime.fairness import FairExecutor
 from gateway.core.runtime.private_files import make_private_folder
 from sixpoint.errors import ImageNotFound, InvalidArgument, ResourceExhausted, Unavailable
 from sixpoint.io.atomic_files import temporary_path
@@ -67,7 +68,7 @@ class ImageStore:
         self._folders = folder / "images", folder / "uploads"
         self._disk_cache = DiskCache(self._folders[0], budget=limits.cache)
         self._uploads = UploadFolder(self._folders[1], limits.unfinished)
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="images")
+        self._threads = FairExecutor(_THREADS, thread_name_prefix="images")
         self._quota = Quota(limits)
         self._memory_cache = MemoryCache(budget=limits.memory, now=now)
         self._opening: dict[str, asyncio.Task[StoredImage]] = {}

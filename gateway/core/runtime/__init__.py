@@ -4,7 +4,13 @@ from gateway.core.runtime.admission import Admission
 from gateway.core.runtime.catalog import Catalog, Model
 from gateway.core.runtime.core_pool import CorePool
 from gateway.core.runtime.deadline import Deadline, DeadlineLimits
-from gateway.core.runtime.inference import Inference, InferenceResult, check_finite, decode_probabilities
+from gateway.core.runtime.inference import (
+    FairInference,
+    Inference,
+    InferenceResult,
+    check_finite,
+    decode_probabilities,
+)
 from gateway.core.runtime.observer import NO_OBSERVER, Observer
 from gateway.core.runtime.stage import Stage
 
@@ -15,6 +21,7 @@ __all__ = [
     "CorePool",
     "Deadline",
     "DeadlineLimits",
+    "FairInference",
     "Inference",
     "InferenceResult",
     "Model",

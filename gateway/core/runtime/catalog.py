@@ -23,12 +23,14 @@ class Model:
         version: Newest version that is not the candidate, as of the last check.
         spec: Description that the model carries.
         candidate: Version on trial, and its share of the sessions or images; None without one.
+        in_flight: Number of calls at once with which Triton is never idle; more would only wait in it.
     """
 
     name: str
     version: str
     spec: ModelSpec
     candidate: Candidate | None = None
+    in_flight: int = 2
 
     def version_for(self, key: str) -> str:
         """Choose the version for a session or a segmentation.

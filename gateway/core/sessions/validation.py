@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.core.runtime import Model
+from gateway.core.runtime.fairness import leaves_room
 from gateway.core.sessions.records import SegmentRow, SessionRow
 from gateway.core.sessions.repository import SessionReader
 from sixpoint.errors import InvalidArgument, ResourceExhausted, TaskNotSupported, Violation
@@ -123,13 +124,20 @@ def check_limits(records: SessionReader, owner: str, *, limit: int, owner_limit:
     Raises:
         ResourceExhausted: A limit is reached.
     """
-    if records.count_open() >= limit:
+    total, owned = records.count_open(), records.count_open(owner)
+    if total >= limit:
         raise ResourceExhausted(
             f"{limit} sessions are open, which is the limit (SIXPOINT_MAX_SESSIONS); close one, or wait until one "
             "expires",
             retry_after=60.0,
         )
-    if owner_limit and records.count_open(owner) >= owner_limit:
+    if not leaves_room(owned, total=total, limit=limit):
+        raise ResourceExhausted(
+            f"{total} sessions are open, {owned} of them yours, and the rest of the {limit} (SIXPOINT_MAX_SESSIONS) is "
+            "for owners with fewer; close one, or wait until one expires",
+            retry_after=60.0,
+        )
+    if owner_limit and owned >= owner_limit:
         raise ResourceExhausted(
             f"{owner_limit} of your sessions are open, which is the limit for one owner (SIXPOINT_OWNER_SESSIONS); "
             "close one"

@@ -10,6 +10,7 @@ from typing import Any
 import grpc.aio
 
 from gateway.core.runtime import Deadline
+from gateway.core.runtime.fairness import Places
 from gateway.core.segmentation.segmenter import Segmenter
 from gateway.core.sessions import Engine
 from gateway.grpc.idle import IdleGuard, IdleLimit
@@ -36,6 +37,7 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
         stream_memory: Memory of all streams.
         deadlines: Deadlines of each kind of call.
         idle_seconds: Seconds after which a stream without an action is closed.
+        streams: Places of viewers' streams.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
         stream_memory: StreamMemory,
         deadlines: CallDeadlines,
         idle_seconds: float,
+        streams: Places,
     ) -> None:
         self._engine = engine
         self._segmenter = segmenter
@@ -56,6 +59,7 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
         self._idle = IdleLimit(
             idle_seconds, setting="SIXPOINT_STREAM_IDLE_SECONDS", advice="open another stream for further actions"
         )
+        self._streams = streams
 
     async def Annotate(
         self, request: annotation_pb.AnnotateRequest, context: _Context
@@ -88,9 +92,10 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
     ) -> None:
         """Carry out the actions of a viewer's stream, and report events."""
         seconds = self._deadlines.call.default
-        with self._stream_memory.share(owner_of(context)) as memory:
-            stream = InteractStream(self._engine, call_seconds=seconds, stopping=self._stopping, memory=memory)
-            await stream.run(IdleGuard(self._idle).guard(request_iterator), context.write)
+        async with self._streams.take():
+            with self._stream_memory.share(owner_of(context)) as memory:
+                stream = InteractStream(self._engine, call_seconds=seconds, stopping=self._stopping, memory=memory)
+                await stream.run(IdleGuard(self._idle).guard(request_iterator), context.write)
 
     async def Segment(  # type: ignore[override]  # events are written to the context, not yielded
         self, request: annotation_pb.SegmentRequest, context: _Context

@@ -9,6 +9,7 @@ import grpc.aio
 
 from gateway.core.images import ImageHeader, ImageRecord, ImageStore
 from gateway.core.runtime import Admission
+from gateway.core.runtime.fairness import Places
 from gateway.grpc.idle import IdleGuard, IdleLimit
 from gateway.grpc.owners import owner_of
 from sixpoint.errors import UploadError, VolumeError
@@ -32,12 +33,14 @@ class ImageServicer(image_grpc.ImageServiceServicer):
 
     Args:
         images: All images.
+        places: Places of uploads.
         memory: Memory of all uploads: those for which there is none wait, and are not read.
         idle_seconds: Seconds within which the next 64 KiB of an upload must arrive.
     """
 
-    def __init__(self, images: ImageStore, *, memory: Admission, idle_seconds: float) -> None:
+    def __init__(self, images: ImageStore, *, places: Places, memory: Admission, idle_seconds: float) -> None:
         self._images = images
+        self._places = places
         self._memory = memory
         self._idle = IdleLimit(
             idle_seconds,
@@ -52,7 +55,7 @@ class ImageServicer(image_grpc.ImageServiceServicer):
     ) -> image_pb.UploadImageResponse:
         """Receive an image in chunks."""
         # Before the first message is read: gRPC receives none that nobody waits for.
-        async with self._memory.memory(_UPLOAD_BYTES):
+        async with self._places.take(), self._memory.memory(_UPLOAD_BYTES):
             idle = IdleGuard(self._idle)
             messages = idle.guard(request_iterator)
             first = await anext(messages, None)

@@ -18,6 +18,7 @@ from functools import partial
 
 from gateway.core.runtime import Deadline, Stage
 from gateway.core.sessions import AnnotationResult, Engine, check_request_id
+from gateway.grpc.interceptors import refusal_pause
 from gateway.grpc.messages import PHASES, read_change, read_mask_request, read_prompts, result_to_message
 from gateway.grpc.servicers.action_queue import ActionQueue, Actions, join_prompts
 from gateway.grpc.servicers.stream_memory import StreamShare
@@ -204,6 +205,7 @@ class InteractStream:
         status = error_to_status(error).SerializeToString()
         _log.info("action failed", extra={"code": status_code(error).name, "reason": error.reason})
         await self._send(annotation_pb.InteractResponse(id=number, failure=status))
+        await asyncio.sleep(refusal_pause(error))
 
     async def _answer(self, number: int, result: AnnotationResult) -> None:
         answer = result_to_message(result)

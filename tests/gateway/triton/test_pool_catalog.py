@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gateway.core.runtime import Model
 from gateway.triton.pool_catalog import merge
 from sixpoint.model_spec import Candidate
@@ -16,7 +18,7 @@ def test_the_newest_version_counts_and_is_asked_where_it_was_tried() -> None:
     trial = Candidate("2", 0.0)
     for order in (1, -1):
         served = merge(dict([("a", {"liver": model("1", trial)}), ("b", {"liver": model("2")}), ("c", {})][::order]))
-        assert served.models == {"liver": model("2")}
+        assert served.models == {"liver": replace(model("2"), in_flight=4)}, "two of them answer at once"
         assert set(served.serving("liver", "2")) == {"a", "b"}
         assert served.serving("liver", "1") == ["a"]
 

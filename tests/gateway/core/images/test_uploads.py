@@ -115,7 +115,7 @@ async def test_an_upload_cancelled_twice_while_all_threads_are_busy_can_be_conti
     async def send() -> None:
         async with images.upload(header_of(volume)) as upload:
             await upload.write(volume.array.tobytes()[:5000])
-            for _ in range(images._threads._max_workers):
+            for _ in range(images._threads.max_workers):
                 images._threads.submit(go_on.wait)
             sent.set()
             await asyncio.Event().wait()

@@ -1,0 +1,18 @@
+"""Fairness: the machine is shared by owners, whatever number of calls each of them sends."""
+
+from gateway.core.runtime.fairness.budget import FairBudget
+from gateway.core.runtime.fairness.executor import FairExecutor
+from gateway.core.runtime.fairness.owner import acting_for, current_owner
+from gateway.core.runtime.fairness.places import Place, Places, leaves_room
+from gateway.core.runtime.fairness.turns import Turns
+
+__all__ = [
+    "FairBudget",
+    "FairExecutor",
+    "Place",
+    "Places",
+    "Turns",
+    "acting_for",
+    "current_owner",
+    "leaves_room",
+]
