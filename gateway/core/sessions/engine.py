@@ -20,7 +20,8 @@ from gateway.core.sessions.records import SegmentRow
 from gateway.core.sessions.request import AnnotationRequest, AnnotationResult, make_result
 from gateway.core.sessions.segment_state import SegmentState
 from gateway.core.sessions.sent_mask import find_client_mask, remember_sent_mask
-from sixpoint.errors import NothingToRedo, NothingToUndo, SixpointError, StaleRevision
+from gateway.core.sessions.validation import head_after, head_before
+from sixpoint.errors import SixpointError, StaleRevision
 from sixpoint.mask import Timings
 from sixpoint.prompts import Prompt
 
@@ -101,13 +102,7 @@ class Engine:
             NothingToUndo: When the segment is before its first step.
             StaleRevision: When the session is at another revision.
         """
-
-        def previous(segment: SegmentRow) -> int:
-            if not segment.head:
-                raise NothingToUndo(f"segment {segment.number} stands before its first step: nothing can be undone")
-            return segment.head - 1
-
-        return await self._move(request, previous)
+        return await self._move(request, head_before)
 
     async def redo(self, request: AnnotationRequest) -> AnnotationResult:
         """Redo the step of a segment that was undone last.
@@ -116,13 +111,7 @@ class Engine:
             NothingToRedo: When the segment is at its last step.
             StaleRevision: When the session is at another revision.
         """
-
-        def following(segment: SegmentRow) -> int:
-            if segment.head == segment.length:
-                raise NothingToRedo(f"segment {segment.number} stands after its last step: nothing can be redone")
-            return segment.head + 1
-
-        return await self._move(request, following)
+        return await self._move(request, head_after)
 
     async def reset(self, request: AnnotationRequest) -> AnnotationResult:
         """Undo all steps of a segment; redo takes them back one by one.

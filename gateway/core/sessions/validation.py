@@ -8,7 +8,14 @@ from gateway.core.runtime import Model
 from gateway.core.runtime.fairness import leaves_room
 from gateway.core.sessions.records import SegmentRow, SessionRow
 from gateway.core.sessions.repository import SessionReader
-from sixpoint.errors import InvalidArgument, ResourceExhausted, TaskNotSupported, Violation
+from sixpoint.errors import (
+    InvalidArgument,
+    NothingToRedo,
+    NothingToUndo,
+    ResourceExhausted,
+    TaskNotSupported,
+    Violation,
+)
 from sixpoint.masks.labels import MAX_SEGMENTS, check_segment_number
 from sixpoint.model_spec import SegmentationSpec
 
@@ -19,6 +26,8 @@ __all__ = [
     "check_repeated",
     "check_request_id",
     "check_step",
+    "head_after",
+    "head_before",
 ]
 
 _MAX_REQUEST_ID = 64
@@ -142,3 +151,25 @@ def check_limits(records: SessionReader, owner: str, *, limit: int, owner_limit:
             f"{owner_limit} of your sessions are open, which is the limit for one owner (SIXPOINT_OWNER_SESSIONS); "
             "close one"
         )
+
+
+def head_before(segment: SegmentRow) -> int:
+    """Return the head that undoing a segment's last step leaves.
+
+    Raises:
+        NothingToUndo: The segment is before its first step.
+    """
+    if not segment.head:
+        raise NothingToUndo(f"segment {segment.number} stands before its first step: nothing can be undone")
+    return segment.head - 1
+
+
+def head_after(segment: SegmentRow) -> int:
+    """Return the head that redoing a segment's next step leaves.
+
+    Raises:
+        NothingToRedo: The segment is at its last step.
+    """
+    if segment.head == segment.length:
+        raise NothingToRedo(f"segment {segment.number} stands after its last step: nothing can be redone")
+    return segment.head + 1
