@@ -82,6 +82,8 @@ class PatchSpec(SpecModel):
             which the gateway makes probabilities (``network.activation``) after it has averaged them, as MONAI does.
         labelled: Where labels are decided: on the voxels of the image, to which probabilities are resampled linearly;
             or on the network's grid, of which each voxel of the image takes the nearest label.
+        foreground: Value of the first channel above which voxels are foreground: the network sees the box round them
+            alone, and beyond it is background, as after MONAI's ``CropForeground``. None: it sees the whole volume.
     """
 
     size: Size
@@ -95,6 +97,7 @@ class PatchSpec(SpecModel):
     windowed_first: bool = False
     average: Literal["probabilities", "logits"] = "probabilities"
     labelled: Literal["image", "grid"] = "image"
+    foreground: float | None = Field(default=None, ge=-1, lt=1)
 
     @model_validator(mode="after")
     def _check_size_and_spacing(self) -> PatchSpec:

@@ -19,6 +19,7 @@ from exporter.graph.network import ProbabilityNetwork
 from exporter.sources.bundle.load import load_bundle
 from exporter.sources.bundle.source import open_bundle
 from exporter.sources.bundle.spec import DerivedSpec, read_bundle
+from gateway.core.segmentation.foreground import foreground_box
 from gateway.core.segmentation.label_map import LabelMap
 from gateway.core.segmentation.sliding_window import SlidingWindow, importance_map
 from sixpoint.model_spec import SegmentationSpec
@@ -90,6 +91,8 @@ def our_input(folder: Path, image: Path, *, spec: SegmentationSpec | None = None
     """Return what the network of a bundle sees in sixpoint, [channel, its spatial axes]."""
     spec = spec or _segmentation(derive(folder))
     channels, _ = _channels(image, spec)
+    box = foreground_box(channels[0], spec.patch.foreground)
+    channels = channels if box is None else np.ascontiguousarray(channels[:, *box])
     return InputAdapter(spec)(torch.from_numpy(channels[None]))[0].numpy()
 
 
@@ -101,6 +104,8 @@ def our_labels(folder: Path, image: Path, scratch: Path) -> Image:
     network = ProbabilityNetwork(source.network, spec).eval()
     channels, roi = _channels(image, spec)
     axes = spec.network.axes if spec.network else "SPL"
+    box = foreground_box(channels[0], spec.patch.foreground)
+    channels = channels if box is None else channels[:, *box]
     windows = SlidingWindow.over(channels.shape[1:], spec.patch, axes=axes)
     weight = importance_map(spec.patch)
     sums = np.zeros((spec.output_shape[0], *windows.padded_shape), np.float32)
@@ -113,7 +118,7 @@ def our_labels(folder: Path, image: Path, scratch: Path) -> Image:
             weights[place] += weight
     inner = tuple(slice(a, a + n) for a, n in zip(windows.padding_before, windows.shape, strict=True))
     volume = Volume.read(image)
-    label_map = LabelMap(roi, size=volume.geometry.canonical().size, spec=spec)
+    label_map = LabelMap(roi, size=volume.geometry.canonical().size, spec=spec, box=box)
     label_map.add_slices(0, (sums / weights)[(slice(None), *inner)])
     masks = [label_map.mask(number) for number in range(1, len(spec.labels) + 1)]
     stored = [volume.geometry.orientation.from_canonical(mask).transpose(2, 1, 0) for mask in masks]

@@ -77,6 +77,11 @@ class Postprocessing:
         return self.exclusive is False and self.activation is None
 
     @property
+    def needs_background(self) -> bool:
+        """Whether labels that may overlap come from a softmax, which needs the background beside them."""
+        return self.exclusive is False and self.activation == "softmax"
+
+    @property
     def label_activation(self) -> Literal["softmax", "sigmoid", "none"]:
         """Activation of labels that may overlap; a threshold that is no probability is compared with a sigmoid."""
         return self.activation or ("none" if 0 < self.threshold < 1 else "sigmoid")

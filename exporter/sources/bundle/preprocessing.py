@@ -44,6 +44,8 @@ _NOTED = {
     "DivisiblePad": "small images are padded by the sliding window alone",
     "BorderPad": "the gateway pads no border",
 }
+_CROP = ("source_key", "mode", "start_coord_key", "end_coord_key", "allow_smaller", "k_divisible", "margin")
+"""Arguments of CropForeground; without a margin the modes of padding have no effect."""
 _CHANNELS = "--spec FILE with input.channels and network: {scale, offset}"
 
 
@@ -59,6 +61,7 @@ class Preprocessing:
         sigma: Sigma of the Gaussian around a click, in voxels; None: the network takes no clicks.
         clicked: Names of the labels that take clicks, in the order of their channels; empty if not stated.
         early: Whether statistics are taken or values clipped before the image is resampled.
+        foreground: Scaling of intensities when the image was cropped to what lies above 0; None: it was not.
         cropped: Name of the last transform that removes or adds voxels; empty if there is none.
         notes: Differences between the bundle's pipeline and the gateway's.
         missing: Fields that are missing or not supported.
@@ -71,9 +74,24 @@ class Preprocessing:
     sigma: float | None = None
     clicked: tuple[str, ...] = ()
     early: bool = False
+    foreground: LinearScaling | None = None
     cropped: str = ""
     notes: list[str] = field(default_factory=list)
     missing: list[MissingField] = field(default_factory=list)
+
+    def foreground_value(self) -> float | None:
+        """Return the value of the final window, -1 to 1, that was 0 when the image was cropped to what lies above."""
+        before, now, value = self.foreground, self.scaling.intensity, None
+        if before is None:
+            return None
+        if before.intensity is not None and before.intensity == now:
+            value = -before.offset / before.scale
+        elif before.intensity is None and now is not None and now.method == "range":
+            value = -(now.low + now.high) / (now.high - now.low)
+        if value is None or not -1 <= value < 1:
+            self.notes.append(f"CropForeground: {_NOTED['CropForeground']}")
+            return None
+        return value
 
 
 def read_preprocessing(value: Any, *, key: str, ignore: Collection[str] = ()) -> Preprocessing:
@@ -129,6 +147,8 @@ def _step(result: Preprocessing, step: Step) -> None:
     if name in _SILENT:
         if (dtype := step.for_key("dtype")) not in _FLOATS:
             raise ValueError(f"it casts the image to {dtype}, expected float32")
+    elif name == "CropForeground" and _crops_itself(result, step):
+        result.foreground, result.cropped = result.scaling, name
     elif name in _NOTED:
         result.notes.append(f"{name}: {_NOTED[name]}")
         result.cropped = name
@@ -152,6 +172,14 @@ def _step(result: Preprocessing, step: Step) -> None:
                 f"--ignore {name}, if it changes nothing that the network sees",
             )
         )
+
+
+def _crops_itself(result: Preprocessing, step: Step) -> bool:
+    """Whether a crop is to the image's own foreground, and after Spacing: before it, it would move MONAI's grid."""
+    keys = step.get("keys")
+    own = step.get("source_key", keys) in (keys, *(keys if isinstance(keys, list | tuple) else ()))
+    plain = not step.unread(_CROP) and step.get("k_divisible", 1) == 1 and not step.get("margin", 0)
+    return own and plain and result.spacing is not None and not result.cropped
 
 
 def _intensity(result: Preprocessing, step: Step) -> None:

@@ -139,7 +139,7 @@ def derive_spec(
     }
     mapping["output"] = _output(after, clicks=clicks, missing=missing)
     if not clicks:
-        mapping["patch"]["average"] = "probabilities" if _needs_background(after) else "logits"
+        mapping["patch"]["average"] = "probabilities" if after.needs_background else "logits"
         mapping["patch"]["labelled"] = "grid" if after.on_grid else "image"
     channels = _value(overrides, "input.channels") or mapping["input"]["channels"]
     _check_channels(input_channels(network), len(channels), missing)
@@ -215,6 +215,7 @@ def _segmentation(before: Preprocessing, inferer: Inferer, *, axes: str, missing
             "grid": "centres" if before.spacing else "faces",
             "windowed_first": before.early and before.spacing is not None,
             "padding": inferer.padding,
+            "foreground": before.foreground_value(),
             "padding_value": min(max((inferer.value - scaling.offset) / scaling.scale, -1.0), 1.0),
         },
         # Half precision would move labels where a network is sensitive, and the output is many times as large.
@@ -252,11 +253,6 @@ def _output(after: Postprocessing, *, clicks: bool, missing: list[MissingField])
         missing.append(MissingField("output.threshold", text, flag))
         return {"exclusive": False}
     return {"threshold": 1.0 / (1.0 + math.exp(-after.threshold)), "exclusive": False, "dtype": "FP32"}
-
-
-def _needs_background(after: Postprocessing) -> bool:
-    """Whether labels that may overlap come from a softmax, which needs the background beside them."""
-    return after.exclusive is False and after.activation == "softmax"
 
 
 def _own_scaling(before: Preprocessing) -> list[MissingField]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from gateway.core.images import StoredImage
 from gateway.core.runtime import Deadline, Model
+from gateway.core.segmentation.foreground import Box
 from gateway.core.segmentation.sliding_window import SlidingWindow
 from sixpoint._typing import Shape, Size
 from sixpoint.errors import InvalidArgument, TaskNotSupported, Violation
@@ -47,6 +48,11 @@ class SegmentationJob:
         return cls(
             image, model, version, roi, SlidingWindow.over(_shape(roi.size), spec.patch, axes=_axes(spec)), deadline
         )
+
+    def within(self, box: Box) -> Self:
+        """Return the same job with a sliding window over a box (z, y, x) of the grid."""
+        z, y, x = (side.stop - side.start for side in box)
+        return replace(self, window=SlidingWindow.over((z, y, x), self.patch, axes=_axes(self.spec)))
 
     @property
     def spec(self) -> SegmentationSpec:

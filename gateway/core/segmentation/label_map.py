@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from gateway.core.segmentation.foreground import Box
 from sixpoint._typing import Bools, Float, Size
 from sixpoint.model_spec import ModelSpec
 from sixpoint.preprocessing import Roi, Taps, resample
@@ -43,10 +44,12 @@ class LabelMap:
         roi: Grid of the network over the whole image.
         size: Size (x, y, z) of the canonical image.
         spec: Spec of the model.
+        box: Cells (z, y, x) of the grid that the network saw; the others are background. None: all.
     """
 
-    def __init__(self, roi: Roi, *, size: Size, spec: ModelSpec) -> None:
+    def __init__(self, roi: Roi, *, size: Size, spec: ModelSpec, box: Box | None = None) -> None:
         self._spec = spec.output
+        self._box, self._plane, self._slices = box, (roi.size[1], roi.size[0]), roi.size[2]
         logits = spec.patch is not None and spec.patch.average == "logits"
         on_grid = spec.patch is not None and spec.patch.labelled == "grid"
         # On the grid the largest logit is the largest probability.
@@ -75,13 +78,35 @@ class LabelMap:
         """Add the next slices of probabilities, and label the slices of the image that need no later ones.
 
         Args:
-            first: Index of the first slice on the network's grid; it follows the last slice added before.
+            first: Index of the first slice, on the network's grid or in the box; it follows the last one added before.
             cells: Averaged outputs [channel, z, y, x], with the background first if the labels are exclusive; logits
                 are turned into probabilities in place.
         """
-        assert first == self._begin + self._pending.shape[1]
         if self._activation is not None:
             cells = self._activation(cells)
+        if self._box is None:
+            self._append(first, cells)
+            return
+        z, y, x = self._box
+        if first == 0:
+            self._append_background(z.start)
+        for index in range(0, cells.shape[1], _SLICES):  # whole planes may be much larger than the box
+            part = cells[:, index : index + _SLICES]
+            planes = np.zeros((*part.shape[:2], *self._plane), np.float32)
+            planes[:, :, y, x] = part
+            self._append(z.start + first + index, planes)
+        if z.start + first + cells.shape[1] == z.stop:
+            self._append_background(self._slices)
+
+    def _append_background(self, end: int) -> None:
+        """Append background up to a slice of the grid."""
+        while (first := self._begin + self._pending.shape[1]) < end:
+            count = min(_SLICES, end - first)
+            self._append(first, np.zeros((len(self._pending), count, *self._plane), np.float32))
+
+    def _append(self, first: int, cells: Float) -> None:
+        """Append slices of probabilities of the whole grid."""
+        assert first == self._begin + self._pending.shape[1]
         self._pending = np.concatenate([self._pending, cells], axis=1) if self._pending.size else cells
         ready = int(np.searchsorted(self._last, first + cells.shape[1]))
         while self._done < ready:

@@ -36,6 +36,7 @@ from gateway.core.segmentation.events import (
     SegmentationSummary,
     pack_label,
 )
+from gateway.core.segmentation.foreground import foreground_box
 from gateway.core.segmentation.job import SegmentationJob, estimate_segmentation_memory, select_labels
 from gateway.core.segmentation.label_map import LabelMap
 from gateway.core.segmentation.sliding_window import importance_map
@@ -142,9 +143,13 @@ class Segmenter:
         started = time.perf_counter()
         yield SegmentationProgress(Stage.PREPROCESSING, 0, count)
         channels = await self._prepare(job)
+        box = await self._run_in_thread(partial(foreground_box, channels[0], job.patch.foreground))
+        if box is not None:
+            job, channels = job.within(box), channels[:, *box]
+            count = len(job.window)
         prepared = time.perf_counter()
         yield SegmentationProgress(Stage.INFERENCE, 0, count)
-        label_map = LabelMap(job.roi, size=job.image.canonical_geometry.size, spec=spec)
+        label_map = LabelMap(job.roi, size=job.image.canonical_geometry.size, spec=spec, box=box)
         done, version = 0, ""
         async with aclosing(self._slide(job, channels, label_map)) as versions:
             async for current in versions:

@@ -128,6 +128,43 @@ def test_transforms_under_another_name_are_read(image: Path, tmp_path: Path) -> 
     assert any("transforms is read in its place" in note for note in derive(tmp_path / "bundle").notes)
 
 
+@pytest.mark.parametrize("decided_first", [False, True])
+def test_what_lies_beyond_the_foreground_is_background_as_by_monai(decided_first: bool, tmp_path: Path) -> None:
+    image = write_image(tmp_path / "image.nii.gz", size=(52, 44, 30), spacing=(0.8, 0.83, 1.47))
+    soft = {**HU, "a_min": 180}
+    crop = {"_target_": "CropForegroundd", "keys": ["image"], "source_key": "image", "mode": ["minimum"]}
+    invert = {"_target_": "Invertd", "keys": "pred", "transform": "@preprocessing", "orig_keys": "image"}
+    invert["nearest_interp"] = decided_first  # type: ignore[assignment]
+    steps = (SOFTMAX, ARGMAX, invert) if decided_first else (SOFTMAX, invert, ARGMAX)
+    content = config(preprocessing=before(soft, crop), inferer=INFERER, postprocessing=after(*steps))
+    network = write_bundle(tmp_path / "bundle", content)
+    derived = derive(tmp_path / "bundle")
+    assert derived.spec.patch is not None
+    assert derived.spec.patch.foreground == -1
+    assert derived.notes == ()
+    assert (
+        monai_input(tmp_path / "bundle", image).shape == (1, 23, 37, 44) == our_input(tmp_path / "bundle", image).shape
+    )
+    expected = monai_labels(tmp_path / "bundle", image, network)[0]
+    assert 0.05 < (expected > 0).mean() < 0.95
+    assert dice(our_labels(tmp_path / "bundle", image, tmp_path), expected) >= 0.999
+
+
+@pytest.mark.parametrize(
+    ("place", "changes"),
+    [(3, {}), (5, {"margin": 2}), (5, {"source_key": "body"}), (5, {"select_fn": "$lambda x: x > 3"})],
+)
+def test_another_crop_is_named(place: int, changes: Transform, tmp_path: Path) -> None:
+    content = config(preprocessing=before(HU), inferer=INFERER, postprocessing=BOTH)
+    crop = {"_target_": "CropForegroundd", "keys": "image", "source_key": "image", **changes}
+    content["preprocessing"]["transforms"].insert(place, crop)
+    write_bundle(tmp_path / "bundle", content)
+    derived = derive(tmp_path / "bundle")
+    assert derived.spec.patch is not None
+    assert derived.spec.patch.foreground is None
+    assert "CropForeground: the gateway does not crop to the foreground before the network" in derived.notes
+
+
 # Weights
 
 

@@ -21,7 +21,7 @@ from gateway.core.segmentation.job import SegmentationJob, estimate_segmentation
 from sixpoint import errors
 from sixpoint.geometry import Geometry
 from sixpoint.mask import unpack
-from sixpoint.model_spec import ModelSpec, NetworkSpec
+from sixpoint.model_spec import ImageChannel, InputSpec, Intensity, ModelSpec, NetworkSpec
 from sixpoint.prompts import ExtremePoints
 from sixpoint.volume import Volume
 from tests.gateway.core.segmentation.sliding import (
@@ -107,6 +107,24 @@ def test_logits_are_averaged_before_their_softmax_as_by_monai() -> None:
         lambda patches: torch.from_numpy(np.stack([np.exp(logits(patch)) for patch in patches.numpy()])).softmax(dim=1),
     )
     assert (result != probabilities.argmax(axis=0)).mean() > 1e-3
+
+
+def test_only_the_foreground_is_segmented() -> None:
+    volume = volume_of((40, 36, 30))
+    array = np.full_like(volume.array, volume.array.min())
+    array[9:26, 5:31, 12:33] = volume.array[9:26, 5:31, 12:33]
+    volume = Volume(array, volume.geometry)
+    spec = segmentation_spec(3, padding="replicate", foreground=-1.0)
+    window = Intensity(method="range", low=float(array.min()), high=float(array.max()))
+    spec = spec.model_copy(update={"input": InputSpec(dtype="FP32", channels=(ImageChannel(intensity=window),))})
+    network = Network(spec)
+    result = labels_of(segment(volume, network), volume)
+    cut = Volume(np.ascontiguousarray(array[9:26, 5:31, 12:33]), Geometry(size=(21, 26, 17)))
+    alone = Network(spec)
+    np.testing.assert_array_equal(result[9:26, 5:31, 12:33], labels_of(segment(cut, alone), cut))
+    result[9:26, 5:31, 12:33] = 0
+    assert not result.any()
+    assert network.answered == alone.answered
 
 
 def test_windows_begin_in_monais_corner_on_monais_grid_only() -> None:
