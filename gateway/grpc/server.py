@@ -6,6 +6,7 @@ import grpc.aio
 
 from gateway.core.runtime.open_files import allowed_connections
 from gateway.grpc.interceptors import CallInterceptor
+from gateway.grpc.reflection import ReflectionInterceptor
 
 __all__ = ["create_server"]
 
@@ -30,7 +31,7 @@ def create_server(interceptor: CallInterceptor, *, max_connections: int, idle_se
         idle_seconds: Seconds after which a connection without a call is closed.
     """
     return grpc.aio.server(
-        interceptors=[interceptor],
+        interceptors=[interceptor, ReflectionInterceptor()],
         options=(
             ("grpc.max_receive_message_length", _RECEIVE_BYTES),
             # With port reuse, a second gateway would silently share the port.
