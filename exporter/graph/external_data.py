@@ -53,7 +53,12 @@ def external_file_names(path: Path) -> tuple[str, ...]:
         model = onnx.load(path, load_external_data=False)
     except (OSError, DecodeError) as error:
         raise InvalidArgument(f"{path.name} is not an ONNX model, or is truncated or damaged") from error
-    names = sorted({ExternalDataInfo(tensor).location for tensor in iter_tensors(model) if uses_external_data(tensor)})
+    try:
+        names = sorted(
+            {ExternalDataInfo(tensor).location for tensor in iter_tensors(model) if uses_external_data(tensor)}
+        )
+    except ValueError as error:  # an offset or a length that is not a number, or negative
+        raise InvalidArgument(f"{path.name} does not say where its weights lie in their file: {error}") from error
     for name in names:
         inside = PurePosixPath(name)
         if not inside.parts or inside.is_absolute() or ".." in inside.parts or "\\" in name or ":" in name:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import httpx
 
-from exporter.graph.external_data import external_file_names
+from exporter.graph.external_data import external_file_names, source_files
 from exporter.graph.model_files import sha256_of_files
 from exporter.hub.download import ProgressCallback, download, open_client
 from exporter.sources.bundle.metadata import licence_of
@@ -232,6 +232,8 @@ def _download_weights(
         raise
     if names and digest:
         raise InvalidArgument(f"{path.name} has weights in other files: --sha256 is for models of one file")
+    if names and url.startswith("file:"):
+        source_files(Path(url.removeprefix("file:")))  # refuses links out of its folder
     digests = {}
     for name in names:
         target = _inside(path.parent, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from sixpoint.model_spec import ModelSpec
 __all__ = ["StateDict", "load_checkpoint", "load_weights", "model_of_state", "read_checkpoint", "require_finite"]
 
 StateDict = dict[str, torch.Tensor]
+
+_MAX_RATIO = 200
+"""Largest ratio of what a checkpoint unpacks to and its own size; torch.save does not compress."""
 
 
 def load_checkpoint(path: Path, options: ExportOptions) -> SourceModel:
@@ -80,6 +84,7 @@ def read_checkpoint(path: Path, *, key: str = "", empty: bool = False) -> StateD
     if others:
         raise InvalidArgument(f"{path} is not a state dict: {_first_few(others)} are not tensors")
     state: StateDict = {str(key): value for key, value in content.items()}
+    _require_stored(state, what=str(path))
     require_finite(state, what=str(path))
     if all(key.startswith("module.") for key in state):  # DataParallel adds this prefix
         state = {key.removeprefix("module."): value for key, value in state.items()}
@@ -99,6 +104,21 @@ def require_finite(state: StateDict, *, what: str) -> None:
     broken = [key for key, value in state.items() if value.is_floating_point() and not bool(value.isfinite().all())]
     if broken:
         raise InvalidArgument(f"{what} has weights that are NaN or infinite: {_first_few(broken)}")
+
+
+def _require_stored(state: StateDict, *, what: str) -> None:
+    """Refuse weights that repeat a few stored values, which would need any amount of memory once they are used.
+
+    Raises:
+        InvalidArgument: A weight claims more values than are stored for it.
+    """
+    claiming = [
+        key
+        for key, value in state.items()
+        if value.layout == torch.strided and value.numel() * value.element_size() > value.untyped_storage().nbytes()
+    ]
+    if claiming:
+        raise InvalidArgument(f"{what} has weights that claim more values than it holds: {_first_few(claiming)}")
 
 
 def load_weights(network: torch.nn.Module, state: StateDict) -> None:
@@ -127,6 +147,7 @@ def _load(path: Path) -> Any:
         path.open("rb").close()  # torch.load reports a file without read permission as damaged
     except OSError as error:
         raise InvalidArgument(f"{path} cannot be read: {error.strerror}") from error
+    _require_uncompressed(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # advice about formats
@@ -141,6 +162,17 @@ def _load(path: Path) -> Any:
         raise InvalidArgument(f"{path} is not a PyTorch checkpoint, or is damaged") from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:  # what torch raises for broken archives
         raise InvalidArgument(f"{path} is not a PyTorch checkpoint, or is truncated") from error
+
+
+def _require_uncompressed(path: Path) -> None:
+    """Refuse a file of which PyTorch would unpack far more into memory than the file holds."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return  # an older format, or a damaged file, of which torch.load says so
+    if unpacked > 2**20 and unpacked > _MAX_RATIO * path.stat().st_size:
+        raise InvalidArgument(f"{path} unpacks to over {_MAX_RATIO} times its size: save it with torch.save again")
 
 
 def _is_state(content: dict[Any, Any]) -> bool:

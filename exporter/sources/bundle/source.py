@@ -82,6 +82,11 @@ def _root(folder: Path) -> Path:
     return inner[0] if not (folder / "configs").is_dir() and len(inner) == 1 else folder
 
 
+def _own(file: Path, root: Path) -> bool:
+    """Whether a file is the bundle's: its text is published, and a link may lead to any file of this machine."""
+    return file.is_file() and file.resolve().is_relative_to(root.resolve())
+
+
 def _read(root: Path, *, name: str, weights: Path | None) -> Bundle:
     if not (root / _METADATA).is_file():
         raise InvalidArgument(f"{name} has no {_METADATA}: it is not a MONAI bundle, or is incomplete")
@@ -97,6 +102,8 @@ def _read(root: Path, *, name: str, weights: Path | None) -> Bundle:
         metadata=metadata,
         config=config,
         weights=located.file,
-        licence="\n".join(file.read_text(errors="replace") for file in sorted(root.glob("LICENSE*")) if file.is_file()),
+        licence="\n".join(
+            file.read_text(errors="replace") for file in sorted(root.glob("LICENSE*")) if _own(file, root)
+        ),
         weights_key=located.key,
     )
