@@ -72,7 +72,7 @@ class PatchSpec(SpecModel):
         overlap: Fraction of its edge that a window shares with the next one.
         blend: Weights of a window's voxels where windows overlap: a Gaussian round its centre, or all equal.
         padding: Voxels beyond a volume that is smaller than the patch: ``padding_value``, or the last voxel repeated.
-        padding_value: Value of constant padding, in the units of the input tensor.
+        padding_value: Value of constant padding, in the units of the input tensor; it may lie outside -1 to 1.
         sigma: Standard deviation of Gaussian weights, as a fraction of the edge.
         grid: Cells that fill the image from face to face, averaged where they are larger than voxels; or samples
             exactly ``spacing`` apart from the centre of the first voxel along the network's own axes, interpolated
@@ -91,7 +91,7 @@ class PatchSpec(SpecModel):
     overlap: float = Field(default=0.5, ge=0, lt=1)
     blend: Literal["gaussian", "constant"] = "gaussian"
     padding: Literal["constant", "replicate"] = "constant"
-    padding_value: float = Field(default=-1.0, ge=-1, le=1)
+    padding_value: float = Field(default=-1.0, ge=-65504, le=65504)
     sigma: float = Field(default=0.125, gt=0)
     grid: Literal["faces", "centres"] = "faces"
     windowed_first: bool = False

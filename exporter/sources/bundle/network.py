@@ -109,7 +109,7 @@ def output_fields(
         return {"activation": "softmax", "channels": list(indices[:1]) or [1]}
     exclusive = after.exclusive
     if exclusive is None:
-        exclusive = returned != len(labels)
+        exclusive = after.exclusive = returned != len(labels)
         after.notes.append(
             f"no postprocessing decides between labels: {'the largest wins' if exclusive else 'each by itself'}"
         )
@@ -125,6 +125,8 @@ def output_fields(
     # The first channel of a softmax is background, unless the metadata names another.
     activation = after.label_activation
     first = int(activation == "softmax")
+    if activation == "softmax":
+        after.notes.append("where windows overlap, the gateway averages probabilities, the bundle the network's output")
     channels = list(indices) if named else list(range(first, first + len(labels)))
     if returned is not None and labels and max(channels) >= returned:
         missing.append(_channel_mismatch(returned, f"{len(labels)} labels"))

@@ -40,7 +40,9 @@ _NOTED = frozenset(
         "ExtremePoints",
     ]
 )
+_FLOATS = (None, "float", "float16", "half", "float32", "float64", "double")
 _ACTIVATIONS = ("sigmoid", "softmax", "dim")
+_INVERT = ("transform", "orig_keys", "orig_meta_keys", "nearest_interp", "to_tensor")
 _DISCRETE = (
     *("argmax", "to_onehot", "threshold", "rounding", "dim", "keepdim", "dtype"),
     *("logit_thresh", "threshold_values", "n_classes", "num_classes"),  # of MONAI before 1.0
@@ -108,6 +110,8 @@ def read_postprocessing(value: Any, *, key: str, ignore: Collection[str] = ()) -
     )
     if result.exclusive is None and result.activation is not None:
         result.exclusive = result.activation == "softmax"
+        decision = "the largest wins" if result.exclusive else f"each by itself, from {result.threshold:g} on"
+        result.notes.append(f"postprocessing: no AsDiscrete decides between labels: {decision}")
     if result.exclusive is False and result.activation is not None and not 0 < result.threshold < 1:
         text = f"the threshold {result.threshold:g} is not a probability between 0 and 1"
         result.missing.append(MissingField(_PATH, text, _FLAG))
@@ -122,12 +126,12 @@ def _step(result: Postprocessing, step: Step) -> None:
         ValueError: An argument is not supported.
     """
     if step.name in _SILENT:
-        return
-    if step.name in ("Invert", "SaveImage"):
+        if result.exclusive is None and (dtype := step.for_key("dtype")) not in _FLOATS:
+            raise ValueError(f"it casts the network's output to {dtype}, before labels are decided")
+    elif step.name in ("Invert", "SaveImage"):
         _restore(result, step)
     elif step.name == "Activations":
-        if step.unread(_ACTIVATIONS):
-            raise ValueError(f"{step.unread(_ACTIVATIONS)} is not supported")
+        _require_along_channels(step, _ACTIVATIONS)
         activation: Literal["softmax", "sigmoid"] | None = None
         if bool(step.for_key("softmax", False)):
             activation = "softmax"
@@ -137,6 +141,10 @@ def _step(result: Postprocessing, step: Step) -> None:
             activation = "sigmoid"
         if activation and (result.activation or result.exclusive is not None):
             raise ValueError("it follows another activation or AsDiscrete")
+        if activation and result.restored:
+            result.notes.append(
+                f"Invert: the bundle interpolates the network's output on the image's grid, the gateway {activation}"
+            )
         result.activation = activation or result.activation
     elif step.name == "AsDiscrete":
         _discrete(result, step)
@@ -153,20 +161,44 @@ def _step(result: Postprocessing, step: Step) -> None:
 
 
 def _restore(result: Postprocessing, step: Step) -> None:
-    """Take in a step that brings the output onto the image's grid: what was decided before is not decided there."""
+    """Take in a step that brings the output onto the image's grid: what was decided before is not decided there.
+
+    Raises:
+        UnknownValueError: An argument can be computed by running code only.
+        ValueError: An argument is not supported.
+    """
     if result.restored or (step.name == "SaveImage" and not bool(step.for_key("resample", True))):
         return
+    if step.name == "Invert" and step.unread(_INVERT):
+        raise ValueError(f"{step.unread(_INVERT)} is not supported")
     result.restored, result.on_grid = True, result.exclusive is not None
-    if result.on_grid and not bool(step.for_key("nearest_interp", True)):
+    nearest = bool(step.for_key("nearest_interp", True))
+    if step.name == "Invert" and nearest and not result.on_grid:
+        result.notes.append(
+            "Invert: the bundle takes the nearest probability on the image's grid, the gateway interpolates"
+        )
+    if result.on_grid and not nearest:
         result.notes.append(
             "Invert: the bundle interpolates the numbers of labels, which makes other labels between two; the gateway "
             "takes the nearest label"
         )
 
 
+def _require_along_channels(step: Step, read: tuple[str, ...]) -> None:
+    """Refuse arguments that nobody reads, and another axis than that of the channels.
+
+    Raises:
+        UnknownValueError: An argument can be computed by running code only.
+        ValueError: There is such an argument.
+    """
+    if step.unread(read):
+        raise ValueError(f"{step.unread(read)} is not supported")
+    if step.for_key("dim") not in (None, 0):
+        raise ValueError(f"it goes along axis {step.for_key('dim')}, expected that of the channels, 0")
+
+
 def _discrete(result: Postprocessing, step: Step) -> None:
-    if step.unread(_DISCRETE):
-        raise ValueError(f"{step.unread(_DISCRETE)} is not supported")
+    _require_along_channels(step, _DISCRETE)
     threshold = step.for_key("threshold", step.arguments.get("logit_thresh"))
     if isinstance(threshold, Mapping):
         raise ValueError(f"threshold {threshold} is not a number")
@@ -186,7 +218,11 @@ def _discrete(result: Postprocessing, step: Step) -> None:
         result.exclusive = False
     elif isinstance(threshold, int | float) and thresholded and math.isfinite(threshold):
         result.exclusive, result.threshold = False, float(threshold)
-    elif bool(legacy) or rounded == "torchrounding":
+    elif rounded == "torchrounding" and not legacy:
+        if result.activation is None:
+            raise ValueError("rounding without an activation before it is not supported")
+        result.exclusive = False
+    elif bool(legacy):
         result.exclusive = False
     else:
         raise ValueError("it has no argmax and no threshold that is a number")

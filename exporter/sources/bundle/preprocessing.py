@@ -46,6 +46,13 @@ _NOTED = {
 }
 _CROP = ("source_key", "mode", "start_coord_key", "end_coord_key", "allow_smaller", "k_divisible", "margin")
 """Arguments of CropForeground; without a margin the modes of padding have no effect."""
+_PAIRS = {axis: pair for pair in ("LR", "AP", "IS") for axis in pair}
+_LOADING = (
+    *("image_only", "simple_keys", "overwriting", "prune_meta_pattern", "prune_meta_sep", "expanduser"),
+    *("reader", "dtype", "ensure_channel_first", "squeeze_non_spatial_dims"),
+)
+_READERS = ("none", "itkreader", "nibabelreader", "pydicomreader", "nrrdreader")
+"""Classes that read an image as the gateway does, whatever else they are told."""
 _CHANNELS = "--spec FILE with input.channels and network: {scale, offset}"
 
 
@@ -63,6 +70,7 @@ class Preprocessing:
         early: Whether statistics are taken or values clipped before the image is resampled.
         foreground: Scaling of intensities when the image was cropped to what lies above 0; None: it was not.
         cropped: Name of the last transform that removes or adds voxels; empty if there is none.
+        without_place: Name of the last transform that drops spacing and axes; empty if there is none.
         notes: Differences between the bundle's pipeline and the gateway's.
         missing: Fields that are missing or not supported.
     """
@@ -76,6 +84,7 @@ class Preprocessing:
     early: bool = False
     foreground: LinearScaling | None = None
     cropped: str = ""
+    without_place: str = ""
     notes: list[str] = field(default_factory=list)
     missing: list[MissingField] = field(default_factory=list)
 
@@ -147,6 +156,9 @@ def _step(result: Preprocessing, step: Step) -> None:
     if name in _SILENT:
         if (dtype := step.for_key("dtype")) not in _FLOATS:
             raise ValueError(f"it casts the image to {dtype}, expected float32")
+        _loading(step)
+        if _drops_place(step):
+            result.without_place = name
     elif name == "CropForeground" and _crops_itself(result, step):
         result.foreground, result.cropped = result.scaling, name
     elif name in _NOTED:
@@ -182,6 +194,36 @@ def _crops_itself(result: Preprocessing, step: Step) -> bool:
     return own and plain and result.spacing is not None and not result.cropped
 
 
+def _drops_place(step: Step) -> bool:
+    """Whether a transform makes a plain array of the image, which has neither spacing nor axes in MONAI."""
+    tracked = step.get("track_meta")
+    if step.name == "EnsureType":
+        return str(step.get("data_type")) == "numpy" or tracked is False
+    return step.name == "ToNumpy" or (step.name == "ToTensor" and tracked is not True)
+
+
+def _require_place(result: Preprocessing) -> None:
+    if result.without_place:
+        raise ValueError(f"it follows {result.without_place}, after which MONAI knows neither spacing nor axes")
+
+
+def _loading(step: Step) -> None:
+    """Refuse arguments by which an image is loaded in another way than the gateway does.
+
+    Raises:
+        UnknownValueError: An argument can be computed by running code only.
+        ValueError: There is such an argument.
+    """
+    if step.name == "LoadImage":
+        if step.unread(_LOADING):
+            raise ValueError(f"{step.unread(_LOADING)} is not supported")
+        reader = str(step.arguments.get("reader"))  # perhaps an expression that names a class of MONAI
+        if reader.rpartition(".")[2].lower() not in _READERS:
+            raise ValueError(f"reader {reader} is not supported")
+    elif step.name == "EnsureChannelFirst" and step.get("channel_dim") not in (None, "no_channel"):
+        raise ValueError(f"channel_dim {step.get('channel_dim')} takes an axis of the image for its channels")
+
+
 def _intensity(result: Preprocessing, step: Step) -> None:
     scaling = apply_transform(step, result.scaling)
     if result.cropped and takes_statistics(step):
@@ -200,17 +242,28 @@ def _intensity(result: Preprocessing, step: Step) -> None:
 
 
 def _orientation(result: Preprocessing, step: Step) -> None:
+    _require_place(result)
     closest = bool(step.get("as_closest_canonical", False))
     axes = "RAS" if closest else step.get("axcodes")
     if step.unread(("axcodes", "as_closest_canonical", "labels")):
         raise ValueError(f"{step.unread(('axcodes', 'as_closest_canonical', 'labels'))} is not supported")
-    axes = "".join(axes) if isinstance(axes, list | tuple) else axes
+    axes = "".join(map(str, axes)) if isinstance(axes, list | tuple) else axes
+    if axes is not None and (
+        not isinstance(axes, str) or sorted(_PAIRS.get(axis, "") for axis in axes) != ["AP", "IS", "LR"]
+    ):
+        raise ValueError(f"{axes} does not give the directions of three axes, as RAS")
     if result.spacing and len(set(result.spacing)) > 1 and result.axes not in (None, axes):
         raise ValueError("it follows Spacing, and another Orientation before that")
+    if result.spacing and result.axes is None:
+        result.notes.append(
+            "Spacing: it comes before Orientation, so that the bundle's grid begins in the corner of the image as "
+            "stored, the gateway's in that of the network's axes"
+        )
     result.axes = axes if isinstance(axes, str) else None
 
 
 def _spacing(result: Preprocessing, step: Step) -> None:
+    _require_place(result)
     read = ("pixdim", "mode", "padding_mode", "align_corners", "dtype", "ensure_same_shape")
     if step.unread(read):
         raise ValueError(f"{step.unread(read)} is not supported")

@@ -137,10 +137,6 @@ def derive_spec(
         "labels": list(labels),
         **task_fields(before, inferer, axes=axes or "RAS", missing=missing),
     }
-    mapping["output"] = _output(after, clicks=clicks, missing=missing)
-    if not clicks:
-        mapping["patch"]["average"] = "probabilities" if after.needs_background else "logits"
-        mapping["patch"]["labelled"] = "grid" if after.on_grid else "image"
     channels = _value(overrides, "input.channels") or mapping["input"]["channels"]
     _check_channels(input_channels(network), len(channels), missing)
     if _value(overrides, "input.channels"):
@@ -149,6 +145,10 @@ def derive_spec(
     mapping["network"] |= output_fields(
         network, after, labels=labels, indices=tuple(description.labels), clicks=clicks, missing=missing
     )
+    mapping["output"] = _output(after, clicks=clicks, missing=missing)
+    if not clicks:
+        mapping["patch"]["average"] = "probabilities" if after.needs_background else "logits"
+        mapping["patch"]["labelled"] = "grid" if after.on_grid else "image"
     problems = "; ".join(f"{item.text} ({item.flag})" for item in missing if _value(overrides, item.path) is None)
     if problems:
         raise InvalidArgument(f"{description.name} does not state everything that is needed: {problems}")
@@ -216,7 +216,7 @@ def _segmentation(before: Preprocessing, inferer: Inferer, *, axes: str, missing
             "windowed_first": before.early and before.spacing is not None,
             "padding": inferer.padding,
             "foreground": before.foreground_value(),
-            "padding_value": min(max((inferer.value - scaling.offset) / scaling.scale, -1.0), 1.0),
+            "padding_value": (inferer.value - scaling.offset) / scaling.scale,
         },
         # Half precision would move labels where a network is sensitive, and the output is many times as large.
         "input": {"dtype": "FP32", "channels": [_image_channel(before)]},

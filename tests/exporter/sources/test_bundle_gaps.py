@@ -49,6 +49,12 @@ def spacing(**changes: Any) -> Content:
     return content
 
 
+def oriented(**changes: Any) -> Content:
+    content = config()
+    content["preprocessing"]["transforms"][2] |= changes
+    return content
+
+
 def image(name: str, **arguments: Any) -> Content:
     return {"_target_": name, "keys": "image", **arguments}
 
@@ -117,6 +123,35 @@ CASES: dict[str, tuple[Content, str]] = {
         before({**SCALED, "keys": "image"}, pred("EnsureTyped"), image("EnsureTyped", dtype=["float32", "float32"])),
         r"EnsureType: dtype has 2 values for 1 keys",
     ),
+    "axes that are none": (oriented(axcodes="ras"), r"Orientation: ras does not give the directions of three axes"),
+    "axes twice": (oriented(axcodes=["RL", "AP", "SI"]), r"Orientation: RLAPSI does not give"),
+    "an axis taken for channels": (
+        config(preprocessing=[image("EnsureChannelFirstd", channel_dim=0)]),
+        r"EnsureChannelFirst: channel_dim 0 takes an axis of the image",
+    ),
+    "axes in another order": (
+        config(preprocessing=[image("LoadImaged", reverse_indexing=True)]),
+        r"LoadImage: reverse_indexing: True is not supported",
+    ),
+    "a reader": (config(preprocessing=[image("LoadImaged", reader="PILReader")]), r"LoadImage: reader PILReader"),
+    "an array without spacing": (
+        config(preprocessing=[image("EnsureTyped", data_type="numpy"), image("Spacingd", pixdim=1.0)]),
+        r"Spacing: it follows EnsureType, after which MONAI knows neither",
+    ),
+    "softmax along an axis": (
+        after(pred("Activationsd", softmax=True, dim=1)),
+        r"Activations: it goes along axis 1, expected that of the channels, 0",
+    ),
+    "argmax along an axis": (after(pred("AsDiscreted", argmax=True, dim=-1)), r"AsDiscrete: it goes along axis -1"),
+    "whole numbers of the output": (after(pred("AsDiscreted", rounding="torchrounding")), r"rounding without an acti"),
+    "bytes of the output": (
+        after(pred("Activationsd", softmax=True), pred("CastToTyped", dtype="$torch.uint8")),
+        r"CastToType: it casts the network's output to uint8, before labels are decided",
+    ),
+    "a function at Invert": (
+        after(pred("Invertd", transform="@preprocessing", post_func="$torch.sigmoid")),
+        r"Invert: post_func: \$torch\.sigmoid is not supported",
+    ),
     "softmax": (after(pred("Activationsd", softmax=UNKNOWN)), r"Activations: \$glob.*\(--spec FILE with output"),
     "another activation": (
         after(pred("Activationsd", other="$torch.tanh")),
@@ -159,6 +194,36 @@ def test_a_gap_is_named(case: str, bundle: Path) -> None:
     (bundle / "configs" / "inference.json").write_text(json.dumps(content))
     with pytest.raises(InvalidArgument, match=expected):
         derive(bundle)
+
+
+SOFTMAX, ARGMAX = pred("Activationsd", softmax=True), pred("AsDiscreted", argmax=True)
+LINEAR = pred("Invertd", transform="@preprocessing", nearest_interp=False)
+NOTES: dict[str, tuple[Content, str]] = {
+    "labels": (after(SOFTMAX, ARGMAX, LINEAR), "the bundle interpolates the numbers of labels"),
+    "by default": (
+        after(SOFTMAX, pred("Invertd", transform="@preprocessing"), ARGMAX),
+        "takes the nearest probability",
+    ),
+    "before an activation": (after(LINEAR, SOFTMAX, ARGMAX), "interpolates the network's output"),
+    "probabilities": (
+        after(SOFTMAX, LINEAR, pred("AsDiscreted", threshold=0.5)),
+        "where windows overlap, the gateway averages probabilities",
+    ),
+    "spacing, then axes": (
+        config(preprocessing=[image("Spacingd", pixdim=1.0), image("Orientationd", axcodes="LPS")]),
+        "Spacing: it comes before Orientation",
+    ),
+    "no decision": (after(SOFTMAX, LINEAR), "no AsDiscrete decides between labels: the largest wins"),
+}
+
+
+@pytest.mark.parametrize("case", NOTES)
+def test_what_is_interpolated_otherwise_is_noted(case: str, bundle: Path) -> None:
+    content, expected = NOTES[case]
+    (bundle / "configs" / "inference.json").write_text(json.dumps(content))
+    assert any(expected in note for note in derive(bundle).notes)
+    (bundle / "configs" / "inference.json").write_text(json.dumps(after(SOFTMAX, LINEAR, ARGMAX)))
+    assert derive(bundle).notes == ()
 
 
 def test_a_config_without_preprocessing_says_what_it_has(bundle: Path) -> None:

@@ -154,7 +154,7 @@ class _Evaluator:
             ):
                 return posixpath.join(*map(self.value, parts))
             case ast.List(elts=parts):
-                return [self.value(part) for part in parts]
+                return [item for part in parts for item in self._items(part)]
             case ast.Tuple(elts=parts):
                 return tuple(self.value(part) for part in parts)
             case ast.Dict(keys=keys, values=values) if all(keys):
@@ -183,6 +183,15 @@ class _Evaluator:
                 if isinstance(mapping, dict):
                     return list(getattr(mapping, name)())
         raise _NotDataError
+
+    def _items(self, node: ast.expr) -> list[Any]:
+        """Return the value of an item of a list, or, with a star, its items."""
+        if not isinstance(node, ast.Starred):
+            return [self.value(node)]
+        items = self.value(node.value)
+        if not isinstance(items, list | tuple) or len(items) > _MAX_ITEMS:
+            raise _NotDataError
+        return list(items)
 
     def _dotted(self, node: ast.expr) -> str:
         """Return the dotted name of an imported object; empty for anything else."""
