@@ -154,8 +154,8 @@ class Settings(BaseSettings):
     """Bytes of memory for all running segmentations; further ones wait, and one that needs more is refused."""
     segmentation_patches: int = Field(default=4, ge=1)
     """Patches that one segmentation sends to Triton at once; best two or more per model instance."""
-    max_uploads: int = Field(default=64, gt=0)
-    """Limit for uploads at once."""
+    max_uploads: int = Field(default=256, gt=0)
+    """Limit for uploads that run or wait."""
     owner_uploads: int = Field(default_factory=_of_one_owner("max_uploads"), gt=0)
     """Limit for uploads of one owner at once. By default an eighth is left to others."""
     max_streams: int = Field(default=1024, gt=0)

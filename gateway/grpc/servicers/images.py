@@ -47,7 +47,7 @@ class ImageServicer(image_grpc.ImageServiceServicer):
             setting="SIXPOINT_UPLOAD_IDLE_SECONDS",
             advice="send the rest (GetUpload says from where)",
             nbytes=_PROGRESS_BYTES,
-            crowded=lambda: memory.crowded,
+            crowded=lambda: memory.crowded or places.full,
         )
 
     async def UploadImage(

@@ -75,3 +75,15 @@ def test_uploads_beyond_the_memory_wait_and_one_that_stands_still_gives_way() ->
         assert error.retry_after
         assert received(stub, FIRST) == CHUNK
         go_on.set()
+
+
+def test_an_upload_that_stands_still_also_gives_way_when_all_places_are_taken() -> None:
+    go_on, sent = threading.Event(), threading.Event()
+    with images(upload_idle_seconds=4.0, max_uploads=1) as stub:
+        idle = stub.UploadImage.future(stuck(FIRST, go_on, sent=sent))
+        sent.wait(30)
+        newcomer = stub.UploadImage.future(upload(SECOND))
+        assert isinstance(error_of(newcomer), errors.ResourceExhausted)
+        assert isinstance(error_of(idle), errors.Unavailable)
+        stub.UploadImage(upload(SECOND))
+        go_on.set()

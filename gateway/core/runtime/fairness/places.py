@@ -85,6 +85,11 @@ class Places:
         """Number of places that are taken."""
         return self._taken
 
+    @property
+    def full(self) -> bool:
+        """Whether all places are taken."""
+        return self._taken >= self._limit
+
     @contextlib.asynccontextmanager
     async def take(self) -> AsyncIterator[Place]:
         """Hold a place within the context.
