@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 from gateway.server import Gateway
@@ -16,25 +16,45 @@ from tests.support.event_loop import StallWatch
 from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.ports import free_port
 
-__all__ = ["running_gateway", "running_triton"]
+__all__ = ["running_gateway", "running_triton", "running_tritons"]
 
 
 @contextlib.contextmanager
 def running_triton(repository: Path, *, port: int | None = None) -> Iterator[LocalTriton]:
     """The real Triton on this repository."""
-    settings = LocalTritonSettings(
-        model_repository=repository,
-        environment=TRITON_ENVIRONMENT,
-        grpc_port=port or free_port(),
-        metrics_port=free_port(),
-        log=repository.parent / f"{repository.name}-triton.log",
-    )
-    triton = LocalTriton(settings)
+    triton = _local_triton(repository, port=port)
     asyncio.run(triton.start())
     try:
         yield triton
     finally:
         asyncio.run(triton.stop())
+
+
+@contextlib.contextmanager
+def running_tritons(repository: Path, count: int) -> Iterator[list[LocalTriton]]:
+    """So many real Tritons on one repository, started and stopped at once."""
+    tritons = [_local_triton(repository) for _ in range(count)]
+
+    async def on_all(action: Callable[[LocalTriton], Awaitable[None]]) -> None:
+        await asyncio.gather(*map(action, tritons))
+
+    asyncio.run(on_all(LocalTriton.start))
+    try:
+        yield tritons
+    finally:
+        asyncio.run(on_all(LocalTriton.stop))
+
+
+def _local_triton(repository: Path, *, port: int | None = None) -> LocalTriton:
+    return LocalTriton(
+        LocalTritonSettings(
+            model_repository=repository,
+            environment=TRITON_ENVIRONMENT,
+            grpc_port=port or free_port(),
+            metrics_port=free_port(),
+            log=repository.parent / f"{repository.name}-triton.log",
+        )
+    )
 
 
 @contextlib.contextmanager
