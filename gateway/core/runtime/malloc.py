@@ -42,7 +42,7 @@ class FreedMemory:
     """
 
     def __init__(self) -> None:
-        self._kept = _unused()
+        self._first = self._kept = _unused()
 
     async def run(self) -> None:
         """Return freed memory again and again: what is much within a second, and less within half a minute.
@@ -53,6 +53,8 @@ class FreedMemory:
             for _ in range(_ROUNDS):
                 await asyncio.sleep(_ROUND_S)
                 await asyncio.to_thread(self.trim, _MUCH)
+            # What other threads freed during the last time counted as what was left.
+            self._kept = self._first
             await asyncio.to_thread(self.trim, _LITTLE)
 
     def trim(self, nbytes: int) -> None:
