@@ -21,7 +21,7 @@ _Result = TypeVar("_Result")
 
 # Seconds for which a Triton that died while a change was undone may come back. It may have read the undone config when
 # it started; one that starts later reads the right one.
-_RETURN_SECONDS = 10.0
+_RETURN_SECONDS = 30.0
 _POLL_SECONDS = 0.25
 
 
