@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Self
 
 import grpc.aio
@@ -49,6 +49,7 @@ from gateway.sweeper import Sweeper
 from gateway.triton.pool import TritonPool
 from sixpoint.errors import TritonUnavailable
 from sixpoint.preprocessing import _native
+from sixpoint.protocol import Address
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import image_service_pb2_grpc as image_grpc
 from sixpoint.v1 import model_service_pb2_grpc as model_grpc
@@ -130,7 +131,7 @@ class Gateway:
             loop.add_signal_handler(number, stop.set)
         async with self.running():
             scheme = "https://" if self._settings.tls_cert_file else ""
-            announce(f"{scheme}{self._settings.host}:{self.port}")
+            announce(f"{scheme}{Address(self._settings.host, self.port)}")
             await stop.wait()
 
     async def wait_until_ready(self, seconds: float) -> None:
@@ -163,21 +164,13 @@ class Gateway:
         """
         _native.require_kernels()
         settings = self._settings
+        # Before the database is migrated: a gateway that cannot serve changes nothing.
+        tls = certificate(settings)
         async with self._storage(), self._tritons() as triton:
             inference = FairInference(triton)
             server = self._server(self._engine(inference), self._segmenter(inference))
-            self.port = listen(
-                server,
-                host=settings.host,
-                port=settings.port,
-                certificate=certificate(settings),
-                setting="SIXPOINT_PORT",
-            )
+            self.port = listen(server, host=settings.host, port=settings.port, certificate=tls, setting="SIXPOINT_PORT")
             sweeper = self._sweeper()
-            runs = (triton.run, self._stores.run, sweeper.run, FreedMemory().run, self._images.report_unrecorded)
-            background = [asyncio.create_task(run()) for run in runs]
-            await server.start()
-            status = status_ports(settings, health=self._health, metrics=self._metrics, parts=self._parts)
             gauges = live_gauges(
                 catalog=self._catalog,
                 admissions={"prompt": self._admission, "segmentation": self._segmentations},
@@ -187,23 +180,31 @@ class Gateway:
                 limits={"open_sessions": settings.max_sessions, "image_bytes": settings.disk_bytes},
             )
             self._metrics.watch(gauges)
-            _log.info("gateway listening", extra={"host": settings.host, "port": self.port})
-            try:
-                async with status as self.status_ports:
+            status = status_ports(settings, health=self._health, metrics=self._metrics, parts=self._parts)
+            # Around the drain, of which they tell.
+            async with status as self.status_ports:
+                runs = (triton.run, self._stores.run, sweeper.run, FreedMemory().run, self._images.report_unrecorded)
+                background = [asyncio.create_task(run()) for run in runs]
+                await server.start()
+                _log.info("gateway listening", extra={"host": settings.host, "port": self.port})
+                try:
                     yield self
-            finally:
-                _log.info("gateway draining")
-                # Health first: load balancers stop sending calls while the running ones finish.
-                self._health.stop()
-                await asyncio.sleep(settings.drain_notice_seconds)
-                await self._calls.stop(server, seconds=settings.drain_seconds)
-                for task in background:
-                    task.cancel()
-                await asyncio.gather(*background, return_exceptions=True)
-                self._executor.shutdown()
-                self._segmenting.shutdown()
-                self._cores.close()
-                _log.info("gateway stopped")
+                finally:
+                    await self._drain(server, background)
+
+    async def _drain(self, server: grpc.aio.Server, background: Sequence[asyncio.Task[None]]) -> None:
+        _log.info("gateway draining")
+        # Health first: load balancers stop sending calls while the running ones finish.
+        self._health.stop()
+        await asyncio.sleep(self._settings.drain_notice_seconds)
+        await self._calls.stop(server, seconds=self._settings.drain_seconds)
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        self._executor.shutdown()
+        self._segmenting.shutdown()
+        self._cores.close()
+        _log.info("gateway stopped")
 
     @contextlib.asynccontextmanager
     async def _storage(self) -> AsyncIterator[None]:
@@ -291,7 +292,7 @@ class Gateway:
 
     def _parts(self) -> dict[str, bool]:
         """For each part that prompts need, whether it can be used now."""
-        return {**self._stores.states, "Triton": self._catalog.ready, "gateway": not self._calls.stopping.is_set()}
+        return {**self._stores.states, "Triton": self._catalog.ready, "gateway": not self._health.stopping}
 
     def _publish_health(self) -> None:
         self._health.set_ready(self._catalog.ready and self._stores.reachable)

@@ -6,6 +6,7 @@ import grpc.aio
 
 from gateway.grpc.certificate import ServerCertificate
 from sixpoint.errors import Unavailable
+from sixpoint.protocol import Address
 
 __all__ = ["listen"]
 
@@ -17,7 +18,7 @@ def listen(
 
     Args:
         server: The server.
-        host: Address to listen on.
+        host: Address to listen on, an IPv6 address without brackets.
         port: Number of the port; 0 for a free one.
         certificate: Certificate for TLS; None to listen without.
         setting: Name of the setting of the port, for the error message.
@@ -28,7 +29,7 @@ def listen(
     Raises:
         Unavailable: The port is taken.
     """
-    address = f"{host}:{port}"
+    address = f"{host}:{port}" if host.startswith("unix:") else str(Address(host, port))
     try:
         if certificate:
             return server.add_secure_port(address, certificate.credentials())

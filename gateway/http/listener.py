@@ -9,14 +9,27 @@ from collections.abc import AsyncIterator, Iterator
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sixpoint.errors import Unavailable
+from sixpoint.protocol import Address
 
 __all__ = ["listening"]
 
 _CONNECTIONS = 64
 _IDLE_SECONDS = 5
 _HEADER_BYTES = 16 * 2**10
+
+
+class _Connection(H11Protocol):
+    """A connection of a port where the oldest one gives way: connections that never end a request shut nobody out."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.opened = self.loop.time()
+        others = [one for one in self.connections if isinstance(one, _Connection) and not one.transport.is_closing()]
+        if len(others) > _CONNECTIONS:
+            min(others, key=lambda one: one.opened).transport.abort()
 
 
 class _Server(uvicorn.Server):
@@ -30,9 +43,11 @@ class _Server(uvicorn.Server):
 async def listening(app: FastAPI, *, host: str, port: int, setting: str) -> AsyncIterator[int]:
     """Serve an application within the context; yields the number of the port.
 
+    At most 64 connections are open; for a further one, the oldest is closed.
+
     Args:
         app: The application.
-        host: Address to listen on.
+        host: Address to listen on, an IPv6 address without brackets.
         port: Number of the port; 0 for a free one.
         setting: Name of the setting of the port, for the error message.
 
@@ -41,19 +56,28 @@ async def listening(app: FastAPI, *, host: str, port: int, setting: str) -> Asyn
     """
     try:
         # uvicorn itself would end the process if the port is taken.
-        bound = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
+        bound = socket.create_server(
+            (host, port),
+            family=socket.AF_INET6 if ":" in host else socket.AF_INET,
+            # As gRPC does.
+            dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
+        )
+    except OSError:
         raise Unavailable(
-            f"the gateway cannot listen on {host}:{port} ({error.strerror}): choose another port with {setting}"
+            f"the gateway cannot listen on {Address(host, port)}: the port is taken, or the address is not this "
+            f"machine's. Choose another port with {setting}"
         ) from None
     config = uvicorn.Config(
         app,
         log_config=None,
+        # Not a line for each request that is none: anyone who reaches the port could fill the log.
+        log_level="error",
         access_log=False,
         lifespan="off",
         ws="none",
-        http="h11",
-        limit_concurrency=_CONNECTIONS,
+        http=_Connection,
+        # So many connections are accepted before the first of them gives way.
+        backlog=_CONNECTIONS,
         timeout_keep_alive=_IDLE_SECONDS,
         timeout_graceful_shutdown=1,
         h11_max_incomplete_event_size=_HEADER_BYTES,

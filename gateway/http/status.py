@@ -23,17 +23,17 @@ def status_app(*, metrics: Callable[[str], tuple[bytes, str]], parts: Callable[[
     """
     app = FastAPI(title="sixpoint gateway", openapi_url=None)
 
-    @app.get("/livez")
+    @app.api_route("/livez", methods=["GET", "HEAD"])
     async def live() -> JSONResponse:
         return JSONResponse({"live": True})
 
-    @app.get("/readyz")
+    @app.api_route("/readyz", methods=["GET", "HEAD"])
     async def ready() -> JSONResponse:
         states = dict(parts())
         well = all(states.values())
         return JSONResponse({"ready": well, "parts": states}, status_code=200 if well else 503)
 
-    @app.get("/metrics")
+    @app.api_route("/metrics", methods=["GET", "HEAD"])
     async def read_metrics(request: Request) -> Response:
         content, media_type = metrics(request.headers.get("accept", ""))
         return Response(content, headers={"content-type": media_type})

@@ -93,7 +93,11 @@ class Metrics:
         Args:
             accept: Media types that the reader takes, as in the HTTP header Accept.
         """
-        encode, media_type = choose_encoder(accept)
+        try:
+            encode, media_type = choose_encoder(accept)
+        except (TypeError, ValueError):
+            # It trips over versions that are no numbers.
+            encode, media_type = choose_encoder("")
         return encode(self._registry), media_type
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

@@ -55,6 +55,11 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # g
             changed = _Status.SERVING if ready else _Status.NOT_SERVING
             self._set({name: _Status.SERVING if name == _LIVENESS else changed for name in self._statuses})
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the gateway is shutting down."""
+        return self._stopping
+
     def stop(self) -> None:
         """Set all to NOT_SERVING, for good."""
         self._stopping = True

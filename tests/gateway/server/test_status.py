@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import socket
+import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -28,10 +32,10 @@ from tests.support.servers import running_gateway
 OWNER = "Erika Mustermann"
 
 
-def get(gateway: Gateway, path: str, *, accept: str = "*/*") -> tuple[int, str, str]:
+def get(gateway: Gateway, path: str, *, accept: str = "*/*", method: str = "GET") -> tuple[int, str, str]:
     """Status, content type and body."""
     request = urllib.request.Request(
-        f"http://127.0.0.1:{gateway.status_ports['status']}{path}", headers={"Accept": accept}
+        f"http://127.0.0.1:{gateway.status_ports['status']}{path}", headers={"Accept": accept}, method=method
     )
     try:
         with urllib.request.urlopen(request, timeout=20) as response:
@@ -125,6 +129,12 @@ def test_the_classic_text_format_is_served_to_those_who_do_not_ask(counted: Gate
     }
 
 
+def test_a_reader_that_asks_for_an_unknown_format_gets_the_classic_one(counted: Gateway) -> None:
+    status, content_type, _ = get(counted, "/metrics", accept="application/openmetrics-text; version=new; escaping=new")
+    assert status == 200
+    assert content_type.startswith("text/plain; version=")
+
+
 def test_metrics_name_no_person_and_no_id(counted: Gateway) -> None:
     text = get(counted, "/metrics")[2]
     assert OWNER not in text
@@ -167,3 +177,69 @@ def test_a_port_that_is_taken_is_named_with_its_setting(setting: str) -> None:
             running_gateway(ready=False, triton_url="127.0.0.1:1", **{setting: port}),
         ):
             pass
+
+
+@pytest.fixture(scope="module")
+def lone() -> Iterator[Gateway]:
+    """A gateway without Triton."""
+    with running_gateway(ready=False, triton_url="127.0.0.1:1", status_port=0) as gateway:
+        yield gateway
+
+
+def test_connections_that_end_no_request_shut_nobody_out(lone: Gateway) -> None:
+    address = "127.0.0.1", lone.status_ports["status"]
+    with contextlib.ExitStack() as stack:
+        idle = [stack.enter_context(socket.create_connection(address)) for _ in range(200)]
+        for connection in idle:
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(b"GET /livez HT")
+        assert get(lone, "/livez")[0] == 200
+        # All but the newest 64 are closed: they would take the descriptors that other connections need.
+        idle[0].settimeout(20)
+        with contextlib.suppress(ConnectionError):
+            assert idle[0].recv(1) == b""
+
+
+def test_a_request_that_is_none_leaves_no_line_in_the_log(lone: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+    with (
+        caplog.at_level(logging.INFO),
+        socket.create_connection(("127.0.0.1", lone.status_ports["status"]), timeout=20) as connection,
+    ):
+        connection.sendall(b"\x16\x03\x01 what else\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
+    assert not [record for record in caplog.records if record.name.startswith("uvicorn")]
+
+
+def test_a_probe_may_ask_without_wanting_the_body(lone: Gateway) -> None:
+    assert [get(lone, path, method="HEAD")[::2] for path in ("/livez", "/readyz")] == [(200, ""), (503, "")]
+
+
+def test_probes_are_answered_while_the_gateway_drains() -> None:
+    with contextlib.ExitStack() as stack:
+        gateway = stack.enter_context(
+            running_gateway(
+                ready=False, triton_url="127.0.0.1:1", status_port=0, health_port=0, drain_notice_seconds=1.0
+            )
+        )
+        stopping = threading.Thread(target=stack.pop_all().close)
+        stopping.start()
+        while json.loads(get(gateway, "/readyz")[2])["parts"]["gateway"]:
+            time.sleep(0.01)
+        assert get(gateway, "/livez")[0] == 200
+        with grpc.insecure_channel(f"127.0.0.1:{gateway.status_ports['health']}") as channel:
+            live = health_pb2.HealthCheckRequest(service="sixpoint.v1.ImageService")
+            status = health_pb2_grpc.HealthStub(channel).Check(live).status
+        assert status == health_pb2.HealthCheckResponse.NOT_SERVING
+        stopping.join()
+
+
+@pytest.mark.parametrize(("host", "reached"), [("::1", ["::1"]), ("[::1]", ["::1"]), ("::", ["::1", "127.0.0.1"])])
+def test_all_ports_listen_on_an_ipv6_address(host: str, reached: list[str]) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with running_gateway(ready=False, triton_url="127.0.0.1:1", host=host, status_port=0, health_port=0) as gateway:
+        for port in (gateway.port, *gateway.status_ports.values()):
+            for address in reached:
+                socket.create_connection((address, port), timeout=20).close()

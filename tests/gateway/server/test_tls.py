@@ -172,10 +172,21 @@ def test_files_that_cannot_be_used_stop_the_start(change: object, problem: str, 
     files = write_certificates(tmp_path / "files", HOST)
     assert callable(change)
     change(files)
-    with pytest.raises(InvalidArgument) as caught:
-        for _ in serving(files, client_authority=files.authority):
-            pass
+    state = tmp_path / "state"
+    with (
+        pytest.raises(InvalidArgument) as caught,
+        running_gateway(
+            ready=False,
+            tls_cert_file=files.certificate,
+            tls_key_file=files.key,
+            tls_client_ca_file=files.authority,
+            state_folder=state,
+        ),
+    ):
+        pass
     assert problem in str(caught.value)
+    # Not even a database is made, or migrated.
+    assert not state.exists()
 
 
 def test_settings_for_tls_need_each_other() -> None:
