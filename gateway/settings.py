@@ -29,10 +29,16 @@ def _of_one_owner(limit: str, *, left: int = 8) -> Callable[[dict[str, int]], in
 class Settings(BaseSettings):
     """All settings of the gateway. For example, ``SIXPOINT_PORT=50052`` sets ``port``."""
 
-    model_config = SettingsConfigDict(env_prefix="SIXPOINT_", frozen=True, use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(
+        env_prefix="SIXPOINT_",
+        # Files for containers set variables to nothing to leave them out; the empty path would be the working folder.
+        env_ignore_empty=True,
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
 
     host: str = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 for all interfaces."""
+    """Address to listen on; 0.0.0.0 for all interfaces, :: for those of IPv6, too."""
     port: int = Field(default=50051, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""
     tls_cert_file: Path | None = None
@@ -177,6 +183,11 @@ class Settings(BaseSettings):
         default_factory=lambda values: default_repository(values["state_folder"].absolute())
     )
     """Local Triton only: folder with the models to serve. By default a copy of the shipped models, to publish to."""
+
+    @field_validator("host")
+    @classmethod
+    def _without_brackets(cls, host: str) -> str:
+        return host.removeprefix("[").removesuffix("]")
 
     @field_validator("triton_url")
     @classmethod

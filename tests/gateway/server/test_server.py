@@ -230,6 +230,15 @@ def test_settings_come_from_the_environment_and_wrong_ones_are_named(monkeypatch
     assert "Traceback" not in done.stderr
 
 
+def test_a_variable_that_is_set_to_nothing_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CLIENT_CA_FILE", "STATUS_PORT", "STATE_FOLDER", "DATABASE_URL"):
+        monkeypatch.setenv(f"SIXPOINT_{name}", "")
+    settings = Settings()
+    assert (settings.tls_cert_file, settings.tls_client_ca_file, settings.status_port) == (None, None, None)
+    assert settings.state_folder.name == "state"
+    assert settings.database_url.endswith("state/sixpoint.db")
+
+
 def test_a_viewer_who_sends_nothing_for_long_is_not_thrown_out_for_the_pings(monkeypatch: pytest.MonkeyPatch) -> None:
     # Both sides' times 30 times as short.
     monkeypatch.setattr("gateway.grpc.server._PING_MS", server._PING_MS // 30)
