@@ -141,7 +141,7 @@ def _step(result: Postprocessing, step: Step) -> None:
             activation = "sigmoid"
         if activation and (result.activation or result.exclusive is not None):
             raise ValueError("it follows another activation or AsDiscrete")
-        if activation and result.restored:
+        if activation and result.restored and not result.on_grid:
             result.notes.append(
                 f"Invert: the bundle interpolates the network's output on the image's grid, the gateway {activation}"
             )
@@ -171,13 +171,11 @@ def _restore(result: Postprocessing, step: Step) -> None:
         return
     if step.name == "Invert" and step.unread(_INVERT):
         raise ValueError(f"{step.unread(_INVERT)} is not supported")
-    result.restored, result.on_grid = True, result.exclusive is not None
-    nearest = bool(step.for_key("nearest_interp", True))
-    if step.name == "Invert" and nearest and not result.on_grid:
-        result.notes.append(
-            "Invert: the bundle takes the nearest probability on the image's grid, the gateway interpolates"
-        )
-    if result.on_grid and not nearest:
+    nearest = step.name == "Invert" and bool(step.for_key("nearest_interp", True))
+    decided = result.exclusive is not None
+    # What is decided of the nearest values is the nearest of what is decided.
+    result.restored, result.on_grid = True, decided or nearest
+    if step.name == "Invert" and decided and not nearest:
         result.notes.append(
             "Invert: the bundle interpolates the numbers of labels, which makes other labels between two; the gateway "
             "takes the nearest label"

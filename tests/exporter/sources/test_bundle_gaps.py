@@ -200,10 +200,6 @@ SOFTMAX, ARGMAX = pred("Activationsd", softmax=True), pred("AsDiscreted", argmax
 LINEAR = pred("Invertd", transform="@preprocessing", nearest_interp=False)
 NOTES: dict[str, tuple[Content, str]] = {
     "labels": (after(SOFTMAX, ARGMAX, LINEAR), "the bundle interpolates the numbers of labels"),
-    "by default": (
-        after(SOFTMAX, pred("Invertd", transform="@preprocessing"), ARGMAX),
-        "takes the nearest probability",
-    ),
     "before an activation": (after(LINEAR, SOFTMAX, ARGMAX), "interpolates the network's output"),
     "probabilities": (
         after(SOFTMAX, LINEAR, pred("AsDiscreted", threshold=0.5)),

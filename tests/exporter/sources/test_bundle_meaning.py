@@ -128,6 +128,26 @@ def test_transforms_under_another_name_are_read(image: Path, tmp_path: Path) -> 
     assert any("transforms is read in its place" in note for note in derive(tmp_path / "bundle").notes)
 
 
+@pytest.mark.parametrize("steps", ["decision, Invert", "Invert, decision", "Invert, activation, decision"])
+def test_labels_of_the_nearest_voxel_are_those_of_the_networks_grid(steps: str, tmp_path: Path) -> None:
+    image = write_image(tmp_path / "image.nii.gz", size=(52, 44, 30), spacing=(0.8, 0.83, 1.47))
+    invert = {"_target_": "Invertd", "keys": "pred", "transform": "@preprocessing", "orig_keys": "image"}
+    orders = {
+        "decision, Invert": (SOFTMAX, ARGMAX, invert),
+        "Invert, decision": (SOFTMAX, invert, ARGMAX),
+        "Invert, activation, decision": (invert, SOFTMAX, ARGMAX),
+    }
+    content = config(preprocessing=before(HU), inferer=INFERER, postprocessing=after(*orders[steps]))
+    network = write_bundle(tmp_path / "bundle", content)
+    derived = derive(tmp_path / "bundle")
+    assert derived.notes == ()
+    assert derived.spec.patch is not None
+    assert derived.spec.patch.labelled == "grid"
+    expected = monai_labels(tmp_path / "bundle", image, network)[0]
+    assert 0.05 < (expected > 0).mean() < 0.95
+    assert dice(our_labels(tmp_path / "bundle", image, tmp_path), expected) >= 0.999
+
+
 @pytest.mark.parametrize("decided_first", [False, True])
 def test_what_lies_beyond_the_foreground_is_background_as_by_monai(decided_first: bool, tmp_path: Path) -> None:
     image = write_image(tmp_path / "image.nii.gz", size=(52, 44, 30), spacing=(0.8, 0.83, 1.47))
