@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Set
 from concurrent.futures import Executor
 from functools import partial
@@ -19,6 +20,7 @@ from sixpoint.errors import SixpointError
 
 __all__ = ["GarbageCollector", "delete_orphan_blob"]
 
+_log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 # Images that one run looks at.
@@ -131,11 +133,21 @@ class GarbageCollector:
 
     async def _trim_uploads(self, besides: set[Path], failures: list[SixpointError]) -> None:
         besides |= self._running
-        for digest in await self._in_thread(lambda: self._uploads.trim(besides=besides)):
-            # The gateway may have been killed after it stored the blob, and before it recorded the image.
+        for digest, size in await self._in_thread(lambda: self._uploads.trim(besides=besides)):
             if is_digest(digest):
                 with _collected(failures):
-                    await self._repository.write(partial(delete_orphan_blob, blobs=self._blobs, digest=digest))
+                    await self._remove_unrecorded(digest, size)
+
+    async def _remove_unrecorded(self, digest: str, size: int) -> None:
+        """Remove the blob of an upload, if a gateway was killed after it stored that, and before it recorded the image.
+
+        An upload of fewer bytes stored no blob: one that is there was stored before. Its record may be in a newer copy
+        of the database, which the operator restores.
+        """
+        if await self._blobs.size(blob_key(digest)) == size:
+            removed = await self._repository.write(partial(delete_orphan_blob, blobs=self._blobs, digest=digest))
+            if removed:
+                _log.info("removed a blob without a record, with the upload that it was of", extra={"bytes": size})
 
     def _remove_if_unused(self, records: ImageWriter, *, digest: str, before: float) -> bool:
         records.lock_image(digest)
@@ -149,11 +161,13 @@ class GarbageCollector:
         return asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
-def delete_orphan_blob(records: ImageWriter, *, blobs: BlobStore, digest: str) -> None:
-    """Delete the blob of an image that has no record."""
+def delete_orphan_blob(records: ImageWriter, *, blobs: BlobStore, digest: str) -> bool:
+    """Delete the blob of an image that has no record; return whether it has none."""
     records.lock_image(digest)
-    if records.image(digest) is None:
-        blobs.delete_blocking(blob_key(digest))
+    if records.image(digest) is not None:
+        return False
+    blobs.delete_blocking(blob_key(digest))
+    return True
 
 
 @contextlib.contextmanager

@@ -263,12 +263,15 @@ class ImageStore:
                 self._quota.check_before_insert(records, record.byte_count, owner=owner)
             return records.add_image(record)
 
+        # One without a record may be of an image that a newer copy of the database knows.
+        is_new = await self._blobs.size(key) is None
         await self._blobs.put_file(key, file.path)
         try:
             stored = await self._repository.write(work)
         except ResourceExhausted:
-            with contextlib.suppress(ResourceExhausted, Unavailable):
-                await self._repository.write(partial(delete_orphan_blob, blobs=self._blobs, digest=record.digest))
+            if is_new:
+                with contextlib.suppress(ResourceExhausted, Unavailable):
+                    await self._repository.write(partial(delete_orphan_blob, blobs=self._blobs, digest=record.digest))
             raise
         # An older record of this image may have been removed just before, together with the blob.
         if await self._blobs.size(key) != record.byte_count:

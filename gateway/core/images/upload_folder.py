@@ -125,14 +125,14 @@ class UploadFolder:
                 owned += stat.st_size if _tag_of(path) == _tag(owner) else 0
         return total, owned
 
-    def trim(self, *, besides: set[Path]) -> list[str]:
+    def trim(self, *, besides: set[Path]) -> list[tuple[str, int]]:
         """Remove files beyond the limits that no upload writes to, those first that were left alone for longest.
 
         Args:
             besides: Paths of files that uploads of this process write to, which do not count.
 
         Returns:
-            Digests of the images whose own files were removed.
+            Digests of the images whose own files were removed, and the bytes that had arrived of each.
         """
         removed = []
         total, owned = 0, dict[str, int]()
@@ -145,7 +145,7 @@ class UploadFolder:
             if stat.st_mtime > oldest_allowed and kept[0] <= self._limits.total and kept[1] <= self._limits.owner:
                 total, owned[tag] = kept
             elif _remove(path) and path.name.count(".") < 2:
-                removed.append(path.name.partition(".")[0])
+                removed.append((path.name.partition(".")[0], stat.st_size))
         return removed
 
     def path(self, digest: str, owner: str = "") -> Path:

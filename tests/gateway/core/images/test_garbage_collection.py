@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from gateway.core.images import ImageStore
 from gateway.core.images.stored_image import is_digest
@@ -145,6 +146,27 @@ async def test_a_blob_without_a_record_is_removed_with_its_upload(tmp_path: Path
         os.utime(leftover, (1.0, 1.0))
         await images.expire()
         assert image_folders(tmp_path) == set()
+
+
+async def test_an_abandoned_upload_removes_no_blob_that_it_did_not_store(tmp_path: Path) -> None:
+    volume = noisy_volume()
+    async with open_store(tmp_path) as images:
+        await upload_image(images, volume)
+    newest = (tmp_path / "sixpoint.db").read_bytes()
+    database = Database(f"sqlite:///{tmp_path}/sixpoint.db")
+    await database.write(lambda conn: conn.execute(delete(images_table)))
+    async with open_store(tmp_path) as images:
+        # On a database that has lost the record, somebody begins to send the image again.
+        await start_upload(images, volume, 5000)
+        os.utime(tmp_path / "cache" / "uploads" / volume.digest, (1.0, 1.0))
+        await images.expire()
+        assert list((tmp_path / "cache" / "uploads").iterdir()) == []
+    await database.stop()
+    (tmp_path / "sixpoint.db").write_bytes(newest)
+    async with open_store(tmp_path) as images:
+        shutil.rmtree(tmp_path / "cache" / "images")
+        (tmp_path / "cache" / "images").mkdir()
+        assert np.array_equal((await images.open(volume.digest)).volume.array, volume.array)
 
 
 async def test_describing_an_image_counts_as_use(tmp_path: Path) -> None:

@@ -145,6 +145,26 @@ async def test_two_gateways_share_the_quota(tmp_path: Path, database_url: str) -
         assert await one.open(second.digest)
 
 
+async def test_an_upload_that_is_refused_at_its_end_leaves_a_blob_that_was_there_before(tmp_path: Path) -> None:
+    first, second = noisy_volume(), noisy_volume((40, 36, 31))
+    async with open_store(tmp_path) as images:
+        await upload_image(images, first)
+    # Its record was lost.
+    (tmp_path / "sixpoint.db").unlink()
+    folder, url = tmp_path / "other machine", f"sqlite:///{tmp_path}/sixpoint.db"
+    folder.mkdir()
+    async with (
+        open_store(tmp_path, disk=100_000) as one,
+        open_store(folder, url=url, disk=100_000) as other,
+        one.upload(header_of(first)) as upload,
+    ):
+        await upload.write(first.array.tobytes())
+        await upload_image(other, second)
+        with pytest.raises(StorageFull):
+            await upload.finish()
+    assert blob_path(tmp_path, first).exists()
+
+
 async def test_an_owner_has_a_quota(tmp_path: Path) -> None:
     async with open_store(tmp_path, owner=100_000) as images:
         first, second = noisy_volume(), noisy_volume((40, 36, 31))

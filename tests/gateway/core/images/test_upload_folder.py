@@ -46,7 +46,7 @@ def test_the_oldest_of_an_owner_are_removed_first(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, owner=2)
     paths = [leave(folder, volume, owner="a", age=age) for volume, age in zip(VOLUMES, (9, 20, 3), strict=False)]
     other = leave(folder, VOLUMES[3], owner="b", age=30)
-    assert folder.trim(besides=set()) == [VOLUMES[1].digest]
+    assert folder.trim(besides=set()) == [(VOLUMES[1].digest, 100)]
     assert [path.exists() for path in (*paths, other)] == [True, False, True, True]
 
 
@@ -54,7 +54,7 @@ def test_all_together_are_limited_too(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, total=2)
     paths = [leave(folder, volume, owner=str(age), age=age) for volume, age in zip(VOLUMES, (9, 20, 3), strict=False)]
     assert folder.trim(besides={paths[0]}) == []
-    assert folder.trim(besides=set()) == [VOLUMES[1].digest]
+    assert folder.trim(besides=set()) == [(VOLUMES[1].digest, 100)]
 
 
 def test_old_ones_are_removed_but_not_one_that_is_written_to(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_old_ones_are_removed_but_not_one_that_is_written_to(tmp_path: Path) -> 
     leave(folder, VOLUMES[0], age=2000)
     running = folder.claim(header_of(VOLUMES[1]), offset=0)
     os.utime(running.path, (1.0, 1.0))
-    assert folder.trim(besides=set()) == [VOLUMES[0].digest]
+    assert folder.trim(besides=set()) == [(VOLUMES[0].digest, 100)]
     assert running.path.exists()
     running.close(remove=True)
 
