@@ -91,9 +91,14 @@ def monitoring(
     folder: Annotated[Path, typer.Argument(help="Folder for alerts.yaml and dashboard.json.")],
 ) -> None:
     """Write alert rules for Prometheus and a Grafana dashboard, for the metrics of SIXPOINT_STATUS_PORT."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in (("alerts.yaml", alert_rules()), ("dashboard.json", dashboard())):
-        (folder / name).write_text(json.dumps(content, indent=2) + "\n")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in (("alerts.yaml", alert_rules()), ("dashboard.json", dashboard())):
+            (folder / name).write_text(json.dumps(content, indent=2) + "\n")
+    except OSError as error:
+        raise InvalidArgument(
+            f"cannot write to {folder}: {error.strerror}; name a folder for the two files that you may write to"
+        ) from error
     typer.echo(f"wrote {folder / 'alerts.yaml'} and {folder / 'dashboard.json'}")
 
 

@@ -20,6 +20,7 @@ from gateway.cli import app
 from gateway.observability.alerts import ALERTS, alert_rules
 from gateway.observability.dashboard import PANELS, dashboard
 from gateway.triton.local.server import LocalTriton
+from sixpoint.errors import InvalidArgument
 from sixpoint.phantom import make_phantom
 from tests.support.ports import free_port
 from tests.support.prometheus import prometheus_program
@@ -169,3 +170,10 @@ def test_the_command_writes_what_prometheus_and_grafana_read(tmp_path: Path) -> 
     assert content == json.loads(json.dumps(dashboard()))
     places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in content["panels"]}
     assert len(places) == len({panel["id"] for panel in content["panels"]}) == len(PANELS)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = CliRunner().invoke(app, ["monitoring", str(tmp_path / "file")])
+    assert isinstance(done.exception, InvalidArgument)
+    assert str(done.exception).startswith(f"cannot write to {tmp_path / 'file'}: File exists; name a folder")
