@@ -61,7 +61,10 @@ def describe_tls_failure(failure: grpc.RpcError) -> str:
         return "the server there does not use TLS; write its address without https://"
     if _OTHER_NAME.search(details):
         return "its certificate is for another name; use a name that the certificate has"
-    if reason := _NOT_TRUSTED.search(details):
+    reason = _NOT_TRUSTED.search(details)
+    if reason and "expired" in reason[1]:
+        return "its certificate has expired; its operator must renew it. If it has not, correct this machine's clock"
+    if reason:
         return (
             f"its certificate is not trusted ({reason[1].strip()}); name the file with the certificate of the "
             "authority that signed it with SIXPOINT_CA_FILE"

@@ -87,6 +87,13 @@ def test_a_client_without_tls_and_one_that_does_not_trust_are_told_what_to_do(
             ask(f"https://{address}", tls)
 
 
+def test_a_client_is_told_that_a_certificate_has_expired(tmp_path: Path) -> None:
+    files = write_certificates(tmp_path / "files", HOST, until=datetime.now(UTC) - timedelta(days=1))
+    for gateway in serving(files):
+        with pytest.raises(Unavailable, match="its certificate has expired; its operator must renew it"):
+            ask(f"https://{HOST}:{gateway.port}", TlsFiles(ca_file=files.authority))
+
+
 def test_a_certificate_for_another_name_is_refused(gateway: Gateway, ours: Certificates) -> None:
     with pytest.raises(Unavailable, match="its certificate is for another name"):
         ask(f"https://localhost:{gateway.port}", TlsFiles(ca_file=ours.authority))
