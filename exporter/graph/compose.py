@@ -33,11 +33,13 @@ class NetworkGraph:
         model: The graph, which may use external data.
         folder: Folder that holds its external data.
         name: Name of its file in errors.
+        left_out: Names of the file's outputs that are not served.
     """
 
     model: onnx.ModelProto
     folder: Path
     name: str
+    left_out: tuple[str, ...] = ()
 
 
 def to_fp16(graph: NetworkGraph) -> NetworkGraph:

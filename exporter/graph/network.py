@@ -11,6 +11,7 @@ from monai.networks import nets
 from torch import nn
 
 from exporter.graph.adapters import InputAdapter, OutputAdapter, network_shape
+from exporter.graph.session import require_small_window
 from sixpoint.errors import ModelSpecError
 from sixpoint.model_spec import ModelSpec
 
@@ -48,9 +49,10 @@ def build_network(spec: ModelSpec) -> nn.Module:
     """Build the network that the spec names, with random weights and in evaluation mode, and check its shapes.
 
     Raises:
-        ModelSpecError: The spec names no network of MONAI, its arguments are invalid, or its shapes do not match the
-            spec's tensors.
+        ModelSpecError: The window is too large, the spec names no network of MONAI, its arguments are invalid, or its
+            shapes do not match the spec's tensors.
     """
+    require_small_window(spec)
     if spec.network is None:
         raise ModelSpecError("the spec names no network: add network: {name: ..., arguments: {...}}")
     name = spec.network.name

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from exporter.graph.session import open_session
+from exporter.graph.session import GraphSession
 from exporter.parity.report import Agreement
 from sixpoint._typing import Array, Bools, Float
 from sixpoint.errors import FailedPrecondition
@@ -21,17 +21,19 @@ class OnnxRunner:
 
     Args:
         path: The ONNX file.
-        spec: Description of the model; names its tensors.
+        spec: Description of the model; names its output.
+
+    Raises:
+        GraphError: ONNX Runtime refuses the file.
+        InvalidArgument: It takes too much time or memory.
     """
 
     def __init__(self, path: Path, spec: ModelSpec) -> None:
-        self._session = open_session(path)
-        self._input, self._output = spec.input.name, spec.output.name
+        self._session, self._output = GraphSession(path, spec), spec.output.name
 
     def __call__(self, batch: Array) -> Array:
         """Return the output [batch, label, z, y, x] for a batch [batch, channel, z, y, x]."""
-        result: Array = self._session.run([self._output], {self._input: batch})[0]
-        return result
+        return self._session.run(batch, output=self._output)
 
 
 def run_onnx(path: Path, spec: ModelSpec, batch: Array) -> Array:

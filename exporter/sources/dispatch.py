@@ -52,7 +52,7 @@ def load_source(path: Path, options: ExportOptions, *, folder: Path) -> SourceMo
             "exported model with config.pbtxt"
         )
     if path.suffix == ".onnx":
-        return load_onnx(path, spec_of_file(path, options, network="ONNX"))
+        return load_onnx(path, spec_of_file(path, options, network="ONNX"), folder=folder)
     if is_torchscript(path):
         clara = path.with_name(CLARA)
         if options.spec is None and clara.is_file():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import torch
 from torch import nn
 
@@ -15,8 +15,9 @@ from exporter.graph.compose import NetworkGraph, opset_of
 from exporter.graph.export import OPSET
 from exporter.graph.external_data import iter_nodes, iter_tensors, source_files
 from exporter.graph.network import check_output
-from exporter.graph.session import open_session
+from exporter.graph.session import GraphError, GraphSession, require_small_window
 from exporter.sources.model import SourceModel, provenance_of
+from sixpoint._typing import Array
 from sixpoint.errors import InvalidArgument, ModelSpecError
 from sixpoint.model_spec import ModelSpec
 
@@ -24,7 +25,6 @@ __all__ = ["OnnxNetwork", "load_onnx", "read_onnx"]
 
 _MIN_OPSET, _MAX_OPSET = 13, 21
 """The adapters' operators have kept their meaning since 13; Triton 24.10's ONNX Runtime 1.19 supports up to 21."""
-_LOG_NOTHING = 4
 
 
 class OnnxNetwork(nn.Module):
@@ -32,21 +32,27 @@ class OnnxNetwork(nn.Module):
 
     Args:
         path: The file.
+        spec: Description of the model.
+        output: Name of the output to take.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, spec: ModelSpec, *, output: str) -> None:
         super().__init__()
-        self.session = open_session(path)
-        self.input = self.session.get_inputs()[0].name
+        self.session, self.output = GraphSession(path, spec), output
 
     def forward(self, value: torch.Tensor) -> torch.Tensor:
         """Return the output for ``value`` [batch, channel, its spatial axes]; inputs run one by one."""
         inputs = [single[None].contiguous().numpy() for single in value]
-        return torch.from_numpy(np.concatenate([self.session.run(None, {self.input: single})[0] for single in inputs]))
+        return torch.from_numpy(np.concatenate([self.session.run(single, output=self.output) for single in inputs]))
 
 
-def load_onnx(path: Path, spec: ModelSpec) -> SourceModel:
+def load_onnx(path: Path, spec: ModelSpec, *, folder: Path) -> SourceModel:
     """Read a model from an ONNX file and its spec.
+
+    Args:
+        path: The file.
+        spec: Description of the model.
+        folder: Folder for intermediate files.
 
     Raises:
         InvalidArgument: The file cannot be served; see :func:`read_onnx`.
@@ -54,25 +60,30 @@ def load_onnx(path: Path, spec: ModelSpec) -> SourceModel:
     """
     # First, since it refuses weights outside the file's folder.
     provenance = provenance_of(path, "onnx_sha256", "torch", "onnx")
-    graph = read_onnx(path, spec)
-    return SourceModel(spec=spec, network=OnnxNetwork(path), provenance=provenance, graph=graph, reference="onnx")
+    graph = read_onnx(path, spec, folder=folder)
+    output, others = graph.model.graph.output[0].name, graph.left_out
+    notes = (f"of the outputs of {path.name}, {output} was taken, not {', '.join(others)}",) if others else ()
+    network = OnnxNetwork(path, spec, output=output)
+    return SourceModel(spec=spec, network=network, provenance=provenance, graph=graph, reference="onnx", notes=notes)
 
 
-def read_onnx(path: Path, spec: ModelSpec) -> NetworkGraph:
+def read_onnx(path: Path, spec: ModelSpec, *, folder: Path) -> NetworkGraph:
     """Read the ONNX graph of a network, check it against a spec, and make it take any batch size.
 
     Args:
         path: The file.
         spec: Description of the model.
+        folder: Folder for intermediate files.
 
     Returns:
         The graph; its external data stays in its files.
 
     Raises:
         InvalidArgument: The file is not an ONNX model, has weights outside its folder or weights that are not finite,
-            needs operators that Triton does not have, or takes one batch size only.
-        ModelSpecError: The graph's tensors do not match the spec.
+            needs operators that Triton does not have, takes one batch size only, or too much time or memory.
+        ModelSpecError: The graph's tensors do not match the spec, or its window is too large.
     """
+    require_small_window(spec)
     source_files(path)
     try:
         model = onnx.load(path, load_external_data=False)
@@ -85,8 +96,8 @@ def read_onnx(path: Path, spec: ModelSpec) -> NetworkGraph:
     _check_operators(path, model)
     _check_weights(path, model)
     _check_tensors(path, model, shape)
-    _free_batch(path, model, spec, shape)
-    return NetworkGraph(model=model, folder=path.parent, name=path.name)
+    left_out = _free_batch(path, model, spec, folder)
+    return NetworkGraph(model=model, folder=path.parent, name=path.name, left_out=left_out)
 
 
 def _check_operators(path: Path, model: onnx.ModelProto) -> None:
@@ -130,44 +141,84 @@ def _check_tensors(path: Path, model: onnx.ModelProto, expected: tuple[int, ...]
     inputs = [value for value in model.graph.input if value.name not in weights]
     del model.graph.input[:]
     model.graph.input.extend(inputs)
-    for side, values in (("inputs", inputs), ("outputs", model.graph.output)):
-        if len(values) != 1:
-            raise ModelSpecError(f"{path.name} has {len(values)} {side}, expected one")
-        if values[0].type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
-            kind = onnx.TensorProto.DataType.Name(values[0].type.tensor_type.elem_type)
+    if len(inputs) != 1:
+        raise ModelSpecError(f"{path.name} has {len(inputs)} inputs, expected one")
+    if not model.graph.output:
+        raise ModelSpecError(f"{path.name} has 0 outputs, expected one")
+    for side, value in (("inputs", inputs[0]), ("outputs", model.graph.output[0])):
+        if value.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
+            kind = onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type)
             raise ModelSpecError(f"{path.name} has {side} of type {kind}, expected FLOAT: export it in float32")
     shape = _dims(inputs[0])
     if len(shape) != 5 or any(size not in (0, wanted) for size, wanted in zip(shape[1:], expected, strict=True)):
-        raise ModelSpecError(f"{path.name} takes {shape[1:]}, and the spec expects {list(expected)}")
+        hint = ""
+        if len(shape) == 5 and shape[2:] == list(expected[:0:-1]):
+            hint = ": patch.size and patch.spacing run along (x, y, z), write them the other way round"
+        raise ModelSpecError(f"{path.name} takes {shape[1:]}, and the spec expects {list(expected)}{hint}")
 
 
-def _free_batch(path: Path, model: onnx.ModelProto, spec: ModelSpec, shape: tuple[int, ...]) -> None:
-    """Make the batch axis dynamic, run the graph with 1 and 2 inputs, and set the shapes that were seen."""
+def _free_batch(path: Path, model: onnx.ModelProto, spec: ModelSpec, folder: Path) -> tuple[str, ...]:
+    """Make the batch axis dynamic, run the graph with 1 and 2 inputs, and set the shapes that were seen.
+
+    Returns:
+        The names of the outputs that were left out, since they have not the window's size.
+    """
+    shape = network_shape(spec)
     for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+        if value.type.tensor_type.shape.dim:
+            value.type.tensor_type.shape.dim[0].dim_param = "batch"
     del model.graph.value_info[:]
-    options = ort.SessionOptions()
-    options.log_severity_level = _LOG_NOTHING  # failures are reported below
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
+    free = folder / f"batch-{path.name}"
+    free.write_bytes(model.SerializeToString())
     example = np.random.default_rng(0).random((2, *shape), np.float32)
-    name = model.graph.input[0].name
     try:
-        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        single = session.run(None, {name: example[:1]})[0]
-    except Exception as error:  # ONNX Runtime's errors have no common base class
-        raise InvalidArgument(f"{path.name} does not run: {_first_line(error)}") from error
+        session = GraphSession(free, spec, weights=path.parent, name=path.name)
+        outputs = {value.name: session.run(example[:1], output=value.name) for value in model.graph.output}
+    except GraphError as error:
+        raise InvalidArgument(f"{path.name} does not run: {error}") from error
+    name = _choose_output(path, outputs, spec)
+    single = outputs[name]
     check_output(single.shape, spec, what=path.name)
     fixed = InvalidArgument(f"{path.name} takes one batch size only: export it with a dynamic batch axis")
     try:
-        double = session.run(None, {name: example})[0]
-    except Exception as error:  # as above
+        double = session.run(example, output=name)
+    except GraphError as error:
         raise fixed from error
     if double.shape[0] != 2 or not np.allclose(double[:1], single, atol=1e-3, rtol=1e-3):
         raise fixed
-    for axis, size in enumerate(single.shape[1:], start=1):
-        model.graph.output[0].type.tensor_type.shape.dim[axis].dim_value = size
-    for axis, size in enumerate(shape, start=1):
-        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_value = size
+    chosen = next(value for value in model.graph.output if value.name == name)
+    _state_shape(chosen, single.shape[1:])
+    _state_shape(model.graph.input[0], shape)
+    del model.graph.output[:]
+    model.graph.output.append(chosen)
+    return tuple(other for other in outputs if other != name)
+
+
+def _choose_output(path: Path, outputs: Mapping[str, Array], spec: ModelSpec) -> str:
+    """Return the one output that has the window's size; deep supervision adds smaller ones.
+
+    Raises:
+        ModelSpecError: Of several, none or more than one has it.
+    """
+    window = network_shape(spec)[1:]
+    fitting = [name for name, value in outputs.items() if value.shape[2:] == window]
+    if len(outputs) == 1:
+        return next(iter(outputs))
+    if len(fitting) != 1:
+        shapes = ", ".join(f"{name} {list(value.shape[1:])}" for name, value in outputs.items())
+        raise ModelSpecError(
+            f"{path.name} has {len(outputs)} outputs ({shapes}), of which {len(fitting) or 'none'} have the window's "
+            f"size {list(window)}: export it with the one to serve alone"
+        )
+    return fitting[0]
+
+
+def _state_shape(value: onnx.ValueInfoProto, shape: Sequence[int]) -> None:
+    """State the sizes of a tensor's axes after its batch axis."""
+    del value.type.tensor_type.shape.dim[:]
+    value.type.tensor_type.shape.dim.add().dim_param = "batch"
+    for size in shape:
+        value.type.tensor_type.shape.dim.add().dim_value = size
 
 
 def _dims(value: onnx.ValueInfoProto) -> list[int]:

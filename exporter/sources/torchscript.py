@@ -21,6 +21,7 @@ from torch import nn
 
 from exporter.graph.adapters import network_shape
 from exporter.graph.model_files import MODEL_FILE
+from exporter.graph.session import require_small_window
 from exporter.sources.checkpoint import StateDict, read_checkpoint, require_finite
 from exporter.sources.model import SourceModel, provenance_of
 from exporter.sources.onnx import read_onnx
@@ -104,6 +105,7 @@ def load_torchscript(
         FailedPrecondition: PyTorch cannot export the network.
     """
     notes = (*notes, *require_trust(path, trusted=trusted))
+    require_small_window(spec)
     exported = folder / "network"
     exported.mkdir()
     script = Path(shutil.copyfile(path, folder / "script.ts"))  # a bundle's zip archive is unpacked for a while only
@@ -111,7 +113,7 @@ def load_torchscript(
     require_finite(read_checkpoint(exported / "state.pt", empty=True), what=path.name)
     network = (exported / "network.onnx").rename(exported / MODEL_FILE)
     provenance = provenance_of(path, "torchscript_sha256", "torch", "onnx")
-    graph = read_onnx(network, spec)
+    graph = read_onnx(network, spec, folder=exported)
     return SourceModel(spec=spec, network=ConfinedScript(script), provenance=provenance, graph=graph, notes=notes)
 
 
