@@ -19,9 +19,10 @@ __all__ = ["Case", "Dataset", "read_dataset_json", "read_folder_pair", "read_tex
 
 _MODALITIES = {"MRI": "MR", "PET": "PT"}
 _CHANNELS = {"CT": "CT", "MR": "MR", "MRI": "MR", "PET": "PT", "PT": "PT", "US": "US"}
-"""Modalities among nnU-Net v2's channel names, which may be any text, by their upper-case form."""
+"""Modalities among nnU-Net v2's channel names (any text), by their upper-case form."""
 _FIRST, _SECOND = "_0000", "_0001"
 _IGNORED = "ignore"
+_FLAT_ENDINGS = (".png", ".bmp", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,18 @@ def read_dataset_json(folder: Path) -> Dataset:
     data = _read_json(path)
     if not isinstance(data, Mapping):
         raise DatasetError(f"{path} holds a {type(data).__name__}, expected a mapping")
+    _refuse_unsupported(data, path)
     labels = _labels(data, path)
     modality = _channel_modality(data, path) if "channel_names" in data else _modality(data, path)
     if "training" in data or "channel_names" not in data:
         pairs = _listed_pairs(data, folder, path)
     else:
         pairs = _nnunet_pairs(data, folder, path)
+    stated = data.get("numTraining")
+    if pairs and stated is not None and str(stated) != str(len(pairs)):
+        raise DatasetError(
+            f'{path}: "numTraining" is {json.dumps(stated)}, and {len(pairs)} cases are there: correct the number'
+        )
     return Dataset(
         name=str(data.get("name") or folder.resolve().name),
         cases=tuple(Case(_case_name(image, label), image, label) for image, label in sorted(pairs)),
@@ -81,6 +88,18 @@ def read_dataset_json(folder: Path) -> Dataset:
         modality=modality,
         licence=str(data.get("licence") or data.get("license") or ""),
     )
+
+
+def _refuse_unsupported(data: Mapping[str, Any], path: Path) -> None:
+    """Refuse overlapping regions and 2D images by their fields."""
+    if data.get("regions_class_order"):
+        raise DatasetError(
+            f'{path}: "regions_class_order" is for regions that overlap, expected one label for each voxel: take it off'
+        )
+    if (ending := str(data.get("file_ending")).lower()) in _FLAT_ENDINGS:
+        raise DatasetError(
+            f'{path}: "file_ending" is "{ending}", for 2D images, expected 3D images, such as "*.nii.gz"'
+        )
 
 
 def _labels(data: Mapping[str, Any], path: Path) -> dict[int, str]:

@@ -179,7 +179,7 @@ def as_nnunet(root: Path, *, channels: object) -> None:
     content = {
         "channel_names": channels,
         "labels": {"background": 0, "shell": 1, "core": 2},
-        "numTraining": 2,
+        "numTraining": len(list((root / "labelsTr").iterdir())),
         "file_ending": ".nii.gz",
     }
     (root / "dataset.json").write_text(json.dumps(content))
