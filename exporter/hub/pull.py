@@ -188,6 +188,10 @@ def _list_files(client: httpx.Client, source: str, hosts: HubUrls) -> _Listing:
         return _hugging_face(client, name, version or "main", hosts.hugging_face)
     file = PurePosixPath(httpx.URL(source).path).name if kind in {"https", "http"} else ""
     if kind == "file":
+        if Path(rest).is_dir():
+            raise InvalidArgument(
+                f"{rest} is a folder: name a file in it, or give the folder to exporter export as it is"
+            )
         return _Listing(Path(rest).name, {Path(rest).name: source})
     if kind == "https" or (kind == "http" and httpx.URL(source).host in {"127.0.0.1", "localhost"}):
         if not re.fullmatch(_WORD, file):

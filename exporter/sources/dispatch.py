@@ -47,6 +47,8 @@ def load_source(path: Path, options: ExportOptions, *, folder: Path) -> SourceMo
             trusted=options.trust_torchscript,
         )
     if path.is_dir():
+        if graphs := sorted(file.name for file in path.glob("*.onnx")):
+            raise InvalidArgument(f"{path} is a folder with ONNX files: name one, such as {path / graphs[0]}")
         raise InvalidArgument(
             f"{path} is not a model: expected a bundle with configs/metadata.json, a Clara model with {CLARA}, or an "
             "exported model with config.pbtxt"

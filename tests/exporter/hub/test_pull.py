@@ -97,6 +97,19 @@ def test_a_local_file_is_pulled(host: Host, bundle: Path, tmp_path: Path) -> Non
     assert Path(json.loads(result.stdout)["path"]).name == "spleen_ct.zip"
 
 
+def test_a_folder_of_files_is_refused_by_pull_and_export(host: Host, tmp_path: Path) -> None:
+    """nnU-Net lays its plans beside a network; none of them says which file to take."""
+    folder = tmp_path / "nnunet"
+    folder.mkdir()
+    for name in ("model.onnx", "plans.json", "dataset.json"):
+        (folder / name).write_bytes(b"{}")
+    pulled = pull(host, f"file:{folder}", tmp_path / "cache")
+    exported = run("export", folder, "--repository", tmp_path / "repository")
+    assert (pulled.exit_code, exported.exit_code) == (3, 3)
+    assert "is a folder: name a file in it" in pulled.stderr
+    assert f"is a folder with ONNX files: name one, such as {folder}/model.onnx" in exported.stderr
+
+
 def test_a_changed_local_file_is_pulled_again(host: Host, tmp_path: Path) -> None:
     source = tmp_path / "net.pt"
     for value in (1.0, 2.0):
