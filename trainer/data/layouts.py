@@ -150,8 +150,7 @@ def _listed_pairs(data: Mapping[str, Any], folder: Path, path: Path) -> list[tup
 
 def _existing(image: Path) -> Path:
     """Return the file of an image that nnU-Net v1's list names without its ``_0000``."""
-    stem, suffix = _stem(image), _suffix(image)
-    single = image.with_name(f"{stem}{_FIRST}{suffix}")
+    single = image.with_name(f"{_stem(image)}{_FIRST}{_suffix(image)}")
     if image.is_file() or not single.is_file():
         return image
     _require_one_channel(single)
@@ -188,6 +187,8 @@ def _nnunet_pairs(data: Mapping[str, Any], folder: Path, path: Path) -> list[tup
         if name.endswith(_FIRST + ending):
             _require_one_channel(images / name)
             pairs.append((images / name, labels / f"{name.removesuffix(_FIRST + ending)}{ending}"))
+    if not pairs:
+        raise DatasetError(f'{path}: "file_ending" is "{ending}", and no file in imagesTr ends with {_FIRST}{ending}')
     labelled = {label.name for _, label in pairs}
     if unpaired := sorted(name for name in _visible_names(labels) - labelled if name.endswith(ending)):
         image = f"{unpaired[0].removesuffix(ending)}{_FIRST}{ending}"
@@ -273,8 +274,7 @@ def read_text(path: Path) -> str:
 
 
 def _without_channel(name: str) -> str:
-    stem, suffix = _stem(Path(name)), _suffix(Path(name))
-    return f"{stem.removesuffix(_FIRST)}{suffix}"
+    return f"{_stem(Path(name)).removesuffix(_FIRST)}{_suffix(Path(name))}"
 
 
 def _suffix(path: Path) -> str:

@@ -57,3 +57,11 @@ def test_a_dataset_of_flat_images_is_refused_by_its_ending(ending: str, tmp_path
     (tmp_path / "dataset.json").write_text(json.dumps(content))
     with pytest.raises(DatasetError, match=f'"file_ending" is "{ending}", .* expected 3D images'):
         read_dataset(tmp_path)
+
+
+def test_an_ending_that_no_image_has_is_refused(make_decathlon: Maker) -> None:
+    root = make_decathlon(cases=1)
+    content = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "shell": 1}, "file_ending": ".nrrd"}
+    (root / "dataset.json").write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match=r'"file_ending" is "\.nrrd", and no file in imagesTr ends with _0000\.nrrd'):
+        read_dataset(root)
