@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
+from operator import attrgetter
 
 import grpc.aio
 from grpc_health.v1 import health_pb2_grpc
@@ -93,8 +94,8 @@ def live_gauges(
         return dict.fromkeys([*served, *on_trial], 1.0)
 
     return (
-        LiveGauge("sixpoint_active_calls", "Calls that run or wait.", ("kind",), by_kind(lambda one: one.active)),
-        LiveGauge("sixpoint_reserved_bytes", "Memory of running calls.", ("kind",), by_kind(lambda one: one.used)),
+        LiveGauge("sixpoint_active_calls", "Calls that run or wait.", ("kind",), by_kind(attrgetter("active"))),
+        LiveGauge("sixpoint_reserved_bytes", "Memory of running calls.", ("kind",), by_kind(attrgetter("used"))),
         LiveGauge("sixpoint_model_served", "Versions that can be used: 1.", ("model", "version"), models),
         LiveGauge(
             "sixpoint_triton_outstanding_calls",

@@ -27,9 +27,10 @@ class _Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.opened = self.loop.time()
-        others = [one for one in self.connections if isinstance(one, _Connection) and not one.transport.is_closing()]
-        if len(others) > _CONNECTIONS:
-            min(others, key=lambda one: one.opened).transport.abort()
+        mine = [other for other in self.connections if isinstance(other, _Connection)]
+        still_open = [other for other in mine if not other.transport.is_closing()]
+        if len(still_open) > _CONNECTIONS:
+            min(still_open, key=lambda other: other.opened).transport.abort()
 
 
 class _Server(uvicorn.Server):

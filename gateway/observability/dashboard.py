@@ -12,7 +12,7 @@ class Panel:
     """One panel.
 
     Attributes:
-        title: Title.
+        title: Heading above the curves.
         unit: Grafana's name of the unit.
         queries: PromQL expressions, each with its legend.
         stacked: Whether the curves add up.

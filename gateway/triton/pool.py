@@ -190,8 +190,8 @@ class TritonPool:
                 while True:
                     await self._merged.wait()
                     # One that failed this call may be another process by now, which has answered a trial.
-                    if endpoints := [one for one in self._served.serving(name, version) if not one.ejected]:
-                        return min(endpoints, key=lambda one: one.outstanding)
+                    if endpoints := [each for each in self._served.serving(name, version) if not each.ejected]:
+                        return min(endpoints, key=lambda endpoint: endpoint.outstanding)
         deadline.remaining()
         raise TritonUnavailable("Triton cannot be reached just now; try again", retry_after=_RETRY_SECONDS)
 

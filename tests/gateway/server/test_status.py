@@ -242,4 +242,5 @@ def test_all_ports_listen_on_an_ipv6_address(host: str, reached: list[str]) -> N
     with running_gateway(ready=False, triton_url="127.0.0.1:1", host=host, status_port=0, health_port=0) as gateway:
         for port in (gateway.port, *gateway.status_ports.values()):
             for address in reached:
-                socket.create_connection((address, port), timeout=20).close()
+                with socket.create_connection((address, port), timeout=20) as connection:
+                    assert connection.getpeername()[1] == port

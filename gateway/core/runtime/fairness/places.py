@@ -18,16 +18,16 @@ _MIN_RETRY_S = 1.0
 _NEWCOMERS, _TIMES_LEFT = 8, 7
 
 
-def leaves_room(held: int, *, total: int, limit: int) -> bool:
+def leaves_room(count: int, *, total: int, limit: int) -> bool:
     """Whether an owner may take one more place of those that are not given back soon.
 
     Args:
-        held: Places that the owner holds.
+        count: Number of places that the owner holds.
         total: Places that all owners hold.
         limit: Number of places.
     """
     left = limit - total
-    return left > 0 and (held == 0 or held < _TIMES_LEFT * (left - limit // _NEWCOMERS))
+    return left > 0 and (count == 0 or count < _TIMES_LEFT * (left - limit // _NEWCOMERS))
 
 
 @dataclass(eq=False)
@@ -118,10 +118,10 @@ class Places:
             ) from None
 
     def _make_room(self, owner: str) -> None:
-        held = len(self._held.get(owner, ()))
-        if self._owner_limit <= held < self._limit:
+        count = len(self._held.get(owner, ()))
+        if self._owner_limit <= count < self._limit:
             raise self._refusal(
-                f"{held} of your {self._activity} or wait, which is the limit for one owner{self._owner_setting}; "
+                f"{count} of your {self._activity} or wait, which is the limit for one owner{self._owner_setting}; "
                 "try again when one of them has ended"
             )
         if self._taken >= self._limit and self._evict:
@@ -130,13 +130,13 @@ class Places:
                 key=lambda name: len(self._held[name]),
                 default=owner,
             )
-            if len(self._held.get(victim, ())) > held + 1:
+            if len(self._held.get(victim, ())) > count + 1:
                 place = next(place for place in reversed(self._held[victim]) if not place.started)
                 place.evicted = True
                 place.scope.reschedule(asyncio.get_running_loop().time())
                 self._give_back(victim, place)
                 return
-        room = self._taken < self._limit if self._evict else leaves_room(held, total=self._taken, limit=self._limit)
+        room = self._taken < self._limit if self._evict else leaves_room(count, total=self._taken, limit=self._limit)
         if not room:
             raise self._refusal(f"{self._taken} {self._activity} or wait, which is the limit{self._setting}; try again")
 
