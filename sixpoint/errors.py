@@ -102,7 +102,7 @@ class SixpointError(Exception):
         self, message: str, *, violations: tuple[Violation, ...] = (), retry_after: float | None = None
     ) -> None:
         # Names in it are shortened where it is made; this holds for what nobody thought of, such as a list of names.
-        self.message = shorten(message, 4000)
+        self.message: str = shorten(message, 4000)
         super().__init__(self.message)
         self.violations = violations
         self.retry_after = retry_after
