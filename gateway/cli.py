@@ -89,17 +89,24 @@ def demo(
 @app.command(epilog="Example: gateway monitoring out/monitoring")
 def monitoring(
     folder: Annotated[Path, typer.Argument(help="Folder for alerts.yaml and dashboard.json.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace files with other content.")] = False,
 ) -> None:
     """Write alert rules for Prometheus and a Grafana dashboard, for the metrics of SIXPOINT_STATUS_PORT."""
+    contents = {"alerts.yaml": alert_rules(), "dashboard.json": dashboard()}
+    files = {folder / name: f"{json.dumps(content, indent=2)}\n" for name, content in contents.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in (("alerts.yaml", alert_rules()), ("dashboard.json", dashboard())):
-            (folder / name).write_text(json.dumps(content, indent=2) + "\n")
+        for file, text in files.items():
+            # Operators change thresholds.
+            if not force and file.exists() and file.read_bytes() != text.encode():
+                raise InvalidArgument(f"{file} exists with other content; name another folder, or give --force")
+        for file, text in files.items():
+            file.write_text(text)
     except OSError as error:
         raise InvalidArgument(
             f"cannot write to {folder}: {error.strerror}; name a folder for the two files that you may write to"
         ) from error
-    typer.echo(f"wrote {folder / 'alerts.yaml'} and {folder / 'dashboard.json'}")
+    typer.echo(f"wrote {' and '.join(map(str, files))}")
 
 
 def main() -> None:
@@ -152,14 +159,9 @@ def _settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        # Errors of several settings together have no location.
-        problems = "; ".join(
-            ": ".join(
-                [
-                    *(f"SIXPOINT_{str(name).upper()}" for name in part["loc"][:1]),
-                    part["msg"].removeprefix("Value error, "),
-                ]
-            )
-            for part in error.errors()
-        )
-        raise InvalidArgument(f"settings: {problems}") from None
+        problems = []
+        for part in error.errors():
+            # A problem of several settings together has no location.
+            place = f"SIXPOINT_{str(part['loc'][0]).upper()}: " if part["loc"] else ""
+            problems.append(place + part["msg"].removeprefix("Value error, "))
+        raise InvalidArgument(f"settings: {'; '.join(problems)}") from None

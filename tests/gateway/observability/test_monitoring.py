@@ -172,6 +172,23 @@ def test_the_command_writes_what_prometheus_and_grafana_read(tmp_path: Path) -> 
     assert len(places) == len({panel["id"] for panel in content["panels"]}) == len(PANELS)
 
 
+def test_rules_that_an_operator_changed_are_not_replaced_without_a_word(tmp_path: Path) -> None:
+    def write(*options: str) -> object:
+        return CliRunner().invoke(app, ["monitoring", str(tmp_path), *options]).exception
+
+    assert write() is None
+    assert write() is None
+    (tmp_path / "dashboard.json").unlink()
+    (tmp_path / "alerts.yaml").write_text("groups: []\n")
+    refused = write()
+    assert isinstance(refused, InvalidArgument)
+    assert "alerts.yaml exists with other content; name another folder, or give --force" in str(refused)
+    assert (tmp_path / "alerts.yaml").read_text() == "groups: []\n"
+    assert not (tmp_path / "dashboard.json").exists()
+    assert write("--force") is None
+    assert yaml.safe_load((tmp_path / "alerts.yaml").read_text()) == alert_rules()
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = CliRunner().invoke(app, ["monitoring", str(tmp_path / "file")])
