@@ -145,10 +145,13 @@ class Endpoint:
         Args:
             patience: Seconds to wait for calls that it has not answered.
         """
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                await self._idle.wait()
-        await self.client.__aexit__(None, None, None)
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await self._idle.wait()
+        finally:
+            # Also if the gateway stops meanwhile: Triton would keep the connection's shared memory.
+            await self.client.__aexit__(None, None, None)
 
     def _checked(self) -> None:
         if self.catalog.reachable and not self._was_reachable:

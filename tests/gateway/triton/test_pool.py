@@ -211,3 +211,30 @@ async def test_a_name_is_resolved_again(tritons: list[Triton], monkeypatch: pyte
         failing, present[:] = False, tritons
         await reached(pool, 3)
         assert len(await ask_often(pool, catalog, 12)) > 1
+
+
+async def test_a_triton_that_left_its_name_is_let_go_of_when_the_pool_closes(
+    tritons: list[Triton], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "_RESOLVE_SECONDS", 0.05)
+    present = [tritons[0]]
+
+    async def resolve(name: TritonName) -> tuple[str, ...]:
+        return tuple(triton.address for triton in present)
+
+    tritons[0].slow_down(0.5)
+    try:
+        async with pool_of("dns:///tritons:8001", reachable=1, resolve=resolve) as (pool, catalog):
+            (leaving,) = pool.endpoints
+            under_way = asyncio.create_task(ask(pool, catalog))
+            await asyncio.sleep(0.1)
+            present[:] = [tritons[1]]
+            async with asyncio.timeout(10):
+                while leaving in pool.endpoints:
+                    await asyncio.sleep(0.02)
+            assert leaving.outstanding == 1
+    finally:
+        tritons[0].slow_down(0.0)
+    # The call cannot outlive the connection.
+    with pytest.raises((TritonUnavailable, asyncio.CancelledError)):
+        await under_way
