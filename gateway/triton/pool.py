@@ -214,14 +214,16 @@ class TritonPool:
 
     def _update_endpoints(self) -> None:
         """Add the Tritons that are new, and let go those that left their name."""
-        wanted: dict[str, None] = {}
-        for place in self._places:
-            wanted |= dict.fromkeys(self._resolved.get(place, ()) if isinstance(place, TritonName) else (place,))
-        for address in wanted.keys() - self._endpoints.keys():
+        wanted = {
+            address
+            for place in self._places
+            for address in (self._resolved.get(place, ()) if isinstance(place, TritonName) else (place,))
+        }
+        for address in wanted - self._endpoints.keys():
             self._endpoints[address] = self._endpoint(address)
             if self._names:
                 _log.info("triton added", extra={"triton": address})
-        for address in self._endpoints.keys() - wanted.keys():
+        for address in self._endpoints.keys() - wanted:
             _log.info("triton left", extra={"triton": address})
             endpoint = self._endpoints.pop(address)
             self._checks.pop(address).cancel()

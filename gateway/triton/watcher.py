@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 _TRIAL_SECONDS = 60.0
 # Seconds before a failed trial is repeated: a good model can fail one, for example while memory is short.
 _FIRST_PAUSE, _MAX_PAUSE = 5.0, 60.0
-# Seconds between two checks at least.
+# Shortest pause between two checks, seconds.
 _MIN_PAUSE = 0.1
 _NOT_FOR_SIXPOINT = "model ignored: its config has no ModelSpec, or no version but the candidate"
 
@@ -56,12 +56,12 @@ class Watcher:
         client: Connection to Triton.
         catalog: Catalog to update.
         interval: Seconds between checks.
-        changed: Function awaited after every check, since the catalog's readiness may have changed.
+        changed: Function called after every check, since the catalog's readiness may have changed.
         now: Function that returns the time in seconds.
         address: Address of Triton for the log; empty if there is only one.
 
     Attributes:
-        silent: Whether Triton did not answer the last check, neither with an error.
+        silent: Whether the last check got no answer from Triton, not even an error.
     """
 
     def __init__(
