@@ -31,11 +31,13 @@ from sixpoint.client import Client
 from sixpoint.geometry import Geometry
 from sixpoint.volume import Volume
 
-__all__ = ["Outcome", "measure"]
+__all__ = ["REST_FACTOR", "Outcome", "measure"]
 
+REST_FACTOR = 1.3
+"""Factor to the memory before an attack that a gateway has to come back to."""
 _ROOT = Path(__file__).parents[2]
 _WARM_UP_S = 1.5
-_REST_S, _REST_FACTOR = 60.0, 1.3
+_REST_S = 60.0
 _END_S = 15.0
 _FEW_BYTES = 2_000
 
@@ -136,7 +138,7 @@ def measure(attack: Attack, *, callers: int, example: Example, triton: str, seco
                 noted = _noted(witnesses)
                 account = hostile()
         ended = time.perf_counter()
-        rest = _rest(process, limit=_REST_FACTOR * idle)
+        rest = _rest(process, limit=REST_FACTOR * idle)
         answered, growth = noted.pop("prompts"), _database_bytes(gateway.folder) - database
         return Outcome(
             attack=attack.name,

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from benchmarks.attacks.measurement import Outcome
+from benchmarks.attacks.measurement import REST_FACTOR, Outcome
 
 __all__ = ["as_table", "missed"]
 
 # A polite caller beside n greedy ones keeps its share, of which a fifth may go to measuring and switching.
 _SHARE = 0.8
-_REST = 1.3
 _SILENCE_MS = 1000.0
 
 _COLUMNS = (
@@ -37,7 +36,7 @@ def missed(outcome: Outcome) -> list[str]:
     limits = {
         "the gateway ended": not outcome.alive,
         f"health silent for more than {_SILENCE_MS:g} ms": outcome.silence_ms > _SILENCE_MS,
-        f"memory after a minute above {_REST} x idle": outcome.rest_mib > _REST * outcome.idle_mib,
+        f"memory after a minute above {REST_FACTOR} x idle": outcome.rest_mib > REST_FACTOR * outcome.idle_mib,
         f"polite caller below {share:.2g} of its rate": outcome.polite_ratio < share,
     }
     return [limit for limit, broken in limits.items() if broken]
