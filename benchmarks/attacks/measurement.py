@@ -49,7 +49,7 @@ class Outcome:
     Attributes:
         attack: Name of the attack.
         callers: Number of hostile callers.
-        silence_ms: Longest time that a health check took, ms.
+        silence_ms: Longest time without an answer of health, ms; a refusal is none.
         stall_ms: Longest stall of the gateway's event loop, ms.
         idle_mib: Memory of the gateway before the attack, without mapped files, MiB.
         peak_mib: Highest memory during the attack, MiB.
@@ -161,7 +161,7 @@ def measure(attack: Attack, *, callers: int, example: Example, triton: str, seco
 
 def _noted(witnesses: _Witnesses) -> dict[str, Any]:
     return {
-        "silence_ms": 1000 * witnesses.health.longest(),
+        "silence_ms": 1000 * witnesses.health.silence(),
         "writer_ms": 1000 * witnesses.writer.longest(),
         "upload_ms": 1000 * witnesses.uploader.longest(),
         "uploads_refused": sum(witnesses.uploader.codes.values()),

@@ -52,6 +52,8 @@ class Witness:
     codes: Counter[str] = field(default_factory=Counter)
     _stop: threading.Event = field(default_factory=threading.Event)
     _started: float = 0.0
+    _unanswered_since: float = 0.0
+    _silence: float = 0.0
 
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -65,25 +67,35 @@ class Witness:
 
     def restart(self) -> None:
         """Forget what was noted; a call that runs now counts from its start."""
-        self.seconds, self.codes = [], Counter()
+        self.seconds, self.codes, self._silence = [], Counter(), 0.0
 
     def longest(self) -> float:
         """Return the seconds of the longest call, one that is not answered yet included."""
-        running = time.perf_counter() - self._started if self._started else 0.0
-        return max([*self.seconds, running])
+        return max([*self.seconds, _since(self._started)])
+
+    def silence(self) -> float:
+        """Return the longest time in seconds from a call to the next answer; a refusal is no answer."""
+        return max(self._silence, _since(self._unanswered_since))
 
     def _run(self) -> None:
         while not self._stop.is_set():
             self._started = time.perf_counter()
+            self._unanswered_since = self._unanswered_since or self._started
             try:
                 self.call()
             except grpc.RpcError as error:
                 self.codes[error.code().name] += 1
                 self._stop.wait(_REFUSED_PAUSE_S)
             else:
-                self.seconds.append(time.perf_counter() - self._started)
+                self.seconds.append(_since(self._started))
+                self._silence = max(self._silence, _since(self._unanswered_since))
+                self._unanswered_since = 0.0
             self._started = 0.0
             self._stop.wait(self.pause)
+
+
+def _since(started: float) -> float:
+    return time.perf_counter() - started if started else 0.0
 
 
 def health_probe(server: str) -> Witness:

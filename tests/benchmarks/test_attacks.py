@@ -1,11 +1,15 @@
+import itertools
+import time
 from dataclasses import replace
 
+import grpc
 import pytest
 from rich.console import Console
 
 from benchmarks.attacks.catalogue import ATTACKS
 from benchmarks.attacks.measurement import Outcome, measure
 from benchmarks.attacks.table import as_table, missed
+from benchmarks.attacks.witnesses import Witness
 from benchmarks.images.examples import Example
 from gateway.triton.local.server import LocalTriton
 
@@ -43,6 +47,28 @@ def test_an_attack_is_measured(triton: LocalTriton, phantom: Example) -> None:
     assert measured.solo_per_second > 0
     assert measured.writer_ms > 0
     assert measured.upload_ms > 0
+
+
+class Refused(grpc.RpcError):
+    """A refusal, as gRPC raises it."""
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize("refusals", [5, 1000])
+def test_refusals_are_silence(refusals: int) -> None:
+    calls = itertools.count()
+
+    def call() -> None:
+        if next(calls) < refusals:
+            raise Refused
+
+    with Witness(call) as witness:
+        while witness.codes["UNAVAILABLE"] < 5 or (refusals == 5 and not witness.seconds):
+            time.sleep(0.01)
+        # There is a pause of 50 ms after each refusal.
+        assert witness.silence() > 0.15
 
 
 def test_limits_that_are_missed_are_named() -> None:
