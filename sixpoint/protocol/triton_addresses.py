@@ -14,7 +14,7 @@ __all__ = ["TritonName", "parse_triton_addresses", "resolve", "resolve_now"]
 
 _RETRY_SECONDS = 2.0
 _NAME = re.compile(r"dns:///(?P<host>[^\s:/?#@\[\],]+):(?P<port>\d{1,5})")
-_ADDRESS = re.compile(r"(?:dns:)?(?:\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[^\s:/?#@\[\],]+):\d{1,5}")
+_ADDRESS = re.compile(r"(?:dns:)?(?:\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[^\s:/?#@\[\],]+):(?P<port>\d{1,5})")
 # Target names of gRPC, which list addresses themselves.
 _LIST = ("ipv4:", "ipv6:")
 
@@ -51,17 +51,22 @@ def parse_triton_addresses(text: str) -> tuple[str | TritonName, ...]:
         text = text.removeprefix(prefix)
     addresses: dict[str | TritonName, None] = {}
     for part in (part.strip() for part in text.split(",")):
-        name = _NAME.fullmatch(part)
-        if name:
+        name, address = _NAME.fullmatch(part), _ADDRESS.fullmatch(part)
+        if name and _is_port(name["port"]):
             addresses[TritonName(name["host"], int(name["port"]))] = None
-        elif _ADDRESS.fullmatch(part) or part.startswith("unix:"):
+        elif (address and _is_port(address["port"])) or part.startswith("unix:"):
             addresses[part] = None
         else:
             raise InvalidArgument(
                 f"Triton's address must be host:port, or dns:///name:port for all addresses of a name, several with "
-                f"commas in between; got {quoted(part)}"
+                f"commas in between, each with a port from 1 to 65535; got {quoted(part)}"
             )
     return tuple(addresses)
+
+
+def _is_port(text: str) -> bool:
+    # getaddrinfo takes 70000 for 4464.
+    return 1 <= int(text) <= 65535
 
 
 async def resolve(name: TritonName) -> tuple[str, ...]:

@@ -25,7 +25,20 @@ def test_addresses_are_read_each_once(text: str, addresses: tuple[str | TritonNa
     assert parse_triton_addresses(text) == addresses
 
 
-@pytest.mark.parametrize("text", ["", "gpu1", "gpu1:8001,", "http://gpu1:8001", "dns:///triton", "gpu1:8001 gpu2:8001"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "gpu1",
+        "gpu1:8001,",
+        "http://gpu1:8001",
+        "dns:///triton",
+        "gpu1:8001 gpu2:8001",
+        "gpu1:65536",
+        "gpu1:0",
+        "dns:///triton:70000",
+    ],
+)
 def test_what_is_no_address_is_refused_with_what_to_write(text: str) -> None:
     with pytest.raises(InvalidArgument, match=r"must be host:port, or dns:///name:port"):
         parse_triton_addresses(text)
