@@ -121,7 +121,7 @@ class SqlSessionWriter(SqlSessionReader):
         sources = self._conn.scalars(select(shared_steps.c.source_id).where(shared_steps.c.session_id.in_(ended))).all()
         for table in (shared_steps, requests):
             self._conn.execute(delete(table).where(table.c.session_id.in_(ended)))
-        more = delete_unused(self._conn, {*ended, *sources})
+        _, more = delete_unused(self._conn, {*ended, *sources})
         if len(ended) < limit:
             # The record of a session whose steps others share stays, too.
             empty = ~exists().where(segments.c.session_id == sessions.c.id)

@@ -115,18 +115,18 @@ def drop_redoable(conn: Connection, session_id: str, segment: int, *, after: int
         # What was left to be deleted later.
         sources.add(session_id)
     if sources:
-        delete_unused(conn, sources)
-    return released
+        released += delete_unused(conn, sources)[0]
+    return released[session_id]
 
 
-def delete_unused(conn: Connection, session_ids: Collection[str]) -> bool:
+def delete_unused(conn: Connection, session_ids: Collection[str]) -> tuple[Counter[str], bool]:
     """Delete some steps of sessions that no session shows any more, and the emptied segments of those that ended.
 
     Returns:
-        Whether there may be more to delete.
+        Bytes that this released of each session's log, and whether there may be more to delete.
     """
     unused = (steps.c.session_id.in_(session_ids), ~is_shared(), ~is_shown_by_owner())
-    _, more = _delete_some(conn, *unused)
+    released, more = _delete_some(conn, *unused)
     has_steps = exists().where(steps.c.session_id == segments.c.session_id, steps.c.segment == segments.c.number)
     ended = exists().where(sessions.c.id == segments.c.session_id, sessions.c.ended.is_not(None))
     of_sessions = segments.c.session_id.in_(session_ids)
@@ -138,7 +138,7 @@ def delete_unused(conn: Connection, session_ids: Collection[str]) -> bool:
         # What a session counts for segments and requests is released, too.
         left = select(func.coalesce(func.sum(_SIZE), 0)).where(steps.c.session_id == sessions.c.id).scalar_subquery()
         conn.execute(ended_sessions.values(step_count=0, log_bytes=left))
-    return more
+    return released, more
 
 
 def has_own_history() -> ColumnElement[bool]:
@@ -149,25 +149,29 @@ def has_own_history() -> ColumnElement[bool]:
     return (sessions.c.step_count > 0) | unshared | asked | exists().where(shared_steps.c.session_id == sessions.c.id)
 
 
-def _delete_some(conn: Connection, *where: ColumnElement[bool]) -> tuple[int, bool]:
+def _delete_some(conn: Connection, *where: ColumnElement[bool]) -> tuple[Counter[str], bool]:
     """Delete steps, as many as one transaction may.
 
     Returns:
-        Bytes that this released, and whether there are more.
+        Bytes that this released of each session's log, and whether there are more.
     """
     rows = conn.execute(select(*_KEY, _SIZE).where(*where).limit(_MAX_DELETED + 1)).all()
-    released: Counter[str] = Counter()
     chosen: list[tuple[str, int, int]] = []
+    nbytes = 0
     for session_id, segment, number, size in rows[:_MAX_DELETED]:
-        if chosen and released.total() + size > _MAX_DELETED_BYTES:
+        nbytes += size
+        if chosen and nbytes > _MAX_DELETED_BYTES:
             break
         chosen.append((session_id, segment, number))
-        released[session_id] += size
+    released: Counter[str] = Counter()
     if chosen:
-        conn.execute(delete(steps).where(tuple_(*_KEY).in_(chosen)))
-    for session_id, nbytes in released.items():
-        _release(conn, session_id, nbytes)
-    return released.total(), len(rows) > len(chosen)
+        # Another transaction may have deleted some of them meanwhile: their bytes are released once.
+        deleted = delete(steps).where(tuple_(*_KEY).in_(chosen)).returning(steps.c.session_id, _SIZE)
+        for session_id, size in conn.execute(deleted):
+            released[session_id] += size
+    for session_id, size in released.items():
+        _release(conn, session_id, size)
+    return released, len(rows) > len(chosen)
 
 
 def _is_source() -> ColumnElement[bool]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
 from functools import partial
 from random import Random
 
 import pytest
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, Table, func, select, text
 
 from gateway.core.sessions import ModelUse, SegmentRow
 from gateway.core.sessions.segment_state import SegmentState
@@ -161,10 +164,42 @@ async def test_many_steps_are_dropped_at_once_and_deleted_a_few_at_a_time(
     for fresh in (process, SessionProcess(database, clock)):
         assert [row.model_version for row, _ in await fresh.steps(opened)] == ["3", "4"]
     await go_to(process, opened, 1)
-    await process.annotate(opened, CLICK, version="5")
+    loaded = await process.history.load(opened, 1)
+    row, _ = await process.history.append(loaded, [CLICK], process.state_after(loaded, CLICK, version="5"))
+    assert row.log_bytes == await log_bytes(database, opened), "steps that the first call left are released, too"
     assert await stored(database) == 8 - 1 - 2 + 1
     await close(process, opened, clock)
     assert await stored(database) == 0
+
+
+async def test_two_transactions_that_delete_the_same_steps_release_them_once(
+    process: SessionProcess, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = await opened_with_steps(process, 6)
+    await go_to(process, opened, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(step_sharing, "_MAX_DELETED", 1)
+        await process.annotate(opened, CLICK)
+    deleted = threading.Event()
+
+    def first(conn: Connection) -> None:
+        step_sharing.delete_unused(conn, {opened})
+        deleted.set()
+        if conn.dialect.name == "postgresql":
+            # Until the other one waits for the rows; SQLite does not let it begin.
+            for _ in range(500):
+                if conn.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one():
+                    break
+                time.sleep(0.01)
+
+    async def second() -> None:
+        await asyncio.to_thread(deleted.wait, 10)
+        await database.write(lambda conn: step_sharing.delete_unused(conn, {opened}))
+
+    await asyncio.gather(database.write(first), second())
+    assert await stored(database) == 2
+    [(counted, nbytes)] = await database.read(own_bytes)
+    assert counted == nbytes
 
 
 @pytest.mark.parametrize(("seed", "deleted"), [(0, 1000), (1, 1000), (2, 1), (3, 1)])
