@@ -178,7 +178,8 @@ class _FolderStore:
                         path.unlink()
 
     def check(self) -> None:
-        exists = self._folder.is_dir()
+        with disk_errors():
+            exists = self._folder.is_dir()
         # A new store has no folder before its first blob.
         if self._existed and not exists:
             raise _store_missing()

@@ -94,6 +94,12 @@ async def test_a_new_store_is_there(blobs: Blobs, tmp_path: Path) -> None:
     await blobs.check()
 
 
+async def test_a_folder_that_cannot_be_looked_up_is_unavailable(tmp_path: Path) -> None:
+    # As with a share whose server is gone, and unlike a folder that is not there.
+    with pytest.raises(StorageUnavailable, match="File name too long"):
+        await Blobs(str(tmp_path / ("a" * 300))).check()
+
+
 @pytest.mark.parametrize("url", ["", "ftp://me:secret@host/", "memory:///", "s3://"])
 def test_an_unknown_url_is_refused_and_not_repeated_in_the_error(url: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
