@@ -90,6 +90,16 @@ async def test_of_many_owners_each_gets_its_turn() -> None:
     assert {calls.started[:33].count(owner) for owner in owners} == {3}
 
 
+async def test_an_owner_without_a_running_call_is_before_one_served_earlier_that_has_some() -> None:
+    calls = Calls(FairBudget(4))
+    await calls.send("a")
+    await calls.send("b", amount=3)
+    await calls.send("a")
+    await calls.send("b")
+    await calls.end("b")
+    assert calls.started == ["a", "b", "b", "a"]
+
+
 async def test_an_owner_with_little_runs_more_of_it_at_once_than_one_with_much() -> None:
     calls = Calls(FairBudget(100))
     await calls.send("polite", amount=20)
@@ -109,13 +119,17 @@ async def test_an_owner_with_one_large_call_may_exceed_its_share() -> None:
 async def test_a_large_call_is_not_passed_for_ever_by_owners_with_small_ones() -> None:
     clock = Clock()
     calls = Calls(FairBudget(100, now=clock))
-    await calls.send("small", count=2, amount=40)
+    await calls.send("small 1", amount=40)
     await calls.send("large", amount=90)
-    await calls.send("small", count=50, amount=40)
+    await calls.send("small 2", amount=40)
+    assert calls.started == ["small 1", "small 2"], "at first, what fits may pass"
+    # Owners without a running call: no share of the budget stops them.
+    await calls.send("small 3", amount=40)
+    await calls.send("small 4", amount=40)
     clock.seconds = 3.0
-    await calls.end("small")
-    await calls.end("small")
-    assert calls.started == ["small", "small", "large"]
+    await calls.end("small 1")
+    await calls.end("small 2")
+    assert calls.started == ["small 1", "small 2", "large"]
 
 
 async def test_a_cancelled_call_leaves_its_turn_to_the_next() -> None:

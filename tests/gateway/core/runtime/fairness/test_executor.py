@@ -29,7 +29,7 @@ def test_work_of_owners_takes_turns_however_much_of_it_waits() -> None:
     assert len(done) == 52
 
 
-def test_an_owner_without_a_thread_is_before_one_with_some() -> None:
+def test_an_owner_without_a_thread_is_before_one_served_earlier_that_has_some() -> None:
     executor, done = FairExecutor(2), list[str]()
     first, second, started = threading.Event(), threading.Event(), threading.Barrier(3)
 
@@ -37,17 +37,16 @@ def test_an_owner_without_a_thread_is_before_one_with_some() -> None:
         started.wait(10)
         go_on.wait(10)
 
-    with acting_for("greedy"):
-        executor.submit(work, first)
-        executor.submit(work, second)
+    for owner, go_on in (("greedy", first), ("polite", second)):
+        with acting_for(owner):
+            executor.submit(work, go_on)
     started.wait(10)
-    for owner in ("greedy", "greedy", "polite"):
-        submit(executor, owner, done)
-    first.set()
-    while len(done) < 3:
-        pass
-    assert done[0] == "polite"
+    waiting = [submit(executor, owner, done) for owner in ("greedy", "greedy", "polite")]
     second.set()
+    for future in waiting:
+        future.result(10)
+    assert done[0] == "polite"
+    first.set()
     executor.shutdown()
 
 
@@ -55,9 +54,9 @@ def test_work_that_is_cancelled_before_it_begins_is_not_run() -> None:
     executor, done, go_on = FairExecutor(1), list[str](), threading.Event()
     executor.submit(go_on.wait)
     assert submit(executor, "a", done).cancel()
-    kept = submit(executor, "a", done)
+    following = submit(executor, "a", done)
     go_on.set()
-    kept.result(10)
+    following.result(10)
     assert done == ["a"]
     later = [executor.submit(go_on.wait) for _ in range(3)]
     executor.shutdown(cancel_futures=True)
