@@ -107,12 +107,7 @@ class Admission:
     async def memory(self, nbytes: int) -> AsyncIterator[None]:
         """Wait for the memory that a call needs, and reserve it while the call runs."""
         place = self._waiting.get(asyncio.current_task())
-
-        def start() -> None:
-            if place is not None:
-                place.started = True
-
-        async with self._budget.reserve(nbytes, on_admit=start):
+        async with self._budget.reserve(nbytes, on_admit=place.start if place else lambda: None):
             started = self._now()
             try:
                 yield

@@ -44,6 +44,10 @@ class Place:
     started: bool = False
     evicted: bool = False
 
+    def start(self) -> None:
+        """Note that the call runs."""
+        self.started = True
+
 
 class Places:
     """Places for calls that run or wait.
@@ -77,7 +81,7 @@ class Places:
         self._setting, self._owner_setting = (f" ({name})" if name else "" for name in settings)
         self._evict = evict
         self._retry_after = retry_after
-        self._held: dict[str, list[Place]] = {}
+        self._by_owner: dict[str, list[Place]] = {}
         self._taken = 0
 
     @property
@@ -103,7 +107,7 @@ class Places:
         try:
             async with asyncio.timeout(None) as scope:
                 place = Place(scope)
-                self._held.setdefault(owner, []).append(place)
+                self._by_owner.setdefault(owner, []).append(place)
                 self._taken += 1
                 try:
                     yield place
@@ -118,7 +122,7 @@ class Places:
             ) from None
 
     def _make_room(self, owner: str) -> None:
-        count = len(self._held.get(owner, ()))
+        count = len(self._by_owner.get(owner, ()))
         if self._owner_limit <= count < self._limit:
             raise self._refusal(
                 f"{count} of your {self._activity} or wait, which is the limit for one owner{self._owner_setting}; "
@@ -126,12 +130,12 @@ class Places:
             )
         if self._taken >= self._limit and self._evict:
             victim = max(
-                (name for name, places in self._held.items() if any(not place.started for place in places)),
-                key=lambda name: len(self._held[name]),
+                (name for name, places in self._by_owner.items() if any(not place.started for place in places)),
+                key=lambda name: len(self._by_owner[name]),
                 default=owner,
             )
-            if len(self._held.get(victim, ())) > count + 1:
-                place = next(place for place in reversed(self._held[victim]) if not place.started)
+            if len(self._by_owner.get(victim, ())) > count + 1:
+                place = next(place for place in reversed(self._by_owner[victim]) if not place.started)
                 place.evicted = True
                 place.scope.reschedule(asyncio.get_running_loop().time())
                 self._give_back(victim, place)
@@ -141,12 +145,12 @@ class Places:
             raise self._refusal(f"{self._taken} {self._activity} or wait, which is the limit{self._setting}; try again")
 
     def _give_back(self, owner: str, place: Place) -> None:
-        places = self._held.get(owner, [])
+        places = self._by_owner.get(owner, [])
         if place in places:
             places.remove(place)
             self._taken -= 1
             if not places:
-                del self._held[owner]
+                del self._by_owner[owner]
 
     def _refusal(self, message: str) -> ResourceExhausted:
         return ResourceExhausted(message, retry_after=max(_MIN_RETRY_S, self._retry_after()))

@@ -30,10 +30,5 @@ class Turns:
         Raises:
             ResourceExhausted: When too many calls wait.
         """
-        async with self._places.take() as place:
-
-            def start() -> None:
-                place.started = True
-
-            async with self._running.reserve(1, on_admit=start):
-                yield
+        async with self._places.take() as place, self._running.reserve(1, on_admit=place.start):
+            yield
