@@ -37,5 +37,5 @@ def listen(
     except RuntimeError:
         raise Unavailable(
             f"the gateway cannot listen on {address}: the port is taken, or the address is not this machine's. Choose "
-            f"another port with {setting}, e.g. {setting}={port + 1000}"
+            f"another port with {setting}"
         ) from None

@@ -132,8 +132,8 @@ class GarbageCollector:
         return removed
 
     async def _trim_uploads(self, besides: set[Path], failures: list[SixpointError]) -> None:
-        besides |= self._running
-        for digest, size in await self._in_thread(lambda: self._uploads.trim(besides=besides)):
+        ignored = besides | self._running
+        for digest, size in await self._in_thread(lambda: self._uploads.trim(besides=ignored)):
             if is_digest(digest):
                 with _collected(failures):
                     await self._remove_unrecorded(digest, size)

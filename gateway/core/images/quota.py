@@ -97,7 +97,7 @@ class Quota:
             StorageFull: Too few bytes are left.
         """
         total, owned = self._with_reservations(used, owner=owner)
-        self._check(header.byte_count, need=_whole(header.byte_count), total=total, owned=owned)
+        self._check(header.byte_count, need=_need_of(header.byte_count), total=total, owned=owned)
 
     def grow(self, reservation: Reservation, sizes: Sequence[int], *, used: tuple[int, int]) -> None:
         """Reserve more bytes for an upload.
@@ -134,7 +134,7 @@ class Quota:
             StorageFull: Too few bytes are left.
         """
         total, owned = used_bytes(records, owner)
-        self._check(byte_count, need=_whole(byte_count), total=total, owned=owned)
+        self._check(byte_count, need=_need_of(byte_count), total=total, owned=owned)
 
     def _with_reservations(self, used: tuple[int, int], *, owner: str) -> tuple[int, int]:
         total = sum(running.nbytes for running in self._reservations)
@@ -161,5 +161,5 @@ def used_bytes(records: ImageReader, owner: str) -> tuple[int, int]:
     return records.byte_total(), records.byte_total(owner)
 
 
-def _whole(byte_count: int) -> str:
+def _need_of(byte_count: int) -> str:
     return f"there is no room for an image of {byte_count} bytes"

@@ -263,7 +263,7 @@ class ImageStore:
                 self._quota.check_before_insert(records, record.byte_count, owner=owner)
             return records.add_image(record)
 
-        # One without a record may be of an image that a newer copy of the database knows.
+        # A blob that is there without a record stays: a newer copy of the database may have its record.
         is_new = await self._blobs.size(key) is None
         await self._blobs.put_file(key, file.path)
         try:

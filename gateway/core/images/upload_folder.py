@@ -46,8 +46,8 @@ class UnfinishedLimits:
 class UploadFolder:
     """A folder of upload files, shared by several processes.
 
-    A file is named ``DIGEST.OWNER``, with a hash of the owner's name, or ``DIGEST`` without an owner; a second upload
-    of the same image appends ``.`` and random digits.
+    A file is named ``DIGEST.OWNER``, with a hash of the owner's name, or ``DIGEST`` without an owner; that of a second
+    upload of the same image at once is ``DIGEST.OWNER.RANDOM``, where ``OWNER`` may be empty.
 
     Args:
         folder: The folder.
@@ -119,10 +119,11 @@ class UploadFolder:
     def nbytes(self, owner: str, *, besides: set[Path]) -> tuple[int, int]:
         """Bytes of all files but those of some paths, and of an owner's among them."""
         total = owned = 0
+        tag = _tag(owner)
         for path, stat in self._files():
             if path not in besides:
                 total += stat.st_size
-                owned += stat.st_size if _tag_of(path) == _tag(owner) else 0
+                owned += stat.st_size if _tag_of(path) == tag else 0
         return total, owned
 
     def trim(self, *, besides: set[Path]) -> list[tuple[str, int]]:
@@ -141,9 +142,9 @@ class UploadFolder:
             if path in besides:
                 continue
             tag, size = _tag_of(path), max(stat.st_size, _MIN_BYTES)
-            kept = total + size, owned.get(tag, 0) + size
-            if stat.st_mtime > oldest_allowed and kept[0] <= self._limits.total and kept[1] <= self._limits.owner:
-                total, owned[tag] = kept
+            sums = total + size, owned.get(tag, 0) + size
+            if stat.st_mtime > oldest_allowed and sums[0] <= self._limits.total and sums[1] <= self._limits.owner:
+                total, owned[tag] = sums
             elif _remove(path) and path.name.count(".") < 2:
                 removed.append((path.name.partition(".")[0], stat.st_size))
         return removed

@@ -44,8 +44,9 @@ class DeadlineLimits:
 
     Attributes:
         default: Seconds for a call without a deadline.
-        maximum: Seconds for a call whose deadline is later; at least the default counts.
-        setting: Name of the setting of the default; that of the maximum has ``MAX_`` in it.
+        maximum: Seconds for a call whose deadline is later; the default if that is more.
+        setting: Setting of the default without ``SIXPOINT_``, such as ``CALL_SECONDS``; that of the maximum has
+            ``MAX_`` before it.
     """
 
     default: float
@@ -66,11 +67,11 @@ class DeadlineLimits:
         Args:
             remaining: Seconds until the client's deadline, when the call began; None if it set none.
         """
-        allowed, setting = f"{self.seconds(remaining):g} s", f"SIXPOINT_{self.setting}"
+        allowed = f"{self.seconds(remaining):g} s"
         if remaining is None:
             return DeadlineExceeded(
                 f"the call took longer than the {allowed} that the gateway allows for calls without a deadline "
-                f"({setting}); set a deadline to allow more"
+                f"(SIXPOINT_{self.setting}); set a deadline to allow more"
             )
         return DeadlineExceeded(
             f"the call took longer than the {allowed} that the gateway allows at most (SIXPOINT_MAX_{self.setting})"

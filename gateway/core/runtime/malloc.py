@@ -42,7 +42,7 @@ class FreedMemory:
     """
 
     def __init__(self) -> None:
-        self._first = self._kept = _unused()
+        self._first = self._last = _unused()
 
     async def run(self) -> None:
         """Return freed memory again and again: what is much within a second, and less within half a minute.
@@ -54,7 +54,7 @@ class FreedMemory:
                 await asyncio.sleep(_ROUND_S)
                 await asyncio.to_thread(self.trim, _MUCH)
             # What other threads freed during the last time counted as what was left.
-            self._kept = self._first
+            self._last = self._first
             await asyncio.to_thread(self.trim, _LITTLE)
 
     def trim(self, nbytes: int) -> None:
@@ -62,10 +62,10 @@ class FreedMemory:
 
         It blocks. Without glibc, it does nothing.
         """
-        if _unused() < self._kept + nbytes:
+        if _unused() < self._last + nbytes:
             return
         ctypes.CDLL(None).malloc_trim(0)
-        self._kept = _unused()
+        self._last = _unused()
 
 
 class _Mallinfo(ctypes.Structure):

@@ -76,7 +76,7 @@ class StreamShare:
     def __init__(self, memory: StreamMemory, owner: str) -> None:
         self._memory = memory
         self._owner = owner
-        self._held = 0
+        self._nbytes = 0
 
     def reserve(self, size: int) -> None:
         """Reserve the bytes of a message.
@@ -86,15 +86,15 @@ class StreamShare:
         """
         if size > _UNCOUNTED_BYTES:
             self._memory.add(self._owner, size)
-            self._held += size
+            self._nbytes += size
 
     def release(self, size: int) -> None:
         """Release the bytes of a message that was reserved."""
         if size > _UNCOUNTED_BYTES:
             self._memory.remove(self._owner, size)
-            self._held -= size
+            self._nbytes -= size
 
     def release_all(self) -> None:
         """Release the bytes of all messages."""
-        self._memory.remove(self._owner, self._held)
-        self._held = 0
+        self._memory.remove(self._owner, self._nbytes)
+        self._nbytes = 0

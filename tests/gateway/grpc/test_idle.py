@@ -81,18 +81,18 @@ async def test_no_message_is_held_while_the_next_one_is_awaited() -> None:
     class Large:
         """A message that can be watched."""
 
-    held: list[weakref.ref[Large]] = []
+    references: list[weakref.ref[Large]] = []
 
-    async def one() -> AsyncIterator[Large]:
+    async def single() -> AsyncIterator[Large]:
         message = [Large()]
-        held.append(weakref.ref(message[0]))
+        references.append(weakref.ref(message[0]))
         yield message.pop()
         await asyncio.sleep(30)
 
-    messages = guarded(one(), limit(30.0))
+    messages = guarded(single(), limit(30.0))
     message = await anext(messages)
     waiting = asyncio.ensure_future(anext(messages))
     await asyncio.sleep(0.01)
     del message
-    assert held[0]() is None
+    assert references[0]() is None
     waiting.cancel()

@@ -43,9 +43,9 @@ def test_logits_become_probabilities_before_they_are_resampled(activation: str, 
     values = torch.from_numpy(logits)
     probabilities = (torch.softmax(values, dim=0) if activation == "softmax" else torch.sigmoid(values)).numpy()
     expected = labels_of(spec_of(activation, exclusive=exclusive), probabilities, roi)
-    found = labels_of(spec, logits, roi)
-    assert len(np.unique(found)) >= 4
-    assert (found != expected).mean() < 1e-3  # where the last bit decides
+    labels = labels_of(spec, logits, roi)
+    assert len(np.unique(labels)) >= 4
+    assert (labels != expected).mean() < 1e-3  # where the last bit decides
     assert (labels_of(spec_of("none", exclusive=exclusive, average="logits"), logits, roi) != expected).mean() > 0.01
 
 
