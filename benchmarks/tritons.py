@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -24,7 +23,7 @@ from tritonclient.grpc import model_config_pb2
 
 from benchmarks.figures import Figure, as_markdown, p50, p95
 from benchmarks.images.examples import Example, read_example
-from benchmarks.servers.local_servers import TRITON_ENVIRONMENT, running
+from benchmarks.servers.local_servers import TRITON_ENVIRONMENT, free_ports, running, started_tritons
 from gateway.triton.local.server import LocalTriton, LocalTritonSettings
 from sixpoint.client import AsyncClient, Retry
 
@@ -70,7 +69,7 @@ class WaitingTriton(LocalTriton):
         self._wait = folder / "wait"
         self.wait(0.0)
         (model / "1" / "model.py").write_text(f"WAIT = {str(self._wait)!r}\n{_MODEL}")
-        grpc_port, metrics_port = _free_ports(2)
+        grpc_port, metrics_port = free_ports(2)
         super().__init__(
             LocalTritonSettings(
                 model_repository=folder / "models",
@@ -168,28 +167,11 @@ def _prompt(tritons: Sequence[WaitingTriton], example: Example, *, users: int, s
 
 
 @contextlib.contextmanager
-def _started(count: int, environment: Path) -> Iterator[list[WaitingTriton]]:
+def _waiting_tritons(count: int, environment: Path) -> Iterator[list[WaitingTriton]]:
     with tempfile.TemporaryDirectory(prefix="sixpoint-") as folder:
         tritons = [WaitingTriton(Path(folder) / str(number), environment=environment) for number in range(count)]
-
-        async def start() -> None:
-            await asyncio.gather(*(triton.start() for triton in tritons))
-
-        async def stop() -> None:
-            await asyncio.gather(*(triton.stop() for triton in tritons))
-
-        try:
-            asyncio.run(start())
+        with started_tritons(tritons):
             yield tritons
-        finally:
-            asyncio.run(stop())
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return different free ports, which are free again once all are known."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def main(
@@ -202,7 +184,7 @@ def main(
 ) -> None:
     """Measure prompts per second with 1, 2 and 4 Tritons, and prompts beside a slow one of 4."""
     example = read_example(image, labels)
-    with _started(4, environment) as tritons:
+    with _waiting_tritons(4, environment) as tritons:
         figures = measure_throughput(tritons, example, counts=(1, 2, 4), wait=wait, seconds=seconds)
         figures += measure_slow(tritons, example, users=users, wait=wait, seconds=seconds)
     typer.echo(as_markdown(figures))

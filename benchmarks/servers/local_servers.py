@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -15,10 +16,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.triton.local.server import LocalTriton
 from sixpoint.client import Client
 from sixpoint.errors import SixpointError, Unavailable
 
-__all__ = ["TRITON_ENVIRONMENT", "Servers", "running"]
+__all__ = ["TRITON_ENVIRONMENT", "Servers", "free_ports", "running", "started_tritons"]
 
 _ROOT = Path(__file__).parents[2]
 TRITON_ENVIRONMENT = _ROOT / ".triton"
@@ -65,7 +67,7 @@ def running(
     """
     with tempfile.TemporaryDirectory(prefix="sixpoint-") as folder, contextlib.ExitStack() as stack:
         shutil.copytree(_ROOT / "model_repository" / model, Path(folder) / "models" / model)
-        port, triton, metrics = _free_ports(3)
+        port, triton, metrics = free_ports(3)
         settings = {
             "SIXPOINT_PORT": port,
             "SIXPOINT_TRITON_GRPC_PORT": triton,
@@ -95,6 +97,33 @@ def running(
         yield addresses
 
 
+@contextlib.contextmanager
+def started_tritons(tritons: Sequence[LocalTriton]) -> Iterator[None]:
+    """Start Tritons at once, and stop them at the end, also if one of them does not start."""
+
+    async def start() -> None:
+        await asyncio.gather(*(triton.start() for triton in tritons))
+
+    async def stop() -> None:
+        await asyncio.gather(*(triton.stop() for triton in tritons))
+
+    try:
+        asyncio.run(start())
+        yield
+    finally:
+        asyncio.run(stop())
+
+
+def free_ports(count: int) -> list[int]:
+    """Return different ports of this machine that nothing listens on."""
+    with contextlib.ExitStack() as stack:
+        # All sockets stay open until all ports are chosen: the system could hand out a closed one again.
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+
+
 def _wait_until_ready(gateway: subprocess.Popen[bytes], address: str, model: str, *, log: Path) -> None:
     deadline = time.monotonic() + _READY_SECONDS
     with Client(address) as client:
@@ -117,12 +146,3 @@ def _stop(gateway: subprocess.Popen[bytes]) -> None:
         # Triton's guard stops Triton when the gateway is gone.
         gateway.kill()
         gateway.wait()
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        # All sockets stay open until all ports are chosen: the system could hand out a closed one again.
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]

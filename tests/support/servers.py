@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import tempfile
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.servers.local_servers import started_tritons
 from gateway.server import Gateway
 from gateway.settings import Settings
 from gateway.triton.local.server import LocalTriton, LocalTritonSettings
@@ -23,26 +24,16 @@ __all__ = ["running_gateway", "running_triton", "running_tritons"]
 def running_triton(repository: Path, *, port: int | None = None) -> Iterator[LocalTriton]:
     """The real Triton on this repository."""
     triton = _local_triton(repository, port=port)
-    asyncio.run(triton.start())
-    try:
+    with started_tritons([triton]):
         yield triton
-    finally:
-        asyncio.run(triton.stop())
 
 
 @contextlib.contextmanager
 def running_tritons(repository: Path, count: int) -> Iterator[list[LocalTriton]]:
     """So many real Tritons on one repository, started and stopped at once."""
     tritons = [_local_triton(repository) for _ in range(count)]
-
-    async def on_all(action: Callable[[LocalTriton], Awaitable[None]]) -> None:
-        await asyncio.gather(*map(action, tritons))
-
-    asyncio.run(on_all(LocalTriton.start))
-    try:
+    with started_tritons(tritons):
         yield tritons
-    finally:
-        asyncio.run(on_all(LocalTriton.stop))
 
 
 def _local_triton(repository: Path, *, port: int | None = None) -> LocalTriton:

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -105,23 +105,6 @@ class Triton(LocalTriton):
         children = Path(f"/proc/{self._guard.pid}/task/{self._guard.pid}/children").read_text().split()
         for pid in children:
             os.kill(int(pid), number)
-
-
-@contextlib.contextmanager
-def started(tritons: list[Triton]) -> Iterator[list[Triton]]:
-    """Start Tritons at once, and stop them at the end."""
-
-    async def start() -> None:
-        await asyncio.gather(*(triton.start() for triton in tritons))
-
-    async def stop() -> None:
-        await asyncio.gather(*(triton.stop() for triton in tritons))
-
-    try:
-        asyncio.run(start())
-        yield tritons
-    finally:
-        asyncio.run(stop())
 
 
 @contextlib.asynccontextmanager

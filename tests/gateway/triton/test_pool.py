@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 import sixpoint
+from benchmarks.servers.local_servers import started_tritons
 from gateway.triton import client
 from gateway.triton import pool as pool_module
 from sixpoint.errors import TritonUnavailable
 from sixpoint.protocol.triton_addresses import TritonName
 from tests.gateway.prompts import SIX
-from tests.gateway.triton.several_tritons import Triton, ask, ask_often, pool_of, reached, segmentation_spec, started
+from tests.gateway.triton.several_tritons import Triton, ask, ask_often, pool_of, reached, segmentation_spec
 from tests.support.images import noisy_volume
 from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.servers import running_gateway
@@ -38,7 +39,7 @@ def tritons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Triton]]:
         triton.add("newer", version=version)
         triton.add("patches", spec=segmentation_spec())
     tritons[1].add("alone")
-    with started(tritons):
+    with started_tritons(tritons):
         yield tritons
 
 
