@@ -10,7 +10,6 @@ from gateway.core.sessions.repository import SessionReader
 from sixpoint.errors import InvalidArgument, Violation
 
 __all__ = [
-    "PageRows",
     "Session",
     "SessionPage",
     "StepPage",
@@ -60,23 +59,6 @@ class SessionPage:
     """
 
     sessions: tuple[Session, ...]
-    next_token: str
-    total: int
-    total_all_owners: int
-
-
-@dataclass(frozen=True)
-class PageRows:
-    """A page of an owner's open sessions.
-
-    Attributes:
-        rows: Records of the sessions with those of their segments, the last used first.
-        next_token: Token of the next page; empty after the last page.
-        total: Number of the owner's sessions on all pages.
-        total_all_owners: Number of all owners' sessions.
-    """
-
-    rows: Sequence[tuple[SessionRow, Sequence[SegmentRow]]]
     next_token: str
     total: int
     total_all_owners: int
@@ -140,8 +122,8 @@ def parse_step_token(token: str) -> StepCursor:
 
 
 def list_page(
-    records: SessionReader, owner: str, *, limit: int, after: Cursor | None, use: ModelUse | None
-) -> PageRows:
+    records: SessionReader, owner: str, *, limit: int, after: Cursor | None, use: ModelUse | None, idle: float
+) -> SessionPage:
     """A page of an owner's open sessions.
 
     Args:
@@ -150,6 +132,7 @@ def list_page(
         limit: Largest number of sessions on the page.
         after: Cursor of the page before; None for the first page.
         use: Model that the sessions must use; None for all sessions.
+        idle: Seconds after which an unused session ends.
     """
     if use is None:
         rows = records.list_open(owner, after=after, limit=limit + 1)
@@ -161,10 +144,10 @@ def list_page(
         owned = sorted((row for row in using if row.owner == owner), key=lambda row: _order(row.used, row.id))
         rows = [row for row in owned if after is None or _order(row.used, row.id) > _order(*after)]
         total, total_all_owners = len(owned), len(using)
-    page = _with_segments(records, rows[:limit])
-    last = page[-1][0] if page else None
+    page = _with_segments(records, rows[:limit], idle=idle)
+    last = page[-1].row if page else None
     next_token = f"{last.used!r} {last.id}" if last and len(rows) > len(page) else ""
-    return PageRows(page, next_token, total, total_all_owners)
+    return SessionPage(tuple(page), next_token, total, total_all_owners)
 
 
 def list_steps(records: SessionReader, session_id: str, *, segment: int, limit: int, after: StepCursor) -> StepPage:
@@ -190,9 +173,9 @@ def list_steps(records: SessionReader, session_id: str, *, segment: int, limit: 
     return StepPage([(step, step.number <= rows[step.segment].head) for step in steps], next_token)
 
 
-def _with_segments(records: SessionReader, rows: Sequence[SessionRow]) -> list[tuple[SessionRow, Sequence[SegmentRow]]]:
+def _with_segments(records: SessionReader, rows: Sequence[SessionRow], *, idle: float) -> list[Session]:
     """Sessions with their segments, as many as a page has room for."""
-    page: list[tuple[SessionRow, Sequence[SegmentRow]]] = []
+    page: list[Session] = []
     nbytes = 0
     for start in range(0, len(rows), _READ_AT_ONCE):
         block = rows[start : start + _READ_AT_ONCE]
@@ -201,7 +184,7 @@ def _with_segments(records: SessionReader, rows: Sequence[SessionRow]) -> list[t
             nbytes += _ROW_BYTES + sum(_ROW_BYTES // 8 + len(each.name.encode()) for each in segments[row.id])
             if page and nbytes > _MAX_BYTES:
                 return page
-            page.append((row, segments[row.id]))
+            page.append(Session(row, tuple(segments[row.id]), row.used + idle))
     return page
 
 

@@ -116,7 +116,6 @@ class Sessions:
                 return self._session(records, opened)
             source = require_open(source)
             check_limits(records, owner, limit=self._limit, owner_limit=self._owner_limit)
-            now = self._now()
             row = self._new_row(owner=owner, digest=source.image_digest, model=source.model)
             segments = records.segments(session_id)
             if segment:
@@ -125,7 +124,7 @@ class Sessions:
             shared = [replace(each, head=heads[each.number], length=heads[each.number]) for each in segments]
             row = replace(row, revision=source.revision, step_count=sum(heads.values()))
             records.insert_session(row, request_id=request_id or None)
-            records.touch_image(row.image_digest, now=now)
+            records.touch_image(row.image_digest, now=row.created)
             row = replace(row, log_bytes=records.share_steps(session_id, row.id, shared))
             return self._session(records, row)
 
@@ -163,12 +162,9 @@ class Sessions:
             InvalidArgument: The size is out of range, or the token is unknown.
         """
         limit, after = listing.check_page_size(size), listing.parse_page_token(token)
-
-        page = await self._repository.read(
-            lambda records: listing.list_page(records, owner, limit=limit, after=after, use=use)
+        return await self._repository.read(
+            lambda records: listing.list_page(records, owner, limit=limit, after=after, use=use, idle=self._idle)
         )
-        sessions = tuple(Session(row, tuple(segments), row.used + self._idle) for row, segments in page.rows)
-        return SessionPage(sessions, page.next_token, page.total, page.total_all_owners)
 
     async def update(
         self,
