@@ -81,7 +81,7 @@ class PositionMark:
 
 
 def read_position(conn: Connection) -> Position | None:
-    """The position of a database; None if it does not tell."""
+    """The position of a database; None if the server does not permit the query."""
     if conn.dialect.name == "sqlite":
         return Position(int(conn.exec_driver_sql("PRAGMA user_version").scalar_one()), "")
     try:
@@ -93,7 +93,7 @@ def read_position(conn: Connection) -> Position | None:
 
 
 def advance_position(conn: Connection) -> Position:
-    """Count the transaction of a connection; on SQLite, as PostgreSQL does so itself."""
+    """Count a transaction that changes a SQLite database; PostgreSQL counts its transactions itself."""
     count = int(conn.exec_driver_sql("PRAGMA user_version").scalar_one()) % _MAX_COUNT + 1
     conn.exec_driver_sql(f"PRAGMA user_version = {count}")
     return Position(count, "")

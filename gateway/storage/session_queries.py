@@ -76,10 +76,10 @@ class SqlSessionReader:
     def segments_of(self, session_ids: Sequence[str]) -> dict[str, list[SegmentRow]]:
         """The segments of several sessions, by number."""
         query = select(segments.c.session_id, *_SEGMENT).where(segments.c.session_id.in_(session_ids))
-        found: dict[str, list[SegmentRow]] = {session_id: [] for session_id in session_ids}
+        by_session: dict[str, list[SegmentRow]] = {session_id: [] for session_id in session_ids}
         for session_id, *values in self._conn.execute(query.order_by(segments.c.session_id, segments.c.number)):
-            found[session_id].append(SegmentRow(*values))
-        return found
+            by_session[session_id].append(SegmentRow(*values))
+        return by_session
 
     def has_segment(self, session_id: str, number: int) -> bool:
         """Whether a session has a segment of this number."""

@@ -17,7 +17,7 @@ __all__ = ["Columns", "head_is_by", "is_shared", "is_shown_by_owner", "select_st
 
 _Offset: TypeAlias = ColumnElement[int]
 Columns: TypeAlias = Callable[[_Offset], Sequence[ColumnElement[Any]]]
-"""Columns or conditions of steps, as a function of what their stored numbers are higher than those in the segment."""
+"""Columns or conditions of steps, as a function of the offset: the stored number minus the number in the segment."""
 
 
 def select_steps(session_id: str, columns: Columns, *, where: Columns) -> CompoundSelect[Any]:
