@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import pytest
 
+from gateway.grpc import idle
 from gateway.grpc.idle import IdleGuard, IdleLimit
 from sixpoint.errors import DeadlineExceeded, Unavailable
 from sixpoint.v1 import image_service_pb2 as image_pb
@@ -44,6 +45,13 @@ async def taken(messages: AsyncIterator[image_pb.UploadImageRequest], *, pause: 
     return count
 
 
+async def receive(steps: list[tuple[float, int]], limit: IdleLimit) -> None:
+    """Count the bytes of paced messages as an upload does."""
+    guard = IdleGuard(limit)
+    async for message in guard.guard(paced(*steps)):
+        guard.arrived(len(message.chunk))
+
+
 async def test_messages_in_time_pass_however_long_each_of_them_takes() -> None:
     assert await taken(guarded(paced((0.1, 1), (0.1, 1), (0.1, 1)), limit(0.3)), pause=0.2) == 3
 
@@ -57,22 +65,23 @@ async def test_a_stream_that_stands_still_is_ended_and_says_by_which_setting() -
 
 @pytest.mark.parametrize(("nbytes", "passes"), [(1, False), (600, True)])
 async def test_a_trickle_is_no_progress(nbytes: int, passes: bool) -> None:
-    guard = IdleGuard(limit(0.5, nbytes=1000))
-
-    async def take() -> None:
-        async for message in guard.guard(paced(*[(0.1, nbytes)] * 12)):
-            guard.arrived(len(message.chunk))
-
+    receiving = receive([(0.1, nbytes)] * 12, limit(0.5, nbytes=1000))
     if passes:
-        await take()
+        await receiving
     else:
         with pytest.raises(DeadlineExceeded, match=r"only \d+ bytes arrived"):
-            await take()
+            await receiving
 
 
-async def test_it_gives_way_early_when_others_wait() -> None:
+@pytest.mark.parametrize("steps", [[(30.0, 1)], [(0.05, 1)] * 40], ids=["nothing", "a trickle"])
+async def test_it_gives_way_early_when_others_wait(
+    steps: list[tuple[float, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A quarter of a second, far from the limit.
+    monkeypatch.setattr(idle, "_PATIENCE", 1 / 240)
     with pytest.raises(Unavailable, match="others wait; go on") as caught:
-        await taken(guarded(paced((20.0, 1)), limit(0.8, crowded=True)))
+        async with asyncio.timeout(20):
+            await receive(steps, limit(60.0, nbytes=1000, crowded=True))
     assert caught.value.retry_after
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -34,9 +34,11 @@ class Queue:
         return InferenceResult(tensor, version or model.version)
 
 
-def call(inference: FairInference, owner: str, *, timeout: float = 60.0) -> asyncio.Task[InferenceResult]:
+def call(
+    inference: FairInference, owner: str, *, timeout: float = 60.0, model: Model = _MODEL
+) -> asyncio.Task[InferenceResult]:
     with acting_for(owner):
-        return asyncio.create_task(inference.infer(_MODEL, _TENSOR, timeout=timeout))
+        return asyncio.create_task(inference.infer(model, _TENSOR, timeout=timeout))
 
 
 async def test_a_backend_gets_no_more_calls_than_it_can_use_and_the_next_is_anothers() -> None:
@@ -59,6 +61,20 @@ async def test_a_backend_gets_no_more_calls_than_it_can_use_and_the_next_is_anot
     for task in greedy:
         task.cancel()
     await asyncio.gather(*greedy, return_exceptions=True)
+
+
+async def test_a_backend_that_can_use_more_calls_than_before_gets_them() -> None:
+    backend = Queue()
+    inference = FairInference(backend)
+    tasks = [call(inference, "greedy", model=replace(_MODEL, in_flight=1)) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    assert len(backend.owners) == 1
+    tasks.append(call(inference, "greedy"))
+    await asyncio.sleep(0.01)
+    assert len(backend.owners) == 2
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_a_call_whose_deadline_passes_while_it_waits_is_not_sent() -> None:
