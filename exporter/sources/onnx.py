@@ -92,10 +92,9 @@ def read_onnx(path: Path, spec: ModelSpec, *, folder: Path) -> NetworkGraph:
         raise InvalidArgument(
             f"{path.name} is not an ONNX model, or is truncated or damaged: {_first_line(error)}"
         ) from error
-    shape = network_shape(spec)
     _check_operators(path, model)
     _check_weights(path, model)
-    _check_tensors(path, model, shape)
+    _check_tensors(path, model, spec)
     left_out = _free_batch(path, model, spec, folder)
     return NetworkGraph(model=model, folder=path.parent, name=path.name, left_out=left_out)
 
@@ -136,7 +135,7 @@ def _check_weights(path: Path, model: onnx.ModelProto) -> None:
             raise InvalidArgument(f"{path.name} has weights that are NaN or infinite: {node.output[0] or node.name}")
 
 
-def _check_tensors(path: Path, model: onnx.ModelProto, expected: tuple[int, ...]) -> None:
+def _check_tensors(path: Path, model: onnx.ModelProto, spec: ModelSpec) -> None:
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in weights]
     del model.graph.input[:]
@@ -145,16 +144,21 @@ def _check_tensors(path: Path, model: onnx.ModelProto, expected: tuple[int, ...]
         raise ModelSpecError(f"{path.name} has {len(inputs)} inputs, expected one")
     if not model.graph.output:
         raise ModelSpecError(f"{path.name} has 0 outputs, expected one")
-    for side, value in (("inputs", inputs[0]), ("outputs", model.graph.output[0])):
-        if value.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
-            kind = onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type)
-            raise ModelSpecError(f"{path.name} has {side} of type {kind}, expected FLOAT: export it in float32")
-    shape = _dims(inputs[0])
+    _require_float(path, inputs[0], side="inputs")
+    expected, shape = network_shape(spec), _dims(inputs[0])
     if len(shape) != 5 or any(size not in (0, wanted) for size, wanted in zip(shape[1:], expected, strict=True)):
         hint = ""
-        if len(shape) == 5 and shape[2:] == list(expected[:0:-1]):
-            hint = ": patch.size and patch.spacing run along (x, y, z), write them the other way round"
+        # A mirrored shape may also be the expected one, with other channels.
+        if len(shape) == 5 and list(expected[1:]) != shape[2:] == list(expected[:0:-1]):
+            fields = "roi.size runs" if spec.patch is None else "patch.size and patch.spacing run"
+            hint = f": {fields} along (x, y, z), write the numbers the other way round"
         raise ModelSpecError(f"{path.name} takes {shape[1:]}, and the spec expects {list(expected)}{hint}")
+
+
+def _require_float(path: Path, value: onnx.ValueInfoProto, *, side: str) -> None:
+    if value.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
+        kind = onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type)
+        raise ModelSpecError(f"{path.name} has {side} of type {kind}, expected FLOAT: export it in float32")
 
 
 def _free_batch(path: Path, model: onnx.ModelProto, spec: ModelSpec, folder: Path) -> tuple[str, ...]:
@@ -177,6 +181,8 @@ def _free_batch(path: Path, model: onnx.ModelProto, spec: ModelSpec, folder: Pat
     except GraphError as error:
         raise InvalidArgument(f"{path.name} does not run: {error}") from error
     name = _choose_output(path, outputs, spec)
+    chosen = next(value for value in model.graph.output if value.name == name)
+    _require_float(path, chosen, side="outputs")
     single = outputs[name]
     check_output(single.shape, spec, what=path.name)
     fixed = InvalidArgument(f"{path.name} takes one batch size only: export it with a dynamic batch axis")
@@ -186,7 +192,6 @@ def _free_batch(path: Path, model: onnx.ModelProto, spec: ModelSpec, folder: Pat
         raise fixed from error
     if double.shape[0] != 2 or not np.allclose(double[:1], single, atol=1e-3, rtol=1e-3):
         raise fixed
-    chosen = next(value for value in model.graph.output if value.name == name)
     _state_shape(chosen, single.shape[1:])
     _state_shape(model.graph.input[0], shape)
     del model.graph.output[:]

@@ -177,6 +177,21 @@ def fix_batch(model: onnx.ModelProto) -> None:
     output.name = "fixed"
 
 
+def cube(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 16
+
+
+def whole_numbers(model: onnx.ModelProto) -> None:
+    """Put numbers of labels in the place of the output, after one of another size."""
+    output = model.graph.output[0]
+    small = onnx.helper.make_tensor_value_info("small", onnx.TensorProto.FLOAT, ["n", 2, 1, 1, 1])
+    labels = onnx.helper.make_tensor_value_info("labels", onnx.TensorProto.INT64, ["n", 2, 24, 16, 16])
+    model.graph.node.append(onnx.helper.make_node("GlobalAveragePool", [output.name], ["small"]))
+    model.graph.node.append(onnx.helper.make_node("Cast", [output.name], ["labels"], to=onnx.TensorProto.INT64))
+    del model.graph.output[:]
+    model.graph.output.extend([small, labels])
+
+
 CASES: dict[str, tuple[Callable[[onnx.ModelProto], None] | None, dict[str, Any], str]] = {
     "an opset too new": (newer, {}, r"opset 25, expected 13 to 21: export it again with opset_version=18"),
     "operators of somebody": (foreign, {}, r"operators of com\.microsoft"),
@@ -192,6 +207,21 @@ CASES: dict[str, tuple[Callable[[onnx.ModelProto], None] | None, dict[str, Any],
         {"input": {"channels": SEGMENTATION["input"]["channels"] * 2}, "network": {"name": "ONNX"}},
         r"takes \[1, ",
     ),
+    "sizes the other way round": (
+        None,
+        {"patch": {"size": [16, 16, 24], "spacing": [1, 1, 1]}},
+        r"expects \[1, 16, 16, 24\]: patch\.size and patch\.spacing run along \(x, y, z\)",
+    ),
+    "another count of channels of a cube": (
+        cube,
+        {
+            "patch": {"size": [16, 16, 16], "spacing": [1, 1, 1]},
+            "input": {"channels": SEGMENTATION["input"]["channels"] * 2},
+            "network": {"name": "ONNX"},
+        },
+        r"expects \[2, 16, 16, 16\]$",
+    ),
+    "an output of whole numbers": (whole_numbers, {}, r"has outputs of type INT64, expected FLOAT"),
     "another count of labels": (
         None,
         {"labels": ["a", "b"]},
