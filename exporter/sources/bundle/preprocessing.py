@@ -189,7 +189,8 @@ def _step(result: Preprocessing, step: Step) -> None:
 def _crops_itself(result: Preprocessing, step: Step) -> bool:
     """Whether a crop is to the image's own foreground, and after Spacing: before it, it would move MONAI's grid."""
     keys = step.get("keys")
-    own = step.get("source_key", keys) in (keys, *(keys if isinstance(keys, list | tuple) else ()))
+    image = keys[step.index] if isinstance(keys, list | tuple) else keys
+    own = step.get("source_key", image) == image
     plain = not step.unread(_CROP) and step.get("k_divisible", 1) == 1 and not step.get("margin", 0)
     return own and plain and result.spacing is not None and not result.cropped
 

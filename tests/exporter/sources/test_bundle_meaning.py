@@ -172,7 +172,10 @@ def test_what_lies_beyond_the_foreground_is_background_as_by_monai(decided_first
 
 @pytest.mark.parametrize(
     ("place", "changes"),
-    [(3, {}), (5, {"margin": 2}), (5, {"source_key": "body"}), (5, {"select_fn": "$lambda x: x > 3"})],
+    [
+        *((3, {}), (5, {"margin": 2}), (5, {"source_key": "body"}), (5, {"select_fn": "$lambda x: x > 3"})),
+        (5, {"keys": ["image", "label"], "source_key": "label"}),
+    ],
 )
 def test_another_crop_is_named(place: int, changes: Transform, tmp_path: Path) -> None:
     content = config(preprocessing=before(HU), inferer=INFERER, postprocessing=BOTH)
