@@ -46,6 +46,7 @@ def _check_no_conversion(spec: ModelSpec, network: NetworkSpec) -> None:
             "patch.grid": spec.patch.grid != "faces",
             "patch.average": spec.patch.average != "probabilities",
             "patch.labelled": spec.patch.labelled != "image",
+            "patch.foreground": spec.patch.foreground is not None,
         }
     if names := ", ".join(name for name, present in conversions.items() if present):
         raise ModelSpecError(

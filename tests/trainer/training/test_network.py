@@ -55,8 +55,10 @@ def test_labels_that_overlap_are_not_trained() -> None:
         build_network(overlapping.model_copy(update={"output": output}))
 
 
-@pytest.mark.parametrize(("field", "value"), [("grid", "centres"), ("average", "logits"), ("labelled", "grid")])
-def test_a_patch_of_a_network_from_elsewhere_is_not_trained(field: str, value: str) -> None:
+@pytest.mark.parametrize(
+    ("field", "value"), [("grid", "centres"), ("average", "logits"), ("labelled", "grid"), ("foreground", -1.0)]
+)
+def test_a_patch_of_a_network_from_elsewhere_is_not_trained(field: str, value: str | float) -> None:
     usual = spec("segmentation")
     assert usual.patch is not None
     output = usual.output.model_copy(update={"dtype": "FP32"})
