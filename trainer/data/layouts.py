@@ -97,9 +97,7 @@ def _refuse_unsupported(data: Mapping[str, Any], path: Path) -> None:
             f'{path}: "regions_class_order" is for regions that overlap, expected one label for each voxel: take it off'
         )
     if (ending := str(data.get("file_ending")).lower()) in _FLAT_ENDINGS:
-        raise DatasetError(
-            f'{path}: "file_ending" is "{ending}", for 2D images, expected 3D images, such as "*.nii.gz"'
-        )
+        raise DatasetError(f'{path}: "file_ending" is "{ending}", for 2D images, expected 3D images, such as ".nii.gz"')
 
 
 def _labels(data: Mapping[str, Any], path: Path) -> dict[int, str]:

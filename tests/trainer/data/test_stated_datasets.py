@@ -55,7 +55,7 @@ def test_a_dataset_of_flat_images_is_refused_by_its_ending(ending: str, tmp_path
         "file_ending": ending,
     }
     (tmp_path / "dataset.json").write_text(json.dumps(content))
-    with pytest.raises(DatasetError, match=f'"file_ending" is "{ending}", .* expected 3D images'):
+    with pytest.raises(DatasetError, match=rf'"file_ending" is "{ending}", .* expected 3D images, such as "\.nii'):
         read_dataset(tmp_path)
 
 
