@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import threading
 import weakref
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 from exporter.graph.adapters import network_shape
 from exporter.graph.external_data import external_file_names
 from exporter.graph.messages import receive, send
+from exporter.graph.worker import worker_command, worker_environment
 from sixpoint._typing import Array
 from sixpoint.errors import InvalidArgument, ModelSpecError
 from sixpoint.model_spec import ModelSpec, Task
@@ -28,8 +28,6 @@ _MAX_WINDOW = 2**25
 _BASE_BYTES, _BYTES_PER_VOXEL = 3 * 2**30, 8 * 2**10
 # nnU-Net's largest networks take 20 s for a million voxels on two cores.
 _BASE_SECONDS, _SECONDS_PER_VOXEL, _MAX_SECONDS = 60.0, 1.2e-4, 1800.0
-_VARIABLES = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "HOME", "LANG")
-"""The environment that the process gets; others may hold secrets."""
 
 
 class GraphError(Exception):
@@ -77,15 +75,11 @@ class GraphSession:
         self._name = name or path.name
         self._limits = RunLimits.of(spec)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "exporter.graph.session_worker"],
+            worker_command("exporter.graph.session_worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # a pipe that nobody reads could fill up
-            env={
-                **{name: os.environ[name] for name in _VARIABLES if name in os.environ},
-                "MALLOC_ARENA_MAX": "2",  # each takes 64 MiB of addresses
-                "PYTHONDONTWRITEBYTECODE": "1",
-            },
+            env=worker_environment(MALLOC_ARENA_MAX="2"),  # each takes 64 MiB of addresses
         )
         self._finish = weakref.finalize(self, _end, self._process)
         data = [(weights or path.parent) / file for file in external_file_names(path)]

@@ -5,10 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import logging
-import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import zipfile
 import zlib
@@ -22,6 +20,7 @@ from torch import nn
 from exporter.graph.adapters import network_shape
 from exporter.graph.model_files import MODEL_FILE
 from exporter.graph.session import require_small_window
+from exporter.graph.worker import worker_command, worker_environment
 from exporter.sources.checkpoint import StateDict, read_checkpoint, require_finite
 from exporter.sources.model import SourceModel, provenance_of
 from exporter.sources.onnx import read_onnx
@@ -33,8 +32,6 @@ __all__ = ["ConfinedScript", "is_torchscript", "load_torchscript", "require_trus
 _log = logging.getLogger(__name__)
 
 _SECONDS = 1800
-_VARIABLES = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "HOME", "LANG")
-"""The environment that the process gets; others may hold secrets."""
 
 
 class ConfinedScript(nn.Module):
@@ -164,12 +161,10 @@ def _start(folder: Path, job: dict[str, Any], *, what: str) -> dict[str, Any]:
         InvalidArgument: It does not finish, or leaves no result.
     """
     (folder / "job.json").write_text(json.dumps(job))
-    environment = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
-    command = [sys.executable, "-m", "exporter.sources.torchscript_worker", str(folder.resolve())]
     try:
         done = subprocess.run(
-            command,
-            env={**environment, "TMPDIR": str(folder.resolve()), "PYTHONDONTWRITEBYTECODE": "1"},
+            worker_command("exporter.sources.torchscript_worker", str(folder.resolve())),
+            env=worker_environment(TMPDIR=str(folder.resolve())),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_SECONDS,

@@ -122,6 +122,27 @@ def test_a_licence_that_links_out_of_the_bundle_is_not_published(tmp_path: Path)
         assert bundle.licence == ""
 
 
+@pytest.mark.parametrize("kind", ["onnx", "torchscript"])
+def test_python_files_beside_a_model_are_not_imported(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The working folder comes first where Python looks for modules."""
+    (tmp_path / "exporter.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(SEGMENTATION))
+    path = tmp_path / "model.ts"
+    if kind == "torchscript":
+        torch.jit.script(torch.nn.Conv3d(1, 2, 1)).save(path)  # type: ignore[no-untyped-call]
+    else:
+        path = external(tmp_path)
+        model = onnx.load(path, load_external_data=False)
+        model.opset_import[0].version = 17
+        path.write_bytes(model.SerializeToString())
+    monkeypatch.chdir(tmp_path)
+    done = run("export", path, "--trust-torchscript", "--repository", tmp_path / "repository")
+    assert done.exit_code == 0, done.stderr
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_models_own_operators_are_refused_inside_functions(tmp_path: Path) -> None:
     model = onnx.load(external(tmp_path))
     node = helper.make_node("Evil", ["a"], ["b"], domain="com.evil")
