@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -17,7 +19,7 @@ from tests.support.event_loop import StallWatch
 from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.ports import free_port
 
-__all__ = ["running_gateway", "running_triton", "running_tritons"]
+__all__ = ["running_gateway", "running_triton", "running_tritons", "signal_triton"]
 
 
 @contextlib.contextmanager
@@ -34,6 +36,14 @@ def running_tritons(repository: Path, count: int) -> Iterator[list[LocalTriton]]
     tritons = [_local_triton(repository) for _ in range(count)]
     with started_tritons(tritons):
         yield tritons
+
+
+def signal_triton(triton: LocalTriton, number: signal.Signals) -> None:
+    """Send a Triton a signal, past its guard."""
+    assert triton._guard is not None
+    guard = triton._guard.pid
+    for pid in Path(f"/proc/{guard}/task/{guard}/children").read_text().split():
+        os.kill(int(pid), number)
 
 
 def _local_triton(repository: Path, *, port: int | None = None) -> LocalTriton:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -30,7 +28,7 @@ from tests.support.images import noisy_volume
 from tests.support.models import write_ellipsoid_model
 from tests.support.paths import TRITON_ENVIRONMENT
 from tests.support.ports import free_port
-from tests.support.servers import running_gateway, running_tritons
+from tests.support.servers import running_gateway, running_tritons, signal_triton
 
 pytestmark = pytest.mark.triton
 
@@ -51,9 +49,9 @@ def tritons(models: FolderRepository) -> Iterator[list[LocalTriton]]:
 
 
 @pytest.fixture
-def both(tritons: list[LocalTriton]) -> Iterator[Triton]:
-    with Triton(",".join(triton.address for triton in tritons), timeout=30) as both:
-        yield both
+def pair(tritons: list[LocalTriton]) -> Iterator[Triton]:
+    with Triton(",".join(triton.address for triton in tritons), timeout=30) as pair:
+        yield pair
 
 
 def ready(triton: Triton) -> list[set[int]]:
@@ -62,15 +60,6 @@ def ready(triton: Triton) -> list[set[int]]:
         {version for version, (state, _) in endpoint.version_states("tiny").items() if state == "READY"}
         for endpoint in triton.endpoints
     ]
-
-
-def die(triton: LocalTriton) -> None:
-    """kill -9."""
-    assert triton._guard is not None
-    guard = triton._guard.pid
-    for pid in Path(f"/proc/{guard}/task/{guard}/children").read_text().split():
-        os.kill(int(pid), signal.SIGKILL)
-    asyncio.run(triton.stop())
 
 
 @contextlib.contextmanager
@@ -101,48 +90,48 @@ def prompting(address: str) -> Iterator[tuple[Counter[str], list[Exception]]]:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sixpoint.ImplausibleImageWarning")
 def test_all_tritons_serve_what_is_published_rolled_back_and_removed(
-    models: FolderRepository, tritons: list[LocalTriton], both: Triton, tiny: PreparedModel
+    models: FolderRepository, tritons: list[LocalTriton], pair: Triton, tiny: PreparedModel
 ) -> None:
     where = ("--repository", models.folder, *(part for one in tritons for part in ("--triton", one.address)))
     listed = ",".join(one.address for one in tritons)
-    publish(models, tiny, triton=both)
-    assert ready(both) == [{1}, {1}]
+    publish(models, tiny, triton=pair)
+    assert ready(pair) == [{1}, {1}]
     with running_gateway(triton_url=listed) as gateway, prompting(f"127.0.0.1:{gateway.port}") as (answers, failures):
-        publish(models, tiny, triton=both)
-        assert ready(both) == [{1, 2}] * 2
+        publish(models, tiny, triton=pair)
+        assert ready(pair) == [{1, 2}] * 2
         assert run("rollback", "tiny", *where).stdout.startswith("tiny version 1 serves\n")
-        assert ready(both) == [{1}] * 2
+        assert ready(pair) == [{1}] * 2
         assert run("promote", "tiny", 2, "--share", 0.5, *where).exit_code == 0
-        assert ready(both) == [{1, 2}] * 2
+        assert ready(pair) == [{1, 2}] * 2
         assert run("remove", "tiny", 2, "--force", "--repository", models.folder, "--triton", listed).exit_code == 0
-        assert ready(both) == [{1}] * 2
+        assert ready(pair) == [{1}] * 2
     assert failures == []
     assert min(answers["1"], answers["2"]) > 0
 
 
 def test_a_version_that_one_triton_cannot_serve_is_published_to_none(
-    models: FolderRepository, both: Triton, tiny: PreparedModel, monkeypatch: pytest.MonkeyPatch
+    models: FolderRepository, pair: Triton, tiny: PreparedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As if the second had no memory for the version.
     load = TritonEndpoint.load
 
     def refuse(endpoint: TritonEndpoint, config: ModelConfig) -> None:
-        if endpoint.address == both.endpoints[1].address and len(config.served) > 1:
+        if endpoint.address == pair.endpoints[1].address and len(config.served) > 1:
             raise FailedPrecondition("Triton: out of memory")
         load(endpoint, config)
 
     before = states(models)
     monkeypatch.setattr(TritonEndpoint, "load", refuse)
-    with pytest.raises(FailedPrecondition, match=rf"{both.endpoints[1].address}: Triton: out of memory"):
-        publish(models, tiny, triton=both)
-    assert (states(models), ready(both)) == (before, [{1}, {1}])
+    with pytest.raises(FailedPrecondition, match=rf"{pair.endpoints[1].address}: Triton: out of memory"):
+        publish(models, tiny, triton=pair)
+    assert (states(models), ready(pair)) == (before, [{1}, {1}])
 
 
 @pytest.mark.slow
 def test_a_triton_that_dies_in_the_middle_leaves_all_with_the_version_before(
     models: FolderRepository,
     tritons: list[LocalTriton],
-    both: Triton,
+    pair: Triton,
     tiny: PreparedModel,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -154,16 +143,17 @@ def test_a_triton_that_dies_in_the_middle_leaves_all_with_the_version_before(
     def die_before(triton: Triton, config: ModelConfig) -> None:
         # In the last step, after all have verified the version.
         if config.candidate is None and not died:
-            die(tritons[1])
+            signal_triton(tritons[1], signal.SIGKILL)
+            asyncio.run(tritons[1].stop())
             died.append(threading.Thread(target=lambda: asyncio.run(tritons[1].start())))
             died[0].start()
         load(triton, config)
 
     monkeypatch.setattr(Triton, "load", die_before)
     with pytest.raises(TritonUnavailable, match=f"Triton cannot be reached at {tritons[1].address}"):
-        publish(models, tiny, triton=both)
+        publish(models, tiny, triton=pair)
     died[0].join()
-    assert (states(models), ready(both)) == (before, [{1}, {1}])
+    assert (states(models), ready(pair)) == (before, [{1}, {1}])
     assert [problem for one in validate(models.folder) for problem in one.problems] == []
 
 
@@ -172,8 +162,8 @@ def test_nothing_is_written_while_a_triton_is_away(
 ) -> None:
     before, away = states(models), f"127.0.0.1:{free_port()}"
     with (
-        Triton(f"{tritons[0].address},{away}") as some,
+        Triton(f"{tritons[0].address},{away}") as half_away,
         pytest.raises(TritonUnavailable, match=f"Triton cannot be reached at {away}"),
     ):
-        publish(models, tiny, triton=some)
+        publish(models, tiny, triton=half_away)
     assert states(models) == before

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -23,6 +22,7 @@ from sixpoint.model_spec import SPEC_PARAMETER, ModelSpec
 from tests.support.models import ELLIPSOID_SPEC, write_config
 from tests.support.paths import ROOT, TRITON_ENVIRONMENT
 from tests.support.ports import free_port
+from tests.support.servers import signal_triton
 
 SPEC = ELLIPSOID_SPEC.model_copy(update={"roi": ELLIPSOID_SPEC.roi.model_copy(update={"size": (16, 16, 16)})})
 
@@ -96,15 +96,8 @@ class Triton(LocalTriton):
 
     async def kill(self) -> None:
         """kill -9, as an end without a word."""
-        self.signal(signal.SIGKILL)
+        signal_triton(self, signal.SIGKILL)
         await self.stop()
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send Triton a signal, past its guard."""
-        assert self._guard is not None
-        children = Path(f"/proc/{self._guard.pid}/task/{self._guard.pid}/children").read_text().split()
-        for pid in children:
-            os.kill(int(pid), number)
 
 
 @contextlib.asynccontextmanager

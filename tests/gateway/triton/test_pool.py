@@ -21,7 +21,7 @@ from tests.gateway.prompts import SIX
 from tests.gateway.triton.several_tritons import Triton, ask, ask_often, pool_of, reached, segmentation_spec
 from tests.support.images import noisy_volume
 from tests.support.paths import TRITON_ENVIRONMENT
-from tests.support.servers import running_gateway
+from tests.support.servers import running_gateway, signal_triton
 
 pytestmark = pytest.mark.triton
 
@@ -117,11 +117,11 @@ async def test_a_triton_that_falls_silent_under_load_fails_no_call_and_returns(
         try:
             load = asyncio.create_task(ask_often(pool, catalog, 60, callers=6))
             await asyncio.sleep(0.1)
-            tritons[1].signal(signal.SIGSTOP)
+            signal_triton(tritons[1], signal.SIGSTOP)
             assert (await asyncio.wait_for(load, 15)).total() == 60
             await reached(pool, 2)
         finally:
-            tritons[1].signal(signal.SIGCONT)
+            signal_triton(tritons[1], signal.SIGCONT)
             for triton in tritons:
                 triton.slow_down(0.0)
         await reached(pool, 3)
