@@ -48,9 +48,11 @@ def tritons(models: FolderRepository) -> Iterator[list[LocalTriton]]:
         yield tritons
 
 
-@pytest.fixture
-def pair(tritons: list[LocalTriton]) -> Iterator[Triton]:
+@pytest.fixture(scope="module")
+def pair(models: FolderRepository, tritons: list[LocalTriton], tiny: PreparedModel) -> Iterator[Triton]:
+    """Both Tritons, which serve version 1 of the model at the start and at the end of each test."""
     with Triton(",".join(triton.address for triton in tritons), timeout=30) as pair:
+        publish(models, tiny, triton=pair)
         yield pair
 
 
@@ -94,7 +96,6 @@ def test_all_tritons_serve_what_is_published_rolled_back_and_removed(
 ) -> None:
     where = ("--repository", models.folder, *(part for one in tritons for part in ("--triton", one.address)))
     listed = ",".join(one.address for one in tritons)
-    publish(models, tiny, triton=pair)
     assert ready(pair) == [{1}, {1}]
     with running_gateway(triton_url=listed) as gateway, prompting(f"127.0.0.1:{gateway.port}") as (answers, failures):
         publish(models, tiny, triton=pair)
@@ -157,12 +158,10 @@ def test_a_triton_that_dies_in_the_middle_leaves_all_with_the_version_before(
     assert [problem for one in validate(models.folder) for problem in one.problems] == []
 
 
-def test_nothing_is_written_while_a_triton_is_away(
-    models: FolderRepository, tritons: list[LocalTriton], tiny: PreparedModel
-) -> None:
+def test_nothing_is_written_while_a_triton_is_away(models: FolderRepository, pair: Triton, tiny: PreparedModel) -> None:
     before, away = states(models), f"127.0.0.1:{free_port()}"
     with (
-        Triton(f"{tritons[0].address},{away}") as half_away,
+        Triton(f"{pair.endpoints[0].address},{away}") as half_away,
         pytest.raises(TritonUnavailable, match=f"Triton cannot be reached at {away}"),
     ):
         publish(models, tiny, triton=half_away)
