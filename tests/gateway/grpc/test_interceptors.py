@@ -9,9 +9,9 @@ from typing import Any
 import grpc.aio
 import pytest
 
-from gateway.grpc.interceptors import CallInterceptor
+from gateway.grpc.interceptors import CallInterceptor, refusal_pause
 from gateway.grpc.running_calls import RunningCalls
-from sixpoint.errors import InvalidArgument
+from sixpoint.errors import InvalidArgument, ResourceExhausted, SixpointError, StorageFull, Unavailable
 from tests.gateway.grpc.servers import DEADLINES
 
 
@@ -49,3 +49,18 @@ async def test_what_a_refused_call_had_at_hand_is_freed_without_the_garbage_coll
     finally:
         gc.enable()
         await server.stop(None)
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (ResourceExhausted("all places are taken", retry_after=1.0), 0.5),
+        (ResourceExhausted("all places are taken", retry_after=60.0), 2.0),
+        (ResourceExhausted("too large"), 0.0),
+        (StorageFull("the disk is full", retry_after=30.0), 0.0),
+        (Unavailable("Triton is away", retry_after=1.0), 0.0),
+    ],
+    ids=str,
+)
+def test_only_refusals_that_a_caller_could_repeat_at_once_are_held_back(error: SixpointError, seconds: float) -> None:
+    assert refusal_pause(error) == seconds

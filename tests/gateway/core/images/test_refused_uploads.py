@@ -124,6 +124,10 @@ async def test_running_and_abandoned_uploads_count(tmp_path: Path) -> None:
         await start_upload(images, first, 50_000)
         with pytest.raises(StorageFull):
             await upload_image(images, second)
+        # One that is continued counts before it sends anything.
+        async with images.upload(header_of(first), offset=50_000):
+            with pytest.raises(StorageFull):
+                await upload_image(images, second)
         await upload_image(images, first, offset=50_000)
 
 

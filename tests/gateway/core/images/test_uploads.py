@@ -132,6 +132,30 @@ async def test_an_upload_cancelled_twice_while_all_threads_are_busy_can_be_conti
     await upload_image(images, volume, offset=5000)
 
 
+async def test_a_sender_waits_while_much_of_an_upload_is_not_written(
+    images: ImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.core.images.upload._MAX_UNWRITTEN_BYTES", 10_000)
+    volume, go_on, advance = noisy_volume(), threading.Event(), UploadFile.advance
+
+    def slow_advance(file: UploadFile) -> None:
+        go_on.wait(10)
+        advance(file)
+
+    monkeypatch.setattr(UploadFile, "advance", slow_advance)
+    data = volume.array.tobytes()
+    async with images.upload(header_of(volume)) as upload:
+        await upload.write(data[:4000])
+        second = asyncio.create_task(upload.write(data[4000:8000]))
+        await asyncio.sleep(0.05)
+        assert not second.done(), "a third chunk would be too much"
+        go_on.set()
+        await second
+        await upload.write(data[8000:])
+        await upload.finish()
+    assert np.array_equal((await images.open(volume.digest)).volume.array, volume.array)
+
+
 async def test_bytes_damaged_on_the_disk_are_detected_and_the_next_upload_starts_anew(
     images: ImageStore, tmp_path: Path
 ) -> None:
