@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from gateway.core.runtime import Admission
+from gateway.core.runtime.fairness import acting_for
 from sixpoint.errors import ResourceExhausted
 
 
@@ -126,3 +127,20 @@ async def test_beyond_the_limit_a_time_to_try_again_is_said() -> None:
         assert admission.active == 1
     async with admission.slot():
         pass
+
+
+async def test_a_call_that_has_its_memory_keeps_its_place() -> None:
+    admission, end = Admission(budget=100, max_active=2), asyncio.Event()
+
+    async def call() -> None:
+        async with admission.slot(), admission.memory(50):
+            await end.wait()
+
+    with acting_for("greedy"):
+        running = [asyncio.create_task(call()) for _ in range(2)]
+    await settled()
+    with acting_for("polite"), pytest.raises(ResourceExhausted, match="which is the limit"):
+        async with asyncio.timeout(10):
+            await call()
+    end.set()
+    await asyncio.gather(*running)

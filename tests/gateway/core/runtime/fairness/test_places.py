@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from gateway.core.runtime.fairness import Places, acting_for, leaves_room
+from gateway.core.runtime.fairness import Places, Turns, acting_for, leaves_room
 from sixpoint.errors import ResourceExhausted
 
 
@@ -115,3 +115,21 @@ def test_an_owner_alone_may_hold_three_quarters() -> None:
     assert leaves_room(0, total=255, limit=256)
     assert not leaves_room(0, total=256, limit=256)
     assert leaves_room(1, total=1, limit=2), "with few places, none is kept"
+
+
+async def test_a_call_whose_turn_has_come_keeps_its_place() -> None:
+    turns, end = Turns(2, Places(2, activity="calls run")), asyncio.Event()
+
+    async def call() -> None:
+        async with turns.take():
+            await end.wait()
+
+    with acting_for("greedy"):
+        running = [asyncio.create_task(call()) for _ in range(2)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    with acting_for("polite"), pytest.raises(ResourceExhausted, match="which is the limit"):
+        async with asyncio.timeout(10):
+            await call()
+    end.set()
+    await asyncio.gather(*running)
