@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from sixpoint._typing import Array, Points, Vector
 from sixpoint.errors import Violation, VolumeError
-from sixpoint.shortening import shorten
+from sixpoint.errors.shortening import shorten
 
 if TYPE_CHECKING:
     from sixpoint.io import NiftiPlacement

@@ -11,11 +11,11 @@ import numpy as np
 
 from sixpoint._typing import Array
 from sixpoint.errors import InternalError, InvalidArgument, PromptError
+from sixpoint.errors.shortening import quoted
 from sixpoint.geometry import Geometry
 from sixpoint.label_files import write_labels
 from sixpoint.mask import Mask, PackedMask, Timings, check_box, model_text, unpack, voxels_of
 from sixpoint.prompts import ExtremePoints
-from sixpoint.shortening import quoted
 
 __all__ = ["LabelledMask", "Segmentation"]
 

@@ -13,7 +13,7 @@ import traceback
 from datetime import UTC, datetime
 from typing import Literal
 
-from sixpoint.shortening import shorten
+from sixpoint.errors.shortening import shorten
 
 __all__ = ["JsonFormatter", "LogFormat", "TextFormatter", "configure"]
 

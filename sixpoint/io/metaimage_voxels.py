@@ -12,8 +12,8 @@ import numpy as np
 
 from sixpoint._typing import Array, Size
 from sixpoint.errors import VolumeError
+from sixpoint.errors.shortening import quoted
 from sixpoint.io.decompression import inflate
-from sixpoint.shortening import quoted
 
 __all__ = ["VOXEL_TYPES", "MetaImageData", "read_voxels"]
 

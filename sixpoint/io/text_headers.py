@@ -9,9 +9,9 @@ from pathlib import Path
 
 from sixpoint._typing import Vector
 from sixpoint.errors import VolumeError
+from sixpoint.errors.shortening import quoted
 from sixpoint.io.notes import NO_PLACE
 from sixpoint.io.spacing import SPACING_HINT, check_typed_spacing, fill_spacing, is_spacing
-from sixpoint.shortening import quoted
 
 __all__ = [
     "NUMBER",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from sixpoint.errors import PromptError, Violation
-from sixpoint.shortening import quoted
+from sixpoint.errors.shortening import quoted
 
 __all__ = ["Frame"]
 

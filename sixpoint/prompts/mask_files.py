@@ -6,11 +6,11 @@ from pathlib import Path
 
 from sixpoint._typing import Bools
 from sixpoint.errors import VolumeError
+from sixpoint.errors.shortening import quoted, shorten
 from sixpoint.geometry import Geometry
 from sixpoint.io import is_dicom
 from sixpoint.io.label_names import read_label_names
 from sixpoint.masks.labels import FractionalLabels, SeveralLabels, object_of
-from sixpoint.shortening import quoted, shorten
 from sixpoint.volume import Volume
 
 __all__ = ["parse_mask_source", "read_mask"]

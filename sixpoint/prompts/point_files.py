@@ -10,9 +10,9 @@ from typing import Any
 
 from sixpoint._typing import FrameName
 from sixpoint.errors import PromptError, Violation
+from sixpoint.errors.shortening import quoted, shorten
 from sixpoint.prompts.frames import Frame
 from sixpoint.prompts.prompts import Box, Click, ExtremePoints, Point
-from sixpoint.shortening import quoted, shorten
 
 __all__ = ["parse_box", "parse_click", "parse_points", "read_points"]
 

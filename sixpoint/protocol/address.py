@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from sixpoint.errors import InvalidArgument
-from sixpoint.shortening import quoted
+from sixpoint.errors.shortening import quoted
 
 __all__ = ["DEFAULT_SERVER", "SERVER_VARIABLE", "Address", "Target", "parse_address", "resolve_target"]
 

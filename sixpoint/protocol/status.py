@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from sixpoint import errors
-from sixpoint.shortening import shorten
+from sixpoint.errors.shortening import shorten
 
 __all__ = [
     "DETAILS_KEY",

@@ -8,7 +8,7 @@ import socket
 from dataclasses import dataclass
 
 from sixpoint.errors import InvalidArgument, TritonUnavailable
-from sixpoint.shortening import quoted
+from sixpoint.errors.shortening import quoted
 
 __all__ = ["TritonName", "parse_triton_addresses", "resolve", "resolve_now"]
 

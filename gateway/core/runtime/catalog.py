@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sixpoint.errors import ModelNotFound, TritonUnavailable
+from sixpoint.errors.shortening import quoted
 from sixpoint.model_spec import Candidate, ModelSpec
-from sixpoint.shortening import quoted
 
 __all__ = ["Candidate", "Catalog", "Model"]
 

@@ -13,9 +13,9 @@ from gateway.core.segmentation.foreground import Box
 from gateway.core.segmentation.sliding_window import SlidingWindow
 from sixpoint._typing import Shape, Size
 from sixpoint.errors import InvalidArgument, TaskNotSupported, Violation
+from sixpoint.errors.shortening import quoted
 from sixpoint.model_spec import PatchSpec, SegmentationSpec
 from sixpoint.preprocessing import Roi
-from sixpoint.shortening import quoted
 
 __all__ = ["SegmentationJob", "estimate_segmentation_memory", "segmentation_spec", "select_labels"]
 

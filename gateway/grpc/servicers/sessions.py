@@ -12,9 +12,9 @@ from gateway.core.runtime import Catalog
 from gateway.core.sessions import ModelUse, Session, SessionPage, Sessions, StepPage, StepRow, check_model
 from gateway.grpc.owners import owner_of
 from sixpoint.errors import InvalidArgument, ModelNotFound, Violation
+from sixpoint.errors.shortening import quoted
 from sixpoint.masks.labels import check_segment_number
 from sixpoint.protocol import prompt_to_message
-from sixpoint.shortening import quoted
 from sixpoint.v1 import session_service_pb2 as session_pb
 from sixpoint.v1 import session_service_pb2_grpc as session_grpc
 

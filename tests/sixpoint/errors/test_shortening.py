@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sixpoint.shortening import quoted, shorten
+from sixpoint.errors.shortening import quoted, shorten
 
 
 @pytest.mark.parametrize("length", [5, 6, 7, 80])

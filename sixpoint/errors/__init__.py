@@ -41,7 +41,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from sixpoint.shortening import shorten
+from sixpoint.errors.shortening import shorten
 
 __all__ = [
     "Aborted",
