@@ -50,13 +50,13 @@ async def test_a_backend_gets_no_more_calls_than_it_can_use_and_the_next_is_anot
     await asyncio.sleep(0.05)
     assert backend.owners == ["greedy"] * 2
     backend.answers[0].set()
-    assert (await greedy[0]).waited < 0.05
+    first = await greedy[0]
     await asyncio.sleep(0)
     assert backend.owners == ["greedy"] * 2 + ["polite"]
     backend.answers[2].set()
     result = await polite
     assert result.version == "1"
-    assert result.waited >= 0.05
+    assert result.waited > first.waited
     assert backend.timeouts[2] <= 60.0 - result.waited + 0.01, "the time that it waited is spent"
     for task in greedy:
         task.cancel()
