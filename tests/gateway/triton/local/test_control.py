@@ -63,6 +63,8 @@ async def test_a_key_that_is_given_is_used(triton: LocalTriton, monkeypatch: pyt
 
 def test_only_a_triton_on_this_machine_is_sent_the_key_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    # A Triton may run on this machine, on this very port.
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     assert control_metadata("127.0.0.1:8001") == ()
     path = key_path(8001)
     path.parent.mkdir()
