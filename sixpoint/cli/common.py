@@ -61,6 +61,8 @@ EXIT_CODES: dict[type[errors.SixpointError], int] = {
     errors.Unavailable: 7,
     errors.DeadlineExceeded: 8,
     errors.Aborted: 9,
+    errors.Unauthenticated: 10,
+    errors.PermissionDenied: 10,
     errors.SixpointError: 1,
 }
 """Exit code for each branch of the error tree. 0 is success; 2 is a usage error, which typer reports."""
@@ -69,7 +71,8 @@ app = typer.Typer(
     cls=JsonErrors,
     epilog="Exit codes: 0 success; 2 usage error; 3 invalid image, prompts or other input; 4 model or session not "
     "found; 5 not possible with this model or in this state; 6 limit of the server reached; 7 gateway or Triton "
-    "unavailable; 8 timeout; 9 another client changed the session; 130 interrupted; 1 any other error.",
+    "unavailable; 8 timeout; 9 another client changed the session; 10 not signed in, or not allowed; 130 interrupted; "
+    "1 any other error.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

@@ -10,6 +10,8 @@ client turns that back into the same class. The tree::
     │   ├── DatasetError           labelled images for training: a file is missing, a pair disagrees
     │   └── UploadError            the uploaded stream disagrees with its header
     │       └── ChecksumMismatch   the bytes do not match the announced SHA-256
+    ├── Unauthenticated            no valid credentials came with a call  UNAUTHENTICATED
+    ├── PermissionDenied           the caller's roles do not allow it     PERMISSION_DENIED
     ├── NotFound                                                           NOT_FOUND
     │   ├── ModelNotFound
     │   ├── ImageNotFound
@@ -60,6 +62,7 @@ __all__ = [
     "NothingToCorrect",
     "NothingToRedo",
     "NothingToUndo",
+    "PermissionDenied",
     "PromptError",
     "PromptNotSupported",
     "ResourceExhausted",
@@ -71,6 +74,7 @@ __all__ = [
     "StorageUnavailable",
     "TaskNotSupported",
     "TritonUnavailable",
+    "Unauthenticated",
     "Unavailable",
     "UploadError",
     "Violation",
@@ -154,6 +158,18 @@ class ChecksumMismatch(UploadError):
     """The received bytes do not match the announced SHA-256."""
 
     reason = "CHECKSUM_MISMATCH"
+
+
+class Unauthenticated(SixpointError):
+    """The gateway asks for credentials, and none that are valid came with the call."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDenied(SixpointError):
+    """The caller is known, and its roles do not allow the call."""
+
+    reason = "PERMISSION_DENIED"
 
 
 class NotFound(SixpointError):

@@ -104,6 +104,8 @@ def test_every_error_exits_with_the_code_of_its_branch(kind: type[SixpointError]
         (errors.ResourceExhausted, 6),
         (errors.TritonUnavailable, 7),
         (errors.DeadlineExceeded, 8),
+        (errors.Unauthenticated, 10),
+        (errors.PermissionDenied, 10),
         (errors.Cancelled, 1),
         (errors.InferenceError, 1),
         (SixpointError, 1),

@@ -1,0 +1,17 @@
+"""Access: who calls, what the caller's roles allow, and whose objects they may change."""
+
+from gateway.core.access.credentials import Authenticator, Credentials
+from gateway.core.access.ownership import check_may_change
+from gateway.core.access.principal import DEFAULT_TENANT, Method, Principal, Role, check_role, check_tenant
+
+__all__ = [
+    "DEFAULT_TENANT",
+    "Authenticator",
+    "Credentials",
+    "Method",
+    "Principal",
+    "Role",
+    "check_may_change",
+    "check_role",
+    "check_tenant",
+]
