@@ -25,6 +25,7 @@ from tests.support.ports import free_port
 if TYPE_CHECKING:
     from gateway.server import Gateway
     from gateway.triton.local.server import LocalTriton
+    from tests.support.oidc import OidcProvider
     from tests.support.postgresql import PostgreSQL
 
 # The settings of the person who runs the tests must not change them.
@@ -102,6 +103,15 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/sixpoint.db"
     return request.getfixturevalue("postgresql").database()
+
+
+@pytest.fixture(scope="session")
+def oidc_provider() -> Iterator[OidcProvider]:
+    """A real OpenID Connect provider. A test that stops it, or changes its keys, runs one of its own."""
+    from tests.support.oidc import running_oidc_provider
+
+    with running_oidc_provider() as provider:
+        yield provider
 
 
 @pytest.fixture(scope="session")
