@@ -77,13 +77,18 @@ def rewrite_links(markdown: str, uri: str) -> str:
 def settings() -> str:
     """Describe every setting of the gateway: variable, default, meaning."""
     from gateway.settings import Settings
+    from gateway.settings.secrets import secret_fields
 
     defaults = Settings.model_validate({"state_folder": "/STATE_FOLDER"})
     rows = ["| variable | default | meaning |", "|---|---|---|"]
+    secrets = secret_fields(Settings)
     for name, field in Settings.model_fields.items():
         value = "state" if name == "state_folder" else getattr(defaults, name)
+        variable = f"SIXPOINT_{name.upper()}"
+        if name in secrets:
+            value, variable = value.get_secret_value(), f"{variable}`, `{variable}_FILE"
         text = "number of CPU cores" if name == "workers" else _setting(value)
-        rows.append(f"| `SIXPOINT_{name.upper()}` | {text} | {field.description} |")
+        rows.append(f"| `{variable}` | {text} | {field.description} |")
     return "\n".join(rows)
 
 

@@ -32,6 +32,7 @@ from sixpoint.cli.version import VersionOption
 from sixpoint.environment import misspelt_variables
 from sixpoint.errors import InvalidArgument, SixpointError, Unavailable
 from sixpoint.io.output_files import check_not_inputs
+from sixpoint.io.secret_files import exposed_files
 
 __all__ = ["app", "main"]
 
@@ -61,7 +62,7 @@ def serve(
     """Serve until Ctrl-C or SIGTERM, then drain: report NOT_SERVING, and let running calls finish."""
     settings = _settings()
     configure(settings.log_level, settings.log_format)
-    for sentence in misspelt_variables(os.environ):
+    for sentence in (*misspelt_variables(os.environ), *exposed_files(settings.secret_files())):
         _log.warning("%s", sentence)
     keep_freed_memory()
     raise_open_files()

@@ -76,8 +76,8 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._catalog = Catalog()
-        self._database = Database(settings.database_url, marks=settings.cache_folder)
-        blobs = Blobs(settings.blobs_url)
+        self._database = Database(settings.database_url.get_secret_value(), marks=settings.cache_folder)
+        blobs = Blobs(settings.blobs_url.get_secret_value())
         self._images = ImageStore(
             repository=image_repository(self._database),
             blobs=blobs,

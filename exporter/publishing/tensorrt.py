@@ -20,6 +20,7 @@ from exporter.repository.protocol import ModelRepository
 from exporter.repository.record import TensorRtEngine
 from exporter.repository.view import read_config
 from sixpoint.errors import FailedPrecondition, InvalidArgument
+from sixpoint.io.secret_files import environment_without_secrets
 
 __all__ = ["Builder", "build_plan", "find_builder", "job_manifest", "trtexec_flags", "with_accelerator"]
 
@@ -255,7 +256,15 @@ def job_manifest(
 def _run(*command: str, timeout: float | None = None) -> subprocess.CompletedProcess[str]:
     """Run a program; one that cannot be started or times out returns exit code 1."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=timeout)
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=timeout,
+            env=environment_without_secrets(),
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return subprocess.CompletedProcess(command, 1, stdout="", stderr=type(error).__name__)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +15,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from exporter.repository.config import ModelConfig
 from sixpoint._typing import Array
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, SixpointError, TritonUnavailable
+from sixpoint.io.secret_files import secret_from_environment
 from sixpoint.io.triton_key import KEY_VARIABLE, RESTRICTED, control_metadata
 
 __all__ = ["TritonEndpoint"]
@@ -158,7 +158,7 @@ class TritonEndpoint:
 
     def _call(self, method: str, request: Any, *, timeout: float) -> Any:
         try:
-            metadata = control_metadata(self.address, key=os.environ.get(KEY_VARIABLE, ""))
+            metadata = control_metadata(self.address, key=secret_from_environment(KEY_VARIABLE) or "")
             return getattr(self._stub, method)(request, timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
             raise _failure(error, self.address) from error
@@ -169,7 +169,7 @@ def _failure(error: Any, address: str) -> SixpointError:
     if RESTRICTED in details:
         return FailedPrecondition(
             f"Triton at {address} wants the key of its control API: run this as the user who started Triton, or set "
-            f"{KEY_VARIABLE}"
+            f"{KEY_VARIABLE} or {KEY_VARIABLE}_FILE"
         )
     # Triton also reports UNAVAILABLE for models.
     if error.code() is grpc.StatusCode.UNAVAILABLE and "model" not in details:

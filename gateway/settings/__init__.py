@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from gateway.settings.limits import LimitSettings
 from gateway.settings.network import NetworkSettings
 from gateway.settings.observability import ObservabilitySettings
+from gateway.settings.secrets import secret_files
 from gateway.settings.triton import TritonSettings
+from sixpoint.io.object_store import credential_files
 
 __all__ = ["Settings"]
 
@@ -13,3 +17,9 @@ __all__ = ["Settings"]
 # The fields of the last part come first.
 class Settings(LimitSettings, TritonSettings, ObservabilitySettings, NetworkSettings):
     """All settings of the gateway. For example, ``SIXPOINT_PORT=50052`` sets ``port``."""
+
+    def secret_files(self) -> list[tuple[str, Path]]:
+        """Return the variable and the path of each file that holds a secret of the gateway."""
+        keys = [("SIXPOINT_TLS_KEY_FILE", self.tls_key_file)]
+        files = [*secret_files(type(self)), *credential_files(self.blobs_url.get_secret_value())]
+        return [*files, *((variable, path) for variable, path in keys if path)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from gateway.settings.part import SettingsPart
 
@@ -17,11 +17,11 @@ class StorageSettings(SettingsPart):
 
     state_folder: Path = Path("state")
     """Folder for images and sessions, unless the next three settings say otherwise."""
-    database_url: str = Field(
-        default_factory=lambda values: f"sqlite:///{values['state_folder'].absolute()}/sixpoint.db"
+    database_url: SecretStr = Field(
+        default_factory=lambda values: SecretStr(f"sqlite:///{values['state_folder'].absolute()}/sixpoint.db")
     )
     """Database for records: sqlite:////folder/file.db, or postgresql+psycopg://user:password@host/name."""
-    blobs_url: str = Field(default_factory=lambda values: f"{values['state_folder'].absolute()}/blobs")
+    blobs_url: SecretStr = Field(default_factory=lambda values: SecretStr(f"{values['state_folder'].absolute()}/blobs"))
     """Store for voxels: a folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix."""
     cache_folder: Path = Field(default_factory=lambda values: values["state_folder"].absolute() / "cache")
     """Folder for images in use and uploads in progress; gateways on one machine may share it."""
@@ -30,5 +30,8 @@ class StorageSettings(SettingsPart):
 
     def with_state_in(self, folder: Path) -> Self:
         """Return a copy of the settings that keeps all state in one folder."""
-        urls = {"database_url": f"sqlite:///{folder}/sixpoint.db", "blobs_url": f"{folder}/blobs"}
+        urls = {
+            "database_url": SecretStr(f"sqlite:///{folder}/sixpoint.db"),
+            "blobs_url": SecretStr(f"{folder}/blobs"),
+        }
         return self.model_copy(update={"state_folder": folder, "cache_folder": folder / "cache", **urls})

@@ -82,7 +82,7 @@ class TritonClient:
             if RESTRICTED in (error.details() or ""):
                 raise TritonUnavailable(
                     f"Triton wants the key of its control API: run the gateway as the user who started Triton, or set "
-                    f"{KEY_VARIABLE} to the key that Triton was started with",
+                    f"{KEY_VARIABLE} (or {KEY_VARIABLE}_FILE) to the key that Triton was started with",
                     retry_after=_RETRY_SECONDS,
                 ) from error
             raise _unreachable() from error

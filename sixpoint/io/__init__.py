@@ -1,7 +1,7 @@
 """Files: images and names of labels, files that appear whole or not at all, object stores, the key of a local Triton.
 
-``dicom``, ``label_names``, ``atomic_files``, ``object_store`` and ``triton_key`` are imported by their own names:
-pydicom takes a while to import, and object stores need the gateway's or the exporter's dependencies.
+``dicom``, ``label_names``, ``atomic_files``, ``object_store``, ``secret_files`` and ``triton_key`` are imported by
+their own names: pydicom takes a while to import, and object stores need dependencies of gateway or exporter.
 """
 
 from sixpoint.io.images import IMAGE_SUFFIXES, ReadImage, is_dicom, itk_message, read_image

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sixpoint.errors import FailedPrecondition, SixpointError, Unavailable
+from sixpoint.io.secret_files import environment_without_secrets
 
 __all__ = ["CONTAINER", "DEFAULT_ENVIRONMENT", "REQUIREMENTS", "TritonEnvironment", "install", "main"]
 
@@ -231,7 +232,9 @@ def _complete(python: Path) -> bool:
 
 
 def _run(command: list[str], failure: str) -> None:
-    environment = {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "PYTHONHOME"}}
+    environment = environment_without_secrets()
+    for name in ("PYTHONPATH", "PYTHONHOME"):
+        environment.pop(name, None)
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]

@@ -138,6 +138,13 @@ def test_the_config_of_a_plan_is_the_golden_one(spec: ModelSpec) -> None:
     assert ModelConfig.from_text(config.to_text()) == config
 
 
+def test_trtexec_gets_no_secret(exported: Path, standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIXPOINT_TRITON_KEY", "secret")
+    standing(nvidia_smi=SMI, trtexec="sys.exit(3 if 'secret' in os.environ.values() else 4)")
+    done = run("publish", exported / "tiny", "--name", "plan", "--repository", exported, "--tensorrt", "plan")
+    assert "exit code 4" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("sources", "expected"),
     [

@@ -236,7 +236,7 @@ def test_a_variable_that_is_set_to_nothing_counts_as_not_set(monkeypatch: pytest
     settings = Settings()
     assert (settings.tls_cert_file, settings.tls_client_ca_file, settings.status_port) == (None, None, None)
     assert settings.state_folder.name == "state"
-    assert settings.database_url.endswith("state/sixpoint.db")
+    assert settings.database_url.get_secret_value().endswith("state/sixpoint.db")
 
 
 def test_a_viewer_who_sends_nothing_for_long_is_not_thrown_out_for_the_pings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,9 @@ def test_the_exporter_finds_the_key_of_a_triton_of_its_user(triton: LocalTriton)
 
 
 @pytest.mark.triton
-async def test_a_key_that_is_given_is_used(triton: LocalTriton, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_key_that_is_given_is_used(
+    triton: LocalTriton, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(KEY_VARIABLE, "wrong")
     with Triton(triton.address) as connection, pytest.raises(FailedPrecondition, match=KEY_VARIABLE):
         connection.version_states("ellipsoid")
@@ -59,6 +62,13 @@ async def test_a_key_that_is_given_is_used(triton: LocalTriton, monkeypatch: pyt
     monkeypatch.setenv(KEY_VARIABLE, triton.key)
     with Triton(triton.address) as connection:
         assert connection.version_states("no such model") == {}
+    monkeypatch.delenv(KEY_VARIABLE)
+    monkeypatch.setenv(f"{KEY_VARIABLE}_FILE", str(tmp_path / "key"))
+    for content in ("wrong\n", f"{triton.key}\n"):
+        (tmp_path / "key").write_text(content)
+        refused = pytest.raises(FailedPrecondition, match=KEY_VARIABLE) if "wrong" in content else nullcontext()
+        with Triton(triton.address) as connection, refused:
+            assert connection.version_states("no such model") == {}
 
 
 def test_only_a_triton_on_this_machine_is_sent_the_key_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
