@@ -18,7 +18,6 @@ from rich.markup import escape
 
 from gateway.core.runtime.malloc import keep_freed_memory
 from gateway.core.runtime.open_files import raise_open_files
-from gateway.demo import DEMO_FILES, choose_case, run_demo
 from gateway.observability.alerts import alert_rules
 from gateway.observability.dashboard import dashboard
 from gateway.observability.logs import configure
@@ -77,6 +76,9 @@ def demo(
     verbose: VerboseOption = False,
 ) -> None:
     """Start Triton and the gateway, annotate one organ from six points, write mask and preview, and stop both."""
+    # Imported late: it reads and writes files with packages that only clients need, which containers lack.
+    from gateway.demo import DEMO_FILES, choose_case, run_demo
+
     settings = _settings()
     configure("ERROR", settings.log_format)
     for sentence in misspelt_variables(os.environ):

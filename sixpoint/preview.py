@@ -8,16 +8,18 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
 
 from sixpoint._typing import Array
 from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.volume import Volume
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = ["picture_html", "render_preview", "render_silhouette", "save_preview"]
 
@@ -70,6 +72,8 @@ def render_preview(
         patient's right on the left), in true proportions, grey from the 1st to the 99th percentile; with
         ``volume.inverted_display``, large values are dark.
     """
+    from PIL import Image, ImageDraw, ImageFont
+
     orientation = volume.geometry.orientation
     image, inside = orientation.to_canonical(volume.array), orientation.to_canonical(mask) > 0
     spacing = np.array(volume.geometry.canonical().spacing)
@@ -108,6 +112,8 @@ def render_silhouette(mask: Array, geometry: Geometry) -> Image.Image:
         Grey picture of three panels on one scale, in true proportions and in the radiologist's view (the patient's
         right on the left); brighter where the object is thicker.
     """
+    from PIL import Image
+
     inside = geometry.orientation.to_canonical(mask) > 0
     spacing = np.array(geometry.canonical().spacing)
     low, high, _ = _field_of_view(inside, np.empty((0, 3)), spacing)
@@ -184,6 +190,8 @@ def _panel(
     axes: tuple[int, int, int],
     grey: tuple[float, float],
 ) -> Image.Image:
+    from PIL import Image, ImageDraw
+
     low, high, centre = view
     axis, across, down = axes
     index: list[Any] = [slice(low[2], high[2]), slice(low[1], high[1]), slice(low[0], high[0])]

@@ -12,15 +12,18 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import SimpleITK as sitk
 
 from sixpoint._typing import Array, Vector
 from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.io import IMAGE_SUFFIXES, is_dicom, itk_message, read_image, write_nifti
 from sixpoint.voxels import VOXEL_TYPES, check_voxels, supported_voxels, voxel_type_number
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
 
 __all__ = [
     "VOXEL_TYPES",
@@ -130,7 +133,7 @@ class Volume:
         read = read_image(source, spacing=_checked_spacing(spacing))
         try:
             content = read.content
-            volume = cls.from_sitk(content) if isinstance(content, sitk.Image) else cls(*content)
+            volume = cls(*content) if isinstance(content, tuple) else cls.from_sitk(content)
         except VolumeError as error:
             raise VolumeError(f"{source}: {error.message}") from error
         geometry = volume.geometry
@@ -145,6 +148,8 @@ class Volume:
         Raises:
             VolumeError: The image is 2D, 4D with several frames, or has several numbers per voxel.
         """
+        import SimpleITK as sitk
+
         dimension = image.GetDimension()
         if dimension == 4 and image.GetSize()[3] == 1:
             image = image[:, :, :, 0]
@@ -204,6 +209,8 @@ def _write_new(array: Array, geometry: Geometry, path: Path, *, fields: Mapping[
     A NIfTI file of an image that was read from NIfTI gets the fields of its header: other programs place images by
     other ones of them, and put image and mask alike only if both have the same.
     """
+    import SimpleITK as sitk
+
     placement = geometry.nifti
     # A geometry that was changed since is not that of the header.
     if placement and placement.grid == geometry.packed() and path.name.endswith((".nii", ".nii.gz")):

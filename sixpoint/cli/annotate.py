@@ -6,11 +6,10 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
-from PIL.Image import Image
 
 from sixpoint.cli.common import (
     CLI_RETRY,
@@ -54,6 +53,9 @@ from sixpoint.prompts import Click, ExtremePoints, Prompt
 from sixpoint.protocol import DEFAULT_SERVER
 from sixpoint.report import Step, report, report_table
 from sixpoint.volume import Volume
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 __all__ = ["annotate", "draw_preview", "timed_step"]
 

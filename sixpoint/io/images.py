@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import SimpleITK as sitk
+from typing import TYPE_CHECKING
 
 from sixpoint._typing import Array, Vector
 from sixpoint.errors import VolumeError
@@ -23,6 +22,9 @@ from sixpoint.io.nifti import read_nifti
 from sixpoint.io.nifti_header import NiftiPlacement
 from sixpoint.io.spacing import check_typed_spacing
 from sixpoint.io.text_headers import check_nrrd
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
 
 __all__ = ["IMAGE_SUFFIXES", "ReadImage", "is_dicom", "itk_message", "read_image"]
 
@@ -95,6 +97,8 @@ def read_image(source: Path, *, spacing: Vector | None = None) -> ReadImage:
 @contextmanager
 def _quiet_itk() -> Iterator[None]:
     """Keep ITK's warnings off stderr: they name its source files and temporary files."""
+    import SimpleITK as sitk
+
     display = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
@@ -157,9 +161,9 @@ def _read_format(source: Path, spacing: Vector | None) -> ReadImage:
         nifti = None
         content, notes, names_unit = _read_nrrd(source, spacing=spacing)
     size, steps = (
-        (content.GetSize(), content.GetSpacing())
-        if isinstance(content, sitk.Image)
-        else (content[1].size, content[1].spacing)
+        (content[1].size, content[1].spacing)
+        if isinstance(content, tuple)
+        else (content.GetSize(), content.GetSpacing())
     )
     length = max(count * step for count, step in zip(size, steps, strict=True))
     if not (names_unit or spacing or _PLAUSIBLE_MM[0] <= length <= _PLAUSIBLE_MM[1]):
@@ -169,6 +173,8 @@ def _read_format(source: Path, spacing: Vector | None) -> ReadImage:
 
 def _read_nrrd(source: Path, *, spacing: Vector | None) -> tuple[sitk.Image, tuple[str, ...], bool]:
     """Read NRRD; compressed files are decompressed to a temporary file first."""
+    import SimpleITK as sitk
+
     header = check_nrrd(source, spacing=spacing)
     with tempfile.TemporaryDirectory(prefix="sixpoint-") as folder:
         plain = Path(folder) / "image.nrrd"

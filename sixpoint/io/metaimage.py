@@ -10,8 +10,7 @@ import math
 import re
 import tempfile
 from pathlib import Path
-
-import SimpleITK as sitk
+from typing import TYPE_CHECKING
 
 from sixpoint._typing import Array, Vector
 from sixpoint.errors import VolumeError
@@ -26,6 +25,9 @@ from sixpoint.io.text_headers import (
     read_header,
     typed_where_lacking,
 )
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
 
 __all__ = ["read_metaimage"]
 
@@ -180,6 +182,8 @@ def _is_number(text: str, expected: float) -> bool:
 
 def _read_place(size: list[str], spacing: list[str], offset: list[str], matrix: list[str]) -> sitk.ImageFileReader:
     """ITK's reading of these numbers, which are checked; an image's digest covers each bit of it."""
+    import SimpleITK as sitk
+
     lines = ["ObjectType = Image", "NDims = 3"]
     for name, numbers in (("TransformMatrix", matrix), ("Offset", offset), ("ElementSpacing", spacing)):
         if numbers:

@@ -13,14 +13,16 @@ import math
 import tempfile
 from io import IOBase
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
-import SimpleITK as sitk
 
 from sixpoint._typing import Array, Vector
 from sixpoint.errors import VolumeError
 from sixpoint.io.nifti_header import NiftiHeader, parse_header
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
 
 __all__ = ["read_nifti"]
 
@@ -30,19 +32,6 @@ _PIECE_BYTES = 2**20
 _GZIP_MAGIC = b"\x1f\x8b"
 # How far the two positions that a NIfTI header gives a voxel may lie apart, in voxels.
 _MAX_OFFSET = 0.5
-_DTYPES = {
-    sitk.sitkInt8: np.int8,
-    sitk.sitkUInt8: np.uint8,
-    sitk.sitkInt16: np.int16,
-    sitk.sitkUInt16: np.uint16,
-    sitk.sitkInt32: np.int32,
-    sitk.sitkUInt32: np.uint32,
-    sitk.sitkInt64: np.int64,
-    sitk.sitkUInt64: np.uint64,
-    sitk.sitkFloat32: np.float32,
-    sitk.sitkFloat64: np.float64,
-}
-"""NumPy's types for ITK's pixel types with one number per voxel."""
 # Cosine between two axes above which the message speaks of shear.
 _RIGHT_ANGLE = 1e-3
 # As ITK compares slope and intercept with 1 and 0.
@@ -65,12 +54,14 @@ def read_nifti(source: Path, *, spacing: Vector | None = None) -> tuple[sitk.Ima
         OSError: The file cannot be read.
         zlib.error: The compressed data are damaged.
     """
+    import SimpleITK as sitk
+
     opener = gzip.open if _is_compressed(source) else open
     try:
         with cast(BinaryIO, opener(source, "rb")) as file:
             header = parse_header(file.read(_HEADER_BYTES), source, spacing=spacing)
             reader = _read_header(header, source)
-            array = _read_voxels(file, header, np.dtype(_DTYPES[reader.GetPixelID()]), source)
+            array = _read_voxels(file, header, _dtype(reader), source)
             # To the end: gzip's checksum comes last.
             while file.read(_PIECE_BYTES):
                 pass
@@ -115,6 +106,8 @@ def _is_compressed(source: Path) -> bool:
 
 def _read_header(header: NiftiHeader, source: Path) -> sitk.ImageFileReader:
     """ITK's reader of a file that has only the header of a NIfTI file, ``source``."""
+    import SimpleITK as sitk
+
     with tempfile.TemporaryDirectory(prefix="sixpoint-") as folder:
         reader = sitk.ImageFileReader()
         reader.SetFileName(str(Path(folder) / "image.nii"))
@@ -131,6 +124,25 @@ def _read_header(header: NiftiHeader, source: Path) -> sitk.ImageFileReader:
         f"{source}: its header is damaged: it gives no axes for the image; write the file again with the program that "
         "made it"
     )
+
+
+def _dtype(reader: sitk.ImageFileReader) -> np.dtype[Any]:
+    """NumPy's type for ITK's pixel type, of one number per voxel."""
+    import SimpleITK as sitk
+
+    types: dict[int, type[np.generic]] = {
+        sitk.sitkInt8: np.int8,
+        sitk.sitkUInt8: np.uint8,
+        sitk.sitkInt16: np.int16,
+        sitk.sitkUInt16: np.uint16,
+        sitk.sitkInt32: np.int32,
+        sitk.sitkUInt32: np.uint32,
+        sitk.sitkInt64: np.int64,
+        sitk.sitkUInt64: np.uint64,
+        sitk.sitkFloat32: np.float32,
+        sitk.sitkFloat64: np.float64,
+    }
+    return np.dtype(types[reader.GetPixelID()])
 
 
 def _straightened(header: NiftiHeader) -> NiftiHeader | None:

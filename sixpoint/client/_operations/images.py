@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import SimpleITK as sitk
 
 from sixpoint._typing import Array
 from sixpoint.client._sansio import Work
@@ -20,6 +19,7 @@ from sixpoint.geometry import Geometry
 from sixpoint.volume import ImageWarning, Volume
 
 if TYPE_CHECKING:
+    import SimpleITK as sitk
     from nibabel.nifti1 import Nifti1Image
 
 __all__ = ["ImageSource", "load"]
@@ -64,10 +64,10 @@ def _load(image: object, spacing: Sequence[float] | None, geometry: Geometry | N
         )
     if isinstance(image, Volume):
         return image
-    if isinstance(image, sitk.Image):
+    # Who has an image of SimpleITK or nibabel has imported it.
+    itk, nifti = sys.modules.get("SimpleITK"), sys.modules.get("nibabel.nifti1")
+    if itk is not None and isinstance(image, itk.Image):
         return Volume.from_sitk(image)
-    # Who has an image of nibabel has imported nibabel.
-    nifti = sys.modules.get("nibabel.nifti1")
     if nifti is not None and isinstance(image, nifti.Nifti1Pair):
         return _from_nifti(image)
     raise VolumeError(
