@@ -1,4 +1,4 @@
-"""The command line ``gateway``: serve, run a demo, or write what a monitoring needs."""
+"""The command line ``gateway``: serve, run a demo, copy the shipped models, or write what a monitoring needs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gateway.observability.logs import configure
 from gateway.server import Gateway
 from gateway.settings import Settings
 from gateway.triton.local.server import LocalTriton
-from gateway.triton.local.shipped_models import SHIPPED_MODELS, update_models
+from gateway.triton.local.shipped_models import SHIPPED_MODELS, served_versions, update_models
 from sixpoint.cli.common import VerboseOption
 from sixpoint.cli.image_warnings import warnings_as_sentences
 from sixpoint.cli.version import VersionOption
@@ -37,12 +37,19 @@ __all__ = ["app", "main"]
 
 _log = logging.getLogger(__name__)
 
+# Several Tritons that share a volume start at once.
+_OTHER_COPIES_SECONDS = 120.0
+
 app = typer.Typer(
     epilog="Exit codes: 0 success; 1 any error; 2 usage error; 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+models_app = typer.Typer(no_args_is_help=True, add_completion=False)
+app.add_typer(models_app, name="models", help="Handle the shipped models.")
 
 
 @app.callback()
@@ -110,6 +117,31 @@ def monitoring(
             f"cannot write to {folder}: {error.strerror}; name a folder for the two files that you may write to"
         ) from error
     typer.echo(f"wrote {' and '.join(map(str, files))}")
+
+
+@models_app.command("copy", epilog="Example: gateway models copy /models")
+def copy_models(
+    folder: Annotated[Path, typer.Argument(help="Model repository of a Triton; created if necessary.")],
+) -> None:
+    """Copy the shipped models to a folder that a Triton serves, such as a volume of its container. Run again, it adds
+    versions that are new among the shipped ones; nothing that was published or deleted there is changed.
+    """
+    if not SHIPPED_MODELS.is_dir():
+        raise InvalidArgument(
+            f"there is no folder {SHIPPED_MODELS} with the shipped models here; start in the folder of sixpoint's "
+            "checkout, or in a container's own working folder"
+        )
+    try:
+        for note in update_models(SHIPPED_MODELS, folder, wait=_OTHER_COPIES_SECONDS):
+            typer.echo(note)
+        versions = served_versions(folder)
+    except OSError as error:
+        raise InvalidArgument(
+            f"cannot copy the models to {folder}: {error.strerror}; name a folder that you may write to"
+        ) from error
+    if not versions:
+        raise Unavailable(f"{folder} has no models yet: another process is writing to it; try again when it is done")
+    typer.echo(f"{folder} has {', '.join(versions)}")
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ from sixpoint.errors import FailedPrecondition, SixpointError
 from sixpoint.io.atomic_files import flush_tree, move_into_place, write_file
 from sixpoint.model_spec import SPEC_PARAMETER, ModelSpec
 
-__all__ = ["SHIPPED_MODELS", "update_models"]
+__all__ = ["SHIPPED_MODELS", "served_versions", "update_models"]
 
 SHIPPED_MODELS = Path("model_repository")
 """The shipped models, in the checkout."""
@@ -89,6 +89,16 @@ def update_models(shipped: Path, served: Path, *, wait: float = 10.0) -> list[st
                 served / _RECORD, json.dumps({name: made.model_dump() for name, made in record.items()}).encode()
             )
     return notes
+
+
+def served_versions(served: Path) -> list[str]:
+    """The models in a repository, each with its versions: ``annotation 4 5``.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+    models = sorted(path for path in served.iterdir() if (path / _CONFIG).is_file())
+    return [" ".join([model.name, *map(str, _versions(model))]) for model in models]
 
 
 def _update_model(source: Path, target: Path, record: dict[str, _Copied]) -> list[str]:
