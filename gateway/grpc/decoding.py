@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import grpc.aio
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -11,13 +12,28 @@ from google.protobuf.message import DecodeError
 
 from sixpoint.errors import InvalidArgument
 
-__all__ = ["decode_stream", "decoder"]
+__all__ = ["Received", "decode_stream", "decoder", "with_size"]
+
+_Message = TypeVar("_Message")
 
 # Protobuf parses 64 KiB in 3 ms, whatever they hold; 8 MiB of empty parts take 0.5 s, and no other thread runs then.
 _UNCHECKED_BYTES = 2**16
 # A call with as many clicks as an object may have has 8,000 fields, which are counted in 10 ms.
 _MAX_FIELDS = 10_000
 _BYTES = frozenset({FieldDescriptor.CPPTYPE_STRING, FieldDescriptor.CPPTYPE_MESSAGE})
+
+
+@dataclass(frozen=True, eq=False)
+class Received(Generic[_Message]):
+    """A message of a stream.
+
+    Attributes:
+        content: The message.
+        nbytes: Bytes that it took on the wire. Protobuf finds them out by writing the whole message again.
+    """
+
+    content: _Message
+    nbytes: int
 
 
 def decoder(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
@@ -44,6 +60,15 @@ def decoder(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     return decode
 
 
+def with_size(decode: Callable[[bytes], _Message]) -> Callable[[bytes], Received[_Message]]:
+    """Return a function that reads a message and notes its bytes.
+
+    Args:
+        decode: Result of :func:`decoder`.
+    """
+    return lambda data: Received(decode(data), len(data))
+
+
 async def decode_stream(
     decode: Callable[[bytes], Any], context: grpc.aio.ServicerContext[Any, Any]
 ) -> AsyncIterator[Any]:
@@ -52,7 +77,7 @@ async def decode_stream(
     gRPC's own iterator holds a message until the next one has arrived: 8 MiB for each upload that stands still.
 
     Args:
-        decode: Result of :func:`decoder`.
+        decode: Result of :func:`decoder`, or of :func:`with_size`.
         context: Context of the call.
     """
     while (data := await context.read()) is not grpc.aio.EOF:

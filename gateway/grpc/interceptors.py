@@ -15,7 +15,7 @@ import grpc.aio
 
 from gateway.core.runtime import DeadlineLimits
 from gateway.core.runtime.fairness import Turns, acting_for
-from gateway.grpc.decoding import decode_stream, decoder
+from gateway.grpc.decoding import decode_stream, decoder, with_size
 from gateway.grpc.owners import owner_of
 from gateway.grpc.running_calls import RunningCalls
 from sixpoint.errors import InternalError, ResourceExhausted, SixpointError, StorageFull
@@ -55,7 +55,8 @@ class CallDeadlines:
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps the calls of ``sixpoint.v1``; health and reflection are left alone.
 
-    A call is carried out for the owner that it names. Short calls run in turns by owner.
+    A call is carried out for the owner that it names. Short calls run in turns by owner. Handlers of streams in both
+    directions get each message as :class:`Received`.
 
     Args:
         calls: Counts the calls that run.
@@ -100,7 +101,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return grpc.unary_stream_rpc_method_handler(wrapped, **codecs)
         if handler.stream_stream:
             handle = _metadata_first(handler.stream_stream)
-            wrapped = self._wrap(handle, method, self._deadlines.stream, decode, streams=True)
+            wrapped = self._wrap(handle, method, self._deadlines.stream, with_size(decode), streams=True)
             return grpc.stream_stream_rpc_method_handler(wrapped, **codecs)
         short = not method.startswith(_ADMITTED) and method not in _WAITING
         handle = self._in_turn(handler.unary_unary) if short else handler.unary_unary

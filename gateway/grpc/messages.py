@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gateway.core.annotation.prompt_state import check_click_count
 from gateway.core.runtime import Stage
 from gateway.core.segmentation.events import LabelMask, SegmentationEvent, SegmentationProgress, SegmentationSummary
@@ -9,11 +11,11 @@ from gateway.core.sessions import AnnotationRequest, AnnotationResult, check_req
 from sixpoint.errors import PromptError
 from sixpoint.masks.labels import check_segment_number
 from sixpoint.prompts import Prompt
-from sixpoint.protocol import mask_to_message, prompt_from_message, timings_to_message
+from sixpoint.protocol import mask_to_message, prompt_from_message, timings_to_message, write_mask
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import volume_pb2 as volume_pb
 
-__all__ = ["PHASES", "event_to_message", "read_change", "read_mask_request", "read_prompts", "result_to_message"]
+__all__ = ["PHASES", "event_to_message", "read_change", "read_mask_request", "read_prompts", "write_result"]
 
 PHASES = {
     Stage.WAITING: annotation_pb.PHASE_WAITING,
@@ -57,17 +59,20 @@ def read_mask_request(request: annotation_pb.GetMaskRequest) -> AnnotationReques
     return AnnotationRequest(session_id=request.session_id, segment=segment, base_revision=request.base_revision)
 
 
-def read_prompts(request: annotation_pb.AnnotateRequest) -> list[Prompt]:
+def read_prompts(messages: Sequence[annotation_pb.Prompt]) -> list[Prompt]:
     """Read the prompts of a call.
+
+    Args:
+        messages: The prompts, in their order.
 
     Raises:
         PromptError: When a prompt cannot be read; the error names it.
         ResourceExhausted: When there are too many prompts.
     """
     # Checked before reading: a message can hold a hundred times as many. One prompt may be other than a click.
-    check_click_count(len(request.prompts) - 1)
+    check_click_count(len(messages) - 1)
     prompts = []
-    for number, message in enumerate(request.prompts):
+    for number, message in enumerate(messages):
         try:
             prompts.append(prompt_from_message(message))
         except PromptError as error:
@@ -75,18 +80,16 @@ def read_prompts(request: annotation_pb.AnnotateRequest) -> list[Prompt]:
     return prompts
 
 
-def result_to_message(result: AnnotationResult) -> annotation_pb.Answer:
-    """Convert the result of a call to a message."""
-    return annotation_pb.Answer(
-        revision=result.revision,
-        segment=result.segment.number,
-        step=result.segment.head,
-        step_count=result.segment.length,
-        mask=mask_to_message(result.mask),
-        model=result.model,
-        model_version=result.version,
-        timings=timings_to_message(result.timings),
-    )
+def write_result(result: AnnotationResult, answer: annotation_pb.Answer) -> None:
+    """Write the result of a call into the answer of a message, which copies a mask of megabytes only once."""
+    answer.revision = result.revision
+    answer.segment = result.segment.number
+    answer.step = result.segment.head
+    answer.step_count = result.segment.length
+    answer.model = result.model
+    answer.model_version = result.version
+    answer.timings.CopyFrom(timings_to_message(result.timings))
+    write_mask(result.mask, answer.mask)
 
 
 def event_to_message(event: SegmentationEvent) -> annotation_pb.SegmentResponse:

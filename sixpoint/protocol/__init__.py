@@ -11,6 +11,7 @@ from sixpoint.protocol.converters import (
     prompt_to_message,
     timings_from_message,
     timings_to_message,
+    write_mask,
 )
 from sixpoint.protocol.foreign_servers import closed_at_once, describe_foreign_server, describe_tls_failure
 from sixpoint.protocol.identity import OWNER_KEY, owner_from_metadata, owner_to_metadata
@@ -53,4 +54,5 @@ __all__ = [
     "status_code",
     "timings_from_message",
     "timings_to_message",
+    "write_mask",
 ]

@@ -25,6 +25,7 @@ __all__ = [
     "prompt_to_message",
     "timings_from_message",
     "timings_to_message",
+    "write_mask",
 ]
 
 _FRAMES: dict[Frame, volume_pb.Frame.ValueType] = {
@@ -131,13 +132,19 @@ def prompt_from_message(message: annotation_pb.Prompt) -> Prompt:
 
 def mask_to_message(packed: PackedMask) -> annotation_pb.MaskPatch:
     """Convert a packed mask to a message."""
-    return annotation_pb.MaskPatch(
-        box=volume_pb.Box(lower=packed.lower, upper=packed.upper),
-        bits=packed.bits,
-        sha256=packed.sha256,
-        voxel_count=packed.voxel_count,
-        base_revision=packed.base_revision,
-    )
+    message = annotation_pb.MaskPatch()
+    write_mask(packed, message)
+    return message
+
+
+def write_mask(packed: PackedMask, message: annotation_pb.MaskPatch) -> None:
+    """Write a packed mask into an empty message, which may be a part of another one: a part given whole is copied."""
+    message.box.lower.extend(packed.lower)
+    message.box.upper.extend(packed.upper)
+    message.bits = packed.bits
+    message.sha256 = packed.sha256
+    message.voxel_count = packed.voxel_count
+    message.base_revision = packed.base_revision
 
 
 def mask_from_message(message: annotation_pb.MaskPatch) -> PackedMask:

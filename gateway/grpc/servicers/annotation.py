@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc.aio
 
 from gateway.core.runtime import Deadline
 from gateway.core.runtime.fairness import Places
 from gateway.core.segmentation.segmenter import Segmenter
-from gateway.core.sessions import Engine
+from gateway.core.sessions import AnnotationResult, Engine
 from gateway.grpc.idle import IdleGuard, IdleLimit
 from gateway.grpc.interceptors import CallDeadlines
-from gateway.grpc.messages import event_to_message, read_change, read_mask_request, read_prompts, result_to_message
+from gateway.grpc.messages import event_to_message, read_change, read_mask_request, read_prompts, write_result
 from gateway.grpc.owners import owner_of
+from gateway.grpc.servicers.action_queue import Action
 from gateway.grpc.servicers.interact_stream import InteractStream
 from gateway.grpc.servicers.stream_memory import StreamMemory
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
@@ -25,6 +26,14 @@ from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 __all__ = ["AnnotationServicer"]
 
 _Context = grpc.aio.ServicerContext[Any, Any]
+_Response = TypeVar(
+    "_Response",
+    annotation_pb.AnnotateResponse,
+    annotation_pb.UndoResponse,
+    annotation_pb.RedoResponse,
+    annotation_pb.ResetResponse,
+    annotation_pb.GetMaskResponse,
+)
 
 
 class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
@@ -66,29 +75,28 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
     ) -> annotation_pb.AnnotateResponse:
         """Start or correct an object."""
         deadline = Deadline.after(self._deadlines.call.seconds(context.time_remaining()))
-        answer = await self._engine.annotate(read_change(request), read_prompts(request), deadline=deadline)
-        return annotation_pb.AnnotateResponse(answer=result_to_message(answer))
+        prompts = read_prompts(request.prompts)
+        result = await self._engine.annotate(read_change(request), prompts, deadline=deadline)
+        return _answered(annotation_pb.AnnotateResponse(), result)
 
     async def Undo(self, request: annotation_pb.UndoRequest, context: _Context) -> annotation_pb.UndoResponse:
         """Undo the last step of a segment."""
-        return annotation_pb.UndoResponse(answer=result_to_message(await self._engine.undo(read_change(request))))
+        return _answered(annotation_pb.UndoResponse(), await self._engine.undo(read_change(request)))
 
     async def Redo(self, request: annotation_pb.RedoRequest, context: _Context) -> annotation_pb.RedoResponse:
         """Redo the step that was undone last."""
-        return annotation_pb.RedoResponse(answer=result_to_message(await self._engine.redo(read_change(request))))
+        return _answered(annotation_pb.RedoResponse(), await self._engine.redo(read_change(request)))
 
     async def Reset(self, request: annotation_pb.ResetRequest, context: _Context) -> annotation_pb.ResetResponse:
         """Undo all steps of a segment."""
-        return annotation_pb.ResetResponse(answer=result_to_message(await self._engine.reset(read_change(request))))
+        return _answered(annotation_pb.ResetResponse(), await self._engine.reset(read_change(request)))
 
     async def GetMask(self, request: annotation_pb.GetMaskRequest, context: _Context) -> annotation_pb.GetMaskResponse:
         """Return the current mask of a segment."""
-        return annotation_pb.GetMaskResponse(
-            answer=result_to_message(await self._engine.mask(read_mask_request(request)))
-        )
+        return _answered(annotation_pb.GetMaskResponse(), await self._engine.mask(read_mask_request(request)))
 
     async def Interact(  # type: ignore[override]  # events are written to the context, not yielded
-        self, request_iterator: AsyncIterator[annotation_pb.InteractRequest], context: _Context
+        self, request_iterator: AsyncIterator[Action], context: _Context
     ) -> None:
         """Carry out the actions of a viewer's stream, and report events."""
         seconds = self._deadlines.call.default
@@ -106,3 +114,8 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
         async with aclosing(events):
             async for event in events:
                 await context.write(event_to_message(event))
+
+
+def _answered(response: _Response, result: AnnotationResult) -> _Response:
+    write_result(result, response.answer)
+    return response

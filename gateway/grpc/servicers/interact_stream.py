@@ -19,8 +19,8 @@ from functools import partial
 from gateway.core.runtime import Deadline, Stage
 from gateway.core.sessions import AnnotationResult, Engine, check_request_id
 from gateway.grpc.interceptors import refusal_pause
-from gateway.grpc.messages import PHASES, read_change, read_mask_request, read_prompts, result_to_message
-from gateway.grpc.servicers.action_queue import ActionQueue, Actions, join_prompts
+from gateway.grpc.messages import PHASES, read_change, read_mask_request, read_prompts, write_result
+from gateway.grpc.servicers.action_queue import Action, ActionQueue, join_prompts
 from gateway.grpc.servicers.stream_memory import StreamShare
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, SixpointError, Unavailable, Violation
 from sixpoint.protocol import error_to_status, status_code
@@ -61,7 +61,7 @@ class InteractStream:
         self._read_enough.set()
         self._session_id = ""
 
-    async def run(self, requests: AsyncIterator[annotation_pb.InteractRequest], write: _Write) -> None:
+    async def run(self, requests: AsyncIterator[Action], write: _Write) -> None:
         """Carry out all actions of a stream; cancelling this also cancels the action in progress.
 
         Raises:
@@ -74,7 +74,7 @@ class InteractStream:
         if not reading.result():
             raise Unavailable("the gateway stops; open another stream, which another gateway or its successor takes")
 
-    async def _read(self, requests: AsyncIterator[annotation_pb.InteractRequest]) -> bool:
+    async def _read(self, requests: AsyncIterator[Action]) -> bool:
         """Read actions until the viewer ends the stream, or the gateway stops; return whether the viewer ended it."""
         reading = asyncio.ensure_future(self._read_all(requests))
         stopping = asyncio.ensure_future(self._stopping.wait())
@@ -89,27 +89,27 @@ class InteractStream:
         await self._actions.end()
         return ended
 
-    async def _read_all(self, requests: AsyncIterator[annotation_pb.InteractRequest]) -> None:
-        async for request in requests:
-            receiving = self._receive(request)
+    async def _read_all(self, requests: AsyncIterator[Action]) -> None:
+        async for action in requests:
+            receiving = self._receive(action)
             # A message has up to 8 MiB: nobody holds it while the next one is awaited.
-            del request
+            del action
             await receiving
 
-    async def _receive(self, request: annotation_pb.InteractRequest) -> None:
+    async def _receive(self, action: Action) -> None:
         try:
-            self._memory.reserve(request.ByteSize())
+            self._memory.reserve(action.nbytes)
         except SixpointError as error:
-            await self._fail(request.id, error)
+            await self._fail(action.content.id, error)
         else:
-            await self._actions.put(request)
+            await self._actions.put(action)
 
     async def _work(self) -> None:
         while group := await self._actions.take():
             await self._read_enough.wait()
             await self._carry_out_all(group)
             while group:
-                self._memory.release(group.pop().ByteSize())
+                self._memory.release(group.pop().nbytes)
         await self._events.put(None)
 
     async def _write(self, write: _Write) -> None:
@@ -118,38 +118,42 @@ class InteractStream:
             await write(event)
             self._count_unread(-nbytes)
 
-    async def _carry_out_all(self, group: Actions) -> None:
+    async def _carry_out_all(self, group: Sequence[Action]) -> None:
         """Carry out joined prompts as one step; if one of them is invalid, carry them out one by one."""
         if len(group) > 1:
             try:
-                ids = [action.annotate.request_id for action in group]
-                result = await self._carry_out(join_prompts(group), ids=ids)
+                ids = [action.content.annotate.request_id for action in group]
+                joined, prompts = join_prompts(group)
+                result = await self._carry_out(joined, prompts, ids=ids)
             except (InvalidArgument, FailedPrecondition):
                 pass
             except SixpointError as error:
                 for action in group:
-                    await self._fail(action.id, error)
+                    await self._fail(action.content.id, error)
                 return
             else:
-                last = group[-1].id
+                last = group[-1].content.id
                 for action in group[:-1]:
-                    await self._send(annotation_pb.InteractResponse(id=action.id, superseded_by=last))
+                    await self._send(annotation_pb.InteractResponse(id=action.content.id, superseded_by=last))
                 await self._answer(last, result)
                 return
         for action in group:
+            request = action.content
             try:
-                result = await self._carry_out(action)
+                result = await self._carry_out(request, request.annotate.prompts)
             except SixpointError as error:
-                await self._fail(action.id, error)
+                await self._fail(request.id, error)
             else:
-                await self._answer(action.id, result)
+                await self._answer(request.id, result)
 
-    async def _carry_out(self, action: annotation_pb.InteractRequest, *, ids: Sequence[str] = ()) -> AnnotationResult:
+    async def _carry_out(
+        self, action: annotation_pb.InteractRequest, prompts: Sequence[annotation_pb.Prompt], *, ids: Sequence[str] = ()
+    ) -> AnnotationResult:
         started, reason = time.perf_counter(), ""
         kind = action.WhichOneof("action")
         try:
             async with asyncio.timeout(self._call_seconds):
-                return await self._dispatch(action, kind or "", ids)
+                return await self._dispatch(action, kind or "", prompts, ids)
         except SixpointError as error:
             reason = error.reason
             raise
@@ -159,7 +163,13 @@ class InteractStream:
             seconds = round(time.perf_counter() - started, 4)
             _log.info("action", extra={"action": kind, "reason": reason, "seconds": seconds})
 
-    async def _dispatch(self, action: annotation_pb.InteractRequest, kind: str, ids: Sequence[str]) -> AnnotationResult:
+    async def _dispatch(
+        self,
+        action: annotation_pb.InteractRequest,
+        kind: str,
+        prompts: Sequence[annotation_pb.Prompt],
+        ids: Sequence[str],
+    ) -> AnnotationResult:
         if not kind:
             raise InvalidArgument(
                 "unknown kind of action; expected annotate, undo, redo, reset or get_mask",
@@ -176,7 +186,7 @@ class InteractStream:
                     change = replace(change, request_ids=tuple(ids))
                 return await self._engine.annotate(
                     change,
-                    read_prompts(request),
+                    read_prompts(prompts),
                     deadline=Deadline.after(self._call_seconds),
                     on_stage=partial(self._report_stage, action.id),
                 )
@@ -208,15 +218,16 @@ class InteractStream:
         await asyncio.sleep(refusal_pause(error))
 
     async def _answer(self, number: int, result: AnnotationResult) -> None:
-        answer = result_to_message(result)
-        size = answer.ByteSize()
+        size = len(result.mask.bits)
         try:
             self._memory.reserve(size)
         except SixpointError as error:
             await self._fail(number, error)
         else:
             self._count_unread(size)
-            await self._send(annotation_pb.InteractResponse(id=number, answer=answer), nbytes=size)
+            event = annotation_pb.InteractResponse(id=number)
+            write_result(result, event.answer)
+            await self._send(event, nbytes=size)
 
     async def _send(self, event: annotation_pb.InteractResponse, *, nbytes: int = 0) -> None:
         await self._events.put((event, nbytes))

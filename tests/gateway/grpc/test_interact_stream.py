@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gateway.core.sessions import AnnotationRequest
-from gateway.grpc.servicers.action_queue import ActionQueue, join_prompts
+from gateway.grpc.decoding import Received
+from gateway.grpc.servicers.action_queue import Action, ActionQueue, join_prompts
 from gateway.grpc.servicers.interact_stream import InteractStream
 from gateway.grpc.servicers.stream_memory import StreamMemory
 from sixpoint import errors
@@ -38,14 +39,23 @@ def undo(number: int) -> annotation_pb.InteractRequest:
     return annotation_pb.InteractRequest(id=number, undo=annotation_pb.UndoRequest(session_id="s"))
 
 
+def arrived(action: annotation_pb.InteractRequest) -> Action:
+    """An action as it comes from the wire."""
+    return Received(action, action.ByteSize())
+
+
+def ids_of(group: list[Action]) -> list[int]:
+    return [action.content.id for action in group]
+
+
 async def taken(*actions: annotation_pb.InteractRequest) -> list[list[int]]:
     line = ActionQueue(99)
     for action in actions:
-        await line.put(action)
+        await line.put(arrived(action))
     await line.end()
     groups = []
     while group := await line.take():
-        groups.append([action.id for action in group])
+        groups.append(ids_of(group))
     return groups
 
 
@@ -64,51 +74,65 @@ async def test_an_action_that_is_repeated_is_not_joined_to_itself() -> None:
 
 async def test_an_action_that_comes_while_another_is_carried_out_waits() -> None:
     line = ActionQueue(99)
-    await line.put(click(1, 0))
-    assert [action.id for action in await line.take()] == [1]
+    await line.put(arrived(click(1, 0)))
+    assert ids_of(await line.take()) == [1]
     waiting = asyncio.create_task(line.take())
     await asyncio.sleep(0)
     assert not waiting.done()
-    await line.put(click(2, 1))
-    assert [action.id for action in await waiting] == [2]
+    await line.put(arrived(click(2, 1)))
+    assert ids_of(await waiting) == [2]
 
 
 async def test_a_viewer_waits_while_many_bytes_wait() -> None:
     line, large = ActionQueue(99, max_bytes=1000), undo(1)
     large.undo.request_id = "r" * 900
-    await line.put(large)
-    putting = asyncio.create_task(line.put(large))
+    await line.put(arrived(large))
+    putting = asyncio.create_task(line.put(arrived(large)))
     await asyncio.sleep(0.02)
     assert not putting.done()
-    assert [action.id for action in await line.take()] == [1]
+    assert ids_of(await line.take()) == [1]
     await asyncio.wait_for(putting, 1)
-    assert [action.id for action in await line.take()] == [1]
+    assert ids_of(await line.take()) == [1]
     larger = undo(2)
     larger.undo.request_id = "r" * 5000
-    await asyncio.wait_for(line.put(larger), 1)
+    await asyncio.wait_for(line.put(arrived(larger)), 1)
 
 
 async def test_a_full_line_makes_the_reader_wait() -> None:
     line = ActionQueue(1)
-    await line.put(undo(1))
-    waiting = asyncio.create_task(line.put(undo(2)))
+    await line.put(arrived(undo(1)))
+    waiting = asyncio.create_task(line.put(arrived(undo(2))))
     await asyncio.sleep(0)
     assert not waiting.done()
-    assert [action.id for action in await line.take()] == [1]
+    assert ids_of(await line.take()) == [1]
     await waiting
-    assert [action.id for action in await line.take()] == [2]
+    assert ids_of(await line.take()) == [2]
+
+
+def joined_of(
+    *actions: annotation_pb.InteractRequest,
+) -> tuple[annotation_pb.InteractRequest, list[annotation_pb.Prompt]]:
+    return join_prompts([*map(arrived, actions)])
 
 
 def test_clicks_join_in_their_order() -> None:
-    joined = join_prompts([click(1, 0, revision=4, base_revision=4), click(2, 1, base_revision=5)])
+    joined, prompts = joined_of(click(1, 0, revision=4, base_revision=4), click(2, 1, base_revision=5))
     assert joined.id == 2
-    assert [prompt.click.point.x for prompt in joined.annotate.prompts] == [0, 1]
+    assert [prompt.click.point.x for prompt in prompts] == [0, 1]
     assert (joined.annotate.revision, joined.annotate.base_revision) == (4, 5)
 
 
 def test_what_begins_an_object_replaces_what_waited_before_it() -> None:
-    joined = join_prompts([click(1, 0), box(2), click(3, 5)])
-    assert [prompt.WhichOneof("kind") for prompt in joined.annotate.prompts] == ["box", "click"]
+    _, prompts = joined_of(click(1, 0), box(2), click(3, 5))
+    assert [prompt.WhichOneof("kind") for prompt in prompts] == ["box", "click"]
+
+
+def test_prompts_that_are_joined_are_not_copied() -> None:
+    action = arrived(box(1))
+    joined, (prompt,) = join_prompts([action])
+    action.content.annotate.prompts[0].box.lower.x = 7
+    assert prompt.box.lower.x == 7
+    assert not joined.annotate.prompts
 
 
 # On a real database
@@ -138,9 +162,9 @@ async def stream(
     """The last event of each action of a stream, in which all wait before the first is carried out."""
     events = {}
 
-    async def requests() -> AsyncIterator[annotation_pb.InteractRequest]:
+    async def requests() -> AsyncIterator[Action]:
         for action in actions:
-            yield action
+            yield arrived(action)
 
     async def write(event: annotation_pb.InteractResponse) -> None:
         events[event.id] = event
@@ -204,8 +228,8 @@ async def test_a_stream_answers_what_has_arrived_and_ends_when_the_gateway_stops
     session, stopping = await process.open(), asyncio.Event()
     answered = []
 
-    async def requests() -> AsyncIterator[annotation_pb.InteractRequest]:
-        yield show(1, session, SIX, "")
+    async def requests() -> AsyncIterator[Action]:
+        yield arrived(show(1, session, SIX, ""))
         await asyncio.Event().wait()
 
     async def write(event: annotation_pb.InteractResponse) -> None:

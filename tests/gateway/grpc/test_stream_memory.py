@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from gateway.core.sessions import AnnotationRequest, AnnotationResult
+from gateway.grpc.decoding import Received
 from gateway.grpc.servicers import interact_stream
+from gateway.grpc.servicers.action_queue import Action
 from gateway.grpc.servicers.interact_stream import InteractStream
 from gateway.grpc.servicers.stream_memory import StreamMemory
 from sixpoint import errors
@@ -27,6 +29,11 @@ from tests.support.images import noisy_volume
 async def process(tmp_path: Path) -> AsyncIterator[Process]:
     async with database_with_image(tmp_path) as database:
         yield Process(database)
+
+
+def arrived(action: annotation_pb.InteractRequest) -> Action:
+    """An action as it comes from the wire."""
+    return Received(action, action.ByteSize())
 
 
 def test_one_owner_leaves_half_to_others() -> None:
@@ -55,12 +62,10 @@ async def test_an_action_too_large_for_what_is_left_fails_and_clicks_go_on(proce
     session, memory, events = await process.open(), StreamMemory(10_000), {}
     prompts: list[Prompt] = [mask_of(np.random.default_rng(1)), SIX, TAKE]
 
-    async def requests() -> AsyncIterator[annotation_pb.InteractRequest]:
+    async def requests() -> AsyncIterator[Action]:
         for number, prompt in enumerate(prompts, 1):
-            yield annotation_pb.InteractRequest(
-                id=number,
-                annotate=annotation_pb.AnnotateRequest(session_id=session, prompts=[prompt_to_message(prompt)]),
-            )
+            request = annotation_pb.AnnotateRequest(session_id=session, prompts=[prompt_to_message(prompt)])
+            yield arrived(annotation_pb.InteractRequest(id=number, annotate=request))
 
     async def write(event: annotation_pb.InteractResponse) -> None:
         events[event.id] = event
@@ -73,6 +78,23 @@ async def test_an_action_too_large_for_what_is_left_fails_and_clicks_go_on(proce
     assert isinstance(failure, errors.ResourceExhausted)
     assert "SIXPOINT_STREAM_MEMORY_BYTES" in failure.message
     assert (events[2].superseded_by, events[3].answer.revision) == (3, 1)
+
+
+async def test_an_action_counts_with_the_bytes_that_arrived(process: Process) -> None:
+    session, memory, events = await process.open(), StreamMemory(10_000), []
+    request = annotation_pb.GetMaskRequest(session_id=session)
+
+    async def requests() -> AsyncIterator[Action]:
+        # Protobuf would write the whole message again to find out how long it is.
+        yield Received(annotation_pb.InteractRequest(id=1, get_mask=request), 20_000)
+
+    async def write(event: annotation_pb.InteractResponse) -> None:
+        events.append(event)
+
+    with memory.share("") as share:
+        viewer = InteractStream(process.engine, call_seconds=30, stopping=asyncio.Event(), memory=share)
+        await viewer.run(requests(), write)
+    assert isinstance(error_from_status(events[-1].failure), errors.ResourceExhausted)
 
 
 async def test_while_answers_are_not_read_no_more_are_made(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,10 +111,10 @@ async def test_while_answers_are_not_read_no_more_are_made(process: Process, mon
 
     monkeypatch.setattr(process.engine, "mask", counted)
 
-    async def requests() -> AsyncIterator[annotation_pb.InteractRequest]:
+    async def requests() -> AsyncIterator[Action]:
         for number in range(1, 11):
             request = annotation_pb.GetMaskRequest(session_id=session)
-            yield annotation_pb.InteractRequest(id=number, get_mask=request)
+            yield arrived(annotation_pb.InteractRequest(id=number, get_mask=request))
 
     async def write(event: annotation_pb.InteractResponse) -> None:
         await read.wait()
@@ -121,8 +143,8 @@ async def test_a_stream_that_waits_holds_no_message(process: Process) -> None:
         sent.append(annotation_pb.InteractRequest(id=1, annotate=request))
         return sent[0]
 
-    async def requests() -> AsyncIterator[annotation_pb.InteractRequest]:
-        yield action()
+    async def requests() -> AsyncIterator[Action]:
+        yield arrived(action())
         await waits.wait()
 
     async def write(event: annotation_pb.InteractResponse) -> None:
@@ -148,10 +170,10 @@ async def test_a_stream_that_is_cut_off_releases_what_it_holds(process: Process)
     random = np.random.default_rng(1)
     prompt = prompt_to_message(mask_of(random))
 
-    async def requests() -> AsyncIterator[annotation_pb.InteractRequest]:
+    async def requests() -> AsyncIterator[Action]:
         for number in range(1, 6):
             request = annotation_pb.AnnotateRequest(session_id=session, prompts=[prompt], segment=number)
-            yield annotation_pb.InteractRequest(id=number, annotate=request)
+            yield arrived(annotation_pb.InteractRequest(id=number, annotate=request))
         await asyncio.Event().wait()
 
     async def write(_: annotation_pb.InteractResponse) -> None:
