@@ -8,11 +8,13 @@ from gateway.core.runtime.fairness import Places, Turns
 from gateway.core.sessions import LogLimits
 from gateway.grpc.certificate import ServerCertificate
 from gateway.grpc.interceptors import CallDeadlines
+from gateway.grpc.server import ConnectionLimits
 from gateway.settings import Settings
 
 __all__ = [
     "call_deadlines",
     "certificate",
+    "connection_limits",
     "image_limits",
     "log_limits",
     "prompt_admission",
@@ -64,6 +66,20 @@ def call_deadlines(settings: Settings) -> CallDeadlines:
             settings.segmentation_seconds, settings.max_segmentation_seconds, "SEGMENTATION_SECONDS"
         ),
         stream=DeadlineLimits(longest, longest, "STREAM_SECONDS"),
+    )
+
+
+def connection_limits(settings: Settings) -> ConnectionLimits:
+    """Limits of connections."""
+    kinds = call_deadlines(settings)
+    longest = max(
+        max(kind.default, kind.maximum) for kind in (kinds.call, kinds.upload, kinds.segmentation, kinds.stream)
+    )
+    return ConnectionLimits(
+        count=settings.max_connections,
+        idle=settings.connection_idle_seconds,
+        age=settings.connection_age_seconds,
+        grace=settings.connection_grace_seconds or longest,
     )
 
 

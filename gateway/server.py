@@ -26,6 +26,7 @@ from gateway.core.sessions import Engine, LogQuota, SegmentHistory, SegmentState
 from gateway.from_settings import (
     call_deadlines,
     certificate,
+    connection_limits,
     image_limits,
     log_limits,
     prompt_admission,
@@ -178,13 +179,14 @@ class Gateway:
                 stores=lambda: self._stores.states,
                 stored=lambda: sweeper.stored,
                 limits={"open_sessions": settings.max_sessions, "image_bytes": settings.disk_bytes},
+                certificate=tls,
             )
             self._metrics.watch(gauges)
             status = status_ports(settings, health=self._health, metrics=self._metrics, parts=self._parts)
             # Around the drain, of which they tell.
             async with status as self.status_ports:
-                runs = (triton.run, self._stores.run, sweeper.run, FreedMemory().run, self._images.report_unrecorded)
-                background = [asyncio.create_task(run()) for run in runs]
+                runs = [triton.run, self._stores.run, sweeper.run, FreedMemory().run, self._images.report_unrecorded]
+                background = [asyncio.create_task(run()) for run in (*runs, *([tls.watch] if tls else []))]
                 await server.start()
                 _log.info("gateway listening", extra={"host": settings.host, "port": self.port})
                 try:
@@ -256,8 +258,7 @@ class Gateway:
         deadlines = call_deadlines(settings)
         server = create_server(
             CallInterceptor(self._calls, deadlines, turns=short_calls(), on_end=self._metrics.called),
-            max_connections=settings.max_connections,
-            idle_seconds=settings.connection_idle_seconds,
+            connection_limits(settings),
         )
         model_grpc.add_ModelServiceServicer_to_server(ModelServicer(self._catalog), server)
         memory = Admission(budget=settings.upload_memory_bytes, max_active=1)
@@ -281,7 +282,7 @@ class Gateway:
             server,
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        if settings.reflection:
+        if settings.reflects:
             reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         return server
 

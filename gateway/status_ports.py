@@ -10,6 +10,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2_grpc
 
 from gateway.core.runtime import Admission, Catalog
+from gateway.grpc.certificate import ServerCertificate
 from gateway.grpc.port import listen
 from gateway.grpc.servicers.health import HealthServicer
 from gateway.http.listener import listening
@@ -67,6 +68,7 @@ def live_gauges(
     stores: Callable[[], Mapping[str, bool]],
     stored: Callable[[], Mapping[str, float]],
     limits: Mapping[str, float],
+    certificate: ServerCertificate | None,
 ) -> tuple[LiveGauge, ...]:
     """Return the gauges of what a gateway holds at the moment.
 
@@ -77,6 +79,7 @@ def live_gauges(
         stores: Function that returns, for each store, whether it could be reached.
         stored: Function that returns what is stored, by its name.
         limits: Limits of what is stored, by its name.
+        certificate: Certificate of the gateway's port; None without TLS.
     """
 
     def by_kind(read: Callable[[Admission], float]) -> Callable[[], dict[tuple[str, ...], float]]:
@@ -87,6 +90,9 @@ def live_gauges(
 
     def by_name(read: Callable[[], Mapping[str, float]]) -> Callable[[], dict[tuple[str, ...], float]]:
         return lambda: {(name,): float(number) for name, number in read().items()}
+
+    def certificate_seconds() -> dict[tuple[str, ...], float]:
+        return {(): certificate.validity.seconds_left} if certificate and certificate.validity else {}
 
     def models() -> dict[tuple[str, ...], float]:
         served = [(model.name, model.version) for model in catalog.models.values()]
@@ -114,4 +120,10 @@ def live_gauges(
         ),
         LiveGauge("sixpoint_stored", "What is stored, as of the last sweep.", ("what",), by_name(stored)),
         LiveGauge("sixpoint_stored_limit", "Limits of what is stored.", ("what",), by_name(lambda: limits)),
+        LiveGauge(
+            "sixpoint_certificate_expiry_seconds",
+            "Seconds until the certificate of the port, or one of its chain, expires.",
+            (),
+            certificate_seconds,
+        ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 import threading
@@ -9,11 +10,14 @@ from pathlib import Path
 
 import grpc
 
+from gateway.grpc.validity import Validity, read_validity, validity_problem
 from sixpoint.errors import InvalidArgument
 
 __all__ = ["ServerCertificate"]
 
 _log = logging.getLogger(__name__)
+
+_DAY_S = 86_400.0
 
 _Stamp = tuple[tuple[int, int, int, int], ...]
 
@@ -30,6 +34,9 @@ class ServerCertificate:
         client_authority: File with the authorities that sign clients' certificates; a client without one of these is
             refused. None to ask for no certificate.
 
+    Attributes:
+        validity: From when until when the certificate in use is valid; None if it is too odd to be read.
+
     Raises:
         InvalidArgument: A file cannot be used; the message names the setting.
     """
@@ -41,6 +48,7 @@ class ServerCertificate:
         self._lock = threading.Lock()
         self._stamp = self._stat()
         self._refused: _Stamp | None = None
+        self.validity: Validity | None = None
         self._initial = self._read()
 
     def credentials(self) -> grpc.ServerCredentials:
@@ -52,6 +60,16 @@ class ServerCertificate:
             require_client_authentication=required,
         )
         return credentials
+
+    async def watch(self) -> None:
+        """Warn in the log, now and once a day, if the certificate expires soon or is not valid; until cancelled."""
+        while True:
+            self._warn()
+            await asyncio.sleep(_DAY_S)
+
+    def _warn(self) -> None:
+        if self.validity and (problem := validity_problem(self.validity)):
+            _log.warning("the certificate of SIXPOINT_TLS_CERT_FILE: %s", problem)
 
     def _changed(self) -> grpc.ServerCertificateConfiguration | None:
         """Return what is in the files if they changed; gRPC calls this for each connection, on threads of its own."""
@@ -70,6 +88,7 @@ class ServerCertificate:
             # A file that changed in between gives another stamp next time.
             self._stamp = stamp
         _log.info("TLS certificate read again")
+        self._warn()
         return configuration
 
     def _files(self) -> list[tuple[str, Path]]:
@@ -97,6 +116,7 @@ class ServerCertificate:
             except OSError as error:
                 raise _unreadable(setting, error) from error
         self._check()
+        self.validity = read_validity(contents[0])
         authorities = contents[2] if self._client_authority else None
         return grpc.ssl_server_certificate_configuration([(contents[1], contents[0])], root_certificates=authorities)
 

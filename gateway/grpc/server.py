@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import grpc.aio
 
 from gateway.core.runtime.open_files import allowed_connections
 from gateway.grpc.interceptors import CallInterceptor
 from gateway.grpc.reflection import ReflectionInterceptor
 
-__all__ = ["create_server"]
+__all__ = ["ConnectionLimits", "create_server"]
 
 # Volumes arrive in chunks of about 1 MiB, masks in one message.
 _RECEIVE_BYTES = 8 * 2**20
@@ -19,17 +21,40 @@ _PING_MS = 9_000
 _MAX_STREAMS = 256
 # A connection that says nothing holds its place for no longer; by default two minutes.
 _HANDSHAKE_MS = 20_000
+# gRPC takes numbers of 32 bits.
+_MAX_MS = 2**31 - 1
 
 
-def create_server(interceptor: CallInterceptor, *, max_connections: int, idle_seconds: float) -> grpc.aio.Server:
+@dataclass(frozen=True, kw_only=True)
+class ConnectionLimits:
+    """Limits of the connections to a server.
+
+    Attributes:
+        count: Limit for open connections; further ones are closed at once. They are fewer if this process may open few
+            files.
+        idle: Seconds after which a connection without a call is closed.
+        age: Seconds, about, after which a connection takes no new calls: the client opens another one. 0 for never.
+        grace: Seconds after that for which running calls may go on.
+    """
+
+    count: int
+    idle: float
+    age: float
+    grace: float
+
+
+def create_server(interceptor: CallInterceptor, limits: ConnectionLimits) -> grpc.aio.Server:
     """Create a server without services.
 
     Args:
         interceptor: Wraps the calls.
-        max_connections: Limit for open connections; further ones are closed at once. They are fewer if this process
-            may open few files.
-        idle_seconds: Seconds after which a connection without a call is closed.
+        limits: Limits of connections.
     """
+    # gRPC varies the age by a tenth, so that clients do not all connect anew at once.
+    aging = (
+        ("grpc.max_connection_age_ms", round(limits.age * 1000)),
+        ("grpc.max_connection_age_grace_ms", min(round(limits.grace * 1000), _MAX_MS)),
+    )
     return grpc.aio.server(
         interceptors=[interceptor, ReflectionInterceptor()],
         options=(
@@ -39,9 +64,10 @@ def create_server(interceptor: CallInterceptor, *, max_connections: int, idle_se
             # The value of GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS has no "recv".
             ("grpc.http2.min_ping_interval_without_data_ms", _PING_MS),
             ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.max_allowed_incoming_connections", allowed_connections(max_connections)),
+            ("grpc.max_allowed_incoming_connections", allowed_connections(limits.count)),
             ("grpc.max_concurrent_streams", _MAX_STREAMS),
-            ("grpc.max_connection_idle_ms", round(idle_seconds * 1000)),
+            ("grpc.max_connection_idle_ms", round(limits.idle * 1000)),
             ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+            *(aging if limits.age else ()),
         ),
     )

@@ -89,6 +89,22 @@ ALERTS = (
         f"At {_INSTANCE}, {{{{ $labels.what }}}} are at more than 90 % of their limit.",
         "Raise SIXPOINT_DISK_BYTES or SIXPOINT_MAX_SESSIONS, or let images and sessions end earlier.",
     ),
+    Alert(
+        "SixpointCertificateExpiresSoon",
+        "sixpoint_certificate_expiry_seconds < 14 * 86400",
+        10,
+        "warning",
+        f"The certificate of {_INSTANCE} expires in less than 14 days.",
+        "Renew it. The gateway reads the files again by itself; its log says why, if it does not use them.",
+    ),
+    Alert(
+        "SixpointCertificateExpired",
+        "sixpoint_certificate_expiry_seconds <= 0",
+        0,
+        "critical",
+        f"The certificate of {_INSTANCE} has expired: clients refuse it.",
+        "Renew it. The gateway reads the files again by itself; its log says why, if it does not use them.",
+    ),
 )
 """All alerts. They expect the gateways in a Prometheus job with the name ``sixpoint``."""
 

@@ -8,6 +8,7 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from gateway.settings.part import SettingsPart
+from sixpoint.protocol import is_loopback_host
 
 __all__ = ["NetworkSettings"]
 
@@ -27,12 +28,16 @@ class NetworkSettings(SettingsPart):
     """PEM file with the authorities of clients' certificates; a client without such a certificate is then refused."""
     health_port: int | None = Field(default=None, ge=0, le=65535)
     """Port for gRPC's health service without TLS, for probes; none by default."""
-    reflection: bool = True
-    """Whether tools such as grpcurl may ask which services and messages there are (gRPC reflection)."""
+    reflection: bool | None = None
+    """Whether tools such as grpcurl may ask which services there are (gRPC reflection); by default on loopback only."""
     max_connections: int = Field(default=1000, gt=0)
     """Limit for open connections."""
     connection_idle_seconds: float = Field(default=900.0, gt=0)
     """Seconds after which a connection without a call is closed; clients connect again by themselves."""
+    connection_age_seconds: float = Field(default=3600.0, ge=0)
+    """Seconds after which a client is asked to connect anew, perhaps to another gateway; 0 for never. Calls go on."""
+    connection_grace_seconds: float | None = Field(default=None, gt=0)
+    """Seconds after that for which calls of the old connection may go on; by default as long as any call may take."""
     drain_notice_seconds: float = Field(default=1.0, ge=0)
     """Seconds after SIGTERM for which health is NOT_SERVING while new calls are still accepted."""
     drain_seconds: float = Field(default=20.0, ge=0)
@@ -42,6 +47,16 @@ class NetworkSettings(SettingsPart):
     @classmethod
     def _without_brackets(cls, host: str) -> str:
         return host.removeprefix("[").removesuffix("]")
+
+    @property
+    def listens_on_loopback(self) -> bool:
+        """Whether only programs on this machine can reach the ports."""
+        return self.host.startswith(("unix:", "unix-abstract:")) or is_loopback_host(self.host)
+
+    @property
+    def reflects(self) -> bool:
+        """Whether to answer gRPC reflection."""
+        return self.listens_on_loopback if self.reflection is None else self.reflection
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:

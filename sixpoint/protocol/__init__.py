@@ -1,6 +1,14 @@
 """What travels over gRPC: messages of sixpoint.v1, statuses and metadata, to and from sixpoint's types; addresses."""
 
-from sixpoint.protocol.address import DEFAULT_SERVER, SERVER_VARIABLE, Address, Target, parse_address, resolve_target
+from sixpoint.protocol.address import (
+    DEFAULT_SERVER,
+    SERVER_VARIABLE,
+    Address,
+    Target,
+    is_loopback_host,
+    parse_address,
+    resolve_target,
+)
 from sixpoint.protocol.converters import (
     geometry_from_message,
     geometry_to_message,
@@ -42,6 +50,7 @@ __all__ = [
     "geometry_from_message",
     "geometry_to_message",
     "is_from_gateway",
+    "is_loopback_host",
     "mask_from_message",
     "mask_to_message",
     "model_to_message",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from dataclasses import dataclass
@@ -9,7 +10,15 @@ from dataclasses import dataclass
 from sixpoint.errors import InvalidArgument
 from sixpoint.errors.shortening import quoted
 
-__all__ = ["DEFAULT_SERVER", "SERVER_VARIABLE", "Address", "Target", "parse_address", "resolve_target"]
+__all__ = [
+    "DEFAULT_SERVER",
+    "SERVER_VARIABLE",
+    "Address",
+    "Target",
+    "is_loopback_host",
+    "parse_address",
+    "resolve_target",
+]
 
 _HOST = "127.0.0.1"
 _PORT = 50051
@@ -63,6 +72,16 @@ class Target:
 
     def __str__(self) -> str:
         return f"{_TLS}://{self.name}" if self.tls else self.name
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether a host is this machine itself: ``localhost``, or an IP address such as 127.0.0.1 or ::1."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def parse_address(text: str) -> Address:

@@ -22,12 +22,15 @@ class Certificates:
     client_key: Path
 
 
-def write_certificates(folder: Path, *names: str, until: datetime | None = None) -> Certificates:
+def write_certificates(
+    folder: Path, *names: str, since: datetime | None = None, until: datetime | None = None
+) -> Certificates:
     """Write the files of a new authority.
 
     Args:
         folder: Folder, which is made.
         names: Names and addresses of the server.
+        since: Time from which the server's certificate is valid; None for one that is.
         until: Time at which the server's certificate expires; None for one that stays valid.
     """
     folder.mkdir()
@@ -35,7 +38,7 @@ def write_certificates(folder: Path, *names: str, until: datetime | None = None)
     files = Certificates(*(folder / name for name in stems))
     authority = trustme.CA()
     authority.cert_pem.write_to_path(files.authority)
-    server = authority.issue_cert(*names, not_after=until)
+    server = authority.issue_cert(*names, not_before=since, not_after=until)
     client = authority.issue_cert("annotator@hospital.example")
     pairs = (server, files.certificate, files.key), (client, files.client_certificate, files.client_key)
     for issued, certificate, key in pairs:

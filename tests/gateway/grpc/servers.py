@@ -14,10 +14,12 @@ from gateway.core.runtime import DeadlineLimits
 from gateway.grpc.interceptors import CallDeadlines, CallInterceptor
 from gateway.grpc.port import listen
 from gateway.grpc.running_calls import RunningCalls
-from gateway.grpc.server import create_server
+from gateway.grpc.server import ConnectionLimits, create_server
 
 _LIMITS = DeadlineLimits(9.0, 9.0, "X_SECONDS")
 DEADLINES = CallDeadlines(call=_LIMITS, upload=_LIMITS, segmentation=_LIMITS, stream=_LIMITS)
+
+CONNECTIONS = ConnectionLimits(count=100, idle=60.0, age=0.0, grace=60.0)
 
 
 @asynccontextmanager
@@ -25,12 +27,11 @@ async def serving(
     handlers: dict[str, Any],
     *,
     deadlines: CallDeadlines = DEADLINES,
-    max_connections: int = 100,
-    idle_seconds: float = 60.0,
+    limits: ConnectionLimits = CONNECTIONS,
 ) -> AsyncIterator[str]:
     """Serve handlers as ``/sixpoint.Test/NAME``; yield the address."""
     interceptor = CallInterceptor(RunningCalls(), deadlines)
-    server = create_server(interceptor, max_connections=max_connections, idle_seconds=idle_seconds)
+    server = create_server(interceptor, limits)
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("sixpoint.Test", handlers)])
     port = listen(server, host="127.0.0.1", port=0, certificate=None, setting="SIXPOINT_PORT")
     await server.start()

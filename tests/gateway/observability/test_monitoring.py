@@ -121,6 +121,8 @@ SERIES = {
         'sixpoint_stored{instance="a", what="image_bytes"}': "95x60",
         'sixpoint_stored_limit{instance="a", what="image_bytes"}': "100x60",
     },
+    "SixpointCertificateExpiresSoon": {'sixpoint_certificate_expiry_seconds{instance="a"}': "1000000-60x120"},
+    "SixpointCertificateExpired": {'sixpoint_certificate_expiry_seconds{instance="a"}': "1200-60x60"},
 }
 """For each alert, samples a minute apart with which it must fire."""
 
@@ -136,6 +138,7 @@ WELL = {
     'sixpoint_call_seconds_bucket{instance="a", method="AnnotationService/Annotate", le="+Inf"}': "0+6x60",
     'sixpoint_stored{instance="a", what="image_bytes"}': "80x60",
     'sixpoint_stored_limit{instance="a", what="image_bytes"}': "100x60",
+    'sixpoint_certificate_expiry_seconds{instance="a"}': "1300000-60x60",
 }
 
 

@@ -183,6 +183,24 @@ def test_reflection_names_the_services(gateway: Gateway, triton: LocalTriton) ->
         ProtoReflectionDescriptorDatabase(channel).get_services()
 
 
+@pytest.mark.parametrize(
+    ("host", "reflects"),
+    [
+        ("127.0.0.1", True),
+        ("localhost", True),
+        ("[::1]", True),
+        ("unix:/run/gateway.sock", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("gpu1", False),
+    ],
+)
+def test_reflection_is_for_this_machine_unless_it_is_asked_for(host: str, reflects: bool) -> None:
+    assert Settings(host=host).reflects is reflects
+    assert Settings(host=host, reflection=True).reflects
+    assert not Settings(host=host, reflection=False).reflects
+
+
 def test_sigterm_drains_health_first_and_running_calls_finish(triton: LocalTriton, tmp_path: Path) -> None:
     port = free_port()
     environment = {
