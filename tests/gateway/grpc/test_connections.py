@@ -14,6 +14,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from gateway.grpc.decoding import Received
 from sixpoint.v1 import image_service_pb2_grpc as image_grpc
 from tests.gateway.grpc.servers import CONNECTIONS, serving
 from tests.gateway.grpc.test_images import NOWHERE, upload
@@ -62,9 +63,9 @@ async def test_a_connection_without_a_call_is_closed_and_the_client_connects_aga
         assert await echo_of(channel)(b"y") == b"y"
 
 
-async def echo_all(requests: AsyncIterator[bytes], context: Any) -> None:
+async def echo_all(requests: AsyncIterator[Received[bytes]], context: Any) -> None:
     async for request in requests:
-        await context.write(request)
+        await context.write(request.content)
 
 
 AGING = ECHO | {"EchoAll": grpc.stream_stream_rpc_method_handler(echo_all)}
