@@ -35,6 +35,8 @@ CLIENT_VARIABLES = frozenset(
         "SIXPOINT_CLIENT_KEY_FILE",
         "SIXPOINT_OWNER",
         "SIXPOINT_SERVER",
+        "SIXPOINT_TOKEN",
+        "SIXPOINT_TOKEN_FILE",
     }
 )
 """Variables of the SDK and the command line ``sixpoint``."""

@@ -44,6 +44,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(_MARKS[name])
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_logins(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Logins of the person who runs the tests are theirs, too; programs that tests start have none either."""
+    os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("config"))
+
+
 @pytest.fixture(scope="session")
 def cancelled_mark(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file that the model ``slow`` writes when its request was cancelled."""

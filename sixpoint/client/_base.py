@@ -10,6 +10,7 @@ from sixpoint.client._operations.session import SessionOperations
 from sixpoint.client._retry import Retry, Timeout
 from sixpoint.client._tls import TlsFiles
 from sixpoint.client.models import SegmentInfo
+from sixpoint.client.tokens import GivenToken, TokenSource, choose_source
 from sixpoint.errors import InvalidArgument
 from sixpoint.geometry import Geometry
 from sixpoint.protocol import Target, owner_to_metadata, resolve_target
@@ -30,11 +31,12 @@ class BaseClient:
         retry: Policy for repeated attempts.
         owner: Name for quotas and lists of sessions; None for that of SIXPOINT_OWNER.
         tls: Files for TLS.
+        token: Token that the client was given, if it was.
         has_channel: Whether the client was given a channel, so that the target only names it in messages.
 
     Raises:
-        InvalidArgument: The address is none; the owner's name is too long or has control characters; or files for TLS
-            are given for a channel, or for an address without TLS.
+        InvalidArgument: The address is none; the owner's name is too long or has control characters; files for TLS
+            are given for a channel, or for an address without TLS; or a token cannot be sent, or only unencrypted.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class BaseClient:
         retry: Retry,
         owner: str | None,
         tls: TlsFiles | None,
+        token: GivenToken,
         has_channel: bool,
     ) -> None:
         self._address = Target(target or _OF_CHANNEL) if has_channel else resolve_target(target)
@@ -58,6 +61,9 @@ class BaseClient:
         self.timeout: Timeout = timeout
         self.retry: Retry = retry
         self.metadata: Metadata = owner_to_metadata(os.environ.get("SIXPOINT_OWNER", "") if owner is None else owner)
+        self._tokens: TokenSource = choose_source(
+            self._address, token, has_channel=has_channel, context=TlsFiles.from_environment().issuer_context
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.target!r})"

@@ -50,7 +50,7 @@ def open_channel(target: Target, *, tls: TlsFiles | None) -> grpc.Channel:
         InvalidArgument: A file for TLS cannot be used.
     """
     if not target.tls:
-        return grpc.insecure_channel(target.name, options=CHANNEL_OPTIONS)
+        return grpc.insecure_channel(target.name, options=_plain_options(target))
     credentials = (tls or TlsFiles.from_environment()).credentials()
     return grpc.secure_channel(target.name, credentials, options=CHANNEL_OPTIONS)
 
@@ -66,9 +66,15 @@ def open_async_channel(target: Target, *, tls: TlsFiles | None) -> grpc.aio.Chan
         InvalidArgument: A file for TLS cannot be used.
     """
     if not target.tls:
-        return grpc.aio.insecure_channel(target.name, options=CHANNEL_OPTIONS)
+        return grpc.aio.insecure_channel(target.name, options=_plain_options(target))
     credentials = (tls or TlsFiles.from_environment()).credentials()
     return grpc.aio.secure_channel(target.name, credentials, options=CHANNEL_OPTIONS)
+
+
+def _plain_options(target: Target) -> tuple[tuple[str, int], ...]:
+    """The options of a channel without TLS."""
+    # gRPC asks the proxy of http_proxy even for localhost, which then is the proxy's machine; a token would go there.
+    return (*CHANNEL_OPTIONS, ("grpc.enable_http_proxy", 0)) if target.is_private else CHANNEL_OPTIONS
 
 
 class Stubs:

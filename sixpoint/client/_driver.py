@@ -13,7 +13,8 @@ import grpc.aio
 from sixpoint.client._channel import Stubs
 from sixpoint.client._retry import Attempts, Retry
 from sixpoint.client._sansio import Call, ClientStreamingCall, Effect, Operation, Pause, ServerStreamingCall, Work
-from sixpoint.errors import ImageNotFound, SixpointError, Unavailable
+from sixpoint.client.tokens import TokenSource, bearer_metadata
+from sixpoint.errors import ImageNotFound, SixpointError, Unauthenticated, Unavailable
 from sixpoint.protocol import (
     closed_at_once,
     describe_foreign_server,
@@ -27,6 +28,8 @@ __all__ = ["AsyncDriver", "Driver", "Metadata"]
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 """Metadata that is sent with every call."""
+
+AnyCall = Call[Any, Any] | ClientStreamingCall[Any, Any] | ServerStreamingCall[Any, Any]
 
 _Result = TypeVar("_Result")
 _Message = TypeVar("_Message")
@@ -47,13 +50,19 @@ class _BaseDriver:
         target: Address of the gateway, for error messages.
         retry: Policy for repeated attempts.
         metadata: Metadata that is sent with every call.
+        tokens: Source of the token that is sent with every call.
     """
 
-    def __init__(self, stubs: Stubs, *, target: str, retry: Retry, metadata: Metadata) -> None:
+    def __init__(self, stubs: Stubs, *, target: str, retry: Retry, metadata: Metadata, tokens: TokenSource) -> None:
         self._stubs = stubs
         self._target = target
         self._retry = retry
         self._metadata = metadata
+        self._tokens = tokens
+
+    def _with_token(self, token: str) -> Metadata:
+        """The metadata of a call."""
+        return (*self._metadata, bearer_metadata(token)) if token else self._metadata
 
     def explain(self, failure: grpc.RpcError) -> SixpointError:
         """Convert the failure of a call; if no gateway answered, the message says what to do."""
@@ -107,7 +116,11 @@ class Driver(_BaseDriver):
         Args:
             requests: Messages to send; a thread of gRPC's takes them as they come.
         """
-        return self._stubs.annotation.Interact(requests, metadata=self._metadata)
+        return self._stubs.annotation.Interact(requests, metadata=self._with_token(self._token()))
+
+    def _token(self) -> str:
+        token = self._tokens.ready()
+        return self._tokens.fetch() if token is None else token
 
     def _carry_out(self, effect: Effect[Any]) -> object:
         match effect:
@@ -116,30 +129,38 @@ class Driver(_BaseDriver):
             case Pause():
                 time.sleep(effect.seconds)
                 return None
-            case ClientStreamingCall():
+            case Call() | ClientStreamingCall() | ServerStreamingCall():
                 try:
-                    return effect.method(effect.requests(), timeout=effect.timeout, metadata=self._metadata)
-                except grpc.RpcError as failure:
-                    raise self.explain(failure) from failure
-            case Call() | ServerStreamingCall():
-                try:
-                    return self._call(effect)
+                    return self._authenticated(effect)
                 except ImageNotFound:
                     if not isinstance(effect, Call) or effect.restore_image is None:
                         raise
                 self.run(effect.restore_image())
-                return self._call(effect)
+                return self._authenticated(effect)
         raise TypeError(f"unknown effect {effect}")
 
-    def _call(self, call: Call[Any, Any] | ServerStreamingCall[Any, Any]) -> object:
+    def _authenticated(self, call: AnyCall) -> object:
+        """Make a call, once more if the gateway does not accept its token and there is another."""
+        token = self._token()
+        try:
+            return self._call(call, self._with_token(token))
+        except Unauthenticated:
+            renewed = self._tokens.renew(token)
+            if renewed is None:
+                raise
+        return self._call(call, self._with_token(renewed))
+
+    def _call(self, call: AnyCall, metadata: Metadata) -> object:
         """Make a call, with retries."""
         attempts = Attempts(self._retry, timeout=call.timeout, now=time.monotonic())
         while True:
             timeout = attempts.remaining(time.monotonic())
             try:
+                if isinstance(call, ClientStreamingCall):
+                    return call.method(call.requests(), timeout=timeout, metadata=metadata)
                 if isinstance(call, Call):
-                    return call.method(call.request, timeout=timeout, metadata=self._metadata)
-                responses = call.method(call.request, timeout=timeout, metadata=self._metadata)
+                    return call.method(call.request, timeout=timeout, metadata=metadata)
+                responses = call.method(call.request, timeout=timeout, metadata=metadata)
                 try:
                     for message in responses:
                         call.receive(message)
@@ -174,12 +195,18 @@ class AsyncDriver(_BaseDriver):
             except SixpointError as failure:
                 error = failure
 
-    def interact(self) -> grpc.aio.StreamStreamCall[annotation_pb.InteractRequest, annotation_pb.InteractResponse]:
+    async def interact(
+        self,
+    ) -> grpc.aio.StreamStreamCall[annotation_pb.InteractRequest, annotation_pb.InteractResponse]:
         """Open the stream of an interaction."""
         method: Any = self._stubs.annotation.Interact
         call: grpc.aio.StreamStreamCall[annotation_pb.InteractRequest, annotation_pb.InteractResponse]
-        call = method(metadata=self._metadata)
+        call = method(metadata=self._with_token(await self._token()))
         return call
+
+    async def _token(self) -> str:
+        token = self._tokens.ready()
+        return await asyncio.to_thread(self._tokens.fetch) if token is None else token
 
     async def _carry_out(self, effect: Effect[Any]) -> object:
         match effect:
@@ -188,27 +215,38 @@ class AsyncDriver(_BaseDriver):
             case Pause():
                 await asyncio.sleep(effect.seconds)
                 return None
-            case ClientStreamingCall():
-                return await self._send_stream(effect)
-            case Call() | ServerStreamingCall():
+            case Call() | ClientStreamingCall() | ServerStreamingCall():
                 try:
-                    return await self._call(effect)
+                    return await self._authenticated(effect)
                 except ImageNotFound:
                     if not isinstance(effect, Call) or effect.restore_image is None:
                         raise
                 await self.run(effect.restore_image())
-                return await self._call(effect)
+                return await self._authenticated(effect)
         raise TypeError(f"unknown effect {effect}")
 
-    async def _call(self, call: Call[Any, Any] | ServerStreamingCall[Any, Any]) -> object:
+    async def _authenticated(self, call: AnyCall) -> object:
+        """Make a call, once more if the gateway does not accept its token and there is another."""
+        token = await self._token()
+        try:
+            return await self._call(call, self._with_token(token))
+        except Unauthenticated:
+            renewed = await asyncio.to_thread(self._tokens.renew, token)
+            if renewed is None:
+                raise
+        return await self._call(call, self._with_token(renewed))
+
+    async def _call(self, call: AnyCall, metadata: Metadata) -> object:
         """Make a call, with retries."""
+        if isinstance(call, ClientStreamingCall):
+            return await self._send_stream(call, metadata)
         # Typed as blocking; over a channel of grpc.aio it returns an awaitable, or an asynchronous iterator.
         method: Any = call.method
         attempts = Attempts(self._retry, timeout=call.timeout, now=time.monotonic())
         while True:
             timeout = attempts.remaining(time.monotonic())
             try:
-                pending = method(call.request, timeout=timeout, metadata=self._metadata)
+                pending = method(call.request, timeout=timeout, metadata=metadata)
                 if isinstance(call, Call):
                     return await pending
                 async for message in pending:
@@ -221,7 +259,7 @@ class AsyncDriver(_BaseDriver):
                     raise error from failure
             await asyncio.sleep(pause)
 
-    async def _send_stream(self, call: ClientStreamingCall[Any, Any]) -> object:
+    async def _send_stream(self, call: ClientStreamingCall[Any, Any], metadata: Metadata) -> object:
         """Send a stream; send it again where gRPC lost the server's reason to refuse it."""
         method: Any = call.method
         end = time.monotonic() + call.timeout
@@ -230,23 +268,18 @@ class AsyncDriver(_BaseDriver):
             requests = _delayed(call.requests(), pause=_RESEND_PAUSE_S * attempt)
             try:
                 timeout = max(end - time.monotonic(), 0.0)
-                return await method(requests, timeout=timeout, metadata=self._metadata)
+                return await method(requests, timeout=timeout, metadata=metadata)
             except grpc.RpcError as failure:
                 attempt += 1
                 if attempt == _RESEND_ATTEMPTS or not _is_status_lost(failure):
                     raise self.explain(failure) from failure
 
 
-def _pause(
-    call: Call[Any, Any] | ServerStreamingCall[Any, Any],
-    failure: grpc.RpcError,
-    error: SixpointError,
-    attempts: Attempts,
-) -> float | None:
+def _pause(call: AnyCall, failure: grpc.RpcError, error: SixpointError, attempts: Attempts) -> float | None:
     """Return the seconds until a failed call is made again, or None if it must not be."""
-    if (isinstance(call, Call) and not call.repeatable) or describe_foreign_server(failure):
+    if isinstance(call, ClientStreamingCall) or (isinstance(call, Call) and not call.repeatable):
         return None
-    if describe_tls_failure(failure):
+    if describe_foreign_server(failure) or describe_tls_failure(failure):
         return None
     return attempts.pause(error, now=time.monotonic())
 

@@ -66,6 +66,16 @@ class TlsFiles:
                 ) from error
         return context
 
+    def issuer_context(self) -> ssl.SSLContext:
+        """Return whom to trust as an issuer of tokens: the system's authorities, too, since it may be a public one.
+
+        Raises:
+            InvalidArgument: The file of authorities cannot be used.
+        """
+        context = TlsFiles(self.ca_file).context()
+        context.load_default_certs()
+        return context
+
     def credentials(self) -> grpc.ChannelCredentials:
         """Return these files as gRPC uses them.
 

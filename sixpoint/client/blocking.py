@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -19,6 +20,7 @@ from sixpoint.client._retry import Retry, Timeout
 from sixpoint.client._tls import TlsFiles
 from sixpoint.client.models import ModelInfo, SessionInfo
 from sixpoint.client.session import Session
+from sixpoint.client.tokens import GivenToken, TokenCallback
 from sixpoint.geometry import Geometry
 from sixpoint.segmentation import Segmentation
 
@@ -36,11 +38,16 @@ class Client(BaseClient):
         owner: Name for quotas and lists of sessions; by default the value of SIXPOINT_OWNER.
         tls: Files for TLS; by default those of SIXPOINT_CA_FILE, SIXPOINT_CLIENT_CERT_FILE and
             SIXPOINT_CLIENT_KEY_FILE, and without them the authorities of the system.
-        channel: gRPC channel to use instead of one made for ``target``.
+        token: Token that tells the gateway who calls, or a function that returns one before each call; "" for none.
+            By default that of SIXPOINT_TOKEN or SIXPOINT_TOKEN_FILE, and without them that of ``sixpoint login``.
+        token_file: File with a token, in place of ``token``; it is read again when it changes.
+        channel: gRPC channel to use instead of one made for ``target``. Only a token that is given here is sent over
+            it: whether others can read it there is up to the channel.
 
     Raises:
-        InvalidArgument: The address is none; the owner's name is too long or has control characters; or a file for
-            TLS cannot be used, or is given for an address without ``https://``.
+        InvalidArgument: The address is none; the owner's name is too long or has control characters; a file for
+            TLS cannot be used, or is given for an address without ``https://``; or a token cannot be sent, or only
+            unencrypted.
 
     Example::
 
@@ -60,14 +67,16 @@ class Client(BaseClient):
         retry: Retry = Retry(),
         owner: str | None = None,
         tls: TlsFiles | None = None,
+        token: str | TokenCallback | None = None,
+        token_file: str | os.PathLike[str] | None = None,
         channel: grpc.Channel | None = None,
     ) -> None:
-        has_channel = channel is not None
-        super().__init__(target, timeout=timeout, retry=retry, owner=owner, tls=tls, has_channel=has_channel)
+        given, own = GivenToken(token, token_file), channel is not None
+        super().__init__(target, timeout=timeout, retry=retry, owner=owner, tls=tls, token=given, has_channel=own)
         self.channel: grpc.Channel = channel or open_channel(self._address, tls=tls)
         stubs = Stubs(self.channel)
         self._operations = ClientOperations(stubs, timeout=timeout, retry=retry)
-        self._driver = Driver(stubs, target=self.target, retry=retry, metadata=self.metadata)
+        self._driver = Driver(stubs, target=self.target, retry=retry, metadata=self.metadata, tokens=self._tokens)
 
     def __enter__(self) -> Self:
         return self

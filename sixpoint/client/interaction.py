@@ -185,7 +185,7 @@ class AsyncInteraction:
         self._lock = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        self._call = self._driver.interact()
+        self._call = await self._driver.interact()
         self._operations.is_open = True
         return self
 

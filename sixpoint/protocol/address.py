@@ -6,6 +6,7 @@ import ipaddress
 import os
 import re
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from sixpoint.errors import InvalidArgument
 from sixpoint.errors.shortening import quoted
@@ -35,6 +36,8 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _PLACE = re.compile(
     r"(?:\[(?P<v6>[0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|(?P<name>[^\s:/?#@\[\]]+))(?::(?P<port>.*))?", re.DOTALL
 )
+_SOCKET_FILE = ("unix:", "unix-abstract:")
+_IP_TARGET = re.compile(r"ipv[46]:(?=[^/])")
 _EXPECTED = "write HOST:PORT, for example gpu1:50051, or HOST alone for port 50051"
 _TLS = "https"
 _TLS_PORT = 443
@@ -70,6 +73,16 @@ class Target:
     name: str
     tls: bool = False
 
+    @property
+    def is_private(self) -> bool:
+        """Whether nobody else can read what is sent: over TLS, or on this machine only."""
+        if self.tls or self.name.startswith(_SOCKET_FILE):
+            return True
+        # Of gRPC's own targets, only those of IP addresses may be several, with commas between them.
+        prefix = _IP_TARGET.match(self.name)
+        places = self.name[prefix.end() :].split(",") if prefix else [self.name]
+        return all(_is_loopback(place) for place in places)
+
     def __str__(self) -> str:
         return f"{_TLS}://{self.name}" if self.tls else self.name
 
@@ -81,6 +94,13 @@ def is_loopback_host(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
+        return False
+
+
+def _is_loopback(place: str) -> bool:
+    try:
+        return is_loopback_host(parse_address(unquote(place)).host)
+    except InvalidArgument:
         return False
 
 
