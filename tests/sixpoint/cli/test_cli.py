@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from sixpoint import cli, errors
 from sixpoint.cli import EXIT_CODES, app, exit_code
-from sixpoint.cli.doctor_connection import Finding
+from sixpoint.cli.doctor import Finding
 from sixpoint.errors import SixpointError
 from tests.sixpoint.cli.command_line import BOX, SIX_POINTS, Run, plain
 from tests.support.images import noisy_volume
@@ -173,8 +173,8 @@ def test_the_doctor_reports_errors_of_the_gateway_as_json(monkeypatch: pytest.Mo
     def refused(_: object) -> Iterator[Finding]:
         raise errors.InternalError("not for you")
 
-    monkeypatch.setattr("sixpoint.cli.doctor.check_connection", lambda _: [Finding("connection", True, "here")])
-    monkeypatch.setattr("sixpoint.cli.doctor._check_gateway", refused)
+    monkeypatch.setattr("sixpoint.cli.doctor.command.check_connection", lambda _: [Finding("connection", True, "here")])
+    monkeypatch.setattr("sixpoint.cli.doctor.command._check_gateway", refused)
     code, out, _ = run("doctor", "--json")
     assert code == 7
     assert [(finding["what"], finding["well"], finding["seen"]) for finding in json.loads(out)][1:] == [

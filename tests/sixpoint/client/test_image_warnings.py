@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sixpoint import ImplausibleImageWarning
-from sixpoint.cli.doctor import _check_prompt
+from sixpoint.cli.doctor.command import _check_prompt
 from sixpoint.client import AsyncClient, Client, Retry
 from sixpoint.errors import ModelNotFound
 from sixpoint.v1 import model_service_pb2 as model_pb

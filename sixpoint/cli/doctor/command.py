@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from sixpoint.cli.common import JsonOption, ServerOption, app, print_json
-from sixpoint.cli.doctor_connection import Finding, check_connection, expects_tls
+from sixpoint.cli.doctor.connection import Finding, check_connection, expects_tls
 from sixpoint.client import Client, Retry, Timeout
 from sixpoint.errors import SixpointError, Unavailable
 from sixpoint.metrics import dice
