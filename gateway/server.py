@@ -228,6 +228,7 @@ class Gateway:
             changed=self._publish_health,
             shared_memory=settings.triton_shared_memory == "auto",
             key=settings.triton_key.get_secret_value(),
+            tls=settings.triton_tls,
         )
 
     def _engine(self, inference: Inference) -> Engine:

@@ -184,7 +184,7 @@ TritonAddresses = Annotated[
     typer.Option(
         "--triton",
         help="gRPC endpoint of a Triton that serves the repository; all that are given load and verify the version. "
-        "Repeatable, or with commas; dns:///NAME:PORT for all addresses of a name.",
+        "Repeatable, or with commas; dns:///NAME:PORT for all addresses of a name; https:// before it for TLS.",
         metavar="HOST:PORT",
         show_default="none: Triton serves it when it next loads the model",
     ),

@@ -29,24 +29,29 @@ class Triton:
     """Blocking connections to all Tritons that serve a repository; a context manager.
 
     Args:
-        addresses: host:port, dns:///name:port for all that a name stands for now, or several with commas in between.
+        addresses: host:port, dns:///name:port for all that a name stands for now, or several with commas in between;
+            ``https://`` before each means TLS.
         timeout: Seconds that a model may take to load.
 
     Attributes:
         endpoints: The Tritons.
 
     Raises:
-        InvalidArgument: A part of ``addresses`` is no address.
+        InvalidArgument: A part of ``addresses`` is no address, or a file for TLS cannot be used.
         TritonUnavailable: A name cannot be resolved.
     """
 
     def __init__(self, addresses: str, *, timeout: float = 120.0) -> None:
-        places = [
-            address
-            for place in parse_triton_addresses(addresses)
-            for address in (resolve_now(place) if isinstance(place, TritonName) else (place,))
-        ]
-        self.endpoints = tuple(TritonEndpoint(address, timeout=timeout) for address in dict.fromkeys(places))
+        names: dict[str, str] = {}
+        for place in parse_triton_addresses(addresses):
+            if isinstance(place, TritonName):
+                # Their certificates are for the name, not for its addresses.
+                names |= dict.fromkeys(resolve_now(place), place.host if place.tls else "")
+            else:
+                names[place] = ""
+        self.endpoints = tuple(
+            TritonEndpoint(address, server_name=name, timeout=timeout) for address, name in names.items()
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -14,9 +14,12 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from exporter.repository.config import ModelConfig
 from sixpoint._typing import Array
+from sixpoint.client import TlsFiles
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, SixpointError, TritonUnavailable
 from sixpoint.io.secret_files import secret_from_environment
 from sixpoint.io.triton_key import KEY_VARIABLE, RESTRICTED, control_metadata
+from sixpoint.protocol import closed_at_once, describe_tls_failure
+from sixpoint.protocol.triton_addresses import TLS_PREFIX, without_scheme
 
 __all__ = ["TritonEndpoint"]
 
@@ -37,13 +40,24 @@ class TritonEndpoint:
     """A blocking connection to one Triton; a context manager, to be used from any thread.
 
     Args:
-        address: Address of its gRPC endpoint, host:port.
+        address: Address of its gRPC endpoint, host:port; ``https://`` before it means TLS, with the files that
+            SIXPOINT_TRITON_CA_FILE, SIXPOINT_TRITON_CLIENT_CERT_FILE and SIXPOINT_TRITON_CLIENT_KEY_FILE name.
+        server_name: Name that its certificate is for; empty for that of the address.
         timeout: Seconds that a model may take to load.
+
+    Raises:
+        InvalidArgument: A file for TLS cannot be used.
     """
 
-    def __init__(self, address: str, *, timeout: float = 120.0) -> None:
+    def __init__(self, address: str, *, server_name: str = "", timeout: float = 120.0) -> None:
         self.address, self._timeout = address, timeout
-        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+        self._target, tls = without_scheme(address)
+        options = (*_OPTIONS, ("grpc.ssl_target_name_override", server_name)) if server_name else _OPTIONS
+        if tls:
+            credentials = TlsFiles.from_environment(TLS_PREFIX).credentials()
+            self._channel = grpc.secure_channel(self._target, credentials, options=options)
+        else:
+            self._channel = grpc.insecure_channel(self._target, options=options)
         self._stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
     def __enter__(self) -> Self:
@@ -158,7 +172,7 @@ class TritonEndpoint:
 
     def _call(self, method: str, request: Any, *, timeout: float) -> Any:
         try:
-            metadata = control_metadata(self.address, key=secret_from_environment(KEY_VARIABLE) or "")
+            metadata = control_metadata(self._target, key=secret_from_environment(KEY_VARIABLE) or "")
             return getattr(self._stub, method)(request, timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
             raise _failure(error, self.address) from error
@@ -171,9 +185,14 @@ def _failure(error: Any, address: str) -> SixpointError:
             f"Triton at {address} wants the key of its control API: run this as the user who started Triton, or set "
             f"{KEY_VARIABLE} or {KEY_VARIABLE}_FILE"
         )
+    if reason := describe_tls_failure(error, prefix=TLS_PREFIX):
+        return TritonUnavailable(f"Triton cannot be reached at {address}: {reason}", retry_after=2.0)
     # Triton also reports UNAVAILABLE for models.
     if error.code() is grpc.StatusCode.UNAVAILABLE and "model" not in details:
-        return TritonUnavailable(f"Triton cannot be reached at {address}", retry_after=2.0)
+        # One that wants a certificate of its clients closes the connection.
+        hint = f"; if it asks for a certificate, name yours with {TLS_PREFIX}CLIENT_CERT_FILE"
+        shown = hint if address.startswith("https://") and closed_at_once(error) else ""
+        return TritonUnavailable(f"Triton cannot be reached at {address}{shown}", retry_after=2.0)
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineExceeded(f"Triton at {address} did not answer in time")
     return FailedPrecondition(f"Triton: {details}")

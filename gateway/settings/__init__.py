@@ -20,6 +20,9 @@ class Settings(LimitSettings, TritonSettings, ObservabilitySettings, NetworkSett
 
     def secret_files(self) -> list[tuple[str, Path]]:
         """Return the variable and the path of each file that holds a secret of the gateway."""
-        keys = [("SIXPOINT_TLS_KEY_FILE", self.tls_key_file)]
+        keys = [
+            ("SIXPOINT_TLS_KEY_FILE", self.tls_key_file),
+            ("SIXPOINT_TRITON_CLIENT_KEY_FILE", self.triton_client_key_file),
+        ]
         files = [*secret_files(type(self)), *credential_files(self.blobs_url.get_secret_value())]
         return [*files, *((variable, path) for variable, path in keys if path)]

@@ -9,9 +9,10 @@ from pydantic import Field, SecretStr, field_validator
 
 from gateway.settings.storage import StorageSettings
 from gateway.triton.local.settings import LocalTritonSettings
+from sixpoint.client import TlsFiles
 from sixpoint.environment import default_repository
 from sixpoint.errors import InvalidArgument
-from sixpoint.protocol.triton_addresses import parse_triton_addresses
+from sixpoint.protocol.triton_addresses import TLS_PREFIX, parse_triton_addresses
 
 __all__ = ["TritonSettings"]
 
@@ -20,7 +21,13 @@ class TritonSettings(StorageSettings):
     """Triton's address, key and models. A local Triton has its models in the state folder."""
 
     triton_url: str = "127.0.0.1:8001"
-    """Triton's gRPC endpoint, host:port; several with commas; dns:///name:port for all addresses of a name."""
+    """Triton's gRPC endpoint, host:port; several with commas; dns:///name:port for all of a name; https:// for TLS."""
+    triton_ca_file: Path | None = None
+    """PEM file with the authorities to trust for Triton's certificate; by default those of the system."""
+    triton_client_cert_file: Path | None = None
+    """PEM file with the certificate to show to Triton; read again when it changes, as the other two."""
+    triton_client_key_file: Path | None = None
+    """PEM file with the private key of that certificate, without a password."""
     triton_key: SecretStr = SecretStr("")
     """Key of Triton's control API (--grpc-restricted-protocol, key sixpoint-key); a local Triton's is found without."""
     triton_poll_seconds: float = Field(default=1.0, gt=0)
@@ -46,6 +53,11 @@ class TritonSettings(StorageSettings):
         except InvalidArgument as error:
             raise ValueError(error.message) from error
         return text
+
+    @property
+    def triton_tls(self) -> TlsFiles:
+        """Files for TLS towards Triton."""
+        return TlsFiles(self.triton_ca_file, self.triton_client_cert_file, self.triton_client_key_file, TLS_PREFIX)
 
     def with_triton(self, address: str, *, key: str) -> Self:
         """Return a copy of the settings that uses a Triton at an address, with the key of its control API."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 import time
 from functools import partial
 from types import TracebackType
@@ -13,49 +12,53 @@ from typing import Any, Self
 import grpc
 import grpc.aio
 import numpy as np
-from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
+from tritonclient.grpc import model_config_pb2, service_pb2
 
 from gateway.core.runtime import InferenceResult, Model
+from gateway.triton.channel import TritonChannel
+from gateway.triton.client_errors import RETRY_SECONDS, details_of, error_from, lacks_version, tls_problem, unreachable
 from gateway.triton.shared_memory import Region, RegionPool
 from sixpoint._typing import Array, Floating
-from sixpoint.errors import DeadlineExceeded, InferenceError, ModelSpecError, SixpointError, TritonUnavailable
+from sixpoint.client import TlsFiles
+from sixpoint.errors import InferenceError, ModelSpecError, SixpointError, TritonUnavailable
 from sixpoint.io.triton_key import KEY_VARIABLE, RESTRICTED, control_metadata
 from sixpoint.model_spec import CANDIDATE_PARAMETER, SPEC_PARAMETER, Candidate, ModelSpec
+from sixpoint.protocol.triton_addresses import TLS_PREFIX, without_scheme
 
-__all__ = ["TritonClient", "lacks_version", "was_not_answered", "was_not_sent"]
+__all__ = ["TritonClient"]
 
 _DTYPES: dict[str, np.dtype[Any]] = {"UINT8": np.dtype("<u1"), "FP16": np.dtype("<f2"), "FP32": np.dtype("<f4")}
-_RETRY_SECONDS = 2.0
-# In Triton's error for a version that it has released, or never had; it may serve the model in other versions.
-_LACKS_VERSION = re.compile(r"is not at ready state|version \d+ is not found")
-# Part of gRPC's error for a call that found no connection.
-_NO_CONNECTION = "failed to connect"
+_NO_FILES = TlsFiles(prefix=TLS_PREFIX)
 # Triton counts as unreachable if listing or describing models takes longer.
 _QUERY_SECONDS = 5.0
-# Reconnect quickly once Triton is back; tensors exceed gRPC's default limit of 4 MiB.
-_OPTIONS = (
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    ("grpc.enable_http_proxy", 0),
-)
 
 
 class TritonClient:
     """One connection to Triton, as an async context manager. Cancelling a task cancels its call in Triton.
 
     Args:
-        url: Triton's gRPC endpoint, host:port.
+        url: Triton's gRPC endpoint, host:port; ``https://`` before it means TLS.
         shared_memory: Whether to pass tensors in shared memory if Triton runs on this machine and offers it.
         key: Key of Triton's control API; empty for none, or for that of a Triton of sixpoint's on this machine.
+        tls: Files for TLS.
+        server_name: Name that Triton's certificate is for; empty for that of the endpoint.
+
+    Raises:
+        InvalidArgument: A file for TLS cannot be used.
     """
 
-    def __init__(self, url: str, *, shared_memory: bool = True, key: str = "") -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        shared_memory: bool = True,
+        key: str = "",
+        tls: TlsFiles = _NO_FILES,
+        server_name: str = "",
+    ) -> None:
         # Looked up for each call of the control API, since a Triton that is started anew has another key.
-        self._metadata = partial(control_metadata, url, key=key)
-        self._channel = grpc.aio.insecure_channel(url, options=_OPTIONS)
-        self._stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._metadata = partial(control_metadata, without_scheme(url)[0], key=key)
+        self._stub = TritonChannel(url, tls=tls, server_name=server_name)
         self._regions = RegionPool(self._stub, enabled=shared_memory, metadata=self._metadata)
 
     async def __aenter__(self) -> Self:
@@ -65,7 +68,7 @@ class TritonClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._regions.close()
-        await self._channel.close()
+        await self._stub.close()
 
     async def versions(self) -> dict[str, tuple[str, ...]]:
         """List the ready versions of each model by name, oldest first.
@@ -73,6 +76,7 @@ class TritonClient:
         Raises:
             TritonUnavailable: When Triton cannot be reached.
         """
+        self._stub.refresh()
         try:
             index = await self._stub.RepositoryIndex(
                 service_pb2.RepositoryIndexRequest(ready=True), timeout=_QUERY_SECONDS, metadata=self._metadata()
@@ -83,9 +87,9 @@ class TritonClient:
                 raise TritonUnavailable(
                     f"Triton wants the key of its control API: run the gateway as the user who started Triton, or set "
                     f"{KEY_VARIABLE} (or {KEY_VARIABLE}_FILE) to the key that Triton was started with",
-                    retry_after=_RETRY_SECONDS,
+                    retry_after=RETRY_SECONDS,
                 ) from error
-            raise _unreachable() from error
+            raise unreachable(tls_problem(error)) from error
         ready: dict[str, list[str]] = {}
         for model in index.models:
             if model.state == "READY" and model.version:
@@ -109,7 +113,7 @@ class TritonClient:
                 service_pb2.ModelConfigRequest(name=name, version=versions[-1]), timeout=_QUERY_SECONDS
             )
         except grpc.aio.AioRpcError as error:
-            raise _unreachable() from error
+            raise unreachable() from error
         config = response.config
         if SPEC_PARAMETER not in config.parameters:
             return None
@@ -158,7 +162,7 @@ class TritonClient:
                 return await self._infer(model, version, tensor, region, timeout=timeout)
             except SixpointError as error:
                 # Triton may have restarted without the region: send bytes, which works or fails with a clear error.
-                if "shared memory" not in _details(error):
+                if "shared memory" not in details_of(error):
                     raise
                 self._regions.invalidate()
         return await self._infer(model, version, tensor, None, timeout=deadline - time.monotonic())
@@ -190,7 +194,7 @@ class TritonClient:
         except grpc.aio.AioRpcError as error:
             if region is not None:
                 self._regions.quarantine(region)
-            raise _error_from(error) from error
+            raise error_from(error) from error
         except asyncio.CancelledError:
             if region is not None:
                 self._regions.quarantine(region)
@@ -211,28 +215,6 @@ class TritonClient:
         if region is None:
             tensor_out = np.frombuffer(raw, dtype).reshape(spec.output_shape)
         return InferenceResult(tensor_out, response.model_version)
-
-
-def lacks_version(error: SixpointError) -> bool:
-    """Whether a call failed since Triton does not serve the version, of a model that it may serve in others."""
-    return _LACKS_VERSION.search(_details(error)) is not None
-
-
-def was_not_sent(error: SixpointError) -> bool:
-    """Whether a call failed before it reached Triton."""
-    return _NO_CONNECTION in _details(error)
-
-
-def was_not_answered(error: SixpointError) -> bool:
-    """Whether a call failed since Triton did not answer in time: it hangs, or its machine is gone."""
-    cause = error.__cause__
-    return isinstance(cause, grpc.aio.AioRpcError) and cause.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-
-
-def _details(error: SixpointError) -> str:
-    """Return Triton's or gRPC's own words for an error."""
-    cause = error.__cause__
-    return (cause.details() or "") if isinstance(cause, grpc.aio.AioRpcError) else ""
 
 
 def _in_flight(config: Any) -> int:
@@ -272,21 +254,3 @@ def _check_tensor(model: str, kind: str, tensors: Any, promised: tuple[str, str,
     ]
     if configured != [promised]:
         raise ModelSpecError(f"model {model!r}: its {kind} is {configured}, its spec promises {[promised]}")
-
-
-def _unreachable() -> TritonUnavailable:
-    return TritonUnavailable("Triton cannot be reached just now; try again", retry_after=_RETRY_SECONDS)
-
-
-def _error_from(error: grpc.aio.AioRpcError) -> SixpointError:
-    match error.code():
-        # NOT_FOUND: the model was unloaded since the last check.
-        case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.NOT_FOUND:
-            return _unreachable()
-        case grpc.StatusCode.DEADLINE_EXCEEDED:
-            return DeadlineExceeded("the deadline passed while Triton was computing")
-        # Triton's error for a model whose process died, for example out of memory; the local Triton restarts it.
-        case grpc.StatusCode.INTERNAL if "is not healthy" in (error.details() or ""):
-            return _unreachable()
-        case code:
-            return InferenceError(f"Triton refused the request: {code.name}")

@@ -12,12 +12,14 @@ from types import TracebackType
 from typing import Self
 
 from gateway.core.runtime import Catalog, Deadline, InferenceResult, Model
-from gateway.triton.client import TritonClient, lacks_version, was_not_sent
+from gateway.triton.client import TritonClient
+from gateway.triton.client_errors import lacks_version, was_not_sent
 from gateway.triton.pool_catalog import ServedModels, merge
 from gateway.triton.pool_endpoint import Endpoint, cost
 from sixpoint._typing import Floating
+from sixpoint.client import TlsFiles
 from sixpoint.errors import SixpointError, TritonUnavailable
-from sixpoint.protocol.triton_addresses import TritonName, parse_triton_addresses, resolve
+from sixpoint.protocol.triton_addresses import TLS_PREFIX, TritonName, parse_triton_addresses, resolve, without_scheme
 
 __all__ = ["TritonPool"]
 
@@ -51,11 +53,12 @@ class TritonPool:
         changed: Function called after every check, since the catalog's readiness may have changed.
         shared_memory: Whether to pass tensors in shared memory to a Triton on this machine that offers it.
         key: Key of the Tritons' control API; empty for none, or for those of sixpoint's Tritons on this machine.
+        tls: Files for TLS, to Tritons whose addresses begin with ``https://``.
         resolve: Function that returns the addresses of a name.
         now: Function that returns the time in seconds.
 
     Raises:
-        InvalidArgument: When ``addresses`` has a part that is no address.
+        InvalidArgument: When ``addresses`` has a part that is no address, or a file for TLS cannot be used.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class TritonPool:
         changed: Callable[[], None],
         shared_memory: bool = True,
         key: str = "",
+        tls: TlsFiles | None = None,
         resolve: Callable[[TritonName], Awaitable[tuple[str, ...]]] = resolve,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -78,6 +82,10 @@ class TritonPool:
         self._changed = changed
         self._shared_memory = shared_memory
         self._key = key
+        self._tls = tls or TlsFiles(prefix=TLS_PREFIX)
+        if any(without_scheme(str(place))[1] for place in self._places):
+            # Before there is an endpoint: names are resolved later.
+            self._tls.credentials()
         self._resolve = resolve
         self._now = now
         self._endpoints: dict[str, Endpoint] = {}
@@ -214,16 +222,18 @@ class TritonPool:
 
     def _update_endpoints(self) -> None:
         """Add the Tritons that are new, and let go those that left their name."""
-        wanted = {
-            address
-            for place in self._places
-            for address in (self._resolved.get(place, ()) if isinstance(place, TritonName) else (place,))
-        }
-        for address in wanted - self._endpoints.keys():
-            self._endpoints[address] = self._endpoint(address)
+        wanted: dict[str, str] = {}
+        for place in self._places:
+            if isinstance(place, TritonName):
+                # Their certificates are for the name, not for its addresses.
+                wanted |= dict.fromkeys(self._resolved.get(place, ()), place.host if place.tls else "")
+            else:
+                wanted[place] = ""
+        for address in wanted.keys() - self._endpoints.keys():
+            self._endpoints[address] = self._endpoint(address, server_name=wanted[address])
             if self._names:
                 _log.info("triton added", extra={"triton": address})
-        for address in self._endpoints.keys() - wanted:
+        for address in self._endpoints.keys() - wanted.keys():
             _log.info("triton left", extra={"triton": address})
             endpoint = self._endpoints.pop(address)
             self._checks.pop(address).cancel()
@@ -236,8 +246,10 @@ class TritonPool:
         for address in self._endpoints.keys() - self._checks.keys():
             self._checks[address] = asyncio.create_task(self._endpoints[address].run())
 
-    def _endpoint(self, address: str) -> Endpoint:
-        client = TritonClient(address, shared_memory=self._shared_memory, key=self._key)
+    def _endpoint(self, address: str, *, server_name: str) -> Endpoint:
+        client = TritonClient(
+            address, shared_memory=self._shared_memory, key=self._key, tls=self._tls, server_name=server_name
+        )
         return Endpoint(
             address,
             client=client,

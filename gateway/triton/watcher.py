@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gateway.core.runtime import Catalog, Model
-from gateway.triton.client import TritonClient, was_not_answered
+from gateway.triton.client import TritonClient
+from gateway.triton.client_errors import was_not_answered
 from sixpoint.errors import ModelSpecError, SixpointError, TritonUnavailable
 
 __all__ = ["Watcher"]
@@ -120,7 +121,7 @@ class Watcher:
                 await self._update_model(name, versions)
         except TritonUnavailable as error:
             self.silent = was_not_answered(error)
-            self._note_reachable(False)
+            self._note_reachable(False, reason=error.message)
             # Triton may come back with other models under the same versions.
             self._models, self._last_seen, self._failed_trials = {}, {}, {}
             self._catalog.mark_unreachable()
@@ -212,8 +213,11 @@ class Watcher:
         if name in self._models and self._models[name].version not in versions:
             del self._models[name]
 
-    def _note_reachable(self, reachable: bool) -> None:
-        if reachable != self._reachable:
-            self._reachable = reachable
-            level = logging.INFO if reachable else logging.WARNING
-            _log.log(level, "triton %s", "reached" if reachable else "away", extra=self._about)
+    def _note_reachable(self, reachable: bool, *, reason: str = "") -> None:
+        if reachable == self._reachable:
+            return
+        self._reachable = reachable
+        if reachable:
+            _log.info("triton reached", extra=self._about)
+        else:
+            _log.warning("triton away", extra={"reason": reason, **self._about})

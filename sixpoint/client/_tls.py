@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -14,9 +14,7 @@ from sixpoint.errors import InvalidArgument
 
 __all__ = ["TlsFiles"]
 
-_AUTHORITY = "SIXPOINT_CA_FILE"
-_CERTIFICATE = "SIXPOINT_CLIENT_CERT_FILE"
-_KEY = "SIXPOINT_CLIENT_KEY_FILE"
+_PREFIX = "SIXPOINT_"
 
 
 @dataclass(frozen=True)
@@ -27,16 +25,23 @@ class TlsFiles:
         ca_file: Certificates of the authorities to trust; None for those of the system.
         cert_file: Certificate to show to a gateway that asks for one; None for none.
         key_file: Private key of ``cert_file``, without a password.
+        prefix: Beginning of the names of the variables that name these files, for error messages.
     """
 
     ca_file: str | os.PathLike[str] | None = None
     cert_file: str | os.PathLike[str] | None = None
     key_file: str | os.PathLike[str] | None = None
+    prefix: str = field(default=_PREFIX, repr=False)
 
     @classmethod
-    def from_environment(cls) -> Self:
-        """Return what SIXPOINT_CA_FILE, SIXPOINT_CLIENT_CERT_FILE and SIXPOINT_CLIENT_KEY_FILE name."""
-        return cls(*(os.environ.get(name) or None for name in (_AUTHORITY, _CERTIFICATE, _KEY)))
+    def from_environment(cls, prefix: str = _PREFIX) -> Self:
+        """Return what SIXPOINT_CA_FILE, SIXPOINT_CLIENT_CERT_FILE and SIXPOINT_CLIENT_KEY_FILE name.
+
+        Args:
+            prefix: Beginning of the names of other variables.
+        """
+        ca_file, cert_file, key_file = (os.environ.get(name) or None for name in _variables(prefix))
+        return cls(ca_file, cert_file, key_file, prefix)
 
     def context(self) -> ssl.SSLContext:
         """Return these files as Python's own TLS uses them.
@@ -44,15 +49,16 @@ class TlsFiles:
         Raises:
             InvalidArgument: A file is missing, cannot be read, or is of another kind.
         """
+        authority, certificate, key = _variables(self.prefix)
         if (self.cert_file is None) != (self.key_file is None):
-            given, missing = (_CERTIFICATE, _KEY) if self.key_file is None else (_KEY, _CERTIFICATE)
+            given, missing = (certificate, key) if self.key_file is None else (key, certificate)
             raise InvalidArgument(f"{missing} (key_file, cert_file) is missing: {given} needs it")
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
         except OSError as error:
             reason = error.strerror if not isinstance(error, ssl.SSLError) else ""
             raise InvalidArgument(
-                f"{self.ca_file} ({_AUTHORITY}, ca_file) cannot be used: {reason or 'no certificate in PEM form'}"
+                f"{self.ca_file} ({authority}, ca_file) cannot be used: {reason or 'no certificate in PEM form'}"
             ) from error
         if self.cert_file is not None:
             try:
@@ -61,7 +67,7 @@ class TlsFiles:
             except OSError as error:
                 reason = error.strerror if not isinstance(error, ssl.SSLError) else ""
                 raise InvalidArgument(
-                    f"{self.cert_file} and {self.key_file} ({_CERTIFICATE}, {_KEY}) cannot be used: "
+                    f"{self.cert_file} and {self.key_file} ({certificate}, {key}) cannot be used: "
                     f"{reason or 'no certificate with its own key, without a password, in PEM form'}"
                 ) from error
         return context
@@ -88,3 +94,7 @@ class TlsFiles:
         contents = (Path(file).read_bytes() if file else None for file in (authorities, self.key_file, self.cert_file))
         credentials: grpc.ChannelCredentials = grpc.ssl_channel_credentials(*contents)
         return credentials
+
+
+def _variables(prefix: str) -> tuple[str, str, str]:
+    return f"{prefix}CA_FILE", f"{prefix}CLIENT_CERT_FILE", f"{prefix}CLIENT_KEY_FILE"

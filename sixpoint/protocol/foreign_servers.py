@@ -48,11 +48,12 @@ def describe_foreign_server(failure: grpc.RpcError) -> str:
     )
 
 
-def describe_tls_failure(failure: grpc.RpcError) -> str:
+def describe_tls_failure(failure: grpc.RpcError, *, prefix: str = "SIXPOINT_") -> str:
     """Say why a client and a server did not agree on TLS, and what to do; empty if the failure does not show it.
 
     Args:
         failure: Failure of a call.
+        prefix: Beginning of the names of the variables that name the client's files.
     """
     code, details = _code_and_details(failure)
     if code is not grpc.StatusCode.UNAVAILABLE or is_from_gateway(failure):
@@ -67,7 +68,7 @@ def describe_tls_failure(failure: grpc.RpcError) -> str:
     if reason:
         return (
             f"its certificate is not trusted ({reason[1].strip()}); name the file with the certificate of the "
-            "authority that signed it with SIXPOINT_CA_FILE"
+            f"authority that signed it with {prefix}CA_FILE"
         )
     return ""
 

@@ -184,7 +184,7 @@ def test_a_triton_that_was_restarted_gets_new_regions(tmp_path: Path) -> None:
             (first,) = await registered(client)
             await triton.stop()
             await triton.start()
-            await client._channel.channel_ready()
+            await client._stub._channel.channel_ready()
             # Nobody told the client: its region is unknown now.
             await assert_right(client, 1)
             await assert_right(client, 2)
