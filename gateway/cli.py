@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 
@@ -21,8 +20,10 @@ from gateway.core.runtime.open_files import raise_open_files
 from gateway.observability.alerts import alert_rules
 from gateway.observability.dashboard import dashboard
 from gateway.observability.logs import configure
+from gateway.read_settings import read_settings
 from gateway.server import Gateway
 from gateway.settings import Settings
+from gateway.token_commands import app as token_app
 from gateway.triton.local.server import LocalTriton
 from gateway.triton.local.shipped_models import SHIPPED_MODELS, served_versions, update_models
 from sixpoint.cli.common import VerboseOption
@@ -46,6 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(token_app, name="token")
 
 
 models_app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -66,7 +68,7 @@ def serve(
     ] = False,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM, then drain: report NOT_SERVING, and let running calls finish."""
-    settings = _settings()
+    settings = read_settings()
     configure(settings.log_level, settings.log_format)
     for sentence in (*misspelt_variables(os.environ), *exposed_files(settings.secret_files())):
         _log.warning("%s", sentence)
@@ -86,7 +88,7 @@ def demo(
     # Imported late: it reads and writes files with packages that only clients need, which containers lack.
     from gateway.demo import DEMO_FILES, choose_case, run_demo
 
-    settings = _settings()
+    settings = read_settings()
     configure("ERROR", settings.log_format)
     for sentence in misspelt_variables(os.environ):
         sys.stderr.write(f"warning: {sentence}\n")
@@ -188,15 +190,3 @@ def _announce(address: str) -> None:
     # Only in a terminal: the output of a service is its log.
     if sys.stdout.isatty():
         typer.echo(f"sixpoint listens on {address}; try `sixpoint models` in another terminal. Ctrl-C stops it.")
-
-
-def _settings() -> Settings:
-    try:
-        return Settings()
-    except ValidationError as error:
-        problems = []
-        for part in error.errors():
-            # A problem of several settings together has no location.
-            place = f"SIXPOINT_{str(part['loc'][0]).upper()}: " if part["loc"] else ""
-            problems.append(place + part["msg"].removeprefix("Value error, "))
-        raise InvalidArgument(f"settings: {'; '.join(problems)}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gateway.settings.identity import IdentitySettings
 from gateway.settings.limits import LimitSettings
 from gateway.settings.network import NetworkSettings
 from gateway.settings.observability import ObservabilitySettings
@@ -15,7 +16,7 @@ __all__ = ["Settings"]
 
 
 # The fields of the last part come first.
-class Settings(LimitSettings, TritonSettings, ObservabilitySettings, NetworkSettings):
+class Settings(LimitSettings, IdentitySettings, TritonSettings, ObservabilitySettings, NetworkSettings):
     """All settings of the gateway. For example, ``SIXPOINT_PORT=50052`` sets ``port``."""
 
     def secret_files(self) -> list[tuple[str, Path]]:

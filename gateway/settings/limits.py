@@ -104,3 +104,9 @@ class LimitSettings(SettingsPart):
     """Limit for open streams of viewers."""
     owner_streams: int = Field(default_factory=_of_one_owner("max_streams", left=4), gt=0)
     """Limit for open streams of one owner. By default a quarter is left to others."""
+    owner_calls_per_second: float = Field(default=1000.0, ge=0)
+    """Calls of one owner a second, in one gateway; ten seconds' worth may come at once. 0 for no limit."""
+    owner_upload_bytes_per_second: float = Field(default=float(_GIB), ge=0)
+    """Bytes that one owner uploads a second, in one gateway; ten seconds' worth may come at once. 0 for no limit."""
+    owner_segmentations_per_minute: float = Field(default=600.0, ge=0)
+    """Segmentations of one owner a minute, in one gateway; a minute's worth may come at once. 0 for no limit."""
