@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from gateway.authentication import (
+    AnybodyAuthenticator,
+    AuthenticationMethod,
+    CertificateMethod,
+    MethodsAuthenticator,
+    PathTokenMethod,
+    PeerThrottle,
+    PrincipalLimits,
+    ProxyHeaders,
+    ProxyMethod,
+    TokenFile,
+    TokenMethod,
+    check_exposure,
+)
+from gateway.core.access import Authenticator, Method
 from gateway.core.images import ImageLimits, UnfinishedLimits
 from gateway.core.runtime import Admission, DeadlineLimits
 from gateway.core.runtime.fairness import Places, Turns
@@ -12,11 +29,13 @@ from gateway.grpc.server import ConnectionLimits
 from gateway.settings import Settings
 
 __all__ = [
+    "authenticator",
     "call_deadlines",
     "certificate",
     "connection_limits",
     "image_limits",
     "log_limits",
+    "principal_limits",
     "prompt_admission",
     "segmentation_admission",
     "short_calls",
@@ -140,4 +159,62 @@ def certificate(settings: Settings) -> ServerCertificate | None:
         return None
     return ServerCertificate(
         settings.tls_cert_file, settings.tls_key_file, client_authority=settings.tls_client_ca_file
+    )
+
+
+def authenticator(settings: Settings, *, on_failure: Callable[[str], None]) -> Authenticator:
+    """What finds out who calls.
+
+    Args:
+        settings: Settings of the gateway.
+        on_failure: Function called with the kind of each failed attempt.
+
+    Raises:
+        InvalidArgument: Others could use the gateway as whom they like, or a file cannot be used.
+    """
+    wanted = settings.auth_methods
+    check_exposure(
+        host=settings.host, methods=wanted, tls=settings.tls_cert_file is not None, insecure=settings.insecure
+    )
+    headers = ProxyHeaders(settings.proxy_subject_header, settings.proxy_tenant_header, settings.proxy_roles_header)
+    if "none" in wanted:
+        return AnybodyAuthenticator(headers)
+    methods: dict[Method, AuthenticationMethod] = {}
+    if wanted & {"tokens", "mtls"}:
+        file = TokenFile(settings.tokens_file)
+        if "tokens" in wanted:
+            methods["tokens"] = TokenMethod(file)
+        if settings.path_tokens:
+            methods["path"] = PathTokenMethod(file)
+        if "mtls" in wanted:
+            methods["mtls"] = CertificateMethod(file)
+    if "oidc" in wanted:
+        methods["oidc"] = _oidc_method(settings)
+    if "proxy" in wanted:
+        methods["proxy"] = ProxyMethod(settings.proxies, headers)
+    return MethodsAuthenticator(methods, headers=headers, throttle=PeerThrottle(on_failure))
+
+
+def _oidc_method(settings: Settings) -> AuthenticationMethod:
+    # Imported here: PyJWT takes a while to import.
+    from gateway.authentication.oidc import AccessTokens, IssuerDocuments, IssuerKeys, OidcMethod
+
+    issuer = IssuerDocuments(settings.oidc_issuer, authority=settings.oidc_ca_file)
+    tokens = AccessTokens(
+        issuer=settings.oidc_issuer,
+        audience=settings.oidc_audience,
+        subject_claim=settings.oidc_subject_claim,
+        tenant_claim=settings.oidc_tenant_claim,
+        roles_claim=settings.oidc_roles_claim,
+        roles=settings.oidc_role_names,
+    )
+    return OidcMethod(IssuerKeys(issuer.keys), tokens)
+
+
+def principal_limits(settings: Settings) -> PrincipalLimits:
+    """Limits of what one principal may do in a time."""
+    return PrincipalLimits(
+        calls_per_second=settings.owner_calls_per_second,
+        upload_bytes_per_second=settings.owner_upload_bytes_per_second,
+        segmentations_per_minute=settings.owner_segmentations_per_minute,
     )
