@@ -13,6 +13,7 @@ import traceback
 from datetime import UTC, datetime
 from typing import Literal
 
+from gateway.observability.redaction import redact
 from sixpoint.errors.shortening import shorten
 
 __all__ = ["JsonFormatter", "LogFormat", "TextFormatter", "configure"]
@@ -71,12 +72,12 @@ class TextFormatter(logging.Formatter):
 
 
 def _message(record: logging.LogRecord) -> str:
-    return shorten(record.getMessage(), _LENGTH)
+    return shorten(redact(record.getMessage()), _LENGTH)
 
 
 def _extras(record: logging.LogRecord) -> dict[str, object]:
     extras = {key: value for key, value in vars(record).items() if key not in _STANDARD}
-    return {key: shorten(value, _LENGTH) if isinstance(value, str) else value for key, value in extras.items()}
+    return {key: shorten(redact(value), _LENGTH) if isinstance(value, str) else value for key, value in extras.items()}
 
 
 def _frames(record: logging.LogRecord) -> list[str]:

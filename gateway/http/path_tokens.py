@@ -1,0 +1,109 @@
+"""Credentials in the path of a URL, for viewers that cannot send headers: ``/t/TOKEN/rest/of/the/path``."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from gateway.core.access import Authenticator, Credentials, Principal
+from sixpoint.errors import ResourceExhausted, SixpointError, Unauthenticated
+
+__all__ = ["PathTokens", "principal_in"]
+
+_Scope = MutableMapping[str, Any]
+_Message = MutableMapping[str, Any]
+_Receive = Callable[[], Awaitable[_Message]]
+_Send = Callable[[_Message], Awaitable[None]]
+_App = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
+
+_PREFIX = "/t/"
+_STATE, _PRINCIPAL = "state", "principal"
+_POLICY_VIOLATION = 1008
+# A page must not tell the next site its own address, nor may the address be found in a shared cache.
+_HEADERS = ((b"referrer-policy", b"no-referrer"), (b"cache-control", b"private, no-store"))
+_REPLACED = frozenset(name for name, _ in _HEADERS)
+
+
+class PathTokens:
+    """ASGI middleware: turns a token at the beginning of the path into the principal of the request.
+
+    The application finds the principal by :func:`principal_in`. It sees the path behind the token as its own, since the
+    part with the token becomes its root path: links that it builds have the token. Requests without such a path pass
+    unchanged, and without a principal.
+
+    Args:
+        app: The application.
+        authenticator: Turns credentials into principals.
+    """
+
+    def __init__(self, app: _App, authenticator: Authenticator) -> None:
+        self._app = app
+        self._authenticator = authenticator
+
+    async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
+        """Handle a request."""
+        root = scope.get("root_path", "")
+        path = str(scope.get("path", "")).removeprefix(root)
+        if scope["type"] not in ("http", "websocket") or not path.startswith(_PREFIX):
+            await self._app(scope, receive, send)
+            return
+        token, _, rest = path.removeprefix(_PREFIX).partition("/")
+        private = _with_headers(send)
+        try:
+            principal = await self._authenticator.authenticate(_credentials(scope, token))
+        except SixpointError as error:
+            await _refuse(scope, private, error)
+            return
+        root = f"{root}{_PREFIX}{token}"
+        inner = {
+            **scope,
+            "root_path": root,
+            # The root path is part of the path (ASGI 3.0).
+            "path": f"{root}/{rest}",
+            _STATE: {**scope.get(_STATE, {}), _PRINCIPAL: principal},
+        }
+        await self._app(inner, receive, private)
+
+
+def principal_in(scope: _Scope) -> Principal | None:
+    """Return the principal of a request; None without a token in its path."""
+    principal = scope.get(_STATE, {}).get(_PRINCIPAL)
+    return principal if isinstance(principal, Principal) else None
+
+
+def _credentials(scope: _Scope, token: str) -> Credentials:
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope.get("headers", ())}
+    client = scope.get("client")
+    return Credentials(
+        # An empty token is none that is valid, not none at all.
+        path_token=token or " ",
+        authorization=headers.pop("authorization", ""),
+        headers=headers,
+        peer=client[0] if client else "",
+    )
+
+
+def _with_headers(send: _Send) -> _Send:
+    async def sending(message: _Message) -> None:
+        if message["type"] in ("http.response.start", "websocket.accept"):
+            own = [(name, value) for name, value in message.get("headers", ()) if name.lower() not in _REPLACED]
+            message = {**message, "headers": [*own, *_HEADERS]}
+        await send(message)
+
+    return sending
+
+
+async def _refuse(scope: _Scope, send: _Send, error: SixpointError) -> None:
+    if scope["type"] == "websocket":
+        # Before it is accepted, that is HTTP 403.
+        await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+        return
+    status = 401 if isinstance(error, Unauthenticated) else 429 if isinstance(error, ResourceExhausted) else 503
+    content = json.dumps({"error": error.message}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+    if error.retry_after:
+        headers.append((b"retry-after", str(math.ceil(error.retry_after)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
