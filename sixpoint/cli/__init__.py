@@ -10,11 +10,23 @@ from rich.console import Console
 from rich.markup import escape
 
 from sixpoint import errors
-from sixpoint.cli import annotate, close, doctor, models, segment, sessions
+from sixpoint.cli import annotate, close, doctor, login, models, segment, sessions
 from sixpoint.cli.common import EXIT_CODES, app, exit_code
 from sixpoint.environment import misspelt_variables
 
-__all__ = ["EXIT_CODES", "annotate", "app", "close", "doctor", "exit_code", "main", "models", "segment", "sessions"]
+__all__ = [
+    "EXIT_CODES",
+    "annotate",
+    "app",
+    "close",
+    "doctor",
+    "exit_code",
+    "login",
+    "main",
+    "models",
+    "segment",
+    "sessions",
+]
 
 
 def main() -> None:

@@ -40,6 +40,8 @@ def test_every_command_has_an_example() -> None:
         "segment",
         "close",
         "doctor",
+        "login",
+        "logout",
     }
 
 
