@@ -19,7 +19,7 @@ SERVER_STAMP := $(VENV)/.sixpoint-server
 DEV_STAMP := $(VENV)/.sixpoint-dev
 TRITON := $(or $(SIXPOINT_TRITON_ENVIRONMENT),.triton)
 
-.PHONY: help demo serve test lint docs protos setup setup-dev triton python clean
+.PHONY: help demo serve test lint docs protos chart chart-package chart-scan setup setup-dev triton python clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -46,6 +46,18 @@ docs: setup-dev ## Build the documentation's site in out/docs; a broken link fai
 
 protos: setup-dev ## Generate sixpoint/v1 from protos/
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python protos/generate.py
+
+chart: setup-dev ## Generate what the Helm chart has from the code: values, schema, settings, alerts; and the tests' outlines
+	@$(BIN)/python -m helm.generate
+	@$(BIN)/python -m tests.helm.outlines
+
+chart-package: setup-dev ## Package the Helm chart in out/chart; signed with KEY="name" KEYRING=secret.gpg
+	@$(BIN)/python -m helm.release package out/chart $(if $(KEY),--key "$(KEY)" --keyring "$(KEYRING)")
+
+chart-scan: setup-dev ## Let checkov look at the chart; exceptions and their reasons are in helm/checkov.yaml
+	@test -x .venv-checkov/bin/checkov || { $(PYTHON) -m venv .venv-checkov && .venv-checkov/bin/pip install --quiet "checkov>=3.3,<4"; }
+	@$(BIN)/python -m helm.release render out/chart-scan
+	@.venv-checkov/bin/checkov --config-file helm/checkov.yaml --directory out/chart-scan
 
 setup: $(SERVER_STAMP) triton ## Set up what demo and serve need
 

@@ -1,0 +1,49 @@
+{{- /* Egress rules: names are resolved on port 53, on OpenShift on 5353. */ -}}
+{{- define "sixpoint.egress.dns" -}}
+- ports:
+    {{- range $port := list 53 5353 }}
+    {{- range list "UDP" "TCP" }}
+    - {protocol: {{ . }}, port: {{ $port }}}
+    {{- end }}
+    {{- end }}
+{{- end }}
+
+{{- /* TCP ports to any address. */ -}}
+{{- define "sixpoint.egress.ports" -}}
+{{- with . -}}
+- ports:
+    {{- range . }}
+    - {protocol: TCP, port: {{ . }}}
+    {{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* What gateways, and workers beside them, may reach. */ -}}
+{{- define "sixpoint.egress.gateway" -}}
+{{- $values := .Values }}
+{{- if eq $values.networkPolicy.egress.mode "open" -}}
+- {}
+{{- else -}}
+{{- include "sixpoint.egress.dns" . }}
+{{- if $values.triton.enabled }}
+- to:
+    - podSelector:
+        matchLabels:
+          {{- include "sixpoint.selector" (dict "root" . "component" "triton") | nindent 10 }}
+  ports:
+    - {protocol: TCP, port: 8001}
+{{- else }}
+{{- $ports := list }}
+{{- range splitList "," $values.triton.external.url }}
+{{- $ports = append $ports (regexFind "[0-9]+$" .) }}
+{{- end }}
+{{ include "sixpoint.egress.ports" (compact $ports | uniq) }}
+{{- end }}
+{{- if or $values.database.existingSecret $values.blobs.url (contains "oidc" $values.auth.mode) }}
+{{ include "sixpoint.egress.ports" $values.networkPolicy.egress.ports }}
+{{- end }}
+{{- with $values.networkPolicy.egress.rules }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+{{- end }}
