@@ -19,6 +19,7 @@ from gateway.grpc.messages import event_to_message, read_change, read_mask_reque
 from gateway.grpc.owners import owner_of
 from gateway.grpc.servicers.action_queue import Action
 from gateway.grpc.servicers.interact_stream import InteractStream
+from gateway.grpc.servicers.reading_pace import ReadingPace
 from gateway.grpc.servicers.stream_memory import StreamMemory
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
@@ -69,6 +70,7 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
             idle_seconds, setting="SIXPOINT_STREAM_IDLE_SECONDS", advice="open another stream for further actions"
         )
         self._streams = streams
+        self._pace = ReadingPace()
 
     async def Annotate(
         self, request: annotation_pb.AnnotateRequest, context: _Context
@@ -102,7 +104,9 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
         seconds = self._deadlines.call.default
         async with self._streams.take():
             with self._stream_memory.share(owner_of(context)) as memory:
-                stream = InteractStream(self._engine, call_seconds=seconds, stopping=self._stopping, memory=memory)
+                stream = InteractStream(
+                    self._engine, call_seconds=seconds, stopping=self._stopping, memory=memory, pace=self._pace
+                )
                 await stream.run(IdleGuard(self._idle).guard(request_iterator), context.write)
 
     async def Segment(  # type: ignore[override]  # events are written to the context, not yielded

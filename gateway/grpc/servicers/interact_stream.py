@@ -1,10 +1,10 @@
 """The stream of a viewer: carry out actions in order, join prompts that wait, and report events as they happen.
 
-Three tasks share the work. The reader puts actions into a queue of limited length and bytes; when it is full, gRPC's
-flow control makes the viewer wait. An action for which all streams together have no memory is refused. The worker takes
-the next action from the queue, with the prompts that wait behind it, and carries them out. The writer sends events;
-while the viewer reads too slowly, stages are left out, and the worker waits, as it does while large answers are not
-read.
+Three tasks share the work. The reader puts actions into a queue of limited length and bytes; when it is full, or large
+ones come too fast, gRPC's flow control makes the viewer wait. An action for which all streams together have no memory
+is refused. The worker takes the next action from the queue, with the prompts that wait behind it, and carries them out.
+The writer sends events; while the viewer reads too slowly, stages are left out, and the worker waits, as it does while
+large answers are not read.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from gateway.core.sessions import AnnotationResult, Engine, check_request_id
 from gateway.grpc.interceptors import refusal_pause
 from gateway.grpc.messages import PHASES, read_change, read_mask_request, read_prompts, write_result
 from gateway.grpc.servicers.action_queue import Action, ActionQueue, join_prompts
+from gateway.grpc.servicers.reading_pace import ReadingPace
 from gateway.grpc.servicers.stream_memory import StreamShare
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, SixpointError, Unavailable, Violation
 from sixpoint.protocol import error_to_status, status_code
@@ -46,14 +47,24 @@ class InteractStream:
         call_seconds: Deadline of each action.
         stopping: Event set once the gateway stops: the stream carries out what has arrived, and ends.
         memory: Part of the memory of all streams.
+        pace: Pace of reading, which all streams share.
     """
 
-    def __init__(self, engine: Engine, *, call_seconds: float, stopping: asyncio.Event, memory: StreamShare) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        call_seconds: float,
+        stopping: asyncio.Event,
+        memory: StreamShare,
+        pace: ReadingPace,
+    ) -> None:
         self._engine = engine
         self._stopping = stopping
         self._call_seconds = call_seconds
         self._actions = ActionQueue(_MAX_WAITING)
         self._memory = memory
+        self._pace = pace
         # Each with the bytes that it has reserved.
         self._events: asyncio.Queue[tuple[annotation_pb.InteractResponse, int] | None] = asyncio.Queue(_MAX_EVENTS)
         self._unread = 0
@@ -90,11 +101,13 @@ class InteractStream:
         return ended
 
     async def _read_all(self, requests: AsyncIterator[Action]) -> None:
+        await _hold_up(self._pace.opened())
         async for action in requests:
-            receiving = self._receive(action)
+            nbytes, receiving = action.nbytes, self._receive(action)
             # A message has up to 8 MiB: nobody holds it while the next one is awaited.
             del action
             await receiving
+            await _hold_up(self._pace.received(nbytes))
 
     async def _receive(self, action: Action) -> None:
         try:
@@ -241,3 +254,9 @@ class InteractStream:
             self._read_enough.clear()
         else:
             self._read_enough.set()
+
+
+async def _hold_up(seconds: float) -> None:
+    # Not for 0 s either: actions that have arrived together are joined.
+    if seconds:
+        await asyncio.sleep(seconds)

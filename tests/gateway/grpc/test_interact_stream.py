@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.sessions import AnnotationRequest
-from gateway.grpc.decoding import Received
 from gateway.grpc.servicers.action_queue import Action, ActionQueue, join_prompts
-from gateway.grpc.servicers.interact_stream import InteractStream
 from gateway.grpc.servicers.stream_memory import StreamMemory
 from sixpoint import errors
 from sixpoint.prompts import Prompt
@@ -19,6 +17,7 @@ from sixpoint.protocol import error_from_status, prompt_to_message
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import volume_pb2 as volume_pb
 from tests.gateway.core.sessions.engine.process import Process, database_with_image, voxels
+from tests.gateway.grpc.streams import arrived, stream_of
 from tests.gateway.prompts import ADD, SIX, TAKE
 
 
@@ -37,11 +36,6 @@ def box(number: int) -> annotation_pb.InteractRequest:
 
 def undo(number: int) -> annotation_pb.InteractRequest:
     return annotation_pb.InteractRequest(id=number, undo=annotation_pb.UndoRequest(session_id="s"))
-
-
-def arrived(action: annotation_pb.InteractRequest) -> Action:
-    """An action as it comes from the wire."""
-    return Received(action, action.ByteSize())
 
 
 def ids_of(group: list[Action]) -> list[int]:
@@ -170,7 +164,7 @@ async def stream(
         events[event.id] = event
 
     with StreamMemory(2**24).share("") as memory:
-        viewer = InteractStream(process.engine, call_seconds=30, stopping=asyncio.Event(), memory=memory)
+        viewer = stream_of(process, memory)
         await viewer.run(requests(), write)
     return events
 
@@ -239,7 +233,7 @@ async def test_a_stream_answers_what_has_arrived_and_ends_when_the_gateway_stops
             answered.append(event.id)
 
     with StreamMemory(2**24).share("") as memory:
-        viewer = InteractStream(process.engine, call_seconds=30, stopping=stopping, memory=memory)
+        viewer = stream_of(process, memory, stopping=stopping)
         with pytest.raises(errors.Unavailable, match="the gateway stops"):
             async with asyncio.timeout(10):
                 await viewer.run(requests(), write)

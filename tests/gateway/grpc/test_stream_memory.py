@@ -14,13 +14,14 @@ from gateway.core.sessions import AnnotationRequest, AnnotationResult
 from gateway.grpc.decoding import Received
 from gateway.grpc.servicers import interact_stream
 from gateway.grpc.servicers.action_queue import Action
-from gateway.grpc.servicers.interact_stream import InteractStream
+from gateway.grpc.servicers.reading_pace import ReadingPace
 from gateway.grpc.servicers.stream_memory import StreamMemory
 from sixpoint import errors
 from sixpoint.prompts import InitialMask, Prompt
 from sixpoint.protocol import error_from_status, prompt_to_message
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from tests.gateway.core.sessions.engine.process import Process, database_with_image
+from tests.gateway.grpc.streams import arrived, stream_of
 from tests.gateway.prompts import SIX, TAKE
 from tests.support.images import noisy_volume
 
@@ -29,11 +30,6 @@ from tests.support.images import noisy_volume
 async def process(tmp_path: Path) -> AsyncIterator[Process]:
     async with database_with_image(tmp_path) as database:
         yield Process(database)
-
-
-def arrived(action: annotation_pb.InteractRequest) -> Action:
-    """An action as it comes from the wire."""
-    return Received(action, action.ByteSize())
 
 
 def test_one_owner_leaves_half_to_others() -> None:
@@ -71,7 +67,7 @@ async def test_an_action_too_large_for_what_is_left_fails_and_clicks_go_on(proce
         events[event.id] = event
 
     with memory.share("") as share:
-        viewer = InteractStream(process.engine, call_seconds=30, stopping=asyncio.Event(), memory=share)
+        viewer = stream_of(process, share)
         await viewer.run(requests(), write)
         assert memory.used == 0
     failure = error_from_status(events[1].failure)
@@ -92,9 +88,28 @@ async def test_an_action_counts_with_the_bytes_that_arrived(process: Process) ->
         events.append(event)
 
     with memory.share("") as share:
-        viewer = InteractStream(process.engine, call_seconds=30, stopping=asyncio.Event(), memory=share)
+        viewer = stream_of(process, share)
         await viewer.run(requests(), write)
     assert isinstance(error_from_status(events[-1].failure), errors.ResourceExhausted)
+
+
+async def test_the_next_action_is_read_once_its_owner_is_no_longer_held_up(process: Process) -> None:
+    session, memory, pace = await process.open(), StreamMemory(2**24), ReadingPace(10_000, burst=1_000)
+    request = annotation_pb.GetMaskRequest(session_id=session)
+    read: list[float] = []
+
+    async def requests() -> AsyncIterator[Action]:
+        for number in (1, 2, 3):
+            read.append(asyncio.get_running_loop().time())
+            yield Received(annotation_pb.InteractRequest(id=number, get_mask=request), 5_000)
+
+    async def write(_: annotation_pb.InteractResponse) -> None: ...
+
+    with memory.share("") as share:
+        await stream_of(process, share, pace=pace).run(requests(), write)
+    # 5,000 bytes, of which 1,000 are free once, at 10,000 a second.
+    assert read[1] - read[0] >= 0.4
+    assert read[2] - read[0] >= 0.9
 
 
 async def test_while_answers_are_not_read_no_more_are_made(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +136,7 @@ async def test_while_answers_are_not_read_no_more_are_made(process: Process, mon
         answered.append(event.id)
 
     with memory.share("") as share:
-        viewer = InteractStream(process.engine, call_seconds=30, stopping=asyncio.Event(), memory=share)
+        viewer = stream_of(process, share)
         running = asyncio.create_task(viewer.run(requests(), write))
         while not made:
             await asyncio.sleep(0.01)
@@ -152,7 +167,7 @@ async def test_a_stream_that_waits_holds_no_message(process: Process) -> None:
             answered.set()
 
     with memory.share("") as share:
-        viewer = InteractStream(process.engine, call_seconds=30, stopping=asyncio.Event(), memory=share)
+        viewer = stream_of(process, share)
         running = asyncio.create_task(viewer.run(requests(), write))
         async with asyncio.timeout(10):
             await answered.wait()
@@ -181,7 +196,7 @@ async def test_a_stream_that_is_cut_off_releases_what_it_holds(process: Process)
 
     async def run() -> None:
         with memory.share("") as share:
-            viewer = InteractStream(process.engine, call_seconds=30, stopping=asyncio.Event(), memory=share)
+            viewer = stream_of(process, share)
             await viewer.run(requests(), write)
 
     running = asyncio.create_task(run())

@@ -1,0 +1,60 @@
+"""The pace at which large messages of viewers' streams are read: owners share a rate."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from gateway.core.runtime.fairness import current_owner
+
+__all__ = ["ReadingPace"]
+
+# gRPC copies a message of 8 MiB several times on the event loop: at full speed two callers keep two cores busy.
+_RATE = 32 * 2**20
+# Two of the largest messages: what a person sends is not held up.
+_BURST = 16 * 2**20
+# Clicks are not counted.
+_UNCOUNTED_BYTES = 4096
+# Of a stream that is opened while its owner is held up: otherwise all of them would go on at the same moment.
+_OPENING_BYTES = 2**20
+
+
+class ReadingPace:
+    """Limits the bytes per second that streams read.
+
+    An owner may send some megabytes at once. What is beyond is read at the owner's share of the rate, one message after
+    the other, in whichever of its streams they come.
+
+    Args:
+        rate: Bytes per second of all owners together.
+        burst: Bytes that an owner may send at once.
+        now: Function that returns the time in seconds.
+    """
+
+    def __init__(self, rate: float = _RATE, *, burst: int = _BURST, now: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._now = now
+        # For each owner, the time at which what it has sent would have arrived at its share of the rate.
+        self._until: dict[str, float] = {}
+
+    def opened(self) -> float:
+        """Return the seconds for which a stream that is opened now reads nothing."""
+        owner = current_owner()
+        return self._ahead(owner, _OPENING_BYTES) if self._ahead(owner, 0) else 0.0
+
+    def received(self, nbytes: int) -> float:
+        """Count a message; return the seconds for which its stream reads no other.
+
+        Args:
+            nbytes: Bytes of the message.
+        """
+        return self._ahead(current_owner(), nbytes) if nbytes > _UNCOUNTED_BYTES else 0.0
+
+    def _ahead(self, owner: str, nbytes: int) -> float:
+        """Count bytes that arrived; return the seconds for which their owner is held up."""
+        now = self._now()
+        self._until = {other: until for other, until in self._until.items() if until > now}
+        share = self._rate / len(self._until.keys() | {owner})
+        self._until[owner] = self._until.get(owner, now) + nbytes / share
+        return max(0.0, self._until[owner] - now - self._burst / share)
