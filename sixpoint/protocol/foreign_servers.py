@@ -65,6 +65,8 @@ def describe_tls_failure(failure: grpc.RpcError, *, prefix: str = "SIXPOINT_") -
     reason = _NOT_TRUSTED.search(details)
     if reason and "expired" in reason[1]:
         return "its certificate has expired; its operator must renew it. If it has not, correct this machine's clock"
+    if reason and "not yet valid" in reason[1]:
+        return "its certificate is not valid yet; this machine's clock is probably slow: synchronise it"
     if reason:
         return (
             f"its certificate is not trusted ({reason[1].strip()}); name the file with the certificate of the "

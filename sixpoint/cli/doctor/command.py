@@ -19,8 +19,9 @@ from rich.markup import escape
 
 from sixpoint.cli.common import JsonOption, ServerOption, app, print_json
 from sixpoint.cli.doctor.connection import Finding, check_connection, expects_tls
+from sixpoint.cli.doctor.tokens import check_token, explain_refusal
 from sixpoint.client import Client, Retry, Timeout
-from sixpoint.errors import SixpointError, Unavailable
+from sixpoint.errors import PermissionDenied, SixpointError, Unauthenticated, Unavailable
 from sixpoint.metrics import dice
 from sixpoint.model_spec import ImplausibleImageWarning
 from sixpoint.phantom import make_phantom
@@ -75,10 +76,11 @@ def examine(server: str) -> Iterator[Finding]:
     """
     python = ".".join(map(str, sys.version_info[:3]))
     yield Finding("client", True, f"sixpoint {version('sixpoint')}, gRPC {grpc.__version__}, Python {python}")
-    for finding in check_connection(server):
-        yield finding
-        if not finding.well:
-            return
+    for check_environment in (check_connection, check_token):
+        for finding in check_environment(server):
+            yield finding
+            if not finding.well:
+                return
     with Client(server, timeout=Timeout(_TIMEOUT_S, _TIMEOUT_S), retry=Retry.none()) as client:
         for check in (_check_gateway, _check_models, _check_prompt):
             try:
@@ -87,7 +89,8 @@ def examine(server: str) -> Iterator[Finding]:
                     if not finding.well:
                         return
             except SixpointError as error:
-                yield Finding("gateway", False, error.message, "Look at the gateway's log.")
+                refusal = explain_refusal(error, client.target)
+                yield refusal or Finding("gateway", False, error.message, "Look at the gateway's log.")
                 return
 
 
@@ -107,6 +110,9 @@ def _check_gateway(client: Client) -> Iterator[Finding]:
                 error.message,
                 "The gateway runs, but does not reach its database or blob store. Look at its log.",
             )
+        except (Unauthenticated, PermissionDenied):
+            yield finding
+            raise
         except SixpointError as error:
             finding = _not_a_gateway(client, error.message)
     yield finding
@@ -192,6 +198,8 @@ def _check_prompt(client: Client) -> Iterator[Finding]:
         with session:
             clock_difference = abs((datetime.now(UTC) - session.refresh().used).total_seconds())
             prompt_seconds, mask = _timed(lambda: session.annotate(prompt))
+    except (Unauthenticated, PermissionDenied):
+        raise
     except SixpointError as error:
         yield Finding("a prompt", False, error.message, "Look at the gateway's log.")
         return

@@ -98,6 +98,13 @@ def _check_certificate(address: Address) -> Finding:
     except InvalidArgument as error:
         return Finding("certificate", False, error.message, "Correct the variable, or unset it.")
     except ssl.SSLCertVerificationError as error:
+        if "not yet valid" in error.verify_message:
+            return Finding(
+                "certificate",
+                False,
+                f"the certificate of {address} is not valid yet at {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+                "This machine's clock is probably slow: synchronise it (NTP).",
+            )
         return Finding(
             "certificate",
             False,

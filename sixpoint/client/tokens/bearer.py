@@ -15,8 +15,8 @@ __all__ = ["Token", "TokenTimes", "bearer_metadata", "check_token", "token_times
 
 _KEY = "authorization"
 _SCHEME = "Bearer "
-# gRPC refuses metadata of more than 8 KiB together.
-_MAX_CHARACTERS = 7500
+# gRPC refuses metadata of more than 8 KiB, now and then at first; the longest owner and what proxies add take 1 KiB.
+_MAX_CHARACTERS = 7000
 # Year 2286; later times, which some number of milliseconds is, would be no date for Python.
 _LAST_TIME = 1e10
 

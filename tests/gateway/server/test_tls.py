@@ -220,19 +220,25 @@ def test_files_of_a_client_that_cannot_be_used_are_named(tmp_path: Path, ours: C
         Client("gateway.example", tls=TlsFiles(ours.authority))
 
 
-def test_the_doctor_tells_of_a_certificate_that_expires_soon_and_of_one_that_has(
+def test_the_doctor_tells_of_a_certificate_that_expires_soon_of_one_that_has_and_of_one_from_the_future(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for days, well, problem in ((5, True, "expires soon"), (-5, False, "certificate has expired")):
-        until = datetime.now(UTC) + timedelta(days)
-        files = write_certificates(tmp_path / str(days), HOST, until=until)
+    for since, days, well, problem in (
+        (-9, 5, True, "expires soon"),
+        (-9, -5, False, "certificate has expired"),
+        (2, 5, False, "is not valid yet"),
+    ):
+        now = datetime.now(UTC)
+        files = write_certificates(
+            tmp_path / f"{since}{days}", HOST, since=now + timedelta(since), until=now + timedelta(days)
+        )
         monkeypatch.setenv("SIXPOINT_CA_FILE", str(files.authority))
         for gateway in serving(files):
             found = {finding.what: finding for finding in examine(f"https://{HOST}:{gateway.port}")}
             assert found["certificate"].well is well
             assert problem in found["certificate"].seen + found["certificate"].advice
             if not well:
-                with pytest.raises(Unavailable, match="its certificate has expired"):
+                with pytest.raises(Unavailable, match=r"its certificate (has expired|is not valid yet)"):
                     ask(f"https://{HOST}:{gateway.port}")
 
 

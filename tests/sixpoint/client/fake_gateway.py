@@ -267,6 +267,16 @@ class FlakyGateway(FakeGateway):
         return session_pb.GetSessionResponse(session=session_pb.Session(id="s1", revision=self.revision))
 
 
+class _Health(grpc.GenericRpcHandler):
+    """gRPC's health service, by hand: the client's tests need no package for it."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+        if handler_call_details.method != "/grpc.health.v1.Health/Check":
+            return None
+        # A HealthCheckResponse with the status SERVING.
+        return grpc.unary_unary_rpc_method_handler(lambda request, context: b"\x08\x01")
+
+
 @contextmanager
 def serving(gateway: FakeGateway) -> Iterator[None]:
     """Serve a gateway on a free port."""
@@ -275,6 +285,7 @@ def serving(gateway: FakeGateway) -> Iterator[None]:
     image_grpc.add_ImageServiceServicer_to_server(gateway, server)
     session_grpc.add_SessionServiceServicer_to_server(gateway, server)
     annotation_grpc.add_AnnotationServiceServicer_to_server(gateway, server)
+    server.add_generic_rpc_handlers((_Health(),))
     gateway.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     gateway.stop = lambda: server.stop(None).wait()
     server.start()

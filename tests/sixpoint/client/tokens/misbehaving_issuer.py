@@ -20,6 +20,7 @@ class HttpServer(http.server.ThreadingHTTPServer):
         url: Its URL, without a slash at the end.
         received: Path and content of each request.
         answer: Makes the answer for a path.
+        date: Its clock, seconds since 1970; None for the true time.
     """
 
     def __init__(self) -> None:
@@ -27,6 +28,7 @@ class HttpServer(http.server.ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.received: list[tuple[str, str]] = []
         self.answer: Callable[[str], Answer] = lambda path: (404, {}, b"")
+        self.date: float | None = None
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -44,6 +46,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     do_POST = do_GET  # noqa: N815
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string(self.server.date if timestamp is None else timestamp)
 
     def log_message(self, *_: object) -> None:
         pass
