@@ -16,8 +16,8 @@ _DEFAULTS = NetworkSpec(name="")
 _CANONICAL = "SPL"
 _OPPOSITE = {"R": "L", "A": "P", "I": "S"}
 _IDENTITY = (0, 1, 2, 3, 4)
-_MIN_LOG = -60000.0
-"""Smallest logarithm of a probability: float16 ends at -65504."""
+_MIN_LOGIT = -60000.0
+"""Smallest logit, counted from the largest: float16 ends at -65504."""
 
 
 class InputAdapter(nn.Module):
@@ -62,8 +62,8 @@ class OutputAdapter(nn.Module):
         self.order = tuple(order.index(axis) for axis in range(5))
         self.activation: str = spec.activation
         if spec.patch is not None and spec.patch.average == "logits":
-            # Shifted so that the largest is near 0: there float16 is finest, and no label changes.
-            self.activation = "log_softmax" if spec.output.exclusive and spec.activation != "sigmoid" else "none"
+            # Shifted so that the largest is 0, which changes no label: nearly equal ones are where float16 is finest.
+            self.activation = "from_largest" if spec.output.exclusive and spec.activation != "sigmoid" else "none"
         self.channels = network.channels
         self.dtype = spec.output.dtype
 
@@ -73,8 +73,8 @@ class OutputAdapter(nn.Module):
             value = torch.softmax(value, dim=1)
         elif self.activation == "sigmoid":
             value = torch.sigmoid(value)
-        elif self.activation == "log_softmax":
-            value = torch.log_softmax(value, dim=1).clamp(min=_MIN_LOG)
+        elif self.activation == "from_largest":
+            value = (value - torch.amax(value, dim=1, keepdim=True)).clamp(min=_MIN_LOGIT)
         if self.channels:
             value = torch.cat([value[:, index : index + 1] for index in self.channels], dim=1)
         if self.flipped:
