@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -13,7 +14,17 @@ from sixpoint._typing import Array, Floating, Points, Size, Vector
 from sixpoint.errors import InvalidArgument
 from sixpoint.model_spec import Intensity, ModelSpec, SegmentationSpec
 from sixpoint.phantom import make_phantom
-from sixpoint.preprocessing import PromptGuidance, Roi, network_input, volume_channels, volume_input
+from sixpoint.preprocessing import (
+    BlockMeans,
+    PromptGuidance,
+    Roi,
+    allocate_input,
+    network_input,
+    volume_channels,
+    volume_input,
+    write_guidance_channels,
+    write_roi_channels,
+)
 from sixpoint.prompts import ExtremePoints
 from sixpoint.volume import Volume, check_voxels
 
@@ -153,7 +164,11 @@ def _prompted(voxels: Array, points: Array, size: Size, spacing: Vector, spec: M
     guide = PromptGuidance.in_roi(roi, box=box, extremes=points, image_size=size)
     if spec.begun_by_clicks:
         guide = PromptGuidance.in_roi(roi, box=box, positive=box.mean(axis=0), negative=box[:1], image_size=size)
-    return network_input(roi.extract(voxels), guide, spec.input)
+    x, y, z = roi.size
+    result = allocate_input((z, y, x), spec.input)
+    write_roi_channels(partial(BlockMeans, voxels), roi, guide, spec, out=result)
+    write_guidance_channels(guide, spec.input, out=result)
+    return result
 
 
 def _in_units(voxels: Array, spec: SegmentationSpec) -> list[Array]:

@@ -31,7 +31,7 @@ def encode_step(step: StepRow) -> dict[str, Any]:
     answer = zstandard.ZstdCompressor(level=_LEVEL).compress(np.ascontiguousarray(prediction.probabilities).data)
     return values | {
         "prompts": _encode_prompts(step.prompts),
-        "roi": (roi.lower, roi.upper, roi.size),
+        "roi": (roi.lower, roi.upper, roi.size, *(() if roi.resampling == "smoothed" else (roi.resampling,))),
         "answer": answer,
     }
 
@@ -62,12 +62,12 @@ def _decode_prompts(data: bytes) -> tuple[Prompt, ...]:
     return tuple(map(prompt_from_message, annotation_pb.AnnotateRequest.FromString(data).prompts))
 
 
-def _decode_answer(roi: Sequence[Sequence[float]], answer: bytes) -> Prediction:
-    (ax, ay, az), (bx, by, bz), size = roi
+def _decode_answer(roi: Sequence[Any], answer: bytes) -> Prediction:
+    (ax, ay, az), (bx, by, bz), size, *resampling = roi
     nx, ny, nz = map(int, size)
     try:
         raw = zstandard.ZstdDecompressor().decompress(answer, max_output_size=nx * ny * nz)
         grid = np.frombuffer(raw, np.uint8).reshape(nz, ny, nx)
     except (zstandard.ZstdError, ValueError) as error:
         raise InternalError("a stored answer is damaged; undo the step, and annotate again") from error
-    return Prediction(grid, Roi((ax, ay, az), (bx, by, bz), (nx, ny, nz)))
+    return Prediction(grid, Roi((ax, ay, az), (bx, by, bz), (nx, ny, nz), *resampling))

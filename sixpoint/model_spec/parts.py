@@ -48,6 +48,13 @@ class RoiSpec(SpecModel):
             are a few voxels off.
         margin_fraction: Fraction of the box's own edge added on every side, on top of both.
         whole: Whether the ROI is the whole image, whatever the prompts (as for DeepEdit); the margins are then ignored.
+        resampling: How voxels become cells, and cells voxels: linearly, averaged where the grid is coarser; or, for the
+            whole image, as MONAI's ``Resize`` of mode ``trilinear`` or ``area`` (each cell is the mean of all voxels
+            that it touches).
+        windowed_first: Whether windows are fitted and applied to the image's own voxels, before they are resampled as
+            ``trilinear`` or ``area``.
+        click_placement: Where clicks are drawn: exactly where they are; or, on the whole image, in the middle of the
+            cell that has the clicked voxel's first corner along the network's own axes, as MONAI's DeepEdit does.
     """
 
     size: Size = (64, 64, 64)
@@ -55,6 +62,22 @@ class RoiSpec(SpecModel):
     margin_voxels: float = Field(default=0.0, ge=0)
     margin_fraction: float = Field(default=0.225, ge=0)
     whole: bool = False
+    # The defaults stay out of the JSON: gateways that do not know these fields take models that do not need them.
+    resampling: Literal["smoothed", "trilinear", "area"] = Field(
+        default="smoothed", exclude_if=lambda value: value == "smoothed"
+    )
+    windowed_first: bool = Field(default=False, exclude_if=lambda value: not value)
+    click_placement: Literal["exact", "cells"] = Field(default="exact", exclude_if=lambda value: value == "exact")
+
+    @model_validator(mode="after")
+    def _check_resampling(self) -> RoiSpec:
+        if self.resampling != "smoothed" and not self.whole:
+            raise ValueError(f"resampling {self.resampling} is for the whole image: write whole: true")
+        if self.click_placement != "exact" and not self.whole:
+            raise ValueError("click_placement cells is for the whole image: write whole: true")
+        if self.windowed_first and self.resampling == "smoothed":
+            raise ValueError("windowed_first needs resampling: area or trilinear")
+        return self
 
     @model_validator(mode="after")
     def _check_size(self) -> RoiSpec:

@@ -163,6 +163,9 @@ class AnnotationSpec(ModelSpec):
             raise ValueError("exclusive is for segmentation; annotation has one label")
         if self.begun_by_clicks:
             check_click_only_channels(self.input.channels, whole=self.roi.whole)
+        methods = {channel.intensity.method for channel in self.input.channels if channel.kind == "image"}
+        if self.roi.windowed_first and not methods <= set(VOXEL_METHODS):
+            raise ValueError(f"roi.windowed_first is for windows by {', '.join(VOXEL_METHODS)}")
         return self
 
     @property

@@ -19,6 +19,7 @@ from sixpoint.preprocessing.guidance_maps import HEAT_FLOOR, cell_centres, ellip
 from sixpoint.preprocessing.intensity import IntensityWindow, estimate_percentiles, fit_window
 from sixpoint.preprocessing.resampling import Taps, linear_taps, resample
 from sixpoint.preprocessing.roi import Roi, SliceableArray
+from sixpoint.preprocessing.roi_channels import write_roi_channels
 from sixpoint.preprocessing.thresholding import restore_mask
 from sixpoint.preprocessing.volume_channels import volume_channels
 
@@ -52,4 +53,5 @@ __all__ = [
     "volume_input",
     "write_guidance_channels",
     "write_image_channels",
+    "write_roi_channels",
 ]

@@ -7,7 +7,7 @@ neither on the grid's size nor on the image's spacing. The trainer and the gatew
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Self
 
@@ -101,6 +101,24 @@ class PromptGuidance:
             previous=previous,
             image_bounds=roi.normalise([(-0.5, -0.5, -0.5), tuple(n - 0.5 for n in image_size)]),
         )
+
+    def with_clicks_in_cells(self, size: Size, *, image_size: Size, axes: str) -> Self:
+        """Move clicks on the whole image to the middle of a cell, as MONAI's DeepEdit transforms place them.
+
+        Args:
+            size: Cells of the network's grid along (x, y, z).
+            image_size: Voxels of the canonical image along (x, y, z).
+            axes: Directions of the network's axes, as ``RAS``: the cell is that of the voxel's first corner along them.
+        """
+        cells, voxels = np.array(size), np.array(image_size)
+        flipped = np.array([forward not in axes for forward in "LPS"])
+
+        def move(points: Points) -> Points:
+            voxel = np.clip(np.floor((points + 1.0) / 2.0 * voxels), 0, voxels - 1).astype(np.int64)
+            cell = np.where(flipped, voxels - 1 - voxel, voxel) * cells // voxels
+            return (2.0 * np.where(flipped, cells - 1 - cell, cell) + 1.0) / cells - 1.0
+
+        return replace(self, positive=move(self.positive), negative=move(self.negative))
 
 
 def network_input(image: Float, guidance: PromptGuidance, spec: InputSpec) -> Floating:

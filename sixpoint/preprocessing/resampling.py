@@ -10,7 +10,7 @@ import numpy as np
 from sixpoint._typing import Float, Floating, Ints
 from sixpoint.preprocessing import kernels
 
-__all__ = ["Taps", "linear_taps", "resample"]
+__all__ = ["Taps", "area_taps", "linear_taps", "resample"]
 
 
 class Taps(NamedTuple):
@@ -53,6 +53,25 @@ def linear_taps(centres: Floating, *, source_size: int, target_step: float) -> T
             np.ascontiguousarray(centres, np.float64), source_size=source_size, reach=max(1.0, target_step)
         )
     )
+
+
+def area_taps(samples: tuple[int, int], *, source_size: int, target_size: int) -> Taps:
+    """Taps of the mean of all source samples that a target sample touches, when each fills its whole axis.
+
+    As ``torch.nn.functional.adaptive_avg_pool3d`` and ``interpolate(mode="area")``: sample i is the mean of the source
+    samples from floor(i * n / m) to below ceil((i + 1) * n / m), each with the same weight.
+
+    Args:
+        samples: Target samples, half-open.
+        source_size: Number n of source samples.
+        target_size: Number m of target samples.
+    """
+    index = np.arange(*samples, dtype=np.int64)
+    first, end = index * source_size // target_size, -(-(index + 1) * source_size // target_size)
+    count = (end - first)[:, None]
+    offsets = np.arange(int(count.max(initial=1)))
+    cells = first[:, None] + np.minimum(offsets, count - 1)
+    return Taps(cells.astype(np.int32), np.where(offsets < count, 1.0 / count, 0.0).astype(np.float32))
 
 
 def resample(array: Float, taps: Sequence[Taps]) -> Float:

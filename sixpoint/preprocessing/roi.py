@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from sixpoint._typing import Array, Float, Points, Size, Vector
 from sixpoint.model_spec import RoiSpec, SegmentationSpec
 from sixpoint.preprocessing import kernels
 from sixpoint.preprocessing.block_mean import BlockMeans
-from sixpoint.preprocessing.resampling import Taps, linear_taps, resample
+from sixpoint.preprocessing.resampling import Taps, area_taps, linear_taps, resample
 
 __all__ = [
     "Roi",
@@ -33,6 +33,8 @@ __all__ = [
 
 # Difference of a step from 1 below which MONAI does not resample.
 _SAME_STEP = 1e-3
+# Voxels that are read at a time where no block means make them fewer.
+_PIECE = 2**22
 
 
 class SliceableArray(Protocol):
@@ -56,13 +58,15 @@ class Roi:
         lower: Lower corner of the box, continuous index (x, y, z); a voxel spans its index - 0.5 to + 0.5.
         upper: Upper corner of the box, continuous index (x, y, z).
         size: Cells of the grid along (x, y, z).
-        smoothed: Whether the kernel widens where the grid is coarser than what it samples, against aliasing.
+        resampling: ``smoothed``: linear, with a kernel that widens where the grid is coarser than what it samples,
+            against aliasing; ``trilinear``: linear between the nearest samples; ``area``: the mean of the samples that
+            a cell touches, for a box that is the whole image.
     """
 
     lower: Vector
     upper: Vector
     size: Size
-    smoothed: bool = True
+    resampling: Literal["smoothed", "trilinear", "area"] = "smoothed"
 
     @classmethod
     def from_points(
@@ -89,7 +93,8 @@ class Roi:
         if spec.whole:
             if image_size is None:
                 raise ValueError("the ROI is the whole image: expected image_size")
-            return cls((-0.5, -0.5, -0.5), (image_size[0] - 0.5, image_size[1] - 0.5, image_size[2] - 0.5), spec.size)
+            x, y, z = (n - 0.5 for n in image_size)
+            return cls((-0.5, -0.5, -0.5), (x, y, z), spec.size, resampling=spec.resampling)
         points = np.asarray(points, np.float64).reshape(-1, 3)
         roi = cls._enclose(points, spacing=spacing, spec=spec)
         positions = np.asarray(clicks, np.float64).reshape(-1, 3)
@@ -148,7 +153,7 @@ class Roi:
             (lower[0], lower[1], lower[2]),
             (upper[0], upper[1], upper[2]),
             (cells[0], cells[1], cells[2]),
-            smoothed=False,
+            resampling="trilinear",
         )
 
     @property
@@ -173,7 +178,7 @@ class Roi:
     @property
     def reduction_factors(self) -> Size:
         """Voxels per block of means along (x, y, z) from which the grid is resampled."""
-        if not self.smoothed:
+        if self.resampling != "smoothed":
             return 1, 1, 1
         # frexp is exact where a logarithm would not be.
         x, y, z = (1 if edge < 2 else 2 ** (math.frexp(edge)[1] - 1) for edge in self.cell_size)
@@ -200,15 +205,12 @@ class Roi:
         Returns:
             The same as :meth:`extract` of the image, bit for bit; with ``slices``, up to the order of sums.
         """
+        if self.resampling != "smoothed" and slices is None and math.prod(reduced.shape) > _PIECE:
+            return self._resample_in_pieces(reduced)
         reads, taps = [], []
-        for axis, factor in enumerate(self.reduction_factors):
-            step = self.cell_size[axis]
-            cells = np.arange(*slices) if slices and axis == 2 else np.arange(self.size[axis])
-            centres = self.lower[axis] + (cells + 0.5) * step
-            # Block j covers voxels j * f to j * f + f - 1; its centre is their middle.
-            centres = (centres - (factor - 1) / 2) / factor
-            target_step = step / factor if self.smoothed else 1.0
-            axis_taps = linear_taps(centres, source_size=reduced.shape[2 - axis], target_step=target_step)
+        for axis in range(3):
+            cells = slices if slices and axis == 2 else (0, self.size[axis])
+            axis_taps = self._extract_taps(axis, cells, source_size=reduced.shape[2 - axis])
             first, last = int(axis_taps.cells.min()), int(axis_taps.cells.max())
             reads.append(slice(first, last + 1))
             taps.append(axis_taps.select(slice(None), first=first))
@@ -216,6 +218,27 @@ class Roi:
         if crop.dtype != np.float32 or not kernels.has_contiguous_rows(crop):
             crop = np.ascontiguousarray(crop, dtype=np.float32)
         return resample(crop, taps)
+
+    def _resample_in_pieces(self, voxels: SliceableArray) -> Float:
+        """Resample an image without a copy of all its voxels, some slices of the grid at a time."""
+        x, y, z = self.size
+        thick = max(1, int(_PIECE / (math.prod(voxels.shape[1:]) * max(1.0, self.cell_size[2]))) - 2)
+        result = np.empty((z, y, x), np.float32)
+        for first in range(0, z, thick):
+            end = min(z, first + thick)
+            result[first:end] = self.resample(voxels, slices=(first, end))
+        return result
+
+    def _extract_taps(self, axis: int, cells: tuple[int, int], *, source_size: int) -> Taps:
+        """Taps of a range of cells along an axis among ``source_size`` samples of the reduced image."""
+        if self.resampling == "area":
+            return area_taps(cells, source_size=source_size, target_size=self.size[axis])
+        step, factor = self.cell_size[axis], self.reduction_factors[axis]
+        centres = self.lower[axis] + (np.arange(*cells) + 0.5) * step
+        # Block j covers voxels j * f to j * f + f - 1; its centre is their middle.
+        centres = (centres - (factor - 1) / 2) / factor
+        target_step = step / factor if self.resampling == "smoothed" else 1.0
+        return linear_taps(centres, source_size=source_size, target_step=target_step)
 
     def restore(self, grid: npt.NDArray[np.generic], *, image_size: Size) -> tuple[Float, Size]:
         """Resample a grid onto the voxels in the box: the inverse of :meth:`extract`.
@@ -238,9 +261,13 @@ class Roi:
             axis: 0 for x, 1 for y, 2 for z.
             bounds: Voxels along the axis, half-open.
         """
+        if self.resampling == "area":
+            voxels = round(self.upper[axis] - self.lower[axis])
+            return area_taps(bounds, source_size=self.size[axis], target_size=voxels)
         step = self.cell_size[axis]
         centres = (np.arange(*bounds) - self.lower[axis]) / step - 0.5
-        return linear_taps(centres, source_size=self.size[axis], target_step=1.0 / step if self.smoothed else 1.0)
+        target_step = 1.0 / step if self.resampling == "smoothed" else 1.0
+        return linear_taps(centres, source_size=self.size[axis], target_step=target_step)
 
     def nearest_taps(self, axis: int, bounds: tuple[int, int]) -> Taps:
         """Taps that give each voxel the value of the nearest cell along one axis; arguments as for restore_taps."""

@@ -26,7 +26,7 @@ from sixpoint.model_spec import SegmentationSpec
 from sixpoint.preprocessing import Roi, volume_channels
 from sixpoint.volume import Volume
 
-__all__ = ["derive", "dice", "monai_input", "monai_labels", "our_input", "our_labels", "write_image"]
+__all__ = ["derive", "dice", "monai_input", "monai_labels", "our_input", "our_labels", "parse_bundle", "write_image"]
 
 Image = npt.NDArray[Any]
 
@@ -39,9 +39,13 @@ def write_image(
     scale: float = 1.0,
     offset: float = 0.0,
     border: bool = False,
+    mirrored: bool = False,
     seed: int = 0,
 ) -> Path:
-    """Write a smooth image with two ellipsoids, -300 to 400 times ``scale`` plus ``offset``; with an empty border."""
+    """Write a smooth image with two ellipsoids, -300 to 400 times ``scale`` plus ``offset``.
+
+    With ``border`` it has an empty border; with ``mirrored`` its axes lead to the left, to the back and to the feet.
+    """
     random = np.random.default_rng(seed)
     noise = ndimage.gaussian_filter(random.normal(size=size), 2)
     grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in size], indexing="ij"))
@@ -54,11 +58,13 @@ def write_image(
         values[(np.abs(grid) > 0.8).any(axis=0)] = 0
     affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = (-20, 13, 7)
+    affine[:3, :3] *= -1 if mirrored else 1
     nibabel.save(nibabel.Nifti1Image(values.astype(np.float32), affine), path)
     return path
 
 
-def _parser(folder: Path) -> ConfigParser:
+def parse_bundle(folder: Path) -> ConfigParser:
+    """Read a bundle's config with MONAI."""
     parser = ConfigParser()
     parser.read_config(str(folder / "configs" / "inference.json"))
     return parser
@@ -66,13 +72,13 @@ def _parser(folder: Path) -> ConfigParser:
 
 def monai_input(folder: Path, image: Path, *, name: str = "preprocessing") -> Image:
     """Return what the network of a bundle sees in MONAI, [channel, its spatial axes]."""
-    result = _parser(folder).get_parsed_content(name)({"image": str(image)})["image"]
+    result = parse_bundle(folder).get_parsed_content(name)({"image": str(image)})["image"]
     return np.asarray(result)
 
 
 def monai_labels(folder: Path, image: Path, network: torch.nn.Module, *, name: str = "preprocessing") -> Image:
     """Return the output of a bundle's own run in MONAI, [channel, x, y, z] of the stored image."""
-    parser = _parser(folder)
+    parser = parse_bundle(folder)
     before, inferer, after = (parser.get_parsed_content(part) for part in (name, "inferer", "postprocessing"))
     batch = list_data_collate([before({"image": str(image)})])
     with torch.inference_mode():

@@ -21,19 +21,8 @@ __all__ = ["Preprocessing", "read_preprocessing", "three"]
 
 _SILENT = frozenset(
     [
-        "LoadImage",
-        "EnsureChannelFirst",
-        "AddChannel",
-        "AsChannelFirst",
-        "EnsureType",
-        "ToTensor",
-        "CastToType",
-        "SelectItems",
-        "DeleteItems",
-        "Identity",
-        "ToDevice",
-        "CopyItems",
-        "ToNumpy",
+        *("LoadImage", "EnsureChannelFirst", "AddChannel", "AsChannelFirst", "EnsureType", "ToTensor", "CastToType"),
+        *("SelectItems", "DeleteItems", "Identity", "ToDevice", "CopyItems", "ToNumpy"),
     ]
 )
 """Transforms that only load the image or change its type or place in memory."""
@@ -53,6 +42,8 @@ _LOADING = (
 )
 _READERS = ("none", "itkreader", "nibabelreader", "pydicomreader", "nrrdreader")
 """Classes that read an image as the gateway does, whatever else they are told."""
+_RESIZE_MODES = {"area": "area", "linear": "trilinear", "bilinear": "trilinear", "trilinear": "trilinear"}
+"""Modes of Resize, as MONAI names them for three axes, and ``roi.resampling`` of the spec."""
 _CHANNELS = "--spec FILE with input.channels and network: {scale, offset}"
 
 
@@ -65,6 +56,7 @@ class Preprocessing:
         spacing: Spacing in mm along the network's axes; None if not stated.
         scaling: Scaling of intensities.
         resized: Size in voxels to which whole images are resized, along the network's axes; None if they are not.
+        resampling: How they are, as ``roi.resampling`` of the spec.
         sigma: Sigma of the Gaussian around a click, in voxels; None: the network takes no clicks.
         clicked: Names of the labels that take clicks, in the order of their channels; empty if not stated.
         early: Whether statistics are taken or values clipped before the image is resampled.
@@ -79,6 +71,7 @@ class Preprocessing:
     spacing: tuple[float, float, float] | None = None
     scaling: LinearScaling = field(default_factory=LinearScaling)
     resized: tuple[int, int, int] | None = None
+    resampling: str = "smoothed"
     sigma: float | None = None
     clicked: tuple[str, ...] = ()
     early: bool = False
@@ -140,6 +133,7 @@ def _place(step: Step) -> tuple[str, str]:
     places = {
         "Orientation": ("network.axes", "--axes, as RAS"),
         "Spacing": ("patch.grid", "--spec FILE with patch: {spacing, grid}"),
+        "Resize": ("roi.resampling", "--spec FILE with roi: {size, resampling}"),
     }
     return places.get(step.name, ("input.channels", _CHANNELS))
 
@@ -170,17 +164,14 @@ def _step(result: Preprocessing, step: Step) -> None:
         _orientation(result, step)
     elif name == "Spacing":
         _spacing(result, step)
-    elif name == "Resize" and three(step.get("spatial_size"), int):
-        result.resized = three(step.get("spatial_size"), int)
-        mode = step.for_key("mode", "area")
-        result.notes.append(f"Resize: the gateway resamples linearly and smoothed, the bundle by mode {mode}")
+    elif name == "Resize":
+        _resize(result, step)
     elif "Guidance" in name and "Add" in name:
         _clicks(result, step)
     elif "Guidance" not in name:  # the other Guidance transforms move clicks with the image, as the gateway does
         result.missing.append(
             MissingField(
-                "input.channels",
-                f"preprocessing {name} is not supported, and the network may need it",
+                *("input.channels", f"preprocessing {name} is not supported, and the network may need it"),
                 f"--ignore {name}, if it changes nothing that the network sees",
             )
         )
@@ -231,10 +222,11 @@ def _intensity(result: Preprocessing, step: Step) -> None:
         raise ScalingError(f"it takes statistics after {result.cropped}, which the gateway does not apply")
     # A shift and a factor give the same before and after resampling, statistics and clipping do not.
     if takes_statistics(step) or (scaling.clipped and not result.scaling.clipped):
-        if result.spacing is None:
+        if result.spacing is None and result.resized is None:
             result.early = True
         elif result.early:
-            raise ScalingError("it takes statistics or clips after Spacing, and another transform does before it")
+            place = "Spacing" if result.resized is None else "Resize"
+            raise ScalingError(f"it takes statistics or clips after {place}, and another transform does before it")
     if result.spacing is not None and scaling.nonzero and not result.scaling.nonzero:
         result.notes.append(
             f"{step.name}: which resampled voxels are exactly 0 depends on the last bit; these differ from MONAI's"
@@ -246,15 +238,16 @@ def _orientation(result: Preprocessing, step: Step) -> None:
     _require_place(result)
     closest = bool(step.get("as_closest_canonical", False))
     axes = "RAS" if closest else step.get("axcodes")
-    if step.unread(("axcodes", "as_closest_canonical", "labels")):
-        raise ValueError(f"{step.unread(('axcodes', 'as_closest_canonical', 'labels'))} is not supported")
+    if unread := step.unread(("axcodes", "as_closest_canonical", "labels")):
+        raise ValueError(f"{unread} is not supported")
     axes = "".join(map(str, axes)) if isinstance(axes, list | tuple) else axes
     if axes is not None and (
         not isinstance(axes, str) or sorted(_PAIRS.get(axis, "") for axis in axes) != ["AP", "IS", "LR"]
     ):
         raise ValueError(f"{axes} does not give the directions of three axes, as RAS")
-    if result.spacing and len(set(result.spacing)) > 1 and result.axes not in (None, axes):
-        raise ValueError("it follows Spacing, and another Orientation before that")
+    uneven = len(set(result.spacing or ())) > 1 or len(set(result.resized or ())) > 1
+    if uneven and result.axes not in (None, axes):
+        raise ValueError("it follows Spacing or Resize, and another Orientation before that")
     if result.spacing and result.axes is None:
         result.notes.append(
             "Spacing: it comes before Orientation, so that the bundle's grid begins in the corner of the image as "
@@ -265,9 +258,8 @@ def _orientation(result: Preprocessing, step: Step) -> None:
 
 def _spacing(result: Preprocessing, step: Step) -> None:
     _require_place(result)
-    read = ("pixdim", "mode", "padding_mode", "align_corners", "dtype", "ensure_same_shape")
-    if step.unread(read):
-        raise ValueError(f"{step.unread(read)} is not supported")
+    if unread := step.unread(("pixdim", "mode", "padding_mode", "align_corners", "dtype", "ensure_same_shape")):
+        raise ValueError(f"{unread} is not supported")
     if step.for_key("mode", "bilinear") not in ("bilinear", 1):
         raise ValueError(f"mode {step.for_key('mode')} is not supported, expected bilinear")
     if step.for_key("padding_mode", "border") not in ("border", "nearest"):
@@ -278,6 +270,23 @@ def _spacing(result: Preprocessing, step: Step) -> None:
     result.spacing = spacing
     if spacing and result.axes is None and len(set(spacing)) > 1:
         raise ValueError("Spacing before Orientation is along the axes as stored")
+
+
+def _resize(result: Preprocessing, step: Step) -> None:
+    if unread := step.unread(("spatial_size", "size_mode", "mode", "dtype")):
+        raise ValueError(f"{unread} is not supported")
+    size, mode = three(step.get("spatial_size"), int), step.for_key("mode", "area")
+    if size is None or step.get("size_mode", "all") != "all":
+        raise ValueError(f"spatial_size {step.get('spatial_size')} does not give three sizes in voxels")
+    if mode not in _RESIZE_MODES:
+        raise ValueError(f"mode {mode} is not supported, expected area or trilinear")
+    if step.for_key("dtype") not in _FLOATS:
+        raise ValueError(f"it casts the image to {step.for_key('dtype')}, expected float32")
+    if result.resized is not None:
+        raise ValueError("it resizes the image a second time")
+    if result.axes is None and len(set(size)) > 1:
+        raise ValueError("Resize before Orientation is along the axes as stored")
+    result.resized, result.resampling = size, _RESIZE_MODES[mode]
 
 
 def _clicks(result: Preprocessing, step: Step) -> None:

@@ -149,6 +149,8 @@ def derive_spec(
     if not clicks:
         mapping["patch"]["average"] = "probabilities" if after.needs_background else "logits"
         mapping["patch"]["labelled"] = "grid" if after.on_grid else "image"
+    elif after.on_grid:
+        before.notes.append("the bundle decides labels on the network's grid, the gateway on the image's voxels")
     problems = "; ".join(f"{item.text} ({item.flag})" for item in missing if _value(overrides, item.path) is None)
     if problems:
         raise InvalidArgument(f"{description.name} does not state everything that is needed: {problems}")
@@ -160,34 +162,37 @@ def _annotation(before: Preprocessing, _inferer: Inferer, *, axes: str, missing:
     """Return the fields of a DeepEdit-like network: the whole image, resized, with clicks on and beside the object."""
     objects = [name for name in before.clicked if name != "background"]
     if before.clicked and (len(objects) != 1 or len(before.clicked) != 2):
-        missing.append(
-            MissingField(
-                "input.channels",
-                f"clicks for {', '.join(before.clicked)}: only one object and background are supported",
-                "--spec FILE",
-            )
-        )
+        text = f"clicks for {', '.join(before.clicked)}: only one object and background are supported"
+        missing.append(MissingField("input.channels", text, "--spec FILE"))
     if before.resized is None:
         missing.append(MissingField("roi.size", "no Resize gives the network's grid", "--spec FILE with roi.size"))
     size = before.resized or (128, 128, 128)
     object_first = not before.clicked or before.clicked[0] != "background"
+    # MONAI's Gaussian is integrated over each cell, which widens it by the variance of a cell.
+    sigma = math.hypot(before.sigma, math.sqrt(1 / 12)) / min(size) if before.sigma else 0.03
     clicks = [
-        {"kind": "clicks", "sign": sign, "sigma": before.sigma / min(size) if before.sigma else 0.03}
+        {"kind": "clicks", "sign": sign, "sigma": sigma}
         for sign in (("positive", "negative") if object_first else ("negative", "positive"))
     ]
     if before.sigma and len(set(size)) > 1:
-        missing.append(
-            MissingField(
-                "input.channels", f"clicks on a grid of {size}, expected a cube", "--spec FILE with input.channels"
-            )
-        )
+        text = f"clicks on a grid of {size}, expected a cube"
+        missing.append(MissingField("input.channels", text, "--spec FILE with input.channels"))
     before.notes.append("the first click begins the object; the network sees the whole image, and clicks alone")
     return {
         "task": "annotation",
         "prompts": ["clicks"],
-        "roi": {"size": _to_xyz(size, axes), "whole": True},
+        "roi": _whole_image(before, _to_xyz(size, axes)),
         "input": {"dtype": _dtype(before), "channels": [_image_channel(before), *clicks]},
     }
+
+
+def _whole_image(before: Preprocessing, size: list[int]) -> dict[str, Any]:
+    """Return the ROI of a network that sees the whole image on a grid of ``size`` cells (x, y, z)."""
+    if before.spacing is not None:
+        before.notes.append("Spacing: the gateway resizes the image's own voxels, not those of another spacing")
+    first = before.early and before.resized is not None
+    how = {"resampling": before.resampling, "windowed_first": first, "click_placement": "cells"}
+    return {"size": size, "whole": True, **how}
 
 
 def _segmentation(before: Preprocessing, inferer: Inferer, *, axes: str, missing: list[MissingField]) -> dict[str, Any]:
@@ -195,11 +200,9 @@ def _segmentation(before: Preprocessing, inferer: Inferer, *, axes: str, missing
     if before.spacing is None:
         missing.append(MissingField("patch.spacing", "no Spacing gives the network's grid", "--spacing X,Y,Z"))
     if before.resized is not None:
-        missing.append(
-            MissingField(
-                "patch.size", "the whole image is resized, and only sliding windows are supported", "--patch X,Y,Z"
-            )
-        )
+        text = "the whole image is resized, and only sliding windows are supported"
+        missing.append(MissingField("patch.size", text, "--patch X,Y,Z"))
+        before.notes.append("Resize: the gateway resamples to patch.spacing, whatever the image's size")
     elif inferer.size is None and not inferer.missing:
         missing.append(MissingField("patch.size", "the inferer gives no roi_size", "--patch X,Y,Z"))
     scaling = before.scaling

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sixpoint._typing import Array, Bools, Counts, Float, Points
-from sixpoint.preprocessing import Roi, connected_components, linear_taps, select_by_label
+from sixpoint.preprocessing import Roi, connected_components, select_by_label
 
 __all__ = ["REACH", "enforce_clicks", "limit_change_to_clicks", "quantise", "threshold_count"]
 
@@ -101,9 +101,7 @@ def _cells(roi: Roi, voxel: npt.NDArray[np.int64]) -> tuple[tuple[slice, ...], l
     """Find the cells that a voxel is resampled from: slices along z, y and x, and the weights along each axis."""
     slices, weights = [], []
     for axis in (2, 1, 0):
-        step = roi.cell_size[axis]
-        centre = (np.array([voxel[axis]], np.float64) - roi.lower[axis]) / step - 0.5
-        row = linear_taps(centre, source_size=roi.size[axis], target_step=1.0 / step).to_matrix(roi.size[axis])[0]
+        row = roi.restore_taps(axis, (int(voxel[axis]), int(voxel[axis]) + 1)).to_matrix(roi.size[axis])[0]
         used = np.flatnonzero(row)
         slices.append(slice(int(used[0]), int(used[-1]) + 1))
         weights.append(row[slices[-1]])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from gateway.core.annotation.corrections import quantise, threshold_count
@@ -26,10 +28,10 @@ def sample_mask(extent: ObjectExtent, roi: Roi, *, size: Size) -> Counts:
     """
     low, high = roi.voxel_bounds(size)
     cropped = _crop(extent, low, high).view(np.uint8)
-    moved = Roi(
+    moved = replace(
+        roi,
         lower=(roi.lower[0] - low[0], roi.lower[1] - low[1], roi.lower[2] - low[2]),
         upper=(roi.upper[0] - low[0], roi.upper[1] - low[1], roi.upper[2] - low[2]),
-        size=roi.size,
     )
     return quantise(moved.extract(cropped))
 

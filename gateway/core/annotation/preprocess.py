@@ -22,7 +22,7 @@ from sixpoint.preprocessing import (
     allocate_input,
     update_input,
     write_guidance_channels,
-    write_image_channels,
+    write_roi_channels,
 )
 
 __all__ = [
@@ -40,6 +40,10 @@ __all__ = [
 _TENSORS = 3
 # Bytes for each voxel of the ROI: one of the mask, two of what is cut out of the image.
 _BYTES_PER_VOXEL = 3
+# Some slices of the image as numbers, windowed, and resampled along one axis.
+_PIECE_BYTES = 3 * 2**24
+# Bytes for each voxel of which statistics are taken: as a number, and once more in order.
+_BYTES_PER_STATISTIC = 8
 # Bytes for each voxel of an initial mask's box: one of the mask, which stays, and the copies that are cut out of it.
 _BYTES_PER_MASK_VOXEL = 3
 
@@ -135,18 +139,25 @@ def prepare(
         previous=probabilities,
         image_size=canonical.size,
     )
+    drawn = _place_clicks(guidance, spec, image_size=canonical.size)
     if previous_input is not None and previous_input.shares_fixed_channels(roi, guidance, spec):
-        tensor = update_input(previous_input.tensor, guidance, spec.input)
+        tensor = update_input(previous_input.tensor, drawn, spec.input)
     else:
         x, y, z = roi.size
         tensor = allocate_input((z, y, x), spec.input)
         run_pair(
-            lambda: write_image_channels(
-                roi.resample(reduce_image(roi.reduction_factors)), guidance, spec.input, out=tensor
-            ),
-            lambda: write_guidance_channels(guidance, spec.input, out=tensor),
+            lambda: write_roi_channels(reduce_image, roi, guidance, spec, out=tensor),
+            lambda: write_guidance_channels(drawn, spec.input, out=tensor),
         )
     return NetworkInput(tensor, roi, guidance, prompts, spec)
+
+
+def _place_clicks(guidance: PromptGuidance, spec: ModelSpec, *, image_size: Size) -> PromptGuidance:
+    """Return the prompts as the network's channels show them."""
+    if spec.roi.click_placement == "exact":
+        return guidance
+    axes = spec.network.axes if spec.network else "SPL"
+    return guidance.with_clicks_in_cells(spec.roi.size, image_size=image_size, axes=axes)
 
 
 def prediction_from_mask(prompts: ObjectPrompts, *, geometry: Geometry, spec: ModelSpec) -> Prediction:
@@ -170,7 +181,17 @@ def estimate_prompt_memory(prompts: ObjectPrompts, *, geometry: Geometry, spec: 
     roi = Roi.from_points(prompts.extent.box, clicks=clicks, spacing=canonical.spacing, spec=spec.roi, image_size=size)
     low, high = roi.voxel_bounds(size)
     voxels = math.prod(b - a for a, b in zip(low, high, strict=True))
-    return _TENSORS * 4 * math.prod(spec.input_shape) + _BYTES_PER_VOXEL * voxels + estimate_mask_memory(prompts)
+    tensors = _TENSORS * 4 * math.prod(spec.input_shape)
+    return tensors + _BYTES_PER_VOXEL * voxels + _voxel_memory(spec, voxels) + estimate_mask_memory(prompts)
+
+
+def _voxel_memory(spec: ModelSpec, voxels: int) -> int:
+    """Estimate the bytes that voxels take which are read one by one, not as block means."""
+    if spec.roi.resampling == "smoothed":
+        return 0
+    windows = [channel.intensity for channel in spec.input.channels if channel.kind == "image"]
+    fitted = spec.roi.windowed_first and any(window.method != "range" for window in windows)
+    return _PIECE_BYTES + (_BYTES_PER_STATISTIC * voxels if fitted else 0)
 
 
 def estimate_render_memory(prediction: Prediction, prompts: ObjectPrompts, *, geometry: Geometry) -> int:

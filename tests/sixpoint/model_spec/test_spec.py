@@ -94,6 +94,35 @@ def test_json_says_every_default_so_that_a_later_default_changes_no_published_mo
     assert data["output"] == {"name": "PROBABILITY", "dtype": "UINT8", "threshold": 0.5, "exclusive": True}
 
 
+def test_later_fields_stay_out_of_the_json_of_models_that_do_not_need_them() -> None:
+    # A gateway that does not know a field refuses the spec: only models that need the field have it.
+    assert FULL.to_json().count("resampling") == 0
+    whole = {"size": [64, 64, 64], "whole": True}
+    later = {"resampling": "area", "windowed_first": True, "click_placement": "cells"}
+    spec = ModelSpec.from_mapping({**LEAST, "roi": {**whole, **later}})
+    assert {name: json.loads(spec.to_json())["roi"][name] for name in later} == later
+    assert ModelSpec.from_json(spec.to_json()) == spec
+
+
+@pytest.mark.parametrize(
+    ("roi", "expected"),
+    [
+        ({"resampling": "area"}, "resampling area is for the whole image: write whole: true"),
+        ({"resampling": "nearest", "whole": True}, "roi.resampling: Input should be"),
+        ({"windowed_first": True, "whole": True}, "windowed_first needs resampling: area or trilinear"),
+        ({"click_placement": "cells"}, "click_placement cells is for the whole image"),
+        (
+            {"resampling": "area", "windowed_first": True, "whole": True},
+            "roi.windowed_first is for windows by percentile, range, zscore",
+        ),
+    ],
+)
+def test_a_resampling_that_is_not_served_is_refused(roi: dict[str, Any], expected: str) -> None:
+    channels = [{"kind": "image", "intensity": {"method": "ellipsoid"}}]
+    with pytest.raises(ModelSpecError, match=expected):
+        ModelSpec.from_mapping({"roi": roi, "input": {"channels": channels}})
+
+
 def test_the_least_spec_is_an_annotation_model_for_any_image_and_six_points() -> None:
     spec = ModelSpec.from_mapping(LEAST)
     assert spec.task is Task.ANNOTATION
