@@ -198,6 +198,8 @@ class Database:
 
     def _upgrade(self, conn: Connection) -> None:
         if not self._sqlite:
+            # Of several that start at once, one changes the tables, however large they are, and the others wait.
+            conn.execute(text("SET LOCAL statement_timeout = 0"))
             conn.execute(text(f"SET LOCAL lock_timeout = {_MIGRATION_LOCK_MS}"))
             conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
         upgrade(conn)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -11,10 +12,12 @@ from sqlalchemy import Connection, inspect, select, text
 
 from gateway.core.sessions import EncodedStep
 from gateway.storage import Database, session_repository
+from gateway.storage import database as database_module
 from gateway.storage.migrations import downgrade, upgrade
 from gateway.storage.schema import metadata, steps
 from sixpoint.errors import FailedPrecondition
 from tests.gateway.core.sessions.session_process import BOX, Clock, SessionProcess, add_images, answer_of
+from tests.support.postgresql import PostgreSQL
 
 
 def differences(conn: Connection) -> list[object]:
@@ -41,6 +44,30 @@ async def test_several_gateways_may_start_at_once(database_url: str) -> None:
     await asyncio.gather(*(database.start() for database in databases))
     assert await databases[0].read(differences) == []
     for database in databases:
+        await database.stop()
+
+
+async def test_a_gateway_waits_for_one_that_migrates_longer_than_a_statement_may_take(
+    postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "_STATEMENT_MS", 100)
+    url = postgresql.database()
+    first, second = Database(url, threads=1), Database(url, threads=1)
+    begun = threading.Event()
+
+    def migrate(conn: Connection) -> None:
+        first._upgrade(conn)
+        begun.set()
+        # What the migration of a large table takes.
+        conn.execute(text("SELECT pg_sleep(0.5)"))
+
+    migrating = asyncio.create_task(first.write(migrate))
+    await asyncio.to_thread(begun.wait)
+    await second.start()
+    assert migrating.done()
+    await migrating
+    assert await second.read(differences) == []
+    for database in (first, second):
         await database.stop()
 
 
