@@ -18,9 +18,11 @@ __all__ = [
     "CI_FILES",
     "Document",
     "Pod",
+    "Values",
     "containers",
     "environment",
     "find",
+    "merged",
     "of_kind",
     "pods",
     "read_values",
@@ -33,6 +35,7 @@ CHART = ROOT / "helm" / "sixpoint"
 CI_FILES = sorted((CHART / "ci").glob("*-values.yaml"))
 
 Document = dict[str, Any]
+Values = dict[str, Any]
 
 _NESTED = {"CronJob": ("spec", "jobTemplate", "spec", "template"), "Pod": ()}
 
@@ -98,6 +101,16 @@ def read_values(path: Path) -> dict[str, Any]:
     """A file of values."""
     values: dict[str, Any] = yaml.safe_load(path.read_text())
     return values
+
+
+def merged(*parts: Values) -> Values:
+    """Values of several blocks; a later one counts more."""
+    result: Values = {}
+    for part in parts:
+        for key, value in part.items():
+            old = result.get(key)
+            result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result
 
 
 def pods(documents: list[Document]) -> Iterator[Pod]:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from tests.helm.charts import Document, render
+from tests.helm.charts import Document, Values, merged, render
 from tests.helm.object_checks import OBJECT_CHECKS
 from tests.helm.pod_checks import POD_CHECKS
 from tests.helm.schemas import invalid
 from tests.helm.sixpoint_checks import SIXPOINT_CHECKS
-
-Values = dict[str, Any]
 
 SHARED: Values = {
     "database": {"existingSecret": "sixpoint-database"},
@@ -83,16 +80,6 @@ SWITCHES: dict[str, list[Values]] = {
     ],
 }
 SETS = 96
-
-
-def merged(*parts: Values) -> Values:
-    """Values of several blocks; a later one counts more."""
-    result: Values = {}
-    for part in parts:
-        for key, value in part.items():
-            old = result.get(key)
-            result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return result
 
 
 def value_sets() -> Iterator[list[Values]]:

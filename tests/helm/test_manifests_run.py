@@ -1,0 +1,82 @@
+"""The manifests run: what they say is started with the real programs, probed, prompted and stopped as they say."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import grpc
+import pytest
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from tests.helm.charts import CHART, merged, pods, read_values, render
+from tests.helm.local_pods import LocalPods
+from tests.support.certificates import write_certificates
+from tests.support.paths import TRITON_ENVIRONMENT
+
+pytestmark = [pytest.mark.triton, pytest.mark.slow]
+
+VALUES = {
+    "gateway": {"drain": {"noticeSeconds": 1, "seconds": 5}, "settings": {"host": "127.0.0.1", "workers": 2}},
+    "triton": {"controlKey": {"existingSecret": "sixpoint-triton"}, "drain": {"seconds": 5}},
+    "auth": {"mode": "tokens", "tokens": {"existingSecret": "sixpoint-tokens"}},
+    "tls": {"mode": "secret", "secretName": "sixpoint-tls"},
+    "test": {"token": {"existingSecret": "sixpoint-test-token"}},
+}
+
+
+def new_token(file: Path) -> str:
+    """A token of an annotator, as an operator makes it."""
+    command = [sys.executable, "-m", "gateway", "token", "new", "helm-test", "--file", str(file), "--json"]
+    return str(json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)["token"])
+
+
+def test_what_the_manifests_say_answers_a_prompt_and_drains(tmp_path: Path) -> None:
+    if not TRITON_ENVIRONMENT.is_dir():
+        pytest.skip("Triton is not installed: make triton")
+    token = new_token(tmp_path / "tokens.toml")
+    documents = render(merged(read_values(CHART / "ci" / "minimal-values.yaml"), VALUES))
+    files = write_certificates(tmp_path / "certificates", "127.0.0.1")
+    secrets = {
+        "sixpoint-triton": {"key": "0123456789abcdef"},
+        "sixpoint-tokens": {"tokens": (tmp_path / "tokens.toml").read_text()},
+        "sixpoint-tls": {
+            "tls.crt": files.certificate.read_text(),
+            "tls.key": files.key.read_text(),
+            "ca.crt": files.authority.read_text(),
+        },
+        "sixpoint-test-token": {"token": token},
+    }
+    local = LocalPods(documents, tmp_path / "pods", secrets=secrets)
+    by_component = {pod.labels["app.kubernetes.io/component"]: pod for pod in pods(documents)}
+    triton, gateway, test = (by_component[name] for name in ("triton", "gateway", "test"))
+
+    copied = local.run(triton, triton.spec["initContainers"][0])
+    assert copied.returncode == 0, copied.stderr
+    with local.running(triton) as triton_process:
+        with local.running(gateway) as gateway_process:
+            local.wait_for(triton, "startupProbe")
+            assert_models_are_guarded(f"127.0.0.1:{local.port(8001)}")
+            local.wait_for(gateway, "startupProbe")
+            local.wait_for(gateway, "readinessProbe")
+            assert local.ask(triton, "livenessProbe")
+            assert local.ask(triton, "readinessProbe")
+            asked = local.run(test, test.spec["containers"][0])
+            assert asked.returncode == 0, asked.stdout + asked.stderr + local.log(gateway)
+            assert "Dice" in asked.stdout
+            gateway_process.terminate()
+            # The Service drops the pod while it still answers.
+            local.wait_for(gateway, "readinessProbe", answer=False)
+        assert gateway_process.returncode == 0, local.log(gateway)
+    assert triton_process.returncode == 0, local.log(triton)
+    assert token not in local.log(gateway)
+
+
+def assert_models_are_guarded(address: str) -> None:
+    """Whoever has no key cannot ask Triton to load a model."""
+    with grpc.insecure_channel(address) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        with pytest.raises(grpc.RpcError, match="restricted"):
+            stub.RepositoryModelLoad(service_pb2.RepositoryModelLoadRequest(model_name="annotation"), timeout=5)
