@@ -17,6 +17,7 @@ from rich.markup import escape
 
 from gateway.core.runtime.malloc import keep_freed_memory
 from gateway.core.runtime.open_files import raise_open_files
+from gateway.doctor.command import add_doctor
 from gateway.observability.alerts import alert_rules
 from gateway.observability.dashboard import dashboard
 from gateway.observability.logs import configure
@@ -144,6 +145,9 @@ def copy_models(
     if not versions:
         raise Unavailable(f"{folder} has no models yet: another process is writing to it; try again when it is done")
     typer.echo(f"{folder} has {', '.join(versions)}")
+
+
+add_doctor(app)
 
 
 def main() -> None:

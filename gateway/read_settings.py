@@ -20,7 +20,8 @@ def read_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         problems = []
-        for part in error.errors():
+        # Defaults that depend on a setting that is wrong are no faults of their own.
+        for part in (each for each in error.errors() if each["type"] != "default_factory_not_called"):
             # A problem of several settings together has no location.
             place = f"SIXPOINT_{str(part['loc'][0]).upper()}: " if part["loc"] else ""
             problems.append(place + part["msg"].removeprefix("Value error, "))

@@ -16,7 +16,7 @@ from sixpoint.errors import InvalidArgument, NotFound, StorageUnavailable
 from sixpoint.io.atomic_files import flush, is_temporary, link_or_copy, move_into_place, temporary_path
 from sixpoint.io.object_store import Objects
 
-__all__ = ["Blobs"]
+__all__ = ["Blobs", "blob_folder"]
 
 _RETRY_S = 2.0
 # Parts of one upload in memory at once, each of 8 MiB.
@@ -256,12 +256,18 @@ def _unavailable(kind: str) -> StorageUnavailable:
     return StorageUnavailable(f"the blob store cannot be used ({kind}); try again", retry_after=_RETRY_S)
 
 
-def _open_store(url: str) -> _Store:
+def blob_folder(url: str) -> Path | None:
+    """Return the folder that a URL of a blob store names; None if it names an object store, or nothing."""
     scheme = urlsplit(url).scheme if "://" in url else ""
     if not scheme and url:
-        return _FolderStore(Path(url).absolute())
-    if scheme == "file":
-        return _FolderStore(Path(unquote(urlsplit(url).path)))
+        return Path(url).absolute()
+    return Path(unquote(urlsplit(url).path)) if scheme == "file" else None
+
+
+def _open_store(url: str) -> _Store:
+    if (folder := blob_folder(url)) is not None:
+        return _FolderStore(folder)
+    scheme = urlsplit(url).scheme if "://" in url else ""
     if scheme in _SCHEMES:
         with suppress(ValueError):
             return _BucketStore(Objects(url, unavailable=_unavailable))

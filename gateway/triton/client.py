@@ -97,6 +97,22 @@ class TritonClient:
         # Versions are numbers: as text, 10 would come before 9.
         return {name: tuple(sorted(versions, key=int)) for name, versions in ready.items()}
 
+    async def failures(self) -> dict[str, str]:
+        """Return Triton's reason for each model of its repository that it cannot load, by name.
+
+        Raises:
+            TritonUnavailable: When Triton cannot be reached.
+        """
+        try:
+            index = await self._stub.RepositoryIndex(
+                service_pb2.RepositoryIndexRequest(), timeout=_QUERY_SECONDS, metadata=self._metadata()
+            )
+        except grpc.aio.AioRpcError as error:
+            raise unreachable() from error
+        # A model that was unloaded, or never loaded, has no fault.
+        faults = {model.name: model.reason for model in index.models if model.state == "UNAVAILABLE"}
+        return {name: reason for name, reason in faults.items() if reason not in {"", "unloaded"}}
+
     async def describe(self, name: str, versions: tuple[str, ...]) -> Model | None:
         """Read a model's description; None for a model without a ModelSpec, or with no ready version but the candidate.
 

@@ -26,7 +26,7 @@ from sixpoint.io.secret_files import SUFFIX, secret_from_environment
 if TYPE_CHECKING:
     from obstore.store import ObjectStore, RetryConfig
 
-__all__ = ["CA_VARIABLE", "Objects", "credential_files"]
+__all__ = ["CA_VARIABLE", "Objects", "credential_files", "s3_endpoint"]
 
 CA_VARIABLE = "AWS_CA_BUNDLE"
 """Variable that names a PEM file with authorities to trust besides the system's, as for AWS's own tools."""
@@ -151,6 +151,12 @@ def credential_files(url: str) -> Iterator[tuple[str, Path]]:
     for variable in _secrets(urlsplit(url).scheme):
         if path := os.environ.get(f"{variable}{SUFFIX}"):
             yield f"{variable}{SUFFIX}", Path(path)
+
+
+def s3_endpoint() -> str:
+    """Return the URL of S3 that the environment names; empty for Amazon's own."""
+    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+    return next((value for name in names if (value := os.environ.get(name))), "")
 
 
 def _secrets(scheme: str) -> dict[str, str]:

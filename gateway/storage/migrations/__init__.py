@@ -6,9 +6,10 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-__all__ = ["downgrade", "upgrade"]
+__all__ = ["downgrade", "known_revisions", "upgrade"]
 
 
 def upgrade(conn: Connection, *, to: str = "head") -> None:
@@ -25,7 +26,13 @@ def downgrade(conn: Connection, *, to: str) -> None:
     command.downgrade(_config(conn), to)
 
 
-def _config(conn: Connection) -> Config:
+def known_revisions() -> list[str]:
+    """Return the revisions of the tables that this version knows, the oldest first."""
+    scripts = ScriptDirectory.from_config(_config(None))
+    return [script.revision for script in scripts.walk_revisions()][::-1]
+
+
+def _config(conn: Connection | None) -> Config:
     config = Config()
     # In a ConfigParser a percent sign starts a reference.
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
