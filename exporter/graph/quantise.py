@@ -7,13 +7,12 @@ and the adapters (:mod:`exporter.graph.adapters`) stay float. Ranges are symmetr
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from exporter.graph.export import quiet, save_model
+from exporter.graph.export import save_model
+from exporter.graph.limited_process import GraphError, LimitedProcess, RunLimits
 from exporter.graph.model_files import MODEL_FILE, model_files
 from sixpoint._typing import Array
 from sixpoint.errors import FailedPrecondition
@@ -21,17 +20,8 @@ from sixpoint.model_spec import ModelSpec
 
 __all__ = ["quantise"]
 
-_OPERATORS = ["Conv", "ConvTranspose", "Gemm", "MatMul"]
-
-
-class _CalibrationReader(CalibrationDataReader):  # type: ignore[misc]
-    """Feed ONNX Runtime the inputs of a batch one by one."""
-
-    def __init__(self, name: str, batch: Array) -> None:
-        self._feeds: Iterator[dict[str, Array]] = ({name: single[None]} for single in batch)
-
-    def get_next(self) -> dict[str, Array] | None:
-        return next(self._feeds, None)
+_COPIES = 16
+"""Copies of the weights that the quantisation may have in memory."""
 
 
 def quantise(model: Path, spec: ModelSpec, batch: Array, path: Path) -> None:
@@ -45,29 +35,39 @@ def quantise(model: Path, spec: ModelSpec, batch: Array, path: Path) -> None:
 
     Raises:
         FailedPrecondition: The model has no layer that can be quantised, is over 2 GB, or ONNX Runtime fails.
+        InvalidArgument: It takes too much time or memory.
     """
     if len(model_files(model)) > 1:
         raise FailedPrecondition("a model over 2 GB cannot be quantised: use --precision fp16")
-    graph = onnx.load(model)
-    metadata = {entry.key: entry.value for entry in graph.metadata_props}
-    try:
-        with quiet(), tempfile.TemporaryDirectory(prefix="sixpoint-int8-") as folder:
-            quantised = Path(folder, MODEL_FILE)
-            quantize_static(
-                graph,
-                quantised,
-                _CalibrationReader(spec.input.name, batch),
-                quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=_OPERATORS,
-                per_channel=True,
-                activation_type=QuantType.QInt8,
-                weight_type=QuantType.QInt8,
-                extra_options={"ActivationSymmetric": True, "WeightSymmetric": True},
-            )
-            result = onnx.load(quantised)
-    except Exception as error:  # ONNX Runtime's errors have no common base class
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise FailedPrecondition(f"the network cannot be quantised: {reason}") from error
+    with tempfile.TemporaryDirectory(prefix="sixpoint-int8-") as folder:
+        quantised = Path(folder, MODEL_FILE)
+        _calibrate(model, spec, batch, quantised)
+        result = onnx.load(quantised)
+    metadata = {entry.key: entry.value for entry in onnx.load(model, load_external_data=False).metadata_props}
     if not any(node.op_type == "QuantizeLinear" for node in result.graph.node):
         raise FailedPrecondition("the network has no convolutions to quantise: use --precision fp16")
     save_model(result, path, metadata={**metadata, "precision": "int8"}, source=path.parent)
+
+
+def _calibrate(model: Path, spec: ModelSpec, batch: Array, target: Path) -> None:
+    """Quantise in a process of its own, which gets one input after the other."""
+    limits = RunLimits.of(spec)
+    # What ONNX Runtime leaves behind where it is ended lies in the folder of the result.
+    process = LimitedProcess("exporter.graph.quantise_worker", limits, name=model.name, TMPDIR=str(target.parent))
+    job = {
+        "file": str(model.resolve()),
+        "target": str(target),
+        "input": spec.input.name,
+        "memory_bytes": limits.memory_bytes + _COPIES * model.stat().st_size,
+    }
+    try:
+        reply, _ = process.ask(job)
+        for single in batch:
+            if not reply.get("done"):
+                reply, _ = process.ask({}, single[None])
+        if not reply.get("done"):
+            process.ask({})
+    except GraphError as error:
+        raise FailedPrecondition(f"the network cannot be quantised: {error}") from error
+    finally:
+        process.close()

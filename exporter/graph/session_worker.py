@@ -1,4 +1,4 @@
-"""Load an ONNX file and run it on arrays from stdin, within the limits of :mod:`exporter.graph.session`.
+"""Load an ONNX file and run it on arrays from stdin, within the limits of :mod:`exporter.graph.limited_process`.
 
 The first message names the file and the memory that it may take, the others name an input and an output and bring an
 array; each is answered on stdout.
@@ -7,7 +7,6 @@ array; each is answered on stdout.
 from __future__ import annotations
 
 import os
-import resource
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import onnxruntime as ort
 
 from exporter.graph.messages import receive, send
+from exporter.graph.worker import error_reply, limit_memory
 
 if TYPE_CHECKING:
     from sixpoint._typing import Array
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _LOG_NOTHING = 4  # failures are raised as exceptions, too
-# Threads' stacks and what libraries map by themselves, for each core.
-_BYTES_PER_CORE = 2**26
 
 
 def main() -> None:
@@ -41,7 +39,7 @@ def main() -> None:
         reply: dict[str, Any]
         try:
             if session is None:
-                _limit_memory(job["memory_bytes"])
+                limit_memory(job["memory_bytes"])
                 session = _open(Path(job["file"]), job["weights"])
                 reply = {
                     "inputs": [tensor.name for tensor in session.get_inputs()],
@@ -50,20 +48,8 @@ def main() -> None:
             else:
                 reply, answer = {}, session.run([job["output"]], {job["input"]: value})[0]
         except Exception as error:  # ONNX Runtime's errors have no common base class
-            text = str(error).strip().partition("\n")[0] or type(error).__name__
-            memory = isinstance(error, MemoryError) or "alloc" in text.lower()
-            reply = {"error": text, "memory": memory}
+            reply = error_reply(error)
         send(replies, reply, answer)
-
-
-def _limit_memory(size: int) -> None:
-    """Limit the addresses of this process to those it has and ``size`` bytes more."""
-    if not Path("/proc/self/statm").exists():  # macOS ignores the limit
-        return
-    present = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    limit = present + size + _BYTES_PER_CORE * (os.cpu_count() or 1)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _open(path: Path, weights: str) -> ort.InferenceSession:

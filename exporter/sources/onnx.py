@@ -14,8 +14,9 @@ from exporter.graph.adapters import network_shape
 from exporter.graph.compose import NetworkGraph, opset_of
 from exporter.graph.export import OPSET
 from exporter.graph.external_data import iter_nodes, iter_tensors, source_files
+from exporter.graph.limited_process import GraphError
 from exporter.graph.network import check_output
-from exporter.graph.session import GraphError, GraphSession, require_small_window
+from exporter.graph.session import GraphSession, require_small_window
 from exporter.sources.model import SourceModel, provenance_of
 from sixpoint._typing import Array
 from sixpoint.errors import InvalidArgument, ModelSpecError

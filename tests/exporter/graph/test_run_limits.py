@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 import yaml
 from onnx import TensorProto, helper
 
-from exporter.graph import session
+from exporter.graph import limited_process
+from exporter.graph.quantise import quantise
+from sixpoint.errors import InvalidArgument
+from sixpoint.model_spec import ModelSpec
 from tests.exporter.command_line import run
 from tests.exporter.specs import SEGMENTATION
 
@@ -55,12 +60,29 @@ def large(path: Path) -> None:
 
 
 def test_a_loop_without_end_is_ended(tmp_path: Path, segmentation_spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "_BASE_SECONDS", 2.0)
+    monkeypatch.setattr(limited_process, "_BASE_SECONDS", 2.0)
     endless(tmp_path / "model.onnx")
     done = run("export", tmp_path / "model.onnx", "--spec", segmentation_spec, "--repository", tmp_path / "repository")
     assert done.exit_code == 3
     assert done.stderr == ("error: model.onnx cannot be used: it did not finish within 3 s, the limit for its window\n")
     assert not (tmp_path / "repository").exists()
+
+
+@pytest.mark.parametrize(
+    ("write", "expected"),
+    [(endless, "did not finish within 4 s"), (large, r"takes over 3\.1 GiB of memory")],
+    ids=["endless", "large"],
+)
+def test_calibration_for_int8_has_the_same_limits(
+    write: Callable[[Path], None], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limited_process, "_BASE_SECONDS", 3.0)
+    write(tmp_path / "model.onnx")
+    spec = ModelSpec.from_mapping({**SEGMENTATION, "input": {**SEGMENTATION["input"], "name": "x", "dtype": "FP32"}})
+    batch = np.zeros((2, *spec.input_shape), np.float32)
+    with pytest.raises(InvalidArgument, match=f"model.onnx cannot be used: it {expected}, the limit for its window"):
+        quantise(tmp_path / "model.onnx", spec, batch, tmp_path / "int8.onnx")
+    assert not (tmp_path / "int8.onnx").exists()
 
 
 def test_a_tensor_beyond_the_memory_limit_is_refused(tmp_path: Path, segmentation_spec: Path) -> None:
