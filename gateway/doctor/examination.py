@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 from gateway.doctor.configuration import check_settings
 from gateway.doctor.files import check_files
+from gateway.doctor.identity import check_identity
 from gateway.doctor.machine import check_machine
 from gateway.doctor.ports import check_ports
 from gateway.doctor.stores import check_stores
@@ -31,7 +32,7 @@ async def examine(settings: Settings, *, local_triton: bool = False) -> AsyncIte
         _native.require_kernels()
     except FailedPrecondition as error:
         yield Finding("installation", False, error.message, "The gateway does not start without it.")
-    for check in (check_settings, check_ports, check_files, check_stores, check_machine):
+    for check in (check_settings, check_identity, check_ports, check_files, check_stores, check_machine):
         for finding in check(settings):
             yield finding
     if local_triton:

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import os
 import secrets
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import obstore
 
+from gateway.doctor.clocks import http_clock_ahead, judge_clock
 from gateway.settings import Settings
 from gateway.storage.blobs import blob_folder
 from gateway.storage.inspection import DatabaseState, database_file, inspect_database, sends_unverified
 from sixpoint.cli.doctor.connection import Finding
 from sixpoint.errors import SixpointError, StorageUnavailable
-from sixpoint.io.object_store import Objects, s3_endpoint
+from sixpoint.io.object_store import CA_VARIABLE, Objects, s3_endpoint
 
 __all__ = ["check_stores"]
-
-_CLOCK_S = 10.0
-_TIMEOUT_S = 5.0
 
 
 def check_stores(settings: Settings) -> Iterator[Finding]:
@@ -52,7 +46,7 @@ def _check_database(url: str) -> Iterator[Finding]:
         advice = "Add sslmode=verify-full and sslrootcert=FILE to SIXPOINT_DATABASE_URL."
         yield Finding("database TLS", True, f"the database is on another machine, and the connection is {how}", advice)
     if state.clock_ahead is not None:
-        yield _judge_clock("database", state.clock_ahead)
+        yield judge_clock("database", state.clock_ahead)
 
 
 def _judge_revision(state: DatabaseState) -> Finding:
@@ -91,8 +85,8 @@ def _check_blobs(url: str) -> Iterator[Finding]:
         yield Finding("blob store", False, error.message, "Correct the variable.")
         return
     yield _check_bucket(objects)
-    if (ahead := _http_clock_ahead()) is not None:
-        yield _judge_clock("blob store", ahead)
+    if (ahead := http_clock_ahead(s3_endpoint(), authority=os.environ.get(CA_VARIABLE))) is not None:
+        yield judge_clock("blob store", ahead)
 
 
 def _check_bucket(objects: Objects) -> Finding:
@@ -115,30 +109,3 @@ def _check_folder(what: str, folder: Path, *, missing: str) -> Finding:
     if not os.access(present, os.W_OK | os.X_OK):
         return Finding(what, False, f"{present} may not be written by this user", "Change its owner or mode.")
     return Finding(what, True, missing or f"{folder} can be written")
-
-
-def _judge_clock(whose: str, ahead: float) -> Finding:
-    if abs(ahead) <= _CLOCK_S:
-        return Finding("clocks", True, f"this machine's and the {whose}'s agree")
-    direction = "ahead of" if ahead > 0 else "behind"
-    seen = f"the {whose}'s clock is {abs(ahead):.0f} s {direction} this machine's"
-    return Finding("clocks", False, seen, "Synchronise both (NTP): certificates, tokens and S3 depend on the time.")
-
-
-def _http_clock_ahead() -> float | None:
-    """Seconds by which the clock of S3's endpoint is ahead; None if it does not tell."""
-    endpoint = s3_endpoint()
-    if not endpoint.startswith(("http://", "https://")):
-        return None
-    before = time.time()
-    try:
-        with urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=_TIMEOUT_S) as response:
-            date = response.headers.get("Date")
-    except urllib.error.HTTPError as error:
-        date = error.headers.get("Date")
-    except (OSError, ValueError):
-        return None
-    try:
-        return parsedate_to_datetime(date).timestamp() - (before + time.time()) / 2 if date else None
-    except ValueError:
-        return None
