@@ -14,7 +14,7 @@ from sixpoint.client.tokens.bearer import Token, check_token
 from sixpoint.client.tokens.issuer import Issuer
 from sixpoint.client.tokens.logins import Login, LoginFile
 from sixpoint.client.tokens.web import Web
-from sixpoint.errors import InvalidArgument, Unauthenticated, Unavailable
+from sixpoint.errors import InvalidArgument, SixpointError, Unauthenticated
 from sixpoint.io.secret_files import read_secret
 
 __all__ = ["CallableToken", "FileToken", "FixedToken", "LoginToken", "NoToken", "TokenSource"]
@@ -174,7 +174,7 @@ class LoginToken(TokenSource):
         """Return the login's token; renew it if it is about to expire.
 
         Raises:
-            InvalidArgument: The file is damaged.
+            InvalidArgument: The file is damaged, or a renewed token could not be stored.
             Unauthenticated: The token has expired, and the issuer does not renew it.
             Unavailable: The token has expired, and the issuer does not answer.
         """
@@ -185,7 +185,7 @@ class LoginToken(TokenSource):
             return login.access_token
         try:
             return self._renew(unless=lambda stored: stored.is_fresh) or ""
-        except (Unauthenticated, Unavailable):
+        except SixpointError:
             if login.has_expired:
                 raise
             self._next_attempt = time.monotonic() + _PAUSE_S

@@ -148,6 +148,25 @@ def test_while_the_issuer_is_away_a_token_is_used_until_it_expires(guarded: Guar
     client.close()
 
 
+def test_a_token_is_used_until_it_expires_where_a_new_one_could_not_be_stored(
+    guarded: GuardedGateway, oidc_provider: OidcProvider
+) -> None:
+    login = log_in(oidc_provider, guarded.address, lifetime_s=20)
+    file = LoginFile(guarded.address)
+    file.save(replace(login, issued=login.issued - 300))
+    # Whoever cannot write there, as root can everywhere, cannot make this file, either.
+    file.path.with_suffix(".lock").mkdir()
+    with Client(guarded.address) as client:
+        client.models()
+        file.save(replace(login, expires=time.time() - 1))
+        with pytest.raises(errors.InvalidArgument, match="cannot be locked: Is a directory"):
+            client.models()
+    stored = file.load()
+    assert stored is not None
+    assert stored.refresh_token == login.refresh_token
+    assert guarded.tokens == {login.access_token}
+
+
 def test_a_login_that_the_issuer_ended_says_to_log_in_again(
     guarded: GuardedGateway, oidc_provider: OidcProvider
 ) -> None:
