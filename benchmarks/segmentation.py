@@ -207,7 +207,7 @@ class _OneImage:
     def __init__(self, image: StoredImage) -> None:
         self._image = image
 
-    async def open(self, digest: str) -> StoredImage:
+    async def open(self, digest: str, *, tenant: str) -> StoredImage:  # noqa: ARG002
         """Return the image."""
         assert digest == self._image.digest
         return self._image
@@ -248,7 +248,7 @@ async def _segment(image: StoredImage, spec: SegmentationSpec) -> None:
             memory=4 * _GIB,
             in_flight=4,
         )
-        events = segmenter.segment("", "parts", deadline=Deadline.after(3600))
+        events = segmenter.segment("", "parts", tenant="default", deadline=Deadline.after(3600))
         assert isinstance([event async for event in events][-1], SegmentationSummary)
 
 

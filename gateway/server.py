@@ -13,8 +13,8 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from gateway.core.access import OpenAccess
 from gateway.core.annotation.annotator import Annotator
-from gateway.core.images import ImageStore
 from gateway.core.runtime import Admission, Catalog, CorePool, FairInference, Inference
 from gateway.core.runtime.disk_errors import disk_errors
 from gateway.core.runtime.fairness import FairExecutor
@@ -22,13 +22,11 @@ from gateway.core.runtime.malloc import FreedMemory
 from gateway.core.runtime.private_files import restrict
 from gateway.core.runtime.reachability import Reachability
 from gateway.core.segmentation.segmenter import Segmenter
-from gateway.core.sessions import Engine, LogQuota, SegmentHistory, SegmentStateCache, Sessions
+from gateway.core.sessions import Engine
 from gateway.from_settings import (
     call_deadlines,
     certificate,
     connection_limits,
-    image_limits,
-    log_limits,
     prompt_admission,
     segmentation_admission,
     short_calls,
@@ -45,7 +43,7 @@ from gateway.grpc.servicers.stream_memory import StreamMemory
 from gateway.observability.metrics import Metrics
 from gateway.settings import Settings
 from gateway.status_ports import live_gauges, status_ports
-from gateway.storage import Blobs, Database, image_repository, session_repository
+from gateway.stores import Stores
 from gateway.sweeper import Sweeper
 from gateway.triton.pool import TritonPool
 from sixpoint.errors import TritonUnavailable
@@ -77,27 +75,7 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._catalog = Catalog()
-        self._database = Database(settings.database_url.get_secret_value(), marks=settings.cache_folder)
-        blobs = Blobs(settings.blobs_url.get_secret_value())
-        self._images = ImageStore(
-            repository=image_repository(self._database),
-            blobs=blobs,
-            folder=settings.cache_folder,
-            limits=image_limits(settings),
-        )
-        cache = SegmentStateCache(settings.session_memory_bytes, idle=settings.session_memory_seconds)
-        sessions = session_repository(self._database)
-        quota = LogQuota(log_limits(settings), repository=sessions)
-        self._history = SegmentHistory(repository=sessions, cache=cache, quota=quota)
-        self._sessions = Sessions(
-            repository=sessions,
-            history=self._history,
-            cache=cache,
-            quota=quota,
-            limit=settings.max_sessions,
-            owner_limit=settings.owner_sessions,
-            idle=settings.session_idle_seconds,
-        )
+        self._stores = Stores(settings)
         self._executor = FairExecutor(settings.workers, thread_name_prefix="sixpoint")
         # Segmentations have threads of their own, so that prompts do not wait behind work on whole images.
         self._segmenting = FairExecutor(settings.workers, thread_name_prefix="segmenting")
@@ -107,8 +85,8 @@ class Gateway:
         self._metrics = Metrics()
         self._segmentations = segmentation_admission(settings)
         self._calls = RunningCalls()
-        self._stores = Reachability(
-            {"database": self._database.check, "blob store": blobs.check},
+        self._reachability = Reachability(
+            {"database": self._stores.database.check, "blob store": self._stores.blobs.check},
             interval=settings.storage_poll_seconds,
             changed=self._publish_health,
         )
@@ -176,7 +154,7 @@ class Gateway:
                 catalog=self._catalog,
                 admissions={"prompt": self._admission, "segmentation": self._segmentations},
                 triton=triton,
-                stores=lambda: self._stores.states,
+                stores=lambda: self._reachability.states,
                 stored=lambda: sweeper.stored,
                 limits={"open_sessions": settings.max_sessions, "image_bytes": settings.disk_bytes},
                 certificate=tls,
@@ -185,8 +163,15 @@ class Gateway:
             status = status_ports(settings, health=self._health, metrics=self._metrics, parts=self._parts)
             # Around the drain, of which they tell.
             async with status as self.status_ports:
-                runs = [triton.run, self._stores.run, sweeper.run, FreedMemory().run, self._images.report_unrecorded]
-                background = [asyncio.create_task(run()) for run in (*runs, *([tls.watch] if tls else []))]
+                runs = [
+                    triton.run,
+                    self._reachability.run,
+                    sweeper.run,
+                    FreedMemory().run,
+                    self._stores.images.report_unrecorded,
+                    *([tls.watch] if tls else []),
+                ]
+                background = [asyncio.create_task(run()) for run in runs]
                 await server.start()
                 _log.info("gateway listening", extra={"host": settings.host, "port": self.port})
                 try:
@@ -214,7 +199,7 @@ class Gateway:
         with disk_errors():
             restrict(self._settings.state_folder)
         async with contextlib.AsyncExitStack() as stack:
-            for part in (self._database, self._images):
+            for part in (self._stores.database, self._stores.images):
                 stack.push_async_callback(part.stop)
                 await part.start()
             yield
@@ -233,8 +218,8 @@ class Gateway:
 
     def _engine(self, inference: Inference) -> Engine:
         return Engine(
-            history=self._history,
-            images=self._images,
+            history=self._stores.history,
+            images=self._stores.images,
             catalog=self._catalog,
             annotator=Annotator(inference=inference, executor=self._executor, run_pair=self._cores.run_pair),
             admission=self._admission,
@@ -244,7 +229,7 @@ class Gateway:
     def _segmenter(self, inference: Inference) -> Segmenter:
         settings = self._settings
         return Segmenter(
-            images=self._images,
+            images=self._stores.images,
             catalog=self._catalog,
             inference=inference,
             executor=self._segmenting,
@@ -258,17 +243,26 @@ class Gateway:
         settings = self._settings
         deadlines = call_deadlines(settings)
         server = create_server(
-            CallInterceptor(self._calls, deadlines, turns=short_calls(), on_end=self._metrics.called),
+            CallInterceptor(
+                self._calls,
+                deadlines,
+                authenticator=OpenAccess(),
+                turns=short_calls(),
+                on_end=self._metrics.called,
+            ),
             connection_limits(settings),
         )
         model_grpc.add_ModelServiceServicer_to_server(ModelServicer(self._catalog), server)
         memory = Admission(budget=settings.upload_memory_bytes, max_active=1)
         images = ImageServicer(
-            self._images, places=upload_places(settings), memory=memory, idle_seconds=settings.upload_idle_seconds
+            self._stores.images,
+            places=upload_places(settings),
+            memory=memory,
+            idle_seconds=settings.upload_idle_seconds,
         )
         image_grpc.add_ImageServiceServicer_to_server(images, server)
         session_grpc.add_SessionServiceServicer_to_server(
-            SessionServicer(sessions=self._sessions, catalog=self._catalog), server
+            SessionServicer(sessions=self._stores.sessions, catalog=self._catalog), server
         )
         annotation_grpc.add_AnnotationServiceServicer_to_server(
             AnnotationServicer(
@@ -290,11 +284,11 @@ class Gateway:
     def _sweeper(self) -> Sweeper:
         settings = self._settings
         interval = min(_SWEEP_SECONDS, settings.session_idle_seconds / 4, settings.image_idle_seconds / 4)
-        return Sweeper(sessions=self._sessions, images=self._images, interval=interval)
+        return Sweeper(sessions=self._stores.expiry, images=self._stores.images, interval=interval)
 
     def _parts(self) -> dict[str, bool]:
         """For each part that prompts need, whether it can be used now."""
-        return {**self._stores.states, "Triton": self._catalog.ready, "gateway": not self._health.stopping}
+        return {**self._reachability.states, "Triton": self._catalog.ready, "gateway": not self._health.stopping}
 
     def _publish_health(self) -> None:
-        self._health.set_ready(self._catalog.ready and self._stores.reachable)
+        self._health.set_ready(self._catalog.ready and self._reachability.reachable)

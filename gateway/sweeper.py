@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 
 from gateway.core.images import ImageStore
-from gateway.core.sessions import Sessions
+from gateway.core.sessions import SessionExpiry
 from sixpoint.errors import SixpointError
 
 __all__ = ["Sweeper"]
@@ -19,12 +19,12 @@ class Sweeper:
     """Keeps the stores tidy.
 
     Args:
-        sessions: All sessions.
+        sessions: Ends the sessions that nobody uses.
         images: All images.
         interval: Seconds between two sweeps.
     """
 
-    def __init__(self, *, sessions: Sessions, images: ImageStore, interval: float) -> None:
+    def __init__(self, *, sessions: SessionExpiry, images: ImageStore, interval: float) -> None:
         self._sessions = sessions
         self._images = images
         self._interval = interval
@@ -39,7 +39,7 @@ class Sweeper:
         """Sweep until cancelled."""
         while True:
             try:
-                closed = await self._sessions.expire(every=self._interval)
+                closed = await self._sessions.run(every=self._interval)
                 removed = await self._images.expire()
                 if closed or removed:
                     _log.info("swept", extra={"sessions": closed, "images": removed})

@@ -1,4 +1,4 @@
-"""Give every call of sixpoint's services a log line, a deadline, and errors as ``google.rpc.Status``."""
+"""Give every call of sixpoint's services a principal, a deadline, a log line, and errors as ``google.rpc.Status``."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import grpc.aio
 
+from gateway.core.access import Authenticator, Role, check_role
 from gateway.core.runtime import DeadlineLimits
 from gateway.core.runtime.fairness import Turns, acting_for
 from gateway.grpc.decoding import decode_stream, decoder, with_size
-from gateway.grpc.owners import owner_of
+from gateway.grpc.identity import CallContext, credentials_of, principal_of, until_expiry
+from gateway.grpc.permissions import role_for
 from gateway.grpc.running_calls import RunningCalls
 from sixpoint.errors import InternalError, ResourceExhausted, SixpointError, StorageFull
 from sixpoint.protocol import DETAILS_KEY, error_to_status, status_code
@@ -55,12 +57,14 @@ class CallDeadlines:
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps the calls of ``sixpoint.v1``; health and reflection are left alone.
 
-    A call is carried out for the owner that it names. Short calls run in turns by owner. Handlers of streams in both
-    directions get each message as :class:`Received`.
+    A call is carried out for the principal that its credentials prove, if that has the role which the call needs. Short
+    calls run in turns by principal. Handlers of streams in both directions get each message as :class:`Received`.
 
     Args:
         calls: Counts the calls that run.
         deadlines: Deadlines of each kind of call.
+        authenticator: Turns credentials into principals.
+        role_for: Function of a call's full name that returns the role it needs.
         turns: Turns of short calls; None to run all at once.
         on_end: Function called with method, status code and seconds of each call that ended.
     """
@@ -70,11 +74,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         calls: RunningCalls,
         deadlines: CallDeadlines,
         *,
+        authenticator: Authenticator,
+        role_for: Callable[[str], Role] = role_for,
         turns: Turns | None = None,
         on_end: Callable[[str, str, float], None] = lambda *_: None,
     ) -> None:
         self._calls = calls
         self._deadlines = deadlines
+        self._authenticator = authenticator
+        self._role_for = role_for
         self._turns = turns
         self._on_end = on_end
         self._pausing = 0
@@ -100,13 +108,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             wrapped = self._wrap(handle, method, self._deadlines.segmentation, decode)
             return grpc.unary_stream_rpc_method_handler(wrapped, **codecs)
         if handler.stream_stream:
-            handle = _metadata_first(handler.stream_stream)
+            # The one kind of call that takes hours, and carries out further actions meanwhile.
+            handle = _metadata_first(_until_expiry(handler.stream_stream))
             wrapped = self._wrap(handle, method, self._deadlines.stream, with_size(decode), streams=True)
             return grpc.stream_stream_rpc_method_handler(wrapped, **codecs)
         short = not method.startswith(_ADMITTED) and method not in _WAITING
         handle = self._in_turn(handler.unary_unary) if short else handler.unary_unary
         wrapped = self._wrap(handle, method, self._deadlines.call, decode)
         return grpc.unary_unary_rpc_method_handler(wrapped, **codecs)
+
+    async def _admit(self, method: str, context: _Context) -> CallContext:
+        principal = await self._authenticator.authenticate(credentials_of(context))
+        check_role(principal, self._role_for(method))
+        return CallContext(context, principal)
 
     async def _pause(self, seconds: float) -> None:
         """Hold a refusal back; not if very many are, since each takes memory."""
@@ -146,8 +160,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             try:
                 # gRPC itself cancels this task once the client's deadline passes.
                 async with asyncio.timeout(limits.seconds(remaining)) as scope:
-                    with acting_for(owner_of(context)):
-                        return await handle(decode_stream(decode, context) if streams else decode(request), context)
+                    caller = await self._admit(method, context)
+                    with acting_for(caller.principal.account):
+                        return await handle(
+                            decode_stream(decode, context) if streams else decode(request),
+                            # It is the context, with one attribute more.
+                            cast("_Context", caller),
+                        )
             except asyncio.CancelledError:
                 code = grpc.StatusCode.CANCELLED.name
                 raise
@@ -178,6 +197,16 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return await context.abort(*arguments)
 
         return call
+
+
+def _until_expiry(handle: _Handler) -> _Handler:
+    """End a handler once the proof of who its caller is ends."""
+
+    async def call(request: Any, context: _Context) -> Any:
+        async with until_expiry(principal_of(context)):
+            return await handle(request, context)
+
+    return call
 
 
 def _metadata_first(handle: _Handler) -> _Handler:

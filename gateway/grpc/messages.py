@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gateway.core.access import Principal
 from gateway.core.annotation.prompt_state import check_click_count
 from gateway.core.runtime import Stage
 from gateway.core.segmentation.events import LabelMask, SegmentationEvent, SegmentationProgress, SegmentationSummary
@@ -30,8 +31,12 @@ _Change = (
 )
 
 
-def read_change(request: _Change) -> AnnotationRequest:
+def read_change(request: _Change, principal: Principal) -> AnnotationRequest:
     """Read the segment and the conditions of a call that changes a segment.
+
+    Args:
+        request: Message of the call.
+        principal: Who makes the call.
 
     Raises:
         InvalidArgument: When the segment's number or the request id is not valid.
@@ -40,6 +45,7 @@ def read_change(request: _Change) -> AnnotationRequest:
     segment = request.segment or 1
     check_segment_number(segment)
     return AnnotationRequest(
+        principal=principal,
         session_id=request.session_id,
         segment=segment,
         revision=request.revision if request.HasField("revision") else None,
@@ -48,15 +54,21 @@ def read_change(request: _Change) -> AnnotationRequest:
     )
 
 
-def read_mask_request(request: annotation_pb.GetMaskRequest) -> AnnotationRequest:
+def read_mask_request(request: annotation_pb.GetMaskRequest, principal: Principal) -> AnnotationRequest:
     """Read the segment of a call that returns its mask.
+
+    Args:
+        request: Message of the call.
+        principal: Who makes the call.
 
     Raises:
         InvalidArgument: When the segment's number is not valid.
     """
     segment = request.segment or 1
     check_segment_number(segment)
-    return AnnotationRequest(session_id=request.session_id, segment=segment, base_revision=request.base_revision)
+    return AnnotationRequest(
+        principal=principal, session_id=request.session_id, segment=segment, base_revision=request.base_revision
+    )
 
 
 def read_prompts(messages: Sequence[annotation_pb.Prompt]) -> list[Prompt]:

@@ -2,6 +2,13 @@
 
 from gateway.storage.blobs import Blobs
 from gateway.storage.database import Database
-from gateway.storage.repository import image_repository, session_repository
+from gateway.storage.repository import image_maintenance, image_repository, session_maintenance, session_repository
 
-__all__ = ["Blobs", "Database", "image_repository", "session_repository"]
+__all__ = [
+    "Blobs",
+    "Database",
+    "image_maintenance",
+    "image_repository",
+    "session_maintenance",
+    "session_repository",
+]

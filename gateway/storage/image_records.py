@@ -2,46 +2,69 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, select, text, tuple_, update
+from sqlalchemy import ColumnElement, delete, exists, func, insert, select, text, tuple_, update
 
-from gateway.core.images import ImageRecord
+from gateway.core.images import ImageKey, ImageRecord
 from gateway.storage.geometries import geometry_from_json, geometry_to_json
 from gateway.storage.schema import images, sessions
+from gateway.storage.scopes import AllTenants, Scope, TenantScope
 
-__all__ = ["SqlImageReader", "SqlImageWriter"]
+__all__ = ["SqlImageReader", "SqlImageUpkeep", "SqlImageWriter"]
+
+_BYTE_TOTAL = select(func.coalesce(func.sum(images.c.byte_count), 0))
 
 
 class SqlImageReader:
-    """A :class:`gateway.core.images.repository.ImageReader` on a connection."""
+    """A :class:`gateway.core.images.repository.ImageReader` in a tenant's scope."""
 
-    def __init__(self, conn: Connection) -> None:
-        self._conn = conn
+    def __init__(self, scope: TenantScope) -> None:
+        self._scope = scope
 
     def image(self, digest: str) -> ImageRecord | None:
         """The record of the image with this digest."""
-        row = self._conn.execute(select(images).where(images.c.digest == digest)).one_or_none()
+        row = self._scope.execute(select(images).where(*self._of_image(digest))).one_or_none()
         if row is None:
             return None
         return ImageRecord(**{**row._mapping, "geometry": geometry_from_json(row.geometry)})
 
-    def byte_total(self, owner: str | None = None) -> int:
-        """Bytes of all images, or of one owner's."""
-        query = select(func.coalesce(func.sum(images.c.byte_count), 0))
-        if owner is not None:
-            query = query.where(images.c.owner == owner)
-        return int(self._conn.execute(query).scalar_one())
+    def byte_total(self, owner: str) -> int:
+        """Bytes of one owner's images."""
+        query = _BYTE_TOTAL.where(self._scope.of(images), images.c.owner == owner)
+        return int(self._scope.execute(query).scalar_one())
 
-    def recorded(self, digests: Collection[str]) -> set[str]:
-        """Those of some digests that have a record."""
-        return set(self._conn.scalars(select(images.c.digest).where(images.c.digest.in_(digests))))
+    def byte_total_of_all(self) -> int:
+        """Bytes of the images of all tenants."""
+        return int(self._scope.execute(_BYTE_TOTAL).scalar_one())
 
-    def list_unused(self, *, before: float, after: tuple[float, str], limit: int) -> list[tuple[float, str]]:
-        """Time of last use, and digest, of images that no open session uses; the least recently used first."""
-        place = images.c.used, images.c.digest
-        query = select(*place).where(*_unused(before), tuple_(*place) > tuple_(*after)).order_by(*place).limit(limit)
-        return [(row.used, row.digest) for row in self._conn.execute(query)]
+    def _of_image(self, digest: str) -> tuple[ColumnElement[bool], ...]:
+        return self._scope.of(images), images.c.digest == digest
+
+
+class SqlImageUpkeep:
+    """A :class:`gateway.core.images.repository.ImageUpkeep` in the scope of all tenants."""
+
+    def __init__(self, scope: AllTenants) -> None:
+        self._scope = scope
+
+    def byte_total_of_all(self) -> int:
+        """Bytes of all images."""
+        return int(self._scope.execute(_BYTE_TOTAL).scalar_one())
+
+    def recorded(self, keys: Collection[ImageKey]) -> set[ImageKey]:
+        """Those of some keys that have a record."""
+        columns = images.c.tenant, images.c.digest
+        rows = self._scope.execute(select(*columns).where(images.c.digest.in_({key.digest for key in keys})))
+        return {ImageKey(*row) for row in rows} & set(keys)
+
+    def list_unused(self, *, before: float, after: tuple[float, str, str], limit: int) -> list[tuple[float, str, str]]:
+        """Time of last use, tenant and digest of images that no open session uses; the least recently used first."""
+        place = images.c.used, images.c.tenant, images.c.digest
+        where = (*_unused(before, self._scope), tuple_(*place) > tuple_(*after))
+        rows = self._scope.execute(select(*place).where(*where).order_by(*place).limit(limit))
+        return [(row.used, row.tenant, row.digest) for row in rows]
 
 
 class SqlImageWriter(SqlImageReader):
@@ -49,9 +72,10 @@ class SqlImageWriter(SqlImageReader):
 
     def lock_image(self, digest: str) -> None:
         """Block other transactions that lock the same digest until this one ends."""
-        if self._conn.dialect.name == "postgresql":
+        if self._scope.dialect == "postgresql":
             # SQLite has one writer at a time anyway.
-            self._conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": int(digest[:15], 16)})
+            key = int(hashlib.sha256(f"{self._scope.tenant}/{digest}".encode()).hexdigest()[:15], 16)
+            self._scope.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
 
     def add_image(self, record: ImageRecord) -> ImageRecord:
         """Add a record; if there is one of this digest, keep that one and set its time of last use."""
@@ -59,24 +83,30 @@ class SqlImageWriter(SqlImageReader):
         if stored is not None:
             self.touch_image(record.digest, now=record.used)
             return stored
-        self._conn.execute(insert(images).values(**vars(record) | {"geometry": geometry_to_json(record.geometry)}))
+        self._scope.execute(insert(images).values(**vars(record) | {"geometry": geometry_to_json(record.geometry)}))
         return record
 
     def touch_image(self, digest: str, *, now: float) -> None:
         """Set an image's time of last use, unless it is later already."""
-        self._conn.execute(update(images).where(images.c.digest == digest, images.c.used < now).values(used=now))
+        query = update(images).where(*self._of_image(digest), images.c.used < now)
+        self._scope.execute(query.values(used=now))
 
     def delete_image(self, record: ImageRecord) -> bool:
         """Delete a record, unless it belongs to a later upload of the same image; return whether it was deleted."""
-        query = delete(images).where(images.c.digest == record.digest, images.c.created == record.created)
-        return bool(self._conn.execute(query).rowcount)
+        query = delete(images).where(*self._of_image(record.digest), images.c.created == record.created)
+        return bool(self._scope.execute(query).rowcount)
 
     def delete_if_unused(self, digest: str, *, before: float) -> bool:
         """Delete an image's record if it is unused since a time; return whether it was deleted."""
-        query = delete(images).where(images.c.digest == digest, *_unused(before))
-        return bool(self._conn.execute(query).rowcount)
+        query = delete(images).where(*self._of_image(digest), *_unused(before, self._scope))
+        return bool(self._scope.execute(query).rowcount)
 
 
-def _unused(before: float) -> tuple[ColumnElement[bool], ...]:
-    in_session = exists().where(sessions.c.image_digest == images.c.digest, sessions.c.ended.is_(None))
+def _unused(before: float, scope: Scope) -> tuple[ColumnElement[bool], ...]:
+    in_session = exists().where(
+        scope.of(sessions),
+        sessions.c.tenant == images.c.tenant,
+        sessions.c.image_digest == images.c.digest,
+        sessions.c.ended.is_(None),
+    )
     return images.c.used < before, ~in_session

@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from sqlalchemy import Connection
-
 from gateway.storage.database import Database
-from gateway.storage.image_records import SqlImageReader, SqlImageWriter
+from gateway.storage.image_records import SqlImageReader, SqlImageUpkeep, SqlImageWriter
+from gateway.storage.scopes import AllTenants, TenantScope
 from gateway.storage.session_changes import SqlSessionWriter
 from gateway.storage.session_queries import SqlSessionReader
+from gateway.storage.session_upkeep import SqlSessionUpkeep
 
-__all__ = ["SqlRepository", "image_repository", "session_repository"]
+__all__ = [
+    "SqlMaintenance",
+    "SqlRepository",
+    "image_maintenance",
+    "image_repository",
+    "session_maintenance",
+    "session_repository",
+]
 
 _Reader = TypeVar("_Reader")
 _Writer = TypeVar("_Writer")
+_Work = TypeVar("_Work")
 _Result = TypeVar("_Result")
 
 
@@ -24,24 +32,45 @@ class SqlRepository(Generic[_Reader, _Writer]):
 
     Args:
         database: The database.
-        reader: Makes the queries of a connection.
-        writer: Makes the queries and changes of a connection.
+        reader: Makes the queries of a scope.
+        writer: Makes the queries and changes of a scope.
     """
 
     def __init__(
-        self, database: Database, *, reader: Callable[[Connection], _Reader], writer: Callable[[Connection], _Writer]
+        self, database: Database, *, reader: Callable[[TenantScope], _Reader], writer: Callable[[TenantScope], _Writer]
     ) -> None:
         self._database = database
         self._reader = reader
         self._writer = writer
 
-    async def read(self, work: Callable[[_Reader], _Result]) -> _Result:
+    async def read(self, work: Callable[[_Reader], _Result], *, tenant: str) -> _Result:
         """Run queries on one snapshot: see :meth:`gateway.storage.database.Database.read`."""
-        return await self._database.read(lambda conn: work(self._reader(conn)))
+        return await self._database.read(lambda conn: work(self._reader(TenantScope(conn, tenant))))
 
-    async def write(self, work: Callable[[_Writer], _Result]) -> _Result:
+    async def write(self, work: Callable[[_Writer], _Result], *, tenant: str) -> _Result:
         """Run one transaction: see :meth:`gateway.storage.database.Database.write`."""
-        return await self._database.write(lambda conn: work(self._writer(conn)))
+        return await self._database.write(lambda conn: work(self._writer(TenantScope(conn, tenant))))
+
+
+class SqlMaintenance(Generic[_Work]):
+    """A :class:`gateway.core.runtime.transactions.Maintenance` on a database.
+
+    Args:
+        database: The database.
+        upkeep: Makes the queries and changes of a scope.
+    """
+
+    def __init__(self, database: Database, *, upkeep: Callable[[AllTenants], _Work]) -> None:
+        self._database = database
+        self._upkeep = upkeep
+
+    async def read(self, work: Callable[[_Work], _Result]) -> _Result:
+        """Run queries on one snapshot: see :meth:`gateway.storage.database.Database.read`."""
+        return await self._database.read(lambda conn: work(self._upkeep(AllTenants(conn))))
+
+    async def write(self, work: Callable[[_Work], _Result]) -> _Result:
+        """Run one transaction: see :meth:`gateway.storage.database.Database.write`."""
+        return await self._database.write(lambda conn: work(self._upkeep(AllTenants(conn))))
 
 
 def session_repository(database: Database) -> SqlRepository[SqlSessionReader, SqlSessionWriter]:
@@ -52,3 +81,13 @@ def session_repository(database: Database) -> SqlRepository[SqlSessionReader, Sq
 def image_repository(database: Database) -> SqlRepository[SqlImageReader, SqlImageWriter]:
     """The repository of images."""
     return SqlRepository(database, reader=SqlImageReader, writer=SqlImageWriter)
+
+
+def session_maintenance(database: Database) -> SqlMaintenance[SqlSessionUpkeep]:
+    """The transactions on the sessions of all tenants."""
+    return SqlMaintenance(database, upkeep=SqlSessionUpkeep)
+
+
+def image_maintenance(database: Database) -> SqlMaintenance[SqlImageUpkeep]:
+    """The transactions on the images of all tenants."""
+    return SqlMaintenance(database, upkeep=SqlImageUpkeep)

@@ -21,6 +21,11 @@ from sqlalchemy import (
 
 __all__ = ["clock", "images", "metadata", "requests", "segments", "sessions", "shared_steps", "steps", "turns"]
 
+
+def _tenant() -> Column[str]:
+    return Column("tenant", String(63), nullable=False, server_default=text("'default'"))
+
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -33,6 +38,7 @@ metadata = MetaData(
 images = Table(
     "images",
     metadata,
+    Column("tenant", String(63), primary_key=True, server_default=text("'default'")),
     Column("digest", String(64), primary_key=True),
     Column("geometry", JSON, nullable=False, comment="size, spacing, origin, direction, as sixpoint.v1.Geometry"),
     Column("voxel_type", Integer, nullable=False),
@@ -41,7 +47,7 @@ images = Table(
     Column("created", Double, nullable=False, comment="seconds since 1970, UTC, as all times here"),
     Column("used", Double, nullable=False),
     Index(None, "used"),
-    Index(None, "owner"),
+    Index(None, "tenant", "owner"),
 )
 """Images whose voxels are whole in the blob store."""
 
@@ -49,6 +55,7 @@ sessions = Table(
     "sessions",
     metadata,
     Column("id", String(32), primary_key=True),
+    _tenant(),
     Column("owner", String(200), nullable=False),
     Column("image_digest", String(64), nullable=False, comment="no foreign key: an ended session outlives its image"),
     Column("model", String(200), nullable=False),
@@ -70,14 +77,15 @@ sessions = Table(
     ),
     UniqueConstraint("owner", "request_id"),
     Index(None, "ended", "used"),
-    Index(None, "owner", "ended", "used"),
-    Index(None, "image_digest", "ended"),
+    Index(None, "tenant", "owner", "ended", "used"),
+    Index(None, "tenant", "image_digest", "ended"),
 )
 """Sessions. Ended ones stay for a while, to answer "expired" rather than "unknown"."""
 
 segments = Table(
     "segments",
     metadata,
+    _tenant(),
     Column("session_id", String(32), ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("name", String(200), nullable=False),
@@ -98,6 +106,7 @@ segments = Table(
 steps = Table(
     "steps",
     metadata,
+    _tenant(),
     Column("session_id", String(32), primary_key=True),
     Column("segment", Integer, primary_key=True),
     Column("number", Integer, primary_key=True),
@@ -125,6 +134,7 @@ steps = Table(
 shared_steps = Table(
     "shared_steps",
     metadata,
+    _tenant(),
     Column("session_id", String(32), primary_key=True),
     Column("segment", Integer, primary_key=True),
     Column("first", Integer, primary_key=True, comment="number in the segment of the first shared step"),
@@ -141,6 +151,7 @@ shared_steps = Table(
 requests = Table(
     "requests",
     metadata,
+    _tenant(),
     Column("session_id", String(32), ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
     Column("request_id", String(64), primary_key=True),
     Column("revision", BigInteger, nullable=False),
@@ -152,6 +163,7 @@ requests = Table(
 turns = Table(
     "turns",
     metadata,
+    _tenant(),
     Column("session_id", String(32), ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
     Column("holder", String(32), nullable=False, comment="random name of a gateway process"),
     Column("until", Double, nullable=False),

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
-    Connection,
     LargeBinary,
     Row,
     and_,
@@ -31,60 +30,68 @@ from gateway.core.sessions import (
     TurnRow,
 )
 from gateway.storage.geometries import geometry_from_json
+from gateway.storage.request_ids import stored_request_id
 from gateway.storage.schema import images, requests, segments, sessions, steps, turns
+from gateway.storage.scopes import TENANT, TenantScope
 from gateway.storage.step_codec import decode_step
 from gateway.storage.visible_steps import head_is_by, select_steps
 from sixpoint.errors import ImageNotFound
 from sixpoint.geometry import Geometry
 
-__all__ = ["SqlSessionReader"]
+__all__ = ["COUNT_OPEN", "SqlSessionReader"]
 
 _SESSION = [sessions.c[name] for name in SessionRow.__dataclass_fields__]
 _SEGMENT = [segments.c[name] for name in SegmentRow.__dataclass_fields__]
 # Statements of every prompt are built once.
 _ID: BindParameter[str] = bindparam("id_")
 _REQUEST: BindParameter[str] = bindparam("request_")
-_FIND_SESSION = select(*_SESSION).where(sessions.c.id == _ID)
-_FIND_TURN = select(turns.c.holder, turns.c.until).where(turns.c.session_id == _ID)
+_FIND_SESSION = select(*_SESSION).where(sessions.c.tenant == TENANT, sessions.c.id == _ID)
+_FIND_TURN = select(turns.c.holder, turns.c.until).where(turns.c.tenant == TENANT, turns.c.session_id == _ID)
+COUNT_OPEN = select(func.count()).select_from(sessions).where(sessions.c.ended.is_(None))
+"""Query for the number of open sessions of all tenants."""
 _FIND_REQUEST = select(requests.c.revision, requests.c.segment, requests.c.head).where(
-    requests.c.session_id == _ID, requests.c.request_id == _REQUEST
+    requests.c.tenant == TENANT, requests.c.session_id == _ID, requests.c.request_id == _REQUEST
 )
 
 
 class SqlSessionReader:
-    """A :class:`gateway.core.sessions.repository.SessionReader` on a connection."""
+    """A :class:`gateway.core.sessions.repository.SessionReader` in a tenant's scope."""
 
-    def __init__(self, conn: Connection) -> None:
-        self._conn = conn
+    def __init__(self, scope: TenantScope) -> None:
+        self._scope = scope
 
     def session(self, session_id: str) -> SessionRow | None:
         """The session of this id, open or ended."""
-        row = self._conn.execute(_FIND_SESSION, {"id_": session_id}).one_or_none()
+        row = self._scope.execute(_FIND_SESSION, {"id_": session_id}).one_or_none()
         return _session(row) if row else None
 
     def session_by_request(self, owner: str, request_id: str) -> SessionRow | None:
         """The session that an owner opened by a call with this request id."""
-        query = select(*_SESSION).where(sessions.c.owner == owner, sessions.c.request_id == request_id)
-        row = self._conn.execute(query).one_or_none()
+        stored = stored_request_id(request_id, tenant=self._scope.tenant)
+        of_call = (sessions.c.owner == owner, sessions.c.request_id == stored)
+        query = select(*_SESSION).where(self._scope.of(sessions), *of_call)
+        row = self._scope.execute(query).one_or_none()
         return _session(row) if row else None
 
     def segments(self, session_id: str) -> list[SegmentRow]:
         """The segments of a session, by number."""
-        query = select(*_SEGMENT).where(segments.c.session_id == session_id).order_by(segments.c.number)
-        return [SegmentRow(*row) for row in self._conn.execute(query)]
+        query = select(*_SEGMENT).where(self._scope.of(segments), segments.c.session_id == session_id)
+        return [SegmentRow(*row) for row in self._scope.execute(query.order_by(segments.c.number))]
 
     def segments_of(self, session_ids: Sequence[str]) -> dict[str, list[SegmentRow]]:
         """The segments of several sessions, by number."""
-        query = select(segments.c.session_id, *_SEGMENT).where(segments.c.session_id.in_(session_ids))
+        of_sessions = (self._scope.of(segments), segments.c.session_id.in_(session_ids))
+        query = select(segments.c.session_id, *_SEGMENT).where(*of_sessions)
         by_session: dict[str, list[SegmentRow]] = {session_id: [] for session_id in session_ids}
-        for session_id, *values in self._conn.execute(query.order_by(segments.c.session_id, segments.c.number)):
+        for session_id, *values in self._scope.execute(query.order_by(segments.c.session_id, segments.c.number)):
             by_session[session_id].append(SegmentRow(*values))
         return by_session
 
     def has_segment(self, session_id: str, number: int) -> bool:
         """Whether a session has a segment of this number."""
-        query = select(segments.c.number).where(segments.c.session_id == session_id, segments.c.number == number)
-        return self._conn.execute(query).one_or_none() is not None
+        place = (segments.c.session_id == session_id, segments.c.number == number)
+        query = select(segments.c.number).where(self._scope.of(segments), *place)
+        return self._scope.execute(query).one_or_none() is not None
 
     def steps(
         self,
@@ -105,8 +112,10 @@ class SqlSessionReader:
                 conditions.append(steps.c.number <= last + offset)
             return conditions
 
-        query = select_steps(session_id, _step_columns if answers else _columns_without_answer, where=where)
-        return [decode_step(row) for row in self._conn.execute(query.order_by("segment", "number"))]
+        query = select_steps(
+            self._scope, session_id, _step_columns if answers else _columns_without_answer, where=where
+        )
+        return [decode_step(row) for row in self._scope.execute(query.order_by("segment", "number"))]
 
     def step_page(
         self, session_id: str, *, segment: int | None, after: StepCursor, limit: int, max_bytes: int
@@ -121,25 +130,29 @@ class SqlSessionReader:
         def until(offset: ColumnElement[int]) -> list[ColumnElement[bool]]:
             return [*where(offset), tuple_(steps.c.segment, steps.c.number - offset) <= tuple_(*map(literal, end))]
 
-        sizes = select_steps(session_id, _size_columns, where=where).order_by("segment", "number").limit(limit)
+        sizes = (
+            select_steps(self._scope, session_id, _size_columns, where=where).order_by("segment", "number").limit(limit)
+        )
         total = 0
         end = after
-        for row in self._conn.execute(sizes):
+        for row in self._scope.execute(sizes):
             total += row.size
             if end != after and total > max_bytes:
                 break
             end = (row.segment, row.number)
-        query = select_steps(session_id, _columns_without_answer, where=until).order_by("segment", "number")
-        return [decode_step(row) for row in self._conn.execute(query)] if end != after else []
+        query = select_steps(self._scope, session_id, _columns_without_answer, where=until).order_by(
+            "segment", "number"
+        )
+        return [decode_step(row) for row in self._scope.execute(query)] if end != after else []
 
     def turn(self, session_id: str) -> TurnRow | None:
         """The claim to the next turn on a session, if there is one."""
-        row = self._conn.execute(_FIND_TURN, {"id_": session_id}).one_or_none()
+        row = self._scope.execute(_FIND_TURN, {"id_": session_id}).one_or_none()
         return TurnRow(*row) if row else None
 
     def request(self, session_id: str, request_id: str) -> RequestOutcome | None:
         """What the call with this request id changed, if it was carried out."""
-        row = self._conn.execute(_FIND_REQUEST, {"id_": session_id, "request_": request_id}).one_or_none()
+        row = self._scope.execute(_FIND_REQUEST, {"id_": session_id, "request_": request_id}).one_or_none()
         return RequestOutcome(*row) if row else None
 
     def image_geometry(self, digest: str) -> Geometry:
@@ -148,50 +161,51 @@ class SqlSessionReader:
         Raises:
             ImageNotFound: The image was removed.
         """
-        stored = self._conn.execute(select(images.c.geometry).where(images.c.digest == digest)).scalar_one_or_none()
+        query = select(images.c.geometry).where(self._scope.of(images), images.c.digest == digest)
+        stored = self._scope.execute(query).scalar_one_or_none()
         if stored is None:
             raise ImageNotFound("the session's image was removed; upload it again")
         return geometry_from_json(stored)
 
     def count_open(self, owner: str | None = None) -> int:
-        """Number of open sessions, of one owner or of all."""
-        query = select(func.count()).select_from(sessions).where(sessions.c.ended.is_(None))
+        """Number of open sessions of the tenant, of one owner or of all."""
+        query = select(func.count()).select_from(sessions).where(self._scope.of(sessions), sessions.c.ended.is_(None))
         if owner is not None:
             query = query.where(sessions.c.owner == owner)
-        return int(self._conn.execute(query).scalar_one())
+        return int(self._scope.execute(query).scalar_one())
 
-    def log_bytes_by_owner(self) -> dict[str, int]:
-        """Bytes of the logs of each owner's sessions, those of ended sessions included."""
-        query = select(sessions.c.owner, func.sum(sessions.c.log_bytes)).where(sessions.c.log_bytes > 0)
-        return {owner: int(nbytes) for owner, nbytes in self._conn.execute(query.group_by(sessions.c.owner))}
+    def count_open_of_all(self) -> int:
+        """Number of open sessions of all tenants."""
+        return int(self._scope.execute(COUNT_OPEN).scalar_one())
 
     def list_open(self, owner: str, *, after: Cursor | None, limit: int) -> list[SessionRow]:
         """An owner's open sessions, the last used first, then by id."""
-        where = and_(sessions.c.owner == owner, sessions.c.ended.is_(None))
+        where = and_(self._scope.of(sessions), sessions.c.owner == owner, sessions.c.ended.is_(None))
         if after is not None:
             used, session_id = after
             where = and_(where, or_(sessions.c.used < used, and_(sessions.c.used == used, sessions.c.id > session_id)))
         query = select(*_SESSION).where(where).order_by(sessions.c.used.desc(), sessions.c.id).limit(limit)
-        return [_session(row) for row in self._conn.execute(query)]
+        return [_session(row) for row in self._scope.execute(query)]
 
     def list_using(self, use: ModelUse) -> list[SessionRow]:
-        """The open sessions of all owners that use a model, in no particular order."""
+        """The tenant's open sessions that use a model, in no particular order."""
         # A mask that the client sent has no model version.
         version = steps.c.model_version == use.version if use.version else steps.c.model_version != ""
-        shows = head_is_by(and_(steps.c.model == use.model, version))
+        shows = head_is_by(self._scope, and_(steps.c.model == use.model, version))
         columns = [*_SESSION, shows.label("shows")]
-        query = select(*columns).where(sessions.c.ended.is_(None), or_(sessions.c.model == use.model, shows))
+        is_open = (self._scope.of(sessions), sessions.c.ended.is_(None))
+        query = select(*columns).where(*is_open, or_(sessions.c.model == use.model, shows))
         # The assigned version is a hash of the session's id, which not every database can compute.
         return [
             _session(row)
-            for row in self._conn.execute(query)
+            for row in self._scope.execute(query)
             if row.shows or (row.model == use.model and use.assigned(row.id))
         ]
 
 
 def _step_columns(offset: ColumnElement[int]) -> list[ColumnElement[Any]]:
     # Labelled, as the column of start_step has another name in the database.
-    columns = [column.label(column.key) for column in steps.c if column.key not in ("session_id", "number")]
+    columns = [column.label(column.key) for column in steps.c if column.key not in ("tenant", "session_id", "number")]
     return [*columns, (steps.c.number - offset).label("number")]
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import ColumnElement, CompoundSelect, and_, exists, or_, select, union_all
 
 from gateway.storage.schema import segments, sessions, shared_steps, steps
+from gateway.storage.scopes import Scope
 
 __all__ = ["Columns", "head_is_by", "is_shared", "is_shown_by_owner", "select_steps"]
 
@@ -20,10 +21,11 @@ Columns: TypeAlias = Callable[[_Offset], Sequence[ColumnElement[Any]]]
 """Columns or conditions of steps, as a function of the offset: the stored number minus the number in the segment."""
 
 
-def select_steps(session_id: str, columns: Columns, *, where: Columns) -> CompoundSelect[Any]:
+def select_steps(scope: Scope, session_id: str, columns: Columns, *, where: Columns) -> CompoundSelect[Any]:
     """Query for the steps that a session shows.
 
     Args:
+        scope: Scope in which the query runs.
         session_id: Id of the session.
         columns: Columns to select.
         where: Further conditions. Those on numbers compare ``steps.number`` itself, so that the index is used.
@@ -32,23 +34,40 @@ def select_steps(session_id: str, columns: Columns, *, where: Columns) -> Compou
     own = (
         select(*columns(offset))
         .join_from(segments, steps, _of(segments.c.session_id, segments.c.number))
-        .where(segments.c.session_id == session_id, steps.c.number > offset, *where(offset))
+        .where(
+            scope.of(segments),
+            scope.of(steps),
+            segments.c.session_id == session_id,
+            steps.c.number > offset,
+            *where(offset),
+        )
     )
     offset = shared_steps.c.number_offset
     shared = (
         select(*columns(offset))
         .join_from(shared_steps, steps, _of(shared_steps.c.source_id, shared_steps.c.segment))
-        .where(shared_steps.c.session_id == session_id, _in_range(), *where(offset))
+        .where(
+            scope.of(shared_steps),
+            scope.of(steps),
+            shared_steps.c.session_id == session_id,
+            _in_range(),
+            *where(offset),
+        )
     )
     return union_all(own, shared)
 
 
-def head_is_by(model: ColumnElement[bool]) -> ColumnElement[bool]:
+def head_is_by(scope: Scope, model: ColumnElement[bool]) -> ColumnElement[bool]:
     """Whether the step at a segment's head fulfils a condition; part of a query on ``sessions``."""
     own = (
         select(segments.c.number)
         .join_from(segments, steps, _of(segments.c.session_id, segments.c.number))
-        .where(segments.c.head > 0, steps.c.number == segments.c.head + segments.c.number_offset)
+        .where(
+            scope.of(segments),
+            scope.of(steps),
+            segments.c.head > 0,
+            steps.c.number == segments.c.head + segments.c.number_offset,
+        )
     )
     shared = (
         select(segments.c.number)
@@ -62,22 +81,28 @@ def head_is_by(model: ColumnElement[bool]) -> ColumnElement[bool]:
             ),
         )
         .join(steps, _of(shared_steps.c.source_id, shared_steps.c.segment))
+        .where(scope.of(segments), scope.of(shared_steps), scope.of(steps))
         .where(steps.c.number == segments.c.head + shared_steps.c.number_offset)
     )
     of_session = segments.c.session_id == sessions.c.id
     return or_(*(query.where(of_session, model).correlate(sessions).exists() for query in (own, shared)))
 
 
-def is_shared() -> ColumnElement[bool]:
+def is_shared(scope: Scope) -> ColumnElement[bool]:
     """Whether a row of ``steps`` is in a range that a session shares; part of a query on ``steps``."""
     return exists().where(
-        shared_steps.c.source_id == steps.c.session_id, shared_steps.c.segment == steps.c.segment, _in_range()
+        scope.of(shared_steps),
+        shared_steps.c.source_id == steps.c.session_id,
+        shared_steps.c.segment == steps.c.segment,
+        _in_range(),
     )
 
 
-def is_shown_by_owner() -> ColumnElement[bool]:
+def is_shown_by_owner(scope: Scope) -> ColumnElement[bool]:
     """Whether a row of ``steps`` is one of its open session's own; part of a query on ``steps``."""
     return exists().where(
+        scope.of(segments),
+        scope.of(sessions),
         segments.c.session_id == steps.c.session_id,
         segments.c.number == steps.c.segment,
         steps.c.number > segments.c.number_offset,

@@ -69,7 +69,7 @@ class Session(_message.Message):
     USE_TIME_FIELD_NUMBER: _builtins.int
     SEGMENTS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Id of the session. Everyone who knows it can work in the session."""
+    """Id of the session. Where the gateway asks for no identity, everyone who knows it can work in the session."""
     image_digest: _builtins.str
     """Digest of the image."""
     model: _builtins.str
@@ -315,7 +315,7 @@ class ListSessionsResponse(_message.Message):
     total_size: _builtins.int
     """Number of the caller's matching sessions on all pages."""
     all_owners_size: _builtins.int
-    """Number of matching sessions of all owners. Their ids are not returned, since an id gives access to a session."""
+    """Number of matching sessions of all owners of the tenant. Their ids are not returned, since an id may give access."""
     @_builtins.property
     def sessions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Session]:
         """Sessions, last used first."""

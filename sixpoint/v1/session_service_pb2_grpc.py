@@ -94,7 +94,7 @@ class SessionServiceServicer(object):
 
     def ListSessions(self, request, context):
         """Lists the caller's open sessions, last used first: all, or those that use a model or a version of it. Of other
-        owners' sessions only the number is returned.
+        owners' sessions of the tenant only the number is returned.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -41,7 +41,7 @@ class SessionServiceStub:
     """Describes a session. NOT_FOUND has the reason SESSION_NOT_FOUND if it never existed, SESSION_EXPIRED if it expired."""
     ListSessions: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ListSessionsRequest, _session_service_pb2.ListSessionsResponse]
     """Lists the caller's open sessions, last used first: all, or those that use a model or a version of it. Of other
-    owners' sessions only the number is returned.
+    owners' sessions of the tenant only the number is returned.
     """
     UpdateSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.UpdateSessionRequest, _session_service_pb2.UpdateSessionResponse]
     """Changes a session's model for future prompts, or the names of its segments. FAILED_PRECONDITION (TASK_NOT_SUPPORTED)
@@ -69,7 +69,7 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """Describes a session. NOT_FOUND has the reason SESSION_NOT_FOUND if it never existed, SESSION_EXPIRED if it expired."""
     ListSessions: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListSessionsRequest, _session_service_pb2.ListSessionsResponse]  # type: ignore[assignment]
     """Lists the caller's open sessions, last used first: all, or those that use a model or a version of it. Of other
-    owners' sessions only the number is returned.
+    owners' sessions of the tenant only the number is returned.
     """
     UpdateSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.UpdateSessionRequest, _session_service_pb2.UpdateSessionResponse]  # type: ignore[assignment]
     """Changes a session's model for future prompts, or the names of its segments. FAILED_PRECONDITION (TASK_NOT_SUPPORTED)
@@ -112,7 +112,7 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.ListSessionsResponse, _abc.Awaitable[_session_service_pb2.ListSessionsResponse]]:
         """Lists the caller's open sessions, last used first: all, or those that use a model or a version of it. Of other
-        owners' sessions only the number is returned.
+        owners' sessions of the tenant only the number is returned.
         """
 
     @_abc_1.abstractmethod

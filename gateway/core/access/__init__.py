@@ -1,6 +1,7 @@
 """Access: who calls, what the caller's roles allow, and whose objects they may change."""
 
 from gateway.core.access.credentials import Authenticator, Credentials
+from gateway.core.access.open_access import OpenAccess
 from gateway.core.access.ownership import check_may_change
 from gateway.core.access.principal import DEFAULT_TENANT, Method, Principal, Role, check_role, check_tenant
 
@@ -9,6 +10,7 @@ __all__ = [
     "Authenticator",
     "Credentials",
     "Method",
+    "OpenAccess",
     "Principal",
     "Role",
     "check_may_change",

@@ -60,10 +60,15 @@ class Principal:
         """The highest of the roles; None without one."""
         return max(self.roles, default=None)
 
+    def __post_init__(self) -> None:
+        # Names of accounts and files are made of both.
+        if "\0" in self.subject or not _TENANT.fullmatch(self.tenant):
+            raise ValueError("the names of a principal must be checked before it is made")
+
     @property
     def account(self) -> str:
         """Name under which calls take turns and are counted, unique over all tenants."""
-        return self.subject if self.tenant == DEFAULT_TENANT else f"{self.tenant}/{self.subject}"
+        return self.subject if self.tenant == DEFAULT_TENANT else f"{self.tenant}\0{self.subject}"
 
     def has(self, role: Role) -> bool:
         """Whether the caller has a role, or one that includes it."""

@@ -1,8 +1,15 @@
 """Images: upload and open them, cache them on disk and in memory, charge quotas, and remove unused ones."""
 
 from gateway.core.images.quota import ImageLimits
-from gateway.core.images.records import ImageRecord
-from gateway.core.images.repository import BlobStore, ImageReader, ImageRepository, ImageWriter
+from gateway.core.images.records import ImageKey, ImageRecord
+from gateway.core.images.repository import (
+    BlobStore,
+    ImageMaintenance,
+    ImageReader,
+    ImageRepository,
+    ImageUpkeep,
+    ImageWriter,
+)
 from gateway.core.images.store import ImageStore
 from gateway.core.images.stored_image import ImageHeader, ImageSource, StoredImage
 from gateway.core.images.upload_folder import UnfinishedLimits
@@ -10,12 +17,15 @@ from gateway.core.images.upload_folder import UnfinishedLimits
 __all__ = [
     "BlobStore",
     "ImageHeader",
+    "ImageKey",
     "ImageLimits",
+    "ImageMaintenance",
     "ImageReader",
     "ImageRecord",
     "ImageRepository",
     "ImageSource",
     "ImageStore",
+    "ImageUpkeep",
     "ImageWriter",
     "StoredImage",
     "UnfinishedLimits",

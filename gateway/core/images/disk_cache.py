@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gateway.core.images.records import ImageRecord
+from gateway.core.images.records import ImageKey, ImageRecord
 from gateway.core.images.stored_image import StoredImage
 from gateway.core.runtime.disk_errors import disk_errors
 from sixpoint._typing import Array
@@ -29,7 +29,7 @@ _Identity = tuple[int, int, int, int]
 
 
 class DiskCache:
-    """A folder of files named by digests. All methods block.
+    """A folder of files named by digest and tenant. All methods block.
 
     A missing file is fetched again from the blob store. Files that are hard links of blobs take no space of their own,
     and do not count against the budget.
@@ -51,9 +51,9 @@ class DiskCache:
         self._checked: dict[str, _Identity] = {}
         self._lock = threading.Lock()
 
-    def path(self, digest: str) -> Path:
+    def path(self, key: ImageKey) -> Path:
         """The path of an image's file, whether or not it exists."""
-        return self._folder / digest
+        return self._folder / key.file_name
 
     def open(self, record: ImageRecord) -> StoredImage | None:
         """Map an image's file.
@@ -66,13 +66,13 @@ class DiskCache:
         """
         with disk_errors():
             try:
-                image = self._map(record, self.path(record.digest))
+                image = self._map(record, self.path(record.key))
             except FileNotFoundError:
                 return None
         if image is None:
-            self.remove(record.digest)
+            self.remove(record.key)
         else:
-            self.touch(record.digest)
+            self.touch(record.key)
         return image
 
     def take(self, record: ImageRecord, source: Path) -> StoredImage | None:
@@ -94,42 +94,38 @@ class DiskCache:
             try:
                 image = self._map(record, source)
                 if image is not None:
-                    self._move(record.digest, source)
+                    self._move(record.key, source)
             finally:
                 source.unlink(missing_ok=True)
         return image
 
-    def holds(self, digest: str) -> bool:
+    def holds(self, key: ImageKey) -> bool:
         """Whether the file that was checked last is still there, unchanged. Takes microseconds."""
         try:
-            stat = self.path(digest).stat()
+            stat = self.path(key).stat()
         except OSError:
             return False
-        return self._checked.get(digest) == _identity(stat)
+        return self._checked.get(key.file_name) == _identity(stat)
 
-    def touch(self, digest: str) -> None:
+    def touch(self, key: ImageKey) -> None:
         """Set the time of last use of an image's file, if there is one."""
         # Without the marker, for lack of space for example, another image may be removed first.
         with contextlib.suppress(OSError):
-            if self.path(digest).stat().st_nlink == 1:
-                self._marker(digest).touch(mode=0o600)
+            if self.path(key).stat().st_nlink == 1:
+                self._marker(key).touch(mode=0o600)
 
-    def add(self, digest: str, source: Path) -> None:
+    def add(self, key: ImageKey, source: Path) -> None:
         """Move a file whose digest was checked into place.
 
         Raises:
             StorageUnavailable: The file cannot be moved.
         """
         with disk_errors():
-            self._move(digest, source)
+            self._move(key, source)
 
-    def remove(self, digest: str) -> None:
+    def remove(self, key: ImageKey) -> None:
         """Remove an image's file, if there is one; images that map it stay usable."""
-        with self._lock:
-            self._checked.pop(digest, None)
-        with disk_errors():
-            self.path(digest).unlink(missing_ok=True)
-            self._marker(digest).unlink(missing_ok=True)
+        self._remove(key.file_name)
 
     def trim(self) -> int:
         """Remove the least recently used files until the others are within the budget; return their number."""
@@ -157,34 +153,41 @@ class DiskCache:
         for _, size, name in sorted(files)[:-1]:
             if excess <= 0:
                 break
-            self.remove(name)
+            self._remove(name)
             excess -= size
             removed += 1
         return removed
 
-    def _marker(self, digest: str) -> Path:
-        return self._folder / f"{digest}{_MARKER}"
+    def _remove(self, name: str) -> None:
+        with self._lock:
+            self._checked.pop(name, None)
+        with disk_errors():
+            (self._folder / name).unlink(missing_ok=True)
+            (self._folder / f"{name}{_MARKER}").unlink(missing_ok=True)
 
-    def _last_use(self, digest: str, stat: os.stat_result) -> int:
+    def _marker(self, key: ImageKey) -> Path:
+        return self._folder / f"{key.file_name}{_MARKER}"
+
+    def _last_use(self, name: str, stat: os.stat_result) -> int:
         try:
-            return self._marker(digest).stat().st_mtime_ns
+            return (self._folder / f"{name}{_MARKER}").stat().st_mtime_ns
         except FileNotFoundError:
             # Older versions used the file's own time of access.
             return stat.st_atime_ns
 
-    def _move(self, digest: str, source: Path) -> None:
+    def _move(self, key: ImageKey, source: Path) -> None:
         """Move a file whose digest was checked into place, and note its identity there: moving changes it."""
         before = source.stat()
-        source.replace(self.path(digest))
+        source.replace(self.path(key))
         try:
-            after = self.path(digest).stat()
+            after = self.path(key).stat()
         except FileNotFoundError:
             # Another process removed it.
             return
         if _identity(after)[:3] == _identity(before)[:3]:
             with self._lock:
-                self._checked[digest] = _identity(after)
-        self.touch(digest)
+                self._checked[key.file_name] = _identity(after)
+        self.touch(key)
 
     def _map(self, record: ImageRecord, path: Path) -> StoredImage | None:
         """Map a file; None if it does not contain the image."""
@@ -203,7 +206,7 @@ class DiskCache:
     def _check(self, record: ImageRecord, voxels: Array, stat: os.stat_result) -> bool:
         """Whether the voxels match the digest. Each file is hashed once, as the disk may have changed it."""
         with self._lock:
-            if self._checked.get(record.digest) == _identity(stat):
+            if self._checked.get(record.key.file_name) == _identity(stat):
                 return True
         digest = begin_digest(record.geometry, record.voxel_type)
         data = voxels.reshape(-1).view(np.uint8).data
@@ -212,7 +215,7 @@ class DiskCache:
         if digest.hexdigest() != record.digest:
             return False
         with self._lock:
-            self._checked[record.digest] = _identity(stat)
+            self._checked[record.key.file_name] = _identity(stat)
         return True
 
 

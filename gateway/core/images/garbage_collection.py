@@ -13,8 +13,8 @@ from typing import TypeVar
 
 from gateway.core.images.disk_cache import DiskCache
 from gateway.core.images.memory_cache import MemoryCache
-from gateway.core.images.repository import BlobStore, ImageRepository, ImageWriter
-from gateway.core.images.stored_image import blob_key, is_digest
+from gateway.core.images.records import ImageKey
+from gateway.core.images.repository import BlobStore, ImageMaintenance, ImageRepository, ImageWriter
 from gateway.core.images.upload_folder import UploadFolder
 from sixpoint.errors import SixpointError
 
@@ -27,8 +27,8 @@ _Result = TypeVar("_Result")
 _MAX_IMAGES = 100
 # Failures after which a run leaves the other images to the next one: each waits for a store that is away.
 _MAX_FAILURES = 3
-# Before all images, in the order of their last use, then of their digests.
-_START = (0.0, "")
+# Before all images, in the order of their last use, then of their tenants and digests.
+_START = (0.0, "", "")
 # All blobs are looked at only this often.
 _TIDY_S = 3600.0
 
@@ -38,6 +38,7 @@ class GarbageCollector:
 
     Args:
         repository: Transactions of images.
+        maintenance: Transactions on the images of all tenants.
         blobs: Voxels of the images.
         disk_cache: Files of images in use.
         memory_cache: Images in memory.
@@ -52,6 +53,7 @@ class GarbageCollector:
         self,
         *,
         repository: ImageRepository,
+        maintenance: ImageMaintenance,
         blobs: BlobStore,
         disk_cache: DiskCache,
         memory_cache: MemoryCache,
@@ -62,6 +64,7 @@ class GarbageCollector:
         now: Callable[[], float],
     ) -> None:
         self._repository = repository
+        self._maintenance = maintenance
         self._blobs = blobs
         self._disk_cache = disk_cache
         self._memory_cache = memory_cache
@@ -96,10 +99,10 @@ class GarbageCollector:
                 await self._blobs.tidy(before)
         with _collected(failures):
             await self._in_thread(self._disk_cache.trim)
-        for digest in self._memory_cache.digests():
-            if not self._disk_cache.holds(digest):
+        for key in self._memory_cache.images():
+            if not self._disk_cache.holds(key):
                 # The space of a removed file is free only when no process has it mapped.
-                self._memory_cache.drop(digest)
+                self._memory_cache.drop(key)
         if failures:
             raise failures[0]
         return removed
@@ -114,16 +117,17 @@ class GarbageCollector:
     async def _remove_images(self, before: float, failures: list[SixpointError]) -> int:
         """Remove images last used before a time, from where the last run stopped; return their number."""
         removed, after = 0, self._position
-        unused = await self._repository.read(
+        unused = await self._maintenance.read(
             lambda records: records.list_unused(before=before, after=after, limit=_MAX_IMAGES)
         )
-        for used, digest in unused:
-            self._position = used, digest
+        for used, tenant, digest in unused:
+            self._position, key = (used, tenant, digest), ImageKey(tenant, digest)
             with _collected(failures):
-                if await self._repository.write(partial(self._remove_if_unused, digest=digest, before=before)):
+                remove = partial(self._remove_if_unused, key=key, before=before)
+                if await self._repository.write(remove, tenant=tenant):
                     removed += 1
-                    self._memory_cache.drop(digest)
-                    await self._in_thread(partial(self._disk_cache.remove, digest))
+                    self._memory_cache.drop(key)
+                    await self._in_thread(partial(self._disk_cache.remove, key))
             if len(failures) == _MAX_FAILURES:
                 break
         else:
@@ -133,40 +137,40 @@ class GarbageCollector:
 
     async def _trim_uploads(self, besides: set[Path], failures: list[SixpointError]) -> None:
         ignored = besides | self._running
-        for digest, size in await self._in_thread(lambda: self._uploads.trim(besides=ignored)):
-            if is_digest(digest):
-                with _collected(failures):
-                    await self._remove_unrecorded(digest, size)
+        for key, size in await self._in_thread(lambda: self._uploads.trim(besides=ignored)):
+            with _collected(failures):
+                await self._remove_unrecorded(key, size)
 
-    async def _remove_unrecorded(self, digest: str, size: int) -> None:
+    async def _remove_unrecorded(self, key: ImageKey, size: int) -> None:
         """Remove the blob of an upload, if a gateway was killed after it stored that, and before it recorded the image.
 
         An upload of fewer bytes stored no blob: one that is there was stored before. Its record may be in a newer copy
         of the database, which the operator restores.
         """
-        if await self._blobs.size(blob_key(digest)) == size:
-            removed = await self._repository.write(partial(delete_orphan_blob, blobs=self._blobs, digest=digest))
+        if await self._blobs.size(key.blob) == size:
+            delete = partial(delete_orphan_blob, blobs=self._blobs, key=key)
+            removed = await self._repository.write(delete, tenant=key.tenant)
             if removed:
                 _log.info("removed a blob without a record, with the upload that it was of", extra={"bytes": size})
 
-    def _remove_if_unused(self, records: ImageWriter, *, digest: str, before: float) -> bool:
-        records.lock_image(digest)
-        removed = records.delete_if_unused(digest, before=before)
+    def _remove_if_unused(self, records: ImageWriter, *, key: ImageKey, before: float) -> bool:
+        records.lock_image(key.digest)
+        removed = records.delete_if_unused(key.digest, before=before)
         if removed:
             # Within the transaction: an upload of the same image waits for it, and then finds the blob missing.
-            self._blobs.delete_blocking(blob_key(digest))
+            self._blobs.delete_blocking(key.blob)
         return removed
 
     def _in_thread(self, work: Callable[[], _Result]) -> asyncio.Future[_Result]:
         return asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
-def delete_orphan_blob(records: ImageWriter, *, blobs: BlobStore, digest: str) -> bool:
+def delete_orphan_blob(records: ImageWriter, *, blobs: BlobStore, key: ImageKey) -> bool:
     """Delete the blob of an image that has no record; return whether it has none."""
-    records.lock_image(digest)
-    if records.image(digest) is not None:
+    records.lock_image(key.digest)
+    if records.image(key.digest) is not None:
         return False
-    blobs.delete_blocking(blob_key(digest))
+    blobs.delete_blocking(key.blob)
     return True
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from gateway.core.access import Principal
 from gateway.core.images.repository import ImageReader
 from gateway.core.images.stored_image import ImageHeader
 from gateway.core.images.upload_folder import UnfinishedLimits
@@ -44,11 +45,11 @@ class Reservation:
     """Bytes of the disk that a running upload has reserved.
 
     Attributes:
-        owner: Name whose quota is charged.
+        principal: Whose quota is charged.
         nbytes: Bytes reserved so far.
     """
 
-    owner: str
+    principal: Principal
     nbytes: int = 0
 
 
@@ -76,27 +77,27 @@ class Quota:
             )
 
     @contextmanager
-    def reservation(self, owner: str) -> Iterator[Reservation]:
+    def reservation(self, principal: Principal) -> Iterator[Reservation]:
         """Count an upload while it runs, with the bytes that :meth:`grow` reserves for it."""
-        reservation = Reservation(owner)
+        reservation = Reservation(principal)
         self._reservations.append(reservation)
         try:
             yield reservation
         finally:
             self._reservations.remove(reservation)
 
-    def check_room(self, header: ImageHeader, *, owner: str, used: tuple[int, int]) -> None:
+    def check_room(self, header: ImageHeader, *, principal: Principal, used: tuple[int, int]) -> None:
         """Refuse an image for which there is no room now; nothing is reserved.
 
         Args:
             header: Header of the image.
-            owner: Name whose quota is charged.
+            principal: Whose quota is charged.
             used: Bytes on the disk: all, and the owner's.
 
         Raises:
             StorageFull: Too few bytes are left.
         """
-        total, owned = self._with_reservations(used, owner=owner)
+        total, owned = self._with_reservations(used, account=principal.account)
         self._check(header.byte_count, need=_need_of(header.byte_count), total=total, owned=owned)
 
     def grow(self, reservation: Reservation, sizes: Sequence[int], *, used: tuple[int, int]) -> None:
@@ -110,7 +111,7 @@ class Quota:
         Raises:
             StorageFull: Too few bytes are left.
         """
-        total, owned = self._with_reservations(used, owner=reservation.owner)
+        total, owned = self._with_reservations(used, account=reservation.principal.account)
         total, owned = total - reservation.nbytes, owned - reservation.nbytes
         for nbytes in sizes:
             try:
@@ -136,9 +137,9 @@ class Quota:
         total, owned = used_bytes(records, owner)
         self._check(byte_count, need=_need_of(byte_count), total=total, owned=owned)
 
-    def _with_reservations(self, used: tuple[int, int], *, owner: str) -> tuple[int, int]:
+    def _with_reservations(self, used: tuple[int, int], *, account: str) -> tuple[int, int]:
         total = sum(running.nbytes for running in self._reservations)
-        owned = sum(running.nbytes for running in self._reservations if running.owner == owner)
+        owned = sum(running.nbytes for running in self._reservations if running.principal.account == account)
         return used[0] + total, used[1] + owned
 
     def _check(self, byte_count: int, *, need: str, total: int, owned: int) -> None:
@@ -157,8 +158,8 @@ class Quota:
 
 
 def used_bytes(records: ImageReader, owner: str) -> tuple[int, int]:
-    """Bytes of all images, and of one owner's."""
-    return records.byte_total(), records.byte_total(owner)
+    """Bytes of the images of all tenants, and of one owner's."""
+    return records.byte_total_of_all(), records.byte_total(owner)
 
 
 def _need_of(byte_count: int) -> str:

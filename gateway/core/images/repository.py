@@ -6,43 +6,30 @@ from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from gateway.core.images.records import ImageRecord
-from gateway.core.runtime.transactions import Repository
+from gateway.core.images.records import ImageKey, ImageRecord
+from gateway.core.runtime.transactions import Maintenance, Repository
 
-__all__ = ["BlobStore", "ImageReader", "ImageRepository", "ImageWriter"]
+__all__ = ["BlobStore", "ImageMaintenance", "ImageReader", "ImageRepository", "ImageUpkeep", "ImageWriter"]
 
 
 class ImageReader(Protocol):
-    """Queries within one transaction."""
+    """Queries on the images of one tenant, within one transaction."""
 
     def image(self, digest: str) -> ImageRecord | None:
         """The record of the image with this digest."""
         ...
 
-    def byte_total(self, owner: str | None = None) -> int:
-        """Bytes of all images, or of one owner's."""
+    def byte_total(self, owner: str) -> int:
+        """Bytes of one owner's images."""
         ...
 
-    def recorded(self, digests: Collection[str]) -> set[str]:
-        """Those of some digests that have a record."""
-        ...
-
-    def list_unused(self, *, before: float, after: tuple[float, str], limit: int) -> list[tuple[float, str]]:
-        """Images that no open session uses, last used before a time; the least recently used first.
-
-        Args:
-            before: Time before which the images were last used.
-            after: Time of last use, and digest, after which the list starts.
-            limit: Largest number of images to return.
-
-        Returns:
-            Time of last use, and digest, of each image.
-        """
+    def byte_total_of_all(self) -> int:
+        """Bytes of the images of all tenants, for the limit of the disk."""
         ...
 
 
 class ImageWriter(ImageReader, Protocol):
-    """Queries and changes within one transaction."""
+    """Queries and changes of the images of one tenant, within one transaction."""
 
     def lock_image(self, digest: str) -> None:
         """Block other transactions that lock the same digest until this one ends.
@@ -76,8 +63,36 @@ class ImageWriter(ImageReader, Protocol):
         ...
 
 
+class ImageUpkeep(Protocol):
+    """Queries on the images of all tenants, within one transaction."""
+
+    def byte_total_of_all(self) -> int:
+        """Bytes of all images."""
+        ...
+
+    def recorded(self, keys: Collection[ImageKey]) -> set[ImageKey]:
+        """Those of some keys that have a record."""
+        ...
+
+    def list_unused(self, *, before: float, after: tuple[float, str, str], limit: int) -> list[tuple[float, str, str]]:
+        """Images that no open session uses, last used before a time; the least recently used first.
+
+        Args:
+            before: Time before which the images were last used.
+            after: Time of last use, tenant and digest after which the list starts.
+            limit: Largest number of images to return.
+
+        Returns:
+            Time of last use, tenant and digest of each image.
+        """
+        ...
+
+
 ImageRepository: TypeAlias = Repository[ImageReader, ImageWriter]
 """The transactions of images."""
+
+ImageMaintenance: TypeAlias = Maintenance[ImageUpkeep]
+"""The transactions on the images of all tenants."""
 
 
 class BlobStore(Protocol):

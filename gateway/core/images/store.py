@@ -12,13 +12,15 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from gateway.core.access import Principal
 from gateway.core.images.disk_cache import DiskCache
 from gateway.core.images.garbage_collection import GarbageCollector, delete_orphan_blob
 from gateway.core.images.memory_cache import MemoryCache
+from gateway.core.images.opening import ImageOpener
 from gateway.core.images.quota import ImageLimits, Quota, Reservation, used_bytes
-from gateway.core.images.records import ImageRecord
-from gateway.core.images.repository import BlobStore, ImageRepository, ImageWriter
-from gateway.core.images.stored_image import ImageHeader, StoredImage, blob_key, check_header, is_digest
+from gateway.core.images.records import ImageKey, ImageRecord
+from gateway.core.images.repository import BlobStore, ImageMaintenance, ImageRepository, ImageWriter
+from gateway.core.images.stored_image import ImageHeader, StoredImage, check_header, is_digest
 from gateway.core.images.unrecorded import report_unrecorded
 from gateway.core.images.upload import Upload
 from gateway.core.images.upload_file import UploadFile
@@ -27,7 +29,6 @@ from gateway.core.runtime.disk_errors import disk_errors
 from gateway.core.runtime.fairness import FairExecutor
 from gateway.core.runtime.private_files import make_private_folder
 from sixpoint.errors import ImageNotFound, InvalidArgument, ResourceExhausted, Unavailable
-from sixpoint.io.atomic_files import temporary_path
 
 __all__ = ["ImageStore"]
 
@@ -46,6 +47,7 @@ class ImageStore:
 
     Args:
         repository: Transactions of images.
+        maintenance: Transactions on the images of all tenants.
         blobs: Voxels of the images.
         folder: Folder of running uploads and cached files; gateways on one machine may share it.
         limits: Limits of images and caches.
@@ -56,12 +58,14 @@ class ImageStore:
         self,
         *,
         repository: ImageRepository,
+        maintenance: ImageMaintenance,
         blobs: BlobStore,
         folder: Path,
         limits: ImageLimits,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._repository = repository
+        self._maintenance = maintenance
         self._blobs = blobs
         self._limits = limits
         self._now = now
@@ -71,10 +75,18 @@ class ImageStore:
         self._threads = FairExecutor(_THREADS, thread_name_prefix="images")
         self._quota = Quota(limits)
         self._memory_cache = MemoryCache(budget=limits.memory, now=now)
-        self._opening: dict[str, asyncio.Task[StoredImage]] = {}
         self._running: set[Path] = set()
+        self._opener = ImageOpener(
+            describe=self._describe,
+            discard=self._discard,
+            blobs=blobs,
+            disk_cache=self._disk_cache,
+            memory_cache=self._memory_cache,
+            threads=self._threads,
+        )
         self._collector = GarbageCollector(
             repository=repository,
+            maintenance=maintenance,
             blobs=blobs,
             disk_cache=self._disk_cache,
             uploads=self._uploads,
@@ -101,59 +113,43 @@ class ImageStore:
 
     async def report_unrecorded(self) -> None:
         """Log a warning if there are blobs that the database does not know."""
-        await report_unrecorded(self._repository, self._blobs)
+        await report_unrecorded(self._maintenance, self._blobs)
 
-    async def describe(self, digest: str) -> ImageRecord:
-        """Return the record of an image; that is use.
+    async def describe(self, digest: str, *, tenant: str) -> ImageRecord:
+        """Return the record of a tenant's image; that is use.
 
         Raises:
             ImageNotFound: There is no such image.
         """
-        record = await self._find(digest)
-        if record is None:
-            raise ImageNotFound("no image has this digest; upload it first")
-        await self._touch(record)
-        return record
+        return await self._describe(ImageKey(tenant, digest))
 
-    async def open(self, digest: str) -> StoredImage:
-        """Open an image: from memory, else from its file, else from the blob store, with its SHA-256 checked.
+    async def open(self, digest: str, *, tenant: str) -> StoredImage:
+        """Open a tenant's image: from memory, else from its file, else from the blob store, with its SHA-256 checked.
 
         Raises:
             ImageNotFound: There is no such image, or it is damaged and thus removed, so that it can be uploaded again.
             StorageFull: The disk is full.
             StorageUnavailable: The database or the blob store cannot be reached.
         """
-        cached = self._memory_cache.get(digest)
-        if cached is not None and self._disk_cache.holds(digest):
-            image, due = cached
-            if due:
-                self._disk_cache.touch(digest)
-                await self.describe(digest)
-            return image
-        self._memory_cache.drop(digest)
-        # Concurrent calls share one fetch, which goes on if one of them is cancelled.
-        opening = self._opening.get(digest)
-        if opening is None:
-            opening = asyncio.create_task(self._fetch(digest))
-            self._opening[digest] = opening
-            opening.add_done_callback(lambda task: self._opened(digest, task))
-        return await asyncio.shield(opening)
+        return await self._opener.open(ImageKey(tenant, digest))
 
-    async def received(self, digest: str, *, owner: str = "") -> int:
-        """Bytes of an image that have arrived from an owner: all if it is stored, 0 if no upload of it was started."""
+    async def received(self, digest: str, *, principal: Principal) -> int:
+        """Bytes of an image that have arrived from somebody: all if it is stored, 0 if no upload of it was started."""
         if not is_digest(digest):
             return 0
-        record = await self._find(digest)
-        return record.byte_count if record is not None else await self._in_thread(self._uploads.received, digest, owner)
+        record = await self._find(ImageKey(principal.tenant, digest))
+        if record is not None:
+            return record.byte_count
+        return await self._in_thread(self._uploads.received, digest, principal)
 
     @contextlib.asynccontextmanager
-    async def upload(self, header: ImageHeader, *, offset: int = 0, owner: str = "") -> AsyncIterator[Upload]:
+    async def upload(self, header: ImageHeader, *, principal: Principal, offset: int = 0) -> AsyncIterator[Upload]:
         """Upload an image, or the rest of one. If the context ends early, the upload can be continued.
 
         Args:
             header: Header of the image.
+            principal: Who uploads it, and whose quota is charged.
             offset: Bytes that arrived in earlier calls: 0 to start anew, or the result of :meth:`received`.
-            owner: Name whose quota is charged.
 
         Raises:
             VolumeError: The header describes no usable volume.
@@ -163,14 +159,14 @@ class ImageStore:
         """
         check_header(header)
         self._quota.check_size(header)
-        if await self._find(header.digest) is not None:
-            known = partial(self.describe, header.digest)
+        if await self._find(ImageKey(principal.tenant, header.digest)) is not None:
+            known = partial(self.describe, header.digest, tenant=principal.tenant)
             yield Upload(header, offset=offset, file=None, reserve=_nothing, store=known, threads=self._threads)
             return
-        await self._collector.trim_uploads(besides=self._uploads.path(header.digest, owner))
-        with self._quota.reservation(owner) as reservation:
-            self._quota.check_room(header, owner=owner, used=await self._used(header, owner))
-            file = await self._claim(header, offset=offset, owner=owner)
+        await self._collector.trim_uploads(besides=self._uploads.path(header.digest, principal))
+        with self._quota.reservation(principal) as reservation:
+            self._quota.check_room(header, principal=principal, used=await self._used(header, principal))
+            file = await self._claim(header, offset=offset, principal=principal)
             reservation.nbytes = offset
             self._running.add(file.path)
             remove = False
@@ -179,7 +175,7 @@ class ImageStore:
                 offset=offset,
                 file=file,
                 reserve=lambda end: self._reserve(reservation, header, end),
-                store=lambda: self._store(header, file, owner=owner),
+                store=lambda: self._store(header, file, principal=principal),
                 threads=self._threads,
             )
             try:
@@ -194,56 +190,48 @@ class ImageStore:
 
     async def byte_total(self) -> int:
         """Return the bytes of voxels of all images."""
-        return await self._repository.read(lambda records: records.byte_total())
+        return await self._maintenance.read(lambda records: records.byte_total_of_all())
 
     async def expire(self) -> int:
         """Remove what nobody uses: see :meth:`GarbageCollector.run`."""
         return await self._collector.run()
 
-    async def _find(self, digest: str) -> ImageRecord | None:
-        return await self._repository.read(lambda records: records.image(digest)) if is_digest(digest) else None
+    async def _find(self, key: ImageKey) -> ImageRecord | None:
+        if not is_digest(key.digest):
+            return None
+        return await self._repository.read(lambda records: records.image(key.digest), tenant=key.tenant)
 
-    async def _touch(self, record: ImageRecord) -> None:
+    async def _describe(self, key: ImageKey) -> ImageRecord:
+        record = await self._find(key)
+        if record is None:
+            raise ImageNotFound("no image has this digest; upload it first")
         now = self._now()
         if now - record.used > min(_TOUCH_S, self._limits.idle / 10):
-            await self._repository.write(lambda records: records.touch_image(record.digest, now=now))
+            await self._repository.write(lambda records: records.touch_image(key.digest, now=now), tenant=key.tenant)
+        return record
 
-    async def _fetch(self, digest: str) -> StoredImage:
-        record = await self.describe(digest)
-        image = await self._in_thread(self._disk_cache.open, record)
-        if image is None:
-            temporary = temporary_path(self._disk_cache.path(digest))
-            if await self._blobs.get_to_file(blob_key(digest), temporary):
-                image = await self._in_thread(self._disk_cache.take, record, temporary)
-                await self._in_thread(self._disk_cache.trim)
-        if image is None:
-            _log.error("the blob of an image is missing or damaged; the image is removed, and has to be uploaded again")
-            await self._repository.write(lambda records: self._remove(records, record))
-            raise ImageNotFound("the image was damaged on the gateway's disk and is removed; upload it again")
-        self._memory_cache.put(image)
-        return image
+    async def _discard(self, record: ImageRecord) -> StoredImage:
+        _log.error("the blob of an image is missing or damaged; the image is removed, and has to be uploaded again")
+        await self._repository.write(lambda records: self._remove(records, record), tenant=record.tenant)
+        raise ImageNotFound("the image was damaged on the gateway's disk and is removed; upload it again")
 
-    def _opened(self, digest: str, task: asyncio.Task[StoredImage]) -> None:
-        self._opening.pop(digest, None)
-        if not task.cancelled():
-            # Retrieved even if all callers were cancelled, or asyncio would log it.
-            task.exception()
-
-    async def _used(self, header: ImageHeader, owner: str) -> tuple[int, int]:
-        total, owned = await self._repository.read(lambda records: used_bytes(records, owner))
+    async def _used(self, header: ImageHeader, principal: Principal) -> tuple[int, int]:
+        total, owned = await self._repository.read(
+            lambda records: used_bytes(records, principal.subject), tenant=principal.tenant
+        )
         # Files of uploads that ended early count too, but not this image's own, which is continued.
-        counted = {*self._running, self._uploads.path(header.digest, owner)}
-        files = await self._in_thread(lambda: self._uploads.nbytes(owner, besides=counted))
+        counted = {*self._running, self._uploads.path(header.digest, principal)}
+        files = await self._in_thread(lambda: self._uploads.nbytes(principal, besides=counted))
         return total + files[0], owned + files[1]
 
     async def _reserve(self, reservation: Reservation, header: ImageHeader, end: int) -> int:
         # More than is needed now, so that few chunks need to ask the database.
         ahead = min(end + min(max(3 * end, _MIN_AHEAD_BYTES), _MAX_AHEAD_BYTES), header.byte_count)
-        self._quota.grow(reservation, (ahead, end), used=await self._used(header, reservation.owner))
+        self._quota.grow(reservation, (ahead, end), used=await self._used(header, reservation.principal))
         return reservation.nbytes
 
-    async def _claim(self, header: ImageHeader, *, offset: int, owner: str) -> UploadFile:
-        claiming = self._threads.submit(self._uploads.claim, header, offset=offset, owner=owner)
+    async def _claim(self, header: ImageHeader, *, offset: int, principal: Principal) -> UploadFile:
+        claiming = self._threads.submit(self._uploads.claim, header, offset=offset, principal=principal)
         try:
             return await asyncio.wrap_future(claiming)
         except asyncio.CancelledError:
@@ -251,11 +239,10 @@ class ImageStore:
             claiming.add_done_callback(_close_claimed)
             raise
 
-    async def _store(self, header: ImageHeader, file: UploadFile, *, owner: str) -> ImageRecord:
-        key, now = blob_key(header.digest), self._now()
-        record = ImageRecord(
-            header.digest, header.geometry, header.voxel_type, header.byte_count, owner=owner, created=now, used=now
-        )
+    async def _store(self, header: ImageHeader, file: UploadFile, *, principal: Principal) -> ImageRecord:
+        tenant, owner, now = principal.tenant, principal.subject, self._now()
+        key = ImageKey(tenant, header.digest)
+        record = ImageRecord(*key, header.geometry, header.voxel_type, header.byte_count, owner, created=now, used=now)
 
         def work(records: ImageWriter) -> ImageRecord:
             records.lock_image(record.digest)
@@ -264,25 +251,26 @@ class ImageStore:
             return records.add_image(record)
 
         # A blob that is there without a record stays: a newer copy of the database may have its record.
-        is_new = await self._blobs.size(key) is None
-        await self._blobs.put_file(key, file.path)
+        is_new = await self._blobs.size(key.blob) is None
+        await self._blobs.put_file(key.blob, file.path)
         try:
-            stored = await self._repository.write(work)
+            stored = await self._repository.write(work, tenant=tenant)
         except ResourceExhausted:
             if is_new:
                 with contextlib.suppress(ResourceExhausted, Unavailable):
-                    await self._repository.write(partial(delete_orphan_blob, blobs=self._blobs, digest=record.digest))
+                    delete = partial(delete_orphan_blob, blobs=self._blobs, key=key)
+                    await self._repository.write(delete, tenant=tenant)
             raise
         # An older record of this image may have been removed just before, together with the blob.
-        if await self._blobs.size(key) != record.byte_count:
-            await self._blobs.put_file(key, file.path)
-        await self._in_thread(self._disk_cache.add, record.digest, file.path)
+        if await self._blobs.size(key.blob) != record.byte_count:
+            await self._blobs.put_file(key.blob, file.path)
+        await self._in_thread(self._disk_cache.add, key, file.path)
         return stored
 
     def _remove(self, records: ImageWriter, record: ImageRecord) -> None:
         records.lock_image(record.digest)
         if records.delete_image(record):
-            self._blobs.delete_blocking(blob_key(record.digest))
+            self._blobs.delete_blocking(record.key.blob)
 
     def _in_thread(self, work: Callable[..., _Result], *given: object) -> asyncio.Future[_Result]:
         return asyncio.get_running_loop().run_in_executor(self._threads, work, *given)

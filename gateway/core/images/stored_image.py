@@ -13,7 +13,7 @@ from sixpoint.errors import UploadError, Violation, VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.volume import VOXEL_TYPES, Volume
 
-__all__ = ["ImageHeader", "ImageSource", "StoredImage", "blob_key", "check_header", "is_digest"]
+__all__ = ["ImageHeader", "ImageSource", "StoredImage", "check_header", "is_digest"]
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -68,11 +68,12 @@ class StoredImage:
 class ImageSource(Protocol):
     """Where annotation and segmentation open images."""
 
-    async def open(self, digest: str) -> StoredImage:
+    async def open(self, digest: str, *, tenant: str) -> StoredImage:
         """Open an image.
 
         Args:
             digest: Digest of the image.
+            tenant: Name of the tenant whose image it is.
 
         Raises:
             ImageNotFound: When there is no such image, or its voxels are damaged.
@@ -83,11 +84,6 @@ class ImageSource(Protocol):
 def is_digest(text: str) -> bool:
     """Whether a text is a SHA-256 in lower-case hex, and thus safe as the name of a file."""
     return bool(_DIGEST.fullmatch(text))
-
-
-def blob_key(digest: str) -> str:
-    """The key of an image's voxels in the blob store."""
-    return f"images/{digest[:2]}/{digest}"
 
 
 def check_header(header: ImageHeader) -> None:

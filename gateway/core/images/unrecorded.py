@@ -6,8 +6,8 @@ import asyncio
 import logging
 from functools import partial
 
-from gateway.core.images.repository import BlobStore, ImageReader, ImageRepository
-from gateway.core.images.stored_image import blob_key, is_digest
+from gateway.core.images.records import ImageKey
+from gateway.core.images.repository import BlobStore, ImageMaintenance, ImageUpkeep
 from sixpoint.errors import SixpointError
 
 __all__ = ["report_unrecorded"]
@@ -20,39 +20,39 @@ _MAX_BLOBS = 10_000
 _SETTLE_S = 5.0
 
 
-async def report_unrecorded(repository: ImageRepository, blobs: BlobStore) -> None:
+async def report_unrecorded(maintenance: ImageMaintenance, blobs: BlobStore) -> None:
     """Log a warning if there are blobs without a record. Nothing is deleted.
 
     Args:
-        repository: Transactions of images.
+        maintenance: Transactions on the images of all tenants.
         blobs: Voxels of the images.
     """
     try:
-        digests = await _find_unrecorded(repository, blobs)
-        if digests:
+        keys = await _find_unrecorded(maintenance, blobs)
+        if keys:
             await asyncio.sleep(_SETTLE_S)
-            digests = await repository.read(partial(_without_record, digests=digests))
-            digests = {digest for digest in digests if await blobs.size(blob_key(digest)) is not None}
+            keys = await maintenance.read(partial(_without_record, keys=keys))
+            keys = {key for key in keys if await blobs.size(key.blob) is not None}
     except SixpointError as error:
         _log.warning("blobs were not compared with the database", extra={"reason": error.reason})
         return
-    if digests:
+    if keys:
         _log.warning(
             "there are blobs without a record: the database is older than the blob store, or uploads were killed. They "
             "are kept. Restore the newest copy of the database, or upload the images again",
-            extra={"blobs": len(digests), "at_most": _MAX_BLOBS},
+            extra={"blobs": len(keys), "at_most": _MAX_BLOBS},
         )
 
 
-async def _find_unrecorded(repository: ImageRepository, blobs: BlobStore) -> set[str]:
-    unrecorded: set[str] = set()
-    async for keys in blobs.keys():
-        digests = {digest for key in keys if is_digest(digest := key.rpartition("/")[2])}
-        unrecorded |= await repository.read(partial(_without_record, digests=digests))
+async def _find_unrecorded(maintenance: ImageMaintenance, blobs: BlobStore) -> set[ImageKey]:
+    unrecorded: set[ImageKey] = set()
+    async for names in blobs.keys():
+        keys = {key for name in names if (key := ImageKey.of_blob(name))}
+        unrecorded |= await maintenance.read(partial(_without_record, keys=keys))
         if len(unrecorded) >= _MAX_BLOBS:
             break
     return unrecorded
 
 
-def _without_record(records: ImageReader, *, digests: set[str]) -> set[str]:
-    return digests - records.recorded(digests)
+def _without_record(records: ImageUpkeep, *, keys: set[ImageKey]) -> set[ImageKey]:
+    return keys - records.recorded(keys)

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.core.access import Principal
+from gateway.core.images.records import ImageKey
 from gateway.core.images.stored_image import ImageHeader
 from gateway.core.images.upload_file import UploadFile
 from gateway.core.runtime.disk_errors import disk_errors
@@ -46,8 +48,9 @@ class UnfinishedLimits:
 class UploadFolder:
     """A folder of upload files, shared by several processes.
 
-    A file is named ``DIGEST.OWNER``, with a hash of the owner's name, or ``DIGEST`` without an owner; that of a second
-    upload of the same image at once is ``DIGEST.OWNER.RANDOM``, where ``OWNER`` may be empty.
+    A file is named ``IMAGE.OWNER``, with a hash of the owner's name, or ``IMAGE`` without an owner; that of a second
+    upload of the same image at once is ``IMAGE.OWNER.RANDOM``, where ``OWNER`` may be empty. ``IMAGE`` is the name of
+    the image's file in the cache, of digest and tenant.
 
     Args:
         folder: The folder.
@@ -58,20 +61,20 @@ class UploadFolder:
         self._folder = folder
         self._limits = limits
 
-    def claim(self, header: ImageHeader, *, offset: int, owner: str = "") -> UploadFile:
+    def claim(self, header: ImageHeader, *, offset: int, principal: Principal) -> UploadFile:
         """Open and lock a file for an upload: the image's own, or a new one while another call writes to that.
 
         Args:
             header: Header of the image.
             offset: Bytes that arrived in earlier calls; 0 to start anew.
-            owner: Name of the owner who uploads it.
+            principal: Who uploads it.
 
         Raises:
             UploadError: Fewer or more bytes have arrived than the offset says.
             Unavailable: Another call is sending this image, and the offset is not 0.
         """
         with disk_errors():
-            path = self.path(header.digest, owner)
+            path = self.path(header.digest, principal)
             number = _lock(path)
             if number is None:
                 if offset:
@@ -79,7 +82,7 @@ class UploadFolder:
                         "another call is sending this image; ask again how many bytes have arrived",
                         retry_after=_RETRY_S,
                     )
-                path = path.with_name(f"{header.digest}.{_tag(owner)}.{secrets.token_hex(8)}")
+                path = path.with_name(f"{path.name.partition('.')[0]}.{_tag(principal)}.{secrets.token_hex(8)}")
                 number = _lock(path)
                 assert number is not None
             try:
@@ -99,10 +102,10 @@ class UploadFolder:
                 os.close(number)
                 raise
 
-    def received(self, digest: str, owner: str = "") -> int:
-        """Bytes of an image that have arrived from an owner; 0 while another call is sending it."""
+    def received(self, digest: str, principal: Principal) -> int:
+        """Bytes of an image that have arrived from somebody; 0 while another call is sending it."""
         with disk_errors():
-            path = self.path(digest, owner)
+            path = self.path(digest, principal)
             deadline = time.monotonic() + _UNLOCK_WAIT_S
             while path.exists():
                 number = _lock(path, create=False)
@@ -116,24 +119,24 @@ class UploadFolder:
                 time.sleep(_POLL_S)
             return 0
 
-    def nbytes(self, owner: str, *, besides: set[Path]) -> tuple[int, int]:
-        """Bytes of all files but those of some paths, and of an owner's among them."""
+    def nbytes(self, principal: Principal, *, besides: set[Path]) -> tuple[int, int]:
+        """Bytes of all files but those of some paths, and of somebody's among them."""
         total = owned = 0
-        tag = _tag(owner)
+        tag = _tag(principal)
         for path, stat in self._files():
             if path not in besides:
                 total += stat.st_size
                 owned += stat.st_size if _tag_of(path) == tag else 0
         return total, owned
 
-    def trim(self, *, besides: set[Path]) -> list[tuple[str, int]]:
+    def trim(self, *, besides: set[Path]) -> list[tuple[ImageKey, int]]:
         """Remove files beyond the limits that no upload writes to, those first that were left alone for longest.
 
         Args:
             besides: Paths of files that uploads of this process write to, which do not count.
 
         Returns:
-            Digests of the images whose own files were removed, and the bytes that had arrived of each.
+            Keys of the images whose own files were removed, and the bytes that had arrived of each.
         """
         removed = []
         total, owned = 0, dict[str, int]()
@@ -146,12 +149,15 @@ class UploadFolder:
             if stat.st_mtime > oldest_allowed and sums[0] <= self._limits.total and sums[1] <= self._limits.owner:
                 total, owned[tag] = sums
             elif _remove(path) and path.name.count(".") < 2:
-                removed.append((path.name.partition(".")[0], stat.st_size))
+                key = ImageKey.of_file(path.name.partition(".")[0])
+                if key is not None:
+                    removed.append((key, stat.st_size))
         return removed
 
-    def path(self, digest: str, owner: str = "") -> Path:
-        """The path of an owner's own file of an image, which a later call can continue."""
-        return self._folder / (f"{digest}.{_tag(owner)}" if owner else digest)
+    def path(self, digest: str, principal: Principal) -> Path:
+        """The path of somebody's own file of an image, which a later call can continue."""
+        name, tag = ImageKey(principal.tenant, digest).file_name, _tag(principal)
+        return self._folder / (f"{name}.{tag}" if tag else name)
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
         for entry in os.scandir(self._folder):
@@ -162,9 +168,10 @@ class UploadFolder:
                 continue
 
 
-def _tag(owner: str) -> str:
-    """What stands for an owner in the names of files."""
-    return hashlib.sha256(owner.encode()).hexdigest()[:_TAG_DIGITS] if owner else ""
+def _tag(principal: Principal) -> str:
+    """What stands for an owner in the names of files; empty for callers without a name."""
+    account = principal.account
+    return hashlib.sha256(account.encode()).hexdigest()[:_TAG_DIGITS] if account else ""
 
 
 def _tag_of(path: Path) -> str:

@@ -92,7 +92,7 @@ class Segmenter:
         self._observer = observer
 
     async def segment(
-        self, digest: str, model: str, *, labels: Sequence[str] = (), deadline: Deadline
+        self, digest: str, model: str, *, tenant: str, labels: Sequence[str] = (), deadline: Deadline
     ) -> AsyncGenerator[SegmentationEvent]:
         """Segment an image: yield progress, then the labels, then a summary.
 
@@ -101,6 +101,7 @@ class Segmenter:
         Args:
             digest: Digest of the image.
             model: Name of the model.
+            tenant: Name of the tenant whose image it is.
             labels: Names of the labels to return; empty for all. Labels left out still compete for voxels.
             deadline: Moment by which the labels are needed.
 
@@ -119,9 +120,8 @@ class Segmenter:
         started = time.perf_counter()
         yield SegmentationProgress(Stage.WAITING)
         async with self._admission.slot():
-            job = SegmentationJob.plan(
-                await self._images.open(digest), selected, version=selected.version_for(digest), deadline=deadline
-            )
+            image = await self._images.open(digest, tenant=tenant)
+            job = SegmentationJob.plan(image, selected, version=selected.version_for(digest), deadline=deadline)
             memory = estimate_segmentation_memory(job.image, job.spec, in_flight=self._in_flight)
             if memory > self._memory:
                 x, y, z = job.roi.size

@@ -1,6 +1,7 @@
 """Sessions: open and close them, carry out calls on their segments, and keep the history of the steps."""
 
 from gateway.core.sessions.engine import Engine
+from gateway.core.sessions.expiry import SessionExpiry
 from gateway.core.sessions.history import SegmentHistory
 from gateway.core.sessions.listing import Session, SessionPage, StepPage
 from gateway.core.sessions.log_quota import LogLimits, LogQuota
@@ -16,7 +17,13 @@ from gateway.core.sessions.records import (
     StepRow,
     TurnRow,
 )
-from gateway.core.sessions.repository import SessionReader, SessionRepository, SessionWriter
+from gateway.core.sessions.repository import (
+    SessionMaintenance,
+    SessionReader,
+    SessionRepository,
+    SessionUpkeep,
+    SessionWriter,
+)
 from gateway.core.sessions.request import AnnotationRequest, AnnotationResult
 from gateway.core.sessions.sessions import Sessions
 from gateway.core.sessions.state_cache import SegmentStateCache
@@ -37,10 +44,13 @@ __all__ = [
     "SegmentRow",
     "SegmentStateCache",
     "Session",
+    "SessionExpiry",
+    "SessionMaintenance",
     "SessionPage",
     "SessionReader",
     "SessionRepository",
     "SessionRow",
+    "SessionUpkeep",
     "SessionWriter",
     "Sessions",
     "StepCursor",

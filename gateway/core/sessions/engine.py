@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
+from gateway.core.access import check_may_change
 from gateway.core.annotation.annotator import Annotator, PendingPrediction, RenderedMask
 from gateway.core.annotation.client_mask import ClientMask
 from gateway.core.annotation.preprocess import estimate_mask_memory, estimate_prompt_memory, estimate_render_memory
@@ -82,6 +83,7 @@ class Engine:
             NothingToCorrect: When there are only clicks, and no object to correct.
             ResourceExhausted: When the object has too many clicks, the log too many steps, or too many prompts wait.
             StaleRevision: When the session is at another revision.
+            PermissionDenied: When the session belongs to somebody else.
             ModelNotFound: When the session's model is no longer served.
             ImageNotFound: When the session's image was removed, or is damaged.
             TritonUnavailable: When Triton cannot be reached.
@@ -124,7 +126,9 @@ class Engine:
     async def mask(self, request: AnnotationRequest) -> AnnotationResult:
         """Return the current mask of a segment; an empty mask for a segment without an object."""
         async with self._admission.slot():
-            return await self._replay(request, await self._history.load(request.session_id, request.segment))
+            tenant = request.principal.tenant
+            snapshot = await self._history.load(request.session_id, request.segment, tenant=tenant)
+            return await self._replay(request, snapshot)
 
     async def _add_step(
         self,
@@ -137,7 +141,7 @@ class Engine:
         started: float,
     ) -> AnnotationResult:
         await self._history.check_room(snapshot)
-        image = await self._images.open(snapshot.row.image_digest)
+        image = await self._images.open(snapshot.row.image_digest, tenant=snapshot.row.tenant)
         geometry = image.volume.geometry
         batch = await self._annotator.reader.place(prompts, geometry=geometry)
         model = self._catalog.get(snapshot.row.model)
@@ -228,18 +232,21 @@ class Engine:
         checks that the database has not changed.
         """
         session_id, segment, ids = request.session_id, request.segment, request.request_ids
+        tenant = request.principal.tenant
         async with self._admission.slot(), self._history.lock(session_id):
-            cached = self._history.cached(session_id, segment, revision=request.revision)
+            cached = self._history.cached(session_id, segment, tenant=tenant, revision=request.revision)
             if appends and cached is not None:
+                check_may_change(request.principal, owner=cached.row.owner)
                 try:
                     return await make(cached)
                 except SixpointError:
-                    snapshot = await self._history.load(session_id, segment, request_ids=ids)
+                    snapshot = await self._history.load(session_id, segment, tenant=tenant, request_ids=ids)
                     if not snapshot.outcome and snapshot.row.revision == cached.row.revision:
                         raise
-            async with self._history.turns.take(session_id) as turn:
+            async with self._history.turns.take(session_id, tenant=tenant) as turn:
                 while True:
-                    snapshot = await self._history.load(session_id, segment, request_ids=ids)
+                    snapshot = await self._history.load(session_id, segment, tenant=tenant, request_ids=ids)
+                    check_may_change(request.principal, owner=snapshot.row.owner)
                     if snapshot.outcome:
                         return await self._replay(request, snapshot)
                     check_revision(snapshot.row, request.revision)
@@ -256,7 +263,7 @@ class Engine:
         """Make ``head`` the segment's last step in force."""
         if head == snapshot.segment.head:
             return await self._replay(request, snapshot)
-        state = await self._history.state_at(request.session_id, request.segment, head) if head else SegmentState()
+        state = await self._history.state_at(snapshot.row, request.segment, head) if head else SegmentState()
         rendered, state = await self._render(snapshot, state, client_mask=find_client_mask(snapshot, request))
         state = replace(state, sent_mask=remember_sent_mask(rendered.mask, rendered.offset, snapshot.row.revision + 1))
         started = time.perf_counter()
@@ -281,7 +288,7 @@ class Engine:
         """Render the mask of a state; the state that is returned has its initial mask unpacked."""
         if state.prompts is None or state.prediction is None:
             return self._annotator.render_empty(client_mask), state
-        image = await self._images.open(snapshot.row.image_digest)
+        image = await self._images.open(snapshot.row.image_digest, tenant=snapshot.row.tenant)
         geometry = image.volume.geometry
         async with self._admission.memory(estimate_render_memory(state.prediction, state.prompts, geometry=geometry)):
             prompts = await self._annotator.reader.expand(state.prompts, geometry=geometry)

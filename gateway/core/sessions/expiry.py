@@ -1,10 +1,15 @@
-"""The end of sessions that nobody uses."""
+"""The end of sessions that nobody uses, whosever they are."""
 
 from __future__ import annotations
 
-from gateway.core.sessions.repository import SessionWriter
+import time
+from collections.abc import Callable
+from functools import partial
 
-__all__ = ["delete_ended", "end_idle"]
+from gateway.core.sessions.repository import SessionMaintenance, SessionUpkeep
+from gateway.core.sessions.state_cache import SegmentStateCache
+
+__all__ = ["SessionExpiry"]
 
 # How long an ended session is remembered, to answer "expired" rather than "unknown".
 _TOMBSTONE_S = 7 * 86400.0
@@ -12,7 +17,55 @@ _TOMBSTONE_S = 7 * 86400.0
 _DELETED_AT_ONCE = 50
 
 
-def end_idle(records: SessionWriter, *, now: float, every: float, idle: float) -> int:
+class SessionExpiry:
+    """Ends sessions, of all tenants.
+
+    Args:
+        maintenance: Transactions on the sessions of all tenants.
+        cache: States of the segments used last.
+        idle: Seconds after which an unused session ends.
+        now: Clock, in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        *,
+        maintenance: SessionMaintenance,
+        cache: SegmentStateCache,
+        idle: float,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._maintenance = maintenance
+        self._cache = cache
+        self._idle = idle
+        self._now = now
+
+    async def count_open(self) -> int:
+        """Count the open sessions."""
+        return await self._maintenance.read(lambda records: records.count_open_of_all())
+
+    async def run(self, *, every: float) -> int:
+        """End the sessions that were idle for too long, and delete what ended sessions left.
+
+        Args:
+            every: Seconds between two such calls, about.
+
+        Returns:
+            Number of sessions that ended.
+        """
+        self._cache.expire()
+
+        def work(records: SessionUpkeep) -> tuple[int, float]:
+            now = self._now()
+            return _end_idle(records, now=now, every=every, idle=self._idle), now
+
+        ended, now = await self._maintenance.write(work)
+        while await self._maintenance.write(partial(_delete_ended, now=now)):
+            pass
+        return ended
+
+
+def _end_idle(records: SessionUpkeep, *, now: float, every: float, idle: float) -> int:
     """End the sessions that were idle for too long.
 
     Idle time counts only while a gateway looks at the clock: after a time without one, or when the clock jumped, all
@@ -35,7 +88,7 @@ def end_idle(records: SessionWriter, *, now: float, every: float, idle: float) -
     return records.end_idle(unused_since=now - idle, now=now)
 
 
-def delete_ended(records: SessionWriter, *, now: float) -> bool:
+def _delete_ended(records: SessionUpkeep, *, now: float) -> bool:
     """Delete the histories of some ended sessions, and old sessions altogether.
 
     Returns:

@@ -76,7 +76,7 @@ class SegmentHistory:
         """The lock to hold while a session is changed: changes take turns in the order of the calls."""
         return self._locks.setdefault(session_id, asyncio.Lock())
 
-    def cached(self, session_id: str, segment: int, *, revision: int | None) -> Snapshot | None:
+    def cached(self, session_id: str, segment: int, *, tenant: str, revision: int | None) -> Snapshot | None:
         """What a call on a segment starts from, if it is cached; the database may have moved on meanwhile.
 
         A call that starts from it has to :meth:`append`; after any error it has to :meth:`load` and check again.
@@ -84,20 +84,22 @@ class SegmentHistory:
         Args:
             session_id: Id of the session.
             segment: Number of the segment.
+            tenant: Name of the caller's tenant.
             revision: Revision that the call was made for. Without one the result is None: the call may have been
                 carried out before.
         """
         cached, row = self._cache.get(session_id, segment), self._cache.row(session_id)
-        if cached is None or row is None or not cached.revision == row.revision == revision:
+        if cached is None or row is None or row.tenant != tenant or not cached.revision == row.revision == revision:
             return None
         return Snapshot(row, cached.segment, cached.state, None)
 
-    async def load(self, session_id: str, segment: int, *, request_ids: Sequence[str] = ()) -> Snapshot:
+    async def load(self, session_id: str, segment: int, *, tenant: str, request_ids: Sequence[str] = ()) -> Snapshot:
         """Load what a call on a segment starts from, while holding :meth:`lock`.
 
         Args:
             session_id: Id of the session.
             segment: Number of the segment.
+            tenant: Name of the caller's tenant.
             request_ids: Request ids of the calls that are answered as one; empty for a call without.
 
         Raises:
@@ -120,14 +122,15 @@ class SegmentHistory:
             current = segments.get(segment, SegmentRow(segment))
             return Snapshot(row, current, read_state(records, row, segment, current.head), outcome, claim)
 
-        snapshot = await self._repository.read(work)
+        snapshot = await self._repository.read(work, tenant=tenant)
         self.remember(snapshot.row, snapshot.segment, snapshot.state)
         return snapshot
 
-    async def state_at(self, session_id: str, segment: int, step: int) -> SegmentState:
-        """Load the state of a segment after a step, which must exist."""
+    async def state_at(self, row: SessionRow, segment: int, step: int) -> SegmentState:
+        """Load the state of a segment of a session after a step, which must exist."""
         return await self._repository.read(
-            lambda records: read_state(records, require_open(records.session(session_id)), segment, step)
+            lambda records: read_state(records, require_open(records.session(row.id)), segment, step),
+            tenant=row.tenant,
         )
 
     async def check_room(self, snapshot: Snapshot) -> None:
@@ -176,7 +179,7 @@ class SegmentHistory:
             records.insert_requests(row.id, keys, _outcome(row, after))
             return nbytes - released
 
-        added = await self._repository.write(work)
+        added = await self._repository.write(work, tenant=row.tenant)
         return self._changed(row, after, state, now=now, added_steps=1 - redoable, added_bytes=added)
 
     async def move_head(
@@ -210,7 +213,7 @@ class SegmentHistory:
             records.move_head(row.id, after.number, head)
             records.insert_requests(row.id, keys, _outcome(row, after))
 
-        await self._repository.write(work)
+        await self._repository.write(work, tenant=row.tenant)
         return self._changed(row, after, state, now=now, added_bytes=added)
 
     def remember(self, row: SessionRow, segment: SegmentRow, state: SegmentState) -> None:
@@ -227,7 +230,7 @@ class SegmentHistory:
         added_steps: int = 0,
         added_bytes: int = 0,
     ) -> tuple[SessionRow, SegmentRow]:
-        self._quota.add(row.owner, added_bytes)
+        self._quota.add(row, added_bytes)
         step_count, log_bytes = row.step_count + added_steps, row.log_bytes + added_bytes
         after = replace(row, revision=row.revision + 1, used=now, step_count=step_count, log_bytes=log_bytes)
         self._cache.put(after, previous_revision=row.revision, segment=segment, state=state)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.core.sessions.records import SessionRow
-from gateway.core.sessions.repository import SessionRepository
+from gateway.core.sessions.repository import SessionMaintenance
 from sixpoint.errors import ResourceExhausted
 
 __all__ = ["LogLimits", "LogQuota"]
@@ -38,17 +38,18 @@ class LogQuota:
 
     Args:
         limits: The limits.
-        repository: Transactions of sessions.
+        maintenance: Transactions on the sessions of all tenants.
         now: Clock, in seconds, that never goes back.
     """
 
     def __init__(
-        self, limits: LogLimits, *, repository: SessionRepository, now: Callable[[], float] = time.monotonic
+        self, limits: LogLimits, *, maintenance: SessionMaintenance, now: Callable[[], float] = time.monotonic
     ) -> None:
         self._limits = limits
-        self._repository = repository
+        self._maintenance = maintenance
         self._now = now
-        self._owners: dict[str, int] = {}
+        # By tenant and owner.
+        self._owners: dict[tuple[str, str], int] = {}
         self._total = 0
         self._read_at: float | None = None
 
@@ -68,7 +69,7 @@ class LogQuota:
                 "you do not need, or open a new session"
             )
         self.check_session(row)
-        await self.check_owner(row.owner)
+        await self.check_owner(row.tenant, row.owner)
 
     def check_session(self, row: SessionRow) -> None:
         """Refuse what makes the log of a session longer.
@@ -82,7 +83,7 @@ class LogQuota:
                 "(SIXPOINT_SESSION_LOG_BYTES); go on in a fork of it, or open a new session"
             )
 
-    async def check_owner(self, owner: str) -> None:
+    async def check_owner(self, tenant: str, owner: str) -> None:
         """Refuse what makes the logs of an owner's sessions longer.
 
         Raises:
@@ -91,9 +92,9 @@ class LogQuota:
         if self._read_at is None or self._now() - self._read_at > _FRESH_S:
             # Set first: calls that come meanwhile go on with the former sums.
             self._read_at = self._now()
-            self._owners = await self._repository.read(lambda records: records.log_bytes_by_owner())
+            self._owners = await self._maintenance.read(lambda records: records.log_bytes_by_owner())
             self._total = sum(self._owners.values())
-        owned = self._owners.get(owner, 0)
+        owned = self._owners.get((tenant, owner), 0)
         if self._limits.owner and owned >= self._limits.owner:
             raise ResourceExhausted(
                 f"the logs of your sessions take {owned} bytes, and the limit for one owner is {self._limits.owner} "
@@ -106,7 +107,8 @@ class LogQuota:
                 retry_after=60.0,
             )
 
-    def add(self, owner: str, nbytes: int) -> None:
-        """Count bytes that this process added to an owner's sessions, until the sums are read again."""
-        self._owners[owner] = self._owners.get(owner, 0) + nbytes
+    def add(self, row: SessionRow, nbytes: int) -> None:
+        """Count bytes that this process added to a session, until the sums are read again."""
+        account = (row.tenant, row.owner)
+        self._owners[account] = self._owners.get(account, 0) + nbytes
         self._total += nbytes

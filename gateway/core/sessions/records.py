@@ -37,8 +37,9 @@ class SessionRow:
     """A session. Times are seconds since 1970, UTC.
 
     Attributes:
-        id: Random id; whoever knows it may use the session.
-        owner: Name whose quota is charged.
+        id: Random id.
+        tenant: Name of the tenant.
+        owner: Subject that opened it, and whose quota is charged.
         image_digest: SHA-256 of the image.
         model: Name of the model that answers prompts.
         revision: Number of changes so far.
@@ -51,6 +52,7 @@ class SessionRow:
     """
 
     id: str
+    tenant: str
     owner: str
     image_digest: str
     model: str

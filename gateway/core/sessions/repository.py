@@ -1,11 +1,14 @@
-"""What sessions need of the database, as interfaces that the storage implements."""
+"""What sessions need of the database, as interfaces that the storage implements.
+
+Readers and writers see the records of one tenant; another tenant's session is none.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias
 
-from gateway.core.runtime.transactions import Repository
+from gateway.core.runtime.transactions import Maintenance, Repository
 from gateway.core.sessions.records import (
     Cursor,
     EncodedStep,
@@ -19,11 +22,11 @@ from gateway.core.sessions.records import (
 )
 from sixpoint.geometry import Geometry
 
-__all__ = ["SessionReader", "SessionRepository", "SessionWriter"]
+__all__ = ["SessionMaintenance", "SessionReader", "SessionRepository", "SessionUpkeep", "SessionWriter"]
 
 
 class SessionReader(Protocol):
-    """Queries within one transaction."""
+    """Queries on the sessions of one tenant, within one transaction."""
 
     def session(self, session_id: str) -> SessionRow | None:
         """The session of this id, open or ended."""
@@ -99,11 +102,11 @@ class SessionReader(Protocol):
         ...
 
     def count_open(self, owner: str | None = None) -> int:
-        """Number of open sessions, of one owner or of all."""
+        """Number of open sessions of the tenant, of one owner or of all."""
         ...
 
-    def log_bytes_by_owner(self) -> dict[str, int]:
-        """Bytes of the logs of each owner's sessions, those of ended sessions included."""
+    def count_open_of_all(self) -> int:
+        """Number of open sessions of all tenants, for the limit of the gateway."""
         ...
 
     def list_open(self, owner: str, *, after: Cursor | None, limit: int) -> list[SessionRow]:
@@ -117,12 +120,12 @@ class SessionReader(Protocol):
         ...
 
     def list_using(self, use: ModelUse) -> list[SessionRow]:
-        """The open sessions of all owners that use a model, in no particular order."""
+        """The tenant's open sessions that use a model, in no particular order."""
         ...
 
 
 class SessionWriter(SessionReader, Protocol):
-    """Queries and changes within one transaction."""
+    """Queries and changes of the sessions of one tenant, within one transaction."""
 
     def encode_step(self, row: StepRow) -> EncodedStep:
         """A step as it is stored."""
@@ -173,33 +176,6 @@ class SessionWriter(SessionReader, Protocol):
         """End a session, if it is open."""
         ...
 
-    def end_idle(self, *, unused_since: float, now: float) -> int:
-        """End all open sessions last used before a time, as expired; return their number."""
-        ...
-
-    def delete_ended(self, *, before: float, tombstones_before: float, limit: int) -> bool:
-        """Delete the segments, steps and requests of ended sessions, and the oldest of these sessions altogether.
-
-        Steps that an open session shares stay, and so does their session's record.
-
-        Args:
-            before: Time of the end before which the history of a session is deleted.
-            tombstones_before: Time of the end before which a session is deleted altogether.
-            limit: Largest number of histories to delete at once: they are large, and other writers wait meanwhile.
-
-        Returns:
-            Whether there may be more to delete.
-        """
-        ...
-
-    def tick(self, *, now: float) -> float | None:
-        """Store that a gateway looked at the clock; return when one did before, None the first time."""
-        ...
-
-    def shift_last_use(self, seconds: float, *, now: float) -> None:
-        """Add seconds to all times of last use, of sessions and images, but not beyond ``now``."""
-        ...
-
     def insert_segment(self, session_id: str, row: SegmentRow) -> None:
         """Add a segment."""
         ...
@@ -246,5 +222,47 @@ class SessionWriter(SessionReader, Protocol):
         ...
 
 
+class SessionUpkeep(Protocol):
+    """Queries and changes of the sessions of all tenants, within one transaction."""
+
+    def count_open_of_all(self) -> int:
+        """Number of open sessions."""
+        ...
+
+    def log_bytes_by_owner(self) -> dict[tuple[str, str], int]:
+        """Bytes of the logs of each tenant's and owner's sessions, those of ended sessions included."""
+        ...
+
+    def end_idle(self, *, unused_since: float, now: float) -> int:
+        """End all open sessions last used before a time, as expired; return their number."""
+        ...
+
+    def delete_ended(self, *, before: float, tombstones_before: float, limit: int) -> bool:
+        """Delete the segments, steps and requests of ended sessions, and the oldest of these sessions altogether.
+
+        Steps that an open session shares stay, and so does their session's record.
+
+        Args:
+            before: Time of the end before which the history of a session is deleted.
+            tombstones_before: Time of the end before which a session is deleted altogether.
+            limit: Largest number of histories to delete at once: they are large, and other writers wait meanwhile.
+
+        Returns:
+            Whether there may be more to delete.
+        """
+        ...
+
+    def tick(self, *, now: float) -> float | None:
+        """Store that a gateway looked at the clock; return when one did before, None the first time."""
+        ...
+
+    def shift_last_use(self, seconds: float, *, now: float) -> None:
+        """Add seconds to all times of last use, of sessions and images, but not beyond ``now``."""
+        ...
+
+
 SessionRepository: TypeAlias = Repository[SessionReader, SessionWriter]
 """The transactions of sessions."""
+
+SessionMaintenance: TypeAlias = Maintenance[SessionUpkeep]
+"""The transactions on the sessions of all tenants."""

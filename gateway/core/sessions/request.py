@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.core.access import Principal
 from gateway.core.annotation.annotator import RenderedMask
 from gateway.core.sessions.records import SegmentRow, SessionRow
 from gateway.core.sessions.segment_state import SegmentState
@@ -17,6 +18,7 @@ class AnnotationRequest:
     """The segment that a call is about, and the conditions of the call.
 
     Attributes:
+        principal: Who makes the call.
         session_id: Id of the session.
         segment: Number of the segment.
         revision: Session revision that the call was made for; None for any.
@@ -25,6 +27,7 @@ class AnnotationRequest:
         base_revision: Revision of the mask of the segment that the client has; 0 for none.
     """
 
+    principal: Principal
     session_id: str
     segment: int = 1
     revision: int | None = None

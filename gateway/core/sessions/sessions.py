@@ -5,15 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 
-from gateway.core.sessions import expiry, listing
+from gateway.core.access import Principal, check_may_change
+from gateway.core.sessions import listing
 from gateway.core.sessions.history import SegmentHistory, advance_revision, check_revision, require_open
 from gateway.core.sessions.ids import new_session_id
 from gateway.core.sessions.listing import Session, SessionPage, StepPage
 from gateway.core.sessions.log_quota import LogQuota
 from gateway.core.sessions.records import ROW_BYTES, ModelUse, RequestOutcome, SessionRow
-from gateway.core.sessions.repository import SessionReader, SessionRepository, SessionWriter
+from gateway.core.sessions.repository import (
+    SessionReader,
+    SessionRepository,
+    SessionWriter,
+)
 from gateway.core.sessions.state_cache import SegmentStateCache
 from gateway.core.sessions.validation import check_limits, check_names, check_repeated, check_request_id, check_step
 from sixpoint.errors import ImageNotFound
@@ -61,11 +65,11 @@ class Sessions:
         self._idle = idle
         self._now = now
 
-    async def create(self, *, owner: str, digest: str, model: str, request_id: str = "") -> Session:
+    async def create(self, *, principal: Principal, digest: str, model: str, request_id: str = "") -> Session:
         """Open a session on an image.
 
         Args:
-            owner: Name whose quota is charged.
+            principal: Who opens it, and whose quota is charged.
             digest: Digest of the image.
             model: Name of the model that answers prompts.
             request_id: Random id with which the call can be repeated; empty if none.
@@ -76,7 +80,7 @@ class Sessions:
             ResourceExhausted: Too many sessions are open.
         """
         check_request_id(request_id)
-        row = self._new_row(owner=owner, digest=digest, model=model)
+        row, owner = self._new_row(principal, digest=digest, model=model), principal.subject
 
         def work(records: SessionWriter) -> Session:
             if request_id and (opened := records.session_by_request(owner, request_id)):
@@ -88,14 +92,16 @@ class Sessions:
             records.insert_session(row, request_id=request_id or None)
             return self._session(records, row)
 
-        return await self._repository.write(work)
+        return await self._repository.write(work, tenant=principal.tenant)
 
-    async def fork(self, session_id: str, *, owner: str, segment: int, step: int, request_id: str = "") -> Session:
+    async def fork(
+        self, session_id: str, *, principal: Principal, segment: int, step: int, request_id: str = ""
+    ) -> Session:
         """Open a session with the segments of another one, up to their heads; both share these steps.
 
         Args:
-            session_id: Id of the other session.
-            owner: Name whose quota is charged.
+            session_id: Id of the other session, which may be somebody else's of the same tenant.
+            principal: Who opens the new one, and whose quota is charged.
             segment: Number of the segment to share up to another step; 0 for none.
             step: Number of that step, whether in force or redoable.
             request_id: Random id with which the call can be repeated; empty if none.
@@ -107,6 +113,7 @@ class Sessions:
             ResourceExhausted: Too many sessions are open, or the logs of the owner's or of all take too many bytes.
         """
         check_request_id(request_id)
+        owner = principal.subject
 
         def work(records: SessionWriter) -> Session:
             source = records.lock_session(session_id)
@@ -116,7 +123,7 @@ class Sessions:
                 return self._session(records, opened)
             source = require_open(source)
             check_limits(records, owner, limit=self._limit, owner_limit=self._owner_limit)
-            row = self._new_row(owner=owner, digest=source.image_digest, model=source.model)
+            row = self._new_row(principal, digest=source.image_digest, model=source.model)
             segments = records.segments(session_id)
             if segment:
                 check_step(segments, segment, step)
@@ -128,32 +135,39 @@ class Sessions:
             row = replace(row, log_bytes=records.share_steps(session_id, row.id, shared))
             return self._session(records, row)
 
-        await self._quota.check_owner(owner)
-        session = await self._repository.write(work)
-        self._quota.add(owner, session.row.log_bytes)
+        await self._quota.check_owner(principal.tenant, owner)
+        session = await self._repository.write(work, tenant=principal.tenant)
+        self._quota.add(session.row, session.row.log_bytes)
         return session
 
-    async def get(self, session_id: str) -> Session:
+    async def get(self, session_id: str, *, principal: Principal) -> Session:
         """Return an open session; that is use, which puts off its expiry.
+
+        Args:
+            session_id: Id of the session.
+            principal: Who asks.
 
         Raises:
             SessionExpired: The session was idle for too long.
             SessionNotFound: There is no such session, or it was closed.
         """
+        tenant = principal.tenant
         session = await self._repository.read(
-            lambda records: self._session(records, require_open(records.session(session_id)))
+            lambda records: self._session(records, require_open(records.session(session_id))), tenant=tenant
         )
         now = self._now()
         if now - session.row.used > min(_TOUCH_S, self._idle / 10):
-            await self._repository.write(lambda records: records.touch_session(session_id, now=now))
+            await self._repository.write(lambda records: records.touch_session(session_id, now=now), tenant=tenant)
             session = replace(session, row=replace(session.row, used=now), expires=now + self._idle)
         return session
 
-    async def page(self, owner: str, *, size: int = 0, token: str = "", use: ModelUse | None = None) -> SessionPage:
-        """List an owner's open sessions, the last used first.
+    async def page(
+        self, principal: Principal, *, size: int = 0, token: str = "", use: ModelUse | None = None
+    ) -> SessionPage:
+        """List a caller's open sessions, the last used first.
 
         Args:
-            owner: Name of the owner.
+            principal: Who asks.
             size: Largest number of sessions on the page; 0 for the default.
             token: Token of the page, from the page before; empty for the first page.
             use: Model that the sessions must use; None for all sessions.
@@ -163,13 +177,17 @@ class Sessions:
         """
         limit, after = listing.check_page_size(size), listing.parse_page_token(token)
         return await self._repository.read(
-            lambda records: listing.list_page(records, owner, limit=limit, after=after, use=use, idle=self._idle)
+            lambda records: listing.list_page(
+                records, principal.subject, limit=limit, after=after, use=use, idle=self._idle
+            ),
+            tenant=principal.tenant,
         )
 
     async def update(
         self,
         session_id: str,
         *,
+        principal: Principal,
         model: str | None,
         names: Sequence[tuple[int, str]],
         revision: int | None = None,
@@ -179,6 +197,7 @@ class Sessions:
 
         Args:
             session_id: Id of the session.
+            principal: Who makes the call.
             model: Name of the new model; None to leave it.
             names: Number and name of each segment to name.
             revision: Revision that the call was made for; None for any.
@@ -187,6 +206,7 @@ class Sessions:
         Raises:
             SessionExpired: The session was idle for too long.
             SessionNotFound: There is no such session, or it was closed.
+            PermissionDenied: The session belongs to somebody else.
             StaleRevision: The session is at another revision.
             InvalidArgument: A segment's number is out of range, or a name too long.
             ResourceExhausted: The session's log takes too many bytes.
@@ -197,6 +217,7 @@ class Sessions:
 
         def work(records: SessionWriter) -> tuple[Session, bool]:
             row = require_open(records.lock_session(session_id))
+            check_may_change(principal, owner=row.owner)
             repeated = bool(request_id) and records.request(session_id, request_id) is not None
             if not repeated:
                 check_revision(row, revision)
@@ -208,7 +229,7 @@ class Sessions:
             return self._session(records, require_open(records.session(session_id))), repeated
 
         async with self._history.lock(session_id):
-            session, repeated = await self._repository.write(work)
+            session, repeated = await self._repository.write(work, tenant=principal.tenant)
             if repeated:
                 # Other gateways may have changed the session since.
                 self._cache.drop(session_id)
@@ -216,11 +237,14 @@ class Sessions:
                 self._cache.carry_over(session_id, session.row.revision)
             return session
 
-    async def steps(self, session_id: str, *, segment: int = 0, size: int = 0, token: str = "") -> StepPage:
+    async def steps(
+        self, session_id: str, *, principal: Principal, segment: int = 0, size: int = 0, token: str = ""
+    ) -> StepPage:
         """List the steps of a session.
 
         Args:
             session_id: Id of the session.
+            principal: Who asks.
             segment: Number of the only segment; 0 for all.
             size: Largest number of steps on the page; 0 for the default.
             token: Token of the page, from the page before; empty for the first page.
@@ -236,41 +260,32 @@ class Sessions:
             require_open(records.session(session_id))
             return listing.list_steps(records, session_id, segment=segment, limit=limit, after=after)
 
-        return await self._repository.read(work)
+        return await self._repository.read(work, tenant=principal.tenant)
 
-    async def close(self, session_id: str) -> None:
-        """End a session, if there is one of this id and it is open."""
-        async with self._history.lock(session_id):
-            await self._repository.write(lambda records: records.end_session(session_id, now=self._now()))
-            self._cache.drop(session_id)
-
-    async def count_open(self) -> int:
-        """Count the open sessions of all owners."""
-        return await self._repository.read(lambda records: records.count_open())
-
-    async def expire(self, *, every: float) -> int:
-        """End the sessions that were idle for too long, and delete what ended sessions left.
+    async def close(self, session_id: str, *, principal: Principal) -> None:
+        """End a session, if there is one of this id and it is open.
 
         Args:
-            every: Seconds between two such calls, about.
+            session_id: Id of the session.
+            principal: Who makes the call.
 
-        Returns:
-            Number of sessions that ended.
+        Raises:
+            PermissionDenied: The session belongs to somebody else.
         """
-        self._cache.expire()
 
-        def work(records: SessionWriter) -> tuple[int, float]:
-            now = self._now()
-            return expiry.end_idle(records, now=now, every=every, idle=self._idle), now
+        def work(records: SessionWriter) -> None:
+            row = records.session(session_id)
+            if row is not None:
+                check_may_change(principal, owner=row.owner)
+                records.end_session(session_id, now=self._now())
 
-        ended, now = await self._repository.write(work)
-        while await self._repository.write(partial(expiry.delete_ended, now=now)):
-            pass
-        return ended
+        async with self._history.lock(session_id):
+            await self._repository.write(work, tenant=principal.tenant)
+            self._cache.drop(session_id)
 
-    def _new_row(self, *, owner: str, digest: str, model: str) -> SessionRow:
-        now = self._now()
-        return SessionRow(new_session_id(), owner, digest, model, 0, now, now, None, expired=False)
+    def _new_row(self, principal: Principal, *, digest: str, model: str) -> SessionRow:
+        now, tenant, owner = self._now(), principal.tenant, principal.subject
+        return SessionRow(new_session_id(), tenant, owner, digest, model, 0, now, now, None, expired=False)
 
     def _session(self, records: SessionReader, row: SessionRow) -> Session:
         return Session(row, tuple(records.segments(row.id)), row.used + self._idle)

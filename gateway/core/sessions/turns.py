@@ -37,15 +37,20 @@ class Turns:
         self._holder = secrets.token_hex(16)
 
     @asynccontextmanager
-    async def take(self, session_id: str) -> AsyncIterator[Turn]:
-        """Take part in the turns of a session for the duration of a call, while holding the session's lock."""
-        turn = Turn(session_id, self)
+    async def take(self, session_id: str, *, tenant: str) -> AsyncIterator[Turn]:
+        """Take part in the turns of a session for the duration of a call, while holding the session's lock.
+
+        Args:
+            session_id: Id of the session.
+            tenant: Name of the session's tenant.
+        """
+        turn = Turn(session_id, tenant, self)
         try:
             yield turn
         finally:
             if turn.claimed:
                 # Shielded: others would wait for a call that was cancelled.
-                await asyncio.shield(self._give_up(session_id))
+                await asyncio.shield(self._give_up(session_id, tenant))
 
     async def wait(self, claim: TurnRow | None) -> bool:
         """Wait a moment if a claim is another gateway's; return whether it was."""
@@ -54,14 +59,14 @@ class Turns:
         await asyncio.sleep(_POLL_S)
         return True
 
-    async def claim(self, session_id: str) -> None:
+    async def claim(self, session_id: str, *, tenant: str) -> None:
         """Claim the next turn, unless another gateway has claimed it."""
-        await self._repository.write(partial(self._claim, session_id=session_id))
+        await self._repository.write(partial(self._claim, session_id=session_id), tenant=tenant)
 
-    async def _give_up(self, session_id: str) -> None:
+    async def _give_up(self, session_id: str, tenant: str) -> None:
         # The claim ends by itself; the call has its result, or an error that says more.
         with suppress(SixpointError):
-            await self._repository.write(partial(self._release, session_id=session_id))
+            await self._repository.write(partial(self._release, session_id=session_id), tenant=tenant)
 
     def _claim(self, records: SessionWriter, *, session_id: str) -> None:
         now = self._now()
@@ -82,8 +87,9 @@ class Turn:
         claimed: Whether the call was overtaken, and has claimed a turn.
     """
 
-    def __init__(self, session_id: str, turns: Turns) -> None:
+    def __init__(self, session_id: str, tenant: str, turns: Turns) -> None:
         self._session_id = session_id
+        self._tenant = tenant
         self._turns = turns
         self.claimed = False
 
@@ -94,4 +100,4 @@ class Turn:
     async def overtaken(self) -> None:
         """Claim the next turn, after another gateway changed the session first."""
         self.claimed = True
-        await self._turns.claim(self._session_id)
+        await self._turns.claim(self._session_id, tenant=self._tenant)

@@ -133,7 +133,7 @@ def check_limits(records: SessionReader, owner: str, *, limit: int, owner_limit:
     Raises:
         ResourceExhausted: A limit is reached.
     """
-    total, owned = records.count_open(), records.count_open(owner)
+    total, owned = records.count_open_of_all(), records.count_open(owner)
     if total >= limit:
         raise ResourceExhausted(
             f"{limit} sessions are open, which is the limit (SIXPOINT_MAX_SESSIONS); close one, or wait until one "

@@ -13,10 +13,10 @@ from gateway.core.runtime import Deadline
 from gateway.core.runtime.fairness import Places
 from gateway.core.segmentation.segmenter import Segmenter
 from gateway.core.sessions import AnnotationResult, Engine
+from gateway.grpc.identity import principal_of
 from gateway.grpc.idle import IdleGuard, IdleLimit
 from gateway.grpc.interceptors import CallDeadlines
 from gateway.grpc.messages import event_to_message, read_change, read_mask_request, read_prompts, write_result
-from gateway.grpc.owners import owner_of
 from gateway.grpc.servicers.action_queue import Action
 from gateway.grpc.servicers.interact_stream import InteractStream
 from gateway.grpc.servicers.reading_pace import ReadingPace
@@ -78,34 +78,47 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
         """Start or correct an object."""
         deadline = Deadline.after(self._deadlines.call.seconds(context.time_remaining()))
         prompts = read_prompts(request.prompts)
-        result = await self._engine.annotate(read_change(request), prompts, deadline=deadline)
+        result = await self._engine.annotate(read_change(request, principal_of(context)), prompts, deadline=deadline)
         return _answered(annotation_pb.AnnotateResponse(), result)
 
     async def Undo(self, request: annotation_pb.UndoRequest, context: _Context) -> annotation_pb.UndoResponse:
         """Undo the last step of a segment."""
-        return _answered(annotation_pb.UndoResponse(), await self._engine.undo(read_change(request)))
+        return _answered(
+            annotation_pb.UndoResponse(), await self._engine.undo(read_change(request, principal_of(context)))
+        )
 
     async def Redo(self, request: annotation_pb.RedoRequest, context: _Context) -> annotation_pb.RedoResponse:
         """Redo the step that was undone last."""
-        return _answered(annotation_pb.RedoResponse(), await self._engine.redo(read_change(request)))
+        return _answered(
+            annotation_pb.RedoResponse(), await self._engine.redo(read_change(request, principal_of(context)))
+        )
 
     async def Reset(self, request: annotation_pb.ResetRequest, context: _Context) -> annotation_pb.ResetResponse:
         """Undo all steps of a segment."""
-        return _answered(annotation_pb.ResetResponse(), await self._engine.reset(read_change(request)))
+        return _answered(
+            annotation_pb.ResetResponse(), await self._engine.reset(read_change(request, principal_of(context)))
+        )
 
     async def GetMask(self, request: annotation_pb.GetMaskRequest, context: _Context) -> annotation_pb.GetMaskResponse:
         """Return the current mask of a segment."""
-        return _answered(annotation_pb.GetMaskResponse(), await self._engine.mask(read_mask_request(request)))
+        return _answered(
+            annotation_pb.GetMaskResponse(), await self._engine.mask(read_mask_request(request, principal_of(context)))
+        )
 
     async def Interact(  # type: ignore[override]  # events are written to the context, not yielded
         self, request_iterator: AsyncIterator[Action], context: _Context
     ) -> None:
         """Carry out the actions of a viewer's stream, and report events."""
-        seconds = self._deadlines.call.default
+        principal, seconds = principal_of(context), self._deadlines.call.default
         async with self._streams.take():
-            with self._stream_memory.share(owner_of(context)) as memory:
+            with self._stream_memory.share(principal.account) as memory:
                 stream = InteractStream(
-                    self._engine, call_seconds=seconds, stopping=self._stopping, memory=memory, pace=self._pace
+                    self._engine,
+                    principal=principal,
+                    call_seconds=seconds,
+                    stopping=self._stopping,
+                    memory=memory,
+                    pace=self._pace,
                 )
                 await stream.run(IdleGuard(self._idle).guard(request_iterator), context.write)
 
@@ -114,7 +127,13 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
     ) -> None:
         """Segment a whole image: report progress, labels, and a summary."""
         deadline = Deadline.after(self._deadlines.segmentation.seconds(context.time_remaining()))
-        events = self._segmenter.segment(request.image_digest, request.model, labels=request.labels, deadline=deadline)
+        events = self._segmenter.segment(
+            request.image_digest,
+            request.model,
+            tenant=principal_of(context).tenant,
+            labels=request.labels,
+            deadline=deadline,
+        )
         async with aclosing(events):
             async for event in events:
                 await context.write(event_to_message(event))

@@ -10,8 +10,8 @@ import grpc.aio
 from gateway.core.images import ImageHeader, ImageRecord, ImageStore
 from gateway.core.runtime import Admission
 from gateway.core.runtime.fairness import Places
+from gateway.grpc.identity import principal_of
 from gateway.grpc.idle import IdleGuard, IdleLimit
-from gateway.grpc.owners import owner_of
 from sixpoint.errors import UploadError, VolumeError
 from sixpoint.protocol import geometry_from_message, geometry_to_message
 from sixpoint.v1 import image_service_pb2 as image_pb
@@ -62,7 +62,7 @@ class ImageServicer(image_grpc.ImageServiceServicer):
             if first is None or first.WhichOneof("part") != "header":
                 raise UploadError("the first message of an upload must be its header")
             header, offset = _header(first.header), first.offset
-            async with self._images.upload(header, offset=offset, owner=owner_of(context)) as upload:
+            async with self._images.upload(header, offset=offset, principal=principal_of(context)) as upload:
                 async for message in messages:
                     if message.WhichOneof("part") != "chunk":
                         raise UploadError("an upload has one header, as its first message, and then only chunks")
@@ -77,11 +77,12 @@ class ImageServicer(image_grpc.ImageServiceServicer):
 
     async def GetImage(self, request: image_pb.GetImageRequest, context: _Context) -> image_pb.GetImageResponse:
         """Describe a stored image."""
-        return image_pb.GetImageResponse(image=_image_message(await self._images.describe(request.digest)))
+        record = await self._images.describe(request.digest, tenant=principal_of(context).tenant)
+        return image_pb.GetImageResponse(image=_image_message(record))
 
     async def GetUpload(self, request: image_pb.GetUploadRequest, context: _Context) -> image_pb.GetUploadResponse:
         """Return how many bytes of an image have arrived."""
-        received = await self._images.received(request.digest, owner=owner_of(context))
+        received = await self._images.received(request.digest, principal=principal_of(context))
         return image_pb.GetUploadResponse(received_byte_count=received)
 
 

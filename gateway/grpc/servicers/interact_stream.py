@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
+from gateway.core.access import Principal
 from gateway.core.runtime import Deadline, Stage
 from gateway.core.sessions import AnnotationResult, Engine, check_request_id
 from gateway.grpc.interceptors import refusal_pause
@@ -44,6 +45,7 @@ class InteractStream:
 
     Args:
         engine: Carries out the actions.
+        principal: Who works in the viewer.
         call_seconds: Deadline of each action.
         stopping: Event set once the gateway stops: the stream carries out what has arrived, and ends.
         memory: Part of the memory of all streams.
@@ -54,12 +56,14 @@ class InteractStream:
         self,
         engine: Engine,
         *,
+        principal: Principal,
         call_seconds: float,
         stopping: asyncio.Event,
         memory: StreamShare,
         pace: ReadingPace,
     ) -> None:
         self._engine = engine
+        self._principal = principal
         self._stopping = stopping
         self._call_seconds = call_seconds
         self._actions = ActionQueue(_MAX_WAITING)
@@ -192,7 +196,7 @@ class InteractStream:
         self._check_session(request.session_id)
         match kind:
             case "annotate":
-                change = read_change(request)
+                change = read_change(request, self._principal)
                 if ids:
                     for request_id in ids:
                         check_request_id(request_id)
@@ -204,13 +208,13 @@ class InteractStream:
                     on_stage=partial(self._report_stage, action.id),
                 )
             case "undo":
-                return await self._engine.undo(read_change(request))
+                return await self._engine.undo(read_change(request, self._principal))
             case "redo":
-                return await self._engine.redo(read_change(request))
+                return await self._engine.redo(read_change(request, self._principal))
             case "reset":
-                return await self._engine.reset(read_change(request))
+                return await self._engine.reset(read_change(request, self._principal))
             case _:
-                return await self._engine.mask(read_mask_request(request))
+                return await self._engine.mask(read_mask_request(request, self._principal))
 
     def _check_session(self, session_id: str) -> None:
         self._session_id = self._session_id or session_id

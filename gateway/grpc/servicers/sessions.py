@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.core.runtime import Catalog
 from gateway.core.sessions import ModelUse, Session, SessionPage, Sessions, StepPage, StepRow, check_model
-from gateway.grpc.owners import owner_of
+from gateway.grpc.identity import principal_of
 from sixpoint.errors import InvalidArgument, ModelNotFound, Violation
 from sixpoint.errors.shortening import quoted
 from sixpoint.masks.labels import check_segment_number
@@ -35,7 +35,7 @@ class SessionServicer(session_grpc.SessionServiceServicer):
     ) -> session_pb.CreateSessionResponse:
         """Open a session on an uploaded image."""
         session = await self._sessions.create(
-            owner=owner_of(context),
+            principal=principal_of(context),
             digest=request.image_digest,
             model=self._model(request.model),
             request_id=request.request_id,
@@ -46,14 +46,15 @@ class SessionServicer(session_grpc.SessionServiceServicer):
         self, request: session_pb.GetSessionRequest, context: _Context
     ) -> session_pb.GetSessionResponse:
         """Describe a session."""
-        return session_pb.GetSessionResponse(session=_session_message(await self._sessions.get(request.session_id)))
+        session = await self._sessions.get(request.session_id, principal=principal_of(context))
+        return session_pb.GetSessionResponse(session=_session_message(session))
 
     async def ListSessions(
         self, request: session_pb.ListSessionsRequest, context: _Context
     ) -> session_pb.ListSessionsResponse:
         """List the open sessions of the caller."""
         page = await self._sessions.page(
-            owner_of(context), size=request.page_size, token=request.page_token, use=self._use(request)
+            principal_of(context), size=request.page_size, token=request.page_token, use=self._use(request)
         )
         return await asyncio.to_thread(_page_message, page)
 
@@ -63,6 +64,7 @@ class SessionServicer(session_grpc.SessionServiceServicer):
         """Change a session's model, or the names of its segments."""
         session = await self._sessions.update(
             request.session_id,
+            principal=principal_of(context),
             model=self._model(request.model) if request.model else None,
             names=[(segment.number, segment.name) for segment in request.segments],
             revision=request.revision if request.HasField("revision") else None,
@@ -75,7 +77,11 @@ class SessionServicer(session_grpc.SessionServiceServicer):
         if request.segment:
             check_segment_number(request.segment)
         page = await self._sessions.steps(
-            request.session_id, segment=request.segment, size=request.page_size, token=request.page_token
+            request.session_id,
+            principal=principal_of(context),
+            segment=request.segment,
+            size=request.page_size,
+            token=request.page_token,
         )
         return await asyncio.to_thread(_steps_message, page)
 
@@ -85,7 +91,7 @@ class SessionServicer(session_grpc.SessionServiceServicer):
         """Open a new session that starts from another session's steps."""
         session = await self._sessions.fork(
             request.session_id,
-            owner=owner_of(context),
+            principal=principal_of(context),
             segment=request.segment,
             step=request.step,
             request_id=request.request_id,
@@ -96,7 +102,7 @@ class SessionServicer(session_grpc.SessionServiceServicer):
         self, request: session_pb.CloseSessionRequest, context: _Context
     ) -> session_pb.CloseSessionResponse:
         """Close a session."""
-        await self._sessions.close(request.session_id)
+        await self._sessions.close(request.session_id, principal=principal_of(context))
         return session_pb.CloseSessionResponse()
 
     def _model(self, name: str) -> str:

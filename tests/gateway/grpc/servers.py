@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from gateway.core.access import Authenticator, OpenAccess, Role
 from gateway.core.runtime import DeadlineLimits
 from gateway.grpc.interceptors import CallDeadlines, CallInterceptor
 from gateway.grpc.port import listen
@@ -28,9 +29,13 @@ async def serving(
     *,
     deadlines: CallDeadlines = DEADLINES,
     limits: ConnectionLimits = CONNECTIONS,
+    authenticator: Authenticator | None = None,
+    role: Role = Role.VIEWER,
 ) -> AsyncIterator[str]:
     """Serve handlers as ``/sixpoint.Test/NAME``; yield the address."""
-    interceptor = CallInterceptor(RunningCalls(), deadlines)
+    interceptor = CallInterceptor(
+        RunningCalls(), deadlines, authenticator=authenticator or OpenAccess(), role_for=lambda _: role
+    )
     server = create_server(interceptor, limits)
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("sixpoint.Test", handlers)])
     port = listen(server, host="127.0.0.1", port=0, certificate=None, setting="SIXPOINT_PORT")

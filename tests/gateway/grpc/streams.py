@@ -11,6 +11,7 @@ from gateway.grpc.servicers.reading_pace import ReadingPace
 from gateway.grpc.servicers.stream_memory import StreamShare
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from tests.gateway.core.sessions.engine.process import Process
+from tests.support.callers import NOBODY
 
 
 def arrived(action: annotation_pb.InteractRequest) -> Action:
@@ -28,6 +29,7 @@ def stream_of(
     """A stream whose actions a process carries out."""
     return InteractStream(
         process.engine,
+        principal=NOBODY,
         call_seconds=30,
         stopping=stopping or asyncio.Event(),
         memory=memory,

@@ -9,6 +9,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from gateway.core.access import OpenAccess, Role
 from gateway.grpc.decoding import decoder
 from gateway.grpc.interceptors import CallInterceptor
 from gateway.grpc.running_calls import RunningCalls
@@ -103,7 +104,11 @@ async def test_every_kind_of_call_answers_invalid_argument() -> None:
         "Answers": grpc.unary_stream_rpc_method_handler(answers, request_deserializer=read),
         "Stream": grpc.stream_unary_rpc_method_handler(stream, request_deserializer=read),
     }
-    server = grpc.aio.server(interceptors=[CallInterceptor(RunningCalls(), DEADLINES)])
+    server = grpc.aio.server(
+        interceptors=[
+            CallInterceptor(RunningCalls(), DEADLINES, authenticator=OpenAccess(), role_for=lambda _: Role.VIEWER)
+        ]
+    )
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("sixpoint.Test", handlers)])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

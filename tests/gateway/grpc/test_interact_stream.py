@@ -19,6 +19,7 @@ from sixpoint.v1 import volume_pb2 as volume_pb
 from tests.gateway.core.sessions.engine.process import Process, database_with_image, voxels
 from tests.gateway.grpc.streams import arrived, stream_of
 from tests.gateway.prompts import ADD, SIX, TAKE
+from tests.support.callers import NOBODY
 
 
 def click(number: int, x: float, **fields: object) -> annotation_pb.InteractRequest:
@@ -183,7 +184,7 @@ async def test_prompts_that_wait_with_one_that_is_repeated_are_carried_out(
     again = show(1, session, SIX, "r1", **({"revision": 1} if at_hand else {}))
     events = await stream(process, again, show(2, session, TAKE, ids[0]), show(3, session, ADD, ids[1]))
     assert [events[number].answer.revision for number in (1, 2, 3)] == [1, 2, 3]
-    mask = voxels((await Process(process.database).engine.mask(AnnotationRequest(session))).mask)
+    mask = voxels((await Process(process.database).engine.mask(AnnotationRequest(NOBODY, session))).mask)
     assert (mask[16, 17, 20], mask[16, 17, 4]) == (0, 1)
     assert await steps(process, session) == 3
 

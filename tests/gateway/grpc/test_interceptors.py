@@ -9,6 +9,7 @@ from typing import Any
 import grpc.aio
 import pytest
 
+from gateway.core.access import OpenAccess, Role
 from gateway.grpc.interceptors import CallInterceptor, refusal_pause
 from gateway.grpc.running_calls import RunningCalls
 from sixpoint.errors import InvalidArgument, ResourceExhausted, SixpointError, StorageFull, Unavailable
@@ -31,7 +32,7 @@ async def test_what_a_refused_call_had_at_hand_is_freed_without_the_garbage_coll
         state = large()
         raise InvalidArgument(f"{type(state).__name__} is refused")
 
-    interceptor = CallInterceptor(RunningCalls(), DEADLINES)
+    interceptor = CallInterceptor(RunningCalls(), DEADLINES, authenticator=OpenAccess(), role_for=lambda _: Role.VIEWER)
     server = grpc.aio.server(interceptors=[interceptor])
     handlers: dict[str, Any] = {"Refuse": grpc.unary_unary_rpc_method_handler(refuse, request_deserializer=large)}
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("sixpoint.Test", handlers)])

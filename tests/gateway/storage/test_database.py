@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, func, insert, select, text
 
 from gateway.storage import Database
 from gateway.storage.schema import clock, segments, sessions
+from gateway.storage.scopes import TenantScope
 from gateway.storage.session_queries import SqlSessionReader
 from sixpoint.errors import InvalidArgument, StorageFull, StorageUnavailable
 from tests.support.disks import small_disk
@@ -130,7 +131,7 @@ async def test_a_text_that_postgresql_cannot_store_is_an_invalid_argument(postgr
     database = Database(postgresql.database())
     await database.start()
     with pytest.raises(InvalidArgument, match="such as NUL"):
-        await database.read(lambda conn: SqlSessionReader(conn).session("a\0b"))
+        await database.read(lambda conn: SqlSessionReader(TenantScope(conn, "default")).session("a\0b"))
     await database.stop()
 
 

@@ -17,6 +17,7 @@ from gateway.storage.migrations import downgrade, upgrade
 from gateway.storage.schema import metadata, steps
 from sixpoint.errors import FailedPrecondition
 from tests.gateway.core.sessions.session_process import BOX, Clock, SessionProcess, add_images, answer_of
+from tests.support.callers import NOBODY, caller
 from tests.support.postgresql import PostgreSQL
 
 
@@ -89,11 +90,11 @@ async def test_forks_get_copies_of_shared_steps_where_older_gateways_look(databa
     first = (await process.open()).row.id
     for version in "123":
         await process.annotate(first, BOX, version=version, request_id=version)
-    second = (await process.sessions.fork(first, owner="", segment=0, step=0)).row.id
+    second = (await process.sessions.fork(first, principal=caller(""), segment=0, step=0)).row.id
     await process.annotate(second, BOX, version="4")
     # Its own steps 2 and 3 go on for the fork: the next one is stored under another number.
-    loaded = await process.history.load(first, 1)
-    await process.history.move_head(loaded, 1, await process.history.state_at(first, 1, 1))
+    loaded = await process.history.load(first, 1, tenant="default")
+    await process.history.move_head(loaded, 1, await process.state_at(first, 1, 1))
     await process.annotate(first, BOX, version="5")
     logs = {first: ["1", "5"], second: ["1", "2", "3", "4"]}
 
@@ -109,8 +110,8 @@ async def test_forks_get_copies_of_shared_steps_where_older_gateways_look(databa
     again = SessionProcess(database, Clock())
     for session, log in logs.items():
         assert [row.model_version for row, _ in await again.steps(session)] == log
-        assert answer_of((await again.history.load(session, 1)).state) == 10 * len(log) + 1
-        row = (await again.sessions.get(session)).row
+        assert answer_of((await again.history.load(session, 1, tenant="default")).state) == 10 * len(log) + 1
+        row = (await again.sessions.get(session, principal=NOBODY)).row
         size = sum(len(step.values["prompts"]) + len(step.values["answer"]) for step in await encoded(again, session))
         assert (row.step_count, row.log_bytes) == (len(log), size + (128 * 3 if session == first else 0))
     await database.stop()
@@ -118,5 +119,5 @@ async def test_forks_get_copies_of_shared_steps_where_older_gateways_look(databa
 
 async def encoded(process: SessionProcess, session_id: str) -> list[EncodedStep]:
     repository = session_repository(process.database)
-    rows = await repository.read(lambda records: records.steps(session_id))
-    return await repository.write(lambda records: [records.encode_step(row) for row in rows])
+    rows = await repository.read(lambda records: records.steps(session_id), tenant="default")
+    return await repository.write(lambda records: [records.encode_step(row) for row in rows], tenant="default")

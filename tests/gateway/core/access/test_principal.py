@@ -27,8 +27,15 @@ def test_a_missing_role_is_named_with_the_one_there_is() -> None:
 
 
 def test_accounts_of_two_tenants_differ_for_the_same_subject() -> None:
-    accounts = {_caller(tenant=tenant).account for tenant in ("default", "north", "south")}
-    assert accounts == {"ada", "north/ada", "south/ada"}
+    callers = [_caller(tenant=tenant) for tenant in ("default", "north", "south")]
+    callers.append(Principal("north/ada", "default"))
+    assert len({caller.account for caller in callers}) == 4
+
+
+def test_unchecked_names_make_no_principal() -> None:
+    for subject, tenant in [("a\0b", "default"), ("ada", "../x"), ("ada", "")]:
+        with pytest.raises(ValueError, match="must be checked"):
+            Principal(subject, tenant)
 
 
 def test_only_owner_and_admin_change_an_object() -> None:

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from gateway.core.access import Principal
 from gateway.core.images import ImageHeader, ImageLimits, ImageStore, UnfinishedLimits
-from gateway.storage import Blobs, Database, image_repository
+from gateway.storage import Blobs, Database, image_maintenance, image_repository
 from sixpoint.errors import UploadError
 from sixpoint.volume import Volume, voxel_type_number
+from tests.support.callers import NOBODY
 
 MEGABYTE = 1_000_000
 UNFINISHED = UnfinishedLimits(total=100 * MEGABYTE, owner=50 * MEGABYTE, idle=1000.0)
@@ -46,6 +48,7 @@ async def open_store(folder: Path, *, url: str = "", blobs: str = "", **limits: 
     database = Database(url or f"sqlite:///{folder}/sixpoint.db")
     images = ImageStore(
         repository=image_repository(database),
+        maintenance=image_maintenance(database),
         blobs=Blobs(blobs or str(folder / "blobs")),
         folder=folder / "cache",
         limits=replace(LIMITS, **limits),
@@ -59,26 +62,26 @@ async def open_store(folder: Path, *, url: str = "", blobs: str = "", **limits: 
 
 
 async def upload_image(
-    images: ImageStore, volume: Volume, *, pieces: int = 3, offset: int = 0, owner: str = ""
+    images: ImageStore, volume: Volume, *, pieces: int = 3, offset: int = 0, principal: Principal = NOBODY
 ) -> None:
     """Upload an image, or the rest of it, in pieces."""
     data = volume.array.tobytes()[offset:]
     step = max(1, -(-len(data) // pieces))
-    async with images.upload(header_of(volume), offset=offset, owner=owner) as upload:
+    async with images.upload(header_of(volume), offset=offset, principal=principal) as upload:
         for start in range(0, len(data), step):
             await upload.write(data[start : start + step])
         await upload.finish()
 
 
-async def start_upload(images: ImageStore, volume: Volume, count: int, *, owner: str = "") -> None:
+async def start_upload(images: ImageStore, volume: Volume, count: int, *, principal: Principal = NOBODY) -> None:
     """Send the first bytes of an image, and end the call."""
     with pytest.raises(UploadError, match="ended early"):
-        await send(images, volume, volume.array.tobytes()[:count], owner=owner)
+        await send(images, volume, volume.array.tobytes()[:count], principal=principal)
 
 
-async def send(images: ImageStore, volume: Volume, data: bytes, *, owner: str = "") -> None:
+async def send(images: ImageStore, volume: Volume, data: bytes, *, principal: Principal = NOBODY) -> None:
     """Send bytes as those of an image."""
-    async with images.upload(header_of(volume), owner=owner) as upload:
+    async with images.upload(header_of(volume), principal=principal) as upload:
         await upload.write(data)
         await upload.finish()
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from tests.gateway.core.images.image_stores import header_of, open_store
+from tests.support.callers import NOBODY
 from tests.support.images import noisy_volume
 
 SIZE = (100, 100, 40)
@@ -18,7 +19,7 @@ SIZE = (100, 100, 40)
 async def main(folder: Path) -> None:
     volume = noisy_volume(SIZE)
     data = volume.array.tobytes()
-    async with open_store(folder) as images, images.upload(header_of(volume)) as upload:
+    async with open_store(folder) as images, images.upload(header_of(volume), principal=NOBODY) as upload:
         assert upload._file is not None
         for start in range(0, 400_000, 4000):
             await upload.write(data[start : start + 4000])

@@ -25,6 +25,7 @@ from tests.gateway.core.images.image_stores import (
     start_upload,
     upload_image,
 )
+from tests.support.callers import NOBODY
 from tests.support.disks import small_disk
 from tests.support.images import noisy_volume
 
@@ -34,7 +35,7 @@ async def test_an_unused_image_is_removed(tmp_path: Path, database_url: str) -> 
     async with open_store(tmp_path, url=database_url) as images:
         for volume in (used, in_session, unused):
             await upload_image(images, volume)
-        held = await images.open(unused.digest)
+        held = await images.open(unused.digest, tenant="default")
         database = Database(database_url)
         await database.write(
             lambda conn: conn.execute(
@@ -45,9 +46,9 @@ async def test_an_unused_image_is_removed(tmp_path: Path, database_url: str) -> 
         await database.write(lambda conn: conn.execute(insert(sessions).values(image_digest=in_session.digest, **row)))
         assert await images.expire() == 1
         with pytest.raises(ImageNotFound):
-            await images.open(unused.digest)
-        assert await images.open(used.digest)
-        assert await images.open(in_session.digest)
+            await images.open(unused.digest, tenant="default")
+        assert await images.open(used.digest, tenant="default")
+        assert await images.open(in_session.digest, tenant="default")
         assert not blob_path(tmp_path, unused).exists()
         assert np.array_equal(held.volume.array, unused.array)
         await database.write(lambda conn: conn.execute(update(sessions).values(ended=1.0)))
@@ -166,7 +167,7 @@ async def test_an_abandoned_upload_removes_no_blob_that_it_did_not_store(tmp_pat
     async with open_store(tmp_path) as images:
         shutil.rmtree(tmp_path / "cache" / "images")
         (tmp_path / "cache" / "images").mkdir()
-        assert np.array_equal((await images.open(volume.digest)).volume.array, volume.array)
+        assert np.array_equal((await images.open(volume.digest, tenant="default")).volume.array, volume.array)
 
 
 async def test_describing_an_image_counts_as_use(tmp_path: Path) -> None:
@@ -175,7 +176,7 @@ async def test_describing_an_image_counts_as_use(tmp_path: Path) -> None:
         await upload_image(images, volume)
         database = Database(f"sqlite:///{tmp_path}/sixpoint.db")
         await database.write(lambda conn: conn.execute(update(images_table).values(used=1.0)))
-        await images.describe(volume.digest)
+        await images.describe(volume.digest, tenant="default")
         assert await images.expire() == 0
         await database.stop()
 
@@ -184,13 +185,13 @@ async def test_an_abandoned_upload_is_removed_after_a_while_but_not_a_running_on
     volume, other = noisy_volume(), noisy_volume((40, 36, 31))
     async with open_store(tmp_path) as images:
         await start_upload(images, volume, 5000)
-        async with images.upload(header_of(other)) as upload:
+        async with images.upload(header_of(other), principal=NOBODY) as upload:
             await upload.write(b"x" * 100)
             for path in (tmp_path / "cache" / "uploads").iterdir():
                 os.utime(path, (1.0, 1.0))
             await images.expire()
             assert [path.name for path in (tmp_path / "cache" / "uploads").iterdir()] == [other.digest]
-        assert await images.received(volume.digest) == 0
+        assert await images.received(volume.digest, principal=NOBODY) == 0
 
 
 async def test_files_over_the_budget_of_the_cache_are_removed_and_fetched_again(tmp_path: Path) -> None:
@@ -200,16 +201,16 @@ async def test_files_over_the_budget_of_the_cache_are_removed_and_fetched_again(
         async with open_store(tmp_path, blobs=str(disk), cache=200_000) as images:
             for volume in volumes:
                 await upload_image(images, volume)
-                await images.open(volume.digest)
-            held = await images.open(volumes[0].digest)
+                await images.open(volume.digest, tenant="default")
+            held = await images.open(volumes[0].digest, tenant="default")
             await images.expire()
             kept = [path.name for path in (tmp_path / "cache" / "images").iterdir() if is_digest(path.name)]
             assert sorted(kept) == sorted(volume.digest for volume in volumes[1:])
             assert np.array_equal(held.volume.array, volumes[0].array)
             for volume in volumes:
-                assert np.array_equal((await images.open(volume.digest)).volume.array, volume.array)
+                assert np.array_equal((await images.open(volume.digest, tenant="default")).volume.array, volume.array)
             assert sum(path.stat().st_size for path in (tmp_path / "cache" / "images").iterdir()) <= 200_000
-            await images.open(volumes[1].digest)
+            await images.open(volumes[1].digest, tenant="default")
             (tmp_path / "cache" / "images" / f"{'0' * 64}.used").touch()
             os.utime(tmp_path / "cache" / "images" / f"{'0' * 64}.used", (1.0, 1.0))
             await images.expire()

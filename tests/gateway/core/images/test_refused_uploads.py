@@ -28,6 +28,7 @@ from tests.gateway.core.images.image_stores import (
     start_upload,
     upload_image,
 )
+from tests.support.callers import NOBODY, caller
 from tests.support.disks import small_disk
 from tests.support.images import noisy_volume
 
@@ -52,7 +53,7 @@ async def test_a_header_that_claims_a_hundred_gigabytes_takes_no_disk(images: Im
     geometry = Geometry(size=(10_000, 10_000, 500))
     claim = ImageHeader(digest="0" * 64, geometry=geometry, voxel_type=3, byte_count=100_000_000_000)
     with pytest.raises(ResourceExhausted, match="at most 1000000"):
-        async with images.upload(claim):
+        async with images.upload(claim, principal=NOBODY):
             pass
     assert image_folders(tmp_path) == set()
 
@@ -70,13 +71,13 @@ async def test_a_header_that_cannot_be_right_is_refused(
     images: ImageStore, changes: dict[str, Any], error: type[SixpointError], words: str
 ) -> None:
     with pytest.raises(error, match=words):
-        async with images.upload(header_of(noisy_volume(), **changes)):
+        async with images.upload(header_of(noisy_volume(), **changes), principal=NOBODY):
             pass
 
 
 async def test_an_image_of_one_slice_is_refused(images: ImageStore) -> None:
     with pytest.raises(VolumeError, match="at least two voxels along each axis"):
-        async with images.upload(header_of(noisy_volume((40, 36, 1)))):
+        async with images.upload(header_of(noisy_volume((40, 36, 1))), principal=NOBODY):
             pass
 
 
@@ -99,8 +100,8 @@ async def test_the_quota_of_the_disk_is_enforced_and_no_image_is_removed_for_it(
         with pytest.raises(StorageFull, match=r"181440 of 200000 .*SIXPOINT_DISK_BYTES") as caught:
             await upload_image(images, third)
         assert caught.value.retry_after
-        assert await images.open(first.digest)
-        assert await images.open(second.digest)
+        assert await images.open(first.digest, tenant="default")
+        assert await images.open(second.digest, tenant="default")
 
 
 async def test_a_running_upload_takes_space_as_it_arrives(tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ async def test_a_running_upload_takes_space_as_it_arrives(tmp_path: Path) -> Non
         first, second = noisy_volume(), noisy_volume((40, 36, 31))
         data = first.array.tobytes()
         # A header that announces much, and sends nothing, takes nothing from others.
-        async with images.upload(header_of(first)) as upload:
+        async with images.upload(header_of(first), principal=NOBODY) as upload:
             await upload_image(images, second)
             with pytest.raises(StorageFull, match=r"no room for 30000 bytes .* 89280 of 100000 .*SIXPOINT_DISK_BYTES"):
                 await upload.write(data[:30_000])
@@ -117,7 +118,7 @@ async def test_a_running_upload_takes_space_as_it_arrives(tmp_path: Path) -> Non
 async def test_running_and_abandoned_uploads_count(tmp_path: Path) -> None:
     async with open_store(tmp_path, disk=100_000) as images:
         first, second = noisy_volume(), noisy_volume((40, 36, 31))
-        async with images.upload(header_of(first)) as upload:
+        async with images.upload(header_of(first), principal=NOBODY) as upload:
             await upload.write(first.array.tobytes()[:50_000])
             with pytest.raises(StorageFull):
                 await upload_image(images, second)
@@ -125,7 +126,7 @@ async def test_running_and_abandoned_uploads_count(tmp_path: Path) -> None:
         with pytest.raises(StorageFull):
             await upload_image(images, second)
         # One that is continued counts before it sends anything.
-        async with images.upload(header_of(first), offset=50_000):
+        async with images.upload(header_of(first), offset=50_000, principal=NOBODY):
             with pytest.raises(StorageFull):
                 await upload_image(images, second)
         await upload_image(images, first, offset=50_000)
@@ -139,14 +140,17 @@ async def test_two_gateways_share_the_quota(tmp_path: Path, database_url: str) -
         open_store(folder, url=database_url, blobs=str(tmp_path / "blobs"), disk=100_000) as other,
     ):
         first, second = noisy_volume(), noisy_volume((40, 36, 31))
-        async with one.upload(header_of(first)) as upload, other.upload(header_of(second)) as faster:
+        async with (
+            one.upload(header_of(first), principal=NOBODY) as upload,
+            other.upload(header_of(second), principal=NOBODY) as faster,
+        ):
             await upload.write(first.array.tobytes())
             await faster.write(second.array.tobytes())
             await faster.finish()
             with pytest.raises(StorageFull):
                 await upload.finish()
         assert not blob_path(tmp_path, first).exists()
-        assert await one.open(second.digest)
+        assert await one.open(second.digest, tenant="default")
 
 
 async def test_an_upload_that_is_refused_at_its_end_leaves_a_blob_that_was_there_before(tmp_path: Path) -> None:
@@ -160,7 +164,7 @@ async def test_an_upload_that_is_refused_at_its_end_leaves_a_blob_that_was_there
     async with (
         open_store(tmp_path, disk=100_000) as one,
         open_store(folder, url=url, disk=100_000) as other,
-        one.upload(header_of(first)) as upload,
+        one.upload(header_of(first), principal=NOBODY) as upload,
     ):
         await upload.write(first.array.tobytes())
         await upload_image(other, second)
@@ -172,16 +176,16 @@ async def test_an_upload_that_is_refused_at_its_end_leaves_a_blob_that_was_there
 async def test_an_owner_has_a_quota(tmp_path: Path) -> None:
     async with open_store(tmp_path, owner=100_000) as images:
         first, second = noisy_volume(), noisy_volume((40, 36, 31))
-        await upload_image(images, first, owner="a")
+        await upload_image(images, first, principal=caller("a"))
         with pytest.raises(StorageFull, match="SIXPOINT_OWNER_IMAGE_BYTES"):
-            await upload_image(images, second, owner="a")
-        await upload_image(images, second, owner="b")
+            await upload_image(images, second, principal=caller("a"))
+        await upload_image(images, second, principal=caller("b"))
         # What ended early counts as well.
-        await start_upload(images, noisy_volume((40, 36, 30)), 60_000, owner="c")
+        await start_upload(images, noisy_volume((40, 36, 30)), 60_000, principal=caller("c"))
         with pytest.raises(StorageFull, match="SIXPOINT_OWNER_IMAGE_BYTES"):
-            await upload_image(images, noisy_volume((40, 36, 29)), owner="c")
+            await upload_image(images, noisy_volume((40, 36, 29)), principal=caller("c"))
         # One that is here costs nobody anything.
-        await upload_image(images, second, owner="a")
+        await upload_image(images, second, principal=caller("a"))
 
 
 async def test_a_full_disk_is_reported_and_leaves_no_file(tmp_path: Path) -> None:
@@ -192,4 +196,4 @@ async def test_a_full_disk_is_reported_and_leaves_no_file(tmp_path: Path) -> Non
                 await upload_image(images, large)
             assert image_folders(disk) == set()
             await upload_image(images, small)
-            assert np.array_equal((await images.open(small.digest)).volume.array, small.array)
+            assert np.array_equal((await images.open(small.digest, tenant="default")).volume.array, small.array)

@@ -50,7 +50,7 @@ async def test_blobs_that_are_newer_than_the_database_are_reported_and_kept(
         key = blob_path(tmp_path, newer).relative_to(tmp_path / "blobs").as_posix()
         assert await Blobs(blobs).size(key) == newer.array.nbytes
         await upload_image(images, newer)
-        assert np.array_equal((await images.open(newer.digest)).volume.array, newer.array)
+        assert np.array_equal((await images.open(newer.digest, tenant="default")).volume.array, newer.array)
         caplog.clear()
         await images.report_unrecorded()
         assert not _warnings(caplog)

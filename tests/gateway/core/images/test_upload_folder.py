@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from gateway.core.images import ImageKey
 from gateway.core.images.upload_folder import UnfinishedLimits, UploadFolder
 from sixpoint.volume import Volume
 from tests.gateway.core.images.image_stores import header_of, open_store, start_upload
+from tests.support.callers import NOBODY, caller
 from tests.support.images import noisy_volume
 
 MIB = 2**20
@@ -24,7 +26,7 @@ def folder_of(path: Path, **limits: int) -> UploadFolder:
 
 def leave(folder: UploadFolder, volume: Volume, *, owner: str = "", age: float = 0.0) -> Path:
     """An upload that ended early some seconds ago."""
-    file = folder.claim(header_of(volume), offset=0, owner=owner)
+    file = folder.claim(header_of(volume), offset=0, principal=caller(owner))
     file.add(b"x" * 100)
     file.close(remove=False)
     modified = file.path.stat().st_mtime - age
@@ -35,18 +37,22 @@ def leave(folder: UploadFolder, volume: Volume, *, owner: str = "", age: float =
 def test_what_an_owner_left_is_that_owners(tmp_path: Path) -> None:
     folder = folder_of(tmp_path)
     path = leave(folder, VOLUMES[0], owner="ward 7")
-    assert folder.received(VOLUMES[0].digest, "ward 7") == 100
-    assert folder.received(VOLUMES[0].digest, "ward 8") == folder.received(VOLUMES[0].digest) == 0
-    assert folder.nbytes("ward 7", besides=set()) == (100, 100)
-    assert folder.nbytes("ward 8", besides=set()) == (100, 0)
-    assert folder.nbytes("ward 7", besides={path}) == (0, 0)
+    assert folder.received(VOLUMES[0].digest, caller("ward 7")) == 100
+    assert (
+        folder.received(VOLUMES[0].digest, caller("ward 8"))
+        == folder.received(VOLUMES[0].digest, principal=NOBODY)
+        == 0
+    )
+    assert folder.nbytes(caller("ward 7"), besides=set()) == (100, 100)
+    assert folder.nbytes(caller("ward 8"), besides=set()) == (100, 0)
+    assert folder.nbytes(caller("ward 7"), besides={path}) == (0, 0)
 
 
 def test_the_oldest_of_an_owner_are_removed_first(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, owner=2)
     paths = [leave(folder, volume, owner="a", age=age) for volume, age in zip(VOLUMES, (9, 20, 3), strict=False)]
     other = leave(folder, VOLUMES[3], owner="b", age=30)
-    assert folder.trim(besides=set()) == [(VOLUMES[1].digest, 100)]
+    assert folder.trim(besides=set()) == [(ImageKey("default", VOLUMES[1].digest), 100)]
     assert [path.exists() for path in (*paths, other)] == [True, False, True, True]
 
 
@@ -54,21 +60,21 @@ def test_all_together_are_limited_too(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, total=2)
     paths = [leave(folder, volume, owner=str(age), age=age) for volume, age in zip(VOLUMES, (9, 20, 3), strict=False)]
     assert folder.trim(besides={paths[0]}) == []
-    assert folder.trim(besides=set()) == [(VOLUMES[1].digest, 100)]
+    assert folder.trim(besides=set()) == [(ImageKey("default", VOLUMES[1].digest), 100)]
 
 
 def test_old_ones_are_removed_but_not_one_that_is_written_to(tmp_path: Path) -> None:
     folder = folder_of(tmp_path)
     leave(folder, VOLUMES[0], age=2000)
-    running = folder.claim(header_of(VOLUMES[1]), offset=0)
+    running = folder.claim(header_of(VOLUMES[1]), offset=0, principal=NOBODY)
     os.utime(running.path, (1.0, 1.0))
-    assert folder.trim(besides=set()) == [(VOLUMES[0].digest, 100)]
+    assert folder.trim(besides=set()) == [(ImageKey("default", VOLUMES[0].digest), 100)]
     assert running.path.exists()
     running.close(remove=True)
 
 
 def test_an_upload_that_sent_nothing_leaves_no_file(tmp_path: Path) -> None:
-    folder_of(tmp_path).claim(header_of(VOLUMES[0]), offset=0).close(remove=False)
+    folder_of(tmp_path).claim(header_of(VOLUMES[0]), offset=0, principal=NOBODY).close(remove=False)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -76,6 +82,6 @@ def test_an_upload_that_sent_nothing_leaves_no_file(tmp_path: Path) -> None:
 async def test_the_next_upload_removes_what_is_too_much(tmp_path: Path, owner: str) -> None:
     async with open_store(tmp_path, unfinished=UnfinishedLimits(total=9 * MIB, owner=2 * MIB, idle=1000.0)) as images:
         for volume in VOLUMES[:4]:
-            await start_upload(images, volume, 1000, owner=owner)
-        received = [await images.received(volume.digest, owner=owner) for volume in VOLUMES[:4]]
+            await start_upload(images, volume, 1000, principal=caller(owner))
+        received = [await images.received(volume.digest, principal=caller(owner)) for volume in VOLUMES[:4]]
     assert received == [0, 1000, 1000, 1000], "at most two, and the one that came last"

@@ -98,7 +98,7 @@ class Images:
 
     volume: Volume
 
-    async def open(self, digest: str) -> StoredImage:
+    async def open(self, digest: str, *, tenant: str) -> StoredImage:
         if digest != "image":
             raise ImageNotFound("no image with this digest is here; upload it first")
         return StoredImage(digest, self.volume)
@@ -135,7 +135,7 @@ def segment(
     async def run() -> list[SegmentationEvent]:
         with ThreadPoolExecutor(2) as executor:
             made = segmenter(volume, network, executor, **options)
-            events = made.segment("image", "parts", labels=labels, deadline=Deadline.after(60))
+            events = made.segment("image", "parts", tenant="default", labels=labels, deadline=Deadline.after(60))
             return [event async for event in events]
 
     return asyncio.run(run())

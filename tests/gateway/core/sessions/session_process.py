@@ -9,15 +9,25 @@ from sqlalchemy import insert
 
 from gateway.core.annotation.preprocess import Prediction
 from gateway.core.annotation.prompt_state import accumulate, read_prompts
-from gateway.core.sessions import LogLimits, LogQuota, SegmentHistory, SegmentStateCache, Session, Sessions, StepRow
+from gateway.core.sessions import (
+    LogLimits,
+    LogQuota,
+    SegmentHistory,
+    SegmentStateCache,
+    Session,
+    SessionExpiry,
+    Sessions,
+    StepRow,
+)
 from gateway.core.sessions.history import Snapshot
 from gateway.core.sessions.segment_state import SegmentState
-from gateway.storage import Database, session_repository
+from gateway.storage import Database, session_maintenance, session_repository
 from gateway.storage.geometries import geometry_to_json
 from gateway.storage.schema import images
 from sixpoint.geometry import Geometry
 from sixpoint.preprocessing import Roi
 from sixpoint.prompts import Box, Prompt
+from tests.support.callers import NOBODY, caller
 
 DIGEST, OTHER = "d" * 64, "f" * 64
 """Digests of the two images in the database."""
@@ -64,9 +74,9 @@ class SessionProcess:
     log_limits: LogLimits = field(default_factory=LogLimits)
 
     def __post_init__(self) -> None:
-        repository = session_repository(self.database)
+        repository, maintenance = session_repository(self.database), session_maintenance(self.database)
         self.cache = SegmentStateCache(self.budget)
-        quota = LogQuota(self.log_limits, repository=repository, now=self.clock)
+        quota = LogQuota(self.log_limits, maintenance=maintenance, now=self.clock)
         self.history = SegmentHistory(repository=repository, cache=self.cache, quota=quota, now=self.clock)
         self.sessions = Sessions(
             repository=repository,
@@ -78,23 +88,29 @@ class SessionProcess:
             idle=IDLE,
             now=self.clock,
         )
+        self.expiry = SessionExpiry(maintenance=maintenance, cache=self.cache, idle=IDLE, now=self.clock)
 
     async def open(self, owner: str = "", request_id: str = "") -> Session:
         """Open a session on the first image."""
-        return await self.sessions.create(owner=owner, digest=DIGEST, model="m", request_id=request_id)
+        return await self.sessions.create(principal=caller(owner), digest=DIGEST, model="m", request_id=request_id)
 
     async def steps(self, session_id: str, *, segment: int = 0) -> list[tuple[StepRow, bool]]:
         """The steps of a session, and whether each is in force."""
-        return list((await self.sessions.steps(session_id, segment=segment)).steps)
+        return list((await self.sessions.steps(session_id, segment=segment, principal=NOBODY)).steps)
+
+    async def state_at(self, session_id: str, segment: int, step: int) -> SegmentState:
+        """The state of a segment after a step."""
+        row = (await self.sessions.get(session_id, principal=NOBODY)).row
+        return await self.history.state_at(row, segment, step)
 
     async def annotate(
         self, session_id: str, *prompts: Prompt, segment: int = 1, request_id: str = "", version: str = "3"
     ) -> Snapshot:
         """Add a step with a made-up prediction; return the segment as it is loaded after it."""
-        loaded = await self.history.load(session_id, segment)
+        loaded = await self.history.load(session_id, segment, tenant="default")
         state = self.state_after(loaded, *prompts, version=version)
         await self.history.append(loaded, prompts, state, request_ids=(request_id,))
-        return await self.history.load(session_id, segment)
+        return await self.history.load(session_id, segment, tenant="default")
 
     def state_after(self, loaded: Snapshot, *prompts: Prompt, version: str = "3") -> SegmentState:
         """The state of the segment after such a step; its probabilities are 10 times the step plus the segment."""

@@ -15,9 +15,11 @@ from gateway.core.sessions import ModelUse, SegmentRow
 from gateway.core.sessions.segment_state import SegmentState
 from gateway.storage import Database, step_sharing
 from gateway.storage.schema import segments, sessions, shared_steps, steps
+from gateway.storage.scopes import AllTenants
 from sixpoint import errors
 from sixpoint.prompts import Click
 from tests.gateway.core.sessions.session_process import BOX, Clock, SessionProcess, answer_of
+from tests.support.callers import NOBODY, caller
 
 CLICK = Click((3, 4, 5))
 
@@ -31,20 +33,20 @@ async def opened_with_steps(process: SessionProcess, count: int, *, owner: str =
 
 
 async def fork(process: SessionProcess, session_id: str, step: int = 0, *, owner: str = "") -> str:
-    forked = await process.sessions.fork(session_id, owner=owner, segment=1 if step else 0, step=step)
+    forked = await process.sessions.fork(session_id, principal=caller(owner), segment=1 if step else 0, step=step)
     return forked.row.id
 
 
 async def go_to(process: SessionProcess, session_id: str, head: int) -> None:
-    loaded = await process.history.load(session_id, 1)
-    state = await process.history.state_at(session_id, 1, head) if head else SegmentState()
+    loaded = await process.history.load(session_id, 1, tenant="default")
+    state = await process.state_at(session_id, 1, head) if head else SegmentState()
     await process.history.move_head(loaded, head, state)
 
 
 async def close(process: SessionProcess, session_id: str, clock: Clock) -> None:
-    await process.sessions.close(session_id)
+    await process.sessions.close(session_id, principal=NOBODY)
     clock.seconds += 1
-    await process.sessions.expire(every=30)
+    await process.expiry.run(every=30)
 
 
 async def stored(database: Database) -> int:
@@ -62,8 +64,8 @@ async def log_bytes(database: Database, session_id: str) -> int:
 
 async def answers(process: SessionProcess, session_id: str) -> list[int]:
     """The answer after each step of segment 1, read from the database."""
-    length = (await process.sessions.get(session_id)).segments[0].length
-    return [answer_of(await process.history.state_at(session_id, 1, number)) for number in range(1, length + 1)]
+    length = (await process.sessions.get(session_id, principal=NOBODY)).segments[0].length
+    return [answer_of(await process.state_at(session_id, 1, number)) for number in range(1, length + 1)]
 
 
 async def test_a_fork_stores_no_step(process: SessionProcess, database: Database) -> None:
@@ -88,13 +90,13 @@ async def test_a_fork_outlives_the_session_it_comes_from(
     assert await stored(database) == 3
     assert await log_bytes(database, opened) > 0
     clock.seconds += 500
-    await process.sessions.get(forked)
+    await process.sessions.get(forked, principal=NOBODY)
     await close(process, forked, clock)
     other = SessionProcess(database, clock)
     assert await answers(other, later) == [11, 21, 31]
     assert answer_of((await other.annotate(later, CLICK)).state) == 41
     await go_to(other, later, 2)
-    assert answer_of((await SessionProcess(database, clock).history.load(later, 1)).state) == 21
+    assert answer_of((await SessionProcess(database, clock).history.load(later, 1, tenant="default")).state) == 21
     await close(process, later, clock)
     for table in (steps, segments, shared_steps):
         assert await database.read(partial(rows_of, table)) == 0
@@ -106,17 +108,17 @@ async def test_the_record_of_a_session_stays_while_its_steps_are_shared(
 ) -> None:
     opened = await opened_with_steps(process, 2)
     forked = await fork(process, opened)
-    await process.sessions.close(opened)
+    await process.sessions.close(opened, principal=NOBODY)
     for _ in range(2 * 8):
         clock.seconds += 86400 / 2
         await database.write(lambda conn: conn.execute(sessions.update().values(used=clock())))
-        await process.sessions.expire(every=1e9)
+        await process.expiry.run(every=1e9)
     with pytest.raises(errors.SessionNotFound):
-        await process.sessions.get(opened)
+        await process.sessions.get(opened, principal=NOBODY)
     assert await answers(process, forked) == [11, 21]
     await close(process, forked, clock)
     clock.seconds += 8 * 86400
-    await process.sessions.expire(every=1e9)
+    await process.expiry.run(every=1e9)
     assert await database.read(lambda conn: conn.execute(select(sessions.c.id)).all()) == []
 
 
@@ -132,23 +134,23 @@ async def test_each_goes_on_behind_the_same_steps(process: SessionProcess, datab
         assert [row.model_version for row, _ in await fresh.steps(forked)] == ["3", "8"]
     # Steps 3 and 4 were dropped by both; no row is left that nobody shows.
     assert await stored(database) == 4
-    assert (await process.sessions.get(opened)).row.step_count == 3
+    assert (await process.sessions.get(opened, principal=NOBODY)).row.step_count == 3
     use = ModelUse("m", "9", assigned=lambda _: False)
-    assert [each.row.id for each in (await process.sessions.page("", use=use)).sessions] == [opened]
+    assert [each.row.id for each in (await process.sessions.page(caller(""), use=use)).sessions] == [opened]
     await go_to(process, opened, 2)
-    assert (await process.sessions.page("", use=use)).sessions == ()
+    assert (await process.sessions.page(caller(""), use=use)).sessions == ()
     use = ModelUse("m", "3", assigned=lambda _: False)
-    assert [each.row.id for each in (await process.sessions.page("", use=use)).sessions] == [opened]
+    assert [each.row.id for each in (await process.sessions.page(caller(""), use=use)).sessions] == [opened]
 
 
 async def test_another_process_forks_while_steps_are_dropped(
     process: SessionProcess, database: Database, clock: Clock
 ) -> None:
     opened = await opened_with_steps(process, 3)
-    loaded = await process.history.load(opened, 1)
-    await process.history.move_head(loaded, 1, await process.history.state_at(opened, 1, 1))
-    loaded = await process.history.load(opened, 1)
-    forked = await SessionProcess(database, clock).sessions.fork(opened, owner="", segment=1, step=3)
+    loaded = await process.history.load(opened, 1, tenant="default")
+    await process.history.move_head(loaded, 1, await process.state_at(opened, 1, 1))
+    loaded = await process.history.load(opened, 1, tenant="default")
+    forked = await SessionProcess(database, clock).sessions.fork(opened, principal=caller(""), segment=1, step=3)
     await process.history.append(loaded, [CLICK], process.state_after(loaded, CLICK))
     assert await answers(process, forked.row.id) == [11, 21, 31]
 
@@ -164,7 +166,7 @@ async def test_many_steps_are_dropped_at_once_and_deleted_a_few_at_a_time(
     for fresh in (process, SessionProcess(database, clock)):
         assert [row.model_version for row, _ in await fresh.steps(opened)] == ["3", "4"]
     await go_to(process, opened, 1)
-    loaded = await process.history.load(opened, 1)
+    loaded = await process.history.load(opened, 1, tenant="default")
     row, _ = await process.history.append(loaded, [CLICK], process.state_after(loaded, CLICK, version="5"))
     assert row.log_bytes == await log_bytes(database, opened), "steps that the first call left are released, too"
     assert await stored(database) == 8 - 1 - 2 + 1
@@ -183,7 +185,7 @@ async def test_two_transactions_that_delete_the_same_steps_release_them_once(
     deleted = threading.Event()
 
     def first(conn: Connection) -> None:
-        step_sharing.delete_unused(conn, {opened})
+        step_sharing.delete_unused(AllTenants(conn), {opened})
         deleted.set()
         if conn.dialect.name == "postgresql":
             # Until the other one waits for the rows; SQLite does not let it begin.
@@ -194,7 +196,7 @@ async def test_two_transactions_that_delete_the_same_steps_release_them_once(
 
     async def second() -> None:
         await asyncio.to_thread(deleted.wait, 10)
-        await database.write(lambda conn: step_sharing.delete_unused(conn, {opened}))
+        await database.write(lambda conn: step_sharing.delete_unused(AllTenants(conn), {opened}))
 
     await asyncio.gather(database.write(first), second())
     assert await stored(database) == 2
@@ -229,7 +231,7 @@ async def test_whatever_is_done_each_session_shows_what_it_would_alone(
             expected[session] = (log, head)
         elif kind == "fork" and log:
             step = random.randint(0, len(log))
-            forked = await process.sessions.fork(session, owner="", segment=1, step=step)
+            forked = await process.sessions.fork(session, principal=caller(""), segment=1, step=step)
             expected[forked.row.id] = (log[:step], step)
         elif kind == "close" and len(expected) > 1:
             await close(process, session, clock)
@@ -253,12 +255,12 @@ def own_bytes(conn: Connection) -> list[tuple[int, int]]:
 
 async def check(process: SessionProcess, expected: dict[str, tuple[list[str], int]]) -> None:
     for session, (log, head) in expected.items():
-        found = await process.sessions.get(session)
+        found = await process.sessions.get(session, principal=NOBODY)
         assert found.segments in ((), (SegmentRow(1, "", head, len(log)),))
         assert found.row.step_count == len(log)
         assert [(row.model_version, in_force) for row, in_force in await process.steps(session)] == [
             (version, number <= head) for number, version in enumerate(log, 1)
         ]
         if head:
-            state = (await process.history.load(session, 1)).state
+            state = (await process.history.load(session, 1, tenant="default")).state
             assert (state.version, answer_of(state)) == (log[head - 1], 10 * head % 256 + 1)

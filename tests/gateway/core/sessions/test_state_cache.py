@@ -13,6 +13,7 @@ from gateway.storage import Database
 from sixpoint.geometry import Geometry
 from sixpoint.prompts import Box, Click, InitialMask
 from tests.gateway.core.sessions.session_process import BOX, GEOMETRY, Clock, SessionProcess
+from tests.support.callers import NOBODY, caller
 from tests.support.images import noisy_volume
 from tests.support.models import CLICKS_SPEC
 
@@ -22,14 +23,14 @@ async def test_the_cache_stays_within_its_budget(database: Database, clock: Cloc
     for _ in range(5):
         await process.annotate((await process.open()).row.id, BOX)
     assert 0 < process.cache.nbytes <= 10_000
-    await process.sessions.close((await process.sessions.page("")).sessions[0].row.id)
+    await process.sessions.close((await process.sessions.page(caller(""))).sessions[0].row.id, principal=NOBODY)
     assert process.cache.nbytes >= 0
 
 
 async def test_a_change_of_the_model_keeps_the_cached_states(process: SessionProcess) -> None:
     opened = await process.open()
     loaded = await process.annotate(opened.row.id, BOX)
-    await process.sessions.update(opened.row.id, model="other", names=[])
+    await process.sessions.update(opened.row.id, model="other", names=[], principal=NOBODY)
     cached = process.cache.get(opened.row.id, 1)
     assert cached is not None
     assert (cached.revision, cached.state) == (2, loaded.state)
@@ -37,7 +38,7 @@ async def test_a_change_of_the_model_keeps_the_cached_states(process: SessionPro
 
 def put(cache: SegmentStateCache, session_id: str, state: SegmentState) -> None:
     """Cache the state of a session's only segment, at revision 1."""
-    row = SessionRow(session_id, "", "", "", revision=1, created=0.0, used=0.0, ended=None, expired=False)
+    row = SessionRow(session_id, "default", "", "", "", revision=1, created=0.0, used=0.0, ended=None, expired=False)
     cache.put(row, previous_revision=0, segment=SegmentRow(1), state=state)
 
 

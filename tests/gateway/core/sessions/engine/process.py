@@ -23,11 +23,12 @@ from gateway.core.sessions.request import AnnotationRequest, AnnotationResult
 from gateway.core.sessions.sessions import Sessions
 from gateway.core.sessions.state_cache import SegmentStateCache
 from gateway.storage.database import Database
-from gateway.storage.repository import session_repository
+from gateway.storage.repository import session_maintenance, session_repository
 from gateway.storage.schema import images
 from sixpoint import errors
 from sixpoint.mask import PackedMask, unpack
 from sixpoint.prompts import Prompt
+from tests.support.callers import NOBODY, caller
 from tests.support.images import noisy_volume
 from tests.support.models import CLICKS_SPEC, ELLIPSOID_SPEC, clicks_answer, ellipsoid_answer
 
@@ -63,8 +64,8 @@ class ModelsInference:
 class OneImage:
     """Keeps the one image of these tests."""
 
-    async def open(self, digest: str) -> StoredImage:
-        assert digest == VOLUME.digest
+    async def open(self, digest: str, *, tenant: str) -> StoredImage:
+        assert (digest, tenant) == (VOLUME.digest, "default")
         return StoredImage(digest, VOLUME)
 
 
@@ -89,7 +90,7 @@ class Process:
         )
         hot = SegmentStateCache(2**28)
         repository = session_repository(self.database)
-        quota = LogQuota(self.log_limits, repository=repository)
+        quota = LogQuota(self.log_limits, maintenance=session_maintenance(self.database))
         log = SegmentHistory(repository=repository, cache=hot, quota=quota)
         self.sessions = Sessions(
             repository=repository, history=log, cache=hot, quota=quota, limit=99, owner_limit=0, idle=3600
@@ -104,13 +105,13 @@ class Process:
         )
 
     async def open(self, model: str = "clicks") -> str:
-        return (await self.sessions.create(owner="", digest=VOLUME.digest, model=model)).row.id
+        return (await self.sessions.create(principal=caller(""), digest=VOLUME.digest, model=model)).row.id
 
     async def steps(self, session_id: str) -> list[tuple[StepRow, bool]]:
-        return list((await self.sessions.steps(session_id)).steps)
+        return list((await self.sessions.steps(session_id, principal=NOBODY)).steps)
 
     async def annotate(self, session_id: str, *prompts: Prompt, **conditions: object) -> AnnotationResult:
-        target = AnnotationRequest(session_id, **conditions)  # type: ignore[arg-type]
+        target = AnnotationRequest(NOBODY, session_id, **conditions)  # type: ignore[arg-type]
         return await self.engine.annotate(target, prompts, deadline=Deadline.after(10))
 
 

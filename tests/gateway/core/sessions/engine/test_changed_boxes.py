@@ -8,6 +8,7 @@ from gateway.core.sessions.request import AnnotationRequest
 from gateway.storage.database import Database
 from tests.gateway.core.sessions.engine.process import Process, voxels
 from tests.gateway.prompts import ADD, SIX, TAKE
+from tests.support.callers import NOBODY
 
 
 async def test_a_caller_that_has_the_mask_gets_what_changed(process: Process) -> None:
@@ -19,16 +20,16 @@ async def test_a_caller_that_has_the_mask_gets_what_changed(process: Process) ->
             (process.annotate(session, ADD, base_revision=1), process.annotate(reference, ADD)),
             (process.annotate(session, TAKE, base_revision=2), process.annotate(reference, TAKE)),
             (
-                process.engine.undo(AnnotationRequest(session, base_revision=3)),
-                process.engine.undo(AnnotationRequest(reference)),
+                process.engine.undo(AnnotationRequest(NOBODY, session, base_revision=3)),
+                process.engine.undo(AnnotationRequest(NOBODY, reference)),
             ),
             (
-                process.engine.reset(AnnotationRequest(session, base_revision=4)),
-                process.engine.reset(AnnotationRequest(reference)),
+                process.engine.reset(AnnotationRequest(NOBODY, session, base_revision=4)),
+                process.engine.reset(AnnotationRequest(NOBODY, reference)),
             ),
             (
-                process.engine.redo(AnnotationRequest(session, base_revision=5)),
-                process.engine.redo(AnnotationRequest(reference)),
+                process.engine.redo(AnnotationRequest(NOBODY, session, base_revision=5)),
+                process.engine.redo(AnnotationRequest(NOBODY, reference)),
             ),
         ],
         1,
@@ -46,8 +47,10 @@ async def test_a_caller_that_has_another_mask_gets_the_whole_one(process: Proces
     await process.annotate(session, ADD)
     for base in (1, 3, 99, -1):
         assert (await process.annotate(session, TAKE, base_revision=base)).mask.base_revision in (0, base)
-        assert (await process.engine.mask(AnnotationRequest(session, base_revision=1))).mask.base_revision == 0
-    assert (await Process(database).engine.mask(AnnotationRequest(session, base_revision=6))).mask.base_revision == 0
+        assert (await process.engine.mask(AnnotationRequest(NOBODY, session, base_revision=1))).mask.base_revision == 0
+    assert (
+        await Process(database).engine.mask(AnnotationRequest(NOBODY, session, base_revision=6))
+    ).mask.base_revision == 0
 
 
 async def test_a_new_object_comes_whole(process: Process) -> None:
@@ -59,6 +62,6 @@ async def test_a_new_object_comes_whole(process: Process) -> None:
 async def test_when_nothing_changed_an_empty_box_says_so(process: Process) -> None:
     session = await process.open()
     whole = await process.annotate(session, SIX)
-    answer = await process.engine.mask(AnnotationRequest(session, base_revision=1))
+    answer = await process.engine.mask(AnnotationRequest(NOBODY, session, base_revision=1))
     assert answer.mask.lower == answer.mask.upper
     assert (answer.mask.base_revision, answer.mask.voxel_count) == (1, whole.mask.voxel_count)

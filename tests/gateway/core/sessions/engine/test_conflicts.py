@@ -16,6 +16,7 @@ from sixpoint import errors
 from sixpoint.prompts import Click
 from tests.gateway.core.sessions.engine.process import ModelsInference, Process, voxels
 from tests.gateway.prompts import ADD, SIX, TAKE
+from tests.support.callers import NOBODY
 
 
 async def test_a_call_for_another_revision_is_refused(process: Process) -> None:
@@ -26,7 +27,7 @@ async def test_a_call_for_another_revision_is_refused(process: Process) -> None:
     for way in ("sixpoint resume SESSION on the command line", "session.refresh() in the SDK", "GetSession in gRPC"):
         assert way in caught.value.message
     with pytest.raises(errors.StaleRevision):
-        await process.engine.undo(AnnotationRequest(session, revision=7))
+        await process.engine.undo(AnnotationRequest(NOBODY, session, revision=7))
     assert len(process.inference.tensors) == 1
 
 
@@ -41,7 +42,7 @@ async def test_two_processes_on_one_session_lose_no_prompt(process: Process, dat
     assert shown[0] == SIX
     assert all(click in shown[1:] for click in clicks)
     assert len(shown) == 1 + len(clicks)
-    mask = voxels((await Process(database).engine.mask(AnnotationRequest(session))).mask)
+    mask = voxels((await Process(database).engine.mask(AnnotationRequest(NOBODY, session))).mask)
     assert mask[16, 17, 3:6].all()
 
 
@@ -63,7 +64,7 @@ async def test_a_slower_process_gets_its_turn_while_a_faster_one_has_calls(
             await process.annotate(session, TAKE)
     assert len(slow.inference.tensors) <= 3, "overtaken by what ran when it began, and when it claimed its turn"
     # Nobody waits for a turn that was taken.
-    assert (await process.engine._history.load(session, 1)).claim is None
+    assert (await process.engine._history.load(session, 1, tenant="default")).claim is None
 
 
 async def test_a_claim_of_a_process_that_was_killed_ends(
@@ -71,7 +72,7 @@ async def test_a_claim_of_a_process_that_was_killed_ends(
 ) -> None:
     monkeypatch.setattr(turns, "_CLAIM_S", 0.5)
     session, killed = await process.open(), Process(database)
-    await killed.engine._history.turns.claim(session)
+    await killed.engine._history.turns.claim(session, tenant="default")
     async with asyncio.timeout(10):
         assert (await process.annotate(session, SIX, revision=0)).revision == 1, "with a revision nobody waits"
         assert (await process.annotate(session, ADD)).revision == 2
@@ -92,8 +93,10 @@ async def test_a_call_that_is_repeated_is_carried_out_once(process: Process, dat
     elsewhere = await Process(database).annotate(session, SIX, request_ids=("r1",), revision=0)
     assert again.mask == elsewhere.mask == first.mask
     assert again.revision == elsewhere.revision == 1
-    undone = await process.engine.undo(AnnotationRequest(session, request_ids=("r2",)))
-    assert (await process.engine.undo(AnnotationRequest(session, request_ids=("r2",)))).revision == undone.revision
+    undone = await process.engine.undo(AnnotationRequest(NOBODY, session, request_ids=("r2",)))
+    assert (
+        await process.engine.undo(AnnotationRequest(NOBODY, session, request_ids=("r2",)))
+    ).revision == undone.revision
     with pytest.raises(errors.StaleRevision, match="carried out at revision 1"):
         await process.annotate(session, SIX, request_ids=("r1",))
 
@@ -122,11 +125,11 @@ async def test_a_call_that_is_repeated_for_a_later_revision_is_carried_out_once(
 async def test_a_cached_state_is_checked_when_a_call_fails(process: Process, database: Database) -> None:
     session, other = await process.open(), Process(database)
     await process.annotate(session, SIX)
-    await other.engine.undo(AnnotationRequest(session))
+    await other.engine.undo(AnnotationRequest(NOBODY, session))
     with pytest.raises(errors.StaleRevision):
         await process.annotate(session, ADD, revision=1)
-    await process.engine.redo(AnnotationRequest(session))
-    await other.sessions.close(session)
+    await process.engine.redo(AnnotationRequest(NOBODY, session))
+    await other.sessions.close(session, principal=NOBODY)
     # A click beyond the image is refused before anything is stored.
     for click in (ADD, Click((400, 0, 0))):
         with pytest.raises(errors.SessionNotFound):
@@ -136,7 +139,7 @@ async def test_a_cached_state_is_checked_when_a_call_fails(process: Process, dat
 async def test_a_new_model_of_the_session_answers_the_next_prompts(process: Process) -> None:
     session = await process.open()
     await process.annotate(session, SIX)
-    await process.sessions.update(session, model="annotation", names=[])
+    await process.sessions.update(session, model="annotation", names=[], principal=NOBODY)
     assert (await process.annotate(session, SIX, revision=2)).model == "annotation"
 
 

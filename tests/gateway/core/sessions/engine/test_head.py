@@ -9,6 +9,7 @@ from sixpoint import errors
 from sixpoint.prompts import Click, Prompt
 from tests.gateway.core.sessions.engine.process import Process
 from tests.gateway.prompts import ADD, BOX, SIX, TAKE
+from tests.support.callers import NOBODY
 
 
 async def test_undo_and_redo_give_the_masks_that_were_given(process: Process) -> None:
@@ -16,14 +17,14 @@ async def test_undo_and_redo_give_the_masks_that_were_given(process: Process) ->
     calls: list[list[Prompt]] = [[SIX], [ADD], [TAKE], [BOX], [Click((9, 9, 9))]]
     given = [(await process.annotate(session, *call)).mask for call in calls]
     asked = len(process.inference.tensors)
-    undone = [(await process.engine.undo(AnnotationRequest(session))).mask for _ in range(5)]
+    undone = [(await process.engine.undo(AnnotationRequest(NOBODY, session))).mask for _ in range(5)]
     assert undone[:4] == given[3::-1]
     assert undone[4].voxel_count == 0
     with pytest.raises(errors.NothingToUndo):
-        await process.engine.undo(AnnotationRequest(session))
-    assert [(await process.engine.redo(AnnotationRequest(session))).mask for _ in range(5)] == given
+        await process.engine.undo(AnnotationRequest(NOBODY, session))
+    assert [(await process.engine.redo(AnnotationRequest(NOBODY, session))).mask for _ in range(5)] == given
     with pytest.raises(errors.NothingToRedo):
-        await process.engine.redo(AnnotationRequest(session))
+        await process.engine.redo(AnnotationRequest(NOBODY, session))
     assert len(process.inference.tensors) == asked, "nothing was computed anew"
 
 
@@ -31,18 +32,18 @@ async def test_reset_can_be_redone_and_corrections_go_on_from_there(process: Pro
     session, reference = await process.open(), await process.open()
     for one in (session, reference):
         await process.annotate(one, SIX)
-    emptied = await process.engine.reset(AnnotationRequest(session))
+    emptied = await process.engine.reset(AnnotationRequest(NOBODY, session))
     assert (emptied.mask.voxel_count, emptied.segment.head, emptied.segment.length, emptied.model) == (0, 0, 1, "")
-    assert (await process.engine.reset(AnnotationRequest(session))).revision == emptied.revision, (
+    assert (await process.engine.reset(AnnotationRequest(NOBODY, session))).revision == emptied.revision, (
         "nothing to reset is no change"
     )
     with pytest.raises(errors.NothingToCorrect):
         await process.annotate(session, ADD)
-    await process.engine.redo(AnnotationRequest(session))
+    await process.engine.redo(AnnotationRequest(NOBODY, session))
     corrected, expected = await process.annotate(session, ADD), await process.annotate(reference, ADD)
     assert corrected.mask == expected.mask
     with pytest.raises(errors.NothingToRedo):
-        await process.engine.redo(AnnotationRequest(session))
+        await process.engine.redo(AnnotationRequest(NOBODY, session))
 
 
 async def test_segments_of_a_session_do_not_touch_each_other(process: Process) -> None:
@@ -50,7 +51,7 @@ async def test_segments_of_a_session_do_not_touch_each_other(process: Process) -
     first = await process.annotate(session, SIX)
     await process.annotate(session, BOX, segment=2)
     await process.annotate(session, TAKE, segment=2)
-    await process.engine.undo(AnnotationRequest(session, segment=2))
-    mask = await process.engine.mask(AnnotationRequest(session))
+    await process.engine.undo(AnnotationRequest(NOBODY, session, segment=2))
+    mask = await process.engine.mask(AnnotationRequest(NOBODY, session))
     assert (mask.mask, mask.revision) == (first.mask, 4)
-    assert (await process.engine.mask(AnnotationRequest(session, segment=9))).mask.voxel_count == 0
+    assert (await process.engine.mask(AnnotationRequest(NOBODY, session, segment=9))).mask.voxel_count == 0

@@ -14,6 +14,7 @@ from sixpoint import errors
 from sixpoint._typing import Bools
 from sixpoint.prompts import Click, InitialMask
 from tests.gateway.core.sessions.engine.process import VOLUME, Process, voxels
+from tests.support.callers import NOBODY
 
 
 def two_balls() -> Bools:
@@ -134,6 +135,6 @@ async def test_another_process_renders_a_stored_mask(process: Process, database:
     await process.annotate(session, InitialMask.of(mask))
     await process.annotate(session, Click((12, 17, 16), False))
     other = Process(database)
-    assert np.array_equal(voxels((await other.engine.undo(AnnotationRequest(session))).mask), mask)
+    assert np.array_equal(voxels((await other.engine.undo(AnnotationRequest(NOBODY, session))).mask), mask)
     for _ in range(2):
-        assert np.array_equal(voxels((await other.engine.mask(AnnotationRequest(session))).mask), mask)
+        assert np.array_equal(voxels((await other.engine.mask(AnnotationRequest(NOBODY, session))).mask), mask)

@@ -18,6 +18,7 @@ from sixpoint.model_spec import Candidate
 from sixpoint.prompts import Click, InitialMask, Prompt
 from tests.gateway.core.sessions.engine.process import VOLUME, Process
 from tests.gateway.prompts import ADD, SIX, TAKE
+from tests.support.callers import NOBODY
 from tests.support.models import CLICKS_SPEC, clicks_answer
 
 
@@ -40,7 +41,7 @@ async def test_the_time_left_is_passed_on_to_triton(process: Process) -> None:
 
 async def test_the_stages_of_a_call_are_reported(process: Process) -> None:
     stages: list[Stage] = []
-    target = AnnotationRequest(await process.open())
+    target = AnnotationRequest(NOBODY, await process.open())
     await process.engine.annotate(target, [SIX], deadline=Deadline.after(10), on_stage=stages.append)
     assert stages == list(Stage)
 
@@ -76,13 +77,13 @@ async def test_a_session_that_is_full_is_refused_before_the_network_is_asked(dat
         with pytest.raises(errors.ResourceExhausted, match="SIXPOINT_SESSION_STEPS"):
             await process.annotate(session, TAKE, revision=revision)
     assert len(process.inference.timeouts) == asked
-    assert (await process.engine.undo(AnnotationRequest(session))).revision == 2
+    assert (await process.engine.undo(AnnotationRequest(NOBODY, session))).revision == 2
     assert (await process.annotate(session, SIX)).revision == 3
 
 
 async def test_a_mask_that_is_asked_for_counts_among_the_prompts(database: Database) -> None:
     process = Process(database, max_prompts=1)
-    request = AnnotationRequest(await process.open())
+    request = AnnotationRequest(NOBODY, await process.open())
     async with process.admission.slot():
         with pytest.raises(errors.ResourceExhausted, match="SIXPOINT_MAX_PROMPTS"):
             await process.engine.mask(request)
@@ -91,7 +92,9 @@ async def test_a_mask_that_is_asked_for_counts_among_the_prompts(database: Datab
 
 async def test_a_deadline_that_passed_never_reaches_triton(process: Process) -> None:
     with pytest.raises(errors.DeadlineExceeded):
-        await process.engine.annotate(AnnotationRequest(await process.open()), [SIX], deadline=Deadline.after(0))
+        await process.engine.annotate(
+            AnnotationRequest(NOBODY, await process.open()), [SIX], deadline=Deadline.after(0)
+        )
     assert process.inference.timeouts == []
 
 
@@ -128,10 +131,10 @@ async def test_a_refused_call_leaves_the_session_as_it_was(
 ) -> None:
     session = await process.open()
     await process.annotate(session, SIX)
-    before = await process.engine.mask(AnnotationRequest(session))
+    before = await process.engine.mask(AnnotationRequest(NOBODY, session))
     with pytest.raises(error):
         await process.annotate(session, *call)
-    after = await process.engine.mask(AnnotationRequest(session))
+    after = await process.engine.mask(AnnotationRequest(NOBODY, session))
     assert (after.mask, after.revision) == (before.mask, 1)
 
 
@@ -161,7 +164,7 @@ async def test_numbers_that_are_not_finite_are_an_error_and_change_nothing(
     monkeypatch.setattr(process.inference, "infer", infer)
     with pytest.raises(errors.InferenceError, match="NaN or infinite"):
         await process.annotate(session, ADD)
-    after = await process.engine.mask(AnnotationRequest(session))
+    after = await process.engine.mask(AnnotationRequest(NOBODY, session))
     assert (after.mask, after.revision) == (before.mask, before.revision)
 
 

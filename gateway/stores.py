@@ -1,0 +1,59 @@
+"""Where a gateway keeps images, sessions and steps, put together from the settings."""
+
+from __future__ import annotations
+
+from gateway.core.images import ImageStore
+from gateway.core.sessions import LogQuota, SegmentHistory, SegmentStateCache, SessionExpiry, Sessions
+from gateway.from_settings import image_limits, log_limits
+from gateway.settings import Settings
+from gateway.storage import (
+    Blobs,
+    Database,
+    image_maintenance,
+    image_repository,
+    session_maintenance,
+    session_repository,
+)
+
+__all__ = ["Stores"]
+
+
+class Stores:
+    """The stores of a gateway, on its database and its blob store.
+
+    Args:
+        settings: Settings of the gateway.
+
+    Attributes:
+        database: Records.
+        blobs: Voxels.
+        images: All images.
+        history: Steps of all sessions.
+        sessions: All sessions.
+        expiry: The end of sessions that nobody uses.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.database = Database(settings.database_url.get_secret_value(), marks=settings.cache_folder)
+        self.blobs = Blobs(settings.blobs_url.get_secret_value())
+        self.images = ImageStore(
+            repository=image_repository(self.database),
+            maintenance=image_maintenance(self.database),
+            blobs=self.blobs,
+            folder=settings.cache_folder,
+            limits=image_limits(settings),
+        )
+        cache = SegmentStateCache(settings.session_memory_bytes, idle=settings.session_memory_seconds)
+        repository, maintenance = session_repository(self.database), session_maintenance(self.database)
+        quota = LogQuota(log_limits(settings), maintenance=maintenance)
+        self.history = SegmentHistory(repository=repository, cache=cache, quota=quota)
+        self.sessions = Sessions(
+            repository=repository,
+            history=self.history,
+            cache=cache,
+            quota=quota,
+            limit=settings.max_sessions,
+            owner_limit=settings.owner_sessions,
+            idle=settings.session_idle_seconds,
+        )
+        self.expiry = SessionExpiry(maintenance=maintenance, cache=cache, idle=settings.session_idle_seconds)
