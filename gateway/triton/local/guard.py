@@ -7,6 +7,10 @@ case the guard stops all of Triton, removes its files, and ends. The program onl
 
 The guard runs as ``python guard.py OPTIONS COMMAND...`` in a session of its own. It ends when its standard input is
 closed, which happens at the latest when the program dies. It needs Linux and only the standard library.
+
+Triton takes the key of its control API on its command line only, which every user of the machine can read. So the guard
+is told the key on its standard input: the first line, if the command has :data:`KEY_MARK` in the place of the key. With
+the next byte the program says that Triton is ready; the guard then overwrites the key in Triton's command line.
 """
 
 from __future__ import annotations
@@ -24,7 +28,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["main"]
+__all__ = ["KEY_MARK", "main"]
+
+KEY_MARK = "@KEY@"
+"""What stands for the key in the arguments of the guard."""
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -49,15 +56,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # raises an exception, so that the clean-up below runs
     # Files of Triton are this user's alone.
     os.umask(0o077)
+    key = _read_line() if any(KEY_MARK in argument for argument in options.command) else ""
     process = subprocess.Popen(
-        options.command,
+        [argument.replace(KEY_MARK, key) for argument in options.command],
         stdin=subprocess.DEVNULL,
         process_group=0,
         # Running code between fork and exec is safe because the guard has a single thread.
         preexec_fn=lambda: _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
     )
     try:
-        _wait(process, options.shared_memory)
+        _wait(process, options.shared_memory, key=key)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _end(process, grace=options.grace)
@@ -69,7 +77,15 @@ def _prctl(option: int, value: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
-def _wait(process: subprocess.Popen[bytes], prefix: str) -> None:
+def _read_line() -> str:
+    """Read a line of standard input, and not a byte more."""
+    line = bytearray()
+    while (byte := os.read(sys.stdin.fileno(), 1)) not in (b"", b"\n"):
+        line += byte
+    return line.decode()
+
+
+def _wait(process: subprocess.Popen[bytes], prefix: str, *, key: str) -> None:
     """Wait until the process ends, standard input is closed, or a model process stays dead.
 
     Meanwhile keep the files in shared memory whose names begin with ``prefix`` private: they hold images.
@@ -78,14 +94,30 @@ def _wait(process: subprocess.Popen[bytes], prefix: str) -> None:
     while process.poll() is None:
         _restrict_files(prefix)
         readable, _, _ = select.select([sys.stdin], [], [], _INTERVAL)
-        if readable and not os.read(sys.stdin.fileno(), 4096):
-            return
+        if readable:
+            if not os.read(sys.stdin.fileno(), 4096):
+                return
+            _hide(process.pid, key)
         # Triton reaps the model processes that it stops at once: one that stays a zombie was killed by something else.
         dead = {pid for pid in _children(process.pid) if _is_dead_stub(pid)}
         if dead & suspects:
             sys.stderr.write("sixpoint: a model process of Triton died; stopping Triton, which cannot replace it\n")
             return
         suspects = dead
+
+
+def _hide(pid: int, key: str) -> None:
+    """Overwrite the key in the command line of a child that has read it. Some kernels do not let us."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        # https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html: fields 48 and 49, of which the name is the second.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        start, end = int(fields[45]), int(fields[46])
+        with Path(f"/proc/{pid}/mem").open("r+b", buffering=0) as memory:
+            memory.seek(start)
+            place = memory.read(end - start).find(key.encode()) if key else -1
+            if place >= 0:
+                memory.seek(start + place)
+                memory.write(b"*" * len(key))
 
 
 def _children(pid: int) -> set[int]:

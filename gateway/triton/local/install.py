@@ -177,7 +177,10 @@ def find_python(candidates: Sequence[str]) -> str:
     unsuitable: list[str] = []
     for candidate in candidates:
         path = shutil.which(candidate)
-        probe = path and subprocess.run([path, "-c", _PROBE], capture_output=True, text=True, check=False)
+        environment = environment_without_secrets()
+        probe = path and subprocess.run(
+            [path, "-c", _PROBE], capture_output=True, text=True, check=False, env=environment
+        )
         if not probe or probe.returncode:
             continue
         facts = json.loads(probe.stdout)
@@ -226,7 +229,9 @@ def _python_library(root: Path, version: str) -> tuple[Path, ...]:
 
 def _complete(python: Path) -> bool:
     """Whether the environment has all requirements in the pinned versions."""
-    listing = subprocess.run([python, "-c", _VERSIONS], capture_output=True, text=True, check=False)
+    command = [str(python), "-c", _VERSIONS]
+    environment = environment_without_secrets()
+    listing = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     versions: Mapping[str, str] = {} if listing.returncode else json.loads(listing.stdout)
     return all(versions.get(name) == version for name, version in (line.split("==") for line in REQUIREMENTS))
 

@@ -32,35 +32,22 @@ from typing import IO, Self
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from gateway.triton.local.guard import KEY_MARK
 from gateway.triton.local.install import TritonEnvironment
 from gateway.triton.local.log import excerpt
 from gateway.triton.local.settings import LocalTritonSettings
+from gateway.triton.local.surroundings import assemble_backends, triton_variables
 from sixpoint.errors import FailedPrecondition, Unavailable
 from sixpoint.io.triton_key import KEY_NAME, RESTRICTED_PROTOCOLS, control_metadata, remove_key, store_key
 
 __all__ = ["LocalTriton", "LocalTritonSettings"]
 
-_BACKENDS = Path(__file__).parent / "backends"
 _GUARD = Path(__file__).parent / "guard.py"
 _POLL = 0.1  # seconds
 _FIRST_PAUSE, _MAX_PAUSE = 0.5, 30.0  # seconds before a restart
 _STEADY = 60.0  # seconds after which a run counts as stable, so that the next restart is quick again
 # A proxy set in the environment is not for this machine; connecting is retried quickly while Triton starts.
 _CHANNEL = [("grpc.enable_http_proxy", 0), ("grpc.initial_reconnect_backoff_ms", 100)]
-
-# What of our environment Triton may need: language, time zone, folders, and the use of cores and GPUs.
-_PASSED_VARIABLES = (
-    "CUDA_DEVICE_ORDER",
-    "CUDA_VISIBLE_DEVICES",
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "NVIDIA_DRIVER_CAPABILITIES",
-    "NVIDIA_VISIBLE_DEVICES",
-    "OMP_NUM_THREADS",
-    "TMPDIR",
-    "TZ",
-)
 
 _log = logging.getLogger(__name__)
 
@@ -147,6 +134,7 @@ class LocalTriton:
             self.settings.check()
             self._launch(environment)
             await self._wait_until_ready()
+            self._tell(b"ready")
             self._store_key()
         except BaseException as error:
             await self._end()
@@ -158,6 +146,14 @@ class LocalTriton:
                 ) from error
             raise
         _log.info("Triton is ready at %s", self.address)
+
+    def _tell(self, what: bytes) -> None:
+        """Write to the guard's standard input; see there."""
+        if self._guard is not None and self._guard.stdin is not None:
+            # If it has ended, that is noticed elsewhere.
+            with contextlib.suppress(OSError):
+                self._guard.stdin.write(what)
+                self._guard.stdin.flush()
 
     def _store_key(self) -> None:
         try:
@@ -193,7 +189,7 @@ class LocalTriton:
 
     def _launch(self, environment: TritonEnvironment) -> None:
         folder = self._folder = Path(tempfile.mkdtemp(prefix="sixpoint-triton-"))
-        backends = _assemble(environment, folder)
+        backends = assemble_backends(environment, folder)
         prefix = self.shared_memory_prefix = f"sixpoint-{uuid.uuid4().hex[:12]}-"
         log = self.settings.log
         if log is not None:
@@ -208,9 +204,10 @@ class LocalTriton:
             stdout=self._log,
             stderr=self._log,
             cwd=folder,
-            env=_variables(environment),
+            env=triton_variables(environment),
             start_new_session=True,  # so that Ctrl-C reaches only this process, which then stops Triton in order
         )
+        self._tell(f"{self.key}\n".encode())
         self._started = time.monotonic()
 
     def _arguments(self, backends: Path, prefix: str) -> list[str]:
@@ -228,7 +225,7 @@ class LocalTriton:
             f"--grpc-address={settings.host}",
             f"--grpc-port={settings.grpc_port}",
             # Without it, whoever reaches the port runs code: models may be Python.
-            f"--grpc-restricted-protocol={RESTRICTED_PROTOCOLS}:{KEY_NAME}={self.key}",
+            f"--grpc-restricted-protocol={RESTRICTED_PROTOCOLS}:{KEY_NAME}={KEY_MARK}",
             "--allow-http=false",  # nothing needs it, and it would take one more port
             f"--metrics-address={settings.host}",
             f"--metrics-port={settings.metrics_port}",
@@ -254,24 +251,6 @@ class LocalTriton:
         # Triton shares the position of this file, so reading must not move it.
         size = os.fstat(self._log.fileno()).st_size - self._log_start
         return excerpt(os.pread(self._log.fileno(), size, self._log_start).decode(errors="replace"))
-
-
-def _assemble(environment: TritonEnvironment, folder: Path) -> Path:
-    """Copy Triton's Python backend and ours into one folder: Triton refuses links that lead out of it."""
-    backends = folder / "backends"
-    shutil.copytree(environment.backend, backends / "python", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(environment.stub, backends / "python")
-    shutil.copytree(_BACKENDS, backends, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-    return backends
-
-
-def _variables(environment: TritonEnvironment) -> dict[str, str]:
-    """Return Triton's environment variables: its own libraries and Python, and none of the gateway's secrets."""
-    variables = {name: os.environ[name] for name in _PASSED_VARIABLES if name in os.environ}
-    variables["PATH"] = os.pathsep.join([str(environment.root / "bin"), os.defpath])
-    variables["LD_LIBRARY_PATH"] = os.pathsep.join(map(str, environment.libraries))
-    variables["PYTHONDONTWRITEBYTECODE"] = "1"
-    return variables
 
 
 async def _is_ready(stub: service_pb2_grpc.GRPCInferenceServiceStub) -> bool:

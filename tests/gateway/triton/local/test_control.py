@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,15 @@ from exporter.publishing.triton import Triton
 from gateway.triton.client import TritonClient
 from gateway.triton.local.server import LocalTriton, LocalTritonSettings
 from sixpoint.errors import FailedPrecondition, TritonUnavailable
-from sixpoint.io.triton_key import KEY_VARIABLE, control_metadata, key_path, remove_key, store_key
+from sixpoint.io.triton_key import (
+    KEY_NAME,
+    KEY_VARIABLE,
+    RESTRICTED_PROTOCOLS,
+    control_metadata,
+    key_path,
+    remove_key,
+    store_key,
+)
 
 CONTROL = {
     "RepositoryModelLoad": service_pb2.RepositoryModelLoadRequest(model_name="ellipsoid"),
@@ -131,3 +140,23 @@ def test_triton_is_told_no_secrets(triton: LocalTriton) -> None:
         "OMP_NUM_THREADS",
     }
     assert "PYTEST_CURRENT_TEST" in os.environ
+
+
+@pytest.mark.triton
+def test_the_key_is_in_nobodys_command_line_once_triton_is_ready(triton: LocalTriton) -> None:
+    assert triton._guard is not None
+    guard = triton._guard.pid
+    (server,) = map(int, Path(f"/proc/{guard}/task/{guard}/children").read_text().split())
+    stubs = map(int, Path(f"/proc/{server}/task/{server}/children").read_text().split())
+    end = time.monotonic() + 10
+    while triton.key in Path(f"/proc/{server}/cmdline").read_text() and time.monotonic() < end:
+        time.sleep(0.05)
+    for pid in (guard, server, *stubs):
+        for name in ("cmdline", "environ"):
+            assert triton.key.encode() not in Path(f"/proc/{pid}/{name}").read_bytes()
+    # The rest stays as it was.
+    arguments = Path(f"/proc/{server}/cmdline").read_text().split("\0")
+    assert f"--grpc-port={triton.settings.grpc_port}" in arguments
+    assert f"--grpc-restricted-protocol={RESTRICTED_PROTOCOLS}:{KEY_NAME}={'*' * len(triton.key)}" in arguments
+    with Triton(triton.address) as connection:
+        assert connection.version_states("no such model") == {}
