@@ -8,6 +8,15 @@
     {{- end }}
 {{- end }}
 
+{{- define "sixpoint.egress.triton" -}}
+- to:
+    - podSelector:
+        matchLabels:
+          {{- include "sixpoint.selector" (dict "root" . "component" "triton") | nindent 10 }}
+  ports:
+    - {protocol: TCP, port: 8001}
+{{- end }}
+
 {{- /* TCP ports to any address. */ -}}
 {{- define "sixpoint.egress.ports" -}}
 {{- with . -}}
@@ -26,12 +35,7 @@
 {{- else -}}
 {{- include "sixpoint.egress.dns" . }}
 {{- if $values.triton.enabled }}
-- to:
-    - podSelector:
-        matchLabels:
-          {{- include "sixpoint.selector" (dict "root" . "component" "triton") | nindent 10 }}
-  ports:
-    - {protocol: TCP, port: 8001}
+{{ include "sixpoint.egress.triton" . }}
 {{- else }}
 {{- $ports := list }}
 {{- range splitList "," $values.triton.external.url }}
