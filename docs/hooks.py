@@ -24,6 +24,7 @@ OUTSIDE = {
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
     "benchmarks/README.md": "reference/benchmarks.md",
+    "helm/sixpoint/README.md": "reference/chart.md",
     "model_repository/annotation/README.md": "reference/models/annotation.md",
     "model_repository/segmentation_hippocampus/README.md": "reference/models/segmentation_hippocampus.md",
 }

@@ -68,22 +68,22 @@ class Pod:
 
 
 @functools.cache
-def _chart(path: Path) -> helm_python.Chart:
-    return helm_python.Chart.load(path)
+def _chart() -> helm_python.Chart:
+    return helm_python.Chart.load(CHART)
 
 
-def render_texts(values: Mapping[str, Any], *, chart: Path = CHART) -> dict[str, str]:
-    """Render the chart as a release ``demo`` in the namespace ``imaging``; returns texts by the template's path.
+def render_texts(values: Mapping[str, Any], *, release: str = "demo") -> dict[str, str]:
+    """Render the chart in the namespace ``imaging``; returns texts by the template's path.
 
     Raises:
         HelmError: The values do not match the schema, or a guard refused them.
     """
-    return _chart(chart).render(dict(values), name="demo", namespace="imaging")
+    return _chart().render(dict(values), name=release, namespace="imaging")
 
 
-def render(values: Mapping[str, Any], *, chart: Path = CHART) -> list[Document]:
+def render(values: Mapping[str, Any], *, release: str = "demo") -> list[Document]:
     """Render the chart; returns its objects."""
-    texts = render_texts(values, chart=chart)
+    texts = render_texts(values, release=release)
     manifests = (text for name, text in sorted(texts.items()) if not name.endswith("NOTES.txt"))
     return [document for text in manifests for document in yaml.load_all(text, yaml.CSafeLoader) if document]
 
