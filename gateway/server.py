@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection
 
 from gateway.core.access import OpenAccess
 from gateway.core.annotation.annotator import Annotator
-from gateway.core.runtime import Admission, Catalog, CorePool, FairInference, Inference
+from gateway.core.runtime import Admission, Catalog, CorePool, FairInference, Inference, Observer
 from gateway.core.runtime.disk_errors import disk_errors
 from gateway.core.runtime.fairness import FairExecutor
 from gateway.core.runtime.malloc import FreedMemory
@@ -41,6 +41,7 @@ from gateway.grpc.servicers import AnnotationServicer, ImageServicer, ModelServi
 from gateway.grpc.servicers.health import SERVICES, HealthServicer
 from gateway.grpc.servicers.stream_memory import StreamMemory
 from gateway.observability.metrics import Metrics
+from gateway.observing import Observation, observing
 from gateway.settings import Settings
 from gateway.status_ports import live_gauges, status_ports
 from gateway.stores import Stores
@@ -57,7 +58,6 @@ from sixpoint.v1 import session_service_pb2_grpc as session_grpc
 __all__ = ["Gateway"]
 
 _log = logging.getLogger(__name__)
-
 _SWEEP_SECONDS = 30.0
 _READY_POLL_SECONDS = 0.05
 
@@ -145,9 +145,8 @@ class Gateway:
         settings = self._settings
         # Before the database is migrated: a gateway that cannot serve changes nothing.
         tls = certificate(settings)
-        async with self._storage(), self._tritons() as triton:
-            inference = FairInference(triton)
-            server = self._server(self._engine(inference), self._segmenter(inference))
+        async with observing(settings, self._metrics) as observation, self._storage(), self._tritons() as triton:
+            server = self._server(FairInference(triton), observation)
             self.port = listen(server, host=settings.host, port=settings.port, certificate=tls, setting="SIXPOINT_PORT")
             sweeper = self._sweeper()
             gauges = live_gauges(
@@ -216,17 +215,17 @@ class Gateway:
             tls=settings.triton_tls,
         )
 
-    def _engine(self, inference: Inference) -> Engine:
+    def _engine(self, inference: Inference, observer: Observer) -> Engine:
         return Engine(
             history=self._stores.history,
             images=self._stores.images,
             catalog=self._catalog,
             annotator=Annotator(inference=inference, executor=self._executor, run_pair=self._cores.run_pair),
             admission=self._admission,
-            observer=self._metrics,
+            observer=observer,
         )
 
-    def _segmenter(self, inference: Inference) -> Segmenter:
+    def _segmenter(self, inference: Inference, observer: Observer) -> Segmenter:
         settings = self._settings
         return Segmenter(
             images=self._stores.images,
@@ -234,12 +233,12 @@ class Gateway:
             inference=inference,
             executor=self._segmenting,
             admission=self._segmentations,
-            observer=self._metrics,
+            observer=observer,
             memory=settings.segmentation_memory_bytes,
             in_flight=settings.segmentation_patches,
         )
 
-    def _server(self, engine: Engine, segmenter: Segmenter) -> grpc.aio.Server:
+    def _server(self, inference: Inference, observation: Observation) -> grpc.aio.Server:
         settings = self._settings
         deadlines = call_deadlines(settings)
         server = create_server(
@@ -251,6 +250,7 @@ class Gateway:
                 on_end=self._metrics.called,
             ),
             connection_limits(settings),
+            observation=observation.interceptor,
         )
         model_grpc.add_ModelServiceServicer_to_server(ModelServicer(self._catalog), server)
         memory = Admission(budget=settings.upload_memory_bytes, max_active=1)
@@ -266,8 +266,8 @@ class Gateway:
         )
         annotation_grpc.add_AnnotationServiceServicer_to_server(
             AnnotationServicer(
-                engine=engine,
-                segmenter=segmenter,
+                engine=self._engine(inference, observation.observer),
+                segmenter=self._segmenter(inference, observation.observer),
                 stopping=self._calls.stopping,
                 stream_memory=StreamMemory(settings.stream_memory_bytes),
                 deadlines=deadlines,

@@ -8,6 +8,7 @@ import grpc.aio
 
 from gateway.core.runtime.open_files import allowed_connections
 from gateway.grpc.interceptors import CallInterceptor
+from gateway.grpc.observation import ObservationInterceptor
 from gateway.grpc.reflection import ReflectionInterceptor
 
 __all__ = ["ConnectionLimits", "create_server"]
@@ -46,12 +47,15 @@ class ConnectionLimits:
     grace: float
 
 
-def create_server(interceptor: CallInterceptor, limits: ConnectionLimits) -> grpc.aio.Server:
+def create_server(
+    interceptor: CallInterceptor, limits: ConnectionLimits, *, observation: ObservationInterceptor | None = None
+) -> grpc.aio.Server:
     """Create a server without services.
 
     Args:
         interceptor: Wraps the calls.
         limits: Limits of connections.
+        observation: Observes the calls.
     """
     # gRPC varies the age by a tenth, so that clients do not all connect anew at once.
     aging = (
@@ -59,7 +63,7 @@ def create_server(interceptor: CallInterceptor, limits: ConnectionLimits) -> grp
         ("grpc.max_connection_age_grace_ms", min(round(limits.grace * 1000), _MAX_MS)),
     )
     return grpc.aio.server(
-        interceptors=[interceptor, ReflectionInterceptor()],
+        interceptors=[*([observation] if observation else []), interceptor, ReflectionInterceptor()],
         options=(
             ("grpc.max_receive_message_length", _RECEIVE_BYTES),
             # With port reuse, a second gateway would silently share the port.

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from gateway.observability.redaction import redact
+from gateway.observability.tracing import current_trace
 from sixpoint.errors.shortening import shorten
 
 __all__ = ["JsonFormatter", "LogFormat", "TextFormatter", "configure"]
@@ -28,7 +29,7 @@ _COLOURS = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "31"}
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as one JSON object: time, level, logger, message, and the record's extras."""
+    """Formats a record as one JSON object: time, level, logger, message, the id of its trace, and its extras."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record as one line."""
@@ -38,6 +39,8 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": _message(record),
         }
+        if trace := current_trace():
+            line["trace"] = trace
         line.update(_extras(record))
         if record.exc_info and record.exc_info[0]:
             line["exception"] = record.exc_info[0].__name__

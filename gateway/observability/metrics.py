@@ -15,6 +15,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 import sixpoint
+from gateway.observability.trace_export import Outcome
 from sixpoint.mask import Timings
 
 __all__ = ["LiveGauge", "Metrics"]
@@ -58,6 +59,9 @@ class Metrics:
         self._segmentation_seconds = self._histogram(
             "sixpoint_segmentation_phase_seconds", "Time of a phase of a segmentation.", _PHASE_BUCKETS, "phase"
         )
+        self._received = self._counter("sixpoint_received_bytes", "Bytes of the messages of callers.", "method")
+        self._sent = self._counter("sixpoint_sent_bytes", "Bytes of the answers.", "method")
+        self._spans = self._counter("sixpoint_trace_spans", "Spans for the trace collector.", "outcome")
         build = Gauge("sixpoint_build_info", "Version of the gateway.", ("version",), registry=self._registry)
         build.labels(sixpoint.__version__).set(1)
 
@@ -76,6 +80,21 @@ class Metrics:
         short = method.removeprefix("/sixpoint.v1.")
         self._calls.labels(short, code).inc()
         self._call_seconds.labels(short).observe(seconds)
+
+    def transferred(self, method: str, received: int, sent: int) -> None:
+        """Note a message of a call.
+
+        Args:
+            method: Full name of the method, such as /sixpoint.v1.ImageService/UploadImage.
+            received: Bytes that came from the caller.
+            sent: Bytes that were sent to it.
+        """
+        counter, count = (self._received, received) if received else (self._sent, sent)
+        counter.labels(method.removeprefix("/sixpoint.v1.")).inc(count)
+
+    def traced(self, outcome: Outcome, spans: int) -> None:
+        """Note what became of spans. Called on any thread."""
+        self._spans.labels(outcome).inc(spans)
 
     def answered(self, *, model: str, version: str, timings: Timings) -> None:
         """Note that prompts were answered."""

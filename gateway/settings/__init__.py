@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from gateway.settings.identity import IdentitySettings
@@ -10,6 +11,7 @@ from gateway.settings.network import NetworkSettings
 from gateway.settings.observability import ObservabilitySettings
 from gateway.settings.secrets import secret_files
 from gateway.settings.triton import TritonSettings
+from gateway.triton.local.settings import LocalTritonSettings
 from sixpoint.io.object_store import credential_files
 
 __all__ = ["Settings"]
@@ -27,3 +29,7 @@ class Settings(LimitSettings, IdentitySettings, TritonSettings, ObservabilitySet
         ]
         files = [*secret_files(type(self)), *credential_files(self.blobs_url.get_secret_value())]
         return [*files, *((variable, path) for variable, path in keys if path)]
+
+    def local_triton(self, *, log: Path | None = None, repository: Path | None = None) -> LocalTritonSettings:
+        """Return the settings of a Triton on this machine, which sends its part of traces where the gateway does."""
+        return replace(super().local_triton(log=log, repository=repository), traces_url=self.traces_url)

@@ -15,6 +15,7 @@ import numpy as np
 from tritonclient.grpc import model_config_pb2, service_pb2
 
 from gateway.core.runtime import InferenceResult, Model
+from gateway.observability.tracing import trace_metadata
 from gateway.triton.channel import TritonChannel
 from gateway.triton.client_errors import RETRY_SECONDS, details_of, error_from, lacks_version, tls_problem, unreachable
 from gateway.triton.shared_memory import Region, RegionPool
@@ -206,7 +207,7 @@ class TritonClient:
             _set_shared_memory(request_input, region, offset=0, size=tensor.nbytes)
             _set_shared_memory(request_output, region, offset=offset, size=expected)
         try:
-            response = await self._stub.ModelInfer(request, timeout=timeout)
+            response = await self._stub.ModelInfer(request, timeout=timeout, metadata=trace_metadata())
         except grpc.aio.AioRpcError as error:
             if region is not None:
                 self._regions.quarantine(region)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 import grpc
 import grpc.aio
 
 from sixpoint.client._tls import TlsFiles
+from sixpoint.client._tracing import Metadata, call_span
 from sixpoint.protocol import Target
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import image_service_pb2_grpc as image_grpc
@@ -97,3 +100,23 @@ class Stubs:
         self.images: image_grpc.ImageServiceStub = image_grpc.ImageServiceStub(channel)
         self.sessions: session_grpc.SessionServiceStub = session_grpc.SessionServiceStub(channel)
         self.annotation: annotation_grpc.AnnotationServiceStub = annotation_grpc.AnnotationServiceStub(channel)
+        services = {
+            "ModelService": self.models,
+            "ImageService": self.images,
+            "SessionService": self.sessions,
+            "AnnotationService": self.annotation,
+        }
+        self._names = {
+            id(method): f"sixpoint.v1.{service}/{name}"
+            for service, stub in services.items()
+            for name, method in vars(stub).items()
+        }
+
+    def span(self, method: object, metadata: Metadata) -> AbstractContextManager[Metadata]:
+        """Make the block the span of a call where calls are traced; yields the metadata to send.
+
+        Args:
+            method: One of the methods.
+            metadata: Metadata of the call.
+        """
+        return call_span(self._names[id(method)], metadata)

@@ -13,6 +13,7 @@ import grpc.aio
 from sixpoint.client._channel import Stubs
 from sixpoint.client._retry import Attempts, Retry
 from sixpoint.client._sansio import Call, ClientStreamingCall, Effect, Operation, Pause, ServerStreamingCall, Work
+from sixpoint.client._tracing import Metadata
 from sixpoint.client.tokens import TokenSource, bearer_metadata
 from sixpoint.errors import ImageNotFound, SixpointError, Unauthenticated, Unavailable
 from sixpoint.protocol import (
@@ -25,9 +26,6 @@ from sixpoint.protocol import (
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 
 __all__ = ["AsyncDriver", "Driver", "Metadata"]
-
-Metadata = tuple[tuple[str, str | bytes], ...]
-"""Metadata that is sent with every call."""
 
 AnyCall = Call[Any, Any] | ClientStreamingCall[Any, Any] | ServerStreamingCall[Any, Any]
 
@@ -116,7 +114,9 @@ class Driver(_BaseDriver):
         Args:
             requests: Messages to send; a thread of gRPC's takes them as they come.
         """
-        return self._stubs.annotation.Interact(requests, metadata=self._with_token(self._token()))
+        method = self._stubs.annotation.Interact
+        with self._stubs.span(method, self._with_token(self._token())) as metadata:
+            return method(requests, metadata=metadata)
 
     def _token(self) -> str:
         token = self._tokens.ready()
@@ -156,18 +156,19 @@ class Driver(_BaseDriver):
         while True:
             timeout = attempts.remaining(time.monotonic())
             try:
-                if isinstance(call, ClientStreamingCall):
-                    return call.method(call.requests(), timeout=timeout, metadata=metadata)
-                if isinstance(call, Call):
-                    return call.method(call.request, timeout=timeout, metadata=metadata)
-                responses = call.method(call.request, timeout=timeout, metadata=metadata)
-                try:
-                    for message in responses:
-                        call.receive(message)
-                finally:
-                    # If `receive` raised, the gateway must not go on.
-                    responses.cancel()
-                return None
+                with self._stubs.span(call.method, metadata) as sent:
+                    if isinstance(call, ClientStreamingCall):
+                        return call.method(call.requests(), timeout=timeout, metadata=sent)
+                    if isinstance(call, Call):
+                        return call.method(call.request, timeout=timeout, metadata=sent)
+                    responses = call.method(call.request, timeout=timeout, metadata=sent)
+                    try:
+                        for message in responses:
+                            call.receive(message)
+                    finally:
+                        # If `receive` raised, the gateway must not go on.
+                        responses.cancel()
+                    return None
             except grpc.RpcError as failure:
                 error = self.explain(failure)
                 pause = _pause(call, failure, error, attempts)
@@ -201,7 +202,8 @@ class AsyncDriver(_BaseDriver):
         """Open the stream of an interaction."""
         method: Any = self._stubs.annotation.Interact
         call: grpc.aio.StreamStreamCall[annotation_pb.InteractRequest, annotation_pb.InteractResponse]
-        call = method(metadata=self._with_token(await self._token()))
+        with self._stubs.span(method, self._with_token(await self._token())) as metadata:
+            call = method(metadata=metadata)
         return call
 
     async def _token(self) -> str:
@@ -246,12 +248,13 @@ class AsyncDriver(_BaseDriver):
         while True:
             timeout = attempts.remaining(time.monotonic())
             try:
-                pending = method(call.request, timeout=timeout, metadata=metadata)
-                if isinstance(call, Call):
-                    return await pending
-                async for message in pending:
-                    call.receive(message)
-                return None
+                with self._stubs.span(method, metadata) as sent:
+                    pending = method(call.request, timeout=timeout, metadata=sent)
+                    if isinstance(call, Call):
+                        return await pending
+                    async for message in pending:
+                        call.receive(message)
+                    return None
             except grpc.RpcError as failure:
                 error = self.explain(failure)
                 pause = _pause(call, failure, error, attempts)
@@ -268,7 +271,8 @@ class AsyncDriver(_BaseDriver):
             requests = _delayed(call.requests(), pause=_RESEND_PAUSE_S * attempt)
             try:
                 timeout = max(end - time.monotonic(), 0.0)
-                return await method(requests, timeout=timeout, metadata=metadata)
+                with self._stubs.span(method, metadata) as sent:
+                    return await method(requests, timeout=timeout, metadata=sent)
             except grpc.RpcError as failure:
                 attempt += 1
                 if attempt == _RESEND_ATTEMPTS or not _is_status_lost(failure):

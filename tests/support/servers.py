@@ -23,9 +23,9 @@ __all__ = ["running_gateway", "running_triton", "running_tritons", "signal_trito
 
 
 @contextlib.contextmanager
-def running_triton(repository: Path, *, port: int | None = None) -> Iterator[LocalTriton]:
+def running_triton(repository: Path, *, port: int | None = None, traces_url: str = "") -> Iterator[LocalTriton]:
     """The real Triton on this repository."""
-    triton = _local_triton(repository, port=port)
+    triton = _local_triton(repository, port=port, traces_url=traces_url)
     with started_tritons([triton]):
         yield triton
 
@@ -46,7 +46,7 @@ def signal_triton(triton: LocalTriton, number: signal.Signals) -> None:
         os.kill(int(pid), number)
 
 
-def _local_triton(repository: Path, *, port: int | None = None) -> LocalTriton:
+def _local_triton(repository: Path, *, port: int | None = None, traces_url: str = "") -> LocalTriton:
     return LocalTriton(
         LocalTritonSettings(
             model_repository=repository,
@@ -54,6 +54,7 @@ def _local_triton(repository: Path, *, port: int | None = None) -> LocalTriton:
             grpc_port=port or free_port(),
             metrics_port=free_port(),
             log=repository.parent / f"{repository.name}-triton.log",
+            traces_url=traces_url,
         )
     )
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
@@ -19,6 +20,7 @@ from gateway.core.annotation.prompt_reader import PromptReader
 from gateway.core.annotation.prompt_state import ObjectPrompts
 from gateway.core.images import StoredImage
 from gateway.core.runtime import Deadline, Inference, Model, Stage, check_finite
+from gateway.core.runtime.phases import Phase, note_wait, phase
 from gateway.core.runtime.threads import run_to_end
 from sixpoint._typing import Bools
 from sixpoint.concurrency import PairRunner, run_serially
@@ -119,6 +121,7 @@ class Annotator:
         geometry, threshold = image.volume.geometry, model.spec.output.threshold
         on_stage(Stage.PREPROCESSING)
         network_input, waited, preparing = await self._run_in_thread(
+            "preprocess",
             lambda: prepare(
                 image.reduced,
                 prompts,
@@ -127,7 +130,7 @@ class Annotator:
                 geometry=geometry,
                 spec=model.spec,
                 run_pair=self._run_pair,
-            )
+            ),
         )
         on_stage(Stage.INFERENCE)
         started = time.perf_counter()
@@ -183,7 +186,8 @@ class Annotator:
             client_mask: Mask that the client already has; None to pack the whole mask.
         """
         rendered, waited, _ = await self._run_in_thread(
-            lambda: self._render(prediction, prompts, geometry=geometry, threshold=threshold, client_mask=client_mask)
+            None,
+            lambda: self._render(prediction, prompts, geometry=geometry, threshold=threshold, client_mask=client_mask),
         )
         return replace(rendered, timings=replace(rendered.timings, queue=timedelta(seconds=waited)))
 
@@ -211,8 +215,10 @@ class Annotator:
                 predicted.set_result((prediction, waited, predicting))
 
         def work() -> RenderedMask:
+            note_wait(submitted)
             started = time.perf_counter()
-            prediction = predict()
+            with phase("postprocess"):
+                prediction = predict()
             loop.call_soon_threadsafe(set_predicted, prediction, started - submitted, time.perf_counter() - started)
             # Release the GIL to the event loop: storing the prediction takes longer than rendering it.
             time.sleep(0)
@@ -241,17 +247,27 @@ class Annotator:
         client_mask: ClientMask | None,
     ) -> RenderedMask:
         started = time.perf_counter()
-        mask, offset = render_mask(prediction, prompts, geometry=geometry, threshold=threshold, run_pair=self._run_pair)
+        with phase("postprocess"):
+            mask, offset = render_mask(
+                prediction, prompts, geometry=geometry, threshold=threshold, run_pair=self._run_pair
+            )
         timings = _timings(postprocess=time.perf_counter() - started)
         return _pack(mask, offset, client_mask, timings, run_pair=self._run_pair)
 
-    async def _run_in_thread(self, work: Callable[[], _Result]) -> tuple[_Result, float, float]:
-        """Run work on a thread; return its result, the seconds waited for the thread, and the seconds of work."""
+    async def _run_in_thread(self, name: Phase | None, work: Callable[[], _Result]) -> tuple[_Result, float, float]:
+        """Run work on a thread; return its result, the seconds waited for the thread, and the seconds of work.
+
+        Args:
+            name: Phase that it is; None for work that says so itself.
+            work: Function to run.
+        """
         submitted = time.perf_counter()
 
         def timed() -> tuple[_Result, float, float]:
+            note_wait(submitted)
             started = time.perf_counter()
-            result = work()
+            with phase(name) if name else nullcontext():
+                result = work()
             return result, started - submitted, time.perf_counter() - started
 
         return await run_to_end(self._executor, timed)
@@ -270,10 +286,11 @@ def _pack(
     run_pair: PairRunner = run_serially,
 ) -> RenderedMask:
     started = time.perf_counter()
-    if client_mask is None:
-        packed = pack(mask, offset, run_pair=run_pair)
-    else:
-        before = client_mask.mask, client_mask.offset
-        packed = pack_change(mask, offset, before=before, revision=client_mask.revision, run_pair=run_pair)
+    with phase("encode"):
+        if client_mask is None:
+            packed = pack(mask, offset, run_pair=run_pair)
+        else:
+            before = client_mask.mask, client_mask.offset
+            packed = pack_change(mask, offset, before=before, revision=client_mask.revision, run_pair=run_pair)
     timings = replace(timings, encode=timedelta(seconds=time.perf_counter() - started))
     return RenderedMask(packed, mask, offset, timings)

@@ -13,6 +13,7 @@ import numpy as np
 from gateway.core.runtime.catalog import Model
 from gateway.core.runtime.deadline import Deadline
 from gateway.core.runtime.fairness import FairBudget
+from gateway.core.runtime.phases import note_wait, phase
 from sixpoint._typing import Array, Float, Floating
 from sixpoint.errors import DeadlineExceeded, InferenceError
 
@@ -86,7 +87,9 @@ class FairInference:
             except TimeoutError:
                 raise DeadlineExceeded("the deadline passed while the call waited for Triton") from None
             waited = time.perf_counter() - started
-            result = await self._inference.infer(model, tensor, timeout=deadline.remaining(), version=version)
+            note_wait(started)
+            with phase("inference"):
+                result = await self._inference.infer(model, tensor, timeout=deadline.remaining(), version=version)
         return replace(result, waited=waited)
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from sixpoint.mask import Timings
 
-__all__ = ["NO_OBSERVER", "Observer"]
+__all__ = ["NO_OBSERVER", "Observer", "Observers"]
 
 
 class Observer(Protocol):
@@ -29,6 +29,27 @@ class Observer(Protocol):
             version: Version that answered.
             timings: Time that each phase took.
         """
+
+
+class Observers:
+    """Several observers as one.
+
+    Args:
+        *observers: The observers.
+    """
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def answered(self, *, model: str, version: str, timings: Timings) -> None:
+        """Note that prompts were answered."""
+        for observer in self._observers:
+            observer.answered(model=model, version=version, timings=timings)
+
+    def segmented(self, *, model: str, version: str, timings: Timings) -> None:
+        """Note that a whole image was segmented."""
+        for observer in self._observers:
+            observer.segmented(model=model, version=version, timings=timings)
 
 
 class _NoObserver:

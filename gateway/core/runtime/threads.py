@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import TypeVar
@@ -21,7 +22,8 @@ async def run_to_end(executor: Executor, work: Callable[[], _Result]) -> _Result
         executor: Threads for the work.
         work: Function to run.
     """
-    running = executor.submit(work)
+    # With the context of the caller, of which the phases of a call on the thread are.
+    running = executor.submit(contextvars.copy_context().run, work)
     try:
         return await asyncio.wrap_future(running)
     except asyncio.CancelledError:

@@ -28,6 +28,7 @@ from gateway.core.runtime import (
     check_finite,
     decode_probabilities,
 )
+from gateway.core.runtime.phases import note_wait, phase
 from gateway.core.segmentation.aggregation import PatchAggregator
 from gateway.core.segmentation.events import (
     LabelMask,
@@ -132,6 +133,7 @@ class Segmenter:
                 )
             async with self._admission.memory(memory):
                 waited = timedelta(seconds=time.perf_counter() - started)
+                note_wait(started, always=True)
                 async with aclosing(self._run(job, numbers)) as events:
                     async for event in events:
                         if isinstance(event, SegmentationSummary):
@@ -142,8 +144,9 @@ class Segmenter:
         spec, geometry, count = job.spec, job.image.volume.geometry, len(job.window)
         started = time.perf_counter()
         yield SegmentationProgress(Stage.PREPROCESSING, 0, count)
-        channels = await self._prepare(job)
-        box = await self._run_in_thread(partial(foreground_box, channels[0], job.patch.foreground))
+        with phase("preprocess"):
+            channels = await self._prepare(job)
+            box = await self._run_in_thread(partial(foreground_box, channels[0], job.patch.foreground))
         if box is not None:
             job, channels = job.within(box), channels[:, *box]
             count = len(job.window)
@@ -160,7 +163,9 @@ class Segmenter:
         yield SegmentationProgress(Stage.POSTPROCESSING, count, count)
         for number in numbers:
             name = spec.labels[number - 1]
-            yield await self._run_in_thread(partial(_pack_label, label_map, number, name, geometry.orientation))
+            with phase("encode"):
+                mask = await self._run_in_thread(partial(_pack_label, label_map, number, name, geometry.orientation))
+            yield mask
         timings = Timings(
             preprocess=timedelta(seconds=prepared - started),
             inference=timedelta(seconds=inferred - prepared),

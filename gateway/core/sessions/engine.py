@@ -16,6 +16,7 @@ from gateway.core.annotation.preprocess import estimate_mask_memory, estimate_pr
 from gateway.core.annotation.prompt_state import ObjectPrompts, PromptBatch, add_to_object
 from gateway.core.images import ImageSource, StoredImage
 from gateway.core.runtime import NO_OBSERVER, Admission, Catalog, Deadline, Model, Observer, Stage
+from gateway.core.runtime.phases import note_wait, phase
 from gateway.core.sessions.history import SegmentHistory, Snapshot, check_revision
 from gateway.core.sessions.records import SegmentRow
 from gateway.core.sessions.request import AnnotationRequest, AnnotationResult, make_result
@@ -152,6 +153,7 @@ class Engine:
         async with self._admission.memory(estimate_prompt_memory(prompts_so_far, geometry=geometry, spec=model.spec)):
             prompts_so_far = await self._annotator.reader.expand(prompts_so_far, geometry=geometry)
             waited = Timings(queue=timedelta(seconds=time.perf_counter() - started))
+            note_wait(started, always=True)
             pending = await self._predict(
                 request, snapshot, batch, prompts_so_far, image, model, deadline=deadline, on_stage=on_stage
             )
@@ -167,7 +169,8 @@ class Engine:
             )
             try:
                 ids = request.request_ids
-                row, segment = await self._history.append(snapshot, batch.prompts, state, request_ids=ids)
+                with phase("store"):
+                    row, segment = await self._history.append(snapshot, batch.prompts, state, request_ids=ids)
             except BaseException:
                 pending.rendering.cancel()
                 await asyncio.gather(pending.rendering, return_exceptions=True)
@@ -267,7 +270,8 @@ class Engine:
         rendered, state = await self._render(snapshot, state, client_mask=find_client_mask(snapshot, request))
         state = replace(state, sent_mask=remember_sent_mask(rendered.mask, rendered.offset, snapshot.row.revision + 1))
         started = time.perf_counter()
-        row, segment = await self._history.move_head(snapshot, head, state, request_ids=request.request_ids)
+        with phase("store"):
+            row, segment = await self._history.move_head(snapshot, head, state, request_ids=request.request_ids)
         timings = replace(rendered.timings, store=timedelta(seconds=time.perf_counter() - started))
         return make_result(row, segment, state, rendered, timings)
 

@@ -18,6 +18,7 @@ from functools import partial
 
 from gateway.core.access import Principal
 from gateway.core.runtime import Deadline, Stage
+from gateway.core.runtime.phases import action as traced_action
 from gateway.core.sessions import AnnotationResult, Engine, check_request_id
 from gateway.grpc.interceptors import refusal_pause
 from gateway.grpc.messages import PHASES, read_change, read_mask_request, read_prompts, write_result
@@ -170,7 +171,8 @@ class InteractStream:
         kind = action.WhichOneof("action")
         try:
             async with asyncio.timeout(self._call_seconds):
-                return await self._dispatch(action, kind or "", prompts, ids)
+                with traced_action(kind or "unknown"):
+                    return await self._dispatch(action, kind or "", prompts, ids)
         except SixpointError as error:
             reason = error.reason
             raise

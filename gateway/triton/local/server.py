@@ -231,6 +231,7 @@ class LocalTriton:
             f"--metrics-port={settings.metrics_port}",
             f"--exit-timeout-secs={max(1, int(settings.stop_timeout))}",
             "--log-format=ISO8601",
+            *settings.trace_arguments(),
         ]
 
     async def _wait_until_ready(self) -> None:

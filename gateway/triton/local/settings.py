@@ -30,6 +30,7 @@ class LocalTritonSettings:
         log: File that Triton's log is appended to; None to use it only to explain failures.
         ready_timeout: Seconds that Triton may take to load the models.
         stop_timeout: Seconds that Triton may take to finish running requests before it is killed.
+        traces_url: Collector to which Triton sends its part of traces, OTLP over HTTP; empty for none.
     """
 
     model_repository: Path = Path("model_repository")
@@ -40,10 +41,23 @@ class LocalTritonSettings:
     log: Path | None = None
     ready_timeout: float = 120.0
     stop_timeout: float = 10.0
+    traces_url: str = ""
 
     def ports(self) -> dict[str, int]:
         """Return the ports to listen on, by field name."""
         return {"grpc_port": self.grpc_port, "metrics_port": self.metrics_port}
+
+    def trace_arguments(self) -> list[str]:
+        """Return the arguments that make Triton send spans of the calls that are traced, and of no others (rate 0)."""
+        options = (
+            "mode=opentelemetry",
+            "rate=0",
+            "level=TIMESTAMPS",
+            f"opentelemetry,url={self.traces_url}",
+            "opentelemetry,resource=service.name=triton",
+            "opentelemetry,bsp_schedule_delay=1000",
+        )
+        return [f"--trace-config={option}" for option in options] if self.traces_url else []
 
     def check(self) -> None:
         """Check for problems that Triton itself reports with unclear errors.

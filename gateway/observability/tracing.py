@@ -1,0 +1,129 @@
+"""Traces: a span for each call, with one for each of its phases below, sent to a collector of OpenTelemetry.
+
+A span names methods, status codes, phases, models and versions. None names an owner, a session, an image, or a point,
+and none quotes an error: its text may repeat what a caller sent.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, StatusCode, Tracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from gateway.core.runtime.phases import Phase, traced_by
+from sixpoint.mask import Timings
+
+__all__ = ["TRACE_KEY", "CallSpan", "CallTracer", "current_trace", "trace_metadata"]
+
+TRACE_KEY = "traceparent"
+"""Metadata key of the caller's span, as the W3C defines it. Its companion ``tracestate`` is not read: it is text."""
+
+# Errors of the gateway, not of the caller, by OpenTelemetry's conventions.
+_FAULTS = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
+_PROPAGATOR = TraceContextTextMapPropagator()
+
+
+def current_trace() -> str:
+    """Return the id of the trace that the running call belongs to; empty without one."""
+    context = trace.get_current_span().get_span_context()
+    return trace.format_trace_id(context.trace_id) if context.is_valid else ""
+
+
+def trace_metadata() -> tuple[tuple[str, str], ...]:
+    """Return the metadata that make spans of another server children of the current span; empty if it is not sent.
+
+    Triton sends its spans whatever the flag of the metadata says.
+    """
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid or not context.trace_flags.sampled:
+        return ()
+    span = trace.format_span_id(context.span_id)
+    return ((TRACE_KEY, f"00-{trace.format_trace_id(context.trace_id)}-{span}-01"),)
+
+
+class CallSpan:
+    """The span of a call.
+
+    Attributes:
+        code: Name of the status code with which the call ends.
+    """
+
+    def __init__(self) -> None:
+        self.code = "OK"
+
+
+class CallTracer:
+    """Makes spans of calls and their phases; implements the core's interfaces for phases and for answers.
+
+    Args:
+        tracer: OpenTelemetry's tracer.
+    """
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer
+
+    @contextmanager
+    def call(self, method: str, *, parent: str) -> Iterator[CallSpan]:
+        """Trace the block as a call.
+
+        Args:
+            method: Full name of the method, without a slash before it.
+            parent: The caller's span as it came in the metadata; empty without one.
+        """
+        call = CallSpan()
+        with self._tracer.start_as_current_span(
+            method,
+            context=_PROPAGATOR.extract({TRACE_KEY: parent}) if parent else None,
+            kind=SpanKind.SERVER,
+            attributes={"rpc.system.name": "grpc", "rpc.method": method},
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                # Phases of a trace that is not sent cost nothing.
+                with traced_by(self) if span.is_recording() else nullcontext():
+                    yield call
+            finally:
+                span.set_attribute("rpc.response.status_code", call.code)
+                if call.code in _FAULTS:
+                    span.set_status(StatusCode.ERROR)
+
+    def trace(self, phase: Phase) -> AbstractContextManager[object]:
+        """Return a context that is a phase of the current call."""
+        return self._span(phase, SpanKind.CLIENT if phase == "inference" else SpanKind.INTERNAL)
+
+    def note(self, phase: Phase, *, seconds: float) -> None:
+        """Note a phase that ends now."""
+        now = time.time_ns()
+        self._tracer.start_span(phase, start_time=now - round(seconds * 1e9)).end(now)
+
+    def action(self, kind: str) -> AbstractContextManager[object]:
+        """Return a context that is an action of a stream."""
+        return self._span(f"action {kind}", SpanKind.INTERNAL)
+
+    def answered(self, *, model: str, version: str, timings: Timings) -> None:  # noqa: ARG002
+        """Note which version of which model answered."""
+        _name_model(model, version)
+
+    def segmented(self, *, model: str, version: str, timings: Timings) -> None:  # noqa: ARG002
+        """Note which version of which model segmented an image."""
+        _name_model(model, version)
+
+    @contextmanager
+    def _span(self, name: str, kind: SpanKind) -> Iterator[None]:
+        with self._tracer.start_as_current_span(
+            name, kind=kind, record_exception=False, set_status_on_exception=False
+        ) as span:
+            try:
+                yield
+            except BaseException:
+                span.set_status(StatusCode.ERROR)
+                raise
+
+
+def _name_model(model: str, version: str) -> None:
+    trace.get_current_span().set_attributes({"sixpoint.model": model, "sixpoint.version": version})
