@@ -23,6 +23,8 @@ from sixpoint.model_spec import ModelSpec
 __all__ = ["NetworkGraph", "compose_onnx", "opset_of", "to_fp16"]
 
 _PREFIX = "network/"
+_AXES_AS_INPUT = 18
+"""First version of the standard operators in which reductions take their axes as an input."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +136,18 @@ def _adapter_graph(
         model = onnx.load(path)
     model.graph.CopyFrom(compose.add_prefix_graph(model.graph, prefix, rename_inputs=False, rename_outputs=False))
     model.opset_import[0].version = opset_of(like)
+    if opset_of(like) < _AXES_AS_INPUT:
+        _axes_to_attributes(model.graph)
     model.ir_version = like.ir_version
     del model.functions[:]
     del model.metadata_props[:]
     return model
+
+
+def _axes_to_attributes(graph: onnx.GraphProto) -> None:
+    """Give reductions their axes in the form of older versions of the standard operators."""
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "ReduceMax" and len(node.input) > 1:
+            axes = constants[node.input.pop()].reshape(-1).tolist()
+            node.attribute.append(onnx.helper.make_attribute("axes", axes))

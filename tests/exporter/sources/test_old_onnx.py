@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pytest
+import yaml
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.exporter.command_line import run
+from tests.exporter.specs import SEGMENTATION
 
 SHAPE = (24, 16, 16)
 
@@ -48,6 +51,18 @@ def test_weights_among_the_inputs_are_exported(segmentation_spec: Path, tmp_path
         tmp_path / "repository",
         "--json",
     )
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["parity"]["onnxruntime"]["largest"] < 2 / 255
+
+
+@pytest.mark.parametrize("opset", [13, 17, 18])
+def test_logits_are_served_by_any_version_of_the_operators(opset: int, tmp_path: Path) -> None:
+    """The adapters are written with the version of the file that they surround."""
+    patch = {**SEGMENTATION["patch"], "average": "logits"}
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump({**SEGMENTATION, "patch": patch, "output": {"dtype": "FP16"}}))
+    path = onnx_file(tmp_path / "model.onnx", [convolution()], [kernel()], opset=opset)
+    where = ("--name", "liver", "--repository", tmp_path / "repository")
+    result = run("export", path, "--spec", tmp_path / "spec.yaml", *where, "--json")
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["parity"]["onnxruntime"]["largest"] < 2 / 255
 
