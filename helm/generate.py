@@ -16,12 +16,12 @@ from typing import Any
 import yaml
 from alembic.script import ScriptDirectory
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from gateway.observability.alerts import alert_rules
 from gateway.observability.dashboard import dashboard
 from gateway.settings import Settings
 from helm.values import Values, ValuesModel
+from helm.values.common import SecretKey
 
 __all__ = ["CHART", "contents", "main"]
 
@@ -122,18 +122,19 @@ def _without_titles(part: Any) -> Any:
 def _table() -> Iterator[str]:
     yield "| value | default | meaning |"
     yield "| --- | --- | --- |"
-    for path, field, value in _leaves(Values()):
+    for path, value, meaning in _leaves(Values()):
         default = "" if value in ("", None) else f"`{json.dumps(value)}`"
-        yield f"| `{path}` | {default.replace('|', chr(92) + '|')} | {field.description} |"
+        yield " | ".join(("", f"`{path}`", default.replace("|", "\\|"), " ".join(meaning.split()), "")).strip()
 
 
-def _leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, FieldInfo, Any]]:
+def _leaves(model: BaseModel, prefix: str = "", of: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Path, default and meaning of every value; that of a Secret says what it holds."""
     for name, field in type(model).model_fields.items():
-        value, path = getattr(model, name), f"{prefix}{field.alias or name}"
+        value, path, meaning = getattr(model, name), f"{prefix}{field.alias or name}", field.description or ""
         if isinstance(value, ValuesModel):
-            yield from _leaves(value, f"{path}.")
+            yield from _leaves(value, f"{path}.", meaning if isinstance(value, SecretKey) else "")
         else:
-            yield path, field, value
+            yield path, value, f"{of} {meaning}"
 
 
 if __name__ == "__main__":

@@ -193,7 +193,8 @@ class Test(ValuesModel):
     address: str = ""
     """Gateway to ask; by default the Service, or https://`expose.host` where TLS ends before the gateway."""
     ca: SecretKey = SecretKey(key="ca.crt")
-    """Authorities to trust for the gateway's certificate; by default ca.crt of that certificate's Secret."""
+    """Authorities to trust for the gateway's certificate; by default ca.crt of that certificate's Secret. An empty key
+    stands for those of the system."""
     token: SecretKey = SecretKey(key="token")
     """Token of the pod; needed where `auth.mode` asks for tokens."""
     client_certificate: str = ""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway.triton.local.install import TritonEnvironment
+from gateway.triton.local.surroundings import assemble_backends, triton_variables
 from tests.helm.charts import Document, Pod, environment
 from tests.support.paths import ROOT, TRITON_ENVIRONMENT
 from tests.support.ports import free_port
@@ -30,6 +30,8 @@ __all__ = ["LocalPods"]
 _SERVICE = re.compile(r"(?:dns:///)?[\w-]+\.imaging\.svc:(\d+)")
 _VARIABLE = re.compile(r"\$\((\w+)\)")
 _SECONDS = 60
+# Variables of ours, for which Triton has others.
+_OURS = {"PATH", "PYTHONPATH"}
 
 
 class LocalPods:
@@ -147,11 +149,5 @@ class LocalPods:
     def _triton(self, command: list[str], variables: dict[str, str]) -> tuple[list[str], dict[str, str]]:
         """The Triton from pip, with the backend that NVIDIA's image has of its own."""
         made = TritonEnvironment.locate(TRITON_ENVIRONMENT)
-        backends = self._folder / "backends"
-        shutil.copytree(made.backend, backends / "python")
-        shutil.copy(made.stub, backends / "python")
-        shutil.copytree(ROOT / "gateway" / "triton" / "local" / "backends", backends, dirs_exist_ok=True)
-        variables["LD_LIBRARY_PATH"] = os.pathsep.join(map(str, made.libraries))
-        variables["PATH"] = f"{made.root / 'bin'}{os.pathsep}{os.defpath}"
-        del variables["PYTHONPATH"]
-        return [str(made.server), *command[1:], f"--backend-directory={backends}"], variables
+        command = [str(made.server), *command[1:], f"--backend-directory={assemble_backends(made, self._folder)}"]
+        return command, {**triton_variables(made), **{key: variables[key] for key in variables.keys() - _OURS}}

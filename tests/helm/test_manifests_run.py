@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import grpc
@@ -61,6 +62,8 @@ def test_what_the_manifests_say_answers_a_prompt_and_drains(tmp_path: Path) -> N
             assert_models_are_guarded(f"127.0.0.1:{local.port(8001)}")
             local.wait_for(gateway, "startupProbe")
             local.wait_for(gateway, "readinessProbe")
+            assert "nv_inference_pending_request_count" in metrics(local.port(8002))
+            assert "sixpoint_model_served" in metrics(local.port(9090))
             assert local.ask(triton, "livenessProbe")
             assert local.ask(triton, "readinessProbe")
             asked = local.run(test, test.spec["containers"][0])
@@ -72,6 +75,12 @@ def test_what_the_manifests_say_answers_a_prompt_and_drains(tmp_path: Path) -> N
         assert gateway_process.returncode == 0, local.log(gateway)
     assert triton_process.returncode == 0, local.log(triton)
     assert token not in local.log(gateway)
+
+
+def metrics(port: str) -> str:
+    """What Prometheus would scrape there."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        return str(answer.read().decode())
 
 
 def assert_models_are_guarded(address: str) -> None:

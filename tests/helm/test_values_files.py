@@ -75,3 +75,26 @@ def test_the_notes_warn_of_what_is_unsafe() -> None:
     assert "WARNINGS" not in notes(read_values(CHART / "ci" / "ha-values.yaml"))
     exposed = read_values(CHART / "ci" / "openshift-values.yaml") | {"auth": {"mode": "none", "insecure": True}}
     assert "whoever reaches the gateway reads and changes everything" in notes(exposed)
+
+
+@pytest.mark.parametrize(
+    ("values", "address", "trusts"),
+    [
+        ({}, "demo-sixpoint-gateway.imaging.svc:50051", False),
+        ("ha", "https://demo-sixpoint-gateway.imaging.svc:50051", True),
+        # Clients send tokens over TLS only, which ends before this gateway.
+        ("s3-everything", "https://sixpoint.hospital.example:443", False),
+        ({"test": {"address": "https://a.example:8443"}}, "https://a.example:8443", False),
+        ({"tls": {"mode": "secret", "secretName": "sixpoint-tls"}, "test": {"ca": {"key": ""}}}, "https", False),
+    ],
+)
+def test_the_pod_of_helm_test_asks_where_clients_can(values: dict[str, Any] | str, address: str, trusts: bool) -> None:
+    documents = render(read_values(CHART / "ci" / f"{values}-values.yaml") if isinstance(values, str) else values)
+    container = next(document for document in documents if document["kind"] == "Pod")["spec"]["containers"][0]
+    assert container["command"][:2] == ["sixpoint", "doctor"]
+    assert container["command"][2].startswith(address)
+    assert ("SIXPOINT_CA_FILE" in {entry["name"] for entry in container["env"]}) == trusts
+    policy = next(d for d in documents if (d["kind"], d["metadata"]["name"]) == ("NetworkPolicy", "demo-sixpoint-test"))
+    ports = {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]}
+    outside = container["command"][2].rpartition(":")[2]
+    assert int(outside) in ports if ".svc:" not in container["command"][2] else "grpc" in ports
