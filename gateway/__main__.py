@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+# Before gRPC is imported: it would write lines of its own, about each handshake that fails, between those of the log.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from sixpoint.cli.missing_extra import report_missing_extra
 

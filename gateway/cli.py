@@ -20,7 +20,7 @@ from gateway.core.runtime.open_files import raise_open_files
 from gateway.doctor.command import add_doctor
 from gateway.observability.alerts import alert_rules
 from gateway.observability.dashboard import dashboard
-from gateway.observability.logs import configure
+from gateway.observability.logs import configure, log_uncaught_in_loop
 from gateway.read_settings import read_settings
 from gateway.server import Gateway
 from gateway.settings import Settings
@@ -162,6 +162,7 @@ def main() -> None:
 
 
 async def _serve(settings: Settings, *, local_triton: bool) -> None:
+    asyncio.get_running_loop().set_exception_handler(log_uncaught_in_loop)
     if not local_triton:
         await Gateway(settings).serve(announce=_announce)
         return

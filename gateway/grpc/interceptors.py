@@ -20,6 +20,7 @@ from gateway.grpc.decoding import decode_stream, decoder, with_size
 from gateway.grpc.identity import CallContext, credentials_of, principal_of, until_expiry
 from gateway.grpc.permissions import role_for
 from gateway.grpc.running_calls import RunningCalls
+from gateway.observability.pseudonyms import pseudonym
 from sixpoint.errors import InternalError, ResourceExhausted, SixpointError, StorageFull
 from sixpoint.protocol import DETAILS_KEY, error_to_status, status_code
 
@@ -155,12 +156,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             self._calls.add(context)
             started = time.perf_counter()
             code = grpc.StatusCode.OK.name
-            reason = ""
+            reason = who = ""
             remaining = context.time_remaining()
             try:
                 # gRPC itself cancels this task once the client's deadline passes.
                 async with asyncio.timeout(limits.seconds(remaining)) as scope:
                     caller = await self._admit(method, context)
+                    who = pseudonym(caller.principal)
                     with acting_for(caller.principal.account):
                         return await handle(
                             decode_stream(decode, context) if streams else decode(request),
@@ -184,6 +186,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     "call",
                     extra={
                         "call": secrets.token_hex(8),
+                        "caller": who,
                         "method": method,
                         "code": code,
                         "reason": reason,

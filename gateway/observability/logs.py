@@ -1,23 +1,30 @@
 """Log to stderr, as JSON lines or as text for a person, without any data of patients.
 
 Only what the code names explicitly is logged: fixed messages, numbers, names of models, reasons of errors. The text of
-an exception may quote its data, so an unexpected exception is logged with its type and code lines only.
+an exception may quote its data, so an unexpected exception is logged with its type and code lines only. Of libraries,
+warnings and errors are logged, without what they fill into their messages: a database driver would log all its rows.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sys
+import threading
 import traceback
+import warnings
 from datetime import UTC, datetime
-from typing import Literal
+from types import TracebackType
+from typing import Any, Literal, TextIO
 
 from gateway.observability.redaction import redact
 from gateway.observability.tracing import current_trace
 from sixpoint.errors.shortening import shorten
 
-__all__ = ["JsonFormatter", "LogFormat", "TextFormatter", "configure"]
+__all__ = ["JsonFormatter", "LogFormat", "TextFormatter", "configure", "log_uncaught_in_loop"]
+
+_log = logging.getLogger(__name__)
 
 LogFormat = Literal["auto", "json", "text"]
 """How records are written: as JSON, as text, or as text on a terminal and as JSON elsewhere."""
@@ -25,6 +32,8 @@ LogFormat = Literal["auto", "json", "text"]
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 # Of a text in the log; whatever it repeats, a line stays readable, and the log small.
 _LENGTH = 2000
+# Loggers whose messages name nothing of patients.
+_OURS = ("gateway", "sixpoint")
 _COLOURS = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "31"}
 
 
@@ -75,10 +84,19 @@ class TextFormatter(logging.Formatter):
 
 
 def _message(record: logging.LogRecord) -> str:
-    return shorten(redact(record.getMessage()), _LENGTH)
+    if _is_ours(record):
+        return shorten(redact(record.getMessage()), _LENGTH)
+    # The message as the library's code has it, in one line: what follows may be anything.
+    return shorten(redact(next(iter(record.msg.splitlines()), "")), _LENGTH) if isinstance(record.msg, str) else ""
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] in _OURS
 
 
 def _extras(record: logging.LogRecord) -> dict[str, object]:
+    if not _is_ours(record):
+        return {}
     extras = {key: value for key, value in vars(record).items() if key not in _STANDARD}
     return {key: shorten(redact(value), _LENGTH) if isinstance(value, str) else value for key, value in extras.items()}
 
@@ -95,14 +113,43 @@ def _text(value: object) -> str:
 
 
 def configure(level: str, log_format: LogFormat = "json") -> None:
-    """Send all logs of this process to stderr.
+    """Send all logs of this process to stderr, with warnings and exceptions that nobody catches.
 
     Args:
-        level: Name of the lowest severity to log.
+        level: Name of the lowest severity to log; of libraries, at least WARNING.
         log_format: How records are written.
     """
     terminal = sys.stderr.isatty()
     handler = logging.StreamHandler(sys.stderr)
     as_text = log_format == "text" or (log_format == "auto" and terminal)
     handler.setFormatter(TextFormatter(colour=terminal) if as_text else JsonFormatter())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    libraries = max(logging.WARNING, logging.getLevelNamesMapping()[level])
+    logging.basicConfig(level=libraries, handlers=[handler], force=True)
+    for name in _OURS:
+        logging.getLogger(name).setLevel(level)
+    # Python would write their texts, which may quote data, to stderr.
+    warnings.showwarning = _log_warning
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda uncaught: _log_uncaught(uncaught.exc_type, uncaught.exc_value, uncaught.exc_traceback)
+    sys.unraisablehook = lambda uncaught: _log_uncaught(uncaught.exc_type, uncaught.exc_value, uncaught.exc_traceback)
+
+
+def log_uncaught_in_loop(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log an exception that nobody awaits, as the handler of an event loop: its own would quote the task."""
+    _log.error("unexpected exception", exc_info=context.get("exception"))
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException | None, frames: TracebackType | None) -> None:
+    _log.error("unexpected exception", exc_info=(kind, error or BaseException(), frames))
+
+
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    del message, file, line
+    _log.warning("warning of a library", extra={"kind": category.__name__, "frame": f"{filename}:{lineno}"})

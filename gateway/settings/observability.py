@@ -19,7 +19,7 @@ class ObservabilitySettings(SettingsPart):
     status_port: int | None = Field(default=None, ge=0, le=65535)
     """HTTP port for /livez, /readyz and /metrics (Prometheus), without TLS; none by default."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """Lowest severity that is logged."""
+    """Lowest severity that is logged; of libraries, at least WARNING, without what their messages quote."""
     log_format: LogFormat = "auto"
     """How the log is written to stderr: json (an object per line), text, or auto (text on a terminal, else json)."""
     traces_url: str = ""

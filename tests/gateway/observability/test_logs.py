@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import io
 import json
 import logging
 import re
 import sys
+import threading
+import warnings
 from collections.abc import Iterator
 
 import pytest
 
-from gateway.observability.logs import LogFormat, configure
+from gateway.observability.logs import LogFormat, configure, log_uncaught_in_loop
 
 
 class Terminal(io.StringIO):
@@ -21,12 +25,16 @@ class Terminal(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def own_handlers() -> Iterator[None]:
-    """Leaves the root logger as it was."""
+    """Leaves the loggers, and what Python does with warnings and exceptions, as they were."""
     root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
+    loggers = [root, logging.getLogger("gateway"), logging.getLogger("sixpoint")]
+    levels, handlers = [logger.level for logger in loggers], list(root.handlers)
+    hooks = warnings.showwarning, sys.excepthook, threading.excepthook, sys.unraisablehook
     yield
-    root.setLevel(level)
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
     root.handlers[:] = handlers
+    warnings.showwarning, sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
 
 
 def logged(monkeypatch: pytest.MonkeyPatch, log_format: LogFormat, stream: io.StringIO) -> str:
@@ -72,3 +80,63 @@ def test_a_long_text_is_shortened(log_format: LogFormat, monkeypatch: pytest.Mon
     configure("INFO", log_format)
     logging.getLogger("gateway.test").info("found %s", "x" * 100_000, extra={"name_of_it": "y" * 100_000})
     assert 1000 < len(stream.getvalue()) < 5000
+
+
+@pytest.fixture
+def stream(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What is written to stderr, with the logs of everything as JSON."""
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    configure("DEBUG", "json")
+    return stream
+
+
+def lines(stream: io.StringIO) -> list[dict[str, object]]:
+    assert "Anna" not in stream.getvalue()
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_libraries_log_warnings_without_what_they_fill_in(stream: io.StringIO) -> None:
+    log = logging.getLogger("sqlalchemy.engine.Engine")
+    log.debug("row %r", ("Anna Example",))
+    log.info("[%s] %r", "cached", ("Anna Example",))
+    log.warning("rolled back %r\nAnna Example", "Anna Example", extra={"row": "Anna Example"})
+    log.error(ValueError("Anna Example"))
+    warning, error = lines(stream)
+    assert (warning["level"], warning["message"], "row" in warning) == ("WARNING", "rolled back %r", False)
+    assert (error["level"], error["message"]) == ("ERROR", "")
+
+
+def test_a_warning_is_a_line_of_the_log_without_its_text(stream: io.StringIO) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning("Anna Example", RuntimeWarning, "module.py", 7)
+    (line,) = lines(stream)
+    assert (line["level"], line["kind"], line["frame"]) == ("WARNING", "RuntimeWarning", "module.py:7")
+
+
+def test_exceptions_that_nobody_catches_are_lines_without_their_texts(stream: io.StringIO) -> None:
+    def fail() -> None:
+        raise ValueError("Anna Example")
+
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+    try:
+        fail()
+    except ValueError as error:
+        sys.excepthook(ValueError, error, error.__traceback__)
+
+    async def leave_a_failure_behind() -> None:
+        asyncio.get_running_loop().set_exception_handler(log_uncaught_in_loop)
+        asyncio.get_running_loop().call_soon(fail)
+        task = asyncio.create_task(asyncio.to_thread(fail))
+        await asyncio.wait({task})
+        del task
+        gc.collect()
+        await asyncio.sleep(0)
+
+    asyncio.run(leave_a_failure_behind())
+    assert len(lines(stream)) == 4
+    assert {(line["message"], line["exception"]) for line in lines(stream)} == {("unexpected exception", "ValueError")}
+    assert "fail" in str(lines(stream)[0]["frames"])
