@@ -29,6 +29,7 @@ from tritonclient.grpc import model_config_pb2
 
 from benchmarks.figures import Figure, as_json, as_markdown, p50
 from benchmarks.servers.local_servers import TRITON_ENVIRONMENT, running
+from gateway.core.access import Principal
 from gateway.core.images import StoredImage
 from gateway.core.runtime import Admission, Catalog, Deadline, InferenceResult, Model
 from gateway.core.segmentation.events import SegmentationSummary
@@ -248,7 +249,7 @@ async def _segment(image: StoredImage, spec: SegmentationSpec) -> None:
             memory=4 * _GIB,
             in_flight=4,
         )
-        events = segmenter.segment("", "parts", tenant="default", deadline=Deadline.after(3600))
+        events = segmenter.segment("", "parts", principal=Principal(""), deadline=Deadline.after(3600))
         assert isinstance([event async for event in events][-1], SegmentationSummary)
 
 

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from gateway.audit_commands import app as audit_app
 from gateway.core.runtime.malloc import keep_freed_memory
 from gateway.core.runtime.open_files import raise_open_files
 from gateway.doctor.command import add_doctor
@@ -49,6 +50,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(token_app, name="token")
+app.add_typer(audit_app, name="audit")
 
 
 models_app = typer.Typer(no_args_is_help=True, add_completion=False)

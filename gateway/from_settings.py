@@ -40,11 +40,13 @@ __all__ = [
     "segmentation_admission",
     "short_calls",
     "stream_places",
+    "sweep_interval",
     "upload_places",
 ]
 
 # Short calls, such as descriptions of sessions, take turns on the interpreter: more at once take no less time.
 _CALLS_AT_ONCE = 3
+_SWEEP_SECONDS = 30.0
 _MAX_CALLS, _OWNER_CALLS = 1024, 896
 
 
@@ -132,6 +134,11 @@ def stream_places(settings: Settings) -> Places:
         settings=("SIXPOINT_MAX_STREAMS", "SIXPOINT_OWNER_STREAMS"),
         evict=False,
     )
+
+
+def sweep_interval(settings: Settings) -> float:
+    """Seconds between two sweeps of the stores."""
+    return min(_SWEEP_SECONDS, settings.session_idle_seconds / 4, settings.image_idle_seconds / 4)
 
 
 def upload_places(settings: Settings) -> Places:

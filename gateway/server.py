@@ -31,6 +31,7 @@ from gateway.from_settings import (
     segmentation_admission,
     short_calls,
     stream_places,
+    sweep_interval,
     upload_places,
 )
 from gateway.grpc.interceptors import CallInterceptor
@@ -58,7 +59,6 @@ from sixpoint.v1 import session_service_pb2_grpc as session_grpc
 __all__ = ["Gateway"]
 
 _log = logging.getLogger(__name__)
-_SWEEP_SECONDS = 30.0
 _READY_POLL_SECONDS = 0.05
 
 
@@ -169,6 +169,7 @@ class Gateway:
                     FreedMemory().run,
                     self._stores.images.report_unrecorded,
                     *([tls.watch] if tls else []),
+                    *([self._stores.audit.run] if self._stores.audit else []),
                 ]
                 background = [asyncio.create_task(run()) for run in runs]
                 await server.start()
@@ -223,6 +224,7 @@ class Gateway:
             annotator=Annotator(inference=inference, executor=self._executor, run_pair=self._cores.run_pair),
             admission=self._admission,
             observer=observer,
+            auditor=self._stores.auditor,
         )
 
     def _segmenter(self, inference: Inference, observer: Observer) -> Segmenter:
@@ -234,6 +236,7 @@ class Gateway:
             executor=self._segmenting,
             admission=self._segmentations,
             observer=observer,
+            auditor=self._stores.auditor,
             memory=settings.segmentation_memory_bytes,
             in_flight=settings.segmentation_patches,
         )
@@ -246,6 +249,7 @@ class Gateway:
                 self._calls,
                 deadlines,
                 authenticator=OpenAccess(),
+                auditor=self._stores.auditor,
                 turns=short_calls(),
                 on_end=self._metrics.called,
             ),
@@ -282,9 +286,8 @@ class Gateway:
         return server
 
     def _sweeper(self) -> Sweeper:
-        settings = self._settings
-        interval = min(_SWEEP_SECONDS, settings.session_idle_seconds / 4, settings.image_idle_seconds / 4)
-        return Sweeper(sessions=self._stores.expiry, images=self._stores.images, interval=interval)
+        stores, interval = self._stores, sweep_interval(self._settings)
+        return Sweeper(sessions=stores.expiry, images=stores.images, audit=stores.remove_old_audit, interval=interval)
 
     def _parts(self) -> dict[str, bool]:
         """For each part that prompts need, whether it can be used now."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+
+from gateway.core.access import NO_AUDIT, AuditNotes
 from gateway.core.images import ImageStore
 from gateway.core.sessions import LogQuota, SegmentHistory, SegmentStateCache, SessionExpiry, Sessions
 from gateway.from_settings import image_limits, log_limits
@@ -14,6 +17,7 @@ from gateway.storage import (
     session_maintenance,
     session_repository,
 )
+from gateway.storage.audit_log import AuditLog
 
 __all__ = ["Stores"]
 
@@ -31,20 +35,28 @@ class Stores:
         history: Steps of all sessions.
         sessions: All sessions.
         expiry: The end of sessions that nobody uses.
+        audit: Notes for the audit log; None without one.
+        auditor: Takes these notes, or none.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.database = Database(settings.database_url.get_secret_value(), marks=settings.cache_folder)
         self.blobs = Blobs(settings.blobs_url.get_secret_value())
+        self._audit_log = AuditLog(self.database)
+        self.audit = AuditNotes(self._audit_log) if settings.audit else None
+        self.auditor = self.audit or NO_AUDIT
+        self._audit_seconds = settings.audit_seconds
         self.images = ImageStore(
-            repository=image_repository(self.database),
+            repository=image_repository(self.database, audited=settings.audit),
             maintenance=image_maintenance(self.database),
             blobs=self.blobs,
             folder=settings.cache_folder,
             limits=image_limits(settings),
+            auditor=self.auditor,
         )
         cache = SegmentStateCache(settings.session_memory_bytes, idle=settings.session_memory_seconds)
-        repository, maintenance = session_repository(self.database), session_maintenance(self.database)
+        repository = session_repository(self.database, audited=settings.audit)
+        maintenance = session_maintenance(self.database)
         quota = LogQuota(log_limits(settings), maintenance=maintenance)
         self.history = SegmentHistory(repository=repository, cache=cache, quota=quota)
         self.sessions = Sessions(
@@ -55,5 +67,11 @@ class Stores:
             limit=settings.max_sessions,
             owner_limit=settings.owner_sessions,
             idle=settings.session_idle_seconds,
+            auditor=self.auditor,
         )
         self.expiry = SessionExpiry(maintenance=maintenance, cache=cache, idle=settings.session_idle_seconds)
+
+    async def remove_old_audit(self) -> None:
+        """Remove the entries of the audit log that are older than the settings say."""
+        if self._audit_seconds:
+            await self._audit_log.remove(before=time.time() - self._audit_seconds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from gateway.core.images import ImageStore
 from gateway.core.sessions import SessionExpiry
@@ -21,12 +21,21 @@ class Sweeper:
     Args:
         sessions: Ends the sessions that nobody uses.
         images: All images.
+        audit: Removes old entries of the audit log.
         interval: Seconds between two sweeps.
     """
 
-    def __init__(self, *, sessions: SessionExpiry, images: ImageStore, interval: float) -> None:
+    def __init__(
+        self,
+        *,
+        sessions: SessionExpiry,
+        images: ImageStore,
+        audit: Callable[[], Awaitable[None]],
+        interval: float,
+    ) -> None:
         self._sessions = sessions
         self._images = images
+        self._audit = audit
         self._interval = interval
         self._stored: Mapping[str, float] = {}
 
@@ -41,6 +50,7 @@ class Sweeper:
             try:
                 closed = await self._sessions.run(every=self._interval)
                 removed = await self._images.expire()
+                await self._audit()
                 if closed or removed:
                     _log.info("swept", extra={"sessions": closed, "images": removed})
                 self._stored = {

@@ -15,7 +15,7 @@ from gateway.core.access import Credentials, Principal
 from sixpoint.errors import InternalError, Unauthenticated
 from sixpoint.protocol import OWNER_KEY, owner_from_metadata
 
-__all__ = ["CallContext", "credentials_of", "principal_of", "until_expiry"]
+__all__ = ["CallContext", "credentials_of", "peer_of", "principal_of", "until_expiry"]
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 _AUTHORIZATION = "authorization"
@@ -71,7 +71,7 @@ def credentials_of(context: _Context) -> Credentials:
     return Credentials(
         authorization=headers.pop(_AUTHORIZATION, ""),
         owner=owner_from_metadata(metadata),
-        peer=_address(context.peer()),
+        peer=peer_of(context),
         certificate_names=tuple(dict.fromkeys(names)),
         headers=headers,
     )
@@ -95,7 +95,8 @@ async def until_expiry(principal: Principal) -> AsyncIterator[None]:
         raise Unauthenticated("your credentials expired during the stream; renew them, and open another one") from None
 
 
-def _address(peer: str) -> str:
-    """The address of a peer without its port, as in ``ipv4:127.0.0.1:50051`` or ``ipv6:%5B::1%5D:50051``."""
-    kind, _, rest = unquote(peer).partition(":")
+def peer_of(context: _Context) -> str:
+    """Return the address of the other end of a call's connection, without its port."""
+    # ipv4:127.0.0.1:50051, ipv6:%5B::1%5D:50051, or unix:
+    kind, _, rest = unquote(context.peer()).partition(":")
     return rest.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else kind

@@ -7,21 +7,29 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import grpc
 import grpc.aio
 
-from gateway.core.access import Authenticator, Role, check_role
+from gateway.core.access import NO_AUDIT, NOBODY, Action, AuditEntry, Auditor, Authenticator, Role, check_role
 from gateway.core.runtime import DeadlineLimits
 from gateway.core.runtime.fairness import Turns, acting_for
 from gateway.grpc.decoding import decode_stream, decoder, with_size
-from gateway.grpc.identity import CallContext, credentials_of, principal_of, until_expiry
+from gateway.grpc.identity import CallContext, credentials_of, peer_of, principal_of, until_expiry
 from gateway.grpc.permissions import role_for
 from gateway.grpc.running_calls import RunningCalls
 from gateway.observability.pseudonyms import pseudonym
-from sixpoint.errors import InternalError, ResourceExhausted, SixpointError, StorageFull
+from sixpoint.errors import (
+    InternalError,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    SixpointError,
+    StorageFull,
+    Unauthenticated,
+)
 from sixpoint.protocol import DETAILS_KEY, error_to_status, status_code
 
 __all__ = ["CallDeadlines", "CallInterceptor", "refusal_pause"]
@@ -35,6 +43,8 @@ _MAX_PAUSE_S, _MAX_PAUSING = 2.0, 1000
 _ADMITTED = "/sixpoint.v1.AnnotationService/"
 # They wait for calls on their session, which may take seconds.
 _WAITING = frozenset({"/sixpoint.v1.SessionService/UpdateSession", "/sixpoint.v1.SessionService/CloseSession"})
+# Refusals that tell of somebody who looks for what is not theirs.
+_AUDITED = (Unauthenticated, PermissionDenied, NotFound)
 _AbortArguments = tuple[grpc.StatusCode, str, tuple[tuple[str, bytes]]]
 
 
@@ -66,6 +76,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         deadlines: Deadlines of each kind of call.
         authenticator: Turns credentials into principals.
         role_for: Function of a call's full name that returns the role it needs.
+        auditor: Takes notes of calls that are refused.
         turns: Turns of short calls; None to run all at once.
         on_end: Function called with method, status code and seconds of each call that ended.
     """
@@ -77,6 +88,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         *,
         authenticator: Authenticator,
         role_for: Callable[[str], Role] = role_for,
+        auditor: Auditor = NO_AUDIT,
         turns: Turns | None = None,
         on_end: Callable[[str, str, float], None] = lambda *_: None,
     ) -> None:
@@ -84,6 +96,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._deadlines = deadlines
         self._authenticator = authenticator
         self._role_for = role_for
+        self._auditor = auditor
         self._turns = turns
         self._on_end = on_end
         self._pausing = 0
@@ -118,9 +131,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         wrapped = self._wrap(handle, method, self._deadlines.call, decode)
         return grpc.unary_unary_rpc_method_handler(wrapped, **codecs)
 
-    async def _admit(self, method: str, context: _Context) -> CallContext:
-        principal = await self._authenticator.authenticate(credentials_of(context))
-        check_role(principal, self._role_for(method))
+    async def _identify(self, context: _Context) -> CallContext:
+        credentials = credentials_of(context)
+        principal = replace(await self._authenticator.authenticate(credentials), peer=credentials.peer)
         return CallContext(context, principal)
 
     async def _pause(self, seconds: float) -> None:
@@ -158,11 +171,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             code = grpc.StatusCode.OK.name
             reason = who = ""
             remaining = context.time_remaining()
+            caller: CallContext | None = None
             try:
                 # gRPC itself cancels this task once the client's deadline passes.
                 async with asyncio.timeout(limits.seconds(remaining)) as scope:
-                    caller = await self._admit(method, context)
+                    caller = await self._identify(context)
                     who = pseudonym(caller.principal)
+                    check_role(caller.principal, self._role_for(method))
                     with acting_for(caller.principal.account):
                         return await handle(
                             decode_stream(decode, context) if streams else decode(request),
@@ -175,6 +190,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             except Exception as failure:
                 error = limits.error(remaining) if scope.expired() else _as_sixpoint_error(failure)
                 pause = refusal_pause(error)
+                if isinstance(error, _AUDITED):
+                    principal = caller.principal if caller else replace(NOBODY, peer=peer_of(context))
+                    name = method.rpartition("/")[2]
+                    self._auditor.note(AuditEntry(principal, Action.CALL, name, outcome=error.reason))
                 arguments, reason = _abort_arguments(error)
                 # The frame of this call outlives it.
                 del error

@@ -51,6 +51,11 @@ class IdentitySettings(StorageSettings, NetworkSettings):
     proxy_roles_header: str = "x-sixpoint-roles"
     """Header in which a proxy says which roles the caller has, with commas."""
 
+    audit: bool = Field(default_factory=lambda values: values.get("auth", "none") != "none")
+    """Whether the audit log is written: who did what. By default it is, where SIXPOINT_AUTH is not none."""
+    audit_seconds: float = Field(default=0.0, ge=0)
+    """Seconds after which entries of the audit log are removed; 0 to keep them for ever."""
+
     @property
     def auth_methods(self) -> frozenset[Method]:
         """Methods of authentication."""

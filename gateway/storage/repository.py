@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 from gateway.storage.database import Database
@@ -73,14 +74,16 @@ class SqlMaintenance(Generic[_Work]):
         return await self._database.write(lambda conn: work(self._upkeep(AllTenants(conn))))
 
 
-def session_repository(database: Database) -> SqlRepository[SqlSessionReader, SqlSessionWriter]:
-    """The repository of sessions, their segments and steps."""
-    return SqlRepository(database, reader=SqlSessionReader, writer=SqlSessionWriter)
+def session_repository(
+    database: Database, *, audited: bool = False
+) -> SqlRepository[SqlSessionReader, SqlSessionWriter]:
+    """The repository of sessions, their segments and steps; audited if changes are noted in the audit log."""
+    return SqlRepository(database, reader=SqlSessionReader, writer=partial(SqlSessionWriter, audited=audited))
 
 
-def image_repository(database: Database) -> SqlRepository[SqlImageReader, SqlImageWriter]:
-    """The repository of images."""
-    return SqlRepository(database, reader=SqlImageReader, writer=SqlImageWriter)
+def image_repository(database: Database, *, audited: bool = False) -> SqlRepository[SqlImageReader, SqlImageWriter]:
+    """The repository of images; audited if changes are noted in the audit log."""
+    return SqlRepository(database, reader=SqlImageReader, writer=partial(SqlImageWriter, audited=audited))
 
 
 def session_maintenance(database: Database) -> SqlMaintenance[SqlSessionUpkeep]:

@@ -19,7 +19,19 @@ from sqlalchemy import (
     text,
 )
 
-__all__ = ["clock", "images", "metadata", "requests", "segments", "sessions", "shared_steps", "steps", "turns"]
+__all__ = [
+    "audit",
+    "audit_heads",
+    "clock",
+    "images",
+    "metadata",
+    "requests",
+    "segments",
+    "sessions",
+    "shared_steps",
+    "steps",
+    "turns",
+]
 
 
 def _tenant() -> Column[str]:
@@ -177,3 +189,34 @@ clock = Table(
     Column("ticked", Double, nullable=False),
 )
 """When a gateway last looked for expired sessions: idle time counts only while one runs, and clocks may jump."""
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("tenant", String(63), primary_key=True, comment="empty for calls whose caller is not known"),
+    Column("number", BigInteger, primary_key=True, autoincrement=False, comment="1, 2, 3, ... in each tenant"),
+    Column("time", Double, nullable=False),
+    Column("subject", String(200), nullable=False),
+    Column("role", String(20), nullable=False),
+    Column("method", String(10), nullable=False, comment="how the caller proved who it is"),
+    Column("peer", String(64), nullable=False),
+    Column("action", String(40), nullable=False),
+    Column("object", String(100), nullable=False),
+    Column("source", String(64), nullable=False),
+    Column("outcome", String(40), nullable=False),
+    Column("count", BigInteger, nullable=False, comment="times that it happened since the entry before"),
+    Column("hash", String(64), nullable=False, comment="SHA-256 of the entry and of the hash before it"),
+    Index(None, "time"),
+)
+"""The audit log. Rows are only added, and removed from its beginning after the time that a setting names."""
+
+audit_heads = Table(
+    "audit_heads",
+    metadata,
+    Column("tenant", String(63), primary_key=True),
+    Column("number", BigInteger, nullable=False, comment="number of the last entry"),
+    Column("hash", String(64), nullable=False, comment="hash of the last entry"),
+    Column("removed", BigInteger, nullable=False, comment="number of the last entry that was removed for its age"),
+    Column("removed_hash", String(64), nullable=False, comment="its hash, from which the rest goes on"),
+)
+"""Where the log of each tenant begins and ends."""

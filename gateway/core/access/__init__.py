@@ -1,12 +1,20 @@
 """Access: who calls, what the caller's roles allow, and whose objects they may change."""
 
+from gateway.core.access.audit import NO_AUDIT, Action, AuditEntry, AuditNotes, Auditor, AuditWriter
 from gateway.core.access.credentials import Authenticator, Credentials
 from gateway.core.access.open_access import OpenAccess
 from gateway.core.access.ownership import check_may_change
-from gateway.core.access.principal import DEFAULT_TENANT, Method, Principal, Role, check_role, check_tenant
+from gateway.core.access.principal import DEFAULT_TENANT, NOBODY, Method, Principal, Role, check_role, check_tenant
 
 __all__ = [
     "DEFAULT_TENANT",
+    "NOBODY",
+    "NO_AUDIT",
+    "Action",
+    "AuditEntry",
+    "AuditNotes",
+    "AuditWriter",
+    "Auditor",
     "Authenticator",
     "Credentials",
     "Method",

@@ -9,7 +9,7 @@ from typing import Literal
 
 from sixpoint.errors import InvalidArgument, PermissionDenied
 
-__all__ = ["DEFAULT_TENANT", "Method", "Principal", "Role", "check_role", "check_tenant"]
+__all__ = ["DEFAULT_TENANT", "NOBODY", "Method", "Principal", "Role", "check_role", "check_tenant"]
 
 DEFAULT_TENANT = "default"
 """Tenant of callers without an identity, and of everything that was stored before there were tenants."""
@@ -47,6 +47,7 @@ class Principal:
         roles: Roles of the caller.
         method: How the caller proved who it is; "none" if it did not have to.
         expires: Time when the proof ends, seconds since 1970; None if it does not end.
+        peer: Address of the other end of the connection; empty if it is not known.
     """
 
     subject: str
@@ -54,6 +55,7 @@ class Principal:
     roles: frozenset[Role] = field(default=frozenset({Role.ADMIN}))
     method: Method = "none"
     expires: float | None = None
+    peer: str = ""
 
     @property
     def role(self) -> Role | None:
@@ -62,8 +64,11 @@ class Principal:
 
     def __post_init__(self) -> None:
         # Names of accounts and files are made of both.
-        if "\0" in self.subject or not _TENANT.fullmatch(self.tenant):
+        if "\0" in self.subject or not (_TENANT.fullmatch(self.tenant) or self._is_nobody()):
             raise ValueError("the names of a principal must be checked before it is made")
+
+    def _is_nobody(self) -> bool:
+        return not (self.subject or self.tenant or self.roles)
 
     @property
     def account(self) -> str:
@@ -73,6 +78,10 @@ class Principal:
     def has(self, role: Role) -> bool:
         """Whether the caller has a role, or one that includes it."""
         return self.role is not None and self.role >= role
+
+
+NOBODY = Principal("", "", frozenset())
+"""A caller who is not known, for the audit log."""
 
 
 def check_role(principal: Principal, role: Role) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+from gateway.core.access import AuditEntry
 from gateway.core.images.records import ImageKey, ImageRecord
 from gateway.core.runtime.transactions import Maintenance, Repository
 
@@ -30,6 +31,10 @@ class ImageReader(Protocol):
 
 class ImageWriter(ImageReader, Protocol):
     """Queries and changes of the images of one tenant, within one transaction."""
+
+    def audit(self, entry: AuditEntry) -> None:
+        """Write an entry to the audit log, as the last change of the transaction."""
+        ...
 
     def lock_image(self, digest: str) -> None:
         """Block other transactions that lock the same digest until this one ends.

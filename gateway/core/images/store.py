@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.core.access import Principal
+from gateway.core.access import NO_AUDIT, Action, AuditEntry, Auditor, Principal
 from gateway.core.images.disk_cache import DiskCache
 from gateway.core.images.garbage_collection import GarbageCollector, delete_orphan_blob
 from gateway.core.images.memory_cache import MemoryCache
@@ -51,6 +51,7 @@ class ImageStore:
         blobs: Voxels of the images.
         folder: Folder of running uploads and cached files; gateways on one machine may share it.
         limits: Limits of images and caches.
+        auditor: Takes notes of images that are looked up.
         now: Clock, in seconds since 1970.
     """
 
@@ -62,12 +63,14 @@ class ImageStore:
         blobs: BlobStore,
         folder: Path,
         limits: ImageLimits,
+        auditor: Auditor = NO_AUDIT,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._repository = repository
         self._maintenance = maintenance
         self._blobs = blobs
         self._limits = limits
+        self._auditor = auditor
         self._now = now
         self._folders = folder / "images", folder / "uploads"
         self._disk_cache = DiskCache(self._folders[0], budget=limits.cache)
@@ -115,13 +118,15 @@ class ImageStore:
         """Log a warning if there are blobs that the database does not know."""
         await report_unrecorded(self._maintenance, self._blobs)
 
-    async def describe(self, digest: str, *, tenant: str) -> ImageRecord:
-        """Return the record of a tenant's image; that is use.
+    async def describe(self, digest: str, *, principal: Principal) -> ImageRecord:
+        """Return the record of an image; that is use.
 
         Raises:
             ImageNotFound: There is no such image.
         """
-        return await self._describe(ImageKey(tenant, digest))
+        record = await self._describe(ImageKey(principal.tenant, digest))
+        self._auditor.note(AuditEntry(principal, Action.READ_IMAGE, digest))
+        return record
 
     async def open(self, digest: str, *, tenant: str) -> StoredImage:
         """Open a tenant's image: from memory, else from its file, else from the blob store, with its SHA-256 checked.
@@ -160,7 +165,7 @@ class ImageStore:
         check_header(header)
         self._quota.check_size(header)
         if await self._find(ImageKey(principal.tenant, header.digest)) is not None:
-            known = partial(self.describe, header.digest, tenant=principal.tenant)
+            known = partial(self.describe, header.digest, principal=principal)
             yield Upload(header, offset=offset, file=None, reserve=_nothing, store=known, threads=self._threads)
             return
         await self._collector.trim_uploads(besides=self._uploads.path(header.digest, principal))
@@ -248,7 +253,9 @@ class ImageStore:
             records.lock_image(record.digest)
             if records.image(record.digest) is None:
                 self._quota.check_before_insert(records, record.byte_count, owner=owner)
-            return records.add_image(record)
+            stored = records.add_image(record)
+            records.audit(AuditEntry(principal, Action.UPLOAD_IMAGE, record.digest))
+            return stored
 
         # A blob that is there without a record stays: a newer copy of the database may have its record.
         is_new = await self._blobs.size(key.blob) is None

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from gateway.core.access import NO_AUDIT, Action, AuditEntry, Auditor, Principal
 from gateway.core.images import ImageSource
 from gateway.core.runtime import (
     NO_OBSERVER,
@@ -69,6 +70,7 @@ class Segmenter:
         memory: Bytes that one segmentation may use.
         in_flight: Number of patches that a segmentation sends to Triton at once.
         observer: Told of finished segmentations.
+        auditor: Takes notes of images that are segmented.
     """
 
     def __init__(
@@ -82,7 +84,9 @@ class Segmenter:
         memory: int,
         in_flight: int,
         observer: Observer = NO_OBSERVER,
+        auditor: Auditor = NO_AUDIT,
     ) -> None:
+        self._auditor = auditor
         self._images = images
         self._catalog = catalog
         self._inference = inference
@@ -93,7 +97,7 @@ class Segmenter:
         self._observer = observer
 
     async def segment(
-        self, digest: str, model: str, *, tenant: str, labels: Sequence[str] = (), deadline: Deadline
+        self, digest: str, model: str, *, principal: Principal, labels: Sequence[str] = (), deadline: Deadline
     ) -> AsyncGenerator[SegmentationEvent]:
         """Segment an image: yield progress, then the labels, then a summary.
 
@@ -102,7 +106,7 @@ class Segmenter:
         Args:
             digest: Digest of the image.
             model: Name of the model.
-            tenant: Name of the tenant whose image it is.
+            principal: Who makes the call.
             labels: Names of the labels to return; empty for all. Labels left out still compete for voxels.
             deadline: Moment by which the labels are needed.
 
@@ -121,7 +125,8 @@ class Segmenter:
         started = time.perf_counter()
         yield SegmentationProgress(Stage.WAITING)
         async with self._admission.slot():
-            image = await self._images.open(digest, tenant=tenant)
+            image = await self._images.open(digest, tenant=principal.tenant)
+            self._auditor.note(AuditEntry(principal, Action.SEGMENT_IMAGE, digest))
             job = SegmentationJob.plan(image, selected, version=selected.version_for(digest), deadline=deadline)
             memory = estimate_segmentation_memory(job.image, job.spec, in_flight=self._in_flight)
             if memory > self._memory:

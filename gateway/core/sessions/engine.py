@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
-from gateway.core.access import check_may_change
+from gateway.core.access import NO_AUDIT, Action, AuditEntry, Auditor, check_may_change
 from gateway.core.annotation.annotator import Annotator, PendingPrediction, RenderedMask
 from gateway.core.annotation.client_mask import ClientMask
 from gateway.core.annotation.preprocess import estimate_mask_memory, estimate_prompt_memory, estimate_render_memory
@@ -17,17 +17,19 @@ from gateway.core.annotation.prompt_state import ObjectPrompts, PromptBatch, add
 from gateway.core.images import ImageSource, StoredImage
 from gateway.core.runtime import NO_OBSERVER, Admission, Catalog, Deadline, Model, Observer, Stage
 from gateway.core.runtime.phases import note_wait, phase
-from gateway.core.sessions.history import SegmentHistory, Snapshot, check_revision
+from gateway.core.sessions.history import SegmentHistory, Snapshot
 from gateway.core.sessions.records import SegmentRow
 from gateway.core.sessions.request import AnnotationRequest, AnnotationResult, make_result
 from gateway.core.sessions.segment_state import SegmentState
 from gateway.core.sessions.sent_mask import find_client_mask, remember_sent_mask
-from gateway.core.sessions.validation import head_after, head_before
+from gateway.core.sessions.validation import check_revision, head_after, head_before
 from sixpoint.errors import SixpointError, StaleRevision
 from sixpoint.mask import Timings
 from sixpoint.prompts import Prompt
 
 __all__ = ["Engine"]
+
+_Make = Callable[[Snapshot], Awaitable[AnnotationResult]]
 
 
 class Engine:
@@ -40,6 +42,7 @@ class Engine:
         annotator: Runs prompts through a network.
         admission: Limits the prompts that run or wait, and their memory.
         observer: Told of answered prompts.
+        auditor: Takes notes of masks that are read.
     """
 
     def __init__(
@@ -51,7 +54,9 @@ class Engine:
         annotator: Annotator,
         admission: Admission,
         observer: Observer = NO_OBSERVER,
+        auditor: Auditor = NO_AUDIT,
     ) -> None:
+        self._auditor = auditor
         self._history = history
         self._images = images
         self._catalog = catalog
@@ -105,7 +110,7 @@ class Engine:
             NothingToUndo: When the segment is before its first step.
             StaleRevision: When the session is at another revision.
         """
-        return await self._move(request, head_before)
+        return await self._change(request, partial(self._move_head, request, head_before))
 
     async def redo(self, request: AnnotationRequest) -> AnnotationResult:
         """Redo the step of a segment that was undone last.
@@ -114,7 +119,7 @@ class Engine:
             NothingToRedo: When the segment is at its last step.
             StaleRevision: When the session is at another revision.
         """
-        return await self._move(request, head_after)
+        return await self._change(request, partial(self._move_head, request, head_after))
 
     async def reset(self, request: AnnotationRequest) -> AnnotationResult:
         """Undo all steps of a segment; redo takes them back one by one.
@@ -122,13 +127,13 @@ class Engine:
         Raises:
             StaleRevision: When the session is at another revision.
         """
-        return await self._move(request, lambda _: 0)
+        return await self._change(request, partial(self._move_head, request, lambda _: 0))
 
     async def mask(self, request: AnnotationRequest) -> AnnotationResult:
         """Return the current mask of a segment; an empty mask for a segment without an object."""
         async with self._admission.slot():
-            tenant = request.principal.tenant
-            snapshot = await self._history.load(request.session_id, request.segment, tenant=tenant)
+            snapshot = await self._history.load(request.session_id, request.segment, principal=request.principal)
+            self._auditor.note(AuditEntry(request.principal, Action.READ_MASK, request.session_id))
             return await self._replay(request, snapshot)
 
     async def _add_step(
@@ -146,9 +151,8 @@ class Engine:
         geometry = image.volume.geometry
         batch = await self._annotator.reader.place(prompts, geometry=geometry)
         model = self._catalog.get(snapshot.row.model)
-        batch, prompts_so_far = add_to_object(
-            snapshot.state.prompts, batch, model=model.name, spec=model.spec, geometry=geometry
-        )
+        before, name, spec = snapshot.state.prompts, model.name, model.spec
+        batch, prompts_so_far = add_to_object(before, batch, model=name, spec=spec, geometry=geometry)
         self._admission.check(estimate_mask_memory(prompts_so_far), what="the mask")
         async with self._admission.memory(estimate_prompt_memory(prompts_so_far, geometry=geometry, spec=model.spec)):
             prompts_so_far = await self._annotator.reader.expand(prompts_so_far, geometry=geometry)
@@ -196,11 +200,10 @@ class Engine:
         deadline: Deadline,
         on_stage: Callable[[Stage], None],
     ) -> PendingPrediction:
-        """Predict with the model, or take over an initial mask that comes without clicks."""
+        """Predict with the model, or take over an initial mask without clicks. A new object's mask is sent whole."""
         if batch.extent is not None and prompts.extent.mask is not None and not len(batch.clicks):
             grid = image.volume.geometry
             return await self._annotator.start_from_mask(prompts, model.spec, geometry=grid, client_mask=None)
-        # A new object has little in common with the previous mask: it is sent whole.
         starts = batch.extent is not None
         return await self._annotator.annotate(
             image,
@@ -214,18 +217,7 @@ class Engine:
             version=model.version_for(snapshot.row.id),
         )
 
-    async def _move(self, request: AnnotationRequest, new_head: Callable[[SegmentRow], int]) -> AnnotationResult:
-        return await self._change(
-            request, lambda snapshot: self._move_head(request, snapshot, new_head(snapshot.segment))
-        )
-
-    async def _change(
-        self,
-        request: AnnotationRequest,
-        make: Callable[[Snapshot], Awaitable[AnnotationResult]],
-        *,
-        appends: bool = False,
-    ) -> AnnotationResult:
+    async def _change(self, request: AnnotationRequest, make: _Make, *, appends: bool = False) -> AnnotationResult:
         """Make a change when it is the session's turn, once per request id.
 
         A call without a revision that another gateway process overtakes is made again on what that one left, and goes
@@ -234,22 +226,25 @@ class Engine:
         A call that appends and names the revision in memory starts without reading the database: storing the step
         checks that the database has not changed.
         """
-        session_id, segment, ids = request.session_id, request.segment, request.request_ids
-        tenant = request.principal.tenant
+        session_id, segment, principal = request.session_id, request.segment, request.principal
         async with self._admission.slot(), self._history.lock(session_id):
-            cached = self._history.cached(session_id, segment, tenant=tenant, revision=request.revision)
+            cached = self._history.cached(session_id, segment, principal=principal, revision=request.revision)
             if appends and cached is not None:
-                check_may_change(request.principal, owner=cached.row.owner)
+                check_may_change(principal, owner=cached.row.owner)
                 try:
                     return await make(cached)
                 except SixpointError:
-                    snapshot = await self._history.load(session_id, segment, tenant=tenant, request_ids=ids)
+                    snapshot = await self._history.load(
+                        session_id, segment, principal=principal, request_ids=request.request_ids
+                    )
                     if not snapshot.outcome and snapshot.row.revision == cached.row.revision:
                         raise
-            async with self._history.turns.take(session_id, tenant=tenant) as turn:
+            async with self._history.turns.take(session_id, tenant=principal.tenant) as turn:
                 while True:
-                    snapshot = await self._history.load(session_id, segment, tenant=tenant, request_ids=ids)
-                    check_may_change(request.principal, owner=snapshot.row.owner)
+                    snapshot = await self._history.load(
+                        session_id, segment, principal=principal, request_ids=request.request_ids
+                    )
+                    check_may_change(principal, owner=snapshot.row.owner)
                     if snapshot.outcome:
                         return await self._replay(request, snapshot)
                     check_revision(snapshot.row, request.revision)
@@ -262,8 +257,11 @@ class Engine:
                             raise
                         await turn.overtaken()
 
-    async def _move_head(self, request: AnnotationRequest, snapshot: Snapshot, head: int) -> AnnotationResult:
-        """Make ``head`` the segment's last step in force."""
+    async def _move_head(
+        self, request: AnnotationRequest, new_head: Callable[[SegmentRow], int], snapshot: Snapshot
+    ) -> AnnotationResult:
+        """Make another step the segment's last in force."""
+        head = new_head(snapshot.segment)
         if head == snapshot.segment.head:
             return await self._replay(request, snapshot)
         state = await self._history.state_at(snapshot.row, request.segment, head) if head else SegmentState()

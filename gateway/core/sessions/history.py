@@ -13,19 +13,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
+from gateway.core.access import Action, AuditEntry, Principal
 from gateway.core.sessions.log_quota import LogQuota
 from gateway.core.sessions.records import ROW_BYTES, RequestOutcome, SegmentRow, SessionRow, TurnRow
 from gateway.core.sessions.repository import SessionReader, SessionRepository, SessionWriter
 from gateway.core.sessions.segment_state import SegmentState, read_state, record_step
 from gateway.core.sessions.state_cache import SegmentStateCache
 from gateway.core.sessions.turns import Turns
-from sixpoint.errors import FailedPrecondition, SessionExpired, SessionNotFound, StaleRevision
+from gateway.core.sessions.validation import LOOK, advance_revision, require_open
+from sixpoint.errors import FailedPrecondition, StaleRevision
 from sixpoint.prompts import Prompt
 
-__all__ = ["SegmentHistory", "Snapshot", "advance_revision", "check_revision", "require_open"]
-
-# For those who type commands, write Python, or call RPCs.
-_LOOK = "sixpoint resume SESSION on the command line, session.refresh() in the SDK, GetSession in gRPC"
+__all__ = ["SegmentHistory", "Snapshot"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +32,7 @@ class Snapshot:
     """What a call on a segment starts from.
 
     Attributes:
+        principal: Who makes the call.
         row: Record of the session.
         segment: Record of the segment; head and length are 0 for a new one.
         state: State of the segment.
@@ -40,6 +40,7 @@ class Snapshot:
         claim: Claim of a gateway to the next turn on the session; None without one.
     """
 
+    principal: Principal
     row: SessionRow
     segment: SegmentRow
     state: SegmentState
@@ -76,7 +77,7 @@ class SegmentHistory:
         """The lock to hold while a session is changed: changes take turns in the order of the calls."""
         return self._locks.setdefault(session_id, asyncio.Lock())
 
-    def cached(self, session_id: str, segment: int, *, tenant: str, revision: int | None) -> Snapshot | None:
+    def cached(self, session_id: str, segment: int, *, principal: Principal, revision: int | None) -> Snapshot | None:
         """What a call on a segment starts from, if it is cached; the database may have moved on meanwhile.
 
         A call that starts from it has to :meth:`append`; after any error it has to :meth:`load` and check again.
@@ -84,22 +85,29 @@ class SegmentHistory:
         Args:
             session_id: Id of the session.
             segment: Number of the segment.
-            tenant: Name of the caller's tenant.
+            principal: Who makes the call.
             revision: Revision that the call was made for. Without one the result is None: the call may have been
                 carried out before.
         """
         cached, row = self._cache.get(session_id, segment), self._cache.row(session_id)
-        if cached is None or row is None or row.tenant != tenant or not cached.revision == row.revision == revision:
+        if (
+            cached is None
+            or row is None
+            or row.tenant != principal.tenant
+            or not cached.revision == row.revision == revision
+        ):
             return None
-        return Snapshot(row, cached.segment, cached.state, None)
+        return Snapshot(principal, row, cached.segment, cached.state, None)
 
-    async def load(self, session_id: str, segment: int, *, tenant: str, request_ids: Sequence[str] = ()) -> Snapshot:
+    async def load(
+        self, session_id: str, segment: int, *, principal: Principal, request_ids: Sequence[str] = ()
+    ) -> Snapshot:
         """Load what a call on a segment starts from, while holding :meth:`lock`.
 
         Args:
             session_id: Id of the session.
             segment: Number of the segment.
-            tenant: Name of the caller's tenant.
+            principal: Who makes the call.
             request_ids: Request ids of the calls that are answered as one; empty for a call without.
 
         Raises:
@@ -117,12 +125,12 @@ class SegmentHistory:
                 raise FailedPrecondition("some of these calls were carried out before: repeat them one by one")
             outcome, claim = outcomes[-1] if outcomes else None, records.turn(session_id)
             if cached is not None and cached.revision == row.revision:
-                return Snapshot(row, cached.segment, cached.state, outcome, claim)
+                return Snapshot(principal, row, cached.segment, cached.state, outcome, claim)
             segments = {segment_row.number: segment_row for segment_row in records.segments(session_id)}
             current = segments.get(segment, SegmentRow(segment))
-            return Snapshot(row, current, read_state(records, row, segment, current.head), outcome, claim)
+            return Snapshot(principal, row, current, read_state(records, row, segment, current.head), outcome, claim)
 
-        snapshot = await self._repository.read(work, tenant=tenant)
+        snapshot = await self._repository.read(work, tenant=principal.tenant)
         self.remember(snapshot.row, snapshot.segment, snapshot.state)
         return snapshot
 
@@ -171,12 +179,13 @@ class SegmentHistory:
             nbytes = encoded.nbytes + ROW_BYTES * len(keys)
             advance_revision(records, row, now=now, added_steps=1 - redoable, added_bytes=nbytes)
             if any(records.request(row.id, key) for key in keys):
-                raise StaleRevision(f"this call was carried out before. Look at the session again: {_LOOK}")
+                raise StaleRevision(f"this call was carried out before. Look at the session again: {LOOK}")
             if not before.length and not records.has_segment(row.id, before.number):
                 records.insert_segment(row.id, before)
             released = records.drop_redoable(row.id, before.number, after=before.head) if redoable else 0
             records.append_step(row.id, encoded)
             records.insert_requests(row.id, keys, _outcome(row, after))
+            records.audit(AuditEntry(snapshot.principal, Action.ANNOTATE, row.id))
             return nbytes - released
 
         added = await self._repository.write(work, tenant=row.tenant)
@@ -212,6 +221,7 @@ class SegmentHistory:
             advance_revision(records, row, now=now, added_bytes=added)
             records.move_head(row.id, after.number, head)
             records.insert_requests(row.id, keys, _outcome(row, after))
+            records.audit(AuditEntry(snapshot.principal, Action.MOVE_HEAD, row.id))
 
         await self._repository.write(work, tenant=row.tenant)
         return self._changed(row, after, state, now=now, added_bytes=added)
@@ -235,55 +245,6 @@ class SegmentHistory:
         after = replace(row, revision=row.revision + 1, used=now, step_count=step_count, log_bytes=log_bytes)
         self._cache.put(after, previous_revision=row.revision, segment=segment, state=state)
         return after, segment
-
-
-def check_revision(row: SessionRow, revision: int | None) -> None:
-    """Refuse a change that was made for another revision.
-
-    Raises:
-        StaleRevision: The session is at another revision.
-    """
-    if revision is not None and revision != row.revision:
-        raise StaleRevision(
-            f"another client changed the session: it is at revision {row.revision}, the call was made for {revision}. "
-            f"Look at it before you change it: {_LOOK}"
-        )
-
-
-def require_open(row: SessionRow | None) -> SessionRow:
-    """Return the session, if there is one and it is open.
-
-    Raises:
-        SessionExpired: The session was idle for too long.
-        SessionNotFound: There is no such session, or it was closed.
-    """
-    if row is not None and row.ended is None:
-        return row
-    if row is not None and row.expired:
-        raise SessionExpired("the session was idle for too long and was closed; open a new one")
-    raise SessionNotFound("no session has this id: it is closed already, or never existed")
-
-
-def advance_revision(
-    records: SessionWriter,
-    row: SessionRow,
-    *,
-    now: float,
-    model: str | None = None,
-    added_steps: int = 0,
-    added_bytes: int = 0,
-) -> None:
-    """Go from the revision of ``row`` to the next one.
-
-    Raises:
-        StaleRevision: The session is at another revision.
-        SessionNotFound: The session was closed meanwhile.
-    """
-    counted = records.advance(
-        row.id, revision=row.revision, now=now, model=model, added_steps=added_steps, added_bytes=added_bytes
-    )
-    if not counted:
-        check_revision(require_open(records.session(row.id)), row.revision)
 
 
 def _outcome(row: SessionRow, segment: SegmentRow) -> RequestOutcome:

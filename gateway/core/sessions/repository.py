@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias
 
+from gateway.core.access import AuditEntry
 from gateway.core.runtime.transactions import Maintenance, Repository
 from gateway.core.sessions.records import (
     Cursor,
@@ -126,6 +127,10 @@ class SessionReader(Protocol):
 
 class SessionWriter(SessionReader, Protocol):
     """Queries and changes of the sessions of one tenant, within one transaction."""
+
+    def audit(self, entry: AuditEntry) -> None:
+        """Write an entry to the audit log, as the last change of the transaction."""
+        ...
 
     def encode_step(self, row: StepRow) -> EncodedStep:
         """A step as it is stored."""

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from gateway.core.access import Principal, check_may_change
-from gateway.core.sessions import listing
-from gateway.core.sessions.history import SegmentHistory, advance_revision, check_revision, require_open
+from gateway.core.access import NO_AUDIT, Action, AuditEntry, Auditor, Principal, check_may_change
+from gateway.core.sessions import listing, validation
+from gateway.core.sessions.history import SegmentHistory
 from gateway.core.sessions.ids import new_session_id
 from gateway.core.sessions.listing import Session, SessionPage, StepPage
 from gateway.core.sessions.log_quota import LogQuota
@@ -19,7 +19,6 @@ from gateway.core.sessions.repository import (
     SessionWriter,
 )
 from gateway.core.sessions.state_cache import SegmentStateCache
-from gateway.core.sessions.validation import check_limits, check_names, check_repeated, check_request_id, check_step
 from sixpoint.errors import ImageNotFound
 
 __all__ = ["Sessions"]
@@ -41,6 +40,7 @@ class Sessions:
         limit: Largest number of open sessions.
         owner_limit: Largest number of open sessions of one owner; 0 for no limit.
         idle: Seconds after which an unused session ends.
+        auditor: Takes notes of sessions that are read.
         now: Clock, in seconds since 1970.
     """
 
@@ -54,6 +54,7 @@ class Sessions:
         limit: int,
         owner_limit: int,
         idle: float,
+        auditor: Auditor = NO_AUDIT,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._repository = repository
@@ -63,6 +64,7 @@ class Sessions:
         self._limit = limit
         self._owner_limit = owner_limit
         self._idle = idle
+        self._auditor = auditor
         self._now = now
 
     async def create(self, *, principal: Principal, digest: str, model: str, request_id: str = "") -> Session:
@@ -79,17 +81,18 @@ class Sessions:
             InvalidArgument: A call with this request id opened a session on another image.
             ResourceExhausted: Too many sessions are open.
         """
-        check_request_id(request_id)
+        validation.check_request_id(request_id)
         row, owner = self._new_row(principal, digest=digest, model=model), principal.subject
 
         def work(records: SessionWriter) -> Session:
             if request_id and (opened := records.session_by_request(owner, request_id)):
-                check_repeated(opened, digest)
+                validation.check_repeated(opened, digest)
                 return self._session(records, opened)
-            check_limits(records, owner, limit=self._limit, owner_limit=self._owner_limit)
+            validation.check_limits(records, owner, limit=self._limit, owner_limit=self._owner_limit)
             if not records.touch_image(digest, now=row.created):
                 raise ImageNotFound("no image has this digest; upload it first")
             records.insert_session(row, request_id=request_id or None)
+            records.audit(AuditEntry(principal, Action.OPEN_SESSION, row.id))
             return self._session(records, row)
 
         return await self._repository.write(work, tenant=principal.tenant)
@@ -112,30 +115,30 @@ class Sessions:
             InvalidArgument: There is no such step, or a call with this request id opened a session on another image.
             ResourceExhausted: Too many sessions are open, or the logs of the owner's or of all take too many bytes.
         """
-        check_request_id(request_id)
-        owner = principal.subject
+        validation.check_request_id(request_id)
 
         def work(records: SessionWriter) -> Session:
             source = records.lock_session(session_id)
-            if request_id and (opened := records.session_by_request(owner, request_id)):
+            if request_id and (opened := records.session_by_request(principal.subject, request_id)):
                 if source is not None:
-                    check_repeated(opened, source.image_digest)
+                    validation.check_repeated(opened, source.image_digest)
                 return self._session(records, opened)
-            source = require_open(source)
-            check_limits(records, owner, limit=self._limit, owner_limit=self._owner_limit)
+            source = validation.require_open(source)
+            validation.check_limits(records, principal.subject, limit=self._limit, owner_limit=self._owner_limit)
             row = self._new_row(principal, digest=source.image_digest, model=source.model)
             segments = records.segments(session_id)
             if segment:
-                check_step(segments, segment, step)
+                validation.check_step(segments, segment, step)
             heads = {each.number: each.head for each in segments} | ({segment: step} if segment else {})
             shared = [replace(each, head=heads[each.number], length=heads[each.number]) for each in segments]
             row = replace(row, revision=source.revision, step_count=sum(heads.values()))
             records.insert_session(row, request_id=request_id or None)
             records.touch_image(row.image_digest, now=row.created)
             row = replace(row, log_bytes=records.share_steps(session_id, row.id, shared))
+            records.audit(AuditEntry(principal, Action.FORK_SESSION, row.id, source=session_id))
             return self._session(records, row)
 
-        await self._quota.check_owner(principal.tenant, owner)
+        await self._quota.check_owner(principal.tenant, principal.subject)
         session = await self._repository.write(work, tenant=principal.tenant)
         self._quota.add(session.row, session.row.log_bytes)
         return session
@@ -151,12 +154,14 @@ class Sessions:
             SessionExpired: The session was idle for too long.
             SessionNotFound: There is no such session, or it was closed.
         """
-        tenant = principal.tenant
         session = await self._repository.read(
-            lambda records: self._session(records, require_open(records.session(session_id))), tenant=tenant
+            lambda records: self._session(records, validation.require_open(records.session(session_id))),
+            tenant=principal.tenant,
         )
+        self._auditor.note(AuditEntry(principal, Action.READ_SESSION, session_id))
         now = self._now()
         if now - session.row.used > min(_TOUCH_S, self._idle / 10):
+            tenant = principal.tenant
             await self._repository.write(lambda records: records.touch_session(session_id, now=now), tenant=tenant)
             session = replace(session, row=replace(session.row, used=now), expires=now + self._idle)
         return session
@@ -176,10 +181,10 @@ class Sessions:
             InvalidArgument: The size is out of range, or the token is unknown.
         """
         limit, after = listing.check_page_size(size), listing.parse_page_token(token)
+        self._auditor.note(AuditEntry(principal, Action.LIST_SESSIONS))
+        owner = principal.subject
         return await self._repository.read(
-            lambda records: listing.list_page(
-                records, principal.subject, limit=limit, after=after, use=use, idle=self._idle
-            ),
+            lambda records: listing.list_page(records, owner, limit=limit, after=after, use=use, idle=self._idle),
             tenant=principal.tenant,
         )
 
@@ -211,22 +216,23 @@ class Sessions:
             InvalidArgument: A segment's number is out of range, or a name too long.
             ResourceExhausted: The session's log takes too many bytes.
         """
-        check_request_id(request_id)
-        check_names(names)
+        validation.check_request_id(request_id)
+        validation.check_names(names)
         added = ROW_BYTES if request_id else 0
 
         def work(records: SessionWriter) -> tuple[Session, bool]:
-            row = require_open(records.lock_session(session_id))
+            row = validation.require_open(records.lock_session(session_id))
             check_may_change(principal, owner=row.owner)
             repeated = bool(request_id) and records.request(session_id, request_id) is not None
             if not repeated:
-                check_revision(row, revision)
+                validation.check_revision(row, revision)
                 self._quota.check_session(row)
-                advance_revision(records, row, now=self._now(), model=model, added_bytes=added)
+                validation.advance_revision(records, row, now=self._now(), model=model, added_bytes=added)
                 records.name_segments(session_id, dict(names))
                 if request_id:
                     records.insert_requests(session_id, [request_id], RequestOutcome(row.revision + 1, 0, 0))
-            return self._session(records, require_open(records.session(session_id))), repeated
+                records.audit(AuditEntry(principal, Action.CHANGE_SESSION, session_id))
+            return self._session(records, validation.require_open(records.session(session_id))), repeated
 
         async with self._history.lock(session_id):
             session, repeated = await self._repository.write(work, tenant=principal.tenant)
@@ -257,10 +263,12 @@ class Sessions:
         limit, after = listing.check_page_size(size, default=_STEPS), listing.parse_step_token(token)
 
         def work(records: SessionReader) -> StepPage:
-            require_open(records.session(session_id))
+            validation.require_open(records.session(session_id))
             return listing.list_steps(records, session_id, segment=segment, limit=limit, after=after)
 
-        return await self._repository.read(work, tenant=principal.tenant)
+        page = await self._repository.read(work, tenant=principal.tenant)
+        self._auditor.note(AuditEntry(principal, Action.READ_SESSION, session_id))
+        return page
 
     async def close(self, session_id: str, *, principal: Principal) -> None:
         """End a session, if there is one of this id and it is open.
@@ -278,6 +286,7 @@ class Sessions:
             if row is not None:
                 check_may_change(principal, owner=row.owner)
                 records.end_session(session_id, now=self._now())
+                records.audit(AuditEntry(principal, Action.CLOSE_SESSION, session_id))
 
         async with self._history.lock(session_id):
             await self._repository.write(work, tenant=principal.tenant)

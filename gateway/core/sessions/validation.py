@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from gateway.core.runtime import Model
 from gateway.core.runtime.fairness import leaves_room
 from gateway.core.sessions.records import SegmentRow, SessionRow
-from gateway.core.sessions.repository import SessionReader
+from gateway.core.sessions.repository import SessionReader, SessionWriter
 from sixpoint.errors import (
     InvalidArgument,
     NothingToRedo,
     NothingToUndo,
     ResourceExhausted,
+    SessionExpired,
+    SessionNotFound,
+    StaleRevision,
     TaskNotSupported,
     Violation,
 )
@@ -20,16 +23,23 @@ from sixpoint.masks.labels import MAX_SEGMENTS, check_segment_number
 from sixpoint.model_spec import SegmentationSpec
 
 __all__ = [
+    "LOOK",
+    "advance_revision",
     "check_limits",
     "check_model",
     "check_names",
     "check_repeated",
     "check_request_id",
+    "check_revision",
     "check_step",
     "head_after",
     "head_before",
+    "require_open",
 ]
 
+# For those who type commands, write Python, or call RPCs.
+LOOK = "sixpoint resume SESSION on the command line, session.refresh() in the SDK, GetSession in gRPC"
+"""How to look at a session again."""
 _MAX_REQUEST_ID = 64
 _MAX_NAME = 200
 
@@ -173,3 +183,52 @@ def head_after(segment: SegmentRow) -> int:
     if segment.head == segment.length:
         raise NothingToRedo(f"segment {segment.number} stands after its last step: nothing can be redone")
     return segment.head + 1
+
+
+def check_revision(row: SessionRow, revision: int | None) -> None:
+    """Refuse a change that was made for another revision.
+
+    Raises:
+        StaleRevision: The session is at another revision.
+    """
+    if revision is not None and revision != row.revision:
+        raise StaleRevision(
+            f"another client changed the session: it is at revision {row.revision}, the call was made for {revision}. "
+            f"Look at it before you change it: {LOOK}"
+        )
+
+
+def require_open(row: SessionRow | None) -> SessionRow:
+    """Return the session, if there is one and it is open.
+
+    Raises:
+        SessionExpired: The session was idle for too long.
+        SessionNotFound: There is no such session, or it was closed.
+    """
+    if row is not None and row.ended is None:
+        return row
+    if row is not None and row.expired:
+        raise SessionExpired("the session was idle for too long and was closed; open a new one")
+    raise SessionNotFound("no session has this id: it is closed already, or never existed")
+
+
+def advance_revision(
+    records: SessionWriter,
+    row: SessionRow,
+    *,
+    now: float,
+    model: str | None = None,
+    added_steps: int = 0,
+    added_bytes: int = 0,
+) -> None:
+    """Go from the revision of ``row`` to the next one.
+
+    Raises:
+        StaleRevision: The session is at another revision.
+        SessionNotFound: The session was closed meanwhile.
+    """
+    counted = records.advance(
+        row.id, revision=row.revision, now=now, model=model, added_steps=added_steps, added_bytes=added_bytes
+    )
+    if not counted:
+        check_revision(require_open(records.session(row.id)), row.revision)

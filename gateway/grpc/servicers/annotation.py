@@ -130,7 +130,7 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
         events = self._segmenter.segment(
             request.image_digest,
             request.model,
-            tenant=principal_of(context).tenant,
+            principal=principal_of(context),
             labels=request.labels,
             deadline=deadline,
         )

@@ -77,7 +77,7 @@ class ImageServicer(image_grpc.ImageServiceServicer):
 
     async def GetImage(self, request: image_pb.GetImageRequest, context: _Context) -> image_pb.GetImageResponse:
         """Describe a stored image."""
-        record = await self._images.describe(request.digest, tenant=principal_of(context).tenant)
+        record = await self._images.describe(request.digest, principal=principal_of(context))
         return image_pb.GetImageResponse(image=_image_message(record))
 
     async def GetUpload(self, request: image_pb.GetUploadRequest, context: _Context) -> image_pb.GetUploadResponse:

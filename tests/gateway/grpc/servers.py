@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from gateway.core.access import Authenticator, OpenAccess, Role
+from gateway.core.access import NO_AUDIT, Auditor, Authenticator, OpenAccess, Role
 from gateway.core.runtime import DeadlineLimits
 from gateway.grpc.interceptors import CallDeadlines, CallInterceptor
 from gateway.grpc.port import listen
@@ -31,10 +31,15 @@ async def serving(
     limits: ConnectionLimits = CONNECTIONS,
     authenticator: Authenticator | None = None,
     role: Role = Role.VIEWER,
+    auditor: Auditor = NO_AUDIT,
 ) -> AsyncIterator[str]:
     """Serve handlers as ``/sixpoint.Test/NAME``; yield the address."""
     interceptor = CallInterceptor(
-        RunningCalls(), deadlines, authenticator=authenticator or OpenAccess(), role_for=lambda _: role
+        RunningCalls(),
+        deadlines,
+        authenticator=authenticator or OpenAccess(),
+        role_for=lambda _: role,
+        auditor=auditor,
     )
     server = create_server(interceptor, limits)
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("sixpoint.Test", handlers)])

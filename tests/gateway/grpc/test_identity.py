@@ -10,7 +10,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from gateway.core.access import Credentials, Principal, Role
+from gateway.core.access import AuditEntry, Credentials, Principal, Role
 from gateway.grpc.identity import principal_of
 from sixpoint.errors import InternalError, PermissionDenied, Unauthenticated
 from sixpoint.protocol import error_from_rpc
@@ -102,3 +102,24 @@ async def test_a_stream_ends_when_its_credentials_do_and_a_call_with_old_ones_is
 def test_a_servicer_that_nobody_guards_does_nothing() -> None:
     with pytest.raises(InternalError, match="not checked"):
         principal_of(object())
+
+
+class Notes:
+    """Keeps the entries for the audit log."""
+
+    def __init__(self) -> None:
+        self.entries: list[AuditEntry] = []
+
+    def note(self, entry: AuditEntry) -> None:
+        self.entries.append(entry)
+
+
+async def test_refused_calls_are_noted_for_the_audit_log() -> None:
+    notes = Notes()
+    async with serving(HANDLERS, authenticator=KnownNames(one=VIEWER), role=Role.ADMIN, auditor=notes) as address:
+        for metadata in ((), (("authorization", "Bearer one"),)):
+            with pytest.raises((Unauthenticated, PermissionDenied)):
+                await call(address, metadata)
+    noted = [(each.principal.tenant, each.principal.subject, each.object, each.outcome) for each in notes.entries]
+    assert noted == [("", "", "Echo", "UNAUTHENTICATED"), ("north", "ada", "Echo", "PERMISSION_DENIED")]
+    assert {each.principal.peer for each in notes.entries} == {"127.0.0.1"}

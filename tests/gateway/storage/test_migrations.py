@@ -93,7 +93,7 @@ async def test_forks_get_copies_of_shared_steps_where_older_gateways_look(databa
     second = (await process.sessions.fork(first, principal=caller(""), segment=0, step=0)).row.id
     await process.annotate(second, BOX, version="4")
     # Its own steps 2 and 3 go on for the fork: the next one is stored under another number.
-    loaded = await process.history.load(first, 1, tenant="default")
+    loaded = await process.history.load(first, 1, principal=NOBODY)
     await process.history.move_head(loaded, 1, await process.state_at(first, 1, 1))
     await process.annotate(first, BOX, version="5")
     logs = {first: ["1", "5"], second: ["1", "2", "3", "4"]}
@@ -110,7 +110,7 @@ async def test_forks_get_copies_of_shared_steps_where_older_gateways_look(databa
     again = SessionProcess(database, Clock())
     for session, log in logs.items():
         assert [row.model_version for row, _ in await again.steps(session)] == log
-        assert answer_of((await again.history.load(session, 1, tenant="default")).state) == 10 * len(log) + 1
+        assert answer_of((await again.history.load(session, 1, principal=NOBODY)).state) == 10 * len(log) + 1
         row = (await again.sessions.get(session, principal=NOBODY)).row
         size = sum(len(step.values["prompts"]) + len(step.values["answer"]) for step in await encoded(again, session))
         assert (row.step_count, row.log_bytes) == (len(log), size + (128 * 3 if session == first else 0))

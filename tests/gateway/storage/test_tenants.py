@@ -61,6 +61,7 @@ IMAGE_CALLS: dict[str, Callable[[SqlImageWriter], Any]] = {
 }
 # They act on rows of the tenant itself; the second test below runs them.
 NEED_A_ROW = {
+    "audit",
     "encode_step",
     "image_geometry",
     "insert_session",
@@ -135,7 +136,7 @@ async def process(database_url: str) -> Any:
     database = Database(database_url)
     await database.start()
     await add_images(database)
-    yield SessionProcess(database, Clock())
+    yield SessionProcess(database, Clock(), audited=True)
     await database.stop()
 
 
@@ -181,13 +182,13 @@ async def test_every_statement_of_a_tenants_own_work_looks_at_the_tenant(process
         assert again.row.id == opened.row.id
         await process.sessions.update(opened.row.id, principal=other, model=None, names=[(1, "liver")], request_id="u")
         for number in range(3):
-            loaded = await process.history.load(opened.row.id, 1, tenant="other")
+            loaded = await process.history.load(opened.row.id, 1, principal=other)
             state = process.state_after(loaded, BOX)
             await process.history.append(loaded, [BOX], state, request_ids=(str(number),))
         forked = await process.sessions.fork(opened.row.id, principal=other, segment=1, step=2)
-        loaded = await process.history.load(opened.row.id, 1, tenant="other")
+        loaded = await process.history.load(opened.row.id, 1, principal=other)
         await process.history.move_head(loaded, 1, await process.history.state_at(loaded.row, 1, 1))
-        loaded = await process.history.load(opened.row.id, 1, tenant="other")
+        loaded = await process.history.load(opened.row.id, 1, principal=other)
         await process.history.append(loaded, [BOX], process.state_after(loaded, BOX))
         await process.history.turns.claim(opened.row.id, tenant="other")
         assert len((await process.sessions.page(other)).sessions) == 2

@@ -176,7 +176,7 @@ async def test_describing_an_image_counts_as_use(tmp_path: Path) -> None:
         await upload_image(images, volume)
         database = Database(f"sqlite:///{tmp_path}/sixpoint.db")
         await database.write(lambda conn: conn.execute(update(images_table).values(used=1.0)))
-        await images.describe(volume.digest, tenant="default")
+        await images.describe(volume.digest, principal=NOBODY)
         assert await images.expire() == 0
         await database.stop()
 

@@ -21,7 +21,7 @@ async def test_an_image_is_there_for_its_own_tenant_only(tmp_path: Path) -> None
     async with open_store(tmp_path) as images:
         await upload_image(images, VOLUME, principal=NORTH)
         with pytest.raises(ImageNotFound, match="upload it first"):
-            await images.describe(VOLUME.digest, tenant="south")
+            await images.describe(VOLUME.digest, principal=caller("", tenant="south"))
         with pytest.raises(ImageNotFound):
             await images.open(VOLUME.digest, tenant="south")
         assert await images.received(VOLUME.digest, principal=SOUTH) == 0, "as of an image that nobody has"

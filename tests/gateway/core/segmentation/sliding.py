@@ -31,6 +31,7 @@ from sixpoint.model_spec import (
 )
 from sixpoint.preprocessing import Roi, volume_channels
 from sixpoint.volume import Volume
+from tests.support.callers import NOBODY
 
 Predict = Callable[[np.ndarray], np.ndarray]
 
@@ -135,7 +136,7 @@ def segment(
     async def run() -> list[SegmentationEvent]:
         with ThreadPoolExecutor(2) as executor:
             made = segmenter(volume, network, executor, **options)
-            events = made.segment("image", "parts", tenant="default", labels=labels, deadline=Deadline.after(60))
+            events = made.segment("image", "parts", principal=NOBODY, labels=labels, deadline=Deadline.after(60))
             return [event async for event in events]
 
     return asyncio.run(run())

@@ -34,6 +34,7 @@ from tests.gateway.core.segmentation.sliding import (
     softmax_of,
 )
 from tests.sixpoint.geometries import AXIS_ORDERS, reordered
+from tests.support.callers import NOBODY
 from tests.support.models import ELLIPSOID_SPEC
 
 
@@ -247,7 +248,7 @@ def test_what_is_given_up_is_taken_back_from_triton_at_once() -> None:
             made = segmenter(volume, network, executor)
 
             async def consume() -> None:
-                events = made.segment("image", "parts", tenant="default", deadline=Deadline.after(60))
+                events = made.segment("image", "parts", principal=NOBODY, deadline=Deadline.after(60))
                 async with aclosing(events):
                     async for event in events:
                         if isinstance(event, SegmentationProgress) and event.done == 2:
@@ -266,9 +267,9 @@ def test_what_is_given_up_is_taken_back_from_triton_at_once() -> None:
             assert network.cancelled == 3
             # Nothing is held any more: the next one runs.
             network.seconds = 0
-            events = made.segment("image", "parts", tenant="default", deadline=Deadline.after(60))
+            events = made.segment("image", "parts", principal=NOBODY, deadline=Deadline.after(60))
             assert isinstance([event async for event in events][-1], SegmentationSummary)
-            late = made.segment("image", "parts", tenant="default", deadline=Deadline.after(-1))
+            late = made.segment("image", "parts", principal=NOBODY, deadline=Deadline.after(-1))
             with pytest.raises(errors.DeadlineExceeded):
                 _ = [event async for event in late]
 
@@ -286,7 +287,7 @@ def test_segmentations_beyond_the_limit_are_refused_and_others_wait_for_memory()
             made = segmenter(volume, network, executor, memory=needed + 1, in_flight=1)
 
             async def last() -> object:
-                events = made.segment("image", "parts", tenant="default", deadline=Deadline.after(60))
+                events = made.segment("image", "parts", principal=NOBODY, deadline=Deadline.after(60))
                 return [event async for event in events][-1]
 
             return await asyncio.gather(*(last() for _ in range(3)), return_exceptions=True)

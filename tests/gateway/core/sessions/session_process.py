@@ -72,9 +72,11 @@ class SessionProcess:
     owner_limit: int = 0
     budget: int = 2**24
     log_limits: LogLimits = field(default_factory=LogLimits)
+    audited: bool = False
 
     def __post_init__(self) -> None:
-        repository, maintenance = session_repository(self.database), session_maintenance(self.database)
+        repository = session_repository(self.database, audited=self.audited)
+        maintenance = session_maintenance(self.database)
         self.cache = SegmentStateCache(self.budget)
         quota = LogQuota(self.log_limits, maintenance=maintenance, now=self.clock)
         self.history = SegmentHistory(repository=repository, cache=self.cache, quota=quota, now=self.clock)
@@ -107,10 +109,10 @@ class SessionProcess:
         self, session_id: str, *prompts: Prompt, segment: int = 1, request_id: str = "", version: str = "3"
     ) -> Snapshot:
         """Add a step with a made-up prediction; return the segment as it is loaded after it."""
-        loaded = await self.history.load(session_id, segment, tenant="default")
+        loaded = await self.history.load(session_id, segment, principal=NOBODY)
         state = self.state_after(loaded, *prompts, version=version)
         await self.history.append(loaded, prompts, state, request_ids=(request_id,))
-        return await self.history.load(session_id, segment, tenant="default")
+        return await self.history.load(session_id, segment, principal=NOBODY)
 
     def state_after(self, loaded: Snapshot, *prompts: Prompt, version: str = "3") -> SegmentState:
         """The state of the segment after such a step; its probabilities are 10 times the step plus the segment."""

@@ -25,7 +25,7 @@ def limited(database: Database, clock: Clock, **limits: int) -> SessionProcess:
 
 async def add(process: SessionProcess, session_id: str) -> None:
     """Add a step as the engine does."""
-    await process.history.check_room(await process.history.load(session_id, 1, tenant="default"))
+    await process.history.check_room(await process.history.load(session_id, 1, principal=NOBODY))
     await process.annotate(session_id, BOX)
 
 
@@ -40,7 +40,7 @@ async def test_a_session_has_so_many_steps(database: Database, clock: Clock) -> 
     forked = (await process.sessions.fork(opened, principal=caller(""), segment=0, step=0)).row.id
     with pytest.raises(errors.ResourceExhausted, match="SIXPOINT_SESSION_STEPS"):
         await add(process, forked)
-    loaded = await process.history.load(opened, 1, tenant="default")
+    loaded = await process.history.load(opened, 1, principal=NOBODY)
     await process.history.move_head(loaded, 1, await process.state_at(opened, 1, 1))
     await add(process, opened)
     await add(process, opened)
@@ -64,14 +64,14 @@ async def test_request_ids_count_as_they_are_stored(database: Database, clock: C
     process = limited(database, clock, session=500)
     opened = (await process.open()).row.id
     await process.annotate(opened, BOX)
-    loaded = await process.history.load(opened, 1, tenant="default")
+    loaded = await process.history.load(opened, 1, principal=NOBODY)
     for number in range(4):
         await process.history.move_head(loaded, 1, loaded.state, request_ids=(f"r{number}",))
-        loaded = await process.history.load(opened, 1, tenant="default")
+        loaded = await process.history.load(opened, 1, principal=NOBODY)
     with pytest.raises(errors.ResourceExhausted, match="SIXPOINT_SESSION_LOG_BYTES"):
         await process.history.move_head(loaded, 1, loaded.state, request_ids=("r",))
     # Moving the head stores nothing without an id, and goes on.
-    await process.history.move_head(await process.history.load(opened, 1, tenant="default"), 1, loaded.state)
+    await process.history.move_head(await process.history.load(opened, 1, principal=NOBODY), 1, loaded.state)
 
 
 @pytest.mark.parametrize("name", ["owner", "total"])
@@ -101,9 +101,9 @@ async def test_what_a_session_counts_is_what_is_stored(process: SessionProcess, 
     opened = (await process.open()).row.id
     for number in range(4):
         await process.annotate(opened, BOX if not number else CLICK, request_id=f"r{number}")
-    loaded = await process.history.load(opened, 1, tenant="default")
+    loaded = await process.history.load(opened, 1, principal=NOBODY)
     await process.history.move_head(loaded, 2, await process.state_at(opened, 1, 2))
-    loaded = await process.history.load(opened, 1, tenant="default")
+    loaded = await process.history.load(opened, 1, principal=NOBODY)
     row, _ = await process.history.append(loaded, [CLICK], process.state_after(loaded, CLICK))
     size = select(func.sum(func.length(steps.c.prompts) + func.length(steps.c.answer)))
     calls = select(func.count()).select_from(requests)

@@ -120,7 +120,7 @@ async def test_a_fork_copies_the_steps_up_to_the_heads(process: SessionProcess) 
     ) == early
     assert whole.segments == (SegmentRow(1, "", 3, 3), SegmentRow(2, "", 1, 1))
     assert early.segments == (SegmentRow(1, "", 2, 2), SegmentRow(2, "", 1, 1))
-    assert answer_of((await process.history.load(early.row.id, 1, tenant="default")).state) == 21
+    assert answer_of((await process.history.load(early.row.id, 1, principal=NOBODY)).state) == 21
     await process.annotate(early.row.id, Click((6, 4, 5)))
     assert (await process.sessions.get(opened.row.id, principal=NOBODY)).segments == whole.segments
     empty = await process.sessions.fork(opened.row.id, principal=caller(""), segment=1, step=0)

@@ -38,7 +38,7 @@ async def fork(process: SessionProcess, session_id: str, step: int = 0, *, owner
 
 
 async def go_to(process: SessionProcess, session_id: str, head: int) -> None:
-    loaded = await process.history.load(session_id, 1, tenant="default")
+    loaded = await process.history.load(session_id, 1, principal=NOBODY)
     state = await process.state_at(session_id, 1, head) if head else SegmentState()
     await process.history.move_head(loaded, head, state)
 
@@ -96,7 +96,7 @@ async def test_a_fork_outlives_the_session_it_comes_from(
     assert await answers(other, later) == [11, 21, 31]
     assert answer_of((await other.annotate(later, CLICK)).state) == 41
     await go_to(other, later, 2)
-    assert answer_of((await SessionProcess(database, clock).history.load(later, 1, tenant="default")).state) == 21
+    assert answer_of((await SessionProcess(database, clock).history.load(later, 1, principal=NOBODY)).state) == 21
     await close(process, later, clock)
     for table in (steps, segments, shared_steps):
         assert await database.read(partial(rows_of, table)) == 0
@@ -147,9 +147,9 @@ async def test_another_process_forks_while_steps_are_dropped(
     process: SessionProcess, database: Database, clock: Clock
 ) -> None:
     opened = await opened_with_steps(process, 3)
-    loaded = await process.history.load(opened, 1, tenant="default")
+    loaded = await process.history.load(opened, 1, principal=NOBODY)
     await process.history.move_head(loaded, 1, await process.state_at(opened, 1, 1))
-    loaded = await process.history.load(opened, 1, tenant="default")
+    loaded = await process.history.load(opened, 1, principal=NOBODY)
     forked = await SessionProcess(database, clock).sessions.fork(opened, principal=caller(""), segment=1, step=3)
     await process.history.append(loaded, [CLICK], process.state_after(loaded, CLICK))
     assert await answers(process, forked.row.id) == [11, 21, 31]
@@ -166,7 +166,7 @@ async def test_many_steps_are_dropped_at_once_and_deleted_a_few_at_a_time(
     for fresh in (process, SessionProcess(database, clock)):
         assert [row.model_version for row, _ in await fresh.steps(opened)] == ["3", "4"]
     await go_to(process, opened, 1)
-    loaded = await process.history.load(opened, 1, tenant="default")
+    loaded = await process.history.load(opened, 1, principal=NOBODY)
     row, _ = await process.history.append(loaded, [CLICK], process.state_after(loaded, CLICK, version="5"))
     assert row.log_bytes == await log_bytes(database, opened), "steps that the first call left are released, too"
     assert await stored(database) == 8 - 1 - 2 + 1
@@ -262,5 +262,5 @@ async def check(process: SessionProcess, expected: dict[str, tuple[list[str], in
             (version, number <= head) for number, version in enumerate(log, 1)
         ]
         if head:
-            state = (await process.history.load(session, 1, tenant="default")).state
+            state = (await process.history.load(session, 1, principal=NOBODY)).state
             assert (state.version, answer_of(state)) == (log[head - 1], 10 * head % 256 + 1)

@@ -64,7 +64,7 @@ async def test_a_slower_process_gets_its_turn_while_a_faster_one_has_calls(
             await process.annotate(session, TAKE)
     assert len(slow.inference.tensors) <= 3, "overtaken by what ran when it began, and when it claimed its turn"
     # Nobody waits for a turn that was taken.
-    assert (await process.engine._history.load(session, 1, tenant="default")).claim is None
+    assert (await process.engine._history.load(session, 1, principal=NOBODY)).claim is None
 
 
 async def test_a_claim_of_a_process_that_was_killed_ends(

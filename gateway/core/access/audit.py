@@ -1,0 +1,146 @@
+"""The audit log: who did what to which object, and with what outcome.
+
+A change is noted in its own transaction. What changes nothing, such as the reading of a mask or a refused call, is
+collected for a moment and written together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.core.access.principal import Principal
+from sixpoint.errors import SixpointError
+
+__all__ = ["NO_AUDIT", "Action", "AuditEntry", "AuditNotes", "AuditWriter", "Auditor"]
+
+_log = logging.getLogger(__name__)
+
+# Different entries that may wait. Equal ones are counted.
+_MAX_WAITING = 10_000
+_INTERVAL_S = 1.0
+
+
+class Action(enum.StrEnum):
+    """What was done, or tried."""
+
+    UPLOAD_IMAGE = "upload image"
+    READ_IMAGE = "read image"
+    REMOVE_IMAGE = "remove image"
+    SEGMENT_IMAGE = "segment image"
+    OPEN_SESSION = "open session"
+    FORK_SESSION = "fork session"
+    READ_SESSION = "read session"
+    LIST_SESSIONS = "list sessions"
+    CHANGE_SESSION = "change session"
+    CLOSE_SESSION = "close session"
+    ANNOTATE = "annotate"
+    MOVE_HEAD = "undo, redo or reset"
+    READ_MASK = "read mask"
+    CALL = "call"
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """Who did what. It holds no coordinates, and no names but those of callers.
+
+    Attributes:
+        principal: Who did it.
+        action: What was done.
+        object: Id of a session, digest of an image, or name of a call; empty without one.
+        outcome: "OK", or the reason of the error.
+        source: For a fork, the id of the session that it started from; else empty.
+    """
+
+    principal: Principal
+    action: Action
+    object: str = ""
+    outcome: str = "OK"
+    source: str = ""
+
+
+class Auditor(Protocol):
+    """Takes notes of what changes nothing."""
+
+    def note(self, entry: AuditEntry) -> None:
+        """Note an entry; it is written soon."""
+        ...
+
+
+class AuditWriter(Protocol):
+    """Writes entries to the audit log."""
+
+    async def write(self, tenant: str, entries: list[tuple[AuditEntry, int]]) -> None:
+        """Write entries of a tenant, each with the number of times that it was noted, in one transaction.
+
+        Raises:
+            StorageUnavailable: The database cannot be reached.
+        """
+        ...
+
+
+class _NoAudit:
+    """Takes no notes."""
+
+    def note(self, entry: AuditEntry) -> None:
+        """Note nothing."""
+
+
+NO_AUDIT: Auditor = _NoAudit()
+"""The auditor of a gateway without an audit log."""
+
+
+class AuditNotes:
+    """An :class:`Auditor` that writes once a second.
+
+    While the database cannot be reached, notes wait. Of more different ones than 10,000 further ones are counted only,
+    and their number is logged.
+
+    Args:
+        writer: Writes the entries.
+        interval: Seconds between two writes.
+    """
+
+    def __init__(self, writer: AuditWriter, *, interval: float = _INTERVAL_S) -> None:
+        self._writer = writer
+        self._interval = interval
+        self._waiting: Counter[AuditEntry] = Counter()
+        self._lost = 0
+
+    def note(self, entry: AuditEntry) -> None:
+        """Note an entry."""
+        if entry in self._waiting or len(self._waiting) < _MAX_WAITING:
+            self._waiting[entry] += 1
+        else:
+            self._lost += 1
+
+    async def run(self) -> None:
+        """Write until cancelled, and once more then."""
+        try:
+            while True:
+                await asyncio.sleep(self._interval)
+                await self.flush()
+        finally:
+            # Shielded by nobody: the caller waits for this task.
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what waits; what cannot be written waits on."""
+        waiting, self._waiting = self._waiting, Counter()
+        by_tenant: dict[str, list[tuple[AuditEntry, int]]] = {}
+        for entry, count in waiting.items():
+            by_tenant.setdefault(entry.principal.tenant, []).append((entry, count))
+        for tenant, entries in by_tenant.items():
+            try:
+                await self._writer.write(tenant, entries)
+            except SixpointError as error:
+                _log.warning("the audit log cannot be written; its entries wait", extra={"reason": error.reason})
+                for entry, count in entries:
+                    self._waiting[entry] += count
+        if self._lost:
+            _log.error("entries of the audit log were lost: too many waited", extra={"entries": self._lost})
+            self._lost = 0
