@@ -183,6 +183,8 @@ class Monitoring(ValuesModel):
     """Alerts."""
     dashboard: Dashboard = Dashboard()
     """Dashboard."""
+    traces_url: str = Field(default="", pattern=r"^(https?://.+)?$")
+    """Collector for traces of gateways and Tritons, OTLP over HTTP, such as http://collector.monitoring.svc:4318."""
 
 
 class Test(ValuesModel):

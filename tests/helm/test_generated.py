@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from gateway.cli import app
 from gateway.settings import Settings
+from gateway.triton.local.settings import LocalTritonSettings
 from helm.generate import contents
 from tests.helm.charts import CHART, environment, pods, render
 from tests.helm.sixpoint_checks import gateway_settings
@@ -85,6 +86,19 @@ def test_settings_reach_the_gateway_as_they_are_written() -> None:
     assert pod.spec["terminationGracePeriodSeconds"] == 7 + 90 + 15
     ports = {port["name"]: port["containerPort"] for port in pod.spec["containers"][0]["ports"]}
     assert ports == {"grpc": settings.port, "health": settings.health_port, "status": settings.status_port}
+
+
+def test_traces_go_where_a_local_triton_would_send_them() -> None:
+    url = "http://collector.monitoring.svc:4318"
+    documents = render({"monitoring": {"tracesUrl": url}})
+    by_kind = {pod.owner["kind"]: pod for pod in pods(documents)}
+    settings = gateway_settings(environment(documents, by_kind["StatefulSet"]))
+    assert settings.traces_url == f"{url}/v1/traces"
+    arguments = [arg for arg in by_kind["Deployment"].spec["containers"][0]["args"] if arg.startswith("--trace-config")]
+    assert arguments == LocalTritonSettings(traces_url=settings.traces_url).trace_arguments()
+    policies = {d["metadata"]["name"]: d["spec"]["egress"] for d in documents if "egress" in d.get("spec", {})}
+    for name in ("demo-sixpoint-gateway", "demo-sixpoint-triton"):
+        assert {"ports": [{"protocol": "TCP", "port": 4318}]} in policies[name]
 
 
 def test_other_settings_give_other_pods_and_the_same_give_the_same() -> None:

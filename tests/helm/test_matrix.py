@@ -56,6 +56,7 @@ SWITCHES: dict[str, list[Values]] = {
     "exposed": [{}, {"expose": {"kind": "loadBalancer", "className": "internal"}, **OUTSIDE}],
     "network": [{}, {"networkPolicy": {"egress": {"mode": "open"}}}, {"networkPolicy": {"enabled": False}}],
     "monitoring": [{}, {"monitoring": {name: {"enabled": True} for name in ("serviceMonitor", "rules", "dashboard")}}],
+    "traces": [{}, {"monitoring": {"tracesUrl": "http://collector.monitoring.svc:4318"}}],
     "worker": [{}, {**SHARED, "worker": {"enabled": True, "command": ["work"]}}],
     "job": [{}, {"worker": {"job": {"enabled": True, "command": ["trainer"], "activeDeadlineSeconds": 2592000}}}],
     "test": [{}, {"test": {"enabled": False}}],

@@ -30,7 +30,9 @@
 {{- fail (printf "%s.pdb has minAvailable and maxUnavailable, and Kubernetes takes one of them: set the other to null" $component) }}
 {{- end }}
 {{- end }}
-{{- if and $gateway.pdb.enabled (not $gateway.autoscaling.enabled) (kindIs "float64" $gateway.pdb.minAvailable) }}
+{{- /* A number is a float in a file of values, and an integer after --set. */ -}}
+{{- $fixed := and $gateway.pdb.enabled (not $gateway.autoscaling.enabled) }}
+{{- if and $fixed (not (or (kindIs "invalid" $gateway.pdb.minAvailable) (kindIs "string" $gateway.pdb.minAvailable))) }}
 {{- if ge (int $gateway.pdb.minAvailable) (int $gateway.replicas) }}
 {{- fail "gateway.pdb.minAvailable leaves no gateway that may be evicted, so that no node could be drained: set it below gateway.replicas, or set maxUnavailable instead" }}
 {{- end }}

@@ -63,6 +63,11 @@ labels:
 {{- printf "%s.%s.svc" (include "sixpoint.component" .) .root.Release.Namespace }}
 {{- end }}
 
+{{- /* The collector for traces, with OTLP's own path if the URL has none. */ -}}
+{{- define "sixpoint.traces" -}}
+{{- with .Values.monitoring.tracesUrl }}{{ ternary (printf "%s/v1/traces" (trimSuffix "/" .)) . (regexMatch "^https?://[^/]+/?$" .) }}{{ end }}
+{{- end }}
+
 {{- /* A PodDisruptionBudget's number. */ -}}
 {{- define "sixpoint.budget" -}}
 {{- if not (kindIs "invalid" .minAvailable) -}}

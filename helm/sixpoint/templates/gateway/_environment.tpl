@@ -42,6 +42,7 @@ tls_cert_file: tls.mode
 tls_client_ca_file: tls.clientCa.existingSecret
 tls_key_file: tls.mode
 tokens_file: auth.tokens.existingSecret
+traces_url: monitoring.tracesUrl
 triton_environment: triton.image
 triton_grpc_port: nothing, the chart uses 8001
 triton_key: triton.controlKey.existingSecret
@@ -67,6 +68,7 @@ triton_url: triton.enabled or triton.external.url
 {{- /* The guards ask for auth.insecure where this is no longer the cluster's own business. */ -}}
 {{- if or (eq $values.auth.mode "none") (eq $values.tls.mode "none") }}{{ $_ := set $own "insecure" "true" }}{{ end }}
 {{- if include "sixpoint.gateway.readsTokens" . }}{{ $_ := set $own "tokens_file" "/run/secrets/sixpoint/tokens" }}{{ end }}
+{{- with include "sixpoint.traces" . }}{{ $_ := set $own "traces_url" . }}{{ end }}
 {{- with $values.auth.proxyNames }}{{ $_ := set $own "proxy_names" (join "," .) }}{{ end }}
 {{- if contains "oidc" $values.auth.mode }}
 {{- range $key, $name := dict "issuer" "oidc_issuer" "audience" "oidc_audience" "rolesClaim" "oidc_roles_claim" "tenantClaim" "oidc_tenant_claim" }}

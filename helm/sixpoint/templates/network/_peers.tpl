@@ -27,6 +27,32 @@
 {{- end }}
 {{- end }}
 
+{{- /* What Tritons may reach. */ -}}
+{{- define "sixpoint.egress.models" -}}
+{{- $bucket := eq .Values.triton.modelRepository.kind "s3" }}
+{{- if eq .Values.networkPolicy.egress.mode "open" -}}
+- {}
+{{- else if or $bucket .Values.monitoring.tracesUrl -}}
+{{- include "sixpoint.egress.dns" . }}
+{{- if $bucket }}
+{{ include "sixpoint.egress.ports" .Values.networkPolicy.egress.ports }}
+{{- end }}
+{{- with include "sixpoint.egress.traces" . }}
+{{ . }}
+{{- end }}
+{{- else -}}
+[]
+{{- end }}
+{{- end }}
+
+{{- /* The collector for traces. */ -}}
+{{- define "sixpoint.egress.traces" -}}
+{{- with .Values.monitoring.tracesUrl }}
+{{- $host := index (splitList "/" .) 2 }}
+{{- include "sixpoint.egress.ports" (list (regexFind "[0-9]+$" $host | default (ternary "443" "80" (hasPrefix "https" .)))) }}
+{{- end }}
+{{- end }}
+
 {{- /* What gateways, and workers beside them, may reach. */ -}}
 {{- define "sixpoint.egress.gateway" -}}
 {{- $values := .Values }}
@@ -45,6 +71,9 @@
 {{- end }}
 {{- if or $values.database.existingSecret $values.blobs.url (contains "oidc" $values.auth.mode) }}
 {{ include "sixpoint.egress.ports" $values.networkPolicy.egress.ports }}
+{{- end }}
+{{- with include "sixpoint.egress.traces" . }}
+{{ . }}
 {{- end }}
 {{- with $values.networkPolicy.egress.rules }}
 {{ toYaml . }}

@@ -107,6 +107,15 @@
 # Whoever loads models runs code: they may be Python.
 - --grpc-restricted-protocol=model-repository,shared-memory,trace,logging:sixpoint-key=$(SIXPOINT_TRITON_KEY)
 {{- end }}
+{{- with include "sixpoint.traces" . }}
+# Only what the gateways trace, and never tensors, which are images.
+- --trace-config=mode=opentelemetry
+- --trace-config=rate=0
+- --trace-config=level=TIMESTAMPS
+- --trace-config=opentelemetry,url={{ . }}
+- --trace-config=opentelemetry,resource=service.name=triton
+- --trace-config=opentelemetry,bsp_schedule_delay=1000
+{{- end }}
 {{- range $triton.extraArgs }}
 - {{ . | quote }}
 {{- end }}
