@@ -30,6 +30,7 @@ __all__ = ["LocalPods"]
 _SERVICE = re.compile(r"(?:dns:///)?[\w-]+\.imaging\.svc:(\d+)")
 _VARIABLE = re.compile(r"\$\((\w+)\)")
 _SECONDS = 60
+_CLIENT_PACKAGES = ["SimpleITK", "nibabel", "pydicom", "highdicom", "PIL"]
 # Variables of ours, for which Triton has others.
 _OURS = {"PATH", "PYTHONPATH"}
 
@@ -129,12 +130,23 @@ class LocalPods:
             name: self.port(value) if name.endswith("_PORT") else self._local(value, places)
             for name, value in variables.items()
         }
-        local |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+        local |= {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": f"{self._without_client_packages()}{os.pathsep}{ROOT}",
+        }
         words = [*container["command"], *container.get("args", [])]
         command = [_VARIABLE.sub(lambda match: local[match[1]], self._local(word, places)) for word in words]
         if command[0] == "tritonserver":
             command, local = self._triton(command, local)
         return command, local
+
+    def _without_client_packages(self) -> Path:
+        """A folder for Python's path with which packages are missing that the gateway's image has not."""
+        folder = self._folder / "image"
+        folder.mkdir(parents=True, exist_ok=True)
+        text = f"import sys\nsys.modules |= dict.fromkeys({_CLIENT_PACKAGES})\n"
+        (folder / "sitecustomize.py").write_text(text)
+        return folder
 
     def _local(self, text: str, places: Mapping[str, str]) -> str:
         text = _SERVICE.sub(lambda match: f"127.0.0.1:{self.port(match[1])}", text)
