@@ -84,8 +84,8 @@ class Pod(ValuesModel):
 
     resources: KubernetesObject = {}
     """Requests and limits of the main container."""
-    node_selector: dict[str, str] = {}
-    """Labels of the nodes to run on."""
+    node_selector: dict[str, str] = {"kubernetes.io/arch": "amd64", "kubernetes.io/os": "linux"}
+    """Labels of the nodes to run on. sixpoint's images are for Linux on x86-64."""
     tolerations: list[KubernetesObject] = []
     """Taints of nodes that are tolerated."""
     affinity: KubernetesObject = {}

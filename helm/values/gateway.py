@@ -26,7 +26,7 @@ class Persistence(ValuesModel):
     size: str = "150Gi"
     """Size of the volume: at least SIXPOINT_DISK_BYTES, _LOG_BYTES and _UNFINISHED_UPLOAD_BYTES together."""
     storage_class_name: str = ""
-    """Storage class; the cluster's default if empty."""
+    """Storage class; the cluster's default if empty. SQLite needs a block volume, not NFS or SMB."""
     existing_claim: str = ""
     """Claim to use in place of one that the StatefulSet makes."""
 
