@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import grpc
 import grpc.aio
@@ -38,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 _Handler = Callable[[Any, _Context], Awaitable[Any]]
-_MAX_PAUSE_S, _MAX_PAUSING = 2.0, 1000
+_MAX_PAUSE_S, _MAX_PAUSING, _MIN_PART = 2.0, 1000, 0.5
 # They have places of their own.
 _ADMITTED = "/sixpoint.v1.AnnotationService/"
 # They wait for calls on their session, which may take seconds.
@@ -212,11 +213,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                         "seconds": round(seconds, 4),
                     },
                 )
-            # gRPC keeps the exception of abort, with this frame, until the next garbage collection. By now neither the
-            # failure, whose frames refer to all data of the call, nor the request is referred to.
+            # Nothing that a refused call had at hand is held while it pauses.
             del request
             await self._pause(pause)
-            return await context.abort(*arguments)
+            return await _abort(context, arguments)
 
         return call
 
@@ -245,13 +245,32 @@ def _metadata_first(handle: _Handler) -> _Handler:
     return call
 
 
+async def _abort(context: _Context, arguments: _AbortArguments) -> NoReturn:
+    """End a call with an error.
+
+    gRPC keeps the exception that it raises for it, and that the frames that it went through, until the next garbage
+    collection. Those of a thousand refused calls kept the event loop waiting.
+    """
+    try:
+        await context.abort(*arguments)
+    except grpc.aio.AbortError as aborted:
+        # By then gRPC has caught it.
+        asyncio.get_running_loop().call_soon(_forget_frames, aborted)
+        raise
+
+
+def _forget_frames(error: Exception) -> None:
+    error.__traceback__ = None
+
+
 def refusal_pause(error: SixpointError) -> float:
     """Return the seconds for which to hold an error back: part of those after which to try again if a limit is reached.
 
-    A caller that sends again at once would keep the gateway busy with refusing it.
+    A caller that sends again at once would keep the gateway busy with refusing it. Those that were refused together
+    are not told, and do not come back, at the same moment.
     """
     limited = isinstance(error, ResourceExhausted) and not isinstance(error, StorageFull)
-    return min((error.retry_after or 0.0) / 2, _MAX_PAUSE_S) if limited else 0.0
+    return min((error.retry_after or 0.0) / 2, _MAX_PAUSE_S) * random.uniform(_MIN_PART, 1.0) if limited else 0.0
 
 
 def _as_sixpoint_error(failure: Exception) -> SixpointError:

@@ -12,12 +12,13 @@ from gateway.core.sessions.segment_state import SegmentState
 
 __all__ = ["CachedSegment", "SegmentStateCache"]
 
-# Network inputs are large, and help those who click just now: they may take a sixteenth of the budget.
+# Network inputs are large, and help those who click just now: they may take a sixteenth of the budget, and stay while a
+# session is worked with.
 _INPUT_SHARE = 16
 # The usual state takes about a megabyte. A mask of a whole image takes a byte per voxel, and is read and unpacked again
 # in a fraction of a second: it stays only while it is worked with.
 _LARGE_BYTES = 8 * 2**20
-_LARGE_IDLE_S = 15.0
+_WORK_IDLE_S = 15.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +60,7 @@ class SegmentStateCache:
     Args:
         budget: Bytes of all states.
         idle: Seconds after which an unused session is dropped; at most 15 where its states take more than 8 MiB.
+            Network inputs are dropped after 15, too.
         now: Clock, in seconds, that never goes back.
     """
 
@@ -110,7 +112,7 @@ class SegmentStateCache:
             self._pop_inputs(session_id, evicted)
 
     def expire(self) -> None:
-        """Drop the sessions that were not used for too long."""
+        """Drop the sessions that were not used for too long, and the network inputs of those not used just now."""
         now = self._now()
         # The least recently used come first.
         for session_id in list(self._sessions):
@@ -118,10 +120,12 @@ class SegmentStateCache:
             if session is None:
                 continue
             unused = now - session.used
-            if unused < min(self._idle, _LARGE_IDLE_S):
+            if unused < min(self._idle, _WORK_IDLE_S):
                 break
             if unused >= self._idle or session.nbytes > _LARGE_BYTES:
                 self.drop(session_id)
+            else:
+                self._drop_inputs(session_id, session)
 
     def carry_over(self, session_id: str, revision: int) -> None:
         """Take over the cached segments to ``revision``, as the change before it concerned none of them.
@@ -156,6 +160,12 @@ class SegmentStateCache:
             else:
                 other.drop_input(other_number)
                 self._sessions.measure(other_id)
+
+    def _drop_inputs(self, session_id: str, session: _CachedSession) -> None:
+        self._pop_inputs(session_id, session)
+        for number in session.segments:
+            session.drop_input(number)
+        self._sessions.measure(session_id)
 
     def _pop_inputs(self, session_id: str, session: _CachedSession) -> None:
         for number in session.segments:

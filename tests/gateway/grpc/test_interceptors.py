@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import weakref
+from types import TracebackType
 from typing import Any
 
 import grpc.aio
@@ -13,7 +15,7 @@ from gateway.core.access import OpenAccess, Role
 from gateway.grpc.interceptors import CallInterceptor, refusal_pause
 from gateway.grpc.running_calls import RunningCalls
 from sixpoint.errors import InvalidArgument, ResourceExhausted, SixpointError, StorageFull, Unavailable
-from tests.gateway.grpc.servers import DEADLINES
+from tests.gateway.grpc.servers import DEADLINES, serving
 
 
 class Large:
@@ -64,4 +66,33 @@ async def test_what_a_refused_call_had_at_hand_is_freed_without_the_garbage_coll
     ids=str,
 )
 def test_only_refusals_that_a_caller_could_repeat_at_once_are_held_back(error: SixpointError, seconds: float) -> None:
-    assert refusal_pause(error) == seconds
+    assert seconds / 2 <= refusal_pause(error) <= seconds
+
+
+def test_those_refused_together_do_not_come_back_together() -> None:
+    pauses = [refusal_pause(ResourceExhausted("all places are taken", retry_after=1.0)) for _ in range(100)]
+    assert max(pauses) - min(pauses) > 0.1
+
+
+async def test_refused_calls_leave_no_frames_to_the_garbage_collector() -> None:
+    async def refuse(request: bytes, context: Any) -> None:
+        raise InvalidArgument("refused")
+
+    def frames() -> int:
+        return sum(isinstance(each, TracebackType) for each in gc.get_objects())
+
+    async with (
+        serving({"Refuse": grpc.unary_unary_rpc_method_handler(refuse)}) as address,
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        call: Any = channel.unary_unary("/sixpoint.Test/Refuse")
+        gc.disable()
+        try:
+            before = frames()
+            for _ in range(50):
+                with pytest.raises(grpc.aio.AioRpcError):
+                    await call(b"")
+            await asyncio.sleep(0.1)
+            assert frames() - before < 50
+        finally:
+            gc.enable()

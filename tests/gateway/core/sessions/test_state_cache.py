@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateway.core.annotation.preprocess import prepare
+from gateway.core.annotation.preprocess import NetworkInput, prepare
 from gateway.core.annotation.prompt_state import accumulate, read_prompts
 from gateway.core.images.reductions import Reductions
 from gateway.core.sessions import SegmentRow, SegmentStateCache, SessionRow
@@ -89,10 +89,28 @@ def test_initial_masks_count_once() -> None:
     assert cache.nbytes == 2 * nbytes
 
 
-def test_network_inputs_are_cached_for_fewer_segments() -> None:
+def make_input() -> NetworkInput:
     volume = noisy_volume()
     prompts = accumulate(None, read_prompts([Box((8, 7, 6), (31, 28, 25))], geometry=volume.geometry))
-    network_input = prepare(Reductions(volume.array), prompts, geometry=volume.geometry, spec=CLICKS_SPEC)
+    return prepare(Reductions(volume.array), prompts, geometry=volume.geometry, spec=CLICKS_SPEC)
+
+
+def test_network_inputs_stay_while_a_session_is_worked_with() -> None:
+    moment, network_input = [0.0], make_input()
+    cache = SegmentStateCache(2**26, idle=600, now=lambda: moment[0])
+    for session_id in ("left", "worked with"):
+        put(cache, session_id, SegmentState(start_step=7, network_input=network_input))
+    for moment[0] in (10, 20):
+        cache.get("worked with", 1)
+        cache.expire()
+    states = [cached.state for session_id in ("left", "worked with") if (cached := cache.get(session_id, 1))]
+    assert [state.start_step for state in states] == [7, 7]
+    assert [state.network_input for state in states] == [None, network_input]
+    assert cache.nbytes == sum(state.nbytes for state in states)
+
+
+def test_network_inputs_are_cached_for_fewer_segments() -> None:
+    network_input = make_input()
     cache = SegmentStateCache(40 * network_input.nbytes)  # a sixteenth of it: two of them
     for number, session_id in enumerate(("a", "b", "c")):
         put(cache, session_id, SegmentState(start_step=number, network_input=network_input))
