@@ -146,8 +146,8 @@ class Gateway:
         _native.require_kernels()
         settings = self._settings
         # Before the database is migrated: a gateway that cannot serve changes nothing.
-        tls = certificate(settings)
-        async with observing(settings, self._metrics) as observation, self._storage(), self._tritons() as triton:
+        tls, tritons = certificate(settings), self._tritons()
+        async with observing(settings, self._metrics) as observation, self._storage(), tritons as triton:
             server = self._server(FairInference(triton), observation)
             self.port = listen(server, host=settings.host, port=settings.port, certificate=tls, setting="SIXPOINT_PORT")
             sweeper = self._sweeper()

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -193,6 +194,18 @@ def test_files_that_cannot_be_used_stop_the_start(change: object, problem: str, 
         pass
     assert problem in str(caught.value)
     # Not even a database is made, or migrated.
+    assert not state.exists()
+
+
+@pytest.mark.parametrize("address", ["https://gpu1:8001", "https://dns:///gpus:8001"])
+def test_files_towards_triton_that_cannot_be_used_stop_the_start(address: str, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    settings: dict[str, Any] = {"triton_url": address, "triton_ca_file": tmp_path / "missing", "state_folder": state}
+    with (
+        pytest.raises(InvalidArgument, match=r"missing \(SIXPOINT_TRITON_CA_FILE, ca_file\) cannot be used"),
+        running_gateway(ready=False, **settings),
+    ):
+        pass
     assert not state.exists()
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
+from gateway.cli import app
 from gateway.settings import Settings
 from gateway.settings.secrets import secret_fields, secret_files
-from sixpoint.errors import InvalidArgument
+from sixpoint.errors import InvalidArgument, SixpointError
 
 SECRET = "hunter2"
 URL = f"postgresql+psycopg://me:{SECRET}@db/sixpoint"
@@ -52,3 +55,35 @@ def test_an_error_does_not_repeat_what_was_set(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ValidationError) as caught:
         Settings()
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("database_url", f"postgresql+psycopg://me:{SECRET}@127.0.0.1:1/sixpoint"),
+        ("database_url", f"{SECRET}://me@db/sixpoint"),
+        ("blobs_url", f"{SECRET}://bucket"),
+        ("triton_key", f"two lines\n{SECRET}"),
+    ],
+)
+def test_a_start_that_fails_shows_no_secret(
+    name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "secret"
+    path.write_text(value)
+    for variable, setting in {
+        f"SIXPOINT_{name.upper()}_FILE": path,
+        "SIXPOINT_STATE_FOLDER": tmp_path / "state",
+        "SIXPOINT_PORT": 0,
+        "SIXPOINT_LOG_LEVEL": "DEBUG",
+    }.items():
+        monkeypatch.setenv(variable, str(setting))
+    # The log goes to pytest's, not to a stream that ends with the command.
+    monkeypatch.setattr("gateway.cli.configure", lambda *_: None)
+    caplog.set_level("DEBUG")
+    done = CliRunner().invoke(app, ["serve"])
+    assert isinstance(done.exception, SixpointError)
+    # As Python would print the error, with what it stems from.
+    shown = "".join(traceback.format_exception(done.exception))
+    for text in (done.output, caplog.text, shown):
+        assert SECRET not in text
