@@ -148,4 +148,4 @@ def of_kind(documents: list[Document], *kinds: str) -> list[Document]:
 
 def find(documents: list[Document], kind: str, name: str) -> Document | None:
     """The object of a kind and name; None if there is none."""
-    return next((found for found in of_kind(documents, kind) if found["metadata"]["name"] == name), None)
+    return next((document for document in of_kind(documents, kind) if document["metadata"]["name"] == name), None)

@@ -102,10 +102,10 @@ def scaling(documents: list[Document]) -> Iterator[str]:
         target = scaler["spec"]["scaleTargetRef"]
         kind = target.get("kind", "Deployment")
         targets.append((kind, target["name"]))
-        found = [d for d in of_kind(documents, kind) if d["metadata"]["name"] == target["name"]]
-        if not found:
+        targeted = [d for d in of_kind(documents, kind) if d["metadata"]["name"] == target["name"]]
+        if not targeted:
             yield f"{scaler['kind']} scales {kind}/{target['name']}, which is not there"
-        elif "replicas" in found[0]["spec"]:
+        elif "replicas" in targeted[0]["spec"]:
             yield f"{kind}/{target['name']} has a fixed number of pods, and is scaled"
     if len(set(targets)) != len(targets):
         yield "something is scaled twice"
@@ -150,12 +150,12 @@ def monitors(documents: list[Document]) -> Iterator[str]:
     for monitor in of_kind(documents, "ServiceMonitor"):
         name, spec = monitor["metadata"]["name"], monitor["spec"]
         labels = spec["selector"]["matchLabels"].items()
-        found = [s for s in of_kind(documents, "Service") if labels <= s["metadata"]["labels"].items()]
-        if len(found) != 1:
-            yield f"ServiceMonitor/{name} finds {len(found)} Services"
+        matching = [s for s in of_kind(documents, "Service") if labels <= s["metadata"]["labels"].items()]
+        if len(matching) != 1:
+            yield f"ServiceMonitor/{name} finds {len(matching)} Services"
             continue
         for endpoint in spec["endpoints"]:
-            if endpoint["port"] not in [port["name"] for port in found[0]["spec"]["ports"]]:
+            if endpoint["port"] not in [port["name"] for port in matching[0]["spec"]["ports"]]:
                 yield f"ServiceMonitor/{name}: there is no port {endpoint['port']}"
             jobs = [rule["replacement"] for rule in endpoint["relabelings"] if rule["targetLabel"] == "job"]
             if monitor["metadata"]["labels"][_OWN] == "gateway" and jobs != ["sixpoint"]:

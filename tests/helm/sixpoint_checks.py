@@ -168,9 +168,11 @@ def _mounted_files(pod: Pod) -> Iterator[str]:
 
 def policies(documents: list[Document]) -> Iterator[str]:
     """If there are NetworkPolicies, each pod is under one for both directions, and Triton answers only its own."""
-    found = of_kind(documents, "NetworkPolicy")
-    for pod in pods(documents) if found else ():
-        over = [p["spec"] for p in found if p["spec"]["podSelector"]["matchLabels"].items() <= pod.labels.items()]
+    all_policies = of_kind(documents, "NetworkPolicy")
+    for pod in pods(documents) if all_policies else ():
+        over = [
+            p["spec"] for p in all_policies if p["spec"]["podSelector"]["matchLabels"].items() <= pod.labels.items()
+        ]
         if {kind for spec in over for kind in spec["policyTypes"]} != {"Ingress", "Egress"}:
             yield f"{pod.name} is under no NetworkPolicy"
         names = {port["name"] for port in pod.spec["containers"][0].get("ports", [])}

@@ -42,10 +42,10 @@ def test_values_of_the_page_are_sound(place: str) -> None:
 
 @pytest.mark.parametrize("page", [PAGE, ROOT / "helm" / "README.head.md"], ids=lambda page: page.name)
 def test_values_that_a_page_names_exist(page: Any) -> None:
-    known = set(keys(Values))
+    existing = set(keys(Values))
     tops = "|".join(field.alias or name for name, field in Values.model_fields.items())
     named = re.findall(rf"(?:`|--set |=|, )((?:{tops})\.[\w.]+)(?=[`=,: \n])", page.read_text())
-    assert [name for name in named if name not in known and not name.startswith("gateway.settings.")] == []
+    assert [name for name in named if name not in existing and not name.startswith("gateway.settings.")] == []
     assert len(named) > (10 if page == PAGE else 1)
 
 

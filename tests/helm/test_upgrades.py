@@ -9,7 +9,7 @@ import pytest
 from tests.helm.charts import Document, Values, pods, render
 
 # Fields that cannot be changed in an object that exists.
-KEPT = {
+IMMUTABLE = {
     "Deployment": ("selector",),
     "StatefulSet": ("selector", "serviceName", "podManagementPolicy", "volumeClaimTemplates"),
     "Service": ("clusterIP",),
@@ -29,20 +29,20 @@ CHANGES: dict[str, Values] = {
 }
 
 
-def kept(documents: list[Document]) -> dict[str, Any]:
+def immutable_fields(documents: list[Document]) -> dict[str, Any]:
     """What must stay as it is, by object."""
     return {
         f"{document['kind']}/{document['metadata']['name']}": [
-            document["spec"].get(key) for key in KEPT[document["kind"]]
+            document["spec"].get(key) for key in IMMUTABLE[document["kind"]]
         ]
         for document in documents
-        if document["kind"] in KEPT
+        if document["kind"] in IMMUTABLE
     }
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_kubernetes_never_changes_stays_as_it_is(change: str) -> None:
-    assert kept(render(CHANGES[change])) == kept(render({}))
+    assert immutable_fields(render(CHANGES[change])) == immutable_fields(render({}))
 
 
 def test_pods_are_replaced_only_if_what_they_run_has_changed() -> None:

@@ -17,6 +17,11 @@
     - {protocol: TCP, port: 8001}
 {{- end }}
 
+{{- /* The port at the end of an address; empty if it has none. */ -}}
+{{- define "sixpoint.port" -}}
+{{- regexFind ":[0-9]+$" . | trimPrefix ":" }}
+{{- end }}
+
 {{- /* TCP ports to any address. */ -}}
 {{- define "sixpoint.egress.ports" -}}
 {{- with . -}}
@@ -49,7 +54,7 @@
 {{- define "sixpoint.egress.traces" -}}
 {{- with .Values.monitoring.tracesUrl }}
 {{- $host := index (splitList "/" .) 2 }}
-{{- include "sixpoint.egress.ports" (list (regexFind "[0-9]+$" $host | default (ternary "443" "80" (hasPrefix "https" .)))) }}
+{{- include "sixpoint.egress.ports" (list (include "sixpoint.port" $host | default (ternary "443" "80" (hasPrefix "https" .)))) }}
 {{- end }}
 {{- end }}
 
@@ -65,7 +70,7 @@
 {{- else }}
 {{- $ports := list }}
 {{- range splitList "," $values.triton.external.url }}
-{{- $ports = append $ports (regexFind "[0-9]+$" .) }}
+{{- $ports = append $ports (include "sixpoint.port" .) }}
 {{- end }}
 {{ include "sixpoint.egress.ports" (compact $ports | uniq) }}
 {{- end }}
