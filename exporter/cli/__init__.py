@@ -13,10 +13,14 @@ from sixpoint.cli.json_errors import JsonErrors
 from sixpoint.cli.missing_extra import report_missing_extra
 from sixpoint.cli.version import VersionOption
 from sixpoint.environment import misspelt_variables
+from sixpoint.io.secret_files import exposed_files, named_files
+from sixpoint.io.triton_key import KEY_VARIABLE
 
 # Commands import what they need when they run: PyTorch takes seconds to import, and --help should not.
 
 __all__ = ["app", "main"]
+
+_SECRETS = (KEY_VARIABLE, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 app = typer.Typer(
     cls=JsonErrors,
@@ -46,7 +50,7 @@ app.command(epilog=tensorrt_job.EPILOG)(tensorrt_job.tensorrt_job)
 
 def main() -> None:
     """Run the command line."""
-    for sentence in misspelt_variables(os.environ):
+    for sentence in (*misspelt_variables(os.environ), *exposed_files(named_files(_SECRETS))):
         err.print(f"warning: {sentence}", markup=False)
     try:
         app()

@@ -21,7 +21,7 @@ from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import from_url
 
 from sixpoint.errors import InvalidArgument, NotFound
-from sixpoint.io.secret_files import SUFFIX, secret_from_environment
+from sixpoint.io.secret_files import SUFFIX, named_files, secret_from_environment
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore, RetryConfig
@@ -146,11 +146,9 @@ class Objects:
                     yield entry["path"]
 
 
-def credential_files(url: str) -> Iterator[tuple[str, Path]]:
-    """Yield the variable and the path of each file that holds a secret for the store of a URL."""
-    for variable in _secrets(urlsplit(url).scheme):
-        if path := os.environ.get(f"{variable}{SUFFIX}"):
-            yield f"{variable}{SUFFIX}", Path(path)
+def credential_files(url: str) -> list[tuple[str, Path]]:
+    """Return the variable and the path of each file that holds a secret for the store of a URL."""
+    return named_files(_secrets(urlsplit(url).scheme))
 
 
 def s3_endpoint() -> str:

@@ -13,7 +13,14 @@ from pathlib import Path
 
 from sixpoint.errors import InvalidArgument
 
-__all__ = ["SUFFIX", "environment_without_secrets", "exposed_files", "read_secret", "secret_from_environment"]
+__all__ = [
+    "SUFFIX",
+    "environment_without_secrets",
+    "exposed_files",
+    "named_files",
+    "read_secret",
+    "secret_from_environment",
+]
 
 SUFFIX = "_FILE"
 """What is added to the name of a variable that holds a secret."""
@@ -75,6 +82,12 @@ def read_secret(path: Path, *, variable: str) -> str:
     if not secret.isprintable():
         raise InvalidArgument(f"{variable}: the file must hold one line of text")
     return secret
+
+
+def named_files(variables: Iterable[str]) -> list[tuple[str, Path]]:
+    """Return, for those of these variables whose secret is in a file, the variable with ``_FILE`` and the path."""
+    names = (f"{variable}{SUFFIX}" for variable in variables)
+    return [(name, Path(path)) for name in names if (path := os.environ.get(name))]
 
 
 def environment_without_secrets() -> dict[str, str]:

@@ -105,7 +105,7 @@ def test_a_secret_is_read_from_its_file(
     monkeypatch.setenv(f"{variable}_FILE", str(path))
     store = objects(url).store
     assert store.config[key] == secret  # type: ignore[union-attr, literal-required]
-    assert list(credential_files(url)) == [(f"{variable}_FILE", path)]
+    assert credential_files(url) == [(f"{variable}_FILE", path)]
     monkeypatch.setenv(variable, "another")
     with pytest.raises(InvalidArgument, match=f"^{variable} and {variable}_FILE are both set"):
         objects(url)

@@ -11,6 +11,7 @@ import pytest
 from gateway.storage import Database
 from gateway.storage.inspection import inspect_database, sends_unverified
 from sixpoint.errors import StorageUnavailable
+from tests.gateway.doctor.doctor_process import findings_of, only
 from tests.support.certificates import Certificates, write_certificates
 from tests.support.postgresql import tls_postgresql
 
@@ -69,6 +70,20 @@ def test_the_reason_does_not_repeat_the_password(server: str) -> None:
         inspect_database(url(server, password="hunter2"))
     assert "hunter2" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("mode", "how"), [("prefer", "encrypted, but with whom is not checked"), ("disable", "not even encrypted")]
+)
+async def test_the_doctor_tells_of_a_database_elsewhere_that_is_not_verified(
+    mode: str, how: str, server: str, tmp_path: Path
+) -> None:
+    # By its name it is elsewhere; the address is where libpq connects to.
+    place = url(server, host="db.example", hostaddr="127.0.0.1", sslmode=mode)
+    found = await findings_of(database_url=place, state_folder=tmp_path)
+    assert only(found, "database TLS").seen == f"the database is on another machine, and the connection is {how}"
+    assert "sslmode=verify-full" in only(found, "database TLS").advice
 
 
 @pytest.mark.parametrize(
