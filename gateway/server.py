@@ -13,7 +13,7 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from gateway.core.access import OpenAccess
+from gateway.core.access import Authenticator
 from gateway.core.annotation.annotator import Annotator
 from gateway.core.runtime import Admission, Catalog, CorePool, FairInference, Inference, Observer
 from gateway.core.runtime.disk_errors import disk_errors
@@ -25,9 +25,11 @@ from gateway.core.runtime.reachability import Reachability
 from gateway.core.segmentation.segmenter import Segmenter
 from gateway.core.sessions import Engine
 from gateway.from_settings import (
+    authenticator,
     call_deadlines,
     certificate,
     connection_limits,
+    principal_limits,
     prompt_admission,
     segmentation_admission,
     short_calls,
@@ -139,16 +141,17 @@ class Gateway:
 
         Raises:
             Unavailable: When the port is taken.
-            InvalidArgument: When the files for TLS cannot be used.
+            InvalidArgument: When the files for TLS or tokens cannot be used, or anybody could reach the port.
             StorageUnavailable: When the database or the folder of images cannot be used.
             FailedPrecondition: When sixpoint was installed without its compiled kernels.
         """
         _native.require_kernels()
         settings = self._settings
         # Before the database is migrated: a gateway that cannot serve changes nothing.
+        identity = authenticator(settings, on_failure=self._metrics.authentication_failed)
         tls, tritons = certificate(settings), self._tritons()
         async with observing(settings, self._metrics) as observation, self._storage(), tritons as triton:
-            server = self._server(FairInference(triton), observation)
+            server = self._server(FairInference(triton), observation, identity)
             self.port = listen(server, host=settings.host, port=settings.port, certificate=tls, setting="SIXPOINT_PORT")
             sweeper = self._sweeper()
             gauges = live_gauges(
@@ -243,14 +246,15 @@ class Gateway:
             in_flight=settings.segmentation_patches,
         )
 
-    def _server(self, inference: Inference, observation: Observation) -> grpc.aio.Server:
+    def _server(self, inference: Inference, observation: Observation, identity: Authenticator) -> grpc.aio.Server:
         settings = self._settings
         deadlines = call_deadlines(settings)
         server = create_server(
             CallInterceptor(
                 self._calls,
                 deadlines,
-                authenticator=OpenAccess(),
+                authenticator=identity,
+                limits=principal_limits(settings),
                 auditor=self._stores.auditor,
                 turns=short_calls(),
                 on_end=self._metrics.called,
@@ -259,12 +263,9 @@ class Gateway:
             observation=observation.interceptor,
         )
         model_grpc.add_ModelServiceServicer_to_server(ModelServicer(self._catalog), server)
-        memory = Admission(budget=settings.upload_memory_bytes, max_active=1)
+        places, memory = upload_places(settings), Admission(budget=settings.upload_memory_bytes, max_active=1)
         images = ImageServicer(
-            self._stores.images,
-            places=upload_places(settings),
-            memory=memory,
-            idle_seconds=settings.upload_idle_seconds,
+            self._stores.images, places=places, memory=memory, idle_seconds=settings.upload_idle_seconds
         )
         image_grpc.add_ImageServiceServicer_to_server(images, server)
         session_grpc.add_SessionServiceServicer_to_server(

@@ -8,7 +8,7 @@ from gateway.authentication.bearer import bearer_token
 from gateway.authentication.proxy import ProxyHeaders
 from gateway.authentication.refusal import AuthenticationMethod, Refusal
 from gateway.authentication.throttle import PeerThrottle
-from gateway.core.access import Credentials, Method, Principal
+from gateway.core.access import Credentials, Method, OpenAccess, Principal
 from sixpoint.errors import InvalidArgument, ResourceExhausted, Unauthenticated
 
 __all__ = ["AnybodyAuthenticator", "MethodsAuthenticator"]
@@ -23,8 +23,8 @@ _ADVICE: Mapping[Method, str] = {
 }
 
 
-class AnybodyAuthenticator:
-    """Believes everybody: each caller is the admin of the tenant ``default``, under the name that the call gives.
+class AnybodyAuthenticator(OpenAccess):
+    """Believes everybody, as :class:`~gateway.core.access.OpenAccess` does.
 
     Args:
         headers: Names of a proxy's identity headers, which are refused: whoever sets them expects that they count.
@@ -44,7 +44,7 @@ class AnybodyAuthenticator:
                 "this gateway checks no identities and takes no identity headers; its operator has to set "
                 "SIXPOINT_AUTH=proxy"
             )
-        return Principal(credentials.owner)
+        return await super().authenticate(credentials)
 
 
 class MethodsAuthenticator:

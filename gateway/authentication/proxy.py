@@ -52,6 +52,10 @@ class ProxyMethod:
         if not self._names.intersection(credentials.certificate_names):
             return Refusal("proxy", "identity headers are taken only from a proxy that the gateway knows; send none")
         headers = credentials.headers
+        names = (self._headers.subject, self._headers.tenant, self._headers.roles)
+        if any("\n" in headers.get(name, "") for name in names):
+            # Once from the caller, and once more from a proxy that adds its own in place of replacing it.
+            return Refusal("claims", "an identity header came twice; the proxy must remove those that callers send")
         try:
             subject = check_subject(headers.get(self._headers.subject, ""))
             tenant = check_tenant(headers.get(self._headers.tenant, DEFAULT_TENANT))

@@ -56,16 +56,14 @@ def credentials_of(context: _Context) -> Credentials:
 
     Raises:
         InvalidArgument: The owner's name is not valid, or is given twice.
-        Unauthenticated: The header ``authorization`` is given twice.
     """
     metadata = context.invocation_metadata() or ()
     headers: dict[str, str] = {}
     for key, value in metadata:
-        if key == _AUTHORIZATION and key in headers:
-            raise Unauthenticated("the header authorization came twice; send one")
         if isinstance(value, str) and not key.startswith(OWNER_KEY):
-            # Of a header that came twice both values count, as HTTP joins them.
-            headers[key] = f"{headers[key]},{value}" if key in headers else value
+            # A header that came twice is none that can be read: a comma, as HTTP joins them, would make one list of
+            # the roles that a proxy states and of those that its caller claims.
+            headers[key] = f"{headers[key]}\n{value}" if key in headers else value
     certificate = context.auth_context()
     names = [name.decode(errors="replace") for key in _NAMES for name in certificate.get(key, ())]
     return Credentials(

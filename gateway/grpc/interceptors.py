@@ -14,7 +14,19 @@ from typing import Any, NoReturn, cast
 import grpc
 import grpc.aio
 
-from gateway.core.access import NO_AUDIT, NOBODY, Action, AuditEntry, Auditor, Authenticator, Role, check_role
+from gateway.core.access import (
+    NO_AUDIT,
+    NOBODY,
+    Action,
+    AuditEntry,
+    Auditor,
+    Authenticator,
+    CallLimits,
+    Principal,
+    Role,
+    Unlimited,
+    check_role,
+)
 from gateway.core.runtime import DeadlineLimits
 from gateway.core.runtime.fairness import Turns, acting_for
 from gateway.grpc.decoding import decode_stream, decoder, with_size
@@ -77,6 +89,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         deadlines: Deadlines of each kind of call.
         authenticator: Turns credentials into principals.
         role_for: Function of a call's full name that returns the role it needs.
+        limits: Limits of what one principal may do in a time.
         auditor: Takes notes of calls that are refused.
         turns: Turns of short calls; None to run all at once.
         on_end: Function called with method, status code and seconds of each call that ended.
@@ -89,6 +102,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         *,
         authenticator: Authenticator,
         role_for: Callable[[str], Role] = role_for,
+        limits: CallLimits | None = None,
         auditor: Auditor = NO_AUDIT,
         turns: Turns | None = None,
         on_end: Callable[[str, str, float], None] = lambda *_: None,
@@ -97,6 +111,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._deadlines = deadlines
         self._authenticator = authenticator
         self._role_for = role_for
+        self._limits = limits or Unlimited()
         self._auditor = auditor
         self._turns = turns
         self._on_end = on_end
@@ -136,6 +151,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         credentials = credentials_of(context)
         principal = replace(await self._authenticator.authenticate(credentials), peer=credentials.peer)
         return CallContext(context, principal)
+
+    def _counted(self, decode: Callable[[bytes], Any], principal: Principal, method: str) -> Callable[[bytes], Any]:
+        def count(data: bytes) -> Any:
+            self._limits.check(principal, method, len(data))
+            return decode(data)
+
+        return count
 
     async def _pause(self, seconds: float) -> None:
         """Hold a refusal back; not if very many are, since each takes memory."""
@@ -177,11 +199,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 # gRPC itself cancels this task once the client's deadline passes.
                 async with asyncio.timeout(limits.seconds(remaining)) as scope:
                     caller = await self._identify(context)
-                    who = pseudonym(caller.principal)
-                    check_role(caller.principal, self._role_for(method))
-                    with acting_for(caller.principal.account):
+                    principal = caller.principal
+                    who = pseudonym(principal)
+                    check_role(principal, self._role_for(method))
+                    self._limits.check(principal, method)
+                    with acting_for(principal.account):
                         return await handle(
-                            decode_stream(decode, context) if streams else decode(request),
+                            decode_stream(self._counted(decode, principal, method), context)
+                            if streams
+                            else decode(request),
                             # It is the context, with one attribute more.
                             cast("_Context", caller),
                         )

@@ -59,6 +59,9 @@ class Metrics:
         self._segmentation_seconds = self._histogram(
             "sixpoint_segmentation_phase_seconds", "Time of a phase of a segmentation.", _PHASE_BUCKETS, "phase"
         )
+        self._failed_authentications = self._counter(
+            "sixpoint_failed_authentications", "Calls whose caller could not be identified.", "kind"
+        )
         self._received = self._counter("sixpoint_received_bytes", "Bytes of the messages of callers.", "method")
         self._sent = self._counter("sixpoint_sent_bytes", "Bytes of the answers.", "method")
         self._spans = self._counter("sixpoint_trace_spans", "Spans for the trace collector.", "outcome")
@@ -81,6 +84,13 @@ class Metrics:
         self._calls.labels(short, code).inc()
         self._call_seconds.labels(short).observe(seconds)
 
+    def authentication_failed(self, kind: str) -> None:
+        """Note that a caller could not be identified.
+
+        Args:
+            kind: Why, one of :data:`~gateway.authentication.refusal.RefusalKind`.
+        """
+        self._failed_authentications.labels(kind).inc()
     def transferred(self, method: str, received: int, sent: int) -> None:
         """Note a message of a call.
 

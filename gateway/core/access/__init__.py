@@ -2,6 +2,7 @@
 
 from gateway.core.access.audit import NO_AUDIT, Action, AuditEntry, AuditNotes, Auditor, AuditWriter
 from gateway.core.access.credentials import Authenticator, Credentials
+from gateway.core.access.limits import CallLimits, Unlimited
 from gateway.core.access.open_access import OpenAccess
 from gateway.core.access.ownership import check_may_change
 from gateway.core.access.principal import DEFAULT_TENANT, NOBODY, Method, Principal, Role, check_role, check_tenant
@@ -16,11 +17,13 @@ __all__ = [
     "AuditWriter",
     "Auditor",
     "Authenticator",
+    "CallLimits",
     "Credentials",
     "Method",
     "OpenAccess",
     "Principal",
     "Role",
+    "Unlimited",
     "check_may_change",
     "check_role",
     "check_tenant",

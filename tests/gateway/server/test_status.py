@@ -239,7 +239,9 @@ def test_all_ports_listen_on_an_ipv6_address(host: str, reached: list[str]) -> N
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
         pytest.skip("this machine has no IPv6")
-    with running_gateway(ready=False, triton_url="127.0.0.1:1", host=host, status_port=0, health_port=0) as gateway:
+    with running_gateway(
+        ready=False, triton_url="127.0.0.1:1", host=host, status_port=0, health_port=0, insecure=True
+    ) as gateway:
         for port in (gateway.port, *gateway.status_ports.values()):
             for address in reached:
                 with socket.create_connection((address, port), timeout=20) as connection:
