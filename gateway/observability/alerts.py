@@ -82,6 +82,14 @@ ALERTS = (
         "The phases of prompts tell where the time goes: `inference` asks for more Tritons, `queue` for more workers.",
     ),
     Alert(
+        "SixpointAuthenticationFails",
+        "sum by (instance) (rate(sixpoint_failed_authentications_total[5m])) > 1",
+        10,
+        "warning",
+        f"At {_INSTANCE}, more than one call a second fails to prove who makes it.",
+        "Somebody guesses, or a program has a token that ended: the log names the peer and the kind of failure.",
+    ),
+    Alert(
         "SixpointNearlyFull",
         "sixpoint_stored / on (instance, what) sixpoint_stored_limit > 0.9",
         15,

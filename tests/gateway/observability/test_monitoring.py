@@ -117,6 +117,7 @@ SERIES = {
         'sixpoint_call_seconds_bucket{instance="a", method="AnnotationService/Annotate", le="10"}': "0+6x60",
         'sixpoint_call_seconds_bucket{instance="a", method="AnnotationService/Annotate", le="+Inf"}': "0+6x60",
     },
+    "SixpointAuthenticationFails": {'sixpoint_failed_authentications_total{instance="a", kind="unknown"}': "0+120x60"},
     "SixpointNearlyFull": {
         'sixpoint_stored{instance="a", what="image_bytes"}': "95x60",
         'sixpoint_stored_limit{instance="a", what="image_bytes"}': "100x60",
@@ -136,6 +137,7 @@ WELL = {
     'sixpoint_calls_total{instance="a", code="INVALID_ARGUMENT"}': "0+60x60",
     'sixpoint_call_seconds_bucket{instance="a", method="AnnotationService/Annotate", le="5"}': "0+6x60",
     'sixpoint_call_seconds_bucket{instance="a", method="AnnotationService/Annotate", le="+Inf"}': "0+6x60",
+    'sixpoint_failed_authentications_total{instance="a", kind="unknown"}': "0+30x60",
     'sixpoint_stored{instance="a", what="image_bytes"}': "80x60",
     'sixpoint_stored_limit{instance="a", what="image_bytes"}': "100x60",
     'sixpoint_certificate_expiry_seconds{instance="a"}': "1300000-60x60",
