@@ -68,7 +68,7 @@ def new(
     end = _expiry(expires)
     entry = NewEntry(name, kind, subject or name, tenant, Role[role.name], end)
     add_entry(target, entry, key=certificate or token_digest(token))
-    until = f"until {end:%Y-%m-%d %H:%M} UTC" if end else "for ever"
+    until = f"until {_last_day(end)}" if end else "for ever"
     if as_json:
         secret = {"certificate": certificate} if certificate else {"token": token}
         typer.echo(json.dumps({"name": name, **secret, "expires": end.isoformat() if end else None}))
@@ -90,7 +90,7 @@ def list_entries(file: _FileOption = None, as_json: _JsonOption = False) -> None
     for entry in entries:
         end = _end(entry)
         state = "expired" if end and end <= datetime.now(UTC) else "until"
-        until = f"{state} {end:%Y-%m-%d %H:%M} UTC" if end else "for ever"
+        until = f"{state} {_last_day(end)}" if end else "for ever"
         roles = ", ".join(role.name.lower() for role in sorted(entry.roles))
         typer.echo(f"{entry.name}: {entry.kind}, {entry.subject} of tenant {entry.tenant}, {roles}, {until}")
 
@@ -114,6 +114,10 @@ def _described(entry: Entry) -> dict[str, object]:
         "expires": expires.isoformat() if expires else None,
         "expired": bool(expires and expires <= datetime.now(UTC)),
     }
+
+
+def _last_day(end: datetime) -> str:
+    return f"{end - timedelta(seconds=1):%Y-%m-%d}"
 
 
 def _end(entry: Entry) -> datetime | None:

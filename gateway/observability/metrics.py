@@ -91,6 +91,7 @@ class Metrics:
             kind: Why, one of :data:`~gateway.authentication.refusal.RefusalKind`.
         """
         self._failed_authentications.labels(kind).inc()
+
     def transferred(self, method: str, received: int, sent: int) -> None:
         """Note a message of a call.
 
