@@ -94,7 +94,7 @@ class TokenFile:
         # None while the file is gone.
         self._refused: _Stamp | None = ()
         self._checked = time.monotonic()
-        self._checking = False
+        self._refreshing: asyncio.Task[None] | None = None
 
     async def find(self, kind: EntryKind, key: str) -> Entry | None:
         """Return the entry of a token's digest or of a name in a certificate; None if there is none.
@@ -103,15 +103,15 @@ class TokenFile:
         token for the first digits of its SHA-256.
         """
         # Others take the entries that there are meanwhile.
-        if not self._checking and time.monotonic() - self._checked >= self._interval:
-            self._checking = True
-            try:
-                # A file on the network may keep a thread waiting, but not the event loop.
-                await asyncio.to_thread(self._refresh)
-            finally:
-                self._checking = False
-                self._checked = time.monotonic()
+        if self._refreshing is None and time.monotonic() - self._checked >= self._interval:
+            # A file on the network may keep one thread waiting, but not the event loop, and no second thread.
+            self._refreshing = asyncio.create_task(asyncio.to_thread(self._refresh))
+            self._refreshing.add_done_callback(self._end_refresh)
+            await asyncio.shield(self._refreshing)
         return self._entries.get((kind, key))
+
+    def _end_refresh(self, _: asyncio.Task[None]) -> None:
+        self._refreshing, self._checked = None, time.monotonic()
 
     def _refresh(self) -> None:
         stamp: _Stamp | None = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -111,6 +113,28 @@ async def test_another_file_of_the_same_size_and_time_is_noticed(tmp_path: Path)
     file = TokenFile(path, interval=0)
     other.replace(path)
     assert await alice(file) is None
+
+
+async def test_a_file_system_that_hangs_keeps_one_thread_and_one_call_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "tokens.toml"
+    path.write_text(ALICE)
+    file = TokenFile(path, interval=0)
+    looks, back = [0], threading.Event()
+
+    def hang() -> tuple[int, ...]:
+        looks[0] += 1
+        back.wait(10)
+        return (looks[0],)
+
+    monkeypatch.setattr(file, "_stat", hang)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(alice(file), 0.05)
+    for _ in range(5):
+        assert await asyncio.wait_for(alice(file), 1)
+    assert looks == [1]
+    back.set()
 
 
 async def test_it_is_not_looked_at_for_each_call(tmp_path: Path) -> None:
