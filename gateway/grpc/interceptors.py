@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import grpc
 import grpc.aio
@@ -32,33 +31,24 @@ from gateway.core.runtime.fairness import Turns, acting_for
 from gateway.grpc.decoding import decode_stream, decoder, with_size
 from gateway.grpc.identity import CallContext, credentials_of, peer_of, principal_of, until_expiry
 from gateway.grpc.permissions import role_for
+from gateway.grpc.refusals import abort, abort_arguments, as_sixpoint_error, refusal_pause
 from gateway.grpc.running_calls import RunningCalls
 from gateway.observability.pseudonyms import pseudonym
-from sixpoint.errors import (
-    InternalError,
-    NotFound,
-    PermissionDenied,
-    ResourceExhausted,
-    SixpointError,
-    StorageFull,
-    Unauthenticated,
-)
-from sixpoint.protocol import DETAILS_KEY, error_to_status, status_code
+from sixpoint.errors import NotFound, PermissionDenied, Unauthenticated
 
-__all__ = ["CallDeadlines", "CallInterceptor", "refusal_pause"]
+__all__ = ["CallDeadlines", "CallInterceptor"]
 
 _log = logging.getLogger(__name__)
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 _Handler = Callable[[Any, _Context], Awaitable[Any]]
-_MAX_PAUSE_S, _MAX_PAUSING, _MIN_PART = 2.0, 1000, 0.5
+_MAX_PAUSING = 1000
 # They have places of their own.
 _ADMITTED = "/sixpoint.v1.AnnotationService/"
 # They wait for calls on their session, which may take seconds.
 _WAITING = frozenset({"/sixpoint.v1.SessionService/UpdateSession", "/sixpoint.v1.SessionService/CloseSession"})
 # Refusals that tell of somebody who looks for what is not theirs.
 _AUDITED = (Unauthenticated, PermissionDenied, NotFound)
-_AbortArguments = tuple[grpc.StatusCode, str, tuple[tuple[str, bytes]]]
 
 
 @dataclass(frozen=True)
@@ -215,13 +205,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 code = grpc.StatusCode.CANCELLED.name
                 raise
             except Exception as failure:
-                error = limits.error(remaining) if scope.expired() else _as_sixpoint_error(failure)
+                error = limits.error(remaining) if scope.expired() else as_sixpoint_error(failure)
                 pause = refusal_pause(error)
                 if isinstance(error, _AUDITED):
                     principal = caller.principal if caller else replace(NOBODY, peer=peer_of(context))
                     name = method.rpartition("/")[2]
                     self._auditor.note(AuditEntry(principal, Action.CALL, name, outcome=error.reason))
-                arguments, reason = _abort_arguments(error)
+                arguments, reason = abort_arguments(error)
                 # The frame of this call outlives it.
                 del error
                 code = arguments[0].name
@@ -242,7 +232,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             # Nothing that a refused call had at hand is held while it pauses.
             del request
             await self._pause(pause)
-            return await _abort(context, arguments)
+            return await abort(context, arguments)
 
         return call
 
@@ -269,47 +259,3 @@ def _metadata_first(handle: _Handler) -> _Handler:
         return await handle(request, context)
 
     return call
-
-
-async def _abort(context: _Context, arguments: _AbortArguments) -> NoReturn:
-    """End a call with an error.
-
-    gRPC keeps the exception that it raises for it, and that the frames that it went through, until the next garbage
-    collection. Those of a thousand refused calls kept the event loop waiting.
-    """
-    try:
-        await context.abort(*arguments)
-    except grpc.aio.AbortError as aborted:
-        # By then gRPC has caught it.
-        asyncio.get_running_loop().call_soon(_forget_frames, aborted)
-        raise
-
-
-def _forget_frames(error: Exception) -> None:
-    error.__traceback__ = None
-
-
-def refusal_pause(error: SixpointError) -> float:
-    """Return the seconds for which to hold an error back: part of those after which to try again if a limit is reached.
-
-    A caller that sends again at once would keep the gateway busy with refusing it. Those that were refused together
-    are not told, and do not come back, at the same moment.
-    """
-    limited = isinstance(error, ResourceExhausted) and not isinstance(error, StorageFull)
-    return min((error.retry_after or 0.0) / 2, _MAX_PAUSE_S) * random.uniform(_MIN_PART, 1.0) if limited else 0.0
-
-
-def _as_sixpoint_error(failure: Exception) -> SixpointError:
-    if isinstance(failure, SixpointError):
-        return failure
-    if isinstance(failure, ExceptionGroup) and len(failure.exceptions) == 1:
-        # From the tasks of a stream.
-        return _as_sixpoint_error(failure.exceptions[0])
-    _log.error("unexpected exception", exc_info=failure)
-    return InternalError("internal error of the gateway; its log has the details")
-
-
-def _abort_arguments(error: SixpointError) -> tuple[_AbortArguments, str]:
-    """Return the arguments to abort a call with, and the error's reason; neither refers to the error."""
-    status = error_to_status(error)
-    return (status_code(error), status.message, ((DETAILS_KEY, status.SerializeToString()),)), error.reason

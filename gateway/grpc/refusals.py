@@ -1,0 +1,68 @@
+"""Errors as calls end with them: which class they are, how gRPC is told, and for how long they are held back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import Any, NoReturn
+
+import grpc
+import grpc.aio
+
+from sixpoint.errors import InternalError, ResourceExhausted, SixpointError, StorageFull
+from sixpoint.protocol import DETAILS_KEY, error_to_status, status_code
+
+__all__ = ["AbortArguments", "abort", "abort_arguments", "as_sixpoint_error", "refusal_pause"]
+
+_log = logging.getLogger(__name__)
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+_MAX_PAUSE_S, _MIN_PART = 2.0, 0.5
+AbortArguments = tuple[grpc.StatusCode, str, tuple[tuple[str, bytes]]]
+"""Code, text and metadata of an error."""
+
+
+async def abort(context: _Context, arguments: AbortArguments) -> NoReturn:
+    """End a call with an error.
+
+    gRPC keeps the exception that it raises for it, and that the frames that it went through, until the next garbage
+    collection. Those of a thousand refused calls kept the event loop waiting.
+    """
+    try:
+        await context.abort(*arguments)
+    except grpc.aio.AbortError as aborted:
+        # By then gRPC has caught it.
+        asyncio.get_running_loop().call_soon(_forget_frames, aborted)
+        raise
+
+
+def _forget_frames(error: Exception) -> None:
+    error.__traceback__ = None
+
+
+def refusal_pause(error: SixpointError) -> float:
+    """Return the seconds for which to hold an error back: part of those after which to try again if a limit is reached.
+
+    A caller that sends again at once would keep the gateway busy with refusing it. Those that were refused together
+    are not told, and do not come back, at the same moment.
+    """
+    limited = isinstance(error, ResourceExhausted) and not isinstance(error, StorageFull)
+    return min((error.retry_after or 0.0) / 2, _MAX_PAUSE_S) * random.uniform(_MIN_PART, 1.0) if limited else 0.0
+
+
+def as_sixpoint_error(failure: Exception) -> SixpointError:
+    """Return a failure as the error that its caller is told; one that nobody expected is logged."""
+    if isinstance(failure, SixpointError):
+        return failure
+    if isinstance(failure, ExceptionGroup) and len(failure.exceptions) == 1:
+        # From the tasks of a stream.
+        return as_sixpoint_error(failure.exceptions[0])
+    _log.error("unexpected exception", exc_info=failure)
+    return InternalError("internal error of the gateway; its log has the details")
+
+
+def abort_arguments(error: SixpointError) -> tuple[AbortArguments, str]:
+    """Return the arguments to abort a call with, and the error's reason; neither refers to the error."""
+    status = error_to_status(error)
+    return (status_code(error), status.message, ((DETAILS_KEY, status.SerializeToString()),)), error.reason
