@@ -78,11 +78,11 @@ def test_a_token_that_is_accepted(guarded: GuardedGateway, tmp_path: Path, monke
 @pytest.mark.parametrize(
     ("claims", "well", "seen"),
     [
-        ({"exp": 1e9}, False, r"it expired at 2001-09-09 01:46:40 UTC, \d+ days ago"),
-        ({"exp": time.time() - 200}, False, r"it expired at .* UTC, 3 min ago"),
-        ({"exp": time.time() + 7300, "iat": time.time()}, True, r"valid until .* UTC, for another 2 h"),
-        ({"iat": time.time() + 310, "exp": time.time() + 910}, False, r"it is valid only from .* UTC, in 5 min"),
-        ({"nbf": time.time() + 100, "exp": time.time() + 910}, False, r"it is valid only from .* UTC, in \d+ s"),
+        ({"exp": -1e9}, False, r"it expired at .* UTC, 11574 days ago"),
+        ({"exp": -200.0}, False, r"it expired at .* UTC, 3 min ago"),
+        ({"exp": 7300.0, "iat": 0.0}, True, r"valid until .* UTC, for another 2 h"),
+        ({"iat": 310.0, "exp": 910.0}, False, r"it is valid only from .* UTC, in 5 min"),
+        ({"nbf": 100.0, "exp": 910.0}, False, r"it is valid only from .* UTC, in \d+ s"),
         ({"exp": "soon", "iat": True, "nbf": 1e300}, True, r"it does not say until when it is valid"),
     ],
 )
@@ -94,7 +94,10 @@ def test_the_times_of_a_token(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     guarded.accepts = lambda name, token: True
-    monkeypatch.setenv("SIXPOINT_TOKEN", jwt(**claims))
+    now = time.time()
+    # Seconds from now.
+    times = {name: now + value for name, value in claims.items() if isinstance(value, float)}
+    monkeypatch.setenv("SIXPOINT_TOKEN", jwt(**claims | times))
     finding = found(guarded.address, "token")
     assert finding.well is well
     assert re.fullmatch(f"of SIXPOINT_TOKEN; {seen}", finding.seen)
