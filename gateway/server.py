@@ -49,7 +49,6 @@ from gateway.observing import Observation, observing
 from gateway.settings import Settings
 from gateway.status_ports import live_gauges, status_ports
 from gateway.stores import Stores
-from gateway.sweeper import Sweeper
 from gateway.triton.pool import TritonPool
 from sixpoint.errors import TritonUnavailable
 from sixpoint.preprocessing import _native
@@ -87,6 +86,7 @@ class Gateway:
         self._health = HealthServicer()
         self._metrics = Metrics()
         self._segmentations = segmentation_admission(settings)
+        self._uploads, self._streams = upload_places(settings), stream_places(settings)
         self._calls = RunningCalls()
         self._reachability = Reachability(
             {"database": self._stores.database.check, "blob store": self._stores.blobs.check},
@@ -151,12 +151,15 @@ class Gateway:
         identity = authenticator(settings, on_failure=self._metrics.authentication_failed)
         tls, tritons = certificate(settings), self._tritons()
         async with observing(settings, self._metrics) as observation, self._storage(), tritons as triton:
-            server = self._server(FairInference(triton), observation, identity)
+            inference = FairInference(triton)
+            server = self._server(inference, observation, identity)
             self.port = listen(server, host=settings.host, port=settings.port, certificate=tls, setting="SIXPOINT_PORT")
-            sweeper = self._sweeper()
+            sweeper = self._stores.sweeper(interval=sweep_interval(settings))
             gauges = live_gauges(
                 catalog=self._catalog,
                 admissions={"prompt": self._admission, "segmentation": self._segmentations},
+                places={"upload": self._uploads, "stream": self._streams},
+                inference=inference,
                 triton=triton,
                 stores=lambda: self._reachability.states,
                 stored=lambda: sweeper.stored,
@@ -263,9 +266,9 @@ class Gateway:
             observation=observation.interceptor,
         )
         model_grpc.add_ModelServiceServicer_to_server(ModelServicer(self._catalog), server)
-        places, memory = upload_places(settings), Admission(budget=settings.upload_memory_bytes, max_active=1)
+        memory = Admission(budget=settings.upload_memory_bytes, max_active=1)
         images = ImageServicer(
-            self._stores.images, places=places, memory=memory, idle_seconds=settings.upload_idle_seconds
+            self._stores.images, places=self._uploads, memory=memory, idle_seconds=settings.upload_idle_seconds
         )
         image_grpc.add_ImageServiceServicer_to_server(images, server)
         session_grpc.add_SessionServiceServicer_to_server(
@@ -279,7 +282,7 @@ class Gateway:
                 stream_memory=StreamMemory(settings.stream_memory_bytes),
                 deadlines=deadlines,
                 idle_seconds=settings.stream_idle_seconds,
-                streams=stream_places(settings),
+                streams=self._streams,
             ),
             server,
         )
@@ -287,10 +290,6 @@ class Gateway:
         if settings.reflects:
             reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         return server
-
-    def _sweeper(self) -> Sweeper:
-        stores, interval = self._stores, sweep_interval(self._settings)
-        return Sweeper(sessions=stores.expiry, images=stores.images, audit=stores.remove_old_audit, interval=interval)
 
     def _parts(self) -> dict[str, bool]:
         """For each part that prompts need, whether it can be used now."""

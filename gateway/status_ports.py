@@ -9,7 +9,8 @@ from operator import attrgetter
 import grpc.aio
 from grpc_health.v1 import health_pb2_grpc
 
-from gateway.core.runtime import Admission, Catalog
+from gateway.core.runtime import Admission, Catalog, FairInference
+from gateway.core.runtime.fairness import Places
 from gateway.grpc.certificate import ServerCertificate
 from gateway.grpc.port import listen
 from gateway.grpc.servicers.health import HealthServicer
@@ -64,6 +65,8 @@ def live_gauges(
     *,
     catalog: Catalog,
     admissions: Mapping[str, Admission],
+    places: Mapping[str, Places],
+    inference: FairInference,
     triton: TritonPool,
     stores: Callable[[], Mapping[str, bool]],
     stored: Callable[[], Mapping[str, float]],
@@ -75,6 +78,8 @@ def live_gauges(
     Args:
         catalog: Models that can be used now.
         admissions: Limits of running work, by its kind.
+        places: Places of work that no admission limits, by its kind.
+        inference: The calls of Triton.
         triton: The Tritons.
         stores: Function that returns, for each store, whether it could be reached.
         stored: Function that returns what is stored, by its name.
@@ -84,6 +89,13 @@ def live_gauges(
 
     def by_kind(read: Callable[[Admission], float]) -> Callable[[], dict[tuple[str, ...], float]]:
         return lambda: {(kind,): read(admission) for kind, admission in admissions.items()}
+
+    def active() -> dict[tuple[str, ...], float]:
+        taken: dict[tuple[str, ...], float] = {(kind,): place.taken for kind, place in places.items()}
+        return by_kind(attrgetter("active"))() | taken
+
+    def waiting() -> dict[tuple[str, ...], float]:
+        return by_kind(attrgetter("waiting"))() | {("inference",): float(inference.waiting)}
 
     def by_triton(read: Callable[[Endpoint], float]) -> Callable[[], dict[tuple[str, ...], float]]:
         return lambda: {(endpoint.address,): read(endpoint) for endpoint in triton.endpoints}
@@ -100,7 +112,8 @@ def live_gauges(
         return dict.fromkeys([*served, *on_trial], 1.0)
 
     return (
-        LiveGauge("sixpoint_active_calls", "Calls that run or wait.", ("kind",), by_kind(attrgetter("active"))),
+        LiveGauge("sixpoint_active_calls", "Calls that run or wait.", ("kind",), active),
+        LiveGauge("sixpoint_waiting_calls", "Calls that wait for memory, or for their turn.", ("kind",), waiting),
         LiveGauge("sixpoint_reserved_bytes", "Memory of running calls.", ("kind",), by_kind(attrgetter("used"))),
         LiveGauge("sixpoint_model_served", "Versions that can be used: 1.", ("model", "version"), models),
         LiveGauge(

@@ -18,6 +18,7 @@ from gateway.storage import (
     session_repository,
 )
 from gateway.storage.audit_log import AuditLog
+from gateway.sweeper import Sweeper
 
 __all__ = ["Stores"]
 
@@ -75,3 +76,11 @@ class Stores:
         """Remove the entries of the audit log that are older than the settings say."""
         if self._audit_seconds:
             await self._audit_log.remove(before=time.time() - self._audit_seconds)
+
+    def sweeper(self, *, interval: float) -> Sweeper:
+        """What keeps them tidy.
+
+        Args:
+            interval: Seconds between two sweeps.
+        """
+        return Sweeper(sessions=self.expiry, images=self.images, audit=self.remove_old_audit, interval=interval)

@@ -90,6 +90,22 @@ ALERTS = (
         "Somebody guesses, or a program has a token that ended: the log names the peer and the kind of failure.",
     ),
     Alert(
+        "SixpointCallsWait",
+        "sum by (instance, kind) (sixpoint_waiting_calls) > 20",
+        10,
+        "warning",
+        f"At {_INSTANCE}, more than 20 calls wait ({{{{ $labels.kind }}}}).",
+        "`inference`: more Tritons, or more instances of the model; `prompt` and `segmentation`: more memory for them.",
+    ),
+    Alert(
+        "SixpointTracesLost",
+        'sum by (instance) (rate(sixpoint_trace_spans_total{outcome!="exported"}[10m])) > 0',
+        15,
+        "warning",
+        f"Traces of {_INSTANCE} do not reach their collector.",
+        "Look at the collector, the network in between, and SIXPOINT_TRACES_URL. Prompts are answered all the same.",
+    ),
+    Alert(
         "SixpointNearlyFull",
         "sixpoint_stored / on (instance, what) sixpoint_stored_limit > 0.9",
         15,

@@ -25,6 +25,7 @@ class Panel:
 
 
 _JOB = 'job="sixpoint"'
+_FAILURES = f"rate(sixpoint_failed_authentications_total{{{_JOB}}}[$__rate_interval])"
 _ANNOTATE = f'{_JOB}, method="AnnotationService/Annotate"'
 
 
@@ -70,6 +71,11 @@ PANELS = (
         "short",
         ((f"sixpoint_active_calls{{{_JOB}}}", "{{instance}} {{kind}}"),),
     ),
+    Panel(
+        "Calls that wait for memory or their turn",
+        "short",
+        ((f"sixpoint_waiting_calls{{{_JOB}}}", "{{instance}} {{kind}}"),),
+    ),
     Panel("Memory reserved for them", "bytes", ((f"sixpoint_reserved_bytes{{{_JOB}}}", "{{instance}} {{kind}}"),)),
     Panel(
         "Calls that a Triton has not answered",
@@ -93,6 +99,26 @@ PANELS = (
                 "{{instance}} {{what}}",
             ),
         ),
+    ),
+    Panel(
+        "Bytes per second from callers",
+        "Bps",
+        ((f"sum by (method) (rate(sixpoint_received_bytes_total{{{_JOB}}}[$__rate_interval]))", "{{method}}"),),
+    ),
+    Panel(
+        "Bytes per second to callers",
+        "Bps",
+        ((f"sum by (method) (rate(sixpoint_sent_bytes_total{{{_JOB}}}[$__rate_interval]))", "{{method}}"),),
+    ),
+    Panel(
+        "Callers per second that do not prove who they are",
+        "reqps",
+        ((f"sum by (kind) ({_FAILURES}) or vector(0)", "{{kind}}"),),
+    ),
+    Panel(
+        "Spans of traces per second",
+        "ops",
+        ((f"sum by (outcome) (rate(sixpoint_trace_spans_total{{{_JOB}}}[$__rate_interval]))", "{{outcome}}"),),
     ),
     Panel("Memory of the process", "bytes", ((f"process_resident_memory_bytes{{{_JOB}}}", "{{instance}}"),)),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily
@@ -23,6 +24,8 @@ __all__ = ["LiveGauge", "Metrics"]
 # Calls take a millisecond to minutes; phases less.
 _CALL_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 _PHASE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600)
+# A gateway that runs for a year sees a new version every few days.
+_MAX_VERSIONS = 200
 _PHASES = tuple(field.name for field in fields(Timings))
 
 
@@ -48,6 +51,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self._versions: set[tuple[str, str]] = set()
         ProcessCollector(registry=self._registry)
         self._calls = self._counter("sixpoint_calls", "Calls that ended.", "method", "code")
         self._call_seconds = self._histogram("sixpoint_call_seconds", "Time of a call.", _CALL_BUCKETS, "method")
@@ -65,6 +69,9 @@ class Metrics:
         self._received = self._counter("sixpoint_received_bytes", "Bytes of the messages of callers.", "method")
         self._sent = self._counter("sixpoint_sent_bytes", "Bytes of the answers.", "method")
         self._spans = self._counter("sixpoint_trace_spans", "Spans for the trace collector.", "outcome")
+        for outcome in get_args(Outcome):
+            # From 0 on, since Prometheus does not see the first increase of a counter that is new.
+            self._spans.labels(outcome)
         build = Gauge("sixpoint_build_info", "Version of the gateway.", ("version",), registry=self._registry)
         build.labels(sixpoint.__version__).set(1)
 
@@ -109,12 +116,12 @@ class Metrics:
 
     def answered(self, *, model: str, version: str, timings: Timings) -> None:
         """Note that prompts were answered."""
-        self._answers.labels(model, version).inc()
+        self._answers.labels(*self._version(model, version)).inc()
         _observe(self._prompt_seconds, timings)
 
     def segmented(self, *, model: str, version: str, timings: Timings) -> None:
         """Note that a whole image was segmented."""
-        self._segmentations.labels(model, version).inc()
+        self._segmentations.labels(*self._version(model, version)).inc()
         _observe(self._segmentation_seconds, timings)
 
     def render(self, accept: str) -> tuple[bytes, str]:
@@ -129,6 +136,13 @@ class Metrics:
             # It trips over versions that are no numbers.
             encode, media_type = choose_encoder("")
         return encode(self._registry), media_type
+
+    def _version(self, model: str, version: str) -> tuple[str, str]:
+        """Labels of a version; those of versions that come late are "other", so that series do not grow for ever."""
+        if (model, version) not in self._versions and len(self._versions) >= _MAX_VERSIONS:
+            return "other", "other"
+        self._versions.add((model, version))
+        return model, version
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self._registry)

@@ -83,6 +83,11 @@ class Admission:
         return self._budget.crowded
 
     @property
+    def waiting(self) -> int:
+        """Number of calls that wait for memory."""
+        return self._budget.waiting
+
+    @property
     def used(self) -> int:
         """Bytes that running calls have reserved."""
         return self._budget.used

@@ -68,6 +68,11 @@ class FairInference:
         self._inference = inference
         self._running: dict[str, FairBudget] = {}
 
+    @property
+    def waiting(self) -> int:
+        """Number of calls that wait for their turn."""
+        return sum(running.waiting for running in self._running.values())
+
     async def infer(self, model: Model, tensor: Floating, *, timeout: float, version: str = "") -> InferenceResult:
         """Run one input through a version of a model; see :meth:`Inference.infer`.
 

@@ -82,6 +82,16 @@ def prometheus(triton: LocalTriton, tmp_path_factory: pytest.TempPathFactory) ->
                 process.terminate()
 
 
+def test_promtool_has_nothing_against_the_metrics() -> None:
+    with running_gateway(ready=False, triton_url="127.0.0.1:1", status_port=0) as gateway:
+        url = f"http://127.0.0.1:{gateway.status_ports['status']}/metrics"
+        with urllib.request.urlopen(url, timeout=20) as response:
+            text = response.read()
+    command = [prometheus_program("promtool"), "check", "metrics"]
+    done = subprocess.run(command, input=text, capture_output=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+
+
 def _rates_are_known(address: str) -> bool:
     try:
         return bool(ask(address, "rate(sixpoint_answers_total[10s]) > 0"))
@@ -118,6 +128,13 @@ SERIES = {
         'sixpoint_call_seconds_bucket{instance="a", method="AnnotationService/Annotate", le="+Inf"}': "0+6x60",
     },
     "SixpointAuthenticationFails": {'sixpoint_failed_authentications_total{instance="a", kind="unknown"}': "0+120x60"},
+    "SixpointCallsWait": {
+        'sixpoint_waiting_calls{instance="a", kind="inference"}': "30x60",
+    },
+    "SixpointTracesLost": {
+        'sixpoint_trace_spans_total{instance="a", outcome="exported"}': "0+60x60",
+        'sixpoint_trace_spans_total{instance="a", outcome="dropped"}': "0+1x60",
+    },
     "SixpointNearlyFull": {
         'sixpoint_stored{instance="a", what="image_bytes"}': "95x60",
         'sixpoint_stored_limit{instance="a", what="image_bytes"}': "100x60",
@@ -138,6 +155,10 @@ WELL = {
     'sixpoint_call_seconds_bucket{instance="a", method="AnnotationService/Annotate", le="5"}': "0+6x60",
     'sixpoint_call_seconds_bucket{instance="a", method="AnnotationService/Annotate", le="+Inf"}': "0+6x60",
     'sixpoint_failed_authentications_total{instance="a", kind="unknown"}': "0+30x60",
+    'sixpoint_waiting_calls{instance="a", kind="inference"}': "15x60",
+    'sixpoint_waiting_calls{instance="a", kind="prompt"}': "15x60",
+    'sixpoint_trace_spans_total{instance="a", outcome="exported"}': "0+60x60",
+    'sixpoint_trace_spans_total{instance="a", outcome="failed"}': "0x60",
     'sixpoint_stored{instance="a", what="image_bytes"}': "80x60",
     'sixpoint_stored_limit{instance="a", what="image_bytes"}': "100x60",
     'sixpoint_certificate_expiry_seconds{instance="a"}': "1300000-60x60",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -12,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -21,15 +23,25 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 import sixpoint
+from gateway.observability.metrics import Metrics
 from gateway.server import Gateway
 from gateway.triton.local.server import LocalTriton
 from sixpoint.errors import NotFound, Unavailable
+from sixpoint.mask import Timings
 from sixpoint.phantom import make_phantom
 from tests.support.certificates import write_certificates
 from tests.support.ports import free_port
 from tests.support.servers import running_gateway
 
 OWNER = "Erika Mustermann"
+# Methods, and the number of a field of their requests, for names that nobody expects.
+HOSTILE = (
+    ("/sixpoint.v1.ModelService/{}", 1),
+    ("/{}.v1.ModelService/ListModels", 1),
+    ("/sixpoint.v1.ModelService/GetModel", 1),
+    ("/sixpoint.v1.ImageService/GetImage", 1),
+    ("/sixpoint.v1.SessionService/GetSession", 1),
+)
 
 
 def get(gateway: Gateway, path: str, *, accept: str = "*/*", method: str = "GET") -> tuple[int, str, str]:
@@ -121,6 +133,62 @@ def test_what_the_gateway_holds_can_be_read(counted: Gateway) -> None:
     assert value(counted, "sixpoint_triton_outstanding_calls", triton=address) == 0
 
 
+def test_the_bytes_of_messages_are_counted_by_method(counted: Gateway) -> None:
+    upload, annotate = "ImageService/UploadImage", "AnnotationService/Annotate"
+    voxels = make_phantom().image.array.nbytes
+    # In chunks, each with a few bytes around it.
+    assert voxels < value(counted, "sixpoint_received_bytes_total", method=upload) < 1.001 * voxels
+    assert 0 < value(counted, "sixpoint_sent_bytes_total", method=upload) < 1000
+    assert 500 < value(counted, "sixpoint_sent_bytes_total", method=annotate) < voxels
+    assert 50 < value(counted, "sixpoint_received_bytes_total", method=annotate) < 1000
+
+
+def test_all_work_that_runs_or_waits_can_be_read(counted: Gateway) -> None:
+    samples = metrics_of(counted)
+
+    def by_kind(wanted: str) -> dict[str, float]:
+        return {dict(labels)["kind"]: number for (name, labels), number in samples.items() if name == wanted}
+
+    assert by_kind("sixpoint_active_calls") == {"prompt": 0, "segmentation": 0, "upload": 0, "stream": 0}
+    assert by_kind("sixpoint_waiting_calls") == {"prompt": 0, "segmentation": 0, "inference": 0}
+
+
+def test_late_versions_have_one_series_together() -> None:
+    metrics = Metrics()
+    for number in range(1000):
+        metrics.answered(model=f"model{number % 2}", version=str(number), timings=Timings())
+        metrics.segmented(model=f"model{number % 2}", version=str(number), timings=Timings())
+    lines = metrics.render("")[0].decode().splitlines()
+    answers = [line for line in lines if line.startswith("sixpoint_answers_total{")]
+    assert 'sixpoint_answers_total{model="other",version="other"} 800.0' in answers
+    assert len(answers) == 201
+
+
+@pytest.mark.slow
+async def test_ten_thousand_names_make_no_series(lone: Gateway) -> None:
+    def series() -> set[tuple[str, frozenset[tuple[str, str]]]]:
+        # What is stored is known after the first sweep.
+        return {(name, labels) for name, labels in metrics_of(lone) if name != "sixpoint_stored"}
+
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{lone.port}") as channel:
+
+        async def call(number: int) -> None:
+            name = f"Anna{number}"
+            method, field = HOSTILE[number % len(HOSTILE)]
+            # A field of a string, as it is on the wire.
+            request = bytes([field << 3 | 2, len(name)]) + name.encode()
+            ask: Any = channel.unary_unary(method.format(name))
+            with contextlib.suppress(grpc.RpcError):
+                await ask(request, metadata=(("sixpoint-owner", name), ("user-agent", name)), timeout=60)
+
+        await asyncio.gather(*map(call, range(len(HOSTILE))))
+        before = series()
+        for first in range(0, 10_000, 200):
+            await asyncio.gather(*map(call, range(first, first + 200)))
+    assert series() == before
+    assert "Anna" not in get(lone, "/metrics")[2]
+
+
 def test_the_classic_text_format_is_served_to_those_who_do_not_ask(counted: Gateway) -> None:
     _, content_type, text = get(counted, "/metrics")
     assert content_type.startswith("text/plain; version=")
@@ -139,7 +207,7 @@ def test_metrics_name_no_person_and_no_id(counted: Gateway) -> None:
     text = get(counted, "/metrics")[2]
     assert OWNER not in text
     labels = {name for _, pairs in metrics_of(counted) for name, _ in pairs}
-    assert labels <= {"code", "kind", "le", "method", "model", "phase", "store", "triton", "version", "what"}
+    assert labels <= {"code", "kind", "le", "method", "model", "outcome", "phase", "store", "triton", "version", "what"}
     # An unknown method has no series of its own: a caller could make any number of them.
     with grpc.insecure_channel(f"127.0.0.1:{counted.port}") as channel, pytest.raises(grpc.RpcError):
         call(channel, "/sixpoint.v1.ModelService/Guess")

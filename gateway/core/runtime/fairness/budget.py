@@ -93,6 +93,11 @@ class FairBudget:
         """Whether calls wait."""
         return bool(self._queued)
 
+    @property
+    def waiting(self) -> int:
+        """Number of calls that wait."""
+        return sum(len(account.waiting) for account in self._queued.values())
+
     @contextlib.asynccontextmanager
     async def reserve(self, amount: int, *, on_admit: Callable[[], None] = lambda: None) -> AsyncIterator[None]:
         """Wait for a part of the budget, and use it within the context.
