@@ -29,7 +29,7 @@ from gateway.core.access import (
 from gateway.core.runtime import DeadlineLimits
 from gateway.core.runtime.fairness import Turns, acting_for
 from gateway.grpc.decoding import decode_stream, decoder, with_size
-from gateway.grpc.identity import CallContext, credentials_of, peer_of, principal_of, until_expiry
+from gateway.grpc.identity import CallContext, caller_of, credentials_of, peer_of, while_identified
 from gateway.grpc.permissions import role_for
 from gateway.grpc.refusals import abort, abort_arguments, as_sixpoint_error, refusal_pause
 from gateway.grpc.running_calls import RunningCalls
@@ -129,7 +129,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return grpc.unary_stream_rpc_method_handler(wrapped, **codecs)
         if handler.stream_stream:
             # The one kind of call that takes hours, and carries out further actions meanwhile.
-            handle = _metadata_first(_until_expiry(handler.stream_stream))
+            handle = _metadata_first(_while_identified(handler.stream_stream))
             wrapped = self._wrap(handle, method, self._deadlines.stream, with_size(decode), streams=True)
             return grpc.stream_stream_rpc_method_handler(wrapped, **codecs)
         short = not method.startswith(_ADMITTED) and method not in _WAITING
@@ -139,8 +139,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     async def _identify(self, context: _Context) -> CallContext:
         credentials = credentials_of(context)
-        principal = replace(await self._authenticator.authenticate(credentials), peer=credentials.peer)
-        return CallContext(context, principal)
+
+        async def identify() -> Principal:
+            return replace(await self._authenticator.authenticate(credentials), peer=credentials.peer)
+
+        return CallContext(context, await identify(), identify=identify)
 
     def _counted(self, decode: Callable[[bytes], Any], principal: Principal, method: str) -> Callable[[bytes], Any]:
         def count(data: bytes) -> Any:
@@ -237,11 +240,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return call
 
 
-def _until_expiry(handle: _Handler) -> _Handler:
-    """End a handler once the proof of who its caller is ends."""
+def _while_identified(handle: _Handler) -> _Handler:
+    """End a handler once its caller's credentials end, or are revoked."""
 
     async def call(request: Any, context: _Context) -> Any:
-        async with until_expiry(principal_of(context)):
+        async with while_identified(caller_of(context)):
             return await handle(request, context)
 
     return call

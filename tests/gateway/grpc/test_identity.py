@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -12,7 +13,7 @@ import pytest
 
 from gateway.core.access import AuditEntry, Credentials, Principal, Role
 from gateway.grpc.identity import principal_of
-from sixpoint.errors import InternalError, PermissionDenied, Unauthenticated
+from sixpoint.errors import InternalError, PermissionDenied, Unauthenticated, Unavailable
 from sixpoint.protocol import error_from_rpc
 from tests.gateway.grpc.servers import serving
 
@@ -23,9 +24,12 @@ class KnownNames:
     def __init__(self, **known: Principal) -> None:
         self.known = known
         self.seen: list[Credentials] = []
+        self.away = False
 
     async def authenticate(self, credentials: Credentials) -> Principal:
         self.seen.append(credentials)
+        if self.away:
+            raise Unavailable("nobody can tell")
         principal = self.known.get(credentials.authorization.removeprefix("Bearer "))
         if principal is None:
             raise Unauthenticated("who are you?")
@@ -104,6 +108,35 @@ async def test_a_stream_ends_when_its_credentials_do_and_a_call_with_old_ones_is
         await stream.write(b"")
         assert await stream.read() == b"x"
         with pytest.raises(grpc.aio.AioRpcError, match="credentials expired during the stream") as failure:
+            async with asyncio.timeout(10):
+                await stream.read()
+    assert failure.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize("change", ["revoked", "other roles", "away"])
+async def test_a_stream_ends_when_its_credentials_are_revoked_or_changed(
+    change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.grpc.identity._RECHECK_SECONDS", 0.05)
+    names = KnownNames(one=VIEWER)
+    async with serving(HANDLERS, authenticator=names) as address, grpc.aio.insecure_channel(address) as channel:
+        repeating: Any = channel.stream_stream("/sixpoint.Test/Repeat")
+        stream = repeating(metadata=(("authorization", "Bearer one"),))
+        await stream.write(b"")
+        assert await stream.read() == b"x"
+        if change == "revoked":
+            names.known.clear()
+        elif change == "other roles":
+            names.known["one"] = replace(VIEWER, roles=frozenset({Role.ADMIN}))
+        else:
+            names.away = True
+            # Until it can be told again, the stream goes on.
+            await asyncio.sleep(0.3)
+            await stream.write(b"")
+            assert await stream.read() == b"x"
+            stream.cancel()
+            return
+        with pytest.raises(grpc.aio.AioRpcError, match="were revoked or changed during the stream") as failure:
             async with asyncio.timeout(10):
                 await stream.read()
     assert failure.value.code() is grpc.StatusCode.UNAUTHENTICATED
