@@ -14,18 +14,10 @@ from rich.markup import escape
 
 from sixpoint.cli.common import JsonOption, ServerOption, app, print_json, print_notes
 from sixpoint.client import TlsFiles
-from sixpoint.client.tokens import (
-    TOKEN_FILE_VARIABLE,
-    TOKEN_VARIABLE,
-    DeviceCode,
-    Issuer,
-    Login,
-    LoginFile,
-    Web,
-    begin_login,
-    check_private,
-    wait_for_login,
-)
+from sixpoint.client.tokens import TOKEN_FILE_VARIABLE, TOKEN_VARIABLE, Login, LoginFile, check_private
+from sixpoint.client.tokens.device_flow import DeviceCode, begin_login, wait_for_login
+from sixpoint.client.tokens.issuer import Issuer
+from sixpoint.client.tokens.web import Web
 from sixpoint.errors import InvalidArgument, SixpointError
 from sixpoint.protocol import DEFAULT_SERVER, resolve_target
 

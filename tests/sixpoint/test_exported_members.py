@@ -26,6 +26,12 @@ def test_importing_the_client_imports_no_server_and_no_framework() -> None:
     assert not (heavy | applications) & set(done.stdout.split())
 
 
+def test_importing_the_sdk_imports_no_http() -> None:
+    code = "import sys, sixpoint; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"http.client", "urllib.request"} & set(done.stdout.split())
+
+
 def test_the_version_is_that_of_the_package() -> None:
     assert sixpoint.__version__ == version("sixpoint")
     with pytest.raises(AttributeError, match="no attribute '__versions__'"):

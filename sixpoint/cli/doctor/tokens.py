@@ -13,13 +13,13 @@ from sixpoint.client.tokens import (
     TOKEN_FILE_VARIABLE,
     TOKEN_VARIABLE,
     GivenToken,
-    Issuer,
     LoginFile,
     LoginToken,
-    Web,
     choose_source,
     token_times,
 )
+from sixpoint.client.tokens.issuer import Issuer
+from sixpoint.client.tokens.web import Web
 from sixpoint.errors import PermissionDenied, SixpointError, Unauthenticated
 from sixpoint.io.secret_files import exposed_files
 from sixpoint.protocol import resolve_target

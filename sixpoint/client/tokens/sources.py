@@ -11,9 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sixpoint.client.tokens.bearer import Token, check_token
-from sixpoint.client.tokens.issuer import Issuer
 from sixpoint.client.tokens.logins import Login, LoginFile
-from sixpoint.client.tokens.web import Web
 from sixpoint.errors import InvalidArgument, SixpointError, Unauthenticated
 from sixpoint.io.secret_files import read_secret
 
@@ -197,6 +195,10 @@ class LoginToken(TokenSource):
 
     def _renew(self, *, unless: Callable[[Login], bool]) -> str | None:
         """Renew the login under its lock, unless another program just did; None without a login."""
+        # Here, since the import takes 20 ms, and few programs come to this.
+        from sixpoint.client.tokens.issuer import Issuer
+        from sixpoint.client.tokens.web import Web
+
         with self._file.locked():
             login = self._load()
             if login is None:

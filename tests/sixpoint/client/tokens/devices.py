@@ -5,7 +5,10 @@ from __future__ import annotations
 import ssl
 import time
 
-from sixpoint.client.tokens import Issuer, Login, LoginFile, Web, begin_login, wait_for_login
+from sixpoint.client.tokens import Login, LoginFile
+from sixpoint.client.tokens.device_flow import begin_login, wait_for_login
+from sixpoint.client.tokens.issuer import Issuer
+from sixpoint.client.tokens.web import Web
 from tests.support.oidc import OidcProvider
 
 __all__ = ["log_in", "web"]

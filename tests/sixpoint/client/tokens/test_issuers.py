@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from sixpoint.client.tokens import DeviceCode, Issuer, Token, begin_login, wait_for_login
+from sixpoint.client.tokens import Token
+from sixpoint.client.tokens.device_flow import DeviceCode, begin_login, wait_for_login
+from sixpoint.client.tokens.issuer import Issuer
 from sixpoint.errors import InvalidArgument, SixpointError, Unauthenticated, Unavailable
 from tests.sixpoint.client.tokens.devices import web
 from tests.sixpoint.client.tokens.misbehaving_issuer import HttpServer, http_server
