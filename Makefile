@@ -10,6 +10,9 @@ IMAGE ?=
 POINTS ?=
 # Test files that run at once. Each process starts servers of its own: about 2 GB.
 WORKERS ?= 2
+# The image that `make wheels` collects for, and the Python of its base.
+WHEELS ?= gateway
+WHEEL_PYTHON ?= python3.12
 
 # Triton's Python backend has stubs, and numpy 1.26 has wheels, for these two.
 PYTHON ?= $(firstword $(foreach python,python3.11 python3.12 python3,$(if $(shell $(python) -c 'import sys; print(sys.version_info[:2] in ((3, 11), (3, 12)) or "")' 2>/dev/null | grep True),$(python))))
@@ -19,7 +22,7 @@ SERVER_STAMP := $(VENV)/.sixpoint-server
 DEV_STAMP := $(VENV)/.sixpoint-dev
 TRITON := $(or $(SIXPOINT_TRITON_ENVIRONMENT),.triton)
 
-.PHONY: help demo serve test lint docs protos chart chart-package chart-scan setup setup-dev triton python clean
+.PHONY: help demo serve test lint docs protos chart chart-package chart-scan wheels containers setup setup-dev triton python clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -58,6 +61,12 @@ chart-scan: setup-dev ## Let checkov look at the chart; exceptions and their rea
 	@test -x .venv-checkov/bin/checkov || { $(PYTHON) -m venv .venv-checkov && .venv-checkov/bin/pip install --quiet "checkov>=3.3,<4"; }
 	@$(BIN)/python -m helm.release render out/chart-scan
 	@.venv-checkov/bin/checkov --config-file helm/checkov.yaml --directory out/chart-scan
+
+wheels: ## Collect the wheels that the gateway's image installs; WHEELS=exporter or trainer for theirs
+	@$(WHEEL_PYTHON) containers/wheels.py $(WHEELS)
+
+containers: setup-dev ## Build the gateway's image on a small Debian, run it without rights, and prompt through it
+	CONTAINERS=1 $(BIN)/python -m pytest tests/containers
 
 setup: $(SERVER_STAMP) triton ## Set up what demo and serve need
 

@@ -23,7 +23,7 @@ def test_links_lead_to_files(page: Path) -> None:
 
 @PAGES
 def test_files_and_folders_exist(page: Path) -> None:
-    folders = "sixpoint|gateway|exporter|trainer|protos|tests|benchmarks|docs"
+    folders = "sixpoint|gateway|exporter|trainer|protos|containers|tests|benchmarks|docs"
     paths = re.findall(rf"`((?:{folders})/[\w./-]*)`", page.read_text())
     assert not [path for path in paths if not (ROOT / path).exists()]
 

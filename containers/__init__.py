@@ -1,0 +1,1 @@
+"""Images of containers, and the scripts that prepare them."""

@@ -1,0 +1,122 @@
+"""Collect the wheels of a container's image: sixpoint's own, and those of all that it needs.
+
+Run it with the Python of the image's base, on Linux with a C compiler: ``python3.12 containers/wheels.py gateway``.
+The image is then built without a network, a compiler or a package index.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import csv
+import hashlib
+import io
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+# The gateway reads no image files, and these take 350 MB. tests/gateway/test_imports.py holds that it starts without.
+CLIENT_ONLY = frozenset({"highdicom", "nibabel", "pillow", "pydicom", "simpleitk"})
+# Their wheels come with symbols for debuggers, 60 MB in all.
+WITH_SYMBOLS = frozenset({"ml_dtypes", "python_rapidjson", "sqlalchemy", "zstandard"})
+
+
+def main() -> None:
+    """Fill a folder with wheels."""
+    parser = argparse.ArgumentParser(description="Collect the wheels of a container's image.")
+    parser.add_argument("image", choices=("gateway", "exporter", "trainer"), help="image, and extra of sixpoint")
+    parser.add_argument("--output", type=Path, help="folder for the wheels; default: out/wheels/IMAGE")
+    arguments = parser.parse_args()
+    output = arguments.output or ROOT / "out" / "wheels" / arguments.image
+    if arguments.image == "gateway" and not shutil.which("strip"):
+        parser.error("there is no program strip; install binutils")
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
+    collect(arguments.image, output)
+    wheels = list(output.glob("*.whl"))
+    sys.stdout.write(
+        f"{len(wheels)} wheels, {sum(wheel.stat().st_size for wheel in wheels) / 1e6:.0f} MB, in {output}\n"
+    )
+
+
+def collect(image: str, output: Path) -> None:
+    """Collect the wheels of an image in an empty folder."""
+    with tempfile.TemporaryDirectory(prefix="sixpoint-wheels-") as folder:
+        _pip("wheel", "--no-deps", "--wheel-dir", folder, str(ROOT))
+        (own,) = Path(folder).glob("sixpoint-*.whl")
+        if image == "gateway":
+            rewrite_wheel(own, without_client_packages)
+        # pip installs the wheels from its own one: a base may lack it.
+        _pip("download", "--only-binary", ":all:", "--dest", str(output), "pip", f"sixpoint[{image}] @ {own.as_uri()}")
+    for wheel in output.glob("*.whl") if image == "gateway" else ():
+        if wheel.name.partition("-")[0].lower() in WITH_SYMBOLS:
+            rewrite_wheel(wheel, without_symbols)
+    write_requirements(image, output)
+
+
+def write_requirements(image: str, output: Path) -> None:
+    """Name what is installed from the wheels, with its version."""
+    lines = []
+    for wheel in sorted(output.glob("*.whl")):
+        name, version = wheel.name.split("-")[:2]
+        if name != "pip":
+            lines.append(f"{name}[{image}]=={version}" if name == "sixpoint" else f"{name}=={version}")
+    (output / "requirements.txt").write_text("".join(f"{line}\n" for line in lines))
+
+
+def rewrite_wheel(wheel: Path, edit: Callable[[str, bytes], bytes]) -> None:
+    """Replace the files of a wheel, and their hashes in its record.
+
+    Args:
+        wheel: Wheel to rewrite.
+        edit: Given a file's name and content, returns its new content.
+    """
+    rewritten = wheel.with_suffix(".new")
+    rows = []
+    with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(rewritten, "w", zipfile.ZIP_DEFLATED) as target:
+        (record,) = (info for info in source.infolist() if re.fullmatch(r"[^/]+\.dist-info/RECORD", info.filename))
+        for info in source.infolist():
+            if info is record or info.is_dir():
+                continue
+            content = edit(info.filename, source.read(info))
+            digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+            rows.append((info.filename, f"sha256={digest}", len(content)))
+            target.writestr(info, content)
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([*rows, (record.filename, "", "")])
+        target.writestr(record, text.getvalue())
+    rewritten.replace(wheel)
+
+
+def without_client_packages(name: str, content: bytes) -> bytes:
+    """Take the packages that only clients need from the requirements of sixpoint."""
+    if not re.fullmatch(r"[^/]+\.dist-info/METADATA", name):
+        return content
+    names = "|".join(sorted(CLIENT_ONLY))
+    return re.sub(rf"(?mi)^Requires-Dist: (?:{names})(?![\w.-])[^;\n]*\n".encode(), b"", content)
+
+
+def without_symbols(name: str, content: bytes) -> bytes:
+    """Strip a shared library of its symbols for debuggers."""
+    if not name.endswith(".so"):
+        return content
+    with tempfile.NamedTemporaryFile(suffix=".so") as file:
+        file.write(content)
+        file.flush()
+        subprocess.run(["strip", "--strip-unneeded", file.name], check=True)
+        return Path(file.name).read_bytes()
+
+
+def _pip(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments], check=True)
+
+
+if __name__ == "__main__":
+    main()
