@@ -112,7 +112,7 @@ class Database:
         return await self._run(self._threads, lambda: self._read(work))
 
     async def write(self, work: Callable[[Connection], _Result]) -> _Result:
-        """Run one transaction: it commits when ``work`` returns, and rolls back when ``work`` raises.
+        """Run one transaction: it begins with the first statement, and commits, or rolls back when ``work`` raises.
 
         If the waiting task is cancelled, the transaction still either commits whole or not at all.
 
@@ -148,12 +148,12 @@ class Database:
                 with self._engine.connect() as conn:
                     if self._sqlite:
                         conn = conn.execution_options(sixpoint_writes=True)
-                    with conn.begin():
-                        changes = self._changes(conn)
-                        result = work(conn)
-                        if self._changes(conn) != changes:
-                            position = advance_position(conn)
-                        committing = True
+                    changes = self._changes(conn)
+                    result = work(conn)
+                    if self._changes(conn) != changes:
+                        position = advance_position(conn)
+                    committing = True
+                    conn.commit()
                     if position:
                         self._mark.write(position)
                     return result
@@ -197,6 +197,7 @@ class Database:
             raise StorageUnavailable("the file of the database is gone (SIXPOINT_DATABASE_URL)", retry_after=_RETRY_S)
 
     def _upgrade(self, conn: Connection) -> None:
+        conn.begin()
         if not self._sqlite:
             # Of several that start at once, one changes the tables, however large they are, and the others wait.
             conn.execute(text("SET LOCAL statement_timeout = 0"))

@@ -10,7 +10,7 @@ from gateway.core.sessions.records import SessionRow
 from gateway.core.sessions.repository import SessionMaintenance
 from sixpoint.errors import ResourceExhausted
 
-__all__ = ["LogLimits", "LogQuota"]
+__all__ = ["LogLimits", "LogQuota", "enforce"]
 
 # The sums over all sessions take milliseconds: they are read this often, and what this process adds is added to them.
 _FRESH_S = 5.0
@@ -69,7 +69,7 @@ class LogQuota:
                 "you do not need, or open a new session"
             )
         self.check_session(row)
-        await self.check_owner(row.tenant, row.owner)
+        enforce(await self.refusal(row.tenant, row.owner))
 
     def check_session(self, row: SessionRow) -> None:
         """Refuse what makes the log of a session longer.
@@ -83,11 +83,10 @@ class LogQuota:
                 "(SIXPOINT_SESSION_LOG_BYTES); go on in a fork of it, or open a new session"
             )
 
-    async def check_owner(self, tenant: str, owner: str) -> None:
-        """Refuse what makes the logs of an owner's sessions longer.
+    async def refusal(self, tenant: str, owner: str) -> ResourceExhausted | None:
+        """Return the error for what makes the logs of an owner's sessions longer, if a limit is reached.
 
-        Raises:
-            ResourceExhausted: The limit for one owner, or for all, is reached.
+        To :func:`enforce` once it is known that the call was not carried out before.
         """
         if self._read_at is None or self._now() - self._read_at > _FRESH_S:
             # Set first: calls that come meanwhile go on with the former sums.
@@ -96,19 +95,26 @@ class LogQuota:
             self._total = sum(self._owners.values())
         owned = self._owners.get((tenant, owner), 0)
         if self._limits.owner and owned >= self._limits.owner:
-            raise ResourceExhausted(
+            return ResourceExhausted(
                 f"the logs of your sessions take {owned} bytes, and the limit for one owner is {self._limits.owner} "
                 "(SIXPOINT_OWNER_LOG_BYTES); close sessions that you do not need"
             )
         if self._total >= self._limits.total:
-            raise ResourceExhausted(
+            return ResourceExhausted(
                 f"the logs of all sessions take {self._total} bytes, and the limit is {self._limits.total} "
                 "(SIXPOINT_LOG_BYTES); close sessions, or wait until some expire",
                 retry_after=60.0,
             )
+        return None
 
     def add(self, row: SessionRow, nbytes: int) -> None:
         """Count bytes that this process added to a session, until the sums are read again."""
         account = (row.tenant, row.owner)
         self._owners[account] = self._owners.get(account, 0) + nbytes
         self._total += nbytes
+
+
+def enforce(refusal: ResourceExhausted | None) -> None:
+    """Raise the error that :meth:`LogQuota.refusal` returned, if any."""
+    if refusal:
+        raise refusal

@@ -11,13 +11,9 @@ from gateway.core.sessions import listing, validation
 from gateway.core.sessions.history import SegmentHistory
 from gateway.core.sessions.ids import new_session_id
 from gateway.core.sessions.listing import Session, SessionPage, StepPage
-from gateway.core.sessions.log_quota import LogQuota
+from gateway.core.sessions.log_quota import LogQuota, enforce
 from gateway.core.sessions.records import ROW_BYTES, ModelUse, RequestOutcome, SessionRow
-from gateway.core.sessions.repository import (
-    SessionReader,
-    SessionRepository,
-    SessionWriter,
-)
+from gateway.core.sessions.repository import SessionReader, SessionRepository, SessionWriter
 from gateway.core.sessions.state_cache import SegmentStateCache
 from sixpoint.errors import ImageNotFound
 
@@ -120,17 +116,17 @@ class Sessions:
         def work(records: SessionWriter) -> Session:
             source = records.lock_session(session_id)
             if request_id and (opened := records.session_by_request(principal.subject, request_id)):
-                if source is not None:
-                    validation.check_repeated(opened, source.image_digest)
+                validation.check_repeated(opened, source.image_digest if source else opened.image_digest)
                 return self._session(records, opened)
             source = validation.require_open(source)
+            enforce(full)
             validation.check_limits(records, principal.subject, limit=self._limit, owner_limit=self._owner_limit)
-            row = self._new_row(principal, digest=source.image_digest, model=source.model)
             segments = records.segments(session_id)
             if segment:
                 validation.check_step(segments, segment, step)
             heads = {each.number: each.head for each in segments} | ({segment: step} if segment else {})
             shared = [replace(each, head=heads[each.number], length=heads[each.number]) for each in segments]
+            row = self._new_row(principal, digest=source.image_digest, model=source.model)
             row = replace(row, revision=source.revision, step_count=sum(heads.values()))
             records.insert_session(row, request_id=request_id or None)
             records.touch_image(row.image_digest, now=row.created)
@@ -138,7 +134,7 @@ class Sessions:
             records.audit(AuditEntry(principal, Action.FORK_SESSION, row.id, source=session_id))
             return self._session(records, row)
 
-        await self._quota.check_owner(principal.tenant, principal.subject)
+        full = await self._quota.refusal(principal.tenant, principal.subject)
         session = await self._repository.write(work, tenant=principal.tenant)
         self._quota.add(session.row, session.row.log_bytes)
         return session

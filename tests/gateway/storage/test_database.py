@@ -51,6 +51,20 @@ async def test_a_transaction_that_raises_changes_nothing(database: Database) -> 
     assert await database.read(ticks) == 0
 
 
+async def test_what_comes_before_the_first_statement_keeps_no_writer_waiting(
+    database: Database, database_url: str
+) -> None:
+    other, loop = Database(database_url), asyncio.get_running_loop()
+
+    def work(conn: Connection) -> int:
+        asyncio.run_coroutine_threadsafe(other.write(lambda conn: tick(conn, 2)), loop).result(5)
+        return tick(conn, 1)
+
+    assert await database.write(work) == 1
+    assert await database.read(ticks) == 2
+    await other.stop()
+
+
 async def test_a_cancelled_write_commits_whole_or_not_at_all(database: Database) -> None:
     inside, go_on, done = threading.Event(), threading.Event(), threading.Event()
 

@@ -97,6 +97,19 @@ async def test_an_owners_logs_and_all_logs_take_so_many_bytes(database: Database
     await add(process, second)
 
 
+@pytest.mark.parametrize("name", ["owner", "total"])
+async def test_a_repeated_fork_is_answered_whatever_the_logs_take(database: Database, clock: Clock, name: str) -> None:
+    process, anna = limited(database, clock, **{name: 150}), caller("anna")
+    source = (await process.open("anna")).row.id
+    forked = await process.sessions.fork(source, principal=anna, segment=0, step=0, request_id="r")
+    await add(process, source)
+    await add(process, source)
+    again = await process.sessions.fork(source, principal=anna, segment=0, step=0, request_id="r")
+    assert again.row.id == forked.row.id
+    with pytest.raises(errors.ResourceExhausted):
+        await process.sessions.fork(source, principal=anna, segment=0, step=0, request_id="another")
+
+
 async def test_what_a_session_counts_is_what_is_stored(process: SessionProcess, database: Database) -> None:
     opened = (await process.open()).row.id
     for number in range(4):
