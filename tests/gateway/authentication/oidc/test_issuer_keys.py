@@ -161,7 +161,6 @@ async def test_tokens_of_a_real_issuer_while_it_is_away_and_after_it_changed_its
         now = 3600.0
         assert isinstance(await ask(second), Principal)
         await asyncio.sleep(0.1)
-        await asyncio.to_thread(provider.start)
         await asyncio.to_thread(provider.rotate_keys)
         now += 31.0
         assert isinstance(await ask(provider.mint("alice")), Principal)

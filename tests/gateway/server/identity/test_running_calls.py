@@ -43,13 +43,11 @@ def test_a_stream_ends_when_its_token_does(site: Site) -> None:
         assert ask(channel, metadata(provider.mint())) == Answer("OK")
         token = provider.mint(lifetime_s=_ALMOST_OVER)
         stub: Any = annotation_grpc.AnnotationServiceStub(channel)
-        began = time.monotonic()
         with pytest.raises(grpc.RpcError) as caught:
             list(stub.Interact(silent(), metadata=[metadata(token)], timeout=60))
         over.set()
         error = error_from_rpc(caught.value)
-        assert (error.reason, "expired" in error.message) == ("UNAUTHENTICATED", True)
-        assert 1 < time.monotonic() - began < 30
+        assert (error.reason, "expired during the stream" in error.message) == ("UNAUTHENTICATED", True)
         assert "sixpoint login" in ask(channel, metadata(token)).text
 
 
@@ -66,7 +64,6 @@ def test_an_issuer_that_is_away_and_changes_its_keys(site: Site) -> None:
         # Verified before, and not yet.
         for token in tokens:
             assert site.ask(gateway, metadata(token)) == Answer("OK")
-        provider.start()
         provider.rotate_keys()
         assert site.ask(gateway, metadata(provider.mint())) == Answer("OK")
         # By a key that the issuer has withdrawn.
