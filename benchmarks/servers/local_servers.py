@@ -12,9 +12,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from gateway.triton.local.server import LocalTriton
 from sixpoint.client import Client
@@ -51,6 +52,8 @@ def running(
     environment: Path = TRITON_ENVIRONMENT,
     triton_url: str = "",
     arguments: Sequence[str] = _SERVE,
+    settings: Mapping[str, object] = MappingProxyType({}),
+    connect: Callable[[str], Client] = Client,
 ) -> Iterator[Servers]:
     """Run ``gateway serve --local-triton`` in another process, on free ports, with one of the shipped models.
 
@@ -61,6 +64,8 @@ def running(
         environment: Folder of Triton's environment.
         triton_url: Address of a Triton that runs already and serves the model; empty: start one.
         arguments: Arguments of Python that run the gateway's command line.
+        settings: More settings of the gateway, as environment variables.
+        connect: Function that makes a client for the gateway's address.
 
     Raises:
         Unavailable: The gateway ends while starting, or does not serve the model in time.
@@ -68,7 +73,7 @@ def running(
     with tempfile.TemporaryDirectory(prefix="sixpoint-") as folder, contextlib.ExitStack() as stack:
         shutil.copytree(_ROOT / "model_repository" / model, Path(folder) / "models" / model)
         port, triton, metrics = free_ports(3)
-        settings = {
+        all_settings = {
             "SIXPOINT_PORT": port,
             "SIXPOINT_TRITON_GRPC_PORT": triton,
             "SIXPOINT_TRITON_METRICS_PORT": metrics,
@@ -77,10 +82,10 @@ def running(
             "SIXPOINT_DRAIN_NOTICE_SECONDS": 0,
         }
         if triton_url:
-            settings["SIXPOINT_TRITON_URL"] = triton_url
+            all_settings["SIXPOINT_TRITON_URL"] = triton_url
         # Settings of the caller's environment must not change the measurement.
         variables = {key: value for key, value in os.environ.items() if not key.startswith("SIXPOINT_")}
-        variables |= {key: str(value) for key, value in settings.items()}
+        variables |= {key: str(value) for key, value in (all_settings | dict(settings)).items()}
         variables["PYTHONPATH"] = os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         log = stack.enter_context((Path(folder) / "gateway.log").open("w+b"))
         # Started in the folder, since relative paths of settings are relative to the working directory.
@@ -93,7 +98,8 @@ def running(
         )
         stack.callback(_stop, gateway)
         addresses = Servers(f"127.0.0.1:{port}", triton_url or f"127.0.0.1:{triton}", Path(folder))
-        _wait_until_ready(gateway, addresses.gateway, model, log=Path(folder) / "gateway.log")
+        with connect(addresses.gateway) as client:
+            _wait_until_ready(gateway, client, model, log=Path(folder) / "gateway.log")
         yield addresses
 
 
@@ -124,18 +130,17 @@ def free_ports(count: int) -> list[int]:
         return [int(probe.getsockname()[1]) for probe in probes]
 
 
-def _wait_until_ready(gateway: subprocess.Popen[bytes], address: str, model: str, *, log: Path) -> None:
+def _wait_until_ready(gateway: subprocess.Popen[bytes], client: Client, model: str, *, log: Path) -> None:
     deadline = time.monotonic() + _READY_SECONDS
-    with Client(address) as client:
-        while True:
-            if gateway.poll() is not None:
-                raise Unavailable(f"the gateway ended while starting: {log.read_text(errors='replace')[-2000:]}")
-            if time.monotonic() > deadline:
-                raise Unavailable(f"the gateway did not serve {model} within {_READY_SECONDS:g} s")
-            with contextlib.suppress(SixpointError):
-                if any(info.name == model for info in client.models()):
-                    return
-            time.sleep(0.2)
+    while True:
+        if gateway.poll() is not None:
+            raise Unavailable(f"the gateway ended while starting: {log.read_text(errors='replace')[-2000:]}")
+        if time.monotonic() > deadline:
+            raise Unavailable(f"the gateway did not serve {model} within {_READY_SECONDS:g} s")
+        with contextlib.suppress(SixpointError):
+            if any(info.name == model for info in client.models()):
+                return
+        time.sleep(0.2)
 
 
 def _stop(gateway: subprocess.Popen[bytes]) -> None:

@@ -17,6 +17,9 @@ import grpc
 import pytest
 
 import sixpoint
+from gateway.authentication.token_editing import NewEntry, add_entry, new_token, token_digest
+from gateway.authentication.token_file import EntryKind
+from gateway.core.access import DEFAULT_TENANT, Role
 from gateway.triton.local.server import LocalTriton
 from sixpoint.errors import SixpointError
 from sixpoint.phantom import make_phantom
@@ -178,3 +181,24 @@ def test_a_file_that_the_command_line_reads_is_named_to_nobody_else(triton: Loca
             subprocess.run([sys.executable, "-m", "sixpoint", *command], capture_output=True, timeout=120, check=False)
         gateway.stop()
     assert traces_of_patient(gateway.log.read_text() + "\n".join(gateway.collector.bodies)) == []
+
+
+def test_credentials_that_are_refused_are_in_no_log(tmp_path: Path) -> None:
+    token = new_token()
+    entry = NewEntry("annotator", EntryKind.HEADER, NAME, DEFAULT_TENANT, Role.ANNOTATOR, None)
+    add_entry(tmp_path / "tokens.toml", entry, key=token_digest(token))
+    settings = {"auth": "tokens", "tokens_file": tmp_path / "tokens.toml", "path_tokens": True}
+    with watched(tmp_path, "127.0.0.1:1", **settings) as gateway:
+        for text in (*PLANTED, f"{token}x", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJFcmlrYSBNdXN0ZXJtYW5uIn0."):
+            with pytest.raises(SixpointError), sixpoint.Client(gateway.address, token=text) as client:
+                client.sessions()
+            plant_in_http(f"127.0.0.1:{gateway.status}", text)
+        with sixpoint.Client(gateway.address, token=token) as client:
+            assert client.sessions() == []
+        lines = gateway.stop()
+    log = gateway.log.read_text()
+    assert token not in log
+    assert "eyJhbGciOiJub25lIn0.eyJ" not in log
+    assert traces_of_patient(log + "\n".join(gateway.collector.bodies)) == []
+    callers = [line["caller"] for line in lines if line["message"] == "call"]
+    assert len({caller for caller in callers if caller}) == 1
