@@ -227,7 +227,7 @@ class Engine:
         checks that the database has not changed.
         """
         session_id, segment, principal = request.session_id, request.segment, request.principal
-        async with self._admission.slot(), self._history.lock(session_id):
+        async with self._admission.slot(), self._history.lock(session_id, principal):
             cached = self._history.cached(session_id, segment, principal=principal, revision=request.revision)
             if appends and cached is not None:
                 check_may_change(principal, owner=cached.row.owner)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
-from gateway.core.access import Action, AuditEntry, Principal
+from gateway.core.access import Action, AuditEntry, Principal, check_may_change
 from gateway.core.sessions.log_quota import LogQuota
 from gateway.core.sessions.records import ROW_BYTES, RequestOutcome, SegmentRow, SessionRow, TurnRow
 from gateway.core.sessions.repository import SessionReader, SessionRepository, SessionWriter
@@ -73,8 +73,18 @@ class SegmentHistory:
         self.turns = Turns(repository=repository, now=now)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    def lock(self, session_id: str) -> asyncio.Lock:
-        """The lock to hold while a session is changed: changes take turns in the order of the calls."""
+    def lock(self, session_id: str, principal: Principal) -> asyncio.Lock:
+        """The lock to hold while a session is changed: changes take turns in the order of the calls.
+
+        They are all of the session's owner, or of admins: other callers are refused, as far as the session is cached,
+        before they wait.
+
+        Raises:
+            PermissionDenied: The session is another one's, and the caller is no admin.
+        """
+        row = self._cache.row(session_id)
+        if row is not None and row.tenant == principal.tenant:
+            check_may_change(principal, owner=row.owner)
         return self._locks.setdefault(session_id, asyncio.Lock())
 
     def cached(self, session_id: str, segment: int, *, principal: Principal, revision: int | None) -> Snapshot | None:

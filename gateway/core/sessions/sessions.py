@@ -230,7 +230,7 @@ class Sessions:
                 records.audit(AuditEntry(principal, Action.CHANGE_SESSION, session_id))
             return self._session(records, validation.require_open(records.session(session_id))), repeated
 
-        async with self._history.lock(session_id):
+        async with self._history.lock(session_id, principal):
             session, repeated = await self._repository.write(work, tenant=principal.tenant)
             if repeated:
                 # Other gateways may have changed the session since.
@@ -284,7 +284,7 @@ class Sessions:
                 records.end_session(session_id, now=self._now())
                 records.audit(AuditEntry(principal, Action.CLOSE_SESSION, session_id))
 
-        async with self._history.lock(session_id):
+        async with self._history.lock(session_id, principal):
             await self._repository.write(work, tenant=principal.tenant)
             self._cache.drop(session_id)
 

@@ -91,7 +91,7 @@ class Process:
         hot = SegmentStateCache(2**28)
         repository = session_repository(self.database)
         quota = LogQuota(self.log_limits, maintenance=session_maintenance(self.database))
-        log = SegmentHistory(repository=repository, cache=hot, quota=quota)
+        self.history = log = SegmentHistory(repository=repository, cache=hot, quota=quota)
         self.sessions = Sessions(
             repository=repository, history=log, cache=hot, quota=quota, limit=99, owner_limit=0, idle=3600
         )

@@ -8,6 +8,7 @@ import itertools
 import numpy as np
 import pytest
 
+from gateway.core.access import Role
 from gateway.core.runtime import InferenceResult, Model
 from gateway.core.sessions import turns
 from gateway.core.sessions.request import AnnotationRequest
@@ -16,7 +17,7 @@ from sixpoint import errors
 from sixpoint.prompts import Click
 from tests.gateway.core.sessions.engine.process import ModelsInference, Process, voxels
 from tests.gateway.prompts import ADD, SIX, TAKE
-from tests.support.callers import NOBODY
+from tests.support.callers import NOBODY, caller
 
 
 async def test_a_call_for_another_revision_is_refused(process: Process) -> None:
@@ -186,3 +187,21 @@ async def test_a_step_that_fails_in_rendering_is_stored_and_rendered_when_the_ca
     again = await process.annotate(session, SIX, request_ids=("r1",))
     assert (again.revision, again.mask) == (1, expected.mask)
     assert len(process.inference.tensors) == asked
+
+
+async def test_who_may_not_change_a_session_is_refused_before_its_owner_is_done(process: Process) -> None:
+    session = await process.open()
+    await process.annotate(session, SIX)
+    stranger = caller("eve", role=Role.ANNOTATOR)
+    async with process.history.lock(session, NOBODY):
+        calls = (
+            process.engine.undo(AnnotationRequest(stranger, session)),
+            process.sessions.update(session, principal=stranger, model=None, names=[(1, "x")]),
+            process.sessions.close(session, principal=stranger),
+        )
+        for call in calls:
+            with pytest.raises(errors.PermissionDenied):
+                await asyncio.wait_for(call, 5)
+    # Of another tenant's session nobody says that it is there.
+    with pytest.raises(errors.SessionNotFound):
+        await process.engine.undo(AnnotationRequest(caller("eve", tenant="other"), session))
