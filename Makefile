@@ -22,7 +22,7 @@ SERVER_STAMP := $(VENV)/.sixpoint-server
 DEV_STAMP := $(VENV)/.sixpoint-dev
 TRITON := $(or $(SIXPOINT_TRITON_ENVIRONMENT),.triton)
 
-.PHONY: help demo serve test lint docs protos chart chart-package chart-scan wheels containers setup setup-dev triton python clean
+.PHONY: help demo serve test lint docs protos chart chart-package chart-scan wheels containers sbom audit setup setup-dev triton python clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -68,6 +68,16 @@ wheels: ## Collect the wheels that the gateway's image installs; WHEELS=exporter
 containers: setup-dev ## Build the gateway's image on a small Debian, run it without rights, and prompt through it
 	CONTAINERS=1 $(BIN)/python -m pytest tests/containers
 
+sbom: setup .venv-supply ## List what the gateway is made of, as CycloneDX: out/sbom.json
+	@mkdir -p out && .venv-supply/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible -o out/sbom.json
+	@echo "wrote out/sbom.json"
+
+audit: setup .venv-supply ## Look up the installed packages in the database of known vulnerabilities
+	@$(BIN)/python .ci/audit.py .venv-supply/bin/pip-audit $(VENV)
+
+.venv-supply: | python
+	@$(PYTHON) -m venv $@ && $@/bin/pip install --quiet --disable-pip-version-check "cyclonedx-bom>=7,<8" "pip-audit>=2.9,<3"
+
 setup: $(SERVER_STAMP) triton ## Set up what demo and serve need
 
 setup-dev: $(DEV_STAMP) triton ## Set up what the tests need too (PyTorch, MONAI, ...)
@@ -97,4 +107,4 @@ triton: $(SERVER_STAMP)
 	@$(BIN)/python -m gateway.triton.local.install $(TRITON)
 
 clean: ## Remove environments and output
-	rm -rf $(VENV) $(TRITON) out build *.egg-info
+	rm -rf $(VENV) .venv-supply $(TRITON) out build *.egg-info
