@@ -42,7 +42,14 @@ app.command(epilog=export.EPILOG)(export.export)
 app.command(epilog=pull.EPILOG)(pull.pull)
 app.command(epilog=publish.EPILOG)(publish.publish)
 app.command(epilog=validate.EPILOG)(validate.validate)
-for _command in (versions.versions, versions.rollback, versions.promote, versions.remove, versions.diff):
+for _command in (
+    versions.versions,
+    versions.rollback,
+    versions.promote,
+    versions.remove,
+    versions.tenants,
+    versions.diff,
+):
     app.command(epilog=versions.EPILOGS[_command.__name__])(_command)
 app.command(epilog=tune.EPILOG)(tune.tune)
 app.command(epilog=tensorrt_job.EPILOG)(tensorrt_job.tensorrt_job)

@@ -1,4 +1,4 @@
-"""``exporter versions``, ``rollback``, ``promote``, ``remove``, ``diff``."""
+"""``exporter versions``, ``rollback``, ``promote``, ``remove``, ``tenants``, ``diff``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from exporter.publishing.versions import SessionCount, Switched
     from exporter.repository.protocol import ModelRepository
 
-__all__ = ["EPILOGS", "diff", "promote", "remove", "rollback", "versions"]
+__all__ = ["EPILOGS", "diff", "promote", "remove", "rollback", "tenants", "versions"]
 
 EPILOGS = {
     "versions": """\b
@@ -43,6 +43,10 @@ Examples:
   exporter promote liver 4 --share 1 --triton 127.0.0.1:8001     all sessions: version 4 serves
   exporter promote liver 4 --share 0 --triton 127.0.0.1:8001     none: the trial ends""",
     "remove": "Example: exporter remove liver 2 --triton 127.0.0.1:8001 --gateway 127.0.0.1:50051",
+    "tenants": """\b
+Examples:
+  exporter tenants liver north south --triton 127.0.0.1:8001   only these two see it
+  exporter tenants liver --all --triton 127.0.0.1:8001         every tenant sees it""",
     "diff": "Example: exporter diff liver 3 4 --image ct.nii.gz",
 }
 
@@ -138,6 +142,25 @@ def remove(
         with _sessions_of(gateway) as sessions:
             remove_version(models, name, version, triton=server, sessions=sessions, force=force, wait=wait)
         out.print(f"{name} version {version} is removed")
+
+
+def tenants(
+    name: Name,
+    names: Annotated[list[str] | None, typer.Argument(help="Tenants of the gateways that see the model.")] = None,
+    everybody: Annotated[bool, typer.Option("--all", help="Show the model to every tenant.")] = False,
+    repository: Repository = "",
+    triton: TritonAddresses = None,
+    timeout: TritonTimeout = 120.0,
+    wait: Wait = 300.0,
+) -> None:
+    """Show a model, with all of its versions and those to come, to some tenants of the gateways only."""
+    with _opened(repository, triton, timeout) as (models, server):
+        if everybody == bool(names):
+            raise InvalidArgument("name the tenants that see the model, or give --all for every one")
+        from exporter.publishing.versions import show_to
+
+        show_to(models, name, frozenset(names) if names else None, triton=server, wait=wait)
+        out.print(f"{name} is shown to {', '.join(sorted(names)) if names else 'every tenant'}", markup=False)
 
 
 def diff(

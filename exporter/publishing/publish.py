@@ -92,7 +92,7 @@ def publish(
         if old is not None:
             _check_publishable(old, config, address=repository.address)
             present = serving_version(repository, old)
-            config = _inherit_execution(config, old)
+            config = replace(_inherit_execution(config, old), tenants=old.tenants)
         check_share(repository, config.name, share, present=present)
         figures = _compare(config, old, present)
         if figures is not None and share > 0:

@@ -158,7 +158,8 @@ class TritonEndpoint:
         # Triton fills in preferred batch sizes that a config leaves open.
         execution = actual.execution if config.execution.preferred else replace(actual.execution, preferred=())
         # Not the version policy: if nothing else changed, Triton applies it but reports the old one.
-        return (actual.spec, actual.candidate, execution) == (config.spec, config.candidate, config.execution)
+        here = (actual.spec, actual.candidate, actual.tenants, execution)
+        return here == (config.spec, config.candidate, config.tenants, config.execution)
 
     def _until(self, done: Callable[[], bool], what: str) -> None:
         end = time.monotonic() + self._timeout

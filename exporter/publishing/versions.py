@@ -26,7 +26,7 @@ from sixpoint.environment import repository_option
 from sixpoint.errors import FailedPrecondition, InvalidArgument
 from sixpoint.model_spec import Candidate
 
-__all__ = ["SessionCount", "Switched", "promote", "remove", "rollback"]
+__all__ = ["SessionCount", "Switched", "promote", "remove", "rollback", "show_to"]
 
 SessionCount = Callable[[str, int], int]
 """Function that returns how many open sessions of a gateway use a version, given the model's name and the version.
@@ -183,6 +183,29 @@ def remove(
             _serve(repository, config, (present,), default=present, candidate=None, check=present, triton=triton)
         repository.drop(name, version)
         write_cards(repository, require_config(repository, name))
+
+
+def show_to(
+    repository: ModelRepository,
+    name: str,
+    tenants: frozenset[str] | None,
+    *,
+    triton: Triton | None,
+    wait: float = 300.0,
+) -> None:
+    """Show all versions of a model to some tenants of the gateways only; None: to all.
+
+    Raises:
+        NotFound: The model does not exist.
+        FailedPrecondition: No version of it serves.
+    """
+    with repository.lock(wait=wait):
+        sweep(repository, name)
+        config = require_config(repository, name)
+        present = serving_version(repository, config)
+        if present is None:
+            raise FailedPrecondition(f"no version of {name} serves in {repository.address}: publish one first")
+        switch(repository, [replace(config, tenants=tenants)], check=present, triton=triton)
 
 
 def _compare(

@@ -13,7 +13,15 @@ from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
 
 from sixpoint.errors import ModelSpecError
-from sixpoint.model_spec import CANDIDATE_PARAMETER, SPEC_PARAMETER, Candidate, ModelSpec
+from sixpoint.model_spec import (
+    CANDIDATE_PARAMETER,
+    SPEC_PARAMETER,
+    TENANTS_PARAMETER,
+    Candidate,
+    ModelSpec,
+    tenants_from_json,
+    tenants_to_json,
+)
 
 __all__ = ["FILE_NAME", "ExecutionConfig", "ModelConfig", "Tensor"]
 
@@ -78,6 +86,7 @@ class ModelConfig:
         versions: Number of newest versions to serve: 2, so that requests under way finish on the old one.
         served: Versions to serve in place of the newest ones; empty: the newest.
         candidate: Version on trial; None: no trial.
+        tenants: Names of the tenants that see the model; None: all.
         execution: Batching, instances and accelerator.
         backend: Triton backend of all versions: "onnxruntime", or "tensorrt" for plans.
     """
@@ -90,6 +99,7 @@ class ModelConfig:
     versions: int = 2
     served: tuple[int, ...] = ()
     candidate: Candidate | None = None
+    tenants: frozenset[str] | None = None
     execution: ExecutionConfig = ExecutionConfig()
     backend: str = field(default="onnxruntime")
 
@@ -129,7 +139,7 @@ class ModelConfig:
         """Convert Triton's ``ModelConfig`` message, from ``config.pbtxt`` or from a running Triton.
 
         Raises:
-            ModelSpecError: Its spec or candidate is invalid.
+            ModelSpecError: Its spec, candidate or tenants are invalid.
         """
         parameter = message.parameters[SPEC_PARAMETER].string_value if SPEC_PARAMETER in message.parameters else ""
         return cls(
@@ -141,6 +151,7 @@ class ModelConfig:
             versions=message.version_policy.latest.num_versions or 1,
             served=tuple(message.version_policy.specific.versions),
             candidate=_candidate(message),
+            tenants=_tenants(message),
             execution=_execution(message),
             backend=message.backend,
         )
@@ -182,6 +193,8 @@ class ModelConfig:
             parameters[SPEC_PARAMETER] = self.spec.to_json()
         if self.candidate is not None:
             parameters[CANDIDATE_PARAMETER] = self.candidate.to_json()
+        if self.tenants is not None:
+            parameters[TENANTS_PARAMETER] = tenants_to_json(self.tenants)
         fields["parameters"] = {key: {"string_value": value} for key, value in parameters.items()}
         if self.execution.tensorrt:
             fields["optimization"] = {"execution_accelerators": {"gpu_execution_accelerator": [_TENSORRT]}}
@@ -212,6 +225,12 @@ def _candidate(message: Any) -> Candidate | None:
     if CANDIDATE_PARAMETER not in message.parameters:
         return None
     return Candidate.from_json(message.parameters[CANDIDATE_PARAMETER].string_value)
+
+
+def _tenants(message: Any) -> frozenset[str] | None:
+    if TENANTS_PARAMETER not in message.parameters:
+        return None
+    return tenants_from_json(message.parameters[TENANTS_PARAMETER].string_value)
 
 
 def _execution(message: Any) -> ExecutionConfig:

@@ -23,7 +23,14 @@ from sixpoint._typing import Array, Floating
 from sixpoint.client import TlsFiles
 from sixpoint.errors import InferenceError, ModelSpecError, SixpointError, TritonUnavailable
 from sixpoint.io.triton_key import KEY_VARIABLE, RESTRICTED, control_metadata
-from sixpoint.model_spec import CANDIDATE_PARAMETER, SPEC_PARAMETER, Candidate, ModelSpec
+from sixpoint.model_spec import (
+    CANDIDATE_PARAMETER,
+    SPEC_PARAMETER,
+    TENANTS_PARAMETER,
+    Candidate,
+    ModelSpec,
+    tenants_from_json,
+)
 from sixpoint.protocol.triton_addresses import TLS_PREFIX, without_scheme
 
 __all__ = ["TritonClient"]
@@ -141,7 +148,10 @@ class TritonClient:
         if CANDIDATE_PARAMETER in config.parameters:
             candidate = Candidate.from_json(config.parameters[CANDIDATE_PARAMETER].string_value)
             versions = tuple(version for version in versions if version != candidate.version)
-        return Model(name, versions[-1], spec, candidate, _in_flight(config)) if versions else None
+        tenants = None
+        if TENANTS_PARAMETER in config.parameters:
+            tenants = tenants_from_json(config.parameters[TENANTS_PARAMETER].string_value)
+        return Model(name, versions[-1], spec, candidate, _in_flight(config), tenants) if versions else None
 
     async def infer(
         self, model: Model, tensor: Floating, *, timeout: float, version: str = "", exactly: bool = False

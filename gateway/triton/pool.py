@@ -267,7 +267,8 @@ class TritonPool:
         self._note_different()
         if reachable:
             self._reached = self._now()
-            away = {name for endpoint in endpoints for name in endpoint.catalog.models} - self._served.models.keys()
+            known = {name: model for endpoint in endpoints for name, model in endpoint.catalog.models.items()}
+            away = {name: model for name, model in known.items() if name not in self._served.models}
             self._catalog.update(self._served.models, away=away)
         elif self._single or self._now() - self._reached > _PATIENCE_SECONDS:
             self._catalog.mark_unreachable()

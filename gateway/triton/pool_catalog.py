@@ -57,6 +57,7 @@ def merge(served: Mapping[_Triton, Mapping[str, Model]]) -> ServedModels[_Triton
             if present is None or _rank(model) > _rank(present):
                 together.models[name] = model
     in_flight = Counter[str]()
+    tenants: dict[str, frozenset[str] | None] = {}
     for endpoint, models in served.items():
         for name, model in models.items():
             chosen = together.models[name]
@@ -64,12 +65,21 @@ def merge(served: Mapping[_Triton, Mapping[str, Model]]) -> ServedModels[_Triton
                 together.different.add((name, endpoint))
                 continue
             in_flight[name] += model.in_flight
+            # While they differ, whoever is left out by one Triton does not see the model.
+            tenants[name] = _common(tenants.get(name), model.tenants)
             tried = {model.version, *([model.candidate.version] if model.candidate is not None else [])}
             for version in tried:
                 together.versions.setdefault((name, version), []).append(endpoint)
     for name, calls in in_flight.items():
-        together.models[name] = replace(together.models[name], in_flight=calls)
+        together.models[name] = replace(together.models[name], in_flight=calls, tenants=tenants[name])
     return together
+
+
+def _common(first: frozenset[str] | None, second: frozenset[str] | None) -> frozenset[str] | None:
+    """Return the tenants in both sets, of which None is the set of all."""
+    if first is None or second is None:
+        return second if first is None else first
+    return first & second
 
 
 def _rank(model: Model) -> tuple[int, int, float]:

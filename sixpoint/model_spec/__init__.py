@@ -15,11 +15,13 @@ from sixpoint.model_spec.parts import InputSpec, NetworkSpec, OutputSpec, PatchS
 from sixpoint.model_spec.plausibility import ExpectedImage, ImplausibleImageWarning, find_doubts
 from sixpoint.model_spec.rollout import CANDIDATE_PARAMETER, Candidate
 from sixpoint.model_spec.spec import LICENCE_NOTE, SPEC_PARAMETER, AnnotationSpec, ModelSpec, SegmentationSpec
+from sixpoint.model_spec.visibility import TENANTS_PARAMETER, tenants_from_json, tenants_to_json
 
 __all__ = [
     "CANDIDATE_PARAMETER",
     "LICENCE_NOTE",
     "SPEC_PARAMETER",
+    "TENANTS_PARAMETER",
     "AnnotationSpec",
     "Candidate",
     "Channel",
@@ -43,4 +45,6 @@ __all__ = [
     "SegmentationSpec",
     "Task",
     "find_doubts",
+    "tenants_from_json",
+    "tenants_to_json",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sixpoint.errors import ModelNotFound, TritonUnavailable
@@ -24,6 +24,7 @@ class Model:
         spec: Description that the model carries.
         candidate: Version on trial, and its share of the sessions or images; None without one.
         in_flight: Number of calls at once with which Triton is never idle; more would only wait in it.
+        tenants: Names of the tenants that see it; None for all.
     """
 
     name: str
@@ -31,6 +32,11 @@ class Model:
     spec: ModelSpec
     candidate: Candidate | None = None
     in_flight: int = 2
+    tenants: frozenset[str] | None = None
+
+    def seen_by(self, tenant: str) -> bool:
+        """Whether a tenant sees the model."""
+        return self.tenants is None or tenant in self.tenants
 
     def version_for(self, key: str) -> str:
         """Choose the version for a session or a segmentation.
@@ -47,7 +53,7 @@ class Catalog:
 
     def __init__(self) -> None:
         self._models: Mapping[str, Model] = {}
-        self._away: frozenset[str] = frozenset()
+        self._away: Mapping[str, Model] = {}
         self._reachable = False
 
     @property
@@ -65,47 +71,56 @@ class Catalog:
         """Whether Triton was reachable at the last check and served at least one model."""
         return self._reachable and bool(self._models)
 
-    def update(self, models: Mapping[str, Model], *, away: Iterable[str] = ()) -> None:
+    def update(self, models: Mapping[str, Model], *, away: Mapping[str, Model] | None = None) -> None:
         """Replace the models by those that Triton serves now.
 
         Args:
             models: Models by name.
-            away: Names of further models, served by a Triton that cannot be reached now.
+            away: Further models by name, served by a Triton that cannot be reached now; None without any.
         """
         self._models = dict(models)
-        self._away = frozenset(away)
+        self._away = dict(away or {})
         self._reachable = True
 
     def mark_unreachable(self) -> None:
         """Note that Triton cannot be reached; its models stay, since it will most likely come back."""
         self._reachable = False
 
-    def list(self) -> list[Model]:
-        """Return all models, sorted by name.
+    def list(self, *, tenant: str) -> list[Model]:
+        """Return the models that a tenant sees, sorted by name.
+
+        Args:
+            tenant: Name of the tenant.
 
         Raises:
             TritonUnavailable: When Triton cannot be reached.
         """
         self._check_reachable()
-        return [self._models[name] for name in sorted(self._models)]
+        return [model for _, model in sorted(self._models.items()) if model.seen_by(tenant)]
 
-    def get(self, name: str) -> Model:
+    def get(self, name: str, *, tenant: str) -> Model:
         """Return the model of a name.
+
+        Args:
+            name: Name of the model.
+            tenant: Name of the tenant that asks. A model that it does not see is none.
 
         Raises:
             TritonUnavailable: When Triton cannot be reached, or none of those that serve the model.
             ModelNotFound: When there is no such model, naming the others.
         """
         self._check_reachable()
-        if name not in self._models:
-            if name in self._away:
+        model = self._models.get(name)
+        if model is None or not model.seen_by(tenant):
+            away = self._away.get(name)
+            if away is not None and away.seen_by(tenant):
                 raise TritonUnavailable(
                     f"no Triton that serves model {name!r} can be reached just now; try again",
                     retry_after=_RETRY_SECONDS,
                 )
-            names = ", ".join(sorted(self._models)) or "none"
+            names = ", ".join(each.name for each in self.list(tenant=tenant)) or "none"
             raise ModelNotFound(f"no model is called {quoted(name)}; there are: {names}")
-        return self._models[name]
+        return model
 
     def _check_reachable(self) -> None:
         if not self._reachable:

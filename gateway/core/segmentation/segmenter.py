@@ -120,7 +120,7 @@ class Segmenter:
             InferenceError: When Triton refuses a patch, or an output contradicts the model's spec.
             DeadlineExceeded: When the deadline passes before the last patch is done.
         """
-        selected = self._catalog.get(model)
+        selected = self._catalog.get(model, tenant=principal.tenant)
         numbers = select_labels(selected, labels)
         started = time.perf_counter()
         yield SegmentationProgress(Stage.WAITING)

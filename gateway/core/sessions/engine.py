@@ -150,7 +150,7 @@ class Engine:
         image = await self._images.open(snapshot.row.image_digest, tenant=snapshot.row.tenant)
         geometry = image.volume.geometry
         batch = await self._annotator.reader.place(prompts, geometry=geometry)
-        model = self._catalog.get(snapshot.row.model)
+        model = self._catalog.get(snapshot.row.model, tenant=snapshot.row.tenant)
         before, name, spec = snapshot.state.prompts, model.name, model.spec
         batch, prompts_so_far = add_to_object(before, batch, model=name, spec=spec, geometry=geometry)
         self._admission.check(estimate_mask_memory(prompts_so_far), what="the mask")

@@ -7,6 +7,7 @@ from typing import Any
 import grpc.aio
 
 from gateway.core.runtime import Catalog
+from gateway.grpc.identity import principal_of
 from sixpoint.protocol import model_to_message
 from sixpoint.v1 import model_service_pb2 as model_pb
 from sixpoint.v1 import model_service_pb2_grpc as model_grpc
@@ -28,7 +29,8 @@ class ModelServicer(model_grpc.ModelServiceServicer):
 
     async def ListModels(self, request: model_pb.ListModelsRequest, context: _Context) -> model_pb.ListModelsResponse:
         """List the models that match all filters that are set."""
-        messages = [model_to_message(model.name, model.version, model.spec) for model in self._catalog.list()]
+        models = self._catalog.list(tenant=principal_of(context).tenant)
+        messages = [model_to_message(model.name, model.version, model.spec) for model in models]
         return model_pb.ListModelsResponse(
             models=[
                 model
@@ -42,5 +44,5 @@ class ModelServicer(model_grpc.ModelServiceServicer):
 
     async def GetModel(self, request: model_pb.GetModelRequest, context: _Context) -> model_pb.GetModelResponse:
         """Describe one model."""
-        model = self._catalog.get(request.name)
+        model = self._catalog.get(request.name, tenant=principal_of(context).tenant)
         return model_pb.GetModelResponse(model=model_to_message(model.name, model.version, model.spec))

@@ -37,7 +37,7 @@ class SessionServicer(session_grpc.SessionServiceServicer):
         session = await self._sessions.create(
             principal=principal_of(context),
             digest=request.image_digest,
-            model=self._model(request.model),
+            model=self._model(request.model, tenant=principal_of(context).tenant),
             request_id=request.request_id,
         )
         return session_pb.CreateSessionResponse(session=_session_message(session))
@@ -53,9 +53,9 @@ class SessionServicer(session_grpc.SessionServiceServicer):
         self, request: session_pb.ListSessionsRequest, context: _Context
     ) -> session_pb.ListSessionsResponse:
         """List the open sessions of the caller."""
-        page = await self._sessions.page(
-            principal_of(context), size=request.page_size, token=request.page_token, use=self._use(request)
-        )
+        principal = principal_of(context)
+        use = self._use(request, tenant=principal.tenant)
+        page = await self._sessions.page(principal, size=request.page_size, token=request.page_token, use=use)
         return await asyncio.to_thread(_page_message, page)
 
     async def UpdateSession(
@@ -65,7 +65,7 @@ class SessionServicer(session_grpc.SessionServiceServicer):
         session = await self._sessions.update(
             request.session_id,
             principal=principal_of(context),
-            model=self._model(request.model) if request.model else None,
+            model=self._model(request.model, tenant=principal_of(context).tenant) if request.model else None,
             names=[(segment.number, segment.name) for segment in request.segments],
             revision=request.revision if request.HasField("revision") else None,
             request_id=request.request_id,
@@ -105,7 +105,7 @@ class SessionServicer(session_grpc.SessionServiceServicer):
         await self._sessions.close(request.session_id, principal=principal_of(context))
         return session_pb.CloseSessionResponse()
 
-    def _model(self, name: str) -> str:
+    def _model(self, name: str, *, tenant: str) -> str:
         """Return the name of a model that a session can use.
 
         Raises:
@@ -113,11 +113,11 @@ class SessionServicer(session_grpc.SessionServiceServicer):
             ModelNotFound: When there is no such model.
             TaskNotSupported: When the model takes no prompts.
         """
-        model = self._catalog.get(name)
+        model = self._catalog.get(name, tenant=tenant)
         check_model(model)
         return model.name
 
-    def _use(self, request: session_pb.ListSessionsRequest) -> ModelUse | None:
+    def _use(self, request: session_pb.ListSessionsRequest, *, tenant: str) -> ModelUse | None:
         """Read which model and version the listed sessions must use; None for all sessions.
 
         Raises:
@@ -133,7 +133,7 @@ class SessionServicer(session_grpc.SessionServiceServicer):
                 violations=(Violation("model", "not empty"),),
             )
         try:
-            model = self._catalog.get(name)
+            model = self._catalog.get(name, tenant=tenant)
         except ModelNotFound:
             # The model is not served any more: only stored answers can use the version.
             return ModelUse(name, version, assigned=lambda _: False)

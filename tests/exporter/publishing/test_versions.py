@@ -19,7 +19,7 @@ from exporter.publishing.prepare import prepare
 from exporter.publishing.prepared import PreparedModel
 from exporter.publishing.publish import publish
 from exporter.publishing.triton import Triton
-from exporter.publishing.versions import promote, remove, rollback
+from exporter.publishing.versions import promote, remove, rollback, show_to
 from exporter.repository.config import ExecutionConfig, ModelConfig
 from exporter.repository.folder import FolderRepository
 from exporter.repository.protocol import UNFINISHED
@@ -30,7 +30,7 @@ from gateway.triton.client import TritonClient
 from gateway.triton.local.server import LocalTriton
 from gateway.triton.watcher import Watcher
 from sixpoint.client import Client
-from sixpoint.errors import FailedPrecondition, InvalidArgument, ModelNotFound, NotFound
+from sixpoint.errors import FailedPrecondition, InvalidArgument, ModelNotFound, ModelSpecError, NotFound
 from sixpoint.model_spec import Candidate
 from sixpoint.prompts import ExtremePoints
 from tests.exporter.command_line import run
@@ -147,6 +147,29 @@ def test_a_trial_begins_grows_and_ends(models: FolderRepository, tiny: PreparedM
         promote(models, "tiny", 1, share=2, triton=None)
 
 
+def test_a_model_is_shown_to_some_tenants_also_in_versions_to_come(
+    models: FolderRepository, tiny: PreparedModel
+) -> None:
+    assert config(models).tenants is None
+    shown = run("tenants", "tiny", "south", "north", "--repository", models.folder)
+    assert "tiny is shown to north, south" in shown.stdout
+    publish(models, titled(tiny, "fourth"), triton=None)
+    rollback(models, "tiny", to=2, triton=None)
+    promote(models, "tiny", 3, share=0.5, triton=None)
+    assert config(models).tenants == frozenset({"north", "south"})
+    assert "every tenant" in run("tenants", "tiny", "--all", "--repository", models.folder).stdout
+    assert run("tenants", "tiny", "--repository", models.folder).exit_code != 0
+    assert config(models).tenants is None
+    assert "sixpoint_tenants" not in (models.folder / "tiny" / "config.pbtxt").read_text()
+
+
+def test_names_that_no_tenant_has_change_nothing(models: FolderRepository) -> None:
+    before = (models.folder / "tiny" / "config.pbtxt").read_bytes()
+    with pytest.raises(ModelSpecError, match="lower-case letters"):
+        show_to(models, "tiny", frozenset({"North"}), triton=None)
+    assert (models.folder / "tiny" / "config.pbtxt").read_bytes() == before
+
+
 def test_a_version_in_use_is_not_removed(models: FolderRepository) -> None:
     with pytest.raises(FailedPrecondition, match="version 3 of tiny serves: roll back"):
         remove(models, "tiny", 3, triton=None, force=True)
@@ -261,7 +284,7 @@ async def test_the_gateway_follows_what_triton_serves(models: FolderRepository, 
 
         async def given() -> dict[str, int]:
             await watcher.look()
-            model = catalog.get("tiny")
+            model = catalog.get("tiny", tenant="default")
             versions = [model.version_for(session) for session in sessions]
             tensor = np.zeros(model.spec.input_shape, np.float16)
             for version in set(versions):
@@ -270,7 +293,7 @@ async def test_the_gateway_follows_what_triton_serves(models: FolderRepository, 
 
         with Triton(running.address, timeout=30) as triton, asking(running.address, by_version=False) as asked:
             assert await given() == {"3": 200}
-            before = catalog.get("tiny")
+            before = catalog.get("tiny", tenant="default")
             rollback(models, "tiny", to=2, triton=triton)
             # Between two polls of the gateway, the serving version answers in place of the removed one.
             tensor = np.zeros(before.spec.input_shape, np.float16)

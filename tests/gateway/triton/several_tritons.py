@@ -123,7 +123,7 @@ async def reached(pool: TritonPool, number: int) -> None:
 
 async def ask(pool: TritonPool, catalog: Catalog, name: str = "who", *, version: str = "") -> InferenceResult:
     """Call a model once."""
-    model = catalog.get(name)
+    model = catalog.get(name, tenant="default")
     return await pool.infer(model, np.ones(model.spec.input_shape, np.float16), timeout=20, version=version)
 
 

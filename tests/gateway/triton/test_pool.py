@@ -49,7 +49,7 @@ def addresses(tritons: list[Triton]) -> str:
 
 async def test_a_version_is_asked_only_where_it_answered_its_trial(tritons: list[Triton]) -> None:
     async with pool_of(addresses(tritons), reachable=3) as (pool, catalog):
-        assert [(model.name, model.version) for model in catalog.list()] == [
+        assert [(model.name, model.version) for model in catalog.list(tenant="default")] == [
             ("alone", "1"),
             ("newer", "2"),
             ("patches", "1"),
@@ -94,15 +94,18 @@ async def test_a_triton_that_is_killed_under_load_fails_no_call_and_returns(
         assert "triton fails, others are preferred" in caplog.text
         await reached(pool, 2)
         # The only Triton with the newest version is away: the next one answers.
-        assert (catalog.get("newer").version, (await ask(pool, catalog, "newer")).version) == ("1", "1")
+        assert (catalog.get("newer", tenant="default").version, (await ask(pool, catalog, "newer")).version) == (
+            "1",
+            "1",
+        )
         with pytest.raises(TritonUnavailable, match="no Triton that serves model 'alone'"):
-            catalog.get("alone")
+            catalog.get("alone", tenant="default")
         await tritons[1].start()
         await reached(pool, 3)
         async with asyncio.timeout(20):
             while (await ask_often(pool, catalog, 30))[202] < 5:
                 pass
-        assert catalog.get("newer").version == "2"
+        assert catalog.get("newer", tenant="default").version == "2"
         for triton in tritons:
             triton.slow_down(0.0)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from gateway.core.runtime import Model
 from gateway.triton.pool_catalog import merge
 from sixpoint.model_spec import Candidate
@@ -50,3 +52,24 @@ def test_figures_may_differ_but_tensors_may_not() -> None:
     assert served.models["liver"].spec == measured
     assert served.serving("liver", "1") == ["a", "b"]
     assert served.different == {("liver", "c")}
+
+
+_NORTH = frozenset({"north"})
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "together"),
+    [
+        (None, None, None),
+        (None, _NORTH, _NORTH),
+        (frozenset({"north", "south"}), _NORTH, _NORTH),
+        (_NORTH, frozenset({"south"}), frozenset()),
+    ],
+)
+def test_whoever_one_triton_leaves_out_sees_no_model(
+    first: frozenset[str] | None, second: frozenset[str] | None, together: frozenset[str] | None
+) -> None:
+    models = [Model("m", "1", ELLIPSOID_SPEC, tenants=each) for each in (first, second)]
+    for order in (models, models[::-1]):
+        served = merge({number: {"m": model} for number, model in enumerate(order)})
+        assert served.models["m"].tenants == together

@@ -82,10 +82,10 @@ async def test_a_model_that_vanishes_while_it_is_met_takes_no_other_away(
     scripted.index, scripted.vanishing = {"steady": ("1",), "brief": ("1",)}, {"brief"}
     await watcher.look()
     assert catalog.ready
-    assert [model.name for model in catalog.list()] == ["steady"]
+    assert [model.name for model in catalog.list(tenant="default")] == ["steady"]
     scripted.vanishing = set()
     await watcher.look()
-    assert [model.name for model in catalog.list()] == ["brief", "steady"]
+    assert [model.name for model in catalog.list(tenant="default")] == ["brief", "steady"]
 
 
 async def test_a_look_that_fails_unexpectedly_is_not_the_last_one(
@@ -110,13 +110,16 @@ async def test_a_trial_begins_grows_and_ends_without_a_new_version(
     scripted.index = {"steady": ("1", "2")}
     scripted.candidate = Candidate("2", 0.0)
     await watcher.look()
-    assert catalog.get("steady").version_for("anybody") == "1"
+    assert catalog.get("steady", tenant="default").version_for("anybody") == "1"
     scripted.candidate = Candidate("2", 1.0)
     await watcher.look()
-    assert catalog.get("steady").version_for("anybody") == "2"
+    assert catalog.get("steady", tenant="default").version_for("anybody") == "2"
     scripted.candidate = None
     await watcher.look()
-    assert (catalog.get("steady").version, catalog.get("steady").candidate) == ("2", None)
+    assert (catalog.get("steady", tenant="default").version, catalog.get("steady", tenant="default").candidate) == (
+        "2",
+        None,
+    )
 
 
 async def test_a_model_of_which_all_is_on_trial_enters_when_that_ends(
@@ -124,10 +127,10 @@ async def test_a_model_of_which_all_is_on_trial_enters_when_that_ends(
 ) -> None:
     scripted.candidate = Candidate("1", 0.0)
     await watcher.look()
-    assert catalog.list() == []
+    assert catalog.list(tenant="default") == []
     scripted.candidate = None
     await watcher.look()
-    assert [model.version for model in catalog.list()] == ["1"]
+    assert [model.version for model in catalog.list(tenant="default")] == ["1"]
 
 
 async def test_a_broken_version_or_candidate_leaves_the_one_that_serves(
@@ -137,13 +140,13 @@ async def test_a_broken_version_or_candidate_leaves_the_one_that_serves(
     scripted.index, scripted.broken = {"steady": ("1", "2")}, {"2": InferenceError("broken")}
     scripted.candidate = Candidate("2", 0.5)
     await watcher.look()
-    assert catalog.get("steady") == Model("steady", "1", ELLIPSOID_SPEC)
+    assert catalog.get("steady", tenant="default") == Model("steady", "1", ELLIPSOID_SPEC)
     scripted.candidate = None
     await watcher.look()
-    assert catalog.get("steady").version == "1"
+    assert catalog.get("steady", tenant="default").version == "1"
     scripted.index = {"steady": ("2",)}
     await watcher.look()
-    assert catalog.list() == []
+    assert catalog.list(tenant="default") == []
 
 
 @pytest.mark.parametrize("failure", [InferenceError("out of memory"), DeadlineExceeded("busy")])
@@ -165,13 +168,13 @@ async def test_a_model_whose_trial_failed_is_tried_ever_more_rarely_and_enters_w
         clock.seconds += 1
         await watcher.look()
         assert scripted.tried == ["1"]
-    assert catalog.list() == []
+    assert catalog.list(tenant="default") == []
     assert [record.levelname for record in caplog.records].count("ERROR") == 1
     scripted.broken = {}
     clock.seconds += 60
     await watcher.look()
     await watcher.look()
-    assert [model.version for model in catalog.list()] == ["1"]
+    assert [model.version for model in catalog.list(tenant="default")] == ["1"]
     assert scripted.tried == ["1", "1"]
 
 
@@ -183,14 +186,14 @@ async def test_a_candidate_whose_trial_failed_is_tried_again_and_the_serving_ver
     for _ in range(3):
         await watcher.look()
     assert scripted.tried == ["1", "2"]
-    assert catalog.get("steady").candidate is None
+    assert catalog.get("steady", tenant="default").candidate is None
     clock.seconds += 5
     await watcher.look()
     assert scripted.tried == ["1", "2", "2"]
     scripted.broken = {}
     clock.seconds += 10
     await watcher.look()
-    assert catalog.get("steady").version_for("anybody") == "2"
+    assert catalog.get("steady", tenant="default").version_for("anybody") == "2"
     assert [record.levelname for record in caplog.records].count("ERROR") == 1
 
 
@@ -199,10 +202,10 @@ async def test_a_version_that_failed_is_tried_at_once_when_its_config_changed(
 ) -> None:
     scripted.index, scripted.broken = {"steady": ("1", "2")}, {"2": InferenceError("out of memory")}
     await watcher.look()
-    assert catalog.list() == []
+    assert catalog.list(tenant="default") == []
     scripted.candidate = Candidate("2", 0.5)
     await watcher.look()
-    assert catalog.get("steady") == Model("steady", "1", ELLIPSOID_SPEC)
+    assert catalog.get("steady", tenant="default") == Model("steady", "1", ELLIPSOID_SPEC)
     scripted.broken, scripted.candidate = {}, None
     await watcher.look()
-    assert catalog.get("steady").version == "2"
+    assert catalog.get("steady", tenant="default").version == "2"
