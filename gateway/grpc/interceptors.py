@@ -34,7 +34,7 @@ from gateway.grpc.permissions import role_for
 from gateway.grpc.refusals import abort, abort_arguments, as_sixpoint_error, refusal_pause
 from gateway.grpc.running_calls import RunningCalls
 from gateway.observability.pseudonyms import pseudonym
-from sixpoint.errors import NotFound, PermissionDenied, Unauthenticated
+from sixpoint.errors import NotFound, PermissionDenied, ResourceExhausted, Unauthenticated
 
 __all__ = ["CallDeadlines", "CallInterceptor"]
 
@@ -49,6 +49,7 @@ _ADMITTED = "/sixpoint.v1.AnnotationService/"
 _WAITING = frozenset({"/sixpoint.v1.SessionService/UpdateSession", "/sixpoint.v1.SessionService/CloseSession"})
 # Refusals that tell of somebody who looks for what is not theirs.
 _AUDITED = (Unauthenticated, PermissionDenied, NotFound)
+_UNIDENTIFIED = (Unauthenticated, ResourceExhausted)
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             started = time.perf_counter()
             code = grpc.StatusCode.OK.name
             reason = who = ""
+            level = logging.INFO
             remaining = context.time_remaining()
             caller: CallContext | None = None
             try:
@@ -210,6 +212,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             except Exception as failure:
                 error = limits.error(remaining) if scope.expired() else as_sixpoint_error(failure)
                 pause = refusal_pause(error)
+                if caller is None and isinstance(error, _UNIDENTIFIED):
+                    # The authenticator logs them at a bounded rate: anyone who reaches the port could fill the log.
+                    level = logging.DEBUG
                 if isinstance(error, _AUDITED):
                     principal = caller.principal if caller else replace(NOBODY, peer=peer_of(context))
                     name = method.rpartition("/")[2]
@@ -221,7 +226,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             finally:
                 seconds = time.perf_counter() - started
                 self._on_end(method, code, seconds)
-                _log.info(
+                _log.log(
+                    level,
                     "call",
                     extra={
                         "call": secrets.token_hex(8),

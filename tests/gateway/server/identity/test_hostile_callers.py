@@ -142,6 +142,8 @@ def test_forged_and_foreign_credentials_are_refused_counted_and_logged(
     for kind, _ in cases:
         expected[kind] += 1
     assert {kind: after[kind] - before.get(kind, 0.0) for kind in expected} == expected
+    # One line for each, and none more for the call.
+    assert "call" not in [record.getMessage() for record in caplog.records]
     logged = [vars(record) for record in caplog.records if record.getMessage() == "authentication failed"]
     assert {record["kind"] for record in logged} <= expected.keys()
     assert {record["peer"] for record in logged} == {"127.0.0.1"}
