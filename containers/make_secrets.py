@@ -39,8 +39,7 @@ def _contents(folder: Path) -> dict[str, str]:
     identity = {
         "name": "gateway",
         "credentials": [{"accessKey": key_id, "secretKey": key}],
-        # Admin may make the bucket.
-        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        "actions": ["Read", "Write", "List"],
     }
     return {
         ".env": f"SIXPOINT_USER={os.getuid() or _USER_INSTEAD_OF_ROOT}\n",

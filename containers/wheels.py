@@ -22,16 +22,21 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
+# Extras of sixpoint by image.
+EXTRAS = {"gateway": "gateway,tracing", "exporter": "exporter", "trainer": "trainer"}
+
 # The gateway reads no image files, and these take 350 MB. tests/gateway/test_imports.py holds that it starts without.
 CLIENT_ONLY = frozenset({"highdicom", "nibabel", "pillow", "pydicom", "simpleitk"})
-# Their wheels come with symbols for debuggers, 60 MB in all.
-WITH_SYMBOLS = frozenset({"ml_dtypes", "python_rapidjson", "sqlalchemy", "zstandard"})
+# Their wheels come with symbols for debuggers, 65 MB in all.
+WITH_SYMBOLS = frozenset({"cryptography", "ml_dtypes", "obstore", "python_rapidjson", "sqlalchemy", "zstandard"})
+# 8 MB.
+WITH_TESTS = frozenset({"numpy"})
 
 
 def main() -> None:
     """Fill a folder with wheels."""
     parser = argparse.ArgumentParser(description="Collect the wheels of a container's image.")
-    parser.add_argument("image", choices=("gateway", "exporter", "trainer"), help="image, and extra of sixpoint")
+    parser.add_argument("image", choices=EXTRAS, help="image to collect for")
     parser.add_argument("--output", type=Path, help="folder for the wheels; default: out/wheels/IMAGE")
     arguments = parser.parse_args()
     output = arguments.output or ROOT / "out" / "wheels" / arguments.image
@@ -54,10 +59,21 @@ def collect(image: str, output: Path) -> None:
         if image == "gateway":
             rewrite_wheel(own, without_client_packages)
         # pip installs the wheels from its own one: a base may lack it.
-        _pip("download", "--only-binary", ":all:", "--dest", str(output), "pip", f"sixpoint[{image}] @ {own.as_uri()}")
+        _pip(
+            "download",
+            "--only-binary",
+            ":all:",
+            "--dest",
+            str(output),
+            "pip",
+            f"sixpoint[{EXTRAS[image]}] @ {own.as_uri()}",
+        )
     for wheel in output.glob("*.whl") if image == "gateway" else ():
-        if wheel.name.partition("-")[0].lower() in WITH_SYMBOLS:
+        name = wheel.name.partition("-")[0].lower()
+        if name in WITH_SYMBOLS:
             rewrite_wheel(wheel, without_symbols)
+        if name in WITH_TESTS:
+            rewrite_wheel(wheel, without_tests)
     write_requirements(image, output)
 
 
@@ -67,16 +83,16 @@ def write_requirements(image: str, output: Path) -> None:
     for wheel in sorted(output.glob("*.whl")):
         name, version = wheel.name.split("-")[:2]
         if name != "pip":
-            lines.append(f"{name}[{image}]=={version}" if name == "sixpoint" else f"{name}=={version}")
+            lines.append(f"{name}[{EXTRAS[image]}]=={version}" if name == "sixpoint" else f"{name}=={version}")
     (output / "requirements.txt").write_text("".join(f"{line}\n" for line in lines))
 
 
-def rewrite_wheel(wheel: Path, edit: Callable[[str, bytes], bytes]) -> None:
+def rewrite_wheel(wheel: Path, edit: Callable[[str, bytes], bytes | None]) -> None:
     """Replace the files of a wheel, and their hashes in its record.
 
     Args:
         wheel: Wheel to rewrite.
-        edit: Given a file's name and content, returns its new content.
+        edit: Given a file's name and content, returns its new content; None to leave it out.
     """
     rewritten = wheel.with_suffix(".new")
     rows = []
@@ -85,7 +101,8 @@ def rewrite_wheel(wheel: Path, edit: Callable[[str, bytes], bytes]) -> None:
         for info in source.infolist():
             if info is record or info.is_dir():
                 continue
-            content = edit(info.filename, source.read(info))
+            if (content := edit(info.filename, source.read(info))) is None:
+                continue
             digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
             rows.append((info.filename, f"sha256={digest}", len(content)))
             target.writestr(info, content)
@@ -112,6 +129,11 @@ def without_symbols(name: str, content: bytes) -> bytes:
         file.flush()
         subprocess.run(["strip", "--strip-unneeded", file.name], check=True)
         return Path(file.name).read_bytes()
+
+
+def without_tests(name: str, content: bytes) -> bytes | None:
+    """Leave out a package's own tests."""
+    return None if "/tests/" in name else content
 
 
 def _pip(*arguments: str) -> None:

@@ -111,7 +111,8 @@ def test_ports_are_published_on_loopback_only(compose: dict[str, Any]) -> None:
     published = [port for service in services.values() for port in service.get("ports", [])]
     assert len(published) == 2
     assert all(port.startswith("127.0.0.1:") for port in published)
-    assert not any("network_mode" in service and service["network_mode"] != "none" for service in services.values())
+    modes = {name: service["network_mode"] for name, service in services.items() if "network_mode" in service}
+    assert modes == {"models": "none", "bucket": "service:s3"}
     behind = {name for name, service in services.items() if service.get("networks") == ["back"]}
     assert behind == {"triton", "postgres", "s3"}
     assert compose["networks"]["back"]["internal"]

@@ -166,7 +166,7 @@ def test_its_packages_are_complete_and_no_client_needs_are_among_them(built: Bui
     script = "PYTHONPATH=$(echo /wheels/pip-*.whl) && export PYTHONPATH && python3 -m pip check && python3 -m pip list"
     done = built.engine.run(*options, IMAGE, "-c", script)
     assert done.stdout.startswith("No broken requirements found.")
-    assert "sqlalchemy" in done.stdout.lower()
+    assert {"sqlalchemy", "opentelemetry-sdk"} <= set(done.stdout.lower().split())
     assert "simpleitk" not in done.stdout.lower()
 
 
@@ -190,6 +190,12 @@ def test_it_copies_the_shipped_models_to_a_volume_for_another_user(built: Built,
         copy = tmp_path / path.relative_to(ROOT / "model_repository")
         assert copy.read_bytes() == path.read_bytes()
         assert copy.stat().st_mode & 0o044 == 0o044
+
+
+def test_it_lets_nobody_in_unless_it_is_told_who(built: Built) -> None:
+    done = built.engine.run("--rm", *HARDENED, IMAGE, check=False)
+    assert done.returncode == 1
+    assert "SIXPOINT_HOST=0.0.0.0 lets other machines in" in done.stderr
 
 
 def test_it_serves_prompts_as_any_user_with_no_rights_and_drains(
