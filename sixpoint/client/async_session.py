@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from types import TracebackType
 from typing import Self, TypeVar
@@ -16,7 +17,7 @@ from sixpoint.client._operations.client import ClientOperations, OpenedSession
 from sixpoint.client._sansio import Operation
 from sixpoint.client.interaction import AsyncInteraction
 from sixpoint.client.models import SessionInfo, StepInfo
-from sixpoint.errors import SixpointError
+from sixpoint.errors import PermissionDenied, SixpointError, Unauthenticated
 from sixpoint.label_files import check_labels_file
 from sixpoint.mask import Mask
 from sixpoint.prompts import Click, Frame, Prompt
@@ -56,7 +57,9 @@ class AsyncSession(BaseSession):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not self.keep:
-            await self.close()
+            # Whoever may not close a session leaves it.
+            with contextlib.suppress(PermissionDenied, Unauthenticated):
+                await self.close()
 
     async def annotate(self, *prompts: Prompt, segment: int = 1) -> Mask:
         """Outline an object from prompts. Extreme points, a box or a mask begin an object; clicks correct its mask.
@@ -222,9 +225,15 @@ class AsyncSession(BaseSession):
 
         It is no error if the session no longer exists, if the client is closed, or if the gateway does not answer: a
         session that is not closed expires.
+
+        Raises:
+            PermissionDenied: The session belongs to somebody else.
+            Unauthenticated: The gateway asks who calls, and the credentials are not valid.
         """
         try:
             await self._run(self._operations.close())
+        except (PermissionDenied, Unauthenticated):
+            raise
         except (SixpointError, grpc.aio.UsageError):  # gRPC raises UsageError on a closed channel.
             return
 

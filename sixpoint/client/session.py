@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from types import TracebackType
@@ -14,7 +15,7 @@ from sixpoint.client._operations.client import ClientOperations, OpenedSession
 from sixpoint.client._sansio import Operation
 from sixpoint.client.interaction import Interaction
 from sixpoint.client.models import SessionInfo, StepInfo
-from sixpoint.errors import SixpointError
+from sixpoint.errors import PermissionDenied, SixpointError, Unauthenticated
 from sixpoint.label_files import check_labels_file
 from sixpoint.mask import Mask
 from sixpoint.prompts import Click, Frame, Prompt
@@ -50,7 +51,9 @@ class Session(BaseSession):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not self.keep:
-            self.close()
+            # Whoever may not close a session leaves it.
+            with contextlib.suppress(PermissionDenied, Unauthenticated):
+                self.close()
 
     def annotate(self, *prompts: Prompt, segment: int = 1) -> Mask:
         """Outline an object from prompts. Extreme points, a box or a mask begin an object; clicks correct its mask.
@@ -216,9 +219,15 @@ class Session(BaseSession):
 
         It is no error if the session no longer exists, if the client is closed, or if the gateway does not answer: a
         session that is not closed expires.
+
+        Raises:
+            PermissionDenied: The session belongs to somebody else.
+            Unauthenticated: The gateway asks who calls, and the credentials are not valid.
         """
         try:
             self._run(self._operations.close())
+        except (PermissionDenied, Unauthenticated):
+            raise
         except (SixpointError, ValueError):  # gRPC raises ValueError on a closed channel.
             return
 
