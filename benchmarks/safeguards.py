@@ -19,12 +19,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
+import psutil
 import trustme
 import typer
 
 from benchmarks.figures import Figure, as_markdown, p50
 from benchmarks.images.examples import Example, read_example
 from benchmarks.servers.local_servers import TRITON_ENVIRONMENT, free_ports, running, started_tritons
+from benchmarks.servers.processes import servers as gateway_processes
 from benchmarks.servers.trace_sink import trace_sink
 from benchmarks.tritons import WaitingTriton
 from gateway.authentication.token_editing import NewEntry, add_entry, new_token, token_digest
@@ -37,7 +39,7 @@ __all__ = ["SWITCHES", "Surroundings", "measure", "surroundings"]
 
 _MODELS = Path(__file__).parents[1] / "model_repository"
 _WARM_UP = 5
-_SCRAPE_SECONDS = 2.0
+_SCRAPE_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,12 @@ class Surroundings:
     token: str
     collector: str
     status_port: int = 0
+
+
+@dataclass(frozen=True)
+class _Measured:
+    session: Session
+    gateway: psutil.Process
 
 
 SWITCHES: Mapping[str, Callable[[Surroundings], dict[str, object]]] = {
@@ -99,12 +107,17 @@ def measure(
         combinations: Names of the safeguards that a gateway has, for each gateway beside that without any.
     """
     with contextlib.ExitStack() as stack:
-        sessions = [stack.enter_context(_session(example, (), around, triton=triton))]
-        sessions += [stack.enter_context(_session(example, names, around, triton=triton)) for names in combinations]
-        durations = _prompt_in_turns(sessions, example, rounds=rounds)
+        measured = [
+            stack.enter_context(_measured(example, names, around, triton=triton)) for names in ((), *combinations)
+        ]
+        _prompt_in_turns(measured, example, rounds=_WARM_UP)
+        durations, cpu = _prompt_in_turns(measured, example, rounds=rounds)
     plain = durations[0]
-    result = [Figure(name="a prompt without safeguards, p50", value=p50(plain) * 1000, unit="ms")]
-    for names, own in zip(combinations, durations[1:], strict=True):
+    result = [
+        Figure(name="a prompt without safeguards, p50", value=p50(plain) * 1000, unit="ms"),
+        Figure(name="a prompt without safeguards, CPU of the gateway", value=cpu[0] * 1000, unit="ms"),
+    ]
+    for names, own, seconds in zip(combinations, durations[1:], cpu[1:], strict=True):
         whole = len(names) == len(SWITCHES)
         differences = [after - before for before, after in zip(plain, own, strict=True)]
         name = ", ".join(names)
@@ -116,29 +129,39 @@ def measure(
                 maximum=1.5 if whole else None,
             ),
             Figure(name=f"{name}: p50 of the differences", value=p50(differences) * 1000, unit="ms"),
+            # On a busy machine, each millisecond of it takes several.
+            Figure(name=f"{name}: CPU of the gateway, added to a prompt", value=(seconds - cpu[0]) * 1000, unit="ms"),
         ]
     return result
 
 
-def _prompt_in_turns(sessions: Sequence[Session], example: Example, *, rounds: int) -> list[list[float]]:
-    """Give all sessions the same prompts; return the seconds that each took, by session."""
-    durations: list[list[float]] = [[] for _ in sessions]
+def _prompt_in_turns(
+    measured: Sequence[_Measured], example: Example, *, rounds: int
+) -> tuple[list[list[float]], list[float]]:
+    """Give all sessions the same prompts; return the seconds that each took, and the mean CPU seconds, by session."""
+    durations: list[list[float]] = [[] for _ in measured]
     number = example.numbers[0]
     points, clicks = example.prompt(number), example.clicks(number)
-    for turn in range(_WARM_UP + rounds):
+    before = [_cpu_seconds(one.gateway) for one in measured]
+    for turn in range(rounds):
         for prompt in (points, next(clicks)):
             # Whoever comes first finds the caches of the machine as the last round left them.
-            for offset in range(len(sessions)):
-                place = (turn + offset) % len(sessions)
+            for offset in range(len(measured)):
+                place = (turn + offset) % len(measured)
                 started = time.perf_counter()
-                sessions[place].annotate(prompt)
-                if turn >= _WARM_UP:
-                    durations[place].append(time.perf_counter() - started)
-    return durations
+                measured[place].session.annotate(prompt)
+                durations[place].append(time.perf_counter() - started)
+    spent = [_cpu_seconds(one.gateway) - earlier for one, earlier in zip(measured, before, strict=True)]
+    return durations, [seconds / (2 * rounds) for seconds in spent]
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 @contextlib.contextmanager
-def _session(example: Example, names: Sequence[str], around: Surroundings, *, triton: str) -> Iterator[Session]:
+def _measured(example: Example, names: Sequence[str], around: Surroundings, *, triton: str) -> Iterator[_Measured]:
     """A session on a gateway of its own that has these safeguards."""
     settings, around = dict(_OFF), replace(around, status_port=free_ports(1)[0])
     for name in names:
@@ -154,12 +177,14 @@ def _session(example: Example, names: Sequence[str], around: Surroundings, *, tr
         if "metrics" in names:
             stack.enter_context(_scraped(around.status_port))
         client = stack.enter_context(connect(servers.gateway))
-        yield stack.enter_context(client.open_session(example.volume, model="annotation"))
+        session = stack.enter_context(client.open_session(example.volume, model="annotation"))
+        (gateway,) = gateway_processes(servers.gateway, children=False)
+        yield _Measured(session, gateway)
 
 
 @contextlib.contextmanager
 def _scraped(port: int) -> Iterator[None]:
-    """Ask for metrics again and again, as Prometheus does, only more often."""
+    """Ask for metrics again and again, as Prometheus does."""
     stop = threading.Event()
 
     def scrape() -> None:

@@ -22,7 +22,6 @@ Outcome = Literal["exported", "failed", "dropped"]
 
 # A span takes about 2 KB.
 _MAX_WAITING, _BATCH = 4096, 512
-_PAUSE_MS = 1000
 _EXPORT_SECONDS = 5.0
 
 
@@ -59,7 +58,6 @@ async def exporting(
         export.as_exporter(),
         max_queue_size=_MAX_WAITING,
         max_export_batch_size=_BATCH,
-        schedule_delay_millis=_PAUSE_MS,
     )
     provider = TracerProvider(
         sampler=ParentBased(TraceIdRatioBased(ratio)),
