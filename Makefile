@@ -52,7 +52,7 @@ protos: setup-dev ## Generate sixpoint/v1 from protos/
 
 chart: setup-dev ## Generate what the Helm chart has from the code: values, schema, settings, alerts; and the tests' outlines
 	@$(BIN)/python -m helm.generate
-	@$(BIN)/python -m tests.helm.outlines
+	@$(BIN)/python -m tests.helm.support.outlines
 
 chart-package: setup-dev ## Package the Helm chart in out/chart; signed with KEY="name" KEYRING=secret.gpg
 	@$(BIN)/python -m helm.release package out/chart $(if $(KEY),--key "$(KEY)" --keyring "$(KEYRING)")

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.helm.charts import CHART, Document, read_values, render
-from tests.helm.object_checks import OBJECT_CHECKS
-from tests.helm.pod_checks import POD_CHECKS
-from tests.helm.sixpoint_checks import SIXPOINT_CHECKS
+from tests.helm.support.charts import CHART, Document, read_values, render
+from tests.helm.support.object_checks import OBJECT_CHECKS
+from tests.helm.support.pod_checks import POD_CHECKS
+from tests.helm.support.sixpoint_checks import SIXPOINT_CHECKS
 
 ALL_CHECKS = {check.__name__: check for check in (*POD_CHECKS, *OBJECT_CHECKS, *SIXPOINT_CHECKS)}
 REMOVED = object()

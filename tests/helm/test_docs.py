@@ -11,11 +11,11 @@ import yaml
 
 from helm.values import Values, ValuesModel
 from tests.docs.blocks import read_blocks
-from tests.helm.charts import Document, render
-from tests.helm.object_checks import OBJECT_CHECKS
-from tests.helm.pod_checks import POD_CHECKS
-from tests.helm.schemas import invalid
-from tests.helm.sixpoint_checks import SIXPOINT_CHECKS
+from tests.helm.support.charts import Document, render
+from tests.helm.support.object_checks import OBJECT_CHECKS
+from tests.helm.support.pod_checks import POD_CHECKS
+from tests.helm.support.schemas import invalid
+from tests.helm.support.sixpoint_checks import SIXPOINT_CHECKS
 from tests.support.paths import ROOT
 
 PAGE = ROOT / "docs" / "how-to" / "kubernetes.md"

@@ -19,8 +19,8 @@ from gateway.cli import app
 from gateway.settings import Settings
 from gateway.triton.local.settings import LocalTritonSettings
 from helm.generate import contents
-from tests.helm.charts import CHART, environment, pods, render
-from tests.helm.sixpoint_checks import gateway_settings
+from tests.helm.support.charts import CHART, environment, pods, render
+from tests.helm.support.sixpoint_checks import gateway_settings
 from tests.support.paths import ROOT
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from gateway.settings import Settings
 from gateway.settings.secrets import secret_fields
-from tests.helm.charts import CHART, renders
+from tests.helm.support.charts import CHART, renders
 
 Values = dict[str, Any]
 

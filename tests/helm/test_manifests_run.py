@@ -12,8 +12,8 @@ import grpc
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from tests.helm.charts import CHART, merged, pods, read_values, render
-from tests.helm.local_pods import LocalPods
+from tests.helm.support.charts import CHART, merged, pods, read_values, render
+from tests.helm.support.local_pods import LocalPods
 from tests.support.certificates import write_certificates
 from tests.support.paths import TRITON_ENVIRONMENT
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.helm.charts import Document, Values, merged, render
-from tests.helm.object_checks import OBJECT_CHECKS
-from tests.helm.pod_checks import POD_CHECKS
-from tests.helm.schemas import invalid
-from tests.helm.sixpoint_checks import SIXPOINT_CHECKS
+from tests.helm.support.charts import Document, Values, merged, render
+from tests.helm.support.object_checks import OBJECT_CHECKS
+from tests.helm.support.pod_checks import POD_CHECKS
+from tests.helm.support.schemas import invalid
+from tests.helm.support.sixpoint_checks import SIXPOINT_CHECKS
 
 SHARED: Values = {
     "database": {"existingSecret": "sixpoint-database"},

@@ -12,7 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from helm.release import app
-from tests.helm.charts import CI_FILES, read_values, render
+from tests.helm.support.charts import CI_FILES, read_values, render
 
 
 def test_a_signed_package_is_verified_and_a_changed_one_is_not(tmp_path: Path) -> None:

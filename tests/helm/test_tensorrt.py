@@ -8,7 +8,7 @@ import yaml
 from typer.testing import CliRunner
 
 from exporter.cli import app
-from tests.helm.charts import CHART, containers, pods, read_values, render
+from tests.helm.support.charts import CHART, containers, pods, read_values, render
 from tests.support.paths import ROOT
 
 

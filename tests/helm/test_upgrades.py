@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.helm.charts import Document, Values, pods, render
+from tests.helm.support.charts import Document, Values, pods, render
 
 # Fields that cannot be changed in an object that exists.
 IMMUTABLE = {

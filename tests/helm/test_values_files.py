@@ -8,12 +8,12 @@ from typing import Any
 import helm_python
 import pytest
 
-from tests.helm.charts import CHART, CI_FILES, read_values, render, render_texts
-from tests.helm.object_checks import OBJECT_CHECKS
-from tests.helm.outlines import golden_file, outline
-from tests.helm.pod_checks import POD_CHECKS
-from tests.helm.schemas import VERSIONS, invalid
-from tests.helm.sixpoint_checks import SIXPOINT_CHECKS
+from tests.helm.support.charts import CHART, CI_FILES, read_values, render, render_texts
+from tests.helm.support.object_checks import OBJECT_CHECKS
+from tests.helm.support.outlines import golden_file, outline
+from tests.helm.support.pod_checks import POD_CHECKS
+from tests.helm.support.schemas import VERSIONS, invalid
+from tests.helm.support.sixpoint_checks import SIXPOINT_CHECKS
 
 NAMES = [file.name.removesuffix("-values.yaml") for file in CI_FILES]
 
@@ -33,7 +33,7 @@ def test_a_file_of_values_is_sound(file: Path) -> None:
 
 @pytest.mark.parametrize("file", CI_FILES, ids=NAMES)
 def test_a_file_of_values_renders_as_reviewed(file: Path) -> None:
-    # After a change that is meant: python -m tests.helm.outlines, and look at the difference.
+    # After a change that is meant: python -m tests.helm.support.outlines, and look at the difference.
     assert outline(render(read_values(file))) == golden_file(file).read_text()
 
 

@@ -11,8 +11,8 @@ from gateway.settings import Settings
 from sixpoint.environment import misspelt_variables
 from sixpoint.errors import InvalidArgument
 from sixpoint.io.triton_key import KEY_NAME, RESTRICTED_PROTOCOLS
-from tests.helm.charts import Document, Pod, containers, environment, find, of_kind, pods
-from tests.helm.pod_checks import quantity
+from tests.helm.support.charts import Document, Pod, containers, environment, find, of_kind, pods
+from tests.helm.support.pod_checks import quantity
 
 __all__ = ["SECRETS", "SIXPOINT_CHECKS", "gateway_settings"]
 

@@ -11,7 +11,7 @@ from unittest import mock
 import kubernetes_validate
 from kubernetes_validate import utils
 
-from tests.helm.charts import Document
+from tests.helm.support.charts import Document
 
 __all__ = ["VERSIONS", "invalid"]
 

@@ -1,4 +1,4 @@
-"""A short form of manifests, to review a change of the chart: ``python -m tests.helm.outlines`` writes it."""
+"""A short form of manifests, to review a change of the chart: ``python -m tests.helm.support.outlines`` writes it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from tests.helm.charts import CI_FILES, Document, Pod, containers, pods, read_values, render
+from tests.helm.support.charts import CI_FILES, Document, Pod, containers, pods, read_values, render
 
 __all__ = ["golden_file", "outline"]
 
@@ -25,7 +25,7 @@ _COMPONENT = "app.kubernetes.io/component"
 
 def golden_file(values: Path) -> Path:
     """The file with the outline of a file of values."""
-    return Path(__file__).parent / "golden" / f"{values.name.removesuffix('-values.yaml')}.yaml"
+    return Path(__file__).parents[1] / "golden" / f"{values.name.removesuffix('-values.yaml')}.yaml"
 
 
 def outline(documents: list[Document]) -> str:

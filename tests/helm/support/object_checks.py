@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tests.helm.charts import Document, Pod, of_kind, pods
+from tests.helm.support.charts import Document, Pod, of_kind, pods
 
 __all__ = ["OBJECT_CHECKS"]
 

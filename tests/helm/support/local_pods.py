@@ -21,7 +21,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway.triton.local.install import TritonEnvironment
 from gateway.triton.local.surroundings import assemble_backends, triton_variables
-from tests.helm.charts import Document, Pod, environment
+from tests.helm.support.charts import Document, Pod, environment
 from tests.support.paths import ROOT, TRITON_ENVIRONMENT
 from tests.support.ports import free_port
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tests.helm.charts import Document, Pod, containers, of_kind, pods
+from tests.helm.support.charts import Document, Pod, containers, of_kind, pods
 
 __all__ = ["POD_CHECKS"]
 
