@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -135,6 +136,28 @@ async def test_a_file_system_that_hangs_keeps_one_thread_and_one_call_waiting(
         assert await asyncio.wait_for(alice(file), 1)
     assert looks == [1]
     back.set()
+
+
+async def test_a_new_entry_is_found_at_once_and_guesses_make_few_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "tokens.toml"
+    path.write_text(BOB)
+    file = TokenFile(path, interval=3600)
+    looks, look = list[float](), file._stat
+
+    def counted() -> tuple[int, ...]:
+        looks.append(time.monotonic())
+        return look()
+
+    monkeypatch.setattr(file, "_stat", counted)
+    began = time.monotonic()
+    for number in range(5000):
+        assert await file.find(EntryKind.HEADER, f"{number:064}") is None
+    assert len(looks) <= 1 + 10 * (time.monotonic() - began)
+    path.write_text(f"{BOB}{ALICE}")
+    await asyncio.sleep(0.15)
+    assert await alice(file)
 
 
 async def test_it_is_not_looked_at_for_each_call(tmp_path: Path) -> None:
