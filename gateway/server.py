@@ -18,7 +18,7 @@ from gateway.core.annotation.annotator import Annotator
 from gateway.core.runtime import Admission, Catalog, CorePool, FairInference, Inference, Observer
 from gateway.core.runtime.disk_errors import disk_errors
 from gateway.core.runtime.fairness import FairExecutor
-from gateway.core.runtime.garbage import exempt_living_objects
+from gateway.core.runtime.interpreter import tune_interpreter
 from gateway.core.runtime.malloc import FreedMemory
 from gateway.core.runtime.private_files import restrict
 from gateway.core.runtime.reachability import Reachability
@@ -112,7 +112,7 @@ class Gateway:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         async with self.running():
-            exempt_living_objects()
+            tune_interpreter()
             scheme = "https://" if self._settings.tls_cert_file else ""
             announce(f"{scheme}{Address(self._settings.host, self.port)}")
             await stop.wait()
