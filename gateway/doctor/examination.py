@@ -10,6 +10,7 @@ from gateway.doctor.identity import check_identity
 from gateway.doctor.machine import check_machine
 from gateway.doctor.ports import check_ports
 from gateway.doctor.stores import check_stores
+from gateway.doctor.traces import check_traces
 from gateway.doctor.tritons import check_local_triton, check_tritons
 from gateway.settings import Settings
 from sixpoint.cli.doctor.connection import Finding
@@ -32,7 +33,7 @@ async def examine(settings: Settings, *, local_triton: bool = False) -> AsyncIte
         _native.require_kernels()
     except FailedPrecondition as error:
         yield Finding("installation", False, error.message, "The gateway does not start without it.")
-    for check in (check_settings, check_identity, check_ports, check_files, check_stores, check_machine):
+    for check in (check_settings, check_identity, check_ports, check_files, check_stores, check_machine, check_traces):
         for finding in check(settings):
             yield finding
     if local_triton:

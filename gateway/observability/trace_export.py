@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -13,7 +14,7 @@ import sixpoint
 from gateway.observability.tracing import CallTracer
 from sixpoint.errors import FailedPrecondition
 
-__all__ = ["Outcome", "exporting"]
+__all__ = ["Outcome", "check_installed", "exporting"]
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +24,21 @@ Outcome = Literal["exported", "failed", "dropped"]
 # A span takes about 2 KB.
 _MAX_WAITING, _BATCH = 4096, 512
 _EXPORT_SECONDS = 5.0
+
+
+def check_installed() -> None:
+    """Check that spans can be sent.
+
+    Raises:
+        FailedPrecondition: OpenTelemetry's SDK is not installed.
+    """
+    try:
+        importlib.import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+        importlib.import_module("opentelemetry.sdk.trace")
+    except ModuleNotFoundError as error:
+        raise FailedPrecondition(
+            f"SIXPOINT_TRACES_URL is set, but {error.name} is not installed: pip install 'sixpoint[gateway,tracing]'"
+        ) from None
 
 
 @contextlib.asynccontextmanager
@@ -41,16 +57,13 @@ async def exporting(
     Raises:
         FailedPrecondition: OpenTelemetry's SDK is not installed.
     """
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-        from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-    except ModuleNotFoundError as error:
-        raise FailedPrecondition(
-            f"SIXPOINT_TRACES_URL is set, but {error.name} is not installed: pip install 'sixpoint[gateway,tracing]'"
-        ) from None
+    check_installed()
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+
     # It would log for each batch, and quote the collector; what matters is counted, and logged below.
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
     export = _Export(OTLPSpanExporter(endpoint=url, timeout=_EXPORT_SECONDS), on_spans)
