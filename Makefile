@@ -65,7 +65,7 @@ chart-scan: setup-dev ## Let checkov look at the chart; exceptions and their rea
 wheels: ## Collect the wheels that the gateway's image installs; WHEELS=exporter or trainer for theirs
 	@$(WHEEL_PYTHON) containers/wheels.py $(WHEELS)
 
-containers: setup-dev ## Build the gateway's image on a small Debian, run it without rights, and prompt through it
+containers: setup-dev ## Build the gateway's image on a small Debian, run it without rights, and run what compose.yaml says
 	CONTAINERS=1 $(BIN)/python -m pytest tests/containers
 
 sbom: setup .venv-supply ## List what the gateway is made of, as CycloneDX: out/sbom.json

@@ -18,7 +18,7 @@ __all__ = ["HARDENED", "Engine", "debian_base", "python_of_debian", "require_pro
 _PROGRAMS = ("buildah", "mmdebstrap", "podman", "runc", "strip")
 # runc with cgroupfs and vfs: they need no systemd and no overlays. Limits no higher than those of this process.
 _STORAGE = ["--storage-driver", "vfs"]
-_RUN = ["--network", "host", "--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096"]
+_RUN = ["--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096"]
 HARDENED = [
     *("--read-only", "--read-only-tmpfs=false", "--tmpfs", "/tmp:mode=1777"),
     *("--cap-drop", "all", "--security-opt", "no-new-privileges"),
@@ -94,9 +94,9 @@ class Engine:
         assert not check or done.returncode == 0, done.stderr
         return done
 
-    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a container on the network of this machine."""
-        return self.podman("run", *_RUN, *arguments, check=check)
+    def run(self, *arguments: str, network: str = "host", check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a container, by default on the network of this machine."""
+        return self.podman("run", "--network", network, *_RUN, *arguments, check=check)
 
     def inspect(self, name: str) -> Any:
         """What podman knows of an image or a container."""

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import importlib.util
-import os
 import secrets
-import shutil
 import stat
-import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +16,8 @@ import sixpoint
 from gateway.triton.local.server import LocalTriton
 from sixpoint.metrics import dice
 from sixpoint.phantom import make_phantom
-from tests.containers.engine import HARDENED, Engine, debian_base, python_of_debian, require_programs
+from tests.containers.built_image import IMAGE, Built
+from tests.containers.engine import HARDENED, Engine
 from tests.gateway.prompts import SIX
 from tests.support.images import noisy_volume
 from tests.support.paths import ROOT
@@ -30,81 +25,11 @@ from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-IMAGE = "localhost/sixpoint-gateway"
 MAX_MB = 350
 _PATIENCE_S = 60.0
 # Python's own byte code says so in its second word: checked by nobody, made from a source with this hash.
 _UNCHECKED_HASH = 1
 _BUILD_TOOLS = {"ar", "as", "c++", "cc", "cpp", "g++", "gcc", "clang", "ld", "make", "git", "curl", "wget"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Built:
-    """An image that was built.
-
-    Attributes:
-        engine: Where it lies.
-        context: What it was built of.
-        base: Name of its base.
-        root: Its files.
-        base_root: Those of its base.
-    """
-
-    engine: Engine
-    context: Path
-    base: str
-    root: Path
-    base_root: Path
-
-    @functools.cached_property
-    def files(self) -> dict[str, os.stat_result]:
-        """What lies in the image, but links, by path."""
-        return _files(self.root)
-
-    @functools.cached_property
-    def base_files(self) -> dict[str, os.stat_result]:
-        """What lies in its base."""
-        return _files(self.base_root)
-
-
-@pytest.fixture(scope="module")
-def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a checkout has for the build, with wheels for the base's Python; and files that a build must not get."""
-    require_programs()
-    context = tmp_path_factory.mktemp("context")
-    wheels = context / "out" / "wheels" / "gateway"
-    subprocess.run(
-        [python_of_debian(), ROOT / "containers" / "wheels.py", "gateway", "--output", wheels],
-        check=True,
-        capture_output=True,
-    )
-    for name in (".containerignore", "LICENSE"):
-        shutil.copy(ROOT / name, context)
-    for name in ("containers", "model_repository"):
-        shutil.copytree(ROOT / name, context / name)
-    for name in (".git/config", "state/sixpoint.db", "containers/secrets/triton-key"):
-        (context / name).parent.mkdir(exist_ok=True)
-        (context / name).write_text("secret")
-    # As in a checkout of a careful person.
-    for path in (context / "model_repository").rglob("*"):
-        path.chmod(0o700 if path.is_dir() else 0o600)
-    return context
-
-
-@pytest.fixture(scope="module")
-def built(context: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
-    """The image."""
-    engine = Engine(tmp_path_factory.mktemp("oci"))
-    base = engine.load_base(debian_base())
-    containerfile = context / "containers" / "gateway.Containerfile"
-    engine.build(containerfile, context, tag=IMAGE, BASE=base, VERSION=sixpoint.__version__, REVISION="abc123")
-    root, base_root = (Path(engine.podman("image", "mount", name).stdout.strip()) for name in (IMAGE, base))
-    try:
-        yield Built(engine, context, base, root, base_root)
-    finally:
-        engine.podman("rm", "--all", "--force", "--time", "0", "--volumes")
-        engine.podman("image", "unmount", "--all", "--force")
-        shutil.rmtree(engine.folder)
 
 
 def test_it_is_small(built: Built) -> None:
@@ -242,11 +167,6 @@ def test_it_serves_prompts_as_any_user_with_no_rights_and_drains(
 
 def _environment(settings: dict[str, object]) -> list[str]:
     return [part for name, value in settings.items() for part in ("--env", f"SIXPOINT_{name}={value}")]
-
-
-def _files(root: Path) -> dict[str, os.stat_result]:
-    paths = {str(path.relative_to(root)): path.lstat() for path in root.rglob("*")}
-    return {name: status for name, status in paths.items() if not stat.S_ISLNK(status.st_mode)}
 
 
 def _user() -> int:
