@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -44,6 +45,7 @@ METHOD = "sixpoint.v1.AnnotationService/Annotate"
 # Of a span, as OTLP numbers them.
 SERVER, CLIENT = 2, 3
 STREAM = "sixpoint.v1.AnnotationService/Interact"
+SEGMENTATION = "segmentation_hippocampus"
 _ATTEMPTS = 6
 # Ids of traces, by a number.
 TRACE = "4bf92f3577b34da6a3ce929d0e0e{:04x}"
@@ -70,7 +72,8 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
     if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")
     repository = tmp_path_factory.mktemp("traced") / "repository"
-    shutil.copytree(ROOT / "model_repository" / "annotation", repository / "annotation")
+    for model in ("annotation", SEGMENTATION):
+        shutil.copytree(ROOT / "model_repository" / model, repository / model)
     with (
         collecting() as collector,
         running_triton(repository, traces_url=collector.url) as triton,
@@ -163,6 +166,24 @@ def test_an_action_of_a_stream_has_a_span_of_its_own(traced: Traced) -> None:
     assert action.parent == named(spans, STREAM).id
     assert action.attributes == {"sixpoint.model": "annotation", "sixpoint.version": "5"}
     assert {named(spans, name).parent for name in ("preprocess", "inference", "encode", "store")} == {action.id}
+
+
+@pytest.mark.slow
+@pytest.mark.triton
+def test_a_segmentation_has_a_span_for_each_patch_in_triton(traced: Traced) -> None:
+    trace, method = TRACE.format(8), "sixpoint.v1.AnnotationService/Segment"
+    image = np.random.default_rng(1).integers(0, 1000, (40, 50, 60), np.int16)
+    with sixpoint.Client(f"127.0.0.1:{traced.gateway.port}") as client:
+        request = annotation_pb.SegmentRequest(image_digest=client.upload(image, spacing=(1, 1, 1)), model=SEGMENTATION)
+        stub = annotation_grpc.AnnotationServiceStub(client.channel)
+        events = list(stub.Segment(request, metadata=(("traceparent", f"00-{trace}-00f067aa0ba902b7-01"),), timeout=60))
+    spans = of_trace(traced.collector, trace, ("sixpoint-gateway", method))
+    server = named(spans, method)
+    assert server.attributes["sixpoint.model"] == SEGMENTATION
+    phases = Counter(span.name for span in spans if span.parent == server.id and span.name != "queue")
+    patches = max(event.progress.patch_count for event in events)
+    labels = sum(event.HasField("label") for event in events)
+    assert phases == {"preprocess": 1, "inference": patches, "encode": labels}
 
 
 @pytest.mark.slow
