@@ -44,10 +44,11 @@ from gateway.grpc.server import create_server
 from gateway.grpc.servicers import AnnotationServicer, ImageServicer, ModelServicer, SessionServicer
 from gateway.grpc.servicers.health import SERVICES, HealthServicer
 from gateway.grpc.servicers.stream_memory import StreamMemory
+from gateway.live_gauges import live_gauges
 from gateway.observability.metrics import Metrics
 from gateway.observing import Observation, observing
 from gateway.settings import Settings
-from gateway.status_ports import live_gauges, status_ports
+from gateway.status_ports import status_ports
 from gateway.stores import Stores
 from gateway.triton.pool import TritonPool
 from sixpoint.errors import TritonUnavailable
