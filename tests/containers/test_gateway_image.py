@@ -128,7 +128,7 @@ def test_it_serves_prompts_as_any_user_with_no_rights_and_drains(
 ) -> None:
     port, status_port = free_port(), free_port()
     (tmp_path / "triton-key").write_text(triton.key)
-    options = [*HARDENED, "--user", f"{_user()}:0", "--volume", "state:/var/lib/sixpoint"]
+    options = [*HARDENED, "--user", f"{_user()}:0", "--volume", "prompted:/var/lib/sixpoint"]
     token = built.engine.run("--rm", *options, IMAGE, "token", "new", "alice").stdout.strip()
     options += ["--detach", "--name", "gateway", "--volume", f"{tmp_path}/triton-key:/run/secrets/triton-key:ro"]
     settings = {
