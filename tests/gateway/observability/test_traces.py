@@ -45,6 +45,7 @@ METHOD = "sixpoint.v1.AnnotationService/Annotate"
 # Of a span, as OTLP numbers them.
 SERVER, CLIENT = 2, 3
 STREAM = "sixpoint.v1.AnnotationService/Interact"
+LIST = "sixpoint.v1.ModelService/ListModels"
 SEGMENTATION = "segmentation_hippocampus"
 _ATTEMPTS = 6
 # Ids of traces, by a number.
@@ -147,6 +148,18 @@ def test_a_trace_leads_from_the_client_through_the_phases_into_triton(traced: Tr
     assert triton["compute"].parent == triton["annotation"].id
     # It ends its spans after it has answered.
     assert inference.start <= triton["compute"].start <= inference.end
+    check_other_calls(traced.collector)
+
+
+def check_other_calls(collector: Collector) -> None:
+    """Of the other program: a call of the client for asyncio, and one that is refused."""
+    called = next(span for span in collector.spans if span.name == "asynchronous")
+    spans = of_trace(collector, called.trace, ("viewer", LIST), ("sixpoint-gateway", LIST))
+    client = next(span for span in spans if span.name == LIST and span.service == "viewer")
+    assert (client.kind, client.parent, named(spans, LIST).parent) == (CLIENT, called.id, client.id)
+    codes = {span.attributes.get("rpc.response.status_code"): span for span in collector.spans if span.kind == CLIENT}
+    assert (codes["NOT_FOUND"].name, codes["NOT_FOUND"].failed) == ("sixpoint.v1.ImageService/GetImage", True)
+    assert "exception" not in "".join(collector.bodies)
 
 
 @pytest.mark.slow

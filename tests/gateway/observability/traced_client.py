@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 from opentelemetry import trace
@@ -28,7 +29,14 @@ def main(gateway: str, collector: str) -> None:
             stream.end()
             for _ in stream:
                 pass
+    asyncio.run(list_models(gateway))
     provider.shutdown()
+
+
+async def list_models(gateway: str) -> None:
+    async with sixpoint.AsyncClient(gateway) as client:
+        with trace.get_tracer("viewer").start_as_current_span("asynchronous"):
+            await client.models()
 
 
 if __name__ == "__main__":
