@@ -237,7 +237,6 @@ class Gateway:
         )
 
     def _segmenter(self, inference: Inference, observer: Observer) -> Segmenter:
-        settings = self._settings
         return Segmenter(
             images=self._stores.images,
             catalog=self._catalog,
@@ -246,8 +245,8 @@ class Gateway:
             admission=self._segmentations,
             observer=observer,
             auditor=self._stores.auditor,
-            memory=settings.segmentation_memory_bytes,
-            in_flight=settings.segmentation_patches,
+            memory=self._settings.segmentation_memory_bytes,
+            in_flight=self._settings.segmentation_patches,
         )
 
     def _server(self, inference: Inference, observation: Observation, identity: Authenticator) -> grpc.aio.Server:
@@ -284,6 +283,7 @@ class Gateway:
                 deadlines=deadlines,
                 idle_seconds=settings.stream_idle_seconds,
                 streams=self._streams,
+                auditor=self._stores.auditor,
             ),
             server,
         )

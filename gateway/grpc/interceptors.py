@@ -16,8 +16,6 @@ import grpc.aio
 from gateway.core.access import (
     NO_AUDIT,
     NOBODY,
-    Action,
-    AuditEntry,
     Auditor,
     Authenticator,
     CallLimits,
@@ -31,10 +29,10 @@ from gateway.core.runtime.fairness import Turns, acting_for
 from gateway.grpc.decoding import decode_stream, decoder, with_size
 from gateway.grpc.identity import CallContext, caller_of, credentials_of, peer_of, while_identified
 from gateway.grpc.permissions import role_for
-from gateway.grpc.refusals import abort, abort_arguments, as_sixpoint_error, refusal_pause
+from gateway.grpc.refusals import abort, abort_arguments, as_sixpoint_error, note_refusal, refusal_pause
 from gateway.grpc.running_calls import RunningCalls
 from gateway.observability.pseudonyms import pseudonym
-from sixpoint.errors import NotFound, PermissionDenied, ResourceExhausted, Unauthenticated
+from sixpoint.errors import ResourceExhausted, Unauthenticated
 
 __all__ = ["CallDeadlines", "CallInterceptor"]
 
@@ -47,8 +45,6 @@ _MAX_PAUSING = 1000
 _ADMITTED = "/sixpoint.v1.AnnotationService/"
 # They wait for calls on their session, which may take seconds.
 _WAITING = frozenset({"/sixpoint.v1.SessionService/UpdateSession", "/sixpoint.v1.SessionService/CloseSession"})
-# Refusals that tell of somebody who looks for what is not theirs.
-_AUDITED = (Unauthenticated, PermissionDenied, NotFound)
 _UNIDENTIFIED = (Unauthenticated, ResourceExhausted)
 
 
@@ -215,10 +211,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 if caller is None and isinstance(error, _UNIDENTIFIED):
                     # The authenticator logs them at a bounded rate: anyone who reaches the port could fill the log.
                     level = logging.DEBUG
-                if isinstance(error, _AUDITED):
-                    principal = caller.principal if caller else replace(NOBODY, peer=peer_of(context))
-                    name = method.rpartition("/")[2]
-                    self._auditor.note(AuditEntry(principal, Action.CALL, name, outcome=error.reason))
+                principal = caller.principal if caller else replace(NOBODY, peer=peer_of(context))
+                note_refusal(self._auditor, principal, method.rpartition("/")[2], error)
                 arguments, reason = abort_arguments(error)
                 # The frame of this call outlives it.
                 del error

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import grpc.aio
 
+from gateway.core.access import NO_AUDIT, Auditor
 from gateway.core.runtime import Deadline
 from gateway.core.runtime.fairness import Places
 from gateway.core.segmentation.segmenter import Segmenter
@@ -48,6 +49,7 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
         deadlines: Deadlines of each kind of call.
         idle_seconds: Seconds after which a stream without an action is closed.
         streams: Places of viewers' streams.
+        auditor: Takes notes of actions that are refused.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
         deadlines: CallDeadlines,
         idle_seconds: float,
         streams: Places,
+        auditor: Auditor = NO_AUDIT,
     ) -> None:
         self._engine = engine
         self._segmenter = segmenter
@@ -70,6 +73,7 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
             idle_seconds, setting="SIXPOINT_STREAM_IDLE_SECONDS", advice="open another stream for further actions"
         )
         self._streams = streams
+        self._auditor = auditor
         self._pace = ReadingPace()
 
     async def Annotate(
@@ -119,6 +123,7 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
                     stopping=self._stopping,
                     memory=memory,
                     pace=self._pace,
+                    auditor=self._auditor,
                 )
                 await stream.run(IdleGuard(self._idle).guard(request_iterator), context.write)
 

@@ -16,12 +16,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from gateway.core.access import Principal
+from gateway.core.access import NO_AUDIT, Auditor, Principal
 from gateway.core.runtime import Deadline, Stage
 from gateway.core.runtime.phases import action as traced_action
 from gateway.core.sessions import AnnotationResult, Engine, check_request_id
 from gateway.grpc.messages import PHASES, read_change, read_mask_request, read_prompts, write_result
-from gateway.grpc.refusals import refusal_pause
+from gateway.grpc.refusals import note_refusal, refusal_pause
 from gateway.grpc.servicers.action_queue import Action, ActionQueue, join_prompts
 from gateway.grpc.servicers.reading_pace import ReadingPace
 from gateway.grpc.servicers.stream_memory import StreamShare
@@ -51,6 +51,7 @@ class InteractStream:
         stopping: Event set once the gateway stops: the stream carries out what has arrived, and ends.
         memory: Part of the memory of all streams.
         pace: Pace of reading, which all streams share.
+        auditor: Takes notes of actions that are refused.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class InteractStream:
         stopping: asyncio.Event,
         memory: StreamShare,
         pace: ReadingPace,
+        auditor: Auditor = NO_AUDIT,
     ) -> None:
         self._engine = engine
         self._principal = principal
@@ -70,6 +72,7 @@ class InteractStream:
         self._actions = ActionQueue(_MAX_WAITING)
         self._memory = memory
         self._pace = pace
+        self._auditor = auditor
         # Each with the bytes that it has reserved.
         self._events: asyncio.Queue[tuple[annotation_pb.InteractResponse, int] | None] = asyncio.Queue(_MAX_EVENTS)
         self._unread = 0
@@ -175,6 +178,7 @@ class InteractStream:
                     return await self._dispatch(action, kind or "", prompts, ids)
         except SixpointError as error:
             reason = error.reason
+            note_refusal(self._auditor, self._principal, "Interact", error)
             raise
         except TimeoutError:
             raise DeadlineExceeded("the action took longer than the gateway allows (SIXPOINT_CALL_SECONDS)") from None

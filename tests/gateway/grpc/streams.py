@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from gateway.core.access import NO_AUDIT, Auditor
 from gateway.grpc.decoding import Received
 from gateway.grpc.servicers.action_queue import Action
 from gateway.grpc.servicers.interact_stream import InteractStream
@@ -25,6 +26,7 @@ def stream_of(
     *,
     stopping: asyncio.Event | None = None,
     pace: ReadingPace | None = None,
+    auditor: Auditor = NO_AUDIT,
 ) -> InteractStream:
     """A stream whose actions a process carries out."""
     return InteractStream(
@@ -34,4 +36,5 @@ def stream_of(
         stopping=stopping or asyncio.Event(),
         memory=memory,
         pace=pace or ReadingPace(),
+        auditor=auditor,
     )

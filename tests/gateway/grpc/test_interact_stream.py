@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.core.access import NO_AUDIT, AuditEntry, Auditor
+from gateway.core.access import Action as AuditedAction
 from gateway.core.sessions import AnnotationRequest
 from gateway.grpc.servicers.action_queue import Action, ActionQueue, join_prompts
 from gateway.grpc.servicers.stream_memory import StreamMemory
@@ -152,7 +154,7 @@ def show(
 
 
 async def stream(
-    process: Process, *actions: annotation_pb.InteractRequest
+    process: Process, *actions: annotation_pb.InteractRequest, auditor: Auditor = NO_AUDIT
 ) -> dict[int, annotation_pb.InteractResponse]:
     """The last event of each action of a stream, in which all wait before the first is carried out."""
     events = {}
@@ -165,7 +167,7 @@ async def stream(
         events[event.id] = event
 
     with StreamMemory(2**24).share("") as memory:
-        viewer = stream_of(process, memory)
+        viewer = stream_of(process, memory, auditor=auditor)
         await viewer.run(requests(), write)
     return events
 
@@ -217,6 +219,19 @@ async def test_of_prompts_that_wait_the_one_with_too_long_an_id_fails_alone(proc
     failure = error_from_status(events[2].failure)
     assert isinstance(failure, errors.InvalidArgument)
     assert "65 characters; expected at most 64" in failure.message
+
+
+async def test_actions_on_what_is_not_the_callers_are_in_the_audit_log(process: Process) -> None:
+    class Notes:
+        def __init__(self) -> None:
+            self.outcomes: list[tuple[AuditedAction, str, str]] = []
+
+        def note(self, entry: AuditEntry) -> None:
+            self.outcomes.append((entry.action, entry.object, entry.outcome))
+
+    notes = Notes()
+    await stream(process, undo(1), undo(2), auditor=notes)
+    assert notes.outcomes == 2 * [(AuditedAction.CALL, "Interact", "SESSION_NOT_FOUND")]
 
 
 async def test_a_stream_answers_what_has_arrived_and_ends_when_the_gateway_stops(process: Process) -> None:
