@@ -5,7 +5,16 @@ from gateway.core.access.credentials import Authenticator, Credentials
 from gateway.core.access.limits import CallLimits, Unlimited
 from gateway.core.access.open_access import OpenAccess
 from gateway.core.access.ownership import check_may_change
-from gateway.core.access.principal import DEFAULT_TENANT, NOBODY, Method, Principal, Role, check_role, check_tenant
+from gateway.core.access.principal import (
+    DEFAULT_TENANT,
+    NOBODY,
+    Method,
+    Principal,
+    Role,
+    check_role,
+    check_tenant,
+    gateway_itself,
+)
 
 __all__ = [
     "DEFAULT_TENANT",
@@ -27,4 +36,5 @@ __all__ = [
     "check_may_change",
     "check_role",
     "check_tenant",
+    "gateway_itself",
 ]

@@ -9,7 +9,7 @@ from typing import Literal
 
 from sixpoint.errors import InvalidArgument, PermissionDenied
 
-__all__ = ["DEFAULT_TENANT", "NOBODY", "Method", "Principal", "Role", "check_role", "check_tenant"]
+__all__ = ["DEFAULT_TENANT", "NOBODY", "Method", "Principal", "Role", "check_role", "check_tenant", "gateway_itself"]
 
 DEFAULT_TENANT = "default"
 """Tenant of callers without an identity, and of everything that was stored before there were tenants."""
@@ -82,6 +82,11 @@ class Principal:
 
 NOBODY = Principal("", "", frozenset())
 """A caller who is not known, for the audit log."""
+
+
+def gateway_itself(tenant: str) -> Principal:
+    """Return who does what no caller asked for, such as the removal of unused images, for the audit log."""
+    return Principal("", tenant, frozenset())
 
 
 def check_role(principal: Principal, role: Role) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.core.access import Action, AuditEntry, Principal
+from gateway.core.access import Action, AuditEntry, gateway_itself
 from gateway.core.images.disk_cache import DiskCache
 from gateway.core.images.memory_cache import MemoryCache
 from gateway.core.images.records import ImageKey
@@ -158,9 +158,10 @@ class GarbageCollector:
         records.lock_image(key.digest)
         removed = records.delete_if_unused(key.digest, before=before)
         if removed:
-            records.audit(AuditEntry(Principal("", key.tenant, frozenset()), Action.REMOVE_IMAGE, key.digest))
             # Within the transaction: an upload of the same image waits for it, and then finds the blob missing.
             self._blobs.delete_blocking(key.blob)
+            # Last: all changes of the tenant wait for this one's entry, and a bucket may take its time.
+            records.audit(AuditEntry(gateway_itself(key.tenant), Action.REMOVE_IMAGE, key.digest))
         return removed
 
     def _in_thread(self, work: Callable[[], _Result]) -> asyncio.Future[_Result]:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.core.access import NO_AUDIT, Action, AuditEntry, Auditor, Principal
+from gateway.core.access import NO_AUDIT, Action, AuditEntry, Auditor, Principal, gateway_itself
 from gateway.core.images.disk_cache import DiskCache
 from gateway.core.images.garbage_collection import GarbageCollector, delete_orphan_blob
 from gateway.core.images.memory_cache import MemoryCache
@@ -278,6 +278,7 @@ class ImageStore:
         records.lock_image(record.digest)
         if records.delete_image(record):
             self._blobs.delete_blocking(record.key.blob)
+            records.audit(AuditEntry(gateway_itself(record.tenant), Action.REMOVE_IMAGE, record.digest))
 
     def _in_thread(self, work: Callable[..., _Result], *given: object) -> asyncio.Future[_Result]:
         return asyncio.get_running_loop().run_in_executor(self._threads, work, *given)

@@ -36,18 +36,21 @@ def header_of(volume: Volume, **changes: Any) -> ImageHeader:
 
 
 @asynccontextmanager
-async def open_store(folder: Path, *, url: str = "", blobs: str = "", **limits: Any) -> AsyncIterator[ImageStore]:
+async def open_store(
+    folder: Path, *, url: str = "", blobs: str = "", audited: bool = False, **limits: Any
+) -> AsyncIterator[ImageStore]:
     """The images of a gateway in a folder; the same folder twice is two gateways that share it.
 
     Args:
         folder: Folder of all files.
         url: URL of the database; empty for SQLite in the folder.
         blobs: URL of the blob store; empty for a folder in the folder.
+        audited: Whether changes are noted in the audit log.
         limits: Limits that differ from :data:`LIMITS`.
     """
     database = Database(url or f"sqlite:///{folder}/sixpoint.db")
     images = ImageStore(
-        repository=image_repository(database),
+        repository=image_repository(database, audited=audited),
         maintenance=image_maintenance(database),
         blobs=Blobs(blobs or str(folder / "blobs")),
         folder=folder / "cache",

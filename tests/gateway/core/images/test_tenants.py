@@ -7,7 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gateway.core.access import AuditEntry
 from gateway.core.images import ImageKey
+from gateway.storage import Blobs, Database
+from gateway.storage.audit_log import entries_of
+from gateway.storage.image_records import SqlImageWriter
+from gateway.storage.scopes import AllTenants
 from sixpoint.errors import ImageNotFound
 from tests.gateway.core.images.image_stores import open_store, send, start_upload, upload_image
 from tests.support.callers import caller
@@ -44,6 +49,36 @@ async def test_two_tenants_have_voxels_of_their_own(tmp_path: Path) -> None:
         assert [path.exists() for path in paths] == [False, True]
         assert await images.expire() == 1
         assert [path.exists() for path in paths] == [False, False]
+
+
+async def test_every_removal_of_an_image_is_in_the_audit_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    delete, audit = Blobs.delete_blocking, SqlImageWriter.audit
+
+    def deleting(blobs: Blobs, key: str) -> None:
+        order.append("delete")
+        delete(blobs, key)
+
+    def auditing(records: SqlImageWriter, entry: AuditEntry) -> None:
+        order.append(entry.action)
+        audit(records, entry)
+
+    monkeypatch.setattr(Blobs, "delete_blocking", deleting)
+    monkeypatch.setattr(SqlImageWriter, "audit", auditing)
+    async with open_store(tmp_path, audited=True, idle=0.0) as images:
+        for principal in (NORTH, SOUTH):
+            await upload_image(images, VOLUME, principal=principal)
+        (tmp_path / "blobs" / ImageKey("north", VOLUME.digest).blob).write_bytes(b"x" * VOLUME.array.nbytes)
+        with pytest.raises(ImageNotFound, match="damaged"):
+            await images.open(VOLUME.digest, tenant="north")
+        assert await images.expire() == 1
+    # A slow bucket keeps no other change of the tenant waiting for the log.
+    assert order == [*2 * ["upload image"], *2 * ["delete", "remove image"]]
+    database = Database(f"sqlite:///{tmp_path}/sixpoint.db")
+    for tenant in ("north", "south"):
+        log = await database.read(lambda conn, tenant=tenant: list(entries_of(AllTenants(conn), tenant)))  # type: ignore[misc]
+        assert [(each["subject"], each["action"]) for each in log] == [("ada", "upload image"), ("", "remove image")]
+    await database.stop()
 
 
 async def test_an_upload_is_continued_by_its_own_tenant_only(tmp_path: Path) -> None:
