@@ -117,11 +117,10 @@ class SqlSessionWriter(SqlSessionReader):
         values = {"id_": session_id, "revision_": revision, "used_": now, **added}
         return self._scope.execute(query, values).rowcount == 1
 
-    def end_session(self, session_id: str, *, now: float) -> None:
-        """End a session, if it is open."""
-        self._scope.execute(
-            update(sessions).where(*self._of_session(session_id), sessions.c.ended.is_(None)).values(ended=now)
-        )
+    def end_session(self, session_id: str, *, now: float) -> bool:
+        """End a session; return whether it was open."""
+        query = update(sessions).where(*self._of_session(session_id), sessions.c.ended.is_(None))
+        return bool(self._scope.execute(query.values(ended=now)).rowcount)
 
     def insert_segment(self, session_id: str, row: SegmentRow) -> None:
         """Add a segment."""

@@ -71,7 +71,8 @@ class SegmentHistory:
         self._quota = quota
         self._now = now
         self.turns = Turns(repository=repository, now=now)
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        # By tenant and id: nobody waits for calls on another tenant's session, which would tell of it.
+        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     def lock(self, session_id: str, principal: Principal) -> asyncio.Lock:
         """The lock to hold while a session is changed: changes take turns in the order of the calls.
@@ -85,7 +86,7 @@ class SegmentHistory:
         row = self._cache.row(session_id)
         if row is not None and row.tenant == principal.tenant:
             check_may_change(principal, owner=row.owner)
-        return self._locks.setdefault(session_id, asyncio.Lock())
+        return self._locks.setdefault((principal.tenant, session_id), asyncio.Lock())
 
     def cached(self, session_id: str, segment: int, *, principal: Principal, revision: int | None) -> Snapshot | None:
         """What a call on a segment starts from, if it is cached; the database may have moved on meanwhile.

@@ -177,8 +177,8 @@ class SessionWriter(SessionReader, Protocol):
         """
         ...
 
-    def end_session(self, session_id: str, *, now: float) -> None:
-        """End a session, if it is open."""
+    def end_session(self, session_id: str, *, now: float) -> bool:
+        """End a session; return whether it was open."""
         ...
 
     def insert_segment(self, session_id: str, row: SegmentRow) -> None:

@@ -277,16 +277,18 @@ class Sessions:
             PermissionDenied: The session belongs to somebody else.
         """
 
-        def work(records: SessionWriter) -> None:
+        def work(records: SessionWriter) -> bool:
             row = records.session(session_id)
             if row is not None:
                 check_may_change(principal, owner=row.owner)
-                records.end_session(session_id, now=self._now())
-                records.audit(AuditEntry(principal, Action.CLOSE_SESSION, session_id))
+                if records.end_session(session_id, now=self._now()):
+                    records.audit(AuditEntry(principal, Action.CLOSE_SESSION, session_id))
+            return row is not None
 
         async with self._history.lock(session_id, principal):
-            await self._repository.write(work, tenant=principal.tenant)
-            self._cache.drop(session_id)
+            # Another tenant's session is none: it also stays in memory.
+            if await self._repository.write(work, tenant=principal.tenant):
+                self._cache.drop(session_id)
 
     def _new_row(self, principal: Principal, *, digest: str, model: str) -> SessionRow:
         now, tenant, owner = self._now(), principal.tenant, principal.subject

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from gateway.storage.schema import metadata
 from gateway.storage.scopes import TenantScope
 from gateway.storage.session_changes import SqlSessionWriter
 from tests.gateway.core.sessions.session_process import BOX, DIGEST, GEOMETRY, Clock, SessionProcess, add_images
-from tests.support.callers import caller
+from tests.support.callers import NOBODY, caller
 
 # Numbers over all tenants, for the gateway's own limits.
 OF_ALL = {"count_open_of_all", "byte_total_of_all"}
@@ -211,3 +212,14 @@ async def test_the_same_owner_and_request_id_of_two_tenants_are_two(process: Ses
     assert (await process.sessions.page(there)).total_all_owners == 1
     assert stored_request_id("1", tenant="default") == "1"
     assert len(stored_request_id("1" * 64, tenant="other")) == 64
+
+
+async def test_calls_on_another_tenants_session_neither_wait_for_it_nor_drop_it_from_memory(
+    process: SessionProcess,
+) -> None:
+    session_id = (await process.open()).row.id
+    await process.annotate(session_id, BOX)
+    stranger = caller("eve", tenant="south")
+    async with process.history.lock(session_id, NOBODY), asyncio.timeout(10):
+        await process.sessions.close(session_id, principal=stranger)
+    assert process.cache.get(session_id, 1) is not None
