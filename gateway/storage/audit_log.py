@@ -34,6 +34,8 @@ __all__ = [
 
 _START = ""
 _PAGE = 1000
+# Meanwhile no change of the tenant can be noted: a million entries at once take longer than a change may wait.
+_REMOVED_AT_ONCE = 5000
 _FIELDS = [column.name for column in audit.c if column.name != "hash"]
 _COLUMNS = {column.name: column.type.length for column in audit.c if getattr(column.type, "length", None)}  # type: ignore[attr-defined]
 
@@ -143,17 +145,28 @@ def verify(scope: Scope, tenant: str) -> AuditFault | None:
     return None if previous == head.hash else AuditFault(tenant, number, "the head is not the one that was written")
 
 
-def remove_entries(scope: AllTenants, *, before: float) -> int:
-    """Remove the entries from before a time, from the beginning of each log; return their number."""
+def remove_entries(scope: AllTenants, *, before: float, limit: int = _REMOVED_AT_ONCE) -> int:
+    """Remove entries from before a time, from the beginning of each log.
+
+    Args:
+        scope: Scope of the transaction.
+        before: Time in seconds since 1970.
+        limit: Number of entries of each log to remove at most.
+
+    Returns:
+        Number of entries that were removed; 0 if there are no more.
+    """
     removed = 0
+    # Another gateway may remove some just now.
+    scope.execute(select(audit_heads.c.tenant).order_by(audit_heads.c.tenant).with_for_update()).all()
     last = select(audit.c.tenant, func.max(audit.c.number)).where(audit.c.time < before).group_by(audit.c.tenant)
-    for tenant, number in scope.execute(last).all():
-        at = (audit.c.tenant == tenant, audit.c.number == number)
-        known = scope.execute(select(audit.c.hash).where(*at)).scalar_one()
-        scope.execute(
-            update(audit_heads).where(audit_heads.c.tenant == tenant).values(removed=number, removed_hash=known)
-        )
-        removed += scope.execute(delete(audit).where(audit.c.tenant == tenant, audit.c.number <= number)).rowcount
+    for tenant, number in scope.execute(last.order_by(audit.c.tenant)).all():
+        old = (audit.c.tenant == tenant, audit.c.number <= number)
+        first = select(audit.c.number, audit.c.hash).where(*old).order_by(audit.c.number).limit(limit)
+        until, known = scope.execute(first).all()[-1]
+        values = {"removed": until, "removed_hash": known}
+        scope.execute(update(audit_heads).where(audit_heads.c.tenant == tenant).values(values))
+        removed += scope.execute(delete(audit).where(audit.c.tenant == tenant, audit.c.number <= until)).rowcount
     return removed
 
 
@@ -175,8 +188,11 @@ class AuditLog:
         await self._database.write(lambda conn: append_entries(TenantScope(conn, tenant), entries, now=now))
 
     async def remove(self, *, before: float) -> int:
-        """Remove the entries from before a time; return their number."""
-        return await self._database.write(lambda conn: remove_entries(AllTenants(conn), before=before))
+        """Remove the entries from before a time, some in each transaction; return their number."""
+        removed = 0
+        while count := await self._database.write(lambda conn: remove_entries(AllTenants(conn), before=before)):
+            removed += count
+        return removed
 
 
 def _row(entry: AuditEntry, count: int, *, tenant: str, number: int, now: float) -> dict[str, Any]:

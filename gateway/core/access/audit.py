@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import itertools
 import logging
 from collections import Counter
 from dataclasses import dataclass
@@ -110,6 +111,7 @@ class AuditNotes:
         self._interval = interval
         self._waiting: Counter[AuditEntry] = Counter()
         self._lost = 0
+        self._writing = asyncio.Lock()
 
     def note(self, entry: AuditEntry) -> None:
         """Note an entry."""
@@ -123,24 +125,43 @@ class AuditNotes:
         try:
             while True:
                 await asyncio.sleep(self._interval)
-                await self.flush()
+                # Shielded: what is being written when the gateway stops is neither lost nor written twice.
+                await asyncio.shield(self.flush())
         finally:
-            # Shielded by nobody: the caller waits for this task.
             await self.flush()
+            if self._waiting:
+                _report_lost(self._waiting.total(), "the database could not be written to until the gateway stopped")
 
     async def flush(self) -> None:
         """Write what waits; what cannot be written waits on."""
-        waiting, self._waiting = self._waiting, Counter()
-        by_tenant: dict[str, list[tuple[AuditEntry, int]]] = {}
-        for entry, count in waiting.items():
-            by_tenant.setdefault(entry.principal.tenant, []).append((entry, count))
-        for tenant, entries in by_tenant.items():
-            try:
-                await self._writer.write(tenant, entries)
-            except SixpointError as error:
-                _log.warning("the audit log cannot be written; its entries wait", extra={"reason": error.reason})
-                for entry, count in entries:
-                    self._waiting[entry] += count
+        async with self._writing:
+            waiting, self._waiting = self._waiting, Counter()
+            by_tenant: dict[str, list[tuple[AuditEntry, int]]] = {}
+            for entry, count in waiting.items():
+                by_tenant.setdefault(entry.principal.tenant, []).append((entry, count))
+            while by_tenant:
+                tenant = next(iter(by_tenant))
+                try:
+                    await self._writer.write(tenant, by_tenant[tenant])
+                except Exception as error:
+                    _report_waiting(error)
+                    # Those of the other tenants are tried first the next time.
+                    by_tenant[tenant] = by_tenant.pop(tenant)
+                    break
+                del by_tenant[tenant]
+            for entry, count in itertools.chain.from_iterable(by_tenant.values()):
+                self._waiting[entry] += count
         if self._lost:
-            _log.error("entries of the audit log were lost: too many waited", extra={"entries": self._lost})
+            _report_lost(self._lost, "too many waited")
             self._lost = 0
+
+
+def _report_waiting(error: Exception) -> None:
+    reason = error.reason if isinstance(error, SixpointError) else ""
+    # Anything else is a bug; it must not end the writing.
+    trace = None if reason else error
+    _log.warning("the audit log cannot be written; its entries wait", extra={"reason": reason}, exc_info=trace)
+
+
+def _report_lost(entries: int, why: str) -> None:
+    _log.error("entries of the audit log were lost: %s", why, extra={"entries": entries})

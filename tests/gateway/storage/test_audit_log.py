@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, select, update
 from gateway.core.access import NOBODY as STRANGER
 from gateway.core.access import Action, AuditEntry, AuditNotes, Role
 from gateway.storage import Database
-from gateway.storage.audit_log import AuditLog, append_entries, entries_of, heads, verify
+from gateway.storage.audit_log import AuditLog, append_entries, entries_of, heads, remove_entries, verify
 from gateway.storage.schema import audit, audit_heads
 from gateway.storage.scopes import AllTenants, TenantScope
 from sixpoint.errors import PermissionDenied, StorageUnavailable
@@ -63,7 +63,8 @@ async def test_every_change_of_a_session_is_in_the_log(database: Database) -> No
     ):
         with pytest.raises(PermissionDenied, match="belongs to somebody else"):
             await refused
-    await sessions.close(opened, principal=ADA)
+    for _ in range(2):
+        await sessions.close(opened, principal=ADA)
     log = await entries(database)
     assert [(each["subject"], each["action"], each["object"], each["source"]) for each in log] == [
         ("ada", "open session", opened, ""),
@@ -173,3 +174,64 @@ async def test_texts_longer_than_a_column_are_cut(database: Database) -> None:
     assert len(row["object"]) == 100
     assert await fault(database) is None
     assert await database.read(lambda conn: conn.execute(select(audit.c.number)).scalar_one()) == 1
+
+
+async def test_old_entries_are_removed_some_at_a_time(database: Database) -> None:
+    await add(database, 5)
+    await add(database, 2, tenant="north")
+
+    def remove(conn: Connection) -> int:
+        return remove_entries(AllTenants(conn), before=9.0, limit=2)
+
+    assert [await database.write(remove) for _ in range(4)] == [4, 2, 1, 0]
+    await add(database, 1)
+    assert [each["number"] for each in await entries(database)] == [6]
+    assert [await fault(database, tenant) for tenant in ("default", "north")] == [None, None]
+
+
+async def test_notes_being_written_when_the_gateway_stops_are_written_once(database: Database) -> None:
+    class Slow:
+        def __init__(self) -> None:
+            self.begun, self.going_on = asyncio.Event(), asyncio.Event()
+
+        async def write(self, tenant: str, entries: list[tuple[AuditEntry, int]]) -> None:
+            self.begun.set()
+            await self.going_on.wait()
+            await AuditLog(database).write(tenant, entries)
+
+    slow = Slow()
+    notes = AuditNotes(slow, interval=0.001)
+    for tenant in ("default", "north"):
+        notes.note(AuditEntry(caller("ada", tenant=tenant), Action.READ_MASK, "s"))
+    running = asyncio.create_task(notes.run())
+    await slow.begun.wait()
+    running.cancel()
+    await asyncio.sleep(0)
+    slow.going_on.set()
+    await asyncio.gather(running, return_exceptions=True)
+    for tenant in ("default", "north"):
+        assert [each["count"] for each in await entries(database, tenant)] == [1]
+
+
+async def test_a_tenant_whose_log_cannot_be_written_keeps_no_other_waiting(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken:
+        async def write(self, tenant: str, entries: list[tuple[AuditEntry, int]]) -> None:
+            if tenant == "default":
+                raise RuntimeError("a bug")
+            await AuditLog(database).write(tenant, entries)
+
+    notes = AuditNotes(Broken(), interval=0.001)
+    for tenant in ("default", "north"):
+        notes.note(AuditEntry(caller("ada", tenant=tenant), Action.READ_MASK, "s"))
+    running = asyncio.create_task(notes.run())
+    async with asyncio.timeout(10):
+        while not await entries(database, "north"):
+            await asyncio.sleep(0.001)
+    assert not running.done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    (lost,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "were lost" in lost.message
+    assert getattr(lost, "entries", 0) == 1
