@@ -28,7 +28,7 @@ from benchmarks.images.examples import Example, read_example
 from benchmarks.servers.local_servers import TRITON_ENVIRONMENT, free_ports, running, started_tritons
 from benchmarks.servers.processes import servers as gateway_processes
 from benchmarks.servers.trace_sink import trace_sink
-from benchmarks.tritons import WaitingTriton
+from benchmarks.servers.waiting_triton import WaitingTriton
 from gateway.authentication.token_editing import NewEntry, add_entry, new_token, token_digest
 from gateway.authentication.token_file import EntryKind
 from gateway.core.access import DEFAULT_TENANT, Role

@@ -21,7 +21,7 @@ from sixpoint.prompts import Click, ExtremePoints
 from sixpoint.volume import Volume
 from trainer.data.structures import MIN_VOXELS
 
-__all__ = ["LARGE", "Example", "large_ct", "network_tensor", "read_example"]
+__all__ = ["LARGE", "Example", "large_ct", "network_tensor", "read_example", "resized"]
 
 LARGE: Size = (512, 512, 256)
 """Size (x, y, z) of a large CT: 128 MiB as int16."""
@@ -93,7 +93,12 @@ def read_example(image: Path | None = None, labels: Path | None = None) -> Examp
     return example
 
 
-def large_ct(example: Example, *, size: Size = LARGE) -> Example:
+def large_ct(example: Example) -> Example:
+    """Resample an example to the size of a large CT."""
+    return resized(example, size=LARGE)
+
+
+def resized(example: Example, *, size: Size) -> Example:
     """Resample an example to ``size`` (x, y, z) voxels in the same space: int16, linear; labels by nearest voxel."""
     source = to_sitk(example.volume)
     grid = sitk.Image(size, sitk.sitkInt16)

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.images.examples import Example, large_ct, network_tensor, read_example
+from benchmarks.images.examples import Example, network_tensor, read_example, resized
 from sixpoint.errors import InvalidArgument
 from sixpoint.geometry import Geometry
 from sixpoint.volume import Volume
@@ -22,8 +22,8 @@ def small() -> Example:
     return Example(Volume(image.astype(np.float32), geometry), labels)
 
 
-def test_a_large_ct_covers_the_same_space(small: Example) -> None:
-    large = large_ct(small, size=(60, 48, 30))
+def test_a_resized_example_covers_the_same_space(small: Example) -> None:
+    large = resized(small, size=(60, 48, 30))
     assert large.volume.array.dtype == np.int16
     assert large.volume.geometry.size == (60, 48, 30)
     assert large.labels.shape == (30, 48, 60)
@@ -34,8 +34,8 @@ def test_a_large_ct_covers_the_same_space(small: Example) -> None:
     np.testing.assert_allclose(faces[1], faces[0], atol=1e-4)
 
 
-def test_image_and_labels_of_a_large_ct_stay_together(small: Example) -> None:
-    large = large_ct(small, size=(60, 48, 30))
+def test_image_and_labels_of_a_resized_example_stay_together(small: Example) -> None:
+    large = resized(small, size=(60, 48, 30))
     assert large.numbers == [3]
     assert (large.labels == 3).mean() == pytest.approx((small.labels == 3).mean(), rel=0.02)
     inside = large.labels == 3

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.images.examples import read_example
 from benchmarks.safeguards import SWITCHES, measure, surroundings
-from benchmarks.tritons import WaitingTriton
+from benchmarks.servers.waiting_triton import WaitingTriton
 from tests.support.paths import TRITON_ENVIRONMENT
 
 pytest.importorskip("opentelemetry.sdk", reason="the extra tracing is not installed")
