@@ -10,6 +10,8 @@ IMAGE ?=
 POINTS ?=
 # Test files that run at once. Each process starts servers of its own: about 2 GB.
 WORKERS ?= 2
+# On this machine `make serve` lets viewers in over HTTP, too.
+HTTP := $(if $(SIXPOINT_HOST)$(SIXPOINT_HTTP_PORT),,SIXPOINT_HTTP_PORT=8000)
 # The image that `make wheels` collects for, and the Python of its base.
 WHEELS ?= gateway
 WHEEL_PYTHON ?= python3.12
@@ -30,8 +32,8 @@ help: ## Show this help
 demo: setup ## Outline one organ from six points, end to end: IMAGE=file POINTS="x,y,z ..." (default: a phantom CT)
 	@$(BIN)/gateway demo $(if $(IMAGE),--image "$(IMAGE)") $(if $(POINTS),--points "$(POINTS)")
 
-serve: setup ## Run Triton and the gateway until Ctrl-C
-	@exec $(BIN)/gateway serve --local-triton
+serve: setup ## Run Triton and the gateway until Ctrl-C; viewers connect to http://127.0.0.1:8000
+	@$(HTTP) exec $(BIN)/gateway serve --local-triton
 
 test: setup-dev ## Run all tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)

@@ -14,16 +14,14 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from gateway.core.access import Authenticator
-from gateway.core.annotation.annotator import Annotator
-from gateway.core.runtime import Admission, Catalog, CorePool, FairInference, Inference, Observer
+from gateway.core.runtime import Admission, Catalog, CorePool, FairInference
 from gateway.core.runtime.disk_errors import disk_errors
 from gateway.core.runtime.fairness import FairExecutor
 from gateway.core.runtime.interpreter import tune_interpreter
 from gateway.core.runtime.malloc import FreedMemory
 from gateway.core.runtime.private_files import restrict
 from gateway.core.runtime.reachability import Reachability
-from gateway.core.segmentation.segmenter import Segmenter
-from gateway.core.sessions import Engine
+from gateway.edges import Services, Workers, http_ports, make_services
 from gateway.from_settings import (
     authenticator,
     call_deadlines,
@@ -98,6 +96,8 @@ class Gateway:
         """Port on which the running gateway listens."""
         self.status_ports: Mapping[str, int] = {}
         """Ports of health and status, by name, while the gateway runs."""
+        self.http_ports: Mapping[str, int] = {}
+        """Ports of HTTP and HTTPS, by name, while the gateway runs."""
 
     async def serve(self, *, announce: Callable[[str], None] = lambda _: None) -> None:
         """Serve until SIGTERM or SIGINT, then drain.
@@ -153,7 +153,17 @@ class Gateway:
         tls, tritons = certificate(settings), self._tritons()
         async with observing(settings, self._metrics) as observation, self._storage(), tritons as triton:
             inference = FairInference(triton)
-            server = self._server(inference, observation, identity)
+            services = make_services(
+                settings,
+                self._stores,
+                catalog=self._catalog,
+                inference=inference,
+                observer=observation.observer,
+                workers=Workers(self._executor, self._segmenting, self._cores),
+                admissions=(self._admission, self._segmentations),
+                uploads=self._uploads,
+            )
+            server = self._server(services, observation, identity)
             self.port = listen(server, host=settings.host, port=settings.port, certificate=tls, setting="SIXPOINT_PORT")
             sweeper = self._stores.sweeper(interval=sweep_interval(settings))
             gauges = live_gauges(
@@ -169,8 +179,10 @@ class Gateway:
             )
             self._metrics.watch(gauges)
             status = status_ports(settings, health=self._health, metrics=self._metrics, parts=self._parts)
+            http = http_ports(settings, services, authenticator=identity, on_end=self._metrics.called)
             # Around the drain, of which they tell.
-            async with status as self.status_ports:
+            async with status as self.status_ports, contextlib.AsyncExitStack() as doors:
+                self.http_ports = await doors.enter_async_context(http)
                 runs = [
                     triton.run,
                     self._reachability.run,
@@ -186,14 +198,16 @@ class Gateway:
                 try:
                     yield self
                 finally:
-                    await self._drain(server, background)
+                    await self._drain(server, doors, background)
 
-    async def _drain(self, server: grpc.aio.Server, background: Sequence[asyncio.Task[None]]) -> None:
+    async def _drain(
+        self, server: grpc.aio.Server, doors: contextlib.AsyncExitStack, background: Sequence[asyncio.Task[None]]
+    ) -> None:
         _log.info("gateway draining")
         # Health first: load balancers stop sending calls while the running ones finish.
         self._health.stop()
         await asyncio.sleep(self._settings.drain_notice_seconds)
-        await self._calls.stop(server, seconds=self._settings.drain_seconds)
+        await asyncio.gather(self._calls.stop(server, seconds=self._settings.drain_seconds), doors.aclose())
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
@@ -225,31 +239,7 @@ class Gateway:
             tls=settings.triton_tls,
         )
 
-    def _engine(self, inference: Inference, observer: Observer) -> Engine:
-        return Engine(
-            history=self._stores.history,
-            images=self._stores.images,
-            catalog=self._catalog,
-            annotator=Annotator(inference=inference, executor=self._executor, run_pair=self._cores.run_pair),
-            admission=self._admission,
-            observer=observer,
-            auditor=self._stores.auditor,
-        )
-
-    def _segmenter(self, inference: Inference, observer: Observer) -> Segmenter:
-        return Segmenter(
-            images=self._stores.images,
-            catalog=self._catalog,
-            inference=inference,
-            executor=self._segmenting,
-            admission=self._segmentations,
-            observer=observer,
-            auditor=self._stores.auditor,
-            memory=self._settings.segmentation_memory_bytes,
-            in_flight=self._settings.segmentation_patches,
-        )
-
-    def _server(self, inference: Inference, observation: Observation, identity: Authenticator) -> grpc.aio.Server:
+    def _server(self, services: Services, observation: Observation, identity: Authenticator) -> grpc.aio.Server:
         settings = self._settings
         deadlines = call_deadlines(settings)
         server = create_server(
@@ -276,8 +266,8 @@ class Gateway:
         )
         annotation_grpc.add_AnnotationServiceServicer_to_server(
             AnnotationServicer(
-                engine=self._engine(inference, observation.observer),
-                segmenter=self._segmenter(inference, observation.observer),
+                engine=services.engine,
+                segmenter=services.segmenter,
                 stopping=self._calls.stopping,
                 stream_memory=StreamMemory(settings.stream_memory_bytes),
                 deadlines=deadlines,

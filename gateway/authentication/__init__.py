@@ -2,7 +2,7 @@
 
 from gateway.authentication.authenticator import AnybodyAuthenticator, MethodsAuthenticator
 from gateway.authentication.certificates import CertificateMethod
-from gateway.authentication.exposure import check_exposure
+from gateway.authentication.exposure import check_exposure, check_http_exposure
 from gateway.authentication.limits import PrincipalLimits
 from gateway.authentication.proxy import ProxyHeaders, ProxyMethod
 from gateway.authentication.refusal import AuthenticationMethod, Refusal
@@ -25,4 +25,5 @@ __all__ = [
     "TokenFile",
     "TokenMethod",
     "check_exposure",
+    "check_http_exposure",
 ]

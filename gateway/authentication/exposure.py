@@ -8,7 +8,7 @@ from gateway.core.access import Method
 from sixpoint.errors import InvalidArgument
 from sixpoint.protocol import is_loopback_host
 
-__all__ = ["check_exposure", "only_this_machine"]
+__all__ = ["check_exposure", "check_http_exposure", "only_this_machine"]
 
 
 def check_exposure(*, host: str, methods: Collection[Method], tls: bool, insecure: bool) -> None:
@@ -36,6 +36,24 @@ def check_exposure(*, host: str, methods: Collection[Method], tls: bool, insecur
             f"SIXPOINT_HOST={host} lets other machines in, and without TLS everybody on the way can read tokens: set "
             "SIXPOINT_TLS_CERT_FILE and SIXPOINT_TLS_KEY_FILE. Behind a proxy that ends TLS, on a network that only "
             "it can reach, set SIXPOINT_INSECURE=1"
+        )
+
+
+def check_http_exposure(*, host: str, insecure: bool) -> None:
+    """Refuse to serve HTTP without TLS to other machines.
+
+    Args:
+        host: Address to listen on.
+        insecure: Whether the operator wants it so.
+
+    Raises:
+        InvalidArgument: Other machines reach the port.
+    """
+    if not insecure and not only_this_machine(host):
+        raise InvalidArgument(
+            f"SIXPOINT_HTTP_PORT is without TLS, and SIXPOINT_HOST={host} lets other machines in, so that everybody on "
+            "the way could read tokens and images: set SIXPOINT_HTTPS_PORT instead. Behind a proxy that ends TLS, on a "
+            "network that only it can reach, set SIXPOINT_INSECURE=1"
         )
 
 

@@ -49,7 +49,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
 
 def _equal_ports(settings: Settings) -> Iterator[str]:
     ports: dict[int, str] = {}
-    for name in ("port", "health_port", "status_port"):
+    for name in ("port", "health_port", "status_port", "http_port", "https_port"):
         port = getattr(settings, name)
         if port and port in ports:
             yield f"SIXPOINT_{name.upper()} and {ports[port]} are both {port}"

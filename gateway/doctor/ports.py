@@ -21,6 +21,7 @@ def check_ports(settings: Settings) -> Iterator[Finding]:
     """Say for each port whether a gateway could listen on it now."""
     ports = {"SIXPOINT_PORT": settings.port}
     ports |= {"SIXPOINT_HEALTH_PORT": settings.health_port or 0, "SIXPOINT_STATUS_PORT": settings.status_port or 0}
+    ports |= {"SIXPOINT_HTTP_PORT": settings.http_port or 0, "SIXPOINT_HTTPS_PORT": settings.https_port or 0}
     if settings.host.startswith("unix:"):
         return
     for setting, port in ports.items():

@@ -1,1 +1,1 @@
-"""HTTP: liveness, readiness and metrics, on a port of their own."""
+"""HTTP: the doors for viewers, and liveness, readiness and metrics for operators, each on ports of their own."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import replace
 from typing import Any
 
-from gateway.core.access import Authenticator, Credentials, Principal
-from sixpoint.errors import ResourceExhausted, SixpointError, Unauthenticated
+from gateway.core.access import NO_AUDIT, NOBODY, Action, AuditEntry, Auditor, Authenticator, Principal
+from gateway.http.errors import as_refusal, error_response
+from gateway.http.identity import credentials_of, peer_of
+from sixpoint.errors import SixpointError
 
 __all__ = ["PathTokens", "principal_in"]
 
@@ -36,11 +37,13 @@ class PathTokens:
     Args:
         app: The application.
         authenticator: Turns credentials into principals.
+        auditor: Takes notes of tokens that are refused.
     """
 
-    def __init__(self, app: _App, authenticator: Authenticator) -> None:
+    def __init__(self, app: _App, authenticator: Authenticator, *, auditor: Auditor = NO_AUDIT) -> None:
         self._app = app
         self._authenticator = authenticator
+        self._auditor = auditor
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         """Handle a request."""
@@ -52,9 +55,13 @@ class PathTokens:
         token, _, rest = path.removeprefix(_PREFIX).partition("/")
         private = _with_headers(send)
         try:
-            principal = await self._authenticator.authenticate(_credentials(scope, token))
+            # An empty token is none that is valid, not none at all.
+            principal = await self._authenticator.authenticate(credentials_of(scope, path_token=token or " "))
         except SixpointError as error:
-            await _refuse(scope, private, error)
+            self._auditor.note(
+                AuditEntry(replace(NOBODY, peer=peer_of(scope)), Action.CALL, "path token", outcome=error.reason)
+            )
+            await _refuse(scope, receive, private, error)
             return
         root = f"{root}{_PREFIX}{token}"
         inner = {
@@ -73,18 +80,6 @@ def principal_in(scope: _Scope) -> Principal | None:
     return principal if isinstance(principal, Principal) else None
 
 
-def _credentials(scope: _Scope, token: str) -> Credentials:
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope.get("headers", ())}
-    client = scope.get("client")
-    return Credentials(
-        # An empty token is none that is valid, not none at all.
-        path_token=token or " ",
-        authorization=headers.pop("authorization", ""),
-        headers=headers,
-        peer=client[0] if client else "",
-    )
-
-
 def _with_headers(send: _Send) -> _Send:
     async def sending(message: _Message) -> None:
         if message["type"] in ("http.response.start", "websocket.accept"):
@@ -95,15 +90,9 @@ def _with_headers(send: _Send) -> _Send:
     return sending
 
 
-async def _refuse(scope: _Scope, send: _Send, error: SixpointError) -> None:
+async def _refuse(scope: _Scope, receive: _Receive, send: _Send, error: SixpointError) -> None:
     if scope["type"] == "websocket":
         # Before it is accepted, that is HTTP 403.
         await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
         return
-    status = 401 if isinstance(error, Unauthenticated) else 429 if isinstance(error, ResourceExhausted) else 503
-    content = json.dumps({"error": error.message}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
-    if error.retry_after:
-        headers.append((b"retry-after", str(math.ceil(error.retry_after)).encode()))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+    await error_response(as_refusal(error))(scope, receive, send)

@@ -28,6 +28,12 @@ class NetworkSettings(SettingsPart):
     """PEM file with the authorities of clients' certificates; a client without such a certificate is then refused."""
     health_port: int | None = Field(default=None, ge=0, le=65535)
     """Port for gRPC's health service without TLS, for probes; none by default."""
+    http_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port for viewers that speak HTTP, without TLS: for this machine, or behind a proxy; none by default."""
+    https_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port for viewers that speak HTTPS, with the certificate of the other port; none by default."""
+    http_origins: str = ""
+    """Origins of web pages that may call over HTTP (CORS), as https://viewer.example, with commas; by default none."""
     reflection: bool | None = None
     """Whether tools such as grpcurl may ask which services there are (gRPC reflection); by default on loopback only."""
     max_connections: int = Field(default=1000, gt=0)
@@ -54,6 +60,11 @@ class NetworkSettings(SettingsPart):
         return self.host.startswith(("unix:", "unix-abstract:")) or is_loopback_host(self.host)
 
     @property
+    def web_origins(self) -> tuple[str, ...]:
+        """Origins of web pages that may call over HTTP."""
+        return tuple(origin.strip().rstrip("/") for origin in self.http_origins.split(",") if origin.strip())
+
+    @property
     def reflects(self) -> bool:
         """Whether to answer gRPC reflection."""
         return self.listens_on_loopback if self.reflection is None else self.reflection
@@ -64,4 +75,8 @@ class NetworkSettings(SettingsPart):
             raise ValueError("SIXPOINT_TLS_CERT_FILE and SIXPOINT_TLS_KEY_FILE need each other")
         if self.tls_client_ca_file and not self.tls_cert_file:
             raise ValueError("SIXPOINT_TLS_CLIENT_CA_FILE needs SIXPOINT_TLS_CERT_FILE and SIXPOINT_TLS_KEY_FILE")
+        if self.https_port is not None and not self.tls_cert_file:
+            raise ValueError("SIXPOINT_HTTPS_PORT needs SIXPOINT_TLS_CERT_FILE and SIXPOINT_TLS_KEY_FILE")
+        if not all(origin.startswith(("http://", "https://")) for origin in self.web_origins):
+            raise ValueError("SIXPOINT_HTTP_ORIGINS has addresses such as https://viewer.example, with commas")
         return self

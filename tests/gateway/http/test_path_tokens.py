@@ -107,11 +107,11 @@ def test_what_is_no_token_of_this_kind_is_refused(site: Site) -> None:
         answer = site.get(path)
         assert answer.status_code == (404 if path == "/t" else 401), path
         if path != "/t":
-            assert "are not valid" in answer.json()["error"]
+            assert "are not valid" in answer.json()["detail"]
             assert answer.headers["cache-control"] == "private, no-store"
             assert site.header_token not in answer.text
     both = site.get(f"/t/{site.token}/studies/one", authorization=f"Bearer {site.header_token}")
-    assert (both.status_code, "several kinds" in both.json()["error"]) == (401, True)
+    assert (both.status_code, "several kinds" in both.json()["detail"]) == (401, True)
 
 
 def test_a_revoked_token_is_refused_and_guesses_are_throttled(site: Site) -> None:

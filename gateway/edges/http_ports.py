@@ -1,0 +1,128 @@
+"""The gateway's ports for viewers that speak HTTP: the doors, over the same core as gRPC."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from gateway.authentication import check_http_exposure
+from gateway.core.access import Authenticator
+from gateway.core.runtime.fairness import Places, Turns
+from gateway.edges.services import Services
+from gateway.from_settings import call_deadlines, principal_limits
+from gateway.http.app import Door, http_app
+from gateway.http.calls import CallRunner
+from gateway.http.image_files import ImageFiles
+from gateway.http.listener import PortLimits, listening
+from gateway.http.monai_label import monai_label_door
+from gateway.http.origins import OriginPolicy
+from gateway.http.spool import Spool
+from gateway.http.tls import HttpsContext
+from gateway.settings import Settings
+
+__all__ = ["http_ports"]
+
+
+@contextlib.asynccontextmanager
+async def http_ports(
+    settings: Settings,
+    services: Services,
+    *,
+    authenticator: Authenticator,
+    on_end: Callable[[str, str, float], None],
+) -> AsyncIterator[dict[str, int]]:
+    """Listen on the ports that the settings name, within the context; yields their numbers by name.
+
+    Args:
+        settings: Settings of the gateway.
+        services: What the doors call.
+        authenticator: Turns credentials into principals.
+        on_end: Function called with route, status code and seconds of each call that ended.
+
+    Raises:
+        InvalidArgument: Other machines would reach a port without TLS, or the certificate cannot be used.
+        Unavailable: A port is taken.
+        StorageUnavailable: The folder of running calls cannot be created.
+    """
+    ports: dict[str, int] = {}
+    async with contextlib.AsyncExitStack() as stack:
+        if settings.http_port is not None or settings.https_port is not None:
+            if settings.http_port is not None:
+                check_http_exposure(host=settings.host, insecure=settings.insecure)
+            spool = Spool(settings.cache_folder / "http", limit=max(settings.unfinished_upload_bytes, 2**30))
+            await spool.start()
+            app = _application(settings, services, spool, authenticator, on_end)
+            limits = PortLimits(
+                connections=settings.max_connections,
+                idle=math.ceil(min(settings.connection_idle_seconds, 60.0)),
+                drain=math.ceil(settings.drain_seconds),
+            )
+            for name, port, tls in (
+                ("http", settings.http_port, None),
+                ("https", settings.https_port, _https(settings)),
+            ):
+                if port is not None:
+                    setting = f"SIXPOINT_{name.upper()}_PORT"
+                    port = await stack.enter_async_context(
+                        listening(app, host=settings.host, port=port, setting=setting, limits=limits, tls=tls)
+                    )
+                    ports[name] = port
+        yield ports
+
+
+def _https(settings: Settings) -> HttpsContext | None:
+    if settings.https_port is None or not settings.tls_cert_file or not settings.tls_key_file:
+        return None
+    return HttpsContext(settings.tls_cert_file, settings.tls_key_file, client_authority=settings.tls_client_ca_file)
+
+
+def _application(
+    settings: Settings,
+    services: Services,
+    spool: Spool,
+    authenticator: Authenticator,
+    on_end: Callable[[str, str, float], None],
+) -> Any:
+    deadlines = call_deadlines(settings)
+    reading = Turns(
+        max(1, settings.workers // 2),
+        Places(settings.max_uploads, owner_limit=settings.owner_uploads, activity="images are being read"),
+    )
+    doors = [
+        monai_label_door(
+            images=services.images,
+            sessions=services.sessions,
+            catalog=services.catalog,
+            engine=services.engine,
+            segmenter=services.segmenter,
+            uploads=services.uploads,
+            files=ImageFiles(services.images, turns=reading, max_bytes=settings.max_image_bytes),
+            spool=spool,
+            memory=services.prompts,
+            deadlines=(deadlines.call, deadlines.upload, deadlines.segmentation),
+        )
+    ]
+    runner = CallRunner(
+        authenticator=authenticator,
+        origins=OriginPolicy(settings.web_origins, loopback=settings.listens_on_loopback and not settings.insecure),
+        limits=principal_limits(settings),
+        auditor=services.auditor,
+        idle=settings.upload_idle_seconds,
+        on_end=on_end,
+    )
+    return http_app(
+        doors,
+        runner=runner,
+        authenticator=authenticator,
+        auditor=services.auditor,
+        origins=settings.web_origins,
+        page=lambda: _page(doors),
+        deadlines=deadlines.call,
+    )
+
+
+def _page(doors: list[Door]) -> str:
+    lines = [f"  /{door.name}  for {door.title}" for door in doors]
+    return "\n".join(["This is a gateway of sixpoint. It works. Viewers connect to:", *lines, ""])

@@ -1,0 +1,105 @@
+"""What the edges call, gRPC and HTTP alike, put together once."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from gateway.core.access import Auditor
+from gateway.core.annotation.annotator import Annotator
+from gateway.core.images import ImageStore
+from gateway.core.runtime import Admission, Catalog, CorePool, Inference, Observer
+from gateway.core.runtime.fairness import Places
+from gateway.core.segmentation.segmenter import Segmenter
+from gateway.core.sessions import Engine, Sessions
+from gateway.settings import Settings
+from gateway.stores import Stores
+
+__all__ = ["Services", "Workers", "make_services"]
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the edges call.
+
+    Attributes:
+        images: All images.
+        sessions: All sessions.
+        catalog: Models that can be used now.
+        engine: Carries out calls on segments.
+        segmenter: Segments whole images.
+        uploads: Places of uploads.
+        prompts: Limits the prompts that run or wait, and their memory.
+        auditor: Takes notes of what changes nothing.
+    """
+
+    images: ImageStore
+    sessions: Sessions
+    catalog: Catalog
+    engine: Engine
+    segmenter: Segmenter
+    uploads: Places
+    prompts: Admission
+    auditor: Auditor
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Threads for blocking work.
+
+    Attributes:
+        prompts: Threads for prompts.
+        segmentations: Threads for segmentations.
+        cores: Runs two halves of a prompt side by side.
+    """
+
+    prompts: Executor
+    segmentations: Executor
+    cores: CorePool
+
+
+def make_services(
+    settings: Settings,
+    stores: Stores,
+    *,
+    catalog: Catalog,
+    inference: Inference,
+    observer: Observer,
+    workers: Workers,
+    admissions: tuple[Admission, Admission],
+    uploads: Places,
+) -> Services:
+    """Put together what the edges call.
+
+    Args:
+        settings: Settings of the gateway.
+        stores: Stores of the gateway.
+        catalog: Models that can be used now.
+        inference: Runs networks.
+        observer: Told of finished work.
+        workers: Threads for blocking work.
+        admissions: Limits of prompts, and of segmentations.
+        uploads: Places of uploads.
+    """
+    prompts, segmentations = admissions
+    engine = Engine(
+        history=stores.history,
+        images=stores.images,
+        catalog=catalog,
+        annotator=Annotator(inference=inference, executor=workers.prompts, run_pair=workers.cores.run_pair),
+        admission=prompts,
+        observer=observer,
+        auditor=stores.auditor,
+    )
+    segmenter = Segmenter(
+        images=stores.images,
+        catalog=catalog,
+        inference=inference,
+        executor=workers.segmentations,
+        admission=segmentations,
+        observer=observer,
+        auditor=stores.auditor,
+        memory=settings.segmentation_memory_bytes,
+        in_flight=settings.segmentation_patches,
+    )
+    return Services(stores.images, stores.sessions, catalog, engine, segmenter, uploads, prompts, stores.auditor)

@@ -1,0 +1,119 @@
+"""The application of the HTTP port: the doors for viewers, and who may use them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from gateway.core.access import Auditor, Authenticator
+from gateway.core.runtime import DeadlineLimits
+from gateway.http.calls import Call, CallRunner, Handler
+from gateway.http.errors import HttpRefusal, error_response
+from gateway.http.path_tokens import PathTokens
+from sixpoint.errors import InvalidArgument, NotFound
+
+__all__ = ["Door", "HttpRoute", "http_app"]
+
+
+@dataclass(frozen=True)
+class HttpRoute:
+    """A route of a door.
+
+    Attributes:
+        method: HTTP's method.
+        path: Template of the path within the door.
+        handle: Function that carries out a call.
+        deadlines: Deadline of its calls.
+    """
+
+    method: str
+    path: str
+    handle: Handler
+    deadlines: DeadlineLimits
+
+
+@dataclass(frozen=True)
+class Door:
+    """The routes of one dialect.
+
+    Attributes:
+        name: First part of their paths, and of their names.
+        title: What viewers call it.
+        routes: The routes.
+        at_root: Whether they are served without the first part as well, for clients that insist.
+    """
+
+    name: str
+    title: str
+    routes: Sequence[HttpRoute]
+    at_root: bool = False
+
+
+def http_app(
+    doors: Sequence[Door],
+    *,
+    runner: CallRunner,
+    authenticator: Authenticator,
+    auditor: Auditor,
+    origins: Sequence[str],
+    page: Callable[[], str],
+    deadlines: DeadlineLimits,
+) -> Any:
+    """Build the application.
+
+    Args:
+        doors: The doors.
+        runner: Carries out calls.
+        authenticator: Turns tokens in paths into principals.
+        auditor: Takes notes of tokens in paths that are refused.
+        origins: Origins of web pages that may call (CORS); empty for none.
+        page: Function that returns the text of the page at ``/``.
+        deadlines: Deadline of that page.
+    """
+    app = FastAPI(title="sixpoint", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.add_exception_handler(HTTPException, _refuse_route)  # type: ignore[arg-type]  # it handles this kind only
+
+    async def show(call: Call) -> Response:
+        del call
+        return Response(page(), media_type="text/plain; charset=utf-8")
+
+    app.add_route("/", runner.endpoint("GET /", show, deadlines), methods=["GET"])  # type: ignore[arg-type]  # ASGI
+    for door in doors:
+        for route in door.routes:
+            endpoint = runner.endpoint(f"{route.method} /{door.name}{route.path}", route.handle, route.deadlines)
+            for path in _spellings(door, route):
+                app.add_route(path, endpoint, methods=[route.method])  # type: ignore[arg-type]  # ASGI
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
+            allow_headers=["authorization", "content-type", "accept"],
+        )
+    return PathTokens(app, authenticator, auditor=auditor)
+
+
+def _spellings(door: Door, route: HttpRoute) -> Iterable[str]:
+    """The paths of a route: clients do not follow redirects to the one with, or without, the last slash."""
+    for prefix in (f"/{door.name}", *([""] if door.at_root else [])):
+        yield f"{prefix}{route.path}"
+        if route.path.endswith("/") and prefix + route.path != "/":
+            yield f"{prefix}{route.path.rstrip('/')}"
+
+
+async def _refuse_route(request: Request, failure: HTTPException) -> Response:
+    """Answer requests that no route takes."""
+    del request
+    if failure.status_code == HTTPStatus.NOT_FOUND:
+        error: NotFound | InvalidArgument = NotFound(
+            "there is no such address here; GET / lists the doors of this gateway"
+        )
+    else:
+        error = InvalidArgument("this address does not take this method; GET / lists the doors of this gateway")
+    return error_response(HttpRefusal(failure.status_code, error))

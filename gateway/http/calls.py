@@ -1,0 +1,298 @@
+"""Carry out HTTP calls: each gets a principal, a deadline and a log line, and errors become JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request, Response
+
+from gateway.core.access import (
+    NO_AUDIT,
+    NOBODY,
+    Action,
+    AuditEntry,
+    Auditor,
+    Authenticator,
+    CallLimits,
+    Principal,
+    Role,
+    Unlimited,
+    check_role,
+)
+from gateway.core.runtime import Deadline, DeadlineLimits
+from gateway.core.runtime.fairness import acting_for
+from gateway.http.errors import HttpRefusal, as_refusal, error_response
+from gateway.http.identity import credentials_of, peer_of
+from gateway.http.origins import OriginPolicy
+from gateway.http.path_tokens import principal_in
+from gateway.http.permissions import role_for
+from gateway.observability.pseudonyms import pseudonym
+from sixpoint.errors import Cancelled, DeadlineExceeded, NotFound, PermissionDenied, Unauthenticated
+from sixpoint.protocol import status_code
+
+__all__ = ["Call", "CallRunner", "Handler"]
+
+_log = logging.getLogger(__name__)
+
+_Scope = MutableMapping[str, Any]
+# Refusals that tell of somebody who looks for what is not theirs.
+_AUDITED = (Unauthenticated, PermissionDenied, NotFound)
+_MIN_DISCARD_BYTES, _DISCARD_BYTES, _DISCARD_SECONDS = 2**16, 64 * 2**20, 5.0
+
+
+@dataclass(frozen=True)
+class Call:
+    """An HTTP call whose caller is known.
+
+    Attributes:
+        request: The request; its body is read through :meth:`chunks`.
+        principal: Who makes the call.
+        deadline: Moment by which it must be answered.
+        route: Method and template of the path.
+        idle: Seconds within which the next part of the body must come.
+        count: Function called with the bytes of each part that came.
+        stack: What ends once the answer was sent.
+    """
+
+    request: Request
+    principal: Principal
+    deadline: Deadline
+    route: str
+    idle: float
+    count: Callable[[int], None]
+    stack: contextlib.AsyncExitStack
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Read the body.
+
+        Raises:
+            DeadlineExceeded: The next part does not come.
+            Cancelled: The client is gone.
+        """
+        more = True
+        while more:
+            try:
+                async with asyncio.timeout(self.idle):
+                    message = await self.request.receive()
+            except TimeoutError:
+                error = DeadlineExceeded(
+                    f"no part of the request's body came for {self.idle:g} s (SIXPOINT_UPLOAD_IDLE_SECONDS); send it "
+                    "again"
+                )
+                raise HttpRefusal(408, error) from None
+            if message["type"] == "http.disconnect":
+                raise Cancelled("the client closed the connection")
+            more = message.get("more_body", False)
+            if chunk := message.get("body", b""):
+                self.count(len(chunk))
+                yield chunk
+
+    @contextlib.asynccontextmanager
+    async def while_connected(self) -> AsyncIterator[None]:
+        """Run a block until the client is gone; the body must have been read.
+
+        Raises:
+            Cancelled: The client is gone.
+        """
+        scope = asyncio.timeout(None)
+        try:
+            async with scope:
+                watching = asyncio.create_task(self._watch(scope))
+                try:
+                    yield
+                finally:
+                    watching.cancel()
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            raise Cancelled("the client closed the connection") from None
+
+    async def _watch(self, scope: asyncio.Timeout) -> None:
+        while (await self.request.receive())["type"] != "http.disconnect":
+            pass
+        scope.reschedule(asyncio.get_running_loop().time())
+
+
+Handler = Callable[[Call], Awaitable[Response]]
+"""Function that carries out a call."""
+
+
+class CallRunner:
+    """Carries out calls of routes, as the interceptor does those of gRPC.
+
+    Args:
+        authenticator: Turns credentials into principals.
+        origins: Says which web pages may call.
+        limits: Limits of what one principal may do in a time.
+        auditor: Takes notes of calls that are refused.
+        idle: Seconds within which the next part of a body must come, or of an answer be taken.
+        on_end: Function called with route, name of the status code and seconds of each call that ended.
+    """
+
+    def __init__(
+        self,
+        *,
+        authenticator: Authenticator,
+        origins: OriginPolicy,
+        limits: CallLimits | None = None,
+        auditor: Auditor = NO_AUDIT,
+        idle: float,
+        on_end: Callable[[str, str, float], None] = lambda *_: None,
+    ) -> None:
+        self._authenticator = authenticator
+        self._origins = origins
+        self._limits = limits or Unlimited()
+        self._auditor = auditor
+        self._idle = idle
+        self._on_end = on_end
+
+    def endpoint(self, route: str, handle: Handler, deadlines: DeadlineLimits) -> CallEndpoint:
+        """Return the ASGI application of a route.
+
+        Args:
+            route: Method and template of the path.
+            handle: Function that carries out a call.
+            deadlines: Deadline of its calls.
+        """
+        return CallEndpoint(self, route, handle, deadlines)
+
+    async def run(
+        self, route: str, handle: Handler, deadlines: DeadlineLimits, scope: _Scope, receive: Any, send: Any
+    ) -> None:
+        """Carry out one call, and send its answer."""
+        started = time.perf_counter()
+        guarded, body = _Sender(send, idle=self._idle), _Body(receive)
+        principal: Principal | None = None
+        code, status, reason = "OK", 200, ""
+        limit = asyncio.timeout(deadlines.seconds(None))
+        try:
+            async with limit:
+                self._origins.check(scope)
+                role = role_for(route)
+                principal = await self._identify(scope, role)
+                deadline = Deadline.after(deadlines.seconds(None))
+                limits, caller = self._limits, principal
+                limits.check(caller, route)
+
+                def count(nbytes: int) -> None:
+                    limits.check(caller, route, nbytes)
+
+                with acting_for(caller.account):
+                    async with contextlib.AsyncExitStack() as stack:
+                        call = Call(Request(scope, body), caller, deadline, route, self._idle, count, stack)
+                        response = await handle(call)
+                        await response(scope, receive, guarded)
+        except asyncio.CancelledError:
+            code = "CANCELLED"
+            raise
+        except Exception as failure:
+            refusal = as_refusal(deadlines.error(None) if limit.expired() else failure)
+            error, status = refusal.error, refusal.code
+            code, reason = status_code(error).name, error.reason
+            if isinstance(error, _AUDITED):
+                whom = principal or replace(NOBODY, peer=peer_of(scope))
+                self._auditor.note(AuditEntry(whom, Action.CALL, route, outcome=reason))
+            if not guarded.started:
+                if status != HTTPStatus.REQUEST_TIMEOUT:
+                    await body.discard(_DISCARD_BYTES if principal else _MIN_DISCARD_BYTES)
+                response = error_response(refusal)
+                if not body.complete:
+                    # What is still to come would be taken for the next request.
+                    response.headers["connection"] = "close"
+                await response(scope, receive, guarded)
+        finally:
+            seconds = time.perf_counter() - started
+            self._on_end(route, code, seconds)
+            _log.info(
+                "call",
+                extra={
+                    "call": secrets.token_hex(8),
+                    "caller": pseudonym(principal) if principal else "",
+                    "method": route,
+                    "code": code,
+                    "http": status,
+                    "reason": reason,
+                    "seconds": round(seconds, 4),
+                },
+            )
+
+    async def _identify(self, scope: _Scope, role: Role | None) -> Principal:
+        if role is None:
+            return replace(NOBODY, peer=peer_of(scope))
+        found = principal_in(scope)
+        if found is None:
+            found = await self._authenticator.authenticate(credentials_of(scope))
+        principal = replace(found, peer=peer_of(scope))
+        check_role(principal, role)
+        return principal
+
+
+class CallEndpoint:
+    """The ASGI application of one route.
+
+    Attributes:
+        route: Method and template of the path.
+    """
+
+    def __init__(self, runner: CallRunner, route: str, handle: Handler, deadlines: DeadlineLimits) -> None:
+        self.route = route
+        self._runner = runner
+        self._handle = handle
+        self._deadlines = deadlines
+
+    async def __call__(self, scope: _Scope, receive: Any, send: Any) -> None:
+        """Handle a request."""
+        await self._runner.run(self.route, self._handle, self._deadlines, scope, receive, send)
+
+
+class _Body:
+    """Receives the body of a request.
+
+    Attributes:
+        complete: Whether all of it has come.
+    """
+
+    def __init__(self, receive: Any) -> None:
+        self._receive = receive
+        self.complete = False
+
+    async def __call__(self) -> MutableMapping[str, Any]:
+        message: MutableMapping[str, Any] = await self._receive()
+        self.complete = self.complete or not message.get("more_body", False)
+        return message
+
+    async def discard(self, nbytes: int) -> None:
+        """Read the rest, within limits: a client that still sends it would not see the answer."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DISCARD_SECONDS):
+                while not self.complete and nbytes > 0:
+                    nbytes -= len((await self()).get("body", b""))
+
+
+class _Sender:
+    """Sends an answer to a client that has to take it.
+
+    Attributes:
+        started: Whether the answer has begun.
+    """
+
+    def __init__(self, send: Any, *, idle: float) -> None:
+        self._send = send
+        self._idle = idle
+        self.started = False
+
+    async def __call__(self, message: MutableMapping[str, Any]) -> None:
+        self.started = True
+        try:
+            async with asyncio.timeout(self._idle):
+                await self._send(message)
+        except TimeoutError:
+            raise Cancelled("the client did not take its answer") from None

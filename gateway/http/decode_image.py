@@ -1,0 +1,61 @@
+"""The program that reads one image file for the gateway, in a process of its own: ``decode_image FILE VOXELS BYTES``.
+
+A damaged or hostile file can fill or crash this process only. It writes the voxels as the core stores them, and a line
+of JSON: the header of the image, or what is wrong with the file.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from pathlib import Path
+
+__all__ = ["main"]
+
+_GIB = 2**30
+
+
+def main(source: Path, target: Path, max_bytes: int) -> dict[str, object]:
+    """Read an image, and write its voxels.
+
+    Args:
+        source: Image file.
+        target: File for the voxels.
+        max_bytes: Largest image, in bytes of voxels.
+
+    Returns:
+        The header of the image, or an error.
+    """
+    # As it arrives, converted, and as a type that is stored; more is no image that would be accepted.
+    resource.setrlimit(resource.RLIMIT_AS, (4 * _GIB + 4 * max_bytes,) * 2)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * max_bytes + 2**20,) * 2)
+    try:
+        from sixpoint.errors import SixpointError
+        from sixpoint.volume import Volume, voxel_type_number
+    except ImportError:
+        return {"missing": True}
+    try:
+        volume = Volume.read(source)
+        volume.array.tofile(target)
+    except SixpointError as error:
+        return {"error": error.message.replace(str(source), "the image")}
+    except ImportError:
+        return {"missing": True}
+    except (MemoryError, OSError):
+        return {"error": "the image is too large for this gateway (SIXPOINT_MAX_IMAGE_BYTES), or its header is damaged"}
+    geometry = volume.geometry
+    return {
+        "digest": volume.digest,
+        "size": geometry.size,
+        "spacing": geometry.spacing,
+        "origin": geometry.origin,
+        "direction": geometry.direction,
+        "voxel_type": voxel_type_number(volume.array.dtype),
+        "byte_count": volume.array.nbytes,
+        "modality": volume.modality,
+    }
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))))

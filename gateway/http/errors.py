@@ -1,0 +1,74 @@
+"""Errors as HTTP answers: one table of codes, one form of the body."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from fastapi.responses import JSONResponse
+
+from sixpoint import errors
+
+__all__ = ["HTTP_CODES", "HttpRefusal", "as_refusal", "error_response"]
+
+_log = logging.getLogger(__name__)
+
+_CLIENT_CLOSED_REQUEST = 499
+
+HTTP_CODES: Mapping[type[errors.SixpointError], int] = {
+    errors.InvalidArgument: HTTPStatus.BAD_REQUEST,
+    errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    errors.PermissionDenied: HTTPStatus.FORBIDDEN,
+    errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.FailedPrecondition: HTTPStatus.CONFLICT,
+    errors.Aborted: HTTPStatus.CONFLICT,
+    errors.ResourceExhausted: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
+    errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
+    # What nginx writes for it; nobody reads the answer.
+    errors.Cancelled: _CLIENT_CLOSED_REQUEST,
+    errors.InternalError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.SixpointError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+"""HTTP's status code for each branch of the error tree; subclasses inherit it."""
+
+
+class HttpRefusal(Exception):
+    """An error for which HTTP has a code of its own.
+
+    Args:
+        code: The code.
+        error: The error.
+    """
+
+    def __init__(self, code: int, error: errors.SixpointError) -> None:
+        super().__init__(error.message)
+        self.code = code
+        self.error = error
+
+
+def as_refusal(failure: Exception) -> HttpRefusal:
+    """Return a failure as the error that its caller is told, with its code; one that nobody expected is logged."""
+    if isinstance(failure, HttpRefusal):
+        return failure
+    if isinstance(failure, errors.SixpointError):
+        return HttpRefusal(next(HTTP_CODES[kind] for kind in type(failure).__mro__ if kind in HTTP_CODES), failure)
+    if isinstance(failure, ExceptionGroup) and len(failure.exceptions) == 1:
+        return as_refusal(failure.exceptions[0])
+    _log.error("unexpected exception", exc_info=failure)
+    return HttpRefusal(500, errors.InternalError("internal error of the gateway; its log has the details"))
+
+
+def error_response(refusal: HttpRefusal) -> JSONResponse:
+    """Return the answer for an error: ``{"detail": sentence, "reason": reason of the error tree}``."""
+    error = refusal.error
+    headers = {}
+    if error.retry_after:
+        headers["retry-after"] = str(math.ceil(error.retry_after))
+    if refusal.code == HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = "Bearer"
+    content = {"detail": error.message, "reason": error.reason}
+    return JSONResponse(content, status_code=refusal.code, headers=headers)

@@ -1,0 +1,127 @@
+"""The routes of MONAI Label's dialect."""
+
+from __future__ import annotations
+
+from fastapi import Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+
+import sixpoint
+from gateway.core.images import ImageStore
+from gateway.core.runtime import Admission, Catalog, DeadlineLimits
+from gateway.core.runtime.fairness import Places
+from gateway.core.segmentation.segmenter import Segmenter
+from gateway.core.sessions import Engine, Sessions
+from gateway.http.app import Door, HttpRoute
+from gateway.http.calls import Call, Handler
+from gateway.http.image_files import ImageFiles
+from gateway.http.monai_label.annotating import Annotating
+from gateway.http.monai_label.datastore import Datastore
+from gateway.http.monai_label.inference import Inference
+from gateway.http.spool import Spool
+from sixpoint.errors import NotFound
+
+__all__ = ["monai_label_door"]
+
+_NO_TRAINING = "this gateway does not train; train with sixpoint's trainer, and publish what it exports"
+_NO_BATCHES = "batches are not there yet; ask for one image after the other (/infer/{model})"
+_NO_SCORING = "scoring is not there yet"
+_NO_LABELS = "labels are not stored here yet; save the segmentation in the viewer"
+_NO_REMOVAL = "images are removed when nobody has used them for a while, not on request"
+
+
+def monai_label_door(
+    *,
+    images: ImageStore,
+    sessions: Sessions,
+    catalog: Catalog,
+    engine: Engine,
+    segmenter: Segmenter,
+    uploads: Places,
+    files: ImageFiles,
+    spool: Spool,
+    memory: Admission,
+    deadlines: tuple[DeadlineLimits, DeadlineLimits, DeadlineLimits],
+) -> Door:
+    """Build the door.
+
+    Args:
+        images: All images.
+        sessions: All sessions.
+        catalog: Models that can be used now.
+        engine: Carries out calls on segments.
+        segmenter: Segments whole images.
+        uploads: Places of uploads.
+        files: Stores images that come as files.
+        spool: Files of running calls.
+        memory: Memory of answers.
+        deadlines: Deadlines of calls, uploads and segmentations.
+    """
+    short, upload, segmentation = deadlines
+    annotating = Annotating(sessions=sessions, engine=engine)
+    store = Datastore(
+        images=images,
+        sessions=sessions,
+        catalog=catalog,
+        files=files,
+        annotating=annotating,
+        uploads=uploads,
+        spool=spool,
+    )
+    inference = Inference(
+        catalog=catalog,
+        images=images,
+        files=files,
+        annotating=annotating,
+        segmenter=segmenter,
+        spool=spool,
+        memory=memory,
+    )
+    routes = [
+        HttpRoute("GET", "/auth/", _auth, short),
+        HttpRoute("GET", "/info/", store.info, short),
+        HttpRoute("GET", "/logs/", _logs(catalog), short),
+        HttpRoute("PUT", "/session/", store.create_session, upload),
+        HttpRoute("GET", "/session/{session_id}", store.get_session, upload),
+        HttpRoute("DELETE", "/session/{session_id}", store.remove_session, short),
+        HttpRoute("GET", "/datastore/", store.summary, short),
+        HttpRoute("PUT", "/datastore/", store.put_image, upload),
+        HttpRoute("PUT", "/datastore/image", store.put_image, upload),
+        HttpRoute("GET", "/datastore/image", store.get_image, upload),
+        HttpRoute("GET", "/datastore/image/info", store.image_info, short),
+        HttpRoute("POST", "/infer/{model}", inference.infer, segmentation),
+        HttpRoute("POST", "/activelearning/{strategy}", store.next_sample, short),
+    ]
+    absent = {
+        _NO_TRAINING: ("GET /train/", "POST /train/", "POST /train/{model}", "DELETE /train/"),
+        _NO_BATCHES: ("GET /batch/infer", "POST /batch/infer/{model}"),
+        _NO_SCORING: ("GET /scoring/",),
+        _NO_LABELS: ("GET /datastore/label", "PUT /datastore/label", "DELETE /datastore/label"),
+        _NO_REMOVAL: ("DELETE /datastore/",),
+    }
+    for reason, names in absent.items():
+        for name in names:
+            method, path = name.split(" ")
+            routes.append(HttpRoute(method, path, _absent(reason), short))
+    return Door("monailabel", "3D Slicer and MITK (MONAI Label)", routes, at_root=True)
+
+
+async def _auth(call: Call) -> Response:
+    """``GET /auth/``: no passwords are asked for; a token goes into the address, or into the header."""
+    del call
+    return JSONResponse({"enabled": False})
+
+
+def _logs(catalog: Catalog) -> Handler:
+    async def show(call: Call) -> Response:
+        names = ", ".join(f"{model.name} {model.version}" for model in catalog.list(tenant=call.principal.tenant))
+        return PlainTextResponse(f"sixpoint {sixpoint.__version__}\nmodels: {names}\n")
+
+    return show
+
+
+def _absent(reason: str) -> Handler:
+    async def refuse(call: Call) -> Response:
+        del call
+        raise NotFound(reason)
+
+    return refuse

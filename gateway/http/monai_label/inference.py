@@ -1,0 +1,172 @@
+"""``POST /infer/{model}``: outline an object from a client's points, or segment a whole image."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from fastapi import Response
+
+from gateway.core.images import ImageStore
+from gateway.core.runtime import Admission, Catalog, Model
+from gateway.core.segmentation.events import LabelMask, SegmentationSummary
+from gateway.core.segmentation.segmenter import Segmenter
+from gateway.http.calls import Call
+from gateway.http.forms import Form, parse_object, read_form
+from gateway.http.image_files import ImageFiles
+from gateway.http.monai_label.annotating import Annotating
+from gateway.http.monai_label.handles import ImageHandle
+from gateway.http.monai_label.info import model_type
+from gateway.http.monai_label.label_files import SUFFIXES, check_result_suffix, label_map_bytes, write_label_map
+from gateway.http.monai_label.points import EXTREME_COUNT, plan_prompts, read_points
+from gateway.http.monai_label.replies import check_output, result_reply
+from gateway.http.spool import Spool, SpoolFolder
+from sixpoint.errors import InvalidArgument, UploadError
+from sixpoint.mask import PackedMask, Timings
+
+__all__ = ["Inference"]
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What a model found.
+
+    Attributes:
+        parts: Number and mask of each label.
+        names: Number of each label by its name.
+        timings: Time of each part.
+        notes: What a person should know; empty if nothing.
+    """
+
+    parts: list[tuple[int, PackedMask]]
+    names: dict[str, int]
+    timings: Timings
+    notes: str = ""
+
+
+class Inference:
+    """Carries out inferences.
+
+    Args:
+        catalog: Models that can be used now.
+        images: All images.
+        files: Stores images that come as files.
+        annotating: Answers points.
+        segmenter: Segments whole images.
+        spool: Files of running calls.
+        memory: Memory of answers.
+    """
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        images: ImageStore,
+        files: ImageFiles,
+        annotating: Annotating,
+        segmenter: Segmenter,
+        spool: Spool,
+        memory: Admission,
+    ) -> None:
+        self._catalog = catalog
+        self._images = images
+        self._files = files
+        self._annotating = annotating
+        self._segmenter = segmenter
+        self._spool = spool
+        self._memory = memory
+
+    async def infer(self, call: Call) -> Response:
+        """Answer a call."""
+        model = self._catalog.get(call.request.path_params["model"], tenant=call.principal.tenant)
+        output = check_output(call.request.query_params.get("output", ""))
+        folder = await call.stack.enter_async_context(self._spool.folder())
+        return await self._infer(call, model, output, folder)
+
+    async def _infer(self, call: Call, model: Model, output: str, folder: SpoolFolder) -> Response:
+        started = time.perf_counter()
+        form = await read_form(call, folder, max_bytes=self._files.max_body_bytes)
+        params = parse_object(form.fields.get("params", ""), what="the field params")
+        if "label" in form.files:
+            raise InvalidArgument("scribbles and prior masks are not taken here yet; set points on the object")
+        suffix = _suffix(params, form)
+        async with call.while_connected():
+            handle = await self._image(call, form, folder)
+            record = await self._images.describe(handle.digest, principal=call.principal)
+            result = await self._run(call, model, handle, params)
+            path = folder.path / "answer"
+            async with self._memory.slot():
+                nbytes = label_map_bytes(record.geometry, result.parts)
+                self._memory.check(nbytes, what="the label map")
+                folder.reserve(nbytes)
+                async with self._memory.memory(nbytes):
+                    compress = params.get("result_compress", True) is not False
+                    await asyncio.to_thread(
+                        write_label_map, path, record.geometry, result.parts, suffix=suffix, compress=compress
+                    )
+        answer = {
+            "label_names": result.names,
+            "latencies": _latencies(result.timings, time.perf_counter() - started),
+            **({"message": result.notes} if result.notes else {}),
+        }
+        return result_reply(answer, path, suffix=suffix, output=output)
+
+    async def _image(self, call: Call, form: Form, folder: SpoolFolder) -> ImageHandle:
+        """Find the image: that of a session, else one that comes with the call, else one that is stored."""
+        query = call.request.query_params
+        if query.get("session_id"):
+            return ImageHandle.parse(query["session_id"])
+        file = form.file("file")
+        if file is not None:
+            record = await self._files.store(file, folder, principal=call.principal)
+            return ImageHandle(record.digest)
+        if not query.get("image"):
+            raise UploadError("the call names no image: give session_id, image, or a file")
+        return ImageHandle.parse(query["image"])
+
+    async def _run(self, call: Call, model: Model, handle: ImageHandle, params: Mapping[str, object]) -> _Result:
+        if model_type(model.spec) == "segmentation":
+            return await self._segment(call, model, handle)
+        points = read_points(params, spec=model.spec)
+        prompts = plan_prompts(points, spec=model.spec, model=model.name)
+        if not prompts:
+            # Viewers ask after each point: an error would open a box five times.
+            note = f"{len(points.foreground)} of {EXTREME_COUNT} extreme points are set; the mask comes with the last"
+            return _Result([], {points.label: 1}, Timings(), note)
+        result = await self._annotating.annotate(
+            handle, model, points.label, prompts, principal=call.principal, deadline=call.deadline
+        )
+        return _Result([(1, result.mask)], {points.label: 1}, result.timings)
+
+    async def _segment(self, call: Call, model: Model, handle: ImageHandle) -> _Result:
+        parts, names, timings = list[tuple[int, PackedMask]](), dict[str, int](), Timings()
+        events = self._segmenter.segment(handle.digest, model.name, principal=call.principal, deadline=call.deadline)
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, LabelMask):
+                    parts.append((event.number, event.mask))
+                    names[event.name] = event.number
+                elif isinstance(event, SegmentationSummary):
+                    timings = event.timings
+        return _Result(parts, names, timings)
+
+
+def _suffix(params: Mapping[str, object], form: Form) -> str:
+    """The kind of file to answer with: what the client asks for, else what it sent."""
+    if "result_extension" in params:
+        return check_result_suffix(params["result_extension"])
+    file = form.file("file")
+    return file.suffix if file is not None and file.suffix in SUFFIXES else ".nii.gz" if file else ".nrrd"
+
+
+def _latencies(timings: Timings, total: float) -> dict[str, float]:
+    seconds = {
+        "pre": timings.queue + timings.preprocess,
+        "infer": timings.inference,
+        "post": timings.postprocess,
+        "write": timings.encode,
+    }
+    return {name: round(value.total_seconds(), 4) for name, value in seconds.items()} | {"total": round(total, 4)}

@@ -1,0 +1,60 @@
+"""What this gateway says about itself in MONAI Label's terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sixpoint
+from gateway.core.runtime import Model
+from sixpoint.model_spec import ModelSpec, Task
+
+__all__ = ["STRATEGIES", "describe", "model_type"]
+
+STRATEGIES = {
+    "first": "The image without annotation that was sent first",
+    "random": "A random image without annotation",
+}
+"""Strategies of active learning, and what they choose."""
+
+
+def describe(models: Iterable[Model], *, total: int, completed: int) -> dict[str, object]:
+    """Return the answer to ``GET /info/``. It must have no ``config``: 3D Slicer refuses such servers as too old.
+
+    Args:
+        models: Models that can be used now.
+        total: Number of the caller's images.
+        completed: Number of those with annotations.
+    """
+    chosen = list(models)
+    return {
+        "name": "sixpoint",
+        "description": "sixpoint: outline organs in 3D images",
+        "version": sixpoint.__version__,
+        "labels": list(dict.fromkeys(label for model in chosen for label in model.spec.labels)),
+        "models": {model.name: _describe(model) for model in chosen},
+        "trainers": {},
+        "strategies": {name: {"description": text} for name, text in STRATEGIES.items()},
+        "scoring": {},
+        "train_stats": {},
+        "datastore": {"total": total, "completed": completed, "label_tags": {}},
+    }
+
+
+def model_type(spec: ModelSpec) -> str:
+    """Return MONAI Label's kind of a model: it says on which tab a viewer offers it, and how it sends points."""
+    return "segmentation" if spec.task is Task.SEGMENTATION else "deepgrow"
+
+
+def _describe(model: Model) -> dict[str, object]:
+    spec = model.spec
+    text = (spec.description or spec.title or model.name).rstrip(". ")
+    if model_type(spec) == "deepgrow" and not spec.begun_by_clicks:
+        text += ". Set six points on the object's extremes (left, right, front, back, top, bottom), then correct"
+    return {
+        "type": model_type(spec),
+        "labels": {label: number for number, label in enumerate(spec.labels, start=1)},
+        "dimension": 3,
+        "description": text,
+        "config": {},
+        "version": model.version,
+    }

@@ -1,0 +1,55 @@
+"""Images over MONAI Label's dialect: sessions, downloads, and which image is next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sixpoint.volume import Volume
+from tests.gateway.http.monai_label.test_masks import OBLIQUE, SIX
+from tests.gateway.http.sites import HttpSite, read_mask
+from tests.support.images import noisy_volume
+
+
+def test_an_image_comes_back_as_it_was_sent(site: HttpSite, tmp_path: Path) -> None:
+    OBLIQUE.write(tmp_path / "a.nrrd")
+    answer = site.request(
+        "PUT", "/datastore/?image=mustermann", files={"file": ("m.nrrd", (tmp_path / "a.nrrd").read_bytes())}
+    )
+    digest = answer.json()["image"]
+    assert digest == Volume.read(tmp_path / "a.nrrd").digest
+    content = site.get(f"/datastore/image?image={digest}").content
+    assert np.array_equal(read_mask(content, tmp_path / "b.nrrd", OBLIQUE), OBLIQUE.array)
+    head = site.request("HEAD", f"/datastore/image?image={digest}")
+    assert (head.status_code, int(head.headers["content-length"])) == (200, len(content))
+    assert site.get(f"/datastore/image/info?image={digest}").json()["name"] == f"{digest[:12]}.nrrd"
+
+
+def test_sessions_are_described_without_paths_and_closed(site: HttpSite, tmp_path: Path) -> None:
+    noisy_volume((8, 9, 10)).write(tmp_path / "Mustermann.nii.gz")
+    session = site.open_session(tmp_path / "Mustermann.nii.gz")
+    info = site.get(f"/session/{session}")
+    assert (info.json()["name"], info.json()["path"]) == (session, "")
+    assert "ustermann" not in info.text
+    assert site.request("DELETE", f"/session/{session}").json()["name"] == session
+    # Viewers then send the image again by themselves.
+    assert site.get(f"/session/{'0' * 64}-{'0' * 16}").json() is None
+
+
+@pytest.mark.parametrize("strategy", ["first", "random"])
+def test_the_next_sample_is_one_without_annotations(site: HttpSite, tmp_path: Path, strategy: str) -> None:
+    image = noisy_volume((40, 36, 30 if strategy == "first" else 31))
+    image.write(tmp_path / "a.nrrd")
+    session = site.open_session(tmp_path / "a.nrrd")
+
+    def waiting() -> set[str]:
+        return {site.request("POST", f"/activelearning/{strategy}", json={}).json().get("id") for _ in range(12)}
+
+    if strategy == "random":
+        assert image.digest in waiting()
+    points = [[x, y, min(z, 28)] for x, y, z in SIX]
+    assert site.infer("annotation", {"foreground": points, "background": []}, session_id=session).status_code == 200
+    assert image.digest not in waiting()
+    assert site.request("POST", "/activelearning/best", json={}).status_code == 404

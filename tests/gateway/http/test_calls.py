@@ -1,0 +1,166 @@
+"""What all doors have in common: who may call, from where, and how errors come back."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import pytest
+
+from gateway.authentication.token_editing import NewEntry, add_entry, new_token, token_digest
+from gateway.authentication.token_file import EntryKind
+from gateway.core.access import Role
+from gateway.core.runtime import DeadlineLimits
+from gateway.http.monai_label import monai_label_door
+from gateway.http.permissions import ROLES, role_for
+from gateway.server import Gateway
+from gateway.triton.local.server import LocalTriton
+from sixpoint.errors import InvalidArgument, PermissionDenied
+from tests.gateway.http.sites import HttpSite
+from tests.support.certificates import write_certificates
+from tests.support.images import noisy_volume
+from tests.support.servers import running_gateway
+
+PAGE = "https://viewer.example"
+
+
+def test_each_route_has_a_role_and_other_routes_have_none() -> None:
+    parts = ("images", "sessions", "catalog", "engine", "segmenter", "uploads", "files", "spool", "memory")
+    limits = DeadlineLimits(1, 1, "CALL_SECONDS")
+    door = monai_label_door(**cast("Any", dict.fromkeys(parts)), deadlines=(limits, limits, limits))
+    routes = {f"{route.method} /{door.name}{route.path}" for route in door.routes}
+    assert routes | {"GET /"} == set(ROLES)
+    with pytest.raises(PermissionDenied):
+        role_for("GET /monailabel/other")
+    assert {route for route, role in ROLES.items() if role is None} == {"GET /", "GET /monailabel/auth/"}
+
+
+def test_both_spellings_of_an_address_are_served_with_and_without_the_first_part(http_gateway: Gateway) -> None:
+    for prefix in ("", "/monailabel"):
+        for path in ("/info/", "/info", "/auth/", "/auth", "/datastore", "/logs"):
+            assert HttpSite.of(http_gateway, prefix).get(path).status_code == 200
+    page = HttpSite.of(http_gateway, "").get("/")
+    assert (page.status_code, "/monailabel  for 3D Slicer" in page.text) == (200, True)
+
+
+def test_what_nobody_serves_is_said_as_json(site: HttpSite) -> None:
+    for method, path, code in (("GET", "/nothing", 404), ("DELETE", "/info/", 405), ("GET", "/t/x/monailabel/", 404)):
+        answer = site.request(method, path)
+        assert (answer.status_code, set(answer.json())) == (code, {"detail", "reason"})
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"host": "evil.example"},
+        {"host": "evil.example:80", "origin": "http://evil.example:80"},
+    ],
+)
+def test_pages_of_other_sites_are_refused(site: HttpSite, headers: dict[str, str]) -> None:
+    answer = site.get("/info/", headers=headers)
+    assert (answer.status_code, answer.json()["reason"]) == (403, "PERMISSION_DENIED")
+    assert "SIXPOINT_HTTP_ORIGINS" in answer.json()["detail"]
+    assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    path, made = tmp_path_factory.mktemp("tokens") / "tokens.toml", {}
+    for name, kind, role in (
+        ("viewer", EntryKind.HEADER, Role.VIEWER),
+        ("annotator", EntryKind.HEADER, Role.ANNOTATOR),
+        ("path", EntryKind.PATH, Role.ANNOTATOR),
+    ):
+        made[name] = new_token()
+        add_entry(path, NewEntry(name, kind, name, "clinic-a", role, None), key=token_digest(made[name]))
+    return {"file": str(path), **made}
+
+
+@pytest.fixture(scope="module")
+def guarded(triton: LocalTriton, tokens: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    certificates = write_certificates(tmp_path_factory.mktemp("certificates") / "pem", "localhost", "127.0.0.1")
+    with running_gateway(
+        triton_url=triton.address,
+        http_port=0,
+        https_port=0,
+        tls_cert_file=certificates.certificate,
+        tls_key_file=certificates.key,
+        auth="tokens",
+        tokens_file=tokens["file"],
+        path_tokens=True,
+        http_origins=PAGE,
+    ) as gateway:
+        yield gateway
+
+
+def test_callers_prove_who_they_are(guarded: Gateway, tokens: dict[str, str], tmp_path: Path) -> None:
+    site = HttpSite.of(guarded)
+    for headers, path, code in (
+        ({}, "/auth/", 200),
+        ({}, "/info/", 401),
+        ({"authorization": "Bearer x"}, "/info/", 401),
+        ({"authorization": f"Bearer {tokens['path']}"}, "/info/", 401),
+        ({"authorization": f"Bearer {tokens['viewer']}"}, "/info/", 200),
+    ):
+        answer = site.get(path, headers=headers)
+        assert answer.status_code == code, answer.text
+        if code == 401:
+            assert answer.headers["www-authenticate"] == "Bearer"
+    noisy_volume((8, 9, 10)).write(tmp_path / "a.nrrd")
+    files = {"files": ("a.nrrd", (tmp_path / "a.nrrd").read_bytes())}
+    refused = site.request("PUT", "/session/", files=files, headers={"authorization": f"Bearer {tokens['viewer']}"})
+    assert (refused.status_code, refused.json()["reason"]) == (403, "PERMISSION_DENIED")
+    # 3D Slicer has no field for tokens: they are in the address.
+    in_path = HttpSite.of(guarded, f"/t/{tokens['path']}/monailabel")
+    session = in_path.open_session(tmp_path / "a.nrrd")
+    assert in_path.get(f"/session/{session}").json()["name"] == session
+
+
+def test_listed_pages_may_call(guarded: Gateway, tokens: dict[str, str]) -> None:
+    site = HttpSite.of(guarded)
+    asked = {"origin": PAGE, "access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+    assert site.request("OPTIONS", "/info/", headers=asked).headers["access-control-allow-origin"] == PAGE
+    answer = site.get("/info/", headers={"origin": PAGE, "authorization": f"Bearer {tokens['viewer']}"})
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, PAGE)
+    asked["origin"] = "https://evil.example"
+    assert "access-control-allow-origin" not in site.request("OPTIONS", "/info/", headers=asked).headers
+
+
+def test_https_takes_the_certificate_of_the_other_port(guarded: Gateway) -> None:
+    settings = guarded._settings
+    assert settings.tls_cert_file is not None
+    context = ssl.create_default_context(cafile=str(settings.tls_cert_file.parent / "ca.pem"))
+    url = f"https://localhost:{guarded.http_ports['https']}/monailabel/auth/"
+    assert httpx.get(url, verify=context, trust_env=False).json() == {"enabled": False}
+
+
+def test_http_without_tls_is_for_this_machine(tokens: dict[str, str], tmp_path: Path) -> None:
+    pem = write_certificates(tmp_path / "pem", "localhost")
+    settings: dict[str, Any] = {"tls_cert_file": pem.certificate, "tls_key_file": pem.key}
+    with (
+        pytest.raises(InvalidArgument, match="SIXPOINT_HTTPS_PORT"),
+        running_gateway(
+            ready=False, http_port=0, host="0.0.0.0", auth="tokens", tokens_file=tokens["file"], **settings
+        ),
+    ):
+        pass
+
+
+def test_a_slow_body_ends(triton: LocalTriton) -> None:
+    with (
+        running_gateway(triton_url=triton.address, http_port=0, upload_idle_seconds=0.3) as gateway,
+        socket.create_connection(("127.0.0.1", gateway.http_ports["http"]), timeout=20) as slow,
+    ):
+        slow.sendall(
+            b"PUT /monailabel/session/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
+            b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
+        )
+        answer = b"".join(iter(lambda: slow.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"SIXPOINT_UPLOAD_IDLE_SECONDS" in answer
