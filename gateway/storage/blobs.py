@@ -22,6 +22,8 @@ _RETRY_S = 2.0
 # Parts of one upload in memory at once, each of 8 MiB.
 _CONCURRENCY = 4
 _PAGE = 1000
+# No blob has it.
+_NO_KEY = "none"
 _SCHEMES = {"s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl"}
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*")
 
@@ -191,6 +193,7 @@ class _BucketStore:
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
+        self._existed = False
 
     def put(self, key: str, path: Path) -> None:
         try:
@@ -234,13 +237,17 @@ class _BucketStore:
         pass
 
     def check(self) -> None:
-        # A list would be up to a thousand keys, every few seconds.
-        self.size("none")
+        # Once: lists cost more than queries for an object.
+        if not self._existed:
+            self._check_bucket()
+            self._existed = True
+        self.size(_NO_KEY)
 
     def _check_bucket(self) -> None:
         # A missing bucket and a missing object are the same answer to the query for an object.
         try:
-            next(self._objects.keys(), None)
+            # Without a prefix, a list would be up to a thousand keys.
+            next(self._objects.keys(_NO_KEY), None)
         except NotFound:
             raise _store_missing() from None
 

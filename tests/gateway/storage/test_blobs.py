@@ -155,6 +155,9 @@ async def test_a_folder_that_is_not_mounted_is_unavailable(tmp_path: Path) -> No
 async def test_a_bucket_that_does_not_exist_is_unavailable(tmp_path: Path, s3_environment: None) -> None:
     with pytest.raises(StorageUnavailable):
         await Blobs("s3://no-such-bucket/prefix").get_to_file("images/ab/cd", tmp_path / "target")
+    with pytest.raises(StorageUnavailable):
+        # Or a rolling update would replace gateways by such that cannot answer.
+        await Blobs("s3://no-such-bucket/prefix").check()
 
 
 async def test_an_unreachable_store_is_unavailable(
