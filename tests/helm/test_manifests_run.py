@@ -13,14 +13,14 @@ import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from tests.helm.support.charts import CHART, merged, pods, read_values, render
-from tests.helm.support.local_pods import LocalPods
+from tests.helm.support.local_pods import LocalPods, loopback_network
 from tests.support.certificates import write_certificates
 from tests.support.paths import TRITON_ENVIRONMENT
 
 pytestmark = [pytest.mark.triton, pytest.mark.slow]
 
 VALUES = {
-    "gateway": {"drain": {"noticeSeconds": 1, "seconds": 5}, "settings": {"host": "127.0.0.1", "workers": 2}},
+    "gateway": {"drain": {"noticeSeconds": 1, "seconds": 5}, "settings": {"workers": 2}},
     "triton": {"controlKey": {"existingSecret": "sixpoint-triton"}, "drain": {"seconds": 5}},
     "auth": {"mode": "tokens", "tokens": {"existingSecret": "sixpoint-tokens"}},
     "tls": {"mode": "secret", "secretName": "sixpoint-tls"},
@@ -39,7 +39,8 @@ def test_what_the_manifests_say_answers_a_prompt_and_drains(tmp_path: Path) -> N
         pytest.skip("Triton is not installed: make triton")
     token = new_token(tmp_path / "tokens.toml")
     documents = render(merged(read_values(CHART / "ci" / "minimal-values.yaml"), VALUES))
-    files = write_certificates(tmp_path / "certificates", "127.0.0.1")
+    address = f"{loopback_network()}.1"
+    files = write_certificates(tmp_path / "certificates", address)
     secrets = {
         "sixpoint-triton": {"key": "0123456789abcdef"},
         "sixpoint-tokens": {"tokens": (tmp_path / "tokens.toml").read_text()},
@@ -50,7 +51,7 @@ def test_what_the_manifests_say_answers_a_prompt_and_drains(tmp_path: Path) -> N
         },
         "sixpoint-test-token": {"token": token},
     }
-    local = LocalPods(documents, tmp_path / "pods", secrets=secrets)
+    local = LocalPods(documents, tmp_path / "pods", secrets=secrets, address=address)
     by_component = {pod.labels["app.kubernetes.io/component"]: pod for pod in pods(documents)}
     triton, gateway, test = (by_component[name] for name in ("triton", "gateway", "test"))
 
@@ -59,11 +60,11 @@ def test_what_the_manifests_say_answers_a_prompt_and_drains(tmp_path: Path) -> N
     with local.running(triton) as triton_process:
         with local.running(gateway) as gateway_process:
             local.wait_for(triton, "startupProbe")
-            assert_models_are_guarded(f"127.0.0.1:{local.port(8001)}")
+            assert_models_are_guarded(f"{address}:8001")
             local.wait_for(gateway, "startupProbe")
             local.wait_for(gateway, "readinessProbe")
-            assert "nv_inference_pending_request_count" in metrics(local.port(8002))
-            assert "sixpoint_model_served" in metrics(local.port(9090))
+            assert "nv_inference_pending_request_count" in metrics(f"{address}:8002")
+            assert "sixpoint_model_served" in metrics(f"{address}:9090")
             assert local.ask(triton, "livenessProbe")
             assert local.ask(triton, "readinessProbe")
             asked = local.run(test, test.spec["containers"][0])
@@ -77,9 +78,9 @@ def test_what_the_manifests_say_answers_a_prompt_and_drains(tmp_path: Path) -> N
     assert token not in local.log(gateway)
 
 
-def metrics(port: str) -> str:
+def metrics(address: str) -> str:
     """What Prometheus would scrape there."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
         return str(answer.read().decode())
 
 
