@@ -195,6 +195,9 @@ class LoginToken(TokenSource):
 
     def _renew(self, *, unless: Callable[[Login], bool]) -> str | None:
         """Renew the login under its lock, unless another program just did; None without a login."""
+        if self._file.version() is None:
+            # Without a login there may be no folder for the lock, nor the right to make one.
+            return None
         # Here, since the import takes 20 ms, and few programs come to this.
         from sixpoint.client.tokens.issuer import Issuer
         from sixpoint.client.tokens.web import Web

@@ -205,3 +205,14 @@ def test_a_user_without_a_home_folder_has_no_login(guarded: GuardedGateway, monk
     with Client(guarded.address) as client:
         client.models()
     assert guarded.tokens == {""}
+
+
+def test_a_refused_call_without_a_login_makes_no_folder(
+    guarded: GuardedGateway, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As in a container, whose file system is read-only.
+    (config / "file").touch()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(config / "file" / "none"))
+    guarded.accepts = lambda name, token: False
+    with Client(guarded.address) as client, pytest.raises(errors.Unauthenticated, match="the token is not valid"):
+        client.models()
