@@ -5,8 +5,7 @@ their own names: pydicom takes a while to import, and object stores need depende
 """
 
 from sixpoint.io.images import IMAGE_SUFFIXES, ReadImage, is_dicom, itk_message, read_image
-from sixpoint.io.nifti_header import NiftiPlacement
-from sixpoint.io.nifti_writer import write_nifti
+from sixpoint.io.nifti import NiftiPlacement, write_nifti
 
 __all__ = [
     "IMAGE_SUFFIXES",

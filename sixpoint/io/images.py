@@ -18,8 +18,7 @@ from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.io.decompression import decompress
 from sixpoint.io.metaimage import read_metaimage
-from sixpoint.io.nifti import read_nifti
-from sixpoint.io.nifti_header import NiftiPlacement
+from sixpoint.io.nifti import NiftiPlacement, read_nifti
 from sixpoint.io.spacing import check_typed_spacing
 from sixpoint.io.text_headers import check_nrrd
 

@@ -10,7 +10,7 @@ from typing import IO, cast
 import numpy as np
 
 from sixpoint._typing import Array
-from sixpoint.io.nifti_header import HEADER_BYTES, NiftiPlacement
+from sixpoint.io.nifti.header import HEADER_BYTES, NiftiPlacement
 
 __all__ = ["write_nifti"]
 

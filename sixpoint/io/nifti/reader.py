@@ -19,7 +19,7 @@ import numpy as np
 
 from sixpoint._typing import Array, Vector
 from sixpoint.errors import VolumeError
-from sixpoint.io.nifti_header import NiftiHeader, parse_header
+from sixpoint.io.nifti.header import NiftiHeader, parse_header
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
