@@ -6,9 +6,9 @@ from collections.abc import Collection
 
 from gateway.core.access import Method
 from sixpoint.errors import InvalidArgument
-from sixpoint.protocol import is_loopback_host
+from sixpoint.protocol import is_loopback_listener
 
-__all__ = ["check_exposure", "check_http_exposure", "only_this_machine"]
+__all__ = ["check_exposure", "check_http_exposure"]
 
 
 def check_exposure(*, host: str, methods: Collection[Method], tls: bool, insecure: bool) -> None:
@@ -23,7 +23,7 @@ def check_exposure(*, host: str, methods: Collection[Method], tls: bool, insecur
     Raises:
         InvalidArgument: They are such settings.
     """
-    if insecure or only_this_machine(host):
+    if insecure or is_loopback_listener(host):
         return
     if "none" in methods:
         raise InvalidArgument(
@@ -49,14 +49,9 @@ def check_http_exposure(*, host: str, insecure: bool) -> None:
     Raises:
         InvalidArgument: Other machines reach the port.
     """
-    if not insecure and not only_this_machine(host):
+    if not insecure and not is_loopback_listener(host):
         raise InvalidArgument(
             f"SIXPOINT_HTTP_PORT is without TLS, and SIXPOINT_HOST={host} lets other machines in, so that everybody on "
             "the way could read tokens and images: set SIXPOINT_HTTPS_PORT instead. Behind a proxy that ends TLS, on a "
             "network that only it can reach, set SIXPOINT_INSECURE=1"
         )
-
-
-def only_this_machine(host: str) -> bool:
-    """Whether only programs of this machine reach an address to listen on."""
-    return host.startswith(("unix:", "unix-abstract:")) or is_loopback_host(host)

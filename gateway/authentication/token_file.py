@@ -29,6 +29,7 @@ from pathlib import Path
 from gateway.authentication.names import check_subject, known_roles, role_names
 from gateway.core.access import DEFAULT_TENANT, Role, check_tenant
 from sixpoint.errors import InvalidArgument
+from sixpoint.io.file_stamps import FileStamp, file_stamp
 
 __all__ = ["Entry", "EntryKind", "TokenFile", "end_of", "header_line", "read_entries"]
 
@@ -40,7 +41,6 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _HEADER = re.compile(r'\s*\[\s*(?:"([^"]*)"|([A-Za-z0-9_-]+))\s*\]\s*(?:#.*)?')
 _LINE = re.compile(r"\(at line (\d+)")
 _FIELDS = {"kind", "sha256", "certificate", "subject", "tenant", "roles", "expires"}
-_Stamp = tuple[int, ...]
 
 
 class EntryKind(enum.StrEnum):
@@ -93,7 +93,7 @@ class TokenFile:
         self._stamp = self._stat()
         self._entries = _by_key(self._read())
         # None while the file is gone.
-        self._refused: _Stamp | None = ()
+        self._refused: FileStamp | tuple[()] | None = ()
         self._checked = time.monotonic()
         self._refreshing: asyncio.Task[None] | None = None
 
@@ -117,7 +117,7 @@ class TokenFile:
         self._refreshing, self._checked = None, time.monotonic()
 
     def _refresh(self) -> None:
-        stamp: _Stamp | None = None
+        stamp: FileStamp | None = None
         try:
             stamp = self._stat()
             if stamp in (self._stamp, self._refused):
@@ -133,13 +133,11 @@ class TokenFile:
         self._stamp, self._refused = stamp, ()
         _log.info("file of tokens read again", extra={"entries": len(entries)})
 
-    def _stat(self) -> _Stamp:
+    def _stat(self) -> FileStamp:
         try:
-            status = self._path.stat()
+            return file_stamp(self._path)
         except OSError as error:
             raise _unreadable(error) from error
-        # Kubernetes replaces a link to a folder: another inode, with times of its own.
-        return (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size)
 
     def _read(self) -> Mapping[str, Entry]:
         try:

@@ -12,6 +12,7 @@ import grpc
 
 from gateway.grpc.validity import Validity, read_validity, validity_problem
 from sixpoint.errors import InvalidArgument
+from sixpoint.io.file_stamps import FileStamp, file_stamp
 
 __all__ = ["ServerCertificate"]
 
@@ -19,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 _DAY_S = 86_400.0
 
-_Stamp = tuple[tuple[int, int, int, int], ...]
+_Stamp = tuple[FileStamp, ...]
 
 
 class ServerCertificate:
@@ -101,11 +102,9 @@ class ServerCertificate:
         stamps = []
         for setting, file in self._files():
             try:
-                status = file.stat()
+                stamps.append(file_stamp(file))
             except OSError as error:
                 raise _unreadable(setting, error) from error
-            # Kubernetes replaces a link to a folder: another inode, with times of its own.
-            stamps.append((status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size))
         return tuple(stamps)
 
     def _read(self) -> grpc.ServerCertificateConfiguration:

@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from gateway.settings.part import SettingsPart
-from sixpoint.protocol import is_loopback_host
+from sixpoint.protocol import is_loopback_listener
 
 __all__ = ["NetworkSettings"]
 
@@ -57,7 +57,7 @@ class NetworkSettings(SettingsPart):
     @property
     def listens_on_loopback(self) -> bool:
         """Whether only programs on this machine can reach the ports."""
-        return self.host.startswith(("unix:", "unix-abstract:")) or is_loopback_host(self.host)
+        return is_loopback_listener(self.host)
 
     @property
     def web_origins(self) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,6 +12,7 @@ from tritonclient.grpc import service_pb2_grpc
 
 from sixpoint.client import TlsFiles
 from sixpoint.errors import InvalidArgument
+from sixpoint.io.file_stamps import FileStamp, file_stamp
 from sixpoint.protocol.triton_addresses import without_scheme
 
 __all__ = ["TritonChannel"]
@@ -30,7 +30,7 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
 # Seconds that calls on the connection with the earlier files may take to end.
 _FAREWELL_S = 600.0
 
-_Stamp = tuple[tuple[int, int, int], ...]
+_Stamp = tuple[FileStamp | None, ...]
 
 
 class TritonChannel:
@@ -97,12 +97,10 @@ class TritonChannel:
 
     def _stat(self) -> _Stamp:
         files = (self._tls.ca_file, self._tls.cert_file, self._tls.key_file) if self._secure else ()
-        stamps = []
+        stamps: list[FileStamp | None] = []
         for file in files:
             try:
-                status = Path(file).stat() if file else None
+                stamps.append(file_stamp(file) if file else None)
             except OSError:
-                status = None
-            # Kubernetes replaces a link to a folder: another inode.
-            stamps.append((status.st_mtime_ns, status.st_ino, status.st_size) if status else (0, 0, 0))
+                stamps.append(None)
         return tuple(stamps)

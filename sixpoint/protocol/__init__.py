@@ -6,6 +6,7 @@ from sixpoint.protocol.address import (
     Address,
     Target,
     is_loopback_host,
+    is_loopback_listener,
     parse_address,
     resolve_target,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "geometry_to_message",
     "is_from_gateway",
     "is_loopback_host",
+    "is_loopback_listener",
     "mask_from_message",
     "mask_to_message",
     "model_to_message",

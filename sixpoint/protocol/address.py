@@ -17,6 +17,7 @@ __all__ = [
     "Address",
     "Target",
     "is_loopback_host",
+    "is_loopback_listener",
     "parse_address",
     "resolve_target",
 ]
@@ -95,6 +96,11 @@ def is_loopback_host(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_loopback_listener(host: str) -> bool:
+    """Whether only programs of this machine reach an address to listen on: a loopback host, or a Unix socket."""
+    return host.startswith(("unix:", "unix-abstract:")) or is_loopback_host(host)
 
 
 def _is_loopback(place: str) -> bool:

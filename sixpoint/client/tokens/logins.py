@@ -16,6 +16,7 @@ from urllib.parse import quote
 from sixpoint.client.tokens.bearer import Token, check_token
 from sixpoint.errors import InvalidArgument, Unavailable
 from sixpoint.io.atomic_files import temporary_path, write_file
+from sixpoint.io.file_stamps import FileStamp, file_stamp
 
 __all__ = ["Login", "LoginFile"]
 
@@ -113,13 +114,12 @@ class LoginFile:
             raise InvalidArgument("this user has no home folder; name one for settings with XDG_CONFIG_HOME") from None
         self.path: Path = config / "sixpoint" / "logins" / f"{quote(target.lower(), safe='')}.json"
 
-    def version(self) -> tuple[int, int, int] | None:
+    def version(self) -> FileStamp | None:
         """What changes when the file does; None without a file."""
         try:
-            status = self.path.stat()
+            return file_stamp(self.path)
         except OSError:
             return None
-        return status.st_ino, status.st_mtime_ns, status.st_size
 
     def load(self) -> Login | None:
         """Return the login; None without one.

@@ -13,6 +13,7 @@ from pathlib import Path
 from sixpoint.client.tokens.bearer import Token, check_token
 from sixpoint.client.tokens.logins import Login, LoginFile
 from sixpoint.errors import InvalidArgument, SixpointError, Unauthenticated
+from sixpoint.io.file_stamps import FileStamp, file_stamp
 from sixpoint.io.secret_files import read_secret
 
 __all__ = ["CallableToken", "FileToken", "FixedToken", "LoginToken", "NoToken", "TokenSource"]
@@ -104,7 +105,7 @@ class FileToken(TokenSource):
     def __init__(self, path: str | os.PathLike[str], *, origin: str) -> None:
         self._path = Path(path)
         self._origin = origin
-        self._read: tuple[tuple[int, int, int] | None, Token] | None = None
+        self._read: tuple[FileStamp | None, Token] | None = None
 
     def ready(self) -> str | None:
         """Return the token as it was read last, unless the file has changed."""
@@ -120,7 +121,7 @@ class FileToken(TokenSource):
         if token is not None:
             return token
         version = self._version()
-        if self._read and version and version[2] == 0:
+        if self._read and version and version.size == 0:
             # Somebody writes it at this moment.
             return self._read[1]
         secret = problem = ""
@@ -135,12 +136,11 @@ class FileToken(TokenSource):
         self._read = version, token
         return token
 
-    def _version(self) -> tuple[int, int, int] | None:
+    def _version(self) -> FileStamp | None:
         try:
-            status = self._path.stat()
+            return file_stamp(self._path)
         except (OSError, ValueError):
             return None
-        return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 class LoginToken(TokenSource):
@@ -154,7 +154,7 @@ class LoginToken(TokenSource):
     def __init__(self, file: LoginFile, *, context: Callable[[], ssl.SSLContext]) -> None:
         self._file = file
         self._context = context
-        self._read: tuple[tuple[int, int, int] | None, Login] | None = None
+        self._read: tuple[FileStamp | None, Login] | None = None
         self._next_attempt = 0.0
 
     def ready(self) -> str | None:
