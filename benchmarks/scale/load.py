@@ -17,7 +17,7 @@ import grpc.aio
 
 from benchmarks.images.examples import Example
 from sixpoint.client import AsyncClient, AsyncSession, StepInfo
-from sixpoint.client._channel import CHANNEL_OPTIONS
+from sixpoint.client._transport.channel import CHANNEL_OPTIONS
 from sixpoint.errors import SixpointError
 from sixpoint.mask import Mask
 from sixpoint.prompts import ExtremePoints

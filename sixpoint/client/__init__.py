@@ -1,11 +1,11 @@
 """The SDK: :class:`Client` blocks, :class:`AsyncClient` has the same methods for asyncio.
 
-Both run the same operations (``_operations``); they differ only in the driver that makes the calls (``_driver``).
+Both run the same operations (``_operations``); they differ only in the driver that makes the calls (``_transport``).
 """
 
 from sixpoint.client._operations.upload import ProgressCallback
 from sixpoint.client._retry import Retry, Timeout
-from sixpoint.client._tls import TlsFiles
+from sixpoint.client._transport.tls import TlsFiles
 from sixpoint.client.async_session import AsyncSession
 from sixpoint.client.asyncio import AsyncClient
 from sixpoint.client.blocking import Client

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from sixpoint.client._driver import Metadata
 from sixpoint.client._operations.client import ClientOperations, OpenedSession
 from sixpoint.client._operations.session import SessionOperations
 from sixpoint.client._retry import Retry, Timeout
-from sixpoint.client._tls import TlsFiles
+from sixpoint.client._transport.driver import Metadata
+from sixpoint.client._transport.tls import TlsFiles
 from sixpoint.client.models import SegmentInfo
 from sixpoint.client.tokens import GivenToken, TokenSource, choose_source
 from sixpoint.errors import InvalidArgument

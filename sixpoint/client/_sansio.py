@@ -2,7 +2,7 @@
 
 An operation is a generator. It asks for an effect with ``yield from`` and receives its result: the response of a
 :class:`Call`, the return value of some :class:`Work`. If the effect fails, its error is raised at that place. The
-drivers of :mod:`sixpoint.client._driver` carry the effects out, one blocking, one on the event loop. h11 and the
+drivers of :mod:`sixpoint.client._transport` carry the effects out, one blocking, one on the event loop. h11 and the
 authentication flows of httpx separate protocol and I/O in the same way.
 
 A public method runs one operation, which may use another one. There is no third level: an operation that a call needs

@@ -12,9 +12,9 @@ import grpc.aio
 
 from sixpoint._typing import PointLike
 from sixpoint.client._base import BaseSession
-from sixpoint.client._driver import AsyncDriver
 from sixpoint.client._operations.client import ClientOperations, OpenedSession
 from sixpoint.client._sansio import Operation
+from sixpoint.client._transport.driver import AsyncDriver
 from sixpoint.client.interaction import AsyncInteraction
 from sixpoint.client.models import SessionInfo, StepInfo
 from sixpoint.errors import PermissionDenied, SixpointError, Unauthenticated

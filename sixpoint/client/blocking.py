@@ -10,14 +10,14 @@ from typing import Self
 import grpc
 
 from sixpoint.client._base import BaseClient
-from sixpoint.client._channel import Stubs, open_channel
-from sixpoint.client._driver import Driver
 from sixpoint.client._operations.client import ClientOperations
 from sixpoint.client._operations.images import ImageSource, load
 from sixpoint.client._operations.segment import PatchProgressCallback
 from sixpoint.client._operations.upload import ProgressCallback
 from sixpoint.client._retry import Retry, Timeout
-from sixpoint.client._tls import TlsFiles
+from sixpoint.client._transport.channel import Stubs, open_channel
+from sixpoint.client._transport.driver import Driver
+from sixpoint.client._transport.tls import TlsFiles
 from sixpoint.client.models import ModelInfo, SessionInfo
 from sixpoint.client.session import Session
 from sixpoint.client.tokens import GivenToken, TokenCallback

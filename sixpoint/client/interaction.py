@@ -11,9 +11,9 @@ from typing import Any, Self
 import grpc
 import grpc.aio
 
-from sixpoint.client._driver import AsyncDriver, Driver
 from sixpoint.client._operations.interaction import InteractionOperations
 from sixpoint.client._operations.session import SessionOperations
+from sixpoint.client._transport.driver import AsyncDriver, Driver
 from sixpoint.client.events import Event
 from sixpoint.errors import FailedPrecondition
 from sixpoint.prompts import Prompt

@@ -10,9 +10,9 @@ from typing import Self, TypeVar
 
 from sixpoint._typing import PointLike
 from sixpoint.client._base import BaseSession
-from sixpoint.client._driver import Driver
 from sixpoint.client._operations.client import ClientOperations, OpenedSession
 from sixpoint.client._sansio import Operation
+from sixpoint.client._transport.driver import Driver
 from sixpoint.client.interaction import Interaction
 from sixpoint.client.models import SessionInfo, StepInfo
 from sixpoint.errors import PermissionDenied, SixpointError, Unauthenticated

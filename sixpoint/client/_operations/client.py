@@ -7,11 +7,11 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sixpoint.client._channel import Stubs
 from sixpoint.client._operations.segment import PatchProgressCallback, segment
 from sixpoint.client._operations.upload import ProgressCallback, upload
 from sixpoint.client._retry import Retry, Timeout
 from sixpoint.client._sansio import Call, Operation, Work
+from sixpoint.client._transport.channel import Stubs
 from sixpoint.client.models import ModelInfo, SessionInfo, read_model, read_session
 from sixpoint.errors import FailedPrecondition, InvalidArgument
 from sixpoint.geometry import Geometry

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sixpoint.client._channel import Stubs
 from sixpoint.client._sansio import Operation, ServerStreamingCall
+from sixpoint.client._transport.channel import Stubs
 from sixpoint.errors import InternalError
 from sixpoint.geometry import Geometry
 from sixpoint.prompts import ExtremePoints, Frame

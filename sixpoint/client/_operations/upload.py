@@ -8,9 +8,9 @@ from typing import cast
 
 import numpy as np
 
-from sixpoint.client._channel import Stubs
 from sixpoint.client._retry import Attempts, Retry, Timeout
 from sixpoint.client._sansio import Call, ClientStreamingCall, Operation, Pause, Work
+from sixpoint.client._transport.channel import Stubs
 from sixpoint.errors import ImageNotFound, SixpointError, UploadError
 from sixpoint.protocol import geometry_to_message
 from sixpoint.v1 import image_service_pb2 as image_pb

@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 import grpc
 import grpc.aio
 
-from sixpoint.client._tls import TlsFiles
-from sixpoint.client._tracing import Metadata, call_span
+from sixpoint.client._transport.tls import TlsFiles
+from sixpoint.client._transport.tracing import Metadata, call_span
 from sixpoint.protocol import Target
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import image_service_pb2_grpc as image_grpc
@@ -83,7 +83,7 @@ def _plain_options(target: Target) -> tuple[tuple[str, int], ...]:
 class Stubs:
     """The RPC methods of all services over one channel.
 
-    The methods of a ``grpc.aio.Channel`` return awaitables; :class:`~sixpoint.client._driver.AsyncDriver` awaits them.
+    The methods of a ``grpc.aio.Channel`` return awaitables, which the driver for asyncio awaits.
 
     Args:
         channel: Channel to the gateway.

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import grpc
 import grpc.aio
 
-from sixpoint.client._channel import Stubs
 from sixpoint.client._retry import Attempts, Retry
 from sixpoint.client._sansio import Call, ClientStreamingCall, Effect, Operation, Pause, ServerStreamingCall, Work
-from sixpoint.client._tracing import Metadata
+from sixpoint.client._transport.channel import Stubs
+from sixpoint.client._transport.tracing import Metadata
 from sixpoint.client.tokens import TokenSource, bearer_metadata
 from sixpoint.errors import ImageNotFound, SixpointError, Unauthenticated, Unavailable
 from sixpoint.protocol import (

@@ -25,7 +25,7 @@ from gateway.settings import Settings
 from gateway.triton.client import TritonClient
 from gateway.triton.local.server import LocalTriton
 from sixpoint import errors
-from sixpoint.client._channel import CHANNEL_OPTIONS
+from sixpoint.client._transport.channel import CHANNEL_OPTIONS
 from sixpoint.io.triton_key import control_metadata
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc

@@ -17,7 +17,7 @@ from sixpoint.client import (
     Client,
     Timeout,
 )
-from sixpoint.client._channel import CHANNEL_OPTIONS
+from sixpoint.client._transport.channel import CHANNEL_OPTIONS
 from tests.sixpoint.client.fake_gateway import (
     EACH_CLIENT,
     POINTS,

@@ -39,7 +39,7 @@ async def test_a_failure_does_not_show_the_token(
         await settled(client.upload(noisy_volume()) if fault == "stream" else client.models())
     guarded.may_answer.set()
     text = everything(caught.value)
-    assert "_driver.py" in text
+    assert "driver.py" in text
     assert TOKEN not in text
     await settled(client.close())
     assert TOKEN not in caplog.text
