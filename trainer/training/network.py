@@ -41,6 +41,15 @@ def _check_no_conversion(spec: ModelSpec, network: NetworkSpec) -> None:
         "network.channels": network.channels not in {(), tuple(range(spec.output_shape[0]))},
         "output.exclusive": not spec.output.exclusive,
     }
+    if spec.task is Task.ANNOTATION:
+        # Each of the others needs a whole image, too.
+        roi = spec.roi
+        conversions |= {
+            "roi.whole": roi.whole,
+            "roi.resampling": roi.resampling != "smoothed",
+            "roi.windowed_first": roi.windowed_first,
+            "roi.click_placement": roi.click_placement != "exact",
+        }
     if spec.patch is not None:
         conversions |= {
             "patch.grid": spec.patch.grid != "faces",

@@ -10,7 +10,7 @@ import pytest
 
 import trainer
 from sixpoint.errors import ModelSpecError
-from sixpoint.model_spec import ModelSpec
+from sixpoint.model_spec import ModelSpec, RoiSpec
 from trainer.data.spec_files import read_spec_mapping
 from trainer.training.network import build_network
 
@@ -65,6 +65,23 @@ def test_a_patch_of_a_network_from_elsewhere_is_not_trained(field: str, value: s
     changed = {"patch": usual.patch.model_copy(update={field: value}), "output": output}
     with pytest.raises(ModelSpecError, match=rf"the spec has patch\.{field}, which"):
         build_network(usual.model_copy(update=changed))
+
+
+@pytest.mark.parametrize(
+    ("roi", "named"),
+    [
+        ({}, "roi.whole"),
+        (
+            {"resampling": "area", "windowed_first": True, "click_placement": "cells"},
+            "roi.whole, roi.resampling, roi.windowed_first, roi.click_placement",
+        ),
+    ],
+)
+def test_a_network_that_sees_the_whole_image_is_not_trained(roi: dict[str, Any], named: str) -> None:
+    usual = spec("annotation")
+    whole = usual.model_copy(update={"roi": RoiSpec(size=usual.roi.size, whole=True, **roi)})
+    with pytest.raises(ModelSpecError, match=f"the spec has {re.escape(named)}, which"):
+        build_network(whole)
 
 
 @pytest.mark.parametrize(("task", "activation"), [("segmentation", "softmax"), ("annotation", "sigmoid")])
