@@ -61,12 +61,14 @@ class Roi:
         resampling: ``smoothed``: linear, with a kernel that widens where the grid is coarser than what it samples,
             against aliasing; ``trilinear``: linear between the nearest samples; ``area``: the mean of the samples that
             a cell touches, for a box that is the whole image.
+        spacing_steps: Voxels per cell along (x, y, z) of MONAI's ``Spacing``, to the last bit; None on other grids.
     """
 
     lower: Vector
     upper: Vector
     size: Size
     resampling: Literal["smoothed", "trilinear", "area"] = "smoothed"
+    spacing_steps: Vector | None = None
 
     @classmethod
     def from_points(
@@ -140,8 +142,8 @@ class Roi:
         # As MONAI 1.6, monai.data.utils.compute_shape_offset and monai.transforms.spatial.functional.spatial_resample.
         steps = [its / mine for mine, its in zip(spacing, patch.spacing, strict=True)]
         cells = [round((n - 1) / step + 1.0) for n, step in zip(image_size, steps, strict=True)]
-        if tuple(cells) == image_size and all(abs(step - 1.0) <= _SAME_STEP for step in steps):
-            steps = [1.0, 1.0, 1.0]
+        same = tuple(cells) == image_size and all(abs(step - 1.0) <= _SAME_STEP for step in steps)
+        steps = [1.0, 1.0, 1.0] if same else steps
         axes = spec.network.axes if spec.network else "SPL"
         first = [
             0.0 if forward in axes else (n - 1) - (count - 1) * step
@@ -154,6 +156,7 @@ class Roi:
             (upper[0], upper[1], upper[2]),
             (cells[0], cells[1], cells[2]),
             resampling="trilinear",
+            spacing_steps=None if same else (steps[0], steps[1], steps[2]),
         )
 
     @property
