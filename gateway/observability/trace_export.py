@@ -10,8 +10,10 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Literal
 
+from opentelemetry.trace import Status, StatusCode
+
 import sixpoint
-from gateway.observability.tracing import CallTracer
+from gateway.observability.tracing import CallTracer, EndedPhase
 from sixpoint.errors import FailedPrecondition
 
 __all__ = ["Outcome", "check_installed", "exporting"]
@@ -24,6 +26,7 @@ Outcome = Literal["exported", "failed", "dropped"]
 # A span takes about 2 KB.
 _MAX_WAITING, _BATCH = 4096, 512
 _EXPORT_SECONDS = 5.0
+_SCOPE = "sixpoint.gateway"
 
 
 def check_installed() -> None:
@@ -78,9 +81,10 @@ async def exporting(
         # It would wait for the collector for half a minute.
         shutdown_on_exit=False,
     )
-    provider.add_span_processor(_BoundedQueue(processor, export).as_processor())
+    queue = _BoundedQueue(processor, export)
+    provider.add_span_processor(queue.as_processor())
     try:
-        yield CallTracer(provider.get_tracer("sixpoint.gateway", sixpoint.__version__))
+        yield CallTracer(provider.get_tracer(_SCOPE, sixpoint.__version__), _takes_phases(queue, provider.resource))
     finally:
         # A daemon, so that a collector that does not answer does not keep the process.
         ending = threading.Thread(target=provider.shutdown, name="traces", daemon=True)
@@ -88,6 +92,31 @@ async def exporting(
         await asyncio.to_thread(ending.join, patience)
         if ending.is_alive():
             _log.warning("the trace collector does not answer: the last spans are lost")
+
+
+def _takes_phases(queue: _BoundedQueue, resource: Any) -> Callable[[EndedPhase], None]:
+    """Return a function that makes a span of a phase, for the queue."""
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+    scope = InstrumentationScope(_SCOPE, sixpoint.__version__)
+    statuses = {False: Status(), True: Status(StatusCode.ERROR)}
+
+    def take(phase: EndedPhase) -> None:
+        span = ReadableSpan(
+            phase.name,
+            phase.context,
+            parent=phase.parent,
+            resource=resource,
+            kind=phase.kind,
+            status=statuses[phase.failed],
+            start_time=phase.start,
+            end_time=phase.end,
+            instrumentation_scope=scope,
+        )
+        queue.on_end(span)
+
+    return take
 
 
 class _Export:
