@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from sixpoint.errors import InvalidArgument
+from sixpoint.io.file_stamps import FileStamp, file_stamp
 
 __all__ = ["HttpsContext", "certificate_names"]
 
 _log = logging.getLogger(__name__)
 
-_Stamp = tuple[tuple[int, int, int], ...]
+_Stamp = tuple[FileStamp | None, ...]
 
 
 class HttpsContext:
@@ -52,13 +53,12 @@ class HttpsContext:
         connection.context = self._current
 
     def _stat(self) -> _Stamp:
-        stamps = []
+        stamps: list[FileStamp | None] = []
         for file in self._files:
             try:
-                status = file.stat()
-                stamps.append((status.st_mtime_ns, status.st_ino, status.st_size))
+                stamps.append(file_stamp(file))
             except OSError:
-                stamps.append((0, 0, 0))
+                stamps.append(None)
         return tuple(stamps)
 
     def _load(self) -> ssl.SSLContext:
