@@ -6,15 +6,13 @@ import time
 from collections.abc import Callable
 
 from gateway.authentication.buckets import Buckets
-from gateway.core.access import Principal
+from gateway.core.access import Activity, Principal
 from sixpoint.errors import ResourceExhausted
 
 __all__ = ["PrincipalLimits"]
 
 _BURST_SECONDS = 10.0
 _MINUTE = 60.0
-_UPLOAD = "/sixpoint.v1.ImageService/UploadImage"
-_SEGMENT = "/sixpoint.v1.AnnotationService/Segment"
 _Bucket = tuple[str, str]
 
 
@@ -45,29 +43,37 @@ class PrincipalLimits:
         self._bytes = buckets(upload_bytes_per_second, _BURST_SECONDS)
         self._segmentations = buckets(segmentations_per_minute / _MINUTE, _MINUTE)
 
-    def check(self, principal: Principal, method: str, nbytes: int = 0) -> None:
-        """Count a call, or bytes that it has uploaded.
+    def check(self, principal: Principal, activity: Activity) -> None:
+        """Count something that begins.
 
         Args:
-            principal: Who calls.
-            method: Full name of the method, such as /sixpoint.v1.ModelService/ListModels.
-            nbytes: Bytes that a running upload has received; 0 for a call that begins.
+            principal: Who begins it.
+            activity: What it is.
 
         Raises:
-            ResourceExhausted: The call begins, and its principal has done too much; ``retry_after`` says when to go on.
+            ResourceExhausted: The principal has done too much; ``retry_after`` says when to go on.
         """
-        # Not the account: a subject may be named like another tenant's.
-        key = (principal.tenant, principal.subject)
-        if nbytes:
-            if self._bytes is not None:
-                self._bytes.overdraw(key, nbytes)
-            return
-        if self._calls is not None and (wait := self._calls.take(key)):
-            raise _exceeded("calls", "SIXPOINT_OWNER_CALLS_PER_SECOND", wait)
-        if self._bytes is not None and method == _UPLOAD and (wait := self._bytes.wait(key)):
-            raise _exceeded("uploaded bytes", "SIXPOINT_OWNER_UPLOAD_BYTES_PER_SECOND", wait)
-        if self._segmentations is not None and method == _SEGMENT and (wait := self._segmentations.take(key)):
-            raise _exceeded("segmentations", "SIXPOINT_OWNER_SEGMENTATIONS_PER_MINUTE", wait)
+        key = _key(principal)
+        match activity:
+            case Activity.CALL:
+                if self._calls is not None and (wait := self._calls.take(key)):
+                    raise _exceeded("calls", "SIXPOINT_OWNER_CALLS_PER_SECOND", wait)
+            case Activity.UPLOAD:
+                if self._bytes is not None and (wait := self._bytes.wait(key)):
+                    raise _exceeded("uploaded bytes", "SIXPOINT_OWNER_UPLOAD_BYTES_PER_SECOND", wait)
+            case Activity.SEGMENTATION:
+                if self._segmentations is not None and (wait := self._segmentations.take(key)):
+                    raise _exceeded("segmentations", "SIXPOINT_OWNER_SEGMENTATIONS_PER_MINUTE", wait)
+
+    def count_uploaded(self, principal: Principal, nbytes: int) -> None:
+        """Count bytes that an upload has received."""
+        if self._bytes is not None:
+            self._bytes.overdraw(_key(principal), nbytes)
+
+
+def _key(principal: Principal) -> _Bucket:
+    # Not the account: a subject may be named like another tenant's.
+    return principal.tenant, principal.subject
 
 
 def _exceeded(what: str, setting: str, wait: float) -> ResourceExhausted:

@@ -11,7 +11,7 @@ from gateway.authentication import check_http_exposure
 from gateway.core.access import Authenticator
 from gateway.core.runtime.fairness import Places, Turns
 from gateway.edges.services import Services
-from gateway.from_settings import call_deadlines, principal_limits
+from gateway.from_settings import call_deadlines
 from gateway.http.app import Door, http_app
 from gateway.http.calls import CallRunner
 from gateway.http.image_files import ImageFiles
@@ -107,7 +107,7 @@ def _application(
     runner = CallRunner(
         authenticator=authenticator,
         origins=OriginPolicy(settings.web_origins, loopback=settings.listens_on_loopback and not settings.insecure),
-        limits=principal_limits(settings),
+        limits=services.limits,
         auditor=services.auditor,
         idle=settings.upload_idle_seconds,
         on_end=on_end,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from gateway.core.access import Auditor
+from gateway.core.access import Auditor, CallLimits
 from gateway.core.annotation.annotator import Annotator
 from gateway.core.images import ImageStore
 from gateway.core.runtime import Admission, Catalog, CorePool, Inference, Observer
 from gateway.core.runtime.fairness import Places
 from gateway.core.segmentation.segmenter import Segmenter
 from gateway.core.sessions import Engine, Sessions
+from gateway.from_settings import principal_limits
 from gateway.settings import Settings
 from gateway.stores import Stores
 
@@ -30,6 +31,7 @@ class Services:
         segmenter: Segments whole images.
         uploads: Places of uploads.
         prompts: Limits the prompts that run or wait, and their memory.
+        limits: Limits of what one principal may do in a time, through all edges together.
         auditor: Takes notes of what changes nothing.
     """
 
@@ -40,6 +42,7 @@ class Services:
     segmenter: Segmenter
     uploads: Places
     prompts: Admission
+    limits: CallLimits
     auditor: Auditor
 
 
@@ -102,4 +105,14 @@ def make_services(
         memory=settings.segmentation_memory_bytes,
         in_flight=settings.segmentation_patches,
     )
-    return Services(stores.images, stores.sessions, catalog, engine, segmenter, uploads, prompts, stores.auditor)
+    return Services(
+        images=stores.images,
+        sessions=stores.sessions,
+        catalog=catalog,
+        engine=engine,
+        segmenter=segmenter,
+        uploads=uploads,
+        prompts=prompts,
+        limits=principal_limits(settings),
+        auditor=stores.auditor,
+    )

@@ -16,6 +16,7 @@ import grpc.aio
 from gateway.core.access import (
     NO_AUDIT,
     NOBODY,
+    Activity,
     Auditor,
     Authenticator,
     CallLimits,
@@ -23,13 +24,14 @@ from gateway.core.access import (
     Role,
     Unlimited,
     check_role,
+    note_refusal,
 )
 from gateway.core.runtime import DeadlineLimits
 from gateway.core.runtime.fairness import Turns, acting_for
 from gateway.grpc.decoding import decode_stream, decoder, with_size
 from gateway.grpc.identity import CallContext, caller_of, credentials_of, peer_of, while_identified
 from gateway.grpc.permissions import role_for
-from gateway.grpc.refusals import abort, abort_arguments, as_sixpoint_error, note_refusal, refusal_pause
+from gateway.grpc.refusals import abort, abort_arguments, as_sixpoint_error, refusal_pause
 from gateway.grpc.running_calls import RunningCalls
 from gateway.observability.pseudonyms import pseudonym
 from sixpoint.errors import ResourceExhausted, Unauthenticated
@@ -118,11 +120,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         codecs = {"request_deserializer": None, "response_serializer": handler.response_serializer}
         decode = decoder(handler.request_deserializer or bytes)
         if handler.stream_unary:
-            wrapped = self._wrap(handler.stream_unary, method, self._deadlines.upload, decode, streams=True)
+            wrapped = self._wrap(
+                handler.stream_unary, method, self._deadlines.upload, decode, Activity.UPLOAD, streams=True
+            )
             return grpc.stream_unary_rpc_method_handler(wrapped, **codecs)
         if handler.unary_stream:
             handle = _metadata_first(handler.unary_stream)
-            wrapped = self._wrap(handle, method, self._deadlines.segmentation, decode)
+            wrapped = self._wrap(handle, method, self._deadlines.segmentation, decode, Activity.SEGMENTATION)
             return grpc.unary_stream_rpc_method_handler(wrapped, **codecs)
         if handler.stream_stream:
             # The one kind of call that takes hours, and carries out further actions meanwhile.
@@ -142,9 +146,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return CallContext(context, await identify(), identify=identify)
 
-    def _counted(self, decode: Callable[[bytes], Any], principal: Principal, method: str) -> Callable[[bytes], Any]:
+    def _counted(self, decode: Callable[[bytes], Any], principal: Principal) -> Callable[[bytes], Any]:
         def count(data: bytes) -> Any:
-            self._limits.check(principal, method, len(data))
+            self._limits.count_uploaded(principal, len(data))
             return decode(data)
 
         return count
@@ -175,6 +179,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         method: str,
         limits: DeadlineLimits,
         decode: Callable[[bytes], Any],
+        activity: Activity = Activity.CALL,
         *,
         streams: bool = False,
     ) -> Callable[..., Any]:
@@ -193,12 +198,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     principal = caller.principal
                     who = pseudonym(principal)
                     check_role(principal, self._role_for(method))
-                    self._limits.check(principal, method)
+                    for each in dict.fromkeys((Activity.CALL, activity)):
+                        self._limits.check(principal, each)
+                    counted = self._counted(decode, principal) if activity is Activity.UPLOAD else decode
                     with acting_for(principal.account):
                         return await handle(
-                            decode_stream(self._counted(decode, principal, method), context)
-                            if streams
-                            else decode(request),
+                            decode_stream(counted, context) if streams else decode(request),
                             # It is the context, with one attribute more.
                             cast("_Context", caller),
                         )

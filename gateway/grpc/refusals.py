@@ -10,26 +10,15 @@ from typing import Any, NoReturn
 import grpc
 import grpc.aio
 
-from gateway.core.access import Action, AuditEntry, Auditor, Principal
-from sixpoint.errors import (
-    InternalError,
-    NotFound,
-    PermissionDenied,
-    ResourceExhausted,
-    SixpointError,
-    StorageFull,
-    Unauthenticated,
-)
+from sixpoint.errors import InternalError, ResourceExhausted, SixpointError, StorageFull
 from sixpoint.protocol import DETAILS_KEY, error_to_status, status_code
 
-__all__ = ["AbortArguments", "abort", "abort_arguments", "as_sixpoint_error", "note_refusal", "refusal_pause"]
+__all__ = ["AbortArguments", "abort", "abort_arguments", "as_sixpoint_error", "refusal_pause"]
 
 _log = logging.getLogger(__name__)
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 _MAX_PAUSE_S, _MIN_PART = 2.0, 0.5
-# Those of somebody who looks for what is not theirs.
-_AUDITED = (Unauthenticated, PermissionDenied, NotFound)
 AbortArguments = tuple[grpc.StatusCode, str, tuple[tuple[str, bytes]]]
 """Code, text and metadata of an error."""
 
@@ -60,19 +49,6 @@ def refusal_pause(error: SixpointError) -> float:
     """
     limited = isinstance(error, ResourceExhausted) and not isinstance(error, StorageFull)
     return min((error.retry_after or 0.0) / 2, _MAX_PAUSE_S) * random.uniform(_MIN_PART, 1.0) if limited else 0.0
-
-
-def note_refusal(auditor: Auditor, principal: Principal, call: str, error: SixpointError) -> None:
-    """Note that a call was refused, if it may be that of somebody who looks for what is not theirs.
-
-    Args:
-        auditor: Takes the note.
-        principal: Who made the call.
-        call: Name of the call.
-        error: Why it was refused.
-    """
-    if isinstance(error, _AUDITED):
-        auditor.note(AuditEntry(principal, Action.CALL, call, outcome=error.reason))
 
 
 def as_sixpoint_error(failure: Exception) -> SixpointError:

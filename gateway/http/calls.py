@@ -17,8 +17,7 @@ from fastapi import Request, Response
 from gateway.core.access import (
     NO_AUDIT,
     NOBODY,
-    Action,
-    AuditEntry,
+    Activity,
     Auditor,
     Authenticator,
     CallLimits,
@@ -26,6 +25,7 @@ from gateway.core.access import (
     Role,
     Unlimited,
     check_role,
+    note_refusal,
 )
 from gateway.core.runtime import Deadline, DeadlineLimits
 from gateway.core.runtime.fairness import acting_for
@@ -35,7 +35,7 @@ from gateway.http.origins import OriginPolicy
 from gateway.http.path_tokens import principal_in
 from gateway.http.permissions import role_for
 from gateway.observability.pseudonyms import pseudonym
-from sixpoint.errors import Cancelled, DeadlineExceeded, NotFound, PermissionDenied, Unauthenticated
+from sixpoint.errors import Cancelled, DeadlineExceeded, ResourceExhausted, Unauthenticated
 from sixpoint.protocol import status_code
 
 __all__ = ["Call", "CallRunner", "Handler"]
@@ -43,8 +43,6 @@ __all__ = ["Call", "CallRunner", "Handler"]
 _log = logging.getLogger(__name__)
 
 _Scope = MutableMapping[str, Any]
-# Refusals that tell of somebody who looks for what is not theirs.
-_AUDITED = (Unauthenticated, PermissionDenied, NotFound)
 _MIN_DISCARD_BYTES, _DISCARD_BYTES, _DISCARD_SECONDS = 2**16, 64 * 2**20, 5.0
 
 
@@ -58,7 +56,7 @@ class Call:
         deadline: Moment by which it must be answered.
         route: Method and template of the path.
         idle: Seconds within which the next part of the body must come.
-        count: Function called with the bytes of each part that came.
+        limits: Limits of what its caller may do in a time.
         stack: What ends once the answer was sent.
     """
 
@@ -67,7 +65,7 @@ class Call:
     deadline: Deadline
     route: str
     idle: float
-    count: Callable[[int], None]
+    limits: CallLimits
     stack: contextlib.AsyncExitStack
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -92,7 +90,7 @@ class Call:
                 raise Cancelled("the client closed the connection")
             more = message.get("more_body", False)
             if chunk := message.get("body", b""):
-                self.count(len(chunk))
+                self.limits.count_uploaded(self.principal, len(chunk))
                 yield chunk
 
     @contextlib.asynccontextmanager
@@ -171,7 +169,7 @@ class CallRunner:
         started = time.perf_counter()
         guarded, body = _Sender(send, idle=self._idle), _Body(receive)
         principal: Principal | None = None
-        code, status, reason = "OK", 200, ""
+        code, status, reason, level = "OK", 200, "", logging.INFO
         limit = asyncio.timeout(deadlines.seconds(None))
         try:
             async with limit:
@@ -179,15 +177,10 @@ class CallRunner:
                 role = role_for(route)
                 principal = await self._identify(scope, role)
                 deadline = Deadline.after(deadlines.seconds(None))
-                limits, caller = self._limits, principal
-                limits.check(caller, route)
-
-                def count(nbytes: int) -> None:
-                    limits.check(caller, route, nbytes)
-
-                with acting_for(caller.account):
+                self._limits.check(principal, Activity.CALL)
+                with acting_for(principal.account):
                     async with contextlib.AsyncExitStack() as stack:
-                        call = Call(Request(scope, body), caller, deadline, route, self._idle, count, stack)
+                        call = Call(Request(scope, body), principal, deadline, route, self._idle, self._limits, stack)
                         response = await handle(call)
                         await response(scope, receive, guarded)
         except asyncio.CancelledError:
@@ -197,9 +190,10 @@ class CallRunner:
             refusal = as_refusal(deadlines.error(None) if limit.expired() else failure)
             error, status = refusal.error, refusal.code
             code, reason = status_code(error).name, error.reason
-            if isinstance(error, _AUDITED):
-                whom = principal or replace(NOBODY, peer=peer_of(scope))
-                self._auditor.note(AuditEntry(whom, Action.CALL, route, outcome=reason))
+            if principal is None and isinstance(error, Unauthenticated | ResourceExhausted):
+                # The authenticator logs them at a bounded rate: anyone who reaches the port could fill the log.
+                level = logging.DEBUG
+            note_refusal(self._auditor, principal or replace(NOBODY, peer=peer_of(scope)), route, error)
             if not guarded.started:
                 if status != HTTPStatus.REQUEST_TIMEOUT:
                     await body.discard(_DISCARD_BYTES if principal else _MIN_DISCARD_BYTES)
@@ -211,7 +205,8 @@ class CallRunner:
         finally:
             seconds = time.perf_counter() - started
             self._on_end(route, code, seconds)
-            _log.info(
+            _log.log(
+                level,
                 "call",
                 extra={
                     "call": secrets.token_hex(8),

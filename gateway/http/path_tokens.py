@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import replace
 from typing import Any
 
-from gateway.core.access import NO_AUDIT, NOBODY, Action, AuditEntry, Auditor, Authenticator, Principal
+from gateway.core.access import NO_AUDIT, NOBODY, Auditor, Authenticator, Principal, note_refusal
 from gateway.http.errors import as_refusal, error_response
 from gateway.http.identity import credentials_of, peer_of
 from sixpoint.errors import SixpointError
@@ -58,9 +58,7 @@ class PathTokens:
             # An empty token is none that is valid, not none at all.
             principal = await self._authenticator.authenticate(credentials_of(scope, path_token=token or " "))
         except SixpointError as error:
-            self._auditor.note(
-                AuditEntry(replace(NOBODY, peer=peer_of(scope)), Action.CALL, "path token", outcome=error.reason)
-            )
+            note_refusal(self._auditor, replace(NOBODY, peer=peer_of(scope)), "path token", error)
             await _refuse(scope, receive, private, error)
             return
         root = f"{root}{_PREFIX}{token}"

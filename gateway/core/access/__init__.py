@@ -1,8 +1,8 @@
 """Access: who calls, what the caller's roles allow, and whose objects they may change."""
 
-from gateway.core.access.audit import NO_AUDIT, Action, AuditEntry, AuditNotes, Auditor, AuditWriter
+from gateway.core.access.audit import NO_AUDIT, Action, AuditEntry, AuditNotes, Auditor, AuditWriter, note_refusal
 from gateway.core.access.credentials import Authenticator, Credentials
-from gateway.core.access.limits import CallLimits, Unlimited
+from gateway.core.access.limits import Activity, CallLimits, Unlimited
 from gateway.core.access.open_access import OpenAccess
 from gateway.core.access.ownership import check_may_change
 from gateway.core.access.principal import (
@@ -21,6 +21,7 @@ __all__ = [
     "NOBODY",
     "NO_AUDIT",
     "Action",
+    "Activity",
     "AuditEntry",
     "AuditNotes",
     "AuditWriter",
@@ -37,4 +38,5 @@ __all__ = [
     "check_role",
     "check_tenant",
     "gateway_itself",
+    "note_refusal",
 ]

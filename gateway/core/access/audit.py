@@ -15,15 +15,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.core.access.principal import Principal
-from sixpoint.errors import SixpointError
+from sixpoint.errors import NotFound, PermissionDenied, SixpointError, Unauthenticated
 
-__all__ = ["NO_AUDIT", "Action", "AuditEntry", "AuditNotes", "AuditWriter", "Auditor"]
+__all__ = ["NO_AUDIT", "Action", "AuditEntry", "AuditNotes", "AuditWriter", "Auditor", "note_refusal"]
 
 _log = logging.getLogger(__name__)
 
 # Different entries that may wait. Equal ones are counted.
 _MAX_WAITING = 10_000
 _INTERVAL_S = 1.0
+# Refusals of somebody who looks for what is not theirs.
+_AUDITED = (Unauthenticated, PermissionDenied, NotFound)
 
 
 class Action(enum.StrEnum):
@@ -154,6 +156,19 @@ class AuditNotes:
         if self._lost:
             _report_lost(self._lost, "too many waited")
             self._lost = 0
+
+
+def note_refusal(auditor: Auditor, principal: Principal, call: str, error: SixpointError) -> None:
+    """Note that a call was refused, if it may be that of somebody who looks for what is not theirs.
+
+    Args:
+        auditor: Takes the note.
+        principal: Who made the call.
+        call: Name of the call.
+        error: Why it was refused.
+    """
+    if isinstance(error, _AUDITED):
+        auditor.note(AuditEntry(principal, Action.CALL, call, outcome=error.reason))
 
 
 def _report_waiting(error: Exception) -> None:

@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Protocol
 
 from gateway.core.access.principal import Principal
 
-__all__ = ["CallLimits", "Unlimited"]
+__all__ = ["Activity", "CallLimits", "Unlimited"]
+
+
+class Activity(enum.Enum):
+    """What a principal begins, whichever edge it came through."""
+
+    CALL = enum.auto()
+    UPLOAD = enum.auto()
+    SEGMENTATION = enum.auto()
 
 
 class CallLimits(Protocol):
     """Limits of what one principal may do in a time."""
 
-    def check(self, principal: Principal, method: str, nbytes: int = 0) -> None:
-        """Count a call that begins, or bytes that a running one has received.
+    def check(self, principal: Principal, activity: Activity) -> None:
+        """Count something that begins. Each upload and each segmentation is part of a call, which is counted, too.
 
         Args:
-            principal: Who calls.
-            method: Full name of the method, such as /sixpoint.v1.ModelService/ListModels.
-            nbytes: Bytes that a running call has received; 0 for a call that begins.
+            principal: Who begins it.
+            activity: What it is.
 
         Raises:
-            ResourceExhausted: The call begins, and its principal has done too much.
+            ResourceExhausted: The principal has done too much.
         """
+        ...
+
+    def count_uploaded(self, principal: Principal, nbytes: int) -> None:
+        """Count bytes that an upload has received; it is not cut off."""
         ...
 
 
 class Unlimited:
     """No limits."""
 
-    def check(self, principal: Principal, method: str, nbytes: int = 0) -> None:
+    def check(self, principal: Principal, activity: Activity) -> None:
         """Allow it."""
+
+    def count_uploaded(self, principal: Principal, nbytes: int) -> None:
+        """Count nothing."""

@@ -25,7 +25,7 @@ class Role(enum.IntEnum):
     """A role; each may do what those before it may do.
 
     Attributes:
-        VIEWER: Reads models, and the sessions and masks of the tenant.
+        VIEWER: Reads models, and the images, sessions and masks of the tenant.
         ANNOTATOR: Uploads images, opens sessions, annotates and segments in its own.
         ENGINEER: Uses saved annotations, exports, trains, publishes.
         ADMIN: Works in everybody's sessions of the tenant, and reads the audit log.

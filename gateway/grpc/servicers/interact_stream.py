@@ -16,12 +16,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from gateway.core.access import NO_AUDIT, Auditor, Principal
+from gateway.core.access import NO_AUDIT, Auditor, Principal, note_refusal
 from gateway.core.runtime import Deadline, Stage
 from gateway.core.runtime.phases import action as traced_action
 from gateway.core.sessions import AnnotationResult, Engine, check_request_id
 from gateway.grpc.messages import PHASES, read_change, read_mask_request, read_prompts, write_result
-from gateway.grpc.refusals import note_refusal, refusal_pause
+from gateway.grpc.refusals import refusal_pause
 from gateway.grpc.servicers.action_queue import Action, ActionQueue, join_prompts
 from gateway.grpc.servicers.reading_pace import ReadingPace
 from gateway.grpc.servicers.stream_memory import StreamShare

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fastapi import Response
 from fastapi.responses import JSONResponse
 
+from gateway.core.access import Activity
 from gateway.core.images import ImageRecord, ImageStore
 from gateway.core.runtime import Catalog, Model
 from gateway.core.runtime.fairness import Places
@@ -169,6 +170,7 @@ class Datastore:
         return list(samples.values())
 
     async def _upload(self, call: Call, name: str) -> ImageRecord:
+        call.limits.check(call.principal, Activity.UPLOAD)
         async with self._uploads.take():
             folder = await call.stack.enter_async_context(self._spool.folder())
             form = await read_form(call, folder, max_bytes=self._files.max_body_bytes)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from fastapi import Response
 
+from gateway.core.access import Activity
 from gateway.core.images import ImageStore
 from gateway.core.runtime import Admission, Catalog, Model
 from gateway.core.segmentation.events import LabelMask, SegmentationSummary
@@ -121,6 +122,7 @@ class Inference:
             return ImageHandle.parse(query["session_id"])
         file = form.file("file")
         if file is not None:
+            call.limits.check(call.principal, Activity.UPLOAD)
             record = await self._files.store(file, folder, principal=call.principal)
             return ImageHandle(record.digest)
         if not query.get("image"):
@@ -142,6 +144,7 @@ class Inference:
         return _Result([(1, result.mask)], {points.label: 1}, result.timings)
 
     async def _segment(self, call: Call, model: Model, handle: ImageHandle) -> _Result:
+        call.limits.check(call.principal, Activity.SEGMENTATION)
         parts, names, timings = list[tuple[int, PackedMask]](), dict[str, int](), Timings()
         events = self._segmenter.segment(handle.digest, model.name, principal=call.principal, deadline=call.deadline)
         async with aclosing(events):

@@ -9,12 +9,9 @@ import pytest
 from gateway.authentication import PeerThrottle, PrincipalLimits
 from gateway.authentication.buckets import Buckets
 from gateway.authentication.refusal import RefusalKind
-from gateway.core.access import Principal
+from gateway.core.access import Activity, Principal
 from sixpoint.errors import ResourceExhausted
 
-LIST = "/sixpoint.v1.ModelService/ListModels"
-UPLOAD = "/sixpoint.v1.ImageService/UploadImage"
-SEGMENT = "/sixpoint.v1.AnnotationService/Segment"
 ADA, BOB = Principal("ada"), Principal("bob")
 
 
@@ -55,43 +52,43 @@ def test_the_table_of_buckets_is_bounded(clock: Clock) -> None:
 def test_calls_of_one_principal_are_limited_and_not_those_of_others(clock: Clock) -> None:
     limits = PrincipalLimits(calls_per_second=0.5, clock=clock)
     for _ in range(5):
-        limits.check(ADA, LIST)
+        limits.check(ADA, Activity.CALL)
     with pytest.raises(ResourceExhausted, match="SIXPOINT_OWNER_CALLS_PER_SECOND") as caught:
-        limits.check(ADA, LIST)
+        limits.check(ADA, Activity.CALL)
     assert caught.value.retry_after == 2.0
-    limits.check(BOB, LIST)
+    limits.check(BOB, Activity.CALL)
     # The same name in another tenant, and a name that looks like it.
-    limits.check(Principal("ada", "clinic-a"), LIST)
-    limits.check(Principal("default/ada"), LIST)
+    limits.check(Principal("ada", "clinic-a"), Activity.CALL)
+    limits.check(Principal("default/ada"), Activity.CALL)
     clock.now = 2.0
-    limits.check(ADA, LIST)
+    limits.check(ADA, Activity.CALL)
 
 
 def test_an_upload_that_runs_goes_on_and_the_next_one_waits(clock: Clock) -> None:
     limits = PrincipalLimits(upload_bytes_per_second=100, clock=clock)
-    limits.check(ADA, UPLOAD)
+    limits.check(ADA, Activity.UPLOAD)
     for _ in range(3):
-        limits.check(ADA, UPLOAD, 500)
+        limits.count_uploaded(ADA, 500)
     with pytest.raises(ResourceExhausted, match="SIXPOINT_OWNER_UPLOAD_BYTES_PER_SECOND") as caught:
-        limits.check(ADA, UPLOAD)
+        limits.check(ADA, Activity.UPLOAD)
     assert caught.value.retry_after == 5.0
-    limits.check(ADA, LIST)
-    limits.check(BOB, UPLOAD)
+    limits.check(ADA, Activity.CALL)
+    limits.check(BOB, Activity.UPLOAD)
     clock.now = 5.0
-    limits.check(ADA, UPLOAD)
+    limits.check(ADA, Activity.UPLOAD)
 
 
 def test_segmentations_are_limited_and_0_is_no_limit(clock: Clock) -> None:
     limits = PrincipalLimits(segmentations_per_minute=2, clock=clock)
-    limits.check(ADA, SEGMENT)
-    limits.check(ADA, SEGMENT)
+    limits.check(ADA, Activity.SEGMENTATION)
+    limits.check(ADA, Activity.SEGMENTATION)
     with pytest.raises(ResourceExhausted, match="SIXPOINT_OWNER_SEGMENTATIONS_PER_MINUTE") as caught:
-        limits.check(ADA, SEGMENT)
+        limits.check(ADA, Activity.SEGMENTATION)
     assert caught.value.retry_after == 30.0
-    limits.check(ADA, LIST)
-    for method in (LIST, UPLOAD, SEGMENT):
+    limits.check(ADA, Activity.CALL)
+    for activity in (Activity.CALL, Activity.UPLOAD, Activity.SEGMENTATION):
         for _ in range(100):
-            PrincipalLimits().check(ADA, method)
+            PrincipalLimits().check(ADA, activity)
 
 
 def test_a_peer_that_fails_too_often_is_throttled_and_every_failure_counted(clock: Clock) -> None:
