@@ -24,7 +24,7 @@ SERVER_STAMP := $(VENV)/.sixpoint-server
 DEV_STAMP := $(VENV)/.sixpoint-dev
 TRITON := $(or $(SIXPOINT_TRITON_ENVIRONMENT),.triton)
 
-.PHONY: help demo serve test lint docs protos chart chart-package chart-scan wheels containers sbom audit setup setup-dev triton python clean
+.PHONY: help demo serve test lint docs protos chart chart-package chart-scan rehearsal wheels containers sbom audit setup setup-dev triton python clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -63,6 +63,9 @@ chart-scan: setup-dev ## Let checkov look at the chart; exceptions and their rea
 	@test -x .venv-checkov/bin/checkov || { $(PYTHON) -m venv .venv-checkov && .venv-checkov/bin/pip install --quiet "checkov>=3.3,<4"; }
 	@$(BIN)/python -m helm.release render out/chart-scan
 	@.venv-checkov/bin/checkov --config-file helm/checkov.yaml --directory out/chart-scan
+
+rehearsal: setup-dev ## Run the chart's manifests here, and update, kill and scale them while people prompt; at most 10 minutes
+	@$(BIN)/python -m tests.helm.rehearsal
 
 wheels: ## Collect the wheels that the gateway's image installs; WHEELS=exporter or trainer for theirs
 	@$(WHEEL_PYTHON) containers/wheels.py $(WHEELS)
