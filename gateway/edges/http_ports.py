@@ -109,6 +109,7 @@ def _application(
         origins=OriginPolicy(settings.web_origins, loopback=settings.listens_on_loopback and not settings.insecure),
         limits=services.limits,
         auditor=services.auditor,
+        turns=services.turns,
         idle=settings.upload_idle_seconds,
         on_end=on_end,
     )

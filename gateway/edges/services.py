@@ -9,10 +9,10 @@ from gateway.core.access import Auditor, CallLimits
 from gateway.core.annotation.annotator import Annotator
 from gateway.core.images import ImageStore
 from gateway.core.runtime import Admission, Catalog, CorePool, Inference, Observer
-from gateway.core.runtime.fairness import Places
+from gateway.core.runtime.fairness import Places, Turns
 from gateway.core.segmentation.segmenter import Segmenter
 from gateway.core.sessions import Engine, Sessions
-from gateway.from_settings import principal_limits
+from gateway.from_settings import principal_limits, short_calls
 from gateway.settings import Settings
 from gateway.stores import Stores
 
@@ -33,6 +33,7 @@ class Services:
         prompts: Limits the prompts that run or wait, and their memory.
         limits: Limits of what one principal may do in a time, through all edges together.
         auditor: Takes notes of what changes nothing.
+        turns: Turns of short calls.
     """
 
     images: ImageStore
@@ -44,6 +45,7 @@ class Services:
     prompts: Admission
     limits: CallLimits
     auditor: Auditor
+    turns: Turns
 
 
 @dataclass(frozen=True)
@@ -115,4 +117,5 @@ def make_services(
         prompts=prompts,
         limits=principal_limits(settings),
         auditor=stores.auditor,
+        turns=short_calls(),
     )

@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from gateway.core.access import Auditor, Authenticator
 from gateway.core.runtime import DeadlineLimits
-from gateway.http.calls import Call, CallRunner, Handler
+from gateway.http.calls import Call, CallRules, CallRunner, Handler
 from gateway.http.errors import HttpRefusal, error_response
 from gateway.http.path_tokens import PathTokens
 from sixpoint.errors import InvalidArgument, NotFound
@@ -30,12 +30,14 @@ class HttpRoute:
         path: Template of the path within the door.
         handle: Function that carries out a call.
         deadlines: Deadline of its calls.
+        short: Whether its calls take turns.
     """
 
     method: str
     path: str
     handle: Handler
     deadlines: DeadlineLimits
+    short: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,12 @@ def http_app(
         del call
         return Response(page(), media_type="text/plain; charset=utf-8")
 
-    app.add_route("/", runner.endpoint("GET /", show, deadlines), methods=["GET"])  # type: ignore[arg-type]  # ASGI
+    app.add_route("/", runner.endpoint(show, CallRules("GET /", deadlines)), methods=["GET"])  # type: ignore[arg-type]  # ASGI
     for door in doors:
         for route in door.routes:
-            endpoint = runner.endpoint(f"{route.method} /{door.name}{route.path}", route.handle, route.deadlines)
+            name = f"{route.method} /{door.name}{route.path}"
+            rules = CallRules(name, route.deadlines, short=route.short)
+            endpoint = runner.endpoint(route.handle, rules)
             for path in _spellings(door, route):
                 app.add_route(path, endpoint, methods=[route.method])  # type: ignore[arg-type]  # ASGI
     if origins:

@@ -28,7 +28,7 @@ from gateway.core.access import (
     note_refusal,
 )
 from gateway.core.runtime import Deadline, DeadlineLimits
-from gateway.core.runtime.fairness import acting_for
+from gateway.core.runtime.fairness import Turns, acting_for
 from gateway.http.errors import HttpRefusal, as_refusal, error_response
 from gateway.http.identity import credentials_of, peer_of
 from gateway.http.origins import OriginPolicy
@@ -38,7 +38,7 @@ from gateway.observability.pseudonyms import pseudonym
 from sixpoint.errors import Cancelled, DeadlineExceeded, ResourceExhausted, Unauthenticated
 from sixpoint.protocol import status_code
 
-__all__ = ["Call", "CallRunner", "Handler"]
+__all__ = ["Call", "CallRules", "CallRunner", "Handler"]
 
 _log = logging.getLogger(__name__)
 
@@ -123,6 +123,21 @@ Handler = Callable[[Call], Awaitable[Response]]
 """Function that carries out a call."""
 
 
+@dataclass(frozen=True)
+class CallRules:
+    """What holds for the calls of a route.
+
+    Attributes:
+        route: Method and template of the path.
+        deadlines: Their deadline.
+        short: Whether they take turns, as calls of gRPC that neither annotate nor upload.
+    """
+
+    route: str
+    deadlines: DeadlineLimits
+    short: bool = False
+
+
 class CallRunner:
     """Carries out calls of routes, as the interceptor does those of gRPC.
 
@@ -131,6 +146,7 @@ class CallRunner:
         origins: Says which web pages may call.
         limits: Limits of what one principal may do in a time.
         auditor: Takes notes of calls that are refused.
+        turns: Turns of short calls, which are those of gRPC, too.
         idle: Seconds within which the next part of a body must come, or of an answer be taken.
         on_end: Function called with route, name of the status code and seconds of each call that ended.
     """
@@ -142,6 +158,7 @@ class CallRunner:
         origins: OriginPolicy,
         limits: CallLimits | None = None,
         auditor: Auditor = NO_AUDIT,
+        turns: Turns,
         idle: float,
         on_end: Callable[[str, str, float], None] = lambda *_: None,
     ) -> None:
@@ -149,23 +166,22 @@ class CallRunner:
         self._origins = origins
         self._limits = limits or Unlimited()
         self._auditor = auditor
+        self._turns = turns
         self._idle = idle
         self._on_end = on_end
 
-    def endpoint(self, route: str, handle: Handler, deadlines: DeadlineLimits) -> CallEndpoint:
+    def endpoint(self, handle: Handler, rules: CallRules) -> CallEndpoint:
         """Return the ASGI application of a route.
 
         Args:
-            route: Method and template of the path.
             handle: Function that carries out a call.
-            deadlines: Deadline of its calls.
+            rules: What holds for its calls.
         """
-        return CallEndpoint(self, route, handle, deadlines)
+        return CallEndpoint(self, handle, rules)
 
-    async def run(
-        self, route: str, handle: Handler, deadlines: DeadlineLimits, scope: _Scope, receive: Any, send: Any
-    ) -> None:
+    async def run(self, handle: Handler, rules: CallRules, scope: _Scope, receive: Any, send: Any) -> None:
         """Carry out one call, and send its answer."""
+        route, deadlines = rules.route, rules.deadlines
         started = time.perf_counter()
         guarded, body = _Sender(send, idle=self._idle), _Body(receive)
         principal: Principal | None = None
@@ -181,7 +197,8 @@ class CallRunner:
                 with acting_for(principal.account):
                     async with contextlib.AsyncExitStack() as stack:
                         call = Call(Request(scope, body), principal, deadline, route, self._idle, self._limits, stack)
-                        response = await handle(call)
+                        async with self._turns.take() if rules.short else contextlib.nullcontext():
+                            response = await handle(call)
                         await response(scope, receive, guarded)
         except asyncio.CancelledError:
             code = "CANCELLED"
@@ -231,21 +248,16 @@ class CallRunner:
 
 
 class CallEndpoint:
-    """The ASGI application of one route.
+    """The ASGI application of one route."""
 
-    Attributes:
-        route: Method and template of the path.
-    """
-
-    def __init__(self, runner: CallRunner, route: str, handle: Handler, deadlines: DeadlineLimits) -> None:
-        self.route = route
+    def __init__(self, runner: CallRunner, handle: Handler, rules: CallRules) -> None:
         self._runner = runner
         self._handle = handle
-        self._deadlines = deadlines
+        self._rules = rules
 
     async def __call__(self, scope: _Scope, receive: Any, send: Any) -> None:
         """Handle a request."""
-        await self._runner.run(self.route, self._handle, self._deadlines, scope, receive, send)
+        await self._runner.run(self._handle, self._rules, scope, receive, send)
 
 
 class _Body:

@@ -21,6 +21,7 @@ from gateway.http.monai_label.annotating import Annotating
 from gateway.http.monai_label.handles import ImageHandle
 from gateway.http.monai_label.info import STRATEGIES, describe, model_type
 from gateway.http.monai_label.label_files import nrrd_header
+from gateway.http.monai_label.names import ImageNames
 from gateway.http.monai_label.replies import FileReply
 from gateway.http.spool import Spool, SpoolFolder
 from sixpoint.errors import ImageNotFound, NotFound, UploadError
@@ -50,6 +51,7 @@ class Datastore:
         catalog: Models that can be used now.
         files: Stores images that come as files.
         annotating: Opens sessions of clients.
+        names: Names that clients gave to images.
         uploads: Places of uploads.
         spool: Files of running calls.
     """
@@ -62,6 +64,7 @@ class Datastore:
         catalog: Catalog,
         files: ImageFiles,
         annotating: Annotating,
+        names: ImageNames,
         uploads: Places,
         spool: Spool,
     ) -> None:
@@ -70,6 +73,7 @@ class Datastore:
         self._catalog = catalog
         self._files = files
         self._annotating = annotating
+        self._names = names
         self._uploads = uploads
         self._spool = spool
 
@@ -122,20 +126,22 @@ class Datastore:
         return JSONResponse(_session_info(handle, record))
 
     async def put_image(self, call: Call) -> Response:
-        """``PUT /datastore/``: take an image. Its id is not what the client proposes, which may name a patient."""
+        """``PUT /datastore/``: take an image. Its id is its digest; it is also found by the name that came with it."""
         record = await self._upload(call, "file")
+        if name := call.request.query_params.get("image"):
+            self._names.remember(call.principal, name, record.digest)
         await self._announce(call, ImageHandle(record.digest))
         return JSONResponse({"image": record.digest})
 
     async def get_image(self, call: Call) -> Response:
         """``GET /datastore/image``: the image as NRRD."""
-        handle = ImageHandle.parse(call.request.query_params.get("image", ""))
+        handle = self._names.find(call.principal, call.request.query_params.get("image", ""))
         record = await self._images.describe(handle.digest, principal=call.principal)
         return await self._download(call, record)
 
     async def image_info(self, call: Call) -> Response:
         """``GET /datastore/image/info``."""
-        handle = ImageHandle.parse(call.request.query_params.get("image", ""))
+        handle = self._names.find(call.principal, call.request.query_params.get("image", ""))
         record = await self._images.describe(handle.digest, principal=call.principal)
         return JSONResponse({"ts": int(record.created), "name": _name(record.digest)})
 

@@ -17,6 +17,7 @@ from gateway.http.image_files import ImageFiles
 from gateway.http.monai_label.annotating import Annotating
 from gateway.http.monai_label.datastore import Datastore
 from gateway.http.monai_label.inference import Inference
+from gateway.http.monai_label.names import ImageNames
 from gateway.http.spool import Spool
 from sixpoint.errors import NotFound
 
@@ -57,13 +58,14 @@ def monai_label_door(
         deadlines: Deadlines of calls, uploads and segmentations.
     """
     short, upload, segmentation = deadlines
-    annotating = Annotating(sessions=sessions, engine=engine)
+    annotating, names = Annotating(sessions=sessions, engine=engine), ImageNames()
     store = Datastore(
         images=images,
         sessions=sessions,
         catalog=catalog,
         files=files,
         annotating=annotating,
+        names=names,
         uploads=uploads,
         spool=spool,
     )
@@ -72,24 +74,25 @@ def monai_label_door(
         images=images,
         files=files,
         annotating=annotating,
+        names=names,
         segmenter=segmenter,
         spool=spool,
         memory=memory,
     )
     routes = [
         HttpRoute("GET", "/auth/", _auth, short),
-        HttpRoute("GET", "/info/", store.info, short),
-        HttpRoute("GET", "/logs/", _logs(catalog), short),
+        HttpRoute("GET", "/info/", store.info, short, short=True),
+        HttpRoute("GET", "/logs/", _logs(catalog), short, short=True),
         HttpRoute("PUT", "/session/", store.create_session, upload),
         HttpRoute("GET", "/session/{session_id}", store.get_session, upload),
         HttpRoute("DELETE", "/session/{session_id}", store.remove_session, short),
-        HttpRoute("GET", "/datastore/", store.summary, short),
+        HttpRoute("GET", "/datastore/", store.summary, short, short=True),
         HttpRoute("PUT", "/datastore/", store.put_image, upload),
         HttpRoute("PUT", "/datastore/image", store.put_image, upload),
         HttpRoute("GET", "/datastore/image", store.get_image, upload),
-        HttpRoute("GET", "/datastore/image/info", store.image_info, short),
+        HttpRoute("GET", "/datastore/image/info", store.image_info, short, short=True),
         HttpRoute("POST", "/infer/{model}", inference.infer, segmentation),
-        HttpRoute("POST", "/activelearning/{strategy}", store.next_sample, short),
+        HttpRoute("POST", "/activelearning/{strategy}", store.next_sample, short, short=True),
     ]
     absent = {
         _NO_TRAINING: ("GET /train/", "POST /train/", "POST /train/{model}", "DELETE /train/"),
@@ -98,8 +101,8 @@ def monai_label_door(
         _NO_LABELS: ("GET /datastore/label", "PUT /datastore/label", "DELETE /datastore/label"),
         _NO_REMOVAL: ("DELETE /datastore/",),
     }
-    for reason, names in absent.items():
-        for name in names:
+    for reason, missing in absent.items():
+        for name in missing:
             method, path = name.split(" ")
             routes.append(HttpRoute(method, path, _absent(reason), short))
     return Door("monailabel", "3D Slicer and MITK (MONAI Label)", routes, at_root=True)

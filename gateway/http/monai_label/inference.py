@@ -22,6 +22,7 @@ from gateway.http.monai_label.annotating import Annotating
 from gateway.http.monai_label.handles import ImageHandle
 from gateway.http.monai_label.info import model_type
 from gateway.http.monai_label.label_files import SUFFIXES, check_result_suffix, label_map_bytes, write_label_map
+from gateway.http.monai_label.names import ImageNames
 from gateway.http.monai_label.points import EXTREME_COUNT, plan_prompts, read_points
 from gateway.http.monai_label.replies import check_output, result_reply
 from gateway.http.spool import Spool, SpoolFolder
@@ -56,6 +57,7 @@ class Inference:
         images: All images.
         files: Stores images that come as files.
         annotating: Answers points.
+        names: Names that clients gave to images.
         segmenter: Segments whole images.
         spool: Files of running calls.
         memory: Memory of answers.
@@ -68,6 +70,7 @@ class Inference:
         images: ImageStore,
         files: ImageFiles,
         annotating: Annotating,
+        names: ImageNames,
         segmenter: Segmenter,
         spool: Spool,
         memory: Admission,
@@ -76,6 +79,7 @@ class Inference:
         self._images = images
         self._files = files
         self._annotating = annotating
+        self._names = names
         self._segmenter = segmenter
         self._spool = spool
         self._memory = memory
@@ -127,7 +131,7 @@ class Inference:
             return ImageHandle(record.digest)
         if not query.get("image"):
             raise UploadError("the call names no image: give session_id, image, or a file")
-        return ImageHandle.parse(query["image"])
+        return self._names.find(call.principal, query["image"])
 
     async def _run(self, call: Call, model: Model, handle: ImageHandle, params: Mapping[str, object]) -> _Result:
         if model_type(model.spec) == "segmentation":

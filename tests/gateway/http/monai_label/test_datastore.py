@@ -22,6 +22,9 @@ def test_an_image_comes_back_as_it_was_sent(site: HttpSite, tmp_path: Path) -> N
     assert digest == Volume.read(tmp_path / "a.nrrd").digest
     content = site.get(f"/datastore/image?image={digest}").content
     assert np.array_equal(read_mask(content, tmp_path / "b.nrrd", OBLIQUE), OBLIQUE.array)
+    # 3D Slicer asks by the name that it gave, of which nothing is written down.
+    assert site.get("/datastore/image?image=mustermann").content == content
+    assert site.get("/datastore/image?image=musterfrau").status_code == 404
     head = site.request("HEAD", f"/datastore/image?image={digest}")
     assert (head.status_code, int(head.headers["content-length"])) == (200, len(content))
     assert site.get(f"/datastore/image/info?image={digest}").json()["name"] == f"{digest[:12]}.nrrd"

@@ -1,0 +1,76 @@
+"""Other people's programs, unmodified: fetched when the tests run, never part of this repository."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+
+__all__ = ["fetch_client", "fetch_slicer", "fetch_slicer_module", "with_viewers"]
+
+with_viewers = pytest.mark.skipif(not os.environ.get("VIEWERS"), reason="it downloads real viewers: make viewers")
+"""Mark of tests that nobody runs by the way: the downloads are large."""
+
+_FOLDER = ROOT / "out" / "viewers"
+_MONAI_LABEL = "monailabel==0.8.5"
+_SLICER = ("slicer-core==5.13.31053.0", "requests", "SimpleITK", "pydicom")
+# The module of 3D Slicer is not on PyPI; this is the archive of the release of the client above.
+_MODULE_URL = "https://github.com/Project-MONAI/MONAILabel/archive/refs/tags/0.8.5.zip"
+_MODULE = "plugins/slicer/MONAILabel/"
+
+
+def fetch_client() -> Path:
+    """Folder with MONAI Label's Python client, from its wheel."""
+    folder = _FOLDER / "monailabel"
+    if not (folder / "client.py").is_file():
+        _run("pip", "download", "--quiet", "--no-deps", "--dest", str(_FOLDER), _MONAI_LABEL)
+        (wheel,) = _FOLDER.glob("monailabel-*.whl")
+        folder.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(wheel) as archive:
+            (folder / "client.py").write_bytes(archive.read("monailabel/client/client.py"))
+    return folder
+
+
+def fetch_slicer() -> Path:
+    """Python with 3D Slicer's core, in an environment of its own; 1 GB."""
+    python = _FOLDER / "slicer" / "bin" / "python"
+    if not (_FOLDER / "slicer" / "done").is_file():
+        made = subprocess.run(["python3.12", "-m", "venv", _FOLDER / "slicer"], check=False, capture_output=True)
+        if made.returncode:
+            pytest.skip("3D Slicer's core needs python3.12 on the PATH")
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *_SLICER], check=True)
+        (_FOLDER / "slicer" / "done").touch()
+    return python
+
+
+def fetch_slicer_module() -> Path:
+    """Folder of 3D Slicer's module MONAILabel: that of the variable SLICER_MODULE, or from its repository."""
+    if given := os.environ.get("SLICER_MODULE"):
+        return Path(given)
+    folder = _FOLDER / "slicer-module"
+    if not folder.is_dir():
+        try:
+            with urllib.request.urlopen(_MODULE_URL, timeout=60) as answer:
+                content = answer.read()
+        except OSError:
+            pytest.skip("GitHub cannot be reached; name the folder of 3D Slicer's module MONAILabel in SLICER_MODULE")
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for name in archive.namelist():
+                inner = name.partition("/")[2]
+                if inner.startswith(_MODULE) and not name.endswith("/"):
+                    target = folder / inner.removeprefix(_MODULE)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(archive.read(name))
+    return folder
+
+
+def _run(*command: str) -> None:
+    _FOLDER.mkdir(parents=True, exist_ok=True)
+    subprocess.run([ROOT / ".venv" / "bin" / "python", "-m", *command], check=True)
