@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from gateway.core.access import AuditEntry
 from gateway.storage.database import Database
 from gateway.storage.schema import audit, audit_heads
-from gateway.storage.scopes import AllTenants, Scope, TenantScope
+from gateway.storage.scopes import TENANT, AllTenants, Scope, TenantScope
 
 __all__ = [
     "AuditFault",
@@ -38,6 +38,12 @@ _PAGE = 1000
 _REMOVED_AT_ONCE = 5000
 _FIELDS = [column.name for column in audit.c if column.name != "hash"]
 _COLUMNS = {column.name: column.type.length for column in audit.c if getattr(column.type, "length", None)}  # type: ignore[attr-defined]
+
+# Statements of every change are built once.
+_OF_TENANT = audit_heads.c.tenant == TENANT
+_FIND_HEAD = select(audit_heads.c.number, audit_heads.c.hash).where(_OF_TENANT).with_for_update()
+_ADD_ENTRIES = insert(audit)
+_MOVE_HEAD = update(audit_heads).where(_OF_TENANT).values(number=bindparam("number_"), hash=bindparam("hash_"))
 
 
 @dataclass(frozen=True)
@@ -82,9 +88,7 @@ def append_entries(scope: TenantScope, entries: Sequence[tuple[AuditEntry, int]]
         entries: Entries, each with the number of times that it was noted.
         now: Time of the entries, seconds since 1970.
     """
-    place = audit_heads.c.tenant == scope.tenant
-    query = select(audit_heads.c.number, audit_heads.c.hash).where(place).with_for_update()
-    head = scope.execute(query).one_or_none()
+    head = scope.execute(_FIND_HEAD).one_or_none()
     if head is None:
         values = {"number": 0, "hash": _START, "removed": 0, "removed_hash": _START}
         # Another transaction may be adding the first entry just now: this one then fails, and runs again.
@@ -96,8 +100,8 @@ def append_entries(scope: TenantScope, entries: Sequence[tuple[AuditEntry, int]]
         row = _row(entry, count, tenant=scope.tenant, number=number, now=now)
         previous = _hash(row, previous)
         rows.append({**row, "hash": previous})
-    scope.execute(insert(audit), rows)
-    scope.execute(update(audit_heads).where(place).values(number=number, hash=previous))
+    scope.execute(_ADD_ENTRIES, rows)
+    scope.execute(_MOVE_HEAD, {"number_": number, "hash_": previous})
 
 
 def heads(scope: Scope) -> list[AuditHead]:
