@@ -13,6 +13,7 @@ import typer
 from gateway.read_settings import read_settings
 from gateway.storage import Database
 from gateway.storage.audit_log import AuditHead, entries_of, heads, tenants, verify
+from gateway.storage.inspection import inspect_database
 from gateway.storage.scopes import AllTenants
 from sixpoint.errors import FailedPrecondition, InvalidArgument
 
@@ -46,7 +47,8 @@ def check(
         found = [f"tenant {fault.tenant!r}, entry {fault.number}: {fault.what}" for fault in faults]
         return ends, found + [line for each in known if tenant in (None, each.tenant) for line in _differs(scope, each)]
 
-    ends, faults = _run(work)
+    # A log that is gone altogether is a fault where --head names it.
+    ends, faults = _run(work, tenant=None if known else tenant)
     if as_json:
         logs = [{"tenant": each.tenant, "entries": each.number - each.removed} for each in ends]
         typer.echo(json.dumps({"logs": logs, "faults": faults}))
@@ -64,7 +66,7 @@ def check(
 @app.command("head", epilog="Example: gateway audit head --json > heads.json")
 def head(tenant: _TenantOption = None, as_json: _JsonOption = False) -> None:
     """Print where the log of each tenant ends. Keep it elsewhere: no later log can be made up that leads there."""
-    ends = [each for each in _run(heads) if tenant in (None, each.tenant)]
+    ends = [each for each in _run(heads, tenant=tenant) if tenant in (None, each.tenant)]
     if as_json:
         typer.echo(json.dumps([vars(each) for each in ends], indent=2))
         return
@@ -90,16 +92,28 @@ def export(
                         moment = datetime.fromtimestamp(entry["time"], UTC).isoformat()
                         typer.echo(json.dumps({**entry, "utc": moment}))
 
-    _run(work)
+    _run(work, tenant=tenant)
 
 
-def _run(work: Callable[[AllTenants], _Result]) -> _Result:
-    settings = read_settings()
+def _run(work: Callable[[AllTenants], _Result], *, tenant: str | None) -> _Result:
+    url = read_settings().database_url.get_secret_value()
+    # To open a file of SQLite makes it.
+    state = inspect_database(url)
+    if state.revision != state.known[-1]:
+        raise FailedPrecondition(
+            "the database has no audit log of this version: name that of a gateway (SIXPOINT_DATABASE_URL), which is "
+            "migrated when a gateway of this version starts"
+        )
+
+    def checked(scope: AllTenants) -> _Result:
+        if tenant is not None and tenant not in (names := tenants(scope)):
+            raise InvalidArgument(f"there is no log of tenant {tenant!r}; there are: {', '.join(map(repr, names))}")
+        return work(scope)
 
     async def run() -> _Result:
-        database = Database(settings.database_url.get_secret_value())
+        database = Database(url)
         try:
-            return await database.read(lambda conn: work(AllTenants(conn)))
+            return await database.read(lambda conn: checked(AllTenants(conn)))
         finally:
             await database.stop()
 

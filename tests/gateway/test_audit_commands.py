@@ -104,3 +104,13 @@ def test_entries_are_exported_as_json_lines(folder: Path) -> None:
     assert lines[0]["utc"] == "1970-01-02T00:00:00+00:00"
     assert len(lines[0]["hash"]) == 64
     assert len(run("export", "--tenant", "default", "--since", "1970-01-03").stdout.splitlines()) == 2
+
+
+def test_a_log_that_is_not_there_is_not_called_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for command in ("verify", "head", "export"):
+        with pytest.raises(InvalidArgument, match="no log of tenant 'nroth'; there are: 'default', 'north'"):
+            run(command, "--tenant", "nroth")
+    monkeypatch.setenv("SIXPOINT_STATE_FOLDER", str(folder / "other"))
+    with pytest.raises(FailedPrecondition, match="no audit log of this version"):
+        run("verify")
+    assert not (folder / "other").exists()
