@@ -44,7 +44,7 @@ def test_a_token_is_printed_once_and_stored_as_its_digest(path: Path) -> None:
 
 
 def test_options_are_written_and_listed(path: Path) -> None:
-    options = ("--tenant", "clinic-a", "--role", "viewer", "--subject", 'Bob "B" \x7f'.strip("\x7f"), "--path")
+    options = ("--tenant", "clinic-a", "--role", "viewer", "--subject", 'Bob "B"', "--path")
     made = json.loads(run("new", "bob", *options, "--expires", "2990-03-01", "--json", file=path).stdout)
     assert made["expires"] == "2990-03-02T00:00:00+00:00"
     run("new", "pc1", "--certificate", "pc1.clinic.example", "--expires", "never", file=path)
@@ -53,7 +53,7 @@ def test_options_are_written_and_listed(path: Path) -> None:
         "name": "bob",
         "kind": "path",
         "certificate": None,
-        "subject": 'Bob "B" ',
+        "subject": 'Bob "B"',
         "tenant": "clinic-a",
         "roles": ["viewer"],
         "expires": "2990-03-02T00:00:00+00:00",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.authentication.names import check_subject
 from gateway.authentication.token_editing import token_digest
 from gateway.authentication.token_file import Entry, EntryKind, TokenFile, read_entries
 from gateway.core.access import Role
@@ -77,6 +78,17 @@ def test_a_file_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
     path.write_bytes(b"\xff")
     with pytest.raises(InvalidArgument, match="is not UTF-8"):
         TokenFile(path)
+
+
+@pytest.mark.parametrize("name", [" ada", "ada\u00a0", "a\u200bda", "\u202eada", "\ufeffada", "ada\x1b[31m", ""])
+def test_a_subject_does_not_look_like_another_one(name: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"subject|control characters"):
+        check_subject(name)
+
+
+@pytest.mark.parametrize("name", ["Zo\u00eb O'Neil, MD", "a/b@clinic.example", "\u0645\u06cc\u200c\u0634\u0648\u062f"])
+def test_a_subject_has_any_name_that_people_have(name: str) -> None:
+    assert check_subject(name) == name
 
 
 async def test_changes_count_and_broken_ones_leave_the_last_good_entries(
