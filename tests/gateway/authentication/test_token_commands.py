@@ -61,7 +61,7 @@ def test_options_are_written_and_listed(path: Path) -> None:
     }
     assert (pc1["kind"], pc1["certificate"], pc1["expires"]) == ("certificate", "pc1.clinic.example", None)
     listed = run("list", file=path).stdout
-    assert 'bob: path, Bob "B"  of tenant clinic-a, viewer, until 2990-03-01' in listed
+    assert 'bob: path, Bob "B" of tenant clinic-a, viewer, until 2990-03-01' in listed
     assert made["token"] not in listed
 
 
