@@ -24,6 +24,9 @@ from gateway.settings import Settings
 
 __all__ = ["http_ports"]
 
+# Processes that read image files at once: each may take several times the memory of the largest image.
+_READERS = 2
+
 
 @contextlib.asynccontextmanager
 async def http_ports(
@@ -87,7 +90,7 @@ def _application(
 ) -> Any:
     deadlines = call_deadlines(settings)
     reading = Turns(
-        max(1, settings.workers // 2),
+        _READERS,
         Places(settings.max_uploads, owner_limit=settings.owner_uploads, activity="images are being read"),
     )
     doors = [

@@ -28,7 +28,7 @@ def main(source: Path, target: Path, max_bytes: int) -> dict[str, object]:
         The header of the image, or an error.
     """
     # As it arrives, converted, and as a type that is stored; more is no image that would be accepted.
-    resource.setrlimit(resource.RLIMIT_AS, (4 * _GIB + 4 * max_bytes,) * 2)
+    resource.setrlimit(resource.RLIMIT_AS, (2 * _GIB + 3 * max_bytes,) * 2)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2 * max_bytes + 2**20,) * 2)
     try:
         from sixpoint.errors import SixpointError

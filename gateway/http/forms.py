@@ -18,7 +18,8 @@ from sixpoint.errors import InvalidArgument
 
 __all__ = ["Form", "FormFile", "parse_object", "read_form", "read_object"]
 
-MAX_FIELD_BYTES = 2**20
+# Several times what the largest calls need. JSON of a MiB would keep the event loop from its other work.
+MAX_FIELD_BYTES = 2**18
 """Longest field of a form, and longest JSON document."""
 _MAX_PARTS = 64
 _WRITE_BYTES = 2**20
