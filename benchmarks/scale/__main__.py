@@ -51,7 +51,7 @@ class Part(StrEnum):
 
 def main(
     only: Annotated[list[Part] | None, typer.Option(help="Parts to measure; may be repeated. Without it, all.")] = None,
-    wait: Annotated[float, typer.Option(min=0, help="Seconds that a prompt takes in Triton.")] = 1.0,
+    wait: Annotated[float, typer.Option(min=0.01, help="Seconds that a prompt takes in Triton.")] = 1.0,
     seconds: Annotated[float, typer.Option(min=1, help="Duration of each measurement.")] = 20.0,
     gateways: Annotated[int, typer.Option(min=1, help="Number of gateways.")] = 2,
     minutes: Annotated[float, typer.Option(help="When to give up, and print what was measured.")] = 10.0,
@@ -64,6 +64,8 @@ def main(
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the figures here, as JSON.")] = None,
 ) -> None:
     """Start all servers, measure, stop them, and print a table in Markdown. Exits with 1 if it took too long."""
+    if seconds < 2 * wait:
+        raise typer.BadParameter(f"--seconds: expected at least two prompts of {wait:g} s, got {seconds:g} s")
     # So that a benchmark that is ended stops its servers.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     figures: list[Figure] = []
