@@ -177,12 +177,13 @@ class Sessions:
             InvalidArgument: The size is out of range, or the token is unknown.
         """
         limit, after = listing.check_page_size(size), listing.parse_page_token(token)
-        self._auditor.note(AuditEntry(principal, Action.LIST_SESSIONS))
         owner = principal.subject
-        return await self._repository.read(
+        page = await self._repository.read(
             lambda records: listing.list_page(records, owner, limit=limit, after=after, use=use, idle=self._idle),
             tenant=principal.tenant,
         )
+        self._auditor.note(AuditEntry(principal, Action.LIST_SESSIONS))
+        return page
 
     async def update(
         self,

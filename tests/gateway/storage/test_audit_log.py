@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, select, text, update
 
 from gateway.core.access import NOBODY as STRANGER
 from gateway.core.access import Action, AuditEntry, AuditNotes, Role
@@ -235,3 +235,20 @@ async def test_a_tenant_whose_log_cannot_be_written_keeps_no_other_waiting(
     (lost,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert "were lost" in lost.message
     assert getattr(lost, "entries", 0) == 1
+
+
+async def test_a_list_that_was_not_read_is_not_noted(database: Database) -> None:
+    noted: list[AuditEntry] = []
+
+    class Notes:
+        def note(self, entry: AuditEntry) -> None:
+            noted.append(entry)
+
+    process = SessionProcess(database, Clock(), auditor=Notes())
+    await database.write(lambda conn: conn.execute(text("ALTER TABLE sessions RENAME TO away")))
+    with pytest.raises(Exception, match=r"away|busy|sessions"):
+        await process.sessions.page(ADA)
+    assert noted == []
+    await database.write(lambda conn: conn.execute(text("ALTER TABLE away RENAME TO sessions")))
+    await process.sessions.page(ADA)
+    assert [entry.action for entry in noted] == [Action.LIST_SESSIONS]

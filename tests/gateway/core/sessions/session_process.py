@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from sqlalchemy import insert
 
+from gateway.core.access import NO_AUDIT, Auditor
 from gateway.core.annotation.preprocess import Prediction
 from gateway.core.annotation.prompt_state import accumulate, read_prompts
 from gateway.core.sessions import (
@@ -73,6 +74,7 @@ class SessionProcess:
     budget: int = 2**24
     log_limits: LogLimits = field(default_factory=LogLimits)
     audited: bool = False
+    auditor: Auditor = NO_AUDIT
 
     def __post_init__(self) -> None:
         repository = session_repository(self.database, audited=self.audited)
@@ -88,6 +90,7 @@ class SessionProcess:
             limit=self.limit,
             owner_limit=self.owner_limit,
             idle=IDLE,
+            auditor=self.auditor,
             now=self.clock,
         )
         self.expiry = SessionExpiry(maintenance=maintenance, cache=self.cache, idle=IDLE, now=self.clock)
