@@ -22,13 +22,13 @@ from gateway.core.access import (
     Authenticator,
     CallLimits,
     Principal,
-    Role,
     Unlimited,
     check_role,
     note_refusal,
 )
 from gateway.core.runtime import Deadline, DeadlineLimits
 from gateway.core.runtime.fairness import Turns, acting_for
+from gateway.http.bodies import AnswerSender, RequestBody
 from gateway.http.errors import HttpRefusal, as_refusal, error_response
 from gateway.http.identity import credentials_of, peer_of
 from gateway.http.origins import OriginPolicy
@@ -43,7 +43,7 @@ __all__ = ["Call", "CallRules", "CallRunner", "Handler"]
 _log = logging.getLogger(__name__)
 
 _Scope = MutableMapping[str, Any]
-_MIN_DISCARD_BYTES, _DISCARD_BYTES, _DISCARD_SECONDS = 2**16, 64 * 2**20, 5.0
+_MIN_DISCARD_BYTES, _DISCARD_BYTES = 2**16, 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class Call:
         route: Method and template of the path.
         idle: Seconds within which the next part of the body must come.
         limits: Limits of what its caller may do in a time.
+        auditor: Takes notes of what is refused.
         stack: What ends once the answer was sent.
     """
 
@@ -66,6 +67,7 @@ class Call:
     route: str
     idle: float
     limits: CallLimits
+    auditor: Auditor
     stack: contextlib.AsyncExitStack
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -183,7 +185,7 @@ class CallRunner:
         """Carry out one call, and send its answer."""
         route, deadlines = rules.route, rules.deadlines
         started = time.perf_counter()
-        guarded, body = _Sender(send, idle=self._idle), _Body(receive)
+        guarded, body = AnswerSender(send, idle=self._idle), RequestBody(receive)
         principal: Principal | None = None
         code, status, reason, level = "OK", 200, "", logging.INFO
         limit = asyncio.timeout(deadlines.seconds(None))
@@ -191,12 +193,23 @@ class CallRunner:
             async with limit:
                 self._origins.check(scope)
                 role = role_for(route)
-                principal = await self._identify(scope, role)
+                principal = await self._identify(scope) if role else replace(NOBODY, peer=peer_of(scope))
+                if role:
+                    check_role(principal, role)
                 deadline = Deadline.after(deadlines.seconds(None))
                 self._limits.check(principal, Activity.CALL)
                 with acting_for(principal.account):
                     async with contextlib.AsyncExitStack() as stack:
-                        call = Call(Request(scope, body), principal, deadline, route, self._idle, self._limits, stack)
+                        call = Call(
+                            Request(scope, body),
+                            principal,
+                            deadline,
+                            route,
+                            idle=self._idle,
+                            limits=self._limits,
+                            auditor=self._auditor,
+                            stack=stack,
+                        )
                         async with self._turns.take() if rules.short else contextlib.nullcontext():
                             response = await handle(call)
                         await response(scope, receive, guarded)
@@ -236,15 +249,9 @@ class CallRunner:
                 },
             )
 
-    async def _identify(self, scope: _Scope, role: Role | None) -> Principal:
-        if role is None:
-            return replace(NOBODY, peer=peer_of(scope))
-        found = principal_in(scope)
-        if found is None:
-            found = await self._authenticator.authenticate(credentials_of(scope))
-        principal = replace(found, peer=peer_of(scope))
-        check_role(principal, role)
-        return principal
+    async def _identify(self, scope: _Scope) -> Principal:
+        found = principal_in(scope) or await self._authenticator.authenticate(credentials_of(scope))
+        return replace(found, peer=peer_of(scope))
 
 
 class CallEndpoint:
@@ -258,48 +265,3 @@ class CallEndpoint:
     async def __call__(self, scope: _Scope, receive: Any, send: Any) -> None:
         """Handle a request."""
         await self._runner.run(self._handle, self._rules, scope, receive, send)
-
-
-class _Body:
-    """Receives the body of a request.
-
-    Attributes:
-        complete: Whether all of it has come.
-    """
-
-    def __init__(self, receive: Any) -> None:
-        self._receive = receive
-        self.complete = False
-
-    async def __call__(self) -> MutableMapping[str, Any]:
-        message: MutableMapping[str, Any] = await self._receive()
-        self.complete = self.complete or not message.get("more_body", False)
-        return message
-
-    async def discard(self, nbytes: int) -> None:
-        """Read the rest, within limits: a client that still sends it would not see the answer."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_DISCARD_SECONDS):
-                while not self.complete and nbytes > 0:
-                    nbytes -= len((await self()).get("body", b""))
-
-
-class _Sender:
-    """Sends an answer to a client that has to take it.
-
-    Attributes:
-        started: Whether the answer has begun.
-    """
-
-    def __init__(self, send: Any, *, idle: float) -> None:
-        self._send = send
-        self._idle = idle
-        self.started = False
-
-    async def __call__(self, message: MutableMapping[str, Any]) -> None:
-        self.started = True
-        try:
-            async with asyncio.timeout(self._idle):
-                await self._send(message)
-        except TimeoutError:
-            raise Cancelled("the client did not take its answer") from None

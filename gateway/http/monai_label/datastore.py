@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fastapi import Response
 from fastapi.responses import JSONResponse
 
-from gateway.core.access import Activity
+from gateway.core.access import Activity, note_refusal
 from gateway.core.images import ImageRecord, ImageStore
 from gateway.core.runtime import Catalog, Model
 from gateway.core.runtime.fairness import Places
@@ -109,7 +109,8 @@ class Datastore:
         handle = ImageHandle.parse(call.request.path_params["session_id"])
         try:
             record = await self._images.describe(handle.digest, principal=call.principal)
-        except ImageNotFound:
+        except ImageNotFound as error:
+            note_refusal(call.auditor, call.principal, call.route, error)
             return JSONResponse(None)
         if call.request.query_params.get("image", "").lower() == "true":
             return await self._download(call, record)

@@ -45,6 +45,23 @@ def test_uploads_and_segmentations_are_limited_together_with_those_of_grpc(trito
             client.segment(noisy_volume(), model=model)
 
 
+def test_refused_calls_are_noted_for_who_made_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    token, noted = new_token(), list[AuditEntry]()
+    entry = NewEntry("vera", EntryKind.HEADER, "vera", "north", Role.VIEWER, None)
+    add_entry(tmp_path / "tokens.toml", entry, key=token_digest(token))
+    with running_gateway(
+        ready=False, triton_url="127.0.0.1:1", http_port=0, auth="tokens", tokens_file=tmp_path / "tokens.toml"
+    ) as gateway:
+        monkeypatch.setattr(gateway._stores.audit, "note", noted.append)
+        site, headers = HttpSite.of(gateway), {"authorization": f"Bearer {token}"}
+        assert site.request("PUT", "/session/", headers=headers).status_code == 403
+        assert site.get(f"/session/{'0' * 64}", headers=headers).json() is None
+    assert [(each.principal.tenant, each.principal.subject, each.object, each.outcome) for each in noted] == [
+        ("north", "vera", "PUT /monailabel/session/", "PERMISSION_DENIED"),
+        ("north", "vera", "GET /monailabel/session/{session_id}", "IMAGE_NOT_FOUND"),
+    ]
+
+
 def test_strangers_do_not_fill_the_logs(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
