@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gateway.core.access import Principal
@@ -17,6 +19,7 @@ __all__ = ["Annotating"]
 _ATTEMPTS = 5
 # Ended sessions of one image and model before a client has to send the image again.
 _MAX_ENDED = 16
+_MAX_KNOWN = 10_000
 # Beyond them, clicks that were changed at once are one step: each step asks the network.
 _MAX_SINGLE_CLICKS = 16
 
@@ -46,6 +49,8 @@ class Annotating:
     def __init__(self, *, sessions: Sessions, engine: Engine) -> None:
         self._sessions = sessions
         self._engine = engine
+        # Only to save looking them up by their request ids; other processes may have more of them.
+        self._ids: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     async def open(self, handle: ImageHandle, model: Model, *, principal: Principal) -> Session:
         """Open the session of a client's window, or return the one that is open.
@@ -54,16 +59,33 @@ class Annotating:
             ImageNotFound: There is no such image.
             ResourceExhausted: Too many sessions are open.
         """
+        request = (principal.account, handle.request_id(model.name))
+        if session_id := self._ids.get(request):
+            with contextlib.suppress(SessionExpired, SessionNotFound):
+                return await self._sessions.get(session_id, principal=principal)
         for attempt in range(_MAX_ENDED):
             request_id = handle.request_id(model.name, attempt)
             session = await self._sessions.create(
                 principal=principal, digest=handle.digest, model=model.name, request_id=request_id
             )
-            try:
-                return await self._sessions.get(session.row.id, principal=principal)
-            except (SessionExpired, SessionNotFound):
-                continue
+            with contextlib.suppress(SessionExpired, SessionNotFound):
+                session = await self._sessions.get(session.row.id, principal=principal)
+                self._remember(request, session.row.id)
+                return session
         raise ResourceExhausted("this image was opened and left many times; load it in the viewer again")
+
+    async def close(self, handle: ImageHandle, models: Iterable[Model], *, principal: Principal) -> None:
+        """Close the sessions of a client's window that this process knows; others end when nobody uses them."""
+        for model in models:
+            session_id = self._ids.pop((principal.account, handle.request_id(model.name)), None)
+            if session_id is not None:
+                await self._sessions.close(session_id, principal=principal)
+
+    def _remember(self, request: tuple[str, str], session_id: str) -> None:
+        self._ids[request] = session_id
+        self._ids.move_to_end(request)
+        if len(self._ids) > _MAX_KNOWN:
+            self._ids.popitem(last=False)
 
     async def annotate(
         self,

@@ -120,10 +120,8 @@ class Datastore:
         """``DELETE /session/{id}``: close the sessions of this window."""
         handle = ImageHandle.parse(call.request.path_params["session_id"])
         record = await self._images.describe(handle.digest, principal=call.principal)
-        for model in self._catalog.list(tenant=call.principal.tenant):
-            if model_type(model.spec) != "segmentation":
-                session = await self._annotating.open(handle, model, principal=call.principal)
-                await self._sessions.close(session.row.id, principal=call.principal)
+        models = self._catalog.list(tenant=call.principal.tenant)
+        await self._annotating.close(handle, models, principal=call.principal)
         return JSONResponse(_session_info(handle, record))
 
     async def put_image(self, call: Call) -> Response:

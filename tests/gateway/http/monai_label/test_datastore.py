@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import sixpoint
+from gateway.server import Gateway
 from sixpoint.volume import Volume
 from tests.gateway.http.monai_label.test_masks import OBLIQUE, SIX
 from tests.gateway.http.sites import HttpSite, read_mask
@@ -30,13 +32,26 @@ def test_an_image_comes_back_as_it_was_sent(site: HttpSite, tmp_path: Path) -> N
     assert site.get(f"/datastore/image/info?image={digest}").json()["name"] == f"{digest[:12]}.nrrd"
 
 
-def test_sessions_are_described_without_paths_and_closed(site: HttpSite, tmp_path: Path) -> None:
+def test_sessions_are_described_without_paths_and_closed(http_gateway: Gateway, site: HttpSite, tmp_path: Path) -> None:
+    digest = noisy_volume((8, 9, 10)).digest
+
+    def open_sessions() -> int:
+        with sixpoint.Client(f"127.0.0.1:{http_gateway.port}") as client:
+            return sum(session.image_digest == digest for session in client.sessions())
+
     noisy_volume((8, 9, 10)).write(tmp_path / "Mustermann.nii.gz")
     session = site.open_session(tmp_path / "Mustermann.nii.gz")
     info = site.get(f"/session/{session}")
     assert (info.json()["name"], info.json()["path"]) == (session, "")
     assert "ustermann" not in info.text
-    assert site.request("DELETE", f"/session/{session}").json()["name"] == session
+    assert open_sessions() == 1
+    for _ in range(2):
+        assert site.request("DELETE", f"/session/{session}").json()["name"] == session
+        assert open_sessions() == 0
+    # A window that is used again gets a session again.
+    points = {"foreground": [[x // 5, y // 5, z // 5] for x, y, z in SIX], "background": []}
+    assert site.infer("annotation", points, session_id=session).status_code == 200
+    assert open_sessions() == 1
     # Viewers then send the image again by themselves.
     assert site.get(f"/session/{'0' * 64}-{'0' * 16}").json() is None
 

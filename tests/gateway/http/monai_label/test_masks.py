@@ -6,12 +6,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import sixpoint
 from gateway.server import Gateway
+from gateway.triton.local.server import LocalTriton
 from sixpoint._typing import Array
 from sixpoint.geometry import Geometry
 from sixpoint.prompts import Click, ExtremePoints
@@ -19,6 +21,7 @@ from sixpoint.volume import Volume
 from tests.gateway.http.sites import HttpSite, read_mask, split_form
 from tests.gateway.prompts import POINTS
 from tests.support.images import noisy_volume
+from tests.support.servers import running_gateway
 
 SIX = POINTS.astype(int).tolist()
 ADDED, TAKEN = [4, 17, 16], [20, 17, 16]
@@ -136,3 +139,20 @@ def test_a_segmentation_is_that_of_grpc(http_gateway: Gateway, site: HttpSite, t
     with sixpoint.Client(f"127.0.0.1:{http_gateway.port}") as client:
         expected = client.segment(image, model="segmentation_hippocampus").labels
     assert np.array_equal(read_mask(content, tmp_path / "labels.nrrd", image), expected)
+
+
+def test_a_window_goes_on_at_another_gateway(triton: LocalTriton, tmp_path: Path) -> None:
+    image = noisy_volume()
+    image.write(tmp_path / "a.nrrd")
+    settings: dict[str, Any] = {"triton_url": triton.address, "http_port": 0, "state_folder": tmp_path / "state"}
+    masks, session = list[str](), ""
+    for foreground in (SIX, [*SIX, ADDED]):
+        with running_gateway(**settings) as gateway:
+            site = HttpSite.of(gateway)
+            session = session or site.open_session(tmp_path / "a.nrrd")
+            _, content = split_form(site.infer("annotation", {"foreground": foreground}, session_id=session))
+            masks.append(digest(read_mask(content, tmp_path / "mask.nrrd", image)))
+            with sixpoint.Client(f"127.0.0.1:{gateway.port}") as client:
+                steps = [segment.steps for each in client.sessions() for segment in each.segments]
+    assert steps == [2]
+    assert len(set(masks)) == 2
