@@ -212,6 +212,12 @@ async def test_the_same_owner_and_request_id_of_two_tenants_are_two(process: Ses
     assert (await process.sessions.page(there)).total_all_owners == 1
     assert stored_request_id("1", tenant="default") == "1"
     assert len(stored_request_id("1" * 64, tenant="other")) == 64
+    # Whoever makes up the stored form of another tenant's id is not told whether it is taken.
+    made_up = stored_request_id("1", tenant="other")
+    third = await process.sessions.create(principal=caller("ada"), digest=DIGEST, model="m", request_id=made_up)
+    assert third.row.id not in (first.row.id, second.row.id)
+    again = await process.sessions.create(principal=caller("ada"), digest=DIGEST, model="m", request_id=made_up)
+    assert again.row.id == third.row.id
 
 
 async def test_calls_on_another_tenants_session_neither_wait_for_it_nor_drop_it_from_memory(
