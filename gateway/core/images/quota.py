@@ -146,8 +146,9 @@ class Quota:
         limits = self._limits
         hope = f"Images unused for {limits.idle / 86400:g} days are removed"
         if total + byte_count > limits.disk:
+            # Not how many are in use: the size of an upload may tell which image another tenant has sent.
             raise StorageFull(
-                f"{need}: {total} of {limits.disk} are in use (SIXPOINT_DISK_BYTES). {hope}", retry_after=_RETRY_S
+                f"{need} among the {limits.disk} for all images (SIXPOINT_DISK_BYTES). {hope}", retry_after=_RETRY_S
             )
         if limits.owner and owned + byte_count > limits.owner:
             raise StorageFull(

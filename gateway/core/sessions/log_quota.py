@@ -101,8 +101,8 @@ class LogQuota:
             )
         if self._total >= self._limits.total:
             return ResourceExhausted(
-                f"the logs of all sessions take {self._total} bytes, and the limit is {self._limits.total} "
-                "(SIXPOINT_LOG_BYTES); close sessions, or wait until some expire",
+                f"the logs of all sessions take the {self._limits.total} bytes that they may (SIXPOINT_LOG_BYTES); "
+                "close sessions, or wait until some expire",
                 retry_after=60.0,
             )
         return None

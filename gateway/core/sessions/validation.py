@@ -152,8 +152,8 @@ def check_limits(records: SessionReader, owner: str, *, limit: int, owner_limit:
         )
     if not leaves_room(owned, total=total, limit=limit):
         raise ResourceExhausted(
-            f"{total} sessions are open, {owned} of them yours, and the rest of the {limit} (SIXPOINT_MAX_SESSIONS) is "
-            "for owners with fewer; close one, or wait until one expires",
+            f"{owned} of your sessions are open, and the rest of the {limit} (SIXPOINT_MAX_SESSIONS) is for owners "
+            "with fewer; close one, or wait until one expires",
             retry_after=60.0,
         )
     if owner_limit and owned >= owner_limit:
