@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -38,6 +39,7 @@ async def watch(probe: dict[str, Any], address: str, change: Callable[[bool], No
     """Ask for ever; tell when as many probes in a row succeeded or failed as count."""
     state, row, last = None, 0, None
     while True:
+        began = time.monotonic()
         answer = await ask(probe, address)
         row = row + 1 if answer == last else 1
         last = answer
@@ -45,16 +47,17 @@ async def watch(probe: dict[str, Any], address: str, change: Callable[[bool], No
         if answer != state and row >= needed:
             state = answer
             change(answer)
-        await asyncio.sleep(probe.get("periodSeconds", 10))
+        await _next_turn(probe, began)
 
 
 async def until_succeeded(probe: dict[str, Any], address: str) -> bool:
     """Ask until a probe succeeds; False if it failed as often as it may before."""
     await asyncio.sleep(probe.get("initialDelaySeconds", 0))
     for _ in range(probe.get("failureThreshold", 3)):
+        began = time.monotonic()
         if await ask(probe, address):
             return True
-        await asyncio.sleep(probe.get("periodSeconds", 10))
+        await _next_turn(probe, began)
     return False
 
 
@@ -66,3 +69,8 @@ async def until_failed(probe: dict[str, Any], address: str) -> None:
         await failed.wait()
     finally:
         watching.cancel()
+
+
+async def _next_turn(probe: dict[str, Any], began: float) -> None:
+    """Wait for the next period: a probe that takes long does not put it off."""
+    await asyncio.sleep(max(0.0, began + probe.get("periodSeconds", 10) - time.monotonic()))

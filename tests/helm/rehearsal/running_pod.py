@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,16 @@ class RunningPod:
         """End its container as kill -9 does."""
         if self._process is not None:
             self._end_group(self._process)
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Let its container do nothing until the context ends."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self._process.pid, signal.SIGCONT)
 
     async def run_to_end(self) -> int:
         """Run a pod that ends by itself, and return its exit code."""

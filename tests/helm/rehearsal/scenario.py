@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.figures import Figure, p50
 from benchmarks.scale.load import Attempts
+from sixpoint.errors import SixpointError
 from tests.helm.rehearsal.cluster import Cluster
 from tests.helm.rehearsal.deployment import Deployment
 from tests.helm.rehearsal.load import People, connected, prompting
@@ -27,6 +28,8 @@ _STATUS_PORT = 9090
 _UPDATE: Values = {"gateway": {"settings": {"max_sessions": 500}}}
 # Long enough for a gateway to start, and to fail.
 _BROKEN_SECONDS = 20
+# Half of them would meet a gateway that is not ready, and wait.
+_NEW_CLIENTS, _NEW_SECONDS = 10, 3
 # Prompts under way when a pod is killed, and the time until the next one is.
 _BUSY, _PAUSE_SECONDS = 2, 4
 
@@ -60,6 +63,8 @@ class Rehearsal:
                 await self._update()
             with self._part(crowd, "an update that cannot start"):
                 await self._break()
+            with self._part(crowd, "a gateway that hangs"):
+                await self._hang()
             for kind, deployment in (("Triton", self._tritons), ("gateway", self._gateways)):
                 with self._part(crowd, f"each {kind} killed"):
                     await self._kill(crowd, kind, deployment)
@@ -114,6 +119,23 @@ class Rehearsal:
         self._apply(_UPDATE)
         self._add("an update that cannot start: until it is rolled back", await self._cluster.settled(), unit="s")
         self._add("an update that cannot start: fewest ready gateways", deployment.fewest, least=2)
+
+    async def _hang(self) -> None:
+        """Stop a gateway without ending it: it leaves the Service, and new clients do not meet it."""
+        pod, began, failed = self._gateways.pods[0], time.monotonic(), 0
+        with pod.hanging():
+            await self._cluster.until(lambda: not pod.ready)
+            self._add("a gateway that hangs: until it is not ready", time.monotonic() - began, unit="s")
+            await asyncio.sleep(1)
+            for _ in range(_NEW_CLIENTS):
+                async with connected(self._release, Attempts()) as client:
+                    try:
+                        await asyncio.wait_for(client.models(), _NEW_SECONDS)
+                    except (TimeoutError, SixpointError):
+                        failed += 1
+        await self._cluster.until(lambda: pod.ready)
+        self._add(f"a gateway that hangs: new clients without an answer, of {_NEW_CLIENTS}", failed, most=0)
+        self._add("a gateway that hangs: restarts", pod.restarts, most=0)
 
     async def _kill(self, people: People, kind: str, deployment: Deployment) -> None:
         """Kill the pods of a Deployment, one after the other, while they work."""
