@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
@@ -130,3 +131,46 @@ def test_names_of_files_images_and_labels_are_not_told(watched: Gateway, tmp_pat
     for part in NAME.split():
         assert part not in stream.getvalue()
     assert session not in stream.getvalue()
+
+
+def _ask_slowly(gateway: Gateway, file: Path) -> tuple[str, dict[str, str]]:
+    """URL and form of a call that takes three seconds in Triton."""
+    noisy_volume().write(file)
+    site = HttpSite.of(gateway)
+    session = site.open_session(file)
+    return f"{site.url}/infer/slow?session_id={session}", {"params": json.dumps({"foreground": SIX})}
+
+
+def _wait_for_call(gateway: Gateway) -> None:
+    end = time.monotonic() + 20
+    while not gateway._admission.used and time.monotonic() < end:
+        time.sleep(0.01)
+    # In Triton by now.
+    time.sleep(0.5)
+
+
+def test_a_gateway_that_stops_answers_the_calls_that_run(triton: LocalTriton, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        with running_gateway(triton_url=triton.address, http_port=0, drain_seconds=30.0) as gateway:
+            url, fields = _ask_slowly(gateway, tmp_path / "a.nrrd")
+            files = {name: (None, text) for name, text in fields.items()}
+            asked = thread.submit(httpx.post, url, files=files, timeout=30, trust_env=False)
+            _wait_for_call(gateway)
+            began = time.monotonic()
+        assert asked.result().status_code == 200
+        assert time.monotonic() - began < 15
+
+
+def test_inference_ends_with_its_client(watched: Gateway, tmp_path: Path, cancelled_mark: Path) -> None:
+    cancelled_mark.unlink(missing_ok=True)
+    url, fields = _ask_slowly(watched, tmp_path / "a.nrrd")
+    request = httpx.Request("POST", url, files={name: (None, text) for name, text in fields.items()})
+    head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    with socket.create_connection(("127.0.0.1", watched.http_ports["http"])) as client:
+        path = request.url.raw_path.decode()
+        client.sendall(f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + request.read())
+        _wait_for_call(watched)
+    end = time.monotonic() + 20
+    while not cancelled_mark.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert cancelled_mark.exists()
