@@ -79,9 +79,11 @@ def test_strangers_do_not_fill_the_logs(
         auth="tokens",
         tokens_file=tmp_path / "tokens.toml",
         path_tokens=True,
+        owner_calls_per_second=0.5,
     ) as gateway:
         assert gateway._stores.audit is not None
         monkeypatch.setattr(gateway._stores.audit, "note", noted.append)
+        assert {HttpSite.of(gateway).get("/auth/").status_code for _ in range(12)} == {200}
         codes = [HttpSite.of(gateway).get("/info/").status_code for _ in range(12)]
         codes += [HttpSite.of(gateway, "/t/wrong").get("/info/").status_code for _ in range(12)]
     assert {401, 429} == set(codes)
