@@ -8,8 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
+from fastapi.middleware.cors import CORSMiddleware
 
 from gateway.core.access import Auditor, Authenticator
 from gateway.core.runtime import DeadlineLimits
@@ -79,7 +78,8 @@ def http_app(
         deadlines: Deadline of that page.
     """
     app = FastAPI(title="sixpoint", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.add_exception_handler(HTTPException, _refuse_route)  # type: ignore[arg-type]  # it handles this kind only
+    app.add_exception_handler(HTTPStatus.NOT_FOUND, _refuse_address)
+    app.add_exception_handler(HTTPStatus.METHOD_NOT_ALLOWED, _refuse_method)
 
     async def show(call: Call) -> Response:
         del call
@@ -111,13 +111,15 @@ def _spellings(door: Door, route: HttpRoute) -> Iterable[str]:
             yield f"{prefix}{route.path.rstrip('/')}"
 
 
-async def _refuse_route(request: Request, failure: HTTPException) -> Response:
+async def _refuse_address(request: Request, failure: Exception) -> Response:
     """Answer requests that no route takes."""
-    del request
-    if failure.status_code == HTTPStatus.NOT_FOUND:
-        error: NotFound | InvalidArgument = NotFound(
-            "there is no such address here; GET / lists the doors of this gateway"
-        )
-    else:
-        error = InvalidArgument("this address does not take this method; GET / lists the doors of this gateway")
-    return error_response(HttpRefusal(failure.status_code, error))
+    del request, failure
+    error = NotFound("there is no such address here; GET / lists the doors of this gateway")
+    return error_response(HttpRefusal(HTTPStatus.NOT_FOUND, error))
+
+
+async def _refuse_method(request: Request, failure: Exception) -> Response:
+    """Answer requests with a method that their address does not take."""
+    del request, failure
+    error = InvalidArgument("this address does not take this method; GET / lists the doors of this gateway")
+    return error_response(HttpRefusal(HTTPStatus.METHOD_NOT_ALLOWED, error))
