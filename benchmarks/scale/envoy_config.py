@@ -45,6 +45,8 @@ def envoy_config(port: int, gateways: Sequence[int]) -> dict[str, Any]:
         "name": "gateways",
         "type": "STATIC",
         "lb_policy": "LEAST_REQUEST",
+        # By default it compares two gateways drawn at random, which may be the same one twice.
+        "least_request_lb_config": {"choice_count": 8},
         "connect_timeout": "1s",
         "health_checks": [
             {

@@ -156,6 +156,8 @@ async def crowd(address: str, example: Example, *, users: int) -> AsyncIterator[
             await clients[number % len(clients)].open_session(example.volume, model="annotation")
             for number in range(users)
         ]
+        # The first answer about the image was that it is not there.
+        attempts.failed.clear()
         yield Crowd([User(session, prompts) for session in sessions], attempts)
 
 

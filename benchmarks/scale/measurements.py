@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -103,7 +104,7 @@ async def measure_kills(servers: Servers, example: Example, *, wait: float, user
             raise
         working = False
         await load
-        others = sum(number for code, number in people.attempts.failed.items() if code != "UNAVAILABLE")
+        others = Counter({code: number for code, number in people.attempts.failed.items() if code != "UNAVAILABLE"})
         errors = [error for user in people.users for error in user.errors]
         for triton in servers.tritons:
             triton.wait(0.0)
@@ -113,7 +114,11 @@ async def measure_kills(servers: Servers, example: Example, *, wait: float, user
     return [
         *figures,
         Figure(name=f"{prefix}: failed calls that the SDK repeated", value=people.attempts.failed.total()),
-        Figure(name=f"{prefix}: of these not UNAVAILABLE", value=others, maximum=0),
+        Figure(
+            name=f"{prefix}: of these not UNAVAILABLE{''.join(f', {code}' for code in sorted(others))}",
+            value=others.total(),
+            maximum=0,
+        ),
         Figure(name=f"{prefix}: errors that users saw", value=len(errors), maximum=0),
         Figure(name=f"{prefix}: acknowledged prompts that are lost, of {acknowledged}", value=missing, maximum=0),
         Figure(name=f"{prefix}: masks that are not those answered", value=different, maximum=0),
