@@ -28,6 +28,8 @@ FAULTS: list[tuple[str, str, str, str, Any]] = [
     ("port_names", "ha", GATEWAY, f"{MAIN}.ports.0.hostPort", 50051),
     ("probes", "ha", GATEWAY, f"{MAIN}.readinessProbe.grpc.port", 50053),
     ("probes", "ha", TRITON, f"{MAIN}.startupProbe", REMOVED),
+    ("hanging", "ha", GATEWAY, f"{MAIN}.livenessProbe.terminationGracePeriodSeconds", REMOVED),
+    ("hanging", "ha", TRITON, f"{MAIN}.livenessProbe.terminationGracePeriodSeconds", 10),
     ("mounts", "ha", GATEWAY, f"{POD}.volumes.1.name", "other"),
     ("mounts", "ha", GATEWAY, f"{MAIN}.volumeMounts.1.mountPath", "/tmp"),
     ("mounts", "minimal", STATEFUL, "spec.volumeClaimTemplates.0.metadata.name", "other"),

@@ -47,6 +47,18 @@ def probes(documents: list[Document]) -> Iterator[str]:
                     yield f"{pod.name}: {probe} asks at port {action.get('port')}, which {container['name']} has not"
 
 
+def hanging(documents: list[Document]) -> Iterator[str]:
+    """What hangs is not given the time to drain, but that for preStop."""
+    for pod in pods(documents):
+        for container in pod.spec["containers"]:
+            if (probe := container.get("livenessProbe")) is None:
+                continue
+            grace = probe.get("terminationGracePeriodSeconds", pod.spec["terminationGracePeriodSeconds"])
+            command = container.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", ["sleep", "0"])
+            if not float(command[-1]) < grace < pod.spec["terminationGracePeriodSeconds"]:
+                yield f"{pod.name}: {container['name']} that hangs is killed after {grace} s"
+
+
 def mounts(documents: list[Document]) -> Iterator[str]:
     """Every mount has a volume, every volume is mounted, and no two mounts share a path."""
     for pod in pods(documents):
@@ -169,6 +181,7 @@ def _matches(labels: dict[str, str], pod: Pod) -> bool:
 POD_CHECKS = (
     port_names,
     probes,
+    hanging,
     mounts,
     restricted,
     read_only_root,

@@ -37,6 +37,8 @@
     periodSeconds: {{ $gateway.probes.periodSeconds }}
     timeoutSeconds: 5
     failureThreshold: {{ mul 4 $gateway.probes.failureThreshold }}
+    # What hangs does not drain.
+    terminationGracePeriodSeconds: {{ add $gateway.drain.noticeSeconds 10 }}
   readinessProbe:
     grpc:
       port: 50052

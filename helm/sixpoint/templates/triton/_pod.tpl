@@ -67,6 +67,8 @@
     periodSeconds: {{ $triton.probes.periodSeconds }}
     timeoutSeconds: 10
     failureThreshold: {{ mul 4 $triton.probes.failureThreshold }}
+    # What hangs does not drain. The wait before SIGTERM counts.
+    terminationGracePeriodSeconds: {{ add $triton.drain.noticeSeconds 10 }}
   readinessProbe:
     grpc:
       port: 8001
