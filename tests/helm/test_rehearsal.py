@@ -146,9 +146,13 @@ def test_a_container_that_ends_is_started_again(tmp_path: Path) -> None:
 
 
 def test_a_container_that_fails_its_liveness_probe_is_started_again(tmp_path: Path) -> None:
+    hangs = ("sh", "-c", "trap '' TERM; sleep 60")
+    probe = PROBE | {"terminationGracePeriodSeconds": 1}
+
     async def fail() -> None:
-        async with running(tmp_path, manifests("sleep", "60", livenessProbe=PROBE)) as (cluster, deployment, _):
-            await cluster.until(lambda: deployment.pods[0].restarts == 1)
+        async with running(tmp_path, manifests(*hangs, grace=50, livenessProbe=probe)) as (cluster, deployment, _):
+            async with asyncio.timeout(20):
+                await cluster.until(lambda: deployment.pods[0].restarts == 1)
 
     asyncio.run(fail())
 

@@ -66,6 +66,7 @@ class RunningPod:
         self, template: Pod, *, name: str, local: LocalPods, log: Path, changed: Callable[[RunningPod], None]
     ) -> None:
         (self._container,) = template.spec["containers"]
+        self._grace: float = template.spec.get("terminationGracePeriodSeconds", 30)
         self.template = template
         self.name = name
         self.address = local.address
@@ -94,12 +95,14 @@ class RunningPod:
     @contextlib.contextmanager
     def hanging(self) -> Iterator[None]:
         """Let its container do nothing until the context ends."""
-        assert self._process is not None
-        os.killpg(self._process.pid, signal.SIGSTOP)
+        process = self._process
+        assert process is not None
+        os.killpg(process.pid, signal.SIGSTOP)
         try:
             yield
         finally:
-            os.killpg(self._process.pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGCONT)
 
     async def run_to_end(self) -> int:
         """Run a pod that ends by itself, and return its exit code."""
@@ -107,18 +110,18 @@ class RunningPod:
 
     async def terminate(self) -> Ended:
         """Delete it: it leaves its Services, preStop runs, then SIGTERM, and SIGKILL after the grace period."""
-        began, grace = time.monotonic(), self.template.spec.get("terminationGracePeriodSeconds", 30)
+        began = time.monotonic()
         self.terminating = True
         self._set_ready(False)
         process = self._process
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace):
+            async with asyncio.timeout(self._grace):
                 await self._pre_stop()
                 if process is not None and process.returncode is None:
                     process.terminate()
                     await process.wait()
         await self.end()
-        return Ended(self.name, process.returncode if process else None, time.monotonic() - began, grace)
+        return Ended(self.name, process.returncode if process else None, time.monotonic() - began, self._grace)
 
     async def end(self) -> None:
         """End it now."""
@@ -154,7 +157,8 @@ class RunningPod:
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
         """Probe a container: first that it has started, then that it is ready, and that it lives."""
         started = self._container.get("startupProbe")
-        if started is None or await probes.until_succeeded(started, self.address):
+        has_started = started is None or await probes.until_succeeded(started, self.address)
+        if has_started:
             watching = None
             if readiness := self._container.get("readinessProbe"):
                 watching = asyncio.create_task(probes.watch(readiness, self.address, self._set_ready))
@@ -169,9 +173,14 @@ class RunningPod:
                 if watching is not None:
                     watching.cancel()
         if not self.terminating:
-            await self._pre_stop()
-            process.terminate()
-            await asyncio.sleep(self.template.spec.get("terminationGracePeriodSeconds", 30))
+            # A liveness or startup probe may have a grace period of its own.
+            failed = self._container.get("livenessProbe" if has_started else "startupProbe", {})
+            grace = failed.get("terminationGracePeriodSeconds", self._grace)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace):
+                    await self._pre_stop()
+                    process.terminate()
+                    await process.wait()
             self._end_group(process)
 
     def _set_ready(self, ready: bool) -> None:

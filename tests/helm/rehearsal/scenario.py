@@ -121,7 +121,7 @@ class Rehearsal:
         self._add("an update that cannot start: fewest ready gateways", deployment.fewest, least=2)
 
     async def _hang(self) -> None:
-        """Stop a gateway without ending it: it leaves the Service, and new clients do not meet it."""
+        """Stop a gateway without ending it: it leaves the Service, new clients do not meet it, and it is restarted."""
         pod, began, failed = self._gateways.pods[0], time.monotonic(), 0
         with pod.hanging():
             await self._cluster.until(lambda: not pod.ready)
@@ -133,13 +133,15 @@ class Rehearsal:
                         await asyncio.wait_for(client.models(), _NEW_SECONDS)
                     except (TimeoutError, SixpointError):
                         failed += 1
-        await self._cluster.until(lambda: pod.ready)
+            await self._cluster.ready_again(pod)
+        self._add("a gateway that hangs: until it was started again", time.monotonic() - began, unit="s")
         self._add(f"a gateway that hangs: new clients without an answer, of {_NEW_CLIENTS}", failed, most=0)
-        self._add("a gateway that hangs: restarts", pod.restarts, most=0)
+        self._add("a gateway that hangs: restarts", pod.restarts, least=1, most=1)
 
     async def _kill(self, people: People, kind: str, deployment: Deployment) -> None:
         """Kill the pods of a Deployment, one after the other, while they work."""
         waited = []
+        before = sum(pod.restarts for pod in deployment.pods)
         for pod in deployment.pods:
             await self._cluster.until(lambda: people.under_way >= _BUSY)
             began = time.monotonic()
@@ -148,7 +150,7 @@ class Rehearsal:
             waited.append(time.monotonic() - began)
             await asyncio.sleep(_PAUSE_SECONDS)
         self._add(f"each {kind} killed: until it is ready again, at most", max(waited), unit="s")
-        restarts = sum(pod.restarts for pod in deployment.pods)
+        restarts = sum(pod.restarts for pod in deployment.pods) - before
         self._add(f"each {kind} killed: restarts", restarts, least=len(waited), most=len(waited))
 
     async def _scale(self) -> None:
