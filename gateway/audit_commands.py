@@ -127,15 +127,15 @@ def _read_heads(file: typer.FileText) -> list[AuditHead]:
         raise InvalidArgument("--head is no output of `gateway audit head --json`") from None
 
 
-def _differs(scope: AllTenants, known: AuditHead) -> list[str]:
+def _differs(scope: AllTenants, earlier: AuditHead) -> list[str]:
     """What is wrong with a log that had another head before."""
-    if not known.number:
+    if not earlier.number:
         return []
-    entry = next(entries_of(scope, known.tenant, after=known.number - 1), None)
-    if entry is not None and entry["number"] == known.number and entry["hash"] == known.hash:
+    entry = next(entries_of(scope, earlier.tenant, after=earlier.number - 1), None)
+    if entry is not None and entry["number"] == earlier.number and entry["hash"] == earlier.hash:
         return []
-    removed = next((each.removed for each in heads(scope) if each.tenant == known.tenant), 0)
-    if removed >= known.number:
+    removed = next((each.removed for each in heads(scope) if each.tenant == earlier.tenant), 0)
+    if removed >= earlier.number:
         # Removed for its age.
         return []
-    return [f"tenant {known.tenant!r}, entry {known.number}: it is not the one that --head names"]
+    return [f"tenant {earlier.tenant!r}, entry {earlier.number}: it is not the one that --head names"]

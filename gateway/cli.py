@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from gateway.audit_commands import app as audit_app
-from gateway.core.runtime.malloc import keep_freed_memory
-from gateway.core.runtime.open_files import raise_open_files
+from gateway.core.runtime.process.malloc import keep_freed_memory
+from gateway.core.runtime.process.open_files import raise_open_files
 from gateway.doctor.command import add_doctor
 from gateway.observability.alerts import alert_rules
 from gateway.observability.dashboard import dashboard

@@ -15,11 +15,11 @@ from grpc_reflection.v1alpha import reflection
 
 from gateway.core.access import Authenticator
 from gateway.core.runtime import Admission, Catalog, CorePool, FairInference
-from gateway.core.runtime.disk_errors import disk_errors
 from gateway.core.runtime.fairness import FairExecutor
-from gateway.core.runtime.interpreter import tune_interpreter
-from gateway.core.runtime.malloc import FreedMemory
-from gateway.core.runtime.private_files import restrict
+from gateway.core.runtime.process.disk_errors import disk_errors
+from gateway.core.runtime.process.interpreter import tune_interpreter
+from gateway.core.runtime.process.malloc import FreedMemory
+from gateway.core.runtime.process.private_files import restrict
 from gateway.core.runtime.reachability import Reachability
 from gateway.edges import Services, Workers, http_ports, make_services
 from gateway.from_settings import (

@@ -30,8 +30,8 @@ class Stores:
         settings: Settings of the gateway.
 
     Attributes:
-        database: Records.
-        blobs: Voxels.
+        database: Database of the records.
+        blobs: Blob store of the voxels.
         images: All images.
         history: Steps of all sessions.
         sessions: All sessions.

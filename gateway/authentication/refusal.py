@@ -37,7 +37,7 @@ class Refusal:
     """Credentials that one method refuses.
 
     Attributes:
-        kind: Why.
+        kind: Kind of the fault, as the metric counts it.
         explanation: What is wrong and what to do, for the caller. Empty for the sentence that all refusals share: who
             guesses tokens must not learn whether one was ever valid.
     """

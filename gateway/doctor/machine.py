@@ -7,7 +7,7 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.core.runtime.open_files import allowed_connections, raise_open_files
+from gateway.core.runtime.process.open_files import allowed_connections, raise_open_files
 from gateway.settings import Settings
 from gateway.storage.blobs import blob_folder
 from gateway.storage.inspection import database_file

@@ -18,7 +18,7 @@ from gateway.http.image_files import ImageFiles
 from gateway.http.listener import PortLimits, listening
 from gateway.http.monai_label import monai_label_door
 from gateway.http.origins import OriginPolicy
-from gateway.http.spool import Spool
+from gateway.http.requests.spool import Spool
 from gateway.http.tls import HttpsContext
 from gateway.settings import Settings
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import grpc.aio
 
-from gateway.core.runtime.open_files import allowed_connections
+from gateway.core.runtime.process.open_files import allowed_connections
 from gateway.grpc.interceptors import CallInterceptor
 from gateway.grpc.observation import ObservationInterceptor
 from gateway.grpc.reflection import ReflectionInterceptor

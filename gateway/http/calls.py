@@ -28,12 +28,12 @@ from gateway.core.access import (
 )
 from gateway.core.runtime import Deadline, DeadlineLimits
 from gateway.core.runtime.fairness import Turns, acting_for
-from gateway.http.bodies import AnswerSender, RequestBody
 from gateway.http.errors import HttpRefusal, as_refusal, error_response
 from gateway.http.identity import credentials_of, peer_of
 from gateway.http.origins import OriginPolicy
 from gateway.http.path_tokens import principal_in
 from gateway.http.permissions import role_for
+from gateway.http.requests.bodies import AnswerSender, RequestBody
 from gateway.observability.pseudonyms import pseudonym
 from sixpoint.errors import Cancelled, DeadlineExceeded, ResourceExhausted, Unauthenticated
 from sixpoint.protocol import status_code

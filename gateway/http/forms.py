@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from io import BufferedWriter
 from pathlib import Path
 
-from gateway.core.runtime.disk_errors import disk_errors
+from gateway.core.runtime.process.disk_errors import disk_errors
 from gateway.http.calls import Call
 from gateway.http.errors import HttpRefusal
-from gateway.http.multipart import FormParser, PartBegin, PartData, boundary_of
-from gateway.http.spool import SpoolFolder
+from gateway.http.requests.multipart import FormParser, PartBegin, PartData, boundary_of
+from gateway.http.requests.spool import SpoolFolder
 from sixpoint.errors import InvalidArgument
 
 __all__ = ["Form", "FormFile", "parse_object", "read_form", "read_object"]

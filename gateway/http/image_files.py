@@ -14,7 +14,7 @@ from gateway.core.access import Principal
 from gateway.core.images import ImageHeader, ImageRecord, ImageStore
 from gateway.core.runtime.fairness import Turns
 from gateway.http.forms import FormFile
-from gateway.http.spool import SpoolFolder
+from gateway.http.requests.spool import SpoolFolder
 from sixpoint.errors import FailedPrecondition, VolumeError
 from sixpoint.geometry import Geometry
 

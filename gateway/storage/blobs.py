@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from gateway.core.runtime.disk_errors import disk_errors
+from gateway.core.runtime.process.disk_errors import disk_errors
 from sixpoint.errors import InvalidArgument, NotFound, StorageUnavailable
 from sixpoint.io.atomic_files import flush, is_temporary, link_or_copy, move_into_place, temporary_path
 from sixpoint.io.object_store import Objects

@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from gateway.core.runtime.fairness import FairExecutor
-from gateway.core.runtime.private_files import make_private_file, make_private_folder, restrict
+from gateway.core.runtime.process.private_files import make_private_file, make_private_folder, restrict
 from gateway.storage.database_errors import is_conflict, translated
 from gateway.storage.migrations import upgrade
 from gateway.storage.position import Position, PositionMark, advance_position, read_position, report_lost_tail

@@ -54,17 +54,17 @@ def inspect_database(url: str) -> DatabaseState:
     """
     # Connects to nothing, and knows which URLs are good.
     Database(url)
-    known = tuple(known_revisions())
+    revisions = tuple(known_revisions())
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        return DatabaseState(_sqlite_revision(Path(str(parsed.database))), known)
+        return DatabaseState(_sqlite_revision(Path(str(parsed.database))), revisions)
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     timeout = {} if "connect_timeout" in parsed.query else {"connect_timeout": _CONNECT_S}
     engine = create_engine(parsed, poolclass=NullPool, connect_args=timeout)
     try:
         with engine.connect().execution_options(postgresql_readonly=True) as conn:
-            return _postgresql_state(conn, known)
+            return _postgresql_state(conn, revisions)
     except DBAPIError as error:
         raise StorageUnavailable(_reason(error, parsed), retry_after=1.0) from None
 
@@ -109,7 +109,7 @@ def _sqlite_revision(path: Path) -> str:
         raise StorageUnavailable(f"its file cannot be read: {error}", retry_after=1.0) from None
 
 
-def _postgresql_state(conn: Connection, known: tuple[str, ...]) -> DatabaseState:
+def _postgresql_state(conn: Connection, revisions: tuple[str, ...]) -> DatabaseState:
     before = time.time()
     theirs = float(conn.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
     ahead = theirs - (before + time.time()) / 2
@@ -118,7 +118,7 @@ def _postgresql_state(conn: Connection, known: tuple[str, ...]) -> DatabaseState
     revision = ""
     if inspect(conn).has_table(_TABLE):
         revision = str(conn.execute(text(f"SELECT version_num FROM {_TABLE}")).scalar() or "")
-    return DatabaseState(revision, known, ahead, encrypted)
+    return DatabaseState(revision, revisions, ahead, encrypted)
 
 
 def _reason(error: DBAPIError, url: URL) -> str:

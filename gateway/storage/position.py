@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import URL, Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from gateway.core.runtime.private_files import make_private_folder
+from gateway.core.runtime.process.private_files import make_private_folder
 
 __all__ = ["Position", "PositionMark", "advance_position", "read_position", "report_lost_tail"]
 

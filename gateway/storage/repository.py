@@ -9,9 +9,9 @@ from typing import Generic, TypeVar
 from gateway.storage.database import Database
 from gateway.storage.image_records import SqlImageReader, SqlImageUpkeep, SqlImageWriter
 from gateway.storage.scopes import AllTenants, TenantScope
-from gateway.storage.session_changes import SqlSessionWriter
-from gateway.storage.session_queries import SqlSessionReader
-from gateway.storage.session_upkeep import SqlSessionUpkeep
+from gateway.storage.sessions.session_changes import SqlSessionWriter
+from gateway.storage.sessions.session_queries import SqlSessionReader
+from gateway.storage.sessions.session_upkeep import SqlSessionUpkeep
 
 __all__ = [
     "SqlMaintenance",

@@ -21,7 +21,7 @@ from gateway.core.annotation.prompt_state import ObjectPrompts
 from gateway.core.images import StoredImage
 from gateway.core.runtime import Deadline, Inference, Model, Stage, check_finite
 from gateway.core.runtime.phases import Phase, note_wait, phase
-from gateway.core.runtime.threads import run_to_end
+from gateway.core.runtime.process.threads import run_to_end
 from sixpoint._typing import Bools
 from sixpoint.concurrency import PairRunner, run_serially
 from sixpoint.geometry import Geometry

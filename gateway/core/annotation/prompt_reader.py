@@ -9,7 +9,7 @@ from functools import partial
 
 from gateway.core.annotation.object_extent import expand_mask
 from gateway.core.annotation.prompt_state import ObjectPrompts, PromptBatch, place_prompts
-from gateway.core.runtime.threads import run_to_end
+from gateway.core.runtime.process.threads import run_to_end
 from sixpoint.geometry import Geometry
 from sixpoint.prompts import Prompt
 

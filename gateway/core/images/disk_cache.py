@@ -14,7 +14,7 @@ import numpy as np
 
 from gateway.core.images.records import ImageKey, ImageRecord
 from gateway.core.images.stored_image import StoredImage
-from gateway.core.runtime.disk_errors import disk_errors
+from gateway.core.runtime.process.disk_errors import disk_errors
 from sixpoint._typing import Array
 from sixpoint.geometry import Geometry
 from sixpoint.io.atomic_files import is_temporary

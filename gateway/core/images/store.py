@@ -25,9 +25,9 @@ from gateway.core.images.unrecorded import report_unrecorded
 from gateway.core.images.upload import Upload
 from gateway.core.images.upload_file import UploadFile
 from gateway.core.images.upload_folder import UploadFolder
-from gateway.core.runtime.disk_errors import disk_errors
 from gateway.core.runtime.fairness import FairExecutor
-from gateway.core.runtime.private_files import make_private_folder
+from gateway.core.runtime.process.disk_errors import disk_errors
+from gateway.core.runtime.process.private_files import make_private_folder
 from sixpoint.errors import ImageNotFound, InvalidArgument, ResourceExhausted, Unavailable
 
 __all__ = ["ImageStore"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gateway.core.images.disk_cache import begin_digest, map_voxels
 from gateway.core.images.stored_image import ImageHeader
-from gateway.core.runtime.disk_errors import disk_errors
+from gateway.core.runtime.process.disk_errors import disk_errors
 from sixpoint.errors import ChecksumMismatch, StorageFull, StorageUnavailable
 from sixpoint.volume import check_voxels
 

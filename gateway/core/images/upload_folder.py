@@ -15,7 +15,7 @@ from gateway.core.access import Principal
 from gateway.core.images.records import ImageKey
 from gateway.core.images.stored_image import ImageHeader
 from gateway.core.images.upload_file import UploadFile
-from gateway.core.runtime.disk_errors import disk_errors
+from gateway.core.runtime.process.disk_errors import disk_errors
 from sixpoint.errors import Unavailable, UploadError, Violation
 
 __all__ = ["UnfinishedLimits", "UploadFolder"]

@@ -159,18 +159,18 @@ class Annotating:
         return [prompt for step, in_force in page.steps if in_force for prompt in step.prompts]
 
 
-def _added(shown: list[Prompt] | None, prompts: Sequence[Prompt]) -> list[Prompt] | None:
+def _added(earlier: list[Prompt] | None, prompts: Sequence[Prompt]) -> list[Prompt] | None:
     """The prompts that are new; None if one that was carried out is no longer among them, so that all begins anew.
 
     Positive and negative points come in two lists, so that only the order within each is known.
     """
-    if shown is None:
+    if earlier is None:
         return None
     lists = _by_kind(prompts)
-    for before, now in zip(_by_kind(shown), lists, strict=True):
+    for before, now in zip(_by_kind(earlier), lists, strict=True):
         if now[: len(before)] != before:
             return None
-    return [new for before, now in zip(_by_kind(shown), lists, strict=True) for new in now[len(before) :]]
+    return [new for before, now in zip(_by_kind(earlier), lists, strict=True) for new in now[len(before) :]]
 
 
 def _by_kind(prompts: Sequence[Prompt]) -> tuple[list[Prompt], list[Prompt], list[Prompt]]:

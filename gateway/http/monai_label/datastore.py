@@ -23,7 +23,7 @@ from gateway.http.monai_label.info import STRATEGIES, describe, model_type
 from gateway.http.monai_label.label_files import nrrd_header
 from gateway.http.monai_label.names import ImageNames
 from gateway.http.monai_label.replies import FileReply
-from gateway.http.spool import Spool, SpoolFolder
+from gateway.http.requests.spool import Spool, SpoolFolder
 from sixpoint.errors import ImageNotFound, NotFound, UploadError
 from sixpoint.errors.shortening import quoted
 from sixpoint.volume import VOXEL_TYPES

@@ -18,7 +18,7 @@ from gateway.http.monai_label.annotating import Annotating
 from gateway.http.monai_label.datastore import Datastore
 from gateway.http.monai_label.inference import Inference
 from gateway.http.monai_label.names import ImageNames
-from gateway.http.spool import Spool
+from gateway.http.requests.spool import Spool
 from sixpoint.errors import NotFound
 
 __all__ = ["monai_label_door"]

@@ -25,7 +25,7 @@ from gateway.http.monai_label.label_files import SUFFIXES, check_result_suffix, 
 from gateway.http.monai_label.names import ImageNames
 from gateway.http.monai_label.points import EXTREME_COUNT, plan_prompts, read_points
 from gateway.http.monai_label.replies import check_output, result_reply
-from gateway.http.spool import Spool, SpoolFolder
+from gateway.http.requests.spool import Spool, SpoolFolder
 from sixpoint.errors import InvalidArgument, UploadError
 from sixpoint.mask import PackedMask, Timings
 

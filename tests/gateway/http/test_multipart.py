@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.http.multipart import FormParser, PartBegin, PartData, boundary_of
+from gateway.http.requests.multipart import FormParser, PartBegin, PartData, boundary_of
 from sixpoint.errors import InvalidArgument
 
 Parts = list[tuple[str, str | None, bytes]]

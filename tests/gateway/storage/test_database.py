@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, func, insert, select, text
 from gateway.storage import Database
 from gateway.storage.schema import clock, segments, sessions
 from gateway.storage.scopes import TenantScope
-from gateway.storage.session_queries import SqlSessionReader
+from gateway.storage.sessions.session_queries import SqlSessionReader
 from sixpoint.errors import InvalidArgument, StorageFull, StorageUnavailable
 from tests.support.disks import small_disk
 from tests.support.postgresql import PostgreSQL

@@ -12,7 +12,7 @@ from sqlalchemy import Row
 
 from gateway.core.annotation.preprocess import Prediction
 from gateway.core.sessions import StepRow
-from gateway.storage.step_codec import decode_step, encode_step
+from gateway.storage.sessions.step_codec import decode_step, encode_step
 from sixpoint.preprocessing import Roi
 from sixpoint.prompts import Click
 

@@ -16,10 +16,10 @@ from gateway.core.images import ImageRecord
 from gateway.core.sessions import ModelUse
 from gateway.storage import Database
 from gateway.storage.image_records import SqlImageWriter
-from gateway.storage.request_ids import stored_request_id
 from gateway.storage.schema import metadata
 from gateway.storage.scopes import TenantScope
-from gateway.storage.session_changes import SqlSessionWriter
+from gateway.storage.sessions.request_ids import stored_request_id
+from gateway.storage.sessions.session_changes import SqlSessionWriter
 from tests.gateway.core.sessions.session_process import BOX, DIGEST, GEOMETRY, Clock, SessionProcess, add_images
 from tests.support.callers import NOBODY, caller
 

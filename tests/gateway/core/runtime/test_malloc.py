@@ -7,7 +7,7 @@ import sys
 
 _SCRIPT = """
 import threading
-from gateway.core.runtime.malloc import FreedMemory, _unused, keep_freed_memory
+from gateway.core.runtime.process.malloc import FreedMemory, _unused, keep_freed_memory
 
 keep_freed_memory()
 freed = FreedMemory()

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 
 from gateway.core.runtime.phases import Phase, action, note_wait, phase, traced_by
-from gateway.core.runtime.threads import run_to_end
+from gateway.core.runtime.process.threads import run_to_end
 
 
 class Tracer:

@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import Connection, Table, func, select
 
 from gateway.core.sessions import expiry
-from gateway.storage import Database, session_repository, step_sharing
+from gateway.storage import Database, session_repository
 from gateway.storage.schema import requests, segments, steps
-from gateway.storage.session_upkeep import SqlSessionUpkeep
+from gateway.storage.sessions import step_sharing
+from gateway.storage.sessions.session_upkeep import SqlSessionUpkeep
 from sixpoint import errors
 from tests.gateway.core.sessions.session_process import BOX, IDLE, Clock, SessionProcess
 from tests.support.callers import NOBODY, caller

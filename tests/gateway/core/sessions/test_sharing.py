@@ -13,9 +13,10 @@ from sqlalchemy import Connection, Table, func, select, text
 
 from gateway.core.sessions import ModelUse, SegmentRow
 from gateway.core.sessions.segment_state import SegmentState
-from gateway.storage import Database, step_sharing
+from gateway.storage import Database
 from gateway.storage.schema import segments, sessions, shared_steps, steps
 from gateway.storage.scopes import AllTenants
+from gateway.storage.sessions import step_sharing
 from sixpoint import errors
 from sixpoint.prompts import Click
 from tests.gateway.core.sessions.session_process import BOX, Clock, SessionProcess, answer_of

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from gateway.core.runtime.disk_errors import disk_errors
 from gateway.core.runtime.fairness import current_owner
-from gateway.core.runtime.private_files import make_private_folder
+from gateway.core.runtime.process.disk_errors import disk_errors
+from gateway.core.runtime.process.private_files import make_private_folder
 from sixpoint.errors import ResourceExhausted
 
 __all__ = ["Spool", "SpoolFolder"]

@@ -30,11 +30,11 @@ from gateway.core.sessions import (
     TurnRow,
 )
 from gateway.storage.geometries import geometry_from_json
-from gateway.storage.request_ids import stored_request_id
 from gateway.storage.schema import images, requests, segments, sessions, steps, turns
 from gateway.storage.scopes import TENANT, TenantScope
-from gateway.storage.step_codec import decode_step
-from gateway.storage.visible_steps import head_is_by, select_steps
+from gateway.storage.sessions.request_ids import stored_request_id
+from gateway.storage.sessions.step_codec import decode_step
+from gateway.storage.sessions.visible_steps import head_is_by, select_steps
 from sixpoint.errors import ImageNotFound
 from sixpoint.geometry import Geometry
 

@@ -19,12 +19,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from gateway.core.access import AuditEntry
 from gateway.core.sessions import ROW_BYTES, EncodedStep, RequestOutcome, SegmentRow, SessionRow, StepRow, TurnRow
 from gateway.storage.audit_log import append_entries
-from gateway.storage.request_ids import stored_request_id
 from gateway.storage.schema import images, requests, segments, sessions, steps, turns
 from gateway.storage.scopes import TENANT, TenantScope
-from gateway.storage.session_queries import SqlSessionReader
-from gateway.storage.step_codec import encode_step
-from gateway.storage.step_sharing import drop_redoable, share_steps
+from gateway.storage.sessions.request_ids import stored_request_id
+from gateway.storage.sessions.session_queries import SqlSessionReader
+from gateway.storage.sessions.step_codec import encode_step
+from gateway.storage.sessions.step_sharing import drop_redoable, share_steps
 
 __all__ = ["SqlSessionWriter"]
 

@@ -6,8 +6,8 @@ from sqlalchemy import ColumnElement, case, delete, exists, func, insert, select
 
 from gateway.storage.schema import clock, images, requests, segments, sessions, shared_steps
 from gateway.storage.scopes import AllTenants
-from gateway.storage.session_queries import COUNT_OPEN
-from gateway.storage.step_sharing import delete_unused, has_own_history
+from gateway.storage.sessions.session_queries import COUNT_OPEN
+from gateway.storage.sessions.step_sharing import delete_unused, has_own_history
 
 __all__ = ["SqlSessionUpkeep"]
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from gateway.core.sessions import SegmentRow
 from gateway.storage.schema import requests, segments, sessions, shared_steps, steps
 from gateway.storage.scopes import Scope
-from gateway.storage.visible_steps import is_shared, is_shown_by_owner
+from gateway.storage.sessions.visible_steps import is_shared, is_shown_by_owner
 
 __all__ = ["delete_unused", "drop_redoable", "has_own_history", "share_steps"]
 

@@ -1,0 +1,1 @@
+"""This process and its machine: memory, files, threads, the interpreter."""

@@ -1,0 +1,1 @@
+"""Sessions, segments and steps in SQL."""
