@@ -146,7 +146,10 @@ def remove(
 
 def tenants(
     name: Name,
-    names: Annotated[list[str] | None, typer.Argument(help="Tenants of the gateways that see the model.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Tenants of the gateways that see the model.", show_default="none: give --all"),
+    ] = None,
     everybody: Annotated[bool, typer.Option("--all", help="Show the model to every tenant.")] = False,
     repository: Repository = "",
     triton: TritonAddresses = None,
