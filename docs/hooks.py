@@ -15,6 +15,7 @@ from typing import Any
 
 import typer
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
@@ -22,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 OUTSIDE = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
-    "SECURITY.md": "security.md",
+    "SECURITY.md": "vulnerabilities.md",
     "benchmarks/README.md": "reference/benchmarks.md",
     "helm/sixpoint/README.md": "reference/chart.md",
     "model_repository/annotation/README.md": "reference/models/annotation.md",
@@ -36,6 +37,9 @@ _GENERATE = re.compile(r"^<!-- generate: (\w+) -->$", re.MULTILINE)
 def on_files(files: Files, /, *, config: MkDocsConfig) -> Files:
     """Add the Markdown files that live outside of docs/."""
     for source, target in OUTSIDE.items():
+        # MkDocs itself would replace the page without a word.
+        if target in files.src_uris:
+            raise PluginError(f"{source} would replace docs/{target}: give it another name in OUTSIDE, docs/hooks.py")
         files.append(File.generated(config, target, content=(ROOT / source).read_text()))
     return files
 
