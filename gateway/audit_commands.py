@@ -23,6 +23,10 @@ _Result = TypeVar("_Result")
 
 app = typer.Typer(no_args_is_help=True, help="The audit log: who did what, and with what outcome.")
 
+_EMPTY = (
+    "note: the audit log has no entry. It is written where SIXPOINT_AUTH is not none (SIXPOINT_AUDIT); if it had "
+    "entries before, somebody removed them"
+)
 _TenantOption = Annotated[
     str | None, typer.Option("--tenant", help="Tenant whose log it is; by default all. Empty for refused strangers.")
 ]
@@ -106,8 +110,12 @@ def _run(work: Callable[[AllTenants], _Result], *, tenant: str | None) -> _Resul
         )
 
     def checked(scope: AllTenants) -> _Result:
-        if tenant is not None and tenant not in (names := tenants(scope)):
-            raise InvalidArgument(f"there is no log of tenant {tenant!r}; there are: {', '.join(map(repr, names))}")
+        names = tenants(scope)
+        if tenant is not None and tenant not in names:
+            there = ", ".join(map(repr, names)) or "none"
+            raise InvalidArgument(f"there is no log of tenant {tenant!r}; there are: {there}")
+        if not names:
+            typer.echo(_EMPTY, err=True)
         return work(scope)
 
     async def run() -> _Result:

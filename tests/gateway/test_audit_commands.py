@@ -114,3 +114,13 @@ def test_a_log_that_is_not_there_is_not_called_whole(folder: Path, monkeypatch: 
     with pytest.raises(FailedPrecondition, match="no audit log of this version"):
         run("verify")
     assert not (folder / "other").exists()
+
+
+def test_an_empty_log_is_said_to_be_empty(folder: Path) -> None:
+    change(folder, delete(audit), delete(audit_heads))
+    for command in ("verify", "head", "export"):
+        result = run(command)
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert "the audit log has no entry" in result.stderr
+    with pytest.raises(InvalidArgument, match="no log of tenant 'north'; there are: none"):
+        run("verify", "--tenant", "north")
