@@ -9,23 +9,18 @@ from typing import Any
 
 from gateway.authentication import check_http_exposure
 from gateway.core.access import Authenticator
-from gateway.core.runtime.fairness import Places, Turns
+from gateway.edges.doors import make_doors
 from gateway.edges.services import Services
 from gateway.from_settings import call_deadlines
 from gateway.http.app import Door, http_app
 from gateway.http.calls import CallRunner
-from gateway.http.image_files import ImageFiles
 from gateway.http.listener import PortLimits, listening
-from gateway.http.monai_label import monai_label_door
 from gateway.http.origins import OriginPolicy
 from gateway.http.requests.spool import Spool
 from gateway.http.tls import HttpsContext
 from gateway.settings import Settings
 
 __all__ = ["http_ports"]
-
-# Processes that read image files at once: each may take several times the memory of the largest image.
-_READERS = 2
 
 
 @contextlib.asynccontextmanager
@@ -89,24 +84,7 @@ def _application(
     on_end: Callable[[str, str, float], None],
 ) -> Any:
     deadlines = call_deadlines(settings)
-    reading = Turns(
-        _READERS,
-        Places(settings.max_uploads, owner_limit=settings.owner_uploads, activity="images are being read"),
-    )
-    doors = [
-        monai_label_door(
-            images=services.images,
-            sessions=services.sessions,
-            catalog=services.catalog,
-            engine=services.engine,
-            segmenter=services.segmenter,
-            uploads=services.uploads,
-            files=ImageFiles(services.images, turns=reading, max_bytes=settings.max_image_bytes),
-            spool=spool,
-            memory=services.prompts,
-            deadlines=(deadlines.call, deadlines.upload, deadlines.segmentation),
-        )
-    ]
+    doors = make_doors(settings, services, spool)
     runner = CallRunner(
         authenticator=authenticator,
         origins=OriginPolicy(settings.web_origins, loopback=settings.listens_on_loopback and not settings.insecure),

@@ -10,10 +10,10 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 
-from gateway.core.access import Auditor, Authenticator
+from gateway.core.access import Auditor, Authenticator, Role
 from gateway.core.runtime import DeadlineLimits
 from gateway.http.calls import Call, CallRules, CallRunner, Handler
-from gateway.http.errors import HttpRefusal, error_response
+from gateway.http.errors import ErrorForm, HttpRefusal, error_response
 from gateway.http.path_tokens import PathTokens
 from sixpoint.errors import InvalidArgument, NotFound
 
@@ -28,6 +28,7 @@ class HttpRoute:
         method: HTTP's method.
         path: Template of the path within the door.
         handle: Function that carries out a call.
+        role: Least role of its callers; None for everybody, if it tells nothing of images or people.
         deadlines: Deadline of its calls.
         short: Whether its calls take turns.
     """
@@ -35,6 +36,7 @@ class HttpRoute:
     method: str
     path: str
     handle: Handler
+    role: Role | None
     deadlines: DeadlineLimits
     short: bool = False
 
@@ -48,12 +50,14 @@ class Door:
         title: What viewers call it.
         routes: The routes.
         at_root: Whether they are served without the first part as well, for clients that insist.
+        error_form: Function that returns the answer for an error.
     """
 
     name: str
     title: str
     routes: Sequence[HttpRoute]
     at_root: bool = False
+    error_form: ErrorForm = error_response
 
 
 def http_app(
@@ -85,11 +89,11 @@ def http_app(
         del call
         return Response(page(), media_type="text/plain; charset=utf-8")
 
-    app.add_route("/", runner.endpoint(show, CallRules("GET /", deadlines)), methods=["GET"])  # type: ignore[arg-type]  # ASGI
+    app.add_route("/", runner.endpoint(show, CallRules("GET /", None, deadlines)), methods=["GET"])  # type: ignore[arg-type]  # ASGI
     for door in doors:
         for route in door.routes:
             name = f"{route.method} /{door.name}{route.path}"
-            rules = CallRules(name, route.deadlines, short=route.short)
+            rules = CallRules(name, route.role, route.deadlines, short=route.short, error_form=door.error_form)
             endpoint = runner.endpoint(route.handle, rules)
             for path in _spellings(door, route):
                 app.add_route(path, endpoint, methods=[route.method])  # type: ignore[arg-type]  # ASGI

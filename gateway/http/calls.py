@@ -22,17 +22,17 @@ from gateway.core.access import (
     Authenticator,
     CallLimits,
     Principal,
+    Role,
     Unlimited,
     check_role,
     note_refusal,
 )
 from gateway.core.runtime import Deadline, DeadlineLimits
 from gateway.core.runtime.fairness import Turns, acting_for
-from gateway.http.errors import HttpRefusal, as_refusal, error_response
+from gateway.http.errors import ErrorForm, HttpRefusal, as_refusal, error_response
 from gateway.http.identity import credentials_of, peer_of
 from gateway.http.origins import OriginPolicy
 from gateway.http.path_tokens import principal_in
-from gateway.http.permissions import role_for
 from gateway.http.requests.bodies import AnswerSender, RequestBody
 from gateway.observability.pseudonyms import pseudonym
 from sixpoint.errors import Cancelled, DeadlineExceeded, ResourceExhausted, Unauthenticated
@@ -131,13 +131,17 @@ class CallRules:
 
     Attributes:
         route: Method and template of the path.
+        role: Least role of their callers; None for everybody, if they tell nothing of images or people.
         deadlines: Their deadline.
         short: Whether they take turns, as calls of gRPC that neither annotate nor upload.
+        error_form: Function that returns the answer for an error.
     """
 
     route: str
+    role: Role | None
     deadlines: DeadlineLimits
     short: bool = False
+    error_form: ErrorForm = error_response
 
 
 class CallRunner:
@@ -183,7 +187,7 @@ class CallRunner:
 
     async def run(self, handle: Handler, rules: CallRules, scope: _Scope, receive: Any, send: Any) -> None:
         """Carry out one call, and send its answer."""
-        route, deadlines = rules.route, rules.deadlines
+        route, role, deadlines = rules.route, rules.role, rules.deadlines
         started = time.perf_counter()
         guarded, body = AnswerSender(send, idle=self._idle), RequestBody(receive)
         principal: Principal | None = None
@@ -192,7 +196,6 @@ class CallRunner:
         try:
             async with limit:
                 self._origins.check(scope)
-                role = role_for(route)
                 principal = await self._identify(scope) if role else replace(NOBODY, peer=peer_of(scope))
                 if role:
                     check_role(principal, role)
@@ -230,7 +233,7 @@ class CallRunner:
             if not guarded.started:
                 if status != HTTPStatus.REQUEST_TIMEOUT:
                     await body.discard(_DISCARD_BYTES if principal else _MIN_DISCARD_BYTES)
-                response = error_response(refusal)
+                response = rules.error_form(refusal)
                 if not body.complete:
                     # What is still to come would be taken for the next request.
                     response.headers["connection"] = "close"

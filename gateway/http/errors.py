@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
+from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from sixpoint import errors
 
-__all__ = ["HTTP_CODES", "HttpRefusal", "as_refusal", "error_response"]
+__all__ = ["HTTP_CODES", "ErrorForm", "HttpRefusal", "as_refusal", "error_response"]
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +49,10 @@ class HttpRefusal(Exception):
         super().__init__(error.message)
         self.code = code
         self.error = error
+
+
+ErrorForm = Callable[[HttpRefusal], Response]
+"""Function that returns the answer for an error, in the form that a door's clients understand."""
 
 
 def as_refusal(failure: Exception) -> HttpRefusal:

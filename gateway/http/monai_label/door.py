@@ -6,6 +6,7 @@ from fastapi import Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 import sixpoint
+from gateway.core.access import Role
 from gateway.core.images import ImageStore
 from gateway.core.runtime import Admission, Catalog, DeadlineLimits
 from gateway.core.runtime.fairness import Places
@@ -80,31 +81,36 @@ def monai_label_door(
         memory=memory,
     )
     routes = [
-        HttpRoute("GET", "/auth/", _auth, short),
-        HttpRoute("GET", "/info/", store.info, short, short=True),
-        HttpRoute("GET", "/logs/", _logs(catalog), short, short=True),
-        HttpRoute("PUT", "/session/", store.create_session, upload),
-        HttpRoute("GET", "/session/{session_id}", store.get_session, upload),
-        HttpRoute("DELETE", "/session/{session_id}", store.remove_session, short),
-        HttpRoute("GET", "/datastore/", store.summary, short, short=True),
-        HttpRoute("PUT", "/datastore/", store.put_image, upload),
-        HttpRoute("PUT", "/datastore/image", store.put_image, upload),
-        HttpRoute("GET", "/datastore/image", store.get_image, upload),
-        HttpRoute("GET", "/datastore/image/info", store.image_info, short, short=True),
-        HttpRoute("POST", "/infer/{model}", inference.infer, segmentation),
-        HttpRoute("POST", "/activelearning/{strategy}", store.next_sample, short, short=True),
+        # Clients ask it before they have credentials.
+        HttpRoute("GET", "/auth/", _auth, None, short),
+        HttpRoute("GET", "/info/", store.info, Role.VIEWER, short, short=True),
+        HttpRoute("GET", "/logs/", _logs(catalog), Role.VIEWER, short, short=True),
+        HttpRoute("PUT", "/session/", store.create_session, Role.ANNOTATOR, upload),
+        HttpRoute("GET", "/session/{session_id}", store.get_session, Role.VIEWER, upload),
+        HttpRoute("DELETE", "/session/{session_id}", store.remove_session, Role.ANNOTATOR, short),
+        HttpRoute("GET", "/datastore/", store.summary, Role.VIEWER, short, short=True),
+        HttpRoute("PUT", "/datastore/", store.put_image, Role.ANNOTATOR, upload),
+        HttpRoute("PUT", "/datastore/image", store.put_image, Role.ANNOTATOR, upload),
+        HttpRoute("GET", "/datastore/image", store.get_image, Role.VIEWER, upload),
+        HttpRoute("GET", "/datastore/image/info", store.image_info, Role.VIEWER, short, short=True),
+        HttpRoute("POST", "/infer/{model}", inference.infer, Role.ANNOTATOR, segmentation),
+        HttpRoute("POST", "/activelearning/{strategy}", store.next_sample, Role.ANNOTATOR, short, short=True),
     ]
-    absent = {
-        _NO_TRAINING: ("GET /train/", "POST /train/", "POST /train/{model}", "DELETE /train/"),
-        _NO_BATCHES: ("GET /batch/infer", "POST /batch/infer/{model}"),
-        _NO_SCORING: ("GET /scoring/",),
-        _NO_LABELS: ("GET /datastore/label", "PUT /datastore/label", "DELETE /datastore/label"),
-        _NO_REMOVAL: ("DELETE /datastore/",),
-    }
-    for reason, missing in absent.items():
-        for name in missing:
-            method, path = name.split(" ")
-            routes.append(HttpRoute(method, path, _absent(reason), short))
+    # What is not there is said to those who might have used it.
+    for method, path, role, reason in (
+        ("GET", "/train/", Role.VIEWER, _NO_TRAINING),
+        ("POST", "/train/", Role.ENGINEER, _NO_TRAINING),
+        ("POST", "/train/{model}", Role.ENGINEER, _NO_TRAINING),
+        ("DELETE", "/train/", Role.ENGINEER, _NO_TRAINING),
+        ("GET", "/batch/infer", Role.VIEWER, _NO_BATCHES),
+        ("POST", "/batch/infer/{model}", Role.ENGINEER, _NO_BATCHES),
+        ("GET", "/scoring/", Role.VIEWER, _NO_SCORING),
+        ("GET", "/datastore/label", Role.VIEWER, _NO_LABELS),
+        ("PUT", "/datastore/label", Role.ANNOTATOR, _NO_LABELS),
+        ("DELETE", "/datastore/label", Role.ANNOTATOR, _NO_LABELS),
+        ("DELETE", "/datastore/", Role.ADMIN, _NO_REMOVAL),
+    ):
+        routes.append(HttpRoute(method, path, _absent(reason), role, short))
     return Door("monailabel", "3D Slicer and MITK (MONAI Label)", routes, at_root=True)
 
 

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import MagicMock
 
 import httpx
 import pytest
@@ -14,12 +15,11 @@ import pytest
 from gateway.authentication.token_editing import NewEntry, add_entry, new_token, token_digest
 from gateway.authentication.token_file import EntryKind
 from gateway.core.access import Role
-from gateway.core.runtime import DeadlineLimits
-from gateway.http.monai_label import monai_label_door
-from gateway.http.permissions import ROLES, role_for
+from gateway.edges.doors import make_doors
 from gateway.server import Gateway
+from gateway.settings import Settings
 from gateway.triton.local.server import LocalTriton
-from sixpoint.errors import InvalidArgument, PermissionDenied
+from sixpoint.errors import InvalidArgument
 from tests.gateway.http.sites import HttpSite
 from tests.support.certificates import write_certificates
 from tests.support.images import noisy_volume
@@ -28,15 +28,11 @@ from tests.support.servers import running_gateway
 PAGE = "https://viewer.example"
 
 
-def test_each_route_has_a_role_and_other_routes_have_none() -> None:
-    parts = ("images", "sessions", "catalog", "engine", "segmenter", "uploads", "files", "spool", "memory")
-    limits = DeadlineLimits(1, 1, "CALL_SECONDS")
-    door = monai_label_door(**cast("Any", dict.fromkeys(parts)), deadlines=(limits, limits, limits))
-    routes = {f"{route.method} /{door.name}{route.path}" for route in door.routes}
-    assert routes | {"GET /"} == set(ROLES)
-    with pytest.raises(PermissionDenied):
-        role_for("GET /monailabel/other")
-    assert {route for route, role in ROLES.items() if role is None} == {"GET /", "GET /monailabel/auth/"}
+def test_only_what_tells_nothing_is_for_everybody(tmp_path: Path) -> None:
+    doors = make_doors(Settings(state_folder=tmp_path), MagicMock(), cast("Any", None))
+    routes = {f"{route.method} /{door.name}{route.path}": route.role for door in doors for route in door.routes}
+    assert {name for name, role in routes.items() if role is None} == {"GET /monailabel/auth/"}
+    assert {name for name, role in routes.items() if role is Role.ADMIN} == {"DELETE /monailabel/datastore/"}
 
 
 def test_both_spellings_of_an_address_are_served_with_and_without_the_first_part(http_gateway: Gateway) -> None:
