@@ -30,6 +30,8 @@ OUTSIDE = {
     "model_repository/segmentation_hippocampus/README.md": "reference/models/segmentation_hippocampus.md",
 }
 """Markdown files outside of docs/, and where they appear on the site."""
+MOVED = {"how-to/viewer.html": "viewers/index.html"}
+"""Pages of earlier sites, and where their subject is now."""
 _LINK = re.compile(r"\[(?P<text>[^\[\]]*)\]\((?!\w+:|#)(?P<target>[^)#\s]+)(?P<anchor>[^)\s]*)\)")
 _GENERATE = re.compile(r"^<!-- generate: (\w+) -->$", re.MULTILINE)
 
@@ -56,6 +58,13 @@ def on_page_content(html: str, /, **_: object) -> str:
     """Drop the reStructuredText of docstrings, which Markdown leaves in the text."""
     html = re.sub(r":(?:class|meth|func|data|mod|attr):(?=<code>)", "", html)
     return html.replace("::</p>", ":</p>")
+
+
+def on_post_build(*, config: MkDocsConfig) -> None:
+    """Leave a page that leads on where earlier sites had one."""
+    for source, target in MOVED.items():
+        head = f'<!doctype html><title>Moved</title><meta http-equiv="refresh" content="0; url={target}">'
+        (Path(config.site_dir) / source).write_text(f'{head}<a href="{target}">Moved</a>')
 
 
 def rewrite_links(markdown: str, uri: str) -> str:

@@ -21,5 +21,6 @@ def test_the_site_builds_strictly(tmp_path: Path) -> None:
     assert "SIXPOINT_PORT" in (tmp_path / "reference" / "settings.html").read_text()
     assert "sixpoint annotate" in (tmp_path / "reference" / "commands.html").read_text()
     assert "AnnotateRequest" in (tmp_path / "reference" / "protocol.html").read_text()
+    assert "viewers/index.html" in (tmp_path / "how-to" / "viewer.html").read_text()
     assert "Who may attack" in (tmp_path / "security.html").read_text()
     assert "Report a problem" in (tmp_path / "vulnerabilities.html").read_text()
