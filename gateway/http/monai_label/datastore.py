@@ -17,13 +17,13 @@ from gateway.core.sessions import Session, Sessions
 from gateway.http.calls import Call
 from gateway.http.forms import Form, FormFile, read_form, read_object
 from gateway.http.image_files import ImageFiles
-from gateway.http.monai_label.annotating import Annotating
-from gateway.http.monai_label.handles import ImageHandle
 from gateway.http.monai_label.info import STRATEGIES, describe, model_type
-from gateway.http.monai_label.label_files import nrrd_header
-from gateway.http.monai_label.names import ImageNames
-from gateway.http.monai_label.replies import FileReply
 from gateway.http.requests.spool import Spool, SpoolFolder
+from gateway.http.windows.annotating import Annotating
+from gateway.http.windows.handles import ImageHandle
+from gateway.http.windows.label_files import nrrd_header
+from gateway.http.windows.names import ImageNames
+from gateway.http.windows.replies import FileReply
 from sixpoint.errors import ImageNotFound, NotFound, UploadError
 from sixpoint.errors.shortening import quoted
 from sixpoint.volume import VOXEL_TYPES

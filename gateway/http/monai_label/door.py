@@ -15,11 +15,12 @@ from gateway.core.sessions import Engine, Sessions
 from gateway.http.app import Door, HttpRoute
 from gateway.http.calls import Call, Handler
 from gateway.http.image_files import ImageFiles
-from gateway.http.monai_label.annotating import Annotating
 from gateway.http.monai_label.datastore import Datastore
 from gateway.http.monai_label.inference import Inference
-from gateway.http.monai_label.names import ImageNames
 from gateway.http.requests.spool import Spool
+from gateway.http.windows.annotating import Annotating
+from gateway.http.windows.names import ImageNames
+from gateway.http.windows.results import Results
 from sixpoint.errors import NotFound
 
 __all__ = ["monai_label_door"]
@@ -74,11 +75,9 @@ def monai_label_door(
         catalog=catalog,
         images=images,
         files=files,
-        annotating=annotating,
+        results=Results(annotating=annotating, segmenter=segmenter, memory=memory),
         names=names,
-        segmenter=segmenter,
         spool=spool,
-        memory=memory,
     )
     routes = [
         # Clients ask it before they have credentials.

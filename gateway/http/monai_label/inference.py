@@ -2,51 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping
-from contextlib import aclosing
-from dataclasses import dataclass
 
 from fastapi import Response
 
 from gateway.core.access import Activity
 from gateway.core.images import ImageStore
-from gateway.core.runtime import Admission, Catalog, Model
-from gateway.core.segmentation.events import LabelMask, SegmentationSummary
-from gateway.core.segmentation.segmenter import Segmenter
+from gateway.core.runtime import Catalog, Model
 from gateway.http.calls import Call
 from gateway.http.forms import Form, parse_object, read_form
 from gateway.http.image_files import ImageFiles
-from gateway.http.monai_label.annotating import Annotating
-from gateway.http.monai_label.handles import ImageHandle
 from gateway.http.monai_label.info import model_type
-from gateway.http.monai_label.label_files import SUFFIXES, check_result_suffix, label_map_bytes, write_label_map
-from gateway.http.monai_label.names import ImageNames
-from gateway.http.monai_label.points import EXTREME_COUNT, plan_prompts, read_points
-from gateway.http.monai_label.replies import check_output, result_reply
+from gateway.http.monai_label.points import read_points
 from gateway.http.requests.spool import Spool, SpoolFolder
+from gateway.http.windows.handles import ImageHandle
+from gateway.http.windows.label_files import SUFFIXES, check_result_suffix
+from gateway.http.windows.names import ImageNames
+from gateway.http.windows.points import EXTREME_COUNT, plan_prompts
+from gateway.http.windows.replies import check_output, result_reply
+from gateway.http.windows.results import Result, Results
 from sixpoint.errors import InvalidArgument, UploadError
-from sixpoint.mask import PackedMask, Timings
+from sixpoint.mask import Timings
 
 __all__ = ["Inference"]
-
-
-@dataclass(frozen=True)
-class _Result:
-    """What a model found.
-
-    Attributes:
-        parts: Number and mask of each label.
-        names: Number of each label by its name.
-        timings: Time of each part.
-        notes: What a person should know; empty if nothing.
-    """
-
-    parts: list[tuple[int, PackedMask]]
-    names: dict[str, int]
-    timings: Timings
-    notes: str = ""
 
 
 class Inference:
@@ -56,11 +35,9 @@ class Inference:
         catalog: Models that can be used now.
         images: All images.
         files: Stores images that come as files.
-        annotating: Answers points.
+        results: Asks models.
         names: Names that clients gave to images.
-        segmenter: Segments whole images.
         spool: Files of running calls.
-        memory: Memory of answers.
     """
 
     def __init__(
@@ -69,20 +46,16 @@ class Inference:
         catalog: Catalog,
         images: ImageStore,
         files: ImageFiles,
-        annotating: Annotating,
+        results: Results,
         names: ImageNames,
-        segmenter: Segmenter,
         spool: Spool,
-        memory: Admission,
     ) -> None:
         self._catalog = catalog
         self._images = images
         self._files = files
-        self._annotating = annotating
+        self._results = results
         self._names = names
-        self._segmenter = segmenter
         self._spool = spool
-        self._memory = memory
 
     async def infer(self, call: Call) -> Response:
         """Answer a call."""
@@ -102,16 +75,8 @@ class Inference:
             handle = await self._image(call, form, folder)
             record = await self._images.describe(handle.digest, principal=call.principal)
             result = await self._run(call, model, handle, params)
-            path = folder.path / "answer"
-            async with self._memory.slot():
-                nbytes = label_map_bytes(record.geometry, result.parts)
-                self._memory.check(nbytes, what="the label map")
-                folder.reserve(nbytes)
-                async with self._memory.memory(nbytes):
-                    compress = params.get("result_compress", True) is not False
-                    await asyncio.to_thread(
-                        write_label_map, path, record.geometry, result.parts, suffix=suffix, compress=compress
-                    )
+            compress = params.get("result_compress", True) is not False
+            path = await self._results.write(result, record.geometry, folder, suffix=suffix, compress=compress)
         answer = {
             "label_names": result.names,
             "latencies": _latencies(result.timings, time.perf_counter() - started),
@@ -133,32 +98,16 @@ class Inference:
             raise UploadError("the call names no image: give session_id, image, or a file")
         return self._names.find(call.principal, query["image"])
 
-    async def _run(self, call: Call, model: Model, handle: ImageHandle, params: Mapping[str, object]) -> _Result:
+    async def _run(self, call: Call, model: Model, handle: ImageHandle, params: Mapping[str, object]) -> Result:
         if model_type(model.spec) == "segmentation":
-            return await self._segment(call, model, handle)
+            return await self._results.segment(call, model, handle)
         points = read_points(params, spec=model.spec)
         prompts = plan_prompts(points, spec=model.spec, model=model.name)
         if not prompts:
             # Viewers ask after each point: an error would open a box five times.
             note = f"{len(points.foreground)} of {EXTREME_COUNT} extreme points are set; the mask comes with the last"
-            return _Result([], {points.label: 1}, Timings(), note)
-        result = await self._annotating.annotate(
-            handle, model, points.label, prompts, principal=call.principal, deadline=call.deadline
-        )
-        return _Result([(1, result.mask)], {points.label: 1}, result.timings)
-
-    async def _segment(self, call: Call, model: Model, handle: ImageHandle) -> _Result:
-        call.limits.check(call.principal, Activity.SEGMENTATION)
-        parts, names, timings = list[tuple[int, PackedMask]](), dict[str, int](), Timings()
-        events = self._segmenter.segment(handle.digest, model.name, principal=call.principal, deadline=call.deadline)
-        async with aclosing(events):
-            async for event in events:
-                if isinstance(event, LabelMask):
-                    parts.append((event.number, event.mask))
-                    names[event.name] = event.number
-                elif isinstance(event, SegmentationSummary):
-                    timings = event.timings
-        return _Result(parts, names, timings)
+            return Result([], {points.label: 1}, Timings(), note)
+        return await self._results.annotate(call, model, handle, points.label, prompts)
 
 
 def _suffix(params: Mapping[str, object], form: Form) -> str:

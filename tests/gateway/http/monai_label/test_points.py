@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.http.monai_label.points import ClientPoints, plan_prompts, read_points
+from gateway.http.monai_label.points import read_points
+from gateway.http.windows.points import ClientPoints, plan_prompts
 from sixpoint.errors import PromptError, TaskNotSupported
 from sixpoint.model_spec import ModelSpec, PromptKind
 from sixpoint.prompts import Box, Click, ExtremePoints

@@ -10,7 +10,7 @@ import secrets
 from collections import OrderedDict
 
 from gateway.core.access import Principal
-from gateway.http.monai_label.handles import ImageHandle
+from gateway.http.windows.handles import ImageHandle
 from sixpoint.errors import ImageNotFound
 
 __all__ = ["ImageNames"]

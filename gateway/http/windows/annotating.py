@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from gateway.core.access import Principal
 from gateway.core.runtime import Deadline, Model
 from gateway.core.sessions import AnnotationRequest, AnnotationResult, Engine, Session, Sessions
-from gateway.http.monai_label.handles import ImageHandle
+from gateway.http.windows.handles import ImageHandle
 from sixpoint.errors import NothingToCorrect, ResourceExhausted, SessionExpired, SessionNotFound, StaleRevision
 from sixpoint.prompts import Click, Prompt
 

@@ -1,0 +1,123 @@
+"""What models find in an image, for a client's window on it, and the file in which it is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.core.access import Activity
+from gateway.core.runtime import Admission, Model
+from gateway.core.segmentation.events import LabelMask, SegmentationSummary
+from gateway.core.segmentation.segmenter import Segmenter
+from gateway.http.calls import Call
+from gateway.http.requests.spool import SpoolFolder
+from gateway.http.windows.annotating import Annotating
+from gateway.http.windows.handles import ImageHandle
+from gateway.http.windows.label_files import label_map_bytes, write_label_map
+from sixpoint.geometry import Geometry
+from sixpoint.mask import PackedMask, Timings
+from sixpoint.prompts import Prompt
+
+__all__ = ["Result", "Results"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a model found.
+
+    Attributes:
+        parts: Number and mask of each label.
+        names: Number of each label by its name.
+        timings: Time of each part.
+        notes: What a person should know; empty if nothing.
+    """
+
+    parts: list[tuple[int, PackedMask]]
+    names: dict[str, int]
+    timings: Timings
+    notes: str = ""
+
+
+class Results:
+    """Asks models, and writes what they found.
+
+    Args:
+        annotating: Answers points.
+        segmenter: Segments whole images.
+        memory: Memory of answers.
+    """
+
+    def __init__(self, *, annotating: Annotating, segmenter: Segmenter, memory: Admission) -> None:
+        self._annotating = annotating
+        self._segmenter = segmenter
+        self._memory = memory
+
+    async def annotate(
+        self, call: Call, model: Model, handle: ImageHandle, label: str, prompts: Sequence[Prompt]
+    ) -> Result:
+        """Outline one object.
+
+        Args:
+            call: The call.
+            model: Model that answers.
+            handle: The client's window on the image.
+            label: Name of the object.
+            prompts: All prompts of the object.
+
+        Raises:
+            SixpointError: As :meth:`gateway.http.windows.annotating.Annotating.annotate` does.
+        """
+        result = await self._annotating.annotate(
+            handle, model, label, prompts, principal=call.principal, deadline=call.deadline
+        )
+        return Result([(1, result.mask)], {label: 1}, result.timings)
+
+    async def segment(self, call: Call, model: Model, handle: ImageHandle) -> Result:
+        """Segment the whole image.
+
+        Args:
+            call: The call.
+            model: Model that segments.
+            handle: The client's window on the image.
+
+        Raises:
+            SixpointError: As :meth:`gateway.core.segmentation.segmenter.Segmenter.segment` does.
+        """
+        call.limits.check(call.principal, Activity.SEGMENTATION)
+        parts, names, timings = list[tuple[int, PackedMask]](), dict[str, int](), Timings()
+        events = self._segmenter.segment(handle.digest, model.name, principal=call.principal, deadline=call.deadline)
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, LabelMask):
+                    parts.append((event.number, event.mask))
+                    names[event.name] = event.number
+                elif isinstance(event, SegmentationSummary):
+                    timings = event.timings
+        return Result(parts, names, timings)
+
+    async def write(
+        self, result: Result, geometry: Geometry, folder: SpoolFolder, *, suffix: str, compress: bool = True
+    ) -> Path:
+        """Write a result as a label map on the grid of its image.
+
+        Args:
+            result: The result.
+            geometry: Geometry of the image.
+            folder: Folder of the call's files.
+            suffix: Kind of the file.
+            compress: Whether voxels of a NRRD file are compressed.
+
+        Raises:
+            ResourceExhausted: There is no room for it now.
+        """
+        path = folder.path / "answer"
+        async with self._memory.slot():
+            nbytes = label_map_bytes(geometry, result.parts)
+            self._memory.check(nbytes, what="the label map")
+            folder.reserve(nbytes)
+            async with self._memory.memory(nbytes):
+                await asyncio.to_thread(write_label_map, path, geometry, result.parts, suffix=suffix, compress=compress)
+        return path
