@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.core.runtime.fairness import Places, Turns
 from gateway.edges.services import Services
 from gateway.from_settings import call_deadlines
-from gateway.http.app import Door
+from gateway.http.door import Door
 from gateway.http.image_files import ImageFiles
 from gateway.http.monai_label import monai_label_door
 from gateway.http.requests.spool import Spool

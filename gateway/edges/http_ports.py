@@ -12,7 +12,7 @@ from gateway.core.access import Authenticator
 from gateway.edges.doors import make_doors
 from gateway.edges.services import Services
 from gateway.from_settings import call_deadlines
-from gateway.http.app import Door, http_app
+from gateway.http.app import http_app
 from gateway.http.calls import CallRunner
 from gateway.http.listener import PortLimits, listening
 from gateway.http.origins import OriginPolicy
@@ -100,11 +100,6 @@ def _application(
         authenticator=authenticator,
         auditor=services.auditor,
         origins=settings.web_origins,
-        page=lambda: _page(doors),
+        catalog=services.catalog,
         deadlines=deadlines.call,
     )
-
-
-def _page(doors: list[Door]) -> str:
-    lines = [f"  /{door.name}  for {door.title}" for door in doors]
-    return "\n".join(["This is a gateway of sixpoint. It works. Viewers connect to:", *lines, ""])

@@ -2,62 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 
-from gateway.core.access import Auditor, Authenticator, Role
-from gateway.core.runtime import DeadlineLimits
-from gateway.http.calls import Call, CallRules, CallRunner, Handler
-from gateway.http.errors import ErrorForm, HttpRefusal, error_response
+from gateway.core.access import Auditor, Authenticator
+from gateway.core.runtime import Catalog, DeadlineLimits
+from gateway.http.calls import CallRules, CallRunner, Handler
+from gateway.http.door import Door, HttpRoute
+from gateway.http.errors import HttpRefusal, error_response
+from gateway.http.pages import Pages
 from gateway.http.path_tokens import PathTokens
 from sixpoint.errors import InvalidArgument, NotFound
 
 __all__ = ["Door", "HttpRoute", "http_app"]
-
-
-@dataclass(frozen=True)
-class HttpRoute:
-    """A route of a door.
-
-    Attributes:
-        method: HTTP's method.
-        path: Template of the path within the door.
-        handle: Function that carries out a call.
-        role: Least role of its callers; None for everybody, if it tells nothing of images or people.
-        deadlines: Deadline of its calls.
-        short: Whether its calls take turns.
-    """
-
-    method: str
-    path: str
-    handle: Handler
-    role: Role | None
-    deadlines: DeadlineLimits
-    short: bool = False
-
-
-@dataclass(frozen=True)
-class Door:
-    """The routes of one dialect.
-
-    Attributes:
-        name: First part of their paths, and of their names.
-        title: What viewers call it.
-        routes: The routes.
-        at_root: Whether they are served without the first part as well, for clients that insist.
-        error_form: Function that returns the answer for an error.
-    """
-
-    name: str
-    title: str
-    routes: Sequence[HttpRoute]
-    at_root: bool = False
-    error_form: ErrorForm = error_response
 
 
 def http_app(
@@ -67,7 +28,7 @@ def http_app(
     authenticator: Authenticator,
     auditor: Auditor,
     origins: Sequence[str],
-    page: Callable[[], str],
+    catalog: Catalog,
     deadlines: DeadlineLimits,
 ) -> Any:
     """Build the application.
@@ -78,18 +39,21 @@ def http_app(
         authenticator: Turns tokens in paths into principals.
         auditor: Takes notes of tokens in paths that are refused.
         origins: Origins of web pages that may call (CORS); empty for none.
-        page: Function that returns the text of the page at ``/``.
-        deadlines: Deadline of that page.
+        catalog: Models that the doors' pages list.
+        deadlines: Deadline of the pages.
     """
     app = FastAPI(title="sixpoint", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.add_exception_handler(HTTPStatus.NOT_FOUND, _refuse_address)
     app.add_exception_handler(HTTPStatus.METHOD_NOT_ALLOWED, _refuse_method)
 
-    async def show(call: Call) -> Response:
-        del call
-        return Response(page(), media_type="text/plain; charset=utf-8")
+    pages = Pages(doors, catalog=catalog, authenticator=authenticator)
 
-    app.add_route("/", runner.endpoint(show, CallRules("GET /", None, deadlines)), methods=["GET"])  # type: ignore[arg-type]  # ASGI
+    def add_page(path: str, handle: Handler) -> None:
+        endpoint = runner.endpoint(handle, CallRules(f"GET {path}", None, deadlines))
+        for spelling in dict.fromkeys((path, path.rstrip("/") or "/")):
+            app.add_route(spelling, endpoint, methods=["GET"])  # type: ignore[arg-type]  # ASGI
+
+    add_page("/", pages.index)
     for door in doors:
         for route in door.routes:
             name = f"{route.method} /{door.name}{route.path}"
@@ -97,6 +61,8 @@ def http_app(
             endpoint = runner.endpoint(route.handle, rules)
             for path in _spellings(door, route):
                 app.add_route(path, endpoint, methods=[route.method])  # type: ignore[arg-type]  # ASGI
+        # After its routes: a door may have a page of its own.
+        add_page(f"/{door.name}/", pages.of(door))
     if origins:
         app.add_middleware(
             CORSMiddleware,

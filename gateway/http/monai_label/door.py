@@ -12,8 +12,8 @@ from gateway.core.runtime import Admission, Catalog, DeadlineLimits
 from gateway.core.runtime.fairness import Places
 from gateway.core.segmentation.segmenter import Segmenter
 from gateway.core.sessions import Engine, Sessions
-from gateway.http.app import Door, HttpRoute
 from gateway.http.calls import Call, Handler
+from gateway.http.door import CallerAddress, Door, HttpRoute
 from gateway.http.image_files import ImageFiles
 from gateway.http.monai_label.datastore import Datastore
 from gateway.http.monai_label.inference import Inference
@@ -110,7 +110,15 @@ def monai_label_door(
         ("DELETE", "/datastore/", Role.ADMIN, _NO_REMOVAL),
     ):
         routes.append(HttpRoute(method, path, _absent(reason), role, short))
-    return Door("monailabel", "3D Slicer and MITK (MONAI Label)", routes, at_root=True)
+    return Door("monailabel", "3D Slicer and MITK (MONAI Label)", routes, at_root=True, guide=_guide)
+
+
+def _guide(address: CallerAddress) -> str:
+    return f"""\
+3D Slicer: install the extension MONAILabel, open its module, and type into the field of the server
+  {address}
+Press the button beside it. On the tab SmartEdit / Deepgrow, set six points on the object's extremes, then correct.
+MONAI Label's Python client: MONAILabelClient("{address}")"""
 
 
 async def _auth(call: Call) -> Response:
