@@ -13,6 +13,7 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from gateway.contract import ModelCalls, SessionCalls
 from gateway.core.access import Authenticator
 from gateway.core.runtime import Admission, Catalog, CorePool, FairInference
 from gateway.core.runtime.fairness import FairExecutor
@@ -253,14 +254,14 @@ class Gateway:
             connection_limits(settings),
             observation=observation.interceptor,
         )
-        model_grpc.add_ModelServiceServicer_to_server(ModelServicer(self._catalog), server)
+        model_grpc.add_ModelServiceServicer_to_server(ModelServicer(ModelCalls(self._catalog)), server)
         memory = Admission(budget=settings.upload_memory_bytes, max_active=1)
         images = ImageServicer(
             self._stores.images, places=self._uploads, memory=memory, idle_seconds=settings.upload_idle_seconds
         )
         image_grpc.add_ImageServiceServicer_to_server(images, server)
         session_grpc.add_SessionServiceServicer_to_server(
-            SessionServicer(sessions=self._stores.sessions, catalog=self._catalog), server
+            SessionServicer(SessionCalls(sessions=self._stores.sessions, catalog=self._catalog)), server
         )
         annotation_grpc.add_AnnotationServiceServicer_to_server(
             AnnotationServicer(

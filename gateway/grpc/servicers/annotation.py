@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc.aio
 
+from gateway.contract import AnnotationCalls, event_to_message
 from gateway.core.access import NO_AUDIT, Auditor
 from gateway.core.runtime import Deadline
 from gateway.core.runtime.fairness import Places
 from gateway.core.segmentation.segmenter import Segmenter
-from gateway.core.sessions import AnnotationResult, Engine
+from gateway.core.sessions import Engine
 from gateway.grpc.identity import principal_of
 from gateway.grpc.idle import IdleGuard, IdleLimit
 from gateway.grpc.interceptors import CallDeadlines
-from gateway.grpc.messages import event_to_message, read_change, read_mask_request, read_prompts, write_result
 from gateway.grpc.servicers.action_queue import Action
 from gateway.grpc.servicers.interact_stream import InteractStream
 from gateway.grpc.servicers.reading_pace import ReadingPace
@@ -28,14 +28,6 @@ from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 __all__ = ["AnnotationServicer"]
 
 _Context = grpc.aio.ServicerContext[Any, Any]
-_Response = TypeVar(
-    "_Response",
-    annotation_pb.AnnotateResponse,
-    annotation_pb.UndoResponse,
-    annotation_pb.RedoResponse,
-    annotation_pb.ResetResponse,
-    annotation_pb.GetMaskResponse,
-)
 
 
 class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
@@ -65,6 +57,7 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
         auditor: Auditor = NO_AUDIT,
     ) -> None:
         self._engine = engine
+        self._calls = AnnotationCalls(engine)
         self._segmenter = segmenter
         self._stopping = stopping
         self._stream_memory = stream_memory
@@ -81,33 +74,23 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
     ) -> annotation_pb.AnnotateResponse:
         """Start or correct an object."""
         deadline = Deadline.after(self._deadlines.call.seconds(context.time_remaining()))
-        prompts = read_prompts(request.prompts)
-        result = await self._engine.annotate(read_change(request, principal_of(context)), prompts, deadline=deadline)
-        return _answered(annotation_pb.AnnotateResponse(), result)
+        return await self._calls.annotate(request, principal_of(context), deadline=deadline)
 
     async def Undo(self, request: annotation_pb.UndoRequest, context: _Context) -> annotation_pb.UndoResponse:
         """Undo the last step of a segment."""
-        return _answered(
-            annotation_pb.UndoResponse(), await self._engine.undo(read_change(request, principal_of(context)))
-        )
+        return await self._calls.undo(request, principal_of(context))
 
     async def Redo(self, request: annotation_pb.RedoRequest, context: _Context) -> annotation_pb.RedoResponse:
         """Redo the step that was undone last."""
-        return _answered(
-            annotation_pb.RedoResponse(), await self._engine.redo(read_change(request, principal_of(context)))
-        )
+        return await self._calls.redo(request, principal_of(context))
 
     async def Reset(self, request: annotation_pb.ResetRequest, context: _Context) -> annotation_pb.ResetResponse:
         """Undo all steps of a segment."""
-        return _answered(
-            annotation_pb.ResetResponse(), await self._engine.reset(read_change(request, principal_of(context)))
-        )
+        return await self._calls.reset(request, principal_of(context))
 
     async def GetMask(self, request: annotation_pb.GetMaskRequest, context: _Context) -> annotation_pb.GetMaskResponse:
         """Return the current mask of a segment."""
-        return _answered(
-            annotation_pb.GetMaskResponse(), await self._engine.mask(read_mask_request(request, principal_of(context)))
-        )
+        return await self._calls.get_mask(request, principal_of(context))
 
     async def Interact(  # type: ignore[override]  # events are written to the context, not yielded
         self, request_iterator: AsyncIterator[Action], context: _Context
@@ -142,8 +125,3 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
         async with aclosing(events):
             async for event in events:
                 await context.write(event_to_message(event))
-
-
-def _answered(response: _Response, result: AnnotationResult) -> _Response:
-    write_result(result, response.answer)
-    return response

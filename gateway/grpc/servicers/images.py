@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any, cast
+from typing import Any
 
 import grpc.aio
 
-from gateway.core.images import ImageHeader, ImageRecord, ImageStore
+from gateway.contract import ImageCalls, header_from_message, image_to_message
+from gateway.core.images import ImageStore
 from gateway.core.runtime import Admission
 from gateway.core.runtime.fairness import Places
 from gateway.grpc.identity import principal_of
 from gateway.grpc.idle import IdleGuard, IdleLimit
-from sixpoint.errors import UploadError, VolumeError
-from sixpoint.protocol import geometry_from_message, geometry_to_message
+from sixpoint.errors import UploadError
 from sixpoint.v1 import image_service_pb2 as image_pb
 from sixpoint.v1 import image_service_pb2_grpc as image_grpc
-from sixpoint.v1 import volume_pb2 as volume_pb
 
 __all__ = ["ImageServicer"]
 
@@ -40,6 +39,7 @@ class ImageServicer(image_grpc.ImageServiceServicer):
 
     def __init__(self, images: ImageStore, *, places: Places, memory: Admission, idle_seconds: float) -> None:
         self._images = images
+        self._calls = ImageCalls(images)
         self._places = places
         self._memory = memory
         self._idle = IdleLimit(
@@ -61,7 +61,7 @@ class ImageServicer(image_grpc.ImageServiceServicer):
             first = await anext(messages, None)
             if first is None or first.WhichOneof("part") != "header":
                 raise UploadError("the first message of an upload must be its header")
-            header, offset = _header(first.header), first.offset
+            header, offset = header_from_message(first.header), first.offset
             async with self._images.upload(header, offset=offset, principal=principal_of(context)) as upload:
                 async for message in messages:
                     if message.WhichOneof("part") != "chunk":
@@ -73,36 +73,12 @@ class ImageServicer(image_grpc.ImageServiceServicer):
                     await upload.write(chunk)
                     del chunk
                 record = await upload.finish()
-        return image_pb.UploadImageResponse(image=_image_message(record))
+        return image_pb.UploadImageResponse(image=image_to_message(record))
 
     async def GetImage(self, request: image_pb.GetImageRequest, context: _Context) -> image_pb.GetImageResponse:
         """Describe a stored image."""
-        record = await self._images.describe(request.digest, principal=principal_of(context))
-        return image_pb.GetImageResponse(image=_image_message(record))
+        return await self._calls.get_image(request, principal_of(context))
 
     async def GetUpload(self, request: image_pb.GetUploadRequest, context: _Context) -> image_pb.GetUploadResponse:
         """Return how many bytes of an image have arrived."""
-        received = await self._images.received(request.digest, principal=principal_of(context))
-        return image_pb.GetUploadResponse(received_byte_count=received)
-
-
-def _header(message: image_pb.Image) -> ImageHeader:
-    try:
-        geometry = geometry_from_message(message.geometry)
-    except VolumeError as error:
-        raise error.under("header") from None
-    return ImageHeader(
-        digest=message.digest,
-        geometry=geometry,
-        voxel_type=message.voxel_type,
-        byte_count=message.byte_count,
-    )
-
-
-def _image_message(record: ImageRecord) -> image_pb.Image:
-    return image_pb.Image(
-        digest=record.digest,
-        geometry=geometry_to_message(record.geometry),
-        voxel_type=cast("volume_pb.VoxelType.ValueType", record.voxel_type),
-        byte_count=record.byte_count,
-    )
+        return await self._calls.get_upload(request, principal_of(context))

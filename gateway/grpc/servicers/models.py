@@ -6,9 +6,8 @@ from typing import Any
 
 import grpc.aio
 
-from gateway.core.runtime import Catalog
+from gateway.contract import ModelCalls
 from gateway.grpc.identity import principal_of
-from sixpoint.protocol import model_to_message
 from sixpoint.v1 import model_service_pb2 as model_pb
 from sixpoint.v1 import model_service_pb2_grpc as model_grpc
 
@@ -21,28 +20,16 @@ class ModelServicer(model_grpc.ModelServiceServicer):
     """``sixpoint.v1.ModelService``.
 
     Args:
-        catalog: Models that can be used now.
+        calls: Carries out the calls.
     """
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    def __init__(self, calls: ModelCalls) -> None:
+        self._calls = calls
 
     async def ListModels(self, request: model_pb.ListModelsRequest, context: _Context) -> model_pb.ListModelsResponse:
         """List the models that match all filters that are set."""
-        models = self._catalog.list(tenant=principal_of(context).tenant)
-        messages = [model_to_message(model.name, model.version, model.spec) for model in models]
-        return model_pb.ListModelsResponse(
-            models=[
-                model
-                for model in messages
-                if (not request.label or request.label in model.labels)
-                and (not request.task or request.task == model.task)
-                and (not request.modality or not model.modalities or request.modality in model.modalities)
-                and (not request.prompt_kind or request.prompt_kind in model.prompt_kinds)
-            ]
-        )
+        return self._calls.list_models(request, principal_of(context))
 
     async def GetModel(self, request: model_pb.GetModelRequest, context: _Context) -> model_pb.GetModelResponse:
         """Describe one model."""
-        model = self._catalog.get(request.name, tenant=principal_of(context).tenant)
-        return model_pb.GetModelResponse(model=model_to_message(model.name, model.version, model.spec))
+        return self._calls.get_model(request, principal_of(context))
