@@ -4,6 +4,7 @@
 
     python -m benchmarks.peer http://127.0.0.1:8123                              # on the phantom, made large
     python -m benchmarks.peer http://127.0.0.1:8123 ct.nii.gz label.nii.gz --label 5
+    python -m benchmarks.peer http://127.0.0.1:8123 --dialect http://127.0.0.1:8000/monailabel    # one client for both
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -25,10 +27,8 @@ from rich.table import Table
 from benchmarks.figures import Figure, p50, p95
 from benchmarks.images.examples import Example, large_ct, read_example
 from benchmarks.peer.monai_label import MonaiLabel
-from benchmarks.peer.users import Ask, Clicks, alone, rate, turns
+from benchmarks.peer.users import Ask, Clicks, alone, ask_peer, open_by_dialect, open_by_sdk, rate, turns
 from benchmarks.servers.processes import MIB, proportional, resident, servers
-from sixpoint.client import Client, Session
-from sixpoint.prompts import ExtremePoints
 
 __all__ = ["Comparison", "ServerResult", "compare", "figures"]
 
@@ -99,6 +99,7 @@ def compare(
     server: str,
     triton: str,
     peer: str,
+    dialect: str = "",
     model: str = "annotation",
     users: Sequence[int] = USERS,
     corrections: int = 10,
@@ -112,6 +113,8 @@ def compare(
         server: Address of the gateway, host:port.
         triton: Address of the Triton behind it, host:port.
         peer: URL of the MONAI Label server.
+        dialect: URL of the gateway's door for MONAI Label's clients, to ask it as MONAI
+            Label is asked; empty: by the SDK.
         model: Name of the model on both servers.
         users: Numbers of simultaneous users.
         corrections: Number of clicks of a single user.
@@ -124,18 +127,16 @@ def compare(
     processes = [*servers(server, children=False), *servers(triton)], servers(peer)
     before = [_mib(resident, group) for group in processes]
     prompt, clicks = example.prompt(label), tuple(itertools.islice(example.clicks(label), _CLICKS))
-    with Client(server) as client, ExitStack() as stack:
+    with ExitStack() as stack:
         clock = [time.perf_counter()]
-        first = stack.enter_context(client.open_session(example.volume, model=model))
+        open_ours = partial(open_by_dialect, dialect) if dialect else partial(open_by_sdk, server)
+        ours = [open_ours(stack, example, model, prompt)]
         clock.append(time.perf_counter())
         peer_session = MonaiLabel(peer).upload(example.volume)
         clock.append(time.perf_counter())
         stack.callback(lambda: MonaiLabel(peer).close_session(peer_session))
-        others = [stack.enter_context(client.open_session(example.volume, model=model)) for _ in range(max(users) - 1)]
-        asks = (
-            [_ask_sixpoint(session, prompt) for session in (first, *others)],
-            [_ask_peer(MonaiLabel(peer), model, peer_session, prompt) for _ in range(max(users))],
-        )
+        ours += [open_ours(stack, example, model, prompt) for _ in range(max(users) - 1)]
+        asks = ours, [ask_peer(MonaiLabel(peer), model, peer_session, prompt) for _ in range(max(users))]
         requests = _send_requests(asks, clicks, users=users, corrections=corrections, seconds=seconds)
         after = [(_mib(resident, group), _mib(proportional, group)) for group in processes]
     results = (
@@ -209,27 +210,6 @@ def figures(comparison: Comparison) -> list[Figure]:
     return result
 
 
-def _ask_sixpoint(session: Session, prompt: ExtremePoints) -> Ask:
-    def ask(clicks: Clicks) -> float:
-        mask = session.annotate(clicks[-1] if clicks else prompt)
-        # The SDK decodes the array on first access. MONAI Label's client has decoded it already.
-        assert mask.array.any()
-        return mask.timings.inference.total_seconds()
-
-    return ask
-
-
-def _ask_peer(client: MonaiLabel, model: str, session: str, prompt: ExtremePoints) -> Ask:
-    def ask(clicks: Clicks) -> float:
-        # The server stores nothing between requests: each one carries all clicks.
-        positive = [click.point for click in clicks if click.positive]
-        negative = [click.point for click in clicks if not click.positive]
-        points = [*prompt.points, *positive]
-        return client.infer(model, session, foreground=points, background=negative).latencies["infer"]
-
-    return ask
-
-
 def _mib(measure: Callable[[list[psutil.Process]], int], processes: list[psutil.Process]) -> float | None:
     return measure(processes) / MIB if processes else None
 
@@ -268,6 +248,7 @@ def main(
     label: Annotated[int, typer.Option(help="Number of the structure to outline.")] = 1,
     server: Annotated[str, typer.Option(envvar="SIXPOINT_SERVER", help="The gateway.")] = "127.0.0.1:50051",
     triton: Annotated[str, typer.Option(envvar="SIXPOINT_TRITON_URL", help="Triton behind it.")] = "127.0.0.1:8001",
+    dialect: Annotated[str, typer.Option(help="The gateway's /monailabel: ask it as MONAI Label is asked.")] = "",
     model: Annotated[str, typer.Option(help="The model, of one name on both.")] = "annotation",
     corrections: Annotated[int, typer.Option(min=1, help="Clicks of one user alone.")] = 10,
     seconds: Annotated[float, typer.Option(help="How long 1, 4 and 8 users ask each.")] = 8.0,
@@ -280,6 +261,7 @@ def main(
         server=server,
         triton=triton,
         peer=peer,
+        dialect=dialect,
         model=model,
         corrections=corrections,
         seconds=seconds,

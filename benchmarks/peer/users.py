@@ -6,11 +6,15 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
+from benchmarks.images.examples import Example
+from benchmarks.peer.monai_label import MonaiLabel
+from sixpoint.client import Client, Session
 from sixpoint.errors import SixpointError
-from sixpoint.prompts import Click
+from sixpoint.prompts import Click, ExtremePoints
 
-__all__ = ["CLICKS", "Ask", "Clicks", "alone", "rate", "turns"]
+__all__ = ["CLICKS", "Ask", "Clicks", "alone", "ask_peer", "open_by_dialect", "open_by_sdk", "rate", "turns"]
 
 CLICKS = 5
 """Corrections of an object before the next one is started."""
@@ -29,6 +33,43 @@ def turns(clicks: Clicks, *, user: int) -> Iterator[Clicks]:
     for start in itertools.count(user * CLICKS, CLICKS):
         window = tuple(clicks[number % len(clicks)] for number in range(start, start + CLICKS))
         yield from (window[:count] for count in range(CLICKS + 1))
+
+
+def open_by_sdk(server: str, stack: ExitStack, example: Example, model: str, prompt: ExtremePoints) -> Ask:
+    """Open a session of sixpoint by its SDK; returns how it is asked."""
+    client = stack.enter_context(Client(server))
+    return _ask_sixpoint(stack.enter_context(client.open_session(example.volume, model=model)), prompt)
+
+
+def open_by_dialect(url: str, stack: ExitStack, example: Example, model: str, prompt: ExtremePoints) -> Ask:
+    """Open a session of sixpoint as MONAI Label's clients do; returns how it is asked."""
+    client = MonaiLabel(url)
+    session = client.upload(example.volume)
+    stack.callback(lambda: client.close_session(session))
+    return ask_peer(client, model, session, prompt)
+
+
+def _ask_sixpoint(session: Session, prompt: ExtremePoints) -> Ask:
+    def ask(clicks: Clicks) -> float:
+        mask = session.annotate(clicks[-1] if clicks else prompt)
+        # The SDK decodes the array on first access. MONAI Label's client has decoded it already.
+        assert mask.array.any()
+        return mask.timings.inference.total_seconds()
+
+    return ask
+
+
+def ask_peer(client: MonaiLabel, model: str, session: str, prompt: ExtremePoints) -> Ask:
+    """How a session of a server that speaks MONAI Label's dialect is asked."""
+
+    def ask(clicks: Clicks) -> float:
+        # MONAI Label stores nothing between requests: each one carries all clicks.
+        positive = [click.point for click in clicks if click.positive]
+        negative = [click.point for click in clicks if not click.positive]
+        points = [*prompt.points, *positive]
+        return client.infer(model, session, foreground=points, background=negative).latencies["infer"]
+
+    return ask
 
 
 def alone(asks: tuple[Ask, Ask], asked: Iterator[Clicks], corrections: int) -> list[list[tuple[float, float]]]:
