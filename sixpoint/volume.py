@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,10 +20,13 @@ from sixpoint._typing import Array, Vector
 from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.io import IMAGE_SUFFIXES, is_dicom, itk_message, read_image, write_nifti
+from sixpoint.io.dicomweb import is_dicomweb
 from sixpoint.voxels import VOXEL_TYPES, check_voxels, supported_voxels, voxel_type_number
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
+
+    from sixpoint.io.dicom import DicomImage
 
 __all__ = [
     "VOXEL_TYPES",
@@ -100,15 +103,21 @@ class Volume:
 
     @classmethod
     def read(
-        cls, path: str | os.PathLike[str], *, spacing: Sequence[float] | None = None, series: int | None = None
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        spacing: Sequence[float] | None = None,
+        series: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> Volume:
         """Read NIfTI, NRRD, MetaImage, a folder with a DICOM series, or a DICOM file of many frames.
 
         Args:
-            path: File or folder.
+            path: File or folder; or ``dicomweb:URL#STUDY/SERIES`` for a series of a DICOMweb server.
             spacing: Spacing (x, y, z) in mm where the header lacks it; in DICOM, also of one slice, or of slices
                 without positions.
             series: Number of the DICOM series, as the error about a folder with several lists them.
+            progress: Function called while a DICOMweb server sends: with the number of files so far, and of all.
 
         Raises:
             VolumeError: When the file is missing, empty, damaged, of another kind, 2D, 4D, or not one number per voxel;
@@ -116,18 +125,16 @@ class Volume:
                 and evenly spaced, or lack what says so; or the header contradicts ``spacing``.
         """
         source = Path(path)
+        # Their readers are imported here, since pydicom takes longer to import than most commands to run.
+        if is_dicomweb(path):
+            from sixpoint.io.dicomweb.reading import read_dicomweb
+
+            spacing = _checked_spacing(spacing)
+            return cls._of_dicom(read_dicomweb(path, spacing=spacing, series=series, progress=progress))
         if is_dicom(source):
-            # Here, since pydicom takes longer to import than most commands to run.
             from sixpoint.io.dicom import read_dicom
 
-            image = read_dicom(source, spacing=_checked_spacing(spacing), series=series)
-            return cls(
-                image.array,
-                image.geometry,
-                image.notes,
-                inverted_display=image.inverted_display,
-                modality=image.modality,
-            )
+            return cls._of_dicom(read_dicom(source, spacing=_checked_spacing(spacing), series=series))
         if series is not None:
             raise VolumeError(f"{source} is no DICOM image, so it has no series; leave the series out")
         read = read_image(source, spacing=_checked_spacing(spacing))
@@ -140,6 +147,12 @@ class Volume:
         if read.nifti:
             geometry = replace(geometry, nifti=replace(read.nifti, grid=geometry.packed()))
         return cls(volume.array, geometry, read.notes)
+
+    @classmethod
+    def _of_dicom(cls, image: DicomImage) -> Volume:
+        return cls(
+            image.array, image.geometry, image.notes, inverted_display=image.inverted_display, modality=image.modality
+        )
 
     @classmethod
     def from_sitk(cls, image: sitk.Image) -> Volume:

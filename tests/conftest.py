@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.server import Gateway
     from gateway.triton.local.server import LocalTriton
     from tests.support.oidc import OidcProvider
+    from tests.support.orthanc import Orthanc
     from tests.support.postgresql import PostgreSQL
 
 # The settings of the person who runs the tests must not change them.
@@ -33,7 +34,7 @@ for name in [name for name in os.environ if name.startswith("SIXPOINT_")]:
     del os.environ[name]
 
 # Fixtures that start a server, and the mark of the tests that use them.
-_MARKS = {"triton": "triton", "postgresql": "postgres"}
+_MARKS = {"triton": "triton", "postgresql": "postgres", "orthanc": "orthanc"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -71,6 +72,15 @@ def triton(tmp_path_factory: pytest.TempPathFactory, cancelled_mark: Path) -> It
     write_clicks_model(repository / "clicks")
     write_slow_model(repository / "slow", mark=cancelled_mark)
     with running_triton(repository) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    """A real PACS."""
+    from tests.support.orthanc import running_orthanc
+
+    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as running:
         yield running
 
 

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, TextColumn, TransferSpeedColumn
 from rich.progress import Progress as ProgressBar
 
 from sixpoint import errors
@@ -44,6 +44,7 @@ __all__ = [
     "WideOption",
     "app",
     "check_outputs",
+    "download_bar",
     "exit_code",
     "print_json",
     "print_notes",
@@ -87,7 +88,10 @@ def _program(version: VersionOption = False) -> None:
 
 ImageArgument = Annotated[
     Path,
-    typer.Argument(help="NIfTI, NRRD or MetaImage file, a folder with a DICOM series, or a multi-frame DICOM file."),
+    typer.Argument(
+        help="NIfTI, NRRD or MetaImage file, a folder with a DICOM series, or a multi-frame DICOM file; or "
+        "dicomweb:URL#STUDY/SERIES for a series of a DICOMweb server, which needs the extra sixpoint[dicomweb]."
+    ),
 ]
 SpacingOption = Annotated[
     str,
@@ -154,7 +158,8 @@ def read_image(image: Path, *, spacing: str, series: int | None) -> Volume:
         values = [float(part) for part in spacing.split(",")] if spacing else None
     except ValueError as error:
         raise typer.BadParameter(f"--spacing: expected X,Y,Z in mm, got {spacing!r}") from error
-    volume = Volume.read(image, spacing=values, series=series)
+    with download_bar() as progress:
+        volume = Volume.read(image, spacing=values, series=series, progress=progress)
     try:
         # Before anything is sent.
         check_voxels(volume.array)
@@ -185,6 +190,20 @@ def upload_bar(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     with ProgressBar(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task("upload", total=None, visible=False)
         yield lambda sent, total: bar.update(task, completed=sent, total=total, visible=True)
+
+
+@contextmanager
+def download_bar() -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar on a terminal while a DICOMweb server sends files.
+
+    Yields:
+        A function to call with the number of files so far and of all; of all 0 if it is not known.
+    """
+    columns = (TextColumn("downloading"), BarColumn(), MofNCompleteColumn(), TextColumn("files"))
+    console = Console(stderr=True)
+    with ProgressBar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("download", total=None, visible=False)
+        yield lambda count, total: bar.update(task, completed=count, total=total or None, visible=True)
 
 
 @contextmanager
