@@ -19,9 +19,10 @@ from rich.markup import escape
 
 from sixpoint.cli.common import JsonOption, ServerOption, app, print_json
 from sixpoint.cli.doctor.connection import Finding, check_connection, expects_tls
+from sixpoint.cli.doctor.http_checks import examine_http
 from sixpoint.cli.doctor.tokens import check_token, explain_refusal
 from sixpoint.client import Client, Retry, Timeout
-from sixpoint.errors import PermissionDenied, SixpointError, Unauthenticated, Unavailable
+from sixpoint.errors import InvalidArgument, PermissionDenied, SixpointError, Unauthenticated, Unavailable
 from sixpoint.metrics import dice
 from sixpoint.model_spec import ImplausibleImageWarning
 from sixpoint.phantom import make_phantom
@@ -37,6 +38,17 @@ AddressArgument = Annotated[
     typer.Argument(help="Address of the gateway. It counts more than --server.", metavar="HOST[:PORT]"),
 ]
 
+HttpOption = Annotated[
+    str | None,
+    typer.Option(
+        "--http",
+        help="Check the doors for viewers instead: address of a port of theirs, or of one door, as it is typed into a "
+        "viewer.",
+        metavar="URL",
+        show_default=False,
+    ),
+]
+
 _ORGAN = "liver"
 _TIMEOUT_S = 20.0
 # A smaller difference is not noticed; a larger one makes sessions appear to have expired.
@@ -50,12 +62,21 @@ _SERVING = b"\x08\x01"
 """A serialized ``grpc.health.v1.HealthCheckResponse`` with the status SERVING: field 1, value 1."""
 
 
-@app.command(epilog="Example: sixpoint doctor gateway.hospital.example:50051")
-def doctor(address: AddressArgument = None, server: ServerOption = DEFAULT_SERVER, as_json: JsonOption = False) -> None:
+@app.command(
+    epilog="Examples: sixpoint doctor gateway.hospital.example:50051; sixpoint doctor --http http://127.0.0.1:8000"
+)
+def doctor(
+    address: AddressArgument = None,
+    server: ServerOption = DEFAULT_SERVER,
+    http: HttpOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Check everything from this client to the model, and say what is wrong and what to do about it."""
+    if http is not None and address is not None:
+        raise InvalidArgument("--http and an address were given; check one after the other")
     console = Console()
     findings = []
-    for finding in examine(server if address is None else address):
+    for finding in examine(server if address is None else address) if http is None else examine_http(http):
         findings.append(finding)
         if not as_json:
             mark = "[green]ok[/]   " if finding.well else "[bold red]wrong[/]"

@@ -13,10 +13,14 @@ from sixpoint.client import TlsFiles
 from sixpoint.errors import InvalidArgument
 from sixpoint.protocol import Address, parse_address, resolve_target
 
-__all__ = ["Finding", "check_connection", "expects_tls"]
+__all__ = ["Finding", "check_certificate", "check_connection", "check_port", "expects_tls"]
 
 _CONNECT_TIMEOUT_S = 5.0
 _SOON = timedelta(days=14)
+_NOBODY_LISTENS = (
+    "Start a gateway there (`make serve`), or name another with --server or SIXPOINT_SERVER. If it runs, check "
+    "the firewall in between, and whether it listens on 127.0.0.1 only (SIXPOINT_HOST=0.0.0.0 for all)."
+)
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,10 @@ def check_connection(server: str) -> Iterator[Finding]:
     except InvalidArgument:
         yield Finding("connection", True, f"{target} is a target name of gRPC, and left to it")
         return
-    connection = _check_port(address)
+    connection = check_port(address)
     yield connection
     if connection.well and address.tls:
-        yield _check_certificate(address)
+        yield check_certificate(address)
 
 
 def expects_tls(target: str) -> bool:
@@ -69,7 +73,13 @@ def expects_tls(target: str) -> bool:
     return True
 
 
-def _check_port(address: Address) -> Finding:
+def check_port(address: Address, *, advice: str = _NOBODY_LISTENS) -> Finding:
+    """Check the name and the port of an address.
+
+    Args:
+        address: The address.
+        advice: What to do if nothing listens there.
+    """
     host, port = address.host, address.port
     try:
         addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
@@ -85,16 +95,21 @@ def _check_port(address: Address) -> Finding:
             "connection",
             False,
             f"nothing listens at {' or '.join(sorted(addresses))}, port {port} ({error})",
-            "Start a gateway there (`make serve`), or name another with --server or SIXPOINT_SERVER. If it runs, check "
-            "the firewall in between, and whether it listens on 127.0.0.1 only (SIXPOINT_HOST=0.0.0.0 for all).",
+            advice,
         )
     milliseconds = (time.perf_counter() - started) * 1000
     return Finding("connection", True, f"{peer}, port {port}, in {milliseconds:.1f} ms")
 
 
-def _check_certificate(address: Address) -> Finding:
+def check_certificate(address: Address, *, protocol: str = "h2") -> Finding:
+    """Check the certificate of the server at an address.
+
+    Args:
+        address: The address.
+        protocol: What is to be spoken over TLS.
+    """
     try:
-        certificate = _handshake(address, TlsFiles.from_environment().context())
+        certificate = _handshake(address, TlsFiles.from_environment().context(), protocol=protocol)
     except InvalidArgument as error:
         return Finding("certificate", False, error.message, "Correct the variable, or unset it.")
     except ssl.SSLCertVerificationError as error:
@@ -127,9 +142,11 @@ def _check_certificate(address: Address) -> Finding:
     return Finding("certificate", True, f"accepted, for {names}, until {end:%Y-%m-%d}", soon)
 
 
-def _handshake(address: Address, context: ssl.SSLContext) -> dict[str, tuple[tuple[str, str], ...]]:
+def _handshake(
+    address: Address, context: ssl.SSLContext, *, protocol: str = "h2"
+) -> dict[str, tuple[tuple[str, str], ...]]:
     """Do a TLS handshake; return the server's certificate as :meth:`ssl.SSLSocket.getpeercert` does."""
-    context.set_alpn_protocols(["h2"])
+    context.set_alpn_protocols([protocol])
     with (
         socket.create_connection((address.host, address.port), timeout=_CONNECT_TIMEOUT_S) as connection,
         context.wrap_socket(connection, server_hostname=address.host) as secured,
