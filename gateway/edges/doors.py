@@ -9,6 +9,7 @@ from gateway.http.door import Door
 from gateway.http.image_files import ImageFiles
 from gateway.http.monai_label import monai_label_door
 from gateway.http.requests.spool import Spool
+from gateway.http.rest import rest_door
 from gateway.settings import Settings
 
 __all__ = ["make_doors"]
@@ -43,5 +44,17 @@ def make_doors(settings: Settings, services: Services, spool: Spool) -> list[Doo
             spool=spool,
             memory=services.prompts,
             deadlines=(deadlines.call, deadlines.upload, deadlines.segmentation),
-        )
+        ),
+        rest_door(
+            images=services.images,
+            sessions=services.sessions,
+            catalog=services.catalog,
+            engine=services.engine,
+            segmenter=services.segmenter,
+            uploads=services.uploads,
+            files=files,
+            spool=spool,
+            memory=services.prompts,
+            deadlines=(deadlines.call, deadlines.upload, deadlines.segmentation),
+        ),
     ]

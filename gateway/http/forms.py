@@ -16,7 +16,16 @@ from gateway.http.requests.multipart import FormParser, PartBegin, PartData, bou
 from gateway.http.requests.spool import SpoolFolder
 from sixpoint.errors import InvalidArgument
 
-__all__ = ["Form", "FormFile", "parse_object", "read_form", "read_object"]
+__all__ = [
+    "MAX_FIELD_BYTES",
+    "Form",
+    "FormFile",
+    "parse_object",
+    "read_content",
+    "read_form",
+    "read_object",
+    "read_raw_file",
+]
 
 # Several times what the largest calls need. JSON of a MiB would keep the event loop from its other work.
 MAX_FIELD_BYTES = 2**18
@@ -79,7 +88,7 @@ async def read_form(call: Call, folder: SpoolFolder, *, max_bytes: int) -> Form:
     """
     content_type = call.request.headers.get("content-type", "")
     if not content_type.startswith("multipart/"):
-        if await _read_small(call):
+        if await read_content(call, max_bytes=MAX_FIELD_BYTES):
             raise InvalidArgument("the body is no form: expected multipart/form-data")
         return Form()
     _check_length(call, max_bytes)
@@ -100,6 +109,35 @@ async def read_form(call: Call, folder: SpoolFolder, *, max_bytes: int) -> Form:
     return reader.form
 
 
+async def read_raw_file(call: Call, folder: SpoolFolder, *, suffix: str, max_bytes: int) -> FormFile:
+    """Put a body that is a file on the disk.
+
+    Args:
+        call: The call.
+        folder: Where the file is put.
+        suffix: Last part of its name, such as ``.nii.gz``.
+        max_bytes: Largest body.
+
+    Raises:
+        HttpRefusal: The body is too large, or does not come.
+        ResourceExhausted: There is no room for it.
+    """
+    _check_length(call, max_bytes)
+    writer = _FormWriter(folder)
+    received = 0
+    try:
+        await writer.take(PartBegin("file", suffix))
+        async for chunk in call.chunks():
+            received += len(chunk)
+            if received > max_bytes:
+                raise _too_large(max_bytes)
+            await writer.take(PartData(chunk))
+        await writer.end_part()
+    finally:
+        writer.close()
+    return FormFile(writer.form.files["file"][0].path, suffix)
+
+
 async def read_object(call: Call) -> dict[str, object]:
     """Read a JSON object; an empty body is an empty one.
 
@@ -107,7 +145,9 @@ async def read_object(call: Call) -> dict[str, object]:
         InvalidArgument: The body is something else.
         HttpRefusal: The body is too large, or does not come.
     """
-    return parse_object((await _read_small(call)).decode("utf-8", "replace"), what="the body")
+    return parse_object(
+        (await read_content(call, max_bytes=MAX_FIELD_BYTES)).decode("utf-8", "replace"), what="the body"
+    )
 
 
 def parse_object(text: str, *, what: str) -> dict[str, object]:
@@ -127,13 +167,22 @@ def parse_object(text: str, *, what: str) -> dict[str, object]:
     return dict(value)
 
 
-async def _read_small(call: Call) -> bytes:
-    _check_length(call, MAX_FIELD_BYTES)
+async def read_content(call: Call, *, max_bytes: int) -> bytes:
+    """Read a small body.
+
+    Args:
+        call: The call.
+        max_bytes: Largest body.
+
+    Raises:
+        HttpRefusal: The body is too large, or does not come.
+    """
+    _check_length(call, max_bytes)
     body = bytearray()
     async for chunk in call.chunks():
         body += chunk
-        if len(body) > MAX_FIELD_BYTES:
-            raise _too_large(MAX_FIELD_BYTES)
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes)
     return bytes(body)
 
 

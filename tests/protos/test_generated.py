@@ -16,7 +16,8 @@ def test_regenerating_the_code_changes_nothing(tmp_path: Path) -> None:
     environment = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"}
     subprocess.run([sys.executable, ROOT / "protos" / "generate.py", tmp_path], check=True, env=environment)
     generated = {path.name: path.read_text() for path in (tmp_path / "sixpoint" / "v1").iterdir()}
-    committed = {path.name: path.read_text() for path in (ROOT / "sixpoint" / "v1").glob("*_pb2*")}
+    folder = ROOT / "sixpoint" / "v1"
+    committed = {path.name: path.read_text() for path in [*folder.glob("*_pb2*"), folder / "comments.json"]}
     assert set(generated) == set(committed)
     assert [name for name in generated if generated[name] != committed[name]] == []
 

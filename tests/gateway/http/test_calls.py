@@ -31,7 +31,10 @@ PAGE = "https://viewer.example"
 def test_only_what_tells_nothing_is_for_everybody(tmp_path: Path) -> None:
     doors = make_doors(Settings(state_folder=tmp_path), MagicMock(), cast("Any", None))
     routes = {f"{route.method} /{door.name}{route.path}": route.role for door in doors for route in door.routes}
-    assert {name for name, role in routes.items() if role is None} == {"GET /monailabel/auth/"}
+    assert {name for name, role in routes.items() if role is None} == {
+        "GET /monailabel/auth/",
+        "GET /api/v1/openapi.json",
+    }
     assert {name for name, role in routes.items() if role is Role.ADMIN} == {"DELETE /monailabel/datastore/"}
 
 

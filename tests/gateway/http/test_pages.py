@@ -24,6 +24,7 @@ def test_the_first_page_lists_the_doors(http_gateway: Gateway) -> None:
     assert "It works" in lines[0]
     for line in lines[1:]:
         address, _, title = line.strip().partition("  for ")
+        address = address.strip()
         assert title
         assert address.startswith(f"{site.url}/")
         door = site.get(address.removeprefix(site.url))

@@ -1,0 +1,104 @@
+"""The API's door: its operations as routes, and its document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from fastapi import Response
+
+from gateway.contract import AnnotationCalls, ModelCalls, SessionCalls
+from gateway.core.images import ImageStore
+from gateway.core.runtime import Admission, Catalog, DeadlineLimits
+from gateway.core.runtime.fairness import Places
+from gateway.core.segmentation.segmenter import Segmenter
+from gateway.core.sessions import Engine, Sessions
+from gateway.http.calls import Call
+from gateway.http.door import CallerAddress, Door
+from gateway.http.image_files import ImageFiles
+from gateway.http.requests.spool import Spool
+from gateway.http.rest.caller import me_operation
+from gateway.http.rest.images import Images
+from gateway.http.rest.masks import MaskReplies
+from gateway.http.rest.messages import NO_STORE
+from gateway.http.rest.openapi import describe_api
+from gateway.http.rest.operations import Operation
+from gateway.http.rest.problems import problem_response
+from gateway.http.rest.segmentations import segmentation_operations
+from gateway.http.rest.sessions import annotation_operations, model_operations, session_operations
+
+__all__ = ["NAME", "rest_door"]
+
+NAME = "api/v1"
+"""First part of the paths."""
+
+
+def rest_door(
+    *,
+    images: ImageStore,
+    sessions: Sessions,
+    catalog: Catalog,
+    engine: Engine,
+    segmenter: Segmenter,
+    uploads: Places,
+    files: ImageFiles,
+    spool: Spool,
+    memory: Admission,
+    deadlines: tuple[DeadlineLimits, DeadlineLimits, DeadlineLimits],
+) -> Door:
+    """Build the door.
+
+    Args:
+        images: All images.
+        sessions: All sessions.
+        catalog: Models that can be used now.
+        engine: Carries out calls on segments.
+        segmenter: Segments whole images.
+        uploads: Places of uploads.
+        files: Stores images that come as files.
+        spool: Files of running calls.
+        memory: Memory of label maps.
+        deadlines: Deadlines of calls, uploads and segmentations.
+    """
+    short, upload, segmentation = deadlines
+    replies = MaskReplies(engine=engine, sessions=sessions, images=images, spool=spool, memory=memory)
+    operations = [
+        me_operation(short),
+        *model_operations(ModelCalls(catalog), short),
+        *Images(images=images, files=files, uploads=uploads, spool=spool).operations(short=short, upload=upload),
+        *session_operations(SessionCalls(sessions=sessions, catalog=catalog), replies, short),
+        *annotation_operations(AnnotationCalls(engine), replies, short),
+        *segmentation_operations(segmenter, images, replies, segmentation),
+    ]
+    operations.append(_document_operation(lambda: operations, short))
+    routes = [operation.route() for operation in operations]
+    return Door(NAME, "programs (REST, JSON)", routes, error_form=problem_response, guide=_guide)
+
+
+def _document_operation(operations: Callable[[], Sequence[Operation]], deadlines: DeadlineLimits) -> Operation:
+    content: list[bytes] = []
+
+    async def show(call: Call) -> Response:
+        del call
+        if not content:
+            content.append(describe_api(operations(), server=f"/{NAME}"))
+        return Response(content[0], media_type="application/json", headers=dict(NO_STORE))
+
+    return Operation(
+        "GET",
+        "/openapi.json",
+        "getDocument",
+        "Describe this API (OpenAPI 3.1)",
+        show,
+        None,
+        deadlines,
+        media={"application/json": {"type": "object"}},
+    )
+
+
+def _guide(address: CallerAddress) -> str:
+    return (
+        "An API for programs: images, sessions, prompts, masks, as JSON and bytes.\n"
+        f"  OpenAPI document: {address}/openapi.json\n"
+        f"  Who you are here: curl {address}/me\n"
+        f"  Upload an image:  curl --data-binary @image.nii.gz '{address}/images?format=nii.gz'"
+    )

@@ -1,0 +1,42 @@
+"""Examples of bodies in the API's document; the tests send them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["FORK", "IMAGE_HEADER", "PROMPTS", "SEGMENTATION", "SESSION", "SESSION_CHANGE"]
+
+_DIGEST = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
+
+SESSION: dict[str, Any] = {"image_digest": _DIGEST, "model": "annotation", "request_id": "6f1b3a"}
+SESSION_CHANGE: dict[str, Any] = {"segments": [{"number": 1, "name": "liver"}], "revision": 3}
+FORK: dict[str, Any] = {"segment": 1, "step": 1, "request_id": "6f1b3b"}
+PROMPTS: dict[str, Any] = {
+    "prompts": [
+        {
+            "extreme_points": {
+                "frame": "FRAME_VOXEL",
+                "points": [
+                    {"x": 4, "y": 18, "z": 16},
+                    {"x": 33, "y": 18, "z": 16},
+                    {"x": 20, "y": 5, "z": 16},
+                    {"x": 20, "y": 30, "z": 16},
+                    {"x": 20, "y": 18, "z": 4},
+                    {"x": 20, "y": 18, "z": 28},
+                ],
+            }
+        },
+        {"click": {"frame": "FRAME_VOXEL", "point": {"x": 20, "y": 17, "z": 16}, "sign": "CLICK_SIGN_POSITIVE"}},
+    ],
+    "request_id": "6f1b3c",
+}
+SEGMENTATION: dict[str, Any] = {"image_digest": _DIGEST, "model": "segmentation_hippocampus", "labels": []}
+IMAGE_HEADER: dict[str, Any] = {
+    "geometry": {
+        "size": [40, 36, 32],
+        "spacing": [1.0, 1.0, 2.0],
+        "origin": [0.0, 0.0, 0.0],
+        "direction": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+    },
+    "voxel_type": "VOXEL_TYPE_INT16",
+}

@@ -1,0 +1,251 @@
+"""Images: voxels in one body or in chunks, or files of the usual kinds."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from fastapi import Request, Response
+
+from gateway.contract import ImageCalls, header_from_message, image_to_message
+from gateway.core.access import Activity, Role
+from gateway.core.images import ImageHeader, ImageStore
+from gateway.core.runtime import DeadlineLimits
+from gateway.core.runtime.fairness import Places
+from gateway.http.calls import Call
+from gateway.http.forms import FormFile, read_form, read_raw_file
+from gateway.http.image_files import ImageFiles
+from gateway.http.requests.spool import Spool, SpoolFolder
+from gateway.http.rest.examples import IMAGE_HEADER
+from gateway.http.rest.messages import json_answer
+from gateway.http.rest.operations import BINARY, Header, Operation, Parameter, transcoded
+from gateway.http.rest.schemas import check, schema_of, to_message
+from sixpoint.errors import InvalidArgument, UploadError, Violation
+from sixpoint.errors.shortening import quoted
+from sixpoint.v1 import image_service_pb2 as image_pb
+from sixpoint.volume import VOXEL_TYPES
+
+__all__ = ["Images"]
+
+_IMAGE = "/images/{digest}"
+_UPLOAD = f"{_IMAGE}/upload"
+_HEADER = "sixpoint-image"
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
+_FORM = "multipart/form-data"
+_KINDS = ("nii", "nii.gz", "nrrd", "mha")
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Which bytes of the voxels come with a call.
+
+    Attributes:
+        begin: Number of the first one.
+        count: How many; None if the call does not say it.
+    """
+
+    begin: int = 0
+    count: int | None = None
+
+
+class Images:
+    """Carries out the operations on images.
+
+    Args:
+        images: All images.
+        files: Stores images that come as files.
+        uploads: Places of uploads.
+        spool: Files of running calls.
+    """
+
+    def __init__(self, *, images: ImageStore, files: ImageFiles, uploads: Places, spool: Spool) -> None:
+        self._images = images
+        self._calls = ImageCalls(images)
+        self._files = files
+        self._uploads = uploads
+        self._spool = spool
+
+    def operations(self, *, short: DeadlineLimits, upload: DeadlineLimits) -> Sequence[Operation]:
+        """Return the operations.
+
+        Args:
+            short: Deadline of short calls.
+            upload: Deadline of uploads.
+        """
+        image = schema_of(image_pb.Image.DESCRIPTOR)
+        return [
+            Operation(
+                "POST",
+                "/images",
+                "uploadFile",
+                "Upload an image file",
+                self.post,
+                Role.ANNOTATOR,
+                upload,
+                description="The file is the body, and the parameter format says what it is; or it is the one file of "
+                "a form, and its name says what it is. NIfTI, NRRD and MetaImage are read, as the SDK reads them.",
+                parameters=[
+                    Parameter("format", "Kind of the file.", {"type": "string", "enum": list(_KINDS)}),
+                ],
+                body={
+                    "application/octet-stream": BINARY,
+                    _FORM: {"type": "object", "properties": {"file": BINARY}, "required": ["file"]},
+                },
+                status=201,
+                answer=image,
+            ),
+            Operation(
+                "PUT",
+                _IMAGE,
+                "uploadVoxels",
+                "Upload voxels, whole or in chunks",
+                self.put,
+                Role.ANNOTATOR,
+                upload,
+                description="The body has voxels: little-endian, x fastest, then y, then z. With Content-Range it has "
+                "some of them: 202 says how many bytes have arrived, and 201 comes with the last. What a broken "
+                "connection left is continued from where GET .../upload says, by any gateway.",
+                headers=[
+                    Header(
+                        "Sixpoint-Image",
+                        "Geometry and type of the voxels: an Image, as JSON.",
+                        json.dumps(IMAGE_HEADER),
+                    ),
+                    Header("Content-Range", "Bytes of the voxels that are in the body.", "bytes 0-1048575/92160000"),
+                ],
+                body={"application/octet-stream": BINARY},
+                status=201,
+                answer=image,
+            ),
+            Operation(
+                "GET",
+                _IMAGE,
+                "getImage",
+                "Describe an image",
+                transcoded(
+                    image_pb.GetImageRequest,
+                    lambda request, call: self._calls.get_image(request, call.principal),
+                    path=_IMAGE,
+                    body=False,
+                    part="image",
+                ),
+                Role.VIEWER,
+                short,
+                short=True,
+                message=image_pb.GetImageRequest,
+                answer=image,
+            ),
+            Operation(
+                "GET",
+                _UPLOAD,
+                "getUpload",
+                "Say how many bytes of an image have arrived",
+                transcoded(
+                    image_pb.GetUploadRequest,
+                    lambda request, call: self._calls.get_upload(request, call.principal),
+                    path=_UPLOAD,
+                    body=False,
+                ),
+                Role.ANNOTATOR,
+                short,
+                short=True,
+                message=image_pb.GetUploadRequest,
+                answer=schema_of(image_pb.GetUploadResponse.DESCRIPTOR),
+            ),
+        ]
+
+    async def post(self, call: Call) -> Response:
+        """``POST /images``: take a file."""
+        call.limits.check(call.principal, Activity.UPLOAD)
+        async with self._uploads.take():
+            folder = await call.stack.enter_async_context(self._spool.folder())
+            file = await self._file(call, folder)
+            async with call.while_connected():
+                record = await self._files.store(file, folder, principal=call.principal)
+        location = {"location": f"images/{record.digest}"}
+        return await json_answer(image_to_message(record), status=201, headers=location)
+
+    async def _file(self, call: Call, folder: SpoolFolder) -> FormFile:
+        limit = self._files.max_body_bytes
+        if call.request.headers.get("content-type", "").startswith(_FORM):
+            form = await read_form(call, folder, max_bytes=limit)
+            files = [file for each in form.files.values() for file in each]
+            if len(files) != 1:
+                raise UploadError(f"the form has {len(files)} files; expected one, in the field file")
+            return files[0]
+        kind = call.request.query_params.get("format", "")
+        if kind not in _KINDS:
+            raise InvalidArgument(
+                f"format is {quoted(kind)}; expected what the file is: {', '.join(_KINDS)}",
+                violations=(Violation("format", f"one of {', '.join(_KINDS)}"),),
+            )
+        return await read_raw_file(call, folder, suffix=f".{kind}", max_bytes=limit)
+
+    async def put(self, call: Call) -> Response:
+        """``PUT /images/{digest}``: take voxels."""
+        call.limits.check(call.principal, Activity.UPLOAD)
+        header = _header(call.request)
+        chunk = _chunk(call.request, header.byte_count)
+        async with (
+            self._uploads.take(),
+            self._images.upload(header, offset=chunk.begin, principal=call.principal) as upload,
+        ):
+            async for data in call.chunks():
+                await upload.write(data)
+            arrived = upload.received
+            if chunk.count is not None and arrived != chunk.begin + chunk.count:
+                raise UploadError(
+                    f"Content-Range announced {chunk.count} bytes, and {arrived - chunk.begin} arrived; send the rest"
+                )
+            if chunk.count is not None and arrived < header.byte_count:
+                return await json_answer(image_pb.GetUploadResponse(received_byte_count=arrived), status=202)
+            record = await upload.finish()
+        return await json_answer(image_to_message(record), status=201, headers={"location": record.digest})
+
+
+def _header(request: Request) -> ImageHeader:
+    """The header of an upload: what the header Sixpoint-Image says, and the digest of the path."""
+    text = request.headers.get(_HEADER)
+    if text is None:
+        raise InvalidArgument(
+            "the header Sixpoint-Image is missing: expected geometry and type of the voxels, as JSON",
+            violations=(Violation("Sixpoint-Image", "an Image, as JSON"),),
+        )
+    fields = check(
+        schema_of(image_pb.Image.DESCRIPTOR), lambda model: model.model_validate_json(text), what="Sixpoint-Image"
+    )
+    message = to_message(image_pb.Image, fields)
+    digest = request.path_params["digest"]
+    if message.digest not in ("", digest):
+        raise InvalidArgument(
+            "Sixpoint-Image and the path name two digests; give the image's own in the path",
+            violations=(Violation("digest", "the digest in the path"),),
+        )
+    header = replace(header_from_message(message), digest=digest)
+    if not header.byte_count and header.voxel_type in VOXEL_TYPES:
+        nbytes = math.prod(header.geometry.size) * VOXEL_TYPES[header.voxel_type].itemsize
+        return replace(header, byte_count=nbytes)
+    return header
+
+
+def _chunk(request: Request, total: int) -> _Chunk:
+    """Which bytes come with a request: by Content-Range (RFC 9110, section 14.5), else all."""
+    text = request.headers.get("content-range")
+    if text is None:
+        return _Chunk()
+    match = _CONTENT_RANGE.fullmatch(text.strip())
+    if match is None:
+        raise InvalidArgument(
+            "Content-Range cannot be read; expected such as bytes 0-1048575/92160000",
+            violations=(Violation("Content-Range", "bytes FIRST-LAST/TOTAL"),),
+        )
+    begin, last = int(match[1]), int(match[2])
+    if last < begin or (match[3] != "*" and int(match[3]) != total) or last >= total:
+        raise InvalidArgument(
+            f"Content-Range does not fit the image: its voxels are the bytes 0 to {total - 1}",
+            violations=(Violation("Content-Range", f"bytes FIRST-LAST/{total}"),),
+        )
+    return _Chunk(begin, last + 1 - begin)
