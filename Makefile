@@ -100,7 +100,7 @@ python:
 $(SERVER_STAMP): pyproject.toml sixpoint/preprocessing/kernels.c | python
 	@echo "setting up $(VENV) (once) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c $(PIP_CONSTRAINT_FILE) -e ".[gateway]"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c $(PIP_CONSTRAINT_FILE) -e ".[gateway,dicomweb]"
 	@touch $@
 
 # The constraints hold for tests: they pin what the results depend on.
@@ -108,7 +108,7 @@ $(DEV_STAMP): pyproject.toml sixpoint/preprocessing/kernels.c $(PIP_CONSTRAINT_F
 	@echo "setting up $(VENV) with PyTorch and the tools for the tests (once; some minutes) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c $(PIP_CONSTRAINT_FILE) torch
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c $(PIP_CONSTRAINT_FILE) -e ".[gateway,exporter,trainer,dev,docs]"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c $(PIP_CONSTRAINT_FILE) -e ".[gateway,dicomweb,exporter,trainer,dev,docs]"
 	@touch $@ $(SERVER_STAMP)
 
 triton: $(SERVER_STAMP)

@@ -26,7 +26,9 @@ from gateway.core.sessions import LogLimits
 from gateway.grpc.certificate import ServerCertificate
 from gateway.grpc.interceptors import CallDeadlines
 from gateway.grpc.server import ConnectionLimits
+from gateway.http.dicomweb.pacs import PacsAccess
 from gateway.settings import Settings
+from sixpoint.io.dicomweb import authorization
 
 __all__ = [
     "authenticator",
@@ -35,6 +37,7 @@ __all__ = [
     "connection_limits",
     "image_limits",
     "log_limits",
+    "pacs_access",
     "principal_limits",
     "prompt_admission",
     "segmentation_admission",
@@ -74,6 +77,22 @@ def log_limits(settings: Settings) -> LogLimits:
         session=settings.session_log_bytes,
         owner=settings.owner_log_bytes,
         total=settings.log_bytes,
+    )
+
+
+def pacs_access(settings: Settings) -> PacsAccess | None:
+    """How the DICOMweb server for viewers is reached; None without one.
+
+    Raises:
+        InvalidArgument: The credentials cannot be sent.
+    """
+    if not settings.dicomweb_url:
+        return None
+    return PacsAccess(
+        settings.dicomweb_url,
+        authorization=authorization(settings.dicomweb_token.get_secret_value()),
+        ca_file=str(settings.dicomweb_ca_file or ""),
+        tenants=settings.dicomweb_tenant_names,
     )
 
 

@@ -5,26 +5,32 @@ from __future__ import annotations
 from gateway.core.runtime.fairness import Places, Turns
 from gateway.edges.services import Services
 from gateway.from_settings import call_deadlines
+from gateway.http.dicomweb import DicomwebProxy, Pacs, SeriesImages
 from gateway.http.door import Door
 from gateway.http.image_files import ImageFiles
 from gateway.http.monai_label import monai_label_door
+from gateway.http.ohif import ohif_door
 from gateway.http.requests.spool import Spool
 from gateway.http.rest import rest_door
 from gateway.settings import Settings
 
 __all__ = ["make_doors"]
 
-# Processes that read image files at once: each may take several times the memory of the largest image.
+# Processes that read image files at once, and that fetch series: each may take several times the memory of the largest
+# image.
 _READERS = 2
+# Requests to the DICOMweb server at once; a browser sends six.
+_PACS_REQUESTS, _PACS_WAITING = 24, 512
 
 
-def make_doors(settings: Settings, services: Services, spool: Spool) -> list[Door]:
+def make_doors(settings: Settings, services: Services, spool: Spool, pacs: Pacs | None = None) -> list[Door]:
     """Build the doors, in the order in which the page at ``/`` lists them.
 
     Args:
         settings: Settings of the gateway.
         services: What the doors call.
         spool: Files of running calls.
+        pacs: The DICOMweb server; None without one.
     """
     deadlines = call_deadlines(settings)
     reading = Turns(
@@ -44,6 +50,8 @@ def make_doors(settings: Settings, services: Services, spool: Spool) -> list[Doo
             spool=spool,
             memory=services.prompts,
             deadlines=(deadlines.call, deadlines.upload, deadlines.segmentation),
+            series=_series(settings, services, pacs, files),
+            proxy=_proxy(settings, services, pacs),
         ),
         rest_door(
             images=services.images,
@@ -57,4 +65,25 @@ def make_doors(settings: Settings, services: Services, spool: Spool) -> list[Doo
             memory=services.prompts,
             deadlines=(deadlines.call, deadlines.upload, deadlines.segmentation),
         ),
+        ohif_door(settings.ohif_folder, deadlines=deadlines.call),
     ]
+
+
+def _series(settings: Settings, services: Services, pacs: Pacs | None, files: ImageFiles) -> SeriesImages | None:
+    if pacs is None:
+        return None
+    fetching = Turns(
+        _READERS,
+        Places(settings.max_uploads, owner_limit=settings.owner_uploads, activity="series are being fetched"),
+    )
+    return SeriesImages(pacs, images=services.images, files=files, turns=fetching, max_bytes=settings.max_image_bytes)
+
+
+def _proxy(settings: Settings, services: Services, pacs: Pacs | None) -> DicomwebProxy:
+    waiting = Places(_PACS_WAITING, owner_limit=_PACS_WAITING * 3 // 4, activity="requests for DICOMweb run")
+    return DicomwebProxy(
+        pacs,
+        turns=Turns(_PACS_REQUESTS, waiting),
+        uploads=services.uploads,
+        max_body_bytes=settings.max_image_bytes + 2**20,
+    )

@@ -11,9 +11,10 @@ from gateway.authentication import check_http_exposure
 from gateway.core.access import Authenticator
 from gateway.edges.doors import make_doors
 from gateway.edges.services import Services
-from gateway.from_settings import call_deadlines
+from gateway.from_settings import call_deadlines, pacs_access
 from gateway.http.app import http_app
 from gateway.http.calls import CallRunner
+from gateway.http.dicomweb import Pacs, open_pacs
 from gateway.http.listener import PortLimits, listening
 from gateway.http.origins import OriginPolicy
 from gateway.http.requests.spool import Spool
@@ -51,7 +52,8 @@ async def http_ports(
                 check_http_exposure(host=settings.host, insecure=settings.insecure)
             spool = Spool(settings.cache_folder / "http", limit=max(settings.unfinished_upload_bytes, 2**30))
             await spool.start()
-            app = _application(settings, services, spool, authenticator, on_end)
+            pacs = await stack.enter_async_context(open_pacs(pacs_access(settings)))
+            app = _application(settings, services, spool, pacs, authenticator, on_end)
             limits = PortLimits(
                 connections=settings.max_connections,
                 idle=math.ceil(min(settings.connection_idle_seconds, 60.0)),
@@ -80,11 +82,12 @@ def _application(
     settings: Settings,
     services: Services,
     spool: Spool,
+    pacs: Pacs | None,
     authenticator: Authenticator,
     on_end: Callable[[str, str, float], None],
 ) -> Any:
     deadlines = call_deadlines(settings)
-    doors = make_doors(settings, services, spool)
+    doors = make_doors(settings, services, spool, pacs)
     runner = CallRunner(
         authenticator=authenticator,
         origins=OriginPolicy(settings.web_origins, loopback=settings.listens_on_loopback and not settings.insecure),

@@ -11,13 +11,13 @@ import resource
 import sys
 from pathlib import Path
 
-__all__ = ["main"]
+__all__ = ["main", "read_image"]
 
 _GIB = 2**30
 
 
 def main(source: Path, target: Path, max_bytes: int) -> dict[str, object]:
-    """Read an image, and write its voxels.
+    """Read an image file, and write its voxels.
 
     Args:
         source: Image file.
@@ -27,9 +27,24 @@ def main(source: Path, target: Path, max_bytes: int) -> dict[str, object]:
     Returns:
         The header of the image, or an error.
     """
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * max_bytes + 2**20,) * 2)
+    return read_image(source, target, max_bytes, name="the image")
+
+
+def read_image(source: Path, target: Path, max_bytes: int, *, name: str) -> dict[str, object]:
+    """Read an image, and write its voxels.
+
+    Args:
+        source: Image file, or folder with a DICOM series.
+        target: File for the voxels.
+        max_bytes: Largest image, in bytes of voxels.
+        name: What errors call it.
+
+    Returns:
+        The header of the image, or an error.
+    """
     # As it arrives, converted, and as a type that is stored; more is no image that would be accepted.
     resource.setrlimit(resource.RLIMIT_AS, (2 * _GIB + 3 * max_bytes,) * 2)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * max_bytes + 2**20,) * 2)
     try:
         from sixpoint.errors import SixpointError
         from sixpoint.volume import Volume, voxel_type_number
@@ -39,11 +54,11 @@ def main(source: Path, target: Path, max_bytes: int) -> dict[str, object]:
         volume = Volume.read(source)
         volume.array.tofile(target)
     except SixpointError as error:
-        return {"error": error.message.replace(str(source), "the image")}
+        return {"error": error.message.replace(str(source), name)}
     except ImportError:
         return {"missing": True}
     except (MemoryError, OSError):
-        return {"error": "the image is too large for this gateway (SIXPOINT_MAX_IMAGE_BYTES), or its header is damaged"}
+        return {"error": f"{name} is too large for this gateway (SIXPOINT_MAX_IMAGE_BYTES), or its header is damaged"}
     geometry = volume.geometry
     return {
         "digest": volume.digest,

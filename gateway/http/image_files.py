@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,14 +16,26 @@ from gateway.core.images import ImageHeader, ImageRecord, ImageStore
 from gateway.core.runtime.fairness import Turns
 from gateway.http.forms import FormFile
 from gateway.http.requests.spool import SpoolFolder
-from sixpoint.errors import FailedPrecondition, VolumeError
+from sixpoint.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    NotFound,
+    ResourceExhausted,
+    SixpointError,
+    Unavailable,
+    VolumeError,
+)
 from sixpoint.geometry import Geometry
 
-__all__ = ["ImageFiles"]
+__all__ = ["ImageFiles", "parse_header", "reader_environment"]
 
 _SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha")
 _CHUNK_BYTES = 2**20
 _ERROR_BYTES = 2**16
+# Of what may fail while a series is fetched; an image that cannot be read is the caller's.
+_KINDS: Mapping[str, type[SixpointError]] = {
+    kind.__name__: kind for kind in (DeadlineExceeded, NotFound, ResourceExhausted, Unavailable)
+}
 
 
 class ImageFiles:
@@ -67,6 +80,23 @@ class ImageFiles:
         file.path.rename(source)
         async with self._turns.take():
             header = await self._read(source, voxels)
+        return await self.store_voxels(header, voxels, folder, principal=principal)
+
+    async def store_voxels(
+        self, header: ImageHeader, voxels: Path, folder: SpoolFolder, *, principal: Principal
+    ) -> ImageRecord:
+        """Store an image that was read.
+
+        Args:
+            header: Its header.
+            voxels: File with its voxels.
+            folder: Folder of the call's files, among them this one.
+            principal: Who uploads it.
+
+        Raises:
+            ResourceExhausted: There is no room for it now.
+            StorageFull: The quota of the disk, or of the owner, is spent.
+        """
         folder.reserve(header.byte_count)
         async with self._images.upload(header, principal=principal) as upload:
             with voxels.open("rb") as content:
@@ -85,15 +115,7 @@ class ImageFiles:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            # None of the gateway's own secrets; its temporary files go with the call's.
-            env={
-                "PATH": os.environ.get("PATH", ""),
-                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-                "TMPDIR": str(source.parent),
-                "OMP_NUM_THREADS": "1",
-                "OPENBLAS_NUM_THREADS": "1",
-                "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1",
-            },
+            env=reader_environment(source.parent),
         )
         try:
             assert process.stdout is not None
@@ -104,10 +126,31 @@ class ImageFiles:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 await asyncio.shield(process.wait())
-        return _header(answer)
+        return parse_header(answer)
 
 
-def _header(answer: bytes) -> ImageHeader:
+def reader_environment(folder: Path) -> dict[str, str]:
+    """Return the variables of a process that reads images: none of the gateway's own secrets.
+
+    Args:
+        folder: Folder of the call's files: the temporary ones go with it.
+    """
+    return {
+        "PATH": os.environ.get("PATH", ""),
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "TMPDIR": str(folder),
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1",
+    }
+
+
+def parse_header(answer: bytes) -> ImageHeader:
+    """Return the header that a process wrote which reads images.
+
+    Raises:
+        SixpointError: What it wrote instead.
+    """
     try:
         content = json.loads(answer)
     except ValueError:
@@ -116,11 +159,11 @@ def _header(answer: bytes) -> ImageHeader:
         ) from None
     if "missing" in content:
         raise FailedPrecondition(
-            "this gateway was installed without the packages that read image files (SimpleITK, nibabel); whoever "
-            "manages it has to add them: pip install 'sixpoint[gateway]'"
+            "this gateway was installed without the packages that read image files (SimpleITK, nibabel), or series of "
+            "a DICOMweb server; whoever manages it has to add them: pip install 'sixpoint[gateway,dicomweb]'"
         )
     if "error" in content:
-        raise VolumeError(content["error"])
+        raise _KINDS.get(content.get("kind", ""), VolumeError)(content["error"])
     geometry = Geometry(
         size=tuple(content["size"]),
         spacing=tuple(content["spacing"]),

@@ -11,6 +11,7 @@ from gateway.settings.network import NetworkSettings
 from gateway.settings.observability import ObservabilitySettings
 from gateway.settings.secrets import secret_files
 from gateway.settings.triton import TritonSettings
+from gateway.settings.viewers import ViewerSettings
 from gateway.triton.local.settings import LocalTritonSettings
 from sixpoint.io.object_store import credential_files
 
@@ -18,7 +19,7 @@ __all__ = ["Settings"]
 
 
 # The fields of the last part come first.
-class Settings(LimitSettings, IdentitySettings, TritonSettings, ObservabilitySettings, NetworkSettings):
+class Settings(LimitSettings, IdentitySettings, TritonSettings, ObservabilitySettings, ViewerSettings, NetworkSettings):
     """All settings of the gateway. For example, ``SIXPOINT_PORT=50052`` sets ``port``."""
 
     def secret_files(self) -> list[tuple[str, Path]]:

@@ -12,7 +12,7 @@ from rich.console import Console
 from sixpoint.cli.common import JsonOption, app, print_json
 from sixpoint.errors import InvalidArgument, SixpointError, VolumeError
 from sixpoint.io.dicomweb import DicomwebAddress, is_dicomweb
-from sixpoint.io.dicomweb.reading import connect
+from sixpoint.io.dicomweb.connection import connect
 
 __all__ = ["store"]
 

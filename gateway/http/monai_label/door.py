@@ -13,6 +13,7 @@ from gateway.core.runtime.fairness import Places
 from gateway.core.segmentation.segmenter import Segmenter
 from gateway.core.sessions import Engine, Sessions
 from gateway.http.calls import Call, Handler
+from gateway.http.dicomweb import DicomwebProxy, SeriesImages, dicomweb_routes
 from gateway.http.door import CallerAddress, Door, HttpRoute
 from gateway.http.image_files import ImageFiles
 from gateway.http.monai_label.datastore import Datastore
@@ -44,6 +45,8 @@ def monai_label_door(
     spool: Spool,
     memory: Admission,
     deadlines: tuple[DeadlineLimits, DeadlineLimits, DeadlineLimits],
+    series: SeriesImages | None,
+    proxy: DicomwebProxy,
 ) -> Door:
     """Build the door.
 
@@ -58,6 +61,8 @@ def monai_label_door(
         spool: Files of running calls.
         memory: Memory of answers.
         deadlines: Deadlines of calls, uploads and segmentations.
+        series: Finds series of the DICOMweb server; None without one.
+        proxy: Passes DICOMweb on.
     """
     short, upload, segmentation = deadlines
     annotating, names = Annotating(sessions=sessions, engine=engine), ImageNames()
@@ -78,8 +83,10 @@ def monai_label_door(
         results=Results(annotating=annotating, segmenter=segmenter, memory=memory),
         names=names,
         spool=spool,
+        series=series,
     )
     routes = [
+        *dicomweb_routes(proxy, deadlines=upload),
         # Clients ask it before they have credentials.
         HttpRoute("GET", "/auth/", _auth, None, short),
         HttpRoute("GET", "/info/", store.info, Role.VIEWER, short, short=True),

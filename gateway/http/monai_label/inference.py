@@ -11,6 +11,7 @@ from gateway.core.access import Activity
 from gateway.core.images import ImageStore
 from gateway.core.runtime import Catalog, Model
 from gateway.http.calls import Call
+from gateway.http.dicomweb import SeriesImages
 from gateway.http.forms import Form, parse_object, read_form
 from gateway.http.image_files import ImageFiles
 from gateway.http.monai_label.info import model_type
@@ -38,6 +39,7 @@ class Inference:
         results: Asks models.
         names: Names that clients gave to images.
         spool: Files of running calls.
+        series: Finds series of the DICOMweb server; None without one.
     """
 
     def __init__(
@@ -49,12 +51,14 @@ class Inference:
         results: Results,
         names: ImageNames,
         spool: Spool,
+        series: SeriesImages | None = None,
     ) -> None:
         self._catalog = catalog
         self._images = images
         self._files = files
         self._results = results
         self._names = names
+        self._series = series
         self._spool = spool
 
     async def infer(self, call: Call) -> Response:
@@ -96,6 +100,8 @@ class Inference:
             return ImageHandle(record.digest)
         if not query.get("image"):
             raise UploadError("the call names no image: give session_id, image, or a file")
+        if self._series and self._series.names_series(query["image"]):
+            return ImageHandle(await self._series.find(call, query["image"], folder))
         return self._names.find(call.principal, query["image"])
 
     async def _run(self, call: Call, model: Model, handle: ImageHandle, params: Mapping[str, object]) -> Result:

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sixpoint._typing import Vector
-from sixpoint.errors import FailedPrecondition, VolumeError
+from sixpoint.errors import VolumeError
 from sixpoint.io.dicom import DicomImage, read_dicom
 from sixpoint.io.dicomweb.address import DicomwebAddress
-from sixpoint.io.dicomweb.credentials import authorization_from_environment
+from sixpoint.io.dicomweb.connection import connect
 
 if TYPE_CHECKING:
-    from sixpoint.io.dicomweb.server import DicomwebServer, SeriesEntry
+    from sixpoint.io.dicomweb.server import SeriesEntry
 
-__all__ = ["connect", "downloaded", "read_dicomweb"]
+__all__ = ["downloaded", "read_dicomweb"]
 
 _NAME = "the DICOMweb series"
 
@@ -82,24 +82,6 @@ def downloaded(
             raise VolumeError(error.message.replace(text, _NAME)) from error
         except OSError as error:
             raise VolumeError(f"{_NAME} cannot be written to the temporary folder: {error.strerror}") from error
-
-
-def connect(url: str) -> DicomwebServer:
-    """Return a DICOMweb server, with the credentials of the environment.
-
-    Raises:
-        FailedPrecondition: A package that it needs is not installed.
-        InvalidArgument: The credentials cannot be used.
-    """
-    try:
-        from sixpoint.io.dicomweb.server import DicomwebServer
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("sixpoint"):
-            raise
-        raise FailedPrecondition(
-            f'DICOMweb needs {error.name}, which is not installed: in a checkout of sixpoint, pip install ".[dicomweb]"'
-        ) from None
-    return DicomwebServer(url, authorization=authorization_from_environment())
 
 
 def _choose(entries: list[SeriesEntry], uid: str, number: int | None) -> SeriesEntry:

@@ -29,11 +29,14 @@ PAGE = "https://viewer.example"
 
 
 def test_only_what_tells_nothing_is_for_everybody(tmp_path: Path) -> None:
-    doors = make_doors(Settings(state_folder=tmp_path), MagicMock(), cast("Any", None))
+    settings = Settings(state_folder=tmp_path, ohif_folder=tmp_path)
+    doors = make_doors(settings, MagicMock(), cast("Any", None))
     routes = {f"{route.method} /{door.name}{route.path}": route.role for door in doors for route in door.routes}
     assert {name for name, role in routes.items() if role is None} == {
         "GET /monailabel/auth/",
         "GET /api/v1/openapi.json",
+        "GET /ohif/",
+        "GET /ohif/{path:path}",
     }
     assert {name for name, role in routes.items() if role is Role.ADMIN} == {"DELETE /monailabel/datastore/"}
 

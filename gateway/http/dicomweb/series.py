@@ -1,0 +1,182 @@
+"""Series of the DICOMweb server as images: fetched once, and found again by the digest of what they were."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import re
+import secrets
+import ssl
+import sys
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakValueDictionary
+
+from gateway.core.access import Activity, Principal
+from gateway.core.images import ImageHeader, ImageStore
+from gateway.core.runtime.fairness import Turns
+from gateway.http.calls import Call
+from gateway.http.dicomweb.pacs import Pacs
+from gateway.http.image_files import ImageFiles, parse_header, reader_environment
+from gateway.http.requests.spool import SpoolFolder
+from sixpoint.errors import ImageNotFound
+
+__all__ = ["SeriesImages"]
+
+_UID = re.compile(r"[0-9]+(?:\.[0-9]+)+")
+_MAX_UID = 64
+_MAX_KNOWN = 10_000
+# So long nobody asks the server whether the series has grown.
+_FRESH_S = 30.0
+_MAX_LINE = 2**16
+
+
+@dataclass
+class _Known:
+    """A series that was fetched.
+
+    Attributes:
+        digest: Digest of its image.
+        instances: Number of its files, as the server said it.
+        checked: When it was last compared with the server.
+    """
+
+    digest: str
+    instances: int | None
+    checked: float
+
+
+class SeriesImages:
+    """Finds the image of a series by its UID.
+
+    Args:
+        pacs: The server.
+        images: All images.
+        files: Stores voxels.
+        turns: Turns of the processes that fetch series.
+        max_bytes: Largest image, in bytes of voxels.
+    """
+
+    def __init__(self, pacs: Pacs, *, images: ImageStore, files: ImageFiles, turns: Turns, max_bytes: int) -> None:
+        self._pacs = pacs
+        self._images = images
+        self._files = files
+        self._turns = turns
+        self._max_bytes = max_bytes
+        # UIDs lead to patients: their hashes, with a key that nobody knows, are kept.
+        self._key = secrets.token_bytes(32)
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @staticmethod
+    def names_series(text: str) -> bool:
+        """Whether what a client calls an image may be the UID of a series."""
+        return len(text) <= _MAX_UID and _UID.fullmatch(text) is not None
+
+    async def find(self, call: Call, uid: str, folder: SpoolFolder) -> str:
+        """Return the digest of a series' image, which is fetched where that is needed.
+
+        Args:
+            call: The call.
+            uid: UID of the series.
+            folder: Folder of the call's files.
+
+        Raises:
+            ImageNotFound: There is no such series.
+            PermissionDenied: The caller's tenant may not use the server.
+            VolumeError: The series is no usable image.
+            ResourceExhausted: It is too large, or too many are being fetched.
+            Unavailable: The server cannot be reached.
+        """
+        self._pacs.check(call.principal)
+        key = hashlib.blake2b(f"{call.principal.tenant}\0{uid}".encode(), key=self._key, digest_size=16).hexdigest()
+        # Many clicks come while the first is being answered: the series is fetched once.
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        async with lock:
+            known = self._known.get(key)
+            if known and time.monotonic() - known.checked < _FRESH_S and await self._is_there(known, call.principal):
+                return known.digest
+            found = await self._pacs.find_series(uid)
+            if known and known.instances == found.instances and await self._is_there(known, call.principal):
+                known.checked = time.monotonic()
+                return known.digest
+            digest = await self._fetch(call, found.study, uid, folder)
+            self._known[key] = _Known(digest, found.instances, time.monotonic())
+            self._known.move_to_end(key)
+            if len(self._known) > _MAX_KNOWN:
+                self._known.popitem(last=False)
+            return digest
+
+    async def _is_there(self, known: _Known, principal: Principal) -> bool:
+        with contextlib.suppress(ImageNotFound):
+            await self._images.describe(known.digest, principal=principal)
+            return True
+        return False
+
+    async def _fetch(self, call: Call, study: str, uid: str, folder: SpoolFolder) -> str:
+        call.limits.check(call.principal, Activity.UPLOAD)
+        source, voxels = folder.path / "series", folder.path / "voxels"
+        source.mkdir()
+        access = self._pacs.access
+        order = {
+            "url": access.url,
+            "authorization": access.authorization,
+            # The library that asks there would trust authorities of its own.
+            "ca_file": access.ca_file or ssl.get_default_verify_paths().cafile or "",
+            "study": study,
+            "series": uid,
+            "folder": str(source),
+            "voxels": str(voxels),
+        }
+        async with self._turns.take():
+            header = await self._run(order, folder)
+        record = await self._files.store_voxels(header, voxels, folder, principal=call.principal)
+        return record.digest
+
+    async def _run(self, order: dict[str, str], folder: SpoolFolder) -> ImageHeader:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "gateway.http.dicomweb.fetch_series",
+            str(self._max_bytes),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=reader_environment(folder.path),
+            limit=_MAX_LINE,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        line, received = b"", 0
+        try:
+            # Not as an argument: others on this machine could read the credentials there.
+            with contextlib.suppress(ConnectionError):
+                process.stdin.write(json.dumps(order).encode() + b"\n")
+                await process.stdin.drain()
+                process.stdin.close()
+            while line := await process.stdout.readline():
+                size = _received(line)
+                if size is None:
+                    break
+                folder.reserve(size - received)
+                received = size
+            await process.wait()
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await asyncio.shield(process.wait())
+        return parse_header(line)
+
+
+def _received(line: bytes) -> int | None:
+    """The bytes that a line reports; None for the last line."""
+    content: Any = None
+    with contextlib.suppress(ValueError):
+        content = json.loads(line)
+    size = content.get("received") if isinstance(content, dict) else None
+    return size if isinstance(size, int) else None
