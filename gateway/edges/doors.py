@@ -8,6 +8,7 @@ from gateway.from_settings import call_deadlines
 from gateway.http.dicomweb import DicomwebProxy, Pacs, SeriesImages
 from gateway.http.door import Door
 from gateway.http.image_files import ImageFiles
+from gateway.http.itksnap import itksnap_door
 from gateway.http.monai_label import monai_label_door
 from gateway.http.ohif import ohif_door
 from gateway.http.requests.spool import Spool
@@ -66,6 +67,17 @@ def make_doors(settings: Settings, services: Services, spool: Spool, pacs: Pacs 
             deadlines=(deadlines.call, deadlines.upload, deadlines.segmentation),
         ),
         ohif_door(settings.ohif_folder, deadlines=deadlines.call),
+        itksnap_door(
+            images=services.images,
+            sessions=services.sessions,
+            catalog=services.catalog,
+            engine=services.engine,
+            uploads=services.uploads,
+            spool=spool,
+            memory=services.prompts,
+            max_image_bytes=settings.max_image_bytes,
+            deadlines=(deadlines.call, deadlines.upload),
+        ),
     ]
 
 

@@ -75,7 +75,8 @@ def http_app(
 
 def _spellings(door: Door, route: HttpRoute) -> Iterable[str]:
     """The paths of a route: clients do not follow redirects to the one with, or without, the last slash."""
-    for prefix in (f"/{door.name}", *([""] if door.at_root else [])):
+    at_root = door.at_root and route.path.startswith("/")
+    for prefix in (f"/{door.name}", *([""] if at_root else [])):
         yield f"{prefix}{route.path}"
         if route.path.endswith("/") and prefix + route.path != "/":
             yield f"{prefix}{route.path.rstrip('/')}"

@@ -162,6 +162,12 @@ class Sessions:
             session = replace(session, row=replace(session.row, used=now), expires=now + self._idle)
         return session
 
+    async def opened_by(self, request_id: str, *, principal: Principal) -> SessionRow | None:
+        """Return the session, open or ended, that the caller opened with a request id; None without one."""
+        return await self._repository.read(
+            lambda records: records.session_by_request(principal.subject, request_id), tenant=principal.tenant
+        )
+
     async def page(
         self, principal: Principal, *, size: int = 0, token: str = "", use: ModelUse | None = None
     ) -> SessionPage:

@@ -37,6 +37,8 @@ def test_only_what_tells_nothing_is_for_everybody(tmp_path: Path) -> None:
         "GET /api/v1/openapi.json",
         "GET /ohif/",
         "GET /ohif/{path:path}",
+        "GET /itksnap/status",
+        "GET /itksnap:{port:int}/status",
     }
     assert {name for name, role in routes.items() if role is Role.ADMIN} == {"DELETE /monailabel/datastore/"}
 

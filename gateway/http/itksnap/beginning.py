@@ -1,0 +1,56 @@
+"""Begin an object with one point, where a model needs more than that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sixpoint.geometry import Geometry
+from sixpoint.model_spec import ModelSpec, PromptKind
+from sixpoint.prompts import Box, Click, ExtremePoints, Prompt
+
+__all__ = ["begin_at", "can_begin_at"]
+
+# Of 15 to 150 mm, the edge of a cube with the best Dice over the labelled structures of several images.
+_EDGE_MM = 60.0
+_MIN_EDGE_VOXELS = 16
+# An object rarely fills an image; one of a small organ was cropped round it.
+_IMAGE_FRACTION = 0.5
+
+
+def begin_at(click: Click, geometry: Geometry, spec: ModelSpec) -> Sequence[Prompt]:
+    """Return the prompts that begin an object of which one voxel is known: a cube round it, as far as the image goes.
+
+    Args:
+        click: Click on the object, in voxels.
+        geometry: Geometry of the image.
+        spec: Spec of the model: one that takes no boxes gets the middles of the faces as extreme points.
+
+    Returns:
+        The prompts; empty if the click alone begins it, or is none that can.
+    """
+    inside = all(0 <= at < count for at, count in zip(click.point, geometry.size, strict=True))
+    if spec.begun_by_clicks or not inside or not click.positive:
+        return []
+    sides = [
+        _side(at, count, max(_MIN_EDGE_VOXELS, min(_EDGE_MM / step, _IMAGE_FRACTION * count)))
+        for at, count, step in zip(click.point, geometry.size, geometry.spacing, strict=True)
+    ]
+    (x0, x1), (y0, y1), (z0, z1) = sides
+    if PromptKind.BOX in spec.prompts:
+        return [Box((x0, y0, z0), (x1, y1, z1))]
+    x, y, z = ((low + high) / 2 for low, high in sides)
+    return [ExtremePoints([(x0, y, z), (x1, y, z), (x, y0, z), (x, y1, z), (x, y, z0), (x, y, z1)])]
+
+
+def can_begin_at(spec: ModelSpec) -> bool:
+    """Whether a model outlines an object from clicks alone, with what :func:`begin_at` adds to the first one."""
+    kinds = set(spec.prompts)
+    return PromptKind.CLICKS in kinds and (
+        spec.begun_by_clicks or bool(kinds & {PromptKind.BOX, PromptKind.EXTREME_POINTS})
+    )
+
+
+def _side(at: float, count: int, edge: float) -> tuple[int, int]:
+    """First and last voxel along an axis: two at least, since a flat box has no inside."""
+    low, high = max(0, round(at - edge / 2)), min(count - 1, round(at + edge / 2))
+    return (low, high) if low < high else (min(low, count - 2), min(low, count - 2) + 1)

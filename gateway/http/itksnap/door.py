@@ -1,0 +1,232 @@
+"""The routes of ITK-SNAP's protocol, and what they do."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from fastapi import Response
+from fastapi.responses import JSONResponse
+
+from gateway.core.access import Activity, Role
+from gateway.core.images import ImageStore
+from gateway.core.runtime import Admission, Catalog, DeadlineLimits, Model
+from gateway.core.runtime.fairness import Places
+from gateway.core.sessions import Engine, Sessions
+from gateway.http.calls import Call, Handler
+from gateway.http.door import CallerAddress, Door, HttpRoute
+from gateway.http.forms import read_form
+from gateway.http.itksnap.beginning import begin_at, can_begin_at
+from gateway.http.itksnap.images import SentImages
+from gateway.http.itksnap.objects import Objects
+from gateway.http.itksnap.replies import error_text, mask_reply
+from gateway.http.itksnap.session_ids import SnapId
+from gateway.http.requests.spool import Spool
+from sixpoint.errors import InvalidArgument, ModelNotFound, PromptError, Violation
+from sixpoint.errors.shortening import quoted
+from sixpoint.model_spec import Task
+from sixpoint.prompts import Click
+
+__all__ = ["itksnap_door"]
+
+# The version of itksnap-dls whose protocol this is: ITK-SNAP compares it, number by number, with the one that it needs.
+_VERSION = "0.1.6"
+# Its name in itksnap-dls, under which earlier clients begin sessions.
+_DEFAULT = "nnInteractive"
+_INTEGER = re.compile(r"[+-]?[0-9]{1,9}")
+_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off", "")
+_NO_STROKES = "scribbles and lassos are not taken here yet; set points on the object"
+
+
+def itksnap_door(
+    *,
+    images: ImageStore,
+    sessions: Sessions,
+    catalog: Catalog,
+    engine: Engine,
+    uploads: Places,
+    spool: Spool,
+    memory: Admission,
+    max_image_bytes: int,
+    deadlines: tuple[DeadlineLimits, DeadlineLimits],
+) -> Door:
+    """Build the door.
+
+    Args:
+        images: All images.
+        sessions: All sessions.
+        catalog: Models that can be used now.
+        engine: Carries out calls on segments.
+        uploads: Places of uploads.
+        spool: Files of running calls.
+        memory: Memory of answers.
+        max_image_bytes: Largest image, in bytes of voxels.
+        deadlines: Deadlines of calls and uploads.
+    """
+    short, upload = deadlines
+    calls = _Calls(
+        images=images,
+        catalog=catalog,
+        objects=Objects(sessions=sessions, engine=engine, catalog=catalog),
+        sent=SentImages(images, max_bytes=max_image_bytes),
+        uploads=uploads,
+        spool=spool,
+        memory=memory,
+    )
+    # ITK-SNAP asks for it before anything else.
+    routes = [HttpRoute("GET", "/status", _status, None, short)]
+
+    def add(method: str, path: str, handle: Handler, role: Role, *, deadline: DeadlineLimits = short) -> None:
+        routes.extend(HttpRoute(method, f"{version}{path}", handle, role, deadline) for version in ("/v2", ""))
+
+    add("GET", "/models", calls.models, Role.VIEWER)
+    add("GET", "/start_session/{model}", calls.start, Role.ANNOTATOR)
+    add("GET", "/start_session", calls.start, Role.ANNOTATOR)
+    add("POST", "/upload_raw/{session}", calls.upload, Role.ANNOTATOR, deadline=upload)
+    add("GET", "/process_point_interaction/{session}", calls.point, Role.ANNOTATOR)
+    add("POST", "/process_scribble_interaction/{session}", calls.stroke, Role.ANNOTATOR)
+    add("POST", "/process_lasso_interaction/{session}", calls.stroke, Role.ANNOTATOR)
+    add("GET", "/reset_interactions/{session}", calls.reset, Role.ANNOTATOR)
+    add("GET", "/end_session/{session}", calls.end, Role.ANNOTATOR)
+    # An address with a path, such as one with a token, is typed into the field of the server, and ITK-SNAP puts a colon
+    # and the port behind it: http://gateway:8000/itksnap:80/status.
+    behind_port = [replace(route, path=f":{{port:int}}{route.path}") for route in routes]
+    routes.extend(behind_port)
+    return Door("itksnap", "ITK-SNAP (DLS)", routes, at_root=True, error_form=error_text, guide=_guide)
+
+
+async def _status(call: Call) -> Response:
+    """``GET /status``: that a server is here, and the version of the protocol."""
+    del call
+    return JSONResponse({"status": "ok", "version": _VERSION})
+
+
+class _Calls:
+    """Carries out calls."""
+
+    def __init__(
+        self,
+        *,
+        images: ImageStore,
+        catalog: Catalog,
+        objects: Objects,
+        sent: SentImages,
+        uploads: Places,
+        spool: Spool,
+        memory: Admission,
+    ) -> None:
+        self._images = images
+        self._catalog = catalog
+        self._objects = objects
+        self._sent = sent
+        self._uploads = uploads
+        self._spool = spool
+        self._memory = memory
+
+    async def models(self, call: Call) -> Response:
+        """``GET /v2/models``: models that outline an object from points."""
+        return JSONResponse({"models": [_describe(model.name) for model in self._usable(call)]})
+
+    async def start(self, call: Call) -> Response:
+        """``GET /v2/start_session/{model}``: give an id; nothing is stored before an image comes."""
+        name, usable = call.request.path_params.get("model", _DEFAULT), self._usable(call)
+        model = next((model for model in usable if model.name == name), None)
+        if model is None and name == _DEFAULT:
+            model = next(iter(usable), None)
+        if model is None:
+            names = ", ".join(model.name for model in usable) or "none"
+            raise ModelNotFound(f"no model {quoted(name)} outlines objects from points here; there are: {names}")
+        return JSONResponse({"session_id": str(SnapId.new(model.name))})
+
+    async def upload(self, call: Call) -> Response:
+        """``POST /v2/upload_raw/{session}``: take the image that is worked on from now on."""
+        snap = self._snap(call)
+        call.limits.check(call.principal, Activity.UPLOAD)
+        async with self._uploads.take():
+            folder = await call.stack.enter_async_context(self._spool.folder())
+            form = await read_form(call, folder, max_bytes=self._sent.max_body_bytes)
+            async with call.while_connected():
+                record = await self._sent.store(form, folder, principal=call.principal)
+                await self._objects.show(snap, record, principal=call.principal)
+        return JSONResponse({"message": "the image is stored"})
+
+    async def point(self, call: Call) -> Response:
+        """``GET /v2/process_point_interaction/{session}``: the mask after a click."""
+        snap, click = self._snap(call), _read_click(call)
+        folder = await call.stack.enter_async_context(self._spool.folder())
+        session = await self._objects.current(snap, principal=call.principal)
+        record = await self._images.describe(session.row.image_digest, principal=call.principal)
+        model = self._catalog.get(session.row.model, tenant=call.principal.tenant)
+        result = await self._objects.click(
+            session,
+            click,
+            begin_at(click, record.geometry, model.spec),
+            principal=call.principal,
+            deadline=call.deadline,
+        )
+        return await mask_reply(result.mask, record.geometry.size, folder, memory=self._memory)
+
+    async def stroke(self, call: Call) -> Response:
+        """``POST /process_scribble_interaction/{session}`` and its like for lassos."""
+        self._snap(call)
+        raise InvalidArgument(_NO_STROKES)
+
+    async def reset(self, call: Call) -> Response:
+        """``GET /v2/reset_interactions/{session}``: turn to a new object."""
+        await self._objects.next_object(self._snap(call), principal=call.principal)
+        return JSONResponse({"status": "success"})
+
+    async def end(self, call: Call) -> Response:
+        """``GET /v2/end_session/{session}``."""
+        await self._objects.close(self._snap(call), principal=call.principal)
+        return JSONResponse({"message": "Session ended"})
+
+    def _snap(self, call: Call) -> SnapId:
+        """The session that a call is about. Its model must be the caller's to use.
+
+        Raises:
+            SessionNotFound: It is no id of a gateway's.
+            ModelNotFound: The caller has no such model.
+        """
+        snap = SnapId.parse(call.request.path_params["session"])
+        self._catalog.get(snap.model, tenant=call.principal.tenant)
+        return snap
+
+    def _usable(self, call: Call) -> list[Model]:
+        return [
+            model
+            for model in self._catalog.list(tenant=call.principal.tenant)
+            if model.spec.task is Task.ANNOTATION and can_begin_at(model.spec)
+        ]
+
+
+def _describe(name: str) -> dict[str, object]:
+    return {"id": name, "channels": [1], "dimensions": 3, "interactions": ["point"]}
+
+
+def _read_click(call: Call) -> Click:
+    query = call.request.query_params
+    texts = query.getlist("point") or [query.get(name, "") for name in ("x", "y", "z")]
+    if len(texts) != 3 or not all(map(_INTEGER.fullmatch, texts)):
+        raise PromptError(
+            "the call has no point; expected the voxel's index as three whole numbers, point=X&point=Y&point=Z",
+            violations=(Violation("point", "three whole numbers"),),
+        )
+    x, y, z = map(int, texts)
+    foreground = query.get("foreground", "false").lower()
+    if foreground not in (*_TRUE, *_FALSE):
+        raise InvalidArgument(f"foreground is {quoted(foreground)}; expected true or false")
+    return Click((x, y, z), foreground in _TRUE)
+
+
+def _guide(address: CallerAddress) -> str:
+    plain = address.scheme == "http" and address.path == "/itksnap"
+    host = address.host if plain else f"{address.host}:{address.port}{address.path}"
+    # ITK-SNAP makes an address of "http", or "https" for port 443, "://", the server, ":" and the port.
+    port = address.port if plain else 443 if address.scheme == "https" else 80
+    return f"""\\
+ITK-SNAP 4.4 or later: in Tools, Preferences, on the page for deep learning, add a server, choose "Network connection
+to GPU server", and type
+  Server: {host}
+  Port: {port}
+Then, in the paintbrush's settings, choose the deep learning brush and a model, and click on the object."""

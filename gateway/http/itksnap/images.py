@@ -1,0 +1,180 @@
+"""Images as ITK-SNAP sends them: float32 voxels, compressed, and their geometry in JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import zlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from gateway.core.access import Principal
+from gateway.core.images import ImageHeader, ImageRecord, ImageStore
+from gateway.core.runtime.process.disk_errors import disk_errors
+from gateway.http.forms import Form, FormFile, parse_object
+from gateway.http.requests.spool import SpoolFolder
+from sixpoint._typing import Array
+from sixpoint.errors import ResourceExhausted, UploadError, VolumeError
+from sixpoint.geometry import Geometry
+from sixpoint.volume import image_digest, voxel_type_number
+
+__all__ = ["SentImages", "read_geometry", "unpacked"]
+
+_READ_BYTES, _PIECE_BYTES = 2**20, 2**23
+_PIECE_VOXELS = 2**21
+# gzip's format.
+_WINDOW_BITS = 31
+_SENT, _WHOLE = np.dtype("<f4"), np.dtype("<i2")
+_AXES = 3
+
+
+def read_geometry(form: Form) -> Geometry:
+    """Read the geometry of the voxels in a form.
+
+    Raises:
+        VolumeError: They are no volume with one number per voxel, or what places them is missing.
+    """
+    content = parse_object(form.fields.get("metadata", ""), what="the field metadata")
+    if content.get("components_per_pixel") != 1:
+        raise VolumeError(
+            "the image has several numbers per voxel, or does not say how many; expected one (grey values)"
+        )
+    if content.get("component_type", "float32") != "float32":
+        raise VolumeError("the voxels are of another type than float32, which ITK-SNAP sends")
+    size = _numbers(content, "dimensions")
+    if len(size) != _AXES or not all(isinstance(number, int) for number in size):
+        raise VolumeError(f"metadata.dimensions has {len(size)} numbers; expected the voxels along x, y and z")
+    x, y, z = (int(number) for number in size)
+    places = {name: tuple(map(float, _numbers(content, name))) for name in ("spacing", "origin", "direction")}
+    return Geometry(size=(x, y, z), **places)  # type: ignore[arg-type]  # checked there
+
+
+def _numbers(content: dict[str, object], name: str) -> list[int | float]:
+    values = content.get(name)
+    if not isinstance(values, list):
+        raise VolumeError(f"metadata.{name} is missing, and no value is assumed: ITK-SNAP sends what places the image")
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        raise VolumeError(f"metadata.{name} has something else than numbers")
+    return values
+
+
+async def unpacked(file: FormFile, nbytes: int) -> AsyncIterator[bytes]:
+    """Decompress a file, piece by piece.
+
+    Args:
+        file: The file, as gzip.
+        nbytes: Bytes that it must have.
+
+    Raises:
+        UploadError: It has another number of bytes, or is damaged.
+    """
+    unpacker, received = zlib.decompressobj(_WINDOW_BITS), 0
+    with disk_errors(), file.path.open("rb") as source:
+        while not unpacker.eof:
+            piece = await asyncio.to_thread(_next, unpacker, source)
+            received += len(piece)
+            if received > nbytes:
+                raise UploadError(f"the file has more voxels than metadata.dimensions says ({nbytes} bytes)")
+            if piece:
+                yield piece
+            elif not unpacker.eof:
+                raise UploadError("the file ended early: its gzip stream is not complete; send it again")
+        if unpacker.unused_data or source.read(1):
+            raise UploadError("the file goes on behind the end of its gzip stream")
+    if received < nbytes:
+        raise UploadError(f"the file has {received} bytes of voxels; metadata.dimensions makes {nbytes}")
+
+
+def _next(unpacker: zlib._Decompress, source: BinaryIO) -> bytes:
+    try:
+        while True:
+            data = unpacker.unconsumed_tail or source.read(_READ_BYTES)
+            piece = unpacker.decompress(data, _PIECE_BYTES)
+            if piece or unpacker.eof or not data:
+                return piece
+    except zlib.error:
+        raise UploadError("the file is damaged: it is no gzip stream") from None
+
+
+class SentImages:
+    """Stores images that ITK-SNAP sends.
+
+    Args:
+        images: All images.
+        max_bytes: Largest image, in bytes of voxels.
+    """
+
+    def __init__(self, images: ImageStore, *, max_bytes: int) -> None:
+        self._images = images
+        self._max_bytes = max_bytes
+
+    @property
+    def max_body_bytes(self) -> int:
+        """Largest body that may hold an image: whole numbers arrive as float32, in a form."""
+        return 2 * self._max_bytes + 2**20
+
+    async def store(self, form: Form, folder: SpoolFolder, *, principal: Principal) -> ImageRecord:
+        """Store an image.
+
+        Args:
+            form: The form that it came in.
+            folder: Folder of the call's files.
+            principal: Who uploads it.
+
+        Raises:
+            VolumeError: It is no usable image.
+            UploadError: Its file is missing or damaged.
+            ResourceExhausted: The image is too large.
+            StorageFull: The quota of the disk, or of the owner, is spent.
+        """
+        geometry = read_geometry(form)
+        file = form.file("file")
+        if file is None:
+            raise UploadError("the form has no file; expected the voxels in its field file")
+        nbytes = math.prod(geometry.size) * _SENT.itemsize
+        if nbytes > 2 * self._max_bytes:
+            raise ResourceExhausted(
+                f"the image of {geometry.size_text} voxels is too large for this gateway (SIXPOINT_MAX_IMAGE_BYTES)"
+            )
+        folder.reserve(nbytes)
+        path = folder.path / "sent"
+        with disk_errors(), path.open("wb") as target:
+            async for piece in unpacked(file, nbytes):
+                await asyncio.to_thread(target.write, piece)
+        header, path = await asyncio.to_thread(_describe, path, geometry, folder)
+        async with self._images.upload(header, principal=principal) as upload:
+            with disk_errors(), path.open("rb") as content:
+                while chunk := await asyncio.to_thread(content.read, _READ_BYTES):
+                    await upload.write(chunk)
+                return await upload.finish()
+
+
+def _describe(path: Path, geometry: Geometry, folder: SpoolFolder) -> tuple[ImageHeader, Path]:
+    """The header of an image, and the file with its voxels as they are stored."""
+    voxels: Array = np.memmap(path, _SENT, mode="r", shape=geometry.shape)
+    if _is_whole(voxels.reshape(-1)):
+        # The same image then has the same name, and half the size, as one that other clients send as whole numbers.
+        narrow = folder.path / "whole"
+        with narrow.open("wb") as target:
+            for piece in _pieces(voxels.reshape(-1)):
+                piece.astype(_WHOLE).tofile(target)
+        path, voxels = narrow, np.memmap(narrow, _WHOLE, mode="r", shape=geometry.shape)
+    digest = image_digest(geometry, voxels)
+    return ImageHeader(digest, geometry, voxel_type_number(voxels.dtype), voxels.nbytes), path
+
+
+def _is_whole(voxels: Array) -> bool:
+    """Whether all voxels are whole numbers that fit into int16."""
+    limits = np.iinfo(_WHOLE)
+    with np.errstate(invalid="ignore"):
+        return all(
+            piece.min() >= limits.min and piece.max() <= limits.max and np.array_equal(piece, np.rint(piece))
+            for piece in _pieces(voxels)
+        )
+
+
+def _pieces(voxels: Array) -> list[Array]:
+    return [voxels[start : start + _PIECE_VOXELS] for start in range(0, len(voxels), _PIECE_VOXELS)]

@@ -1,0 +1,150 @@
+"""What ITK-SNAP outlines: masks of gRPC, to the bit, for each object in its own segment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import sixpoint
+from gateway.http.itksnap.beginning import begin_at
+from gateway.server import Gateway
+from gateway.triton.local.server import LocalTriton
+from sixpoint.geometry import Geometry
+from sixpoint.model_spec import PromptKind
+from sixpoint.prompts import Box, Click, ExtremePoints
+from sixpoint.volume import Volume
+from tests.gateway.http.itksnap.snap_client import SnapClient, full_url
+from tests.support.images import noisy_volume
+from tests.support.models import DEAF_SPEC
+from tests.support.servers import running_gateway
+
+INSIDE, ADDED, TAKEN = (20, 17, 16), (8, 17, 16), (26, 17, 16)
+# An oblique image whose axes run leftwards, downwards and backwards.
+OBLIQUE = Geometry(
+    size=(40, 36, 32), spacing=(0.7, 0.9, 2.5), origin=(12.5, -80, 33), direction=(0, 0.6, 0.8, -1, 0, 0, 0, -0.8, 0.6)
+)
+
+
+def snap(gateway: Gateway, path: str = "") -> SnapClient:
+    port = gateway.http_ports["http"]
+    return SnapClient(full_url(f"127.0.0.1:{port}{path}", 80) if path else full_url("127.0.0.1", port))
+
+
+@pytest.fixture(params=["plain", "oblique", "fractions"])
+def image(request: pytest.FixtureRequest) -> Volume:
+    plain = noisy_volume((42, 36, 29))
+    if request.param == "fractions":
+        return Volume(plain.array.astype(np.float32) / 3, plain.geometry)
+    return Volume(plain.array, replace(OBLIQUE, size=(42, 36, 29))) if request.param == "oblique" else plain
+
+
+def test_clicks_give_the_masks_of_grpc(http_gateway: Gateway, image: Volume) -> None:
+    client = snap(http_gateway)
+    assert client.connect()["annotation"] == ["point"]
+    client.show(image)
+    masks = [client.point(INSIDE), client.point(ADDED), client.point(TAKEN, foreground=False)]
+    with sixpoint.Client(f"127.0.0.1:{http_gateway.port}") as ours:
+        (begin,) = begin_at(Click(INSIDE), image.geometry, DEAF_SPEC)
+        with ours.open_session(image, model="annotation") as session:
+            expected = [
+                session.annotate(begin, Click(INSIDE)).array,
+                session.annotate(Click(ADDED)).array,
+                session.annotate(Click(TAKEN, False)).array,
+            ]
+        # Whole numbers are stored as such: it is the image of this name.
+        # Whole numbers are stored as such: it is the image of this name.
+        (listed,) = (each for each in ours.sessions() if each.image_digest == image.digest)
+        assert [(segment.number, segment.steps) for segment in listed.segments] == [(1, 3)]
+    for mask, wanted in zip(masks, expected, strict=True):
+        assert np.array_equal(mask, wanted)
+    assert len({mask.tobytes() for mask in masks}) == 3
+    assert masks[2].any()
+
+
+def test_each_label_is_a_segment(http_gateway: Gateway) -> None:
+    image = noisy_volume((42, 36, 31))
+    client = snap(http_gateway)
+    client.show(image)
+    first = client.point(INSIDE)
+    client.reset()
+    client.reset()
+    second = client.point(INSIDE)
+    assert np.array_equal(first, second)
+    with sixpoint.Client(f"127.0.0.1:{http_gateway.port}") as ours:
+        (session,) = (each for each in ours.sessions() if each.image_digest == image.digest)
+        assert [(each.number, each.name, each.steps) for each in session.segments] == [(1, "", 1), (2, "object 2", 1)]
+    # Another image, then the first one again: each time a new object.
+    other = noisy_volume((42, 36, 30))
+    client.show(other)
+    assert client.point(INSIDE).shape == other.array.shape
+    client.show(image)
+    client.point(INSIDE)
+    with sixpoint.Client(f"127.0.0.1:{http_gateway.port}") as ours:
+        counts = {
+            digest: [len(each.segments) for each in ours.sessions() if each.image_digest == digest]
+            for digest in (image.digest, other.digest)
+        }
+    assert sorted(counts[image.digest]) == [1, 2]
+    assert counts[other.digest] == [1]
+
+
+def test_another_model_has_a_session_of_its_own(http_gateway: Gateway) -> None:
+    client = snap(http_gateway)
+    client.show(noisy_volume(), model="clicks")
+    mask = client.point(INSIDE)
+    with (
+        sixpoint.Client(f"127.0.0.1:{http_gateway.port}") as ours,
+        ours.open_session(noisy_volume(), model="clicks") as session,
+    ):
+        (begin,) = begin_at(Click(INSIDE), noisy_volume().geometry, DEAF_SPEC)
+        assert np.array_equal(mask, session.annotate(begin, Click(INSIDE)).array)
+    client.show(noisy_volume(), model="annotation")
+    assert client.session.startswith("annotation.")
+
+
+def test_a_session_goes_on_at_another_gateway(triton: LocalTriton, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"triton_url": triton.address, "http_port": 0, "state_folder": tmp_path / "state"}
+    image, session, masks = noisy_volume(), "", list[bytes]()
+    for voxel in (INSIDE, ADDED):
+        with running_gateway(**settings) as gateway:
+            client = snap(gateway)
+            client.session, client.size = session, image.geometry.size
+            if not session:
+                client.show(noisy_volume((42, 36, 30)))
+                client.show(image)
+            masks.append(client.point(voxel).tobytes())
+            session = client.session
+            with sixpoint.Client(f"127.0.0.1:{gateway.port}") as ours:
+                steps = [segment.steps for each in ours.sessions() for segment in each.segments]
+    assert steps == [2]
+    assert masks[0] != masks[1]
+
+
+def test_an_address_with_a_path_in_the_field_of_the_server(http_gateway: Gateway) -> None:
+    for path in ("/itksnap", "/itksnap/"[:-1]):
+        client = snap(http_gateway, path)
+        assert client.url.endswith("/itksnap:80")
+        assert "annotation" in client.connect()
+        client.show(noisy_volume())
+        assert client.point(INSIDE).any()
+    page = SnapClient(f"http://127.0.0.1:{http_gateway.http_ports['http']}")._send("GET", "itksnap").text
+    assert f"Server: 127.0.0.1\n  Port: {http_gateway.http_ports['http']}\n" in page
+
+
+def test_a_cube_round_the_point_begins_an_object() -> None:
+    geometry = Geometry(size=(200, 200, 10), spacing=(1, 2, 5))
+    assert begin_at(Click((100, 3, 9)), geometry, DEAF_SPEC) == [Box((70, 0, 1), (130, 18, 9))]
+    assert begin_at(Click((100, 3, 9), False), geometry, DEAF_SPEC) == []
+    assert begin_at(Click((200, 3, 9)), geometry, DEAF_SPEC) == []
+    clicks_only = DEAF_SPEC.model_copy(update={"prompts": (PromptKind.CLICKS,)})
+    assert begin_at(Click((100, 3, 9)), geometry, clicks_only) == []
+    points_only = DEAF_SPEC.model_copy(update={"prompts": (PromptKind.EXTREME_POINTS, PromptKind.CLICKS)})
+    (points,) = begin_at(Click((100, 3, 9)), geometry, points_only)
+    assert isinstance(points, ExtremePoints)
+    assert sorted(points.points)[0] == (70, 9, 5)
+    flat = Geometry(size=(2, 2, 2))
+    assert begin_at(Click((1, 1, 1)), flat, DEAF_SPEC) == [Box((0, 0, 0), (1, 1, 1))]
