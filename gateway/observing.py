@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from gateway.core.runtime.observer import Observer, Observers
 from gateway.grpc.observation import ObservationInterceptor
+from gateway.http.requests.observation import CallObserver
 from gateway.observability.metrics import Metrics
 from gateway.observability.trace_export import exporting
+from gateway.observability.tracing import CallTracer
 from gateway.settings import Settings
 
 __all__ = ["Observation", "observing"]
@@ -23,11 +25,13 @@ class Observation:
     """What observes calls.
 
     Attributes:
-        interceptor: Observes them from outside.
+        interceptor: Observes those of gRPC from outside.
+        http: Observes those of HTTP from outside.
         observer: Is told of finished work.
     """
 
     interceptor: ObservationInterceptor
+    http: CallObserver
     observer: Observer
 
 
@@ -39,7 +43,7 @@ async def observing(settings: Settings, metrics: Metrics) -> AsyncIterator[Obser
         FailedPrecondition: Traces are on, and OpenTelemetry's SDK is not installed.
     """
     if not settings.traces_url:
-        yield Observation(ObservationInterceptor(metrics.transferred, tracer=None), metrics)
+        yield Observation(*_from_outside(metrics, None), metrics)
         return
     async with exporting(
         settings.traces_url,
@@ -48,5 +52,11 @@ async def observing(settings: Settings, metrics: Metrics) -> AsyncIterator[Obser
         on_spans=metrics.traced,
         patience=_PATIENCE_SECONDS,
     ) as tracer:
-        interceptor = ObservationInterceptor(metrics.transferred, tracer=tracer)
-        yield Observation(interceptor, Observers(metrics, tracer))
+        yield Observation(*_from_outside(metrics, tracer), Observers(metrics, tracer))
+
+
+def _from_outside(metrics: Metrics, tracer: CallTracer | None) -> tuple[ObservationInterceptor, CallObserver]:
+    return (
+        ObservationInterceptor(metrics.transferred, tracer=tracer),
+        CallObserver(on_end=metrics.called, on_bytes=metrics.transferred, tracer=tracer),
+    )

@@ -178,7 +178,7 @@ class Gateway:
             )
             self._metrics.watch(gauges)
             status = status_ports(settings, health=self._health, metrics=self._metrics, parts=self._parts)
-            http = http_ports(settings, services, authenticator=identity, on_end=self._metrics.called)
+            http = http_ports(settings, services, authenticator=identity, observer=observation.http)
             # Around the drain, of which they tell.
             async with status as self.status_ports, contextlib.AsyncExitStack() as doors:
                 self.http_ports = await doors.enter_async_context(http)

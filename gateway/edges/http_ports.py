@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 from gateway.authentication import check_http_exposure
@@ -17,6 +17,7 @@ from gateway.http.calls import CallRunner
 from gateway.http.dicomweb import Pacs, open_pacs
 from gateway.http.listener import PortLimits, listening
 from gateway.http.origins import OriginPolicy
+from gateway.http.requests.observation import CallObserver
 from gateway.http.requests.spool import Spool
 from gateway.http.tls import HttpsContext
 from gateway.settings import Settings
@@ -30,7 +31,7 @@ async def http_ports(
     services: Services,
     *,
     authenticator: Authenticator,
-    on_end: Callable[[str, str, float], None],
+    observer: CallObserver,
 ) -> AsyncIterator[dict[str, int]]:
     """Listen on the ports that the settings name, within the context; yields their numbers by name.
 
@@ -38,7 +39,7 @@ async def http_ports(
         settings: Settings of the gateway.
         services: What the doors call.
         authenticator: Turns credentials into principals.
-        on_end: Function called with route, status code and seconds of each call that ended.
+        observer: Observes calls.
 
     Raises:
         InvalidArgument: Other machines would reach a port without TLS, or the certificate cannot be used.
@@ -53,7 +54,7 @@ async def http_ports(
             spool = Spool(settings.cache_folder / "http", limit=max(settings.unfinished_upload_bytes, 2**30))
             await spool.start()
             pacs = await stack.enter_async_context(open_pacs(pacs_access(settings)))
-            app = _application(settings, services, spool, pacs, authenticator, on_end)
+            app = _application(settings, services, spool, pacs, authenticator, observer)
             limits = PortLimits(
                 connections=settings.max_connections,
                 idle=math.ceil(min(settings.connection_idle_seconds, 60.0)),
@@ -84,7 +85,7 @@ def _application(
     spool: Spool,
     pacs: Pacs | None,
     authenticator: Authenticator,
-    on_end: Callable[[str, str, float], None],
+    observer: CallObserver,
 ) -> Any:
     deadlines = call_deadlines(settings)
     doors = make_doors(settings, services, spool, pacs)
@@ -95,7 +96,7 @@ def _application(
         auditor=services.auditor,
         turns=services.turns,
         idle=settings.upload_idle_seconds,
-        on_end=on_end,
+        observer=observer,
     )
     return http_app(
         doors,

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
@@ -29,13 +29,15 @@ from gateway.core.access import (
 )
 from gateway.core.runtime import Deadline, DeadlineLimits
 from gateway.core.runtime.fairness import Turns, acting_for
-from gateway.http.errors import ErrorForm, HttpRefusal, as_refusal, error_response
+from gateway.http.errors import ErrorForm, as_refusal, error_response
 from gateway.http.identity import credentials_of, peer_of
 from gateway.http.origins import OriginPolicy
 from gateway.http.path_tokens import principal_in
 from gateway.http.requests.bodies import AnswerSender, RequestBody
+from gateway.http.requests.call import Call
+from gateway.http.requests.observation import CallObserver, Outcome
 from gateway.observability.pseudonyms import pseudonym
-from sixpoint.errors import Cancelled, DeadlineExceeded, ResourceExhausted, Unauthenticated
+from sixpoint.errors import ResourceExhausted, Unauthenticated
 from sixpoint.protocol import status_code
 
 __all__ = ["Call", "CallRules", "CallRunner", "Handler"]
@@ -44,81 +46,6 @@ _log = logging.getLogger(__name__)
 
 _Scope = MutableMapping[str, Any]
 _MIN_DISCARD_BYTES, _DISCARD_BYTES = 2**16, 64 * 2**20
-
-
-@dataclass(frozen=True)
-class Call:
-    """An HTTP call whose caller is known.
-
-    Attributes:
-        request: The request; its body is read through :meth:`chunks`.
-        principal: Who makes the call.
-        deadline: Moment by which it must be answered.
-        route: Method and template of the path.
-        idle: Seconds within which the next part of the body must come.
-        limits: Limits of what its caller may do in a time.
-        auditor: Takes notes of what is refused.
-        stack: What ends once the answer was sent.
-    """
-
-    request: Request
-    principal: Principal
-    deadline: Deadline
-    route: str
-    idle: float
-    limits: CallLimits
-    auditor: Auditor
-    stack: contextlib.AsyncExitStack
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Read the body.
-
-        Raises:
-            DeadlineExceeded: The next part does not come.
-            Cancelled: The client is gone.
-        """
-        more = True
-        while more:
-            try:
-                async with asyncio.timeout(self.idle):
-                    message = await self.request.receive()
-            except TimeoutError:
-                error = DeadlineExceeded(
-                    f"no part of the request's body came for {self.idle:g} s (SIXPOINT_UPLOAD_IDLE_SECONDS); send it "
-                    "again"
-                )
-                raise HttpRefusal(408, error) from None
-            if message["type"] == "http.disconnect":
-                raise Cancelled("the client closed the connection")
-            more = message.get("more_body", False)
-            if chunk := message.get("body", b""):
-                self.limits.count_uploaded(self.principal, len(chunk))
-                yield chunk
-
-    @contextlib.asynccontextmanager
-    async def while_connected(self) -> AsyncIterator[None]:
-        """Run a block until the client is gone; the body must have been read.
-
-        Raises:
-            Cancelled: The client is gone.
-        """
-        scope = asyncio.timeout(None)
-        try:
-            async with scope:
-                watching = asyncio.create_task(self._watch(scope))
-                try:
-                    yield
-                finally:
-                    watching.cancel()
-        except TimeoutError:
-            if not scope.expired():
-                raise
-            raise Cancelled("the client closed the connection") from None
-
-    async def _watch(self, scope: asyncio.Timeout) -> None:
-        while (await self.request.receive())["type"] != "http.disconnect":
-            pass
-        scope.reschedule(asyncio.get_running_loop().time())
 
 
 Handler = Callable[[Call], Awaitable[Response]]
@@ -154,7 +81,7 @@ class CallRunner:
         auditor: Takes notes of calls that are refused.
         turns: Turns of short calls, which are those of gRPC, too.
         idle: Seconds within which the next part of a body must come, or of an answer be taken.
-        on_end: Function called with route, name of the status code and seconds of each call that ended.
+        observer: Observes the calls.
     """
 
     def __init__(
@@ -166,7 +93,7 @@ class CallRunner:
         auditor: Auditor = NO_AUDIT,
         turns: Turns,
         idle: float,
-        on_end: Callable[[str, str, float], None] = lambda *_: None,
+        observer: CallObserver | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._origins = origins
@@ -174,7 +101,7 @@ class CallRunner:
         self._auditor = auditor
         self._turns = turns
         self._idle = idle
-        self._on_end = on_end
+        self._observer = observer or CallObserver()
 
     def endpoint(self, handle: Handler, rules: CallRules) -> CallEndpoint:
         """Return the ASGI application of a route.
@@ -187,11 +114,24 @@ class CallRunner:
 
     async def run(self, handle: Handler, rules: CallRules, scope: _Scope, receive: Any, send: Any) -> None:
         """Carry out one call, and send its answer."""
+        guarded, body = AnswerSender(send, idle=self._idle), RequestBody(receive)
+        with self._observer.call(rules.route, scope, body=body, answer=guarded) as outcome:
+            await self._run(handle, rules, scope, receive, guarded, body, outcome)
+
+    async def _run(
+        self,
+        handle: Handler,
+        rules: CallRules,
+        scope: _Scope,
+        receive: Any,
+        guarded: AnswerSender,
+        body: RequestBody,
+        outcome: Outcome,
+    ) -> None:
         route, role, deadlines = rules.route, rules.role, rules.deadlines
         started = time.perf_counter()
-        guarded, body = AnswerSender(send, idle=self._idle), RequestBody(receive)
         principal: Principal | None = None
-        code, status, reason, level = "OK", 200, "", logging.INFO
+        level = logging.INFO
         limit = asyncio.timeout(deadlines.seconds(None))
         try:
             async with limit:
@@ -203,35 +143,20 @@ class CallRunner:
                 else:
                     # Strangers have no allowance that one could use up for all, and do not fill the log.
                     level = logging.DEBUG
-                deadline = Deadline.after(deadlines.seconds(None))
-                with acting_for(principal.account):
-                    async with contextlib.AsyncExitStack() as stack:
-                        call = Call(
-                            Request(scope, body),
-                            principal,
-                            deadline,
-                            route,
-                            idle=self._idle,
-                            limits=self._limits,
-                            auditor=self._auditor,
-                            stack=stack,
-                        )
-                        async with self._turns.take() if rules.short else contextlib.nullcontext():
-                            response = await handle(call)
-                        await response(scope, receive, guarded)
+                await self._answer(handle, rules, principal, Request(scope, body), receive, guarded)
         except asyncio.CancelledError:
-            code = "CANCELLED"
+            outcome.code = "CANCELLED"
             raise
         except Exception as failure:
             refusal = as_refusal(deadlines.error(None) if limit.expired() else failure)
-            error, status = refusal.error, refusal.code
-            code, reason = status_code(error).name, error.reason
+            error = refusal.error
+            outcome.code, outcome.status, outcome.reason = status_code(error).name, refusal.code, error.reason
             if principal is None and isinstance(error, Unauthenticated | ResourceExhausted):
                 # The authenticator logs them at a bounded rate: anyone who reaches the port could fill the log.
                 level = logging.DEBUG
             note_refusal(self._auditor, principal or replace(NOBODY, peer=peer_of(scope)), route, error)
             if not guarded.started:
-                if status != HTTPStatus.REQUEST_TIMEOUT:
+                if refusal.code != HTTPStatus.REQUEST_TIMEOUT:
                     await body.discard(_DISCARD_BYTES if principal else _MIN_DISCARD_BYTES)
                 response = rules.error_form(refusal)
                 if not body.complete:
@@ -239,8 +164,6 @@ class CallRunner:
                     response.headers["connection"] = "close"
                 await response(scope, receive, guarded)
         finally:
-            seconds = time.perf_counter() - started
-            self._on_end(route, code, seconds)
             _log.log(
                 level,
                 "call",
@@ -248,12 +171,38 @@ class CallRunner:
                     "call": secrets.token_hex(8),
                     "caller": pseudonym(principal) if principal else "",
                     "method": route,
-                    "code": code,
-                    "http": status,
-                    "reason": reason,
-                    "seconds": round(seconds, 4),
+                    "code": outcome.code,
+                    "http": guarded.status or outcome.status,
+                    "reason": outcome.reason,
+                    "seconds": round(time.perf_counter() - started, 4),
                 },
             )
+
+    async def _answer(
+        self,
+        handle: Handler,
+        rules: CallRules,
+        principal: Principal,
+        request: Request,
+        receive: Any,
+        guarded: AnswerSender,
+    ) -> None:
+        deadline = Deadline.after(rules.deadlines.seconds(None))
+        with acting_for(principal.account):
+            async with contextlib.AsyncExitStack() as stack:
+                call = Call(
+                    request,
+                    principal,
+                    deadline,
+                    rules.route,
+                    idle=self._idle,
+                    limits=self._limits,
+                    auditor=self._auditor,
+                    stack=stack,
+                )
+                async with self._turns.take() if rules.short else contextlib.nullcontext():
+                    response = await handle(call)
+                await response(request.scope, receive, guarded)
 
     async def _identify(self, scope: _Scope) -> Principal:
         found = principal_in(scope) or await self._authenticator.authenticate(credentials_of(scope))

@@ -66,7 +66,9 @@ class Metrics:
         self._failed_authentications = self._counter(
             "sixpoint_failed_authentications", "Calls whose caller could not be identified.", "kind"
         )
-        self._received = self._counter("sixpoint_received_bytes", "Bytes of the messages of callers.", "method")
+        self._received = self._counter(
+            "sixpoint_received_bytes", "Bytes of the messages, or bodies, of callers.", "method"
+        )
         self._sent = self._counter("sixpoint_sent_bytes", "Bytes of the answers.", "method")
         self._spans = self._counter("sixpoint_trace_spans", "Spans for the trace collector.", "outcome")
         for outcome in get_args(Outcome):
@@ -83,7 +85,7 @@ class Metrics:
         """Note that a call ended.
 
         Args:
-            method: Full name of the method, such as /sixpoint.v1.ModelService/ListModels.
+            method: Full name of the method, such as /sixpoint.v1.ModelService/ListModels, or route of HTTP.
             code: Name of its status code.
             seconds: Seconds that it took.
         """
@@ -103,7 +105,7 @@ class Metrics:
         """Note a message of a call.
 
         Args:
-            method: Full name of the method, such as /sixpoint.v1.ImageService/UploadImage.
+            method: Full name of the method, such as /sixpoint.v1.ImageService/UploadImage, or route of HTTP.
             received: Bytes that came from the caller.
             sent: Bytes that were sent to it.
         """

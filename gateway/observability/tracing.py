@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import Token
 from types import TracebackType
 from typing import NamedTuple
 
 from opentelemetry import context, trace
-from opentelemetry.trace import SpanContext, SpanKind, StatusCode, Tracer
+from opentelemetry.trace import Span, SpanContext, SpanKind, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from gateway.core.runtime.phases import Phase, traced_by
@@ -24,10 +24,11 @@ from sixpoint.mask import Timings
 __all__ = ["TRACE_KEY", "CallSpan", "CallTracer", "EndedPhase", "current_trace", "trace_metadata"]
 
 TRACE_KEY = "traceparent"
-"""Metadata key of the caller's span, as the W3C defines it. Its companion ``tracestate`` is not read: it is text."""
+"""Metadata key, and header, of the caller's span, as the W3C defines it. ``tracestate`` is not read: it is text."""
 
 # Errors of the gateway, not of the caller, by OpenTelemetry's conventions.
 _FAULTS = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
+_HTTP_FAULTS = 500
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
@@ -53,10 +54,12 @@ class CallSpan:
 
     Attributes:
         code: Name of the status code with which the call ends.
+        status: HTTP's status code, for a call of HTTP.
     """
 
     def __init__(self) -> None:
         self.code = "OK"
+        self.status = 200
 
 
 class EndedPhase(NamedTuple):
@@ -96,29 +99,52 @@ class CallTracer:
 
     @contextmanager
     def call(self, method: str, *, parent: str) -> Iterator[CallSpan]:
-        """Trace the block as a call.
+        """Trace the block as a call of gRPC.
 
         Args:
             method: Full name of the method, without a slash before it.
             parent: The caller's span as it came in the metadata; empty without one.
         """
         call = CallSpan()
-        with self._tracer.start_as_current_span(
-            method,
-            context=_PROPAGATOR.extract({TRACE_KEY: parent}) if parent else None,
-            kind=SpanKind.SERVER,
-            attributes={"rpc.system.name": "grpc", "rpc.method": method},
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
+        with self._span(method, parent, {"rpc.system.name": "grpc", "rpc.method": method}) as span:
             try:
-                # Phases of a trace that is not sent cost nothing.
-                with traced_by(self) if span.is_recording() else nullcontext():
-                    yield call
+                yield call
             finally:
                 span.set_attribute("rpc.response.status_code", call.code)
                 if call.code in _FAULTS:
                     span.set_status(StatusCode.ERROR)
+
+    @contextmanager
+    def http_call(self, route: str, *, parent: str) -> Iterator[CallSpan]:
+        """Trace the block as a call of HTTP.
+
+        Args:
+            route: Method and template of the path.
+            parent: The caller's span as it came in the header; empty without one.
+        """
+        call = CallSpan()
+        method, _, path = route.partition(" ")
+        with self._span(route, parent, {"http.request.method": method, "http.route": path}) as span:
+            try:
+                yield call
+            finally:
+                span.set_attribute("http.response.status_code", call.status)
+                if call.status >= _HTTP_FAULTS:
+                    span.set_status(StatusCode.ERROR)
+
+    @contextmanager
+    def _span(self, name: str, parent: str, attributes: Mapping[str, str]) -> Iterator[Span]:
+        opened = self._tracer.start_as_current_span(
+            name,
+            context=_PROPAGATOR.extract({TRACE_KEY: parent}) if parent else None,
+            kind=SpanKind.SERVER,
+            attributes=attributes,
+            record_exception=False,
+            set_status_on_exception=False,
+        )
+        # Phases of a trace that is not sent cost nothing.
+        with opened as span, traced_by(self) if span.is_recording() else nullcontext():
+            yield span
 
     def trace(self, phase: Phase) -> AbstractContextManager[object]:
         """Return a context that is a phase of the current call."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any
 
 from sixpoint.errors import Cancelled
@@ -12,6 +12,13 @@ from sixpoint.errors import Cancelled
 __all__ = ["AnswerSender", "RequestBody"]
 
 _DISCARD_SECONDS = 5.0
+# Patients' data stay in no cache. No answer is a page with scripts, unless a door's says so itself.
+_DEFAULTS = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+)
 
 
 class RequestBody:
@@ -22,16 +29,19 @@ class RequestBody:
 
     Attributes:
         complete: Whether all of it has come.
+        nbytes: Bytes that have come.
     """
 
     def __init__(self, receive: Any) -> None:
         self._receive = receive
         self.complete = False
+        self.nbytes = 0
 
     async def __call__(self) -> MutableMapping[str, Any]:
         """Receive a message."""
         message: MutableMapping[str, Any] = await self._receive()
         self.complete = self.complete or not message.get("more_body", False)
+        self.nbytes += len(message.get("body", b""))
         return message
 
     async def discard(self, nbytes: int) -> None:
@@ -51,12 +61,16 @@ class AnswerSender:
 
     Attributes:
         started: Whether the answer has begun.
+        status: HTTP's status code of the answer; 0 before it has begun.
+        nbytes: Bytes of its body that were sent.
     """
 
     def __init__(self, send: Any, *, idle: float) -> None:
         self._send = send
         self._idle = idle
         self.started = False
+        self.status = 0
+        self.nbytes = 0
 
     async def __call__(self, message: MutableMapping[str, Any]) -> None:
         """Send a message.
@@ -65,8 +79,18 @@ class AnswerSender:
             Cancelled: The client does not take it.
         """
         self.started = True
+        if message["type"] == "http.response.start":
+            self.status = int(message["status"])
+            message = {**message, "headers": _with_defaults(message.get("headers", ()))}
         try:
             async with asyncio.timeout(self._idle):
                 await self._send(message)
         except TimeoutError:
             raise Cancelled("the client did not take its answer") from None
+        self.nbytes += len(message.get("body", b""))
+
+
+def _with_defaults(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    given = [(name.lower(), value) for name, value in headers]
+    names = {name for name, _ in given}
+    return [*given, *((name, value) for name, value in _DEFAULTS if name not in names)]
