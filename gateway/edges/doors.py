@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.core.runtime.fairness import Places, Turns
 from gateway.edges.services import Services
 from gateway.from_settings import call_deadlines
+from gateway.http.aiaa import aiaa_door
 from gateway.http.dicomweb import DicomwebProxy, Pacs, SeriesImages
 from gateway.http.door import Door
 from gateway.http.image_files import ImageFiles
@@ -13,6 +14,7 @@ from gateway.http.monai_label import monai_label_door
 from gateway.http.ohif import ohif_door
 from gateway.http.requests.spool import Spool
 from gateway.http.rest import rest_door
+from gateway.http.windows import make_windows
 from gateway.settings import Settings
 
 __all__ = ["make_doors"]
@@ -39,20 +41,38 @@ def make_doors(settings: Settings, services: Services, spool: Spool, pacs: Pacs 
         Places(settings.max_uploads, owner_limit=settings.owner_uploads, activity="images are being read"),
     )
     files = ImageFiles(services.images, turns=reading, max_bytes=settings.max_image_bytes)
+    windows = make_windows(
+        images=services.images,
+        sessions=services.sessions,
+        catalog=services.catalog,
+        engine=services.engine,
+        segmenter=services.segmenter,
+        uploads=services.uploads,
+        files=files,
+        spool=spool,
+        memory=services.prompts,
+    )
+    call_limits = (deadlines.call, deadlines.upload, deadlines.segmentation)
     return [
+        # First, since its sessions at the root are those of both dialects.
         monai_label_door(
             images=services.images,
             sessions=services.sessions,
             catalog=services.catalog,
-            engine=services.engine,
-            segmenter=services.segmenter,
-            uploads=services.uploads,
             files=files,
             spool=spool,
-            memory=services.prompts,
-            deadlines=(deadlines.call, deadlines.upload, deadlines.segmentation),
+            windows=windows,
+            deadlines=call_limits,
             series=_series(settings, services, pacs, files),
             proxy=_proxy(settings, services, pacs),
+        ),
+        aiaa_door(
+            images=services.images,
+            catalog=services.catalog,
+            files=files,
+            spool=spool,
+            windows=windows,
+            deadlines=call_limits,
         ),
         rest_door(
             images=services.images,
@@ -64,7 +84,7 @@ def make_doors(settings: Settings, services: Services, spool: Spool, pacs: Pacs 
             files=files,
             spool=spool,
             memory=services.prompts,
-            deadlines=(deadlines.call, deadlines.upload, deadlines.segmentation),
+            deadlines=call_limits,
         ),
         ohif_door(settings.ohif_folder, deadlines=deadlines.call),
         itksnap_door(

@@ -76,10 +76,12 @@ def http_app(
 def _spellings(door: Door, route: HttpRoute) -> Iterable[str]:
     """The paths of a route: clients do not follow redirects to the one with, or without, the last slash."""
     at_root = door.at_root and route.path.startswith("/")
-    for prefix in (f"/{door.name}", *([""] if at_root else [])):
-        yield f"{prefix}{route.path}"
-        if route.path.endswith("/") and prefix + route.path != "/":
-            yield f"{prefix}{route.path.rstrip('/')}"
+    for root in (f"/{door.name}", *([""] if at_root else [])):
+        for prefix in ("", *door.prefixes):
+            path = f"{root}{prefix}{route.path}"
+            yield path
+            if path.endswith("/") and path != "/":
+                yield path.rstrip("/")
 
 
 async def _refuse_address(request: Request, failure: Exception) -> Response:

@@ -158,7 +158,7 @@ class CallRunner:
             if not guarded.started:
                 if refusal.code != HTTPStatus.REQUEST_TIMEOUT:
                     await body.discard(_DISCARD_BYTES if principal else _MIN_DISCARD_BYTES)
-                response = rules.error_form(refusal)
+                response = (refusal.form or rules.error_form)(refusal)
                 if not body.complete:
                     # What is still to come would be taken for the next request.
                     response.headers["connection"] = "close"

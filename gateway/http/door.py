@@ -74,6 +74,7 @@ class Door:
         at_root: Whether they are served without the first part as well, for clients that insist.
         error_form: Function that returns the answer for an error.
         guide: Function that returns how to set up its viewer.
+        prefixes: Paths that clients put before those of the routes, if their users typed a longer address.
     """
 
     name: str
@@ -82,3 +83,4 @@ class Door:
     at_root: bool = False
     error_form: ErrorForm = error_response
     guide: Guide = _no_guide
+    prefixes: Sequence[str] = ()

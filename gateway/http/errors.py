@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 
 from sixpoint import errors
 
-__all__ = ["HTTP_CODES", "ErrorForm", "HttpRefusal", "as_refusal", "error_response"]
+__all__ = ["HTTP_CODES", "ErrorForm", "HttpRefusal", "as_refusal", "error_headers", "error_response"]
 
 _log = logging.getLogger(__name__)
 
@@ -43,12 +43,14 @@ class HttpRefusal(Exception):
     Args:
         code: The code.
         error: The error.
+        form: Form of the answer; None for that of the door.
     """
 
-    def __init__(self, code: int, error: errors.SixpointError) -> None:
+    def __init__(self, code: int, error: errors.SixpointError, *, form: ErrorForm | None = None) -> None:
         super().__init__(error.message)
         self.code = code
         self.error = error
+        self.form = form
 
 
 ErrorForm = Callable[[HttpRefusal], Response]
@@ -69,11 +71,15 @@ def as_refusal(failure: Exception) -> HttpRefusal:
 
 def error_response(refusal: HttpRefusal) -> JSONResponse:
     """Return the answer for an error: ``{"detail": sentence, "reason": reason of the error tree}``."""
-    error = refusal.error
+    content = {"detail": refusal.error.message, "reason": refusal.error.reason}
+    return JSONResponse(content, status_code=refusal.code, headers=error_headers(refusal))
+
+
+def error_headers(refusal: HttpRefusal) -> dict[str, str]:
+    """Return the headers of the answer for an error, whatever its form."""
     headers = {}
-    if error.retry_after:
-        headers["retry-after"] = str(math.ceil(error.retry_after))
+    if refusal.error.retry_after:
+        headers["retry-after"] = str(math.ceil(refusal.error.retry_after))
     if refusal.code == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
-    content = {"detail": error.message, "reason": error.reason}
-    return JSONResponse(content, status_code=refusal.code, headers=headers)
+    return headers

@@ -139,12 +139,13 @@ class Sessions:
         self._quota.add(session.row, session.row.log_bytes)
         return session
 
-    async def get(self, session_id: str, *, principal: Principal) -> Session:
+    async def get(self, session_id: str, *, principal: Principal, touch: bool = True) -> Session:
         """Return an open session; that is use, which puts off its expiry.
 
         Args:
             session_id: Id of the session.
             principal: Who asks.
+            touch: Whether it is use.
 
         Raises:
             SessionExpired: The session was idle for too long.
@@ -156,7 +157,7 @@ class Sessions:
         )
         self._auditor.note(AuditEntry(principal, Action.READ_SESSION, session_id))
         now = self._now()
-        if now - session.row.used > min(_TOUCH_S, self._idle / 10):
+        if touch and now - session.row.used > min(_TOUCH_S, self._idle / 10):
             tenant = principal.tenant
             await self._repository.write(lambda records: records.touch_session(session_id, now=now), tenant=tenant)
             session = replace(session, row=replace(session.row, used=now), expires=now + self._idle)

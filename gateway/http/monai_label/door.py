@@ -8,10 +8,8 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 import sixpoint
 from gateway.core.access import Role
 from gateway.core.images import ImageStore
-from gateway.core.runtime import Admission, Catalog, DeadlineLimits
-from gateway.core.runtime.fairness import Places
-from gateway.core.segmentation.segmenter import Segmenter
-from gateway.core.sessions import Engine, Sessions
+from gateway.core.runtime import Catalog, DeadlineLimits
+from gateway.core.sessions import Sessions
 from gateway.http.calls import Call, Handler
 from gateway.http.dicomweb import DicomwebProxy, SeriesImages, dicomweb_routes
 from gateway.http.door import CallerAddress, Door, HttpRoute
@@ -19,9 +17,8 @@ from gateway.http.image_files import ImageFiles
 from gateway.http.monai_label.datastore import Datastore
 from gateway.http.monai_label.inference import Inference
 from gateway.http.requests.spool import Spool
-from gateway.http.windows.annotating import Annotating
+from gateway.http.windows import Windows
 from gateway.http.windows.names import ImageNames
-from gateway.http.windows.results import Results
 from sixpoint.errors import NotFound
 
 __all__ = ["monai_label_door"]
@@ -38,12 +35,9 @@ def monai_label_door(
     images: ImageStore,
     sessions: Sessions,
     catalog: Catalog,
-    engine: Engine,
-    segmenter: Segmenter,
-    uploads: Places,
     files: ImageFiles,
     spool: Spool,
-    memory: Admission,
+    windows: Windows,
     deadlines: tuple[DeadlineLimits, DeadlineLimits, DeadlineLimits],
     series: SeriesImages | None,
     proxy: DicomwebProxy,
@@ -54,33 +48,21 @@ def monai_label_door(
         images: All images.
         sessions: All sessions.
         catalog: Models that can be used now.
-        engine: Carries out calls on segments.
-        segmenter: Segments whole images.
-        uploads: Places of uploads.
         files: Stores images that come as files.
         spool: Files of running calls.
-        memory: Memory of answers.
+        windows: Sessions of clients.
         deadlines: Deadlines of calls, uploads and segmentations.
         series: Finds series of the DICOMweb server; None without one.
         proxy: Passes DICOMweb on.
     """
     short, upload, segmentation = deadlines
-    annotating, names = Annotating(sessions=sessions, engine=engine), ImageNames()
-    store = Datastore(
-        images=images,
-        sessions=sessions,
-        catalog=catalog,
-        files=files,
-        annotating=annotating,
-        names=names,
-        uploads=uploads,
-        spool=spool,
-    )
+    names, clients = ImageNames(), windows.clients
+    store = Datastore(images=images, sessions=sessions, catalog=catalog, clients=clients, names=names)
     inference = Inference(
         catalog=catalog,
         images=images,
         files=files,
-        results=Results(annotating=annotating, segmenter=segmenter, memory=memory),
+        results=windows.results,
         names=names,
         spool=spool,
         series=series,
@@ -91,9 +73,9 @@ def monai_label_door(
         HttpRoute("GET", "/auth/", _auth, None, short),
         HttpRoute("GET", "/info/", store.info, Role.VIEWER, short, short=True),
         HttpRoute("GET", "/logs/", _logs(catalog), Role.VIEWER, short, short=True),
-        HttpRoute("PUT", "/session/", store.create_session, Role.ANNOTATOR, upload),
-        HttpRoute("GET", "/session/{session_id}", store.get_session, Role.VIEWER, upload),
-        HttpRoute("DELETE", "/session/{session_id}", store.remove_session, Role.ANNOTATOR, short),
+        HttpRoute("PUT", "/session/", clients.create, Role.ANNOTATOR, upload),
+        HttpRoute("GET", "/session/{session_id}", clients.get, Role.VIEWER, upload),
+        HttpRoute("DELETE", "/session/{session_id}", clients.remove, Role.ANNOTATOR, short),
         HttpRoute("GET", "/datastore/", store.summary, Role.VIEWER, short, short=True),
         HttpRoute("PUT", "/datastore/", store.put_image, Role.ANNOTATOR, upload),
         HttpRoute("PUT", "/datastore/image", store.put_image, Role.ANNOTATOR, upload),

@@ -18,7 +18,7 @@ from gateway.http.monai_label.info import model_type
 from gateway.http.monai_label.points import read_points
 from gateway.http.requests.spool import Spool, SpoolFolder
 from gateway.http.windows.handles import ImageHandle
-from gateway.http.windows.label_files import SUFFIXES, check_result_suffix
+from gateway.http.windows.label_files import SUFFIXES, FileFormat, check_result_suffix
 from gateway.http.windows.names import ImageNames
 from gateway.http.windows.points import EXTREME_COUNT, plan_prompts
 from gateway.http.windows.replies import check_output, result_reply
@@ -80,7 +80,7 @@ class Inference:
             record = await self._images.describe(handle.digest, principal=call.principal)
             result = await self._run(call, model, handle, params)
             compress = params.get("result_compress", True) is not False
-            path = await self._results.write(result, record.geometry, folder, suffix=suffix, compress=compress)
+            path = await self._results.write(result, record.geometry, folder, FileFormat(suffix, compress))
         answer = {
             "label_names": result.names,
             "latencies": _latencies(result.timings, time.perf_counter() - started),

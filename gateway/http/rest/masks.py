@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 from urllib.parse import quote
 
 from fastapi import Response
@@ -16,10 +15,9 @@ from gateway.http.calls import Call
 from gateway.http.requests.spool import Spool
 from gateway.http.rest.messages import NO_STORE, json_answer
 from gateway.http.rest.preconditions import entity_tag
-from gateway.http.windows.label_files import label_map_bytes, write_label_map
+from gateway.http.windows.label_files import FileFormat, label_map_bytes, write_label_map
 from gateway.http.windows.replies import FileReply
 from sixpoint.errors import InvalidArgument, Violation
-from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask
 from sixpoint.protocol import mask_from_message
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
@@ -108,17 +106,13 @@ class MaskReplies:
         self._memory.check(nbytes, what="the label map")
         folder.reserve(nbytes)
         async with self._memory.slot(), self._memory.memory(nbytes):
-            await asyncio.to_thread(_write, path, record.geometry, parts, f".{form}")
+            await asyncio.to_thread(write_label_map, path, record.geometry, parts, FileFormat(f".{form}"))
         headers = {
             **NO_STORE,
             "content-disposition": f'attachment; filename="mask.{form}"',
             **({"etag": entity_tag(revision)} if revision else {}),
         }
         return FileReply(path, media_type=dict(FILE_FORMS)[form], headers=headers)
-
-
-def _write(path: Path, geometry: Geometry, parts: Sequence[tuple[int, PackedMask]], suffix: str) -> None:
-    write_label_map(path, geometry, parts, suffix=suffix, compress=True)
 
 
 def _drawn(session: Session) -> list[int]:

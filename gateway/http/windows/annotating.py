@@ -59,6 +59,11 @@ class Annotating:
             ImageNotFound: There is no such image.
             ResourceExhausted: Too many sessions are open.
         """
+        if handle.anchor:
+            with contextlib.suppress(SessionExpired, SessionNotFound):
+                anchor = await self._sessions.get(handle.anchor, principal=principal)
+                if (anchor.row.image_digest, anchor.row.model) == (handle.digest, model.name):
+                    return anchor
         request = (principal.account, handle.request_id(model.name))
         if session_id := self._ids.get(request):
             with contextlib.suppress(SessionExpired, SessionNotFound):

@@ -1,7 +1,8 @@
-"""The names by which clients know images: ids of MONAI Label's sessions, and of its datastore.
+"""The names by which clients know images: ids of their sessions, and of MONAI Label's datastore.
 
-Both are digests of images; a session's id has a random part, so that two windows on one image do not share clicks.
-Nothing is stored for them, so that they survive a restart and hold at every gateway.
+All are digests of images; a session's id has a random part, so that two windows on one image do not share clicks.
+Nothing is stored for them, so that they survive a restart and hold at every gateway. Where a dialect has sessions that
+end, the random part is the id of a session of ours, which ends with them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from sixpoint.errors import ImageNotFound
 
 __all__ = ["ImageHandle"]
 
-_ID = re.compile(r"([0-9a-f]{64})(?:-([0-9a-f]{16}))?")
+_ID = re.compile(r"([0-9a-f]{64})(?:-([0-9a-f]{16}|([a-z][a-z2-9]{25}))(?:-([0-9]{1,7}))?)?")
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,14 @@ class ImageHandle:
     Attributes:
         digest: Digest of the image.
         window: Random part of a session's id; empty for the image itself.
+        anchor: Id of the session of ours with which the client's ends; empty if it has no end.
+        seconds: Time without use after which it ends; 0 for that of all sessions.
     """
 
     digest: str
     window: str = ""
+    anchor: str = ""
+    seconds: int = 0
 
     @classmethod
     def new(cls, digest: str) -> Self:
@@ -49,10 +54,11 @@ class ImageHandle:
                 "no image has this id here; send the image (PUT /session/ or /datastore/), and use the id that comes "
                 "back"
             )
-        return cls(match[1], match[2] or "")
+        return cls(match[1], match[2] or "", match[3] or "", int(match[4] or 0))
 
     def __str__(self) -> str:
-        return f"{self.digest}-{self.window}" if self.window else self.digest
+        seconds = f"-{self.seconds}" if self.seconds else ""
+        return f"{self.digest}-{self.window}{seconds}" if self.window else self.digest
 
     def request_id(self, model: str, attempt: int = 0) -> str:
         """Return the request id with which the session of ours is opened, and found again.

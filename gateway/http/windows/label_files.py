@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
@@ -15,16 +16,40 @@ from sixpoint.errors.shortening import quoted
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, check_box, voxels_of
 
-__all__ = ["SUFFIXES", "check_result_suffix", "label_map_bytes", "nrrd_header", "write_label_map"]
+__all__ = [
+    "SUFFIXES",
+    "FileFormat",
+    "check_result_dtype",
+    "check_result_suffix",
+    "label_map_bytes",
+    "nrrd_header",
+    "write_label_map",
+]
 
 SUFFIXES = (".nrrd", ".nii.gz", ".nii")
 """Kinds of files in which label maps are sent."""
+_DTYPES = ("uint8", "uint16", "int16", "int32", "uint32")
 
 _NRRD_TYPES = {"float32": "float", "float64": "double"}
 _PIECE_BYTES = 2**22
 # Masks are mostly runs: more effort gains a few percent of the size, and takes several times as long.
 _LEVEL = 1
 _NIFTI_HEADER_BYTES = 352
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """How a label map is written.
+
+    Attributes:
+        suffix: Kind of the file, one of :data:`SUFFIXES`.
+        compress: Whether voxels of a NRRD file are compressed.
+        dtype: Type of the voxels, as :func:`check_result_dtype` returns it; empty for the smallest.
+    """
+
+    suffix: str
+    compress: bool = True
+    dtype: str = ""
 
 
 def check_result_suffix(suffix: object) -> str:
@@ -38,6 +63,25 @@ def check_result_suffix(suffix: object) -> str:
             f"params.result_extension is {quoted(str(suffix))}; expected one of {', '.join(SUFFIXES)}"
         )
     return str(suffix)
+
+
+def check_result_dtype(dtype: object, *, labels: int) -> str:
+    """Return the type of voxels that a client asks for.
+
+    Args:
+        dtype: What it asks for; nothing for the smallest type.
+        labels: Largest number of a label.
+
+    Raises:
+        InvalidArgument: It is none that is sent, or the labels do not fit.
+    """
+    if not dtype:
+        return ""
+    if dtype not in _DTYPES:
+        raise InvalidArgument(f"params.result_dtype is {quoted(str(dtype))}; expected one of {', '.join(_DTYPES)}")
+    if labels > np.iinfo(str(dtype)).max:
+        raise InvalidArgument(f"params.result_dtype is {dtype}, but there are {labels} labels; ask for a larger type")
+    return str(dtype)
 
 
 def nrrd_header(geometry: Geometry, dtype: np.dtype[np.generic], *, encoding: str) -> bytes:
@@ -58,15 +102,15 @@ def nrrd_header(geometry: Geometry, dtype: np.dtype[np.generic], *, encoding: st
     return ("\n".join(lines) + "\n\n").encode()
 
 
-def label_map_bytes(geometry: Geometry, parts: Sequence[tuple[int, PackedMask]]) -> int:
+def label_map_bytes(geometry: Geometry, parts: Sequence[tuple[int, PackedMask]], *, dtype: str = "") -> int:
     """Estimate the memory that :func:`write_label_map` needs."""
     boxes = [np.prod([b - a for a, b in zip(mask.lower, mask.upper, strict=True)], dtype=float) for _, mask in parts]
     x, y, z = geometry.size
-    return x * y * z * (2 if _dtype(parts) == np.uint16 else 1) + int(1.2 * max(boxes, default=0)) + 2 * _PIECE_BYTES
+    return x * y * z * np.dtype(dtype or _dtype(parts)).itemsize + int(1.2 * max(boxes, default=0)) + 2 * _PIECE_BYTES
 
 
 def write_label_map(
-    path: Path, geometry: Geometry, parts: Sequence[tuple[int, PackedMask]], *, suffix: str, compress: bool
+    path: Path, geometry: Geometry, parts: Sequence[tuple[int, PackedMask]], file_format: FileFormat
 ) -> None:
     """Write a label map.
 
@@ -74,20 +118,21 @@ def write_label_map(
         path: File to write.
         geometry: Geometry of the image.
         parts: Number and whole mask of each label; where they overlap, the last one wins.
-        suffix: Kind of the file, one of :data:`SUFFIXES`.
-        compress: Whether voxels of a NRRD file are compressed.
+        file_format: How it is written.
     """
-    labels = np.zeros(geometry.shape, _dtype(parts))
+    labels = np.zeros(geometry.shape, np.dtype(file_format.dtype or _dtype(parts)).newbyteorder("<"))
     for number, packed in parts:
         check_box(packed, geometry.size)
         (x0, y0, z0), (x1, y1, z1) = packed.lower, packed.upper
         labels[z0:z1, y0:y1, x0:x1][voxels_of(packed)] = number
     with path.open("wb") as file:
-        if suffix == ".nrrd":
-            file.write(nrrd_header(geometry, labels.dtype, encoding="gzip" if compress else "raw"))
-            _write(labels, file, b"", compress=compress)
+        if file_format.suffix == ".nrrd":
+            encoding = "gzip" if file_format.compress else "raw"
+            file.write(nrrd_header(geometry, labels.dtype, encoding=encoding))
+            _write(labels, file, b"", compress=file_format.compress)
         else:
-            _write(labels, file, _nifti_header(geometry, labels.dtype), compress=suffix.endswith(".gz"))
+            compress = file_format.suffix.endswith(".gz")
+            _write(labels, file, _nifti_header(geometry, labels.dtype), compress=compress)
 
 
 def _write(labels: Array, file: IO[bytes], header: bytes, *, compress: bool) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import aclosing
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +16,10 @@ from gateway.http.calls import Call
 from gateway.http.requests.spool import SpoolFolder
 from gateway.http.windows.annotating import Annotating
 from gateway.http.windows.handles import ImageHandle
-from gateway.http.windows.label_files import label_map_bytes, write_label_map
+from gateway.http.windows.label_files import FileFormat, label_map_bytes, write_label_map
 from sixpoint.geometry import Geometry
-from sixpoint.mask import PackedMask, Timings
-from sixpoint.prompts import Prompt
+from sixpoint.mask import PackedMask, Timings, voxels_of
+from sixpoint.prompts import ExtremePoints, Point, Prompt
 
 __all__ = ["Result", "Results"]
 
@@ -89,7 +89,7 @@ class Results:
         call.limits.check(call.principal, Activity.SEGMENTATION)
         parts, names, timings = list[tuple[int, PackedMask]](), dict[str, int](), Timings()
         events = self._segmenter.segment(handle.digest, model.name, principal=call.principal, deadline=call.deadline)
-        async with aclosing(events):
+        async with contextlib.aclosing(events):
             async for event in events:
                 if isinstance(event, LabelMask):
                     parts.append((event.number, event.mask))
@@ -98,26 +98,57 @@ class Results:
                     timings = event.timings
         return Result(parts, names, timings)
 
-    async def write(
-        self, result: Result, geometry: Geometry, folder: SpoolFolder, *, suffix: str, compress: bool = True
-    ) -> Path:
+    async def write(self, result: Result, geometry: Geometry, folder: SpoolFolder, file_format: FileFormat) -> Path:
         """Write a result as a label map on the grid of its image.
 
         Args:
             result: The result.
             geometry: Geometry of the image.
             folder: Folder of the call's files.
-            suffix: Kind of the file.
-            compress: Whether voxels of a NRRD file are compressed.
+            file_format: How it is written.
 
         Raises:
             ResourceExhausted: There is no room for it now.
         """
         path = folder.path / "answer"
-        async with self._memory.slot():
-            nbytes = label_map_bytes(geometry, result.parts)
-            self._memory.check(nbytes, what="the label map")
+        async with self._room(result, geometry, file_format.dtype) as nbytes:
             folder.reserve(nbytes)
-            async with self._memory.memory(nbytes):
-                await asyncio.to_thread(write_label_map, path, geometry, result.parts, suffix=suffix, compress=compress)
+            await asyncio.to_thread(write_label_map, path, geometry, result.parts, file_format)
         return path
+
+    async def extreme_points(self, result: Result, geometry: Geometry) -> list[Point]:
+        """Return the extreme points of all that was found, voxel indices (x, y, z); none if nothing was.
+
+        Args:
+            result: The result.
+            geometry: Geometry of the image.
+
+        Raises:
+            ResourceExhausted: There is no memory for it now.
+        """
+        async with self._room(result, geometry):
+            return await asyncio.to_thread(_extreme_points, [mask for _, mask in result.parts if mask.voxel_count])
+
+    @contextlib.asynccontextmanager
+    async def _room(self, result: Result, geometry: Geometry, dtype: str = "") -> AsyncIterator[int]:
+        """Memory for all voxels of a result."""
+        async with self._memory.slot():
+            nbytes = label_map_bytes(geometry, result.parts, dtype=dtype)
+            self._memory.check(nbytes, what="the label map")
+            async with self._memory.memory(nbytes):
+                yield nbytes
+
+
+def _extreme_points(masks: Sequence[PackedMask]) -> list[Point]:
+    """For each axis the first and the last point along it, of the masks whose boxes reach there."""
+    points: list[Point] = []
+    known: dict[int, Sequence[Point]] = {}
+    for axis in range(3 if masks else 0):
+        first = min(range(len(masks)), key=lambda n: masks[n].lower[axis])
+        last = max(range(len(masks)), key=lambda n: masks[n].upper[axis])
+        for end, number in enumerate((first, last)):
+            if number not in known:
+                known[number] = ExtremePoints.of_mask(voxels_of(masks[number])).points
+            x, y, z = (a + b for a, b in zip(known[number][2 * axis + end], masks[number].lower, strict=True))
+            points.append((x, y, z))
+    return points

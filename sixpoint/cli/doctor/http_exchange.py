@@ -68,12 +68,19 @@ class Reply:
     @property
     def detail(self) -> str:
         """What an error of a gateway says; empty if this is none."""
-        return self._field("detail")
+        return self._field("detail") or self._aiaa_error()
 
     @property
     def reason(self) -> str:
         """Which error of a gateway this is; empty if it is none."""
         return self._field("reason")
+
+    def _aiaa_error(self) -> str:
+        """The sentence of an error in the form of AIAA."""
+        content = self.json()
+        error = content.get("error") if isinstance(content, dict) else None
+        sentences = error.get("message") if isinstance(error, dict) else None
+        return " ".join(map(str, sentences)) if isinstance(sentences, list) else ""
 
     def _field(self, name: str) -> str:
         content = self.json()

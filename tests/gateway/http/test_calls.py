@@ -39,8 +39,12 @@ def test_only_what_tells_nothing_is_for_everybody(tmp_path: Path) -> None:
         "GET /ohif/{path:path}",
         "GET /itksnap/status",
         "GET /itksnap:{port:int}/status",
+        "GET /aiaa/docs/",
     }
-    assert {name for name, role in routes.items() if role is Role.ADMIN} == {"DELETE /monailabel/datastore/"}
+    assert {name for name, role in routes.items() if role is Role.ADMIN} == {
+        "DELETE /monailabel/datastore/",
+        *(f"{method} /aiaa/admin/model/{{name}}" for method in ("GET", "PUT", "PATCH", "DELETE")),
+    }
 
 
 def test_both_spellings_of_an_address_are_served_with_and_without_the_first_part(http_gateway: Gateway) -> None:

@@ -26,6 +26,7 @@ def test_the_first_page_lists_the_doors(http_gateway: Gateway) -> None:
         address, _, title = line.strip().partition("  for ")
         address = address.strip()
         assert title
+        address = address.strip()
         assert address.startswith(f"{site.url}/")
         door = site.get(address.removeprefix(site.url))
         assert (door.status_code, title in door.text) == (200, True), line

@@ -1,0 +1,105 @@
+"""What decides whether AIAA's clients can be used at all: requests and answers, byte by byte."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gateway.core.runtime import Model
+from gateway.http.aiaa.models import describe_model, filter_models
+from gateway.server import Gateway
+from sixpoint.model_spec import PromptKind
+from tests.gateway.http.aiaa.clients import AiaaSite
+from tests.gateway.prompts import POINTS
+from tests.support.models import ELLIPSOID_SPEC
+
+SIX = POINTS.astype(int).tolist()
+SHIPPED = ("annotation", "segmentation_hippocampus")
+PREFIXES = ("/aiaa", "", "/aiaa/v1", "/v1", "/aiaa/v1/models", "/v1/models")
+
+
+def test_answers_have_a_length_and_are_not_compressed(aiaa: AiaaSite, image_file: Path) -> None:
+    headers = {"Accept-Encoding": "gzip, deflate", "TE": "chunked"}
+    answer = aiaa.python(
+        "POST", "/v1/dextr3d?model=annotation", params={"points": SIX}, image=image_file, headers=headers
+    )
+    assert int(answer.headers["content-length"]) == len(answer.body)
+    assert "transfer-encoding" not in answer.headers
+    assert "content-encoding" not in answer.headers
+    kind, _, boundary = answer.headers["content-type"].partition("; boundary=")
+    assert (kind, answer.body.startswith(f"--{boundary}\r\n".encode())) == ("multipart/form-data", True)
+    assert len(answer.parts()) == 2
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_addresses_are_served_as_they_are_typed(http_gateway: Gateway, image_file: Path, prefix: str) -> None:
+    site = AiaaSite.of(http_gateway, prefix)
+    for path in ("/v1/models", "/v1/models/", "/v1/models?label=spleen", "/docs/", "/docs", "/logs/?lines=100"):
+        assert site.call("GET", path).status == 200
+    session = site.open_session(image_file)
+    assert site.call("GET", f"/session/{session}?update_ts=true").status == 200
+    path = f"/v1/dextr3d/?model=annotation&session_id={session}"
+    assert site.python("POST", path, params={"points": SIX}).status == 200
+
+
+@pytest.mark.parametrize("field", ["datapoint", "image", "image0", "file"])
+def test_the_image_has_one_of_several_names(aiaa: AiaaSite, image_file: Path, field: str) -> None:
+    path = "/v1/dextr3d?model=annotation&output=json"
+    answer = aiaa.python("POST", path, params={"points": SIX}, image=image_file, field=field)
+    assert answer.status == 200
+
+
+def test_clients_of_http_1_0_get_the_end_of_the_connection(aiaa: AiaaSite, image_file: Path) -> None:
+    session = aiaa.cpp("PUT", "/session/", params={}, image=image_file)
+    assert (session.status, session.headers["connection"]) == (200, "close")
+    path = f"/v1/dextr3d?model=annotation&session_id={session.json()['session_id']}"
+    answer = aiaa.cpp("POST", path, params={"points": SIX})
+    assert (answer.status, int(answer.headers["content-length"])) == (200, len(answer.body))
+    assert answer.parts()[0]["points"] == SIX
+
+
+def test_models_have_the_types_that_the_cpp_client_reads(aiaa: AiaaSite) -> None:
+    models = json.loads(aiaa.call("GET", "/v1/models").body)
+    for model in models:
+        assert all(isinstance(model[name], str) for name in ("name", "type", "description", "version"))
+        assert all(isinstance(label, str) for label in model["labels"])
+        assert aiaa.call("GET", f"/v1/models?model={model['name']}").json() == model
+    annotation, segmentation = (model for model in models if model["name"] in SHIPPED)
+    assert (annotation["type"], annotation["padding"], annotation["roi"]) == ("annotation", 20.0, [128, 128, 128])
+    assert (segmentation["type"], segmentation["labels"]) == ("segmentation", ["anterior", "posterior"])
+    assert aiaa.call("GET", "/v1/models?model=none").status == 404
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("label=spleen", ["annotation"]),
+        ("label=Anterior", ["annotation", "segmentation_hippocampus"]),
+        ("label=%20left+anterior%20hippocampus", ["annotation", "segmentation_hippocampus"]),
+        ("label=hippocampus&type=segmentation", ["segmentation_hippocampus"]),
+        ("label=spleen&type=segmentation", []),
+        ("type=annotation", ["annotation"]),
+        ("type=deepgrow", []),
+        ("label=", ["annotation", "segmentation_hippocampus"]),
+    ],
+)
+def test_the_name_of_a_label_finds_its_models(aiaa: AiaaSite, query: str, names: list[str]) -> None:
+    models = json.loads(aiaa.call("GET", f"/v1/models?{query}").body)
+    assert [model["name"] for model in models if model["name"] in SHIPPED] == names
+
+
+def test_models_that_take_clicks_only_are_of_type_deepgrow() -> None:
+    spec = ELLIPSOID_SPEC.model_copy(update={"prompts": (PromptKind.CLICKS,)})
+    model = Model("clicks", "1", spec)
+    assert (describe_model(model)["type"], describe_model(model)["deepgrow"]) == ("deepgrow", "3d")
+    assert filter_models([model], label="spleen", kind="deepgrow") == [model]
+
+
+def test_an_admin_sees_the_description_of_a_model_and_changes_none(aiaa: AiaaSite) -> None:
+    config = aiaa.call("GET", "/admin/model/annotation").json()
+    assert (config["type"], isinstance(config["sixpoint"], dict)) == ("annotation", True)
+    for method in ("PUT", "PATCH", "DELETE"):
+        answer = aiaa.call(method, "/admin/model/annotation")
+        assert (answer.status, "exporter publish" in answer.message) == (404, True)
