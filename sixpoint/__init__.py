@@ -28,7 +28,7 @@ from sixpoint.errors import SixpointError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask, Timings
 from sixpoint.model_spec import ImplausibleImageWarning, ModelSpec
-from sixpoint.prompts import Box, Click, ExtremePoints, Frame, InitialMask, Prompt, read_points
+from sixpoint.prompts import Box, Click, ExtremePoints, Frame, InitialMask, Lasso, Prompt, Scribble, read_points
 from sixpoint.segmentation import Segmentation
 from sixpoint.volume import ImageWarning, Volume
 
@@ -46,12 +46,14 @@ __all__ = [
     "ImageWarning",
     "ImplausibleImageWarning",
     "InitialMask",
+    "Lasso",
     "Mask",
     "ModelInfo",
     "ModelSpec",
     "Phase",
     "Prompt",
     "Retry",
+    "Scribble",
     "SegmentInfo",
     "Segmentation",
     "Session",

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sixpoint.mask import Mask
-from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask, Prompt
+from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask, Lasso, Prompt, Scribble
 
 __all__ = ["Step", "report", "report_table"]
 
@@ -129,6 +129,10 @@ def _name(prompt: Prompt) -> str:
             return "positive click" if prompt.positive else "negative click"
         case InitialMask():
             return "mask"
+        case Scribble():
+            return "positive scribble" if prompt.positive else "negative scribble"
+        case Lasso():
+            return "positive lasso" if prompt.positive else "negative lasso"
 
 
 def _milliseconds(duration: timedelta) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.core.access import Principal
-from gateway.core.annotation.prompt_state import check_click_count
+from gateway.core.annotation.clicks import check_click_count
 from gateway.core.runtime import Stage
 from gateway.core.segmentation.events import LabelMask, SegmentationEvent, SegmentationProgress, SegmentationSummary
 from gateway.core.sessions import AnnotationRequest, AnnotationResult, check_request_id

@@ -31,7 +31,7 @@ class ModelCalls:
                 if (not request.label or request.label in model.labels)
                 and (not request.task or request.task == model.task)
                 and (not request.modality or not model.modalities or request.modality in model.modalities)
-                and (not request.prompt_kind or request.prompt_kind in model.prompt_kinds)
+                and (not request.prompt_kind or request.prompt_kind in _accepted(model))
             ]
         )
 
@@ -39,3 +39,8 @@ class ModelCalls:
         """Describe one model."""
         model = self._catalog.get(request.name, tenant=principal.tenant)
         return model_pb.GetModelResponse(model=model_to_message(model.name, model.version, model.spec))
+
+
+def _accepted(model: model_pb.Model) -> list[model_pb.PromptKind.ValueType]:
+    """Kinds of prompts that a model accepts, itself or as clicks."""
+    return [*model.prompt_kinds, *model.prompt_kinds_as_clicks]

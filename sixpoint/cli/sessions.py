@@ -49,7 +49,7 @@ from sixpoint.cli.tables import print_table
 from sixpoint.client import Client, Session, SessionInfo, StepInfo, Timeout
 from sixpoint.errors import NothingToRedo, NothingToUndo
 from sixpoint.preview import save_preview
-from sixpoint.prompts import Box, Click, ExtremePoints, Prompt
+from sixpoint.prompts import Box, Click, ExtremePoints, Lasso, Prompt, Scribble
 from sixpoint.protocol import DEFAULT_SERVER
 
 __all__ = ["resume", "sessions"]
@@ -279,6 +279,9 @@ def _describe(prompt: Prompt) -> str:
             return f"{len(points)} extreme points"
         case Box():
             return "a box"
+        case Scribble() | Lasso():
+            kind = "scribble" if isinstance(prompt, Scribble) else "lasso"
+            return f"a {'positive' if prompt.positive else 'negative'} {kind}"
         case Click(point, positive):
             return f"{'+' if positive else '-'}{','.join(f'{value:g}' for value in point)}"
         case _:

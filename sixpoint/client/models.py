@@ -29,7 +29,8 @@ class ModelInfo:
         task: Kind of task, "annotation" or "segmentation".
         modalities: Modalities in DICOM's terms, such as "CT"; empty for any.
         labels: Names of the labels 1, 2, ... of its masks.
-        prompts: Kinds of prompts it takes: "extreme_points", "box", "clicks", "mask".
+        prompts: Kinds of prompts it takes: "extreme_points", "box", "clicks", "mask"; and "scribbles" and "lasso", of
+            which the gateway makes clicks where the network has no channel for them.
         licence: Licence of its weights.
         metrics: Measured figures by name.
         patch_size: Cells (x, y, z) that a segmentation network sees at once; None for annotation, and where the gateway
@@ -62,6 +63,11 @@ class ModelInfo:
             patch_spacing=self.patch_spacing,
             windows=self.image_windows,
         )
+
+
+_PROMPT_KINDS = {
+    number: name.removeprefix("PROMPT_KIND_").lower() for name, number in model_pb.PromptKind.items() if number
+}
 
 
 @dataclass(frozen=True)
@@ -143,7 +149,10 @@ def read_model(message: model_pb.Model) -> ModelInfo:
         modalities=tuple(message.modalities),
         labels=tuple(message.labels),
         prompts=tuple(
-            model_pb.PromptKind.Name(kind).removeprefix("PROMPT_KIND_").lower() for kind in message.prompt_kinds
+            _PROMPT_KINDS[kind]
+            for kind in (*message.prompt_kinds, *message.prompt_kinds_as_clicks)
+            # A later gateway may know other kinds.
+            if kind in _PROMPT_KINDS
         ),
         licence=message.licence,
         metrics=dict(message.metrics),

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from sixpoint._typing import Size, Vector
 from sixpoint.model_spec.channels import Channel, SpecModel
 
-__all__ = ["InputSpec", "NetworkSpec", "OutputSpec", "PatchSpec", "PromptKind", "RoiSpec", "Task"]
+__all__ = ["STROKES", "InputSpec", "NetworkSpec", "OutputSpec", "PatchSpec", "PromptKind", "RoiSpec", "Task"]
 
 _COMPLETE_AXES = [[side, 2 + front, 4 + top] for side in (0, 1) for front in (0, 1) for top in (0, 1)]
 
@@ -36,6 +36,15 @@ class PromptKind(StrEnum):
     model that accepts clicks only lets a positive click start the object."""
     MASK = "mask"
     """An initial mask to correct."""
+    SCRIBBLES = "scribbles"
+    """Voxels that a person draws over, in a channel of their own. A model that accepts clicks is given a click for each
+    scribble, without announcing this."""
+    LASSO = "lasso"
+    """Closed contours on one slice, in a channel of their own; or as clicks, as scribbles are."""
+
+
+STROKES = frozenset({PromptKind.SCRIBBLES, PromptKind.LASSO})
+"""Kinds of prompts that consist of voxels which a person draws over or round."""
 
 
 class RoiSpec(SpecModel):

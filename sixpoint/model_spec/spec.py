@@ -14,7 +14,7 @@ from pydantic import Field, ModelWrapValidatorHandler, ValidationError, field_va
 from sixpoint._typing import Size
 from sixpoint.errors import ModelSpecError
 from sixpoint.model_spec.channels import VOXEL_METHODS, SpecModel, check_click_only_channels
-from sixpoint.model_spec.parts import InputSpec, NetworkSpec, OutputSpec, PatchSpec, PromptKind, RoiSpec, Task
+from sixpoint.model_spec.parts import STROKES, InputSpec, NetworkSpec, OutputSpec, PatchSpec, PromptKind, RoiSpec, Task
 
 __all__ = ["LICENCE_NOTE", "SPEC_PARAMETER", "AnnotationSpec", "ModelSpec", "SegmentationSpec"]
 
@@ -72,6 +72,16 @@ class ModelSpec(SpecModel):
         return self
 
     @model_validator(mode="after")
+    def _check_stroke_prompts(self) -> ModelSpec:
+        announced = sorted(kind.value for kind in STROKES & set(self.prompts))
+        if announced and "strokes" not in {channel.kind for channel in self.input.channels}:
+            raise ValueError(
+                f"{' and '.join(announced)} need channels strokes: take them off prompts, and the gateway gives the "
+                "network a click for each of them"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_network_channels(self) -> ModelSpec:
         if self.network is not None:
             for name, values in (("scale", self.network.scale), ("offset", self.network.offset)):
@@ -85,7 +95,19 @@ class ModelSpec(SpecModel):
     @property
     def begun_by_clicks(self) -> bool:
         """Whether the model accepts clicks only, so that the first positive click starts an object (as DeepEdit)."""
-        return set(self.prompts) == {PromptKind.CLICKS}
+        return set(self.prompts) - STROKES == {PromptKind.CLICKS}
+
+    @property
+    def prompts_as_clicks(self) -> tuple[PromptKind, ...]:
+        """Kinds of prompts that the network has no channel for, and is given clicks for: those it does not announce."""
+        if PromptKind.CLICKS not in self.prompts:
+            return ()
+        return tuple(kind for kind in PromptKind if kind in STROKES and kind not in self.prompts)
+
+    @property
+    def accepted_prompts(self) -> tuple[PromptKind, ...]:
+        """All kinds of prompts that people can give: those the network has channels for, and those given as clicks."""
+        return self.prompts + self.prompts_as_clicks
 
     @property
     def activation(self) -> Literal["softmax", "sigmoid", "none"]:

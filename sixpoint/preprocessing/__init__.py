@@ -20,6 +20,7 @@ from sixpoint.preprocessing.intensity import IntensityWindow, estimate_percentil
 from sixpoint.preprocessing.resampling import Taps, linear_taps, resample
 from sixpoint.preprocessing.roi import Roi, SliceableArray
 from sixpoint.preprocessing.roi_channels import write_roi_channels
+from sixpoint.preprocessing.strokes import cells_of_voxels, estimate_object_box, representative_clicks, set_stroke_cells
 from sixpoint.preprocessing.thresholding import restore_mask
 from sixpoint.preprocessing.volume_channels import volume_channels
 
@@ -36,18 +37,22 @@ __all__ = [
     "allocate_input",
     "block_means",
     "cell_centres",
+    "cells_of_voxels",
     "connected_components",
     "ellipsoid_map",
+    "estimate_object_box",
     "estimate_percentiles",
     "fit_window",
     "gaussian_factors",
     "heatmap",
     "linear_taps",
     "network_input",
+    "representative_clicks",
     "require_kernels",
     "resample",
     "restore_mask",
     "select_by_label",
+    "set_stroke_cells",
     "update_input",
     "volume_channels",
     "volume_input",

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from sixpoint._typing import Array, Bools, FrameName, PointLike, Points
+from sixpoint._typing import Array, FrameName, PointLike, Points
 from sixpoint.errors import PromptError, Violation
 from sixpoint.geometry import Geometry
 from sixpoint.masks.labels import whole_labels
 from sixpoint.prompts.frames import Frame
 from sixpoint.prompts.initial_mask import InitialMask
+from sixpoint.prompts.lassos import Lasso
+from sixpoint.prompts.placing import Point, as_point, format_values, index_inside
+from sixpoint.prompts.scribbles import Scribble
 
 __all__ = ["MAX_EXTREME_POINTS", "Box", "Click", "ExtremePoints", "Point", "Prompt"]
-
-Point = tuple[float, float, float]
-"""(x, y, z)."""
 
 _MIN_POINTS = 6
 MAX_EXTREME_POINTS = 20
 """Far more extreme points than people click; the hull map's time grows with the cube of their number."""
 
-# Points are rounded to this fraction of a voxel, so that the same points in voxels, and in LPS and RAS as people type
-# them (two decimals of a mm), give the same mask, bit for bit. A power of two, so that mirroring an axis is exact, too.
-_STEPS_PER_VOXEL = 2**6
 # Smallest extent of extreme points across their best-fitting plane, in voxels (root of the summed squares).
 _MIN_THICKNESS = 0.25
 # Smallest distance of a box's corners along each axis, in voxels; below it they lie in one slice.
@@ -66,7 +62,7 @@ class ExtremePoints:
                 violations=(Violation("points", f"between {_MIN_POINTS} and {MAX_EXTREME_POINTS} points"),),
             )
         fields = [f"points[{n}]" for n in range(len(self.points))]
-        index = _index_inside(self.points, self.frame, geometry, what="points", fields=fields)
+        index = index_inside(self.points, self.frame, geometry, what="points", fields=fields)
         _check_solid(index)
         return index
 
@@ -118,8 +114,8 @@ class Box:
 
     def __init__(self, lower: PointLike, upper: PointLike, frame: Frame | FrameName = Frame.VOXEL) -> None:
         object.__setattr__(self, "frame", Frame.parse(frame))
-        object.__setattr__(self, "lower", _point(lower, name="box, lower corner", field="lower"))
-        object.__setattr__(self, "upper", _point(upper, name="box, upper corner", field="upper"))
+        object.__setattr__(self, "lower", as_point(lower, name="box, lower corner", field="lower"))
+        object.__setattr__(self, "upper", as_point(upper, name="box, upper corner", field="upper"))
 
     def to_index(self, geometry: Geometry) -> Points:
         """The lower and the upper corner as indices (x, y, z) of an image, shape [2, 3], rounded to 1/64 voxel.
@@ -128,11 +124,11 @@ class Box:
             PromptError: A corner lies outside the image, or both lie in one slice along an axis.
         """
         corners = (self.lower, self.upper)
-        index = _index_inside(corners, self.frame, geometry, what="corners", fields=["lower", "upper"])
+        index = index_inside(corners, self.frame, geometry, what="corners", fields=["lower", "upper"])
         extent = np.ptp(index, axis=0)
         if extent.min() < _MIN_BOX_EDGE:
             raise PromptError(
-                f"the box is flat: its corners are {_format(extent)} voxels apart along x, y and z. "
+                f"the box is flat: its corners are {format_values(extent)} voxels apart along x, y and z. "
                 "Draw it over two slices of the object or more along every axis",
                 violations=(Violation("upper", "must not lie in one slice with lower"),),
             )
@@ -159,7 +155,7 @@ class Click:
 
     def __init__(self, point: PointLike, positive: bool = True, frame: Frame | FrameName = Frame.VOXEL) -> None:
         object.__setattr__(self, "frame", Frame.parse(frame))
-        object.__setattr__(self, "point", _point(point, name="click", field="point"))
+        object.__setattr__(self, "point", as_point(point, name="click", field="point"))
         if not isinstance(positive, bool | np.bool_):
             raise PromptError(
                 f"click: positive must be True or False, got {positive!r}",
@@ -173,11 +169,12 @@ class Click:
         Raises:
             PromptError: The point lies outside the image.
         """
-        return _index_inside((self.point,), self.frame, geometry, what="click", fields=["point"])
+        return index_inside((self.point,), self.frame, geometry, what="click", fields=["point"])
 
 
-Prompt = ExtremePoints | Box | Click | InitialMask
-"""A prompt: extreme points, a box or a mask start an object, clicks correct the answer."""
+Prompt = ExtremePoints | Box | Click | InitialMask | Scribble | Lasso
+"""A prompt: extreme points, a box, a mask or a positive lasso start an object; clicks, scribbles and lassos correct
+the answer."""
 
 
 def _points(values: object) -> tuple[Point, ...]:
@@ -189,81 +186,7 @@ def _points(values: object) -> tuple[Point, ...]:
         raise PromptError(
             "extreme points: expected a sequence of points (x, y, z), got a text; read_points reads a file"
         )
-    return tuple(_point(point, name=f"point {n}", field=f"points[{n}]") for n, point in enumerate(points))
-
-
-def _point(values: object, *, name: str, field: str) -> Point:
-    try:
-        numbers = tuple(float(value) for value in values)  # type: ignore[attr-defined]  # TypeError if it is no sequence
-    except (TypeError, ValueError):
-        numbers = ()
-    if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
-        raise PromptError(
-            f"{name}: expected three finite numbers (x, y, z), got {values}",
-            violations=(Violation(field, "three finite numbers"),),
-        )
-    return numbers[0], numbers[1], numbers[2]
-
-
-def _to_index(points: Sequence[Point], frame: Frame, geometry: Geometry) -> Points:
-    coordinates = np.array(points)
-    if frame is Frame.RAS:
-        coordinates = coordinates * np.array([-1.0, -1.0, 1.0])
-    # Finite numbers may overflow here; :func:`_index_inside` refuses the result.
-    with np.errstate(over="ignore", invalid="ignore"):
-        index = coordinates if frame is Frame.VOXEL else geometry.point_to_index(coordinates)
-        return np.round(index * _STEPS_PER_VOXEL) / _STEPS_PER_VOXEL
-
-
-def _index_inside(
-    points: Sequence[Point], frame: Frame, geometry: Geometry, *, what: str, fields: Sequence[str]
-) -> Points:
-    """The points as indices (x, y, z) of the image, shape [n, 3].
-
-    Args:
-        points: Points in ``frame``.
-        frame: Frame of the coordinates.
-        geometry: Geometry of the image.
-        what: Name of the points, for the error.
-        fields: Path of each point in the prompt, for the error.
-
-    Raises:
-        PromptError: A point lies outside the image; the message names the frames in which all would lie inside.
-    """
-    index = _to_index(points, frame, geometry)
-    inside = _inside(index, geometry)
-    if inside.all():
-        return index
-    outside = np.flatnonzero(~inside).tolist()
-    upper = np.array(geometry.size) - 0.5
-    bounds = f"x -0.5..{upper[0]}, y -0.5..{upper[1]}, z -0.5..{upper[2]}"
-    place = "; ".join(f"{fields[n]} at voxel {_format(index[n])}" for n in outside)
-    subject = f"{len(outside)} of {len(index)} {what} lie" if len(index) > 1 else f"the {what} lies"
-    hint = _frame_hint(points, frame, geometry)
-    raise PromptError(
-        f"{subject} outside the image, whose voxels span {bounds}: {place}{hint}",
-        violations=tuple(Violation(fields[n], f"outside the image: {bounds}") for n in outside),
-    )
-
-
-def _frame_hint(points: Sequence[Point], frame: Frame, geometry: Geometry) -> str:
-    """Name the other frames in which all points lie inside the image; empty when there is none."""
-    names = [
-        other.value
-        for other in Frame
-        if other is not frame and _inside(_to_index(points, other, geometry), geometry).all()
-    ]
-    if not names:
-        return ""
-    subject = f"all {len(points)} lie" if len(points) > 1 else "it lies"
-    option, argument = "|".join(names), " or ".join(map(repr, names))
-    return f". As {' or '.join(names)} coordinates {subject} inside: --frame {option}, or frame={argument}"
-
-
-def _inside(index: Points, geometry: Geometry) -> Bools:
-    """Whether each index (x, y, z) lies in the image; a voxel extends half its width from its centre."""
-    # NaN, after an overflow, counts as outside.
-    return np.asarray(((index >= -0.5) & (index <= np.array(geometry.size) - 0.5)).all(axis=1))
+    return tuple(as_point(point, name=f"point {n}", field=f"points[{n}]") for n, point in enumerate(points))
 
 
 def _check_solid(index: Points) -> None:
@@ -272,10 +195,6 @@ def _check_solid(index: Points) -> None:
     if extent.min() <= 0 or spread[-1] < _MIN_THICKNESS:
         raise PromptError(
             "the points all lie in one plane, so they are not an object's extremes; "
-            f"their extent is {_format(extent)} voxels. Click the lowest and highest slice of the object too",
+            f"their extent is {format_values(extent)} voxels. Click the lowest and highest slice of the object too",
             violations=(Violation("points", "must not all lie in one plane"),),
         )
-
-
-def _format(values: Points) -> str:
-    return "(" + ", ".join(f"{round(value, 3):g}" for value in values.tolist()) + ")"

@@ -16,14 +16,13 @@ from sixpoint.protocol.converters import (
     mask_from_message,
     mask_to_message,
     model_to_message,
-    prompt_from_message,
-    prompt_to_message,
     timings_from_message,
     timings_to_message,
     write_mask,
 )
 from sixpoint.protocol.foreign_servers import closed_at_once, describe_foreign_server, describe_tls_failure
 from sixpoint.protocol.identity import OWNER_KEY, owner_from_metadata, owner_to_metadata
+from sixpoint.protocol.prompts import prompt_from_message, prompt_to_message
 from sixpoint.protocol.status import (
     DETAILS_KEY,
     STATUS_CODES,

@@ -30,19 +30,19 @@ class _ClickSignEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ClickSign.V
     CLICK_SIGN_UNSPECIFIED: _ClickSign.ValueType  # 0
     """Not set; refused."""
     CLICK_SIGN_POSITIVE: _ClickSign.ValueType  # 1
-    """The voxel belongs to the object."""
+    """The voxel belongs to the object, or all voxels do."""
     CLICK_SIGN_NEGATIVE: _ClickSign.ValueType  # 2
-    """The voxel does not belong to the object."""
+    """The voxel does not belong to the object, or none does."""
 
 class ClickSign(_ClickSign, metaclass=_ClickSignEnumTypeWrapper):
-    """Whether a click is positive or negative."""
+    """Whether a click, a scribble or a lasso is positive or negative."""
 
 CLICK_SIGN_UNSPECIFIED: ClickSign.ValueType  # 0
 """Not set; refused."""
 CLICK_SIGN_POSITIVE: ClickSign.ValueType  # 1
-"""The voxel belongs to the object."""
+"""The voxel belongs to the object, or all voxels do."""
 CLICK_SIGN_NEGATIVE: ClickSign.ValueType  # 2
-"""The voxel does not belong to the object."""
+"""The voxel does not belong to the object, or none does."""
 Global___ClickSign: _TypeAlias = ClickSign  # noqa: Y015
 
 class _Phase:
@@ -174,9 +174,121 @@ class Click(_message.Message):
 Global___Click: _TypeAlias = Click  # noqa: Y015
 
 @_typing.final
+class VoxelRuns(_message.Message):
+    """Voxels of an image as runs along x, in any order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNS_FIELD_NUMBER: _builtins.int
+    VOXEL_COUNT_FIELD_NUMBER: _builtins.int
+    runs: _builtins.bytes
+    """zstd frame, which states its content's size, of up to 65536 runs of 16 bytes: for each run four little-endian
+    uint32, x, y and z of its first voxel in the image's own axes, and its number of voxels.
+    """
+    voxel_count: _builtins.int
+    """Number of voxels of all runs, 1 to 1048576."""
+    def __init__(
+        self,
+        *,
+        runs: _builtins.bytes = ...,
+        voxel_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["runs", b"runs", "voxel_count", b"voxel_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VoxelRuns: _TypeAlias = VoxelRuns  # noqa: Y015
+
+@_typing.final
+class Scribble(_message.Message):
+    """A correction of many voxels, on any planes. Every one of them is so in the next mask, and in those after it until
+    another prompt says otherwise.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VOXELS_FIELD_NUMBER: _builtins.int
+    SIGN_FIELD_NUMBER: _builtins.int
+    sign: Global___ClickSign.ValueType
+    """Whether all voxels belong to the object, or none."""
+    @_builtins.property
+    def voxels(self) -> Global___VoxelRuns:
+        """The voxels."""
+
+    def __init__(
+        self,
+        *,
+        voxels: Global___VoxelRuns | None = ...,
+        sign: Global___ClickSign.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["voxels", b"voxels"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sign", b"sign", "voxels", b"voxels"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Scribble: _TypeAlias = Scribble  # noqa: Y015
+
+@_typing.final
+class Lasso(_message.Message):
+    """A closed contour on one slice of the image, along any of its axes. In the slice, the voxels inside it or on it are so
+    in the next mask, and in those after it until another prompt says otherwise. Where there is no object yet, a positive
+    lasso starts one.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FRAME_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    FILLED_FIELD_NUMBER: _builtins.int
+    SIGN_FIELD_NUMBER: _builtins.int
+    AXIS_FIELD_NUMBER: _builtins.int
+    EXTENT_FIELD_NUMBER: _builtins.int
+    frame: _volume_pb2.Frame.ValueType
+    """The frame of the points."""
+    sign: Global___ClickSign.ValueType
+    """Whether the object fills the contour, or is nowhere in it."""
+    axis: _builtins.int
+    """Axis across the slice: 1 for x, 2 for y, 3 for z; 0 where the points say it."""
+    @_builtins.property
+    def points(self) -> _containers.RepeatedCompositeFieldContainer[_volume_pb2.Point]:
+        """Corners of the contour, 3 to 2000 in order, inside the image; the last one is joined to the first. Empty if the
+        lasso is given filled.
+        """
+
+    @_builtins.property
+    def filled(self) -> Global___VoxelRuns:
+        """The voxels inside, instead of points."""
+
+    @_builtins.property
+    def extent(self) -> _volume_pb2.Box:
+        """Box of the object that a positive lasso starts, where it is known. Steps of a session have the one that was used."""
+
+    def __init__(
+        self,
+        *,
+        frame: _volume_pb2.Frame.ValueType = ...,
+        points: _abc.Iterable[_volume_pb2.Point] | None = ...,
+        filled: Global___VoxelRuns | None = ...,
+        sign: Global___ClickSign.ValueType = ...,
+        axis: _builtins.int = ...,
+        extent: _volume_pb2.Box | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["extent", b"extent", "filled", b"filled"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["axis", b"axis", "extent", b"extent", "filled", b"filled", "frame", b"frame", "points", b"points", "sign", b"sign"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Lasso: _TypeAlias = Lasso  # noqa: Y015
+
+@_typing.final
 class Prompt(_message.Message):
-    """One thing that a person gives a model. Extreme points, a box or a mask start an object; clicks correct it. With a
-    model that accepts clicks only, the first positive click starts it. GetModel says which prompts a model accepts.
+    """One thing that a person gives a model. Extreme points, a box or a mask start an object, and so does a positive lasso
+    where there is none; clicks, scribbles and lassos correct it. With a model that accepts clicks only, the first
+    positive click, scribble or lasso starts it. GetModel says which prompts a model accepts.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -185,6 +297,8 @@ class Prompt(_message.Message):
     BOX_FIELD_NUMBER: _builtins.int
     CLICK_FIELD_NUMBER: _builtins.int
     MASK_FIELD_NUMBER: _builtins.int
+    SCRIBBLE_FIELD_NUMBER: _builtins.int
+    LASSO_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def extreme_points(self) -> Global___ExtremePoints:
         """Six or more extreme points."""
@@ -201,6 +315,14 @@ class Prompt(_message.Message):
     def mask(self) -> Global___MaskPatch:
         """A mask to correct: it is the answer until clicks change it. It must not be empty, and base_revision must be 0."""
 
+    @_builtins.property
+    def scribble(self) -> Global___Scribble:
+        """A correction of many voxels."""
+
+    @_builtins.property
+    def lasso(self) -> Global___Lasso:
+        """A closed contour on one slice."""
+
     def __init__(
         self,
         *,
@@ -208,12 +330,14 @@ class Prompt(_message.Message):
         box: Global___BoundingBox | None = ...,
         click: Global___Click | None = ...,
         mask: Global___MaskPatch | None = ...,
+        scribble: Global___Scribble | None = ...,
+        lasso: Global___Lasso | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "click", b"click", "extreme_points", b"extreme_points", "kind", b"kind", "mask", b"mask"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "click", b"click", "extreme_points", b"extreme_points", "kind", b"kind", "lasso", b"lasso", "mask", b"mask", "scribble", b"scribble"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "click", b"click", "extreme_points", b"extreme_points", "kind", b"kind", "mask", b"mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "click", b"click", "extreme_points", b"extreme_points", "kind", b"kind", "lasso", b"lasso", "mask", b"mask", "scribble", b"scribble"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["extreme_points", "box", "click", "mask"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["extreme_points", "box", "click", "mask", "scribble", "lasso"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -395,8 +519,8 @@ class AnnotateRequest(_message.Message):
     """
     @_builtins.property
     def prompts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Prompt]:
-        """One or more prompts, in order; of two clicks in one voxel the later one wins. At most one prompt may start an
-        object, and it must be the first.
+        """One or more prompts, in order; of two in one voxel the later one wins. At most one prompt may start an object, and
+        it must be the first.
         """
 
     def __init__(

@@ -52,8 +52,8 @@ class AnnotationServiceStub:
     """Returns the current mask of a segment."""
     Interact: _grpc.StreamStreamMultiCallable[_annotation_service_pb2.InteractRequest, _annotation_service_pb2.InteractResponse]
     """Offers the methods above as one stream, for viewers. Actions are carried out in order. Prompts for a segment that
-    wait behind a running action become one step: clicks are added to it; extreme points, a box or a mask replace the
-    prompts that waited before them. An action that was merged or replaced gets the event superseded_by, the last one
+    wait behind a running action become one step: clicks, scribbles and lassos are added to it; extreme points, a box or
+    a mask replace the prompts that waited before them. An action that was merged or replaced gets the event superseded_by, the last one
     the answer. A failed action does not end the stream; when the stream ends, its action is cancelled.
     """
     Segment: _grpc.UnaryStreamMultiCallable[_annotation_service_pb2.SegmentRequest, _annotation_service_pb2.SegmentResponse]
@@ -86,8 +86,8 @@ class AnnotationServiceAsyncStub(AnnotationServiceStub):
     """Returns the current mask of a segment."""
     Interact: _aio.StreamStreamMultiCallable[_annotation_service_pb2.InteractRequest, _annotation_service_pb2.InteractResponse]  # type: ignore[assignment]
     """Offers the methods above as one stream, for viewers. Actions are carried out in order. Prompts for a segment that
-    wait behind a running action become one step: clicks are added to it; extreme points, a box or a mask replace the
-    prompts that waited before them. An action that was merged or replaced gets the event superseded_by, the last one
+    wait behind a running action become one step: clicks, scribbles and lassos are added to it; extreme points, a box or
+    a mask replace the prompts that waited before them. An action that was merged or replaced gets the event superseded_by, the last one
     the answer. A failed action does not end the stream; when the stream ends, its action is cancelled.
     """
     Segment: _aio.UnaryStreamMultiCallable[_annotation_service_pb2.SegmentRequest, _annotation_service_pb2.SegmentResponse]  # type: ignore[assignment]
@@ -153,8 +153,8 @@ class AnnotationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_annotation_service_pb2.InteractResponse], _abc.AsyncIterator[_annotation_service_pb2.InteractResponse]]:
         """Offers the methods above as one stream, for viewers. Actions are carried out in order. Prompts for a segment that
-        wait behind a running action become one step: clicks are added to it; extreme points, a box or a mask replace the
-        prompts that waited before them. An action that was merged or replaced gets the event superseded_by, the last one
+        wait behind a running action become one step: clicks, scribbles and lassos are added to it; extreme points, a box or
+        a mask replace the prompts that waited before them. An action that was merged or replaced gets the event superseded_by, the last one
         the answer. A failed action does not end the stream; when the stream ends, its action is cancelled.
         """
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsixpoint/v1/model_service.proto\x12\x0bsixpoint.v1\"\x85\x03\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x1f\n\x04task\x18\x05 \x01(\x0e\x32\x11.sixpoint.v1.Task\x12\x12\n\nmodalities\x18\x06 \x03(\t\x12\x0e\n\x06labels\x18\x07 \x03(\t\x12-\n\x0cprompt_kinds\x18\x08 \x03(\x0e\x32\x17.sixpoint.v1.PromptKind\x12\x0f\n\x07licence\x18\t \x01(\t\x12\x30\n\x07metrics\x18\n \x03(\x0b\x32\x1f.sixpoint.v1.Model.MetricsEntry\x12!\n\x05patch\x18\x0b \x01(\x0b\x32\x12.sixpoint.v1.Patch\x12/\n\rimage_windows\x18\x0c \x03(\x0b\x32\x18.sixpoint.v1.ImageWindow\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"&\n\x05Patch\x12\x0c\n\x04size\x18\x01 \x03(\r\x12\x0f\n\x07spacing\x18\x02 \x03(\x01\"(\n\x0bImageWindow\x12\x0b\n\x03low\x18\x01 \x01(\x01\x12\x0c\n\x04high\x18\x02 \x01(\x01\"\x83\x01\n\x11ListModelsRequest\x12\r\n\x05label\x18\x01 \x01(\t\x12\x1f\n\x04task\x18\x02 \x01(\x0e\x32\x11.sixpoint.v1.Task\x12\x10\n\x08modality\x18\x03 \x01(\t\x12,\n\x0bprompt_kind\x18\x04 \x01(\x0e\x32\x17.sixpoint.v1.PromptKind\"8\n\x12ListModelsResponse\x12\"\n\x06models\x18\x01 \x03(\x0b\x32\x12.sixpoint.v1.Model\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"5\n\x10GetModelResponse\x12!\n\x05model\x18\x01 \x01(\x0b\x32\x12.sixpoint.v1.Model*H\n\x04Task\x12\x14\n\x10TASK_UNSPECIFIED\x10\x00\x12\x13\n\x0fTASK_ANNOTATION\x10\x01\x12\x15\n\x11TASK_SEGMENTATION\x10\x02*\x8c\x01\n\nPromptKind\x12\x1b\n\x17PROMPT_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1aPROMPT_KIND_EXTREME_POINTS\x10\x01\x12\x13\n\x0fPROMPT_KIND_BOX\x10\x02\x12\x16\n\x12PROMPT_KIND_CLICKS\x10\x03\x12\x14\n\x10PROMPT_KIND_MASK\x10\x04\x32\xa6\x01\n\x0cModelService\x12M\n\nListModels\x12\x1e.sixpoint.v1.ListModelsRequest\x1a\x1f.sixpoint.v1.ListModelsResponse\x12G\n\x08GetModel\x12\x1c.sixpoint.v1.GetModelRequest\x1a\x1d.sixpoint.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsixpoint/v1/model_service.proto\x12\x0bsixpoint.v1\"\xbe\x03\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x1f\n\x04task\x18\x05 \x01(\x0e\x32\x11.sixpoint.v1.Task\x12\x12\n\nmodalities\x18\x06 \x03(\t\x12\x0e\n\x06labels\x18\x07 \x03(\t\x12-\n\x0cprompt_kinds\x18\x08 \x03(\x0e\x32\x17.sixpoint.v1.PromptKind\x12\x0f\n\x07licence\x18\t \x01(\t\x12\x30\n\x07metrics\x18\n \x03(\x0b\x32\x1f.sixpoint.v1.Model.MetricsEntry\x12!\n\x05patch\x18\x0b \x01(\x0b\x32\x12.sixpoint.v1.Patch\x12/\n\rimage_windows\x18\x0c \x03(\x0b\x32\x18.sixpoint.v1.ImageWindow\x12\x37\n\x16prompt_kinds_as_clicks\x18\r \x03(\x0e\x32\x17.sixpoint.v1.PromptKind\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"&\n\x05Patch\x12\x0c\n\x04size\x18\x01 \x03(\r\x12\x0f\n\x07spacing\x18\x02 \x03(\x01\"(\n\x0bImageWindow\x12\x0b\n\x03low\x18\x01 \x01(\x01\x12\x0c\n\x04high\x18\x02 \x01(\x01\"\x83\x01\n\x11ListModelsRequest\x12\r\n\x05label\x18\x01 \x01(\t\x12\x1f\n\x04task\x18\x02 \x01(\x0e\x32\x11.sixpoint.v1.Task\x12\x10\n\x08modality\x18\x03 \x01(\t\x12,\n\x0bprompt_kind\x18\x04 \x01(\x0e\x32\x17.sixpoint.v1.PromptKind\"8\n\x12ListModelsResponse\x12\"\n\x06models\x18\x01 \x03(\x0b\x32\x12.sixpoint.v1.Model\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"5\n\x10GetModelResponse\x12!\n\x05model\x18\x01 \x01(\x0b\x32\x12.sixpoint.v1.Model*H\n\x04Task\x12\x14\n\x10TASK_UNSPECIFIED\x10\x00\x12\x13\n\x0fTASK_ANNOTATION\x10\x01\x12\x15\n\x11TASK_SEGMENTATION\x10\x02*\xbe\x01\n\nPromptKind\x12\x1b\n\x17PROMPT_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1aPROMPT_KIND_EXTREME_POINTS\x10\x01\x12\x13\n\x0fPROMPT_KIND_BOX\x10\x02\x12\x16\n\x12PROMPT_KIND_CLICKS\x10\x03\x12\x14\n\x10PROMPT_KIND_MASK\x10\x04\x12\x19\n\x15PROMPT_KIND_SCRIBBLES\x10\x05\x12\x15\n\x11PROMPT_KIND_LASSO\x10\x06\x32\xa6\x01\n\x0cModelService\x12M\n\nListModels\x12\x1e.sixpoint.v1.ListModelsRequest\x1a\x1f.sixpoint.v1.ListModelsResponse\x12G\n\x08GetModel\x12\x1c.sixpoint.v1.GetModelRequest\x1a\x1d.sixpoint.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,26 +33,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MODEL_METRICSENTRY']._loaded_options = None
   _globals['_MODEL_METRICSENTRY']._serialized_options = b'8\001'
-  _globals['_TASK']._serialized_start=802
-  _globals['_TASK']._serialized_end=874
-  _globals['_PROMPTKIND']._serialized_start=877
-  _globals['_PROMPTKIND']._serialized_end=1017
+  _globals['_TASK']._serialized_start=859
+  _globals['_TASK']._serialized_end=931
+  _globals['_PROMPTKIND']._serialized_start=934
+  _globals['_PROMPTKIND']._serialized_end=1124
   _globals['_MODEL']._serialized_start=49
-  _globals['_MODEL']._serialized_end=438
-  _globals['_MODEL_METRICSENTRY']._serialized_start=392
-  _globals['_MODEL_METRICSENTRY']._serialized_end=438
-  _globals['_PATCH']._serialized_start=440
-  _globals['_PATCH']._serialized_end=478
-  _globals['_IMAGEWINDOW']._serialized_start=480
-  _globals['_IMAGEWINDOW']._serialized_end=520
-  _globals['_LISTMODELSREQUEST']._serialized_start=523
-  _globals['_LISTMODELSREQUEST']._serialized_end=654
-  _globals['_LISTMODELSRESPONSE']._serialized_start=656
-  _globals['_LISTMODELSRESPONSE']._serialized_end=712
-  _globals['_GETMODELREQUEST']._serialized_start=714
-  _globals['_GETMODELREQUEST']._serialized_end=745
-  _globals['_GETMODELRESPONSE']._serialized_start=747
-  _globals['_GETMODELRESPONSE']._serialized_end=800
-  _globals['_MODELSERVICE']._serialized_start=1020
-  _globals['_MODELSERVICE']._serialized_end=1186
+  _globals['_MODEL']._serialized_end=495
+  _globals['_MODEL_METRICSENTRY']._serialized_start=449
+  _globals['_MODEL_METRICSENTRY']._serialized_end=495
+  _globals['_PATCH']._serialized_start=497
+  _globals['_PATCH']._serialized_end=535
+  _globals['_IMAGEWINDOW']._serialized_start=537
+  _globals['_IMAGEWINDOW']._serialized_end=577
+  _globals['_LISTMODELSREQUEST']._serialized_start=580
+  _globals['_LISTMODELSREQUEST']._serialized_end=711
+  _globals['_LISTMODELSRESPONSE']._serialized_start=713
+  _globals['_LISTMODELSRESPONSE']._serialized_end=769
+  _globals['_GETMODELREQUEST']._serialized_start=771
+  _globals['_GETMODELREQUEST']._serialized_end=802
+  _globals['_GETMODELRESPONSE']._serialized_start=804
+  _globals['_GETMODELRESPONSE']._serialized_end=857
+  _globals['_MODELSERVICE']._serialized_start=1127
+  _globals['_MODELSERVICE']._serialized_end=1293
 # @@protoc_insertion_point(module_scope)

@@ -61,6 +61,10 @@ class _PromptKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PromptKind
     """
     PROMPT_KIND_MASK: _PromptKind.ValueType  # 4
     """A mask to correct."""
+    PROMPT_KIND_SCRIBBLES: _PromptKind.ValueType  # 5
+    """Voxels that a person draws over."""
+    PROMPT_KIND_LASSO: _PromptKind.ValueType  # 6
+    """Closed contours on one slice."""
 
 class PromptKind(_PromptKind, metaclass=_PromptKindEnumTypeWrapper):
     """A kind of prompt."""
@@ -77,6 +81,10 @@ object.
 """
 PROMPT_KIND_MASK: PromptKind.ValueType  # 4
 """A mask to correct."""
+PROMPT_KIND_SCRIBBLES: PromptKind.ValueType  # 5
+"""Voxels that a person draws over."""
+PROMPT_KIND_LASSO: PromptKind.ValueType  # 6
+"""Closed contours on one slice."""
 Global___PromptKind: _TypeAlias = PromptKind  # noqa: Y015
 
 @_typing.final
@@ -117,6 +125,7 @@ class Model(_message.Message):
     METRICS_FIELD_NUMBER: _builtins.int
     PATCH_FIELD_NUMBER: _builtins.int
     IMAGE_WINDOWS_FIELD_NUMBER: _builtins.int
+    PROMPT_KINDS_AS_CLICKS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the model in Triton."""
     version: _builtins.str
@@ -139,7 +148,7 @@ class Model(_message.Message):
 
     @_builtins.property
     def prompt_kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___PromptKind.ValueType]:
-        """Kinds of prompts that the model accepts."""
+        """Kinds of prompts that the model itself accepts."""
 
     @_builtins.property
     def metrics(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
@@ -152,6 +161,12 @@ class Model(_message.Message):
     @_builtins.property
     def image_windows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImageWindow]:
         """Image windows that are given in the image's own units (HU for CT); none where windows follow from the image."""
+
+    @_builtins.property
+    def prompt_kinds_as_clicks(self) -> _containers.RepeatedScalarFieldContainer[Global___PromptKind.ValueType]:
+        """Kinds of prompts that the network has no channel for, and that are accepted all the same: it is given a click for
+        each of them, and their voxels are enforced in the mask.
+        """
 
     def __init__(
         self,
@@ -168,10 +183,11 @@ class Model(_message.Message):
         metrics: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         patch: Global___Patch | None = ...,
         image_windows: _abc.Iterable[Global___ImageWindow] | None = ...,
+        prompt_kinds_as_clicks: _abc.Iterable[Global___PromptKind.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["patch", b"patch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "image_windows", b"image_windows", "labels", b"labels", "licence", b"licence", "metrics", b"metrics", "modalities", b"modalities", "name", b"name", "patch", b"patch", "prompt_kinds", b"prompt_kinds", "task", b"task", "title", b"title", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "image_windows", b"image_windows", "labels", b"labels", "licence", b"licence", "metrics", b"metrics", "modalities", b"modalities", "name", b"name", "patch", b"patch", "prompt_kinds", b"prompt_kinds", "prompt_kinds_as_clicks", b"prompt_kinds_as_clicks", "task", b"task", "title", b"title", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -252,7 +268,7 @@ class ListModelsRequest(_message.Message):
     modality: _builtins.str
     """Only models for this or for any modality."""
     prompt_kind: Global___PromptKind.ValueType
-    """Only models that accept this kind of prompt."""
+    """Only models that accept this kind of prompt, themselves or as clicks."""
     def __init__(
         self,
         *,

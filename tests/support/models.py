@@ -36,7 +36,7 @@ ELLIPSOID_SPEC = ModelSpec(
 
 CLICKS_SPEC = ModelSpec(
     title="The ellipsoid, and what clicks add to it and take from it",
-    prompts=tuple(PromptKind),
+    prompts=(PromptKind.EXTREME_POINTS, PromptKind.BOX, PromptKind.CLICKS, PromptKind.MASK),
     input=InputSpec(
         channels=(
             ImageChannel(intensity=Intensity(method="points")),

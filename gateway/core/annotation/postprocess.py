@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateway.core.annotation.corrections import REACH, enforce_clicks, limit_change_to_clicks, quantise, threshold_count
+from gateway.core.annotation.corrections import REACH, limit_change_to_clicks, quantise, threshold_count
 from gateway.core.annotation.initial_mask import merge_changes, sample_mask
 from gateway.core.annotation.preprocess import NetworkInput, Prediction
 from gateway.core.annotation.prompt_state import ObjectPrompts
+from gateway.core.annotation.strokes import enforce_prompts, positive_corners, stroke_samples, write_prompts
 from gateway.core.runtime import decode_probabilities
 from sixpoint._typing import Array, Bools, Counts, Points
 from sixpoint.concurrency import PairRunner, run_serially
 from sixpoint.geometry import Geometry
-from sixpoint.preprocessing import connected_components, restore_mask, select_by_label
+from sixpoint.preprocessing import cells_of_voxels, connected_components, restore_mask, select_by_label
 
 __all__ = ["keep_touched_components", "postprocess", "render_mask"]
 
@@ -26,9 +27,9 @@ def postprocess(
 ) -> Prediction:
     """Correct a network's probabilities so that they respect the prompts.
 
-    The prediction is not empty, changes only near the new clicks, has every clicked voxel on the side that its click
-    says, and keeps only components that a prompt touches. If an initial mask started the object, negative clicks alone
-    raise no probability.
+    The prediction is not empty, changes only near the new clicks and strokes, has every clicked voxel on the side that
+    its click says, and keeps only components that a prompt touches. If an initial mask started the object, negative
+    clicks alone raise no probability.
 
     Args:
         probabilities: Output of the network [z, y, x] on the ROI's grid: 255ths (uint8) or floating-point.
@@ -41,16 +42,23 @@ def postprocess(
     extent, clicks, size = prompts.extent, prompts.clicks, geometry.canonical().size
     counts = _raise_faint_prediction(probabilities, threshold)
     if guidance.previous is not None:
-        new = roi.normalise(clicks.points[len(clicks) - prompts.new_clicks :])
+        strokes = prompts.strokes[len(prompts.strokes) - prompts.new_strokes :]
+        near = np.concatenate([clicks.points[len(clicks) - prompts.new_clicks :], stroke_samples(strokes)])
+        new = roi.normalise(near)
         previous = quantise(guidance.previous)
         counts = limit_change_to_clicks(counts, previous, new, threshold=threshold, reach=reach)
         if extent.mask is not None and not prompts.positive_new_clicks.any():
             # A person brought this mask along: where they say only that it is too large, it grows nowhere else.
             counts = np.minimum(counts, previous)
-    counts = enforce_clicks(counts, clicks.voxels(size), clicks.positive, roi=roi, threshold=threshold)
-    initial = None if extent.mask is None else sample_mask(extent, roi, size=size) >= threshold_count(threshold)
+    counts = enforce_prompts(counts, clicks, prompts.strokes, roi=roi, size=size, threshold=threshold)
+    touched = np.zeros(counts.shape, np.bool_)
+    if extent.mask is not None:
+        touched |= sample_mask(extent, roi, size=size) >= threshold_count(threshold)
+    for stroke in prompts.strokes:
+        if stroke.positive:
+            touched |= cells_of_voxels(stroke.voxels, roi)
     counts = keep_touched_components(
-        counts, guidance.extremes, clicks=guidance.positive, also_touched_by=initial, threshold=threshold
+        counts, guidance.extremes, clicks=guidance.positive, also_touched_by=touched, threshold=threshold
     )
     return Prediction(counts, roi)
 
@@ -65,7 +73,8 @@ def render_mask(
 ) -> tuple[Bools, tuple[int, int, int]]:
     """Resample a prediction onto the image's own grid and cut it at the threshold.
 
-    The clicked voxels are set last, so that they are right even where opposite clicks are on neighbouring voxels.
+    The voxels of clicks and strokes are set last, so that they are right even beside opposite ones, and where a cell
+    spans several voxels.
 
     Args:
         prediction: Result of :func:`postprocess`.
@@ -79,13 +88,13 @@ def render_mask(
         voxels outside are background.
     """
     size, orientation, clicks = geometry.canonical().size, geometry.orientation, prompts.clicks
-    voxels = clicks.voxels(size)
+    include = np.concatenate([clicks.voxels(size)[clicks.positive], positive_corners(prompts.strokes)])
     mask, lower = restore_mask(
         prediction.probabilities,
         prediction.roi,
         image_size=size,
         threshold=threshold * 255,
-        include=voxels[clicks.positive],
+        include=include,
         flips=orientation.flips,
         run_pair=run_pair,
     )
@@ -101,10 +110,7 @@ def render_mask(
             may_grow=bool(clicks.positive.any()),
         )
     upper = (lower[0] + mask.shape[2], lower[1] + mask.shape[1], lower[2] + mask.shape[0])
-    for voxel, positive in zip(voxels, clicks.positive, strict=True):
-        if (voxel >= lower).all() and (voxel < upper).all():
-            x, y, z = voxel - lower
-            mask[z, y, x] = positive
+    write_prompts(mask, lower, clicks, prompts.strokes, size=size)
     first, _ = orientation.box_from_canonical(lower, upper, size=geometry.size)
     return orientation.from_canonical(mask), first
 
@@ -126,7 +132,8 @@ def keep_touched_components(
         counts: Probabilities [z, y, x], in 255ths.
         extremes: Extreme points (x, y, z) in the ROI's frame (-1 to 1), shape [n, 3].
         clicks: Positive clicks (x, y, z) in the ROI's frame (-1 to 1), shape [n, 3].
-        also_touched_by: Cells [z, y, x] of the initial mask, bool: components that overlap it stay as well.
+        also_touched_by: Cells [z, y, x] of the initial mask and of positive strokes, bool: components that overlap them
+            stay as well.
         threshold: Smallest probability of a component's cells (26-connected).
     """
     labels, count = connected_components(counts >= threshold_count(threshold))

@@ -10,6 +10,7 @@ import numpy as np
 
 from gateway.core.annotation.initial_mask import sample_mask
 from gateway.core.annotation.prompt_state import ObjectPrompts
+from gateway.core.annotation.strokes import positive_corners
 from gateway.core.runtime import decode_probabilities
 from sixpoint._typing import Counts, Floating, Size
 from sixpoint.concurrency import PairRunner, run_serially
@@ -118,11 +119,7 @@ def prepare(
     """
     canonical = geometry.canonical()
     extent, clicks = prompts.extent, prompts.clicks
-    # The ROI includes the clicked voxels, not only the points: a voxel whose centre is outside cannot be corrected.
-    voxels = clicks.voxels(canonical.size)
-    roi = Roi.from_points(
-        extent.box, clicks=voxels, spacing=canonical.spacing, spec=spec.roi, image_size=canonical.size
-    )
+    roi = _place_roi(prompts, geometry=canonical, spec=spec)
     probabilities = None
     if previous is None and extent.mask is not None:
         previous = prediction_from_mask(prompts, geometry=geometry, spec=spec)
@@ -152,6 +149,15 @@ def prepare(
     return NetworkInput(tensor, roi, guidance, prompts, spec)
 
 
+def _place_roi(prompts: ObjectPrompts, *, geometry: Geometry, spec: ModelSpec) -> Roi:
+    """Place the ROI round the prompts for an object; ``geometry`` is the canonical one."""
+    # The ROI includes the clicked voxels, not only the points: a voxel whose centre is outside cannot be corrected.
+    clicks = np.concatenate([prompts.clicks.voxels(geometry.size), positive_corners(prompts.strokes)])
+    return Roi.from_points(
+        prompts.extent.box, clicks=clicks, spacing=geometry.spacing, spec=spec.roi, image_size=geometry.size
+    )
+
+
 def _place_clicks(guidance: PromptGuidance, spec: ModelSpec, *, image_size: Size) -> PromptGuidance:
     """Return the prompts as the network's channels show them."""
     if spec.roi.click_placement == "exact":
@@ -177,8 +183,7 @@ def estimate_prompt_memory(prompts: ObjectPrompts, *, geometry: Geometry, spec: 
     """Estimate the bytes that answering needs: tensors, the ROI's voxels, and the mask."""
     canonical = geometry.canonical()
     size = canonical.size
-    clicks = prompts.clicks.voxels(size)
-    roi = Roi.from_points(prompts.extent.box, clicks=clicks, spacing=canonical.spacing, spec=spec.roi, image_size=size)
+    roi = _place_roi(prompts, geometry=canonical, spec=spec)
     low, high = roi.voxel_bounds(size)
     voxels = math.prod(b - a for a, b in zip(low, high, strict=True))
     tensors = _TENSORS * 4 * math.prod(spec.input_shape)

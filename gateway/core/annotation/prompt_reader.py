@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 
 from gateway.core.annotation.object_extent import expand_mask
 from gateway.core.annotation.prompt_state import ObjectPrompts, PromptBatch, place_prompts
+from gateway.core.annotation.strokes import estimate_reading_memory
 from gateway.core.runtime.process.threads import run_to_end
 from sixpoint.geometry import Geometry
 from sixpoint.prompts import Prompt
@@ -29,12 +31,26 @@ class PromptReader:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    async def place(self, prompts: Sequence[Prompt], *, geometry: Geometry) -> PromptBatch:
-        """Check the prompts of one call, and convert them to canonical voxel indices: see :func:`place_prompts`."""
-        if len(prompts) <= _MAX_ON_LOOP:
+    async def place(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        geometry: Geometry,
+        reserve: Callable[[int], AbstractAsyncContextManager[None]],
+    ) -> PromptBatch:
+        """Check the prompts of one call, and convert them to canonical voxel indices: see :func:`place_prompts`.
+
+        Args:
+            prompts: Prompts in the order in which they were given.
+            geometry: Geometry of the image as uploaded.
+            reserve: Function that waits for bytes of memory, and reserves them while the result is entered.
+        """
+        needed = estimate_reading_memory(prompts, geometry=geometry)
+        if len(prompts) <= _MAX_ON_LOOP and not needed:
             return place_prompts(prompts, geometry=geometry)
         work = partial(place_prompts, prompts, geometry=geometry)
-        return await run_to_end(self._executor, work)
+        async with reserve(needed) if needed else nullcontext():
+            return await run_to_end(self._executor, work)
 
     async def expand(self, prompts: ObjectPrompts, *, geometry: Geometry) -> ObjectPrompts:
         """Unpack the initial mask of an object; prompts without a packed one are returned as they are.

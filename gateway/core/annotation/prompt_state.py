@@ -6,65 +6,40 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from gateway.core.annotation.clicks import Clicks, check_click_count
+from gateway.core.annotation.lasso_start import extent_of_lasso, with_extent
 from gateway.core.annotation.object_extent import ObjectExtent, expand_mask
-from sixpoint._typing import Bools, Points, Size
-from sixpoint.errors import NothingToCorrect, PromptError, PromptNotSupported, ResourceExhausted, Violation
+from gateway.core.annotation.strokes import Stroke, add_strokes, place_stroke
+from sixpoint._typing import Bools, Points
+from sixpoint.errors import NothingToCorrect, PromptError, PromptNotSupported, Violation
 from sixpoint.geometry import Geometry
 from sixpoint.model_spec import ModelSpec, PromptKind
-from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask, Prompt
+from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask, Lasso, Prompt, Scribble
 
 __all__ = [
-    "MAX_CLICKS",
-    "Clicks",
     "ObjectPrompts",
     "PromptBatch",
     "accumulate",
     "add_to_object",
-    "check_click_count",
     "check_prompt_kinds",
     "place_prompts",
     "read_prompts",
+    "restart",
     "start_from_clicks",
+    "start_from_lasso",
     "start_without_extent",
 ]
 
-
-MAX_CLICKS = 1000
-"""Clicks on one object: far more than a person makes. Each of them costs time in every call."""
 
 _KINDS: dict[type[Prompt], PromptKind] = {
     ExtremePoints: PromptKind.EXTREME_POINTS,
     Box: PromptKind.BOX,
     Click: PromptKind.CLICKS,
     InitialMask: PromptKind.MASK,
+    Scribble: PromptKind.SCRIBBLES,
+    Lasso: PromptKind.LASSO,
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Clicks:
-    """Clicks in the order in which they were made: of two in one voxel, the later one counts.
-
-    Attributes:
-        points: Clicked points (x, y, z), shape [n, 3].
-        positive: Whether each click is positive, bool, shape [n].
-    """
-
-    points: Points
-    positive: Bools
-
-    def __len__(self) -> int:
-        return len(self.positive)
-
-    def then(self, later: Clicks) -> Clicks:
-        """Return these clicks followed by later ones."""
-        return Clicks(np.concatenate([self.points, later.points]), np.concatenate([self.positive, later.positive]))
-
-    def voxels(self, size: Size) -> npt.NDArray[np.int64]:
-        """Return the clicked voxels (x, y, z) of an image of ``size``, shape [n, 3]."""
-        # A point on the upper face of the image belongs to the last voxel.
-        return np.clip(np.floor(self.points + 0.5), 0, np.array(size) - 1).astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +49,14 @@ class PromptBatch:
     Attributes:
         prompts: Prompts as given.
         extent: Extent of the object that the call starts; None if it corrects the current object.
-        clicks: Clicks of the call; may be empty.
+        clicks: Clicks of the call, and those that stand for its strokes; may be empty.
+        strokes: Scribbles and lassos of the call.
     """
 
     prompts: tuple[Prompt, ...]
     extent: ObjectExtent | None
     clicks: Clicks
+    strokes: tuple[Stroke, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,13 +65,17 @@ class ObjectPrompts:
 
     Attributes:
         extent: Extent of the object.
-        clicks: All clicks on the object.
+        clicks: All clicks on the object, and those that stand for strokes.
         new_clicks: Number of clicks, counted from the end, that the last call added.
+        strokes: All scribbles and lassos on the object.
+        new_strokes: Number of strokes, counted from the end, that the last call added.
     """
 
     extent: ObjectExtent
     clicks: Clicks
     new_clicks: int
+    strokes: tuple[Stroke, ...] = ()
+    new_strokes: int = 0
 
     @property
     def positive_new_clicks(self) -> Bools:
@@ -131,14 +112,21 @@ def place_prompts(prompts: Sequence[Prompt], *, geometry: Geometry) -> PromptBat
     """
     if not prompts:
         raise PromptError(
-            "expected at least one prompt: extreme points, a box, a mask or a click",
+            "expected at least one prompt: extreme points, a box, a mask, a click, a scribble or a lasso",
             violations=(Violation("prompts", "one or more"),),
         )
     extent: ObjectExtent | None = None
     points: list[Points] = [np.empty((0, 3))]
     positive: list[bool] = []
+    strokes: tuple[Stroke, ...] = ()
     for number, prompt in enumerate(prompts):
         try:
+            if isinstance(prompt, Scribble | Lasso):
+                stroke = place_stroke(prompt, geometry=geometry, clicks_before=len(positive))
+                strokes = add_strokes(strokes, (stroke,))
+                points.append(stroke.clicks)
+                positive += [stroke.positive] * len(stroke.clicks)
+                continue
             index = prompt.to_index(geometry)
         except PromptError as error:
             raise error.under(f"prompts[{number}]") from None
@@ -148,15 +136,17 @@ def place_prompts(prompts: Sequence[Prompt], *, geometry: Geometry) -> PromptBat
             positive.append(prompt.positive)
         elif number:
             raise PromptError(
-                "extreme points, a box or a mask start a new object: at most one of them in a call, before any click",
-                violations=(Violation(f"prompts[{number}]", "only a click may follow another prompt"),),
+                "extreme points, a box or a mask start a new object: at most one of them in a call, before any other "
+                "prompt",
+                violations=(Violation(f"prompts[{number}]", "only a correction may follow another prompt"),),
             )
         else:
             # On an axis that is stored backwards, the conversion swaps the corners.
             box = np.stack([placed.min(axis=0), placed.max(axis=0)])
             extremes = placed if isinstance(prompt, ExtremePoints) else np.empty((0, 3))
             extent = ObjectExtent(box, extremes, packed_mask=prompt if isinstance(prompt, InitialMask) else None)
-    return PromptBatch(tuple(prompts), extent, Clicks(np.concatenate(points), np.array(positive, np.bool_)))
+    clicks = Clicks(np.concatenate(points), np.array(positive, np.bool_))
+    return PromptBatch(tuple(prompts), extent, clicks, strokes)
 
 
 def add_to_object(
@@ -179,23 +169,11 @@ def add_to_object(
         NothingToCorrect: When there are only clicks, and no object to correct.
         ResourceExhausted: When the object would have too many clicks.
     """
-    check_prompt_kinds(batch, model=model, accepted=spec.prompts)
+    check_prompt_kinds(batch, model=model, accepted=spec.accepted_prompts)
     suffice = spec.begun_by_clicks
+    batch = start_from_lasso(batch, starts=prompts is None and not suffice, geometry=geometry)
     batch = start_from_clicks(prompts, batch, model=model, clicks_suffice=suffice, geometry=geometry)
     return batch, accumulate(prompts, batch)
-
-
-def check_click_count(clicks: int) -> None:
-    """Refuse more than :data:`MAX_CLICKS` clicks on one object.
-
-    Raises:
-        ResourceExhausted: When there are more.
-    """
-    if clicks > MAX_CLICKS:
-        raise ResourceExhausted(
-            f"{clicks} clicks on one object, and {MAX_CLICKS} is the limit; start the object anew with extreme points "
-            "or a box"
-        )
 
 
 def check_prompt_kinds(batch: PromptBatch, *, model: str, accepted: Sequence[PromptKind]) -> None:
@@ -250,6 +228,39 @@ def start_from_clicks(
     return start_without_extent(batch, geometry=geometry)
 
 
+def start_from_lasso(batch: PromptBatch, *, starts: bool, geometry: Geometry) -> PromptBatch:
+    """Let a positive lasso that comes first start an object; any other lasso is a correction.
+
+    Args:
+        batch: Prompts of a call.
+        starts: Whether there is no object yet, and the model needs to know how far it reaches.
+        geometry: Geometry of the image as uploaded.
+
+    Returns:
+        The batch, whose lasso says the extent exactly if it starts an object.
+    """
+    extent, prompts = batch.extent, [*batch.prompts]
+    for number, prompt in enumerate(prompts):
+        if isinstance(prompt, Lasso):
+            if number == 0 and starts and prompt.positive:
+                prompts[0] = start = with_extent(prompt, batch.strokes[0].voxels, geometry=geometry)
+                extent = extent_of_lasso(start, geometry=geometry)
+            elif prompt.extent is not None:
+                prompts[number] = prompt.with_extent(None)
+    return replace(batch, prompts=tuple(prompts), extent=extent)
+
+
+def restart(batch: PromptBatch, *, geometry: Geometry) -> PromptBatch:
+    """Let the prompts of a stored step, which started an object, start it again."""
+    if batch.extent is not None:
+        return batch
+    first = batch.prompts[0]
+    if isinstance(first, Lasso) and first.extent is not None:
+        return replace(batch, extent=extent_of_lasso(first, geometry=geometry))
+    # The model takes clicks alone: they started the object.
+    return start_without_extent(batch, geometry=geometry)
+
+
 def start_without_extent(batch: PromptBatch, *, geometry: Geometry) -> PromptBatch:
     """Let the clicks of a call start an object whose extent is unknown: the whole image."""
     upper = np.array(geometry.canonical().size, np.float64) - 1
@@ -269,10 +280,13 @@ def accumulate(prompts: ObjectPrompts | None, batch: PromptBatch) -> ObjectPromp
         ResourceExhausted: When the object would have too many clicks.
     """
     if batch.extent is not None:
-        extent, clicks = batch.extent, batch.clicks
+        extent, clicks, strokes = batch.extent, batch.clicks, batch.strokes
     elif prompts is None:
-        raise NothingToCorrect("there is no mask that clicks could correct; start with extreme points, a box or a mask")
+        raise NothingToCorrect(
+            "there is no mask that could be corrected; start with extreme points, a box, a mask or a positive lasso"
+        )
     else:
         extent, clicks = prompts.extent, prompts.clicks.then(batch.clicks)
+        strokes = add_strokes(prompts.strokes, batch.strokes, clicks_before=len(prompts.clicks))
     check_click_count(len(clicks))
-    return ObjectPrompts(extent, clicks, len(batch.clicks))
+    return ObjectPrompts(extent, clicks, len(batch.clicks), strokes, len(batch.strokes))

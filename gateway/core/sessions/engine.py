@@ -149,7 +149,7 @@ class Engine:
         await self._history.check_room(snapshot)
         image = await self._images.open(snapshot.row.image_digest, tenant=snapshot.row.tenant)
         geometry = image.volume.geometry
-        batch = await self._annotator.reader.place(prompts, geometry=geometry)
+        batch = await self._annotator.reader.place(prompts, geometry=geometry, reserve=self._admission.memory)
         model = self._catalog.get(snapshot.row.model, tenant=snapshot.row.tenant)
         before, name, spec = snapshot.state.prompts, model.name, model.spec
         batch, prompts_so_far = add_to_object(before, batch, model=name, spec=spec, geometry=geometry)

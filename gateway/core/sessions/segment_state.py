@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.core.annotation.preprocess import NetworkInput, Prediction
-from gateway.core.annotation.prompt_state import ObjectPrompts, accumulate, place_prompts, start_without_extent
+from gateway.core.annotation.prompt_state import ObjectPrompts, accumulate, place_prompts, restart
 from gateway.core.sessions.records import SegmentRow, SessionRow, StepRow
 from gateway.core.sessions.repository import SessionReader
 from sixpoint._typing import Bools
@@ -66,8 +66,9 @@ class SegmentState:
         extent = self.prompts.extent if self.prompts else None
         initial_mask = extent.mask.nbytes if extent and extent.mask is not None else 0
         packed_mask = len(extent.packed_mask.packed.bits) if extent and extent.packed_mask else 0
+        strokes = sum(stroke.voxels.nbytes for stroke in self.prompts.strokes) if self.prompts else 0
         masks = initial_mask + packed_mask + (self.sent_mask.mask.nbytes if self.sent_mask else 0)
-        return prediction + network_input + masks + _OVERHEAD_BYTES
+        return prediction + network_input + masks + strokes + _OVERHEAD_BYTES
 
 
 def restore_state(prompts: Sequence[Sequence[Prompt]], last: StepRow, *, geometry: Geometry) -> SegmentState:
@@ -81,9 +82,8 @@ def restore_state(prompts: Sequence[Sequence[Prompt]], last: StepRow, *, geometr
     object_prompts = None
     for step in prompts:
         batch = place_prompts(step, geometry=geometry)
-        if object_prompts is None and batch.extent is None:
-            # The model takes clicks alone: they started the object.
-            batch = start_without_extent(batch, geometry=geometry)
+        if object_prompts is None:
+            batch = restart(batch, geometry=geometry)
         object_prompts = accumulate(object_prompts, batch)
     return SegmentState(
         last.start_step, object_prompts, last.prediction, last.model, last.model_version, last.threshold

@@ -14,6 +14,9 @@ __all__ = ["Action", "ActionQueue", "join_prompts"]
 # Two of the largest messages.
 _MAX_WAITING_BYTES = 16 * 2**20
 
+# A positive lasso starts an object only where there is none.
+_STARTS = ("extreme_points", "box", "mask")
+
 Action = Received[annotation_pb.InteractRequest]
 
 
@@ -81,7 +84,7 @@ def join_prompts(group: Sequence[Action]) -> tuple[annotation_pb.InteractRequest
     prompts: list[annotation_pb.Prompt] = []
     for action in group:
         added = action.content.annotate.prompts
-        if any(prompt.WhichOneof("kind") != "click" for prompt in added):
+        if any(prompt.WhichOneof("kind") in _STARTS for prompt in added):
             prompts = []
         prompts += added
     return annotation_pb.InteractRequest(id=group[-1].content.id, annotate=joined), prompts

@@ -18,7 +18,7 @@ from sixpoint.errors import InternalError, PromptError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask
 from sixpoint.masks.labels import check_segment_number
-from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask, Prompt
+from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask, Lasso, Prompt, Scribble
 from sixpoint.protocol import prompt_to_message
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import session_service_pb2 as session_pb
@@ -75,14 +75,17 @@ class SessionOperations:
         """Convert prompts to a request.
 
         Raises:
-            PromptError: One of them is no prompt, or a mask to correct lies on another grid than the image.
+            PromptError: One of them is no prompt, a mask or a scribble lies on another grid than the image, or a
+                scribble exceeds the image.
         """
         placed = _checked(prompts)
         for number, prompt in enumerate(placed):
-            # The grid of a mask is not sent, so the gateway cannot compare it with the image's.
+            # The grid of a mask or scribble is not sent, so the gateway cannot compare it with the image's.
             if isinstance(prompt, InitialMask):
                 placed[number] = mask = prompt.on_grid(self.geometry)
                 mask.to_index(self.geometry)
+            elif isinstance(prompt, Scribble):
+                placed[number] = prompt.on_grid(self.geometry)
         return annotation_pb.AnnotateRequest(prompts=map(prompt_to_message, placed))
 
     def undo(self, segment: int) -> Operation[Mask]:
@@ -231,9 +234,9 @@ def _checked(prompts: Sequence[object]) -> list[Prompt]:
     """
     checked: list[Prompt] = []
     for prompt in prompts:
-        if not isinstance(prompt, ExtremePoints | Box | Click | InitialMask):
+        if not isinstance(prompt, ExtremePoints | Box | Click | InitialMask | Scribble | Lasso):
             if isinstance(prompt, Mask | np.ndarray):
-                advice = "give sixpoint.InitialMask.of(mask) to correct a mask"
+                advice = "give sixpoint.InitialMask.of(mask) to correct a mask, or sixpoint.Scribble(mask)"
             elif isinstance(prompt, list | tuple):
                 advice = (
                     "give points as sixpoint.ExtremePoints(points), and several prompts one by one: annotate(*prompts)"
@@ -243,7 +246,8 @@ def _checked(prompts: Sequence[object]) -> list[Prompt]:
             else:
                 advice = "see sixpoint.Prompt"
             raise PromptError(
-                f"expected ExtremePoints, Box, Click or InitialMask as a prompt, got {type(prompt).__name__}: {advice}"
+                f"expected ExtremePoints, Box, Click, Scribble, Lasso or InitialMask as a prompt, got "
+                f"{type(prompt).__name__}: {advice}"
             )
         checked.append(prompt)
     return checked

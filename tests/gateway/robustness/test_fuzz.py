@@ -88,7 +88,9 @@ class Cases:
         )
         self.maker = Maker(rng, [self.session.id, volume.digest, "clicks", "ellipsoid", "deaf", "p", "r1", "r2"])
         place: dict[str, Any] = {"session_id": self.session.id, "segment": 1}
-        prompts = [prompt_to_message(SIX), prompt_to_message(sixpoint.Click((20, 17, 15)))]
+        corners = [(15, 12, 16), (25, 12, 16), (20, 22, 16)]
+        drawn: list[sixpoint.Prompt] = [sixpoint.Scribble(corners), sixpoint.Lasso(corners, False)]
+        prompts = [*map(prompt_to_message, [SIX, sixpoint.Click((20, 17, 15)), *drawn])]
         self.annotate = annotation_pb.AnnotateRequest(prompts=prompts, **place)
         opened: dict[str, Any] = {"session_id": self.session.id}
         digest, image = {"digest": volume.digest}, {"image_digest": volume.digest}

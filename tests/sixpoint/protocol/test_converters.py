@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
+from google.protobuf import json_format
 from hypothesis import given
 
 from sixpoint.client.models import read_model
@@ -22,7 +24,7 @@ from sixpoint.model_spec import (
     PromptKind,
     Task,
 )
-from sixpoint.prompts import Box, Click, ExtremePoints, Frame, Prompt
+from sixpoint.prompts import Box, Click, ExtremePoints, Frame, Lasso, Prompt, Scribble
 from sixpoint.protocol import (
     geometry_from_message,
     geometry_to_message,
@@ -150,7 +152,7 @@ def test_an_unspecified_or_unknown_sign_is_refused(number: int) -> None:
 
 
 def test_a_prompt_of_no_kind_is_refused() -> None:
-    with pytest.raises(PromptError, match="expected extreme points, a box, a mask or a click"):
+    with pytest.raises(PromptError, match="expected extreme points, a box, a mask, a click, a scribble or a lasso"):
         prompt_from_message(annotation.Prompt())
 
 
@@ -272,7 +274,63 @@ def test_the_model_of_an_old_gateway_expects_only_what_it_says() -> None:
 def test_every_task_and_kind_of_prompt_comes_back_by_its_own_name(task: Task, kind: PromptKind) -> None:
     message = model_to_message("any", "1", SPEC.model_copy(update={"task": task, "prompts": (kind,)}))
     model = read_model(message)
-    assert (model.task, model.prompts) == (task.value, (kind.value,))
+    as_clicks = ("scribbles", "lasso") if kind is PromptKind.CLICKS else ()
+    assert (model.task, model.prompts) == (task.value, (kind.value, *as_clicks))
+
+
+def test_kinds_that_older_clients_do_not_know_come_in_a_field_of_their_own() -> None:
+    message = model_to_message("any", "1", SPEC.model_copy(update={"prompts": (PromptKind.BOX, PromptKind.CLICKS)}))
+    # A client that does not know a number in prompt_kinds fails to list all models.
+    assert list(message.prompt_kinds) == [models.PROMPT_KIND_BOX, models.PROMPT_KIND_CLICKS]
+    assert list(message.prompt_kinds_as_clicks) == [models.PROMPT_KIND_SCRIBBLES, models.PROMPT_KIND_LASSO]
+    message.prompt_kinds.append(models.PromptKind.ValueType(99))
+    assert read_model(message).prompts == ("box", "clicks", "scribbles", "lasso")
+
+
+SQUARE = [(8.0, 10.0, 12.0), (12.0, 10.0, 12.0), (12.0, 13.5, 12.0)]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        Scribble(SQUARE, False),
+        Lasso(SQUARE),
+        Lasso(SQUARE, False, "ras", axis="x"),
+        Lasso(SQUARE, extent=((8, 10, 2), (13, 14, 20))),
+        Lasso.of_mask(np.eye(5)[None]),
+    ],
+)
+def test_a_scribble_or_lasso_comes_back_as_it_was(prompt: Prompt) -> None:
+    sent = prompt_to_message(prompt).SerializeToString()
+    assert prompt_from_message(annotation.Prompt.FromString(sent)) == prompt
+
+
+def test_a_scribble_in_mm_is_not_sent() -> None:
+    with pytest.raises(PromptError, match=r"not on the grid of an image yet"):
+        prompt_to_message(Scribble(SQUARE, frame="lps"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"scribble": {}}, "the sign is missing"),
+        ({"scribble": {"sign": 1}}, "no voxels"),
+        ({"scribble": {"sign": 1, "voxels": {"voxelCount": 2**40}}}, "is the limit"),
+        ({"scribble": {"sign": 1, "voxels": {"voxelCount": 2, "runs": "eHh4"}}}, "arrived damaged"),
+        ({"lasso": {}}, "the sign is missing"),
+        ({"lasso": {"sign": 1, "frame": 1}}, "expected 3 to 2000 points of a contour, got 0"),
+        ({"lasso": {"sign": 1, "frame": 1, "points": [{}] * 2001}}, "at most 2000 points, got 2001"),
+        ({"lasso": {"sign": 1, "points": [{}] * 3}}, "the frame is missing"),
+        ({"lasso": {"sign": 1, "frame": 1, "points": [{}] * 3, "axis": 4}}, "axis 4; expected 1 for x"),
+        ({"lasso": {"sign": 1, "frame": 1, "points": [{}] * 3, "extent": {}}}, "needs two corners"),
+        ({"lasso": {"sign": 1, "points": [{}] * 3, "filled": {"voxelCount": 1}}}, "got both"),
+    ],
+)
+def test_a_scribble_or_lasso_that_is_none_is_refused(fields: dict[str, Any], words: str) -> None:
+    message = json_format.ParseDict(fields, annotation.Prompt())
+    with pytest.raises(PromptError, match=words) as caught:
+        prompt_from_message(message)
+    assert caught.value.violations
 
 
 def test_extreme_points_are_counted_before_they_are_read() -> None:

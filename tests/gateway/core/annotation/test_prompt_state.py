@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import zstandard
 
+from gateway.core.annotation.clicks import MAX_CLICKS, Clicks
 from gateway.core.annotation.prompt_state import (
-    MAX_CLICKS,
-    Clicks,
     ObjectPrompts,
     accumulate,
     check_prompt_kinds,
@@ -104,7 +103,7 @@ def test_clicks_add_up_until_something_new_is_begun() -> None:
 
 
 def test_clicks_without_an_object_are_refused() -> None:
-    with pytest.raises(NothingToCorrect, match="start with extreme points, a box or a mask"):
+    with pytest.raises(NothingToCorrect, match="start with extreme points, a box, a mask or a positive lasso"):
         accumulate(None, read_prompts([Click((1, 2, 3))], geometry=GEOMETRY))
 
 
