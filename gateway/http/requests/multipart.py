@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from email.message import Message
+
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser, parse_options_header
 
 from sixpoint.errors import InvalidArgument
 
 __all__ = ["FormParser", "PartBegin", "PartData", "boundary_of"]
 
-_MAX_HEADER_BYTES = 8 * 2**10
 _MAX_BOUNDARY = 70
+# It would quote what callers send.
+_silent = logging.Logger("forms")
+_silent.disabled = True
 
 
 @dataclass(frozen=True)
@@ -43,14 +48,13 @@ def boundary_of(content_type: str) -> bytes:
     Raises:
         InvalidArgument: It is no form.
     """
-    header = Message()
-    header["content-type"] = content_type
-    boundary = header.get_param("boundary")
-    if header.get_content_type() != "multipart/form-data" or not isinstance(boundary, str):
+    kind, options = parse_options_header(content_type)
+    boundary = options.get(b"boundary")
+    if kind != b"multipart/form-data" or boundary is None:
         raise InvalidArgument("the body is no form: expected multipart/form-data with a boundary")
     if not 1 <= len(boundary) <= _MAX_BOUNDARY or not boundary.isascii():
         raise InvalidArgument(f"the boundary of the form is not valid: expected 1 to {_MAX_BOUNDARY} characters")
-    return boundary.encode()
+    return boundary
 
 
 class FormParser:
@@ -64,10 +68,22 @@ class FormParser:
     """
 
     def __init__(self, boundary: bytes) -> None:
-        self._delimiter = b"\r\n--" + boundary
-        # The first delimiter stands at the begin of the body, without a line before it.
-        self._buffer = bytearray(b"\r\n")
-        self._in_part: bool | None = None
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._begin_part,
+                "on_part_data": self._take_data,
+                "on_header_field": self._take_field,
+                "on_header_value": self._take_value,
+                "on_header_end": self._end_header,
+                "on_headers_finished": self._end_headers,
+                "on_end": self._end,
+            },
+        )
+        self._parser.logger = _silent
+        self._events: list[PartBegin | PartData] = []
+        self._field, self._value = bytearray(), bytearray()
+        self._disposition = b""
         self.ended = False
 
     def feed(self, data: bytes) -> Iterator[PartBegin | PartData]:
@@ -78,57 +94,43 @@ class FormParser:
         """
         if self.ended:
             return
-        self._buffer += data
-        while not self.ended:
-            event = self._next_header() if self._in_part is False else self._next_data()
-            if event is None:
-                return
-            yield from event
+        try:
+            self._parser.write(data)
+        except MultipartParseError:
+            raise InvalidArgument(
+                "the form is damaged: a boundary, or the header of a part, cannot be read, or is too long"
+            ) from None
+        events, self._events = self._events, []
+        yield from events
 
-    def _next_data(self) -> list[PartBegin | PartData] | None:
-        """Content of a part up to the next delimiter, or what cannot be part of one; None if more bytes are needed."""
-        place = self._buffer.find(self._delimiter)
-        if place < 0:
-            safe = len(self._buffer) - len(self._delimiter) + 1
-            if safe <= 0:
-                return None
-            return self._take(safe) or None
-        after = place + len(self._delimiter)
-        if len(self._buffer) < after + 2:
-            return self._take(place) or None
-        events = self._take(place)
-        tail = bytes(self._buffer[len(self._delimiter) : len(self._delimiter) + 2])
-        if tail == b"--":
-            self.ended = True
-            self._buffer.clear()
-            return events
-        if tail != b"\r\n":
-            raise InvalidArgument("the form is damaged: a boundary is followed by other bytes")
-        del self._buffer[: len(self._delimiter) + 2]
-        self._in_part = False
-        return events
+    def _begin_part(self) -> None:
+        self._disposition = b""
 
-    def _take(self, count: int) -> list[PartBegin | PartData]:
-        content = bytes(self._buffer[:count])
-        del self._buffer[:count]
-        # What stands before the first delimiter is no part.
-        return [PartData(content)] if content and self._in_part else []
+    def _take_field(self, data: bytes, start: int, end: int) -> None:
+        self._field += data[start:end]
 
-    def _next_header(self) -> list[PartBegin | PartData] | None:
-        end = self._buffer.find(b"\r\n\r\n")
-        if (end if end >= 0 else len(self._buffer)) > _MAX_HEADER_BYTES:
-            raise InvalidArgument("the form is damaged: the header of a part is too long")
-        if end < 0:
-            return None
-        header = Message()
-        for line in self._buffer[:end].decode("utf-8", "replace").split("\r\n"):
-            key, _, value = line.partition(":")
-            if key.strip().lower() == "content-disposition":
-                header["content-disposition"] = value.strip()
-        name = header.get_param("name", header="content-disposition")
-        if not isinstance(name, str):
+    def _take_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _end_header(self) -> None:
+        if self._field.lower() == b"content-disposition":
+            self._disposition = bytes(self._value)
+        self._field.clear()
+        self._value.clear()
+
+    def _end_headers(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        name, filename = options.get(b"name"), options.get(b"filename")
+        if name is None:
             raise InvalidArgument("the form is damaged: a part has no name")
-        # The empty line ends the header; a part without content has its delimiter right after it.
-        del self._buffer[: end + 4]
-        self._in_part = True
-        return [PartBegin(name, header.get_filename())]
+        self._events.append(PartBegin(_text(name), None if filename is None else _text(filename)))
+
+    def _take_data(self, data: bytes, start: int, end: int) -> None:
+        self._events.append(PartData(data[start:end]))
+
+    def _end(self) -> None:
+        self.ended = True
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "replace")

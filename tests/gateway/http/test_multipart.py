@@ -51,12 +51,32 @@ def test_a_form_is_split_as_its_client_joined_it(contents: list[bytes], cuts: li
         b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--",
         b"--b\r\n" + b"x" * 9000,
         b"--bjunk\r\n",
-        b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n--b!!',
+        b"--b\r\n" + b"a: b\r\n" * 9,
+        b"text before the form\r\n--b--",
     ],
 )
 def test_damaged_forms_are_refused(body: bytes) -> None:
     with pytest.raises(InvalidArgument, match="damaged"):
         parse(body, b"b", [])
+
+
+def test_the_forms_of_aiaas_client_are_read() -> None:
+    # Its boundary has a character that RFC 2046 does not allow, and an empty line follows the last one.
+    boundary = boundary_of("multipart/form-data; boundary=----------lImIt_of_THE_fIle_eW_$")
+    part = b'Content-Disposition: form-data; name="params"\r\n\r\n{}\r\n'
+    for before, after in ((b"", b"\r\n\r\n"), (b"\r\n", b"\r\nafter")):
+        body = before + b"--" + boundary + b"\r\n" + part + b"--" + boundary + b"--" + after
+        assert parse(body, boundary, list(range(0, len(body), 3))) == ([("params", None, b"{}")], True)
+
+
+def test_names_come_in_quotes_or_not() -> None:
+    for text, expected in (
+        (b'name="a"; filename="C:\\Erika.nii"', ("a", "Erika.nii", b"x")),
+        (b"name=a; filename=b.nii", ("a", "b.nii", b"x")),
+        ('name="ä"; filename="Müller \\"x\\".nii"'.encode(), ("ä", 'Müller "x".nii', b"x")),
+    ):
+        body = b"--b\r\ncontent-DISPOSITION: form-data; " + text + b"\r\nX-Other: y\r\n\r\nx\r\n--b--"
+        assert parse(body, b"b", []) == ([expected], True)
 
 
 def test_what_ends_early_has_not_ended() -> None:
