@@ -3,39 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-import os
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from gateway.core.access import Principal
 from gateway.core.images import ImageHeader, ImageRecord, ImageStore
 from gateway.core.runtime.fairness import Turns
+from gateway.http.decoding.processes import parse_answer, run_decoder
 from gateway.http.forms import FormFile
 from gateway.http.requests.spool import SpoolFolder
-from sixpoint.errors import (
-    DeadlineExceeded,
-    FailedPrecondition,
-    NotFound,
-    ResourceExhausted,
-    SixpointError,
-    Unavailable,
-    VolumeError,
-)
+from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
 
-__all__ = ["ImageFiles", "parse_header", "reader_environment"]
+__all__ = ["ImageFiles", "parse_header"]
 
 _SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha")
 _CHUNK_BYTES = 2**20
-_ERROR_BYTES = 2**16
-# Of what may fail while a series is fetched; an image that cannot be read is the caller's.
-_KINDS: Mapping[str, type[SixpointError]] = {
-    kind.__name__: kind for kind in (DeadlineExceeded, NotFound, ResourceExhausted, Unavailable)
-}
 
 
 class ImageFiles:
@@ -76,11 +60,29 @@ class ImageFiles:
                 f"an image file ends in {', '.join(_SUFFIXES)}; a DICOM series cannot be sent here yet: load it in the "
                 "viewer, which then sends a volume"
             )
-        source, voxels = folder.path / f"image{file.suffix}", folder.path / "voxels"
+        source = folder.path / f"image{file.suffix}"
         file.path.rename(source)
+        return await self.store_decoded("gateway.http.decode_image", [str(source)], folder, principal=principal)
+
+    async def store_decoded(
+        self, program: str, arguments: Sequence[str], folder: SpoolFolder, *, principal: Principal
+    ) -> ImageRecord:
+        """Store an image that a program reads.
+
+        Args:
+            program: Module that writes the voxels to a file, and prints the image's header or an error. It gets the
+                arguments, then that file, then the largest number of bytes of voxels.
+            arguments: Its first arguments.
+            folder: Folder of the call's files.
+            principal: Who uploads the image.
+
+        Raises:
+            SixpointError: As :meth:`store` does.
+        """
+        voxels = folder.path / "voxels"
         async with self._turns.take():
-            header = await self._read(source, voxels)
-        return await self.store_voxels(header, voxels, folder, principal=principal)
+            content = await run_decoder(program, [*arguments, str(voxels), str(self._max_bytes)], folder=folder.path)
+        return await self.store_voxels(_header(content), voxels, folder, principal=principal)
 
     async def store_voxels(
         self, header: ImageHeader, voxels: Path, folder: SpoolFolder, *, principal: Principal
@@ -104,46 +106,6 @@ class ImageFiles:
                     await upload.write(chunk)
                 return await upload.finish()
 
-    async def _read(self, source: Path, voxels: Path) -> ImageHeader:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "gateway.http.decode_image",
-            str(source),
-            str(voxels),
-            str(self._max_bytes),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env=reader_environment(source.parent),
-        )
-        try:
-            assert process.stdout is not None
-            answer = await process.stdout.read(_ERROR_BYTES)
-            await process.wait()
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await asyncio.shield(process.wait())
-        return parse_header(answer)
-
-
-def reader_environment(folder: Path) -> dict[str, str]:
-    """Return the variables of a process that reads images: none of the gateway's own secrets.
-
-    Args:
-        folder: Folder of the call's files: the temporary ones go with it.
-    """
-    return {
-        "PATH": os.environ.get("PATH", ""),
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        "TMPDIR": str(folder),
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1",
-    }
-
 
 def parse_header(answer: bytes) -> ImageHeader:
     """Return the header that a process wrote which reads images.
@@ -151,19 +113,10 @@ def parse_header(answer: bytes) -> ImageHeader:
     Raises:
         SixpointError: What it wrote instead.
     """
-    try:
-        content = json.loads(answer)
-    except ValueError:
-        raise VolumeError(
-            "the image cannot be read: its file is damaged, or too large for this gateway (SIXPOINT_MAX_IMAGE_BYTES)"
-        ) from None
-    if "missing" in content:
-        raise FailedPrecondition(
-            "this gateway was installed without the packages that read image files (SimpleITK, nibabel), or series of "
-            "a DICOMweb server; whoever manages it has to add them: pip install 'sixpoint[gateway,dicomweb]'"
-        )
-    if "error" in content:
-        raise _KINDS.get(content.get("kind", ""), VolumeError)(content["error"])
+    return _header(parse_answer(answer))
+
+
+def _header(content: Mapping[str, Any]) -> ImageHeader:
     geometry = Geometry(
         size=tuple(content["size"]),
         spacing=tuple(content["spacing"]),

@@ -20,8 +20,9 @@ from gateway.core.access import Activity, Principal
 from gateway.core.images import ImageHeader, ImageStore
 from gateway.core.runtime.fairness import Turns
 from gateway.http.calls import Call
+from gateway.http.decoding.processes import reader_environment
 from gateway.http.dicomweb.pacs import Pacs
-from gateway.http.image_files import ImageFiles, parse_header, reader_environment
+from gateway.http.image_files import ImageFiles, parse_header
 from gateway.http.requests.spool import SpoolFolder
 from sixpoint.errors import ImageNotFound
 
