@@ -11,6 +11,8 @@ from gateway.http.door import Door
 from gateway.http.image_files import ImageFiles
 from gateway.http.itksnap import itksnap_door
 from gateway.http.monai_label import monai_label_door
+from gateway.http.nninteractive import nninteractive_door
+from gateway.http.nninteractive.leases import Clocks, Leases
 from gateway.http.ohif import ohif_door
 from gateway.http.requests.spool import Spool
 from gateway.http.rest import rest_door
@@ -73,6 +75,22 @@ def make_doors(settings: Settings, services: Services, spool: Spool, pacs: Pacs 
             spool=spool,
             windows=windows,
             deadlines=call_limits,
+        ),
+        nninteractive_door(
+            images=services.images,
+            sessions=services.sessions,
+            catalog=services.catalog,
+            engine=services.engine,
+            uploads=services.uploads,
+            files=files,
+            spool=spool,
+            memory=services.prompts,
+            leases=Leases(
+                Clocks(settings.lease_idle_seconds, settings.lease_liveness_seconds),
+                limit=settings.max_sessions,
+                owner_limit=settings.owner_sessions,
+            ),
+            deadlines=(deadlines.call, deadlines.upload),
         ),
         rest_door(
             images=services.images,

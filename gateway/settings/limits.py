@@ -76,6 +76,10 @@ class LimitSettings(SettingsPart):
     """Limit for the steps of all sessions, in bytes of the database."""
     session_idle_seconds: float = Field(default=86400.0, gt=0)
     """Seconds after which an unused session is closed."""
+    lease_idle_seconds: float = Field(default=3600.0, gt=0)
+    """Seconds without work after which an nnInteractive client has to connect again; its session stays."""
+    lease_liveness_seconds: float = Field(default=120.0, ge=10)
+    """Seconds without a heartbeat after which an nnInteractive client has to connect again."""
     session_memory_bytes: int = Field(default=_GIB // 2, ge=0)
     """Bytes of memory for the recently used sessions; everything is also in the database."""
     session_memory_seconds: float = Field(default=600.0, gt=0)

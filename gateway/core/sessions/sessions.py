@@ -148,8 +148,7 @@ class Sessions:
             touch: Whether it is use.
 
         Raises:
-            SessionExpired: The session was idle for too long.
-            SessionNotFound: There is no such session, or it was closed.
+            NotFound: There is no such session, or it was closed, or was idle for too long.
         """
         session = await self._repository.read(
             lambda records: self._session(records, validation.require_open(records.session(session_id))),
@@ -165,9 +164,8 @@ class Sessions:
 
     async def opened_by(self, request_id: str, *, principal: Principal) -> SessionRow | None:
         """Return the session, open or ended, that the caller opened with a request id; None without one."""
-        return await self._repository.read(
-            lambda records: records.session_by_request(principal.subject, request_id), tenant=principal.tenant
-        )
+        owner, tenant = principal.subject, principal.tenant
+        return await self._repository.read(lambda of: of.session_by_request(owner, request_id), tenant=tenant)
 
     async def page(
         self, principal: Principal, *, size: int = 0, token: str = "", use: ModelUse | None = None
@@ -276,10 +274,6 @@ class Sessions:
 
     async def close(self, session_id: str, *, principal: Principal) -> None:
         """End a session, if there is one of this id and it is open.
-
-        Args:
-            session_id: Id of the session.
-            principal: Who makes the call.
 
         Raises:
             PermissionDenied: The session belongs to somebody else.

@@ -40,6 +40,7 @@ def test_only_what_tells_nothing_is_for_everybody(tmp_path: Path) -> None:
         "GET /itksnap/status",
         "GET /itksnap:{port:int}/status",
         "GET /aiaa/docs/",
+        "GET /nninteractive/{model}/healthz",
     }
     assert {name for name, role in routes.items() if role is Role.ADMIN} == {
         "DELETE /monailabel/datastore/",

@@ -1,0 +1,180 @@
+"""Read what clients send: JSON, arrays, and the header beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from io import BufferedWriter
+from pathlib import Path
+
+import numpy as np
+
+from gateway.core.runtime import Admission
+from gateway.core.runtime.process.disk_errors import disk_errors
+from gateway.http.calls import Call
+from gateway.http.decoding.packed import mask_of, read_header, unpack_array
+from gateway.http.decoding.processes import run_decoder
+from gateway.http.errors import HttpRefusal
+from gateway.http.forms import parse_object
+from gateway.http.nninteractive.interactions import Seed
+from gateway.http.requests.spool import SpoolFolder
+from sixpoint._typing import Index
+from sixpoint.errors import InvalidArgument, UploadError, VolumeError
+from sixpoint.geometry import Geometry
+from sixpoint.mask import cropped, pack
+from sixpoint.prompts import InitialMask
+
+__all__ = ["drop_body", "read_array", "read_meta", "read_seed", "read_spacing"]
+
+_WRITE_BYTES = 2**20
+# Larger arrays are unpacked in a process of their own, which does not keep the event loop from its other work.
+_MAX_IN_THREAD = 4 * 2**20
+_PROGRAM = "gateway.http.decoding.arrays"
+
+
+def read_meta(call: Call) -> dict[str, object]:
+    """Read the header beside an array; a missing one is an empty object.
+
+    Raises:
+        InvalidArgument: It is no JSON object.
+    """
+    return parse_object(call.request.headers.get("x-meta", ""), what="the header X-Meta")
+
+
+def read_spacing(meta: dict[str, object]) -> tuple[float, float, float] | None:
+    """Read the spacing of an image's array, mm along its axes; None if the client does not know it.
+
+    Raises:
+        VolumeError: It is no spacing.
+    """
+    properties = meta.get("image_properties") or {}
+    if not isinstance(properties, dict):
+        raise InvalidArgument("image_properties is no object; expected one with the image's spacing")
+    value = properties.get("spacing")
+    if value is None:
+        return None
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 3:
+        raise _no_spacing()
+    if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in value):
+        raise _no_spacing()
+    try:
+        first, second, third = map(float, value)
+    except OverflowError:
+        raise _no_spacing() from None
+    if not all(math.isfinite(each) and each > 0 for each in (first, second, third)):
+        raise _no_spacing()
+    return first, second, third
+
+
+async def read_array(call: Call, folder: SpoolFolder, *, max_bytes: int) -> Path:
+    """Write the body of a call to a file.
+
+    Args:
+        call: The call.
+        folder: Where the file is put.
+        max_bytes: Largest body.
+
+    Raises:
+        HttpRefusal: The body is too large, or does not come.
+        ResourceExhausted: There is no room for it.
+    """
+    path = folder.path / "array"
+    length = call.request.headers.get("content-length", "")
+    if length.isdecimal() and int(length[:20]) > max_bytes:
+        raise _too_large(max_bytes)
+    with disk_errors():
+        file = path.open("wb")
+    received, waiting = 0, bytearray()
+    try:
+        async for chunk in call.chunks():
+            received += len(chunk)
+            if received > max_bytes:
+                raise _too_large(max_bytes)
+            waiting += chunk
+            if len(waiting) >= _WRITE_BYTES:
+                await _write(file, waiting, folder)
+                waiting = bytearray()
+        await _write(file, waiting, folder)
+    finally:
+        with disk_errors():
+            file.close()
+    return path
+
+
+async def drop_body(call: Call, *, max_bytes: int) -> None:
+    """Read a body that is not wanted: a client that still sends it would not see the answer."""
+    received = 0
+    async for chunk in call.chunks():
+        received += len(chunk)
+        if received > max_bytes:
+            return
+
+
+async def read_seed(path: Path, folder: SpoolFolder, *, geometry: Geometry, memory: Admission) -> Seed:
+    """Read a mask that a client has.
+
+    Args:
+        path: File with the packed array, [z, y, x].
+        folder: Folder of the call's files.
+        geometry: Geometry of the image.
+        memory: Memory of prompts.
+
+    Raises:
+        UploadError: It is no mask, or of another shape than the image.
+    """
+    voxels = math.prod(geometry.size)
+    with path.open("rb") as file:
+        start = file.read(2**10)
+    header = read_header(memoryview(start), axes=3, max_bytes=8 * voxels)
+    _check_shape(header.shape, geometry.shape)
+    async with memory.slot():
+        if header.nbytes <= _MAX_IN_THREAD:
+            async with memory.memory(2 * header.nbytes):
+                return await asyncio.to_thread(_seed_in_thread, path, geometry)
+        folder.reserve(voxels)
+        target = folder.path / "mask"
+        try:
+            answer = await run_decoder(_PROGRAM, ["mask", str(path), str(target), str(voxels)], folder=folder.path)
+        except VolumeError as error:
+            # Its words are of files with images.
+            raise UploadError(error.message.replace("the image", "the mask")) from None
+        box: Index = tuple(answer["box"])
+        async with memory.memory(2 * math.prod(box)):
+            lower: Index = tuple(answer["lower"])
+            return await asyncio.to_thread(_seed_of_file, target, box, lower, geometry)
+
+
+def _seed_in_thread(path: Path, geometry: Geometry) -> Seed:
+    body = memoryview(path.read_bytes())
+    header = read_header(body, axes=3, max_bytes=_MAX_IN_THREAD)
+    voxels, lower = cropped(mask_of(unpack_array(body, header)))
+    return Seed(InitialMask(pack(voxels, lower), geometry) if voxels.size else None)
+
+
+def _seed_of_file(path: Path, box: Index, lower: Index, geometry: Geometry) -> Seed:
+    if not math.prod(box):
+        return Seed(None)
+    voxels = np.fromfile(path, np.uint8).reshape(box) != 0
+    return Seed(InitialMask(pack(voxels, lower), geometry))
+
+
+def _check_shape(shape: tuple[int, ...], expected: Index) -> None:
+    if shape != expected:
+        raise UploadError(f"the mask has the shape {list(shape)}; expected that of the image, {list(expected)}")
+
+
+async def _write(file: BufferedWriter, data: bytearray, folder: SpoolFolder) -> None:
+    folder.reserve(len(data))
+    with disk_errors():
+        await asyncio.to_thread(file.write, data)
+
+
+def _too_large(limit: int) -> HttpRefusal:
+    return HttpRefusal(413, InvalidArgument(f"the body is too large: expected at most {limit} bytes"))
+
+
+def _no_spacing() -> VolumeError:
+    return VolumeError(
+        "image_properties.spacing is no spacing; expected three positive numbers, in mm, one for each axis"
+    )
