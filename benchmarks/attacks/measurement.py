@@ -51,6 +51,7 @@ class Outcome:
         callers: Number of hostile callers.
         silence_ms: Longest time without an answer of health, ms; a refusal is none.
         stall_ms: Longest stall of the gateway's event loop, ms.
+        stall_cpu_ms: Longest CPU time of its thread within a stall, ms: what the loop itself did, on a busy machine.
         idle_mib: Memory of the gateway before the attack, without mapped files, MiB.
         peak_mib: Highest memory during the attack, MiB.
         rest_mib: Memory after the attack: the first that is at most 1.3 x idle, or that after a minute, MiB.
@@ -73,6 +74,7 @@ class Outcome:
     callers: int
     silence_ms: float
     stall_ms: float
+    stall_cpu_ms: float
     idle_mib: float
     peak_mib: float
     rest_mib: float
@@ -144,6 +146,7 @@ def measure(attack: Attack, *, callers: int, example: Example, triton: str, seco
             attack=attack.name,
             callers=callers,
             stall_ms=1000 * longest_stall(stalls, since=started),
+            stall_cpu_ms=1000 * longest_stall(stalls, since=started, worked=True),
             idle_mib=idle / MIB,
             peak_mib=peak.highest / MIB,
             rest_mib=rest / MIB,

@@ -1,6 +1,7 @@
 """The gateway's command line, with its event loop watched: stalls are written to a file as they end.
 
-GATEWAY_STALLS names the file. Each line holds the time at which a stall ended (``time.time()``) and its seconds.
+GATEWAY_STALLS names the file. Each line holds the time at which a stall ended (``time.time()``), its seconds, and
+the CPU seconds of the loop's thread meanwhile.
 """
 
 from __future__ import annotations
@@ -35,30 +36,32 @@ class WatchedPolicy(asyncio.DefaultEventLoopPolicy):
         loop = super().new_event_loop()
         file = self._stalls.open("a", buffering=1)
 
-        def tick(due: float) -> None:
+        def tick(due: float, worked: float) -> None:
             late = loop.time() - due
             if late >= _NOTED_S:
-                file.write(f"{time.time():.3f} {late:.4f}\n")
+                file.write(f"{time.time():.3f} {late:.4f} {time.thread_time() - worked:.4f}\n")
             plan()
 
         def plan() -> None:
             due = loop.time() + _TICK_S
-            loop.call_at(due, tick, due)
+            loop.call_at(due, tick, due, time.thread_time())
 
         plan()
         return loop
 
 
-def longest_stall(stalls: Path, *, since: float) -> float:
+def longest_stall(stalls: Path, *, since: float, worked: bool = False) -> float:
     """Return the seconds of the longest stall that ended after a time; 0 if none was long enough to be noted.
 
     Args:
         stalls: File of the stalls.
         since: Time in seconds since 1970.
+        worked: Whether to count only the CPU time of the event loop's thread, which other programs do not change.
     """
     # The last line may be incomplete.
     lines = [line.split() for line in stalls.read_text().splitlines(keepends=True) if line.endswith("\n")]
-    return max((float(late) for ended, late in lines if float(ended) >= since), default=0.0)
+    column = 2 if worked else 1
+    return max((float(line[column]) for line in lines if float(line[0]) >= since), default=0.0)
 
 
 def main() -> None:

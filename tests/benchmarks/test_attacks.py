@@ -18,6 +18,7 @@ OUTCOME = Outcome(
     callers=1,
     silence_ms=900.0,
     stall_ms=40.0,
+    stall_cpu_ms=20.0,
     idle_mib=100.0,
     peak_mib=500.0,
     rest_mib=129.0,
