@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 
 from sixpoint.errors import InvalidArgument
 
-__all__ = ["Received", "decode_stream", "decoder", "with_size"]
+__all__ = ["Received", "decode_request", "decode_stream", "decoder", "with_size"]
 
 _Message = TypeVar("_Message")
 
@@ -69,18 +69,32 @@ def with_size(decode: Callable[[bytes], _Message]) -> Callable[[bytes], Received
     return lambda data: Received(decode(data), len(data))
 
 
-async def decode_stream(
-    decode: Callable[[bytes], Any], context: grpc.aio.ServicerContext[Any, Any]
-) -> AsyncIterator[Any]:
+async def decode_request(decode: Callable[[bytes], Any], read: Callable[[], Awaitable[Any]]) -> Any:
+    """Read the only message of a call.
+
+    Args:
+        decode: Result of :func:`decoder`.
+        read: Function that returns the next message of the call, or gRPC's EOF.
+
+    Raises:
+        InvalidArgument: There is none, or it cannot be read.
+    """
+    data = await read()
+    if data is grpc.aio.EOF:
+        raise InvalidArgument("the call has no request; send one message")
+    return decode(data)
+
+
+async def decode_stream(decode: Callable[[bytes], Any], read: Callable[[], Awaitable[Any]]) -> AsyncIterator[Any]:
     """Read the messages of a stream as they arrive, and hold none of them.
 
     gRPC's own iterator holds a message until the next one has arrived: 8 MiB for each upload that stands still.
 
     Args:
         decode: Result of :func:`decoder`, or of :func:`with_size`.
-        context: Context of the call.
+        read: Function that returns the next message of the call, or gRPC's EOF.
     """
-    while (data := await context.read()) is not grpc.aio.EOF:
+    while (data := await read()) is not grpc.aio.EOF:
         message = [decode(data)]
         del data
         yield message.pop()

@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
 import grpc
@@ -28,11 +29,13 @@ from gateway.core.access import (
 )
 from gateway.core.runtime import DeadlineLimits
 from gateway.core.runtime.fairness import Turns, acting_for
-from gateway.grpc.decoding import decode_stream, decoder, with_size
+from gateway.grpc.decoding import decode_request, decode_stream, decoder, with_size
 from gateway.grpc.identity import CallContext, caller_of, credentials_of, peer_of, while_identified
+from gateway.grpc.message_turns import MessageTurns
 from gateway.grpc.permissions import role_for
 from gateway.grpc.refusals import abort, abort_arguments, as_sixpoint_error, refusal_pause
 from gateway.grpc.running_calls import RunningCalls
+from gateway.grpc.upload_messages import upload_decoder
 from gateway.observability.pseudonyms import pseudonym
 from sixpoint.errors import ResourceExhausted, Unauthenticated
 
@@ -104,6 +107,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._auditor = auditor
         self._turns = turns
         self._on_end = on_end
+        self._messages = MessageTurns()
         self._pausing = 0
 
     async def intercept_service(
@@ -116,10 +120,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or not method.startswith("/sixpoint."):
             return handler
-        # Requests are read inside the wrapped call: an error of gRPC's own reader would be INTERNAL.
+        # Requests are read inside the wrapped call: an error of gRPC's own reader would be INTERNAL. That of a single
+        # request, too, since gRPC would take it over at any time, and before it is known who calls.
         codecs = {"request_deserializer": None, "response_serializer": handler.response_serializer}
         decode = decoder(handler.request_deserializer or bytes)
         if handler.stream_unary:
+            decode = upload_decoder(handler.request_deserializer or bytes)
             wrapped = self._wrap(
                 handler.stream_unary, method, self._deadlines.upload, decode, Activity.UPLOAD, streams=True
             )
@@ -127,7 +133,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if handler.unary_stream:
             handle = _metadata_first(handler.unary_stream)
             wrapped = self._wrap(handle, method, self._deadlines.segmentation, decode, Activity.SEGMENTATION)
-            return grpc.unary_stream_rpc_method_handler(wrapped, **codecs)
+            return grpc.stream_stream_rpc_method_handler(wrapped, **codecs)
         if handler.stream_stream:
             # The one kind of call that takes hours, and carries out further actions meanwhile.
             handle = _metadata_first(_while_identified(handler.stream_stream))
@@ -136,7 +142,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         short = not method.startswith(_ADMITTED) and method not in _WAITING
         handle = self._in_turn(handler.unary_unary) if short else handler.unary_unary
         wrapped = self._wrap(handle, method, self._deadlines.call, decode)
-        return grpc.unary_unary_rpc_method_handler(wrapped, **codecs)
+        return grpc.stream_unary_rpc_method_handler(wrapped, **codecs)
 
     async def _identify(self, context: _Context) -> CallContext:
         credentials = credentials_of(context)
@@ -183,8 +189,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         *,
         streams: bool = False,
     ) -> Callable[..., Any]:
-        async def call(request: Any, context: _Context) -> Any:
+        async def call(_: object, context: _Context) -> Any:
             self._calls.add(context)
+            read = partial(self._messages.read, context)
             started = time.perf_counter()
             code = grpc.StatusCode.OK.name
             reason = who = ""
@@ -203,7 +210,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     counted = self._counted(decode, principal) if activity is Activity.UPLOAD else decode
                     with acting_for(principal.account):
                         return await handle(
-                            decode_stream(counted, context) if streams else decode(request),
+                            decode_stream(counted, read) if streams else await decode_request(decode, read),
                             # It is the context, with one attribute more.
                             cast("_Context", caller),
                         )
@@ -237,8 +244,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                         "seconds": round(seconds, 4),
                     },
                 )
-            # Nothing that a refused call had at hand is held while it pauses.
-            del request
             await self._pause(pause)
             return await abort(context, arguments)
 

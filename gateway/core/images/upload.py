@@ -56,7 +56,7 @@ class Upload:
         self.received = offset
         self.ended_early = False
 
-    async def write(self, chunk: bytes) -> None:
+    async def write(self, chunk: bytes | memoryview) -> None:
         """Take the next bytes.
 
         Raises:

@@ -42,12 +42,12 @@ class UploadFile:
         self._header = header
         self._hashed = 0
         self._digest = begin_digest(header.geometry, header.voxel_type)
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[bytes | memoryview] = deque()
         # Jobs of a cancelled call may still run: they take turns, and the last one closes the file.
         self._turn = threading.Lock()
         self._open = True
 
-    def add(self, chunk: bytes) -> None:
+    def add(self, chunk: bytes | memoryview) -> None:
         """Queue the next bytes for :meth:`advance` to write."""
         self._waiting.append(chunk)
 
@@ -114,7 +114,7 @@ class UploadFile:
                 self.size += written
                 self._hashed = self.size
 
-    def _write(self, chunks: list[bytes]) -> int:
+    def _write(self, chunks: list[bytes | memoryview]) -> int:
         total = sum(map(len, chunks))
         written = os.pwritev(self._number, chunks, self.size)
         if written < total:

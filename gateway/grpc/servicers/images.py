@@ -13,6 +13,7 @@ from gateway.core.runtime import Admission
 from gateway.core.runtime.fairness import Places
 from gateway.grpc.identity import principal_of
 from gateway.grpc.idle import IdleGuard, IdleLimit
+from gateway.grpc.upload_messages import UploadMessage
 from sixpoint.errors import UploadError
 from sixpoint.v1 import image_service_pb2 as image_pb
 from sixpoint.v1 import image_service_pb2_grpc as image_grpc
@@ -51,7 +52,7 @@ class ImageServicer(image_grpc.ImageServiceServicer):
         )
 
     async def UploadImage(
-        self, request_iterator: AsyncIterator[image_pb.UploadImageRequest], context: _Context
+        self, request_iterator: AsyncIterator[UploadMessage], context: _Context
     ) -> image_pb.UploadImageResponse:
         """Receive an image in chunks."""
         # Before the first message is read: gRPC receives none that nobody waits for.
@@ -59,14 +60,12 @@ class ImageServicer(image_grpc.ImageServiceServicer):
             idle = IdleGuard(self._idle)
             messages = idle.guard(request_iterator)
             first = await anext(messages, None)
-            if first is None or first.WhichOneof("part") != "header":
+            if not isinstance(first, image_pb.UploadImageRequest) or first.WhichOneof("part") != "header":
                 raise UploadError("the first message of an upload must be its header")
             header, offset = header_from_message(first.header), first.offset
             async with self._images.upload(header, offset=offset, principal=principal_of(context)) as upload:
                 async for message in messages:
-                    if message.WhichOneof("part") != "chunk":
-                        raise UploadError("an upload has one header, as its first message, and then only chunks")
-                    chunk = message.chunk
+                    chunk = message if isinstance(message, memoryview) else _chunk(message)
                     # Nothing refers to a large message while the next one is awaited.
                     del message
                     idle.arrived(len(chunk))
@@ -82,3 +81,9 @@ class ImageServicer(image_grpc.ImageServiceServicer):
     async def GetUpload(self, request: image_pb.GetUploadRequest, context: _Context) -> image_pb.GetUploadResponse:
         """Return how many bytes of an image have arrived."""
         return await self._calls.get_upload(request, principal_of(context))
+
+
+def _chunk(message: image_pb.UploadImageRequest) -> bytes:
+    if message.WhichOneof("part") != "chunk":
+        raise UploadError("an upload has one header, as its first message, and then only chunks")
+    return message.chunk

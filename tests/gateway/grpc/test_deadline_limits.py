@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
@@ -56,3 +56,16 @@ async def test_a_deadline_within_the_limit_is_the_clients_own() -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await method(b"", timeout=0.2)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_a_request_that_does_not_arrive_is_awaited_no_longer_than_the_limit() -> None:
+    async def nothing() -> AsyncIterator[bytes]:
+        await asyncio.Event().wait()
+        yield b""
+
+    async with (
+        serving({"Wait": grpc.unary_unary_rpc_method_handler(never)}, deadlines=with_maximum(0.4)) as address,
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        method: Any = channel.stream_unary("/sixpoint.Test/Wait")
+        assert await method(nothing()).code() is grpc.StatusCode.DEADLINE_EXCEEDED

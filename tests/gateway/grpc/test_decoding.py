@@ -117,6 +117,10 @@ async def test_every_kind_of_call_answers_invalid_argument() -> None:
         yield b""
         yield b"\xff"
 
+    async def no_request() -> AsyncIterator[bytes]:
+        return
+        yield b""
+
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             made: Any = channel
@@ -129,5 +133,12 @@ async def test_every_kind_of_call_answers_invalid_argument() -> None:
                     await call
                 assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT, caught.value
                 assert "no message of" in (caught.value.details() or "")
+            for call in (
+                made.stream_unary("/sixpoint.Test/Unary")(no_request()),
+                made.stream_stream("/sixpoint.Test/Answers")(no_request()).read(),
+            ):
+                with pytest.raises(grpc.aio.AioRpcError, match="no request; send one message") as caught:
+                    await call
+                assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     finally:
         await server.stop(None)
