@@ -26,6 +26,7 @@ from gateway.core.sessions import LogLimits
 from gateway.grpc.certificate import ServerCertificate
 from gateway.grpc.interceptors import CallDeadlines
 from gateway.grpc.server import ConnectionLimits
+from gateway.grpc.servicers.reading_pace import ReadingPace
 from gateway.http.dicomweb.pacs import PacsAccess
 from gateway.settings import Settings
 from sixpoint.io.dicomweb import authorization
@@ -44,12 +45,17 @@ __all__ = [
     "short_calls",
     "stream_places",
     "sweep_interval",
+    "upload_memory",
+    "upload_pace",
     "upload_places",
 ]
 
 # Short calls, such as descriptions of sessions, take turns on the interpreter: more at once take no less time.
 _CALLS_AT_ONCE = 3
 _SWEEP_SECONDS = 30.0
+# Bytes per second and core that uploads may take while prompts are answered. To receive, check and write so many keeps
+# a core busy for a third of the time.
+_UPLOAD_RATE = 64 * 2**20
 _MAX_CALLS, _OWNER_CALLS = 1024, 896
 
 
@@ -158,6 +164,22 @@ def stream_places(settings: Settings) -> Places:
 def sweep_interval(settings: Settings) -> float:
     """Seconds between two sweeps of the stores."""
     return min(_SWEEP_SECONDS, settings.session_idle_seconds / 4, settings.image_idle_seconds / 4)
+
+
+def upload_memory(settings: Settings) -> Admission:
+    """Memory of uploads; an eighth is for owners of whom none runs."""
+    budget = settings.upload_memory_bytes
+    return Admission(budget=budget, newcomers=budget // 8, max_active=1)
+
+
+def upload_pace(settings: Settings, *, needed: Callable[[], bool]) -> ReadingPace:
+    """Pace of uploads.
+
+    Args:
+        settings: Settings of the gateway.
+        needed: Function that returns whether calls run that uploads would slow down.
+    """
+    return ReadingPace(_UPLOAD_RATE * settings.workers, needed=needed)
 
 
 def upload_places(settings: Settings) -> Places:

@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection
 
 from gateway.contract import ModelCalls, SessionCalls
 from gateway.core.access import Authenticator
-from gateway.core.runtime import Admission, Catalog, CorePool, FairInference
+from gateway.core.runtime import Catalog, CorePool, FairInference
 from gateway.core.runtime.fairness import FairExecutor
 from gateway.core.runtime.process.disk_errors import disk_errors
 from gateway.core.runtime.process.interpreter import tune_interpreter
@@ -32,6 +32,8 @@ from gateway.from_settings import (
     segmentation_admission,
     stream_places,
     sweep_interval,
+    upload_memory,
+    upload_pace,
     upload_places,
 )
 from gateway.grpc.interceptors import CallInterceptor
@@ -255,9 +257,12 @@ class Gateway:
             observation=observation.interceptor,
         )
         model_grpc.add_ModelServiceServicer_to_server(ModelServicer(ModelCalls(self._catalog)), server)
-        memory = Admission(budget=settings.upload_memory_bytes, max_active=1)
         images = ImageServicer(
-            self._stores.images, places=self._uploads, memory=memory, idle_seconds=settings.upload_idle_seconds
+            self._stores.images,
+            places=self._uploads,
+            memory=upload_memory(settings),
+            pace=upload_pace(settings, needed=lambda: self._admission.active + self._segmentations.active > 0),
+            idle_seconds=settings.upload_idle_seconds,
         )
         image_grpc.add_ImageServiceServicer_to_server(images, server)
         session_grpc.add_SessionServiceServicer_to_server(

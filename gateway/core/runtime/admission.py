@@ -27,6 +27,7 @@ class Admission:
         budget: Bytes for all running calls together.
         max_active: Number of calls that may run or wait at once, including those that wait for their session.
         owner_active: Number of them that may be of one owner; None for all.
+        newcomers: Bytes of the budget that only owners without a running call may use.
         activity: What the calls do, as the start of the error message.
         settings: Names of the settings that set ``max_active`` and ``owner_active``.
         now: Function that returns the time in seconds.
@@ -38,6 +39,7 @@ class Admission:
         budget: int,
         max_active: int,
         owner_active: int | None = None,
+        newcomers: int = 0,
         activity: str = "prompts are being answered",
         settings: tuple[str, str] = ("SIXPOINT_MAX_PROMPTS", "SIXPOINT_OWNER_PROMPTS"),
         now: Callable[[], float] = time.monotonic,
@@ -45,7 +47,7 @@ class Admission:
         self._now = now
         self._mean_s = 0.2
         self._limit = budget
-        self._budget = FairBudget(budget, now=now)
+        self._budget = FairBudget(budget, newcomers=newcomers, now=now)
         self._places = Places(
             max_active,
             owner_limit=owner_active,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from gateway.core.runtime import Admission
 from gateway.core.runtime.fairness import Places
 from gateway.grpc.identity import principal_of
 from gateway.grpc.idle import IdleGuard, IdleLimit
+from gateway.grpc.servicers.reading_pace import ReadingPace
 from gateway.grpc.upload_messages import UploadMessage
 from sixpoint.errors import UploadError
 from sixpoint.v1 import image_service_pb2 as image_pb
@@ -35,14 +37,18 @@ class ImageServicer(image_grpc.ImageServiceServicer):
         images: All images.
         places: Places of uploads.
         memory: Memory of all uploads: those for which there is none wait, and are not read.
+        pace: Pace at which chunks are read.
         idle_seconds: Seconds within which the next 64 KiB of an upload must arrive.
     """
 
-    def __init__(self, images: ImageStore, *, places: Places, memory: Admission, idle_seconds: float) -> None:
+    def __init__(
+        self, images: ImageStore, *, places: Places, memory: Admission, pace: ReadingPace, idle_seconds: float
+    ) -> None:
         self._images = images
         self._calls = ImageCalls(images)
         self._places = places
         self._memory = memory
+        self._pace = pace
         self._idle = IdleLimit(
             idle_seconds,
             setting="SIXPOINT_UPLOAD_IDLE_SECONDS",
@@ -68,9 +74,12 @@ class ImageServicer(image_grpc.ImageServiceServicer):
                     chunk = message if isinstance(message, memoryview) else _chunk(message)
                     # Nothing refers to a large message while the next one is awaited.
                     del message
-                    idle.arrived(len(chunk))
+                    nbytes = len(chunk)
+                    idle.arrived(nbytes)
                     await upload.write(chunk)
                     del chunk
+                    if seconds := self._pace.received(nbytes):
+                        await asyncio.sleep(seconds)
                 record = await upload.finish()
         return image_pb.UploadImageResponse(image=image_to_message(record))
 

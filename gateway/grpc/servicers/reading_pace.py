@@ -1,4 +1,4 @@
-"""The pace at which large messages of viewers' streams are read: owners share a rate."""
+"""The pace at which large messages of streams are read: owners share a rate."""
 
 from __future__ import annotations
 
@@ -28,12 +28,21 @@ class ReadingPace:
     Args:
         rate: Bytes per second of all owners together.
         burst: Bytes that an owner may send at once.
+        needed: Function that returns whether to hold anybody up. What arrives at other times is not counted.
         now: Function that returns the time in seconds.
     """
 
-    def __init__(self, rate: float = _RATE, *, burst: int = _BURST, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        rate: float = _RATE,
+        *,
+        burst: int = _BURST,
+        needed: Callable[[], bool] = lambda: True,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._rate = rate
         self._burst = burst
+        self._needed = needed
         self._now = now
         # For each owner, the time at which what it has sent would have arrived at its share of the rate.
         self._until: dict[str, float] = {}
@@ -49,7 +58,7 @@ class ReadingPace:
         Args:
             nbytes: Bytes of the message.
         """
-        return self._ahead(current_owner(), nbytes) if nbytes > _UNCOUNTED_BYTES else 0.0
+        return self._ahead(current_owner(), nbytes) if nbytes > _UNCOUNTED_BYTES and self._needed() else 0.0
 
     def _ahead(self, owner: str, nbytes: int) -> float:
         """Count bytes that arrived; return the seconds for which their owner is held up."""

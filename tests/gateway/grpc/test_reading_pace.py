@@ -63,3 +63,11 @@ def test_streams_opened_while_their_owner_is_held_up_begin_one_after_the_other(p
     assert held < first < second
     clock.seconds += 1000
     assert pace.opened() == 0
+
+
+def test_nobody_is_held_up_and_nothing_is_counted_while_it_is_not_needed(clock: Clock) -> None:
+    needed = False
+    pace = ReadingPace(10_000, burst=20_000, needed=lambda: needed, now=clock)
+    assert [pace.received(1_000_000) for _ in range(3)] == [0, 0, 0]
+    needed = True
+    assert [pace.received(10_000) for _ in range(3)] == [0, 0, pytest.approx(1)]

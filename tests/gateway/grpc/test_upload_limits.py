@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 import grpc
 import pytest
 
+from gateway import from_settings
+from gateway.core.runtime import Admission
+from gateway.core.runtime.fairness import acting_for
+from gateway.settings import Settings
 from sixpoint import errors
 from sixpoint.protocol import error_from_rpc
 from sixpoint.v1 import image_service_pb2 as image_pb
@@ -20,6 +26,7 @@ from tests.support.images import noisy_volume
 from tests.support.servers import running_gateway
 
 FIRST, SECOND, THIRD = (noisy_volume((80, 80, 60 + n)) for n in range(3))
+MIB = 2**20
 
 
 @contextmanager
@@ -64,7 +71,7 @@ def test_an_upload_that_stands_still_ends_and_can_be_continued(chunks: int) -> N
 def test_uploads_beyond_the_memory_wait_and_one_that_stands_still_gives_way() -> None:
     go_on, sent = threading.Event(), threading.Event()
     # One upload at once.
-    with images(upload_idle_seconds=4.0, upload_memory_bytes=12 * 2**20) as stub:
+    with images(upload_idle_seconds=4.0, upload_memory_bytes=12 * MIB) as stub:
         idle = stub.UploadImage.future(stuck(FIRST, go_on, sent=sent))
         sent.wait(30)
         waiting = [stub.UploadImage.future(upload(volume)) for volume in (SECOND, THIRD)]
@@ -87,3 +94,28 @@ def test_an_upload_that_stands_still_also_gives_way_when_all_places_are_taken() 
         assert isinstance(error_of(idle), errors.Unavailable)
         stub.UploadImage(upload(SECOND))
         go_on.set()
+
+
+def test_uploads_are_read_at_a_pace_while_prompts_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(from_settings, "_UPLOAD_RATE", 4 * MIB)
+    monkeypatch.setattr(Admission, "active", property(lambda _: 1))
+    volume = noisy_volume((256, 256, 160))
+    with images(workers=1) as stub:
+        started = time.monotonic()
+        stub.UploadImage(upload(volume))
+        # Of its 20 MiB, 16 may come at once.
+        assert time.monotonic() - started > 0.9
+        assert received(stub, volume) == volume.array.nbytes
+
+
+async def test_an_eighth_of_the_memory_is_left_for_owners_of_whom_no_upload_runs() -> None:
+    memory = from_settings.upload_memory(Settings(upload_memory_bytes=8 * MIB))
+    async with AsyncExitStack() as running:
+        with acting_for("greedy"):
+            for _ in range(7):
+                await running.enter_async_context(memory.memory(MIB))
+            waiting = asyncio.create_task(running.enter_async_context(memory.memory(MIB)))
+        with acting_for("polite"):
+            await running.enter_async_context(memory.memory(MIB))
+        assert not waiting.done()
+        waiting.cancel()

@@ -66,13 +66,22 @@ class FairBudget:
 
     Args:
         limit: The budget.
+        newcomers: Part of the budget that only owners without a running call may use.
         linger: Seconds for which an owner without calls keeps its share.
         now: Function that returns the time in seconds.
     """
 
-    def __init__(self, limit: int, *, linger: float = _LINGER_S, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        limit: int,
+        *,
+        newcomers: int = 0,
+        linger: float = _LINGER_S,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.limit = limit
         """The budget, which may change."""
+        self._newcomers = newcomers
         self._linger = linger
         self._now = now
         self._used = 0
@@ -165,7 +174,9 @@ class FairBudget:
                     if self._now() - waiting.since > _PATIENCE_S:
                         # Nobody may pass this call any more.
                         return None
-                elif account.running and account.used + waiting.amount > share:
+                elif account.running and (
+                    account.used + waiting.amount > share or self._used + waiting.amount > self.limit - self._newcomers
+                ):
                     break
                 else:
                     return owner, waiting

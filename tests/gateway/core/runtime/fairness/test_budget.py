@@ -142,3 +142,23 @@ async def test_a_cancelled_call_leaves_its_turn_to_the_next() -> None:
     calls.tasks[2].cancel()
     await settled()
     assert calls.budget.used == 0
+
+
+async def test_a_part_of_the_budget_is_left_for_owners_of_whom_none_runs() -> None:
+    calls = Calls(FairBudget(8, newcomers=2))
+    await calls.send("greedy", count=20)
+    assert calls.started == ["greedy"] * 6
+    for newcomer in ("anna", "bert"):
+        await calls.send(newcomer, count=2)
+    assert calls.started[6:] == ["anna", "bert"]
+    # They have one each by now, and wait as all others do.
+    await calls.end("greedy")
+    assert calls.started[8:] == []
+    await calls.end("anna")
+    assert calls.started[8:] == ["anna"]
+
+
+async def test_an_owner_without_a_running_call_may_use_the_part_of_newcomers() -> None:
+    calls = Calls(FairBudget(2, newcomers=1))
+    await calls.send("lone", amount=2)
+    assert calls.started == ["lone"]
