@@ -16,12 +16,12 @@ from gateway.core.sessions import Engine, Sessions
 from gateway.http.calls import Call, Handler
 from gateway.http.door import CallerAddress, Door, HttpRoute
 from gateway.http.forms import read_form
-from gateway.http.itksnap.beginning import begin_at, can_begin_at
 from gateway.http.itksnap.images import SentImages
 from gateway.http.itksnap.objects import Objects
 from gateway.http.itksnap.replies import error_text, mask_reply
 from gateway.http.itksnap.session_ids import SnapId
 from gateway.http.requests.spool import Spool
+from gateway.http.windows.beginning import begin_at, can_begin_at
 from sixpoint.errors import InvalidArgument, ModelNotFound, PromptError, Violation
 from sixpoint.errors.shortening import quoted
 from sixpoint.model_spec import Task

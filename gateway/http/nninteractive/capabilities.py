@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.http.windows.beginning import can_begin_at
 from sixpoint.model_spec import ModelSpec, PromptKind
 
 __all__ = ["describe"]
@@ -21,7 +22,7 @@ def describe(spec: ModelSpec) -> dict[str, object]:
     boxes = bool({PromptKind.BOX, PromptKind.EXTREME_POINTS}.intersection(spec.prompts))
     return {
         "supported_interactions": {
-            "points": PromptKind.CLICKS in spec.prompts,
+            "points": can_begin_at(spec),
             "bbox2d": boxes,
             "bbox3d": boxes,
             "scribble": False,

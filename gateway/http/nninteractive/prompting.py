@@ -12,12 +12,13 @@ from gateway.core.access import Principal
 from gateway.core.images import ImageRecord, ImageStore
 from gateway.core.runtime import Admission, Catalog, Deadline
 from gateway.core.sessions import AnnotationRequest, Engine, SessionRow, Sessions
-from gateway.http.nninteractive.beginning import cube_around, give_height, join, region_prompt
+from gateway.http.nninteractive.beginning import give_height, join
 from gateway.http.nninteractive.changes import change_memory
 from gateway.http.nninteractive.interactions import BoxDrawn, Interaction, PointSet, Region, Seed
 from gateway.http.nninteractive.leases import Lease, lease_lost
 from gateway.http.nninteractive.removal import without_region
 from gateway.http.nninteractive.window import SEGMENT, Window
+from gateway.http.windows.beginning import begin_at, box_prompt
 from sixpoint.errors import (
     FailedPrecondition,
     NothingToCorrect,
@@ -177,7 +178,10 @@ class Prompting:
         if window.steps:
             clicks = await self._clicks(window, principal)
             region = _with_object(region, window)
-        return [region_prompt(give_height(region, window.geometry), spec), *clicks]
+        if len(region.thin_axes) == len(region.lower):
+            return _point_prompts(window, PointSet(region.lower, True), spec)
+        region = give_height(region, window.geometry)
+        return [box_prompt(region.lower, region.upper, spec), *clicks]
 
     async def _clicks(self, window: Window, principal: Principal) -> list[Click]:
         """The clicks on the object so far."""
@@ -233,11 +237,11 @@ class Prompting:
 
 def _point_prompts(window: Window, point: PointSet, spec: ModelSpec) -> list[Prompt]:
     click = Click(point.voxel, point.positive)
-    if window.steps or spec.begun_by_clicks:
+    if window.steps:
         return [click]
     if not point.positive:
         raise NothingToCorrect("there is no object yet: begin it with a positive point, or a box round it")
-    return [region_prompt(cube_around(point.voxel, window.geometry), spec), click]
+    return [*begin_at(click, window.geometry, spec), click]
 
 
 def _with_object(region: Region, window: Window) -> Region:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import sixpoint
-from gateway.http.itksnap.beginning import begin_at
+from gateway.http.windows.beginning import begin_at
 from gateway.server import Gateway
 from gateway.triton.local.server import LocalTriton
 from sixpoint.geometry import Geometry

@@ -1,14 +1,20 @@
-"""Begin an object with one point, where a model needs more than that."""
+"""Begin an object with one point, where a model needs more than that.
+
+A point says nothing of the object's size, so that it is estimated. To ask the network once more, with the box of its
+first answer, changed the mean Dice of 43 labelled structures by 0.003; to choose among answers for several sizes by how
+they fill their boxes made it worse.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sixpoint._typing import Index
 from sixpoint.geometry import Geometry
 from sixpoint.model_spec import ModelSpec, PromptKind
 from sixpoint.prompts import Box, Click, ExtremePoints, Prompt
 
-__all__ = ["begin_at", "can_begin_at"]
+__all__ = ["begin_at", "box_prompt", "can_begin_at"]
 
 # Of 15 to 150 mm, the edge of a cube with the best Dice over the labelled structures of several images.
 _EDGE_MM = 60.0
@@ -36,10 +42,22 @@ def begin_at(click: Click, geometry: Geometry, spec: ModelSpec) -> Sequence[Prom
         for at, count, step in zip(click.point, geometry.size, geometry.spacing, strict=True)
     ]
     (x0, x1), (y0, y1), (z0, z1) = sides
+    return [box_prompt((x0, y0, z0), (x1, y1, z1), spec)]
+
+
+def box_prompt(lower: Index, upper: Index, spec: ModelSpec) -> Box | ExtremePoints:
+    """Return the prompt that begins an object which fills a box.
+
+    Args:
+        lower: First voxel of the box (x, y, z).
+        upper: Last voxel of the box; along each axis another one than the first.
+        spec: Spec of the model: one that takes no boxes gets the middles of the faces as extreme points.
+    """
     if PromptKind.BOX in spec.prompts:
-        return [Box((x0, y0, z0), (x1, y1, z1))]
-    x, y, z = ((low + high) / 2 for low, high in sides)
-    return [ExtremePoints([(x0, y, z), (x1, y, z), (x, y0, z), (x, y1, z), (x, y, z0), (x, y, z1)])]
+        return Box(lower, upper)
+    (x0, y0, z0), (x1, y1, z1) = lower, upper
+    x, y, z = ((low + high) / 2 for low, high in zip(lower, upper, strict=True))
+    return ExtremePoints([(x0, y, z), (x1, y, z), (x, y0, z), (x, y1, z), (x, y, z0), (x, y, z1)])
 
 
 def can_begin_at(spec: ModelSpec) -> bool:
