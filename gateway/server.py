@@ -13,7 +13,7 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from gateway.contract import ModelCalls, SessionCalls
+from gateway.contract import DatasetCalls, ModelCalls, SessionCalls
 from gateway.core.access import Authenticator
 from gateway.core.runtime import Catalog, CorePool, FairInference
 from gateway.core.runtime.fairness import FairExecutor
@@ -40,7 +40,7 @@ from gateway.grpc.interceptors import CallInterceptor
 from gateway.grpc.port import listen
 from gateway.grpc.running_calls import RunningCalls
 from gateway.grpc.server import create_server
-from gateway.grpc.servicers import AnnotationServicer, ImageServicer, ModelServicer, SessionServicer
+from gateway.grpc.servicers import AnnotationServicer, DatasetServicer, ImageServicer, ModelServicer, SessionServicer
 from gateway.grpc.servicers.health import SERVICES, HealthServicer
 from gateway.grpc.servicers.stream_memory import StreamMemory
 from gateway.live_gauges import live_gauges
@@ -54,6 +54,7 @@ from sixpoint.errors import TritonUnavailable
 from sixpoint.preprocessing import _native
 from sixpoint.protocol import Address
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
+from sixpoint.v1 import dataset_service_pb2_grpc as dataset_grpc
 from sixpoint.v1 import image_service_pb2_grpc as image_grpc
 from sixpoint.v1 import model_service_pb2_grpc as model_grpc
 from sixpoint.v1 import session_service_pb2_grpc as session_grpc
@@ -268,6 +269,8 @@ class Gateway:
         session_grpc.add_SessionServiceServicer_to_server(
             SessionServicer(SessionCalls(sessions=self._stores.sessions, catalog=self._catalog)), server
         )
+        datasets = DatasetCalls(datasets=services.datasets, annotations=services.annotations, saver=services.saver)
+        dataset_grpc.add_DatasetServiceServicer_to_server(DatasetServicer(datasets), server)
         annotation_grpc.add_AnnotationServiceServicer_to_server(
             AnnotationServicer(
                 engine=services.engine,

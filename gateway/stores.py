@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from gateway.core.access import NO_AUDIT, AuditNotes
+from gateway.core.datasets import Annotations, Datasets
 from gateway.core.images import ImageStore
 from gateway.core.sessions import LogQuota, SegmentHistory, SegmentStateCache, SessionExpiry, Sessions
 from gateway.from_settings import image_limits, log_limits
@@ -12,6 +13,7 @@ from gateway.settings import Settings
 from gateway.storage import (
     Blobs,
     Database,
+    dataset_repository,
     image_maintenance,
     image_repository,
     session_maintenance,
@@ -35,6 +37,9 @@ class Stores:
         images: All images.
         history: Steps of all sessions.
         sessions: All sessions.
+        saved: Transactions of datasets and annotations.
+        datasets: All datasets.
+        annotations: All saved annotations.
         expiry: The end of sessions that nobody uses.
         audit: Notes for the audit log; None without one.
         auditor: Takes these notes, or none.
@@ -70,6 +75,9 @@ class Stores:
             idle=settings.session_idle_seconds,
             auditor=self.auditor,
         )
+        self.saved = dataset_repository(self.database, audited=settings.audit)
+        self.datasets = Datasets(repository=self.saved, auditor=self.auditor)
+        self.annotations = Annotations(repository=self.saved, auditor=self.auditor)
         self.expiry = SessionExpiry(maintenance=maintenance, cache=cache, idle=settings.session_idle_seconds)
 
     async def remove_old_audit(self) -> None:

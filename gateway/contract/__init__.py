@@ -1,6 +1,7 @@
 """The unary calls of the contract, carried out on the core: messages in, messages out, for every edge."""
 
 from gateway.contract.annotation import AnnotationCalls
+from gateway.contract.datasets import DatasetCalls
 from gateway.contract.images import ImageCalls, header_from_message, image_to_message
 from gateway.contract.messages import (
     PHASES,
@@ -16,6 +17,7 @@ from gateway.contract.sessions import SessionCalls
 __all__ = [
     "PHASES",
     "AnnotationCalls",
+    "DatasetCalls",
     "ImageCalls",
     "ModelCalls",
     "SessionCalls",

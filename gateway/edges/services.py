@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gateway.core.access import Auditor, CallLimits
 from gateway.core.annotation.annotator import Annotator
+from gateway.core.datasets import Annotations, AnnotationSaver, Datasets
 from gateway.core.images import ImageStore
 from gateway.core.runtime import Admission, Catalog, CorePool, Inference, Observer
 from gateway.core.runtime.fairness import Places, Turns
@@ -28,6 +29,9 @@ class Services:
         sessions: All sessions.
         catalog: Models that can be used now.
         engine: Carries out calls on segments.
+        datasets: All datasets.
+        annotations: All saved annotations.
+        saver: Saves annotations.
         segmenter: Segments whole images.
         uploads: Places of uploads.
         prompts: Limits the prompts that run or wait, and their memory.
@@ -40,6 +44,9 @@ class Services:
     sessions: Sessions
     catalog: Catalog
     engine: Engine
+    datasets: Datasets
+    annotations: Annotations
+    saver: AnnotationSaver
     segmenter: Segmenter
     uploads: Places
     prompts: Admission
@@ -112,6 +119,15 @@ def make_services(
         sessions=stores.sessions,
         catalog=catalog,
         engine=engine,
+        datasets=stores.datasets,
+        annotations=stores.annotations,
+        saver=AnnotationSaver(
+            repository=stores.saved,
+            sessions=stores.sessions,
+            engine=engine,
+            admission=prompts,
+            limit=settings.annotation_bytes,
+        ),
         segmenter=segmenter,
         uploads=uploads,
         prompts=prompts,

@@ -46,10 +46,19 @@ _log = logging.getLogger(__name__)
 _Context = grpc.aio.ServicerContext[Any, Any]
 _Handler = Callable[[Any, _Context], Awaitable[Any]]
 _MAX_PAUSING = 1000
+# A stream of parts, but no segmentation.
+_IN_PARTS = frozenset({"/sixpoint.v1.DatasetService/GetAnnotation"})
 # They have places of their own.
 _ADMITTED = "/sixpoint.v1.AnnotationService/"
-# They wait for calls on their session, which may take seconds.
-_WAITING = frozenset({"/sixpoint.v1.SessionService/UpdateSession", "/sixpoint.v1.SessionService/CloseSession"})
+# They wait for calls on their session, which may take seconds, or for masks.
+_WAITING = frozenset(
+    {
+        "/sixpoint.v1.SessionService/UpdateSession",
+        "/sixpoint.v1.SessionService/CloseSession",
+        "/sixpoint.v1.DatasetService/SaveAnnotation",
+        "/sixpoint.v1.DatasetService/ImportAnnotation",
+    }
+)
 _UNIDENTIFIED = (Unauthenticated, ResourceExhausted)
 
 
@@ -58,9 +67,9 @@ class CallDeadlines:
     """Deadlines of each kind of call.
 
     Attributes:
-        call: Of a unary call, and of each action of a bidirectional stream.
+        call: Of each action of a bidirectional stream, and of all other calls.
         upload: Of a client stream.
-        segmentation: Of a server stream.
+        segmentation: Of a segmentation.
         stream: Of a bidirectional stream.
     """
 
@@ -131,8 +140,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             )
             return grpc.stream_unary_rpc_method_handler(wrapped, **codecs)
         if handler.unary_stream:
-            handle = _metadata_first(handler.unary_stream)
-            wrapped = self._wrap(handle, method, self._deadlines.segmentation, decode, Activity.SEGMENTATION)
+            handle, long = _metadata_first(handler.unary_stream), method not in _IN_PARTS
+            deadline = self._deadlines.segmentation if long else self._deadlines.call
+            activity = Activity.SEGMENTATION if long else Activity.CALL
+            wrapped = self._wrap(handle, method, deadline, decode, activity)
             return grpc.stream_stream_rpc_method_handler(wrapped, **codecs)
         if handler.stream_stream:
             # The one kind of call that takes hours, and carries out further actions meanwhile.

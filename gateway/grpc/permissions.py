@@ -30,6 +30,19 @@ _BY_SERVICE: Mapping[str, Mapping[str, Role]] = {
         "Interact": Role.ANNOTATOR,
         "Segment": Role.ANNOTATOR,
     },
+    "DatasetService": {
+        "CreateDataset": Role.ENGINEER,
+        "GetDataset": Role.VIEWER,
+        "ListDatasets": Role.VIEWER,
+        "AddLabels": Role.ENGINEER,
+        "AddImages": Role.ENGINEER,
+        "ListDatasetImages": Role.VIEWER,
+        "SaveAnnotation": Role.ANNOTATOR,
+        "ImportAnnotation": Role.ANNOTATOR,
+        "ListAnnotations": Role.VIEWER,
+        "GetAnnotation": Role.VIEWER,
+        "ReviewAnnotation": Role.ENGINEER,
+    },
 }
 ROLES: Mapping[str, Role] = {
     f"/sixpoint.v1.{service}/{call}": role for service, calls in _BY_SERVICE.items() for call, role in calls.items()

@@ -74,6 +74,8 @@ class LimitSettings(SettingsPart):
     """Limit for the steps of all sessions of one owner, in bytes of the database; 0 for no limit."""
     log_bytes: int = Field(default=64 * _GIB, gt=0)
     """Limit for the steps of all sessions, in bytes of the database."""
+    annotation_bytes: int = Field(default=64 * _GIB, gt=0)
+    """Limit for the masks of all saved annotations, in bytes of the database; a part is left to owners with fewer."""
     session_idle_seconds: float = Field(default=86400.0, gt=0)
     """Seconds after which an unused session is closed."""
     lease_idle_seconds: float = Field(default=3600.0, gt=0)

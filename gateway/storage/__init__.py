@@ -2,11 +2,18 @@
 
 from gateway.storage.blobs import Blobs
 from gateway.storage.database import Database
-from gateway.storage.repository import image_maintenance, image_repository, session_maintenance, session_repository
+from gateway.storage.repository import (
+    dataset_repository,
+    image_maintenance,
+    image_repository,
+    session_maintenance,
+    session_repository,
+)
 
 __all__ = [
     "Blobs",
     "Database",
+    "dataset_repository",
     "image_maintenance",
     "image_repository",
     "session_maintenance",

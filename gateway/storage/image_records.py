@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, delete, exists, func, insert, select, text
 from gateway.core.access import AuditEntry
 from gateway.core.images import ImageKey, ImageRecord
 from gateway.storage.audit_log import append_entries
+from gateway.storage.dataset_tables import dataset_images
 from gateway.storage.geometries import geometry_from_json, geometry_to_json
 from gateway.storage.schema import images, sessions
 from gateway.storage.scopes import AllTenants, Scope, TenantScope
@@ -126,4 +127,9 @@ def _unused(before: float, scope: Scope) -> tuple[ColumnElement[bool], ...]:
         sessions.c.image_digest == images.c.digest,
         sessions.c.ended.is_(None),
     )
-    return images.c.used < before, ~in_session
+    in_dataset = exists().where(
+        scope.of(dataset_images),
+        dataset_images.c.tenant == images.c.tenant,
+        dataset_images.c.image_digest == images.c.digest,
+    )
+    return images.c.used < before, ~in_session, ~in_dataset

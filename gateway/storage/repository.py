@@ -7,6 +7,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from gateway.storage.database import Database
+from gateway.storage.datasets import SqlDatasetReader, SqlDatasetWriter
 from gateway.storage.image_records import SqlImageReader, SqlImageUpkeep, SqlImageWriter
 from gateway.storage.scopes import AllTenants, TenantScope
 from gateway.storage.sessions.session_changes import SqlSessionWriter
@@ -16,6 +17,7 @@ from gateway.storage.sessions.session_upkeep import SqlSessionUpkeep
 __all__ = [
     "SqlMaintenance",
     "SqlRepository",
+    "dataset_repository",
     "image_maintenance",
     "image_repository",
     "session_maintenance",
@@ -84,6 +86,13 @@ def session_repository(
 def image_repository(database: Database, *, audited: bool = False) -> SqlRepository[SqlImageReader, SqlImageWriter]:
     """The repository of images; audited if changes are noted in the audit log."""
     return SqlRepository(database, reader=SqlImageReader, writer=partial(SqlImageWriter, audited=audited))
+
+
+def dataset_repository(
+    database: Database, *, audited: bool = False
+) -> SqlRepository[SqlDatasetReader, SqlDatasetWriter]:
+    """The repository of datasets and annotations; audited if changes are noted in the audit log."""
+    return SqlRepository(database, reader=SqlDatasetReader, writer=partial(SqlDatasetWriter, audited=audited))
 
 
 def session_maintenance(database: Database) -> SqlMaintenance[SqlSessionUpkeep]:

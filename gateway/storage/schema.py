@@ -30,11 +30,13 @@ __all__ = [
     "sessions",
     "shared_steps",
     "steps",
+    "tenant_column",
     "turns",
 ]
 
 
-def _tenant() -> Column[str]:
+def tenant_column() -> Column[str]:
+    """The tenant that a row belongs to."""
     return Column("tenant", String(63), nullable=False, server_default=text("'default'"))
 
 
@@ -67,7 +69,7 @@ sessions = Table(
     "sessions",
     metadata,
     Column("id", String(32), primary_key=True),
-    _tenant(),
+    tenant_column(),
     Column("owner", String(200), nullable=False),
     Column("image_digest", String(64), nullable=False, comment="no foreign key: an ended session outlives its image"),
     Column("model", String(200), nullable=False),
@@ -97,7 +99,7 @@ sessions = Table(
 segments = Table(
     "segments",
     metadata,
-    _tenant(),
+    tenant_column(),
     Column("session_id", String(32), ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("name", String(200), nullable=False),
@@ -118,7 +120,7 @@ segments = Table(
 steps = Table(
     "steps",
     metadata,
-    _tenant(),
+    tenant_column(),
     Column("session_id", String(32), primary_key=True),
     Column("segment", Integer, primary_key=True),
     Column("number", Integer, primary_key=True),
@@ -146,7 +148,7 @@ steps = Table(
 shared_steps = Table(
     "shared_steps",
     metadata,
-    _tenant(),
+    tenant_column(),
     Column("session_id", String(32), primary_key=True),
     Column("segment", Integer, primary_key=True),
     Column("first", Integer, primary_key=True, comment="number in the segment of the first shared step"),
@@ -163,7 +165,7 @@ shared_steps = Table(
 requests = Table(
     "requests",
     metadata,
-    _tenant(),
+    tenant_column(),
     Column("session_id", String(32), ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
     Column("request_id", String(64), primary_key=True),
     Column("revision", BigInteger, nullable=False),
@@ -175,7 +177,7 @@ requests = Table(
 turns = Table(
     "turns",
     metadata,
-    _tenant(),
+    tenant_column(),
     Column("session_id", String(32), ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
     Column("holder", String(32), nullable=False, comment="random name of a gateway process"),
     Column("until", Double, nullable=False),

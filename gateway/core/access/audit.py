@@ -44,6 +44,11 @@ class Action(enum.StrEnum):
     ANNOTATE = "annotate"
     MOVE_HEAD = "undo, redo or reset"
     READ_MASK = "read mask"
+    CHANGE_DATASET = "change dataset"
+    READ_DATASET = "read dataset"
+    SAVE_ANNOTATION = "save annotation"
+    READ_ANNOTATION = "read annotation"
+    REVIEW_ANNOTATION = "review annotation"
     CALL = "call"
 
 
@@ -54,9 +59,10 @@ class AuditEntry:
     Attributes:
         principal: Who did it.
         action: What was done.
-        object: Id of a session, digest of an image, or name of a call; empty without one.
+        object: Id of a session, dataset or annotation, digest of an image, or name of a call; empty without one.
         outcome: "OK", or the reason of the error.
-        source: For a fork, the id of the session that it started from; else empty.
+        source: For a fork, the id of the session that it started from, and for an annotation, that of the session that
+            was saved; else empty.
     """
 
     principal: Principal

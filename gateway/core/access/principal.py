@@ -27,7 +27,7 @@ class Role(enum.IntEnum):
     Attributes:
         VIEWER: Reads models, and the images, sessions and masks of the tenant.
         ANNOTATOR: Uploads images, opens sessions, annotates and segments in its own.
-        ENGINEER: Uses saved annotations, exports, trains, publishes.
+        ENGINEER: Makes datasets, reviews and uses saved annotations, exports, trains, publishes.
         ADMIN: Works in everybody's sessions of the tenant, and reads the audit log.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement, case, delete, exists, func, insert, select, update
 
+from gateway.storage.dataset_tables import saved_annotations
 from gateway.storage.schema import clock, images, requests, segments, sessions, shared_steps
 from gateway.storage.scopes import AllTenants
 from gateway.storage.sessions.session_queries import COUNT_OPEN
@@ -36,10 +37,16 @@ class SqlSessionUpkeep:
     def delete_ended(self, *, before: float, tombstones_before: float, limit: int) -> bool:
         """Delete some steps of up to ``limit`` ended sessions; when none is left, old sessions altogether.
 
+        Sessions that annotations were saved from stay, with their steps.
+
         Returns:
             Whether there may be more to delete.
         """
-        query = select(sessions.c.id).where(sessions.c.ended < before, has_own_history(self._scope)).limit(limit)
+        # What an annotation was saved from stays.
+        saved = exists().where(saved_annotations.c.session_id == sessions.c.id)
+        query = (
+            select(sessions.c.id).where(sessions.c.ended < before, has_own_history(self._scope), ~saved).limit(limit)
+        )
         ended = self._scope.scalars(query).all()
         sources = self._scope.scalars(
             select(shared_steps.c.source_id).where(shared_steps.c.session_id.in_(ended))
@@ -50,7 +57,7 @@ class SqlSessionUpkeep:
         if len(ended) < limit:
             # The record of a session whose steps others share stays, too.
             empty = ~exists().where(segments.c.session_id == sessions.c.id)
-            self._scope.execute(delete(sessions).where(sessions.c.ended < tombstones_before, empty))
+            self._scope.execute(delete(sessions).where(sessions.c.ended < tombstones_before, empty, ~saved))
         return more or len(ended) == limit
 
     def tick(self, *, now: float) -> float | None:

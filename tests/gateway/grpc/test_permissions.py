@@ -9,10 +9,23 @@ from gateway.core.access import Role
 from gateway.grpc.permissions import PUBLIC_SERVICES, ROLES, role_for
 from gateway.grpc.servicers.health import SERVICES
 from sixpoint.errors import PermissionDenied
-from sixpoint.v1 import annotation_service_pb2, image_service_pb2, model_service_pb2, session_service_pb2
+from sixpoint.v1 import (
+    annotation_service_pb2,
+    dataset_service_pb2,
+    image_service_pb2,
+    model_service_pb2,
+    session_service_pb2,
+)
 
 FILES: list[FileDescriptor] = [
-    module.DESCRIPTOR for module in (annotation_service_pb2, image_service_pb2, model_service_pb2, session_service_pb2)
+    module.DESCRIPTOR
+    for module in (
+        annotation_service_pb2,
+        dataset_service_pb2,
+        image_service_pb2,
+        model_service_pb2,
+        session_service_pb2,
+    )
 ]
 
 
@@ -42,6 +55,10 @@ def test_viewers_only_read() -> None:
         "Interact",
         "Segment",
         "Upload",
+        "Add",
+        "Save",
+        "Import",
+        "Review",
     ]
     for method, role in ROLES.items():
         assert (role >= Role.ANNOTATOR) == any(word in method.rpartition("/")[2] for word in changes), method

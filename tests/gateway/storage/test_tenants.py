@@ -5,27 +5,27 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, select
+from sqlalchemy import Connection
 
 from gateway.core.images import ImageRecord
 from gateway.core.sessions import ModelUse
 from gateway.storage import Database
 from gateway.storage.image_records import SqlImageWriter
-from gateway.storage.schema import metadata
 from gateway.storage.scopes import TenantScope
 from gateway.storage.sessions.request_ids import stored_request_id
 from gateway.storage.sessions.session_changes import SqlSessionWriter
 from tests.gateway.core.sessions.session_process import BOX, DIGEST, GEOMETRY, Clock, SessionProcess, add_images
+from tests.gateway.storage.tenant_rows import TABLES, rows, statements, unscoped
 from tests.support.callers import NOBODY, caller
 
 # Numbers over all tenants, for the gateway's own limits.
+DATASET_TABLES = {"datasets", "dataset_images", "annotations", "annotation_masks", "reviews"}
+SESSION_TABLES = TABLES - DATASET_TABLES
 OF_ALL = {"count_open_of_all", "byte_total_of_all"}
-_TABLES = {table.name for table in metadata.sorted_tables if "tenant" in table.c}
 
 
 def image_of(tenant: str) -> ImageRecord:
@@ -77,43 +77,6 @@ NEED_A_ROW = {
 }
 
 
-def rows(conn: Connection, tenant: str) -> dict[str, list[Any]]:
-    """All that a tenant has."""
-    return {
-        table.name: sorted(map(repr, conn.execute(select(table).where(table.c.tenant == tenant))))
-        for table in metadata.sorted_tables
-        if table.name in _TABLES
-    }
-
-
-@contextmanager
-def statements(database: Database) -> Iterator[list[str]]:
-    """The statements that are run meanwhile."""
-    seen: list[str] = []
-
-    def note(conn: Any, cursor: Any, statement: str, *_: Any) -> None:
-        seen.append(statement)
-
-    event.listen(database._engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(database._engine, "before_cursor_execute", note)
-
-
-def unscoped(statement: str) -> set[str]:
-    """The tables and aliases of a statement whose tenant it does not look at."""
-    names = re.findall(r"\b(?:FROM|JOIN|UPDATE|INTO)\s+((?:\w+(?:\s+AS\s+\w+)?(?:,\s*)?)+)", statement)
-    tables = set()
-    for part in (part.strip() for name in names for part in name.split(",")):
-        words = part.split()
-        if words and words[0] in _TABLES:
-            tables.add(words[2] if len(words) > 2 and words[1].upper() == "AS" else words[0])
-    inserted = re.match(r"INSERT INTO (\w+) \(([^)]*)\)", statement)
-    scoped = {inserted[1]} if inserted and "tenant" in inserted[2] else set()
-    return {table for table in tables if f"{table}.tenant" not in statement} - scoped
-
-
 @pytest.mark.parametrize(
     ("statement", "tables"),
     [
@@ -147,7 +110,7 @@ async def test_another_tenant_reads_and_changes_nothing(process: SessionProcess)
     await process.annotate(opened, BOX, request_id="r")
     await process.history.turns.claim(opened, tenant="default")
     before = await database.read(lambda conn: rows(conn, "default"))
-    assert all(before[name] for name in _TABLES - {"shared_steps"})
+    assert all(before[name] for name in SESSION_TABLES - {"shared_steps"})
 
     def run(conn: Connection) -> dict[str, Any]:
         scope = TenantScope(conn, "other")

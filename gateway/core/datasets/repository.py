@@ -1,0 +1,131 @@
+"""What datasets need of the database, as interfaces that the storage implements.
+
+Readers and writers see the records of one tenant; another tenant's dataset is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Protocol, TypeAlias
+
+from gateway.core.access import AuditEntry
+from gateway.core.datasets.records import (
+    AnnotationCursor,
+    AnnotationRow,
+    AnnotationState,
+    DatasetCounts,
+    DatasetImageRow,
+    DatasetLabel,
+    DatasetRow,
+    LabelMask,
+    Review,
+    Split,
+)
+from gateway.core.images import ImageRecord
+from gateway.core.runtime.transactions import Repository
+
+__all__ = ["DatasetReader", "DatasetRepository", "DatasetWriter"]
+
+
+class DatasetReader(Protocol):
+    """Queries on the datasets of one tenant, within one transaction."""
+
+    def dataset(self, name: str) -> DatasetRow | None:
+        """The dataset of this name."""
+        ...
+
+    def datasets(self, *, after: str, limit: int) -> list[DatasetRow]:
+        """Datasets by name, behind a name."""
+        ...
+
+    def count_datasets(self) -> int:
+        """Number of datasets."""
+        ...
+
+    def counts(self, dataset_ids: Collection[str]) -> dict[str, DatasetCounts]:
+        """What datasets have, by their ids."""
+        ...
+
+    def image(self, digest: str) -> ImageRecord | None:
+        """The record of an image."""
+        ...
+
+    def images_of(self, dataset_id: str, digests: Collection[str]) -> dict[str, DatasetImageRow]:
+        """Those of some images that a dataset has, by digest."""
+        ...
+
+    def has_case(self, dataset_id: str, case_name: str) -> bool:
+        """Whether a dataset has a case of this name."""
+        ...
+
+    def images(self, dataset_id: str, *, after: str, limit: int, split: Split | None) -> list[DatasetImageRow]:
+        """Images of a dataset by the name of their case, behind a name."""
+        ...
+
+    def annotation(self, annotation_id: str) -> AnnotationRow | None:
+        """The annotation of this id."""
+        ...
+
+    def annotations(
+        self,
+        dataset_id: str,
+        *,
+        digest: str | None,
+        state: AnnotationState | None,
+        after: AnnotationCursor | None,
+        limit: int,
+    ) -> list[AnnotationRow]:
+        """Annotations of a dataset, the latest first, behind a place."""
+        ...
+
+    def latest_annotation(self, dataset_id: str, digest: str) -> AnnotationRow | None:
+        """The annotation of an image with the highest version."""
+        ...
+
+    def masks(self, annotation_id: str) -> list[LabelMask]:
+        """The masks of an annotation, by number."""
+        ...
+
+    def annotation_bytes(self, annotator: str) -> tuple[int, int]:
+        """Bytes of the annotations of one person, and of all tenants."""
+        ...
+
+
+class DatasetWriter(DatasetReader, Protocol):
+    """Queries and changes of the datasets of one tenant, within one transaction."""
+
+    def audit(self, entry: AuditEntry) -> None:
+        """Write an entry to the audit log, as the last change of the transaction."""
+        ...
+
+    def lock_dataset(self, name: str) -> DatasetRow | None:
+        """The dataset of this name; until this transaction ends, no other one locks the name."""
+        ...
+
+    def insert_dataset(self, row: DatasetRow) -> None:
+        """Add a dataset."""
+        ...
+
+    def set_labels(self, dataset_id: str, labels: Sequence[DatasetLabel]) -> None:
+        """Set the labels of a dataset."""
+        ...
+
+    def lock_image(self, digest: str) -> None:
+        """Block other transactions that lock the same digest, such as its removal, until this one ends."""
+        ...
+
+    def insert_images(self, rows: Sequence[DatasetImageRow]) -> None:
+        """Add images to a dataset."""
+        ...
+
+    def insert_annotation(self, row: AnnotationRow, masks: Sequence[LabelMask]) -> None:
+        """Add an annotation with its masks."""
+        ...
+
+    def review(self, annotation_id: str, review: Review) -> None:
+        """Set the state of an annotation, and keep the review."""
+        ...
+
+
+DatasetRepository: TypeAlias = Repository[DatasetReader, DatasetWriter]
+"""The transactions of datasets."""

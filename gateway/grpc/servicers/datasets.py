@@ -1,0 +1,90 @@
+"""``sixpoint.v1.DatasetService``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc.aio
+
+from gateway.contract import DatasetCalls
+from gateway.grpc.identity import principal_of
+from sixpoint.v1 import dataset_service_pb2 as dataset_pb
+from sixpoint.v1 import dataset_service_pb2_grpc as dataset_grpc
+
+__all__ = ["DatasetServicer"]
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class DatasetServicer(dataset_grpc.DatasetServiceServicer):
+    """``sixpoint.v1.DatasetService``.
+
+    Args:
+        calls: Carries out the calls.
+    """
+
+    def __init__(self, calls: DatasetCalls) -> None:
+        self._calls = calls
+
+    async def CreateDataset(
+        self, request: dataset_pb.CreateDatasetRequest, context: _Context
+    ) -> dataset_pb.CreateDatasetResponse:
+        """Make a dataset."""
+        return await self._calls.create_dataset(request, principal_of(context))
+
+    async def GetDataset(
+        self, request: dataset_pb.GetDatasetRequest, context: _Context
+    ) -> dataset_pb.GetDatasetResponse:
+        """Describe a dataset."""
+        return await self._calls.get_dataset(request, principal_of(context))
+
+    async def ListDatasets(
+        self, request: dataset_pb.ListDatasetsRequest, context: _Context
+    ) -> dataset_pb.ListDatasetsResponse:
+        """List the datasets of the tenant."""
+        return await self._calls.list_datasets(request, principal_of(context))
+
+    async def AddLabels(self, request: dataset_pb.AddLabelsRequest, context: _Context) -> dataset_pb.AddLabelsResponse:
+        """Add labels to a dataset."""
+        return await self._calls.add_labels(request, principal_of(context))
+
+    async def AddImages(self, request: dataset_pb.AddImagesRequest, context: _Context) -> dataset_pb.AddImagesResponse:
+        """Add images to a dataset."""
+        return await self._calls.add_images(request, principal_of(context))
+
+    async def ListDatasetImages(
+        self, request: dataset_pb.ListDatasetImagesRequest, context: _Context
+    ) -> dataset_pb.ListDatasetImagesResponse:
+        """List the images of a dataset."""
+        return await self._calls.list_images(request, principal_of(context))
+
+    async def SaveAnnotation(
+        self, request: dataset_pb.SaveAnnotationRequest, context: _Context
+    ) -> dataset_pb.SaveAnnotationResponse:
+        """Save the segments of a session."""
+        return await self._calls.save_annotation(request, principal_of(context))
+
+    async def ImportAnnotation(
+        self, request: dataset_pb.ImportAnnotationRequest, context: _Context
+    ) -> dataset_pb.ImportAnnotationResponse:
+        """Save masks that were made elsewhere."""
+        return await self._calls.import_annotation(request, principal_of(context))
+
+    async def ListAnnotations(
+        self, request: dataset_pb.ListAnnotationsRequest, context: _Context
+    ) -> dataset_pb.ListAnnotationsResponse:
+        """List the annotations of a dataset."""
+        return await self._calls.list_annotations(request, principal_of(context))
+
+    async def ReviewAnnotation(
+        self, request: dataset_pb.ReviewAnnotationRequest, context: _Context
+    ) -> dataset_pb.ReviewAnnotationResponse:
+        """Accept or reject an annotation."""
+        return await self._calls.review_annotation(request, principal_of(context))
+
+    async def GetAnnotation(  # type: ignore[override]  # parts are written to the context, not yielded
+        self, request: dataset_pb.GetAnnotationRequest, context: _Context
+    ) -> None:
+        """Return an annotation, then its masks."""
+        async for response in self._calls.get_annotation(request, principal_of(context)):
+            await context.write(response)

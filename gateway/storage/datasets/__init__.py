@@ -1,0 +1,6 @@
+"""Datasets and annotations in SQL."""
+
+from gateway.storage.datasets.dataset_changes import SqlDatasetWriter
+from gateway.storage.datasets.dataset_queries import SqlDatasetReader
+
+__all__ = ["SqlDatasetReader", "SqlDatasetWriter"]

@@ -1,0 +1,100 @@
+"""Changes of datasets, in SQL."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from sqlalchemy import func, insert, select, text, update
+
+from gateway.core.access import AuditEntry
+from gateway.core.datasets import AnnotationRow, DatasetImageRow, DatasetLabel, DatasetRow, LabelMask, Review
+from gateway.storage.audit_log import append_entries
+from gateway.storage.dataset_tables import annotation_masks, dataset_images, datasets, reviews, saved_annotations
+from gateway.storage.datasets.dataset_queries import SqlDatasetReader
+from gateway.storage.image_records import SqlImageWriter
+from gateway.storage.scopes import TenantScope
+
+__all__ = ["SqlDatasetWriter"]
+
+
+class SqlDatasetWriter(SqlDatasetReader):
+    """A :class:`gateway.core.datasets.repository.DatasetWriter` in a tenant's scope.
+
+    Args:
+        scope: The scope.
+        audited: Whether entries are written to the audit log.
+    """
+
+    def __init__(self, scope: TenantScope, *, audited: bool = False) -> None:
+        super().__init__(scope)
+        self._audited = audited
+
+    def audit(self, entry: AuditEntry) -> None:
+        """Write an entry to the audit log, as the last change of the transaction."""
+        if self._audited:
+            append_entries(self._scope, [(entry, 1)], now=time.time())
+
+    def lock_dataset(self, name: str) -> DatasetRow | None:
+        """The dataset of this name; until this transaction ends, no other one locks the name."""
+        if self._scope.dialect == "postgresql":
+            # SQLite has one writer at a time anyway.
+            hashed = hashlib.sha256(f"dataset/{self._scope.tenant}/{name}".encode()).hexdigest()
+            self._scope.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": int(hashed[:15], 16)})
+        return self.dataset(name)
+
+    def insert_dataset(self, row: DatasetRow) -> None:
+        """Add a dataset."""
+        self._scope.execute(insert(datasets).values(**vars(row) | {"labels": [asdict(each) for each in row.labels]}))
+
+    def set_labels(self, dataset_id: str, labels: Sequence[DatasetLabel]) -> None:
+        """Set the labels of a dataset."""
+        where = (self._scope.of(datasets), datasets.c.id == dataset_id)
+        self._scope.execute(update(datasets).where(*where).values(labels=[asdict(label) for label in labels]))
+
+    def lock_image(self, digest: str) -> None:
+        """Block other transactions that lock the same digest, such as its removal, until this one ends."""
+        SqlImageWriter(self._scope).lock_image(digest)
+
+    def insert_images(self, rows: Sequence[DatasetImageRow]) -> None:
+        """Add images to a dataset."""
+        names = ("dataset_id", "image_digest", "case_name", "patient", "split", "added")
+        if rows:
+            values = [{name: getattr(row, name) for name in names} | {"split": row.split.value} for row in rows]
+            self._scope.execute(insert(dataset_images), values)
+
+    def insert_annotation(self, row: AnnotationRow, masks: Sequence[LabelMask]) -> None:
+        """Add an annotation with its masks."""
+        values = vars(row) | {"labels": [asdict(label) for label in row.labels], "state": row.state.value}
+        for name in ("dataset", "review"):
+            del values[name]
+        self._scope.execute(insert(saved_annotations).values(**values))
+        for each in masks:
+            packed = each.mask
+            self._scope.execute(
+                insert(annotation_masks).values(
+                    annotation_id=row.id,
+                    number=each.number,
+                    name=each.name,
+                    box={"lower": list(packed.lower), "upper": list(packed.upper)},
+                    bits=packed.bits,
+                    sha256=packed.sha256,
+                    voxel_count=packed.voxel_count,
+                )
+            )
+
+    def review(self, annotation_id: str, review: Review) -> None:
+        """Set the state of an annotation, and keep the review."""
+        where = (self._scope.of(saved_annotations), saved_annotations.c.id == annotation_id)
+        # Until the transaction ends, other reviews of it wait for this change.
+        self._scope.execute(update(saved_annotations).where(*where).values(state=review.state.value))
+        of_annotation = (self._scope.of(reviews), reviews.c.annotation_id == annotation_id)
+        number = select(func.coalesce(func.max(reviews.c.number), 0) + 1).where(*of_annotation)
+        values = vars(review) | {"state": review.state.value}
+        self._scope.execute(
+            insert(reviews).values(
+                annotation_id=annotation_id, number=self._scope.execute(number).scalar_one(), **values
+            )
+        )
