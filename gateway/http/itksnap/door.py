@@ -21,7 +21,7 @@ from gateway.http.itksnap.objects import Objects
 from gateway.http.itksnap.replies import error_text, mask_reply
 from gateway.http.itksnap.session_ids import SnapId
 from gateway.http.requests.spool import Spool
-from gateway.http.windows.beginning import begin_at, can_begin_at
+from gateway.http.windows.beginning import can_begin_at, take_click
 from sixpoint.errors import InvalidArgument, ModelNotFound, PromptError, Violation
 from sixpoint.errors.shortening import quoted
 from sixpoint.model_spec import Task
@@ -157,13 +157,9 @@ class _Calls:
         session = await self._objects.current(snap, principal=call.principal)
         record = await self._images.describe(session.row.image_digest, principal=call.principal)
         model = self._catalog.get(session.row.model, tenant=call.principal.tenant)
-        result = await self._objects.click(
-            session,
-            click,
-            begin_at(click, record.geometry, model.spec),
-            principal=call.principal,
-            deadline=call.deadline,
-        )
+        earlier = await self._objects.prompts(session, principal=call.principal)
+        prompts = take_click(click, earlier, record.geometry, model.spec)
+        result = await self._objects.annotate(session, prompts, principal=call.principal, deadline=call.deadline)
         return await mask_reply(result.mask, record.geometry.size, folder, memory=self._memory)
 
     async def stroke(self, call: Call) -> Response:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from gateway.core.access import Principal
 from gateway.core.images import ImageRecord
 from gateway.core.runtime import Catalog, Deadline
-from gateway.core.sessions import AnnotationRequest, AnnotationResult, Engine, Session, Sessions
+from gateway.core.sessions import AnnotationRequest, AnnotationResult, Engine, Session, Sessions, StepRow
 from gateway.http.itksnap.session_ids import SnapId
 from sixpoint.errors import FailedPrecondition, SessionExpired, SessionNotFound
-from sixpoint.prompts import Click, Prompt
+from sixpoint.prompts import Prompt
 
 __all__ = ["Objects"]
 
@@ -71,25 +71,29 @@ class Objects:
             )
         return await self._sessions.get(session_id, principal=principal)
 
-    async def click(
-        self, session: Session, click: Click, begin: Sequence[Prompt], *, principal: Principal, deadline: Deadline
-    ) -> AnnotationResult:
-        """Correct the object, or begin it.
+    async def prompts(self, session: Session, *, principal: Principal) -> list[Prompt]:
+        """Return the prompts of the object, in order."""
+        if not session.segments or not session.segments[-1].head:
+            return []
+        number, token, steps = session.segments[-1].number, "", list[StepRow]()
+        while True:
+            page = await self._sessions.steps(session.row.id, principal=principal, segment=number, token=token)
+            steps += [step for step, in_force in page.steps if in_force]
+            token = page.next_token
+            if not token:
+                return [prompt for step in steps for prompt in step.prompts]
 
-        Args:
-            session: The session.
-            click: The click.
-            begin: Prompts that begin an object at the click, for models that clicks alone do not begin.
-            principal: Who makes the call.
-            deadline: Moment by which the mask is needed.
+    async def annotate(
+        self, session: Session, prompts: Sequence[Prompt], *, principal: Principal, deadline: Deadline
+    ) -> AnnotationResult:
+        """Begin or correct the object.
 
         Raises:
             SixpointError: As :meth:`gateway.core.sessions.Engine.annotate` does.
         """
-        segment = session.segments[-1] if session.segments else None
-        request = AnnotationRequest(principal, session.row.id, segment.number if segment else 1)
-        begins = click.positive and (segment is None or not segment.head)
-        return await self._engine.annotate(request, [*(begin if begins else ()), click], deadline=deadline)
+        number = session.segments[-1].number if session.segments else 1
+        request = AnnotationRequest(principal, session.row.id, number)
+        return await self._engine.annotate(request, prompts, deadline=deadline)
 
     async def next_object(self, snap: SnapId, *, principal: Principal) -> None:
         """Turn to a new object; those before stay as they are."""

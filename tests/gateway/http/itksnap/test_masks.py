@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import sixpoint
-from gateway.http.windows.beginning import begin_at
+from gateway.http.windows.beginning import take_click
 from gateway.server import Gateway
 from gateway.triton.local.server import LocalTriton
 from sixpoint.geometry import Geometry
@@ -48,14 +48,14 @@ def test_clicks_give_the_masks_of_grpc(http_gateway: Gateway, image: Volume) -> 
     client.show(image)
     masks = [client.point(INSIDE), client.point(ADDED), client.point(TAKEN, foreground=False)]
     with sixpoint.Client(f"127.0.0.1:{http_gateway.port}") as ours:
-        (begin,) = begin_at(Click(INSIDE), image.geometry, DEAF_SPEC)
+        begin = take_click(Click(INSIDE), [], image.geometry, DEAF_SPEC)
+        anew = take_click(Click(ADDED), begin, image.geometry, DEAF_SPEC)
         with ours.open_session(image, model="annotation") as session:
             expected = [
-                session.annotate(begin, Click(INSIDE)).array,
-                session.annotate(Click(ADDED)).array,
+                session.annotate(*begin).array,
+                session.annotate(*anew).array,
                 session.annotate(Click(TAKEN, False)).array,
             ]
-        # Whole numbers are stored as such: it is the image of this name.
         # Whole numbers are stored as such: it is the image of this name.
         (listed,) = (each for each in ours.sessions() if each.image_digest == image.digest)
         assert [(segment.number, segment.steps) for segment in listed.segments] == [(1, 3)]
@@ -100,8 +100,8 @@ def test_another_model_has_a_session_of_its_own(http_gateway: Gateway) -> None:
         sixpoint.Client(f"127.0.0.1:{http_gateway.port}") as ours,
         ours.open_session(noisy_volume(), model="clicks") as session,
     ):
-        (begin,) = begin_at(Click(INSIDE), noisy_volume().geometry, DEAF_SPEC)
-        assert np.array_equal(mask, session.annotate(begin, Click(INSIDE)).array)
+        begin = take_click(Click(INSIDE), [], noisy_volume().geometry, DEAF_SPEC)
+        assert np.array_equal(mask, session.annotate(*begin).array)
     client.show(noisy_volume(), model="annotation")
     assert client.session.startswith("annotation.")
 
@@ -137,14 +137,31 @@ def test_an_address_with_a_path_in_the_field_of_the_server(http_gateway: Gateway
 
 def test_a_cube_round_the_point_begins_an_object() -> None:
     geometry = Geometry(size=(200, 200, 10), spacing=(1, 2, 5))
-    assert begin_at(Click((100, 3, 9)), geometry, DEAF_SPEC) == [Box((70, 0, 1), (130, 18, 9))]
-    assert begin_at(Click((100, 3, 9), False), geometry, DEAF_SPEC) == []
-    assert begin_at(Click((200, 3, 9)), geometry, DEAF_SPEC) == []
+    click, cube = Click((100, 3, 9)), Box((70, 0, 1), (130, 18, 9))
+    assert take_click(click, [], geometry, DEAF_SPEC) == [cube, click]
+    for alone in (Click((100, 3, 9), False), Click((200, 3, 9))):
+        assert take_click(alone, [], geometry, DEAF_SPEC) == [alone]
     clicks_only = DEAF_SPEC.model_copy(update={"prompts": (PromptKind.CLICKS,)})
-    assert begin_at(Click((100, 3, 9)), geometry, clicks_only) == []
+    assert take_click(click, [], geometry, clicks_only) == [click]
     points_only = DEAF_SPEC.model_copy(update={"prompts": (PromptKind.EXTREME_POINTS, PromptKind.CLICKS)})
-    (points,) = begin_at(Click((100, 3, 9)), geometry, points_only)
+    points, _ = take_click(click, [], geometry, points_only)
     assert isinstance(points, ExtremePoints)
     assert sorted(points.points)[0] == (70, 9, 5)
-    flat = Geometry(size=(2, 2, 2))
-    assert begin_at(Click((1, 1, 1)), flat, DEAF_SPEC) == [Box((0, 0, 0), (1, 1, 1))]
+    flat, corner = Geometry(size=(2, 2, 2)), Click((1, 1, 1))
+    assert take_click(corner, [], flat, DEAF_SPEC) == [Box((0, 0, 0), (1, 1, 1)), corner]
+
+
+def test_a_point_outside_of_what_an_object_began_with_begins_it_anew() -> None:
+    geometry = Geometry(size=(200, 200, 200))
+    first, second, third = Click((100, 100, 100)), Click((160, 100, 100)), Click((150, 100, 100))
+    taken, away = Click((100, 90, 100), False), Click((10, 10, 10), False)
+    steps = take_click(first, [], geometry, DEAF_SPEC)
+    assert take_click(taken, steps, geometry, DEAF_SPEC) == [taken]
+    assert take_click(away, steps, geometry, DEAF_SPEC) == [away]
+    steps.append(taken)
+    grown = take_click(second, steps, geometry, DEAF_SPEC)
+    assert grown == [Box((70, 70, 70), (190, 130, 130)), first, taken, second]
+    assert take_click(third, [*steps, *grown], geometry, DEAF_SPEC) == [third]
+    fourth = Click((100, 180, 100))
+    again = take_click(fourth, [*steps, *grown, third], geometry, DEAF_SPEC)
+    assert again == [Box((70, 70, 70), (190, 199, 130)), first, taken, second, third, fourth]
