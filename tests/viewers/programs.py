@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.paths import ROOT
 
-__all__ = ["fetch_client", "fetch_slicer", "fetch_slicer_module", "with_viewers"]
+__all__ = ["fetch_client", "fetch_ohif_of_monai_label", "fetch_slicer", "fetch_slicer_module", "with_viewers"]
 
 with_viewers = pytest.mark.skipif(not os.environ.get("VIEWERS"), reason="it downloads real viewers: make viewers")
 """Mark of tests that nobody runs by the way: the downloads are large."""
@@ -28,13 +28,23 @@ _MODULE = "plugins/slicer/MONAILabel/"
 
 def fetch_client() -> Path:
     """Folder with MONAI Label's Python client, from its wheel."""
+    return _fetch_monai_label() / "client"
+
+
+def fetch_ohif_of_monai_label() -> Path:
+    """Folder with OHIF's files, with MONAI Label's mode, from the same wheel."""
+    return _fetch_monai_label() / "endpoints" / "static" / "ohif"
+
+
+def _fetch_monai_label() -> Path:
     folder = _FOLDER / "monailabel"
-    if not (folder / "client.py").is_file():
+    if not (folder / "done").is_file():
         _run("pip", "download", "--quiet", "--no-deps", "--dest", str(_FOLDER), _MONAI_LABEL)
         (wheel,) = _FOLDER.glob("monailabel-*.whl")
-        folder.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(wheel) as archive:
-            (folder / "client.py").write_bytes(archive.read("monailabel/client/client.py"))
+            wanted = ("monailabel/client/", "monailabel/endpoints/static/ohif/")
+            archive.extractall(_FOLDER, [name for name in archive.namelist() if name.startswith(wanted)])
+        (folder / "done").touch()
     return folder
 
 
