@@ -28,7 +28,18 @@ from sixpoint.errors import SixpointError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask, Timings
 from sixpoint.model_spec import ImplausibleImageWarning, ModelSpec
-from sixpoint.prompts import Box, Click, ExtremePoints, Frame, InitialMask, Lasso, Prompt, Scribble, read_points
+from sixpoint.prompts import (
+    Box,
+    Click,
+    ExtremePoints,
+    Frame,
+    InitialMask,
+    Lasso,
+    Prompt,
+    Scribble,
+    read_lasso,
+    read_points,
+)
 from sixpoint.segmentation import Segmentation
 from sixpoint.volume import ImageWarning, Volume
 
@@ -66,6 +77,7 @@ __all__ = [
     "TlsFiles",
     "Volume",
     "errors",
+    "read_lasso",
     "read_points",
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -54,6 +55,8 @@ def report(steps: Sequence[Step], *, image: str, upload: timedelta) -> dict[str,
         "model_version": mask.model_version,
         "points": len(first.points) if isinstance(first, ExtremePoints) else 0,
         "clicks": sum(isinstance(step.prompt, Click) for step in steps),
+        "scribbles": sum(isinstance(step.prompt, Scribble) for step in steps),
+        "lassos": sum(isinstance(step.prompt, Lasso) for step in steps),
         "answers": [
             {
                 "prompt": _name(step.prompt),
@@ -86,15 +89,17 @@ def report_table(facts: dict[str, Any], *, verbose: bool = False, again: str = "
     table.add_row("image", escape(str(facts["image"])))
     table.add_row("model", escape(f"{facts['model']} (version {facts['model_version']})"))
     first, *corrections = facts["answers"]
-    if first["prompt"].endswith(" click"):
-        corrections = facts["answers"]
-    else:
-        kind = {"extreme points": "points", "box": "box"}.get(first["prompt"], "mask given")
-        start = {"points": str(facts["points"]), "box": "two corners"}.get(kind, "as it was")
+    if first["prompt"] in _STARTS:
+        kind, start = _STARTS[first["prompt"]]
+        start = start or str(facts["points"])
         table.add_row(kind, f"{start}: {_outcome(first, verbose=verbose)}" if corrections else start)
-    for number, answer in enumerate(corrections, 1):
-        sign = answer["prompt"].removesuffix(" click")
-        table.add_row(f"click {number}", f"{sign}: {_outcome(answer, verbose=verbose)}")
+    else:
+        corrections = facts["answers"]
+    numbers = Counter[str]()
+    for answer in corrections:
+        sign, kind = answer["prompt"].split()
+        numbers[kind] += 1
+        table.add_row(f"{kind} {numbers[kind]}", f"{sign}: {_outcome(answer, verbose=verbose)}")
     size = f", {facts['reply_bytes']} bytes on the wire" if verbose else ""
     table.add_row("mask", f"{facts['volume_ml']:.1f} ml{size}")
     if "dice" in facts:
@@ -113,6 +118,14 @@ def report_table(facts: dict[str, Any], *, verbose: bool = False, again: str = "
         # In a row of its own: beside the id it would wrap in a terminal of 80 columns, and could not be copied.
         table.add_row("to continue", escape(again or f"sixpoint resume {facts['session']}"))
     return table
+
+
+# Rows of the prompts that start an object: their name, and what was given; empty for the number of points.
+_STARTS = {
+    "extreme points": ("points", ""),
+    "box": ("box", "two corners"),
+    "mask": ("mask given", "as it was"),
+}
 
 
 def _outcome(answer: dict[str, Any], *, verbose: bool) -> str:

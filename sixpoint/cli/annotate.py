@@ -33,13 +33,15 @@ from sixpoint.cli.prompts import (
     BoxOption,
     ClicksOption,
     FrameOption,
+    LassosOption,
     MaskOption,
     PointsFileOption,
     PointsListOption,
     PointsOption,
     ResampleOption,
+    ScribblesOption,
     ThresholdOption,
-    mask_file,
+    drawn_files,
     place_masks,
     read_prompts,
 )
@@ -49,7 +51,7 @@ from sixpoint.client import Client, Session, Timeout
 from sixpoint.errors import VolumeError
 from sixpoint.mask import Mask
 from sixpoint.preview import render_preview, save_preview
-from sixpoint.prompts import Click, ExtremePoints, Prompt
+from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask, Lasso, Prompt
 from sixpoint.protocol import DEFAULT_SERVER
 from sixpoint.report import Step, report, report_table
 from sixpoint.volume import Volume
@@ -80,6 +82,8 @@ def annotate(
     mask: MaskOption = "",
     resample: ResampleOption = False,
     threshold: ThresholdOption = None,
+    scribble: ScribblesOption = None,
+    lasso: LassosOption = None,
     click: ClicksOption = None,
     frame: FrameOption = "",
     model: ModelOption = "annotation",
@@ -95,9 +99,9 @@ def annotate(
 ) -> None:
     """Outline one object and write its mask.
 
-    The object is given by six extreme points (leftmost, rightmost, foremost, hindmost, lowest, highest), by a box, or
-    by a mask to correct. Clicks then correct the mask. With a model that takes clicks only, the first click begins the
-    object.
+    The object is given by six extreme points (leftmost, rightmost, foremost, hindmost, lowest, highest), by a box, by a
+    mask to correct, or by a lasso on one slice. Further lassos, scribbles and clicks then correct the mask. With a
+    model that takes clicks only, the first of them begins the object.
     """
     prompts = read_prompts(
         points=points,
@@ -108,9 +112,11 @@ def annotate(
         frame=frame,
         points_list=points_list,
         threshold=threshold,
+        scribbles=scribble,
+        lassos=lasso,
     )
     _check_any(prompts)
-    written = check_outputs(output, preview, inputs=(image, points_file, mask_file(mask)))
+    written = check_outputs(output, preview, inputs=(image, points_file, *drawn_files(mask, scribble, lasso)))
     volume = read_image(image, spacing=spacing, series=series)
     prompts = place_masks(prompts, volume.geometry, resample=resample)
     started = time.perf_counter()
@@ -144,7 +150,8 @@ def _check_any(prompts: Sequence[Prompt]) -> None:
     """Refuse a command line without prompts."""
     if not prompts:
         raise typer.BadParameter(
-            "no prompt: give --points, --points-file, --box or --mask; for a model that takes clicks only, --click"
+            "no prompt: give --points, --points-file, --box, --mask or --lasso; for a model that takes clicks only, "
+            "--click will do"
         )
 
 
@@ -189,13 +196,20 @@ def draw_preview(volume: Volume, mask: Mask, prompts: Sequence[Prompt]) -> Image
             before the last prompt that began an object belong to another object, and the corners of boxes and masks
             are no points that a person clicked: they are not drawn.
     """
-    begin = max((number for number, prompt in enumerate(prompts) if not isinstance(prompt, Click)), default=0)
+    begin = max((number for number, prompt in enumerate(prompts) if _begins(prompt)), default=0)
     clicked = [prompt for prompt in prompts[begin:] if isinstance(prompt, Click | ExtremePoints)]
     placed = [(prompt, prompt.to_index(volume.geometry)) for prompt in clicked]
     included = [index for prompt, index in placed if isinstance(prompt, ExtremePoints) or prompt.positive]
     excluded = [index[0] for prompt, index in placed if isinstance(prompt, Click) and not prompt.positive]
     points = np.concatenate(included or [np.empty((0, 3))])
     return render_preview(volume, mask.array, points, excluded=excluded)
+
+
+def _begins(prompt: Prompt) -> bool:
+    """Whether a prompt begins an object wherever it stands; in a session's log, a lasso that does has an extent."""
+    return isinstance(prompt, ExtremePoints | Box | InitialMask) or (
+        isinstance(prompt, Lasso) and prompt.extent is not None
+    )
 
 
 def _write_files(steps: Sequence[Step], volume: Volume, *, output: Path, preview: Path | None, again: str) -> None:

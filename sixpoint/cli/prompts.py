@@ -11,29 +11,35 @@ import typer
 from sixpoint.geometry import Geometry
 from sixpoint.prompts import (
     Box,
-    Click,
     ExtremePoints,
     Frame,
     InitialMask,
+    Lasso,
     Prompt,
+    Scribble,
     parse_box,
     parse_click,
+    parse_lasso,
     parse_mask_source,
     parse_points,
+    parse_scribble,
     read_points,
+    signed_source,
 )
 
 __all__ = [
     "BoxOption",
     "ClicksOption",
     "FrameOption",
+    "LassosOption",
     "MaskOption",
     "PointsFileOption",
     "PointsListOption",
     "PointsOption",
     "ResampleOption",
+    "ScribblesOption",
     "ThresholdOption",
-    "mask_file",
+    "drawn_files",
     "place_masks",
     "read_prompts",
 ]
@@ -79,6 +85,25 @@ ClicksOption = Annotated[
         metavar="+X,Y,Z|-X,Y,Z",
     ),
 ]
+ScribblesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--scribble",
+        help="Correction by a label map on the image's grid: +FILE where its voxels belong to the object, -FILE where "
+        "they do not. +FILE:2 takes a label of several. May be repeated.",
+        metavar="+FILE|-FILE",
+    ),
+]
+LassosOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lasso",
+        help="Closed contour on one slice, a .mrk.json, .fcsv, .json or .csv file of its corners, or a label map of "
+        "its inside: the object fills it (+FILE), or is nowhere in it (-FILE). Without points, box or mask, a positive "
+        "one begins the object. May be repeated.",
+        metavar="+FILE|-FILE",
+    ),
+]
 FrameOption = Annotated[
     str,
     typer.Option(
@@ -100,8 +125,10 @@ def read_prompts(
     frame: str,
     points_list: str = "",
     threshold: float | None = None,
+    scribbles: list[str] | None = None,
+    lassos: list[str] | None = None,
 ) -> tuple[Prompt, ...]:
-    """Read the prompts of a command line: at most one that begins an object, and then the clicks.
+    """Read the prompts of a command line: at most one that begins an object, then lassos, scribbles, and the clicks.
 
     Args:
         points: Text of ``--points``.
@@ -112,6 +139,8 @@ def read_prompts(
         frame: Name of ``--frame``: the frame of what is typed, and of a points file that names none.
         points_list: Text of ``--points-list``.
         threshold: Number of ``--threshold``.
+        scribbles: Texts of ``--scribble``.
+        lassos: Texts of ``--lasso``.
 
     Raises:
         typer.BadParameter: More than one option begins an object, or the frame of clicks beside a points file in mm is
@@ -143,17 +172,27 @@ def read_prompts(
             "voxel, lps, or ras (what 3D Slicer displays)"
         )
     click_frame = named_frame or Frame.VOXEL
-    corrections: list[Click] = [parse_click(text, frame=click_frame) for text in clicks or ()]
+    corrections: list[Prompt] = [parse_lasso(text, frame=click_frame) for text in lassos or ()]
+    corrections += [parse_scribble(text) for text in scribbles or ()]
+    corrections += [parse_click(text, frame=click_frame) for text in clicks or ()]
     return (*([start] if start else ()), *corrections)
 
 
-def mask_file(text: str) -> Path | None:
-    """Return the file or folder of a ``--mask``, ``FILE`` or ``FILE:LABEL``; None if its text is empty."""
-    return parse_mask_source(text)[0] if text else None
+def drawn_files(mask: str, scribbles: Sequence[str] | None, lassos: Sequence[str] | None) -> list[Path]:
+    """Return the files or folders of ``--mask``, ``--scribble`` and ``--lasso``, without labels and signs.
+
+    Raises:
+        PromptError: A sign is missing.
+    """
+    signed = [("scribble", text) for text in scribbles or ()] + [("lasso", text) for text in lassos or ()]
+    sources = [*([mask] if mask else ()), *(signed_source(text, kind=kind)[1] for kind, text in signed)]
+    return [parse_mask_source(source)[0] for source in sources]
 
 
 def place_masks(prompts: Sequence[Prompt], geometry: Geometry, *, resample: bool = False) -> tuple[Prompt, ...]:
-    """Put masks on the grid of the image, and check that all prompts fit it: the gateway does so after the upload only.
+    """Put masks, scribbles and lassos on the grid of the image, and check that all prompts fit it.
+
+    The gateway checks it only after the upload.
 
     Args:
         prompts: Prompts to place.
@@ -163,9 +202,14 @@ def place_masks(prompts: Sequence[Prompt], geometry: Geometry, *, resample: bool
     Raises:
         PromptError: A mask lies on another grid than the image, or a prompt exceeds the image.
     """
-    placed = tuple(
-        prompt.on_grid(geometry, resample=resample) if isinstance(prompt, InitialMask) else prompt for prompt in prompts
-    )
-    for prompt in placed:
-        prompt.to_index(geometry)
-    return placed
+    placed: list[Prompt] = []
+    for prompt in prompts:
+        match prompt:
+            case InitialMask():
+                placed.append(prompt.on_grid(geometry, resample=resample))
+            case Scribble() | Lasso():
+                placed.append(prompt.on_grid(geometry))
+            case _:
+                placed.append(prompt)
+        placed[-1].to_index(geometry)
+    return tuple(placed)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -34,22 +34,25 @@ from sixpoint.cli.prompts import (
     BoxOption,
     ClicksOption,
     FrameOption,
+    LassosOption,
     MaskOption,
     PointsFileOption,
     PointsListOption,
     PointsOption,
     ResampleOption,
+    ScribblesOption,
     ThresholdOption,
-    mask_file,
+    drawn_files,
     place_masks,
     read_prompts,
 )
+from sixpoint.cli.session_facts import describe, duration, session_facts, step_facts
 from sixpoint.cli.session_ids import SessionCommand
 from sixpoint.cli.tables import print_table
-from sixpoint.client import Client, Session, SessionInfo, StepInfo, Timeout
+from sixpoint.client import Client, Session, Timeout
 from sixpoint.errors import NothingToRedo, NothingToUndo
 from sixpoint.preview import save_preview
-from sixpoint.prompts import Box, Click, ExtremePoints, Lasso, Prompt, Scribble
+from sixpoint.prompts import Prompt
 from sixpoint.protocol import DEFAULT_SERVER
 
 __all__ = ["resume", "sessions"]
@@ -85,7 +88,7 @@ def sessions(
         infos = client.sessions(model=model, version=version)
         others = client.count_sessions(model=model, version=version) - len(infos) if model else 0
     if as_json:
-        print_json([_session_facts(info) for info in infos])
+        print_json([session_facts(info) for info in infos])
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("session", "model", "revision", "segments", "last used", "closes"):
@@ -93,7 +96,7 @@ def sessions(
     now = datetime.now(UTC)
     for info in infos:
         segments = ", ".join(f"{segment.number} {segment.name}".strip() for segment in info.segments) or "none"
-        used, closes = f"{_duration(now - info.used)} ago", f"in {_duration(info.expires - now)}"
+        used, closes = f"{duration(now - info.used)} ago", f"in {duration(info.expires - now)}"
         table.add_row(*map(escape, (info.id, info.model, str(info.revision), segments, used, closes)))
     print_table(table, wide=wide)
     if others > 0:
@@ -116,6 +119,8 @@ def resume(
     mask: MaskOption = "",
     resample: ResampleOption = False,
     threshold: ThresholdOption = None,
+    scribble: ScribblesOption = None,
+    lasso: LassosOption = None,
     click: ClicksOption = None,
     frame: FrameOption = "",
     segment: Annotated[int, typer.Option(min=1, max=255, help="Number of the object: its label in saved masks.")] = 1,
@@ -147,8 +152,15 @@ def resume(
         frame=frame,
         points_list=points_list,
         threshold=threshold,
+        scribbles=scribble,
+        lassos=lasso,
     )
-    written = check_outputs(output, preview, inputs=(image, points_file, mask_file(mask)), names=names)
+    written = check_outputs(
+        output,
+        preview,
+        inputs=(image, points_file, *drawn_files(mask, scribble, lasso)),
+        names=names,
+    )
     if preview and not image:
         raise typer.BadParameter("--preview needs --image")
     volume = read_image(image, spacing=spacing, series=series) if image else None
@@ -229,9 +241,9 @@ def _print_session(
     info, steps = session.refresh(), session.steps()
     volumes = {segment.number: round(session.mask(segment=segment.number).volume_ml, 2) for segment in info.segments}
     if as_json:
-        facts = {"volume_ml": volumes, "steps": [*map(_step_facts, steps)], "notes": notes}
+        facts = {"volume_ml": volumes, "steps": [*map(step_facts, steps)], "notes": notes}
         facts |= {"written": [*map(str, written)]} | ({"output": str(output)} if output else {})
-        print_json(_session_facts(info) | facts)
+        print_json(session_facts(info) | facts)
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("segment", "step", "prompts", "model", ""):
@@ -240,7 +252,7 @@ def _print_session(
     for step in steps:
         label = f"{step.segment} {names.get(step.segment, '')}".strip()
         version = f"{step.model} {step.model_version}".strip()
-        prompts = ", ".join(map(_describe, step.prompts))
+        prompts = ", ".join(map(describe, step.prompts))
         table.add_row(*map(escape, (label, str(step.number), prompts, version, "" if step.in_force else "undone")))
     console = Console()
     console.print(f"session {escape(info.id)}, revision {info.revision}, model {escape(info.model)}", highlight=False)
@@ -248,52 +260,3 @@ def _print_session(
         console.print(f"segment {number} {escape(names[number])}".strip() + f": {volume:.1f} ml", highlight=False)
     print_table(table, wide=wide)
     print_written(written)
-
-
-def _session_facts(info: SessionInfo) -> dict[str, Any]:
-    return {
-        "session": info.id,
-        "model": info.model,
-        "revision": info.revision,
-        "segments": [vars(segment) for segment in info.segments],
-        "created": info.created.isoformat(),
-        "used": info.used.isoformat(),
-        "expires": info.expires.isoformat(),
-    }
-
-
-def _step_facts(step: StepInfo) -> dict[str, Any]:
-    return {
-        "segment": step.segment,
-        "step": step.number,
-        "shown": [_describe(prompt) for prompt in step.prompts],
-        "model": step.model,
-        "model_version": step.model_version,
-        "in_force": step.in_force,
-    }
-
-
-def _describe(prompt: Prompt) -> str:
-    match prompt:
-        case ExtremePoints(points):
-            return f"{len(points)} extreme points"
-        case Box():
-            return "a box"
-        case Scribble() | Lasso():
-            kind = "scribble" if isinstance(prompt, Scribble) else "lasso"
-            return f"a {'positive' if prompt.positive else 'negative'} {kind}"
-        case Click(point, positive):
-            return f"{'+' if positive else '-'}{','.join(f'{value:g}' for value in point)}"
-        case _:
-            return "a mask"
-
-
-def _duration(duration: timedelta) -> str:
-    """Format a duration with at most two units."""
-    seconds = max(0, round(duration.total_seconds()))
-    days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
-    if days:
-        return f"{days} d {hours} h"
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min" if minutes else f"{seconds} s"

@@ -7,6 +7,7 @@ from sixpoint.prompts.mask_files import parse_mask_source
 from sixpoint.prompts.point_files import parse_box, parse_click, parse_points, read_points
 from sixpoint.prompts.prompts import MAX_EXTREME_POINTS, Box, Click, ExtremePoints, Point, Prompt
 from sixpoint.prompts.scribbles import Scribble
+from sixpoint.prompts.stroke_files import parse_lasso, parse_scribble, read_lasso, signed_source
 from sixpoint.prompts.voxel_runs import MAX_VOXELS, VoxelRuns
 
 __all__ = [
@@ -25,7 +26,11 @@ __all__ = [
     "VoxelRuns",
     "parse_box",
     "parse_click",
+    "parse_lasso",
     "parse_mask_source",
     "parse_points",
+    "parse_scribble",
+    "read_lasso",
     "read_points",
+    "signed_source",
 ]

@@ -15,6 +15,7 @@ from sixpoint.prompts.frames import Frame
 from sixpoint.prompts.placing import STEPS_PER_VOXEL, Point, as_point, format_values, index_inside, nearest_voxels
 from sixpoint.prompts.polygons import fill_polygon
 from sixpoint.prompts.scribbles import check_sign
+from sixpoint.prompts.voxel_grids import move_to_grid
 from sixpoint.prompts.voxel_runs import MAX_VOXELS, VoxelRuns, sorted_voxels
 
 __all__ = ["MAX_CONTOUR_POINTS", "Lasso"]
@@ -44,6 +45,7 @@ class Lasso:
         filled: Voxels inside a lasso that is given filled, in the image's own axes; None for a contour.
         extent: Box of the object that the lasso starts, where it is known: index (x, y, z) of its first voxel, and one
             past its last voxel. The steps of a session have the one that was used.
+        grid: Grid of a file that ``filled`` was read from, which is compared with the image's; None if unknown.
 
     Raises:
         PromptError: The frame or the axis is unknown, there are too few or too many points, or one is not three finite
@@ -56,6 +58,7 @@ class Lasso:
     axis: int | None
     filled: VoxelRuns | None
     extent: tuple[Index, Index] | None
+    grid: Geometry | None
 
     def __init__(
         self,
@@ -65,6 +68,7 @@ class Lasso:
         *,
         axis: int | Literal["x", "y", "z"] | None = None,
         extent: tuple[Index, Index] | None = None,
+        grid: Geometry | None = None,
     ) -> None:
         """Make a lasso.
 
@@ -75,22 +79,25 @@ class Lasso:
             frame: Frame of the points; it may be given by its name, "voxel", "lps" or "ras".
             axis: Image axis across the slice, such as "z"; needed only where the contour is a line.
             extent: Box of the object, where it is known: first voxel (x, y, z), and one past the last.
+            grid: Grid that packed voxels lie on; None for the image's.
         """
         object.__setattr__(self, "positive", check_sign(positive, what="lasso"))
         object.__setattr__(self, "frame", Frame.parse(frame))
         object.__setattr__(self, "axis", _axis_number(axis))
         object.__setattr__(self, "extent", extent)
+        object.__setattr__(self, "grid", grid)
         filled = points if isinstance(points, VoxelRuns) else None
         object.__setattr__(self, "filled", filled)
         object.__setattr__(self, "points", () if isinstance(points, VoxelRuns) else _corners(points))
 
     @classmethod
-    def of_mask(cls, mask: Array, positive: bool = True) -> Lasso:
+    def of_mask(cls, mask: Array, positive: bool = True, *, grid: Geometry | None = None) -> Lasso:
         """Make a lasso of its filled form.
 
         Args:
             mask: Mask [z, y, x] of the image's size, not 0 inside the lasso, which is on one slice.
             positive: Whether the object fills it.
+            grid: Grid that the mask lies on; None for the image's.
 
         Raises:
             PromptError: The mask is empty, or not an array [z, y, x].
@@ -98,12 +105,26 @@ class Lasso:
         array = np.asarray(mask)
         if array.ndim != 3 or array.dtype.kind not in "biuf":
             raise PromptError(f"lasso: expected a mask [z, y, x], got an array of shape {array.shape}")
-        return cls(VoxelRuns.of_mask(np.nan_to_num(array) != 0, what="lasso"), positive)
+        return cls(VoxelRuns.of_mask(np.nan_to_num(array) != 0, what="lasso"), positive, grid=grid)
+
+    def on_grid(self, geometry: Geometry) -> Lasso:
+        """Return the lasso on the grid of an image: a filled form that was read from a file is moved there.
+
+        Args:
+            geometry: Geometry of the image.
+
+        Raises:
+            PromptError: The voxels of the file lie at other places than the image's, or exceed the image.
+        """
+        if self.filled is None or self.grid is None:
+            return self
+        moved = move_to_grid(self.filled, self.grid, geometry, what="lasso")
+        return Lasso(moved, self.positive, axis=self.axis, extent=self.extent)
 
     def with_extent(self, extent: tuple[Index, Index] | None) -> Lasso:
         """Return the same lasso with another extent of the object."""
         points = self.points if self.filled is None else self.filled
-        return Lasso(points, self.positive, self.frame, axis=self.axis, extent=extent)
+        return Lasso(points, self.positive, self.frame, axis=self.axis, extent=extent, grid=self.grid)
 
     def max_voxels(self, geometry: Geometry) -> int:
         """Number of voxels that the lasso has at most; what it takes to know them is little.
@@ -135,7 +156,7 @@ class Lasso:
                 arrived damaged.
         """
         if self.filled is not None:
-            filled = self.filled.voxels(geometry.size, what="lasso")
+            filled = move_to_grid(self.filled, self.grid, geometry, what="lasso").voxels(geometry.size, what="lasso")
             _slice_axis(filled.astype(np.float64), self.axis, spread=0.0)
             return filled
         self.max_voxels(geometry)

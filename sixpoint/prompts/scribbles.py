@@ -12,10 +12,10 @@ import numpy as np
 from sixpoint._typing import Array, FrameName, Ints, PointLike, Points
 from sixpoint.errors import PromptError, Violation
 from sixpoint.geometry import Geometry
-from sixpoint.masks.regridding import grid_offset, map_grid
 from sixpoint.prompts.frames import Frame
 from sixpoint.prompts.mask_files import read_mask
 from sixpoint.prompts.placing import as_points, index_inside, nearest_voxels
+from sixpoint.prompts.voxel_grids import move_to_grid
 from sixpoint.prompts.voxel_runs import MAX_VOXELS, VoxelRuns, check_voxel_count
 
 __all__ = ["Scribble", "check_sign"]
@@ -103,24 +103,7 @@ class Scribble:
             fields = [f"points[{n}]" for n in range(len(self.points))]
             index = index_inside(self.points, self.frame, geometry, what="points", fields=fields)
             return Scribble(VoxelRuns.of(nearest_voxels(index, geometry)), self.positive)
-        if self.grid is None or self.grid.same_grid(geometry):
-            return Scribble(self.runs, self.positive)
-        grid_map = map_grid(self.grid, geometry)
-        if grid_map is None:
-            raise PromptError(
-                f"scribble: it lies on another grid than the image (size {self.grid.size}, "
-                f"{grid_offset(self.grid, geometry):.2f} mm off at a corner; the image has {geometry.size}); draw it "
-                "on the image's grid",
-                violations=(Violation("voxels", "on the image's grid"),),
-            )
-        own = self.runs.voxels(self.grid.size)
-        moved = own[:, grid_map.axes] * np.where(grid_map.flips, -1, 1) + np.array(grid_map.offset)
-        if ((moved < 0) | (moved >= geometry.size)).any():
-            raise PromptError(
-                f"scribble: it exceeds the image of size {geometry.size}; draw it on this image",
-                violations=(Violation("voxels", "inside the image"),),
-            )
-        return Scribble(VoxelRuns.of(moved), self.positive)
+        return Scribble(move_to_grid(self.runs, self.grid, geometry, what="scribble"), self.positive)
 
     def voxels(self, geometry: Geometry) -> Ints:
         """The voxels (x, y, z) in the image's own axes, shape [n, 3], in the order of z, y, x, each of them once.

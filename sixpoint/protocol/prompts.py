@@ -37,7 +37,7 @@ def prompt_to_message(prompt: Prompt) -> annotation_pb.Prompt:
     """Convert a prompt to a message.
 
     Raises:
-        PromptError: A scribble in mm is not on the grid of an image yet.
+        PromptError: A scribble in mm, or a scribble or lasso of a file, is not on the grid of an image yet.
     """
     match prompt:
         case InitialMask():
@@ -104,11 +104,17 @@ def prompt_from_message(message: annotation_pb.Prompt) -> Prompt:
 
 def _scribble_to_message(scribble: Scribble) -> annotation_pb.Scribble:
     if scribble.runs is None or scribble.grid is not None:
-        raise PromptError("scribble: it is not on the grid of an image yet; expected scribble.on_grid(geometry)")
+        raise _not_placed("scribble")
     return annotation_pb.Scribble(voxels=_runs_to_message(scribble.runs), sign=_sign_to_message(scribble.positive))
 
 
+def _not_placed(what: str) -> PromptError:
+    return PromptError(f"{what}: it is not on the grid of an image yet; expected {what}.on_grid(geometry)")
+
+
 def _lasso_to_message(lasso: Lasso) -> annotation_pb.Lasso:
+    if lasso.grid is not None:
+        raise _not_placed("lasso")
     message = annotation_pb.Lasso(
         sign=_sign_to_message(lasso.positive), axis=0 if lasso.axis is None else lasso.axis + 1
     )

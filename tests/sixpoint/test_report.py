@@ -9,7 +9,7 @@ from rich.console import Console
 
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask, Timings
-from sixpoint.prompts import Box, Click, ExtremePoints, Prompt
+from sixpoint.prompts import Box, Click, ExtremePoints, Lasso, Prompt, Scribble
 from sixpoint.report import Step, report, report_table
 
 SIX = ExtremePoints([(1, 2, 3)] * 6)
@@ -72,6 +72,18 @@ def test_the_table_shows_every_click() -> None:
         "click 1 positive: 8.0 ml",
         "click 2 negative: 8.0 ml",
         "mask 8.0 ml",
+    ]
+
+
+def test_the_table_counts_strokes_by_their_kind() -> None:
+    corners = [(1, 2, 3), (4, 2, 3), (4, 5, 3)]
+    given = facts(Lasso(corners), Scribble(corners, False), Click((1, 2, 3)), Scribble(corners))
+    assert (given["clicks"], given["scribbles"], given["lassos"]) == (1, 2, 1)
+    assert [" ".join(line.split()) for line in text(given).splitlines()[2:-1]] == [
+        "lasso 1 positive: 8.0 ml",
+        "scribble 1 negative: 8.0 ml",
+        "click 1 positive: 8.0 ml",
+        "scribble 2 positive: 8.0 ml",
     ]
 
 

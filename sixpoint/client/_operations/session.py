@@ -84,7 +84,7 @@ class SessionOperations:
             if isinstance(prompt, InitialMask):
                 placed[number] = mask = prompt.on_grid(self.geometry)
                 mask.to_index(self.geometry)
-            elif isinstance(prompt, Scribble):
+            elif isinstance(prompt, Scribble | Lasso):
                 placed[number] = prompt.on_grid(self.geometry)
         return annotation_pb.AnnotateRequest(prompts=map(prompt_to_message, placed))
 

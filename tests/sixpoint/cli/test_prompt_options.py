@@ -14,11 +14,11 @@ from PIL import Image
 
 from sixpoint.cli.annotate import draw_preview
 from sixpoint.cli.common import read_image
-from sixpoint.cli.prompts import mask_file, read_prompts
-from sixpoint.errors import VolumeError
+from sixpoint.cli.prompts import drawn_files, place_masks, read_prompts
+from sixpoint.errors import PromptError, VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask, unpack
-from sixpoint.prompts import Box, Click, ExtremePoints, Frame, InitialMask, Prompt
+from sixpoint.prompts import Box, Click, ExtremePoints, Frame, InitialMask, Lasso, Prompt, Scribble
 from sixpoint.volume import Volume
 from tests.sixpoint.cli.command_line import Run
 from tests.support.images import noisy_volume
@@ -110,7 +110,7 @@ def test_the_file_of_a_mask_may_have_colons_and_the_label_may_be_a_name(tmp_path
     for text in (str(path), f"{path}:1", f"{path}:x:y", f"{path}:"):
         (mask,) = prompts(mask=text)
         assert mask == InitialMask.read(path)
-        assert mask_file(text) == path
+        assert drawn_files(text, (), ()) == [path]
     with pytest.raises(VolumeError, match=r"no such file or folder: .*absent\.nii$"):
         prompts(mask=str(tmp_path / "absent.nii:2"))
     with pytest.raises(VolumeError, match="no such file or folder"):
@@ -175,3 +175,40 @@ def test_notes_are_printed_to_stderr(tmp_path: Path, capsys: pytest.CaptureFixtu
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith(f"note: {path}: its header gives no position in the patient")
+
+
+def test_scribbles_are_label_maps_with_a_sign(tmp_path: Path) -> None:
+    Volume(OBJECT * 2, GRID).write(tmp_path / "drawn.nii.gz")
+    one, two = prompts(scribbles=[f"+{tmp_path}/drawn.nii.gz", f"-{tmp_path}/drawn.nii.gz:2"])
+    assert place_masks((one, two), GRID) == (Scribble(OBJECT), Scribble(OBJECT, False))
+    with pytest.raises(PromptError, match=r"expected \+ \(positive scribble\) or - \(negative scribble\)"):
+        prompts(scribbles=["drawn.nii.gz"])
+    with pytest.raises(VolumeError, match="has no voxel of label 1"):
+        prompts(scribbles=[f"+{tmp_path}/drawn.nii.gz:1"])
+    with pytest.raises(PromptError, match="another grid than the image"):
+        place_masks((one,), Geometry((8, 7, 6), spacing=(2, 1, 1)))
+
+
+def test_lassos_are_contours_or_label_maps_with_a_sign(tmp_path: Path) -> None:
+    corners = [[2.0, 1.0, 3.0], [5.0, 1.0, 3.0], [5.0, 4.0, 3.0]]
+    curve = {"type": "ClosedCurve", "coordinateSystem": "RAS", "controlPoints": [{"position": p} for p in corners]}
+    (tmp_path / "c.mrk.json").write_text(json.dumps({"markups": [curve]}))
+    (tmp_path / "c.json").write_text(json.dumps({"points": corners}))
+    Volume(OBJECT * (np.arange(6) == 2)[:, None, None].astype(np.uint8), GRID).write(tmp_path / "c.nii.gz")
+    Volume(OBJECT, GRID).write(tmp_path / "thick.nii.gz")
+    names = ("+c.mrk.json", "-c.json", "+c.nii.gz", "-thick.nii.gz")
+    given = prompts(lassos=[f"{name[0]}{tmp_path}/{name[1:]}" for name in names], frame="lps")
+    assert given[:2] == (Lasso(corners, frame="ras"), Lasso(corners, False, "lps"))
+    (filled,) = place_masks(given[2:3], GRID)
+    assert isinstance(filled, Lasso)
+    assert filled.voxels(GRID).tolist() == [[x, y, 2] for y in (2, 3, 4) for x in (3, 4, 5)]
+    with pytest.raises(PromptError, match="lies on several slices"):
+        place_masks(given[3:], GRID)
+
+
+def test_corrections_come_after_what_begins_an_object_and_clicks_last(tmp_path: Path) -> None:
+    Volume(OBJECT, GRID).write(tmp_path / "drawn.nii.gz")
+    (tmp_path / "c.csv").write_text("2,1,3\n5,1,3\n5,4,3\n")
+    drawn = {"scribbles": [f"+{tmp_path}/drawn.nii.gz"], "lassos": [f"-{tmp_path}/c.csv"]}
+    given = prompts(box="1,1,1 5,5,5", clicks=["+1,2,3"], **drawn)
+    assert [type(prompt) for prompt in given] == [Box, Lasso, Scribble, Click]

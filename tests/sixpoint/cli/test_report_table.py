@@ -35,6 +35,8 @@ def test_the_times_of_a_report_add_up_to_the_call() -> None:
         "model_version": "7",
         "points": 6,
         "clicks": 0,
+        "scribbles": 0,
+        "lassos": 0,
         "answers": [{"prompt": "extreme points", "volume_ml": 24.0, "call_ms": 100.0}],
         "volume_ml": 24.0,
         "upload_ms": 250.0,
