@@ -55,6 +55,45 @@ class ImageFiles:
             ResourceExhausted: The image is too large, or too many images are being read.
             StorageFull: The quota of the disk, or of the owner, is spent.
         """
+        source = self._source(file, folder)
+        return await self.store_decoded("gateway.http.decode_image", [source], folder, principal=principal)
+
+    async def read(self, file: FormFile, folder: SpoolFolder) -> tuple[ImageHeader, Path]:
+        """Read an image without storing it; returns its header, and a file with its voxels.
+
+        Args:
+            file: Its file.
+            folder: Folder of the call's files.
+
+        Raises:
+            SixpointError: As :meth:`store` does.
+        """
+        voxels, source = folder.path / "voxels", self._source(file, folder)
+        content = await self.run("gateway.http.decode_image", [source, str(voxels), str(self._max_bytes)], folder)
+        header = _header(content)
+        folder.reserve(header.byte_count)
+        return header, voxels
+
+    async def run(self, program: str, arguments: Sequence[str], folder: SpoolFolder) -> dict[str, Any]:
+        """Run a program on what a caller sent, in a process of its own, when it is its turn.
+
+        Args:
+            program: Module to run.
+            arguments: Its arguments.
+            folder: Folder of the call's files.
+
+        Returns:
+            What it printed, an object in JSON.
+
+        Raises:
+            VolumeError: The program refused it.
+            ResourceExhausted: Too many of them are running.
+        """
+        async with self._turns.take():
+            return await run_decoder(program, arguments, folder=folder.path)
+
+    def _source(self, file: FormFile, folder: SpoolFolder) -> str:
+        """The file under a name that says what kind of file it is."""
         if file.suffix not in _SUFFIXES:
             raise VolumeError(
                 f"an image file ends in {', '.join(_SUFFIXES)}; a DICOM series cannot be sent here yet: load it in the "
@@ -62,7 +101,7 @@ class ImageFiles:
             )
         source = folder.path / f"image{file.suffix}"
         file.path.rename(source)
-        return await self.store_decoded("gateway.http.decode_image", [str(source)], folder, principal=principal)
+        return str(source)
 
     async def store_decoded(
         self, program: str, arguments: Sequence[str], folder: SpoolFolder, *, principal: Principal
@@ -80,8 +119,7 @@ class ImageFiles:
             SixpointError: As :meth:`store` does.
         """
         voxels = folder.path / "voxels"
-        async with self._turns.take():
-            content = await run_decoder(program, [*arguments, str(voxels), str(self._max_bytes)], folder=folder.path)
+        content = await self.run(program, [*arguments, str(voxels), str(self._max_bytes)], folder)
         return await self.store_voxels(_header(content), voxels, folder, principal=principal)
 
     async def store_voxels(

@@ -11,6 +11,7 @@ from gateway.core.images import ImageStore
 from gateway.core.runtime import Catalog, DeadlineLimits
 from gateway.http.aiaa.inference import Inference
 from gateway.http.aiaa.models import describe_model, filter_models
+from gateway.http.aiaa.polygon_calls import PolygonCalls
 from gateway.http.calls import Call, Handler
 from gateway.http.door import CallerAddress, Door, HttpRoute
 from gateway.http.image_files import ImageFiles
@@ -35,6 +36,10 @@ AIAA v1, as sixpoint serves it. Images are NIfTI, NRRD or MetaImage; masks come 
   POST   /v1/dextr3d            ?model=M[&session_id=ID]            params={"points": [[x,y,z], ...]}, six or more
   POST   /v1/deepgrow           ?model=M[&session_id=ID]            params={"foreground": [...], "background": [...]}
   POST   /v1/inference          ?model=M[&session_id=ID]            whichever of these three the model is for
+  POST   /v1/mask2polygon       a mask in the field image           params={"more_points": 10}
+  POST   /v1/fixpolygon         a slice (PNG) or a volume           params={"poly": ..., "polygon_index": ...,
+                                "vertex_index": ..., "vertex_offset": [..], "propagate_neighbor": 1, and for a volume
+                                "slice_index": ..., "propagate_neighbor_3d": 1}
   GET    /logs/                 version and models
 
 Without session_id the image comes in the field image or datapoint. Points are voxel indices of that image. An ended
@@ -63,6 +68,7 @@ def aiaa_door(
     """
     short, upload, segmentation = deadlines
     clients = windows.clients
+    polygons = PolygonCalls(files=files, results=windows.results, spool=spool)
     inference = Inference(catalog=catalog, images=images, files=files, windows=windows, spool=spool)
     routes = [
         HttpRoute("GET", "/v1/models/", _models(catalog), Role.VIEWER, short, short=True),
@@ -76,6 +82,10 @@ def aiaa_door(
     routes += [
         HttpRoute("POST", f"/v1/{kind}/", inference.of_kind(kind), Role.ANNOTATOR, segmentation)
         for kind in ("segmentation", "dextr3d", "deepgrow", "inference")
+    ]
+    routes += [
+        HttpRoute("POST", "/v1/mask2polygon/", polygons.trace, Role.ANNOTATOR, upload),
+        HttpRoute("POST", "/v1/fixpolygon/", polygons.fix, Role.ANNOTATOR, upload),
     ]
     routes += [
         HttpRoute(method, "/admin/model/{name}", _refuse, Role.ADMIN, short) for method in ("PUT", "PATCH", "DELETE")

@@ -111,8 +111,9 @@ class Results:
             ResourceExhausted: There is no room for it now.
         """
         path = folder.path / "answer"
-        async with self._room(result, geometry, file_format.dtype) as nbytes:
-            folder.reserve(nbytes)
+        nbytes = label_map_bytes(geometry, result.parts, dtype=file_format.dtype)
+        folder.reserve(nbytes)
+        async with self.room(nbytes):
             await asyncio.to_thread(write_label_map, path, geometry, result.parts, file_format)
         return path
 
@@ -126,17 +127,20 @@ class Results:
         Raises:
             ResourceExhausted: There is no memory for it now.
         """
-        async with self._room(result, geometry):
+        async with self.room(label_map_bytes(geometry, result.parts)):
             return await asyncio.to_thread(_extreme_points, [mask for _, mask in result.parts if mask.voxel_count])
 
     @contextlib.asynccontextmanager
-    async def _room(self, result: Result, geometry: Geometry, dtype: str = "") -> AsyncIterator[int]:
-        """Memory for all voxels of a result."""
+    async def room(self, nbytes: int) -> AsyncIterator[None]:
+        """Wait for memory for the voxels of an answer, and reserve it within the context.
+
+        Raises:
+            ResourceExhausted: It is more than there is, or too many calls wait for it.
+        """
         async with self._memory.slot():
-            nbytes = label_map_bytes(geometry, result.parts, dtype=dtype)
             self._memory.check(nbytes, what="the label map")
             async with self._memory.memory(nbytes):
-                yield nbytes
+                yield
 
 
 def _extreme_points(masks: Sequence[PackedMask]) -> list[Point]:
